@@ -1,0 +1,114 @@
+//! The command line: one module per command, and the objects that several of them share.
+//!
+//! A command is a struct of arguments and a `run` that writes what was asked for to the `output`
+//! it is given. The clock is read here and nowhere below.
+
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use clap::{Parser, Subcommand};
+
+pub mod jwks;
+pub mod key_file;
+pub mod keygen;
+pub mod mint;
+pub mod time_offset;
+pub mod upstream;
+
+/// Keys, tokens and an upstream for trying the Portcullis filter out
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands, each with its arguments.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a key pair: the private key into a file, the public JWK Set to standard output
+    Keygen(keygen::Arguments),
+    /// Print the public JWK Set of private key files
+    Jwks(jwks::Arguments),
+    /// Print a signed token
+    Mint(Box<mint::Arguments>),
+    /// Serve an upstream that answers with the request it received
+    Upstream(upstream::Arguments),
+}
+
+/// Runs one command to its end. `upstream` ends only when it fails.
+///
+/// # Errors
+///
+/// Whatever kept the command from its work; nothing has been written to `output` then, unless
+/// writing to it is what failed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of the command line that asks the clock"
+)]
+pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), CommandError> {
+    match command_line.command {
+        Command::Keygen(arguments) => keygen::run(&arguments, output),
+        Command::Jwks(arguments) => jwks::run(&arguments, output),
+        Command::Mint(arguments) => mint::run(&arguments, SystemTime::now(), output),
+        Command::Upstream(arguments) => Ok(upstream::run(&arguments)?),
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// A key file could not be read, understood or written.
+    #[error(transparent)]
+    KeyFile(#[from] key_file::KeyFileError),
+    /// No key pair could be made.
+    #[error("could not make a key pair")]
+    Generate(#[source] crate::signer::KeyError),
+    /// The keys do not make a JWK Set.
+    #[error(transparent)]
+    KeySet(#[from] jwks::KeySetError),
+    /// No token could be made.
+    #[error(transparent)]
+    Mint(#[from] mint::MintError),
+    /// The upstream could not be started or went down.
+    #[error(transparent)]
+    Upstream(#[from] upstream::UpstreamError),
+    /// Standard output did not take the result.
+    #[error("could not write to standard output")]
+    Output(#[source] io::Error),
+}
+
+impl CommandError {
+    /// What the reader can do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::KeyFile(error) => error.hint(),
+            Self::Upstream(error) => error.hint(),
+            Self::Generate(_) | Self::KeySet(_) | Self::Mint(_) | Self::Output(_) => None,
+        }
+    }
+
+    /// The exit code of the process: 2 where only another command line helps, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Mint(mint::MintError::RepeatedClaim { .. }) => 2,
+            _ => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+}

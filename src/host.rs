@@ -1,0 +1,204 @@
+//! What the gate needs from whatever it runs in, as traits.
+//!
+//! Everything that decides is written against these and has no idea that it runs in Envoy. The
+//! proxy-wasm glue implements them over the host's calls; `mock::MockHost` does so for tests.
+
+use crate::time::UnixTime;
+
+/// The host's answer to `verify_signature`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignAnswer {
+    /// The signature is the key's.
+    Genuine,
+    /// It is not, or the key or signature made no sense. Final.
+    Forged,
+    /// The host has no such function.
+    Unavailable,
+}
+
+/// A host that may be able to check signatures faster than the module itself.
+pub trait SignatureHost {
+    /// Calls the foreign function `verify_signature` with an encoded `VerifySignatureArguments`.
+    fn verify_signature(&self, arguments: &[u8]) -> ForeignAnswer;
+}
+
+/// One header line: its name in lower case and its bytes, which need not be UTF-8.
+pub type HeaderLine = (String, Vec<u8>);
+
+/// Index of a counter in [`crate::gate::Outcome::all`], whose names the glue registers at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter(pub usize);
+
+/// An answer that is sent to the client instead of the upstream's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Status for gRPC clients, in place of the HTTP status.
+    pub grpc_status: Option<u8>,
+    /// Headers besides `:status`.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body, or the message of a gRPC status.
+    pub body: Vec<u8>,
+}
+
+/// What one request may ask of the host.
+pub trait Host: SignatureHost {
+    /// The time now.
+    fn now(&self) -> UnixTime;
+
+    /// Every header line of the request, pseudo headers and repeated ones included, in order.
+    fn request_headers(&self) -> Vec<HeaderLine>;
+
+    /// Removes every line with this name.
+    fn remove_request_header(&self, name: &str);
+
+    /// Sets a header, replacing every line with this name.
+    fn set_request_header(&self, name: &str, value: &[u8]);
+
+    /// Answers the client; the request goes no further.
+    fn respond(&self, response: &Response);
+
+    /// Adds one to a counter.
+    fn increment(&self, counter: Counter);
+
+    /// Logs at debug level; `message` is only made when somebody listens.
+    fn debug(&self, message: impl FnOnce() -> String);
+}
+
+#[cfg(test)]
+pub mod mock {
+    //! A host for tests that records what it is asked to do.
+
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Edits, answers and counts, in the order in which they came.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum Call {
+        /// [`Host::remove_request_header`].
+        Remove(String),
+        /// [`Host::set_request_header`].
+        Set(String, String),
+    }
+
+    /// A host whose clock stands still and whose headers are given.
+    #[derive(Debug)]
+    pub struct MockHost {
+        now: UnixTime,
+        headers: Vec<HeaderLine>,
+        foreign: ForeignAnswer,
+        /// What was done to the request's headers.
+        pub calls: RefCell<Vec<Call>>,
+        /// What was answered.
+        pub response: RefCell<Option<Response>>,
+        /// Which counters were increased.
+        pub counters: RefCell<Vec<Counter>>,
+        /// What was logged.
+        pub log: RefCell<Vec<String>>,
+    }
+
+    impl MockHost {
+        /// A `GET` of `path` at `now`, on a host without `verify_signature`.
+        pub fn get(path: &str, now: UnixTime) -> Self {
+            Self {
+                now,
+                headers: vec![
+                    (":method".into(), b"GET".to_vec()),
+                    (":path".into(), path.as_bytes().to_vec()),
+                    (":authority".into(), b"api.example".to_vec()),
+                ],
+                foreign: ForeignAnswer::Unavailable,
+                calls: RefCell::default(),
+                response: RefCell::default(),
+                counters: RefCell::default(),
+                log: RefCell::default(),
+            }
+        }
+
+        /// With one more header line.
+        pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+            self.headers.push((name.into(), value.as_ref().to_vec()));
+            self
+        }
+
+        /// Without the header lines of this name.
+        pub fn without_header(mut self, name: &str) -> Self {
+            self.headers.retain(|(line, _)| line != name);
+            self
+        }
+
+        /// With a `verify_signature` that gives always the same answer.
+        pub fn with_foreign_answer(mut self, answer: ForeignAnswer) -> Self {
+            self.foreign = answer;
+            self
+        }
+
+        /// The headers as the upstream would see them after all edits.
+        pub fn forwarded_headers(&self) -> Vec<(String, String)> {
+            let mut lines: Vec<(String, String)> = self
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
+                .collect();
+            for call in self.calls.borrow().iter() {
+                match call {
+                    Call::Remove(name) => lines.retain(|(line, _)| line != name),
+                    Call::Set(name, value) => {
+                        lines.retain(|(line, _)| line != name);
+                        lines.push((name.clone(), value.clone()));
+                    }
+                }
+            }
+            lines
+        }
+
+        /// The value of one header as the upstream would see it.
+        pub fn forwarded(&self, name: &str) -> Option<String> {
+            let lines = self.forwarded_headers();
+            lines
+                .into_iter()
+                .find(|(line, _)| line == name)
+                .map(|(_, value)| value)
+        }
+    }
+
+    impl SignatureHost for MockHost {
+        fn verify_signature(&self, _arguments: &[u8]) -> ForeignAnswer {
+            self.foreign
+        }
+    }
+
+    impl Host for MockHost {
+        fn now(&self) -> UnixTime {
+            self.now
+        }
+
+        fn request_headers(&self) -> Vec<HeaderLine> {
+            self.headers.clone()
+        }
+
+        fn remove_request_header(&self, name: &str) {
+            self.calls.borrow_mut().push(Call::Remove(name.into()));
+        }
+
+        fn set_request_header(&self, name: &str, value: &[u8]) {
+            let value = String::from_utf8_lossy(value).into_owned();
+            self.calls.borrow_mut().push(Call::Set(name.into(), value));
+        }
+
+        fn respond(&self, response: &Response) {
+            let earlier = self.response.replace(Some(response.clone()));
+            assert_eq!(earlier, None, "a request is answered once");
+        }
+
+        fn increment(&self, counter: Counter) {
+            self.counters.borrow_mut().push(counter);
+        }
+
+        fn debug(&self, message: impl FnOnce() -> String) {
+            self.log.borrow_mut().push(message());
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Portcullis: a gate for HTTP APIs that runs inside Envoy.
+//!
+//! It lets a request through only when its token is genuine and current, and tells the upstream
+//! who is calling in headers that no client can forge. What lives where:
+//!
+//! | shared by the filter and the native binary | |
+//! |---|---|
+//! | [`token`] | bytes → unverified token → verified token; keys, algorithms, signatures |
+//! | [`host`] | what is needed from whatever it runs in |
+//! | [`time`] | instants, which are always an argument |
+//!
+//! | native only | |
+//! |---|---|
+//! | `signer` | the private half of a key: what tokens are signed with, here and in the tests |
+//! | `cli` | the command line: `keygen`, `mint` and what else one needs for trying things out |
+
+pub mod host;
+pub mod time;
+pub mod token;
+
+#[cfg(any(test, not(target_family = "wasm")))]
+pub mod signer;
+
+#[cfg(not(target_family = "wasm"))]
+pub mod cli;

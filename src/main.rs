@@ -1,0 +1,38 @@
+//! The native binary: parse the arguments, run the command, turn the outcome into an exit code.
+//!
+//! Exit codes: 0 done, 1 failed or the answer is no, 2 the command line is wrong. What was asked
+//! for goes to standard output, everything else to standard error.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use portcullis::cli::{self, CommandError, CommandLine};
+
+fn main() -> ExitCode {
+    match cli::run(CommandLine::parse(), &mut io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // When even standard error is closed, the exit code is all that is left to say.
+            let _ = writeln!(io::stderr(), "{}", report(&error));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The error with its causes on one line, and after a blank line what to do about it.
+fn report(error: &CommandError) -> String {
+    let mut report = format!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        report.push_str(": ");
+        report.push_str(&error.to_string());
+        cause = error.source();
+    }
+    if let Some(hint) = error.hint() {
+        report.push_str("\n\nhint: ");
+        report.push_str(hint);
+    }
+    report
+}

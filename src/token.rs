@@ -1,0 +1,24 @@
+//! From bytes to a token that may be believed.
+//!
+//! [`UnverifiedToken::parse`] takes the compact form apart (RFC 7515, RFC 7519, RFC 8725) and
+//! checks everything that can be checked without a key. [`UnverifiedToken::verify`] finds the key
+//! in a [`KeySet`], lets the key decide the algorithm, checks the signature and gives a
+//! [`VerifiedToken`], which cannot be had in another way. Neither looks at issuer, audience or
+//! times: those depend on the provider, and are the gate's to check.
+
+mod algorithm;
+mod claims;
+mod compact;
+mod json;
+mod key;
+mod signature;
+
+#[cfg(test)]
+pub(crate) mod fixtures;
+
+pub use algorithm::Algorithm;
+pub use claims::{ClaimError, Claims};
+pub use compact::{MAX_TOKEN_BYTES, Part, TokenError, UnverifiedToken, VerifiedToken};
+pub use json::{JsonError, MAX_JSON_DEPTH, parse as parse_json};
+pub use key::{Key, KeyError, KeySet, KeySetError, MAX_JWK_SET_BYTES, MAX_KEYS};
+pub use signature::{Backend, SignatureError};

@@ -1,0 +1,185 @@
+//! The claims of a token (RFC 7519 section 4), with the types of the registered ones checked.
+
+use serde_json::{Map, Value};
+
+use crate::time::UnixTime;
+
+/// A registered claim that does not have the type that RFC 7519 section 4.1 gives it.
+///
+/// Such a claim is an error and never "absent": an `exp` that is a string must not become a token
+/// without expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("claim `{name}`: expected {expected}")]
+pub struct ClaimError {
+    /// Name of the claim.
+    pub name: &'static str,
+    /// What it should have been.
+    pub expected: &'static str,
+}
+
+/// The claims set of a token. As trustworthy as the token it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claims {
+    members: Map<String, Value>,
+    expires_at: Option<UnixTime>,
+    not_before: Option<UnixTime>,
+    issued_at: Option<UnixTime>,
+}
+
+impl Claims {
+    /// Takes the members of a claims set, checking the types of `iss`, `sub`, `jti` (strings),
+    /// `aud` (a string or a list of strings) and `exp`, `nbf`, `iat` (numbers from the epoch to
+    /// the year 9999).
+    ///
+    /// Checks no value against anything: not the clock, not the audience.
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimError`] for the first claim of a wrong type.
+    pub fn new(members: Map<String, Value>) -> Result<Self, ClaimError> {
+        for name in ["iss", "sub", "jti"] {
+            if members.get(name).is_some_and(|value| !value.is_string()) {
+                return Err(ClaimError {
+                    name,
+                    expected: "a string",
+                });
+            }
+        }
+        if members.get("aud").is_some_and(|value| !is_audience(value)) {
+            return Err(ClaimError {
+                name: "aud",
+                expected: "a string or a list of strings",
+            });
+        }
+        Ok(Self {
+            expires_at: time(&members, "exp")?,
+            not_before: time(&members, "nbf")?,
+            issued_at: time(&members, "iat")?,
+            members,
+        })
+    }
+
+    /// `iss`.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.string("iss")
+    }
+
+    /// `exp`.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<UnixTime> {
+        self.expires_at
+    }
+
+    /// `nbf`.
+    #[must_use]
+    pub const fn not_before(&self) -> Option<UnixTime> {
+        self.not_before
+    }
+
+    /// `iat`.
+    #[must_use]
+    pub const fn issued_at(&self) -> Option<UnixTime> {
+        self.issued_at
+    }
+
+    /// The values of `aud`, whether it is one string or a list; empty when absent.
+    pub fn audiences(&self) -> impl Iterator<Item = &str> {
+        let values = match self.members.get("aud") {
+            Some(Value::Array(values)) => values.as_slice(),
+            Some(value) => std::slice::from_ref(value),
+            None => &[],
+        };
+        values.iter().filter_map(Value::as_str)
+    }
+
+    /// A top-level claim by its literal name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.members.get(name)
+    }
+
+    /// A top-level claim by its literal name, when it is a string.
+    #[must_use]
+    pub fn string(&self, name: &str) -> Option<&str> {
+        self.members.get(name).and_then(Value::as_str)
+    }
+}
+
+fn is_audience(value: &Value) -> bool {
+    match value {
+        Value::String(_) => true,
+        Value::Array(values) => values.iter().all(Value::is_string),
+        _ => false,
+    }
+}
+
+fn time(members: &Map<String, Value>, name: &'static str) -> Result<Option<UnixTime>, ClaimError> {
+    let Some(value) = members.get(name) else {
+        return Ok(None);
+    };
+    let time = match value {
+        Value::Number(number) => match number.as_u64() {
+            Some(seconds) => UnixTime::from_seconds(seconds),
+            None => number.as_f64().and_then(UnixTime::from_fractional_seconds),
+        },
+        _ => None,
+    };
+    time.map(Some).ok_or(ClaimError {
+        name,
+        expected: "a number of seconds between 1970 and 9999",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    fn claims(value: Value) -> Result<Claims, ClaimError> {
+        match value {
+            Value::Object(members) => Claims::new(members),
+            other => panic!("test data is not an object: {other}"),
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_registered_claim_of_the_wrong_type_is_an_error_and_never_absent() {
+        for (name, value) in [
+            ("iss", json!(7)),
+            ("sub", json!(null)),
+            ("jti", json!(["a"])),
+            ("aud", json!(1)),
+            ("aud", json!(["a", 1])),
+            ("aud", json!({"a": 1})),
+            ("exp", json!("1700000000")),
+            ("exp", json!(null)),
+            ("exp", json!(-1)),
+            ("exp", json!(1e19)),
+            ("exp", json!(253_402_300_800_u64)),
+            ("nbf", json!([1])),
+            ("iat", json!(true)),
+        ] {
+            let error = claims(json!({ name: value })).unwrap_err();
+            assert_eq!(error.name, name, "{value}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn times_may_have_a_fraction_which_is_dropped() {
+        let claims = claims(json!({"exp": 1_700_000_000.9, "nbf": 0, "iat": 5})).unwrap();
+        assert_eq!(claims.expires_at(), UnixTime::from_seconds(1_700_000_000));
+        assert_eq!(claims.not_before(), UnixTime::from_seconds(0));
+        assert_eq!(claims.issued_at(), UnixTime::from_seconds(5));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn audiences_are_the_same_for_a_string_and_a_list() {
+        let one = claims(json!({"aud": "a"})).unwrap();
+        let list = claims(json!({"aud": ["a"]})).unwrap();
+        assert!(one.audiences().eq(list.audiences()));
+        assert_eq!(claims(json!({})).unwrap().audiences().count(), 0);
+    }
+}

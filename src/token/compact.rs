@@ -1,0 +1,249 @@
+//! The compact serialisation (RFC 7515 section 7.1), read strictly.
+//!
+//! A token has exactly one spelling here. Padding, white space, the other base64 alphabet, unused
+//! bits that are not zero and extra dots are refused, since each of them would let two different
+//! byte strings be the same token, and a deny list keyed by either be led round.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::{
+    Algorithm, Backend, ClaimError, Claims, JsonError, KeySet, SignatureError, parse_json,
+    signature,
+};
+use crate::host::SignatureHost;
+
+/// Longest token that is looked at, in bytes. Real tokens with hundreds of group claims reach
+/// 12 KiB; Envoy's own limit for all headers together is 60 KiB.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Longest JOSE header, in base64url characters. It holds an algorithm, a type and a key id.
+const MAX_HEADER_CHARACTERS: usize = 4 * 1024;
+
+/// One of the three parts of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The JOSE header.
+    Header,
+    /// The claims set.
+    Claims,
+    /// The signature.
+    Signature,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Header => "header",
+            Self::Claims => "claims",
+            Self::Signature => "signature",
+        })
+    }
+}
+
+/// Why bytes are not a token that could be verified. Says nothing about whom it came from, and
+/// depends on the token alone, so telling the client is no oracle.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// Longer than [`MAX_TOKEN_BYTES`], or with a header longer than 4 KiB.
+    #[error("expected at most {limit} bytes, found {length}")]
+    TooLarge {
+        /// Length found.
+        length: usize,
+        /// Length allowed.
+        limit: usize,
+    },
+    /// Not three parts with two dots between them; JWE has five (RFC 7516).
+    #[error("expected three parts with dots between them, found {found}")]
+    Parts {
+        /// How many parts there are, counted up to six.
+        found: usize,
+    },
+    /// A part is not canonical base64url without padding (RFC 7515 section 2).
+    #[error("the {part} is not canonical base64url without padding")]
+    Base64 {
+        /// The part.
+        part: Part,
+    },
+    /// A part is not strict JSON.
+    #[error("the {part}: {error}")]
+    Json {
+        /// The part.
+        part: Part,
+        /// What is wrong with it.
+        error: JsonError,
+    },
+    /// A part is JSON, but not an object.
+    #[error("the {part} is not an object")]
+    NotAnObject {
+        /// The part.
+        part: Part,
+    },
+    /// A header parameter does not have its registered type (RFC 7515 section 4.1).
+    #[error("header `{name}`: expected a string")]
+    HeaderParameter {
+        /// Name of the parameter.
+        name: &'static str,
+    },
+    /// The header has `crit`. No extension is understood, so none may be ignored (RFC 7515
+    /// section 4.1.11).
+    #[error("header `crit` names extensions that are not understood")]
+    CriticalHeader,
+    /// A registered claim has the wrong type.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+}
+
+/// A well-formed token that nobody has vouched for yet.
+#[derive(Debug)]
+pub struct UnverifiedToken<'t> {
+    signing_input: &'t [u8],
+    algorithm: String,
+    key_id: Option<String>,
+    claims: Claims,
+    signature: Vec<u8>,
+}
+
+impl<'t> UnverifiedToken<'t> {
+    /// Takes a token apart and checks its form: sizes, three parts, canonical base64url, strict
+    /// JSON, registered types, no `crit`.
+    ///
+    /// Header parameters that name or carry keys (`jwk`, `jku`, `x5u`, `x5c`) are not looked at
+    /// and never fetched (RFC 8725 section 3.10).
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`] with the first fault.
+    pub fn parse(token: &'t [u8]) -> Result<Self, TokenError> {
+        limit(token, MAX_TOKEN_BYTES)?;
+        let (signing_input, header, claims, signature) = split(token)?;
+        limit(header, MAX_HEADER_CHARACTERS)?;
+        let header = object(Part::Header, header)?;
+        if header.contains_key("crit") {
+            return Err(TokenError::CriticalHeader);
+        }
+        Ok(Self {
+            signing_input,
+            algorithm: parameter(&header, "alg")?
+                .ok_or(TokenError::HeaderParameter { name: "alg" })?,
+            key_id: parameter(&header, "kid")?,
+            claims: Claims::new(object(Part::Claims, claims)?)?,
+            signature: decode(Part::Signature, signature)?,
+        })
+    }
+
+    /// Claims as the sender wrote them. Good for choosing what to check next, never for a
+    /// decision in the sender's favour.
+    #[must_use]
+    pub const fn unverified_claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// Checks the signature with the key that `kid` names in `keys`, by the algorithm of that key.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError`]: no such key, a key of another algorithm, or a signature that is not
+    /// that key's.
+    pub fn verify(
+        self,
+        keys: &KeySet,
+        backend: Backend,
+        host: &impl SignatureHost,
+    ) -> Result<VerifiedToken, SignatureError> {
+        let algorithm = Algorithm::from_name(&self.algorithm);
+        let mut fault = SignatureError::KeyUnknown;
+        for key in keys.candidates(self.key_id.as_deref()) {
+            if algorithm != Some(key.algorithm()) {
+                fault = fault.max(SignatureError::AlgorithmMismatch);
+            } else if signature::verify(key, backend, host, self.signing_input, &self.signature) {
+                return Ok(VerifiedToken {
+                    claims: self.claims,
+                });
+            } else {
+                fault = SignatureError::Invalid;
+            }
+        }
+        Err(fault)
+    }
+}
+
+/// A token whose signature was made by one of the provider's keys. Its issuer, audience and times
+/// are still unchecked.
+#[derive(Debug)]
+pub struct VerifiedToken {
+    claims: Claims,
+}
+
+impl VerifiedToken {
+    /// The claims that the key's owner signed.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+}
+
+type Parts<'t> = (&'t [u8], &'t [u8], &'t [u8], &'t [u8]);
+
+/// Signing input, header, claims and signature. Counts no further than six parts, so a text of
+/// dots costs nothing (CVE-2025-30204).
+fn split(token: &[u8]) -> Result<Parts<'_>, TokenError> {
+    let mut parts = token.splitn(6, |byte| *byte == b'.');
+    let (header, claims, signature) = (parts.next(), parts.next(), parts.next());
+    let surplus = parts.count();
+    match (header, claims, signature) {
+        (Some(header), Some(claims), Some(signature)) if surplus == 0 => {
+            let signing_input = token
+                .get(..header.len() + 1 + claims.len())
+                .unwrap_or(token);
+            Ok((signing_input, header, claims, signature))
+        }
+        parts => Err(TokenError::Parts {
+            found: surplus
+                + [parts.0, parts.1, parts.2]
+                    .iter()
+                    .filter(|part| part.is_some())
+                    .count(),
+        }),
+    }
+}
+
+fn limit(bytes: &[u8], limit: usize) -> Result<(), TokenError> {
+    if bytes.len() > limit {
+        return Err(TokenError::TooLarge {
+            length: bytes.len(),
+            limit,
+        });
+    }
+    Ok(())
+}
+
+fn decode(part: Part, encoded: &[u8]) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD
+        .decode(encoded)
+        .map_err(|_| TokenError::Base64 { part })
+}
+
+fn object(part: Part, encoded: &[u8]) -> Result<Map<String, Value>, TokenError> {
+    match parse_json(&decode(part, encoded)?) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(_) => Err(TokenError::NotAnObject { part }),
+        Err(error) => Err(TokenError::Json { part, error }),
+    }
+}
+
+fn parameter(
+    header: &Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<String>, TokenError> {
+    match header.get(name) {
+        None => Ok(None),
+        Some(Value::String(value)) => Ok(Some(value.clone())),
+        Some(_) => Err(TokenError::HeaderParameter { name }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

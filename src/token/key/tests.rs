@@ -1,0 +1,110 @@
+use serde_json::json;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use super::*;
+use crate::token::fixtures::{eddsa, es256, jwk_set, rs256};
+
+fn with(mut jwk: Value, name: &str, value: Value) -> Value {
+    jwk[name] = value;
+    jwk
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_is_bound_to_one_algorithm_whether_or_not_it_says_so() {
+    for (signer, algorithm) in [
+        (rs256(), Algorithm::Rs256),
+        (es256(), Algorithm::Es256),
+        (eddsa(), Algorithm::EdDsa),
+    ] {
+        let mut jwk = signer.public_jwk();
+        let key = Key::from_jwk(&jwk).unwrap();
+        assert_eq!((key.algorithm(), key.id()), (algorithm, signer.key_id()));
+        jwk.as_object_mut().unwrap().remove("alg");
+        assert_eq!(Key::from_jwk(&jwk).unwrap().algorithm(), algorithm);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn types_curves_and_algorithms_that_do_not_belong_together_are_refused() {
+    let unsupported = [
+        with(es256().public_jwk(), "alg", json!("RS256")),
+        with(es256().public_jwk(), "alg", json!("none")),
+        with(es256().public_jwk(), "alg", json!(null)),
+        with(es256().public_jwk(), "crv", json!("secp256k1")),
+        with(rs256().public_jwk(), "alg", json!("HS256")),
+        with(rs256().public_jwk(), "alg", json!("RSA-OAEP")),
+        with(eddsa().public_jwk(), "crv", json!("X25519")),
+        json!({"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"}),
+    ];
+    for jwk in unsupported {
+        assert_eq!(
+            Key::from_jwk(&jwk).unwrap_err(),
+            KeyError::Unsupported,
+            "{jwk}"
+        );
+    }
+    for jwk in [json!("key"), json!({}), json!({"kty": 1})] {
+        assert_eq!(Key::from_jwk(&jwk).unwrap_err(), KeyError::NotAKey, "{jwk}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn keys_that_are_weak_or_not_for_verifying_are_refused() {
+    let modulus_of_1024_bits = "8".repeat(171);
+    for jwk in [
+        with(rs256().public_jwk(), "n", json!(modulus_of_1024_bits)),
+        with(rs256().public_jwk(), "e", json!("Aw")),
+        with(rs256().public_jwk(), "use", json!("enc")),
+        with(es256().public_jwk(), "key_ops", json!(["sign"])),
+        with(es256().public_jwk(), "x", json!("AAAA")),
+        with(es256().public_jwk(), "y", es256().public_jwk()["x"].clone()),
+        with(es256().public_jwk(), "d", json!("AAAA")),
+        with(eddsa().public_jwk(), "x", json!("AAAA")),
+    ] {
+        let error = Key::from_jwk(&jwk).unwrap_err();
+        assert!(matches!(error, KeyError::Unusable(_)), "{jwk}: {error:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_set_keeps_its_good_keys_and_lists_the_others() {
+    let set = json!({"keys": [
+        with(rs256().public_jwk(), "use", json!("enc")),
+        es256().public_jwk(),
+        {"kty": "oct", "k": "c2VjcmV0"},
+    ]});
+    let set = KeySet::parse(set.to_string().as_bytes()).unwrap();
+    assert_eq!(set.keys().len(), 1);
+    let left_out: Vec<_> = set.unusable().iter().map(|(index, _)| *index).collect();
+    assert_eq!(left_out, [0, 2]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_text_that_is_no_usable_set_is_an_error() {
+    let too_many = json!({"keys": vec![es256().public_jwk(); MAX_KEYS + 1]}).to_string();
+    let too_large = vec![b' '; MAX_JWK_SET_BYTES + 1];
+    let length = too_large.len();
+    for (text, expected) in [
+        (&b"{}"[..], KeySetError::NotASet),
+        (b"[]", KeySetError::NotASet),
+        (br#"{"keys":{}}"#, KeySetError::NotASet),
+        (br#"{"keys":[]}"#, KeySetError::NoUsableKey(None)),
+        (
+            br#"{"keys":[1]}"#,
+            KeySetError::NoUsableKey(Some(KeyError::NotAKey)),
+        ),
+        (too_many.as_bytes(), KeySetError::TooManyKeys(MAX_KEYS + 1)),
+        (&too_large, KeySetError::TooLarge(length)),
+    ] {
+        assert_eq!(KeySet::parse(text).unwrap_err(), expected);
+    }
+    assert!(matches!(KeySet::parse(b"keys"), Err(KeySetError::Json(_))));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_number_of_keys_tried_for_one_token_is_bounded() {
+    let signers: Vec<_> = (0..20).map(|_| es256()).collect();
+    let set = KeySet::parse(jwk_set(&signers.iter().collect::<Vec<_>>()).as_bytes()).unwrap();
+    assert_eq!(set.candidates(None).count(), MAX_CANDIDATES);
+    assert_eq!(set.candidates(Some("another")).count(), 0);
+}

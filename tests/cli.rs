@@ -1,0 +1,380 @@
+//! The native binary as its users meet it: arguments in; standard output, standard error, exit
+//! code and files out. Tokens are checked with `jwt-simple`'s own verification, which shares no
+//! code with the signing side but the arithmetic.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use jwt_simple::prelude::*;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+#[test]
+fn a_token_minted_with_a_new_key_verifies_with_the_printed_public_key() {
+    for algorithm in ["ES256", "EdDSA"] {
+        let directory = TempDir::new().unwrap();
+        let key = directory.path().join("key.json");
+        let printed = json_line(&run_in(
+            directory.path(),
+            &[
+                "keygen",
+                "--algorithm",
+                algorithm,
+                "--key-id",
+                "k1",
+                "--out",
+                "key.json",
+            ],
+        ));
+        let token = mint(
+            &key,
+            &["--issuer", "https://issuer.example", "--audience", "api"],
+        );
+        let options = VerificationOptions {
+            required_key_id: Some("k1".to_owned()),
+            allowed_issuers: Some(HashSet::from(["https://issuer.example".to_owned()])),
+            allowed_audiences: Some(HashSet::from(["api".to_owned()])),
+            ..VerificationOptions::default()
+        };
+        let claims = verify(&printed["keys"][0], &token, options).unwrap();
+        assert_eq!(
+            claims.expires_at.unwrap() - claims.issued_at.unwrap(),
+            Duration::from_mins(15)
+        );
+    }
+}
+
+#[test]
+fn every_key_of_the_vectors_signs_for_its_own_id_and_for_no_other() {
+    for algorithm in ["rs256", "es256", "eddsa"] {
+        let own = vector_key(algorithm);
+        let other = vector_key(&format!("{algorithm}-other"));
+        let set = json_line(&run(&["jwks", path(&own), path(&other)]));
+        assert_eq!(set["keys"][0]["kid"], format!("test-{algorithm}"));
+        assert_eq!(set["keys"][1]["kid"], format!("test-{algorithm}-other"));
+
+        let token = mint(&own, &[]);
+        let options = VerificationOptions::default;
+        verify(&set["keys"][0], &token, options()).unwrap();
+        verify(&set["keys"][1], &token, options()).unwrap_err();
+    }
+}
+
+#[test]
+fn claims_of_any_type_reach_the_token() {
+    let token = mint(
+        &vector_key("es256"),
+        &[
+            "--subject",
+            "ada",
+            "--claim",
+            "roles=[\"a\",1]",
+            "--claim",
+            "exp=soon",
+            "--type",
+            "at+jwt",
+        ],
+    );
+    let header = part(&token, 0);
+    assert_eq!(
+        header,
+        json!({"alg": "ES256", "kid": "test-es256", "typ": "at+jwt"})
+    );
+    let claims = part(&token, 1);
+    assert_eq!(claims["sub"], "ada");
+    assert_eq!(claims["roles"], json!(["a", 1]));
+    assert_eq!(claims["exp"], "soon");
+    assert!(claims["iat"].is_u64());
+    assert_eq!(claims["jti"].as_str().unwrap().len(), 22);
+}
+
+#[test]
+fn an_expired_or_early_token_can_be_minted() {
+    let key = vector_key("eddsa");
+    let public = &json_line(&run(&["jwks", path(&key)]))["keys"][0];
+    for (arguments, message) in [
+        (["--expires-in", "-1h"], "Token has expired"),
+        (["--not-before-in", "30m"], "Token not valid yet"),
+    ] {
+        let token = mint(&key, &arguments);
+        let error = verify(public, &token, VerificationOptions::default()).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[test]
+fn a_private_key_is_for_its_owner_only_and_never_overwritten() {
+    let directory = TempDir::new().unwrap();
+    let key = directory.path().join("key.json");
+    let arguments = ["keygen", "--out", "key.json"];
+    json_line(&run_in(directory.path(), &arguments));
+    let written = fs::read(&key).unwrap();
+    assert_eq!(
+        fs::metadata(&key).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+
+    let again = run_in(directory.path(), &arguments);
+    assert_fails(
+        &again,
+        1,
+        "error: key file `key.json` already exists\n\nhint: ",
+    );
+    assert_eq!(fs::read(&key).unwrap(), written);
+}
+
+#[test]
+fn a_failure_exits_with_1_and_says_why_on_standard_error() {
+    let directory = TempDir::new().unwrap();
+    let public = json_line(&run(&["jwks", path(&vector_key("es256"))]))["keys"][0].to_string();
+    fs::write(directory.path().join("public.json"), public).unwrap();
+    fs::write(directory.path().join("text.json"), "no key").unwrap();
+    for (arguments, message) in [
+        (
+            &["mint", "--key", "absent.json"][..],
+            "error: could not read key file `absent.json`: No such file or directory (os error \
+             2)\n\nhint: `portcullis keygen",
+        ),
+        (
+            &["mint", "--key", "public.json"],
+            "error: key file `public.json` is not usable: expected a private JWK, found a public \
+             one\n\nhint: ",
+        ),
+        (
+            &["jwks", "text.json"],
+            "error: key file `text.json` is not usable: expected a private JWK: ",
+        ),
+        (
+            &["keygen", "--out", "absent/key.json"],
+            "error: could not write key file `absent/key.json`: ",
+        ),
+    ] {
+        assert_fails(&run_in(directory.path(), arguments), 1, message);
+    }
+}
+
+#[test]
+fn an_address_in_use_is_told_with_its_remedy() {
+    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = occupied.local_addr().unwrap().to_string();
+    let output = run(&["upstream", "--listen", &address]);
+    assert_fails(
+        &output,
+        1,
+        &format!("error: could not listen on {address}: "),
+    );
+    assert_fails(&output, 1, "\n\nhint: another program listens there");
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_2() {
+    let key = vector_key("es256");
+    let with = |arguments: &[&str]| run(&[&["mint", "--key", path(&key)], arguments].concat());
+    let duration = "expected a duration such as `15m`, `1h` or `-1h`";
+    assert_fails(&with(&["--expires-in", "15"]), 2, duration);
+    assert_fails(&with(&["--expires-in", "soon"]), 2, duration);
+    assert_fails(&with(&["--not-before-in", "-"]), 2, duration);
+    assert_fails(
+        &with(&["--expires-in", "1500ms"]),
+        2,
+        "expected whole seconds",
+    );
+    assert_fails(&with(&["--claim", "name"]), 2, "expected `NAME=VALUE`");
+    let twice = "expected one `--claim` for each name, found two for `x`";
+    assert_fails(&with(&["--claim", "x=1", "--claim", "x=2"]), 2, twice);
+    assert_fails(
+        &run(&["keygen", "--algorithm", "HS256", "--out", "x"]),
+        2,
+        "HS256",
+    );
+    assert_fails(&run(&["jwks"]), 2, "<FILE>");
+    assert_fails(&run(&["open"]), 2, "open");
+}
+
+#[test]
+fn help_is_an_answer() {
+    let output = run(&["mint", "--help"]);
+    assert!(output.status.success());
+    assert!(output.stdout.starts_with(b"Print a signed token"));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn the_upstream_answers_with_the_request_it_received() {
+    let upstream = Upstream::start();
+    let (head, body) = upstream.exchange(
+        b"GET /x?y=1 HTTP/1.1\r\nHost: a\r\nX-Two: 1\r\nX-Two: 2\r\nX-Bytes: \xff\r\n\
+          Connection: close\r\n\r\n",
+    );
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(
+        head.contains("\r\ncontent-type: application/json\r\n"),
+        "{head}"
+    );
+    assert_eq!(
+        body,
+        json!({
+            "method": "GET",
+            "path": "/x?y=1",
+            "headers": [
+                ["host", "a"], ["x-two", "1"], ["x-two", "2"], ["x-bytes", "\\xff"],
+                ["connection", "close"],
+            ],
+        })
+    );
+}
+
+#[test]
+fn the_upstream_takes_several_requests_with_bodies_on_one_connection() {
+    let upstream = Upstream::start();
+    let mut stream = TcpStream::connect(&upstream.address).unwrap();
+    let mut request =
+        b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n".to_vec();
+    request.resize(request.len() + 300_000, b'x');
+    for _ in 0..2 {
+        stream.write_all(&request).unwrap();
+        let mut start = [0; 15];
+        stream.read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200 OK");
+        skip_to_end_of_object(&mut stream);
+    }
+}
+
+/// A running `portcullis upstream`, stopped when dropped.
+struct Upstream {
+    process: Child,
+    address: String,
+}
+
+impl Upstream {
+    fn start() -> Self {
+        let mut process = command()
+            .args(["upstream", "--listen", "127.0.0.1:0"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stderr.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line
+            .trim_end()
+            .strip_prefix("listening on http://")
+            .unwrap();
+        Self {
+            address: address.to_owned(),
+            process,
+        }
+    }
+
+    /// Sends a request that closes its connection; gives the head and the body of the answer.
+    fn exchange(&self, request: &[u8]) -> (String, Value) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(request).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        (format!("{head}\r\n"), serde_json::from_str(body).unwrap())
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// Reads up to and including the last byte of the upstream's JSON.
+fn skip_to_end_of_object(stream: &mut TcpStream) {
+    let mut byte = [0];
+    while byte != *b"}" {
+        stream.read_exact(&mut byte).unwrap();
+    }
+}
+
+fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_portcullis"))
+}
+
+fn run(arguments: &[&str]) -> Output {
+    command().args(arguments).output().unwrap()
+}
+
+fn run_in(directory: &Path, arguments: &[&str]) -> Output {
+    command()
+        .current_dir(directory)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// What a successful command printed, which is one line.
+fn line(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.is_empty(), "{stderr}");
+    let stdout = str::from_utf8(&output.stdout).unwrap();
+    let line = stdout.strip_suffix('\n').unwrap();
+    assert!(!line.contains('\n'), "{line}");
+    line.to_owned()
+}
+
+fn json_line(output: &Output) -> Value {
+    serde_json::from_str(&line(output)).unwrap()
+}
+
+fn mint(key: &Path, arguments: &[&str]) -> String {
+    line(&run(&[&["mint", "--key", path(key)], arguments].concat()))
+}
+
+#[track_caller]
+fn assert_fails(output: &Output, exit_code: i32, message: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(exit_code), "{stderr}");
+    assert!(
+        stderr.contains(message),
+        "expected {message:?}, found {stderr:?}"
+    );
+    assert!(output.stdout.is_empty());
+}
+
+fn vector_key(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("tests/vectors/keys/{name}.private.jwk.json"))
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The header (0) or the claims (1) of a token.
+fn part(token: &str, index: usize) -> Value {
+    let text = token.split('.').nth(index).unwrap();
+    let bytes = Base64UrlSafeNoPadding::decode_to_vec(text, None).unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+fn verify(
+    public_jwk: &Value,
+    token: &str,
+    options: VerificationOptions,
+) -> Result<JWTClaims<NoCustomClaims>, jwt_simple::Error> {
+    let jwk = public_jwk.to_string();
+    match public_jwk["alg"].as_str().unwrap() {
+        "RS256" => RS256PublicKey::from_jwk(&jwk)?.verify_token(token, Some(options)),
+        "ES256" => ES256PublicKey::from_jwk(&jwk)?.verify_token(token, Some(options)),
+        _ => Ed25519PublicKey::from_jwk(&jwk)?.verify_token(token, Some(options)),
+    }
+}
