@@ -6,14 +6,19 @@
 //! | shared by the filter and the native binary | |
 //! |---|---|
 //! | [`token`] | bytes → unverified token → verified token; keys, algorithms, signatures |
-//! | [`host`] | what is needed from whatever it runs in |
+//! | [`gate`] | one request: configuration → policy, rules, extraction, verdict, headers, refusals |
+//! | [`host`] | what the gate needs from whatever it runs in |
 //! | [`time`] | instants, which are always an argument |
 //!
 //! | native only | |
 //! |---|---|
 //! | `signer` | the private half of a key: what tokens are signed with, here and in the tests |
 //! | `cli` | the command line: `keygen`, `mint` and what else one needs for trying things out |
+//!
+//! Data goes one way: [`gate`] → [`token`]. Nothing points back, and nothing shared
+//! names the proxy-wasm SDK or `tokio`.
 
+pub mod gate;
 pub mod host;
 pub mod time;
 pub mod token;

@@ -1,0 +1,300 @@
+use serde_json::{Value, json};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use super::*;
+use crate::token::fixtures::{es256, jwk_set};
+
+fn read_value(configuration: &Value) -> Result<Configured, Vec<Fault>> {
+    let environment = |name: &str| (name == "JWKS").then(|| jwk_set(&[&es256()]));
+    read(configuration.to_string().as_bytes(), &environment)
+}
+
+fn faults(configuration: &Value) -> Vec<String> {
+    let faults = read_value(configuration).map(|_| ()).unwrap_err();
+    faults.iter().map(ToString::to_string).collect()
+}
+
+/// Every key there is, each with an ordinary value.
+fn complete() -> Value {
+    json!({
+        "providers": {
+            "idp": {
+                "issuer": "https://issuer.example",
+                "audiences": ["api"],
+                "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+                "from_headers": [{"name": "X-Token", "value_prefix": "jwt "}],
+                "forward": true,
+                "claim_to_headers": [{"header_name": "X-User", "claim_name": "user.name"}],
+                "clock_skew_seconds": 5.0,
+                "require_expiration": false,
+            },
+        },
+        "rules": [
+            {"match": {"path": "/healthz"}},
+            {"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}},
+        ],
+        "allow_unmatched": true,
+        "session_headers": true,
+        "session_header_prefix": "X-Caller-",
+        "realm": "api",
+    })
+}
+
+fn with(path: &[&str], value: Value) -> Value {
+    let mut configuration = complete();
+    let (last, parents) = path.split_last().unwrap();
+    let mut parent = &mut configuration;
+    for name in parents {
+        parent = match name.parse::<usize>() {
+            Ok(index) => &mut parent[index],
+            Err(_) => &mut parent[*name],
+        };
+    }
+    parent[*last] = value;
+    configuration
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn every_key_is_read_into_the_policy() {
+    let configured = read_value(&complete()).unwrap();
+    assert_eq!(configured.warnings, []);
+    let policy = configured.policy;
+    assert!(policy.allow_unmatched);
+    assert_eq!(policy.realm, "api");
+    assert_eq!(
+        policy.rules,
+        [
+            Rule {
+                matcher: Matcher::Path("/healthz".into()),
+                requirement: Requirement::Nothing,
+            },
+            Rule {
+                matcher: Matcher::Prefix("/".into()),
+                requirement: Requirement::Provider(0),
+            },
+        ]
+    );
+    let provider = &policy.providers[0];
+    assert_eq!(provider.issuer.as_deref(), Some("https://issuer.example"));
+    assert_eq!(provider.audiences, ["api"]);
+    assert_eq!(provider.clock_skew, Duration::from_secs(5));
+    assert!(provider.forward && !provider.require_expiration);
+    let location = HeaderLocation {
+        name: "x-token".into(),
+        prefix: "jwt ".into(),
+    };
+    assert_eq!(provider.locations, [location]);
+    let header = ClaimHeader {
+        header: "x-user".into(),
+        path: vec!["user".into(), "name".into()],
+    };
+    assert_eq!(provider.claim_headers, [header]);
+    assert!(policy.injectable.contains(&"x-caller-subject".to_owned()));
+    assert!(policy.injectable.contains(&"x-user".to_owned()));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_is_left_out_has_the_defaults_of_jwt_authn_or_safer_ones() {
+    let configuration = json!({
+        "providers": {"idp": {"local_jwks": {"environment_variable": "JWKS"}, "issuer": null}},
+    });
+    let policy = read_value(&configuration).unwrap().policy;
+    assert!(!policy.allow_unmatched);
+    assert_eq!(policy.session_headers, None);
+    assert_eq!(policy.realm, "portcullis");
+    let provider = &policy.providers[0];
+    assert_eq!(provider.issuer, None);
+    assert_eq!(provider.clock_skew, Duration::from_mins(1));
+    assert_eq!(provider.locations, [HeaderLocation::authorization()]);
+    assert!(!provider.forward && provider.require_expiration);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn all_faults_are_reported_at_once_each_with_its_path() {
+    let configuration = json!({
+        "providers": {
+            "idp": {
+                "isuer": "https://issuer.example",
+                "audiences": "api",
+                "local_jwks": {"inline_string": "{}"},
+                "remote_jwks": {},
+                "clock_skew_seconds": -1,
+                "from_headers": [{"value_prefix": 7}],
+                "claim_to_headers": [{"header_name": "x y", "claim_name": ""}],
+            },
+            "": {"local_jwks": {}},
+        },
+        "rules": [
+            {"match": {"prefix": "/", "path": "/"}, "requires": {"provider_name": "nobody"}},
+            {"requires": {"provider_name": "idp"}},
+        ],
+        "session_header_prefix": "x-",
+        "allow_unmatched": "yes",
+    });
+    let mut found = faults(&configuration);
+    found.sort();
+    let mut expected = [
+        "allow_unmatched: expected `true` or `false`, found a string",
+        "providers.idp.audiences: expected a list, found a string",
+        "providers.idp.claim_to_headers[0].claim_name: \
+         expected a string that is not empty, found an empty string",
+        "providers.idp.claim_to_headers[0].header_name: expected the name of a header",
+        "providers.idp.clock_skew_seconds: \
+         expected a whole number from 0 to 4294967295, found a number",
+        "providers.idp.from_headers[0].value_prefix: expected a string, found a number",
+        "providers.idp.from_headers[0]: `name` is missing",
+        "providers.idp.isuer: unknown key, did you mean `issuer`?",
+        "providers.idp.local_jwks.inline_string: \
+         expected a JWK Set: expected an object with a list `keys`",
+        "providers.idp.remote_jwks: known to `jwt_authn`, but not supported here",
+        "providers[\"\"].local_jwks: \
+         expected either `inline_string` or `environment_variable`",
+        "providers[\"\"]: expected a name of printable ASCII characters",
+        "rules[0].match: expected either `prefix` or `path`",
+        "rules[0].requires.provider_name: no provider is called `nobody`",
+        "rules[1]: `match` is missing",
+        "session_header_prefix: has no effect without `session_headers: true`",
+    ];
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn typing_errors_get_a_suggestion_and_camel_case_is_told_as_what_it_is() {
+    for (key, suggestion) in [
+        ("fromHeaders", "did you mean `from_headers`?"),
+        ("clock_skew_second", "did you mean `clock_skew_seconds`?"),
+        ("zzz", "expected one of `issuer`, `audiences`, "),
+    ] {
+        let found = faults(&with(&["providers", "idp", key], json!(1)));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(suggestion), "{found:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn no_claim_can_be_written_over_the_request_or_the_token() {
+    let header = |name: &str| json!([{"header_name": name, "claim_name": "sub"}]);
+    for (name, expected) in [
+        ("Host", "`host` carries the request itself"),
+        (
+            "transfer_encoding",
+            "`transfer-encoding` carries the request itself",
+        ),
+        (
+            "x-token",
+            "`x-token` is where provider `idp` looks for tokens",
+        ),
+        (
+            "x.token",
+            "`x-token` is where provider `idp` looks for tokens",
+        ),
+        (
+            "x-caller-id",
+            "filled by `session_headers` and by provider `idp`",
+        ),
+    ] {
+        let found = faults(&with(
+            &["providers", "idp", "claim_to_headers"],
+            header(name),
+        ));
+        assert!(
+            found.iter().any(|fault| fault.contains(expected)),
+            "{name}: {found:?}"
+        );
+    }
+    let twice = json!([
+        {"header_name": "x-user", "claim_name": "sub"},
+        {"header_name": "X_User", "claim_name": "name"},
+    ]);
+    let found = faults(&with(&["providers", "idp", "claim_to_headers"], twice));
+    assert!(
+        found[0].contains("already filled from another claim"),
+        "{found:?}"
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_unset_variable_is_a_fault_and_a_key_that_is_left_out_a_warning() {
+    let source = |source: Value| with(&["providers", "idp", "local_jwks"], source);
+    let found = faults(&source(json!({"environment_variable": "NOT_SET"})));
+    assert!(
+        found[0].starts_with("providers.idp.local_jwks.environment_variable: "),
+        "{found:?}"
+    );
+
+    let mut set: Value = serde_json::from_str(&jwk_set(&[&es256()])).unwrap();
+    set["keys"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"kty": "oct", "k": "AAAA"}));
+    let configured = read_value(&source(json!({"inline_string": set.to_string()}))).unwrap();
+    assert_eq!(configured.warnings.len(), 1);
+    let warning = configured.warnings[0].to_string();
+    assert!(warning.contains("keys[1] is left out"), "{warning}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn values_are_never_repeated_in_a_fault() {
+    let secret = "hunter2-secret";
+    for path in [
+        &["realm", "\""][..1],
+        &["providers", "idp", "forward"],
+        &["providers", "idp", "local_jwks"],
+        &["rules", "0", "match"],
+    ] {
+        let found = faults(&with(path, json!(format!("{secret}\""))));
+        assert!(!found.join("\n").contains(secret), "{found:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn something_else_than_an_object_is_refused() {
+    for configuration in [
+        json!([]),
+        json!(1),
+        json!("x"),
+        json!({}),
+        json!({"providers": {}}),
+    ] {
+        assert_eq!(faults(&configuration).len(), 1, "{configuration}");
+    }
+    let error = read(b"", &|_| None).map(|_| ()).unwrap_err();
+    assert!(
+        error[0].message.starts_with("expected a JSON object"),
+        "{error:?}"
+    );
+}
+
+/// The table in the README is what operators read; the code is what they get.
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn the_readme_lists_exactly_the_keys_that_are_read() {
+    let configuration = complete();
+    let faults = Faults::default();
+    let reading = Reading {
+        environment: &|_| None,
+        warnings: Vec::new(),
+    };
+    reading
+        .configuration(&Node::root(&configuration, &faults))
+        .unwrap();
+    let asked = faults.asked.borrow();
+    // Names that the operator chooses, and places in lists, are written as in the README.
+    let read: std::collections::BTreeSet<_> = asked
+        .iter()
+        .map(|key| key.replace("providers.idp", "providers.<name>"))
+        .map(|key| key.replace("[0]", "[]").replace("[1]", "[]"))
+        .collect();
+
+    let readme = include_str!("../../../README.md");
+    let (_, table) = readme.split_once("<!-- configuration keys -->").unwrap();
+    let (table, _) = table
+        .split_once("<!-- end of configuration keys -->")
+        .unwrap();
+    let rows = table
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `")?.split_once('`'));
+    let documented: std::collections::BTreeSet<_> = rows.map(|(key, _)| key.to_owned()).collect();
+    assert_eq!(documented, read);
+}

@@ -1,0 +1,150 @@
+//! The path that rules are matched against.
+//!
+//! Rules match the path as it was sent, as Envoy's own filter does. But an upstream may read
+//! `/public/../admin`, `/public/%2e%2e/admin` or `/public/..;/admin` as `/admin`, and a rule that
+//! opens `/public` would let the request through. So every path is also brought into its normal
+//! form, and when the two fall under different rules the request is refused: it means one thing
+//! here and another thing there, and nobody honest needs that.
+
+use std::borrow::Cow;
+
+/// Rounds of percent-decoding. Doubly encoded paths exist; what is still encoded after four
+/// rounds is left as it is.
+const MAX_DECODING_ROUNDS: usize = 4;
+
+/// The path without its query and fragment.
+pub(super) fn without_query(target: &[u8]) -> &[u8] {
+    let end = target.iter().position(|byte| matches!(byte, b'?' | b'#'));
+    end.and_then(|end| target.get(..end)).unwrap_or(target)
+}
+
+/// The normal form of a path: percent-encoding undone, `\` read as `/`, path parameters
+/// (`;name=value`), empty segments and `.` dropped, `..` resolved. Paths that are normal already,
+/// which nearly all are, are only looked at.
+pub(super) fn normal_form(path: &[u8]) -> Cow<'_, [u8]> {
+    if is_normal(path) {
+        return Cow::Borrowed(path);
+    }
+    let mut decoded = path.to_vec();
+    for _ in 0..MAX_DECODING_ROUNDS {
+        match percent_decoded(&decoded) {
+            Some(next) => decoded = next,
+            None => break,
+        }
+    }
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut ends_in_directory = true;
+    for segment in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
+        let name = segment
+            .split(|byte| *byte == b';')
+            .next()
+            .unwrap_or(segment);
+        ends_in_directory = matches!(name, b"" | b"." | b"..");
+        match name {
+            b"" | b"." => {}
+            b".." => drop(segments.pop()),
+            name => segments.push(name),
+        }
+    }
+    let mut normal = vec![b'/'];
+    normal.extend(segments.join(&b'/'));
+    if ends_in_directory && normal.len() > 1 {
+        normal.push(b'/');
+    }
+    Cow::Owned(normal)
+}
+
+fn is_normal(path: &[u8]) -> bool {
+    let starts_at_the_root = path.first() == Some(&b'/');
+    let special = |byte: &u8| matches!(byte, b'%' | b'\\' | b';');
+    let odd_pair = |pair: &[u8]| matches!(pair, b"//" | b"/.");
+    starts_at_the_root && !path.iter().any(special) && !path.windows(2).any(odd_pair)
+}
+
+/// One round of percent-decoding; `None` when there was nothing to decode. A `%` that no two hex
+/// digits follow stays.
+fn percent_decoded(path: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let pair = match (byte, tail) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        if let Some((high, low)) = pair {
+            decoded.push(high << 4 | low);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            decoded.push(byte);
+            rest = tail;
+        }
+    }
+    (decoded.len() < path.len()).then_some(decoded)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn other_spellings_of_a_path_have_one_normal_form() {
+        for spelling in [
+            "/admin/x",
+            "/public/../admin/x",
+            "/public/%2e%2E/admin/x",
+            "/public/%252e%252e/admin/x",
+            "/public/..;a=b/admin/x",
+            "/public/..%2fadmin%2fx",
+            "/public/..%5cadmin\\x",
+            "//admin///x",
+            "/./admin/./x",
+            "/%61dmin/x",
+            "/../../admin/x;jsessionid=1",
+            "admin/x",
+        ] {
+            assert_eq!(
+                normal_form(spelling.as_bytes()).escape_ascii().to_string(),
+                "/admin/x",
+                "{spelling}"
+            );
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_slash_at_the_end_stays() {
+        assert_eq!(normal_form(b"/a//b/").as_ref(), b"/a/b/");
+        assert_eq!(normal_form(b"/a/b/.").as_ref(), b"/a/b/");
+        assert_eq!(normal_form(b"/a/..").as_ref(), b"/");
+        assert_eq!(normal_form(b"").as_ref(), b"/");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn normal_paths_are_not_copied() {
+        for path in ["/", "/a/b.c", "/a/b/", "/well-known/x_y~z"] {
+            assert!(
+                matches!(normal_form(path.as_bytes()), Cow::Borrowed(_)),
+                "{path}"
+            );
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_lone_percent_sign_is_not_an_escape() {
+        assert_eq!(normal_form(b"/100%/%zz/%4").as_ref(), b"/100%/%zz/%4");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn query_and_fragment_are_cut() {
+        assert_eq!(without_query(b"/a?b=/c"), b"/a");
+        assert_eq!(without_query(b"/a#?b"), b"/a");
+        assert_eq!(without_query(b"/a"), b"/a");
+    }
+}

@@ -1,0 +1,382 @@
+//! Why a request was let through or refused, and the one place that says what follows from it.
+
+use crate::host::Counter;
+use crate::token::{SignatureError, TokenError};
+
+/// Why a request was refused. Each is a metric and stands in the log; what the *client* is told
+/// is in [`Reason::answer`], and is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The rule asks for a token and the request has none.
+    TokenMissing,
+    /// Two different tokens, or two `Authorization` headers.
+    TokenAmbiguous,
+    /// Longer than [`crate::token::MAX_TOKEN_BYTES`].
+    TokenTooLarge,
+    /// Not a well-formed JWT.
+    TokenMalformed,
+    /// A `crit` header.
+    CriticalHeader,
+    /// `iss` is not the provider's issuer.
+    IssuerMismatch,
+    /// The provider has no key with this `kid`.
+    KeyUnknown,
+    /// `alg` is not the key's algorithm.
+    AlgorithmMismatch,
+    /// The signature is not the key's.
+    SignatureInvalid,
+    /// No `exp`, and the provider requires one.
+    ExpirationMissing,
+    /// `exp` has passed.
+    TokenExpired,
+    /// `nbf` is still to come.
+    TokenNotYetValid,
+    /// None of the provider's audiences is in `aud`.
+    AudienceMismatch,
+    /// A claim that goes into a header has a value that no header can carry unchanged.
+    ClaimNotForwardable,
+    /// No rule matches the request.
+    NoRule,
+    /// The path and its normal form fall under different rules.
+    PathAmbiguous,
+}
+
+/// Why a request was let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Admission {
+    /// A token was verified.
+    Verified,
+    /// The rule asks for nothing.
+    NoRequirement,
+    /// No rule matches, and `allow_unmatched` is on.
+    Unmatched,
+}
+
+/// How a request ended; the unit of the request metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It went on to the upstream.
+    Allowed(Admission),
+    /// It was answered by the gate.
+    Refused(Reason),
+}
+
+/// What a mobile or web client should do about a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Get a new access token with the refresh token, and try again.
+    Refresh,
+    /// Let the user sign in.
+    SignIn,
+    /// Wait, or set the device's clock.
+    Wait,
+    /// Nothing the user does will help; the request itself is wrong or not permitted.
+    None,
+}
+
+/// Error code of the challenge (RFC 6750 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// No challenge: it is not about the token.
+    Absent,
+    /// The scheme alone: no token was sent, so there is nothing to say about it.
+    Bare,
+    /// `error="invalid_request"`.
+    InvalidRequest,
+    /// `error="invalid_token"`.
+    InvalidToken,
+}
+
+/// Everything that the client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Stable code for programs.
+    pub code: &'static str,
+    /// One sentence for people, in the characters that RFC 6750 section 3 allows.
+    pub detail: &'static str,
+    /// What kind of challenge goes with it.
+    pub challenge: Challenge,
+    /// What the client should do.
+    pub action: Action,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 16] = [
+        Self::TokenMissing,
+        Self::TokenAmbiguous,
+        Self::TokenTooLarge,
+        Self::TokenMalformed,
+        Self::CriticalHeader,
+        Self::IssuerMismatch,
+        Self::KeyUnknown,
+        Self::AlgorithmMismatch,
+        Self::SignatureInvalid,
+        Self::ExpirationMissing,
+        Self::TokenExpired,
+        Self::TokenNotYetValid,
+        Self::AudienceMismatch,
+        Self::ClaimNotForwardable,
+        Self::NoRule,
+        Self::PathAmbiguous,
+    ];
+
+    /// Label for metrics and logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TokenMissing => "token_missing",
+            Self::TokenAmbiguous => "token_ambiguous",
+            Self::TokenTooLarge => "token_too_large",
+            Self::TokenMalformed => "token_malformed",
+            Self::CriticalHeader => "critical_header",
+            Self::IssuerMismatch => "issuer_mismatch",
+            Self::KeyUnknown => "key_unknown",
+            Self::AlgorithmMismatch => "algorithm_mismatch",
+            Self::SignatureInvalid => "signature_invalid",
+            Self::ExpirationMissing => "expiration_missing",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::AudienceMismatch => "audience_mismatch",
+            Self::ClaimNotForwardable => "claim_not_forwardable",
+            Self::NoRule => "no_rule",
+            Self::PathAmbiguous => "path_ambiguous",
+        }
+    }
+
+    /// What the client is told.
+    ///
+    /// Reasons that are found before the signature is verified either depend on the request's own
+    /// form alone, or are all told as `signature_invalid`: somebody without a genuine token must
+    /// not learn which issuers, keys and algorithms are configured here.
+    #[must_use]
+    pub const fn answer(self) -> Answer {
+        use Action::{None, Refresh, SignIn, Wait};
+        use Challenge::{Absent, Bare, InvalidRequest, InvalidToken};
+        let (status, code, challenge, action, detail) = match self {
+            Self::TokenMissing => (401, "token_missing", Bare, SignIn, "a token is required"),
+            Self::TokenAmbiguous => (
+                400,
+                "token_ambiguous",
+                InvalidRequest,
+                None,
+                "the request has more than one token",
+            ),
+            Self::TokenTooLarge => (
+                401,
+                "token_too_large",
+                InvalidToken,
+                SignIn,
+                "the token is too large",
+            ),
+            Self::TokenMalformed | Self::CriticalHeader => (
+                401,
+                "token_malformed",
+                InvalidToken,
+                SignIn,
+                "the token is not well formed",
+            ),
+            Self::IssuerMismatch
+            | Self::KeyUnknown
+            | Self::AlgorithmMismatch
+            | Self::SignatureInvalid => (
+                401,
+                "signature_invalid",
+                InvalidToken,
+                SignIn,
+                "the signature could not be verified",
+            ),
+            Self::ExpirationMissing => (
+                401,
+                "expiration_missing",
+                InvalidToken,
+                SignIn,
+                "the token has no expiration time",
+            ),
+            Self::TokenExpired => (
+                401,
+                "token_expired",
+                InvalidToken,
+                Refresh,
+                "the token has expired",
+            ),
+            Self::TokenNotYetValid => (
+                401,
+                "token_not_yet_valid",
+                InvalidToken,
+                Wait,
+                "the token is not valid yet",
+            ),
+            Self::AudienceMismatch => (
+                403,
+                "audience_mismatch",
+                InvalidToken,
+                None,
+                "the token is meant for another audience",
+            ),
+            Self::ClaimNotForwardable => (
+                401,
+                "claim_not_forwardable",
+                InvalidToken,
+                SignIn,
+                "a claim of the token has characters that cannot be passed on",
+            ),
+            Self::NoRule => (
+                403,
+                "no_rule",
+                Absent,
+                None,
+                "requests of this kind are not permitted",
+            ),
+            Self::PathAmbiguous => (
+                400,
+                "path_ambiguous",
+                Absent,
+                None,
+                "the path can be read in two ways",
+            ),
+        };
+        Answer {
+            status,
+            code,
+            detail,
+            challenge,
+            action,
+        }
+    }
+}
+
+impl From<&TokenError> for Reason {
+    fn from(error: &TokenError) -> Self {
+        match error {
+            TokenError::TooLarge { .. } => Self::TokenTooLarge,
+            TokenError::CriticalHeader => Self::CriticalHeader,
+            _ => Self::TokenMalformed,
+        }
+    }
+}
+
+impl From<SignatureError> for Reason {
+    fn from(error: SignatureError) -> Self {
+        match error {
+            SignatureError::KeyUnknown => Self::KeyUnknown,
+            SignatureError::AlgorithmMismatch => Self::AlgorithmMismatch,
+            SignatureError::Invalid => Self::SignatureInvalid,
+        }
+    }
+}
+
+impl Admission {
+    /// Every kind of admission.
+    pub const ALL: [Self; 3] = [Self::Verified, Self::NoRequirement, Self::Unmatched];
+
+    /// Label for metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::NoRequirement => "no_requirement",
+            Self::Unmatched => "unmatched",
+        }
+    }
+}
+
+impl Outcome {
+    /// Every outcome; the counter of an outcome is its place in this list.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let allowed = Admission::ALL.into_iter().map(Self::Allowed);
+        allowed.chain(Reason::ALL.into_iter().map(Self::Refused))
+    }
+
+    /// Name of the counter, `portcullis.requests.<verdict>.<reason>`. Envoy puts `wasmcustom.`
+    /// before it.
+    #[must_use]
+    pub fn metric_name(self) -> String {
+        match self {
+            Self::Allowed(admission) => {
+                format!("portcullis.requests.allowed.{}", admission.label())
+            }
+            Self::Refused(reason) => format!("portcullis.requests.refused.{}", reason.label()),
+        }
+    }
+
+    /// Where [`Outcome::all`] has this outcome.
+    #[must_use]
+    pub const fn counter(self) -> Counter {
+        // Both enums are listed in the order of their declaration, which a test holds them to.
+        Counter(match self {
+            Self::Allowed(admission) => admission as usize,
+            Self::Refused(reason) => Admission::ALL.len() + reason as usize,
+        })
+    }
+}
+
+impl Action {
+    /// The word in the problem document.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+            Self::SignIn => "sign_in",
+            Self::Wait => "wait",
+            Self::None => "none",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn every_outcome_has_a_counter_of_its_own_in_the_order_of_the_list() {
+        for (place, outcome) in Outcome::all().enumerate() {
+            assert_eq!(outcome.counter(), Counter(place), "{outcome:?}");
+        }
+        let names: std::collections::BTreeSet<_> =
+            Outcome::all().map(Outcome::metric_name).collect();
+        assert_eq!(names.len(), Outcome::all().count());
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn every_answer_can_be_written_into_a_challenge() {
+        for reason in Reason::ALL {
+            let answer = reason.answer();
+            // RFC 6750 section 3: %x20-21 / %x23-5B / %x5D-7E.
+            let fits = |text: &str| {
+                text.bytes()
+                    .all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\')
+            };
+            assert!(fits(answer.detail), "{reason:?}");
+            let status = match answer.challenge {
+                Challenge::Bare => 401..=401,
+                Challenge::InvalidToken => 401..=403,
+                Challenge::InvalidRequest => 400..=400,
+                Challenge::Absent => 400..=503,
+            };
+            assert!(status.contains(&answer.status), "{reason:?}");
+            assert!(
+                answer.status != 401 || answer.challenge != Challenge::Absent,
+                "{reason:?}"
+            );
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn what_is_found_before_the_signature_is_verified_sounds_all_the_same() {
+        let answers = [
+            Reason::IssuerMismatch,
+            Reason::KeyUnknown,
+            Reason::AlgorithmMismatch,
+            Reason::SignatureInvalid,
+        ]
+        .map(Reason::answer);
+        assert!(answers.iter().all(|answer| *answer == answers[0]));
+    }
+}

@@ -1,0 +1,80 @@
+//! The headers of one request, as bytes.
+
+use super::path;
+use crate::host::HeaderLine;
+
+/// Every header line of a request. Read once: asking the host for single headers would show only
+/// the first of several equal ones.
+pub(super) struct Request {
+    lines: Vec<HeaderLine>,
+}
+
+impl Request {
+    pub(super) const fn new(lines: Vec<HeaderLine>) -> Self {
+        Self { lines }
+    }
+
+    pub(super) fn lines(&self) -> &[HeaderLine] {
+        &self.lines
+    }
+
+    /// The values of all lines with this name, which is in lower case.
+    pub(super) fn values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'r [u8]> {
+        let lines = self.lines.iter().filter(move |(line, _)| line == name);
+        lines.map(|(_, value)| value.as_slice())
+    }
+
+    /// The path without its query; `None` for a `CONNECT` without a path.
+    pub(super) fn path(&self) -> Option<&[u8]> {
+        self.values(":path").next().map(path::without_query)
+    }
+
+    /// Whether the client speaks gRPC (the content type that the gRPC specification for HTTP/2
+    /// requires: `application/grpc`, perhaps with `+proto` or parameters).
+    pub(super) fn is_grpc(&self) -> bool {
+        self.values("content-type").next().is_some_and(|value| {
+            value
+                .strip_prefix(b"application/grpc")
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+        })
+    }
+
+    /// `x-request-id`, cut and escaped so that it cannot forge a line of the log.
+    pub(super) fn id(&self) -> String {
+        const LONGEST: usize = 64;
+        let id = self.values("x-request-id").next().unwrap_or(b"-");
+        id.get(..LONGEST).unwrap_or(id).escape_ascii().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    fn request(name: &str, value: &[u8]) -> Request {
+        Request::new(vec![(name.into(), value.to_vec())])
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn grpc_is_known_by_its_content_type() {
+        for (value, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc; charset=utf-8", true),
+            ("application/grpc-web", false),
+            ("application/json", false),
+        ] {
+            let request = request("content-type", value.as_bytes());
+            assert_eq!(request.is_grpc(), expected, "{value}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_request_id_cannot_break_out_of_its_line() {
+        assert_eq!(request("x-request-id", b"a\nb\xff").id(), "a\\nb\\xff");
+        assert_eq!(request("x-request-id", &[b'a'; 1000]).id().len(), 64);
+        assert_eq!(Request::new(Vec::new()).id(), "-");
+    }
+}
