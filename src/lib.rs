@@ -10,18 +10,25 @@
 //! | [`host`] | what the gate needs from whatever it runs in |
 //! | [`time`] | instants, which are always an argument |
 //!
+//! | WebAssembly only | |
+//! |---|---|
+//! | `filter` | proxy-wasm contexts ↔ [`host`]; decides nothing |
+//!
 //! | native only | |
 //! |---|---|
 //! | `signer` | the private half of a key: what tokens are signed with, here and in the tests |
 //! | `cli` | the command line: `keygen`, `mint` and what else one needs for trying things out |
 //!
-//! Data goes one way: [`gate`] → [`token`]. Nothing points back, and nothing shared
+//! Data goes one way: `filter` → [`gate`] → [`token`]. Nothing points back, and nothing shared
 //! names the proxy-wasm SDK or `tokio`.
 
 pub mod gate;
 pub mod host;
 pub mod time;
 pub mod token;
+
+#[cfg(target_os = "wasi")]
+mod filter;
 
 #[cfg(any(test, not(target_family = "wasm")))]
 pub mod signer;
