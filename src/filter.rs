@@ -1,7 +1,7 @@
 //! The proxy-wasm glue: contexts of Envoy on one side, [`Host`] on the other. Decides nothing.
 
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -135,9 +135,11 @@ impl SignatureHost for EnvoyHost<'_> {
 impl Host for EnvoyHost<'_> {
     fn now(&self) -> UnixTime {
         // Without a clock every token has expired, which is the safe side.
-        let now = hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH + Duration::MAX);
-        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX);
-        UnixTime::from_seconds(since_epoch.as_secs()).unwrap_or(UnixTime::MAX)
+        let now = hostcalls::get_current_time().ok();
+        let since_epoch = now.and_then(|now| now.duration_since(UNIX_EPOCH).ok());
+        since_epoch
+            .and_then(|elapsed| UnixTime::from_seconds(elapsed.as_secs()))
+            .unwrap_or(UnixTime::MAX)
     }
 
     fn request_headers(&self) -> Vec<HeaderLine> {
