@@ -3,6 +3,8 @@
 //! Everything that decides is written against these and has no idea that it runs in Envoy. The
 //! proxy-wasm glue implements them over the host's calls; `mock::MockHost` does so for tests.
 
+use std::time::Duration;
+
 use crate::time::UnixTime;
 
 /// The host's answer to `verify_signature`.
@@ -40,6 +42,95 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// Body, or the message of a gRPC status.
     pub body: Vec<u8>,
+}
+
+/// A value in shared data, and its version for compare-and-swap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// The bytes. Other plugins may write into the same space: untrusted.
+    pub bytes: Vec<u8>,
+    /// Changes with every write of this key; never 0.
+    pub version: u32,
+}
+
+/// What has to be there for a write to take place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever is there is replaced.
+    Anything,
+    /// Nothing is there yet.
+    Absent,
+    /// The value is still the one that was read with this version.
+    Version(u32),
+}
+
+/// Memory that all virtual machines of one process share.
+pub trait SharedData {
+    /// The value of a key.
+    fn shared(&self, key: &str) -> Option<Shared>;
+
+    /// Writes a value; says whether what was expected was there, and so whether it was written.
+    fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool;
+}
+
+/// An HTTP request of the gate's own to a named cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Name of the cluster in Envoy's configuration.
+    pub cluster: String,
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// `:authority`.
+    pub authority: String,
+    /// `:path`, with the query.
+    pub path: String,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body, if it has one.
+    pub body: Option<Vec<u8>>,
+    /// How long the host waits for the whole answer.
+    pub timeout: Duration,
+}
+
+/// Names a call until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallId(pub u32);
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// An answer came, of whatever status.
+    Answered {
+        /// HTTP status.
+        status: u16,
+        /// Header lines without pseudo headers.
+        headers: Vec<HeaderLine>,
+        /// The whole body. Untrusted.
+        body: Vec<u8>,
+    },
+    /// No answer: no connection, a time-out, a reset.
+    Failed,
+}
+
+/// A host that can call other servers.
+pub trait CallHost {
+    /// Sends a call. `None` when the host refuses it at once, for an unknown cluster for instance.
+    fn call(&self, call: &Call) -> Option<CallId>;
+}
+
+/// What work beside the requests may ask of the host, on every tick.
+pub trait BackgroundHost: SharedData + CallHost {
+    /// Milliseconds since the epoch.
+    fn now_milliseconds(&self) -> u64;
+
+    /// A number that nobody can foresee.
+    fn random(&self) -> u64;
+
+    /// Logs at warning level.
+    fn warn(&self, message: &str);
+
+    /// Logs at info level.
+    fn info(&self, message: &str);
 }
 
 /// What one request may ask of the host.
