@@ -161,13 +161,14 @@ pub trait Host: SignatureHost {
 pub mod mock {
     //! A host for tests that records what it is asked to do.
 
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
+    use std::collections::BTreeMap;
 
     use super::*;
 
     /// Edits, answers and counts, in the order in which they came.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub enum Call {
+    pub enum Edit {
         /// [`Host::remove_request_header`].
         Remove(String),
         /// [`Host::set_request_header`].
@@ -181,7 +182,7 @@ pub mod mock {
         headers: Vec<HeaderLine>,
         foreign: ForeignAnswer,
         /// What was done to the request's headers.
-        pub calls: RefCell<Vec<Call>>,
+        pub edits: RefCell<Vec<Edit>>,
         /// What was answered.
         pub response: RefCell<Option<Response>>,
         /// Which counters were increased.
@@ -202,7 +203,7 @@ pub mod mock {
                     (":authority".into(), b"api.example".to_vec()),
                 ],
                 foreign: ForeignAnswer::Unavailable,
-                calls: RefCell::default(),
+                edits: RefCell::default(),
                 response: RefCell::default(),
                 counters: RefCell::default(),
                 log: RefCell::default(),
@@ -237,10 +238,10 @@ pub mod mock {
                 .iter()
                 .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
                 .collect();
-            for call in self.calls.borrow().iter() {
-                match call {
-                    Call::Remove(name) => lines.retain(|(line, _)| line != name),
-                    Call::Set(name, value) => {
+            for edit in self.edits.borrow().iter() {
+                match edit {
+                    Edit::Remove(name) => lines.retain(|(line, _)| line != name),
+                    Edit::Set(name, value) => {
                         lines.retain(|(line, _)| line != name);
                         lines.push((name.clone(), value.clone()));
                     }
@@ -275,12 +276,12 @@ pub mod mock {
         }
 
         fn remove_request_header(&self, name: &str) {
-            self.calls.borrow_mut().push(Call::Remove(name.into()));
+            self.edits.borrow_mut().push(Edit::Remove(name.into()));
         }
 
         fn set_request_header(&self, name: &str, value: &[u8]) {
             let value = String::from_utf8_lossy(value).into_owned();
-            self.calls.borrow_mut().push(Call::Set(name.into(), value));
+            self.edits.borrow_mut().push(Edit::Set(name.into(), value));
         }
 
         fn respond(&self, response: &Response) {
@@ -294,6 +295,107 @@ pub mod mock {
 
         fn debug(&self, message: impl FnOnce() -> String) {
             self.log.borrow_mut().push(message());
+        }
+    }
+
+    /// The memory that the virtual machines of one process share, and the network around it.
+    #[derive(Debug)]
+    pub struct MockProcess {
+        values: RefCell<BTreeMap<String, Shared>>,
+        /// Milliseconds since the epoch.
+        pub now: Cell<u64>,
+        /// Calls that have not been answered.
+        pub calls: RefCell<Vec<(CallId, Call)>>,
+        /// What was logged.
+        pub log: RefCell<Vec<String>>,
+        numbers: Cell<u64>,
+        /// Writes that still go through; the rest is as if the writer had died before it.
+        pub writes_left: Cell<Option<u64>>,
+    }
+
+    impl Default for MockProcess {
+        fn default() -> Self {
+            Self {
+                values: RefCell::default(),
+                // 2026-01-01T00:00:00Z.
+                now: Cell::new(1_767_225_600_000),
+                calls: RefCell::default(),
+                log: RefCell::default(),
+                numbers: Cell::new(0),
+                writes_left: Cell::new(None),
+            }
+        }
+    }
+
+    impl MockProcess {
+        fn number(&self) -> u64 {
+            self.numbers.set(self.numbers.get() + 1);
+            self.numbers.get()
+        }
+
+        /// Lets time pass.
+        pub fn pass(&self, milliseconds: u64) {
+            self.now.set(self.now.get() + milliseconds);
+        }
+
+        /// The keys of all values that are not empty.
+        pub fn keys(&self) -> Vec<String> {
+            let values = self.values.borrow();
+            let full = values.iter().filter(|(_, value)| !value.bytes.is_empty());
+            full.map(|(key, _)| key.clone()).collect()
+        }
+    }
+
+    impl SharedData for MockProcess {
+        fn shared(&self, key: &str) -> Option<Shared> {
+            self.values.borrow().get(key).cloned()
+        }
+
+        fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool {
+            match self.writes_left.get() {
+                Some(0) => return true,
+                Some(left) => self.writes_left.set(Some(left - 1)),
+                None => {}
+            }
+            let present = self.shared(key).map(|shared| shared.version);
+            let is_expected = match (expected, present) {
+                (Expected::Anything, _) | (Expected::Absent, None) => true,
+                (Expected::Version(expected), Some(version)) => version == expected,
+                _ => false,
+            };
+            if is_expected {
+                let version = u32::try_from(self.number()).unwrap();
+                let bytes = value.to_vec();
+                let value = Shared { bytes, version };
+                self.values.borrow_mut().insert(key.to_owned(), value);
+            }
+            is_expected
+        }
+    }
+
+    impl CallHost for MockProcess {
+        fn call(&self, call: &Call) -> Option<CallId> {
+            let id = CallId(u32::try_from(self.number()).unwrap());
+            self.calls.borrow_mut().push((id, call.clone()));
+            Some(id)
+        }
+    }
+
+    impl BackgroundHost for MockProcess {
+        fn now_milliseconds(&self) -> u64 {
+            self.now.get()
+        }
+
+        fn random(&self) -> u64 {
+            self.number()
+        }
+
+        fn warn(&self, message: &str) {
+            self.log.borrow_mut().push(message.to_owned());
+        }
+
+        fn info(&self, message: &str) {
+            self.log.borrow_mut().push(message.to_owned());
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | [`gate`] | one request: configuration → policy, rules, extraction, verdict, headers, refusals |
 //! | [`revocation`] | what can be revoked and how it is asked: names, filter, cut-offs, the feed's formats |
 //! | [`host`] | what the gate needs from whatever it runs in |
+//! | [`sync`] | keeping an edge in step: following the authority's feed |
 //! | [`time`] | instants, which are always an argument |
 //!
 //! | WebAssembly only | |
@@ -26,6 +27,7 @@
 pub mod gate;
 pub mod host;
 pub mod revocation;
+pub mod sync;
 pub mod time;
 pub mod token;
 

@@ -21,7 +21,7 @@ mod manifest;
 mod name;
 pub mod page;
 
-pub use change::{Batch, BatchError, Chain, Change, MAX_BATCH_BYTES};
+pub use change::{Batch, BatchError, Chain, Change, MAX_BATCH_BYTES, MAX_BATCH_CHANGES};
 pub use codec::DecodeError;
 pub use feed_key::{FeedKeys, FeedSignature, Signable, SignatureError};
 pub use manifest::{Manifest, ManifestError, SEGMENT_BYTES, Segment};

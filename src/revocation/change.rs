@@ -38,6 +38,10 @@ use super::name::Fingerprint;
 /// Longest batch; the edge buffers it whole.
 pub const MAX_BATCH_BYTES: usize = 1 << 20;
 
+/// Most changes of one batch. Applying one takes an edge some five microseconds, and a worker
+/// serves no request meanwhile; there is a next batch.
+pub const MAX_BATCH_CHANGES: u32 = 512;
+
 const FORMAT: [u8; 6] = *b"PCDB\x01\x00";
 const ADD: u8 = 1;
 const RESTORE: u8 = 2;
@@ -197,7 +201,9 @@ impl Batch {
         let after = reader.u64()?;
         let chain = Chain(reader.array()?);
         let count = reader.u32()?;
-        // Nothing is allocated for a count that the bytes cannot hold: changes are pushed as read.
+        if count > MAX_BATCH_CHANGES {
+            return Err(DecodeError::Value("count").into());
+        }
         let mut changes = Vec::new();
         for _ in 0..count {
             changes.push(Change::read(&mut reader)?);

@@ -32,18 +32,6 @@ impl<'b> Reader<'b> {
         Self(bytes)
     }
 
-    pub(super) fn bytes(&mut self, length: usize) -> Result<&'b [u8], DecodeError> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(length)
-            .ok_or(DecodeError::Truncated {
-                expected: length,
-                found: self.0.len(),
-            })?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(DecodeError::Truncated {
             expected: N,

@@ -123,10 +123,17 @@ fn signed_bytes_of_another_form_are_refused() {
         operation,
         BatchError::Decode(DecodeError::Value("operation"))
     );
-    let count = with(&|body| body[place_of_count..place_of_count + 4].fill(0xff));
+    let count = |count: u32| {
+        with(&|body| {
+            body[place_of_count..place_of_count + 4].copy_from_slice(&count.to_le_bytes());
+        })
+    };
+    let too_many = count(MAX_BATCH_CHANGES + 1);
+    assert_eq!(too_many, BatchError::Decode(DecodeError::Value("count")));
+    let truncated = count(5);
     assert!(
-        matches!(count, BatchError::Decode(DecodeError::Truncated { .. })),
-        "{count:?}"
+        matches!(truncated, BatchError::Decode(DecodeError::Truncated { .. })),
+        "{truncated:?}"
     );
     let too_large = vec![0; MAX_BATCH_BYTES + 1];
     assert_eq!(
