@@ -7,15 +7,17 @@
 mod encoding;
 mod reader;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 pub use reader::Fault;
 use reader::{Faults, Fields, Node};
 
 use super::extraction::HeaderLocation;
+use super::keys::KeySource;
 use super::policy::{Matcher, Policy, Provider, Requirement, Rule, comparable_audience};
 use super::session::{ClaimHeader, SessionHeaders, canonical_name};
-use crate::token::KeySet;
+use crate::token::{KeyRules, KeySet};
 
 /// Difference between the clocks of issuer and edge that is put up with, as in `jwt_authn`.
 const DEFAULT_CLOCK_SKEW_SECONDS: u32 = 60;
@@ -154,7 +156,7 @@ impl Reading<'_> {
                     .iter()
                     .map(|text| comparable_audience(text).into())
                     .collect(),
-                keys: keys?,
+                keys: KeySource::Local(Rc::new(keys?)),
                 locations,
                 forward,
                 claim_headers,
@@ -191,7 +193,7 @@ impl Reading<'_> {
     }
 
     fn key_set(&mut self, node: &Node<'_>, text: &str) -> Option<KeySet> {
-        match KeySet::parse(text.as_bytes()) {
+        match KeySet::parse(text.as_bytes(), &KeyRules::default()) {
             Ok(keys) => {
                 for (index, error) in keys.unusable() {
                     self.warnings
