@@ -9,7 +9,7 @@ use proxy_wasm::types::{
     Action, ContextType, GrpcStatusCode, LogLevel, MapType, MetricType, Status,
 };
 
-use crate::gate::{Configured, Gate, Outcome, Verdict, read_configuration};
+use crate::gate::{Attempt, Configured, Gate, Outcome, Verdict, read_configuration};
 use crate::host::{Counter, ForeignAnswer, HeaderLine, Host, Response, SignatureHost};
 use crate::time::UnixTime;
 use crate::token::Backend;
@@ -100,9 +100,9 @@ impl HttpContext for Request {
         let Some(shared) = &self.shared else {
             return Action::Pause;
         };
-        match shared.gate.on_request(&EnvoyHost { shared }) {
+        match shared.gate.on_request(&EnvoyHost { shared }, Attempt::Last) {
             Verdict::Forward => Action::Continue,
-            Verdict::Stop => Action::Pause,
+            Verdict::Stop | Verdict::Wait(_) => Action::Pause,
         }
     }
 }
@@ -154,6 +154,16 @@ impl Host for EnvoyHost<'_> {
 
     fn set_request_header(&self, name: &str, value: &[u8]) {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value));
+    }
+
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+        let value = hostcalls::get_property(path.to_vec()).ok().flatten();
+        value.filter(|value| !value.is_empty())
+    }
+
+    // Fails only when the stream is gone, and then there is no access log to write for it.
+    fn set_filter_state(&self, name: &str, value: &[u8]) {
+        let _ = hostcalls::set_property(vec![name], Some(value));
     }
 
     fn respond(&self, response: &Response) {

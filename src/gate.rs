@@ -7,6 +7,7 @@
 
 mod configuration;
 mod extraction;
+mod keys;
 mod path;
 mod policy;
 mod reason;
@@ -15,11 +16,14 @@ mod request;
 mod session;
 
 pub use configuration::{Configured, Fault, read as read_configuration};
+pub use keys::{KeyRing, KeySource, Location, RemoteKeys, RemoteSource, Retries};
 pub use policy::Policy;
 pub use reason::{Action, Admission, Answer, Challenge, Outcome, Reason};
 
+use std::rc::Rc;
+
 use crate::host::Host;
-use crate::token::{Backend, UnverifiedToken, VerifiedToken};
+use crate::token::{Backend, UnverifiedToken};
 use extraction::Found;
 use policy::{Provider, Requirement};
 use request::Request;
@@ -31,13 +35,42 @@ pub enum Verdict {
     Forward,
     /// Stop; the client has been answered.
     Stop,
+    /// Hold the request until what it waits for has come or has taken too long, then decide again
+    /// with [`Attempt::Last`]. Nothing has been counted or answered.
+    Wait(Wait),
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Newer keys of the provider with this place: the token names one that is not there.
+    Keys {
+        /// The place, as in [`Policy::key_sources`].
+        provider: usize,
+    },
+}
+
+/// Whether a request may be told to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It may.
+    First,
+    /// It has waited, or it cannot: the verdict is `Forward` or `Stop`.
+    Last,
 }
 
 /// A policy at work.
 #[derive(Debug)]
 pub struct Gate {
     policy: Policy,
+    keys: Rc<KeyRing>,
     backend: Backend,
+}
+
+/// Why a request does not go on.
+enum Halt<'g> {
+    Refused(Refusal<'g>),
+    Wait(Wait),
 }
 
 /// A refusal with what the log should know beyond the reason.
@@ -46,67 +79,99 @@ struct Refusal<'g> {
     provider: Option<&'g str>,
 }
 
-impl From<Reason> for Refusal<'_> {
+impl From<Reason> for Halt<'_> {
     fn from(reason: Reason) -> Self {
-        Self {
+        Self::Refused(Refusal {
             reason,
             provider: None,
-        }
+        })
     }
 }
 
 impl Gate {
     /// A gate that checks signatures where `backend` says.
     #[must_use]
-    pub const fn new(policy: Policy, backend: Backend) -> Self {
-        Self { policy, backend }
+    pub fn new(policy: Policy, backend: Backend) -> Self {
+        Self {
+            keys: Rc::new(KeyRing::new(&policy)),
+            policy,
+            backend,
+        }
+    }
+
+    /// What the operator decided.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The keys in force, for whoever fetches newer ones.
+    #[must_use]
+    pub const fn keys(&self) -> &Rc<KeyRing> {
+        &self.keys
     }
 
     /// Decides about one request, edits its headers or answers it, and counts what came out.
-    pub fn on_request(&self, host: &impl Host) -> Verdict {
+    pub fn on_request(&self, host: &impl Host, attempt: Attempt) -> Verdict {
         let request = Request::new(host.request_headers());
         for name in session::spoofed(&self.policy.injectable, &request) {
             host.remove_request_header(name);
         }
-        match self.decide(host, &request) {
+        match self.decide(host, &request, attempt) {
             Ok(admission) => {
                 host.increment(Outcome::Allowed(admission).counter());
                 Verdict::Forward
             }
-            Err(refusal) => {
+            Err(Halt::Refused(refusal)) => {
                 self.refuse(host, &request, &refusal);
                 Verdict::Stop
             }
+            Err(Halt::Wait(wait)) => Verdict::Wait(wait),
         }
     }
 
-    fn decide(&self, host: &impl Host, request: &Request) -> Result<Admission, Refusal<'_>> {
+    fn decide(
+        &self,
+        host: &impl Host,
+        request: &Request,
+        attempt: Attempt,
+    ) -> Result<Admission, Halt<'_>> {
         let path = request.path().ok_or(Reason::NoRule)?;
         let requirement = self.policy.requirement(path)?;
-        let provider = match requirement {
+        let place = match requirement {
             None if self.policy.allow_unmatched => return Ok(Admission::Unmatched),
             None => return Err(Reason::NoRule.into()),
             Some(Requirement::Nothing) => return Ok(Admission::NoRequirement),
-            Some(Requirement::Provider(place)) => self.policy.providers.get(place),
+            Some(Requirement::Provider(place)) => place,
         };
         // The configuration admits no other places than those of providers; if that were ever
         // wrong, nobody would pass.
-        let provider = provider.ok_or(Reason::NoRule)?;
-        self.authenticate(host, request, provider)
-            .map_err(|reason| Refusal {
+        let provider = self.policy.providers.get(place).ok_or(Reason::NoRule)?;
+        let outcome = self.authenticate(host, request, place, provider);
+        let may_wait = attempt == Attempt::First && matches!(provider.keys, KeySource::Remote(_));
+        outcome.map_err(|reason| match reason {
+            Reason::KeyUnknown | Reason::KeysUnavailable if may_wait => {
+                Halt::Wait(Wait::Keys { provider: place })
+            }
+            reason => Halt::Refused(Refusal {
                 reason,
                 provider: Some(&provider.name),
-            })
+            }),
+        })
     }
 
     fn authenticate(
         &self,
         host: &impl Host,
         request: &Request,
+        place: usize,
         provider: &Provider,
     ) -> Result<Admission, Reason> {
         let Found { token, headers } = extraction::find(&provider.locations, request)?;
-        let verified = self.verify(host, provider, token)?;
+        let token = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error))?;
+        provider.check_issuer(token.unverified_claims())?;
+        let keys = self.keys.get(place).ok_or(Reason::KeysUnavailable)?;
+        let verified = token.verify(&keys, self.backend, host)?;
         let claims = verified.claims();
         provider.check_claims(claims, host.now())?;
         let injections = session::injections(&self.policy, provider, claims)?;
@@ -119,18 +184,6 @@ impl Gate {
             host.set_request_header(name, value.as_bytes());
         }
         Ok(Admission::Verified)
-    }
-
-    fn verify(
-        &self,
-        host: &impl Host,
-        provider: &Provider,
-        token: &[u8],
-    ) -> Result<VerifiedToken, Reason> {
-        let token = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error))?;
-        provider.check_issuer(token.unverified_claims())?;
-        let verified = token.verify(&provider.keys, self.backend, host);
-        verified.map_err(Reason::from)
     }
 
     fn refuse(&self, host: &impl Host, request: &Request, refusal: &Refusal<'_>) {

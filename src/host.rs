@@ -147,6 +147,13 @@ pub trait Host: SignatureHost {
     /// Sets a header, replacing every line with this name.
     fn set_request_header(&self, name: &str, value: &[u8]);
 
+    /// A property of the request by its path (`["xds", "route_name"]`), as the host writes it:
+    /// text as its bytes. `None` when it is absent or empty.
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
+
+    /// Writes into the filter state of the request, where access logs find it.
+    fn set_filter_state(&self, name: &str, value: &[u8]);
+
     /// Answers the client; the request goes no further.
     fn respond(&self, response: &Response);
 
@@ -173,6 +180,8 @@ pub mod mock {
         Remove(String),
         /// [`Host::set_request_header`].
         Set(String, String),
+        /// [`Host::set_filter_state`].
+        FilterState(String, String),
     }
 
     /// A host whose clock stands still and whose headers are given.
@@ -181,6 +190,7 @@ pub mod mock {
         now: UnixTime,
         headers: Vec<HeaderLine>,
         foreign: ForeignAnswer,
+        properties: Vec<(String, Vec<u8>)>,
         /// What was done to the request's headers.
         pub edits: RefCell<Vec<Edit>>,
         /// What was answered.
@@ -203,6 +213,7 @@ pub mod mock {
                     (":authority".into(), b"api.example".to_vec()),
                 ],
                 foreign: ForeignAnswer::Unavailable,
+                properties: Vec::new(),
                 edits: RefCell::default(),
                 response: RefCell::default(),
                 counters: RefCell::default(),
@@ -231,6 +242,12 @@ pub mod mock {
             self
         }
 
+        /// With a property, its path written with `.` between the names.
+        pub fn with_property(mut self, path: &str, value: impl AsRef<[u8]>) -> Self {
+            self.properties.push((path.into(), value.as_ref().to_vec()));
+            self
+        }
+
         /// The headers as the upstream would see them after all edits.
         pub fn forwarded_headers(&self) -> Vec<(String, String)> {
             let mut lines: Vec<(String, String)> = self
@@ -245,6 +262,7 @@ pub mod mock {
                         lines.retain(|(line, _)| line != name);
                         lines.push((name.clone(), value.clone()));
                     }
+                    Edit::FilterState(..) => {}
                 }
             }
             lines
@@ -282,6 +300,18 @@ pub mod mock {
         fn set_request_header(&self, name: &str, value: &[u8]) {
             let value = String::from_utf8_lossy(value).into_owned();
             self.edits.borrow_mut().push(Edit::Set(name.into(), value));
+        }
+
+        fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+            let path = path.join(".");
+            let property = self.properties.iter().find(|(name, _)| *name == path);
+            property.map(|(_, value)| value.clone())
+        }
+
+        fn set_filter_state(&self, name: &str, value: &[u8]) {
+            let value = String::from_utf8_lossy(value).into_owned();
+            let edit = Edit::FilterState(name.into(), value);
+            self.edits.borrow_mut().push(edit);
         }
 
         fn respond(&self, response: &Response) {

@@ -5,17 +5,18 @@
 //! fault gives no policy at all.
 
 mod encoding;
+mod keys;
 mod reader;
 
 use std::time::Duration;
 
 pub use reader::Fault;
-use reader::{Faults, Fields, Node};
+use reader::{Fields, Node, Reading};
 
 use super::extraction::HeaderLocation;
 use super::policy::{Matcher, Policy, Provider, Requirement, Rule, comparable_audience};
 use super::session::{ClaimHeader, SessionHeaders, canonical_name};
-use crate::token::KeySet;
+use crate::token::KeyRules;
 
 /// Difference between the clocks of issuer and edge that is put up with, as in `jwt_authn`.
 const DEFAULT_CLOCK_SKEW_SECONDS: u32 = 60;
@@ -65,163 +66,93 @@ pub fn read(
             message: format!("expected a JSON object or a `google.protobuf.Struct`: {error}"),
         }]
     })?;
-    let faults = Faults::default();
-    let reading = Reading {
-        environment,
-        warnings: Vec::new(),
-    };
-    let configured = reading.configuration(&Node::root(&value, &faults));
-    match (configured, faults.into_found()) {
-        (Some(configured), found) if found.is_empty() => Ok(configured),
-        (_, found) => Err(found),
-    }
-}
-
-struct Reading<'e> {
-    environment: &'e dyn Fn(&str) -> Option<String>,
-    warnings: Vec<Fault>,
-}
-
-impl Reading<'_> {
-    fn configuration(mut self, root: &Node<'_>) -> Option<Configured> {
-        root.object(|fields| {
-            let realm = fields.optional("realm").map(|node| realm(&node));
-            let session_headers = session_headers(fields);
-            let providers = self.providers(fields);
-            let names: Vec<_> = providers.iter().map(|(name, _)| name.clone()).collect();
-            let rules = rules(fields, &names);
-            let allow_unmatched = flag(fields, "allow_unmatched", false);
-            let providers: Vec<_> = providers
-                .into_iter()
-                .filter_map(|(_, provider)| provider)
-                .collect();
-            refuse_collisions(fields.node(), &providers, session_headers.as_ref());
-            Some(Configured {
-                policy: Policy {
-                    injectable: injectable(&providers, session_headers.as_ref()),
-                    providers,
-                    rules,
-                    allow_unmatched,
-                    session_headers,
-                    realm: realm.unwrap_or_else(|| Some(DEFAULT_REALM.to_owned()))?,
-                },
-                warnings: std::mem::take(&mut self.warnings),
-            })
-        })
-    }
-
-    /// Names with what could be made of them, so that rules can be checked against the names even
-    /// where a provider has a fault.
-    fn providers(&mut self, fields: &mut Fields<'_>) -> Vec<(String, Option<Provider>)> {
-        let entries = fields.required("providers").and_then(|node| {
-            let entries: Vec<_> = node.entries()?.collect();
-            if entries.is_empty() {
-                node.fault("expected at least one provider");
-            }
-            Some(entries)
-        });
-        let entries = entries.unwrap_or_default().into_iter();
-        entries
-            .map(|(name, node)| (name.to_owned(), self.provider(name, &node)))
-            .collect()
-    }
-
-    fn provider(&mut self, name: &str, node: &Node<'_>) -> Option<Provider> {
-        node.object(|fields| {
-            let issuer = fields
-                .optional("issuer")
-                .map(|node| node.text().map(str::to_owned));
-            let audiences = strings(fields, "audiences");
-            let keys = self.local_keys(fields);
-            let locations = locations(fields);
-            let forward = flag(fields, "forward", false);
-            let claim_headers = claim_headers(fields);
-            let clock_skew = fields.optional("clock_skew_seconds");
-            let clock_skew =
-                clock_skew.map_or(Some(DEFAULT_CLOCK_SKEW_SECONDS), |node| node.whole_number());
-            let require_expiration = flag(fields, "require_expiration", true);
-            if !name.bytes().all(|byte| byte.is_ascii_graphic()) || name.is_empty() {
-                fields
-                    .node()
-                    .fault("expected a name of printable ASCII characters");
-            }
-            Some(Provider {
-                name: name.to_owned(),
-                issuer: issuer
-                    .unwrap_or(Some(String::new()))
-                    .filter(|issuer| !issuer.is_empty()),
-                audiences: audiences
-                    .iter()
-                    .map(|text| comparable_audience(text).into())
-                    .collect(),
-                keys: keys?,
-                locations,
-                forward,
-                claim_headers,
-                clock_skew: Duration::from_secs(clock_skew?.into()),
-                require_expiration,
-            })
-        })
-    }
-
-    fn local_keys(&mut self, fields: &mut Fields<'_>) -> Option<KeySet> {
-        let node = fields.required("local_jwks")?;
-        node.object(|source| {
-            let inline = source.optional("inline_string");
-            let variable = source.optional("environment_variable");
-            match (inline, variable) {
-                (Some(node), None) => self.key_set(&node, node.text()?),
-                (None, Some(node)) => {
-                    let text = (self.environment)(node.text()?);
-                    if text.is_none() {
-                        node.fault(
-                            "the variable is not set in the virtual machine; \
-                             hint: name it in `vm_config.environment_variables`",
-                        );
-                    }
-                    self.key_set(&node, &text?)
-                }
-                _ => {
-                    let message = "expected either `inline_string` or `environment_variable`";
-                    source.node().fault(message);
-                    None
-                }
-            }
-        })
-    }
-
-    fn key_set(&mut self, node: &Node<'_>, text: &str) -> Option<KeySet> {
-        match KeySet::parse(text.as_bytes()) {
-            Ok(keys) => {
-                for (index, error) in keys.unusable() {
-                    self.warnings
-                        .push(node.remark(format!("keys[{index}] is left out: {error}")));
-                }
-                Some(keys)
-            }
-            Err(error) => {
-                node.fault(format!("expected a JWK Set: {error}"));
-                None
-            }
+    let reading = Reading::new(environment);
+    let policy = policy(&Node::root(&value, &reading));
+    match (policy, reading.into_findings()) {
+        (Some(policy), (faults, warnings)) if faults.is_empty() => {
+            Ok(Configured { policy, warnings })
         }
+        (_, (faults, _)) => Err(faults),
     }
 }
 
-fn flag(fields: &mut Fields<'_>, key: &'static str, default: bool) -> bool {
-    fields
-        .optional(key)
-        .and_then(|node| node.boolean())
-        .unwrap_or(default)
+fn policy(root: &Node<'_>) -> Option<Policy> {
+    root.object(|fields| {
+        let realm = fields.optional("realm").map(|node| realm(&node));
+        let session_headers = session_headers(fields);
+        let providers = providers(fields);
+        let names: Vec<_> = providers.iter().map(|(name, _)| name.clone()).collect();
+        let rules = rules(fields, &names);
+        let allow_unmatched = fields.flag("allow_unmatched", false);
+        let providers: Vec<_> = providers
+            .into_iter()
+            .filter_map(|(_, provider)| provider)
+            .collect();
+        refuse_collisions(fields.node(), &providers, session_headers.as_ref());
+        Some(Policy {
+            injectable: injectable(&providers, session_headers.as_ref()),
+            providers,
+            rules,
+            allow_unmatched,
+            session_headers,
+            realm: realm.unwrap_or_else(|| Some(DEFAULT_REALM.to_owned()))?,
+        })
+    })
 }
 
-fn strings(fields: &mut Fields<'_>, key: &'static str) -> Vec<String> {
-    let elements = fields
-        .optional(key)
-        .and_then(|node| Some(node.elements()?.collect::<Vec<_>>()));
-    let elements = elements.unwrap_or_default().into_iter();
-    elements
-        .filter_map(|node| node.text().map(str::to_owned))
+/// Names with what could be made of them, so that rules can be checked against the names even
+/// where a provider has a fault.
+fn providers(fields: &mut Fields<'_>) -> Vec<(String, Option<Provider>)> {
+    let entries = fields.required("providers").and_then(|node| {
+        let entries: Vec<_> = node.entries()?.collect();
+        if entries.is_empty() {
+            node.fault("expected at least one provider");
+        }
+        Some(entries)
+    });
+    let entries = entries.unwrap_or_default().into_iter();
+    entries
+        .map(|(name, node)| (name.to_owned(), provider(name, &node)))
         .collect()
+}
+
+fn provider(name: &str, node: &Node<'_>) -> Option<Provider> {
+    node.object(|fields| {
+        let issuer = fields
+            .optional("issuer")
+            .map(|node| node.text().map(str::to_owned));
+        let audiences = fields.texts("audiences");
+        let rules = KeyRules::default();
+        let keys = keys::source(fields, issuer.clone().flatten().as_deref(), &rules);
+        let locations = locations(fields);
+        let forward = fields.flag("forward", false);
+        let claim_headers = claim_headers(fields);
+        let clock_skew = fields.optional("clock_skew_seconds");
+        let clock_skew =
+            clock_skew.map_or(Some(DEFAULT_CLOCK_SKEW_SECONDS), |node| node.whole_number());
+        let require_expiration = fields.flag("require_expiration", true);
+        if !name.bytes().all(|byte| byte.is_ascii_graphic()) || name.is_empty() {
+            fields
+                .node()
+                .fault("expected a name of printable ASCII characters");
+        }
+        Some(Provider {
+            name: name.to_owned(),
+            issuer: issuer
+                .unwrap_or(Some(String::new()))
+                .filter(|issuer| !issuer.is_empty()),
+            audiences: audiences
+                .iter()
+                .map(|text| comparable_audience(text).into())
+                .collect(),
+            keys: keys?,
+            locations,
+            forward,
+            claim_headers,
+            clock_skew: Duration::from_secs(clock_skew?.into()),
+            require_expiration,
+        })
+    })
 }
 
 /// `realm` stands in a quoted string, in the characters that need no escape there.
@@ -236,7 +167,7 @@ fn realm(node: &Node<'_>) -> Option<String> {
 }
 
 fn session_headers(fields: &mut Fields<'_>) -> Option<SessionHeaders> {
-    let is_on = flag(fields, "session_headers", false);
+    let is_on = fields.flag("session_headers", false);
     let prefix = fields.optional("session_header_prefix");
     if let (false, Some(node)) = (is_on, &prefix) {
         node.fault("has no effect without `session_headers: true`");
@@ -260,12 +191,8 @@ fn header_name(node: &Node<'_>) -> Option<String> {
 }
 
 fn locations(fields: &mut Fields<'_>) -> Vec<HeaderLocation> {
-    let elements = fields.optional("from_headers").and_then(|node| {
-        let elements: Vec<_> = node.elements()?.collect();
-        Some(elements)
-    });
-    let locations: Vec<_> = elements
-        .unwrap_or_default()
+    let locations: Vec<_> = fields
+        .list("from_headers")
         .iter()
         .filter_map(location)
         .collect();
@@ -289,10 +216,8 @@ fn location(node: &Node<'_>) -> Option<HeaderLocation> {
 }
 
 fn claim_headers(fields: &mut Fields<'_>) -> Vec<ClaimHeader> {
-    let elements = fields.optional("claim_to_headers");
-    let elements = elements.and_then(|node| Some(node.elements()?.collect::<Vec<_>>()));
     let mut headers: Vec<ClaimHeader> = Vec::new();
-    for node in elements.unwrap_or_default() {
+    for node in fields.list("claim_to_headers") {
         let Some(header) = claim_header(&node) else {
             continue;
         };
@@ -326,9 +251,7 @@ fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
 }
 
 fn rules(fields: &mut Fields<'_>, providers: &[String]) -> Vec<Rule> {
-    let elements = fields.optional("rules");
-    let elements = elements.and_then(|node| Some(node.elements()?.collect::<Vec<_>>()));
-    let elements = elements.unwrap_or_default();
+    let elements = fields.list("rules");
     elements
         .iter()
         .filter_map(|node| rule(node, providers))

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use super::extraction::HeaderLocation;
+use super::keys::KeySource;
 use super::path;
 use super::reason::Reason;
 use super::session::{ClaimHeader, SessionHeaders};
 use crate::time::UnixTime;
-use crate::token::{Claims, KeySet};
+use crate::token::Claims;
 
 /// Everything that the operator decided.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub(super) struct Provider {
     pub(super) issuer: Option<String>,
     /// As [`comparable_audience`] gives them; empty when the audience is not checked.
     pub(super) audiences: Vec<String>,
-    pub(super) keys: KeySet,
+    pub(super) keys: KeySource,
     pub(super) locations: Vec<HeaderLocation>,
     pub(super) forward: bool,
     pub(super) claim_headers: Vec<ClaimHeader>,
@@ -72,6 +73,12 @@ impl Matcher {
 }
 
 impl Policy {
+    /// Name and key source of every provider, in the order of their places.
+    pub fn key_sources(&self) -> impl Iterator<Item = (&str, &KeySource)> {
+        let providers = self.providers.iter();
+        providers.map(|provider| (provider.name.as_str(), &provider.keys))
+    }
+
     /// What is asked of a request for `path`, which is without its query; `None` when no rule
     /// matches.
     ///

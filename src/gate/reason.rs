@@ -40,6 +40,8 @@ pub enum Reason {
     NoRule,
     /// The path and its normal form fall under different rules.
     PathAmbiguous,
+    /// The provider's keys could not be had, or only ones that are too old.
+    KeysUnavailable,
 }
 
 /// Why a request was let through.
@@ -106,7 +108,7 @@ pub struct Answer {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -123,6 +125,7 @@ impl Reason {
         Self::ClaimNotForwardable,
         Self::NoRule,
         Self::PathAmbiguous,
+        Self::KeysUnavailable,
     ];
 
     /// Label for metrics and logs.
@@ -145,6 +148,7 @@ impl Reason {
             Self::ClaimNotForwardable => "claim_not_forwardable",
             Self::NoRule => "no_rule",
             Self::PathAmbiguous => "path_ambiguous",
+            Self::KeysUnavailable => "keys_unavailable",
         }
     }
 
@@ -238,6 +242,13 @@ impl Reason {
                 Absent,
                 None,
                 "the path can be read in two ways",
+            ),
+            Self::KeysUnavailable => (
+                503,
+                "keys_unavailable",
+                Absent,
+                Wait,
+                "tokens cannot be verified at the moment",
             ),
         };
         Answer {

@@ -5,11 +5,17 @@ use serde_json::json;
 use super::reason::{Answer, Challenge, Reason};
 use crate::host::Response;
 
+/// When a client should ask again after a 503. Keys are fetched again within a second or two.
+const RETRY_AFTER_SECONDS: u32 = 5;
+
 /// Builds the answer: `application/problem+json` (RFC 9457) with a challenge (RFC 6750), or a
 /// gRPC status. Nothing of the request is repeated in it.
 pub(super) fn response(reason: Reason, realm: &str, is_grpc: bool) -> Response {
     let answer = reason.answer();
     let mut headers = vec![("cache-control", "no-store".to_owned())];
+    if answer.status == 503 {
+        headers.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
+    }
     if is_grpc {
         return Response {
             status: 200,

@@ -172,6 +172,15 @@ impl Key {
     }
 }
 
+/// Which keys of a JWK Set may be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyRules {
+    /// The algorithms that keys may be bound to; every one when empty.
+    pub algorithms: Vec<Algorithm>,
+    /// Whether shared secrets (`kty` `oct`) may be used. Never for sets that come over a network.
+    pub allow_symmetric: bool,
+}
+
 /// The usable keys of a JWK Set.
 #[derive(Debug)]
 pub struct KeySet {
@@ -186,7 +195,7 @@ impl KeySet {
     /// # Errors
     ///
     /// [`KeySetError`] when the text is no JWK Set, too large, or has no usable key.
-    pub fn parse(text: &[u8]) -> Result<Self, KeySetError> {
+    pub fn parse(text: &[u8], _rules: &KeyRules) -> Result<Self, KeySetError> {
         if text.len() > MAX_JWK_SET_BYTES {
             return Err(KeySetError::TooLarge(text.len()));
         }

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
+use crate::gate::keys::{KeySource, Location, RemoteKeys, RemoteSource, Retries};
 use crate::token::fixtures::{es256, jwk_set};
 
 fn read_value(configuration: &Value) -> Result<Configured, Vec<Fault>> {
@@ -27,6 +28,31 @@ fn complete() -> Value {
                 "claim_to_headers": [{"header_name": "X-User", "claim_name": "user.name"}],
                 "clock_skew_seconds": 5.0,
                 "require_expiration": false,
+            },
+            "remote": {
+                "remote_jwks": {
+                    "http_uri": {
+                        "uri": "https://idp.example/jwks",
+                        "cluster": "idp",
+                        "timeout": "2s",
+                    },
+                    "cache_duration": "300s",
+                    "max_stale": "3600s",
+                    "async_fetch": {"fast_listener": true, "failed_refetch_duration": "0.5s"},
+                    "retry_policy": {
+                        "num_retries": 3,
+                        "retry_back_off": {"base_interval": "0.1s", "max_interval": "2s"},
+                    },
+                },
+            },
+            "searched": {
+                "remote_jwks": {
+                    "openid_discovery": {
+                        "issuer": "https://idp.example/realm/",
+                        "cluster": "idp",
+                        "timeout": "2s",
+                    },
+                },
             },
         },
         "rules": [
@@ -94,6 +120,89 @@ fn every_key_is_read_into_the_policy() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn remote_keys_are_read_with_everything_that_fetching_needs() {
+    let policy = read_value(&complete()).unwrap().policy;
+    let remote = |name: &str| {
+        let mut sources = policy.key_sources();
+        match sources.find(|(provider, _)| *provider == name) {
+            Some((_, KeySource::Remote(remote))) => remote.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let location = |path: &str| Location {
+        authority: "idp.example".into(),
+        path: path.into(),
+    };
+    let expected = RemoteKeys {
+        source: RemoteSource::JwkSet(location("/jwks")),
+        cluster: "idp".into(),
+        timeout: Duration::from_secs(2),
+        cache_duration: Duration::from_mins(5),
+        failed_refetch: Duration::from_millis(500),
+        retries: Retries {
+            number: 3,
+            base_interval: Duration::from_millis(100),
+            max_interval: Duration::from_secs(2),
+        },
+        max_stale: Duration::from_hours(1),
+        rules: KeyRules::default(),
+    };
+    assert_eq!(remote("remote"), expected);
+    let discovered = remote("searched");
+    let expected = RemoteSource::Discovery {
+        document: location("/realm/.well-known/openid-configuration"),
+        issuer: "https://idp.example/realm/".into(),
+    };
+    assert_eq!(discovered.source, expected);
+    assert_eq!(discovered.cache_duration, Duration::from_mins(10));
+    assert_eq!(discovered.retries.number, 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn faults_of_key_sources_say_what_to_do() {
+    let keys = |key: &str, source: Value| json!({"providers": {"idp": {key: source}}});
+    let uri = |uri: &str| json!({"http_uri": {"uri": uri, "cluster": "idp"}});
+    for (configuration, expected) in [
+        (
+            keys("local_jwks", json!({"filename": "/jwks.json"})),
+            "providers.idp.local_jwks.filename: a WebAssembly module cannot read files",
+        ),
+        (
+            keys("local_jwks", json!({"inline_bytes": "%"})),
+            "providers.idp.local_jwks.inline_bytes: expected base64",
+        ),
+        (
+            keys("remote_jwks", uri("idp.example")),
+            "providers.idp.remote_jwks.http_uri.uri: expected a URL",
+        ),
+        (
+            keys("remote_jwks", json!({})),
+            "providers.idp.remote_jwks: expected either `http_uri` or `openid_discovery`",
+        ),
+        (
+            keys(
+                "remote_jwks",
+                json!({"openid_discovery": {"cluster": "idp"}}),
+            ),
+            "providers.idp.remote_jwks.openid_discovery: `issuer` is missing",
+        ),
+        (
+            keys(
+                "remote_jwks",
+                json!({"http_uri": {"uri": "https://a/", "cluster": "a", "timeout": "0s"}}),
+            ),
+            "providers.idp.remote_jwks.http_uri.timeout: expected a duration above zero",
+        ),
+    ] {
+        let found = faults(&configuration);
+        assert!(
+            found.iter().any(|fault| fault.starts_with(expected)),
+            "{expected}: {found:?}"
+        );
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn what_is_left_out_has_the_defaults_of_jwt_authn_or_safer_ones() {
     let configuration = json!({
         "providers": {"idp": {"local_jwks": {"environment_variable": "JWKS"}, "issuer": null}},
@@ -117,7 +226,6 @@ fn all_faults_are_reported_at_once_each_with_its_path() {
                 "isuer": "https://issuer.example",
                 "audiences": "api",
                 "local_jwks": {"inline_string": "{}"},
-                "remote_jwks": {},
                 "clock_skew_seconds": -1,
                 "from_headers": [{"value_prefix": 7}],
                 "claim_to_headers": [{"header_name": "x y", "claim_name": ""}],
@@ -146,9 +254,8 @@ fn all_faults_are_reported_at_once_each_with_its_path() {
         "providers.idp.isuer: unknown key, did you mean `issuer`?",
         "providers.idp.local_jwks.inline_string: \
          expected a JWK Set: expected an object with a list `keys`",
-        "providers.idp.remote_jwks: known to `jwt_authn`, but not supported here",
         "providers[\"\"].local_jwks: \
-         expected either `inline_string` or `environment_variable`",
+         expected one of `inline_string`, `inline_bytes` and `environment_variable`",
         "providers[\"\"]: expected a name of printable ASCII characters",
         "rules[0].match: expected either `prefix` or `path`",
         "rules[0].requires.provider_name: no provider is called `nobody`",
@@ -271,19 +378,19 @@ fn something_else_than_an_object_is_refused() {
 #[test]
 fn the_readme_lists_exactly_the_keys_that_are_read() {
     let configuration = complete();
-    let faults = Faults::default();
-    let reading = Reading {
-        environment: &|_| None,
-        warnings: Vec::new(),
-    };
-    reading
-        .configuration(&Node::root(&configuration, &faults))
-        .unwrap();
-    let asked = faults.asked.borrow();
+    let reading = Reading::new(&|_| None);
+    policy(&Node::root(&configuration, &reading)).unwrap();
+    let asked = reading.asked.borrow();
     // Names that the operator chooses, and places in lists, are written as in the README.
     let read: std::collections::BTreeSet<_> = asked
         .iter()
-        .map(|key| key.replace("providers.idp", "providers.<name>"))
+        .map(|key| {
+            ["idp", "remote", "searched"]
+                .iter()
+                .fold(key.clone(), |key, name| {
+                    key.replace(&format!("providers.{name}"), "providers.<name>")
+                })
+        })
         .map(|key| key.replace("[0]", "[]").replace("[1]", "[]"))
         .collect();
 

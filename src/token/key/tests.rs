@@ -73,7 +73,7 @@ fn a_set_keeps_its_good_keys_and_lists_the_others() {
         es256().public_jwk(),
         {"kty": "oct", "k": "c2VjcmV0"},
     ]});
-    let set = KeySet::parse(set.to_string().as_bytes()).unwrap();
+    let set = KeySet::parse(set.to_string().as_bytes(), &KeyRules::default()).unwrap();
     assert_eq!(set.keys().len(), 1);
     let left_out: Vec<_> = set.unusable().iter().map(|(index, _)| *index).collect();
     assert_eq!(left_out, [0, 2]);
@@ -96,15 +96,22 @@ fn a_text_that_is_no_usable_set_is_an_error() {
         (too_many.as_bytes(), KeySetError::TooManyKeys(MAX_KEYS + 1)),
         (&too_large, KeySetError::TooLarge(length)),
     ] {
-        assert_eq!(KeySet::parse(text).unwrap_err(), expected);
+        assert_eq!(
+            KeySet::parse(text, &KeyRules::default()).unwrap_err(),
+            expected
+        );
     }
-    assert!(matches!(KeySet::parse(b"keys"), Err(KeySetError::Json(_))));
+    assert!(matches!(
+        KeySet::parse(b"keys", &KeyRules::default()),
+        Err(KeySetError::Json(_))
+    ));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn the_number_of_keys_tried_for_one_token_is_bounded() {
     let signers: Vec<_> = (0..20).map(|_| es256()).collect();
-    let set = KeySet::parse(jwk_set(&signers.iter().collect::<Vec<_>>()).as_bytes()).unwrap();
+    let text = jwk_set(&signers.iter().collect::<Vec<_>>());
+    let set = KeySet::parse(text.as_bytes(), &KeyRules::default()).unwrap();
     assert_eq!(set.candidates(None).count(), MAX_CANDIDATES);
     assert_eq!(set.candidates(Some("another")).count(), 0);
 }
