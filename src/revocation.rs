@@ -12,17 +12,28 @@
 //!
 //! The authority publishes both as a [`Manifest`] with immutable segments, and what changed since
 //! as [`Batch`]es. This module reads them; what it takes to build them stands in the authority.
+//! In a process of Envoy they stand in shared data ([`SharedFilter`]), where every virtual machine
+//! reads them through its [`View`].
 
 mod change;
 mod codec;
 pub mod cut_off;
 mod feed_key;
+mod feed_state;
 mod manifest;
 mod name;
 pub mod page;
+mod shared_filter;
+mod view;
 
 pub use change::{Batch, BatchError, Chain, Change, MAX_BATCH_BYTES, MAX_BATCH_CHANGES};
 pub use codec::DecodeError;
 pub use feed_key::{FeedKeys, FeedSignature, Signable, SignatureError};
+pub use feed_state::FeedState;
+#[cfg(test)]
+pub(crate) use feed_state::example as example_state;
 pub use manifest::{Manifest, ManifestError, SEGMENT_BYTES, Segment};
 pub use name::{FilterKey, Fingerprint, Kind};
+pub(crate) use shared_filter::Record;
+pub use shared_filter::{Names, SharedFilter, Status};
+pub use view::{Standing, View};

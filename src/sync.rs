@@ -6,12 +6,8 @@
 //! becomes visible by one write when it is whole, and everything that is read back is checked.
 
 mod announcement;
-mod feed_state;
 mod follower;
 mod loader;
-mod shared_filter;
 
 pub use announcement::Purge;
-pub use feed_state::FeedState;
 pub use follower::{Counts, FeedSource, Follower};
-pub use shared_filter::{Names, SharedFilter, Status};

@@ -13,10 +13,8 @@
 //! }
 //! ```
 
-use super::feed_state::FeedState;
-use super::shared_filter::SharedFilter;
 use crate::host::{Expected, SharedData};
-use crate::revocation::{Batch, Fingerprint};
+use crate::revocation::{Batch, FeedState, Fingerprint, SharedFilter};
 
 /// Announcements that are kept: some seconds' worth, and a tick is a tenth of one.
 const KEPT: u64 = 64;

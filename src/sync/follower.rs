@@ -7,14 +7,15 @@
 //! not continue the history is never applied; what is held stays, and it is asked again, later
 //! and later, with jitter.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::announcement::{Purge, announce, purge};
-use super::feed_state::FeedState;
 use super::loader::{LoadError, Loader, Need};
-use super::shared_filter::{Names, Record, SharedFilter, Status};
 use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, SharedData};
-use crate::revocation::{Batch, BatchError, FeedKeys, Manifest, ManifestError};
+use crate::revocation::{
+    Batch, BatchError, FeedKeys, FeedState, Manifest, ManifestError, Record, SharedFilter, View,
+};
 
 /// Where the feed comes from.
 #[derive(Clone)]
@@ -66,7 +67,7 @@ pub struct Counts {
 pub struct Follower {
     source: FeedSource,
     filter: SharedFilter,
-    state: Option<FeedState>,
+    view: Rc<View>,
     version: u32,
     is_leading: bool,
     poll: Line<u64>,
@@ -178,13 +179,13 @@ impl<T> Line<T> {
 }
 
 impl Follower {
-    /// A follower that holds nothing yet.
+    /// A follower that keeps `view` right, which holds nothing yet.
     #[must_use]
-    pub fn new(source: FeedSource, tag: u64) -> Self {
+    pub fn new(source: FeedSource, view: Rc<View>) -> Self {
         Self {
             source,
-            filter: SharedFilter::new(tag),
-            state: None,
+            filter: view.filter().clone(),
+            view,
             version: 0,
             is_leading: false,
             poll: Line::default(),
@@ -196,41 +197,14 @@ impl Follower {
         }
     }
 
-    /// What is held, as of the last tick.
-    #[must_use]
-    pub const fn state(&self) -> Option<&FeedState> {
-        self.state.as_ref()
-    }
-
     /// What happened so far.
     #[must_use]
     pub const fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// What the filter says of a token with these names. When the records of the state that was
-    /// read on the last tick are gone, a newer state is looked for once.
-    pub fn status(&self, host: &impl SharedData, names: impl Fn(&FeedState) -> Names) -> Status {
-        let ask = |state: &FeedState| self.filter.status(host, state, &names(state));
-        let Some(state) = &self.state else {
-            return Status::NoData;
-        };
-        let mut status = ask(state);
-        if status == Status::NoData
-            && let Some((newer, _)) = self.read_state(host)
-        {
-            status = ask(&newer);
-            if status == Status::NoData {
-                let damaged = generation_id(&newer);
-                host.set_shared(&self.filter.damage_key(), &damaged, Expected::Anything);
-            }
-        }
-        status
-    }
-
     fn read_state(&self, host: &impl SharedData) -> Option<(FeedState, u32)> {
-        let shared = host.shared(&self.filter.state_key())?;
-        Some((FeedState::decode(&shared.bytes)?, shared.version))
+        self.filter.state(host)
     }
 
     /// Looks at shared data, and when this virtual machine leads, at the authority. Says what has
@@ -255,27 +229,28 @@ impl Follower {
 
     /// Takes over a state that another virtual machine, or this one, has written.
     fn refresh(&mut self, host: &impl SharedData) -> Option<Purge> {
+        let held = self.view.state();
         let Some((state, version)) = self.read_state(host) else {
-            // Somebody wrote over it: what is held is still true, but it is no longer told of
-            // anything, so it counts as lost.
+            // Somebody wrote over it. What is held is still true, but nothing adds to it any more.
             self.version = 0;
-            return self.state.take().map(|_| Purge::Everything);
+            self.view.replace(None);
+            return held.map(|_| Purge::Everything);
         };
-        if version == self.version && self.state.as_ref() == Some(&state) {
+        if version == self.version && held.is_some() {
             return None;
         }
         self.version = version;
-        let purge = purge(host, &self.filter, self.state.as_ref(), &state);
-        self.state = Some(state);
+        let purge = purge(host, &self.filter, held.as_deref(), &state);
+        self.view.replace(Some(state));
         Some(purge).filter(|purge| *purge != Purge::Named(Vec::new()))
     }
 
     fn lead(&mut self, host: &impl BackgroundHost) {
         let now = host.now_milliseconds();
         if self
-            .state
-            .as_ref()
-            .is_none_or(|state| self.is_damaged(host, state))
+            .view
+            .state()
+            .is_none_or(|state| self.filter.is_damaged(host, &state))
         {
             self.load_from.get_or_insert(now);
         }
@@ -286,12 +261,6 @@ impl Follower {
             self.start_poll(host);
         }
         self.continue_discarding(host, now);
-    }
-
-    /// Whether somebody has found records of this generation missing.
-    fn is_damaged(&self, host: &impl SharedData, state: &FeedState) -> bool {
-        let damaged = host.shared(&self.filter.damage_key());
-        damaged.is_some_and(|damaged| damaged.bytes == generation_id(state))
     }
 
     /// An answer to one of this follower's calls; `false` for anybody else's.
@@ -581,7 +550,7 @@ impl Follower {
     /// Empties the records of the slot that is not read, some at a time, unless a generation is
     /// being loaded into it.
     fn continue_discarding(&mut self, host: &impl BackgroundHost, now: u64) {
-        let (Some(discard), Some(state)) = (&mut self.discard, &self.state) else {
+        let (Some(discard), Some(state)) = (&mut self.discard, self.view.state()) else {
             return;
         };
         if now < discard.not_before || self.loader.is_some() {
@@ -591,7 +560,7 @@ impl Follower {
             let slot = 1 - state.slot.min(1);
             if self
                 .filter
-                .discard(host, state, discard.record, slot, discard.next)
+                .discard(host, &state, discard.record, slot, discard.next)
             {
                 discard.next += 1;
             } else if discard.record == Record::Page {
@@ -628,12 +597,6 @@ impl Follower {
             timeout,
         }
     }
-}
-
-/// What names a generation in one place: when it is loaded again, it is in the other one.
-fn generation_id(state: &FeedState) -> Vec<u8> {
-    let numbers = [state.epoch, state.generation, state.slot.into()];
-    numbers.map(u64::to_le_bytes).concat()
 }
 
 #[cfg(test)]

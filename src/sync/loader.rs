@@ -3,11 +3,11 @@
 //! Everything goes into the slot that is not read, a segment at a time, so that no tick takes
 //! longer than a segment. Nothing of it can be seen until the follower writes the new state.
 
-use super::feed_state::FeedState;
-use super::shared_filter::{Record, SharedFilter};
 use crate::host::{Expected, SharedData};
 use crate::revocation::page::PAGE_BYTES;
-use crate::revocation::{Batch, Manifest, SEGMENT_BYTES, Segment, cut_off};
+use crate::revocation::{
+    Batch, FeedState, Manifest, Record, SEGMENT_BYTES, Segment, SharedFilter, cut_off,
+};
 
 /// Buckets that are written in one go, about a millisecond's worth.
 const BUCKETS_PER_STEP: u32 = 1_000;

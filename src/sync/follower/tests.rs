@@ -7,8 +7,8 @@ use super::*;
 use crate::host::mock::MockProcess;
 use crate::revocation::page::{PAGE_BYTES, insert, page_of};
 use crate::revocation::{
-    Chain, Change, FeedSignature, FilterKey, Fingerprint, Kind, SEGMENT_BYTES, Segment, Signable,
-    cut_off,
+    Chain, Change, FeedSignature, FilterKey, Fingerprint, Kind, Names, SEGMENT_BYTES, Segment,
+    Signable, Status, cut_off,
 };
 
 const FILTER_KEY: FilterKey = FilterKey::new([7; 16]);
@@ -160,6 +160,7 @@ fn name(token: &str) -> Fingerprint {
 }
 
 fn follower() -> Follower {
+    let view = Rc::new(View::new(1));
     let source = FeedSource {
         cluster: "authority".into(),
         authority: "authority".into(),
@@ -168,7 +169,7 @@ fn follower() -> Follower {
         heartbeat: Duration::from_secs(10),
         reload_jitter: Duration::from_secs(1),
     };
-    Follower::new(source, 1)
+    Follower::new(source, view)
 }
 
 /// Answers every call that the authority has an answer for, until it is quiet.
@@ -208,7 +209,7 @@ fn tick(process: &MockProcess, follower: &mut Follower, authority: &Authority) {
 }
 
 fn status(process: &MockProcess, follower: &Follower, token: &str) -> Status {
-    follower.status(process, |state| {
+    follower.view.status(process, |state| {
         let mut names = Names::default();
         names.add(&state.filter_key, Kind::Token, "iss", token);
         names
@@ -299,7 +300,7 @@ fn a_newer_generation_replaces_the_older_one_and_frees_its_place() {
         tick(&process, &mut leader, &authority);
     }
     assert_eq!(
-        leader.state().map(|state| state.generation),
+        leader.view.state().map(|state| state.generation),
         Some(authority.generation)
     );
     for token in ["a", "b"] {
@@ -383,11 +384,11 @@ fn an_answer_that_was_recorded_is_the_answer_to_another_question() {
         headers: Vec::new(),
         body: recorded,
     };
-    let before = leader.state().unwrap().verified_at;
+    let before = leader.view.state().unwrap().verified_at;
     leader.on_response(&process, id, &outcome);
     process.pass(50);
     leader.on_tick(&process, true);
-    assert_eq!(leader.state().unwrap().verified_at, before);
+    assert_eq!(leader.view.state().unwrap().verified_at, before);
     assert_eq!(leader.counts().refused, 1);
 }
 
@@ -412,7 +413,7 @@ fn an_authority_that_was_restored_from_a_backup_is_followed_in_its_new_epoch() {
         });
         leader.on_tick(&process, true);
     }
-    let state = leader.state().unwrap();
+    let state = leader.view.state().unwrap();
     assert_eq!((state.epoch, state.sequence), (2, 1));
     assert_eq!(status(&process, &leader, "a"), Status::PossiblyRevoked);
 }

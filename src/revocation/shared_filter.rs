@@ -16,10 +16,9 @@
 //! A record of another generation, of another place or of somebody else is as good as none: what
 //! is asked of it is then answered with "no data", never with "not revoked".
 
-use super::feed_state::FeedState;
+use super::page::{PAGE_BYTES, insert, may_contain, page_of};
+use super::{Change, FeedState, FilterKey, Fingerprint, Kind, cut_off};
 use crate::host::{Expected, SharedData};
-use crate::revocation::page::{PAGE_BYTES, insert, may_contain, page_of};
-use crate::revocation::{Change, FilterKey, Fingerprint, Kind, cut_off};
 use crate::time::UnixTime;
 
 /// How often a write is tried again when somebody else was faster.
@@ -74,7 +73,7 @@ pub enum Status {
 
 /// What kind of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Record {
+pub(crate) enum Record {
     Page,
     Bucket,
 }
@@ -95,17 +94,37 @@ impl SharedFilter {
         }
     }
 
-    pub(super) fn state_key(&self) -> String {
+    /// The state in shared data, and its version.
+    pub(crate) fn state(&self, host: &impl SharedData) -> Option<(FeedState, u32)> {
+        let shared = host.shared(&self.state_key())?;
+        Some((FeedState::decode(&shared.bytes)?, shared.version))
+    }
+
+    pub(crate) fn state_key(&self) -> String {
         format!("{}/state", self.prefix)
     }
 
     /// Where the batches are announced, so that other virtual machines can purge their caches.
-    pub(super) fn announcement_key(&self, place: u64) -> String {
+    pub(crate) fn announcement_key(&self, place: u64) -> String {
         format!("{}/announcement/{place}", self.prefix)
     }
 
-    /// Where a virtual machine says that records are missing.
-    pub(super) fn damage_key(&self) -> String {
+    /// Says that records of this generation are missing, so that the leader loads it again.
+    pub(super) fn report_damage(&self, host: &impl SharedData, state: &FeedState) {
+        host.set_shared(
+            &self.damage_key(),
+            &generation_id(state),
+            Expected::Anything,
+        );
+    }
+
+    /// Whether somebody has found records of this generation missing.
+    pub(crate) fn is_damaged(&self, host: &impl SharedData, state: &FeedState) -> bool {
+        let damaged = host.shared(&self.damage_key());
+        damaged.is_some_and(|damaged| damaged.bytes == generation_id(state))
+    }
+
+    fn damage_key(&self) -> String {
         format!("{}/damaged", self.prefix)
     }
 
@@ -145,7 +164,7 @@ impl SharedFilter {
     /// Applies a change to the records of a generation. `false` when they are not there any more,
     /// or somebody else is always faster.
     #[must_use]
-    pub(super) fn apply(&self, host: &impl SharedData, state: &FeedState, change: &Change) -> bool {
+    pub(crate) fn apply(&self, host: &impl SharedData, state: &FeedState, change: &Change) -> bool {
         match change {
             Change::Add(name) => {
                 let index = page_of(*name, state.page_count);
@@ -191,7 +210,7 @@ impl SharedFilter {
     }
 
     /// Writes a record of a generation.
-    pub(super) fn write(
+    pub(crate) fn write(
         &self,
         host: &impl SharedData,
         state: &FeedState,
@@ -235,7 +254,7 @@ impl SharedFilter {
 
     /// Empties the place of a record that belongs to an older generation than `state`'s. `false`
     /// when there has never been a record in this place.
-    pub(super) fn discard(
+    pub(crate) fn discard(
         &self,
         host: &impl SharedData,
         state: &FeedState,
@@ -273,6 +292,12 @@ fn header(state: &FeedState, record: Record, index: u32) -> [u8; HEADER_BYTES] {
         *to = *from;
     }
     header
+}
+
+/// What names a generation in one slot: when it is loaded again, it is in the other one.
+fn generation_id(state: &FeedState) -> Vec<u8> {
+    let numbers = [state.epoch, state.generation, state.slot.into()];
+    numbers.map(u64::to_le_bytes).concat()
 }
 
 /// Epoch and generation of a record, whatever its state.

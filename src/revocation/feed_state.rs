@@ -1,7 +1,7 @@
 //! The one record that says which generation counts and how far it has come.
 
+use super::{Chain, FilterKey};
 use crate::host::{Expected, SharedData};
-use crate::revocation::{Chain, FilterKey};
 
 /// What every virtual machine of a process agrees on. It stands in shared data as
 ///
@@ -52,7 +52,7 @@ const RECORD_BYTES: usize = 8 + 5 * 8 + 2 * 4 + 32 + 16 + 8;
 
 impl FeedState {
     /// Writes the record over the one of `expected`.
-    pub(super) fn write(&self, host: &impl SharedData, key: &str, expected: Expected) -> bool {
+    pub(crate) fn write(&self, host: &impl SharedData, key: &str, expected: Expected) -> bool {
         host.set_shared(key, &self.encode(), expected)
     }
 
@@ -123,7 +123,7 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 #[cfg(test)]
-pub(super) fn example() -> FeedState {
+pub(crate) fn example() -> FeedState {
     FeedState {
         epoch: 1,
         generation: 2,

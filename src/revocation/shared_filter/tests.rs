@@ -1,6 +1,6 @@
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use super::super::feed_state::example;
+use super::super::example_state as example;
 use super::*;
 use crate::host::mock::MockProcess;
 use crate::revocation::cut_off::CutOff;
