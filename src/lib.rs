@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`token`] | bytes → unverified token → verified token; keys, algorithms, signatures |
 //! | [`gate`] | one request: configuration → policy, rules, extraction, verdict, headers, refusals |
+//! | [`sync`] | keeping in step: who leads, keys from servers, requests that wait for them |
 //! | [`host`] | what the gate needs from whatever it runs in |
 //! | [`time`] | instants, which are always an argument |
 //!
@@ -19,11 +20,12 @@
 //! | `signer` | the private half of a key: what tokens are signed with, here and in the tests |
 //! | `cli` | the command line: `keygen`, `mint` and what else one needs for trying things out |
 //!
-//! Data goes one way: `filter` → [`gate`] → [`token`]. Nothing points back, and nothing shared
-//! names the proxy-wasm SDK or `tokio`.
+//! Data goes one way: `filter` → [`sync`] → [`gate`] → [`token`]. Nothing points back, and nothing
+//! shared names the proxy-wasm SDK or `tokio`.
 
 pub mod gate;
 pub mod host;
+pub mod sync;
 pub mod time;
 pub mod token;
 
