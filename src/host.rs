@@ -3,6 +3,9 @@
 //! Everything that decides is written against these and has no idea that it runs in Envoy. The
 //! proxy-wasm glue implements them over the host's calls; `mock::MockHost` does so for tests.
 
+#[cfg(test)]
+pub mod mock_background;
+
 use std::time::Duration;
 
 use crate::time::UnixTime;

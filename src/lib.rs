@@ -8,8 +8,8 @@
 //! | [`token`] | bytes → unverified token → verified token; keys, algorithms, signatures |
 //! | [`gate`] | one request: configuration → policy, rules, extraction, verdict, headers, refusals |
 //! | [`revocation`] | what can be revoked and how it is asked: names, filter, cut-offs, the feed's formats |
+//! | [`sync`] | keeping in step: who leads, keys from servers, the revocation feed, requests that wait |
 //! | [`host`] | what the gate needs from whatever it runs in |
-//! | [`sync`] | keeping an edge in step: following the authority's feed |
 //! | [`time`] | instants, which are always an argument |
 //!
 //! | WebAssembly only | |
@@ -21,8 +21,8 @@
 //! | `signer` | the private half of a key: what tokens are signed with, here and in the tests |
 //! | `cli` | the command line: `keygen`, `mint` and what else one needs for trying things out |
 //!
-//! Data goes one way: `filter` → [`gate`] → [`token`], [`revocation`]. Nothing points back, and nothing shared
-//! names the proxy-wasm SDK or `tokio`.
+//! Data goes one way: `filter` → [`sync`] → [`gate`] → [`token`], [`revocation`]. Nothing points
+//! back, and nothing shared names the proxy-wasm SDK or `tokio`.
 
 pub mod gate;
 pub mod host;

@@ -141,6 +141,12 @@ impl<'t> UnverifiedToken<'t> {
         &self.claims
     }
 
+    /// `kid` as the sender wrote it: whether a key of this name exists anywhere is open.
+    #[must_use]
+    pub fn unverified_key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
     /// Checks the signature with the key that `kid` names in `keys`, by the algorithm of that key.
     ///
     /// # Errors

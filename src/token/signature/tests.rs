@@ -4,6 +4,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 use super::*;
 use crate::host::mock::MockHost;
 use crate::time::UnixTime;
+use crate::token::KeyRules;
 use crate::token::fixtures::{eddsa, es256};
 
 /// A host that knows only the one genuine signature that detection shows it.
@@ -20,7 +21,7 @@ impl SignatureHost for Discerning {
 }
 
 fn key(jwk: &Value) -> Key {
-    Key::from_jwk(jwk).unwrap()
+    Key::from_jwk(jwk, &KeyRules::default()).unwrap()
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -46,7 +47,7 @@ fn the_known_signature_is_the_one_of_rfc_7515() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn arguments_are_the_fields_of_the_message_in_order() {
-    let message = arguments(b"KEY", &[0x55; 200], b"");
+    let message = arguments(Digest::Sha256, b"KEY", &[0x55; 200], b"");
     let mut expected = b"\x0a\x06sha256\x12\x03KEY\x1a\xc8\x01".to_vec();
     expected.extend([0x55; 200]);
     expected.extend(b"\x22\x00");

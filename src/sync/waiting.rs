@@ -1,0 +1,112 @@
+//! Requests that wait for newer keys.
+
+use std::time::Duration;
+
+use super::milliseconds;
+
+/// Most requests that wait in one virtual machine. Each holds a stream of Envoy; the ones beyond
+/// are decided at once.
+pub const MAX_WAITING: usize = 1024;
+
+/// The requests of one virtual machine that wait, oldest first.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    requests: Vec<Request>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    context: u32,
+    provider: usize,
+    /// The last fetch that had ended when it began to wait.
+    seen: u64,
+    until: u64,
+}
+
+impl Waiting {
+    /// Lets the request of this context wait for the fetch after the one that ended at `seen`, for
+    /// at most `patience`. `false` when too many wait.
+    pub fn add(
+        &mut self,
+        context: u32,
+        provider: usize,
+        seen: u64,
+        now_milliseconds: u64,
+        patience: Duration,
+    ) -> bool {
+        if self.requests.len() >= MAX_WAITING {
+            return false;
+        }
+        self.requests.push(Request {
+            context,
+            provider,
+            seen,
+            until: now_milliseconds.saturating_add(milliseconds(patience)),
+        });
+        true
+    }
+
+    /// Forgets a request, which has gone.
+    pub fn remove(&mut self, context: u32) {
+        self.requests.retain(|request| request.context != context);
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// Takes out the requests that have waited long enough or whose fetch has ended: for which
+    /// `finished_at` of their provider is no longer what it was.
+    pub fn take_ready(
+        &mut self,
+        now_milliseconds: u64,
+        finished_at: impl Fn(usize) -> u64,
+    ) -> Vec<u32> {
+        let is_ready = |request: &mut Request| {
+            now_milliseconds >= request.until || finished_at(request.provider) != request.seen
+        };
+        let ready = self.requests.extract_if(.., is_ready);
+        ready.map(|request| request.context).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_request_is_ready_when_its_own_fetch_has_ended_or_its_time_is_up() {
+        let mut waiting = Waiting::default();
+        assert!(waiting.add(10, 0, 5, 1_000, PATIENCE));
+        assert!(waiting.add(11, 1, 7, 1_500, PATIENCE));
+        let unchanged = |provider| [5, 7][provider];
+        assert!(waiting.take_ready(1_600, unchanged).is_empty());
+        assert_eq!(waiting.take_ready(1_700, |provider| [5, 8][provider]), [11]);
+        assert!(waiting.take_ready(2_999, unchanged).is_empty());
+        assert_eq!(waiting.take_ready(3_000, unchanged), [10]);
+        assert!(waiting.is_empty());
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_request_that_has_gone_is_not_woken() {
+        let mut waiting = Waiting::default();
+        waiting.add(10, 0, 0, 0, PATIENCE);
+        waiting.add(11, 0, 0, 0, PATIENCE);
+        waiting.remove(10);
+        waiting.remove(12);
+        assert_eq!(waiting.take_ready(10_000, |_| 0), [11]);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn no_more_wait_than_may() {
+        let mut waiting = Waiting::default();
+        let added = (0..2_000).filter(|context| waiting.add(*context, 0, 0, 0, PATIENCE));
+        assert_eq!(added.count(), MAX_WAITING);
+    }
+}
