@@ -137,7 +137,7 @@ pub trait BackgroundHost: SharedData + CallHost {
 }
 
 /// What one request may ask of the host.
-pub trait Host: SignatureHost {
+pub trait Host: SignatureHost + SharedData {
     /// The time now.
     fn now(&self) -> UnixTime;
 
@@ -173,6 +173,7 @@ pub mod mock {
 
     use std::cell::{Cell, RefCell};
     use std::collections::BTreeMap;
+    use std::rc::Rc;
 
     use super::*;
 
@@ -194,6 +195,8 @@ pub mod mock {
         headers: Vec<HeaderLine>,
         foreign: ForeignAnswer,
         properties: Vec<(String, Vec<u8>)>,
+        /// The process that it runs in.
+        pub process: Rc<MockProcess>,
         /// What was done to the request's headers.
         pub edits: RefCell<Vec<Edit>>,
         /// What was answered.
@@ -217,11 +220,19 @@ pub mod mock {
                 ],
                 foreign: ForeignAnswer::Unavailable,
                 properties: Vec::new(),
+                process: Rc::default(),
                 edits: RefCell::default(),
                 response: RefCell::default(),
                 counters: RefCell::default(),
                 log: RefCell::default(),
             }
+        }
+
+        /// In this process.
+        #[must_use]
+        pub fn in_process(mut self, process: &Rc<MockProcess>) -> Self {
+            self.process = Rc::clone(process);
+            self
         }
 
         /// With one more header line.
@@ -278,6 +289,16 @@ pub mod mock {
                 .into_iter()
                 .find(|(line, _)| line == name)
                 .map(|(_, value)| value)
+        }
+    }
+
+    impl SharedData for MockHost {
+        fn shared(&self, key: &str) -> Option<Shared> {
+            self.process.shared(key)
+        }
+
+        fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool {
+            self.process.set_shared(key, value, expected)
         }
     }
 

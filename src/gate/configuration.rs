@@ -7,6 +7,7 @@
 mod encoding;
 mod keys;
 mod reader;
+mod revocation;
 
 use std::time::Duration;
 
@@ -84,6 +85,7 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
         let names: Vec<_> = providers.iter().map(|(name, _)| name.clone()).collect();
         let rules = rules(fields, &names);
         let allow_unmatched = fields.flag("allow_unmatched", false);
+        let revocation = revocation::settings(fields);
         let providers: Vec<_> = providers
             .into_iter()
             .filter_map(|(_, provider)| provider)
@@ -95,6 +97,7 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
             rules,
             allow_unmatched,
             session_headers,
+            revocation,
             realm: realm.unwrap_or_else(|| Some(DEFAULT_REALM.to_owned()))?,
         })
     })

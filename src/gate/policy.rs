@@ -7,6 +7,7 @@ use super::extraction::HeaderLocation;
 use super::keys::KeySource;
 use super::path;
 use super::reason::Reason;
+use super::revocation::RevocationSettings;
 use super::session::{ClaimHeader, SessionHeaders};
 use crate::time::UnixTime;
 use crate::token::Claims;
@@ -18,6 +19,7 @@ pub struct Policy {
     pub(super) rules: Vec<Rule>,
     pub(super) allow_unmatched: bool,
     pub(super) session_headers: Option<SessionHeaders>,
+    pub(super) revocation: Option<RevocationSettings>,
     pub(super) realm: String,
     /// Names, in lower case with `-`, of every header that may be injected on any path.
     pub(super) injectable: Vec<String>,

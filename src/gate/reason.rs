@@ -42,14 +42,26 @@ pub enum Reason {
     PathAmbiguous,
     /// The provider's keys could not be had, or only ones that are too old.
     KeysUnavailable,
+    /// The token, its session, device, subject, client or issuer was revoked.
+    TokenRevoked,
+    /// The token has none of the claims that a revocation could name.
+    TokenUnnamed,
+    /// No revocation feed has been loaded.
+    RevocationUnavailable,
+    /// The revocation feed has been silent for longer than is put up with.
+    RevocationStale,
+    /// The filter says "perhaps revoked", and the authority does not answer.
+    RevocationUnconfirmed,
 }
 
 /// Why a request was let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Admission {
-    /// A token was verified.
+    /// A token was verified, and where revocation is configured, was not revoked.
     Verified,
+    /// A token was verified; whether it was revoked is not known, and the posture lets it through.
+    RevocationUnknown,
     /// The rule asks for nothing.
     NoRequirement,
     /// No rule matches, and `allow_unmatched` is on.
@@ -108,7 +120,7 @@ pub struct Answer {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -126,6 +138,11 @@ impl Reason {
         Self::NoRule,
         Self::PathAmbiguous,
         Self::KeysUnavailable,
+        Self::TokenRevoked,
+        Self::TokenUnnamed,
+        Self::RevocationUnavailable,
+        Self::RevocationStale,
+        Self::RevocationUnconfirmed,
     ];
 
     /// Label for metrics and logs.
@@ -149,6 +166,11 @@ impl Reason {
             Self::NoRule => "no_rule",
             Self::PathAmbiguous => "path_ambiguous",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::TokenRevoked => "token_revoked",
+            Self::TokenUnnamed => "token_unnamed",
+            Self::RevocationUnavailable => "revocation_unavailable",
+            Self::RevocationStale => "revocation_stale",
+            Self::RevocationUnconfirmed => "revocation_unconfirmed",
         }
     }
 
@@ -250,6 +272,27 @@ impl Reason {
                 Wait,
                 "tokens cannot be verified at the moment",
             ),
+            Self::TokenRevoked => (
+                401,
+                "token_revoked",
+                InvalidToken,
+                SignIn,
+                "the session has ended",
+            ),
+            Self::TokenUnnamed => (
+                401,
+                "token_unnamed",
+                InvalidToken,
+                SignIn,
+                "the token has no claim by which it could be revoked",
+            ),
+            Self::RevocationUnavailable | Self::RevocationStale | Self::RevocationUnconfirmed => (
+                503,
+                "revocation_unavailable",
+                Absent,
+                Wait,
+                "whether the session has ended cannot be told at the moment",
+            ),
         };
         Answer {
             status,
@@ -283,13 +326,19 @@ impl From<SignatureError> for Reason {
 
 impl Admission {
     /// Every kind of admission.
-    pub const ALL: [Self; 3] = [Self::Verified, Self::NoRequirement, Self::Unmatched];
+    pub const ALL: [Self; 4] = [
+        Self::Verified,
+        Self::RevocationUnknown,
+        Self::NoRequirement,
+        Self::Unmatched,
+    ];
 
     /// Label for metrics.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Verified => "verified",
+            Self::RevocationUnknown => "revocation_unknown",
             Self::NoRequirement => "no_requirement",
             Self::Unmatched => "unmatched",
         }

@@ -36,7 +36,7 @@ fn gate_with(change: impl FnOnce(&mut Value)) -> Gate {
     });
     change(&mut configuration);
     let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
-    Gate::new(configured.unwrap().policy, Backend::Module)
+    Gate::new(configured.unwrap().policy, Backend::Module, [1; 16])
 }
 
 fn gate() -> Gate {

@@ -51,10 +51,9 @@ impl Names {
         }
     }
 
-    /// Whether a change with this fingerprint concerns the token.
-    #[must_use]
-    pub fn contains(&self, fingerprint: Fingerprint) -> bool {
-        self.entries.contains(&fingerprint) || self.cut_offs.contains(&fingerprint)
+    /// All of them, for whoever remembers what concerns the token.
+    pub fn all(&self) -> impl Iterator<Item = Fingerprint> {
+        self.entries.iter().chain(&self.cut_offs).copied()
     }
 }
 

@@ -129,7 +129,7 @@ impl<'t> UnverifiedToken<'t> {
             algorithm: parameter(&header, "alg")?
                 .ok_or(TokenError::HeaderParameter { name: "alg" })?,
             key_id: parameter(&header, "kid")?,
-            claims: Claims::new(object(Part::Claims, claims)?)?,
+            claims: Claims::new(object(Part::Claims, claims)?, claims.len())?,
             signature: decode(Part::Signature, signature)?,
         })
     }
@@ -188,6 +188,12 @@ impl VerifiedToken {
     #[must_use]
     pub const fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// The claims, to keep.
+    #[must_use]
+    pub fn into_claims(self) -> Claims {
+        self.claims
     }
 }
 

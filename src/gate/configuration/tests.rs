@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
+use crate::gate::Posture;
 use crate::gate::keys::{KeySource, Location, RemoteKeys, RemoteSource, Retries};
 use crate::token::fixtures::{es256, jwk_set};
 
@@ -62,6 +63,20 @@ fn complete() -> Value {
         "allow_unmatched": true,
         "session_headers": true,
         "session_header_prefix": "X-Caller-",
+        "revocation": {
+            "cluster": "authority",
+            "authority": "revocation.example",
+            "credential": {"inline_string": "edge"},
+            "public_keys": ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"],
+            "device_claim": "device",
+            "max_staleness": "20s",
+            "on_stale": "confirm",
+            "on_missing_feed": "confirm",
+            "on_unconfirmed": "allow",
+            "on_unnamed": "allow",
+            "check_timeout": "0.5s",
+            "reload_jitter": "10s",
+        },
         "realm": "api",
     })
 }
@@ -404,4 +419,59 @@ fn the_readme_lists_exactly_the_keys_that_are_read() {
         .filter_map(|row| row.strip_prefix("| `")?.split_once('`'));
     let documented: std::collections::BTreeSet<_> = rows.map(|(key, _)| key.to_owned()).collect();
     assert_eq!(documented, read);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn revocation_is_strict_unless_told_otherwise() {
+    let settings = read_value(&complete()).unwrap().policy.revocation.unwrap();
+    assert_eq!(settings.on_unconfirmed, Posture::Allow);
+    assert_eq!(settings.max_staleness, Duration::from_secs(20));
+    let least = json!({
+        "cluster": "authority",
+        "credential": {"inline_string": "edge"},
+        "public_keys": ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"],
+    });
+    let settings = read_value(&with(&["revocation"], least)).unwrap();
+    let settings = settings.policy.revocation.unwrap();
+    for posture in [
+        settings.on_stale,
+        settings.on_missing_feed,
+        settings.on_unconfirmed,
+        settings.on_unnamed,
+    ] {
+        assert_eq!(posture, Posture::Deny);
+    }
+    assert_eq!(settings.authority, "authority");
+    assert!(
+        !format!("{settings:?}").contains("edge"),
+        "the credential is not shown"
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn faults_of_revocation_are_told_with_their_paths() {
+    let found = faults(&with(
+        &["revocation"],
+        json!({
+            "credential": {},
+            "public_keys": ["AAAA"],
+            "max_staleness": "1s",
+            "on_stale": "perhaps",
+            "on_unconfirmed": "confirm",
+        }),
+    ));
+    for expected in [
+        "revocation: `cluster` is missing",
+        "revocation.credential: expected either `inline_string` or `environment_variable`",
+        "revocation.max_staleness: expected at least `3s`: heartbeats come every third of it",
+        "revocation.on_stale: expected `deny`, `confirm` or `allow`",
+        "revocation.on_unconfirmed: expected `deny` or `allow`",
+        "revocation.public_keys[0]: \
+         expected an Ed25519 public key: 32 bytes in base64url without padding",
+    ] {
+        assert!(
+            found.iter().any(|fault| fault == expected),
+            "{expected}: {found:?}"
+        );
+    }
 }
