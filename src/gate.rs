@@ -20,6 +20,7 @@ pub use keys::{KeyRing, KeySource, Location, RemoteKeys, RemoteSource, Retries};
 pub use policy::Policy;
 pub use reason::{Action, Admission, Answer, Challenge, Outcome, Reason};
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 
 use crate::host::Host;
@@ -47,6 +48,8 @@ pub enum Wait {
     Keys {
         /// The place, as in [`Policy::key_sources`].
         provider: usize,
+        /// A hash of the key's id, so that ids that were asked for in vain can be told apart.
+        key: u64,
     },
 }
 
@@ -77,6 +80,18 @@ enum Halt<'g> {
 struct Refusal<'g> {
     reason: Reason,
     provider: Option<&'g str>,
+}
+
+/// Why a provider does not accept a request, and the hash of the id of the key that was looked for.
+struct Failure {
+    reason: Reason,
+    key: Option<u64>,
+}
+
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Self {
+        Self { reason, key: None }
+    }
 }
 
 impl From<Reason> for Halt<'_> {
@@ -118,8 +133,8 @@ impl Gate {
             host.remove_request_header(name);
         }
         match self.decide(host, &request, attempt) {
-            Ok(admission) => {
-                host.increment(Outcome::Allowed(admission).counter());
+            Ok((admission, provider)) => {
+                host.increment(Outcome::Allowed(admission).counter(), provider);
                 Verdict::Forward
             }
             Err(Halt::Refused(refusal)) => {
@@ -135,29 +150,34 @@ impl Gate {
         host: &impl Host,
         request: &Request,
         attempt: Attempt,
-    ) -> Result<Admission, Halt<'_>> {
+    ) -> Result<(Admission, Option<&str>), Halt<'_>> {
         let path = request.path().ok_or(Reason::NoRule)?;
         let requirement = self.policy.requirement(path)?;
         let place = match requirement {
-            None if self.policy.allow_unmatched => return Ok(Admission::Unmatched),
+            None if self.policy.allow_unmatched => return Ok((Admission::Unmatched, None)),
             None => return Err(Reason::NoRule.into()),
-            Some(Requirement::Nothing) => return Ok(Admission::NoRequirement),
+            Some(Requirement::Nothing) => return Ok((Admission::NoRequirement, None)),
             Some(Requirement::Provider(place)) => place,
         };
         // The configuration admits no other places than those of providers; if that were ever
         // wrong, nobody would pass.
         let provider = self.policy.providers.get(place).ok_or(Reason::NoRule)?;
         let outcome = self.authenticate(host, request, place, provider);
-        let may_wait = attempt == Attempt::First && matches!(provider.keys, KeySource::Remote(_));
-        outcome.map_err(|reason| match reason {
-            Reason::KeyUnknown | Reason::KeysUnavailable if may_wait => {
-                Halt::Wait(Wait::Keys { provider: place })
+        outcome.map_err(|Failure { reason, key }| match (reason, key) {
+            (Reason::KeyUnknown | Reason::KeysUnavailable, Some(key))
+                if attempt == Attempt::First && matches!(provider.keys, KeySource::Remote(_)) =>
+            {
+                Halt::Wait(Wait::Keys {
+                    provider: place,
+                    key,
+                })
             }
-            reason => Halt::Refused(Refusal {
+            _ => Halt::Refused(Refusal {
                 reason,
                 provider: Some(&provider.name),
             }),
-        })
+        })?;
+        Ok((Admission::Verified, Some(&provider.name)))
     }
 
     fn authenticate(
@@ -166,12 +186,20 @@ impl Gate {
         request: &Request,
         place: usize,
         provider: &Provider,
-    ) -> Result<Admission, Reason> {
+    ) -> Result<(), Failure> {
         let Found { token, headers } = extraction::find(&provider.locations, request)?;
         let token = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error))?;
         provider.check_issuer(token.unverified_claims())?;
-        let keys = self.keys.get(place).ok_or(Reason::KeysUnavailable)?;
-        let verified = token.verify(&keys, self.backend, host)?;
+        let key = Some(hash(token.unverified_key_id()));
+        let keys = self.keys.get(place).ok_or(Failure {
+            reason: Reason::KeysUnavailable,
+            key,
+        })?;
+        let verified = host.timed(|| token.verify(&keys, self.backend, host));
+        let verified = verified.map_err(|error| Failure {
+            reason: error.into(),
+            key,
+        })?;
         let claims = verified.claims();
         provider.check_claims(claims, host.now())?;
         let injections = session::injections(&self.policy, provider, claims)?;
@@ -183,12 +211,12 @@ impl Gate {
         for (name, value) in injections {
             host.set_request_header(name, value.as_bytes());
         }
-        Ok(Admission::Verified)
+        Ok(())
     }
 
     fn refuse(&self, host: &impl Host, request: &Request, refusal: &Refusal<'_>) {
         let Refusal { reason, provider } = *refusal;
-        host.increment(Outcome::Refused(reason).counter());
+        host.increment(Outcome::Refused(reason).counter(), provider);
         host.debug(|| {
             format!(
                 "refused request_id={} reason={} provider={}",
@@ -203,6 +231,12 @@ impl Gate {
             request.is_grpc(),
         ));
     }
+}
+
+fn hash(key_id: Option<&str>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key_id.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
