@@ -16,6 +16,7 @@ mod request;
 mod revocation;
 mod session;
 mod token_cache;
+mod verification;
 
 pub use configuration::{Configured, Fault, read as read_configuration};
 pub use keys::{KeyRing, KeySource, Location, RemoteKeys, RemoteSource, Retries};
@@ -26,13 +27,12 @@ pub use revocation::{Confirmation, Posture, Question, RevocationSettings};
 use std::rc::Rc;
 
 use crate::host::{Call, Host};
-use crate::revocation::{Fingerprint, Names, Standing, View};
-use crate::token::{Backend, KeySet, UnverifiedToken};
+use crate::revocation::{Fingerprint, View};
+use crate::token::Backend;
 use extraction::Found;
-use policy::{Provider, Requirement};
+use policy::Requirement;
 use request::Request;
-use revocation::{Finding, Revocations};
-use token_cache::{Admitted, Key, TokenCache};
+use verification::{Failure, Objection, Verification};
 
 /// What the caller has to do with the request.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +53,8 @@ pub enum Wait {
     Keys {
         /// The place, as in [`Policy::key_sources`].
         provider: usize,
+        /// A hash of the key's id, so that ids that were asked for in vain can be told apart.
+        key: u64,
     },
     /// The authority's answer to [`Gate::confirmation_call`]; then [`Attempt::Confirmed`].
     Confirmation(Question),
@@ -73,19 +75,7 @@ pub enum Attempt {
 #[derive(Debug)]
 pub struct Gate {
     policy: Policy,
-    keys: Rc<KeyRing>,
-    backend: Backend,
-    cache: TokenCache,
-    revocations: Option<Revocations>,
-}
-
-/// A token with a good signature on its way to be let through.
-struct Candidate {
-    key: Key,
-    admitted: Rc<Admitted>,
-    keys: Rc<KeySet>,
-    /// Whether it came from the cache.
-    is_known: bool,
+    verification: Verification,
 }
 
 /// Why a request does not go on.
@@ -115,34 +105,30 @@ impl Gate {
     #[must_use]
     pub fn new(policy: Policy, backend: Backend, secret: [u8; 16]) -> Self {
         Self {
-            keys: Rc::new(KeyRing::new(&policy)),
-            cache: TokenCache::new(secret),
-            revocations: policy.revocation.clone().map(Revocations::new),
+            verification: Verification::new(&policy, backend, secret),
             policy,
-            backend,
         }
     }
 
     /// The revocation feed as this gate reads it, and where it comes from, when there is one.
     #[must_use]
     pub fn feed(&self) -> Option<(&RevocationSettings, &Rc<View>)> {
-        let revocations = self.revocations.as_ref()?;
+        let revocations = self.verification.revocations.as_ref()?;
         Some((revocations.settings(), revocations.view()))
     }
 
     /// The call that a request waits for; `None` without revocation.
     #[must_use]
     pub fn confirmation_call(&self, question: &Question) -> Option<Call> {
-        self.revocations
-            .as_ref()
-            .map(|revocations| revocations.call(question))
+        let revocations = self.verification.revocations.as_ref();
+        revocations.map(|revocations| revocations.call(question))
     }
 
     /// Forgets the verified tokens that have one of these names; all of them for `None`.
     pub fn forget(&self, names: Option<&[Fingerprint]>) {
         match names {
-            Some(names) => self.cache.void(names),
-            None => self.cache.clear(),
+            Some(names) => self.verification.cache.void(names),
+            None => self.verification.cache.clear(),
         }
     }
 
@@ -155,7 +141,7 @@ impl Gate {
     /// The keys in force, for whoever fetches newer ones.
     #[must_use]
     pub const fn keys(&self) -> &Rc<KeyRing> {
-        &self.keys
+        &self.verification.keys
     }
 
     /// Decides about one request, edits its headers or answers it, and counts what came out.
@@ -165,8 +151,8 @@ impl Gate {
             host.remove_request_header(name);
         }
         match self.decide(host, &request, attempt) {
-            Ok(admission) => {
-                host.increment(Outcome::Allowed(admission).counter());
+            Ok((admission, provider)) => {
+                host.increment(Outcome::Allowed(admission).counter(), provider);
                 Verdict::Forward
             }
             Err(Halt::Refused(refusal)) => {
@@ -182,41 +168,52 @@ impl Gate {
         host: &impl Host,
         request: &Request,
         attempt: Attempt,
-    ) -> Result<Admission, Halt<'_>> {
+    ) -> Result<(Admission, Option<&str>), Halt<'_>> {
         let path = request.path().ok_or(Reason::NoRule)?;
         let requirement = self.policy.requirement(path)?;
         let place = match requirement {
-            None if self.policy.allow_unmatched => return Ok(Admission::Unmatched),
+            None if self.policy.allow_unmatched => return Ok((Admission::Unmatched, None)),
             None => return Err(Reason::NoRule.into()),
-            Some(Requirement::Nothing) => return Ok(Admission::NoRequirement),
+            Some(Requirement::Nothing) => return Ok((Admission::NoRequirement, None)),
             Some(Requirement::Provider(place)) => place,
         };
         // The configuration admits no other places than those of providers; if that were ever
         // wrong, nobody would pass.
         let provider = self.policy.providers.get(place).ok_or(Reason::NoRule)?;
-        self.authenticate(host, request, place, provider, attempt)
-            .map_err(|halt| match halt {
-                Halt::Refused(refusal) => Halt::Refused(Refusal {
-                    provider: Some(&provider.name),
-                    ..refusal
-                }),
-                wait => wait,
+        let refused = |reason| {
+            Halt::Refused(Refusal {
+                reason,
+                provider: Some(&provider.name),
             })
-    }
-
-    fn authenticate(
-        &self,
-        host: &impl Host,
-        request: &Request,
-        place: usize,
-        provider: &Provider,
-        attempt: Attempt,
-    ) -> Result<Admission, Halt<'_>> {
-        let Found { token, headers } = extraction::find(&provider.locations, request)?;
-        let candidate = self.candidate(host, place, provider, token, attempt)?;
-        provider.check_claims(&candidate.admitted.claims, host.now())?;
-        let (admission, admitted) = self.check_revocation(host, candidate, attempt)?;
-        let injections = session::injections(&self.policy, provider, &admitted.claims)?;
+        };
+        let Found { token, headers } =
+            extraction::find(&provider.locations, request).map_err(refused)?;
+        let candidate = self.verification.candidate(host, place, provider, token);
+        let candidate = candidate.map_err(|Failure { reason, key }| match (reason, key) {
+            (Reason::KeyUnknown | Reason::KeysUnavailable, Some(key))
+                if attempt == Attempt::First && matches!(provider.keys, KeySource::Remote(_)) =>
+            {
+                Halt::Wait(Wait::Keys {
+                    provider: place,
+                    key,
+                })
+            }
+            _ => refused(reason),
+        })?;
+        provider
+            .check_claims(candidate.claims(), host.now())
+            .map_err(refused)?;
+        let confirmation = match attempt {
+            Attempt::Confirmed(confirmation) => Some(confirmation),
+            Attempt::First | Attempt::Last => None,
+        };
+        let unrevoked = self.verification.unrevoked(host, candidate, confirmation);
+        let (admission, admitted) = unrevoked.map_err(|objection| match objection {
+            Objection::Refused(reason) => refused(reason),
+            Objection::Ask(question) => Halt::Wait(Wait::Confirmation(question)),
+        })?;
+        let injections = session::injections(&self.policy, provider, &admitted.claims);
+        let injections = injections.map_err(refused)?;
         if !provider.forward {
             for name in headers {
                 host.remove_request_header(name);
@@ -225,108 +222,12 @@ impl Gate {
         for (name, value) in injections {
             host.set_request_header(name, value.as_bytes());
         }
-        Ok(admission)
-    }
-
-    /// The token with a good signature: from the cache, or verified now.
-    fn candidate(
-        &self,
-        host: &impl Host,
-        place: usize,
-        provider: &Provider,
-        token: &[u8],
-        attempt: Attempt,
-    ) -> Result<Candidate, Halt<'_>> {
-        let may_wait = attempt == Attempt::First && matches!(provider.keys, KeySource::Remote(_));
-        let halt = |reason| match reason {
-            Reason::KeyUnknown | Reason::KeysUnavailable if may_wait => {
-                Halt::Wait(Wait::Keys { provider: place })
-            }
-            reason => Halt::from(reason),
-        };
-        let keys = self
-            .keys
-            .get(place)
-            .ok_or_else(|| halt(Reason::KeysUnavailable))?;
-        let key = self.cache.key(place, token);
-        if let Some(admitted) = self.cache.get(key, &keys) {
-            return Ok(Candidate {
-                key,
-                admitted,
-                keys,
-                is_known: true,
-            });
-        }
-        let token = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error))?;
-        provider.check_issuer(token.unverified_claims())?;
-        let verified = token.verify(&keys, self.backend, host);
-        let verified = verified.map_err(|error| halt(error.into()))?;
-        Ok(Candidate {
-            key,
-            admitted: Rc::new(Admitted::new(
-                verified.into_claims(),
-                Rc::clone(&keys),
-                false,
-            )),
-            keys,
-            is_known: false,
-        })
-    }
-
-    /// Lets the token through unless it was revoked, and remembers it. What is in the cache has
-    /// not been named by any change since, so it needs no look-up while the feed is current.
-    fn check_revocation(
-        &self,
-        host: &impl Host,
-        candidate: Candidate,
-        attempt: Attempt,
-    ) -> Result<(Admission, Rc<Admitted>), Halt<'_>> {
-        let Some(revocations) = &self.revocations else {
-            let admitted = self.remember(candidate, false, &Names::default());
-            return Ok((Admission::Verified, admitted));
-        };
-        let now = host.now().seconds().saturating_mul(1_000);
-        if candidate.is_known && revocations.standing(now) == Standing::Current {
-            return if candidate.admitted.is_revoked {
-                Err(Reason::TokenRevoked.into())
-            } else {
-                Ok((Admission::Verified, candidate.admitted))
-            };
-        }
-        let confirmation = match attempt {
-            Attempt::Confirmed(confirmation) => Some(confirmation),
-            Attempt::First | Attempt::Last => None,
-        };
-        match revocations.find(host, &candidate.admitted.claims, now, confirmation)? {
-            Finding::NotRevoked(names) => {
-                Ok((Admission::Verified, self.remember(candidate, false, &names)))
-            }
-            Finding::Unknown => Ok((Admission::RevocationUnknown, candidate.admitted)),
-            Finding::Once => Ok((Admission::Verified, candidate.admitted)),
-            Finding::Revoked(names) => {
-                self.remember(candidate, true, &names);
-                Err(Reason::TokenRevoked.into())
-            }
-            Finding::CutOff => Err(Reason::TokenRevoked.into()),
-            Finding::Ask(question) => Err(Halt::Wait(Wait::Confirmation(question))),
-        }
-    }
-
-    fn remember(&self, candidate: Candidate, is_revoked: bool, names: &Names) -> Rc<Admitted> {
-        if candidate.is_known && candidate.admitted.is_revoked == is_revoked {
-            return candidate.admitted;
-        }
-        let claims = match Rc::try_unwrap(candidate.admitted) {
-            Ok(admitted) => admitted.claims,
-            Err(shared) => shared.claims.clone(),
-        };
-        let admitted = Admitted::new(claims, candidate.keys, is_revoked);
-        self.cache.admit(candidate.key, admitted, names)
+        Ok((admission, Some(&provider.name)))
     }
 
     fn refuse(&self, host: &impl Host, request: &Request, refusal: &Refusal<'_>) {
         let Refusal { reason, provider } = *refusal;
-        host.increment(Outcome::Refused(reason).counter());
+        host.increment(Outcome::Refused(reason).counter(), provider);
         host.debug(|| {
             format!(
                 "refused request_id={} reason={} provider={}",

@@ -45,6 +45,8 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// Body, or the message of a gRPC status.
     pub body: Vec<u8>,
+    /// What the host's access log shows as the cause of the answer. Not sent to the client.
+    pub details: String,
 }
 
 /// A value in shared data, and its version for compare-and-swap.
@@ -160,8 +162,13 @@ pub trait Host: SignatureHost + SharedData {
     /// Answers the client; the request goes no further.
     fn respond(&self, response: &Response);
 
-    /// Adds one to a counter.
-    fn increment(&self, counter: Counter);
+    /// Adds one to a counter, under the name of the provider whose token decided, if one did.
+    fn increment(&self, counter: Counter, provider: Option<&str>);
+
+    /// Does what it is given, the verification of a signature, and may measure how long it takes.
+    fn timed<T>(&self, verification: impl FnOnce() -> T) -> T {
+        verification()
+    }
 
     /// Logs at debug level; `message` is only made when somebody listens.
     fn debug(&self, message: impl FnOnce() -> String);
@@ -201,8 +208,8 @@ pub mod mock {
         pub edits: RefCell<Vec<Edit>>,
         /// What was answered.
         pub response: RefCell<Option<Response>>,
-        /// Which counters were increased.
-        pub counters: RefCell<Vec<Counter>>,
+        /// Which counters were increased, and for which providers.
+        pub counters: RefCell<Vec<(Counter, Option<String>)>>,
         /// What was logged.
         pub log: RefCell<Vec<String>>,
     }
@@ -343,8 +350,9 @@ pub mod mock {
             assert_eq!(earlier, None, "a request is answered once");
         }
 
-        fn increment(&self, counter: Counter) {
-            self.counters.borrow_mut().push(counter);
+        fn increment(&self, counter: Counter, provider: Option<&str>) {
+            let provider = provider.map(str::to_owned);
+            self.counters.borrow_mut().push((counter, provider));
         }
 
         fn debug(&self, message: impl FnOnce() -> String) {

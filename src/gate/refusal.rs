@@ -12,6 +12,8 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 /// gRPC status. Nothing of the request is repeated in it.
 pub(super) fn response(reason: Reason, realm: &str, is_grpc: bool) -> Response {
     let answer = reason.answer();
+    // As `jwt_authn` does, whose details are `jwt_authn_access_denied{…}`.
+    let details = format!("portcullis_denied{{{}}}", reason.label());
     let mut headers = vec![("cache-control", "no-store".to_owned())];
     if answer.status == 503 {
         headers.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
@@ -22,6 +24,7 @@ pub(super) fn response(reason: Reason, realm: &str, is_grpc: bool) -> Response {
             grpc_status: Some(grpc_status(answer.status)),
             headers,
             body: format!("{}: {}", answer.code, answer.detail).into_bytes(),
+            details,
         };
     }
     headers.push(("content-type", "application/problem+json".to_owned()));
@@ -41,6 +44,7 @@ pub(super) fn response(reason: Reason, realm: &str, is_grpc: bool) -> Response {
         grpc_status: None,
         headers,
         body: problem.to_string().into_bytes(),
+        details,
     }
 }
 

@@ -26,7 +26,7 @@ const REFETCH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long a key id that was not in the set is remembered, so that one client with an old token
 /// does not cause a fetch every [`REFETCH_INTERVAL`] for ever.
-const ABSENCE: Duration = Duration::from_mins(1);
+const ABSENCE: Duration = Duration::from_secs(60);
 
 /// Most key ids that are remembered. A flood pushes out the oldest, and [`REFETCH_INTERVAL`] holds.
 const MAX_ABSENT: usize = 64;
@@ -327,12 +327,14 @@ impl KeyRefresh {
     fn adopt(&mut self, host: &impl BackgroundHost, keys: KeySet) {
         if self.role == Role::Leads {
             let (usable, left_out) = (keys.keys().len(), keys.unusable());
-            let mut message = format!("keys of {}: {usable} usable", self.label);
-            if let Some((index, error)) = left_out.first() {
-                let count = left_out.len();
-                message += &format!(", {count} left out, the first of them keys[{index}]: {error}");
-            }
-            host.info(&message);
+            let usable = format!("keys of {}: {usable} usable", self.label);
+            host.info(&match left_out.first() {
+                None => usable,
+                Some((index, error)) => {
+                    let count = left_out.len();
+                    format!("{usable}, {count} left out, the first of them keys[{index}]: {error}")
+                }
+            });
         }
         self.keys = Some(Rc::new(keys));
     }

@@ -104,7 +104,7 @@ impl Edge {
         let counters = host.counters.borrow();
         let outcome = counters
             .first()
-            .and_then(|counter| Outcome::all().nth(counter.0));
+            .and_then(|counter| Outcome::all().nth(counter.0.0));
         (verdict, outcome)
     }
 
