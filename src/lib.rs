@@ -38,4 +38,7 @@ mod filter;
 pub mod signer;
 
 #[cfg(not(target_family = "wasm"))]
+pub mod authority;
+
+#[cfg(not(target_family = "wasm"))]
 pub mod cli;

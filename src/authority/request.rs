@@ -260,7 +260,11 @@ fn within(
         })
 }
 
-fn text(field: &'static str, text: Option<String>, limit: usize) -> Result<String, RequestError> {
+fn text(
+    field: &'static str,
+    text: Option<String>,
+    limit: usize,
+) -> Result<String, RequestError> {
     let text = text.unwrap_or_default();
     match text.len() <= limit {
         true => Ok(text),

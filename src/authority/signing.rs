@@ -41,9 +41,7 @@ impl FeedSigner {
         let keys = match store.kept(NAME)? {
             Some(bytes) => decode(&bytes).ok_or(StoreError::Row)?,
             None => {
-                let keys = vec![FeedKey::make(
-                    UnixTime::from_seconds(0).unwrap_or(UnixTime::MAX),
-                )?];
+                let keys = vec![FeedKey::make(UnixTime::from_seconds(0).unwrap_or(UnixTime::MAX))?];
                 store.commit(&[Work::Keep(NAME, encode(&keys))], now_milliseconds)?;
                 keys
             }
@@ -213,9 +211,6 @@ mod tests {
     #[test]
     fn a_private_key_is_not_shown() {
         let key = signer().published().remove(0);
-        assert_eq!(
-            format!("{key:?}"),
-            format!("FeedKey({})", key.public_text())
-        );
+        assert_eq!(format!("{key:?}"), format!("FeedKey({})", key.public_text()));
     }
 }

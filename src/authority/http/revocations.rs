@@ -23,9 +23,9 @@ use crate::revocation::Fingerprint;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeName {
-    /// It is revoked now, or for longer or from a later instant than before.
+    /// It is revoked now, or from a later instant than before.
     Revoked,
-    /// It was so already.
+    /// It was so already, and may be for longer now.
     AlreadyRevoked,
     /// Everything it names has expired already.
     AlreadyExpired,
@@ -149,10 +149,7 @@ pub(super) async fn revoke(
     JsonBody(request): JsonBody<RevocationRequest>,
 ) -> Result<Json<RevocationAnswer>, Problem> {
     let revocation = request.check(&caller.name, clock::now(), &authority.limits)?;
-    let outcome = authority
-        .writer
-        .write(Work::Revoke(Box::new(revocation)))
-        .await?;
+    let outcome = authority.writer.write(Work::Revoke(Box::new(revocation))).await?;
     Ok(Json(answer(&authority, &outcome)))
 }
 
@@ -175,10 +172,7 @@ pub(super) async fn restore(
     JsonBody(request): JsonBody<RestorationRequest>,
 ) -> Result<Json<RevocationAnswer>, Problem> {
     let restoration = request.check(&caller.name)?;
-    let outcome = authority
-        .writer
-        .write(Work::Restore(Box::new(restoration)))
-        .await?;
+    let outcome = authority.writer.write(Work::Restore(Box::new(restoration))).await?;
     Ok(Json(answer(&authority, &outcome)))
 }
 
@@ -207,16 +201,9 @@ pub(super) async fn list(
         include_restored: query.include_restored,
     };
     let cursor = query.cursor;
-    let page = read(&authority, move |store| {
-        store.list(&filter, cursor.as_deref(), limit)
-    })
-    .await?;
+    let page = read(&authority, move |store| store.list(&filter, cursor.as_deref(), limit)).await?;
     Ok(Json(ListAnswer {
-        entries: page
-            .entries
-            .iter()
-            .map(|(name, record)| describe(*name, record))
-            .collect(),
+        entries: page.entries.iter().map(|(name, record)| describe(*name, record)).collect(),
         next_cursor: page.next,
     }))
 }
@@ -236,9 +223,7 @@ pub(super) async fn entry(
     State(authority): State<Arc<Authority>>,
     Path(id): Path<String>,
 ) -> Result<Json<EntryAnswer>, Problem> {
-    let name = from_hex(&id)
-        .map(Fingerprint)
-        .ok_or_else(Problem::not_found)?;
+    let name = from_hex(&id).map(Fingerprint).ok_or_else(Problem::not_found)?;
     let record = read(&authority, move |store| store.entry(name)).await?;
     let record = record.ok_or_else(Problem::not_found)?;
     Ok(Json(describe(name, &record)))
@@ -267,10 +252,7 @@ pub(super) async fn import(
     request: Request,
 ) -> Result<Json<Imported>, Problem> {
     expect_type(&request, "application/x-ndjson")?;
-    let _turn = authority
-        .importing
-        .try_lock()
-        .map_err(|_| Problem::import_in_progress())?;
+    let _turn = authority.importing.try_lock().map_err(|_| Problem::import_in_progress())?;
     let mut import = Import::new(&authority.writer, caller.name.to_string(), authority.limits);
     let mut body = request.into_body();
     let broke_off = loop {
@@ -301,12 +283,7 @@ pub(super) async fn import(
             "imported"
         ),
         Err(ImportError::Lines { count, .. }) => {
-            tracing::warn!(
-                lines,
-                wrong = count,
-                caller = &*caller.name,
-                "import refused"
-            );
+            tracing::warn!(lines, wrong = count, caller = &*caller.name, "import refused");
         }
         Err(ImportError::Write(_)) => {}
     }

@@ -44,9 +44,9 @@ pub struct Restoration {
 /// What became of a piece of work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is revoked now, or differently from before.
+    /// It is revoked now, or from a later instant than before.
     Revoked(Box<Record>),
-    /// It was so already.
+    /// It was so already, and may be for longer now.
     AlreadyRevoked(Box<Record>),
     /// Every token that is named has expired already: nothing to do.
     AlreadyExpired,
@@ -121,9 +121,7 @@ impl<'t> Transaction<'t> {
                 Ok(Outcome::Done(0))
             }
             Work::Stage(number, bytes) => {
-                self.staged
-                    .insert(number, bytes.as_slice())
-                    .map_err(failed)?;
+                self.staged.insert(number, bytes.as_slice()).map_err(failed)?;
                 Ok(Outcome::Done(0))
             }
             Work::ApplyStaged(number, revocations) => self.apply_staged(*number, revocations),
@@ -203,7 +201,10 @@ impl<'t> Transaction<'t> {
             true => Effect::CutOff(record.cut_off(&self.filter_key), record.expires_at),
             false => Effect::Entry(name, record.expires_at),
         });
-        Ok(Outcome::Revoked(Box::new(record)))
+        Ok(match changes_feed {
+            true => Outcome::Revoked(Box::new(record)),
+            false => Outcome::AlreadyRevoked(Box::new(record)),
+        })
     }
 
     fn restore(&mut self, restoration: &Restoration) -> Result<Outcome, StoreError> {
