@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
 use super::store::{Store, StoreError, Work};
@@ -41,7 +41,9 @@ impl FeedSigner {
         let keys = match store.kept(NAME)? {
             Some(bytes) => decode(&bytes).ok_or(StoreError::Row)?,
             None => {
-                let keys = vec![FeedKey::make(UnixTime::from_seconds(0).unwrap_or(UnixTime::MAX))?];
+                let keys = vec![FeedKey::make(
+                    UnixTime::from_seconds(0).unwrap_or(UnixTime::MAX),
+                )?];
                 store.commit(&[Work::Keep(NAME, encode(&keys))], now_milliseconds)?;
                 keys
             }
@@ -129,7 +131,7 @@ impl FeedKey {
     /// The public half as it stands in the filter's configuration: 32 bytes in base64.
     #[must_use]
     pub fn public_text(&self) -> String {
-        STANDARD.encode(self.public().as_bytes())
+        URL_SAFE_NO_PAD.encode(self.public().as_bytes())
     }
 }
 
@@ -211,6 +213,9 @@ mod tests {
     #[test]
     fn a_private_key_is_not_shown() {
         let key = signer().published().remove(0);
-        assert_eq!(format!("{key:?}"), format!("FeedKey({})", key.public_text()));
+        assert_eq!(
+            format!("{key:?}"),
+            format!("FeedKey({})", key.public_text())
+        );
     }
 }

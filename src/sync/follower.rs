@@ -453,7 +453,8 @@ impl Follower {
             self.abandon_load(host);
             return;
         }
-        self.load.succeed();
+        // The pauses shrink only when a generation is whole: its manifest may be fine for ever.
+        self.load.not_before = 0;
         if self.load_from.is_some() {
             self.continue_loading(host, host.now_milliseconds());
         }
@@ -526,6 +527,7 @@ impl Follower {
         next.verified_at = host.now_milliseconds();
         next.batches = held.map_or(0, |held| held.batches) + u64::from(!is_same);
         self.load_from = None;
+        self.load.succeed();
         if next.write(host, &self.filter.state_key(), expected) {
             self.counts.generations += 1;
             self.poll = Line::default();
@@ -578,7 +580,7 @@ impl Follower {
     fn changes_call(&self, epoch: u64, after: u64, nonce: u64, wait: Duration) -> Call {
         let wait_seconds = wait.as_secs();
         let path = format!(
-            "/v1/feed/deltas?epoch={epoch}&after={after}&nonce={nonce:016x}&wait={wait_seconds}"
+            "/v1/feed/deltas?epoch={epoch}&after={after}&nonce={nonce}&wait={wait_seconds}"
         );
         self.get(path, wait + CALL_TIMEOUT)
     }
