@@ -73,12 +73,13 @@ pub(super) fn find<'r>(
 ) -> Result<Found<'r>, Reason> {
     let mut found: Option<Found<'r>> = None;
     for location in locations {
-        let mut others = false;
+        let (mut tokens, mut others) = (false, false);
         for value in location.values(request) {
             let Some(token) = location.token(value) else {
                 others = true;
                 continue;
             };
+            tokens = true;
             match &mut found {
                 None => {
                     found = Some(Found {
@@ -90,7 +91,7 @@ pub(super) fn find<'r>(
                 Some(_) => return Err(Reason::TokenAmbiguous),
             }
         }
-        if others && found.is_some() && location.is_authorization() {
+        if tokens && others && location.is_authorization() {
             return Err(Reason::TokenAmbiguous);
         }
     }
@@ -183,6 +184,8 @@ mod tests {
         assert_eq!(found.headers, ["authorization", "x-jwt"]);
         let lines = [("authorization", "Bearer abc"), ("x-jwt", "jwt=def")];
         assert_eq!(token(&locations, &lines), Err(Reason::TokenAmbiguous));
+        let lines = [("authorization", "Basic abc"), ("x-jwt", "jwt=def")];
+        assert_eq!(token(&locations, &lines).as_deref(), Ok("def"));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -1,0 +1,189 @@
+//! What the operator writes, and what he is told when it is wrong.
+
+use serde_json::json;
+
+use crate::support::{
+    Bootstrap, Envoy, Plugin, Request, Token, assert_refused, configuration, jwks,
+};
+
+#[test]
+fn yaml_and_json_text_give_the_same_verdicts() {
+    let mut configuration = configuration();
+    configuration["session_headers"] = json!(true);
+    configuration["providers"]["demo"]["clock_skew_seconds"] = json!(300);
+    let yaml = Envoy::with(&configuration);
+    let text = Plugin::from_text(&configuration.to_string());
+    let text = Envoy::start(&Bootstrap::with_plugin(text));
+    let token = Token::signed_by("es256").claim("jti", "1");
+    for (request, status) in [
+        (Request::get("/api"), 401),
+        (Request::get("/api").bearer(&token), 200),
+        (
+            Request::get("/api").bearer(token.clone().expiring_in(-200)),
+            200,
+        ),
+        (
+            Request::get("/api").bearer(token.clone().expiring_in(-400)),
+            401,
+        ),
+        (Request::get("/public"), 200),
+        (Request::get("/other"), 403),
+    ] {
+        let mut replies = [&yaml, &text].map(|envoy| envoy.client().send(&request));
+        assert_eq!(replies[0].status, status);
+        for reply in &mut replies {
+            reply
+                .headers
+                .retain(|(name, _)| !changes_with_every_request(name));
+            if reply.status == 200 {
+                let mut seen = reply.forwarded().headers;
+                seen.retain(|(name, _)| !changes_with_every_request(name));
+                reply.body = format!("{seen:?}");
+            }
+        }
+        assert_eq!(replies[0], replies[1]);
+    }
+}
+
+#[test]
+fn keys_can_come_from_an_environment_variable() {
+    let mut configuration = configuration();
+    configuration["providers"]["demo"]["local_jwks"] =
+        json!({"environment_variable": "PORTCULLIS_TEST_JWKS"});
+    let plugin = Plugin::new(&configuration).with_environment("PORTCULLIS_TEST_JWKS");
+    let bootstrap = Bootstrap::with_plugin(plugin);
+
+    let keys = jwks(&["es256"]);
+    let envoy = Envoy::start(
+        &bootstrap
+            .clone()
+            .with_environment("PORTCULLIS_TEST_JWKS", keys),
+    );
+    let mut client = envoy.client();
+    let reply = client.send(&Request::get("/api").bearer(Token::signed_by("es256")));
+    assert_eq!(reply.status, 200);
+    let reply = client.send(&Request::get("/api").bearer(Token::signed_by("rs256")));
+    assert_refused(&reply, 401, "signature_invalid");
+}
+
+#[test]
+fn a_variable_that_the_module_cannot_see_is_a_fault() {
+    let mut configuration = configuration();
+    configuration["providers"]["demo"]["local_jwks"] =
+        json!({"environment_variable": "PORTCULLIS_TEST_JWKS"});
+    let keys = jwks(&["es256"]);
+    let bootstrap = Bootstrap::with_plugin(Plugin::new(&configuration));
+    let bootstrap = bootstrap.with_environment("PORTCULLIS_TEST_JWKS", keys);
+    assert_faults(
+        &Envoy::refuses(&bootstrap),
+        &["providers.demo.local_jwks.environment_variable: the variable is not set"],
+    );
+}
+
+#[test]
+fn every_fault_is_named_with_its_path() {
+    let mut configuration = configuration();
+    configuration["provider"] = json!({});
+    configuration["realm"] = json!(7);
+    configuration["session_header_prefix"] = json!("x-session-");
+    let provider = &mut configuration["providers"]["demo"];
+    provider["issuer"] = json!(["https://issuer.example"]);
+    provider["audience"] = json!("api");
+    provider["audiences"] = json!("api");
+    provider["clock_skew_seconds"] = json!(-1);
+    provider["forward"] = json!("yes");
+    provider["from_headers"] = json!([{"value_prefix": "Bearer "}, {"name": "a b"}]);
+    provider["claim_to_headers"] = json!([{"header_name": "Host", "claim_name": "sub"}]);
+    configuration["providers"]["empty"] = json!({});
+    configuration["providers"]["typo"] = json!({"local_jwks": {"inline_string": "{}"}});
+    configuration["rules"][0]["match"]["path"] = json!("/public");
+    configuration["rules"][1]["requires"]["provider_name"] = json!("dem");
+    let faults = [
+        "provider: unknown key, did you mean `providers`?",
+        "realm: expected a string, found a number",
+        "session_header_prefix: has no effect without `session_headers: true`",
+        "providers.demo.issuer: expected a string, found a list",
+        "providers.demo.audience: unknown key, did you mean `audiences`?",
+        "providers.demo.audiences: expected a list, found a string",
+        "providers.demo.clock_skew_seconds: expected a whole number",
+        "providers.demo.forward: expected `true` or `false`, found a string",
+        "providers.demo.from_headers[0]: `name` is missing",
+        "providers.demo.from_headers[1].name: expected the name of a header",
+        "providers.demo.claim_to_headers[0]: `host` carries the request itself",
+        "providers.empty: `local_jwks` is missing",
+        "providers.typo.local_jwks.inline_string: expected a JWK Set",
+        "rules[0].match: expected either `prefix` or `path`",
+        "rules[1].requires.provider_name: no provider is called `dem`",
+    ];
+    for plugin in [
+        Plugin::new(&configuration),
+        Plugin::from_text(&configuration.to_string()),
+    ] {
+        assert_faults(&Envoy::refuses(&Bootstrap::with_plugin(plugin)), &faults);
+    }
+}
+
+#[test]
+fn a_key_of_jwt_authn_that_is_not_supported_is_told_from_a_typing_error() {
+    let mut configuration = configuration();
+    configuration["bypass_cors_preflight"] = json!(true);
+    configuration["providers"]["demo"]["remote_jwks"] = json!({});
+    assert_faults(
+        &Envoy::refuses(&Bootstrap::with_plugin(Plugin::new(&configuration))),
+        &[
+            "bypass_cors_preflight: known to `jwt_authn`, but not supported here",
+            "providers.demo.remote_jwks: known to `jwt_authn`, but not supported here",
+        ],
+    );
+}
+
+#[test]
+fn what_is_no_configuration_at_all_is_refused() {
+    for (text, fault) in [
+        ("", "expected a JSON object"),
+        ("providers: {}", "expected a JSON object"),
+        ("{\"providers\": {}} ]", "expected a JSON object"),
+        ("[]", "expected an object, found a list"),
+        ("{}", "`providers` is missing"),
+        (
+            "{\"providers\": {}}",
+            "providers: expected at least one provider",
+        ),
+        (
+            "{\"providers\": {}, \"providers\": {}}",
+            "member `providers` appears twice",
+        ),
+    ] {
+        let bootstrap = Bootstrap::with_plugin(Plugin::from_text(text));
+        assert_faults(&Envoy::refuses(&bootstrap), &[fault]);
+    }
+    let empty = Bootstrap::with_plugin(Plugin::new(&json!({})));
+    assert_faults(&Envoy::refuses(&empty), &["expected a JSON object"]);
+}
+
+/// Asserts that the log has a line for each of these faults, and no line for another one.
+fn assert_faults(log: &str, expected: &[&str]) {
+    let lines = log
+        .lines()
+        .filter_map(|line| line.split_once("portcullis: configuration: "));
+    let lines: Vec<_> = lines.map(|(_, fault)| fault).collect();
+    for fault in expected {
+        assert!(
+            lines.iter().any(|line| line.contains(fault)),
+            "no `{fault}` in:\n{log}"
+        );
+    }
+    for line in &lines {
+        assert!(
+            expected.iter().any(|fault| line.contains(fault)),
+            "`{line}` was not expected"
+        );
+    }
+}
+
+fn changes_with_every_request(header: &str) -> bool {
+    matches!(
+        header,
+        "date" | "x-request-id" | "x-envoy-upstream-service-time"
+    )
+}

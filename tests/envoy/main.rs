@@ -1,0 +1,25 @@
+//! The real `portcullis.wasm` in a real Envoy, with an upstream that reports what it received.
+//!
+//! `./build.sh test envoy` builds what these tests need and runs them. Every test has an Envoy of
+//! its own on free ports, so all of them run side by side, and none is left when they end.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod configuration;
+mod fallback;
+mod metrics;
+mod native;
+mod path;
+mod refusals;
+mod robustness;
+mod session_headers;
+mod verdicts;

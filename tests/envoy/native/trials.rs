@@ -1,0 +1,117 @@
+//! The configurations that both filters are given, with keys of `jwt_authn` only.
+
+use serde_json::{Value, json};
+
+use super::{Requests, Trial, requests, tokens};
+use crate::support::{AUDIENCE, ISSUER, jwks};
+
+pub(super) fn all() -> Vec<Trial> {
+    let trial = |name, configuration, requests: fn() -> Requests| Trial {
+        name,
+        configuration,
+        requests,
+    };
+    vec![
+        trial("rules", usual(json!({})), requests::for_rules),
+        trial("tokens", usual(json!({})), tokens::usual),
+        trial("strictness", usual(json!({})), tokens::odd),
+        trial(
+            "default location",
+            usual(json!({})),
+            requests::at_the_default_location,
+        ),
+        trial(
+            "named locations",
+            named_locations(),
+            requests::at_named_locations,
+        ),
+        trial("claims", claims(), requests::with_claims),
+        trial("spoofing", claims(), requests::with_spoofed_headers),
+        trial("unbound", unbound(), tokens::of_any_issuer),
+        trial(
+            "no skew",
+            usual(json!({"clock_skew_seconds": 0})),
+            tokens::at_the_edge_of_time,
+        ),
+        trial("two providers", two_providers(), requests::of_two_providers),
+    ]
+}
+
+/// One provider with the usual issuer, audience and keys, and with these keys besides.
+fn usual(more: Value) -> Value {
+    let mut provider = json!({
+        "issuer": ISSUER,
+        "audiences": [AUDIENCE, "https://orders.example/"],
+        "local_jwks": {"inline_string": jwks(&["rs256", "es256", "eddsa"])},
+    });
+    let Value::Object(more) = more else {
+        panic!("expected an object, found {more}");
+    };
+    provider.as_object_mut().unwrap().extend(more);
+    json!({
+        "providers": {"demo": provider},
+        "rules": [
+            {"match": {"prefix": "/public"}},
+            {"match": {"path": "/exact"}, "requires": {"provider_name": "demo"}},
+            {"match": {"prefix": "/empty"}, "requires": {}},
+            {"match": {"prefix": "/api"}, "requires": {"provider_name": "demo"}},
+        ],
+    })
+}
+
+fn named_locations() -> Value {
+    usual(json!({"from_headers": [
+        {"name": "X-Token"},
+        {"name": "X-Prefixed", "value_prefix": "jwt="},
+        {"name": "Authorization", "value_prefix": "Token "},
+    ]}))
+}
+
+fn claims() -> Value {
+    let header = |name: &str, claim: &str| json!({"header_name": name, "claim_name": claim});
+    usual(json!({
+        "forward": true,
+        "claim_to_headers": [
+            header("x-user", "sub"),
+            header("X-Plan", "account.plan.name"),
+            header("x-account", "account"),
+            header("x-groups", "groups"),
+            header("x-flag", "flag"),
+            header("x-number", "number"),
+        ],
+    }))
+}
+
+/// Whoever signs with one of the keys is believed.
+fn unbound() -> Value {
+    json!({
+        "providers": {
+            "demo": {
+                "local_jwks": {"inline_string": jwks(&["es256"])},
+                "clock_skew_seconds": 300,
+            },
+        },
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "demo"}}],
+    })
+}
+
+fn two_providers() -> Value {
+    let provider = |issuer: &str, key: &str, header: &str| {
+        json!({
+            "issuer": issuer,
+            "local_jwks": {"inline_string": jwks(&[key])},
+            "claim_to_headers": [{"header_name": header, "claim_name": "sub"}],
+        })
+    };
+    json!({
+        "providers": {
+            "first": provider("https://first.example", "es256", "x-first"),
+            "second": provider("https://second.example", "rs256", "x-second"),
+        },
+        "rules": [
+            {"match": {"prefix": "/first"}, "requires": {"provider_name": "first"}},
+            {"match": {"prefix": "/second"}, "requires": {"provider_name": "second"}},
+            {"match": {"prefix": "/"}},
+        ],
+    })
+}

@@ -1,0 +1,263 @@
+//! The configuration that Envoy itself is started with.
+
+use std::net::SocketAddr;
+
+use serde_json::{Map, Value, json};
+
+/// What the module calls in the host, and what the host calls in the module. A list of allowed
+/// capabilities has to name all of it, so a new host call of the filter has to be added here.
+const CAPABILITIES: [&str; 22] = [
+    "environ_get",
+    "environ_sizes_get",
+    "fd_write",
+    "proxy_call_foreign_function",
+    "proxy_define_metric",
+    "proxy_get_buffer_bytes",
+    "proxy_get_current_time_nanoseconds",
+    "proxy_get_header_map_pairs",
+    "proxy_get_log_level",
+    "proxy_increment_metric",
+    "proxy_log",
+    "proxy_on_configure",
+    "proxy_on_context_create",
+    "proxy_on_delete",
+    "proxy_on_done",
+    "proxy_on_log",
+    "proxy_on_request_headers",
+    "proxy_on_vm_start",
+    "proxy_remove_header_map_value",
+    "proxy_replace_header_map_value",
+    "proxy_send_local_response",
+    "random_get",
+];
+
+/// The Portcullis filter: its configuration, and the machine that it runs in.
+#[derive(Clone)]
+pub(crate) struct Plugin {
+    configuration: Value,
+    environment: Vec<&'static str>,
+    capabilities: Vec<&'static str>,
+}
+
+impl Plugin {
+    /// Configured as YAML is: with a `google.protobuf.Struct`.
+    pub(crate) fn new(configuration: &Value) -> Self {
+        Self {
+            configuration: json!({
+                "@type": "type.googleapis.com/google.protobuf.Struct",
+                "value": configuration,
+            }),
+            environment: Vec::new(),
+            capabilities: Vec::new(),
+        }
+    }
+
+    /// Configured with text, in a `google.protobuf.StringValue`.
+    pub(crate) fn from_text(configuration: &str) -> Self {
+        let mut plugin = Self::new(&Value::Null);
+        plugin.configuration = json!({
+            "@type": "type.googleapis.com/google.protobuf.StringValue",
+            "value": configuration,
+        });
+        plugin
+    }
+
+    /// Allowed to see this variable of Envoy's environment.
+    pub(crate) fn with_environment(mut self, name: &'static str) -> Self {
+        self.environment.push(name);
+        self
+    }
+
+    /// Not allowed to use this host call.
+    pub(crate) fn without_capability(mut self, name: &str) -> Self {
+        assert!(
+            CAPABILITIES.contains(&name),
+            "the filter does not use {name} at all"
+        );
+        self.capabilities = CAPABILITIES
+            .into_iter()
+            .filter(|allowed| *allowed != name)
+            .collect();
+        self
+    }
+
+    fn filter(&self, wasm: &str) -> Value {
+        let mut config = json!({
+            "name": "portcullis",
+            "root_id": "portcullis",
+            "vm_config": {
+                "vm_id": "portcullis",
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": wasm}},
+                "environment_variables": {"host_env_keys": self.environment},
+            },
+            "configuration": self.configuration,
+        });
+        if !self.capabilities.is_empty() {
+            let allowed = self
+                .capabilities
+                .iter()
+                .map(|name| ((*name).to_owned(), json!({})));
+            config["capability_restriction_config"] =
+                json!({"allowed_capabilities": allowed.collect::<Map<_, _>>()});
+        }
+        json!({
+            "name": "envoy.filters.http.wasm",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+                "config": config,
+            },
+        })
+    }
+}
+
+/// What decides about the requests of a listener.
+#[derive(Clone)]
+enum Gatekeeper {
+    Portcullis(Plugin),
+    Native(Value),
+}
+
+/// One listener on a free port of loopback, with the upstream behind it.
+#[derive(Clone)]
+pub(crate) struct Listener {
+    name: &'static str,
+    gatekeeper: Gatekeeper,
+    max_request_headers_kb: Option<u32>,
+}
+
+impl Listener {
+    /// With Portcullis in it.
+    pub(crate) const fn portcullis(plugin: Plugin) -> Self {
+        Self {
+            name: "portcullis",
+            gatekeeper: Gatekeeper::Portcullis(plugin),
+            max_request_headers_kb: None,
+        }
+    }
+
+    /// With Envoy's own `jwt_authn` in it.
+    pub(crate) fn native(configuration: &Value) -> Self {
+        Self {
+            name: "native",
+            gatekeeper: Gatekeeper::Native(configuration.clone()),
+            max_request_headers_kb: None,
+        }
+    }
+
+    /// With another limit than Envoy's 60 KiB for all headers of a request together.
+    pub(crate) const fn with_max_request_headers_kb(mut self, limit: u32) -> Self {
+        self.max_request_headers_kb = Some(limit);
+        self
+    }
+
+    /// Envoy's path normalisation is off, as it is by default: the filter gets every path as it
+    /// was sent.
+    fn to_json(&self, wasm: &str) -> Value {
+        let gatekeeper = match &self.gatekeeper {
+            Gatekeeper::Portcullis(plugin) => plugin.filter(wasm),
+            Gatekeeper::Native(configuration) => jwt_authn(configuration),
+        };
+        let everything = json!({
+            "name": "everything",
+            "domains": ["*"],
+            "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}],
+        });
+        json!({
+            "name": self.name,
+            "address": loopback(0),
+            "filter_chains": [{"filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.network\
+                              .http_connection_manager.v3.HttpConnectionManager",
+                    "stat_prefix": self.name,
+                    "normalize_path": false,
+                    "max_request_headers_kb": self.max_request_headers_kb,
+                    "http_filters": [gatekeeper, router()],
+                    "route_config": {"virtual_hosts": [everything]},
+                },
+            }]}],
+        })
+    }
+}
+
+/// Everything that one Envoy is started with.
+#[derive(Clone)]
+pub(crate) struct Bootstrap {
+    listeners: Vec<Listener>,
+    /// Variables of the process.
+    pub(super) environment: Vec<(&'static str, String)>,
+    /// Level of the log lines about Wasm; of all others only warnings and errors are kept.
+    pub(super) wasm_log_level: &'static str,
+}
+
+impl Bootstrap {
+    pub(crate) fn new(listeners: impl Into<Vec<Listener>>) -> Self {
+        Self {
+            listeners: listeners.into(),
+            environment: Vec::new(),
+            wasm_log_level: "info",
+        }
+    }
+
+    /// With one listener that has Portcullis in it.
+    pub(crate) fn with_plugin(plugin: Plugin) -> Self {
+        Self::new([Listener::portcullis(plugin)])
+    }
+
+    /// With this variable in the environment of the process.
+    pub(crate) fn with_environment(mut self, name: &'static str, value: String) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
+    /// With log lines about Wasm from this level up.
+    pub(crate) const fn with_wasm_log_level(mut self, level: &'static str) -> Self {
+        self.wasm_log_level = level;
+        self
+    }
+
+    pub(super) fn to_json(&self, wasm: &str, upstream: SocketAddr) -> Value {
+        let listeners: Vec<_> = self
+            .listeners
+            .iter()
+            .map(|listener| listener.to_json(wasm))
+            .collect();
+        let endpoint = json!({"endpoint": {"address": loopback(upstream.port())}});
+        json!({
+            "admin": {"address": loopback(0)},
+            "static_resources": {
+                "listeners": listeners,
+                "clusters": [{
+                    "name": "upstream",
+                    "type": "STATIC",
+                    "load_assignment": {
+                        "cluster_name": "upstream",
+                        "endpoints": [{"lb_endpoints": [endpoint]}],
+                    },
+                }],
+            },
+        })
+    }
+}
+
+fn loopback(port: u16) -> Value {
+    json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
+}
+
+fn router() -> Value {
+    json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+        },
+    })
+}
+
+fn jwt_authn(configuration: &Value) -> Value {
+    let mut typed = configuration.clone();
+    typed["@type"] =
+        "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication".into();
+    json!({"name": "envoy.filters.http.jwt_authn", "typed_config": typed})
+}

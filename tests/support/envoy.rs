@@ -1,0 +1,272 @@
+//! A real Envoy for one test.
+
+use std::env;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::bootstrap::{Bootstrap, Plugin};
+use super::http::{Client, Request};
+use super::upstream;
+
+/// The command that builds and installs whatever these tests need.
+const REMEDY: &str = "run: ./build.sh test envoy";
+
+/// Longer than Envoy takes to start on a machine that compiles at the same time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lines of Envoy's log that a failed test shows.
+const SHOWN_LOG_LINES: usize = 40;
+
+/// A running Envoy. It ends when this is dropped, and also when the test process dies without
+/// dropping anything.
+pub(crate) struct Envoy {
+    process: Process,
+    admin: SocketAddr,
+    listeners: Vec<(String, SocketAddr)>,
+}
+
+impl Envoy {
+    /// An Envoy with Portcullis in front of the upstream, ready for requests.
+    pub(crate) fn with(configuration: &Value) -> Self {
+        Self::start(&Bootstrap::with_plugin(Plugin::new(configuration)))
+    }
+
+    /// The same, started in any way.
+    pub(crate) fn start(bootstrap: &Bootstrap) -> Self {
+        let mut process = Process::start(bootstrap);
+        let Some(admin) = process.wait_until_ready() else {
+            panic!("Envoy did not start:\n{}", process.log());
+        };
+        let listeners = listeners(admin);
+        Self {
+            process,
+            admin,
+            listeners,
+        }
+    }
+
+    /// Starts an Envoy that is expected to refuse its configuration, and gives what it said.
+    pub(crate) fn refuses(bootstrap: &Bootstrap) -> String {
+        let mut process = Process::start(bootstrap);
+        assert!(
+            process.wait_until_ready().is_none(),
+            "expected Envoy to refuse its configuration"
+        );
+        let status = process.child.wait().expect("the state of the process");
+        assert!(!status.success(), "expected Envoy to fail, found {status}");
+        process.log()
+    }
+
+    /// A client of the only listener, or of the one with Portcullis in it.
+    pub(crate) fn client(&self) -> Client {
+        self.client_of("portcullis")
+    }
+
+    /// A client of the listener with this name.
+    pub(crate) fn client_of(&self, listener: &str) -> Client {
+        let address = self.listeners.iter().find(|(name, _)| name == listener);
+        Client::new(
+            address
+                .unwrap_or_else(|| panic!("no listener `{listener}`"))
+                .1,
+        )
+    }
+
+    /// The value of a counter or gauge; `None` when Envoy has none of this name.
+    pub(crate) fn stat(&self, name: &str) -> Option<u64> {
+        let text = admin_page(self.admin, "/stats");
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))?;
+        Some(
+            value
+                .parse()
+                .unwrap_or_else(|_| panic!("`{name}` is no number: {value}")),
+        )
+    }
+
+    /// Everything that Envoy and the filter have logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Memory of the process that is in use, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.child.id());
+        let status = fs::read_to_string(path).expect("the status of a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let figure = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        figure
+            .and_then(|figure| figure.parse().ok())
+            .expect("VmRSS in kB")
+    }
+}
+
+/// The process, which may not have started or not start at all.
+struct Process {
+    child: Child,
+    directory: TempDir,
+}
+
+impl Process {
+    /// Envoy, and beside it a shell that kills it when the test process, whose end closes the
+    /// pipe, is gone for any reason.
+    fn start(bootstrap: &Bootstrap) -> Self {
+        const WITH_A_WATCHER: &str =
+            r#"exec 3<&0; (cat <&3; kill -9 $$) >/dev/null 2>&1 & exec "$0" "$@" 3<&-"#;
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let configuration = bootstrap.to_json(&wasm(), upstream::address());
+        let configuration_file = directory.path().join("envoy.json");
+        fs::write(&configuration_file, configuration.to_string()).expect("a file to write");
+        let log = File::create(directory.path().join("envoy.log")).expect("a file to write");
+        let child = Command::new("sh")
+            .args(["-c", WITH_A_WATCHER])
+            .arg(envoy_program())
+            .args([
+                "--disable-hot-restart",
+                "--concurrency",
+                "2",
+                "--log-level",
+                "warning",
+            ])
+            .args([
+                "--component-log-level",
+                &format!("wasm:{}", bootstrap.wasm_log_level),
+            ])
+            .arg("--config-path")
+            .arg(&configuration_file)
+            .arg("--admin-address-path")
+            .arg(directory.path().join("admin"))
+            .envs(
+                bootstrap
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("sh");
+        Self { child, directory }
+    }
+
+    /// The address of the admin interface as soon as Envoy is live; `None` when it has ended.
+    fn wait_until_ready(&mut self) -> Option<SocketAddr> {
+        const PAUSE: Duration = Duration::from_millis(10);
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Some(admin) = self.admin().filter(|admin| is_live(*admin)) {
+                return Some(admin);
+            }
+            if self
+                .child
+                .try_wait()
+                .expect("the state of the process")
+                .is_some()
+            {
+                return None;
+            }
+            thread::sleep(PAUSE);
+        }
+        panic!(
+            "Envoy neither started nor ended within {PATIENCE:?}:\n{}",
+            self.log()
+        );
+    }
+
+    fn admin(&self) -> Option<SocketAddr> {
+        fs::read_to_string(self.directory.path().join("admin"))
+            .ok()?
+            .parse()
+            .ok()
+    }
+
+    fn log(&self) -> String {
+        let bytes = fs::read(self.directory.path().join("envoy.log")).expect("Envoy's log");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let shown = &lines[lines.len().saturating_sub(SHOWN_LOG_LINES)..];
+            eprintln!("the end of Envoy's log:\n{}", shown.join("\n"));
+        }
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn is_live(admin: SocketAddr) -> bool {
+    let reply = Client::new(admin).try_send(&Request::get("/ready"));
+    reply.is_ok_and(|reply| reply.status == 200)
+}
+
+fn admin_page(admin: SocketAddr, path: &str) -> String {
+    let reply = Client::new(admin).send(&Request::get(path));
+    assert_eq!(reply.status, 200, "{path}: {reply:?}");
+    reply.body
+}
+
+/// Names and addresses, with the ports that the system chose.
+fn listeners(admin: SocketAddr) -> Vec<(String, SocketAddr)> {
+    let page = admin_page(admin, "/listeners?format=json");
+    let page: Value = serde_json::from_str(&page).expect("JSON");
+    let statuses = page["listener_statuses"]
+        .as_array()
+        .expect("a list of listeners");
+    let listener = |status: &Value| {
+        let name = status["name"].as_str().expect("a name").to_owned();
+        let port = status["local_address"]["socket_address"]["port_value"].as_u64();
+        let port = port
+            .and_then(|port| u16::try_from(port).ok())
+            .expect("a port");
+        (name, SocketAddr::from(([127, 0, 0, 1], port)))
+    };
+    statuses.iter().map(listener).collect()
+}
+
+fn wasm() -> String {
+    let path = env::var_os("PORTCULLIS_WASM").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/portcullis.wasm"),
+        PathBuf::from,
+    );
+    assert!(path.is_file(), "no filter at {}; {REMEDY}", path.display());
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// `ENVOY_BIN`, else `envoy` on the path, else the one that `build.sh` installs.
+fn envoy_program() -> PathBuf {
+    if let Some(program) = env::var_os("ENVOY_BIN") {
+        return program.into();
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&path).map(|directory| directory.join("envoy"));
+    let mut candidates = on_path
+        .chain(installed_envoys())
+        .filter(|path| path.is_file());
+    candidates
+        .next()
+        .unwrap_or_else(|| panic!("no Envoy here; {REMEDY}"))
+}
+
+/// `target/envoy` is a Python environment, whose path has Python's version in it.
+fn installed_envoys() -> Vec<PathBuf> {
+    let libraries = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/envoy/lib");
+    let versions = fs::read_dir(libraries).into_iter().flatten().flatten();
+    versions
+        .map(|python| python.path().join("site-packages/envoy/_bin/envoy"))
+        .collect()
+}
