@@ -41,7 +41,7 @@ Usage: ./build.sh [VERB]
   build    target/portcullis.wasm and target/release/portcullis (the default)
   demo     Portcullis in a real Envoy on loopback: what is let through, what is refused, and why
   up       the demo, left running until Ctrl-C
-  keys     fresh demo keys and target/demo/jwks.env, for envoy/docker-compose.yaml
+  keys     fresh demo keys and target/demo/demo.env, for envoy/docker-compose.yaml
   test     every test; or one level: test core | gate | wasm | envoy
            what follows `--` goes to the tests: ./build.sh test gate -- --nocapture
   bench    side-by-side measurements against Envoy's own jwt_authn
@@ -51,6 +51,7 @@ Environment:
   ENVOY_BIN                 the Envoy to use; else `envoy` on the PATH, else one from PyPI
   PORTCULLIS_PORT           port of the gate in demo and up (10000)
   PORTCULLIS_UPSTREAM_PORT  port of the upstream (10001)
+  PORTCULLIS_AUTHORITY_PORT port of the revocation authority (10002)
   PORTCULLIS_ADMIN_PORT     port of Envoy's admin interface (9901)
 
 Exit code: 0 done, 1 failed, 2 wrong usage or something missing.

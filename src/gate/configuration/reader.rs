@@ -105,6 +105,11 @@ impl<'c> Node<'c> {
         None
     }
 
+    /// Whether it is an object, where something else may stand as well.
+    pub(super) fn is_object(&self) -> bool {
+        self.value.is_object()
+    }
+
     pub(super) fn string(&self) -> Option<&'c str> {
         self.value.as_str().or_else(|| self.mismatch("a string"))
     }

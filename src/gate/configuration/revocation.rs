@@ -111,8 +111,16 @@ fn public_keys(fields: &mut Fields<'_>) -> Option<FeedKeys> {
     keys.into_iter().collect::<Option<_>>().map(FeedKeys::new)
 }
 
+/// A key as text, or the variable that holds it.
 fn public_key(node: &Node<'_>) -> Option<VerifyingKey> {
-    let text = node.text()?;
+    let text = if node.is_object() {
+        node.object(|source| {
+            let node = source.required("environment_variable")?;
+            node.variable(node.text()?)
+        })?
+    } else {
+        node.text()?.to_owned()
+    };
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     let key = bytes.and_then(|bytes| VerifyingKey::try_from(bytes.as_slice()).ok());
     if key.is_none() {

@@ -7,7 +7,11 @@ use crate::gate::keys::{KeySource, Location, RemoteKeys, RemoteSource, Retries};
 use crate::token::fixtures::{es256, jwk_set};
 
 fn read_value(configuration: &Value) -> Result<Configured, Vec<Fault>> {
-    let environment = |name: &str| (name == "JWKS").then(|| jwk_set(&[&es256()]));
+    let environment = |name: &str| match name {
+        "JWKS" => Some(jwk_set(&[&es256()])),
+        "FEED_KEY" => Some("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned()),
+        _ => None,
+    };
     read(configuration.to_string().as_bytes(), &environment)
 }
 
@@ -67,7 +71,10 @@ fn complete() -> Value {
             "cluster": "authority",
             "authority": "revocation.example",
             "credential": {"inline_string": "edge"},
-            "public_keys": ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"],
+            "public_keys": [
+                "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+                {"environment_variable": "FEED_KEY"},
+            ],
             "device_claim": "device",
             "max_staleness": "20s",
             "on_stale": "confirm",
