@@ -15,7 +15,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
 
-use crate::gate::{Attempt, Configured, Gate, KeySource, Verdict, Wait, read_configuration};
+use crate::gate::{Attempt, Configured, Gate, Verdict, Wait, read_configuration};
 use crate::host::{BackgroundHost as _, CallId};
 use crate::sync::{Asked, KeyKeeper, TICK, Waiting};
 use crate::token::Backend;
@@ -83,6 +83,7 @@ impl Context for Root {
             let mut keeper = shared.keeper.borrow_mut();
             keeper.answered(&Background, CallId(call), &outcome);
             drop(keeper);
+            shared.report_fetches();
             self.wake(shared);
         }
     }
@@ -126,8 +127,9 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let Some(shared) = &self.shared {
             shared.keeper.borrow_mut().tick(&Background);
+            shared.report_fetches();
             self.wake(shared);
-            shared.report();
+            shared.report_sights();
         }
     }
 
@@ -158,16 +160,10 @@ impl Shared {
             }
         );
         let gate = Gate::new(configured.policy, backend);
-        let sources = gate.policy().key_sources().enumerate();
-        let remote = sources.filter_map(|(place, (name, source))| match source {
-            KeySource::Remote(_) => Some((place, name)),
-            KeySource::Local(_) => None,
-        });
-        let metrics = Metrics::new(remote);
         let keeper = KeyKeeper::new(gate.policy(), Rc::clone(gate.keys()), Background.random());
         Self {
+            metrics: Metrics::new(gate.policy()),
             gate,
-            metrics,
             keeper: RefCell::new(keeper),
             waiting: RefCell::default(),
             held: RefCell::default(),
@@ -217,11 +213,15 @@ impl Shared {
         })
     }
 
-    fn report(&self) {
-        let mut keeper = self.keeper.borrow_mut();
-        for (provider, counts) in keeper.take_counts() {
+    fn report_fetches(&self) {
+        for (provider, counts) in self.keeper.borrow_mut().take_counts() {
             self.metrics.count_fetches(provider, counts);
         }
+    }
+
+    /// Gauges. Those of the leader, so that they do not flicker.
+    fn report_sights(&self) {
+        let keeper = self.keeper.borrow();
         let tick = self.ticks.get();
         self.ticks.set(tick.wrapping_add(1));
         if tick.is_multiple_of(TICKS_PER_SIGHT) {
