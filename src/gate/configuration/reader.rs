@@ -133,6 +133,25 @@ impl<'c> Node<'c> {
         whole.or_else(|| self.mismatch("a whole number from 0 to 4294967295"))
     }
 
+    /// The value itself, whatever it is.
+    pub(super) const fn value(&self) -> &'c Value {
+        self.value
+    }
+
+    /// A whole number that a double can hold, of either sign; in the JSON form of protobuf also
+    /// as text.
+    pub(super) fn integer(&self) -> Option<i64> {
+        let integer = match self.value {
+            Value::Number(number) => number.as_i64().or_else(|| {
+                let number = number.as_f64()?;
+                format!("{number}").parse().ok()
+            }),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        integer.or_else(|| self.mismatch("a whole number"))
+    }
+
     /// A length of time above zero as protobuf writes it in JSON: seconds with up to nine decimals
     /// and an `s`.
     pub(super) fn duration(&self) -> Option<Duration> {

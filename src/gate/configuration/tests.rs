@@ -2,7 +2,12 @@ use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
-use crate::gate::keys::{KeySource, Location, RemoteKeys, RemoteSource, Retries};
+use std::time::Duration;
+
+use crate::gate::extraction::HeaderLocation;
+use crate::gate::keys::{self, KeySource, RemoteKeys, RemoteSource, Retries};
+use crate::gate::session::{ClaimHeader, Form};
+use crate::token::KeyRules;
 use crate::token::fixtures::{es256, jwk_set};
 
 fn read_value(configuration: &Value) -> Result<Configured, Vec<Fault>> {
@@ -23,11 +28,36 @@ fn complete() -> Value {
                 "issuer": "https://issuer.example",
                 "audiences": ["api"],
                 "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+                "algorithms": ["ES256"],
+                "allow_symmetric_keys": true,
                 "from_headers": [{"name": "X-Token", "value_prefix": "jwt "}],
+                "from_params": ["token"],
+                "from_cookies": ["session"],
                 "forward": true,
-                "claim_to_headers": [{"header_name": "X-User", "claim_name": "user.name"}],
+                "forward_payload_header": "X-Payload",
+                "pad_forward_payload_header": true,
+                "claim_to_headers": [
+                    {"header_name": "X-User", "claim_name": "user.name"},
+                    {
+                        "header_name": "X-Roles",
+                        "claim_path": ["https://x.example/roles"],
+                        "form": "json",
+                    },
+                ],
+                "claims_to_filter_state": [
+                    {"name": "user", "claim_name": "sub"},
+                    {"name": "tenant", "claim_path": ["tenant"]},
+                ],
+                "subjects": {"prefix": "user-", "ignore_case": true},
+                "issuer_pattern": {"safe_regex": {
+                    "google_re2": {}, "regex": "https://[a-z]+\\.example",
+                }},
                 "clock_skew_seconds": 5.0,
                 "require_expiration": false,
+                "max_lifetime": "3600s",
+                "max_token_age": "600s",
+                "allow_bound_tokens": true,
+                "clear_route_cache": true,
             },
             "remote": {
                 "remote_jwks": {
@@ -57,8 +87,66 @@ fn complete() -> Value {
         },
         "rules": [
             {"match": {"path": "/healthz"}},
-            {"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}},
+            {
+                "match": {
+                    "prefix": "/",
+                    "case_sensitive": false,
+                    "headers": [
+                        {"name": "a", "string_match": {"exact": "x"}, "invert_match": true},
+                        {"name": "b", "present_match": true},
+                        {
+                            "name": "c",
+                            "range_match": {"start": 1, "end": "10"},
+                            "treat_missing_header_as_empty": true,
+                        },
+                        {"name": "d", "exact_match": "x"},
+                        {"name": "e", "prefix_match": "x"},
+                        {"name": "f", "suffix_match": "x"},
+                        {"name": "g", "contains_match": "x"},
+                        {"name": "h", "safe_regex_match": {"regex": "x"}},
+                        {"name": ":method"},
+                    ],
+                    "query_parameters": [
+                        {"name": "a", "string_match": {"suffix": "x"}},
+                        {"name": "b", "string_match": {"contains": "x"}},
+                        {"name": "c", "present_match": true},
+                    ],
+                },
+                "requires": {"provider_name": "idp"},
+            },
+            {"match": {"path_separated_prefix": "/a"}, "requirement_name": "some"},
+            {"match": {"safe_regex": {"regex": "/b.*"}}, "requires": {"requires_any": {
+                "requirements": [
+                    {"provider_name": "idp"},
+                    {"provider_name": "remote"},
+                    {"allow_missing": {}},
+                    {"allow_missing_or_failed": {}},
+                ],
+            }}},
+            {"match": {"connect_matcher": {}}, "requires": {"requires_all": {
+                "requirements": [
+                    {"provider_and_audiences": {"provider_name": "idp", "audiences": ["a"]}},
+                    {
+                        "provider_name": "remote",
+                        "scopes": {"all_of": ["read"], "any_of": ["a", "b"]},
+                        "claims": [
+                            {"claim_name": "a", "equals": 1},
+                            {"claim_name": "b", "one_of": [1, 2]},
+                            {"claim_path": ["c"], "contains": "x"},
+                            {"claim_path": ["d"], "present": true},
+                        ],
+                        "token_types": ["at+jwt"],
+                    },
+                ],
+            }}},
         ],
+        "requirement_map": {"some": {"provider_name": "idp"}},
+        "requirement_by_route_name": {"route": "some"},
+        "requirement_from_route_metadata": true,
+        "bypass_cors_preflight": true,
+        "strip_failure_response": true,
+        "resource_metadata": "https://api.example/.well-known/oauth-protected-resource",
+        "login_redirect": {"url": "/login", "return_parameter": "to"},
         "allow_unmatched": true,
         "session_headers": true,
         "session_header_prefix": "X-Caller-",
@@ -86,35 +174,38 @@ fn every_key_is_read_into_the_policy() {
     assert_eq!(configured.warnings, []);
     let policy = configured.policy;
     assert!(policy.allow_unmatched);
-    assert_eq!(policy.realm, "api");
-    assert_eq!(
-        policy.rules,
-        [
-            Rule {
-                matcher: Matcher::Path("/healthz".into()),
-                requirement: Requirement::Nothing,
-            },
-            Rule {
-                matcher: Matcher::Prefix("/".into()),
-                requirement: Requirement::Provider(0),
-            },
-        ]
-    );
+    assert_eq!(policy.answers.realm, "api");
     let provider = &policy.providers[0];
     assert_eq!(provider.issuer.as_deref(), Some("https://issuer.example"));
     assert_eq!(provider.audiences, ["api"]);
     assert_eq!(provider.clock_skew, Duration::from_secs(5));
     assert!(provider.forward && !provider.require_expiration);
-    let location = HeaderLocation {
-        name: "x-token".into(),
-        prefix: "jwt ".into(),
+    let header = |name: &str, prefix: &str| {
+        Location::Header(HeaderLocation {
+            name: name.into(),
+            prefix: prefix.into(),
+        })
     };
-    assert_eq!(provider.locations, [location]);
-    let header = ClaimHeader {
-        header: "x-user".into(),
-        path: vec!["user".into(), "name".into()],
+    assert_eq!(
+        provider.locations,
+        [
+            header("x-token", "jwt "),
+            Location::Parameter("token".into()),
+            Location::Cookie("session".into()),
+        ]
+    );
+    let header = |header: &str, path: &[&str], form| ClaimHeader {
+        header: header.into(),
+        path: path.iter().map(|name| (*name).to_owned()).collect(),
+        form,
     };
-    assert_eq!(provider.claim_headers, [header]);
+    assert_eq!(
+        provider.claim_headers,
+        [
+            header("x-user", &["user", "name"], Form::Base64),
+            header("x-roles", &["https://x.example/roles"], Form::Json),
+        ]
+    );
     assert!(policy.injectable.contains(&"x-caller-subject".to_owned()));
     assert!(policy.injectable.contains(&"x-user".to_owned()));
 }
@@ -129,7 +220,7 @@ fn remote_keys_are_read_with_everything_that_fetching_needs() {
             other => panic!("{other:?}"),
         }
     };
-    let location = |path: &str| Location {
+    let location = |path: &str| keys::Location {
         authority: "idp.example".into(),
         path: path.into(),
     };
@@ -210,11 +301,12 @@ fn what_is_left_out_has_the_defaults_of_jwt_authn_or_safer_ones() {
     let policy = read_value(&configuration).unwrap().policy;
     assert!(!policy.allow_unmatched);
     assert_eq!(policy.session_headers, None);
-    assert_eq!(policy.realm, "portcullis");
+    assert_eq!(policy.answers.realm, "portcullis");
     let provider = &policy.providers[0];
     assert_eq!(provider.issuer, None);
     assert_eq!(provider.clock_skew, Duration::from_mins(1));
-    assert_eq!(provider.locations, [HeaderLocation::authorization()]);
+    let bearer = Location::Header(HeaderLocation::authorization());
+    assert_eq!(provider.locations, [bearer]);
     assert!(!provider.forward && provider.require_expiration);
 }
 
@@ -257,7 +349,8 @@ fn all_faults_are_reported_at_once_each_with_its_path() {
         "providers[\"\"].local_jwks: \
          expected one of `inline_string`, `inline_bytes` and `environment_variable`",
         "providers[\"\"]: expected a name of printable ASCII characters",
-        "rules[0].match: expected either `prefix` or `path`",
+        "rules[0].match: expected one of `prefix`, `path`, `path_separated_prefix`, \
+         `safe_regex` and `connect_matcher`",
         "rules[0].requires.provider_name: no provider is called `nobody`",
         "rules[1]: `match` is missing",
         "session_header_prefix: has no effect without `session_headers: true`",
@@ -271,7 +364,7 @@ fn typing_errors_get_a_suggestion_and_camel_case_is_told_as_what_it_is() {
     for (key, suggestion) in [
         ("fromHeaders", "did you mean `from_headers`?"),
         ("clock_skew_second", "did you mean `clock_skew_seconds`?"),
-        ("zzz", "expected one of `issuer`, `audiences`, "),
+        ("zzz", "expected one of `issuer`, `issuer_pattern`, "),
     ] {
         let found = faults(&with(&["providers", "idp", key], json!(1)));
         assert_eq!(found.len(), 1, "{found:?}");
@@ -381,18 +474,7 @@ fn the_readme_lists_exactly_the_keys_that_are_read() {
     let reading = Reading::new(&|_| None);
     policy(&Node::root(&configuration, &reading)).unwrap();
     let asked = reading.asked.borrow();
-    // Names that the operator chooses, and places in lists, are written as in the README.
-    let read: std::collections::BTreeSet<_> = asked
-        .iter()
-        .map(|key| {
-            ["idp", "remote", "searched"]
-                .iter()
-                .fold(key.clone(), |key, name| {
-                    key.replace(&format!("providers.{name}"), "providers.<name>")
-                })
-        })
-        .map(|key| key.replace("[0]", "[]").replace("[1]", "[]"))
-        .collect();
+    let read: std::collections::BTreeSet<_> = asked.iter().map(|key| as_documented(key)).collect();
 
     let readme = include_str!("../../../README.md");
     let (_, table) = readme.split_once("<!-- configuration keys -->").unwrap();
@@ -404,4 +486,86 @@ fn the_readme_lists_exactly_the_keys_that_are_read() {
         .filter_map(|row| row.strip_prefix("| `")?.split_once('`'));
     let documented: std::collections::BTreeSet<_> = rows.map(|(key, _)| key.to_owned()).collect();
     assert_eq!(documented, read);
+}
+
+/// The rows between two marks of the README, each with its cells.
+#[cfg(not(target_family = "wasm"))]
+fn documented_rows(name: &str) -> Vec<Vec<String>> {
+    let readme = include_str!("../../../README.md");
+    let (_, table) = readme.split_once(&format!("<!-- {name} -->\n")).unwrap();
+    let (table, _) = table.split_once(&format!("<!-- end of {name} -->")).unwrap();
+    let cells = |row: &str| {
+        let inner = row.strip_prefix("| ").unwrap().strip_suffix(" |").unwrap();
+        inner.split(" | ").map(str::to_owned).collect()
+    };
+    table.lines().skip(2).map(cells).collect()
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn the_readme_tells_of_every_field_what_becomes_of_it() {
+    let rows = documented_rows("field by field");
+    assert!(rows.len() > 30);
+    for row in rows {
+        assert_eq!(row.len(), 3, "{row:?}");
+        assert!(row.iter().all(|cell| !cell.trim().is_empty()), "{row:?}");
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn the_readme_has_the_deviations_that_the_tests_know() {
+    let list = include_str!("../../../tests/envoy/deviations.json");
+    let list: Vec<Value> = serde_json::from_str(list).unwrap();
+    let known: Vec<Vec<String>> = list
+        .iter()
+        .map(|deviation| {
+            let cells = ["jwt_authn", "portcullis", "why"];
+            let cells = cells.map(|cell| deviation[cell].as_str().unwrap().to_owned());
+            cells.to_vec()
+        })
+        .collect();
+    assert_eq!(documented_rows("deviations"), known);
+    let ids: std::collections::BTreeSet<_> =
+        list.iter().map(|deviation| deviation["id"].as_str()).collect();
+    assert_eq!(ids.len(), list.len());
+}
+
+/// Names that the operator chooses, places in lists, and what can stand in several places, as
+/// they are written in the README.
+#[cfg(not(target_family = "wasm"))]
+fn as_documented(key: &str) -> String {
+    let mut key = key.to_owned();
+    for digit in 0..10 {
+        key = key.replace(&format!("[{digit}]"), "[]");
+    }
+    for (name, written) in [
+        ("providers.idp", "providers.<name>"),
+        ("providers.remote", "providers.<name>"),
+        ("providers.searched", "providers.<name>"),
+        ("requirement_map.some", "requirement_map.<name>"),
+        (
+            "requirement_by_route_name.route",
+            "requirement_by_route_name.<route>",
+        ),
+    ] {
+        key = key.replace(name, written);
+    }
+    for (place, written) in [
+        ("safe_regex", "<regex>"),
+        ("safe_regex_match", "<regex>"),
+        ("string_match", "<text>"),
+        ("subjects", "<text>"),
+        ("issuer_pattern", "<text>"),
+        ("requirements[]", "<requirement>"),
+        ("requires", "<requirement>"),
+        ("requirement_map.<name>", "<requirement>"),
+        ("match.headers[]", "<header>"),
+        ("match.query_parameters[]", "<parameter>"),
+    ] {
+        if let Some((_, rest)) = key.rsplit_once(&format!("{place}.")) {
+            return format!("{written}.{rest}");
+        }
+    }
+    key
 }

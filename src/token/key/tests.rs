@@ -20,7 +20,12 @@ fn a_key_is_bound_to_one_algorithm_whether_or_not_it_says_so() {
         let key = Key::from_jwk(&jwk, &KeyRules::default()).unwrap();
         assert_eq!((key.algorithm(), key.id()), (algorithm, signer.key_id()));
         jwk.as_object_mut().unwrap().remove("alg");
-        assert_eq!(Key::from_jwk(&jwk, &KeyRules::default()).unwrap().algorithm(), algorithm);
+        assert_eq!(
+            Key::from_jwk(&jwk, &KeyRules::default())
+                .unwrap()
+                .algorithm(),
+            algorithm
+        );
     }
 }
 
@@ -44,7 +49,11 @@ fn types_curves_and_algorithms_that_do_not_belong_together_are_refused() {
         );
     }
     for jwk in [json!("key"), json!({}), json!({"kty": 1})] {
-        assert_eq!(Key::from_jwk(&jwk, &KeyRules::default()).unwrap_err(), KeyError::NotAKey, "{jwk}");
+        assert_eq!(
+            Key::from_jwk(&jwk, &KeyRules::default()).unwrap_err(),
+            KeyError::NotAKey,
+            "{jwk}"
+        );
     }
 }
 
