@@ -125,3 +125,42 @@ fn access_logs_name_the_reason() {
         "{log}"
     );
 }
+
+#[test]
+fn access_logs_show_the_claims_that_the_operator_chose() {
+    let mut configuration = configuration();
+    configuration["providers"]["demo"]["claims_to_filter_state"] = json!([
+        {"name": "portcullis.subject", "claim_name": "sub"},
+        {"name": "portcullis.session", "claim_name": "sid"},
+        {"name": "portcullis.roles", "claim_path": ["realm.access", "roles"]},
+    ]);
+    let listener = Listener::portcullis(Plugin::new(&configuration));
+    let listener = listener.with_access_log(
+        "logged %FILTER_STATE(wasm.portcullis.subject:PLAIN)% \
+         %FILTER_STATE(wasm.portcullis.session:PLAIN)% \
+         %FILTER_STATE(wasm.portcullis.roles:PLAIN)%.",
+    );
+    let envoy = Envoy::start(&Bootstrap::new([listener]));
+    let mut client = envoy.client();
+    let token = Token::signed_by("es256").claim("realm.access", json!({"roles": ["a", "b"]}));
+    let forged = Token::signed_by("es256-other").header("kid", "test-es256");
+    for request in [
+        Request::get("/api").bearer(token),
+        Request::get("/api").bearer(forged.claim("sub", "mallory")),
+        Request::get("/api").bearer(Token::signed_by("es256").claim("sub", "a\nlogged forged")),
+        Request::get("/public"),
+    ] {
+        client.send(&request);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let log = envoy.log();
+    let logged: Vec<_> = log
+        .lines()
+        .filter_map(|line| line.strip_prefix("logged "))
+        .collect();
+    assert_eq!(logged.len(), 4, "{log}");
+    assert_eq!(logged[0], r#"alice - ["a","b"]."#);
+    assert_eq!(logged[1], "- - -.");
+    assert!(!logged[2].contains("mallory"), "{log}");
+    assert_eq!(logged[3], "- - -.");
+}
