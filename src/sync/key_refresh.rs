@@ -25,8 +25,9 @@ use crate::token::{KeySet, KeySetError};
 const REFETCH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long a key id that was not in the set is remembered, so that one client with an old token
-/// does not cause a fetch every [`REFETCH_INTERVAL`] for ever.
-const ABSENCE: Duration = Duration::from_secs(60);
+/// does not cause a fetch every [`REFETCH_INTERVAL`] for ever. No longer, since an issuer may
+/// begin to sign with a key before all its servers publish it.
+const ABSENCE: Duration = Duration::from_secs(30);
 
 /// Most key ids that are remembered. A flood pushes out the oldest, and [`REFETCH_INTERVAL`] holds.
 const MAX_ABSENT: usize = 64;
@@ -361,12 +362,17 @@ impl KeyRefresh {
             (RemoteSource::JwkSet(location), _) | (_, Some(location)) => (Stage::Keys, location),
             (RemoteSource::Discovery { document, .. }, None) => (Stage::Document, document),
         };
+        let mut headers = vec![("accept", "application/json".to_owned())];
+        if fetch.cause == Cause::Wanted {
+            // A cache on the way may hold the very set that lacks the key (RFC 9111 section 5.2.1.4).
+            headers.push(("cache-control", "no-cache".to_owned()));
+        }
         let call = Call {
             cluster: self.settings.cluster.clone(),
             method: "GET",
             authority: location.authority.clone(),
             path: location.path.clone(),
-            headers: vec![("accept", "application/json".to_owned())],
+            headers,
             body: None,
             timeout: self.settings.timeout,
         };
