@@ -95,7 +95,7 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
             allow_unmatched,
             bypass_cors_preflight,
             session_headers,
-            answers: answers?,
+            answers,
         })
     })
 }

@@ -163,9 +163,10 @@ fn strip_cookies(host: &impl Host, request: &Request, names: &[&str]) {
         .map(<[u8]>::trim_ascii)
         .filter(|pair| !pair.is_empty() && !is_token(pair))
         .collect();
-    match kept.is_empty() {
-        true => host.remove_request_header("cookie"),
-        false => host.set_request_header("cookie", &kept.join(&b"; "[..])),
+    if kept.is_empty() {
+        host.remove_request_header("cookie");
+    } else {
+        host.set_request_header("cookie", &kept.join(&b"; "[..]));
     }
 }
 

@@ -36,9 +36,10 @@ pub(super) fn pair(pair: &[u8]) -> (&[u8], &[u8]) {
 
 /// A name or a value of the query with its percent-encoding undone, once.
 pub(super) fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
-    match text.contains(&b'%') {
-        true => percent_decoded(text).map_or(Cow::Borrowed(text), Cow::Owned),
-        false => Cow::Borrowed(text),
+    if text.contains(&b'%') {
+        percent_decoded(text).map_or(Cow::Borrowed(text), Cow::Owned)
+    } else {
+        Cow::Borrowed(text)
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod negotiation;
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use super::extraction::Location;
@@ -108,9 +110,10 @@ fn grpc(
     headers: Vec<(&'static str, String)>,
     details: String,
 ) -> Response {
-    let message = match answers.is_stripped {
-        true => String::new(),
-        false => format!("{}: {}", answer.code, answer.detail),
+    let message = if answers.is_stripped {
+        String::new()
+    } else {
+        format!("{}: {}", answer.code, answer.detail)
     };
     Response {
         status: 200,
@@ -182,7 +185,10 @@ impl Login {
                 b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                     address.push(char::from(*byte));
                 }
-                _ => address.push_str(&format!("%{byte:02X}")),
+                _ => {
+                    // Writing into a string cannot fail.
+                    let _ = write!(address, "%{byte:02X}");
+                }
             }
         }
         address
@@ -200,9 +206,10 @@ fn return_path(target: &[u8]) -> &[u8] {
     let is_odd = target
         .iter()
         .any(|byte| byte.is_ascii_control() || *byte == b'\\');
-    match leads_away || is_odd || target.len() > MAX_RETURN_BYTES {
-        true => b"/",
-        false => target,
+    if leads_away || is_odd || target.len() > MAX_RETURN_BYTES {
+        b"/"
+    } else {
+        target
     }
 }
 

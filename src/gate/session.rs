@@ -1,5 +1,7 @@
 //! The headers that tell the upstream who is calling.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -165,9 +167,10 @@ fn comma_joined(elements: &[Value]) -> Result<String, Reason> {
     let elements = elements.iter().map(element);
     let elements = elements.collect::<Result<Vec<_>, _>>()?;
     let is_plain = |text: &String| !text.is_empty() && !text.contains(',') && text.trim() == text;
-    match elements.iter().all(is_plain) {
-        true => Ok(elements.join(",")),
-        false => Err(Reason::ClaimNotForwardable),
+    if elements.iter().all(is_plain) {
+        Ok(elements.join(","))
+    } else {
+        Err(Reason::ClaimNotForwardable)
     }
 }
 
@@ -181,7 +184,8 @@ fn ascii(json: &str) -> String {
             continue;
         }
         for unit in character.encode_utf16(&mut [0; 2]) {
-            text.push_str(&format!("\\u{unit:04x}"));
+            // Writing into a string cannot fail.
+            let _ = write!(text, "\\u{unit:04x}");
         }
     }
     text
@@ -195,9 +199,10 @@ pub(super) fn loggable(value: &Value) -> String {
         other => other.to_string(),
     };
     let cut: String = text.chars().take(MOST_CHARACTERS).collect();
-    match is_forwardable(&cut) {
-        true => cut,
-        false => cut.escape_default().to_string(),
+    if is_forwardable(&cut) {
+        cut
+    } else {
+        cut.escape_default().to_string()
     }
 }
 

@@ -47,9 +47,10 @@ impl TextMatcher {
     }
 
     pub(super) fn matches(&self, text: &[u8]) -> bool {
-        let text = match self.ignore_case {
-            true => Cow::Owned(text.to_ascii_lowercase()),
-            false => Cow::Borrowed(text),
+        let text = if self.ignore_case {
+            Cow::Owned(text.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(text)
         };
         match &self.kind {
             Kind::Exact(expected) => *text == *expected.as_bytes(),
@@ -65,9 +66,10 @@ impl TextMatcher {
 }
 
 fn folded(text: &str, ignore_case: bool) -> String {
-    match ignore_case {
-        true => text.to_ascii_lowercase(),
-        false => text.to_owned(),
+    if ignore_case {
+        text.to_ascii_lowercase()
+    } else {
+        text.to_owned()
     }
 }
 

@@ -9,29 +9,15 @@ const DEFAULT_REALM: &str = "portcullis";
 /// The parameter that tells a login page where its visitor came from.
 const DEFAULT_RETURN_PARAMETER: &str = "return_to";
 
-pub(super) fn answers(fields: &mut Fields<'_>) -> Option<Answers> {
-    let realm = match fields.optional("realm") {
-        Some(node) => quotable(&node),
-        None => Some(DEFAULT_REALM.to_owned()),
-    };
-    let resource_metadata = fields.optional("resource_metadata");
-    let resource_metadata = resource_metadata.map(|node| metadata_url(&node));
-    let login = fields.optional("login_redirect").map(|node| login(&node));
-    let is_stripped = fields.flag("strip_failure_response", false);
-    Some(Answers {
-        realm: realm?,
-        resource_metadata: transposed(resource_metadata)?,
-        login: transposed(login)?,
-        is_stripped,
-    })
-}
-
-/// A member that may be absent, but not wrong.
-fn transposed<T>(member: Option<Option<T>>) -> Option<Option<T>> {
-    match member {
-        None => Some(None),
-        Some(None) => None,
-        Some(value) => Some(value),
+pub(super) fn answers(fields: &mut Fields<'_>) -> Answers {
+    let realm = fields.optional("realm").and_then(|node| quotable(&node));
+    let metadata = fields.optional("resource_metadata");
+    let login_redirect = fields.optional("login_redirect");
+    Answers {
+        realm: realm.unwrap_or_else(|| DEFAULT_REALM.to_owned()),
+        resource_metadata: metadata.and_then(|node| metadata_url(&node)),
+        login: login_redirect.and_then(|node| login(&node)),
+        is_stripped: fields.flag("strip_failure_response", false),
     }
 }
 
@@ -61,7 +47,8 @@ fn login(node: &Node<'_>) -> Option<Login> {
         let url = fields.required("url").and_then(|node| {
             let url = node.text()?;
             let is_path = url.starts_with('/') && !url.starts_with("//");
-            if !is_url(url) && !(is_path && is_plain(url)) {
+            let is_sound = is_url(url) || (is_path && is_plain(url));
+            if !is_sound {
                 node.fault(
                     "expected a path, or a URL that begins with `https://` or `http://`, \
                      without a fragment",

@@ -103,16 +103,13 @@ fn form(node: &Node<'_>) -> Option<Form> {
     form
 }
 
-/// The member may be absent, but not wrong.
-pub(super) fn payload_header(fields: &mut Fields<'_>) -> Option<Option<PayloadHeader>> {
+pub(super) fn payload_header(fields: &mut Fields<'_>) -> Option<PayloadHeader> {
     let header = fields.optional("forward_payload_header");
     let is_padded = fields.flag("pad_forward_payload_header", false);
-    let Some(node) = header else {
-        return Some(None);
-    };
+    let node = header?;
     let name = header_name(&node)?;
     refuse_reserved(&node, &canonical_name(&name));
-    Some(Some(PayloadHeader { name, is_padded }))
+    Some(PayloadHeader { name, is_padded })
 }
 
 /// ◆ Claims that access logs may show as `%FILTER_STATE(wasm.<name>:PLAIN)%`.

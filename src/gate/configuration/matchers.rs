@@ -1,7 +1,7 @@
 //! Envoy's matchers: `StringMatcher`, `RegexMatcher`, `HeaderMatcher`, `QueryParameterMatcher`.
 
 use super::header_name;
-use super::reader::{Fields, Node};
+use super::reader::Node;
 use crate::gate::matching::{HeaderMatcher, ParameterMatcher, ValueMatcher};
 use crate::gate::text::{Pattern, TextMatcher};
 
@@ -39,20 +39,8 @@ pub(super) fn text(node: &Node<'_>) -> Option<TextMatcher> {
         if let Some(node) = fields.optional("safe_regex") {
             found.push(pattern(&node).map(TextMatcher::pattern));
         }
-        one_of(fields, found, NOT_ONE)
+        fields.one_of(found, NOT_ONE)
     })
-}
-
-/// The one matcher that is there.
-fn one_of<T>(fields: &Fields<'_>, found: Vec<Option<T>>, message: &str) -> Option<T> {
-    let mut found = found.into_iter();
-    match (found.next(), found.next()) {
-        (Some(matcher), None) => matcher,
-        _ => {
-            fields.node().fault(message);
-            None
-        }
-    }
 }
 
 /// A `RegexMatcher`.
@@ -109,7 +97,7 @@ pub(super) fn header(node: &Node<'_>) -> Option<HeaderMatcher> {
         if found.is_empty() {
             found.push(Some(ValueMatcher::Present(true)));
         }
-        let value = one_of(fields, found, "expected at most one way of matching");
+        let value = fields.one_of(found, "expected at most one way of matching");
         Some(HeaderMatcher {
             name: name?,
             value: value?,
@@ -145,7 +133,7 @@ pub(super) fn parameter(node: &Node<'_>) -> Option<ParameterMatcher> {
             found.push(Some(ValueMatcher::Present(true)));
         }
         let message = "expected at most one of `string_match` and `present_match`";
-        let value = one_of(fields, found, message);
+        let value = fields.one_of(found, message);
         Some(ParameterMatcher {
             name: name?.to_owned(),
             value: value?,

@@ -23,7 +23,7 @@ pub(super) fn provider(name: &str, node: &Node<'_>) -> Option<Provider> {
         let issuer_pattern = issuer_pattern.and_then(|node| matchers::text(&node));
         let audiences = fields.texts("audiences");
         let subjects = fields.optional("subjects");
-        let subjects = subjects.map(|node| matchers::text(&node));
+        let subjects = subjects.and_then(|node| matchers::text(&node));
         let rules = key_rules(fields);
         let keys = keys::source(fields, issuer, &rules);
         let locations = locations(fields);
@@ -36,8 +36,12 @@ pub(super) fn provider(name: &str, node: &Node<'_>) -> Option<Provider> {
             None => Some(DEFAULT_CLOCK_SKEW_SECONDS),
         };
         let require_expiration = fields.flag("require_expiration", true);
-        let max_lifetime = fields.optional("max_lifetime").map(|node| node.duration());
-        let max_token_age = fields.optional("max_token_age").map(|node| node.duration());
+        let max_lifetime = fields
+            .optional("max_lifetime")
+            .and_then(|node| node.duration());
+        let max_token_age = fields
+            .optional("max_token_age")
+            .and_then(|node| node.duration());
         let allow_bound_tokens = fields.flag("allow_bound_tokens", false);
         ignored(fields);
         Some(Provider {
@@ -45,17 +49,17 @@ pub(super) fn provider(name: &str, node: &Node<'_>) -> Option<Provider> {
             issuer: issuer.map(str::to_owned),
             issuer_pattern,
             audiences: comparable(&audiences),
-            subjects: subjects.unwrap_or_default(),
+            subjects,
             keys: keys?,
             locations: locations?,
             forward,
             claim_headers,
-            payload_header: payload_header?,
+            payload_header,
             filter_state,
             clock_skew: Duration::from_secs(clock_skew?.into()),
             require_expiration,
-            max_lifetime: max_lifetime.flatten(),
-            max_token_age: max_token_age.flatten(),
+            max_lifetime,
+            max_token_age,
             allow_bound_tokens,
         })
     })

@@ -241,6 +241,16 @@ impl<'c> Fields<'c> {
         }
     }
 
+    /// The one thing that was found among members of which there has to be exactly one.
+    pub(super) fn one_of<T>(&self, found: Vec<Option<T>>, message: &str) -> Option<T> {
+        let mut found = found.into_iter();
+        if let (Some(one), None) = (found.next(), found.next()) {
+            return one;
+        }
+        self.node.fault(message);
+        None
+    }
+
     /// A flag, with what it is when it is left out.
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
         let node = self.optional(key);

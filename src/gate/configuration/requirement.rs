@@ -57,15 +57,10 @@ fn parsed(node: &Node<'_>, providers: &[String]) -> Option<Parsed> {
                 found.push(node.object(|_| Some(Parsed::Otherwise(otherwise))));
             }
         }
-        let mut found = found.into_iter();
-        let requirement = match (found.next(), found.next()) {
-            (None, _) => Some(Parsed::Requirement(Requirement::Nothing)),
-            (Some(requirement), None) => requirement,
-            _ => {
-                fields.node().fault(KINDS);
-                None
-            }
-        };
+        if found.is_empty() {
+            found.push(Some(Parsed::Requirement(Requirement::Nothing)));
+        }
+        let requirement = fields.one_of(found, KINDS);
         with_conditions(fields, requirement)
     })
 }
@@ -249,15 +244,8 @@ fn condition(node: &Node<'_>) -> Option<ClaimCondition> {
             }
             found.push(Some(ClaimTest::Present));
         }
-        let mut found = found.into_iter();
-        let test = match (found.next(), found.next()) {
-            (Some(test), None) => test,
-            _ => {
-                let message = "expected one of `equals`, `one_of`, `contains` and `present`";
-                fields.node().fault(message);
-                None
-            }
-        };
+        let message = "expected one of `equals`, `one_of`, `contains` and `present`";
+        let test = fields.one_of(found, message);
         Some(ClaimCondition {
             path: path?,
             test: test?,

@@ -128,17 +128,9 @@ fn path_matcher(fields: &mut Fields<'_>, ignore_case: bool) -> Option<PathMatche
     if let Some(node) = fields.optional("connect_matcher") {
         found.push(node.object(|_| Some(PathMatcher::Connect)));
     }
-    let mut found = found.into_iter();
-    match (found.next(), found.next()) {
-        (Some(matcher), None) => matcher,
-        _ => {
-            fields.node().fault(
-                "expected one of `prefix`, `path`, `path_separated_prefix`, `safe_regex` and \
-                 `connect_matcher`",
-            );
-            None
-        }
-    }
+    let message = "expected one of `prefix`, `path`, `path_separated_prefix`, `safe_regex` and \
+                   `connect_matcher`";
+    fields.one_of(found, message)
 }
 
 fn separated_prefix(node: &Node<'_>, ignore_case: bool) -> Option<PathMatcher> {

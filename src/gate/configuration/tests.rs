@@ -22,136 +22,11 @@ fn faults(configuration: &Value) -> Vec<String> {
 
 /// Every key there is, each with an ordinary value.
 fn complete() -> Value {
-    json!({
-        "providers": {
-            "idp": {
-                "issuer": "https://issuer.example",
-                "audiences": ["api"],
-                "local_jwks": {"inline_string": jwk_set(&[&es256()])},
-                "algorithms": ["ES256"],
-                "allow_symmetric_keys": true,
-                "from_headers": [{"name": "X-Token", "value_prefix": "jwt "}],
-                "from_params": ["token"],
-                "from_cookies": ["session"],
-                "forward": true,
-                "forward_payload_header": "X-Payload",
-                "pad_forward_payload_header": true,
-                "claim_to_headers": [
-                    {"header_name": "X-User", "claim_name": "user.name"},
-                    {
-                        "header_name": "X-Roles",
-                        "claim_path": ["https://x.example/roles"],
-                        "form": "json",
-                    },
-                ],
-                "claims_to_filter_state": [
-                    {"name": "user", "claim_name": "sub"},
-                    {"name": "tenant", "claim_path": ["tenant"]},
-                ],
-                "subjects": {"prefix": "user-", "ignore_case": true},
-                "issuer_pattern": {"safe_regex": {
-                    "google_re2": {}, "regex": "https://[a-z]+\\.example",
-                }},
-                "clock_skew_seconds": 5.0,
-                "require_expiration": false,
-                "max_lifetime": "3600s",
-                "max_token_age": "600s",
-                "allow_bound_tokens": true,
-                "clear_route_cache": true,
-            },
-            "remote": {
-                "remote_jwks": {
-                    "http_uri": {
-                        "uri": "https://idp.example/jwks",
-                        "cluster": "idp",
-                        "timeout": "2s",
-                    },
-                    "cache_duration": "300s",
-                    "max_stale": "3600s",
-                    "async_fetch": {"fast_listener": true, "failed_refetch_duration": "0.5s"},
-                    "retry_policy": {
-                        "num_retries": 3,
-                        "retry_back_off": {"base_interval": "0.1s", "max_interval": "2s"},
-                    },
-                },
-            },
-            "searched": {
-                "remote_jwks": {
-                    "openid_discovery": {
-                        "issuer": "https://idp.example/realm/",
-                        "cluster": "idp",
-                        "timeout": "2s",
-                    },
-                },
-            },
-        },
-        "rules": [
-            {"match": {"path": "/healthz"}},
-            {
-                "match": {
-                    "prefix": "/",
-                    "case_sensitive": false,
-                    "headers": [
-                        {"name": "a", "string_match": {"exact": "x"}, "invert_match": true},
-                        {"name": "b", "present_match": true},
-                        {
-                            "name": "c",
-                            "range_match": {"start": 1, "end": "10"},
-                            "treat_missing_header_as_empty": true,
-                        },
-                        {"name": "d", "exact_match": "x"},
-                        {"name": "e", "prefix_match": "x"},
-                        {"name": "f", "suffix_match": "x"},
-                        {"name": "g", "contains_match": "x"},
-                        {"name": "h", "safe_regex_match": {"regex": "x"}},
-                        {"name": ":method"},
-                    ],
-                    "query_parameters": [
-                        {"name": "a", "string_match": {"suffix": "x"}},
-                        {"name": "b", "string_match": {"contains": "x"}},
-                        {"name": "c", "present_match": true},
-                    ],
-                },
-                "requires": {"provider_name": "idp"},
-            },
-            {"match": {"path_separated_prefix": "/a"}, "requirement_name": "some"},
-            {"match": {"safe_regex": {"regex": "/b.*"}}, "requires": {"requires_any": {
-                "requirements": [
-                    {"provider_name": "idp"},
-                    {"provider_name": "remote"},
-                    {"allow_missing": {}},
-                    {"allow_missing_or_failed": {}},
-                ],
-            }}},
-            {"match": {"connect_matcher": {}}, "requires": {"requires_all": {
-                "requirements": [
-                    {"provider_and_audiences": {"provider_name": "idp", "audiences": ["a"]}},
-                    {
-                        "provider_name": "remote",
-                        "scopes": {"all_of": ["read"], "any_of": ["a", "b"]},
-                        "claims": [
-                            {"claim_name": "a", "equals": 1},
-                            {"claim_name": "b", "one_of": [1, 2]},
-                            {"claim_path": ["c"], "contains": "x"},
-                            {"claim_path": ["d"], "present": true},
-                        ],
-                        "token_types": ["at+jwt"],
-                    },
-                ],
-            }}},
-        ],
-        "requirement_map": {"some": {"provider_name": "idp"}},
-        "requirement_by_route_name": {"route": "some"},
-        "requirement_from_route_metadata": true,
-        "bypass_cors_preflight": true,
-        "strip_failure_response": true,
-        "resource_metadata": "https://api.example/.well-known/oauth-protected-resource",
-        "login_redirect": {"url": "/login", "return_parameter": "to"},
-        "allow_unmatched": true,
-        "session_headers": true,
-        "session_header_prefix": "X-Caller-",
-        "realm": "api",
-    })
+    let text = include_str!("../../../tests/vectors/configurations/every-key.json");
+    let mut configuration: Value = serde_json::from_str(text).unwrap();
+    configuration["providers"]["idp"]["local_jwks"] =
+        json!({"inline_string": jwk_set(&[&es256()])});
+    configuration
 }
 
 fn with(path: &[&str], value: Value) -> Value {
@@ -493,7 +368,9 @@ fn the_readme_lists_exactly_the_keys_that_are_read() {
 fn documented_rows(name: &str) -> Vec<Vec<String>> {
     let readme = include_str!("../../../README.md");
     let (_, table) = readme.split_once(&format!("<!-- {name} -->\n")).unwrap();
-    let (table, _) = table.split_once(&format!("<!-- end of {name} -->")).unwrap();
+    let (table, _) = table
+        .split_once(&format!("<!-- end of {name} -->"))
+        .unwrap();
     let cells = |row: &str| {
         let inner = row.strip_prefix("| ").unwrap().strip_suffix(" |").unwrap();
         inner.split(" | ").map(str::to_owned).collect()
@@ -526,8 +403,10 @@ fn the_readme_has_the_deviations_that_the_tests_know() {
         })
         .collect();
     assert_eq!(documented_rows("deviations"), known);
-    let ids: std::collections::BTreeSet<_> =
-        list.iter().map(|deviation| deviation["id"].as_str()).collect();
+    let ids: std::collections::BTreeSet<_> = list
+        .iter()
+        .map(|deviation| deviation["id"].as_str())
+        .collect();
     assert_eq!(ids.len(), list.len());
 }
 

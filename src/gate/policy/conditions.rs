@@ -47,9 +47,10 @@ impl Scopes {
     /// The scopes for a challenge (RFC 6750 section 3): those that are all needed, or else those
     /// of which one is.
     pub(in crate::gate) fn needed(&self) -> String {
-        match self.all_of.is_empty() {
-            true => self.any_of.join(" "),
-            false => self.all_of.join(" "),
+        if self.all_of.is_empty() {
+            self.any_of.join(" ")
+        } else {
+            self.all_of.join(" ")
         }
     }
 }

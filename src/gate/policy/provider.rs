@@ -64,9 +64,10 @@ impl Provider {
             (_, Some(pattern)) => found.is_some_and(|found| pattern.matches(found.as_bytes())),
             _ => false,
         };
-        match is_expected {
-            true => Ok(()),
-            false => Err(Reason::IssuerMismatch),
+        if is_expected {
+            Ok(())
+        } else {
+            Err(Reason::IssuerMismatch)
         }
     }
 
@@ -119,9 +120,10 @@ impl Provider {
             let audience = comparable_audience(audience);
             audiences.iter().any(|expected| expected == audience)
         };
-        match audiences.is_empty() || claims.audiences().any(is_expected) {
-            true => Ok(()),
-            false => Err(Reason::AudienceMismatch),
+        if audiences.is_empty() || claims.audiences().any(is_expected) {
+            Ok(())
+        } else {
+            Err(Reason::AudienceMismatch)
         }
     }
 
@@ -140,9 +142,10 @@ impl Provider {
     /// they have it. Nobody asks for the proof here, so letting such a token pass as a plain
     /// bearer token would undo what its issuer meant.
     pub(in crate::gate) fn check_binding(&self, claims: &Claims) -> Result<(), Reason> {
-        match claims.get("cnf").is_some() && !self.allow_bound_tokens {
-            true => Err(Reason::TokenBound),
-            false => Ok(()),
+        if claims.get("cnf").is_some() && !self.allow_bound_tokens {
+            Err(Reason::TokenBound)
+        } else {
+            Ok(())
         }
     }
 }

@@ -53,11 +53,10 @@ impl Requirement {
                 .collect()
         };
         let mut places: Vec<usize> = match self {
-            Self::Nothing => Vec::new(),
             Self::Token(token) => vec![token.provider],
             Self::Any(alternatives) => of(&alternatives.requirements),
             Self::All(requirements) if with_all => of(requirements),
-            Self::All(_) => Vec::new(),
+            Self::Nothing | Self::All(_) => Vec::new(),
             Self::AllowMissing(places) | Self::AllowMissingOrFailed(places) => places.clone(),
         };
         places.sort_unstable();
@@ -89,28 +88,32 @@ impl TokenRequirement {
     pub(in crate::gate) fn check_type(&self, token: &VerifiedToken) -> Result<(), Reason> {
         let found = token.token_type().map(bare_type).unwrap_or_default();
         let is = |name: &str| found.eq_ignore_ascii_case(name);
-        let is_accepted = match self.types.is_empty() {
-            true => !NOT_FOR_ACCESS.iter().any(|name| is(name)) && !is_logout_token(token.claims()),
-            false => self.types.iter().any(|name| is(bare_type(name))),
+        let is_accepted = if self.types.is_empty() {
+            !NOT_FOR_ACCESS.iter().any(|name| is(name)) && !is_logout_token(token.claims())
+        } else {
+            self.types.iter().any(|name| is(bare_type(name)))
         };
-        match is_accepted {
-            true => Ok(()),
-            false => Err(Reason::TokenTypeMismatch),
+        if is_accepted {
+            Ok(())
+        } else {
+            Err(Reason::TokenTypeMismatch)
         }
     }
 
     /// Scopes and other claims.
     pub(in crate::gate) fn check_scopes(&self, claims: &Claims) -> Result<(), Reason> {
-        match self.scopes.are_met(claims) {
-            true => Ok(()),
-            false => Err(Reason::ScopeMissing),
+        if self.scopes.are_met(claims) {
+            Ok(())
+        } else {
+            Err(Reason::ScopeMissing)
         }
     }
 
     pub(in crate::gate) fn check_conditions(&self, claims: &Claims) -> Result<(), Reason> {
-        match self.claims.iter().all(|condition| condition.is_met(claims)) {
-            true => Ok(()),
-            false => Err(Reason::ClaimMismatch),
+        if self.claims.iter().all(|condition| condition.is_met(claims)) {
+            Ok(())
+        } else {
+            Err(Reason::ClaimMismatch)
         }
     }
 }

@@ -16,9 +16,10 @@ pub(super) enum Representation {
 pub(super) fn representation(request: &Request) -> Representation {
     let problem = weight(request, "application", &["problem+json", "json"]);
     let text = weight(request, "text", &["plain"]);
-    match text > problem {
-        true => Representation::Text,
-        false => Representation::Problem,
+    if text > problem {
+        Representation::Text
+    } else {
+        Representation::Problem
     }
 }
 
@@ -65,10 +66,7 @@ fn weight(request: &Request, kind: &str, subtypes: &[&str]) -> u16 {
             best = best.max((closeness, quality(range)));
         }
     }
-    match is_said {
-        true => best.1,
-        false => 1000,
-    }
+    if is_said { best.1 } else { 1000 }
 }
 
 fn media_type(range: &[u8]) -> &[u8] {
