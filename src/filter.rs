@@ -17,7 +17,7 @@ use proxy_wasm::types::{Action, ContextType, LogLevel};
 
 use crate::gate::{Attempt, Configured, Gate, Verdict, Wait, read_configuration};
 use crate::host::{BackgroundHost as _, CallId};
-use crate::sync::{Asked, KeyKeeper, TICK, Waiting};
+use crate::sync::{Asked, KeyKeeper, Ready, TICK, Waiting, milliseconds};
 use crate::token::Backend;
 use background::Background;
 use metrics::Metrics;
@@ -60,13 +60,17 @@ impl Root {
         }
     }
 
-    /// Decides about the requests that have waited long enough.
+    /// Decides about the requests that have waited long enough, or for the right fetch.
     fn wake(&self, shared: &Shared) {
-        for context in shared.take_ready() {
+        for Ready { context, until } in shared.take_ready() {
             let held = shared.held.borrow_mut().remove(&context);
             // An error means that the request has gone.
             if let (Some(state), Ok(())) = (held, hostcalls::set_effective_context(context)) {
-                state.set(shared.decide_at_last());
+                let attempt = match until {
+                    Some(_) => Attempt::First,
+                    None => Attempt::Last,
+                };
+                shared.decide(context, attempt, until, &state);
                 if state.get() == State::Forwarded {
                     let _ = hostcalls::resume_http_request();
                 }
@@ -171,38 +175,48 @@ impl Shared {
         }
     }
 
-    /// Decides about the request whose context is in effect.
-    fn decide(&self, attempt: Attempt) -> Verdict {
+    /// Decides about the request whose context is in effect. With [`Attempt::First`] it may have
+    /// to wait: until an instant that was set earlier, or for [`PATIENCE`].
+    fn decide(&self, context: u32, attempt: Attempt, until: Option<u64>, state: &Rc<Cell<State>>) {
+        let mut verdict = self.verdict(attempt);
+        if let (Verdict::Wait(wait), Attempt::First) = (verdict, attempt) {
+            if self.hold(context, wait, until) == Asked::Wait {
+                state.set(State::Held);
+                self.held.borrow_mut().insert(context, Rc::clone(state));
+                return;
+            }
+            verdict = self.verdict(Attempt::Last);
+        }
+        state.set(match verdict {
+            Verdict::Forward => State::Forwarded,
+            Verdict::Stop | Verdict::Wait(_) => State::Stopped,
+        });
+    }
+
+    fn verdict(&self, attempt: Attempt) -> Verdict {
         let host = RequestHost {
             metrics: &self.metrics,
         };
         self.gate.on_request(&host, attempt)
     }
 
-    fn decide_at_last(&self) -> State {
-        match self.decide(Attempt::Last) {
-            Verdict::Forward => State::Forwarded,
-            Verdict::Stop | Verdict::Wait(_) => State::Stopped,
-        }
-    }
-
     /// Lets a request wait, if what it waits for is going to come.
-    fn hold(&self, context: u32, Wait::Keys { provider, key }: Wait) -> Asked {
+    fn hold(&self, context: u32, wait: Wait, until: Option<u64>) -> Asked {
+        let Wait::Keys { provider, key } = wait;
         let now = Background.now_milliseconds();
+        let until = until.unwrap_or_else(|| now.saturating_add(milliseconds(PATIENCE)));
         let mut keeper = self.keeper.borrow_mut();
-        if keeper.want(&Background, now, provider, key) == Asked::Final {
-            return Asked::Final;
-        }
-        let seen = keeper.finished_at(provider);
         let mut waiting = self.waiting.borrow_mut();
-        if waiting.add(context, provider, seen, now, PATIENCE) {
+        if keeper.want(&Background, now, provider, key) == Asked::Wait
+            && waiting.add(context, provider, keeper.finished_at(provider), until)
+        {
             Asked::Wait
         } else {
             Asked::Final
         }
     }
 
-    fn take_ready(&self) -> Vec<u32> {
+    fn take_ready(&self) -> Vec<Ready> {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.is_empty() {
             return Vec::new();
@@ -255,21 +269,6 @@ enum State {
 }
 
 impl Request {
-    fn decide(&self, shared: &Shared) -> State {
-        match shared.decide(Attempt::First) {
-            Verdict::Forward => State::Forwarded,
-            Verdict::Stop => State::Stopped,
-            Verdict::Wait(wait) => match shared.hold(self.context, wait) {
-                Asked::Wait => {
-                    let mut held = shared.held.borrow_mut();
-                    held.insert(self.context, Rc::clone(&self.state));
-                    State::Held
-                }
-                Asked::Final => shared.decide_at_last(),
-            },
-        }
-    }
-
     /// Envoy keeps back body and trailers of a request that is paused, unless the operator has
     /// set `allow_on_headers_stop_iteration`: letting them pass would then let the request pass.
     fn action(&self) -> Action {
@@ -295,7 +294,7 @@ impl HttpContext for Request {
         // Envoy sends no requests to a plugin that is not configured; if it did, they would wait
         // here until the client gives up.
         if let Some(shared) = &self.shared {
-            self.state.set(self.decide(shared));
+            shared.decide(self.context, Attempt::First, None, &self.state);
         }
         self.action()
     }

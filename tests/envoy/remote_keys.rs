@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Bootstrap, Client, Envoy, ISSUER, JwksServer, Plugin, Request, Response, Token, assert_refused,
-    configuration, jwks,
+    Bootstrap, Client, Envoy, ISSUER, JwksServer, Listener, Plugin, Request, Response, Token,
+    assert_refused, configuration, jwks,
 };
 
 /// Longer than any number of ticks and a fetch take on a busy machine.
@@ -76,6 +76,30 @@ fn one_fetch_serves_all_workers_and_the_first_requests_wait_for_it() {
         replies.iter().all(|reply| reply.status == 200),
         "{replies:?}"
     );
+    assert_eq!(server.requests("/jwks"), 1);
+}
+
+#[test]
+fn plugins_with_the_same_source_share_its_fetches() {
+    let server = JwksServer::with_keys(jwks(&["es256"]));
+    let one = remote(&json!({}));
+    let mut other = one.clone();
+    other["realm"] = json!("other");
+    let listener = |configuration| Listener::portcullis(Plugin::new(configuration));
+    let bootstrap = Bootstrap::new([
+        listener(&one),
+        listener(&one).named("same"),
+        listener(&other).named("other"),
+    ]);
+    let envoy = Envoy::start(&bootstrap.with_cluster("issuer", server.address()));
+    for name in ["portcullis", "same", "other"] {
+        let clients = (0..8).map(|_| envoy.client_of(name)).collect();
+        let replies = at_once(clients, &signed_by("es256"));
+        assert!(
+            replies.iter().all(|reply| reply.status == 200),
+            "{replies:?}"
+        );
+    }
     assert_eq!(server.requests("/jwks"), 1);
 }
 

@@ -85,14 +85,14 @@ fn a_token_must_not_be_good_for_longer_than_the_lifetime() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_token_must_not_be_older_than_its_age() {
-    let gate = gate_of_provider("max_token_age", json!("300s"));
-    let at = |seconds: u64| refused(&gate, &claims_with("iat", json!(seconds)));
+    let limited = gate_of_provider("max_token_age", json!("300s"));
+    let at = |seconds: u64| refused(&limited, &claims_with("iat", json!(seconds)));
     assert_eq!(at(NOW), None);
     assert_eq!(at(NOW - 359), None);
     assert_eq!(at(NOW - 360), Some(Reason::TokenTooOld));
     assert_eq!(at(NOW + 60), None);
     assert_eq!(at(NOW + 61), Some(Reason::TokenNotYetValid));
-    assert_eq!(refused(&gate, &claims()), Some(Reason::IssueTimeMissing));
+    assert_eq!(refused(&limited, &claims()), Some(Reason::IssueTimeMissing));
     // Without the limit nobody looks at it.
     assert_eq!(
         refused(&gate(), &claims_with("iat", json!(NOW + 999))),
@@ -197,12 +197,12 @@ fn a_bound_token_is_not_a_bearer_token() {
 fn shared_secrets_work_only_where_they_are_allowed() {
     let (jwk, token) = symmetric(crate::token::Algorithm::Hs256, &claims());
     let set = json!({"keys": [jwk]}).to_string();
-    let gate = gate_with(|configuration| {
+    let allowing = gate_with(|configuration| {
         let provider = &mut configuration["providers"]["idp"];
         provider["local_jwks"] = json!({"inline_string": set});
         provider["allow_symmetric_keys"] = json!(true);
     });
-    assert_eq!(refusal(&gate, &request(&token)), None);
+    assert_eq!(refusal(&allowing, &request(&token)), None);
     // The public key of another algorithm is no secret.
     let public = gate();
     assert_eq!(refusal(&public, &request(&token)), Some(Reason::KeyUnknown));

@@ -314,6 +314,32 @@ fn an_unknown_key_is_fetched_once_for_all_machines() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_fetch_that_was_on_its_way_already_does_not_serve_a_wish() {
+    let mut process = Process::started();
+    process.time_to_call(Duration::from_mins(10)).unwrap();
+    process.now.set(process.now.get() + 50);
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.answer(0, 200, &[], &old_set());
+    process.tick();
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.answer(0, 200, &[], &new_set());
+    process.tick();
+    assert!(process.both_have(&new_set()));
+    assert_eq!(process.want(1, 7), Asked::Final);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_that_waited_for_the_first_set_may_wait_for_the_next() {
+    let mut process = Process::with(&settings());
+    process.tick();
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.answer(0, 200, &[], &old_set());
+    process.tick();
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    assert_eq!(process.time_to_call(Duration::from_secs(1)), Some(100));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_flood_of_unknown_keys_causes_a_fetch_every_ten_seconds_and_no_more() {
     let mut process = Process::started();
     process.now.set(process.now.get() + 20_000);
