@@ -8,12 +8,15 @@ use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 
+pub mod configuration_file;
+pub mod explain;
 pub mod jwks;
 pub mod key_file;
 pub mod keygen;
 pub mod mint;
 pub mod time_offset;
 pub mod upstream;
+pub mod validate;
 
 /// Keys, tokens and an upstream for trying the Portcullis filter out
 #[derive(Debug, Parser)]
@@ -35,6 +38,10 @@ pub enum Command {
     Mint(Box<mint::Arguments>),
     /// Serve an upstream that answers with the request it received
     Upstream(upstream::Arguments),
+    /// Say everything that is wrong with a configuration
+    Validate(validate::Arguments),
+    /// Walk one request through a configuration and say what is checked and why it comes out so
+    Explain(Box<explain::Arguments>),
 }
 
 /// Runs one command to its end. `upstream` ends only when it fails.
@@ -53,7 +60,14 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Jwks(arguments) => jwks::run(&arguments, output),
         Command::Mint(arguments) => mint::run(&arguments, SystemTime::now(), output),
         Command::Upstream(arguments) => Ok(upstream::run(&arguments)?),
+        Command::Validate(arguments) => validate::run(&arguments, output),
+        Command::Explain(arguments) => explain::run(&arguments, SystemTime::now(), output),
     }
+}
+
+/// What stands in for the variables of the filter's virtual machine.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Why a command failed.
@@ -75,6 +89,21 @@ pub enum CommandError {
     /// The upstream could not be started or went down.
     #[error(transparent)]
     Upstream(#[from] upstream::UpstreamError),
+    /// A file with configurations could not be read or has none.
+    #[error(transparent)]
+    ConfigurationFile(#[from] configuration_file::ConfigurationFileError),
+    /// The configuration is wrong.
+    #[error("expected a configuration without faults, found {number}")]
+    Faults {
+        /// How many faults.
+        number: usize,
+    },
+    /// There was nothing to explain.
+    #[error(transparent)]
+    Explain(#[from] explain::ExplainError),
+    /// The request that was explained would be refused.
+    #[error("the request is refused")]
+    Refused,
     /// Standard output did not take the result.
     #[error("could not write to standard output")]
     Output(#[source] io::Error),
@@ -87,7 +116,8 @@ impl CommandError {
         match self {
             Self::KeyFile(error) => error.hint(),
             Self::Upstream(error) => error.hint(),
-            Self::Generate(_) | Self::KeySet(_) | Self::Mint(_) | Self::Output(_) => None,
+            Self::Faults { .. } => Some("`portcullis validate` tells each of them"),
+            _ => None,
         }
     }
 
