@@ -10,7 +10,9 @@ use clap::{Parser, Subcommand};
 
 pub mod authority_client;
 pub mod check;
+pub mod configuration_file;
 pub mod credential;
+pub mod explain;
 pub mod import;
 pub mod jwks;
 pub mod key_file;
@@ -25,6 +27,7 @@ pub mod target;
 pub mod time_offset;
 pub mod unrevoke;
 pub mod upstream;
+pub mod validate;
 
 /// The revocation authority and its command line, and what it takes to try the filter out
 #[derive(Debug, Parser)]
@@ -64,6 +67,10 @@ pub enum Command {
     Mint(Box<mint::Arguments>),
     /// Serve an upstream that answers with the request it received
     Upstream(upstream::Arguments),
+    /// Say everything that is wrong with a configuration
+    Validate(validate::Arguments),
+    /// Walk one request through a configuration and say what is checked and why it comes out so
+    Explain(Box<explain::Arguments>),
 }
 
 /// Runs one command to its end. `upstream` ends only when it fails.
@@ -91,7 +98,14 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Jwks(arguments) => jwks::run(&arguments, output),
         Command::Mint(arguments) => mint::run(&arguments, SystemTime::now(), output),
         Command::Upstream(arguments) => Ok(upstream::run(&arguments)?),
+        Command::Validate(arguments) => validate::run(&arguments, output),
+        Command::Explain(arguments) => explain::run(&arguments, SystemTime::now(), output),
     }
+}
+
+/// What stands in for the variables of the filter's virtual machine.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Why a command failed.
@@ -113,6 +127,21 @@ pub enum CommandError {
     /// The upstream could not be started or went down.
     #[error(transparent)]
     Upstream(#[from] upstream::UpstreamError),
+    /// A file with configurations could not be read or has none.
+    #[error(transparent)]
+    ConfigurationFile(#[from] configuration_file::ConfigurationFileError),
+    /// The configuration is wrong.
+    #[error("expected a configuration without faults, found {number}")]
+    Faults {
+        /// How many faults.
+        number: usize,
+    },
+    /// There was nothing to explain.
+    #[error(transparent)]
+    Explain(#[from] explain::ExplainError),
+    /// The request that was explained would be refused.
+    #[error("the request is refused")]
+    Refused,
     /// Standard output did not take the result.
     #[error("could not write to standard output")]
     Output(#[source] io::Error),
@@ -155,6 +184,8 @@ impl CommandError {
             | Self::Output(_)
             | Self::Credential(_)
             | Self::Negative => None,
+            Self::Faults { .. } => Some("`portcullis validate` tells each of them"),
+            _ => None,
         }
     }
 

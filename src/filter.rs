@@ -17,10 +17,10 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
 
 use crate::gate::{
-    Attempt, Configured, Confirmation, Gate, KeySource, Question, Verdict, Wait, read_configuration,
+    Attempt, Configured, Confirmation, Gate, Question, Verdict, Wait, read_configuration,
 };
 use crate::host::{BackgroundHost as _, CallHost as _, CallId, CallOutcome};
-use crate::sync::{Asked, KeyKeeper, TICK, Waiting};
+use crate::sync::{Asked, KeyKeeper, Ready, TICK, Waiting, milliseconds};
 use crate::token::Backend;
 use background::Background;
 use feed::Feed;
@@ -51,8 +51,10 @@ struct Shared {
     keeper: RefCell<KeyKeeper>,
     feed: Option<RefCell<Feed>>,
     waiting: RefCell<Waiting>,
-    /// The state of every request that waits, by its context.
+    /// The state of every request that waits for keys, by its context.
     held: RefCell<BTreeMap<u32, Rc<Cell<State>>>>,
+    /// Every request that waits for the authority, by its call.
+    asking: RefCell<BTreeMap<CallId, Asking>>,
     ticks: Cell<u32>,
 }
 
@@ -65,13 +67,17 @@ impl Root {
         }
     }
 
-    /// Decides about the requests that have waited long enough.
+    /// Decides about the requests that have waited long enough, or for the right fetch.
     fn wake(&self, shared: &Shared) {
-        for context in shared.take_ready() {
+        for Ready { context, until } in shared.take_ready() {
             let held = shared.held.borrow_mut().remove(&context);
             // An error means that the request has gone.
             if let (Some(state), Ok(())) = (held, hostcalls::set_effective_context(context)) {
-                state.set(shared.decide_at_last());
+                let attempt = match until {
+                    Some(_) => Attempt::First,
+                    None => Attempt::Last,
+                };
+                shared.decide(context, attempt, until, &state);
                 if state.get() == State::Forwarded {
                     let _ = hostcalls::resume_http_request();
                 }
@@ -88,13 +94,16 @@ impl Context for Root {
             let mut keeper = shared.keeper.borrow_mut();
             let is_for_keys = keeper.answered(&Background, CallId(call), &outcome);
             drop(keeper);
-            match &shared.feed {
-                Some(feed) if !is_for_keys => {
-                    feed.borrow_mut()
-                        .answered(CallId(call), &outcome, &shared.metrics);
-                }
-                _ => self.wake(shared),
+            if is_for_keys {
+                shared.report_fetches();
+                self.wake(shared);
+            } else if !shared.answered(CallId(call), &outcome)
+                && let Some(feed) = &shared.feed
+            {
+                feed.borrow_mut()
+                    .answered(CallId(call), &outcome, &shared.metrics);
             }
+            let _ = hostcalls::set_effective_context(self.context);
         }
     }
 
@@ -143,8 +152,9 @@ impl RootContext for Root {
             if let Some(feed) = &shared.feed {
                 feed.borrow_mut().tick(&shared.gate, &shared.metrics);
             }
+            shared.report_fetches();
             self.wake(shared);
-            shared.report();
+            shared.report_sights();
         }
     }
 
@@ -156,8 +166,7 @@ impl RootContext for Root {
         Some(Box::new(Request {
             context,
             shared: self.shared.clone(),
-            state: Rc::new(Cell::new(State::Stopped)),
-            question: None,
+            state: Rc::default(),
         }))
     }
 }
@@ -177,17 +186,12 @@ impl Shared {
         );
         let secret = u128::from(Background.random()) << 64 | u128::from(Background.random());
         let gate = Gate::new(configured.policy, backend, secret.to_le_bytes());
-        let sources = gate.policy().key_sources().enumerate();
-        let remote = sources.filter_map(|(place, (name, source))| match source {
-            KeySource::Remote(_) => Some((place, name)),
-            KeySource::Local(_) => None,
-        });
-        let metrics = Metrics::new(remote);
         let keeper = KeyKeeper::new(gate.policy(), Rc::clone(gate.keys()), Background.random());
         Self {
+            metrics: Metrics::new(gate.policy()),
             feed: Feed::new(&gate).map(RefCell::new),
+            asking: RefCell::default(),
             gate,
-            metrics,
             keeper: RefCell::new(keeper),
             waiting: RefCell::default(),
             held: RefCell::default(),
@@ -195,48 +199,91 @@ impl Shared {
         }
     }
 
-    /// Decides about the request whose context is in effect.
-    fn decide(&self, attempt: Attempt) -> Verdict {
+    /// Decides about the request whose context is in effect. With [`Attempt::First`] it may have
+    /// to wait for keys: until an instant that was set earlier, or for [`PATIENCE`].
+    fn decide(&self, context: u32, attempt: Attempt, until: Option<u64>, state: &Rc<Cell<State>>) {
+        let mut verdict = self.verdict(attempt);
+        if let Verdict::Wait(Wait::Keys { provider, key }) = verdict {
+            if self.hold(context, provider, key, until) == Asked::Wait {
+                state.set(State::Held);
+                self.held.borrow_mut().insert(context, Rc::clone(state));
+                return;
+            }
+            verdict = self.verdict(Attempt::Last);
+        }
+        match verdict {
+            Verdict::Forward => state.set(State::Forwarded),
+            Verdict::Wait(Wait::Confirmation(question)) => self.ask(context, question, state),
+            Verdict::Stop | Verdict::Wait(Wait::Keys { .. }) => state.set(State::Stopped),
+        }
+    }
+
+    /// Asks the authority about the token of the request whose context is in effect.
+    fn ask(&self, context: u32, question: Question, state: &Rc<Cell<State>>) {
+        let call = self.gate.confirmation_call(&question);
+        if let Some(id) = call.and_then(|call| Background.call(&call)) {
+            state.set(State::Held);
+            let state = Rc::clone(state);
+            let asking = Asking {
+                context,
+                question,
+                state,
+            };
+            self.asking.borrow_mut().insert(id, asking);
+        } else {
+            state.set(self.conclude(&question, &CallOutcome::Failed));
+        }
+    }
+
+    /// Takes the authority's answer; `false` when the call was somebody else's. It comes to the
+    /// context from which the call was made, which may be the root's.
+    fn answered(&self, call: CallId, outcome: &CallOutcome) -> bool {
+        let asking = self.asking.borrow_mut().remove(&call);
+        let Some(asking) = asking else {
+            return false;
+        };
+        // An error means that the request has gone.
+        if hostcalls::set_effective_context(asking.context).is_ok() {
+            asking.state.set(self.conclude(&asking.question, outcome));
+            if asking.state.get() == State::Forwarded {
+                let _ = hostcalls::resume_http_request();
+            }
+        }
+        true
+    }
+
+    fn conclude(&self, question: &Question, outcome: &CallOutcome) -> State {
+        let confirmation = Confirmation::read(question, outcome);
+        self.metrics.count_confirmation(confirmation);
+        match self.verdict(Attempt::Confirmed(confirmation)) {
+            Verdict::Forward => State::Forwarded,
+            Verdict::Stop | Verdict::Wait(_) => State::Stopped,
+        }
+    }
+
+    fn verdict(&self, attempt: Attempt) -> Verdict {
         let host = RequestHost {
             metrics: &self.metrics,
         };
         self.gate.on_request(&host, attempt)
     }
 
-    /// Decides about a request that has waited for keys. If it has to wait for the authority after
-    /// that, its own context makes the call; one that only the root context could make is one too
-    /// many, and is refused as unconfirmed.
-    fn decide_at_last(&self) -> State {
-        let verdict = match self.decide(Attempt::Last) {
-            Verdict::Wait(Wait::Confirmation(question)) => {
-                let unanswered = Confirmation::read(&question, &CallOutcome::Failed);
-                self.decide(Attempt::Confirmed(unanswered))
-            }
-            verdict => verdict,
-        };
-        match verdict {
-            Verdict::Forward => State::Forwarded,
-            Verdict::Stop | Verdict::Wait(_) => State::Stopped,
-        }
-    }
-
     /// Lets a request wait, if what it waits for is going to come.
-    fn hold(&self, context: u32, provider: usize, key: u64) -> Asked {
+    fn hold(&self, context: u32, provider: usize, key: u64, until: Option<u64>) -> Asked {
         let now = Background.now_milliseconds();
+        let until = until.unwrap_or_else(|| now.saturating_add(milliseconds(PATIENCE)));
         let mut keeper = self.keeper.borrow_mut();
-        if keeper.want(&Background, now, provider, key) == Asked::Final {
-            return Asked::Final;
-        }
-        let seen = keeper.finished_at(provider);
         let mut waiting = self.waiting.borrow_mut();
-        if waiting.add(context, provider, seen, now, PATIENCE) {
+        if keeper.want(&Background, now, provider, key) == Asked::Wait
+            && waiting.add(context, provider, keeper.finished_at(provider), until)
+        {
             Asked::Wait
         } else {
             Asked::Final
         }
     }
 
-    fn take_ready(&self) -> Vec<u32> {
+    fn take_ready(&self) -> Vec<Ready> {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.is_empty() {
             return Vec::new();
@@ -247,11 +294,15 @@ impl Shared {
         })
     }
 
-    fn report(&self) {
-        let mut keeper = self.keeper.borrow_mut();
-        for (provider, counts) in keeper.take_counts() {
+    fn report_fetches(&self) {
+        for (provider, counts) in self.keeper.borrow_mut().take_counts() {
             self.metrics.count_fetches(provider, counts);
         }
+    }
+
+    /// Gauges. Those of the leader, so that they do not flicker.
+    fn report_sights(&self) {
+        let keeper = self.keeper.borrow();
         let tick = self.ticks.get();
         self.ticks.set(tick.wrapping_add(1));
         if tick.is_multiple_of(TICKS_PER_SIGHT) {
@@ -271,64 +322,28 @@ struct Request {
     context: u32,
     shared: Option<Rc<Shared>>,
     state: Rc<Cell<State>>,
-    /// What the authority has been asked, when it has.
-    question: Option<Question>,
+}
+
+/// A request that waits for the authority.
+struct Asking {
+    context: u32,
+    question: Question,
+    state: Rc<Cell<State>>,
 }
 
 /// What has been decided about a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     /// It goes on.
     Forwarded,
     /// It waits.
     Held,
     /// It was answered, or nobody can decide about it.
+    #[default]
     Stopped,
 }
 
 impl Request {
-    fn decide(&mut self, shared: &Shared) -> State {
-        match shared.decide(Attempt::First) {
-            Verdict::Forward => State::Forwarded,
-            Verdict::Stop => State::Stopped,
-            Verdict::Wait(Wait::Keys { provider, key }) => {
-                match shared.hold(self.context, provider, key) {
-                    Asked::Wait => {
-                        let mut held = shared.held.borrow_mut();
-                        held.insert(self.context, Rc::clone(&self.state));
-                        State::Held
-                    }
-                    Asked::Final => match shared.decide(Attempt::Last) {
-                        Verdict::Wait(Wait::Confirmation(question)) => self.ask(shared, question),
-                        Verdict::Forward => State::Forwarded,
-                        Verdict::Stop | Verdict::Wait(_) => State::Stopped,
-                    },
-                }
-            }
-            Verdict::Wait(Wait::Confirmation(question)) => self.ask(shared, question),
-        }
-    }
-
-    /// Asks the authority about the token of this request.
-    fn ask(&mut self, shared: &Shared, question: Question) -> State {
-        let call = shared.gate.confirmation_call(&question);
-        if call.is_some_and(|call| Background.call(&call).is_some()) {
-            self.question = Some(question);
-            return State::Held;
-        }
-        Self::conclude(shared, &question, &CallOutcome::Failed)
-    }
-
-    /// Decides with the authority's answer.
-    fn conclude(shared: &Shared, question: &Question, outcome: &CallOutcome) -> State {
-        let confirmation = Confirmation::read(question, outcome);
-        shared.metrics.count_confirmation(confirmation);
-        match shared.decide(Attempt::Confirmed(confirmation)) {
-            Verdict::Forward => State::Forwarded,
-            Verdict::Stop | Verdict::Wait(_) => State::Stopped,
-        }
-    }
-
     /// Envoy keeps back body and trailers of a request that is paused, unless the operator has
     /// set `allow_on_headers_stop_iteration`: letting them pass would then let the request pass.
     fn action(&self) -> Action {
@@ -340,19 +355,9 @@ impl Request {
 }
 
 impl Context for Request {
-    fn on_http_call_response(
-        &mut self,
-        _call: u32,
-        _headers: usize,
-        body: usize,
-        _trailers: usize,
-    ) {
-        if let (Some(shared), Some(question)) = (self.shared.clone(), self.question.take()) {
-            let outcome = background::call_outcome(body);
-            self.state.set(Self::conclude(&shared, &question, &outcome));
-            if self.state.get() == State::Forwarded {
-                let _ = hostcalls::resume_http_request();
-            }
+    fn on_http_call_response(&mut self, call: u32, _headers: usize, body: usize, _trailers: usize) {
+        if let Some(shared) = &self.shared {
+            shared.answered(CallId(call), &background::call_outcome(body));
         }
     }
 
@@ -360,6 +365,8 @@ impl Context for Request {
         if let (State::Held, Some(shared)) = (self.state.get(), &self.shared) {
             shared.waiting.borrow_mut().remove(self.context);
             shared.held.borrow_mut().remove(&self.context);
+            let mut asking = shared.asking.borrow_mut();
+            asking.retain(|_, asking| asking.context != self.context);
         }
         true
     }
@@ -369,9 +376,8 @@ impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         // Envoy sends no requests to a plugin that is not configured; if it did, they would wait
         // here until the client gives up.
-        if let Some(shared) = self.shared.clone() {
-            let state = self.decide(&shared);
-            self.state.set(state);
+        if let Some(shared) = &self.shared {
+            shared.decide(self.context, Attempt::First, None, &self.state);
         }
         self.action()
     }

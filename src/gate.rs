@@ -1,13 +1,16 @@
 //! One request: from its headers to a verdict.
 //!
 //! [`Gate::on_request`] is the whole path, in its order: strip what nobody but the gate may say,
-//! match the rule, find the token, parse it, check its issuer, verify its signature, check its
-//! claims, tell the upstream who is calling. Everything happens over [`Host`]; nothing here knows
-//! that it runs in Envoy.
+//! choose what is asked for by route or rule, and let a [`Decision`] see whether the request has
+//! it: find the token, parse it, check its issuer, verify its signature, check its claims, tell
+//! the upstream who is calling. Everything happens over [`Host`]; nothing here knows that it runs
+//! in Envoy.
 
 mod configuration;
+mod decision;
 mod extraction;
 mod keys;
+mod matching;
 mod path;
 mod policy;
 mod reason;
@@ -15,12 +18,14 @@ mod refusal;
 mod request;
 mod revocation;
 mod session;
+mod text;
 mod token_cache;
 mod verification;
 
 pub use configuration::{Configured, Fault, read as read_configuration};
+pub use decision::{Check, Observer};
 pub use keys::{KeyRing, KeySource, Location, RemoteKeys, RemoteSource, Retries};
-pub use policy::Policy;
+pub use policy::{Chosen, Policy};
 pub use reason::{Action, Admission, Answer, Challenge, Outcome, Reason};
 pub use revocation::{Confirmation, Posture, Question, RevocationSettings};
 
@@ -29,10 +34,9 @@ use std::rc::Rc;
 use crate::host::{Call, Host};
 use crate::revocation::{Fingerprint, View};
 use crate::token::Backend;
-use extraction::Found;
-use policy::Requirement;
+use decision::{Decision, Failure};
 use request::Request;
-use verification::{Failure, Objection, Verification};
+use verification::Verification;
 
 /// What the caller has to do with the request.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,27 +80,6 @@ pub enum Attempt {
 pub struct Gate {
     policy: Policy,
     verification: Verification,
-}
-
-/// Why a request does not go on.
-enum Halt<'g> {
-    Refused(Refusal<'g>),
-    Wait(Wait),
-}
-
-/// A refusal with what the log should know beyond the reason.
-struct Refusal<'g> {
-    reason: Reason,
-    provider: Option<&'g str>,
-}
-
-impl From<Reason> for Halt<'_> {
-    fn from(reason: Reason) -> Self {
-        Self::Refused(Refusal {
-            reason,
-            provider: None,
-        })
-    }
 }
 
 impl Gate {
@@ -146,87 +129,68 @@ impl Gate {
 
     /// Decides about one request, edits its headers or answers it, and counts what came out.
     pub fn on_request(&self, host: &impl Host, attempt: Attempt) -> Verdict {
+        self.explain_request(host, attempt, ())
+    }
+
+    /// The same, and tells how the decision came about.
+    pub fn explain_request(
+        &self,
+        host: &impl Host,
+        attempt: Attempt,
+        observer: impl Observer,
+    ) -> Verdict {
         let request = Request::new(host.request_headers());
         for name in session::spoofed(&self.policy.injectable, &request) {
             host.remove_request_header(name);
         }
-        match self.decide(host, &request, attempt) {
-            Ok((admission, provider)) => {
+        let mut decision = Decision {
+            gate: self,
+            host,
+            request: &request,
+            attempt,
+            observer,
+            passes: Vec::new(),
+            key: 0,
+        };
+        let outcome = self.decide(&mut decision).and_then(|admission| {
+            decision.admit()?;
+            Ok(admission)
+        });
+        match outcome {
+            Ok(admission) => {
+                let provider = decision.passes.first().map(|pass| &*pass.provider.name);
                 host.increment(Outcome::Allowed(admission).counter(), provider);
                 Verdict::Forward
             }
-            Err(Halt::Refused(refusal)) => {
-                self.refuse(host, &request, &refusal);
+            Err(Failure {
+                wait: Some(wait), ..
+            }) => Verdict::Wait(wait),
+            Err(failure) => {
+                self.refuse(host, &request, &failure);
                 Verdict::Stop
             }
-            Err(Halt::Wait(wait)) => Verdict::Wait(wait),
         }
     }
 
-    fn decide(
-        &self,
-        host: &impl Host,
-        request: &Request,
-        attempt: Attempt,
-    ) -> Result<(Admission, Option<&str>), Halt<'_>> {
-        let path = request.path().ok_or(Reason::NoRule)?;
-        let requirement = self.policy.requirement(path)?;
-        let place = match requirement {
-            None if self.policy.allow_unmatched => return Ok((Admission::Unmatched, None)),
-            None => return Err(Reason::NoRule.into()),
-            Some(Requirement::Nothing) => return Ok((Admission::NoRequirement, None)),
-            Some(Requirement::Provider(place)) => place,
-        };
-        // The configuration admits no other places than those of providers; if that were ever
-        // wrong, nobody would pass.
-        let provider = self.policy.providers.get(place).ok_or(Reason::NoRule)?;
-        let refused = |reason| {
-            Halt::Refused(Refusal {
-                reason,
-                provider: Some(&provider.name),
-            })
-        };
-        let Found { token, headers } =
-            extraction::find(&provider.locations, request).map_err(refused)?;
-        let candidate = self.verification.candidate(host, place, provider, token);
-        let candidate = candidate.map_err(|Failure { reason, key }| match (reason, key) {
-            (Reason::KeyUnknown | Reason::KeysUnavailable, Some(key))
-                if attempt == Attempt::First && matches!(provider.keys, KeySource::Remote(_)) =>
-            {
-                Halt::Wait(Wait::Keys {
-                    provider: place,
-                    key,
-                })
-            }
-            _ => refused(reason),
-        })?;
-        provider
-            .check_claims(candidate.claims(), host.now())
-            .map_err(refused)?;
-        let confirmation = match attempt {
-            Attempt::Confirmed(confirmation) => Some(confirmation),
-            Attempt::First | Attempt::Last => None,
-        };
-        let unrevoked = self.verification.unrevoked(host, candidate, confirmation);
-        let (admission, admitted) = unrevoked.map_err(|objection| match objection {
-            Objection::Refused(reason) => refused(reason),
-            Objection::Ask(question) => Halt::Wait(Wait::Confirmation(question)),
-        })?;
-        let injections = session::injections(&self.policy, provider, &admitted.claims);
-        let injections = injections.map_err(refused)?;
-        if !provider.forward {
-            for name in headers {
-                host.remove_request_header(name);
-            }
+    fn decide<'g, H: Host, O: Observer>(
+        &'g self,
+        decision: &mut Decision<'g, H, O>,
+    ) -> Result<Admission, Failure<'g>> {
+        if self.policy.bypass_cors_preflight && decision.request.is_cors_preflight() {
+            return Ok(Admission::CorsPreflight);
         }
-        for (name, value) in injections {
-            host.set_request_header(name, value.as_bytes());
+        let (chosen, requirement) = self.policy.requirement(decision.host, decision.request)?;
+        decision.observer.chosen(chosen);
+        match requirement {
+            Some(requirement) => decision.meet(requirement),
+            None if self.policy.allow_unmatched => Ok(Admission::Unmatched),
+            None => Err(Reason::NoRule.into()),
         }
-        Ok((admission, Some(&provider.name)))
     }
 
-    fn refuse(&self, host: &impl Host, request: &Request, refusal: &Refusal<'_>) {
-        let Refusal { reason, provider } = *refusal;
+    fn refuse(&self, host: &impl Host, request: &Request, failure: &Failure<'_>) {
+        let reason = failure.reason;
+        let provider = failure.provider.map(|provider| &*provider.name);
         host.increment(Outcome::Refused(reason).counter(), provider);
         host.debug(|| {
             format!(
@@ -236,10 +200,16 @@ impl Gate {
                 provider.unwrap_or("-")
             )
         });
+        let scopes = failure
+            .requirement
+            .map(|requirement| requirement.scopes.needed());
+        let providers = self.policy.providers.iter();
         host.respond(&refusal::response(
             reason,
-            &self.policy.realm,
-            request.is_grpc(),
+            &scopes.unwrap_or_default(),
+            &self.policy.answers,
+            request,
+            providers.flat_map(|provider| &provider.locations),
         ));
     }
 }

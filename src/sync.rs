@@ -36,7 +36,7 @@ pub use follower::{Counts as FeedCounts, FeedSource, Follower};
 pub use key_keeper::{KeyKeeper, Sight};
 pub use key_refresh::{Asked, Counts, FetchError};
 pub use lease::{Lease, Role};
-pub use waiting::{MAX_WAITING, Waiting};
+pub use waiting::{MAX_WAITING, Ready, Waiting};
 
 /// How often every virtual machine looks at shared data. What one publishes the others have after
 /// this time at the latest.
@@ -46,6 +46,7 @@ pub const TICK: Duration = Duration::from_millis(100);
 const KEY_PREFIX: &str = "portcullis/1/";
 
 /// A duration in milliseconds, the unit of every instant in shared data.
-fn milliseconds(duration: Duration) -> u64 {
+#[must_use]
+pub fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -267,7 +267,11 @@ mod tests {
             &format!("edge name {hash} more"),
             &format!("edge name +{}", &hash[1..]),
         ] {
-            assert_eq!(parse(&format!("edge a {hash}\n#\n{line}")), Err(3), "{line}");
+            assert_eq!(
+                parse(&format!("edge a {hash}\n#\n{line}")),
+                Err(3),
+                "{line}"
+            );
         }
     }
 }

@@ -133,9 +133,8 @@ impl Record {
     /// The cut-off that the record describes, under `key`.
     #[must_use]
     pub fn cut_off(&self, key: &FilterKey) -> CutOff {
-        let except = (!self.except_session.is_empty()).then(|| {
-            key.fingerprint(Kind::Session, &self.target.issuer, &self.except_session)
-        });
+        let except = (!self.except_session.is_empty())
+            .then(|| key.fingerprint(Kind::Session, &self.target.issuer, &self.except_session));
         CutOff {
             key: self.target.fingerprint(key),
             not_before: self.not_before,
@@ -147,10 +146,23 @@ impl Record {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(128);
-        bytes.extend([VERSION, kind_byte(self.target.kind), u8::from(self.in_force)]);
-        let times = [self.expires_at.seconds(), self.sequence, self.not_before.seconds()];
+        bytes.extend([
+            VERSION,
+            kind_byte(self.target.kind),
+            u8::from(self.in_force),
+        ]);
+        let times = [
+            self.expires_at.seconds(),
+            self.sequence,
+            self.not_before.seconds(),
+        ];
         bytes.extend(times.into_iter().flat_map(u64::to_le_bytes));
-        for text in [&self.target.issuer, &self.target.value, &self.except_session, &self.subject] {
+        for text in [
+            &self.target.issuer,
+            &self.target.value,
+            &self.except_session,
+            &self.subject,
+        ] {
             put_text(&mut bytes, text);
         }
         bytes.push(u8::try_from(self.events.len()).unwrap_or(u8::MAX));

@@ -113,7 +113,10 @@ impl Feed {
     pub fn manifest(&self) -> Option<(u64, Vec<u8>)> {
         let generation = self.current()?;
         let body = generation.manifest.encode();
-        let message = self.parts.signer.sign(Signable::Manifest, body, clock::now());
+        let message = self
+            .parts
+            .signer
+            .sign(Signable::Manifest, body, clock::now());
         Some((generation.manifest.generation, message))
     }
 
@@ -261,7 +264,11 @@ impl Feed {
             };
             // Only so that numbers go on when the clock is put back; a full disk is no reason to
             // keep the generation from edges.
-            let _ = self.parts.writer.write(keep_number(GENERATION, number)).await;
+            let _ = self
+                .parts
+                .writer
+                .write(keep_number(GENERATION, number))
+                .await;
         }
     }
 
@@ -274,7 +281,12 @@ impl Feed {
         if manifest.sequence < self.parts.history.start() {
             return Urgency::Now;
         }
-        let changes = self.parts.history.head().sequence.saturating_sub(manifest.sequence);
+        let changes = self
+            .parts
+            .history
+            .head()
+            .sequence
+            .saturating_sub(manifest.sequence);
         let inserted = manifest.entries.saturating_add(changes);
         let in_force = self.parts.index.entry_count();
         let is_full = inserted > generation.capacity;
@@ -305,7 +317,10 @@ impl Feed {
         };
         let generation = Generation::build(&self.parts.index, &plan)?;
         let body = generation.manifest.encode();
-        let message = self.parts.signer.sign(Signable::Manifest, body, clock::now());
+        let message = self
+            .parts
+            .signer
+            .sign(Signable::Manifest, body, clock::now());
         let keys = self.parts.signer.public_keys();
         let (index, history) = (&self.parts.index, &self.parts.history);
         generation.read_back(&message, &keys, index, history, clock::now())?;

@@ -93,7 +93,10 @@ impl Generation {
         let filter = segments(pages, SEGMENT_BYTES);
         let table = segments(table, SEGMENT_BYTES / RECORD_BYTES * RECORD_BYTES);
         let describe = |segments: &[axum::body::Bytes]| {
-            segments.iter().filter_map(|bytes| Segment::of(bytes)).collect()
+            segments
+                .iter()
+                .filter_map(|bytes| Segment::of(bytes))
+                .collect()
         };
         let manifest = Manifest {
             created: plan.now_milliseconds,
@@ -133,9 +136,14 @@ impl Generation {
         if manifest != self.manifest {
             return Err(GenerationError::Different("manifests"));
         }
-        let described = manifest.filter_segments.iter().chain(&manifest.cut_off_segments);
+        let described = manifest
+            .filter_segments
+            .iter()
+            .chain(&manifest.cut_off_segments);
         let is_whole = described.clone().count() == self.segments.len()
-            && described.zip(&self.segments).all(|(segment, bytes)| segment.matches(bytes));
+            && described
+                .zip(&self.segments)
+                .all(|(segment, bytes)| segment.matches(bytes));
         if !is_whole {
             return Err(GenerationError::Different("segments"));
         }
@@ -147,7 +155,9 @@ impl Generation {
         });
         let table = self.cut_offs();
         let cut_offs = index.cut_offs(now);
-        let other = cut_offs.iter().filter(|cut_off| table.binary_search(cut_off).is_err());
+        let other = cut_offs
+            .iter()
+            .filter(|cut_off| table.binary_search(cut_off).is_err());
         missing.extend(other.map(|cut_off| cut_off.key));
         self.excuse_later(&mut missing, history)
     }
@@ -188,7 +198,10 @@ impl Generation {
     }
 
     fn cut_offs(&self) -> Vec<CutOff> {
-        let segments = self.segments.iter().skip(self.manifest.filter_segments.len());
+        let segments = self
+            .segments
+            .iter()
+            .skip(self.manifest.filter_segments.len());
         segments
             .flat_map(|segment| cut_off::decode(segment).unwrap_or_default())
             .collect()
@@ -205,7 +218,9 @@ impl Plan {
 /// most of them for a rate that is lower still.
 #[must_use]
 pub fn bits_for(false_positive_rate: f64) -> u32 {
-    let enough = MEASURED.iter().find(|(_, rate)| *rate <= false_positive_rate);
+    let enough = MEASURED
+        .iter()
+        .find(|(_, rate)| *rate <= false_positive_rate);
     enough.or(MEASURED.last()).map_or(32, |(bits, _)| *bits)
 }
 

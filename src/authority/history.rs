@@ -75,7 +75,9 @@ impl History {
             }
             None => {}
         }
-        recent.changes.extend(rows.map(|(_, change, chain)| (change, chain)));
+        recent
+            .changes
+            .extend(rows.map(|(_, change, chain)| (change, chain)));
         Ok(Self {
             recent: RwLock::new(recent),
             announced: watch::Sender::new(head.sequence),
@@ -109,7 +111,10 @@ impl History {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         match recent.changes.back() {
             Some((_, chain)) => Head {
-                sequence: recent.start.sequence.saturating_add(recent.changes.len() as u64),
+                sequence: recent
+                    .start
+                    .sequence
+                    .saturating_add(recent.changes.len() as u64),
                 chain: *chain,
             },
             None => recent.start,
@@ -134,7 +139,9 @@ impl History {
         if skipped > recent.changes.len() {
             return Since::Ahead;
         }
-        let before = skipped.checked_sub(1).and_then(|last| recent.changes.get(last));
+        let before = skipped
+            .checked_sub(1)
+            .and_then(|last| recent.changes.get(last));
         let chain = before.map_or(recent.start.chain, |(_, chain)| *chain);
         let changes = recent.changes.iter().skip(skipped).take(limit);
         Since::Changes(chain, changes.map(|(change, _)| *change).collect())

@@ -41,14 +41,16 @@ pub fn router(authority: Arc<Authority>) -> Router {
         .route("/v1/openapi.json", described)
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .layer(middleware::from_fn_with_state(Arc::clone(&authority), count))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&authority),
+            count,
+        ))
         .with_state(authority)
 }
 
 fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
-    let guarded = |role: Role| {
-        middleware::from_fn_with_state((Arc::clone(authority), role), require)
-    };
+    let guarded =
+        |role: Role| middleware::from_fn_with_state((Arc::clone(authority), role), require);
     let admin = OpenApiRouter::new()
         .routes(routes!(revocations::revoke, revocations::list))
         .routes(routes!(revocations::entry))
@@ -107,7 +109,9 @@ async fn count(State(authority): State<Arc<Authority>>, request: Request, next: 
     let path = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     let route = path.as_ref().map_or("none", MatchedPath::as_str);
-    authority.metrics.answered(route, response.status().as_u16());
+    authority
+        .metrics
+        .answered(route, response.status().as_u16());
     response
 }
 
@@ -133,7 +137,10 @@ impl utoipa::Modify for Security {
         };
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("admin", scheme("A credential with the role `admin`"));
-        components.add_security_scheme("edge", scheme("A credential with the role `edge` or `admin`"));
+        components.add_security_scheme(
+            "edge",
+            scheme("A credential with the role `edge` or `admin`"),
+        );
     }
 }
 

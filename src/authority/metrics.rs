@@ -85,7 +85,11 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("http_responses", "Answers by route and status", self.responses.clone());
+        registry.register(
+            "http_responses",
+            "Answers by route and status",
+            self.responses.clone(),
+        );
         registry.register("checks", "Exact checks by answer", self.checks.clone());
         registry.register("commits", "Commits to the store", self.commits.clone());
         registry.register("writes", "Requests written", self.writes.clone());
@@ -100,7 +104,11 @@ impl Metrics {
             "1 unless the last attempt to write failed",
             self.writable.clone(),
         );
-        registry.register("generations", "Generations published", self.generations.clone());
+        registry.register(
+            "generations",
+            "Generations published",
+            self.generations.clone(),
+        );
         registry.register(
             "generation_failures",
             "Generations that were not published",
@@ -112,11 +120,27 @@ impl Metrics {
             Unit::Seconds,
             self.generation_seconds.clone(),
         );
-        registry.register("epochs", "Epochs begun because edges were ahead", self.epochs.clone());
-        registry.register("entries", "Tokens, sessions and devices revoked", self.entries.clone());
+        registry.register(
+            "epochs",
+            "Epochs begun because edges were ahead",
+            self.epochs.clone(),
+        );
+        registry.register(
+            "entries",
+            "Tokens, sessions and devices revoked",
+            self.entries.clone(),
+        );
         registry.register("cut_offs", "Cut-offs in force", self.cut_offs.clone());
-        registry.register("feed_sequence", "Number of the last change", self.sequence.clone());
-        registry.register("edges_waiting", "Open long polls", self.edges_waiting.clone());
+        registry.register(
+            "feed_sequence",
+            "Number of the last change",
+            self.sequence.clone(),
+        );
+        registry.register(
+            "edges_waiting",
+            "Open long polls",
+            self.edges_waiting.clone(),
+        );
     }
 
     /// An answer was given.
@@ -181,7 +205,8 @@ impl Metrics {
         self.entries.set(number(readings.entries));
         self.cut_offs.set(number(readings.cut_offs));
         self.sequence.set(readings.sequence);
-        self.edges_waiting.set(number(readings.edges_waiting as u64));
+        self.edges_waiting
+            .set(number(readings.edges_waiting as u64));
         let mut output = String::new();
         // Writing to a string does not fail.
         let _ = text::encode(&mut output, &self.registry);

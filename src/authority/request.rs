@@ -260,11 +260,7 @@ fn within(
         })
 }
 
-fn text(
-    field: &'static str,
-    text: Option<String>,
-    limit: usize,
-) -> Result<String, RequestError> {
+fn text(field: &'static str, text: Option<String>, limit: usize) -> Result<String, RequestError> {
     let text = text.unwrap_or_default();
     match text.len() <= limit {
         true => Ok(text),

@@ -57,7 +57,10 @@ pub async fn serve(
             }
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            tracing::warn!(limit = MAX_CONNECTIONS, "too many connections; closed the newest");
+            tracing::warn!(
+                limit = MAX_CONNECTIONS,
+                "too many connections; closed the newest"
+            );
             continue;
         };
         // Answers are small and written whole; waiting for more of them only delays.

@@ -38,8 +38,8 @@ mod reading;
 mod transaction;
 
 pub use reading::{Filter, Page, from_hex, to_hex};
-pub use transaction::{LOG_LENGTH, Outcome, Restoration, Work};
 use transaction::Transaction;
+pub use transaction::{LOG_LENGTH, Outcome, Restoration, Work};
 
 /// Where the feed stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,10 @@ impl Store {
     ///
     /// [`StoreError`]; the store stays closed then.
     pub fn reopen(&self) -> Result<(), StoreError> {
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let mut database = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         // The old handle holds the lock on the file.
         *database = None;
         let opened = open_database(&self.path, self.cache_bytes)?;
@@ -243,7 +246,10 @@ impl Store {
         Ok(Effect::CutOff(record.cut_off(&self.filter_key), expires_at))
     }
 
-    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         work(database.as_ref().ok_or(StoreError::Closed)?)
     }
@@ -355,7 +361,10 @@ fn prepare(database: &Database) -> Result<FilterKey, StoreError> {
             if format != Some(FORMAT) {
                 return Err(StoreError::Format(format.unwrap_or(0)));
             }
-            let key = meta.get(FILTER_KEY).map_err(failed)?.ok_or(StoreError::Row)?;
+            let key = meta
+                .get(FILTER_KEY)
+                .map_err(failed)?
+                .ok_or(StoreError::Row)?;
             let key = key.value().try_into().map_err(|_| StoreError::Row)?;
             Ok(FilterKey::new(key))
         }
@@ -370,7 +379,8 @@ fn initialize(database: &Database) -> Result<FilterKey, StoreError> {
     let transaction = database.begin_write().map_err(failed)?;
     {
         let mut meta = transaction.open_table(META).map_err(failed)?;
-        meta.insert(FORMAT_NAME, [FORMAT].as_slice()).map_err(failed)?;
+        meta.insert(FORMAT_NAME, [FORMAT].as_slice())
+            .map_err(failed)?;
         meta.insert(FILTER_KEY, key.as_slice()).map_err(failed)?;
         transaction.open_table(ENTRIES).map_err(failed)?;
         transaction.open_table(ORDER).map_err(failed)?;

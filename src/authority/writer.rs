@@ -65,12 +65,10 @@ impl Writer {
     pub async fn write(&self, work: Work) -> Result<Outcome, WriteError> {
         let (reply, answer) = oneshot::channel();
         let command = Command { work, reply };
-        self.queue
-            .try_send(command)
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => WriteError::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => WriteError::Unavailable,
-            })?;
+        self.queue.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => WriteError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => WriteError::Unavailable,
+        })?;
         answer.await.unwrap_or(Err(WriteError::Unavailable))
     }
 }
@@ -115,11 +113,16 @@ impl Parts {
         }
     }
 
-    fn publish(&self, committed: Committed, replies: Vec<oneshot::Sender<Result<Outcome, WriteError>>>) {
+    fn publish(
+        &self,
+        committed: Committed,
+        replies: Vec<oneshot::Sender<Result<Outcome, WriteError>>>,
+    ) {
         for effect in committed.effects {
             self.index.apply(effect);
         }
-        self.metrics.committed(replies.len(), committed.changes.len());
+        self.metrics
+            .committed(replies.len(), committed.changes.len());
         self.metrics.store_is_writable(true);
         self.history.extend(&committed.changes);
         for (reply, outcome) in replies.into_iter().zip(committed.outcomes) {

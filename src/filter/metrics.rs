@@ -19,13 +19,13 @@
 //! | `portcullis.confirmations.<revoked, not_revoked or unanswered>` | counter: the filter said perhaps |
 //! | `portcullis.verification_microseconds` | histogram, of one verification in sixteen |
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
-use crate::gate::{Confirmation, Outcome};
+use crate::gate::{Confirmation, KeySource, Outcome, Policy};
 use crate::host::Counter;
 use crate::revocation::FeedState;
 use crate::sync::{Counts, FeedCounts, Sight};
@@ -37,8 +37,10 @@ const SAMPLE: u32 = 16;
 /// Envoy's ids of the metrics of one virtual machine. All of them feed the same metrics.
 pub(super) struct Metrics {
     outcomes: Vec<Outcome>,
-    /// By outcome and provider. Defined when first needed: most pairs never occur.
-    requests: RefCell<BTreeMap<(usize, Option<Box<str>>), u32>>,
+    providers: Vec<String>,
+    /// For every outcome: first without a provider, then with each. Those with one are defined
+    /// when first needed: most pairs never occur.
+    requests: Vec<Vec<Cell<Option<u32>>>>,
     /// By the provider's place.
     keys: BTreeMap<usize, KeyMetrics>,
     feed: FeedMetrics,
@@ -71,13 +73,22 @@ struct KeyMetrics {
 }
 
 impl Metrics {
-    /// For providers with remote keys: their places and names.
-    pub(super) fn new<'n>(remote: impl Iterator<Item = (usize, &'n str)>) -> Self {
+    pub(super) fn new(policy: &Policy) -> Self {
+        let outcomes: Vec<_> = Outcome::all().collect();
+        let sources: Vec<_> = policy.key_sources().collect();
+        let row = |outcome: &Outcome| {
+            let total = define(MetricType::Counter, &outcome.metric_name());
+            let others = sources.iter().map(|_| Cell::new(None));
+            [Cell::new(Some(total))].into_iter().chain(others).collect()
+        };
+        let remote = sources.iter().enumerate();
+        let remote = remote.filter(|(_, (_, source))| matches!(source, KeySource::Remote(_)));
         Self {
-            outcomes: Outcome::all().collect(),
-            requests: RefCell::default(),
+            requests: outcomes.iter().map(row).collect(),
+            outcomes,
+            providers: sources.iter().map(|(name, _)| (*name).to_owned()).collect(),
             keys: remote
-                .map(|(place, name)| (place, KeyMetrics::new(name)))
+                .map(|(place, (name, _))| (place, KeyMetrics::new(name)))
                 .collect(),
             feed: FeedMetrics::new(),
             verification: define(
@@ -89,22 +100,24 @@ impl Metrics {
     }
 
     pub(super) fn count_request(&self, Counter(place): Counter, provider: Option<&str>) {
-        let mut requests = self.requests.borrow_mut();
-        let id = requests
-            .entry((place, provider.map(Into::into)))
-            .or_insert_with(|| self.define_request(place, provider));
-        increment(*id, 1);
+        let known = |provider: &str| self.providers.iter().position(|known| known == provider);
+        let column = provider.and_then(known).map_or(0, |place| place + 1);
+        let Some(cell) = self.requests.get(place).and_then(|row| row.get(column)) else {
+            return;
+        };
+        let id = cell
+            .get()
+            .unwrap_or_else(|| self.define_request(place, provider));
+        cell.set(Some(id));
+        increment(id, 1);
     }
 
     fn define_request(&self, place: usize, provider: Option<&str>) -> u32 {
         let outcome = self.outcomes.get(place);
-        let name = outcome
-            .map(|outcome| outcome.metric_name())
-            .unwrap_or_default();
-        match provider {
-            None => define(MetricType::Counter, &name),
-            Some(provider) => define(MetricType::Counter, &format!("{name}.{provider}")),
-        }
+        let name = outcome.map(|outcome| outcome.metric_name());
+        let name = name.into_iter().chain(provider.map(str::to_owned));
+        let name: Vec<_> = name.collect();
+        define(MetricType::Counter, &name.join("."))
     }
 
     pub(super) fn count_fetches(&self, place: usize, counts: Counts) {

@@ -13,6 +13,10 @@ use crate::token::{KeyRules, KeySet, KeySetError};
 
 /// Where a provider's keys come from.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each provider, and never moved"
+)]
 pub enum KeySource {
     /// The configuration holds them.
     Local(Rc<KeySet>),

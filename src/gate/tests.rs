@@ -1,5 +1,10 @@
 //! The gate over [`MockHost`]: what it does with a request, whole.
 
+mod claims;
+mod places;
+mod requirements;
+mod routes;
+
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 

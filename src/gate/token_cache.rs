@@ -22,7 +22,7 @@ use quick_cache::unsync::{Cache, DefaultLifecycle};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::revocation::{Fingerprint, Names};
-use crate::token::{Claims, KeySet};
+use crate::token::{Claims, KeySet, VerifiedToken};
 
 /// Memory that the entries of one virtual machine may take, in bytes, as far as it can be told:
 /// 20,000 tokens of ordinary size.
@@ -38,7 +38,7 @@ const STAMPS: u16 = 4_096;
 #[derive(Debug)]
 pub(super) struct Admitted {
     /// What the key's owner signed.
-    pub(super) claims: Claims,
+    pub(super) token: VerifiedToken,
     /// Whether the authority has said that it is revoked.
     pub(super) is_revoked: bool,
     keys: Rc<KeySet>,
@@ -48,14 +48,18 @@ pub(super) struct Admitted {
 
 impl Admitted {
     /// An entry that has nothing to do with revocation until [`TokenCache::admit`] says so.
-    pub(super) const fn new(claims: Claims, keys: Rc<KeySet>, is_revoked: bool) -> Self {
+    pub(super) const fn new(token: VerifiedToken, keys: Rc<KeySet>, is_revoked: bool) -> Self {
         Self {
-            claims,
+            token,
             is_revoked,
             keys,
             places: Vec::new(),
             stamp: 0,
         }
+    }
+
+    pub(super) const fn claims(&self) -> &Claims {
+        self.token.claims()
     }
 }
 
@@ -182,7 +186,7 @@ struct Weight;
 impl Weighter<Key, Rc<Admitted>> for Weight {
     fn weight(&self, _key: &Key, entry: &Rc<Admitted>) -> u64 {
         const OVERHEAD: u64 = 512;
-        OVERHEAD + 2 * entry.claims.text_length() as u64
+        OVERHEAD + 2 * entry.claims().text_length() as u64
     }
 }
 

@@ -1,32 +1,30 @@
-//! From the bytes of a token to claims that may be acted upon: signature, then revocation.
+//! Signature and revocation of a token, remembered together.
 //!
-//! Both are remembered together. What is found in the cache was verified with keys that are still
-//! in force, and no change of the revocation feed has named it since; so it needs neither
-//! cryptography nor a look at shared data.
+//! What is found in the cache was verified with keys that are still in force, and no change of the
+//! revocation feed has named it since; so it needs neither cryptography nor a look at shared data.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 
 use super::keys::KeyRing;
-use super::policy::{Policy, Provider};
+use super::policy::Policy;
 use super::reason::{Admission, Reason};
 use super::revocation::{Confirmation, Finding, Question, Revocations};
 use super::token_cache::{Admitted, Key, TokenCache};
 use crate::host::Host;
 use crate::revocation::{Names, Standing};
-use crate::token::{Backend, Claims, KeySet, UnverifiedToken};
+use crate::token::{Backend, KeySet, VerifiedToken};
 
 /// What is needed to verify tokens, and those that were.
 #[derive(Debug)]
 pub(super) struct Verification {
     pub(super) keys: Rc<KeyRing>,
+    pub(super) backend: Backend,
     pub(super) cache: TokenCache,
     pub(super) revocations: Option<Revocations>,
-    backend: Backend,
 }
 
-/// A token with a good signature. Issuer and signature have been checked; the other claims and
-/// revocation have not.
+/// A token of the provider's with a good signature. Its claims are still to be checked, and
+/// whether it was revoked.
 #[derive(Debug)]
 pub(super) struct Candidate {
     key: Key,
@@ -37,26 +35,12 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    pub(super) fn claims(&self) -> &Claims {
-        &self.admitted.claims
+    pub(super) fn token(&self) -> &VerifiedToken {
+        &self.admitted.token
     }
 }
 
-/// Why there is no candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) reason: Reason,
-    /// A hash of the key's id, where newer keys might help.
-    pub(super) key: Option<u64>,
-}
-
-impl From<Reason> for Failure {
-    fn from(reason: Reason) -> Self {
-        Self { reason, key: None }
-    }
-}
-
-/// Why a candidate does not go on.
+/// Why a token is not let through.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Objection {
     Refused(Reason),
@@ -74,51 +58,39 @@ impl Verification {
     pub(super) fn new(policy: &Policy, backend: Backend, secret: [u8; 16]) -> Self {
         Self {
             keys: Rc::new(KeyRing::new(policy)),
+            backend,
             cache: TokenCache::new(secret),
             revocations: policy.revocation.clone().map(Revocations::new),
-            backend,
         }
     }
 
-    /// The token, verified now or earlier.
+    /// The token, if it was verified earlier with the keys that are in force.
+    pub(super) fn known(&self, place: usize, token: &[u8]) -> Option<Candidate> {
+        let keys = self.keys.get(place)?;
+        let key = self.cache.key(place, token);
+        let admitted = self.cache.get(key, &keys)?;
+        Some(Candidate {
+            key,
+            admitted,
+            keys,
+            is_known: true,
+        })
+    }
+
+    /// The token, which was verified now with these keys.
     pub(super) fn candidate(
         &self,
-        host: &impl Host,
         place: usize,
-        provider: &Provider,
         token: &[u8],
-    ) -> Result<Candidate, Failure> {
-        let key = self.cache.key(place, token);
-        let keys = self.keys.get(place);
-        if let Some(keys) = &keys
-            && let Some(admitted) = self.cache.get(key, keys)
-        {
-            return Ok(Candidate {
-                key,
-                admitted,
-                keys: Rc::clone(keys),
-                is_known: true,
-            });
-        }
-        let token = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error))?;
-        provider.check_issuer(token.unverified_claims())?;
-        let key_id = Some(hash(token.unverified_key_id()));
-        let keys = keys.ok_or(Failure {
-            reason: Reason::KeysUnavailable,
-            key: key_id,
-        })?;
-        let verified = host.timed(|| token.verify(&keys, self.backend, host));
-        let verified = verified.map_err(|error| Failure {
-            reason: error.into(),
-            key: key_id,
-        })?;
-        let admitted = Admitted::new(verified.into_claims(), Rc::clone(&keys), false);
-        Ok(Candidate {
-            key,
-            admitted: Rc::new(admitted),
+        verified: VerifiedToken,
+        keys: Rc<KeySet>,
+    ) -> Candidate {
+        Candidate {
+            key: self.cache.key(place, token),
+            admitted: Rc::new(Admitted::new(verified, Rc::clone(&keys), false)),
             keys,
             is_known: false,
-        })
+        }
     }
 
     /// Lets a candidate through unless it was revoked, and remembers it.
@@ -140,7 +112,7 @@ impl Verification {
                 Ok((Admission::Verified, candidate.admitted))
             };
         }
-        match revocations.find(host, candidate.claims(), now, confirmation)? {
+        match revocations.find(host, candidate.token().claims(), now, confirmation)? {
             Finding::NotRevoked(names) => {
                 Ok((Admission::Verified, self.remember(candidate, false, &names)))
             }
@@ -159,17 +131,11 @@ impl Verification {
         if candidate.is_known && candidate.admitted.is_revoked == is_revoked {
             return candidate.admitted;
         }
-        let claims = match Rc::try_unwrap(candidate.admitted) {
-            Ok(admitted) => admitted.claims,
-            Err(shared) => shared.claims.clone(),
+        let token = match Rc::try_unwrap(candidate.admitted) {
+            Ok(admitted) => admitted.token,
+            Err(shared) => shared.token.clone(),
         };
-        let admitted = Admitted::new(claims, candidate.keys, is_revoked);
+        let admitted = Admitted::new(token, candidate.keys, is_revoked);
         self.cache.admit(candidate.key, admitted, names)
     }
-}
-
-fn hash(key_id: Option<&str>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key_id.hash(&mut hasher);
-    hasher.finish()
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! struct Published {         // little endian, instants in milliseconds since the epoch
-//!     finished_at:  u64,     // end of the last fetch, good or bad; 0: there was none
+//!     started_at:   u64,     // start of the last fetch that has ended, good or bad
+//!     finished_at:  u64,     // its end; 0: there was none
 //!     failures:     u32,     // fetches that have failed since the last good one
 //!     next_at:      u64,     // when the next fetch is due
 //!     refetched_at: u64,     // end of the last fetch that a request asked for; 0: there was none
@@ -20,6 +21,7 @@ use crate::token::MAX_JWK_SET_BYTES;
 /// The state of a source, as far as all virtual machines need to know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Published {
+    pub(super) started_at: u64,
     pub(super) finished_at: u64,
     pub(super) failures: u32,
     pub(super) next_at: u64,
@@ -31,7 +33,8 @@ pub(super) struct Published {
 
 impl Published {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut payload = Vec::with_capacity(44 + self.set.len());
+        let mut payload = Vec::with_capacity(52 + self.set.len());
+        payload.extend(self.started_at.to_le_bytes());
         payload.extend(self.finished_at.to_le_bytes());
         payload.extend(self.failures.to_le_bytes());
         for instant in [
@@ -49,6 +52,7 @@ impl Published {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = record::open(Kind::Keys, bytes)?;
         let published = Self {
+            started_at: fields.u64()?,
             finished_at: fields.u64()?,
             failures: fields.u32()?,
             next_at: fields.u64()?,
@@ -82,6 +86,7 @@ mod tests {
     fn what_was_published_is_read_back() {
         for set in [&b""[..], b"{\"keys\":[]}"] {
             let published = Published {
+                started_at: 8,
                 finished_at: 1,
                 failures: 2,
                 next_at: 3,
@@ -103,7 +108,7 @@ mod tests {
         };
         assert_eq!(Published::decode(&long.encode()), None);
         assert_eq!(Published::decode(&encode_wanted(7)), None);
-        assert_eq!(Published::decode(&record::seal(Kind::Keys, &[0; 43])), None);
+        assert_eq!(Published::decode(&record::seal(Kind::Keys, &[0; 51])), None);
         assert_eq!(decode_wanted(&record::seal(Kind::Wanted, &[0; 9])), None);
     }
 }

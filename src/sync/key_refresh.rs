@@ -25,8 +25,9 @@ use crate::token::{KeySet, KeySetError};
 const REFETCH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long a key id that was not in the set is remembered, so that one client with an old token
-/// does not cause a fetch every [`REFETCH_INTERVAL`] for ever.
-const ABSENCE: Duration = Duration::from_secs(60);
+/// does not cause a fetch every [`REFETCH_INTERVAL`] for ever. No longer, since an issuer may
+/// begin to sign with a key before all its servers publish it.
+const ABSENCE: Duration = Duration::from_secs(30);
 
 /// Most key ids that are remembered. A flood pushes out the oldest, and [`REFETCH_INTERVAL`] holds.
 const MAX_ABSENT: usize = 64;
@@ -129,6 +130,7 @@ enum Phase {
 #[derive(Clone, Copy, Debug)]
 struct Fetch {
     cause: Cause,
+    started_at: u64,
     failed_tries: u32,
 }
 
@@ -195,13 +197,12 @@ impl KeyRefresh {
             }
             (Phase::Idle, Role::Leads) => {
                 if let Some(cause) = self.due(host, now) {
-                    self.ask(
-                        host,
-                        Fetch {
-                            cause,
-                            failed_tries: 0,
-                        },
-                    );
+                    let fetch = Fetch {
+                        cause,
+                        started_at: now,
+                        failed_tries: 0,
+                    };
+                    self.ask(host, fetch);
                 }
             }
         }
@@ -246,31 +247,34 @@ impl KeyRefresh {
             self.wish(host, now);
             return Asked::Final;
         }
-        let is_pending = self.wish_is_pending(now);
-        let noted = self.absent.iter().find(|(absent, _)| *absent == key);
-        let was_refetched = now
-            < self
-                .published
-                .refetched_at
-                .saturating_add(milliseconds(REFETCH_INTERVAL));
-        match noted {
-            Some((_, since)) if now.saturating_sub(*since) < milliseconds(ABSENCE) => {
-                return if is_pending {
-                    Asked::Wait
-                } else {
-                    Asked::Final
-                };
+        if self.is_known_absent(now, key) {
+            return Asked::Final;
+        }
+        if !self.wish_is_pending(now) && !self.may_refetch(now) {
+            return Asked::Final;
+        }
+        if !self.absent.iter().any(|(absent, _)| *absent == key) {
+            if self.absent.len() >= MAX_ABSENT {
+                self.absent.remove(0);
             }
-            _ if was_refetched && !is_pending => return Asked::Final,
-            _ => {}
+            self.absent.push((key, now));
         }
-        self.absent.retain(|(absent, _)| *absent != key);
-        if self.absent.len() >= MAX_ABSENT {
-            self.absent.remove(0);
-        }
-        self.absent.push((key, now));
         self.wish(host, now);
         Asked::Wait
+    }
+
+    /// Whether a fetch that began after somebody had asked for the key was without it.
+    fn is_known_absent(&mut self, now: u64, key: u64) -> bool {
+        let is_recent =
+            |(_, since): &(u64, u64)| now.saturating_sub(*since) < milliseconds(ABSENCE);
+        self.absent.retain(is_recent);
+        let noted = self.absent.iter().find(|(absent, _)| *absent == key);
+        noted.is_some_and(|(_, since)| *since <= self.published.started_at)
+    }
+
+    const fn may_refetch(&self, now: u64) -> bool {
+        let interval = REFETCH_INTERVAL.as_secs() * 1000;
+        now >= self.published.refetched_at.saturating_add(interval)
     }
 
     /// The keys that may be used now.
@@ -345,15 +349,11 @@ impl KeyRefresh {
         if now >= published.next_at || now < published.finished_at {
             return Some(Cause::Due);
         }
-        let may_refetch = now
-            >= published
-                .refetched_at
-                .saturating_add(milliseconds(REFETCH_INTERVAL));
         let shared = host.shared(&self.wanted_key)?;
         let wanted_at = decode_wanted(&shared.bytes)?;
-        let is_wanted = wanted_at > published.finished_at
-            && wanted_at <= now.saturating_add(milliseconds(WISH));
-        (may_refetch && is_wanted).then_some(Cause::Wanted)
+        let is_unserved = wanted_at > published.started_at;
+        let is_plausible = wanted_at <= now.saturating_add(milliseconds(WISH));
+        (is_unserved && is_plausible && self.may_refetch(now)).then_some(Cause::Wanted)
     }
 
     fn ask(&mut self, host: &impl BackgroundHost, fetch: Fetch) {
@@ -361,12 +361,17 @@ impl KeyRefresh {
             (RemoteSource::JwkSet(location), _) | (_, Some(location)) => (Stage::Keys, location),
             (RemoteSource::Discovery { document, .. }, None) => (Stage::Document, document),
         };
+        let mut headers = vec![("accept", "application/json".to_owned())];
+        if fetch.cause == Cause::Wanted {
+            // A cache on the way may hold the very set that lacks the key (RFC 9111 section 5.2.1.4).
+            headers.push(("cache-control", "no-cache".to_owned()));
+        }
         let call = Call {
             cluster: self.settings.cluster.clone(),
             method: "GET",
             authority: location.authority.clone(),
             path: location.path.clone(),
-            headers: vec![("accept", "application/json".to_owned())],
+            headers,
             body: None,
             timeout: self.settings.timeout,
         };
@@ -480,6 +485,7 @@ impl KeyRefresh {
     }
 
     fn finish(&mut self, now: u64, fetch: Fetch) {
+        self.published.started_at = fetch.started_at;
         self.published.finished_at = now.max(1);
         if fetch.cause == Cause::Wanted {
             self.published.refetched_at = now;
@@ -505,14 +511,15 @@ impl KeyRefresh {
         self.look(host);
     }
 
+    /// Whether a fetch that this virtual machine has asked for is still to come.
     fn wish_is_pending(&self, now: u64) -> bool {
-        self.wished_at > self.published.finished_at
+        self.wished_at > self.published.started_at
             && now.saturating_sub(self.wished_at) < milliseconds(WISH)
     }
 
     fn wish(&mut self, host: &impl SharedData, now: u64) {
         if !self.wish_is_pending(now) {
-            self.wished_at = now.max(self.published.finished_at.saturating_add(1));
+            self.wished_at = now.max(self.published.started_at.saturating_add(1));
             let wanted = encode_wanted(self.wished_at);
             host.set_shared(&self.wanted_key, &wanted, Expected::Anything);
         }

@@ -107,6 +107,21 @@ impl Claims {
         self.members.get(name)
     }
 
+    /// The value at the end of a path of literal member names, outermost first.
+    #[must_use]
+    pub fn at(&self, path: &[String]) -> Option<&Value> {
+        let (first, rest) = path.split_first()?;
+        rest.iter()
+            .try_fold(self.members.get(first)?, |value, name| value.get(name))
+    }
+
+    /// Names and values of all claims.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.members
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
+    }
+
     /// A top-level claim by its literal name, when it is a string.
     #[must_use]
     pub fn string(&self, name: &str) -> Option<&str> {

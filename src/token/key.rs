@@ -200,7 +200,9 @@ impl Key {
 
     fn p521(jwk: &Value) -> Option<Self> {
         const COORDINATE_BYTES: usize = 66;
-        let id = id_of_verification_key(jwk, &["d", "k", "n", "e"])?;
+        if !is_for_verifying(jwk, &["d", "k", "n", "e"]) {
+            return None;
+        }
         let coordinate = |name: &str| {
             let bytes = URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok()?;
             (bytes.len() == COORDINATE_BYTES).then_some(bytes)
@@ -208,7 +210,7 @@ impl Key {
         // An uncompressed point (SEC 1 section 2.3.3).
         let point = [&[4][..], &coordinate("x")?, &coordinate("y")?].concat();
         Some(Self {
-            id,
+            id: key_id(jwk),
             algorithm: Algorithm::Es512,
             subject_public_key_info: [P521_INFO_BEFORE_POINT, &point].concat(),
             material: Material::P521(P521Key::from_sec1_bytes(&point).ok()?),
@@ -228,10 +230,11 @@ impl Key {
     }
 
     fn secret(jwk: &Value, algorithm: Algorithm) -> Option<Self> {
-        let id = id_of_verification_key(jwk, &["d", "n", "e", "x", "y"])?;
         let secret = URL_SAFE_NO_PAD.decode(jwk.get("k")?.as_str()?).ok()?;
-        (secret.len() >= algorithm.digest().bytes()).then_some(Self {
-            id,
+        let is_sound = is_for_verifying(jwk, &["d", "n", "e", "x", "y"])
+            && secret.len() >= algorithm.digest().bytes();
+        is_sound.then(|| Self {
+            id: key_id(jwk),
             algorithm,
             subject_public_key_info: Vec::new(),
             material: Material::Secret(secret),
@@ -259,21 +262,21 @@ impl Key {
     }
 }
 
-/// `kid` of a JWK that says nothing against verifying with it, and has none of the members that
-/// belong to other keys. For the kinds of keys that `jwt-simple` does not read.
-fn id_of_verification_key(jwk: &Value, foreign: &[&str]) -> Option<Option<String>> {
-    let is_for_signatures = jwk.get("use").is_none_or(|usage| usage == "sig");
+/// Whether a JWK says nothing against verifying with it, and has none of the members that belong
+/// to other keys. For the kinds of keys that `jwt-simple` does not read.
+fn is_for_verifying(jwk: &Value, foreign: &[&str]) -> bool {
     let verifies = |operations: &Value| {
         let operations = operations.as_array();
         operations.is_some_and(|list| list.iter().any(|operation| operation == "verify"))
     };
-    let is_for_verifying = jwk.get("key_ops").is_none_or(verifies);
-    let is_pure = foreign.iter().all(|name| jwk.get(name).is_none());
-    let id = match jwk.get("kid") {
-        None => None,
-        Some(id) => Some(id.as_str()?.to_owned()),
-    };
-    (is_for_signatures && is_for_verifying && is_pure).then_some(id)
+    jwk.get("use").is_none_or(|usage| usage == "sig")
+        && jwk.get("key_ops").is_none_or(verifies)
+        && jwk.get("kid").is_none_or(Value::is_string)
+        && foreign.iter().all(|name| jwk.get(name).is_none())
+}
+
+fn key_id(jwk: &Value) -> Option<String> {
+    jwk.get("kid").and_then(Value::as_str).map(str::to_owned)
 }
 
 /// `SubjectPublicKeyInfo` for P-521 (RFC 5480 section 2) up to the point.

@@ -86,9 +86,10 @@ pub(super) fn verify(
         }
         Material::Rsa(public) => {
             // The host knows PKCS#1 v1.5 only.
-            let answer = match key.algorithm().is_pss() {
-                true => None,
-                false => ask(signature),
+            let answer = if key.algorithm().is_pss() {
+                None
+            } else {
+                ask(signature)
             };
             answer.unwrap_or_else(|| {
                 verify_rsa(public, key.algorithm(), signature, signing_input).unwrap_or(false)
@@ -124,9 +125,10 @@ fn verify_rsa(
     };
     let mut verifier = RsaVerifier::new(digest, key)?;
     // The salt is as long as the hash (RFC 7518 section 3.5), which is what is expected here.
-    verifier.set_rsa_padding(match algorithm.is_pss() {
-        true => Padding::PKCS1_PSS,
-        false => Padding::PKCS1,
+    verifier.set_rsa_padding(if algorithm.is_pss() {
+        Padding::PKCS1_PSS
+    } else {
+        Padding::PKCS1
     })?;
     verifier.verify_oneshot(signature, text)
 }

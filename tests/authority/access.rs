@@ -37,9 +37,13 @@ fn a_role_may_do_what_is_its_own_and_nobody_may_do_anything() {
         let check = json!({"issuer": "i", "sid": "s"});
         [
             authority.revoke("session", "s").status,
-            authority.post("/v1/restorations", &revocation("session", "s")).status,
+            authority
+                .post("/v1/restorations", &revocation("session", "s"))
+                .status,
             authority.get("/v1/revocations").status,
-            authority.post_text("/v1/import", "application/x-ndjson", "").status,
+            authority
+                .post_text("/v1/import", "application/x-ndjson", "")
+                .status,
             authority.get("/v1/stats").status,
             authority.post("/v1/feed/keys", &json!({})).status,
             authority.post("/v1/check", &check).status,
@@ -48,9 +52,15 @@ fn a_role_may_do_what_is_its_own_and_nobody_may_do_anything() {
             authority.get("/healthz").status,
         ]
     };
-    assert_eq!(statuses(&authority), [401, 401, 401, 401, 401, 401, 401, 401, 401, 200]);
+    assert_eq!(
+        statuses(&authority),
+        [401, 401, 401, 401, 401, 401, 401, 401, 401, 200]
+    );
     let authority = authority.with_credential(&edge);
-    assert_eq!(statuses(&authority), [403, 403, 403, 403, 403, 403, 200, 200, 200, 200]);
+    assert_eq!(
+        statuses(&authority),
+        [403, 403, 403, 403, 403, 403, 200, 200, 200, 200]
+    );
     let authority = authority.with_credential(&admin);
     assert_eq!(statuses(&authority), [200; 10]);
     let authority = authority.with_credential("portcullis_wrong");
@@ -141,20 +151,35 @@ fn tls_is_spoken_with_a_certificate() {
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let (certificate, key) = (path("certificate.pem"), path("key.pem"));
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
         .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
         .args(["-addext", "subjectAltName=IP:127.0.0.1"])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-keyout", &key, "-out", &certificate])
         .output()
         .expect("`openssl`");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
     let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
     let authority = Authority::start_with(directory.path(), &tls);
     assert!(authority.url.starts_with("https://"));
     let trusting = ["stats", "--json", "--certificate-authority", &certificate];
     let output = authority.command(&trusting);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let doubting = authority.command(&["stats"]);
     assert_eq!(doubting.status.code(), Some(1));
 }

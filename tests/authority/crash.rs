@@ -23,14 +23,21 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     for round in 0..rounds() {
         let authority = Authority::start(directory.path());
         for value in &acknowledged {
-            assert!(authority.is_session_revoked(value), "round {round}: {value} is lost");
+            assert!(
+                authority.is_session_revoked(value),
+                "round {round}: {value} is lost"
+            );
         }
         let new = revoke_until_killed(authority, round);
         assert!(!new.is_empty(), "round {round}: nothing was acknowledged");
         acknowledged.extend(new);
     }
     let authority = Authority::start(directory.path());
-    assert!(acknowledged.iter().all(|value| authority.is_session_revoked(value)));
+    assert!(
+        acknowledged
+            .iter()
+            .all(|value| authority.is_session_revoked(value))
+    );
     // What was on its way may be there too, one for each client and round.
     let entries = authority.stats()["entries"].as_u64().unwrap();
     let most = acknowledged.len() + rounds() * CLIENTS;
@@ -67,7 +74,10 @@ fn revoke_until_killed(authority: Authority, round: usize) -> Vec<String> {
         thread::sleep(Duration::from_millis(60 + (round as u64 * 37) % 90));
         authority.kill();
         stop.store(true, Ordering::Relaxed);
-        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+        clients
+            .into_iter()
+            .flat_map(|client| client.join().unwrap())
+            .collect()
     })
 }
 
@@ -81,7 +91,9 @@ fn a_restart_keeps_everything() {
     let restored = authority.post("/v1/restorations", &revocation("device", "x"));
     assert_eq!(restored.json()["outcome"], "restored");
     let before = authority.stats();
-    let listed = authority.get("/v1/revocations?include_restored=true").json();
+    let listed = authority
+        .get("/v1/revocations?include_restored=true")
+        .json();
     let keys = authority.feed_keys.clone();
     authority.kill();
 
@@ -91,7 +103,9 @@ fn a_restart_keeps_everything() {
         assert_eq!(before[member], after[member], "{member}");
     }
     assert_eq!(keys, authority.feed_keys);
-    let listed_after = authority.get("/v1/revocations?include_restored=true").json();
+    let listed_after = authority
+        .get("/v1/revocations?include_restored=true")
+        .json();
     assert_eq!(listed, listed_after);
     for (member, revoked) in [("jti", true), ("sid", true), ("device", false)] {
         let issued_later = json!({"issuer": ISSUER, member: "x", "issued_at": 9_999_999_999_u64});

@@ -35,7 +35,10 @@ fn a_full_disk_is_answered_503_and_loses_nothing() {
     let authority = Authority::start(directory.path());
     for number in 0..acknowledged {
         let value = format!("{number}-{long}");
-        assert!(authority.is_session_revoked(&value), "{number} of {acknowledged} is lost");
+        assert!(
+            authority.is_session_revoked(&value),
+            "{number} of {acknowledged} is lost"
+        );
     }
     assert_eq!(authority.revoke("session", &refused).status, 200);
 }
@@ -51,7 +54,11 @@ fn a_disk_that_takes_nothing_more_is_answered_503_until_it_does() {
     assert_eq!(refused.status, 503, "{refused:?}");
     assert!(authority.is_session_revoked("before"));
     assert!(!authority.is_session_revoked("meanwhile"));
-    assert!(authority.log().contains("could not write; nothing was changed"));
+    assert!(
+        authority
+            .log()
+            .contains("could not write; nothing was changed")
+    );
     limit_files(&authority, "unlimited");
     until(|| authority.revoke("session", "after").status == 200);
     assert_eq!(authority.stats()["store_writable"], true);
@@ -67,7 +74,9 @@ fn a_disk_that_takes_nothing_more_is_answered_503_until_it_does() {
 fn limit_files(authority: &Authority, limit: &str) {
     let id = authority.id().to_string();
     let limit = format!("--fsize={limit}:unlimited");
-    let status = Command::new("prlimit").args(["--pid", &id, &limit]).status();
+    let status = Command::new("prlimit")
+        .args(["--pid", &id, &limit])
+        .status();
     assert!(status.expect("`prlimit` of util-linux").success());
 }
 
@@ -75,8 +84,14 @@ fn limit_files(authority: &Authority, limit: &str) {
 fn a_store_that_cannot_be_opened_is_told() {
     let directory = directory();
     std::fs::write(directory.path().join("data"), "a file, not a directory").unwrap();
-    let output = Command::new(binary()).args(serve(directory.path())).output().unwrap();
+    let output = Command::new(binary())
+        .args(serve(directory.path()))
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("error: could not make directory `"), "{stderr}");
+    assert!(
+        stderr.contains("error: could not make directory `"),
+        "{stderr}"
+    );
 }

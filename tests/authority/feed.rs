@@ -4,7 +4,9 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::revocation::{Batch, Chain, Change, FilterKey, Fingerprint, Kind, Manifest, cut_off, page};
+use portcullis::revocation::{
+    Batch, Chain, Change, FilterKey, Fingerprint, Kind, Manifest, cut_off, page,
+};
 use serde_json::json;
 
 use super::process::{Answer, Authority, ISSUER, directory, public_key, until};
@@ -25,7 +27,10 @@ fn session(key: &FilterKey, value: &str) -> Fingerprint {
 }
 
 fn segments(authority: &Authority, manifest: &Manifest) -> Vec<Vec<u8>> {
-    let all = manifest.filter_segments.iter().chain(&manifest.cut_off_segments);
+    let all = manifest
+        .filter_segments
+        .iter()
+        .chain(&manifest.cut_off_segments);
     all.enumerate()
         .map(|(index, segment)| {
             let path = format!("/v1/feed/segments/{}/{index}", manifest.generation);
@@ -44,17 +49,34 @@ fn changes_come_signed_and_chained() {
     assert_eq!((manifest.sequence, manifest.chain), (0, Chain::EMPTY));
     authority.revoke("session", "a");
     authority.revoke("subject", "u");
-    authority.post("/v1/restorations", &json!({"kind": "session", "issuer": ISSUER, "value": "a"}));
-    authority.post("/v1/restorations", &json!({"kind": "subject", "issuer": ISSUER, "value": "u"}));
+    authority.post(
+        "/v1/restorations",
+        &json!({"kind": "session", "issuer": ISSUER, "value": "a"}),
+    );
+    authority.post(
+        "/v1/restorations",
+        &json!({"kind": "subject", "issuer": ISSUER, "value": "u"}),
+    );
     let key = manifest.filter_key;
     let user = key.fingerprint(Kind::Subject, ISSUER, "u");
     let all = batch(&authority, &deltas(&authority, manifest.epoch, 0, 1));
     assert_eq!((all.nonce, all.after, all.through()), (77, 0, 4));
-    assert_eq!((all.epoch, all.generation), (manifest.epoch, manifest.generation));
+    assert_eq!(
+        (all.epoch, all.generation),
+        (manifest.epoch, manifest.generation)
+    );
     assert_eq!(all.changes[0], Change::Add(session(&key, "a")));
     assert!(matches!(all.changes[1], Change::SetCutOff(cut_off) if cut_off.key == user));
-    assert_eq!(all.changes[2..], [Change::Restore(session(&key, "a")), Change::ClearCutOff(user)]);
-    let chain = all.changes[..3].iter().fold(Chain::EMPTY, |chain, change| chain.followed_by(change));
+    assert_eq!(
+        all.changes[2..],
+        [
+            Change::Restore(session(&key, "a")),
+            Change::ClearCutOff(user)
+        ]
+    );
+    let chain = all.changes[..3]
+        .iter()
+        .fold(Chain::EMPTY, |chain, change| chain.followed_by(change));
     let last = batch(&authority, &deltas(&authority, manifest.epoch, 3, 1));
     assert_eq!((last.chain, &last.changes[..]), (chain, &all.changes[3..]));
 }
@@ -65,7 +87,11 @@ fn a_waiting_edge_hears_of_a_revocation_at_once_and_a_heartbeat_otherwise() {
     let authority = Authority::start(directory.path());
     let epoch = authority.manifest().epoch;
     let started = Instant::now();
-    assert!(batch(&authority, &deltas(&authority, epoch, 0, 1)).changes.is_empty());
+    assert!(
+        batch(&authority, &deltas(&authority, epoch, 0, 1))
+            .changes
+            .is_empty()
+    );
     assert!((1_000..1_900).contains(&started.elapsed().as_millis()));
     let mut delays = Vec::new();
     for after in 0..20 {
@@ -83,7 +109,10 @@ fn a_waiting_edge_hears_of_a_revocation_at_once_and_a_heartbeat_otherwise() {
         });
     }
     delays.sort_unstable();
-    println!("acknowledged to heard: median {:?}, longest {:?}", delays[10], delays[19]);
+    println!(
+        "acknowledged to heard: median {:?}, longest {:?}",
+        delays[10], delays[19]
+    );
     assert!(delays[19] < Duration::from_millis(250), "{delays:?}");
 }
 
@@ -112,10 +141,17 @@ fn a_generation_holds_everything_in_force() {
     let authority = Authority::start_with(directory.path(), &["--generation-interval", "1s"]);
     let first = authority.manifest();
     let lines: String = (0..12_000)
-        .map(|number| format!("{{\"kind\":\"session\",\"issuer\":\"{ISSUER}\",\"value\":\"s{number}\"}}\n"))
+        .map(|number| {
+            format!("{{\"kind\":\"session\",\"issuer\":\"{ISSUER}\",\"value\":\"s{number}\"}}\n")
+        })
         .collect();
     authority.revoke("subject", "u");
-    assert_eq!(authority.post_text("/v1/import", "application/x-ndjson", &lines).status, 200);
+    assert_eq!(
+        authority
+            .post_text("/v1/import", "application/x-ndjson", &lines)
+            .status,
+        200
+    );
     until(|| authority.manifest().entries == 12_000);
     let manifest = authority.manifest();
     assert!(manifest.generation > first.generation);
@@ -129,11 +165,16 @@ fn a_generation_holds_everything_in_force() {
         page::may_contain(&pages[start..start + page::PAGE_BYTES], name)
     };
     assert!((0..12_000).all(|number| holds(&format!("s{number}"))));
-    let false_positives = (0..50_000).filter(|number| holds(&format!("x{number}"))).count();
+    let false_positives = (0..50_000)
+        .filter(|number| holds(&format!("x{number}")))
+        .count();
     assert!(false_positives < 10, "{false_positives}");
     let table = cut_off::decode(&tables.concat()).unwrap();
     assert_eq!(table.len(), 1);
-    assert_eq!(table[0].key, manifest.filter_key.fingerprint(Kind::Subject, ISSUER, "u"));
+    assert_eq!(
+        table[0].key,
+        manifest.filter_key.fingerprint(Kind::Subject, ISSUER, "u")
+    );
     // The one before is served to those who have begun to fetch it.
     let old = authority.get(&format!("/v1/feed/segments/{}/0", first.generation));
     assert_eq!(old.status, 200);
@@ -184,10 +225,18 @@ fn an_edge_of_another_epoch_or_from_the_future_has_to_start_again() {
     assert!(manifest.epoch > epoch);
     assert_eq!(manifest.sequence, 1);
     assert!(authority.log().contains("restored from an older backup"));
-    assert!(batch(&authority, &deltas(&authority, manifest.epoch, 1, 0)).changes.is_empty());
+    assert!(
+        batch(&authority, &deltas(&authority, manifest.epoch, 1, 0))
+            .changes
+            .is_empty()
+    );
     authority.kill();
     let authority = Authority::start(directory.path());
-    assert_eq!(authority.manifest().epoch, manifest.epoch, "the new epoch is kept");
+    assert_eq!(
+        authority.manifest().epoch,
+        manifest.epoch,
+        "the new epoch is kept"
+    );
 }
 
 #[test]
@@ -213,7 +262,9 @@ fn a_rotated_key_overlaps_with_the_old_one() {
     let directory = directory();
     let authority = Authority::start(directory.path());
     let epoch = authority.manifest().epoch;
-    let keys = authority.post("/v1/feed/keys", &json!({"overlap_seconds": 2})).json();
+    let keys = authority
+        .post("/v1/feed/keys", &json!({"overlap_seconds": 2}))
+        .json();
     assert_eq!(keys[0]["public_key"], authority.feed_keys[0].as_str());
     let new = public_key(keys[1]["public_key"].as_str().unwrap());
     let new = portcullis::revocation::FeedKeys::new(vec![new]);

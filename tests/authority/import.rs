@@ -23,7 +23,10 @@ fn an_import_is_carried_out_whole() {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.json()["revoked"], 10_000);
     let again = import(10_001).json();
-    assert_eq!((&again["accepted"], &again["revoked"]), (&10_001.into(), &1.into()));
+    assert_eq!(
+        (&again["accepted"], &again["revoked"]),
+        (&10_001.into(), &1.into())
+    );
     assert_eq!(authority.stats()["entries"], 10_001);
     for number in [0, 4_095, 4_096, 9_999, 10_000] {
         assert!(authority.is_session_revoked(&format!("s{number}")));
@@ -43,7 +46,10 @@ fn an_import_with_wrong_lines_does_nothing_and_names_them() {
     let problem = answer.json();
     assert_eq!(problem["code"], "lines_invalid");
     let wrong = problem["lines"].as_array().unwrap();
-    let numbers: Vec<_> = wrong.iter().map(|line| line["line"].as_u64().unwrap()).collect();
+    let numbers: Vec<_> = wrong
+        .iter()
+        .map(|line| line["line"].as_u64().unwrap())
+        .collect();
     assert_eq!(numbers, [9_001, 14_003]);
     assert_eq!(authority.stats()["entries"], 0);
     assert_eq!(authority.stats()["sequence"], 0);
@@ -69,7 +75,10 @@ fn an_import_that_is_killed_is_there_whole_or_not_at_all() {
         let is_acknowledged = client.join().unwrap();
         let authority = Authority::start(directory.path());
         let entries = authority.stats()["entries"].as_u64().unwrap();
-        assert!([0, 60_000].contains(&entries), "{entries} after {milliseconds} ms");
+        assert!(
+            [0, 60_000].contains(&entries),
+            "{entries} after {milliseconds} ms"
+        );
         assert!(!is_acknowledged || entries == 60_000);
         if entries != 0 {
             return;
@@ -84,7 +93,10 @@ fn the_command_line_imports_a_file() {
     let file = directory.path().join("revocations.ndjson");
     std::fs::write(&file, lines(1_000)).unwrap();
     let output = authority.command(&["import", file.to_str().unwrap()]);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "revoked 1000 of 1000\n");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "revoked 1000 of 1000\n"
+    );
     std::fs::write(&file, "{}\n").unwrap();
     let output = authority.command(&["import", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));

@@ -25,7 +25,13 @@ fn revoking_is_idempotent_and_can_be_taken_back() {
             authority.post("/v1/revocations", &request),
         ];
         let outcomes = outcomes.map(|answer| answer.json()["outcome"].clone());
-        let expected = ["revoked", "already_revoked", "restored", "not_revoked", "revoked"];
+        let expected = [
+            "revoked",
+            "already_revoked",
+            "restored",
+            "not_revoked",
+            "revoked",
+        ];
         assert_eq!(outcomes, expected, "{kind}");
     }
     assert_eq!(authority.stats()["sequence"], 18);
@@ -52,7 +58,10 @@ fn a_cut_off_names_what_was_issued_before_and_may_except_a_session() {
     assert_eq!(check(not_before, "other"), false);
     // An earlier one changes nothing.
     request["not_before"] = 5.into();
-    assert_eq!(authority.post("/v1/revocations", &request).json()["not_before"], not_before);
+    assert_eq!(
+        authority.post("/v1/revocations", &request).json()["not_before"],
+        not_before
+    );
 }
 
 #[test]
@@ -69,10 +78,16 @@ fn entries_are_listed_newest_first_and_found_by_name_and_subject() {
         let mut values = Vec::new();
         let mut cursor = String::new();
         loop {
-            let page = authority.get(&format!("/v1/revocations?limit=7{query}{cursor}")).json();
+            let page = authority
+                .get(&format!("/v1/revocations?limit=7{query}{cursor}"))
+                .json();
             let entries = page["entries"].as_array().unwrap();
             assert!(entries.len() <= 8);
-            values.extend(entries.iter().map(|entry| entry["value"].as_str().unwrap().to_owned()));
+            values.extend(
+                entries
+                    .iter()
+                    .map(|entry| entry["value"].as_str().unwrap().to_owned()),
+            );
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return values,
@@ -97,14 +112,38 @@ fn wrong_requests_are_refused_with_a_reason() {
     let authority = Authority::start(directory.path());
     let long = "x".repeat(1025);
     for (request, detail) in [
-        (json!({"kind": "session", "issuer": "i"}), "`value` is missing"),
-        (json!({"kind": "session", "issuer": "", "value": "v"}), "`issuer` is missing"),
-        (json!({"kind": "issuer", "issuer": "i", "value": "v"}), "`value` does not go with"),
-        (json!({"kind": "token", "issuer": "i", "value": "v", "not_before": 1}), "`not_before`"),
-        (json!({"kind": "token", "issuer": "i", "value": long}), "expected at most 1024 bytes"),
-        (json!({"kind": "token", "issuer": "i", "value": "v", "expires_at": 1e15 as u64}), "`expires_at`"),
-        (json!({"kind": "user", "issuer": "i", "value": "v"}), "unknown variant `user`"),
-        (json!({"kind": "token", "issuer": "i", "value": "v", "exp": 1}), "unknown field `exp`"),
+        (
+            json!({"kind": "session", "issuer": "i"}),
+            "`value` is missing",
+        ),
+        (
+            json!({"kind": "session", "issuer": "", "value": "v"}),
+            "`issuer` is missing",
+        ),
+        (
+            json!({"kind": "issuer", "issuer": "i", "value": "v"}),
+            "`value` does not go with",
+        ),
+        (
+            json!({"kind": "token", "issuer": "i", "value": "v", "not_before": 1}),
+            "`not_before`",
+        ),
+        (
+            json!({"kind": "token", "issuer": "i", "value": long}),
+            "expected at most 1024 bytes",
+        ),
+        (
+            json!({"kind": "token", "issuer": "i", "value": "v", "expires_at": 1e15 as u64}),
+            "`expires_at`",
+        ),
+        (
+            json!({"kind": "user", "issuer": "i", "value": "v"}),
+            "unknown variant `user`",
+        ),
+        (
+            json!({"kind": "token", "issuer": "i", "value": "v", "exp": 1}),
+            "unknown field `exp`",
+        ),
         (json!([]), "invalid"),
     ] {
         let answer = authority.post("/v1/revocations", &request);
@@ -147,14 +186,27 @@ fn the_description_is_of_what_is_served() {
     let paths = document["paths"].as_object().unwrap();
     let described: BTreeSet<&str> = paths.keys().map(String::as_str).collect();
     let expected = [
-        "/healthz", "/metrics", "/readyz", "/v1/check", "/v1/feed/deltas", "/v1/feed/keys",
-        "/v1/feed/manifest", "/v1/feed/segments/{generation}/{index}", "/v1/import",
-        "/v1/restorations", "/v1/revocations", "/v1/revocations/{id}", "/v1/stats",
+        "/healthz",
+        "/metrics",
+        "/readyz",
+        "/v1/check",
+        "/v1/feed/deltas",
+        "/v1/feed/keys",
+        "/v1/feed/manifest",
+        "/v1/feed/segments/{generation}/{index}",
+        "/v1/import",
+        "/v1/restorations",
+        "/v1/revocations",
+        "/v1/revocations/{id}",
+        "/v1/stats",
     ];
     assert_eq!(described, BTreeSet::from(expected));
     for (path, operations) in paths {
         for (method, operation) in operations.as_object().unwrap() {
-            assert!(operation["security"].is_array(), "{method} {path} says not who may");
+            assert!(
+                operation["security"].is_array(),
+                "{method} {path} says not who may"
+            );
             let concrete = path.replace("{generation}", "1").replace("{index}", "0");
             let answer = match method.as_str() {
                 "get" => authority.get(&concrete),
@@ -168,12 +220,23 @@ fn the_description_is_of_what_is_served() {
     let answer = authority.revoke("session", "s").json();
     conforms(&document, "RevocationAnswer", &answer);
     conforms(&document, "Stats", &authority.stats());
-    let entry = authority.get(&format!("/v1/revocations/{}", answer["id"].as_str().unwrap()));
+    let entry = authority.get(&format!(
+        "/v1/revocations/{}",
+        answer["id"].as_str().unwrap()
+    ));
     conforms(&document, "EntryAnswer", &entry.json());
-    conforms(&document, "ListAnswer", &authority.get("/v1/revocations").json());
+    conforms(
+        &document,
+        "ListAnswer",
+        &authority.get("/v1/revocations").json(),
+    );
     let check = authority.post("/v1/check", &json!({"issuer": ISSUER, "sid": "s"}));
     conforms(&document, "CheckAnswer", &check.json());
-    conforms(&document, "ProblemBody", &authority.get("/v1/nothing").json());
+    conforms(
+        &document,
+        "ProblemBody",
+        &authority.get("/v1/nothing").json(),
+    );
 }
 
 /// Every member is described, and every required one is there.
@@ -183,10 +246,16 @@ fn conforms(document: &Value, schema: &str, value: &Value) {
     let described = schema["properties"].as_object().unwrap();
     let members = value.as_object().unwrap();
     for member in members.keys() {
-        assert!(described.contains_key(member), "`{member}` is not described");
+        assert!(
+            described.contains_key(member),
+            "`{member}` is not described"
+        );
     }
     for required in schema["required"].as_array().unwrap() {
-        assert!(members.contains_key(required.as_str().unwrap()), "{required} is missing");
+        assert!(
+            members.contains_key(required.as_str().unwrap()),
+            "{required} is missing"
+        );
     }
 }
 
@@ -205,7 +274,10 @@ fn metrics_are_counted() {
         r#"portcullis_http_responses_total{route="/v1/revocations",status="200"} 1"#,
         "# EOF",
     ] {
-        assert!(text.lines().any(|found| found == line), "no {line:?} in {text}");
+        assert!(
+            text.lines().any(|found| found == line),
+            "no {line:?} in {text}"
+        );
     }
 }
 
@@ -220,11 +292,22 @@ fn the_command_line_asks_and_answers_by_exit_codes() {
     };
     let check = ["check", "--issuer", ISSUER, "--session", "s"];
     assert_eq!(run(&check), (0, "not revoked\n".into()));
-    let revoke = ["revoke", "session", "s", "--issuer", ISSUER, "--expires-in", "1h"];
+    let revoke = [
+        "revoke",
+        "session",
+        "s",
+        "--issuer",
+        ISSUER,
+        "--expires-in",
+        "1h",
+    ];
     assert_eq!(run(&revoke), (0, "revoked\n".into()));
     assert_eq!(run(&check), (1, "revoked by session\n".into()));
     let (code, text) = run(&[&check[..], &["--json"]].concat());
-    assert_eq!((code, text.trim()), (1, r#"{"revoked":true,"by":"session"}"#));
+    assert_eq!(
+        (code, text.trim()),
+        (1, r#"{"revoked":true,"by":"session"}"#)
+    );
     let unrevoke = ["unrevoke", "session", "s", "--issuer", ISSUER];
     assert_eq!(run(&unrevoke), (0, "not revoked any more\n".into()));
     assert_eq!(run(&unrevoke), (1, "was not revoked\n".into()));

@@ -44,7 +44,11 @@ impl Client {
             if let Some(value) = self.line.strip_prefix("content-length: ") {
                 length = value.trim().parse().unwrap();
             }
-            assert!(!self.line.starts_with("HTTP") || self.line.contains(" 200 "), "{}", self.line);
+            assert!(
+                !self.line.starts_with("HTTP") || self.line.contains(" 200 "),
+                "{}",
+                self.line
+            );
             if self.line == "\r\n" {
                 break;
             }
@@ -54,7 +58,11 @@ impl Client {
     }
 }
 
-fn drive(address: &str, path: &str, body: impl Fn(usize, u64) -> String + Sync) -> (f64, Vec<Duration>) {
+fn drive(
+    address: &str,
+    path: &str,
+    body: impl Fn(usize, u64) -> String + Sync,
+) -> (f64, Vec<Duration>) {
     let done = AtomicU64::new(0);
     let started = Instant::now();
     let end = started + Duration::from_secs(SECONDS);
@@ -77,7 +85,10 @@ fn drive(address: &str, path: &str, body: impl Fn(usize, u64) -> String + Sync) 
                 })
             })
             .collect();
-        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+        clients
+            .into_iter()
+            .flat_map(|client| client.join().unwrap())
+            .collect()
     });
     #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
     let rate = done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64();
@@ -87,7 +98,11 @@ fn drive(address: &str, path: &str, body: impl Fn(usize, u64) -> String + Sync) 
 
 fn report(what: &str, (rate, delays): &(f64, Vec<Duration>)) {
     let at = |share: usize| delays[(delays.len() - 1) * share / 100];
-    println!("{what}: {rate:.0}/s from {CLIENTS} clients, p50 {:?}, p99 {:?}", at(50), at(99));
+    println!(
+        "{what}: {rate:.0}/s from {CLIENTS} clients, p50 {:?}, p99 {:?}",
+        at(50),
+        at(99)
+    );
 }
 
 #[test]
@@ -104,7 +119,10 @@ fn load() {
     });
     report("exact checks", &checks);
     let metrics = String::from_utf8(authority.get("/metrics").bytes).unwrap();
-    for line in metrics.lines().filter(|line| line.contains("_commits_total")) {
+    for line in metrics
+        .lines()
+        .filter(|line| line.contains("_commits_total"))
+    {
         println!("{line}");
     }
 }
@@ -112,11 +130,14 @@ fn load() {
 #[test]
 #[ignore = "a measurement"]
 fn import_load() {
-    let count: u32 = std::env::var("PORTCULLIS_IMPORT").map_or(1_000_000, |count| count.parse().unwrap());
+    let count: u32 =
+        std::env::var("PORTCULLIS_IMPORT").map_or(1_000_000, |count| count.parse().unwrap());
     let directory = directory();
     let authority = Authority::start_with(directory.path(), &["--generation-interval", "1s"]);
     let lines = (0..count).map(|number| {
-        format!("{{\"kind\":\"session\",\"issuer\":\"{ISSUER}\",\"value\":\"session-{number:012}\"}}\n")
+        format!(
+            "{{\"kind\":\"session\",\"issuer\":\"{ISSUER}\",\"value\":\"session-{number:012}\"}}\n"
+        )
     });
     let file = directory.path().join("lines");
     std::fs::write(&file, lines.collect::<String>()).unwrap();
@@ -127,13 +148,21 @@ fn import_load() {
     let rate = f64::from(count) / elapsed.as_secs_f64();
     println!("imported {count} in {elapsed:?}: {rate:.0}/s");
     let status = std::fs::read_to_string(format!("/proc/{}/status", authority.id())).unwrap();
-    for line in status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM")) {
+    for line in status
+        .lines()
+        .filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM"))
+    {
         println!("{line}");
     }
-    let size = std::fs::metadata(directory.path().join("data/authority.redb")).unwrap().len();
+    let size = std::fs::metadata(directory.path().join("data/authority.redb"))
+        .unwrap()
+        .len();
     println!("store {} MiB", size >> 20);
     let deadline = Instant::now() + Duration::from_secs(300);
-    while !authority.stats()["generation"]["entries"].as_u64().is_some_and(|entries| entries == u64::from(count)) {
+    while !authority.stats()["generation"]["entries"]
+        .as_u64()
+        .is_some_and(|entries| entries == u64::from(count))
+    {
         assert!(Instant::now() < deadline);
         thread::sleep(Duration::from_millis(200));
     }

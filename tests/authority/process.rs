@@ -45,7 +45,11 @@ impl Authority {
     }
 
     pub fn start_with(directory: &Path, arguments: &[&str]) -> Self {
-        Self::spawn(Command::new(binary()).args(serve(directory)).args(arguments))
+        Self::spawn(
+            Command::new(binary())
+                .args(serve(directory))
+                .args(arguments),
+        )
     }
 
     /// Starts one through a shell script that has the command line as `"$@"`.
@@ -172,7 +176,9 @@ impl Authority {
     /// Runs a command of the command line against it.
     pub fn command(&self, arguments: &[&str]) -> std::process::Output {
         let mut command = Command::new(binary());
-        command.args(arguments).env("PORTCULLIS_AUTHORITY", &self.url);
+        command
+            .args(arguments)
+            .env("PORTCULLIS_AUTHORITY", &self.url);
         if let Some(credential) = &self.credential {
             command.env("PORTCULLIS_CREDENTIAL", credential);
         }
@@ -194,9 +200,15 @@ pub fn binary() -> &'static str {
 
 pub fn serve(directory: &Path) -> Vec<String> {
     let data: PathBuf = directory.join("data");
-    ["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        data.to_str().unwrap(),
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 pub fn directory() -> TempDir {
@@ -212,7 +224,9 @@ pub fn revocation(kind: &str, value: &str) -> Value {
 
 pub fn public_key(text: &str) -> VerifyingKey {
     use base64::Engine as _;
-    let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .unwrap();
     VerifyingKey::from_bytes(&bytes.try_into().unwrap()).unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! The configuration that Envoy itself is started with.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -37,6 +38,7 @@ pub(crate) struct Plugin {
     configuration: Value,
     environment: Vec<&'static str>,
     capabilities: Vec<&'static str>,
+    is_reloaded: bool,
 }
 
 impl Plugin {
@@ -49,7 +51,14 @@ impl Plugin {
             }),
             environment: Vec::new(),
             capabilities: Vec::new(),
+            is_reloaded: false,
         }
+    }
+
+    /// In a machine that Envoy starts again after a trap.
+    pub(crate) const fn reloaded_after_a_trap(mut self) -> Self {
+        self.is_reloaded = true;
+        self
     }
 
     /// Configured with text, in a `google.protobuf.StringValue`.
@@ -93,6 +102,9 @@ impl Plugin {
             },
             "configuration": self.configuration,
         });
+        if self.is_reloaded {
+            config["failure_policy"] = "FAIL_RELOAD".into();
+        }
         if !self.capabilities.is_empty() {
             let allowed = self
                 .capabilities
@@ -190,6 +202,9 @@ pub(crate) struct Bootstrap {
     pub(super) environment: Vec<(&'static str, String)>,
     /// Level of the log lines about Wasm; of all others only warnings and errors are kept.
     pub(super) wasm_log_level: &'static str,
+    pub(super) workers: u32,
+    authority: Option<SocketAddr>,
+    is_dynamic: bool,
 }
 
 impl Bootstrap {
@@ -198,6 +213,9 @@ impl Bootstrap {
             listeners: listeners.into(),
             environment: Vec::new(),
             wasm_log_level: "info",
+            workers: 2,
+            authority: None,
+            is_dynamic: false,
         }
     }
 
@@ -218,28 +236,71 @@ impl Bootstrap {
         self
     }
 
-    pub(super) fn to_json(&self, wasm: &str, upstream: SocketAddr) -> Value {
-        let listeners: Vec<_> = self
-            .listeners
-            .iter()
-            .map(|listener| listener.to_json(wasm))
-            .collect();
-        let endpoint = json!({"endpoint": {"address": loopback(upstream.port())}});
-        json!({
-            "admin": {"address": loopback(0)},
-            "static_resources": {
-                "listeners": listeners,
-                "clusters": [{
-                    "name": "upstream",
-                    "type": "STATIC",
-                    "load_assignment": {
-                        "cluster_name": "upstream",
-                        "endpoints": [{"lb_endpoints": [endpoint]}],
-                    },
-                }],
-            },
-        })
+    /// With so many workers; 2 by default.
+    pub(crate) const fn with_workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
     }
+
+    /// With a cluster `authority`.
+    pub(crate) const fn with_authority(mut self, address: SocketAddr) -> Self {
+        self.authority = Some(address);
+        self
+    }
+
+    /// With the listeners in a file of their own, which can be replaced while Envoy runs.
+    pub(crate) const fn with_replaceable_listeners(mut self) -> Self {
+        self.is_dynamic = true;
+        self
+    }
+
+    /// `listeners_file` is where Envoy looks for listeners that can be replaced.
+    pub(super) fn to_json(&self, wasm: &str, upstream: SocketAddr, listeners_file: &Path) -> Value {
+        let upstream = ("upstream", upstream);
+        let authority = self.authority.map(|address| ("authority", address));
+        let clusters = [upstream].into_iter().chain(authority);
+        let clusters: Vec<_> = clusters
+            .map(|(name, address)| cluster(name, address))
+            .collect();
+        let mut bootstrap = json!({
+            "admin": {"address": loopback(0)},
+            "static_resources": {"clusters": clusters},
+        });
+        if self.is_dynamic {
+            let source = json!({"path_config_source": {"path": listeners_file}});
+            bootstrap["node"] = json!({"id": "test", "cluster": "test"});
+            bootstrap["dynamic_resources"] = json!({"lds_config": source});
+        } else {
+            bootstrap["static_resources"]["listeners"] = self.listeners(wasm).into();
+        }
+        bootstrap
+    }
+
+    /// What stands in the file of replaceable listeners.
+    pub(super) fn listener_resources(&self, wasm: &str) -> Value {
+        let mut listeners = self.listeners(wasm);
+        for listener in &mut listeners {
+            listener["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
+        }
+        json!({ "resources": listeners })
+    }
+
+    fn listeners(&self, wasm: &str) -> Vec<Value> {
+        let listeners = self.listeners.iter();
+        listeners.map(|listener| listener.to_json(wasm)).collect()
+    }
+}
+
+fn cluster(name: &str, address: SocketAddr) -> Value {
+    let endpoint = json!({"endpoint": {"address": loopback(address.port())}});
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+    })
 }
 
 fn loopback(port: u16) -> Value {

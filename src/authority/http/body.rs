@@ -31,7 +31,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 /// Refuses a request whose body is of another type; parameters like `charset` do not matter.
 pub(super) fn expect_type(request: &Request, expected: &str) -> Result<(), Problem> {
     let found = request.headers().get("content-type");
-    let found = found.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let found = found
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let found = found.split(';').next().unwrap_or_default().trim();
     match found.eq_ignore_ascii_case(expected) {
         true => Ok(()),

@@ -26,7 +26,10 @@ use crate::authority::feed::{Answer, Question};
     )
 )]
 pub(super) async fn manifest(State(authority): State<Arc<Authority>>) -> Result<Response, Problem> {
-    let (_, message) = authority.feed.manifest().ok_or_else(Problem::no_generation)?;
+    let (_, message) = authority
+        .feed
+        .manifest()
+        .ok_or_else(Problem::no_generation)?;
     let headers = [BINARY, ("cache-control", "no-store")];
     Ok((headers, message).into_response())
 }

@@ -85,7 +85,11 @@ pub(super) async fn stats(State(authority): State<Arc<Authority>>) -> Json<Stats
         sequence: generation.manifest.sequence,
         entries: generation.manifest.entries,
         capacity: generation.capacity,
-        bytes: generation.segments.iter().map(|bytes| bytes.len() as u64).sum(),
+        bytes: generation
+            .segments
+            .iter()
+            .map(|bytes| bytes.len() as u64)
+            .sum(),
     });
     Json(Stats {
         entries: readings.entries,
@@ -134,11 +138,17 @@ pub(super) async fn rotate(
     }
     let overlap = Duration::from_secs(request.overlap_seconds);
     // Two at once would each start from the same keys, and one of the new ones would be lost.
-    let _turn = authority.importing.try_lock().map_err(|_| Problem::import_in_progress())?;
+    let _turn = authority
+        .importing
+        .try_lock()
+        .map_err(|_| Problem::import_in_progress())?;
     let rotated = authority.signer.rotated(clock::now(), overlap)?;
     authority.writer.write(FeedSigner::kept(&rotated)).await?;
     authority.signer.replace(rotated.clone());
-    tracing::warn!(overlap_seconds = request.overlap_seconds, "made a new key for the feed");
+    tracing::warn!(
+        overlap_seconds = request.overlap_seconds,
+        "made a new key for the feed"
+    );
     Ok(Json(describe(&rotated)))
 }
 
@@ -183,7 +193,10 @@ pub(super) async fn readyz(State(authority): State<Arc<Authority>>) -> (StatusCo
     }
     match authority.feed.current() {
         Some(_) => (StatusCode::OK, "ready\n"),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "building the first generation\n"),
+        None => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "building the first generation\n",
+        ),
     }
 }
 

@@ -149,7 +149,10 @@ pub(super) async fn revoke(
     JsonBody(request): JsonBody<RevocationRequest>,
 ) -> Result<Json<RevocationAnswer>, Problem> {
     let revocation = request.check(&caller.name, clock::now(), &authority.limits)?;
-    let outcome = authority.writer.write(Work::Revoke(Box::new(revocation))).await?;
+    let outcome = authority
+        .writer
+        .write(Work::Revoke(Box::new(revocation)))
+        .await?;
     Ok(Json(answer(&authority, &outcome)))
 }
 
@@ -172,7 +175,10 @@ pub(super) async fn restore(
     JsonBody(request): JsonBody<RestorationRequest>,
 ) -> Result<Json<RevocationAnswer>, Problem> {
     let restoration = request.check(&caller.name)?;
-    let outcome = authority.writer.write(Work::Restore(Box::new(restoration))).await?;
+    let outcome = authority
+        .writer
+        .write(Work::Restore(Box::new(restoration)))
+        .await?;
     Ok(Json(answer(&authority, &outcome)))
 }
 
@@ -201,9 +207,16 @@ pub(super) async fn list(
         include_restored: query.include_restored,
     };
     let cursor = query.cursor;
-    let page = read(&authority, move |store| store.list(&filter, cursor.as_deref(), limit)).await?;
+    let page = read(&authority, move |store| {
+        store.list(&filter, cursor.as_deref(), limit)
+    })
+    .await?;
     Ok(Json(ListAnswer {
-        entries: page.entries.iter().map(|(name, record)| describe(*name, record)).collect(),
+        entries: page
+            .entries
+            .iter()
+            .map(|(name, record)| describe(*name, record))
+            .collect(),
         next_cursor: page.next,
     }))
 }
@@ -223,7 +236,9 @@ pub(super) async fn entry(
     State(authority): State<Arc<Authority>>,
     Path(id): Path<String>,
 ) -> Result<Json<EntryAnswer>, Problem> {
-    let name = from_hex(&id).map(Fingerprint).ok_or_else(Problem::not_found)?;
+    let name = from_hex(&id)
+        .map(Fingerprint)
+        .ok_or_else(Problem::not_found)?;
     let record = read(&authority, move |store| store.entry(name)).await?;
     let record = record.ok_or_else(Problem::not_found)?;
     Ok(Json(describe(name, &record)))
@@ -252,7 +267,10 @@ pub(super) async fn import(
     request: Request,
 ) -> Result<Json<Imported>, Problem> {
     expect_type(&request, "application/x-ndjson")?;
-    let _turn = authority.importing.try_lock().map_err(|_| Problem::import_in_progress())?;
+    let _turn = authority
+        .importing
+        .try_lock()
+        .map_err(|_| Problem::import_in_progress())?;
     let mut import = Import::new(&authority.writer, caller.name.to_string(), authority.limits);
     let mut body = request.into_body();
     let broke_off = loop {
@@ -283,7 +301,12 @@ pub(super) async fn import(
             "imported"
         ),
         Err(ImportError::Lines { count, .. }) => {
-            tracing::warn!(lines, wrong = count, caller = &*caller.name, "import refused");
+            tracing::warn!(
+                lines,
+                wrong = count,
+                caller = &*caller.name,
+                "import refused"
+            );
         }
         Err(ImportError::Write(_)) => {}
     }

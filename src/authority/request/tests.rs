@@ -35,16 +35,24 @@ fn a_cut_off_includes_the_current_second() {
 
 #[test]
 fn times_far_ahead_are_mistakes() {
-    let milliseconds = format!(r#"{{"kind":"token","issuer":"i","value":"v","expires_at":{NOW}000}}"#);
+    let milliseconds =
+        format!(r#"{{"kind":"token","issuer":"i","value":"v","expires_at":{NOW}000}}"#);
     assert!(matches!(
         check(&milliseconds),
-        Err(RequestError::TooLate { field: "expires_at", .. })
+        Err(RequestError::TooLate {
+            field: "expires_at",
+            ..
+        })
     ));
     let next_week = NOW + 7 * 86_400;
-    let cut_off = format!(r#"{{"kind":"subject","issuer":"i","value":"v","not_before":{next_week}}}"#);
+    let cut_off =
+        format!(r#"{{"kind":"subject","issuer":"i","value":"v","not_before":{next_week}}}"#);
     assert!(matches!(
         check(&cut_off),
-        Err(RequestError::TooLate { field: "not_before", .. })
+        Err(RequestError::TooLate {
+            field: "not_before",
+            ..
+        })
     ));
 }
 

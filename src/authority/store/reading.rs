@@ -166,7 +166,10 @@ impl Reading {
             if start > last {
                 continue;
             }
-            for row in subjects.range::<&[u8; 32]>(&start..=&last).map_err(failed)? {
+            for row in subjects
+                .range::<&[u8; 32]>(&start..=&last)
+                .map_err(failed)?
+            {
                 let (key, _) = row.map_err(failed)?;
                 if entries.len() >= limit {
                     let next = Some(to_hex(key.value()));

@@ -42,7 +42,10 @@ fn open() -> (tempfile::TempDir, Store) {
 #[test]
 fn work_in_one_commit_sees_what_went_before() {
     let (_directory, store) = open();
-    let works = [revoke(Kind::Session, "a", 10), revoke(Kind::Session, "a", 10)];
+    let works = [
+        revoke(Kind::Session, "a", 10),
+        revoke(Kind::Session, "a", 10),
+    ];
     let committed = store.commit(&works, NOW).unwrap();
     assert!(matches!(committed.outcomes[0], Outcome::Revoked(_)));
     assert!(matches!(committed.outcomes[1], Outcome::AlreadyRevoked(_)));
@@ -80,7 +83,9 @@ fn what_expired_is_dropped_and_what_did_not_stays() {
     let page = store.list(&Filter::default(), None, 10).unwrap();
     assert_eq!(page.entries.len(), 1);
     // What expired and is revoked again is new to edges.
-    let again = store.commit(&[revoke(Kind::Token, "a", 30)], later).unwrap();
+    let again = store
+        .commit(&[revoke(Kind::Token, "a", 30)], later)
+        .unwrap();
     assert_eq!(again.changes.len(), 1);
 }
 
@@ -121,10 +126,21 @@ fn the_log_and_the_chain_come_back_as_they_were_written() {
     let committed = store.commit(&works, NOW).unwrap();
     drop(store);
     let store = Store::open(directory.path(), 1 << 20).unwrap();
-    let log: Vec<_> = store.log(0).unwrap().into_iter().map(|(_, change, chain)| (change, chain)).collect();
+    let log: Vec<_> = store
+        .log(0)
+        .unwrap()
+        .into_iter()
+        .map(|(_, change, chain)| (change, chain))
+        .collect();
     assert_eq!(log, committed.changes);
     let (_, last) = committed.changes[2];
-    assert_eq!(store.head().unwrap(), Head { sequence: 3, chain: last });
+    assert_eq!(
+        store.head().unwrap(),
+        Head {
+            sequence: 3,
+            chain: last
+        }
+    );
     assert_eq!(store.log(2).unwrap().len(), 1);
     let mut chain = Chain::EMPTY;
     for (change, after) in log {
@@ -147,7 +163,9 @@ fn what_is_loaded_is_what_is_in_force() {
         actor: String::new(),
         reason: String::new(),
     };
-    store.commit(&[Work::Restore(Box::new(restoration))], NOW).unwrap();
+    store
+        .commit(&[Work::Restore(Box::new(restoration))], NOW)
+        .unwrap();
     let key = store.filter_key();
     drop(store);
     let store = Store::open(directory.path(), 1 << 20).unwrap();
@@ -175,5 +193,7 @@ fn a_store_can_be_opened_once_at_a_time_and_again_after_an_error() {
     let (directory, store) = open();
     assert!(Store::open(directory.path(), 1 << 20).is_err());
     store.reopen().unwrap();
-    store.commit(&[revoke(Kind::Session, "a", 10)], NOW).unwrap();
+    store
+        .commit(&[revoke(Kind::Session, "a", 10)], NOW)
+        .unwrap();
 }

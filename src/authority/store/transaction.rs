@@ -121,7 +121,9 @@ impl<'t> Transaction<'t> {
                 Ok(Outcome::Done(0))
             }
             Work::Stage(number, bytes) => {
-                self.staged.insert(number, bytes.as_slice()).map_err(failed)?;
+                self.staged
+                    .insert(number, bytes.as_slice())
+                    .map_err(failed)?;
                 Ok(Outcome::Done(0))
             }
             Work::ApplyStaged(number, revocations) => self.apply_staged(*number, revocations),

@@ -138,6 +138,25 @@ impl<'c> Node<'c> {
         whole.or_else(|| self.mismatch("a whole number from 0 to 4294967295"))
     }
 
+    /// The value itself, whatever it is.
+    pub(super) const fn value(&self) -> &'c Value {
+        self.value
+    }
+
+    /// A whole number that a double can hold, of either sign; in the JSON form of protobuf also
+    /// as text.
+    pub(super) fn integer(&self) -> Option<i64> {
+        let integer = match self.value {
+            Value::Number(number) => number.as_i64().or_else(|| {
+                let number = number.as_f64()?;
+                format!("{number}").parse().ok()
+            }),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        integer.or_else(|| self.mismatch("a whole number"))
+    }
+
     /// A length of time above zero as protobuf writes it in JSON: seconds with up to nine decimals
     /// and an `s`.
     pub(super) fn duration(&self) -> Option<Duration> {
@@ -225,6 +244,16 @@ impl<'c> Fields<'c> {
         if self.members.get(key).is_some_and(|value| !value.is_null()) {
             self.fault_of(key, message);
         }
+    }
+
+    /// The one thing that was found among members of which there has to be exactly one.
+    pub(super) fn one_of<T>(&self, found: Vec<Option<T>>, message: &str) -> Option<T> {
+        let mut found = found.into_iter();
+        if let (Some(one), None) = (found.next(), found.next()) {
+            return one;
+        }
+        self.node.fault(message);
+        None
     }
 
     /// A flag, with what it is when it is left out.

@@ -3,7 +3,12 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
 use crate::gate::Posture;
-use crate::gate::keys::{KeySource, Location, RemoteKeys, RemoteSource, Retries};
+use std::time::Duration;
+
+use crate::gate::extraction::HeaderLocation;
+use crate::gate::keys::{self, KeySource, RemoteKeys, RemoteSource, Retries};
+use crate::gate::session::{ClaimHeader, Form};
+use crate::token::KeyRules;
 use crate::token::fixtures::{es256, jwk_set};
 
 fn read_value(configuration: &Value) -> Result<Configured, Vec<Fault>> {
@@ -22,70 +27,11 @@ fn faults(configuration: &Value) -> Vec<String> {
 
 /// Every key there is, each with an ordinary value.
 fn complete() -> Value {
-    json!({
-        "providers": {
-            "idp": {
-                "issuer": "https://issuer.example",
-                "audiences": ["api"],
-                "local_jwks": {"inline_string": jwk_set(&[&es256()])},
-                "from_headers": [{"name": "X-Token", "value_prefix": "jwt "}],
-                "forward": true,
-                "claim_to_headers": [{"header_name": "X-User", "claim_name": "user.name"}],
-                "clock_skew_seconds": 5.0,
-                "require_expiration": false,
-            },
-            "remote": {
-                "remote_jwks": {
-                    "http_uri": {
-                        "uri": "https://idp.example/jwks",
-                        "cluster": "idp",
-                        "timeout": "2s",
-                    },
-                    "cache_duration": "300s",
-                    "max_stale": "3600s",
-                    "async_fetch": {"fast_listener": true, "failed_refetch_duration": "0.5s"},
-                    "retry_policy": {
-                        "num_retries": 3,
-                        "retry_back_off": {"base_interval": "0.1s", "max_interval": "2s"},
-                    },
-                },
-            },
-            "searched": {
-                "remote_jwks": {
-                    "openid_discovery": {
-                        "issuer": "https://idp.example/realm/",
-                        "cluster": "idp",
-                        "timeout": "2s",
-                    },
-                },
-            },
-        },
-        "rules": [
-            {"match": {"path": "/healthz"}},
-            {"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}},
-        ],
-        "allow_unmatched": true,
-        "session_headers": true,
-        "session_header_prefix": "X-Caller-",
-        "revocation": {
-            "cluster": "authority",
-            "authority": "revocation.example",
-            "credential": {"inline_string": "edge"},
-            "public_keys": [
-                "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-                {"environment_variable": "FEED_KEY"},
-            ],
-            "device_claim": "device",
-            "max_staleness": "20s",
-            "on_stale": "confirm",
-            "on_missing_feed": "confirm",
-            "on_unconfirmed": "allow",
-            "on_unnamed": "allow",
-            "check_timeout": "0.5s",
-            "reload_jitter": "10s",
-        },
-        "realm": "api",
-    })
+    let text = include_str!("../../../tests/vectors/configurations/every-key.json");
+    let mut configuration: Value = serde_json::from_str(text).unwrap();
+    configuration["providers"]["idp"]["local_jwks"] =
+        json!({"inline_string": jwk_set(&[&es256()])});
+    configuration
 }
 
 fn with(path: &[&str], value: Value) -> Value {
@@ -108,35 +54,38 @@ fn every_key_is_read_into_the_policy() {
     assert_eq!(configured.warnings, []);
     let policy = configured.policy;
     assert!(policy.allow_unmatched);
-    assert_eq!(policy.realm, "api");
-    assert_eq!(
-        policy.rules,
-        [
-            Rule {
-                matcher: Matcher::Path("/healthz".into()),
-                requirement: Requirement::Nothing,
-            },
-            Rule {
-                matcher: Matcher::Prefix("/".into()),
-                requirement: Requirement::Provider(0),
-            },
-        ]
-    );
+    assert_eq!(policy.answers.realm, "api");
     let provider = &policy.providers[0];
     assert_eq!(provider.issuer.as_deref(), Some("https://issuer.example"));
     assert_eq!(provider.audiences, ["api"]);
     assert_eq!(provider.clock_skew, Duration::from_secs(5));
     assert!(provider.forward && !provider.require_expiration);
-    let location = HeaderLocation {
-        name: "x-token".into(),
-        prefix: "jwt ".into(),
+    let header = |name: &str, prefix: &str| {
+        Location::Header(HeaderLocation {
+            name: name.into(),
+            prefix: prefix.into(),
+        })
     };
-    assert_eq!(provider.locations, [location]);
-    let header = ClaimHeader {
-        header: "x-user".into(),
-        path: vec!["user".into(), "name".into()],
+    assert_eq!(
+        provider.locations,
+        [
+            header("x-token", "jwt "),
+            Location::Parameter("token".into()),
+            Location::Cookie("session".into()),
+        ]
+    );
+    let header = |header: &str, path: &[&str], form| ClaimHeader {
+        header: header.into(),
+        path: path.iter().map(|name| (*name).to_owned()).collect(),
+        form,
     };
-    assert_eq!(provider.claim_headers, [header]);
+    assert_eq!(
+        provider.claim_headers,
+        [
+            header("x-user", &["user", "name"], Form::Base64),
+            header("x-roles", &["https://x.example/roles"], Form::Json),
+        ]
+    );
     assert!(policy.injectable.contains(&"x-caller-subject".to_owned()));
     assert!(policy.injectable.contains(&"x-user".to_owned()));
 }
@@ -151,7 +100,7 @@ fn remote_keys_are_read_with_everything_that_fetching_needs() {
             other => panic!("{other:?}"),
         }
     };
-    let location = |path: &str| Location {
+    let location = |path: &str| keys::Location {
         authority: "idp.example".into(),
         path: path.into(),
     };
@@ -232,11 +181,12 @@ fn what_is_left_out_has_the_defaults_of_jwt_authn_or_safer_ones() {
     let policy = read_value(&configuration).unwrap().policy;
     assert!(!policy.allow_unmatched);
     assert_eq!(policy.session_headers, None);
-    assert_eq!(policy.realm, "portcullis");
+    assert_eq!(policy.answers.realm, "portcullis");
     let provider = &policy.providers[0];
     assert_eq!(provider.issuer, None);
     assert_eq!(provider.clock_skew, Duration::from_mins(1));
-    assert_eq!(provider.locations, [HeaderLocation::authorization()]);
+    let bearer = Location::Header(HeaderLocation::authorization());
+    assert_eq!(provider.locations, [bearer]);
     assert!(!provider.forward && provider.require_expiration);
 }
 
@@ -279,7 +229,8 @@ fn all_faults_are_reported_at_once_each_with_its_path() {
         "providers[\"\"].local_jwks: \
          expected one of `inline_string`, `inline_bytes` and `environment_variable`",
         "providers[\"\"]: expected a name of printable ASCII characters",
-        "rules[0].match: expected either `prefix` or `path`",
+        "rules[0].match: expected one of `prefix`, `path`, `path_separated_prefix`, \
+         `safe_regex` and `connect_matcher`",
         "rules[0].requires.provider_name: no provider is called `nobody`",
         "rules[1]: `match` is missing",
         "session_header_prefix: has no effect without `session_headers: true`",
@@ -293,7 +244,7 @@ fn typing_errors_get_a_suggestion_and_camel_case_is_told_as_what_it_is() {
     for (key, suggestion) in [
         ("fromHeaders", "did you mean `from_headers`?"),
         ("clock_skew_second", "did you mean `clock_skew_seconds`?"),
-        ("zzz", "expected one of `issuer`, `audiences`, "),
+        ("zzz", "expected one of `issuer`, `issuer_pattern`, "),
     ] {
         let found = faults(&with(&["providers", "idp", key], json!(1)));
         assert_eq!(found.len(), 1, "{found:?}");
@@ -403,18 +354,7 @@ fn the_readme_lists_exactly_the_keys_that_are_read() {
     let reading = Reading::new(&|_| None);
     policy(&Node::root(&configuration, &reading)).unwrap();
     let asked = reading.asked.borrow();
-    // Names that the operator chooses, and places in lists, are written as in the README.
-    let read: std::collections::BTreeSet<_> = asked
-        .iter()
-        .map(|key| {
-            ["idp", "remote", "searched"]
-                .iter()
-                .fold(key.clone(), |key, name| {
-                    key.replace(&format!("providers.{name}"), "providers.<name>")
-                })
-        })
-        .map(|key| key.replace("[0]", "[]").replace("[1]", "[]"))
-        .collect();
+    let read: std::collections::BTreeSet<_> = asked.iter().map(|key| as_documented(key)).collect();
 
     let readme = include_str!("../../../README.md");
     let (_, table) = readme.split_once("<!-- configuration keys -->").unwrap();
@@ -481,4 +421,89 @@ fn faults_of_revocation_are_told_with_their_paths() {
             "{expected}: {found:?}"
         );
     }
+}
+/// The rows between two marks of the README, each with its cells.
+#[cfg(not(target_family = "wasm"))]
+fn documented_rows(name: &str) -> Vec<Vec<String>> {
+    let readme = include_str!("../../../README.md");
+    let (_, table) = readme.split_once(&format!("<!-- {name} -->\n")).unwrap();
+    let (table, _) = table
+        .split_once(&format!("<!-- end of {name} -->"))
+        .unwrap();
+    let cells = |row: &str| {
+        let inner = row.strip_prefix("| ").unwrap().strip_suffix(" |").unwrap();
+        inner.split(" | ").map(str::to_owned).collect()
+    };
+    table.lines().skip(2).map(cells).collect()
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn the_readme_tells_of_every_field_what_becomes_of_it() {
+    let rows = documented_rows("field by field");
+    assert!(rows.len() > 30);
+    for row in rows {
+        assert_eq!(row.len(), 3, "{row:?}");
+        assert!(row.iter().all(|cell| !cell.trim().is_empty()), "{row:?}");
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn the_readme_has_the_deviations_that_the_tests_know() {
+    let list = include_str!("../../../tests/envoy/deviations.json");
+    let list: Vec<Value> = serde_json::from_str(list).unwrap();
+    let known: Vec<Vec<String>> = list
+        .iter()
+        .map(|deviation| {
+            let cells = ["jwt_authn", "portcullis", "why"];
+            let cells = cells.map(|cell| deviation[cell].as_str().unwrap().to_owned());
+            cells.to_vec()
+        })
+        .collect();
+    assert_eq!(documented_rows("deviations"), known);
+    let ids: std::collections::BTreeSet<_> = list
+        .iter()
+        .map(|deviation| deviation["id"].as_str())
+        .collect();
+    assert_eq!(ids.len(), list.len());
+}
+
+/// Names that the operator chooses, places in lists, and what can stand in several places, as
+/// they are written in the README.
+#[cfg(not(target_family = "wasm"))]
+fn as_documented(key: &str) -> String {
+    let mut key = key.to_owned();
+    for digit in 0..10 {
+        key = key.replace(&format!("[{digit}]"), "[]");
+    }
+    for (name, written) in [
+        ("providers.idp", "providers.<name>"),
+        ("providers.remote", "providers.<name>"),
+        ("providers.searched", "providers.<name>"),
+        ("requirement_map.some", "requirement_map.<name>"),
+        (
+            "requirement_by_route_name.route",
+            "requirement_by_route_name.<route>",
+        ),
+    ] {
+        key = key.replace(name, written);
+    }
+    for (place, written) in [
+        ("safe_regex", "<regex>"),
+        ("safe_regex_match", "<regex>"),
+        ("string_match", "<text>"),
+        ("subjects", "<text>"),
+        ("issuer_pattern", "<text>"),
+        ("requirements[]", "<requirement>"),
+        ("requires", "<requirement>"),
+        ("requirement_map.<name>", "<requirement>"),
+        ("match.headers[]", "<header>"),
+        ("match.query_parameters[]", "<parameter>"),
+    ] {
+        if let Some((_, rest)) = key.rsplit_once(&format!("{place}.")) {
+            return format!("{written}.{rest}");
+        }
+    }
+    key
 }

@@ -1,18 +1,33 @@
-use serde_json::{Map, json};
+use std::sync::OnceLock;
+
+use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
+use crate::host::mock::MockHost;
 use crate::revocation::{FilterKey, Kind};
-use crate::token::KeyRules;
-use crate::token::fixtures::{es256, jwk_set};
+use crate::time::UnixTime;
+use crate::token::fixtures::{eddsa, es256, jwk_set, token};
+use crate::token::{Backend, KeyRules, UnverifiedToken};
 
 fn keys() -> Rc<KeySet> {
     let text = jwk_set(&[&es256()]);
     Rc::new(KeySet::parse(text.as_bytes(), &KeyRules::default()).unwrap())
 }
 
-fn claims(length: usize) -> Claims {
-    Claims::new(Map::from_iter([("sub".to_owned(), json!("alice"))]), length).unwrap()
+/// A verified token whose claims are about this long.
+fn token_of(length: usize) -> VerifiedToken {
+    let filling = "x".repeat(length);
+    let text = token(&eddsa(), &json!({"sub": "alice", "filling": filling}));
+    let keys = KeySet::parse(jwk_set(&[&eddsa()]).as_bytes(), &KeyRules::default()).unwrap();
+    let host = MockHost::get("/", UnixTime::MAX);
+    let parsed = UnverifiedToken::parse(text.as_bytes()).unwrap();
+    parsed.verify(&keys, Backend::Module, &host).unwrap()
+}
+
+fn ordinary() -> VerifiedToken {
+    static ORDINARY: OnceLock<VerifiedToken> = OnceLock::new();
+    ORDINARY.get_or_init(|| token_of(100)).clone()
 }
 
 fn names(session: &str) -> Names {
@@ -27,7 +42,7 @@ fn admit(cache: &TokenCache, token: &str, keys: &Rc<KeySet>, session: &str) -> K
     let key = cache.key(0, token.as_bytes());
     cache.admit(
         key,
-        Admitted::new(claims(100), Rc::clone(keys), false),
+        Admitted::new(ordinary(), Rc::clone(keys), false),
         &names(session),
     );
     key
@@ -69,12 +84,13 @@ fn a_rotated_key_set_takes_its_tokens_with_it() {
 #[wasm_bindgen_test(unsupported = test)]
 fn the_cache_is_bounded_whatever_comes() {
     let (cache, keys) = (TokenCache::new([1; 16]), keys());
+    let large = token_of(750);
     for number in 0..100_000_u32 {
         let key = cache.key(0, &number.to_le_bytes());
-        let entry = Admitted::new(claims(1_000), Rc::clone(&keys), false);
+        let entry = Admitted::new(large.clone(), Rc::clone(&keys), false);
         cache.admit(key, entry, &Names::default());
     }
-    let most = CAPACITY_BYTES / 2_512;
+    let most = CAPACITY_BYTES / (2 * 1_000 + 512);
     assert!(cache.len() as u64 <= most, "{} of {most}", cache.len());
 }
 

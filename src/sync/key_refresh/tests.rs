@@ -297,7 +297,11 @@ fn an_unknown_key_is_fetched_once_for_all_machines() {
     assert_eq!(process.want(1, 7), Asked::Wait);
     assert_eq!(process.want(0, 8), Asked::Wait);
     assert_eq!(process.time_to_call(Duration::from_secs(1)), Some(100));
-    process.answer(0, 200, &[], &new_set());
+    let call = process.answer(0, 200, &[], &new_set());
+    assert!(
+        call.headers
+            .contains(&("cache-control", "no-cache".to_owned()))
+    );
     process.tick();
     assert!(process.both_have(&new_set()));
     assert_ne!(process.machines[1].finished_at(), before);
@@ -307,6 +311,32 @@ fn an_unknown_key_is_fetched_once_for_all_machines() {
         refetched: 1,
     };
     assert_eq!(process.machines[0].take_counts(), counts);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_fetch_that_was_on_its_way_already_does_not_serve_a_wish() {
+    let mut process = Process::started();
+    process.time_to_call(Duration::from_mins(10)).unwrap();
+    process.now.set(process.now.get() + 50);
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.answer(0, 200, &[], &old_set());
+    process.tick();
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.answer(0, 200, &[], &new_set());
+    process.tick();
+    assert!(process.both_have(&new_set()));
+    assert_eq!(process.want(1, 7), Asked::Final);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_that_waited_for_the_first_set_may_wait_for_the_next() {
+    let mut process = Process::with(&settings());
+    process.tick();
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.answer(0, 200, &[], &old_set());
+    process.tick();
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    assert_eq!(process.time_to_call(Duration::from_secs(1)), Some(100));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -338,7 +368,7 @@ fn a_flood_of_unknown_keys_causes_a_fetch_every_ten_seconds_and_no_more() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn one_key_that_stays_unknown_causes_a_fetch_a_minute() {
+fn one_key_that_stays_unknown_causes_two_fetches_a_minute() {
     let mut process = Process::started();
     process.now.set(process.now.get() + 20_000);
     let mut calls = 0;
@@ -350,7 +380,7 @@ fn one_key_that_stays_unknown_causes_a_fetch_a_minute() {
             calls += 1;
         }
     }
-    assert!((5..=6).contains(&calls), "{calls}");
+    assert!((9..=10).contains(&calls), "{calls}");
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -2,7 +2,8 @@ use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
-use crate::token::fixtures::{eddsa, es256, jwk_set, rs256};
+use crate::signer::Signer;
+use crate::token::fixtures::{eddsa, es256, jwk_set, rs256, rsa, symmetric};
 
 fn with(mut jwk: Value, name: &str, value: Value) -> Value {
     jwk[name] = value;
@@ -123,4 +124,88 @@ fn the_number_of_keys_tried_for_one_token_is_bounded() {
     let set = KeySet::parse(text.as_bytes(), &KeyRules::default()).unwrap();
     assert_eq!(set.candidates(None).count(), MAX_CANDIDATES);
     assert_eq!(set.candidates(Some("another")).count(), 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn every_algorithm_has_keys_of_its_own() {
+    let generated =
+        [Algorithm::Es384, Algorithm::Es512].map(|algorithm| Signer::generate(algorithm, None));
+    let generated = generated.map(|signer| signer.unwrap().public_jwk());
+    let algorithms = [
+        Algorithm::Rs384,
+        Algorithm::Rs512,
+        Algorithm::Ps256,
+        Algorithm::Ps384,
+    ];
+    let rsa = algorithms.map(|algorithm| rsa(algorithm).public_jwk());
+    for jwk in generated.iter().chain(&rsa) {
+        let key = Key::from_jwk(jwk, &KeyRules::default()).unwrap();
+        assert_eq!(key.algorithm().name(), jwk["alg"], "{jwk}");
+        assert_eq!(key.id(), jwk["kid"].as_str());
+    }
+    for (jwk, name, value) in [
+        (&generated[0], "alg", json!("ES256")),
+        (&generated[1], "alg", json!("ES384")),
+        (&generated[1], "crv", json!("P-384")),
+        (&generated[1], "x", json!("AAAA")),
+        (&generated[1], "y", generated[1]["x"].clone()),
+        (&generated[1], "d", json!("AAAA")),
+        (&generated[1], "use", json!("enc")),
+        (&generated[1], "key_ops", json!(["sign"])),
+        (&generated[1], "kid", json!(1)),
+    ] {
+        let jwk = with(jwk.clone(), name, value);
+        assert!(Key::from_jwk(&jwk, &KeyRules::default()).is_err(), "{jwk}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn shared_secrets_have_to_be_allowed_and_long_enough() {
+    let rules = KeyRules {
+        allow_symmetric: true,
+        ..KeyRules::default()
+    };
+    for algorithm in [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512] {
+        let (jwk, _) = symmetric(algorithm, &json!({}));
+        let key = Key::from_jwk(&jwk, &rules).unwrap();
+        assert_eq!(key.algorithm(), algorithm);
+        assert_eq!(
+            Key::from_jwk(&jwk, &KeyRules::default()).unwrap_err(),
+            KeyError::SymmetricNotAllowed
+        );
+        let short = with(jwk, "k", json!("c2hvcnQ"));
+        assert_eq!(
+            Key::from_jwk(&short, &rules).unwrap_err(),
+            KeyError::Unusable(algorithm)
+        );
+    }
+    // RFC 7518 section 3.2: an RSA key never becomes a secret.
+    let confused = with(rs256().public_jwk(), "alg", json!("HS256"));
+    assert_eq!(
+        Key::from_jwk(&confused, &rules).unwrap_err(),
+        KeyError::Unsupported
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_list_of_algorithms_keeps_others_out_and_binds_rsa_keys_that_name_none() {
+    let rules = |algorithms: &[Algorithm]| KeyRules {
+        algorithms: algorithms.to_vec(),
+        ..KeyRules::default()
+    };
+    let mut unlabelled = rs256().public_jwk();
+    unlabelled.as_object_mut().unwrap().remove("alg");
+    let bound = |algorithms: &[Algorithm]| {
+        Key::from_jwk(&unlabelled, &rules(algorithms)).map(|key| key.algorithm())
+    };
+    assert_eq!(bound(&[]), Ok(Algorithm::Rs256));
+    assert_eq!(bound(&[Algorithm::Ps512]), Ok(Algorithm::Ps512));
+    assert_eq!(
+        bound(&[Algorithm::Es256]),
+        Err(KeyError::NotAllowed(Algorithm::Rs256))
+    );
+    assert_eq!(
+        Key::from_jwk(&rs256().public_jwk(), &rules(&[Algorithm::Ps512])).unwrap_err(),
+        KeyError::NotAllowed(Algorithm::Rs256)
+    );
 }
