@@ -5,11 +5,10 @@
 //! compiles before its first request. So in the filter such a signature is checked by the host or
 //! not at all; natively, for the command line and the tests, it is checked here.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::Algorithm;
+use super::key::uncompressed_point;
 
 #[cfg(not(target_os = "wasi"))]
 mod arithmetic;
@@ -25,27 +24,20 @@ pub(super) struct LargeCurveKey {
 }
 
 impl LargeCurveKey {
-    /// Reads `x` and `y` of a JWK (RFC 7518 section 6.2.1), and gives with them the
-    /// `SubjectPublicKeyInfo`. Whether the point is on the curve is checked by whoever does the
-    /// arithmetic.
+    /// Takes a point, and gives with it the `SubjectPublicKeyInfo`. Whether the point is on the
+    /// curve is checked by whoever does the arithmetic.
     pub(super) fn from_jwk(jwk: &Value, algorithm: Algorithm) -> Option<(Self, Vec<u8>)> {
         let (coordinate_bytes, before_point) = match algorithm {
             Algorithm::Es384 => (48, P384_INFO_BEFORE_POINT),
             Algorithm::Es512 => (66, P521_INFO_BEFORE_POINT),
             _ => return None,
         };
-        let coordinate = |name: &str| {
-            let bytes = URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok()?;
-            (bytes.len() == coordinate_bytes).then_some(bytes)
-        };
-        // An uncompressed point (SEC 1 section 2.3.3).
-        let point = [&[4][..], &coordinate("x")?, &coordinate("y")?].concat();
-        let info = [before_point, &point].concat();
+        let point = uncompressed_point(jwk, coordinate_bytes)?;
         let key = Self {
             point: arithmetic::Point::from_sec1(algorithm, &point)?,
             coordinate_bytes,
         };
-        Some((key, info))
+        Some((key, [before_point, &point].concat()))
     }
 
     /// A signature in the form that the host takes: r and s, which JWS has side by side with a
