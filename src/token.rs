@@ -11,6 +11,7 @@ mod claims;
 mod compact;
 mod json;
 mod key;
+mod large_curve;
 mod signature;
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ impl BackgroundHost for Background {
     }
 
     fn random(&self) -> u64 {
-        raw::random().unwrap_or_else(time_based)
+        raw::random().unwrap_or_else(nanoseconds)
     }
 
     fn warn(&self, message: &str) {
@@ -84,17 +84,12 @@ impl BackgroundHost for Background {
     }
 }
 
-/// What stands in for a random number where the operator does not allow the module any: good
-/// enough to tell virtual machines apart and to spread their calls, and nothing else is done here.
-fn time_based() -> u64 {
+/// What stands in for a random number should the host have none: enough to tell virtual machines
+/// apart and to spread their calls, and nothing else is done with it.
+fn nanoseconds() -> u64 {
     let now = hostcalls::get_current_time().ok();
     let since_epoch = now.and_then(|now| now.duration_since(UNIX_EPOCH).ok());
-    let nanoseconds = since_epoch.map_or(0, |elapsed| u64::from(elapsed.subsec_nanos()));
-    // SplitMix64 (Steele, Lea and Flood, 2014).
-    let mut mixed = nanoseconds.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    since_epoch.map_or(0, |elapsed| elapsed.subsec_nanos().into())
 }
 
 /// The answer that `on_http_call_response` was called about.

@@ -76,8 +76,7 @@ pub(super) fn set_property(name: &str, value: &[u8]) -> bool {
     result == OK
 }
 
-/// Random bytes of the host, if the operator lets the module have them. The standard library
-/// offers them only in a form that panics otherwise.
+/// A random number of the host, if it gives one. The standard library offers none.
 pub(super) fn random() -> Option<u64> {
     let mut bytes = [0; 8];
     // SAFETY: see the module; the host writes `size` bytes at most.

@@ -159,9 +159,12 @@ fn header_name(node: &Node<'_>) -> Option<String> {
 fn injectable(providers: &[Provider], session: Option<&SessionHeaders>) -> Vec<String> {
     let own = providers.iter().flat_map(injected_by);
     let session = session.into_iter().flat_map(SessionHeaders::names);
-    let mut names: Vec<_> = own.chain(session).map(canonical_name).collect();
-    names.sort_unstable();
-    names.dedup();
+    let mut names: Vec<String> = Vec::new();
+    for name in own.chain(session).map(canonical_name) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     names
 }
 

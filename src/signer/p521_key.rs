@@ -37,9 +37,10 @@ impl P521KeyPair {
             .all(|name| public.get(*name) == jwk.get(*name));
         let is_for_signing = member("alg").is_none_or(|name| name == "ES512")
             && member("use").is_none_or(|usage| usage == "sig");
-        match belongs && is_for_signing {
-            true => Ok(pair),
-            false => Err(refuse()),
+        if belongs && is_for_signing {
+            Ok(pair)
+        } else {
+            Err(refuse())
         }
     }
 

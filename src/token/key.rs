@@ -1,24 +1,20 @@
 //! Keys and JWK Sets (RFC 7517): what a provider signs with.
 //!
-//! `jwt-simple` reads the single JWK: it refuses private members in a public key, members of
-//! another key type, `use` and `key_ops` that exclude verification, RSA below 2048 or above 4096
-//! bits or with an exponent other than 65537, and points that are not on the curve. What it does
-//! not know, P-521 and bare secrets, is read here by the same rules.
+//! `jwt-simple` reads RSA keys, where most can go wrong: it refuses moduli below 2048 or above 4096
+//! bits, other exponents than 65537, and private members. Points and secrets, which are plain
+//! bytes, are read here by the same rules; its own code for them brings along everything that it
+//! can do with them, and the filter needs none of that.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::VerifyingKey as Ed25519Key;
-use jwt_simple::algorithms::{
-    ECDSAP256PublicKeyLike as _, ECDSAP384PublicKeyLike as _, ES256PublicKey, ES384PublicKey,
-    Ed25519PublicKey, RS256PublicKey, RSAPublicKeyLike as _,
-};
+use jwt_simple::algorithms::{RS256PublicKey, RSAPublicKeyLike as _};
 use p256::ecdsa::VerifyingKey as P256Key;
-use p384::ecdsa::VerifyingKey as P384Key;
-use p521::ecdsa::VerifyingKey as P521Key;
 use serde_json::Value;
 use superboring::pkey::{PKey, Public};
 
 use super::algorithm::Family;
+use super::large_curve::LargeCurveKey;
 use super::{Algorithm, JsonError, parse_json};
 
 /// Longest JWK Set that is read. Sets of large identity providers are below 16 KiB.
@@ -89,8 +85,7 @@ pub struct Key {
 pub(super) enum Material {
     Rsa(PKey<Public>),
     P256(P256Key),
-    P384(P384Key),
-    P521(P521Key),
+    LargeCurve(LargeCurveKey),
     Ed25519(Ed25519Key),
     Secret(Vec<u8>),
 }
@@ -100,8 +95,7 @@ impl std::fmt::Debug for Material {
         formatter.write_str(match self {
             Self::Rsa(_) => "Rsa",
             Self::P256(_) => "P256",
-            Self::P384(_) => "P384",
-            Self::P521(_) => "P521",
+            Self::LargeCurve(_) => "LargeCurve",
             Self::Ed25519(_) => "Ed25519",
             Self::Secret(_) => "Secret",
         })
@@ -153,11 +147,19 @@ impl Key {
     }
 
     fn read(jwk: &Value, algorithm: Algorithm) -> Option<Self> {
+        let foreign: &[&str] = match algorithm.family() {
+            Family::Rsa => &["d", "k", "x", "y"],
+            Family::Ecdsa => &["d", "k", "n", "e"],
+            Family::EdDsa => &["d", "k", "n", "e", "y"],
+            Family::Hmac => &["d", "n", "e", "x", "y"],
+        };
+        if !is_for_verifying(jwk, foreign) {
+            return None;
+        }
         match algorithm {
-            Algorithm::Es256 => Self::p256(&jwk.to_string()),
-            Algorithm::Es384 => Self::p384(&jwk.to_string()),
-            Algorithm::Es512 => Self::p521(jwk),
-            Algorithm::EdDsa => Self::ed25519(&jwk.to_string()),
+            Algorithm::Es256 => Self::p256(jwk),
+            Algorithm::Es384 | Algorithm::Es512 => Self::large_curve(jwk, algorithm),
+            Algorithm::EdDsa => Self::ed25519(jwk),
             _ if algorithm.is_symmetric() => Self::secret(jwk, algorithm),
             _ => Self::rsa(jwk, algorithm),
         }
@@ -178,62 +180,39 @@ impl Key {
         })
     }
 
-    fn p256(jwk: &str) -> Option<Self> {
-        let key = ES256PublicKey::from_jwk(jwk).ok()?;
-        Some(Self {
-            id: key.key_id().clone(),
-            algorithm: Algorithm::Es256,
-            subject_public_key_info: key.to_der().ok()?,
-            material: Material::P256(*key.public_key().as_ref()),
-        })
-    }
-
-    fn p384(jwk: &str) -> Option<Self> {
-        let key = ES384PublicKey::from_jwk(jwk).ok()?;
-        Some(Self {
-            id: key.key_id().clone(),
-            algorithm: Algorithm::Es384,
-            subject_public_key_info: key.to_der().ok()?,
-            material: Material::P384(*key.public_key().as_ref()),
-        })
-    }
-
-    fn p521(jwk: &Value) -> Option<Self> {
-        const COORDINATE_BYTES: usize = 66;
-        if !is_for_verifying(jwk, &["d", "k", "n", "e"]) {
-            return None;
-        }
-        let coordinate = |name: &str| {
-            let bytes = URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok()?;
-            (bytes.len() == COORDINATE_BYTES).then_some(bytes)
-        };
-        // An uncompressed point (SEC 1 section 2.3.3).
-        let point = [&[4][..], &coordinate("x")?, &coordinate("y")?].concat();
+    fn p256(jwk: &Value) -> Option<Self> {
+        let point = uncompressed_point(jwk, 32)?;
         Some(Self {
             id: key_id(jwk),
-            algorithm: Algorithm::Es512,
-            subject_public_key_info: [P521_INFO_BEFORE_POINT, &point].concat(),
-            material: Material::P521(P521Key::from_sec1_bytes(&point).ok()?),
+            algorithm: Algorithm::Es256,
+            subject_public_key_info: [P256_INFO_BEFORE_POINT, &point].concat(),
+            material: Material::P256(P256Key::from_sec1_bytes(&point).ok()?),
         })
     }
 
-    fn ed25519(jwk: &str) -> Option<Self> {
-        use jwt_simple::algorithms::EdDSAPublicKeyLike as _;
-        let key = Ed25519PublicKey::from_jwk(jwk).ok()?;
-        let material = Ed25519Key::try_from(key.to_bytes().as_slice()).ok()?;
+    fn large_curve(jwk: &Value, algorithm: Algorithm) -> Option<Self> {
+        let (key, subject_public_key_info) = LargeCurveKey::from_jwk(jwk, algorithm)?;
         Some(Self {
-            id: key.key_id().clone(),
+            id: key_id(jwk),
+            algorithm,
+            subject_public_key_info,
+            material: Material::LargeCurve(key),
+        })
+    }
+
+    fn ed25519(jwk: &Value) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(jwk.get("x")?.as_str()?).ok()?;
+        Some(Self {
+            id: key_id(jwk),
             algorithm: Algorithm::EdDsa,
             subject_public_key_info: Vec::new(),
-            material: Material::Ed25519(material),
+            material: Material::Ed25519(Ed25519Key::try_from(bytes.as_slice()).ok()?),
         })
     }
 
     fn secret(jwk: &Value, algorithm: Algorithm) -> Option<Self> {
         let secret = URL_SAFE_NO_PAD.decode(jwk.get("k")?.as_str()?).ok()?;
-        let is_sound = is_for_verifying(jwk, &["d", "n", "e", "x", "y"])
-            && secret.len() >= algorithm.digest().bytes();
-        is_sound.then(|| Self {
+        (secret.len() >= algorithm.digest().bytes()).then(|| Self {
             id: key_id(jwk),
             algorithm,
             subject_public_key_info: Vec::new(),
@@ -262,8 +241,23 @@ impl Key {
     }
 }
 
-/// Whether a JWK says nothing against verifying with it, and has none of the members that belong
-/// to other keys. For the kinds of keys that `jwt-simple` does not read.
+/// `x` and `y` of a JWK (RFC 7518 section 6.2.1), each with its full length, as an uncompressed
+/// point (SEC 1 section 2.3.3).
+pub(super) fn uncompressed_point(jwk: &Value, coordinate_bytes: usize) -> Option<Vec<u8>> {
+    let coordinate = |name: &str| {
+        let bytes = URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok()?;
+        (bytes.len() == coordinate_bytes).then_some(bytes)
+    };
+    Some([&[4][..], &coordinate("x")?, &coordinate("y")?].concat())
+}
+
+/// `SubjectPublicKeyInfo` for P-256 (RFC 5480 section 2) up to the point.
+const P256_INFO_BEFORE_POINT: &[u8] = b"\
+    \x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\
+    \x03\x42\x00";
+
+/// Whether a JWK says nothing against verifying with it (RFC 7517 sections 4.2 and 4.3), has no
+/// private half, and none of the members that belong to other kinds of keys.
 fn is_for_verifying(jwk: &Value, foreign: &[&str]) -> bool {
     let verifies = |operations: &Value| {
         let operations = operations.as_array();
@@ -278,10 +272,6 @@ fn is_for_verifying(jwk: &Value, foreign: &[&str]) -> bool {
 fn key_id(jwk: &Value) -> Option<String> {
     jwk.get("kid").and_then(Value::as_str).map(str::to_owned)
 }
-
-/// `SubjectPublicKeyInfo` for P-521 (RFC 5480 section 2) up to the point.
-const P521_INFO_BEFORE_POINT: &[u8] = b"\
-    \x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00";
 
 /// Which keys of a JWK Set may be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

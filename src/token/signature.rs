@@ -8,8 +8,6 @@
 use ed25519_dalek::Signature as Ed25519Signature;
 use p256::ecdsa::Signature as P256Signature;
 use p256::ecdsa::signature::Verifier as _;
-use p384::ecdsa::Signature as P384Signature;
-use p521::ecdsa::Signature as P521Signature;
 use superboring::error::ErrorStack;
 use superboring::hash::MessageDigest;
 use superboring::pkey::{PKey, Public};
@@ -101,13 +99,8 @@ pub(super) fn verify(
             ask(signature.to_der().as_bytes())
                 .unwrap_or_else(|| public.verify(signing_input, &signature).is_ok())
         }),
-        Material::P384(public) => P384Signature::from_slice(signature).is_ok_and(|signature| {
-            ask(signature.to_der().as_bytes())
-                .unwrap_or_else(|| public.verify(signing_input, &signature).is_ok())
-        }),
-        Material::P521(public) => P521Signature::from_slice(signature).is_ok_and(|signature| {
-            ask(signature.to_der().as_bytes())
-                .unwrap_or_else(|| public.verify(signing_input, &signature).is_ok())
+        Material::LargeCurve(public) => public.to_der(signature).is_some_and(|der| {
+            ask(&der).unwrap_or_else(|| public.verify(signing_input, signature))
         }),
     }
 }

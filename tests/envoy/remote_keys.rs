@@ -1,5 +1,6 @@
 //! Keys from a server: fetched once for all workers, kept right, and kept when the server fails.
 
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -263,6 +264,56 @@ fn without_any_keys_requests_get_a_503_and_not_a_401() {
         "token_missing",
     );
     assert_eq!(envoy.client().send(&Request::get("/public")).status, 200);
+}
+
+#[test]
+fn a_cluster_that_does_not_exist_is_named_in_the_log() {
+    let server = JwksServer::with_keys(jwks(&["es256"]));
+    let uri = json!({"uri": "http://issuer.example/jwks", "cluster": "isuer", "timeout": "5s"});
+    let envoy = start(
+        &with_remote_jwks(json!({"http_uri": uri})),
+        server.address(),
+    );
+    assert_refused(
+        &envoy.client().send(&signed_by("es256")),
+        503,
+        "keys_unavailable",
+    );
+    assert!(
+        envoy.log().contains("is there a cluster `isuer`"),
+        "{}",
+        envoy.log()
+    );
+}
+
+/// Every way in which a server can be no server.
+#[test]
+fn an_answer_that_breaks_off_is_a_failure_like_any_other() {
+    for beginning in [
+        "",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"keys\":",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        "HTTP/1.1 103 Early Hints\r\n\r\n",
+        "\u{0}\u{1}\u{2}",
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                let _ = connection.read(&mut [0; 1_024]);
+                let _ = connection.write_all(beginning.as_bytes());
+            }
+        });
+        let envoy = start(&remote(&json!({})), address);
+        for _ in 0..2 {
+            let reply = envoy.client().send(&signed_by("es256"));
+            assert_refused(&reply, 503, "keys_unavailable");
+        }
+        assert!(key_stat(&envoy, "fetches.failure") > 0, "{beginning}");
+        assert_eq!(envoy.client().send(&Request::get("/public")).status, 200);
+    }
 }
 
 #[test]

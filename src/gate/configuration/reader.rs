@@ -143,13 +143,14 @@ impl<'c> Node<'c> {
         self.value
     }
 
-    /// A whole number that a double can hold, of either sign; in the JSON form of protobuf also
-    /// as text.
+    /// A whole number of either sign: as text, which is how protobuf writes 64 bits in JSON, as an
+    /// integer, or as a double up to 2^32.
     pub(super) fn integer(&self) -> Option<i64> {
         let integer = match self.value {
             Value::Number(number) => number.as_i64().or_else(|| {
                 let number = number.as_f64()?;
-                format!("{number}").parse().ok()
+                let magnitude = i64::from(whole(number.abs())?);
+                Some(if number < 0.0 { -magnitude } else { magnitude })
             }),
             Value::String(text) => text.parse().ok(),
             _ => None,

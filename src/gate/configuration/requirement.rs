@@ -137,18 +137,9 @@ fn any(node: &Node<'_>, providers: &[String]) -> Option<Parsed> {
         if requirements.is_empty() {
             return Some(Parsed::Otherwise(otherwise));
         }
-        let places = |with_all| {
-            let mut places: Vec<_> = requirements
-                .iter()
-                .flat_map(|requirement| requirement.providers(with_all))
-                .collect();
-            places.sort_unstable();
-            places.dedup();
-            places
-        };
         Some(Parsed::Requirement(Requirement::Any(Alternatives {
-            together: places(false),
-            providers: places(true),
+            together: Requirement::all_providers(&requirements, false),
+            providers: Requirement::all_providers(&requirements, true),
             requirements,
             otherwise,
         })))

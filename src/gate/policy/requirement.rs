@@ -47,20 +47,23 @@ pub(in crate::gate) enum Otherwise {
 impl Requirement {
     /// Places of the providers in it; of all of them, or without those under an `All`.
     pub(in crate::gate) fn providers(&self, with_all: bool) -> Vec<usize> {
-        let of = |list: &[Self]| {
-            list.iter()
-                .flat_map(|one| one.providers(with_all))
-                .collect()
-        };
-        let mut places: Vec<usize> = match self {
+        match self {
             Self::Token(token) => vec![token.provider],
-            Self::Any(alternatives) => of(&alternatives.requirements),
-            Self::All(requirements) if with_all => of(requirements),
+            Self::Any(alternatives) => Self::all_providers(&alternatives.requirements, with_all),
+            Self::All(requirements) if with_all => Self::all_providers(requirements, with_all),
             Self::Nothing | Self::All(_) => Vec::new(),
             Self::AllowMissing(places) | Self::AllowMissingOrFailed(places) => places.clone(),
-        };
-        places.sort_unstable();
-        places.dedup();
+        }
+    }
+
+    /// The same for several, each place once.
+    pub(in crate::gate) fn all_providers(list: &[Self], with_all: bool) -> Vec<usize> {
+        let mut places = Vec::new();
+        for place in list.iter().flat_map(|one| one.providers(with_all)) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
         places
     }
 }

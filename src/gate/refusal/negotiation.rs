@@ -86,17 +86,19 @@ fn quality(range: &[u8]) -> u16 {
     let Some(value) = value else {
         return 1000;
     };
-    let number = std::str::from_utf8(value).ok();
-    let number = number.and_then(|text| text.parse::<f32>().ok());
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the range was checked, and three decimals are all that there are"
-    )]
-    let thousandths = number
-        .filter(|number| (0.0..=1.0).contains(number))
-        .map(|number| (number * 1000.0).round() as u16);
-    thousandths.unwrap_or(0)
+    // RFC 9110 section 12.4.2: at most three decimals.
+    match value {
+        [b'0'] | [b'0', b'.'] => 0,
+        [b'1'] | [b'1', b'.', ..] => 1000,
+        [b'0', b'.', decimals @ ..] if decimals.len() <= 3 => {
+            let digits = decimals.iter().chain(b"000").take(3);
+            digits
+                .map(|digit| char::from(*digit).to_digit(10))
+                .try_fold(0, |sum, digit| Some(sum * 10 + u16::try_from(digit?).ok()?))
+                .unwrap_or(0)
+        }
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

@@ -186,15 +186,6 @@ fn the_host_is_asked_for_what_it_knows_with_the_right_hash() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_key_information_of_p_521_is_what_others_write() {
-    use p521::pkcs8::DecodePublicKey as _;
-    let signer = Signer::generate(Algorithm::Es512, None).unwrap();
-    let key = key(&signer.public_jwk());
-    let read = p521::PublicKey::from_public_key_der(key.subject_public_key_info());
-    assert!(read.is_ok());
-}
-
-#[wasm_bindgen_test(unsupported = test)]
 fn shared_secrets_verify_what_they_made() {
     let host = MockHost::get("/", UnixTime::MAX);
     let rules = KeyRules {
