@@ -102,15 +102,13 @@ impl Authority {
         stopping: watch::Receiver<bool>,
     ) -> Result<Arc<Self>, AuthorityError> {
         let store = Arc::new(Store::open(&settings.directory, settings.cache_bytes)?);
-        let index = Arc::new(Index::new());
-        store.load(|effect| index.apply(effect))?;
+        let index = Arc::clone(store.index());
         let history = Arc::new(History::load(&store)?);
         let now = clock::now_milliseconds();
         let signer = Arc::new(FeedSigner::load_or_make(&store, now)?);
         let metrics = Arc::new(Metrics::new());
         let writer = Writer::start(writer::Parts {
             store: Arc::clone(&store),
-            index: Arc::clone(&index),
             history: Arc::clone(&history),
             metrics: Arc::clone(&metrics),
         })

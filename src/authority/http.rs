@@ -20,9 +20,11 @@ use super::credentials::{Caller, Role};
 
 mod body;
 mod check;
+#[expect(unused_qualifications, reason = "what the description's macro makes")]
 mod feed;
 mod operations;
 mod problem;
+#[expect(unused_qualifications, reason = "what the description's macro makes")]
 mod revocations;
 
 pub use check::{CheckAnswer, CheckRequest};

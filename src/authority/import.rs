@@ -227,15 +227,32 @@ pub async fn resume(store: &Store, writer: &Writer) -> Result<(), WriteError> {
 
 async fn carry_out(store: &Store, writer: &Writer) -> Result<u64, WriteError> {
     let mut revoked = 0;
-    while let Some((number, piece)) = store.first_staged().map_err(unavailable)? {
-        let revocations = decode(&piece).ok_or(WriteError::Unavailable)?;
+    let mut next = piece_after(store, None)?;
+    while let Some((number, revocations)) = next {
         let work = Work::ApplyStaged(number, revocations);
-        if let Outcome::Done(new) = writer.write(work).await? {
+        // The next piece is read while this one is written.
+        let (written, read) = tokio::join!(biased; writer.write(work), async {
+            piece_after(store, Some(number))
+        });
+        if let Outcome::Done(new) = written? {
             revoked += new;
         }
+        next = read?;
     }
     writer.write(Work::Keep(COMPLETE, Vec::new())).await?;
     Ok(revoked)
+}
+
+fn piece_after(
+    store: &Store,
+    number: Option<u64>,
+) -> Result<Option<(u64, Vec<Revocation>)>, WriteError> {
+    let start = number.map_or(0, |number| number.saturating_add(1));
+    let Some((number, piece)) = store.staged(start).map_err(unavailable)? else {
+        return Ok(None);
+    };
+    let revocations = decode(&piece).ok_or(WriteError::Unavailable)?;
+    Ok(Some((number, revocations)))
 }
 
 fn unavailable(error: StoreError) -> WriteError {
@@ -289,8 +306,8 @@ fn decode(mut bytes: &[u8]) -> Option<Vec<Revocation>> {
 /// Not empty while an import is complete and not carried out.
 const COMPLETE: &str = "import_complete";
 
-/// Revocations put aside, and carried out, in one piece: some ten milliseconds of the writer's.
-const PIECE_LENGTH: usize = 4_096;
+/// Revocations put aside, and carried out, in one piece: some tens of milliseconds of the writer's.
+const PIECE_LENGTH: usize = 8_192;
 
 /// All members at their longest, every character escaped.
 const MAX_LINE_BYTES: usize = 64 * 1024;

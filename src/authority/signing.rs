@@ -128,7 +128,7 @@ impl FeedKey {
         self.key.verifying_key()
     }
 
-    /// The public half as it stands in the filter's configuration: 32 bytes in base64.
+    /// The public half as it stands in the filter's configuration: 32 bytes in base64url without padding.
     #[must_use]
     pub fn public_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.public().as_bytes())

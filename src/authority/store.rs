@@ -6,13 +6,15 @@
 //!
 //! | table | key → value | for |
 //! |---|---|---|
-//! | `entries` | fingerprint → [`Record`] | the exact answer, and its history |
-//! | `order` | sequence → fingerprint | listing, newest first |
+//! | `entries` | sequence of the last change → fingerprint ‖ [`Record`] | the exact answer, and its history |
 //! | `subjects` | fingerprint of the subject ‖ fingerprint → nothing | searching by whose it is |
 //! | `log` | sequence → chain ‖ change | deltas for edges, across a restart |
 //! | `issuers` | issuer → nothing | searching without naming one |
 //! | `staged` | number → revocations | an import that is not applied yet |
 //! | `meta` | name → bytes | head of the feed, epoch, generation, keys |
+//!
+//! Where the row of a fingerprint is, the [`Index`] knows, which is brought up to date with every
+//! commit.
 //!
 //! # What happens when the disk is full, or turns read-only?
 //!
@@ -25,13 +27,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use super::entry::{self, Record};
-use super::index::Effect;
+use super::index::{Effect, Index, Place};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
 mod reading;
@@ -57,8 +59,6 @@ pub struct Committed {
     pub outcomes: Vec<Outcome>,
     /// Changes for the feed, each with the chain after it.
     pub changes: Vec<(Change, Chain)>,
-    /// Changes for the index.
-    pub effects: Vec<Effect>,
 }
 
 /// The store, open or waiting to be opened again.
@@ -66,11 +66,12 @@ pub struct Store {
     path: PathBuf,
     cache_bytes: usize,
     filter_key: FilterKey,
+    index: Arc<Index>,
     database: RwLock<Option<Database>>,
 }
 
 impl Store {
-    /// Opens the store in `directory`, making both when they are not there.
+    /// Opens the store in `directory`, making both when they are not there, and reads all of it.
     ///
     /// # Errors
     ///
@@ -87,12 +88,21 @@ impl Store {
         let path = directory.join(FILE_NAME);
         let database = open_database(&path, cache_bytes)?;
         let filter_key = prepare(&database)?;
-        Ok(Self {
+        let store = Self {
             path,
             cache_bytes,
             filter_key,
+            index: Arc::default(),
             database: RwLock::new(Some(database)),
-        })
+        };
+        store.load()?;
+        Ok(store)
+    }
+
+    /// Everything in force, in step with what is on the disk.
+    #[must_use]
+    pub const fn index(&self) -> &Arc<Index> {
+        &self.index
     }
 
     /// The secret under which this installation hashes names.
@@ -101,7 +111,8 @@ impl Store {
         self.filter_key
     }
 
-    /// Does all the work in one transaction that is on the disk when this returns. After an error
+    /// Does all the work in one transaction that is on the disk, and in the index, when this
+    /// returns. After an error
     /// none of it is done, and the next attempt opens the file anew.
     ///
     /// # Errors
@@ -110,8 +121,8 @@ impl Store {
     pub fn commit(&self, works: &[Work], now_milliseconds: u64) -> Result<Committed, StoreError> {
         self.with(|database| {
             let transaction = database.begin_write().map_err(failed)?;
-            let committed = {
-                let mut open = Transaction::new(&transaction, self.filter_key, now_milliseconds)?;
+            let (committed, effects) = {
+                let mut open = Transaction::new(&transaction, self, now_milliseconds)?;
                 let outcomes = works
                     .iter()
                     .map(|work| open.perform(work))
@@ -119,6 +130,9 @@ impl Store {
                 open.finish(outcomes)?
             };
             transaction.commit().map_err(failed)?;
+            for effect in effects {
+                self.index.apply(effect);
+            }
             Ok(committed)
         })
     }
@@ -169,21 +183,42 @@ impl Store {
         })
     }
 
-    /// Hands everything that the index has to know to `apply`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn load(&self, mut apply: impl FnMut(Effect)) -> Result<(), StoreError> {
+    fn load(&self) -> Result<(), StoreError> {
         self.with(|database| {
             let reading = database.begin_read().map_err(failed)?;
             let entries = reading.open_table(ENTRIES).map_err(failed)?;
             for row in entries.iter().map_err(failed)? {
-                let (name, row) = row.map_err(failed)?;
-                apply(self.effect(Fingerprint(*name.value()), row.value())?);
+                let (sequence, row) = row.map_err(failed)?;
+                self.index
+                    .apply(self.effect(sequence.value(), row.value())?);
             }
             Ok(())
         })
+    }
+
+    /// Brings the index to where the disk is, when a commit after `sequence` was reported as
+    /// failed and is on the disk all the same. Gives the changes that it made.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn catch_up(&self, after: u64) -> Result<Vec<(Change, Chain)>, StoreError> {
+        let log = self.log(after)?;
+        self.with(|database| {
+            let reading = database.begin_read().map_err(failed)?;
+            let entries = reading.open_table(ENTRIES).map_err(failed)?;
+            for (sequence, ..) in &log {
+                // There is no row for a change that another one followed in the same commit.
+                if let Some(row) = entries.get(sequence).map_err(failed)? {
+                    self.index.apply(self.effect(*sequence, row.value())?);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(log
+            .into_iter()
+            .map(|(_, change, chain)| (change, chain))
+            .collect())
     }
 
     /// The changes after `sequence` that are still kept, each with its number and the chain after
@@ -206,44 +241,39 @@ impl Store {
         })
     }
 
-    /// The first part of an import that was put aside.
+    /// The first part of an import that was put aside, of those from `number` on.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn first_staged(&self) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+    pub fn staged(&self, number: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
         self.with(|database| {
             let reading = database.begin_read().map_err(failed)?;
             let staged = reading.open_table(STAGED).map_err(failed)?;
-            let first = staged.first().map_err(failed)?;
-            Ok(first.map(|(number, piece)| (number.value(), piece.value().to_vec())))
+            let first = staged.range(number..).map_err(failed)?.next();
+            let Some(row) = first else {
+                return Ok(None);
+            };
+            let (number, piece) = row.map_err(failed)?;
+            Ok(Some((number.value(), piece.value().to_vec())))
         })
     }
 
-    /// What the index has to know of one name.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn effect_of(&self, name: Fingerprint) -> Result<Option<Effect>, StoreError> {
-        self.with(|database| {
-            let reading = database.begin_read().map_err(failed)?;
-            let entries = reading.open_table(ENTRIES).map_err(failed)?;
-            let row = entries.get(&name.0).map_err(failed)?;
-            row.map(|row| self.effect(name, row.value())).transpose()
-        })
-    }
-
-    fn effect(&self, name: Fingerprint, row: &[u8]) -> Result<Effect, StoreError> {
+    fn effect(&self, sequence: u64, row: &[u8]) -> Result<Effect, StoreError> {
+        let (name, row) = split_row(row)?;
         let (kind, in_force, expires_at) = entry::summary(row).ok_or(StoreError::Row)?;
+        let place = Place {
+            expires_at,
+            sequence,
+        };
         if !in_force {
-            return Ok(Effect::Restored(name, kind, expires_at));
+            return Ok(Effect::Restored(name, kind, place));
         }
         if !kind.is_cut_off() {
-            return Ok(Effect::Entry(name, expires_at));
+            return Ok(Effect::Entry(name, place));
         }
         let record = Record::decode(row).ok_or(StoreError::Row)?;
-        Ok(Effect::CutOff(record.cut_off(&self.filter_key), expires_at))
+        Ok(Effect::CutOff(record.cut_off(&self.filter_key), place))
     }
 
     fn with<T>(
@@ -329,6 +359,12 @@ fn failed(error: impl Into<redb::Error>) -> StoreError {
     StoreError::Failed(Box::new(error.into()))
 }
 
+/// A row of `entries`: whose it is, and the record.
+fn split_row(row: &[u8]) -> Result<(Fingerprint, &[u8]), StoreError> {
+    let (name, record) = row.split_first_chunk().ok_or(StoreError::Row)?;
+    Ok((Fingerprint(*name), record))
+}
+
 fn open_database(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes);
@@ -383,7 +419,6 @@ fn initialize(database: &Database) -> Result<FilterKey, StoreError> {
             .map_err(failed)?;
         meta.insert(FILTER_KEY, key.as_slice()).map_err(failed)?;
         transaction.open_table(ENTRIES).map_err(failed)?;
-        transaction.open_table(ORDER).map_err(failed)?;
         transaction.open_table(SUBJECTS).map_err(failed)?;
         transaction.open_table(ISSUERS).map_err(failed)?;
         transaction.open_table(LOG).map_err(failed)?;
@@ -394,8 +429,7 @@ fn initialize(database: &Database) -> Result<FilterKey, StoreError> {
 }
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const ENTRIES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("entries");
-const ORDER: TableDefinition<'_, u64, &[u8; 16]> = TableDefinition::new("order");
+const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
 const SUBJECTS: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("subjects");
 const ISSUERS: TableDefinition<'_, &str, ()> = TableDefinition::new("issuers");
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");

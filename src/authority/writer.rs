@@ -14,7 +14,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock;
 use super::history::History;
-use super::index::Index;
 use super::metrics::Metrics;
 use super::store::{Committed, Outcome, Store, StoreError, Work};
 
@@ -76,10 +75,8 @@ impl Writer {
 /// What the writer keeps in step.
 #[derive(Debug)]
 pub struct Parts {
-    /// On the disk.
+    /// On the disk, and in memory what is in force.
     pub store: Arc<Store>,
-    /// In memory.
-    pub index: Arc<Index>,
     /// For the edges.
     pub history: Arc<History>,
     /// For the operator.
@@ -118,9 +115,6 @@ impl Parts {
         committed: Committed,
         replies: Vec<oneshot::Sender<Result<Outcome, WriteError>>>,
     ) {
-        for effect in committed.effects {
-            self.index.apply(effect);
-        }
         self.metrics
             .committed(replies.len(), committed.changes.len());
         self.metrics.store_is_writable(true);
@@ -161,14 +155,7 @@ impl Parts {
     }
 
     fn catch_up(&self) -> Result<(), StoreError> {
-        let known = self.history.head().sequence;
-        let mut changes = Vec::new();
-        for (_, change, chain) in self.store.log(known)? {
-            if let Some(effect) = self.store.effect_of(change.fingerprint())? {
-                self.index.apply(effect);
-            }
-            changes.push((change, chain));
-        }
+        let changes = self.store.catch_up(self.history.head().sequence)?;
         self.history.extend(&changes);
         Ok(())
     }

@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::process::{Authority, ISSUER, directory};
+use super::process::{Authority, ISSUER, directory, until};
 
-const CLIENTS: usize = 256;
+fn clients() -> usize {
+    std::env::var("PORTCULLIS_CLIENTS").map_or(256, |count| count.parse().unwrap())
+}
+
 const SECONDS: u64 = 8;
 
 /// One client with one connection, speaking just enough HTTP to cost next to nothing.
@@ -67,7 +70,7 @@ fn drive(
     let started = Instant::now();
     let end = started + Duration::from_secs(SECONDS);
     let mut delays: Vec<Duration> = thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS)
+        let clients: Vec<_> = (0..clients())
             .map(|client| {
                 let (done, body) = (&done, &body);
                 scope.spawn(move || {
@@ -99,7 +102,8 @@ fn drive(
 fn report(what: &str, (rate, delays): &(f64, Vec<Duration>)) {
     let at = |share: usize| delays[(delays.len() - 1) * share / 100];
     println!(
-        "{what}: {rate:.0}/s from {CLIENTS} clients, p50 {:?}, p99 {:?}",
+        "{what}: {rate:.0}/s from {} clients, p50 {:?}, p99 {:?}",
+        clients(),
         at(50),
         at(99)
     );
@@ -133,7 +137,7 @@ fn import_load() {
     let count: u32 =
         std::env::var("PORTCULLIS_IMPORT").map_or(1_000_000, |count| count.parse().unwrap());
     let directory = directory();
-    let authority = Authority::start_with(directory.path(), &["--generation-interval", "1s"]);
+    let authority = Authority::start(directory.path());
     let lines = (0..count).map(|number| {
         format!(
             "{{\"kind\":\"session\",\"issuer\":\"{ISSUER}\",\"value\":\"session-{number:012}\"}}\n"
@@ -158,20 +162,11 @@ fn import_load() {
         .unwrap()
         .len();
     println!("store {} MiB", size >> 20);
-    let deadline = Instant::now() + Duration::from_secs(300);
-    while !authority.stats()["generation"]["entries"]
-        .as_u64()
-        .is_some_and(|entries| entries == u64::from(count))
-    {
-        assert!(Instant::now() < deadline);
-        thread::sleep(Duration::from_millis(200));
-    }
-    println!("{}", authority.log());
-    println!("{}", authority.stats()["generation"]);
     authority.kill();
     let started = Instant::now();
     let authority = Authority::start(directory.path());
     println!("started after a kill in {:?}", started.elapsed());
-    authority.manifest();
+    until(|| authority.get("/readyz").status == 200);
+    println!("{}", authority.stats()["generation"]);
     println!("first generation after {:?}", started.elapsed());
 }

@@ -12,39 +12,39 @@ use portcullis::revocation::FeedKeys;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub const ISSUER: &str = "https://issuer.example";
+pub(crate) const ISSUER: &str = "https://issuer.example";
 
 /// A running authority, killed when dropped.
-pub struct Authority {
+pub(crate) struct Authority {
     process: Child,
-    pub url: String,
-    pub feed_keys: Vec<String>,
+    pub(crate) url: String,
+    pub(crate) feed_keys: Vec<String>,
     log: Arc<Mutex<String>>,
     agent: ureq::Agent,
-    pub credential: Option<String>,
+    pub(crate) credential: Option<String>,
 }
 
 /// An answer: its status and, when it is JSON, its body.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: ureq::http::HeaderMap,
-    pub bytes: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap()
     }
 }
 
 impl Authority {
     /// Starts one with its data in `directory` and waits until it listens.
-    pub fn start(directory: &Path) -> Self {
+    pub(crate) fn start(directory: &Path) -> Self {
         Self::start_with(directory, &[])
     }
 
-    pub fn start_with(directory: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start_with(directory: &Path, arguments: &[&str]) -> Self {
         Self::spawn(
             Command::new(binary())
                 .args(serve(directory))
@@ -53,7 +53,7 @@ impl Authority {
     }
 
     /// Starts one through a shell script that has the command line as `"$@"`.
-    pub fn start_in_shell(directory: &Path, script: &str) -> Self {
+    pub(crate) fn start_in_shell(directory: &Path, script: &str) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh", binary()]);
         Self::spawn(command.args(serve(directory)))
@@ -85,37 +85,37 @@ impl Authority {
         }
     }
 
-    pub fn with_credential(mut self, credential: &str) -> Self {
+    pub(crate) fn with_credential(mut self, credential: &str) -> Self {
         self.credential = Some(credential.to_owned());
         self
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.url.split_once("://").unwrap().1
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
     /// Kills it as a power cut would.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.id().to_string();
         let status = Command::new("kill").args(["-s", signal, &id]).status();
         assert!(status.unwrap().success());
     }
 
     /// Waits for its end; it must come within ten seconds.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
@@ -126,7 +126,7 @@ impl Authority {
         }
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         let mut request = self.agent.get(format!("{}{path}", self.url));
         if let Some(credential) = &self.credential {
             request = request.header("authorization", format!("Bearer {credential}"));
@@ -134,11 +134,11 @@ impl Authority {
         answer(request.call())
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.post_text(path, "application/json", &body.to_string())
     }
 
-    pub fn post_text(&self, path: &str, media_type: &str, body: &str) -> Answer {
+    pub(crate) fn post_text(&self, path: &str, media_type: &str, body: &str) -> Answer {
         let mut request = self.agent.post(format!("{}{path}", self.url));
         if let Some(credential) = &self.credential {
             request = request.header("authorization", format!("Bearer {credential}"));
@@ -146,35 +146,35 @@ impl Authority {
         answer(request.header("content-type", media_type).send(body))
     }
 
-    pub fn revoke(&self, kind: &str, value: &str) -> Answer {
+    pub(crate) fn revoke(&self, kind: &str, value: &str) -> Answer {
         self.post("/v1/revocations", &revocation(kind, value))
     }
 
     /// Whether a session is revoked, by the exact answer.
-    pub fn is_session_revoked(&self, value: &str) -> bool {
+    pub(crate) fn is_session_revoked(&self, value: &str) -> bool {
         let answer = self.post("/v1/check", &json!({"issuer": ISSUER, "sid": value}));
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()["revoked"].as_bool().unwrap()
     }
 
-    pub fn stats(&self) -> Value {
+    pub(crate) fn stats(&self) -> Value {
         self.get("/v1/stats").json()
     }
 
     /// Waits until there is a generation, and gives its manifest.
-    pub fn manifest(&self) -> portcullis::revocation::Manifest {
+    pub(crate) fn manifest(&self) -> portcullis::revocation::Manifest {
         until(|| self.get("/readyz").status == 200);
         let answer = self.get("/v1/feed/manifest");
         portcullis::revocation::Manifest::decode(&answer.bytes, &self.public_keys()).unwrap()
     }
 
-    pub fn public_keys(&self) -> FeedKeys {
+    pub(crate) fn public_keys(&self) -> FeedKeys {
         let keys = self.feed_keys.iter().map(|key| public_key(key));
         FeedKeys::new(keys.collect())
     }
 
     /// Runs a command of the command line against it.
-    pub fn command(&self, arguments: &[&str]) -> std::process::Output {
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Output {
         let mut command = Command::new(binary());
         command
             .args(arguments)
@@ -194,11 +194,11 @@ impl Drop for Authority {
     }
 }
 
-pub fn binary() -> &'static str {
+pub(crate) fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_portcullis")
 }
 
-pub fn serve(directory: &Path) -> Vec<String> {
+pub(crate) fn serve(directory: &Path) -> Vec<String> {
     let data: PathBuf = directory.join("data");
     [
         "serve",
@@ -211,20 +211,20 @@ pub fn serve(directory: &Path) -> Vec<String> {
     .to_vec()
 }
 
-pub fn directory() -> TempDir {
+pub(crate) fn directory() -> TempDir {
     TempDir::new().unwrap()
 }
 
-pub fn revocation(kind: &str, value: &str) -> Value {
+pub(crate) fn revocation(kind: &str, value: &str) -> Value {
     match kind {
         "issuer" => json!({"kind": kind, "issuer": ISSUER}),
         _ => json!({"kind": kind, "issuer": ISSUER, "value": value}),
     }
 }
 
-pub fn public_key(text: &str) -> VerifyingKey {
+pub(crate) fn public_key(text: &str) -> VerifyingKey {
     use base64::Engine as _;
-    let bytes = base64::engine::general_purpose::STANDARD
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
         .decode(text)
         .unwrap();
     VerifyingKey::from_bytes(&bytes.try_into().unwrap()).unwrap()
@@ -232,7 +232,7 @@ pub fn public_key(text: &str) -> VerifyingKey {
 
 /// Waits until something holds; ten seconds at most.
 #[track_caller]
-pub fn until(mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds() {
         assert!(Instant::now() < deadline, "does not come to hold");

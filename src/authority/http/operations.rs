@@ -55,7 +55,7 @@ pub struct GenerationStats {
 /// A key of the feed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub struct FeedKeyAnswer {
-    /// The public half, 32 bytes in base64.
+    /// The public half, 32 bytes in base64url without padding.
     pub public_key: String,
     /// When it begins to sign, in seconds since 1970.
     pub signs_from: u64,

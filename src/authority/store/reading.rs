@@ -1,10 +1,10 @@
 //! Looking entries up, for people.
 
-use redb::{ReadTransaction, ReadableDatabase as _, ReadableTable as _};
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
 use super::super::entry::{Record, Target};
 use super::transaction::owner_key;
-use super::{ENTRIES, ISSUERS, ORDER, SUBJECTS, Store, StoreError, failed};
+use super::{ENTRIES, ISSUERS, SUBJECTS, Store, StoreError, failed, split_row};
 use crate::revocation::{Fingerprint, Kind};
 
 /// Which entries are looked for.
@@ -38,7 +38,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
-        self.with(|database| Reading(database.begin_read().map_err(failed)?).entry(name))
+        self.with(|database| Reading::new(self, database)?.entry(name))
     }
 
     /// Entries, newest first; those with a given name or subject in no order. A page may have
@@ -55,24 +55,39 @@ impl Store {
         limit: usize,
     ) -> Result<Page, StoreError> {
         self.with(|database| {
-            let reading = Reading(database.begin_read().map_err(failed)?);
+            let reading = Reading::new(self, database)?;
             match (&filter.value, &filter.subject) {
-                (Some(value), _) => reading.named(self, filter, value, limit),
-                (None, Some(subject)) => reading.owned(self, filter, subject, cursor, limit),
+                (Some(value), _) => reading.named(filter, value, limit),
+                (None, Some(subject)) => reading.owned(filter, subject, cursor, limit),
                 (None, None) => reading.newest(filter, cursor, limit),
             }
         })
     }
 }
 
-struct Reading(ReadTransaction);
+struct Reading<'s> {
+    store: &'s Store,
+    transaction: ReadTransaction,
+}
 
-impl Reading {
+impl<'s> Reading<'s> {
+    fn new(store: &'s Store, database: &Database) -> Result<Self, StoreError> {
+        let transaction = database.begin_read().map_err(failed)?;
+        Ok(Self { store, transaction })
+    }
+
     fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
-        let entries = self.0.open_table(ENTRIES).map_err(failed)?;
-        let row = entries.get(&name.0).map_err(failed)?;
-        row.map(|row| Record::decode(row.value()).ok_or(StoreError::Row))
-            .transpose()
+        let Some(sequence) = self.store.index.sequence_of(name) else {
+            return Ok(None);
+        };
+        let entries = self.transaction.open_table(ENTRIES).map_err(failed)?;
+        // It may have been moved since the transaction began; then it is not in what is read here.
+        let Some(row) = entries.get(sequence).map_err(failed)? else {
+            return Ok(None);
+        };
+        let (found, record) = split_row(row.value())?;
+        let record = Record::decode(record).ok_or(StoreError::Row)?;
+        Ok((found == name).then_some(record))
     }
 
     fn newest(
@@ -82,11 +97,11 @@ impl Reading {
         limit: usize,
     ) -> Result<Page, StoreError> {
         let end = cursor.and_then(|cursor| cursor.parse().ok());
-        let order = self.0.open_table(ORDER).map_err(failed)?;
+        let rows = self.transaction.open_table(ENTRIES).map_err(failed)?;
         let mut entries = Vec::new();
-        let rows = order.range(..end.unwrap_or(u64::MAX)).map_err(failed)?;
+        let rows = rows.range(..end.unwrap_or(u64::MAX)).map_err(failed)?;
         for (looked_at, row) in rows.rev().enumerate() {
-            let (sequence, name) = row.map_err(failed)?;
+            let (sequence, row) = row.map_err(failed)?;
             if entries.len() == limit || looked_at == MAX_ROWS {
                 let next = sequence.value().saturating_add(1).to_string();
                 return Ok(Page {
@@ -94,8 +109,9 @@ impl Reading {
                     next: Some(next),
                 });
             }
-            let name = Fingerprint(*name.value());
-            if let Some(record) = self.entry(name)?.filter(|record| filter.takes(record)) {
+            let (name, record) = split_row(row.value())?;
+            let record = Record::decode(record).ok_or(StoreError::Row)?;
+            if filter.takes(&record) {
                 entries.push((name, record));
             }
         }
@@ -106,13 +122,7 @@ impl Reading {
     }
 
     /// Fingerprints hold issuer and kind, so where these are open, all of them are tried.
-    fn named(
-        &self,
-        store: &Store,
-        filter: &Filter,
-        value: &str,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
+    fn named(&self, filter: &Filter, value: &str, limit: usize) -> Result<Page, StoreError> {
         let mut entries = Vec::new();
         for issuer in self.issuers(filter)? {
             for kind in Kind::ALL {
@@ -124,7 +134,7 @@ impl Reading {
                     issuer: issuer.clone(),
                     value: value.to_owned(),
                 };
-                let name = target.fingerprint(&store.filter_key);
+                let name = target.fingerprint(&self.store.filter_key);
                 if let Some(record) = self.entry(name)?.filter(|record| filter.takes(record)) {
                     entries.push((name, record));
                 }
@@ -139,20 +149,20 @@ impl Reading {
 
     fn owned(
         &self,
-        store: &Store,
         filter: &Filter,
         subject: &str,
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page, StoreError> {
+        let key = self.store.filter_key;
         let mut owners: Vec<Fingerprint> = self
             .issuers(filter)?
             .iter()
-            .map(|issuer| store.filter_key.fingerprint(Kind::Subject, issuer, subject))
+            .map(|issuer| key.fingerprint(Kind::Subject, issuer, subject))
             .collect();
         owners.sort_unstable();
         let cursor = cursor.and_then(from_hex::<32>);
-        let subjects = self.0.open_table(SUBJECTS).map_err(failed)?;
+        let subjects = self.transaction.open_table(SUBJECTS).map_err(failed)?;
         let mut entries = Vec::new();
         for owner in owners {
             if cursor.is_none()
@@ -192,7 +202,7 @@ impl Reading {
         if let Some(issuer) = &filter.issuer {
             return Ok(vec![issuer.clone()]);
         }
-        let issuers = self.0.open_table(ISSUERS).map_err(failed)?;
+        let issuers = self.transaction.open_table(ISSUERS).map_err(failed)?;
         let rows = issuers.iter().map_err(failed)?.take(MAX_ROWS);
         rows.map(|row| Ok(row.map_err(failed)?.0.value().to_owned()))
             .collect()

@@ -1,11 +1,14 @@
 //! What can be done to the store, and doing it inside one transaction.
 
+use std::collections::HashMap;
+
 use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::super::entry::{Action, Event, Record, Revocation, Target};
-use super::super::index::Effect;
+use super::super::index::{Effect, Index, Place};
 use super::{
-    Committed, ENTRIES, HEAD, Head, ISSUERS, LOG, META, ORDER, STAGED, SUBJECTS, StoreError, failed,
+    Committed, ENTRIES, HEAD, Head, ISSUERS, LOG, META, STAGED, SUBJECTS, Store, StoreError,
+    failed, split_row,
 };
 use crate::revocation::cut_off::{self, CutOff};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint, Kind};
@@ -60,8 +63,7 @@ pub enum Outcome {
 
 /// An open transaction with its tables.
 pub(super) struct Transaction<'t> {
-    entries: Table<'t, &'static [u8; 16], &'static [u8]>,
-    order: Table<'t, u64, &'static [u8; 16]>,
+    entries: Table<'t, u64, &'static [u8]>,
     subjects: Table<'t, &'static [u8; 32], ()>,
     issuers: Table<'t, &'static str, ()>,
     /// The issuer that was seen last, to spare looking it up again.
@@ -69,6 +71,9 @@ pub(super) struct Transaction<'t> {
     log: Table<'t, u64, &'static [u8]>,
     staged: Table<'t, u64, &'static [u8]>,
     meta: Table<'t, &'static str, &'static [u8]>,
+    index: &'t Index,
+    /// Rows that this transaction has written or removed, which the index does not know of yet.
+    moved: HashMap<Fingerprint, Option<u64>>,
     filter_key: FilterKey,
     now_milliseconds: u64,
     now: UnixTime,
@@ -80,7 +85,7 @@ pub(super) struct Transaction<'t> {
 impl<'t> Transaction<'t> {
     pub(super) fn new(
         transaction: &'t WriteTransaction,
-        filter_key: FilterKey,
+        store: &'t Store,
         now_milliseconds: u64,
     ) -> Result<Self, StoreError> {
         let meta = transaction.open_table(META).map_err(failed)?;
@@ -90,14 +95,15 @@ impl<'t> Transaction<'t> {
         };
         Ok(Self {
             entries: transaction.open_table(ENTRIES).map_err(failed)?,
-            order: transaction.open_table(ORDER).map_err(failed)?,
             subjects: transaction.open_table(SUBJECTS).map_err(failed)?,
             issuers: transaction.open_table(ISSUERS).map_err(failed)?,
             last_issuer: String::new(),
             log: transaction.open_table(LOG).map_err(failed)?,
             staged: transaction.open_table(STAGED).map_err(failed)?,
             meta,
-            filter_key,
+            index: &store.index,
+            moved: HashMap::new(),
+            filter_key: store.filter_key,
             now_milliseconds,
             now: UnixTime::from_seconds(now_milliseconds / 1000).unwrap_or(UnixTime::MAX),
             head,
@@ -135,7 +141,11 @@ impl<'t> Transaction<'t> {
     }
 
     /// Writes where the feed stands now and cuts off the oldest part of its log.
-    pub(super) fn finish(mut self, outcomes: Vec<Outcome>) -> Result<Committed, StoreError> {
+    /// Gives what the index has to be told once that is on the disk.
+    pub(super) fn finish(
+        mut self,
+        outcomes: Vec<Outcome>,
+    ) -> Result<(Committed, Vec<Effect>), StoreError> {
         if !self.changes.is_empty() {
             self.meta
                 .insert(HEAD, self.head.encode().as_slice())
@@ -153,11 +163,11 @@ impl<'t> Transaction<'t> {
                 self.log.remove(first).map_err(failed)?;
             }
         }
-        Ok(Committed {
+        let committed = Committed {
             outcomes,
             changes: self.changes,
-            effects: self.effects,
-        })
+        };
+        Ok((committed, self.effects))
     }
 
     fn revoke(&mut self, revocation: &Revocation) -> Result<Outcome, StoreError> {
@@ -166,7 +176,10 @@ impl<'t> Transaction<'t> {
         }
         let name = revocation.target.fingerprint(&self.filter_key);
         let old = self.record(name)?;
-        let mut record = match old.clone() {
+        let known = old
+            .as_ref()
+            .map(|old| (old.expires_at, old.subject.is_empty()));
+        let mut record = match old {
             Some(old) if old.in_force && old.expires_at > self.now => old,
             Some(old) => Record {
                 in_force: false,
@@ -187,7 +200,8 @@ impl<'t> Transaction<'t> {
         if record.subject.is_empty() {
             record.subject.clone_from(&revocation.subject);
         }
-        if old.as_ref() == Some(&record) {
+        let same = (record.expires_at, record.subject.is_empty());
+        if !changes_feed && known == Some(same) {
             return Ok(Outcome::AlreadyRevoked(Box::new(record)));
         }
         record.note(self.event(Action::Revoked, &revocation.actor, &revocation.reason));
@@ -196,13 +210,10 @@ impl<'t> Transaction<'t> {
                 true => Change::SetCutOff(record.cut_off(&self.filter_key)),
                 false => Change::Add(name),
             };
-            self.log_change(change, name, &mut record)?;
+            self.log_change(change, &mut record)?;
         }
         self.put(name, &record)?;
-        self.effects.push(match record.target.kind.is_cut_off() {
-            true => Effect::CutOff(record.cut_off(&self.filter_key), record.expires_at),
-            false => Effect::Entry(name, record.expires_at),
-        });
+        self.effects.push(self.effect(name, &record));
         Ok(match changes_feed {
             true => Outcome::Revoked(Box::new(record)),
             false => Outcome::AlreadyRevoked(Box::new(record)),
@@ -223,28 +234,29 @@ impl<'t> Transaction<'t> {
             true => Change::ClearCutOff(name),
             false => Change::Restore(name),
         };
-        self.log_change(change, name, &mut record)?;
+        self.log_change(change, &mut record)?;
         self.put(name, &record)?;
-        self.effects
-            .push(Effect::Restored(name, kind, record.expires_at));
+        self.effects.push(self.effect(name, &record));
         Ok(Outcome::Restored(Box::new(record)))
     }
 
     fn drop_expired(&mut self, name: Fingerprint) -> Result<(), StoreError> {
         let Some(record) = self.record(name)? else {
+            self.effects.push(Effect::Dropped(name));
             return Ok(());
         };
         if record.expires_at > self.now {
+            self.effects.push(self.effect(name, &record));
             return Ok(());
         }
-        self.entries.remove(&name.0).map_err(failed)?;
-        self.order.remove(record.sequence).map_err(failed)?;
+        self.entries.remove(record.sequence).map_err(failed)?;
+        self.moved.insert(name, None);
         if let Some(owner) = self.owner(&record) {
             self.subjects
                 .remove(&owner_key(owner, name))
                 .map_err(failed)?;
         }
-        self.effects.push(Effect::Dropped(name, record.target.kind));
+        self.effects.push(Effect::Dropped(name));
         Ok(())
     }
 
@@ -263,24 +275,17 @@ impl<'t> Transaction<'t> {
         Ok(Outcome::Done(new))
     }
 
-    /// Gives the change its number, in the log and as the record's place in the listing.
-    fn log_change(
-        &mut self,
-        change: Change,
-        name: Fingerprint,
-        record: &mut Record,
-    ) -> Result<(), StoreError> {
+    /// Gives the change its number, in the log and as the key of the record's row, whose old one is
+    /// removed.
+    fn log_change(&mut self, change: Change, record: &mut Record) -> Result<(), StoreError> {
         if record.sequence != 0 {
-            self.order.remove(record.sequence).map_err(failed)?;
+            self.entries.remove(record.sequence).map_err(failed)?;
         }
         self.head = Head {
             sequence: self.head.sequence.saturating_add(1),
             chain: self.head.chain.followed_by(&change),
         };
         record.sequence = self.head.sequence;
-        self.order
-            .insert(record.sequence, &name.0)
-            .map_err(failed)?;
         let mut row = self.head.chain.0.to_vec();
         change.encode_to(&mut row);
         self.log
@@ -303,16 +308,38 @@ impl<'t> Transaction<'t> {
                 self.issuers.insert(issuer, ()).map_err(failed)?;
             }
         }
+        let row = [&name.0[..], &record.encode()].concat();
         self.entries
-            .insert(&name.0, record.encode().as_slice())
+            .insert(record.sequence, row.as_slice())
             .map_err(failed)?;
+        self.moved.insert(name, Some(record.sequence));
         Ok(())
     }
 
     fn record(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
-        let row = self.entries.get(&name.0).map_err(failed)?;
-        row.map(|row| Record::decode(row.value()).ok_or(StoreError::Row))
-            .transpose()
+        let moved = self.moved.get(&name).copied();
+        let Some(sequence) = moved.unwrap_or_else(|| self.index.sequence_of(name)) else {
+            return Ok(None);
+        };
+        let Some(row) = self.entries.get(sequence).map_err(failed)? else {
+            return Ok(None);
+        };
+        let (_, record) = split_row(row.value())?;
+        Record::decode(record).map(Some).ok_or(StoreError::Row)
+    }
+
+    /// What the index has to know of a record.
+    fn effect(&self, name: Fingerprint, record: &Record) -> Effect {
+        let place = Place {
+            expires_at: record.expires_at,
+            sequence: record.sequence,
+        };
+        let kind = record.target.kind;
+        match (record.in_force, kind.is_cut_off()) {
+            (false, _) => Effect::Restored(name, kind, place),
+            (true, true) => Effect::CutOff(record.cut_off(&self.filter_key), place),
+            (true, false) => Effect::Entry(name, place),
+        }
     }
 
     fn owner(&self, record: &Record) -> Option<Fingerprint> {
