@@ -178,12 +178,6 @@ impl CommandError {
             Self::Upstream(error) => error.hint(),
             Self::Serve(error) => error.hint(),
             Self::Client(error) | Self::Unanswered(error) => error.hint(),
-            Self::Generate(_)
-            | Self::KeySet(_)
-            | Self::Mint(_)
-            | Self::Output(_)
-            | Self::Credential(_)
-            | Self::Negative => None,
             Self::Faults { .. } => Some("`portcullis validate` tells each of them"),
             _ => None,
         }
@@ -193,10 +187,9 @@ impl CommandError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Mint(mint::MintError::RepeatedClaim { .. }) => 2,
+            // The second, so that a script can tell "revoked" from "nobody answers".
+            Self::Mint(mint::MintError::RepeatedClaim { .. }) | Self::Unanswered(_) => 2,
             Self::Serve(error) => error.exit_code(),
-            // So that a script can tell "revoked" from "nobody answers".
-            Self::Unanswered(_) => 2,
             _ => 1,
         }
     }

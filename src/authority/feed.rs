@@ -87,12 +87,11 @@ impl Feed {
     /// [`StoreError`].
     pub fn open(store: &Store, parts: Parts) -> Result<Self, StoreError> {
         let now = clock::now_milliseconds();
-        let epoch = match kept_number(store, EPOCH)? {
-            Some(epoch) => epoch,
-            None => {
-                store.commit(&[keep_number(EPOCH, now)], now)?;
-                now
-            }
+        let epoch = if let Some(epoch) = kept_number(store, EPOCH)? {
+            epoch
+        } else {
+            store.commit(&[keep_number(EPOCH, now)], now)?;
+            now
         };
         let state = State {
             epoch,
@@ -291,9 +290,10 @@ impl Feed {
         let in_force = self.parts.index.entry_count();
         let is_full = inserted > generation.capacity;
         let is_stale = inserted > SMALL && in_force < inserted / 4 * 3;
-        match is_full || is_stale || changes > LOG_LENGTH as u64 / 2 {
-            true => Urgency::Due,
-            false => Urgency::None,
+        if is_full || is_stale || changes > LOG_LENGTH as u64 / 2 {
+            Urgency::Due
+        } else {
+            Urgency::None
         }
     }
 
@@ -385,4 +385,4 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
 /// No edge, however confused, can begin epochs more often.
-const EPOCH_PAUSE: Duration = Duration::from_secs(60);
+const EPOCH_PAUSE: Duration = Duration::from_mins(1);

@@ -33,7 +33,6 @@ pub use problem::{Problem, ProblemBody};
 pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
 
 /// The interface of this authority.
-#[must_use]
 pub fn router(authority: Arc<Authority>) -> Router {
     let (router, document) = routes(&authority).split_for_parts();
     // Made once; a document that cannot be written as JSON does not exist.

@@ -216,7 +216,7 @@ impl<'w> Import<'w> {
 ///
 /// [`WriteError`].
 pub async fn resume(store: &Store, writer: &Writer) -> Result<(), WriteError> {
-    let complete = store.kept(COMPLETE).map_err(unavailable)?;
+    let complete = store.kept(COMPLETE).map_err(|error| unavailable(&error))?;
     if complete.is_some_and(|pieces| !pieces.is_empty()) {
         let revoked = carry_out(store, writer).await?;
         tracing::warn!(revoked, "carried out an import that had been interrupted");
@@ -248,15 +248,15 @@ fn piece_after(
     number: Option<u64>,
 ) -> Result<Option<(u64, Vec<Revocation>)>, WriteError> {
     let start = number.map_or(0, |number| number.saturating_add(1));
-    let Some((number, piece)) = store.staged(start).map_err(unavailable)? else {
+    let Some((number, piece)) = store.staged(start).map_err(|error| unavailable(&error))? else {
         return Ok(None);
     };
     let revocations = decode(&piece).ok_or(WriteError::Unavailable)?;
     Ok(Some((number, revocations)))
 }
 
-fn unavailable(error: StoreError) -> WriteError {
-    tracing::error!(error = %super::chain_of(&error), "could not read what an import put aside");
+fn unavailable(error: &StoreError) -> WriteError {
+    tracing::error!(error = %super::chain_of(error), "could not read what an import put aside");
     WriteError::Unavailable
 }
 

@@ -180,9 +180,10 @@ impl RevocationRequest {
             unexpected(field, kind, is_present && !kind.is_cut_off())?;
         }
         unexpected("subject", kind, self.subject.is_some() && kind.is_cut_off())?;
-        let not_before = match kind.is_cut_off() {
-            true => not_before(self.not_before, now)?,
-            false => now,
+        let not_before = if kind.is_cut_off() {
+            not_before(self.not_before, now)?
+        } else {
+            now
         };
         let expires_at = match self.expires_at {
             Some(seconds) => within("expires_at", seconds, now, MAX_EXPIRY)?,
@@ -191,10 +192,7 @@ impl RevocationRequest {
         Ok(Revocation {
             target,
             expires_at: expires_at.later_by(EXPIRY_MARGIN),
-            not_before: match kind.is_cut_off() {
-                true => not_before,
-                false => EPOCH,
-            },
+            not_before: if kind.is_cut_off() { not_before } else { EPOCH },
             except_session: text("except_session", self.except_session, MAX_NAME_BYTES)?,
             subject: text("subject", self.subject, MAX_NAME_BYTES)?,
             actor: actor(caller, self.actor)?,
@@ -262,31 +260,34 @@ fn within(
 
 fn text(field: &'static str, text: Option<String>, limit: usize) -> Result<String, RequestError> {
     let text = text.unwrap_or_default();
-    match text.len() <= limit {
-        true => Ok(text),
-        false => Err(RequestError::TooLong {
+    if text.len() <= limit {
+        Ok(text)
+    } else {
+        Err(RequestError::TooLong {
             field,
             limit,
             found: text.len(),
-        }),
+        })
     }
 }
 
 fn actor(caller: &str, actor: Option<String>) -> Result<String, RequestError> {
     let actor = text("actor", actor, MAX_ACTOR_BYTES)?;
-    Ok(match actor.is_empty() {
-        true => caller.to_owned(),
-        false => format!("{caller}:{actor}"),
+    Ok(if actor.is_empty() {
+        caller.to_owned()
+    } else {
+        format!("{caller}:{actor}")
     })
 }
 
 const fn unexpected(field: &'static str, kind: Kind, is_so: bool) -> Result<(), RequestError> {
-    match is_so {
-        true => Err(RequestError::Unexpected {
+    if is_so {
+        Err(RequestError::Unexpected {
             field,
             kind: kind.name(),
-        }),
-        false => Ok(()),
+        })
+    } else {
+        Ok(())
     }
 }
 
@@ -306,14 +307,14 @@ const MAX_REASON_BYTES: usize = 512;
 const MAX_ACTOR_BYTES: usize = 128;
 
 /// Two years; no token lives that long, and a mistyped time in milliseconds is found out.
-const MAX_EXPIRY: Duration = Duration::from_secs(2 * 366 * 24 * 60 * 60);
+const MAX_EXPIRY: Duration = Duration::from_hours(17568);
 
 /// A cut-off may be set for a near future, "from midnight on"; a later one is a mistake.
-const MAX_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_AHEAD: Duration = Duration::from_hours(24);
 
 /// An entry is kept for so much longer than its tokens live, for edges whose clock is late and
 /// that allow some skew besides.
-const EXPIRY_MARGIN: Duration = Duration::from_secs(15 * 60);
+const EXPIRY_MARGIN: Duration = Duration::from_mins(15);
 
 #[cfg(test)]
 mod tests;

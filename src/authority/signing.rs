@@ -38,15 +38,14 @@ impl FeedSigner {
     ///
     /// [`StoreError`].
     pub fn load_or_make(store: &Store, now_milliseconds: u64) -> Result<Self, StoreError> {
-        let keys = match store.kept(NAME)? {
-            Some(bytes) => decode(&bytes).ok_or(StoreError::Row)?,
-            None => {
-                let keys = vec![FeedKey::make(
-                    UnixTime::from_seconds(0).unwrap_or(UnixTime::MAX),
-                )?];
-                store.commit(&[Work::Keep(NAME, encode(&keys))], now_milliseconds)?;
-                keys
-            }
+        let keys = if let Some(bytes) = store.kept(NAME)? {
+            decode(&bytes).ok_or(StoreError::Row)?
+        } else {
+            let keys = vec![FeedKey::make(
+                UnixTime::from_seconds(0).unwrap_or(UnixTime::MAX),
+            )?];
+            store.commit(&[Work::Keep(NAME, encode(&keys))], now_milliseconds)?;
+            keys
         };
         Ok(Self {
             keys: RwLock::new(keys),

@@ -95,9 +95,10 @@ impl Parts {
                 .drain(..)
                 .map(|command: Command| (command.work, command.reply))
                 .unzip();
-            let committed = match is_closed {
-                true => Err(StoreError::Closed),
-                false => self.store.commit(&works, clock::now_milliseconds()),
+            let committed = if is_closed {
+                Err(StoreError::Closed)
+            } else {
+                self.store.commit(&works, clock::now_milliseconds())
             };
             match committed {
                 Ok(committed) => self.publish(committed, replies),

@@ -236,9 +236,10 @@ fn certificates(path: &PathBuf) -> Result<Vec<Certificate<'static>>, ClientError
             _ => None,
         })
         .collect();
-    match certificates.is_empty() {
-        true => Err(ClientError::Certificate(path.clone())),
-        false => Ok(certificates),
+    if certificates.is_empty() {
+        Err(ClientError::Certificate(path.clone()))
+    } else {
+        Ok(certificates)
     }
 }
 

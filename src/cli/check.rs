@@ -66,8 +66,9 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
         };
         writeln!(output, "{text}").map_err(CommandError::Output)?;
     }
-    match answer.revoked {
-        true => Err(CommandError::Negative),
-        false => Ok(()),
+    if answer.revoked {
+        Err(CommandError::Negative)
+    } else {
+        Ok(())
     }
 }

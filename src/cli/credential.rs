@@ -68,9 +68,10 @@ pub enum CredentialError {
 
 fn name(text: &str) -> Result<String, &'static str> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.@".contains(letter);
-    match !text.is_empty() && text.len() <= 64 && text.chars().all(is_plain) {
-        true => Ok(text.to_owned()),
-        false => Err("expected 1 to 64 letters, digits, `-`, `_`, `.` or `@`"),
+    if !text.is_empty() && text.len() <= 64 && text.chars().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 64 letters, digits, `-`, `_`, `.` or `@`")
     }
 }
 

@@ -123,9 +123,12 @@ fn print(
 /// A text from the store, safe for a terminal.
 fn shown(text: &str) -> String {
     text.chars()
-        .flat_map(|letter| match letter.is_control() {
-            true => letter.escape_default().collect::<Vec<_>>(),
-            false => vec![letter],
+        .flat_map(|letter| {
+            if letter.is_control() {
+                letter.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![letter]
+            }
         })
         .collect()
 }

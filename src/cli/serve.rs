@@ -127,7 +127,7 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
         .signer
         .published()
         .iter()
-        .map(|key| key.public_text())
+        .map(super::super::authority::signing::FeedKey::public_text)
         .collect();
     let _ = writeln!(
         output,

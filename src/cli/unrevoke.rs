@@ -54,8 +54,9 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
         };
         writeln!(output, "{text}").map_err(CommandError::Output)?;
     }
-    match is_restored {
-        true => Ok(()),
-        false => Err(CommandError::Negative),
+    if is_restored {
+        Ok(())
+    } else {
+        Err(CommandError::Negative)
     }
 }

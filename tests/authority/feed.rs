@@ -76,7 +76,7 @@ fn changes_come_signed_and_chained() {
     );
     let chain = all.changes[..3]
         .iter()
-        .fold(Chain::EMPTY, |chain, change| chain.followed_by(change));
+        .fold(Chain::EMPTY, portcullis::revocation::Chain::followed_by);
     let last = batch(&authority, &deltas(&authority, manifest.epoch, 3, 1));
     assert_eq!((last.chain, &last.changes[..]), (chain, &all.changes[3..]));
 }

@@ -74,7 +74,7 @@ impl Authority {
             .unwrap_or_else(|_| panic!("not ready: {line:?}, log: {}", log.lock().unwrap()));
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)));
+            .timeout_global(Some(Duration::from_mins(1)));
         Self {
             process,
             url: ready["url"].as_str().unwrap().to_owned(),

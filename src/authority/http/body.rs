@@ -35,9 +35,10 @@ pub(super) fn expect_type(request: &Request, expected: &str) -> Result<(), Probl
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let found = found.split(';').next().unwrap_or_default().trim();
-    match found.eq_ignore_ascii_case(expected) {
-        true => Ok(()),
-        false => Err(Problem::media_type(expected)),
+    if found.eq_ignore_ascii_case(expected) {
+        Ok(())
+    } else {
+        Err(Problem::media_type(expected))
     }
 }
 

@@ -71,9 +71,10 @@ pub(super) async fn segment(
         // `private`, since a cache that everybody can read would spare them the credential.
         ("cache-control", "private, max-age=31536000, immutable"),
     ];
-    Ok(match is_known {
-        true => (StatusCode::NOT_MODIFIED, headers).into_response(),
-        false => (headers, segment).into_response(),
+    Ok(if is_known {
+        (StatusCode::NOT_MODIFIED, headers).into_response()
+    } else {
+        (headers, segment).into_response()
     })
 }
 
@@ -134,4 +135,4 @@ const fn default_wait() -> u64 {
 const BINARY: (&str, &str) = ("content-type", "application/octet-stream");
 
 /// Load balancers cut connections that are silent for longer.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_mins(1);

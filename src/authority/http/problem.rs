@@ -16,7 +16,7 @@ use super::super::writer::WriteError;
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
-    body: ProblemBody,
+    body: Box<ProblemBody>,
 }
 
 /// A problem as it is sent.
@@ -42,14 +42,14 @@ impl Problem {
     fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
             status,
-            body: ProblemBody {
+            body: Box::new(ProblemBody {
                 kind: "about:blank".to_owned(),
                 title: status.canonical_reason().unwrap_or_default().to_owned(),
                 status: status.as_u16(),
                 code: code.to_owned(),
                 detail: detail.into(),
                 lines: Vec::new(),
-            },
+            }),
         }
     }
 

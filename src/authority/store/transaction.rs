@@ -206,17 +206,19 @@ impl<'t> Transaction<'t> {
         }
         record.note(self.event(Action::Revoked, &revocation.actor, &revocation.reason));
         if changes_feed {
-            let change = match record.target.kind.is_cut_off() {
-                true => Change::SetCutOff(record.cut_off(&self.filter_key)),
-                false => Change::Add(name),
+            let change = if record.target.kind.is_cut_off() {
+                Change::SetCutOff(record.cut_off(&self.filter_key))
+            } else {
+                Change::Add(name)
             };
             self.log_change(change, &mut record)?;
         }
         self.put(name, &record)?;
         self.effects.push(self.effect(name, &record));
-        Ok(match changes_feed {
-            true => Outcome::Revoked(Box::new(record)),
-            false => Outcome::AlreadyRevoked(Box::new(record)),
+        Ok(if changes_feed {
+            Outcome::Revoked(Box::new(record))
+        } else {
+            Outcome::AlreadyRevoked(Box::new(record))
         })
     }
 
@@ -230,9 +232,10 @@ impl<'t> Transaction<'t> {
         record.in_force = false;
         record.note(self.event(Action::Restored, &restoration.actor, &restoration.reason));
         let kind = record.target.kind;
-        let change = match kind.is_cut_off() {
-            true => Change::ClearCutOff(name),
-            false => Change::Restore(name),
+        let change = if kind.is_cut_off() {
+            Change::ClearCutOff(name)
+        } else {
+            Change::Restore(name)
         };
         self.log_change(change, &mut record)?;
         self.put(name, &record)?;
