@@ -1,7 +1,7 @@
 //! One request: from its headers to a verdict.
 //!
 //! [`Gate::on_request`] is the whole path, in its order: strip what nobody but the gate may say,
-//! choose what is asked for by route or rule, and let a [`Decision`] see whether the request has
+//! choose what is asked for by route or rule, and let a `Decision` see whether the request has
 //! it: find the token, parse it, check its issuer, verify its signature, check its claims, tell
 //! the upstream who is calling. Everything happens over [`Host`]; nothing here knows that it runs
 //! in Envoy.

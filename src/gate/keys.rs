@@ -13,9 +13,9 @@ use crate::token::{KeyRules, KeySet, KeySetError};
 
 /// Where a provider's keys come from.
 #[derive(Clone, Debug)]
-#[expect(
+#[allow(
     clippy::large_enum_variant,
-    reason = "one for each provider, and never moved"
+    reason = "one for each provider, and never moved; not large where pointers have 32 bits"
 )]
 pub enum KeySource {
     /// The configuration holds them.
