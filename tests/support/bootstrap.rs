@@ -7,28 +7,41 @@ use serde_json::{Map, Value, json};
 
 /// What the module calls in the host, and what the host calls in the module. A list of allowed
 /// capabilities has to name all of it, so a new host call of the filter has to be added here.
-const CAPABILITIES: [&str; 22] = [
+const CAPABILITIES: [&str; 35] = [
     "environ_get",
     "environ_sizes_get",
     "fd_write",
     "proxy_call_foreign_function",
+    "proxy_continue_stream",
     "proxy_define_metric",
     "proxy_get_buffer_bytes",
     "proxy_get_current_time_nanoseconds",
     "proxy_get_header_map_pairs",
     "proxy_get_log_level",
+    "proxy_get_property",
+    "proxy_get_shared_data",
+    "proxy_http_call",
     "proxy_increment_metric",
     "proxy_log",
     "proxy_on_configure",
     "proxy_on_context_create",
     "proxy_on_delete",
     "proxy_on_done",
+    "proxy_on_http_call_response",
     "proxy_on_log",
+    "proxy_on_request_body",
     "proxy_on_request_headers",
+    "proxy_on_request_trailers",
+    "proxy_on_tick",
     "proxy_on_vm_start",
+    "proxy_record_metric",
     "proxy_remove_header_map_value",
     "proxy_replace_header_map_value",
     "proxy_send_local_response",
+    "proxy_set_effective_context",
+    "proxy_set_property",
+    "proxy_set_shared_data",
+    "proxy_set_tick_period_milliseconds",
     "random_get",
 ];
 
@@ -39,6 +52,7 @@ pub(crate) struct Plugin {
     environment: Vec<&'static str>,
     capabilities: Vec<&'static str>,
     is_reloaded: bool,
+    passes_bodies_of_paused_requests: bool,
 }
 
 impl Plugin {
@@ -52,12 +66,19 @@ impl Plugin {
             environment: Vec::new(),
             capabilities: Vec::new(),
             is_reloaded: false,
+            passes_bodies_of_paused_requests: false,
         }
     }
 
     /// In a machine that Envoy starts again after a trap.
     pub(crate) const fn reloaded_after_a_trap(mut self) -> Self {
         self.is_reloaded = true;
+        self
+    }
+
+    /// With bodies handed to the filter although it has paused at the headers.
+    pub(crate) const fn with_bodies_of_paused_requests(mut self) -> Self {
+        self.passes_bodies_of_paused_requests = true;
         self
     }
 
@@ -105,6 +126,9 @@ impl Plugin {
         if self.is_reloaded {
             config["failure_policy"] = "FAIL_RELOAD".into();
         }
+        if self.passes_bodies_of_paused_requests {
+            config["allow_on_headers_stop_iteration"] = json!(true);
+        }
         if !self.capabilities.is_empty() {
             let allowed = self
                 .capabilities
@@ -136,6 +160,7 @@ pub(crate) struct Listener {
     name: &'static str,
     gatekeeper: Gatekeeper,
     max_request_headers_kb: Option<u32>,
+    access_log_format: Option<&'static str>,
 }
 
 impl Listener {
@@ -145,6 +170,7 @@ impl Listener {
             name: "portcullis",
             gatekeeper: Gatekeeper::Portcullis(plugin),
             max_request_headers_kb: None,
+            access_log_format: None,
         }
     }
 
@@ -154,12 +180,25 @@ impl Listener {
             name: "native",
             gatekeeper: Gatekeeper::Native(configuration.clone()),
             max_request_headers_kb: None,
+            access_log_format: None,
         }
+    }
+
+    /// With another name, for an Envoy with several listeners.
+    pub(crate) const fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
     }
 
     /// With another limit than Envoy's 60 KiB for all headers of a request together.
     pub(crate) const fn with_max_request_headers_kb(mut self, limit: u32) -> Self {
         self.max_request_headers_kb = Some(limit);
+        self
+    }
+
+    /// With an access log of this format, which goes into Envoy's own log.
+    pub(crate) const fn with_access_log(mut self, format: &'static str) -> Self {
+        self.access_log_format = Some(format);
         self
     }
 
@@ -185,6 +224,7 @@ impl Listener {
                               .http_connection_manager.v3.HttpConnectionManager",
                     "stat_prefix": self.name,
                     "normalize_path": false,
+                    "access_log": self.access_log_format.map(access_log).as_slice(),
                     "max_request_headers_kb": self.max_request_headers_kb,
                     "http_filters": [gatekeeper, router()],
                     "route_config": {"virtual_hosts": [everything]},
@@ -198,6 +238,9 @@ impl Listener {
 #[derive(Clone)]
 pub(crate) struct Bootstrap {
     listeners: Vec<Listener>,
+    /// Clusters besides the upstream's: their names and servers.
+    clusters: Vec<(&'static str, SocketAddr)>,
+    stats_tags: Value,
     /// Variables of the process.
     pub(super) environment: Vec<(&'static str, String)>,
     /// Level of the log lines about Wasm; of all others only warnings and errors are kept.
@@ -211,6 +254,8 @@ impl Bootstrap {
     pub(crate) fn new(listeners: impl Into<Vec<Listener>>) -> Self {
         Self {
             listeners: listeners.into(),
+            clusters: Vec::new(),
+            stats_tags: json!([]),
             environment: Vec::new(),
             wasm_log_level: "info",
             workers: 2,
@@ -222,6 +267,18 @@ impl Bootstrap {
     /// With one listener that has Portcullis in it.
     pub(crate) fn with_plugin(plugin: Plugin) -> Self {
         Self::new([Listener::portcullis(plugin)])
+    }
+
+    /// With one more server that the filter can call.
+    pub(crate) fn with_cluster(mut self, name: &'static str, server: SocketAddr) -> Self {
+        self.clusters.push((name, server));
+        self
+    }
+
+    /// With these rules for making labels of parts of metric names.
+    pub(crate) fn with_stats_tags(mut self, stats_tags: Value) -> Self {
+        self.stats_tags = stats_tags;
+        self
     }
 
     /// With this variable in the environment of the process.
@@ -259,11 +316,13 @@ impl Bootstrap {
         let upstream = ("upstream", upstream);
         let authority = self.authority.map(|address| ("authority", address));
         let clusters = [upstream].into_iter().chain(authority);
+        let clusters = clusters.chain(self.clusters.iter().copied());
         let clusters: Vec<_> = clusters
             .map(|(name, address)| cluster(name, address))
             .collect();
         let mut bootstrap = json!({
             "admin": {"address": loopback(0)},
+            "stats_config": {"stats_tags": self.stats_tags},
             "static_resources": {"clusters": clusters},
         });
         if self.is_dynamic {
@@ -299,6 +358,17 @@ fn cluster(name: &str, address: SocketAddr) -> Value {
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+    })
+}
+
+fn access_log(format: &str) -> Value {
+    json!({
+        "name": "envoy.access_loggers.stderr",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3\
+                      .StderrAccessLog",
+            "log_format": {"text_format_source": {"inline_string": format!("{format}\n")}},
         },
     })
 }

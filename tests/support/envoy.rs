@@ -92,6 +92,11 @@ impl Envoy {
         )
     }
 
+    /// All metrics as Prometheus reads them.
+    pub(crate) fn prometheus(&self) -> String {
+        admin_page(self.admin, "/stats/prometheus")
+    }
+
     /// Everything that Envoy and the filter have logged.
     pub(crate) fn log(&self) -> String {
         self.process.log()
@@ -135,6 +140,9 @@ impl Process {
                 "2",
                 "--log-level",
                 "warning",
+                // Access logs are kept back for ten seconds otherwise.
+                "--file-flush-interval-msec",
+                "50",
             ])
             .args([
                 "--component-log-level",
