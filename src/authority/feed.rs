@@ -15,7 +15,7 @@ use super::metrics::Metrics;
 use super::signing::FeedSigner;
 use super::store::{LOG_LENGTH, Store, StoreError, Work};
 use super::writer::{WriteError, Writer};
-use crate::revocation::{Batch, Chain, Change, Signable};
+use crate::revocation::{Batch, Chain, Change, MAX_BATCH_CHANGES, Signable};
 
 /// The publisher.
 #[derive(Debug)]
@@ -372,9 +372,8 @@ fn keep_number(name: &'static str, number: u64) -> Work {
 const EPOCH: &str = "epoch";
 const GENERATION: &str = "generation";
 
-/// Changes in one batch: 41 bytes each at most, so that [`crate::revocation::MAX_BATCH_BYTES`]
-/// are never reached.
-const BATCH_LENGTH: usize = 16_384;
+/// Changes in one batch: what an edge takes at once.
+const BATCH_LENGTH: usize = MAX_BATCH_CHANGES as usize;
 
 /// Below this many entries a filter has no expired ones worth removing.
 const SMALL: u64 = 1_000;
