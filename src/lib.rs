@@ -19,7 +19,8 @@
 //! | native only | |
 //! |---|---|
 //! | `signer` | the private half of a key: what tokens are signed with, here and in the tests |
-//! | `cli` | the command line: `keygen`, `mint` and what else one needs for trying things out |
+//! | `authority` | the revocation authority: store, feed, HTTP |
+//! | `cli` | the command line, one module per command |
 //!
 //! Data goes one way: `filter` → [`sync`] → [`gate`] → [`token`], [`revocation`]. Nothing points
 //! back, and nothing shared names the proxy-wasm SDK or `tokio`.

@@ -7,7 +7,7 @@
 //!     reserved: u8,               // 0
 //!     created: u64,               // the authority's clock, milliseconds
 //!     epoch: u64,                 // the line of history that sequence numbers belong to
-//!     generation: u64,            // +1 for every one, within an epoch
+//!     generation: u64,            // grows from one to the next, within an epoch
 //!     sequence: u64,              // every change up to this one is in it
 //!     chain: [u8; 32],            // the chain at `sequence`
 //!     filter_key: [u8; 16],       // secret
