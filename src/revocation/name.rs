@@ -138,10 +138,6 @@ impl Fingerprint {
             reason = "the halves are what is wanted"
         )]
         let low = number as u64;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the upper half has 64 bits"
-        )]
         let high = (number >> 64) as u64;
         (high, low)
     }
@@ -151,12 +147,7 @@ impl Fingerprint {
         let (high, _) = self.halves();
         // Lemire's reduction: the upper bits of the product, without a division.
         let product = (high >> 32) * u64::from(places);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the product is below places · 2^32"
-        )]
-        let place = (product >> 32) as u32;
-        place
+        (product >> 32) as u32
     }
 }
 

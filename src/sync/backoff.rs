@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::milliseconds;
 
 /// Longest wait between two tries.
-const LONGEST: Duration = Duration::from_secs(5 * 60);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// The wait after `failures` failures in a row, in milliseconds: `first`, doubled with every
 /// further failure, up to five minutes. Of that, between a half and all, as `random` says:

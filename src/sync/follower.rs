@@ -430,19 +430,18 @@ impl Follower {
     }
 
     fn on_load(&mut self, host: &impl BackgroundHost, step: &Step, outcome: &CallOutcome) {
-        let taken = match outcome {
-            CallOutcome::Answered {
-                status: 200, body, ..
-            } => self.take_in(host, step, body),
-            _ => {
-                self.counts.failures += 1;
-                if self.load.failures == 0 {
-                    host.warn("revocation feed: the authority does not answer");
-                }
-                self.abandon_load(host);
-                return;
+        let CallOutcome::Answered {
+            status: 200, body, ..
+        } = outcome
+        else {
+            self.counts.failures += 1;
+            if self.load.failures == 0 {
+                host.warn("revocation feed: the authority does not answer");
             }
+            self.abandon_load(host);
+            return;
         };
+        let taken = self.take_in(host, step, body);
         if let Err(refusal) = taken {
             self.counts.refused += 1;
             if self.load.failures == 0 {

@@ -76,7 +76,7 @@ fn changes_come_signed_and_chained() {
     );
     let chain = all.changes[..3]
         .iter()
-        .fold(Chain::EMPTY, portcullis::revocation::Chain::followed_by);
+        .fold(Chain::EMPTY, Chain::followed_by);
     let last = batch(&authority, &deltas(&authority, manifest.epoch, 3, 1));
     assert_eq!((last.chain, &last.changes[..]), (chain, &all.changes[3..]));
 }
@@ -140,11 +140,9 @@ fn a_generation_holds_everything_in_force() {
     let directory = directory();
     let authority = Authority::start_with(directory.path(), &["--generation-interval", "1s"]);
     let first = authority.manifest();
-    let lines: String = (0..12_000)
-        .map(|number| {
-            format!("{{\"kind\":\"session\",\"issuer\":\"{ISSUER}\",\"value\":\"s{number}\"}}\n")
-        })
-        .collect();
+    let line = |number| format!(r#"{{"kind":"session","issuer":"{ISSUER}","value":"s{number}"}}"#);
+    let lines: Vec<_> = (0..12_000).map(line).collect();
+    let lines = lines.join("\n");
     authority.revoke("subject", "u");
     assert_eq!(
         authority

@@ -133,7 +133,7 @@ fn wrong_requests_are_refused_with_a_reason() {
             "expected at most 1024 bytes",
         ),
         (
-            json!({"kind": "token", "issuer": "i", "value": "v", "expires_at": 1e15 as u64}),
+            json!({"kind": "token", "issuer": "i", "value": "v", "expires_at": 1_000_000_000_000_000_u64}),
             "`expires_at`",
         ),
         (

@@ -11,7 +11,7 @@ use crate::gate::keys::{KeySource, Location, RemoteKeys, RemoteSource, Retries};
 use crate::token::{KeyRules, KeySet};
 
 /// How long a fetched set is used, as in `jwt_authn`.
-const DEFAULT_CACHE_DURATION: Duration = Duration::from_secs(10 * 60);
+const DEFAULT_CACHE_DURATION: Duration = Duration::from_mins(10);
 
 /// Pause after a failed fetch, as in `jwt_authn`.
 const DEFAULT_FAILED_REFETCH: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long old keys stay in force while the server cannot be reached. `jwt_authn` keeps them for
 /// ever or not at all; a day outlasts most outages, and less than most certificates live.
-const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT_MAX_STALE: Duration = Duration::from_hours(24);
 
 /// Attempts after the first, once `retry_policy` is there, and their pauses (Envoy's
 /// `RetryPolicy` and `BackoffStrategy`, whose longest pause is ten times the first).
