@@ -22,6 +22,7 @@ mod observability;
 mod path;
 mod refusals;
 mod remote_keys;
+mod revocation;
 mod robustness;
 mod session_headers;
 mod verdicts;

@@ -51,7 +51,6 @@ pub(crate) struct Plugin {
     configuration: Value,
     environment: Vec<&'static str>,
     capabilities: Vec<&'static str>,
-    is_reloaded: bool,
     passes_bodies_of_paused_requests: bool,
 }
 
@@ -65,21 +64,8 @@ impl Plugin {
             }),
             environment: Vec::new(),
             capabilities: Vec::new(),
-            is_reloaded: false,
             passes_bodies_of_paused_requests: false,
         }
-    }
-
-    /// In a machine that Envoy starts again after a trap.
-    pub(crate) const fn reloaded_after_a_trap(mut self) -> Self {
-        self.is_reloaded = true;
-        self
-    }
-
-    /// With bodies handed to the filter although it has paused at the headers.
-    pub(crate) const fn with_bodies_of_paused_requests(mut self) -> Self {
-        self.passes_bodies_of_paused_requests = true;
-        self
     }
 
     /// Configured with text, in a `google.protobuf.StringValue`.
@@ -123,9 +109,6 @@ impl Plugin {
             },
             "configuration": self.configuration,
         });
-        if self.is_reloaded {
-            config["failure_policy"] = "FAIL_RELOAD".into();
-        }
         if self.passes_bodies_of_paused_requests {
             config["allow_on_headers_stop_iteration"] = json!(true);
         }
