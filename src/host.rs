@@ -264,6 +264,7 @@ pub mod mock {
         }
 
         /// With a property, its path written with `.` between the names.
+        #[must_use]
         pub fn with_property(mut self, path: &str, value: impl AsRef<[u8]>) -> Self {
             self.properties.push((path.into(), value.as_ref().to_vec()));
             self

@@ -262,7 +262,8 @@ impl Drop for Authority {
 
 /// `PORTCULLIS_BIN`, else the one that Cargo has built for this test.
 fn program() -> PathBuf {
-    env::var_os("PORTCULLIS_BIN").map_or_else(|| env!("CARGO_BIN_EXE_portcullis").into(), Into::into)
+    env::var_os("PORTCULLIS_BIN")
+        .map_or_else(|| env!("CARGO_BIN_EXE_portcullis").into(), Into::into)
 }
 
 fn credential(directory: &Path, role: &str) -> String {

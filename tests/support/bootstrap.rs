@@ -55,6 +55,12 @@ pub(crate) struct Plugin {
 }
 
 impl Plugin {
+    /// With bodies handed to the filter although it has paused at the headers.
+    pub(crate) const fn with_bodies_of_paused_requests(mut self) -> Self {
+        self.passes_bodies_of_paused_requests = true;
+        self
+    }
+
     /// Configured as YAML is: with a `google.protobuf.Struct`.
     pub(crate) fn new(configuration: &Value) -> Self {
         Self {

@@ -4,9 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-use portcullis::host::{
-    BackgroundHost, Call, CallHost, CallId, Expected, Shared, SharedData,
-};
+use portcullis::host::{BackgroundHost, Call, CallHost, CallId, Expected, Shared, SharedData};
 
 use super::support::Random;
 

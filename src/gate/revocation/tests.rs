@@ -54,7 +54,7 @@ impl Edge {
 
     /// With an empty generation that was heard of just now.
     fn with_feed(self) -> Self {
-        let state = self.state();
+        let state = Self::state();
         let filter = self.view().filter();
         for index in 0..state.page_count {
             let page = [0; PAGE_BYTES];
@@ -69,7 +69,7 @@ impl Edge {
         self
     }
 
-    fn state(&self) -> FeedState {
+    fn state() -> FeedState {
         FeedState {
             verified_at: NOW * 1_000,
             ..example_state()
@@ -89,8 +89,8 @@ impl Edge {
         self.gate.forget(Some(&[change.fingerprint()]));
     }
 
-    fn name(&self, kind: Kind, value: &str) -> crate::revocation::Fingerprint {
-        self.state().filter_key.fingerprint(kind, "iss", value)
+    fn name(kind: Kind, value: &str) -> crate::revocation::Fingerprint {
+        Self::state().filter_key.fingerprint(kind, "iss", value)
     }
 
     fn send_at(&self, now: u64, claims: &Value, attempt: Attempt) -> (Verdict, Option<Outcome>) {
@@ -147,6 +147,7 @@ fn claims() -> Value {
 const ALLOWED: Option<Outcome> = Some(Outcome::Allowed(Admission::Verified));
 const UNKNOWN: Option<Outcome> = Some(Outcome::Allowed(Admission::RevocationUnknown));
 
+#[expect(clippy::unnecessary_wraps, reason = "compared with what may be none")]
 const fn refused(reason: Reason) -> Option<Outcome> {
     Some(Outcome::Refused(reason))
 }
@@ -170,12 +171,12 @@ fn token_session_and_device_are_asked_about_when_the_filter_says_perhaps() {
     ] {
         let edge = Edge::new(|_| {}).with_feed();
         assert_eq!(edge.outcome(&claims()), ALLOWED);
-        edge.apply(&Change::Add(edge.name(kind, value)));
+        edge.apply(&Change::Add(Edge::name(kind, value)));
         let expected = refused(Reason::TokenRevoked);
         assert_eq!(edge.answered(&claims(), Some(true)), expected, "{kind:?}");
         // The answer is kept with the token.
         assert_eq!(edge.outcome(&claims()), expected, "{kind:?}");
-        edge.apply(&Change::Restore(edge.name(kind, value)));
+        edge.apply(&Change::Restore(Edge::name(kind, value)));
         assert_eq!(edge.answered(&claims(), Some(false)), ALLOWED, "{kind:?}");
         assert_eq!(edge.outcome(&claims()), ALLOWED, "{kind:?}");
     }
@@ -184,7 +185,7 @@ fn token_session_and_device_are_asked_about_when_the_filter_says_perhaps() {
 #[wasm_bindgen_test(unsupported = test)]
 fn the_question_names_everything_by_which_the_token_could_be_revoked() {
     let edge = Edge::new(|_| {}).with_feed();
-    edge.apply(&Change::Add(edge.name(Kind::Token, "token")));
+    edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
     let call = edge
         .gate
         .confirmation_call(&edge.question(&claims()))
@@ -207,7 +208,7 @@ fn cut_offs_refuse_older_tokens_without_a_call_and_leave_newer_ones_alone() {
     ] {
         let edge = Edge::new(|_| {}).with_feed();
         edge.apply(&Change::SetCutOff(CutOff {
-            key: edge.name(kind, value),
+            key: Edge::name(kind, value),
             not_before: UnixTime::from_seconds(NOW).unwrap(),
             except: None,
         }));
@@ -225,10 +226,10 @@ fn cut_offs_refuse_older_tokens_without_a_call_and_leave_newer_ones_alone() {
 #[wasm_bindgen_test(unsupported = test)]
 fn an_answer_that_a_change_has_overtaken_serves_once() {
     let edge = Edge::new(|_| {}).with_feed();
-    edge.apply(&Change::Add(edge.name(Kind::Token, "another")));
-    edge.apply(&Change::Add(edge.name(Kind::Token, "token")));
+    edge.apply(&Change::Add(Edge::name(Kind::Token, "another")));
+    edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
     let question = edge.question(&claims());
-    edge.apply(&Change::Add(edge.name(Kind::Session, "session")));
+    edge.apply(&Change::Add(Edge::name(Kind::Session, "session")));
     let confirmation = Confirmation {
         is_revoked: Some(false),
         asked_at: question.asked_at,
@@ -245,7 +246,7 @@ fn without_an_answer_the_posture_decides() {
         ("allow", UNKNOWN),
     ] {
         let edge = Edge::new(|settings| settings["on_unconfirmed"] = json!(posture)).with_feed();
-        edge.apply(&Change::Add(edge.name(Kind::Token, "token")));
+        edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
         assert_eq!(edge.answered(&claims(), None), expected, "{posture}");
         // Nothing was learnt, so it is asked again.
         edge.question(&claims());
@@ -300,7 +301,7 @@ fn a_token_without_any_name_is_refused_unless_told_otherwise() {
 #[wasm_bindgen_test(unsupported = test)]
 fn an_answer_that_makes_no_sense_is_none() {
     let edge = Edge::new(|_| {}).with_feed();
-    edge.apply(&Change::Add(edge.name(Kind::Token, "token")));
+    edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
     let question = edge.question(&claims());
     for (status, body) in [
         (500, &b"{\"revoked\":false}"[..]),

@@ -144,11 +144,7 @@ fn signed_bytes_of_another_form_are_refused() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn chains_differ_from_the_first_difference_on() {
-    let chain = |changes: &[Change]| {
-        changes
-            .iter()
-            .fold(Chain::EMPTY, |chain, change| chain.followed_by(change))
-    };
+    let chain = |changes: &[Change]| changes.iter().fold(Chain::EMPTY, Chain::followed_by);
     let changes = batch().changes;
     let mut swapped = changes.clone();
     swapped.swap(0, 1);

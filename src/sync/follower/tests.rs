@@ -13,6 +13,9 @@ use crate::revocation::{
 
 const FILTER_KEY: FilterKey = FilterKey::new([7; 16]);
 
+/// What somebody on the way makes of a message.
+type Corruption = fn(Vec<u8>) -> Vec<u8>;
+
 struct Authority {
     key: SigningKey,
     epoch: u64,
@@ -46,9 +49,7 @@ impl Authority {
 
     fn chain(&self, sequence: usize) -> Chain {
         let changes = &self.changes[..sequence];
-        changes
-            .iter()
-            .fold(Chain::EMPTY, |chain, change| chain.followed_by(change))
+        changes.iter().fold(Chain::EMPTY, Chain::followed_by)
     }
 
     fn sign(&self, kind: Signable, body: Vec<u8>) -> Vec<u8> {
@@ -327,7 +328,6 @@ fn what_is_not_the_authoritys_is_never_applied() {
     let mut authority = Authority::new();
     let honest = Authority::new();
     authority.revoke("a");
-    type Corruption = fn(Vec<u8>) -> Vec<u8>;
     let corruptions: [(&str, Corruption); 5] = [
         ("truncated", |mut body| {
             body.pop();

@@ -138,7 +138,10 @@ fn wait(news: &Receiver<News>, is_meant: impl Fn(&News) -> bool) {
 
 fn launch(authority: &Authority, edges: usize, news: Sender<News>) {
     let address = authority.address();
-    let (keys, credential) = (authority.feed_keys(), authority.edge_credential().to_owned());
+    let (keys, credential) = (
+        authority.feed_keys(),
+        authority.edge_credential().to_owned(),
+    );
     thread::spawn(move || {
         let fleet = Rc::new(Fleet {
             authority: address,

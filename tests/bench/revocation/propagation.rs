@@ -10,9 +10,7 @@ use serde_json::{Value, json};
 use super::Extent;
 use super::process;
 use super::report::Report;
-use crate::support::{
-    Authority, Bootstrap, Client, Envoy, Plugin, Request, Token, configuration,
-};
+use crate::support::{Authority, Bootstrap, Client, Envoy, Plugin, Request, Token, configuration};
 
 const ENVOYS: usize = 8;
 const PAUSE_OF_POLLS: Duration = Duration::from_millis(2);
@@ -39,8 +37,12 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
         last.push(delays.iter().copied().max().expect("a worker"));
         all.extend(delays);
     }
-    let share = (process::cpu(authority.id()) - cpu).as_secs_f64() / started.elapsed().as_secs_f64();
-    let name = format!("{} Envoys, acknowledged → refused by every worker", envoys.len());
+    let share =
+        (process::cpu(authority.id()) - cpu).as_secs_f64() / started.elapsed().as_secs_f64();
+    let name = format!(
+        "{} Envoys, acknowledged → refused by every worker",
+        envoys.len()
+    );
     report.delays(&name, &mut last, Some(250.0));
     report.delays("each worker for itself", &mut all, None);
     report.note("CPU of the authority meanwhile", share * 100.0, "%");
@@ -93,7 +95,10 @@ fn until_status(client: &mut Client, request: &Request, status: u16) -> Instant 
         if reply.status == status {
             return Instant::now();
         }
-        assert!(Instant::now() < deadline, "expected {status}, found {reply:?}");
+        assert!(
+            Instant::now() < deadline,
+            "expected {status}, found {reply:?}"
+        );
         thread::sleep(PAUSE_OF_POLLS);
     }
 }

@@ -45,7 +45,11 @@ fn one_size(entries: u64, extent: Extent, report: &mut Report) {
     let rate = entries as f64 / took.as_secs_f64();
     report.note(&format!("{label}: imported a second"), rate, "");
     let manifest = settled(&full, entries);
-    report.note(&format!("{label}: generation built"), build_time(&full), "ms");
+    report.note(
+        &format!("{label}: generation built"),
+        build_time(&full),
+        "ms",
+    );
     let feed_bytes = feed_bytes(&manifest);
     let per_entry = feed_bytes / manifest.entries as f64;
     report.note(&format!("{label}: feed"), feed_bytes, "bytes");
@@ -108,7 +112,9 @@ fn manifest(authority: &Authority) -> Manifest {
 /// Of the last generation, in milliseconds, as the authority logged it.
 fn build_time(authority: &Authority) -> f64 {
     let log = authority.log();
-    let lines = log.lines().filter(|line| line.contains("published a generation"));
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("published a generation"));
     let line: Value = serde_json::from_str(lines.last().expect("a generation")).expect("JSON");
     line["milliseconds"].as_f64().expect("a number")
 }
@@ -217,10 +223,24 @@ fn switch(authority: &Authority, entries: u64, label: &str, report: &mut Report)
         thread::sleep(Duration::from_millis(1));
     }
     let took = started.elapsed();
-    report.note(&format!("{label}: loaded into a running Envoy"), milliseconds(took), "ms");
-    pauses(&trickle.stop(), label, "generation switch", Some(5.0), report);
+    report.note(
+        &format!("{label}: loaded into a running Envoy"),
+        milliseconds(took),
+        "ms",
+    );
+    pauses(
+        &trickle.stop(),
+        label,
+        "generation switch",
+        Some(5.0),
+        report,
+    );
     let after = process::kib(envoy.id(), "VmRSS") / 1024.0;
-    report.note(&format!("{label}: Envoy's memory after the switch"), after, "MiB");
+    report.note(
+        &format!("{label}: Envoy's memory after the switch"),
+        after,
+        "MiB",
+    );
 }
 
 fn pauses(
@@ -232,7 +252,11 @@ fn pauses(
 ) {
     let at = |share: usize| milliseconds(latencies[(latencies.len() - 1) * share / 10_000]);
     let name = |what: &str| format!("{label}, {when}: request {what}");
-    report.note(&name(&format!("p50 of {}", latencies.len())), at(5_000), "ms");
+    report.note(
+        &name(&format!("p50 of {}", latencies.len())),
+        at(5_000),
+        "ms",
+    );
     report.note(&name("p99.9"), at(9_990), "ms");
     match promise {
         Some(promise) => report.promise(&name("longest"), at(10_000), promise, "ms"),

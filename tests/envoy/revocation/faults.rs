@@ -93,7 +93,12 @@ fn an_authority_restored_from_an_older_backup_begins_a_new_history() {
     scene.assert_refused(&session("saved"), 401, "token_revoked");
     scene.assert_accepted(&session("innocent"));
     // Nobody knows of it any more, and the authority says so to the operator.
-    assert!(scene.authority.log().contains("restored from an older backup"));
+    assert!(
+        scene
+            .authority
+            .log()
+            .contains("restored from an older backup")
+    );
     scene.authority.revoke("session", "lost");
     scene.wait_until_refused(&session("lost"), "token_revoked");
     scene.authority.revoke("session", "new");
@@ -132,7 +137,11 @@ fn a_slow_authority_is_waited_for_as_long_as_configured() {
     let asked = Instant::now();
     let again = session("revoked").claim("jti", "another");
     scene.assert_refused(&again, 503, "revocation_unavailable");
-    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        asked.elapsed()
+    );
     scene.wait_until_refused(&session("innocent"), "revocation_unavailable");
     scene.meddler.pass();
     scene.meddler.break_connections();
@@ -178,7 +187,12 @@ fn nobody_is_refused_while_envoy_takes_over_a_new_configuration() {
             let mut client = envoy.client();
             let token = session(&format!("innocent-{number}-{count}"));
             let reply = client.send(&Request::get("/api").bearer(token));
-            assert_eq!(reply.status, 200, "{number}, {:?}: {reply:?}", began.elapsed());
+            assert_eq!(
+                reply.status,
+                200,
+                "{number}, {:?}: {reply:?}",
+                began.elapsed()
+            );
             let reply = client.send(&revoked);
             crate::support::assert_refused(&reply, 401, "token_revoked");
             count += 1;
@@ -254,7 +268,11 @@ fn clock_off_by(seconds: i64, directory: &Path) -> String {
 
 fn with_another_clock(authority: &Authority, envoy: &Envoy, offset: i64) {
     // Not the machine's clock: the upstream's `Date` is replaced by Envoy's.
-    let date = envoy.client().send(&Request::get("/")).header("date").map(str::to_owned);
+    let date = envoy
+        .client()
+        .send(&Request::get("/"))
+        .header("date")
+        .map(str::to_owned);
     eprintln!("the edge is off by {offset} s: {date:?}");
     let mut clients = envoy.client_of_every_worker();
     let mut wait = |token: &crate::support::Token, status: u16| {

@@ -65,10 +65,12 @@ fn changes_that_are_not_the_authoritys_are_not_applied() {
             scope.spawn(move || {
                 eprintln!("{name}");
                 with_other_changes(|meddler| {
-                    meddler.alter(move |path, body| match path.starts_with("/v1/feed/deltas") {
-                        true => alteration(body),
-                        false => body,
-                    });
+                    meddler.alter(
+                        move |path, body| match path.starts_with("/v1/feed/deltas") {
+                            true => alteration(body),
+                            false => body,
+                        },
+                    );
                 });
             });
         }
@@ -80,10 +82,12 @@ fn changes_that_are_not_the_authoritys_are_not_applied() {
 fn replay(meddler: &Meddler) {
     until(String::new, || !meddler.seen("/v1/feed/deltas").is_empty());
     let old = meddler.seen("/v1/feed/deltas").pop().expect("an answer");
-    meddler.alter(move |path, body| match path.starts_with("/v1/feed/deltas") {
-        true => old.clone(),
-        false => body,
-    });
+    meddler.alter(
+        move |path, body| match path.starts_with("/v1/feed/deltas") {
+            true => old.clone(),
+            false => body,
+        },
+    );
 }
 
 fn with_other_changes(meddle: impl FnOnce(&Meddler)) {
@@ -117,8 +121,16 @@ fn a_generation_that_is_not_the_authoritys_is_not_loaded() {
         ("flipped", MANIFEST, Arc::new(flipped)),
         ("truncated", MANIFEST, Arc::new(truncated)),
         ("forged", MANIFEST, Arc::new(forged(Signable::Manifest))),
-        ("another key", MANIFEST, Arc::new(signed_by_another(Signable::Manifest))),
-        ("another installation", MANIFEST, Arc::new(move |_| foreign.clone())),
+        (
+            "another key",
+            MANIFEST,
+            Arc::new(signed_by_another(Signable::Manifest)),
+        ),
+        (
+            "another installation",
+            MANIFEST,
+            Arc::new(move |_| foreign.clone()),
+        ),
         ("flipped segment", SEGMENT, Arc::new(flipped)),
         ("truncated segment", SEGMENT, Arc::new(truncated)),
     ];
@@ -163,10 +175,12 @@ fn an_older_generation_does_not_replace_a_newer_one() {
     // A generation is built at every start.
     scene.authority.restart();
     scene.wait_for("portcullis.feed.generations", 2);
-    scene.meddler.alter(move |path, body| match path == "/v1/feed/manifest" {
-        true => old.clone(),
-        false => body,
-    });
+    scene
+        .meddler
+        .alter(move |path, body| match path == "/v1/feed/manifest" {
+            true => old.clone(),
+            false => body,
+        });
     scene.authority.restart();
     scene.wait_for("portcullis.feed.refused", 1);
     assert_eq!(scene.metric("portcullis.feed.generations"), 2);

@@ -43,8 +43,16 @@ fn spoil_the_feed(meddler: &Meddler) {
 fn no_feed_yet_and_no_authority() {
     thread::scope(|scope| {
         for (posture, verdict, metric) in [
-            ("deny", Verdict::Unavailable, "refused.revocation_unavailable"),
-            ("confirm", Verdict::Unavailable, "refused.revocation_unavailable"),
+            (
+                "deny",
+                Verdict::Unavailable,
+                "refused.revocation_unavailable",
+            ),
+            (
+                "confirm",
+                Verdict::Unavailable,
+                "refused.revocation_unavailable",
+            ),
             ("allow", Verdict::Accepted, "allowed.revocation_unknown"),
         ] {
             scope.spawn(move || {
@@ -88,9 +96,24 @@ fn no_feed_but_an_authority_that_answers() {
 fn a_stale_feed() {
     thread::scope(|scope| {
         for (posture, innocent, revoked, named) in [
-            ("deny", Verdict::Unavailable, Verdict::Unavailable, "refused.revocation_stale"),
-            ("confirm", Verdict::Accepted, Verdict::Revoked, "allowed.verified"),
-            ("allow", Verdict::Accepted, Verdict::Accepted, "allowed.verified"),
+            (
+                "deny",
+                Verdict::Unavailable,
+                Verdict::Unavailable,
+                "refused.revocation_stale",
+            ),
+            (
+                "confirm",
+                Verdict::Accepted,
+                Verdict::Revoked,
+                "allowed.verified",
+            ),
+            (
+                "allow",
+                Verdict::Accepted,
+                Verdict::Accepted,
+                "allowed.verified",
+            ),
         ] {
             scope.spawn(move || {
                 let mut scene = Scene::new(with(soon_stale(), "on_stale", posture));
@@ -135,7 +158,11 @@ fn a_stale_feed_and_no_authority_to_confirm() {
 fn the_filter_says_perhaps_and_the_authority_nothing() {
     thread::scope(|scope| {
         for (posture, verdict, metric) in [
-            ("deny", Verdict::Unavailable, "refused.revocation_unconfirmed"),
+            (
+                "deny",
+                Verdict::Unavailable,
+                "refused.revocation_unconfirmed",
+            ),
             ("allow", Verdict::Accepted, "allowed.revocation_unknown"),
         ] {
             scope.spawn(move || {

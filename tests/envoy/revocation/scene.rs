@@ -155,7 +155,11 @@ pub(super) fn soon_stale() -> Value {
 pub(super) fn until(what: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < deadline, "does not come to hold: {}", what());
+        assert!(
+            Instant::now() < deadline,
+            "does not come to hold: {}",
+            what()
+        );
         thread::sleep(Duration::from_millis(10));
     }
 }
