@@ -8,14 +8,28 @@ use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 
+pub mod authority_client;
+pub mod check;
+pub mod configuration_file;
+pub mod credential;
+pub mod explain;
+pub mod import;
 pub mod jwks;
 pub mod key_file;
 pub mod keygen;
+pub mod list;
 pub mod mint;
+pub mod revoke;
+pub mod rotate;
+pub mod serve;
+pub mod stats;
+pub mod target;
 pub mod time_offset;
+pub mod unrevoke;
 pub mod upstream;
+pub mod validate;
 
-/// Keys, tokens and an upstream for trying the Portcullis filter out
+/// The revocation authority and its command line, and what it takes to try the filter out
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version)]
 pub struct CommandLine {
@@ -27,6 +41,24 @@ pub struct CommandLine {
 /// The commands, each with its arguments.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Serve the revocation authority
+    Serve(Box<serve::Arguments>),
+    /// Revoke a token, session or device, or what a subject, client or issuer was issued
+    Revoke(Box<revoke::Arguments>),
+    /// Take a revocation back
+    Unrevoke(unrevoke::Arguments),
+    /// Ask whether something is revoked; exits with 1 when it is
+    Check(check::Arguments),
+    /// List what is revoked, or show one entry's history
+    List(list::Arguments),
+    /// Revoke what the lines of a file or of standard input name
+    Import(import::Arguments),
+    /// Show how the authority is
+    Stats(stats::Arguments),
+    /// Make a credential for a caller of the authority
+    Credential(credential::Arguments),
+    /// Make a new key for the authority's feed
+    Rotate(rotate::Arguments),
     /// Make a key pair: the private key into a file, the public JWK Set to standard output
     Keygen(keygen::Arguments),
     /// Print the public JWK Set of private key files
@@ -35,6 +67,10 @@ pub enum Command {
     Mint(Box<mint::Arguments>),
     /// Serve an upstream that answers with the request it received
     Upstream(upstream::Arguments),
+    /// Say everything that is wrong with a configuration
+    Validate(validate::Arguments),
+    /// Walk one request through a configuration and say what is checked and why it comes out so
+    Explain(Box<explain::Arguments>),
 }
 
 /// Runs one command to its end. `upstream` ends only when it fails.
@@ -49,11 +85,27 @@ pub enum Command {
 )]
 pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), CommandError> {
     match command_line.command {
+        Command::Serve(arguments) => Ok(serve::run(&arguments, output)?),
+        Command::Revoke(arguments) => revoke::run(&arguments, SystemTime::now(), output),
+        Command::Unrevoke(arguments) => unrevoke::run(&arguments, output),
+        Command::Check(arguments) => check::run(&arguments, output),
+        Command::List(arguments) => list::run(&arguments, output),
+        Command::Import(arguments) => import::run(&arguments, output),
+        Command::Stats(arguments) => stats::run(&arguments, output),
+        Command::Credential(arguments) => credential::run(&arguments, output),
+        Command::Rotate(arguments) => rotate::run(&arguments, output),
         Command::Keygen(arguments) => keygen::run(&arguments, output),
         Command::Jwks(arguments) => jwks::run(&arguments, output),
         Command::Mint(arguments) => mint::run(&arguments, SystemTime::now(), output),
         Command::Upstream(arguments) => Ok(upstream::run(&arguments)?),
+        Command::Validate(arguments) => validate::run(&arguments, output),
+        Command::Explain(arguments) => explain::run(&arguments, SystemTime::now(), output),
     }
+}
+
+/// What stands in for the variables of the filter's virtual machine.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Why a command failed.
@@ -75,9 +127,46 @@ pub enum CommandError {
     /// The upstream could not be started or went down.
     #[error(transparent)]
     Upstream(#[from] upstream::UpstreamError),
+    /// A file with configurations could not be read or has none.
+    #[error(transparent)]
+    ConfigurationFile(#[from] configuration_file::ConfigurationFileError),
+    /// The configuration is wrong.
+    #[error("expected a configuration without faults, found {number}")]
+    Faults {
+        /// How many faults.
+        number: usize,
+    },
+    /// There was nothing to explain.
+    #[error(transparent)]
+    Explain(#[from] explain::ExplainError),
+    /// The request that was explained would be refused.
+    #[error("the request is refused")]
+    Refused,
     /// Standard output did not take the result.
     #[error("could not write to standard output")]
     Output(#[source] io::Error),
+    /// The authority could not be started or went down.
+    #[error(transparent)]
+    Serve(#[from] serve::ServeError),
+    /// The authority did not do what it was asked.
+    #[error(transparent)]
+    Client(#[from] authority_client::ClientError),
+    /// The authority did not answer a question of yes or no.
+    #[error(transparent)]
+    Unanswered(authority_client::ClientError),
+    /// No credential could be made.
+    #[error(transparent)]
+    Credential(#[from] credential::CredentialError),
+    /// The answer, which has been written, is no.
+    #[error("the answer is no")]
+    Negative,
+}
+
+fn print_json(output: &mut dyn Write, answer: &impl serde::Serialize) -> Result<(), CommandError> {
+    serde_json::to_writer(&mut *output, answer)
+        .map_err(io::Error::from)
+        .and_then(|()| writeln!(output))
+        .map_err(CommandError::Output)
 }
 
 impl CommandError {
@@ -87,7 +176,10 @@ impl CommandError {
         match self {
             Self::KeyFile(error) => error.hint(),
             Self::Upstream(error) => error.hint(),
-            Self::Generate(_) | Self::KeySet(_) | Self::Mint(_) | Self::Output(_) => None,
+            Self::Serve(error) => error.hint(),
+            Self::Client(error) | Self::Unanswered(error) => error.hint(),
+            Self::Faults { .. } => Some("`portcullis validate` tells each of them"),
+            _ => None,
         }
     }
 
@@ -95,7 +187,9 @@ impl CommandError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Mint(mint::MintError::RepeatedClaim { .. }) => 2,
+            // The second, so that a script can tell "revoked" from "nobody answers".
+            Self::Mint(mint::MintError::RepeatedClaim { .. }) | Self::Unanswered(_) => 2,
+            Self::Serve(error) => error.exit_code(),
             _ => 1,
         }
     }

@@ -1,45 +1,140 @@
-//! The proxy-wasm glue: contexts of Envoy on one side, [`Host`] on the other. Decides nothing.
+//! The proxy-wasm glue: contexts of Envoy on one side, the traits of [`crate::host`] on the other.
+//! Decides nothing.
 
+mod background;
+mod feed;
+mod metrics;
+mod raw;
+mod request_host;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::UNIX_EPOCH;
+use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{
-    Action, ContextType, GrpcStatusCode, LogLevel, MapType, MetricType, Status,
-};
+use proxy_wasm::types::{Action, ContextType, LogLevel};
 
-use crate::gate::{Configured, Gate, Outcome, Verdict, read_configuration};
-use crate::host::{Counter, ForeignAnswer, HeaderLine, Host, Response, SignatureHost};
-use crate::time::UnixTime;
+use crate::gate::{
+    Attempt, Configured, Confirmation, Gate, Question, Verdict, Wait, read_configuration,
+};
+use crate::host::{BackgroundHost as _, CallHost as _, CallId, CallOutcome};
+use crate::sync::{Asked, KeyKeeper, Ready, TICK, Waiting, milliseconds};
 use crate::token::Backend;
+use background::Background;
+use feed::Feed;
+use metrics::Metrics;
+use request_host::{EnvoySignatures, RequestHost};
+
+/// How long a request waits for keys at most.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Gauges are written once in so many ticks.
+const TICKS_PER_SIGHT: u32 = 10;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Trace);
-    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+    proxy_wasm::set_root_context(|context| Box::new(Root::new(context)));
 }}
 
-/// One per virtual machine: holds what all requests of this worker share.
-#[derive(Default)]
+/// One per plugin and virtual machine: holds what all its requests share.
 struct Root {
+    context: u32,
+    configuration: Vec<u8>,
     shared: Option<Rc<Shared>>,
 }
 
 struct Shared {
     gate: Gate,
-    /// Envoy's ids of the counters, in the order of [`Outcome::all`].
-    counters: Vec<u32>,
+    metrics: Metrics,
+    keeper: RefCell<KeyKeeper>,
+    feed: Option<RefCell<Feed>>,
+    waiting: RefCell<Waiting>,
+    /// The state of every request that waits for keys, by its context.
+    held: RefCell<BTreeMap<u32, Rc<Cell<State>>>>,
+    /// Every request that waits for the authority, by its call.
+    asking: RefCell<BTreeMap<CallId, Asking>>,
+    ticks: Cell<u32>,
 }
 
-impl Context for Root {}
+impl Root {
+    const fn new(context: u32) -> Self {
+        Self {
+            context,
+            configuration: Vec::new(),
+            shared: None,
+        }
+    }
+
+    /// Decides about the requests that have waited long enough, or for the right fetch.
+    fn wake(&self, shared: &Shared) {
+        for Ready { context, until } in shared.take_ready() {
+            let held = shared.held.borrow_mut().remove(&context);
+            // An error means that the request has gone.
+            if let (Some(state), Ok(())) = (held, hostcalls::set_effective_context(context)) {
+                let attempt = match until {
+                    Some(_) => Attempt::First,
+                    None => Attempt::Last,
+                };
+                shared.decide(context, attempt, until, &state);
+                if state.get() == State::Forwarded {
+                    let _ = hostcalls::resume_http_request();
+                }
+            }
+        }
+        let _ = hostcalls::set_effective_context(self.context);
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, call: u32, _headers: usize, body: usize, _trailers: usize) {
+        if let Some(shared) = &self.shared {
+            let outcome = background::call_outcome(body);
+            let mut keeper = shared.keeper.borrow_mut();
+            let is_for_keys = keeper.answered(&Background, CallId(call), &outcome);
+            drop(keeper);
+            if is_for_keys {
+                shared.report_fetches();
+                self.wake(shared);
+            } else if !shared.answered(CallId(call), &outcome)
+                && let Some(feed) = &shared.feed
+            {
+                feed.borrow_mut()
+                    .answered(CallId(call), &outcome, &shared.metrics);
+            }
+            let _ = hostcalls::set_effective_context(self.context);
+        }
+    }
+
+    fn on_done(&mut self) -> bool {
+        if let Some(shared) = &self.shared {
+            shared.keeper.borrow().release(&Background);
+            if let Some(feed) = &shared.feed {
+                feed.borrow().release();
+            }
+        }
+        true
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
         let bytes = self.get_plugin_configuration().unwrap_or_default();
+        // A second listener with the same plugin configures the same context again. What it
+        // holds, requests that wait above all, is still good.
+        if self.shared.is_some() && bytes == self.configuration {
+            return true;
+        }
         let environment = |name: &str| std::env::var(name).ok();
         match read_configuration(&bytes, &environment) {
             Ok(configured) => {
-                self.shared = Some(Rc::new(Shared::new(configured)));
+                let shared = Shared::new(configured);
+                if !shared.keeper.borrow().is_idle() || shared.feed.is_some() {
+                    self.set_tick_period(TICK);
+                }
+                self.shared = Some(Rc::new(shared));
+                self.configuration = bytes;
                 true
             }
             Err(faults) => {
@@ -51,13 +146,27 @@ impl RootContext for Root {
         }
     }
 
+    fn on_tick(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.keeper.borrow_mut().tick(&Background);
+            if let Some(feed) = &shared.feed {
+                feed.borrow_mut().tick(&shared.gate, &shared.metrics);
+            }
+            shared.report_fetches();
+            self.wake(shared);
+            shared.report_sights();
+        }
+    }
+
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
     }
 
-    fn create_http_context(&self, _context: u32) -> Option<Box<dyn HttpContext>> {
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
         Some(Box::new(Request {
+            context,
             shared: self.shared.clone(),
+            state: Rc::default(),
         }))
     }
 }
@@ -75,129 +184,209 @@ impl Shared {
                 Backend::Module => "module",
             }
         );
-        let counter = |outcome: Outcome| {
-            let name = outcome.metric_name();
-            hostcalls::define_metric(MetricType::Counter, &name).unwrap_or_default()
-        };
+        let secret = u128::from(Background.random()) << 64 | u128::from(Background.random());
+        let gate = Gate::new(configured.policy, backend, secret.to_le_bytes());
+        let keeper = KeyKeeper::new(gate.policy(), Rc::clone(gate.keys()), Background.random());
         Self {
-            gate: Gate::new(configured.policy, backend),
-            counters: Outcome::all().map(counter).collect(),
+            metrics: Metrics::new(gate.policy()),
+            feed: Feed::new(&gate).map(RefCell::new),
+            asking: RefCell::default(),
+            gate,
+            keeper: RefCell::new(keeper),
+            waiting: RefCell::default(),
+            held: RefCell::default(),
+            ticks: Cell::new(0),
+        }
+    }
+
+    /// Decides about the request whose context is in effect. With [`Attempt::First`] it may have
+    /// to wait for keys: until an instant that was set earlier, or for [`PATIENCE`].
+    fn decide(&self, context: u32, attempt: Attempt, until: Option<u64>, state: &Rc<Cell<State>>) {
+        let mut verdict = self.verdict(attempt);
+        if let Verdict::Wait(Wait::Keys { provider, key }) = verdict {
+            if self.hold(context, provider, key, until) == Asked::Wait {
+                state.set(State::Held);
+                self.held.borrow_mut().insert(context, Rc::clone(state));
+                return;
+            }
+            verdict = self.verdict(Attempt::Last);
+        }
+        match verdict {
+            Verdict::Forward => state.set(State::Forwarded),
+            Verdict::Wait(Wait::Confirmation(question)) => self.ask(context, question, state),
+            Verdict::Stop | Verdict::Wait(Wait::Keys { .. }) => state.set(State::Stopped),
+        }
+    }
+
+    /// Asks the authority about the token of the request whose context is in effect.
+    fn ask(&self, context: u32, question: Question, state: &Rc<Cell<State>>) {
+        let call = self.gate.confirmation_call(&question);
+        if let Some(id) = call.and_then(|call| Background.call(&call)) {
+            state.set(State::Held);
+            let state = Rc::clone(state);
+            let asking = Asking {
+                context,
+                question,
+                state,
+            };
+            self.asking.borrow_mut().insert(id, asking);
+        } else {
+            state.set(self.conclude(&question, &CallOutcome::Failed));
+        }
+    }
+
+    /// Takes the authority's answer; `false` when the call was somebody else's. It comes to the
+    /// context from which the call was made, which may be the root's.
+    fn answered(&self, call: CallId, outcome: &CallOutcome) -> bool {
+        let asking = self.asking.borrow_mut().remove(&call);
+        let Some(asking) = asking else {
+            return false;
+        };
+        // An error means that the request has gone.
+        if hostcalls::set_effective_context(asking.context).is_ok() {
+            asking.state.set(self.conclude(&asking.question, outcome));
+            if asking.state.get() == State::Forwarded {
+                let _ = hostcalls::resume_http_request();
+            }
+        }
+        true
+    }
+
+    fn conclude(&self, question: &Question, outcome: &CallOutcome) -> State {
+        let confirmation = Confirmation::read(question, outcome);
+        self.metrics.count_confirmation(confirmation);
+        match self.verdict(Attempt::Confirmed(confirmation)) {
+            Verdict::Forward => State::Forwarded,
+            Verdict::Stop | Verdict::Wait(_) => State::Stopped,
+        }
+    }
+
+    fn verdict(&self, attempt: Attempt) -> Verdict {
+        let host = RequestHost {
+            metrics: &self.metrics,
+        };
+        self.gate.on_request(&host, attempt)
+    }
+
+    /// Lets a request wait, if what it waits for is going to come.
+    fn hold(&self, context: u32, provider: usize, key: u64, until: Option<u64>) -> Asked {
+        let now = Background.now_milliseconds();
+        let until = until.unwrap_or_else(|| now.saturating_add(milliseconds(PATIENCE)));
+        let mut keeper = self.keeper.borrow_mut();
+        let mut waiting = self.waiting.borrow_mut();
+        if keeper.want(&Background, now, provider, key) == Asked::Wait
+            && waiting.add(context, provider, keeper.finished_at(provider), until)
+        {
+            Asked::Wait
+        } else {
+            Asked::Final
+        }
+    }
+
+    fn take_ready(&self) -> Vec<Ready> {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.is_empty() {
+            return Vec::new();
+        }
+        let keeper = self.keeper.borrow();
+        waiting.take_ready(Background.now_milliseconds(), |provider| {
+            keeper.finished_at(provider)
+        })
+    }
+
+    fn report_fetches(&self) {
+        for (provider, counts) in self.keeper.borrow_mut().take_counts() {
+            self.metrics.count_fetches(provider, counts);
+        }
+    }
+
+    /// Gauges. Those of the leader, so that they do not flicker.
+    fn report_sights(&self) {
+        let keeper = self.keeper.borrow();
+        let tick = self.ticks.get();
+        self.ticks.set(tick.wrapping_add(1));
+        if tick.is_multiple_of(TICKS_PER_SIGHT) {
+            let now = Background.now_milliseconds();
+            for provider in keeper.providers() {
+                let sight = keeper.sight(provider, now);
+                if sight.is_leader {
+                    self.metrics.show_keys(provider, sight);
+                }
+            }
         }
     }
 }
 
 /// One per request.
 struct Request {
+    context: u32,
     shared: Option<Rc<Shared>>,
+    state: Rc<Cell<State>>,
 }
 
-impl Context for Request {}
+/// A request that waits for the authority.
+struct Asking {
+    context: u32,
+    question: Question,
+    state: Rc<Cell<State>>,
+}
+
+/// What has been decided about a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// It goes on.
+    Forwarded,
+    /// It waits.
+    Held,
+    /// It was answered, or nobody can decide about it.
+    #[default]
+    Stopped,
+}
+
+impl Request {
+    /// Envoy keeps back body and trailers of a request that is paused, unless the operator has
+    /// set `allow_on_headers_stop_iteration`: letting them pass would then let the request pass.
+    fn action(&self) -> Action {
+        match self.state.get() {
+            State::Forwarded => Action::Continue,
+            State::Held | State::Stopped => Action::Pause,
+        }
+    }
+}
+
+impl Context for Request {
+    fn on_http_call_response(&mut self, call: u32, _headers: usize, body: usize, _trailers: usize) {
+        if let Some(shared) = &self.shared {
+            shared.answered(CallId(call), &background::call_outcome(body));
+        }
+    }
+
+    fn on_done(&mut self) -> bool {
+        if let (State::Held, Some(shared)) = (self.state.get(), &self.shared) {
+            shared.waiting.borrow_mut().remove(self.context);
+            shared.held.borrow_mut().remove(&self.context);
+            let mut asking = shared.asking.borrow_mut();
+            asking.retain(|_, asking| asking.context != self.context);
+        }
+        true
+    }
+}
 
 impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         // Envoy sends no requests to a plugin that is not configured; if it did, they would wait
         // here until the client gives up.
-        let Some(shared) = &self.shared else {
-            return Action::Pause;
-        };
-        match shared.gate.on_request(&EnvoyHost { shared }) {
-            Verdict::Forward => Action::Continue,
-            Verdict::Stop => Action::Pause,
+        if let Some(shared) = &self.shared {
+            shared.decide(self.context, Attempt::First, None, &self.state);
         }
-    }
-}
-
-/// `verify_signature` of Envoy (`source/extensions/common/wasm/foreign.cc`).
-struct EnvoySignatures;
-
-impl SignatureHost for EnvoySignatures {
-    fn verify_signature(&self, arguments: &[u8]) -> ForeignAnswer {
-        /// Field 1 of `VerifySignatureResult`, a boolean, set. A false one is left out.
-        const GENUINE: &[u8] = &[0x08, 0x01];
-        match hostcalls::call_foreign_function("verify_signature", Some(arguments)) {
-            Ok(Some(result)) if result.starts_with(GENUINE) => ForeignAnswer::Genuine,
-            Ok(_) | Err(Status::BadArgument) => ForeignAnswer::Forged,
-            Err(_) => ForeignAnswer::Unavailable,
-        }
-    }
-}
-
-struct EnvoyHost<'s> {
-    shared: &'s Shared,
-}
-
-impl SignatureHost for EnvoyHost<'_> {
-    fn verify_signature(&self, arguments: &[u8]) -> ForeignAnswer {
-        EnvoySignatures.verify_signature(arguments)
-    }
-}
-
-impl Host for EnvoyHost<'_> {
-    fn now(&self) -> UnixTime {
-        // Without a clock every token has expired, which is the safe side.
-        let now = hostcalls::get_current_time().ok();
-        let since_epoch = now.and_then(|now| now.duration_since(UNIX_EPOCH).ok());
-        since_epoch
-            .and_then(|elapsed| UnixTime::from_seconds(elapsed.as_secs()))
-            .unwrap_or(UnixTime::MAX)
+        self.action()
     }
 
-    fn request_headers(&self) -> Vec<HeaderLine> {
-        hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+    fn on_http_request_body(&mut self, _size: usize, _end_of_stream: bool) -> Action {
+        self.action()
     }
 
-    // Envoy's header maps of a request that is being decoded can always be edited; the only
-    // error there is means that the stream is gone, and then nobody reads the header.
-    fn remove_request_header(&self, name: &str) {
-        let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
-    }
-
-    fn set_request_header(&self, name: &str, value: &[u8]) {
-        let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value));
-    }
-
-    fn respond(&self, response: &Response) {
-        let headers: Vec<_> = response
-            .headers
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        // An error here means that the client is gone.
-        let _ = match response.grpc_status {
-            None => {
-                let status = u32::from(response.status);
-                hostcalls::send_http_response(status, headers, Some(&response.body))
-            }
-            Some(status) => {
-                let metadata = headers
-                    .into_iter()
-                    .map(|(name, value)| (name, value.as_bytes()))
-                    .collect();
-                let message = std::str::from_utf8(&response.body).ok();
-                hostcalls::send_grpc_response(grpc_status(status), message, metadata)
-            }
-        };
-    }
-
-    fn increment(&self, Counter(place): Counter) {
-        if let Some(id) = self.shared.counters.get(place) {
-            let _ = hostcalls::increment_metric(*id, 1);
-        }
-    }
-
-    fn debug(&self, message: impl FnOnce() -> String) {
-        let level = hostcalls::get_log_level().unwrap_or(LogLevel::Info);
-        if matches!(level, LogLevel::Trace | LogLevel::Debug) {
-            log::debug!("{}", message());
-        }
-    }
-}
-
-const fn grpc_status(status: u8) -> GrpcStatusCode {
-    match status {
-        3 => GrpcStatusCode::InvalidArgument,
-        7 => GrpcStatusCode::PermissionDenied,
-        16 => GrpcStatusCode::Unauthenticated,
-        _ => GrpcStatusCode::Unavailable,
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        self.action()
     }
 }

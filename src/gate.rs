@@ -1,141 +1,197 @@
 //! One request: from its headers to a verdict.
 //!
 //! [`Gate::on_request`] is the whole path, in its order: strip what nobody but the gate may say,
-//! match the rule, find the token, parse it, check its issuer, verify its signature, check its
-//! claims, tell the upstream who is calling. Everything happens over [`Host`]; nothing here knows
-//! that it runs in Envoy.
+//! choose what is asked for by route or rule, and let a `Decision` see whether the request has
+//! it: find the token, parse it, check its issuer, verify its signature, check its claims, tell
+//! the upstream who is calling. Everything happens over [`Host`]; nothing here knows that it runs
+//! in Envoy.
 
 mod configuration;
+mod decision;
 mod extraction;
+mod keys;
+mod matching;
 mod path;
 mod policy;
 mod reason;
 mod refusal;
 mod request;
+mod revocation;
 mod session;
+mod text;
+mod token_cache;
+mod verification;
 
 pub use configuration::{Configured, Fault, read as read_configuration};
-pub use policy::Policy;
+pub use decision::{Check, Observer};
+pub use keys::{KeyRing, KeySource, Location, RemoteKeys, RemoteSource, Retries};
+pub use policy::{Chosen, Policy};
 pub use reason::{Action, Admission, Answer, Challenge, Outcome, Reason};
+pub use revocation::{Confirmation, Posture, Question, RevocationSettings};
 
-use crate::host::Host;
-use crate::token::{Backend, UnverifiedToken, VerifiedToken};
-use extraction::Found;
-use policy::{Provider, Requirement};
+use std::rc::Rc;
+
+use crate::host::{Call, Host};
+use crate::revocation::{Fingerprint, View};
+use crate::token::Backend;
+use decision::{Decision, Failure};
 use request::Request;
+use verification::Verification;
 
 /// What the caller has to do with the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// Send it on; its headers are as the upstream should see them.
     Forward,
     /// Stop; the client has been answered.
     Stop,
+    /// Hold the request until what it waits for has come or has taken too long, then decide again.
+    /// Nothing has been counted or answered.
+    Wait(Wait),
+}
+
+/// What a request waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wait {
+    /// Newer keys of the provider with this place: the token names one that is not there.
+    Keys {
+        /// The place, as in [`Policy::key_sources`].
+        provider: usize,
+        /// A hash of the key's id, so that ids that were asked for in vain can be told apart.
+        key: u64,
+    },
+    /// The authority's answer to [`Gate::confirmation_call`]; then [`Attempt::Confirmed`].
+    Confirmation(Question),
+}
+
+/// Whether a request may be told to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It may.
+    First,
+    /// It has waited for keys, or it cannot; it may still be told to wait for the authority.
+    Last,
+    /// It has waited for the authority: the verdict is `Forward` or `Stop`.
+    Confirmed(Confirmation),
 }
 
 /// A policy at work.
 #[derive(Debug)]
 pub struct Gate {
     policy: Policy,
-    backend: Backend,
-}
-
-/// A refusal with what the log should know beyond the reason.
-struct Refusal<'g> {
-    reason: Reason,
-    provider: Option<&'g str>,
-}
-
-impl From<Reason> for Refusal<'_> {
-    fn from(reason: Reason) -> Self {
-        Self {
-            reason,
-            provider: None,
-        }
-    }
+    verification: Verification,
 }
 
 impl Gate {
-    /// A gate that checks signatures where `backend` says.
+    /// A gate that checks signatures where `backend` says. `secret` is random, and keys the hash
+    /// by which verified tokens are found again.
     #[must_use]
-    pub const fn new(policy: Policy, backend: Backend) -> Self {
-        Self { policy, backend }
+    pub fn new(policy: Policy, backend: Backend, secret: [u8; 16]) -> Self {
+        Self {
+            verification: Verification::new(&policy, backend, secret),
+            policy,
+        }
+    }
+
+    /// The revocation feed as this gate reads it, and where it comes from, when there is one.
+    #[must_use]
+    pub fn feed(&self) -> Option<(&RevocationSettings, &Rc<View>)> {
+        let revocations = self.verification.revocations.as_ref()?;
+        Some((revocations.settings(), revocations.view()))
+    }
+
+    /// The call that a request waits for; `None` without revocation.
+    #[must_use]
+    pub fn confirmation_call(&self, question: &Question) -> Option<Call> {
+        let revocations = self.verification.revocations.as_ref();
+        revocations.map(|revocations| revocations.call(question))
+    }
+
+    /// Forgets the verified tokens that have one of these names; all of them for `None`.
+    pub fn forget(&self, names: Option<&[Fingerprint]>) {
+        match names {
+            Some(names) => self.verification.cache.void(names),
+            None => self.verification.cache.clear(),
+        }
+    }
+
+    /// What the operator decided.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The keys in force, for whoever fetches newer ones.
+    #[must_use]
+    pub const fn keys(&self) -> &Rc<KeyRing> {
+        &self.verification.keys
     }
 
     /// Decides about one request, edits its headers or answers it, and counts what came out.
-    pub fn on_request(&self, host: &impl Host) -> Verdict {
+    pub fn on_request(&self, host: &impl Host, attempt: Attempt) -> Verdict {
+        self.explain_request(host, attempt, ())
+    }
+
+    /// The same, and tells how the decision came about.
+    pub fn explain_request(
+        &self,
+        host: &impl Host,
+        attempt: Attempt,
+        observer: impl Observer,
+    ) -> Verdict {
         let request = Request::new(host.request_headers());
         for name in session::spoofed(&self.policy.injectable, &request) {
             host.remove_request_header(name);
         }
-        match self.decide(host, &request) {
+        let mut decision = Decision {
+            gate: self,
+            host,
+            request: &request,
+            attempt,
+            observer,
+            passes: Vec::new(),
+            key: 0,
+        };
+        let outcome = self.decide(&mut decision).and_then(|admission| {
+            decision.admit()?;
+            Ok(admission)
+        });
+        match outcome {
             Ok(admission) => {
-                host.increment(Outcome::Allowed(admission).counter());
+                let provider = decision.passes.first().map(|pass| &*pass.provider.name);
+                host.increment(Outcome::Allowed(admission).counter(), provider);
                 Verdict::Forward
             }
-            Err(refusal) => {
-                self.refuse(host, &request, &refusal);
+            Err(Failure {
+                wait: Some(wait), ..
+            }) => Verdict::Wait(wait),
+            Err(failure) => {
+                self.refuse(host, &request, &failure);
                 Verdict::Stop
             }
         }
     }
 
-    fn decide(&self, host: &impl Host, request: &Request) -> Result<Admission, Refusal<'_>> {
-        let path = request.path().ok_or(Reason::NoRule)?;
-        let requirement = self.policy.requirement(path)?;
-        let provider = match requirement {
-            None if self.policy.allow_unmatched => return Ok(Admission::Unmatched),
-            None => return Err(Reason::NoRule.into()),
-            Some(Requirement::Nothing) => return Ok(Admission::NoRequirement),
-            Some(Requirement::Provider(place)) => self.policy.providers.get(place),
-        };
-        // The configuration admits no other places than those of providers; if that were ever
-        // wrong, nobody would pass.
-        let provider = provider.ok_or(Reason::NoRule)?;
-        self.authenticate(host, request, provider)
-            .map_err(|reason| Refusal {
-                reason,
-                provider: Some(&provider.name),
-            })
-    }
-
-    fn authenticate(
-        &self,
-        host: &impl Host,
-        request: &Request,
-        provider: &Provider,
-    ) -> Result<Admission, Reason> {
-        let Found { token, headers } = extraction::find(&provider.locations, request)?;
-        let verified = self.verify(host, provider, token)?;
-        let claims = verified.claims();
-        provider.check_claims(claims, host.now())?;
-        let injections = session::injections(&self.policy, provider, claims)?;
-        if !provider.forward {
-            for name in headers {
-                host.remove_request_header(name);
-            }
+    fn decide<'g, H: Host, O: Observer>(
+        &'g self,
+        decision: &mut Decision<'g, H, O>,
+    ) -> Result<Admission, Failure<'g>> {
+        if self.policy.bypass_cors_preflight && decision.request.is_cors_preflight() {
+            return Ok(Admission::CorsPreflight);
         }
-        for (name, value) in injections {
-            host.set_request_header(name, value.as_bytes());
+        let (chosen, requirement) = self.policy.requirement(decision.host, decision.request)?;
+        decision.observer.chosen(chosen);
+        match requirement {
+            Some(requirement) => decision.meet(requirement),
+            None if self.policy.allow_unmatched => Ok(Admission::Unmatched),
+            None => Err(Reason::NoRule.into()),
         }
-        Ok(Admission::Verified)
     }
 
-    fn verify(
-        &self,
-        host: &impl Host,
-        provider: &Provider,
-        token: &[u8],
-    ) -> Result<VerifiedToken, Reason> {
-        let token = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error))?;
-        provider.check_issuer(token.unverified_claims())?;
-        let verified = token.verify(&provider.keys, self.backend, host);
-        verified.map_err(Reason::from)
-    }
-
-    fn refuse(&self, host: &impl Host, request: &Request, refusal: &Refusal<'_>) {
-        let Refusal { reason, provider } = *refusal;
-        host.increment(Outcome::Refused(reason).counter());
+    fn refuse(&self, host: &impl Host, request: &Request, failure: &Failure<'_>) {
+        let reason = failure.reason;
+        let provider = failure.provider.map(|provider| &*provider.name);
+        host.increment(Outcome::Refused(reason).counter(), provider);
         host.debug(|| {
             format!(
                 "refused request_id={} reason={} provider={}",
@@ -144,10 +200,16 @@ impl Gate {
                 provider.unwrap_or("-")
             )
         });
+        let scopes = failure
+            .requirement
+            .map(|requirement| requirement.scopes.needed());
+        let providers = self.policy.providers.iter();
         host.respond(&refusal::response(
             reason,
-            &self.policy.realm,
-            request.is_grpc(),
+            &scopes.unwrap_or_default(),
+            &self.policy.answers,
+            request,
+            providers.flat_map(|provider| &provider.locations),
         ));
     }
 }

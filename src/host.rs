@@ -3,6 +3,9 @@
 //! Everything that decides is written against these and has no idea that it runs in Envoy. The
 //! proxy-wasm glue implements them over the host's calls; `mock::MockHost` does so for tests.
 
+#[cfg(test)]
+pub mod mock_background;
+
 use std::time::Duration;
 
 use crate::time::UnixTime;
@@ -42,6 +45,8 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// Body, or the message of a gRPC status.
     pub body: Vec<u8>,
+    /// What the host's access log shows as the cause of the answer. Not sent to the client.
+    pub details: String,
 }
 
 /// A value in shared data, and its version for compare-and-swap.
@@ -93,7 +98,7 @@ pub struct Call {
 }
 
 /// Names a call until it is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u32);
 
 /// How a call ended.
@@ -134,7 +139,7 @@ pub trait BackgroundHost: SharedData + CallHost {
 }
 
 /// What one request may ask of the host.
-pub trait Host: SignatureHost {
+pub trait Host: SignatureHost + SharedData {
     /// The time now.
     fn now(&self) -> UnixTime;
 
@@ -147,11 +152,23 @@ pub trait Host: SignatureHost {
     /// Sets a header, replacing every line with this name.
     fn set_request_header(&self, name: &str, value: &[u8]);
 
+    /// A property of the request by its path (`["xds", "route_name"]`), as the host writes it:
+    /// text as its bytes. `None` when it is absent or empty.
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
+
+    /// Writes into the filter state of the request, where access logs find it.
+    fn set_filter_state(&self, name: &str, value: &[u8]);
+
     /// Answers the client; the request goes no further.
     fn respond(&self, response: &Response);
 
-    /// Adds one to a counter.
-    fn increment(&self, counter: Counter);
+    /// Adds one to a counter, under the name of the provider whose token decided, if one did.
+    fn increment(&self, counter: Counter, provider: Option<&str>);
+
+    /// Does what it is given, the verification of a signature, and may measure how long it takes.
+    fn timed<T>(&self, verification: impl FnOnce() -> T) -> T {
+        verification()
+    }
 
     /// Logs at debug level; `message` is only made when somebody listens.
     fn debug(&self, message: impl FnOnce() -> String);
@@ -161,17 +178,21 @@ pub trait Host: SignatureHost {
 pub mod mock {
     //! A host for tests that records what it is asked to do.
 
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
+    use std::collections::BTreeMap;
+    use std::rc::Rc;
 
     use super::*;
 
     /// Edits, answers and counts, in the order in which they came.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub enum Call {
+    pub enum Edit {
         /// [`Host::remove_request_header`].
         Remove(String),
         /// [`Host::set_request_header`].
         Set(String, String),
+        /// [`Host::set_filter_state`].
+        FilterState(String, String),
     }
 
     /// A host whose clock stands still and whose headers are given.
@@ -180,12 +201,15 @@ pub mod mock {
         now: UnixTime,
         headers: Vec<HeaderLine>,
         foreign: ForeignAnswer,
+        properties: Vec<(String, Vec<u8>)>,
+        /// The process that it runs in.
+        pub process: Rc<MockProcess>,
         /// What was done to the request's headers.
-        pub calls: RefCell<Vec<Call>>,
+        pub edits: RefCell<Vec<Edit>>,
         /// What was answered.
         pub response: RefCell<Option<Response>>,
-        /// Which counters were increased.
-        pub counters: RefCell<Vec<Counter>>,
+        /// Which counters were increased, and for which providers.
+        pub counters: RefCell<Vec<(Counter, Option<String>)>>,
         /// What was logged.
         pub log: RefCell<Vec<String>>,
     }
@@ -202,11 +226,20 @@ pub mod mock {
                     (":authority".into(), b"api.example".to_vec()),
                 ],
                 foreign: ForeignAnswer::Unavailable,
-                calls: RefCell::default(),
+                properties: Vec::new(),
+                process: Rc::default(),
+                edits: RefCell::default(),
                 response: RefCell::default(),
                 counters: RefCell::default(),
                 log: RefCell::default(),
             }
+        }
+
+        /// In this process.
+        #[must_use]
+        pub fn in_process(mut self, process: &Rc<MockProcess>) -> Self {
+            self.process = Rc::clone(process);
+            self
         }
 
         /// With one more header line.
@@ -230,6 +263,13 @@ pub mod mock {
             self
         }
 
+        /// With a property, its path written with `.` between the names.
+        #[must_use]
+        pub fn with_property(mut self, path: &str, value: impl AsRef<[u8]>) -> Self {
+            self.properties.push((path.into(), value.as_ref().to_vec()));
+            self
+        }
+
         /// The headers as the upstream would see them after all edits.
         pub fn forwarded_headers(&self) -> Vec<(String, String)> {
             let mut lines: Vec<(String, String)> = self
@@ -237,13 +277,14 @@ pub mod mock {
                 .iter()
                 .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
                 .collect();
-            for call in self.calls.borrow().iter() {
-                match call {
-                    Call::Remove(name) => lines.retain(|(line, _)| line != name),
-                    Call::Set(name, value) => {
+            for edit in self.edits.borrow().iter() {
+                match edit {
+                    Edit::Remove(name) => lines.retain(|(line, _)| line != name),
+                    Edit::Set(name, value) => {
                         lines.retain(|(line, _)| line != name);
                         lines.push((name.clone(), value.clone()));
                     }
+                    Edit::FilterState(..) => {}
                 }
             }
             lines
@@ -256,6 +297,16 @@ pub mod mock {
                 .into_iter()
                 .find(|(line, _)| line == name)
                 .map(|(_, value)| value)
+        }
+    }
+
+    impl SharedData for MockHost {
+        fn shared(&self, key: &str) -> Option<Shared> {
+            self.process.shared(key)
+        }
+
+        fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool {
+            self.process.set_shared(key, value, expected)
         }
     }
 
@@ -275,12 +326,24 @@ pub mod mock {
         }
 
         fn remove_request_header(&self, name: &str) {
-            self.calls.borrow_mut().push(Call::Remove(name.into()));
+            self.edits.borrow_mut().push(Edit::Remove(name.into()));
         }
 
         fn set_request_header(&self, name: &str, value: &[u8]) {
             let value = String::from_utf8_lossy(value).into_owned();
-            self.calls.borrow_mut().push(Call::Set(name.into(), value));
+            self.edits.borrow_mut().push(Edit::Set(name.into(), value));
+        }
+
+        fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+            let path = path.join(".");
+            let property = self.properties.iter().find(|(name, _)| *name == path);
+            property.map(|(_, value)| value.clone())
+        }
+
+        fn set_filter_state(&self, name: &str, value: &[u8]) {
+            let value = String::from_utf8_lossy(value).into_owned();
+            let edit = Edit::FilterState(name.into(), value);
+            self.edits.borrow_mut().push(edit);
         }
 
         fn respond(&self, response: &Response) {
@@ -288,12 +351,114 @@ pub mod mock {
             assert_eq!(earlier, None, "a request is answered once");
         }
 
-        fn increment(&self, counter: Counter) {
-            self.counters.borrow_mut().push(counter);
+        fn increment(&self, counter: Counter, provider: Option<&str>) {
+            let provider = provider.map(str::to_owned);
+            self.counters.borrow_mut().push((counter, provider));
         }
 
         fn debug(&self, message: impl FnOnce() -> String) {
             self.log.borrow_mut().push(message());
+        }
+    }
+
+    /// The memory that the virtual machines of one process share, and the network around it.
+    #[derive(Debug)]
+    pub struct MockProcess {
+        values: RefCell<BTreeMap<String, Shared>>,
+        /// Milliseconds since the epoch.
+        pub now: Cell<u64>,
+        /// Calls that have not been answered.
+        pub calls: RefCell<Vec<(CallId, Call)>>,
+        /// What was logged.
+        pub log: RefCell<Vec<String>>,
+        numbers: Cell<u64>,
+        /// Writes that still go through; the rest is as if the writer had died before it.
+        pub writes_left: Cell<Option<u64>>,
+    }
+
+    impl Default for MockProcess {
+        fn default() -> Self {
+            Self {
+                values: RefCell::default(),
+                // 2026-01-01T00:00:00Z.
+                now: Cell::new(1_767_225_600_000),
+                calls: RefCell::default(),
+                log: RefCell::default(),
+                numbers: Cell::new(0),
+                writes_left: Cell::new(None),
+            }
+        }
+    }
+
+    impl MockProcess {
+        fn number(&self) -> u64 {
+            self.numbers.set(self.numbers.get() + 1);
+            self.numbers.get()
+        }
+
+        /// Lets time pass.
+        pub fn pass(&self, milliseconds: u64) {
+            self.now.set(self.now.get() + milliseconds);
+        }
+
+        /// The keys of all values that are not empty.
+        pub fn keys(&self) -> Vec<String> {
+            let values = self.values.borrow();
+            let full = values.iter().filter(|(_, value)| !value.bytes.is_empty());
+            full.map(|(key, _)| key.clone()).collect()
+        }
+    }
+
+    impl SharedData for MockProcess {
+        fn shared(&self, key: &str) -> Option<Shared> {
+            self.values.borrow().get(key).cloned()
+        }
+
+        fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool {
+            match self.writes_left.get() {
+                Some(0) => return true,
+                Some(left) => self.writes_left.set(Some(left - 1)),
+                None => {}
+            }
+            let present = self.shared(key).map(|shared| shared.version);
+            let is_expected = match (expected, present) {
+                (Expected::Anything, _) | (Expected::Absent, None) => true,
+                (Expected::Version(expected), Some(version)) => version == expected,
+                _ => false,
+            };
+            if is_expected {
+                let version = u32::try_from(self.number()).unwrap();
+                let bytes = value.to_vec();
+                let value = Shared { bytes, version };
+                self.values.borrow_mut().insert(key.to_owned(), value);
+            }
+            is_expected
+        }
+    }
+
+    impl CallHost for MockProcess {
+        fn call(&self, call: &Call) -> Option<CallId> {
+            let id = CallId(u32::try_from(self.number()).unwrap());
+            self.calls.borrow_mut().push((id, call.clone()));
+            Some(id)
+        }
+    }
+
+    impl BackgroundHost for MockProcess {
+        fn now_milliseconds(&self) -> u64 {
+            self.now.get()
+        }
+
+        fn random(&self) -> u64 {
+            self.number()
+        }
+
+        fn warn(&self, message: &str) {
+            self.log.borrow_mut().push(message.to_owned());
+        }
+
+        fn info(&self, message: &str) {
+            self.log.borrow_mut().push(message.to_owned());
         }
     }
 }

@@ -7,6 +7,8 @@
 //! |---|---|
 //! | [`token`] | bytes → unverified token → verified token; keys, algorithms, signatures |
 //! | [`gate`] | one request: configuration → policy, rules, extraction, verdict, headers, refusals |
+//! | [`revocation`] | what can be revoked and how it is asked: names, filter, cut-offs, the feed's formats |
+//! | [`sync`] | keeping in step: who leads, keys from servers, the revocation feed, requests that wait |
 //! | [`host`] | what the gate needs from whatever it runs in |
 //! | [`time`] | instants, which are always an argument |
 //!
@@ -17,13 +19,16 @@
 //! | native only | |
 //! |---|---|
 //! | `signer` | the private half of a key: what tokens are signed with, here and in the tests |
-//! | `cli` | the command line: `keygen`, `mint` and what else one needs for trying things out |
+//! | `authority` | the revocation authority: store, feed, HTTP |
+//! | `cli` | the command line, one module per command |
 //!
-//! Data goes one way: `filter` → [`gate`] → [`token`]. Nothing points back, and nothing shared
-//! names the proxy-wasm SDK or `tokio`.
+//! Data goes one way: `filter` → [`sync`] → [`gate`] → [`token`], [`revocation`]. Nothing points
+//! back, and nothing shared names the proxy-wasm SDK or `tokio`.
 
 pub mod gate;
 pub mod host;
+pub mod revocation;
+pub mod sync;
 pub mod time;
 pub mod token;
 
@@ -32,6 +37,9 @@ mod filter;
 
 #[cfg(any(test, not(target_family = "wasm")))]
 pub mod signer;
+
+#[cfg(not(target_family = "wasm"))]
+pub mod authority;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod cli;

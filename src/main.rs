@@ -1,7 +1,8 @@
 //! The native binary: parse the arguments, run the command, turn the outcome into an exit code.
 //!
-//! Exit codes: 0 done, 1 failed or the answer is no, 2 the command line is wrong. What was asked
-//! for goes to standard output, everything else to standard error.
+//! Exit codes: 0 done, 1 failed or the answer is no, 2 the command line is wrong, or a question of
+//! yes or no is left unanswered. What was asked for goes to standard output, everything else to
+//! standard error.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -13,6 +14,8 @@ use portcullis::cli::{self, CommandError, CommandLine};
 fn main() -> ExitCode {
     match cli::run(CommandLine::parse(), &mut io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever asked has his answer, on standard output.
+        Err(error @ CommandError::Negative) => ExitCode::from(error.exit_code()),
         Err(error) => {
             // When even standard error is closed, the exit code is all that is left to say.
             let _ = writeln!(io::stderr(), "{}", report(&error));

@@ -11,6 +11,7 @@ mod claims;
 mod compact;
 mod json;
 mod key;
+mod large_curve;
 mod signature;
 
 #[cfg(test)]
@@ -20,5 +21,5 @@ pub use algorithm::Algorithm;
 pub use claims::{ClaimError, Claims};
 pub use compact::{MAX_TOKEN_BYTES, Part, TokenError, UnverifiedToken, VerifiedToken};
 pub use json::{JsonError, MAX_JSON_DEPTH, parse as parse_json};
-pub use key::{Key, KeyError, KeySet, KeySetError, MAX_JWK_SET_BYTES, MAX_KEYS};
+pub use key::{Key, KeyError, KeyRules, KeySet, KeySetError, MAX_JWK_SET_BYTES, MAX_KEYS};
 pub use signature::{Backend, SignatureError};

@@ -10,7 +10,8 @@ import sys
 import time
 
 from cases import run_cases
-from servers import ADMIN, ENVOY_LOG, GATE, Servers, choose_ports, log_tail
+from servers import ADMIN, AUTHORITY, ENVOY_LOG, GATE, Servers, choose_ports, log_tail
+from story import run_story
 from terminal import Failure, Stopped, Usage, say
 from tokens import AUDIENCE, ISSUER, ROOT, make_keys
 
@@ -25,7 +26,7 @@ def up():
 
 def keys():
     make_keys()
-    say("new keys are in target/demo, the public ones in target/demo/jwks.env")
+    say("new keys are in target/demo, what Envoy is to know of them in target/demo/demo.env")
     say("now: docker compose -f envoy/docker-compose.yaml up")
     return 0
 
@@ -33,12 +34,13 @@ def keys():
 def show(afterwards):
     ports = choose_ports()
     say("making new keys in target/demo")
-    jwks = make_keys()
-    say("starting the upstream and Envoy")
+    environment = make_keys()
+    say("starting the upstream, the revocation authority and Envoy")
     started = time.monotonic()
-    with Servers(ports, jwks) as servers:
+    with Servers(ports, environment) as servers:
         say(f"ready after {time.monotonic() - started:.1f} s")
         failed = run_cases(ports[GATE], ports[ADMIN])
+        failed += run_story(ports[GATE], ports[AUTHORITY])
         print()
         if failed:
             say(f"{failed} did not come out as promised; the last lines of Envoy's log:\n{log_tail('envoy', 40)}")

@@ -1,4 +1,4 @@
-"""The upstream and Envoy: their ports, their start and their end."""
+"""The upstream, the authority and Envoy: their ports, their start and their end."""
 
 import ctypes
 import os
@@ -10,13 +10,14 @@ import time
 import urllib.request
 
 from terminal import Failure, Usage, say
-from tokens import DEMO, PORTCULLIS, ROOT
+from tokens import DEMO, PORTCULLIS, ROOT, serve
 
 CONFIGURATION = ROOT / "envoy" / "envoy.yaml"
 ENVOY_LOG = DEMO / "envoy.log"
 # Each variable sets one port; the defaults are those of envoy.yaml.
 GATE, UPSTREAM, ADMIN = "PORTCULLIS_PORT", "PORTCULLIS_UPSTREAM_PORT", "PORTCULLIS_ADMIN_PORT"
-DEFAULT_PORTS = {GATE: 10000, UPSTREAM: 10001, ADMIN: 9901}
+AUTHORITY = "PORTCULLIS_AUTHORITY_PORT"
+DEFAULT_PORTS = {GATE: 10000, UPSTREAM: 10001, AUTHORITY: 10002, ADMIN: 9901}
 # V8 compiles the module before Envoy is ready: under a second, on a busy machine more.
 READY_WITHIN_SECONDS = 60
 STOPPED_WITHIN_SECONDS = 10
@@ -70,16 +71,18 @@ def configuration_for(ports):
 
 
 class Servers:
-    """Both servers, ready when the `with` block is entered and gone when it is left."""
+    """All three servers, ready when the `with` block is entered and gone when it is left."""
 
-    def __init__(self, ports, jwks):
+    def __init__(self, ports, environment):
         self.ports = ports
-        self.environment = {**os.environ, "PORTCULLIS_DEMO_JWKS": jwks}
+        self.environment = {**os.environ, **environment}
         self.running = {}
 
     def __enter__(self):
         try:
             self.start("upstream", PORTCULLIS, "upstream", "--listen", f"127.0.0.1:{self.ports[UPSTREAM]}")
+            self.start("authority", *serve(self.ports[AUTHORITY]))
+            self.wait_until("the authority", lambda: connects(self.ports[AUTHORITY]))
             # Hot restart shares memory between Envoys of the same number, strangers' included.
             self.start(
                 "envoy", os.environ["ENVOY_BIN"], "-c", configuration_for(self.ports), "--concurrency", "2",
@@ -87,6 +90,8 @@ class Servers:
             )  # fmt: skip
             self.wait_until("the upstream", lambda: connects(self.ports[UPSTREAM]))
             self.wait_until("Envoy", lambda: live(self.ports[ADMIN]) and connects(self.ports[GATE]))
+            # Until the first feed is loaded, every token is refused.
+            self.wait_until("the revocation feed", lambda: feed_is_loaded(self.ports[ADMIN]))
         except BaseException:
             self.stop()
             raise
@@ -104,7 +109,7 @@ class Servers:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C at the terminal reaches this program only, which then ends both in order.
+                # Ctrl-C at the terminal reaches this program only, which then ends all in order.
                 start_new_session=True,
                 preexec_fn=end_with_parent,
             )
@@ -165,6 +170,10 @@ def live(admin_port):
         return fetch(admin_port, "/ready").strip() == "LIVE"
     except OSError:
         return False
+
+
+def feed_is_loaded(admin_port):
+    return "portcullis.feed.generations: 1" in fetch(admin_port, "/stats?filter=portcullis.feed.generations")
 
 
 def fetch(port, path):

@@ -1,5 +1,6 @@
 """The demo's keys and tokens, made by the `portcullis` program. Everything of the demo's is in target/demo."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,8 @@ from terminal import Failure
 ROOT = Path(__file__).resolve().parents[2]
 PORTCULLIS = ROOT / "target" / "release" / "portcullis"
 DEMO = ROOT / "target" / "demo"
+AUTHORITY = DEMO / "authority"
+CREDENTIALS = DEMO / "credentials"
 
 # As envoy.yaml has them.
 ISSUER, AUDIENCE = "https://issuer.example", "api"
@@ -29,9 +32,10 @@ def key_file(name):
 
 
 def make_keys():
-    """Makes new keys and returns their public JWK Set.
+    """Makes new keys and credentials, and returns what Envoy is to find in its environment.
 
-    The forger's key is not in the set, but bears the same key id as one that is.
+    The forger's key is not in the set, but bears the same key id as one that is. The key that signs
+    the feed is made by the authority at its first start; so it is started once.
     """
     shutil.rmtree(DEMO, ignore_errors=True)
     DEMO.mkdir(parents=True)
@@ -40,13 +44,44 @@ def make_keys():
         portcullis("keygen", "--algorithm", algorithm, "--key-id", name, "--out", key_file(name))
     portcullis("keygen", "--algorithm", "ES256", "--key-id", "es256", "--out", key_file("forger"))
     jwks = portcullis("jwks", *[key_file(algorithm) for algorithm in ALGORITHMS])
-    (DEMO / "jwks.env").write_text(f"PORTCULLIS_DEMO_JWKS='{jwks}'\n")
-    return jwks
+    environment = {
+        "PORTCULLIS_DEMO_JWKS": jwks,
+        "PORTCULLIS_DEMO_EDGE_CREDENTIAL": credential("edge"),
+        "PORTCULLIS_DEMO_FEED_KEY": first_start_of_the_authority(),
+    }
+    (DEMO / "admin.credential").write_text(credential("admin"))
+    (DEMO / "demo.env").write_text("".join(f"{name}='{value}'\n" for name, value in environment.items()))
+    for name in ("admin.credential", "demo.env"):
+        (DEMO / name).chmod(0o600)
+    return environment
 
 
-def mint(key, lifetime=LIFETIME):
+def credential(role):
+    return portcullis("credential", "--role", role, "--name", role, "--file", CREDENTIALS)
+
+
+def serve(port):
+    """The command that serves the authority."""
+    return [
+        PORTCULLIS, "serve", "--listen", f"127.0.0.1:{port}",
+        "--data", AUTHORITY, "--credentials", CREDENTIALS,
+    ]  # fmt: skip
+
+
+def first_start_of_the_authority():
+    with (DEMO / "authority.log").open("wb") as log:
+        process = subprocess.Popen(serve(0), cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+    line = process.stdout.readline()
+    process.terminate()
+    process.wait()
+    if not line:
+        raise Failure(f"the authority did not start, see {(DEMO / 'authority.log').relative_to(ROOT)}")
+    return json.loads(line)["feed_public_keys"][0]
+
+
+def mint(key, lifetime=LIFETIME, session="session-1"):
     return portcullis(
         "mint", "--key", key_file(key), "--issuer", ISSUER, "--audience", AUDIENCE,
-        "--subject", "alice", "--session", "session-1", "--client", "phone", "--scope", "orders:read",
+        "--subject", "alice", "--session", session, "--client", "phone", "--scope", "orders:read",
         "--claim", "email=alice@example.com", f"--expires-in={lifetime}",
     )  # fmt: skip

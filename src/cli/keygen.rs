@@ -39,7 +39,19 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
 // By hand, so that the signer knows nothing of the command line.
 impl ValueEnum for Algorithm {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Rs256, Self::Es256, Self::EdDsa]
+        // All but those of shared secrets, of which there is no public half to print.
+        &[
+            Self::Rs256,
+            Self::Rs384,
+            Self::Rs512,
+            Self::Ps256,
+            Self::Ps384,
+            Self::Ps512,
+            Self::Es256,
+            Self::Es384,
+            Self::Es512,
+            Self::EdDsa,
+        ]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {

@@ -210,7 +210,7 @@ pub enum MintError {
     Sign(#[source] SignError),
 }
 
-fn unix_time(now: SystemTime) -> Result<UnixTime, MintError> {
+pub(super) fn unix_time(now: SystemTime) -> Result<UnixTime, MintError> {
     let since_epoch = now
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_err(|_| MintError::Clock)?;

@@ -4,41 +4,26 @@
 //! own beside it. Unknown keys are refused, every fault is reported, and a configuration with a
 //! fault gives no policy at all.
 
+mod answers;
+mod claims;
 mod encoding;
+mod keys;
+mod matchers;
+mod provider;
 mod reader;
-
-use std::time::Duration;
+mod requirement;
+mod revocation;
+mod rules;
 
 pub use reader::Fault;
-use reader::{Faults, Fields, Node};
+use reader::{Fields, Node, Reading};
 
-use super::extraction::HeaderLocation;
-use super::policy::{Matcher, Policy, Provider, Requirement, Rule, comparable_audience};
-use super::session::{ClaimHeader, SessionHeaders, canonical_name};
-use crate::token::KeySet;
-
-/// Difference between the clocks of issuer and edge that is put up with, as in `jwt_authn`.
-const DEFAULT_CLOCK_SKEW_SECONDS: u32 = 60;
-
-/// What names the protection space in challenges (RFC 9110 section 11.5).
-const DEFAULT_REALM: &str = "portcullis";
+use super::extraction::Location;
+use super::policy::{Policy, Provider, Requirement};
+use super::session::{SessionHeaders, canonical_name};
 
 /// Prefix of the standard session headers.
 const DEFAULT_SESSION_HEADER_PREFIX: &str = "x-session-";
-
-/// Headers that carry the request itself. A claim must not be written over them.
-const RESERVED_HEADERS: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// A policy, and what the operator should know about it although it is no fault.
 #[derive(Debug)]
@@ -65,178 +50,89 @@ pub fn read(
             message: format!("expected a JSON object or a `google.protobuf.Struct`: {error}"),
         }]
     })?;
-    let faults = Faults::default();
-    let reading = Reading {
-        environment,
-        warnings: Vec::new(),
-    };
-    let configured = reading.configuration(&Node::root(&value, &faults));
-    match (configured, faults.into_found()) {
-        (Some(configured), found) if found.is_empty() => Ok(configured),
-        (_, found) => Err(found),
-    }
-}
-
-struct Reading<'e> {
-    environment: &'e dyn Fn(&str) -> Option<String>,
-    warnings: Vec<Fault>,
-}
-
-impl Reading<'_> {
-    fn configuration(mut self, root: &Node<'_>) -> Option<Configured> {
-        root.object(|fields| {
-            let realm = fields.optional("realm").map(|node| realm(&node));
-            let session_headers = session_headers(fields);
-            let providers = self.providers(fields);
-            let names: Vec<_> = providers.iter().map(|(name, _)| name.clone()).collect();
-            let rules = rules(fields, &names);
-            let allow_unmatched = flag(fields, "allow_unmatched", false);
-            let providers: Vec<_> = providers
-                .into_iter()
-                .filter_map(|(_, provider)| provider)
-                .collect();
-            refuse_collisions(fields.node(), &providers, session_headers.as_ref());
-            Some(Configured {
-                policy: Policy {
-                    injectable: injectable(&providers, session_headers.as_ref()),
-                    providers,
-                    rules,
-                    allow_unmatched,
-                    session_headers,
-                    realm: realm.unwrap_or_else(|| Some(DEFAULT_REALM.to_owned()))?,
-                },
-                warnings: std::mem::take(&mut self.warnings),
-            })
-        })
-    }
-
-    /// Names with what could be made of them, so that rules can be checked against the names even
-    /// where a provider has a fault.
-    fn providers(&mut self, fields: &mut Fields<'_>) -> Vec<(String, Option<Provider>)> {
-        let entries = fields.required("providers").and_then(|node| {
-            let entries: Vec<_> = node.entries()?.collect();
-            if entries.is_empty() {
-                node.fault("expected at least one provider");
-            }
-            Some(entries)
-        });
-        let entries = entries.unwrap_or_default().into_iter();
-        entries
-            .map(|(name, node)| (name.to_owned(), self.provider(name, &node)))
-            .collect()
-    }
-
-    fn provider(&mut self, name: &str, node: &Node<'_>) -> Option<Provider> {
-        node.object(|fields| {
-            let issuer = fields
-                .optional("issuer")
-                .map(|node| node.text().map(str::to_owned));
-            let audiences = strings(fields, "audiences");
-            let keys = self.local_keys(fields);
-            let locations = locations(fields);
-            let forward = flag(fields, "forward", false);
-            let claim_headers = claim_headers(fields);
-            let clock_skew = fields.optional("clock_skew_seconds");
-            let clock_skew =
-                clock_skew.map_or(Some(DEFAULT_CLOCK_SKEW_SECONDS), |node| node.whole_number());
-            let require_expiration = flag(fields, "require_expiration", true);
-            if !name.bytes().all(|byte| byte.is_ascii_graphic()) || name.is_empty() {
-                fields
-                    .node()
-                    .fault("expected a name of printable ASCII characters");
-            }
-            Some(Provider {
-                name: name.to_owned(),
-                issuer: issuer
-                    .unwrap_or(Some(String::new()))
-                    .filter(|issuer| !issuer.is_empty()),
-                audiences: audiences
-                    .iter()
-                    .map(|text| comparable_audience(text).into())
-                    .collect(),
-                keys: keys?,
-                locations,
-                forward,
-                claim_headers,
-                clock_skew: Duration::from_secs(clock_skew?.into()),
-                require_expiration,
-            })
-        })
-    }
-
-    fn local_keys(&mut self, fields: &mut Fields<'_>) -> Option<KeySet> {
-        let node = fields.required("local_jwks")?;
-        node.object(|source| {
-            let inline = source.optional("inline_string");
-            let variable = source.optional("environment_variable");
-            match (inline, variable) {
-                (Some(node), None) => self.key_set(&node, node.text()?),
-                (None, Some(node)) => {
-                    let text = (self.environment)(node.text()?);
-                    if text.is_none() {
-                        node.fault(
-                            "the variable is not set in the virtual machine; \
-                             hint: name it in `vm_config.environment_variables`",
-                        );
-                    }
-                    self.key_set(&node, &text?)
-                }
-                _ => {
-                    let message = "expected either `inline_string` or `environment_variable`";
-                    source.node().fault(message);
-                    None
-                }
-            }
-        })
-    }
-
-    fn key_set(&mut self, node: &Node<'_>, text: &str) -> Option<KeySet> {
-        match KeySet::parse(text.as_bytes()) {
-            Ok(keys) => {
-                for (index, error) in keys.unusable() {
-                    self.warnings
-                        .push(node.remark(format!("keys[{index}] is left out: {error}")));
-                }
-                Some(keys)
-            }
-            Err(error) => {
-                node.fault(format!("expected a JWK Set: {error}"));
-                None
-            }
+    let reading = Reading::new(environment);
+    let policy = policy(&Node::root(&value, &reading));
+    match (policy, reading.into_findings()) {
+        (Some(policy), (faults, warnings)) if faults.is_empty() => {
+            Ok(Configured { policy, warnings })
         }
+        (_, (faults, _)) => Err(faults),
     }
 }
 
-fn flag(fields: &mut Fields<'_>, key: &'static str, default: bool) -> bool {
-    fields
-        .optional(key)
-        .and_then(|node| node.boolean())
-        .unwrap_or(default)
+fn policy(root: &Node<'_>) -> Option<Policy> {
+    root.object(|fields| {
+        let answers = answers::answers(fields);
+        let session_headers = session_headers(fields);
+        let providers = providers(fields);
+        let names: Vec<_> = providers.iter().map(|(name, _)| name.clone()).collect();
+        let routes = rules::routes(fields, &names);
+        let rules = rules::rules(fields, &names, &routes.requirements);
+        let allow_unmatched = fields.flag("allow_unmatched", false);
+        let revocation = revocation::settings(fields);
+        let bypass_cors_preflight = fields.flag("bypass_cors_preflight", false);
+        ignored(fields);
+        // Places in requirements are only right when no provider is left out.
+        let providers: Option<Vec<_>> = providers
+            .into_iter()
+            .map(|(_, provider)| provider)
+            .collect();
+        let providers = providers?;
+        refuse_collisions(fields.node(), &providers, session_headers.as_ref());
+        let used = rules.iter().map(|rule| &rule.requirement);
+        let used = used.chain(
+            routes
+                .requirements
+                .iter()
+                .map(|(_, requirement)| requirement),
+        );
+        for requirement in used {
+            refuse_joint_headers(fields.node(), requirement, &providers);
+        }
+        Some(Policy {
+            injectable: injectable(&providers, session_headers.as_ref()),
+            providers,
+            rules,
+            routes,
+            allow_unmatched,
+            bypass_cors_preflight,
+            session_headers,
+            revocation,
+            answers,
+        })
+    })
 }
 
-fn strings(fields: &mut Fields<'_>, key: &'static str) -> Vec<String> {
-    let elements = fields
-        .optional(key)
-        .and_then(|node| Some(node.elements()?.collect::<Vec<_>>()));
-    let elements = elements.unwrap_or_default().into_iter();
-    elements
-        .filter_map(|node| node.text().map(str::to_owned))
+/// Keys of `jwt_authn` that change nothing here, and those that cannot be had.
+fn ignored(fields: &mut Fields<'_>) {
+    if let Some(node) = fields.optional("stat_prefix") {
+        node.warning("has no effect: counters are told apart by provider and reason");
+    }
+    fields.refused(
+        "filter_state_rules",
+        "not supported; hint: let the route choose, with `requirement_by_route_name` or \
+         `requirement_from_route_metadata`",
+    );
+}
+
+/// Names with what could be made of them, so that rules can be checked against the names even
+/// where a provider has a fault.
+fn providers(fields: &mut Fields<'_>) -> Vec<(String, Option<Provider>)> {
+    let entries = fields.required("providers").and_then(|node| {
+        let entries: Vec<_> = node.entries()?.collect();
+        if entries.is_empty() {
+            node.fault("expected at least one provider");
+        }
+        Some(entries)
+    });
+    let entries = entries.unwrap_or_default().into_iter();
+    entries
+        .map(|(name, node)| (name.to_owned(), provider::provider(name, &node)))
         .collect()
 }
 
-/// `realm` stands in a quoted string, in the characters that need no escape there.
-fn realm(node: &Node<'_>) -> Option<String> {
-    let text = node.text()?;
-    let is_plain = |byte: u8| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\';
-    if !text.bytes().all(is_plain) {
-        node.fault("expected printable ASCII characters without `\"` and `\\`");
-        return None;
-    }
-    Some(text.to_owned())
-}
-
 fn session_headers(fields: &mut Fields<'_>) -> Option<SessionHeaders> {
-    let is_on = flag(fields, "session_headers", false);
+    let is_on = fields.flag("session_headers", false);
     let prefix = fields.optional("session_header_prefix");
     if let (false, Some(node)) = (is_on, &prefix) {
         node.fault("has no effect without `session_headers: true`");
@@ -259,137 +155,25 @@ fn header_name(node: &Node<'_>) -> Option<String> {
     Some(name.to_ascii_lowercase())
 }
 
-fn locations(fields: &mut Fields<'_>) -> Vec<HeaderLocation> {
-    let elements = fields.optional("from_headers").and_then(|node| {
-        let elements: Vec<_> = node.elements()?.collect();
-        Some(elements)
-    });
-    let locations: Vec<_> = elements
-        .unwrap_or_default()
-        .iter()
-        .filter_map(location)
-        .collect();
-    if locations.is_empty() {
-        return vec![HeaderLocation::authorization()];
-    }
-    locations
-}
-
-fn location(node: &Node<'_>) -> Option<HeaderLocation> {
-    node.object(|fields| {
-        let name = fields.required("name").and_then(|node| header_name(&node));
-        let prefix = fields
-            .optional("value_prefix")
-            .map(|node| node.string().map(str::to_owned));
-        Some(HeaderLocation {
-            name: name?,
-            prefix: prefix.unwrap_or(Some(String::new()))?,
-        })
-    })
-}
-
-fn claim_headers(fields: &mut Fields<'_>) -> Vec<ClaimHeader> {
-    let elements = fields.optional("claim_to_headers");
-    let elements = elements.and_then(|node| Some(node.elements()?.collect::<Vec<_>>()));
-    let mut headers: Vec<ClaimHeader> = Vec::new();
-    for node in elements.unwrap_or_default() {
-        let Some(header) = claim_header(&node) else {
-            continue;
-        };
-        let name = canonical_name(&header.header);
-        if RESERVED_HEADERS.contains(&name.as_str()) {
-            node.fault(format!(
-                "`{name}` carries the request itself and cannot hold a claim"
-            ));
-        } else if headers
-            .iter()
-            .any(|earlier| canonical_name(&earlier.header) == name)
-        {
-            node.fault(format!("`{name}` is already filled from another claim"));
-        }
-        headers.push(header);
-    }
-    headers
-}
-
-fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
-    node.object(|fields| {
-        let header = fields
-            .required("header_name")
-            .and_then(|node| header_name(&node));
-        let claim = fields.required("claim_name").and_then(|node| node.text());
-        Some(ClaimHeader {
-            header: header?,
-            path: claim?.split('.').map(str::to_owned).collect(),
-        })
-    })
-}
-
-fn rules(fields: &mut Fields<'_>, providers: &[String]) -> Vec<Rule> {
-    let elements = fields.optional("rules");
-    let elements = elements.and_then(|node| Some(node.elements()?.collect::<Vec<_>>()));
-    let elements = elements.unwrap_or_default();
-    elements
-        .iter()
-        .filter_map(|node| rule(node, providers))
-        .collect()
-}
-
-fn rule(node: &Node<'_>, providers: &[String]) -> Option<Rule> {
-    node.object(|fields| {
-        let matcher = fields.required("match").and_then(|node| matcher(&node));
-        let requirement = fields.optional("requires");
-        let requirement = requirement.map_or(Some(Requirement::Nothing), |node| {
-            requirement_of(&node, providers)
-        });
-        Some(Rule {
-            matcher: matcher?,
-            requirement: requirement?,
-        })
-    })
-}
-
-fn matcher(node: &Node<'_>) -> Option<Matcher> {
-    node.object(|fields| {
-        let prefix = fields.optional("prefix");
-        let path = fields.optional("path");
-        match (prefix, path) {
-            (Some(node), None) => Some(Matcher::Prefix(node.string()?.to_owned())),
-            (None, Some(node)) => Some(Matcher::Path(node.text()?.to_owned())),
-            _ => {
-                fields.node().fault("expected either `prefix` or `path`");
-                None
-            }
-        }
-    })
-}
-
-/// `requires: {}` asks for nothing, as in `jwt_authn`.
-fn requirement_of(node: &Node<'_>, providers: &[String]) -> Option<Requirement> {
-    node.object(|fields| {
-        let Some(node) = fields.optional("provider_name") else {
-            return Some(Requirement::Nothing);
-        };
-        let name = node.text()?;
-        let place = providers.iter().position(|provider| provider == name);
-        if place.is_none() {
-            node.fault(format!("no provider is called `{}`", name.escape_debug()));
-        }
-        place.map(Requirement::Provider)
-    })
-}
-
 /// The names that headers are injected under, in the spelling that their aliases share.
 fn injectable(providers: &[Provider], session: Option<&SessionHeaders>) -> Vec<String> {
-    let claims = providers
-        .iter()
-        .flat_map(|provider| &provider.claim_headers);
-    let claims = claims.map(|header| header.header.as_str());
+    let own = providers.iter().flat_map(injected_by);
     let session = session.into_iter().flat_map(SessionHeaders::names);
-    let mut names: Vec<_> = claims.chain(session).map(canonical_name).collect();
-    names.sort_unstable();
-    names.dedup();
+    let mut names: Vec<String> = Vec::new();
+    for name in own.chain(session).map(canonical_name) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     names
+}
+
+fn injected_by(provider: &Provider) -> impl Iterator<Item = &str> {
+    let claims = provider.claim_headers.iter();
+    let payload = provider.payload_header.iter();
+    claims
+        .map(|header| header.header.as_str())
+        .chain(payload.map(|header| header.name.as_str()))
 }
 
 /// A header cannot be both: where tokens come in and where claims go out. The client's token would
@@ -398,15 +182,16 @@ fn refuse_collisions(root: &Node<'_>, providers: &[Provider], session: Option<&S
     let injected = injectable(providers, session);
     for provider in providers {
         for location in &provider.locations {
-            if injected.contains(&canonical_name(&location.name)) {
+            if let Location::Header(header) = location
+                && injected.contains(&canonical_name(&header.name))
+            {
                 root.fault(format!(
                     "`{}` is where provider `{}` looks for tokens, so no claim can go there",
-                    location.name, provider.name
+                    header.name, provider.name
                 ));
             }
         }
-        for header in &provider.claim_headers {
-            let name = canonical_name(&header.header);
+        for name in injected_by(provider).map(canonical_name) {
             let names = session.into_iter().flat_map(SessionHeaders::names);
             if names.map(canonical_name).any(|session| session == name) {
                 root.fault(format!(
@@ -415,6 +200,44 @@ fn refuse_collisions(root: &Node<'_>, providers: &[Provider], session: Option<&S
                 ));
             }
         }
+    }
+}
+
+/// Two tokens of one request must not go into one header: which of them would an upstream read?
+fn refuse_joint_headers(root: &Node<'_>, requirement: &Requirement, providers: &[Provider]) {
+    let children = match requirement {
+        Requirement::All(children) => children,
+        Requirement::Any(alternatives) => &alternatives.requirements,
+        _ => return,
+    };
+    for child in children {
+        refuse_joint_headers(root, child, providers);
+    }
+    if let Requirement::Any(_) = requirement {
+        return;
+    }
+    let names = |child: &Requirement| {
+        let places = child.providers(true).into_iter();
+        let used = places.filter_map(|place| Some((place, providers.get(place)?)));
+        let named = used.flat_map(|(place, provider)| {
+            injected_by(provider).map(move |name| (place, canonical_name(name)))
+        });
+        named.collect::<Vec<_>>()
+    };
+    let mut earlier: Vec<(usize, String)> = Vec::new();
+    for child in children {
+        let names = names(child);
+        for (place, name) in &names {
+            if earlier
+                .iter()
+                .any(|(other, known)| other != place && known == name)
+            {
+                root.fault(format!(
+                    "`{name}` would be filled from two tokens that `requires_all` asks for"
+                ));
+            }
+        }
+        earlier.extend(names);
     }
 }
 

@@ -1,7 +1,22 @@
-//! Finding the token in a request.
+//! Finding the token in a request, and taking it out again.
 
+use std::borrow::Cow;
+
+use super::path;
 use super::reason::Reason;
 use super::request::Request;
+use crate::host::Host;
+
+/// A place in which a provider's tokens come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Location {
+    /// A header.
+    Header(HeaderLocation),
+    /// A parameter of the query, by its decoded name.
+    Parameter(String),
+    /// A cookie.
+    Cookie(String),
+}
 
 /// A header in which a provider's tokens come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,13 +43,12 @@ impl HeaderLocation {
     /// prefix is compared as it is.
     fn token<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
         let (prefix, rest) = value.split_at_checked(self.prefix.len())?;
-        let token = if self.is_authorization() {
+        if self.is_authorization() {
             let is_scheme = prefix.eq_ignore_ascii_case(self.prefix.as_bytes());
             is_scheme.then(|| rest.trim_ascii_start())
         } else {
             (prefix == self.prefix.as_bytes()).then_some(rest)
-        };
-        token.filter(|token| !token.is_empty())
+        }
     }
 
     fn is_authorization(&self) -> bool {
@@ -55,12 +69,34 @@ impl HeaderLocation {
 /// A token and where it was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found<'r> {
-    pub(super) token: &'r [u8],
-    /// Names of all headers that hold it.
-    pub(super) headers: Vec<&'r str>,
+    pub(super) token: Cow<'r, [u8]>,
+    /// All places that hold it.
+    pub(super) places: Vec<&'r Location>,
 }
 
-/// Looks in all of a provider's locations.
+/// What was found so far.
+struct Search<'r>(Option<Found<'r>>);
+
+impl<'r> Search<'r> {
+    /// Another token, which has to be the one that is there already.
+    fn add(&mut self, place: &'r Location, token: Cow<'r, [u8]>) -> Result<(), Reason> {
+        match &mut self.0 {
+            _ if token.is_empty() => {}
+            None => {
+                self.0 = Some(Found {
+                    token,
+                    places: vec![place],
+                });
+            }
+            Some(earlier) if earlier.token != token => return Err(Reason::TokenAmbiguous),
+            Some(earlier) if earlier.places.contains(&place) => {}
+            Some(earlier) => earlier.places.push(place),
+        }
+        Ok(())
+    }
+}
+
+/// Looks in all of these places.
 ///
 /// # Errors
 ///
@@ -68,135 +104,84 @@ pub(super) struct Found<'r> {
 /// token in one of several different `Authorization` headers, of which the upstream might take
 /// another one.
 pub(super) fn find<'r>(
-    locations: &'r [HeaderLocation],
+    locations: impl IntoIterator<Item = &'r Location>,
     request: &'r Request,
 ) -> Result<Found<'r>, Reason> {
-    let mut found: Option<Found<'r>> = None;
-    for location in locations {
-        let (mut tokens, mut others) = (false, false);
-        for value in location.values(request) {
-            let Some(token) = location.token(value) else {
-                others = true;
-                continue;
-            };
-            tokens = true;
-            match &mut found {
-                None => {
-                    found = Some(Found {
-                        token,
-                        headers: vec![&location.name],
-                    });
+    let mut search = Search(None);
+    for place in locations {
+        match place {
+            Location::Header(header) => {
+                let (mut tokens, mut others) = (false, false);
+                for value in header.values(request) {
+                    if let Some(token) = header.token(value) {
+                        tokens |= !token.is_empty();
+                        search.add(place, Cow::Borrowed(token))?;
+                    } else {
+                        others = true;
+                    }
                 }
-                Some(earlier) if earlier.token == token => earlier.headers.push(&location.name),
-                Some(_) => return Err(Reason::TokenAmbiguous),
+                if tokens && others && header.is_authorization() {
+                    return Err(Reason::TokenAmbiguous);
+                }
+            }
+            Location::Parameter(expected) => {
+                for (name, value) in request.parameters() {
+                    if *path::decoded(name) == *expected.as_bytes() {
+                        search.add(place, path::decoded(value))?;
+                    }
+                }
+            }
+            Location::Cookie(expected) => {
+                for (name, value) in request.cookies() {
+                    if name == expected.as_bytes() {
+                        search.add(place, Cow::Borrowed(value))?;
+                    }
+                }
             }
         }
-        if tokens && others && location.is_authorization() {
-            return Err(Reason::TokenAmbiguous);
+    }
+    search.0.ok_or(Reason::TokenMissing)
+}
+
+/// Takes tokens out of the request, every copy in the places where they were found.
+pub(super) fn strip(host: &impl Host, request: &Request, places: &[&Location]) {
+    let mut parameters: Vec<&str> = Vec::new();
+    let mut cookies: Vec<&str> = Vec::new();
+    for place in places {
+        match place {
+            Location::Header(header) => host.remove_request_header(&header.name),
+            Location::Parameter(name) => parameters.push(name),
+            Location::Cookie(name) => cookies.push(name),
         }
     }
-    found.ok_or(Reason::TokenMissing)
+    if let (false, Some(target)) = (parameters.is_empty(), request.target()) {
+        let is_token = |name: &[u8]| parameters.iter().any(|known| known.as_bytes() == name);
+        host.set_request_header(":path", &path::without_parameters(target, is_token));
+    }
+    if !cookies.is_empty() {
+        strip_cookies(host, request, &cookies);
+    }
+}
+
+/// What is left goes into one line, which means the same as several (RFC 9113 section 8.2.3).
+fn strip_cookies(host: &impl Host, request: &Request, names: &[&str]) {
+    let pairs = request
+        .values("cookie")
+        .flat_map(|line| line.split(|byte| *byte == b';'));
+    let is_token = |pair: &[u8]| {
+        let (name, _) = path::pair(pair);
+        names.iter().any(|known| known.as_bytes() == name)
+    };
+    let kept: Vec<&[u8]> = pairs
+        .map(<[u8]>::trim_ascii)
+        .filter(|pair| !pair.is_empty() && !is_token(pair))
+        .collect();
+    if kept.is_empty() {
+        host.remove_request_header("cookie");
+    } else {
+        host.set_request_header("cookie", &kept.join(&b"; "[..]));
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use wasm_bindgen_test::wasm_bindgen_test;
-
-    use super::*;
-
-    fn request(lines: &[(&str, &str)]) -> Request {
-        let line = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
-        Request::new(lines.iter().map(line).collect())
-    }
-
-    fn token(locations: &[HeaderLocation], lines: &[(&str, &str)]) -> Result<String, Reason> {
-        let request = request(lines);
-        let found = find(locations, &request)?;
-        Ok(String::from_utf8(found.token.to_vec()).unwrap())
-    }
-
-    fn bearer(lines: &[(&str, &str)]) -> Result<String, Reason> {
-        token(&[HeaderLocation::authorization()], lines)
-    }
-
-    fn custom() -> HeaderLocation {
-        HeaderLocation {
-            name: "x-jwt".into(),
-            prefix: "jwt=".into(),
-        }
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn the_scheme_is_found_in_any_case_and_only_at_the_beginning() {
-        for value in ["Bearer abc", "bearer abc", "BEARER   abc"] {
-            assert_eq!(
-                bearer(&[("authorization", value)]).as_deref(),
-                Ok("abc"),
-                "{value}"
-            );
-        }
-        for value in [
-            "XBearer abc",
-            "Bearer",
-            "Bearer ",
-            "Bearerabc",
-            "Béarer abc",
-            "Digest a=b, c=d",
-        ] {
-            let outcome = bearer(&[("authorization", value)]);
-            assert_eq!(outcome, Err(Reason::TokenMissing), "{value}");
-        }
-        assert_eq!(bearer(&[]), Err(Reason::TokenMissing));
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn two_different_authorization_headers_are_refused_whatever_their_schemes() {
-        for second in ["Bearer def", "Basic abc", "Digest a=b"] {
-            let apart = [("authorization", "Bearer abc"), ("authorization", second)];
-            assert_eq!(bearer(&apart), Err(Reason::TokenAmbiguous), "{second}");
-            let (before, after) = (
-                format!("{second}, Bearer abc"),
-                format!("Bearer abc,{second}"),
-            );
-            for joined in [&before, &after] {
-                let outcome = bearer(&[("authorization", joined)]);
-                assert_eq!(outcome, Err(Reason::TokenAmbiguous), "{joined}");
-            }
-        }
-        let twice = [
-            ("authorization", "Bearer abc"),
-            ("authorization", "bearer abc"),
-        ];
-        assert_eq!(bearer(&twice).as_deref(), Ok("abc"));
-        assert_eq!(
-            bearer(&[("authorization", "Bearer abc,Bearer abc")]).as_deref(),
-            Ok("abc")
-        );
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn tokens_in_two_places_have_to_be_the_same() {
-        let locations = [HeaderLocation::authorization(), custom()];
-        let lines = [("authorization", "Bearer abc"), ("x-jwt", "jwt=abc")];
-        assert_eq!(token(&locations, &lines).as_deref(), Ok("abc"));
-        let request = request(&lines);
-        let found = find(&locations, &request).unwrap();
-        assert_eq!(found.headers, ["authorization", "x-jwt"]);
-        let lines = [("authorization", "Bearer abc"), ("x-jwt", "jwt=def")];
-        assert_eq!(token(&locations, &lines), Err(Reason::TokenAmbiguous));
-        let lines = [("authorization", "Basic abc"), ("x-jwt", "jwt=def")];
-        assert_eq!(token(&locations, &lines).as_deref(), Ok("def"));
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn other_prefixes_are_compared_as_they_are() {
-        assert_eq!(
-            token(&[custom()], &[("x-jwt", "jwt=abc")]).as_deref(),
-            Ok("abc")
-        );
-        for value in ["JWT=abc", "abc", "xjwt=abc"] {
-            let outcome = token(&[custom()], &[("x-jwt", value)]);
-            assert_eq!(outcome, Err(Reason::TokenMissing), "{value}");
-        }
-    }
-}
+mod tests;

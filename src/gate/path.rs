@@ -18,6 +18,47 @@ pub(super) fn without_query(target: &[u8]) -> &[u8] {
     end.and_then(|end| target.get(..end)).unwrap_or(target)
 }
 
+/// The query without its `?`; empty when there is none.
+pub(super) fn query(target: &[u8]) -> &[u8] {
+    let end = target.iter().position(|byte| *byte == b'#');
+    let target = end.and_then(|end| target.get(..end)).unwrap_or(target);
+    let start = target.iter().position(|byte| *byte == b'?');
+    let query = start.and_then(|start| target.get(start + 1..));
+    query.unwrap_or_default()
+}
+
+/// Name and value of `name=value`, of a parameter or a cookie. Without `=` the value is empty.
+pub(super) fn pair(pair: &[u8]) -> (&[u8], &[u8]) {
+    let place = pair.iter().position(|byte| *byte == b'=');
+    let parts = place.and_then(|place| Some((pair.get(..place)?, pair.get(place + 1..)?)));
+    parts.unwrap_or((pair, b""))
+}
+
+/// A name or a value of the query with its percent-encoding undone, once.
+pub(super) fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.contains(&b'%') {
+        percent_decoded(text).map_or(Cow::Borrowed(text), Cow::Owned)
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// The path with its query, without the parameters that `is_dropped` names. Nothing else changes.
+pub(super) fn without_parameters(target: &[u8], is_dropped: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let query = query(target);
+    let kept: Vec<&[u8]> = query
+        .split(|byte| *byte == b'&')
+        .filter(|parameter| !is_dropped(&decoded(pair(parameter).0)))
+        .collect();
+    let kept = kept.join(&b'&');
+    let mut rebuilt = without_query(target).to_vec();
+    if !kept.is_empty() {
+        rebuilt.push(b'?');
+        rebuilt.extend(kept);
+    }
+    rebuilt
+}
+
 /// The normal form of a path: percent-encoding undone, `\` read as `/`, path parameters
 /// (`;name=value`), empty segments and `.` dropped, `..` resolved. Paths that are normal already,
 /// which nearly all are, are only looked at.
@@ -139,6 +180,34 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn a_lone_percent_sign_is_not_an_escape() {
         assert_eq!(normal_form(b"/100%/%zz/%4").as_ref(), b"/100%/%zz/%4");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn parameters_are_dropped_by_their_decoded_names_and_nothing_else_changes() {
+        let dropped = |target: &str| {
+            let is_token = |name: &[u8]| name == b"token";
+            let rebuilt = without_parameters(target.as_bytes(), is_token);
+            String::from_utf8(rebuilt).unwrap()
+        };
+        for (target, expected) in [
+            ("/x?token=abc", "/x"),
+            ("/x?a=%41&token=abc&b", "/x?a=%41&b"),
+            ("/x?%74oken=abc&a=1", "/x?a=1"),
+            ("/x?token=1&token=2&&a", "/x?&a"),
+            ("/x?tokens=1", "/x?tokens=1"),
+            ("/x", "/x"),
+        ] {
+            assert_eq!(dropped(target), expected, "{target}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_query_is_what_stands_between_question_mark_and_fragment() {
+        assert_eq!(query(b"/a?b=c?d#e?f"), b"b=c?d");
+        assert_eq!(query(b"/a#?b"), b"");
+        assert_eq!(pair(b"a=b=c"), (&b"a"[..], &b"b=c"[..]));
+        assert_eq!(pair(b"a"), (&b"a"[..], &b""[..]));
+        assert_eq!(decoded(b"a%2Eb").as_ref(), b"a.b");
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -40,18 +40,56 @@ pub enum Reason {
     NoRule,
     /// The path and its normal form fall under different rules.
     PathAmbiguous,
+    /// The provider's keys could not be had, or only ones that are too old.
+    KeysUnavailable,
+    /// The token is still good for longer than the provider allows.
+    LifetimeTooLong,
+    /// No `iat`, and the provider limits the age of tokens.
+    IssueTimeMissing,
+    /// Issued longer ago than the provider allows.
+    TokenTooOld,
+    /// `typ` says that the token is for something else.
+    TokenTypeMismatch,
+    /// `cnf` binds the token to a key, of which nobody asks for a proof here.
+    TokenBound,
+    /// `sub` is not one of those that are let in.
+    SubjectMismatch,
+    /// A scope is missing that the rule asks for.
+    ScopeMissing,
+    /// A claim is not what the rule asks for.
+    ClaimMismatch,
+    /// The route's metadata names a requirement that there is not.
+    RequirementUnknown,
+    /// The token, its session, device, subject, client or issuer was revoked.
+    TokenRevoked,
+    /// The token has none of the claims that a revocation could name.
+    TokenUnnamed,
+    /// No revocation feed has been loaded.
+    RevocationUnavailable,
+    /// The revocation feed has been silent for longer than is put up with.
+    RevocationStale,
+    /// The filter says "perhaps revoked", and the authority does not answer.
+    RevocationUnconfirmed,
 }
 
 /// Why a request was let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Admission {
-    /// A token was verified.
+    /// A token was verified, and where revocation is configured, was not revoked.
     Verified,
+    /// A token was verified; whether it was revoked is not known, and the posture lets it through.
+    RevocationUnknown,
     /// The rule asks for nothing.
     NoRequirement,
     /// No rule matches, and `allow_unmatched` is on.
     Unmatched,
+    /// The rule lets requests without a token through, and this is one.
+    NoToken,
+    /// The rule lets every token through, and this one is not good.
+    TokenIgnored,
+    /// A browser asks which requests it may send, and `bypass_cors_preflight` is on.
+    CorsPreflight,
 }
 
 /// How a request ended; the unit of the request metrics.
@@ -87,6 +125,8 @@ pub enum Challenge {
     InvalidRequest,
     /// `error="invalid_token"`.
     InvalidToken,
+    /// `error="insufficient_scope"`, with the scopes that are needed.
+    InsufficientScope,
 }
 
 /// Everything that the client is told.
@@ -106,7 +146,7 @@ pub struct Answer {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 31] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -123,6 +163,21 @@ impl Reason {
         Self::ClaimNotForwardable,
         Self::NoRule,
         Self::PathAmbiguous,
+        Self::KeysUnavailable,
+        Self::LifetimeTooLong,
+        Self::IssueTimeMissing,
+        Self::TokenTooOld,
+        Self::TokenTypeMismatch,
+        Self::TokenBound,
+        Self::SubjectMismatch,
+        Self::ScopeMissing,
+        Self::ClaimMismatch,
+        Self::RequirementUnknown,
+        Self::TokenRevoked,
+        Self::TokenUnnamed,
+        Self::RevocationUnavailable,
+        Self::RevocationStale,
+        Self::RevocationUnconfirmed,
     ];
 
     /// Label for metrics and logs.
@@ -145,6 +200,21 @@ impl Reason {
             Self::ClaimNotForwardable => "claim_not_forwardable",
             Self::NoRule => "no_rule",
             Self::PathAmbiguous => "path_ambiguous",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::LifetimeTooLong => "lifetime_too_long",
+            Self::IssueTimeMissing => "issue_time_missing",
+            Self::TokenTooOld => "token_too_old",
+            Self::TokenTypeMismatch => "token_type_mismatch",
+            Self::TokenBound => "token_bound",
+            Self::SubjectMismatch => "subject_mismatch",
+            Self::ScopeMissing => "scope_missing",
+            Self::ClaimMismatch => "claim_mismatch",
+            Self::RequirementUnknown => "requirement_unknown",
+            Self::TokenRevoked => "token_revoked",
+            Self::TokenUnnamed => "token_unnamed",
+            Self::RevocationUnavailable => "revocation_unavailable",
+            Self::RevocationStale => "revocation_stale",
+            Self::RevocationUnconfirmed => "revocation_unconfirmed",
         }
     }
 
@@ -156,89 +226,36 @@ impl Reason {
     #[must_use]
     pub const fn answer(self) -> Answer {
         use Action::{None, Refresh, SignIn, Wait};
-        use Challenge::{Absent, Bare, InvalidRequest, InvalidToken};
+        use Challenge::{Absent, Bare, InsufficientScope, InvalidRequest, InvalidToken};
+        #[rustfmt::skip] // one line for each answer
         let (status, code, challenge, action, detail) = match self {
             Self::TokenMissing => (401, "token_missing", Bare, SignIn, "a token is required"),
-            Self::TokenAmbiguous => (
-                400,
-                "token_ambiguous",
-                InvalidRequest,
-                None,
-                "the request has more than one token",
-            ),
-            Self::TokenTooLarge => (
-                401,
-                "token_too_large",
-                InvalidToken,
-                SignIn,
-                "the token is too large",
-            ),
-            Self::TokenMalformed | Self::CriticalHeader => (
-                401,
-                "token_malformed",
-                InvalidToken,
-                SignIn,
-                "the token is not well formed",
-            ),
+            Self::TokenAmbiguous => (400, "token_ambiguous", InvalidRequest, None, "the request has more than one token"),
+            Self::TokenTooLarge => (401, "token_too_large", InvalidToken, SignIn, "the token is too large"),
+            Self::TokenMalformed | Self::CriticalHeader => (401, "token_malformed", InvalidToken, SignIn, "the token is not well formed"),
             Self::IssuerMismatch
             | Self::KeyUnknown
             | Self::AlgorithmMismatch
-            | Self::SignatureInvalid => (
-                401,
-                "signature_invalid",
-                InvalidToken,
-                SignIn,
-                "the signature could not be verified",
-            ),
-            Self::ExpirationMissing => (
-                401,
-                "expiration_missing",
-                InvalidToken,
-                SignIn,
-                "the token has no expiration time",
-            ),
-            Self::TokenExpired => (
-                401,
-                "token_expired",
-                InvalidToken,
-                Refresh,
-                "the token has expired",
-            ),
-            Self::TokenNotYetValid => (
-                401,
-                "token_not_yet_valid",
-                InvalidToken,
-                Wait,
-                "the token is not valid yet",
-            ),
-            Self::AudienceMismatch => (
-                403,
-                "audience_mismatch",
-                InvalidToken,
-                None,
-                "the token is meant for another audience",
-            ),
-            Self::ClaimNotForwardable => (
-                401,
-                "claim_not_forwardable",
-                InvalidToken,
-                SignIn,
-                "a claim of the token has characters that cannot be passed on",
-            ),
-            Self::NoRule => (
-                403,
-                "no_rule",
-                Absent,
-                None,
-                "requests of this kind are not permitted",
-            ),
-            Self::PathAmbiguous => (
-                400,
-                "path_ambiguous",
-                Absent,
-                None,
-                "the path can be read in two ways",
-            ),
+            | Self::SignatureInvalid => (401, "signature_invalid", InvalidToken, SignIn, "the signature could not be verified"),
+            Self::ExpirationMissing => (401, "expiration_missing", InvalidToken, SignIn, "the token has no expiration time"),
+            Self::TokenExpired => (401, "token_expired", InvalidToken, Refresh, "the token has expired"),
+            Self::TokenNotYetValid => (401, "token_not_yet_valid", InvalidToken, Wait, "the token is not valid yet"),
+            Self::AudienceMismatch => (403, "audience_mismatch", InvalidToken, None, "the token is meant for another audience"),
+            Self::ClaimNotForwardable => (401, "claim_not_forwardable", InvalidToken, SignIn, "a claim of the token has characters that cannot be passed on"),
+            Self::LifetimeTooLong => (401, "lifetime_too_long", InvalidToken, SignIn, "the token is valid for longer than is permitted"),
+            Self::IssueTimeMissing => (401, "issue_time_missing", InvalidToken, SignIn, "the token does not say when it was issued"),
+            Self::TokenTooOld => (401, "token_too_old", InvalidToken, Refresh, "the token was issued too long ago"),
+            Self::TokenTypeMismatch => (401, "token_type_mismatch", InvalidToken, SignIn, "the token is for another purpose"),
+            Self::TokenBound => (401, "token_bound", InvalidToken, SignIn, "the token needs a proof of possession"),
+            Self::SubjectMismatch => (403, "subject_mismatch", InvalidToken, None, "the subject of the token is not permitted here"),
+            Self::ScopeMissing => (403, "insufficient_scope", InsufficientScope, None, "the token lacks a scope that is needed here"),
+            Self::ClaimMismatch => (403, "claim_mismatch", InvalidToken, None, "the claims of the token do not permit this"),
+            Self::NoRule | Self::RequirementUnknown => (403, "no_rule", Absent, None, "requests of this kind are not permitted"),
+            Self::PathAmbiguous => (400, "path_ambiguous", Absent, None, "the path can be read in two ways"),
+            Self::KeysUnavailable => (503, "keys_unavailable", Absent, Wait, "tokens cannot be verified at the moment"),
+            Self::TokenRevoked => (401, "token_revoked", InvalidToken, SignIn, "the session has ended"),
+            Self::TokenUnnamed => (401, "token_unnamed", InvalidToken, SignIn, "the token has no claim by which it could be revoked"),
+            Self::RevocationUnavailable | Self::RevocationStale | Self::RevocationUnconfirmed => (503, "revocation_unavailable", Absent, Wait, "whether the session has ended cannot be told at the moment"),
         };
         Answer {
             status,
@@ -272,15 +289,27 @@ impl From<SignatureError> for Reason {
 
 impl Admission {
     /// Every kind of admission.
-    pub const ALL: [Self; 3] = [Self::Verified, Self::NoRequirement, Self::Unmatched];
+    pub const ALL: [Self; 7] = [
+        Self::Verified,
+        Self::RevocationUnknown,
+        Self::NoRequirement,
+        Self::Unmatched,
+        Self::NoToken,
+        Self::TokenIgnored,
+        Self::CorsPreflight,
+    ];
 
     /// Label for metrics.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Verified => "verified",
+            Self::RevocationUnknown => "revocation_unknown",
             Self::NoRequirement => "no_requirement",
             Self::Unmatched => "unmatched",
+            Self::NoToken => "no_token",
+            Self::TokenIgnored => "token_ignored",
+            Self::CorsPreflight => "cors_preflight",
         }
     }
 }
@@ -358,6 +387,7 @@ mod tests {
                 Challenge::Bare => 401..=401,
                 Challenge::InvalidToken => 401..=403,
                 Challenge::InvalidRequest => 400..=400,
+                Challenge::InsufficientScope => 403..=403,
                 Challenge::Absent => 400..=503,
             };
             assert!(status.contains(&answer.status), "{reason:?}");

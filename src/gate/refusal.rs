@@ -1,27 +1,130 @@
 //! The answer to a refused request, in the form that the client understands.
 
+mod negotiation;
+
+use std::fmt::Write as _;
+
 use serde_json::json;
 
-use super::reason::{Answer, Challenge, Reason};
+use super::extraction::Location;
+use super::path;
+use super::reason::{Action, Answer, Challenge, Reason};
+use super::request::Request;
 use crate::host::Response;
+use negotiation::Representation;
 
-/// Builds the answer: `application/problem+json` (RFC 9457) with a challenge (RFC 6750), or a
-/// gRPC status. Nothing of the request is repeated in it.
-pub(super) fn response(reason: Reason, realm: &str, is_grpc: bool) -> Response {
+/// What the operator decided about answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answers {
+    /// `realm` of challenges; needs no escape in a quoted string.
+    pub(super) realm: String,
+    /// URL of the protected resource's metadata (RFC 9728 section 5.1); needs no escape either.
+    pub(super) resource_metadata: Option<String>,
+    /// Where browsers are sent that load a page and have to sign in.
+    pub(super) login: Option<Login>,
+    /// `strip_failure_response`: neither a body nor a challenge.
+    pub(super) is_stripped: bool,
+}
+
+/// Where browsers are sent to sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Login {
+    /// URL or path of the page, without a fragment.
+    pub(super) url: String,
+    /// The parameter that tells it where to send the browser back to.
+    pub(super) parameter: String,
+}
+
+/// When a client should ask again after a 503. Keys are fetched again within a second or two.
+const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// Longest return address; one that is longer is left out.
+const MAX_RETURN_BYTES: usize = 2 * 1024;
+
+/// Builds the answer: a gRPC status, a redirect to the login page, or a problem document (RFC
+/// 9457) or plain text with a challenge (RFC 6750). Nothing of the request is repeated in it but
+/// the return address of a redirect, without the tokens that `locations` may have put there.
+pub(super) fn response<'l>(
+    reason: Reason,
+    scopes: &str,
+    answers: &Answers,
+    request: &Request,
+    locations: impl Iterator<Item = &'l Location>,
+) -> Response {
     let answer = reason.answer();
+    // As `jwt_authn` does, whose details are `jwt_authn_access_denied{…}`.
+    let details = format!("portcullis_denied{{{}}}", reason.label());
     let mut headers = vec![("cache-control", "no-store".to_owned())];
-    if is_grpc {
+    if answer.status == 503 {
+        headers.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
+    }
+    if request.is_grpc() {
+        return grpc(&answer, answers, headers, details);
+    }
+    if let Some(login) = &answers.login
+        && matches!(answer.action, Action::SignIn | Action::Refresh)
+        && negotiation::is_page_load(request)
+    {
+        headers.push(("location", login.address(request, locations)));
         return Response {
-            status: 200,
-            grpc_status: Some(grpc_status(answer.status)),
+            status: 302,
+            grpc_status: None,
             headers,
-            body: format!("{}: {}", answer.code, answer.detail).into_bytes(),
+            body: Vec::new(),
+            details,
         };
     }
-    headers.push(("content-type", "application/problem+json".to_owned()));
-    if let Some(challenge) = challenge(&answer, realm) {
+    if answers.is_stripped {
+        return Response {
+            status: answer.status,
+            grpc_status: None,
+            headers,
+            body: Vec::new(),
+            details,
+        };
+    }
+    if let Some(challenge) = challenge(&answer, scopes, answers) {
         headers.push(("www-authenticate", challenge));
     }
+    let (content_type, body) = match negotiation::representation(request) {
+        Representation::Problem => ("application/problem+json", problem(&answer)),
+        Representation::Text => (
+            "text/plain; charset=utf-8",
+            format!("{}: {}\n", answer.code, answer.detail),
+        ),
+    };
+    headers.push(("content-type", content_type.to_owned()));
+    headers.push(("vary", "accept".to_owned()));
+    Response {
+        status: answer.status,
+        grpc_status: None,
+        headers,
+        body: body.into_bytes(),
+        details,
+    }
+}
+
+fn grpc(
+    answer: &Answer,
+    answers: &Answers,
+    headers: Vec<(&'static str, String)>,
+    details: String,
+) -> Response {
+    let message = if answers.is_stripped {
+        String::new()
+    } else {
+        format!("{}: {}", answer.code, answer.detail)
+    };
+    Response {
+        status: 200,
+        grpc_status: Some(grpc_status(answer.status)),
+        headers,
+        body: message.into_bytes(),
+        details,
+    }
+}
+
+fn problem(answer: &Answer) -> String {
     let problem = json!({
         "type": "about:blank",
         "title": title(answer.status),
@@ -30,26 +133,84 @@ pub(super) fn response(reason: Reason, realm: &str, is_grpc: bool) -> Response {
         "detail": answer.detail,
         "action": answer.action.label(),
     });
-    Response {
-        status: answer.status,
-        grpc_status: None,
-        headers,
-        body: problem.to_string().into_bytes(),
+    problem.to_string()
+}
+
+/// What stands in it comes from the configuration, which has checked that it needs no escape.
+fn challenge(answer: &Answer, scopes: &str, answers: &Answers) -> Option<String> {
+    let error = match answer.challenge {
+        Challenge::Absent => return None,
+        Challenge::Bare => None,
+        Challenge::InvalidRequest => Some("invalid_request"),
+        Challenge::InvalidToken => Some("invalid_token"),
+        Challenge::InsufficientScope => Some("insufficient_scope"),
+    };
+    let mut challenge = format!("Bearer realm=\"{}\"", answers.realm);
+    let mut add = |name: &str, value: &str| {
+        challenge.extend([", ", name, "=\"", value, "\""]);
+    };
+    if let Some(error) = error {
+        add("error", error);
+        add("error_description", answer.detail);
+    }
+    if answer.challenge == Challenge::InsufficientScope && !scopes.is_empty() {
+        add("scope", scopes);
+    }
+    if let Some(url) = &answers.resource_metadata {
+        add("resource_metadata", url);
+    }
+    Some(challenge)
+}
+
+impl Login {
+    /// The page's address with the way back in it: the path and query of the request, so that it
+    /// can lead nowhere but here, and every byte of it encoded that could mean something else.
+    fn address<'l>(
+        &self,
+        request: &Request,
+        locations: impl Iterator<Item = &'l Location>,
+    ) -> String {
+        let tokens: Vec<&[u8]> = locations
+            .filter_map(|location| match location {
+                Location::Parameter(name) => Some(name.as_bytes()),
+                _ => None,
+            })
+            .collect();
+        let target = request.target().unwrap_or(b"/");
+        let target = path::without_parameters(target, |name| tokens.contains(&name));
+        let separator = if self.url.contains('?') { '&' } else { '?' };
+        let mut address = format!("{}{separator}{}=", self.url, self.parameter);
+        for byte in return_path(&target) {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    address.push(char::from(*byte));
+                }
+                _ => {
+                    // Writing into a string cannot fail.
+                    let _ = write!(address, "%{byte:02X}");
+                }
+            }
+        }
+        address
     }
 }
 
-/// `realm` comes from the configuration, which has checked that it needs no escape.
-fn challenge(answer: &Answer, realm: &str) -> Option<String> {
-    let error = match answer.challenge {
-        Challenge::Absent => return None,
-        Challenge::Bare => return Some(format!("Bearer realm=\"{realm}\"")),
-        Challenge::InvalidRequest => "invalid_request",
-        Challenge::InvalidToken => "invalid_token",
+/// `/` in place of whatever a browser might take for another site: `//host`, `/\host`, and what
+/// does not begin with `/` or has control characters, which browsers drop before they look.
+fn return_path(target: &[u8]) -> &[u8] {
+    let leads_away = match target {
+        [b'/', b'/' | b'\\', ..] => true,
+        [b'/', ..] => false,
+        _ => true,
     };
-    let detail = answer.detail;
-    Some(format!(
-        "Bearer realm=\"{realm}\", error=\"{error}\", error_description=\"{detail}\""
-    ))
+    let is_odd = target
+        .iter()
+        .any(|byte| byte.is_ascii_control() || *byte == b'\\');
+    if leads_away || is_odd || target.len() > MAX_RETURN_BYTES {
+        b"/"
+    } else {
+        target
+    }
 }
 
 /// The reason phrase of a status that the gate answers with (RFC 9110 section 15).
@@ -77,63 +238,4 @@ const fn grpc_status(status: u16) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::Value;
-    use wasm_bindgen_test::wasm_bindgen_test;
-
-    use super::*;
-
-    fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
-        let line = response.headers.iter().find(|(line, _)| *line == name);
-        line.map(|(_, value)| value.as_str())
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn a_missing_token_gets_a_challenge_without_an_error() {
-        let response = response(Reason::TokenMissing, "api", false);
-        assert_eq!(response.status, 401);
-        assert_eq!(
-            header(&response, "www-authenticate"),
-            Some("Bearer realm=\"api\"")
-        );
-        assert_eq!(header(&response, "cache-control"), Some("no-store"));
-        assert_eq!(
-            header(&response, "content-type"),
-            Some("application/problem+json")
-        );
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn an_expired_token_is_named_in_challenge_and_problem() {
-        let response = response(Reason::TokenExpired, "api", false);
-        assert_eq!(
-            header(&response, "www-authenticate"),
-            Some(
-                "Bearer realm=\"api\", error=\"invalid_token\", \
-                 error_description=\"the token has expired\""
-            )
-        );
-        let problem: Value = serde_json::from_slice(&response.body).unwrap();
-        assert_eq!(
-            problem,
-            json!({
-                "type": "about:blank", "title": "Unauthorized", "status": 401,
-                "code": "token_expired", "detail": "the token has expired", "action": "refresh",
-            })
-        );
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn grpc_clients_get_a_grpc_status() {
-        for (reason, status) in [
-            (Reason::TokenMissing, 16),
-            (Reason::AudienceMismatch, 7),
-            (Reason::TokenAmbiguous, 3),
-        ] {
-            let response = response(reason, "api", true);
-            assert_eq!(response.grpc_status, Some(status), "{reason:?}");
-            let code = reason.answer().code;
-            assert!(String::from_utf8(response.body).unwrap().starts_with(code));
-        }
-    }
-}
+mod tests;

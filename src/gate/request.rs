@@ -29,6 +29,43 @@ impl Request {
         self.values(":path").next().map(path::without_query)
     }
 
+    /// The path with its query, as it was sent.
+    pub(super) fn target(&self) -> Option<&[u8]> {
+        self.values(":path").next()
+    }
+
+    /// The method.
+    pub(super) fn method(&self) -> Option<&[u8]> {
+        self.values(":method").next()
+    }
+
+    /// Names and values of the query's parameters, still encoded.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let query = self.target().map(path::query).unwrap_or_default();
+        let pairs = query.split(|byte| *byte == b'&');
+        pairs.filter(|pair| !pair.is_empty()).map(path::pair)
+    }
+
+    /// Names and values of all cookies (RFC 6265 section 4.2.1), without quotes round a value.
+    pub(super) fn cookies(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let pairs = self
+            .values("cookie")
+            .flat_map(|line| line.split(|byte| *byte == b';'));
+        pairs.map(|pair| {
+            let (name, value) = path::pair(pair.trim_ascii());
+            let inner = value.strip_prefix(b"\"");
+            let inner = inner.and_then(|value| value.strip_suffix(b"\""));
+            (name, inner.unwrap_or(value))
+        })
+    }
+
+    /// Whether a browser asks which requests it may send (Fetch section 3.2.2): nothing that an
+    /// upstream should act on.
+    pub(super) fn is_cors_preflight(&self) -> bool {
+        let has = |name| self.values(name).any(|value| !value.is_empty());
+        self.method() == Some(b"OPTIONS") && has("origin") && has("access-control-request-method")
+    }
+
     /// Whether the client speaks gRPC (the content type that the gRPC specification for HTTP/2
     /// requires: `application/grpc`, perhaps with `+proto` or parameters).
     pub(super) fn is_grpc(&self) -> bool {

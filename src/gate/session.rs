@@ -1,10 +1,12 @@
 //! The headers that tell the upstream who is calling.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::policy::{Policy, Provider};
+use super::policy::{PayloadHeader, Provider};
 use super::reason::Reason;
 use super::request::Request;
 use crate::token::Claims;
@@ -39,6 +41,19 @@ pub(super) struct ClaimHeader {
     pub(super) header: String,
     /// Names of the members that lead to the value, outermost first.
     pub(super) path: Vec<String>,
+    pub(super) form: Form,
+}
+
+/// How lists and objects are written into a header. Text and scalars are written as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Base64 of their JSON, as `jwt_authn` does.
+    Base64,
+    /// Their JSON, in ASCII.
+    Json,
+    /// Lists of scalars with commas between them. Other values, and elements that have a comma or
+    /// are empty, refuse the request: nobody could tell them apart again.
+    Comma,
 }
 
 /// The standard set under one prefix, with the names made once.
@@ -69,27 +84,36 @@ impl SessionHeaders {
 /// A header name and its value.
 pub(super) type Injection<'p> = (&'p str, String);
 
-/// All headers for a request with these verified claims. Claims that are absent, `null` or empty
-/// give no header.
+/// The headers for a request with these verified claims: those that the provider asks for, and,
+/// if `has_session`, the standard set. Claims that are absent, `null` or empty give no header.
+///
+/// `token` is where the claims come from, in its compact form.
 ///
 /// # Errors
 ///
 /// [`Reason::ClaimNotForwardable`] when a value would not reach the upstream as it is: leaving
 /// the header out, or changing the value, could make one user look like another.
 pub(super) fn injections<'p>(
-    policy: &'p Policy,
+    session: Option<&'p SessionHeaders>,
     provider: &'p Provider,
+    token: &[u8],
     claims: &Claims,
 ) -> Result<Vec<Injection<'p>>, Reason> {
     let mut injections = Vec::new();
-    for ClaimHeader { header, path } in &provider.claim_headers {
-        let value = lookup(claims, path).map(header_value).unwrap_or_default();
+    for ClaimHeader { header, path, form } in &provider.claim_headers {
+        let value = match claims.at(path) {
+            Some(value) => header_value(value, *form)?,
+            None => String::new(),
+        };
         add(&mut injections, header, value)?;
     }
-    if let Some(session) = &policy.session_headers {
+    if let Some(PayloadHeader { name, is_padded }) = &provider.payload_header {
+        injections.push((name, payload(token, *is_padded)));
+    }
+    if let Some(session) = session {
         for (header, names) in &session.claims {
             let claim = names.iter().find_map(|name| claims.get(name));
-            let value = claim.map(standard_value).unwrap_or_default();
+            let value = claim.map(standard_value).transpose()?.unwrap_or_default();
             add(&mut injections, header, value)?;
         }
         add(&mut injections, &session.provider, provider.name.clone())?;
@@ -111,31 +135,86 @@ fn add<'p>(
     Ok(())
 }
 
-fn lookup<'c>(claims: &'c Claims, path: &[String]) -> Option<&'c Value> {
-    let (first, rest) = path.split_first()?;
-    rest.iter()
-        .try_fold(claims.get(first)?, |value, name| value.get(name))
+/// The claims set as it stands in the token, which is base64url without padding.
+fn payload(token: &[u8], is_padded: bool) -> String {
+    let encoded = token.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
+    let mut payload = String::from_utf8_lossy(encoded).into_owned();
+    while is_padded && !payload.len().is_multiple_of(4) {
+        payload.push('=');
+    }
+    payload
 }
 
-/// A claim as `jwt_authn` writes it: text and scalars as they are, lists and objects as base64
-/// of their JSON. Numbers keep all their digits, which `jwt_authn` does not promise.
-fn header_value(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::Array(_) | Value::Object(_) => STANDARD.encode(value.to_string()),
-        scalar => scalar_value(scalar),
+/// A claim for a header. Numbers keep all their digits, which `jwt_authn` does not promise.
+fn header_value(value: &Value, form: Form) -> Result<String, Reason> {
+    match (value, form) {
+        (Value::Null, _) => Ok(String::new()),
+        (Value::Array(_) | Value::Object(_), Form::Base64) => {
+            Ok(STANDARD.encode(value.to_string()))
+        }
+        (Value::Array(_) | Value::Object(_), Form::Json) => Ok(ascii(&value.to_string())),
+        (Value::Array(elements), Form::Comma) => comma_joined(elements),
+        (Value::Object(_), Form::Comma) => Err(Reason::ClaimNotForwardable),
+        (scalar, _) => Ok(scalar_value(scalar)),
+    }
+}
+
+fn comma_joined(elements: &[Value]) -> Result<String, Reason> {
+    let element = |value: &Value| match value {
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(Reason::ClaimNotForwardable),
+        scalar => Ok(scalar_value(scalar)),
+    };
+    let elements = elements.iter().map(element);
+    let elements = elements.collect::<Result<Vec<_>, _>>()?;
+    let is_plain = |text: &String| !text.is_empty() && !text.contains(',') && text.trim() == text;
+    if elements.iter().all(is_plain) {
+        Ok(elements.join(","))
+    } else {
+        Err(Reason::ClaimNotForwardable)
+    }
+}
+
+/// JSON with everything but ASCII escaped, so that no upstream can read it in another encoding.
+/// Control characters are escaped already, all but DEL.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() && character != '\x7f' {
+            text.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing into a string cannot fail.
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+    text
+}
+
+/// A claim as access logs may show it: in one line, whatever it is, and not without end.
+pub(super) fn loggable(value: &Value) -> String {
+    const MOST_CHARACTERS: usize = 256;
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let cut: String = text.chars().take(MOST_CHARACTERS).collect();
+    if is_forwardable(&cut) {
+        cut
+    } else {
+        cut.escape_default().to_string()
     }
 }
 
 /// A claim of the standard set: lists of words (`aud`, `scp`, `amr`) with spaces between them, as
 /// `scope` itself is written (RFC 6749 section 3.3).
-fn standard_value(value: &Value) -> String {
+fn standard_value(value: &Value) -> Result<String, Reason> {
     match value {
         Value::Array(values) if values.iter().all(is_word) => {
             let words: Vec<_> = values.iter().filter_map(Value::as_str).collect();
-            words.join(" ")
+            Ok(words.join(" "))
         }
-        other => header_value(other),
+        other => header_value(other, Form::Base64),
     }
 }
 
@@ -243,18 +322,65 @@ mod tests {
             (json!(["a", "b"]), "WyJhIiwiYiJd"),
             (json!({"a": 1}), "eyJhIjoxfQ=="),
         ] {
-            assert_eq!(header_value(&value), expected, "{value}");
+            let written = header_value(&value, Form::Base64);
+            assert_eq!(written.as_deref(), Ok(expected), "{value}");
         }
     }
 
     #[wasm_bindgen_test(unsupported = test)]
+    fn lists_and_objects_are_written_in_the_form_that_was_chosen() {
+        for (value, json, comma) in [
+            (json!(["a", "b"]), r#"["a","b"]"#, Some("a,b")),
+            (json!([1, true]), "[1,true]", Some("1,true")),
+            (json!([]), "[]", Some("")),
+            (json!(["a,b"]), r#"["a,b"]"#, None),
+            (json!(["a", ""]), r#"["a",""]"#, None),
+            (json!([" a"]), r#"[" a"]"#, None),
+            (json!([["a"]]), r#"[["a"]]"#, None),
+            (json!({"a": 1}), r#"{"a":1}"#, None),
+            (
+                json!(["\u{e9}\u{1f600}\n\u{7f}"]),
+                r#"["\u00e9\ud83d\ude00\n\u007f"]"#,
+                None,
+            ),
+        ] {
+            assert_eq!(header_value(&value, Form::Json).as_deref(), Ok(json));
+            let joined = header_value(&value, Form::Comma).ok();
+            if value.to_string().is_ascii() {
+                assert_eq!(joined.as_deref(), comma, "{value}");
+            }
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_payload_is_padded_only_where_that_was_asked_for() {
+        for (encoded, padded) in [("YQ", "YQ=="), ("YWI", "YWI="), ("YWJj", "YWJj")] {
+            let token = format!("e30.{encoded}.c2ln");
+            assert_eq!(payload(token.as_bytes(), false), encoded);
+            assert_eq!(payload(token.as_bytes(), true), padded);
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn what_is_logged_stands_in_one_line() {
+        assert_eq!(loggable(&json!("alice")), "alice");
+        assert_eq!(loggable(&json!("a\r\nb")), "a\\r\\nb");
+        assert_eq!(loggable(&json!(["a"])), r#"["a"]"#);
+        assert_eq!(loggable(&json!("a".repeat(1000))).len(), 256);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
     fn lists_of_words_are_joined_only_when_they_can_be_told_apart_again() {
-        assert_eq!(standard_value(&json!(["read", "write"])), "read write");
-        assert_eq!(
-            standard_value(&json!(["read all", "x"])),
-            STANDARD.encode(r#"["read all","x"]"#)
-        );
-        assert_eq!(standard_value(&json!("read write")), "read write");
+        for (value, expected) in [
+            (json!(["read", "write"]), "read write"),
+            (
+                json!(["read all", "x"]),
+                &STANDARD.encode(r#"["read all","x"]"#),
+            ),
+            (json!("read write"), "read write"),
+        ] {
+            assert_eq!(standard_value(&value).as_deref(), Ok(expected), "{value}");
+        }
     }
 
     #[wasm_bindgen_test(unsupported = test)]

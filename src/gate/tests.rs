@@ -1,5 +1,10 @@
 //! The gate over [`MockHost`]: what it does with a request, whole.
 
+mod claims;
+mod places;
+mod requirements;
+mod routes;
+
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -36,7 +41,7 @@ fn gate_with(change: impl FnOnce(&mut Value)) -> Gate {
     });
     change(&mut configuration);
     let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
-    Gate::new(configured.unwrap().policy, Backend::Module)
+    Gate::new(configured.unwrap().policy, Backend::Module, [1; 16])
 }
 
 fn gate() -> Gate {
@@ -67,10 +72,10 @@ fn request(token: &str) -> MockHost {
 
 /// Runs a request and says why it was refused; `None` when it went through.
 fn refusal(gate: &Gate, host: &MockHost) -> Option<Reason> {
-    let verdict = gate.on_request(host);
+    let verdict = gate.on_request(host, Attempt::Last);
     let counters = host.counters.borrow();
     assert_eq!(counters.len(), 1, "one request, one count");
-    let outcome = Outcome::all().nth(counters[0].0).unwrap();
+    let outcome = Outcome::all().nth(counters[0].0.0).unwrap();
     let answered = host.response.borrow().is_some();
     match outcome {
         Outcome::Allowed(_) => {
@@ -206,7 +211,11 @@ fn faults_before_the_signature_is_verified_are_told_all_alike() {
     let responses = cases.map(|(token, reason)| {
         let host = request(&token);
         assert_eq!(refusal(&gate(), &host), Some(reason));
-        host.response.take().unwrap()
+        let mut response = host.response.take().unwrap();
+        // For the access log alone, which is to know.
+        assert!(response.details.contains(reason.label()), "{response:?}");
+        response.details.clear();
+        response
     });
     assert!(responses.iter().all(|response| *response == responses[0]));
 }

@@ -21,13 +21,14 @@ pub struct ClaimError {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claims {
     members: Map<String, Value>,
+    text_length: usize,
     expires_at: Option<UnixTime>,
     not_before: Option<UnixTime>,
     issued_at: Option<UnixTime>,
 }
 
 impl Claims {
-    /// Takes the members of a claims set, checking the types of `iss`, `sub`, `jti` (strings),
+    /// Takes the members of a claims set that was a text of this length, checking the types of `iss`, `sub`, `jti` (strings),
     /// `aud` (a string or a list of strings) and `exp`, `nbf`, `iat` (numbers from the epoch to
     /// the year 9999).
     ///
@@ -36,7 +37,7 @@ impl Claims {
     /// # Errors
     ///
     /// [`ClaimError`] for the first claim of a wrong type.
-    pub fn new(members: Map<String, Value>) -> Result<Self, ClaimError> {
+    pub fn new(members: Map<String, Value>, text_length: usize) -> Result<Self, ClaimError> {
         for name in ["iss", "sub", "jti"] {
             if members.get(name).is_some_and(|value| !value.is_string()) {
                 return Err(ClaimError {
@@ -56,7 +57,14 @@ impl Claims {
             not_before: time(&members, "nbf")?,
             issued_at: time(&members, "iat")?,
             members,
+            text_length,
         })
+    }
+
+    /// Length of the text that the claims were read from.
+    #[must_use]
+    pub const fn text_length(&self) -> usize {
+        self.text_length
     }
 
     /// `iss`.
@@ -97,6 +105,21 @@ impl Claims {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.members.get(name)
+    }
+
+    /// The value at the end of a path of literal member names, outermost first.
+    #[must_use]
+    pub fn at(&self, path: &[String]) -> Option<&Value> {
+        let (first, rest) = path.split_first()?;
+        rest.iter()
+            .try_fold(self.members.get(first)?, |value, name| value.get(name))
+    }
+
+    /// Names and values of all claims.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.members
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
     }
 
     /// A top-level claim by its literal name, when it is a string.
@@ -140,7 +163,7 @@ mod tests {
 
     fn claims(value: Value) -> Result<Claims, ClaimError> {
         match value {
-            Value::Object(members) => Claims::new(members),
+            Value::Object(members) => Claims::new(members, 0),
             other => panic!("test data is not an object: {other}"),
         }
     }

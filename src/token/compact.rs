@@ -102,6 +102,7 @@ pub struct UnverifiedToken<'t> {
     signing_input: &'t [u8],
     algorithm: String,
     key_id: Option<String>,
+    token_type: Option<String>,
     claims: Claims,
     signature: Vec<u8>,
 }
@@ -129,7 +130,8 @@ impl<'t> UnverifiedToken<'t> {
             algorithm: parameter(&header, "alg")?
                 .ok_or(TokenError::HeaderParameter { name: "alg" })?,
             key_id: parameter(&header, "kid")?,
-            claims: Claims::new(object(Part::Claims, claims)?)?,
+            token_type: parameter(&header, "typ")?,
+            claims: Claims::new(object(Part::Claims, claims)?, claims.len())?,
             signature: decode(Part::Signature, signature)?,
         })
     }
@@ -139,6 +141,24 @@ impl<'t> UnverifiedToken<'t> {
     #[must_use]
     pub const fn unverified_claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// `kid` as the sender wrote it: whether a key of this name exists anywhere is open.
+    #[must_use]
+    pub fn unverified_key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// `alg` as the sender wrote it, for people to read.
+    #[must_use]
+    pub fn unverified_algorithm(&self) -> &str {
+        &self.algorithm
+    }
+
+    /// `typ` as the sender wrote it.
+    #[must_use]
+    pub fn unverified_type(&self) -> Option<&str> {
+        self.token_type.as_deref()
     }
 
     /// Checks the signature with the key that `kid` names in `keys`, by the algorithm of that key.
@@ -160,6 +180,7 @@ impl<'t> UnverifiedToken<'t> {
                 fault = fault.max(SignatureError::AlgorithmMismatch);
             } else if signature::verify(key, backend, host, self.signing_input, &self.signature) {
                 return Ok(VerifiedToken {
+                    token_type: self.token_type,
                     claims: self.claims,
                 });
             } else {
@@ -172,16 +193,29 @@ impl<'t> UnverifiedToken<'t> {
 
 /// A token whose signature was made by one of the provider's keys. Its issuer, audience and times
 /// are still unchecked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct VerifiedToken {
+    token_type: Option<String>,
     claims: Claims,
 }
 
 impl VerifiedToken {
+    /// `typ`, which the key's owner signed with the rest.
+    #[must_use]
+    pub fn token_type(&self) -> Option<&str> {
+        self.token_type.as_deref()
+    }
+
     /// The claims that the key's owner signed.
     #[must_use]
     pub const fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// The claims, to keep.
+    #[must_use]
+    pub fn into_claims(self) -> Claims {
+        self.claims
     }
 }
 

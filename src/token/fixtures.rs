@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use super::Algorithm;
 use crate::signer::Signer;
 
 macro_rules! key {
@@ -31,6 +32,37 @@ pub(crate) fn es256_other() -> Signer {
 
 pub(crate) fn eddsa() -> Signer {
     key!("eddsa")
+}
+
+/// The key of [`rs256`] for another of the RSA algorithms.
+pub(crate) fn rsa(algorithm: Algorithm) -> Signer {
+    let mut jwk: Value = serde_json::from_str(&rs256().to_jwk()).unwrap();
+    jwk["alg"] = algorithm.name().into();
+    Signer::from_jwk(&jwk.to_string()).unwrap()
+}
+
+/// The JWK of a shared secret, and a token that was made with it. None of the other keys can do
+/// that: [`Signer`] is for keys with a public half.
+pub(crate) fn symmetric(algorithm: Algorithm, claims: &Value) -> (Value, String) {
+    let secret = [b'k'; 64];
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let jwk = json!({
+        "kty": "oct", "k": encode(&secret), "alg": algorithm.name(), "kid": "shared",
+    });
+    let header = json!({"alg": algorithm.name(), "kid": "shared"}).to_string();
+    let claims = claims.to_string();
+    let input = format!(
+        "{}.{}",
+        encode(header.as_bytes()),
+        encode(claims.as_bytes())
+    );
+    let signature = match algorithm {
+        Algorithm::Hs256 => hmac_sha256::HMAC::mac(&input, secret).to_vec(),
+        Algorithm::Hs384 => hmac_sha512::sha384::HMAC::mac(&input, secret).to_vec(),
+        Algorithm::Hs512 => hmac_sha512::HMAC::mac(&input, secret).to_vec(),
+        other => panic!("{other} is not symmetric"),
+    };
+    (jwk, format!("{input}.{}", encode(&signature)))
 }
 
 /// The JWK Set with the public halves.

@@ -1,18 +1,20 @@
 //! Keys and JWK Sets (RFC 7517): what a provider signs with.
 //!
-//! `jwt-simple` reads the single JWK: it refuses private members in a public key, members of
-//! another key type, `use` and `key_ops` that exclude verification, RSA below 2048 or above 4096
-//! bits or with an exponent other than 65537, and points that are not on the curve.
+//! `jwt-simple` reads RSA keys, where most can go wrong: it refuses moduli below 2048 or above 4096
+//! bits, other exponents than 65537, and private members. Points and secrets, which are plain
+//! bytes, are read here by the same rules; its own code for them brings along everything that it
+//! can do with them, and the filter needs none of that.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::VerifyingKey as Ed25519Key;
-use jwt_simple::algorithms::{
-    ECDSAP256PublicKeyLike as _, ES256PublicKey, Ed25519PublicKey, RS256PublicKey,
-    RSAPublicKeyLike as _,
-};
+use jwt_simple::algorithms::{RS256PublicKey, RSAPublicKeyLike as _};
 use p256::ecdsa::VerifyingKey as P256Key;
 use serde_json::Value;
 use superboring::pkey::{PKey, Public};
 
+use super::algorithm::Family;
+use super::large_curve::LargeCurveKey;
 use super::{Algorithm, JsonError, parse_json};
 
 /// Longest JWK Set that is read. Sets of large identity providers are below 16 KiB.
@@ -35,6 +37,12 @@ pub enum KeyError {
     /// A type, curve or algorithm that is not supported, or that do not belong together.
     #[error("unsupported combination of `kty`, `crv` and `alg`")]
     Unsupported,
+    /// A shared secret, which has to be allowed explicitly.
+    #[error("a shared secret; hint: `allow_symmetric_keys` lets local sets have them")]
+    SymmetricNotAllowed,
+    /// An algorithm that the provider does not list.
+    #[error("{0} is not one of the provider's `algorithms`")]
+    NotAllowed(Algorithm),
     /// The key material or its metadata is unfit for verifying signatures: wrong lengths, a point
     /// off the curve, RSA below 2048 bits, private members, `use` other than `sig`.
     #[error("not a usable {0} verification key")]
@@ -62,88 +70,153 @@ pub enum KeySetError {
     NoUsableKey(Option<KeyError>),
 }
 
-/// A public key, prepared once for every way in which it may be used.
+/// A key, prepared once for every way in which it may be used.
 #[derive(Debug)]
 pub struct Key {
     id: Option<String>,
+    algorithm: Algorithm,
     material: Material,
-    /// `SubjectPublicKeyInfo` in DER, which is what the host takes; empty for Ed25519, which it
-    /// does not.
+    /// `SubjectPublicKeyInfo` in DER, which is what the host takes; empty where it does not do
+    /// the algorithm.
     subject_public_key_info: Vec<u8>,
 }
 
-/// The key as the module's own cryptography takes it. One variant for each [`Algorithm`].
+/// The key as the module's own cryptography takes it.
 pub(super) enum Material {
-    Rs256(PKey<Public>),
-    Es256(P256Key),
-    EdDsa(Ed25519Key),
+    Rsa(PKey<Public>),
+    P256(P256Key),
+    LargeCurve(LargeCurveKey),
+    Ed25519(Ed25519Key),
+    Secret(Vec<u8>),
 }
 
 impl std::fmt::Debug for Material {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
-            Self::Rs256(_) => "Rs256",
-            Self::Es256(_) => "Es256",
-            Self::EdDsa(_) => "EdDsa",
+            Self::Rsa(_) => "Rsa",
+            Self::P256(_) => "P256",
+            Self::LargeCurve(_) => "LargeCurve",
+            Self::Ed25519(_) => "Ed25519",
+            Self::Secret(_) => "Secret",
         })
     }
 }
 
 impl Key {
-    /// Reads one JWK. Without `alg`, an RSA key is bound to RS256, as OpenID Connect's default;
-    /// the curve decides for the others.
+    /// Reads one JWK. Without `alg`, the curve decides; an RSA key is bound to the first RSA
+    /// algorithm that `rules` lists, or to RS256, as OpenID Connect's default; a secret likewise,
+    /// or to HS256.
+    ///
+    /// `x5c` and whatever else leads to keys is not looked at: the set itself is what is trusted.
     ///
     /// # Errors
     ///
     /// [`KeyError`].
-    pub fn from_jwk(jwk: &Value) -> Result<Self, KeyError> {
+    pub fn from_jwk(jwk: &Value, rules: &KeyRules) -> Result<Self, KeyError> {
         let member = |name: &str| jwk.get(name).and_then(Value::as_str);
         let key_type = member("kty").ok_or(KeyError::NotAKey)?;
         // An `alg` that is there but no string must not count as "no algorithm".
-        let algorithm = match jwk.get("alg") {
+        let named = match jwk.get("alg") {
             None => None,
-            Some(name) => Some(name.as_str().ok_or(KeyError::Unsupported)?),
+            Some(name) => {
+                let algorithm = name.as_str().and_then(Algorithm::from_name);
+                Some(algorithm.ok_or(KeyError::Unsupported)?)
+            }
         };
-        let text = jwk.to_string();
-        match (key_type, member("crv"), algorithm) {
-            ("RSA", None, None | Some("RS256")) => Self::rs256(&text),
-            ("EC", Some("P-256"), None | Some("ES256")) => Self::es256(&text),
-            ("OKP", Some("Ed25519"), None | Some("EdDSA" | "Ed25519")) => Self::ed25519(&text),
-            _ => Err(KeyError::Unsupported),
+        let (family, default) = match (key_type, member("crv")) {
+            ("RSA", None) => (Family::Rsa, rules.first(Family::Rsa, Algorithm::Rs256)),
+            ("oct", None) => (Family::Hmac, rules.first(Family::Hmac, Algorithm::Hs256)),
+            ("EC", Some("P-256")) => (Family::Ecdsa, Algorithm::Es256),
+            ("EC", Some("P-384")) => (Family::Ecdsa, Algorithm::Es384),
+            ("EC", Some("P-521")) => (Family::Ecdsa, Algorithm::Es512),
+            ("OKP", Some("Ed25519")) => (Family::EdDsa, Algorithm::EdDsa),
+            _ => return Err(KeyError::Unsupported),
+        };
+        let algorithm = named.unwrap_or(default);
+        let is_bound_to_curve = family == Family::Ecdsa && algorithm != default;
+        if algorithm.family() != family || is_bound_to_curve {
+            return Err(KeyError::Unsupported);
+        }
+        if family == Family::Hmac && !rules.allow_symmetric {
+            return Err(KeyError::SymmetricNotAllowed);
+        }
+        if !rules.allows(algorithm) {
+            return Err(KeyError::NotAllowed(algorithm));
+        }
+        Self::read(jwk, algorithm).ok_or(KeyError::Unusable(algorithm))
+    }
+
+    fn read(jwk: &Value, algorithm: Algorithm) -> Option<Self> {
+        let foreign: &[&str] = match algorithm.family() {
+            Family::Rsa => &["d", "k", "x", "y"],
+            Family::Ecdsa => &["d", "k", "n", "e"],
+            Family::EdDsa => &["d", "k", "n", "e", "y"],
+            Family::Hmac => &["d", "n", "e", "x", "y"],
+        };
+        if !is_for_verifying(jwk, foreign) {
+            return None;
+        }
+        match algorithm {
+            Algorithm::Es256 => Self::p256(jwk),
+            Algorithm::Es384 | Algorithm::Es512 => Self::large_curve(jwk, algorithm),
+            Algorithm::EdDsa => Self::ed25519(jwk),
+            _ if algorithm.is_symmetric() => Self::secret(jwk, algorithm),
+            _ => Self::rsa(jwk, algorithm),
         }
     }
 
-    fn rs256(jwk: &str) -> Result<Self, KeyError> {
-        let unusable = || KeyError::Unusable(Algorithm::Rs256);
-        let key = RS256PublicKey::from_jwk(jwk).map_err(|_| unusable())?;
+    /// `jwt-simple` has a type for every RSA algorithm, all of which read the key alike. One is
+    /// enough, once `alg`, which was looked at above, does not stand in its way.
+    fn rsa(jwk: &Value, algorithm: Algorithm) -> Option<Self> {
+        let mut members = jwk.as_object()?.clone();
+        members.remove("alg");
+        let key = RS256PublicKey::from_jwk(&Value::Object(members).to_string()).ok()?;
         let rsa = key.public_key().as_ref();
-        Ok(Self {
+        Some(Self {
             id: key.key_id().clone(),
-            subject_public_key_info: rsa.public_key_to_der().map_err(|_| unusable())?,
-            material: Material::Rs256(PKey::from_rsa(rsa.clone()).map_err(|_| unusable())?),
+            algorithm,
+            subject_public_key_info: rsa.public_key_to_der().ok()?,
+            material: Material::Rsa(PKey::from_rsa(rsa.clone()).ok()?),
         })
     }
 
-    fn es256(jwk: &str) -> Result<Self, KeyError> {
-        let unusable = || KeyError::Unusable(Algorithm::Es256);
-        let key = ES256PublicKey::from_jwk(jwk).map_err(|_| unusable())?;
-        Ok(Self {
-            id: key.key_id().clone(),
-            subject_public_key_info: key.to_der().map_err(|_| unusable())?,
-            material: Material::Es256(*key.public_key().as_ref()),
+    fn p256(jwk: &Value) -> Option<Self> {
+        let point = uncompressed_point(jwk, 32)?;
+        Some(Self {
+            id: key_id(jwk),
+            algorithm: Algorithm::Es256,
+            subject_public_key_info: [P256_INFO_BEFORE_POINT, &point].concat(),
+            material: Material::P256(P256Key::from_sec1_bytes(&point).ok()?),
         })
     }
 
-    fn ed25519(jwk: &str) -> Result<Self, KeyError> {
-        use jwt_simple::algorithms::EdDSAPublicKeyLike as _;
-        let unusable = || KeyError::Unusable(Algorithm::EdDsa);
-        let key = Ed25519PublicKey::from_jwk(jwk).map_err(|_| unusable())?;
-        let bytes = key.to_bytes();
-        let material = Ed25519Key::try_from(bytes.as_slice()).map_err(|_| unusable())?;
-        Ok(Self {
-            id: key.key_id().clone(),
+    fn large_curve(jwk: &Value, algorithm: Algorithm) -> Option<Self> {
+        let (key, subject_public_key_info) = LargeCurveKey::from_jwk(jwk, algorithm)?;
+        Some(Self {
+            id: key_id(jwk),
+            algorithm,
+            subject_public_key_info,
+            material: Material::LargeCurve(key),
+        })
+    }
+
+    fn ed25519(jwk: &Value) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(jwk.get("x")?.as_str()?).ok()?;
+        Some(Self {
+            id: key_id(jwk),
+            algorithm: Algorithm::EdDsa,
             subject_public_key_info: Vec::new(),
-            material: Material::EdDsa(material),
+            material: Material::Ed25519(Ed25519Key::try_from(bytes.as_slice()).ok()?),
+        })
+    }
+
+    fn secret(jwk: &Value, algorithm: Algorithm) -> Option<Self> {
+        let secret = URL_SAFE_NO_PAD.decode(jwk.get("k")?.as_str()?).ok()?;
+        (secret.len() >= algorithm.digest().bytes()).then(|| Self {
+            id: key_id(jwk),
+            algorithm,
+            subject_public_key_info: Vec::new(),
+            material: Material::Secret(secret),
         })
     }
 
@@ -156,11 +229,7 @@ impl Key {
     /// The one algorithm that this key verifies.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
-        match self.material {
-            Material::Rs256(_) => Algorithm::Rs256,
-            Material::Es256(_) => Algorithm::Es256,
-            Material::EdDsa(_) => Algorithm::EdDsa,
-        }
+        self.algorithm
     }
 
     pub(super) const fn material(&self) -> &Material {
@@ -169,6 +238,60 @@ impl Key {
 
     pub(super) fn subject_public_key_info(&self) -> &[u8] {
         &self.subject_public_key_info
+    }
+}
+
+/// `x` and `y` of a JWK (RFC 7518 section 6.2.1), each with its full length, as an uncompressed
+/// point (SEC 1 section 2.3.3).
+pub(super) fn uncompressed_point(jwk: &Value, coordinate_bytes: usize) -> Option<Vec<u8>> {
+    let coordinate = |name: &str| {
+        let bytes = URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok()?;
+        (bytes.len() == coordinate_bytes).then_some(bytes)
+    };
+    Some([&[4][..], &coordinate("x")?, &coordinate("y")?].concat())
+}
+
+/// `SubjectPublicKeyInfo` for P-256 (RFC 5480 section 2) up to the point.
+const P256_INFO_BEFORE_POINT: &[u8] = b"\
+    \x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\
+    \x03\x42\x00";
+
+/// Whether a JWK says nothing against verifying with it (RFC 7517 sections 4.2 and 4.3), has no
+/// private half, and none of the members that belong to other kinds of keys.
+fn is_for_verifying(jwk: &Value, foreign: &[&str]) -> bool {
+    let verifies = |operations: &Value| {
+        let operations = operations.as_array();
+        operations.is_some_and(|list| list.iter().any(|operation| operation == "verify"))
+    };
+    jwk.get("use").is_none_or(|usage| usage == "sig")
+        && jwk.get("key_ops").is_none_or(verifies)
+        && jwk.get("kid").is_none_or(Value::is_string)
+        && foreign.iter().all(|name| jwk.get(name).is_none())
+}
+
+fn key_id(jwk: &Value) -> Option<String> {
+    jwk.get("kid").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// Which keys of a JWK Set may be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyRules {
+    /// The algorithms that keys may be bound to; every one when empty.
+    pub algorithms: Vec<Algorithm>,
+    /// Whether shared secrets (`kty` `oct`) may be used. Never for sets that come over a network.
+    pub allow_symmetric: bool,
+}
+
+impl KeyRules {
+    fn allows(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.is_empty() || self.algorithms.contains(&algorithm)
+    }
+
+    fn first(&self, family: Family, default: Algorithm) -> Algorithm {
+        let mut algorithms = self.algorithms.iter().copied();
+        algorithms
+            .find(|algorithm| algorithm.family() == family)
+            .unwrap_or(default)
     }
 }
 
@@ -186,7 +309,7 @@ impl KeySet {
     /// # Errors
     ///
     /// [`KeySetError`] when the text is no JWK Set, too large, or has no usable key.
-    pub fn parse(text: &[u8]) -> Result<Self, KeySetError> {
+    pub fn parse(text: &[u8], rules: &KeyRules) -> Result<Self, KeySetError> {
         if text.len() > MAX_JWK_SET_BYTES {
             return Err(KeySetError::TooLarge(text.len()));
         }
@@ -200,7 +323,7 @@ impl KeySet {
         let mut keys = Vec::new();
         let mut unusable = Vec::new();
         for (index, jwk) in members.iter().enumerate() {
-            match Key::from_jwk(jwk) {
+            match Key::from_jwk(jwk, rules) {
                 Ok(key) => keys.push(key),
                 Err(error) => unusable.push((index, error)),
             }

@@ -1,33 +1,47 @@
 //! The configuration that Envoy itself is started with.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 /// What the module calls in the host, and what the host calls in the module. A list of allowed
 /// capabilities has to name all of it, so a new host call of the filter has to be added here.
-const CAPABILITIES: [&str; 22] = [
+const CAPABILITIES: [&str; 35] = [
     "environ_get",
     "environ_sizes_get",
     "fd_write",
     "proxy_call_foreign_function",
+    "proxy_continue_stream",
     "proxy_define_metric",
     "proxy_get_buffer_bytes",
     "proxy_get_current_time_nanoseconds",
     "proxy_get_header_map_pairs",
     "proxy_get_log_level",
+    "proxy_get_property",
+    "proxy_get_shared_data",
+    "proxy_http_call",
     "proxy_increment_metric",
     "proxy_log",
     "proxy_on_configure",
     "proxy_on_context_create",
     "proxy_on_delete",
     "proxy_on_done",
+    "proxy_on_http_call_response",
     "proxy_on_log",
+    "proxy_on_request_body",
     "proxy_on_request_headers",
+    "proxy_on_request_trailers",
+    "proxy_on_tick",
     "proxy_on_vm_start",
+    "proxy_record_metric",
     "proxy_remove_header_map_value",
     "proxy_replace_header_map_value",
     "proxy_send_local_response",
+    "proxy_set_effective_context",
+    "proxy_set_property",
+    "proxy_set_shared_data",
+    "proxy_set_tick_period_milliseconds",
     "random_get",
 ];
 
@@ -37,9 +51,16 @@ pub(crate) struct Plugin {
     configuration: Value,
     environment: Vec<&'static str>,
     capabilities: Vec<&'static str>,
+    passes_bodies_of_paused_requests: bool,
 }
 
 impl Plugin {
+    /// With bodies handed to the filter although it has paused at the headers.
+    pub(crate) const fn with_bodies_of_paused_requests(mut self) -> Self {
+        self.passes_bodies_of_paused_requests = true;
+        self
+    }
+
     /// Configured as YAML is: with a `google.protobuf.Struct`.
     pub(crate) fn new(configuration: &Value) -> Self {
         Self {
@@ -49,6 +70,7 @@ impl Plugin {
             }),
             environment: Vec::new(),
             capabilities: Vec::new(),
+            passes_bodies_of_paused_requests: false,
         }
     }
 
@@ -93,6 +115,9 @@ impl Plugin {
             },
             "configuration": self.configuration,
         });
+        if self.passes_bodies_of_paused_requests {
+            config["allow_on_headers_stop_iteration"] = json!(true);
+        }
         if !self.capabilities.is_empty() {
             let allowed = self
                 .capabilities
@@ -124,6 +149,7 @@ pub(crate) struct Listener {
     name: &'static str,
     gatekeeper: Gatekeeper,
     max_request_headers_kb: Option<u32>,
+    access_log_format: Option<&'static str>,
 }
 
 impl Listener {
@@ -133,6 +159,7 @@ impl Listener {
             name: "portcullis",
             gatekeeper: Gatekeeper::Portcullis(plugin),
             max_request_headers_kb: None,
+            access_log_format: None,
         }
     }
 
@@ -142,12 +169,25 @@ impl Listener {
             name: "native",
             gatekeeper: Gatekeeper::Native(configuration.clone()),
             max_request_headers_kb: None,
+            access_log_format: None,
         }
+    }
+
+    /// With another name, for an Envoy with several listeners.
+    pub(crate) const fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
     }
 
     /// With another limit than Envoy's 60 KiB for all headers of a request together.
     pub(crate) const fn with_max_request_headers_kb(mut self, limit: u32) -> Self {
         self.max_request_headers_kb = Some(limit);
+        self
+    }
+
+    /// With an access log of this format, which goes into Envoy's own log.
+    pub(crate) const fn with_access_log(mut self, format: &'static str) -> Self {
+        self.access_log_format = Some(format);
         self
     }
 
@@ -173,6 +213,7 @@ impl Listener {
                               .http_connection_manager.v3.HttpConnectionManager",
                     "stat_prefix": self.name,
                     "normalize_path": false,
+                    "access_log": self.access_log_format.map(access_log).as_slice(),
                     "max_request_headers_kb": self.max_request_headers_kb,
                     "http_filters": [gatekeeper, router()],
                     "route_config": {"virtual_hosts": [everything]},
@@ -186,24 +227,47 @@ impl Listener {
 #[derive(Clone)]
 pub(crate) struct Bootstrap {
     listeners: Vec<Listener>,
+    /// Clusters besides the upstream's: their names and servers.
+    clusters: Vec<(&'static str, SocketAddr)>,
+    stats_tags: Value,
     /// Variables of the process.
     pub(super) environment: Vec<(&'static str, String)>,
     /// Level of the log lines about Wasm; of all others only warnings and errors are kept.
     pub(super) wasm_log_level: &'static str,
+    pub(super) workers: u32,
+    authority: Option<SocketAddr>,
+    is_dynamic: bool,
 }
 
 impl Bootstrap {
     pub(crate) fn new(listeners: impl Into<Vec<Listener>>) -> Self {
         Self {
             listeners: listeners.into(),
+            clusters: Vec::new(),
+            stats_tags: json!([]),
             environment: Vec::new(),
             wasm_log_level: "info",
+            workers: 2,
+            authority: None,
+            is_dynamic: false,
         }
     }
 
     /// With one listener that has Portcullis in it.
     pub(crate) fn with_plugin(plugin: Plugin) -> Self {
         Self::new([Listener::portcullis(plugin)])
+    }
+
+    /// With one more server that the filter can call.
+    pub(crate) fn with_cluster(mut self, name: &'static str, server: SocketAddr) -> Self {
+        self.clusters.push((name, server));
+        self
+    }
+
+    /// With these rules for making labels of parts of metric names.
+    pub(crate) fn with_stats_tags(mut self, stats_tags: Value) -> Self {
+        self.stats_tags = stats_tags;
+        self
     }
 
     /// With this variable in the environment of the process.
@@ -218,28 +282,84 @@ impl Bootstrap {
         self
     }
 
-    pub(super) fn to_json(&self, wasm: &str, upstream: SocketAddr) -> Value {
-        let listeners: Vec<_> = self
-            .listeners
-            .iter()
-            .map(|listener| listener.to_json(wasm))
-            .collect();
-        let endpoint = json!({"endpoint": {"address": loopback(upstream.port())}});
-        json!({
-            "admin": {"address": loopback(0)},
-            "static_resources": {
-                "listeners": listeners,
-                "clusters": [{
-                    "name": "upstream",
-                    "type": "STATIC",
-                    "load_assignment": {
-                        "cluster_name": "upstream",
-                        "endpoints": [{"lb_endpoints": [endpoint]}],
-                    },
-                }],
-            },
-        })
+    /// With so many workers; 2 by default.
+    pub(crate) const fn with_workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
     }
+
+    /// With a cluster `authority`.
+    pub(crate) const fn with_authority(mut self, address: SocketAddr) -> Self {
+        self.authority = Some(address);
+        self
+    }
+
+    /// With the listeners in a file of their own, which can be replaced while Envoy runs.
+    pub(crate) const fn with_replaceable_listeners(mut self) -> Self {
+        self.is_dynamic = true;
+        self
+    }
+
+    /// `listeners_file` is where Envoy looks for listeners that can be replaced.
+    pub(super) fn to_json(&self, wasm: &str, upstream: SocketAddr, listeners_file: &Path) -> Value {
+        let upstream = ("upstream", upstream);
+        let authority = self.authority.map(|address| ("authority", address));
+        let clusters = [upstream].into_iter().chain(authority);
+        let clusters = clusters.chain(self.clusters.iter().copied());
+        let clusters: Vec<_> = clusters
+            .map(|(name, address)| cluster(name, address))
+            .collect();
+        let mut bootstrap = json!({
+            "admin": {"address": loopback(0)},
+            "stats_config": {"stats_tags": self.stats_tags},
+            "static_resources": {"clusters": clusters},
+        });
+        if self.is_dynamic {
+            let source = json!({"path_config_source": {"path": listeners_file}});
+            bootstrap["node"] = json!({"id": "test", "cluster": "test"});
+            bootstrap["dynamic_resources"] = json!({"lds_config": source});
+        } else {
+            bootstrap["static_resources"]["listeners"] = self.listeners(wasm).into();
+        }
+        bootstrap
+    }
+
+    /// What stands in the file of replaceable listeners.
+    pub(super) fn listener_resources(&self, wasm: &str) -> Value {
+        let mut listeners = self.listeners(wasm);
+        for listener in &mut listeners {
+            listener["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
+        }
+        json!({ "resources": listeners })
+    }
+
+    fn listeners(&self, wasm: &str) -> Vec<Value> {
+        let listeners = self.listeners.iter();
+        listeners.map(|listener| listener.to_json(wasm)).collect()
+    }
+}
+
+fn cluster(name: &str, address: SocketAddr) -> Value {
+    let endpoint = json!({"endpoint": {"address": loopback(address.port())}});
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+    })
+}
+
+fn access_log(format: &str) -> Value {
+    json!({
+        "name": "envoy.access_loggers.stderr",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3\
+                      .StderrAccessLog",
+            "log_format": {"text_format_source": {"inline_string": format!("{format}\n")}},
+        },
+    })
 }
 
 fn loopback(port: u16) -> Value {

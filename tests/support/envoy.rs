@@ -92,6 +92,75 @@ impl Envoy {
         )
     }
 
+    /// All metrics as Prometheus reads them.
+    pub(crate) fn prometheus(&self) -> String {
+        admin_page(self.admin, "/stats/prometheus")
+    }
+
+    /// Clients of the listener with Portcullis in it, one for every worker, each with its
+    /// connection to that worker.
+    pub(crate) fn client_of_every_worker(&self) -> Vec<Client> {
+        let mut clients = Vec::new();
+        let mut counts = self.connections_by_worker();
+        let mut served = vec![false; counts.len()];
+        while clients.len() < counts.len() {
+            let mut client = self.client();
+            client.send(&Request::get("/"));
+            let now = self.connections_by_worker();
+            for (worker, is_served) in served.iter_mut().enumerate() {
+                if now[worker] > counts[worker] && !*is_served {
+                    *is_served = true;
+                    clients.push(client);
+                    break;
+                }
+            }
+            counts = now;
+        }
+        clients
+    }
+
+    /// How many connections each worker has accepted for the listener with Portcullis in it.
+    fn connections_by_worker(&self) -> Vec<u64> {
+        let listener = self.listeners.iter().find(|(name, _)| name == "portcullis");
+        let (_, address) = listener.expect("a listener with Portcullis in it");
+        let page = admin_page(self.admin, "/stats?filter=worker_.*downstream_cx_total");
+        // Envoy writes `listener.127.0.0.1_10000.worker_0.downstream_cx_total: 1`, and the port
+        // that was configured, which is 0, for one that the system chose.
+        let ports = [format!("_{}.", address.port()), "_0.".to_owned()];
+        let mut counts: Vec<(&str, u64)> = page
+            .lines()
+            .filter(|line| ports.iter().any(|port| line.contains(port)))
+            .filter_map(|line| line.split_once(": "))
+            .filter_map(|(name, count)| Some((name, count.parse().ok()?)))
+            .collect();
+        counts.sort_unstable();
+        counts.into_iter().map(|(_, count)| count).collect()
+    }
+
+    /// Replaces the listeners of an Envoy that was started with replaceable ones, and waits until
+    /// it has taken them over.
+    pub(crate) fn replace_listeners(&mut self, bootstrap: &Bootstrap) {
+        let name = "listener_manager.lds.update_success";
+        let before = self.stat(name);
+        let directory = self.process.directory.path();
+        let file = directory.join("listeners.new");
+        let resources = bootstrap.listener_resources(&wasm());
+        fs::write(&file, resources.to_string()).expect("a file to write");
+        // Envoy notices a file that is moved there, not one that is written to.
+        fs::rename(&file, directory.join("listeners.json")).expect("a file to move");
+        let deadline = Instant::now() + PATIENCE;
+        while self.stat(name) == before {
+            assert!(Instant::now() < deadline, "not taken over: {}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.listeners = listeners(self.admin);
+    }
+
+    /// The process, for measurements.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// Everything that Envoy and the filter have logged.
     pub(crate) fn log(&self) -> String {
         self.process.log()
@@ -122,7 +191,10 @@ impl Process {
         const WITH_A_WATCHER: &str =
             r#"exec 3<&0; (cat <&3; kill -9 $$) >/dev/null 2>&1 & exec "$0" "$@" 3<&-"#;
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let configuration = bootstrap.to_json(&wasm(), upstream::address());
+        let listeners = directory.path().join("listeners.json");
+        let resources = bootstrap.listener_resources(&wasm());
+        fs::write(&listeners, resources.to_string()).expect("a file to write");
+        let configuration = bootstrap.to_json(&wasm(), upstream::address(), &listeners);
         let configuration_file = directory.path().join("envoy.json");
         fs::write(&configuration_file, configuration.to_string()).expect("a file to write");
         let log = File::create(directory.path().join("envoy.log")).expect("a file to write");
@@ -132,9 +204,12 @@ impl Process {
             .args([
                 "--disable-hot-restart",
                 "--concurrency",
-                "2",
+                &bootstrap.workers.to_string(),
                 "--log-level",
                 "warning",
+                // Access logs are kept back for ten seconds otherwise.
+                "--file-flush-interval-msec",
+                "50",
             ])
             .args([
                 "--component-log-level",

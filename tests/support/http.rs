@@ -96,6 +96,14 @@ impl Client {
         })
     }
 
+    /// Sends a request, and closes the connection without a look at the reply.
+    pub(crate) fn send_and_leave(&self, request: &Request) {
+        let mut connection = connect(self.server).expect("a connection");
+        let sent = connection.write_all(&request.to_bytes());
+        sent.expect("a request to send");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+
     /// The same, for a request that the server may answer by closing the connection.
     pub(crate) fn try_send(&mut self, request: &Request) -> io::Result<Response> {
         let mut connection = match self.connection.take() {

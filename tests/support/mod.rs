@@ -3,19 +3,25 @@
 //! A test reads as: make a [`configuration`], start [`Envoy`] with it, send a [`Request`] that
 //! carries a [`Token`], look at the [`Response`].
 
+mod authority;
 mod bootstrap;
 mod configuration;
 mod envoy;
 mod http;
+mod jwks_server;
+mod meddler;
 mod random;
 mod refusal;
 mod token;
 mod upstream;
 
+pub(crate) use authority::Authority;
 pub(crate) use bootstrap::{Bootstrap, Listener, Plugin};
 pub(crate) use configuration::configuration;
 pub(crate) use envoy::Envoy;
 pub(crate) use http::{Client, Request, Response};
+pub(crate) use jwks_server::JwksServer;
+pub(crate) use meddler::Meddler;
 pub(crate) use random::Random;
 pub(crate) use refusal::assert_refused;
 pub(crate) use token::{AUDIENCE, ISSUER, Token, encode_part, jwks};

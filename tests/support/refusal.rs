@@ -16,6 +16,7 @@ pub(crate) fn assert_refused(reply: &Response, status: u16, code: &str) {
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
+        503 => "Service Unavailable",
         other => panic!("the gate does not answer with {other}"),
     };
     assert_eq!(problem["code"], code, "{problem}");

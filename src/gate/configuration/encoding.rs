@@ -24,12 +24,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Value, JsonError> {
 }
 
 fn object(decoded: Struct) -> Value {
-    let members = decoded.fields.into_iter();
-    Value::Object(
-        members
-            .map(|(name, member)| (name, value(member)))
-            .collect::<Map<_, _>>(),
-    )
+    // One by one: collecting them would bring a sorting algorithm into the module.
+    let mut members = Map::new();
+    for (name, member) in decoded.fields {
+        members.insert(name, value(member));
+    }
+    Value::Object(members)
 }
 
 fn value(decoded: StructValue) -> Value {

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -27,86 +28,73 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Keys of Envoy's `JwtAuthentication` that are not supported, so that an operator who pastes
-/// a configuration is told that apart from a typing error.
-const UNSUPPORTED_KEYS: [&str; 32] = [
-    "allow_missing",
-    "allow_missing_or_failed",
-    "async_fetch",
-    "bypass_cors_preflight",
-    "case_sensitive",
-    "claim_path",
-    "clear_route_cache",
-    "connect_matcher",
-    "extract_only_without_validation",
-    "failed_status_in_metadata",
-    "filename",
-    "filter_state_rules",
-    "forward_payload_header",
-    "from_cookies",
-    "from_params",
-    "header_in_metadata",
-    "headers",
-    "inline_bytes",
-    "jwt_cache_config",
-    "max_lifetime",
-    "normalize_payload_in_metadata",
-    "pad_forward_payload_header",
-    "path_separated_prefix",
-    "payload_in_metadata",
-    "provider_and_audiences",
-    "query_parameters",
-    "remote_jwks",
-    "requirement_map",
-    "requirement_name",
-    "requires_all",
-    "requires_any",
-    "safe_regex",
-];
-
-/// The faults found so far.
-#[derive(Debug, Default)]
-pub(super) struct Faults {
-    found: RefCell<Vec<Fault>>,
+/// One reading of one configuration: where its variables come from, and what was found so far.
+pub(super) struct Reading<'e> {
+    environment: &'e dyn Fn(&str) -> Option<String>,
+    faults: RefCell<Vec<Fault>>,
+    warnings: RefCell<Vec<Fault>>,
     /// Every key that was asked for, for the test that compares the documentation with the code.
     #[cfg(test)]
     pub(super) asked: RefCell<std::collections::BTreeSet<String>>,
 }
 
-impl Faults {
-    pub(super) fn into_found(self) -> Vec<Fault> {
-        self.found.into_inner()
+impl<'e> Reading<'e> {
+    pub(super) fn new(environment: &'e dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            environment,
+            faults: RefCell::default(),
+            warnings: RefCell::default(),
+            #[cfg(test)]
+            asked: RefCell::default(),
+        }
+    }
+
+    /// Faults and warnings.
+    pub(super) fn into_findings(self) -> (Vec<Fault>, Vec<Fault>) {
+        (self.faults.into_inner(), self.warnings.into_inner())
     }
 }
 
 /// One value of the configuration, and where it stands.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Node<'c> {
     value: &'c Value,
     path: String,
-    faults: &'c Faults,
+    reading: &'c Reading<'c>,
 }
 
 impl<'c> Node<'c> {
-    pub(super) const fn root(value: &'c Value, faults: &'c Faults) -> Self {
+    pub(super) const fn root(value: &'c Value, reading: &'c Reading<'c>) -> Self {
         Self {
             value,
             path: String::new(),
-            faults,
+            reading,
         }
     }
 
     /// Writes down a fault of this value.
     pub(super) fn fault(&self, message: impl Into<String>) {
-        self.faults.found.borrow_mut().push(self.remark(message));
+        self.reading.faults.borrow_mut().push(self.remark(message));
     }
 
-    /// Something to be said about this value that is no fault.
-    pub(super) fn remark(&self, message: impl Into<String>) -> Fault {
+    /// Writes down what the operator should know about this value although it is no fault.
+    pub(super) fn warning(&self, message: impl Into<String>) {
+        self.reading
+            .warnings
+            .borrow_mut()
+            .push(self.remark(message));
+    }
+
+    fn remark(&self, message: impl Into<String>) -> Fault {
         Fault {
             path: self.path.clone(),
             message: message.into(),
         }
+    }
+
+    /// An environment variable of the virtual machine.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.reading.environment)(name)
     }
 
     fn mismatch<T>(&self, expected: &str) -> Option<T> {
@@ -115,6 +103,11 @@ impl<'c> Node<'c> {
             description(self.value)
         ));
         None
+    }
+
+    /// Whether it is an object, where something else may stand as well.
+    pub(super) fn is_object(&self) -> bool {
+        self.value.is_object()
     }
 
     pub(super) fn string(&self) -> Option<&'c str> {
@@ -145,6 +138,33 @@ impl<'c> Node<'c> {
         whole.or_else(|| self.mismatch("a whole number from 0 to 4294967295"))
     }
 
+    /// The value itself, whatever it is.
+    pub(super) const fn value(&self) -> &'c Value {
+        self.value
+    }
+
+    /// A whole number of either sign: as text, which is how protobuf writes 64 bits in JSON, as an
+    /// integer, or as a double up to 2^32.
+    pub(super) fn integer(&self) -> Option<i64> {
+        let integer = match self.value {
+            Value::Number(number) => number.as_i64().or_else(|| {
+                let number = number.as_f64()?;
+                let magnitude = i64::from(whole(number.abs())?);
+                Some(if number < 0.0 { -magnitude } else { magnitude })
+            }),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        integer.or_else(|| self.mismatch("a whole number"))
+    }
+
+    /// A length of time above zero as protobuf writes it in JSON: seconds with up to nine decimals
+    /// and an `s`.
+    pub(super) fn duration(&self) -> Option<Duration> {
+        let duration = duration(self.string()?).filter(|duration| !duration.is_zero());
+        duration.or_else(|| self.mismatch("a duration above zero, `300s` or `0.5s` for instance"))
+    }
+
     /// The elements of a list.
     pub(super) fn elements(&self) -> Option<impl Iterator<Item = Self>> {
         let Value::Array(values) = self.value else {
@@ -153,7 +173,7 @@ impl<'c> Node<'c> {
         Some(values.iter().enumerate().map(|(index, value)| Self {
             value,
             path: format!("{}[{index}]", self.path),
-            faults: self.faults,
+            reading: self.reading,
         }))
     }
 
@@ -164,7 +184,7 @@ impl<'c> Node<'c> {
             let member = Self {
                 value,
                 path: joined(&self.path, name),
-                faults: self.faults,
+                reading: self.reading,
             };
             (name.as_str(), member)
         }))
@@ -176,6 +196,7 @@ impl<'c> Node<'c> {
             node: self.clone(),
             members: self.members()?,
             known: Vec::new(),
+            refused: Vec::new(),
         };
         let outcome = read(&mut fields);
         fields.refuse_unknown_keys();
@@ -194,6 +215,7 @@ pub(super) struct Fields<'c> {
     node: Node<'c>,
     members: &'c Map<String, Value>,
     known: Vec<&'static str>,
+    refused: Vec<&'static str>,
 }
 
 impl<'c> Fields<'c> {
@@ -207,13 +229,61 @@ impl<'c> Fields<'c> {
         self.known.push(key);
         let path = joined(&self.node.path, key);
         #[cfg(test)]
-        self.node.faults.asked.borrow_mut().insert(path.clone());
+        self.node.reading.asked.borrow_mut().insert(path.clone());
         let value = self.members.get(key).filter(|value| !value.is_null())?;
         Some(Node {
             value,
             path,
-            faults: self.node.faults,
+            reading: self.node.reading,
         })
+    }
+
+    /// A member that `jwt_authn` knows and that cannot be had here; `message` says why, and what
+    /// to use in its place.
+    pub(super) fn refused(&mut self, key: &'static str, message: &str) {
+        self.refused.push(key);
+        if self.members.get(key).is_some_and(|value| !value.is_null()) {
+            self.fault_of(key, message);
+        }
+    }
+
+    /// The one thing that was found among members of which there has to be exactly one.
+    pub(super) fn one_of<T>(&self, found: Vec<Option<T>>, message: &str) -> Option<T> {
+        let mut found = found.into_iter();
+        if let (Some(one), None) = (found.next(), found.next()) {
+            return one;
+        }
+        self.node.fault(message);
+        None
+    }
+
+    /// A flag, with what it is when it is left out.
+    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        let node = self.optional(key);
+        node.and_then(|node| node.boolean()).unwrap_or(default)
+    }
+
+    /// The elements of a list; none when it is left out.
+    pub(super) fn list(&mut self, key: &'static str) -> Vec<Node<'c>> {
+        let node = self.optional(key);
+        let elements = node.and_then(|node| Some(node.elements()?.collect()));
+        elements.unwrap_or_default()
+    }
+
+    /// A list of strings that are not empty.
+    pub(super) fn texts(&mut self, key: &'static str) -> Vec<String> {
+        let elements = self.list(key).into_iter();
+        elements
+            .filter_map(|node| node.text().map(str::to_owned))
+            .collect()
+    }
+
+    /// A duration, with what it is when it is left out.
+    pub(super) fn duration(&mut self, key: &'static str, default: Duration) -> Option<Duration> {
+        match self.optional(key) {
+            None => Some(default),
+            Some(node) => node.duration(),
+        }
     }
 
     /// A member that has to be there.
@@ -227,19 +297,18 @@ impl<'c> Fields<'c> {
 
     fn refuse_unknown_keys(&self) {
         for key in self.members.keys() {
-            if self.known.contains(&key.as_str()) {
-                continue;
+            let is_known = |known: &[&str]| known.contains(&key.as_str());
+            if !is_known(&self.known) && !is_known(&self.refused) {
+                self.fault_of(key, format!("unknown key{}", self.suggestion(key)));
             }
-            let message = if UNSUPPORTED_KEYS.contains(&key.as_str()) {
-                "known to `jwt_authn`, but not supported here".to_owned()
-            } else {
-                format!("unknown key{}", self.suggestion(key))
-            };
-            self.node.faults.found.borrow_mut().push(Fault {
-                path: joined(&self.node.path, key),
-                message,
-            });
         }
+    }
+
+    fn fault_of(&self, key: &str, message: impl Into<String>) {
+        self.node.reading.faults.borrow_mut().push(Fault {
+            path: joined(&self.node.path, key),
+            message: message.into(),
+        });
     }
 
     fn suggestion(&self, key: &str) -> String {
@@ -267,6 +336,20 @@ fn whole(number: f64) -> Option<u32> {
     unchanged.then_some(candidate)
 }
 
+/// `300s` or `0.25s`. At most 10,000 years, as in protobuf.
+fn duration(text: &str) -> Option<Duration> {
+    const MOST_SECONDS: u64 = 315_576_000_000;
+    let digits = text.strip_suffix('s')?;
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    let seconds = whole.parse().ok().filter(|whole| *whole <= MOST_SECONDS)?;
+    let nanoseconds = format!("{fraction:0<9}").parse().ok()?;
+    Some(Duration::new(seconds, nanoseconds))
+}
+
 /// What a value is, in words. Never the value itself: it may be a key or a secret.
 fn description(value: &Value) -> &'static str {
     match value {
@@ -292,5 +375,40 @@ fn joined(path: &str, name: &str) -> String {
         ("", true) => name.to_owned(),
         (path, true) => format!("{path}.{name}"),
         (path, false) => format!("{path}[\"{}\"]", name.escape_debug()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn durations_are_those_of_protobuf_json() {
+        for (text, expected) in [
+            ("300s", Duration::from_mins(5)),
+            ("0.5s", Duration::from_millis(500)),
+            ("1.000000001s", Duration::new(1, 1)),
+            ("0s", Duration::ZERO),
+        ] {
+            assert_eq!(duration(text), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "300",
+            "5m",
+            "-1s",
+            ".5s",
+            "1.s",
+            "1.0000000001s",
+            "1e3s",
+            "+1s",
+            " 1s",
+            "99999999999999999999s",
+        ] {
+            assert_eq!(duration(text), None, "{text}");
+        }
     }
 }

@@ -2,10 +2,21 @@ use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
+use crate::gate::Posture;
+use std::time::Duration;
+
+use crate::gate::extraction::HeaderLocation;
+use crate::gate::keys::{self, KeySource, RemoteKeys, RemoteSource, Retries};
+use crate::gate::session::{ClaimHeader, Form};
+use crate::token::KeyRules;
 use crate::token::fixtures::{es256, jwk_set};
 
 fn read_value(configuration: &Value) -> Result<Configured, Vec<Fault>> {
-    let environment = |name: &str| (name == "JWKS").then(|| jwk_set(&[&es256()]));
+    let environment = |name: &str| match name {
+        "JWKS" => Some(jwk_set(&[&es256()])),
+        "FEED_KEY" => Some("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned()),
+        _ => None,
+    };
     read(configuration.to_string().as_bytes(), &environment)
 }
 
@@ -16,28 +27,11 @@ fn faults(configuration: &Value) -> Vec<String> {
 
 /// Every key there is, each with an ordinary value.
 fn complete() -> Value {
-    json!({
-        "providers": {
-            "idp": {
-                "issuer": "https://issuer.example",
-                "audiences": ["api"],
-                "local_jwks": {"inline_string": jwk_set(&[&es256()])},
-                "from_headers": [{"name": "X-Token", "value_prefix": "jwt "}],
-                "forward": true,
-                "claim_to_headers": [{"header_name": "X-User", "claim_name": "user.name"}],
-                "clock_skew_seconds": 5.0,
-                "require_expiration": false,
-            },
-        },
-        "rules": [
-            {"match": {"path": "/healthz"}},
-            {"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}},
-        ],
-        "allow_unmatched": true,
-        "session_headers": true,
-        "session_header_prefix": "X-Caller-",
-        "realm": "api",
-    })
+    let text = include_str!("../../../tests/vectors/configurations/every-key.json");
+    let mut configuration: Value = serde_json::from_str(text).unwrap();
+    configuration["providers"]["idp"]["local_jwks"] =
+        json!({"inline_string": jwk_set(&[&es256()])});
+    configuration
 }
 
 fn with(path: &[&str], value: Value) -> Value {
@@ -60,37 +54,123 @@ fn every_key_is_read_into_the_policy() {
     assert_eq!(configured.warnings, []);
     let policy = configured.policy;
     assert!(policy.allow_unmatched);
-    assert_eq!(policy.realm, "api");
-    assert_eq!(
-        policy.rules,
-        [
-            Rule {
-                matcher: Matcher::Path("/healthz".into()),
-                requirement: Requirement::Nothing,
-            },
-            Rule {
-                matcher: Matcher::Prefix("/".into()),
-                requirement: Requirement::Provider(0),
-            },
-        ]
-    );
+    assert_eq!(policy.answers.realm, "api");
     let provider = &policy.providers[0];
     assert_eq!(provider.issuer.as_deref(), Some("https://issuer.example"));
     assert_eq!(provider.audiences, ["api"]);
     assert_eq!(provider.clock_skew, Duration::from_secs(5));
     assert!(provider.forward && !provider.require_expiration);
-    let location = HeaderLocation {
-        name: "x-token".into(),
-        prefix: "jwt ".into(),
+    let header = |name: &str, prefix: &str| {
+        Location::Header(HeaderLocation {
+            name: name.into(),
+            prefix: prefix.into(),
+        })
     };
-    assert_eq!(provider.locations, [location]);
-    let header = ClaimHeader {
-        header: "x-user".into(),
-        path: vec!["user".into(), "name".into()],
+    assert_eq!(
+        provider.locations,
+        [
+            header("x-token", "jwt "),
+            Location::Parameter("token".into()),
+            Location::Cookie("session".into()),
+        ]
+    );
+    let header = |header: &str, path: &[&str], form| ClaimHeader {
+        header: header.into(),
+        path: path.iter().map(|name| (*name).to_owned()).collect(),
+        form,
     };
-    assert_eq!(provider.claim_headers, [header]);
+    assert_eq!(
+        provider.claim_headers,
+        [
+            header("x-user", &["user", "name"], Form::Base64),
+            header("x-roles", &["https://x.example/roles"], Form::Json),
+        ]
+    );
     assert!(policy.injectable.contains(&"x-caller-subject".to_owned()));
     assert!(policy.injectable.contains(&"x-user".to_owned()));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn remote_keys_are_read_with_everything_that_fetching_needs() {
+    let policy = read_value(&complete()).unwrap().policy;
+    let remote = |name: &str| {
+        let mut sources = policy.key_sources();
+        match sources.find(|(provider, _)| *provider == name) {
+            Some((_, KeySource::Remote(remote))) => remote.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let location = |path: &str| keys::Location {
+        authority: "idp.example".into(),
+        path: path.into(),
+    };
+    let expected = RemoteKeys {
+        source: RemoteSource::JwkSet(location("/jwks")),
+        cluster: "idp".into(),
+        timeout: Duration::from_secs(2),
+        cache_duration: Duration::from_mins(5),
+        failed_refetch: Duration::from_millis(500),
+        retries: Retries {
+            number: 3,
+            base_interval: Duration::from_millis(100),
+            max_interval: Duration::from_secs(2),
+        },
+        max_stale: Duration::from_hours(1),
+        rules: KeyRules::default(),
+    };
+    assert_eq!(remote("remote"), expected);
+    let discovered = remote("searched");
+    let expected = RemoteSource::Discovery {
+        document: location("/realm/.well-known/openid-configuration"),
+        issuer: "https://idp.example/realm/".into(),
+    };
+    assert_eq!(discovered.source, expected);
+    assert_eq!(discovered.cache_duration, Duration::from_mins(10));
+    assert_eq!(discovered.retries.number, 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn faults_of_key_sources_say_what_to_do() {
+    let keys = |key: &str, source: Value| json!({"providers": {"idp": {key: source}}});
+    let uri = |uri: &str| json!({"http_uri": {"uri": uri, "cluster": "idp"}});
+    for (configuration, expected) in [
+        (
+            keys("local_jwks", json!({"filename": "/jwks.json"})),
+            "providers.idp.local_jwks.filename: a WebAssembly module cannot read files",
+        ),
+        (
+            keys("local_jwks", json!({"inline_bytes": "%"})),
+            "providers.idp.local_jwks.inline_bytes: expected base64",
+        ),
+        (
+            keys("remote_jwks", uri("idp.example")),
+            "providers.idp.remote_jwks.http_uri.uri: expected a URL",
+        ),
+        (
+            keys("remote_jwks", json!({})),
+            "providers.idp.remote_jwks: expected either `http_uri` or `openid_discovery`",
+        ),
+        (
+            keys(
+                "remote_jwks",
+                json!({"openid_discovery": {"cluster": "idp"}}),
+            ),
+            "providers.idp.remote_jwks.openid_discovery: `issuer` is missing",
+        ),
+        (
+            keys(
+                "remote_jwks",
+                json!({"http_uri": {"uri": "https://a/", "cluster": "a", "timeout": "0s"}}),
+            ),
+            "providers.idp.remote_jwks.http_uri.timeout: expected a duration above zero",
+        ),
+    ] {
+        let found = faults(&configuration);
+        assert!(
+            found.iter().any(|fault| fault.starts_with(expected)),
+            "{expected}: {found:?}"
+        );
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -101,11 +181,12 @@ fn what_is_left_out_has_the_defaults_of_jwt_authn_or_safer_ones() {
     let policy = read_value(&configuration).unwrap().policy;
     assert!(!policy.allow_unmatched);
     assert_eq!(policy.session_headers, None);
-    assert_eq!(policy.realm, "portcullis");
+    assert_eq!(policy.answers.realm, "portcullis");
     let provider = &policy.providers[0];
     assert_eq!(provider.issuer, None);
     assert_eq!(provider.clock_skew, Duration::from_mins(1));
-    assert_eq!(provider.locations, [HeaderLocation::authorization()]);
+    let bearer = Location::Header(HeaderLocation::authorization());
+    assert_eq!(provider.locations, [bearer]);
     assert!(!provider.forward && provider.require_expiration);
 }
 
@@ -117,7 +198,6 @@ fn all_faults_are_reported_at_once_each_with_its_path() {
                 "isuer": "https://issuer.example",
                 "audiences": "api",
                 "local_jwks": {"inline_string": "{}"},
-                "remote_jwks": {},
                 "clock_skew_seconds": -1,
                 "from_headers": [{"value_prefix": 7}],
                 "claim_to_headers": [{"header_name": "x y", "claim_name": ""}],
@@ -146,11 +226,11 @@ fn all_faults_are_reported_at_once_each_with_its_path() {
         "providers.idp.isuer: unknown key, did you mean `issuer`?",
         "providers.idp.local_jwks.inline_string: \
          expected a JWK Set: expected an object with a list `keys`",
-        "providers.idp.remote_jwks: known to `jwt_authn`, but not supported here",
         "providers[\"\"].local_jwks: \
-         expected either `inline_string` or `environment_variable`",
+         expected one of `inline_string`, `inline_bytes` and `environment_variable`",
         "providers[\"\"]: expected a name of printable ASCII characters",
-        "rules[0].match: expected either `prefix` or `path`",
+        "rules[0].match: expected one of `prefix`, `path`, `path_separated_prefix`, \
+         `safe_regex` and `connect_matcher`",
         "rules[0].requires.provider_name: no provider is called `nobody`",
         "rules[1]: `match` is missing",
         "session_header_prefix: has no effect without `session_headers: true`",
@@ -164,7 +244,7 @@ fn typing_errors_get_a_suggestion_and_camel_case_is_told_as_what_it_is() {
     for (key, suggestion) in [
         ("fromHeaders", "did you mean `from_headers`?"),
         ("clock_skew_second", "did you mean `clock_skew_seconds`?"),
-        ("zzz", "expected one of `issuer`, `audiences`, "),
+        ("zzz", "expected one of `issuer`, `issuer_pattern`, "),
     ] {
         let found = faults(&with(&["providers", "idp", key], json!(1)));
         assert_eq!(found.len(), 1, "{found:?}");
@@ -271,21 +351,10 @@ fn something_else_than_an_object_is_refused() {
 #[test]
 fn the_readme_lists_exactly_the_keys_that_are_read() {
     let configuration = complete();
-    let faults = Faults::default();
-    let reading = Reading {
-        environment: &|_| None,
-        warnings: Vec::new(),
-    };
-    reading
-        .configuration(&Node::root(&configuration, &faults))
-        .unwrap();
-    let asked = faults.asked.borrow();
-    // Names that the operator chooses, and places in lists, are written as in the README.
-    let read: std::collections::BTreeSet<_> = asked
-        .iter()
-        .map(|key| key.replace("providers.idp", "providers.<name>"))
-        .map(|key| key.replace("[0]", "[]").replace("[1]", "[]"))
-        .collect();
+    let reading = Reading::new(&|_| None);
+    policy(&Node::root(&configuration, &reading)).unwrap();
+    let asked = reading.asked.borrow();
+    let read: std::collections::BTreeSet<_> = asked.iter().map(|key| as_documented(key)).collect();
 
     let readme = include_str!("../../../README.md");
     let (_, table) = readme.split_once("<!-- configuration keys -->").unwrap();
@@ -297,4 +366,144 @@ fn the_readme_lists_exactly_the_keys_that_are_read() {
         .filter_map(|row| row.strip_prefix("| `")?.split_once('`'));
     let documented: std::collections::BTreeSet<_> = rows.map(|(key, _)| key.to_owned()).collect();
     assert_eq!(documented, read);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn revocation_is_strict_unless_told_otherwise() {
+    let settings = read_value(&complete()).unwrap().policy.revocation.unwrap();
+    assert_eq!(settings.on_unconfirmed, Posture::Allow);
+    assert_eq!(settings.max_staleness, Duration::from_secs(20));
+    let least = json!({
+        "cluster": "authority",
+        "credential": {"inline_string": "edge"},
+        "public_keys": ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"],
+    });
+    let settings = read_value(&with(&["revocation"], least)).unwrap();
+    let settings = settings.policy.revocation.unwrap();
+    for posture in [
+        settings.on_stale,
+        settings.on_missing_feed,
+        settings.on_unconfirmed,
+        settings.on_unnamed,
+    ] {
+        assert_eq!(posture, Posture::Deny);
+    }
+    assert_eq!(settings.authority, "authority");
+    assert!(
+        !format!("{settings:?}").contains("edge"),
+        "the credential is not shown"
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn faults_of_revocation_are_told_with_their_paths() {
+    let found = faults(&with(
+        &["revocation"],
+        json!({
+            "credential": {},
+            "public_keys": ["AAAA"],
+            "max_staleness": "1s",
+            "on_stale": "perhaps",
+            "on_unconfirmed": "confirm",
+        }),
+    ));
+    for expected in [
+        "revocation: `cluster` is missing",
+        "revocation.credential: expected either `inline_string` or `environment_variable`",
+        "revocation.max_staleness: expected at least `3s`: heartbeats come every third of it",
+        "revocation.on_stale: expected `deny`, `confirm` or `allow`",
+        "revocation.on_unconfirmed: expected `deny` or `allow`",
+        "revocation.public_keys[0]: \
+         expected an Ed25519 public key: 32 bytes in base64url without padding",
+    ] {
+        assert!(
+            found.iter().any(|fault| fault == expected),
+            "{expected}: {found:?}"
+        );
+    }
+}
+/// The rows between two marks of the README, each with its cells.
+#[cfg(not(target_family = "wasm"))]
+fn documented_rows(name: &str) -> Vec<Vec<String>> {
+    let readme = include_str!("../../../README.md");
+    let (_, table) = readme.split_once(&format!("<!-- {name} -->\n")).unwrap();
+    let (table, _) = table
+        .split_once(&format!("<!-- end of {name} -->"))
+        .unwrap();
+    let cells = |row: &str| {
+        let inner = row.strip_prefix("| ").unwrap().strip_suffix(" |").unwrap();
+        inner.split(" | ").map(str::to_owned).collect()
+    };
+    table.lines().skip(2).map(cells).collect()
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn the_readme_tells_of_every_field_what_becomes_of_it() {
+    let rows = documented_rows("field by field");
+    assert!(rows.len() > 30);
+    for row in rows {
+        assert_eq!(row.len(), 3, "{row:?}");
+        assert!(row.iter().all(|cell| !cell.trim().is_empty()), "{row:?}");
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn the_readme_has_the_deviations_that_the_tests_know() {
+    let list = include_str!("../../../tests/envoy/deviations.json");
+    let list: Vec<Value> = serde_json::from_str(list).unwrap();
+    let known: Vec<Vec<String>> = list
+        .iter()
+        .map(|deviation| {
+            let cells = ["jwt_authn", "portcullis", "why"];
+            let cells = cells.map(|cell| deviation[cell].as_str().unwrap().to_owned());
+            cells.to_vec()
+        })
+        .collect();
+    assert_eq!(documented_rows("deviations"), known);
+    let ids: std::collections::BTreeSet<_> = list
+        .iter()
+        .map(|deviation| deviation["id"].as_str())
+        .collect();
+    assert_eq!(ids.len(), list.len());
+}
+
+/// Names that the operator chooses, places in lists, and what can stand in several places, as
+/// they are written in the README.
+#[cfg(not(target_family = "wasm"))]
+fn as_documented(key: &str) -> String {
+    let mut key = key.to_owned();
+    for digit in 0..10 {
+        key = key.replace(&format!("[{digit}]"), "[]");
+    }
+    for (name, written) in [
+        ("providers.idp", "providers.<name>"),
+        ("providers.remote", "providers.<name>"),
+        ("providers.searched", "providers.<name>"),
+        ("requirement_map.some", "requirement_map.<name>"),
+        (
+            "requirement_by_route_name.route",
+            "requirement_by_route_name.<route>",
+        ),
+    ] {
+        key = key.replace(name, written);
+    }
+    for (place, written) in [
+        ("safe_regex", "<regex>"),
+        ("safe_regex_match", "<regex>"),
+        ("string_match", "<text>"),
+        ("subjects", "<text>"),
+        ("issuer_pattern", "<text>"),
+        ("requirements[]", "<requirement>"),
+        ("requires", "<requirement>"),
+        ("requirement_map.<name>", "<requirement>"),
+        ("match.headers[]", "<header>"),
+        ("match.query_parameters[]", "<parameter>"),
+    ] {
+        if let Some((_, rest)) = key.rsplit_once(&format!("{place}.")) {
+            return format!("{written}.{rest}");
+        }
+    }
+    key
 }

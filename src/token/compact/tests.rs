@@ -6,6 +6,7 @@ use crate::host::ForeignAnswer;
 use crate::host::mock::MockHost;
 use crate::signer::Signer;
 use crate::time::UnixTime;
+use crate::token::KeyRules;
 use crate::token::fixtures::{eddsa, es256, es256_other, jwk_set, rs256, signed, token};
 
 fn parse(token: &str) -> Result<UnverifiedToken<'_>, TokenError> {
@@ -13,7 +14,7 @@ fn parse(token: &str) -> Result<UnverifiedToken<'_>, TokenError> {
 }
 
 fn keys(signers: &[&Signer]) -> KeySet {
-    KeySet::parse(jwk_set(signers).as_bytes()).unwrap()
+    KeySet::parse(jwk_set(signers).as_bytes(), &KeyRules::default()).unwrap()
 }
 
 /// Verifies inside the module.

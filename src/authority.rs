@@ -1,0 +1,218 @@
+//! The revocation authority: remembers what was revoked, and feeds the edges.
+//!
+//! | | |
+//! |---|---|
+//! | [`store`] | on the disk: entries with their history, the feed's log, secrets |
+//! | [`writer`] | many requests, one commit |
+//! | [`index`] | in memory: what `check` asks |
+//! | [`history`], [`generation`], [`feed`] | what edges are told |
+//! | [`signing`] | the keys that the feed is signed with |
+//! | [`request`], [`import`] | what callers send |
+//! | [`credentials`] | who may do what |
+//! | [`http`], [`server`] | the interface, and the connections it is spoken over |
+//!
+//! A revocation goes `http` → `request` (checks) → `writer` → `store` (on the disk) → `index` →
+//! `history` (edges hear of it) → answer.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub mod clock;
+pub mod credentials;
+pub mod entry;
+pub mod feed;
+pub mod generation;
+pub mod history;
+pub mod http;
+pub mod import;
+pub mod index;
+pub mod metrics;
+pub mod request;
+pub mod server;
+pub mod signing;
+pub mod store;
+pub mod writer;
+
+use credentials::Credentials;
+use feed::Feed;
+use history::History;
+use index::Index;
+use metrics::{Metrics, Readings};
+use request::Limits;
+use signing::FeedSigner;
+use store::{Store, StoreError};
+use writer::{WriteError, Writer};
+
+/// How an authority is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the store is.
+    pub directory: PathBuf,
+    /// Memory that the store may use for pages of its file.
+    pub cache_bytes: usize,
+    /// What requests are held to.
+    pub limits: Limits,
+    /// Share of tokens not revoked that an edge asks about all the same.
+    pub false_positive_rate: f64,
+    /// Shortest time between two generations.
+    pub generation_interval: Duration,
+}
+
+/// A running authority.
+#[derive(Debug)]
+pub struct Authority {
+    /// On the disk.
+    pub store: Arc<Store>,
+    /// In memory.
+    pub index: Arc<Index>,
+    /// What edges are told.
+    pub feed: Arc<Feed>,
+    /// What changed lately.
+    pub history: Arc<History>,
+    /// The feed's keys.
+    pub signer: Arc<FeedSigner>,
+    /// Where work is handed in.
+    pub writer: Writer,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What requests are held to.
+    pub limits: Limits,
+    /// Who may do what; `None` where everybody may, on loopback.
+    pub credentials: Option<Arc<Credentials>>,
+    /// Held while an import is read: there is one place to put its parts aside.
+    pub importing: tokio::sync::Mutex<()>,
+    /// Turns true when the authority is about to stop.
+    pub stopping: watch::Receiver<bool>,
+}
+
+impl Authority {
+    /// Opens the store, loads everything and starts the work beside the requests. Must be called
+    /// within a Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthorityError`].
+    pub async fn start(
+        settings: &Settings,
+        credentials: Option<Arc<Credentials>>,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Arc<Self>, AuthorityError> {
+        let store = Arc::new(Store::open(&settings.directory, settings.cache_bytes)?);
+        let index = Arc::clone(store.index());
+        let history = Arc::new(History::load(&store)?);
+        let now = clock::now_milliseconds();
+        let signer = Arc::new(FeedSigner::load_or_make(&store, now)?);
+        let metrics = Arc::new(Metrics::new());
+        let writer = Writer::start(writer::Parts {
+            store: Arc::clone(&store),
+            history: Arc::clone(&history),
+            metrics: Arc::clone(&metrics),
+        })
+        .map_err(AuthorityError::Thread)?;
+        let feed = Feed::open(
+            &store,
+            feed::Parts {
+                index: Arc::clone(&index),
+                history: Arc::clone(&history),
+                signer: Arc::clone(&signer),
+                writer: writer.clone(),
+                metrics: Arc::clone(&metrics),
+                filter_key: store.filter_key(),
+                bits: generation::bits_for(settings.false_positive_rate),
+                interval: settings.generation_interval,
+            },
+        )?;
+        import::resume(&store, &writer).await?;
+        let authority = Arc::new(Self {
+            store,
+            index,
+            feed: Arc::new(feed),
+            history,
+            signer,
+            writer,
+            metrics,
+            limits: settings.limits,
+            credentials,
+            importing: tokio::sync::Mutex::new(()),
+            stopping,
+        });
+        authority.start_work();
+        Ok(authority)
+    }
+
+    /// Numbers for the operator.
+    #[must_use]
+    pub fn readings(&self) -> Readings {
+        Readings {
+            entries: self.index.entry_count(),
+            cut_offs: self.index.cut_off_count(),
+            sequence: self.history.head().sequence,
+            edges_waiting: self.history.waiting(),
+        }
+    }
+
+    fn start_work(self: &Arc<Self>) {
+        tokio::spawn(Arc::clone(&self.history).announce());
+        tokio::spawn(Arc::clone(&self.feed).maintain());
+        tokio::spawn(Arc::clone(self).sweep());
+        if let Some(credentials) = &self.credentials {
+            tokio::spawn(Arc::clone(credentials).follow());
+        }
+    }
+
+    /// Drops what has expired, a little at a time so that nobody waits for it, for ever.
+    async fn sweep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+            loop {
+                let index = Arc::clone(&self.index);
+                let search = move || index.expired(clock::now(), SWEEP_LENGTH);
+                let Ok(expired) = tokio::task::spawn_blocking(search).await else {
+                    return;
+                };
+                let count = expired.len();
+                if count == 0 || self.writer.write(store::Work::Drop(expired)).await.is_err() {
+                    break;
+                }
+                tracing::debug!(count, "dropped expired entries");
+            }
+        }
+    }
+}
+
+/// Why an authority does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthorityError {
+    /// The store is not usable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An import that had been interrupted could not be brought to its end.
+    #[error("could not finish an interrupted import")]
+    Import(#[from] WriteError),
+    /// The system has no thread to give.
+    #[error("could not start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The error with its causes on one line, for the log.
+#[must_use]
+pub fn chain_of(error: &dyn Error) -> String {
+    let mut chain = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        chain.push_str(": ");
+        chain.push_str(&error.to_string());
+        cause = error.source();
+    }
+    chain
+}
+
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Entries dropped in one commit.
+const SWEEP_LENGTH: usize = 2_000;

@@ -1,0 +1,277 @@
+//! Who may do what.
+//!
+//! A credential is a secret of 256 random bits that the caller sends as a bearer token. The file
+//! has one line for each:
+//!
+//! ```text
+//! # role name sha256-of-the-secret
+//! admin console 6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b
+//! edge envoys d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35
+//! ```
+//!
+//! # Why a plain SHA-256, and no slow password hash?
+//!
+//! Slow hashes make up for passwords that can be guessed. Nobody guesses 256 random bits, however
+//! fast he can try, and a slow hash would cost every request what it should cost the thief.
+//! For the same reason the look-up needs no constant time: what it could betray is how a hash of
+//! the caller's choice compares with others, and from that there is no way back to a secret.
+//!
+//! # How is one replaced without a pause?
+//!
+//! The file is read again whenever it changes. Add the new line, hand out the new secret, remove
+//! the old line. A file that cannot be read or understood changes nothing and is reported.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use super::store::{from_hex, to_hex};
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Read the feed and check.
+    Edge,
+}
+
+/// A caller that has shown a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// What it may do.
+    pub role: Role,
+    /// Its name in the file, which histories mention.
+    pub name: Arc<str>,
+}
+
+/// The credentials in force.
+#[derive(Debug)]
+pub struct Credentials {
+    path: PathBuf,
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    callers: HashMap<[u8; 32], Caller>,
+    seen: Option<Seen>,
+}
+
+/// What shows that a file has changed.
+type Seen = (SystemTime, u64);
+
+impl Credentials {
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialsError`].
+    pub fn open(path: &Path) -> Result<Self, CredentialsError> {
+        Ok(Self {
+            path: path.to_owned(),
+            state: RwLock::new(State {
+                seen: seen(path),
+                callers: read(path)?,
+            }),
+        })
+    }
+
+    /// Who shows this secret.
+    #[must_use]
+    pub fn caller(&self, secret: &str) -> Option<Caller> {
+        let hash: [u8; 32] = Sha256::digest(secret).into();
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.callers.get(&hash).cloned()
+    }
+
+    /// Reads the file again whenever it has changed, for ever.
+    pub async fn follow(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+        loop {
+            ticks.tick().await;
+            self.look();
+        }
+    }
+
+    fn look(&self) {
+        let now_seen = seen(&self.path);
+        {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            if state.seen == now_seen {
+                return;
+            }
+        }
+        let read = read(&self.path);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.seen = now_seen;
+        match read {
+            Ok(callers) => {
+                tracing::info!(count = callers.len(), "read the credentials again");
+                state.callers = callers;
+            }
+            Err(error) => tracing::error!(
+                error = %super::chain_of(&error),
+                "the changed credentials are not usable; those from before stay in force"
+            ),
+        }
+    }
+}
+
+impl Role {
+    /// The word for it in the file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Edge => "edge",
+        }
+    }
+
+    /// Whether this role may do what `needed` may.
+    #[must_use]
+    pub fn includes(self, needed: Self) -> bool {
+        self == Self::Admin || self == needed
+    }
+}
+
+/// Why credentials are not usable.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialsError {
+    /// The file could not be read.
+    #[error("could not read credentials file `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line is none of `role name hash`.
+    #[error("credentials file `{}`, line {line}: expected `admin` or `edge`, a name and 64 hexadecimal digits", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+    },
+}
+
+/// A new secret, and the line for the file.
+///
+/// # Errors
+///
+/// When the system has no randomness.
+pub fn generate(role: Role, name: &str) -> Result<(String, String), getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+    let hash = to_hex(&Sha256::digest(&secret));
+    Ok((secret, format!("{} {name} {hash}", role.name())))
+}
+
+fn read(path: &Path) -> Result<HashMap<[u8; 32], Caller>, CredentialsError> {
+    let text = fs::read_to_string(path).map_err(|source| CredentialsError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&text).map_err(|line| CredentialsError::Line {
+        path: path.to_owned(),
+        line,
+    })
+}
+
+/// The callers by the hashes of their secrets, or the number of the first line that is wrong.
+fn parse(text: &str) -> Result<HashMap<[u8; 32], Caller>, usize> {
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
+        .map(|(index, line)| parse_line(line).ok_or(index + 1))
+        .collect()
+}
+
+fn parse_line(line: &str) -> Option<([u8; 32], Caller)> {
+    let mut words = line.split_whitespace();
+    let role = match words.next()? {
+        "admin" => Role::Admin,
+        "edge" => Role::Edge,
+        _ => return None,
+    };
+    let name = words.next()?.into();
+    let hash = from_hex(words.next()?)?;
+    let caller = Caller { role, name };
+    words.next().is_none().then_some((hash, caller))
+}
+
+fn seen(path: &Path) -> Option<Seen> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// Makes a leaked secret recognisable, to people and to scanners.
+const PREFIX: &str = "portcullis_";
+
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_shows_a_generated_secret_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("credentials");
+        let (admin, admin_line) = generate(Role::Admin, "console").unwrap();
+        let (edge, edge_line) = generate(Role::Edge, "envoys").unwrap();
+        fs::write(&path, format!("# ours\n\n{admin_line}\n{edge_line}\n")).unwrap();
+        assert!(!admin_line.contains(&admin));
+        let credentials = Credentials::open(&path).unwrap();
+        assert_eq!(credentials.caller(&admin).unwrap().role, Role::Admin);
+        assert_eq!(&*credentials.caller(&edge).unwrap().name, "envoys");
+        assert_eq!(credentials.caller(""), None);
+        assert_eq!(credentials.caller(&admin_line), None);
+    }
+
+    #[test]
+    fn a_changed_file_is_read_again_and_a_broken_one_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("credentials");
+        let (first, line) = generate(Role::Edge, "a").unwrap();
+        fs::write(&path, &line).unwrap();
+        let credentials = Credentials::open(&path).unwrap();
+        fs::write(&path, "edge a").unwrap();
+        credentials.look();
+        assert!(credentials.caller(&first).is_some());
+        let (second, line) = generate(Role::Edge, "bb").unwrap();
+        fs::write(&path, &line).unwrap();
+        credentials.look();
+        assert!(credentials.caller(&first).is_none());
+        assert!(credentials.caller(&second).is_some());
+    }
+
+    #[test]
+    fn a_wrong_line_is_told_by_its_number() {
+        let hash = "0".repeat(64);
+        for line in [
+            "admin",
+            "admin name",
+            "admin name 00",
+            &format!("root name {hash}"),
+            &format!("edge name {hash} more"),
+            &format!("edge name +{}", &hash[1..]),
+        ] {
+            assert_eq!(
+                parse(&format!("edge a {hash}\n#\n{line}")),
+                Err(3),
+                "{line}"
+            );
+        }
+    }
+}

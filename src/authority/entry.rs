@@ -1,0 +1,359 @@
+//! One revocation as the store keeps it.
+//!
+//! The store's rows are written here and read nowhere else:
+//!
+//! ```text
+//! struct Record {               // little-endian
+//!     version: u8,              // 1
+//!     kind: u8,                 // 1 token, 2 session, 3 device, 4 subject, 5 client, 6 issuer
+//!     in_force: u8,             // 1 revoked, 0 taken back
+//!     expires_at: u64,          // seconds
+//!     sequence: u64,            // of the last change in the feed
+//!     not_before: u64,          // seconds; 0 unless a cut-off
+//!     issuer: Text,
+//!     value: Text,
+//!     except_session: Text,     // empty for none
+//!     subject: Text,            // empty for none; whose it is, for people who search
+//!     events: u8,
+//!     event: [Event; events],
+//! }
+//! struct Event { time: u64 /* milliseconds */, action: u8, actor: Text, reason: Text }
+//! struct Text { length: u16, bytes: [u8; length] }
+//! ```
+
+use crate::revocation::cut_off::CutOff;
+use crate::revocation::{FilterKey, Fingerprint, Kind};
+use crate::time::UnixTime;
+
+/// What is revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// What kind of thing.
+    pub kind: Kind,
+    /// Who gave out the name.
+    pub issuer: String,
+    /// The name; empty for [`Kind::Issuer`].
+    pub value: String,
+}
+
+impl Target {
+    /// Its fingerprint.
+    #[must_use]
+    pub fn fingerprint(&self, key: &FilterKey) -> Fingerprint {
+        key.fingerprint(self.kind, &self.issuer, &self.value)
+    }
+}
+
+/// A revocation that was asked for and found to be in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// What is revoked.
+    pub target: Target,
+    /// When the last token that it names is gone, the margin for late clocks included.
+    pub expires_at: UnixTime,
+    /// For a cut-off: what was issued before is revoked.
+    pub not_before: UnixTime,
+    /// For a cut-off: the session that goes on; empty for none.
+    pub except_session: String,
+    /// Whose it is, for people who search; empty for unknown.
+    pub subject: String,
+    /// Who asks.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What was done to an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It was revoked, or its revocation changed.
+    Revoked,
+    /// The revocation was taken back.
+    Restored,
+}
+
+/// One line of an entry's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When, in milliseconds since the epoch.
+    pub time: u64,
+    /// What.
+    pub action: Action,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// An entry with its history, oldest event first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What is revoked.
+    pub target: Target,
+    /// Whether it is, or was once and was taken back.
+    pub in_force: bool,
+    /// When the entry is dropped.
+    pub expires_at: UnixTime,
+    /// Number of the last change in the feed that it made.
+    pub sequence: u64,
+    /// For a cut-off.
+    pub not_before: UnixTime,
+    /// For a cut-off; empty for none.
+    pub except_session: String,
+    /// Empty for unknown.
+    pub subject: String,
+    /// Its history. Of a longer one the first and the latest events are kept.
+    pub events: Vec<Event>,
+}
+
+impl Record {
+    /// A record of nothing yet.
+    #[must_use]
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            in_force: false,
+            expires_at: EPOCH,
+            sequence: 0,
+            not_before: EPOCH,
+            except_session: String::new(),
+            subject: String::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Adds an event, dropping one from the middle when there are too many.
+    pub fn note(&mut self, event: Event) {
+        if self.events.len() >= MAX_EVENTS {
+            self.events.remove(1);
+        }
+        self.events.push(event);
+    }
+
+    /// The cut-off that the record describes, under `key`.
+    #[must_use]
+    pub fn cut_off(&self, key: &FilterKey) -> CutOff {
+        let except = (!self.except_session.is_empty())
+            .then(|| key.fingerprint(Kind::Session, &self.target.issuer, &self.except_session));
+        CutOff {
+            key: self.target.fingerprint(key),
+            not_before: self.not_before,
+            except,
+        }
+    }
+
+    /// The row.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(128);
+        bytes.extend([
+            VERSION,
+            kind_byte(self.target.kind),
+            u8::from(self.in_force),
+        ]);
+        let times = [
+            self.expires_at.seconds(),
+            self.sequence,
+            self.not_before.seconds(),
+        ];
+        bytes.extend(times.into_iter().flat_map(u64::to_le_bytes));
+        for text in [
+            &self.target.issuer,
+            &self.target.value,
+            &self.except_session,
+            &self.subject,
+        ] {
+            put_text(&mut bytes, text);
+        }
+        bytes.push(u8::try_from(self.events.len()).unwrap_or(u8::MAX));
+        for event in self.events.iter().take(usize::from(u8::MAX)) {
+            bytes.extend(event.time.to_le_bytes());
+            bytes.push(match event.action {
+                Action::Revoked => 1,
+                Action::Restored => 0,
+            });
+            put_text(&mut bytes, &event.actor);
+            put_text(&mut bytes, &event.reason);
+        }
+        bytes
+    }
+
+    /// Reads a row; `None` when it is not one, which only a damaged file or a newer version can
+    /// bring about.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut row = Row(bytes);
+        if row.u8()? != VERSION {
+            return None;
+        }
+        let kind = kind_of(row.u8()?)?;
+        let in_force = row.u8()? == 1;
+        let expires_at = UnixTime::from_seconds(row.u64()?)?;
+        let sequence = row.u64()?;
+        let not_before = UnixTime::from_seconds(row.u64()?)?;
+        let target = Target {
+            kind,
+            issuer: row.text()?,
+            value: row.text()?,
+        };
+        let (except_session, subject) = (row.text()?, row.text()?);
+        let events = (0..row.u8()?).map(|_| row.event()).collect::<Option<_>>()?;
+        row.0.is_empty().then_some(Self {
+            target,
+            in_force,
+            expires_at,
+            sequence,
+            not_before,
+            except_session,
+            subject,
+            events,
+        })
+    }
+}
+
+/// The beginning of a row, for the start, when all of them are read: kind, whether it is in force,
+/// when it expires.
+#[must_use]
+pub fn summary(row: &[u8]) -> Option<(Kind, bool, UnixTime)> {
+    let mut row = Row(row);
+    if row.u8()? != VERSION {
+        return None;
+    }
+    let kind = kind_of(row.u8()?)?;
+    let in_force = row.u8()? == 1;
+    Some((kind, in_force, UnixTime::from_seconds(row.u64()?)?))
+}
+
+struct Row<'b>(&'b [u8]);
+
+impl Row<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let length = usize::from(self.array().map(u16::from_le_bytes)?);
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        String::from_utf8(taken.to_vec()).ok()
+    }
+
+    fn event(&mut self) -> Option<Event> {
+        Some(Event {
+            time: self.u64()?,
+            action: match self.u8()? {
+                1 => Action::Revoked,
+                0 => Action::Restored,
+                _ => return None,
+            },
+            actor: self.text()?,
+            reason: self.text()?,
+        })
+    }
+}
+
+/// Texts longer than 64 KiB do not get here: the interface's limits are far below.
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    let length = u16::try_from(text.len()).unwrap_or(0);
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(text.as_bytes().iter().take(usize::from(length)));
+}
+
+const fn kind_byte(kind: Kind) -> u8 {
+    match kind {
+        Kind::Token => 1,
+        Kind::Session => 2,
+        Kind::Device => 3,
+        Kind::Subject => 4,
+        Kind::Client => 5,
+        Kind::Issuer => 6,
+    }
+}
+
+fn kind_of(byte: u8) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|kind| kind_byte(*kind) == byte)
+}
+
+const VERSION: u8 = 1;
+
+const EPOCH: UnixTime = match UnixTime::from_seconds(0) {
+    Some(epoch) => epoch,
+    None => UnixTime::MAX,
+};
+
+/// Enough to see how an entry came about and what happened lately; a script that revokes one
+/// subject every minute does not make its row grow for ever.
+const MAX_EVENTS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let event = |action, time| Event {
+            time,
+            action,
+            actor: "operator".into(),
+            reason: "lost telephone – gestohlen".into(),
+        };
+        Record {
+            in_force: true,
+            expires_at: UnixTime::from_seconds(7).unwrap(),
+            sequence: 9,
+            not_before: UnixTime::MAX,
+            except_session: "session".into(),
+            events: vec![event(Action::Revoked, 1), event(Action::Restored, u64::MAX)],
+            ..Record::new(Target {
+                kind: Kind::Subject,
+                issuer: "https://issuer.example".into(),
+                value: "alice".into(),
+            })
+        }
+    }
+
+    #[test]
+    fn a_record_comes_back_as_it_was() {
+        for kind in Kind::ALL {
+            let mut record = record();
+            record.target.kind = kind;
+            assert_eq!(Record::decode(&record.encode()), Some(record.clone()));
+            let summary = summary(&record.encode());
+            assert_eq!(summary, Some((kind, true, record.expires_at)));
+        }
+    }
+
+    #[test]
+    fn a_row_cut_anywhere_or_too_long_is_none() {
+        let mut row = record().encode();
+        for length in 0..row.len() {
+            assert_eq!(Record::decode(&row[..length]), None, "{length} bytes");
+        }
+        row.push(0);
+        assert_eq!(Record::decode(&row), None);
+    }
+
+    #[test]
+    fn a_long_history_keeps_its_beginning_and_its_end() {
+        let mut record = record();
+        for time in 0..100 {
+            record.note(Event {
+                time,
+                ..record.events[0].clone()
+            });
+        }
+        assert_eq!(record.events.len(), MAX_EVENTS);
+        assert_eq!(record.events[0].time, 1);
+        assert_eq!(record.events.last().unwrap().time, 99);
+        assert_eq!(Record::decode(&record.encode()), Some(record));
+    }
+}

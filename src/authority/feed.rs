@@ -1,0 +1,387 @@
+//! What edges are told: generations, and what changed since.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::clock;
+use super::generation::{Generation, GenerationError, Plan};
+use super::history::{History, Since};
+use super::index::Index;
+use super::metrics::Metrics;
+use super::signing::FeedSigner;
+use super::store::{LOG_LENGTH, Store, StoreError, Work};
+use super::writer::{WriteError, Writer};
+use crate::revocation::{Batch, Chain, Change, MAX_BATCH_CHANGES, Signable};
+
+/// The publisher.
+#[derive(Debug)]
+pub struct Feed {
+    parts: Parts,
+    state: RwLock<State>,
+    /// Held while an epoch begins, so that a thousand edges that are ahead begin one.
+    beginning: Mutex<Option<Instant>>,
+    due: Notify,
+}
+
+/// What the feed is made from.
+#[derive(Debug)]
+pub struct Parts {
+    /// What is in force.
+    pub index: Arc<Index>,
+    /// What changed.
+    pub history: Arc<History>,
+    /// Who signs.
+    pub signer: Arc<FeedSigner>,
+    /// For keeping epoch and generation.
+    pub writer: Writer,
+    /// For the operator.
+    pub metrics: Arc<Metrics>,
+    /// The secret under which names are hashed.
+    pub filter_key: crate::revocation::FilterKey,
+    /// Bits for each entry of the filter.
+    pub bits: u32,
+    /// Shortest time between two generations.
+    pub interval: Duration,
+}
+
+#[derive(Debug)]
+struct State {
+    epoch: u64,
+    last_number: u64,
+    current: Option<Arc<Generation>>,
+    /// Served for those that have begun to fetch it.
+    previous: Option<Arc<Generation>>,
+}
+
+/// What an edge asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The line of history that it knows.
+    pub epoch: u64,
+    /// The last change that it knows.
+    pub after: u64,
+    /// What makes the answer fresh.
+    pub nonce: u64,
+    /// How long it waits.
+    pub wait: Duration,
+}
+
+/// What it is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A signed batch.
+    Batch(Vec<u8>),
+    /// It has to fetch the whole filter again.
+    Gone,
+}
+
+impl Feed {
+    /// Goes on with the epoch in the store, or begins the first one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn open(store: &Store, parts: Parts) -> Result<Self, StoreError> {
+        let now = clock::now_milliseconds();
+        let epoch = if let Some(epoch) = kept_number(store, EPOCH)? {
+            epoch
+        } else {
+            store.commit(&[keep_number(EPOCH, now)], now)?;
+            now
+        };
+        let state = State {
+            epoch,
+            last_number: kept_number(store, GENERATION)?.unwrap_or(0),
+            current: None,
+            previous: None,
+        };
+        Ok(Self {
+            parts,
+            state: RwLock::new(state),
+            beginning: Mutex::new(None),
+            due: Notify::new(),
+        })
+    }
+
+    /// The signed manifest of the newest generation, and its number.
+    #[must_use]
+    pub fn manifest(&self) -> Option<(u64, Vec<u8>)> {
+        let generation = self.current()?;
+        let body = generation.manifest.encode();
+        let message = self
+            .parts
+            .signer
+            .sign(Signable::Manifest, body, clock::now());
+        Some((generation.manifest.generation, message))
+    }
+
+    /// A segment of the newest generation or the one before it.
+    #[must_use]
+    pub fn segment(&self, number: u64, index: usize) -> Option<Bytes> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        [&state.current, &state.previous]
+            .into_iter()
+            .flatten()
+            .find(|generation| generation.manifest.generation == number)
+            .and_then(|generation| generation.segments.get(index).cloned())
+    }
+
+    /// The newest generation.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<Generation>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.current.clone()
+    }
+
+    /// The line of history.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.epoch
+    }
+
+    /// Waits for changes, and answers without any when none come in time or the authority is
+    /// about to stop.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`] when a new epoch should begin and cannot be kept.
+    pub async fn poll(
+        &self,
+        question: Question,
+        mut stopping: watch::Receiver<bool>,
+    ) -> Result<Answer, WriteError> {
+        if question.epoch != self.epoch() {
+            return Ok(Answer::Gone);
+        }
+        if question.after > self.parts.history.head().sequence {
+            self.begin_epoch(question).await?;
+            return Ok(Answer::Gone);
+        }
+        let mut announcements = self.parts.history.announcements();
+        let waiting = self.parts.history.wait();
+        let is_new = announcements.wait_for(|announced| *announced > question.after);
+        tokio::select! {
+            _ = is_new => {}
+            () = tokio::time::sleep(question.wait) => {}
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
+        }
+        drop(waiting);
+        match self.parts.history.since(question.after, BATCH_LENGTH) {
+            Since::Changes(chain, changes) => Ok(self.batch(question, chain, changes)),
+            Since::Forgotten | Since::Ahead => Ok(Answer::Gone),
+        }
+    }
+
+    fn batch(&self, question: Question, chain: Chain, changes: Vec<Change>) -> Answer {
+        let generation = self.current();
+        let batch = Batch {
+            nonce: question.nonce,
+            time: clock::now_milliseconds(),
+            epoch: question.epoch,
+            generation: generation.map_or(0, |generation| generation.manifest.generation),
+            after: question.after,
+            chain,
+            changes,
+        };
+        let body = batch.encode();
+        Answer::Batch(self.parts.signer.sign(Signable::Batch, body, clock::now()))
+    }
+
+    /// An edge knows changes that the store does not: the store was put back to an earlier state.
+    /// Sequence numbers that were given out will be given out again for other changes, so they
+    /// have to count as another line of history.
+    async fn begin_epoch(&self, question: Question) -> Result<(), WriteError> {
+        let mut last = self.beginning.lock().await;
+        let is_recent = last.is_some_and(|last| last.elapsed() < EPOCH_PAUSE);
+        if is_recent || question.epoch != self.epoch() {
+            return Ok(());
+        }
+        let epoch = clock::now_milliseconds().max(question.epoch.saturating_add(1));
+        self.parts.writer.write(keep_number(EPOCH, epoch)).await?;
+        *last = Some(Instant::now());
+        drop(last);
+        tracing::error!(
+            edge_sequence = question.after,
+            sequence = self.parts.history.head().sequence,
+            old_epoch = question.epoch,
+            new_epoch = epoch,
+            "an edge knows revocations that this store does not: it was restored from an older \
+             backup, and what was revoked since has to be revoked again; a new epoch begins"
+        );
+        self.parts.metrics.epoch_began();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.epoch = epoch;
+        state.current = None;
+        drop(state);
+        self.due.notify_one();
+        Ok(())
+    }
+
+    /// Builds generations when they are due, for ever.
+    pub async fn maintain(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(CHECK_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.due.notified() => {}
+            }
+            let is_early = last.is_some_and(|last| last.elapsed() < self.parts.interval);
+            let is_due = match self.urgency() {
+                Urgency::None => false,
+                Urgency::Due => !is_early,
+                Urgency::Now => true,
+            };
+            if !is_due {
+                continue;
+            }
+            let feed = Arc::clone(&self);
+            let built = tokio::task::spawn_blocking(move || feed.build()).await;
+            last = Some(Instant::now());
+            let number = match built {
+                Ok(Ok(number)) => number,
+                Ok(Err(error)) => {
+                    self.parts.metrics.generation_failed();
+                    tracing::error!(
+                        error = %super::chain_of(&error),
+                        "the new generation is not published; edges go on with the old one"
+                    );
+                    tokio::time::sleep(FAILURE_PAUSE).await;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "building a generation broke off");
+                    tokio::time::sleep(FAILURE_PAUSE).await;
+                    continue;
+                }
+            };
+            // Only so that numbers go on when the clock is put back; a full disk is no reason to
+            // keep the generation from edges.
+            let _ = self
+                .parts
+                .writer
+                .write(keep_number(GENERATION, number))
+                .await;
+        }
+    }
+
+    fn urgency(&self) -> Urgency {
+        let Some(generation) = self.current() else {
+            return Urgency::Now;
+        };
+        let manifest = &generation.manifest;
+        // An edge that fetches this generation could not go on from it.
+        if manifest.sequence < self.parts.history.start() {
+            return Urgency::Now;
+        }
+        let changes = self
+            .parts
+            .history
+            .head()
+            .sequence
+            .saturating_sub(manifest.sequence);
+        let inserted = manifest.entries.saturating_add(changes);
+        let in_force = self.parts.index.entry_count();
+        let is_full = inserted > generation.capacity;
+        let is_stale = inserted > SMALL && in_force < inserted / 4 * 3;
+        if is_full || is_stale || changes > LOG_LENGTH as u64 / 2 {
+            Urgency::Due
+        } else {
+            Urgency::None
+        }
+    }
+
+    fn build(&self) -> Result<u64, GenerationError> {
+        let started = Instant::now();
+        let now_milliseconds = clock::now_milliseconds();
+        let (epoch, last_number) = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            (state.epoch, state.last_number)
+        };
+        let plan = Plan {
+            epoch,
+            // Not one more than the last, because after a restored backup that number was given
+            // out before, and caches hold its segments for ever.
+            number: now_milliseconds.max(last_number.saturating_add(1)),
+            // Before the index is read, which is told of every change before the history is.
+            head: self.parts.history.head(),
+            bits: self.parts.bits,
+            filter_key: self.parts.filter_key,
+            now_milliseconds,
+        };
+        let generation = Generation::build(&self.parts.index, &plan)?;
+        let body = generation.manifest.encode();
+        let message = self
+            .parts
+            .signer
+            .sign(Signable::Manifest, body, clock::now());
+        let keys = self.parts.signer.public_keys();
+        let (index, history) = (&self.parts.index, &self.parts.history);
+        generation.read_back(&message, &keys, index, history, clock::now())?;
+        self.publish(generation, started.elapsed());
+        Ok(plan.number)
+    }
+
+    fn publish(&self, generation: Generation, took: Duration) {
+        tracing::info!(
+            generation = generation.manifest.generation,
+            entries = generation.manifest.entries,
+            pages = generation.manifest.page_count,
+            segments = generation.segments.len(),
+            sequence = generation.manifest.sequence,
+            milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "published a generation"
+        );
+        self.parts.metrics.generation_published(took);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.last_number = generation.manifest.generation;
+        // One of an epoch that has ended meanwhile is not wanted any more.
+        if state.epoch == generation.manifest.epoch {
+            state.previous = state.current.take();
+            state.current = Some(Arc::new(generation));
+        }
+    }
+}
+
+/// Whether a generation should be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Urgency {
+    None,
+    Due,
+    Now,
+}
+
+fn kept_number(store: &Store, name: &str) -> Result<Option<u64>, StoreError> {
+    let Some(bytes) = store.kept(name)? else {
+        return Ok(None);
+    };
+    let bytes = bytes.try_into().map_err(|_| StoreError::Row)?;
+    Ok(Some(u64::from_le_bytes(bytes)))
+}
+
+fn keep_number(name: &'static str, number: u64) -> Work {
+    Work::Keep(name, number.to_le_bytes().to_vec())
+}
+
+const EPOCH: &str = "epoch";
+const GENERATION: &str = "generation";
+
+/// Changes in one batch: what an edge takes at once.
+const BATCH_LENGTH: usize = MAX_BATCH_CHANGES as usize;
+
+/// Below this many entries a filter has no expired ones worth removing.
+const SMALL: u64 = 1_000;
+
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// After a generation that could not be built.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+
+/// No edge, however confused, can begin epochs more often.
+const EPOCH_PAUSE: Duration = Duration::from_mins(1);

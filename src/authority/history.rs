@@ -1,0 +1,193 @@
+//! The feed's recent changes in memory, and who waits for the next one.
+//!
+//! # Why are changes not announced at once?
+//!
+//! The first after a pause is. But every announcement makes every waiting edge ask again, and a
+//! thousand of them cost a tenth of a second of processor time. So the next announcement waits in
+//! proportion to how many edges there are; what is committed meanwhile goes out together.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::store::{Head, LOG_LENGTH, Store, StoreError};
+use crate::revocation::{Chain, Change};
+
+/// The recent changes.
+#[derive(Debug)]
+pub struct History {
+    recent: RwLock<Recent>,
+    announced: watch::Sender<u64>,
+    changed: Notify,
+    waiting: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Recent {
+    /// Where the feed stood before the oldest of `changes`.
+    start: Head,
+    changes: VecDeque<(Change, Chain)>,
+}
+
+/// The changes after a sequence number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// These, none of them perhaps, following on this chain.
+    Changes(Chain, Vec<Change>),
+    /// They are not kept any more.
+    Forgotten,
+    /// There is no such sequence number yet.
+    Ahead,
+}
+
+/// Counts as a waiting edge until dropped.
+#[derive(Debug)]
+pub struct Waiting<'h>(&'h AtomicUsize);
+
+impl History {
+    /// What the store has kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn load(store: &Store) -> Result<Self, StoreError> {
+        let head = store.head()?;
+        let log = store.log(0)?;
+        let mut recent = Recent {
+            start: head,
+            changes: VecDeque::with_capacity(log.len()),
+        };
+        // The oldest row only tells where the others start: its own change follows on a chain that
+        // is not kept. A log that begins with the very first change has nothing before it.
+        let mut rows = log.into_iter().peekable();
+        match rows.peek() {
+            Some((1, ..)) => recent.start = Head::EMPTY,
+            Some((sequence, _, chain)) => {
+                recent.start = Head {
+                    sequence: *sequence,
+                    chain: *chain,
+                };
+                rows.next();
+            }
+            None => {}
+        }
+        recent
+            .changes
+            .extend(rows.map(|(_, change, chain)| (change, chain)));
+        Ok(Self {
+            recent: RwLock::new(recent),
+            announced: watch::Sender::new(head.sequence),
+            changed: Notify::new(),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// Adds what was committed.
+    pub fn extend(&self, changes: &[(Change, Chain)]) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        recent.changes.extend(changes);
+        while recent.changes.len() > LOG_LENGTH {
+            if let Some((_, chain)) = recent.changes.pop_front() {
+                recent.start = Head {
+                    sequence: recent.start.sequence.saturating_add(1),
+                    chain,
+                };
+            }
+        }
+        drop(recent);
+        self.changed.notify_one();
+    }
+
+    /// Where the feed stands.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        match recent.changes.back() {
+            Some((_, chain)) => Head {
+                sequence: recent
+                    .start
+                    .sequence
+                    .saturating_add(recent.changes.len() as u64),
+                chain: *chain,
+            },
+            None => recent.start,
+        }
+    }
+
+    /// The oldest sequence number that changes can be given after.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        recent.start.sequence
+    }
+
+    /// At most `limit` changes after a sequence number.
+    #[must_use]
+    pub fn since(&self, after: u64, limit: usize) -> Since {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(skipped) = after.checked_sub(recent.start.sequence) else {
+            return Since::Forgotten;
+        };
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        if skipped > recent.changes.len() {
+            return Since::Ahead;
+        }
+        let before = skipped
+            .checked_sub(1)
+            .and_then(|last| recent.changes.get(last));
+        let chain = before.map_or(recent.start.chain, |(_, chain)| *chain);
+        let changes = recent.changes.iter().skip(skipped).take(limit);
+        Since::Changes(chain, changes.map(|(change, _)| *change).collect())
+    }
+
+    /// Tells of every sequence number that is announced.
+    #[must_use]
+    pub fn announcements(&self) -> watch::Receiver<u64> {
+        self.announced.subscribe()
+    }
+
+    /// Counts an edge that waits.
+    #[must_use]
+    pub fn wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(&self.waiting)
+    }
+
+    /// Edges that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Announces changes as they come, for ever.
+    pub async fn announce(self: Arc<Self>) {
+        let mut earliest = Instant::now();
+        loop {
+            self.changed.notified().await;
+            tokio::time::sleep_until(earliest).await;
+            let edges = u32::try_from(self.waiting()).unwrap_or(u32::MAX);
+            self.announced.send_replace(self.head().sequence);
+            let pause = COST_OF_AN_EDGE.saturating_mul(edges).min(LONGEST_PAUSE);
+            earliest = Instant::now() + pause;
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Processor time that one answer takes, connection and signature included.
+const COST_OF_AN_EDGE: Duration = Duration::from_micros(100);
+
+/// However many edges there are, a revocation is announced within this time.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);

@@ -1,0 +1,151 @@
+//! The authority's HTTP interface.
+//!
+//! Every route is registered together with its description, so that the `OpenAPI` document at
+//! `/v1/openapi.json` names exactly the routes that there are.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Authority;
+use super::credentials::{Caller, Role};
+
+mod body;
+mod check;
+#[expect(unused_qualifications, reason = "what the description's macro makes")]
+mod feed;
+mod operations;
+mod problem;
+#[expect(unused_qualifications, reason = "what the description's macro makes")]
+mod revocations;
+
+pub use check::{CheckAnswer, CheckRequest};
+pub use operations::{FeedKeyAnswer, GenerationStats, RotationRequest, Stats};
+pub use problem::{Problem, ProblemBody};
+pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
+
+/// The interface of this authority.
+pub fn router(authority: Arc<Authority>) -> Router {
+    let (router, document) = routes(&authority).split_for_parts();
+    // Made once; a document that cannot be written as JSON does not exist.
+    let document = document.to_json().unwrap_or_default();
+    let described = get(move || async move { ([CONTENT_TYPE_JSON], document) });
+    router
+        .route("/v1/openapi.json", described)
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&authority),
+            count,
+        ))
+        .with_state(authority)
+}
+
+fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
+    let guarded =
+        |role: Role| middleware::from_fn_with_state((Arc::clone(authority), role), require);
+    let admin = OpenApiRouter::new()
+        .routes(routes!(revocations::revoke, revocations::list))
+        .routes(routes!(revocations::entry))
+        .routes(routes!(revocations::restore))
+        .routes(routes!(revocations::import))
+        .routes(routes!(operations::stats))
+        .routes(routes!(operations::rotate))
+        .route_layer(guarded(Role::Admin));
+    let edge = OpenApiRouter::new()
+        .routes(routes!(check::check))
+        .routes(routes!(feed::manifest))
+        .routes(routes!(feed::segment))
+        .routes(routes!(feed::deltas))
+        .routes(routes!(operations::keys))
+        .routes(routes!(operations::metrics))
+        .route_layer(guarded(Role::Edge));
+    OpenApiRouter::with_openapi(Description::openapi())
+        .merge(admin)
+        .merge(edge)
+        .routes(routes!(operations::healthz))
+        .routes(routes!(operations::readyz))
+}
+
+/// Lets a caller pass who may do what `role` may, and tells the handler who it is.
+async fn require(
+    State((authority, role)): State<(Arc<Authority>, Role)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let caller = match &authority.credentials {
+        // Only loopback is served without credentials, unless the operator insists.
+        None => Some(Caller {
+            role: Role::Admin,
+            name: ANYBODY.into(),
+        }),
+        Some(credentials) => bearer(&request).and_then(|secret| credentials.caller(secret)),
+    };
+    let Some(caller) = caller else {
+        return Problem::unauthorized().into_response();
+    };
+    if !caller.role.includes(role) {
+        return Problem::forbidden(role).into_response();
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// The secret of RFC 6750 section 2.1.
+fn bearer(request: &Request) -> Option<&str> {
+    let header = request.headers().get("authorization")?.to_str().ok()?;
+    let (scheme, secret) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(secret)
+}
+
+async fn count(State(authority): State<Arc<Authority>>, request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let route = path.as_ref().map_or("none", MatchedPath::as_str);
+    authority
+        .metrics
+        .answered(route, response.status().as_u16());
+    response
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Portcullis revocation authority",
+        description = "Remembers which tokens, sessions, devices, subjects, clients and issuers \
+                       were revoked, and tells every edge."
+    ),
+    modifiers(&Security),
+    components(schemas(ProblemBody))
+)]
+struct Description;
+
+struct Security;
+
+impl utoipa::Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = |text: &str| {
+            let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+            SecurityScheme::Http(bearer.description(Some(text)).build())
+        };
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("admin", scheme("A credential with the role `admin`"));
+        components.add_security_scheme(
+            "edge",
+            scheme("A credential with the role `edge` or `admin`"),
+        );
+    }
+}
+
+const CONTENT_TYPE_JSON: (&str, &str) = ("content-type", "application/json");
+
+/// Who acts where nobody has to say who he is.
+const ANYBODY: &str = "anybody";

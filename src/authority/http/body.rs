@@ -1,0 +1,57 @@
+//! Reading bodies, within bounds of length and time.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{FromRequest, Request};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::Problem;
+
+/// A JSON body.
+///
+/// It must say that it is JSON: a page in somebody's browser can send anything else to a loopback
+/// address without asking, but not that.
+#[derive(Debug)]
+pub(super) struct JsonBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        expect_type(&request, "application/json")?;
+        let bytes = read(request.into_body()).await?;
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|error| Problem::invalid(error.to_string()))
+    }
+}
+
+/// Refuses a request whose body is of another type; parameters like `charset` do not matter.
+pub(super) fn expect_type(request: &Request, expected: &str) -> Result<(), Problem> {
+    let found = request.headers().get("content-type");
+    let found = found
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let found = found.split(';').next().unwrap_or_default().trim();
+    if found.eq_ignore_ascii_case(expected) {
+        Ok(())
+    } else {
+        Err(Problem::media_type(expected))
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, Problem> {
+    match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(Problem::too_large(MAX_BODY_BYTES)),
+        Err(_) => Err(Problem::timeout()),
+    }
+}
+
+/// Every member of a revocation at its longest, every character escaped as `\u0000`.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// How long a body may take; for an import, how long it may pause.
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);

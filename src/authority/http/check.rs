@@ -1,0 +1,104 @@
+//! `POST /v1/check`: the exact answer for one token.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::body::JsonBody;
+use super::{Problem, ProblemBody};
+use crate::authority::request::KindName;
+use crate::authority::{Authority, clock};
+use crate::revocation::Kind;
+use crate::time::UnixTime;
+
+/// The claims of a token that a revocation could name.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckRequest {
+    /// `iss`.
+    pub issuer: String,
+    /// `jti`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+    /// `sid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// The claim that names the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// `sub`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// `client_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// `iat`; without it, any cut-off holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_at: Option<u64>,
+}
+
+/// Whether it is revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+pub struct CheckAnswer {
+    /// Whether it is.
+    pub revoked: bool,
+    /// What kind of revocation names it: the first of token, session, device, subject, client,
+    /// issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<KindName>,
+}
+
+/// Whether a token with these claims is revoked, exactly.
+#[utoipa::path(
+    post,
+    path = "/v1/check",
+    security(("edge" = [])),
+    request_body = CheckRequest,
+    responses(
+        (status = 200, body = CheckAnswer),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn check(
+    State(authority): State<Arc<Authority>>,
+    JsonBody(request): JsonBody<CheckRequest>,
+) -> Result<Json<CheckAnswer>, Problem> {
+    let by = revoked_by(&authority, &request, clock::now());
+    authority.metrics.checked(by.is_some());
+    Ok(Json(CheckAnswer {
+        revoked: by.is_some(),
+        by: by.map(KindName::from),
+    }))
+}
+
+fn revoked_by(authority: &Authority, request: &CheckRequest, now: UnixTime) -> Option<Kind> {
+    let key = authority.store.filter_key();
+    let name = |kind, value: &str| key.fingerprint(kind, &request.issuer, value);
+    let entries = [
+        (Kind::Token, &request.jti),
+        (Kind::Session, &request.sid),
+        (Kind::Device, &request.device),
+    ];
+    for (kind, value) in entries {
+        if let Some(value) = value
+            && authority.index.is_revoked(name(kind, value), now)
+        {
+            return Some(kind);
+        }
+    }
+    let issued_at = request.issued_at.and_then(UnixTime::from_seconds);
+    let session = request.sid.as_deref();
+    let session = session.map(|session| name(Kind::Session, session));
+    let cut_offs = [
+        (Kind::Subject, request.subject.as_deref()),
+        (Kind::Client, request.client.as_deref()),
+        (Kind::Issuer, Some("")),
+    ];
+    cut_offs.into_iter().find_map(|(kind, value)| {
+        let cut_off = authority.index.cut_off(name(kind, value?), now)?;
+        cut_off.revokes(issued_at, session).then_some(kind)
+    })
+}

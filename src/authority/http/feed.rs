@@ -1,0 +1,138 @@
+//! `/v1/feed/…`: what edges fetch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{Problem, ProblemBody};
+use crate::authority::Authority;
+use crate::authority::feed::{Answer, Question};
+
+/// The signed manifest of the newest generation.
+#[utoipa::path(
+    get,
+    path = "/v1/feed/manifest",
+    security(("edge" = [])),
+    responses(
+        (status = 200, description = "`PCMF`, see the feed's format", body = Vec<u8>,
+         content_type = "application/octet-stream"),
+        (status = 503, description = "The first generation is being built", body = ProblemBody,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn manifest(State(authority): State<Arc<Authority>>) -> Result<Response, Problem> {
+    let (_, message) = authority
+        .feed
+        .manifest()
+        .ok_or_else(Problem::no_generation)?;
+    let headers = [BINARY, ("cache-control", "no-store")];
+    Ok((headers, message).into_response())
+}
+
+/// A segment of a generation. It never changes, so caches may keep it for ever.
+#[utoipa::path(
+    get,
+    path = "/v1/feed/segments/{generation}/{index}",
+    security(("edge" = [])),
+    params(
+        ("generation" = u64, Path, description = "Number of the generation"),
+        ("index" = usize, Path, description = "Place in the manifest's list, from 0"),
+    ),
+    responses(
+        (status = 200, description = "At most 1 MiB", body = Vec<u8>,
+         content_type = "application/octet-stream"),
+        (status = 304, description = "As in `If-None-Match`"),
+        (status = 404, description = "No such segment, or not any more", body = ProblemBody,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn segment(
+    State(authority): State<Arc<Authority>>,
+    Path((generation, index)): Path<(String, String)>,
+    request: HeaderMap,
+) -> Result<Response, Problem> {
+    let numbers = generation.parse().ok().zip(index.parse().ok());
+    let segment = numbers.and_then(|(generation, index)| authority.feed.segment(generation, index));
+    let segment = segment.ok_or_else(Problem::not_found)?;
+    // A number is given out once, so it names the bytes.
+    let tag = format!("\"{generation}-{index}\"");
+    let is_known = request
+        .get_all("if-none-match")
+        .iter()
+        .any(|value| value.as_bytes() == tag.as_bytes());
+    let headers = [
+        BINARY,
+        ("etag", tag.as_str()),
+        // `private`, since a cache that everybody can read would spare them the credential.
+        ("cache-control", "private, max-age=31536000, immutable"),
+    ];
+    Ok(if is_known {
+        (StatusCode::NOT_MODIFIED, headers).into_response()
+    } else {
+        (headers, segment).into_response()
+    })
+}
+
+/// What an edge knows, and how long it waits.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeltaQuery {
+    /// The epoch it follows.
+    epoch: u64,
+    /// The last change it knows.
+    after: u64,
+    /// A random number; it is signed with the answer.
+    #[serde(default)]
+    nonce: u64,
+    /// Seconds to wait for a change, at most 60; 25 by default.
+    #[serde(default = "default_wait")]
+    wait: u64,
+}
+
+/// The changes after a sequence number, as soon as there are some; none when the time is up.
+#[utoipa::path(
+    get,
+    path = "/v1/feed/deltas",
+    security(("edge" = [])),
+    params(DeltaQuery),
+    responses(
+        (status = 200, description = "`PCDB`, see the feed's format", body = Vec<u8>,
+         content_type = "application/octet-stream"),
+        (status = 410, description = "Fetch the manifest and its segments", body = ProblemBody,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn deltas(
+    State(authority): State<Arc<Authority>>,
+    query: Result<Query<DeltaQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Problem::invalid(error.body_text()))?;
+    let question = Question {
+        epoch: query.epoch,
+        after: query.after,
+        nonce: query.nonce,
+        wait: Duration::from_secs(query.wait).min(MAX_WAIT),
+    };
+    let stopping = authority.stopping.clone();
+    match authority.feed.poll(question, stopping).await? {
+        Answer::Batch(message) => {
+            Ok(([BINARY, ("cache-control", "no-store")], message).into_response())
+        }
+        Answer::Gone => Err(Problem::gone()),
+    }
+}
+
+const fn default_wait() -> u64 {
+    25
+}
+
+const BINARY: (&str, &str) = ("content-type", "application/octet-stream");
+
+/// Load balancers cut connections that are silent for longer.
+const MAX_WAIT: Duration = Duration::from_mins(1);

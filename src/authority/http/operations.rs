@@ -1,0 +1,215 @@
+//! What operators and their monitoring ask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::body::JsonBody;
+use super::{Problem, ProblemBody};
+use crate::authority::signing::{FeedKey, FeedSigner};
+use crate::authority::{Authority, clock};
+
+/// How the authority is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+pub struct Stats {
+    /// Tokens, sessions and devices revoked; expired ones are counted until they are dropped.
+    pub entries: u64,
+    /// Cut-offs, likewise.
+    pub cut_offs: u64,
+    /// Number of the last change in the feed.
+    pub sequence: u64,
+    /// The feed's line of history.
+    pub epoch: u64,
+    /// Newest generation; absent while the first is being built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<GenerationStats>,
+    /// Long polls that are open, so about as many as there are edges.
+    pub edges_waiting: usize,
+    /// Whether the last attempt to write to the store succeeded.
+    pub store_writable: bool,
+    /// Public keys for the filter's configuration.
+    pub feed_keys: Vec<FeedKeyAnswer>,
+}
+
+/// A generation.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+pub struct GenerationStats {
+    /// Its number.
+    pub number: u64,
+    /// Every change up to this one is in it.
+    pub sequence: u64,
+    /// Entries in its filter.
+    pub entries: u64,
+    /// Entries that its filter has room for.
+    pub capacity: u64,
+    /// Bytes of all its segments.
+    pub bytes: u64,
+}
+
+/// A key of the feed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+pub struct FeedKeyAnswer {
+    /// The public half, 32 bytes in base64url without padding.
+    pub public_key: String,
+    /// When it begins to sign, in seconds since 1970.
+    pub signs_from: u64,
+}
+
+/// A wish for a new key.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotationRequest {
+    /// Seconds until the new key signs, at most 90 days; a day by default. Until then it has to be
+    /// in every filter's configuration.
+    #[serde(default = "default_overlap")]
+    pub overlap_seconds: u64,
+}
+
+/// How the authority is.
+#[utoipa::path(
+    get,
+    path = "/v1/stats",
+    security(("admin" = [])),
+    responses((status = 200, body = Stats))
+)]
+pub(super) async fn stats(State(authority): State<Arc<Authority>>) -> Json<Stats> {
+    let readings = authority.readings();
+    let generation = authority.feed.current().map(|generation| GenerationStats {
+        number: generation.manifest.generation,
+        sequence: generation.manifest.sequence,
+        entries: generation.manifest.entries,
+        capacity: generation.capacity,
+        bytes: generation
+            .segments
+            .iter()
+            .map(|bytes| bytes.len() as u64)
+            .sum(),
+    });
+    Json(Stats {
+        entries: readings.entries,
+        cut_offs: readings.cut_offs,
+        sequence: readings.sequence,
+        epoch: authority.feed.epoch(),
+        generation,
+        edges_waiting: readings.edges_waiting,
+        store_writable: authority.metrics.is_store_writable(),
+        feed_keys: describe(&authority.signer.published()),
+    })
+}
+
+/// The public keys that a filter should accept.
+#[utoipa::path(
+    get,
+    path = "/v1/feed/keys",
+    security(("edge" = [])),
+    responses((status = 200, body = Vec<FeedKeyAnswer>))
+)]
+pub(super) async fn keys(State(authority): State<Arc<Authority>>) -> Json<Vec<FeedKeyAnswer>> {
+    Json(describe(&authority.signer.published()))
+}
+
+/// Makes a new key for the feed. It signs after the overlap, and the old one is accepted for as
+/// long again.
+#[utoipa::path(
+    post,
+    path = "/v1/feed/keys",
+    security(("admin" = [])),
+    request_body = RotationRequest,
+    responses(
+        (status = 200, body = Vec<FeedKeyAnswer>),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing was changed", body = ProblemBody,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn rotate(
+    State(authority): State<Arc<Authority>>,
+    JsonBody(request): JsonBody<RotationRequest>,
+) -> Result<Json<Vec<FeedKeyAnswer>>, Problem> {
+    if request.overlap_seconds > MAX_OVERLAP_SECONDS {
+        let detail = format!("`overlap_seconds`: expected at most {MAX_OVERLAP_SECONDS}");
+        return Err(Problem::invalid(detail));
+    }
+    let overlap = Duration::from_secs(request.overlap_seconds);
+    // Two at once would each start from the same keys, and one of the new ones would be lost.
+    let _turn = authority
+        .importing
+        .try_lock()
+        .map_err(|_| Problem::import_in_progress())?;
+    let rotated = authority.signer.rotated(clock::now(), overlap)?;
+    authority.writer.write(FeedSigner::kept(&rotated)).await?;
+    authority.signer.replace(rotated.clone());
+    tracing::warn!(
+        overlap_seconds = request.overlap_seconds,
+        "made a new key for the feed"
+    );
+    Ok(Json(describe(&rotated)))
+}
+
+/// Counters and gauges for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    security(("edge" = [])),
+    responses((status = 200, description = "OpenMetrics text", body = String))
+)]
+pub(super) async fn metrics(State(authority): State<Arc<Authority>>) -> Response {
+    let text = authority.metrics.encode(&authority.readings());
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([("content-type", kind)], text).into_response()
+}
+
+/// Whether the process is alive.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    security(()),
+    responses((status = 200, description = "It is", body = String))
+)]
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether edges can be served. A store that cannot be written to is no reason to keep them away:
+/// they go on with what is known.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    security(()),
+    responses(
+        (status = 200, description = "They can", body = String),
+        (status = 503, description = "Not yet, or not any more", body = String),
+    )
+)]
+pub(super) async fn readyz(State(authority): State<Arc<Authority>>) -> (StatusCode, &'static str) {
+    if *authority.stopping.borrow() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
+    match authority.feed.current() {
+        Some(_) => (StatusCode::OK, "ready\n"),
+        None => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "building the first generation\n",
+        ),
+    }
+}
+
+fn describe(keys: &[FeedKey]) -> Vec<FeedKeyAnswer> {
+    let describe = |key: &FeedKey| FeedKeyAnswer {
+        public_key: key.public_text(),
+        signs_from: key.signs_from.seconds(),
+    };
+    keys.iter().map(describe).collect()
+}
+
+const fn default_overlap() -> u64 {
+    24 * 60 * 60
+}
+
+const MAX_OVERLAP_SECONDS: u64 = 90 * 24 * 60 * 60;

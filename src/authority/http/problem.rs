@@ -1,0 +1,171 @@
+//! Everything that is answered instead of what was asked for (RFC 9457).
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::super::credentials::Role;
+use super::super::import::{ImportError, LineFault};
+use super::super::request::RequestError;
+use super::super::store::StoreError;
+use super::super::writer::WriteError;
+
+/// A problem, with the status it is answered with.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    body: Box<ProblemBody>,
+}
+
+/// A problem as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// Always `about:blank`: the title is the status.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// What programs should look at.
+    pub code: String,
+    /// What people should read.
+    pub detail: String,
+    /// For an import: the first lines that are wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<LineFault>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            body: Box::new(ProblemBody {
+                kind: "about:blank".to_owned(),
+                title: status.canonical_reason().unwrap_or_default().to_owned(),
+                status: status.as_u16(),
+                code: code.to_owned(),
+                detail: detail.into(),
+                lines: Vec::new(),
+            }),
+        }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        let detail = "this method is not for this path";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let detail = "expected a credential as bearer token, found none that is known";
+        Self::new(StatusCode::UNAUTHORIZED, "credential_missing", detail)
+    }
+
+    pub(super) fn forbidden(role: Role) -> Self {
+        let detail = format!("expected a credential with the role `{}`", role.name());
+        Self::new(StatusCode::FORBIDDEN, "role_missing", detail)
+    }
+
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "request_invalid", detail)
+    }
+
+    pub(super) fn media_type(expected: &str) -> Self {
+        let detail = format!("expected `Content-Type: {expected}`");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", detail)
+    }
+
+    pub(super) fn too_large(limit: usize) -> Self {
+        let detail = format!("expected a body of at most {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    }
+
+    pub(super) fn timeout() -> Self {
+        let detail = "the body did not arrive in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+    }
+
+    pub(super) fn gone() -> Self {
+        let detail = "fetch the manifest and its segments: the changes are not kept any more, or \
+                      belong to another epoch";
+        Self::new(StatusCode::GONE, "feed_gone", detail)
+    }
+
+    pub(super) fn no_generation() -> Self {
+        let detail = "the first generation is being built";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "feed_not_ready", detail)
+    }
+
+    pub(super) fn import_in_progress() -> Self {
+        let detail = "another import is being read";
+        Self::new(StatusCode::CONFLICT, "import_in_progress", detail)
+    }
+
+    pub(super) fn internal() -> Self {
+        let detail = "see the authority's log";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        let code = match error {
+            WriteError::Overloaded => "overloaded",
+            WriteError::Unavailable => "store_unavailable",
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = %super::super::chain_of(&error), "could not read the store");
+        let detail = "the store cannot be read";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
+    }
+}
+
+impl From<ImportError> for Problem {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Write(error) => error.into(),
+            ImportError::Lines { faults, count } => {
+                let detail = format!("{count} lines are wrong; nothing was revoked");
+                let mut problem =
+                    Self::new(StatusCode::UNPROCESSABLE_ENTITY, "lines_invalid", detail);
+                problem.body.lines = faults;
+                problem
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        let headers = response.headers_mut();
+        let problem = HeaderValue::from_static("application/problem+json");
+        headers.insert("content-type", problem);
+        headers.insert("cache-control", HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static(r#"Bearer realm="portcullis authority""#);
+            headers.insert("www-authenticate", challenge);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert("retry-after", HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

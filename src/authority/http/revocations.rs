@@ -1,0 +1,385 @@
+//! `/v1/revocations`, `/v1/restorations`, `/v1/import`.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::extract::{Path, Query, Request, State};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use utoipa::{IntoParams, ToSchema};
+
+use super::body::{BODY_TIMEOUT, JsonBody, expect_type};
+use super::{Problem, ProblemBody};
+use crate::authority::credentials::Caller;
+use crate::authority::entry::{Action, Event, Record};
+use crate::authority::import::{Import, ImportError, Imported};
+use crate::authority::request::{KindName, RestorationRequest, RevocationRequest};
+use crate::authority::store::{Filter, Outcome, Store, StoreError, Work, from_hex, to_hex};
+use crate::authority::{Authority, clock};
+use crate::revocation::Fingerprint;
+
+/// What became of a request. By now it is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeName {
+    /// It is revoked now, or from a later instant than before.
+    Revoked,
+    /// It was so already, and may be for longer now.
+    AlreadyRevoked,
+    /// Everything it names has expired already.
+    AlreadyExpired,
+    /// It is not revoked any more.
+    Restored,
+    /// It was not revoked.
+    NotRevoked,
+}
+
+/// The answer to a revocation or a restoration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+pub struct RevocationAnswer {
+    /// What became of it.
+    pub outcome: OutcomeName,
+    /// The entry, unless there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Number of the change in the feed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// For cut-offs: tokens issued before this second are revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<u64>,
+    /// When the entry is dropped: the expiry of the tokens and a margin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<u64>,
+}
+
+/// An entry.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+pub struct EntryAnswer {
+    /// Names the entry, in this installation.
+    pub id: String,
+    /// What kind of thing.
+    pub kind: KindName,
+    /// Who gave out the name.
+    pub issuer: String,
+    /// The name; empty for an issuer.
+    pub value: String,
+    /// Whether it is revoked; `false` when that was taken back.
+    pub in_force: bool,
+    /// For cut-offs: tokens issued before this second are revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<u64>,
+    /// For cut-offs: the session that goes on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub except_session: String,
+    /// Whose it is, where that was said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// When the entry is dropped, in seconds since 1970.
+    pub kept_until: u64,
+    /// Number of its last change in the feed.
+    pub sequence: u64,
+    /// What was done to it, oldest first. A long history lacks some of its middle.
+    pub history: Vec<EventAnswer>,
+}
+
+/// One line of a history.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+pub struct EventAnswer {
+    /// When, as in RFC 3339.
+    pub time: String,
+    /// What.
+    pub action: OutcomeName,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// Some entries.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+pub struct ListAnswer {
+    /// The entries.
+    pub entries: Vec<EntryAnswer>,
+    /// What to ask for to see the next ones; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// Which entries to list.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// Only of this kind.
+    kind: Option<KindName>,
+    /// Only of this issuer.
+    issuer: Option<String>,
+    /// Only with this name.
+    value: Option<String>,
+    /// Only what is this subject's.
+    subject: Option<String>,
+    /// Those that were taken back, too.
+    #[serde(default)]
+    include_restored: bool,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Entries on a page, 1 to 1000; 100 by default.
+    limit: Option<usize>,
+}
+
+/// Revokes something. When this is answered, it is on the disk and every edge has been told.
+#[utoipa::path(
+    post,
+    path = "/v1/revocations",
+    security(("admin" = [])),
+    request_body = RevocationRequest,
+    responses(
+        (status = 200, body = RevocationAnswer),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing was changed", body = ProblemBody,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn revoke(
+    State(authority): State<Arc<Authority>>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(request): JsonBody<RevocationRequest>,
+) -> Result<Json<RevocationAnswer>, Problem> {
+    let revocation = request.check(&caller.name, clock::now(), &authority.limits)?;
+    let outcome = authority
+        .writer
+        .write(Work::Revoke(Box::new(revocation)))
+        .await?;
+    Ok(Json(answer(&authority, &outcome)))
+}
+
+/// Takes a revocation back.
+#[utoipa::path(
+    post,
+    path = "/v1/restorations",
+    security(("admin" = [])),
+    request_body = RestorationRequest,
+    responses(
+        (status = 200, body = RevocationAnswer),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing was changed", body = ProblemBody,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn restore(
+    State(authority): State<Arc<Authority>>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(request): JsonBody<RestorationRequest>,
+) -> Result<Json<RevocationAnswer>, Problem> {
+    let restoration = request.check(&caller.name)?;
+    let outcome = authority
+        .writer
+        .write(Work::Restore(Box::new(restoration)))
+        .await?;
+    Ok(Json(answer(&authority, &outcome)))
+}
+
+/// Entries, newest first, or those that are searched for.
+#[utoipa::path(
+    get,
+    path = "/v1/revocations",
+    security(("admin" = [])),
+    params(ListQuery),
+    responses(
+        (status = 200, body = ListAnswer),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(authority): State<Arc<Authority>>,
+    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<ListAnswer>, Problem> {
+    let Query(query) = query.map_err(|error| Problem::invalid(error.body_text()))?;
+    let limit = query.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
+    let filter = Filter {
+        kind: query.kind.map(Into::into),
+        issuer: query.issuer,
+        value: query.value,
+        subject: query.subject,
+        include_restored: query.include_restored,
+    };
+    let cursor = query.cursor;
+    let page = read(&authority, move |store| {
+        store.list(&filter, cursor.as_deref(), limit)
+    })
+    .await?;
+    Ok(Json(ListAnswer {
+        entries: page
+            .entries
+            .iter()
+            .map(|(name, record)| describe(*name, record))
+            .collect(),
+        next_cursor: page.next,
+    }))
+}
+
+/// One entry with its history.
+#[utoipa::path(
+    get,
+    path = "/v1/revocations/{id}",
+    security(("admin" = [])),
+    params(("id" = String, Path, description = "`id` of the entry")),
+    responses(
+        (status = 200, body = EntryAnswer),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn entry(
+    State(authority): State<Arc<Authority>>,
+    Path(id): Path<String>,
+) -> Result<Json<EntryAnswer>, Problem> {
+    let name = from_hex(&id)
+        .map(Fingerprint)
+        .ok_or_else(Problem::not_found)?;
+    let record = read(&authority, move |store| store.entry(name)).await?;
+    let record = record.ok_or_else(Problem::not_found)?;
+    Ok(Json(describe(name, &record)))
+}
+
+/// Revokes everything that the lines name, or nothing when one of them is wrong. Each line is a
+/// `RevocationRequest`.
+#[utoipa::path(
+    post,
+    path = "/v1/import",
+    security(("admin" = [])),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses(
+        (status = 200, body = Imported),
+        (status = 409, description = "Another import is being read", body = ProblemBody,
+         content_type = "application/problem+json"),
+        (status = 422, description = "Lines are wrong; nothing was revoked", body = ProblemBody,
+         content_type = "application/problem+json"),
+        (status = 503, description = "The store failed", body = ProblemBody,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn import(
+    State(authority): State<Arc<Authority>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Json<Imported>, Problem> {
+    expect_type(&request, "application/x-ndjson")?;
+    let _turn = authority
+        .importing
+        .try_lock()
+        .map_err(|_| Problem::import_in_progress())?;
+    let mut import = Import::new(&authority.writer, caller.name.to_string(), authority.limits);
+    let mut body = request.into_body();
+    let broke_off = loop {
+        use http_body_util::BodyExt as _;
+        match timeout(BODY_TIMEOUT, body.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                if let Ok(bytes) = frame.into_data() {
+                    import.take(&bytes).await?;
+                }
+            }
+            Ok(None) => break None,
+            Ok(Some(Err(error))) => break Some(Problem::invalid(error.to_string())),
+            Err(_) => break Some(Problem::timeout()),
+        }
+    };
+    if let Some(problem) = broke_off {
+        import.give_up().await?;
+        return Err(problem);
+    }
+    let lines = import.lines();
+    let imported = import.finish(&authority.store).await;
+    match &imported {
+        Ok(imported) => tracing::info!(
+            lines,
+            accepted = imported.accepted,
+            revoked = imported.revoked,
+            caller = &*caller.name,
+            "imported"
+        ),
+        Err(ImportError::Lines { count, .. }) => {
+            tracing::warn!(
+                lines,
+                wrong = count,
+                caller = &*caller.name,
+                "import refused"
+            );
+        }
+        Err(ImportError::Write(_)) => {}
+    }
+    Ok(Json(imported?))
+}
+
+/// Reads the store where waiting for the disk holds nobody up.
+async fn read<T: Send + 'static>(
+    authority: &Authority,
+    work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Problem> {
+    let store = Arc::clone(&authority.store);
+    let read = tokio::task::spawn_blocking(move || work(&store)).await;
+    Ok(read.map_err(|_| Problem::internal())??)
+}
+
+fn answer(authority: &Authority, outcome: &Outcome) -> RevocationAnswer {
+    let (name, record) = match outcome {
+        Outcome::Revoked(record) => (OutcomeName::Revoked, Some(record)),
+        Outcome::AlreadyRevoked(record) => (OutcomeName::AlreadyRevoked, Some(record)),
+        Outcome::Restored(record) => (OutcomeName::Restored, Some(record)),
+        Outcome::AlreadyExpired => (OutcomeName::AlreadyExpired, None),
+        Outcome::NotRevoked | Outcome::Done(_) => (OutcomeName::NotRevoked, None),
+    };
+    let key = authority.store.filter_key();
+    RevocationAnswer {
+        outcome: name,
+        id: record.map(|record| to_hex(&record.target.fingerprint(&key).0)),
+        sequence: record.map(|record| record.sequence),
+        not_before: record.and_then(|record| not_before(record)),
+        kept_until: record.map(|record| record.expires_at.seconds()),
+    }
+}
+
+fn describe(name: Fingerprint, record: &Record) -> EntryAnswer {
+    EntryAnswer {
+        id: to_hex(&name.0),
+        kind: record.target.kind.into(),
+        issuer: record.target.issuer.clone(),
+        value: record.target.value.clone(),
+        in_force: record.in_force,
+        not_before: not_before(record),
+        except_session: record.except_session.clone(),
+        subject: record.subject.clone(),
+        kept_until: record.expires_at.seconds(),
+        sequence: record.sequence,
+        history: record.events.iter().map(describe_event).collect(),
+    }
+}
+
+fn not_before(record: &Record) -> Option<u64> {
+    let is_cut_off = record.target.kind.is_cut_off();
+    is_cut_off.then(|| record.not_before.seconds())
+}
+
+fn describe_event(event: &Event) -> EventAnswer {
+    // The clock gave the time, and a clock that stands past the year 9999 cannot be written.
+    let milliseconds = event.time.min(LAST_MILLISECOND);
+    let time = UNIX_EPOCH + Duration::from_millis(milliseconds);
+    EventAnswer {
+        time: humantime::format_rfc3339_millis(time).to_string(),
+        action: match event.action {
+            Action::Revoked => OutcomeName::Revoked,
+            Action::Restored => OutcomeName::Restored,
+        },
+        actor: event.actor.clone(),
+        reason: event.reason.clone(),
+    }
+}
+
+const DEFAULT_PAGE: usize = 100;
+
+/// A thousand entries with their histories are some megabytes at worst.
+const MAX_PAGE: usize = 1_000;
+
+const LAST_MILLISECOND: u64 = 253_402_300_799_999;

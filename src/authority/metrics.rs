@@ -1,0 +1,221 @@
+//! What the authority counts, in the text format of Prometheus (`OpenMetrics` 1.0).
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// The counters.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    responses: Family<ResponseLabels, Counter>,
+    checks: Family<CheckLabels, Counter>,
+    commits: Counter,
+    writes: Counter,
+    changes: Counter,
+    write_failures: Counter,
+    writable: Gauge,
+    generations: Counter,
+    generation_failures: Counter,
+    generation_seconds: Histogram,
+    epochs: Counter,
+    entries: Gauge,
+    cut_offs: Gauge,
+    sequence: Gauge<u64, AtomicU64>,
+    edges_waiting: Gauge,
+}
+
+/// Numbers that are read when somebody asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Readings {
+    /// Tokens, sessions and devices in force.
+    pub entries: u64,
+    /// Cut-offs in force.
+    pub cut_offs: u64,
+    /// Of the last change.
+    pub sequence: u64,
+    /// Long polls that are open.
+    pub edges_waiting: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResponseLabels {
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabels {
+    revoked: &'static str,
+}
+
+impl Metrics {
+    /// All counters at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("portcullis"),
+            responses: Family::default(),
+            checks: Family::default(),
+            commits: Counter::default(),
+            writes: Counter::default(),
+            changes: Counter::default(),
+            write_failures: Counter::default(),
+            writable: Gauge::default(),
+            generations: Counter::default(),
+            generation_failures: Counter::default(),
+            // From ten milliseconds to five minutes.
+            generation_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 16)),
+            epochs: Counter::default(),
+            entries: Gauge::default(),
+            cut_offs: Gauge::default(),
+            sequence: Gauge::default(),
+            edges_waiting: Gauge::default(),
+        };
+        metrics.writable.set(1);
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "http_responses",
+            "Answers by route and status",
+            self.responses.clone(),
+        );
+        registry.register("checks", "Exact checks by answer", self.checks.clone());
+        registry.register("commits", "Commits to the store", self.commits.clone());
+        registry.register("writes", "Requests written", self.writes.clone());
+        registry.register("feed_changes", "Changes in the feed", self.changes.clone());
+        registry.register(
+            "write_failures",
+            "Requests refused because the store failed",
+            self.write_failures.clone(),
+        );
+        registry.register(
+            "store_writable",
+            "1 unless the last attempt to write failed",
+            self.writable.clone(),
+        );
+        registry.register(
+            "generations",
+            "Generations published",
+            self.generations.clone(),
+        );
+        registry.register(
+            "generation_failures",
+            "Generations that were not published",
+            self.generation_failures.clone(),
+        );
+        registry.register_with_unit(
+            "generation_build",
+            "Time to build and read back a generation",
+            Unit::Seconds,
+            self.generation_seconds.clone(),
+        );
+        registry.register(
+            "epochs",
+            "Epochs begun because edges were ahead",
+            self.epochs.clone(),
+        );
+        registry.register(
+            "entries",
+            "Tokens, sessions and devices revoked",
+            self.entries.clone(),
+        );
+        registry.register("cut_offs", "Cut-offs in force", self.cut_offs.clone());
+        registry.register(
+            "feed_sequence",
+            "Number of the last change",
+            self.sequence.clone(),
+        );
+        registry.register(
+            "edges_waiting",
+            "Open long polls",
+            self.edges_waiting.clone(),
+        );
+    }
+
+    /// An answer was given.
+    pub fn answered(&self, route: &str, status: u16) {
+        let labels = ResponseLabels {
+            route: route.to_owned(),
+            status,
+        };
+        self.responses.get_or_create(&labels).inc();
+    }
+
+    /// A check was answered.
+    pub fn checked(&self, is_revoked: bool) {
+        let revoked = if is_revoked { "true" } else { "false" };
+        self.checks.get_or_create(&CheckLabels { revoked }).inc();
+    }
+
+    /// A commit is on the disk.
+    pub fn committed(&self, writes: usize, changes: usize) {
+        self.commits.inc();
+        self.writes.inc_by(writes as u64);
+        self.changes.inc_by(changes as u64);
+    }
+
+    /// Whether writing works.
+    pub fn store_is_writable(&self, is_writable: bool) {
+        self.writable.set(i64::from(is_writable));
+    }
+
+    /// Whether it did the last time.
+    #[must_use]
+    pub fn is_store_writable(&self) -> bool {
+        self.writable.get() == 1
+    }
+
+    /// Requests were not written.
+    pub fn write_failed(&self, requests: usize) {
+        self.write_failures.inc_by(requests as u64);
+        self.store_is_writable(false);
+    }
+
+    /// A generation is published.
+    pub fn generation_published(&self, took: Duration) {
+        self.generations.inc();
+        self.generation_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A generation could not be.
+    pub fn generation_failed(&self) {
+        self.generation_failures.inc();
+    }
+
+    /// An epoch began.
+    pub fn epoch_began(&self) {
+        self.epochs.inc();
+    }
+
+    /// Everything as text.
+    #[must_use]
+    pub fn encode(&self, readings: &Readings) -> String {
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.entries.set(number(readings.entries));
+        self.cut_offs.set(number(readings.cut_offs));
+        self.sequence.set(readings.sequence);
+        self.edges_waiting
+            .set(number(readings.edges_waiting as u64));
+        let mut output = String::new();
+        // Writing to a string does not fail.
+        let _ = text::encode(&mut output, &self.registry);
+        output
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,320 @@
+//! What callers send, and the checks that turn it into work for the store.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::entry::{Revocation, Target};
+use super::store::Restoration;
+use crate::revocation::Kind;
+use crate::time::UnixTime;
+
+/// What kind of thing is revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KindName {
+    /// One token, by `jti`.
+    Token,
+    /// One session, by `sid`.
+    Session,
+    /// One device, by the claim that the filters are configured with.
+    Device,
+    /// Tokens of a subject (`sub`) issued before an instant.
+    Subject,
+    /// Tokens of a client (`client_id`) issued before an instant.
+    Client,
+    /// Tokens of an issuer (`iss`) issued before an instant.
+    Issuer,
+}
+
+/// A revocation.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationRequest {
+    /// What kind of thing is revoked.
+    pub kind: KindName,
+    /// `iss` of the tokens that are meant.
+    #[schema(max_length = 1024)]
+    pub issuer: String,
+    /// The `jti`, `sid`, device, `sub` or `client_id`; absent for `issuer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1024)]
+    pub value: Option<String>,
+    /// When the last token that is meant has expired, in seconds since 1970; `exp` for one token.
+    /// Without it, the longest life of a token from now, or from `not_before`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// For `subject`, `client` and `issuer`: tokens issued before this second are revoked. Without
+    /// it, everything up to and including the current second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<u64>,
+    /// For `subject`, `client` and `issuer`: the `sid` of one session that goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1024)]
+    pub except_session: Option<String>,
+    /// For `token`, `session` and `device`: whose it is, so that it is found by subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1024)]
+    pub subject: Option<String>,
+    /// Why, for whoever reads the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 512)]
+    pub reason: Option<String>,
+    /// On whose behalf the caller acts; kept beside the caller's own name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 128)]
+    pub actor: Option<String>,
+}
+
+/// A revocation to be taken back.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestorationRequest {
+    /// What kind of thing is not revoked any more.
+    pub kind: KindName,
+    /// As it was revoked.
+    #[schema(max_length = 1024)]
+    pub issuer: String,
+    /// As it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1024)]
+    pub value: Option<String>,
+    /// Why, for whoever reads the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 512)]
+    pub reason: Option<String>,
+    /// On whose behalf the caller acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 128)]
+    pub actor: Option<String>,
+}
+
+/// How long revocations live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest life of any token, for revocations that do not say when theirs expire.
+    pub max_token_lifetime: Duration,
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// Something that this kind needs is absent or empty.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// Something that this kind does not have is present.
+    #[error("`{field}` does not go with kind `{kind}`")]
+    Unexpected {
+        /// The member.
+        field: &'static str,
+        /// The kind's name.
+        kind: &'static str,
+    },
+    /// A text is too long.
+    #[error("`{field}`: expected at most {limit} bytes, found {found}")]
+    TooLong {
+        /// The member.
+        field: &'static str,
+        /// The most.
+        limit: usize,
+        /// What was sent.
+        found: usize,
+    },
+    /// A time too far in the future.
+    #[error("`{field}`: expected at most {limit} seconds from now")]
+    TooLate {
+        /// The member.
+        field: &'static str,
+        /// The most.
+        limit: u64,
+    },
+}
+
+impl From<KindName> for Kind {
+    fn from(name: KindName) -> Self {
+        match name {
+            KindName::Token => Self::Token,
+            KindName::Session => Self::Session,
+            KindName::Device => Self::Device,
+            KindName::Subject => Self::Subject,
+            KindName::Client => Self::Client,
+            KindName::Issuer => Self::Issuer,
+        }
+    }
+}
+
+impl From<Kind> for KindName {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Token => Self::Token,
+            Kind::Session => Self::Session,
+            Kind::Device => Self::Device,
+            Kind::Subject => Self::Subject,
+            Kind::Client => Self::Client,
+            Kind::Issuer => Self::Issuer,
+        }
+    }
+}
+
+impl RevocationRequest {
+    /// The revocation, when everything about it is in order.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub fn check(
+        self,
+        caller: &str,
+        now: UnixTime,
+        limits: &Limits,
+    ) -> Result<Revocation, RequestError> {
+        let kind = Kind::from(self.kind);
+        let target = target(kind, self.issuer, self.value)?;
+        let only_cut_offs: [(&'static str, bool); 2] = [
+            ("not_before", self.not_before.is_some()),
+            ("except_session", self.except_session.is_some()),
+        ];
+        for (field, is_present) in only_cut_offs {
+            unexpected(field, kind, is_present && !kind.is_cut_off())?;
+        }
+        unexpected("subject", kind, self.subject.is_some() && kind.is_cut_off())?;
+        let not_before = if kind.is_cut_off() {
+            not_before(self.not_before, now)?
+        } else {
+            now
+        };
+        let expires_at = match self.expires_at {
+            Some(seconds) => within("expires_at", seconds, now, MAX_EXPIRY)?,
+            None => not_before.max(now).later_by(limits.max_token_lifetime),
+        };
+        Ok(Revocation {
+            target,
+            expires_at: expires_at.later_by(EXPIRY_MARGIN),
+            not_before: if kind.is_cut_off() { not_before } else { EPOCH },
+            except_session: text("except_session", self.except_session, MAX_NAME_BYTES)?,
+            subject: text("subject", self.subject, MAX_NAME_BYTES)?,
+            actor: actor(caller, self.actor)?,
+            reason: text("reason", self.reason, MAX_REASON_BYTES)?,
+        })
+    }
+}
+
+impl RestorationRequest {
+    /// The work, when everything about it is in order.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub fn check(self, caller: &str) -> Result<Restoration, RequestError> {
+        Ok(Restoration {
+            target: target(self.kind.into(), self.issuer, self.value)?,
+            actor: actor(caller, self.actor)?,
+            reason: text("reason", self.reason, MAX_REASON_BYTES)?,
+        })
+    }
+}
+
+fn target(kind: Kind, issuer: String, value: Option<String>) -> Result<Target, RequestError> {
+    let issuer = text("issuer", Some(issuer), MAX_NAME_BYTES)?;
+    if issuer.is_empty() {
+        return Err(RequestError::Missing("issuer"));
+    }
+    let value = text("value", value, MAX_NAME_BYTES)?;
+    match (kind, value.is_empty()) {
+        (Kind::Issuer, is_empty) => unexpected("value", kind, !is_empty)?,
+        (_, true) => return Err(RequestError::Missing("value")),
+        (_, false) => {}
+    }
+    Ok(Target {
+        kind,
+        issuer,
+        value,
+    })
+}
+
+/// A token says when it was issued in whole seconds, so only the next second leaves out what was
+/// issued in this one.
+fn not_before(requested: Option<u64>, now: UnixTime) -> Result<UnixTime, RequestError> {
+    match requested {
+        Some(seconds) => within("not_before", seconds, now, MAX_AHEAD),
+        None => Ok(now.later_by(Duration::from_secs(1))),
+    }
+}
+
+fn within(
+    field: &'static str,
+    seconds: u64,
+    now: UnixTime,
+    limit: Duration,
+) -> Result<UnixTime, RequestError> {
+    let latest = now.later_by(limit);
+    UnixTime::from_seconds(seconds)
+        .filter(|time| *time <= latest)
+        .ok_or(RequestError::TooLate {
+            field,
+            limit: limit.as_secs(),
+        })
+}
+
+fn text(field: &'static str, text: Option<String>, limit: usize) -> Result<String, RequestError> {
+    let text = text.unwrap_or_default();
+    if text.len() <= limit {
+        Ok(text)
+    } else {
+        Err(RequestError::TooLong {
+            field,
+            limit,
+            found: text.len(),
+        })
+    }
+}
+
+fn actor(caller: &str, actor: Option<String>) -> Result<String, RequestError> {
+    let actor = text("actor", actor, MAX_ACTOR_BYTES)?;
+    Ok(if actor.is_empty() {
+        caller.to_owned()
+    } else {
+        format!("{caller}:{actor}")
+    })
+}
+
+const fn unexpected(field: &'static str, kind: Kind, is_so: bool) -> Result<(), RequestError> {
+    if is_so {
+        Err(RequestError::Unexpected {
+            field,
+            kind: kind.name(),
+        })
+    } else {
+        Ok(())
+    }
+}
+
+const EPOCH: UnixTime = match UnixTime::from_seconds(0) {
+    Some(epoch) => epoch,
+    None => UnixTime::MAX,
+};
+
+/// Issuers are URLs and the other names identifiers; OpenID Connect Core allows 255 characters for
+/// `sub`, each of up to four bytes.
+const MAX_NAME_BYTES: usize = 1024;
+
+/// A sentence or two.
+const MAX_REASON_BYTES: usize = 512;
+
+/// A name, an address, a job's id.
+const MAX_ACTOR_BYTES: usize = 128;
+
+/// Two years; no token lives that long, and a mistyped time in milliseconds is found out.
+const MAX_EXPIRY: Duration = Duration::from_hours(17568);
+
+/// A cut-off may be set for a near future, "from midnight on"; a later one is a mistake.
+const MAX_AHEAD: Duration = Duration::from_hours(24);
+
+/// An entry is kept for so much longer than its tokens live, for edges whose clock is late and
+/// that allow some skew besides.
+const EXPIRY_MARGIN: Duration = Duration::from_mins(15);
+
+#[cfg(test)]
+mod tests;

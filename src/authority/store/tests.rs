@@ -1,0 +1,201 @@
+use super::*;
+use crate::authority::entry::{Revocation, Target};
+use crate::revocation::Kind;
+use crate::time::UnixTime;
+
+const NOW: u64 = 1_767_225_600_000;
+
+fn time(seconds_from_now: u64) -> UnixTime {
+    UnixTime::from_seconds(NOW / 1000 + seconds_from_now).unwrap()
+}
+
+fn target(kind: Kind, value: &str) -> Target {
+    Target {
+        kind,
+        issuer: "https://issuer.example".into(),
+        value: value.into(),
+    }
+}
+
+fn revocation(kind: Kind, value: &str, lives: u64) -> Revocation {
+    Revocation {
+        target: target(kind, value),
+        expires_at: time(lives),
+        not_before: time(1),
+        except_session: String::new(),
+        subject: String::new(),
+        actor: "operator".into(),
+        reason: String::new(),
+    }
+}
+
+fn revoke(kind: Kind, value: &str, lives: u64) -> Work {
+    Work::Revoke(Box::new(revocation(kind, value, lives)))
+}
+
+fn open() -> (tempfile::TempDir, Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), 1 << 20).unwrap();
+    (directory, store)
+}
+
+#[test]
+fn work_in_one_commit_sees_what_went_before() {
+    let (_directory, store) = open();
+    let works = [
+        revoke(Kind::Session, "a", 10),
+        revoke(Kind::Session, "a", 10),
+    ];
+    let committed = store.commit(&works, NOW).unwrap();
+    assert!(matches!(committed.outcomes[0], Outcome::Revoked(_)));
+    assert!(matches!(committed.outcomes[1], Outcome::AlreadyRevoked(_)));
+    assert_eq!(committed.changes.len(), 1);
+    assert_eq!(store.head().unwrap().sequence, 1);
+}
+
+#[test]
+fn a_longer_life_is_kept_and_is_no_change_for_edges() {
+    let (_directory, store) = open();
+    store.commit(&[revoke(Kind::Token, "a", 10)], NOW).unwrap();
+    let longer = store.commit(&[revoke(Kind::Token, "a", 20)], NOW).unwrap();
+    assert!(matches!(longer.outcomes[0], Outcome::AlreadyRevoked(_)));
+    assert!(longer.changes.is_empty());
+    store.commit(&[revoke(Kind::Token, "a", 5)], NOW).unwrap();
+    let name = target(Kind::Token, "a").fingerprint(&store.filter_key());
+    assert!(store.index().is_revoked(name, time(19)));
+    assert!(!store.index().is_revoked(name, time(20)));
+}
+
+#[test]
+fn what_expired_is_dropped_and_what_did_not_stays() {
+    let (_directory, store) = open();
+    let works = [revoke(Kind::Token, "a", 10), revoke(Kind::Subject, "u", 20)];
+    store.commit(&works, NOW).unwrap();
+    let key = store.filter_key();
+    let names = [target(Kind::Token, "a"), target(Kind::Subject, "u")]
+        .map(|target| target.fingerprint(&key));
+    let later = NOW + 15_000;
+    let dropped = store.commit(&[Work::Drop(names.to_vec())], later).unwrap();
+    assert_eq!(
+        (store.index().entry_count(), store.index().cut_off_count()),
+        (0, 1)
+    );
+    assert!(dropped.changes.is_empty());
+    assert_eq!(store.entry(names[0]).unwrap(), None);
+    assert!(store.entry(names[1]).unwrap().is_some());
+    let page = store.list(&Filter::default(), None, 10).unwrap();
+    assert_eq!(page.entries.len(), 1);
+    // What expired and is revoked again is new to edges.
+    let again = store
+        .commit(&[revoke(Kind::Token, "a", 30)], later)
+        .unwrap();
+    assert_eq!(again.changes.len(), 1);
+}
+
+#[test]
+fn a_later_cut_off_replaces_an_earlier_one_and_never_the_reverse() {
+    let (_directory, store) = open();
+    let with = |not_before, except: &str| {
+        Work::Revoke(Box::new(Revocation {
+            not_before: time(not_before),
+            except_session: except.into(),
+            ..revocation(Kind::Subject, "u", 100)
+        }))
+    };
+    let change_count = |work| store.commit(&[work], NOW).unwrap().changes.len();
+    assert_eq!(change_count(with(10, "s")), 1);
+    assert_eq!(change_count(with(10, "s")), 0);
+    assert_eq!(change_count(with(5, "")), 0);
+    assert_eq!(change_count(with(10, "")), 1, "the session goes on no more");
+    assert_eq!(change_count(with(11, "s")), 1);
+    let name = target(Kind::Subject, "u").fingerprint(&store.filter_key());
+    let record = store.entry(name).unwrap().unwrap();
+    assert_eq!((record.not_before, record.sequence), (time(11), 3));
+}
+
+#[test]
+fn the_log_and_the_chain_come_back_as_they_were_written() {
+    let (directory, store) = open();
+    let restoration = Restoration {
+        target: target(Kind::Client, "c"),
+        actor: String::new(),
+        reason: String::new(),
+    };
+    let works = [
+        revoke(Kind::Session, "a", 10),
+        revoke(Kind::Client, "c", 10),
+        Work::Restore(Box::new(restoration)),
+    ];
+    let committed = store.commit(&works, NOW).unwrap();
+    drop(store);
+    let store = Store::open(directory.path(), 1 << 20).unwrap();
+    let log: Vec<_> = store
+        .log(0)
+        .unwrap()
+        .into_iter()
+        .map(|(_, change, chain)| (change, chain))
+        .collect();
+    assert_eq!(log, committed.changes);
+    let (_, last) = committed.changes[2];
+    assert_eq!(
+        store.head().unwrap(),
+        Head {
+            sequence: 3,
+            chain: last
+        }
+    );
+    assert_eq!(store.log(2).unwrap().len(), 1);
+    let mut chain = Chain::EMPTY;
+    for (change, after) in log {
+        chain = chain.followed_by(&change);
+        assert_eq!(chain, after);
+    }
+}
+
+#[test]
+fn what_is_loaded_is_what_is_in_force() {
+    let (directory, store) = open();
+    let works = [
+        revoke(Kind::Session, "a", 10),
+        revoke(Kind::Issuer, "", 10),
+        revoke(Kind::Device, "d", 10),
+    ];
+    store.commit(&works, NOW).unwrap();
+    let restoration = Restoration {
+        target: target(Kind::Device, "d"),
+        actor: String::new(),
+        reason: String::new(),
+    };
+    store
+        .commit(&[Work::Restore(Box::new(restoration))], NOW)
+        .unwrap();
+    let key = store.filter_key();
+    drop(store);
+    let store = Store::open(directory.path(), 1 << 20).unwrap();
+    assert_eq!(store.filter_key(), key);
+    let index = store.index();
+    let name = |kind, value| target(kind, value).fingerprint(&key);
+    assert!(index.is_revoked(name(Kind::Session, "a"), time(0)));
+    assert!(!index.is_revoked(name(Kind::Device, "d"), time(0)));
+    assert!(index.cut_off(name(Kind::Issuer, ""), time(0)).is_some());
+    assert_eq!(index.expired(time(10), 10).len(), 3);
+}
+
+#[test]
+fn the_file_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (directory, _store) = open();
+    let file = directory.path().join(FILE_NAME);
+    let mode = fs::metadata(file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_store_can_be_opened_once_at_a_time_and_again_after_an_error() {
+    let (directory, store) = open();
+    assert!(Store::open(directory.path(), 1 << 20).is_err());
+    store.reopen().unwrap();
+    store
+        .commit(&[revoke(Kind::Session, "a", 10)], NOW)
+        .unwrap();
+}

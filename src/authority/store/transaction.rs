@@ -1,0 +1,406 @@
+//! What can be done to the store, and doing it inside one transaction.
+
+use std::collections::HashMap;
+
+use redb::{ReadableTable as _, Table, WriteTransaction};
+
+use super::super::entry::{Action, Event, Record, Revocation, Target};
+use super::super::index::{Effect, Index, Place};
+use super::{
+    Committed, ENTRIES, HEAD, Head, ISSUERS, LOG, META, STAGED, SUBJECTS, Store, StoreError,
+    failed, split_row,
+};
+use crate::revocation::cut_off::{self, CutOff};
+use crate::revocation::{Chain, Change, FilterKey, Fingerprint, Kind};
+use crate::time::UnixTime;
+
+/// A piece of work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Revoke something.
+    Revoke(Box<Revocation>),
+    /// Take a revocation back.
+    Restore(Box<Restoration>),
+    /// Forget what has expired; what has not stays.
+    Drop(Vec<Fingerprint>),
+    /// Keep bytes under a name.
+    Keep(&'static str, Vec<u8>),
+    /// Put a part of an import aside.
+    Stage(u64, Vec<u8>),
+    /// Revoke what a part of an import names, and remove the part.
+    ApplyStaged(u64, Vec<Revocation>),
+    /// Remove every part of an import that was not finished.
+    DropStaged,
+}
+
+/// A revocation that is taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restoration {
+    /// What is not revoked any more.
+    pub target: Target,
+    /// Who asks.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What became of a piece of work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is revoked now, or from a later instant than before.
+    Revoked(Box<Record>),
+    /// It was so already, and may be for longer now.
+    AlreadyRevoked(Box<Record>),
+    /// Every token that is named has expired already: nothing to do.
+    AlreadyExpired,
+    /// It is not revoked any more.
+    Restored(Box<Record>),
+    /// It was not revoked.
+    NotRevoked,
+    /// Done; for imports, this many revocations were new.
+    Done(u64),
+}
+
+/// An open transaction with its tables.
+pub(super) struct Transaction<'t> {
+    entries: Table<'t, u64, &'static [u8]>,
+    subjects: Table<'t, &'static [u8; 32], ()>,
+    issuers: Table<'t, &'static str, ()>,
+    /// The issuer that was seen last, to spare looking it up again.
+    last_issuer: String,
+    log: Table<'t, u64, &'static [u8]>,
+    staged: Table<'t, u64, &'static [u8]>,
+    meta: Table<'t, &'static str, &'static [u8]>,
+    index: &'t Index,
+    /// Rows that this transaction has written or removed, which the index does not know of yet.
+    moved: HashMap<Fingerprint, Option<u64>>,
+    filter_key: FilterKey,
+    now_milliseconds: u64,
+    now: UnixTime,
+    head: Head,
+    changes: Vec<(Change, Chain)>,
+    effects: Vec<Effect>,
+}
+
+impl<'t> Transaction<'t> {
+    pub(super) fn new(
+        transaction: &'t WriteTransaction,
+        store: &'t Store,
+        now_milliseconds: u64,
+    ) -> Result<Self, StoreError> {
+        let meta = transaction.open_table(META).map_err(failed)?;
+        let head = match meta.get(HEAD).map_err(failed)? {
+            Some(row) => Head::decode(row.value())?,
+            None => Head::EMPTY,
+        };
+        Ok(Self {
+            entries: transaction.open_table(ENTRIES).map_err(failed)?,
+            subjects: transaction.open_table(SUBJECTS).map_err(failed)?,
+            issuers: transaction.open_table(ISSUERS).map_err(failed)?,
+            last_issuer: String::new(),
+            log: transaction.open_table(LOG).map_err(failed)?,
+            staged: transaction.open_table(STAGED).map_err(failed)?,
+            meta,
+            index: &store.index,
+            moved: HashMap::new(),
+            filter_key: store.filter_key,
+            now_milliseconds,
+            now: UnixTime::from_seconds(now_milliseconds / 1000).unwrap_or(UnixTime::MAX),
+            head,
+            changes: Vec::new(),
+            effects: Vec::new(),
+        })
+    }
+
+    pub(super) fn perform(&mut self, work: &Work) -> Result<Outcome, StoreError> {
+        match work {
+            Work::Revoke(revocation) => self.revoke(revocation),
+            Work::Restore(restoration) => self.restore(restoration),
+            Work::Drop(names) => {
+                for name in names {
+                    self.drop_expired(*name)?;
+                }
+                Ok(Outcome::Done(0))
+            }
+            Work::Keep(name, bytes) => {
+                self.meta.insert(name, bytes.as_slice()).map_err(failed)?;
+                Ok(Outcome::Done(0))
+            }
+            Work::Stage(number, bytes) => {
+                self.staged
+                    .insert(number, bytes.as_slice())
+                    .map_err(failed)?;
+                Ok(Outcome::Done(0))
+            }
+            Work::ApplyStaged(number, revocations) => self.apply_staged(*number, revocations),
+            Work::DropStaged => {
+                self.staged.retain(|_, _| false).map_err(failed)?;
+                Ok(Outcome::Done(0))
+            }
+        }
+    }
+
+    /// Writes where the feed stands now and cuts off the oldest part of its log.
+    /// Gives what the index has to be told once that is on the disk.
+    pub(super) fn finish(
+        mut self,
+        outcomes: Vec<Outcome>,
+    ) -> Result<(Committed, Vec<Effect>), StoreError> {
+        if !self.changes.is_empty() {
+            self.meta
+                .insert(HEAD, self.head.encode().as_slice())
+                .map_err(failed)?;
+            let floor = self.head.sequence.saturating_sub(LOG_LENGTH as u64);
+            // Somewhat more than came in, so that a log that has grown too long gets shorter.
+            for _ in 0..self.changes.len().saturating_add(16) {
+                let first = self.log.first().map_err(failed)?;
+                let Some(first) = first.map(|(sequence, _)| sequence.value()) else {
+                    break;
+                };
+                if first > floor {
+                    break;
+                }
+                self.log.remove(first).map_err(failed)?;
+            }
+        }
+        let committed = Committed {
+            outcomes,
+            changes: self.changes,
+        };
+        Ok((committed, self.effects))
+    }
+
+    fn revoke(&mut self, revocation: &Revocation) -> Result<Outcome, StoreError> {
+        if revocation.expires_at <= self.now {
+            return Ok(Outcome::AlreadyExpired);
+        }
+        let name = revocation.target.fingerprint(&self.filter_key);
+        let old = self.record(name)?;
+        let known = old
+            .as_ref()
+            .map(|old| (old.expires_at, old.subject.is_empty()));
+        let mut record = match old {
+            Some(old) if old.in_force && old.expires_at > self.now => old,
+            Some(old) => Record {
+                in_force: false,
+                expires_at: revocation.expires_at,
+                ..old
+            },
+            None => Record::new(revocation.target.clone()),
+        };
+        let is_new = !record.in_force;
+        let is_stricter = revocation.target.kind.is_cut_off() && strengthens(revocation, &record);
+        let changes_feed = is_new || is_stricter;
+        if changes_feed {
+            record.in_force = true;
+            record.not_before = revocation.not_before;
+            record.except_session.clone_from(&revocation.except_session);
+        }
+        record.expires_at = record.expires_at.max(revocation.expires_at);
+        if record.subject.is_empty() {
+            record.subject.clone_from(&revocation.subject);
+        }
+        let same = (record.expires_at, record.subject.is_empty());
+        if !changes_feed && known == Some(same) {
+            return Ok(Outcome::AlreadyRevoked(Box::new(record)));
+        }
+        record.note(self.event(Action::Revoked, &revocation.actor, &revocation.reason));
+        if changes_feed {
+            let change = if record.target.kind.is_cut_off() {
+                Change::SetCutOff(record.cut_off(&self.filter_key))
+            } else {
+                Change::Add(name)
+            };
+            self.log_change(change, &mut record)?;
+        }
+        self.put(name, &record)?;
+        self.effects.push(self.effect(name, &record));
+        Ok(if changes_feed {
+            Outcome::Revoked(Box::new(record))
+        } else {
+            Outcome::AlreadyRevoked(Box::new(record))
+        })
+    }
+
+    fn restore(&mut self, restoration: &Restoration) -> Result<Outcome, StoreError> {
+        let name = restoration.target.fingerprint(&self.filter_key);
+        let record = self.record(name)?;
+        let in_force = record.filter(|record| record.in_force && record.expires_at > self.now);
+        let Some(mut record) = in_force else {
+            return Ok(Outcome::NotRevoked);
+        };
+        record.in_force = false;
+        record.note(self.event(Action::Restored, &restoration.actor, &restoration.reason));
+        let kind = record.target.kind;
+        let change = if kind.is_cut_off() {
+            Change::ClearCutOff(name)
+        } else {
+            Change::Restore(name)
+        };
+        self.log_change(change, &mut record)?;
+        self.put(name, &record)?;
+        self.effects.push(self.effect(name, &record));
+        Ok(Outcome::Restored(Box::new(record)))
+    }
+
+    fn drop_expired(&mut self, name: Fingerprint) -> Result<(), StoreError> {
+        let Some(record) = self.record(name)? else {
+            self.effects.push(Effect::Dropped(name));
+            return Ok(());
+        };
+        if record.expires_at > self.now {
+            self.effects.push(self.effect(name, &record));
+            return Ok(());
+        }
+        self.entries.remove(record.sequence).map_err(failed)?;
+        self.moved.insert(name, None);
+        if let Some(owner) = self.owner(&record) {
+            self.subjects
+                .remove(&owner_key(owner, name))
+                .map_err(failed)?;
+        }
+        self.effects.push(Effect::Dropped(name));
+        Ok(())
+    }
+
+    fn apply_staged(
+        &mut self,
+        number: u64,
+        revocations: &[Revocation],
+    ) -> Result<Outcome, StoreError> {
+        let mut new = 0;
+        for revocation in revocations {
+            if let Outcome::Revoked(_) = self.revoke(revocation)? {
+                new += 1;
+            }
+        }
+        self.staged.remove(number).map_err(failed)?;
+        Ok(Outcome::Done(new))
+    }
+
+    /// Gives the change its number, in the log and as the key of the record's row, whose old one is
+    /// removed.
+    fn log_change(&mut self, change: Change, record: &mut Record) -> Result<(), StoreError> {
+        if record.sequence != 0 {
+            self.entries.remove(record.sequence).map_err(failed)?;
+        }
+        self.head = Head {
+            sequence: self.head.sequence.saturating_add(1),
+            chain: self.head.chain.followed_by(&change),
+        };
+        record.sequence = self.head.sequence;
+        let mut row = self.head.chain.0.to_vec();
+        change.encode_to(&mut row);
+        self.log
+            .insert(record.sequence, row.as_slice())
+            .map_err(failed)?;
+        self.changes.push((change, self.head.chain));
+        Ok(())
+    }
+
+    fn put(&mut self, name: Fingerprint, record: &Record) -> Result<(), StoreError> {
+        if let Some(owner) = self.owner(record) {
+            self.subjects
+                .insert(&owner_key(owner, name), ())
+                .map_err(failed)?;
+        }
+        if record.target.issuer != self.last_issuer {
+            self.last_issuer.clone_from(&record.target.issuer);
+            let issuer = self.last_issuer.as_str();
+            if self.issuers.get(issuer).map_err(failed)?.is_none() {
+                self.issuers.insert(issuer, ()).map_err(failed)?;
+            }
+        }
+        let row = [&name.0[..], &record.encode()].concat();
+        self.entries
+            .insert(record.sequence, row.as_slice())
+            .map_err(failed)?;
+        self.moved.insert(name, Some(record.sequence));
+        Ok(())
+    }
+
+    fn record(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
+        let moved = self.moved.get(&name).copied();
+        let Some(sequence) = moved.unwrap_or_else(|| self.index.sequence_of(name)) else {
+            return Ok(None);
+        };
+        let Some(row) = self.entries.get(sequence).map_err(failed)? else {
+            return Ok(None);
+        };
+        let (_, record) = split_row(row.value())?;
+        Record::decode(record).map(Some).ok_or(StoreError::Row)
+    }
+
+    /// What the index has to know of a record.
+    fn effect(&self, name: Fingerprint, record: &Record) -> Effect {
+        let place = Place {
+            expires_at: record.expires_at,
+            sequence: record.sequence,
+        };
+        let kind = record.target.kind;
+        match (record.in_force, kind.is_cut_off()) {
+            (false, _) => Effect::Restored(name, kind, place),
+            (true, true) => Effect::CutOff(record.cut_off(&self.filter_key), place),
+            (true, false) => Effect::Entry(name, place),
+        }
+    }
+
+    fn owner(&self, record: &Record) -> Option<Fingerprint> {
+        (!record.subject.is_empty()).then(|| {
+            let target = &record.target;
+            self.filter_key
+                .fingerprint(Kind::Subject, &target.issuer, &record.subject)
+        })
+    }
+
+    fn event(&self, action: Action, actor: &str, reason: &str) -> Event {
+        Event {
+            time: self.now_milliseconds,
+            action,
+            actor: actor.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// Whether a cut-off goes beyond the one that is in force: a later instant, or the same without or
+/// with another session that goes on.
+fn strengthens(revocation: &Revocation, record: &Record) -> bool {
+    revocation.not_before > record.not_before
+        || (revocation.not_before == record.not_before
+            && revocation.except_session != record.except_session)
+}
+
+pub(super) fn owner_key(owner: Fingerprint, name: Fingerprint) -> [u8; 32] {
+    let mut key = [0; 32];
+    let (first, second) = key.split_at_mut(16);
+    first.copy_from_slice(&owner.0);
+    second.copy_from_slice(&name.0);
+    key
+}
+
+pub(super) fn decode_log(row: &[u8]) -> Result<(Change, Chain), StoreError> {
+    let (chain, change) = row.split_first_chunk().ok_or(StoreError::Row)?;
+    let (operation, rest) = change.split_first().ok_or(StoreError::Row)?;
+    let name = || {
+        let bytes = rest.try_into().map_err(|_| StoreError::Row)?;
+        Ok::<_, StoreError>(Fingerprint(bytes))
+    };
+    let change = match operation {
+        1 => Change::Add(name()?),
+        2 => Change::Restore(name()?),
+        3 => Change::SetCutOff(read_cut_off(rest)?),
+        4 => Change::ClearCutOff(name()?),
+        _ => return Err(StoreError::Row),
+    };
+    Ok((change, Chain(*chain)))
+}
+
+fn read_cut_off(bytes: &[u8]) -> Result<CutOff, StoreError> {
+    let cut_offs = cut_off::decode(bytes).map_err(|_| StoreError::Row)?;
+    cut_offs.into_iter().next().ok_or(StoreError::Row)
+}
+
+/// Changes that the log keeps, and so how far an edge may fall behind before it has to fetch the
+/// whole filter again. Half a million of them are as many bytes as a filter of three million.
+pub const LOG_LENGTH: usize = 500_000;

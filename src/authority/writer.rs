@@ -1,0 +1,171 @@
+//! The one thread that writes: many requests, one commit.
+//!
+//! A commit costs about a millisecond of waiting for the disk, however much is in it. So whoever
+//! wants something written puts it into a queue and waits, and the writer takes everything that
+//! has come in during the last commit into the next one. One client alone gets a commit of its
+//! own; a thousand share one. Nobody is answered before his commit is on the disk, in the index
+//! and in the feed, in this order: who hears "revoked" and asks `check` hears "revoked" again.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::clock;
+use super::history::History;
+use super::metrics::Metrics;
+use super::store::{Committed, Outcome, Store, StoreError, Work};
+
+/// A piece of work and who waits for it.
+#[derive(Debug)]
+struct Command {
+    work: Work,
+    reply: oneshot::Sender<Result<Outcome, WriteError>>,
+}
+
+/// Hands work to the writer's thread, which ends when the last of these is gone.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    queue: mpsc::Sender<Command>,
+}
+
+/// Why something was not written. The details are in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// More is waiting than can be written in reasonable time.
+    #[error("too many requests are waiting to be written")]
+    Overloaded,
+    /// The store failed. Nothing was changed.
+    #[error("the store cannot be written to")]
+    Unavailable,
+}
+
+impl Writer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to give.
+    pub fn start(parts: Parts) -> std::io::Result<Self> {
+        let (queue, commands) = mpsc::channel(QUEUE_LENGTH);
+        thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || parts.write_all(commands))?;
+        Ok(Self { queue })
+    }
+
+    /// Waits until the work is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`].
+    pub async fn write(&self, work: Work) -> Result<Outcome, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command { work, reply };
+        self.queue.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => WriteError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => WriteError::Unavailable,
+        })?;
+        answer.await.unwrap_or(Err(WriteError::Unavailable))
+    }
+}
+
+/// What the writer keeps in step.
+#[derive(Debug)]
+pub struct Parts {
+    /// On the disk, and in memory what is in force.
+    pub store: Arc<Store>,
+    /// For the edges.
+    pub history: Arc<History>,
+    /// For the operator.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Parts {
+    fn write_all(self, mut commands: mpsc::Receiver<Command>) {
+        let mut batch = Vec::new();
+        let mut is_closed = false;
+        while commands.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
+            if is_closed {
+                is_closed = !self.recover();
+            }
+            let (works, replies): (Vec<_>, Vec<_>) = batch
+                .drain(..)
+                .map(|command: Command| (command.work, command.reply))
+                .unzip();
+            let committed = if is_closed {
+                Err(StoreError::Closed)
+            } else {
+                self.store.commit(&works, clock::now_milliseconds())
+            };
+            match committed {
+                Ok(committed) => self.publish(committed, replies),
+                Err(error) => {
+                    self.fail(&error, replies);
+                    // At once, because people who list entries need it open as well.
+                    is_closed = !self.recover();
+                }
+            }
+        }
+    }
+
+    fn publish(
+        &self,
+        committed: Committed,
+        replies: Vec<oneshot::Sender<Result<Outcome, WriteError>>>,
+    ) {
+        self.metrics
+            .committed(replies.len(), committed.changes.len());
+        self.metrics.store_is_writable(true);
+        self.history.extend(&committed.changes);
+        for (reply, outcome) in replies.into_iter().zip(committed.outcomes) {
+            // Who does not wait any more has hung up; the work is done all the same.
+            let _ = reply.send(Ok(outcome));
+        }
+    }
+
+    fn fail(&self, error: &StoreError, replies: Vec<oneshot::Sender<Result<Outcome, WriteError>>>) {
+        tracing::error!(
+            error = %super::chain_of(error),
+            requests = replies.len(),
+            "could not write; nothing was changed"
+        );
+        self.metrics.write_failed(replies.len());
+        for reply in replies {
+            let _ = reply.send(Err(WriteError::Unavailable));
+        }
+    }
+
+    /// Opens the store anew. A commit that was reported as failed may be on the disk after all,
+    /// when only the last step of it failed, so what is there is brought into memory.
+    fn recover(&self) -> bool {
+        match self.store.reopen().and_then(|()| self.catch_up()) {
+            Ok(()) => {
+                tracing::info!("the store is open again");
+                true
+            }
+            Err(error) => {
+                tracing::error!(error = %super::chain_of(&error), "could not open the store again");
+                // A full disk does not become empty within a millisecond.
+                thread::sleep(RETRY_PAUSE);
+                false
+            }
+        }
+    }
+
+    fn catch_up(&self) -> Result<(), StoreError> {
+        let changes = self.store.catch_up(self.history.head().sequence)?;
+        self.history.extend(&changes);
+        Ok(())
+    }
+}
+
+/// Requests that may wait: a second's worth at full speed.
+const QUEUE_LENGTH: usize = 32_768;
+
+/// Requests in one commit, which then takes some tens of milliseconds.
+const BATCH_LENGTH: usize = 4_096;
+
+const RETRY_PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,251 @@
+//! `portcullis explain`: what becomes of one request under one configuration, and why.
+//!
+//! The gate itself decides, over a host that is not Envoy; this module only listens to it. What
+//! is told about the token are the claims that the gate looks at, never the token.
+
+mod host;
+mod steps;
+
+use std::fs;
+use std::io::{self, Read as _, Write};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::configuration_file::{self, ConfigurationFileError};
+use super::{CommandError, mint};
+use crate::gate::{Attempt, Gate, KeySource, Verdict, read_configuration};
+use crate::time::UnixTime;
+use crate::token::{Backend, UnverifiedToken};
+use host::ExplainingHost;
+use steps::Steps;
+
+/// The arguments of `portcullis explain`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A plugin configuration, or a file of Envoy, Istio or Envoy Gateway with one filter in it;
+    /// JSON or YAML
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The token for `Authorization: Bearer`; `-` reads it from standard input, where it stays
+    /// out of the shell's history
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// Path of the request, with its query
+    #[arg(long, default_value = "/")]
+    pub path: String,
+    /// Method of the request
+    #[arg(long, default_value = "GET")]
+    pub method: String,
+    /// A header of the request; may be repeated
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<Header>,
+    /// Name of the route that Envoy would choose
+    #[arg(long, value_name = "NAME")]
+    pub route_name: Option<String>,
+    /// The JWK Set that would be fetched for a provider; may be repeated
+    #[arg(long = "jwks", value_name = "PROVIDER=FILE")]
+    pub key_sets: Vec<KeySetFile>,
+}
+
+/// A header as it is typed: `name: value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    name: String,
+    value: String,
+}
+
+impl FromStr for Header {
+    type Err = ArgumentError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some((name, value)) if !name.is_empty() => Ok(Self {
+                name: name.to_ascii_lowercase(),
+                value: value.trim().to_owned(),
+            }),
+            _ => Err(ArgumentError("expected `NAME: VALUE`")),
+        }
+    }
+}
+
+/// A file with the keys of a provider as it is typed: `provider=file`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySetFile {
+    provider: String,
+    file: PathBuf,
+}
+
+impl FromStr for KeySetFile {
+    type Err = ArgumentError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((provider, file)) if !provider.is_empty() => Ok(Self {
+                provider: provider.to_owned(),
+                file: file.into(),
+            }),
+            _ => Err(ArgumentError("expected `PROVIDER=FILE`")),
+        }
+    }
+}
+
+/// An argument that is not what it should be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ArgumentError(&'static str);
+
+/// Why nothing could be explained.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExplainError {
+    /// The token or a key set could not be read.
+    #[error("could not read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file holds no usable keys.
+    #[error("{path}: expected a JWK Set")]
+    KeySet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: crate::token::KeySetError,
+    },
+    /// No provider of that name fetches its keys.
+    #[error("expected the name of a provider with `remote_jwks`, found `{name}`")]
+    Provider {
+        /// The name.
+        name: String,
+    },
+}
+
+/// Writes to `output` what is checked and how it comes out, step by step.
+///
+/// # Errors
+///
+/// [`CommandError::Refused`] when the request would be refused; other errors when that could not
+/// be found out.
+pub fn run(
+    arguments: &Arguments,
+    now: SystemTime,
+    output: &mut dyn Write,
+) -> Result<(), CommandError> {
+    let now = mint::unix_time(now)?;
+    let mut found = configuration_file::read(&arguments.file)?;
+    let number = found.len();
+    let (Some(found), 1) = (found.pop(), number) else {
+        return Err(ConfigurationFileError::Several {
+            path: arguments.file.clone(),
+            number,
+        }
+        .into());
+    };
+    let text = found.configuration.to_string();
+    let configured = read_configuration(text.as_bytes(), &super::variable).map_err(|faults| {
+        CommandError::Faults {
+            number: faults.len(),
+        }
+    })?;
+    let (policy, has_revocation) = configured.policy.without_revocation();
+    // One token is looked at, once: nobody can make another one that pushes it out of the cache.
+    let gate = Gate::new(policy, Backend::Module, [0; 16]);
+    put_keys(&gate, &arguments.key_sets)?;
+    let token = token(arguments)?;
+    let mut host = ExplainingHost::new(now, &arguments.method, &arguments.path);
+    for Header { name, value } in &arguments.headers {
+        host.add_header(name, value);
+    }
+    if let Some(token) = &token {
+        host.add_header("authorization", &format!("Bearer {token}"));
+    }
+    if let Some(name) = &arguments.route_name {
+        host.add_property("xds.route_name", name);
+    }
+    if has_revocation {
+        let note = "revocation is not looked at here; `portcullis check` asks the authority";
+        writeln!(output, "note       {note}").map_err(CommandError::Output)?;
+    }
+    explain(&gate, &host, token.as_deref(), &found.configuration, output)
+}
+
+fn explain(
+    gate: &Gate,
+    host: &ExplainingHost,
+    token: Option<&str>,
+    configuration: &Value,
+    output: &mut dyn Write,
+) -> Result<(), CommandError> {
+    let token = token.map(|token| UnverifiedToken::parse(token.as_bytes()));
+    let mut steps = Steps::new(configuration, token.as_ref(), host.now_of_the_request());
+    let verdict = gate.explain_request(host, Attempt::Last, &mut steps);
+    let mut lines = steps.into_lines();
+    lines.extend(host.outcome(&verdict));
+    for line in lines {
+        writeln!(output, "{line}").map_err(CommandError::Output)?;
+    }
+    match verdict {
+        Verdict::Forward => Ok(()),
+        Verdict::Stop | Verdict::Wait(_) => Err(CommandError::Refused),
+    }
+}
+
+fn put_keys(gate: &Gate, files: &[KeySetFile]) -> Result<(), ExplainError> {
+    for KeySetFile { provider, file } in files {
+        let mut sources = gate.policy().key_sources().enumerate();
+        let source = sources.find_map(|(place, (name, source))| match source {
+            KeySource::Remote(remote) if name == provider => Some((place, remote)),
+            _ => None,
+        });
+        let (place, remote) = source.ok_or_else(|| ExplainError::Provider {
+            name: provider.clone(),
+        })?;
+        let text = fs::read(file).map_err(|source| ExplainError::Read {
+            path: file.clone(),
+            source,
+        })?;
+        let keys = remote.read(&text).map_err(|source| ExplainError::KeySet {
+            path: file.clone(),
+            source,
+        })?;
+        gate.keys().set(place, Some(Rc::new(keys)));
+    }
+    Ok(())
+}
+
+fn token(arguments: &Arguments) -> Result<Option<String>, ExplainError> {
+    match arguments.token.as_deref() {
+        Some("-") => {
+            let mut text = String::new();
+            io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|source| ExplainError::Read {
+                    path: "standard input".into(),
+                    source,
+                })?;
+            Ok(Some(text.trim().to_owned()))
+        }
+        token => Ok(token.map(str::to_owned)),
+    }
+}
+
+/// How far off an instant is, for people.
+fn distance(from: UnixTime, to: UnixTime) -> String {
+    let seconds = to.seconds().abs_diff(from.seconds());
+    let text = humantime::format_duration(std::time::Duration::from_secs(seconds));
+    if to.seconds() >= from.seconds() {
+        format!("in {text}")
+    } else {
+        format!("{text} ago")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The steps of a decision in words.
+
+use serde_json::Value;
+
+use super::distance;
+use crate::gate::{Check, Chosen, Observer, Reason};
+use crate::time::UnixTime;
+use crate::token::{TokenError, UnverifiedToken};
+
+/// Writes down what the gate does, with what it looked at.
+pub(super) struct Steps<'c> {
+    configuration: &'c Value,
+    token: Option<&'c Result<UnverifiedToken<'c>, TokenError>>,
+    now: UnixTime,
+    provider: String,
+    lines: Vec<String>,
+}
+
+impl<'c> Steps<'c> {
+    pub(super) fn new(
+        configuration: &'c Value,
+        token: Option<&'c Result<UnverifiedToken<'c>, TokenError>>,
+        now: UnixTime,
+    ) -> Self {
+        Self {
+            configuration,
+            token,
+            now,
+            provider: String::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    pub(super) fn into_lines(self) -> Vec<String> {
+        self.lines
+    }
+
+    /// A key of the provider at work, as it stands in the configuration.
+    fn configured(&self, key: &str) -> String {
+        let provider = self
+            .configuration
+            .get("providers")
+            .and_then(|providers| providers.get(&self.provider));
+        match provider.and_then(|provider| provider.get(key)) {
+            Some(value) => format!("`{key}` is {value}"),
+            None => format!("`{key}` is not set"),
+        }
+    }
+
+    /// A claim as the token has it.
+    fn claim(&self, name: &str) -> String {
+        let token = self.token.and_then(|token| token.as_ref().ok());
+        let claims = token.map(UnverifiedToken::unverified_claims);
+        match claims.and_then(|claims| claims.get(name)) {
+            Some(value) => format!("`{name}` is {value}"),
+            None => format!("no `{name}`"),
+        }
+    }
+
+    fn time(&self, name: &str, time: Option<UnixTime>) -> String {
+        match time {
+            Some(time) => format!("`{name}` {}", distance(self.now, time)),
+            None => format!("no `{name}`"),
+        }
+    }
+
+    /// What the check looked at.
+    fn detail(&self, check: Check) -> String {
+        let token = match self.token {
+            Some(Ok(token)) => token,
+            Some(Err(error)) if check == Check::Form => return error.to_string(),
+            _ => return String::new(),
+        };
+        let claims = token.unverified_claims();
+        match check {
+            Check::Form | Check::Signature => format!(
+                "`alg` is {:?}, {}",
+                token.unverified_algorithm(),
+                match token.unverified_key_id() {
+                    Some(id) => format!("`kid` is {id:?}"),
+                    None => "no `kid`".to_owned(),
+                }
+            ),
+            Check::Issuer => format!("{}, {}", self.claim("iss"), self.configured("issuer")),
+            Check::Type => match token.unverified_type() {
+                Some(name) => format!("`typ` is {name:?}"),
+                None => "no `typ`".to_owned(),
+            },
+            Check::Times => [
+                self.time("exp", claims.expires_at()),
+                self.time("nbf", claims.not_before()),
+                self.time("iat", claims.issued_at()),
+                self.configured("clock_skew_seconds"),
+            ]
+            .join(", "),
+            Check::Audience => {
+                format!("{}, {}", self.claim("aud"), self.configured("audiences"))
+            }
+            Check::Subject => format!("{}, {}", self.claim("sub"), self.configured("subjects")),
+            Check::Binding => self.claim("cnf"),
+            Check::Scopes => format!("{}, {}", self.claim("scope"), self.claim("scp")),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Observer for &mut Steps<'_> {
+    fn chosen(&mut self, chosen: Chosen) {
+        self.lines.push(match chosen {
+            Chosen::Rule(place) => format!("rule       rules[{place}] matches"),
+            Chosen::Route => "rule       the route chooses the requirement".to_owned(),
+            Chosen::Nothing => "rule       no rule matches".to_owned(),
+        });
+    }
+
+    fn provider(&mut self, name: &str) {
+        name.clone_into(&mut self.provider);
+        self.lines.push(format!("provider   {name}"));
+    }
+
+    fn checked(&mut self, check: Check, fault: Option<Reason>) {
+        let detail = match (self.detail(check).as_str(), fault) {
+            ("", None) => String::new(),
+            (detail, None) => format!(": {detail}"),
+            ("", Some(reason)) => format!(": {}", reason.label()),
+            (detail, Some(reason)) => format!(": {}: {detail}", reason.label()),
+        };
+        let outcome = if fault.is_some() { "NO" } else { "ok" };
+        self.lines
+            .push(format!("  {outcome:<9}{}{detail}", name(check)));
+    }
+}
+
+const fn name(check: Check) -> &'static str {
+    match check {
+        Check::Location => "there is one token where the provider's come in",
+        Check::Form => "it is a well-formed token",
+        Check::Issuer => "it is this issuer's",
+        Check::Keys => "the provider's keys are there",
+        Check::Signature => "one of them made the signature",
+        Check::Type => "it is for access",
+        Check::Times => "its times are right",
+        Check::Audience => "it is meant for this audience",
+        Check::Subject => "its subject is let in",
+        Check::Binding => "it needs no proof of possession",
+        Check::Scopes => "it has the scopes",
+        Check::Claims => "it has the claims",
+        Check::Revocation => "it was not revoked",
+        Check::Headers => "its claims fit into headers",
+    }
+}

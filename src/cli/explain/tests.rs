@@ -1,0 +1,113 @@
+use serde_json::json;
+
+use super::*;
+use crate::token::fixtures::{es256, es256_other, jwk_set, token};
+
+/// 2026-01-01T00:00:00Z.
+const NOW: u64 = 1_767_225_600;
+
+fn explained(token: &str, path: &str) -> (String, bool) {
+    let configuration = json!({
+        "providers": {"idp": {
+            "issuer": "https://issuer.example",
+            "audiences": ["api"],
+            "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+        }},
+        "rules": [
+            {"match": {"path": "/open"}},
+            {"match": {"prefix": "/orders"}, "requires": {"provider_name": "idp"}},
+        ],
+        "session_headers": true,
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("portcullis.json");
+    fs::write(&file, configuration.to_string()).unwrap();
+    let arguments = Arguments {
+        file,
+        token: Some(token.to_owned()),
+        path: path.to_owned(),
+        method: "GET".to_owned(),
+        headers: Vec::new(),
+        route_name: None,
+        key_sets: Vec::new(),
+    };
+    let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
+    let mut output = Vec::new();
+    let outcome = run(&arguments, now, &mut output);
+    (String::from_utf8(output).unwrap(), outcome.is_ok())
+}
+
+fn claims(expiry: u64) -> Value {
+    json!({
+        "iss": "https://issuer.example", "aud": "api", "sub": "alice", "exp": expiry,
+    })
+}
+
+#[test]
+fn each_step_is_told_up_to_the_one_that_refuses() {
+    let (output, passes) = explained(&token(&es256(), &claims(NOW - 3600)), "/orders");
+    assert!(!passes);
+    assert_eq!(
+        output.lines().take(10).collect::<Vec<_>>(),
+        [
+            "rule       rules[1] matches",
+            "provider   idp",
+            "  ok       there is one token where the provider's come in",
+            &format!(
+                "  ok       it is a well-formed token: `alg` is \"ES256\", `kid` is {:?}",
+                es256().key_id().unwrap()
+            ),
+            "  ok       it is this issuer's: `iss` is \"https://issuer.example\", \
+             `issuer` is \"https://issuer.example\"",
+            "  ok       the provider's keys are there",
+            &format!(
+                "  ok       one of them made the signature: `alg` is \"ES256\", `kid` is {:?}",
+                es256().key_id().unwrap()
+            ),
+            "  ok       it is for access: no `typ`",
+            "  NO       its times are right: token_expired: `exp` 1h ago, no `nbf`, no `iat`, \
+             `clock_skew_seconds` is not set",
+            "verdict    refused with 401",
+        ]
+    );
+}
+
+#[test]
+fn a_request_that_goes_on_shows_what_the_upstream_gets() {
+    let (output, passes) = explained(&token(&es256(), &claims(NOW + 60)), "/orders");
+    assert!(passes);
+    assert!(
+        output.contains("verdict    goes on to the upstream\n"),
+        "{output}"
+    );
+    assert!(output.contains("+ x-session-subject: alice\n"), "{output}");
+    assert!(output.contains("- authorization\n"), "{output}");
+}
+
+#[test]
+fn the_token_is_never_shown() {
+    for (token, path) in [
+        (token(&es256(), &claims(NOW + 60)), "/orders"),
+        (token(&es256_other(), &claims(NOW + 60)), "/orders"),
+        (token(&es256(), &claims(NOW + 60)), "/elsewhere"),
+        ("notatoken.atall.whatever".to_owned(), "/orders"),
+    ] {
+        let (output, _) = explained(&token, path);
+        for part in token.split('.') {
+            assert!(part.len() < 8 || !output.contains(part), "{output}");
+        }
+    }
+}
+
+#[test]
+fn arguments_are_pairs() {
+    assert_eq!(
+        "X-A: b:c".parse(),
+        Ok(Header {
+            name: "x-a".into(),
+            value: "b:c".into()
+        })
+    );
+    assert!("x-a".parse::<Header>().is_err());
+    assert!("idp".parse::<KeySetFile>().is_err());
+}

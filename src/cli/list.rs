@@ -1,0 +1,181 @@
+//! `portcullis list`: what is revoked.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use clap::{Args, ValueEnum};
+
+use super::authority_client::{self, Client};
+use super::{CommandError, print_json};
+use crate::authority::http::{EntryAnswer, ListAnswer, OutcomeName};
+use crate::revocation::Kind;
+
+/// The arguments of `portcullis list`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// One entry with its history, by its id
+    #[arg(long, value_name = "ID", conflicts_with_all = ["kind", "issuer", "value", "subject"])]
+    pub id: Option<String>,
+    /// Only of this kind
+    #[arg(long, value_enum)]
+    pub kind: Option<Kind>,
+    /// Only of this issuer
+    #[arg(long, value_name = "URL")]
+    pub issuer: Option<String>,
+    /// Only with this name: a `jti`, `sid`, device, `sub` or `client_id`
+    #[arg(long, value_name = "TEXT")]
+    pub value: Option<String>,
+    /// Only what is this subject's
+    #[arg(long, value_name = "TEXT")]
+    pub subject: Option<String>,
+    /// Those that were taken back, too
+    #[arg(long)]
+    pub include_restored: bool,
+    /// How many at most
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub limit: usize,
+    /// Where the authority is.
+    #[command(flatten)]
+    pub authority: authority_client::Arguments,
+}
+
+/// Prints entries, newest first: one line each, or as JSON one object each.
+///
+/// # Errors
+///
+/// [`CommandError::Client`].
+pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandError> {
+    let client = Client::new(&arguments.authority)?;
+    if let Some(id) = &arguments.id {
+        let entry: EntryAnswer = client.get(&format!("/v1/revocations/{}", encoded(id)))?;
+        return print(arguments, &entry, output);
+    }
+    let mut left = arguments.limit;
+    let mut cursor = None;
+    while left > 0 {
+        let page: ListAnswer = client.get(&path(arguments, left, cursor.as_deref()))?;
+        for entry in page.entries.iter().take(left) {
+            print(arguments, entry, output)?;
+        }
+        left = left.saturating_sub(page.entries.len());
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn path(arguments: &Arguments, limit: usize, cursor: Option<&str>) -> String {
+    let mut path = format!(
+        "/v1/revocations?limit={}&include_restored={}",
+        limit.min(PAGE_LENGTH),
+        arguments.include_restored
+    );
+    let parameters = [
+        ("kind", arguments.kind.map(Kind::name)),
+        ("issuer", arguments.issuer.as_deref()),
+        ("value", arguments.value.as_deref()),
+        ("subject", arguments.subject.as_deref()),
+        ("cursor", cursor),
+    ];
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            // Writing to a string does not fail.
+            let _ = write!(path, "&{name}={}", encoded(value));
+        }
+    }
+    path
+}
+
+fn print(
+    arguments: &Arguments,
+    entry: &EntryAnswer,
+    output: &mut dyn Write,
+) -> Result<(), CommandError> {
+    if arguments.authority.json {
+        return print_json(output, entry);
+    }
+    let kind = Kind::from(entry.kind).name();
+    let state = if entry.in_force {
+        "revoked"
+    } else {
+        "taken back"
+    };
+    let (value, issuer) = (shown(&entry.value), shown(&entry.issuer));
+    writeln!(output, "{}  {state}  {kind}  {value}  {issuer}", entry.id)
+        .map_err(CommandError::Output)?;
+    if arguments.id.is_none() {
+        return Ok(());
+    }
+    for event in &entry.history {
+        let action = match event.action {
+            OutcomeName::Restored => "taken back",
+            _ => "revoked",
+        };
+        let (actor, reason) = (shown(&event.actor), shown(&event.reason));
+        writeln!(output, "  {}  {action}  {actor}  {reason}", event.time)
+            .map_err(CommandError::Output)?;
+    }
+    Ok(())
+}
+
+/// A text from the store, safe for a terminal.
+fn shown(text: &str) -> String {
+    text.chars()
+        .flat_map(|letter| {
+            if letter.is_control() {
+                letter.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![letter]
+            }
+        })
+        .collect()
+}
+
+/// Percent-encoding of everything but the unreserved characters (RFC 3986 section 2.3).
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
+}
+
+// By hand, so that the revocations know nothing of the command line.
+impl ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.name()))
+    }
+}
+
+const PAGE_LENGTH: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_means_something_in_a_url_is_encoded() {
+        assert_eq!(
+            encoded("https://a/b?c=d&e é"),
+            "https%3A%2F%2Fa%2Fb%3Fc%3Dd%26e%20%C3%A9"
+        );
+    }
+
+    #[test]
+    fn what_means_something_to_a_terminal_is_escaped() {
+        assert_eq!(shown("a\u{1b}[2Jé"), "a\\u{1b}[2Jé");
+    }
+}

@@ -1,0 +1,85 @@
+//! `portcullis revoke`: from now on, refused.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use clap::Args;
+
+use super::authority_client::{self, Client};
+use super::target::Target;
+use super::time_offset::TimeOffset;
+use super::{CommandError, mint, print_json};
+use crate::authority::http::{OutcomeName, RevocationAnswer};
+use crate::authority::request::RevocationRequest;
+
+/// The arguments of `portcullis revoke`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What is revoked.
+    #[command(subcommand)]
+    pub target: Target,
+    /// When the last token that is meant has expired, counted from now: `15m`, `24h`
+    #[arg(long, value_name = "DURATION", global = true)]
+    pub expires_in: Option<TimeOffset>,
+    /// For subject, client and issuer: what was issued before then, counted from now: `-1h`
+    /// [default: everything up to now]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        allow_hyphen_values = true,
+        global = true
+    )]
+    pub not_before_in: Option<TimeOffset>,
+    /// For subject, client and issuer: the session (`sid`) that goes on
+    #[arg(long, value_name = "TEXT", global = true)]
+    pub except_session: Option<String>,
+    /// For token, session and device: whose it is, so that it is found by subject
+    #[arg(long, value_name = "TEXT", global = true)]
+    pub of_subject: Option<String>,
+    /// Why
+    #[arg(long, value_name = "TEXT", global = true)]
+    pub reason: Option<String>,
+    /// On whose behalf
+    #[arg(long, value_name = "TEXT", global = true)]
+    pub actor: Option<String>,
+    /// Where the authority is.
+    #[command(flatten)]
+    pub authority: authority_client::Arguments,
+}
+
+/// Revokes, and says what became of it.
+///
+/// # Errors
+///
+/// [`CommandError::Client`].
+pub fn run(
+    arguments: &Arguments,
+    now: SystemTime,
+    output: &mut dyn Write,
+) -> Result<(), CommandError> {
+    let now = mint::unix_time(now)?;
+    let seconds = |offset: TimeOffset| u64::try_from(offset.counted_from(now)).unwrap_or(0);
+    let (kind, issuer, value) = arguments.target.parts();
+    let request = RevocationRequest {
+        kind,
+        issuer: issuer.to_owned(),
+        value: value.map(str::to_owned),
+        expires_at: arguments.expires_in.map(seconds),
+        not_before: arguments.not_before_in.map(seconds),
+        except_session: arguments.except_session.clone(),
+        subject: arguments.of_subject.clone(),
+        reason: arguments.reason.clone(),
+        actor: arguments.actor.clone(),
+    };
+    let client = Client::new(&arguments.authority)?;
+    let answer: RevocationAnswer = client.post("/v1/revocations", &request)?;
+    if arguments.authority.json {
+        return print_json(output, &answer);
+    }
+    let text = match answer.outcome {
+        OutcomeName::AlreadyRevoked => "already revoked",
+        OutcomeName::AlreadyExpired => "nothing to do: it has expired",
+        _ => "revoked",
+    };
+    writeln!(output, "{text}").map_err(CommandError::Output)
+}

@@ -1,0 +1,263 @@
+//! `portcullis serve`: the revocation authority.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::level_filters::LevelFilter;
+
+use crate::authority::credentials::{Credentials, CredentialsError};
+use crate::authority::request::Limits;
+use crate::authority::server::{self, TlsError};
+use crate::authority::{Authority, AuthorityError, Settings, http};
+
+/// The arguments of `portcullis serve`.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:10002")]
+    pub listen: SocketAddr,
+    /// The directory for the store, made when it is not there
+    #[arg(long, value_name = "DIRECTORY", default_value = "portcullis-data")]
+    pub data: PathBuf,
+    /// Who may do what; `portcullis credential` makes its lines [default: everybody, everything]
+    #[arg(long, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+    /// The certificate and its chain, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+    /// Listen where others can connect, without credentials or without TLS
+    #[arg(long)]
+    pub allow_insecure_listen: bool,
+    /// The longest life of any token, for revocations that do not say when theirs expire
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
+    pub max_token_lifetime: Duration,
+    /// Share of tokens, not revoked, that edges ask about all the same
+    #[arg(long, value_name = "SHARE", default_value_t = 3e-5)]
+    pub false_positive_rate: f64,
+    /// Shortest time between two generations of the filter
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+    pub generation_interval: Duration,
+    /// Memory for pages of the store's file, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub store_cache: usize,
+    /// How long requests may take to finish when the authority is told to stop
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub drain: Duration,
+    /// What is logged, as lines of JSON on standard error
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    pub log_level: LogLevel,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What needs somebody's attention at once.
+    Error,
+    /// What needs it some time.
+    Warn,
+    /// What happens seldom.
+    Info,
+    /// What is of use when looking for a fault.
+    Debug,
+}
+
+/// Serves until the process is told to stop (SIGTERM, SIGINT). Writes one line of JSON to
+/// `output` when it is ready: where it listens, and the public keys for the filter.
+///
+/// # Errors
+///
+/// [`ServeError`].
+pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeError> {
+    let refusal = refusal(arguments);
+    if let Some(lacking) = refusal {
+        return Err(ServeError::Public {
+            address: arguments.listen,
+            lacking,
+        });
+    }
+    // Logging may have been set up before, by a test in the same process.
+    let _ = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_max_level(LevelFilter::from(arguments.log_level))
+        .with_writer(io::stderr)
+        .try_init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(ServeError::Serve)?;
+    runtime.block_on(serve(arguments, output))
+}
+
+async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeError> {
+    let credentials = arguments.credentials.as_deref();
+    let credentials = credentials
+        .map(Credentials::open)
+        .transpose()?
+        .map(Arc::new);
+    let tls = arguments
+        .tls_certificate
+        .as_ref()
+        .zip(arguments.tls_key.as_ref());
+    let tls = tls
+        .map(|(certificate, key)| server::tls(certificate, key))
+        .transpose()?;
+    let listener = TcpListener::bind(arguments.listen).map_err(|source| ServeError::Listen {
+        address: arguments.listen,
+        source,
+    })?;
+    let address = listener.local_addr().map_err(ServeError::Serve)?;
+    let (stop, stopping) = watch::channel(false);
+    let authority = Authority::start(&settings(arguments), credentials, stopping.clone()).await?;
+    tokio::spawn(stop_on_signal(stop)?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
+    // A closed output is no reason not to serve.
+    let keys: Vec<String> = authority
+        .signer
+        .published()
+        .iter()
+        .map(super::super::authority::signing::FeedKey::public_text)
+        .collect();
+    let _ = writeln!(
+        output,
+        "{}",
+        json!({ "url": url, "feed_public_keys": keys })
+    );
+    let _ = output.flush();
+    let _ = writeln!(io::stderr(), "listening on {url}");
+    server::serve(
+        listener,
+        tls,
+        http::router(authority),
+        stopping,
+        arguments.drain,
+    )
+    .await
+    .map_err(ServeError::Serve)
+}
+
+/// Turns `stop` true at the first signal.
+fn stop_on_signal(
+    stop: watch::Sender<bool>,
+) -> Result<impl Future<Output = ()> + Send, ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Serve)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Serve)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        stop.send_replace(true);
+    })
+}
+
+fn settings(arguments: &Arguments) -> Settings {
+    Settings {
+        directory: arguments.data.clone(),
+        cache_bytes: arguments.store_cache.saturating_mul(1 << 20),
+        limits: Limits {
+            max_token_lifetime: arguments.max_token_lifetime,
+        },
+        false_positive_rate: arguments.false_positive_rate,
+        generation_interval: arguments.generation_interval,
+    }
+}
+
+/// What is lacking for listening on this address, where others may connect.
+fn refusal(arguments: &Arguments) -> Option<&'static str> {
+    if server::is_private(arguments.listen) || arguments.allow_insecure_listen {
+        return None;
+    }
+    match (&arguments.credentials, &arguments.tls_certificate) {
+        (None, _) => Some("credentials"),
+        (_, None) => Some("TLS"),
+        _ => None,
+    }
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+        }
+    }
+}
+
+/// Why the authority does not serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Others could connect who must not.
+    #[error("refused to listen on {address}, where others can connect, without {lacking}")]
+    Public {
+        /// The address.
+        address: SocketAddr,
+        /// `credentials` or `TLS`.
+        lacking: &'static str,
+    },
+    /// The address could not be had.
+    #[error("could not listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The credentials are not usable.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// No TLS can be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The store is not usable.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The server could not be started, or went down.
+    #[error("could not serve")]
+    Serve(#[source] io::Error),
+}
+
+impl ServeError {
+    /// What the reader can do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Public { .. } => Some(
+                "give `--credentials`, `--tls-certificate` and `--tls-key`, listen on loopback, \
+                 or insist with `--allow-insecure-listen`",
+            ),
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Some(
+                "another program listens there; name another port with `--listen`, or port 0 for \
+                 any free one",
+            ),
+            Self::Credentials(_) => {
+                Some("`portcullis credential --role admin --name NAME` makes a line for it")
+            }
+            Self::Listen { .. } | Self::Tls(_) | Self::Authority(_) | Self::Serve(_) => None,
+        }
+    }
+
+    /// The exit code of the process.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Public { .. } => 2,
+            _ => 1,
+        }
+    }
+}

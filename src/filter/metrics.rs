@@ -1,0 +1,242 @@
+//! Names and ids of everything that is counted or measured.
+//!
+//! A module can give a metric a name, but no labels, so the labels are parts of the name, the
+//! provider last: its name may have dots in it. `stats_tags` in `envoy/envoy.yaml` make them
+//! labels again. Envoy puts `wasmcustom.` before all of them.
+//!
+//! | name | |
+//! |---|---|
+//! | `portcullis.requests.<verdict>.<reason>[.<provider>]` | counter |
+//! | `portcullis.keys.fetches.<success or failure>.<provider>` | counter |
+//! | `portcullis.keys.unknown_key_refetches.<provider>` | counter |
+//! | `portcullis.keys.age_seconds.<provider>` | gauge: time since the set was fetched |
+//! | `portcullis.keys.usable.<provider>` | gauge: keys that may be used; 0 when they are too old |
+//! | `portcullis.keys.left_out.<provider>` | gauge: keys of the set that cannot be used |
+//! | `portcullis.feed.<batches, changes, heartbeats, generations, refused or failures>` | counter |
+//! | `portcullis.feed.staleness_milliseconds` | gauge: time since the authority was heard |
+//! | `portcullis.feed.sequence` | gauge: changes that have been applied |
+//! | `portcullis.feed.pages` | gauge: pages of the filter, 4 KiB each |
+//! | `portcullis.confirmations.<revoked, not_revoked or unanswered>` | counter: the filter said perhaps |
+//! | `portcullis.verification_microseconds` | histogram, of one verification in sixteen |
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::MetricType;
+
+use crate::gate::{Confirmation, KeySource, Outcome, Policy};
+use crate::host::Counter;
+use crate::revocation::FeedState;
+use crate::sync::{Counts, FeedCounts, Sight};
+
+/// One verification out of so many is measured. Looking at the clock twice costs as much as
+/// everything else that is done for a token which is known already.
+const SAMPLE: u32 = 16;
+
+/// Envoy's ids of the metrics of one virtual machine. All of them feed the same metrics.
+pub(super) struct Metrics {
+    outcomes: Vec<Outcome>,
+    providers: Vec<String>,
+    /// For every outcome: first without a provider, then with each. Those with one are defined
+    /// when first needed: most pairs never occur.
+    requests: Vec<Vec<Cell<Option<u32>>>>,
+    /// By the provider's place.
+    keys: BTreeMap<usize, KeyMetrics>,
+    feed: FeedMetrics,
+    verification: u32,
+    verifications: Cell<u32>,
+}
+
+struct FeedMetrics {
+    batches: u32,
+    changes: u32,
+    heartbeats: u32,
+    generations: u32,
+    refused: u32,
+    failures: u32,
+    staleness: u32,
+    sequence: u32,
+    pages: u32,
+    revoked: u32,
+    not_revoked: u32,
+    unanswered: u32,
+}
+
+struct KeyMetrics {
+    succeeded: u32,
+    failed: u32,
+    refetched: u32,
+    age: u32,
+    usable: u32,
+    left_out: u32,
+}
+
+impl Metrics {
+    pub(super) fn new(policy: &Policy) -> Self {
+        let outcomes: Vec<_> = Outcome::all().collect();
+        let sources: Vec<_> = policy.key_sources().collect();
+        let row = |outcome: &Outcome| {
+            let total = define(MetricType::Counter, &outcome.metric_name());
+            let others = sources.iter().map(|_| Cell::new(None));
+            [Cell::new(Some(total))].into_iter().chain(others).collect()
+        };
+        let remote = sources.iter().enumerate();
+        let remote = remote.filter(|(_, (_, source))| matches!(source, KeySource::Remote(_)));
+        Self {
+            requests: outcomes.iter().map(row).collect(),
+            outcomes,
+            providers: sources.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            keys: remote
+                .map(|(place, (name, _))| (place, KeyMetrics::new(name)))
+                .collect(),
+            feed: FeedMetrics::new(),
+            verification: define(
+                MetricType::Histogram,
+                "portcullis.verification_microseconds",
+            ),
+            verifications: Cell::new(0),
+        }
+    }
+
+    pub(super) fn count_request(&self, Counter(place): Counter, provider: Option<&str>) {
+        let known = |provider: &str| self.providers.iter().position(|known| known == provider);
+        let column = provider.and_then(known).map_or(0, |place| place + 1);
+        let Some(cell) = self.requests.get(place).and_then(|row| row.get(column)) else {
+            return;
+        };
+        let id = cell
+            .get()
+            .unwrap_or_else(|| self.define_request(place, provider));
+        cell.set(Some(id));
+        increment(id, 1);
+    }
+
+    fn define_request(&self, place: usize, provider: Option<&str>) -> u32 {
+        let outcome = self.outcomes.get(place);
+        let name = outcome.map(|outcome| outcome.metric_name());
+        let name = name.into_iter().chain(provider.map(str::to_owned));
+        let name: Vec<_> = name.collect();
+        define(MetricType::Counter, &name.join("."))
+    }
+
+    pub(super) fn count_fetches(&self, place: usize, counts: Counts) {
+        let Some(keys) = self.keys.get(&place) else {
+            return;
+        };
+        increment(keys.succeeded, counts.fetched);
+        increment(keys.failed, counts.failed);
+        increment(keys.refetched, counts.refetched);
+    }
+
+    pub(super) fn show_keys(&self, place: usize, sight: Sight) {
+        let Some(keys) = self.keys.get(&place) else {
+            return;
+        };
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        record(keys.age, sight.age_seconds);
+        record(keys.usable, number(sight.usable));
+        record(keys.left_out, number(sight.left_out));
+    }
+
+    pub(super) fn count_feed(&self, before: &FeedCounts, now: &FeedCounts) {
+        let more = |id, field: fn(&FeedCounts) -> u64| {
+            let by = field(now).saturating_sub(field(before));
+            increment(id, u32::try_from(by).unwrap_or(u32::MAX));
+        };
+        more(self.feed.batches, |counts| counts.batches);
+        more(self.feed.changes, |counts| counts.changes);
+        more(self.feed.heartbeats, |counts| counts.heartbeats);
+        more(self.feed.generations, |counts| counts.generations);
+        more(self.feed.refused, |counts| counts.refused);
+        more(self.feed.failures, |counts| counts.failures);
+    }
+
+    pub(super) fn show_feed(&self, state: Option<&FeedState>, now_milliseconds: u64) {
+        if let Some(state) = state {
+            let staleness = now_milliseconds.saturating_sub(state.verified_at);
+            record(self.feed.staleness, staleness);
+            record(self.feed.sequence, state.sequence);
+            record(self.feed.pages, state.page_count.into());
+        }
+    }
+
+    pub(super) fn count_confirmation(&self, confirmation: Confirmation) {
+        let id = match confirmation.is_revoked {
+            Some(true) => self.feed.revoked,
+            Some(false) => self.feed.not_revoked,
+            None => self.feed.unanswered,
+        };
+        increment(id, 1);
+    }
+
+    /// Does the verification, and measures it if it is its turn.
+    pub(super) fn timed<T>(&self, verification: impl FnOnce() -> T) -> T {
+        let count = self.verifications.get();
+        self.verifications.set(count.wrapping_add(1));
+        if !count.is_multiple_of(SAMPLE) {
+            return verification();
+        }
+        let start = hostcalls::get_current_time();
+        let outcome = verification();
+        let end = hostcalls::get_current_time();
+        if let (Ok(start), Ok(end)) = (start, end)
+            && let Ok(elapsed) = end.duration_since(start)
+        {
+            let microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+            record(self.verification, microseconds);
+        }
+        outcome
+    }
+}
+
+impl FeedMetrics {
+    fn new() -> Self {
+        let counter = |name: &str| define(MetricType::Counter, &format!("portcullis.{name}"));
+        let gauge = |name: &str| define(MetricType::Gauge, &format!("portcullis.feed.{name}"));
+        Self {
+            batches: counter("feed.batches"),
+            changes: counter("feed.changes"),
+            heartbeats: counter("feed.heartbeats"),
+            generations: counter("feed.generations"),
+            refused: counter("feed.refused"),
+            failures: counter("feed.failures"),
+            staleness: gauge("staleness_milliseconds"),
+            sequence: gauge("sequence"),
+            pages: gauge("pages"),
+            revoked: counter("confirmations.revoked"),
+            not_revoked: counter("confirmations.not_revoked"),
+            unanswered: counter("confirmations.unanswered"),
+        }
+    }
+}
+
+impl KeyMetrics {
+    fn new(provider: &str) -> Self {
+        let name = |name: &str| format!("portcullis.keys.{name}.{provider}");
+        Self {
+            succeeded: define(MetricType::Counter, &name("fetches.success")),
+            failed: define(MetricType::Counter, &name("fetches.failure")),
+            refetched: define(MetricType::Counter, &name("unknown_key_refetches")),
+            age: define(MetricType::Gauge, &name("age_seconds")),
+            usable: define(MetricType::Gauge, &name("usable")),
+            left_out: define(MetricType::Gauge, &name("left_out")),
+        }
+    }
+}
+
+// Nothing is done about a metric that the host refuses: it is missing, and requests go on.
+
+fn define(kind: MetricType, name: &str) -> u32 {
+    hostcalls::define_metric(kind, name).unwrap_or_default()
+}
+
+fn increment(id: u32, by: u32) {
+    if by > 0 {
+        let _ = hostcalls::increment_metric(id, by.into());
+    }
+}
+
+fn record(id: u32, value: u64) {
+    let _ = hostcalls::record_metric(id, value);
+}

@@ -1,0 +1,101 @@
+//! Host calls that the SDK does not offer in the form that is needed here.
+//!
+//! The only module with unsafe code. Every function hands the host pointers into slices that
+//! outlive the call, with their lengths; the host copies from them and keeps none (proxy-wasm ABI
+//! 0.2.1, WASI preview 1).
+
+#![allow(
+    unsafe_code,
+    reason = "a call to the host is one, and the SDK lacks these"
+)]
+
+/// `WasmResult::Ok`.
+const OK: u32 = 0;
+
+/// What the host takes for "no gRPC status".
+const NO_GRPC_STATUS: i32 = -1;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
+
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+}
+
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn random_get(buffer: *mut u8, size: usize) -> u16;
+}
+
+/// Answers the client. The SDK's own function leaves out `details`, which access logs show as
+/// `%RESPONSE_CODE_DETAILS%`.
+pub(super) fn send_local_response(
+    status: u16,
+    details: &str,
+    body: &[u8],
+    headers: &[(&str, &str)],
+    grpc_status: Option<u8>,
+) -> bool {
+    let headers = serialized(headers);
+    // SAFETY: see the module.
+    let result = unsafe {
+        proxy_send_local_response(
+            status.into(),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            grpc_status.map_or(NO_GRPC_STATUS, i32::from),
+        )
+    };
+    result == OK
+}
+
+/// Writes into the filter state. The SDK's own function panics when the host refuses, as it does
+/// for a name that another filter has made read-only.
+pub(super) fn set_property(name: &str, value: &[u8]) -> bool {
+    // SAFETY: see the module.
+    let result =
+        unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    result == OK
+}
+
+/// A random number of the host, if it gives one. The standard library offers none.
+pub(super) fn random() -> Option<u64> {
+    let mut bytes = [0; 8];
+    // SAFETY: see the module; the host writes `size` bytes at most.
+    let result = unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) };
+    (result == 0).then(|| u64::from_le_bytes(bytes))
+}
+
+/// Header lines as the host reads them: their number, the lengths of all names and values, and
+/// then all of them, with a NUL after each.
+fn serialized(lines: &[(&str, &str)]) -> Vec<u8> {
+    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    let mut bytes = length(lines.len()).to_vec();
+    for (name, value) in lines {
+        bytes.extend(length(name.len()));
+        bytes.extend(length(value.len()));
+    }
+    for text in lines.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend(text.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}

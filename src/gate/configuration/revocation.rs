@@ -1,0 +1,130 @@
+//! The `revocation` key: where the feed comes from, and what counts while it does not.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::VerifyingKey;
+
+use super::reader::{Fields, Node};
+use crate::gate::revocation::{Posture, RevocationSettings};
+use crate::revocation::FeedKeys;
+
+const DEFAULT_MAX_STALENESS: Duration = Duration::from_secs(30);
+const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+const DEFAULT_RELOAD_JITTER: Duration = Duration::from_secs(30);
+
+/// A shorter silence than this cannot be told from an ordinary pause between two heartbeats.
+const SHORTEST_MAX_STALENESS: Duration = Duration::from_secs(3);
+
+pub(super) fn settings(fields: &mut Fields<'_>) -> Option<RevocationSettings> {
+    fields.optional("revocation")?.object(|fields| {
+        let cluster = fields.required("cluster").and_then(|node| node.text());
+        let authority = fields.optional("authority").map(|node| node.text());
+        let credential = fields.required("credential").and_then(|node| secret(&node));
+        let keys = public_keys(fields);
+        let device_claim = fields.optional("device_claim").map(|node| node.text());
+        let max_staleness = max_staleness(fields);
+        let on_stale = posture(fields, "on_stale", true);
+        let on_missing_feed = posture(fields, "on_missing_feed", true);
+        let on_unconfirmed = posture(fields, "on_unconfirmed", false);
+        let on_unnamed = posture(fields, "on_unnamed", false);
+        let check_timeout = fields.duration("check_timeout", DEFAULT_CHECK_TIMEOUT);
+        let reload_jitter = fields.duration("reload_jitter", DEFAULT_RELOAD_JITTER);
+        Some(RevocationSettings {
+            cluster: cluster?.to_owned(),
+            authority: authority.unwrap_or(cluster)?.to_owned(),
+            credential: credential?,
+            keys: keys?,
+            device_claim: device_claim.flatten().map(str::to_owned),
+            max_staleness: max_staleness?,
+            on_stale,
+            on_missing_feed,
+            on_unconfirmed,
+            on_unnamed,
+            check_timeout: check_timeout?,
+            reload_jitter: reload_jitter?,
+        })
+    })
+}
+
+fn max_staleness(fields: &mut Fields<'_>) -> Option<Duration> {
+    let node = fields.optional("max_staleness");
+    let duration = node
+        .as_ref()
+        .map_or(Some(DEFAULT_MAX_STALENESS), Node::duration)?;
+    if let Some(node) = node.filter(|_| duration < SHORTEST_MAX_STALENESS) {
+        node.fault("expected at least `3s`: heartbeats come every third of it");
+        return None;
+    }
+    Some(duration)
+}
+
+fn posture(fields: &mut Fields<'_>, key: &'static str, can_confirm: bool) -> Posture {
+    let read = |node: Node<'_>| match (node.string()?, can_confirm) {
+        ("deny", _) => Some(Posture::Deny),
+        ("allow", _) => Some(Posture::Allow),
+        ("confirm", true) => Some(Posture::Confirm),
+        _ => {
+            node.fault(if can_confirm {
+                "expected `deny`, `confirm` or `allow`"
+            } else {
+                "expected `deny` or `allow`"
+            });
+            None
+        }
+    };
+    fields.optional(key).and_then(read).unwrap_or(Posture::Deny)
+}
+
+/// `inline_string` or `environment_variable`, as for keys; what is sent as a header has to be one.
+fn secret(node: &Node<'_>) -> Option<String> {
+    node.object(|source| {
+        let inline = source.optional("inline_string");
+        let variable = source.optional("environment_variable");
+        let (node, secret) = match (inline, variable) {
+            (Some(node), None) => (node.clone(), node.text()?.to_owned()),
+            (None, Some(node)) => (node.clone(), node.variable(node.text()?)?),
+            _ => {
+                let message = "expected either `inline_string` or `environment_variable`";
+                source.node().fault(message);
+                return None;
+            }
+        };
+        let secret = secret.trim();
+        if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+            node.fault("expected a credential as `portcullis credential` prints it");
+            return None;
+        }
+        Some(secret.to_owned())
+    })
+}
+
+fn public_keys(fields: &mut Fields<'_>) -> Option<FeedKeys> {
+    let node = fields.required("public_keys")?;
+    let elements: Vec<_> = node.elements()?.collect();
+    if elements.is_empty() {
+        node.fault("expected at least one key, as `portcullis serve` prints it at start");
+        return None;
+    }
+    let keys: Vec<_> = elements.iter().map(public_key).collect();
+    keys.into_iter().collect::<Option<_>>().map(FeedKeys::new)
+}
+
+/// A key as text, or the variable that holds it.
+fn public_key(node: &Node<'_>) -> Option<VerifyingKey> {
+    let text = if node.is_object() {
+        node.object(|source| {
+            let node = source.required("environment_variable")?;
+            node.variable(node.text()?)
+        })?
+    } else {
+        node.text()?.to_owned()
+    };
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+    let key = bytes.and_then(|bytes| VerifyingKey::try_from(bytes.as_slice()).ok());
+    if key.is_none() {
+        node.fault("expected an Ed25519 public key: 32 bytes in base64url without padding");
+    }
+    key
+}

@@ -1,0 +1,146 @@
+//! Rules and what routes choose: `RequirementRule`, `requirement_map`.
+
+use std::rc::Rc;
+
+use super::reader::{Fields, Node};
+use super::{matchers, requirement};
+use crate::gate::matching::{Matcher, PathMatcher};
+use crate::gate::policy::{Requirement, Routes, Rule};
+use crate::gate::text::TextMatcher;
+
+type Named = [(String, Rc<Requirement>)];
+
+/// `requirement_map`, and ◆ which route chooses which of them.
+pub(super) fn routes(fields: &mut Fields<'_>, providers: &[String]) -> Routes {
+    let mut requirements = Vec::new();
+    let entries = fields.optional("requirement_map");
+    let entries = entries.and_then(|node| Some(node.entries()?.collect::<Vec<_>>()));
+    for (name, node) in entries.unwrap_or_default() {
+        if let Some(requirement) = requirement::requirement(&node, providers) {
+            requirements.push((name.to_owned(), Rc::new(requirement)));
+        }
+    }
+    let entries = fields.optional("requirement_by_route_name");
+    let entries = entries.and_then(|node| Some(node.entries()?.collect::<Vec<_>>()));
+    let mut by_name = Vec::new();
+    for (route, node) in entries.unwrap_or_default() {
+        if let Some(requirement) = named(&node, &requirements) {
+            by_name.push((route.to_owned(), requirement));
+        }
+    }
+    Routes {
+        by_metadata: fields.flag("requirement_from_route_metadata", false),
+        requirements,
+        by_name,
+    }
+}
+
+fn named(node: &Node<'_>, requirements: &Named) -> Option<Rc<Requirement>> {
+    let name = node.text()?;
+    let found = requirements.iter().find(|(known, _)| known == name);
+    if found.is_none() {
+        node.fault(format!(
+            "no entry of `requirement_map` is called `{}`",
+            name.escape_debug()
+        ));
+    }
+    found.map(|(_, requirement)| Rc::clone(requirement))
+}
+
+pub(super) fn rules(
+    fields: &mut Fields<'_>,
+    providers: &[String],
+    requirements: &Named,
+) -> Vec<Rule> {
+    let elements = fields.list("rules");
+    elements
+        .iter()
+        .filter_map(|node| rule(node, providers, requirements))
+        .collect()
+}
+
+/// `requires: {}` and neither key ask for nothing, as in `jwt_authn`.
+fn rule(node: &Node<'_>, providers: &[String], requirements: &Named) -> Option<Rule> {
+    node.object(|fields| {
+        let matcher = fields.required("match").and_then(|node| matcher(&node));
+        let requires = fields.optional("requires");
+        let name = fields.optional("requirement_name");
+        let requirement = match (requires, name) {
+            (None, None) => Some(Rc::new(Requirement::Nothing)),
+            (Some(node), None) => requirement::requirement(&node, providers).map(Rc::new),
+            (None, Some(node)) => named(&node, requirements),
+            _ => {
+                let message = "expected either `requires` or `requirement_name`";
+                fields.node().fault(message);
+                None
+            }
+        };
+        Some(Rule {
+            matcher: matcher?,
+            requirement: requirement?,
+        })
+    })
+}
+
+fn matcher(node: &Node<'_>) -> Option<Matcher> {
+    node.object(|fields| {
+        for key in [
+            "dynamic_metadata",
+            "filter_state",
+            "grpc",
+            "path_match_policy",
+            "runtime_fraction",
+            "tls_context",
+        ] {
+            fields.refused(key, "not looked at by `jwt_authn`; hint: leave it out");
+        }
+        let ignore_case = !fields.flag("case_sensitive", true);
+        let path = path_matcher(fields, ignore_case);
+        let headers = fields.list("headers");
+        let headers: Vec<_> = headers.iter().map(matchers::header).collect();
+        let parameters = fields.list("query_parameters");
+        let parameters: Vec<_> = parameters.iter().map(matchers::parameter).collect();
+        Some(Matcher {
+            path: path?,
+            headers: headers.into_iter().collect::<Option<_>>()?,
+            parameters: parameters.into_iter().collect::<Option<_>>()?,
+        })
+    })
+}
+
+fn path_matcher(fields: &mut Fields<'_>, ignore_case: bool) -> Option<PathMatcher> {
+    let mut found = Vec::new();
+    if let Some(node) = fields.optional("prefix") {
+        let prefix = node.string();
+        found.push(prefix.map(|text| PathMatcher::Text(TextMatcher::prefix(text, ignore_case))));
+    }
+    if let Some(node) = fields.optional("path") {
+        let path = node.text();
+        found.push(path.map(|text| PathMatcher::Text(TextMatcher::exact(text, ignore_case))));
+    }
+    if let Some(node) = fields.optional("path_separated_prefix") {
+        found.push(separated_prefix(&node, ignore_case));
+    }
+    if let Some(node) = fields.optional("safe_regex") {
+        let pattern = matchers::pattern(&node).map(TextMatcher::pattern);
+        found.push(pattern.map(PathMatcher::Text));
+    }
+    if let Some(node) = fields.optional("connect_matcher") {
+        found.push(node.object(|_| Some(PathMatcher::Connect)));
+    }
+    let message = "expected one of `prefix`, `path`, `path_separated_prefix`, `safe_regex` and \
+                   `connect_matcher`";
+    fields.one_of(found, message)
+}
+
+fn separated_prefix(node: &Node<'_>, ignore_case: bool) -> Option<PathMatcher> {
+    let text = node.text()?;
+    if text.contains(['?', '#']) || text.ends_with('/') {
+        node.fault("expected a path without `?` and `#` that does not end with `/`");
+        return None;
+    }
+    Some(PathMatcher::Segments {
+        prefix: TextMatcher::prefix(text, ignore_case),
+        length: text.len(),
+    })
+}

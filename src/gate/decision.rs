@@ -1,0 +1,425 @@
+//! Whether a request has what is asked of it.
+//!
+//! One [`Decision`] walks one requirement. It keeps the tokens that were found good, and tells an
+//! [`Observer`] about every check: nobody while the gate is at work, the command line when it
+//! explains.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::rc::Rc;
+
+use super::extraction::{self, Found, Location};
+use super::keys::KeySource;
+use super::policy::{Alternatives, Otherwise, Provider, Requirement, TokenRequirement};
+use super::reason::{Admission, Reason};
+use super::request::Request;
+use super::session;
+use super::token_cache::Admitted;
+use super::verification::{Candidate, Objection};
+use super::{Attempt, Gate, Wait};
+use crate::host::Host;
+use crate::token::UnverifiedToken;
+
+/// One thing that is checked about a token, in the order of the checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Check {
+    /// There is one token in the provider's places.
+    Location,
+    /// It is a well-formed JWT.
+    Form,
+    /// `iss` is the provider's.
+    Issuer,
+    /// The provider's keys are there.
+    Keys,
+    /// A key of the provider has made the signature.
+    Signature,
+    /// `typ` is not that of something else.
+    Type,
+    /// `exp`, `nbf`, `iat`.
+    Times,
+    /// `aud`.
+    Audience,
+    /// `sub`.
+    Subject,
+    /// `cnf`.
+    Binding,
+    /// `scope` or `scp`.
+    Scopes,
+    /// The claims that the rule asks for.
+    Claims,
+    /// It was not revoked.
+    Revocation,
+    /// The claims fit into the headers where they are to go.
+    Headers,
+}
+
+/// Who wants to know how a decision comes about.
+pub trait Observer {
+    /// A part of the configuration was chosen.
+    fn chosen(&mut self, _chosen: super::policy::Chosen) {}
+
+    /// A token of this provider is looked for.
+    fn provider(&mut self, _name: &str) {}
+
+    /// Something was checked, and came out well or not.
+    fn checked(&mut self, _check: Check, _fault: Option<Reason>) {}
+}
+
+/// Nobody.
+impl Observer for () {}
+
+/// A token that was found good.
+pub(super) struct Pass<'g> {
+    pub(super) provider: &'g Provider,
+    pub(super) found: Found<'g>,
+    pub(super) token: Rc<Admitted>,
+    admission: Admission,
+}
+
+/// Why a requirement is not met.
+#[derive(Clone, Debug)]
+pub(super) struct Failure<'g> {
+    pub(super) reason: Reason,
+    /// Whose token it was about.
+    pub(super) provider: Option<&'g Provider>,
+    /// What the token would have had to have, for the challenge.
+    pub(super) requirement: Option<&'g TokenRequirement>,
+    /// What may change the outcome.
+    pub(super) wait: Option<Wait>,
+}
+
+impl From<Reason> for Failure<'_> {
+    fn from(reason: Reason) -> Self {
+        Self {
+            reason,
+            provider: None,
+            requirement: None,
+            wait: None,
+        }
+    }
+}
+
+impl Failure<'_> {
+    /// How much a failure says among those of several alternatives. What can still change comes
+    /// first; that a token is another issuer's, or not there, says least.
+    const fn weight(&self) -> u8 {
+        match self.reason {
+            _ if self.wait.is_some() => 5,
+            Reason::KeysUnavailable
+            | Reason::RevocationUnavailable
+            | Reason::RevocationStale
+            | Reason::RevocationUnconfirmed => 4,
+            Reason::TokenMissing => 0,
+            Reason::IssuerMismatch => 1,
+            Reason::KeyUnknown | Reason::AlgorithmMismatch | Reason::SignatureInvalid => 2,
+            _ => 3,
+        }
+    }
+
+    /// The one of two failures that says more; the earlier one when they say the same.
+    fn or(self, earlier: Option<Self>) -> Self {
+        match earlier {
+            Some(earlier) if earlier.weight() >= self.weight() => earlier,
+            _ => self,
+        }
+    }
+}
+
+/// One request on its way through one requirement.
+pub(super) struct Decision<'g, H, O> {
+    pub(super) gate: &'g Gate,
+    pub(super) host: &'g H,
+    pub(super) request: &'g Request,
+    pub(super) attempt: Attempt,
+    pub(super) observer: O,
+    pub(super) passes: Vec<Pass<'g>>,
+    /// A hash of the id of the key that was looked for last.
+    pub(super) key: u64,
+}
+
+impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
+    /// Whether the request meets the requirement, and how. What was found good is in `passes`.
+    pub(super) fn meet(&mut self, requirement: &'g Requirement) -> Result<Admission, Failure<'g>> {
+        match requirement {
+            Requirement::Nothing => Ok(Admission::NoRequirement),
+            Requirement::Token(token) => self.authenticate(token),
+            Requirement::Any(alternatives) => self.any(alternatives),
+            Requirement::All(requirements) => {
+                let mut admission = Admission::NoRequirement;
+                for requirement in requirements {
+                    let next = self.meet(requirement)?;
+                    admission = together(admission, next);
+                }
+                Ok(admission)
+            }
+            Requirement::AllowMissing(providers) => match self.token_of(providers) {
+                Err(Reason::TokenMissing) => Ok(Admission::NoToken),
+                Err(reason) => Err(reason.into()),
+                Ok(()) => self.first_of(providers),
+            },
+            Requirement::AllowMissingOrFailed(providers) => {
+                let outcome = match self.token_of(providers) {
+                    Err(Reason::TokenMissing) => return Ok(Admission::NoToken),
+                    Err(reason) => Err(reason.into()),
+                    Ok(()) => self.first_of(providers),
+                };
+                match outcome {
+                    Err(failure) if failure.wait.is_none() => Ok(Admission::TokenIgnored),
+                    outcome => outcome,
+                }
+            }
+        }
+    }
+
+    fn any(&mut self, alternatives: &'g Alternatives) -> Result<Admission, Failure<'g>> {
+        let otherwise = alternatives.otherwise;
+        // Which of two tokens an upstream would believe is not known here.
+        if otherwise != Otherwise::AllowMissingOrFailed
+            && let Err(Reason::TokenAmbiguous) = self.token_of(&alternatives.together)
+        {
+            return Err(Reason::TokenAmbiguous.into());
+        }
+        let mut failure: Option<Failure<'_>> = None;
+        for alternative in &alternatives.requirements {
+            let passes = self.passes.len();
+            match self.meet(alternative) {
+                Ok(admission) => return Ok(admission),
+                Err(next) => {
+                    self.passes.truncate(passes);
+                    failure = Some(next.or(failure));
+                }
+            }
+        }
+        // The configuration admits no empty lists; if that were ever wrong, nobody would pass.
+        let failure = failure.unwrap_or(Reason::NoRule.into());
+        if otherwise == Otherwise::Refuse || failure.wait.is_some() {
+            return Err(failure);
+        }
+        match self.token_of(&alternatives.providers) {
+            Err(Reason::TokenMissing) => Ok(Admission::NoToken),
+            _ if otherwise == Otherwise::AllowMissingOrFailed => Ok(Admission::TokenIgnored),
+            _ => Err(failure),
+        }
+    }
+
+    /// Whether there is one token in all the places of these providers.
+    fn token_of(&self, providers: &[usize]) -> Result<(), Reason> {
+        let all = &self.gate.policy.providers;
+        let providers = providers.iter().filter_map(|place| all.get(*place));
+        let places = providers.flat_map(|provider| &provider.locations);
+        extraction::find(places, self.request).map(|_| ())
+    }
+
+    /// Whether one of these providers calls the token good.
+    fn first_of(&mut self, providers: &'g [usize]) -> Result<Admission, Failure<'g>> {
+        let mut failure = None;
+        for place in providers {
+            match self.verify(*place, &PLAIN) {
+                Ok(admission) => return Ok(admission),
+                Err(next) => failure = Some(next.or(failure)),
+            }
+        }
+        Err(failure.unwrap_or(Reason::NoRule.into()))
+    }
+
+    fn authenticate(
+        &mut self,
+        requirement: &'g TokenRequirement,
+    ) -> Result<Admission, Failure<'g>> {
+        self.verify(requirement.provider, requirement)
+    }
+
+    fn verify(
+        &mut self,
+        place: usize,
+        requirement: &'g TokenRequirement,
+    ) -> Result<Admission, Failure<'g>> {
+        // The configuration admits no other places than those of providers; if that were ever
+        // wrong, nobody would pass.
+        let providers = &self.gate.policy.providers;
+        let provider = providers.get(place).ok_or(Reason::NoRule)?;
+        self.observer.provider(&provider.name);
+        match self.check(place, provider, requirement) {
+            Ok(pass) => {
+                let admission = pass.admission;
+                self.passes.push(pass);
+                Ok(admission)
+            }
+            Err(objection) => {
+                let (reason, wait) = self.wait_for(place, provider, objection);
+                Err(Failure {
+                    reason,
+                    provider: Some(provider),
+                    requirement: Some(requirement),
+                    wait,
+                })
+            }
+        }
+    }
+
+    /// What may change an objection, if anything may.
+    fn wait_for(
+        &self,
+        place: usize,
+        provider: &Provider,
+        objection: Objection,
+    ) -> (Reason, Option<Wait>) {
+        let may_wait =
+            self.attempt == Attempt::First && matches!(provider.keys, KeySource::Remote(_));
+        match objection {
+            Objection::Ask(question) => {
+                let wait = Wait::Confirmation(question);
+                (Reason::RevocationUnconfirmed, Some(wait))
+            }
+            Objection::Refused(reason @ (Reason::KeyUnknown | Reason::KeysUnavailable))
+                if may_wait =>
+            {
+                let wait = Wait::Keys {
+                    provider: place,
+                    key: self.key,
+                };
+                (reason, Some(wait))
+            }
+            Objection::Refused(reason) => (reason, None),
+        }
+    }
+
+    /// Every check of one token, in the order of [`Check`].
+    fn check(
+        &mut self,
+        place: usize,
+        provider: &'g Provider,
+        requirement: &TokenRequirement,
+    ) -> Result<Pass<'g>, Objection> {
+        let found = extraction::find(&provider.locations, self.request);
+        let found = self.told(Check::Location, found)?;
+        let candidate = self.candidate(place, provider, &found.token)?;
+        let token = candidate.token();
+        let claims = token.claims();
+        self.told(Check::Type, requirement.check_type(token))?;
+        self.told(Check::Times, provider.check_times(claims, self.host.now()))?;
+        let audience = provider.check_audience(claims, requirement.audiences.as_deref());
+        self.told(Check::Audience, audience)?;
+        self.told(Check::Subject, provider.check_subject(claims))?;
+        self.told(Check::Binding, provider.check_binding(claims))?;
+        self.told(Check::Scopes, requirement.check_scopes(claims))?;
+        self.told(Check::Claims, requirement.check_conditions(claims))?;
+        let confirmation = match self.attempt {
+            Attempt::Confirmed(confirmation) => Some(confirmation),
+            Attempt::First | Attempt::Last => None,
+        };
+        let verification = &self.gate.verification;
+        let (admission, token) = match verification.unrevoked(self.host, candidate, confirmation) {
+            Err(Objection::Refused(reason)) => self.told(Check::Revocation, Err(reason))?,
+            outcome => outcome?,
+        };
+        if verification.revocations.is_some() {
+            self.told(Check::Revocation, Ok(()))?;
+        }
+        Ok(Pass {
+            provider,
+            found,
+            token,
+            admission,
+        })
+    }
+
+    /// The token with a good signature: verified earlier, or now.
+    fn candidate(
+        &mut self,
+        place: usize,
+        provider: &Provider,
+        token: &[u8],
+    ) -> Result<Candidate, Reason> {
+        let (verification, host) = (&self.gate.verification, self.host);
+        if let Some(known) = verification.known(place, token) {
+            return Ok(known);
+        }
+        let parsed = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error));
+        let parsed = self.told(Check::Form, parsed)?;
+        let issuer = provider.check_issuer(parsed.unverified_claims());
+        self.told(Check::Issuer, issuer)?;
+        if matches!(provider.keys, KeySource::Remote(_)) {
+            self.key = hash(parsed.unverified_key_id());
+        }
+        let keys = verification.keys.get(place).ok_or(Reason::KeysUnavailable);
+        let keys = self.told(Check::Keys, keys)?;
+        let verified = host.timed(|| parsed.verify(&keys, verification.backend, host));
+        let verified = self.told(Check::Signature, verified.map_err(Reason::from))?;
+        Ok(verification.candidate(place, token, verified, keys))
+    }
+
+    fn told<T>(&mut self, check: Check, outcome: Result<T, Reason>) -> Result<T, Reason> {
+        self.observer
+            .checked(check, outcome.as_ref().err().copied());
+        outcome
+    }
+
+    /// Tells the upstream who is calling, and takes the tokens out of the request.
+    pub(super) fn admit(&mut self) -> Result<(), Failure<'g>> {
+        let mut session = self.gate.policy.session_headers.as_ref();
+        let mut injections = Vec::new();
+        let mut places: Vec<&Location> = Vec::new();
+        for pass in &self.passes {
+            let claims = pass.token.claims();
+            // The first token is the one of the session.
+            let headers =
+                session::injections(session.take(), pass.provider, &pass.found.token, claims);
+            self.observer
+                .checked(Check::Headers, headers.as_ref().err().copied());
+            let headers = headers.map_err(|reason| Failure {
+                provider: Some(pass.provider),
+                ..Failure::from(reason)
+            })?;
+            injections.extend(headers);
+            if !pass.provider.forward {
+                places.extend(&pass.found.places);
+            }
+        }
+        if !places.is_empty() {
+            extraction::strip(self.host, self.request, &places);
+        }
+        for (name, value) in injections {
+            self.host.set_request_header(name, value.as_bytes());
+        }
+        for pass in &self.passes {
+            for entry in &pass.provider.filter_state {
+                if let Some(value) = pass.token.claims().at(&entry.path) {
+                    let value = session::loggable(value);
+                    self.host.set_filter_state(&entry.name, value.as_bytes());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hash(key_id: Option<&str>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key_id.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Nothing but what the provider asks for itself.
+static PLAIN: TokenRequirement = TokenRequirement {
+    provider: 0,
+    audiences: None,
+    scopes: super::policy::Scopes {
+        all_of: Vec::new(),
+        any_of: Vec::new(),
+    },
+    claims: Vec::new(),
+    types: Vec::new(),
+};
+
+/// What two requirements that are both met come to: what is known of the weakest token counts,
+/// and a token counts more than none.
+fn together(earlier: Admission, next: Admission) -> Admission {
+    match (earlier, next) {
+        (Admission::RevocationUnknown, _) | (_, Admission::RevocationUnknown) => {
+            Admission::RevocationUnknown
+        }
+        (Admission::Verified, _) | (_, Admission::Verified) => Admission::Verified,
+        (_, next) => next,
+    }
+}

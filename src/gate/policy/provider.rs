@@ -1,0 +1,162 @@
+//! Somebody who issues tokens, and what every token of theirs has to be.
+
+use std::time::Duration;
+
+use crate::gate::extraction::Location;
+use crate::gate::keys::KeySource;
+use crate::gate::reason::Reason;
+use crate::gate::session::ClaimHeader;
+use crate::gate::text::TextMatcher;
+use crate::time::UnixTime;
+use crate::token::Claims;
+
+/// Somebody who issues tokens.
+#[derive(Debug)]
+pub(in crate::gate) struct Provider {
+    pub(in crate::gate) name: String,
+    pub(in crate::gate) issuer: Option<String>,
+    /// What `iss` may be like, where several issuers share their keys.
+    pub(in crate::gate) issuer_pattern: Option<TextMatcher>,
+    /// As [`comparable_audience`] gives them; empty when the audience is not checked.
+    pub(in crate::gate) audiences: Vec<String>,
+    pub(in crate::gate) subjects: Option<TextMatcher>,
+    pub(in crate::gate) keys: KeySource,
+    pub(in crate::gate) locations: Vec<Location>,
+    pub(in crate::gate) forward: bool,
+    pub(in crate::gate) claim_headers: Vec<ClaimHeader>,
+    pub(in crate::gate) payload_header: Option<PayloadHeader>,
+    pub(in crate::gate) filter_state: Vec<FilterStateClaim>,
+    pub(in crate::gate) clock_skew: Duration,
+    pub(in crate::gate) require_expiration: bool,
+    /// The longest that a token may still be good for.
+    pub(in crate::gate) max_lifetime: Option<Duration>,
+    /// The longest that ago a token may have been issued.
+    pub(in crate::gate) max_token_age: Option<Duration>,
+    pub(in crate::gate) allow_bound_tokens: bool,
+}
+
+/// Where the claims set goes as a whole (`forward_payload_header`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::gate) struct PayloadHeader {
+    /// Name in lower case.
+    pub(in crate::gate) name: String,
+    /// Whether the base64 is padded.
+    pub(in crate::gate) is_padded: bool,
+}
+
+/// A claim that access logs may show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::gate) struct FilterStateClaim {
+    /// Its name there.
+    pub(in crate::gate) name: String,
+    /// Names of the members that lead to the value, outermost first.
+    pub(in crate::gate) path: Vec<String>,
+}
+
+impl Provider {
+    /// Whether the token can be this provider's at all. Looked at before the signature is
+    /// verified, since it saves the verification.
+    pub(in crate::gate) fn check_issuer(&self, unverified: &Claims) -> Result<(), Reason> {
+        let found = unverified.issuer();
+        let is_expected = match (&self.issuer, &self.issuer_pattern) {
+            (None, None) => true,
+            (Some(issuer), _) if found == Some(issuer) => true,
+            (_, Some(pattern)) => found.is_some_and(|found| pattern.matches(found.as_bytes())),
+            _ => false,
+        };
+        if is_expected {
+            Ok(())
+        } else {
+            Err(Reason::IssuerMismatch)
+        }
+    }
+
+    /// Times (RFC 7519 sections 4.1.4 to 4.1.6) of a token whose signature is good.
+    pub(in crate::gate) fn check_times(
+        &self,
+        claims: &Claims,
+        now: UnixTime,
+    ) -> Result<(), Reason> {
+        let latest = now.later_by(self.clock_skew);
+        match claims.expires_at() {
+            None if self.require_expiration || self.max_lifetime.is_some() => {
+                return Err(Reason::ExpirationMissing);
+            }
+            Some(expiry) if now >= expiry.later_by(self.clock_skew) => {
+                return Err(Reason::TokenExpired);
+            }
+            _ => {}
+        }
+        if claims.not_before().is_some_and(|start| start > latest) {
+            return Err(Reason::TokenNotYetValid);
+        }
+        let expiry = claims.expires_at();
+        if let (Some(longest), Some(expiry)) = (self.max_lifetime, expiry)
+            && expiry >= now.later_by(longest)
+        {
+            return Err(Reason::LifetimeTooLong);
+        }
+        let Some(longest) = self.max_token_age else {
+            return Ok(());
+        };
+        match claims.issued_at() {
+            None => Err(Reason::IssueTimeMissing),
+            Some(issued) if issued > latest => Err(Reason::TokenNotYetValid),
+            Some(issued) if now >= issued.later_by(longest.saturating_add(self.clock_skew)) => {
+                Err(Reason::TokenTooOld)
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether `aud` (RFC 7519 section 4.1.3) has one of `audiences`, or of the provider's own.
+    pub(in crate::gate) fn check_audience(
+        &self,
+        claims: &Claims,
+        audiences: Option<&[String]>,
+    ) -> Result<(), Reason> {
+        let audiences = audiences.unwrap_or(&self.audiences);
+        let is_expected = |audience: &str| {
+            let audience = comparable_audience(audience);
+            audiences.iter().any(|expected| expected == audience)
+        };
+        if audiences.is_empty() || claims.audiences().any(is_expected) {
+            Ok(())
+        } else {
+            Err(Reason::AudienceMismatch)
+        }
+    }
+
+    /// Whether `sub` (RFC 7519 section 4.1.2) is one of those that are let in.
+    pub(in crate::gate) fn check_subject(&self, claims: &Claims) -> Result<(), Reason> {
+        let Some(subjects) = &self.subjects else {
+            return Ok(());
+        };
+        match claims.string("sub") {
+            Some(subject) if subjects.matches(subject.as_bytes()) => Ok(()),
+            _ => Err(Reason::SubjectMismatch),
+        }
+    }
+
+    /// A token that is bound to a key (`cnf`, RFC 7800) says that its holder has to prove that
+    /// they have it. Nobody asks for the proof here, so letting such a token pass as a plain
+    /// bearer token would undo what its issuer meant.
+    pub(in crate::gate) fn check_binding(&self, claims: &Claims) -> Result<(), Reason> {
+        if claims.get("cnf").is_some() && !self.allow_bound_tokens {
+            Err(Reason::TokenBound)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// An audience as `jwt_authn` compares it: without `http://` or `https://` before it and without
+/// one `/` at its end. Kept, since configurations rely on it, and harmless, since it is the
+/// issuer who writes audiences.
+pub(in crate::gate) fn comparable_audience(audience: &str) -> &str {
+    let bare = audience
+        .strip_prefix("https://")
+        .or_else(|| audience.strip_prefix("http://"))
+        .unwrap_or(audience);
+    bare.strip_suffix('/').unwrap_or(bare)
+}

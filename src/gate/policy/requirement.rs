@@ -1,0 +1,154 @@
+//! What a request needs.
+
+use super::conditions::{ClaimCondition, Scopes};
+use crate::gate::reason::Reason;
+use crate::token::{Claims, VerifiedToken};
+
+/// What a rule or a route asks for: `JwtRequirement`.
+#[derive(Debug)]
+pub(in crate::gate) enum Requirement {
+    /// Nothing: the request goes through as it is.
+    Nothing,
+    /// A token of one provider.
+    Token(TokenRequirement),
+    /// One of these, the first that is met.
+    Any(Alternatives),
+    /// Every one of these, each with its own token or the same.
+    All(Vec<Requirement>),
+    /// No token of these providers, or one that is good.
+    AllowMissing(Vec<usize>),
+    /// Any token of these providers or none; what a good one says is passed on.
+    AllowMissingOrFailed(Vec<usize>),
+}
+
+/// Requirements of which one is enough.
+#[derive(Debug)]
+pub(in crate::gate) struct Alternatives {
+    pub(in crate::gate) requirements: Vec<Requirement>,
+    /// Places of the providers whose tokens must not contradict one another: all of those in
+    /// `requirements` but for those that stand under an `All`.
+    pub(in crate::gate) together: Vec<usize>,
+    /// Places of all providers in `requirements`.
+    pub(in crate::gate) providers: Vec<usize>,
+    pub(in crate::gate) otherwise: Otherwise,
+}
+
+/// What becomes of a request that meets none of the alternatives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gate) enum Otherwise {
+    /// It is refused.
+    Refuse,
+    /// It goes through if it has no token (`allow_missing`).
+    AllowMissing,
+    /// It goes through (`allow_missing_or_failed`).
+    AllowMissingOrFailed,
+}
+
+impl Requirement {
+    /// Places of the providers in it; of all of them, or without those under an `All`.
+    pub(in crate::gate) fn providers(&self, with_all: bool) -> Vec<usize> {
+        match self {
+            Self::Token(token) => vec![token.provider],
+            Self::Any(alternatives) => Self::all_providers(&alternatives.requirements, with_all),
+            Self::All(requirements) if with_all => Self::all_providers(requirements, with_all),
+            Self::Nothing | Self::All(_) => Vec::new(),
+            Self::AllowMissing(places) | Self::AllowMissingOrFailed(places) => places.clone(),
+        }
+    }
+
+    /// The same for several, each place once.
+    pub(in crate::gate) fn all_providers(list: &[Self], with_all: bool) -> Vec<usize> {
+        let mut places = Vec::new();
+        for place in list.iter().flat_map(|one| one.providers(with_all)) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
+    }
+}
+
+/// A token of one provider, and what it has to say.
+#[derive(Debug, Default)]
+pub(in crate::gate) struct TokenRequirement {
+    /// Place of the provider in [`super::Policy::providers`].
+    pub(in crate::gate) provider: usize,
+    /// In place of the provider's own, as [`super::comparable_audience`] gives them.
+    pub(in crate::gate) audiences: Option<Vec<String>>,
+    pub(in crate::gate) scopes: Scopes,
+    pub(in crate::gate) claims: Vec<ClaimCondition>,
+    /// Values that `typ` may have; empty when only the types of other things are refused.
+    pub(in crate::gate) types: Vec<String>,
+}
+
+impl TokenRequirement {
+    /// `typ` (RFC 7515 section 4.1.9), compared without regard to case and without
+    /// `application/`.
+    ///
+    /// Where nothing is asked for, tokens that say of themselves that they are something else
+    /// than an access token are refused (RFC 8725 section 3.11): whoever can make an issuer log
+    /// somebody out, say, would hold a token of theirs.
+    pub(in crate::gate) fn check_type(&self, token: &VerifiedToken) -> Result<(), Reason> {
+        let found = token.token_type().map(bare_type).unwrap_or_default();
+        let is = |name: &str| found.eq_ignore_ascii_case(name);
+        let is_accepted = if self.types.is_empty() {
+            !NOT_FOR_ACCESS.iter().any(|name| is(name)) && !is_logout_token(token.claims())
+        } else {
+            self.types.iter().any(|name| is(bare_type(name)))
+        };
+        if is_accepted {
+            Ok(())
+        } else {
+            Err(Reason::TokenTypeMismatch)
+        }
+    }
+
+    /// Scopes and other claims.
+    pub(in crate::gate) fn check_scopes(&self, claims: &Claims) -> Result<(), Reason> {
+        if self.scopes.are_met(claims) {
+            Ok(())
+        } else {
+            Err(Reason::ScopeMissing)
+        }
+    }
+
+    pub(in crate::gate) fn check_conditions(&self, claims: &Claims) -> Result<(), Reason> {
+        if self.claims.iter().all(|condition| condition.is_met(claims)) {
+            Ok(())
+        } else {
+            Err(Reason::ClaimMismatch)
+        }
+    }
+}
+
+/// Types of tokens that are good for something else than access: logout (OpenID Connect
+/// Back-Channel Logout 1.0), security events (RFC 8417), proofs of possession (RFC 9449, RFC
+/// 9728), requests and answers of OAuth (RFC 9101, RFC 9701), client authentication (RFC 7523bis),
+/// verifiable credentials' key binding.
+const NOT_FOR_ACCESS: [&str; 9] = [
+    "logout+jwt",
+    "secevent+jwt",
+    "dpop+jwt",
+    "kb+jwt",
+    "oauth-authz-req+jwt",
+    "token-introspection+jwt",
+    "client-authentication+jwt",
+    "statuslist+jwt",
+    "entity-statement+jwt",
+];
+
+/// The event that makes a token a logout token, whatever its `typ`.
+const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+fn is_logout_token(claims: &Claims) -> bool {
+    let events = claims.get("events");
+    events.is_some_and(|events| events.get(LOGOUT_EVENT).is_some())
+}
+
+fn bare_type(name: &str) -> &str {
+    const MEDIA: &str = "application/";
+    match name.split_at_checked(MEDIA.len()) {
+        Some((media, rest)) if media.eq_ignore_ascii_case(MEDIA) => rest,
+        _ => name,
+    }
+}

@@ -1,0 +1,205 @@
+use serde_json::Value;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use super::*;
+
+fn answers() -> Answers {
+    Answers {
+        realm: "api".into(),
+        resource_metadata: None,
+        login: None,
+        is_stripped: false,
+    }
+}
+
+fn request(path: &str, lines: &[(&str, &str)]) -> Request {
+    let fixed = [(":method", "GET"), (":path", path)];
+    let lines = fixed.iter().chain(lines);
+    let line = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+    Request::new(lines.map(line).collect())
+}
+
+fn answer(reason: Reason, answers: &Answers, lines: &[(&str, &str)]) -> Response {
+    response(reason, "", answers, &request("/x", lines), [].into_iter())
+}
+
+fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
+    let line = response.headers.iter().find(|(line, _)| *line == name);
+    line.map(|(_, value)| value.as_str())
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_missing_token_gets_a_challenge_without_an_error() {
+    let response = answer(Reason::TokenMissing, &answers(), &[]);
+    assert_eq!(response.status, 401);
+    assert_eq!(
+        header(&response, "www-authenticate"),
+        Some("Bearer realm=\"api\"")
+    );
+    assert_eq!(header(&response, "cache-control"), Some("no-store"));
+    assert_eq!(
+        header(&response, "content-type"),
+        Some("application/problem+json")
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_expired_token_is_named_in_challenge_and_problem() {
+    let response = answer(Reason::TokenExpired, &answers(), &[]);
+    assert_eq!(
+        header(&response, "www-authenticate"),
+        Some(
+            "Bearer realm=\"api\", error=\"invalid_token\", \
+             error_description=\"the token has expired\""
+        )
+    );
+    let problem: Value = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!(
+        problem,
+        json!({
+            "type": "about:blank", "title": "Unauthorized", "status": 401,
+            "code": "token_expired", "detail": "the token has expired", "action": "refresh",
+        })
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_challenge_tells_the_scopes_and_where_to_ask_for_tokens() {
+    let answers = Answers {
+        resource_metadata: Some("https://api.example/.well-known/oauth-protected-resource".into()),
+        ..answers()
+    };
+    let request = request("/x", &[]);
+    let response = response(
+        Reason::ScopeMissing,
+        "read write",
+        &answers,
+        &request,
+        [].into_iter(),
+    );
+    assert_eq!(response.status, 403);
+    assert_eq!(
+        header(&response, "www-authenticate"),
+        Some(
+            "Bearer realm=\"api\", error=\"insufficient_scope\", \
+             error_description=\"the token lacks a scope that is needed here\", \
+             scope=\"read write\", \
+             resource_metadata=\"https://api.example/.well-known/oauth-protected-resource\""
+        )
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn missing_keys_are_the_servers_fault_and_say_when_to_come_back() {
+    let response = answer(Reason::KeysUnavailable, &answers(), &[]);
+    assert_eq!(response.status, 503);
+    assert_eq!(header(&response, "retry-after"), Some("5"));
+    assert_eq!(header(&response, "www-authenticate"), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_stripped_answer_is_a_status_and_nothing_else() {
+    let answers = Answers {
+        is_stripped: true,
+        ..answers()
+    };
+    for reason in Reason::ALL {
+        let response = answer(reason, &answers, &[]);
+        assert_eq!(response.status, reason.answer().status);
+        assert!(response.body.is_empty(), "{reason:?}");
+        assert_eq!(header(&response, "www-authenticate"), None, "{reason:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn grpc_clients_get_a_grpc_status() {
+    for (reason, status) in [
+        (Reason::TokenMissing, 16),
+        (Reason::AudienceMismatch, 7),
+        (Reason::TokenAmbiguous, 3),
+        (Reason::KeysUnavailable, 14),
+    ] {
+        let response = answer(reason, &answers(), &[("content-type", "application/grpc")]);
+        assert_eq!(response.grpc_status, Some(status), "{reason:?}");
+        let code = reason.answer().code;
+        assert!(String::from_utf8(response.body).unwrap().starts_with(code));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn people_who_ask_for_text_get_a_line_of_text() {
+    let response = answer(
+        Reason::TokenMissing,
+        &answers(),
+        &[("accept", "text/plain")],
+    );
+    assert_eq!(
+        header(&response, "content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+    assert_eq!(response.body, b"token_missing: a token is required\n");
+}
+
+fn with_login(url: &str) -> Answers {
+    Answers {
+        login: Some(Login {
+            url: url.into(),
+            parameter: "return_to".into(),
+        }),
+        ..answers()
+    }
+}
+
+fn redirect(path: &str) -> String {
+    let request = request(path, &[("accept", "text/html")]);
+    let locations = [Location::Parameter("token".into())];
+    let response = response(
+        Reason::TokenMissing,
+        "",
+        &with_login("/login?a=b"),
+        &request,
+        locations.iter(),
+    );
+    assert_eq!(response.status, 302);
+    header(&response, "location").unwrap().to_owned()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn browsers_are_sent_to_sign_in_and_back_to_where_they_were() {
+    assert_eq!(
+        redirect("/a?b=c d&token=secret&x=%41"),
+        "/login?a=b&return_to=%2Fa%3Fb%3Dc%20d%26x%3D%2541"
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_way_back_never_leads_to_another_site() {
+    for path in [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example/",
+        "evil.example",
+        "/\t/evil.example",
+        "/a\\b",
+        "",
+    ] {
+        assert_eq!(redirect(path), "/login?a=b&return_to=%2F", "{path}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn nobody_else_is_redirected() {
+    let answers = with_login("/login");
+    for (reason, lines) in [
+        (Reason::TokenMissing, &[("accept", "application/json")][..]),
+        (Reason::ScopeMissing, &[("accept", "text/html")]),
+        (Reason::KeysUnavailable, &[("accept", "text/html")]),
+        (
+            Reason::TokenMissing,
+            &[("accept", "text/html"), ("sec-fetch-mode", "cors")],
+        ),
+    ] {
+        let response = answer(reason, &answers, lines);
+        assert_eq!(header(&response, "location"), None, "{reason:?} {lines:?}");
+    }
+}

@@ -1,0 +1,318 @@
+//! Asking whether a token was revoked, and what to do when nobody knows.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::reason::Reason;
+use crate::host::{Call, CallOutcome, SharedData};
+use crate::revocation::{FeedKeys, FeedState, Kind, Names, Standing, Status, View};
+use crate::token::Claims;
+
+/// What the operator wants done where it is not known whether a token was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Posture {
+    /// Refuse. The default everywhere.
+    Deny,
+    /// Ask the authority about every token that is not known already.
+    Confirm,
+    /// Let it through, and count it.
+    Allow,
+}
+
+/// The `revocation` part of a configuration.
+#[derive(Clone)]
+pub struct RevocationSettings {
+    /// Envoy's name for the authority.
+    pub cluster: String,
+    /// `:authority` of requests to it.
+    pub authority: String,
+    /// An `edge` credential.
+    pub credential: String,
+    /// Keys that may sign the feed.
+    pub keys: FeedKeys,
+    /// The claim that names the device.
+    pub device_claim: Option<String>,
+    /// How long the authority may be silent.
+    pub max_staleness: Duration,
+    /// When it has been silent for longer.
+    pub on_stale: Posture,
+    /// When no generation has been loaded.
+    pub on_missing_feed: Posture,
+    /// When the filter says "perhaps" and the authority does not answer.
+    pub on_unconfirmed: Posture,
+    /// When a token has none of the claims that a revocation could name.
+    pub on_unnamed: Posture,
+    /// How long the authority may take to answer for one token.
+    pub check_timeout: Duration,
+    /// Most of the delay before a newer generation is loaded.
+    pub reload_jitter: Duration,
+}
+
+impl std::fmt::Debug for RevocationSettings {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = formatter.debug_struct("RevocationSettings");
+        shown
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RevocationSettings {
+    /// Tells feeds apart in the memory that several plugins may share: the same cluster and the
+    /// same keys are the same feed.
+    #[must_use]
+    pub fn tag(&self) -> u64 {
+        use std::hash::Hasher as _;
+        let mut hasher = siphasher::sip::SipHasher13::new();
+        hasher.write(self.cluster.as_bytes());
+        hasher.write_u8(0);
+        hasher.write(self.authority.as_bytes());
+        for key in self.keys.bytes() {
+            hasher.write(key);
+        }
+        hasher.finish()
+    }
+}
+
+/// What the authority is asked about one token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    body: Value,
+    /// How far the feed was when it was asked.
+    pub(super) asked_at: u64,
+}
+
+/// The authority's answer about one token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// Whether it is revoked; `None` when there was no answer.
+    pub is_revoked: Option<bool>,
+    /// How far the feed was when it was asked.
+    pub asked_at: u64,
+}
+
+impl Confirmation {
+    /// Reads the answer to a question.
+    #[must_use]
+    pub fn read(question: &Question, outcome: &CallOutcome) -> Self {
+        let is_revoked = match outcome {
+            CallOutcome::Answered {
+                status: 200, body, ..
+            } => {
+                let answer: Option<Value> = serde_json::from_slice(body).ok();
+                answer.and_then(|answer| answer.get("revoked")?.as_bool())
+            }
+            _ => None,
+        };
+        Self {
+            is_revoked,
+            asked_at: question.asked_at,
+        }
+    }
+}
+
+/// What follows for one token.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Finding {
+    /// It was not revoked. With the names that a later revocation could use.
+    NotRevoked(Names),
+    /// The authority has said that it was. With its names, since that may be taken back.
+    Revoked(Names),
+    /// A cut-off says that it was, and the filter will say so again without a call.
+    CutOff,
+    /// It was not revoked when the authority was asked; not to be remembered.
+    Once,
+    /// Let through without knowing; not to be remembered.
+    Unknown,
+    /// The authority has to be asked.
+    Ask(Question),
+}
+
+/// The feed of a gate, and what its operator wants.
+#[derive(Debug)]
+pub(super) struct Revocations {
+    settings: RevocationSettings,
+    view: Rc<View>,
+}
+
+impl Revocations {
+    pub(super) fn new(settings: RevocationSettings) -> Self {
+        let view = Rc::new(View::new(settings.tag()));
+        Self { settings, view }
+    }
+
+    pub(super) const fn settings(&self) -> &RevocationSettings {
+        &self.settings
+    }
+
+    pub(super) const fn view(&self) -> &Rc<View> {
+        &self.view
+    }
+
+    /// How far the feed is, to notice that it has moved on.
+    pub(super) fn sequence(&self) -> u64 {
+        self.view.state().map_or(0, |state| state.sequence)
+    }
+
+    /// Whether the feed can be relied on now, for tokens that were found not revoked before. They
+    /// are fine as long as it is; past that the posture decides.
+    pub(super) fn standing(&self, now_milliseconds: u64) -> Standing {
+        self.view
+            .standing(now_milliseconds, self.settings.max_staleness)
+    }
+
+    /// What is known of a token whose signature and claims are good.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::RevocationUnavailable`] where nothing is known and the posture is to refuse;
+    /// [`Reason::TokenUnnamed`].
+    pub(super) fn find(
+        &self,
+        host: &impl SharedData,
+        claims: &Claims,
+        now_milliseconds: u64,
+        confirmation: Option<Confirmation>,
+    ) -> Result<Finding, Reason> {
+        if !self.is_named(claims) {
+            return match self.settings.on_unnamed {
+                Posture::Allow => Ok(Finding::Unknown),
+                Posture::Deny | Posture::Confirm => Err(Reason::TokenUnnamed),
+            };
+        }
+        let names = self.view.state().map(|state| self.names(&state, claims));
+        if let Some(Confirmation {
+            is_revoked: Some(is_revoked),
+            asked_at,
+        }) = confirmation
+        {
+            return Ok(match (is_revoked, names) {
+                // What came meanwhile may have been about this token: the answer serves once.
+                _ if asked_at != self.sequence() && !is_revoked => Finding::Once,
+                (false, Some(names)) => Finding::NotRevoked(names),
+                (false, None) => Finding::Once,
+                (true, names) => Finding::Revoked(names.unwrap_or_default()),
+            });
+        }
+        let has_asked = confirmation.is_some();
+        let (posture, is_stale) = match (names.is_some(), self.standing(now_milliseconds)) {
+            (false, _) | (_, Standing::Missing) => (self.settings.on_missing_feed, false),
+            (_, Standing::Stale) if self.settings.on_stale != Posture::Allow => {
+                (self.settings.on_stale, true)
+            }
+            _ => return self.look_up(host, claims, has_asked),
+        };
+        match posture {
+            Posture::Allow => Ok(Finding::Unknown),
+            Posture::Confirm if !has_asked => Ok(Finding::Ask(self.question(claims))),
+            Posture::Confirm | Posture::Deny if is_stale => Err(Reason::RevocationStale),
+            Posture::Confirm | Posture::Deny => Err(Reason::RevocationUnavailable),
+        }
+    }
+
+    fn look_up(
+        &self,
+        host: &impl SharedData,
+        claims: &Claims,
+        has_asked: bool,
+    ) -> Result<Finding, Reason> {
+        let names = |state: &FeedState| self.names(state, claims);
+        match self.view.status(host, names) {
+            Status::NotRevoked => {
+                let state = self.view.state();
+                let names = state.map(|state| self.names(&state, claims));
+                Ok(Finding::NotRevoked(names.unwrap_or_default()))
+            }
+            Status::CutOff => Ok(Finding::CutOff),
+            Status::PossiblyRevoked | Status::NoData if !has_asked => {
+                Ok(Finding::Ask(self.question(claims)))
+            }
+            Status::PossiblyRevoked | Status::NoData => match self.settings.on_unconfirmed {
+                Posture::Allow => Ok(Finding::Unknown),
+                Posture::Deny | Posture::Confirm => Err(Reason::RevocationUnconfirmed),
+            },
+        }
+    }
+
+    fn is_named(&self, claims: &Claims) -> bool {
+        Kind::ALL
+            .into_iter()
+            .any(|kind| kind != Kind::Issuer && self.value(kind, claims).is_some())
+    }
+
+    /// The claim that a revocation of this kind names.
+    fn value<'c>(&self, kind: Kind, claims: &'c Claims) -> Option<&'c str> {
+        match kind {
+            Kind::Token => claims.string("jti"),
+            Kind::Session => claims.string("sid"),
+            Kind::Device => claims.string(self.settings.device_claim.as_deref()?),
+            Kind::Subject => claims.string("sub"),
+            Kind::Client => claims.string("client_id").or_else(|| claims.string("azp")),
+            Kind::Issuer => Some(""),
+        }
+    }
+
+    fn names(&self, state: &FeedState, claims: &Claims) -> Names {
+        let issuer = claims.issuer().unwrap_or_default();
+        let mut names = Names {
+            issued_at: claims.issued_at(),
+            ..Names::default()
+        };
+        for kind in Kind::ALL {
+            if let Some(value) = self.value(kind, claims) {
+                names.add(&state.filter_key, kind, issuer, value);
+            }
+        }
+        names
+    }
+
+    fn question(&self, claims: &Claims) -> Question {
+        let mut body = json!({"issuer": claims.issuer().unwrap_or_default()});
+        if let Value::Object(members) = &mut body {
+            for kind in Kind::ALL {
+                let value = self.value(kind, claims).filter(|_| kind != Kind::Issuer);
+                if let Some(value) = value {
+                    members.insert(member(kind).to_owned(), value.into());
+                }
+            }
+            if let Some(issued_at) = claims.issued_at() {
+                members.insert("issued_at".to_owned(), issued_at.seconds().into());
+            }
+        }
+        Question {
+            body,
+            asked_at: self.sequence(),
+        }
+    }
+
+    /// The call that asks a question.
+    pub(super) fn call(&self, question: &Question) -> Call {
+        let credential = &self.settings.credential;
+        Call {
+            cluster: self.settings.cluster.clone(),
+            method: "POST",
+            authority: self.settings.authority.clone(),
+            path: "/v1/check".to_owned(),
+            headers: vec![
+                ("authorization", format!("Bearer {credential}")),
+                ("content-type", "application/json".to_owned()),
+            ],
+            body: Some(question.body.to_string().into_bytes()),
+            timeout: self.settings.check_timeout,
+        }
+    }
+}
+
+/// What a kind of name is called in a question.
+const fn member(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Token => "jti",
+        Kind::Session => "sid",
+        other => other.name(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! Revocation as a request meets it, over a mock process that holds a feed.
+
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::SigningKey;
+use serde_json::{Value, json};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use super::*;
+use crate::gate::{Admission, Attempt, Gate, Outcome, Verdict, Wait, read_configuration};
+use crate::host::Expected;
+use crate::host::mock::{MockHost, MockProcess};
+use crate::revocation::cut_off::CutOff;
+use crate::revocation::page::PAGE_BYTES;
+use crate::revocation::{Change, Record, example_state};
+use crate::time::UnixTime;
+use crate::token::Backend;
+use crate::token::fixtures::{es256, jwk_set, token};
+
+/// 2026-01-01T00:00:00Z.
+const NOW: u64 = 1_767_225_600;
+
+struct Edge {
+    gate: Gate,
+    process: Rc<MockProcess>,
+}
+
+impl Edge {
+    fn new(change: impl FnOnce(&mut Value)) -> Self {
+        let key = SigningKey::from_bytes(&[1; 32]).verifying_key();
+        let mut revocation = json!({
+            "cluster": "authority",
+            "credential": {"inline_string": "edge"},
+            "public_keys": [URL_SAFE_NO_PAD.encode(key.as_bytes())],
+            "device_claim": "device",
+        });
+        change(&mut revocation);
+        let configuration = json!({
+            "providers": {"idp": {
+                "issuer": "iss",
+                "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+            }},
+            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+            "revocation": revocation,
+        });
+        let policy = read_configuration(configuration.to_string().as_bytes(), &|_| None);
+        Self {
+            gate: Gate::new(policy.unwrap().policy, Backend::Module, [1; 16]),
+            process: Rc::default(),
+        }
+    }
+
+    /// With an empty generation that was heard of just now.
+    fn with_feed(self) -> Self {
+        let state = Self::state();
+        let filter = self.view().filter();
+        for index in 0..state.page_count {
+            let page = [0; PAGE_BYTES];
+            let any = Expected::Anything;
+            filter.write(&*self.process, &state, Record::Page, index, &page, any);
+        }
+        for index in 0..state.bucket_count {
+            let any = Expected::Anything;
+            filter.write(&*self.process, &state, Record::Bucket, index, &[], any);
+        }
+        self.view().replace(Some(state));
+        self
+    }
+
+    fn state() -> FeedState {
+        FeedState {
+            verified_at: NOW * 1_000,
+            ..example_state()
+        }
+    }
+
+    fn view(&self) -> &View {
+        self.gate.feed().unwrap().1
+    }
+
+    /// A change as the follower applies it: to the records, then to state and cache.
+    fn apply(&self, change: &Change) {
+        let state = (*self.view().state().unwrap()).clone();
+        assert!(self.view().filter().apply(&*self.process, &state, change));
+        let sequence = state.sequence + 1;
+        self.view().replace(Some(FeedState { sequence, ..state }));
+        self.gate.forget(Some(&[change.fingerprint()]));
+    }
+
+    fn name(kind: Kind, value: &str) -> crate::revocation::Fingerprint {
+        Self::state().filter_key.fingerprint(kind, "iss", value)
+    }
+
+    fn send_at(&self, now: u64, claims: &Value, attempt: Attempt) -> (Verdict, Option<Outcome>) {
+        let host = MockHost::get("/", UnixTime::from_seconds(now).unwrap())
+            .in_process(&self.process)
+            .with_header(
+                "authorization",
+                format!("Bearer {}", token(&es256(), claims)),
+            );
+        let verdict = self.gate.on_request(&host, attempt);
+        let counters = host.counters.borrow();
+        let outcome = counters
+            .first()
+            .and_then(|counter| Outcome::all().nth(counter.0.0));
+        (verdict, outcome)
+    }
+
+    fn send(&self, claims: &Value) -> (Verdict, Option<Outcome>) {
+        self.send_at(NOW, claims, Attempt::First)
+    }
+
+    fn outcome(&self, claims: &Value) -> Option<Outcome> {
+        self.send(claims).1
+    }
+
+    fn question(&self, claims: &Value) -> Question {
+        match self.send(claims).0 {
+            Verdict::Wait(Wait::Confirmation(question)) => question,
+            other => panic!("expected a question, found {other:?}"),
+        }
+    }
+
+    /// The outcome after the authority has answered.
+    fn answered(&self, claims: &Value, is_revoked: Option<bool>) -> Option<Outcome> {
+        let question = self.question(claims);
+        let outcome = is_revoked.map_or(CallOutcome::Failed, |revoked| CallOutcome::Answered {
+            status: 200,
+            headers: Vec::new(),
+            body: json!({ "revoked": revoked }).to_string().into_bytes(),
+        });
+        let confirmation = Confirmation::read(&question, &outcome);
+        self.send_at(NOW, claims, Attempt::Confirmed(confirmation))
+            .1
+    }
+}
+
+fn claims() -> Value {
+    json!({
+        "iss": "iss", "sub": "alice", "sid": "session", "jti": "token", "device": "phone",
+        "client_id": "app", "iat": NOW - 10, "exp": NOW + 300,
+    })
+}
+
+const ALLOWED: Option<Outcome> = Some(Outcome::Allowed(Admission::Verified));
+const UNKNOWN: Option<Outcome> = Some(Outcome::Allowed(Admission::RevocationUnknown));
+
+#[expect(clippy::unnecessary_wraps, reason = "compared with what may be none")]
+const fn refused(reason: Reason) -> Option<Outcome> {
+    Some(Outcome::Refused(reason))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_nobody_revoked_passes_and_the_next_time_without_a_look() {
+    let edge = Edge::new(|_| {}).with_feed();
+    assert_eq!(edge.outcome(&claims()), ALLOWED);
+    for key in edge.process.keys() {
+        edge.process.set_shared(&key, b"", Expected::Anything);
+    }
+    assert_eq!(edge.outcome(&claims()), ALLOWED);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn token_session_and_device_are_asked_about_when_the_filter_says_perhaps() {
+    for (kind, value) in [
+        (Kind::Token, "token"),
+        (Kind::Session, "session"),
+        (Kind::Device, "phone"),
+    ] {
+        let edge = Edge::new(|_| {}).with_feed();
+        assert_eq!(edge.outcome(&claims()), ALLOWED);
+        edge.apply(&Change::Add(Edge::name(kind, value)));
+        let expected = refused(Reason::TokenRevoked);
+        assert_eq!(edge.answered(&claims(), Some(true)), expected, "{kind:?}");
+        // The answer is kept with the token.
+        assert_eq!(edge.outcome(&claims()), expected, "{kind:?}");
+        edge.apply(&Change::Restore(Edge::name(kind, value)));
+        assert_eq!(edge.answered(&claims(), Some(false)), ALLOWED, "{kind:?}");
+        assert_eq!(edge.outcome(&claims()), ALLOWED, "{kind:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_question_names_everything_by_which_the_token_could_be_revoked() {
+    let edge = Edge::new(|_| {}).with_feed();
+    edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
+    let call = edge
+        .gate
+        .confirmation_call(&edge.question(&claims()))
+        .unwrap();
+    assert_eq!((call.method, call.path.as_str()), ("POST", "/v1/check"));
+    let body: Value = serde_json::from_slice(&call.body.unwrap()).unwrap();
+    let expected = json!({
+        "issuer": "iss", "jti": "token", "sid": "session", "device": "phone", "subject": "alice",
+        "client": "app", "issued_at": NOW - 10,
+    });
+    assert_eq!(body, expected);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn cut_offs_refuse_older_tokens_without_a_call_and_leave_newer_ones_alone() {
+    for (kind, value) in [
+        (Kind::Subject, "alice"),
+        (Kind::Client, "app"),
+        (Kind::Issuer, ""),
+    ] {
+        let edge = Edge::new(|_| {}).with_feed();
+        edge.apply(&Change::SetCutOff(CutOff {
+            key: Edge::name(kind, value),
+            not_before: UnixTime::from_seconds(NOW).unwrap(),
+            except: None,
+        }));
+        assert_eq!(
+            edge.outcome(&claims()),
+            refused(Reason::TokenRevoked),
+            "{kind:?}"
+        );
+        let mut fresh = claims();
+        fresh["iat"] = json!(NOW);
+        assert_eq!(edge.outcome(&fresh), ALLOWED, "{kind:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_answer_that_a_change_has_overtaken_serves_once() {
+    let edge = Edge::new(|_| {}).with_feed();
+    edge.apply(&Change::Add(Edge::name(Kind::Token, "another")));
+    edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
+    let question = edge.question(&claims());
+    edge.apply(&Change::Add(Edge::name(Kind::Session, "session")));
+    let confirmation = Confirmation {
+        is_revoked: Some(false),
+        asked_at: question.asked_at,
+    };
+    let (_, outcome) = edge.send_at(NOW, &claims(), Attempt::Confirmed(confirmation));
+    assert_eq!(outcome, ALLOWED);
+    edge.question(&claims());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn without_an_answer_the_posture_decides() {
+    for (posture, expected) in [
+        ("deny", refused(Reason::RevocationUnconfirmed)),
+        ("allow", UNKNOWN),
+    ] {
+        let edge = Edge::new(|settings| settings["on_unconfirmed"] = json!(posture)).with_feed();
+        edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
+        assert_eq!(edge.answered(&claims(), None), expected, "{posture}");
+        // Nothing was learnt, so it is asked again.
+        edge.question(&claims());
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn without_a_feed_the_posture_decides() {
+    let with = |posture: &str| Edge::new(|settings| settings["on_missing_feed"] = json!(posture));
+    let unavailable = refused(Reason::RevocationUnavailable);
+    assert_eq!(with("deny").outcome(&claims()), unavailable);
+    assert_eq!(with("allow").outcome(&claims()), UNKNOWN);
+    assert_eq!(
+        with("confirm").answered(&claims(), Some(true)),
+        refused(Reason::TokenRevoked)
+    );
+    assert_eq!(with("confirm").answered(&claims(), Some(false)), ALLOWED);
+    assert_eq!(with("confirm").answered(&claims(), None), unavailable);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_silent_authority_is_noticed_for_known_tokens_too() {
+    let with = |posture: &str| {
+        let edge = Edge::new(|settings| {
+            settings["on_stale"] = json!(posture);
+            settings["max_staleness"] = json!("30s");
+        });
+        let edge = edge.with_feed();
+        assert_eq!(edge.outcome(&claims()), ALLOWED);
+        assert_eq!(edge.send_at(NOW + 30, &claims(), Attempt::First).1, ALLOWED);
+        edge
+    };
+    let late = |edge: &Edge| edge.send_at(NOW + 31, &claims(), Attempt::First);
+    assert_eq!(late(&with("deny")).1, refused(Reason::RevocationStale));
+    assert_eq!(late(&with("allow")).1, ALLOWED);
+    let (verdict, _) = late(&with("confirm"));
+    assert!(
+        matches!(verdict, Verdict::Wait(Wait::Confirmation(_))),
+        "{verdict:?}"
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_without_any_name_is_refused_unless_told_otherwise() {
+    let nameless = json!({"iss": "iss", "exp": NOW + 300});
+    let edge = Edge::new(|_| {}).with_feed();
+    assert_eq!(edge.outcome(&nameless), refused(Reason::TokenUnnamed));
+    let edge = Edge::new(|settings| settings["on_unnamed"] = json!("allow")).with_feed();
+    assert_eq!(edge.outcome(&nameless), UNKNOWN);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_answer_that_makes_no_sense_is_none() {
+    let edge = Edge::new(|_| {}).with_feed();
+    edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
+    let question = edge.question(&claims());
+    for (status, body) in [
+        (500, &b"{\"revoked\":false}"[..]),
+        (200, b""),
+        (200, b"{}"),
+        (200, b"{\"revoked\":\"no\"}"),
+        (200, b"[false]"),
+    ] {
+        let outcome = CallOutcome::Answered {
+            status,
+            headers: Vec::new(),
+            body: body.to_vec(),
+        };
+        assert_eq!(Confirmation::read(&question, &outcome).is_revoked, None);
+    }
+}

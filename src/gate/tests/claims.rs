@@ -1,0 +1,252 @@
+//! What tokens have to say, beyond being genuine.
+
+use super::*;
+use crate::host::mock::Edit;
+use crate::token::fixtures::symmetric;
+
+fn gate_of_provider(key: &str, value: Value) -> Gate {
+    gate_with(|configuration| configuration["providers"]["idp"][key] = value)
+}
+
+fn gate_of_rule(key: &str, value: Value) -> Gate {
+    gate_with(|configuration| configuration["rules"][1]["requires"][key] = value)
+}
+
+fn refused(gate: &Gate, claims: &Value) -> Option<Reason> {
+    refusal(gate, &request(&token(&es256(), claims)))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn subjects_are_matched_as_text() {
+    for (matcher, subject, expected) in [
+        (json!({"exact": "alice"}), "alice", None),
+        (
+            json!({"exact": "alice"}),
+            "bob",
+            Some(Reason::SubjectMismatch),
+        ),
+        (json!({"prefix": "spiffe://a/"}), "spiffe://a/b", None),
+        (json!({"safe_regex": {"regex": "a.*e"}}), "alice", None),
+        (
+            json!({"safe_regex": {"regex": "a.*c"}}),
+            "alice",
+            Some(Reason::SubjectMismatch),
+        ),
+        (
+            json!({"contains": "LIC", "ignore_case": true}),
+            "alice",
+            None,
+        ),
+    ] {
+        let gate = gate_of_provider("subjects", matcher.clone());
+        let outcome = refused(&gate, &claims_with("sub", json!(subject)));
+        assert_eq!(outcome, expected, "{matcher}");
+    }
+    let gate = gate_of_provider("subjects", json!({"prefix": "a"}));
+    let mut nobody = claims();
+    nobody.as_object_mut().unwrap().remove("sub");
+    assert_eq!(refused(&gate, &nobody), Some(Reason::SubjectMismatch));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn one_provider_may_have_several_issuers() {
+    let pattern = json!({"safe_regex": {"regex": "https://[a-z]+\\.tenants\\.example"}});
+    let gate = gate_of_provider("issuer_pattern", pattern);
+    for (issuer, expected) in [
+        ("https://issuer.example", None),
+        ("https://a.tenants.example", None),
+        (
+            "https://a.tenants.example.evil",
+            Some(Reason::IssuerMismatch),
+        ),
+        ("https://A.tenants.example", Some(Reason::IssuerMismatch)),
+    ] {
+        let outcome = refused(&gate, &claims_with("iss", json!(issuer)));
+        assert_eq!(outcome, expected, "{issuer}");
+    }
+    let mut nobody = claims();
+    nobody.as_object_mut().unwrap().remove("iss");
+    assert_eq!(refused(&gate, &nobody), Some(Reason::IssuerMismatch));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_must_not_be_good_for_longer_than_the_lifetime() {
+    let gate = gate_with(|configuration| {
+        configuration["providers"]["idp"]["max_lifetime"] = json!("600s");
+        configuration["providers"]["idp"]["require_expiration"] = json!(false);
+    });
+    let at = |seconds: u64| refused(&gate, &claims_with("exp", json!(seconds)));
+    assert_eq!(at(NOW + 599), None);
+    assert_eq!(at(NOW + 600), Some(Reason::LifetimeTooLong));
+    let mut endless = claims();
+    endless.as_object_mut().unwrap().remove("exp");
+    assert_eq!(refused(&gate, &endless), Some(Reason::ExpirationMissing));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_must_not_be_older_than_its_age() {
+    let limited = gate_of_provider("max_token_age", json!("300s"));
+    let at = |seconds: u64| refused(&limited, &claims_with("iat", json!(seconds)));
+    assert_eq!(at(NOW), None);
+    assert_eq!(at(NOW - 359), None);
+    assert_eq!(at(NOW - 360), Some(Reason::TokenTooOld));
+    assert_eq!(at(NOW + 60), None);
+    assert_eq!(at(NOW + 61), Some(Reason::TokenNotYetValid));
+    assert_eq!(refused(&limited, &claims()), Some(Reason::IssueTimeMissing));
+    // Without the limit nobody looks at it.
+    assert_eq!(
+        refused(&gate(), &claims_with("iat", json!(NOW + 999))),
+        None
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn scopes_that_are_missing_are_named_in_the_challenge() {
+    let gate = gate_of_rule("scopes", json!({"all_of": ["read", "admin"]}));
+    let host = request(&token(&es256(), &claims()));
+    assert_eq!(refusal(&gate, &host), Some(Reason::ScopeMissing));
+    let response = host.response.borrow().clone().unwrap();
+    let challenge = response
+        .headers
+        .iter()
+        .find(|(name, _)| *name == "www-authenticate");
+    let (_, challenge) = challenge.unwrap();
+    assert!(
+        challenge.contains("error=\"insufficient_scope\""),
+        "{challenge}"
+    );
+    assert!(challenge.ends_with("scope=\"read admin\""), "{challenge}");
+    let gate = gate_of_rule("scopes", json!({"any_of": ["admin", "write"]}));
+    assert_eq!(refused(&gate, &claims()), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn claims_have_to_be_what_the_rule_asks_for() {
+    for (condition, expected) in [
+        (json!({"claim_name": "user.name", "equals": "Alice"}), None),
+        (
+            json!({"claim_name": "user.name", "equals": "Bob"}),
+            Some(Reason::ClaimMismatch),
+        ),
+        (
+            json!({"claim_path": ["sub"], "one_of": ["bob", "alice"]}),
+            None,
+        ),
+        (json!({"claim_name": "scope", "contains": "write"}), None),
+        (json!({"claim_name": "sid", "present": true}), None),
+        (
+            json!({"claim_name": "tenant", "present": true}),
+            Some(Reason::ClaimMismatch),
+        ),
+    ] {
+        let gate = gate_of_rule("claims", json!([condition.clone()]));
+        assert_eq!(refused(&gate, &claims()), expected, "{condition}");
+    }
+}
+
+fn typed(name: &str) -> MockHost {
+    let header = json!({"alg": "ES256", "kid": es256().key_id(), "typ": name}).to_string();
+    request(&signed(
+        &es256(),
+        header.as_bytes(),
+        claims().to_string().as_bytes(),
+    ))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn tokens_for_something_else_are_no_access_tokens() {
+    let gate = gate();
+    for name in ["JWT", "at+jwt", "application/at+jwt", "anything"] {
+        assert_eq!(refusal(&gate, &typed(name)), None, "{name}");
+    }
+    for name in [
+        "logout+jwt",
+        "LOGOUT+JWT",
+        "application/logout+jwt",
+        "Application/secevent+jwt",
+        "dpop+jwt",
+    ] {
+        let outcome = refusal(&gate, &typed(name));
+        assert_eq!(outcome, Some(Reason::TokenTypeMismatch), "{name}");
+    }
+    let logout = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
+    assert_eq!(
+        refused(&gate, &claims_with("events", logout)),
+        Some(Reason::TokenTypeMismatch)
+    );
+    let strict = gate_of_rule("token_types", json!(["at+jwt"]));
+    for (name, expected) in [
+        ("at+jwt", None),
+        ("application/AT+jwt", None),
+        ("JWT", Some(Reason::TokenTypeMismatch)),
+    ] {
+        assert_eq!(refusal(&strict, &typed(name)), expected, "{name}");
+    }
+    assert_eq!(refused(&strict, &claims()), Some(Reason::TokenTypeMismatch));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_bound_token_is_not_a_bearer_token() {
+    let bound = claims_with("cnf", json!({"jkt": "x"}));
+    assert_eq!(refused(&gate(), &bound), Some(Reason::TokenBound));
+    let gate = gate_of_provider("allow_bound_tokens", json!(true));
+    assert_eq!(refused(&gate, &bound), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn shared_secrets_work_only_where_they_are_allowed() {
+    let (jwk, token) = symmetric(crate::token::Algorithm::Hs256, &claims());
+    let set = json!({"keys": [jwk]}).to_string();
+    let allowing = gate_with(|configuration| {
+        let provider = &mut configuration["providers"]["idp"];
+        provider["local_jwks"] = json!({"inline_string": set});
+        provider["allow_symmetric_keys"] = json!(true);
+    });
+    assert_eq!(refusal(&allowing, &request(&token)), None);
+    // The public key of another algorithm is no secret.
+    let public = gate();
+    assert_eq!(refusal(&public, &request(&token)), Some(Reason::KeyUnknown));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn claims_reach_headers_and_access_logs_in_their_forms() {
+    let gate = gate_with(|configuration| {
+        let provider = &mut configuration["providers"]["idp"];
+        provider["claim_to_headers"] = json!([
+            {"header_name": "x-json", "claim_name": "roles", "form": "json"},
+            {"header_name": "x-comma", "claim_name": "roles", "form": "comma"},
+            {"header_name": "x-path", "claim_path": ["https://x.example/y"]},
+        ]);
+        provider["forward_payload_header"] = json!("x-payload");
+        provider["claims_to_filter_state"] = json!([
+            {"name": "user", "claim_name": "sub"},
+            {"name": "absent", "claim_name": "absent"},
+        ]);
+    });
+    let mut claims = claims_with("roles", json!(["a", "b"]));
+    claims["https://x.example/y"] = json!("z");
+    let token = token(&es256(), &claims);
+    let host = request(&token).with_header("x_payload", "forged");
+    assert_eq!(refusal(&gate, &host), None);
+    let payload = token.split('.').nth(1);
+    for (name, value) in [
+        ("x-json", Some(r#"["a","b"]"#)),
+        ("x-comma", Some("a,b")),
+        ("x-path", Some("z")),
+        ("x-payload", payload),
+        ("x_payload", None),
+    ] {
+        assert_eq!(host.forwarded(name).as_deref(), value, "{name}");
+    }
+    let calls = host.edits.borrow();
+    let state: Vec<_> = calls
+        .iter()
+        .filter(|call| matches!(call, Edit::FilterState(..)))
+        .collect();
+    assert_eq!(state, [&Edit::FilterState("user".into(), "alice".into())]);
+    let ambiguous = claims_with("roles", json!(["a,b"]));
+    assert_eq!(
+        refused(&gate, &ambiguous),
+        Some(Reason::ClaimNotForwardable)
+    );
+}

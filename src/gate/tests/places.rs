@@ -1,0 +1,88 @@
+//! Tokens in parameters and cookies, and answers for browsers.
+
+use super::*;
+
+fn gate_from(key: &str, value: Value) -> Gate {
+    gate_with(|configuration| configuration["providers"]["idp"][key] = value)
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_in_a_parameter_is_taken_out_of_the_path() {
+    let gate = gate_from("from_params", json!(["jwt"]));
+    let token = token(&es256(), &claims());
+    let path = format!("/api/x?a=%41&jwt={token}&b");
+    let host = MockHost::get(&path, now());
+    assert_eq!(refusal(&gate, &host), None);
+    assert_eq!(host.forwarded(":path").as_deref(), Some("/api/x?a=%41&b"));
+    let twice = format!("/api/x?jwt={token}&jwt=other");
+    assert_eq!(
+        refusal(&gate, &MockHost::get(&twice, now())),
+        Some(Reason::TokenAmbiguous)
+    );
+    // `Authorization` is no place once another one is named.
+    assert_eq!(refusal(&gate, &request(&token)), Some(Reason::TokenMissing));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_in_a_cookie_is_taken_out_unless_it_goes_on() {
+    let token = token(&es256(), &claims());
+    let host = || MockHost::get("/api/x", now()).with_header("cookie", format!("a=b; jwt={token}"));
+    let gate = gate_from("from_cookies", json!(["jwt"]));
+    let stripped = host();
+    assert_eq!(refusal(&gate, &stripped), None);
+    assert_eq!(stripped.forwarded("cookie").as_deref(), Some("a=b"));
+    let keeping = gate_with(|configuration| {
+        configuration["providers"]["idp"]["from_cookies"] = json!(["jwt"]);
+        configuration["providers"]["idp"]["forward"] = json!(true);
+    });
+    let kept = host();
+    assert_eq!(refusal(&keeping, &kept), None);
+    assert_eq!(
+        kept.forwarded("cookie").unwrap(),
+        format!("a=b; jwt={token}")
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn every_copy_of_the_token_is_taken_out() {
+    let gate = gate_with(|configuration| {
+        let provider = &mut configuration["providers"]["idp"];
+        provider["from_headers"] = json!([{"name": "authorization", "value_prefix": "Bearer "}]);
+        provider["from_params"] = json!(["jwt"]);
+        provider["from_cookies"] = json!(["jwt"]);
+    });
+    let token = token(&es256(), &claims());
+    let host = MockHost::get(&format!("/api/x?jwt={token}"), now())
+        .with_header("authorization", format!("Bearer {token}"))
+        .with_header("cookie", format!("jwt={token}"));
+    assert_eq!(refusal(&gate, &host), None);
+    let lines = host.forwarded_headers();
+    assert!(
+        lines.iter().all(|(_, value)| !value.contains(&token)),
+        "{lines:?}"
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_query_parameter_of_jwt_authn_is_read_only_when_it_is_named() {
+    let token = token(&es256(), &claims());
+    let host = MockHost::get(&format!("/api/x?access_token={token}"), now());
+    assert_eq!(refusal(&gate(), &host), Some(Reason::TokenMissing));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_browser_is_sent_to_sign_in_without_any_token_in_the_address() {
+    let gate = gate_with(|configuration| {
+        configuration["login_redirect"] = json!({"url": "https://login.example/start"});
+        configuration["providers"]["idp"]["from_params"] = json!(["jwt"]);
+    });
+    let host = MockHost::get("/api/x?a=1&jwt=secret", now()).with_header("accept", "text/html");
+    assert_eq!(refusal(&gate, &host), Some(Reason::TokenMalformed));
+    let response = host.response.borrow().clone().unwrap();
+    assert_eq!(response.status, 302);
+    let address = "https://login.example/start?return_to=%2Fapi%2Fx%3Fa%3D1";
+    assert!(
+        response.headers.contains(&("location", address.to_owned())),
+        "{response:?}"
+    );
+}

@@ -1,0 +1,208 @@
+//! Rules and routes: what is asked of which request, and waiting for keys.
+
+use super::*;
+use crate::token::{KeyRules, KeySet};
+
+fn outcome(gate: &Gate, host: &MockHost) -> Option<Reason> {
+    refusal(gate, host)
+}
+
+fn gate_with_rules(rules: Value) -> Gate {
+    gate_with(|configuration| configuration["rules"] = rules)
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn rules_match_by_each_kind_of_path() {
+    let token = || json!({"provider_name": "idp"});
+    let gate = gate_with_rules(json!([
+        {"match": {"path_separated_prefix": "/open"}},
+        {"match": {"safe_regex": {"regex": "/v[0-9]+/health"}}},
+        {"match": {"path": "/About", "case_sensitive": false}},
+        {"match": {"prefix": "/"}, "requires": token()},
+    ]));
+    for (path, is_open) in [
+        ("/open", true),
+        ("/open/x", true),
+        ("/opened", false),
+        ("/v1/health", true),
+        ("/v1/health?x", true),
+        ("/v1/health/x", false),
+        ("/x/v1/health", false),
+        ("/aBOUT", true),
+        ("/abouts", false),
+    ] {
+        let expected = (!is_open).then_some(Reason::TokenMissing);
+        assert_eq!(
+            outcome(&gate, &MockHost::get(path, now())),
+            expected,
+            "{path}"
+        );
+    }
+    // Read as `/opened` by whoever decodes once more.
+    let odd = MockHost::get("/open/..%2fopened", now());
+    assert_eq!(outcome(&gate, &odd), Some(Reason::PathAmbiguous));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn rules_match_by_headers_and_parameters_too() {
+    let gate = gate_with_rules(json!([
+        {"match": {
+            "prefix": "/",
+            "headers": [{"name": ":method", "string_match": {"exact": "GET"}}],
+            "query_parameters": [{"name": "public", "present_match": true}],
+        }},
+        {"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}},
+    ]));
+    assert_eq!(outcome(&gate, &MockHost::get("/x?public", now())), None);
+    let without = MockHost::get("/x", now());
+    assert_eq!(outcome(&gate, &without), Some(Reason::TokenMissing));
+    let post = MockHost::get("/x?public", now())
+        .without_header(":method")
+        .with_header(":method", "POST");
+    assert_eq!(outcome(&gate, &post), Some(Reason::TokenMissing));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn connect_has_a_rule_of_its_own_or_none() {
+    let gate = gate_with_rules(json!([
+        {"match": {"prefix": "/"}},
+        {"match": {"connect_matcher": {}}, "requires": {"provider_name": "idp"}},
+    ]));
+    let connect = MockHost::get("/", now())
+        .without_header(":path")
+        .without_header(":method")
+        .with_header(":method", "CONNECT");
+    assert_eq!(outcome(&gate, &connect), Some(Reason::TokenMissing));
+}
+
+fn gate_with_routes() -> Gate {
+    gate_with(|configuration| {
+        configuration["requirement_map"] = json!({
+            "open": {},
+            "token": {"provider_name": "idp"},
+        });
+        configuration["requirement_by_route_name"] = json!({"health": "open", "orders": "token"});
+        configuration["requirement_from_route_metadata"] = json!(true);
+    })
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_name_of_the_route_comes_before_the_rules() {
+    let gate = gate_with_routes();
+    let on = |route: &str, path: &str| {
+        let host = MockHost::get(path, now()).with_property("xds.route_name", route);
+        outcome(&gate, &host)
+    };
+    assert_eq!(on("health", "/api/x"), None);
+    assert_eq!(on("orders", "/public/x"), Some(Reason::TokenMissing));
+    assert_eq!(on("other", "/public/x"), None);
+    assert_eq!(on("other", "/api/x"), Some(Reason::TokenMissing));
+    assert_eq!(on("Health", "/api/x"), Some(Reason::TokenMissing));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_metadata_of_the_route_names_a_requirement_that_has_to_exist() {
+    const METADATA: &str = "xds.route_metadata.filter_metadata.portcullis.requirement_name";
+    let gate = gate_with_routes();
+    let with = |name: &str, path: &str| {
+        let host = MockHost::get(path, now()).with_property(METADATA, name);
+        outcome(&gate, &host)
+    };
+    assert_eq!(with("open", "/api/x"), None);
+    assert_eq!(with("token", "/public/x"), Some(Reason::TokenMissing));
+    assert_eq!(with("opne", "/public/x"), Some(Reason::RequirementUnknown));
+    let told = Reason::RequirementUnknown.answer();
+    assert_eq!((told.status, told.code), (403, "no_rule"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_rule_may_name_its_requirement() {
+    let gate = gate_with(|configuration| {
+        configuration["requirement_map"] = json!({"token": {"provider_name": "idp"}});
+        configuration["rules"] = json!([{"match": {"prefix": "/"}, "requirement_name": "token"}]);
+    });
+    let host = MockHost::get("/x", now());
+    assert_eq!(outcome(&gate, &host), Some(Reason::TokenMissing));
+}
+
+fn remote_gate(requirement: &Value) -> Gate {
+    gate_with(|configuration| {
+        let provider = &mut configuration["providers"]["idp"];
+        provider.as_object_mut().unwrap().remove("local_jwks");
+        provider["remote_jwks"] =
+            json!({"http_uri": {"uri": "https://idp.example/jwks", "cluster": "idp"}});
+        configuration["rules"] = json!([{"match": {"prefix": "/"}, "requires": requirement}]);
+    })
+}
+
+fn put(gate: &Gate, signers: &[&crate::signer::Signer]) {
+    let set = KeySet::parse(jwk_set(signers).as_bytes(), &KeyRules::default()).unwrap();
+    gate.keys().set(0, Some(Rc::new(set)));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_waits_once_for_keys_and_is_refused_with_503_without_them() {
+    let gate = remote_gate(&json!({"provider_name": "idp"}));
+    let host = request(&token(&es256(), &claims()));
+    let waits = gate.on_request(&host, Attempt::First);
+    assert!(matches!(
+        waits,
+        Verdict::Wait(Wait::Keys { provider: 0, .. })
+    ));
+    assert!(host.counters.borrow().is_empty() && host.response.borrow().is_none());
+    assert_eq!(outcome(&gate, &host), Some(Reason::KeysUnavailable));
+    let response = host.response.borrow().clone().unwrap();
+    assert_eq!(response.status, 503);
+
+    put(&gate, &[&es256()]);
+    assert_eq!(outcome(&gate, &request(&token(&es256(), &claims()))), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_unknown_key_is_worth_waiting_for_and_a_bad_signature_is_not() {
+    let gate = remote_gate(&json!({"provider_name": "idp"}));
+    put(&gate, &[&es256()]);
+    let unknown = request(&token(&eddsa(), &claims()));
+    let verdict = gate.on_request(&unknown, Attempt::First);
+    assert!(matches!(verdict, Verdict::Wait(_)), "{verdict:?}");
+    assert_eq!(outcome(&gate, &unknown), Some(Reason::KeyUnknown));
+    let header = json!({"alg": "ES256", "kid": es256().key_id()}).to_string();
+    let forged = signed(
+        &es256_other(),
+        header.as_bytes(),
+        claims().to_string().as_bytes(),
+    );
+    assert_eq!(
+        gate.on_request(&request(&forged), Attempt::First),
+        Verdict::Stop
+    );
+    // Another issuer's tokens never make anybody fetch anything.
+    let foreign = token(&eddsa(), &claims_with("iss", json!("https://evil.example")));
+    assert_eq!(
+        gate.on_request(&request(&foreign), Attempt::First),
+        Verdict::Stop
+    );
+    // The new key arrives.
+    put(&gate, &[&es256(), &eddsa()]);
+    assert_eq!(outcome(&gate, &request(&token(&eddsa(), &claims()))), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn optional_tokens_wait_for_keys_too() {
+    for requirement in [
+        json!({"allow_missing_or_failed": {}}),
+        json!({"requires_any": {"requirements": [
+            {"provider_name": "idp"}, {"allow_missing_or_failed": {}},
+        ]}}),
+    ] {
+        let gate = remote_gate(&requirement);
+        let host = request(&token(&es256(), &claims()));
+        let verdict = gate.on_request(&host, Attempt::First);
+        assert!(
+            matches!(verdict, Verdict::Wait(_)),
+            "{requirement}: {verdict:?}"
+        );
+        assert_eq!(gate.on_request(&host, Attempt::Last), Verdict::Forward);
+        assert_eq!(host.forwarded("x-session-subject"), None);
+    }
+}

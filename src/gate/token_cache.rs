@@ -1,0 +1,220 @@
+//! Tokens that were verified before, so that a warm request needs no cryptography.
+//!
+//! An entry is tied to what admitted it: to the provider, to the very key set (a rotated-out key
+//! takes its tokens with it), and to everything that the revocation feed has said since. It is
+//! found by a keyed hash of the token's bytes; two spellings of one token are two entries, which
+//! is all that malleability gains here.
+//!
+//! # How does a revocation reach the entries it names?
+//!
+//! By *stamps*: a few thousand counters, of which every name has one by its hash. A change
+//! increases the counter of its name. An entry holds the sum of its names' counters as they were
+//! when it was admitted, and is void when the sum is another: as counters only grow, that is when
+//! any of them has. So a change costs one addition and never a walk through the cache; that now
+//! and then a change voids another token's entry too costs one verification.
+
+use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
+
+use quick_cache::Weighter;
+use quick_cache::unsync::{Cache, DefaultLifecycle};
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+
+use crate::revocation::{Fingerprint, Names};
+use crate::token::{Claims, KeySet, VerifiedToken};
+
+/// Memory that the entries of one virtual machine may take, in bytes, as far as it can be told:
+/// 20,000 tokens of ordinary size.
+const CAPACITY_BYTES: u64 = 24 * 1024 * 1024;
+
+/// Entries that are expected, for the first allocation of the index.
+const EXPECTED_ENTRIES: usize = 1_024;
+
+/// Counters. One change in four thousand voids an entry that it does not name.
+const STAMPS: u16 = 4_096;
+
+/// A token that was verified, with the provider's keys, and was not revoked then, or was.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    /// What the key's owner signed.
+    pub(super) token: VerifiedToken,
+    /// Whether the authority has said that it is revoked.
+    pub(super) is_revoked: bool,
+    keys: Rc<KeySet>,
+    places: Vec<u16>,
+    stamp: u64,
+}
+
+impl Admitted {
+    /// An entry that has nothing to do with revocation until [`TokenCache::admit`] says so.
+    pub(super) const fn new(token: VerifiedToken, keys: Rc<KeySet>, is_revoked: bool) -> Self {
+        Self {
+            token,
+            is_revoked,
+            keys,
+            places: Vec::new(),
+            stamp: 0,
+        }
+    }
+
+    pub(super) const fn claims(&self) -> &Claims {
+        self.token.claims()
+    }
+}
+
+/// The verified tokens of one virtual machine.
+pub(super) struct TokenCache {
+    entries: RefCell<Entries>,
+    stamps: Stamps,
+    secret: [u8; 16],
+}
+
+impl std::fmt::Debug for TokenCache {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("TokenCache")
+            .field("entries", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+type Entries = Cache<
+    Key,
+    Rc<Admitted>,
+    Weight,
+    BuildHasherDefault<Identity>,
+    DefaultLifecycle<Key, Rc<Admitted>>,
+>;
+
+impl TokenCache {
+    /// An empty cache. `secret` keys the hash, so that nobody can make tokens that push each
+    /// other out.
+    pub(super) fn new(secret: [u8; 16]) -> Self {
+        let hasher = BuildHasherDefault::<Identity>::default();
+        let lifecycle = DefaultLifecycle::default();
+        Self {
+            entries: RefCell::new(Cache::with(
+                EXPECTED_ENTRIES,
+                CAPACITY_BYTES,
+                Weight,
+                hasher,
+                lifecycle,
+            )),
+            stamps: Stamps::new(),
+            secret,
+        }
+    }
+
+    /// What these bytes are to be found by, at this provider.
+    pub(super) fn key(&self, provider: usize, token: &[u8]) -> Key {
+        let mut hasher = SipHasher13::new_with_key(&self.secret);
+        hasher.write_usize(provider);
+        hasher.write(token);
+        Key(hasher.finish128().as_u128())
+    }
+
+    /// The entry, if it still holds under these keys.
+    pub(super) fn get(&self, key: Key, keys: &Rc<KeySet>) -> Option<Rc<Admitted>> {
+        let entries = self.entries.borrow();
+        let entry = entries.get(&key)?;
+        let holds = Rc::ptr_eq(&entry.keys, keys) && self.stamps.sum(&entry.places) == entry.stamp;
+        holds.then(|| Rc::clone(entry))
+    }
+
+    /// Keeps an entry until a change concerns one of `names`.
+    pub(super) fn admit(&self, key: Key, mut entry: Admitted, names: &Names) -> Rc<Admitted> {
+        entry.places = names.all().map(Stamps::place).collect();
+        entry.stamp = self.stamps.sum(&entry.places);
+        let entry = Rc::new(entry);
+        self.entries.borrow_mut().insert(key, Rc::clone(&entry));
+        entry
+    }
+
+    /// Voids the tokens that have one of these names.
+    pub(super) fn void(&self, names: &[Fingerprint]) {
+        for name in names {
+            self.stamps.increase(*name);
+        }
+    }
+
+    /// Voids everything.
+    pub(super) fn clear(&self) {
+        self.entries.borrow_mut().clear();
+    }
+
+    /// Entries, void ones included.
+    pub(super) fn len(&self) -> usize {
+        self.entries.borrow().len()
+    }
+}
+
+/// 128 bits of SipHash-1-3 under a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key(u128);
+
+struct Stamps(Vec<Cell<u64>>);
+
+impl Stamps {
+    fn new() -> Self {
+        Self(vec![Cell::new(0); usize::from(STAMPS)])
+    }
+
+    fn place(name: Fingerprint) -> u16 {
+        let [first, second, ..] = name.0;
+        u16::from_le_bytes([first, second]) % STAMPS
+    }
+
+    fn sum(&self, places: &[u16]) -> u64 {
+        let counters = places
+            .iter()
+            .filter_map(|place| self.0.get(usize::from(*place)));
+        counters.map(Cell::get).sum()
+    }
+
+    fn increase(&self, name: Fingerprint) {
+        if let Some(counter) = self.0.get(usize::from(Self::place(name))) {
+            counter.set(counter.get() + 1);
+        }
+    }
+}
+
+/// Bytes of an entry, about: what the claims take as text, twice, and what goes with it.
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Key, Rc<Admitted>> for Weight {
+    fn weight(&self, _key: &Key, entry: &Rc<Admitted>) -> u64 {
+        const OVERHEAD: u64 = 512;
+        OVERHEAD + 2 * entry.claims().text_length() as u64
+    }
+}
+
+/// The keys are hashes already.
+#[derive(Default)]
+struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            for (to, from) in word.iter_mut().zip(chunk) {
+                *to = *from;
+            }
+            self.0 ^= u64::from_le_bytes(word);
+        }
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+        let half = value as u64;
+        self.0 = half;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! What can be revoked, and how an edge asks whether it was.
+//!
+//! A revocation names a token (`jti`), a session (`sid`) or a device, or it is a *cut-off*: nothing
+//! of this subject, client or issuer that was issued before an instant counts any more. The names
+//! are never hashes of the token's bytes, which its holder can change without breaking the
+//! signature; they are claims, hashed under a secret key ([`FilterKey`]).
+//!
+//! Names of tokens, sessions and devices stand in a Bloom filter of 4 KiB [`page`]s, so that a
+//! process of Envoy needs three bytes for each, however many workers it has. A hit there is a
+//! *maybe*, and the authority is asked for the exact answer. Cut-offs are exact, in [`cut_off`]
+//! buckets, so that a user who signs in again after a password change is not disturbed.
+//!
+//! The authority publishes both as a [`Manifest`] with immutable segments, and what changed since
+//! as [`Batch`]es. This module reads them; what it takes to build them stands in the authority.
+//! In a process of Envoy they stand in shared data ([`SharedFilter`]), where every virtual machine
+//! reads them through its [`View`].
+
+mod change;
+mod codec;
+pub mod cut_off;
+mod feed_key;
+mod feed_state;
+mod manifest;
+mod name;
+pub mod page;
+mod shared_filter;
+mod view;
+
+pub use change::{Batch, BatchError, Chain, Change, MAX_BATCH_BYTES, MAX_BATCH_CHANGES};
+pub use codec::DecodeError;
+pub use feed_key::{FeedKeys, FeedSignature, Signable, SignatureError};
+pub use feed_state::FeedState;
+#[cfg(test)]
+pub(crate) use feed_state::example as example_state;
+pub use manifest::{Manifest, ManifestError, SEGMENT_BYTES, Segment};
+pub use name::{FilterKey, Fingerprint, Kind};
+pub(crate) use shared_filter::Record;
+pub use shared_filter::{Names, SharedFilter, Status};
+pub use view::{Standing, View};

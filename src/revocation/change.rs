@@ -1,0 +1,225 @@
+//! What changed since: batches of changes, chained and signed.
+//!
+//! ```text
+//! struct Batch {                  // little-endian
+//!     magic: [u8; 4],             // "PCDB"
+//!     version: u8,                // 1
+//!     reserved: u8,               // 0
+//!     nonce: u64,                 // what the edge sent: the batch answers this question
+//!     time: u64,                  // the authority's clock, milliseconds
+//!     epoch: u64,                 // the line of history that sequence numbers belong to
+//!     generation: u64,            // the newest that is published
+//!     after: u64,                 // the sequence number before the first change
+//!     chain: [u8; 32],            // the chain at `after`
+//!     count: u32,
+//!     changes: [Change; count],
+//!     key: [u8; 8],               // beginning of the public key
+//!     signature: [u8; 64],        // Ed25519 over "portcullis batch 1\0" and all before `key`
+//! }
+//! struct Change {
+//!     operation: u8,              // 1 add, 2 restore, 3 set cut-off, 4 clear cut-off
+//!     fingerprint: [u8; 16],
+//!     // and for 3 only:
+//!     not_before: u64,            // seconds
+//!     except: [u8; 16],           // zeros for none
+//! }
+//! ```
+//!
+//! A batch without changes is the heartbeat. The nonce makes both fresh: an answer that was
+//! recorded earlier, or is held back, is the answer to another question.
+
+use sha2::{Digest as _, Sha256};
+
+use super::codec::{DecodeError, Reader};
+use super::cut_off::CutOff;
+use super::feed_key::{FeedKeys, Signable, SignatureError};
+use super::name::Fingerprint;
+
+/// Longest batch; the edge buffers it whole.
+pub const MAX_BATCH_BYTES: usize = 1 << 20;
+
+/// Most changes of one batch. Applying one takes an edge some five microseconds, and a worker
+/// serves no request meanwhile; there is a next batch.
+pub const MAX_BATCH_CHANGES: u32 = 512;
+
+const FORMAT: [u8; 6] = *b"PCDB\x01\x00";
+const ADD: u8 = 1;
+const RESTORE: u8 = 2;
+const SET_CUT_OFF: u8 = 3;
+const CLEAR_CUT_OFF: u8 = 4;
+
+/// One committed change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A token, session or device was revoked.
+    Add(Fingerprint),
+    /// A revocation was taken back.
+    Restore(Fingerprint),
+    /// A cut-off was set, or replaced.
+    SetCutOff(CutOff),
+    /// A cut-off was taken back.
+    ClearCutOff(Fingerprint),
+}
+
+impl Change {
+    /// What it is about.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Add(name) | Self::Restore(name) | Self::ClearCutOff(name) => *name,
+            Self::SetCutOff(cut_off) => cut_off.key,
+        }
+    }
+
+    /// Appends the change.
+    pub fn encode_to(&self, bytes: &mut Vec<u8>) {
+        let (operation, name) = match self {
+            Self::Add(name) => (ADD, name),
+            Self::Restore(name) => (RESTORE, name),
+            Self::ClearCutOff(name) => (CLEAR_CUT_OFF, name),
+            Self::SetCutOff(cut_off) => {
+                bytes.push(SET_CUT_OFF);
+                cut_off.encode_to(bytes);
+                return;
+            }
+        };
+        bytes.push(operation);
+        bytes.extend(name.0);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.u8()? {
+            ADD => Ok(Self::Add(Fingerprint(reader.array()?))),
+            RESTORE => Ok(Self::Restore(Fingerprint(reader.array()?))),
+            SET_CUT_OFF => CutOff::read(reader).map(Self::SetCutOff),
+            CLEAR_CUT_OFF => Ok(Self::ClearCutOff(Fingerprint(reader.array()?))),
+            _ => Err(DecodeError::Value("operation")),
+        }
+    }
+}
+
+/// The history up to a sequence number, as one hash: `SHA-256(chain before ‖ encoded change)` for
+/// every change. Two histories that differ anywhere have different chains from there on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Chain(pub [u8; 32]);
+
+impl Chain {
+    /// The chain of a history without changes.
+    pub const EMPTY: Self = Self([0; 32]);
+
+    /// The chain after one more change.
+    #[must_use]
+    pub fn followed_by(self, change: &Change) -> Self {
+        let mut bytes = Vec::with_capacity(64);
+        change.encode_to(&mut bytes);
+        let mut hasher = Sha256::new();
+        hasher.update(self.0);
+        hasher.update(&bytes);
+        Self(hasher.finalize().into())
+    }
+}
+
+/// Why a batch is not applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// Longer than [`MAX_BATCH_BYTES`].
+    #[error("expected at most {MAX_BATCH_BYTES} bytes, found {0}")]
+    TooLarge(usize),
+    /// Not signed by the authority.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// Signed, and still not the format.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+/// Changes that follow one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// What the edge sent.
+    pub nonce: u64,
+    /// The authority's clock, milliseconds since the epoch.
+    pub time: u64,
+    /// The line of history.
+    pub epoch: u64,
+    /// The newest published generation.
+    pub generation: u64,
+    /// Sequence number before the first change.
+    pub after: u64,
+    /// Chain at `after`.
+    pub chain: Chain,
+    /// The changes.
+    pub changes: Vec<Change>,
+}
+
+impl Batch {
+    /// Sequence number of the last change.
+    #[must_use]
+    pub const fn through(&self) -> u64 {
+        self.after.saturating_add(self.changes.len() as u64)
+    }
+
+    /// Everything that is signed.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = FORMAT.to_vec();
+        for number in [
+            self.nonce,
+            self.time,
+            self.epoch,
+            self.generation,
+            self.after,
+        ] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(self.chain.0);
+        let count = u32::try_from(self.changes.len()).unwrap_or(u32::MAX);
+        bytes.extend(count.to_le_bytes());
+        for change in &self.changes {
+            change.encode_to(&mut bytes);
+        }
+        bytes
+    }
+
+    /// Verifies the signature, then reads the batch. Whether it answers the right question and
+    /// continues the right history is for the caller to compare.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError`].
+    pub fn decode(message: &[u8], keys: &FeedKeys) -> Result<Self, BatchError> {
+        if message.len() > MAX_BATCH_BYTES {
+            return Err(BatchError::TooLarge(message.len()));
+        }
+        let mut reader = Reader::new(keys.verified(Signable::Batch, message)?);
+        reader.format(FORMAT)?;
+        let nonce = reader.u64()?;
+        let time = reader.u64()?;
+        let epoch = reader.u64()?;
+        let generation = reader.u64()?;
+        let after = reader.u64()?;
+        let chain = Chain(reader.array()?);
+        let count = reader.u32()?;
+        if count > MAX_BATCH_CHANGES {
+            return Err(DecodeError::Value("count").into());
+        }
+        let mut changes = Vec::new();
+        for _ in 0..count {
+            changes.push(Change::read(&mut reader)?);
+        }
+        reader.finish()?;
+        Ok(Self {
+            nonce,
+            time,
+            epoch,
+            generation,
+            after,
+            chain,
+            changes,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! Cut-offs: "nothing of this subject that was issued before twelve o'clock".
+//!
+//! They are exact. The table is divided into buckets by the fingerprint, so that one look-up reads
+//! some tens of records and a change rewrites as many.
+//!
+//! A bucket, and a segment of the table, is a list of records:
+//!
+//! ```text
+//! struct Record {            // 40 bytes, little-endian, sorted by key
+//!     key: [u8; 16],         // fingerprint of the subject, client or issuer
+//!     not_before: u64,       // seconds; tokens issued earlier are revoked
+//!     except: [u8; 16],      // fingerprint of a session that goes on; zeros for none
+//! }
+//! ```
+
+use super::codec::{DecodeError, Reader};
+use super::name::Fingerprint;
+use crate::time::UnixTime;
+
+/// Bytes of one record.
+pub const RECORD_BYTES: usize = 40;
+
+/// Records that a bucket holds on average.
+const RECORDS_PER_BUCKET: usize = 32;
+
+/// Most buckets, which at 32 records each are 33 million cut-offs.
+pub const MAX_BUCKETS: u32 = 1 << 20;
+
+const NO_SESSION: [u8; 16] = [0; 16];
+
+/// One cut-off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CutOff {
+    /// What it is about.
+    pub key: Fingerprint,
+    /// Tokens that were issued before this instant are revoked.
+    pub not_before: UnixTime,
+    /// A session that goes on.
+    pub except: Option<Fingerprint>,
+}
+
+impl CutOff {
+    /// Whether it revokes a token issued at `issued_at` in this session. A token that does not
+    /// say when it was issued may have been issued before any instant.
+    #[must_use]
+    pub fn revokes(&self, issued_at: Option<UnixTime>, session: Option<Fingerprint>) -> bool {
+        let is_older = issued_at.is_none_or(|issued_at| issued_at < self.not_before);
+        is_older && (self.except.is_none() || self.except != session)
+    }
+
+    /// Appends the record.
+    pub fn encode_to(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.key.0);
+        bytes.extend(self.not_before.seconds().to_le_bytes());
+        bytes.extend(self.except.map_or(NO_SESSION, |except| except.0));
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let key = Fingerprint(reader.array()?);
+        let not_before = UnixTime::from_seconds(reader.u64()?);
+        let except = reader.array()?;
+        Ok(Self {
+            key,
+            not_before: not_before.ok_or(DecodeError::Value("not_before"))?,
+            except: (except != NO_SESSION).then_some(Fingerprint(except)),
+        })
+    }
+}
+
+/// How many buckets a table of this many cut-offs should have; one at least.
+#[must_use]
+pub fn bucket_count(cut_offs: usize) -> u32 {
+    let buckets = cut_offs.div_ceil(RECORDS_PER_BUCKET);
+    u32::try_from(buckets)
+        .unwrap_or(MAX_BUCKETS)
+        .clamp(1, MAX_BUCKETS)
+}
+
+/// The bucket that a key is in, of `bucket_count`.
+#[must_use]
+pub fn bucket_of(key: Fingerprint, bucket_count: u32) -> u32 {
+    key.place(bucket_count)
+}
+
+/// Reads all records.
+///
+/// # Errors
+///
+/// [`DecodeError`] for a length that is no multiple of a record's, and for instants past the year
+/// 9999.
+pub fn decode(bytes: &[u8]) -> Result<Vec<CutOff>, DecodeError> {
+    let mut cut_offs = Vec::with_capacity(bytes.len() / RECORD_BYTES);
+    let mut records = bytes.chunks_exact(RECORD_BYTES);
+    for record in &mut records {
+        cut_offs.push(CutOff::read(&mut Reader::new(record))?);
+    }
+    match records.remainder().len() {
+        0 => Ok(cut_offs),
+        left => Err(DecodeError::Trailing(left)),
+    }
+}
+
+/// The records as bytes.
+#[must_use]
+pub fn encode(cut_offs: &[CutOff]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(cut_offs.len() * RECORD_BYTES);
+    for cut_off in cut_offs {
+        cut_off.encode_to(&mut bytes);
+    }
+    bytes
+}
+
+/// The cut-off for a key in the bytes of its bucket.
+#[must_use]
+pub fn find(bucket: &[u8], key: Fingerprint) -> Option<CutOff> {
+    let record = bucket
+        .chunks_exact(RECORD_BYTES)
+        .find(|record| record.starts_with(&key.0))?;
+    CutOff::read(&mut Reader::new(record)).ok()
+}
+
+/// Puts a cut-off into its bucket, in the place of an earlier one for the same key.
+pub fn set(bucket: &mut Vec<u8>, cut_off: &CutOff) {
+    clear(bucket, cut_off.key);
+    cut_off.encode_to(bucket);
+}
+
+/// Takes the cut-off for a key out of its bucket.
+pub fn clear(bucket: &mut Vec<u8>, key: Fingerprint) {
+    let place = bucket
+        .chunks_exact(RECORD_BYTES)
+        .position(|record| record.starts_with(&key.0));
+    if let Some(place) = place {
+        let start = place * RECORD_BYTES;
+        bucket.drain(start..start + RECORD_BYTES);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    fn time(seconds: u64) -> UnixTime {
+        UnixTime::from_seconds(seconds).unwrap()
+    }
+
+    fn cut_off(key: u8, seconds: u64, except: Option<u8>) -> CutOff {
+        CutOff {
+            key: Fingerprint([key; 16]),
+            not_before: time(seconds),
+            except: except.map(|byte| Fingerprint([byte; 16])),
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn tokens_issued_before_are_revoked_and_those_issued_then_are_not() {
+        let cut_off = cut_off(1, 100, None);
+        assert!(cut_off.revokes(Some(time(99)), None));
+        assert!(!cut_off.revokes(Some(time(100)), None));
+        assert!(
+            cut_off.revokes(None, None),
+            "a token that does not say when it was issued"
+        );
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_excepted_session_goes_on_and_no_other() {
+        let cut_off = cut_off(1, 100, Some(9));
+        assert!(!cut_off.revokes(Some(time(1)), Some(Fingerprint([9; 16]))));
+        assert!(cut_off.revokes(Some(time(1)), Some(Fingerprint([8; 16]))));
+        assert!(cut_off.revokes(Some(time(1)), None));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn records_come_back_as_they_were() {
+        let all = [cut_off(1, 5, None), cut_off(2, 253_402_300_799, Some(3))];
+        assert_eq!(decode(&encode(&all)), Ok(all.to_vec()));
+        assert_eq!(decode(&[0; 39]), Err(DecodeError::Trailing(39)));
+        let mut late = encode(&all[..1]);
+        late[16..24].fill(0xff);
+        assert_eq!(decode(&late), Err(DecodeError::Value("not_before")));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_bucket_has_one_cut_off_for_a_key() {
+        let mut bucket = encode(&[cut_off(1, 5, None), cut_off(2, 6, None)]);
+        set(&mut bucket, &cut_off(1, 7, Some(4)));
+        assert_eq!(
+            find(&bucket, Fingerprint([1; 16])),
+            Some(cut_off(1, 7, Some(4)))
+        );
+        assert_eq!(decode(&bucket).unwrap().len(), 2);
+        clear(&mut bucket, Fingerprint([1; 16]));
+        assert_eq!(find(&bucket, Fingerprint([1; 16])), None);
+        clear(&mut bucket, Fingerprint([1; 16]));
+        assert_eq!(decode(&bucket), Ok(vec![cut_off(2, 6, None)]));
+    }
+}

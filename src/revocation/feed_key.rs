@@ -1,0 +1,123 @@
+//! Who may speak for the authority.
+//!
+//! Manifests and batches are signed with Ed25519 (RFC 8032). The operator pins the public halves
+//! in the filter's configuration; there may be several, so that one can be replaced while edges
+//! run. Transport security protects what the feed tells of users; that nobody can write a feed of
+//! his own rests on these signatures alone.
+
+use ed25519_dalek::{Signature, VerifyingKey};
+
+/// What stands behind every signed message: eight bytes that name the key, and the signature.
+pub(super) const SIGNATURE_BYTES: usize = KEY_ID_BYTES + Signature::BYTE_SIZE;
+
+const KEY_ID_BYTES: usize = 8;
+
+/// Why a message is not the authority's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignatureError {
+    /// Shorter than a signature.
+    #[error("too short to be signed")]
+    TooShort,
+    /// Signed with a key that is not pinned.
+    #[error("signed with a key that is not configured")]
+    UnknownKey,
+    /// The signature is not the key's.
+    #[error("the signature is not the key's")]
+    Invalid,
+}
+
+/// What is signed: a domain, so that a signature of one kind of message is none of another, and
+/// the message's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signable {
+    /// A [`super::Manifest`].
+    Manifest,
+    /// A [`super::Batch`].
+    Batch,
+}
+
+impl Signable {
+    const fn domain(self) -> &'static [u8] {
+        match self {
+            Self::Manifest => b"portcullis manifest 1\0",
+            Self::Batch => b"portcullis batch 1\0",
+        }
+    }
+
+    /// The bytes to be signed for this body.
+    #[must_use]
+    pub fn input(self, body: &[u8]) -> Vec<u8> {
+        [self.domain(), body].concat()
+    }
+}
+
+/// The signature of a message with the name of its key, as it stands behind the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedSignature {
+    /// The key that made it.
+    pub key: VerifyingKey,
+    /// Over [`Signable::input`].
+    pub signature: Signature,
+}
+
+impl FeedSignature {
+    /// The body with the signature behind it.
+    #[must_use]
+    pub fn append_to(&self, mut body: Vec<u8>) -> Vec<u8> {
+        body.extend(key_id(&self.key));
+        body.extend(self.signature.to_bytes());
+        body
+    }
+}
+
+/// The public keys that the operator pinned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedKeys(Vec<VerifyingKey>);
+
+impl FeedKeys {
+    /// These keys.
+    #[must_use]
+    pub const fn new(keys: Vec<VerifyingKey>) -> Self {
+        Self(keys)
+    }
+
+    /// The keys as bytes.
+    pub fn bytes(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.0.iter().map(VerifyingKey::as_bytes)
+    }
+
+    /// The body of a signed message.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError`].
+    pub fn verified<'m>(
+        &self,
+        kind: Signable,
+        message: &'m [u8],
+    ) -> Result<&'m [u8], SignatureError> {
+        let length = message.len().checked_sub(SIGNATURE_BYTES);
+        let (body, trailer) = length
+            .and_then(|length| message.split_at_checked(length))
+            .ok_or(SignatureError::TooShort)?;
+        let (id, signature) = trailer
+            .split_at_checked(KEY_ID_BYTES)
+            .ok_or(SignatureError::TooShort)?;
+        let key = self.0.iter().find(|key| key_id(key) == id);
+        let key = key.ok_or(SignatureError::UnknownKey)?;
+        let signature = Signature::from_slice(signature).map_err(|_| SignatureError::Invalid)?;
+        key.verify_strict(&kind.input(body), &signature)
+            .map_err(|_| SignatureError::Invalid)?;
+        Ok(body)
+    }
+}
+
+/// The first bytes of the public key. No hash is needed: it only saves trying all of them.
+fn key_id(key: &VerifyingKey) -> [u8; KEY_ID_BYTES] {
+    let mut id = [0; KEY_ID_BYTES];
+    for (to, from) in id.iter_mut().zip(key.as_bytes()) {
+        *to = *from;
+    }
+    id
+}

@@ -1,0 +1,201 @@
+//! What a revocation names, as 128 bits.
+
+use std::hash::Hasher as _;
+
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+
+/// What kind of thing a revocation names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// One token, by its `jti`.
+    Token,
+    /// One session, by its `sid`.
+    Session,
+    /// One device, by the claim that the operator chose.
+    Device,
+    /// All tokens of a subject (`sub`) that were issued before an instant.
+    Subject,
+    /// All tokens of a client (`client_id`) that were issued before an instant.
+    Client,
+    /// All tokens of an issuer (`iss`) that were issued before an instant.
+    Issuer,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Token,
+        Self::Session,
+        Self::Device,
+        Self::Subject,
+        Self::Client,
+        Self::Issuer,
+    ];
+
+    /// The word for it on the command line and in the interface.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Session => "session",
+            Self::Device => "device",
+            Self::Subject => "subject",
+            Self::Client => "client",
+            Self::Issuer => "issuer",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether it revokes up to an instant, and not for good.
+    #[must_use]
+    pub const fn is_cut_off(self) -> bool {
+        matches!(self, Self::Subject | Self::Client | Self::Issuer)
+    }
+
+    /// The byte that separates the kinds in a fingerprint. Part of the feed's format.
+    const fn tag(self) -> u8 {
+        match self {
+            Self::Token => 1,
+            Self::Session => 2,
+            Self::Device => 3,
+            Self::Subject => 4,
+            Self::Client => 5,
+            Self::Issuer => 6,
+        }
+    }
+}
+
+/// The secret under which names are hashed. Who does not know it can neither find names that
+/// collide nor, holding the filter, tell whose sessions are in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FilterKey([u8; 16]);
+
+impl std::fmt::Debug for FilterKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("FilterKey(…)")
+    }
+}
+
+/// A name under a [`FilterKey`]: 128 bits of SipHash-2-4.
+///
+/// A million million names have a chance of one in 2⁴⁸ that any two are the same, so for deltas
+/// and cut-offs fingerprints count as exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(pub [u8; 16]);
+
+impl FilterKey {
+    /// A key of 16 secret bytes.
+    #[must_use]
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for the manifest and the store.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The fingerprint of the name `value` that `issuer` gave out. For [`Kind::Issuer`] the value
+    /// is empty.
+    ///
+    /// Hashed is the kind's byte, then issuer and value, each with its length as 64 bits before
+    /// it, so that no two names run together to the same bytes.
+    #[must_use]
+    pub fn fingerprint(&self, kind: Kind, issuer: &str, value: &str) -> Fingerprint {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        hasher.write(&[kind.tag()]);
+        for text in [issuer, value] {
+            hasher.write(&(text.len() as u64).to_le_bytes());
+            hasher.write(text.as_bytes());
+        }
+        Fingerprint(hasher.finish128().as_bytes())
+    }
+
+    /// Checksum of something that is kept where others may write. Not for anything that leaves
+    /// the process.
+    #[must_use]
+    pub fn checksum(&self, parts: &[&[u8]]) -> u64 {
+        let mut hasher = siphasher::sip::SipHasher13::new_with_key(&self.0);
+        for part in parts {
+            hasher.write(part);
+        }
+        hasher.finish()
+    }
+}
+
+impl Fingerprint {
+    /// The halves as numbers: one chooses the place, the other the bits.
+    pub(super) fn halves(self) -> (u64, u64) {
+        let number = u128::from_le_bytes(self.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the halves are what is wanted"
+        )]
+        let low = number as u64;
+        let high = (number >> 64) as u64;
+        (high, low)
+    }
+
+    /// One of `places` places, all equally likely; 0 when there is none.
+    pub(super) fn place(self, places: u32) -> u32 {
+        let (high, _) = self.halves();
+        // Lemire's reduction: the upper bits of the product, without a division.
+        let product = (high >> 32) * u64::from(places);
+        (product >> 32) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    const KEY: FilterKey = FilterKey::new(*b"0123456789abcdef");
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn names_that_run_together_have_different_fingerprints() {
+        let mut all = std::collections::BTreeSet::new();
+        for kind in Kind::ALL {
+            for (issuer, value) in [("a", "bc"), ("ab", "c"), ("abc", ""), ("", "abc")] {
+                assert!(all.insert(KEY.fingerprint(kind, issuer, value)));
+            }
+        }
+        let other = FilterKey::new([0; 16]);
+        assert!(!all.contains(&other.fingerprint(Kind::Token, "a", "bc")));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn fingerprints_are_the_same_for_ever() {
+        let fingerprint = KEY.fingerprint(Kind::Session, "https://issuer.example", "session-1");
+        assert_eq!(
+            fingerprint.0.map(|byte| format!("{byte:02x}")).concat(),
+            "15285e50b2abf621dcd1b1f0ed0bc582"
+        );
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn places_are_within_bounds_and_even() {
+        let mut counts = [0_u32; 7];
+        for number in 0..7_000 {
+            let fingerprint = KEY.fingerprint(Kind::Token, "", &number.to_string());
+            counts[fingerprint.place(7) as usize] += 1;
+        }
+        assert!(
+            counts.iter().all(|count| (800..1_200).contains(count)),
+            "{counts:?}"
+        );
+        assert_eq!(Fingerprint([0xff; 16]).place(0), 0);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_key_is_not_shown() {
+        assert_eq!(format!("{KEY:?}"), "FilterKey(…)");
+    }
+}

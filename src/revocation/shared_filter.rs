@@ -1,0 +1,311 @@
+//! The filter and the cut-offs in shared data: one copy for all virtual machines of a process.
+//!
+//! Every page and every bucket is a value of its own:
+//!
+//! ```text
+//! struct Record {            // little-endian
+//!     magic: [u8; 4],        // "PCPG" for a page, "PCCO" for a bucket of cut-offs
+//!     index: u32,
+//!     epoch: u64,
+//!     generation: u64,
+//!     checksum: u64,         // SipHash-1-3 of all the rest, under the filter key
+//!     body: [u8],
+//! }
+//! ```
+//!
+//! A record of another generation, of another place or of somebody else is as good as none: what
+//! is asked of it is then answered with "no data", never with "not revoked".
+
+use super::page::{PAGE_BYTES, insert, may_contain, page_of};
+use super::{Change, FeedState, FilterKey, Fingerprint, Kind, cut_off};
+use crate::host::{Expected, SharedData};
+use crate::time::UnixTime;
+
+/// How often a write is tried again when somebody else was faster.
+const WRITE_ATTEMPTS: usize = 16;
+
+/// The names that revoke a token, as fingerprints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// `jti`, `sid` and the device, as far as the token has them.
+    pub entries: Vec<Fingerprint>,
+    /// Subject, client and issuer, as far as the token has them.
+    pub cut_offs: Vec<Fingerprint>,
+    /// The session, for cut-offs that except one.
+    pub session: Option<Fingerprint>,
+    /// `iat`.
+    pub issued_at: Option<UnixTime>,
+}
+
+impl Names {
+    /// Adds a name of the token.
+    pub fn add(&mut self, key: &FilterKey, kind: Kind, issuer: &str, value: &str) {
+        let fingerprint = key.fingerprint(kind, issuer, value);
+        if kind.is_cut_off() {
+            self.cut_offs.push(fingerprint);
+        } else {
+            self.entries.push(fingerprint);
+        }
+        if kind == Kind::Session {
+            self.session = Some(fingerprint);
+        }
+    }
+
+    /// All of them, for whoever remembers what concerns the token.
+    pub fn all(&self) -> impl Iterator<Item = Fingerprint> {
+        self.entries.iter().chain(&self.cut_offs).copied()
+    }
+}
+
+/// What the shared filter says of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Certainly not revoked.
+    NotRevoked,
+    /// Certainly revoked, by a cut-off.
+    CutOff,
+    /// Perhaps: the filter may have mistaken it for another. Ask the authority.
+    PossiblyRevoked,
+    /// The filter cannot say.
+    NoData,
+}
+
+/// What kind of record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    Page,
+    Bucket,
+}
+
+/// Where the records of one feed are. Keys begin with a tag of the feed, so that plugins that
+/// follow different authorities do not meet.
+#[derive(Clone, Debug)]
+pub struct SharedFilter {
+    prefix: String,
+}
+
+impl SharedFilter {
+    /// The filter of the feed with this tag.
+    #[must_use]
+    pub fn new(tag: u64) -> Self {
+        Self {
+            prefix: format!("portcullis/1/{tag:016x}"),
+        }
+    }
+
+    /// The state in shared data, and its version.
+    pub(crate) fn state(&self, host: &impl SharedData) -> Option<(FeedState, u32)> {
+        let shared = host.shared(&self.state_key())?;
+        Some((FeedState::decode(&shared.bytes)?, shared.version))
+    }
+
+    pub(crate) fn state_key(&self) -> String {
+        format!("{}/state", self.prefix)
+    }
+
+    /// Where the batches are announced, so that other virtual machines can purge their caches.
+    pub(crate) fn announcement_key(&self, place: u64) -> String {
+        format!("{}/announcement/{place}", self.prefix)
+    }
+
+    /// Says that records of this generation are missing, so that the leader loads it again.
+    pub(super) fn report_damage(&self, host: &impl SharedData, state: &FeedState) {
+        host.set_shared(
+            &self.damage_key(),
+            &generation_id(state),
+            Expected::Anything,
+        );
+    }
+
+    /// Whether somebody has found records of this generation missing.
+    pub(crate) fn is_damaged(&self, host: &impl SharedData, state: &FeedState) -> bool {
+        let damaged = host.shared(&self.damage_key());
+        damaged.is_some_and(|damaged| damaged.bytes == generation_id(state))
+    }
+
+    fn damage_key(&self) -> String {
+        format!("{}/damaged", self.prefix)
+    }
+
+    fn record_key(&self, record: Record, slot: u8, index: u32) -> String {
+        let kind = match record {
+            Record::Page => "page",
+            Record::Bucket => "bucket",
+        };
+        format!("{}/{kind}/{slot}/{index}", self.prefix)
+    }
+
+    /// What the filter says of a token with these names.
+    #[must_use]
+    pub fn status(&self, host: &impl SharedData, state: &FeedState, names: &Names) -> Status {
+        for name in &names.cut_offs {
+            let index = cut_off::bucket_of(*name, state.bucket_count);
+            let Some((bucket, _)) = self.read(host, state, Record::Bucket, index) else {
+                return Status::NoData;
+            };
+            let found = cut_off::find(&bucket, *name);
+            if found.is_some_and(|found| found.revokes(names.issued_at, names.session)) {
+                return Status::CutOff;
+            }
+        }
+        let mut status = Status::NotRevoked;
+        for name in &names.entries {
+            let index = page_of(*name, state.page_count);
+            match self.read(host, state, Record::Page, index) {
+                None => return Status::NoData,
+                Some((page, _)) if may_contain(&page, *name) => status = Status::PossiblyRevoked,
+                Some(_) => {}
+            }
+        }
+        status
+    }
+
+    /// Applies a change to the records of a generation. `false` when they are not there any more,
+    /// or somebody else is always faster.
+    #[must_use]
+    pub(crate) fn apply(&self, host: &impl SharedData, state: &FeedState, change: &Change) -> bool {
+        match change {
+            Change::Add(name) => {
+                let index = page_of(*name, state.page_count);
+                self.update(host, state, Record::Page, index, |page| insert(page, *name))
+            }
+            // A bit may stand for several names, so none is ever cleared: the filter goes on
+            // saying "maybe", and the authority says "no".
+            Change::Restore(_) => true,
+            Change::SetCutOff(cut_off) => {
+                let index = cut_off::bucket_of(cut_off.key, state.bucket_count);
+                self.update(host, state, Record::Bucket, index, |bucket| {
+                    cut_off::set(bucket, cut_off);
+                })
+            }
+            Change::ClearCutOff(name) => {
+                let index = cut_off::bucket_of(*name, state.bucket_count);
+                self.update(host, state, Record::Bucket, index, |bucket| {
+                    cut_off::clear(bucket, *name);
+                })
+            }
+        }
+    }
+
+    fn update(
+        &self,
+        host: &impl SharedData,
+        state: &FeedState,
+        record: Record,
+        index: u32,
+        change: impl Fn(&mut Vec<u8>),
+    ) -> bool {
+        for _ in 0..WRITE_ATTEMPTS {
+            let Some((mut body, version)) = self.read(host, state, record, index) else {
+                return false;
+            };
+            change(&mut body);
+            let expected = Expected::Version(version);
+            if self.write(host, state, record, index, &body, expected) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Writes a record of a generation.
+    pub(crate) fn write(
+        &self,
+        host: &impl SharedData,
+        state: &FeedState,
+        record: Record,
+        index: u32,
+        body: &[u8],
+        expected: Expected,
+    ) -> bool {
+        let header = header(state, record, index);
+        let checksum = state.filter_key.checksum(&[&header, body]);
+        let bytes = [&header, &checksum.to_le_bytes()[..], body].concat();
+        host.set_shared(
+            &self.record_key(record, state.slot, index),
+            &bytes,
+            expected,
+        )
+    }
+
+    fn read(
+        &self,
+        host: &impl SharedData,
+        state: &FeedState,
+        record: Record,
+        index: u32,
+    ) -> Option<(Vec<u8>, u32)> {
+        let mut shared = host.shared(&self.record_key(record, state.slot, index))?;
+        let body = shared.bytes.strip_prefix(&header(state, record, index))?;
+        let (checksum, body) = body.split_first_chunk::<8>()?;
+        if record == Record::Page && body.len() != PAGE_BYTES {
+            return None;
+        }
+        let expected = state
+            .filter_key
+            .checksum(&[&header(state, record, index), body]);
+        if u64::from_le_bytes(*checksum) != expected {
+            return None;
+        }
+        shared.bytes.drain(..HEADER_BYTES + 8);
+        Some((shared.bytes, shared.version))
+    }
+
+    /// Empties the place of a record that belongs to an older generation than `state`'s. `false`
+    /// when there has never been a record in this place.
+    pub(crate) fn discard(
+        &self,
+        host: &impl SharedData,
+        state: &FeedState,
+        record: Record,
+        slot: u8,
+        index: u32,
+    ) -> bool {
+        let key = self.record_key(record, slot, index);
+        let Some(shared) = host.shared(&key) else {
+            return false;
+        };
+        let own = generation_of(&shared.bytes);
+        if own.is_some_and(|own| own < (state.epoch, state.generation)) {
+            host.set_shared(&key, &[], Expected::Version(shared.version));
+        }
+        true
+    }
+}
+
+const HEADER_BYTES: usize = 24;
+
+fn header(state: &FeedState, record: Record, index: u32) -> [u8; HEADER_BYTES] {
+    let magic = match record {
+        Record::Page => b"PCPG",
+        Record::Bucket => b"PCCO",
+    };
+    let mut header = [0; HEADER_BYTES];
+    let fields = [
+        &magic[..],
+        &index.to_le_bytes(),
+        &state.epoch.to_le_bytes(),
+        &state.generation.to_le_bytes(),
+    ];
+    for (to, from) in header.iter_mut().zip(fields.into_iter().flatten()) {
+        *to = *from;
+    }
+    header
+}
+
+/// What names a generation in one slot: when it is loaded again, it is in the other one.
+fn generation_id(state: &FeedState) -> Vec<u8> {
+    let numbers = [state.epoch, state.generation, state.slot.into()];
+    numbers.map(u64::to_le_bytes).concat()
+}
+
+/// Epoch and generation of a record, whatever its state.
+fn generation_of(record: &[u8]) -> Option<(u64, u64)> {
+    let numbers = record.get(8..HEADER_BYTES)?;
+    let (epoch, generation) = numbers.split_at_checked(8)?;
+    let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).ok();
+    Some((number(epoch)?, number(generation)?))
+}
+
+#[cfg(test)]
+mod tests;

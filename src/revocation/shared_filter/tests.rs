@@ -1,0 +1,148 @@
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use super::super::example_state as example;
+use super::*;
+use crate::host::mock::MockProcess;
+use crate::revocation::cut_off::CutOff;
+
+fn name(text: &str) -> Fingerprint {
+    example().filter_key.fingerprint(Kind::Token, "iss", text)
+}
+
+fn names(text: &str) -> Names {
+    let mut names = Names::default();
+    let key = example().filter_key;
+    names.add(&key, Kind::Token, "iss", text);
+    names.add(&key, Kind::Session, "iss", "session");
+    names.add(&key, Kind::Subject, "iss", "subject");
+    names.issued_at = UnixTime::from_seconds(100);
+    names
+}
+
+/// A filter whose pages and buckets are all there and empty.
+fn filled() -> (MockProcess, SharedFilter, FeedState) {
+    let (process, filter, state) = (MockProcess::default(), SharedFilter::new(1), example());
+    for index in 0..state.page_count {
+        let page = [0; PAGE_BYTES];
+        filter.write(
+            &process,
+            &state,
+            Record::Page,
+            index,
+            &page,
+            Expected::Anything,
+        );
+    }
+    for index in 0..state.bucket_count {
+        filter.write(
+            &process,
+            &state,
+            Record::Bucket,
+            index,
+            &[],
+            Expected::Anything,
+        );
+    }
+    (process, filter, state)
+}
+
+fn subject_cut_off(seconds: u64, except: Option<Fingerprint>) -> Change {
+    Change::SetCutOff(CutOff {
+        key: example()
+            .filter_key
+            .fingerprint(Kind::Subject, "iss", "subject"),
+        not_before: UnixTime::from_seconds(seconds).unwrap(),
+        except,
+    })
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_name_that_was_added_is_possibly_revoked_and_others_are_not() {
+    let (process, filter, state) = filled();
+    assert_eq!(
+        filter.status(&process, &state, &names("a")),
+        Status::NotRevoked
+    );
+    assert!(filter.apply(&process, &state, &Change::Add(name("a"))));
+    assert_eq!(
+        filter.status(&process, &state, &names("a")),
+        Status::PossiblyRevoked
+    );
+    assert_eq!(
+        filter.status(&process, &state, &names("b")),
+        Status::NotRevoked
+    );
+    assert!(filter.apply(&process, &state, &Change::Restore(name("a"))));
+    assert_eq!(
+        filter.status(&process, &state, &names("a")),
+        Status::PossiblyRevoked
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn cut_offs_are_exact_and_can_be_taken_back() {
+    let (process, filter, state) = filled();
+    assert!(filter.apply(&process, &state, &subject_cut_off(101, None)));
+    assert_eq!(filter.status(&process, &state, &names("a")), Status::CutOff);
+    assert!(filter.apply(&process, &state, &subject_cut_off(100, None)));
+    assert_eq!(
+        filter.status(&process, &state, &names("a")),
+        Status::NotRevoked
+    );
+    let session = names("a").session;
+    assert!(filter.apply(&process, &state, &subject_cut_off(101, session)));
+    assert_eq!(
+        filter.status(&process, &state, &names("a")),
+        Status::NotRevoked
+    );
+    assert!(filter.apply(&process, &state, &subject_cut_off(101, None)));
+    let key = subject_cut_off(0, None).fingerprint();
+    assert!(filter.apply(&process, &state, &Change::ClearCutOff(key)));
+    assert_eq!(
+        filter.status(&process, &state, &names("a")),
+        Status::NotRevoked
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn records_that_are_foreign_or_of_another_generation_say_nothing() {
+    let (process, filter, state) = filled();
+    let key = filter.record_key(
+        Record::Page,
+        state.slot,
+        page_of(name("a"), state.page_count),
+    );
+    let intact = process.shared(&key).unwrap().bytes;
+    let mut flipped = intact.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    for foreign in [&b""[..], b"foreign", &flipped, &intact[..intact.len() - 1]] {
+        assert!(process.set_shared(&key, foreign, Expected::Anything));
+        assert_eq!(filter.status(&process, &state, &names("a")), Status::NoData);
+        assert!(!filter.apply(&process, &state, &Change::Add(name("a"))));
+    }
+    assert!(process.set_shared(&key, &intact, Expected::Anything));
+    assert_eq!(
+        filter.status(&process, &state, &names("a")),
+        Status::NotRevoked
+    );
+    let other = FeedState {
+        generation: state.generation + 1,
+        ..state
+    };
+    assert_eq!(filter.status(&process, &other, &names("a")), Status::NoData);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn only_records_of_older_generations_are_discarded() {
+    let (process, filter, state) = filled();
+    let page = |index| process.shared(&filter.record_key(Record::Page, state.slot, index));
+    assert!(filter.discard(&process, &state, Record::Page, state.slot, 0));
+    assert!(!page(0).unwrap().bytes.is_empty());
+    let newer = FeedState {
+        generation: state.generation + 1,
+        ..state.clone()
+    };
+    assert!(filter.discard(&process, &newer, Record::Page, state.slot, 0));
+    assert!(page(0).unwrap().bytes.is_empty());
+    assert!(!filter.discard(&process, &newer, Record::Page, state.slot, state.page_count));
+}

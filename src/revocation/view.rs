@@ -1,0 +1,86 @@
+//! What one virtual machine knows of the feed.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{FeedState, Names, SharedFilter, Status};
+use crate::host::SharedData;
+
+/// The feed as this virtual machine saw it on its last tick. Shared between whoever keeps it
+/// right and whoever asks.
+#[derive(Debug)]
+pub struct View {
+    filter: SharedFilter,
+    state: RefCell<Option<Rc<FeedState>>>,
+}
+
+/// How far the feed can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No generation has been loaded.
+    Missing,
+    /// The authority has not been heard for longer than is put up with.
+    Stale,
+    /// It was heard within that time.
+    Current,
+}
+
+impl View {
+    /// A view of the feed with this tag, which holds nothing yet.
+    #[must_use]
+    pub fn new(tag: u64) -> Self {
+        Self {
+            filter: SharedFilter::new(tag),
+            state: RefCell::new(None),
+        }
+    }
+
+    /// What is held.
+    #[must_use]
+    pub fn state(&self) -> Option<Rc<FeedState>> {
+        self.state.borrow().clone()
+    }
+
+    pub(crate) fn replace(&self, state: Option<FeedState>) {
+        self.state.replace(state.map(Rc::new));
+    }
+
+    pub(crate) const fn filter(&self) -> &SharedFilter {
+        &self.filter
+    }
+
+    /// How far what is held can be relied on at `now_milliseconds`, a time of the same clock that
+    /// the feed was followed by. A clock that was set back makes nothing stale.
+    #[must_use]
+    pub fn standing(&self, now_milliseconds: u64, max_staleness: Duration) -> Standing {
+        let Some(state) = self.state() else {
+            return Standing::Missing;
+        };
+        let age = now_milliseconds.saturating_sub(state.verified_at);
+        if u128::from(age) > max_staleness.as_millis() {
+            Standing::Stale
+        } else {
+            Standing::Current
+        }
+    }
+
+    /// What the filter says of a token; `names` makes its fingerprints for a state. When records
+    /// of the state that is held are gone, a newer state is looked for once.
+    pub fn status(&self, host: &impl SharedData, names: impl Fn(&FeedState) -> Names) -> Status {
+        let ask = |state: &FeedState| self.filter.status(host, state, &names(state));
+        let Some(state) = self.state() else {
+            return Status::NoData;
+        };
+        let mut status = ask(&state);
+        if status == Status::NoData
+            && let Some((newer, _)) = self.filter.state(host)
+        {
+            status = ask(&newer);
+            if status == Status::NoData {
+                self.filter.report_damage(host, &newer);
+            }
+        }
+        status
+    }
+}

@@ -1,0 +1,52 @@
+//! Staying in step: one copy of the work, however many virtual machines a process has.
+//!
+//! Envoy runs the module once for every worker, and once more on the main thread. Whatever has to
+//! be asked from other servers is asked by one of them, which holds a [`Lease`] in shared data,
+//! and is published there for the others, who look on every [`TICK`]. What is read back is
+//! treated as anybody's bytes: other plugins may share the space.
+//!
+//! Everything here is a state machine over [`crate::host::BackgroundHost`]: it is told the time,
+//! never waits, and a host that answers late, twice or not at all does it no harm.
+//!
+//! # Why a lease for each source of keys, not one for everything
+//!
+//! Two plugins with different configurations, old and new during an update, or two listeners, may
+//! live in the same space. Each of them has to find somebody who leads for *its* sources, and
+//! plugins with the same source should share the fetches. It spreads the work over the workers,
+//! too. A look at a lease costs a microsecond for each source and tick.
+
+mod announcement;
+mod backoff;
+mod discovery;
+mod follower;
+mod freshness;
+mod key_keeper;
+mod key_record;
+mod key_refresh;
+mod lease;
+mod loader;
+mod record;
+mod waiting;
+
+use std::time::Duration;
+
+pub use announcement::Purge;
+pub use discovery::DiscoveryError;
+pub use follower::{Counts as FeedCounts, FeedSource, Follower};
+pub use key_keeper::{KeyKeeper, Sight};
+pub use key_refresh::{Asked, Counts, FetchError};
+pub use lease::{Lease, Role};
+pub use waiting::{MAX_WAITING, Ready, Waiting};
+
+/// How often every virtual machine looks at shared data. What one publishes the others have after
+/// this time at the latest.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// What all keys in shared data begin with. The number changes with the meaning of the records.
+const KEY_PREFIX: &str = "portcullis/1/";
+
+/// A duration in milliseconds, the unit of every instant in shared data.
+#[must_use]
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

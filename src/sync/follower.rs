@@ -1,0 +1,604 @@
+//! Following the authority's feed.
+//!
+//! Every virtual machine runs a [`Follower`]. On each tick it looks whether the state in shared
+//! data has changed, and says which cached tokens have to go. The one that leads talks to the
+//! authority as well: it loads a generation when there is none or a newer one, and keeps a long
+//! poll open for what changes. A message that is not signed, does not answer the question or does
+//! not continue the history is never applied; what is held stays, and it is asked again, later
+//! and later, with jitter.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::announcement::{Purge, announce, purge};
+use super::loader::{LoadError, Loader, Need};
+use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, SharedData};
+use crate::revocation::{
+    Batch, BatchError, FeedKeys, FeedState, Manifest, ManifestError, Record, SharedFilter, View,
+};
+
+/// Where the feed comes from.
+#[derive(Clone)]
+pub struct FeedSource {
+    /// Envoy's name for the authority.
+    pub cluster: String,
+    /// `:authority` of the requests.
+    pub authority: String,
+    /// What stands after `Bearer `; an `edge` credential.
+    pub credential: String,
+    /// Keys that may sign the feed.
+    pub keys: FeedKeys,
+    /// How long the authority may hold a poll back when nothing changes. A heartbeat comes after
+    /// it, so it is a part of the staleness that is put up with.
+    pub heartbeat: Duration,
+    /// Most of the delay before a newer generation is loaded, so that a thousand edges do not all
+    /// load it at once.
+    pub reload_jitter: Duration,
+}
+
+impl std::fmt::Debug for FeedSource {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("FeedSource")
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What happened, for metrics. All of them only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Batches with changes that were applied.
+    pub batches: u64,
+    /// Changes in them.
+    pub changes: u64,
+    /// Batches without changes.
+    pub heartbeats: u64,
+    /// Generations that were loaded.
+    pub generations: u64,
+    /// Answers that were not believed: signature, format, hash, history.
+    pub refused: u64,
+    /// Calls without a useful answer.
+    pub failures: u64,
+}
+
+/// Follows one feed.
+#[derive(Debug)]
+pub struct Follower {
+    source: FeedSource,
+    filter: SharedFilter,
+    view: Rc<View>,
+    version: u32,
+    is_leading: bool,
+    poll: Line<u64>,
+    load: Line<Step>,
+    loader: Option<Loader>,
+    /// Set when a generation has to be loaded, to the time from which on.
+    load_from: Option<u64>,
+    discard: Option<Discard>,
+    counts: Counts,
+}
+
+/// One call at a time, with growing pauses after failures.
+#[derive(Debug)]
+struct Line<T> {
+    outstanding: Option<(CallId, T)>,
+    started: u64,
+    not_before: u64,
+    failures: u32,
+}
+
+/// What the loader's outstanding call is for.
+#[derive(Debug)]
+enum Step {
+    Manifest,
+    Segment,
+    Changes { nonce: u64 },
+}
+
+/// Emptying the slot that is not read any more.
+#[derive(Debug)]
+struct Discard {
+    record: Record,
+    next: u32,
+    not_before: u64,
+}
+
+/// Why an answer is not used.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("batch: {0}")]
+    Batch(#[from] BatchError),
+    #[error("manifest: {0}")]
+    Manifest(#[from] ManifestError),
+    #[error("{0}")]
+    Load(#[from] LoadError),
+    #[error("the answer is to another question")]
+    Nonce,
+    #[error("changes do not continue the history that is held")]
+    Discontinuous,
+    #[error("the manifest is older than what is held")]
+    Replayed,
+}
+
+const FIRST_PAUSE_MILLISECONDS: u64 = 100;
+const LONGEST_PAUSE_MILLISECONDS: u64 = 10_000;
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A generation has caught up when so few changes came at once.
+const CAUGHT_UP: usize = 64;
+/// How long a virtual machine may take to notice a new generation before the old one goes.
+const GRACE_MILLISECONDS: u64 = 2_000;
+const DISCARDS_PER_TICK: u32 = 500;
+/// Empty answers do not come faster than this, whatever the authority does.
+const SHORTEST_POLL_MILLISECONDS: u64 = 500;
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self {
+            outstanding: None,
+            started: 0,
+            not_before: 0,
+            failures: 0,
+        }
+    }
+}
+
+impl<T> Line<T> {
+    const fn is_free(&self, now: u64) -> bool {
+        self.outstanding.is_none() && now >= self.not_before
+    }
+
+    fn is(&self, id: CallId) -> bool {
+        self.outstanding
+            .as_ref()
+            .is_some_and(|(outstanding, _)| *outstanding == id)
+    }
+
+    fn start(&mut self, host: &impl BackgroundHost, call: &Call, purpose: T) {
+        let now = host.now_milliseconds();
+        self.started = now;
+        match host.call(call) {
+            Some(id) => self.outstanding = Some((id, purpose)),
+            None => self.fail(host),
+        }
+    }
+
+    fn succeed(&mut self) {
+        self.failures = 0;
+        self.not_before = 0;
+    }
+
+    /// Doubles the pause, up to ten seconds, and takes a random half of it off.
+    fn fail(&mut self, host: &impl BackgroundHost) {
+        let pause = FIRST_PAUSE_MILLISECONDS << self.failures.min(7);
+        let pause = pause.min(LONGEST_PAUSE_MILLISECONDS);
+        let jitter = host.random() % (pause / 2);
+        self.not_before = host.now_milliseconds() + pause - jitter;
+        self.failures = self.failures.saturating_add(1);
+    }
+}
+
+impl Follower {
+    /// A follower that keeps `view` right, which holds nothing yet.
+    #[must_use]
+    pub fn new(source: FeedSource, view: Rc<View>) -> Self {
+        Self {
+            source,
+            filter: view.filter().clone(),
+            view,
+            version: 0,
+            is_leading: false,
+            poll: Line::default(),
+            load: Line::default(),
+            loader: None,
+            load_from: Some(0),
+            discard: None,
+            counts: Counts::default(),
+        }
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn read_state(&self, host: &impl SharedData) -> Option<(FeedState, u32)> {
+        self.filter.state(host)
+    }
+
+    /// Looks at shared data, and when this virtual machine leads, at the authority. Says what has
+    /// to leave the cache of tokens, if anything.
+    pub fn on_tick(&mut self, host: &impl BackgroundHost, is_leading: bool) -> Option<Purge> {
+        let purge = self.refresh(host);
+        if is_leading && !self.is_leading {
+            // Whoever led before may have died before it had tidied up.
+            self.discard_other_slot(host);
+        }
+        if !is_leading && self.is_leading {
+            self.poll.outstanding = None;
+            self.load.outstanding = None;
+            self.loader = None;
+        }
+        self.is_leading = is_leading;
+        if is_leading {
+            self.lead(host);
+        }
+        purge
+    }
+
+    /// Takes over a state that another virtual machine, or this one, has written.
+    fn refresh(&mut self, host: &impl SharedData) -> Option<Purge> {
+        let held = self.view.state();
+        let Some((state, version)) = self.read_state(host) else {
+            // Somebody wrote over it. What is held is still true, but nothing adds to it any more.
+            self.version = 0;
+            self.view.replace(None);
+            return held.map(|_| Purge::Everything);
+        };
+        if version == self.version && held.is_some() {
+            return None;
+        }
+        self.version = version;
+        let purge = purge(host, &self.filter, held.as_deref(), &state);
+        self.view.replace(Some(state));
+        Some(purge).filter(|purge| *purge != Purge::Named(Vec::new()))
+    }
+
+    fn lead(&mut self, host: &impl BackgroundHost) {
+        let now = host.now_milliseconds();
+        if self
+            .view
+            .state()
+            .is_none_or(|state| self.filter.is_damaged(host, &state))
+        {
+            self.load_from.get_or_insert(now);
+        }
+        if self.load.is_free(now) {
+            self.continue_loading(host, now);
+        }
+        if self.poll.is_free(now) {
+            self.start_poll(host);
+        }
+        self.continue_discarding(host, now);
+    }
+
+    /// An answer to one of this follower's calls; `false` for anybody else's.
+    pub fn on_response(
+        &mut self,
+        host: &impl BackgroundHost,
+        id: CallId,
+        outcome: &CallOutcome,
+    ) -> bool {
+        if self.poll.is(id) {
+            if let Some((_, nonce)) = self.poll.outstanding.take() {
+                self.on_poll(host, nonce, outcome);
+                if self.poll.is_free(host.now_milliseconds()) {
+                    self.start_poll(host);
+                }
+            }
+            return true;
+        }
+        if self.load.is(id) {
+            if let Some((_, step)) = self.load.outstanding.take() {
+                self.on_load(host, &step, outcome);
+            }
+            return true;
+        }
+        false
+    }
+
+    // --- the long poll
+
+    fn start_poll(&mut self, host: &impl BackgroundHost) {
+        let Some((state, _)) = self.read_state(host) else {
+            return;
+        };
+        let nonce = host.random();
+        let wait = self.source.heartbeat;
+        let call = self.changes_call(state.epoch, state.sequence, nonce, wait);
+        self.poll.start(host, &call, nonce);
+    }
+
+    fn on_poll(&mut self, host: &impl BackgroundHost, nonce: u64, outcome: &CallOutcome) {
+        let now = host.now_milliseconds();
+        match outcome {
+            CallOutcome::Answered {
+                status: 200, body, ..
+            } => match self.apply(host, nonce, body) {
+                Ok(changes) => {
+                    self.poll.succeed();
+                    if changes == 0 {
+                        self.poll.not_before = self.poll.started + SHORTEST_POLL_MILLISECONDS;
+                    }
+                }
+                Err(refusal) => self.refuse(host, &refusal),
+            },
+            // The authority has forgotten what came after our sequence number, or begun anew.
+            CallOutcome::Answered {
+                status: 409 | 410, ..
+            } => {
+                self.load_from.get_or_insert(now);
+                self.poll.fail(host);
+            }
+            _ => {
+                self.counts.failures += 1;
+                if self.poll.failures == 0 {
+                    host.warn("revocation feed: the authority does not answer");
+                }
+                self.poll.fail(host);
+            }
+        }
+    }
+
+    /// Applies a batch to what is held and says how many changes there were.
+    fn apply(
+        &mut self,
+        host: &impl BackgroundHost,
+        nonce: u64,
+        body: &[u8],
+    ) -> Result<usize, Refusal> {
+        let batch = self.fresh_batch(nonce, body)?;
+        // Not `self.state`: that is what the cache of tokens has been told of.
+        let Some((state, version)) = self.read_state(host) else {
+            return Ok(0);
+        };
+        let is_known = batch.after < state.sequence && batch.through() <= state.sequence;
+        if batch.epoch == state.epoch && is_known {
+            // Another leader was faster.
+            return Ok(0);
+        }
+        if (batch.epoch, batch.after, batch.chain) != (state.epoch, state.sequence, state.chain) {
+            return Err(Refusal::Discontinuous);
+        }
+        let mut next = state.clone();
+        for change in &batch.changes {
+            if !self.filter.apply(host, &state, change) {
+                self.load_from = Some(host.now_milliseconds());
+                return Err(LoadError::Gone.into());
+            }
+            next.chain = next.chain.followed_by(change);
+        }
+        next.sequence = batch.through();
+        next.verified_at = host.now_milliseconds();
+        if batch.changes.is_empty() {
+            self.counts.heartbeats += 1;
+        } else {
+            next.batches += 1;
+            announce(host, &self.filter, &next, &batch);
+            self.counts.batches += 1;
+            self.counts.changes += batch.changes.len() as u64;
+        }
+        if state.is_older_than(batch.epoch, batch.generation) && self.load_from.is_none() {
+            let jitter = u64::try_from(self.source.reload_jitter.as_millis())
+                .unwrap_or(0)
+                .max(1);
+            self.load_from = Some(host.now_milliseconds() + host.random() % jitter);
+        }
+        // Where this is not written, another leader has written the same or more. What is held is
+        // taken from there on the next tick, together with what has to leave the cache.
+        next.write(host, &self.filter.state_key(), Expected::Version(version));
+        Ok(batch.changes.len())
+    }
+
+    fn fresh_batch(&self, nonce: u64, body: &[u8]) -> Result<Batch, Refusal> {
+        let batch = Batch::decode(body, &self.source.keys)?;
+        if batch.nonce == nonce {
+            Ok(batch)
+        } else {
+            Err(Refusal::Nonce)
+        }
+    }
+
+    fn refuse(&mut self, host: &impl BackgroundHost, refusal: &Refusal) {
+        self.counts.refused += 1;
+        if self.poll.failures == 0 {
+            host.warn(&format!("revocation feed: not applied: {refusal}"));
+        }
+        if matches!(refusal, Refusal::Discontinuous) {
+            self.load_from.get_or_insert(host.now_milliseconds());
+        }
+        self.poll.fail(host);
+    }
+
+    // --- loading a generation
+
+    fn continue_loading(&mut self, host: &impl BackgroundHost, now: u64) {
+        if self.loader.is_none() {
+            if self.load_from.is_some_and(|from| now >= from) {
+                let call = self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT);
+                self.load.start(host, &call, Step::Manifest);
+            }
+            return;
+        }
+        while let Some(loader) = &mut self.loader {
+            match loader.need() {
+                Need::Step => loader.step(host, &self.filter),
+                Need::Segment(index) => {
+                    let generation = loader.state().generation;
+                    let path = format!("/v1/feed/segments/{generation}/{index}");
+                    let call = self.get(path, CALL_TIMEOUT);
+                    return self.load.start(host, &call, Step::Segment);
+                }
+                Need::Changes { epoch, after } => {
+                    let nonce = host.random();
+                    let call = self.changes_call(epoch, after, nonce, Duration::ZERO);
+                    return self.load.start(host, &call, Step::Changes { nonce });
+                }
+            }
+        }
+    }
+
+    fn on_load(&mut self, host: &impl BackgroundHost, step: &Step, outcome: &CallOutcome) {
+        let CallOutcome::Answered {
+            status: 200, body, ..
+        } = outcome
+        else {
+            self.counts.failures += 1;
+            if self.load.failures == 0 {
+                host.warn("revocation feed: the authority does not answer");
+            }
+            self.abandon_load(host);
+            return;
+        };
+        let taken = self.take_in(host, step, body);
+        if let Err(refusal) = taken {
+            self.counts.refused += 1;
+            if self.load.failures == 0 {
+                host.warn(&format!(
+                    "revocation feed: generation not loaded: {refusal}"
+                ));
+            }
+            self.abandon_load(host);
+            return;
+        }
+        // The pauses shrink only when a generation is whole: its manifest may be fine for ever.
+        self.load.not_before = 0;
+        if self.load_from.is_some() {
+            self.continue_loading(host, host.now_milliseconds());
+        }
+    }
+
+    fn abandon_load(&mut self, host: &impl BackgroundHost) {
+        self.loader = None;
+        self.load.fail(host);
+    }
+
+    fn take_in(
+        &mut self,
+        host: &impl BackgroundHost,
+        step: &Step,
+        body: &[u8],
+    ) -> Result<(), Refusal> {
+        match step {
+            Step::Manifest => {
+                let manifest = Manifest::decode(body, &self.source.keys)?;
+                let held = self.read_state(host).map(|(held, _)| held);
+                if held.as_ref().is_some_and(|held| {
+                    (manifest.epoch, manifest.generation) < (held.epoch, held.generation)
+                }) {
+                    return Err(Refusal::Replayed);
+                }
+                self.loader = Some(Loader::new(manifest, held.as_ref()));
+                Ok(())
+            }
+            Step::Segment => match &mut self.loader {
+                Some(loader) => Ok(loader.on_segment(host, &self.filter, body)?),
+                None => Ok(()),
+            },
+            Step::Changes { nonce } => {
+                let batch = self.fresh_batch(*nonce, body)?;
+                if let Some(loader) = &mut self.loader {
+                    loader.on_changes(host, &self.filter, &batch)?;
+                    if batch.changes.len() < CAUGHT_UP {
+                        self.publish(host);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the loaded generation the one that is read, by one write. What is held meanwhile may
+    /// have come further; then a few more changes are fetched first.
+    fn publish(&mut self, host: &impl BackgroundHost) {
+        let Some(loader) = self.loader.take() else {
+            return;
+        };
+        let mut next = loader.state().clone();
+        let held = self.read_state(host);
+        let expected = held.as_ref().map_or(Expected::Anything, |(_, version)| {
+            Expected::Version(*version)
+        });
+        let held = held.map(|(held, _)| held);
+        let is_behind =
+            |held: &FeedState| held.epoch == next.epoch && held.sequence > next.sequence;
+        if held.as_ref().is_some_and(is_behind) {
+            self.loader = Some(loader);
+            return;
+        }
+        // No announcement goes with it, unless nothing is new but the place: caches that cannot
+        // account for what changed are emptied.
+        let is_same = held.as_ref().is_some_and(|held| {
+            (held.epoch, held.sequence, held.filter_key)
+                == (next.epoch, next.sequence, next.filter_key)
+        });
+        next.verified_at = host.now_milliseconds();
+        next.batches = held.map_or(0, |held| held.batches) + u64::from(!is_same);
+        self.load_from = None;
+        self.load.succeed();
+        if next.write(host, &self.filter.state_key(), expected) {
+            self.counts.generations += 1;
+            self.poll = Line::default();
+            host.info(&format!(
+                "revocation feed: generation {} of epoch {} is in force, sequence {}",
+                next.generation, next.epoch, next.sequence
+            ));
+            self.discard_other_slot(host);
+        }
+    }
+
+    // --- tidying up
+
+    fn discard_other_slot(&mut self, host: &impl BackgroundHost) {
+        self.discard = Some(Discard {
+            record: Record::Page,
+            next: 0,
+            not_before: host.now_milliseconds() + GRACE_MILLISECONDS,
+        });
+    }
+
+    /// Empties the records of the slot that is not read, some at a time, unless a generation is
+    /// being loaded into it.
+    fn continue_discarding(&mut self, host: &impl BackgroundHost, now: u64) {
+        let (Some(discard), Some(state)) = (&mut self.discard, self.view.state()) else {
+            return;
+        };
+        if now < discard.not_before || self.loader.is_some() {
+            return;
+        }
+        for _ in 0..DISCARDS_PER_TICK {
+            let slot = 1 - state.slot.min(1);
+            if self
+                .filter
+                .discard(host, &state, discard.record, slot, discard.next)
+            {
+                discard.next += 1;
+            } else if discard.record == Record::Page {
+                discard.record = Record::Bucket;
+                discard.next = 0;
+            } else {
+                self.discard = None;
+                return;
+            }
+        }
+    }
+
+    // --- calls
+
+    fn changes_call(&self, epoch: u64, after: u64, nonce: u64, wait: Duration) -> Call {
+        let wait_seconds = wait.as_secs();
+        let path = format!(
+            "/v1/feed/deltas?epoch={epoch}&after={after}&nonce={nonce}&wait={wait_seconds}"
+        );
+        self.get(path, wait + CALL_TIMEOUT)
+    }
+
+    fn get(&self, path: String, timeout: Duration) -> Call {
+        Call {
+            cluster: self.source.cluster.clone(),
+            method: "GET",
+            authority: self.source.authority.clone(),
+            path,
+            headers: vec![(
+                "authorization",
+                format!("Bearer {}", self.source.credential),
+            )],
+            body: None,
+            timeout,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! The keys of all providers that get theirs from a server.
+
+use std::rc::Rc;
+
+use super::Role;
+use super::key_refresh::{Asked, Counts, KeyRefresh};
+use crate::gate::{KeyRing, KeySource, Policy};
+use crate::host::{BackgroundHost, CallId, CallOutcome, SharedData};
+use crate::token::KeySet;
+
+/// Keeps a [`KeyRing`] right.
+#[derive(Debug)]
+pub struct KeyKeeper {
+    ring: Rc<KeyRing>,
+    sources: Vec<Source>,
+}
+
+#[derive(Debug)]
+struct Source {
+    refresh: KeyRefresh,
+    /// Places of the providers that use it.
+    providers: Vec<usize>,
+    /// What the ring was last told.
+    told: Option<Rc<KeySet>>,
+}
+
+/// The state of one provider's keys, for gauges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// Whether this virtual machine is the one to report it.
+    pub is_leader: bool,
+    /// Keys that may be used; 0 also when the set is too old.
+    pub usable: usize,
+    /// Keys of the set that cannot be used.
+    pub left_out: usize,
+    /// Time since the set was fetched; 0 when there is none.
+    pub age_seconds: u64,
+}
+
+impl KeyKeeper {
+    /// Keeps `ring`, the ring of a gate with this policy. `holder` is a random number that no
+    /// other virtual machine has.
+    #[must_use]
+    pub fn new(policy: &Policy, ring: Rc<KeyRing>, holder: u64) -> Self {
+        let mut sources: Vec<Source> = Vec::new();
+        for (place, (name, source)) in policy.key_sources().enumerate() {
+            let KeySource::Remote(settings) = source else {
+                continue;
+            };
+            let same = |source: &&mut Source| source.refresh.settings() == settings;
+            if let Some(source) = sources.iter_mut().find(same) {
+                source.providers.push(place);
+                source.refresh.add_label(name);
+            } else {
+                sources.push(Source {
+                    refresh: KeyRefresh::new(settings.clone(), name.to_owned(), holder),
+                    providers: vec![place],
+                    told: None,
+                });
+            }
+        }
+        Self { ring, sources }
+    }
+
+    /// Whether there is nothing to keep, so that no tick is needed.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    /// To be called on every tick.
+    pub fn tick(&mut self, host: &impl BackgroundHost) {
+        for source in &mut self.sources {
+            source.refresh.tick(host);
+        }
+        self.tell(host.now_milliseconds());
+    }
+
+    /// To be called with every answer to a call; `false` when the call was somebody else's.
+    pub fn answered(
+        &mut self,
+        host: &impl BackgroundHost,
+        call: CallId,
+        outcome: &CallOutcome,
+    ) -> bool {
+        let mut sources = self.sources.iter_mut();
+        let was_asked = sources.any(|source| source.refresh.answered(host, call, outcome));
+        self.tell(host.now_milliseconds());
+        was_asked
+    }
+
+    /// A request lacks a key of the provider with this place: should it wait? `key` is a hash of
+    /// the key's id.
+    pub fn want(
+        &mut self,
+        host: &impl SharedData,
+        now_milliseconds: u64,
+        provider: usize,
+        key: u64,
+    ) -> Asked {
+        let mut sources = self.sources.iter_mut();
+        match sources.find(|source| source.providers.contains(&provider)) {
+            Some(source) => source.refresh.want(host, now_milliseconds, key),
+            None => Asked::Final,
+        }
+    }
+
+    /// Changes whenever a fetch of this provider's keys has ended.
+    #[must_use]
+    pub fn finished_at(&self, provider: usize) -> u64 {
+        self.source(provider)
+            .map_or(0, |source| source.refresh.finished_at())
+    }
+
+    /// The state of one provider's keys.
+    #[must_use]
+    pub fn sight(&self, provider: usize, now_milliseconds: u64) -> Sight {
+        let Some(Source { refresh, .. }) = self.source(provider) else {
+            return Sight::default();
+        };
+        let keys = refresh.keys(now_milliseconds);
+        let age = match refresh.fetched_at() {
+            0 => 0,
+            fetched_at => now_milliseconds.saturating_sub(fetched_at),
+        };
+        Sight {
+            is_leader: refresh.role() == Role::Leads,
+            usable: keys.map_or(0, |keys| keys.keys().len()),
+            left_out: keys.map_or(0, |keys| keys.unusable().len()),
+            age_seconds: age / 1000,
+        }
+    }
+
+    /// What every source has done since this was last called, under its first provider's place.
+    pub fn take_counts(&mut self) -> impl Iterator<Item = (usize, Counts)> {
+        self.sources.iter_mut().filter_map(|source| {
+            let provider = *source.providers.first()?;
+            Some((provider, source.refresh.take_counts()))
+        })
+    }
+
+    /// Places of the providers with remote keys.
+    pub fn providers(&self) -> impl Iterator<Item = usize> {
+        self.sources
+            .iter()
+            .flat_map(|source| &source.providers)
+            .copied()
+    }
+
+    /// Lets somebody else lead, since this virtual machine stops.
+    pub fn release(&self, host: &impl SharedData) {
+        for source in &self.sources {
+            source.refresh.release(host);
+        }
+    }
+
+    fn source(&self, provider: usize) -> Option<&Source> {
+        self.sources
+            .iter()
+            .find(|source| source.providers.contains(&provider))
+    }
+
+    /// Tells the ring what has changed.
+    fn tell(&mut self, now: u64) {
+        for Source {
+            refresh,
+            providers,
+            told,
+        } in &mut self.sources
+        {
+            let keys = refresh.keys(now);
+            if keys.map(Rc::as_ptr) != told.as_ref().map(Rc::as_ptr) {
+                *told = keys.cloned();
+                for provider in providers {
+                    self.ring.set(*provider, told.clone());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

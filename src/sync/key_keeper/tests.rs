@@ -1,0 +1,98 @@
+use std::cell::Cell;
+
+use serde_json::json;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use super::*;
+use crate::gate::read_configuration;
+use crate::host::mock_background::{MockBackground, MockSpace};
+use crate::token::fixtures;
+
+const START: u64 = 1_800_000_000_000;
+
+/// Two providers with the same source, one with another, and one with local keys.
+fn policy() -> Policy {
+    let set = fixtures::jwk_set(&[&fixtures::es256()]);
+    let remote = |path: &str| {
+        let uri = format!("https://issuer.example/{path}");
+        json!({"remote_jwks": {"http_uri": {"uri": uri, "cluster": "issuer", "timeout": "5s"}}})
+    };
+    let configuration = json!({"providers": {
+        "a": remote("one"), "b": {"local_jwks": {"inline_string": set}},
+        "c": remote("two"), "d": remote("one"),
+    }});
+    let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
+    configured.unwrap().policy
+}
+
+fn host() -> MockBackground {
+    MockBackground::new(&Rc::new(MockSpace::default()), &Rc::new(Cell::new(START)))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn providers_with_the_same_source_share_its_keys() {
+    let policy = policy();
+    let ring = Rc::new(KeyRing::new(&policy));
+    let mut keeper = KeyKeeper::new(&policy, Rc::clone(&ring), 1);
+    let host = host();
+    keeper.tick(&host);
+    let calls = host.take_calls();
+    let paths: Vec<_> = calls.iter().map(|(_, call)| call.path.as_str()).collect();
+    assert_eq!(paths, ["/one", "/two"]);
+    let local = ring.get(1).unwrap();
+    let body = fixtures::jwk_set(&[&fixtures::eddsa()]).into_bytes();
+    let outcome = CallOutcome::Answered {
+        status: 200,
+        headers: Vec::new(),
+        body,
+    };
+    assert!(keeper.answered(&host, calls[0].0, &outcome));
+    assert!(!keeper.answered(&host, calls[0].0, &outcome));
+    assert!(Rc::ptr_eq(&ring.get(0).unwrap(), &ring.get(3).unwrap()));
+    assert!(Rc::ptr_eq(&ring.get(1).unwrap(), &local));
+    assert!(ring.get(2).is_none());
+    host.now.set(START + 2_500);
+    let sight = Sight {
+        is_leader: true,
+        usable: 1,
+        left_out: 0,
+        age_seconds: 2,
+    };
+    assert_eq!(keeper.sight(3, host.now.get()), sight);
+    let counted: Vec<_> = keeper
+        .take_counts()
+        .map(|(place, counts)| (place, counts.fetched))
+        .collect();
+    assert_eq!(counted, [(0, 1), (2, 0)]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn keys_that_are_too_old_are_taken_from_the_ring() {
+    let policy = policy();
+    let ring = Rc::new(KeyRing::new(&policy));
+    let mut keeper = KeyKeeper::new(&policy, Rc::clone(&ring), 1);
+    let host = host();
+    keeper.tick(&host);
+    let body = fixtures::jwk_set(&[&fixtures::eddsa()]).into_bytes();
+    let outcome = CallOutcome::Answered {
+        status: 200,
+        headers: Vec::new(),
+        body,
+    };
+    keeper.answered(&host, host.take_calls()[0].0, &outcome);
+    assert!(ring.get(0).is_some());
+    host.now.set(START + 1_000_000_000);
+    keeper.tick(&host);
+    assert!(ring.get(0).is_none());
+    assert_eq!(keeper.sight(0, host.now.get()).usable, 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn nobody_waits_for_local_keys() {
+    let policy = policy();
+    let mut keeper = KeyKeeper::new(&policy, Rc::new(KeyRing::new(&policy)), 1);
+    let host = host();
+    assert_eq!(keeper.want(&host, START, 1, 7), Asked::Final);
+    assert_eq!(keeper.want(&host, START, 9, 7), Asked::Final);
+    assert_eq!(keeper.want(&host, START, 0, 7), Asked::Wait);
+}

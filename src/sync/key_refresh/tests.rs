@@ -1,0 +1,559 @@
+use std::cell::Cell;
+
+use serde_json::json;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use super::*;
+use crate::gate::Retries;
+use crate::host::mock_background::{MockBackground, MockSpace};
+use crate::token::KeyRules;
+use crate::token::fixtures;
+
+const START: u64 = 1_800_000_000_000;
+
+/// Two virtual machines of one process. The first is the first to look at the lease.
+struct Process {
+    now: Rc<Cell<u64>>,
+    hosts: [MockBackground; 2],
+    machines: [KeyRefresh; 2],
+}
+
+impl Process {
+    fn with(settings: &RemoteKeys) -> Self {
+        let space = Rc::new(MockSpace::default());
+        let now = Rc::new(Cell::new(START));
+        Self {
+            hosts: [(); 2].map(|()| MockBackground::new(&space, &now)),
+            machines: [1, 2].map(|holder| KeyRefresh::new(settings.clone(), "demo".into(), holder)),
+            now,
+        }
+    }
+
+    /// With the first set fetched.
+    fn started() -> Self {
+        let mut process = Self::with(&settings());
+        process.tick();
+        process.answer(0, 200, &[], &old_set());
+        process.tick();
+        process.hosts[0].take_log();
+        process
+    }
+
+    fn tick(&mut self) {
+        self.now.set(self.now.get() + 100);
+        for (machine, host) in self.machines.iter_mut().zip(&self.hosts) {
+            machine.tick(host);
+        }
+    }
+
+    /// Ticks for so long; gives how long it took until somebody made a call, if somebody did.
+    fn time_to_call(&mut self, at_most: Duration) -> Option<u64> {
+        let start = self.now.get();
+        while self.now.get() - start < milliseconds(at_most) {
+            self.tick();
+            if self
+                .hosts
+                .iter()
+                .any(|host| !host.calls.borrow().is_empty())
+            {
+                return Some(self.now.get() - start);
+            }
+        }
+        None
+    }
+
+    /// Answers the only call of a machine.
+    fn answer(
+        &mut self,
+        machine: usize,
+        status: u16,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Call {
+        let line = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+        self.end_call(
+            machine,
+            &CallOutcome::Answered {
+                status,
+                headers: headers.iter().map(line).collect(),
+                body: body.as_bytes().to_vec(),
+            },
+        )
+    }
+
+    fn fail(&mut self, machine: usize) {
+        self.end_call(machine, &CallOutcome::Failed);
+    }
+
+    fn end_call(&mut self, machine: usize, outcome: &CallOutcome) -> Call {
+        let mut calls = self.hosts[machine].take_calls();
+        assert_eq!(calls.len(), 1, "{calls:?}");
+        let (id, call) = calls.remove(0);
+        assert!(self.machines[machine].answered(&self.hosts[machine], id, outcome));
+        call
+    }
+
+    /// Key ids in force in every machine.
+    fn key_ids(&self) -> [Option<Vec<String>>; 2] {
+        let now = self.now.get();
+        [0, 1].map(|machine| {
+            let keys = self.machines[machine].keys(now)?;
+            let ids = keys.keys().iter().map(|key| key.id().unwrap().to_owned());
+            Some(ids.collect())
+        })
+    }
+
+    fn want(&mut self, machine: usize, key: u64) -> Asked {
+        self.machines[machine].want(&self.hosts[machine], self.now.get(), key)
+    }
+
+    fn both_have(&self, set: &str) -> bool {
+        let set: serde_json::Value = serde_json::from_str(set).unwrap();
+        let id = set["keys"][0]["kid"].as_str().unwrap().to_owned();
+        self.key_ids() == [Some(vec![id.clone()]), Some(vec![id])]
+    }
+}
+
+fn settings() -> RemoteKeys {
+    RemoteKeys {
+        source: RemoteSource::JwkSet(Location {
+            authority: "issuer.example".into(),
+            path: "/jwks".into(),
+        }),
+        cluster: "issuer".into(),
+        timeout: Duration::from_secs(5),
+        cache_duration: Duration::from_mins(10),
+        failed_refetch: Duration::from_secs(1),
+        retries: Retries {
+            number: 0,
+            base_interval: Duration::from_secs(1),
+            max_interval: Duration::from_secs(10),
+        },
+        max_stale: Duration::from_hours(1),
+        rules: KeyRules::default(),
+    }
+}
+
+fn old_set() -> String {
+    fixtures::jwk_set(&[&fixtures::es256()])
+}
+
+fn new_set() -> String {
+    fixtures::jwk_set(&[&fixtures::es256_other()])
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn one_machine_fetches_and_all_of_them_have_the_keys() {
+    let mut process = Process::with(&settings());
+    assert_eq!(process.key_ids(), [None, None]);
+    process.tick();
+    assert_eq!(process.hosts[1].take_calls(), []);
+    let call = process.answer(0, 200, &[], &old_set());
+    assert_eq!((call.cluster.as_str(), call.method), ("issuer", "GET"));
+    assert_eq!(
+        (call.authority.as_str(), call.path.as_str()),
+        ("issuer.example", "/jwks")
+    );
+    process.tick();
+    assert!(process.both_have(&old_set()));
+    assert_eq!(process.time_to_call(Duration::from_mins(7)), None);
+    let counts = Counts {
+        fetched: 1,
+        ..Counts::default()
+    };
+    assert_eq!(process.machines[0].take_counts(), counts);
+    assert_eq!(process.machines[1].take_counts(), Counts::default());
+    assert_eq!(process.hosts[0].take_log(), ["keys of demo: 1 usable"]);
+    assert_eq!(process.hosts[1].take_log(), [""; 0]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_set_is_refreshed_before_it_expires_and_the_same_bytes_give_the_same_keys() {
+    for random in [0, 12_345_678, u64::MAX] {
+        let mut process = Process::with(&settings());
+        process.hosts[0].random.set(random);
+        process.tick();
+        process.answer(0, 200, &[], &old_set());
+        process.tick();
+        let before = process
+            .machines
+            .each_ref()
+            .map(|machine| machine.keys.clone().unwrap());
+        let waited = process.time_to_call(Duration::from_mins(10)).unwrap();
+        assert!((480_000..=540_100).contains(&waited), "{random}: {waited}");
+        process.answer(0, 200, &[], &old_set());
+        process.tick();
+        for (machine, before) in process.machines.iter().zip(before) {
+            assert!(Rc::ptr_eq(machine.keys.as_ref().unwrap(), &before));
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_servers_cache_control_counts() {
+    let mut process = Process::with(&settings());
+    process.tick();
+    process.answer(0, 200, &[("cache-control", "max-age=60")], &old_set());
+    let waited = process.time_to_call(Duration::from_mins(10)).unwrap();
+    assert!((48_000..=54_100).contains(&waited), "{waited}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_rotated_key_is_in_force_everywhere_and_the_old_one_is_gone() {
+    let mut process = Process::started();
+    process.time_to_call(Duration::from_mins(10)).unwrap();
+    process.answer(0, 200, &[], &new_set());
+    process.tick();
+    assert!(process.both_have(&new_set()));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn garbage_keeps_the_last_good_set_and_is_reported_once() {
+    let private = json!({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}).to_string();
+    for (status, garbage) in [
+        (200, "<html>sign in</html>"),
+        (200, ""),
+        (200, "{\"keys\":[]}"),
+        (200, private.as_str()),
+        (302, ""),
+        (404, "not found"),
+        (500, &new_set()),
+        (204, &new_set()),
+    ] {
+        let mut process = Process::started();
+        process.time_to_call(Duration::from_mins(10)).unwrap();
+        for _ in 0..3 {
+            process.answer(0, status, &[("location", "/jwks")], garbage);
+            assert!(process.both_have(&old_set()), "{garbage}");
+            process.time_to_call(Duration::from_mins(5)).unwrap();
+        }
+        let log = process.hosts[0].take_log();
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert!(log[0].starts_with("warning: keys of demo: "), "{log:?}");
+        process.answer(0, 200, &[], &new_set());
+        process.tick();
+        assert!(process.both_have(&new_set()));
+        let log = process.hosts[0].take_log();
+        assert_eq!(
+            log,
+            ["keys of demo: fetched again", "keys of demo: 1 usable"]
+        );
+        let counts = Counts {
+            fetched: 2,
+            failed: 3,
+            refetched: 0,
+        };
+        assert_eq!(process.machines[0].take_counts(), counts);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn failures_are_retried_later_and_later_up_to_five_minutes() {
+    let mut process = Process::with(&settings());
+    process.tick();
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        process.fail(0);
+        waits.push(process.time_to_call(Duration::from_mins(6)).unwrap());
+    }
+    assert_eq!(waits[..4], [500, 1_000, 2_000, 4_000]);
+    assert_eq!(waits[11], 150_000);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn keys_are_gone_when_they_are_staler_than_allowed_and_back_when_the_server_is() {
+    let mut process = Process::started();
+    let unusable_at = process.machines[0].published.expires_at + 3_600_000;
+    while process.now.get() + 10_100 < unusable_at {
+        process.now.set(process.now.get() + 9_900);
+        process.tick();
+        if !process
+            .hosts
+            .iter()
+            .all(|host| host.calls.borrow().is_empty())
+        {
+            let machine = usize::from(process.hosts[0].calls.borrow().is_empty());
+            process.fail(machine);
+        }
+        assert!(process.both_have(&old_set()));
+    }
+    process.now.set(unusable_at - 100);
+    process.tick();
+    assert_eq!(process.key_ids(), [None, None]);
+    process.time_to_call(Duration::from_mins(5)).unwrap();
+    let machine = usize::from(process.hosts[0].calls.borrow().is_empty());
+    process.answer(machine, 200, &[], &old_set());
+    process.tick();
+    assert!(process.both_have(&old_set()));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_unknown_key_is_fetched_once_for_all_machines() {
+    let mut process = Process::started();
+    process.now.set(process.now.get() + 20_000);
+    process.tick();
+    let before = process.machines[1].finished_at();
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    assert_eq!(process.want(0, 8), Asked::Wait);
+    assert_eq!(process.time_to_call(Duration::from_secs(1)), Some(100));
+    let call = process.answer(0, 200, &[], &new_set());
+    assert!(
+        call.headers
+            .contains(&("cache-control", "no-cache".to_owned()))
+    );
+    process.tick();
+    assert!(process.both_have(&new_set()));
+    assert_ne!(process.machines[1].finished_at(), before);
+    let counts = Counts {
+        fetched: 2,
+        failed: 0,
+        refetched: 1,
+    };
+    assert_eq!(process.machines[0].take_counts(), counts);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_fetch_that_was_on_its_way_already_does_not_serve_a_wish() {
+    let mut process = Process::started();
+    process.time_to_call(Duration::from_mins(10)).unwrap();
+    process.now.set(process.now.get() + 50);
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.answer(0, 200, &[], &old_set());
+    process.tick();
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.answer(0, 200, &[], &new_set());
+    process.tick();
+    assert!(process.both_have(&new_set()));
+    assert_eq!(process.want(1, 7), Asked::Final);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_that_waited_for_the_first_set_may_wait_for_the_next() {
+    let mut process = Process::with(&settings());
+    process.tick();
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.answer(0, 200, &[], &old_set());
+    process.tick();
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    assert_eq!(process.time_to_call(Duration::from_secs(1)), Some(100));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_flood_of_unknown_keys_causes_a_fetch_every_ten_seconds_and_no_more() {
+    let mut process = Process::started();
+    process.now.set(process.now.get() + 20_000);
+    let (mut calls, mut waiting) = (0, 0);
+    for key in 0..6_000 {
+        process.tick();
+        for machine in [0, 1] {
+            if process.want(machine, key) == Asked::Wait {
+                waiting += 1;
+            }
+        }
+        if !process.hosts[0].calls.borrow().is_empty() {
+            process.answer(0, 200, &[], &old_set());
+            calls += 1;
+        }
+        assert!(
+            process
+                .machines
+                .iter()
+                .all(|machine| machine.absent.len() <= MAX_ABSENT)
+        );
+    }
+    // 600 seconds: 60 wanted fetches and a few that were due.
+    assert!((58..=62).contains(&calls), "{calls}");
+    assert!(waiting < 400, "{waiting}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn one_key_that_stays_unknown_causes_two_fetches_a_minute() {
+    let mut process = Process::started();
+    process.now.set(process.now.get() + 20_000);
+    let mut calls = 0;
+    for _ in 0..3_000 {
+        process.tick();
+        process.want(0, 7);
+        if !process.hosts[0].calls.borrow().is_empty() {
+            process.answer(0, 200, &[], &old_set());
+            calls += 1;
+        }
+    }
+    assert!((9..=10).contains(&calls), "{calls}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn requests_wait_for_the_first_fetch_but_not_during_an_outage() {
+    let mut process = Process::with(&settings());
+    assert_eq!(process.want(1, 0), Asked::Wait);
+    process.tick();
+    assert_eq!(process.want(1, 0), Asked::Wait);
+    process.fail(0);
+    process.tick();
+    assert_eq!(process.want(1, 0), Asked::Final);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn requests_shorten_an_outage_by_asking() {
+    let mut process = Process::with(&settings());
+    process.tick();
+    for _ in 0..12 {
+        process.fail(0);
+        process.time_to_call(Duration::from_mins(6)).unwrap();
+    }
+    process.fail(0);
+    process.tick();
+    assert_eq!(process.want(1, 0), Asked::Final);
+    assert_eq!(process.time_to_call(Duration::from_secs(20)), Some(100));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn another_machine_takes_over_when_the_leader_is_gone() {
+    let mut process = Process::with(&settings());
+    process.tick();
+    process.hosts[0].take_calls();
+    for _ in 0..40 {
+        process.now.set(process.now.get() + 100);
+        process.machines[1].tick(&process.hosts[1]);
+    }
+    process.answer(1, 200, &[], &old_set());
+    assert!(process.machines[1].keys(process.now.get()).is_some());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn of_two_leaders_the_second_takes_over_what_the_first_has_published() {
+    let mut process = Process::with(&settings());
+    process.tick();
+    let key = process.hosts[0]
+        .space
+        .keys()
+        .into_iter()
+        .find(|key| key.contains("/lease/"));
+    let (key, hosts) = (key.unwrap(), &process.hosts);
+    hosts[0].set_shared(&key, b"", Expected::Anything);
+    process.machines[1].tick(&process.hosts[1]);
+    process.answer(1, 200, &[], &new_set());
+    process.answer(0, 200, &[], &old_set());
+    process.tick();
+    assert!(process.both_have(&new_set()));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn foreign_bytes_change_nothing_and_are_written_over() {
+    let mut process = Process::started();
+    let keys = process.hosts[0].space.keys();
+    for key in &keys {
+        process.hosts[0].set_shared(key, &[0xff; 100], Expected::Anything);
+    }
+    process.tick();
+    assert!(process.both_have(&old_set()));
+    process.time_to_call(Duration::from_mins(10)).unwrap();
+    let machine = usize::from(process.hosts[0].calls.borrow().is_empty());
+    process.answer(machine, 200, &[], &new_set());
+    process.tick();
+    assert!(process.both_have(&new_set()));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_call_that_is_never_answered_or_refused_at_once_is_a_failure() {
+    let mut process = Process::with(&settings());
+    process.tick();
+    process.hosts[0].take_calls();
+    assert_eq!(process.time_to_call(Duration::from_secs(12)), Some(10_500));
+    let mut process = Process::with(&settings());
+    process.hosts[0].refuses_calls.set(true);
+    process.tick();
+    assert_eq!(
+        process.hosts[0].take_log(),
+        [
+            "warning: keys of demo: the call was refused; hint: is there a cluster `issuer` with a \
+             healthy endpoint?; there are none"
+        ]
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn tries_of_one_fetch_follow_each_other_and_count_as_one() {
+    let retries = Retries {
+        number: 2,
+        base_interval: Duration::from_millis(200),
+        max_interval: Duration::from_secs(2),
+    };
+    let mut process = Process::with(&RemoteKeys {
+        retries,
+        ..settings()
+    });
+    process.tick();
+    process.fail(0);
+    assert_eq!(process.time_to_call(Duration::from_secs(5)), Some(100));
+    process.fail(0);
+    assert_eq!(process.time_to_call(Duration::from_secs(5)), Some(200));
+    assert_eq!(process.machines[0].finished_at(), 0);
+    process.fail(0);
+    let counts = Counts {
+        failed: 1,
+        ..Counts::default()
+    };
+    assert_eq!(process.machines[0].take_counts(), counts);
+    assert_eq!(process.time_to_call(Duration::from_secs(5)), Some(500));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn discovery_leads_to_the_keys_and_is_repeated_after_a_failure() {
+    let source = RemoteSource::Discovery {
+        document: Location {
+            authority: "issuer.example".into(),
+            path: "/.well-known/openid-configuration".into(),
+        },
+        issuer: "https://issuer.example".into(),
+    };
+    let document = |path: &str| {
+        json!({"issuer": "https://issuer.example", "jwks_uri": format!("https://issuer.example{path}")}).to_string()
+    };
+    let mut process = Process::with(&RemoteKeys {
+        source,
+        ..settings()
+    });
+    process.tick();
+    let call = process.answer(0, 200, &[], &document("/keys"));
+    assert_eq!(call.path, "/.well-known/openid-configuration");
+    assert_eq!(process.answer(0, 200, &[], &old_set()).path, "/keys");
+    process.time_to_call(Duration::from_mins(10)).unwrap();
+    assert_eq!(process.answer(0, 404, &[], "").path, "/keys");
+    process.time_to_call(Duration::from_mins(10)).unwrap();
+    let call = process.answer(0, 200, &[], &document("/moved"));
+    assert_eq!(call.path, "/.well-known/openid-configuration");
+    assert_eq!(process.answer(0, 200, &[], &new_set()).path, "/moved");
+    process.tick();
+    assert!(process.both_have(&new_set()));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_clock_set_back_is_no_reason_to_stop_fetching() {
+    let mut process = Process::started();
+    process.now.set(START - 86_400_000);
+    assert_eq!(process.time_to_call(Duration::from_secs(1)), Some(100));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_cache_duration_of_nothing_does_not_make_it_spin() {
+    let settings = RemoteKeys {
+        cache_duration: Duration::ZERO,
+        ..settings()
+    };
+    let mut process = Process::with(&settings);
+    process.tick();
+    process.answer(0, 200, &[], &old_set());
+    assert_eq!(process.time_to_call(Duration::from_secs(5)), Some(1_000));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn answers_to_other_calls_are_left_alone() {
+    let mut process = Process::with(&settings());
+    process.tick();
+    let host = &process.hosts[0];
+    assert!(!process.machines[0].answered(host, CallId(u32::MAX), &CallOutcome::Failed));
+    process.answer(0, 200, &[], &old_set());
+    assert!(process.machines[0].keys(process.now.get()).is_some());
+}

@@ -1,0 +1,234 @@
+//! Who does the work that only one virtual machine of a process should do.
+
+use std::time::Duration;
+
+use super::record::{self, Kind};
+use super::{KEY_PREFIX, milliseconds};
+use crate::host::{Expected, Shared, SharedData};
+
+/// How long a lease holds. So long can nobody lead after a leader has gone without a word: longer
+/// than any pause of a worker that is still alive, shorter than anybody would notice.
+const TERM: Duration = Duration::from_secs(3);
+
+/// Parts of the term after which the leader renews it: it may miss two chances.
+const RENEWALS_PER_TERM: u64 = 3;
+
+/// What this virtual machine has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It does the work and publishes what comes of it.
+    Leads,
+    /// It takes over what is published.
+    Follows,
+}
+
+/// A lease in shared data: `holder: u64, expires_at: u64` in milliseconds.
+///
+/// Two holders at once are possible for a moment, when a holder is stopped between its look at the
+/// lease and its work, or when the clock jumps. Work done under a lease has to stand that.
+#[derive(Debug)]
+pub struct Lease {
+    key: String,
+    holder: u64,
+}
+
+/// What stands in shared data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Holding {
+    holder: u64,
+    expires_at: u64,
+}
+
+impl Lease {
+    /// The lease for one kind of work, `purpose`. `holder` is a random number of this virtual
+    /// machine.
+    #[must_use]
+    pub fn new(purpose: &str, holder: u64) -> Self {
+        Self {
+            key: format!("{KEY_PREFIX}lease/{purpose}"),
+            holder,
+        }
+    }
+
+    /// Takes, renews or respects the lease. To be called on every tick.
+    pub fn tick(&self, host: &impl SharedData, now_milliseconds: u64) -> Role {
+        let now = now_milliseconds;
+        let Some(shared) = host.shared(&self.key) else {
+            return self.take(host, now, Expected::Absent);
+        };
+        match Holding::decode(&shared) {
+            Some(holding) if holding.is_in_force(now) => {
+                if holding.holder != self.holder {
+                    return Role::Follows;
+                }
+                let renewed_at = holding.expires_at.saturating_sub(milliseconds(TERM));
+                if now.saturating_sub(renewed_at) < milliseconds(TERM) / RENEWALS_PER_TERM {
+                    return Role::Leads;
+                }
+            }
+            // Expired, or bytes that are nobody's lease.
+            _ => {}
+        }
+        self.take(host, now, Expected::Version(shared.version))
+    }
+
+    /// Gives the lease back, if it is held, so that another one can take it at once.
+    pub fn release(&self, host: &impl SharedData) {
+        if let Some(shared) = host.shared(&self.key)
+            && Holding::decode(&shared).is_some_and(|holding| holding.holder == self.holder)
+        {
+            let nobody = Holding {
+                holder: self.holder,
+                expires_at: 0,
+            };
+            host.set_shared(
+                &self.key,
+                &nobody.encode(),
+                Expected::Version(shared.version),
+            );
+        }
+    }
+
+    fn take(&self, host: &impl SharedData, now: u64, expected: Expected) -> Role {
+        let holding = Holding {
+            holder: self.holder,
+            expires_at: now.saturating_add(milliseconds(TERM)),
+        };
+        if host.set_shared(&self.key, &holding.encode(), expected) {
+            Role::Leads
+        } else {
+            Role::Follows
+        }
+    }
+}
+
+impl Holding {
+    /// An expiry further away than a whole term was written before the clock was set back, and
+    /// would hold for as long as it was set back by.
+    fn is_in_force(self, now: u64) -> bool {
+        now < self.expires_at && self.expires_at <= now.saturating_add(milliseconds(TERM))
+    }
+
+    fn encode(self) -> Vec<u8> {
+        let fields = [self.holder.to_le_bytes(), self.expires_at.to_le_bytes()];
+        record::seal(Kind::Lease, &fields.concat())
+    }
+
+    fn decode(shared: &Shared) -> Option<Self> {
+        let mut fields = record::open(Kind::Lease, &shared.bytes)?;
+        let holding = Self {
+            holder: fields.u64()?,
+            expires_at: fields.u64()?,
+        };
+        fields.end(holding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+    use crate::host::mock_background::MockSpace;
+
+    const START: u64 = 1_800_000_000_000;
+
+    fn leases(count: u64) -> Vec<Lease> {
+        (1..=count)
+            .map(|holder| Lease::new("test", holder))
+            .collect()
+    }
+
+    fn leaders(leases: &[Lease], space: &MockSpace, now: u64) -> Vec<u64> {
+        let leads = |lease: &&Lease| lease.tick(space, now) == Role::Leads;
+        leases
+            .iter()
+            .filter(leads)
+            .map(|lease| lease.holder)
+            .collect()
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_first_to_ask_leads_for_as_long_as_it_ticks() {
+        let (space, leases) = (MockSpace::default(), leases(3));
+        for tick in 0..1000 {
+            assert_eq!(
+                leaders(&leases, &space, START + tick * 100),
+                [1],
+                "tick {tick}"
+            );
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn another_one_leads_a_term_after_the_leader_has_gone() {
+        let (space, leases) = (MockSpace::default(), leases(3));
+        assert_eq!(leaders(&leases, &space, START), [1]);
+        assert!(leaders(&leases[1..], &space, START + 2_999).is_empty());
+        assert_eq!(leaders(&leases[1..], &space, START + 3_000), [2]);
+        assert_eq!(leaders(&leases, &space, START + 3_100), [2]);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_lease_is_written_three_times_a_term_and_not_on_every_tick() {
+        let (space, leases) = (MockSpace::default(), leases(2));
+        for tick in 0..30 {
+            leaders(&leases, &space, START + tick * 100);
+        }
+        assert_eq!(space.writes(), 3);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_released_lease_is_free_at_once_and_only_its_holder_can_release_it() {
+        let (space, leases) = (MockSpace::default(), leases(2));
+        assert_eq!(leaders(&leases, &space, START), [1]);
+        leases[1].release(&space);
+        assert_eq!(leaders(&leases, &space, START + 100), [1]);
+        leases[0].release(&space);
+        assert_eq!(leaders(&leases[1..], &space, START + 200), [2]);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn foreign_bytes_and_a_clock_set_back_keep_nobody_from_leading() {
+        for foreign in [
+            &b""[..],
+            b"x",
+            &[0xff; 64],
+            &record::seal(Kind::Wanted, &[0; 16]),
+        ] {
+            let (space, leases) = (MockSpace::default(), leases(2));
+            space.set_shared(&leases[0].key, foreign, Expected::Anything);
+            assert_eq!(leaders(&leases, &space, START), [1], "{foreign:?}");
+        }
+        let (space, leases) = (MockSpace::default(), leases(2));
+        assert_eq!(leaders(&leases, &space, START), [1]);
+        assert_eq!(leaders(&leases[1..], &space, START - 3_600_000), [2]);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn leases_for_different_purposes_do_not_meet() {
+        let space = MockSpace::default();
+        for purpose in ["a", "b"] {
+            assert_eq!(Lease::new(purpose, 1).tick(&space, START), Role::Leads);
+            assert_eq!(Lease::new(purpose, 2).tick(&space, START), Role::Follows);
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn of_two_that_take_it_at_once_one_follows() {
+        let (space, leases) = (MockSpace::default(), leases(2));
+        assert_eq!(leases[0].take(&space, START, Expected::Absent), Role::Leads);
+        assert_eq!(
+            leases[1].take(&space, START, Expected::Absent),
+            Role::Follows
+        );
+        let version = space.shared(&leases[0].key).unwrap().version;
+        let expired = START + 10_000;
+        for (lease, role) in leases.iter().zip([Role::Leads, Role::Follows]) {
+            assert_eq!(
+                lease.take(&space, expired, Expected::Version(version)),
+                role
+            );
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Loading a generation: manifest, segments, cut-offs, and then what has changed since.
+//!
+//! Everything goes into the slot that is not read, a segment at a time, so that no tick takes
+//! longer than a segment. Nothing of it can be seen until the follower writes the new state.
+
+use crate::host::{Expected, SharedData};
+use crate::revocation::page::PAGE_BYTES;
+use crate::revocation::{
+    Batch, FeedState, Manifest, Record, SEGMENT_BYTES, Segment, SharedFilter, cut_off,
+};
+
+/// Buckets that are written in one go, about a millisecond's worth.
+const BUCKETS_PER_STEP: u32 = 1_000;
+
+/// What the loader needs next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// The segment with this number.
+    Segment(usize),
+    /// Another step, without anything from outside.
+    Step,
+    /// The changes after this sequence number of this epoch.
+    Changes { epoch: u64, after: u64 },
+}
+
+/// Why a generation cannot be loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum LoadError {
+    /// The segment's bytes are not those that the manifest names.
+    #[error("segment {0} does not match the manifest")]
+    Segment(usize),
+    /// A segment of cut-offs is malformed although its hash is right.
+    #[error("segment {0} is malformed")]
+    Malformed(usize),
+    /// Changes that do not follow.
+    #[error("changes do not continue the manifest's history")]
+    Discontinuous,
+    /// Shared data does not hold what was written.
+    #[error("the records are gone")]
+    Gone,
+}
+
+/// A generation on its way in.
+#[derive(Debug)]
+pub(super) struct Loader {
+    manifest: Manifest,
+    /// What the state will be.
+    state: FeedState,
+    /// Segments that are in.
+    loaded: usize,
+    /// Cut-offs by bucket, until they are written.
+    cut_offs: Vec<cut_off::CutOff>,
+    buckets_written: u32,
+}
+
+impl Loader {
+    /// Begins with a manifest, in the slot that `current` does not use.
+    pub(super) fn new(manifest: Manifest, current: Option<&FeedState>) -> Self {
+        let state = FeedState {
+            epoch: manifest.epoch,
+            generation: manifest.generation,
+            slot: current.map_or(0, |current| 1 - current.slot.min(1)),
+            sequence: manifest.sequence,
+            chain: manifest.chain,
+            batches: 0,
+            verified_at: 0,
+            filter_key: manifest.filter_key,
+            page_count: manifest.page_count,
+            bucket_count: manifest.bucket_count,
+        };
+        Self {
+            manifest,
+            state,
+            loaded: 0,
+            cut_offs: Vec::new(),
+            buckets_written: 0,
+        }
+    }
+
+    pub(super) const fn state(&self) -> &FeedState {
+        &self.state
+    }
+
+    pub(super) fn need(&self) -> Need {
+        if self.loaded < self.segment_count() {
+            Need::Segment(self.loaded)
+        } else if self.buckets_written < self.state.bucket_count {
+            Need::Step
+        } else {
+            Need::Changes {
+                epoch: self.state.epoch,
+                after: self.state.sequence,
+            }
+        }
+    }
+
+    fn segment_count(&self) -> usize {
+        self.manifest.filter_segments.len() + self.manifest.cut_off_segments.len()
+    }
+
+    fn segment(&self, index: usize) -> Option<&Segment> {
+        let segments = self.manifest.filter_segments.iter();
+        segments.chain(&self.manifest.cut_off_segments).nth(index)
+    }
+
+    /// Takes the next segment in.
+    pub(super) fn on_segment(
+        &mut self,
+        host: &impl SharedData,
+        filter: &SharedFilter,
+        bytes: &[u8],
+    ) -> Result<(), LoadError> {
+        let index = self.loaded;
+        if !self
+            .segment(index)
+            .is_some_and(|segment| segment.matches(bytes))
+        {
+            return Err(LoadError::Segment(index));
+        }
+        if index < self.manifest.filter_segments.len() {
+            self.write_pages(host, filter, index, bytes);
+        } else {
+            let records = cut_off::decode(bytes).map_err(|_| LoadError::Malformed(index))?;
+            self.cut_offs.extend(records);
+        }
+        self.loaded += 1;
+        if self.loaded == self.segment_count() {
+            let buckets = self.state.bucket_count;
+            self.cut_offs
+                .sort_by_key(|record| cut_off::bucket_of(record.key, buckets));
+        }
+        Ok(())
+    }
+
+    fn write_pages(
+        &self,
+        host: &impl SharedData,
+        filter: &SharedFilter,
+        segment: usize,
+        bytes: &[u8],
+    ) {
+        let first = segment * (SEGMENT_BYTES / PAGE_BYTES);
+        for (index, page) in (first..).zip(bytes.chunks_exact(PAGE_BYTES)) {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            let expected = Expected::Anything;
+            filter.write(host, &self.state, Record::Page, index, page, expected);
+        }
+    }
+
+    /// Writes some more buckets. Empty ones are written too: a bucket that is missing means that
+    /// nothing is known.
+    pub(super) fn step(&mut self, host: &impl SharedData, filter: &SharedFilter) {
+        let buckets = self.state.bucket_count;
+        let end = self
+            .buckets_written
+            .saturating_add(BUCKETS_PER_STEP)
+            .min(buckets);
+        for index in self.buckets_written..end {
+            let in_bucket = |record: &cut_off::CutOff| cut_off::bucket_of(record.key, buckets);
+            let start = self
+                .cut_offs
+                .partition_point(|record| in_bucket(record) < index);
+            let stop = self
+                .cut_offs
+                .partition_point(|record| in_bucket(record) <= index);
+            let records = self.cut_offs.get(start..stop).unwrap_or_default();
+            let body = cut_off::encode(records);
+            let expected = Expected::Anything;
+            filter.write(host, &self.state, Record::Bucket, index, &body, expected);
+        }
+        self.buckets_written = end;
+        if end == buckets {
+            self.cut_offs = Vec::new();
+        }
+    }
+
+    /// Applies changes that came after the manifest. The caller has checked that they answer the
+    /// right question.
+    pub(super) fn on_changes(
+        &mut self,
+        host: &impl SharedData,
+        filter: &SharedFilter,
+        batch: &Batch,
+    ) -> Result<(), LoadError> {
+        let state = &self.state;
+        if (batch.epoch, batch.after, batch.chain) != (state.epoch, state.sequence, state.chain) {
+            return Err(LoadError::Discontinuous);
+        }
+        let mut chain = batch.chain;
+        for change in &batch.changes {
+            if !filter.apply(host, &self.state, change) {
+                return Err(LoadError::Gone);
+            }
+            chain = chain.followed_by(change);
+        }
+        self.state.sequence = batch.through();
+        self.state.chain = chain;
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! Who may do what, and where it listens.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use super::process::{Authority, binary, directory, revocation, serve, until};
+
+/// Makes a credential and gives its secret.
+fn credential(directory: &Path, role: &str, name: &str) -> String {
+    let file = directory.join("credentials");
+    let output = Command::new(binary())
+        .args(["credential", "--role", role, "--name", name, "--file"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let secret = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    assert!(!fs::read_to_string(&file).unwrap().contains(&secret));
+    secret
+}
+
+fn guarded(directory: &Path) -> Authority {
+    let file = directory.join("credentials");
+    Authority::start_with(directory, &["--credentials", file.to_str().unwrap()])
+}
+
+#[test]
+fn a_role_may_do_what_is_its_own_and_nobody_may_do_anything() {
+    let directory = directory();
+    let admin = credential(directory.path(), "admin", "console");
+    let edge = credential(directory.path(), "edge", "envoys");
+    let authority = guarded(directory.path());
+    let statuses = |authority: &Authority| {
+        let check = json!({"issuer": "i", "sid": "s"});
+        [
+            authority.revoke("session", "s").status,
+            authority
+                .post("/v1/restorations", &revocation("session", "s"))
+                .status,
+            authority.get("/v1/revocations").status,
+            authority
+                .post_text("/v1/import", "application/x-ndjson", "")
+                .status,
+            authority.get("/v1/stats").status,
+            authority.post("/v1/feed/keys", &json!({})).status,
+            authority.post("/v1/check", &check).status,
+            authority.get("/v1/feed/keys").status,
+            authority.get("/metrics").status,
+            authority.get("/healthz").status,
+        ]
+    };
+    assert_eq!(
+        statuses(&authority),
+        [401, 401, 401, 401, 401, 401, 401, 401, 401, 200]
+    );
+    let authority = authority.with_credential(&edge);
+    assert_eq!(
+        statuses(&authority),
+        [403, 403, 403, 403, 403, 403, 200, 200, 200, 200]
+    );
+    let authority = authority.with_credential(&admin);
+    assert_eq!(statuses(&authority), [200; 10]);
+    let authority = authority.with_credential("portcullis_wrong");
+    let refused = authority.get("/v1/stats");
+    assert_eq!(refused.status, 401);
+    assert_eq!(
+        refused.headers["www-authenticate"],
+        r#"Bearer realm="portcullis authority""#
+    );
+    let log = authority.log();
+    assert!(!log.contains(&admin) && !log.contains(&edge), "{log}");
+}
+
+#[test]
+fn a_credential_is_replaced_without_a_restart() {
+    let directory = directory();
+    let first = credential(directory.path(), "admin", "first");
+    let authority = guarded(directory.path()).with_credential(&first);
+    assert_eq!(authority.get("/v1/stats").status, 200);
+    let file = directory.path().join("credentials");
+    fs::write(&file, "").unwrap();
+    let second = credential(directory.path(), "admin", "second");
+    until(|| authority.get("/v1/stats").status == 401);
+    let authority = authority.with_credential(&second);
+    assert_eq!(authority.get("/v1/stats").status, 200);
+    // A file that is not understood changes nothing.
+    fs::write(&file, "nonsense").unwrap();
+    until(|| authority.log().contains("those from before stay in force"));
+    assert_eq!(authority.get("/v1/stats").status, 200);
+}
+
+#[test]
+fn histories_name_the_caller() {
+    let directory = directory();
+    let admin = credential(directory.path(), "admin", "console");
+    let authority = guarded(directory.path()).with_credential(&admin);
+    let mut request = revocation("session", "s");
+    request["actor"] = "alice".into();
+    request["reason"] = "lost telephone".into();
+    let id = authority.post("/v1/revocations", &request).json()["id"].clone();
+    authority.post("/v1/restorations", &revocation("session", "s"));
+    let path = format!("/v1/revocations/{}", id.as_str().unwrap());
+    let history = authority.get(&path).json()["history"].clone();
+    assert_eq!(history[0]["actor"], "console:alice");
+    assert_eq!(history[0]["reason"], "lost telephone");
+    assert_eq!(history[0]["action"], "revoked");
+    assert_eq!(history[1]["actor"], "console");
+    assert_eq!(history[1]["action"], "restored");
+}
+
+#[test]
+fn where_others_can_connect_credentials_and_tls_are_needed() {
+    let directory = directory();
+    credential(directory.path(), "admin", "console");
+    let file = directory.path().join("credentials");
+    let with = |arguments: &[&str]| {
+        let mut all = serve(directory.path());
+        all[2] = "0.0.0.0:0".to_owned();
+        let output = Command::new(binary()).args(all).args(arguments).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let refusal = "error: refused to listen on 0.0.0.0:0, where others can connect, without";
+    assert!(with(&[]).starts_with(&format!("{refusal} credentials\n\nhint: ")));
+    let credentials = ["--credentials", file.to_str().unwrap()];
+    assert!(with(&credentials).starts_with(&format!("{refusal} TLS\n\nhint: ")));
+
+    let insisting = ["--listen", "0.0.0.0:0", "--allow-insecure-listen"];
+    let data = directory.path().join("data");
+    let mut process = Command::new(binary())
+        .args(["serve", "--data", data.to_str().unwrap()])
+        .args(insisting)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let output = process.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(line.contains("http://0.0.0.0:"), "{line}");
+}
+
+#[test]
+fn tls_is_spoken_with_a_certificate() {
+    let directory = directory();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (path("certificate.pem"), path("key.pem"));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &key, "-out", &certificate])
+        .output()
+        .expect("`openssl`");
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
+    let authority = Authority::start_with(directory.path(), &tls);
+    assert!(authority.url.starts_with("https://"));
+    let trusting = ["stats", "--json", "--certificate-authority", &certificate];
+    let output = authority.command(&trusting);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let doubting = authority.command(&["stats"]);
+    assert_eq!(doubting.status.code(), Some(1));
+}

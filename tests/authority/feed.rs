@@ -1,0 +1,276 @@
+//! What edges are told.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use portcullis::revocation::{
+    Batch, Chain, Change, FilterKey, Fingerprint, Kind, Manifest, cut_off, page,
+};
+use serde_json::json;
+
+use super::process::{Answer, Authority, ISSUER, directory, public_key, until};
+
+/// Asks for what came after a sequence number.
+fn deltas(authority: &Authority, epoch: u64, after: u64, wait: u64) -> Answer {
+    let path = format!("/v1/feed/deltas?epoch={epoch}&after={after}&nonce=77&wait={wait}");
+    authority.get(&path)
+}
+
+fn batch(authority: &Authority, answer: &Answer) -> Batch {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    Batch::decode(&answer.bytes, &authority.public_keys()).unwrap()
+}
+
+fn session(key: &FilterKey, value: &str) -> Fingerprint {
+    key.fingerprint(Kind::Session, ISSUER, value)
+}
+
+fn segments(authority: &Authority, manifest: &Manifest) -> Vec<Vec<u8>> {
+    let all = manifest
+        .filter_segments
+        .iter()
+        .chain(&manifest.cut_off_segments);
+    all.enumerate()
+        .map(|(index, segment)| {
+            let path = format!("/v1/feed/segments/{}/{index}", manifest.generation);
+            let answer = authority.get(&path);
+            assert!(segment.matches(&answer.bytes));
+            answer.bytes
+        })
+        .collect()
+}
+
+#[test]
+fn changes_come_signed_and_chained() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let manifest = authority.manifest();
+    assert_eq!((manifest.sequence, manifest.chain), (0, Chain::EMPTY));
+    authority.revoke("session", "a");
+    authority.revoke("subject", "u");
+    authority.post(
+        "/v1/restorations",
+        &json!({"kind": "session", "issuer": ISSUER, "value": "a"}),
+    );
+    authority.post(
+        "/v1/restorations",
+        &json!({"kind": "subject", "issuer": ISSUER, "value": "u"}),
+    );
+    let key = manifest.filter_key;
+    let user = key.fingerprint(Kind::Subject, ISSUER, "u");
+    let all = batch(&authority, &deltas(&authority, manifest.epoch, 0, 1));
+    assert_eq!((all.nonce, all.after, all.through()), (77, 0, 4));
+    assert_eq!(
+        (all.epoch, all.generation),
+        (manifest.epoch, manifest.generation)
+    );
+    assert_eq!(all.changes[0], Change::Add(session(&key, "a")));
+    assert!(matches!(all.changes[1], Change::SetCutOff(cut_off) if cut_off.key == user));
+    assert_eq!(
+        all.changes[2..],
+        [
+            Change::Restore(session(&key, "a")),
+            Change::ClearCutOff(user)
+        ]
+    );
+    let chain = all.changes[..3]
+        .iter()
+        .fold(Chain::EMPTY, Chain::followed_by);
+    let last = batch(&authority, &deltas(&authority, manifest.epoch, 3, 1));
+    assert_eq!((last.chain, &last.changes[..]), (chain, &all.changes[3..]));
+}
+
+#[test]
+fn a_waiting_edge_hears_of_a_revocation_at_once_and_a_heartbeat_otherwise() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let epoch = authority.manifest().epoch;
+    let started = Instant::now();
+    assert!(
+        batch(&authority, &deltas(&authority, epoch, 0, 1))
+            .changes
+            .is_empty()
+    );
+    assert!((1_000..1_900).contains(&started.elapsed().as_millis()));
+    let mut delays = Vec::new();
+    for after in 0..20 {
+        thread::scope(|scope| {
+            let edge = scope.spawn(|| {
+                let answer = deltas(&authority, epoch, after, 20);
+                (Instant::now(), batch(&authority, &answer))
+            });
+            until(|| authority.stats()["edges_waiting"] == 1);
+            authority.revoke("session", &format!("s{after}"));
+            let acknowledged = Instant::now();
+            let (heard, batch) = edge.join().unwrap();
+            assert_eq!(batch.changes.len(), 1);
+            delays.push(heard.saturating_duration_since(acknowledged));
+        });
+    }
+    delays.sort_unstable();
+    println!(
+        "acknowledged to heard: median {:?}, longest {:?}",
+        delays[10], delays[19]
+    );
+    assert!(delays[19] < Duration::from_millis(250), "{delays:?}");
+}
+
+#[test]
+fn stopping_answers_those_who_wait() {
+    let directory = directory();
+    let mut authority = Authority::start(directory.path());
+    let epoch = authority.manifest().epoch;
+    thread::scope(|scope| {
+        let edges: Vec<_> = (0..10)
+            .map(|_| scope.spawn(|| batch(&authority, &deltas(&authority, epoch, 0, 50))))
+            .collect();
+        until(|| authority.stats()["edges_waiting"] == 10);
+        authority.signal("TERM");
+        for edge in edges {
+            assert!(edge.join().unwrap().changes.is_empty());
+        }
+    });
+    assert!(authority.wait().success());
+    assert!(!authority.log().contains("unfinished"));
+}
+
+#[test]
+fn a_generation_holds_everything_in_force() {
+    let directory = directory();
+    let authority = Authority::start_with(directory.path(), &["--generation-interval", "1s"]);
+    let first = authority.manifest();
+    let line = |number| format!(r#"{{"kind":"session","issuer":"{ISSUER}","value":"s{number}"}}"#);
+    let lines: Vec<_> = (0..12_000).map(line).collect();
+    let lines = lines.join("\n");
+    authority.revoke("subject", "u");
+    assert_eq!(
+        authority
+            .post_text("/v1/import", "application/x-ndjson", &lines)
+            .status,
+        200
+    );
+    until(|| authority.manifest().entries == 12_000);
+    let manifest = authority.manifest();
+    assert!(manifest.generation > first.generation);
+    assert_eq!(manifest.sequence, 12_001);
+    let segments = segments(&authority, &manifest);
+    let (pages, tables) = segments.split_at(manifest.filter_segments.len());
+    let pages = pages.concat();
+    let holds = |value: &str| {
+        let name = session(&manifest.filter_key, value);
+        let start = page::page_of(name, manifest.page_count) as usize * page::PAGE_BYTES;
+        page::may_contain(&pages[start..start + page::PAGE_BYTES], name)
+    };
+    assert!((0..12_000).all(|number| holds(&format!("s{number}"))));
+    let false_positives = (0..50_000)
+        .filter(|number| holds(&format!("x{number}")))
+        .count();
+    assert!(false_positives < 10, "{false_positives}");
+    let table = cut_off::decode(&tables.concat()).unwrap();
+    assert_eq!(table.len(), 1);
+    assert_eq!(
+        table[0].key,
+        manifest.filter_key.fingerprint(Kind::Subject, ISSUER, "u")
+    );
+    // The one before is served to those who have begun to fetch it.
+    let old = authority.get(&format!("/v1/feed/segments/{}/0", first.generation));
+    assert_eq!(old.status, 200);
+    let path = format!("/v1/feed/segments/{}/99", manifest.generation);
+    assert_eq!(authority.get(&path).status, 404);
+}
+
+#[test]
+fn segments_can_be_cached() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let manifest = authority.manifest();
+    let path = format!("/v1/feed/segments/{}/0", manifest.generation);
+    let answer = authority.get(&path);
+    let control = answer.headers["cache-control"].to_str().unwrap();
+    assert!(control.contains("immutable"), "{control}");
+    let tag = answer.headers["etag"].to_str().unwrap();
+    let url = format!("{}{path}", authority.url);
+    let again = ureq::get(url).header("if-none-match", tag).call().unwrap();
+    assert_eq!(again.status(), 304);
+}
+
+#[test]
+fn an_edge_of_another_epoch_or_from_the_future_has_to_start_again() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let epoch = authority.manifest().epoch;
+    authority.revoke("session", "a");
+    assert_eq!(deltas(&authority, epoch - 1, 0, 1).status, 410);
+    assert_eq!(authority.get("/v1/feed/deltas?epoch=1").status, 400);
+    // The store as it is now, as a backup made while the authority is stopped would hold it.
+    authority.kill();
+    let backup = directory.path().join("backup");
+    let store = directory.path().join("data/authority.redb");
+    fs::copy(&store, &backup).unwrap();
+    let authority = Authority::start(directory.path());
+    authority.revoke("session", "b");
+    authority.revoke("session", "c");
+    assert_eq!(authority.manifest().epoch, epoch);
+    authority.kill();
+    fs::copy(&backup, &store).unwrap();
+
+    let authority = Authority::start(directory.path());
+    assert_eq!(authority.manifest().epoch, epoch);
+    assert_eq!(deltas(&authority, epoch, 3, 1).status, 410);
+    until(|| authority.get("/v1/feed/manifest").status == 200);
+    let manifest = authority.manifest();
+    assert!(manifest.epoch > epoch);
+    assert_eq!(manifest.sequence, 1);
+    assert!(authority.log().contains("restored from an older backup"));
+    assert!(
+        batch(&authority, &deltas(&authority, manifest.epoch, 1, 0))
+            .changes
+            .is_empty()
+    );
+    authority.kill();
+    let authority = Authority::start(directory.path());
+    assert_eq!(
+        authority.manifest().epoch,
+        manifest.epoch,
+        "the new epoch is kept"
+    );
+}
+
+#[test]
+fn deltas_go_on_across_a_restart() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let epoch = authority.manifest().epoch;
+    for value in ["a", "b", "c"] {
+        authority.revoke("session", value);
+    }
+    let before = batch(&authority, &deltas(&authority, epoch, 1, 1));
+    authority.kill();
+    let authority = Authority::start(directory.path());
+    let after = batch(&authority, &deltas(&authority, epoch, 1, 1));
+    assert_eq!((before.chain, before.changes), (after.chain, after.changes));
+    authority.revoke("session", "d");
+    let last = batch(&authority, &deltas(&authority, epoch, 3, 5));
+    assert_eq!(last.changes.len(), 1);
+}
+
+#[test]
+fn a_rotated_key_overlaps_with_the_old_one() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let epoch = authority.manifest().epoch;
+    let keys = authority
+        .post("/v1/feed/keys", &json!({"overlap_seconds": 2}))
+        .json();
+    assert_eq!(keys[0]["public_key"], authority.feed_keys[0].as_str());
+    let new = public_key(keys[1]["public_key"].as_str().unwrap());
+    let new = portcullis::revocation::FeedKeys::new(vec![new]);
+    let answer = deltas(&authority, epoch, 0, 0);
+    assert!(Batch::decode(&answer.bytes, &authority.public_keys()).is_ok());
+    until(|| Batch::decode(&deltas(&authority, epoch, 0, 0).bytes, &new).is_ok());
+    assert!(Manifest::decode(&authority.get("/v1/feed/manifest").bytes, &new).is_ok());
+    authority.kill();
+    let authority = Authority::start(directory.path());
+    assert_eq!(authority.feed_keys.len(), 2, "both are kept");
+}

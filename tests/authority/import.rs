@@ -1,0 +1,105 @@
+//! Many revocations at once.
+
+use std::fmt::Write as _;
+
+use super::process::{Authority, ISSUER, directory};
+
+fn lines(count: usize) -> String {
+    (0..count).fold(String::new(), |mut lines, number| {
+        let _ = writeln!(
+            lines,
+            r#"{{"kind":"session","issuer":"{ISSUER}","value":"s{number}"}}"#
+        );
+        lines
+    })
+}
+
+#[test]
+fn an_import_is_carried_out_whole() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let import = |count| authority.post_text("/v1/import", "application/x-ndjson", &lines(count));
+    let answer = import(10_000);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.json()["revoked"], 10_000);
+    let again = import(10_001).json();
+    assert_eq!(
+        (&again["accepted"], &again["revoked"]),
+        (&10_001.into(), &1.into())
+    );
+    assert_eq!(authority.stats()["entries"], 10_001);
+    for number in [0, 4_095, 4_096, 9_999, 10_000] {
+        assert!(authority.is_session_revoked(&format!("s{number}")));
+    }
+}
+
+#[test]
+fn an_import_with_wrong_lines_does_nothing_and_names_them() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let mut text = lines(9_000);
+    text.push_str("{\"kind\":\"session\"}\n\n");
+    text.push_str(&lines(5_000));
+    text.push_str("nonsense");
+    let answer = authority.post_text("/v1/import", "application/x-ndjson", &text);
+    assert_eq!(answer.status, 422);
+    let problem = answer.json();
+    assert_eq!(problem["code"], "lines_invalid");
+    let wrong = problem["lines"].as_array().unwrap();
+    let numbers: Vec<_> = wrong
+        .iter()
+        .map(|line| line["line"].as_u64().unwrap())
+        .collect();
+    assert_eq!(numbers, [9_001, 14_003]);
+    assert_eq!(authority.stats()["entries"], 0);
+    assert_eq!(authority.stats()["sequence"], 0);
+    authority.kill();
+    let authority = Authority::start(directory.path());
+    assert_eq!(authority.stats()["entries"], 0);
+}
+
+#[test]
+fn an_import_that_is_killed_is_there_whole_or_not_at_all() {
+    let directory = directory();
+    let text = lines(60_000);
+    for milliseconds in [30, 80, 150, 250, 400, 600, 900] {
+        let authority = Authority::start(directory.path());
+        let url = format!("{}/v1/import", authority.url);
+        let text = text.clone();
+        let client = std::thread::spawn(move || {
+            let request = ureq::post(url).header("content-type", "application/x-ndjson");
+            request.send(text).is_ok()
+        });
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        authority.kill();
+        let is_acknowledged = client.join().unwrap();
+        let authority = Authority::start(directory.path());
+        let entries = authority.stats()["entries"].as_u64().unwrap();
+        assert!(
+            [0, 60_000].contains(&entries),
+            "{entries} after {milliseconds} ms"
+        );
+        assert!(!is_acknowledged || entries == 60_000);
+        if entries != 0 {
+            return;
+        }
+    }
+}
+
+#[test]
+fn the_command_line_imports_a_file() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let file = directory.path().join("revocations.ndjson");
+    std::fs::write(&file, lines(1_000)).unwrap();
+    let output = authority.command(&["import", file.to_str().unwrap()]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "revoked 1000 of 1000\n"
+    );
+    std::fs::write(&file, "{}\n").unwrap();
+    let output = authority.command(&["import", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("line 1: missing field `kind`"), "{stderr}");
+}

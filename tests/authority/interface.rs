@@ -1,0 +1,329 @@
+//! What the interface says, and what its description says of it.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::process::{Authority, ISSUER, directory, revocation};
+
+#[test]
+fn revoking_is_idempotent_and_can_be_taken_back() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    for kind in ["token", "session", "device", "subject", "client", "issuer"] {
+        let mut request = revocation(kind, "x");
+        if matches!(kind, "subject" | "client" | "issuer") {
+            request["not_before"] = 1_000.into();
+        }
+        // Without an expiry, every second makes an entry live a second longer.
+        request["expires_at"] = (now() + 3_600).into();
+        let outcomes = [
+            authority.post("/v1/revocations", &request),
+            authority.post("/v1/revocations", &request),
+            authority.post("/v1/restorations", &revocation(kind, "x")),
+            authority.post("/v1/restorations", &revocation(kind, "x")),
+            authority.post("/v1/revocations", &request),
+        ];
+        let outcomes = outcomes.map(|answer| answer.json()["outcome"].clone());
+        let expected = [
+            "revoked",
+            "already_revoked",
+            "restored",
+            "not_revoked",
+            "revoked",
+        ];
+        assert_eq!(outcomes, expected, "{kind}");
+    }
+    assert_eq!(authority.stats()["sequence"], 18);
+}
+
+#[test]
+fn a_cut_off_names_what_was_issued_before_and_may_except_a_session() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let check = |issued_at: u64, session: &str| {
+        let claims = json!({
+            "issuer": ISSUER, "subject": "alice", "sid": session, "issued_at": issued_at,
+        });
+        authority.post("/v1/check", &claims).json()["revoked"].clone()
+    };
+    let mut request = revocation("subject", "alice");
+    request["except_session"] = "this".into();
+    let before = now();
+    let answer = authority.post("/v1/revocations", &request).json();
+    let not_before = answer["not_before"].as_u64().unwrap();
+    assert!((before + 1..=now() + 1).contains(&not_before));
+    assert_eq!(check(not_before - 1, "other"), true);
+    assert_eq!(check(not_before - 1, "this"), false);
+    assert_eq!(check(not_before, "other"), false);
+    // An earlier one changes nothing.
+    request["not_before"] = 5.into();
+    assert_eq!(
+        authority.post("/v1/revocations", &request).json()["not_before"],
+        not_before
+    );
+}
+
+#[test]
+fn entries_are_listed_newest_first_and_found_by_name_and_subject() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    for number in 0..25 {
+        let mut request = revocation("session", &format!("s{number}"));
+        request["subject"] = if number % 2 == 0 { "alice" } else { "bob" }.into();
+        assert_eq!(authority.post("/v1/revocations", &request).status, 200);
+    }
+    authority.revoke("subject", "alice");
+    let pages = |query: &str| {
+        let mut values = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = authority
+                .get(&format!("/v1/revocations?limit=7{query}{cursor}"))
+                .json();
+            let entries = page["entries"].as_array().unwrap();
+            assert!(entries.len() <= 8);
+            values.extend(
+                entries
+                    .iter()
+                    .map(|entry| entry["value"].as_str().unwrap().to_owned()),
+            );
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return values,
+            }
+        }
+    };
+    let all = pages("");
+    let expected: Vec<String> = (0..25).rev().map(|number| format!("s{number}")).collect();
+    assert_eq!(all.first().unwrap(), "alice");
+    assert_eq!(all[1..], expected);
+    assert_eq!(pages("&kind=subject"), ["alice"]);
+    assert_eq!(pages("&value=s3"), ["s3"]);
+    assert_eq!(pages("&value=s3&issuer=other").len(), 0);
+    let of_alice: BTreeSet<String> = pages("&subject=alice").into_iter().collect();
+    assert_eq!(of_alice.len(), 14);
+    assert!(of_alice.contains("alice") && of_alice.contains("s24"));
+}
+
+#[test]
+fn wrong_requests_are_refused_with_a_reason() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let long = "x".repeat(1025);
+    for (request, detail) in [
+        (
+            json!({"kind": "session", "issuer": "i"}),
+            "`value` is missing",
+        ),
+        (
+            json!({"kind": "session", "issuer": "", "value": "v"}),
+            "`issuer` is missing",
+        ),
+        (
+            json!({"kind": "issuer", "issuer": "i", "value": "v"}),
+            "`value` does not go with",
+        ),
+        (
+            json!({"kind": "token", "issuer": "i", "value": "v", "not_before": 1}),
+            "`not_before`",
+        ),
+        (
+            json!({"kind": "token", "issuer": "i", "value": long}),
+            "expected at most 1024 bytes",
+        ),
+        (
+            json!({"kind": "token", "issuer": "i", "value": "v", "expires_at": 1_000_000_000_000_000_u64}),
+            "`expires_at`",
+        ),
+        (
+            json!({"kind": "user", "issuer": "i", "value": "v"}),
+            "unknown variant `user`",
+        ),
+        (
+            json!({"kind": "token", "issuer": "i", "value": "v", "exp": 1}),
+            "unknown field `exp`",
+        ),
+        (json!([]), "invalid"),
+    ] {
+        let answer = authority.post("/v1/revocations", &request);
+        assert_eq!(answer.status, 400, "{request}");
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        let problem = answer.json();
+        let found = problem["detail"].as_str().unwrap();
+        assert!(found.contains(detail), "{request}: {found}");
+    }
+    let text = revocation("session", "s").to_string();
+    let answer = authority.post_text("/v1/revocations", "text/plain", &text);
+    assert_eq!(answer.status, 415, "a page in a browser could send that");
+    let large = " ".repeat(100_000);
+    let answer = authority.post_text("/v1/revocations", "application/json", &large);
+    assert_eq!(answer.status, 413);
+    assert_eq!(authority.get("/v1/nothing").status, 404);
+    assert_eq!(authority.get("/v1/check").status, 405);
+    assert_eq!(authority.get("/v1/revocations?limit=many").status, 400);
+}
+
+#[test]
+fn what_has_expired_is_not_revoked() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let mut request = revocation("token", "t");
+    request["expires_at"] = (now() - 3_600).into();
+    let answer = authority.post("/v1/revocations", &request).json();
+    assert_eq!(answer, json!({"outcome": "already_expired"}));
+    assert_eq!(authority.stats()["sequence"], 0);
+}
+
+/// The routes and schemas come from the same place as the description, so what is left to compare
+/// is what the process really answers.
+#[test]
+fn the_description_is_of_what_is_served() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    authority.manifest();
+    let document = authority.get("/v1/openapi.json").json();
+    let paths = document["paths"].as_object().unwrap();
+    let described: BTreeSet<&str> = paths.keys().map(String::as_str).collect();
+    let expected = [
+        "/healthz",
+        "/metrics",
+        "/readyz",
+        "/v1/check",
+        "/v1/feed/deltas",
+        "/v1/feed/keys",
+        "/v1/feed/manifest",
+        "/v1/feed/segments/{generation}/{index}",
+        "/v1/import",
+        "/v1/restorations",
+        "/v1/revocations",
+        "/v1/revocations/{id}",
+        "/v1/stats",
+    ];
+    assert_eq!(described, BTreeSet::from(expected));
+    for (path, operations) in paths {
+        for (method, operation) in operations.as_object().unwrap() {
+            assert!(
+                operation["security"].is_array(),
+                "{method} {path} says not who may"
+            );
+            let concrete = path.replace("{generation}", "1").replace("{index}", "0");
+            let answer = match method.as_str() {
+                "get" => authority.get(&concrete),
+                _ => authority.post_text(&concrete, "text/plain", ""),
+            };
+            assert_ne!(answer.status, 405, "{method} {path}");
+            let is_missing = answer.status == 404 && !path.contains('{');
+            assert!(!is_missing, "{method} {path} is not served");
+        }
+    }
+    let answer = authority.revoke("session", "s").json();
+    conforms(&document, "RevocationAnswer", &answer);
+    conforms(&document, "Stats", &authority.stats());
+    let entry = authority.get(&format!(
+        "/v1/revocations/{}",
+        answer["id"].as_str().unwrap()
+    ));
+    conforms(&document, "EntryAnswer", &entry.json());
+    conforms(
+        &document,
+        "ListAnswer",
+        &authority.get("/v1/revocations").json(),
+    );
+    let check = authority.post("/v1/check", &json!({"issuer": ISSUER, "sid": "s"}));
+    conforms(&document, "CheckAnswer", &check.json());
+    conforms(
+        &document,
+        "ProblemBody",
+        &authority.get("/v1/nothing").json(),
+    );
+}
+
+/// Every member is described, and every required one is there.
+#[track_caller]
+fn conforms(document: &Value, schema: &str, value: &Value) {
+    let schema = &document["components"]["schemas"][schema];
+    let described = schema["properties"].as_object().unwrap();
+    let members = value.as_object().unwrap();
+    for member in members.keys() {
+        assert!(
+            described.contains_key(member),
+            "`{member}` is not described"
+        );
+    }
+    for required in schema["required"].as_array().unwrap() {
+        assert!(
+            members.contains_key(required.as_str().unwrap()),
+            "{required} is missing"
+        );
+    }
+}
+
+#[test]
+fn metrics_are_counted() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    authority.revoke("session", "s");
+    assert!(authority.is_session_revoked("s"));
+    let text = String::from_utf8(authority.get("/metrics").bytes).unwrap();
+    for line in [
+        "portcullis_entries 1",
+        "portcullis_feed_sequence 1",
+        "portcullis_store_writable 1",
+        r#"portcullis_checks_total{revoked="true"} 1"#,
+        r#"portcullis_http_responses_total{route="/v1/revocations",status="200"} 1"#,
+        "# EOF",
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "no {line:?} in {text}"
+        );
+    }
+}
+
+#[test]
+fn the_command_line_asks_and_answers_by_exit_codes() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let run = |arguments: &[&str]| {
+        let output = authority.command(arguments);
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.code().unwrap(), text)
+    };
+    let check = ["check", "--issuer", ISSUER, "--session", "s"];
+    assert_eq!(run(&check), (0, "not revoked\n".into()));
+    let revoke = [
+        "revoke",
+        "session",
+        "s",
+        "--issuer",
+        ISSUER,
+        "--expires-in",
+        "1h",
+    ];
+    assert_eq!(run(&revoke), (0, "revoked\n".into()));
+    assert_eq!(run(&check), (1, "revoked by session\n".into()));
+    let (code, text) = run(&[&check[..], &["--json"]].concat());
+    assert_eq!(
+        (code, text.trim()),
+        (1, r#"{"revoked":true,"by":"session"}"#)
+    );
+    let unrevoke = ["unrevoke", "session", "s", "--issuer", ISSUER];
+    assert_eq!(run(&unrevoke), (0, "not revoked any more\n".into()));
+    assert_eq!(run(&unrevoke), (1, "was not revoked\n".into()));
+    assert_eq!(run(&["revoke", "issuer", ISSUER]), (0, "revoked\n".into()));
+    let (code, text) = run(&["list"]);
+    assert_eq!(code, 0);
+    assert!(text.contains("  revoked  issuer  "), "{text}");
+    let (_, text) = run(&["list", "--json"]);
+    let entry: Value = serde_json::from_str(text.trim()).unwrap();
+    assert_eq!(entry["kind"], "issuer");
+    assert!(run(&["stats"]).1.contains("cut-offs        1\n"));
+    let nobody = [&check[..], &["--authority", "http://127.0.0.1:1"]].concat();
+    assert_eq!(run(&nobody).0, 2, "nobody answers, which is not `revoked`");
+}
+
+fn now() -> u64 {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}

@@ -1,0 +1,22 @@
+//! The authority as a real process: what it promises, under crashes, full disks and wrong callers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a real process goes by the real clock"
+)]
+
+mod access;
+mod crash;
+mod disk;
+mod feed;
+mod import;
+mod interface;
+mod load;
+mod process;

@@ -1,0 +1,266 @@
+//! A running `portcullis serve`, and the ways to speak to it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::VerifyingKey;
+use portcullis::revocation::FeedKeys;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub(crate) const ISSUER: &str = "https://issuer.example";
+
+/// A running authority, killed when dropped.
+pub(crate) struct Authority {
+    process: Child,
+    pub(crate) url: String,
+    pub(crate) feed_keys: Vec<String>,
+    log: Arc<Mutex<String>>,
+    agent: ureq::Agent,
+    pub(crate) credential: Option<String>,
+}
+
+/// An answer: its status and, when it is JSON, its body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap()
+    }
+}
+
+impl Authority {
+    /// Starts one with its data in `directory` and waits until it listens.
+    pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_with(directory, &[])
+    }
+
+    pub(crate) fn start_with(directory: &Path, arguments: &[&str]) -> Self {
+        Self::spawn(
+            Command::new(binary())
+                .args(serve(directory))
+                .args(arguments),
+        )
+    }
+
+    /// Starts one through a shell script that has the command line as `"$@"`.
+    pub(crate) fn start_in_shell(directory: &Path, script: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh", binary()]);
+        Self::spawn(command.args(serve(directory)))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = follow(process.stderr.take().unwrap());
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let ready: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("not ready: {line:?}, log: {}", log.lock().unwrap()));
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_mins(1)));
+        Self {
+            process,
+            url: ready["url"].as_str().unwrap().to_owned(),
+            feed_keys: serde_json::from_value(ready["feed_public_keys"].clone()).unwrap(),
+            log,
+            agent: config.build().into(),
+            credential: None,
+        }
+    }
+
+    pub(crate) fn with_credential(mut self, credential: &str) -> Self {
+        self.credential = Some(credential.to_owned());
+        self
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        self.url.split_once("://").unwrap().1
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Kills it as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.id().to_string();
+        let status = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for its end; it must come within ten seconds.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running: {}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        if let Some(credential) = &self.credential {
+            request = request.header("authorization", format!("Bearer {credential}"));
+        }
+        answer(request.call())
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_text(path, "application/json", &body.to_string())
+    }
+
+    pub(crate) fn post_text(&self, path: &str, media_type: &str, body: &str) -> Answer {
+        let mut request = self.agent.post(format!("{}{path}", self.url));
+        if let Some(credential) = &self.credential {
+            request = request.header("authorization", format!("Bearer {credential}"));
+        }
+        answer(request.header("content-type", media_type).send(body))
+    }
+
+    pub(crate) fn revoke(&self, kind: &str, value: &str) -> Answer {
+        self.post("/v1/revocations", &revocation(kind, value))
+    }
+
+    /// Whether a session is revoked, by the exact answer.
+    pub(crate) fn is_session_revoked(&self, value: &str) -> bool {
+        let answer = self.post("/v1/check", &json!({"issuer": ISSUER, "sid": value}));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["revoked"].as_bool().unwrap()
+    }
+
+    pub(crate) fn stats(&self) -> Value {
+        self.get("/v1/stats").json()
+    }
+
+    /// Waits until there is a generation, and gives its manifest.
+    pub(crate) fn manifest(&self) -> portcullis::revocation::Manifest {
+        until(|| self.get("/readyz").status == 200);
+        let answer = self.get("/v1/feed/manifest");
+        portcullis::revocation::Manifest::decode(&answer.bytes, &self.public_keys()).unwrap()
+    }
+
+    pub(crate) fn public_keys(&self) -> FeedKeys {
+        let keys = self.feed_keys.iter().map(|key| public_key(key));
+        FeedKeys::new(keys.collect())
+    }
+
+    /// Runs a command of the command line against it.
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Output {
+        let mut command = Command::new(binary());
+        command
+            .args(arguments)
+            .env("PORTCULLIS_AUTHORITY", &self.url);
+        if let Some(credential) = &self.credential {
+            command.env("PORTCULLIS_CREDENTIAL", credential);
+        }
+        command.output().unwrap()
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        // Fails when it has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub(crate) fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_portcullis")
+}
+
+pub(crate) fn serve(directory: &Path) -> Vec<String> {
+    let data: PathBuf = directory.join("data");
+    [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        data.to_str().unwrap(),
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+pub(crate) fn directory() -> TempDir {
+    TempDir::new().unwrap()
+}
+
+pub(crate) fn revocation(kind: &str, value: &str) -> Value {
+    match kind {
+        "issuer" => json!({"kind": kind, "issuer": ISSUER}),
+        _ => json!({"kind": kind, "issuer": ISSUER, "value": value}),
+    }
+}
+
+pub(crate) fn public_key(text: &str) -> VerifyingKey {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(text)
+        .unwrap();
+    VerifyingKey::from_bytes(&bytes.try_into().unwrap()).unwrap()
+}
+
+/// Waits until something holds; ten seconds at most.
+#[track_caller]
+pub(crate) fn until(mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "does not come to hold");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
+    let response = response.unwrap();
+    let mut bytes = Vec::new();
+    let (parts, body) = response.into_parts();
+    body.into_reader().read_to_end(&mut bytes).unwrap();
+    Answer {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        bytes,
+    }
+}
+
+fn follow(stderr: ChildStderr) -> Arc<Mutex<String>> {
+    let log = Arc::new(Mutex::new(String::new()));
+    let sink = Arc::clone(&log);
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let mut sink = sink.lock().unwrap();
+            sink.push_str(&line);
+            sink.push('\n');
+        }
+    });
+    log
+}

@@ -1,0 +1,80 @@
+//! How fast a revocation arrives, and what ten million of them cost: the figures that the design
+//! promises, measured in real Envoys against a real authority.
+//!
+//! `cargo bench --bench revocation -- [--smoke] [--fifty-million] [PART…]`, where a part is
+//! `propagation`, `edges` or `scale`; without any, all of them. `PORTCULLIS_WASM` and `ENVOY_BIN`
+//! say which filter and which Envoy, as for the tests. It needs some 5,000 open files
+//! (`ulimit -n`), and 4 GiB of memory for ten million entries.
+//!
+//! What is printed goes to `target/bench/revocation.json` as well.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the support of the tests, of which a bench needs a part"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a measurement that does not work ends at once"
+)]
+
+#[path = "../../support/memory.rs"]
+mod memory;
+#[path = "../../support/mod.rs"]
+mod support;
+
+mod edges;
+mod process;
+mod propagation;
+mod report;
+mod scale;
+mod trickle;
+
+use std::env;
+use std::process::ExitCode;
+
+use report::Report;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Under half a minute: enough to see that everything runs.
+    Smoke,
+    /// The promises.
+    Full,
+    /// The same, and fifty million entries.
+    FiftyMillion,
+}
+
+fn main() -> ExitCode {
+    let mut extent = Extent::Full;
+    let mut parts = Vec::new();
+    for argument in env::args().skip(1) {
+        match argument.as_str() {
+            "--smoke" => extent = Extent::Smoke,
+            "--fifty-million" => extent = Extent::FiftyMillion,
+            // Cargo says this to every bench.
+            "--bench" => {}
+            "propagation" | "edges" | "scale" => parts.push(argument),
+            _ => {
+                eprintln!("expected [--smoke] [--fifty-million] [propagation] [edges] [scale]");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    let is_wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    let mut report = Report::new(extent);
+    if is_wanted("propagation") {
+        propagation::measure(extent, &mut report);
+    }
+    if is_wanted("edges") {
+        edges::measure(extent, &mut report);
+    }
+    if is_wanted("scale") {
+        scale::measure(extent, &mut report);
+    }
+    report.finish()
+}

@@ -1,0 +1,8 @@
+//! Revoked means refused: the authority, its feed, and Envoys that follow it, whatever comes
+//! between them.
+
+mod faults;
+mod feed;
+mod postures;
+mod scene;
+mod story;
