@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use super::token::ISSUER;
 
 /// Longer than anything that an authority is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running authority, killed when dropped.
 pub(crate) struct Authority {
@@ -152,11 +152,6 @@ impl Authority {
         &self.edge
     }
 
-    /// The secret of an administrator.
-    pub(crate) fn admin_credential(&self) -> &str {
-        &self.admin
-    }
-
     pub(crate) fn feed_keys(&self) -> FeedKeys {
         let key = |text: &String| {
             let bytes = URL_SAFE_NO_PAD.decode(text).expect("base64url");
@@ -167,11 +162,11 @@ impl Authority {
 
     /// Revokes what a value of [`ISSUER`] names. It is on disk when this returns.
     pub(crate) fn revoke(&self, kind: &str, value: &str) {
-        self.revoke_with(kind, value, json!({}));
+        self.revoke_with(kind, value, &json!({}));
     }
 
     /// The same, with more members in the request.
-    pub(crate) fn revoke_with(&self, kind: &str, value: &str, members: Value) {
+    pub(crate) fn revoke_with(&self, kind: &str, value: &str, members: &Value) {
         let mut request = target(kind, value);
         for (name, member) in members.as_object().expect("an object") {
             request[name] = member.clone();
@@ -215,7 +210,8 @@ impl Authority {
         bytes
     }
 
-    fn request(&self, path: &str) -> (u16, Vec<u8>) {
+    /// An answer of any status.
+    pub(crate) fn request(&self, path: &str) -> (u16, Vec<u8>) {
         let request = self
             .agent
             .get(format!("http://{}{path}", self.address))

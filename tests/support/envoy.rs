@@ -19,7 +19,7 @@ use super::upstream;
 const REMEDY: &str = "run: ./build.sh test envoy";
 
 /// Longer than Envoy takes to start on a machine that compiles at the same time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Lines of Envoy's log that a failed test shows.
 const SHOWN_LOG_LINES: usize = 40;

@@ -161,9 +161,10 @@ impl Meddler {
                     }
                 }
                 Manner::Alter(alteration) => {
-                    let body = match answer.is_ok() {
-                        true => alteration(&request.path(), answer.body),
-                        false => answer.body,
+                    let body = if answer.is_ok() {
+                        alteration(&request.path(), answer.body)
+                    } else {
+                        answer.body
                     };
                     to_client.write_all(&Message { body, ..answer }.to_bytes())?;
                 }

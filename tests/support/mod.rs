@@ -3,6 +3,11 @@
 //! A test reads as: make a [`configuration`], start [`Envoy`] with it, send a [`Request`] that
 //! carries a [`Token`], look at the [`Response`].
 
+#![allow(
+    dead_code,
+    reason = "the tests and the bench that include this need a part of it each"
+)]
+
 mod authority;
 mod bootstrap;
 mod configuration;

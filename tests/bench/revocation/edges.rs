@@ -69,7 +69,7 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
         last.push(delays.iter().copied().max().expect("an edge"));
         all.extend(delays);
     }
-    let used = (process::cpu(authority.id()) - cpu).as_secs_f64();
+    let used = process::cpu_since(authority.id(), cpu).as_secs_f64();
     report.delays(
         &format!("{edges} edges, acknowledged → each of them"),
         &mut all,
@@ -97,10 +97,11 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
 
 /// What the authority needs when nothing happens: heartbeats.
 fn idle(authority: &Authority, report: &mut Report) {
-    const TIME: Duration = Duration::from_secs(5);
+    // Every edge hears a heartbeat in this time.
+    const TIME: Duration = Duration::from_secs(10);
     let cpu = process::cpu(authority.id());
     thread::sleep(TIME);
-    let used = process::cpu(authority.id()) - cpu;
+    let used = process::cpu_since(authority.id(), cpu);
     let share = used.as_secs_f64() / TIME.as_secs_f64();
     report.note("CPU of the authority with idle edges", share * 100.0, "%");
 }
@@ -210,10 +211,9 @@ async fn run(fleet: Rc<Fleet>, number: u64) {
             let authority = fleet.authority;
             spawn_local(async move {
                 let exchange = exchange(authority, &connections, &call);
-                let outcome = match tokio::time::timeout(call.timeout, exchange).await {
-                    Ok(Ok(outcome)) => outcome,
-                    _ => CallOutcome::Failed,
-                };
+                let answer = tokio::time::timeout(call.timeout, exchange).await;
+                let outcome = answer.ok().and_then(Result::ok);
+                let outcome = outcome.unwrap_or(CallOutcome::Failed);
                 // The edge may have gone.
                 let _ = sender.send((id, outcome));
             });
@@ -227,20 +227,19 @@ async fn exchange(
     call: &Call,
 ) -> io::Result<CallOutcome> {
     let kept = connections.borrow_mut().pop();
-    let stream = match kept {
-        Some(stream) => stream,
-        None => {
-            let stream = TcpStream::connect(authority).await?;
-            stream.set_nodelay(true)?;
-            stream
-        }
+    let stream = if let Some(stream) = kept {
+        stream
+    } else {
+        let stream = TcpStream::connect(authority).await?;
+        stream.set_nodelay(true)?;
+        stream
     };
     let mut request = format!(
         "{} {} HTTP/1.1\r\nhost: {}\r\n",
         call.method, call.path, call.authority
     );
     for (name, value) in &call.headers {
-        request += &format!("{name}: {value}\r\n");
+        request.extend([name, ": ", value, "\r\n"]);
     }
     request += "\r\n";
     let mut left = request.as_bytes();

@@ -9,7 +9,6 @@
 //! What is printed goes to `target/bench/revocation.json` as well.
 
 #![allow(
-    dead_code,
     unused_imports,
     reason = "the support of the tests, of which a bench needs a part"
 )]
@@ -20,8 +19,13 @@
     clippy::panic,
     reason = "a measurement that does not work ends at once"
 )]
+#![allow(
+    clippy::cast_precision_loss,
+    reason = "figures are counts far below 2^52, and rounded when they are shown"
+)]
 
 #[path = "../../support/memory.rs"]
+#[allow(dead_code, reason = "the model needs more of it")]
 mod memory;
 #[path = "../../support/mod.rs"]
 mod support;

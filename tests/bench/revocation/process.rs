@@ -16,6 +16,11 @@ pub(crate) fn cpu(id: u32) -> Duration {
     Duration::from_secs_f64((ticks(11) + ticks(12)) / TICKS_PER_SECOND)
 }
 
+/// Processor time since it was `earlier`.
+pub(crate) fn cpu_since(id: u32, earlier: Duration) -> Duration {
+    cpu(id).saturating_sub(earlier)
+}
+
 /// A line of `/proc/…/status`, in KiB.
 pub(crate) fn kib(id: u32, name: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).expect("a running process");

@@ -22,7 +22,7 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
         _ => (ENVOYS, 200),
     };
     let authority = Authority::start();
-    let bootstrap = bootstrap(&authority, json!({}));
+    let bootstrap = bootstrap(&authority, &json!({}));
     let envoys: Vec<Envoy> = (0..envoys).map(|_| Envoy::start(&bootstrap)).collect();
     let mut clients: Vec<Client> = envoys
         .iter()
@@ -38,7 +38,7 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
         all.extend(delays);
     }
     let share =
-        (process::cpu(authority.id()) - cpu).as_secs_f64() / started.elapsed().as_secs_f64();
+        process::cpu_since(authority.id(), cpu).as_secs_f64() / started.elapsed().as_secs_f64();
     let name = format!(
         "{} Envoys, acknowledged → refused by every worker",
         envoys.len()
@@ -49,7 +49,7 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
 }
 
 /// An Envoy that follows this authority.
-pub(crate) fn bootstrap(authority: &Authority, more: Value) -> Bootstrap {
+pub(crate) fn bootstrap(authority: &Authority, more: &Value) -> Bootstrap {
     let mut configuration = configuration();
     configuration["revocation"] = authority.settings();
     for (name, value) in more.as_object().expect("an object") {

@@ -73,9 +73,10 @@ impl Report {
         fs::create_dir_all(directory()).expect("a directory to make");
         fs::write(&file, format!("{document:#}\n")).expect("a file to write");
         println!("written to {}", file.display());
-        match self.broken.is_empty() || self.extent == Extent::Smoke {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
+        if self.broken.is_empty() || self.extent == Extent::Smoke {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
         }
     }
 }

@@ -65,12 +65,13 @@ fn changes_that_are_not_the_authoritys_are_not_applied() {
             scope.spawn(move || {
                 eprintln!("{name}");
                 with_other_changes(|meddler| {
-                    meddler.alter(
-                        move |path, body| match path.starts_with("/v1/feed/deltas") {
-                            true => alteration(body),
-                            false => body,
-                        },
-                    );
+                    meddler.alter(move |path, body| {
+                        if path.starts_with("/v1/feed/deltas") {
+                            alteration(body)
+                        } else {
+                            body
+                        }
+                    });
                 });
             });
         }
@@ -82,16 +83,17 @@ fn changes_that_are_not_the_authoritys_are_not_applied() {
 fn replay(meddler: &Meddler) {
     until(String::new, || !meddler.seen("/v1/feed/deltas").is_empty());
     let old = meddler.seen("/v1/feed/deltas").pop().expect("an answer");
-    meddler.alter(
-        move |path, body| match path.starts_with("/v1/feed/deltas") {
-            true => old.clone(),
-            false => body,
-        },
-    );
+    meddler.alter(move |path, body| {
+        if path.starts_with("/v1/feed/deltas") {
+            old.clone()
+        } else {
+            body
+        }
+    });
 }
 
 fn with_other_changes(meddle: impl FnOnce(&Meddler)) {
-    let mut scene = Scene::new(soon_stale());
+    let mut scene = Scene::new(&soon_stale());
     let (innocent, revoked) = (session("innocent"), session("revoked"));
     scene.authority.revoke("session", "earlier");
     scene.wait_until_refused(&session("earlier"), "token_revoked");
@@ -139,10 +141,13 @@ fn a_generation_that_is_not_the_authoritys_is_not_loaded() {
             scope.spawn(move || {
                 let authority = Authority::start();
                 authority.revoke("session", "revoked");
-                let mut scene = Scene::unready(authority, json!({}), |meddler| {
-                    meddler.alter(move |path, body| match path.starts_with(prefix) {
-                        true => alteration(body),
-                        false => body,
+                let mut scene = Scene::unready(authority, &json!({}), |meddler| {
+                    meddler.alter(move |path, body| {
+                        if path.starts_with(prefix) {
+                            alteration(body)
+                        } else {
+                            body
+                        }
                     });
                 });
                 scene.wait_for("portcullis.feed.refused", 1);
@@ -159,7 +164,7 @@ fn a_generation_that_is_not_the_authoritys_is_not_loaded() {
 
 #[test]
 fn answers_that_break_off_are_as_good_as_none() {
-    let mut scene = Scene::unready(Authority::start(), json!({}), Meddler::break_off);
+    let mut scene = Scene::unready(Authority::start(), &json!({}), Meddler::break_off);
     scene.wait_for("portcullis.feed.failures", 1);
     scene.assert_refused(&session("s"), 503, "revocation_unavailable");
     scene.meddler.pass();
@@ -169,18 +174,19 @@ fn answers_that_break_off_are_as_good_as_none() {
 
 #[test]
 fn an_older_generation_does_not_replace_a_newer_one() {
-    let mut scene = Scene::new(json!({}));
+    let mut scene = Scene::new(&json!({}));
     let old = scene.meddler.seen("/v1/feed/manifest").pop();
     let old = old.expect("the first manifest");
     // A generation is built at every start.
     scene.authority.restart();
     scene.wait_for("portcullis.feed.generations", 2);
-    scene
-        .meddler
-        .alter(move |path, body| match path == "/v1/feed/manifest" {
-            true => old.clone(),
-            false => body,
-        });
+    scene.meddler.alter(move |path, body| {
+        if path == "/v1/feed/manifest" {
+            old.clone()
+        } else {
+            body
+        }
+    });
     scene.authority.restart();
     scene.wait_for("portcullis.feed.refused", 1);
     assert_eq!(scene.metric("portcullis.feed.generations"), 2);

@@ -33,9 +33,12 @@ fn with(mut settings: Value, name: &str, value: &str) -> Value {
 
 /// Answers questions about one token, and no feed.
 fn spoil_the_feed(meddler: &Meddler) {
-    meddler.alter(|path, body| match path.starts_with("/v1/feed") {
-        true => b"spoilt".to_vec(),
-        false => body,
+    meddler.alter(|path, body| {
+        if path.starts_with("/v1/feed") {
+            b"spoilt".to_vec()
+        } else {
+            body
+        }
     });
 }
 
@@ -57,7 +60,7 @@ fn no_feed_yet_and_no_authority() {
         ] {
             scope.spawn(move || {
                 let more = with(json!({}), "on_missing_feed", posture);
-                let mut scene = Scene::unready(Authority::start(), more, Meddler::cut);
+                let mut scene = Scene::unready(Authority::start(), &more, Meddler::cut);
                 scene.assert(&session("s"), verdict);
                 let metric = format!("portcullis.requests.{metric}.demo");
                 assert!(scene.metric(&metric) >= 2, "{posture}");
@@ -83,7 +86,7 @@ fn no_feed_but_an_authority_that_answers() {
                 let authority = Authority::start();
                 authority.revoke("session", "revoked");
                 let more = with(json!({}), "on_missing_feed", posture);
-                let mut scene = Scene::unready(authority, more, spoil_the_feed);
+                let mut scene = Scene::unready(authority, &more, spoil_the_feed);
                 scene.assert(&session("innocent"), innocent);
                 scene.assert(&session("revoked"), revoked);
                 until(String::new, || scene.metric("portcullis.feed.refused") >= 1);
@@ -116,7 +119,7 @@ fn a_stale_feed() {
             ),
         ] {
             scope.spawn(move || {
-                let mut scene = Scene::new(with(soon_stale(), "on_stale", posture));
+                let mut scene = Scene::new(&with(soon_stale(), "on_stale", posture));
                 let (old, known) = (session("innocent"), session("known"));
                 scene.assert_accepted(&old);
                 scene.authority.revoke("session", "known");
@@ -144,7 +147,7 @@ fn a_stale_feed() {
 
 #[test]
 fn a_stale_feed_and_no_authority_to_confirm() {
-    let mut scene = Scene::new(with(soon_stale(), "on_stale", "confirm"));
+    let mut scene = Scene::new(&with(soon_stale(), "on_stale", "confirm"));
     let token = session("s");
     scene.assert_accepted(&token);
     scene.meddler.cut();
@@ -166,7 +169,7 @@ fn the_filter_says_perhaps_and_the_authority_nothing() {
             ("allow", Verdict::Accepted, "allowed.revocation_unknown"),
         ] {
             scope.spawn(move || {
-                let mut scene = Scene::new(with(json!({}), "on_unconfirmed", posture));
+                let mut scene = Scene::new(&with(json!({}), "on_unconfirmed", posture));
                 scene.authority.revoke("session", "revoked");
                 scene.wait_until_in_step();
                 scene.meddler.cut();
@@ -185,12 +188,12 @@ fn the_filter_says_perhaps_and_the_authority_nothing() {
 #[test]
 fn a_token_that_no_revocation_could_name() {
     let unnamed = || Token::signed_by("es256").without_claim("sub");
-    let mut strict = Scene::new(json!({}));
+    let mut strict = Scene::new(&json!({}));
     strict.assert_refused(&unnamed(), 401, "token_unnamed");
     strict.assert_accepted(&unnamed().claim("jti", "named"));
     assert!(strict.metric("portcullis.requests.refused.token_unnamed.demo") >= 2);
 
-    let mut lenient = Scene::new(with(json!({}), "on_unnamed", "allow"));
+    let mut lenient = Scene::new(&with(json!({}), "on_unnamed", "allow"));
     lenient.assert_accepted(&unnamed());
     assert!(lenient.metric("portcullis.requests.allowed.revocation_unknown.demo") >= 2);
     // An issuer can be revoked all the same.

@@ -19,7 +19,7 @@ const SPREAD: Duration = Duration::from_millis(300);
 pub(super) const STALENESS: Duration = Duration::from_secs(3);
 
 /// The configuration of the tests in general, with this authority and more settings.
-pub(super) fn settings(authority: &Authority, more: Value) -> Value {
+pub(super) fn settings(authority: &Authority, more: &Value) -> Value {
     let mut configuration = configuration();
     configuration["revocation"] = authority.settings();
     configuration["revocation"]["reload_jitter"] = "0.001s".into();
@@ -40,7 +40,7 @@ pub(super) struct Scene {
 
 impl Scene {
     /// One in which every worker has loaded the feed.
-    pub(super) fn new(more: Value) -> Self {
+    pub(super) fn new(more: &Value) -> Self {
         let scene = Self::unready(Authority::start(), more, |_| ());
         scene.wait_for("portcullis.feed.generations", 1);
         scene
@@ -49,7 +49,7 @@ impl Scene {
     /// One in which the meddler has done something before Envoy starts.
     pub(super) fn unready(
         authority: Authority,
-        more: Value,
+        more: &Value,
         before: impl FnOnce(&Meddler),
     ) -> Self {
         let meddler = Meddler::before(authority.address());
