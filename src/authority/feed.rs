@@ -155,11 +155,11 @@ impl Feed {
         question: Question,
         mut stopping: watch::Receiver<bool>,
     ) -> Result<Answer, WriteError> {
-        if question.epoch != self.epoch() {
+        if self.is_ahead(question) {
+            self.begin_epoch(question).await?;
             return Ok(Answer::Gone);
         }
-        if question.after > self.parts.history.head().sequence {
-            self.begin_epoch(question).await?;
+        if question.epoch != self.epoch() {
             return Ok(Answer::Gone);
         }
         let mut announcements = self.parts.history.announcements();
@@ -195,10 +195,21 @@ impl Feed {
     /// An edge knows changes that the store does not: the store was put back to an earlier state.
     /// Sequence numbers that were given out will be given out again for other changes, so they
     /// have to count as another line of history.
+    /// Whether the edge knows more than this store: a later change, or a later epoch, which began
+    /// after the backup that was restored. An epoch is a time; one far ahead is nobody's.
+    fn is_ahead(&self, question: Question) -> bool {
+        let epoch = self.epoch();
+        let latest = clock::now_milliseconds().saturating_add(MAX_CLOCK_DIFFERENCE_MILLISECONDS);
+        let is_later_epoch = question.epoch > epoch && question.epoch <= latest;
+        let is_later_change =
+            question.epoch == epoch && question.after > self.parts.history.head().sequence;
+        is_later_epoch || is_later_change
+    }
+
     async fn begin_epoch(&self, question: Question) -> Result<(), WriteError> {
         let mut last = self.beginning.lock().await;
         let is_recent = last.is_some_and(|last| last.elapsed() < EPOCH_PAUSE);
-        if is_recent || question.epoch != self.epoch() {
+        if is_recent || !self.is_ahead(question) {
             return Ok(());
         }
         let epoch = clock::now_milliseconds().max(question.epoch.saturating_add(1));
@@ -377,6 +388,9 @@ const BATCH_LENGTH: usize = MAX_BATCH_CHANGES as usize;
 
 /// Below this many entries a filter has no expired ones worth removing.
 const SMALL: u64 = 1_000;
+
+/// How far the clock may have been set back between two starts of the authority.
+const MAX_CLOCK_DIFFERENCE_MILLISECONDS: u64 = 24 * 60 * 60 * 1_000;
 
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
