@@ -173,19 +173,21 @@ impl<'t> UnverifiedToken<'t> {
         backend: Backend,
         host: &impl SignatureHost,
     ) -> Result<VerifiedToken, SignatureError> {
+        let key_id = self.key_id.as_deref();
         let algorithm = Algorithm::from_name(&self.algorithm);
-        let mut fault = SignatureError::KeyUnknown;
-        for key in keys.candidates(self.key_id.as_deref()) {
-            if algorithm != Some(key.algorithm()) {
-                fault = fault.max(SignatureError::AlgorithmMismatch);
-            } else if signature::verify(key, backend, host, self.signing_input, &self.signature) {
+        let candidates = algorithm.map(|algorithm| keys.candidates(key_id, algorithm));
+        let mut fault = match keys.named(key_id).next() {
+            None => SignatureError::KeyUnknown,
+            Some(_) => SignatureError::AlgorithmMismatch,
+        };
+        for key in candidates.into_iter().flatten() {
+            if signature::verify(key, backend, host, self.signing_input, &self.signature) {
                 return Ok(VerifiedToken {
                     token_type: self.token_type,
                     claims: self.claims,
                 });
-            } else {
-                fault = SignatureError::Invalid;
             }
+            fault = SignatureError::Invalid;
         }
         Err(fault)
     }

@@ -348,11 +348,20 @@ impl KeySet {
     }
 
     /// The keys that may have signed a token with this `kid`: those of the same id, compared byte
-    /// by byte, and those without one; all of them for a token that names no key. At most eight.
-    pub(super) fn candidates(&self, key_id: Option<&str>) -> impl Iterator<Item = &Key> {
-        self.keys
-            .iter()
-            .filter(move |key| key_id.is_none() || key.id.is_none() || key.id() == key_id)
+    /// by byte, and those without one; all of them for a token that names no key.
+    pub(super) fn named(&self, key_id: Option<&str>) -> impl Iterator<Item = &Key> {
+        let keys = self.keys.iter();
+        keys.filter(move |key| key_id.is_none() || key.id.is_none() || key.id() == key_id)
+    }
+
+    /// Those of them that have this algorithm; at most eight.
+    pub(super) fn candidates(
+        &self,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &Key> {
+        let keys = self.named(key_id);
+        keys.filter(move |key| key.algorithm() == algorithm)
             .take(MAX_CANDIDATES)
     }
 }
