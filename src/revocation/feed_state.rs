@@ -14,6 +14,7 @@ use crate::host::{Expected, SharedData};
 ///     epoch: u64,
 ///     generation: u64,
 ///     sequence: u64,
+///     load: u64,             // random; names the loading that wrote the generation's records
 ///     batches: u64,          // that were applied in this process
 ///     verified_at: u64,      // milliseconds of this edge's clock
 ///     page_count: u32,
@@ -35,6 +36,9 @@ pub struct FeedState {
     pub sequence: u64,
     /// The history up to there.
     pub chain: Chain,
+    /// Names the loading that wrote the records. Two loadings of one generation, by a leader that
+    /// was stopped and by its successor, do not take each other's records for their own.
+    pub load: u64,
     /// How many batches were applied in this process; names the announcement of the last one.
     pub batches: u64,
     /// When the authority was last heard, by this edge's clock, in milliseconds.
@@ -48,7 +52,7 @@ pub struct FeedState {
 }
 
 const MAGIC: &[u8; 6] = b"PCFS\x01\x00";
-const RECORD_BYTES: usize = 8 + 5 * 8 + 2 * 4 + 32 + 16 + 8;
+const RECORD_BYTES: usize = 8 + 6 * 8 + 2 * 4 + 32 + 16 + 8;
 
 impl FeedState {
     /// Writes the record over the one of `expected`.
@@ -64,6 +68,7 @@ impl FeedState {
             self.epoch,
             self.generation,
             self.sequence,
+            self.load,
             self.batches,
             self.verified_at,
         ];
@@ -88,7 +93,7 @@ impl FeedState {
         let [slot, reserved @ ..] = take::<3>(&mut rest)?;
         let mut number = || take(&mut rest).map(u64::from_le_bytes);
         let (epoch, generation, sequence) = (number()?, number()?, number()?);
-        let (batches, verified_at) = (number()?, number()?);
+        let (load, batches, verified_at) = (number()?, number()?, number()?);
         let page_count = take(&mut rest).map(u32::from_le_bytes)?;
         let bucket_count = take(&mut rest).map(u32::from_le_bytes)?;
         let chain = Chain(take(&mut rest)?);
@@ -101,6 +106,7 @@ impl FeedState {
             slot,
             sequence,
             chain,
+            load,
             batches,
             verified_at,
             filter_key,
@@ -130,6 +136,7 @@ pub(crate) fn example() -> FeedState {
         slot: 1,
         sequence: 3,
         chain: Chain([4; 32]),
+        load: 10,
         batches: 9,
         verified_at: 5,
         filter_key: FilterKey::new([6; 16]),

@@ -8,6 +8,7 @@
 //!     index: u32,
 //!     epoch: u64,
 //!     generation: u64,
+//!     load: u64,             // random, as in the state
 //!     checksum: u64,         // SipHash-1-3 of all the rest, under the filter key
 //!     body: [u8],
 //! }
@@ -109,7 +110,7 @@ impl SharedFilter {
     }
 
     /// Says that records of this generation are missing, so that the leader loads it again.
-    pub(super) fn report_damage(&self, host: &impl SharedData, state: &FeedState) {
+    pub(crate) fn report_damage(&self, host: &impl SharedData, state: &FeedState) {
         host.set_shared(
             &self.damage_key(),
             &generation_id(state),
@@ -273,7 +274,7 @@ impl SharedFilter {
     }
 }
 
-const HEADER_BYTES: usize = 24;
+const HEADER_BYTES: usize = 32;
 
 fn header(state: &FeedState, record: Record, index: u32) -> [u8; HEADER_BYTES] {
     let magic = match record {
@@ -286,6 +287,7 @@ fn header(state: &FeedState, record: Record, index: u32) -> [u8; HEADER_BYTES] {
         &index.to_le_bytes(),
         &state.epoch.to_le_bytes(),
         &state.generation.to_le_bytes(),
+        &state.load.to_le_bytes(),
     ];
     for (to, from) in header.iter_mut().zip(fields.into_iter().flatten()) {
         *to = *from;
@@ -293,15 +295,15 @@ fn header(state: &FeedState, record: Record, index: u32) -> [u8; HEADER_BYTES] {
     header
 }
 
-/// What names a generation in one slot: when it is loaded again, it is in the other one.
+/// What names one loading of a generation.
 fn generation_id(state: &FeedState) -> Vec<u8> {
-    let numbers = [state.epoch, state.generation, state.slot.into()];
+    let numbers = [state.epoch, state.generation, state.load];
     numbers.map(u64::to_le_bytes).concat()
 }
 
 /// Epoch and generation of a record, whatever its state.
 fn generation_of(record: &[u8]) -> Option<(u64, u64)> {
-    let numbers = record.get(8..HEADER_BYTES)?;
+    let numbers = record.get(8..24)?;
     let (epoch, generation) = numbers.split_at_checked(8)?;
     let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).ok();
     Some((number(epoch)?, number(generation)?))

@@ -163,6 +163,17 @@ impl<T> Line<T> {
         }
     }
 
+    /// Takes a call for failed that the host has never told the end of.
+    fn give_up(&mut self, host: &impl BackgroundHost, after: Duration) -> bool {
+        let age = host.now_milliseconds().saturating_sub(self.started);
+        let is_lost = self.outstanding.is_some() && u128::from(age) > after.as_millis();
+        if is_lost {
+            self.outstanding = None;
+            self.fail(host);
+        }
+        is_lost
+    }
+
     fn succeed(&mut self) {
         self.failures = 0;
         self.not_before = 0;
@@ -247,6 +258,11 @@ impl Follower {
 
     fn lead(&mut self, host: &impl BackgroundHost) {
         let now = host.now_milliseconds();
+        self.poll
+            .give_up(host, self.source.heartbeat + 2 * CALL_TIMEOUT);
+        if self.load.give_up(host, 2 * CALL_TIMEOUT) {
+            self.loader = None;
+        }
         if self
             .view
             .state()
@@ -375,9 +391,14 @@ impl Follower {
                 .max(1);
             self.load_from = Some(host.now_milliseconds() + host.random() % jitter);
         }
-        // Where this is not written, another leader has written the same or more. What is held is
-        // taken from there on the next tick, together with what has to leave the cache.
-        next.write(host, &self.filter.state_key(), Expected::Version(version));
+        let key = self.filter.state_key();
+        if !next.write(host, &key, Expected::Version(version)) {
+            // Another leader was at work at the same time. Cut-offs may have been written in the
+            // wrong order; nobody knows, so the generation is loaded again.
+            self.filter.report_damage(host, &state);
+        }
+        // What is held is taken from there on the next tick, together with what has to leave the
+        // cache.
         Ok(batch.changes.len())
     }
 
@@ -479,7 +500,7 @@ impl Follower {
                 }) {
                     return Err(Refusal::Replayed);
                 }
-                self.loader = Some(Loader::new(manifest, held.as_ref()));
+                self.loader = Some(Loader::new(manifest, held.as_ref(), host.random()));
                 Ok(())
             }
             Step::Segment => match &mut self.loader {
@@ -520,15 +541,15 @@ impl Follower {
         // No announcement goes with it, unless nothing is new but the place: caches that cannot
         // account for what changed are emptied.
         let is_same = held.as_ref().is_some_and(|held| {
-            (held.epoch, held.sequence, held.filter_key)
-                == (next.epoch, next.sequence, next.filter_key)
+            (held.epoch, held.sequence, held.chain, held.filter_key)
+                == (next.epoch, next.sequence, next.chain, next.filter_key)
         });
         next.verified_at = host.now_milliseconds();
         next.batches = held.map_or(0, |held| held.batches) + u64::from(!is_same);
-        self.load_from = None;
         self.load.succeed();
         if next.write(host, &self.filter.state_key(), expected) {
             self.counts.generations += 1;
+            self.load_from = None;
             self.poll = Line::default();
             host.info(&format!(
                 "revocation feed: generation {} of epoch {} is in force, sequence {}",

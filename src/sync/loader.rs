@@ -54,14 +54,15 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// Begins with a manifest, in the slot that `current` does not use.
-    pub(super) fn new(manifest: Manifest, current: Option<&FeedState>) -> Self {
+    /// Begins with a manifest, in the slot that `current` does not use. `load` is random.
+    pub(super) fn new(manifest: Manifest, current: Option<&FeedState>, load: u64) -> Self {
         let state = FeedState {
             epoch: manifest.epoch,
             generation: manifest.generation,
             slot: current.map_or(0, |current| 1 - current.slot.min(1)),
             sequence: manifest.sequence,
             chain: manifest.chain,
+            load,
             batches: 0,
             verified_at: 0,
             filter_key: manifest.filter_key,

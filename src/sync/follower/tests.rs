@@ -524,6 +524,33 @@ fn two_leaders_at_once_do_no_harm() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_leader_that_was_stopped_while_loading_cannot_take_back_what_came_since() {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let (mut first, mut second) = (follower(), follower());
+    authority.publish_generation();
+    // The first leader has the manifest, and is stopped before the first segment is taken in.
+    first.on_tick(&process, true);
+    let (id, call) = next_call(&process).unwrap();
+    let outcome = authority.answer(&call).unwrap();
+    first.on_response(&process, id, &outcome);
+    let (late, call) = next_call(&process).unwrap();
+    let segment = authority.answer(&call).unwrap();
+    tick(&process, &mut second, &authority);
+    authority.revoke("a");
+    tick(&process, &mut second, &authority);
+    assert_eq!(status(&process, &second, "a"), Status::PossiblyRevoked);
+    first.on_response(&process, late, &segment);
+    assert_ne!(status(&process, &second, "a"), Status::NotRevoked);
+    process.calls.take();
+    for _ in 0..3 {
+        process.pass(30_000);
+        tick(&process, &mut second, &authority);
+    }
+    assert_eq!(status(&process, &second, "a"), Status::PossiblyRevoked);
+    assert_eq!(status(&process, &second, "b"), Status::NotRevoked);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn records_that_somebody_overwrote_are_noticed_and_loaded_again() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
