@@ -30,6 +30,10 @@ use request_host::{EnvoySignatures, RequestHost};
 /// How long a request waits for keys at most.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Most requests of one virtual machine that wait for the authority. The ones beyond are decided as
+/// if it had not answered.
+const MAX_ASKING: usize = 1024;
+
 /// Gauges are written once in so many ticks.
 const TICKS_PER_SIGHT: u32 = 10;
 
@@ -213,25 +217,36 @@ impl Shared {
         }
         match verdict {
             Verdict::Forward => state.set(State::Forwarded),
-            Verdict::Wait(Wait::Confirmation(question)) => self.ask(context, question, state),
+            Verdict::Wait(Wait::Confirmation(question)) => {
+                self.ask(context, question, Vec::new(), state);
+            }
             Verdict::Stop | Verdict::Wait(Wait::Keys { .. }) => state.set(State::Stopped),
         }
     }
 
-    /// Asks the authority about the token of the request whose context is in effect.
-    fn ask(&self, context: u32, question: Question, state: &Rc<Cell<State>>) {
-        let call = self.gate.confirmation_call(&question);
-        if let Some(id) = call.and_then(|call| Background.call(&call)) {
+    /// Asks the authority about a token of the request whose context is in effect. `answers` are
+    /// those about its other tokens. Every question has one answer, so this comes to an end.
+    fn ask(
+        &self,
+        context: u32,
+        question: Question,
+        answers: Vec<Confirmation>,
+        state: &Rc<Cell<State>>,
+    ) {
+        let has_room = self.asking.borrow().len() < MAX_ASKING;
+        let call = self.gate.confirmation_call(&question).filter(|_| has_room);
+        let id = call.and_then(|call| Background.call(&call));
+        let asking = Asking {
+            context,
+            question,
+            answers,
+            state: Rc::clone(state),
+        };
+        if let Some(id) = id {
             state.set(State::Held);
-            let state = Rc::clone(state);
-            let asking = Asking {
-                context,
-                question,
-                state,
-            };
             self.asking.borrow_mut().insert(id, asking);
         } else {
-            state.set(self.conclude(&question, &CallOutcome::Failed));
+            self.conclude(asking, &CallOutcome::Failed);
         }
     }
 
@@ -244,28 +259,43 @@ impl Shared {
         };
         // An error means that the request has gone.
         if hostcalls::set_effective_context(asking.context).is_ok() {
-            asking.state.set(self.conclude(&asking.question, outcome));
-            if asking.state.get() == State::Forwarded {
+            let state = Rc::clone(&asking.state);
+            self.conclude(asking, outcome);
+            if state.get() == State::Forwarded {
                 let _ = hostcalls::resume_http_request();
             }
         }
         true
     }
 
-    fn conclude(&self, question: &Question, outcome: &CallOutcome) -> State {
-        let confirmation = Confirmation::read(question, outcome);
-        self.metrics.count_confirmation(confirmation);
-        match self.verdict(Attempt::Confirmed(confirmation)) {
-            Verdict::Forward => State::Forwarded,
-            Verdict::Stop | Verdict::Wait(_) => State::Stopped,
+    /// Decides with the authority's answer.
+    fn conclude(&self, asking: Asking, outcome: &CallOutcome) {
+        let Asking {
+            context,
+            question,
+            mut answers,
+            state,
+        } = asking;
+        let confirmation = Confirmation::read(&question, outcome);
+        self.metrics.count_confirmation(&confirmation);
+        answers.push(confirmation);
+        match self.gate.on_answers(&self.host(), &answers) {
+            Verdict::Forward => state.set(State::Forwarded),
+            Verdict::Wait(Wait::Confirmation(question)) => {
+                self.ask(context, question, answers, &state);
+            }
+            Verdict::Stop | Verdict::Wait(Wait::Keys { .. }) => state.set(State::Stopped),
         }
     }
 
     fn verdict(&self, attempt: Attempt) -> Verdict {
-        let host = RequestHost {
+        self.gate.on_request(&self.host(), attempt)
+    }
+
+    const fn host(&self) -> RequestHost<'_> {
+        RequestHost {
             metrics: &self.metrics,
-        };
-        self.gate.on_request(&host, attempt)
+        }
     }
 
     /// Lets a request wait, if what it waits for is going to come.
@@ -328,6 +358,7 @@ struct Request {
 struct Asking {
     context: u32,
     question: Question,
+    answers: Vec<Confirmation>,
     state: Rc<Cell<State>>,
 }
 

@@ -60,7 +60,7 @@ pub enum Wait {
         /// A hash of the key's id, so that ids that were asked for in vain can be told apart.
         key: u64,
     },
-    /// The authority's answer to [`Gate::confirmation_call`]; then [`Attempt::Confirmed`].
+    /// The authority's answer to [`Gate::confirmation_call`]; then [`Gate::on_answers`].
     Confirmation(Question),
 }
 
@@ -71,8 +71,6 @@ pub enum Attempt {
     First,
     /// It has waited for keys, or it cannot; it may still be told to wait for the authority.
     Last,
-    /// It has waited for the authority: the verdict is `Forward` or `Stop`.
-    Confirmed(Confirmation),
 }
 
 /// A policy at work.
@@ -129,14 +127,31 @@ impl Gate {
 
     /// Decides about one request, edits its headers or answers it, and counts what came out.
     pub fn on_request(&self, host: &impl Host, attempt: Attempt) -> Verdict {
-        self.explain_request(host, attempt, ())
+        self.decide_request(host, attempt, &[], ())
     }
 
-    /// The same, and tells how the decision came about.
+    /// Decides again, with what the authority has answered about the tokens of the request. Its
+    /// verdict may be to ask about another token, but never about one that has an answer here,
+    /// be it only that there was none.
+    pub fn on_answers(&self, host: &impl Host, answers: &[Confirmation]) -> Verdict {
+        self.decide_request(host, Attempt::Last, answers, ())
+    }
+
+    /// As [`Gate::on_request`], and tells how the decision came about.
     pub fn explain_request(
         &self,
         host: &impl Host,
         attempt: Attempt,
+        observer: impl Observer,
+    ) -> Verdict {
+        self.decide_request(host, attempt, &[], observer)
+    }
+
+    fn decide_request(
+        &self,
+        host: &impl Host,
+        attempt: Attempt,
+        confirmations: &[Confirmation],
         observer: impl Observer,
     ) -> Verdict {
         let request = Request::new(host.request_headers());
@@ -148,6 +163,7 @@ impl Gate {
             host,
             request: &request,
             attempt,
+            confirmations,
             observer,
             passes: Vec::new(),
             key: 0,

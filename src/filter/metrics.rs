@@ -161,7 +161,7 @@ impl Metrics {
         }
     }
 
-    pub(super) fn count_confirmation(&self, confirmation: Confirmation) {
+    pub(super) fn count_confirmation(&self, confirmation: &Confirmation) {
         let id = match confirmation.is_revoked {
             Some(true) => self.feed.revoked,
             Some(false) => self.feed.not_revoked,

@@ -12,6 +12,7 @@ use super::keys::KeySource;
 use super::policy::{Alternatives, Otherwise, Provider, Requirement, TokenRequirement};
 use super::reason::{Admission, Reason};
 use super::request::Request;
+use super::revocation::Confirmation;
 use super::session;
 use super::token_cache::Admitted;
 use super::verification::{Candidate, Objection};
@@ -131,6 +132,8 @@ pub(super) struct Decision<'g, H, O> {
     pub(super) host: &'g H,
     pub(super) request: &'g Request,
     pub(super) attempt: Attempt,
+    /// What the authority has answered about the tokens of this request.
+    pub(super) confirmations: &'g [Confirmation],
     pub(super) observer: O,
     pub(super) passes: Vec<Pass<'g>>,
     /// A hash of the id of the key that was looked for last.
@@ -304,15 +307,12 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         self.told(Check::Binding, provider.check_binding(claims))?;
         self.told(Check::Scopes, requirement.check_scopes(claims))?;
         self.told(Check::Claims, requirement.check_conditions(claims))?;
-        let confirmation = match self.attempt {
-            Attempt::Confirmed(confirmation) => Some(confirmation),
-            Attempt::First | Attempt::Last => None,
-        };
         let verification = &self.gate.verification;
-        let (admission, token) = match verification.unrevoked(self.host, candidate, confirmation) {
-            Err(Objection::Refused(reason)) => self.told(Check::Revocation, Err(reason))?,
-            outcome => outcome?,
-        };
+        let (admission, token) =
+            match verification.unrevoked(self.host, candidate, self.confirmations) {
+                Err(Objection::Refused(reason)) => self.told(Check::Revocation, Err(reason))?,
+                outcome => outcome?,
+            };
         if verification.revocations.is_some() {
             self.told(Check::Revocation, Ok(()))?;
         }

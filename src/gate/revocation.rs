@@ -60,8 +60,8 @@ impl std::fmt::Debug for RevocationSettings {
 }
 
 impl RevocationSettings {
-    /// Tells feeds apart in the memory that several plugins may share: the same cluster and the
-    /// same keys are the same feed.
+    /// Tells feeds apart in the memory that several plugins may share: the same server is the same
+    /// feed, also while one of its keys is replaced by another.
     #[must_use]
     pub fn tag(&self) -> u64 {
         use std::hash::Hasher as _;
@@ -69,28 +69,28 @@ impl RevocationSettings {
         hasher.write(self.cluster.as_bytes());
         hasher.write_u8(0);
         hasher.write(self.authority.as_bytes());
-        for key in self.keys.bytes() {
-            hasher.write(key);
-        }
         hasher.finish()
     }
 }
+
+/// How far the feed is: line of history and sequence number. None before there is a feed.
+type Position = Option<(u64, u64)>;
 
 /// What the authority is asked about one token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
     body: Value,
     /// How far the feed was when it was asked.
-    pub(super) asked_at: u64,
+    asked_at: Position,
 }
 
-/// The authority's answer about one token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The authority's answer about one token. A request may have several tokens, so it goes with its
+/// question and counts for no other.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Confirmation {
+    question: Question,
     /// Whether it is revoked; `None` when there was no answer.
     pub is_revoked: Option<bool>,
-    /// How far the feed was when it was asked.
-    pub asked_at: u64,
 }
 
 impl Confirmation {
@@ -107,8 +107,8 @@ impl Confirmation {
             _ => None,
         };
         Self {
+            question: question.clone(),
             is_revoked,
-            asked_at: question.asked_at,
         }
     }
 }
@@ -120,6 +120,8 @@ pub(super) enum Finding {
     NotRevoked(Names),
     /// The authority has said that it was. With its names, since that may be taken back.
     Revoked(Names),
+    /// The authority said so before something else changed; not to be remembered.
+    RevokedThen,
     /// A cut-off says that it was, and the filter will say so again without a call.
     CutOff,
     /// It was not revoked when the authority was asked; not to be remembered.
@@ -152,8 +154,9 @@ impl Revocations {
     }
 
     /// How far the feed is, to notice that it has moved on.
-    pub(super) fn sequence(&self) -> u64 {
-        self.view.state().map_or(0, |state| state.sequence)
+    fn position(&self) -> Position {
+        let state = self.view.state()?;
+        Some((state.epoch, state.sequence))
     }
 
     /// Whether the feed can be relied on now, for tokens that were found not revoked before. They
@@ -163,46 +166,49 @@ impl Revocations {
             .standing(now_milliseconds, self.settings.max_staleness)
     }
 
-    /// What is known of a token whose signature and claims are good.
+    /// What is known of a token whose signature and claims are good. `confirmations` are the
+    /// authority's answers about the tokens of this request.
     ///
     /// # Errors
     ///
-    /// [`Reason::RevocationUnavailable`] where nothing is known and the posture is to refuse;
+    /// [`Reason::RevocationUnavailable`], [`Reason::RevocationStale`] and
+    /// [`Reason::RevocationUnconfirmed`] where nothing is known and the posture is to refuse;
     /// [`Reason::TokenUnnamed`].
     pub(super) fn find(
         &self,
         host: &impl SharedData,
         claims: &Claims,
         now_milliseconds: u64,
-        confirmation: Option<Confirmation>,
+        confirmations: &[Confirmation],
     ) -> Result<Finding, Reason> {
         if !self.is_named(claims) {
             return match self.settings.on_unnamed {
+                // What the issuer's tokens were cut off by is known all the same.
+                Posture::Allow if self.status(host, claims) == Status::CutOff => {
+                    Ok(Finding::CutOff)
+                }
                 Posture::Allow => Ok(Finding::Unknown),
                 Posture::Deny | Posture::Confirm => Err(Reason::TokenUnnamed),
             };
         }
-        let names = self.view.state().map(|state| self.names(&state, claims));
+        let body = self.question_body(claims);
+        let mut confirmations = confirmations.iter();
+        let confirmation = confirmations.find(|confirmation| confirmation.question.body == body);
         if let Some(Confirmation {
+            question,
             is_revoked: Some(is_revoked),
-            asked_at,
         }) = confirmation
         {
-            return Ok(match (is_revoked, names) {
-                // What came meanwhile may have been about this token: the answer serves once.
-                _ if asked_at != self.sequence() && !is_revoked => Finding::Once,
-                (false, Some(names)) => Finding::NotRevoked(names),
-                (false, None) => Finding::Once,
-                (true, names) => Finding::Revoked(names.unwrap_or_default()),
-            });
+            let is_overtaken = question.asked_at != self.position();
+            return Ok(self.confirmed(host, claims, *is_revoked, is_overtaken));
         }
         let has_asked = confirmation.is_some();
-        let (posture, is_stale) = match (names.is_some(), self.standing(now_milliseconds)) {
-            (false, _) | (_, Standing::Missing) => (self.settings.on_missing_feed, false),
-            (_, Standing::Stale) if self.settings.on_stale != Posture::Allow => {
+        let (posture, is_stale) = match self.standing(now_milliseconds) {
+            Standing::Missing => (self.settings.on_missing_feed, false),
+            Standing::Stale if self.settings.on_stale != Posture::Allow => {
                 (self.settings.on_stale, true)
             }
-            _ => return self.look_up(host, claims, has_asked),
+            Standing::Stale | Standing::Current => return self.look_up(host, claims, has_asked),
         };
         match posture {
             Posture::Allow => Ok(Finding::Unknown),
@@ -212,14 +218,37 @@ impl Revocations {
         }
     }
 
+    /// What follows from the authority's answer. What the feed brought after the question was
+    /// asked may have been about this token, in either sense: then the answer serves only once,
+    /// and a "no" only where the feed does not know better.
+    fn confirmed(
+        &self,
+        host: &impl SharedData,
+        claims: &Claims,
+        is_revoked: bool,
+        is_overtaken: bool,
+    ) -> Finding {
+        let names = self.view.state().map(|state| self.names(&state, claims));
+        match (is_revoked, is_overtaken, names) {
+            (false, false, Some(names)) => Finding::NotRevoked(names),
+            (true, false, Some(names)) => Finding::Revoked(names),
+            (true, ..) => Finding::RevokedThen,
+            (false, ..) if self.status(host, claims) == Status::CutOff => Finding::CutOff,
+            (false, ..) => Finding::Once,
+        }
+    }
+
+    fn status(&self, host: &impl SharedData, claims: &Claims) -> Status {
+        self.view.status(host, |state| self.names(state, claims))
+    }
+
     fn look_up(
         &self,
         host: &impl SharedData,
         claims: &Claims,
         has_asked: bool,
     ) -> Result<Finding, Reason> {
-        let names = |state: &FeedState| self.names(state, claims);
-        match self.view.status(host, names) {
+        match self.status(host, claims) {
             Status::NotRevoked => {
                 let state = self.view.state();
                 let names = state.map(|state| self.names(&state, claims));
@@ -236,10 +265,16 @@ impl Revocations {
         }
     }
 
+    /// Whether a revocation could name the token. A claim that should name it and is no string
+    /// cannot be named, and somebody would revoke it in vain.
     fn is_named(&self, claims: &Claims) -> bool {
-        Kind::ALL
-            .into_iter()
-            .any(|kind| kind != Kind::Issuer && self.value(kind, claims).is_some())
+        let device = self.settings.device_claim.as_deref();
+        let mut claims_that_name = ["sid", "client_id", "azp"].into_iter().chain(device);
+        let is_odd = |name| claims.get(name).is_some_and(|value| !value.is_string());
+        !claims_that_name.any(is_odd)
+            && Kind::ALL
+                .into_iter()
+                .any(|kind| kind != Kind::Issuer && self.value(kind, claims).is_some())
     }
 
     /// The claim that a revocation of this kind names.
@@ -269,6 +304,13 @@ impl Revocations {
     }
 
     fn question(&self, claims: &Claims) -> Question {
+        Question {
+            body: self.question_body(claims),
+            asked_at: self.position(),
+        }
+    }
+
+    fn question_body(&self, claims: &Claims) -> Value {
         let mut body = json!({"issuer": claims.issuer().unwrap_or_default()});
         if let Value::Object(members) = &mut body {
             for kind in Kind::ALL {
@@ -281,10 +323,7 @@ impl Revocations {
                 members.insert("issued_at".to_owned(), issued_at.seconds().into());
             }
         }
-        Question {
-            body,
-            asked_at: self.sequence(),
-        }
+        body
     }
 
     /// The call that asks a question.

@@ -98,7 +98,7 @@ impl Verification {
         &self,
         host: &impl Host,
         candidate: Candidate,
-        confirmation: Option<Confirmation>,
+        confirmations: &[Confirmation],
     ) -> Result<(Admission, Rc<Admitted>), Objection> {
         let Some(revocations) = &self.revocations else {
             let admitted = self.remember(candidate, false, &Names::default());
@@ -112,7 +112,7 @@ impl Verification {
                 Ok((Admission::Verified, candidate.admitted))
             };
         }
-        match revocations.find(host, candidate.token().claims(), now, confirmation)? {
+        match revocations.find(host, candidate.token().claims(), now, confirmations)? {
             Finding::NotRevoked(names) => {
                 Ok((Admission::Verified, self.remember(candidate, false, &names)))
             }
@@ -122,7 +122,7 @@ impl Verification {
                 self.remember(candidate, true, &names);
                 Err(Reason::TokenRevoked.into())
             }
-            Finding::CutOff => Err(Reason::TokenRevoked.into()),
+            Finding::RevokedThen | Finding::CutOff => Err(Reason::TokenRevoked.into()),
             Finding::Ask(question) => Err(Objection::Ask(question)),
         }
     }

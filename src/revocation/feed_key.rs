@@ -82,11 +82,6 @@ impl FeedKeys {
         Self(keys)
     }
 
-    /// The keys as bytes.
-    pub fn bytes(&self) -> impl Iterator<Item = &[u8; 32]> {
-        self.0.iter().map(VerifyingKey::as_bytes)
-    }
-
     /// The body of a signed message.
     ///
     /// # Errors

@@ -7,6 +7,10 @@ use std::time::Duration;
 use super::{FeedState, Names, SharedFilter, Status};
 use crate::host::SharedData;
 
+/// How far ahead of the clock the feed may have been heard: the clock is asked in whole seconds,
+/// and is put right now and then.
+const AHEAD_MILLISECONDS: u64 = 5_000;
+
 /// The feed as this virtual machine saw it on its last tick. Shared between whoever keeps it
 /// right and whoever asks.
 #[derive(Debug)]
@@ -51,14 +55,16 @@ impl View {
     }
 
     /// How far what is held can be relied on at `now_milliseconds`, a time of the same clock that
-    /// the feed was followed by. A clock that was set back makes nothing stale.
+    /// the feed was followed by. A clock that was set back makes what is held stale, until the
+    /// authority is heard again: how old it is cannot be told.
     #[must_use]
     pub fn standing(&self, now_milliseconds: u64, max_staleness: Duration) -> Standing {
         let Some(state) = self.state() else {
             return Standing::Missing;
         };
         let age = now_milliseconds.saturating_sub(state.verified_at);
-        if u128::from(age) > max_staleness.as_millis() {
+        let is_ahead = state.verified_at > now_milliseconds.saturating_add(AHEAD_MILLISECONDS);
+        if is_ahead || u128::from(age) > max_staleness.as_millis() {
             Standing::Stale
         } else {
             Standing::Current

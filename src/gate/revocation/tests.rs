@@ -93,14 +93,23 @@ impl Edge {
         Self::state().filter_key.fingerprint(kind, "iss", value)
     }
 
-    fn send_at(&self, now: u64, claims: &Value, attempt: Attempt) -> (Verdict, Option<Outcome>) {
+    fn send_at(
+        &self,
+        now: u64,
+        claims: &Value,
+        answers: &[Confirmation],
+    ) -> (Verdict, Option<Outcome>) {
         let host = MockHost::get("/", UnixTime::from_seconds(now).unwrap())
             .in_process(&self.process)
             .with_header(
                 "authorization",
                 format!("Bearer {}", token(&es256(), claims)),
             );
-        let verdict = self.gate.on_request(&host, attempt);
+        let verdict = if answers.is_empty() {
+            self.gate.on_request(&host, Attempt::First)
+        } else {
+            self.gate.on_answers(&host, answers)
+        };
         let counters = host.counters.borrow();
         let outcome = counters
             .first()
@@ -109,7 +118,7 @@ impl Edge {
     }
 
     fn send(&self, claims: &Value) -> (Verdict, Option<Outcome>) {
-        self.send_at(NOW, claims, Attempt::First)
+        self.send_at(NOW, claims, &[])
     }
 
     fn outcome(&self, claims: &Value) -> Option<Outcome> {
@@ -132,8 +141,7 @@ impl Edge {
             body: json!({ "revoked": revoked }).to_string().into_bytes(),
         });
         let confirmation = Confirmation::read(&question, &outcome);
-        self.send_at(NOW, claims, Attempt::Confirmed(confirmation))
-            .1
+        self.send_at(NOW, claims, &[confirmation]).1
     }
 }
 
@@ -223,20 +231,58 @@ fn cut_offs_refuse_older_tokens_without_a_call_and_leave_newer_ones_alone() {
     }
 }
 
+fn answer(question: &Question, is_revoked: bool) -> Confirmation {
+    let outcome = CallOutcome::Answered {
+        status: 200,
+        headers: Vec::new(),
+        body: json!({ "revoked": is_revoked }).to_string().into_bytes(),
+    };
+    Confirmation::read(question, &outcome)
+}
+
 #[wasm_bindgen_test(unsupported = test)]
-fn an_answer_that_a_change_has_overtaken_serves_once() {
+fn an_answer_that_a_change_has_overtaken_serves_once_in_either_sense() {
+    for (is_revoked, expected) in [(false, ALLOWED), (true, refused(Reason::TokenRevoked))] {
+        let edge = Edge::new(|_| {}).with_feed();
+        edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
+        let question = edge.question(&claims());
+        edge.apply(&Change::Add(Edge::name(Kind::Session, "session")));
+        let answer = answer(&question, is_revoked);
+        assert_eq!(edge.send_at(NOW, &claims(), &[answer]).1, expected);
+        edge.question(&claims());
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_overtaken_no_does_not_lead_round_a_cut_off() {
     let edge = Edge::new(|_| {}).with_feed();
-    edge.apply(&Change::Add(Edge::name(Kind::Token, "another")));
     edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
     let question = edge.question(&claims());
-    edge.apply(&Change::Add(Edge::name(Kind::Session, "session")));
-    let confirmation = Confirmation {
-        is_revoked: Some(false),
-        asked_at: question.asked_at,
-    };
-    let (_, outcome) = edge.send_at(NOW, &claims(), Attempt::Confirmed(confirmation));
-    assert_eq!(outcome, ALLOWED);
-    edge.question(&claims());
+    edge.apply(&Change::SetCutOff(CutOff {
+        key: Edge::name(Kind::Subject, "alice"),
+        not_before: UnixTime::from_seconds(NOW).unwrap(),
+        except: None,
+    }));
+    let outcome = edge.send_at(NOW, &claims(), &[answer(&question, false)]).1;
+    assert_eq!(outcome, refused(Reason::TokenRevoked));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_answer_about_one_token_says_nothing_of_another() {
+    let edge = Edge::new(|_| {}).with_feed();
+    edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
+    edge.apply(&Change::Add(Edge::name(Kind::Token, "another")));
+    let question = edge.question(&claims());
+    let mut other = claims();
+    other["jti"] = json!("another");
+    for is_revoked in [false, true] {
+        let (verdict, outcome) = edge.send_at(NOW, &other, &[answer(&question, is_revoked)]);
+        assert_eq!(outcome, None);
+        assert!(
+            matches!(verdict, Verdict::Wait(Wait::Confirmation(_))),
+            "{verdict:?}"
+        );
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -276,10 +322,10 @@ fn a_silent_authority_is_noticed_for_known_tokens_too() {
         });
         let edge = edge.with_feed();
         assert_eq!(edge.outcome(&claims()), ALLOWED);
-        assert_eq!(edge.send_at(NOW + 30, &claims(), Attempt::First).1, ALLOWED);
+        assert_eq!(edge.send_at(NOW + 30, &claims(), &[]).1, ALLOWED);
         edge
     };
-    let late = |edge: &Edge| edge.send_at(NOW + 31, &claims(), Attempt::First);
+    let late = |edge: &Edge| edge.send_at(NOW + 31, &claims(), &[]);
     assert_eq!(late(&with("deny")).1, refused(Reason::RevocationStale));
     assert_eq!(late(&with("allow")).1, ALLOWED);
     let (verdict, _) = late(&with("confirm"));
@@ -296,6 +342,30 @@ fn a_token_without_any_name_is_refused_unless_told_otherwise() {
     assert_eq!(edge.outcome(&nameless), refused(Reason::TokenUnnamed));
     let edge = Edge::new(|settings| settings["on_unnamed"] = json!("allow")).with_feed();
     assert_eq!(edge.outcome(&nameless), UNKNOWN);
+    edge.apply(&Change::SetCutOff(CutOff {
+        key: Edge::name(Kind::Issuer, ""),
+        not_before: UnixTime::from_seconds(NOW).unwrap(),
+        except: None,
+    }));
+    assert_eq!(edge.outcome(&nameless), refused(Reason::TokenRevoked));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_claim_that_should_name_the_token_and_is_no_string_names_nothing() {
+    let edge = Edge::new(|_| {}).with_feed();
+    for name in ["sid", "device", "client_id", "azp"] {
+        let mut odd = claims();
+        odd[name] = json!(12_345);
+        assert_eq!(edge.outcome(&odd), refused(Reason::TokenUnnamed), "{name}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_clock_that_was_set_back_does_not_hide_how_old_the_feed_is() {
+    let edge = Edge::new(|_| {}).with_feed();
+    assert_eq!(edge.send_at(NOW - 3, &claims(), &[]).1, ALLOWED);
+    let outcome = edge.send_at(NOW - 3_600, &claims(), &[]).1;
+    assert_eq!(outcome, refused(Reason::RevocationStale));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
