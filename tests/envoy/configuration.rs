@@ -110,9 +110,9 @@ fn every_fault_is_named_with_its_path() {
         "providers.demo.from_headers[0]: `name` is missing",
         "providers.demo.from_headers[1].name: expected the name of a header",
         "providers.demo.claim_to_headers[0]: `host` carries the request itself",
-        "providers.empty: `local_jwks` is missing",
+        "providers.empty: expected either `local_jwks` or `remote_jwks`",
         "providers.typo.local_jwks.inline_string: expected a JWK Set",
-        "rules[0].match: expected either `prefix` or `path`",
+        "rules[0].match: expected one of `prefix`, `path`",
         "rules[1].requires.provider_name: no provider is called `dem`",
     ];
     for plugin in [
@@ -126,13 +126,14 @@ fn every_fault_is_named_with_its_path() {
 #[test]
 fn a_key_of_jwt_authn_that_is_not_supported_is_told_from_a_typing_error() {
     let mut configuration = configuration();
-    configuration["bypass_cors_preflight"] = json!(true);
-    configuration["providers"]["demo"]["remote_jwks"] = json!({});
+    configuration["filter_state_rules"] = json!({});
+    configuration["providers"]["demo"]["payload_in_metadata"] = json!("payload");
     assert_faults(
         &Envoy::refuses(&Bootstrap::with_plugin(Plugin::new(&configuration))),
         &[
-            "bypass_cors_preflight: known to `jwt_authn`, but not supported here",
-            "providers.demo.remote_jwks: known to `jwt_authn`, but not supported here",
+            "filter_state_rules: not supported; hint: let the route choose",
+            "providers.demo.payload_in_metadata: \
+             a WebAssembly module cannot write dynamic metadata; hint: `claims_to_filter_state`",
         ],
     );
 }

@@ -72,10 +72,9 @@ pub(super) fn claim_path(fields: &mut Fields<'_>) -> Option<Vec<String>> {
     match (name, path) {
         (Some(node), None) => Some(node.text()?.split('.').map(str::to_owned).collect()),
         (None, Some(node)) => {
-            let names: Option<Vec<_>> = node
-                .elements()?
-                .map(|name| name.text().map(str::to_owned))
-                .collect();
+            let names = node.elements()?.map(|name| name.text().map(str::to_owned));
+            let names: Vec<_> = names.collect();
+            let names: Option<Vec<_>> = names.into_iter().collect();
             let names = names?;
             if names.is_empty() {
                 node.fault("expected at least one name");

@@ -116,12 +116,14 @@ fn key_rules(fields: &mut Fields<'_>) -> KeyRules {
 /// and histories, and whoever makes somebody follow a link could put their own token into it.
 fn locations(fields: &mut Fields<'_>) -> Option<Vec<Location>> {
     let headers = fields.list("from_headers");
-    let headers = headers.iter().map(header_location);
+    // All of them first, so that a fault in one does not hide those in the next.
+    let headers: Vec<_> = headers.iter().map(header_location).collect();
     let parameters = fields.texts("from_params").into_iter();
     let parameters = parameters.map(|name| Some(Location::Parameter(name)));
     let cookies = fields.texts("from_cookies").into_iter();
     let cookies = cookies.map(|name| Some(Location::Cookie(name)));
-    let locations: Option<Vec<_>> = headers.chain(parameters).chain(cookies).collect();
+    let places = headers.into_iter().chain(parameters).chain(cookies);
+    let locations: Option<Vec<_>> = places.collect();
     match locations?.as_slice() {
         [] => Some(vec![Location::Header(HeaderLocation::authorization())]),
         locations => Some(locations.to_vec()),
