@@ -168,16 +168,12 @@ fn memory_of_envoy(
                 assert_eq!(client.send(&request).status, 200);
             }
         }
-        let allocated = envoy.stat("server.memory_allocated").expect("a number");
-        let allocated = allocated as f64 / 1024.0;
-        (process::kib(envoy.id(), "VmRSS"), allocated, took)
+        (process::kib(envoy.id(), "VmRSS"), took)
     };
-    let (before, allocated_before, quick) = resident(empty);
-    let (after, allocated_after, slow) = resident(full);
+    let (before, quick) = resident(empty);
+    let (after, slow) = resident(full);
     // V8 leaves some memory free after it has compiled, which a small filter finds room in.
-    let each = |kib: f64| kib * 1024.0 / manifest.entries as f64;
-    let per_entry = each(after - before);
-    let allocated = each(allocated_after - allocated_before);
+    let per_entry = (after - before) * 1024.0 / manifest.entries as f64;
     let name = |what: &str| format!("{label}, {workers} workers: {what}");
     report.note(&name("Envoy's memory"), after / 1024.0, "MiB");
     if manifest.entries >= 10_000_000 {
@@ -185,7 +181,6 @@ fn memory_of_envoy(
     } else {
         report.note(&name("memory for each"), per_entry, "bytes");
     }
-    report.note(&name("allocated for each"), allocated, "bytes");
     let longer = milliseconds(slow.saturating_sub(quick));
     report.note(&name("start and load, longer than empty"), longer, "ms");
 }
@@ -195,7 +190,7 @@ fn switch(authority: &mut Authority, entries: u64, label: &str, report: &mut Rep
     let bootstrap = bootstrap(authority, &json!({"reload_jitter": "0.001s"}));
     let envoy = Envoy::start(&bootstrap);
     loaded(&envoy, 1);
-    thread::sleep(Duration::from_secs(3));
+    thread::sleep(Duration::from_secs(1));
 
     let trickle = Trickle::start(&envoy);
     thread::sleep(Duration::from_secs(3));
