@@ -143,6 +143,9 @@ pub trait Host: SignatureHost + SharedData {
     /// The time now.
     fn now(&self) -> UnixTime;
 
+    /// The same in milliseconds since the epoch, for what is counted in parts of a second.
+    fn now_milliseconds(&self) -> u64;
+
     /// Every header line of the request, pseudo headers and repeated ones included, in order.
     fn request_headers(&self) -> Vec<HeaderLine>;
 
@@ -319,6 +322,10 @@ pub mod mock {
     impl Host for MockHost {
         fn now(&self) -> UnixTime {
             self.now
+        }
+
+        fn now_milliseconds(&self) -> u64 {
+            self.now.seconds() * 1_000
         }
 
         fn request_headers(&self) -> Vec<HeaderLine> {

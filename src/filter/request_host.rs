@@ -9,7 +9,8 @@ use super::background::Background;
 use super::metrics::Metrics;
 use super::raw;
 use crate::host::{
-    Counter, Expected, ForeignAnswer, HeaderLine, Host, Response, Shared, SharedData, SignatureHost,
+    BackgroundHost as _, Counter, Expected, ForeignAnswer, HeaderLine, Host, Response, Shared,
+    SharedData, SignatureHost,
 };
 use crate::time::UnixTime;
 
@@ -56,6 +57,10 @@ impl Host for RequestHost<'_> {
         since_epoch
             .and_then(|elapsed| UnixTime::from_seconds(elapsed.as_secs()))
             .unwrap_or(UnixTime::MAX)
+    }
+
+    fn now_milliseconds(&self) -> u64 {
+        Background.now_milliseconds()
     }
 
     fn request_headers(&self) -> Vec<HeaderLine> {

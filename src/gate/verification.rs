@@ -104,7 +104,7 @@ impl Verification {
             let admitted = self.remember(candidate, false, &Names::default());
             return Ok((Admission::Verified, admitted));
         };
-        let now = host.now().seconds().saturating_mul(1_000);
+        let now = host.now_milliseconds();
         if candidate.is_known && revocations.standing(now) == Standing::Current {
             return if candidate.admitted.is_revoked {
                 Err(Reason::TokenRevoked.into())

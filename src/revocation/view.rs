@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::{FeedState, Names, SharedFilter, Status};
 use crate::host::SharedData;
 
-/// How far ahead of the clock the feed may have been heard: the clock is asked in whole seconds,
-/// and is put right now and then.
+/// How far ahead of the clock the feed may have been heard: clocks are put right now and then.
 const AHEAD_MILLISECONDS: u64 = 5_000;
 
 /// The feed as this virtual machine saw it on its last tick. Shared between whoever keeps it

@@ -89,6 +89,10 @@ impl Host for ExplainingHost {
         self.now
     }
 
+    fn now_milliseconds(&self) -> u64 {
+        self.now.seconds() * 1_000
+    }
+
     fn request_headers(&self) -> Vec<HeaderLine> {
         self.headers.clone()
     }
