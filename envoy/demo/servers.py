@@ -92,6 +92,8 @@ class Servers:
             self.wait_until("Envoy", lambda: live(self.ports[ADMIN]) and connects(self.ports[GATE]))
             # Until the first feed is loaded, every token is refused.
             self.wait_until("the revocation feed", lambda: feed_is_loaded(self.ports[ADMIN]))
+            # One virtual machine has loaded it; the others find it on their next tick.
+            time.sleep(0.3)
         except BaseException:
             self.stop()
             raise
