@@ -91,6 +91,19 @@ impl Root {
     }
 }
 
+/// Called when Envoy lets go of the plugin, whose successor then need not wait for leases to end.
+/// In place of `on_done`, which would be called for every request as well.
+impl Drop for Root {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.keeper.borrow().release(&Background);
+            if let Some(feed) = &shared.feed {
+                feed.borrow().release();
+            }
+        }
+    }
+}
+
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, _headers: usize, body: usize, _trailers: usize) {
         if let Some(shared) = &self.shared {
@@ -109,16 +122,6 @@ impl Context for Root {
             }
             let _ = hostcalls::set_effective_context(self.context);
         }
-    }
-
-    fn on_done(&mut self) -> bool {
-        if let Some(shared) = &self.shared {
-            shared.keeper.borrow().release(&Background);
-            if let Some(feed) = &shared.feed {
-                feed.borrow().release();
-            }
-        }
-        true
     }
 }
 
@@ -182,7 +185,7 @@ impl Shared {
         }
         let backend = Backend::detect(&EnvoySignatures);
         log::info!(
-            "RS256 and ES256 signatures are checked by the {}",
+            "RSA and ECDSA signatures are checked by the {}",
             match backend {
                 Backend::Host => "host",
                 Backend::Module => "module",
@@ -391,15 +394,17 @@ impl Context for Request {
             shared.answered(CallId(call), &background::call_outcome(body));
         }
     }
+}
 
-    fn on_done(&mut self) -> bool {
+/// Nobody waits for the verdict any more.
+impl Drop for Request {
+    fn drop(&mut self) {
         if let (State::Held, Some(shared)) = (self.state.get(), &self.shared) {
             shared.waiting.borrow_mut().remove(self.context);
             shared.held.borrow_mut().remove(&self.context);
             let mut asking = shared.asking.borrow_mut();
             asking.retain(|_, asking| asking.context != self.context);
         }
-        true
     }
 }
 
