@@ -29,6 +29,7 @@ pub use policy::{Chosen, Policy};
 pub use reason::{Action, Admission, Answer, Challenge, Outcome, Reason};
 pub use revocation::{Confirmation, Posture, Question, RevocationSettings};
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use crate::host::{Call, Host};
@@ -163,6 +164,7 @@ impl Gate {
             host,
             request: &request,
             attempt,
+            now_milliseconds: OnceCell::new(),
             confirmations,
             observer,
             passes: Vec::new(),

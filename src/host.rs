@@ -3,12 +3,13 @@
 //! Everything that decides is written against these and has no idea that it runs in Envoy. The
 //! proxy-wasm glue implements them over the host's calls; `mock::MockHost` does so for tests.
 
+mod header_block;
 #[cfg(test)]
 pub mod mock_background;
 
 use std::time::Duration;
 
-use crate::time::UnixTime;
+pub use header_block::HeaderBlock;
 
 /// The host's answer to `verify_signature`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,14 +141,12 @@ pub trait BackgroundHost: SharedData + CallHost {
 
 /// What one request may ask of the host.
 pub trait Host: SignatureHost + SharedData {
-    /// The time now.
-    fn now(&self) -> UnixTime;
-
-    /// The same in milliseconds since the epoch, for what is counted in parts of a second.
+    /// The time now, in milliseconds since the epoch. A host without a clock says that it is the
+    /// end of time: every token has expired then, which is the safe side.
     fn now_milliseconds(&self) -> u64;
 
     /// Every header line of the request, pseudo headers and repeated ones included, in order.
-    fn request_headers(&self) -> Vec<HeaderLine>;
+    fn request_headers(&self) -> HeaderBlock;
 
     /// Removes every line with this name.
     fn remove_request_header(&self, name: &str);
@@ -186,6 +185,7 @@ pub mod mock {
     use std::rc::Rc;
 
     use super::*;
+    use crate::time::UnixTime;
 
     /// Edits, answers and counts, in the order in which they came.
     #[derive(Clone, Debug, PartialEq, Eq)]
@@ -320,16 +320,13 @@ pub mod mock {
     }
 
     impl Host for MockHost {
-        fn now(&self) -> UnixTime {
-            self.now
-        }
-
         fn now_milliseconds(&self) -> u64 {
             self.now.seconds() * 1_000
         }
 
-        fn request_headers(&self) -> Vec<HeaderLine> {
-            self.headers.clone()
+        fn request_headers(&self) -> HeaderBlock {
+            let lines = self.headers.iter();
+            lines.map(|(name, value)| (name, value)).collect()
         }
 
         fn remove_request_header(&self, name: &str) {

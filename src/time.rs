@@ -23,7 +23,16 @@ impl UnixTime {
         }
     }
 
-    /// The same, for a number that may have a fraction, which is dropped.
+    /// The second that lies `milliseconds` after the epoch; [`UnixTime::MAX`] past that.
+    #[must_use]
+    pub const fn from_milliseconds(milliseconds: u64) -> Self {
+        match Self::from_seconds(milliseconds / 1_000) {
+            Some(time) => time,
+            None => Self::MAX,
+        }
+    }
+
+    /// The same as [`UnixTime::from_seconds`], for a number that may have a fraction, which is dropped.
     ///
     /// `None` for numbers before the epoch, past [`UnixTime::MAX`], infinite or not a number: a
     /// time that cannot be held is an error of the token, never "no time at all".

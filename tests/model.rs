@@ -244,7 +244,7 @@ impl Edge {
     }
 
     fn status(&self, token: &Named) -> Status {
-        self.view.status(&self.memory, |state| token.names(state))
+        self.view.status(&self.memory, |state| token.names(state)).0
     }
 }
 

@@ -66,9 +66,7 @@ impl CallHost for Background {
 
 impl BackgroundHost for Background {
     fn now_milliseconds(&self) -> u64 {
-        let now = hostcalls::get_current_time().ok();
-        let since_epoch = now.and_then(|now| now.duration_since(UNIX_EPOCH).ok());
-        since_epoch.map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(0))
+        now().unwrap_or(0)
     }
 
     fn random(&self) -> u64 {
@@ -82,6 +80,13 @@ impl BackgroundHost for Background {
     fn info(&self, message: &str) {
         log::info!("{message}");
     }
+}
+
+/// Milliseconds since the epoch, if the host has a clock.
+pub(super) fn now() -> Option<u64> {
+    let now = hostcalls::get_current_time().ok()?;
+    let elapsed = now.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(elapsed.as_millis()).ok()
 }
 
 /// What stands in for a random number should the host have none: enough to tell virtual machines

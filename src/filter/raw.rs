@@ -9,6 +9,10 @@
     reason = "a call to the host is one, and the SDK lacks these"
 )]
 
+use proxy_wasm::types::MapType;
+
+use crate::host::HeaderBlock;
+
 /// `WasmResult::Ok`.
 const OK: u32 = 0;
 
@@ -28,6 +32,12 @@ unsafe extern "C" {
         grpc_status: i32,
     ) -> u32;
 
+    fn proxy_get_header_map_pairs(
+        map: MapType,
+        return_data: *mut *mut u8,
+        return_size: *mut usize,
+    ) -> u32;
+
     fn proxy_set_property(
         path: *const u8,
         path_size: usize,
@@ -41,6 +51,24 @@ unsafe extern "C" {
     fn random_get(buffer: *mut u8, size: usize) -> u16;
 }
 
+/// Every header line of the request. The SDK's own function makes two strings of each, and panics
+/// for names that are not UTF-8.
+pub(super) fn request_headers() -> HeaderBlock {
+    let mut data = std::ptr::null_mut();
+    let mut size = 0;
+    // SAFETY: the host writes both, or neither.
+    let result = unsafe {
+        proxy_get_header_map_pairs(MapType::HttpRequestHeaders, &raw mut data, &raw mut size)
+    };
+    if result != OK || data.is_null() {
+        return HeaderBlock::default();
+    }
+    // SAFETY: the host has had `proxy_on_memory_allocate` make a block of exactly this size, which
+    // nobody else holds: the SDK makes it as a boxed slice of bytes.
+    let block = unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(data, size)) };
+    HeaderBlock::from_host(block.into_vec())
+}
+
 /// Answers the client. The SDK's own function leaves out `details`, which access logs show as
 /// `%RESPONSE_CODE_DETAILS%`.
 pub(super) fn send_local_response(
@@ -50,7 +78,8 @@ pub(super) fn send_local_response(
     headers: &[(&str, &str)],
     grpc_status: Option<u8>,
 ) -> bool {
-    let headers = serialized(headers);
+    let headers: HeaderBlock = headers.iter().copied().collect();
+    let headers = headers.as_ref();
     // SAFETY: see the module.
     let result = unsafe {
         proxy_send_local_response(
@@ -82,20 +111,4 @@ pub(super) fn random() -> Option<u64> {
     // SAFETY: see the module; the host writes `size` bytes at most.
     let result = unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) };
     (result == 0).then(|| u64::from_le_bytes(bytes))
-}
-
-/// Header lines as the host reads them: their number, the lengths of all names and values, and
-/// then all of them, with a NUL after each.
-fn serialized(lines: &[(&str, &str)]) -> Vec<u8> {
-    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-    let mut bytes = length(lines.len()).to_vec();
-    for (name, value) in lines {
-        bytes.extend(length(name.len()));
-        bytes.extend(length(value.len()));
-    }
-    for text in lines.iter().flat_map(|(name, value)| [name, value]) {
-        bytes.extend(text.as_bytes());
-        bytes.push(0);
-    }
-    bytes
 }

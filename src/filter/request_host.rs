@@ -1,18 +1,15 @@
 //! [`Host`] over Envoy's host calls, for the request that is in effect.
 
-use std::time::UNIX_EPOCH;
-
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{LogLevel, MapType, Status};
 
-use super::background::Background;
+use super::background::{self, Background};
 use super::metrics::Metrics;
 use super::raw;
 use crate::host::{
-    BackgroundHost as _, Counter, Expected, ForeignAnswer, HeaderLine, Host, Response, Shared,
-    SharedData, SignatureHost,
+    Counter, Expected, ForeignAnswer, HeaderBlock, Host, Response, Shared, SharedData,
+    SignatureHost,
 };
-use crate::time::UnixTime;
 
 /// `verify_signature` of Envoy (`source/extensions/common/wasm/foreign.cc`).
 pub(super) struct EnvoySignatures;
@@ -50,21 +47,12 @@ impl SharedData for RequestHost<'_> {
 }
 
 impl Host for RequestHost<'_> {
-    fn now(&self) -> UnixTime {
-        // Without a clock every token has expired, which is the safe side.
-        let now = hostcalls::get_current_time().ok();
-        let since_epoch = now.and_then(|now| now.duration_since(UNIX_EPOCH).ok());
-        since_epoch
-            .and_then(|elapsed| UnixTime::from_seconds(elapsed.as_secs()))
-            .unwrap_or(UnixTime::MAX)
-    }
-
     fn now_milliseconds(&self) -> u64 {
-        Background.now_milliseconds()
+        background::now().unwrap_or(u64::MAX)
     }
 
-    fn request_headers(&self) -> Vec<HeaderLine> {
-        hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+    fn request_headers(&self) -> HeaderBlock {
+        raw::request_headers()
     }
 
     // Envoy's header maps of a request that is being decoded can always be edited; the only

@@ -4,10 +4,11 @@
 //! [`Observer`] about every check: nobody while the gate is at work, the command line when it
 //! explains.
 
+use std::cell::OnceCell;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 
-use super::extraction::{self, Found, Location};
+use super::extraction::{self, Found};
 use super::keys::KeySource;
 use super::policy::{Alternatives, Otherwise, Provider, Requirement, TokenRequirement};
 use super::reason::{Admission, Reason};
@@ -18,6 +19,7 @@ use super::token_cache::Admitted;
 use super::verification::{Candidate, Objection};
 use super::{Attempt, Gate, Wait};
 use crate::host::Host;
+use crate::time::UnixTime;
 use crate::token::UnverifiedToken;
 
 /// One thing that is checked about a token, in the order of the checks.
@@ -132,6 +134,8 @@ pub(super) struct Decision<'g, H, O> {
     pub(super) host: &'g H,
     pub(super) request: &'g Request,
     pub(super) attempt: Attempt,
+    /// One look at the clock, for everything that is decided about the request.
+    pub(super) now_milliseconds: OnceCell<u64>,
     /// What the authority has answered about the tokens of this request.
     pub(super) confirmations: &'g [Confirmation],
     pub(super) observer: O,
@@ -300,7 +304,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let token = candidate.token();
         let claims = token.claims();
         self.told(Check::Type, requirement.check_type(token))?;
-        self.told(Check::Times, provider.check_times(claims, self.host.now()))?;
+        let now = UnixTime::from_milliseconds(self.now_milliseconds());
+        self.told(Check::Times, provider.check_times(claims, now))?;
         let audience = provider.check_audience(claims, requirement.audiences.as_deref());
         self.told(Check::Audience, audience)?;
         self.told(Check::Subject, provider.check_subject(claims))?;
@@ -308,11 +313,12 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         self.told(Check::Scopes, requirement.check_scopes(claims))?;
         self.told(Check::Claims, requirement.check_conditions(claims))?;
         let verification = &self.gate.verification;
-        let (admission, token) =
-            match verification.unrevoked(self.host, candidate, self.confirmations) {
-                Err(Objection::Refused(reason)) => self.told(Check::Revocation, Err(reason))?,
-                outcome => outcome?,
-            };
+        let now = self.now_milliseconds();
+        let outcome = verification.unrevoked(self.host, candidate, now, self.confirmations);
+        let (admission, token) = match outcome {
+            Err(Objection::Refused(reason)) => self.told(Check::Revocation, Err(reason))?,
+            outcome => outcome?,
+        };
         if verification.revocations.is_some() {
             self.told(Check::Revocation, Ok(()))?;
         }
@@ -332,7 +338,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         token: &[u8],
     ) -> Result<Candidate, Reason> {
         let (verification, host) = (&self.gate.verification, self.host);
-        if let Some(known) = verification.known(place, token) {
+        let id = verification.cache.key(place, token);
+        if let Some(known) = verification.known(place, id) {
             return Ok(known);
         }
         let parsed = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error));
@@ -346,7 +353,13 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let keys = self.told(Check::Keys, keys)?;
         let verified = host.timed(|| parsed.verify(&keys, verification.backend, host));
         let verified = self.told(Check::Signature, verified.map_err(Reason::from))?;
-        Ok(verification.candidate(place, token, verified, keys))
+        Ok(Candidate::verified(id, verified, keys))
+    }
+
+    fn now_milliseconds(&self) -> u64 {
+        *self
+            .now_milliseconds
+            .get_or_init(|| self.host.now_milliseconds())
     }
 
     fn told<T>(&mut self, check: Check, outcome: Result<T, Reason>) -> Result<T, Reason> {
@@ -357,30 +370,22 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
 
     /// Tells the upstream who is calling, and takes the tokens out of the request.
     pub(super) fn admit(&mut self) -> Result<(), Failure<'g>> {
-        let mut session = self.gate.policy.session_headers.as_ref();
-        let mut injections = Vec::new();
-        let mut places: Vec<&Location> = Vec::new();
-        for pass in &self.passes {
-            let claims = pass.token.claims();
-            // The first token is the one of the session.
-            let headers =
-                session::injections(session.take(), pass.provider, &pass.found.token, claims);
-            self.observer
-                .checked(Check::Headers, headers.as_ref().err().copied());
-            let headers = headers.map_err(|reason| Failure {
+        // All of them can be made before the first one is set: a request is refused as it came.
+        for (place, pass) in self.passes.iter().enumerate() {
+            let made = self.headers(place, pass).map(|_| ());
+            self.observer.checked(Check::Headers, made.err());
+            made.map_err(|reason| Failure {
                 provider: Some(pass.provider),
                 ..Failure::from(reason)
             })?;
-            injections.extend(headers);
-            if !pass.provider.forward {
-                places.extend(&pass.found.places);
+        }
+        let stripped = self.passes.iter().filter(|pass| !pass.provider.forward);
+        let places = stripped.flat_map(|pass| pass.found.places.iter().copied());
+        extraction::strip(self.host, self.request, places);
+        for (place, pass) in self.passes.iter().enumerate() {
+            for (name, value) in self.headers(place, pass).into_iter().flatten() {
+                self.host.set_request_header(name, value.as_bytes());
             }
-        }
-        if !places.is_empty() {
-            extraction::strip(self.host, self.request, &places);
-        }
-        for (name, value) in injections {
-            self.host.set_request_header(name, value.as_bytes());
         }
         for pass in &self.passes {
             for entry in &pass.provider.filter_state {
@@ -391,6 +396,33 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             }
         }
         Ok(())
+    }
+
+    /// The headers that one of the passes puts into the request. The first token is the one of
+    /// the session.
+    fn headers<'p>(
+        &self,
+        place: usize,
+        pass: &'p Pass<'g>,
+    ) -> Result<impl Iterator<Item = (&'p str, &'p str)>, Reason>
+    where
+        'g: 'p,
+    {
+        let Pass {
+            provider,
+            found,
+            token,
+            ..
+        } = pass;
+        let claims = token.claims();
+        let of_provider = token
+            .injections
+            .of_provider(provider, &found.token, claims)?;
+        let session = self.gate.policy.session_headers.as_ref();
+        let session = session.filter(|_| place == 0);
+        let of_session =
+            session.map(|session| token.injections.of_session(session, provider, claims));
+        Ok(of_provider.chain(of_session.transpose()?.into_iter().flatten()))
     }
 }
 

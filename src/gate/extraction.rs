@@ -144,7 +144,11 @@ pub(super) fn find<'r>(
 }
 
 /// Takes tokens out of the request, every copy in the places where they were found.
-pub(super) fn strip(host: &impl Host, request: &Request, places: &[&Location]) {
+pub(super) fn strip<'l>(
+    host: &impl Host,
+    request: &Request,
+    places: impl Iterator<Item = &'l Location>,
+) {
     let mut parameters: Vec<&str> = Vec::new();
     let mut cookies: Vec<&str> = Vec::new();
     for place in places {

@@ -132,8 +132,7 @@ mod tests {
     use crate::gate::text::Pattern;
 
     fn request(lines: &[(&str, &str)]) -> Request {
-        let line = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
-        Request::new(lines.iter().map(line).collect())
+        Request::new(lines.iter().copied().collect())
     }
 
     fn header(value: ValueMatcher) -> HeaderMatcher {

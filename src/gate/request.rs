@@ -1,27 +1,30 @@
 //! The headers of one request, as bytes.
 
 use super::path;
-use crate::host::HeaderLine;
+use crate::host::HeaderBlock;
 
 /// Every header line of a request. Read once: asking the host for single headers would show only
 /// the first of several equal ones.
 pub(super) struct Request {
-    lines: Vec<HeaderLine>,
+    block: HeaderBlock,
 }
 
 impl Request {
-    pub(super) const fn new(lines: Vec<HeaderLine>) -> Self {
-        Self { lines }
+    pub(super) const fn new(block: HeaderBlock) -> Self {
+        Self { block }
     }
 
-    pub(super) fn lines(&self) -> &[HeaderLine] {
-        &self.lines
+    /// Names and values of all lines.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.block.lines()
     }
 
     /// The values of all lines with this name, which is in lower case.
     pub(super) fn values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'r [u8]> {
-        let lines = self.lines.iter().filter(move |(line, _)| line == name);
-        lines.map(|(_, value)| value.as_slice())
+        let lines = self
+            .lines()
+            .filter(move |(line, _)| *line == name.as_bytes());
+        lines.map(|(_, value)| value)
     }
 
     /// The path without its query; `None` for a `CONNECT` without a path.
@@ -91,7 +94,7 @@ mod tests {
     use super::*;
 
     fn request(name: &str, value: &[u8]) -> Request {
-        Request::new(vec![(name.into(), value.to_vec())])
+        Request::new([(name, value)].into_iter().collect())
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -112,6 +115,6 @@ mod tests {
     fn a_request_id_cannot_break_out_of_its_line() {
         assert_eq!(request("x-request-id", b"a\nb\xff").id(), "a\\nb\\xff");
         assert_eq!(request("x-request-id", &[b'a'; 1000]).id().len(), 64);
-        assert_eq!(Request::new(Vec::new()).id(), "-");
+        assert_eq!(Request::new(HeaderBlock::default()).id(), "-");
     }
 }

@@ -161,9 +161,9 @@ impl Revocations {
 
     /// Whether the feed can be relied on now, for tokens that were found not revoked before. They
     /// are fine as long as it is; past that the posture decides.
-    pub(super) fn standing(&self, now_milliseconds: u64) -> Standing {
+    pub(super) fn standing(&self, host: &impl SharedData, now_milliseconds: u64) -> Standing {
         self.view
-            .standing(now_milliseconds, self.settings.max_staleness)
+            .standing(host, now_milliseconds, self.settings.max_staleness)
     }
 
     /// What is known of a token whose signature and claims are good. `confirmations` are the
@@ -184,16 +184,14 @@ impl Revocations {
         if !self.is_named(claims) {
             return match self.settings.on_unnamed {
                 // What the issuer's tokens were cut off by is known all the same.
-                Posture::Allow if self.status(host, claims) == Status::CutOff => {
+                Posture::Allow if self.status(host, claims).0 == Status::CutOff => {
                     Ok(Finding::CutOff)
                 }
                 Posture::Allow => Ok(Finding::Unknown),
                 Posture::Deny | Posture::Confirm => Err(Reason::TokenUnnamed),
             };
         }
-        let body = self.question_body(claims);
-        let mut confirmations = confirmations.iter();
-        let confirmation = confirmations.find(|confirmation| confirmation.question.body == body);
+        let confirmation = self.confirmation(claims, confirmations);
         if let Some(Confirmation {
             question,
             is_revoked: Some(is_revoked),
@@ -203,7 +201,7 @@ impl Revocations {
             return Ok(self.confirmed(host, claims, *is_revoked, is_overtaken));
         }
         let has_asked = confirmation.is_some();
-        let (posture, is_stale) = match self.standing(now_milliseconds) {
+        let (posture, is_stale) = match self.standing(host, now_milliseconds) {
             Standing::Missing => (self.settings.on_missing_feed, false),
             Standing::Stale if self.settings.on_stale != Posture::Allow => {
                 (self.settings.on_stale, true)
@@ -233,12 +231,24 @@ impl Revocations {
             (false, false, Some(names)) => Finding::NotRevoked(names),
             (true, false, Some(names)) => Finding::Revoked(names),
             (true, ..) => Finding::RevokedThen,
-            (false, ..) if self.status(host, claims) == Status::CutOff => Finding::CutOff,
+            (false, ..) if self.status(host, claims).0 == Status::CutOff => Finding::CutOff,
             (false, ..) => Finding::Once,
         }
     }
 
-    fn status(&self, host: &impl SharedData, claims: &Claims) -> Status {
+    /// The answer about this token. Most requests have none, and then nothing is compared.
+    fn confirmation<'c>(
+        &self,
+        claims: &Claims,
+        confirmations: &'c [Confirmation],
+    ) -> Option<&'c Confirmation> {
+        let mut confirmations = confirmations.iter().peekable();
+        confirmations.peek()?;
+        let body = self.question_body(claims);
+        confirmations.find(|confirmation| confirmation.question.body == body)
+    }
+
+    fn status(&self, host: &impl SharedData, claims: &Claims) -> (Status, Names) {
         self.view.status(host, |state| self.names(state, claims))
     }
 
@@ -248,12 +258,9 @@ impl Revocations {
         claims: &Claims,
         has_asked: bool,
     ) -> Result<Finding, Reason> {
-        match self.status(host, claims) {
-            Status::NotRevoked => {
-                let state = self.view.state();
-                let names = state.map(|state| self.names(&state, claims));
-                Ok(Finding::NotRevoked(names.unwrap_or_default()))
-            }
+        let (status, names) = self.status(host, claims);
+        match status {
+            Status::NotRevoked => Ok(Finding::NotRevoked(names)),
             Status::CutOff => Ok(Finding::CutOff),
             Status::PossiblyRevoked | Status::NoData if !has_asked => {
                 Ok(Finding::Ask(self.question(claims)))

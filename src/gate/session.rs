@@ -1,12 +1,13 @@
 //! The headers that tell the upstream who is calling.
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::policy::{PayloadHeader, Provider};
+use super::policy::Provider;
 use super::reason::Reason;
 use super::request::Request;
 use crate::token::Claims;
@@ -81,58 +82,91 @@ impl SessionHeaders {
     }
 }
 
-/// A header name and its value.
-pub(super) type Injection<'p> = (&'p str, String);
-
-/// The headers for a request with these verified claims: those that the provider asks for, and,
-/// if `has_session`, the standard set. Claims that are absent, `null` or empty give no header.
-///
-/// `token` is where the claims come from, in its compact form.
-///
-/// # Errors
-///
-/// [`Reason::ClaimNotForwardable`] when a value would not reach the upstream as it is: leaving
-/// the header out, or changing the value, could make one user look like another.
-pub(super) fn injections<'p>(
-    session: Option<&'p SessionHeaders>,
-    provider: &'p Provider,
-    token: &[u8],
-    claims: &Claims,
-) -> Result<Vec<Injection<'p>>, Reason> {
-    let mut injections = Vec::new();
-    for ClaimHeader { header, path, form } in &provider.claim_headers {
-        let value = match claims.at(path) {
-            Some(value) => header_value(value, *form)?,
-            None => String::new(),
-        };
-        add(&mut injections, header, value)?;
-    }
-    if let Some(PayloadHeader { name, is_padded }) = &provider.payload_header {
-        injections.push((name, payload(token, *is_padded)));
-    }
-    if let Some(session) = session {
-        for (header, names) in &session.claims {
-            let claim = names.iter().find_map(|name| claims.get(name));
-            let value = claim.map(standard_value).transpose()?.unwrap_or_default();
-            add(&mut injections, header, value)?;
-        }
-        add(&mut injections, &session.provider, provider.name.clone())?;
-    }
-    Ok(injections)
+/// What the claims of one token come to as headers. Made when it is first needed and kept with the
+/// token, which is the same for all its requests.
+#[derive(Debug, Default)]
+pub(super) struct Injections {
+    provider: OnceCell<Result<Values, Reason>>,
+    session: OnceCell<Result<Values, Reason>>,
 }
 
-fn add<'p>(
-    injections: &mut Vec<Injection<'p>>,
-    header: &'p str,
-    value: String,
-) -> Result<(), Reason> {
-    if !is_forwardable(&value) {
-        return Err(Reason::ClaimNotForwardable);
+/// Values in the order of the names that they belong to. Claims that are absent, `null` or empty
+/// give none.
+type Values = Box<[Option<Box<str>>]>;
+
+impl Injections {
+    /// The headers that the provider asks for: names and values.
+    ///
+    /// `token` is where the claims come from, in its compact form.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::ClaimNotForwardable`] when a value would not reach the upstream as it is: leaving
+    /// the header out, or changing the value, could make one user look like another.
+    pub(super) fn of_provider<'a>(
+        &'a self,
+        provider: &'a Provider,
+        token: &[u8],
+        claims: &Claims,
+    ) -> Result<impl Iterator<Item = (&'a str, &'a str)>, Reason> {
+        let made = self.provider.get_or_init(|| {
+            let headers = provider.claim_headers.iter();
+            let claim = headers.map(|header| match claims.at(&header.path) {
+                Some(value) => forwardable(header_value(value, header.form)?),
+                None => Ok(None),
+            });
+            let whole = provider.payload_header.iter();
+            let whole = whole.map(|header| Ok(Some(payload(token, header.is_padded).into())));
+            claim.chain(whole).collect()
+        });
+        let names = provider.claim_headers.iter().map(|claim| &*claim.header);
+        let whole = provider.payload_header.iter().map(|whole| &*whole.name);
+        Ok(present(
+            names.chain(whole),
+            made.as_ref().map_err(|reason| *reason)?,
+        ))
     }
-    if !value.is_empty() {
-        injections.push((header, value));
+
+    /// The standard set: names and values.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub(super) fn of_session<'a>(
+        &'a self,
+        session: &'a SessionHeaders,
+        provider: &Provider,
+        claims: &Claims,
+    ) -> Result<impl Iterator<Item = (&'a str, &'a str)>, Reason> {
+        let made = self.session.get_or_init(|| {
+            let headers = session.claims.iter();
+            let claim = headers.map(|(_, names)| {
+                let value = names.iter().find_map(|name| claims.get(name));
+                value.map_or(Ok(None), |value| forwardable(standard_value(value)?))
+            });
+            claim.chain([forwardable(provider.name.clone())]).collect()
+        });
+        Ok(present(
+            session.names(),
+            made.as_ref().map_err(|reason| *reason)?,
+        ))
     }
-    Ok(())
+}
+
+fn present<'a>(
+    names: impl Iterator<Item = &'a str>,
+    values: &'a Values,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let lines = names.zip(values);
+    lines.filter_map(|(name, value)| Some((name, value.as_deref()?)))
+}
+
+fn forwardable(value: String) -> Result<Option<Box<str>>, Reason> {
+    if is_forwardable(&value) {
+        Ok((!value.is_empty()).then(|| value.into()))
+    } else {
+        Err(Reason::ClaimNotForwardable)
+    }
 }
 
 /// The claims set as it stands in the token, which is base64url without padding.
@@ -248,18 +282,20 @@ pub(super) fn spoofed<'r>(
     injectable: &'r [String],
     request: &'r Request,
 ) -> impl Iterator<Item = &'r str> {
-    let names = request.lines().iter().map(|(name, _)| name.as_str());
-    names.filter(|name| injectable.iter().any(|own| is_alias(own, name)))
+    let names = request.lines().map(|(name, _)| name);
+    let spoofed = names.filter(|name| injectable.iter().any(|own| is_alias(own, name)));
+    // An alias of a name in ASCII is ASCII itself.
+    spoofed.filter_map(|name| str::from_utf8(name).ok())
 }
 
 /// Whether `name` is `own`, a name in lower case with `-`, or differs from it only by case and by
 /// `_` or `.` in the place of `-`.
-pub(super) fn is_alias(own: &str, name: &str) -> bool {
+pub(super) fn is_alias(own: &str, name: &[u8]) -> bool {
     own.len() == name.len()
         && own
             .bytes()
-            .zip(name.bytes())
-            .all(|(own, byte)| own == canonical(byte))
+            .zip(name)
+            .all(|(own, byte)| own == canonical(*byte))
 }
 
 /// A header name in the spelling that all its aliases share.
@@ -391,7 +427,7 @@ mod tests {
             "x.session-id",
             "X-Session-Id",
         ] {
-            assert!(is_alias("x-session-id", alias), "{alias}");
+            assert!(is_alias("x-session-id", alias.as_bytes()), "{alias}");
             assert_eq!(canonical_name(alias), "x-session-id");
         }
         for other in [
@@ -400,7 +436,7 @@ mod tests {
             "xsession-id",
             "x-session+id",
         ] {
-            assert!(!is_alias("x-session-id", other), "{other}");
+            assert!(!is_alias("x-session-id", other.as_bytes()), "{other}");
         }
     }
 }

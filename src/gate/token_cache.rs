@@ -21,6 +21,7 @@ use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use super::session::Injections;
 use crate::revocation::{Fingerprint, Names};
 use crate::token::{Claims, KeySet, VerifiedToken};
 
@@ -41,6 +42,8 @@ pub(super) struct Admitted {
     pub(super) token: VerifiedToken,
     /// Whether the authority has said that it is revoked.
     pub(super) is_revoked: bool,
+    /// The headers that its claims come to.
+    pub(super) injections: Injections,
     keys: Rc<KeySet>,
     places: Vec<u16>,
     stamp: u64,
@@ -48,10 +51,11 @@ pub(super) struct Admitted {
 
 impl Admitted {
     /// An entry that has nothing to do with revocation until [`TokenCache::admit`] says so.
-    pub(super) const fn new(token: VerifiedToken, keys: Rc<KeySet>, is_revoked: bool) -> Self {
+    pub(super) fn new(token: VerifiedToken, keys: Rc<KeySet>, is_revoked: bool) -> Self {
         Self {
             token,
             is_revoked,
+            injections: Injections::default(),
             keys,
             places: Vec::new(),
             stamp: 0,
@@ -179,14 +183,15 @@ impl Stamps {
     }
 }
 
-/// Bytes of an entry, about: what the claims take as text, twice, and what goes with it.
+/// Bytes of an entry, about: what the claims take as text, twice, the headers that are made of
+/// them, and what goes with it.
 #[derive(Clone)]
 struct Weight;
 
 impl Weighter<Key, Rc<Admitted>> for Weight {
     fn weight(&self, _key: &Key, entry: &Rc<Admitted>) -> u64 {
         const OVERHEAD: u64 = 512;
-        OVERHEAD + 2 * entry.claims().text_length() as u64
+        OVERHEAD + 3 * entry.claims().text_length() as u64
     }
 }
 

@@ -35,6 +35,16 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
+    /// A token that was verified now with these keys, and what it is to be found by.
+    pub(super) fn verified(key: Key, token: VerifiedToken, keys: Rc<KeySet>) -> Self {
+        Self {
+            key,
+            admitted: Rc::new(Admitted::new(token, Rc::clone(&keys), false)),
+            keys,
+            is_known: false,
+        }
+    }
+
     pub(super) fn token(&self) -> &VerifiedToken {
         &self.admitted.token
     }
@@ -65,9 +75,8 @@ impl Verification {
     }
 
     /// The token, if it was verified earlier with the keys that are in force.
-    pub(super) fn known(&self, place: usize, token: &[u8]) -> Option<Candidate> {
+    pub(super) fn known(&self, place: usize, key: Key) -> Option<Candidate> {
         let keys = self.keys.get(place)?;
-        let key = self.cache.key(place, token);
         let admitted = self.cache.get(key, &keys)?;
         Some(Candidate {
             key,
@@ -77,35 +86,20 @@ impl Verification {
         })
     }
 
-    /// The token, which was verified now with these keys.
-    pub(super) fn candidate(
-        &self,
-        place: usize,
-        token: &[u8],
-        verified: VerifiedToken,
-        keys: Rc<KeySet>,
-    ) -> Candidate {
-        Candidate {
-            key: self.cache.key(place, token),
-            admitted: Rc::new(Admitted::new(verified, Rc::clone(&keys), false)),
-            keys,
-            is_known: false,
-        }
-    }
-
     /// Lets a candidate through unless it was revoked, and remembers it.
     pub(super) fn unrevoked(
         &self,
         host: &impl Host,
         candidate: Candidate,
+        now_milliseconds: u64,
         confirmations: &[Confirmation],
     ) -> Result<(Admission, Rc<Admitted>), Objection> {
         let Some(revocations) = &self.revocations else {
             let admitted = self.remember(candidate, false, &Names::default());
             return Ok((Admission::Verified, admitted));
         };
-        let now = host.now_milliseconds();
-        if candidate.is_known && revocations.standing(now) == Standing::Current {
+        let now = now_milliseconds;
+        if candidate.is_known && revocations.standing(host, now) == Standing::Current {
             return if candidate.admitted.is_revoked {
                 Err(Reason::TokenRevoked.into())
             } else {

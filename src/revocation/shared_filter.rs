@@ -139,12 +139,18 @@ impl SharedFilter {
     /// What the filter says of a token with these names.
     #[must_use]
     pub fn status(&self, host: &impl SharedData, state: &FeedState, names: &Names) -> Status {
+        // Small tables have all of a token's names in one bucket, which is read once.
+        let mut bucket: Option<(u32, Vec<u8>)> = None;
         for name in &names.cut_offs {
             let index = cut_off::bucket_of(*name, state.bucket_count);
-            let Some((bucket, _)) = self.read(host, state, Record::Bucket, index) else {
+            if bucket.as_ref().is_none_or(|(held, _)| *held != index) {
+                let read = self.read(host, state, Record::Bucket, index);
+                bucket = read.map(|(records, _)| (index, records));
+            }
+            let Some((_, records)) = &bucket else {
                 return Status::NoData;
             };
-            let found = cut_off::find(&bucket, *name);
+            let found = cut_off::find(records, *name);
             if found.is_some_and(|found| found.revokes(names.issued_at, names.session)) {
                 return Status::CutOff;
             }

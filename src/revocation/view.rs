@@ -45,6 +45,13 @@ impl View {
         self.state.borrow().clone()
     }
 
+    /// What is held, or, before the first tick that has found something, what there is now: another
+    /// virtual machine may have loaded it in between.
+    fn at_hand(&self, host: &impl SharedData) -> Option<Rc<FeedState>> {
+        self.state()
+            .or_else(|| Some(Rc::new(self.filter.state(host)?.0)))
+    }
+
     pub(crate) fn replace(&self, state: Option<FeedState>) {
         self.state.replace(state.map(Rc::new));
     }
@@ -57,8 +64,13 @@ impl View {
     /// the feed was followed by. A clock that was set back makes what is held stale, until the
     /// authority is heard again: how old it is cannot be told.
     #[must_use]
-    pub fn standing(&self, now_milliseconds: u64, max_staleness: Duration) -> Standing {
-        let Some(state) = self.state() else {
+    pub fn standing(
+        &self,
+        host: &impl SharedData,
+        now_milliseconds: u64,
+        max_staleness: Duration,
+    ) -> Standing {
+        let Some(state) = self.at_hand(host) else {
             return Standing::Missing;
         };
         let age = now_milliseconds.saturating_sub(state.verified_at);
@@ -70,22 +82,31 @@ impl View {
         }
     }
 
-    /// What the filter says of a token; `names` makes its fingerprints for a state. When records
-    /// of the state that is held are gone, a newer state is looked for once.
-    pub fn status(&self, host: &impl SharedData, names: impl Fn(&FeedState) -> Names) -> Status {
-        let ask = |state: &FeedState| self.filter.status(host, state, &names(state));
-        let Some(state) = self.state() else {
-            return Status::NoData;
+    /// What the filter says of a token, and the names that it was asked about; `names` makes them
+    /// for a state. When records of the state that is held are gone, a newer state is looked for
+    /// once.
+    pub fn status(
+        &self,
+        host: &impl SharedData,
+        names: impl Fn(&FeedState) -> Names,
+    ) -> (Status, Names) {
+        let ask = |state: &FeedState| {
+            let names = names(state);
+            (self.filter.status(host, state, &names), names)
         };
-        let mut status = ask(&state);
-        if status == Status::NoData
+        let Some(state) = self.at_hand(host) else {
+            return (Status::NoData, Names::default());
+        };
+        let answer = ask(&state);
+        if answer.0 == Status::NoData
             && let Some((newer, _)) = self.filter.state(host)
         {
-            status = ask(&newer);
-            if status == Status::NoData {
+            let answer = ask(&newer);
+            if answer.0 == Status::NoData {
                 self.filter.report_damage(host, &newer);
             }
+            return answer;
         }
-        status
+        answer
     }
 }

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 
 use crate::gate::Verdict;
 use crate::host::{
-    Counter, Expected, ForeignAnswer, HeaderLine, Host, Response, Shared, SharedData, SignatureHost,
+    Counter, Expected, ForeignAnswer, HeaderBlock, HeaderLine, Host, Response, Shared, SharedData,
+    SignatureHost,
 };
 use crate::time::UnixTime;
 
@@ -85,16 +86,13 @@ impl SharedData for ExplainingHost {
 }
 
 impl Host for ExplainingHost {
-    fn now(&self) -> UnixTime {
-        self.now
-    }
-
     fn now_milliseconds(&self) -> u64 {
         self.now.seconds() * 1_000
     }
 
-    fn request_headers(&self) -> Vec<HeaderLine> {
-        self.headers.clone()
+    fn request_headers(&self) -> HeaderBlock {
+        let lines = self.headers.iter();
+        lines.map(|(name, value)| (name, value)).collect()
     }
 
     fn remove_request_header(&self, name: &str) {

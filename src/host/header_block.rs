@@ -1,0 +1,120 @@
+//! The header lines of a request in one piece of memory, as the host hands them over.
+//!
+//! Taking them apart into a string for every name and every value costs more than everything else
+//! that is done for a token which is known already, so they are read where they lie:
+//!
+//! ```text
+//! struct HeaderBlock {               // little-endian; proxy-wasm ABI 0.2.1
+//!     count: u32,
+//!     lengths: [(u32, u32); count],  // of name and value, without the NULs
+//!     text: [u8],                    // name NUL value NUL, line after line
+//! }
+//! ```
+
+/// The header lines of one request, in their order.
+///
+/// A block that ends too early, which no host makes, has the lines up to there.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderBlock(Vec<u8>);
+
+/// Bytes of the count.
+const COUNT_BYTES: usize = 4;
+
+/// Bytes of one pair of lengths.
+const LENGTHS_BYTES: usize = 8;
+
+impl HeaderBlock {
+    /// A block as the host has written it.
+    #[must_use]
+    pub const fn from_host(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// Names, in lower case, and values. Values need not be UTF-8.
+    pub fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let count = word(&self.0).unwrap_or(0);
+        let lengths_end = count
+            .checked_mul(LENGTHS_BYTES)
+            .and_then(|bytes| bytes.checked_add(COUNT_BYTES));
+        let parts = lengths_end.and_then(|end| self.0.split_at_checked(end));
+        let (lengths, mut text) = parts.unwrap_or_default();
+        let lengths = lengths.get(COUNT_BYTES..).unwrap_or_default();
+        lengths.chunks_exact(LENGTHS_BYTES).map_while(move |pair| {
+            let (name, rest) = text.split_at_checked(word(pair)?)?;
+            let (value, rest) = rest.get(1..)?.split_at_checked(word(pair.get(4..)?)?)?;
+            text = rest.get(1..)?;
+            Some((name, value))
+        })
+    }
+}
+
+/// The same layout, for whoever is not told by a host.
+impl<Name: AsRef<[u8]>, Value: AsRef<[u8]>> FromIterator<(Name, Value)> for HeaderBlock {
+    fn from_iter<Lines: IntoIterator<Item = (Name, Value)>>(lines: Lines) -> Self {
+        let length = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let (mut count, mut lengths, mut text) = (0_u32, Vec::new(), Vec::new());
+        for (name, value) in lines {
+            count += 1;
+            for part in [name.as_ref(), value.as_ref()] {
+                lengths.extend(length(part));
+                text.extend(part);
+                text.push(0);
+            }
+        }
+        Self([&count.to_le_bytes()[..], &lengths, &text].concat())
+    }
+}
+
+impl AsRef<[u8]> for HeaderBlock {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The number at the beginning.
+fn word(bytes: &[u8]) -> Option<usize> {
+    let bytes = bytes.first_chunk::<4>()?;
+    usize::try_from(u32::from_le_bytes(*bytes)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    const LINES: [(&[u8], &[u8]); 4] = [
+        (b":path", b"/"),
+        (b"a", b""),
+        (b"a", b"\xff\0b"),
+        (b"empty-name", b"c"),
+    ];
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn lines_come_back_in_their_order_and_byte_by_byte() {
+        let block: HeaderBlock = LINES.into_iter().collect();
+        assert!(block.lines().eq(LINES));
+        assert_eq!(HeaderBlock::default().lines().count(), 0);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_layout_is_that_of_the_host() {
+        let block: HeaderBlock = [("ab", "c")].into_iter().collect();
+        assert_eq!(
+            block.as_ref(),
+            b"\x01\0\0\0\x02\0\0\0\x01\0\0\0ab\0c\0",
+            "count, lengths, name, value"
+        );
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_block_that_is_cut_off_anywhere_has_fewer_lines_and_does_no_harm() {
+        let block: HeaderBlock = LINES.into_iter().collect();
+        for end in 0..block.0.len() {
+            let cut = HeaderBlock::from_host(block.0[..end].to_vec());
+            assert!(cut.lines().count() < LINES.len(), "cut at {end}");
+        }
+        let huge = HeaderBlock::from_host(b"\xff\xff\xff\xff\xff\xff\xff\xff".to_vec());
+        assert_eq!(huge.lines().count(), 0);
+    }
+}
