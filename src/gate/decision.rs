@@ -20,7 +20,7 @@ use super::verification::{Candidate, Objection};
 use super::{Attempt, Gate, Wait};
 use crate::host::Host;
 use crate::time::UnixTime;
-use crate::token::UnverifiedToken;
+use crate::token::{Claims, UnverifiedToken};
 
 /// One thing that is checked about a token, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,17 +303,19 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let candidate = self.candidate(place, provider, &found.token)?;
         let token = candidate.token();
         let claims = token.claims();
-        self.told(Check::Type, requirement.check_type(token))?;
-        let now = UnixTime::from_milliseconds(self.now_milliseconds());
-        self.told(Check::Times, provider.check_times(claims, now))?;
-        let audience = provider.check_audience(claims, requirement.audiences.as_deref());
-        self.told(Check::Audience, audience)?;
-        self.told(Check::Subject, provider.check_subject(claims))?;
-        self.told(Check::Binding, provider.check_binding(claims))?;
-        self.told(Check::Scopes, requirement.check_scopes(claims))?;
-        self.told(Check::Claims, requirement.check_conditions(claims))?;
-        let verification = &self.gate.verification;
         let now = self.now_milliseconds();
+        // What does not depend on the time is as it was when the token last came this way.
+        let is_known_to_meet = candidate.admitted.meets(requirement);
+        if !is_known_to_meet {
+            self.told(Check::Type, requirement.check_type(token))?;
+        }
+        let times = provider.check_times(claims, UnixTime::from_milliseconds(now));
+        self.told(Check::Times, times)?;
+        if !is_known_to_meet {
+            self.check_claims(provider, requirement, claims)?;
+            candidate.admitted.found_to_meet(requirement);
+        }
+        let verification = &self.gate.verification;
         let outcome = verification.unrevoked(self.host, candidate, now, self.confirmations);
         let (admission, token) = match outcome {
             Err(Objection::Refused(reason)) => self.told(Check::Revocation, Err(reason))?,
@@ -354,6 +356,21 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let verified = host.timed(|| parsed.verify(&keys, verification.backend, host));
         let verified = self.told(Check::Signature, verified.map_err(Reason::from))?;
         Ok(Candidate::verified(id, verified, keys))
+    }
+
+    /// The checks of claims that come out the same whenever they are made.
+    fn check_claims(
+        &mut self,
+        provider: &Provider,
+        requirement: &TokenRequirement,
+        claims: &Claims,
+    ) -> Result<(), Reason> {
+        let audience = provider.check_audience(claims, requirement.audiences.as_deref());
+        self.told(Check::Audience, audience)?;
+        self.told(Check::Subject, provider.check_subject(claims))?;
+        self.told(Check::Binding, provider.check_binding(claims))?;
+        self.told(Check::Scopes, requirement.check_scopes(claims))?;
+        self.told(Check::Claims, requirement.check_conditions(claims))
     }
 
     fn now_milliseconds(&self) -> u64 {

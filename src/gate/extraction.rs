@@ -60,10 +60,23 @@ impl HeaderLocation {
     fn values<'r>(&'r self, request: &'r Request) -> impl Iterator<Item = &'r [u8]> {
         let is_joined = self.is_authorization();
         request.values(&self.name).flat_map(move |line| {
-            line.split(move |byte| is_joined && *byte == b',')
-                .map(<[u8]>::trim_ascii)
+            let (first, mut rest) = split(line, is_joined);
+            let others = std::iter::from_fn(move || {
+                let (next, after) = split(rest?, true);
+                rest = after;
+                Some(next)
+            });
+            [first].into_iter().chain(others).map(<[u8]>::trim_ascii)
         })
     }
+}
+
+/// What stands before the first comma, and what stands after it, where commas count. Values are
+/// long and commas rare, so they are looked for by words.
+fn split(line: &[u8], is_joined: bool) -> (&[u8], Option<&[u8]>) {
+    let comma = memchr::memchr(b',', line).filter(|_| is_joined);
+    let parts = comma.and_then(|comma| line.split_at_checked(comma));
+    parts.map_or((line, None), |(before, rest)| (before, rest.get(1..)))
 }
 
 /// A token and where it was found.

@@ -21,6 +21,7 @@ use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use super::policy::TokenRequirement;
 use super::session::Injections;
 use crate::revocation::{Fingerprint, Names};
 use crate::token::{Claims, KeySet, VerifiedToken};
@@ -47,7 +48,16 @@ pub(super) struct Admitted {
     keys: Rc<KeySet>,
     places: Vec<u16>,
     stamp: u64,
+    /// How many changes there had been when the stamp was last compared.
+    seen_changes: Cell<u64>,
+    /// The requirement that its claims were last found to meet, as far as they alone decide.
+    met: Cell<Option<RequirementId>>,
 }
+
+/// Which of a policy's requirements: where it lies in memory, which does not change as long as the
+/// gate is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RequirementId(*const TokenRequirement);
 
 impl Admitted {
     /// An entry that has nothing to do with revocation until [`TokenCache::admit`] says so.
@@ -59,7 +69,19 @@ impl Admitted {
             keys,
             places: Vec::new(),
             stamp: 0,
+            seen_changes: Cell::new(0),
+            met: Cell::new(None),
         }
+    }
+
+    /// Whether the claims are known to meet this requirement of the gate.
+    pub(super) fn meets(&self, requirement: &TokenRequirement) -> bool {
+        self.met.get() == Some(RequirementId(requirement))
+    }
+
+    /// Remembers that they do.
+    pub(super) fn found_to_meet(&self, requirement: &TokenRequirement) {
+        self.met.set(Some(RequirementId(requirement)));
     }
 
     pub(super) const fn claims(&self) -> &Claims {
@@ -122,7 +144,7 @@ impl TokenCache {
     pub(super) fn get(&self, key: Key, keys: &Rc<KeySet>) -> Option<Rc<Admitted>> {
         let entries = self.entries.borrow();
         let entry = entries.get(&key)?;
-        let holds = Rc::ptr_eq(&entry.keys, keys) && self.stamps.sum(&entry.places) == entry.stamp;
+        let holds = Rc::ptr_eq(&entry.keys, keys) && self.stamps.hold(entry);
         holds.then(|| Rc::clone(entry))
     }
 
@@ -130,6 +152,7 @@ impl TokenCache {
     pub(super) fn admit(&self, key: Key, mut entry: Admitted, names: &Names) -> Rc<Admitted> {
         entry.places = names.all().map(Stamps::place).collect();
         entry.stamp = self.stamps.sum(&entry.places);
+        entry.seen_changes = Cell::new(self.stamps.changes.get());
         let entry = Rc::new(entry);
         self.entries.borrow_mut().insert(key, Rc::clone(&entry));
         entry
@@ -157,11 +180,28 @@ impl TokenCache {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key(u128);
 
-struct Stamps(Vec<Cell<u64>>);
+struct Stamps {
+    counters: Vec<Cell<u64>>,
+    /// All of them together: most requests come when there was no change since the last one.
+    changes: Cell<u64>,
+}
 
 impl Stamps {
     fn new() -> Self {
-        Self(vec![Cell::new(0); usize::from(STAMPS)])
+        Self {
+            counters: vec![Cell::new(0); usize::from(STAMPS)],
+            changes: Cell::new(0),
+        }
+    }
+
+    /// Whether no change has concerned the entry since it was admitted.
+    fn hold(&self, entry: &Admitted) -> bool {
+        let changes = self.changes.get();
+        let holds = entry.seen_changes.get() == changes || self.sum(&entry.places) == entry.stamp;
+        if holds {
+            entry.seen_changes.set(changes);
+        }
+        holds
     }
 
     fn place(name: Fingerprint) -> u16 {
@@ -172,13 +212,14 @@ impl Stamps {
     fn sum(&self, places: &[u16]) -> u64 {
         let counters = places
             .iter()
-            .filter_map(|place| self.0.get(usize::from(*place)));
+            .filter_map(|place| self.counters.get(usize::from(*place)));
         counters.map(Cell::get).sum()
     }
 
     fn increase(&self, name: Fingerprint) {
-        if let Some(counter) = self.0.get(usize::from(Self::place(name))) {
+        if let Some(counter) = self.counters.get(usize::from(Self::place(name))) {
             counter.set(counter.get() + 1);
+            self.changes.set(self.changes.get() + 1);
         }
     }
 }

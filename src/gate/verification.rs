@@ -28,7 +28,7 @@ pub(super) struct Verification {
 #[derive(Debug)]
 pub(super) struct Candidate {
     key: Key,
-    admitted: Rc<Admitted>,
+    pub(super) admitted: Rc<Admitted>,
     keys: Rc<KeySet>,
     /// Whether it came from the cache.
     is_known: bool,
@@ -125,11 +125,13 @@ impl Verification {
         if candidate.is_known && candidate.admitted.is_revoked == is_revoked {
             return candidate.admitted;
         }
-        let token = match Rc::try_unwrap(candidate.admitted) {
-            Ok(admitted) => admitted.token,
-            Err(shared) => shared.token.clone(),
+        let admitted = match Rc::try_unwrap(candidate.admitted) {
+            Ok(mut admitted) => {
+                admitted.is_revoked = is_revoked;
+                admitted
+            }
+            Err(shared) => Admitted::new(shared.token.clone(), candidate.keys, is_revoked),
         };
-        let admitted = Admitted::new(token, candidate.keys, is_revoked);
         self.cache.admit(candidate.key, admitted, names)
     }
 }

@@ -17,9 +17,13 @@
 //! A record of another generation, of another place or of somebody else is as good as none: what
 //! is asked of it is then answered with "no data", never with "not revoked".
 
+mod checked;
+
+use checked::Checked;
+
 use super::page::{PAGE_BYTES, insert, may_contain, page_of};
 use super::{Change, FeedState, FilterKey, Fingerprint, Kind, cut_off};
-use crate::host::{Expected, SharedData};
+use crate::host::{Expected, Shared, SharedData};
 use crate::time::UnixTime;
 
 /// How often a write is tried again when somebody else was faster.
@@ -83,6 +87,7 @@ pub(crate) enum Record {
 #[derive(Clone, Debug)]
 pub struct SharedFilter {
     prefix: String,
+    checked: Checked,
 }
 
 impl SharedFilter {
@@ -91,6 +96,7 @@ impl SharedFilter {
     pub fn new(tag: u64) -> Self {
         Self {
             prefix: format!("portcullis/1/{tag:016x}"),
+            checked: Checked::default(),
         }
     }
 
@@ -140,31 +146,44 @@ impl SharedFilter {
     #[must_use]
     pub fn status(&self, host: &impl SharedData, state: &FeedState, names: &Names) -> Status {
         // Small tables have all of a token's names in one bucket, which is read once.
-        let mut bucket: Option<(u32, Vec<u8>)> = None;
+        let mut held: Option<(u32, Body)> = None;
         for name in &names.cut_offs {
             let index = cut_off::bucket_of(*name, state.bucket_count);
-            if bucket.as_ref().is_none_or(|(held, _)| *held != index) {
-                let read = self.read(host, state, Record::Bucket, index);
-                bucket = read.map(|(records, _)| (index, records));
-            }
-            let Some((_, records)) = &bucket else {
+            let Some(bucket) = self.read_again(host, state, Record::Bucket, index, &mut held)
+            else {
                 return Status::NoData;
             };
-            let found = cut_off::find(records, *name);
+            let found = cut_off::find(bucket, *name);
             if found.is_some_and(|found| found.revokes(names.issued_at, names.session)) {
                 return Status::CutOff;
             }
         }
         let mut status = Status::NotRevoked;
+        let mut held = None;
         for name in &names.entries {
             let index = page_of(*name, state.page_count);
-            match self.read(host, state, Record::Page, index) {
+            match self.read_again(host, state, Record::Page, index, &mut held) {
                 None => return Status::NoData,
-                Some((page, _)) if may_contain(&page, *name) => status = Status::PossiblyRevoked,
+                Some(page) if may_contain(page, *name) => status = Status::PossiblyRevoked,
                 Some(_) => {}
             }
         }
         status
+    }
+
+    /// The record, which may be the one that is held, and is held afterwards.
+    fn read_again<'h>(
+        &self,
+        host: &impl SharedData,
+        state: &FeedState,
+        record: Record,
+        index: u32,
+        held: &'h mut Option<(u32, Body)>,
+    ) -> Option<&'h [u8]> {
+        if held.as_ref().is_none_or(|(held, _)| *held != index) {
+            *held = Some((index, self.read(host, state, record, index)?));
+        }
+        held.as_ref().map(|(_, body)| body.bytes())
     }
 
     /// Applies a change to the records of a generation. `false` when they are not there any more,
@@ -203,11 +222,12 @@ impl SharedFilter {
         change: impl Fn(&mut Vec<u8>),
     ) -> bool {
         for _ in 0..WRITE_ATTEMPTS {
-            let Some((mut body, version)) = self.read(host, state, record, index) else {
+            let Some(body) = self.read(host, state, record, index) else {
                 return false;
             };
+            let expected = Expected::Version(body.version());
+            let mut body = body.bytes().to_vec();
             change(&mut body);
-            let expected = Expected::Version(version);
             if self.write(host, state, record, index, &body, expected) {
                 return true;
             }
@@ -241,21 +261,22 @@ impl SharedFilter {
         state: &FeedState,
         record: Record,
         index: u32,
-    ) -> Option<(Vec<u8>, u32)> {
-        let mut shared = host.shared(&self.record_key(record, state.slot, index))?;
-        let body = shared.bytes.strip_prefix(&header(state, record, index))?;
+    ) -> Option<Body> {
+        let shared = host.shared(&self.record_key(record, state.slot, index))?;
+        let header = header(state, record, index);
+        let body = shared.bytes.strip_prefix(&header)?;
         let (checksum, body) = body.split_first_chunk::<8>()?;
         if record == Record::Page && body.len() != PAGE_BYTES {
             return None;
         }
-        let expected = state
-            .filter_key
-            .checksum(&[&header(state, record, index), body]);
-        if u64::from_le_bytes(*checksum) != expected {
-            return None;
+        if !self.checked.holds(state, record, index, shared.version) {
+            let expected = state.filter_key.checksum(&[&header, body]);
+            if u64::from_le_bytes(*checksum) != expected {
+                return None;
+            }
+            self.checked.add(state, record, index, shared.version);
         }
-        shared.bytes.drain(..HEADER_BYTES + 8);
-        Some((shared.bytes, shared.version))
+        Some(Body(shared))
     }
 
     /// Empties the place of a record that belongs to an older generation than `state`'s. `false`
@@ -277,6 +298,19 @@ impl SharedFilter {
             host.set_shared(&key, &[], Expected::Version(shared.version));
         }
         true
+    }
+}
+
+/// A record that was found whole.
+struct Body(Shared);
+
+impl Body {
+    fn bytes(&self) -> &[u8] {
+        self.0.bytes.get(HEADER_BYTES + 8..).unwrap_or_default()
+    }
+
+    const fn version(&self) -> u32 {
+        self.0.version
     }
 }
 

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// Nesting that a text may have. Claims of real identity providers stay below six; the limit
@@ -144,11 +145,13 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let deeper = self.deeper()?;
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            if object.contains_key(&name) {
-                return Err(self.stop::<A::Error>(JsonError::DuplicateMember { name }));
-            }
-            let value = members.next_value_seed(deeper)?;
-            object.insert(name, value);
+            match object.entry(name) {
+                Entry::Vacant(place) => place.insert(members.next_value_seed(deeper)?),
+                Entry::Occupied(earlier) => {
+                    let name = earlier.key().clone();
+                    return Err(self.stop::<A::Error>(JsonError::DuplicateMember { name }));
+                }
+            };
         }
         Ok(Value::Object(object))
     }

@@ -1,0 +1,67 @@
+//! Which records were found whole, so that their checksum is not made again for every new token.
+//!
+//! The host changes a record's version with every write, whoever writes. What has been checked
+//! under a version is what it was.
+
+use std::cell::RefCell;
+
+use super::{FeedState, Record};
+
+/// Records that are remembered; one per place, the newer one stays. 16 bytes each, as soon as the
+/// first one is.
+const PLACES: usize = 8_192;
+
+/// The records of one virtual machine that were found whole.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Checked(RefCell<Vec<Sight>>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sight {
+    /// The loading, which is random, and the kind of the record.
+    load: u64,
+    index: u32,
+    /// Never 0, so that an empty place is nobody's.
+    version: u32,
+}
+
+impl Sight {
+    fn new(state: &FeedState, record: Record, index: u32, version: u32) -> Self {
+        let load = match record {
+            Record::Page => state.load,
+            Record::Bucket => !state.load,
+        };
+        Self {
+            load,
+            index,
+            version,
+        }
+    }
+
+    const fn place(self) -> usize {
+        self.index as usize % PLACES
+    }
+}
+
+impl Checked {
+    pub(super) fn holds(
+        &self,
+        state: &FeedState,
+        record: Record,
+        index: u32,
+        version: u32,
+    ) -> bool {
+        let sight = Sight::new(state, record, index, version);
+        version != 0 && self.0.borrow().get(sight.place()) == Some(&sight)
+    }
+
+    pub(super) fn add(&self, state: &FeedState, record: Record, index: u32, version: u32) {
+        let sight = Sight::new(state, record, index, version);
+        let mut places = self.0.borrow_mut();
+        if places.is_empty() {
+            places.resize(PLACES, Sight::default());
+        }
+        if let Some(place) = places.get_mut(sight.place()) {
+            *place = sight;
+        }
+    }
+}
