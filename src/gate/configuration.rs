@@ -68,6 +68,7 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
         let names: Vec<_> = providers.iter().map(|(name, _)| name.clone()).collect();
         let routes = rules::routes(fields, &names);
         let rules = rules::rules(fields, &names, &routes.requirements);
+        let filter_state_rules = rules::filter_state_rules(fields, &names);
         let allow_unmatched = fields.flag("allow_unmatched", false);
         let revocation = revocation::settings(fields);
         let bypass_cors_preflight = fields.flag("bypass_cors_preflight", false);
@@ -80,12 +81,10 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
         let providers = providers?;
         refuse_collisions(fields.node(), &providers, session_headers.as_ref());
         let used = rules.iter().map(|rule| &rule.requirement);
-        let used = used.chain(
-            routes
-                .requirements
-                .iter()
-                .map(|(_, requirement)| requirement),
-        );
+        let by_filter_state = filter_state_rules.iter();
+        let named = by_filter_state.flat_map(|rules| &rules.requirements);
+        let named = named.chain(&routes.requirements);
+        let used = used.chain(named.map(|(_, requirement)| requirement));
         for requirement in used {
             refuse_joint_headers(fields.node(), requirement, &providers);
         }
@@ -94,6 +93,7 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
             providers,
             rules,
             routes,
+            filter_state_rules,
             allow_unmatched,
             bypass_cors_preflight,
             session_headers,
@@ -103,16 +103,11 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
     })
 }
 
-/// Keys of `jwt_authn` that change nothing here, and those that cannot be had.
+/// Keys of `jwt_authn` that change nothing here.
 fn ignored(fields: &mut Fields<'_>) {
     if let Some(node) = fields.optional("stat_prefix") {
         node.warning("has no effect: counters are told apart by provider and reason");
     }
-    fields.refused(
-        "filter_state_rules",
-        "not supported; hint: let the route choose, with `requirement_by_route_name` or \
-         `requirement_from_route_metadata`",
-    );
 }
 
 /// Names with what could be made of them, so that rules can be checked against the names even

@@ -27,6 +27,7 @@ pub struct Policy {
     pub(super) providers: Vec<Provider>,
     pub(super) rules: Vec<Rule>,
     pub(super) routes: Routes,
+    pub(super) filter_state_rules: Option<FilterStateRules>,
     pub(super) allow_unmatched: bool,
     pub(super) bypass_cors_preflight: bool,
     pub(super) session_headers: Option<SessionHeaders>,
@@ -55,6 +56,25 @@ pub(super) struct Routes {
     pub(super) by_metadata: bool,
 }
 
+/// `filter_state_rules`: what an earlier filter has put into the filter state chooses the
+/// requirement of a request that no rule matches.
+#[derive(Debug)]
+pub(super) struct FilterStateRules {
+    /// The name of the object there.
+    pub(super) name: String,
+    /// By its text.
+    pub(super) requirements: Vec<(String, Rc<Requirement>)>,
+}
+
+impl FilterStateRules {
+    fn requirement(&self, host: &impl Host) -> Option<&Rc<Requirement>> {
+        let found = host.property(&["filter_state", &self.name])?;
+        let mut requirements = self.requirements.iter();
+        let chosen = requirements.find(|(value, _)| *value.as_bytes() == *found);
+        chosen.map(|(_, requirement)| requirement)
+    }
+}
+
 /// Which part of the configuration decides about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chosen {
@@ -62,6 +82,8 @@ pub enum Chosen {
     Rule(usize),
     /// The route.
     Route,
+    /// The filter state.
+    FilterState,
     /// Nothing does.
     Nothing,
 }
@@ -142,9 +164,15 @@ impl Policy {
             return Err(Reason::PathAmbiguous);
         }
         let chosen = place.and_then(|place| Some((place, self.rules.get(place)?)));
-        Ok(match chosen {
-            Some((place, rule)) => (Chosen::Rule(place), Some(&rule.requirement)),
-            None => (Chosen::Nothing, None),
-        })
+        if let Some((place, rule)) = chosen {
+            return Ok((Chosen::Rule(place), Some(&rule.requirement)));
+        }
+        let by_filter_state = self.filter_state_rules.as_ref();
+        Ok(
+            match by_filter_state.and_then(|rules| rules.requirement(host)) {
+                Some(requirement) => (Chosen::FilterState, Some(requirement)),
+                None => (Chosen::Nothing, None),
+            },
+        )
     }
 }

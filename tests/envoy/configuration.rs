@@ -126,12 +126,13 @@ fn every_fault_is_named_with_its_path() {
 #[test]
 fn a_key_of_jwt_authn_that_is_not_supported_is_told_from_a_typing_error() {
     let mut configuration = configuration();
-    configuration["filter_state_rules"] = json!({});
+    configuration["rules"][1]["requires"] = json!({"extract_only_without_validation": {}});
     configuration["providers"]["demo"]["payload_in_metadata"] = json!("payload");
     assert_faults(
         &Envoy::refuses(&Bootstrap::with_plugin(Plugin::new(&configuration))),
         &[
-            "filter_state_rules: not supported; hint: let the route choose",
+            "rules[1].requires.extract_only_without_validation: \
+             refused: it passes on what nobody has verified",
             "providers.demo.payload_in_metadata: \
              a WebAssembly module cannot write dynamic metadata; hint: `claims_to_filter_state`",
         ],

@@ -109,6 +109,7 @@ impl Observer for &mut Steps<'_> {
         self.lines.push(match chosen {
             Chosen::Rule(place) => format!("rule       rules[{place}] matches"),
             Chosen::Route => "rule       the route chooses the requirement".to_owned(),
+            Chosen::FilterState => "rule       the filter state chooses the requirement".to_owned(),
             Chosen::Nothing => "rule       no rule matches".to_owned(),
         });
     }

@@ -65,14 +65,14 @@ fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
 }
 
 /// `claim_name`, with `.` between the names of nested claims, or `claim_path`, a list of names
-/// that may have dots themselves.
+/// that may have dots themselves, each as it is or as `jwt_authn` writes it, `{key: name}`.
 pub(super) fn claim_path(fields: &mut Fields<'_>) -> Option<Vec<String>> {
     let name = fields.optional("claim_name");
     let path = fields.optional("claim_path");
     match (name, path) {
         (Some(node), None) => Some(node.text()?.split('.').map(str::to_owned).collect()),
         (None, Some(node)) => {
-            let names = node.elements()?.map(|name| name.text().map(str::to_owned));
+            let names = node.elements()?.map(|name| segment(&name));
             let names: Vec<_> = names.collect();
             let names: Option<Vec<_>> = names.into_iter().collect();
             let names = names?;
@@ -87,6 +87,15 @@ pub(super) fn claim_path(fields: &mut Fields<'_>) -> Option<Vec<String>> {
             None
         }
     }
+}
+
+fn segment(node: &Node<'_>) -> Option<String> {
+    let name = if node.is_object() {
+        node.object(|fields| fields.required("key")?.text())
+    } else {
+        node.text()
+    };
+    name.map(str::to_owned)
 }
 
 fn form(node: &Node<'_>) -> Option<Form> {

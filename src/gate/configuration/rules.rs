@@ -5,21 +5,16 @@ use std::rc::Rc;
 use super::reader::{Fields, Node};
 use super::{matchers, requirement};
 use crate::gate::matching::{Matcher, PathMatcher};
-use crate::gate::policy::{Requirement, Routes, Rule};
+use crate::gate::policy::{FilterStateRules, Requirement, Routes, Rule};
 use crate::gate::text::TextMatcher;
 
 type Named = [(String, Rc<Requirement>)];
 
 /// `requirement_map`, and ◆ which route chooses which of them.
 pub(super) fn routes(fields: &mut Fields<'_>, providers: &[String]) -> Routes {
-    let mut requirements = Vec::new();
-    let entries = fields.optional("requirement_map");
-    let entries = entries.and_then(|node| Some(node.entries()?.collect::<Vec<_>>()));
-    for (name, node) in entries.unwrap_or_default() {
-        if let Some(requirement) = requirement::requirement(&node, providers) {
-            requirements.push((name.to_owned(), Rc::new(requirement)));
-        }
-    }
+    let requirements = fields.optional("requirement_map");
+    let requirements = requirements.map(|node| requirements_of(&node, providers));
+    let requirements = requirements.unwrap_or_default();
     let entries = fields.optional("requirement_by_route_name");
     let entries = entries.and_then(|node| Some(node.entries()?.collect::<Vec<_>>()));
     let mut by_name = Vec::new();
@@ -33,6 +28,34 @@ pub(super) fn routes(fields: &mut Fields<'_>, providers: &[String]) -> Routes {
         requirements,
         by_name,
     }
+}
+
+/// `filter_state_rules`: requirements by the text of an object in the filter state.
+pub(super) fn filter_state_rules(
+    fields: &mut Fields<'_>,
+    providers: &[String],
+) -> Option<FilterStateRules> {
+    let node = fields.optional("filter_state_rules")?;
+    node.object(|fields| {
+        let name = fields.required("name").and_then(|node| node.text());
+        let requires = fields.optional("requires");
+        let requirements = requires.map(|node| requirements_of(&node, providers));
+        Some(FilterStateRules {
+            name: name?.to_owned(),
+            requirements: requirements.unwrap_or_default(),
+        })
+    })
+}
+
+/// Requirements by names that the operator chooses.
+fn requirements_of(node: &Node<'_>, providers: &[String]) -> Vec<(String, Rc<Requirement>)> {
+    let mut requirements = Vec::new();
+    for (name, node) in node.entries().into_iter().flatten() {
+        if let Some(requirement) = requirement::requirement(&node, providers) {
+            requirements.push((name.to_owned(), Rc::new(requirement)));
+        }
+    }
+    requirements
 }
 
 fn named(node: &Node<'_>, requirements: &Named) -> Option<Rc<Requirement>> {

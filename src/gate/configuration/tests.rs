@@ -483,6 +483,10 @@ fn as_documented(key: &str) -> String {
         ("providers.searched", "providers.<name>"),
         ("requirement_map.some", "requirement_map.<name>"),
         (
+            "filter_state_rules.requires.some",
+            "filter_state_rules.requires.<name>",
+        ),
+        (
             "requirement_by_route_name.route",
             "requirement_by_route_name.<route>",
         ),
@@ -496,6 +500,7 @@ fn as_documented(key: &str) -> String {
         ("subjects", "<text>"),
         ("issuer_pattern", "<text>"),
         ("requirements[]", "<requirement>"),
+        ("filter_state_rules.requires.<name>", "<requirement>"),
         ("requires", "<requirement>"),
         ("requirement_map.<name>", "<requirement>"),
         ("match.headers[]", "<header>"),

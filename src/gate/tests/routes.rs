@@ -206,3 +206,27 @@ fn optional_tokens_wait_for_keys_too() {
         assert_eq!(host.forwarded("x-session-subject"), None);
     }
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_filter_state_chooses_the_requirement_where_no_rule_matches() {
+    let gate = gate_with(|configuration| {
+        configuration["rules"] = json!([{"match": {"prefix": "/open"}}]);
+        configuration["filter_state_rules"] = json!({
+            "name": "tenant.kind",
+            "requires": {"guarded": {"provider_name": "idp"}, "open": {}},
+        });
+    });
+    let with = |path, state: &str| {
+        let host = MockHost::get(path, now());
+        outcome(
+            &gate,
+            &host.with_property("filter_state.tenant.kind", state),
+        )
+    };
+    assert_eq!(with("/x", "guarded"), Some(Reason::TokenMissing));
+    assert_eq!(with("/x", "open"), None);
+    assert_eq!(with("/x", "another"), Some(Reason::NoRule));
+    assert_eq!(with("/open", "guarded"), None);
+    let nothing = MockHost::get("/x", now());
+    assert_eq!(outcome(&gate, &nothing), Some(Reason::NoRule));
+}
