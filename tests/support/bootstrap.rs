@@ -146,36 +146,62 @@ enum Gatekeeper {
 /// One listener on a free port of loopback, with the upstream behind it.
 #[derive(Clone)]
 pub(crate) struct Listener {
-    name: &'static str,
+    name: String,
     gatekeeper: Gatekeeper,
     max_request_headers_kb: Option<u32>,
     access_log_format: Option<&'static str>,
+    tells_reasons: bool,
+    first_filter: Option<Value>,
+    first_routes: Vec<Value>,
 }
 
 impl Listener {
+    /// Where refusals tell their reason, if they do.
+    pub(crate) const REASON: &str = "x-reason";
+
     /// With Portcullis in it.
-    pub(crate) const fn portcullis(plugin: Plugin) -> Self {
-        Self {
-            name: "portcullis",
-            gatekeeper: Gatekeeper::Portcullis(plugin),
-            max_request_headers_kb: None,
-            access_log_format: None,
-        }
+    pub(crate) fn portcullis(plugin: Plugin) -> Self {
+        Self::new("portcullis", Gatekeeper::Portcullis(plugin))
     }
 
     /// With Envoy's own `jwt_authn` in it.
     pub(crate) fn native(configuration: &Value) -> Self {
+        Self::new("native", Gatekeeper::Native(configuration.clone()))
+    }
+
+    fn new(name: &str, gatekeeper: Gatekeeper) -> Self {
         Self {
-            name: "native",
-            gatekeeper: Gatekeeper::Native(configuration.clone()),
+            name: name.to_owned(),
+            gatekeeper,
             max_request_headers_kb: None,
             access_log_format: None,
+            tells_reasons: false,
+            first_filter: None,
+            first_routes: Vec::new(),
         }
     }
 
     /// With another name, for an Envoy with several listeners.
-    pub(crate) const fn named(mut self, name: &'static str) -> Self {
-        self.name = name;
+    pub(crate) fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// With a header [`Listener::REASON`] in every refusal, which has the response code details.
+    pub(crate) const fn telling_reasons(mut self) -> Self {
+        self.tells_reasons = true;
+        self
+    }
+
+    /// With a filter before the one that decides.
+    pub(crate) fn with_first_filter(mut self, filter: &Value) -> Self {
+        self.first_filter = Some(filter.clone());
+        self
+    }
+
+    /// With routes that are looked at before the one to the upstream; `CONNECT` may be one.
+    pub(crate) fn with_first_routes(mut self, routes: &[Value]) -> Self {
+        self.first_routes = routes.to_vec();
         self
     }
 
@@ -198,11 +224,20 @@ impl Listener {
             Gatekeeper::Portcullis(plugin) => plugin.filter(wasm),
             Gatekeeper::Native(configuration) => jwt_authn(configuration),
         };
-        let everything = json!({
-            "name": "everything",
-            "domains": ["*"],
-            "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}],
+        let mut routes = self.first_routes.clone();
+        routes.push(json!({"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}));
+        let everything = json!({"name": "everything", "domains": ["*"], "routes": routes});
+        let connect = json!({"upgrade_type": "CONNECT"});
+        let upgrades = (!self.first_routes.is_empty()).then_some(connect);
+        let filters = self.first_filter.iter().cloned();
+        let filters = filters.chain([gatekeeper, router()]);
+        let reason = json!({
+            "filter": {"not_health_check_filter": {}},
+            "headers_to_add": [
+                {"header": {"key": Self::REASON, "value": "%RESPONSE_CODE_DETAILS%"}},
+            ],
         });
+        let mappers = self.tells_reasons.then_some(reason);
         json!({
             "name": self.name,
             "address": loopback(0),
@@ -215,7 +250,9 @@ impl Listener {
                     "normalize_path": false,
                     "access_log": self.access_log_format.map(access_log).as_slice(),
                     "max_request_headers_kb": self.max_request_headers_kb,
-                    "http_filters": [gatekeeper, router()],
+                    "local_reply_config": {"mappers": mappers.as_slice()},
+                    "upgrade_configs": upgrades.as_slice(),
+                    "http_filters": filters.collect::<Vec<_>>(),
                     "route_config": {"virtual_hosts": [everything]},
                 },
             }]}],

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::token::{AUDIENCE, ISSUER, jwks};
+use super::keys::jwks;
+use super::token::{AUDIENCE, ISSUER};
 
 /// One provider, `demo`, with a key of each algorithm. Everything under `/public` is open,
 /// everything under `/api` needs a token, and no rule matches anything else.

@@ -3,6 +3,7 @@
 //! Client libraries correct what they are asked to send, and a gate has to be tried with what
 //! they never would: bytes that are not UTF-8, repeated headers, paths with `..` in them.
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -71,6 +72,13 @@ impl Request {
         bytes.extend(b"\r\n");
         bytes.extend(&self.body);
         bytes
+    }
+}
+
+/// The request as it goes over the wire, with everything but printable ASCII escaped.
+impl fmt::Display for Request {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.to_bytes().escape_ascii())
     }
 }
 

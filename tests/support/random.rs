@@ -23,6 +23,11 @@ impl Random {
         usize::try_from(self.next() % limit as u64).unwrap()
     }
 
+    /// True in so many cases of a hundred.
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
     /// One of `choices`.
     pub(crate) fn pick<'c, T>(&mut self, choices: &'c [T]) -> &'c T {
         &choices[self.below(choices.len())]

@@ -5,20 +5,15 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis::signer::Signer;
 use serde_json::{Map, Value, json};
+
+use super::keys;
 
 /// `iss` of every genuine token.
 pub(crate) const ISSUER: &str = "https://issuer.example";
 
 /// `aud` of every genuine token.
 pub(crate) const AUDIENCE: &str = "api";
-
-/// The public JWK Set of some of the keys in `tests/vectors/keys`.
-pub(crate) fn jwks(names: &[&str]) -> String {
-    let keys: Vec<_> = names.iter().map(|name| signer(name).public_jwk()).collect();
-    json!({ "keys": keys }).to_string()
-}
 
 /// A part of a token as it stands between the dots.
 pub(crate) fn encode_part(text: impl AsRef<[u8]>) -> String {
@@ -34,9 +29,9 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// A token of `alice` for an hour, signed by a key in `tests/vectors/keys`.
+    /// A token of `alice` for an hour, signed by a key with this name.
     pub(crate) fn signed_by(key: &'static str) -> Self {
-        let signer = signer(key);
+        let signer = keys::key(key);
         let header = json!({"alg": signer.algorithm_name(), "kid": signer.key_id(), "typ": "JWT"});
         let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "iat": now()});
         let token = Self {
@@ -94,8 +89,7 @@ impl Token {
     /// Signed, with these in the places of the encoded header and claims.
     pub(crate) fn with_parts(&self, header: &str, claims: &str) -> String {
         let signing_input = format!("{header}.{claims}");
-        let signature = signer(self.key).sign(signing_input.as_bytes());
-        let signature = signature.expect("a test key signs anything");
+        let signature = keys::key(self.key).sign(signing_input.as_bytes());
         format!("{signing_input}.{}", encode_part(signature))
     }
 
@@ -128,13 +122,6 @@ fn members(object: Value) -> Map<String, Value> {
         Value::Object(members) => members,
         other => panic!("expected an object, found {other}"),
     }
-}
-
-fn signer(key: &str) -> Signer {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/keys");
-    let path = format!("{directory}/{key}.private.jwk.json");
-    let jwk = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    Signer::from_jwk(&jwk).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 #[expect(
