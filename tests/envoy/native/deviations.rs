@@ -1,125 +1,228 @@
-//! Where Portcullis is meant to differ from `jwt_authn`, and why. The test fails for a deviation
-//! that is not found any more, whichever of the two has changed.
+//! The list of deviations, `tests/envoy/deviations.json`: where Portcullis is meant to differ from
+//! `jwt_authn`, and why. The README's table is held to the same list.
 
-use std::borrow::Cow;
+use serde_json::Value;
 
-use super::Place;
+use super::comparison::{ACCEPTED, Difference, Outcome};
+use super::generated::Features;
+use super::header_changes;
+
+/// Any reason for a refusal.
+const REFUSED: &str = "refused";
 
 /// One deviation on purpose.
-#[derive(Debug)]
 pub(super) struct Deviation {
-    pub(super) place: Place,
-    pub(super) difference: Difference,
-    #[expect(
-        dead_code,
-        reason = "shown, as a part of the whole, when the test fails"
-    )]
-    reason: &'static str,
+    pub(super) id: String,
+    /// Pairs made by hand that differ exactly so.
+    pub(super) shown_by: Vec<Shown>,
+    /// Which generated pairs it explains.
+    explains: Vec<Explanation>,
 }
 
-/// In what the two differ: first what the native filter does, then what Portcullis does.
+/// A pair made by hand, and the difference that it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Difference {
-    /// The status of the reply.
-    Status(u16, u16),
-    /// A header that the upstream sees.
-    Header(Text, Option<Text>, Option<Text>),
+pub(super) struct Shown {
+    pub(super) trial: String,
+    pub(super) request: String,
+    pub(super) difference: Difference,
+    /// Whether it is chance which of two pairs of the deviation differ.
+    pub(super) is_chance: bool,
 }
 
-type Text = Cow<'static, str>;
+/// What has to hold of a generated pair for a deviation to explain its difference.
+struct Explanation {
+    /// All of these features.
+    with: Vec<String>,
+    /// One of these, unless there are none.
+    with_any: Vec<String>,
+    /// None of these.
+    without: Vec<String>,
+    change: Change,
+}
 
-const fn status(place: Place, native: u16, own: u16, reason: &'static str) -> Deviation {
-    Deviation {
-        place,
-        difference: Difference::Status(native, own),
-        reason,
+enum Change {
+    /// One of the reasons of `jwt_authn`, and one of Portcullis.
+    Verdict(Vec<String>, Vec<String>),
+    /// A header of the upstream's, changed in this way.
+    Header(HeaderChange),
+}
+
+/// How two values of a header are related.
+type HeaderChange = fn(name: &str, native: &[String], own: &[String]) -> bool;
+
+pub(super) fn all() -> Vec<Deviation> {
+    let list: Value = serde_json::from_str(include_str!("../deviations.json")).expect("JSON");
+    let list = list.as_array().expect("a list").iter();
+    list.map(Deviation::read).collect()
+}
+
+impl Deviation {
+    fn read(entry: &Value) -> Self {
+        let list = |key: &str| entry[key].as_array().cloned().unwrap_or_default();
+        Self {
+            id: text(&entry["id"]),
+            shown_by: list("shown_by").iter().map(Shown::read).collect(),
+            explains: list("explains").iter().map(Explanation::read).collect(),
+        }
+    }
+
+    /// Whether this difference of a generated pair with these features is meant.
+    pub(super) fn explains(
+        &self,
+        difference: &Difference,
+        features: &Features,
+        native: &Outcome,
+        own: &Outcome,
+    ) -> bool {
+        let mut explains = self.explains.iter();
+        explains.any(|explanation| {
+            explanation.is_about(features)
+                && explanation.change.covers(difference, features, native, own)
+        })
+    }
+
+    pub(super) fn features(&self) -> impl Iterator<Item = &str> {
+        let explains = self.explains.iter();
+        let names =
+            explains.flat_map(|one| one.with.iter().chain(&one.with_any).chain(&one.without));
+        names.map(String::as_str)
     }
 }
 
-const fn header(
-    place: Place,
-    name: &'static str,
-    native: &'static str,
-    own: Option<&'static str>,
-    reason: &'static str,
-) -> Deviation {
-    let own = match own {
-        Some(value) => Some(Cow::Borrowed(value)),
-        None => None,
-    };
-    Deviation {
-        place,
-        difference: Difference::Header(Cow::Borrowed(name), Some(Cow::Borrowed(native)), own),
-        reason,
+impl Shown {
+    fn read(entry: &Value) -> Self {
+        let (native, own) = (&entry["jwt_authn"], &entry["portcullis"]);
+        let difference = match entry.get("header") {
+            Some(name) => Difference::Header(text(name), texts(native), texts(own)),
+            None => Difference::Status(status(native), status(own)),
+        };
+        Self {
+            trial: text(&entry["trial"]),
+            request: text(&entry["request"]),
+            difference,
+            is_chance: entry.get("by_chance").is_some(),
+        }
     }
 }
 
-const DENY: &str = "what the operator did not think of is refused, unless `allow_unmatched`";
-const ONE_PATH: &str = "an upstream that resolves the path reads another one than the rules do";
-const STRICT: &str = "a token has one spelling and one meaning, or a deny list can be led round";
-const FOR_EVER: &str = "what never expires is never got rid of, unless `require_expiration: false`";
-const EPOCH: &str = "1970 has passed; it does not mean never";
-const CRITICAL: &str = "what is not understood must not be ignored (RFC 7515 section 4.1.11)";
-const ED25519: &str = "RFC 9864 section 2.2 gives EdDSA on this curve its own name";
-const LARGE: &str = "every byte is parsed before anything is known about the sender";
-const SCHEME: &str = "schemes are compared without regard to case (RFC 9110 section 11.1)";
-const BEGINNING: &str = "the prefix stands at the beginning of the value";
-const QUERY: &str = "queries end up in logs and histories (RFC 9700 section 4.3.2)";
-const ONE_TOKEN: &str = "the upstream might take the one that was not checked";
-const DIGITS: &str = "numbers keep all their digits and get no others";
-const UNCHANGED: &str = "a value that does not arrive as it is could name another user";
-const LONG: &str = "upstreams commonly refuse header blocks of 8 KiB";
-const ALIAS: &str = "CGI-like upstreams read `x_user` and `x.user` as `x-user`";
-const NO_SKEW: &str = "0 means 0, not the default of 60";
+impl Explanation {
+    fn read(entry: &Value) -> Self {
+        let change = match entry.get("header") {
+            Some(name) => Change::Header(header_change(&text(name))),
+            None => Change::Verdict(texts(&entry["jwt_authn"]), texts(&entry["portcullis"])),
+        };
+        Self {
+            with: texts(&entry["with"]),
+            with_any: texts(&entry["with_any"]),
+            without: texts(&entry["without"]),
+            change,
+        }
+    }
+}
 
-#[rustfmt::skip] // one line for each deviation
-pub(super) const DEVIATIONS: &[Deviation] = &[
-    status(("rules", "no rule"), 200, 403, DENY),
-    status(("rules", "no rule, with a token"), 200, 403, DENY),
-    status(("rules", "a guarded path in capitals"), 200, 403, DENY),
-    status(("rules", "more than an exact path"), 200, 403, DENY),
-    status(("rules", "out of an open path with .."), 200, 400, ONE_PATH),
-    status(("rules", "out of an open path with %2e%2e"), 200, 400, ONE_PATH),
-    status(("rules", "around a guarded path with //"), 200, 400, ONE_PATH),
-    status(("strictness", "no expiry"), 200, 401, FOR_EVER),
-    status(("strictness", "expiry 0"), 200, 401, EPOCH),
-    status(("strictness", "an expiry past all years"), 200, 401, STRICT),
-    status(("strictness", "a critical extension"), 200, 401, CRITICAL),
-    status(("strictness", "alg Ed25519"), 401, 200, ED25519),
-    status(("strictness", "a comma too many"), 200, 401, STRICT),
-    status(("strictness", "padding"), 200, 401, STRICT),
-    status(("strictness", "a dot too many"), 200, 401, STRICT),
-    status(("strictness", "dots before"), 200, 401, STRICT),
-    status(("strictness", "dots between"), 200, 401, STRICT),
-    status(("strictness", "20 KiB of claims"), 200, 401, LARGE),
-    status(("default location", "bearer"), 401, 200, SCHEME),
-    status(("default location", "Bearer within a word"), 200, 401, BEGINNING),
-    status(("default location", "Bearer in second place"), 200, 400, ONE_TOKEN),
-    status(("default location", "more after the token"), 401, 400, ONE_TOKEN),
-    status(("default location", "two headers, genuine first"), 401, 400, ONE_TOKEN),
-    status(("default location", "two headers, genuine last"), 401, 400, ONE_TOKEN),
-    status(("default location", "in the query"), 200, 401, QUERY),
-    status(("named locations", "the prefix in second place"), 200, 401, BEGINNING),
-    status(("named locations", "the prefix in quotes"), 200, 401, STRICT),
-    status(("named locations", "two genuine tokens"), 200, 400, ONE_TOKEN),
-    status(("named locations", "a genuine token and rubbish"), 401, 400, ONE_TOKEN),
-    header(("claims", "a negative number"), "x-number", "-7.000000", Some("-7"), DIGITS),
-    header(("claims", "a number with a fraction"), "x-number", "1.500000", Some("1.5"), DIGITS),
-    header(
-        ("claims", "a number of 16 digits"),
-        "x-number", "9007199254740992", Some("9007199254740993"), DIGITS,
-    ),
-    header(
-        ("claims", "a large number in a list"),
-        "x-groups", "WzkwMDcxOTkyNTQ3NDA5OTJd", Some("WzkwMDcxOTkyNTQ3NDA5OTNd"), DIGITS,
-    ),
-    status(("claims", "a line break"), 503, 401, UNCHANGED),
-    status(("claims", "a blank at the beginning"), 200, 401, UNCHANGED),
-    status(("claims", "a line separator of Unicode"), 200, 401, UNCHANGED),
-    status(("claims", "a string of 5000 bytes"), 200, 401, LONG),
-    header(("spoofing", "an alias"), "x_user", "mallory", None, ALIAS),
-    header(("spoofing", "an alias with a dot"), "x.user", "mallory", None, ALIAS),
-    header(("spoofing", "an alias on an open path"), "x_user", "mallory", None, ALIAS),
-    status(("no skew", "expired just now"), 200, 401, NO_SKEW),
-    status(("no skew", "valid soon"), 200, 401, NO_SKEW),
-];
+impl Explanation {
+    fn is_about(&self, features: &Features) -> bool {
+        let has = |name: &String| features.has(name);
+        self.with.iter().all(has)
+            && (self.with_any.is_empty() || self.with_any.iter().any(has))
+            && !self.without.iter().any(has)
+    }
+}
+
+impl Change {
+    fn covers(
+        &self,
+        difference: &Difference,
+        features: &Features,
+        native: &Outcome,
+        own: &Outcome,
+    ) -> bool {
+        match (self, difference) {
+            (Self::Verdict(there, here), Difference::Status(..)) => {
+                // Of several alternatives that fail, the reason of another one may be told.
+                let is_other = features.has("requires_any") && *here != [ACCEPTED];
+                let refused = is_other && is_one_of(&[REFUSED.to_owned()], own);
+                is_one_of(there, native) && (is_one_of(here, own) || refused)
+            }
+            // Where requests go through without a good token too, what differs is whether the
+            // upstream is told whose token it was.
+            (Self::Verdict(expected, _), Difference::Header(name, there, here)) => {
+                let is_optional = ["allow_missing", "allow_missing_or_failed"]
+                    .iter()
+                    .any(|feature| features.has(feature));
+                let is_meant = match expected.iter().any(|reason| reason == ACCEPTED) {
+                    true => header_changes::token_left,
+                    false => header_changes::token_taken,
+                };
+                is_optional && is_meant(name, there, here)
+            }
+            (Self::Header(is_meant), Difference::Header(name, there, here)) => {
+                is_meant(name, there, here)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether the outcome is one of those that are named: by their reasons, by their statuses, or as
+/// `refused`.
+fn is_one_of(named: &[String], outcome: &Outcome) -> bool {
+    named.iter().any(|name| match name.as_str() {
+        REFUSED => (400..500).contains(&outcome.status),
+        // The filter has let it through, with a header that Envoy then cannot send.
+        ACCEPTED if outcome.reason.starts_with("invalid_header_value") => true,
+        name => name == outcome.reason || name == outcome.status.to_string(),
+    })
+}
+
+/// The ways in which headers are meant to differ, by the names that the list has for them.
+fn header_change(name: &str) -> HeaderChange {
+    match name {
+        "alias removed" => header_changes::alias_removed,
+        "digits kept" => header_changes::digits_kept,
+        "cookie removed" => header_changes::cookie_removed,
+        "filled once" => header_changes::filled_once,
+        "token left" => header_changes::token_left,
+        "query unchanged" => header_changes::query_unchanged,
+        other => panic!("no change of headers is called `{other}`"),
+    }
+}
+
+fn status(value: &Value) -> u16 {
+    let status = value.as_u64().expect("a status");
+    u16::try_from(status).expect("a status")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("text").to_owned()
+}
+
+/// A text, a list of texts, or nothing.
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::Array(list) => list.iter().map(text).collect(),
+        one => vec![text(one)],
+    }
+}
+
+/// A misspelt name would say nothing.
+#[test]
+fn every_deviation_names_reasons_and_features_that_there_are() {
+    let own: Vec<_> = portcullis::gate::Reason::ALL
+        .map(portcullis::gate::Reason::label)
+        .into();
+    for deviation in all() {
+        let mut features = deviation.features();
+        assert!(features.all(Features::is_known), "{}", deviation.id);
+        for explanation in &deviation.explains {
+            if let Change::Verdict(there, here) = &explanation.change {
+                assert!(!there.is_empty() && !here.is_empty(), "{}", deviation.id);
+                let is_known = |reason: &String| {
+                    [ACCEPTED, REFUSED].contains(&&**reason) || own.contains(&&**reason)
+                };
+                assert!(here.iter().all(is_known), "{}: {here:?}", deviation.id);
+            }
+        }
+    }
+}

@@ -252,3 +252,27 @@ pub(super) fn of_two_providers() -> Requests {
         }),
     ]
 }
+
+pub(super) fn of_one() -> Requests {
+    vec![("a token", api().bearer(genuine()))]
+}
+
+pub(super) fn for_routes() -> Requests {
+    let by_user = || Request::get("/api/by-user");
+    vec![
+        (
+            "a route that the claim chooses",
+            by_user().bearer(genuine()),
+        ),
+        (
+            "a route that the client would choose",
+            by_user()
+                .bearer(genuine().without_claim("sub"))
+                .header("x-user", "mallory"),
+        ),
+    ]
+}
+
+pub(super) fn without_a_path() -> Requests {
+    vec![("CONNECT", Request::get("api.example:443").method("CONNECT"))]
+}

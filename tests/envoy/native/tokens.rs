@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::Requests;
+use super::generated::tokens::longer;
 use super::requests::{api, genuine};
 use crate::support::{ISSUER, Request, Token, encode_part};
 
@@ -81,6 +82,7 @@ pub(super) fn odd() -> Requests {
     let repeated = object.replacen('{', r#"{"sub":"root","#, 1);
     let trailing = object.replacen('}', ",}", 1);
     let padded = encode_part(r#"{"alg":"ES256","a":123}"#) + "=";
+    let forged = Token::signed_by("es256-other").header("kid", "test-es256");
     let large = genuine().claim("padding", "x".repeat(20 * 1024));
     vec![
         ("no expiry", api().bearer(genuine().without_claim("exp"))),
@@ -109,6 +111,26 @@ pub(super) fn odd() -> Requests {
         (
             "padding",
             api().bearer(genuine().with_parts(&padded, claims)),
+        ),
+        (
+            "a signature with a byte more",
+            api().bearer(format!("{signed}.{}", longer(signature))),
+        ),
+        (
+            "a forged signature for another audience",
+            api().bearer(forged.claim("aud", "another")),
+        ),
+        (
+            "a logout token",
+            api().bearer(genuine().header("typ", "logout+jwt")),
+        ),
+        (
+            "a type that is no text",
+            api().bearer(genuine().header("typ", 7)),
+        ),
+        (
+            "a token that is bound to a key",
+            api().bearer(genuine().claim("cnf", json!({"jkt": "abc"}))),
         ),
         ("a longer signature", api().bearer(format!("{text}AAAA"))),
         ("a shorter signature", api().bearer(&text[..text.len() - 4])),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Requests, Trial, requests, tokens};
+use super::{Requests, Trial, keys, places, requests, requirements, tokens};
 use crate::support::{AUDIENCE, ISSUER, jwks};
 
 pub(super) fn all() -> Vec<Trial> {
@@ -34,11 +34,46 @@ pub(super) fn all() -> Vec<Trial> {
             tokens::at_the_edge_of_time,
         ),
         trial("two providers", two_providers(), requests::of_two_providers),
+        trial("kinds of keys", keys::configuration(), keys::requests),
+        trial(
+            "a nameless key",
+            keys::with_a_nameless_key(),
+            keys::for_a_nameless_key,
+        ),
+        trial("no server of keys", no_server_of_keys(), requests::of_one),
+        trial("parameters", places::configuration(), places::requests),
+        trial(
+            "optional tokens",
+            requirements::optional(),
+            requirements::for_optional,
+        ),
+        trial(
+            "lists of requirements",
+            requirements::lists(),
+            requirements::for_lists,
+        ),
+        trial(
+            "one issuer",
+            requirements::one_issuer(),
+            requirements::for_one_issuer,
+        ),
+        trial(
+            "subjects",
+            usual(json!({"subjects": {"exact": "bob"}})),
+            requests::of_one,
+        ),
+        trial("routes", claims(), requests::for_routes),
+        trial("no path", usual(json!({})), requests::without_a_path),
+        trial(
+            "filter state",
+            requirements::by_filter_state(),
+            requirements::for_filter_state,
+        ),
     ]
 }
 
 /// One provider with the usual issuer, audience and keys, and with these keys besides.
-fn usual(more: Value) -> Value {
+pub(super) fn usual(more: Value) -> Value {
     let mut provider = json!({
         "issuer": ISSUER,
         "audiences": [AUDIENCE, "https://orders.example/"],
@@ -57,6 +92,14 @@ fn usual(more: Value) -> Value {
             {"match": {"prefix": "/api"}, "requires": {"provider_name": "demo"}},
         ],
     })
+}
+
+fn no_server_of_keys() -> Value {
+    let uri = json!({"uri": "https://idp.example/jwks", "cluster": "nowhere", "timeout": "1s"});
+    let mut configuration = usual(json!({"remote_jwks": {"http_uri": uri}}));
+    let provider = configuration["providers"]["demo"].as_object_mut().unwrap();
+    provider.remove("local_jwks");
+    configuration
 }
 
 fn named_locations() -> Value {
