@@ -82,9 +82,9 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
         refuse_collisions(fields.node(), &providers, session_headers.as_ref());
         let used = rules.iter().map(|rule| &rule.requirement);
         let by_filter_state = filter_state_rules.iter();
-        let named = by_filter_state.flat_map(|rules| &rules.requirements);
-        let named = named.chain(&routes.requirements);
-        let used = used.chain(named.map(|(_, requirement)| requirement));
+        let mapped = by_filter_state.flat_map(|rules| &rules.requirements);
+        let mapped = mapped.chain(&routes.requirements);
+        let used = used.chain(mapped.map(|(_, requirement)| requirement));
         for requirement in used {
             refuse_joint_headers(fields.node(), requirement, &providers);
         }

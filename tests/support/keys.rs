@@ -14,7 +14,7 @@ const SECRET: &[u8; 64] = b"a secret of sixty-four bytes, which is long enough f
 
 /// Something that signs, read once for each thread: reading an RSA key takes its time.
 pub(super) enum Key {
-    Pair(Signer),
+    Pair(Box<Signer>),
     /// HMAC with this algorithm.
     Secret(&'static str),
 }
@@ -94,7 +94,9 @@ fn key_id(algorithm: &str) -> String {
 
 fn signer(name: &str, jwk: &str) -> Key {
     let signer = Signer::from_jwk(jwk);
-    Key::Pair(signer.unwrap_or_else(|error| panic!("{name}: {error}")))
+    Key::Pair(Box::new(
+        signer.unwrap_or_else(|error| panic!("{name}: {error}")),
+    ))
 }
 
 fn private_jwk(name: &str) -> String {

@@ -150,9 +150,10 @@ impl Change {
                 let is_optional = ["allow_missing", "allow_missing_or_failed"]
                     .iter()
                     .any(|feature| features.has(feature));
-                let is_meant = match expected.iter().any(|reason| reason == ACCEPTED) {
-                    true => header_changes::token_left,
-                    false => header_changes::token_taken,
+                let is_meant = if expected.iter().any(|reason| reason == ACCEPTED) {
+                    header_changes::token_left
+                } else {
+                    header_changes::token_taken
                 };
                 is_optional && is_meant(name, there, here)
             }

@@ -95,7 +95,7 @@ pub(super) fn token_taken(name: &str, native: &[String], own: &[String]) -> bool
 
 /// What the upstream sees of a header when a token is left, and when it is taken.
 fn is_left(name: &str, left: &[String], taken: &[String]) -> bool {
-    let has_token = |values: &[String]| values.concat().contains("=ey");
+    let has_token = |values: &[String]| values.concat().contains(".ey");
     match name {
         "authorization" | "x-token" | "x-prefixed" => taken.is_empty() && !left.is_empty(),
         "cookie" | ":path" => has_token(left) && !has_token(taken),
@@ -124,9 +124,10 @@ fn decoded(target: &str) -> String {
             .replace("%26", "&")
             .replace("%2f", "/")
             .replace("%6c", "l");
-        match parameter.contains('=') {
-            true => decoded,
-            false => format!("{decoded}="),
+        if parameter.contains('=') {
+            decoded
+        } else {
+            format!("{decoded}=")
         }
     });
     format!("{path}?{}", parameters.collect::<Vec<_>>().join("&"))

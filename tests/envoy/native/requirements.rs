@@ -6,7 +6,7 @@ use super::Requests;
 use super::requests::genuine;
 use crate::support::{AUDIENCE, ISSUER, Request, Token, jwks};
 
-fn provider(more: Value) -> Value {
+fn provider(more: &Value) -> Value {
     let mut provider = json!({
         "issuer": ISSUER,
         "audiences": [AUDIENCE],
@@ -29,8 +29,8 @@ pub(super) fn optional() -> Value {
     let either = json!([{"provider_name": "demo"}, {"allow_missing_or_failed": {}}]);
     json!({
         "providers": {
-            "demo": provider(json!({"from_headers": [{"name": "x-token"}]})),
-            "other": provider(json!({
+            "demo": provider(&json!({"from_headers": [{"name": "x-token"}]})),
+            "other": provider(&json!({
                 "issuer": "https://other.example",
                 "from_headers": [{"name": "x-token"}],
             })),
@@ -83,9 +83,9 @@ pub(super) fn lists() -> Value {
     let nested = json!([failing, {"provider_name": "taking"}]);
     json!({
         "providers": {
-            "keeping": provider(json!({"forward": true, "claim_to_headers": header})),
-            "taking": provider(json!({})),
-            "foreign": provider(json!({"issuer": "https://foreign.example"})),
+            "keeping": provider(&json!({"forward": true, "claim_to_headers": header})),
+            "taking": provider(&json!({})),
+            "foreign": provider(&json!({"issuer": "https://foreign.example"})),
         },
         "rules": [
             rule("/kept", &both("keeping", "keeping")),
@@ -111,7 +111,7 @@ pub(super) fn for_lists() -> Requests {
 
 /// Two providers of one issuer, each with its own key.
 pub(super) fn one_issuer() -> Value {
-    let of = |key: &str| provider(json!({"local_jwks": {"inline_string": jwks(&[key])}}));
+    let of = |key: &str| provider(&json!({"local_jwks": {"inline_string": jwks(&[key])}}));
     json!({
         "providers": {"first": of("es256"), "second": of("rs256")},
         "rules": [rule("/", &json!({"allow_missing": {}}))],
@@ -129,7 +129,7 @@ pub(super) fn for_one_issuer() -> Requests {
 /// What a filter before has put into the filter state decides where no rule matches.
 pub(super) fn by_filter_state() -> Value {
     json!({
-        "providers": {"demo": provider(json!({}))},
+        "providers": {"demo": provider(&json!({}))},
         "rules": [rule("/open", &json!({}))],
         "filter_state_rules": {
             "name": "requirement",

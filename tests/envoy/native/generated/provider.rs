@@ -127,12 +127,13 @@ impl Provider {
             self.issuer = Some(issuer);
         }
         if random.chance(70) {
-            let audiences: &[&str] = *random.pick(&[
-                &["api"][..],
+            let choices: [&[&str]; 4] = [
+                &["api"],
                 &["api", "orders"],
                 &["https://api.example/"],
                 &["http://api.example", "web"],
-            ]);
+            ];
+            let audiences = *random.pick(&choices);
             self.audiences = audiences.to_vec();
             self.set("audiences", audiences);
         }

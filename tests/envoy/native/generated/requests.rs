@@ -28,8 +28,9 @@ struct Draft {
 
 pub(super) fn random(random: &mut Random, configuration: &Configuration) -> Generated {
     let mut features = configuration.features.clone();
+    let method = *random.pick(&["GET", "GET", "GET", "POST", "DELETE"]);
     let mut aim = Aim {
-        method: *random.pick(&["GET", "GET", "GET", "POST", "DELETE"]),
+        method,
         path: (*random.pick(PATHS)).to_owned(),
         ..Aim::default()
     };
@@ -156,9 +157,10 @@ impl Draft {
         match place {
             Place::Header(name, prefix) => {
                 let value = with_prefix(token, name, prefix, random, features);
-                let name = match random.chance(20) {
-                    true => name.to_ascii_uppercase(),
-                    false => (*name).to_owned(),
+                let name = if random.chance(20) {
+                    name.to_ascii_uppercase()
+                } else {
+                    (*name).to_owned()
                 };
                 self.headers.push((name, value));
             }

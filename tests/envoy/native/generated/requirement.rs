@@ -35,14 +35,10 @@ impl Requirement {
             }
             _ => {
                 let mut list = Self::several(random, providers);
-                list.push(match random.chance(50) {
-                    true => Self::Any(Self::several(random, providers)),
-                    false => Self::All(Self::several(random, providers)),
-                });
-                match random.chance(50) {
-                    true => Self::Any(list),
-                    false => Self::All(list),
-                }
+                let kinds = [Self::Any, Self::All];
+                let inner = Self::several(random, providers);
+                list.push(random.pick(&kinds)(inner));
+                random.pick(&kinds)(list)
             }
         }
     }
@@ -50,12 +46,13 @@ impl Requirement {
     fn of_one(random: &mut Random, providers: usize) -> Self {
         let place = random.below(providers);
         if random.chance(35) {
-            let audiences: &[&'static str] = *random.pick(&[
-                &["orders"][..],
+            let choices: [&[&str]; 4] = [
+                &["orders"],
                 &["orders", "https://api.example/"],
                 &["nobody"],
                 &[],
-            ]);
+            ];
+            let audiences = random.pick(&choices);
             Self::WithAudiences(place, audiences.to_vec())
         } else {
             Self::Provider(place)

@@ -198,9 +198,12 @@ pub(super) fn clutter(aim: &mut Aim, random: &mut Random) {
 
 impl PathMatcher {
     fn matches(self, path: &str, ignores_case: bool) -> bool {
-        let folded = |text: &str| match ignores_case {
-            true => text.to_ascii_lowercase(),
-            false => text.to_owned(),
+        let folded = |text: &str| {
+            if ignores_case {
+                text.to_ascii_lowercase()
+            } else {
+                text.to_owned()
+            }
         };
         let path = folded(path);
         match self {
