@@ -380,7 +380,8 @@ impl Follower {
         if batch.changes.is_empty() {
             self.counts.heartbeats += 1;
         } else {
-            next.batches += 1;
+            // Wrapping, since the count comes from shared data: one that goes back empties caches.
+            next.batches = next.batches.wrapping_add(1);
             announce(host, &self.filter, &next, &batch);
             self.counts.batches += 1;
             self.counts.changes += batch.changes.len() as u64;
@@ -545,7 +546,8 @@ impl Follower {
                 == (next.epoch, next.sequence, next.chain, next.filter_key)
         });
         next.verified_at = host.now_milliseconds();
-        next.batches = held.map_or(0, |held| held.batches) + u64::from(!is_same);
+        let batches = held.map_or(0, |held| held.batches);
+        next.batches = batches.wrapping_add(u64::from(!is_same));
         self.load.succeed();
         if next.write(host, &self.filter.state_key(), expected) {
             self.counts.generations += 1;

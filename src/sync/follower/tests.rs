@@ -568,6 +568,22 @@ fn records_that_somebody_overwrote_are_noticed_and_loaded_again() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_count_of_batches_that_is_at_its_end_begins_again_and_caches_are_emptied() {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let (mut leader, mut other) = (follower(), follower());
+    tick(&process, &mut leader, &authority);
+    let (mut state, version) = leader.filter.state(&process).unwrap();
+    state.batches = u64::MAX;
+    let key = leader.filter.state_key();
+    assert!(state.write(&process, &key, Expected::Version(version)));
+    other.on_tick(&process, false);
+    authority.revoke("a");
+    tick(&process, &mut leader, &authority);
+    assert_eq!(other.on_tick(&process, false), Some(Purge::Everything));
+    assert_eq!(other.view.state().unwrap().batches, 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn failures_are_tried_again_later_and_later_and_said_once() {
     let authority = Authority::new();
     // Nothing answers; or the manifest is fine, and nothing after it.
