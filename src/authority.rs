@@ -25,6 +25,8 @@ pub mod clock;
 pub mod credentials;
 pub mod entry;
 pub mod feed;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod generation;
 pub mod history;
 pub mod http;

@@ -9,6 +9,8 @@
 mod configuration;
 mod decision;
 mod extraction;
+#[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
+pub(crate) mod fuzzing;
 mod keys;
 mod matching;
 mod path;

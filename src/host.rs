@@ -4,7 +4,7 @@
 //! proxy-wasm glue implements them over the host's calls; `mock::MockHost` does so for tests.
 
 mod header_block;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub mod mock_background;
 
 use std::time::Duration;
@@ -176,7 +176,7 @@ pub trait Host: SignatureHost + SharedData {
     fn debug(&self, message: impl FnOnce() -> String);
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub mod mock {
     //! A host for tests that records what it is asked to do.
 

@@ -21,9 +21,22 @@
 //! | `signer` | the private half of a key: what tokens are signed with, here and in the tests |
 //! | `authority` | the revocation authority: store, feed, HTTP |
 //! | `cli` | the command line, one module per command |
+//! | `fuzzing` | in tests and fuzz targets only: what holds for any bytes |
 //!
 //! Data goes one way: `filter` → [`sync`] → [`gate`] → [`token`], [`revocation`]. Nothing points
 //! back, and nothing shared names the proxy-wasm SDK or `tokio`.
+
+#![cfg_attr(
+    any(test, fuzzing),
+    allow(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::missing_panics_doc,
+        clippy::panic,
+        clippy::unwrap_used,
+        reason = "a test fails by panicking; what is shipped is checked without tests as well"
+    )
+)]
 
 pub mod gate;
 pub mod host;
@@ -43,3 +56,6 @@ pub mod authority;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod cli;
+
+#[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
+pub mod fuzzing;

@@ -20,6 +20,8 @@ mod codec;
 pub mod cut_off;
 mod feed_key;
 mod feed_state;
+#[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
+pub(crate) mod fuzzing;
 mod manifest;
 mod name;
 pub mod page;

@@ -20,6 +20,8 @@ mod backoff;
 mod discovery;
 mod follower;
 mod freshness;
+#[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
+pub(crate) mod fuzzing;
 mod key_keeper;
 mod key_record;
 mod key_refresh;

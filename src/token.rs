@@ -14,8 +14,11 @@ mod key;
 mod large_curve;
 mod signature;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), allow(dead_code, reason = "the tests need more of it"))]
 pub(crate) mod fixtures;
+#[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
+pub(crate) mod fuzzing;
 
 pub use algorithm::Algorithm;
 pub use claims::{ClaimError, Claims};

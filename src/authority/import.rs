@@ -166,7 +166,7 @@ impl<'w> Import<'w> {
         if line.is_empty() {
             return;
         }
-        match self.read(line) {
+        match read(line, &self.caller, self.now, &self.limits) {
             Ok(revocation) if self.fault_count == 0 => {
                 self.accepted += 1;
                 encode(&revocation, self.now, &mut self.piece);
@@ -186,17 +186,6 @@ impl<'w> Import<'w> {
         }
     }
 
-    fn read(&self, line: &[u8]) -> Result<Revocation, String> {
-        if line.len() > MAX_LINE_BYTES {
-            return Err(format!("expected at most {MAX_LINE_BYTES} bytes"));
-        }
-        let request: RevocationRequest =
-            serde_json::from_slice(line).map_err(|error| error.to_string())?;
-        request
-            .check(&self.caller, self.now, &self.limits)
-            .map_err(|error| error.to_string())
-    }
-
     async fn put_aside(&mut self) -> Result<(), WriteError> {
         if self.piece_length == 0 {
             return Ok(());
@@ -207,6 +196,23 @@ impl<'w> Import<'w> {
         self.pieces += 1;
         Ok(())
     }
+}
+
+/// One line that is not empty.
+pub(super) fn read(
+    line: &[u8],
+    caller: &str,
+    now: UnixTime,
+    limits: &Limits,
+) -> Result<Revocation, String> {
+    if line.len() > MAX_LINE_BYTES {
+        return Err(format!("expected at most {MAX_LINE_BYTES} bytes"));
+    }
+    let request: RevocationRequest =
+        serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    request
+        .check(caller, now, limits)
+        .map_err(|error| error.to_string())
 }
 
 /// Brings an import that was interrupted to its end: carries it out when it was complete, else
@@ -261,7 +267,7 @@ fn unavailable(error: &StoreError) -> WriteError {
 }
 
 /// The length (32 bits) and the bytes of a [`Record`] with one event.
-fn encode(revocation: &Revocation, now: UnixTime, bytes: &mut Vec<u8>) {
+pub(super) fn encode(revocation: &Revocation, now: UnixTime, bytes: &mut Vec<u8>) {
     let record = Record {
         in_force: true,
         expires_at: revocation.expires_at,
@@ -282,7 +288,8 @@ fn encode(revocation: &Revocation, now: UnixTime, bytes: &mut Vec<u8>) {
     bytes.extend(row);
 }
 
-fn decode(mut bytes: &[u8]) -> Option<Vec<Revocation>> {
+/// The revocations of a piece; `None` when it is not one.
+pub(super) fn decode(mut bytes: &[u8]) -> Option<Vec<Revocation>> {
     let mut revocations = Vec::new();
     while let Some((length, rest)) = bytes.split_first_chunk() {
         let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;

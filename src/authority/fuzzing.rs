@@ -1,0 +1,44 @@
+//! What holds for requests made of any bytes.
+
+use std::time::Duration;
+
+use super::import::{decode, encode, read};
+use super::request::{Limits, RestorationRequest, RevocationRequest};
+use crate::time::UnixTime;
+
+/// The lines of an import, each of which is what the body of a revocation or of a restoration
+/// would be.
+///
+/// A line that is accepted comes back as it was after it has been put aside, all of it within the
+/// limits, and asks for the same when it is written anew.
+pub fn import(bytes: &[u8]) {
+    // 2026-01-01T00:00:00Z.
+    let now = UnixTime::from_seconds(1_767_225_600).unwrap();
+    let limits = Limits {
+        max_token_lifetime: Duration::from_hours(24),
+    };
+    let mut accepted = Vec::new();
+    let mut piece = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        if let Ok(request) = serde_json::from_slice::<RestorationRequest>(line) {
+            let _ = request.check("caller");
+        }
+        let Ok(revocation) = read(line, "caller", now, &limits) else {
+            continue;
+        };
+        let request: RevocationRequest = serde_json::from_slice(line).unwrap();
+        let again = serde_json::to_vec(&request).unwrap();
+        assert_eq!(read(&again, "caller", now, &limits), Ok(revocation.clone()));
+        assert!(!revocation.target.issuer.is_empty());
+        assert!(revocation.actor.starts_with("caller"));
+        assert!(revocation.expires_at <= now.later_by(Duration::from_hours(17_569)));
+        assert!(revocation.not_before <= now.later_by(Duration::from_hours(24)));
+        encode(&revocation, now, &mut piece);
+        accepted.push(revocation);
+    }
+    assert_eq!(decode(&piece), Some(accepted));
+    if let Some(revocations) = decode(bytes) {
+        // Only the store writes pieces; a damaged one must still be no more than that.
+        assert!(revocations.len() <= bytes.len());
+    }
+}

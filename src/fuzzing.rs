@@ -1,0 +1,14 @@
+//! The doorway for the fuzz targets of `tests/fuzz`: one function for each, which takes any bytes
+//! and panics when something does not hold that should. There only with `cfg(fuzzing)`, and in
+//! tests, which replay what the fuzzer has found worth keeping.
+//!
+//! What holds is written down beside the code that it is about, in its module's `fuzzing`.
+
+pub use crate::authority::fuzzing::import;
+pub use crate::gate::fuzzing::{configuration, request};
+pub use crate::revocation::fuzzing::manifest;
+pub use crate::sync::fuzzing::{batch, segment, shared_feed, shared_record};
+pub use crate::token::fuzzing::{jwk_set, token};
+
+#[cfg(test)]
+mod tests;

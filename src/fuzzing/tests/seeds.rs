@@ -1,0 +1,269 @@
+//! What a fuzzer begins with: real tokens, keys, configurations and requests, and a feed that was
+//! made by an authority. Each is taken by the code that it is for, or it would lead nowhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::*;
+use crate::authority::feed::{Answer, Question};
+use crate::authority::generation::{Generation, Plan};
+use crate::authority::import::Import;
+use crate::authority::request::Limits;
+use crate::authority::{Authority, Settings, clock};
+use crate::gate::fuzzing::{GENUINE_MARK, OTHER_MARK, encoded};
+use crate::gate::read_configuration;
+use crate::revocation::cut_off;
+use crate::revocation::{Batch, Manifest, Signable};
+use crate::signer::Signer;
+use crate::sync::fuzzing::records;
+use crate::token::fixtures::{eddsa, es256, jwk_set as public_set, rs256, rsa, symmetric};
+use crate::token::fuzzing::genuine_claims;
+use crate::token::{Algorithm, KeyRules, KeySet, UnverifiedToken};
+
+/// The name of a target and what it begins with.
+type Seed = (&'static str, Vec<u8>);
+
+pub(super) fn all() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    seeds.extend(tokens().into_iter().map(|seed| ("token", seed)));
+    seeds.extend(key_sets().into_iter().map(|seed| ("jwk_set", seed)));
+    seeds.extend(
+        configurations()
+            .into_iter()
+            .map(|seed| ("configuration", seed)),
+    );
+    seeds.extend(requests().into_iter().map(|seed| ("request", seed)));
+    seeds.push(("import", LINES.into()));
+    seeds.extend(feed());
+    seeds.extend(records().into_iter().map(|seed| ("shared_record", seed)));
+    seeds.extend(meddlings().into_iter().map(|seed| ("shared_feed", seed)));
+    seeds
+}
+
+/// One of every algorithm.
+fn tokens() -> Vec<Vec<u8>> {
+    let claims = genuine_claims();
+    let mut tokens = Vec::new();
+    for algorithm in Algorithm::ALL {
+        let token = if algorithm.is_symmetric() {
+            symmetric(algorithm, &claims).1
+        } else {
+            crate::token::fixtures::token(&signer(algorithm), &claims)
+        };
+        assert!(
+            UnverifiedToken::parse(token.as_bytes()).is_ok(),
+            "{algorithm}"
+        );
+        tokens.push(token);
+    }
+    tokens.into_iter().map(String::into_bytes).collect()
+}
+
+fn signer(algorithm: Algorithm) -> Signer {
+    match algorithm {
+        Algorithm::Es256 => es256(),
+        Algorithm::EdDsa => eddsa(),
+        Algorithm::Es384 | Algorithm::Es512 => Signer::generate(algorithm, None).unwrap(),
+        _ => rsa(algorithm),
+    }
+}
+
+fn key_sets() -> Vec<Vec<u8>> {
+    let (secret, _) = symmetric(Algorithm::Hs256, &json!({}));
+    let mut sets = vec![
+        public_set(&[&rs256(), &es256(), &eddsa()]),
+        json!({"keys": [secret, {"kty": "EC", "crv": "P-256", "use": "enc"}]}).to_string(),
+    ];
+    for algorithm in [Algorithm::Es384, Algorithm::Es512, Algorithm::Ps256] {
+        sets.push(public_set(&[&signer(algorithm)]));
+    }
+    let rules = KeyRules {
+        algorithms: Vec::new(),
+        allow_symmetric: true,
+    };
+    for set in &sets {
+        assert!(KeySet::parse(set.as_bytes(), &rules).is_ok(), "{set}");
+    }
+    sets.into_iter().map(String::into_bytes).collect()
+}
+
+/// Those of the test vectors and of the examples for operators, as text and as a `Struct`.
+fn configurations() -> Vec<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for file in [
+        "tests/vectors/configurations/every-key.json",
+        "envoy/envoy.yaml",
+        "envoy/istio-wasmplugin.yaml",
+    ] {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let before = found.len();
+        for document in serde_yaml_ng::Deserializer::from_str(&text) {
+            let document = serde::Deserialize::deserialize(document).unwrap();
+            collect_configurations(&document, &mut found);
+        }
+        assert!(found.len() > before, "{file}");
+    }
+    let keys = public_set(&[&eddsa()]);
+    let small = json!({
+        "providers": {"idp": {"issuer": "i", "local_jwks": {"inline_string": keys}}},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+    });
+    assert!(read_configuration(small.to_string().as_bytes(), &|_| None).is_ok());
+    found.push(small);
+    let as_struct = found.iter().filter_map(encoded);
+    let as_text = found.iter().map(|value| value.to_string().into_bytes());
+    as_text.chain(as_struct).collect()
+}
+
+/// Whatever has providers, at any depth.
+fn collect_configurations(value: &Value, found: &mut Vec<Value>) {
+    match value {
+        Value::Object(members) if members.contains_key("providers") => found.push(value.clone()),
+        Value::Object(members) => {
+            for member in members.values() {
+                collect_configurations(member, found);
+            }
+        }
+        Value::Array(values) => {
+            for value in values {
+                collect_configurations(value, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn requests() -> Vec<Vec<u8>> {
+    [
+        "/api/x\nauthorization: Bearer <\nx-session-subject: mallory\nx_roles: admin",
+        "/api/x?a=1&access_token=<&b=2\ncookie: theme=dark; session=<; s=\"<\"",
+        "/api/x?t=<#access_token=<\nx-token: jwt=<\nx-token: other",
+        "/api/x\nauthorization: Bearer >\ncookie: session=<",
+        "/api/x\nauthorization: bearer  <, Basic YTpi\nx-request-id: 1",
+        "/public/%2e%2e/api/..;a=b/x\nauthorization: Basic YTpi",
+        "/public/x?access_token=<\nx.session.id: 1",
+        "/public/%252e%252e%2Fapi\\..//x/./",
+        "/api\ncontent-type: application/grpc\naccept: text/plain;q=0.5, application/json",
+        "\n:method: CONNECT\norigin: https://a\naccess-control-request-method: GET",
+    ]
+    .iter()
+    .map(|request| {
+        let bytes = request.bytes().map(|byte| match byte {
+            b'<' => GENUINE_MARK,
+            b'>' => OTHER_MARK,
+            byte => byte,
+        });
+        bytes.collect()
+    })
+    .collect()
+}
+
+/// Every kind, with every member that it may have.
+const LINES: &str = r#"
+{"kind":"token","issuer":"https://issuer.example","value":"token-1","expires_at":1767229200,"subject":"alice","reason":"lost \u2013 \"stolen\"","actor":"desk"}
+{"kind":"session","issuer":"https://issuer.example","value":"session-1"}
+{"kind":"device","issuer":"https://issuer.example","value":"device-1"}
+{"kind":"subject","issuer":"https://issuer.example","value":"alice","not_before":1767225600,"except_session":"session-2"}
+{"kind":"client","issuer":"https://issuer.example","value":"client-1","not_before":0}
+{"kind":"issuer","issuer":"https://issuer.example"}
+"#;
+
+/// The lines of [`LINES`] as an authority publishes them: a manifest, its cut-offs, the batch of
+/// all changes and a heartbeat.
+fn feed() -> Vec<Seed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let (_stop, stopping) = watch::channel(false);
+        let authority = authority(directory.path(), stopping.clone()).await;
+        let mut import = Import::new(&authority.writer, "operator".into(), authority.limits);
+        import.take(lines_of_today().as_bytes()).await.unwrap();
+        assert_eq!(import.finish(&authority.store).await.unwrap().accepted, 6);
+        let (manifest, cut_offs) = generation(&authority);
+        let mut seeds = vec![("manifest", manifest), ("segment", cut_offs)];
+        for after in [0, authority.history.head().sequence] {
+            let question = Question {
+                epoch: authority.feed.epoch(),
+                after,
+                nonce: 1,
+                wait: Duration::ZERO,
+            };
+            let answer = authority.feed.poll(question, stopping.clone()).await;
+            let Ok(Answer::Batch(message)) = answer else {
+                panic!("no batch after {after}");
+            };
+            let keys = authority.signer.public_keys();
+            let changes = Batch::decode(&message, &keys).unwrap().changes.len();
+            assert_eq!(changes, if after == 0 { 6 } else { 0 });
+            let body = keys.verified(Signable::Batch, &message).unwrap();
+            seeds.push(("batch", body.to_vec()));
+        }
+        seeds
+    })
+}
+
+/// The lines with times that the authority's clock does not find too far away.
+fn lines_of_today() -> String {
+    let hour = clock::now().seconds() + 3_600;
+    LINES.replace("1767229200", &hour.to_string())
+}
+
+async fn authority(directory: &Path, stopping: watch::Receiver<bool>) -> Arc<Authority> {
+    let settings = Settings {
+        directory: directory.to_owned(),
+        cache_bytes: 1 << 20,
+        limits: Limits {
+            max_token_lifetime: Duration::from_hours(24),
+        },
+        false_positive_rate: 2.9e-5,
+        generation_interval: Duration::from_mins(1),
+    };
+    Authority::start(&settings, None, stopping).await.unwrap()
+}
+
+/// The signed part of a manifest, and the segment of cut-offs with what goes before it for
+/// [`segment`].
+fn generation(authority: &Authority) -> (Vec<u8>, Vec<u8>) {
+    let plan = Plan {
+        epoch: authority.feed.epoch(),
+        number: 2,
+        head: authority.history.head(),
+        bits: 24,
+        filter_key: authority.store.filter_key(),
+        now_milliseconds: clock::now_milliseconds(),
+    };
+    let generation = Generation::build(&authority.index, &plan).unwrap();
+    let body = generation.manifest.encode();
+    let signer = &authority.signer;
+    let message = signer.sign(Signable::Manifest, body.clone(), clock::now());
+    assert!(Manifest::decode(&message, &signer.public_keys()).is_ok());
+    let cut_offs = generation.segments.last().unwrap();
+    assert_eq!(cut_off::decode(cut_offs).unwrap().len(), 3);
+    (body, [&[1, 2], &cut_offs[..]].concat())
+}
+
+/// Every way of writing over every record of the feed, and a state that has counted all batches
+/// that there can be.
+fn meddlings() -> Vec<Vec<u8>> {
+    let mut meddlings = Vec::new();
+    for how in 0..5 {
+        for place in 0..6 {
+            meddlings.push(vec![place, how, 4, place * 9, 0, 1, 0xff]);
+        }
+    }
+    meddlings.push(meddlings.concat());
+    // All bits but one of `batches`, and one of the chain, which it is behind.
+    let mut counted = vec![5, 4, 27, 40, 0, 0xfd];
+    counted.extend([0xff; 7]);
+    counted.extend([0; 16]);
+    counted.push(1);
+    meddlings.push(counted);
+    meddlings
+}

@@ -1,0 +1,259 @@
+//! What holds for configurations and for requests made of any bytes.
+
+use std::sync::LazyLock;
+
+use prost::Message as _;
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value as StructValue};
+use serde_json::{Value, json};
+
+use super::path::{normal_form, without_query};
+use super::request::Request;
+use super::session::canonical_name;
+use super::{
+    Admission, Attempt, Configured, Fault, Gate, Outcome, Reason, Verdict, extraction,
+    read_configuration,
+};
+use crate::host::mock::MockHost;
+use crate::time::UnixTime;
+use crate::token::fixtures::{eddsa, es256, jwk_set, token};
+use crate::token::{Backend, parse_json};
+
+/// 2026-01-01T00:00:00Z.
+const NOW: u64 = 1_767_225_600;
+
+const ENVIRONMENT_VARIABLE: &str = "JWKS";
+
+static KEYS: LazyLock<String> = LazyLock::new(|| jwk_set(&[&eddsa()]));
+
+/// A configuration, as JSON text or as an encoded `google.protobuf.Struct`.
+///
+/// One that is refused says why; one that is accepted can serve a request. The same configuration
+/// in the other form is read alike.
+pub fn configuration(bytes: &[u8]) {
+    let read = |bytes: &[u8]| {
+        let environment = |name: &str| (name == ENVIRONMENT_VARIABLE).then(|| KEYS.clone());
+        read_configuration(bytes, &environment)
+    };
+    let outcome = read(bytes);
+    if let Ok(value) = parse_json(bytes)
+        && let Some(encoded) = encoded(&value)
+    {
+        assert_eq!(summary(&outcome), summary(&read(&encoded)));
+    }
+    match outcome {
+        Err(faults) => assert!(!faults.is_empty(), "refused without a reason"),
+        Ok(configured) => {
+            let gate = Gate::new(configured.policy, Backend::Module, [1; 16]);
+            let host = MockHost::get("/api/a;b/../c?access_token=a.b.c", now())
+                .with_header("authorization", "Bearer a.b.c")
+                .with_header("cookie", "session=a.b.c");
+            let verdict = gate.on_request(&host, Attempt::Last);
+            assert_eq!(verdict == Verdict::Stop, host.response.borrow().is_some());
+        }
+    }
+}
+
+/// What a configuration comes to, but for the wording of faults, which shows numbers as they were
+/// written.
+fn summary(outcome: &Result<Configured, Vec<Fault>>) -> Result<String, Vec<&str>> {
+    match outcome {
+        Ok(configured) => Ok(format!("{configured:?}")),
+        Err(faults) => Err(faults.iter().map(|fault| fault.path.as_str()).collect()),
+    }
+}
+
+/// The same as a `Struct`; `None` for what a `Struct` cannot hold: an empty one means nothing at
+/// all, and every number in it is a double.
+pub(crate) fn encoded(value: &Value) -> Option<Vec<u8>> {
+    let members = value.as_object().filter(|members| !members.is_empty())?;
+    let fields = members.iter();
+    let fields = fields.map(|(name, value)| Some((name.clone(), struct_value(value)?)));
+    let fields = fields.collect::<Option<_>>()?;
+    Some(Struct { fields }.encode_to_vec())
+}
+
+fn struct_value(value: &Value) -> Option<StructValue> {
+    const LARGEST_EXACT: f64 = 9_007_199_254_740_991.0;
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(boolean) => Kind::BoolValue(*boolean),
+        Value::String(text) => Kind::StringValue(text.clone()),
+        Value::Number(number) => {
+            let number = number.as_f64()?;
+            Kind::NumberValue((number.abs() <= LARGEST_EXACT).then_some(number)?)
+        }
+        Value::Array(values) => Kind::ListValue(ListValue {
+            values: values.iter().map(struct_value).collect::<Option<_>>()?,
+        }),
+        Value::Object(members) => {
+            let fields = members.iter();
+            let fields = fields.map(|(name, value)| Some((name.clone(), struct_value(value)?)));
+            Kind::StructValue(Struct {
+                fields: fields.collect::<Option<_>>()?,
+            })
+        }
+    };
+    Some(StructValue { kind: Some(kind) })
+}
+
+/// Stands in a request for [`GENUINE`], since nobody finds a signature by trying.
+pub(crate) const GENUINE_MARK: u8 = 1;
+
+/// Stands in a request for [`OTHER`].
+pub(crate) const OTHER_MARK: u8 = 2;
+
+static GENUINE: LazyLock<String> = LazyLock::new(|| token(&eddsa(), &claims("alice")));
+
+/// Well-formed, and signed with a key that is not configured.
+static OTHER: LazyLock<String> = LazyLock::new(|| token(&es256(), &claims("mallory")));
+
+fn claims(subject: &str) -> Value {
+    json!({
+        "iss": "https://issuer.example", "aud": "api", "sub": subject, "exp": NOW + 300,
+        "roles": ["a", "b"],
+    })
+}
+
+fn now() -> UnixTime {
+    UnixTime::from_seconds(NOW).unwrap()
+}
+
+fn gate() -> Gate {
+    let configuration = json!({
+        "providers": {"idp": {
+            "issuer": "https://issuer.example",
+            "audiences": ["api"],
+            "local_jwks": {"inline_string": &*KEYS},
+            "from_headers": [
+                {"name": "authorization", "value_prefix": "Bearer "},
+                {"name": "x-token", "value_prefix": "jwt="},
+            ],
+            "from_params": ["access_token", "t"],
+            "from_cookies": ["session", "s"],
+            "claim_to_headers": [{"header_name": "x-roles", "claim_name": "roles"}],
+        }},
+        "rules": [
+            {"match": {"path_separated_prefix": "/public"}},
+            {"match": {"prefix": "/api"}, "requires": {"provider_name": "idp"}},
+        ],
+        "session_headers": true,
+    });
+    let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
+    Gate::new(configured.unwrap().policy, Backend::Module, [1; 16])
+}
+
+/// A request: its target on the first line, then one header line on each. [`GENUINE_MARK`] stands
+/// for a token that is in order, [`OTHER_MARK`] for one that is not.
+///
+/// It goes on only to an open path, by whatever spelling, or with the genuine token; no copy of
+/// which goes with it. Who is calling is told by the gate and by nobody else. It is answered, or
+/// it goes on, and is counted once.
+pub fn request(bytes: &[u8]) {
+    thread_local! {
+        static GATE: Gate = gate();
+    }
+    let mut text = Vec::new();
+    for byte in bytes {
+        match *byte {
+            GENUINE_MARK => text.extend(GENUINE.as_bytes()),
+            OTHER_MARK => text.extend(OTHER.as_bytes()),
+            byte => text.push(byte),
+        }
+    }
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let target = lines.next().unwrap_or_default();
+    normal_form_is_normal(without_query(target));
+    let mut host = MockHost::get("", now());
+    host = host.without_header(":path").with_header(":path", target);
+    for line in lines {
+        let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':').unwrap_or(0));
+        if let Ok(name) = std::str::from_utf8(name)
+            && !name.is_empty()
+        {
+            let value = value.strip_prefix(b":").unwrap_or(value);
+            host = host.with_header(&name.to_ascii_lowercase(), value);
+        }
+    }
+    GATE.with(|gate| decided(gate, &host, target, &text));
+}
+
+fn decided(gate: &Gate, host: &MockHost, target: &[u8], text: &[u8]) {
+    let verdict = gate.on_request(host, Attempt::Last);
+    let counters = host.counters.borrow();
+    assert_eq!(counters.len(), 1);
+    let outcome = Outcome::all().nth(counters[0].0.0).unwrap();
+    let response = host.response.borrow();
+    let Outcome::Allowed(admission) = outcome else {
+        assert_eq!(verdict, Verdict::Stop);
+        assert!((400..=503).contains(&response.as_ref().unwrap().status));
+        return;
+    };
+    assert_eq!(verdict, Verdict::Forward);
+    assert_eq!(*response, None);
+    let forwarded = host.forwarded_headers();
+    let mut told: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in &forwarded {
+        if gate.policy().injectable.contains(&canonical_name(name)) {
+            told.push((name, value));
+        }
+    }
+    if admission == Admission::Verified {
+        assert!(contains(text, GENUINE.as_bytes()) || contains(text, b"%"));
+        told.sort_unstable();
+        assert_eq!(told, TOLD);
+        let lines = forwarded.into_iter();
+        let lines = lines.map(|(name, value)| (name, value.into_bytes()));
+        let again = Request::new(lines.collect());
+        let locations = gate.policy().providers.iter();
+        let locations = locations.flat_map(|provider| &provider.locations);
+        assert_eq!(
+            extraction::find(locations, &again),
+            Err(Reason::TokenMissing)
+        );
+    } else {
+        assert_eq!(admission, Admission::NoRequirement);
+        assert_eq!(told, []);
+        let path = without_query(target);
+        for path in [path, &normal_form(path)] {
+            let rest = path.strip_prefix(b"/public").unwrap();
+            assert!(matches!(rest.first(), None | Some(b'/')));
+        }
+    }
+}
+
+/// What the upstream is told of the genuine token.
+const TOLD: [(&str, &str); 6] = [
+    ("x-roles", "WyJhIiwiYiJd"),
+    ("x-session-audience", "api"),
+    ("x-session-expires-at", "1767225900"),
+    ("x-session-issuer", "https://issuer.example"),
+    ("x-session-provider", "idp"),
+    ("x-session-subject", "alice"),
+];
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// A normal form has nothing left that an upstream could read in another way, unless it was
+/// encoded more often than is undone; and it is its own normal form.
+fn normal_form_is_normal(path: &[u8]) {
+    let normal = normal_form(path);
+    assert!(normal.starts_with(b"/"));
+    assert!(!normal.contains(&b'\\') && !normal.contains(&b';'));
+    let segments: Vec<&[u8]> = normal.split(|byte| *byte == b'/').collect();
+    let (inner, last) = (
+        &segments[1..segments.len() - 1],
+        segments[segments.len() - 1],
+    );
+    assert!(
+        inner
+            .iter()
+            .all(|segment| !matches!(*segment, b"" | b"." | b".."))
+    );
+    assert!(!matches!(last, b"." | b".."));
+    if !normal.contains(&b'%') {
+        assert_eq!(normal_form(&normal), normal);
+    }
+}

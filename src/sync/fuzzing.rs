@@ -1,0 +1,320 @@
+//! What holds for segments, batches and the records in shared data, made of any bytes.
+
+mod feed;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::announcement::{Purge, announce, purge};
+use super::key_record::{Published, decode_wanted, encode_wanted};
+use super::loader::{LoadError, Loader, Need};
+use super::record::{Kind as RecordKind, open, seal};
+use super::{FeedSource, Follower, KeyKeeper, Lease, Role};
+use crate::gate::{Attempt, Gate, read_configuration};
+use crate::host::mock::{MockHost, MockProcess};
+use crate::host::mock_background::{MockBackground, MockSpace};
+use crate::host::{CallOutcome, Expected, SharedData};
+use crate::revocation::cut_off::{self, CutOff, RECORD_BYTES};
+use crate::revocation::fuzzing::signed;
+use crate::revocation::page::{PAGE_BYTES, insert, page_of};
+use crate::revocation::{
+    Batch, Chain, Change, FeedState, FilterKey, Fingerprint, Kind, MAX_BATCH_BYTES,
+    MAX_BATCH_CHANGES, Manifest, Names, SEGMENT_BYTES, Segment, SharedFilter, Signable, Status,
+    View,
+};
+use crate::time::UnixTime;
+#[cfg(test)]
+use crate::token::fixtures::jwk_set;
+use crate::token::fixtures::{eddsa, token};
+use crate::token::{Backend, KeyRules, KeySet, MAX_JWK_SET_BYTES};
+
+pub use feed::shared_feed;
+
+const FILTER_KEY: FilterKey = FilterKey::new([7; 16]);
+
+/// 2026-01-01T00:00:00Z in milliseconds.
+const NOW: u64 = 1_767_225_600_000;
+
+/// A generation of so many pages and buckets, and what its records are made of.
+fn generation(pages: &[u8], buckets: u32, cut_offs: &[u8]) -> Manifest {
+    let segments = pages.chunks(SEGMENT_BYTES);
+    Manifest {
+        created: NOW,
+        epoch: 1,
+        generation: 2,
+        sequence: 3,
+        chain: Chain::EMPTY,
+        filter_key: FILTER_KEY,
+        entries: 0,
+        page_count: u32::try_from(pages.len() / PAGE_BYTES).unwrap(),
+        bucket_count: buckets,
+        filter_segments: segments.map(|bytes| Segment::of(bytes).unwrap()).collect(),
+        cut_off_segments: vec![Segment::of(cut_offs).unwrap()],
+    }
+}
+
+/// Loads a generation into shared data, as far as its segments are in order.
+fn load(
+    host: &impl SharedData,
+    filter: &SharedFilter,
+    manifest: Manifest,
+    pages: &[u8],
+    cut_offs: &[u8],
+) -> Result<Loader, LoadError> {
+    let mut loader = Loader::new(manifest, None, 4);
+    for segment in pages.chunks(SEGMENT_BYTES).chain([cut_offs]) {
+        loader.on_segment(host, filter, segment)?;
+    }
+    while loader.need() == Need::Step {
+        loader.step(host, filter);
+    }
+    Ok(loader)
+}
+
+/// A token that does not say when it was issued, with this subject.
+fn of_subject(subject: Fingerprint) -> Names {
+    Names {
+        cut_offs: vec![subject],
+        ..Names::default()
+    }
+}
+
+fn of_token(token: Fingerprint) -> Names {
+    Names {
+        entries: vec![token],
+        ..Names::default()
+    }
+}
+
+/// A segment of cut-offs, after a byte for the number of pages and one for that of buckets; the
+/// pages are made of the same bytes.
+///
+/// One that is taken in is written as it was read, and every cut-off in it is found; whatever the
+/// pages are, a name that is added to them is found. One with a bit flipped is not taken in.
+pub fn segment(bytes: &[u8]) {
+    let [pages, buckets, records @ ..] = bytes else {
+        return;
+    };
+    let length = usize::from(pages % 3 + 1) * PAGE_BYTES;
+    let pages: Vec<u8> = bytes.iter().copied().cycle().take(length).collect();
+    let manifest = generation(&pages, u32::from(buckets % 8 + 1), records);
+    let (host, filter) = (MockProcess::default(), SharedFilter::new(1));
+    flipped_is_refused(&host, &filter, &manifest, &pages);
+    let loader = match load(&host, &filter, manifest, &pages, records) {
+        Err(error) => {
+            assert_eq!(error, LoadError::Malformed(1));
+            return assert!(cut_off::decode(records).is_err());
+        }
+        Ok(loader) => loader,
+    };
+    let state = loader.state();
+    let cut_offs = cut_off::decode(records).unwrap();
+    assert_eq!(cut_off::encode(&cut_offs), records);
+    assert_eq!(records.len(), cut_offs.len() * RECORD_BYTES);
+    let subjects: BTreeSet<_> = cut_offs.iter().map(|cut_off| cut_off.key).collect();
+    for subject in &subjects {
+        let status = filter.status(&host, state, &of_subject(*subject));
+        assert_eq!(status, Status::CutOff);
+    }
+    let name = FILTER_KEY.fingerprint(Kind::Subject, "issuer", "nobody");
+    let found = filter.status(&host, state, &of_subject(name));
+    assert_eq!(found == Status::CutOff, subjects.contains(&name));
+    assert!(filter.apply(&host, state, &Change::Add(name)));
+    let found = filter.status(&host, state, &of_token(name));
+    assert_eq!(found, Status::PossiblyRevoked);
+}
+
+fn flipped_is_refused(
+    host: &MockProcess,
+    filter: &SharedFilter,
+    manifest: &Manifest,
+    pages: &[u8],
+) {
+    let mut flipped = pages.to_vec();
+    flipped[PAGE_BYTES / 2] ^= 1;
+    let loaded = Loader::new(manifest.clone(), None, 4).on_segment(host, filter, &flipped);
+    assert_eq!(loaded, Err(LoadError::Segment(0)));
+}
+
+/// The signed part of a batch, which may be a heartbeat.
+///
+/// One that is believed is written as it was read. Applied to a generation, it leaves exactly the
+/// cut-offs that a table would have, and no name that was added is "not revoked"; what it named
+/// is what other virtual machines drop. It is not applied twice.
+pub fn batch(body: &[u8]) {
+    let (message, keys) = signed(Signable::Batch, body);
+    assert!(Batch::decode(body, &keys).is_err());
+    let Ok(batch) = Batch::decode(&message, &keys) else {
+        return;
+    };
+    assert!(message.len() <= MAX_BATCH_BYTES);
+    assert!(batch.changes.len() <= MAX_BATCH_CHANGES as usize);
+    assert_eq!(batch.encode(), body);
+    assert!(Manifest::decode(&message, &keys).is_err());
+    let (host, filter) = (MockProcess::default(), SharedFilter::new(1));
+    let manifest = Manifest {
+        epoch: batch.epoch,
+        sequence: batch.after,
+        chain: batch.chain,
+        ..generation(&[0; 2 * PAGE_BYTES], 2, &[])
+    };
+    let loader = load(&host, &filter, manifest, &[0; 2 * PAGE_BYTES], &[]);
+    let mut loader = loader.unwrap();
+    let old = loader.state().clone();
+    assert_eq!(loader.on_changes(&host, &filter, &batch), Ok(()));
+    let new = FeedState {
+        batches: 1,
+        ..loader.state().clone()
+    };
+    assert_eq!(new.sequence, batch.through());
+    as_a_table_would_have_it(&host, &filter, &new, &batch.changes);
+    if !batch.changes.is_empty() {
+        announce(&host, &filter, &new, &batch);
+        let names = batch.changes.iter().map(Change::fingerprint).collect();
+        let dropped = purge(&host, &filter, Some(&old), &new);
+        assert_eq!(dropped, Purge::Named(names));
+        let again = loader.on_changes(&host, &filter, &batch);
+        assert_eq!(again, Err(LoadError::Discontinuous));
+    }
+}
+
+fn as_a_table_would_have_it(
+    host: &MockProcess,
+    filter: &SharedFilter,
+    state: &FeedState,
+    changes: &[Change],
+) {
+    let mut cut_offs: BTreeMap<Fingerprint, Option<CutOff>> = BTreeMap::new();
+    for change in changes {
+        match change {
+            Change::Add(name) => {
+                let found = filter.status(host, state, &of_token(*name));
+                assert_eq!(found, Status::PossiblyRevoked);
+            }
+            Change::Restore(_) => {}
+            Change::SetCutOff(cut_off) => drop(cut_offs.insert(cut_off.key, Some(*cut_off))),
+            Change::ClearCutOff(name) => drop(cut_offs.insert(*name, None)),
+        }
+    }
+    for (name, cut_off) in cut_offs {
+        for issued_at in [0, 1_767_225_600, UnixTime::MAX.seconds()] {
+            let names = Names {
+                issued_at: UnixTime::from_seconds(issued_at),
+                ..of_subject(name)
+            };
+            let is_meant = cut_off.is_some_and(|cut_off| cut_off.revokes(names.issued_at, None));
+            let found = filter.status(host, state, &names);
+            assert_eq!(found == Status::CutOff, is_meant);
+        }
+    }
+}
+
+/// A record of keys, of a wish for keys or of a lease, as it stands in shared data; and the same
+/// bytes as the payload of one.
+///
+/// One that is read is written as it was. Whatever stands there, at most one virtual machine
+/// leads, and after one term somebody does; keys in force are those of the record.
+pub fn shared_record(bytes: &[u8]) {
+    for kind in [RecordKind::Lease, RecordKind::Keys, RecordKind::Wanted] {
+        let sealed = seal(kind, bytes);
+        assert_eq!(open(kind, &sealed).unwrap().rest(), bytes);
+        for bytes in [bytes, &sealed] {
+            if let Some(published) = Published::decode(bytes) {
+                assert_eq!(published.encode(), bytes);
+                assert!(published.set.len() <= MAX_JWK_SET_BYTES);
+            }
+            if let Some(wanted_at) = decode_wanted(bytes) {
+                assert_eq!(encode_wanted(wanted_at), bytes);
+            }
+            somebody_leads(bytes);
+        }
+        keys_are_of_the_record(kind, &sealed);
+    }
+}
+
+fn somebody_leads(bytes: &[u8]) {
+    let space = MockSpace::default();
+    let [first, second] = [1, 2].map(|holder| Lease::new("test", holder));
+    space.set_shared("portcullis/1/lease/test", bytes, Expected::Absent);
+    let roles = [first.tick(&space, NOW), second.tick(&space, NOW)];
+    assert_ne!(roles, [Role::Leads; 2]);
+    if roles == [Role::Follows; 2] {
+        assert_eq!(first.tick(&space, NOW + 3_000), Role::Leads);
+    }
+}
+
+/// What a virtual machine finds in the place of one of its records.
+fn keys_are_of_the_record(kind: RecordKind, sealed: &[u8]) {
+    let (space, now) = (Rc::new(MockSpace::default()), Rc::new(Cell::new(NOW)));
+    let host = MockBackground::new(&space, &now);
+    let gate = gate_with_remote_keys();
+    let mut keeper = KeyKeeper::new(gate.policy(), Rc::clone(gate.keys()), 1);
+    keeper.tick(&host);
+    let calls = host.take_calls();
+    let (id, _) = calls.first().expect("keys are asked for");
+    keeper.answered(&host, *id, &CallOutcome::Failed);
+    let place = match kind {
+        RecordKind::Lease => "/lease/",
+        RecordKind::Keys => "/keys/",
+        RecordKind::Wanted => "/wanted/",
+    };
+    for key in space.keys() {
+        if key.contains(place) && !(kind == RecordKind::Keys && key.contains("/lease/")) {
+            space.set_shared(&key, sealed, Expected::Anything);
+        }
+    }
+    for _ in 0..3 {
+        now.set(now.get() + 60_000);
+        keeper.tick(&host);
+        for (id, _) in host.take_calls() {
+            keeper.answered(&host, id, &CallOutcome::Failed);
+        }
+    }
+    let request = MockHost::get("/", UnixTime::from_seconds(NOW / 1_000).unwrap());
+    let genuine = token(&eddsa(), &json!({"iss": "i", "exp": NOW / 1_000 + 60}));
+    let request = request.with_header("authorization", format!("Bearer {genuine}"));
+    gate.on_request(&request, Attempt::Last);
+    if request.response.borrow().is_none() {
+        let published = Published::decode(sealed).expect("nobody else has these keys");
+        assert!(KeySet::parse(&published.set, &KeyRules::default()).is_ok());
+    }
+}
+
+fn gate_with_remote_keys() -> Gate {
+    let configuration = json!({
+        "providers": {"idp": {
+            "issuer": "i",
+            "remote_jwks": {"http_uri": {"uri": "https://i/jwks", "cluster": "i"}},
+        }},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+    });
+    let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
+    Gate::new(configured.unwrap().policy, Backend::Module, [1; 16])
+}
+
+/// A lease, a wish for keys, and keys, as they stand in shared data, whole and as payloads.
+#[cfg(test)]
+pub(crate) fn records() -> Vec<Vec<u8>> {
+    let space = MockSpace::default();
+    Lease::new("test", 1).tick(&space, NOW);
+    let lease = space.shared(&space.keys()[0]).unwrap().bytes;
+    let published = Published {
+        started_at: NOW - 10,
+        finished_at: NOW,
+        failures: 0,
+        next_at: NOW + 480_000,
+        refetched_at: 0,
+        fetched_at: NOW,
+        expires_at: NOW + 600_000,
+        set: jwk_set(&[&eddsa()]).into_bytes(),
+    };
+    let records = [lease, encode_wanted(NOW), published.encode()];
+    let kinds = [RecordKind::Lease, RecordKind::Wanted, RecordKind::Keys];
+    let payloads = records.iter().zip(kinds);
+    let payloads = payloads.map(|(record, kind)| open(kind, record).unwrap().rest().to_vec());
+    payloads.chain(records.clone()).collect()
+}
