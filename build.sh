@@ -46,6 +46,7 @@ Usage: ./build.sh [VERB]
   test     every test; or one level: test core | gate | wasm | envoy
            what follows `--` goes to the tests: ./build.sh test gate -- --nocapture
   bench    how fast and at what size revocations travel, in real Envoys; bench -- --smoke for half a minute
+  fuzz     tries to break every parser for a minute each; or: fuzz [TARGET [SECONDS]]
   help     this text
 
 Environment:
@@ -337,12 +338,61 @@ usage() {
     exit 2
 }
 
+# run_fuzz [TARGET [SECONDS]]: the targets of tests/fuzz, two at a time, each beginning with what the
+# product makes itself and with what earlier runs found worth keeping.
+run_fuzz() {
+    local directory="$root/target/fuzz" only=${1:-} seconds=${2:-60} host target
+    local -a targets
+    targets=("$root"/tests/fuzz/targets/*.rs)
+    targets=("${targets[@]##*/}")
+    targets=("${targets[@]%.rs}")
+    if [[ -n $only ]]; then
+        [[ -f $root/tests/fuzz/targets/$only.rs ]] || usage "no fuzz target $only; there are: ${targets[*]}"
+        targets=("$only")
+    fi
+    [[ $seconds =~ ^[1-9][0-9]*$ ]] || usage "fuzz: expected seconds, found $seconds"
+    need_cargo
+    command -v c++ >/dev/null || missing "a C++ compiler (c++), for libFuzzer" "sudo apt-get install -y g++"
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    say "building the fuzz targets"
+    # What `cargo fuzz --sanitizer none` would set; it wants a nightly toolchain, these flags do not.
+    # The code is safe Rust: what there is to find panics.
+    RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+-Cllvm-args=-sanitizer-coverage-trace-compares" \
+        cargo build --locked --release --manifest-path tests/fuzz/Cargo.toml --target "$host" --target-dir "$directory"
+    PORTCULLIS_SEEDS="$directory/seeds" cargo test --locked --quiet --lib -- --ignored write_the_seeds >/dev/null
+    for target in "${targets[@]}"; do
+        mkdir -p -- "$directory/corpus/$target" "$directory/findings/$target"
+    done
+    say "fuzzing ${targets[*]}: $seconds seconds each, two at a time"
+    printf '%s\n' "${targets[@]}" |
+        FUZZ_BINARIES="$directory/$host/release" FUZZ_SECONDS=$seconds xargs -P 2 -I '{}' bash -c 'fuzz_one "$1"' - '{}' ||
+        fail "the fuzzer has found something; the input lies in target/fuzz/findings, the log in target/fuzz/TARGET.log"
+}
+
+# fuzz_one TARGET: in a process of its own. One line when nothing was found, else the log.
+fuzz_one() {
+    local target=$1 directory="$root/target/fuzz"
+    if "$FUZZ_BINARIES/$target" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=1024 -max_len=8192 \
+        -print_final_stats=1 -artifact_prefix="$directory/findings/$target/" "$directory/corpus/$target" \
+        "$root/tests/fuzz/corpus/$target" "$directory/seeds/$target" >"$directory/$target.log" 2>&1; then
+        say "$target: nothing found in $(sed -n 's/^stat::number_of_executed_units: *//p' "$directory/$target.log") runs"
+    else
+        tail -n 40 -- "$directory/$target.log" >&2
+        # 255 would make xargs drop the other targets, whose findings count as much.
+        return 1
+    fi
+}
+export -f fuzz_one say
+export root
+
 main() {
     local verb=${1:-build}
     if [[ $# -gt 0 ]]; then
         shift
     fi
-    if [[ $verb != test && $verb != bench && $# -gt 0 ]]; then
+    if [[ $verb != test && $verb != bench && $verb != fuzz && $# -gt 0 ]]; then
         usage "$verb takes no argument, found $1"
     fi
     # ENVOY_BIN is relative to where the operator stands, everything else to the repository.
@@ -354,6 +404,7 @@ main() {
         build) build ;;
         bench) run_bench "$@" ;;
         demo | up | keys) demo "$verb" ;;
+        fuzz) run_fuzz "$@" ;;
         test) run_tests "$@" ;;
         help | --help | -h) help ;;
         *) usage "unknown verb: $verb" ;;
