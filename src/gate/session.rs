@@ -268,11 +268,17 @@ fn scalar_value(value: &Value) -> String {
 /// Whether a header carries the value to the upstream byte by byte.
 ///
 /// Control characters end or split a header (RFC 9110 section 5.5), and so do those of Unicode in
-/// upstreams that decode first; blanks at the ends are trimmed on the way, which would make
-/// ` alice` into `alice`.
+/// upstreams that decode first. Those that turn the direction of writing make a log show another
+/// name than it holds (CVE-2021-42574). Blanks at the ends are trimmed on the way, which would
+/// make ` alice` into `alice`.
 fn is_forwardable(value: &str) -> bool {
-    let breaks =
-        |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+    let breaks = |character: char| {
+        character.is_control()
+            || matches!(
+                character,
+                '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            )
+    };
     value.len() <= MAX_VALUE_BYTES && value.trim() == value && !value.contains(breaks)
 }
 
@@ -328,6 +334,8 @@ mod tests {
             "a\u{7f}",
             "a\u{85}b",
             "a\u{2028}b",
+            "a\u{202e}b",
+            "a\u{2066}b",
             " alice",
             "alice\t",
             "alice\u{a0}",
