@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod configuration;
 mod fallback;
 mod metrics;

@@ -4,5 +4,5 @@
 mod faults;
 mod feed;
 mod postures;
-mod scene;
+pub(crate) mod scene;
 mod story;

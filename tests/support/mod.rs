@@ -25,7 +25,7 @@ pub(crate) use authority::Authority;
 pub(crate) use bootstrap::{Bootstrap, Listener, Plugin};
 pub(crate) use configuration::configuration;
 pub(crate) use envoy::Envoy;
-pub(crate) use http::{Client, Request, Response};
+pub(crate) use http::{Client, Forwarded, Request, Response};
 pub(crate) use jwks_server::JwksServer;
 pub(crate) use keys::jwks;
 pub(crate) use meddler::Meddler;

@@ -10,16 +10,16 @@ use crate::support::{
 };
 
 /// Longer than anything here takes on a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A tick, and as much again for a busy machine: when every worker knows what the leader knows.
 const SPREAD: Duration = Duration::from_millis(300);
 
 /// The shortest staleness that can be configured.
-pub(super) const STALENESS: Duration = Duration::from_secs(3);
+pub(crate) const STALENESS: Duration = Duration::from_secs(3);
 
 /// The configuration of the tests in general, with this authority and more settings.
-pub(super) fn settings(authority: &Authority, more: &Value) -> Value {
+pub(crate) fn settings(authority: &Authority, more: &Value) -> Value {
     let mut configuration = configuration();
     configuration["revocation"] = authority.settings();
     configuration["revocation"]["reload_jitter"] = "0.001s".into();
@@ -31,23 +31,23 @@ pub(super) fn settings(authority: &Authority, more: &Value) -> Value {
 }
 
 /// An Envoy that follows an authority.
-pub(super) struct Scene {
-    pub(super) authority: Authority,
-    pub(super) meddler: Meddler,
-    pub(super) envoy: Envoy,
+pub(crate) struct Scene {
+    pub(crate) authority: Authority,
+    pub(crate) meddler: Meddler,
+    pub(crate) envoy: Envoy,
     clients: Vec<Client>,
 }
 
 impl Scene {
     /// One in which every worker has loaded the feed.
-    pub(super) fn new(more: &Value) -> Self {
+    pub(crate) fn new(more: &Value) -> Self {
         let scene = Self::unready(Authority::start(), more, |_| ());
         scene.wait_for("portcullis.feed.generations", 1);
         scene
     }
 
     /// One in which the meddler has done something before Envoy starts.
-    pub(super) fn unready(
+    pub(crate) fn unready(
         authority: Authority,
         more: &Value,
         before: impl FnOnce(&Meddler),
@@ -67,38 +67,38 @@ impl Scene {
     }
 
     /// A metric of the filter.
-    pub(super) fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         self.envoy.stat(&format!("wasmcustom.{name}")).unwrap_or(0)
     }
 
     /// Waits until a metric of the filter is at least this, and every worker knows of it.
     #[track_caller]
-    pub(super) fn wait_for(&self, name: &str, least: u64) {
+    pub(crate) fn wait_for(&self, name: &str, least: u64) {
         let what = || format!("{name} ≥ {least} in:\n{}", self.envoy.log());
         until(what, || self.metric(name) >= least);
         thread::sleep(SPREAD);
     }
 
     /// Waits until the change with which the authority is now has arrived.
-    pub(super) fn wait_until_in_step(&self) {
+    pub(crate) fn wait_until_in_step(&self) {
         let sequence = self.authority.stats()["sequence"].as_u64();
         self.wait_for("portcullis.feed.sequence", sequence.expect("a number"));
     }
 
     /// The answer of every worker.
-    pub(super) fn ask(&mut self, token: &Token) -> Vec<Response> {
+    pub(crate) fn ask(&mut self, token: &Token) -> Vec<Response> {
         self.send(&Request::get("/api").bearer(token))
     }
 
     /// The same, for a token that is signed once.
-    pub(super) fn send(&mut self, request: &Request) -> Vec<Response> {
+    pub(crate) fn send(&mut self, request: &Request) -> Vec<Response> {
         let clients = self.clients.iter_mut();
         clients.map(|client| client.send(request)).collect()
     }
 
     /// Asserts that every worker lets the token through.
     #[track_caller]
-    pub(super) fn assert_accepted(&mut self, token: &Token) {
+    pub(crate) fn assert_accepted(&mut self, token: &Token) {
         for reply in self.ask(token) {
             assert_eq!(reply.status, 200, "{reply:?}");
         }
@@ -106,7 +106,7 @@ impl Scene {
 
     /// Asserts that every worker refuses the token, with this status and code.
     #[track_caller]
-    pub(super) fn assert_refused(&mut self, token: &Token, status: u16, code: &str) {
+    pub(crate) fn assert_refused(&mut self, token: &Token, status: u16, code: &str) {
         for reply in self.ask(token) {
             crate::support::assert_refused(&reply, status, code);
             if status == 503 {
@@ -117,7 +117,7 @@ impl Scene {
 
     /// Waits until every worker refuses the token.
     #[track_caller]
-    pub(super) fn wait_until_refused(&mut self, token: &Token, code: &str) {
+    pub(crate) fn wait_until_refused(&mut self, token: &Token, code: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let replies = self.ask(token);
@@ -132,7 +132,7 @@ impl Scene {
 
     /// Waits until every worker lets the token through.
     #[track_caller]
-    pub(super) fn wait_until_accepted(&mut self, token: &Token) {
+    pub(crate) fn wait_until_accepted(&mut self, token: &Token) {
         let deadline = Instant::now() + PATIENCE;
         while self.ask(token).iter().any(|reply| reply.status != 200) {
             assert!(Instant::now() < deadline, "{:?}", self.ask(token));
@@ -142,17 +142,17 @@ impl Scene {
 }
 
 /// A token of `alice` in a session.
-pub(super) fn session(id: &str) -> Token {
+pub(crate) fn session(id: &str) -> Token {
     Token::signed_by("es256").claim("sid", id)
 }
 
 /// The least staleness, so that a silent authority is noticed soon.
-pub(super) fn soon_stale() -> Value {
+pub(crate) fn soon_stale() -> Value {
     json!({"max_staleness": "3s"})
 }
 
 #[track_caller]
-pub(super) fn until(what: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(

@@ -1,0 +1,180 @@
+//! The checklist of threats to a verifier of JWTs at the edge, row by row, against a running Envoy.
+//!
+//! Every row has the number that it has in the checklist, what it is about, and where it was
+//! found. After each of them a genuine request passes on every worker and no virtual machine has
+//! been started anew. Rows about keys and settings have an Envoy of their own.
+
+mod keys;
+mod requests;
+mod settings;
+mod tokens;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Client, Envoy, Forwarded, Request, Response, Token, assert_refused, configuration,
+};
+
+/// One row of the checklist.
+struct Row {
+    id: u8,
+    threat: &'static str,
+    sources: &'static str,
+    attack: fn(&mut World),
+}
+
+/// Rows of the checklist.
+const ROWS: u8 = 42;
+
+/// An Envoy with what the attacks are aimed at.
+struct World {
+    envoy: Envoy,
+    client: Client,
+    machines: u64,
+}
+
+/// Everything that the attacks on tokens and requests need: session headers, claims in headers, an
+/// optional token, a requirement of a type, and answers to the questions that browsers ask first.
+fn target() -> Value {
+    let mut configuration = configuration();
+    configuration["session_headers"] = json!(true);
+    configuration["bypass_cors_preflight"] = json!(true);
+    let provider = configuration["providers"]["demo"].as_object_mut().unwrap();
+    provider.insert(
+        "claim_to_headers".to_owned(),
+        json!([
+            {"header_name": "x-user-id", "claim_name": "sub"},
+            {"header_name": "x-email", "claim_name": "email"},
+        ]),
+    );
+    provider.insert("from_cookies".to_owned(), json!(["token"]));
+    provider.insert("from_params".to_owned(), json!(["token"]));
+    let bearer = json!([{"name": "Authorization", "value_prefix": "Bearer "}]);
+    provider.insert("from_headers".to_owned(), bearer);
+    let optional = json!({"requires_any": {"requirements": [
+        {"provider_name": "demo"}, {"allow_missing": {}},
+    ]}});
+    let typed = json!({"provider_name": "demo", "token_types": ["at+jwt"]});
+    let rules = configuration["rules"].as_array_mut().unwrap();
+    rules.push(json!({"match": {"prefix": "/optional"}, "requires": optional}));
+    rules.push(json!({"match": {"prefix": "/typed"}, "requires": typed}));
+    configuration
+}
+
+impl World {
+    fn new() -> Self {
+        let envoy = Envoy::with(&target());
+        Self {
+            client: envoy.client(),
+            machines: machines(&envoy),
+            envoy,
+        }
+    }
+
+    fn send(&mut self, request: &Request) -> Response {
+        self.client.send(request)
+    }
+
+    /// The request is refused in this way.
+    fn refused(&mut self, request: &Request, status: u16, code: &str) {
+        assert_refused(&self.client.send(request), status, code);
+    }
+
+    /// A request for something guarded, with this token, is refused with 401 and this code.
+    fn refuses_token(&mut self, token: impl Into<String>, code: &str) {
+        self.refused(&Request::get("/api").bearer(token), 401, code);
+    }
+
+    /// The request passes; what the upstream saw of it.
+    fn forwarded(&mut self, request: &Request) -> Forwarded {
+        self.client.send(request).forwarded()
+    }
+
+    /// A request for something guarded passes with this token.
+    fn accepts_token(&mut self, token: impl Into<String>) -> Forwarded {
+        self.forwarded(&Request::get("/api").bearer(token))
+    }
+
+    /// Every worker still lets genuine requests through, in the machine that it began with.
+    fn assert_unharmed(&mut self) {
+        assert_genuine_passes(&self.envoy);
+        assert_eq!(
+            machines(&self.envoy),
+            self.machines,
+            "a machine was replaced"
+        );
+        // An attack may have cost its connection.
+        self.client = self.envoy.client();
+    }
+}
+
+/// A genuine token, which expires in an hour.
+fn genuine() -> Token {
+    Token::signed_by("es256")
+}
+
+fn assert_genuine_passes(envoy: &Envoy) {
+    for mut client in envoy.client_of_every_worker() {
+        let reply = client.send(&Request::get("/api").bearer(genuine()));
+        assert_eq!(reply.forwarded().header("x-session-subject"), Some("alice"));
+    }
+    assert!(!envoy.log().contains("panicked"), "{}", envoy.log());
+}
+
+/// Virtual machines that this Envoy has made so far.
+fn machines(envoy: &Envoy) -> u64 {
+    let made = envoy.stat("wasm.envoy.wasm.runtime.v8.created");
+    made.expect("Envoy counts its virtual machines")
+}
+
+fn all_rows() -> impl Iterator<Item = &'static Row> {
+    [tokens::ROWS, requests::ROWS, keys::ROWS, settings::ROWS]
+        .into_iter()
+        .flatten()
+}
+
+/// Tries all of these rows, and then tells which have failed.
+fn try_all(rows: &[Row]) {
+    let mut world = World::new();
+    let mut failed = Vec::new();
+    for row in rows {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            (row.attack)(&mut world);
+            world.assert_unharmed();
+        }));
+        if outcome.is_err() {
+            failed.push(format!("{}: {} ({})", row.id, row.threat, row.sources));
+            world = World::new();
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn tokens_of_attackers_are_refused() {
+    try_all(tokens::ROWS);
+}
+
+#[test]
+fn requests_of_attackers_gain_nothing() {
+    try_all(requests::ROWS);
+}
+
+#[test]
+fn attacks_on_the_keys_gain_nothing() {
+    try_all(keys::ROWS);
+}
+
+#[test]
+fn settings_and_deliveries_are_safe() {
+    try_all(settings::ROWS);
+}
+
+#[test]
+fn every_row_of_the_checklist_is_tried_once() {
+    let mut ids: Vec<_> = all_rows().map(|row| row.id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=ROWS).collect::<Vec<_>>());
+}

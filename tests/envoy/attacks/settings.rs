@@ -1,0 +1,170 @@
+//! What an operator's own settings, logs and deliveries could open.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Row, World, genuine, machines};
+use crate::support::{
+    Authority, Bootstrap, Envoy, Plugin, Request, Token, assert_refused, configuration,
+};
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        id: 35,
+        threat: "tokens in logs",
+        sources: "GHSA-h2ph-vhm7-g4hp",
+        attack: tokens_in_logs,
+    },
+    Row {
+        id: 39,
+        threat: "the time that private RSA operations take",
+        sources: "RUSTSEC-2023-0071",
+        attack: private_keys,
+    },
+    Row {
+        id: 41,
+        threat: "another module in the place of this one",
+        sources: "Istio's WasmPlugin checks no signatures",
+        attack: swapped_module,
+    },
+    Row {
+        id: 42,
+        threat: "defaults that let everybody through when something is missing",
+        sources: "Istio's FailStrategy",
+        attack: open_defaults,
+    },
+];
+
+fn tokens_in_logs(_: &mut World) {
+    let bootstrap = Bootstrap::with_plugin(Plugin::new(&configuration()));
+    let envoy = Envoy::start(&bootstrap.with_wasm_log_level("trace"));
+    let mut client = envoy.client();
+    let tokens = [
+        genuine().to_string(),
+        genuine().expiring_in(-1000).to_string(),
+        genuine().with_claims_text("[1]"),
+        Token::signed_by("es256-other")
+            .header("kid", "test-es256")
+            .into(),
+        genuine().claim("sub", "a\r\nb").to_string(),
+    ];
+    let bodies = tokens.each_ref().map(|token| {
+        let request = Request::get("/api")
+            .bearer(token)
+            .header("x-request-id", token);
+        client.send(&request)
+    });
+    let log = envoy.log();
+    assert!(log.contains("refused request_id="), "{log}");
+    for token in &tokens {
+        // The id of a request is the client's own text, so it may be what is logged, cut; what
+        // makes a token one, its signature, comes too late for that.
+        let (_, signature) = token.rsplit_once('.').unwrap();
+        for piece in signature.as_bytes().chunks_exact(16) {
+            let piece = str::from_utf8(piece).unwrap();
+            assert!(!log.contains(piece), "{log}");
+            let refused = bodies.iter().filter(|reply| reply.status != 200);
+            for reply in refused {
+                assert!(!reply.body.contains(piece), "{reply:?}");
+            }
+        }
+    }
+}
+
+fn file(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The filter has no code that signs: the signer is not compiled into it.
+fn private_keys(_: &mut World) {
+    let library = file("src/lib.rs");
+    let declaration = library.find("mod signer;").expect("the signer's module");
+    let before: Vec<_> = library[..declaration].lines().rev().take(3).collect();
+    let is_native = |line: &&str| line.contains("not(target_family = \"wasm\")");
+    assert!(before.iter().any(is_native), "{before:?}");
+    let ignored = file(".deny.toml");
+    let reason = ignored
+        .lines()
+        .find(|line| line.contains("RUSTSEC-2023-0071"));
+    assert!(reason.is_some_and(|line| line.contains("reason = ")));
+}
+
+/// Whatever fetches the module says how to pin it.
+fn swapped_module(_: &mut World) {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy");
+    let mut fetching = 0;
+    for entry in fs::read_dir(examples).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.is_file() {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        if text.contains("oci://") || text.contains("url:") {
+            fetching += 1;
+            assert!(text.contains("sha256"), "{}", path.display());
+        }
+    }
+    assert!(fetching >= 3, "{fetching} examples fetch the module");
+}
+
+fn open_defaults(_: &mut World) {
+    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    let mut followed = configuration();
+    followed["revocation"] = Authority::start().settings();
+    followed["revocation"]["cluster"] = "nowhere".into();
+    let bootstrap = Bootstrap::with_plugin(Plugin::new(&followed));
+    let envoy = Envoy::start(&bootstrap.with_cluster("nowhere", nowhere));
+    let before = machines(&envoy);
+    let reply = envoy
+        .client()
+        .send(&Request::get("/api").bearer(genuine().claim("sid", "s")));
+    assert_refused(&reply, 503, "revocation_unavailable");
+    assert!(reply.header("retry-after").is_some(), "{reply:?}");
+
+    let mut remote = configuration();
+    let provider = remote["providers"]["demo"].as_object_mut().unwrap();
+    provider.remove("local_jwks");
+    let uri = json!({"uri": "http://issuer.example/jwks", "cluster": "nowhere", "timeout": "1s"});
+    provider.insert("remote_jwks".to_owned(), json!({"http_uri": uri}));
+    let bootstrap = Bootstrap::with_plugin(Plugin::new(&remote));
+    let without_keys = Envoy::start(&bootstrap.with_cluster("nowhere", nowhere));
+    let reply = without_keys
+        .client()
+        .send(&Request::get("/api").bearer(genuine()));
+    assert_refused(&reply, 503, "keys_unavailable");
+
+    // A path that was forgotten, and a configuration that cannot be read.
+    assert_refused(
+        &envoy.client().send(&Request::get("/forgotten")),
+        403,
+        "no_rule",
+    );
+    let mut misspelt = configuration();
+    misspelt["rulez"] = json!([]);
+    let log = Envoy::refuses(&Bootstrap::with_plugin(Plugin::new(&misspelt)));
+    assert!(log.contains("rulez"), "{log}");
+    assert_eq!(machines(&envoy), before);
+
+    for name in [
+        "envoy.yaml",
+        "istio-wasmplugin.yaml",
+        "istio-trafficextension.yaml",
+        "envoy-gateway.yaml",
+    ] {
+        let example = file(&format!("envoy/{name}"));
+        let lines = example.lines();
+        let settings = lines.filter(|line| !line.trim_start().starts_with('#'));
+        let settings = settings.collect::<Vec<_>>().join("\n");
+        for open in [
+            "FAIL_OPEN",
+            "failOpen: true",
+            "fail_open: true",
+            "allow_unmatched: true",
+        ] {
+            assert!(!settings.contains(open), "{name}: {open}");
+        }
+    }
+}
