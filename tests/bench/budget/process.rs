@@ -1,0 +1,105 @@
+//! What the filter finds outside of its virtual machine, and what it has cost so far.
+
+use std::collections::BTreeMap;
+
+use crate::feed::Authority;
+
+/// The instant at which everything happens, in seconds since the epoch: 2026-11-24 00:00:00 UTC.
+pub(crate) const NOW: u64 = 1_795_478_400;
+
+/// Header lines.
+pub(crate) type Lines = Vec<(String, Vec<u8>)>;
+
+/// What work has cost: exact, and the same on every machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// Calls of the host by name.
+    pub(crate) calls: BTreeMap<String, u64>,
+    /// Bytes that the host read from the module.
+    pub(crate) bytes_to_host: u64,
+    /// Bytes that the host wrote into the module.
+    pub(crate) bytes_from_host: u64,
+    /// Buffers that the host had the module allocate. What the module allocates for itself cannot
+    /// be seen from outside; it is part of the instructions.
+    pub(crate) buffers: u64,
+    /// Instructions of WebAssembly, with one more for every few bytes that are copied in bulk.
+    pub(crate) instructions: u64,
+}
+
+impl Cost {
+    pub(crate) fn host_calls(&self) -> u64 {
+        self.calls.values().sum()
+    }
+}
+
+/// The process around the virtual machine.
+pub(crate) struct Process {
+    pub(crate) configuration: Vec<u8>,
+    pub(crate) request_headers: Lines,
+    pub(crate) answer_headers: Lines,
+    pub(crate) answer_body: Vec<u8>,
+    /// Status of the answer that the filter gave itself.
+    pub(crate) local_response: Option<u32>,
+    /// Whether the host knows the function `verify_signature`.
+    pub(crate) verifies: bool,
+    pub(crate) shared: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
+    pub(crate) metrics: Vec<String>,
+    /// Calls of servers that nobody has answered yet, with their paths.
+    pub(crate) open_calls: Vec<(u32, String)>,
+    pub(crate) authority: Option<Authority>,
+    pub(crate) log: Vec<String>,
+    pub(crate) milliseconds: u64,
+    pub(crate) cost: Cost,
+    last_call: u32,
+    random: u64,
+}
+
+impl Process {
+    pub(crate) fn new(configuration: Vec<u8>, verifies: bool) -> Self {
+        Self {
+            configuration,
+            verifies,
+            milliseconds: NOW * 1_000,
+            request_headers: Vec::new(),
+            answer_headers: Vec::new(),
+            answer_body: Vec::new(),
+            local_response: None,
+            shared: BTreeMap::new(),
+            metrics: Vec::new(),
+            open_calls: Vec::new(),
+            authority: None,
+            log: Vec::new(),
+            cost: Cost::default(),
+            last_call: 0,
+            random: 0,
+        }
+    }
+
+    pub(crate) fn next_call(&mut self) -> u32 {
+        self.last_call += 1;
+        self.last_call
+    }
+
+    /// Bytes that are the same on every run.
+    pub(crate) fn random_bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            bytes.push((mixed >> 56) as u8);
+        }
+        bytes
+    }
+
+    /// Takes the place of what was there, if that is what was expected.
+    pub(crate) fn set_shared(&mut self, key: Vec<u8>, value: Vec<u8>, expected: u32) -> bool {
+        let present = self.shared.get(&key).map(|(_, version)| *version);
+        // As Envoy has it: 0 expects anything, and where nothing is nothing is compared.
+        if present.is_some_and(|version| expected != 0 && expected != version) {
+            return false;
+        }
+        self.shared
+            .insert(key, (value, present.unwrap_or_default() + 1));
+        true
+    }
+}

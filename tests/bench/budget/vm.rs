@@ -1,0 +1,181 @@
+//! The real `portcullis.wasm` in a small host: an interpreter that counts instructions.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use wasmi::{CompilationMode, Config, Engine, Extern, Func, Instance, Linker, Module, Store};
+use wasmi::{WasmParams, WasmResults};
+
+use crate::feed::Authority;
+use crate::host_calls;
+use crate::process::{Cost, Lines, Process};
+
+const ROOT: u32 = 1;
+
+/// More than anything needs that is done here.
+const FUEL: u64 = u64::MAX / 2;
+
+/// What the filter says about a request: it goes on.
+const CONTINUE: u32 = 0;
+
+/// A virtual machine with the filter in it, configured.
+pub(crate) struct Vm {
+    store: Store<Process>,
+    instance: Instance,
+    last_context: u32,
+}
+
+/// The filter, compiled for the interpreter.
+pub(crate) struct Compiled {
+    engine: Engine,
+    module: Module,
+}
+
+impl Compiled {
+    pub(crate) fn new() -> Self {
+        let mut config = Config::default();
+        config
+            .consume_fuel(true)
+            // Compiling on first use would consume fuel too.
+            .compilation_mode(CompilationMode::Eager);
+        let engine = Engine::new(&config);
+        let path = wasm();
+        let bytes = std::fs::read(&path)
+            .unwrap_or_else(|_| panic!("no filter at {}; run: ./build.sh", path.display()));
+        let module = Module::new(&engine, &bytes).expect("a module");
+        Self { engine, module }
+    }
+}
+
+impl Vm {
+    /// Starts and configures the filter.
+    pub(crate) fn start(compiled: &Compiled, process: Process) -> Self {
+        let mut store = Store::new(&compiled.engine, process);
+        store.set_fuel(FUEL).expect("fuel is on");
+        let mut linker = Linker::new(&compiled.engine);
+        for import in compiled.module.imports() {
+            let name = import.name().to_owned();
+            let ty = import.ty().func().expect("only functions are imported");
+            let call = Func::new(&mut store, ty.clone(), {
+                let name = name.clone();
+                move |mut caller, arguments, results| {
+                    let code = host_calls::answer(&name, &mut caller, arguments);
+                    if let Some(result) = results.first_mut() {
+                        *result = wasmi::Val::I32(code.cast_signed());
+                    }
+                    Ok(())
+                }
+            });
+            linker
+                .define(import.module(), &name, call)
+                .expect("one import of a name");
+        }
+        let instance = linker.instantiate_and_start(&mut store, &compiled.module);
+        let mut vm = Self {
+            instance: instance.expect("an instance"),
+            store,
+            last_context: ROOT,
+        };
+        let size = u32::try_from(vm.process().configuration.len()).expect("a length");
+        vm.call::<(), ()>("_initialize", ());
+        vm.call::<_, ()>("proxy_on_context_create", (ROOT, 0_u32));
+        assert_eq!(vm.call::<_, u32>("proxy_on_vm_start", (ROOT, 0_u32)), 1);
+        let is_configured = vm.call::<_, u32>("proxy_on_configure", (ROOT, size));
+        assert_eq!(is_configured, 1, "{:?}", vm.process().log);
+        vm
+    }
+
+    /// The same, with a feed that has been loaded.
+    pub(crate) fn start_with_feed(compiled: &Compiled, process: Process) -> Self {
+        let mut vm = Self::start(compiled, process);
+        vm.process().authority = Some(Authority::new());
+        for _ in 0..20 {
+            vm.tick();
+        }
+        assert_eq!(vm.process().open_calls.len(), 1, "one long poll is open");
+        vm
+    }
+
+    pub(crate) fn process(&mut self) -> &mut Process {
+        self.store.data_mut()
+    }
+
+    /// A tenth of a second, and the answers to what was asked in it.
+    pub(crate) fn tick(&mut self) {
+        self.process().milliseconds += 100;
+        self.call::<_, ()>("proxy_on_tick", ROOT);
+        loop {
+            let process = self.process();
+            let Some(authority) = &process.authority else {
+                return;
+            };
+            let answer = |(id, path): &(u32, String)| Some((*id, authority.answer(path)?));
+            let Some((id, body)) = process.open_calls.iter().find_map(answer) else {
+                return;
+            };
+            process.open_calls.retain(|(open, _)| *open != id);
+            let size = u32::try_from(body.len()).expect("a length");
+            process.answer_headers = vec![(":status".to_owned(), b"200".to_vec())];
+            process.answer_body = body;
+            let arguments = (ROOT, id, 1_u32, size, 0_u32);
+            self.call::<_, ()>("proxy_on_http_call_response", arguments);
+        }
+    }
+
+    /// A request, from its beginning to its end; the status with which the filter refused it.
+    pub(crate) fn request(&mut self, headers: &Lines) -> Option<u32> {
+        self.last_context += 1;
+        let context = self.last_context;
+        let process = self.process();
+        process.request_headers.clone_from(headers);
+        process.local_response = None;
+        let count = u32::try_from(headers.len()).expect("a few headers");
+        self.call::<_, ()>("proxy_on_context_create", (context, ROOT));
+        let action: u32 = self.call("proxy_on_request_headers", (context, count, 1_u32));
+        let refused = self.process().local_response;
+        assert_eq!(action == CONTINUE, refused.is_none(), "{refused:?}");
+        // Envoy tells the filter of every answer, its own ones included.
+        self.call::<_, u32>("proxy_on_response_headers", (context, 4_u32, 0_u32));
+        self.call::<_, u32>("proxy_on_response_body", (context, 2_u32, 1_u32));
+        self.call::<_, u32>("proxy_on_done", context);
+        self.call::<_, ()>("proxy_on_log", context);
+        self.call::<_, ()>("proxy_on_delete", context);
+        refused
+    }
+
+    /// What everything so far has cost.
+    pub(crate) fn cost_so_far(&mut self) -> Cost {
+        let instructions = FUEL - self.store.get_fuel().expect("fuel is on");
+        Cost {
+            instructions,
+            ..self.process().cost.clone()
+        }
+    }
+
+    /// What `work` costs.
+    pub(crate) fn cost_of(&mut self, work: impl FnOnce(&mut Self)) -> Cost {
+        self.process().cost = Cost::default();
+        let before = self.store.get_fuel().expect("fuel is on");
+        work(self);
+        let after = self.store.get_fuel().expect("fuel is on");
+        let mut cost = std::mem::take(&mut self.process().cost);
+        cost.instructions = before - after;
+        cost
+    }
+
+    fn call<P: WasmParams, R: WasmResults>(&mut self, name: &str, arguments: P) -> R {
+        let export = self.instance.get_export(&self.store, name);
+        let function = export.and_then(Extern::into_func).expect("an export");
+        let function = function.typed::<P, R>(&self.store).expect("its type");
+        function
+            .call(&mut self.store, arguments)
+            .unwrap_or_else(|error| panic!("{name}: {error}; {:?}", self.store.data().log))
+    }
+}
+
+fn wasm() -> PathBuf {
+    env::var_os("PORTCULLIS_WASM").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/portcullis.wasm"),
+        PathBuf::from,
+    )
+}
