@@ -45,7 +45,9 @@ Usage: ./build.sh [VERB]
   keys     fresh demo keys and target/demo/demo.env, for envoy/docker-compose.yaml
   test     every test; or one level: test core | gate | wasm | envoy
            what follows `--` goes to the tests: ./build.sh test gate -- --nocapture
-  bench    how fast and at what size revocations travel, in real Envoys; bench -- --smoke for half a minute
+  bench    every measurement; or one part: bench gate | budget | core | revocation
+           bench -- --smoke only shows in a minute that all of it works, and counts instructions;
+           bench gate -- warm forged measures less of one part: bench gate -- --help
   fuzz     tries to break every parser for a minute each; or: fuzz [TARGET [SECONDS]]
   help     this text
 
@@ -209,7 +211,9 @@ optimise() {
     say "optimising it for size with binaryen"
     printf '[%s]\n' "${kept#,}" >"$result.kept"
     node "$binaryen/wasm-metadce" "${features[@]}" --graph-file "$result.kept" "$module" -o "$result.cut" >/dev/null
-    node "$binaryen/wasm-opt" -Os "${features[@]}" "$result.cut" -o "$result"
+    node "$binaryen/wasm-opt" -Os "${features[@]}" "$result.cut" -o "$result.$$"
+    # By way of a rename: an Envoy that is starting never reads half a module.
+    mv -f -- "$result.$$" "$result"
     rm -f -- "$result.kept" "$result.cut"
 }
 
@@ -226,9 +230,7 @@ build() {
     # library is built as both cdylib and rlib.
     cargo rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm
     if [[ ! -f $wasm ]] || ! cmp -s -- "$built" "$wasm.before"; then
-        optimise "$built" "$wasm.$$"
-        # By way of a rename: an Envoy that is starting never reads half a module.
-        mv -f -- "$wasm.$$" "$wasm"
+        optimise "$built" "$wasm"
         cp -- "$built" "$wasm.before"
     fi
 
@@ -315,21 +317,68 @@ run_tests() {
     "test_$level" "$@"
 }
 
-bench() {
+# What the benches need beside the product.
+build_for_bench() {
+    local empty="$root/target/bench/empty.wasm"
     need_cargo
     find_envoy
     build
+    say "building target/bench/empty.wasm, a filter that does nothing"
+    mkdir -p -- "$root/target/bench"
+    cargo build --locked --example empty --target wasm32-wasip1 --profile wasm
+    optimise "$root/target/wasm32-wasip1/wasm/examples/empty.wasm" "$empty"
     export PORTCULLIS_WASM="$root/target/portcullis.wasm" PORTCULLIS_BIN="$root/target/release/portcullis"
+    export PORTCULLIS_EMPTY_WASM="$empty"
+}
+
+bench_gate() {
+    say "bench gate: beside Envoy's own filter"
+    cargo bench --locked --bench gate -- "$@"
+}
+
+bench_budget() {
+    say "bench budget: host calls and instructions of a request, which have limits"
+    cargo test --locked --test budget -- --nocapture
+}
+
+bench_core() {
+    say "bench core: steps of a request, natively"
+    # Criterion has a word of its own for running everything once.
+    cargo bench --locked --bench core -- "${@/#--smoke/--test}"
+}
+
+bench_revocation() {
+    say "bench revocation: how fast and at what size revocations travel"
     cargo bench --locked --bench revocation -- "$@"
 }
 
+bench_all() {
+    bench_budget
+    bench_core "$@"
+    bench_gate "$@"
+    bench_revocation "$@"
+}
+
 run_bench() {
+    local part=all
+    case ${1:-} in
+        gate | budget | core | revocation)
+            part=$1
+            shift
+            ;;
+        "" | --) ;;
+        *) usage "unknown part of the bench: $1" ;;
+    esac
     case ${1:-} in
         "") ;;
         --) shift ;;
         *) usage "expected \`--\` before what goes to the bench, found $1" ;;
     esac
-    bench "$@"
+    if [[ $part == all && $# -gt 0 && $* != --smoke ]]; then
+        usage "all parts together take \`--smoke\` or nothing, found $*"
+    fi
+    build_for_bench
+    "bench_$part" "$@"
 }
 
 usage() {

@@ -52,9 +52,23 @@ pub(crate) struct Plugin {
     environment: Vec<&'static str>,
     capabilities: Vec<&'static str>,
     passes_bodies_of_paused_requests: bool,
+    vm: &'static str,
+    module: Option<String>,
 }
 
 impl Plugin {
+    /// In a virtual machine of its own, for an Envoy with several of them.
+    pub(crate) const fn in_vm(mut self, name: &'static str) -> Self {
+        self.vm = name;
+        self
+    }
+
+    /// With another module than `target/portcullis.wasm`.
+    pub(crate) fn with_module(mut self, path: impl Into<String>) -> Self {
+        self.module = Some(path.into());
+        self
+    }
+
     /// With bodies handed to the filter although it has paused at the headers.
     pub(crate) const fn with_bodies_of_paused_requests(mut self) -> Self {
         self.passes_bodies_of_paused_requests = true;
@@ -71,6 +85,8 @@ impl Plugin {
             environment: Vec::new(),
             capabilities: Vec::new(),
             passes_bodies_of_paused_requests: false,
+            vm: "portcullis",
+            module: None,
         }
     }
 
@@ -104,11 +120,12 @@ impl Plugin {
     }
 
     fn filter(&self, wasm: &str) -> Value {
+        let wasm = self.module.as_deref().unwrap_or(wasm);
         let mut config = json!({
             "name": "portcullis",
             "root_id": "portcullis",
             "vm_config": {
-                "vm_id": "portcullis",
+                "vm_id": self.vm,
                 "runtime": "envoy.wasm.runtime.v8",
                 "code": {"local": {"filename": wasm}},
                 "environment_variables": {"host_env_keys": self.environment},
@@ -141,6 +158,7 @@ impl Plugin {
 enum Gatekeeper {
     Portcullis(Plugin),
     Native(Value),
+    Nobody,
 }
 
 /// One listener on a free port of loopback, with the upstream behind it.
@@ -153,11 +171,18 @@ pub(crate) struct Listener {
     tells_reasons: bool,
     first_filter: Option<Value>,
     first_routes: Vec<Value>,
+    /// The cluster that requests go on to; `None` when Envoy answers them itself.
+    cluster: Option<&'static str>,
 }
 
 impl Listener {
     /// Where refusals tell their reason, if they do.
     pub(crate) const REASON: &str = "x-reason";
+
+    /// With nothing in it that decides about requests.
+    pub(crate) fn open(name: &str) -> Self {
+        Self::new(name, Gatekeeper::Nobody)
+    }
 
     /// With Portcullis in it.
     pub(crate) fn portcullis(plugin: Plugin) -> Self {
@@ -178,6 +203,7 @@ impl Listener {
             tells_reasons: false,
             first_filter: None,
             first_routes: Vec::new(),
+            cluster: Some("upstream"),
         }
     }
 
@@ -217,20 +243,32 @@ impl Listener {
         self
     }
 
+    /// With another cluster than the upstream's behind it; `None` has Envoy answer with 200 itself.
+    pub(crate) const fn leading_to(mut self, cluster: Option<&'static str>) -> Self {
+        self.cluster = cluster;
+        self
+    }
+
     /// Envoy's path normalisation is off, as it is by default: the filter gets every path as it
     /// was sent.
     fn to_json(&self, wasm: &str) -> Value {
         let gatekeeper = match &self.gatekeeper {
-            Gatekeeper::Portcullis(plugin) => plugin.filter(wasm),
-            Gatekeeper::Native(configuration) => jwt_authn(configuration),
+            Gatekeeper::Portcullis(plugin) => Some(plugin.filter(wasm)),
+            Gatekeeper::Native(configuration) => Some(jwt_authn(configuration)),
+            Gatekeeper::Nobody => None,
         };
         let mut routes = self.first_routes.clone();
-        routes.push(json!({"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}));
+        let mut route = json!({"match": {"prefix": "/"}});
+        match self.cluster {
+            Some(cluster) => route["route"] = json!({"cluster": cluster}),
+            None => route["direct_response"] = json!({"status": 200}),
+        }
+        routes.push(route);
         let everything = json!({"name": "everything", "domains": ["*"], "routes": routes});
         let connect = json!({"upgrade_type": "CONNECT"});
         let upgrades = (!self.first_routes.is_empty()).then_some(connect);
         let filters = self.first_filter.iter().cloned();
-        let filters = filters.chain([gatekeeper, router()]);
+        let filters = filters.chain(gatekeeper).chain([router()]);
         let reason = json!({
             "filter": {"not_health_check_filter": {}},
             "headers_to_add": [

@@ -71,12 +71,14 @@ impl Envoy {
 
     /// A client of the listener with this name.
     pub(crate) fn client_of(&self, listener: &str) -> Client {
+        Client::new(self.address_of(listener))
+    }
+
+    /// Where the listener with this name listens.
+    pub(crate) fn address_of(&self, listener: &str) -> SocketAddr {
         let address = self.listeners.iter().find(|(name, _)| name == listener);
-        Client::new(
-            address
-                .unwrap_or_else(|| panic!("no listener `{listener}`"))
-                .1,
-        )
+        let (_, address) = address.unwrap_or_else(|| panic!("no listener `{listener}`"));
+        *address
     }
 
     /// The value of a counter or gauge; `None` when Envoy has none of this name.

@@ -1,0 +1,226 @@
+//! The filters that are compared, and the one Envoy that has all of them.
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use portcullis::sync::TICK;
+use serde_json::{Value, json};
+
+use crate::support::{AUDIENCE, Authority, Bootstrap, Envoy, ISSUER, Listener, Plugin, jwks};
+
+/// Longer than a feed takes to load.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// One of the filters. Each has a listener of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Gate {
+    /// No filter but the router: what everything is compared with.
+    Nobody,
+    /// The same once more, which tells how large a difference has to be to mean something.
+    NobodyAgain,
+    /// A Wasm filter that does nothing.
+    Empty,
+    /// Envoy's `jwt_authn`, as Istio and Envoy Gateway configure it.
+    Native,
+    /// The same with `jwt_cache_config`, large enough for all tokens.
+    NativeCached,
+    /// Portcullis with the feed of an authority that has revoked nothing.
+    Portcullis,
+    /// Without revocation.
+    PortcullisAlone,
+    /// With the whole set of session headers.
+    PortcullisSession,
+    /// With the feed of an authority that has revoked a million sessions.
+    PortcullisMillion,
+    /// With ten million.
+    PortcullisTenMillion,
+    /// Another build of it, which was named on the command line.
+    PortcullisOther,
+}
+
+impl Gate {
+    /// What it is called in listeners and in files.
+    pub(crate) const fn id(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::NobodyAgain => "nobody-again",
+            Self::Empty => "empty",
+            Self::Native => "native",
+            Self::NativeCached => "native-cached",
+            Self::Portcullis => "portcullis",
+            Self::PortcullisAlone => "portcullis-alone",
+            Self::PortcullisSession => "portcullis-session",
+            Self::PortcullisMillion => "portcullis-million",
+            Self::PortcullisTenMillion => "portcullis-ten-million",
+            Self::PortcullisOther => "portcullis-other",
+        }
+    }
+
+    /// What it is called in tables and plots.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Nobody => "no filter",
+            Self::NobodyAgain => "no filter, again",
+            Self::Empty => "empty Wasm filter",
+            Self::Native => "jwt_authn",
+            Self::NativeCached => "jwt_authn, cache",
+            Self::Portcullis => "Portcullis",
+            Self::PortcullisAlone => "Portcullis, no revocation",
+            Self::PortcullisSession => "Portcullis, session headers",
+            Self::PortcullisMillion => "Portcullis, 1 million",
+            Self::PortcullisTenMillion => "Portcullis, 10 million",
+            Self::PortcullisOther => "Portcullis, other build",
+        }
+    }
+
+    /// Whether it decides about requests at all.
+    pub(crate) const fn decides(self) -> bool {
+        !matches!(self, Self::Nobody | Self::NobodyAgain | Self::Empty)
+    }
+
+    const fn feed(self) -> Option<&'static str> {
+        match self {
+            Self::Portcullis | Self::PortcullisSession | Self::PortcullisOther => Some("authority"),
+            Self::PortcullisMillion => Some("authority-million"),
+            Self::PortcullisTenMillion => Some("authority-ten-million"),
+            _ => None,
+        }
+    }
+}
+
+/// What the gates are started with.
+pub(crate) struct World<'w> {
+    /// Names of keys in `tests/vectors/keys`, or the whole set as text.
+    pub(crate) keys: String,
+    /// The clusters of authorities, with one without revocations first.
+    pub(crate) authorities: Vec<(&'static str, &'w Authority)>,
+    /// What is behind the gates; without it Envoy answers itself.
+    pub(crate) upstream: Option<SocketAddr>,
+    /// Another build of the filter.
+    pub(crate) other: Option<String>,
+    /// Whether the host has `verify_signature` for the filter.
+    pub(crate) verifies: bool,
+}
+
+impl<'w> World<'w> {
+    /// With this key and this authority, and Envoy answering itself.
+    pub(crate) fn new(key: &str, authority: &'w Authority) -> Self {
+        Self {
+            keys: jwks(&[key]),
+            authorities: vec![("authority", authority)],
+            upstream: None,
+            other: None,
+            verifies: true,
+        }
+    }
+
+    /// An Envoy with one worker, and a listener for each gate.
+    pub(crate) fn start(&self, gates: &[Gate]) -> Envoy {
+        let listeners: Vec<_> = gates.iter().map(|gate| self.listener(*gate)).collect();
+        let mut bootstrap = Bootstrap::new(listeners)
+            .with_workers(1)
+            .with_wasm_log_level("warning");
+        for (cluster, authority) in &self.authorities {
+            bootstrap = bootstrap.with_cluster(cluster, authority.address());
+        }
+        if let Some(upstream) = self.upstream {
+            bootstrap = bootstrap.with_cluster("orders", upstream);
+        }
+        let envoy = Envoy::start(&bootstrap);
+        let feeds = gates.iter().filter(|gate| gate.feed().is_some()).count();
+        if feeds == 0 {
+            return envoy;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while envoy.stat("wasmcustom.portcullis.feed.generations") < Some(feeds as u64) {
+            assert!(Instant::now() < deadline, "no feed: {}", envoy.log());
+            thread::sleep(TICK);
+        }
+        // Until the last virtual machine has noticed.
+        thread::sleep(TICK * 3);
+        envoy
+    }
+
+    fn listener(&self, gate: Gate) -> Listener {
+        let listener = match gate {
+            Gate::Nobody | Gate::NobodyAgain => Listener::open(gate.id()),
+            Gate::Empty => {
+                let plugin = Plugin::new(&json!({})).with_module(empty_filter());
+                Listener::portcullis(plugin.in_vm(gate.id()))
+            }
+            Gate::Native | Gate::NativeCached => Listener::native(&self.native(gate)),
+            _ => Listener::portcullis(self.plugin(gate)),
+        };
+        let cluster = self.upstream.map(|_| "orders");
+        listener.named(gate.id()).leading_to(cluster)
+    }
+
+    /// The same for both filters.
+    fn provider(&self) -> Value {
+        json!({
+            "issuer": ISSUER,
+            "audiences": [AUDIENCE],
+            "require_expiration": true,
+            "local_jwks": {"inline_string": self.keys},
+            "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+            "forward": false,
+            "claim_to_headers": [
+                {"header_name": "x-user-id", "claim_name": "sub"},
+                {"header_name": "x-user-session", "claim_name": "sid"},
+            ],
+        })
+    }
+
+    fn native(&self, gate: Gate) -> Value {
+        let mut provider = self.provider();
+        if gate == Gate::NativeCached {
+            provider["jwt_cache_config"] = json!({"jwt_cache_size": 20_000});
+        }
+        json!({"providers": {"idp": provider}, "rules": rules()})
+    }
+
+    fn plugin(&self, gate: Gate) -> Plugin {
+        let mut provider = self.provider();
+        if self.keys.contains("\"oct\"") {
+            provider["allow_symmetric_keys"] = json!(true);
+        }
+        let mut configuration = json!({"providers": {"idp": provider}, "rules": rules()});
+        if gate == Gate::PortcullisSession {
+            configuration["session_headers"] = json!(true);
+        }
+        if let Some(cluster) = gate.feed() {
+            let mut authorities = self.authorities.iter();
+            let authority = authorities.find(|(name, _)| *name == cluster);
+            let (_, authority) = authority.expect("the authority of every gate");
+            configuration["revocation"] = authority.settings();
+            configuration["revocation"]["cluster"] = cluster.into();
+        }
+        let mut plugin = Plugin::new(&configuration).in_vm(gate.id());
+        if gate == Gate::PortcullisOther {
+            plugin = plugin.with_module(self.other.as_deref().expect("another build"));
+        }
+        if self.verifies {
+            plugin
+        } else {
+            plugin.without_capability("proxy_call_foreign_function")
+        }
+    }
+}
+
+fn rules() -> Value {
+    json!([{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}])
+}
+
+/// `PORTCULLIS_EMPTY_WASM`, else where `build.sh` puts it.
+fn empty_filter() -> String {
+    let path = env::var_os("PORTCULLIS_EMPTY_WASM").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/empty.wasm"),
+        Into::into,
+    );
+    let is_there = path.is_file();
+    assert!(is_there, "no {}; run: ./build.sh bench", path.display());
+    path.to_str().expect("a path in UTF-8").to_owned()
+}

@@ -1,0 +1,113 @@
+//! Batches in rotation: every gate gets the same requests, one batch each, again and again, and
+//! Envoy's own clock is read around each of them.
+//!
+//! Every other sweep goes the other way round, so that what changes steadily meanwhile, and who
+//! comes after whom, is the same for all.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::gates::Gate;
+use crate::machine::ProcessClock;
+use crate::support::Envoy;
+
+/// The gates of one Envoy, each with its client.
+pub(crate) struct Field {
+    clock: ProcessClock,
+    clients: Vec<(Gate, Client)>,
+}
+
+/// What one gate's batches took, by sweep.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Samples {
+    /// Envoy's processor time for each request, in microseconds.
+    pub(crate) cpu: Vec<f64>,
+    /// Requests for each second.
+    pub(crate) rate: Vec<f64>,
+    /// Of requests one after the other, in microseconds.
+    pub(crate) latencies: Vec<f64>,
+}
+
+/// What was measured, by gate.
+pub(crate) type Measured = BTreeMap<Gate, Samples>;
+
+/// A scenario, as far as the sweeps are concerned.
+pub(crate) struct Plan<'p> {
+    pub(crate) rounds: usize,
+    /// Requests before the first sweep, for everybody.
+    pub(crate) warm_up: Vec<&'p [u8]>,
+    /// The requests of a sweep.
+    pub(crate) batch: &'p dyn Fn(usize) -> Vec<&'p [u8]>,
+    /// Requests that are sent one after the other in every sweep.
+    pub(crate) singles: &'p dyn Fn(usize) -> Vec<&'p [u8]>,
+    /// The status of those who decide.
+    pub(crate) status: u16,
+}
+
+impl Field {
+    pub(crate) fn new(envoy: &Envoy, gates: &[Gate]) -> Self {
+        let client = |gate: &Gate| (*gate, Client::connect(envoy.address_of(gate.id())));
+        Self {
+            clock: ProcessClock::of(envoy.id()),
+            clients: gates.iter().map(client).collect(),
+        }
+    }
+
+    pub(crate) fn run(&mut self, plan: &Plan<'_>) -> Measured {
+        for (gate, client) in &mut self.clients {
+            client.send(&plan.warm_up, plan.status_of(*gate));
+        }
+        let mut measured = Measured::new();
+        for round in 0..plan.rounds {
+            let (batch, singles) = ((plan.batch)(round), (plan.singles)(round));
+            for (gate, client) in &mut self.clients {
+                let samples = measured.entry(*gate).or_default();
+                let status = plan.status_of(*gate);
+                let (started, clock) = (Instant::now(), self.clock.now());
+                client.send(&batch, status);
+                let cpu = self.clock.now().saturating_sub(clock);
+                let count = batch.len() as f64;
+                samples.cpu.push(microseconds(cpu) / count);
+                samples.rate.push(count / started.elapsed().as_secs_f64());
+                let latencies = client.send_singly(&singles, status);
+                samples
+                    .latencies
+                    .extend(latencies.into_iter().map(microseconds));
+            }
+            self.clients.reverse();
+        }
+        measured
+    }
+}
+
+impl Plan<'_> {
+    const fn status_of(&self, gate: Gate) -> u16 {
+        if gate.decides() { self.status } else { 200 }
+    }
+}
+
+/// What each gate adds to the time without one, by sweep.
+pub(crate) fn added(measured: &Measured, gate: Gate) -> Vec<f64> {
+    let of = |gate| {
+        measured
+            .get(&gate)
+            .map(|samples: &Samples| &samples.cpu[..])
+    };
+    let own = of(gate).unwrap_or_default();
+    let first = of(Gate::Nobody).expect("a measurement without a filter");
+    // What is in the middle of a sweep is compared with both of its ends.
+    let base = match of(Gate::NobodyAgain) {
+        Some(second) if gate != Gate::NobodyAgain => first
+            .iter()
+            .zip(second)
+            .map(|(a, b)| f64::midpoint(*a, *b))
+            .collect(),
+        _ => first.to_vec(),
+    };
+    own.iter().zip(base).map(|(own, base)| own - base).collect()
+}
+
+fn microseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
