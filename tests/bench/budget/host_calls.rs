@@ -38,13 +38,23 @@ pub(crate) fn answer(name: &str, caller: &mut Caller<'_, Process>, arguments: &[
             guest.process().log.push(text);
             OK
         }
-        ("proxy_get_log_level", &[level]) => done(guest.write_number(level, LOG_LEVEL)),
+        ("proxy_get_log_level", &[level]) => {
+            guest.write_number(level, LOG_LEVEL);
+            OK
+        }
         ("proxy_get_current_time_nanoseconds", &[time]) => {
             let now = guest.process().milliseconds * 1_000_000;
-            done(guest.write(time, &now.to_le_bytes()))
+            {
+                guest.write(time, &now.to_le_bytes());
+                OK
+            }
         }
-        ("proxy_set_tick_period_milliseconds" | "proxy_continue_stream", &[_]) => OK,
-        ("proxy_set_effective_context", &[_]) => OK,
+        (
+            "proxy_set_tick_period_milliseconds"
+            | "proxy_continue_stream"
+            | "proxy_set_effective_context",
+            &[_],
+        ) => OK,
         ("proxy_get_property", &[path, length, ..]) => {
             guest.read(path, length);
             NOT_FOUND
@@ -65,22 +75,24 @@ pub(crate) fn answer(name: &str, caller: &mut Caller<'_, Process>, arguments: &[
     }
 }
 
-fn done((): ()) -> u32 {
-    OK
-}
-
 fn header_map(name: &str, guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
     match (name, arguments) {
         ("proxy_get_header_map_pairs", &[map, pointer, length]) => {
             let bytes = serialized(lines(guest.process(), map));
-            done(guest.give(&bytes, pointer, length))
+            {
+                guest.give(&bytes, pointer, length);
+                OK
+            }
         }
         ("proxy_get_header_map_value", &[map, key, key_length, pointer, length]) => {
             let key = text(guest, key, key_length);
             let lines = lines(guest.process(), map);
             let value = lines.iter().find(|(name, _)| *name == key);
             match value.map(|(_, value)| value.clone()) {
-                Some(value) => done(guest.give(&value, pointer, length)),
+                Some(value) => {
+                    guest.give(&value, pointer, length);
+                    OK
+                }
                 None => NOT_FOUND,
             }
         }
@@ -121,7 +133,10 @@ fn shared_data(name: &str, guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 
                 return NOT_FOUND;
             };
             guest.give(&bytes, pointer, length);
-            done(guest.write_number(version, found))
+            {
+                guest.write_number(version, found);
+                OK
+            }
         }
         ("proxy_set_shared_data", &[key, key_length, value, value_length, version]) => {
             let key = guest.read(key, key_length);
@@ -143,7 +158,10 @@ fn metric(name: &str, guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
             let metrics = &mut guest.process().metrics;
             metrics.push(defined);
             let number = u32::try_from(metrics.len()).expect("a few metrics");
-            done(guest.write_number(id, number))
+            {
+                guest.write_number(id, number);
+                OK
+            }
         }
         ("proxy_increment_metric" | "proxy_record_metric", &[_, _]) => OK,
         _ => panic!("`{name}` is not known here"),
@@ -187,7 +205,10 @@ fn buffer(guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
     };
     let end = bytes.len().min(start as usize + size as usize);
     let bytes = bytes[start as usize..end].to_vec();
-    done(guest.give(&bytes, pointer, length))
+    {
+        guest.give(&bytes, pointer, length);
+        OK
+    }
 }
 
 fn foreign_function(guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
@@ -213,7 +234,10 @@ fn foreign_function(guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
     } else {
         b"\x12\x1averify_failed: bad signature"
     };
-    done(guest.give(answer, pointer, length))
+    {
+        guest.give(answer, pointer, length);
+        OK
+    }
 }
 
 fn http_call(guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
@@ -241,18 +265,27 @@ fn http_call(guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
     let path = String::from_utf8_lossy(&path.expect("a path").1).into_owned();
     let number = guest.process().next_call();
     guest.process().open_calls.push((number, path));
-    done(guest.write_number(id, number))
+    {
+        guest.write_number(id, number);
+        OK
+    }
 }
 
 fn wasi(name: &str, guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
     match (name, arguments) {
         ("random_get", &[pointer, length]) => {
             let bytes = guest.process().random_bytes(length as usize);
-            done(guest.write(pointer, &bytes))
+            {
+                guest.write(pointer, &bytes);
+                OK
+            }
         }
         ("environ_sizes_get", &[count, size]) => {
             guest.write_number(count, 0);
-            done(guest.write_number(size, 0))
+            {
+                guest.write_number(size, 0);
+                OK
+            }
         }
         ("environ_get", _) => OK,
         ("proc_exit" | "fd_write", _) => panic!("the module gave up: {:?}", guest.process().log),

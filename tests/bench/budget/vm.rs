@@ -135,11 +135,11 @@ impl Vm {
         let refused = self.process().local_response;
         assert_eq!(action == CONTINUE, refused.is_none(), "{refused:?}");
         // Envoy tells the filter of every answer, its own ones included.
-        self.call::<_, u32>("proxy_on_response_headers", (context, 4_u32, 0_u32));
-        self.call::<_, u32>("proxy_on_response_body", (context, 2_u32, 1_u32));
-        self.call::<_, u32>("proxy_on_done", context);
-        self.call::<_, ()>("proxy_on_log", context);
-        self.call::<_, ()>("proxy_on_delete", context);
+        self.tell::<_, u32>("proxy_on_response_headers", (context, 4_u32, 0_u32));
+        self.tell::<_, u32>("proxy_on_response_body", (context, 2_u32, 1_u32));
+        self.tell::<_, u32>("proxy_on_done", context);
+        self.tell::<_, ()>("proxy_on_log", context);
+        self.tell::<_, ()>("proxy_on_delete", context);
         refused
     }
 
@@ -161,6 +161,13 @@ impl Vm {
         let mut cost = std::mem::take(&mut self.process().cost);
         cost.instructions = before - after;
         cost
+    }
+
+    /// Calls what need not be there, which Envoy leaves out then.
+    fn tell<P: WasmParams, R: WasmResults>(&mut self, name: &str, arguments: P) {
+        if self.instance.get_export(&self.store, name).is_some() {
+            self.call::<P, R>(name, arguments);
+        }
     }
 
     fn call<P: WasmParams, R: WasmResults>(&mut self, name: &str, arguments: P) -> R {
