@@ -1,125 +1,78 @@
-//! Load over HTTP/1.1: requests that were rendered before, over connections that stay open. Cheap
-//! enough never to be what is waited for.
+//! The load on one listener, over HTTP/1.1 or HTTP/2.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+mod http1;
+mod http2;
+
+use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Requests that are on their way at the same time.
-const CONNECTIONS: usize = 8;
+const IN_FLIGHT: usize = 8;
 
-/// Longer than any answer takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// What a mobile application sends along.
+const HEADERS: [(&str, &str); 4] = [
+    ("user-agent", "MobileApp/7.1 (iPhone; iOS 19.2)"),
+    ("accept", "application/json"),
+    ("accept-encoding", "gzip, br"),
+    ("accept-language", "en-GB"),
+];
 
-/// A client of one listener.
-pub(crate) struct Client {
-    connections: Vec<Connection>,
+const AUTHORITY: &str = "api.example";
+const PATH: &str = "/orders/1";
+
+/// How the client speaks with Envoy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
 }
 
-struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
+/// A request, made before anything is measured.
+pub(crate) struct Request {
+    credentials: String,
+    http1: Vec<u8>,
 }
 
-/// A request as it goes over the wire.
-pub(crate) fn render(token: &str) -> Vec<u8> {
-    format!(
-        "GET /orders/1 HTTP/1.1\r\nhost: api.example\r\n\
-         user-agent: MobileApp/7.1 (iPhone; iOS 19.2)\r\naccept: application/json\r\n\
-         accept-encoding: gzip, br\r\naccept-language: en-GB\r\n\
-         authorization: Bearer {token}\r\n\r\n"
-    )
-    .into_bytes()
+impl Request {
+    pub(crate) fn with(token: &str) -> Self {
+        let credentials = format!("Bearer {token}");
+        let http1 = http1::render(&credentials);
+        Self { credentials, http1 }
+    }
+}
+
+/// Requests with these tokens.
+pub(crate) fn requests(tokens: &[String]) -> Vec<Request> {
+    tokens.iter().map(|token| Request::with(token)).collect()
+}
+
+/// A client of one listener, whose connections stay open.
+pub(crate) enum Client {
+    Http1(http1::Client),
+    Http2(Box<http2::Client>),
 }
 
 impl Client {
-    pub(crate) fn connect(server: SocketAddr) -> Self {
-        Self {
-            connections: (0..CONNECTIONS).map(|_| Connection::open(server)).collect(),
+    pub(crate) fn connect(server: SocketAddr, protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http1(http1::Client::connect(server)),
+            Protocol::Http2 => Self::Http2(Box::new(http2::Client::connect(server))),
         }
     }
 
-    /// Sends all of them, always some at a time. Every answer has to have this status.
-    pub(crate) fn send<R: AsRef<[u8]>>(&mut self, requests: &[R], status: u16) {
-        let count = self.connections.len();
-        for (number, request) in requests.iter().enumerate() {
-            let connection = &mut self.connections[number % count];
-            if number >= count {
-                connection.expect(status);
-            }
-            connection.send(request.as_ref());
-        }
-        for connection in self.connections.iter_mut().take(requests.len()) {
-            connection.expect(status);
+    /// Sends all of them, always [`IN_FLIGHT`] at a time. Every answer has to have this status.
+    pub(crate) fn send(&mut self, requests: &[&Request], status: u16) {
+        match self {
+            Self::Http1(client) => client.send(requests, status),
+            Self::Http2(client) => client.send(requests, status),
         }
     }
 
     /// Sends them one after the other, and gives the time that each took.
-    pub(crate) fn send_singly<R: AsRef<[u8]>>(
-        &mut self,
-        requests: &[R],
-        status: u16,
-    ) -> Vec<Duration> {
-        let connection = &mut self.connections[0];
-        let one = |request: &R| {
-            let started = Instant::now();
-            connection.send(request.as_ref());
-            connection.expect(status);
-            started.elapsed()
-        };
-        requests.iter().map(one).collect()
-    }
-}
-
-impl Connection {
-    fn open(server: SocketAddr) -> Self {
-        let stream = TcpStream::connect(server).expect("a connection");
-        stream.set_nodelay(true).expect("a socket option");
-        let timeout = stream.set_read_timeout(Some(PATIENCE));
-        timeout.expect("a socket option");
-        Self {
-            stream,
-            buffer: vec![0; 16 * 1024],
+    pub(crate) fn send_singly(&mut self, requests: &[&Request], status: u16) -> Vec<Duration> {
+        match self {
+            Self::Http1(client) => client.send_singly(requests, status),
+            Self::Http2(client) => client.send_singly(requests, status),
         }
     }
-
-    fn send(&mut self, request: &[u8]) {
-        self.stream.write_all(request).expect("a server that reads");
-    }
-
-    /// Reads one answer to its end.
-    fn expect(&mut self, status: u16) {
-        let mut filled = 0;
-        loop {
-            let read = self.stream.read(&mut self.buffer[filled..]);
-            filled += read.expect("an answer");
-            if let Some(length) = answer_length(&self.buffer[..filled]) {
-                assert!(filled <= length, "one answer at a time");
-                if filled == length {
-                    break;
-                }
-            }
-        }
-        let found = &self.buffer[..filled];
-        let is_expected = found.get(9..12) == Some(status.to_string().as_bytes());
-        assert!(is_expected, "expected {status}: {}", found.escape_ascii());
-    }
-}
-
-/// The length of head and body, as soon as the head is there.
-fn answer_length(bytes: &[u8]) -> Option<usize> {
-    let end = find(bytes, b"\r\n\r\n")? + 4;
-    let name = b"content-length: ";
-    let start = find(&bytes[..end], name)? + name.len();
-    let digits = bytes[start..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit());
-    let length = digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
-    Some(end + length)
-}
-
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes
-        .windows(wanted.len())
-        .position(|window| window == wanted)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use portcullis::sync::TICK;
 use serde_json::{Value, json};
 
-use crate::support::{AUDIENCE, Authority, Bootstrap, Envoy, ISSUER, Listener, Plugin, jwks};
+use crate::support::{AUDIENCE, Authority, Bootstrap, Envoy, ISSUER, Listener, Plugin};
 
 /// Longer than a feed takes to load.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -37,6 +37,8 @@ pub(crate) enum Gate {
     PortcullisMillion,
     /// With ten million.
     PortcullisTenMillion,
+    /// In a host without `verify_signature`.
+    PortcullisFallback,
     /// Another build of it, which was named on the command line.
     PortcullisOther,
 }
@@ -55,6 +57,7 @@ impl Gate {
             Self::PortcullisSession => "portcullis-session",
             Self::PortcullisMillion => "portcullis-million",
             Self::PortcullisTenMillion => "portcullis-ten-million",
+            Self::PortcullisFallback => "portcullis-fallback",
             Self::PortcullisOther => "portcullis-other",
         }
     }
@@ -72,6 +75,7 @@ impl Gate {
             Self::PortcullisSession => "Portcullis, session headers",
             Self::PortcullisMillion => "Portcullis, 1 million",
             Self::PortcullisTenMillion => "Portcullis, 10 million",
+            Self::PortcullisFallback => "Portcullis, no host function",
             Self::PortcullisOther => "Portcullis, other build",
         }
     }
@@ -83,7 +87,10 @@ impl Gate {
 
     const fn feed(self) -> Option<&'static str> {
         match self {
-            Self::Portcullis | Self::PortcullisSession | Self::PortcullisOther => Some("authority"),
+            Self::Portcullis
+            | Self::PortcullisSession
+            | Self::PortcullisFallback
+            | Self::PortcullisOther => Some("authority"),
             Self::PortcullisMillion => Some("authority-million"),
             Self::PortcullisTenMillion => Some("authority-ten-million"),
             _ => None,
@@ -93,7 +100,7 @@ impl Gate {
 
 /// What the gates are started with.
 pub(crate) struct World<'w> {
-    /// Names of keys in `tests/vectors/keys`, or the whole set as text.
+    /// The JWK Set.
     pub(crate) keys: String,
     /// The clusters of authorities, with one without revocations first.
     pub(crate) authorities: Vec<(&'static str, &'w Authority)>,
@@ -101,27 +108,24 @@ pub(crate) struct World<'w> {
     pub(crate) upstream: Option<SocketAddr>,
     /// Another build of the filter.
     pub(crate) other: Option<String>,
-    /// Whether the host has `verify_signature` for the filter.
-    pub(crate) verifies: bool,
 }
 
 impl<'w> World<'w> {
-    /// With this key and this authority, and Envoy answering itself.
-    pub(crate) fn new(key: &str, authority: &'w Authority) -> Self {
+    /// With these keys and this authority, and Envoy answering itself.
+    pub(crate) fn new(keys: String, authority: &'w Authority) -> Self {
         Self {
-            keys: jwks(&[key]),
+            keys,
             authorities: vec![("authority", authority)],
             upstream: None,
             other: None,
-            verifies: true,
         }
     }
 
-    /// An Envoy with one worker, and a listener for each gate.
-    pub(crate) fn start(&self, gates: &[Gate]) -> Envoy {
+    /// What an Envoy is started with that has a listener for each gate.
+    pub(crate) fn bootstrap(&self, gates: &[Gate], workers: u32) -> Bootstrap {
         let listeners: Vec<_> = gates.iter().map(|gate| self.listener(*gate)).collect();
         let mut bootstrap = Bootstrap::new(listeners)
-            .with_workers(1)
+            .with_workers(workers)
             .with_wasm_log_level("warning");
         for (cluster, authority) in &self.authorities {
             bootstrap = bootstrap.with_cluster(cluster, authority.address());
@@ -129,7 +133,12 @@ impl<'w> World<'w> {
         if let Some(upstream) = self.upstream {
             bootstrap = bootstrap.with_cluster("orders", upstream);
         }
-        let envoy = Envoy::start(&bootstrap);
+        bootstrap
+    }
+
+    /// An Envoy with one worker, in which every gate has its feed.
+    pub(crate) fn start(&self, gates: &[Gate]) -> Envoy {
+        let envoy = Envoy::start(&self.bootstrap(gates, 1));
         let feeds = gates.iter().filter(|gate| gate.feed().is_some()).count();
         if feeds == 0 {
             return envoy;
@@ -202,11 +211,10 @@ impl<'w> World<'w> {
         if gate == Gate::PortcullisOther {
             plugin = plugin.with_module(self.other.as_deref().expect("another build"));
         }
-        if self.verifies {
-            plugin
-        } else {
-            plugin.without_capability("proxy_call_foreign_function")
+        if gate == Gate::PortcullisFallback {
+            plugin = plugin.without_capability("proxy_call_foreign_function");
         }
+        plugin
     }
 }
 

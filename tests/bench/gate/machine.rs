@@ -38,6 +38,15 @@ impl Cores {
         started
     }
 
+    /// What is started while `start` runs stays on the core of the load; this thread is on Envoy's
+    /// afterwards.
+    pub(crate) fn on_loads<T>(self, start: impl FnOnce() -> T) -> T {
+        pin(&only(self.load));
+        let started = start();
+        pin(&only(self.envoy));
+        started
+    }
+
     /// This thread, and what it starts from now on, may run anywhere.
     pub(crate) fn release(self) {
         pin(&self.both);
@@ -69,7 +78,7 @@ impl ProcessClock {
     }
 }
 
-/// One line about the machine and what was measured on it.
+/// One line about the machine.
 pub(crate) fn description() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name"));
@@ -92,6 +101,11 @@ pub(crate) fn versions() -> String {
     let commit = said_by("git", &["describe", "--always", "--dirty", "--abbrev=12"]);
     let rustc = said_by("rustc", &["--version"]);
     format!("Portcullis {commit}, Envoy {envoy}, {rustc}")
+}
+
+/// Today, as the machine has it.
+pub(crate) fn date() -> String {
+    said_by("date", &["--utc", "+%Y-%m-%d"])
 }
 
 fn said_by(program: &str, arguments: &[&str]) -> String {

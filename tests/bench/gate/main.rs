@@ -20,17 +20,32 @@
     reason = "figures are far below 2^52, and rounded when they are shown"
 )]
 
+mod bound;
 mod client;
 mod gates;
+#[path = "../import.rs"]
+mod import;
+mod loaded;
 mod machine;
+mod mix;
+mod plot;
+#[path = "../process.rs"]
+#[allow(dead_code, reason = "the bench of revocation needs more of it")]
+mod process;
 mod report;
 mod scenarios;
+mod series;
+mod signed;
+mod start;
 mod statistics;
 #[path = "../../support/mod.rs"]
 mod support;
 mod sweep;
+mod targets;
 mod tokens;
+mod upstream;
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -54,6 +69,9 @@ pub(crate) struct Arguments {
     /// Another build of the filter, which is measured beside this one
     #[arg(long)]
     other: Option<PathBuf>,
+    /// Measure nothing; keep the results of the last run in tests/bench/results and in the README
+    #[arg(long)]
+    keep: bool,
     /// Cargo says this to every bench
     #[arg(long, hide = true)]
     bench: bool,
@@ -61,8 +79,16 @@ pub(crate) struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.keep {
+        report::keep();
+        return ExitCode::SUCCESS;
+    }
     std::fs::create_dir_all(directory()).expect("a directory to make");
-    let mut report = Report::new();
+    let words: Vec<String> = env::args()
+        .skip(1)
+        .filter(|word| word != "--bench")
+        .collect();
+    let mut report = Report::new(format!("./build.sh bench gate -- {}", words.join(" ")));
     scenarios::measure(&arguments, &mut report);
     report.finish();
     ExitCode::SUCCESS

@@ -1,65 +1,268 @@
-//! Tables for the reader.
+//! Tables for the reader, a file for machines, and what is kept of a full run.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 use crate::gates::Gate;
-use crate::machine;
 use crate::statistics::{Estimate, estimate, median, quantile, ratio};
 use crate::sweep::{Measured, added};
+use crate::targets::{self, Target};
+use crate::{directory, machine, plot};
 
 /// What was measured so far.
 pub(crate) struct Report {
-    scenarios: Vec<(String, Measured)>,
+    about: [(&'static str, String); 4],
+    pub(crate) scenarios: Vec<(String, Measured)>,
+    pub(crate) starts: Vec<Start>,
+}
+
+/// One gate's Envoy, started again and again.
+pub(crate) struct Start {
+    pub(crate) gate: Gate,
+    /// To the first verdict.
+    pub(crate) milliseconds: Vec<f64>,
+    /// Resident memory at rest.
+    pub(crate) mebibytes: Vec<f64>,
+    /// Processor time in a second without requests, in milliseconds.
+    pub(crate) idle: f64,
+}
+
+impl Start {
+    pub(crate) const fn of(gate: Gate) -> Self {
+        Self {
+            gate,
+            milliseconds: Vec::new(),
+            mebibytes: Vec::new(),
+            idle: 0.0,
+        }
+    }
 }
 
 impl Report {
-    pub(crate) fn new() -> Self {
-        println!("{}; {}", machine::description(), machine::versions());
+    pub(crate) fn new(command: String) -> Self {
+        let about = [
+            ("machine", machine::description()),
+            ("versions", machine::versions()),
+            ("date", machine::date()),
+            ("command", command),
+        ];
+        for (name, text) in &about {
+            println!("{name}: {text}");
+        }
         Self {
+            about,
             scenarios: Vec::new(),
+            starts: Vec::new(),
         }
     }
 
     pub(crate) fn add(&mut self, name: &str, measured: Measured) {
-        print(name, &measured);
+        println!("\n{}", table(name, &measured));
         self.scenarios.push((name.to_owned(), measured));
     }
 
-    pub(crate) fn finish(self) {}
+    pub(crate) fn add_start(&mut self, start: Start) {
+        println!(
+            "{}: first verdict after {:.0} ms, {:.1} MiB at rest, idle {:.2} ms/s",
+            start.gate.label(),
+            median(&start.milliseconds),
+            median(&start.mebibytes),
+            start.idle
+        );
+        self.starts.push(start);
+    }
+
+    pub(crate) fn scenario(&self, name: &str) -> Option<&Measured> {
+        let mut scenarios = self.scenarios.iter();
+        let found = scenarios.find(|(known, _)| known == name);
+        found.map(|(_, measured)| measured)
+    }
+
+    /// Writes everything under `target/bench/`.
+    pub(crate) fn finish(&self) {
+        let targets = targets::all(self);
+        println!("\n{}", targets::table(&targets));
+        let write = |name: &str, text: String| {
+            fs::write(directory().join(name), text).expect("a file to write");
+        };
+        write("gate.md", self.to_markdown(&targets));
+        write("gate.json", format!("{:#}\n", self.to_json(&targets)));
+        plot::added(self, &directory().join("gate-added.svg"));
+        plot::latency(self, &directory().join("gate-latency.svg"));
+        println!("written to {}/gate.*", directory().display());
+    }
+
+    fn to_markdown(&self, targets: &[Target]) -> String {
+        let about = self.about.iter();
+        let about: Vec<_> = about
+            .map(|(name, text)| format!("- {name}: {text}\n"))
+            .collect();
+        let mut text = format!("# Beside Envoy's own filter\n\n{}", about.concat());
+        let _ = write!(text, "\n{BEGIN}\n{}{END}\n", self.summary(targets));
+        text += "\n## Every scenario\n\n";
+        text += LEGEND;
+        for (name, measured) in &self.scenarios {
+            let _ = write!(text, "\n{}", table(name, measured));
+        }
+        text
+    }
+
+    /// What the README shows.
+    fn summary(&self, targets: &[Target]) -> String {
+        let [(_, machine), (_, versions), (_, date), _] = &self.about;
+        let mut text = format!("Measured on {date}: {machine}; {versions}.\n\n");
+        text += &targets::table(targets);
+        let _ = write!(text, "\n{}", self.overview());
+        text
+    }
+
+    /// Added processor time of every gate in every scenario.
+    fn overview(&self) -> String {
+        let gates = [
+            Gate::Empty,
+            Gate::Native,
+            Gate::NativeCached,
+            Gate::Portcullis,
+            Gate::PortcullisAlone,
+        ];
+        let labels: Vec<_> = gates.iter().map(|gate| gate.label()).collect();
+        let mut text = format!(
+            "| CPU added to Envoy for a request, µs | {} |\n|---|{}\n",
+            labels.join(" | "),
+            "---|".repeat(gates.len())
+        );
+        let is_shown = |name: &str| !name.starts_with("bound") && !name.starts_with("loaded");
+        for (name, measured) in self.scenarios.iter().filter(|(name, _)| is_shown(name)) {
+            let figure = |gate: &Gate| match added(measured, *gate) {
+                values if values.is_empty() => "–".to_owned(),
+                values => format!("{:.1}", median(&values)),
+            };
+            let figures: Vec<_> = gates.iter().map(figure).collect();
+            let _ = writeln!(text, "| {name} | {} |", figures.join(" | "));
+        }
+        text
+    }
+
+    fn to_json(&self, targets: &[Target]) -> Value {
+        let about = self.about.iter();
+        let about: serde_json::Map<_, _> = about
+            .map(|(name, text)| ((*name).to_owned(), Value::from(text.as_str())))
+            .collect();
+        let scenario = |(name, measured): &(String, Measured)| {
+            let gates: Vec<_> = measured
+                .keys()
+                .map(|gate| figures(measured, *gate))
+                .collect();
+            json!({"name": name, "gates": gates})
+        };
+        let start = |start: &Start| {
+            json!({
+                "gate": start.gate.id(),
+                "first_verdict_milliseconds": start.milliseconds,
+                "resident_mebibytes": start.mebibytes,
+                "idle_milliseconds_a_second": start.idle,
+            })
+        };
+        json!({
+            "about": about,
+            "targets": targets.iter().map(Target::to_json).collect::<Vec<_>>(),
+            "scenarios": self.scenarios.iter().map(scenario).collect::<Vec<_>>(),
+            "starts": self.starts.iter().map(start).collect::<Vec<_>>(),
+        })
+    }
 }
 
-fn print(name: &str, measured: &Measured) {
-    println!("\n{name}");
-    println!(
-        "{:<28} {:>22} {:>20} {:>20} {:>9} {:>8} {:>8}",
-        "", "added CPU, µs", "× jwt_authn", "× with cache", "/s", "p50 µs", "p99 µs"
+/// Copies the results of the last run to `tests/bench/results` and its summary into the README.
+pub(crate) fn keep() {
+    let results = repository().join("tests/bench/results");
+    for name in ["gate.md", "gate.json", "gate-added.svg", "gate-latency.svg"] {
+        let kept = fs::copy(directory().join(name), results.join(name));
+        kept.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    let text = fs::read_to_string(directory().join("gate.md")).expect("the results");
+    let readme = repository().join("README.md");
+    let old = fs::read_to_string(&readme).expect("the README");
+    let (before, rest) = old.split_once(BEGIN).expect("the marker in the README");
+    let (_, after) = rest.split_once(END).expect("the second marker");
+    let (_, rest) = text.split_once(BEGIN).expect("the marker");
+    let (summary, _) = rest.split_once(END).expect("the second marker");
+    let new = format!("{before}{BEGIN}{summary}{END}{after}");
+    fs::write(readme, new).expect("a file to write");
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+fn table(name: &str, measured: &Measured) -> String {
+    let mut text = format!(
+        "| {name} | added CPU, µs | × `jwt_authn` | × its cache | requests/s | p50, µs | p99, µs |\n\
+         |---|---|---|---|---|---|---|\n"
     );
     for (gate, samples) in measured {
-        let own = added(measured, *gate);
         let cpu = match gate {
-            Gate::Nobody => format!("({:.1})", median(&samples.cpu)),
-            _ => range(estimate(&own), 1),
+            Gate::Nobody => format!("({:.1} in all)", median(&samples.cpu)),
+            _ => range(estimate(&added(measured, *gate)), 1),
         };
-        let against = |other: Gate| {
-            let is_shown = *gate != other && !matches!(gate, Gate::Nobody | Gate::NobodyAgain);
-            let others = added(measured, other);
-            if is_shown && !others.is_empty() {
-                range(ratio(&own, &others), 2)
-            } else {
-                String::new()
-            }
-        };
-        println!(
-            "{:<28} {cpu:>22} {:>20} {:>20} {:>9.0} {:>8.0} {:>8.0}",
+        let against = |other| against(measured, *gate, other).map(|ratio| range(ratio, 2));
+        let _ = writeln!(
+            text,
+            "| {} | {cpu} | {} | {} | {:.0} | {:.0} | {:.0} |",
             gate.label(),
-            against(Gate::Native),
-            against(Gate::NativeCached),
+            against(Gate::Native).unwrap_or_default(),
+            against(Gate::NativeCached).unwrap_or_default(),
             median(&samples.rate),
             quantile(&samples.latencies, 0.5),
             quantile(&samples.latencies, 0.99),
         );
     }
+    text
 }
 
-fn range(estimate: Estimate, digits: usize) -> String {
+/// The ratio of what two gates add, where that is worth showing.
+fn against(measured: &Measured, gate: Gate, other: Gate) -> Option<Estimate> {
+    let is_shown = gate != other && !matches!(gate, Gate::Nobody | Gate::NobodyAgain);
+    let others = added(measured, other);
+    let is_there = !others.is_empty();
+    (is_shown && is_there).then(|| ratio(&added(measured, gate), &others))
+}
+
+fn figures(measured: &Measured, gate: Gate) -> Value {
+    let samples = &measured[&gate];
+    let interval = |estimate: Estimate| json!([estimate.median, estimate.low, estimate.high]);
+    let against = |other| against(measured, gate, other).map(interval);
+    let latency = |share| quantile(&samples.latencies, share).round();
+    json!({
+        "gate": gate.id(),
+        "added_microseconds": interval(estimate(&added(measured, gate))),
+        "against_jwt_authn": against(Gate::Native),
+        "against_its_cache": against(Gate::NativeCached),
+        "latency_microseconds": {
+            "p50": latency(0.5), "p90": latency(0.9), "p99": latency(0.99), "p99.9": latency(0.999),
+        },
+        "requests_a_second": samples.rate.iter().map(|rate| rate.round()).collect::<Vec<_>>(),
+        "cpu_microseconds": samples.cpu.iter().map(|cpu| hundredths(*cpu)).collect::<Vec<_>>(),
+    })
+}
+
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+pub(crate) fn range(estimate: Estimate, digits: usize) -> String {
     let Estimate { median, low, high } = estimate;
     format!("{median:.digits$} [{low:.digits$}, {high:.digits$}]")
 }
+
+const BEGIN: &str = "<!-- bench -->";
+const END: &str = "<!-- end of bench -->";
+
+const LEGEND: &str = "\
+Added CPU is Envoy's processor time for a request less that without a filter in the same sweep: the
+median over the sweeps, and the interval that holds it in nine of ten resamplings. Throughput is with
+eight requests on their way, latency with one. `no filter, again` is what chance makes of no
+difference.
+";

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::client::Client;
+use crate::client::{Client, Protocol, Request};
 use crate::gates::Gate;
 use crate::machine::ProcessClock;
 use crate::support::Envoy;
@@ -25,7 +25,7 @@ pub(crate) struct Samples {
     pub(crate) cpu: Vec<f64>,
     /// Requests for each second.
     pub(crate) rate: Vec<f64>,
-    /// Of requests one after the other, in microseconds.
+    /// Of requests one after the other, in microseconds, all sweeps together.
     pub(crate) latencies: Vec<f64>,
 }
 
@@ -36,18 +36,21 @@ pub(crate) type Measured = BTreeMap<Gate, Samples>;
 pub(crate) struct Plan<'p> {
     pub(crate) rounds: usize,
     /// Requests before the first sweep, for everybody.
-    pub(crate) warm_up: Vec<&'p [u8]>,
+    pub(crate) warm_up: Vec<&'p Request>,
     /// The requests of a sweep.
-    pub(crate) batch: &'p dyn Fn(usize) -> Vec<&'p [u8]>,
+    pub(crate) batch: &'p dyn Fn(usize) -> Vec<&'p Request>,
     /// Requests that are sent one after the other in every sweep.
-    pub(crate) singles: &'p dyn Fn(usize) -> Vec<&'p [u8]>,
-    /// The status of those who decide.
+    pub(crate) singles: &'p dyn Fn(usize) -> Vec<&'p Request>,
+    /// The status of the answers of those who decide.
     pub(crate) status: u16,
 }
 
 impl Field {
-    pub(crate) fn new(envoy: &Envoy, gates: &[Gate]) -> Self {
-        let client = |gate: &Gate| (*gate, Client::connect(envoy.address_of(gate.id())));
+    pub(crate) fn new(envoy: &Envoy, gates: &[Gate], protocol: Protocol) -> Self {
+        let client = |gate: &Gate| {
+            let address = envoy.address_of(gate.id());
+            (*gate, Client::connect(address, protocol))
+        };
         Self {
             clock: ProcessClock::of(envoy.id()),
             clients: gates.iter().map(client).collect(),
@@ -71,9 +74,8 @@ impl Field {
                 samples.cpu.push(microseconds(cpu) / count);
                 samples.rate.push(count / started.elapsed().as_secs_f64());
                 let latencies = client.send_singly(&singles, status);
-                samples
-                    .latencies
-                    .extend(latencies.into_iter().map(microseconds));
+                let latencies = latencies.into_iter().map(microseconds);
+                samples.latencies.extend(latencies);
             }
             self.clients.reverse();
         }
@@ -87,7 +89,7 @@ impl Plan<'_> {
     }
 }
 
-/// What each gate adds to the time without one, by sweep.
+/// What a gate adds to the time without one, by sweep.
 pub(crate) fn added(measured: &Measured, gate: Gate) -> Vec<f64> {
     let of = |gate| {
         measured
@@ -96,18 +98,18 @@ pub(crate) fn added(measured: &Measured, gate: Gate) -> Vec<f64> {
     };
     let own = of(gate).unwrap_or_default();
     let first = of(Gate::Nobody).expect("a measurement without a filter");
-    // What is in the middle of a sweep is compared with both of its ends.
     let base = match of(Gate::NobodyAgain) {
-        Some(second) if gate != Gate::NobodyAgain => first
-            .iter()
-            .zip(second)
-            .map(|(a, b)| f64::midpoint(*a, *b))
-            .collect(),
+        // What is in the middle of a sweep is compared with both of its ends.
+        Some(second) if gate != Gate::NobodyAgain => {
+            let ends = first.iter().zip(second);
+            ends.map(|(first, second)| f64::midpoint(*first, *second))
+                .collect()
+        }
         _ => first.to_vec(),
     };
     own.iter().zip(base).map(|(own, base)| own - base).collect()
 }
 
-fn microseconds(duration: Duration) -> f64 {
+pub(crate) fn microseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }

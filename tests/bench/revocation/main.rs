@@ -31,6 +31,9 @@ mod memory;
 mod support;
 
 mod edges;
+#[path = "../import.rs"]
+mod import;
+#[path = "../process.rs"]
 mod process;
 mod propagation;
 mod report;

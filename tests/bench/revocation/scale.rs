@@ -1,7 +1,5 @@
 //! A million and ten million entries: building, loading, memory and pauses.
 
-use std::io::Write;
-use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,11 +8,12 @@ use portcullis::revocation::{Fingerprint, Manifest};
 use serde_json::{Value, json};
 
 use super::Extent;
+use super::import::import;
 use super::process;
 use super::propagation::bootstrap;
 use super::report::{Report, milliseconds};
 use super::trickle::Trickle;
-use crate::support::{Authority, Envoy, ISSUER, Random, Request, Token};
+use crate::support::{Authority, Envoy, Random, Request, Token};
 
 const PATIENCE: Duration = Duration::from_mins(30);
 
@@ -78,30 +77,6 @@ fn one_size(entries: u64, extent: Extent, report: &mut Report) {
         memory_of_envoy(&empty, &full, &manifest, workers, &label, report);
     }
     switch(&mut full, entries, &label, report);
-}
-
-/// Sends lines to `portcullis import`, and waits for its end.
-fn import(authority: &Authority, from: u64, count: u64) -> Duration {
-    let mut command = authority.start_command(&["import"]);
-    let started = Instant::now();
-    let mut process = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("portcullis");
-    let input = process.stdin.take().expect("its input");
-    let mut input = std::io::BufWriter::with_capacity(1 << 20, input);
-    for number in from..from + count {
-        writeln!(
-            input,
-            r#"{{"kind":"session","issuer":"{ISSUER}","value":"session-{number:012}"}}"#
-        )
-        .expect("somebody who reads");
-    }
-    drop(input);
-    let status = process.wait().expect("its end");
-    assert!(status.success(), "{status}: {}", authority.log());
-    started.elapsed()
 }
 
 fn manifest(authority: &Authority) -> Manifest {

@@ -1,0 +1,115 @@
+//! HTTP/1.1 over plain sockets, with requests that were rendered before: cheap enough never to be
+//! what is waited for.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::{AUTHORITY, HEADERS, IN_FLIGHT, PATH, Request};
+
+/// Longer than any answer takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Client {
+    connections: Vec<Connection>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// A request as it goes over the wire.
+pub(super) fn render(credentials: &str) -> Vec<u8> {
+    let mut text = format!("GET {PATH} HTTP/1.1\r\nhost: {AUTHORITY}\r\n");
+    for (name, value) in HEADERS {
+        text.extend([name, ": ", value, "\r\n"]);
+    }
+    text.extend(["authorization: ", credentials, "\r\n\r\n"]);
+    text.into_bytes()
+}
+
+impl Client {
+    pub(super) fn connect(server: SocketAddr) -> Self {
+        Self {
+            connections: (0..IN_FLIGHT).map(|_| Connection::open(server)).collect(),
+        }
+    }
+
+    pub(super) fn send(&mut self, requests: &[&Request], status: u16) {
+        for (number, request) in requests.iter().enumerate() {
+            let connection = &mut self.connections[number % IN_FLIGHT];
+            if number >= IN_FLIGHT {
+                connection.expect(status);
+            }
+            connection.send(&request.http1);
+        }
+        for connection in self.connections.iter_mut().take(requests.len()) {
+            connection.expect(status);
+        }
+    }
+
+    pub(super) fn send_singly(&mut self, requests: &[&Request], status: u16) -> Vec<Duration> {
+        let connection = &mut self.connections[0];
+        let one = |request: &&Request| {
+            let started = Instant::now();
+            connection.send(&request.http1);
+            connection.expect(status);
+            started.elapsed()
+        };
+        requests.iter().map(one).collect()
+    }
+}
+
+impl Connection {
+    fn open(server: SocketAddr) -> Self {
+        let stream = TcpStream::connect(server).expect("a connection");
+        stream.set_nodelay(true).expect("a socket option");
+        let timeout = stream.set_read_timeout(Some(PATIENCE));
+        timeout.expect("a socket option");
+        Self {
+            stream,
+            buffer: vec![0; 16 * 1024],
+        }
+    }
+
+    fn send(&mut self, request: &[u8]) {
+        self.stream.write_all(request).expect("a server that reads");
+    }
+
+    /// Reads one answer to its end.
+    fn expect(&mut self, status: u16) {
+        let mut filled = 0;
+        loop {
+            let read = self.stream.read(&mut self.buffer[filled..]);
+            let read = read.expect("an answer");
+            assert!(read > 0, "the server closed the connection");
+            filled += read;
+            match answer_length(&self.buffer[..filled]) {
+                Some(length) if filled == length => break,
+                Some(length) => assert!(filled < length, "one answer at a time"),
+                None => {}
+            }
+        }
+        let found = &self.buffer[..filled];
+        let is_expected = found.get(9..12) == Some(status.to_string().as_bytes());
+        assert!(is_expected, "expected {status}: {}", found.escape_ascii());
+    }
+}
+
+/// The length of head and body, as soon as the head is there.
+fn answer_length(bytes: &[u8]) -> Option<usize> {
+    let end = find(bytes, b"\r\n\r\n")? + 4;
+    let name = b"content-length: ";
+    let start = find(&bytes[..end], name)? + name.len();
+    let digits = bytes[start..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit());
+    let length = digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
+    Some(end + length)
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    let mut windows = bytes.windows(wanted.len());
+    windows.position(|window| window == wanted)
+}
