@@ -10,6 +10,9 @@ use std::time::Duration;
 pub struct UnixTime(u64);
 
 impl UnixTime {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
     /// 9999-12-31T23:59:59Z, the last instant that RFC 3339 can write.
     pub const MAX: Self = Self(253_402_300_799);
 

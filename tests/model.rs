@@ -41,15 +41,18 @@ use support::{Authority, ISSUER, Random};
 /// Few enough values that the same is revoked again and again.
 const VALUES: usize = 30;
 
+/// How much earlier than the latest a cut-off may be.
+const WEAKER: usize = 20;
+
 /// Tokens that are tried after every step in which the edges catch up.
 const TOKENS: usize = 60;
 
 /// An hour, which is longer than any run.
 const LONG: u64 = 3_600;
 
-/// What the table knows of one name.
+/// What one request revoked of a name.
 #[derive(Clone, Debug)]
-struct Entry {
+struct Part {
     not_before: u64,
     except: Option<String>,
     expires_at: u64,
@@ -58,8 +61,9 @@ struct Entry {
 /// What is in force, as a plain table.
 #[derive(Debug, Default)]
 struct Model {
-    entries: BTreeMap<(&'static str, String), Entry>,
-    /// Cut-offs only ever move on.
+    /// Requests for one name add up.
+    entries: BTreeMap<(&'static str, String), Vec<Part>>,
+    /// The latest instant of any cut-off.
     not_before: u64,
 }
 
@@ -91,28 +95,33 @@ impl Model {
             request["value"] = value.as_str().into();
         }
         let mut except = None;
+        let mut not_before = 0;
         if kind.is_cut_off() {
             self.not_before += 1;
-            request["not_before"] = self.not_before.into();
-            if random.below(3) == 0 {
-                let session = format!("session-{}", random.below(VALUES));
+            // A third of them is weaker than what may be in force.
+            let earlier = [0, 0, random.below(WEAKER) as u64];
+            not_before = self.not_before - earlier[random.below(earlier.len())];
+            request["not_before"] = not_before.into();
+            if random.below(2) == 0 {
+                let session = session(random);
                 request["except_session"] = session.as_str().into();
                 except = Some(session);
             }
         }
-        let not_before = self.not_before;
-        let entry = self.entries.entry((kind.name(), value));
-        let entry = entry.or_insert_with(|| Entry {
-            not_before,
-            except: except.clone(),
-            expires_at,
-        });
-        // To revoke again does not shorten what is in force.
-        *entry = Entry {
+        let parts = self.entries.entry((kind.name(), value)).or_default();
+        // To revoke again does not shorten what is in force. What has expired may be gone.
+        for part in parts.iter_mut().filter(|part| now() + 1 < part.expires_at) {
+            part.expires_at = part.expires_at.max(expires_at);
+        }
+        let part = Part {
             not_before,
             except,
-            expires_at: expires_at.max(entry.expires_at),
+            expires_at: parts
+                .iter()
+                .map(|part| part.expires_at)
+                .fold(expires_at, u64::max),
         };
+        parts.push(part);
         request
     }
 
@@ -126,16 +135,16 @@ impl Model {
     fn truth(&self, token: &Named) -> Truth {
         let mut truth = Truth::NotRevoked;
         for (kind, value) in &token.values {
-            let Some(entry) = self.entries.get(&(*kind, value.clone())) else {
-                continue;
-            };
             let is_cut_off = Kind::from_name(kind).expect("a kind").is_cut_off();
-            let is_excepted = entry.except.is_some() && entry.except == token.session();
-            let is_meant = !is_cut_off || (token.issued_at < entry.not_before && !is_excepted);
-            match is_meant {
-                true if now() + 1 < entry.expires_at => return Truth::Revoked,
-                true => truth = Truth::Either,
-                false => {}
+            let parts = self.entries.get(&(*kind, value.clone()));
+            for part in parts.into_iter().flatten() {
+                let is_excepted = part.except.is_some() && part.except == token.session();
+                let is_meant = !is_cut_off || (token.issued_at < part.not_before && !is_excepted);
+                match is_meant {
+                    true if now() + 1 < part.expires_at => return Truth::Revoked,
+                    true => truth = Truth::Either,
+                    false => {}
+                }
             }
         }
         truth
@@ -335,8 +344,15 @@ fn value(kind: Kind, random: &mut Random) -> String {
         Kind::Issuer => String::new(),
         // There are more tokens than users.
         Kind::Token => format!("token-{}", random.below(20 * VALUES)),
+        Kind::Session => session(random),
         _ => format!("{}-{}", kind.name(), random.below(VALUES)),
     }
+}
+
+/// Some sessions are met more often than others: those that a cut-off excepts have to be met.
+fn session(random: &mut Random) -> String {
+    let few = [3, VALUES][random.below(2)];
+    format!("session-{}", random.below(few))
 }
 
 #[expect(

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! struct Record {               // little-endian
-//!     version: u8,              // 1
+//!     version: u8,              // 2
 //!     kind: u8,                 // 1 token, 2 session, 3 device, 4 subject, 5 client, 6 issuer
 //!     in_force: u8,             // 1 revoked, 0 taken back
 //!     expires_at: u64,          // seconds
@@ -13,6 +13,7 @@
 //!     issuer: Text,
 //!     value: Text,
 //!     except_session: Text,     // empty for none
+//!     except_from: u64,         // seconds; 0 for none
 //!     subject: Text,            // empty for none; whose it is, for people who search
 //!     events: u8,
 //!     event: [Event; events],
@@ -21,7 +22,7 @@
 //! struct Text { length: u16, bytes: [u8; length] }
 //! ```
 
-use crate::revocation::cut_off::CutOff;
+use crate::revocation::cut_off::{CutOff, Exception};
 use crate::revocation::{FilterKey, Fingerprint, Kind};
 use crate::time::UnixTime;
 
@@ -100,6 +101,9 @@ pub struct Record {
     pub not_before: UnixTime,
     /// For a cut-off; empty for none.
     pub except_session: String,
+    /// For a cut-off with a session that goes on: tokens of it that were issued before are revoked
+    /// all the same.
+    pub except_from: UnixTime,
     /// Empty for unknown.
     pub subject: String,
     /// Its history. Of a longer one the first and the latest events are kept.
@@ -113,12 +117,56 @@ impl Record {
         Self {
             target,
             in_force: false,
-            expires_at: EPOCH,
+            expires_at: UnixTime::EPOCH,
             sequence: 0,
-            not_before: EPOCH,
+            not_before: UnixTime::EPOCH,
             except_session: String::new(),
+            except_from: UnixTime::EPOCH,
             subject: String::new(),
             events: Vec::new(),
+        }
+    }
+
+    /// Sets the cut-off to what the revocation asks for, whatever it was.
+    pub fn set_cut_off(&mut self, revocation: &Revocation) {
+        self.not_before = revocation.not_before;
+        self.except_session.clone_from(&revocation.except_session);
+        self.except_from = UnixTime::EPOCH;
+    }
+
+    /// Adds a revocation to the cut-off: afterwards it revokes what it has revoked before, and
+    /// what the revocation asks for, and nothing else. `false` when it did so already.
+    pub fn extend_cut_off(&mut self, revocation: &Revocation) -> bool {
+        let mut sum = self.clone();
+        sum.set_cut_off(revocation);
+        sum.not_before = self.not_before.max(revocation.not_before);
+        let floor = |session: &str| {
+            let asked = if session == revocation.except_session {
+                UnixTime::EPOCH
+            } else {
+                revocation.not_before
+            };
+            self.not_before_of(session).max(asked)
+        };
+        // Both cannot be spared unless they are the same: the one of the earlier instant is
+        // covered by the later one.
+        let sessions = [&self.except_session, &revocation.except_session];
+        let spared = sessions
+            .into_iter()
+            .filter(|session| !session.is_empty())
+            .map(|session| (session.clone(), floor(session)))
+            .find(|(_, floor)| *floor < sum.not_before);
+        (sum.except_session, sum.except_from) = spared.unwrap_or((String::new(), UnixTime::EPOCH));
+        let is_more = sum != *self;
+        *self = sum;
+        is_more
+    }
+
+    fn not_before_of(&self, session: &str) -> UnixTime {
+        if session == self.except_session {
+            self.except_from
+        } else {
+            self.not_before
         }
     }
 
@@ -134,7 +182,11 @@ impl Record {
     #[must_use]
     pub fn cut_off(&self, key: &FilterKey) -> CutOff {
         let except = (!self.except_session.is_empty())
-            .then(|| key.fingerprint(Kind::Session, &self.target.issuer, &self.except_session));
+            .then(|| key.fingerprint(Kind::Session, &self.target.issuer, &self.except_session))
+            .map(|session| Exception {
+                session,
+                from: self.except_from,
+            });
         CutOff {
             key: self.target.fingerprint(key),
             not_before: self.not_before,
@@ -161,10 +213,11 @@ impl Record {
             &self.target.issuer,
             &self.target.value,
             &self.except_session,
-            &self.subject,
         ] {
             put_text(&mut bytes, text);
         }
+        bytes.extend(self.except_from.seconds().to_le_bytes());
+        put_text(&mut bytes, &self.subject);
         bytes.push(u8::try_from(self.events.len()).unwrap_or(u8::MAX));
         for event in self.events.iter().take(usize::from(u8::MAX)) {
             bytes.extend(event.time.to_le_bytes());
@@ -196,7 +249,9 @@ impl Record {
             issuer: row.text()?,
             value: row.text()?,
         };
-        let (except_session, subject) = (row.text()?, row.text()?);
+        let except_session = row.text()?;
+        let except_from = UnixTime::from_seconds(row.u64()?)?;
+        let subject = row.text()?;
         let events = (0..row.u8()?).map(|_| row.event()).collect::<Option<_>>()?;
         row.0.is_empty().then_some(Self {
             target,
@@ -205,6 +260,7 @@ impl Record {
             sequence,
             not_before,
             except_session,
+            except_from,
             subject,
             events,
         })
@@ -284,12 +340,8 @@ fn kind_of(byte: u8) -> Option<Kind> {
     Kind::ALL.into_iter().find(|kind| kind_byte(*kind) == byte)
 }
 
-const VERSION: u8 = 1;
-
-const EPOCH: UnixTime = match UnixTime::from_seconds(0) {
-    Some(epoch) => epoch,
-    None => UnixTime::MAX,
-};
+/// 1 was without `except_from`.
+const VERSION: u8 = 2;
 
 /// Enough to see how an entry came about and what happened lately; a script that revokes one
 /// subject every minute does not make its row grow for ever.
@@ -312,6 +364,7 @@ mod tests {
             sequence: 9,
             not_before: UnixTime::MAX,
             except_session: "session".into(),
+            except_from: UnixTime::from_seconds(3).unwrap(),
             events: vec![event(Action::Revoked, 1), event(Action::Restored, u64::MAX)],
             ..Record::new(Target {
                 kind: Kind::Subject,

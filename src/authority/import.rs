@@ -274,6 +274,7 @@ pub(super) fn encode(revocation: &Revocation, now: UnixTime, bytes: &mut Vec<u8>
         sequence: 0,
         not_before: revocation.not_before,
         except_session: revocation.except_session.clone(),
+        except_from: UnixTime::EPOCH,
         subject: revocation.subject.clone(),
         events: vec![Event {
             time: now.seconds().saturating_mul(1000),

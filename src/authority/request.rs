@@ -49,7 +49,8 @@ pub struct RevocationRequest {
     /// it, everything up to and including the current second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<u64>,
-    /// For `subject`, `client` and `issuer`: the `sid` of one session that goes on.
+    /// For `subject`, `client` and `issuer`: the `sid` of one session that goes on. Of that
+    /// session, too, nothing comes back that an earlier revocation of the same name took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1024)]
     pub except_session: Option<String>,
@@ -192,7 +193,11 @@ impl RevocationRequest {
         Ok(Revocation {
             target,
             expires_at: expires_at.later_by(EXPIRY_MARGIN),
-            not_before: if kind.is_cut_off() { not_before } else { EPOCH },
+            not_before: if kind.is_cut_off() {
+                not_before
+            } else {
+                UnixTime::EPOCH
+            },
             except_session: text("except_session", self.except_session, MAX_NAME_BYTES)?,
             subject: text("subject", self.subject, MAX_NAME_BYTES)?,
             actor: actor(caller, self.actor)?,
@@ -290,11 +295,6 @@ const fn unexpected(field: &'static str, kind: Kind, is_so: bool) -> Result<(), 
         Ok(())
     }
 }
-
-const EPOCH: UnixTime = match UnixTime::from_seconds(0) {
-    Some(epoch) => epoch,
-    None => UnixTime::MAX,
-};
 
 /// Issuers are URLs and the other names identifiers; OpenID Connect Core allows 255 characters for
 /// `sub`, each of up to four bytes.

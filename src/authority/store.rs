@@ -437,7 +437,7 @@ const STAGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("staged");
 
 const FILE_NAME: &str = "authority.redb";
 const FORMAT_NAME: &str = "format";
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const FILTER_KEY: &str = "filter_key";
 const HEAD: &str = "head";
 

@@ -3,7 +3,7 @@
 //! ```text
 //! struct Batch {                  // little-endian
 //!     magic: [u8; 4],             // "PCDB"
-//!     version: u8,                // 1
+//!     version: u8,                // 2; 1 had no `except_from`
 //!     reserved: u8,               // 0
 //!     nonce: u64,                 // what the edge sent: the batch answers this question
 //!     time: u64,                  // the authority's clock, milliseconds
@@ -22,6 +22,7 @@
 //!     // and for 3 only:
 //!     not_before: u64,            // seconds
 //!     except: [u8; 16],           // zeros for none
+//!     except_from: u64,           // seconds; 0 for none
 //! }
 //! ```
 //!
@@ -42,7 +43,7 @@ pub const MAX_BATCH_BYTES: usize = 1 << 20;
 /// serves no request meanwhile; there is a next batch.
 pub const MAX_BATCH_CHANGES: u32 = 512;
 
-const FORMAT: [u8; 6] = *b"PCDB\x01\x00";
+const FORMAT: [u8; 6] = *b"PCDB\x02\x00";
 const ADD: u8 = 1;
 const RESTORE: u8 = 2;
 const SET_CUT_OFF: u8 = 3;

@@ -6,19 +6,28 @@
 //! A bucket, and a segment of the table, is a list of records:
 //!
 //! ```text
-//! struct Record {            // 40 bytes, little-endian, sorted by key
+//! struct Record {            // 48 bytes, little-endian, sorted by key
 //!     key: [u8; 16],         // fingerprint of the subject, client or issuer
 //!     not_before: u64,       // seconds; tokens issued earlier are revoked
 //!     except: [u8; 16],      // fingerprint of a session that goes on; zeros for none
+//!     except_from: u64,      // seconds; tokens of that session issued earlier do not; 0 for none
 //! }
 //! ```
+//!
+//! # Why does an exception have an instant of its own?
+//!
+//! Because cut-offs for one key add up, and none may bring back what an earlier one has revoked.
+//! "Everything before Monday", and then "everything before Friday, except this session", leave of
+//! the session what was issued since Monday. The sum of any number of cut-offs is one record of
+//! this form: of two different exceptions the one that belongs to the earlier instant is covered by
+//! the later cut-off.
 
 use super::codec::{DecodeError, Reader};
 use super::name::Fingerprint;
 use crate::time::UnixTime;
 
 /// Bytes of one record.
-pub const RECORD_BYTES: usize = 40;
+pub const RECORD_BYTES: usize = 48;
 
 /// Records that a bucket holds on average.
 const RECORDS_PER_BUCKET: usize = 32;
@@ -36,7 +45,16 @@ pub struct CutOff {
     /// Tokens that were issued before this instant are revoked.
     pub not_before: UnixTime,
     /// A session that goes on.
-    pub except: Option<Fingerprint>,
+    pub except: Option<Exception>,
+}
+
+/// The session that a [`CutOff`] spares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Exception {
+    /// Which.
+    pub session: Fingerprint,
+    /// Its tokens that were issued before this instant are revoked all the same.
+    pub from: UnixTime,
 }
 
 impl CutOff {
@@ -44,25 +62,37 @@ impl CutOff {
     /// say when it was issued may have been issued before any instant.
     #[must_use]
     pub fn revokes(&self, issued_at: Option<UnixTime>, session: Option<Fingerprint>) -> bool {
-        let is_older = issued_at.is_none_or(|issued_at| issued_at < self.not_before);
-        is_older && (self.except.is_none() || self.except != session)
+        let spared = self.except.filter(|except| Some(except.session) == session);
+        let not_before = spared.map_or(self.not_before, |spared| spared.from);
+        match issued_at {
+            Some(issued_at) => issued_at < not_before,
+            None => not_before > UnixTime::EPOCH,
+        }
     }
 
     /// Appends the record.
     pub fn encode_to(&self, bytes: &mut Vec<u8>) {
         bytes.extend(self.key.0);
         bytes.extend(self.not_before.seconds().to_le_bytes());
-        bytes.extend(self.except.map_or(NO_SESSION, |except| except.0));
+        let session = self.except.map_or(NO_SESSION, |except| except.session.0);
+        let from = self.except.map_or(0, |except| except.from.seconds());
+        bytes.extend(session);
+        bytes.extend(from.to_le_bytes());
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let key = Fingerprint(reader.array()?);
         let not_before = UnixTime::from_seconds(reader.u64()?);
-        let except = reader.array()?;
+        let session = reader.array()?;
+        let from = UnixTime::from_seconds(reader.u64()?);
+        let except = Exception {
+            session: Fingerprint(session),
+            from: from.ok_or(DecodeError::Value("except_from"))?,
+        };
         Ok(Self {
             key,
             not_before: not_before.ok_or(DecodeError::Value("not_before"))?,
-            except: (except != NO_SESSION).then_some(Fingerprint(except)),
+            except: (session != NO_SESSION).then_some(except),
         })
     }
 }
@@ -150,7 +180,10 @@ mod tests {
         CutOff {
             key: Fingerprint([key; 16]),
             not_before: time(seconds),
-            except: except.map(|byte| Fingerprint([byte; 16])),
+            except: except.map(|byte| Exception {
+                session: Fingerprint([byte; 16]),
+                from: UnixTime::EPOCH,
+            }),
         }
     }
 
@@ -171,13 +204,29 @@ mod tests {
         assert!(!cut_off.revokes(Some(time(1)), Some(Fingerprint([9; 16]))));
         assert!(cut_off.revokes(Some(time(1)), Some(Fingerprint([8; 16]))));
         assert!(cut_off.revokes(Some(time(1)), None));
+        assert!(!cut_off.revokes(None, Some(Fingerprint([9; 16]))));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn of_the_excepted_session_goes_on_what_was_issued_from_the_exceptions_instant_on() {
+        let mut cut_off = cut_off(1, 100, Some(9));
+        cut_off.except = cut_off.except.map(|except| Exception {
+            from: time(50),
+            ..except
+        });
+        let session = Some(Fingerprint([9; 16]));
+        assert!(cut_off.revokes(Some(time(49)), session));
+        assert!(cut_off.revokes(None, session));
+        assert!(!cut_off.revokes(Some(time(50)), session));
+        assert!(cut_off.revokes(Some(time(50)), None));
+        assert_eq!(decode(&encode(&[cut_off])), Ok(vec![cut_off]));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn records_come_back_as_they_were() {
         let all = [cut_off(1, 5, None), cut_off(2, 253_402_300_799, Some(3))];
         assert_eq!(decode(&encode(&all)), Ok(all.to_vec()));
-        assert_eq!(decode(&[0; 39]), Err(DecodeError::Trailing(39)));
+        assert_eq!(decode(&[0; 47]), Err(DecodeError::Trailing(47)));
         let mut late = encode(&all[..1]);
         late[16..24].fill(0xff);
         assert_eq!(decode(&late), Err(DecodeError::Value("not_before")));

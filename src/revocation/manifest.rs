@@ -3,7 +3,7 @@
 //! ```text
 //! struct Manifest {               // little-endian
 //!     magic: [u8; 4],             // "PCMF"
-//!     version: u8,                // 1
+//!     version: u8,                // 2; the table of 1 had no `except_from`
 //!     reserved: u8,               // 0
 //!     created: u64,               // the authority's clock, milliseconds
 //!     epoch: u64,                 // the line of history that sequence numbers belong to
@@ -44,7 +44,7 @@ const SEGMENT_PAGES: usize = 256;
 /// Longest segment; the edge buffers it whole.
 pub const SEGMENT_BYTES: usize = SEGMENT_PAGES * PAGE_BYTES;
 
-const FORMAT: [u8; 6] = *b"PCMF\x01\x00";
+const FORMAT: [u8; 6] = *b"PCMF\x02\x00";
 
 /// Longest manifest that is looked at: room for as many segments as [`MAX_PAGES`] and
 /// [`MAX_BUCKETS`] need.

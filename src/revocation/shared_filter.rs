@@ -95,7 +95,7 @@ impl SharedFilter {
     #[must_use]
     pub fn new(tag: u64) -> Self {
         Self {
-            prefix: format!("portcullis/1/{tag:016x}"),
+            prefix: format!("portcullis/2/{tag:016x}"),
             checked: Checked::default(),
         }
     }

@@ -73,6 +73,10 @@ pub struct EntryAnswer {
     /// For cut-offs: the session that goes on.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub except_session: String,
+    /// For cut-offs with a session that goes on: its tokens issued before this second, which an
+    /// earlier cut-off had revoked, stay revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub except_from: Option<u64>,
     /// Whose it is, where that was said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subject: String,
@@ -350,6 +354,7 @@ fn describe(name: Fingerprint, record: &Record) -> EntryAnswer {
         in_force: record.in_force,
         not_before: not_before(record),
         except_session: record.except_session.clone(),
+        except_from: Some(record.except_from.seconds()).filter(|from| *from > 0),
         subject: record.subject.clone(),
         kept_until: record.expires_at.seconds(),
         sequence: record.sequence,

@@ -105,12 +105,63 @@ fn a_later_cut_off_replaces_an_earlier_one_and_never_the_reverse() {
     let change_count = |work| store.commit(&[work], NOW).unwrap().changes.len();
     assert_eq!(change_count(with(10, "s")), 1);
     assert_eq!(change_count(with(10, "s")), 0);
-    assert_eq!(change_count(with(5, "")), 0);
+    assert_eq!(change_count(with(5, "s")), 0);
+    assert_eq!(change_count(with(5, "")), 1, "the session is older");
     assert_eq!(change_count(with(10, "")), 1, "the session goes on no more");
+    assert_eq!(change_count(with(5, "")), 0);
     assert_eq!(change_count(with(11, "s")), 1);
     let name = target(Kind::Subject, "u").fingerprint(&store.filter_key());
     let record = store.entry(name).unwrap().unwrap();
-    assert_eq!((record.not_before, record.sequence), (time(11), 3));
+    assert_eq!(
+        (record.not_before, record.except_from),
+        (time(11), time(10))
+    );
+    assert_eq!(record.sequence, 4);
+}
+
+/// Every way to set two or three cut-offs one after the other, against all of them asked singly.
+#[test]
+fn no_cut_off_brings_back_what_an_earlier_one_has_revoked() {
+    let cut_offs = [5, 10, 15].into_iter().flat_map(|not_before| {
+        let sessions = ["", "s", "t"].into_iter();
+        sessions.map(move |except| (not_before, except))
+    });
+    let cut_offs: Vec<(u64, &str)> = cut_offs.collect();
+    let (_directory, store) = open();
+    let key = store.filter_key();
+    let mut user = 0;
+    for &first in &cut_offs {
+        for &second in &cut_offs {
+            for &third in &cut_offs {
+                user += 1;
+                let asked = [first, second, third];
+                let value = user.to_string();
+                let works = asked.map(|(not_before, except)| {
+                    Work::Revoke(Box::new(Revocation {
+                        not_before: time(not_before),
+                        except_session: except.into(),
+                        ..revocation(Kind::Subject, &value, 100)
+                    }))
+                });
+                store.commit(&works, NOW).unwrap();
+                let name = target(Kind::Subject, &value).fingerprint(&key);
+                let held = store.index().cut_off(name, time(0)).unwrap();
+                for session in ["s", "t", "u"] {
+                    let hashed = target(Kind::Session, session).fingerprint(&key);
+                    for issued_at in [4, 5, 9, 10, 14, 15] {
+                        let is_meant = asked.iter().any(|(not_before, except)| {
+                            issued_at < *not_before && session != *except
+                        });
+                        assert_eq!(
+                            held.revokes(Some(time(issued_at)), Some(hashed)),
+                            is_meant,
+                            "{session} at {issued_at} after {asked:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]

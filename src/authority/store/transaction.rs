@@ -47,7 +47,7 @@ pub struct Restoration {
 /// What became of a piece of work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is revoked now, or from a later instant than before.
+    /// It is revoked now, or more of it than before.
     Revoked(Box<Record>),
     /// It was so already, and may be for longer now.
     AlreadyRevoked(Box<Record>),
@@ -189,13 +189,13 @@ impl<'t> Transaction<'t> {
             None => Record::new(revocation.target.clone()),
         };
         let is_new = !record.in_force;
-        let is_stricter = revocation.target.kind.is_cut_off() && strengthens(revocation, &record);
-        let changes_feed = is_new || is_stricter;
-        if changes_feed {
+        let changes_feed = if is_new {
             record.in_force = true;
-            record.not_before = revocation.not_before;
-            record.except_session.clone_from(&revocation.except_session);
-        }
+            record.set_cut_off(revocation);
+            true
+        } else {
+            revocation.target.kind.is_cut_off() && record.extend_cut_off(revocation)
+        };
         record.expires_at = record.expires_at.max(revocation.expires_at);
         if record.subject.is_empty() {
             record.subject.clone_from(&revocation.subject);
@@ -361,14 +361,6 @@ impl<'t> Transaction<'t> {
             reason: reason.to_owned(),
         }
     }
-}
-
-/// Whether a cut-off goes beyond the one that is in force: a later instant, or the same without or
-/// with another session that goes on.
-fn strengthens(revocation: &Revocation, record: &Record) -> bool {
-    revocation.not_before > record.not_before
-        || (revocation.not_before == record.not_before
-            && revocation.except_session != record.except_session)
 }
 
 pub(super) fn owner_key(owner: Fingerprint, name: Fingerprint) -> [u8; 32] {

@@ -3,6 +3,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
 use crate::revocation::FeedSignature;
+use crate::revocation::cut_off::Exception;
 use crate::time::UnixTime;
 
 fn signing_key(seed: u8) -> SigningKey {
@@ -35,7 +36,10 @@ fn batch() -> Batch {
             Change::SetCutOff(CutOff {
                 key: Fingerprint([3; 16]),
                 not_before: UnixTime::MAX,
-                except: Some(Fingerprint([4; 16])),
+                except: Some(Exception {
+                    session: Fingerprint([4; 16]),
+                    from: UnixTime::EPOCH,
+                }),
             }),
             Change::ClearCutOff(Fingerprint([5; 16])),
         ],
@@ -99,7 +103,7 @@ fn only_pinned_keys_and_the_right_kind_of_message_count() {
 #[wasm_bindgen_test(unsupported = test)]
 fn signed_bytes_of_another_form_are_refused() {
     let encoded = batch().encode();
-    let place_of_count = encoded.len() - (17 + 17 + 41 + 17) - 4;
+    let place_of_count = encoded.len() - (17 + 17 + 49 + 17) - 4;
     let with = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut body = encoded.clone();
         change(&mut body);
@@ -107,7 +111,7 @@ fn signed_bytes_of_another_form_are_refused() {
         Batch::decode(&message, &keys()).unwrap_err()
     };
     assert_eq!(
-        with(&|body| body[4] = 2),
+        with(&|body| body[4] = 1),
         BatchError::Decode(DecodeError::Format)
     );
     assert_eq!(

@@ -3,7 +3,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 use super::super::example_state as example;
 use super::*;
 use crate::host::mock::MockProcess;
-use crate::revocation::cut_off::CutOff;
+use crate::revocation::cut_off::{CutOff, Exception};
 
 fn name(text: &str) -> Fingerprint {
     example().filter_key.fingerprint(Kind::Token, "iss", text)
@@ -52,7 +52,10 @@ fn subject_cut_off(seconds: u64, except: Option<Fingerprint>) -> Change {
             .filter_key
             .fingerprint(Kind::Subject, "iss", "subject"),
         not_before: UnixTime::from_seconds(seconds).unwrap(),
-        except,
+        except: except.map(|session| Exception {
+            session,
+            from: UnixTime::EPOCH,
+        }),
     })
 }
 
