@@ -64,6 +64,8 @@ pub struct Question {
     pub epoch: u64,
     /// The last change that it knows.
     pub after: u64,
+    /// The history up to there, as it knows it.
+    pub chain: Option<Chain>,
     /// What makes the answer fresh.
     pub nonce: u64,
     /// How long it waits.
@@ -155,7 +157,7 @@ impl Feed {
         question: Question,
         mut stopping: watch::Receiver<bool>,
     ) -> Result<Answer, WriteError> {
-        if self.is_ahead(question) {
+        if self.knows_more(question) {
             self.begin_epoch(question).await?;
             return Ok(Answer::Gone);
         }
@@ -192,24 +194,29 @@ impl Feed {
         Answer::Batch(self.parts.signer.sign(Signable::Batch, body, clock::now()))
     }
 
-    /// An edge knows changes that the store does not: the store was put back to an earlier state.
-    /// Sequence numbers that were given out will be given out again for other changes, so they
-    /// have to count as another line of history.
-    /// Whether the edge knows more than this store: a later change, or a later epoch, which began
-    /// after the backup that was restored. An epoch is a time; one far ahead is nobody's.
-    fn is_ahead(&self, question: Question) -> bool {
+    /// Whether the edge knows changes that this store does not: a later one, other ones under the
+    /// same numbers, or a later epoch, which began after the backup that was restored. An epoch is
+    /// a time; one far ahead is nobody's.
+    ///
+    /// The store was put back to an earlier state then. Sequence numbers that were given out are
+    /// given out again for other changes, so they have to count as another line of history.
+    fn knows_more(&self, question: Question) -> bool {
         let epoch = self.epoch();
         let latest = clock::now_milliseconds().saturating_add(MAX_CLOCK_DIFFERENCE_MILLISECONDS);
         let is_later_epoch = question.epoch > epoch && question.epoch <= latest;
-        let is_later_change =
-            question.epoch == epoch && question.after > self.parts.history.head().sequence;
-        is_later_epoch || is_later_change
+        let history = &self.parts.history;
+        let is_later_change = question.after > history.head().sequence;
+        let is_other_history = question
+            .chain
+            .zip(history.chain_at(question.after))
+            .is_some_and(|(known, own)| known != own);
+        is_later_epoch || question.epoch == epoch && (is_later_change || is_other_history)
     }
 
     async fn begin_epoch(&self, question: Question) -> Result<(), WriteError> {
         let mut last = self.beginning.lock().await;
         let is_recent = last.is_some_and(|last| last.elapsed() < EPOCH_PAUSE);
-        if is_recent || !self.is_ahead(question) {
+        if is_recent || !self.knows_more(question) {
             return Ok(());
         }
         let epoch = clock::now_milliseconds().max(question.epoch.saturating_add(1));

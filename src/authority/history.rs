@@ -128,6 +128,15 @@ impl History {
         recent.start.sequence
     }
 
+    /// The chain at a sequence number, unless it is forgotten or not there yet.
+    #[must_use]
+    pub fn chain_at(&self, sequence: u64) -> Option<Chain> {
+        match self.since(sequence, 0) {
+            Since::Changes(chain, _) => Some(chain),
+            Since::Forgotten | Since::Ahead => None,
+        }
+    }
+
     /// At most `limit` changes after a sequence number.
     #[must_use]
     pub fn since(&self, after: u64, limit: usize) -> Since {

@@ -1,5 +1,26 @@
 //! What changed since: batches of changes, chained and signed.
 //!
+//! An edge asks for what came after the last change that it holds, and says which history that
+//! change ended:
+//!
+//! ```text
+//! GET /v1/feed/deltas?epoch=…&after=…&chain=…&nonce=…&wait=…
+//!
+//! epoch   the line of history, decimal
+//! after   number of the last change that is held, decimal
+//! chain   the chain at `after`, 32 bytes in base64url without padding; may be absent
+//! nonce   random, decimal
+//! wait    seconds that the answer may take when there is none yet, decimal
+//! ```
+//!
+//! The answer is 200 with a batch, or 410: the epoch is another one, what came after `after` is
+//! forgotten, there is no such number yet, or the chain at that number is another one. The last two
+//! mean that the authority was put back to a backup, and in the last one it has since given the
+//! numbers to other changes. A new epoch begins then. An edge that is told 410 fetches the manifest.
+//!
+//! `chain` came with version 2 of the batch. Without it the edge finds out for itself, by the chain
+//! in the batch, and the authority does not.
+//!
 //! ```text
 //! struct Batch {                  // little-endian
 //!     magic: [u8; 4],             // "PCDB"
@@ -29,6 +50,8 @@
 //! A batch without changes is the heartbeat. The nonce makes both fresh: an answer that was
 //! recorded earlier, or is held back, is the answer to another question.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::codec::{DecodeError, Reader};
@@ -111,12 +134,25 @@ impl Chain {
     /// The chain after one more change.
     #[must_use]
     pub fn followed_by(self, change: &Change) -> Self {
-        let mut bytes = Vec::with_capacity(64);
+        let mut bytes = Vec::with_capacity(72);
         change.encode_to(&mut bytes);
         let mut hasher = Sha256::new();
         hasher.update(self.0);
         hasher.update(&bytes);
         Self(hasher.finalize().into())
+    }
+
+    /// The text for it in a question.
+    #[must_use]
+    pub fn to_text(self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// The chain that a question names.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        bytes.try_into().ok().map(Self)
     }
 }
 

@@ -312,7 +312,7 @@ impl Follower {
         };
         let nonce = host.random();
         let wait = self.source.heartbeat;
-        let call = self.changes_call(state.epoch, state.sequence, nonce, wait);
+        let call = self.changes_call(&state, nonce, wait);
         self.poll.start(host, &call, nonce);
     }
 
@@ -442,9 +442,10 @@ impl Follower {
                     let call = self.get(path, CALL_TIMEOUT);
                     return self.load.start(host, &call, Step::Segment);
                 }
-                Need::Changes { epoch, after } => {
+                Need::Changes => {
+                    let state = loader.state().clone();
                     let nonce = host.random();
-                    let call = self.changes_call(epoch, after, nonce, Duration::ZERO);
+                    let call = self.changes_call(&state, nonce, Duration::ZERO);
                     return self.load.start(host, &call, Step::Changes { nonce });
                 }
             }
@@ -599,10 +600,13 @@ impl Follower {
 
     // --- calls
 
-    fn changes_call(&self, epoch: u64, after: u64, nonce: u64, wait: Duration) -> Call {
+    /// Asks for what came after a state, which says what it holds.
+    fn changes_call(&self, state: &FeedState, nonce: u64, wait: Duration) -> Call {
+        let (epoch, after, chain) = (state.epoch, state.sequence, state.chain.to_text());
         let wait_seconds = wait.as_secs();
         let path = format!(
-            "/v1/feed/deltas?epoch={epoch}&after={after}&nonce={nonce}&wait={wait_seconds}"
+            "/v1/feed/deltas?epoch={epoch}&after={after}&chain={chain}&nonce={nonce}\
+             &wait={wait_seconds}"
         );
         self.get(path, wait + CALL_TIMEOUT)
     }

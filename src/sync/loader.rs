@@ -19,8 +19,8 @@ pub(super) enum Need {
     Segment(usize),
     /// Another step, without anything from outside.
     Step,
-    /// The changes after this sequence number of this epoch.
-    Changes { epoch: u64, after: u64 },
+    /// The changes after the state.
+    Changes,
 }
 
 /// Why a generation cannot be loaded.
@@ -88,10 +88,7 @@ impl Loader {
         } else if self.buckets_written < self.state.bucket_count {
             Need::Step
         } else {
-            Need::Changes {
-                epoch: self.state.epoch,
-                after: self.state.sequence,
-            }
+            Need::Changes
         }
     }
 

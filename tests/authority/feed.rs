@@ -237,6 +237,51 @@ fn an_edge_of_another_epoch_or_from_the_future_has_to_start_again() {
     );
 }
 
+/// The numbers that the edge knows have been given out again when it asks.
+#[test]
+fn an_edge_with_another_history_has_to_start_again() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let epoch = authority.manifest().epoch;
+    authority.revoke("session", "saved");
+    authority.kill();
+    let backup = directory.path().join("backup");
+    let store = directory.path().join("data/authority.redb");
+    fs::copy(&store, &backup).unwrap();
+    let authority = Authority::start(directory.path());
+    authority.revoke("session", "lost");
+    let known = batch(&authority, &deltas(&authority, epoch, 0, 0));
+    let chain_after = |count: usize| {
+        let changes = known.changes[..count].iter();
+        changes.fold(Chain::EMPTY, Chain::followed_by)
+    };
+    authority.kill();
+    fs::copy(&backup, &store).unwrap();
+
+    let authority = Authority::start(directory.path());
+    for value in ["b", "c", "d"] {
+        authority.revoke("session", value);
+    }
+    let ask = |after: usize| {
+        let chain = chain_after(after).to_text();
+        authority.get(&format!(
+            "/v1/feed/deltas?epoch={epoch}&after={after}&chain={chain}&nonce=77&wait=0"
+        ))
+    };
+    // What both know is the same history.
+    let common = batch(&authority, &ask(1));
+    assert_eq!((common.epoch, common.changes.len()), (epoch, 3));
+    assert_eq!(ask(2).status, 410);
+    until(|| authority.get("/v1/feed/manifest").status == 200);
+    let manifest = authority.manifest();
+    assert!(manifest.epoch > epoch);
+    assert_eq!(manifest.sequence, 4);
+    assert!(authority.log().contains("restored from an older backup"));
+    assert_eq!(ask(1).status, 410, "of the old epoch");
+    let malformed = "/v1/feed/deltas?epoch=1&after=0&chain=AAAA";
+    assert_eq!(authority.get(malformed).status, 400);
+}
+
 #[test]
 fn deltas_go_on_across_a_restart() {
     let directory = directory();

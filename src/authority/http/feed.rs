@@ -12,6 +12,7 @@ use utoipa::IntoParams;
 use super::{Problem, ProblemBody};
 use crate::authority::Authority;
 use crate::authority::feed::{Answer, Question};
+use crate::revocation::Chain;
 
 /// The signed manifest of the newest generation.
 #[utoipa::path(
@@ -79,7 +80,7 @@ pub(super) async fn segment(
 }
 
 /// What an edge knows, and how long it waits.
-#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeltaQuery {
@@ -87,6 +88,9 @@ pub(super) struct DeltaQuery {
     epoch: u64,
     /// The last change it knows.
     after: u64,
+    /// The chain at that change: 32 bytes in base64url without padding. An edge that knows another
+    /// history than the authority is told so.
+    chain: Option<String>,
     /// A random number; it is signed with the answer.
     #[serde(default)]
     nonce: u64,
@@ -113,9 +117,14 @@ pub(super) async fn deltas(
     query: Result<Query<DeltaQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::invalid(error.body_text()))?;
+    let chain = query.chain.as_deref().map(|text| {
+        let not_a_chain = || Problem::invalid("`chain`: expected 32 bytes in base64url".to_owned());
+        Chain::from_text(text).ok_or_else(not_a_chain)
+    });
     let question = Question {
         epoch: query.epoch,
         after: query.after,
+        chain: chain.transpose()?,
         nonce: query.nonce,
         wait: Duration::from_secs(query.wait).min(MAX_WAIT),
     };

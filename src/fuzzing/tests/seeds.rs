@@ -192,6 +192,7 @@ fn feed() -> Vec<Seed> {
             let question = Question {
                 epoch: authority.feed.epoch(),
                 after,
+                chain: None,
                 nonce: 1,
                 wait: Duration::ZERO,
             };

@@ -107,6 +107,34 @@ fn an_authority_restored_from_an_older_backup_begins_a_new_history() {
 }
 
 #[test]
+fn an_authority_restored_and_overtaken_before_an_edge_comes_back_begins_a_new_history() {
+    let mut scene = Scene::new(&json!({}));
+    scene.authority.revoke("session", "saved");
+    let backup = scene.authority.back_up();
+    scene.authority.revoke("session", "lost");
+    scene.wait_until_refused(&session("lost"), "token_revoked");
+    scene.wait_for("portcullis.feed.generations", 2);
+    scene.meddler.cut();
+    scene.authority.restore(&backup);
+    for value in ["first", "second", "third"] {
+        scene.authority.revoke("session", value);
+    }
+    scene.meddler.forward_to(scene.authority.address());
+    scene.meddler.pass();
+    // Number two is another change now, and the feed has four.
+    let begins = || scene.envoy.log().contains("is in force, sequence 4");
+    until(|| scene.envoy.log(), begins);
+    for value in ["saved", "first", "second", "third"] {
+        scene.wait_until_refused(&session(value), "token_revoked");
+    }
+    scene.assert_accepted(&session("innocent"));
+    let log = scene.authority.log();
+    assert!(log.contains("a new epoch begins"), "{log}");
+    scene.authority.revoke("session", "new");
+    scene.wait_until_refused(&session("new"), "token_revoked");
+}
+
+#[test]
 fn an_authority_of_another_installation_is_not_believed() {
     let mut scene = Scene::new(&soon_stale());
     scene.authority.revoke("session", "revoked");
