@@ -17,6 +17,7 @@
 
 mod announcement;
 mod backoff;
+mod discard;
 mod discovery;
 mod follower;
 mod freshness;
@@ -26,6 +27,7 @@ mod key_keeper;
 mod key_record;
 mod key_refresh;
 mod lease;
+mod line;
 mod loader;
 mod record;
 mod waiting;

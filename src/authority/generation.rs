@@ -88,7 +88,7 @@ impl Generation {
             entries += 1;
         });
         let mut cut_offs = index.cut_offs(now);
-        cut_offs.sort_unstable();
+        cut_off::sort(&mut cut_offs);
         let table = cut_off::encode(&cut_offs);
         let filter = segments(pages, SEGMENT_BYTES);
         let table = segments(table, SEGMENT_BYTES / RECORD_BYTES * RECORD_BYTES);
@@ -157,7 +157,7 @@ impl Generation {
         let cut_offs = index.cut_offs(now);
         let other = cut_offs
             .iter()
-            .filter(|cut_off| table.binary_search(cut_off).is_err());
+            .filter(|cut_off| cut_off::find_sorted(&table, cut_off.key) != Some(cut_off));
         missing.extend(other.map(|cut_off| cut_off.key));
         self.excuse_later(&mut missing, history)
     }

@@ -64,7 +64,7 @@ pub const MAX_BATCH_BYTES: usize = 1 << 20;
 
 /// Most changes of one batch. Applying one takes an edge some five microseconds, and a worker
 /// serves no request meanwhile; there is a next batch.
-pub const MAX_BATCH_CHANGES: u32 = 512;
+pub const MAX_BATCH_CHANGES: u32 = 128;
 
 const FORMAT: [u8; 6] = *b"PCDB\x02\x00";
 const ADD: u8 = 1;

@@ -3,10 +3,11 @@
 //! They are exact. The table is divided into buckets by the fingerprint, so that one look-up reads
 //! some tens of records and a change rewrites as many.
 //!
-//! A bucket, and a segment of the table, is a list of records:
+//! A bucket, and a segment of the table, is a list of records, those of the table in the order of
+//! [`sort`]:
 //!
 //! ```text
-//! struct Record {            // 48 bytes, little-endian, sorted by key
+//! struct Record {            // 48 bytes, little-endian
 //!     key: [u8; 16],         // fingerprint of the subject, client or issuer
 //!     not_before: u64,       // seconds; tokens issued earlier are revoked
 //!     except: [u8; 16],      // fingerprint of a session that goes on; zeros for none
@@ -110,6 +111,19 @@ pub fn bucket_count(cut_offs: usize) -> u32 {
 #[must_use]
 pub fn bucket_of(key: Fingerprint, bucket_count: u32) -> u32 {
     key.place(bucket_count)
+}
+
+/// Sorts a table by the upper halves of the keys, read as little-endian numbers. This is the order
+/// of buckets, however many there are.
+pub fn sort(table: &mut [CutOff]) {
+    table.sort_unstable_by_key(|cut_off| cut_off.key.halves());
+}
+
+/// The cut-off for a key in a table that is sorted.
+#[must_use]
+pub fn find_sorted(table: &[CutOff], key: Fingerprint) -> Option<&CutOff> {
+    let place = table.binary_search_by_key(&key.halves(), |cut_off| cut_off.key.halves());
+    table.get(place.ok()?)
 }
 
 /// Reads all records.

@@ -3,7 +3,7 @@
 //! ```text
 //! struct Manifest {               // little-endian
 //!     magic: [u8; 4],             // "PCMF"
-//!     version: u8,                // 2; the table of 1 had no `except_from`
+//!     version: u8,                // 2; 1 had segments of 256 pages, and a table in another form
 //!     reserved: u8,               // 0
 //!     created: u64,               // the authority's clock, milliseconds
 //!     epoch: u64,                 // the line of history that sequence numbers belong to
@@ -26,8 +26,8 @@
 //! }
 //! ```
 //!
-//! A segment of the filter is 256 pages, one after the other, the last one fewer; a segment of the
-//! table is records sorted by key (see [`super::cut_off`]).
+//! A segment of the filter is 64 pages, one after the other, the last one fewer; a segment of the
+//! table is records in the order of their buckets (see [`super::cut_off`]).
 
 use sha2::{Digest as _, Sha256};
 
@@ -39,7 +39,10 @@ use super::name::FilterKey;
 use super::page::{MAX_PAGES, PAGE_BYTES};
 
 /// Pages of one segment.
-const SEGMENT_PAGES: usize = 256;
+///
+/// A worker that takes in a segment, hashes it and writes its pages serves no request meanwhile,
+/// for about a millisecond.
+const SEGMENT_PAGES: usize = 64;
 
 /// Longest segment; the edge buffers it whole.
 pub const SEGMENT_BYTES: usize = SEGMENT_PAGES * PAGE_BYTES;
@@ -48,13 +51,13 @@ const FORMAT: [u8; 6] = *b"PCMF\x02\x00";
 
 /// Longest manifest that is looked at: room for as many segments as [`MAX_PAGES`] and
 /// [`MAX_BUCKETS`] need.
-const MAX_MANIFEST_BYTES: usize = 512 * 1024;
+const MAX_MANIFEST_BYTES: usize = 832 * 1024;
 
 /// Why a manifest is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// Longer than 512 KiB.
+    /// Longer than 832 KiB.
     #[error("expected at most {MAX_MANIFEST_BYTES} bytes, found {0}")]
     TooLarge(usize),
     /// Not signed by the authority.

@@ -17,7 +17,7 @@ use crate::host::{Expected, SharedData};
 use crate::revocation::{Batch, FeedState, Fingerprint, SharedFilter};
 
 /// Announcements that are kept: some seconds' worth, and a tick is a tenth of one.
-const KEPT: u64 = 64;
+const KEPT: u64 = 256;
 
 const MAGIC: &[u8; 8] = b"PCAN\0\0\0\0";
 

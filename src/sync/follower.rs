@@ -11,10 +11,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::announcement::{Purge, announce, purge};
+use super::discard::Discard;
+use super::line::Line;
 use super::loader::{LoadError, Loader, Need};
 use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, SharedData};
 use crate::revocation::{
-    Batch, BatchError, FeedKeys, FeedState, Manifest, ManifestError, Record, SharedFilter, View,
+    Batch, BatchError, FeedKeys, FeedState, Manifest, ManifestError, SharedFilter, View,
 };
 
 /// Where the feed comes from.
@@ -79,29 +81,12 @@ pub struct Follower {
     counts: Counts,
 }
 
-/// One call at a time, with growing pauses after failures.
-#[derive(Debug)]
-struct Line<T> {
-    outstanding: Option<(CallId, T)>,
-    started: u64,
-    not_before: u64,
-    failures: u32,
-}
-
 /// What the loader's outstanding call is for.
 #[derive(Debug)]
 enum Step {
     Manifest,
     Segment,
     Changes { nonce: u64 },
-}
-
-/// Emptying the slot that is not read any more.
-#[derive(Debug)]
-struct Discard {
-    record: Record,
-    next: u32,
-    not_before: u64,
 }
 
 /// Why an answer is not used.
@@ -121,73 +106,11 @@ enum Refusal {
     Replayed,
 }
 
-const FIRST_PAUSE_MILLISECONDS: u64 = 100;
-const LONGEST_PAUSE_MILLISECONDS: u64 = 10_000;
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A generation has caught up when so few changes came at once.
 const CAUGHT_UP: usize = 64;
-/// How long a virtual machine may take to notice a new generation before the old one goes.
-const GRACE_MILLISECONDS: u64 = 2_000;
-const DISCARDS_PER_TICK: u32 = 500;
 /// Empty answers do not come faster than this, whatever the authority does.
 const SHORTEST_POLL_MILLISECONDS: u64 = 500;
-
-impl<T> Default for Line<T> {
-    fn default() -> Self {
-        Self {
-            outstanding: None,
-            started: 0,
-            not_before: 0,
-            failures: 0,
-        }
-    }
-}
-
-impl<T> Line<T> {
-    const fn is_free(&self, now: u64) -> bool {
-        self.outstanding.is_none() && now >= self.not_before
-    }
-
-    fn is(&self, id: CallId) -> bool {
-        self.outstanding
-            .as_ref()
-            .is_some_and(|(outstanding, _)| *outstanding == id)
-    }
-
-    fn start(&mut self, host: &impl BackgroundHost, call: &Call, purpose: T) {
-        let now = host.now_milliseconds();
-        self.started = now;
-        match host.call(call) {
-            Some(id) => self.outstanding = Some((id, purpose)),
-            None => self.fail(host),
-        }
-    }
-
-    /// Takes a call for failed that the host has never told the end of.
-    fn give_up(&mut self, host: &impl BackgroundHost, after: Duration) -> bool {
-        let age = host.now_milliseconds().saturating_sub(self.started);
-        let is_lost = self.outstanding.is_some() && u128::from(age) > after.as_millis();
-        if is_lost {
-            self.outstanding = None;
-            self.fail(host);
-        }
-        is_lost
-    }
-
-    fn succeed(&mut self) {
-        self.failures = 0;
-        self.not_before = 0;
-    }
-
-    /// Doubles the pause, up to ten seconds, and takes a random half of it off.
-    fn fail(&mut self, host: &impl BackgroundHost) {
-        let pause = FIRST_PAUSE_MILLISECONDS << self.failures.min(7);
-        let pause = pause.min(LONGEST_PAUSE_MILLISECONDS);
-        let jitter = host.random() % (pause / 2);
-        self.not_before = host.now_milliseconds() + pause - jitter;
-        self.failures = self.failures.saturating_add(1);
-    }
-}
 
 impl Follower {
     /// A follower that keeps `view` right, which holds nothing yet.
@@ -224,11 +147,11 @@ impl Follower {
         let purge = self.refresh(host);
         if is_leading && !self.is_leading {
             // Whoever led before may have died before it had tidied up.
-            self.discard_other_slot(host);
+            self.discard = Some(Discard::begin(host.now_milliseconds()));
         }
         if !is_leading && self.is_leading {
-            self.poll.outstanding = None;
-            self.load.outstanding = None;
+            self.poll.drop_call();
+            self.load.drop_call();
             self.loader = None;
         }
         self.is_leading = is_leading;
@@ -286,19 +209,15 @@ impl Follower {
         id: CallId,
         outcome: &CallOutcome,
     ) -> bool {
-        if self.poll.is(id) {
-            if let Some((_, nonce)) = self.poll.outstanding.take() {
-                self.on_poll(host, nonce, outcome);
-                if self.poll.is_free(host.now_milliseconds()) {
-                    self.start_poll(host);
-                }
+        if let Some(nonce) = self.poll.take(id) {
+            self.on_poll(host, nonce, outcome);
+            if self.poll.is_free(host.now_milliseconds()) {
+                self.start_poll(host);
             }
             return true;
         }
-        if self.load.is(id) {
-            if let Some((_, step)) = self.load.outstanding.take() {
-                self.on_load(host, &step, outcome);
-            }
+        if let Some(step) = self.load.take(id) {
+            self.on_load(host, &step, outcome);
             return true;
         }
         false
@@ -325,7 +244,7 @@ impl Follower {
                 Ok(changes) => {
                     self.poll.succeed();
                     if changes == 0 {
-                        self.poll.not_before = self.poll.started + SHORTEST_POLL_MILLISECONDS;
+                        self.poll.rest(SHORTEST_POLL_MILLISECONDS);
                     }
                 }
                 Err(refusal) => self.refuse(host, &refusal),
@@ -339,7 +258,7 @@ impl Follower {
             }
             _ => {
                 self.counts.failures += 1;
-                if self.poll.failures == 0 {
+                if self.poll.is_well() {
                     host.warn("revocation feed: the authority does not answer");
                 }
                 self.poll.fail(host);
@@ -414,7 +333,7 @@ impl Follower {
 
     fn refuse(&mut self, host: &impl BackgroundHost, refusal: &Refusal) {
         self.counts.refused += 1;
-        if self.poll.failures == 0 {
+        if self.poll.is_well() {
             host.warn(&format!("revocation feed: not applied: {refusal}"));
         }
         if matches!(refusal, Refusal::Discontinuous) {
@@ -435,7 +354,13 @@ impl Follower {
         }
         while let Some(loader) = &mut self.loader {
             match loader.need() {
-                Need::Step => loader.step(host, &self.filter),
+                Need::Step => {
+                    loader.step(host, &self.filter);
+                    if loader.need() == Need::Step {
+                        // The rest on the next tick.
+                        return;
+                    }
+                }
                 Need::Segment(index) => {
                     let generation = loader.state().generation;
                     let path = format!("/v1/feed/segments/{generation}/{index}");
@@ -458,7 +383,7 @@ impl Follower {
         } = outcome
         else {
             self.counts.failures += 1;
-            if self.load.failures == 0 {
+            if self.load.is_well() {
                 host.warn("revocation feed: the authority does not answer");
             }
             self.abandon_load(host);
@@ -467,7 +392,7 @@ impl Follower {
         let taken = self.take_in(host, step, body);
         if let Err(refusal) = taken {
             self.counts.refused += 1;
-            if self.load.failures == 0 {
+            if self.load.is_well() {
                 host.warn(&format!(
                     "revocation feed: generation not loaded: {refusal}"
                 ));
@@ -476,7 +401,7 @@ impl Follower {
             return;
         }
         // The pauses shrink only when a generation is whole: its manifest may be fine for ever.
-        self.load.not_before = 0;
+        self.load.go_on();
         if self.load_from.is_some() {
             self.continue_loading(host, host.now_milliseconds());
         }
@@ -558,43 +483,19 @@ impl Follower {
                 "revocation feed: generation {} of epoch {} is in force, sequence {}",
                 next.generation, next.epoch, next.sequence
             ));
-            self.discard_other_slot(host);
+            self.discard = Some(Discard::begin(host.now_milliseconds()));
         }
     }
 
     // --- tidying up
 
-    fn discard_other_slot(&mut self, host: &impl BackgroundHost) {
-        self.discard = Some(Discard {
-            record: Record::Page,
-            next: 0,
-            not_before: host.now_milliseconds() + GRACE_MILLISECONDS,
-        });
-    }
-
-    /// Empties the records of the slot that is not read, some at a time, unless a generation is
-    /// being loaded into it.
+    /// Empties what nobody reads any more, some of it at a time, unless a generation is being loaded.
     fn continue_discarding(&mut self, host: &impl BackgroundHost, now: u64) {
         let (Some(discard), Some(state)) = (&mut self.discard, self.view.state()) else {
             return;
         };
-        if now < discard.not_before || self.loader.is_some() {
-            return;
-        }
-        for _ in 0..DISCARDS_PER_TICK {
-            let slot = 1 - state.slot.min(1);
-            if self
-                .filter
-                .discard(host, &state, discard.record, slot, discard.next)
-            {
-                discard.next += 1;
-            } else if discard.record == Record::Page {
-                discard.record = Record::Bucket;
-                discard.next = 0;
-            } else {
-                self.discard = None;
-                return;
-            }
+        if self.loader.is_none() && discard.step(host, &self.filter, &state, now) {
+            self.discard = None;
         }
     }
 

@@ -1,7 +1,9 @@
 //! Loading a generation: manifest, segments, cut-offs, and then what has changed since.
 //!
-//! Everything goes into the slot that is not read, a segment at a time, so that no tick takes
-//! longer than a segment. Nothing of it can be seen until the follower writes the new state.
+//! Everything goes into the slot that is not read, a segment at a time, so that no callback takes
+//! longer than a segment. Nothing of it can be seen until the follower writes the new state. The
+//! table of cut-offs comes in the order of its buckets, so that of it, too, no more is held than a
+//! segment: a virtual machine's memory never shrinks.
 
 use crate::host::{Expected, SharedData};
 use crate::revocation::page::PAGE_BYTES;
@@ -9,8 +11,8 @@ use crate::revocation::{
     Batch, FeedState, Manifest, Record, SEGMENT_BYTES, Segment, SharedFilter, cut_off,
 };
 
-/// Buckets that are written in one go, about a millisecond's worth.
-const BUCKETS_PER_STEP: u32 = 1_000;
+/// Empty buckets that are written in one go, about half a millisecond's worth.
+const BUCKETS_PER_STEP: u32 = 500;
 
 /// What the loader needs next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub(super) enum LoadError {
     /// The segment's bytes are not those that the manifest names.
     #[error("segment {0} does not match the manifest")]
     Segment(usize),
-    /// A segment of cut-offs is malformed although its hash is right.
+    /// A segment of cut-offs is malformed or not in order although its hash is right.
     #[error("segment {0} is malformed")]
     Malformed(usize),
     /// Changes that do not follow.
@@ -48,8 +50,8 @@ pub(super) struct Loader {
     state: FeedState,
     /// Segments that are in.
     loaded: usize,
-    /// Cut-offs by bucket, until they are written.
-    cut_offs: Vec<cut_off::CutOff>,
+    /// Cut-offs of the bucket that is next to be written, so far.
+    bucket: Vec<cut_off::CutOff>,
     buckets_written: u32,
 }
 
@@ -73,7 +75,7 @@ impl Loader {
             manifest,
             state,
             loaded: 0,
-            cut_offs: Vec::new(),
+            bucket: Vec::new(),
             buckets_written: 0,
         }
     }
@@ -119,14 +121,16 @@ impl Loader {
             self.write_pages(host, filter, index, bytes);
         } else {
             let records = cut_off::decode(bytes).map_err(|_| LoadError::Malformed(index))?;
-            self.cut_offs.extend(records);
+            for record in records {
+                let bucket = cut_off::bucket_of(record.key, self.state.bucket_count);
+                if bucket < self.buckets_written {
+                    return Err(LoadError::Malformed(index));
+                }
+                self.write_buckets(host, filter, bucket);
+                self.bucket.push(record);
+            }
         }
         self.loaded += 1;
-        if self.loaded == self.segment_count() {
-            let buckets = self.state.bucket_count;
-            self.cut_offs
-                .sort_by_key(|record| cut_off::bucket_of(record.key, buckets));
-        }
         Ok(())
     }
 
@@ -145,30 +149,21 @@ impl Loader {
         }
     }
 
-    /// Writes some more buckets. Empty ones are written too: a bucket that is missing means that
-    /// nothing is known.
+    /// Writes some of the buckets that are left when all records are there.
     pub(super) fn step(&mut self, host: &impl SharedData, filter: &SharedFilter) {
-        let buckets = self.state.bucket_count;
-        let end = self
-            .buckets_written
-            .saturating_add(BUCKETS_PER_STEP)
-            .min(buckets);
-        for index in self.buckets_written..end {
-            let in_bucket = |record: &cut_off::CutOff| cut_off::bucket_of(record.key, buckets);
-            let start = self
-                .cut_offs
-                .partition_point(|record| in_bucket(record) < index);
-            let stop = self
-                .cut_offs
-                .partition_point(|record| in_bucket(record) <= index);
-            let records = self.cut_offs.get(start..stop).unwrap_or_default();
-            let body = cut_off::encode(records);
-            let expected = Expected::Anything;
+        let end = self.buckets_written.saturating_add(BUCKETS_PER_STEP);
+        self.write_buckets(host, filter, end.min(self.state.bucket_count));
+    }
+
+    /// Writes the buckets before `end`. Empty ones are written too: a bucket that is missing means
+    /// that nothing is known.
+    fn write_buckets(&mut self, host: &impl SharedData, filter: &SharedFilter, end: u32) {
+        while self.buckets_written < end {
+            let body = cut_off::encode(&self.bucket);
+            self.bucket.clear();
+            let (index, expected) = (self.buckets_written, Expected::Anything);
             filter.write(host, &self.state, Record::Bucket, index, &body, expected);
-        }
-        self.buckets_written = end;
-        if end == buckets {
-            self.cut_offs = Vec::new();
+            self.buckets_written += 1;
         }
     }
 

@@ -312,6 +312,8 @@ pub(crate) struct Bootstrap {
     pub(super) workers: u32,
     authority: Option<SocketAddr>,
     is_dynamic: bool,
+    /// More members of the whole.
+    members: Map<String, Value>,
 }
 
 impl Bootstrap {
@@ -325,6 +327,7 @@ impl Bootstrap {
             workers: 2,
             authority: None,
             is_dynamic: false,
+            members: Map::new(),
         }
     }
 
@@ -369,6 +372,13 @@ impl Bootstrap {
         self
     }
 
+    /// With one more member of the whole configuration.
+    #[allow(dead_code, reason = "for the bench")]
+    pub(crate) fn with_member(mut self, name: &str, member: Value) -> Self {
+        self.members.insert(name.to_owned(), member);
+        self
+    }
+
     /// With the listeners in a file of their own, which can be replaced while Envoy runs.
     pub(crate) const fn with_replaceable_listeners(mut self) -> Self {
         self.is_dynamic = true;
@@ -389,6 +399,9 @@ impl Bootstrap {
             "stats_config": {"stats_tags": self.stats_tags},
             "static_resources": {"clusters": clusters},
         });
+        for (name, member) in &self.members {
+            bootstrap[name] = member.clone();
+        }
         if self.is_dynamic {
             let source = json!({"path_config_source": {"path": listeners_file}});
             bootstrap["node"] = json!({"id": "test", "cluster": "test"});

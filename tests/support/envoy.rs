@@ -94,6 +94,33 @@ impl Envoy {
         )
     }
 
+    /// A figure of what Envoy says about its memory, in bytes.
+    #[allow(dead_code, reason = "for the bench")]
+    pub(crate) fn memory(&self, figure: &str) -> u64 {
+        let page = admin_page(self.admin, "/memory");
+        let page: Value = serde_json::from_str(&page).expect("JSON");
+        let figure = page[figure].as_str().expect("a number in a string");
+        figure.parse().expect("a number")
+    }
+
+    /// How often a worker was busy without a break for longer than so many microseconds, one of the
+    /// bounds of Envoy's histograms. Needs `enable_dispatcher_stats`.
+    #[allow(dead_code, reason = "for the bench")]
+    pub(crate) fn pauses_longer_than(&self, microseconds: u32) -> u64 {
+        let page = "/stats?filter=worker_.*loop_duration_us&histogram_buckets=cumulative";
+        let text = admin_page(self.admin, page);
+        let counts = |bound: &str| -> u64 {
+            let buckets = text.split_whitespace().filter_map(|bucket| {
+                // The counts since the last flush, and those since the start.
+                let counts = bucket.strip_prefix(bound)?.strip_suffix(')')?;
+                counts.split_once(',')?.1.parse::<u64>().ok()
+            });
+            buckets.sum()
+        };
+        // Everything is below an hour.
+        counts("B3.6e+06(") - counts(&format!("B{microseconds}("))
+    }
+
     /// All metrics as Prometheus reads them.
     pub(crate) fn prometheus(&self) -> String {
         admin_page(self.admin, "/stats/prometheus")

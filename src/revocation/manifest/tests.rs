@@ -31,7 +31,7 @@ fn manifest() -> Manifest {
         chain: Chain([5; 32]),
         filter_key: FilterKey::new([6; 16]),
         entries: 7,
-        page_count: 257,
+        page_count: 65,
         bucket_count: 1,
         filter_segments: vec![
             Segment::of(&[0; SEGMENT_BYTES]).unwrap(),
@@ -66,7 +66,7 @@ fn segments_have_to_add_up_to_the_pages() {
     let faults: [(Fault, &str); 7] = [
         (|manifest| manifest.page_count = 0, "page_count"),
         (|manifest| manifest.page_count = MAX_PAGES + 1, "page_count"),
-        (|manifest| manifest.page_count = 258, "length"),
+        (|manifest| manifest.page_count = 66, "length"),
         (|manifest| manifest.bucket_count = 0, "bucket_count"),
         (
             |manifest| manifest.filter_segments.truncate(1),

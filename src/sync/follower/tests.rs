@@ -5,13 +5,18 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
 use crate::host::mock::MockProcess;
+use crate::revocation::cut_off::CutOff;
 use crate::revocation::page::{PAGE_BYTES, insert, page_of};
 use crate::revocation::{
     Chain, Change, FeedSignature, FilterKey, Fingerprint, Kind, Names, SEGMENT_BYTES, Segment,
     Signable, Status, cut_off,
 };
+use crate::time::UnixTime;
 
 const FILTER_KEY: FilterKey = FilterKey::new([7; 16]);
+
+/// Whole records only.
+const TABLE_BYTES: usize = SEGMENT_BYTES / cut_off::RECORD_BYTES * cut_off::RECORD_BYTES;
 
 /// What somebody on the way makes of a message.
 type Corruption = fn(Vec<u8>) -> Vec<u8>;
@@ -24,6 +29,7 @@ struct Authority {
     base: usize,
     changes: Vec<Change>,
     page_count: u32,
+    bucket_count: u32,
 }
 
 impl Authority {
@@ -35,6 +41,7 @@ impl Authority {
             base: 0,
             changes: Vec::new(),
             page_count: 3,
+            bucket_count: 2,
         }
     }
 
@@ -74,8 +81,14 @@ impl Authority {
                 Change::Restore(_) => {}
             }
         }
+        let mut table = cut_off::decode(&records).unwrap();
+        cut_off::sort(&mut table);
+        let records = cut_off::encode(&table);
         let pages = pages.chunks(SEGMENT_BYTES).map(<[u8]>::to_vec).collect();
-        (pages, vec![records])
+        let mut tables: Vec<_> = records.chunks(TABLE_BYTES).map(<[u8]>::to_vec).collect();
+        // An authority without cut-offs has no segment of them; this one has an empty one.
+        tables.resize(tables.len().max(1), Vec::new());
+        (pages, tables)
     }
 
     fn manifest(&self) -> Vec<u8> {
@@ -95,7 +108,7 @@ impl Authority {
             filter_key: FILTER_KEY,
             entries: self.base as u64,
             page_count: self.page_count,
-            bucket_count: 2,
+            bucket_count: self.bucket_count,
             filter_segments: segments(&pages),
             cut_off_segments: segments(&records),
         };
@@ -270,7 +283,7 @@ fn whoever_missed_too_much_drops_everything() {
     let (mut leader, mut other) = (follower(), follower());
     tick(&process, &mut leader, &authority);
     other.on_tick(&process, false);
-    for number in 0..70 {
+    for number in 0..260 {
         authority.revoke(&number.to_string());
         tick(&process, &mut leader, &authority);
     }
@@ -322,6 +335,64 @@ fn a_newer_generation_replaces_the_older_one_and_frees_its_place() {
         .filter(|key| key.contains("/page/"))
         .count();
     assert_eq!(pages, 2, "{:?}", process.keys());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_smaller_generation_in_a_place_that_was_left_full_frees_the_rest() {
+    let (process, mut authority, mut first) =
+        (MockProcess::default(), Authority::new(), follower());
+    let load = |follower: &mut Follower, authority: &mut Authority, page_count| {
+        authority.page_count = page_count;
+        authority.publish_generation();
+        authority.revoke(&page_count.to_string());
+        let generation = |follower: &Follower| follower.view.state().map(|state| state.generation);
+        while generation(follower) != Some(authority.generation) {
+            tick(&process, follower, authority);
+        }
+    };
+    load(&mut first, &mut authority, 6);
+    load(&mut first, &mut authority, 4);
+    // It is gone before it has discarded anything.
+    process.calls.take();
+    let mut second = follower();
+    load(&mut second, &mut authority, 2);
+    for _ in 0..60 {
+        tick(&process, &mut second, &authority);
+    }
+    let keys = process.keys();
+    let pages = keys.iter().filter(|key| key.contains("/page/"));
+    assert_eq!(pages.count(), 2, "{keys:?}");
+    for token in ["6", "4", "2"] {
+        let status = status(&process, &second, token);
+        assert_eq!(status, Status::PossiblyRevoked, "{token}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_table_of_cut_offs_is_loaded_whole_whatever_its_size() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    let subject = |number: u32| FILTER_KEY.fingerprint(Kind::Subject, "iss", &number.to_string());
+    for number in 0..5_500 {
+        authority.changes.push(Change::SetCutOff(CutOff {
+            key: subject(number),
+            not_before: UnixTime::from_seconds(u64::from(number) + 1).unwrap(),
+            except: None,
+        }));
+    }
+    authority.bucket_count = 2_500;
+    authority.publish_generation();
+    for _ in 0..10 {
+        tick(&process, &mut leader, &authority);
+    }
+    for number in (0..5_500).step_by(7) {
+        let (status, _) = leader.view.status(&process, |_| Names {
+            cut_offs: vec![subject(number)],
+            issued_at: UnixTime::from_seconds(u64::from(number)),
+            ..Names::default()
+        });
+        assert_eq!(status, Status::CutOff, "{number}");
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]

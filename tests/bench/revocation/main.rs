@@ -2,7 +2,8 @@
 //! promises, measured in real Envoys against a real authority.
 //!
 //! `cargo bench --bench revocation -- [--smoke] [--fifty-million] [PART…]`, where a part is
-//! `propagation`, `edges` or `scale`; without any, all of them. `PORTCULLIS_WASM` and `ENVOY_BIN`
+//! `propagation`, `edges`, `scale` or `switch`, the last part of `scale` alone; without any, all but
+//! the last. `PORTCULLIS_WASM` and `ENVOY_BIN`
 //! say which filter and which Envoy, as for the tests. It needs some 5,000 open files
 //! (`ulimit -n`), and 4 GiB of memory for ten million entries.
 //!
@@ -65,9 +66,11 @@ fn main() -> ExitCode {
             "--fifty-million" => extent = Extent::FiftyMillion,
             // Cargo says this to every bench.
             "--bench" => {}
-            "propagation" | "edges" | "scale" => parts.push(argument),
+            "propagation" | "edges" | "scale" | "switch" => parts.push(argument),
             _ => {
-                eprintln!("expected [--smoke] [--fifty-million] [propagation] [edges] [scale]");
+                eprintln!(
+                    "expected [--smoke] [--fifty-million] [propagation] [edges] [scale] [switch]"
+                );
                 return ExitCode::from(2);
             }
         }
@@ -82,6 +85,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("scale") {
         scale::measure(extent, &mut report);
+    }
+    if parts.iter().any(|part| part == "switch") {
+        scale::measure_switch(extent, &mut report);
     }
     report.finish()
 }

@@ -55,7 +55,15 @@ pub(crate) fn bootstrap(authority: &Authority, more: &Value) -> Bootstrap {
     for (name, value) in more.as_object().expect("an object") {
         configuration["revocation"][name] = value.clone();
     }
-    Bootstrap::with_plugin(Plugin::new(&configuration)).with_authority(authority.address())
+    Bootstrap::with_plugin(Plugin::new(&configuration))
+        .with_authority(authority.address())
+        .with_member("enable_dispatcher_stats", true.into())
+        .with_member("stats_flush_interval", "1s".into())
+        // Otherwise Envoy keeps for itself what an old generation has left free.
+        .with_member(
+            "memory_allocator_manager",
+            json!({"bytes_to_release": 16 << 20, "memory_release_interval": "1s"}),
+        )
 }
 
 /// Revokes a session that every worker has just let through, and gives the delay of each worker.

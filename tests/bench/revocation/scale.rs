@@ -20,6 +20,14 @@ const PATIENCE: Duration = Duration::from_mins(30);
 /// Names that were never revoked, for the rate of false positives.
 const STRANGERS: usize = 5_000_000;
 
+/// One after the other, since the second generation may use what the first has left.
+const SWITCHES: u32 = 3;
+
+/// How long the old generation may take to be gone, and its memory given back.
+const DISCARDED_AFTER: Duration = Duration::from_secs(15);
+
+const FLUSHED_AFTER: Duration = Duration::from_millis(1_200);
+
 /// Revocations that come at once, fewer than would make a new generation due.
 const BULK: u64 = 20_000;
 
@@ -27,13 +35,33 @@ const BULK: u64 = 20_000;
 const FALSE_POSITIVE_RATE: f64 = 3e-5;
 
 pub(crate) fn measure(extent: Extent, report: &mut Report) {
-    let sizes: &[u64] = match extent {
+    for &entries in sizes(extent) {
+        one_size(entries, extent, report);
+    }
+}
+
+/// Only what a running Envoy does with changes in bulk and with new generations.
+pub(crate) fn measure_switch(extent: Extent, report: &mut Report) {
+    for &entries in sizes(extent) {
+        let empty = Authority::start();
+        let mut full = Authority::start_with(&["--generation-interval", "1s"]);
+        import(&full, 0, entries);
+        full.restart();
+        switch(
+            &empty,
+            &mut full,
+            entries,
+            &format!("{entries} entries"),
+            report,
+        );
+    }
+}
+
+const fn sizes(extent: Extent) -> &'static [u64] {
+    match extent {
         Extent::Smoke => &[100_000],
         Extent::Full => &[1_000_000, 10_000_000],
         Extent::FiftyMillion => &[1_000_000, 10_000_000, 50_000_000],
-    };
-    for &entries in sizes {
-        one_size(entries, extent, report);
     }
 }
 
@@ -76,7 +104,7 @@ fn one_size(entries: u64, extent: Extent, report: &mut Report) {
     for &workers in workers {
         memory_of_envoy(&empty, &full, &manifest, workers, &label, report);
     }
-    switch(&mut full, entries, &label, report);
+    switch(&empty, &mut full, entries, &label, report);
 }
 
 fn manifest(authority: &Authority) -> Manifest {
@@ -129,24 +157,8 @@ fn memory_of_envoy(
     label: &str,
     report: &mut Report,
 ) {
-    let resident = |authority: &Authority| {
-        let bootstrap = bootstrap(authority, &json!({})).with_workers(workers);
-        let started = Instant::now();
-        let envoy = Envoy::start(&bootstrap);
-        loaded(&envoy, 1);
-        let took = started.elapsed();
-        // Every worker has served requests and seen the generation.
-        thread::sleep(Duration::from_secs(1));
-        let request = Request::get("/api").bearer(Token::signed_by("es256").claim("sid", "s"));
-        for mut client in envoy.client_of_every_worker() {
-            for _ in 0..100 {
-                assert_eq!(client.send(&request).status, 200);
-            }
-        }
-        (process::kib(envoy.id(), "VmRSS"), took)
-    };
-    let (before, quick) = resident(empty);
-    let (after, slow) = resident(full);
+    let (before, quick) = resident(empty, workers);
+    let (after, slow) = resident(full, workers);
     // V8 leaves some memory free after it has compiled, which a small filter finds room in.
     let per_entry = (after - before) * 1024.0 / manifest.entries as f64;
     let name = |what: &str| format!("{label}, {workers} workers: {what}");
@@ -160,18 +172,48 @@ fn memory_of_envoy(
     report.note(&name("start and load, longer than empty"), longer, "ms");
 }
 
-/// A running Envoy takes over changes in bulk, and then a new generation, while requests come.
-fn switch(authority: &mut Authority, entries: u64, label: &str, report: &mut Report) {
-    let bootstrap = bootstrap(authority, &json!({"reload_jitter": "0.001s"}));
+/// The resident memory of an Envoy that follows an authority, in KiB, and how long it took to start
+/// and to load.
+fn resident(authority: &Authority, workers: u32) -> (f64, Duration) {
+    let bootstrap = bootstrap(authority, &json!({})).with_workers(workers);
+    let started = Instant::now();
+    let envoy = Envoy::start(&bootstrap);
+    loaded(&envoy, 1);
+    let took = started.elapsed();
+    // Every worker has served requests and seen the generation, and Envoy has given back what it
+    // does not need any more.
+    thread::sleep(Duration::from_secs(5));
+    let request = Request::get("/api").bearer(Token::signed_by("es256").claim("sid", "s"));
+    for mut client in envoy.client_of_every_worker() {
+        for _ in 0..100 {
+            assert_eq!(client.send(&request).status, 200);
+        }
+    }
+    (process::kib(envoy.id(), "VmRSS"), took)
+}
+
+/// A running Envoy takes over changes in bulk, and then new generations, while requests come.
+fn switch(
+    empty: &Authority,
+    authority: &mut Authority,
+    entries: u64,
+    label: &str,
+    report: &mut Report,
+) {
+    let (baseline, _) = resident(empty, 2);
+    let bootstrap = bootstrap(
+        authority,
+        &json!({"reload_jitter": "0.001s", "max_staleness": "60s"}),
+    );
     let envoy = Envoy::start(&bootstrap);
     loaded(&envoy, 1);
     thread::sleep(Duration::from_secs(1));
 
-    let trickle = Trickle::start(&envoy);
+    let quiet = Watch::start(&envoy);
     thread::sleep(Duration::from_secs(3));
-    pauses(&trickle.stop(), label, "quiet", None, report);
+    quiet.stop(label, "quiet", report);
 
-    let trickle = Trickle::start(&envoy);
+    let bulk = Watch::start(&envoy);
     let took = import(authority, entries, BULK);
     let last = entries + BULK;
     let deadline = Instant::now() + PATIENCE;
@@ -181,8 +223,31 @@ fn switch(authority: &mut Authority, entries: u64, label: &str, report: &mut Rep
     }
     let seconds = took.as_secs_f64();
     report.note(&format!("{label}: {BULK} more imported"), seconds, "s");
-    pauses(&trickle.stop(), label, "changes in bulk", None, report);
+    bulk.stop(label, "changes in bulk", report);
 
+    for number in 1..=SWITCHES {
+        let label = format!("{label}, switch {number}");
+        one_switch(&envoy, authority, &label, report);
+        let resident = process::kib(envoy.id(), "VmRSS");
+        let per_entry = (resident - baseline) * 1024.0 / entries as f64;
+        let name = format!("{label}: Envoy's memory");
+        report.note(&name, resident / 1024.0, "MiB");
+        for figure in ["allocated", "pageheap_free", "pageheap_unmapped"] {
+            let size = envoy.memory(figure) as f64 / 1024.0 / 1024.0;
+            report.note(&format!("{label}: {figure} in Envoy"), size, "MiB");
+        }
+        let name = format!("{label}: memory for each");
+        if entries >= 10_000_000 {
+            report.promise(&name, per_entry, 3.2, "bytes");
+        } else {
+            report.note(&name, per_entry, "bytes");
+        }
+    }
+}
+
+/// The authority is restarted, and publishes a new generation.
+fn one_switch(envoy: &Envoy, authority: &mut Authority, label: &str, report: &mut Report) {
+    let deadline = Instant::now() + PATIENCE;
     // The segments come after the manifest, so that the time from its first to its last call is
     // that of loading.
     let generations = || envoy.stat("wasmcustom.portcullis.feed.generations");
@@ -190,7 +255,7 @@ fn switch(authority: &mut Authority, entries: u64, label: &str, report: &mut Rep
     let calls = || envoy.stat("cluster.authority.upstream_rq_200").unwrap_or(0);
     authority.restart();
     let polls = calls();
-    let trickle = Trickle::start(&envoy);
+    let watch = Watch::start(envoy);
     let mut started = Instant::now();
     while generations() == before {
         if calls() <= polls + 1 {
@@ -202,40 +267,43 @@ fn switch(authority: &mut Authority, entries: u64, label: &str, report: &mut Rep
     let took = milliseconds(started.elapsed());
     report.note(&format!("{label}: loaded into a running Envoy"), took, "ms");
     // The old generation is discarded some seconds later, a part on every tick.
-    thread::sleep(Duration::from_secs(5));
-    pauses(
-        &trickle.stop(),
-        label,
-        "generation switch",
-        Some(5.0),
-        report,
-    );
-    let after = process::kib(envoy.id(), "VmRSS") / 1024.0;
-    report.note(
-        &format!("{label}: Envoy's memory after the switch"),
-        after,
-        "MiB",
-    );
+    thread::sleep(DISCARDED_AFTER);
+    watch.stop(label, "generation switch", report);
 }
 
-fn pauses(
-    latencies: &[Duration],
-    label: &str,
-    when: &str,
-    promise: Option<f64>,
-    report: &mut Report,
-) {
-    let at = |share: usize| milliseconds(latencies[(latencies.len() - 1) * share / 10_000]);
-    let name = |what: &str| format!("{label}, {when}: request {what}");
-    report.note(
-        &name(&format!("p50 of {}", latencies.len())),
-        at(5_000),
-        "ms",
-    );
-    report.note(&name("p99.9"), at(9_990), "ms");
-    match promise {
-        Some(promise) => report.promise(&name("longest"), at(10_000), promise, "ms"),
-        None => report.note(&name("longest"), at(10_000), "ms"),
+/// Watches the workers while something happens.
+struct Watch<'e> {
+    envoy: &'e Envoy,
+    trickle: Trickle,
+    long: u64,
+    longer: u64,
+}
+
+impl<'e> Watch<'e> {
+    fn start(envoy: &'e Envoy) -> Self {
+        // Envoy adds up what its workers count when it flushes.
+        thread::sleep(FLUSHED_AFTER);
+        Self {
+            envoy,
+            long: envoy.pauses_longer_than(2_500),
+            longer: envoy.pauses_longer_than(5_000),
+            trickle: Trickle::start(envoy),
+        }
+    }
+
+    fn stop(self, label: &str, when: &str, report: &mut Report) {
+        thread::sleep(FLUSHED_AFTER);
+        let latencies = self.trickle.stop();
+        let at = |share: usize| milliseconds(latencies[(latencies.len() - 1) * share / 10_000]);
+        let name = |what: &str| format!("{label}, {when}: {what}");
+        let count = latencies.len();
+        report.note(&name(&format!("request p50 of {count}")), at(5_000), "ms");
+        report.note(&name("request p99.9"), at(9_990), "ms");
+        report.note(&name("request longest"), at(10_000), "ms");
+        let long = self.envoy.pauses_longer_than(2_500) - self.long;
+        let longer = self.envoy.pauses_longer_than(5_000) - self.longer;
+        report.note(&name("worker busy for > 2.5 ms"), long as f64, "times");
+        report.promise(&name("worker busy for > 5 ms"), longer as f64, 0.0, "times");
     }
 }
 

@@ -1,0 +1,82 @@
+//! Emptying what older generations have left in shared data.
+//!
+//! Envoy has no call that removes a value, so records are overwritten with nothing. Their keys stay,
+//! some hundred bytes for each page, and the next generation in the same place finds them there.
+//!
+//! # Who else may be reading?
+//!
+//! Nobody who has ticked since the switch: what is read is what the state names. Whoever has not
+//! finds no record, looks for a newer state, and finds that. Whoever leads besides finds records of
+//! its own generation left alone, since only older ones are emptied, and each only if it is still
+//! the one that was looked at.
+
+use crate::host::SharedData;
+use crate::revocation::{FeedState, Record, SharedFilter};
+
+/// How long a virtual machine may take to notice a new generation before the old one goes.
+const GRACE_MILLISECONDS: u64 = 2_000;
+
+/// Records of one tick: half a millisecond's worth, and ten million entries are gone in five
+/// seconds.
+const RECORDS_PER_TICK: u32 = 150;
+
+/// The records that are not read any more, from the first to the last.
+#[derive(Debug)]
+pub(super) struct Discard {
+    stage: usize,
+    next: u32,
+    not_before: u64,
+}
+
+impl Discard {
+    /// Everything but what the state names, when the grace is over.
+    pub(super) const fn begin(now_milliseconds: u64) -> Self {
+        Self {
+            stage: 0,
+            next: 0,
+            not_before: now_milliseconds.saturating_add(GRACE_MILLISECONDS),
+        }
+    }
+
+    /// Empties some more records. `true` when there is none left.
+    pub(super) fn step(
+        &mut self,
+        host: &impl SharedData,
+        filter: &SharedFilter,
+        state: &FeedState,
+        now_milliseconds: u64,
+    ) -> bool {
+        if now_milliseconds < self.not_before {
+            return false;
+        }
+        for _ in 0..RECORDS_PER_TICK {
+            let Some((record, slot, first)) = place(state, self.stage) else {
+                return true;
+            };
+            let index = first.saturating_add(self.next);
+            if filter.discard(host, state, record, slot, index) {
+                self.next += 1;
+            } else {
+                self.stage += 1;
+                self.next = 0;
+            }
+        }
+        false
+    }
+}
+
+/// Where records may be that nobody reads: in the other slot, and in the slot of the state behind
+/// its own, where a larger generation stood that nobody has discarded.
+const fn place(state: &FeedState, stage: usize) -> Option<(Record, u8, u32)> {
+    let (own, other) = match state.slot {
+        0 => (0, 1),
+        _ => (1, 0),
+    };
+    match stage {
+        0 => Some((Record::Page, other, 0)),
+        1 => Some((Record::Bucket, other, 0)),
+        2 => Some((Record::Page, own, state.page_count)),
+        3 => Some((Record::Bucket, own, state.bucket_count)),
+        _ => None,
+    }
+}

@@ -1,0 +1,95 @@
+//! One call at a time, with growing pauses after failures.
+
+use std::time::Duration;
+
+use crate::host::{BackgroundHost, Call, CallId};
+
+const FIRST_PAUSE_MILLISECONDS: u64 = 100;
+const LONGEST_PAUSE_MILLISECONDS: u64 = 10_000;
+
+/// The call that is under way, and what it is for.
+#[derive(Debug)]
+pub(super) struct Line<T> {
+    outstanding: Option<(CallId, T)>,
+    started: u64,
+    not_before: u64,
+    failures: u32,
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self {
+            outstanding: None,
+            started: 0,
+            not_before: 0,
+            failures: 0,
+        }
+    }
+}
+
+impl<T> Line<T> {
+    /// Whether the next call may go out.
+    pub(super) const fn is_free(&self, now_milliseconds: u64) -> bool {
+        self.outstanding.is_none() && now_milliseconds >= self.not_before
+    }
+
+    /// Whether the last call was in order, as far as is known.
+    pub(super) const fn is_well(&self) -> bool {
+        self.failures == 0
+    }
+
+    /// The purpose of the call with this id, if it is the one under way, which has ended.
+    pub(super) fn take(&mut self, id: CallId) -> Option<T> {
+        let is_it = |(outstanding, _): &mut (CallId, T)| *outstanding == id;
+        self.outstanding.take_if(is_it).map(|(_, purpose)| purpose)
+    }
+
+    /// Forgets the call under way.
+    pub(super) fn drop_call(&mut self) {
+        self.outstanding = None;
+    }
+
+    pub(super) fn start(&mut self, host: &impl BackgroundHost, call: &Call, purpose: T) {
+        self.started = host.now_milliseconds();
+        match host.call(call) {
+            Some(id) => self.outstanding = Some((id, purpose)),
+            None => self.fail(host),
+        }
+    }
+
+    /// Takes a call for failed that the host has never told the end of.
+    pub(super) fn give_up(&mut self, host: &impl BackgroundHost, after: Duration) -> bool {
+        let age = host.now_milliseconds().saturating_sub(self.started);
+        let is_lost = self.outstanding.is_some() && u128::from(age) > after.as_millis();
+        if is_lost {
+            self.outstanding = None;
+            self.fail(host);
+        }
+        is_lost
+    }
+
+    /// The next call may go out at once, and failures count from the beginning.
+    pub(super) const fn succeed(&mut self) {
+        self.failures = 0;
+        self.not_before = 0;
+    }
+
+    /// The next call may go out at once; failures go on counting.
+    pub(super) const fn go_on(&mut self) {
+        self.not_before = 0;
+    }
+
+    /// The next call goes out no sooner than so long after the last one has.
+    pub(super) const fn rest(&mut self, milliseconds: u64) {
+        self.not_before = self.started.saturating_add(milliseconds);
+    }
+
+    /// Doubles the pause, up to ten seconds, and takes a random half of it off.
+    pub(super) fn fail(&mut self, host: &impl BackgroundHost) {
+        let pause = FIRST_PAUSE_MILLISECONDS << self.failures.min(7);
+        let pause = pause.min(LONGEST_PAUSE_MILLISECONDS);
+        let jitter = host.random() % (pause / 2);
+        self.not_before = host.now_milliseconds() + pause - jitter;
+        self.failures = self.failures.saturating_add(1);
+    }
+}
