@@ -4,5 +4,6 @@
 mod faults;
 mod feed;
 mod postures;
+mod reload;
 pub(crate) mod scene;
 mod story;

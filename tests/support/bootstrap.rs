@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 /// What the module calls in the host, and what the host calls in the module. A list of allowed
@@ -51,6 +53,8 @@ pub(crate) struct Plugin {
     configuration: Value,
     environment: Vec<&'static str>,
     capabilities: Vec<&'static str>,
+    /// Memory that its machine may have, in pages of 64 KiB; as much as Envoy gives by default.
+    max_pages: Option<u32>,
     passes_bodies_of_paused_requests: bool,
     vm: &'static str,
     module: Option<String>,
@@ -84,6 +88,7 @@ impl Plugin {
             }),
             environment: Vec::new(),
             capabilities: Vec::new(),
+            max_pages: None,
             passes_bodies_of_paused_requests: false,
             vm: "portcullis",
             module: None,
@@ -103,6 +108,12 @@ impl Plugin {
     /// Allowed to see this variable of Envoy's environment.
     pub(crate) fn with_environment(mut self, name: &'static str) -> Self {
         self.environment.push(name);
+        self
+    }
+
+    /// In a machine with so little memory, which is replaced when it has crashed.
+    pub(crate) const fn in_a_small_machine(mut self, max_pages: u32) -> Self {
+        self.max_pages = Some(max_pages);
         self
     }
 
@@ -132,6 +143,14 @@ impl Plugin {
             },
             "configuration": self.configuration,
         });
+        if let Some(max_pages) = self.max_pages {
+            let module = std::fs::read(wasm).expect("the module that was built");
+            let small = with_memory_of(&module, max_pages);
+            let code = json!({"local": {"inline_bytes": STANDARD.encode(small)}});
+            config["vm_config"]["code"] = code;
+            config["failure_policy"] = "FAIL_RELOAD".into();
+            config["reload_config"] = json!({"backoff": {"base_interval": "0.1s"}});
+        }
         if self.passes_bodies_of_paused_requests {
             config["allow_on_headers_stop_iteration"] = json!(true);
         }
@@ -151,6 +170,49 @@ impl Plugin {
             },
         })
     }
+}
+
+/// The same module with an upper limit of its memory, of which it has none by itself
+/// (WebAssembly core specification, sections 5.5.2 and 5.5.8).
+fn with_memory_of(module: &[u8], max_pages: u32) -> Vec<u8> {
+    const HEADER_BYTES: usize = 8;
+    const MEMORY_SECTION: u8 = 5;
+    let mut limited = module[..HEADER_BYTES].to_vec();
+    let mut rest = &module[HEADER_BYTES..];
+    while let [section, after @ ..] = rest {
+        let (length, body) = read_leb128(after);
+        let (mut body, after) = body.split_at(length as usize);
+        rest = after;
+        let memory;
+        if *section == MEMORY_SECTION {
+            let [1, 0, minimum @ ..] = body else {
+                panic!("expected one memory without a limit, found {body:?}");
+            };
+            memory = [&[1, 1], minimum, &leb128(max_pages)].concat();
+            body = &memory;
+        }
+        limited.push(*section);
+        limited.extend(leb128(u32::try_from(body.len()).expect("a section")));
+        limited.extend(body);
+    }
+    limited
+}
+
+fn read_leb128(bytes: &[u8]) -> (u32, &[u8]) {
+    let length = 1 + bytes.iter().take_while(|byte| **byte >= 0x80).count();
+    let (number, rest) = bytes.split_at(length);
+    let digits = number.iter().rev().map(|byte| u32::from(byte & 0x7f));
+    (digits.fold(0, |number, digit| number << 7 | digit), rest)
+}
+
+fn leb128(mut number: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }
 
 /// What decides about the requests of a listener.
