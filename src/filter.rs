@@ -19,8 +19,8 @@ use proxy_wasm::types::{Action, ContextType, LogLevel};
 use crate::gate::{
     Attempt, Configured, Confirmation, Gate, Question, Verdict, Wait, read_configuration,
 };
-use crate::host::{BackgroundHost as _, CallHost as _, CallId, CallOutcome};
-use crate::sync::{Asked, KeyKeeper, Ready, TICK, Waiting, milliseconds};
+use crate::host::{BackgroundHost as _, CallId, CallOutcome};
+use crate::sync::{Asked, Ended, Inquiries, KeyKeeper, Ready, TICK, Waiting, milliseconds};
 use crate::token::Backend;
 use background::Background;
 use feed::Feed;
@@ -29,10 +29,6 @@ use request_host::{EnvoySignatures, RequestHost};
 
 /// How long a request waits for keys at most.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Most requests of one virtual machine that wait for the authority. The ones beyond are decided as
-/// if it had not answered.
-const MAX_ASKING: usize = 1024;
 
 /// Gauges are written once in so many ticks.
 const TICKS_PER_SIGHT: u32 = 10;
@@ -55,10 +51,13 @@ struct Shared {
     keeper: RefCell<KeyKeeper>,
     feed: Option<RefCell<Feed>>,
     waiting: RefCell<Waiting>,
-    /// The state of every request that waits for keys, by its context.
-    held: RefCell<BTreeMap<u32, Rc<Cell<State>>>>,
-    /// Every request that waits for the authority, by its call.
-    asking: RefCell<BTreeMap<CallId, Asking>>,
+    /// Every request that waits for keys, by its context.
+    held: RefCell<BTreeMap<u32, Held>>,
+    /// Every request that waits for the authority.
+    asking: RefCell<Inquiries<Question, Held>>,
+    /// The context that Envoy has called. The SDK takes every call that is made meanwhile for one
+    /// of this context, whatever context is in effect, so the host has to as well.
+    active: Cell<u32>,
     ticks: Cell<u32>,
 }
 
@@ -73,18 +72,10 @@ impl Root {
 
     /// Decides about the requests that have waited long enough, or for the right fetch.
     fn wake(&self, shared: &Shared) {
-        for Ready { context, until } in shared.take_ready() {
+        for Ready { context, .. } in shared.take_ready() {
             let held = shared.held.borrow_mut().remove(&context);
-            // An error means that the request has gone.
-            if let (Some(state), Ok(())) = (held, hostcalls::set_effective_context(context)) {
-                let attempt = match until {
-                    Some(_) => Attempt::First,
-                    None => Attempt::Last,
-                };
-                shared.decide(context, attempt, until, &state);
-                if state.get() == State::Forwarded {
-                    let _ = hostcalls::resume_http_request();
-                }
+            if let Some(held) = held {
+                shared.resume(held);
             }
         }
         let _ = hostcalls::set_effective_context(self.context);
@@ -107,6 +98,7 @@ impl Drop for Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, _headers: usize, body: usize, _trailers: usize) {
         if let Some(shared) = &self.shared {
+            shared.active.set(self.context);
             let outcome = background::call_outcome(body);
             let mut keeper = shared.keeper.borrow_mut();
             let is_for_keys = keeper.answered(&Background, CallId(call), &outcome);
@@ -155,11 +147,13 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         if let Some(shared) = &self.shared {
+            shared.active.set(self.context);
             shared.keeper.borrow_mut().tick(&Background);
             if let Some(feed) = &shared.feed {
                 feed.borrow_mut().tick(&shared.gate, &shared.metrics);
             }
             shared.report_fetches();
+            shared.adopt();
             self.wake(shared);
             shared.report_sights();
         }
@@ -174,6 +168,7 @@ impl RootContext for Root {
             context,
             shared: self.shared.clone(),
             state: Rc::default(),
+            has_waited: Cell::new(false),
         }))
     }
 }
@@ -202,97 +197,128 @@ impl Shared {
             keeper: RefCell::new(keeper),
             waiting: RefCell::default(),
             held: RefCell::default(),
+            active: Cell::new(0),
             ticks: Cell::new(0),
         }
     }
 
-    /// Decides about the request whose context is in effect. With [`Attempt::First`] it may have
-    /// to wait for keys: until an instant that was set earlier, or for [`PATIENCE`].
-    fn decide(&self, context: u32, attempt: Attempt, until: Option<u64>, state: &Rc<Cell<State>>) {
-        let mut verdict = self.verdict(attempt);
+    /// Decides about the request whose context is in effect. It may have to wait for keys and for
+    /// the authority, in either order: for keys [`PATIENCE`] in all, for the authority once for
+    /// each of its tokens.
+    fn decide(&self, mut held: Held) {
+        let now = Background.now_milliseconds();
+        let attempt = match held.until {
+            Some(until) if now >= until => Attempt::Last,
+            _ => Attempt::First,
+        };
+        let mut verdict = self.verdict(attempt, &held.answers);
         if let Verdict::Wait(Wait::Keys { provider, key }) = verdict {
-            if self.hold(context, provider, key, until) == Asked::Wait {
-                state.set(State::Held);
-                self.held.borrow_mut().insert(context, Rc::clone(state));
+            let until = held
+                .until
+                .unwrap_or_else(|| now.saturating_add(milliseconds(PATIENCE)));
+            held.until = Some(until);
+            if self.hold(held.context, provider, key, until) == Asked::Wait {
+                held.state.set(State::Held);
+                self.held.borrow_mut().insert(held.context, held);
                 return;
             }
-            verdict = self.verdict(Attempt::Last);
+            verdict = self.verdict(Attempt::Last, &held.answers);
         }
         match verdict {
-            Verdict::Forward => state.set(State::Forwarded),
-            Verdict::Wait(Wait::Confirmation(question)) => {
-                self.ask(context, question, Vec::new(), state);
-            }
-            Verdict::Stop | Verdict::Wait(Wait::Keys { .. }) => state.set(State::Stopped),
+            Verdict::Forward => held.state.set(State::Forwarded),
+            Verdict::Wait(Wait::Confirmation(question)) => self.ask(&question, held),
+            Verdict::Stop | Verdict::Wait(Wait::Keys { .. }) => held.state.set(State::Stopped),
         }
     }
 
-    /// Asks the authority about a token of the request whose context is in effect. `answers` are
-    /// those about its other tokens. Every question has one answer, so this comes to an end.
-    fn ask(
-        &self,
-        context: u32,
-        question: Question,
-        answers: Vec<Confirmation>,
-        state: &Rc<Cell<State>>,
-    ) {
-        let has_room = self.asking.borrow().len() < MAX_ASKING;
-        let call = self.gate.confirmation_call(&question).filter(|_| has_room);
-        let id = call.and_then(|call| Background.call(&call));
-        let asking = Asking {
-            context,
-            question,
-            answers,
-            state: Rc::clone(state),
-        };
-        if let Some(id) = id {
-            state.set(State::Held);
-            self.asking.borrow_mut().insert(id, asking);
-        } else {
-            self.conclude(asking, &CallOutcome::Failed);
-        }
-    }
-
-    /// Takes the authority's answer; `false` when the call was somebody else's. It comes to the
-    /// context from which the call was made, which may be the root's.
-    fn answered(&self, call: CallId, outcome: &CallOutcome) -> bool {
-        let asking = self.asking.borrow_mut().remove(&call);
-        let Some(asking) = asking else {
-            return false;
-        };
+    /// Decides about a request that has waited.
+    fn resume(&self, held: Held) {
         // An error means that the request has gone.
-        if hostcalls::set_effective_context(asking.context).is_ok() {
-            let state = Rc::clone(&asking.state);
-            self.conclude(asking, outcome);
+        if hostcalls::set_effective_context(held.context).is_ok() {
+            let state = Rc::clone(&held.state);
+            self.decide(held);
             if state.get() == State::Forwarded {
                 let _ = hostcalls::resume_http_request();
             }
         }
-        true
     }
 
-    /// Decides with the authority's answer.
-    fn conclude(&self, asking: Asking, outcome: &CallOutcome) {
-        let Asking {
-            context,
-            question,
-            mut answers,
-            state,
-        } = asking;
-        let confirmation = Confirmation::read(&question, outcome);
-        self.metrics.count_confirmation(&confirmation);
-        answers.push(confirmation);
-        match self.gate.on_answers(&self.host(), &answers) {
-            Verdict::Forward => state.set(State::Forwarded),
-            Verdict::Wait(Wait::Confirmation(question)) => {
-                self.ask(context, question, answers, &state);
-            }
-            Verdict::Stop | Verdict::Wait(Wait::Keys { .. }) => state.set(State::Stopped),
+    /// Asks the authority about a token of the request whose context is in effect. Every question
+    /// has one answer, so this comes to an end.
+    fn ask(&self, question: &Question, held: Held) {
+        let (context, owner) = (held.context, self.active.get());
+        held.state.set(State::Held);
+        let _ = hostcalls::set_effective_context(owner);
+        let call = || self.gate.confirmation_call(question);
+        let mut asking = self.asking.borrow_mut();
+        let asked = asking.ask(&Background, owner, question, call, held);
+        drop(asking);
+        let _ = hostcalls::set_effective_context(context);
+        if let Err(mut held) = asked {
+            self.note_answer(question, &CallOutcome::Failed, [&mut held]);
+            self.decide(held);
         }
     }
 
-    fn verdict(&self, attempt: Attempt) -> Verdict {
-        self.gate.on_request(&self.host(), attempt)
+    /// Takes the authority's answer; `false` when the call was somebody else's.
+    fn answered(&self, call: CallId, outcome: &CallOutcome) -> bool {
+        let ended = self
+            .asking
+            .borrow_mut()
+            .answered(&Background, call, outcome);
+        let Some(ended) = ended else {
+            return false;
+        };
+        self.conclude(ended, outcome);
+        true
+    }
+
+    /// Asks for whoever waits for the answer to a call of a request that has gone.
+    fn adopt(&self) {
+        let lost = self
+            .asking
+            .borrow_mut()
+            .adopt(&Background, self.active.get());
+        for ended in lost {
+            self.conclude(ended, &CallOutcome::Failed);
+        }
+    }
+
+    /// Decides with the authority's answer.
+    fn conclude(&self, (question, mut waiting): Ended<Question, Held>, outcome: &CallOutcome) {
+        self.note_answer(&question, outcome, &mut waiting);
+        for held in waiting {
+            self.resume(held);
+        }
+    }
+
+    fn note_answer<'h>(
+        &self,
+        question: &Question,
+        outcome: &CallOutcome,
+        waiting: impl IntoIterator<Item = &'h mut Held>,
+    ) {
+        let confirmation = Confirmation::read(question, outcome);
+        for held in waiting {
+            self.metrics.count_confirmation(&confirmation);
+            held.answers.push(confirmation.clone());
+        }
+    }
+
+    /// Forgets a request, for whose verdict nobody waits any more.
+    fn leave(&self, context: u32) {
+        self.waiting.borrow_mut().remove(context);
+        self.held.borrow_mut().remove(&context);
+        let is_of = |held: &Held, context: u32| held.context == context;
+        self.asking.borrow_mut().leave(context, is_of);
+    }
+
+    fn verdict(&self, attempt: Attempt, answers: &[Confirmation]) -> Verdict {
+        if answers.is_empty() {
+            self.gate.on_request(&self.host(), attempt)
+        } else {
+            self.gate.on_answers(&self.host(), attempt, answers)
+        }
     }
 
     const fn host(&self) -> RequestHost<'_> {
@@ -302,9 +328,8 @@ impl Shared {
     }
 
     /// Lets a request wait, if what it waits for is going to come.
-    fn hold(&self, context: u32, provider: usize, key: u64, until: Option<u64>) -> Asked {
+    fn hold(&self, context: u32, provider: usize, key: u64, until: u64) -> Asked {
         let now = Background.now_milliseconds();
-        let until = until.unwrap_or_else(|| now.saturating_add(milliseconds(PATIENCE)));
         let mut keeper = self.keeper.borrow_mut();
         let mut waiting = self.waiting.borrow_mut();
         if keeper.want(&Background, now, provider, key) == Asked::Wait
@@ -355,12 +380,15 @@ struct Request {
     context: u32,
     shared: Option<Rc<Shared>>,
     state: Rc<Cell<State>>,
+    has_waited: Cell<bool>,
 }
 
-/// A request that waits for the authority.
-struct Asking {
+/// A request on its way to a verdict, which may have to wait.
+struct Held {
     context: u32,
-    question: Question,
+    /// Until when it may wait for keys, once it has begun to.
+    until: Option<u64>,
+    /// What the authority has said about its tokens so far.
     answers: Vec<Confirmation>,
     state: Rc<Cell<State>>,
 }
@@ -391,6 +419,7 @@ impl Request {
 impl Context for Request {
     fn on_http_call_response(&mut self, call: u32, _headers: usize, body: usize, _trailers: usize) {
         if let Some(shared) = &self.shared {
+            shared.active.set(self.context);
             shared.answered(CallId(call), &background::call_outcome(body));
         }
     }
@@ -399,11 +428,9 @@ impl Context for Request {
 /// Nobody waits for the verdict any more.
 impl Drop for Request {
     fn drop(&mut self) {
-        if let (State::Held, Some(shared)) = (self.state.get(), &self.shared) {
-            shared.waiting.borrow_mut().remove(self.context);
-            shared.held.borrow_mut().remove(&self.context);
-            let mut asking = shared.asking.borrow_mut();
-            asking.retain(|_, asking| asking.context != self.context);
+        // Also one that has its verdict may own a call that others wait for.
+        if let Some(shared) = self.shared.as_ref().filter(|_| self.has_waited.get()) {
+            shared.leave(self.context);
         }
     }
 }
@@ -413,7 +440,14 @@ impl HttpContext for Request {
         // Envoy sends no requests to a plugin that is not configured; if it did, they would wait
         // here until the client gives up.
         if let Some(shared) = &self.shared {
-            shared.decide(self.context, Attempt::First, None, &self.state);
+            shared.active.set(self.context);
+            shared.decide(Held {
+                context: self.context,
+                until: None,
+                answers: Vec::new(),
+                state: Rc::clone(&self.state),
+            });
+            self.has_waited.set(self.state.get() == State::Held);
         }
         self.action()
     }

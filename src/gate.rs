@@ -135,9 +135,14 @@ impl Gate {
 
     /// Decides again, with what the authority has answered about the tokens of the request. Its
     /// verdict may be to ask about another token, but never about one that has an answer here,
-    /// be it only that there was none.
-    pub fn on_answers(&self, host: &impl Host, answers: &[Confirmation]) -> Verdict {
-        self.decide_request(host, Attempt::Last, answers, ())
+    /// be it only that there was none; or, with [`Attempt::First`], to wait for keys.
+    pub fn on_answers(
+        &self,
+        host: &impl Host,
+        attempt: Attempt,
+        answers: &[Confirmation],
+    ) -> Verdict {
+        self.decide_request(host, attempt, answers, ())
     }
 
     /// As [`Gate::on_request`], and tells how the decision came about.

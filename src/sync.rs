@@ -23,6 +23,7 @@ mod follower;
 mod freshness;
 #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
 pub(crate) mod fuzzing;
+mod inquiries;
 mod key_keeper;
 mod key_record;
 mod key_refresh;
@@ -37,6 +38,7 @@ use std::time::Duration;
 pub use announcement::Purge;
 pub use discovery::DiscoveryError;
 pub use follower::{Counts as FeedCounts, FeedSource, Follower};
+pub use inquiries::{Ended, Inquiries, MAX_ASKING};
 pub use key_keeper::{KeyKeeper, Sight};
 pub use key_refresh::{Asked, Counts, FetchError};
 pub use lease::{Lease, Role};

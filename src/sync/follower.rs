@@ -230,7 +230,13 @@ impl Follower {
             return;
         };
         let nonce = host.random();
-        let wait = self.source.heartbeat;
+        // After a failure it is to be known at once whether the authority is there again: what is
+        // held grows stale meanwhile.
+        let wait = if self.poll.is_well() {
+            self.source.heartbeat
+        } else {
+            Duration::ZERO
+        };
         let call = self.changes_call(&state, nonce, wait);
         self.poll.start(host, &call, nonce);
     }

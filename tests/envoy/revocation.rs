@@ -7,3 +7,4 @@ mod postures;
 mod reload;
 pub(crate) mod scene;
 mod story;
+mod waiting;

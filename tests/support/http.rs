@@ -106,10 +106,16 @@ impl Client {
 
     /// Sends a request, and closes the connection without a look at the reply.
     pub(crate) fn send_and_leave(&self, request: &Request) {
+        let _connection = self.send_and_stay(request);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+
+    /// Sends a request over a connection of its own, which closes when it is dropped.
+    pub(crate) fn send_and_stay(&self, request: &Request) -> TcpStream {
         let mut connection = connect(self.server).expect("a connection");
         let sent = connection.write_all(&request.to_bytes());
         sent.expect("a request to send");
-        std::thread::sleep(Duration::from_millis(10));
+        connection
     }
 
     /// The same, for a request that the server may answer by closing the connection.

@@ -37,6 +37,12 @@ struct State {
     open: Vec<TcpStream>,
     /// Every answer with status 200 that was passed on: path and body.
     seen: Vec<(String, Vec<u8>)>,
+    /// The path of every request.
+    asked: Vec<String>,
+    /// Questions to paths that begin so are answered by the end of the connection, so many of them.
+    dropped: (String, usize),
+    /// Answers to paths that begin so take so long.
+    held_back: (String, Duration),
 }
 
 impl Meddler {
@@ -50,6 +56,9 @@ impl Meddler {
                 upstream,
                 open: Vec::new(),
                 seen: Vec::new(),
+                asked: Vec::new(),
+                dropped: (String::new(), 0),
+                held_back: (String::new(), Duration::ZERO),
             })),
         };
         let accepting = meddler.clone();
@@ -107,6 +116,23 @@ impl Meddler {
         self.break_connections();
     }
 
+    /// Breaks the connections of the next `count` requests to paths that begin with `prefix`.
+    pub(crate) fn drop_requests(&self, prefix: &str, count: usize) {
+        self.state().dropped = (prefix.to_owned(), count);
+    }
+
+    /// Answers requests to paths that begin with `prefix` so much later.
+    pub(crate) fn hold_back(&self, prefix: &str, delay: Duration) {
+        self.state().held_back = (prefix.to_owned(), delay);
+    }
+
+    /// How many requests to paths that begin with `prefix` there were.
+    pub(crate) fn asked(&self, prefix: &str) -> usize {
+        let state = self.state();
+        let asked = state.asked.iter();
+        asked.filter(|path| path.starts_with(prefix)).count()
+    }
+
     /// Asks another server.
     pub(crate) fn forward_to(&self, upstream: SocketAddr) {
         self.state().upstream = upstream;
@@ -149,6 +175,9 @@ impl Meddler {
         let mut to_client = client;
         loop {
             let request = Message::read(&mut requests)?;
+            if self.is_dropped(&request.path()) {
+                return Ok(());
+            }
             let answer = self.ask(&request)?;
             let manner = self.state().manner.clone();
             match manner {
@@ -174,6 +203,24 @@ impl Meddler {
                 }
             }
         }
+    }
+
+    /// Counts a request, lets it wait, and says whether it is to be dropped.
+    fn is_dropped(&self, path: &str) -> bool {
+        let mut state = self.state();
+        state.asked.push(path.to_owned());
+        let (prefix, delay) = &state.held_back;
+        let delay = if path.starts_with(prefix) {
+            *delay
+        } else {
+            Duration::ZERO
+        };
+        let (prefix, left) = &mut state.dropped;
+        let is_dropped = *left > 0 && path.starts_with(prefix.as_str());
+        *left -= usize::from(is_dropped);
+        drop(state);
+        thread::sleep(delay);
+        is_dropped
     }
 
     /// Asks over a connection of its own, so that none is left over from an authority that has

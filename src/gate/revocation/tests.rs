@@ -108,7 +108,7 @@ impl Edge {
         let verdict = if answers.is_empty() {
             self.gate.on_request(&host, Attempt::First)
         } else {
-            self.gate.on_answers(&host, answers)
+            self.gate.on_answers(&host, Attempt::Last, answers)
         };
         let counters = host.counters.borrow();
         let outcome = counters

@@ -495,6 +495,26 @@ fn an_authority_that_was_restored_from_a_backup_is_followed_in_its_new_epoch() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn an_authority_that_is_there_again_is_heard_at_once_and_not_a_heartbeat_later() {
+    let (process, authority, mut leader) = (MockProcess::default(), Authority::new(), follower());
+    tick(&process, &mut leader, &authority);
+    let (lost, call) = next_call(&process).unwrap();
+    assert!(call.path.ends_with("wait=10"), "{}", call.path);
+    leader.on_response(&process, lost, &CallOutcome::Failed);
+    process.pass(1_000);
+    leader.on_tick(&process, true);
+    let (id, call) = next_call(&process).unwrap();
+    assert!(call.path.ends_with("wait=0"), "{}", call.path);
+    leader.on_response(&process, id, &authority.answer(&call).unwrap());
+    leader.on_tick(&process, true);
+    assert_eq!(leader.view.state().unwrap().verified_at, process.now.get());
+    process.pass(1_000);
+    leader.on_tick(&process, true);
+    let (_, call) = next_call(&process).unwrap();
+    assert!(call.path.ends_with("wait=10"), "{}", call.path);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_manifest_that_is_older_than_what_is_held_is_refused() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());

@@ -1,0 +1,193 @@
+//! Requests that wait for the authority's exact answer, for keys, or for both.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::scene::{session, settings, until};
+use crate::support::{
+    Authority, Bootstrap, Envoy, ISSUER, JwksServer, Meddler, Plugin, Request, Response, Token,
+    assert_refused, jwks,
+};
+
+const CHECK: &str = "/v1/check";
+
+/// An Envoy with one worker, since every worker asks for itself.
+struct Scene {
+    authority: Authority,
+    meddler: Meddler,
+    envoy: Envoy,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::with(|configuration| configuration, None)
+    }
+
+    fn with(change: impl FnOnce(Value) -> Value, issuer: Option<SocketAddr>) -> Self {
+        let authority = Authority::start();
+        let meddler = Meddler::before(authority.address());
+        let configuration = change(settings(&authority, &json!({"check_timeout": "2s"})));
+        let mut bootstrap = Bootstrap::with_plugin(Plugin::new(&configuration))
+            .with_authority(meddler.address())
+            .with_workers(1);
+        if let Some(issuer) = issuer {
+            bootstrap = bootstrap.with_cluster("issuer", issuer);
+        }
+        let envoy = Envoy::start(&bootstrap);
+        let scene = Self {
+            authority,
+            meddler,
+            envoy,
+        };
+        scene.wait_for("feed.generations", 1);
+        scene
+    }
+
+    fn wait_for(&self, name: &str, least: u64) {
+        let stat = format!("wasmcustom.portcullis.{name}");
+        let what = || format!("{name} in:\n{}", self.envoy.log());
+        until(what, || self.envoy.stat(&stat) >= Some(least));
+        thread::sleep(Duration::from_millis(300));
+    }
+
+    fn revoke(&self, value: &str) {
+        self.authority.revoke("session", value);
+        self.wait_until_in_step();
+    }
+
+    /// Lets the filter think that the session may be revoked.
+    fn revoke_and_take_back(&self, value: &str) {
+        self.authority.revoke("session", value);
+        self.authority.restore_access("session", value);
+        self.wait_until_in_step();
+    }
+
+    fn wait_until_in_step(&self) {
+        let sequence = self.authority.stats()["sequence"].as_u64();
+        self.wait_for("feed.sequence", sequence.expect("a number"));
+    }
+
+    fn send(&self, request: &Request) -> Response {
+        self.envoy.client().send(request)
+    }
+}
+
+fn ask(value: &str) -> Request {
+    Request::get("/api").bearer(session(value))
+}
+
+#[test]
+fn a_call_that_broke_is_made_once_more_and_not_twice() {
+    let scene = Scene::new();
+    for value in ["once", "twice"] {
+        scene.revoke(value);
+    }
+    scene.meddler.drop_requests(CHECK, 1);
+    assert_refused(&scene.send(&ask("once")), 401, "token_revoked");
+    assert_eq!(scene.meddler.asked(CHECK), 2);
+    scene.meddler.drop_requests(CHECK, 3);
+    assert_refused(&scene.send(&ask("twice")), 503, "revocation_unavailable");
+    assert_eq!(scene.meddler.asked(CHECK), 4);
+}
+
+#[test]
+fn requests_with_the_same_question_share_one_call() {
+    let scene = Scene::new();
+    scene.revoke("many");
+    scene.meddler.hold_back(CHECK, Duration::from_millis(500));
+    let request = ask("many");
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_refused(&scene.send(&request), 401, "token_revoked"));
+        }
+    });
+    assert_eq!(scene.meddler.asked(CHECK), 1);
+}
+
+#[test]
+fn whoever_shares_the_call_of_a_request_that_goes_away_is_answered_all_the_same() {
+    let scene = Scene::new();
+    scene.revoke("left");
+    scene.meddler.hold_back(CHECK, Duration::from_millis(700));
+    let request = ask("left");
+    let first = scene.envoy.client().send_and_stay(&request);
+    until(|| scene.envoy.log(), || scene.meddler.asked(CHECK) == 1);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| assert_refused(&scene.send(&request), 401, "token_revoked"));
+        }
+        thread::sleep(Duration::from_millis(200));
+        drop(first);
+    });
+    assert_eq!(scene.meddler.asked(CHECK), 2);
+    assert_eq!(scene.send(&ask("innocent")).status, 200);
+}
+
+fn remote_keys() -> Value {
+    json!({
+        "http_uri": {"uri": "http://issuer.example/jwks", "cluster": "issuer", "timeout": "5s"},
+    })
+}
+
+#[test]
+fn a_request_that_has_waited_for_keys_waits_for_the_authority_as_well() {
+    let server = JwksServer::with_keys(jwks(&["es256"]));
+    let change = |mut configuration: Value| {
+        let provider = &mut configuration["providers"]["demo"];
+        let provider = provider.as_object_mut().expect("an object");
+        provider.remove("local_jwks");
+        provider.insert("remote_jwks".to_owned(), remote_keys());
+        configuration
+    };
+    let scene = Scene::with(change, Some(server.address()));
+    assert_eq!(scene.send(&ask("innocent")).status, 200);
+    scene.revoke("revoked");
+    scene.revoke_and_take_back("taken-back");
+    server.serve("/jwks", jwks(&["es256-other"]));
+    server.delay(Duration::from_millis(300));
+    let signed = |value: &str| {
+        let token = Token::signed_by("es256-other").claim("sid", value);
+        Request::get("/api").bearer(token)
+    };
+    // Both wait for the same fetch.
+    thread::scope(|scope| {
+        scope.spawn(|| assert_refused(&scene.send(&signed("revoked")), 401, "token_revoked"));
+        scope.spawn(|| assert_eq!(scene.send(&signed("taken-back")).status, 200));
+    });
+    assert_eq!(scene.meddler.asked(CHECK), 2);
+}
+
+#[test]
+fn a_request_that_has_waited_for_the_authority_waits_for_keys_as_well() {
+    let server = JwksServer::with_keys(jwks(&["es256"]));
+    let change = |mut configuration: Value| {
+        configuration["providers"]["other"] = json!({
+            "issuer": ISSUER,
+            "from_headers": [{"name": "x-other"}],
+            "remote_jwks": remote_keys(),
+        });
+        let both = json!([{"provider_name": "demo"}, {"provider_name": "other"}]);
+        configuration["rules"] = json!([
+            {"match": {"prefix": "/"}, "requires": {"requires_all": {"requirements": both}}},
+        ]);
+        configuration
+    };
+    let scene = Scene::with(change, Some(server.address()));
+    let other = |key: &'static str| Token::signed_by(key).claim("sid", "other");
+    let with = |request: Request, key| request.header("x-other", other(key).to_string());
+    assert_eq!(scene.send(&with(ask("innocent"), "es256")).status, 200);
+    scene.revoke_and_take_back("taken-back");
+    server.serve("/jwks", jwks(&["es256-other"]));
+    let reply = scene.send(&with(ask("taken-back"), "es256-other"));
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(scene.meddler.asked(CHECK), 1);
+    // A key that nobody has is not waited for without an end.
+    scene.revoke_and_take_back("again");
+    let nobodys = other("es256").header("kid", "nobody's").to_string();
+    let reply = scene.send(&ask("again").header("x-other", nobodys));
+    assert_refused(&reply, 401, "signature_invalid");
+    scene.wait_for("refused.key_unknown", 1);
+}
