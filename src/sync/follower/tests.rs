@@ -546,7 +546,7 @@ fn a_leader_that_stops_between_any_two_writes_does_no_harm() {
     authority.revoke("a");
     authority.publish_generation();
     authority.revoke("b");
-    for writes in 0..12 {
+    for writes in 0..16 {
         let process = MockProcess::default();
         let (mut first, mut second) = (follower(), follower());
         process.writes_left.set(Some(writes));

@@ -1,7 +1,7 @@
 //! How fast a revocation arrives, and what ten million of them cost: the figures that the design
 //! promises, measured in real Envoys against a real authority.
 //!
-//! `cargo bench --bench revocation -- [--smoke] [--fifty-million] [PART…]`, where a part is
+//! `cargo bench --bench revocation -- [--smoke] [--fifty-million] [--entries=N] [PART…]`, where a part is
 //! `propagation`, `edges`, `scale` or `switch`, the last part of `scale` alone; without any, all but
 //! the last. `PORTCULLIS_WASM` and `ENVOY_BIN`
 //! say which filter and which Envoy, as for the tests. It needs some 5,000 open files
@@ -55,12 +55,19 @@ pub(crate) enum Extent {
     Full,
     /// The same, and fifty million entries.
     FiftyMillion,
+    /// The same, but only so many entries.
+    Entries(u64),
 }
 
 fn main() -> ExitCode {
     let mut extent = Extent::Full;
     let mut parts = Vec::new();
     for argument in env::args().skip(1) {
+        let entries = argument.strip_prefix("--entries=");
+        if let Some(entries) = entries.and_then(|entries| entries.parse().ok()) {
+            extent = Extent::Entries(entries);
+            continue;
+        }
         match argument.as_str() {
             "--smoke" => extent = Extent::Smoke,
             "--fifty-million" => extent = Extent::FiftyMillion,
@@ -69,7 +76,7 @@ fn main() -> ExitCode {
             "propagation" | "edges" | "scale" | "switch" => parts.push(argument),
             _ => {
                 eprintln!(
-                    "expected [--smoke] [--fifty-million] [propagation] [edges] [scale] [switch]"
+                    "expected [--smoke] [--fifty-million] [--entries=N] [propagation] [edges] [scale] [switch]"
                 );
                 return ExitCode::from(2);
             }
