@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::entry::{Revocation, Target};
 use super::store::Restoration;
-use crate::revocation::Kind;
+use crate::revocation::{EXPIRY_MARGIN, Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
 
 /// What kind of thing is revoked.
@@ -296,10 +296,6 @@ const fn unexpected(field: &'static str, kind: Kind, is_so: bool) -> Result<(), 
     }
 }
 
-/// Issuers are URLs and the other names identifiers; OpenID Connect Core allows 255 characters for
-/// `sub`, each of up to four bytes.
-const MAX_NAME_BYTES: usize = 1024;
-
 /// A sentence or two.
 const MAX_REASON_BYTES: usize = 512;
 
@@ -311,10 +307,6 @@ const MAX_EXPIRY: Duration = Duration::from_hours(17568);
 
 /// A cut-off may be set for a near future, "from midnight on"; a later one is a mistake.
 const MAX_AHEAD: Duration = Duration::from_hours(24);
-
-/// An entry is kept for so much longer than its tokens live, for edges whose clock is late and
-/// that allow some skew besides.
-const EXPIRY_MARGIN: Duration = Duration::from_mins(15);
 
 #[cfg(test)]
 mod tests;

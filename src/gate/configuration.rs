@@ -71,6 +71,9 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
         let filter_state_rules = rules::filter_state_rules(fields, &names);
         let allow_unmatched = fields.flag("allow_unmatched", false);
         let revocation = revocation::settings(fields);
+        if revocation.is_some() {
+            revocation::refuse_long_skews(fields.node(), &providers);
+        }
         let bypass_cors_preflight = fields.flag("bypass_cors_preflight", false);
         ignored(fields);
         // Places in requirements are only right when no provider is left out.

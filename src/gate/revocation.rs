@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::reason::Reason;
 use crate::host::{Call, CallOutcome, SharedData};
-use crate::revocation::{FeedKeys, FeedState, Kind, Names, Standing, Status, View};
+use crate::revocation::{FeedKeys, FeedState, Kind, MAX_NAME_BYTES, Names, Standing, Status, View};
 use crate::token::Claims;
 
 /// What the operator wants done where it is not known whether a token was revoked.
@@ -272,13 +272,20 @@ impl Revocations {
         }
     }
 
-    /// Whether a revocation could name the token. A claim that should name it and is no string
-    /// cannot be named, and somebody would revoke it in vain.
+    /// Whether a revocation could name the token. A claim that should name it and is no string, or
+    /// longer than the authority takes names, cannot be named, and somebody would revoke it in vain.
     fn is_named(&self, claims: &Claims) -> bool {
         let device = self.settings.device_claim.as_deref();
         let mut claims_that_name = ["sid", "client_id", "azp"].into_iter().chain(device);
         let is_odd = |name| claims.get(name).is_some_and(|value| !value.is_string());
+        let is_too_long = |kind| {
+            let value = self.value(kind, claims);
+            value.is_some_and(|value| value.len() > MAX_NAME_BYTES)
+        };
+        let issuer = claims.issuer().unwrap_or_default();
         !claims_that_name.any(is_odd)
+            && issuer.len() <= MAX_NAME_BYTES
+            && !Kind::ALL.into_iter().any(is_too_long)
             && Kind::ALL
                 .into_iter()
                 .any(|kind| kind != Kind::Issuer && self.value(kind, claims).is_some())

@@ -1,8 +1,22 @@
 //! What a revocation names, as 128 bits.
 
 use std::hash::Hasher as _;
+use std::time::Duration;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
+
+/// Longest name, in bytes, that can be revoked. Issuers are URLs and the other names identifiers;
+/// OpenID Connect Core allows 255 characters for `sub`, each of up to four bytes.
+pub const MAX_NAME_BYTES: usize = 1024;
+
+/// The most that a provider's `clock_skew_seconds` may be where revocation is configured.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(10);
+
+/// So much longer than its tokens live an entry is kept: [`MAX_CLOCK_SKEW`], in which an edge lets
+/// them pass all the same, and five minutes by which the edge's clock may be late besides.
+pub const EXPIRY_MARGIN: Duration = Duration::from_mins(15);
+
+const _: () = assert!(MAX_CLOCK_SKEW.as_secs() < EXPIRY_MARGIN.as_secs());
 
 /// What kind of thing a revocation names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

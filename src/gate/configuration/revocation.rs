@@ -7,8 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::VerifyingKey;
 
 use super::reader::{Fields, Node};
+use crate::gate::policy::Provider;
 use crate::gate::revocation::{Posture, RevocationSettings};
-use crate::revocation::FeedKeys;
+use crate::revocation::{FeedKeys, MAX_CLOCK_SKEW};
 
 const DEFAULT_MAX_STALENESS: Duration = Duration::from_secs(30);
 const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -46,6 +47,21 @@ pub(super) fn settings(fields: &mut Fields<'_>) -> Option<RevocationSettings> {
             reload_jitter: reload_jitter?,
         })
     })
+}
+
+/// An entry is dropped some time after its tokens have expired. A provider that lets them pass for
+/// longer than that would let revoked ones pass again.
+pub(super) fn refuse_long_skews(node: &Node<'_>, providers: &[(String, Option<Provider>)]) {
+    for (name, provider) in providers {
+        let skew = provider.as_ref().map(|provider| provider.clock_skew);
+        if skew.is_some_and(|skew| skew > MAX_CLOCK_SKEW) {
+            node.fault(format!(
+                "`clock_skew_seconds` of provider `{name}`: expected at most {} with `revocation`, \
+                 whose entries do not outlive their tokens by more",
+                MAX_CLOCK_SKEW.as_secs()
+            ));
+        }
+    }
 }
 
 fn max_staleness(fields: &mut Fields<'_>) -> Option<Duration> {

@@ -422,6 +422,34 @@ fn faults_of_revocation_are_told_with_their_paths() {
         );
     }
 }
+
+/// Otherwise a revoked token would pass again between the end of its entry and its own.
+#[wasm_bindgen_test(unsupported = test)]
+fn no_provider_lets_tokens_pass_for_longer_than_their_revocations_are_kept() {
+    let with_skew = |seconds: u32| {
+        let mut configuration = complete();
+        for provider in configuration["providers"]
+            .as_object_mut()
+            .unwrap()
+            .values_mut()
+        {
+            provider["clock_skew_seconds"] = seconds.into();
+        }
+        configuration
+    };
+    assert!(read_value(&with_skew(600)).is_ok());
+    let found = faults(&with_skew(601));
+    assert!(
+        found
+            .iter()
+            .all(|fault| fault.contains("expected at most 600 with `revocation`")),
+        "{found:?}"
+    );
+    let mut without = with_skew(601);
+    without.as_object_mut().unwrap().remove("revocation");
+    assert!(read_value(&without).is_ok());
+}
+
 /// The rows between two marks of the README, each with its cells.
 #[cfg(not(target_family = "wasm"))]
 fn documented_rows(name: &str) -> Vec<Vec<String>> {

@@ -171,6 +171,21 @@ fn a_token_that_nobody_revoked_passes_and_the_next_time_without_a_look() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_name_longer_than_the_authority_takes_names_nothing() {
+    let edge = Edge::new(|_| {}).with_feed();
+    for name in ["jti", "sid", "device", "sub", "client_id"] {
+        let with = |length| {
+            let mut claims = claims();
+            claims[name] = "x".repeat(length).into();
+            claims
+        };
+        assert_eq!(edge.outcome(&with(1_024)), ALLOWED, "{name}");
+        let too_long = edge.outcome(&with(1_025));
+        assert_eq!(too_long, refused(Reason::TokenUnnamed), "{name}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn token_session_and_device_are_asked_about_when_the_filter_says_perhaps() {
     for (kind, value) in [
         (Kind::Token, "token"),
