@@ -8,7 +8,7 @@
 //! | [`history`], [`generation`], [`feed`] | what edges are told |
 //! | [`signing`] | the keys that the feed is signed with |
 //! | [`request`], [`import`] | what callers send |
-//! | [`credentials`] | who may do what |
+//! | [`credentials`], [`certificate`] | who may do what, and who the authority is |
 //! | [`http`], [`server`] | the interface, and the connections it is spoken over |
 //!
 //! A revocation goes `http` → `request` (checks) → `writer` → `store` (on the disk) → `index` →
@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub mod certificate;
 pub mod clock;
 pub mod credentials;
 pub mod entry;

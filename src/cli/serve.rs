@@ -12,9 +12,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
+use crate::authority::certificate::{Certificate, TlsError};
 use crate::authority::credentials::{Credentials, CredentialsError};
 use crate::authority::request::Limits;
-use crate::authority::server::{self, TlsError};
+use crate::authority::server;
 use crate::authority::{Authority, AuthorityError, Settings, http};
 
 /// The arguments of `portcullis serve`.
@@ -110,7 +111,7 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
         .as_ref()
         .zip(arguments.tls_key.as_ref());
     let tls = tls
-        .map(|(certificate, key)| server::tls(certificate, key))
+        .map(|(certificate, key)| Certificate::open(certificate, key))
         .transpose()?;
     let listener = TcpListener::bind(arguments.listen).map_err(|source| ServeError::Listen {
         address: arguments.listen,
@@ -120,6 +121,13 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     let (stop, stopping) = watch::channel(false);
     let authority = Authority::start(&settings(arguments), credentials, stopping.clone()).await?;
     tokio::spawn(stop_on_signal(stop)?);
+    let tls = match tls {
+        Some(certificate) => {
+            tokio::spawn(Arc::clone(&certificate).follow());
+            Some(certificate.server()?)
+        }
+        None => None,
+    };
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
     // A closed output is no reason not to serve.

@@ -145,10 +145,9 @@ fn where_others_can_connect_credentials_and_tls_are_needed() {
     assert!(line.contains("http://0.0.0.0:"), "{line}");
 }
 
-#[test]
-fn tls_is_spoken_with_a_certificate() {
-    let directory = directory();
-    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+/// A certificate for 127.0.0.1 that signs itself, in two files of this directory.
+fn make_certificate(directory: &Path) -> (String, String) {
+    let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
     let (certificate, key) = (path("certificate.pem"), path("key.pem"));
     let made = Command::new("openssl")
         .args([
@@ -165,21 +164,49 @@ fn tls_is_spoken_with_a_certificate() {
         .args(["-keyout", &key, "-out", &certificate])
         .output()
         .expect("`openssl`");
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
+    let told = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "{told}");
+    (certificate, key)
+}
+
+/// Whether the command line finds an authority that this certificate vouches for.
+fn is_trusted_by(authority: &Authority, certificate: &str) -> bool {
+    let trusting = ["stats", "--json", "--certificate-authority", certificate];
+    authority.command(&trusting).status.success()
+}
+
+#[test]
+fn tls_is_spoken_with_a_certificate() {
+    let directory = directory();
+    let (certificate, key) = make_certificate(directory.path());
     let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
     let authority = Authority::start_with(directory.path(), &tls);
     assert!(authority.url.starts_with("https://"));
-    let trusting = ["stats", "--json", "--certificate-authority", &certificate];
-    let output = authority.command(&trusting);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(is_trusted_by(&authority, &certificate));
     let doubting = authority.command(&["stats"]);
     assert_eq!(doubting.status.code(), Some(1));
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_without_a_restart() {
+    let (directory, renewed) = (directory(), directory());
+    let (certificate, key) = make_certificate(directory.path());
+    let (new_certificate, new_key) = make_certificate(renewed.path());
+    let old_certificate = directory.path().join("old.pem");
+    fs::copy(&certificate, &old_certificate).unwrap();
+    let old_certificate = old_certificate.to_str().unwrap();
+    let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
+    let authority = Authority::start_with(directory.path(), &tls);
+    assert!(is_trusted_by(&authority, old_certificate));
+    // Half of it is renewed: the pair from before stays.
+    fs::copy(&new_certificate, &certificate).unwrap();
+    until(|| {
+        authority
+            .log()
+            .contains("the changed certificate is not usable")
+    });
+    assert!(is_trusted_by(&authority, old_certificate));
+    fs::copy(&new_key, &key).unwrap();
+    until(|| is_trusted_by(&authority, &new_certificate));
+    assert!(!is_trusted_by(&authority, old_certificate));
 }

@@ -1,6 +1,7 @@
 //! A disk that takes no more.
 
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use super::process::{Authority, binary, directory, serve, until};
 
@@ -78,6 +79,87 @@ fn limit_files(authority: &Authority, limit: &str) {
         .args(["--pid", &id, &limit])
         .status();
     assert!(status.expect("`prlimit` of util-linux").success());
+}
+
+/// A file system of its own, of this many bytes; `None` where the test may not mount one.
+struct FileSystem(PathBuf);
+
+impl FileSystem {
+    fn mount(point: PathBuf, bytes: usize) -> Option<Self> {
+        std::fs::create_dir(&point).unwrap();
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
+            .arg(&point)
+            .stderr(Stdio::null())
+            .status();
+        let is_mounted = status.is_ok_and(|status| status.success());
+        is_mounted.then_some(Self(point))
+    }
+
+    fn remount(&self, options: &str) -> bool {
+        let mut command = Command::new("mount");
+        command.args(["-o", &format!("remount,{options}")]);
+        command.arg(&self.0).status().unwrap().success()
+    }
+}
+
+impl Drop for FileSystem {
+    fn drop(&mut self) {
+        // An error leaves the directory to whoever tidies up; the test has ended.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// `ENOSPC` from a real file system, and `EROFS` from one that was made read-only.
+#[test]
+fn a_real_disk_that_is_full_or_read_only_loses_nothing() {
+    let directory = directory();
+    let Some(disk) = FileSystem::mount(directory.path().join("data"), 4 << 20) else {
+        eprintln!("left out: only root may mount a file system");
+        return;
+    };
+    let authority = Authority::start(directory.path());
+    let long = "x".repeat(900);
+    let mut acknowledged = 0;
+    while authority
+        .revoke("session", &format!("{acknowledged}-{long}"))
+        .status
+        == 200
+    {
+        acknowledged += 1;
+        assert!(acknowledged < 20_000, "the disk does not get full");
+    }
+    assert!(acknowledged > 100, "{acknowledged}");
+    let refused = authority.revoke("session", "full");
+    assert_eq!(refused.json()["code"], "store_unavailable", "{refused:?}");
+    assert!(authority.is_session_revoked(&format!("0-{long}")));
+    assert!(!authority.is_session_revoked("full"));
+    assert!(disk.remount("size=64m"));
+    until(|| authority.revoke("session", "room again").status == 200);
+
+    // A file that is open for writing keeps the system from making its disk read-only, and an
+    // authority that runs has it open. The one that starts finds it so.
+    authority.kill();
+    assert!(disk.remount("ro"));
+    let output = Command::new(binary())
+        .args(serve(directory.path()))
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: could not open store `"), "{stderr}");
+    assert!(disk.remount("rw"));
+
+    let authority = Authority::start(directory.path());
+    assert!(authority.is_session_revoked("room again"));
+    for number in 0..acknowledged {
+        let value = format!("{number}-{long}");
+        assert!(
+            authority.is_session_revoked(&value),
+            "{number} of {acknowledged}"
+        );
+    }
+    authority.kill();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A feed that is not what the authority sent. It is never applied; what is held stays, and when
 //! it gets too old, the posture decides.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -91,6 +91,44 @@ fn replay(meddler: &Meddler) {
             body
         }
     });
+}
+
+/// Answers to polls come in another order than they were given: each comes in place of the next
+/// one, and the latest first.
+#[test]
+fn changes_that_come_out_of_order_are_not_applied_until_they_come_in_order() {
+    let mut scene = Scene::new(&json!({}));
+    scene.authority.revoke("session", "first");
+    scene.wait_until_in_step();
+    let held = Mutex::new(None);
+    scene.meddler.alter(move |path, body| {
+        if !path.starts_with("/v1/feed/deltas") {
+            return body;
+        }
+        let mut held = held.lock().expect("nobody panics with it");
+        match held.replace(body.clone()) {
+            Some(earlier) => earlier,
+            // What was a long poll's answer comes after the next one's.
+            None => body[..0].to_vec(),
+        }
+    });
+    for number in 0..6 {
+        let value = format!("live-{number}");
+        scene.authority.revoke("session", &value);
+        scene.authority.revoke("subject", &value);
+        thread::sleep(Duration::from_millis(300));
+    }
+    scene.authority.restore_access("subject", "live-0");
+    scene.wait_for("portcullis.feed.refused", 3);
+    scene.meddler.pass();
+    scene.wait_until_in_step();
+    for number in 0..6 {
+        let value = format!("live-{number}");
+        scene.assert_refused(&session(&value), 401, "token_revoked");
+    }
+    scene.assert_refused(&session("first"), 401, "token_revoked");
+    scene.assert_accepted(&session("innocent"));
+    scene.assert_accepted(&session("other").claim("sub", "live-0"));
 }
 
 fn with_other_changes(meddle: impl FnOnce(&Meddler)) {

@@ -1,0 +1,169 @@
+//! The certificate that the authority shows, and its key: read again when the files change, so that
+//! a certificate that is renewed every few weeks needs no restart.
+//!
+//! Both files are replaced one after the other, and what is read in between does not go together.
+//! Then the certificate from before stays, and the files are read again a second later.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+/// A certificate with its chain, and its key, both PEM files.
+#[derive(Debug)]
+pub struct Certificate {
+    files: [PathBuf; 2],
+    provider: Arc<CryptoProvider>,
+    current: RwLock<Arc<CertifiedKey>>,
+    looks: Mutex<Looks>,
+}
+
+/// The files as they were last found good, and as they were last complained about.
+#[derive(Debug)]
+struct Looks {
+    good: Seen,
+    bad: Seen,
+}
+
+/// When the files were written, and how long they are.
+type Seen = [Option<(SystemTime, u64)>; 2];
+
+impl Certificate {
+    /// Reads both files.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`].
+    pub fn open(certificate: &Path, key: &Path) -> Result<Arc<Self>, TlsError> {
+        let files = [certificate.to_owned(), key.to_owned()];
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let good = seen(&files);
+        let current = read(&files, &provider)?;
+        Ok(Arc::new(Self {
+            current: RwLock::new(Arc::new(current)),
+            looks: Mutex::new(Looks {
+                good,
+                bad: [None; 2],
+            }),
+            files,
+            provider,
+        }))
+    }
+
+    /// What speaks TLS with it.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Unusable`].
+    pub fn server(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider));
+        let resolver: Arc<Self> = Arc::clone(self);
+        let config = builder
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        Ok(Arc::new(config))
+    }
+
+    /// Looks at the files, for ever.
+    pub async fn follow(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+        loop {
+            ticks.tick().await;
+            self.look();
+        }
+    }
+
+    fn look(&self) {
+        let now_seen = seen(&self.files);
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        if looks.good == now_seen {
+            return;
+        }
+        match read(&self.files, &self.provider) {
+            Ok(new) => {
+                looks.good = now_seen;
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+                tracing::info!("read the certificate again");
+            }
+            // Read again on the next look, since the other file may be about to be written.
+            Err(error) if looks.bad != now_seen => {
+                looks.bad = now_seen;
+                tracing::warn!(
+                    error = %super::chain_of(&error),
+                    "the changed certificate is not usable; the one from before stays in force"
+                );
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&current))
+    }
+}
+
+fn read(files: &[PathBuf; 2], provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let [certificate, key] = files;
+    let unusable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TlsError::Pem { path, source }
+    };
+    let chain = CertificateDer::pem_slice_iter(&bytes(certificate)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unusable(certificate))?;
+    let private = PrivateKeyDer::from_pem_slice(&bytes(key)?).map_err(unusable(key))?;
+    Ok(CertifiedKey::from_der(chain, private, provider)?)
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|source| TlsError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn seen(files: &[PathBuf; 2]) -> Seen {
+    files.each_ref().map(|path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    })
+}
+
+/// Why no TLS can be spoken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file could not be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("`{}` is not usable", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// Certificate and key do not go together, or not with this library.
+    #[error("certificate and key are not usable")]
+    Unusable(#[from] rustls::Error),
+}
+
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
