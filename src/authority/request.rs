@@ -10,30 +10,12 @@ use super::store::Restoration;
 use crate::revocation::{EXPIRY_MARGIN, Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
 
-/// What kind of thing is revoked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum KindName {
-    /// One token, by `jti`.
-    Token,
-    /// One session, by `sid`.
-    Session,
-    /// One device, by the claim that the filters are configured with.
-    Device,
-    /// Tokens of a subject (`sub`) issued before an instant.
-    Subject,
-    /// Tokens of a client (`client_id`) issued before an instant.
-    Client,
-    /// Tokens of an issuer (`iss`) issued before an instant.
-    Issuer,
-}
-
 /// A revocation.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevocationRequest {
     /// What kind of thing is revoked.
-    pub kind: KindName,
+    pub kind: Kind,
     /// `iss` of the tokens that are meant.
     #[schema(max_length = 1024)]
     pub issuer: String,
@@ -73,7 +55,7 @@ pub struct RevocationRequest {
 #[serde(deny_unknown_fields)]
 pub struct RestorationRequest {
     /// What kind of thing is not revoked any more.
-    pub kind: KindName,
+    pub kind: Kind,
     /// As it was revoked.
     #[schema(max_length = 1024)]
     pub issuer: String,
@@ -133,32 +115,6 @@ pub enum RequestError {
     },
 }
 
-impl From<KindName> for Kind {
-    fn from(name: KindName) -> Self {
-        match name {
-            KindName::Token => Self::Token,
-            KindName::Session => Self::Session,
-            KindName::Device => Self::Device,
-            KindName::Subject => Self::Subject,
-            KindName::Client => Self::Client,
-            KindName::Issuer => Self::Issuer,
-        }
-    }
-}
-
-impl From<Kind> for KindName {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Token => Self::Token,
-            Kind::Session => Self::Session,
-            Kind::Device => Self::Device,
-            Kind::Subject => Self::Subject,
-            Kind::Client => Self::Client,
-            Kind::Issuer => Self::Issuer,
-        }
-    }
-}
-
 impl RevocationRequest {
     /// The revocation, when everything about it is in order.
     ///
@@ -171,7 +127,7 @@ impl RevocationRequest {
         now: UnixTime,
         limits: &Limits,
     ) -> Result<Revocation, RequestError> {
-        let kind = Kind::from(self.kind);
+        let kind = self.kind;
         let target = target(kind, self.issuer, self.value)?;
         let only_cut_offs: [(&'static str, bool); 2] = [
             ("not_before", self.not_before.is_some()),
@@ -214,7 +170,7 @@ impl RestorationRequest {
     /// [`RequestError`].
     pub fn check(self, caller: &str) -> Result<Restoration, RequestError> {
         Ok(Restoration {
-            target: target(self.kind.into(), self.issuer, self.value)?,
+            target: target(self.kind, self.issuer, self.value)?,
             actor: actor(caller, self.actor)?,
             reason: text("reason", self.reason, MAX_REASON_BYTES)?,
         })

@@ -23,22 +23,25 @@
 //! disk and stays in memory, so checks and the feed go on.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use redb::backends::FileBackend;
-use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use super::entry::{self, Record};
 use super::index::{Effect, Index, Place};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
+mod error;
+mod file;
 mod reading;
 mod transaction;
 
+pub use error::StoreError;
+use error::failed;
+use file::{FILE_NAME, open_database, prepare};
 pub use reading::{Filter, Page, from_hex, to_hex};
 use transaction::Transaction;
 pub use transaction::{LOG_LENGTH, Outcome, Restoration, Work};
@@ -318,114 +321,10 @@ impl Head {
     }
 }
 
-/// Why the store does not do what it is asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The directory could not be made.
-    #[error("could not make directory `{}`", path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file could not be opened.
-    #[error("could not open store `{}`", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Reading or writing failed.
-    #[error("the store failed")]
-    Failed(#[source] Box<redb::Error>),
-    /// A row is not of the form that this version writes.
-    #[error("the store holds a row that this version cannot read")]
-    Row,
-    /// The file was made by a version with another format.
-    #[error("expected format {FORMAT} of the store, found {0}")]
-    Format(u8),
-    /// The file could not be opened again after an error.
-    #[error("the store is closed after an error")]
-    Closed,
-    /// The system has no randomness for a secret.
-    #[error("could not make a secret")]
-    Random(#[source] getrandom::Error),
-}
-
-fn failed(error: impl Into<redb::Error>) -> StoreError {
-    StoreError::Failed(Box::new(error.into()))
-}
-
 /// A row of `entries`: whose it is, and the record.
 fn split_row(row: &[u8]) -> Result<(Fingerprint, &[u8]), StoreError> {
     let (name, record) = row.split_first_chunk().ok_or(StoreError::Row)?;
     Ok((Fingerprint(*name), record))
-}
-
-fn open_database(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
-    let mut builder = Builder::new();
-    builder.set_cache_size(cache_bytes);
-    let backend = FileBackend::new(open_file(path)?).map_err(failed)?;
-    builder.create_with_backend(backend).map_err(failed)
-}
-
-/// The file holds the feed's signing key, so it is for its owner only.
-fn open_file(path: &Path) -> Result<File, StoreError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| StoreError::File {
-            path: path.to_owned(),
-            source,
-        })
-}
-
-/// Makes what a new file lacks, and gives the filter's key.
-fn prepare(database: &Database) -> Result<FilterKey, StoreError> {
-    let reading = database.begin_read().map_err(failed)?;
-    match reading.open_table(META) {
-        Ok(meta) => {
-            let format = meta.get(FORMAT_NAME).map_err(failed)?;
-            let format = format.and_then(|row| row.value().first().copied());
-            if format != Some(FORMAT) {
-                return Err(StoreError::Format(format.unwrap_or(0)));
-            }
-            let key = meta
-                .get(FILTER_KEY)
-                .map_err(failed)?
-                .ok_or(StoreError::Row)?;
-            let key = key.value().try_into().map_err(|_| StoreError::Row)?;
-            Ok(FilterKey::new(key))
-        }
-        Err(redb::TableError::TableDoesNotExist(_)) => initialize(database),
-        Err(error) => Err(failed(error)),
-    }
-}
-
-fn initialize(database: &Database) -> Result<FilterKey, StoreError> {
-    let mut key = [0; 16];
-    getrandom::fill(&mut key).map_err(StoreError::Random)?;
-    let transaction = database.begin_write().map_err(failed)?;
-    {
-        let mut meta = transaction.open_table(META).map_err(failed)?;
-        meta.insert(FORMAT_NAME, [FORMAT].as_slice())
-            .map_err(failed)?;
-        meta.insert(FILTER_KEY, key.as_slice()).map_err(failed)?;
-        transaction.open_table(ENTRIES).map_err(failed)?;
-        transaction.open_table(SUBJECTS).map_err(failed)?;
-        transaction.open_table(ISSUERS).map_err(failed)?;
-        transaction.open_table(LOG).map_err(failed)?;
-        transaction.open_table(STAGED).map_err(failed)?;
-    }
-    transaction.commit().map_err(failed)?;
-    Ok(FilterKey::new(key))
 }
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -435,10 +334,6 @@ const ISSUERS: TableDefinition<'_, &str, ()> = TableDefinition::new("issuers");
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const STAGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("staged");
 
-const FILE_NAME: &str = "authority.redb";
-const FORMAT_NAME: &str = "format";
-const FORMAT: u8 = 2;
-const FILTER_KEY: &str = "filter_key";
 const HEAD: &str = "head";
 
 #[cfg(test)]

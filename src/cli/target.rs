@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use crate::authority::request::KindName;
+use crate::revocation::Kind;
 
 /// What is meant.
 #[derive(Clone, Debug, Subcommand)]
@@ -58,14 +58,14 @@ pub enum Target {
 impl Target {
     /// Kind, issuer and value.
     #[must_use]
-    pub fn parts(&self) -> (KindName, &str, Option<&str>) {
+    pub fn parts(&self) -> (Kind, &str, Option<&str>) {
         match self {
-            Self::Token { value, issuer } => (KindName::Token, issuer, Some(value)),
-            Self::Session { value, issuer } => (KindName::Session, issuer, Some(value)),
-            Self::Device { value, issuer } => (KindName::Device, issuer, Some(value)),
-            Self::Subject { value, issuer } => (KindName::Subject, issuer, Some(value)),
-            Self::Client { value, issuer } => (KindName::Client, issuer, Some(value)),
-            Self::Issuer { issuer } => (KindName::Issuer, issuer, None),
+            Self::Token { value, issuer } => (Kind::Token, issuer, Some(value)),
+            Self::Session { value, issuer } => (Kind::Session, issuer, Some(value)),
+            Self::Device { value, issuer } => (Kind::Device, issuer, Some(value)),
+            Self::Subject { value, issuer } => (Kind::Subject, issuer, Some(value)),
+            Self::Client { value, issuer } => (Kind::Client, issuer, Some(value)),
+            Self::Issuer { issuer } => (Kind::Issuer, issuer, None),
         }
     }
 }

@@ -18,14 +18,19 @@ pub const EXPIRY_MARGIN: Duration = Duration::from_mins(15);
 
 const _: () = assert!(MAX_CLOCK_SKEW.as_secs() < EXPIRY_MARGIN.as_secs());
 
-/// What kind of thing a revocation names.
+/// What kind of thing a revocation names. The authority's interface calls it by [`Kind::name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    not(target_family = "wasm"),
+    derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema),
+    serde(rename_all = "snake_case")
+)]
 pub enum Kind {
     /// One token, by its `jti`.
     Token,
     /// One session, by its `sid`.
     Session,
-    /// One device, by the claim that the operator chose.
+    /// One device, by the claim that the filters are configured with.
     Device,
     /// All tokens of a subject (`sub`) that were issued before an instant.
     Subject,

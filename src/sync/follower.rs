@@ -13,11 +13,13 @@ use std::time::Duration;
 use super::announcement::{Purge, announce, purge};
 use super::discard::Discard;
 use super::line::Line;
-use super::loader::{LoadError, Loader, Need};
+use super::loader::{LoadError, Loader};
 use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, SharedData};
 use crate::revocation::{
-    Batch, BatchError, FeedKeys, FeedState, Manifest, ManifestError, SharedFilter, View,
+    Batch, BatchError, FeedKeys, FeedState, ManifestError, SharedFilter, View,
 };
+
+mod loading;
 
 /// Where the feed comes from.
 #[derive(Clone)]
@@ -346,151 +348,6 @@ impl Follower {
             self.load_from.get_or_insert(host.now_milliseconds());
         }
         self.poll.fail(host);
-    }
-
-    // --- loading a generation
-
-    fn continue_loading(&mut self, host: &impl BackgroundHost, now: u64) {
-        if self.loader.is_none() {
-            if self.load_from.is_some_and(|from| now >= from) {
-                let call = self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT);
-                self.load.start(host, &call, Step::Manifest);
-            }
-            return;
-        }
-        while let Some(loader) = &mut self.loader {
-            match loader.need() {
-                Need::Step => {
-                    loader.step(host, &self.filter);
-                    if loader.need() == Need::Step {
-                        // The rest on the next tick.
-                        return;
-                    }
-                }
-                Need::Segment(index) => {
-                    let generation = loader.state().generation;
-                    let path = format!("/v1/feed/segments/{generation}/{index}");
-                    let call = self.get(path, CALL_TIMEOUT);
-                    return self.load.start(host, &call, Step::Segment);
-                }
-                Need::Changes => {
-                    let state = loader.state().clone();
-                    let nonce = host.random();
-                    let call = self.changes_call(&state, nonce, Duration::ZERO);
-                    return self.load.start(host, &call, Step::Changes { nonce });
-                }
-            }
-        }
-    }
-
-    fn on_load(&mut self, host: &impl BackgroundHost, step: &Step, outcome: &CallOutcome) {
-        let CallOutcome::Answered {
-            status: 200, body, ..
-        } = outcome
-        else {
-            self.counts.failures += 1;
-            if self.load.is_well() {
-                host.warn("revocation feed: the authority does not answer");
-            }
-            self.abandon_load(host);
-            return;
-        };
-        let taken = self.take_in(host, step, body);
-        if let Err(refusal) = taken {
-            self.counts.refused += 1;
-            if self.load.is_well() {
-                host.warn(&format!(
-                    "revocation feed: generation not loaded: {refusal}"
-                ));
-            }
-            self.abandon_load(host);
-            return;
-        }
-        // The pauses shrink only when a generation is whole: its manifest may be fine for ever.
-        self.load.go_on();
-        if self.load_from.is_some() {
-            self.continue_loading(host, host.now_milliseconds());
-        }
-    }
-
-    fn abandon_load(&mut self, host: &impl BackgroundHost) {
-        self.loader = None;
-        self.load.fail(host);
-    }
-
-    fn take_in(
-        &mut self,
-        host: &impl BackgroundHost,
-        step: &Step,
-        body: &[u8],
-    ) -> Result<(), Refusal> {
-        match step {
-            Step::Manifest => {
-                let manifest = Manifest::decode(body, &self.source.keys)?;
-                let held = self.read_state(host).map(|(held, _)| held);
-                if held.as_ref().is_some_and(|held| {
-                    (manifest.epoch, manifest.generation) < (held.epoch, held.generation)
-                }) {
-                    return Err(Refusal::Replayed);
-                }
-                self.loader = Some(Loader::new(manifest, held.as_ref(), host.random()));
-                Ok(())
-            }
-            Step::Segment => match &mut self.loader {
-                Some(loader) => Ok(loader.on_segment(host, &self.filter, body)?),
-                None => Ok(()),
-            },
-            Step::Changes { nonce } => {
-                let batch = self.fresh_batch(*nonce, body)?;
-                if let Some(loader) = &mut self.loader {
-                    loader.on_changes(host, &self.filter, &batch)?;
-                    if batch.changes.len() < CAUGHT_UP {
-                        self.publish(host);
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Makes the loaded generation the one that is read, by one write. What is held meanwhile may
-    /// have come further; then a few more changes are fetched first.
-    fn publish(&mut self, host: &impl BackgroundHost) {
-        let Some(loader) = self.loader.take() else {
-            return;
-        };
-        let mut next = loader.state().clone();
-        let held = self.read_state(host);
-        let expected = held.as_ref().map_or(Expected::Anything, |(_, version)| {
-            Expected::Version(*version)
-        });
-        let held = held.map(|(held, _)| held);
-        let is_behind =
-            |held: &FeedState| held.epoch == next.epoch && held.sequence > next.sequence;
-        if held.as_ref().is_some_and(is_behind) {
-            self.loader = Some(loader);
-            return;
-        }
-        // No announcement goes with it, unless nothing is new but the place: caches that cannot
-        // account for what changed are emptied.
-        let is_same = held.as_ref().is_some_and(|held| {
-            (held.epoch, held.sequence, held.chain, held.filter_key)
-                == (next.epoch, next.sequence, next.chain, next.filter_key)
-        });
-        next.verified_at = host.now_milliseconds();
-        let batches = held.map_or(0, |held| held.batches);
-        next.batches = batches.wrapping_add(u64::from(!is_same));
-        self.load.succeed();
-        if next.write(host, &self.filter.state_key(), expected) {
-            self.counts.generations += 1;
-            self.load_from = None;
-            self.poll = Line::default();
-            host.info(&format!(
-                "revocation feed: generation {} of epoch {} is in force, sequence {}",
-                next.generation, next.epoch, next.sequence
-            ));
-            self.discard = Some(Discard::begin(host.now_milliseconds()));
-        }
     }
 
     // --- tidying up

@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 
 use super::body::JsonBody;
 use super::{Problem, ProblemBody};
-use crate::authority::request::KindName;
 use crate::authority::{Authority, clock};
 use crate::revocation::Kind;
 use crate::time::UnixTime;
@@ -48,7 +47,7 @@ pub struct CheckAnswer {
     /// What kind of revocation names it: the first of token, session, device, subject, client,
     /// issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<KindName>,
+    pub by: Option<Kind>,
 }
 
 /// Whether a token with these claims is revoked, exactly.
@@ -70,7 +69,7 @@ pub(super) async fn check(
     authority.metrics.checked(by.is_some());
     Ok(Json(CheckAnswer {
         revoked: by.is_some(),
-        by: by.map(KindName::from),
+        by,
     }))
 }
 

@@ -14,10 +14,10 @@ use super::{Problem, ProblemBody};
 use crate::authority::credentials::Caller;
 use crate::authority::entry::{Action, Event, Record};
 use crate::authority::import::{Import, ImportError, Imported};
-use crate::authority::request::{KindName, RestorationRequest, RevocationRequest};
+use crate::authority::request::{RestorationRequest, RevocationRequest};
 use crate::authority::store::{Filter, Outcome, Store, StoreError, Work, from_hex, to_hex};
 use crate::authority::{Authority, clock};
-use crate::revocation::Fingerprint;
+use crate::revocation::{Fingerprint, Kind};
 
 /// What became of a request. By now it is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
@@ -60,7 +60,7 @@ pub struct EntryAnswer {
     /// Names the entry, in this installation.
     pub id: String,
     /// What kind of thing.
-    pub kind: KindName,
+    pub kind: Kind,
     /// Who gave out the name.
     pub issuer: String,
     /// The name; empty for an issuer.
@@ -118,7 +118,7 @@ pub struct ListAnswer {
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// Only of this kind.
-    kind: Option<KindName>,
+    kind: Option<Kind>,
     /// Only of this issuer.
     issuer: Option<String>,
     /// Only with this name.
@@ -348,7 +348,7 @@ fn answer(authority: &Authority, outcome: &Outcome) -> RevocationAnswer {
 fn describe(name: Fingerprint, record: &Record) -> EntryAnswer {
     EntryAnswer {
         id: to_hex(&name.0),
-        kind: record.target.kind.into(),
+        kind: record.target.kind,
         issuer: record.target.issuer.clone(),
         value: record.target.value.clone(),
         in_force: record.in_force,

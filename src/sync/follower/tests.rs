@@ -8,8 +8,8 @@ use crate::host::mock::MockProcess;
 use crate::revocation::cut_off::CutOff;
 use crate::revocation::page::{PAGE_BYTES, insert, page_of};
 use crate::revocation::{
-    Chain, Change, FeedSignature, FilterKey, Fingerprint, Kind, Names, SEGMENT_BYTES, Segment,
-    Signable, Status, cut_off,
+    Chain, Change, FeedSignature, FilterKey, Fingerprint, Kind, Manifest, Names, SEGMENT_BYTES,
+    Segment, Signable, Status, cut_off,
 };
 use crate::time::UnixTime;
 

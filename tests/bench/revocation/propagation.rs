@@ -62,7 +62,7 @@ pub(crate) fn bootstrap(authority: &Authority, more: &Value) -> Bootstrap {
         // Otherwise Envoy keeps for itself what an old generation has left free.
         .with_member(
             "memory_allocator_manager",
-            json!({"bytes_to_release": 2 << 20, "memory_release_interval": "0.1s"}),
+            json!({"bytes_to_release": 64 << 20, "memory_release_interval": "1s"}),
         )
 }
 

@@ -21,13 +21,13 @@ const PATIENCE: Duration = Duration::from_mins(30);
 const STRANGERS: usize = 5_000_000;
 
 /// One after the other, since the second generation may use what the first has left.
-const SWITCHES: u32 = 3;
+const SWITCHES: u32 = 2;
 
 /// How long the old generation may take to be gone.
 const DISCARDED_AFTER: Duration = Duration::from_secs(9);
 
 /// How long Envoy may take to give the memory of the old generation back, past that.
-const GIVEN_BACK_AFTER: Duration = Duration::from_mins(1);
+const GIVEN_BACK_AFTER: Duration = Duration::from_mins(4);
 
 /// Memory of an Envoy for each entry.
 const PROMISED_BYTES: f64 = 3.2;
@@ -217,8 +217,9 @@ fn switch(
     thread::sleep(Duration::from_secs(1));
 
     let quiet = Watch::start(&envoy);
-    thread::sleep(Duration::from_secs(3));
-    quiet.stop(label, "quiet", report);
+    thread::sleep(Duration::from_secs(20));
+    // What the machine does to the workers by itself.
+    quiet.stop(label, "quiet", None, report);
 
     let bulk = Watch::start(&envoy);
     let took = import(authority, entries, BULK);
@@ -230,7 +231,7 @@ fn switch(
     }
     let seconds = took.as_secs_f64();
     report.note(&format!("{label}: {BULK} more imported"), seconds, "s");
-    bulk.stop(label, "changes in bulk", report);
+    bulk.stop(label, "changes in bulk", Some(0.0), report);
 
     for number in 1..=SWITCHES {
         let label = format!("{label}, switch {number}");
@@ -282,7 +283,7 @@ fn one_switch(envoy: &Envoy, authority: &mut Authority, label: &str, report: &mu
     report.note(&format!("{label}: loaded into a running Envoy"), took, "ms");
     // The old generation is discarded some seconds later, a part on every tick.
     thread::sleep(DISCARDED_AFTER);
-    watch.stop(label, "generation switch", report);
+    watch.stop(label, "generation switch", Some(0.0), report);
 }
 
 /// Watches the workers while something happens.
@@ -305,7 +306,7 @@ impl<'e> Watch<'e> {
         }
     }
 
-    fn stop(self, label: &str, when: &str, report: &mut Report) {
+    fn stop(self, label: &str, when: &str, promise: Option<f64>, report: &mut Report) {
         thread::sleep(FLUSHED_AFTER);
         let latencies = self.trickle.stop();
         let at = |share: usize| milliseconds(latencies[(latencies.len() - 1) * share / 10_000]);
@@ -317,7 +318,11 @@ impl<'e> Watch<'e> {
         let long = self.envoy.pauses_longer_than(2_500) - self.long;
         let longer = self.envoy.pauses_longer_than(5_000) - self.longer;
         report.note(&name("worker busy for > 2.5 ms"), long as f64, "times");
-        report.promise(&name("worker busy for > 5 ms"), longer as f64, 0.0, "times");
+        let name = name("worker busy for > 5 ms");
+        match promise {
+            Some(promise) => report.promise(&name, longer as f64, promise, "times"),
+            None => report.note(&name, longer as f64, "times"),
+        }
     }
 }
 
