@@ -7,7 +7,6 @@ use clap::Args;
 use super::authority_client::{self, Client};
 use super::{CommandError, print_json};
 use crate::authority::http::{CheckAnswer, CheckRequest};
-use crate::revocation::Kind;
 
 /// The arguments of `portcullis check`.
 #[derive(Debug, Args)]
@@ -61,7 +60,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
         print_json(output, &answer)?;
     } else {
         let text = match answer.by {
-            Some(kind) => format!("revoked by {}", Kind::from(kind).name()),
+            Some(kind) => format!("revoked by {}", kind.name()),
             None => "not revoked".to_owned(),
         };
         writeln!(output, "{text}").map_err(CommandError::Output)?;

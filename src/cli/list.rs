@@ -96,7 +96,7 @@ fn print(
     if arguments.authority.json {
         return print_json(output, entry);
     }
-    let kind = Kind::from(entry.kind).name();
+    let kind = entry.kind.name();
     let state = if entry.in_force {
         "revoked"
     } else {

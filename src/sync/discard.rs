@@ -23,7 +23,7 @@ const RECORDS_PER_TICK: u32 = 150;
 /// The records that are not read any more, from the first to the last.
 #[derive(Debug)]
 pub(super) struct Discard {
-    stage: usize,
+    area: usize,
     next: u32,
     not_before: u64,
 }
@@ -32,7 +32,7 @@ impl Discard {
     /// Everything but what the state names, when the grace is over.
     pub(super) const fn begin(now_milliseconds: u64) -> Self {
         Self {
-            stage: 0,
+            area: 0,
             next: 0,
             not_before: now_milliseconds.saturating_add(GRACE_MILLISECONDS),
         }
@@ -50,14 +50,14 @@ impl Discard {
             return false;
         }
         for _ in 0..RECORDS_PER_TICK {
-            let Some((record, slot, first)) = place(state, self.stage) else {
+            let Some((record, slot, first)) = place(state, self.area) else {
                 return true;
             };
             let index = first.saturating_add(self.next);
             if filter.discard(host, state, record, slot, index) {
                 self.next += 1;
             } else {
-                self.stage += 1;
+                self.area += 1;
                 self.next = 0;
             }
         }
@@ -67,12 +67,12 @@ impl Discard {
 
 /// Where records may be that nobody reads: in the other slot, and in the slot of the state behind
 /// its own, where a larger generation stood that nobody has discarded.
-const fn place(state: &FeedState, stage: usize) -> Option<(Record, u8, u32)> {
+const fn place(state: &FeedState, area: usize) -> Option<(Record, u8, u32)> {
     let (own, other) = match state.slot {
         0 => (0, 1),
         _ => (1, 0),
     };
-    match stage {
+    match area {
         0 => Some((Record::Page, other, 0)),
         1 => Some((Record::Bucket, other, 0)),
         2 => Some((Record::Page, own, state.page_count)),

@@ -208,11 +208,15 @@ fn read_leb128(bytes: &[u8]) -> (u32, &[u8]) {
 fn leb128(mut number: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 0x80 {
-        bytes.push((number & 0x7f) as u8 | 0x80);
+        bytes.push(seven_bits(number) | 0x80);
         number >>= 7;
     }
-    bytes.push(number as u8);
+    bytes.push(seven_bits(number));
     bytes
+}
+
+fn seven_bits(number: u32) -> u8 {
+    number.to_le_bytes()[0] & 0x7f
 }
 
 /// What decides about the requests of a listener.

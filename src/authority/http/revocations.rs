@@ -204,7 +204,7 @@ pub(super) async fn list(
     let Query(query) = query.map_err(|error| Problem::invalid(error.body_text()))?;
     let limit = query.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
     let filter = Filter {
-        kind: query.kind.map(Into::into),
+        kind: query.kind,
         issuer: query.issuer,
         value: query.value,
         subject: query.subject,

@@ -17,8 +17,8 @@ fn machine() -> MockBackground {
     MockBackground::new(&space, &now)
 }
 
-fn call() -> Option<Call> {
-    Some(Call {
+fn call() -> Call {
+    Call {
         cluster: "authority".into(),
         method: "POST",
         authority: "authority".into(),
@@ -26,7 +26,7 @@ fn call() -> Option<Call> {
         headers: Vec::new(),
         body: None,
         timeout: LIMIT,
-    })
+    }
 }
 
 fn answer(status: u16) -> CallOutcome {
@@ -39,7 +39,7 @@ fn answer(status: u16) -> CallOutcome {
 
 fn ask(inquiries: &mut Tried, host: &MockBackground, question: &'static str, context: u32) {
     assert_eq!(
-        inquiries.ask(host, context, &question, call, context),
+        inquiries.ask(host, context, &question, || Some(call()), context),
         Ok(())
     );
 }
@@ -137,12 +137,12 @@ fn no_more_wait_than_may_and_nobody_for_a_call_that_was_not_made() {
     let admitted = (0..2_000).filter(|context| {
         let question = ["a", "b"][*context as usize % 2];
         inquiries
-            .ask(&host, ROOT, &question, call, *context)
+            .ask(&host, ROOT, &question, || Some(call()), *context)
             .is_ok()
     });
     assert_eq!(admitted.count(), MAX_ASKING);
     let mut inquiries = Tried::default();
     assert_eq!(inquiries.ask(&host, ROOT, &"a", || None, 7), Err(7));
     host.refuses_calls.set(true);
-    assert_eq!(inquiries.ask(&host, ROOT, &"a", call, 7), Err(7));
+    assert_eq!(inquiries.ask(&host, ROOT, &"a", || Some(call()), 7), Err(7));
 }
