@@ -279,12 +279,6 @@ impl SharedFilter {
         Some(Body(shared))
     }
 
-    /// Makes a place for a record where there is none.
-    pub(crate) fn reserve(&self, host: &impl SharedData, record: Record, slot: u8, index: u32) {
-        let key = self.record_key(record, slot, index);
-        host.set_shared(&key, &[], Expected::Absent);
-    }
-
     /// Empties the place of a record that belongs to an older generation than `state`'s. `false`
     /// when there has never been a record in this place.
     pub(crate) fn discard(

@@ -11,9 +11,6 @@ use crate::revocation::{
     Batch, FeedState, Manifest, Record, SEGMENT_BYTES, Segment, SharedFilter, cut_off,
 };
 
-/// Places that are made in one go, about a millisecond's worth.
-const PLACES_PER_STEP: u32 = 2_000;
-
 /// Empty buckets that are written in one go, about half a millisecond's worth.
 const BUCKETS_PER_STEP: u32 = 500;
 
@@ -51,8 +48,6 @@ pub(super) struct Loader {
     manifest: Manifest,
     /// What the state will be.
     state: FeedState,
-    /// Pages that there is a place for.
-    reserved: u32,
     /// Segments that are in.
     loaded: usize,
     /// Cut-offs of the bucket that is next to be written, so far.
@@ -79,7 +74,6 @@ impl Loader {
         Self {
             manifest,
             state,
-            reserved: 0,
             loaded: 0,
             bucket: Vec::new(),
             buckets_written: 0,
@@ -91,9 +85,7 @@ impl Loader {
     }
 
     pub(super) fn need(&self) -> Need {
-        if self.reserved < self.state.page_count {
-            Need::Step
-        } else if self.loaded < self.segment_count() {
+        if self.loaded < self.segment_count() {
             Need::Segment(self.loaded)
         } else if self.buckets_written < self.state.bucket_count {
             Need::Step
@@ -157,26 +149,10 @@ impl Loader {
         }
     }
 
-    /// Makes some of the places for pages, or writes some of the buckets that are left when all
-    /// records are there.
+    /// Writes some of the buckets that are left when all records are there.
     pub(super) fn step(&mut self, host: &impl SharedData, filter: &SharedFilter) {
-        if self.reserved < self.state.page_count {
-            return self.reserve(host, filter);
-        }
         let end = self.buckets_written.saturating_add(BUCKETS_PER_STEP);
         self.write_buckets(host, filter, end.min(self.state.bucket_count));
-    }
-
-    /// Makes places before anything is put into them. They are small and stay for ever; between the
-    /// pages, which are large and go with their generation, they would keep Envoy from giving its
-    /// memory back.
-    fn reserve(&mut self, host: &impl SharedData, filter: &SharedFilter) {
-        let end = self.reserved.saturating_add(PLACES_PER_STEP);
-        let end = end.min(self.state.page_count);
-        for index in self.reserved..end {
-            filter.reserve(host, Record::Page, self.state.slot, index);
-        }
-        self.reserved = end;
     }
 
     /// Writes the buckets before `end`. Empty ones are written too: a bucket that is missing means
