@@ -71,7 +71,8 @@ fn everything_that_can_be_named_can_be_revoked_and_taken_back() {
         scene.authority.revoke(kind, value);
         scene.wait_until_refused(&token, "token_revoked");
         match kind {
-            "issuer" => scene.assert_refused(&other, 401, "token_revoked"),
+            // A worker may read of it in shared data before its tick voids what it knows.
+            "issuer" => scene.wait_until_refused(&other, "token_revoked"),
             _ => scene.assert_accepted(&other),
         }
         if kind == "client" {
