@@ -183,6 +183,7 @@ fn header_change(name: &str) -> HeaderChange {
         "digits kept" => header_changes::digits_kept,
         "cookie removed" => header_changes::cookie_removed,
         "filled once" => header_changes::filled_once,
+        "scheme recognised" => header_changes::scheme_recognised,
         "token left" => header_changes::token_left,
         "query unchanged" => header_changes::query_unchanged,
         other => panic!("no change of headers is called `{other}`"),

@@ -82,6 +82,14 @@ pub(super) fn filled_once(_: &str, native: &[String], own: &[String]) -> bool {
     native.len() > 1 && own.len() == 1 && native.iter().all(|value| *value == own[0])
 }
 
+/// There, a copy of the token whose scheme is spelt otherwise is none and goes on to the upstream.
+pub(super) fn scheme_recognised(name: &str, native: &[String], own: &[String]) -> bool {
+    let [native] = native else {
+        return false;
+    };
+    name == "authorization" && native.contains(".ey") && own.is_empty()
+}
+
 /// Portcullis has not taken the token that the native filter has: it is still where it was, and the
 /// upstream is not told what it says.
 pub(super) fn token_left(name: &str, native: &[String], own: &[String]) -> bool {

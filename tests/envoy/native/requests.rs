@@ -142,6 +142,9 @@ pub(super) fn at_named_locations() -> Requests {
         ("the same token in two places", {
             own(&text).header("x-prefixed", format!("jwt={text}"))
         }),
+        ("the same token with the scheme in another case", {
+            own(&text).header("authorization", format!("token {text}"))
+        }),
         (
             "two genuine tokens",
             own(&text).header("x-prefixed", format!("jwt={other}")),
