@@ -182,3 +182,18 @@ pub(super) fn at_the_edge_of_time() -> Requests {
         bearer("valid soon", genuine().valid_in(40)),
     ]
 }
+
+/// Where a token may live for another half an hour, and need not say so by itself.
+pub(super) fn of_several_lives() -> Requests {
+    let bearer = |name, token: Token| (name, api().bearer(token));
+    vec![
+        bearer("a short life", genuine().expiring_in(900)),
+        bearer("a life that is too long", genuine().expiring_in(2700)),
+        bearer("no end", genuine().without_claim("exp")),
+        bearer("no end and no beginning", {
+            genuine().without_claim("exp").without_claim("iat")
+        }),
+        bearer("at its end within the skew", genuine().expiring_in(-30)),
+        bearer("past its end", genuine().expiring_in(-90)),
+    ]
+}

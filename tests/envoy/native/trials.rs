@@ -33,6 +33,11 @@ pub(super) fn all() -> Vec<Trial> {
             usual(json!({"clock_skew_seconds": 0})),
             tokens::at_the_edge_of_time,
         ),
+        trial(
+            "short lives",
+            usual(json!({"max_lifetime": "1800s", "require_expiration": false})),
+            tokens::of_several_lives,
+        ),
         trial("two providers", two_providers(), requests::of_two_providers),
         trial("kinds of keys", keys::configuration(), keys::requests),
         trial(
