@@ -206,16 +206,17 @@ impl Shared {
     /// the authority, in either order: for keys [`PATIENCE`] in all, for the authority once for
     /// each of its tokens.
     fn decide(&self, mut held: Held) {
-        let now = Background.now_milliseconds();
+        // Most requests do not wait, and the clock is a call of the host.
         let attempt = match held.until {
-            Some(until) if now >= until => Attempt::Last,
+            Some(until) if Background.now_milliseconds() >= until => Attempt::Last,
             _ => Attempt::First,
         };
         let mut verdict = self.verdict(attempt, &held.answers);
         if let Verdict::Wait(Wait::Keys { provider, key }) = verdict {
-            let until = held
-                .until
-                .unwrap_or_else(|| now.saturating_add(milliseconds(PATIENCE)));
+            let until = held.until.unwrap_or_else(|| {
+                let now = Background.now_milliseconds();
+                now.saturating_add(milliseconds(PATIENCE))
+            });
             held.until = Some(until);
             if self.hold(held.context, provider, key, until) == Asked::Wait {
                 held.state.set(State::Held);
