@@ -13,6 +13,8 @@ mod json;
 mod key;
 mod large_curve;
 mod signature;
+#[cfg(test)]
+mod vectors;
 
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(test), allow(dead_code, reason = "the tests need more of it"))]

@@ -26,4 +26,5 @@ mod remote_keys;
 mod revocation;
 mod robustness;
 mod session_headers;
+mod vectors;
 mod verdicts;
