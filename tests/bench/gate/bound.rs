@@ -1,4 +1,5 @@
-//! What one forged token can cost at most, for every algorithm.
+//! What one forged token costs: for every way in which signatures are checked, with the digest that
+//! is named most.
 
 use portcullis::signer::Signer;
 use portcullis::token::Algorithm;
@@ -6,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Protocol, requests};
 use crate::gates::{Gate, World};
+use crate::overview::FORGED;
 use crate::report::Report;
 use crate::scenarios::{Bench, Extent};
 use crate::signed;
@@ -47,7 +49,7 @@ pub(crate) fn measure(bench: &Bench<'_>, report: &mut Report) {
     let mut one = |name: &str, header: &Value, signature: &str| {
         let forged = requests(&forged(header, signature, count));
         let measured = signed::unknown(&mut field, extent, &forged, 401);
-        report.add(&format!("bound, forged {name}"), measured);
+        report.add(&format!("{FORGED}{name}"), measured);
     };
     for signer in &signers {
         let signature = signer.sign(b"another text").expect("a signature");

@@ -28,6 +28,7 @@ mod import;
 mod loaded;
 mod machine;
 mod mix;
+mod overview;
 mod plot;
 #[path = "../process.rs"]
 #[allow(dead_code, reason = "the bench of revocation needs more of it")]
@@ -69,12 +70,24 @@ pub(crate) struct Arguments {
     /// Another build of the filter, which is measured beside this one
     #[arg(long)]
     other: Option<PathBuf>,
-    /// Measure nothing; keep the results of the last run in tests/bench/results and in the README
+    /// Measure nothing; keep the results of the last run, which has to be a whole one, in
+    /// tests/bench/results and in the README
     #[arg(long)]
     keep: bool,
     /// Cargo says this to every bench
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// Fewer sweeps tell too little to be kept.
+const FEWEST_ROUNDS: usize = 5;
+
+impl Arguments {
+    /// Whether the results can stand for the project: everything, as often as it takes.
+    fn is_whole(&self) -> bool {
+        let is_long = self.rounds.is_none_or(|rounds| rounds >= FEWEST_ROUNDS);
+        self.parts.is_empty() && !self.smoke && is_long
+    }
 }
 
 fn main() -> ExitCode {
@@ -88,7 +101,8 @@ fn main() -> ExitCode {
         .skip(1)
         .filter(|word| word != "--bench")
         .collect();
-    let mut report = Report::new(format!("./build.sh bench gate -- {}", words.join(" ")));
+    let command = format!("./build.sh bench gate -- {}", words.join(" "));
+    let mut report = Report::new(command, arguments.is_whole());
     scenarios::measure(&arguments, &mut report);
     report.finish();
     ExitCode::SUCCESS

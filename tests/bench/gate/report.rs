@@ -10,11 +10,12 @@ use crate::gates::Gate;
 use crate::statistics::{Estimate, estimate, median, quantile, ratio};
 use crate::sweep::{Measured, added};
 use crate::targets::{self, Target};
-use crate::{directory, machine, plot};
+use crate::{directory, machine, overview, plot};
 
 /// What was measured so far.
 pub(crate) struct Report {
     about: [(&'static str, String); 4],
+    is_whole: bool,
     pub(crate) scenarios: Vec<(String, Measured)>,
     pub(crate) starts: Vec<Start>,
 }
@@ -42,7 +43,7 @@ impl Start {
 }
 
 impl Report {
-    pub(crate) fn new(command: String) -> Self {
+    pub(crate) fn new(command: String, is_whole: bool) -> Self {
         let about = [
             ("machine", machine::description()),
             ("versions", machine::versions()),
@@ -54,6 +55,7 @@ impl Report {
         }
         Self {
             about,
+            is_whole,
             scenarios: Vec::new(),
             starts: Vec::new(),
         }
@@ -102,6 +104,9 @@ impl Report {
             .collect();
         let mut text = format!("# Beside Envoy's own filter\n\n{}", about.concat());
         let _ = write!(text, "\n{BEGIN}\n{}{END}\n", self.summary(targets));
+        text += PICTURES;
+        text += &overview::starts(self);
+        text += &overview::forged(self);
         text += "\n## Every scenario\n\n";
         text += LEGEND;
         for (name, measured) in &self.scenarios {
@@ -168,6 +173,7 @@ impl Report {
         };
         json!({
             "about": about,
+            "is_whole": self.is_whole,
             "targets": targets.iter().map(Target::to_json).collect::<Vec<_>>(),
             "scenarios": self.scenarios.iter().map(scenario).collect::<Vec<_>>(),
             "starts": self.starts.iter().map(start).collect::<Vec<_>>(),
@@ -177,6 +183,13 @@ impl Report {
 
 /// Copies the results of the last run to `tests/bench/results` and its summary into the README.
 pub(crate) fn keep() {
+    let figures = fs::read_to_string(directory().join("gate.json")).expect("the results");
+    let figures: Value = serde_json::from_str(&figures).expect("JSON");
+    assert!(
+        figures["is_whole"] == true,
+        "the last run was not a whole one: {}",
+        figures["about"]["command"]
+    );
     let results = repository().join("tests/bench/results");
     for name in ["gate.md", "gate.json", "gate-added.svg", "gate-latency.svg"] {
         let kept = fs::copy(directory().join(name), results.join(name));
@@ -259,6 +272,12 @@ pub(crate) fn range(estimate: Estimate, digits: usize) -> String {
 
 const BEGIN: &str = "<!-- bench -->";
 const END: &str = "<!-- end of bench -->";
+
+const PICTURES: &str = "
+![Added CPU](gate-added.svg)
+
+![Latency](gate-latency.svg)
+";
 
 const LEGEND: &str = "\
 Added CPU is Envoy's processor time for a request less that without a filter in the same sweep: the
