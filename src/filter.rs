@@ -17,7 +17,8 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
 
 use crate::gate::{
-    Attempt, Configured, Confirmation, Gate, Question, Verdict, Wait, read_configuration,
+    Attempt, CacheCounts, Configured, Confirmation, Gate, Question, Verdict, Wait,
+    read_configuration,
 };
 use crate::host::{BackgroundHost as _, CallId, CallOutcome};
 use crate::sync::{Asked, Ended, Inquiries, KeyKeeper, Ready, TICK, Waiting, milliseconds};
@@ -29,6 +30,9 @@ use request_host::{EnvoySignatures, RequestHost};
 
 /// How long a request waits for keys at most.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often there is a look at what has been counted where there is nothing else to do.
+const IDLE_TICK: Duration = Duration::from_secs(1);
 
 /// Gauges are written once in so many ticks.
 const TICKS_PER_SIGHT: u32 = 10;
@@ -91,6 +95,10 @@ impl Drop for Root {
             if let Some(feed) = &shared.feed {
                 feed.borrow().release();
             }
+            shared.metrics.count_cache(&CacheCounts {
+                entries: 0,
+                ..shared.gate.take_cache_counts()
+            });
         }
     }
 }
@@ -129,9 +137,8 @@ impl RootContext for Root {
         match read_configuration(&bytes, &environment) {
             Ok(configured) => {
                 let shared = Shared::new(configured);
-                if !shared.keeper.borrow().is_idle() || shared.feed.is_some() {
-                    self.set_tick_period(TICK);
-                }
+                let is_idle = shared.keeper.borrow().is_idle() && shared.feed.is_none();
+                self.set_tick_period(if is_idle { IDLE_TICK } else { TICK });
                 self.shared = Some(Rc::new(shared));
                 self.configuration = bytes;
                 true
@@ -156,6 +163,7 @@ impl RootContext for Root {
             shared.adopt();
             self.wake(shared);
             shared.report_sights();
+            shared.metrics.count_cache(&shared.gate.take_cache_counts());
         }
     }
 

@@ -30,6 +30,7 @@ pub use keys::{KeyRing, KeySource, Location, RemoteKeys, RemoteSource, Retries};
 pub use policy::{Chosen, Policy};
 pub use reason::{Action, Admission, Answer, Challenge, Outcome, Reason};
 pub use revocation::{Confirmation, Posture, Question, RevocationSettings};
+pub use token_cache::CacheCounts;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -106,6 +107,12 @@ impl Gate {
     pub fn confirmation_call(&self, question: &Question) -> Option<Call> {
         let revocations = self.verification.revocations.as_ref();
         revocations.map(|revocations| revocations.call(question))
+    }
+
+    /// How the cache of verified tokens has done since this was asked last.
+    #[must_use]
+    pub fn take_cache_counts(&self) -> CacheCounts {
+        self.verification.cache.take_counts()
     }
 
     /// Forgets the verified tokens that have one of these names; all of them for `None`.

@@ -17,6 +17,8 @@
 //! | `portcullis.feed.sequence` | gauge: changes that have been applied |
 //! | `portcullis.feed.pages` | gauge: pages of the filter, 4 KiB each |
 //! | `portcullis.confirmations.<revoked, not_revoked or unanswered>` | counter: the filter said perhaps |
+//! | `portcullis.token_cache.<hits, misses or void>` | counter: look-ups of tokens verified before |
+//! | `portcullis.token_cache.entries` | gauge: tokens held, of all virtual machines together |
 //! | `portcullis.verification_microseconds` | histogram, of one verification in sixteen |
 
 use std::cell::Cell;
@@ -25,7 +27,7 @@ use std::collections::BTreeMap;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
-use crate::gate::{Confirmation, KeySource, Outcome, Policy};
+use crate::gate::{CacheCounts, Confirmation, KeySource, Outcome, Policy};
 use crate::host::Counter;
 use crate::revocation::FeedState;
 use crate::sync::{Counts, FeedCounts, Sight};
@@ -44,8 +46,18 @@ pub(super) struct Metrics {
     /// By the provider's place.
     keys: BTreeMap<usize, KeyMetrics>,
     feed: FeedMetrics,
+    cache: CacheMetrics,
     verification: u32,
     verifications: Cell<u32>,
+}
+
+struct CacheMetrics {
+    hits: u32,
+    misses: u32,
+    void: u32,
+    entries: u32,
+    /// How many entries this virtual machine has told of.
+    told: Cell<usize>,
 }
 
 struct FeedMetrics {
@@ -91,6 +103,7 @@ impl Metrics {
                 .map(|(place, (name, _))| (place, KeyMetrics::new(name)))
                 .collect(),
             feed: FeedMetrics::new(),
+            cache: CacheMetrics::new(),
             verification: define(
                 MetricType::Histogram,
                 "portcullis.verification_microseconds",
@@ -161,6 +174,20 @@ impl Metrics {
         }
     }
 
+    /// Counts look-ups of tokens. The number of entries is a sum over all virtual machines, to which
+    /// each adds what has changed.
+    pub(super) fn count_cache(&self, counts: &CacheCounts) {
+        increment(self.cache.hits, counts.hits);
+        increment(self.cache.misses, counts.misses);
+        increment(self.cache.void, counts.void);
+        let told = self.cache.told.replace(counts.entries);
+        let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let more = signed(counts.entries) - signed(told);
+        if more != 0 {
+            let _ = hostcalls::increment_metric(self.cache.entries, more);
+        }
+    }
+
     pub(super) fn count_confirmation(&self, confirmation: &Confirmation) {
         let id = match confirmation.is_revoked {
             Some(true) => self.feed.revoked,
@@ -187,6 +214,19 @@ impl Metrics {
             record(self.verification, microseconds);
         }
         outcome
+    }
+}
+
+impl CacheMetrics {
+    fn new() -> Self {
+        let counter = |name| define(MetricType::Counter, name);
+        Self {
+            hits: counter("portcullis.token_cache.hits"),
+            misses: counter("portcullis.token_cache.misses"),
+            void: counter("portcullis.token_cache.void"),
+            entries: define(MetricType::Gauge, "portcullis.token_cache.entries"),
+            told: Cell::new(0),
+        }
     }
 }
 

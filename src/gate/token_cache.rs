@@ -89,9 +89,24 @@ impl Admitted {
     }
 }
 
+/// How the cache of verified tokens does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// Look-ups that found a token which still holds.
+    pub hits: u32,
+    /// Look-ups that found nothing: new tokens, and forged ones.
+    pub misses: u32,
+    /// Look-ups that found a token whose keys were replaced, or about which the revocation feed
+    /// has said something since.
+    pub void: u32,
+    /// Tokens that are held, void ones included.
+    pub entries: usize,
+}
+
 /// The verified tokens of one virtual machine.
 pub(super) struct TokenCache {
     entries: RefCell<Entries>,
+    counts: Cell<CacheCounts>,
     stamps: Stamps,
     secret: [u8; 16],
 }
@@ -127,6 +142,7 @@ impl TokenCache {
                 hasher,
                 lifecycle,
             )),
+            counts: Cell::default(),
             stamps: Stamps::new(),
             secret,
         }
@@ -143,9 +159,26 @@ impl TokenCache {
     /// The entry, if it still holds under these keys.
     pub(super) fn get(&self, key: Key, keys: &Rc<KeySet>) -> Option<Rc<Admitted>> {
         let entries = self.entries.borrow();
-        let entry = entries.get(&key)?;
-        let holds = Rc::ptr_eq(&entry.keys, keys) && self.stamps.hold(entry);
-        holds.then(|| Rc::clone(entry))
+        let found = entries.get(&key);
+        let holds =
+            |entry: &&Rc<Admitted>| Rc::ptr_eq(&entry.keys, keys) && self.stamps.hold(entry);
+        let entry = found.filter(holds);
+        let mut counts = self.counts.get();
+        match (found, entry) {
+            (_, Some(_)) => counts.hits += 1,
+            (Some(_), None) => counts.void += 1,
+            (None, None) => counts.misses += 1,
+        }
+        self.counts.set(counts);
+        entry.map(Rc::clone)
+    }
+
+    /// What was looked for since this was asked last, and what there is.
+    pub(super) fn take_counts(&self) -> CacheCounts {
+        CacheCounts {
+            entries: self.len(),
+            ..self.counts.take()
+        }
     }
 
     /// Keeps an entry until a change concerns one of `names`.

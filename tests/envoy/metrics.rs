@@ -1,5 +1,8 @@
 //! What the operator sees: counters, log lines, and never a token.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use portcullis::gate::Outcome;
 use serde_json::json;
 
@@ -95,6 +98,31 @@ fn every_outcome_is_counted_under_its_own_name() {
     assert_eq!(others.len() + cases.len(), Outcome::all().count());
     for name in others {
         assert_eq!(envoy.stat(&name), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn the_cache_tells_what_it_has_found_and_what_it_holds() {
+    let bootstrap = Bootstrap::with_plugin(Plugin::new(&configuration()));
+    let envoy = Envoy::start(&bootstrap.with_workers(1));
+    let mut client = envoy.client();
+    let genuine = Request::get("/api").bearer(Token::signed_by("es256"));
+    for _ in 0..3 {
+        assert_eq!(client.send(&genuine).status, 200);
+    }
+    let forged = Token::signed_by("es256-other").header("kid", "test-es256");
+    let forged = Request::get("/api").bearer(forged);
+    assert_eq!(client.send(&forged).status, 401);
+    let stat = |name: &str| envoy.stat(&format!("wasmcustom.portcullis.token_cache.{name}"));
+    let expected = [("hits", 2), ("misses", 2), ("void", 0), ("entries", 1)];
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while expected.map(|(name, _)| stat(name)) != expected.map(|(_, count)| Some(count)) {
+        assert!(
+            Instant::now() < deadline,
+            "{:?}",
+            expected.map(|(name, _)| stat(name))
+        );
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
