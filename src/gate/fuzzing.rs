@@ -186,7 +186,11 @@ fn decided(gate: &Gate, host: &MockHost, target: &[u8], text: &[u8]) {
     let response = host.response.borrow();
     let Outcome::Allowed(admission) = outcome else {
         assert_eq!(verdict, Verdict::Stop);
-        assert!((400..=503).contains(&response.as_ref().unwrap().status));
+        let response = response.as_ref().unwrap();
+        match response.grpc_status {
+            None => assert!((400..=503).contains(&response.status)),
+            Some(status) => assert_eq!((response.status, status == 0), (200, false)),
+        }
         return;
     };
     assert_eq!(verdict, Verdict::Forward);

@@ -11,7 +11,8 @@
 //!     key: [u8; 16],         // fingerprint of the subject, client or issuer
 //!     not_before: u64,       // seconds; tokens issued earlier are revoked
 //!     except: [u8; 16],      // fingerprint of a session that goes on; zeros for none
-//!     except_from: u64,      // seconds; tokens of that session issued earlier do not; 0 for none
+//!     except_from: u64,      // seconds; tokens of that session issued earlier do not; 0 where
+                           // `except` is zeros, anything else is an error
 //! }
 //! ```
 //!
@@ -86,14 +87,19 @@ impl CutOff {
         let not_before = UnixTime::from_seconds(reader.u64()?);
         let session = reader.array()?;
         let from = UnixTime::from_seconds(reader.u64()?);
-        let except = Exception {
+        let from = from.ok_or(DecodeError::Value("except_from"))?;
+        let except = (session != NO_SESSION).then_some(Exception {
             session: Fingerprint(session),
-            from: from.ok_or(DecodeError::Value("except_from"))?,
-        };
+            from,
+        });
+        // One meaning has one spelling.
+        if except.is_none() && from != UnixTime::EPOCH {
+            return Err(DecodeError::Value("except_from"));
+        }
         Ok(Self {
             key,
             not_before: not_before.ok_or(DecodeError::Value("not_before"))?,
-            except: (session != NO_SESSION).then_some(except),
+            except,
         })
     }
 }
@@ -130,8 +136,8 @@ pub fn find_sorted(table: &[CutOff], key: Fingerprint) -> Option<&CutOff> {
 ///
 /// # Errors
 ///
-/// [`DecodeError`] for a length that is no multiple of a record's, and for instants past the year
-/// 9999.
+/// [`DecodeError`] for a length that is no multiple of a record's, for instants past the year 9999,
+/// and for an `except_from` of no session.
 pub fn decode(bytes: &[u8]) -> Result<Vec<CutOff>, DecodeError> {
     let mut cut_offs = Vec::with_capacity(bytes.len() / RECORD_BYTES);
     let mut records = bytes.chunks_exact(RECORD_BYTES);
@@ -244,6 +250,13 @@ mod tests {
         let mut late = encode(&all[..1]);
         late[16..24].fill(0xff);
         assert_eq!(decode(&late), Err(DecodeError::Value("not_before")));
+        let mut of_nobody = encode(&all[..1]);
+        of_nobody[40] = 1;
+        assert_eq!(
+            decode(&of_nobody),
+            Err(DecodeError::Value("except_from")),
+            "an instant for a session that is not there"
+        );
     }
 
     #[wasm_bindgen_test(unsupported = test)]
