@@ -1,7 +1,8 @@
 //! The claims of a token (RFC 7519 section 4), with the types of the registered ones checked.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::Members;
 use crate::time::UnixTime;
 
 /// A registered claim that does not have the type that RFC 7519 section 4.1 gives it.
@@ -20,7 +21,7 @@ pub struct ClaimError {
 /// The claims set of a token. As trustworthy as the token it came from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claims {
-    members: Map<String, Value>,
+    members: Members,
     text_length: usize,
     expires_at: Option<UnixTime>,
     not_before: Option<UnixTime>,
@@ -28,16 +29,16 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Takes the members of a claims set that was a text of this length, checking the types of `iss`, `sub`, `jti` (strings),
-    /// `aud` (a string or a list of strings) and `exp`, `nbf`, `iat` (numbers from the epoch to
-    /// the year 9999).
+    /// Takes the members of a claims set that was a text of this length, checking the types of
+    /// `iss`, `sub`, `jti` (strings), `aud` (a string or a list of strings) and `exp`, `nbf`, `iat`
+    /// (numbers from the epoch to the year 9999).
     ///
     /// Checks no value against anything: not the clock, not the audience.
     ///
     /// # Errors
     ///
     /// [`ClaimError`] for the first claim of a wrong type.
-    pub fn new(members: Map<String, Value>, text_length: usize) -> Result<Self, ClaimError> {
+    pub fn new(members: Members, text_length: usize) -> Result<Self, ClaimError> {
         for name in ["iss", "sub", "jti"] {
             if members.get(name).is_some_and(|value| !value.is_string()) {
                 return Err(ClaimError {
@@ -117,9 +118,7 @@ impl Claims {
 
     /// Names and values of all claims.
     pub fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.members
-            .iter()
-            .map(|(name, value)| (name.as_str(), value))
+        self.members.iter()
     }
 
     /// A top-level claim by its literal name, when it is a string.
@@ -137,7 +136,7 @@ fn is_audience(value: &Value) -> bool {
     }
 }
 
-fn time(members: &Map<String, Value>, name: &'static str) -> Result<Option<UnixTime>, ClaimError> {
+fn time(members: &Members, name: &'static str) -> Result<Option<UnixTime>, ClaimError> {
     let Some(value) = members.get(name) else {
         return Ok(None);
     };
@@ -163,7 +162,7 @@ mod tests {
 
     fn claims(value: Value) -> Result<Claims, ClaimError> {
         match value {
-            Value::Object(members) => Claims::new(members, 0),
+            Value::Object(members) => Claims::new(members.into_iter().collect(), 0),
             other => panic!("test data is not an object: {other}"),
         }
     }

@@ -6,11 +6,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
-    Algorithm, Backend, ClaimError, Claims, JsonError, KeySet, SignatureError, parse_json,
-    signature,
+    Algorithm, Backend, ClaimError, Claims, JsonError, KeySet, Members, SignatureError,
+    parse_object, signature,
 };
 use crate::host::SignatureHost;
 
@@ -121,16 +121,16 @@ impl<'t> UnverifiedToken<'t> {
         limit(token, MAX_TOKEN_BYTES)?;
         let (signing_input, header, claims, signature) = split(token)?;
         limit(header, MAX_HEADER_CHARACTERS)?;
-        let header = object(Part::Header, header)?;
-        if header.contains_key("crit") {
+        let mut header = object(Part::Header, header)?;
+        if header.get("crit").is_some() {
             return Err(TokenError::CriticalHeader);
         }
         Ok(Self {
             signing_input,
-            algorithm: parameter(&header, "alg")?
+            algorithm: parameter(&mut header, "alg")?
                 .ok_or(TokenError::HeaderParameter { name: "alg" })?,
-            key_id: parameter(&header, "kid")?,
-            token_type: parameter(&header, "typ")?,
+            key_id: parameter(&mut header, "kid")?,
+            token_type: parameter(&mut header, "typ")?,
             claims: Claims::new(object(Part::Claims, claims)?, claims.len())?,
             signature: decode(Part::Signature, signature)?,
         })
@@ -262,21 +262,18 @@ fn decode(part: Part, encoded: &[u8]) -> Result<Vec<u8>, TokenError> {
         .map_err(|_| TokenError::Base64 { part })
 }
 
-fn object(part: Part, encoded: &[u8]) -> Result<Map<String, Value>, TokenError> {
-    match parse_json(&decode(part, encoded)?) {
-        Ok(Value::Object(members)) => Ok(members),
-        Ok(_) => Err(TokenError::NotAnObject { part }),
+fn object(part: Part, encoded: &[u8]) -> Result<Members, TokenError> {
+    match parse_object(&decode(part, encoded)?) {
+        Ok(Some(members)) => Ok(members),
+        Ok(None) => Err(TokenError::NotAnObject { part }),
         Err(error) => Err(TokenError::Json { part, error }),
     }
 }
 
-fn parameter(
-    header: &Map<String, Value>,
-    name: &'static str,
-) -> Result<Option<String>, TokenError> {
-    match header.get(name) {
+fn parameter(header: &mut Members, name: &'static str) -> Result<Option<String>, TokenError> {
+    match header.take(name) {
         None => Ok(None),
-        Some(Value::String(value)) => Ok(Some(value.clone())),
+        Some(Value::String(value)) => Ok(Some(value)),
         Some(_) => Err(TokenError::HeaderParameter { name }),
     }
 }

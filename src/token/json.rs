@@ -5,12 +5,16 @@
 //! such texts, and RFC 8725 section 2.6 warns of the confusion: they are refused here, in tokens, in key
 //! sets and in configurations alike.
 
+mod members;
+
 use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
+
+pub use members::Members;
 
 /// Nesting that a text may have. Claims of real identity providers stay below six; the limit
 /// keeps a crafted text from using up the stack (1 MiB in a WebAssembly module).
@@ -45,15 +49,42 @@ pub enum JsonError {
 ///
 /// [`JsonError`], which names the first fault.
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
+    parse_with(text, |strict, deserializer| {
+        strict.deserialize(deserializer)
+    })
+}
+
+/// Parses one JSON text as [`parse`] does, where it is an object; `None` where it is something
+/// else that is well-formed.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_object(text: &[u8]) -> Result<Option<Members>, JsonError> {
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return parse(text).map(|_| None);
+    }
+    let members = parse_with(text, |strict, deserializer| {
+        deserializer.deserialize_map(members::Collect(strict))
+    });
+    members.map(Some)
+}
+
+fn parse_with<'t, T>(
+    text: &'t [u8],
+    read: impl FnOnce(
+        Strict<'_>,
+        &mut serde_json::Deserializer<serde_json::de::SliceRead<'t>>,
+    ) -> serde_json::Result<T>,
+) -> Result<T, JsonError> {
     let fault = RefCell::new(None);
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let strict = Strict {
         depth: 0,
         fault: &fault,
     };
-    let outcome = strict
-        .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value));
+    let outcome =
+        read(strict, &mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     outcome.map_err(|error| {
         fault.take().unwrap_or(JsonError::Syntax {
             line: error.line(),
