@@ -39,6 +39,7 @@ use crate::host::{Call, Host};
 use crate::revocation::{Fingerprint, View};
 use crate::token::Backend;
 use decision::{Decision, Failure};
+use refusal::Refusals;
 use request::Request;
 use verification::Verification;
 
@@ -82,6 +83,7 @@ pub enum Attempt {
 pub struct Gate {
     policy: Policy,
     verification: Verification,
+    refusals: Refusals,
 }
 
 impl Gate {
@@ -91,6 +93,7 @@ impl Gate {
     pub fn new(policy: Policy, backend: Backend, secret: [u8; 16]) -> Self {
         Self {
             verification: Verification::new(&policy, backend, secret),
+            refusals: Refusals::new(policy.answers.clone()),
             policy,
         }
     }
@@ -236,10 +239,9 @@ impl Gate {
             .requirement
             .map(|requirement| requirement.scopes.needed());
         let providers = self.policy.providers.iter();
-        host.respond(&refusal::response(
+        host.respond(&self.refusals.response(
             reason,
             &scopes.unwrap_or_default(),
-            &self.policy.answers,
             request,
             providers.flat_map(|provider| &provider.locations),
         ));

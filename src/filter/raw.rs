@@ -75,10 +75,9 @@ pub(super) fn send_local_response(
     status: u16,
     details: &str,
     body: &[u8],
-    headers: &[(&str, &str)],
+    headers: &HeaderBlock,
     grpc_status: Option<u8>,
 ) -> bool {
-    let headers: HeaderBlock = headers.iter().copied().collect();
     let headers = headers.as_ref();
     // SAFETY: see the module.
     let result = unsafe {

@@ -77,17 +77,16 @@ impl Host for RequestHost<'_> {
     }
 
     fn respond(&self, response: &Response) {
-        let headers: Vec<_> = response
-            .headers
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
         // Fails when the client is gone.
         raw::send_local_response(
             response.status,
             &response.details,
             &response.body,
-            &headers,
+            &response
+                .headers
+                .iter()
+                .map(|(name, value)| (name, value))
+                .collect(),
             response.grpc_status,
         );
     }

@@ -2,7 +2,9 @@
 
 mod negotiation;
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use serde_json::json;
 
@@ -41,86 +43,148 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 /// Longest return address; one that is longer is left out.
 const MAX_RETURN_BYTES: usize = 2 * 1024;
 
-/// Builds the answer: a gRPC status, a redirect to the login page, or a problem document (RFC
-/// 9457) or plain text with a challenge (RFC 6750). Nothing of the request is repeated in it but
-/// the return address of a redirect, without the tokens that `locations` may have put there.
-pub(super) fn response<'l>(
-    reason: Reason,
-    scopes: &str,
-    answers: &Answers,
-    request: &Request,
-    locations: impl Iterator<Item = &'l Location>,
-) -> Response {
-    let answer = reason.answer();
-    // As `jwt_authn` does, whose details are `jwt_authn_access_denied{…}`.
-    let details = format!("portcullis_denied{{{}}}", reason.label());
-    let mut headers = vec![("cache-control", "no-store".to_owned())];
-    if answer.status == 503 {
-        headers.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
+/// What form an answer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A gRPC status.
+    Grpc,
+    /// A redirect to the login page.
+    Redirect,
+    /// A status, and nothing else.
+    Stripped,
+    /// A problem document (RFC 9457) or plain text, with a challenge (RFC 6750).
+    Told(Representation),
+}
+
+/// The answers to refused requests. Most are the same for everybody and made once: whoever floods
+/// the gate with forged tokens should cost as little as can be.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    answers: Answers,
+    made: Vec<OnceCell<Rc<Response>>>,
+}
+
+/// Forms of answers that are the same for everybody.
+const COMMON_FORMS: usize = 4;
+
+impl Refusals {
+    pub(super) fn new(answers: Answers) -> Self {
+        let places = Reason::ALL.len() * COMMON_FORMS;
+        Self {
+            answers,
+            made: std::iter::repeat_with(OnceCell::new).take(places).collect(),
+        }
     }
-    if request.is_grpc() {
-        return grpc(&answer, answers, headers, details);
-    }
-    if let Some(login) = &answers.login
-        && matches!(answer.action, Action::SignIn | Action::Refresh)
-        && negotiation::is_page_load(request)
-    {
-        headers.push(("location", login.address(request, locations)));
-        return Response {
-            status: 302,
-            grpc_status: None,
-            headers,
-            body: Vec::new(),
-            details,
+
+    /// The answer to a request. Nothing of the request is repeated in it but the return address of
+    /// a redirect, without the tokens that `locations` may have put there.
+    ///
+    /// `scopes` are those that the request would have needed, for [`Reason::ScopeMissing`].
+    pub(super) fn response<'l>(
+        &self,
+        reason: Reason,
+        scopes: &str,
+        request: &Request,
+        locations: impl Iterator<Item = &'l Location>,
+    ) -> Rc<Response> {
+        let form = self.answers.form(&reason.answer(), request);
+        let common = match form {
+            _ if !scopes.is_empty() => None,
+            Form::Redirect => None,
+            Form::Grpc => Some(0),
+            Form::Stripped => Some(1),
+            Form::Told(Representation::Problem) => Some(2),
+            Form::Told(Representation::Text) => Some(3),
         };
-    }
-    if answers.is_stripped {
-        return Response {
-            status: answer.status,
-            grpc_status: None,
-            headers,
-            body: Vec::new(),
-            details,
+        let make = || {
+            Rc::new(
+                self.answers
+                    .response(reason, form, scopes, request, locations),
+            )
         };
-    }
-    if let Some(challenge) = challenge(&answer, scopes, answers) {
-        headers.push(("www-authenticate", challenge));
-    }
-    let (content_type, body) = match negotiation::representation(request) {
-        Representation::Problem => ("application/problem+json", problem(&answer)),
-        Representation::Text => (
-            "text/plain; charset=utf-8",
-            format!("{}: {}\n", answer.code, answer.detail),
-        ),
-    };
-    headers.push(("content-type", content_type.to_owned()));
-    headers.push(("vary", "accept".to_owned()));
-    Response {
-        status: answer.status,
-        grpc_status: None,
-        headers,
-        body: body.into_bytes(),
-        details,
+        let made = common.and_then(|form| self.made.get(reason as usize * COMMON_FORMS + form));
+        match made {
+            Some(made) => Rc::clone(made.get_or_init(make)),
+            None => make(),
+        }
     }
 }
 
-fn grpc(
-    answer: &Answer,
-    answers: &Answers,
-    headers: Vec<(&'static str, String)>,
-    details: String,
-) -> Response {
-    let message = if answers.is_stripped {
-        String::new()
-    } else {
-        format!("{}: {}", answer.code, answer.detail)
-    };
-    Response {
-        status: 200,
-        grpc_status: Some(grpc_status(answer.status)),
-        headers,
-        body: message.into_bytes(),
-        details,
+impl Answers {
+    fn form(&self, answer: &Answer, request: &Request) -> Form {
+        let leads_to_login = self.login.is_some()
+            && matches!(answer.action, Action::SignIn | Action::Refresh)
+            && negotiation::is_page_load(request);
+        if request.is_grpc() {
+            Form::Grpc
+        } else if leads_to_login {
+            Form::Redirect
+        } else if self.is_stripped {
+            Form::Stripped
+        } else {
+            Form::Told(negotiation::representation(request))
+        }
+    }
+
+    fn response<'l>(
+        &self,
+        reason: Reason,
+        form: Form,
+        scopes: &str,
+        request: &Request,
+        locations: impl Iterator<Item = &'l Location>,
+    ) -> Response {
+        let answer = reason.answer();
+        let mut headers = vec![("cache-control", "no-store".to_owned())];
+        if answer.status == 503 {
+            headers.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
+        }
+        let (mut status, mut grpc_status) = (answer.status, None);
+        let body = match form {
+            Form::Grpc => {
+                (status, grpc_status) = (200, Some(self::grpc_status(answer.status)));
+                self.grpc_message(&answer)
+            }
+            Form::Redirect => {
+                status = 302;
+                let login = self.login.as_ref();
+                let address = login.map(|login| login.address(request, locations));
+                headers.extend(address.map(|address| ("location", address)));
+                String::new()
+            }
+            Form::Stripped => String::new(),
+            Form::Told(representation) => {
+                if let Some(challenge) = challenge(&answer, scopes, self) {
+                    headers.push(("www-authenticate", challenge));
+                }
+                let (content_type, body) = match representation {
+                    Representation::Problem => ("application/problem+json", problem(&answer)),
+                    Representation::Text => (
+                        "text/plain; charset=utf-8",
+                        format!("{}: {}\n", answer.code, answer.detail),
+                    ),
+                };
+                headers.push(("content-type", content_type.to_owned()));
+                headers.push(("vary", "accept".to_owned()));
+                body
+            }
+        };
+        Response {
+            status,
+            grpc_status,
+            headers,
+            body: body.into_bytes(),
+            // As `jwt_authn` does, whose details are `jwt_authn_access_denied{…}`.
+            details: format!("portcullis_denied{{{}}}", reason.label()),
+        }
+    }
+
+    fn grpc_message(&self, answer: &Answer) -> String {
+        if self.is_stripped {
+            String::new()
+        } else {
+            format!("{}: {}", answer.code, answer.detail)
+        }
     }
 }
 

@@ -52,7 +52,8 @@ impl HeaderBlock {
 impl<Name: AsRef<[u8]>, Value: AsRef<[u8]>> FromIterator<(Name, Value)> for HeaderBlock {
     fn from_iter<Lines: IntoIterator<Item = (Name, Value)>>(lines: Lines) -> Self {
         let length = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
-        let (mut count, mut lengths, mut text) = (0_u32, Vec::new(), Vec::new());
+        let mut count = 0_u32;
+        let (mut lengths, mut text) = (Vec::with_capacity(64), Vec::with_capacity(512));
         for (name, value) in lines {
             count += 1;
             for part in [name.as_ref(), value.as_ref()] {
