@@ -306,6 +306,8 @@ impl Revocations {
     fn names(&self, state: &FeedState, claims: &Claims) -> Names {
         let issuer = claims.issuer().unwrap_or_default();
         let mut names = Names {
+            entries: Vec::with_capacity(3),
+            cut_offs: Vec::with_capacity(3),
             issued_at: claims.issued_at(),
             ..Names::default()
         };

@@ -12,7 +12,7 @@
 //!     not_before: u64,       // seconds; tokens issued earlier are revoked
 //!     except: [u8; 16],      // fingerprint of a session that goes on; zeros for none
 //!     except_from: u64,      // seconds; tokens of that session issued earlier do not; 0 where
-                           // `except` is zeros, anything else is an error
+// `except` is zeros, anything else is an error
 //! }
 //! ```
 //!

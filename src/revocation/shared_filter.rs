@@ -18,8 +18,12 @@
 //! is asked of it is then answered with "no data", never with "not revoked".
 
 mod checked;
+mod recent;
+
+use std::rc::Rc;
 
 use checked::Checked;
+use recent::Recent;
 
 use super::page::{PAGE_BYTES, insert, may_contain, page_of};
 use super::{Change, FeedState, FilterKey, Fingerprint, Kind, cut_off};
@@ -88,6 +92,7 @@ pub(crate) enum Record {
 pub struct SharedFilter {
     prefix: String,
     checked: Checked,
+    recent: Recent,
 }
 
 impl SharedFilter {
@@ -97,6 +102,7 @@ impl SharedFilter {
         Self {
             prefix: format!("portcullis/2/{tag:016x}"),
             checked: Checked::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -134,56 +140,68 @@ impl SharedFilter {
         format!("{}/damaged", self.prefix)
     }
 
+    /// Made for every new token, several times, and so without the machinery of `format!`.
     fn record_key(&self, record: Record, slot: u8, index: u32) -> String {
+        const LONGEST_END: usize = "/bucket/255/4294967295".len();
         let kind = match record {
-            Record::Page => "page",
-            Record::Bucket => "bucket",
+            Record::Page => "/page/",
+            Record::Bucket => "/bucket/",
         };
-        format!("{}/{kind}/{slot}/{index}", self.prefix)
+        let mut key = String::with_capacity(self.prefix.len() + LONGEST_END);
+        key.push_str(&self.prefix);
+        key.push_str(kind);
+        push_decimal(&mut key, slot.into());
+        key.push('/');
+        push_decimal(&mut key, index);
+        key
     }
 
     /// What the filter says of a token with these names.
     #[must_use]
     pub fn status(&self, host: &impl SharedData, state: &FeedState, names: &Names) -> Status {
-        // Small tables have all of a token's names in one bucket, which is read once.
-        let mut held: Option<(u32, Body)> = None;
         for name in &names.cut_offs {
             let index = cut_off::bucket_of(*name, state.bucket_count);
-            let Some(bucket) = self.read_again(host, state, Record::Bucket, index, &mut held)
-            else {
+            let Some(bucket) = self.recent_bucket(host, state, index) else {
                 return Status::NoData;
             };
-            let found = cut_off::find(bucket, *name);
+            let found = cut_off::find(bucket.bytes(), *name);
             if found.is_some_and(|found| found.revokes(names.issued_at, names.session)) {
                 return Status::CutOff;
             }
         }
         let mut status = Status::NotRevoked;
-        let mut held = None;
+        // Small filters have all of a token's names in one page, which is read once.
+        let mut held: Option<(u32, Body)> = None;
         for name in &names.entries {
             let index = page_of(*name, state.page_count);
-            match self.read_again(host, state, Record::Page, index, &mut held) {
+            if held.as_ref().is_none_or(|(held, _)| *held != index) {
+                held = self
+                    .read(host, state, Record::Page, index)
+                    .map(|page| (index, page));
+            }
+            match &held {
                 None => return Status::NoData,
-                Some(page) if may_contain(page, *name) => status = Status::PossiblyRevoked,
+                Some((_, page)) if may_contain(page.bytes(), *name) => {
+                    status = Status::PossiblyRevoked;
+                }
                 Some(_) => {}
             }
         }
         status
     }
 
-    /// The record, which may be the one that is held, and is held afterwards.
-    fn read_again<'h>(
+    /// A bucket as it was at the state's sequence number, or later.
+    fn recent_bucket(
         &self,
         host: &impl SharedData,
         state: &FeedState,
-        record: Record,
         index: u32,
-        held: &'h mut Option<(u32, Body)>,
-    ) -> Option<&'h [u8]> {
-        if held.as_ref().is_none_or(|(held, _)| *held != index) {
-            *held = Some((index, self.read(host, state, record, index)?));
-        }
-        held.as_ref().map(|(_, body)| body.bytes())
+    ) -> Option<Rc<Body>> {
+        self.recent.get(state, index).or_else(|| {
+            let bucket = Rc::new(self.read(host, state, Record::Bucket, index)?);
+            self.recent.add(state, index, Rc::clone(&bucket));
+            Some(bucket)
+        })
     }
 
     /// Applies a change to the records of a generation. `false` when they are not there any more,
@@ -302,6 +320,7 @@ impl SharedFilter {
 }
 
 /// A record that was found whole.
+#[derive(Debug)]
 struct Body(Shared);
 
 impl Body {
@@ -333,6 +352,15 @@ fn header(state: &FeedState, record: Record, index: u32) -> [u8; HEADER_BYTES] {
         *to = *from;
     }
     header
+}
+
+/// Appends a number in decimal digits.
+fn push_decimal(text: &mut String, number: u32) {
+    let digits = number.checked_ilog10().unwrap_or(0);
+    for place in (0..=digits).rev() {
+        let digit = char::from_digit(number / 10_u32.pow(place) % 10, 10);
+        text.push(digit.unwrap_or_default());
+    }
 }
 
 /// What names one loading of a generation.

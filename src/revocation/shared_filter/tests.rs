@@ -84,27 +84,54 @@ fn a_name_that_was_added_is_possibly_revoked_and_others_are_not() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn cut_offs_are_exact_and_can_be_taken_back() {
-    let (process, filter, state) = filled();
-    assert!(filter.apply(&process, &state, &subject_cut_off(101, None)));
-    assert_eq!(filter.status(&process, &state, &names("a")), Status::CutOff);
-    assert!(filter.apply(&process, &state, &subject_cut_off(100, None)));
-    assert_eq!(
-        filter.status(&process, &state, &names("a")),
-        Status::NotRevoked
-    );
+    let (process, filter, mut state) = filled();
     let session = names("a").session;
-    assert!(filter.apply(&process, &state, &subject_cut_off(101, session)));
-    assert_eq!(
-        filter.status(&process, &state, &names("a")),
-        Status::NotRevoked
-    );
-    assert!(filter.apply(&process, &state, &subject_cut_off(101, None)));
     let key = subject_cut_off(0, None).fingerprint();
-    assert!(filter.apply(&process, &state, &Change::ClearCutOff(key)));
-    assert_eq!(
-        filter.status(&process, &state, &names("a")),
-        Status::NotRevoked
-    );
+    for (change, expected) in [
+        (subject_cut_off(101, None), Status::CutOff),
+        (subject_cut_off(100, None), Status::NotRevoked),
+        (subject_cut_off(101, session), Status::NotRevoked),
+        (subject_cut_off(101, None), Status::CutOff),
+        (Change::ClearCutOff(key), Status::NotRevoked),
+    ] {
+        assert!(filter.apply(&process, &state, &change));
+        state.sequence += 1;
+        assert_eq!(
+            filter.status(&process, &state, &names("a")),
+            expected,
+            "{change:?}"
+        );
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_bucket_is_read_again_when_the_feed_has_moved_on_and_not_before() {
+    let (process, filter, state) = filled();
+    let status = |state: &FeedState| filter.status(&process, state, &names("a"));
+    assert_eq!(status(&state), Status::NotRevoked);
+    assert!(filter.apply(&process, &state, &subject_cut_off(101, None)));
+    assert_eq!(status(&state), Status::NotRevoked);
+    for newer in [
+        FeedState {
+            sequence: state.sequence + 1,
+            ..state.clone()
+        },
+        FeedState {
+            load: state.load + 1,
+            ..state.clone()
+        },
+    ] {
+        assert_ne!(status(&newer), Status::NotRevoked);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn numbers_in_keys_are_decimal() {
+    let filter = SharedFilter::new(1);
+    for index in [0, 9, 10, 100, 4_096, u32::MAX] {
+        let key = filter.record_key(Record::Bucket, 1, index);
+        assert_eq!(key, format!("portcullis/2/{:016x}/bucket/1/{index}", 1));
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]

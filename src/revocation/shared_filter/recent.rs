@@ -1,0 +1,55 @@
+//! Buckets of cut-offs that a virtual machine has read lately.
+//!
+//! Nearly all tokens have the same issuer and one of a few clients, so nearly all ask for the same
+//! buckets. What was read serves until the feed moves on: every change of a bucket has a sequence
+//! number of its own, and a virtual machine that has not seen that number yet would not have
+//! dropped the tokens either that it knows.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::{Body, FeedState};
+
+/// Buckets that are kept, of some 1,500 bytes each.
+const PLACES: usize = 16;
+
+/// The buckets that were read last, one for each place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recent(RefCell<Vec<Option<Read>>>);
+
+#[derive(Clone, Debug)]
+struct Read {
+    /// The loading, which is random.
+    load: u64,
+    sequence: u64,
+    index: u32,
+    bucket: Rc<Body>,
+}
+
+impl Recent {
+    pub(super) fn get(&self, state: &FeedState, index: u32) -> Option<Rc<Body>> {
+        let places = self.0.borrow();
+        let read = places.get(place_of(index))?.as_ref()?;
+        let is_it = (read.load, read.sequence, read.index) == (state.load, state.sequence, index);
+        is_it.then(|| Rc::clone(&read.bucket))
+    }
+
+    pub(super) fn add(&self, state: &FeedState, index: u32, bucket: Rc<Body>) {
+        let mut places = self.0.borrow_mut();
+        if places.is_empty() {
+            places.resize(PLACES, None);
+        }
+        if let Some(place) = places.get_mut(place_of(index)) {
+            *place = Some(Read {
+                load: state.load,
+                sequence: state.sequence,
+                index,
+                bucket,
+            });
+        }
+    }
+}
+
+const fn place_of(index: u32) -> usize {
+    index as usize % PLACES
+}
