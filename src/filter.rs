@@ -31,6 +31,13 @@ use request_host::{EnvoySignatures, RequestHost};
 /// How long a request waits for keys at most.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How often there is a look until everything is there without which requests are refused, for
+/// [`MOST_EAGER_TICKS`] at most: who starts an Envoy waits for that.
+const EAGER_TICK: Duration = Duration::from_millis(10);
+
+/// Five seconds' worth.
+const MOST_EAGER_TICKS: u32 = 500;
+
 /// How often there is a look at what has been counted where there is nothing else to do.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
@@ -63,6 +70,8 @@ struct Shared {
     /// of this context, whatever context is in effect, so the host has to as well.
     active: Cell<u32>,
     ticks: Cell<u32>,
+    /// Whether ticks still come as in the beginning.
+    is_eager: Cell<bool>,
 }
 
 impl Root {
@@ -137,8 +146,7 @@ impl RootContext for Root {
         match read_configuration(&bytes, &environment) {
             Ok(configured) => {
                 let shared = Shared::new(configured);
-                let is_idle = shared.keeper.borrow().is_idle() && shared.feed.is_none();
-                self.set_tick_period(if is_idle { IDLE_TICK } else { TICK });
+                self.set_tick_period(if shared.is_idle() { IDLE_TICK } else { EAGER_TICK });
                 self.shared = Some(Rc::new(shared));
                 self.configuration = bytes;
                 true
@@ -164,6 +172,9 @@ impl RootContext for Root {
             self.wake(shared);
             shared.report_sights();
             shared.metrics.count_cache(&shared.gate.take_cache_counts());
+            if shared.is_calming_down() {
+                self.set_tick_period(TICK);
+            }
         }
     }
 
@@ -207,7 +218,19 @@ impl Shared {
             held: RefCell::default(),
             active: Cell::new(0),
             ticks: Cell::new(0),
+            is_eager: Cell::new(true),
         }
+    }
+
+    /// Whether there is nothing to fetch and nobody to follow.
+    fn is_idle(&self) -> bool {
+        self.keeper.borrow().is_idle() && self.feed.is_none()
+    }
+
+    /// Whether this was the last of the eager ticks.
+    fn is_calming_down(&self) -> bool {
+        let has_all = self.gate.has_what_it_needs() || self.ticks.get() >= MOST_EAGER_TICKS;
+        has_all && self.is_eager.replace(false) && !self.is_idle()
     }
 
     /// Decides about the request whose context is in effect. It may have to wait for keys and for

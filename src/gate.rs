@@ -138,6 +138,14 @@ impl Gate {
         &self.verification.keys
     }
 
+    /// Whether all keys and the feed are there, so that requests are refused for their own sake
+    /// only.
+    #[must_use]
+    pub fn has_what_it_needs(&self) -> bool {
+        let has_feed = self.feed().is_none_or(|(_, view)| view.state().is_some());
+        has_feed && self.verification.keys.is_complete()
+    }
+
     /// Decides about one request, edits its headers or answers it, and counts what came out.
     pub fn on_request(&self, host: &impl Host, attempt: Attempt) -> Verdict {
         self.decide_request(host, attempt, &[], ())

@@ -144,6 +144,12 @@ impl KeyRing {
         self.sets.get(provider)?.borrow().clone()
     }
 
+    /// Whether there are keys of every provider.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.sets.iter().all(|set| set.borrow().is_some())
+    }
+
     /// Puts keys in force, or with `None` takes those that are too old out of it.
     pub fn set(&self, provider: usize, keys: Option<Rc<KeySet>>) {
         if let Some(place) = self.sets.get(provider) {
