@@ -146,7 +146,11 @@ impl RootContext for Root {
         match read_configuration(&bytes, &environment) {
             Ok(configured) => {
                 let shared = Shared::new(configured);
-                self.set_tick_period(if shared.is_idle() { IDLE_TICK } else { EAGER_TICK });
+                self.set_tick_period(if shared.is_idle() {
+                    IDLE_TICK
+                } else {
+                    EAGER_TICK
+                });
                 self.shared = Some(Rc::new(shared));
                 self.configuration = bytes;
                 true

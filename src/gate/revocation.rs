@@ -73,6 +73,9 @@ impl RevocationSettings {
     }
 }
 
+/// The claims by which revocations of each kind name a token, as far as it has them.
+type Values<'c> = [(Kind, Option<&'c str>); 6];
+
 /// How far the feed is: line of history and sequence number. None before there is a feed.
 type Position = Option<(u64, u64)>;
 
@@ -181,7 +184,8 @@ impl Revocations {
         now_milliseconds: u64,
         confirmations: &[Confirmation],
     ) -> Result<Finding, Reason> {
-        if !self.is_named(claims) {
+        let values = self.values(claims);
+        if !self.is_named(claims, &values) {
             return match self.settings.on_unnamed {
                 // What the issuer's tokens were cut off by is known all the same.
                 Posture::Allow if self.status(host, claims).0 == Status::CutOff => {
@@ -274,33 +278,32 @@ impl Revocations {
 
     /// Whether a revocation could name the token. A claim that should name it and is no string, or
     /// longer than the authority takes names, cannot be named, and somebody would revoke it in vain.
-    fn is_named(&self, claims: &Claims) -> bool {
+    fn is_named(&self, claims: &Claims, values: &Values<'_>) -> bool {
         let device = self.settings.device_claim.as_deref();
         let mut claims_that_name = ["sid", "client_id", "azp"].into_iter().chain(device);
         let is_odd = |name| claims.get(name).is_some_and(|value| !value.is_string());
-        let is_too_long = |kind| {
-            let value = self.value(kind, claims);
-            value.is_some_and(|value| value.len() > MAX_NAME_BYTES)
-        };
-        let issuer = claims.issuer().unwrap_or_default();
-        !claims_that_name.any(is_odd)
-            && issuer.len() <= MAX_NAME_BYTES
-            && !Kind::ALL.into_iter().any(is_too_long)
-            && Kind::ALL
-                .into_iter()
-                .any(|kind| kind != Kind::Issuer && self.value(kind, claims).is_some())
+        let is_short = |value: &str| value.len() <= MAX_NAME_BYTES;
+        let mut present = values.iter().filter(|(_, value)| value.is_some());
+        values.iter().all(|(_, value)| value.is_none_or(is_short))
+            && claims.issuer().is_none_or(is_short)
+            && present.any(|(kind, _)| *kind != Kind::Issuer)
+            && !claims_that_name.any(is_odd)
     }
 
-    /// The claim that a revocation of this kind names.
-    fn value<'c>(&self, kind: Kind, claims: &'c Claims) -> Option<&'c str> {
-        match kind {
-            Kind::Token => claims.string("jti"),
-            Kind::Session => claims.string("sid"),
-            Kind::Device => claims.string(self.settings.device_claim.as_deref()?),
-            Kind::Subject => claims.string("sub"),
-            Kind::Client => claims.string("client_id").or_else(|| claims.string("azp")),
-            Kind::Issuer => Some(""),
-        }
+    /// What each kind of revocation names the token by.
+    fn values<'c>(&self, claims: &'c Claims) -> Values<'c> {
+        let device = self.settings.device_claim.as_deref();
+        Kind::ALL.map(|kind| {
+            let value = match kind {
+                Kind::Token => claims.string("jti"),
+                Kind::Session => claims.string("sid"),
+                Kind::Device => device.and_then(|name| claims.string(name)),
+                Kind::Subject => claims.string("sub"),
+                Kind::Client => claims.string("client_id").or_else(|| claims.string("azp")),
+                Kind::Issuer => Some(""),
+            };
+            (kind, value)
+        })
     }
 
     fn names(&self, state: &FeedState, claims: &Claims) -> Names {
@@ -311,8 +314,8 @@ impl Revocations {
             issued_at: claims.issued_at(),
             ..Names::default()
         };
-        for kind in Kind::ALL {
-            if let Some(value) = self.value(kind, claims) {
+        for (kind, value) in self.values(claims) {
+            if let Some(value) = value {
                 names.add(&state.filter_key, kind, issuer, value);
             }
         }
@@ -329,9 +332,8 @@ impl Revocations {
     fn question_body(&self, claims: &Claims) -> Value {
         let mut body = json!({"issuer": claims.issuer().unwrap_or_default()});
         if let Value::Object(members) = &mut body {
-            for kind in Kind::ALL {
-                let value = self.value(kind, claims).filter(|_| kind != Kind::Issuer);
-                if let Some(value) = value {
+            for (kind, value) in self.values(claims) {
+                if let Some(value) = value.filter(|_| kind != Kind::Issuer) {
                     members.insert(member(kind).to_owned(), value.into());
                 }
             }

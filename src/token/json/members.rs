@@ -48,8 +48,12 @@ impl Members {
     }
 
     fn place(&self, name: &str) -> Option<usize> {
-        let mut list = self.list.iter();
-        list.position(|(range, _)| range.len() == name.len() && self.name(range) == name)
+        // As bytes, where there are no boundaries of characters to look for.
+        let (names, name) = (self.names.as_bytes(), name.as_bytes());
+        let is_it = |range: &Range<usize>| {
+            range.len() == name.len() && names.get(range.clone()).is_some_and(|it| it == name)
+        };
+        self.list.iter().position(|(range, _)| is_it(range))
     }
 
     /// A name that two members have, of more than [`FEW`].
