@@ -319,16 +319,17 @@ run_tests() {
 
 # What the benches need beside the product.
 build_for_bench() {
-    local empty="$root/target/bench/empty.wasm"
+    local name
     need_cargo
     find_envoy
     build
-    say "building target/bench/empty.wasm, a filter that does nothing"
+    say "building target/bench/empty.wasm and floor.wasm, filters to compare with"
     mkdir -p -- "$root/target/bench"
-    cargo build --locked --example empty --target wasm32-wasip1 --profile wasm
-    optimise "$root/target/wasm32-wasip1/wasm/examples/empty.wasm" "$empty"
+    cargo build --locked --example empty --example floor --target wasm32-wasip1 --profile wasm
+    for name in empty floor; do
+        optimise "$root/target/wasm32-wasip1/wasm/examples/$name.wasm" "$root/target/bench/$name.wasm"
+    done
     export PORTCULLIS_WASM="$root/target/portcullis.wasm" PORTCULLIS_BIN="$root/target/release/portcullis"
-    export PORTCULLIS_EMPTY_WASM="$empty"
 }
 
 bench_gate() {

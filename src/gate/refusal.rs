@@ -96,16 +96,16 @@ impl Refusals {
             Form::Told(Representation::Problem) => Some(2),
             Form::Told(Representation::Text) => Some(3),
         };
-        let make = || {
+        let new = || {
             Rc::new(
                 self.answers
                     .response(reason, form, scopes, request, locations),
             )
         };
-        let made = common.and_then(|form| self.made.get(reason as usize * COMMON_FORMS + form));
-        match made {
-            Some(made) => Rc::clone(made.get_or_init(make)),
-            None => make(),
+        let place = common.map(|form| reason as usize * COMMON_FORMS + form);
+        match place.and_then(|place| self.made.get(place)) {
+            Some(made) => Rc::clone(made.get_or_init(new)),
+            None => new(),
         }
     }
 }

@@ -68,8 +68,14 @@ impl Plugin {
     }
 
     /// With another module than `target/portcullis.wasm`.
-    pub(crate) fn with_module(mut self, path: impl Into<String>) -> Self {
-        self.module = Some(path.into());
+    pub(crate) fn with_module(mut self, path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        assert!(
+            path.is_file(),
+            "no {}; run: ./build.sh bench",
+            path.display()
+        );
+        self.module = Some(path.to_str().expect("a path in UTF-8").to_owned());
         self
     }
 

@@ -1,14 +1,13 @@
 //! The filters that are compared, and the one Envoy that has all of them.
 
-use std::env;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis::sync::TICK;
 use serde_json::{Value, json};
 
+use crate::directory;
 use crate::support::{AUDIENCE, Authority, Bootstrap, Envoy, ISSUER, Listener, Plugin};
 
 /// Longer than a feed takes to load.
@@ -27,6 +26,12 @@ pub(crate) enum Gate {
     Native,
     /// The same with `jwt_cache_config`, large enough for all tokens.
     NativeCached,
+    /// A Wasm filter that makes the host calls of a warm request, and nothing else.
+    FloorWarm,
+    /// That of a new token.
+    FloorCold,
+    /// That of a forged token.
+    FloorForged,
     /// Portcullis with the feed of an authority that has revoked nothing.
     Portcullis,
     /// Without revocation.
@@ -52,6 +57,9 @@ impl Gate {
             Self::Empty => "empty",
             Self::Native => "native",
             Self::NativeCached => "native-cached",
+            Self::FloorWarm => "floor-warm",
+            Self::FloorCold => "floor-cold",
+            Self::FloorForged => "floor-forged",
             Self::Portcullis => "portcullis",
             Self::PortcullisAlone => "portcullis-alone",
             Self::PortcullisSession => "portcullis-session",
@@ -70,6 +78,7 @@ impl Gate {
             Self::Empty => "empty Wasm filter",
             Self::Native => "jwt_authn",
             Self::NativeCached => "jwt_authn, cache",
+            Self::FloorWarm | Self::FloorCold | Self::FloorForged => "host calls alone",
             Self::Portcullis => "Portcullis",
             Self::PortcullisAlone => "Portcullis, no revocation",
             Self::PortcullisSession => "Portcullis, session headers",
@@ -82,7 +91,12 @@ impl Gate {
 
     /// Whether it decides about requests at all.
     pub(crate) const fn decides(self) -> bool {
-        !matches!(self, Self::Nobody | Self::NobodyAgain | Self::Empty)
+        !matches!(self, Self::Nobody | Self::NobodyAgain | Self::Empty) && !self.is_floor()
+    }
+
+    /// Whether it only makes host calls.
+    pub(crate) const fn is_floor(self) -> bool {
+        matches!(self, Self::FloorWarm | Self::FloorCold | Self::FloorForged)
     }
 
     const fn feed(self) -> Option<&'static str> {
@@ -106,6 +120,8 @@ pub(crate) struct World<'w> {
     pub(crate) authorities: Vec<(&'static str, &'w Authority)>,
     /// What is behind the gates; without it Envoy answers itself.
     pub(crate) upstream: Option<SocketAddr>,
+    /// What the host is asked about a signature, for filters that do nothing else.
+    pub(crate) question: Vec<u8>,
     /// Another build of the filter.
     pub(crate) other: Option<String>,
 }
@@ -117,6 +133,7 @@ impl<'w> World<'w> {
             keys,
             authorities: vec![("authority", authority)],
             upstream: None,
+            question: Vec::new(),
             other: None,
         }
     }
@@ -157,9 +174,12 @@ impl<'w> World<'w> {
         let listener = match gate {
             Gate::Nobody | Gate::NobodyAgain => Listener::open(gate.id()),
             Gate::Empty => {
-                let plugin = Plugin::new(&json!({})).with_module(empty_filter());
+                let plugin = Plugin::new(&json!({})).with_module(directory().join("empty.wasm"));
                 Listener::portcullis(plugin.in_vm(gate.id()))
             }
+            Gate::FloorWarm => self.floor(gate, "warm"),
+            Gate::FloorCold => self.floor(gate, "cold"),
+            Gate::FloorForged => self.floor(gate, "forged"),
             Gate::Native | Gate::NativeCached => Listener::native(&self.native(gate)),
             _ => Listener::portcullis(self.plugin(gate)),
         };
@@ -181,6 +201,13 @@ impl<'w> World<'w> {
                 {"header_name": "x-user-session", "claim_name": "sid"},
             ],
         })
+    }
+
+    fn floor(&self, gate: Gate, calls: &str) -> Listener {
+        let digits = self.question.iter().map(|byte| format!("{byte:02x}"));
+        let plugin = Plugin::from_text(&format!("{calls} {}", digits.collect::<String>()));
+        let plugin = plugin.with_module(directory().join("floor.wasm"));
+        Listener::portcullis(plugin.in_vm(gate.id()))
     }
 
     fn native(&self, gate: Gate) -> Value {
@@ -220,15 +247,4 @@ impl<'w> World<'w> {
 
 fn rules() -> Value {
     json!([{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}])
-}
-
-/// `PORTCULLIS_EMPTY_WASM`, else where `build.sh` puts it.
-fn empty_filter() -> String {
-    let path = env::var_os("PORTCULLIS_EMPTY_WASM").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/empty.wasm"),
-        Into::into,
-    );
-    let is_there = path.is_file();
-    assert!(is_there, "no {}; run: ./build.sh bench", path.display());
-    path.to_str().expect("a path in UTF-8").to_owned()
 }

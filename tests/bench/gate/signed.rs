@@ -1,5 +1,10 @@
 //! Tokens that are new, known or forged, for one algorithm. Envoy answers the requests itself.
 
+use std::cell::RefCell;
+
+use portcullis::host::{ForeignAnswer, SignatureHost};
+use portcullis::token::{Backend, KeyRules, KeySet, UnverifiedToken};
+
 use crate::client::{Protocol, Request, requests};
 use crate::gates::{Gate, World};
 use crate::report::Report;
@@ -16,6 +21,7 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, protocol: Protocol, report: 
     let forged = requests(&tokens::forged(&genuine));
     let genuine = requests(&genuine);
     let mut world = World::new(jwks(&[key]), bench.authority);
+    world.question = question(&world.keys, &tokens::genuine(key)[0]);
     world.other.clone_from(&bench.other);
     let envoy = bench.cores.start_on_envoys(|| world.start(&gates));
     let mut field = Field::new(&envoy, &gates, protocol);
@@ -24,7 +30,11 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, protocol: Protocol, report: 
         name += ", HTTP/2";
     }
     let mut add = |what: &str, measured| report.add(&format!("{what}, {name}"), measured);
-    add("cold", unknown(&mut field, extent, &genuine, 200));
+    let (cold, forgery) = (Gate::FloorCold, Gate::FloorForged);
+    add(
+        "cold",
+        unknown(&mut field, extent, &genuine, 200, Some(cold)),
+    );
     add(
         "warm, 10,000 tokens",
         rotation(&mut field, extent, &genuine),
@@ -33,7 +43,30 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, protocol: Protocol, report: 
         "warm, one token",
         rotation(&mut field, extent, &genuine[..1]),
     );
-    add("forged", unknown(&mut field, extent, &forged, 401));
+    add(
+        "forged",
+        unknown(&mut field, extent, &forged, 401, Some(forgery)),
+    );
+}
+
+/// What the host is asked about this token.
+fn question(keys: &str, token: &str) -> Vec<u8> {
+    let keys = KeySet::parse(keys.as_bytes(), &KeyRules::default()).expect("keys");
+    let token = UnverifiedToken::parse(token.as_bytes()).expect("a token");
+    let listener = Listener::default();
+    let _ = token.verify(&keys, Backend::Host, &listener);
+    listener.0.into_inner()
+}
+
+/// A host that only listens.
+#[derive(Default)]
+struct Listener(RefCell<Vec<u8>>);
+
+impl SignatureHost for Listener {
+    fn verify_signature(&self, arguments: &[u8]) -> ForeignAnswer {
+        self.0.replace(arguments.to_vec());
+        ForeignAnswer::Forged
+    }
 }
 
 fn gates(bench: &Bench<'_>, key: &str, protocol: Protocol) -> Vec<Gate> {
@@ -46,6 +79,10 @@ fn gates(bench: &Bench<'_>, key: &str, protocol: Protocol) -> Vec<Gate> {
     ];
     if protocol == Protocol::Http1 {
         gates.push(Gate::PortcullisAlone);
+    }
+    // Ed25519 is not checked by the host.
+    if protocol == Protocol::Http1 && key != "eddsa" {
+        gates.extend([Gate::FloorWarm, Gate::FloorCold, Gate::FloorForged]);
     }
     if key == "es256" {
         gates.push(Gate::PortcullisSession);
@@ -63,6 +100,7 @@ pub(crate) fn unknown(
     extent: Extent,
     requests: &[Request],
     status: u16,
+    floor: Option<Gate>,
 ) -> Measured {
     let series = Series::new(requests, extent.cold + extent.singles);
     field.run(&Plan {
@@ -71,6 +109,7 @@ pub(crate) fn unknown(
         batch: &|round| series.head(round + 1, extent.cold),
         singles: &|round| series.tail(round + 1, extent.cold),
         status,
+        floor,
     })
 }
 
@@ -86,5 +125,6 @@ pub(crate) fn rotation(field: &mut Field, extent: Extent, requests: &[Request]) 
         batch: &|round| some(round, extent.warm),
         singles: &|round| some(round, extent.singles),
         status: 200,
+        floor: Some(Gate::FloorWarm),
     })
 }

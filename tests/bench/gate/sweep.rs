@@ -43,6 +43,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) singles: &'p dyn Fn(usize) -> Vec<&'p Request>,
     /// The status of the answers of those who decide.
     pub(crate) status: u16,
+    /// The filter that makes the same host calls. Others of that kind have nothing to do with it.
+    pub(crate) floor: Option<Gate>,
 }
 
 impl Field {
@@ -59,12 +61,17 @@ impl Field {
 
     pub(crate) fn run(&mut self, plan: &Plan<'_>) -> Measured {
         for (gate, client) in &mut self.clients {
-            client.send(&plan.warm_up, plan.status_of(*gate));
+            if plan.concerns(*gate) {
+                client.send(&plan.warm_up, plan.status_of(*gate));
+            }
         }
         let mut measured = Measured::new();
         for round in 0..plan.rounds {
             let (batch, singles) = ((plan.batch)(round), (plan.singles)(round));
             for (gate, client) in &mut self.clients {
+                if !plan.concerns(*gate) {
+                    continue;
+                }
                 let samples = measured.entry(*gate).or_default();
                 let status = plan.status_of(*gate);
                 let (started, clock) = (Instant::now(), self.clock.now());
@@ -84,8 +91,16 @@ impl Field {
 }
 
 impl Plan<'_> {
+    fn concerns(&self, gate: Gate) -> bool {
+        !gate.is_floor() || self.floor == Some(gate)
+    }
+
     const fn status_of(&self, gate: Gate) -> u16 {
-        if gate.decides() { self.status } else { 200 }
+        match gate {
+            Gate::FloorForged => 401,
+            _ if gate.decides() => self.status,
+            _ => 200,
+        }
     }
 }
 

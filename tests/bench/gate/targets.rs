@@ -8,7 +8,7 @@ use crate::gates::Gate;
 use crate::mix;
 use crate::report::{Report, range};
 use crate::statistics::{Estimate, estimate, ratio};
-use crate::sweep::added;
+use crate::sweep::{Measured, added};
 
 /// A promise and its measurement.
 pub(crate) struct Target {
@@ -17,6 +17,8 @@ pub(crate) struct Target {
     limit: Limit,
     unit: &'static str,
     measured: Estimate,
+    /// The same for a filter that makes the host calls and nothing else, where there is one.
+    floor: Option<Estimate>,
 }
 
 #[derive(Clone, Copy)]
@@ -41,12 +43,13 @@ impl Target {
     }
 
     pub(crate) fn to_json(&self) -> Value {
-        let Estimate { median, low, high } = self.measured;
+        let interval = |estimate: Estimate| json!([estimate.median, estimate.low, estimate.high]);
         json!({
             "what": self.what,
             "against": self.against,
             "limit": self.shown_limit(),
-            "measured": [median, low, high],
+            "measured": interval(self.measured),
+            "floor": self.floor.map(interval),
             "is_met": self.is_met(),
         })
     }
@@ -81,11 +84,18 @@ pub(crate) fn all(report: &Report) -> Vec<Target> {
             limit: Limit::AtMost(limit),
             unit: " ×",
             measured: ratio(&added(measured, gate), &added(measured, other)),
+            floor: floor(measured, other),
         });
     }
     targets.extend(throughput(report));
     targets.extend(start(report).into_iter().flatten());
     targets
+}
+
+/// What the host calls alone come to, against another filter.
+fn floor(measured: &Measured, other: Gate) -> Option<Estimate> {
+    let floor = measured.keys().find(|gate| gate.is_floor())?;
+    Some(ratio(&added(measured, *floor), &added(measured, other)))
 }
 
 /// Scenario, with whom Portcullis is compared in it, and how much more processor time it may add.
@@ -111,6 +121,7 @@ fn throughput(report: &Report) -> Option<Target> {
         limit: Limit::AtLeast(1.2),
         unit: " ×",
         measured: ratio(rate(Gate::Portcullis)?, rate(Gate::Native)?),
+        floor: None,
     })
 }
 
@@ -123,6 +134,7 @@ fn start(report: &Report) -> Option<[Target; 2]> {
         limit: Limit::AtMost(limit),
         unit,
         measured: estimate(values),
+        floor: None,
     };
     Some([
         target(
@@ -136,17 +148,22 @@ fn start(report: &Report) -> Option<[Target; 2]> {
 }
 
 pub(crate) fn table(targets: &[Target]) -> String {
-    let mut text = String::from("| | against | promise | measured | |\n|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| | against | promise | measured | | host calls alone |\n|---|---|---|---|---|---|\n",
+    );
     for target in targets {
         let digits = if target.unit == " ×" { 2 } else { 0 };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |",
             target.what,
             target.against,
             target.shown_limit(),
             range(target.measured, digits),
-            if target.is_met() { "kept" } else { "missed" }
+            if target.is_met() { "kept" } else { "missed" },
+            target
+                .floor
+                .map_or_else(|| "–".to_owned(), |floor| range(floor, digits))
         );
     }
     text
