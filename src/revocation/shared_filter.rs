@@ -337,19 +337,14 @@ const HEADER_BYTES: usize = 32;
 
 fn header(state: &FeedState, record: Record, index: u32) -> [u8; HEADER_BYTES] {
     let magic = match record {
-        Record::Page => b"PCPG",
-        Record::Bucket => b"PCCO",
+        Record::Page => *b"PCPG",
+        Record::Bucket => *b"PCCO",
     };
+    let place = u64::from(u32::from_le_bytes(magic)) | u64::from(index) << 32;
     let mut header = [0; HEADER_BYTES];
-    let fields = [
-        &magic[..],
-        &index.to_le_bytes(),
-        &state.epoch.to_le_bytes(),
-        &state.generation.to_le_bytes(),
-        &state.load.to_le_bytes(),
-    ];
-    for (to, from) in header.iter_mut().zip(fields.into_iter().flatten()) {
-        *to = *from;
+    let fields = [place, state.epoch, state.generation, state.load];
+    for (to, from) in header.chunks_exact_mut(8).zip(fields) {
+        to.copy_from_slice(&from.to_le_bytes());
     }
     header
 }
