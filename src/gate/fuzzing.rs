@@ -1,5 +1,7 @@
 //! What holds for configurations and for requests made of any bytes.
 
+mod upstreams;
+
 use std::sync::LazyLock;
 
 use prost::Message as _;
@@ -7,7 +9,7 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as StructValue};
 use serde_json::{Value, json};
 
-use super::path::{normal_form, without_query};
+use super::path::without_query;
 use super::request::Request;
 use super::session::canonical_name;
 use super::{
@@ -146,7 +148,7 @@ fn gate() -> Gate {
 /// A request: its target on the first line, then one header line on each. [`GENUINE_MARK`] stands
 /// for a token that is in order, [`OTHER_MARK`] for one that is not.
 ///
-/// It goes on only to an open path, by whatever spelling, or with the genuine token; no copy of
+/// It goes on only to a path that is open for every kind of upstream, or with the genuine token; no copy of
 /// which goes with it. Who is calling is told by the gate and by nobody else. It is answered, or
 /// it goes on, and is counted once.
 pub fn request(bytes: &[u8]) {
@@ -163,7 +165,6 @@ pub fn request(bytes: &[u8]) {
     }
     let mut lines = text.split(|byte| *byte == b'\n');
     let target = lines.next().unwrap_or_default();
-    normal_form_is_normal(without_query(target));
     let mut host = MockHost::get("", now());
     host = host.without_header(":path").with_header(":path", target);
     for line in lines {
@@ -219,9 +220,11 @@ fn decided(gate: &Gate, host: &MockHost, target: &[u8], text: &[u8]) {
         assert_eq!(admission, Admission::NoRequirement);
         assert_eq!(told, []);
         let path = without_query(target);
-        for path in [path, &normal_form(path)] {
-            let rest = path.strip_prefix(b"/public").unwrap();
-            assert!(matches!(rest.first(), None | Some(b'/')));
+        for (reader, read) in upstreams::ALL {
+            let read = read(path);
+            let rest = read.strip_prefix(b"/public");
+            let is_open = rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')));
+            assert!(is_open, "{reader} reads {}", read.escape_ascii());
         }
     }
 }
@@ -238,26 +241,4 @@ const TOLD: [(&str, &str); 6] = [
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
-}
-
-/// A normal form has nothing left that an upstream could read in another way, unless it was
-/// encoded more often than is undone; and it is its own normal form.
-fn normal_form_is_normal(path: &[u8]) {
-    let normal = normal_form(path);
-    assert!(normal.starts_with(b"/"));
-    assert!(!normal.contains(&b'\\') && !normal.contains(&b';'));
-    let segments: Vec<&[u8]> = normal.split(|byte| *byte == b'/').collect();
-    let (inner, last) = (
-        &segments[1..segments.len() - 1],
-        segments[segments.len() - 1],
-    );
-    assert!(
-        inner
-            .iter()
-            .all(|segment| !matches!(*segment, b"" | b"." | b".."))
-    );
-    assert!(!matches!(last, b"." | b".."));
-    if !normal.contains(&b'%') {
-        assert_eq!(normal_form(&normal), normal);
-    }
 }

@@ -143,7 +143,7 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// [`Reason::PathAmbiguous`] when the path and its normal form fall under different rules,
+    /// [`Reason::PathAmbiguous`] when the path can be read as one that falls under another rule,
     /// [`Reason::RequirementUnknown`] when the route names a requirement that there is not.
     pub(super) fn requirement(
         &self,
@@ -158,9 +158,10 @@ impl Policy {
             rules.position(|rule| rule.matcher.matches(path, request))
         };
         let sent = request.path();
-        let normal = sent.map(path::normal_form);
-        let place = rule(normal.as_deref());
-        if normal.as_deref() != sent && rule(sent) != place {
+        let place = rule(sent);
+        let is_plain = sent.is_none_or(path::is_normal);
+        let is_same = |reading: &[u8]| rule(Some(reading)) == place;
+        if !is_plain && !path::readings::all(sent.unwrap_or_default(), is_same) {
             return Err(Reason::PathAmbiguous);
         }
         let chosen = place.and_then(|place| Some((place, self.rules.get(place)?)));

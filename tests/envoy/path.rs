@@ -34,6 +34,15 @@ fn no_spelling_of_a_guarded_path_leads_past_its_rule() {
         "/public\\..\\admin",
         "/public/..%5cadmin",
         "/public/..%00/../../admin",
+        "/public/../admin/..;/public/x",
+        "/public/../admin//../public/x",
+        "/public/%2e%2e/admin/%252e%252e/public/x",
+        "/public/..%2fadmin/users;a=%252f%252e%252e%252f%252e%252e%252fpublic%252fx",
+        "/public/%2e%2e;%2f..%2fpublic/admin",
+        "/public/%2e%2e/admin/%2e%2e/../public/x",
+        "/public/../admin%00/../../public/x",
+        "/public/../admin%3f/../../public/x",
+        "/public/%2525252541",
         "/public/../admin?x=/public",
         "/public/../admin#/public",
         "/admin/../public",
@@ -116,6 +125,8 @@ fn unusual_spellings_that_stay_under_their_rule_are_no_bypass() {
         "/public/%41?next=/../api",
         "/public/100%",
         "/public/caf%C3%A9",
+        "/public/%25252541",
+        "/public/a%3fb",
     ] {
         let reply = client.send(&Request::get(path));
         assert_eq!(reply.status, 200, "{path}: {reply:?}");

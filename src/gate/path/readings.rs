@@ -1,0 +1,225 @@
+//! Every way in which somebody between here and the upstream may read a path.
+//!
+//! What becomes of `/public/../admin/..;/public/x` depends on whether `..;` is taken for `..`, and
+//! one reading of a whole path hides another: it leads back to `/public` for whoever drops path
+//! parameters, and to `/admin` for whoever does not. Proxies in a row make it worse, each of which
+//! undoes a part: dot segments are resolved here, and percent-encoding is undone there, which
+//! gives new dot segments. So each single step of reading is tried on what every other has left,
+//! in every order, until nothing new comes out.
+
+use super::percent_decoded;
+
+/// Rounds of percent-decoding. Doubly encoded paths exist; one that is still encoded after four
+/// rounds means nothing good.
+const MAX_DECODING_ROUNDS: usize = 4;
+
+/// Readings of one path. Paths with one oddity have two or three, and only somebody who looks for
+/// a gap puts all of them into one path. What they cost at most: Envoy takes 60 KiB of headers, and
+/// so many copies of that are made, looked at and matched with the rules, which takes milliseconds;
+/// but the first that falls under another rule ends it.
+const MAX_READINGS: usize = 128;
+
+/// A step of reading, which may change nothing.
+type Step = fn(&[u8]) -> Vec<u8>;
+
+const STEPS: [Step; 5] = [
+    with_slashes,
+    without_path_parameters,
+    without_empty_segments,
+    resolved,
+    cut,
+];
+
+/// Whether `is_same` holds for every reading of the path, itself left out. Of one that has too many
+/// readings, or is encoded too often, nobody can say that it does.
+pub(in crate::gate) fn all(path: &[u8], mut is_same: impl FnMut(&[u8]) -> bool) -> bool {
+    let mut known = vec![path.to_vec()];
+    let mut first = 0;
+    for round in 0..=MAX_DECODING_ROUNDS {
+        let mut place = first;
+        while let Some(reading) = known.get(place) {
+            let next: Vec<_> = STEPS.iter().map(|step| step(reading)).collect();
+            for reading in next {
+                if !add(&mut known, reading, &mut is_same) {
+                    return false;
+                }
+            }
+            place += 1;
+        }
+        let decoded = known
+            .iter()
+            .skip(first)
+            .filter_map(|it| percent_decoded(it));
+        let decoded: Vec<_> = decoded.collect();
+        if !decoded.is_empty() && round == MAX_DECODING_ROUNDS {
+            return false;
+        }
+        first = known.len();
+        for reading in decoded {
+            if !add(&mut known, reading, &mut is_same) {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+fn add(
+    known: &mut Vec<Vec<u8>>,
+    reading: Vec<u8>,
+    is_same: &mut impl FnMut(&[u8]) -> bool,
+) -> bool {
+    if known.contains(&reading) {
+        return true;
+    }
+    let is_fine = known.len() < MAX_READINGS && is_same(&reading);
+    known.push(reading);
+    is_fine
+}
+
+/// `\` is `/`, as on Windows and for browsers.
+fn with_slashes(path: &[u8]) -> Vec<u8> {
+    let slash = |byte: &u8| if *byte == b'\\' { b'/' } else { *byte };
+    path.iter().map(slash).collect()
+}
+
+/// Without `;name=value` at the ends of segments (RFC 3986 section 3.3), as servlets see it.
+fn without_path_parameters(path: &[u8]) -> Vec<u8> {
+    let segments = path.split(|byte| *byte == b'/');
+    let names = segments.map(|segment| {
+        let end = memchr::memchr(b';', segment).unwrap_or(segment.len());
+        segment.get(..end).unwrap_or(segment)
+    });
+    names.collect::<Vec<_>>().join(&b'/')
+}
+
+/// With one `/` for several.
+fn without_empty_segments(path: &[u8]) -> Vec<u8> {
+    let mut merged = path.to_vec();
+    merged.dedup_by(|byte, before| *byte == b'/' && *before == b'/');
+    merged
+}
+
+/// With `.` and `..` resolved (RFC 3986 section 5.2.4), and a `/` at the beginning.
+fn resolved(path: &[u8]) -> Vec<u8> {
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut ends_in_directory = false;
+    for segment in path
+        .strip_prefix(b"/")
+        .unwrap_or(path)
+        .split(|byte| *byte == b'/')
+    {
+        ends_in_directory = matches!(segment, b"." | b"..");
+        match segment {
+            b"." => {}
+            b".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    if ends_in_directory {
+        segments.push(b"");
+    }
+    let mut whole = vec![b'/'];
+    whole.extend(segments.join(&b'/'));
+    whole
+}
+
+/// Up to where a decoded query, fragment or zero byte ends the path for whoever decodes too early.
+fn cut(path: &[u8]) -> Vec<u8> {
+    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#' | 0));
+    let end = end.unwrap_or(path.len());
+    path.get(..end).unwrap_or(path).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    /// Whether nobody can read the path as one outside of `/public`.
+    fn is_public(path: &str) -> bool {
+        let is_below = |path: &[u8]| {
+            let rest = path.strip_prefix(b"/public");
+            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        };
+        is_below(path.as_bytes()) && all(path.as_bytes(), is_below)
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn whoever_reads_a_part_of_it_differently_is_thought_of() {
+        for (path, reader) in [
+            ("/public/../admin/x", "resolves"),
+            ("/public/%2e%2E/admin/x", "decodes and resolves"),
+            ("/public/..%5cadmin\\x", "takes backslashes"),
+            ("/public/../admin/..;/public/x", "keeps parameters"),
+            ("/public/..;/admin/x", "drops parameters"),
+            ("/public/../admin//../public/x", "keeps empty segments"),
+            ("/public//../admin", "merges empty segments"),
+            ("/public/../admin/..\\public/x", "keeps backslashes"),
+            ("/public/%2e%2e/admin/%252e%252e/public/x", "decodes once"),
+            (
+                "/public/..%2fadmin/users;a=%252f%252e%252e%252f%252e%252e%252fpublic%252fx",
+                "drops parameters between two rounds of decoding",
+            ),
+            (
+                "/public/%2e%2e;%2f..%2fpublic/admin",
+                "drops parameters, then decodes",
+            ),
+            (
+                "/public/%2e%2e/admin/%2e%2e/../public/x",
+                "decodes what another has resolved",
+            ),
+            ("/public/../admin%00/../../public/x", "ends at a zero byte"),
+            (
+                "/public/../admin%3f/../../public/x",
+                "decodes before the query is cut",
+            ),
+        ] {
+            assert!(!is_public(path), "{path}: {reader}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn oddities_that_lead_nowhere_else_are_put_up_with() {
+        for path in [
+            "/public",
+            "/public/.well-known/x",
+            "/public/caf%C3%A9/100%/%zz",
+            "/public/a;b=c//d/./e/../f%2520g\\h",
+            "/public/what%3f",
+        ] {
+            assert!(is_public(path), "{path}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn what_is_encoded_too_often_or_has_too_many_readings_has_none() {
+        let encoded = |times: usize| format!("/public/%{}41", "25".repeat(times - 1));
+        assert!(is_public(&encoded(MAX_DECODING_ROUNDS)));
+        assert!(!is_public(&encoded(MAX_DECODING_ROUNDS + 1)));
+        let odd = "/public/a/b/c/d/e;x//..\\%2f;%5c%3f%252f;%255c%253f..%25252f;%25255c/../f";
+        let mut readings = 0;
+        let count = |_: &[u8]| {
+            readings += 1;
+            true
+        };
+        assert!(!all(odd.as_bytes(), count));
+        assert!(readings < MAX_READINGS);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn dot_segments_are_resolved_as_in_rfc_3986() {
+        for (path, expected) in [
+            ("/a/b/c/./../../g", "/a/g"),
+            ("/a//../b", "/a/b"),
+            ("/a/..", "/"),
+            ("/a/.", "/a/"),
+            ("/../../a/", "/a/"),
+            ("a", "/a"),
+            ("", "/"),
+        ] {
+            assert_eq!(resolved(path.as_bytes()), expected.as_bytes(), "{path}");
+        }
+    }
+}
