@@ -181,8 +181,10 @@ impl Gate {
         observer: impl Observer,
     ) -> Verdict {
         let request = Request::new(host.request_headers());
+        let mut is_spoofed = false;
         for name in session::spoofed(&self.policy.injectable, &request) {
             host.remove_request_header(name);
+            is_spoofed = true;
         }
         let mut decision = Decision {
             gate: self,
@@ -195,10 +197,12 @@ impl Gate {
             passes: Vec::new(),
             key: 0,
         };
-        let outcome = self.decide(&mut decision).and_then(|admission| {
-            decision.admit()?;
-            Ok(admission)
-        });
+        let outcome = self
+            .decide(&mut decision, is_spoofed)
+            .and_then(|admission| {
+                decision.admit()?;
+                Ok(admission)
+            });
         match outcome {
             Ok(admission) => {
                 let provider = decision.passes.first().map(|pass| &*pass.provider.name);
@@ -218,9 +222,15 @@ impl Gate {
     fn decide<'g, H: Host, O: Observer>(
         &'g self,
         decision: &mut Decision<'g, H, O>,
+        is_spoofed: bool,
     ) -> Result<Admission, Failure<'g>> {
         if self.policy.bypass_cors_preflight && decision.request.is_cors_preflight() {
             return Ok(Admission::CorsPreflight);
+        }
+        // Envoy tells the route that it chose before anything was taken off, and chooses another
+        // when it sends the request on. A spoofed header must not have a say in the first.
+        if is_spoofed && self.policy.routes.choose() {
+            return Err(Reason::RequirementUnknown.into());
         }
         let (chosen, requirement) = self.policy.requirement(decision.host, decision.request)?;
         decision.observer.chosen(chosen);

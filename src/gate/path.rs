@@ -68,6 +68,12 @@ pub(super) fn is_normal(path: &[u8]) -> bool {
     starts_at_the_root && !path.iter().any(special) && !path.windows(2).any(odd_pair)
 }
 
+/// Whether a segment of the path is `..`.
+pub(super) fn climbs(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/')
+        .any(|segment| segment == b"..")
+}
+
 /// One round of percent-decoding; `None` when there was nothing to decode. A `%` that no two hex
 /// digits follow stays.
 fn percent_decoded(path: &[u8]) -> Option<Vec<u8>> {

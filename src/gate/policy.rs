@@ -98,6 +98,11 @@ const METADATA: [&str; 5] = [
 ];
 
 impl Routes {
+    /// Whether a route may have a say.
+    pub(super) const fn choose(&self) -> bool {
+        self.by_metadata || !self.by_name.is_empty()
+    }
+
     /// The requirement that the route chooses.
     ///
     /// # Errors
@@ -143,26 +148,35 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// [`Reason::PathAmbiguous`] when the path can be read as one that falls under another rule,
+    /// [`Reason::PathAmbiguous`] when the path can be read as one that falls under another rule, or
+    /// as one with `..` where a route decides,
     /// [`Reason::RequirementUnknown`] when the route names a requirement that there is not.
     pub(super) fn requirement(
         &self,
         host: &impl Host,
         request: &Request,
     ) -> Result<(Chosen, Option<&Requirement>), Reason> {
-        if let Some(requirement) = self.routes.requirement(host)? {
-            return Ok((Chosen::Route, Some(requirement)));
-        }
+        let by_route = self.routes.requirement(host)?;
+        let sent = request.path();
         let rule = |path: Option<&[u8]>| {
             let mut rules = self.rules.iter();
             rules.position(|rule| rule.matcher.matches(path, request))
         };
-        let sent = request.path();
-        let place = rule(sent);
         let is_plain = sent.is_none_or(path::is_normal);
-        let is_same = |reading: &[u8]| rule(Some(reading)) == place;
+        if is_plain && let Some(requirement) = by_route {
+            return Ok((Chosen::Route, Some(requirement)));
+        }
+        let place = rule(sent);
+        // What the routes match is not known here, so where one of them decides nobody may be able
+        // to climb out of its path.
+        let is_same = |reading: &[u8]| {
+            rule(Some(reading)) == place && (by_route.is_none() || !path::climbs(reading))
+        };
         if !is_plain && !path::readings::all(sent.unwrap_or_default(), is_same) {
             return Err(Reason::PathAmbiguous);
+        }
+        if let Some(requirement) = by_route {
+            return Ok((Chosen::Route, Some(requirement)));
         }
         let chosen = place.and_then(|place| Some((place, self.rules.get(place)?)));
         if let Some((place, rule)) = chosen {

@@ -38,7 +38,7 @@ pub enum Reason {
     ClaimNotForwardable,
     /// No rule matches the request.
     NoRule,
-    /// The path and its normal form fall under different rules.
+    /// The path can be read as one under another rule.
     PathAmbiguous,
     /// The provider's keys could not be had, or only ones that are too old.
     KeysUnavailable,
@@ -58,7 +58,8 @@ pub enum Reason {
     ScopeMissing,
     /// A claim is not what the rule asks for.
     ClaimMismatch,
-    /// The route's metadata names a requirement that there is not.
+    /// The route's metadata names a requirement that there is not; or a header that only the gate
+    /// may set came with the request, and may have chosen the route.
     RequirementUnknown,
     /// The token, its session, device, subject, client or issuer was revoked.
     TokenRevoked,

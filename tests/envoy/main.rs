@@ -25,6 +25,7 @@ mod refusals;
 mod remote_keys;
 mod revocation;
 mod robustness;
+mod routes;
 mod session_headers;
 mod vectors;
 mod verdicts;

@@ -116,6 +116,42 @@ fn the_metadata_of_the_route_names_a_requirement_that_has_to_exist() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_route_that_a_spoofed_header_may_have_chosen_decides_nothing() {
+    let gate = gate_with_routes();
+    let host = |route: &str| {
+        let host = MockHost::get("/public/x", now()).with_property("xds.route_name", route);
+        host.with_header("x_session_subject", "mallory")
+    };
+    for route in ["health", "orders", "other"] {
+        let outcome = outcome(&gate, &host(route));
+        assert_eq!(outcome, Some(Reason::RequirementUnknown), "{route}");
+    }
+    let gate = gate_with(|_| {});
+    assert_eq!(outcome(&gate, &host("health")), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn nobody_climbs_out_of_the_path_of_a_route() {
+    let gate = gate_with_routes();
+    let on = |path: &str| {
+        let host = MockHost::get(path, now()).with_property("xds.route_name", "health");
+        outcome(&gate, &host)
+    };
+    for path in ["/health/a%20b", "/health//x", "/health/.x"] {
+        assert_eq!(on(path), None, "{path}");
+    }
+    for path in [
+        "/health/../orders",
+        "/health/%252e%252e/orders",
+        "/health/..;/orders",
+        "/health/..\\orders",
+        "/%61pi/x",
+    ] {
+        assert_eq!(on(path), Some(Reason::PathAmbiguous), "{path}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_rule_may_name_its_requirement() {
     let gate = gate_with(|configuration| {
         configuration["requirement_map"] = json!({"token": {"provider_name": "idp"}});

@@ -1,0 +1,104 @@
+//! Requirements that the route chooses: Envoy chooses the route, and the gate asks what is its.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Bootstrap, Envoy, Listener, Plugin, Request, Token, assert_refused, configuration,
+};
+
+/// `open` and `guarded` by the names of routes and by their metadata; the rules, which guard
+/// everything but `/public`, count for the rest.
+fn envoy(routes: &[Value]) -> Envoy {
+    let mut configuration = configuration();
+    configuration["session_headers"] = json!(true);
+    configuration["requirement_map"] = json!({
+        "open": {},
+        "token": {"provider_name": "demo"},
+    });
+    configuration["requirement_by_route_name"] = json!({"open": "open", "guarded": "token"});
+    configuration["requirement_from_route_metadata"] = json!(true);
+    let provider = &mut configuration["providers"]["demo"];
+    provider["claim_to_headers"] = json!([{"header_name": "x-user-id", "claim_name": "sub"}]);
+    let listener = Listener::portcullis(Plugin::new(&configuration)).with_first_routes(routes);
+    Envoy::start(&Bootstrap::new([listener]))
+}
+
+fn named(name: &str, matches: &Value) -> Value {
+    json!({"name": name, "match": matches, "route": {"cluster": "upstream"}})
+}
+
+fn with_metadata(requirement: &str, matches: &Value) -> Value {
+    let metadata = json!({"filter_metadata": {"portcullis": {"requirement_name": requirement}}});
+    json!({"match": matches, "route": {"cluster": "upstream"}, "metadata": metadata})
+}
+
+#[test]
+fn a_route_chooses_by_its_name_or_its_metadata() {
+    let envoy = envoy(&[
+        named("open", &json!({"prefix": "/api/open"})),
+        named("guarded", &json!({"prefix": "/public/guarded"})),
+        named("Open", &json!({"prefix": "/api/capital"})),
+        with_metadata("open", &json!({"prefix": "/api/by-metadata"})),
+        with_metadata("token", &json!({"prefix": "/public/by-metadata"})),
+        with_metadata("opne", &json!({"prefix": "/public/misspelt"})),
+    ]);
+    let mut client = envoy.client();
+    for path in ["/api/open", "/api/by-metadata", "/public/by-rule"] {
+        assert_eq!(client.send(&Request::get(path)).status, 200, "{path}");
+    }
+    for path in [
+        "/public/guarded",
+        "/public/by-metadata",
+        "/api/capital",
+        "/api/by-rule",
+    ] {
+        let request = Request::get(path);
+        assert_refused(&client.send(&request), 401, "token_missing");
+        let request = request.bearer(Token::signed_by("es256"));
+        let forwarded = client.send(&request).forwarded();
+        assert_eq!(forwarded.header("x-session-subject"), Some("alice"));
+    }
+    let genuine = Request::get("/public/misspelt").bearer(Token::signed_by("es256"));
+    assert_refused(&client.send(&genuine), 403, "no_rule");
+}
+
+/// Envoy has chosen the route before the header is taken off, and chooses another one after it.
+#[test]
+fn a_header_that_the_gate_takes_off_chooses_no_requirement() {
+    let by_user = json!({
+        "prefix": "/api", "headers": [{"name": "x-user-id", "present_match": true}],
+    });
+    let api = json!({"prefix": "/api"});
+    let by_name = [named("open", &by_user), named("guarded", &api)];
+    let by_metadata = [
+        with_metadata("open", &by_user),
+        with_metadata("token", &api),
+    ];
+    for routes in [by_name, by_metadata] {
+        let envoy = envoy(&routes);
+        let mut client = envoy.client();
+        let api = || Request::get("/api/x");
+        assert_refused(&client.send(&api()), 401, "token_missing");
+        for spelling in ["x-user-id", "X-User-Id", "x_user_id"] {
+            let spoofed = api().header(spelling, "mallory");
+            assert_refused(&client.send(&spoofed), 403, "no_rule");
+            let genuine = spoofed.bearer(Token::signed_by("es256"));
+            assert_refused(&client.send(&genuine), 403, "no_rule");
+        }
+        let genuine = api().bearer(Token::signed_by("es256"));
+        let forwarded = client.send(&genuine).forwarded();
+        assert_eq!(forwarded.header("x-user-id"), Some("alice"));
+    }
+}
+
+#[test]
+fn no_path_climbs_out_of_an_open_route() {
+    let envoy = envoy(&[named("open", &json!({"prefix": "/open"}))]);
+    let mut client = envoy.client();
+    for path in ["/open", "/open/a%20b", "/open//x"] {
+        assert_eq!(client.send(&Request::get(path)).status, 200, "{path}");
+    }
+    for path in ["/open/../api", "/open/%2e%2e/api", "/open/..;/api"] {
+        assert_refused(&client.send(&Request::get(path)), 400, "path_ambiguous");
+    }
+}
