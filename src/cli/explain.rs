@@ -24,6 +24,10 @@ use crate::token::{Backend, UnverifiedToken};
 use host::ExplainingHost;
 use steps::Steps;
 
+/// Parts of the given text that are shorter than this are too short to be a part of a token, and
+/// may be words.
+const SHORTEST_HIDDEN: usize = 8;
+
 /// The arguments of `portcullis explain`.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -165,6 +169,8 @@ pub fn run(
     }
     if let Some(token) = &token {
         host.add_header("authorization", &format!("Bearer {token}"));
+        // Whatever it is, it was given as a token.
+        host.hide(token, SHORTEST_HIDDEN);
     }
     if let Some(name) = &arguments.route_name {
         host.add_property("xds.route_name", name);
@@ -189,7 +195,7 @@ fn explain(
     let mut lines = steps.into_lines();
     lines.extend(host.outcome(&verdict));
     for line in lines {
-        writeln!(output, "{line}").map_err(CommandError::Output)?;
+        writeln!(output, "{}", host.redacted(&line)).map_err(CommandError::Output)?;
     }
     match verdict {
         Verdict::Forward => Ok(()),

@@ -16,10 +16,10 @@ mod revocation;
 mod rules;
 
 pub use reader::Fault;
-use reader::{Fields, Node, Reading};
+use reader::{Fields, Node, Reading, joined};
 
 use super::extraction::Location;
-use super::policy::{Policy, Provider, Requirement};
+use super::policy::{FilterStateRules, Policy, Provider, Requirement, Routes, Rule};
 use super::session::{SessionHeaders, canonical_name};
 
 /// Prefix of the standard session headers.
@@ -83,6 +83,9 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
             .collect();
         let providers = providers?;
         refuse_collisions(fields.node(), &providers, session_headers.as_ref());
+        if session_headers.is_some() {
+            refuse_uncertain_sessions(fields, &rules, &routes, filter_state_rules.as_ref());
+        }
         let used = rules.iter().map(|rule| &rule.requirement);
         let by_filter_state = filter_state_rules.iter();
         let mapped = by_filter_state.flat_map(|rules| &rules.requirements);
@@ -236,6 +239,33 @@ fn refuse_joint_headers(root: &Node<'_>, requirement: &Requirement, providers: &
             }
         }
         earlier.extend(names);
+    }
+}
+
+/// The session is that of the first token. Where that one may be missing, whoever leaves it out
+/// would choose which of their tokens counts.
+fn refuse_uncertain_sessions(
+    fields: &Fields<'_>,
+    rules: &[Rule],
+    routes: &Routes,
+    filter_state_rules: Option<&FilterStateRules>,
+) {
+    let rules = rules.iter().enumerate();
+    let rules = rules.map(|(place, rule)| (format!("rules[{place}]"), &rule.requirement));
+    let mapped = routes.requirements.iter();
+    let mapped = mapped.map(|(name, one)| (joined("requirement_map", name), one));
+    let by_filter_state = filter_state_rules.into_iter();
+    let by_filter_state = by_filter_state.flat_map(|rules| &rules.requirements);
+    let by_filter_state =
+        by_filter_state.map(|(name, one)| (joined("filter_state_rules.requires", name), one));
+    for (path, requirement) in rules.chain(mapped).chain(by_filter_state) {
+        if requirement.has_uncertain_session() {
+            fields.fault_at(
+                path,
+                "the session would be the one of another token when the first token of \
+                 `requires_all`, which is optional, is missing; hint: put it behind the others",
+            );
+        }
     }
 }
 

@@ -41,13 +41,28 @@ impl HeaderLocation {
     /// The prefix has to stand at the beginning. An authentication scheme is compared without
     /// regard to case and may be followed by several spaces (RFC 9110 section 11.1); every other
     /// prefix is compared as it is.
-    fn token<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
-        let (prefix, rest) = value.split_at_checked(self.prefix.len())?;
-        if self.is_authorization() {
-            let is_scheme = prefix.eq_ignore_ascii_case(self.prefix.as_bytes());
-            is_scheme.then(|| rest.trim_ascii_start())
-        } else {
-            (prefix == self.prefix.as_bytes()).then_some(rest)
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TokenMalformed`] for the scheme with anything but a space after it. An upstream
+    /// that splits at any white space would find a token there, which nobody has verified.
+    fn token<'v>(&self, value: &'v [u8]) -> Result<Option<&'v [u8]>, Reason> {
+        let prefix = self.prefix.as_bytes();
+        let parts = value.split_at_checked(prefix.len());
+        if !self.is_authorization() {
+            return Ok(parts.and_then(|(start, rest)| (start == prefix).then_some(rest)));
+        }
+        if let Some((start, rest)) = parts
+            && start.eq_ignore_ascii_case(prefix)
+        {
+            return Ok(Some(rest.trim_ascii_start()));
+        }
+        let scheme = prefix.strip_suffix(b" ").unwrap_or_default();
+        match value.split_at_checked(scheme.len()) {
+            Some((start, [_, ..])) if !scheme.is_empty() && start.eq_ignore_ascii_case(scheme) => {
+                Err(Reason::TokenMalformed)
+            }
+            _ => Ok(None),
         }
     }
 
@@ -113,7 +128,8 @@ impl<'r> Search<'r> {
 ///
 /// # Errors
 ///
-/// [`Reason::TokenMissing`]; or [`Reason::TokenAmbiguous`] for two different tokens, and for a
+/// [`Reason::TokenMissing`]; [`Reason::TokenMalformed`] for an `Authorization` header that has the
+/// scheme, but no space after it; or [`Reason::TokenAmbiguous`] for two different tokens, and for a
 /// token in one of several different `Authorization` headers, of which the upstream might take
 /// another one.
 pub(super) fn find<'r>(
@@ -126,7 +142,7 @@ pub(super) fn find<'r>(
             Location::Header(header) => {
                 let (mut tokens, mut others) = (false, false);
                 for value in header.values(request) {
-                    if let Some(token) = header.token(value) {
+                    if let Some(token) = header.token(value)? {
                         tokens |= !token.is_empty();
                         search.add(place, Cow::Borrowed(token))?;
                     } else {

@@ -259,7 +259,7 @@ impl Login {
     }
 }
 
-/// `/` in place of whatever a browser might take for another site: `//host`, `/\host`, and what
+/// `/` in place of whatever a browser might take for another site: `//host`, `/.//host`, `/\host`, and what
 /// does not begin with `/` or has control characters, which browsers drop before they look.
 fn return_path(target: &[u8]) -> &[u8] {
     let leads_away = match target {
@@ -270,7 +270,11 @@ fn return_path(target: &[u8]) -> &[u8] {
     let is_odd = target
         .iter()
         .any(|byte| byte.is_ascii_control() || *byte == b'\\');
-    if leads_away || is_odd || target.len() > MAX_RETURN_BYTES {
+    // `/.//host` is `//host` for whoever resolves it, and a browser also resolves `/%2e//host`.
+    let path = path::without_query(target);
+    let stays = |reading: &[u8]| !reading.starts_with(b"//");
+    let may_lead_away = leads_away || is_odd || target.len() > MAX_RETURN_BYTES;
+    if may_lead_away || !(path::is_normal(path) || path::readings::all(path, stays)) {
         b"/"
     } else {
         target

@@ -347,6 +347,13 @@ impl KeySet {
         &self.unusable
     }
 
+    /// Whether the token names a key and none has that name. One without a name may still be
+    /// tried, but that it has not made the signature says nothing about the key that is missing.
+    #[must_use]
+    pub fn lacks(&self, key_id: Option<&str>) -> bool {
+        key_id.is_some() && !self.keys.iter().any(|key| key.id() == key_id)
+    }
+
     /// The keys that may have signed a token with this `kid`: those of the same id, compared byte
     /// by byte, and those without one; all of them for a token that names no key.
     pub(super) fn named(&self, key_id: Option<&str>) -> impl Iterator<Item = &Key> {

@@ -1,5 +1,6 @@
 //! A host that is nothing but the request that was typed, and remembers what the gate did to it.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use crate::gate::Verdict;
@@ -9,10 +10,16 @@ use crate::host::{
 };
 use crate::time::UnixTime;
 
+/// Parts of tokens have this length at least: `{"alg":"none"}` has more. Shorter text with dots in
+/// it is the name of a host, say.
+const SHORTEST_PART: usize = 16;
+
 /// The request and what becomes of it.
 pub(super) struct ExplainingHost {
     now: UnixTime,
     headers: Vec<HeaderLine>,
+    /// Parts of tokens, which must not be shown; the longest first.
+    secrets: Vec<String>,
     properties: Vec<(String, String)>,
     edits: RefCell<Vec<String>>,
     response: RefCell<Option<Response>>,
@@ -23,6 +30,7 @@ impl ExplainingHost {
         let mut host = Self {
             now,
             headers: Vec::new(),
+            secrets: Vec::new(),
             properties: Vec::new(),
             edits: RefCell::default(),
             response: RefCell::default(),
@@ -32,9 +40,34 @@ impl ExplainingHost {
         host
     }
 
+    /// A header, in which a token may stand in any place.
     pub(super) fn add_header(&mut self, name: &str, value: &str) {
+        for text in value.split(|letter| " \t,;&?=/\"#".contains(letter)) {
+            if text.matches('.').count() >= 2 {
+                self.hide(text, SHORTEST_PART);
+            }
+        }
         self.headers
             .push((name.to_owned(), value.as_bytes().to_vec()));
+    }
+
+    /// Keeps the parts of this token from being shown, those at least that have so many bytes.
+    pub(super) fn hide(&mut self, token: &str, shortest: usize) {
+        let parts = token.split('.').filter(|part| part.len() >= shortest);
+        self.secrets.extend(parts.map(str::to_owned));
+        self.secrets
+            .sort_by_key(|part| std::cmp::Reverse(part.len()));
+    }
+
+    /// The line as it may be shown: what is a part of a token is not.
+    pub(super) fn redacted(&self, line: &str) -> String {
+        let mut shown = Cow::Borrowed(line);
+        for secret in &self.secrets {
+            if shown.contains(secret) {
+                shown = Cow::Owned(shown.replace(secret, "<part of a token>"));
+            }
+        }
+        shown.into_owned()
     }
 
     pub(super) fn add_property(&mut self, path: &str, value: &str) {

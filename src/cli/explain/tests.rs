@@ -7,7 +7,16 @@ use crate::token::fixtures::{es256, es256_other, jwk_set, token};
 const NOW: u64 = 1_767_225_600;
 
 fn explained(token: &str, path: &str) -> (String, bool) {
-    let configuration = json!({
+    explained_with(token, path, &[], &json!({}))
+}
+
+fn explained_with(
+    token: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    provider: &Value,
+) -> (String, bool) {
+    let mut configuration = json!({
         "providers": {"idp": {
             "issuer": "https://issuer.example",
             "audiences": ["api"],
@@ -19,15 +28,23 @@ fn explained(token: &str, path: &str) -> (String, bool) {
         ],
         "session_headers": true,
     });
+    let settings = configuration["providers"]["idp"].as_object_mut().unwrap();
+    settings.extend(provider.as_object().unwrap().clone());
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("portcullis.json");
     fs::write(&file, configuration.to_string()).unwrap();
     let arguments = Arguments {
         file,
-        token: Some(token.to_owned()),
+        token: (!token.is_empty()).then(|| token.to_owned()),
         path: path.to_owned(),
         method: "GET".to_owned(),
-        headers: Vec::new(),
+        headers: headers
+            .iter()
+            .map(|(name, value)| Header {
+                name: (*name).to_owned(),
+                value: (*value).to_owned(),
+            })
+            .collect(),
         route_name: None,
         key_sets: Vec::new(),
     };
@@ -95,6 +112,31 @@ fn the_token_is_never_shown() {
         let (output, _) = explained(&token, path);
         for part in token.split('.') {
             assert!(part.len() < 8 || !output.contains(part), "{output}");
+        }
+    }
+}
+
+#[test]
+fn no_copy_of_a_token_is_shown() {
+    let token = token(&es256(), &claims(NOW + 60));
+    let everywhere = json!({
+        "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}, {"name": "x-token"}],
+        "from_params": ["token"],
+        "from_cookies": ["token"],
+        "forward_payload_header": "x-payload",
+        "pad_forward_payload_header": true,
+    });
+    let path = format!("/orders?token={token}&copy={token}");
+    let cookies = format!("token={token}; copy={token}; theme=dark");
+    for typed in [&*token, ""] {
+        let headers = [("cookie", &*cookies), ("x-token", &token)];
+        let (output, passes) = explained_with(typed, &path, &headers, &everywhere);
+        assert!(passes, "{output}");
+        for shown in ["+ x-payload: ", "+ :path: /orders?copy=", "theme=dark"] {
+            assert!(output.contains(shown), "{output}");
+        }
+        for part in token.split('.') {
+            assert!(!output.contains(part), "{output}");
         }
     }
 }

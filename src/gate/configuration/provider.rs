@@ -85,7 +85,7 @@ fn ignored(fields: &mut Fields<'_>) {
         node.warning("Envoy chooses the route again whenever a module has changed headers");
     }
     if let Some(node) = fields.optional("jwt_cache_config") {
-        node.warning("has no effect: there is no cache of verified tokens");
+        node.warning("has no effect: verified tokens are always remembered, within fixed limits");
     }
 }
 

@@ -311,6 +311,14 @@ impl<'c> Fields<'c> {
         });
     }
 
+    /// A fault of something below, by its whole path.
+    pub(super) fn fault_at(&self, path: String, message: &str) {
+        self.node.reading.faults.borrow_mut().push(Fault {
+            path,
+            message: message.to_owned(),
+        });
+    }
+
     fn suggestion(&self, key: &str) -> String {
         /// Letters that may differ before two keys count as different words.
         const CLOSE: usize = 2;
@@ -369,7 +377,7 @@ fn list(names: &[&str]) -> String {
 }
 
 /// `a.b`, or `a["odd name"]` for names that would make the path unreadable.
-fn joined(path: &str, name: &str) -> String {
+pub(super) fn joined(path: &str, name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     match (path, !name.is_empty() && name.bytes().all(is_plain)) {
         ("", true) => name.to_owned(),

@@ -111,12 +111,15 @@ fn matcher(node: &Node<'_>) -> Option<Matcher> {
             "dynamic_metadata",
             "filter_state",
             "grpc",
-            "path_match_policy",
             "runtime_fraction",
             "tls_context",
         ] {
             fields.refused(key, "not looked at by `jwt_authn`; hint: leave it out");
         }
+        fields.refused(
+            "path_match_policy",
+            "URI templates are not supported; hint: `safe_regex`",
+        );
         let ignore_case = !fields.flag("case_sensitive", true);
         let path = path_matcher(fields, ignore_case);
         let headers = fields.list("headers");

@@ -396,6 +396,64 @@ fn revocation_is_strict_unless_told_otherwise() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn the_session_is_always_that_of_the_same_token() {
+    let token = |name: &str| json!({"provider_name": name});
+    let all = |list: &[Value]| json!({"requires_all": {"requirements": list}});
+    let any = |list: &[Value]| json!({"requires_any": {"requirements": list}});
+    let missing = || json!({"allow_missing": {}});
+    let optional = || any(&[token("first"), missing()]);
+    let configuration = |requirement: Value, session: bool| {
+        let keys = json!({"inline_string": jwk_set(&[&es256()])});
+        let rules = json!([{"match": {"prefix": "/"}, "requires": requirement}]);
+        json!({
+            "providers": {
+                "first": {"local_jwks": keys},
+                "second": {"local_jwks": keys, "from_cookies": ["second"]},
+            },
+            "rules": rules,
+            "requirement_map": {"some": requirement},
+            "session_headers": session,
+        })
+    };
+    for requirement in [
+        all(&[optional(), token("second")]),
+        all(&[missing(), token("second")]),
+        all(&[json!({}), optional(), token("second")]),
+        all(&[all(&[optional()]), token("second")]),
+        any(&[token("first"), all(&[optional(), token("second")])]),
+        all(&[token("first"), all(&[optional(), token("second")])]),
+    ] {
+        let found = faults(&configuration(requirement.clone(), true));
+        for path in ["rules[0]: the session", "requirement_map.some: the session"] {
+            assert!(
+                found.iter().any(|fault| fault.starts_with(path)),
+                "{found:?}"
+            );
+        }
+        assert!(read_value(&configuration(requirement, false)).is_ok());
+    }
+    for requirement in [
+        all(&[token("second"), optional()]),
+        all(&[token("first"), token("second")]),
+        all(&[optional(), token("first")]),
+        any(&[token("first"), missing()]),
+    ] {
+        let read = read_value(&configuration(requirement.clone(), true));
+        assert!(read.is_ok(), "{requirement}: {read:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn uri_templates_are_refused_with_a_way_out() {
+    let template = json!({"name": "envoy.path.match.uri_template.uri_template_matcher"});
+    let matches = json!([{"match": {"path_match_policy": template}}]);
+    let found = faults(&with(&["rules"], matches));
+    let expected = "rules[0].match.path_match_policy: \
+                    URI templates are not supported; hint: `safe_regex`";
+    assert!(found.iter().any(|fault| fault == expected), "{found:?}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn faults_of_revocation_are_told_with_their_paths() {
     let found = faults(&with(
         &["revocation"],

@@ -43,12 +43,20 @@ fn the_scheme_is_found_in_any_case_and_only_at_the_beginning() {
         "XBearer abc",
         "Bearer",
         "Bearer ",
-        "Bearerabc",
         "Béarer abc",
         "Digest a=b, c=d",
     ] {
         let outcome = bearer(&[("authorization", value)]);
         assert_eq!(outcome, Err(Reason::TokenMissing), "{value}");
+    }
+    for value in [
+        "Bearer\tabc",
+        "bearer\t abc",
+        "Bearerabc",
+        "Bearer\u{a0}abc",
+    ] {
+        let outcome = bearer(&[("authorization", value)]);
+        assert_eq!(outcome, Err(Reason::TokenMalformed), "{value}");
     }
     assert_eq!(bearer(&[]), Err(Reason::TokenMissing));
 }

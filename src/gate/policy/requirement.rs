@@ -56,6 +56,46 @@ impl Requirement {
         }
     }
 
+    /// Whether it may be met without a token, though it looks for one.
+    fn is_optional(&self) -> bool {
+        match self {
+            Self::AllowMissing(_) | Self::AllowMissingOrFailed(_) => true,
+            Self::Nothing | Self::Token(_) => false,
+            Self::Any(alternatives) => {
+                let mut requirements = alternatives.requirements.iter();
+                alternatives.otherwise != Otherwise::Refuse
+                    || requirements.any(|one| matches!(one, Self::Nothing) || one.is_optional())
+            }
+            Self::All(requirements) => {
+                let mut asking = requirements.iter();
+                requirements.iter().any(Self::is_optional)
+                    && asking.all(|one| matches!(one, Self::Nothing) || one.is_optional())
+            }
+        }
+    }
+
+    /// Whether an optional token stands before another provider's of which all are asked for, so
+    /// that it depends on the request whose token is the first one.
+    pub(in crate::gate) fn has_uncertain_session(&self) -> bool {
+        match self {
+            Self::All(requirements) => {
+                let mut asking = requirements
+                    .iter()
+                    .filter(|one| !matches!(one, Self::Nothing));
+                let is_uncertain = requirements.len() > 1
+                    && asking.next().is_some_and(Self::is_optional)
+                    && asking.next().is_some()
+                    && self.providers(true).len() > 1;
+                is_uncertain || requirements.iter().any(Self::has_uncertain_session)
+            }
+            Self::Any(alternatives) => {
+                let mut requirements = alternatives.requirements.iter();
+                requirements.any(Self::has_uncertain_session)
+            }
+            _ => false,
+        }
+    }
+
     /// The same for several, each place once.
     pub(in crate::gate) fn all_providers(list: &[Self], with_all: bool) -> Vec<usize> {
         let mut places = Vec::new();

@@ -195,6 +195,11 @@ fn the_way_back_never_leads_to_another_site() {
         "https://evil.example/",
         "evil.example",
         "/\t/evil.example",
+        "/.//evil.example",
+        "/x/..//evil.example",
+        "/%2e//evil.example",
+        "/..;//evil.example",
+        "/%2f/evil.example",
         "/a\\b",
         "",
     ] {

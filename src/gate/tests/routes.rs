@@ -212,6 +212,29 @@ fn an_unknown_key_is_worth_waiting_for_and_a_bad_signature_is_not() {
         gate.on_request(&request(&forged), Attempt::First),
         Verdict::Stop
     );
+    // Neither does a key without a name that has not made the signature.
+    let mut set: Value = serde_json::from_str(&jwk_set(&[&es256()])).unwrap();
+    set["keys"][0].as_object_mut().unwrap().remove("kid");
+    let set = KeySet::parse(set.to_string().as_bytes(), &KeyRules::default()).unwrap();
+    gate.keys().set(0, Some(Rc::new(set)));
+    for (signer, name) in [(eddsa(), "new"), (es256_other(), "new")] {
+        let header = json!({"alg": signer.algorithm_name(), "kid": name}).to_string();
+        let rotated = signed(&signer, header.as_bytes(), claims().to_string().as_bytes());
+        let verdict = gate.on_request(&request(&rotated), Attempt::First);
+        assert!(matches!(verdict, Verdict::Wait(_)), "{verdict:?}");
+        let last = outcome(&gate, &request(&rotated));
+        assert_eq!(last, Some(Reason::KeyUnknown));
+    }
+    // One that names no key is none that is missing.
+    let nameless = signed(
+        &es256_other(),
+        br#"{"alg":"ES256"}"#,
+        claims().to_string().as_bytes(),
+    );
+    let verdict = gate.on_request(&request(&nameless), Attempt::First);
+    assert_eq!(verdict, Verdict::Stop);
+    assert_eq!(outcome(&gate, &request(&token(&es256(), &claims()))), None);
+    put(&gate, &[&es256()]);
     // Another issuer's tokens never make anybody fetch anything.
     let foreign = token(&eddsa(), &claims_with("iss", json!("https://evil.example")));
     assert_eq!(
