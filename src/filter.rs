@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType, LogLevel};
+use proxy_wasm::types::{Action, ContextType, LogLevel, MapType};
 
 use crate::gate::{
     Attempt, CacheCounts, Configured, Confirmation, Gate, Question, Verdict, Wait,
@@ -493,6 +493,13 @@ impl HttpContext for Request {
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        // Now, whatever the state: to a request that waits they do not come again.
+        if let Some(shared) = &self.shared {
+            let trailers = || raw::header_block(MapType::HttpRequestTrailers);
+            shared.gate.strip_trailers(trailers, |name| {
+                let _ = hostcalls::remove_map_value(MapType::HttpRequestTrailers, name);
+            });
+        }
         self.action()
     }
 }

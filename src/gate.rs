@@ -35,7 +35,7 @@ pub use token_cache::CacheCounts;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use crate::host::{Call, Host};
+use crate::host::{Call, HeaderBlock, Host};
 use crate::revocation::{Fingerprint, View};
 use crate::token::Backend;
 use decision::{Decision, Failure};
@@ -161,6 +161,15 @@ impl Gate {
         answers: &[Confirmation],
     ) -> Verdict {
         self.decide_request(host, attempt, answers, ())
+    }
+
+    /// Has what only the gate may say taken out of the request's trailers as well: servers that
+    /// merge them into the headers (RFC 9110 section 6.5.1) would believe it.
+    pub fn strip_trailers(&self, trailers: impl FnOnce() -> HeaderBlock, remove: impl Fn(&str)) {
+        if !self.policy.injectable.is_empty() {
+            let trailers = Request::new(trailers());
+            session::spoofed(&self.policy.injectable, &trailers).for_each(remove);
+        }
     }
 
     /// As [`Gate::on_request`], and tells how the decision came about.

@@ -51,15 +51,13 @@ unsafe extern "C" {
     fn random_get(buffer: *mut u8, size: usize) -> u16;
 }
 
-/// Every header line of the request. The SDK's own function makes two strings of each, and panics
-/// for names that are not UTF-8.
-pub(super) fn request_headers() -> HeaderBlock {
+/// Every line of the request's headers or trailers. The SDK's own function makes two strings of
+/// each, and panics for names that are not UTF-8.
+pub(super) fn header_block(map: MapType) -> HeaderBlock {
     let mut data = std::ptr::null_mut();
     let mut size = 0;
     // SAFETY: the host writes both, or neither.
-    let result = unsafe {
-        proxy_get_header_map_pairs(MapType::HttpRequestHeaders, &raw mut data, &raw mut size)
-    };
+    let result = unsafe { proxy_get_header_map_pairs(map, &raw mut data, &raw mut size) };
     if result != OK || data.is_null() {
         return HeaderBlock::default();
     }

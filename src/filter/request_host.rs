@@ -52,7 +52,7 @@ impl Host for RequestHost<'_> {
     }
 
     fn request_headers(&self) -> HeaderBlock {
-        raw::request_headers()
+        raw::header_block(MapType::HttpRequestHeaders)
     }
 
     // Envoy's header maps of a request that is being decoded can always be edited; the only

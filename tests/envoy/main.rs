@@ -27,5 +27,6 @@ mod revocation;
 mod robustness;
 mod routes;
 mod session_headers;
+mod trailers;
 mod vectors;
 mod verdicts;

@@ -384,6 +384,7 @@ pub(crate) struct Bootstrap {
     pub(super) workers: u32,
     authority: Option<SocketAddr>,
     is_dynamic: bool,
+    passes_trailers: bool,
     /// More members of the whole.
     members: Map<String, Value>,
 }
@@ -399,6 +400,7 @@ impl Bootstrap {
             workers: 2,
             authority: None,
             is_dynamic: false,
+            passes_trailers: false,
             members: Map::new(),
         }
     }
@@ -457,15 +459,30 @@ impl Bootstrap {
         self
     }
 
+    /// With the trailers of HTTP/1.1, which Envoy drops otherwise.
+    pub(crate) const fn with_trailers(mut self) -> Self {
+        self.passes_trailers = true;
+        self
+    }
+
     /// `listeners_file` is where Envoy looks for listeners that can be replaced.
     pub(super) fn to_json(&self, wasm: &str, upstream: SocketAddr, listeners_file: &Path) -> Value {
         let upstream = ("upstream", upstream);
         let authority = self.authority.map(|address| ("authority", address));
         let clusters = [upstream].into_iter().chain(authority);
         let clusters = clusters.chain(self.clusters.iter().copied());
-        let clusters: Vec<_> = clusters
+        let mut clusters: Vec<_> = clusters
             .map(|(name, address)| cluster(name, address))
             .collect();
+        if self.passes_trailers {
+            let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+            for cluster in &mut clusters {
+                cluster["typed_extension_protocol_options"][options] = json!({
+                    "@type": format!("type.googleapis.com/{options}"),
+                    "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}},
+                });
+            }
+        }
         let mut bootstrap = json!({
             "admin": {"address": loopback(0)},
             "stats_config": {"stats_tags": self.stats_tags},
@@ -495,7 +512,14 @@ impl Bootstrap {
 
     fn listeners(&self, wasm: &str) -> Vec<Value> {
         let listeners = self.listeners.iter();
-        listeners.map(|listener| listener.to_json(wasm)).collect()
+        let mut listeners: Vec<_> = listeners.map(|listener| listener.to_json(wasm)).collect();
+        if self.passes_trailers {
+            for listener in &mut listeners {
+                let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+                manager["http_protocol_options"] = json!({"enable_trailers": true});
+            }
+        }
+        listeners
     }
 }
 

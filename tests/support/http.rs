@@ -43,6 +43,12 @@ impl Request {
         }
     }
 
+    /// With a body in chunks, trailers included, which is sent as it is.
+    pub(crate) fn chunked(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.body = body.as_ref().to_vec();
+        self.header("transfer-encoding", "chunked")
+    }
+
     /// With another method.
     pub(crate) fn method(mut self, method: &'static str) -> Self {
         self.method = method;

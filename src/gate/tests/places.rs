@@ -1,5 +1,7 @@
 //! Tokens in parameters and cookies, and answers for browsers.
 
+use std::cell::RefCell;
+
 use super::*;
 
 fn gate_from(key: &str, value: Value) -> Gate {
@@ -85,4 +87,22 @@ fn a_browser_is_sent_to_sign_in_without_any_token_in_the_address() {
         response.headers.contains(&("location", address.to_owned())),
         "{response:?}"
     );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_only_the_gate_may_say_is_taken_out_of_trailers() {
+    let trailers = || {
+        let names = ["x-session-id", "X_Session.Subject", "x-checksum"];
+        names.into_iter().map(|name| (name, b"mallory")).collect()
+    };
+    let removed = RefCell::new(Vec::new());
+    gate_with(|_| {}).strip_trailers(trailers, |name| removed.borrow_mut().push(name.to_owned()));
+    assert_eq!(removed.into_inner(), ["x-session-id", "X_Session.Subject"]);
+    let gate = gate_with(|configuration| {
+        configuration["session_headers"] = json!(false);
+        let provider = configuration["providers"]["idp"].as_object_mut().unwrap();
+        provider.remove("claim_to_headers");
+    });
+    let untouched = || -> HeaderBlock { panic!("nothing is injected, so nothing is read") };
+    gate.strip_trailers(untouched, |_| {});
 }
