@@ -49,6 +49,7 @@ Usage: ./build.sh [VERB]
            bench -- --smoke only shows in a minute that all of it works, and counts instructions;
            bench gate -- warm forged measures less of one part: bench gate -- --help
   fuzz     tries to break every parser for a minute each; or: fuzz [TARGET [SECONDS]]
+  readme   writes those tables of README.md anew that are made from lists of the tests
   help     this text
 
 Environment:
@@ -382,6 +383,13 @@ run_bench() {
     "bench_$part" "$@"
 }
 
+# The test that holds the README to the lists, told to write what it would compare.
+write_readme() {
+    need_cargo
+    say "writing the tables of README.md"
+    PORTCULLIS_README=write cargo test --locked --quiet --lib -- the_tables_of_the_readme >&2
+}
+
 usage() {
     printf 'error: %s\n\n' "$1" >&2
     help >&2
@@ -455,6 +463,7 @@ main() {
         bench) run_bench "$@" ;;
         demo | up | keys) demo "$verb" ;;
         fuzz) run_fuzz "$@" ;;
+        readme) write_readme ;;
         test) run_tests "$@" ;;
         help | --help | -h) help ;;
         *) usage "unknown verb: $verb" ;;

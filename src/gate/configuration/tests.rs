@@ -1,3 +1,6 @@
+#[cfg(not(target_family = "wasm"))]
+mod readme;
+
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -506,81 +509,6 @@ fn no_provider_lets_tokens_pass_for_longer_than_their_revocations_are_kept() {
     let mut without = with_skew(601);
     without.as_object_mut().unwrap().remove("revocation");
     assert!(read_value(&without).is_ok());
-}
-
-/// The rows between two marks of the README, each with its cells.
-#[cfg(not(target_family = "wasm"))]
-fn documented_rows(name: &str) -> Vec<Vec<String>> {
-    let readme = include_str!("../../../README.md");
-    let (_, table) = readme.split_once(&format!("<!-- {name} -->\n")).unwrap();
-    let (table, _) = table
-        .split_once(&format!("<!-- end of {name} -->"))
-        .unwrap();
-    let cells = |row: &str| {
-        let inner = row.strip_prefix("| ").unwrap().strip_suffix(" |").unwrap();
-        inner.split(" | ").map(str::to_owned).collect()
-    };
-    table.lines().skip(2).map(cells).collect()
-}
-
-/// Every field of `envoy/extensions/filters/http/jwt_authn/v3/config.proto` in Envoy 1.40.
-#[cfg(not(target_family = "wasm"))]
-#[rustfmt::skip] // one line for each message
-const FIELDS_OF_JWT_AUTHN: &[&str] = &[
-    "providers", "rules", "filter_state_rules", "bypass_cors_preflight", "requirement_map", "strip_failure_response", "stat_prefix",
-    "issuer", "audiences", "subjects", "require_expiration", "max_lifetime", "remote_jwks", "local_jwks", "forward", "from_headers", "from_params", "from_cookies",
-    "forward_payload_header", "pad_forward_payload_header", "payload_in_metadata", "normalize_payload_in_metadata", "header_in_metadata", "failed_status_in_metadata",
-    "clock_skew_seconds", "jwt_cache_config", "claim_to_headers", "clear_route_cache",
-    "space_delimited_claims",
-    "jwt_cache_size", "jwt_max_token_size",
-    "http_uri", "cache_duration", "async_fetch", "retry_policy",
-    "fast_listener", "failed_refetch_duration",
-    "name", "value_prefix",
-    "provider_name", "provider_and_audiences", "requires_any", "requires_all", "allow_missing_or_failed", "allow_missing", "extract_only_without_validation",
-    "verification_status_header",
-    "match", "requires", "requirement_name",
-    "PerRouteConfig", "disabled",
-    "header_name", "claim_name", "claim_path",
-];
-
-#[cfg(not(target_family = "wasm"))]
-#[test]
-fn the_readme_tells_of_every_field_what_becomes_of_it() {
-    let rows = documented_rows("field by field");
-    for field in FIELDS_OF_JWT_AUTHN {
-        let names = |cell: &str| {
-            let mut words =
-                cell.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-            words.any(|word| word == *field)
-        };
-        let is_told = |row: &Vec<String>| names(&row[0]);
-        assert!(rows.iter().any(is_told), "{field}");
-    }
-    for row in rows {
-        assert_eq!(row.len(), 3, "{row:?}");
-        assert!(row.iter().all(|cell| !cell.trim().is_empty()), "{row:?}");
-    }
-}
-
-#[cfg(not(target_family = "wasm"))]
-#[test]
-fn the_readme_has_the_deviations_that_the_tests_know() {
-    let list = include_str!("../../../tests/envoy/deviations.json");
-    let list: Vec<Value> = serde_json::from_str(list).unwrap();
-    let known: Vec<Vec<String>> = list
-        .iter()
-        .map(|deviation| {
-            let cells = ["jwt_authn", "portcullis", "why"];
-            let cells = cells.map(|cell| deviation[cell].as_str().unwrap().to_owned());
-            cells.to_vec()
-        })
-        .collect();
-    assert_eq!(documented_rows("deviations"), known);
-    let ids: std::collections::BTreeSet<_> = list
-        .iter()
-        .map(|deviation| deviation["id"].as_str())
-        .collect();
-    assert_eq!(ids.len(), list.len());
 }
 
 /// Names that the operator chooses, places in lists, and what can stand in several places, as
