@@ -20,8 +20,11 @@ use super::{Algorithm, JsonError, parse_json};
 /// Longest JWK Set that is read. Sets of large identity providers are below 16 KiB.
 pub const MAX_JWK_SET_BYTES: usize = 256 * 1024;
 
-/// Most keys that a JWK Set may hold.
+/// Most keys of a JWK Set that are looked at. Those of large identity providers have a dozen.
 pub const MAX_KEYS: usize = 64;
+
+/// Most members of its list of keys, which is more than there is room for: what is no key is short.
+const MAX_MEMBERS: usize = 4096;
 
 /// Most keys that are tried for one token. A token that names no key is tried with several, and
 /// every try costs a signature check, which a forger gets for nothing.
@@ -43,8 +46,12 @@ pub enum KeyError {
     /// An algorithm that the provider does not list.
     #[error("{0} is not one of the provider's `algorithms`")]
     NotAllowed(Algorithm),
+    /// It stands behind the first [`MAX_KEYS`].
+    #[error("only the first {MAX_KEYS} keys of a set are looked at")]
+    Surplus,
     /// The key material or its metadata is unfit for verifying signatures: wrong lengths, a point
-    /// off the curve, RSA below 2048 bits, private members, `use` other than `sig`.
+    /// off the curve, RSA below 2048 or above 4096 bits or with another exponent than 65537,
+    /// private members, `use` other than `sig`, `key_ops` without `verify`.
     #[error("not a usable {0} verification key")]
     Unusable(Algorithm),
 }
@@ -62,8 +69,8 @@ pub enum KeySetError {
     /// Not an object with a list `keys` (RFC 7517 section 5).
     #[error("expected an object with a list `keys`")]
     NotASet,
-    /// More than [`MAX_KEYS`] keys.
-    #[error("expected at most {MAX_KEYS} keys, found {0}")]
+    /// So many members in the list of keys that they cannot be keys.
+    #[error("expected at most {MAX_MEMBERS} members of `keys`, found {0}")]
     TooManyKeys(usize),
     /// No key in it can be used; the first key's fault, if there is a key.
     #[error("no usable key{}", .0.as_ref().map_or(String::new(), |error| format!(": keys[0]: {error}")))]
@@ -317,13 +324,18 @@ impl KeySet {
         let Some(Value::Array(members)) = set.get("keys") else {
             return Err(KeySetError::NotASet);
         };
-        if members.len() > MAX_KEYS {
+        if members.len() > MAX_MEMBERS {
             return Err(KeySetError::TooManyKeys(members.len()));
         }
         let mut keys = Vec::new();
         let mut unusable = Vec::new();
         for (index, jwk) in members.iter().enumerate() {
-            match Key::from_jwk(jwk, rules) {
+            let key = if index < MAX_KEYS {
+                Key::from_jwk(jwk, rules)
+            } else {
+                Err(KeyError::Surplus)
+            };
+            match key {
                 Ok(key) => keys.push(key),
                 Err(error) => unusable.push((index, error)),
             }

@@ -57,8 +57,25 @@ fn a_pasted_configuration_gives_the_verdicts_of_the_native_filter() {
             let id = &deviation.id;
             assert!(is_found(shown), "`{id}` is not found any more: {shown:#?}");
         }
-        let is_shown = deviation.shown_by.iter().any(is_found);
+        let has_configuration = !deviation.configurations.is_empty();
+        let is_shown = has_configuration || deviation.shown_by.iter().any(is_found);
         assert!(is_shown, "no pair shows `{}`", deviation.id);
+    }
+}
+
+#[test]
+fn a_configuration_that_is_refused_on_purpose_is_one_that_the_native_filter_takes() {
+    let deviations = deviations::all();
+    let named = deviations
+        .iter()
+        .flat_map(|deviation| &deviation.configurations);
+    let refused = trials::refused();
+    assert!(named.eq(refused.iter().map(|(name, ..)| name)));
+    for (name, configuration, fault) in refused {
+        // It has started when this returns.
+        Envoy::start(&Bootstrap::new([Listener::native(&configuration)]));
+        let log = Envoy::refuses(&Bootstrap::with_plugin(Plugin::new(&configuration)));
+        assert!(log.contains(fault), "{name}: {log}");
     }
 }
 

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::reader::{Fields, Node};
 use crate::gate::keys::{KeySource, Location, RemoteKeys, RemoteSource, Retries};
-use crate::token::{KeyRules, KeySet};
+use crate::token::{KeyError, KeyRules, KeySet};
 
 /// How long a fetched set is used, as in `jwt_authn`.
 const DEFAULT_CACHE_DURATION: Duration = Duration::from_mins(10);
@@ -95,8 +95,14 @@ fn local_keys(node: &Node<'_>, rules: &KeyRules) -> Option<KeySet> {
 fn key_set(node: &Node<'_>, text: &[u8], rules: &KeyRules) -> Option<KeySet> {
     match KeySet::parse(text, rules) {
         Ok(keys) => {
+            let mut is_told = false;
             for (index, error) in keys.unusable() {
-                node.warning(format!("keys[{index}] is left out: {error}"));
+                // One line says it for all that stand behind the last one.
+                let is_surplus = *error == KeyError::Surplus;
+                if !is_surplus || !is_told {
+                    node.warning(format!("keys[{index}] is left out: {error}"));
+                }
+                is_told |= is_surplus;
             }
             Some(keys)
         }

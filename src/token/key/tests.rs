@@ -90,8 +90,20 @@ fn a_set_keeps_its_good_keys_and_lists_the_others() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn of_a_set_with_too_many_keys_the_first_ones_are_used() {
+    let many = json!({"keys": vec![es256().public_jwk(); MAX_KEYS + 2]}).to_string();
+    let set = KeySet::parse(many.as_bytes(), &KeyRules::default()).unwrap();
+    assert_eq!(set.keys().len(), MAX_KEYS);
+    let left_out = [
+        (MAX_KEYS, KeyError::Surplus),
+        (MAX_KEYS + 1, KeyError::Surplus),
+    ];
+    assert_eq!(set.unusable(), left_out);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_text_that_is_no_usable_set_is_an_error() {
-    let too_many = json!({"keys": vec![es256().public_jwk(); MAX_KEYS + 1]}).to_string();
+    let too_many = json!({"keys": vec![json!(1); MAX_MEMBERS + 1]}).to_string();
     let too_large = vec![b' '; MAX_JWK_SET_BYTES + 1];
     let length = too_large.len();
     for (text, expected) in [
@@ -103,7 +115,10 @@ fn a_text_that_is_no_usable_set_is_an_error() {
             br#"{"keys":[1]}"#,
             KeySetError::NoUsableKey(Some(KeyError::NotAKey)),
         ),
-        (too_many.as_bytes(), KeySetError::TooManyKeys(MAX_KEYS + 1)),
+        (
+            too_many.as_bytes(),
+            KeySetError::TooManyKeys(MAX_MEMBERS + 1),
+        ),
         (&too_large, KeySetError::TooLarge(length)),
     ] {
         assert_eq!(

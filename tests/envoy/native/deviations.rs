@@ -15,6 +15,9 @@ pub(super) struct Deviation {
     pub(super) id: String,
     /// Pairs made by hand that differ exactly so.
     pub(super) shown_by: Vec<Shown>,
+    /// Configurations that only `jwt_authn` takes, by the names that they have in
+    /// [`super::trials::refused`].
+    pub(super) configurations: Vec<String>,
     /// Which generated pairs it explains.
     explains: Vec<Explanation>,
 }
@@ -62,6 +65,7 @@ impl Deviation {
         Self {
             id: text(&entry["id"]),
             shown_by: list("shown_by").iter().map(Shown::read).collect(),
+            configurations: texts(&entry["shown_by_configurations"]),
             explains: list("explains").iter().map(Explanation::read).collect(),
         }
     }

@@ -12,6 +12,55 @@ fn weak() -> Value {
     serde_json::from_str(include_str!("../../vectors/weak-rsa.json")).unwrap()
 }
 
+/// RSA keys of 4608 bits and with the exponent 3, each with a token that outlasts this test.
+fn odd() -> [Value; 2] {
+    let file: Value = serde_json::from_str(include_str!("../../vectors/odd-rsa.json")).unwrap();
+    [file["keys"][0].clone(), file["keys"][1].clone()]
+}
+
+/// The key of this name as often as that, each time by another name, and then the key `es256`.
+fn behind(name: &str, count: usize) -> Value {
+    let mut set: Value = serde_json::from_str(&jwks(&[name, "es256"])).unwrap();
+    let keys = set["keys"].as_array_mut().unwrap();
+    let last = keys.pop().unwrap();
+    let other = keys.pop().unwrap();
+    for place in 0..count {
+        let mut key = other.clone();
+        key["kid"] = format!("another-{place}").into();
+        keys.push(key);
+    }
+    keys.push(last);
+    usual(json!({"local_jwks": {"inline_string": set.to_string()}}))
+}
+
+pub(super) fn more_than_64() -> Value {
+    behind("rs256", 64)
+}
+
+pub(super) fn of_the_last() -> Requests {
+    let first = Token::signed_by("rs256").header("kid", "another-0");
+    vec![
+        ("the first key", api().bearer(first)),
+        ("the 65th key", api().bearer(Token::signed_by("es256"))),
+    ]
+}
+
+pub(super) fn nine_of_an_algorithm() -> Value {
+    behind("es256-other", 8)
+}
+
+pub(super) fn without_a_name() -> Requests {
+    let nameless = |key| Token::signed_by(key).without_header("kid");
+    vec![
+        ("the first key", api().bearer(nameless("es256-other"))),
+        ("the ninth key", api().bearer(nameless("es256"))),
+        (
+            "the ninth key by its name",
+            api().bearer(Token::signed_by("es256")),
+        ),
+    ]
+}
+
 /// A key that does not say which tokens are its own, before another one.
 pub(super) fn with_a_nameless_key() -> Value {
     let mut set: Value = serde_json::from_str(&jwks(&["eddsa", "rs256"])).unwrap();
@@ -38,11 +87,17 @@ pub(super) fn configuration() -> Value {
     keys[1].as_object_mut().unwrap().remove("alg");
     keys[2]["use"] = "enc".into();
     keys.push(weak()["jwk"].take());
+    keys.extend(odd().map(|mut odd| odd["jwk"].take()));
+    let mut signs_only: Value = serde_json::from_str(&jwks(&["es256"])).unwrap();
+    signs_only["keys"][0]["kid"] = "signs-only".into();
+    signs_only["keys"][0]["key_ops"] = json!(["sign"]);
+    keys.push(signs_only["keys"][0].take());
     usual(json!({"local_jwks": {"inline_string": set.to_string()}}))
 }
 
 pub(super) fn requests() -> Requests {
     let bearer = |name, token: Token| (name, api().bearer(token));
+    let [large, exponent] = odd().map(|odd| odd["token"].as_str().unwrap().to_owned());
     let by_rsa = |key: &'static str| Token::signed_by(key).header("kid", "test-rs256");
     vec![
         bearer("ES256", Token::signed_by("es256")),
@@ -52,6 +107,11 @@ pub(super) fn requests() -> Requests {
         bearer("RS384 by a key without alg", by_rsa("rs384")),
         bearer("a key for encryption", Token::signed_by("eddsa")),
         bearer("a secret", Token::signed_by("hs256")),
+        ("a key of 4608 bits", api().bearer(large)),
+        ("a key with the exponent 3", api().bearer(exponent)),
+        bearer("a key that is for signing only", {
+            Token::signed_by("es256").header("kid", "signs-only")
+        }),
         (
             "a weak key",
             api().bearer(weak()["token"].as_str().unwrap()),

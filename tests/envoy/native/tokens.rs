@@ -92,6 +92,11 @@ pub(super) fn odd() -> Requests {
             api().bearer(genuine().claim("exp", 1e19)),
         ),
         (
+            "claims that are nested 40 deep",
+            api()
+                .bearer(genuine().claim("deep", (0..40).fold(json!(1), |inner, _| json!([inner])))),
+        ),
+        (
             "a critical extension",
             api().bearer(genuine().header("crit", vec!["b64"])),
         ),

@@ -45,6 +45,12 @@ pub(super) fn all() -> Vec<Trial> {
             keys::with_a_nameless_key(),
             keys::for_a_nameless_key,
         ),
+        trial("more keys than 64", keys::more_than_64(), keys::of_the_last),
+        trial(
+            "nine keys of an algorithm",
+            keys::nine_of_an_algorithm(),
+            keys::without_a_name,
+        ),
         trial("no server of keys", no_server_of_keys(), requests::of_one),
         trial("parameters", places::configuration(), places::requests),
         trial(
@@ -73,6 +79,31 @@ pub(super) fn all() -> Vec<Trial> {
             "filter state",
             requirements::by_filter_state(),
             requirements::for_filter_state,
+        ),
+    ]
+}
+
+/// Configurations that are refused although `jwt_authn` takes them, with their faults, in the order
+/// of the deviations.
+pub(super) fn refused() -> [(&'static str, Value, &'static str); 3] {
+    let header = |name: &str| json!([{"header_name": name, "claim_name": "sub"}]);
+    [
+        (
+            "no providers",
+            json!({"providers": {}}),
+            "providers: expected at least one provider",
+        ),
+        (
+            "a claim in a header of tokens",
+            usual(
+                json!({"from_headers": [{"name": "x-user"}], "claim_to_headers": header("x-user")}),
+            ),
+            "`x-user` is where provider `demo` looks for tokens, so no claim can go there",
+        ),
+        (
+            "a claim in a reserved header",
+            usual(json!({"claim_to_headers": header("content-length")})),
+            "`content-length` carries the request itself and cannot hold a claim",
         ),
     ]
 }
