@@ -257,7 +257,7 @@ impl Drop for Authority {
 }
 
 /// `PORTCULLIS_BIN`, else the one that Cargo has built for this test.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     env::var_os("PORTCULLIS_BIN")
         .map_or_else(|| env!("CARGO_BIN_EXE_portcullis").into(), Into::into)
 }

@@ -58,6 +58,8 @@ pub(crate) struct Plugin {
     passes_bodies_of_paused_requests: bool,
     vm: &'static str,
     module: Option<String>,
+    /// A cluster that the module is fetched from, and the SHA-256 that it should have.
+    fetched: Option<(&'static str, String)>,
 }
 
 impl Plugin {
@@ -76,6 +78,12 @@ impl Plugin {
             path.display()
         );
         self.module = Some(path.to_str().expect("a path in UTF-8").to_owned());
+        self
+    }
+
+    /// With the module at `/portcullis.wasm` of this cluster, if it has this SHA-256.
+    pub(crate) fn fetched_from(mut self, cluster: &'static str, sha256: &str) -> Self {
+        self.fetched = Some((cluster, sha256.to_owned()));
         self
     }
 
@@ -98,6 +106,7 @@ impl Plugin {
             passes_bodies_of_paused_requests: false,
             vm: "portcullis",
             module: None,
+            fetched: None,
         }
     }
 
@@ -149,6 +158,13 @@ impl Plugin {
             },
             "configuration": self.configuration,
         });
+        if let Some((cluster, sha256)) = &self.fetched {
+            let uri = "http://modules.example/portcullis.wasm";
+            let uri = json!({"uri": uri, "cluster": cluster, "timeout": "10s"});
+            config["vm_config"]["code"] = json!({"remote": {
+                "http_uri": uri, "sha256": sha256, "retry_policy": {"num_retries": 0},
+            }});
+        }
         if let Some(max_pages) = self.max_pages {
             let module = std::fs::read(wasm).expect("the module that was built");
             let small = with_memory_of(&module, max_pages);

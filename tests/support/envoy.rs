@@ -173,7 +173,7 @@ impl Envoy {
         let before = self.stat(name);
         let directory = self.process.directory.path();
         let file = directory.join("listeners.new");
-        let resources = bootstrap.listener_resources(&wasm());
+        let resources = bootstrap.listener_resources(&module());
         fs::write(&file, resources.to_string()).expect("a file to write");
         // Envoy notices a file that is moved there, not one that is written to.
         fs::rename(&file, directory.join("listeners.json")).expect("a file to move");
@@ -221,9 +221,9 @@ impl Process {
             r#"exec 3<&0; (cat <&3; kill -9 $$) >/dev/null 2>&1 & exec "$0" "$@" 3<&-"#;
         let directory = tempfile::tempdir().expect("a temporary directory");
         let listeners = directory.path().join("listeners.json");
-        let resources = bootstrap.listener_resources(&wasm());
+        let resources = bootstrap.listener_resources(&module());
         fs::write(&listeners, resources.to_string()).expect("a file to write");
-        let configuration = bootstrap.to_json(&wasm(), upstream::address(), &listeners);
+        let configuration = bootstrap.to_json(&module(), upstream::address(), &listeners);
         let configuration_file = directory.path().join("envoy.json");
         fs::write(&configuration_file, configuration.to_string()).expect("a file to write");
         let log = File::create(directory.path().join("envoy.log")).expect("a file to write");
@@ -342,7 +342,8 @@ fn listeners(admin: SocketAddr) -> Vec<(String, SocketAddr)> {
     statuses.iter().map(listener).collect()
 }
 
-fn wasm() -> String {
+/// Where the module is that was built.
+pub(crate) fn module() -> String {
     let path = env::var_os("PORTCULLIS_WASM").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/portcullis.wasm"),
         PathBuf::from,

@@ -30,7 +30,7 @@ struct Content {
 struct Answer {
     status: u16,
     header: Option<(&'static str, String)>,
-    body: String,
+    body: Vec<u8>,
 }
 
 impl JwksServer {
@@ -67,7 +67,7 @@ impl JwksServer {
     }
 
     /// From now on answers with this body.
-    pub(crate) fn serve(&self, path: &'static str, body: String) {
+    pub(crate) fn serve(&self, path: &'static str, body: impl Into<Vec<u8>>) {
         self.answer(path, 200, None, body);
     }
 
@@ -77,12 +77,12 @@ impl JwksServer {
         path: &'static str,
         status: u16,
         header: Option<(&'static str, String)>,
-        body: String,
+        body: impl Into<Vec<u8>>,
     ) {
         let answer = Answer {
             status,
             header,
-            body,
+            body: body.into(),
         };
         self.content().answers.insert(path, answer);
     }

@@ -21,10 +21,10 @@ mod refusal;
 mod token;
 mod upstream;
 
-pub(crate) use authority::Authority;
+pub(crate) use authority::{Authority, program};
 pub(crate) use bootstrap::{Bootstrap, Listener, Plugin};
 pub(crate) use configuration::configuration;
-pub(crate) use envoy::Envoy;
+pub(crate) use envoy::{Envoy, module};
 pub(crate) use http::{Client, Forwarded, Request, Response};
 pub(crate) use jwks_server::JwksServer;
 pub(crate) use keys::jwks;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use p256::ecdsa::Signature;
 use serde_json::{Value, json};
 
-use super::{Row, World, assert_genuine_passes, genuine, machines};
+use super::{Before, Row, World, genuine};
 use crate::revocation::scene::{Scene, session};
 use crate::support::{
     Bootstrap, Envoy, JwksServer, Plugin, Request, Token, assert_refused, configuration,
@@ -133,7 +133,7 @@ fn one_name_for_several(_: &mut World) {
         key["kid"] = "same".into();
     }
     let envoy = with_set(&set);
-    let before = machines(&envoy);
+    let before = Before::of(&envoy);
     let mut client = envoy.client();
     let algorithms = [("rs256", "RS256"), ("es256", "ES256"), ("eddsa", "EdDSA")];
     for (signer, own) in algorithms {
@@ -144,7 +144,7 @@ fn one_name_for_several(_: &mut World) {
             assert_refused(&reply, 401, "signature_invalid");
         }
     }
-    assert_eq!(machines(&envoy), before);
+    before.assert_unharmed(&envoy, genuine().header("kid", "same"));
 }
 
 fn unfit_keys(_: &mut World) {
@@ -172,6 +172,7 @@ fn unfit_keys(_: &mut World) {
         off_the_curve,
     ]);
     let envoy = with_set(&set);
+    let before = Before::of(&envoy);
     let mut client = envoy.client();
     let token = weak["token"].as_str().unwrap();
     assert_refused(&client.send(&api(token)), 401, "signature_invalid");
@@ -181,7 +182,7 @@ fn unfit_keys(_: &mut World) {
             assert_refused(&client.send(&api(token)), 401, "signature_invalid");
         }
     }
-    assert_genuine_passes(&envoy);
+    before.assert_unharmed(&envoy, genuine());
 }
 
 /// The same token, with the other one of the two signatures that ECDSA has for it.
@@ -197,6 +198,7 @@ fn with_the_other_signature(token: &str) -> String {
 
 fn revoked_in_another_spelling(_: &mut World) {
     let mut scene = Scene::new(&json!({}));
+    let before = Before::of(&scene.envoy);
     let token = session("stolen");
     let compact = token.to_string();
     let with_space = token.with_claims_text(token.claims_text().replace("\"sub\":", "\"sub\" : "));
@@ -219,14 +221,14 @@ fn revoked_in_another_spelling(_: &mut World) {
             assert_refused(&reply, 401, "token_revoked");
         }
     }
-    scene.assert_accepted(&session("another"));
+    before.assert_unharmed(&scene.envoy, &session("another"));
 }
 
 fn requests_during_a_fetch(_: &mut World) {
     let server = JwksServer::with_keys(jwks(&["es256"]));
     server.delay(Duration::from_millis(700));
     let envoy = with_server(&server, &json!({}));
-    let before = machines(&envoy);
+    let before = Before::of(&envoy);
     thread::scope(|scope| {
         for place in 0..24 {
             let mut client = envoy.client();
@@ -239,14 +241,14 @@ fn requests_during_a_fetch(_: &mut World) {
         }
     });
     assert_eq!(server.requests("/jwks"), 1);
-    assert_genuine_passes(&envoy);
-    assert_eq!(machines(&envoy), before);
+    before.assert_unharmed(&envoy, genuine());
 }
 
 fn outage(_: &mut World) {
     let server = JwksServer::with_keys(jwks(&["es256"]));
     let settings = json!({"cache_duration": "1s", "max_stale": "2s"});
     let envoy = with_server(&server, &settings);
+    let before = Before::of(&envoy);
     wait_for(&envoy, &api(genuine()), 200);
     server.answer("/jwks", 500, None, jwks(&["es256-other"]));
     let asked = server.requests("/jwks");
@@ -265,7 +267,7 @@ fn outage(_: &mut World) {
     assert!(matches!(status, 401 | 503), "{status}");
     server.serve("/jwks", jwks(&["es256"]));
     wait_for(&envoy, &api(genuine()), 200);
-    assert_genuine_passes(&envoy);
+    before.assert_unharmed(&envoy, genuine());
 }
 
 fn hostile_set(_: &mut World) {
@@ -284,7 +286,7 @@ fn hostile_set(_: &mut World) {
     let location = format!("http://{}/jwks", elsewhere.address());
     let server = JwksServer::with_keys(jwks(&["es256", "hs256"]));
     let envoy = with_server(&server, &json!({"cache_duration": "1s"}));
-    let before = machines(&envoy);
+    let before = Before::of(&envoy);
     wait_for(&envoy, &api(genuine()), 200);
     // A secret that everybody can fetch is none.
     let reply = envoy.client().send(&api(Token::signed_by("hs256")));
@@ -302,19 +304,20 @@ fn hostile_set(_: &mut World) {
         let reply = envoy.client().send(&api(Token::signed_by("es256-other")));
         assert_eq!(reply.status, 401, "{reply:?}");
         // The last good set stays.
-        assert_genuine_passes(&envoy);
+        before.assert_unharmed(&envoy, genuine());
         // So that the next one is fetched soon again.
         server.serve("/jwks", jwks(&["es256", "hs256"]));
         wait_for_fetch(&server);
     }
     assert_eq!(elsewhere.all_requests(), 0, "the redirect was followed");
-    assert_eq!(machines(&envoy), before);
+    before.assert_unharmed(&envoy, genuine());
 }
 
 fn storm_of_names(_: &mut World) {
     const REQUESTS: usize = 300;
     let server = JwksServer::with_keys(jwks(&["es256"]));
     let envoy = with_server(&server, &json!({}));
+    let before = Before::of(&envoy);
     wait_for(&envoy, &api(genuine()), 200);
     let mut client = envoy.client();
     let start = Instant::now();
@@ -328,24 +331,28 @@ fn storm_of_names(_: &mut World) {
         fetched <= allowed,
         "{fetched} fetches for {REQUESTS} requests"
     );
-    assert_genuine_passes(&envoy);
+    before.assert_unharmed(&envoy, genuine());
 }
 
 fn outlived(_: &mut World) {
     let server = JwksServer::with_keys(jwks(&["es256"]));
     let envoy = with_server(&server, &json!({"cache_duration": "1s"}));
+    let before = Before::of(&envoy);
     let request = api(genuine());
     wait_for(&envoy, &request, 200);
     assert_eq!(envoy.client().send(&request).status, 200);
     server.serve("/jwks", jwks(&["rs256"]));
     wait_for(&envoy, &api(Token::signed_by("rs256")), 200);
     wait_for(&envoy, &request, 401);
+    before.assert_unharmed(&envoy, Token::signed_by("rs256"));
 
     let mut scene = Scene::new(&json!({}));
+    let before = Before::of(&scene.envoy);
     let token = session("remembered");
     scene.assert_accepted(&token);
     scene.assert_accepted(&token);
     scene.authority.revoke("session", "remembered");
     scene.wait_until_refused(&token, "token_revoked");
     scene.assert_refused(&token, 401, "token_revoked");
+    before.assert_unharmed(&scene.envoy, &session("another"));
 }
