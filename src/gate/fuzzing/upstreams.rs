@@ -87,3 +87,54 @@ fn resolved(path: &[u8], merges: bool) -> Vec<u8> {
     }
     [b"/", &*stack.join(&b'/')].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::path::readings;
+
+    /// What paths are made of by those who look for a gap.
+    const PIECES: [&str; 22] = [
+        "/", "/", "/", "..", "..", ".", "public", "public", "admin", ";", "\\", "%2e", "%2f",
+        "%5c", "%3b", "%25", "%252e", "%252f", "%00", "%3f", "x", "..;",
+    ];
+
+    fn is_open(path: &[u8]) -> bool {
+        let rest = path.strip_prefix(b"/public");
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    }
+
+    #[test]
+    fn what_is_open_in_every_reading_is_open_for_every_upstream() {
+        let paths = std::env::var("PORTCULLIS_PATHS").ok();
+        let paths = paths.and_then(|paths| paths.parse().ok());
+        // A linear congruential generator (Knuth, MMIX).
+        let mut state = 1_u64;
+        let mut random = |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from((state >> 33) % below).unwrap()
+        };
+        let mut open = 0;
+        for _ in 0..paths.unwrap_or(20_000) {
+            let pieces = 1 + random(12);
+            let rest: Vec<_> = (0..pieces).map(|_| PIECES[random(22)]).collect();
+            let path = format!("/public/{}", rest.concat()).into_bytes();
+            if !is_open(&path) || !readings::all(&path, is_open) {
+                continue;
+            }
+            open += 1;
+            for (reader, read) in ALL {
+                let read = read(&path);
+                assert!(
+                    is_open(&read),
+                    "{reader} reads {} as {}",
+                    path.escape_ascii(),
+                    read.escape_ascii()
+                );
+            }
+        }
+        assert!(open > 1000, "{open}");
+    }
+}

@@ -14,10 +14,13 @@ use super::percent_decoded;
 const MAX_DECODING_ROUNDS: usize = 4;
 
 /// Readings of one path. Paths with one oddity have two or three, and only somebody who looks for
-/// a gap puts all of them into one path. What they cost at most: Envoy takes 60 KiB of headers, and
-/// so many copies of that are made, looked at and matched with the rules, which takes milliseconds;
-/// but the first that falls under another rule ends it.
+/// a gap puts all of them into one path.
 const MAX_READINGS: usize = 128;
+
+/// Bytes of all readings of one path together: two of the longest path that Envoy takes by default
+/// (60 KiB of headers), and all of [`MAX_READINGS`] for one of 1 KiB. Every byte is copied a few
+/// times and matched with every rule, so this is what a request can cost at most.
+const MAX_BYTES: usize = 128 * 1024;
 
 /// A step of reading, which may change nothing.
 type Step = fn(&[u8]) -> Vec<u8>;
@@ -30,54 +33,59 @@ const STEPS: [Step; 5] = [
     cut,
 ];
 
-/// Whether `is_same` holds for every reading of the path, with itself as the first. Of one that has too many
-/// readings, or is encoded too often, nobody can say that it does.
-pub(in crate::gate) fn all(path: &[u8], mut is_same: impl FnMut(&[u8]) -> bool) -> bool {
-    let mut known = Vec::new();
-    if !add(&mut known, path.to_vec(), &mut is_same) {
-        return false;
-    }
+/// Whether `is_same` holds for every reading of the path, with itself as the first. Of one that
+/// has too many readings, or is encoded too often, nobody can say that it does.
+pub(in crate::gate) fn all(path: &[u8], is_same: impl FnMut(&[u8]) -> bool) -> bool {
+    let mut known = Known {
+        readings: Vec::new(),
+        bytes: 0,
+        is_same,
+    };
     let mut first = 0;
-    for round in 0..=MAX_DECODING_ROUNDS {
+    let mut decoded = vec![path.to_vec()];
+    for _ in 0..=MAX_DECODING_ROUNDS {
+        if !known.add_all(decoded) {
+            return false;
+        }
         let mut place = first;
-        while let Some(reading) = known.get(place) {
-            let next: Vec<_> = STEPS.iter().map(|step| step(reading)).collect();
-            for reading in next {
-                if !add(&mut known, reading, &mut is_same) {
-                    return false;
-                }
+        while let Some(reading) = known.readings.get(place) {
+            let next = STEPS.iter().map(|step| step(reading)).collect();
+            if !known.add_all(next) {
+                return false;
             }
             place += 1;
         }
-        let decoded = known
-            .iter()
-            .skip(first)
-            .filter_map(|it| percent_decoded(it));
-        let decoded: Vec<_> = decoded.collect();
-        if !decoded.is_empty() && round == MAX_DECODING_ROUNDS {
-            return false;
-        }
-        first = known.len();
-        for reading in decoded {
-            if !add(&mut known, reading, &mut is_same) {
-                return false;
-            }
-        }
+        let undone = known.readings.iter().skip(first);
+        decoded = undone.filter_map(|it| percent_decoded(it)).collect();
+        first = known.readings.len();
     }
-    true
+    decoded.is_empty()
 }
 
-fn add(
-    known: &mut Vec<Vec<u8>>,
-    reading: Vec<u8>,
-    is_same: &mut impl FnMut(&[u8]) -> bool,
-) -> bool {
-    if known.contains(&reading) {
-        return true;
+/// The readings of one path so far.
+struct Known<F> {
+    readings: Vec<Vec<u8>>,
+    /// Their lengths together.
+    bytes: usize,
+    is_same: F,
+}
+
+impl<F: FnMut(&[u8]) -> bool> Known<F> {
+    /// Keeps those that are new; `false` as soon as one of them is not the same, or too much.
+    fn add_all(&mut self, readings: Vec<Vec<u8>>) -> bool {
+        for reading in readings {
+            if self.readings.contains(&reading) {
+                continue;
+            }
+            self.bytes += reading.len();
+            let is_within_limits = self.readings.len() < MAX_READINGS && self.bytes <= MAX_BYTES;
+            if !is_within_limits || !(self.is_same)(&reading) {
+                return false;
+            }
+            self.readings.push(reading);
+        }
+        true
     }
-    let is_fine = known.len() < MAX_READINGS && is_same(&reading);
-    known.push(reading);
-    is_fine
 }
 
 /// `\` is `/`, as on Windows and for browsers.
@@ -209,6 +217,10 @@ mod tests {
         };
         assert!(!all(odd.as_bytes(), count));
         assert_eq!(readings, MAX_READINGS);
+        // As long as Envoy lets it be, and as odd as many are; then a little odder.
+        let long = format!("/public/caf%C3%A9/{}", "x".repeat(60_000));
+        assert!(is_public(&long));
+        assert!(!is_public(&format!("{long}//;x")));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

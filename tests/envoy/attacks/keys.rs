@@ -221,7 +221,7 @@ fn revoked_in_another_spelling(_: &mut World) {
             assert_refused(&reply, 401, "token_revoked");
         }
     }
-    before.assert_unharmed(&scene.envoy, &session("another"));
+    before.assert_unharmed(&scene.envoy, session("another"));
 }
 
 fn requests_during_a_fetch(_: &mut World) {
@@ -354,5 +354,5 @@ fn outlived(_: &mut World) {
     scene.authority.revoke("session", "remembered");
     scene.wait_until_refused(&token, "token_revoked");
     scene.assert_refused(&token, 401, "token_revoked");
-    before.assert_unharmed(&scene.envoy, &session("another"));
+    before.assert_unharmed(&scene.envoy, session("another"));
 }

@@ -117,9 +117,8 @@ fn swapped_module(_: &mut World) {
     let server = JwksServer::start();
     let hash = |bytes: &[u8]| {
         let hash = Sha256::digest(bytes);
-        hash.iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
+        let digits = hash.iter().map(|byte| format!("{byte:02x}"));
+        digits.collect::<Vec<_>>().concat()
     };
     let fetching = |expected: &str| {
         let plugin = Plugin::new(&configuration()).fetched_from("modules", expected);
