@@ -86,8 +86,8 @@ pub struct Authority {
     pub limits: Limits,
     /// Who may do what; `None` where everybody may, on loopback.
     pub credentials: Option<Arc<Credentials>>,
-    /// Held while an import is read: there is one place to put its parts aside.
-    pub importing: tokio::sync::Mutex<()>,
+    /// Held while an import is read and carried out: there is one place to put its parts aside.
+    pub importing: Arc<tokio::sync::Mutex<()>>,
     /// Turns true when the authority is about to stop.
     pub stopping: watch::Receiver<bool>,
 }
@@ -140,7 +140,7 @@ impl Authority {
             metrics,
             limits: settings.limits,
             credentials,
-            importing: tokio::sync::Mutex::new(()),
+            importing: Arc::default(),
             stopping,
         });
         authority.start_work();

@@ -2,8 +2,9 @@
 //!
 //! Lines are checked as they arrive and put aside in the store, some thousands in one piece. Only
 //! when the last line was found to be in order is the import declared complete, in one small
-//! commit; from then on it will be carried out, even if the process is killed in the middle, since
-//! the next one goes on with it. Before that, the pieces put aside are thrown away.
+//! commit; from then on it will be carried out, whether the client is still there or not, and even
+//! if the process is killed in the middle, since the next one goes on with it. Before that, the
+//! pieces put aside are thrown away.
 //!
 //! # Why not one large transaction?
 //!
@@ -13,17 +14,22 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::clock;
 use super::entry::{Action, Event, Record, Revocation};
 use super::request::{Limits, RevocationRequest};
-use super::store::{Outcome, Store, StoreError, Work};
-use super::writer::{WriteError, Writer};
+use super::writer::WriteError;
+use super::{Authority, clock};
 use crate::time::UnixTime;
 
-/// An import that is being read.
+mod turn;
+
+use turn::Turn;
+pub use turn::resume;
+
+/// An import that is being read. One that is dropped before [`finish`](Self::finish) revokes
+/// nothing.
 #[derive(Debug)]
-pub struct Import<'w> {
-    writer: &'w Writer,
+pub struct Import {
+    turn: Turn,
     caller: String,
     limits: Limits,
     now: UnixTime,
@@ -67,19 +73,26 @@ pub enum ImportError {
         /// All of them.
         count: u64,
     },
-    /// The store failed.
+    /// There is one place to put imports aside, and it is taken.
+    #[error("another import is being read or carried out")]
+    InProgress,
+    /// The store failed. When that was after the last line had been read, the import may have been
+    /// declared complete, and is carried out then as soon as the store can be written to.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
-impl<'w> Import<'w> {
-    /// An import without lines.
-    #[must_use]
-    pub fn new(writer: &'w Writer, caller: String, limits: Limits) -> Self {
-        Self {
-            writer,
+impl Import {
+    /// An import without lines. What an earlier one left is brought to its end first.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError`].
+    pub async fn begin(authority: &Authority, caller: String) -> Result<Self, ImportError> {
+        Ok(Self {
+            turn: Turn::begin(authority).await?,
             caller,
-            limits,
+            limits: authority.limits,
             now: clock::now(),
             line: 0,
             rest: Vec::new(),
@@ -89,7 +102,7 @@ impl<'w> Import<'w> {
             accepted: 0,
             faults: Vec::new(),
             fault_count: 0,
-        }
+        })
     }
 
     /// Takes the next bytes, which may end anywhere.
@@ -119,45 +132,45 @@ impl<'w> Import<'w> {
         Ok(())
     }
 
-    /// Carries the import out.
+    /// Carries the import out, to its end even when nobody waits for this any more.
     ///
     /// # Errors
     ///
-    /// [`ImportError`]; nothing is revoked then, unless the store failed half way, where the rest
-    /// follows when it can be written to again.
-    pub async fn finish(mut self, store: &Store) -> Result<Imported, ImportError> {
-        let rest = std::mem::take(&mut self.rest);
-        self.line(&rest);
-        if self.fault_count > 0 {
-            self.writer.write(Work::DropStaged).await?;
-            return Err(ImportError::Lines {
-                faults: self.faults,
-                count: self.fault_count,
-            });
-        }
-        self.put_aside().await?;
-        let complete = self.pieces.to_le_bytes().to_vec();
-        self.writer.write(Work::Keep(COMPLETE, complete)).await?;
-        let revoked = carry_out(store, self.writer).await?;
-        Ok(Imported {
-            accepted: self.accepted,
-            revoked,
-        })
+    /// [`ImportError`]; nothing is revoked then, unless the store failed after the last line had
+    /// been read.
+    pub async fn finish(self) -> Result<Imported, ImportError> {
+        let finished = tokio::spawn(self.carry_out()).await;
+        finished.unwrap_or(Err(ImportError::Write(WriteError::Unavailable)))
     }
 
     /// Throws away what was put aside.
     ///
     /// # Errors
     ///
-    /// [`WriteError`].
+    /// [`WriteError`]; it is thrown away later then.
     pub async fn give_up(self) -> Result<(), WriteError> {
-        self.writer.write(Work::DropStaged).await.map(|_| ())
+        self.turn.give_up().await
     }
 
-    /// Lines read so far.
-    #[must_use]
-    pub const fn lines(&self) -> u64 {
-        self.line
+    async fn carry_out(mut self) -> Result<Imported, ImportError> {
+        let rest = std::mem::take(&mut self.rest);
+        self.line(&rest);
+        let lines = self.line;
+        if self.fault_count > 0 {
+            let wrong = self.fault_count;
+            tracing::warn!(lines, wrong, caller = self.caller, "import refused");
+            // The lines are wrong whether that can be tidied up now or later.
+            let _ = self.turn.give_up().await;
+            return Err(ImportError::Lines {
+                faults: self.faults,
+                count: wrong,
+            });
+        }
+        self.put_aside().await?;
+        let revoked = self.turn.complete(self.pieces).await?;
+        let accepted = self.accepted;
+        tracing::info!(lines, accepted, revoked, caller = self.caller, "imported");
+        Ok(Imported { accepted, revoked })
     }
 
     fn line(&mut self, line: &[u8]) {
@@ -192,7 +205,7 @@ impl<'w> Import<'w> {
         }
         let piece = std::mem::take(&mut self.piece);
         self.piece_length = 0;
-        self.writer.write(Work::Stage(self.pieces, piece)).await?;
+        self.turn.stage(self.pieces, piece).await?;
         self.pieces += 1;
         Ok(())
     }
@@ -213,57 +226,6 @@ pub(super) fn read(
     request
         .check(caller, now, limits)
         .map_err(|error| error.to_string())
-}
-
-/// Brings an import that was interrupted to its end: carries it out when it was complete, else
-/// throws it away.
-///
-/// # Errors
-///
-/// [`WriteError`].
-pub async fn resume(store: &Store, writer: &Writer) -> Result<(), WriteError> {
-    let complete = store.kept(COMPLETE).map_err(|error| unavailable(&error))?;
-    if complete.is_some_and(|pieces| !pieces.is_empty()) {
-        let revoked = carry_out(store, writer).await?;
-        tracing::warn!(revoked, "carried out an import that had been interrupted");
-        return Ok(());
-    }
-    writer.write(Work::DropStaged).await.map(|_| ())
-}
-
-async fn carry_out(store: &Store, writer: &Writer) -> Result<u64, WriteError> {
-    let mut revoked = 0;
-    let mut next = piece_after(store, None)?;
-    while let Some((number, revocations)) = next {
-        let work = Work::ApplyStaged(number, revocations);
-        // The next piece is read while this one is written.
-        let (written, read) = tokio::join!(biased; writer.write(work), async {
-            piece_after(store, Some(number))
-        });
-        if let Outcome::Done(new) = written? {
-            revoked += new;
-        }
-        next = read?;
-    }
-    writer.write(Work::Keep(COMPLETE, Vec::new())).await?;
-    Ok(revoked)
-}
-
-fn piece_after(
-    store: &Store,
-    number: Option<u64>,
-) -> Result<Option<(u64, Vec<Revocation>)>, WriteError> {
-    let start = number.map_or(0, |number| number.saturating_add(1));
-    let Some((number, piece)) = store.staged(start).map_err(|error| unavailable(&error))? else {
-        return Ok(None);
-    };
-    let revocations = decode(&piece).ok_or(WriteError::Unavailable)?;
-    Ok(Some((number, revocations)))
-}
-
-fn unavailable(error: &StoreError) -> WriteError {
-    tracing::error!(error = %super::chain_of(error), "could not read what an import put aside");
-    WriteError::Unavailable
 }
 
 /// The length (32 bits) and the bytes of a [`Record`] with one event.
@@ -310,9 +272,6 @@ pub(super) fn decode(mut bytes: &[u8]) -> Option<Vec<Revocation>> {
     }
     bytes.is_empty().then_some(revocations)
 }
-
-/// Not empty while an import is complete and not carried out.
-const COMPLETE: &str = "import_complete";
 
 /// Revocations put aside, and carried out, in one piece: some tens of milliseconds of the writer's.
 const PIECE_LENGTH: usize = 8_192;

@@ -336,5 +336,9 @@ const STAGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("staged");
 
 const HEAD: &str = "head";
 
+/// Under this name, the number of its parts while an import is complete and not carried out, else
+/// nothing. It goes together with the last of them, so that it never speaks of another import's.
+pub(super) const COMPLETE: &str = "import_complete";
+
 #[cfg(test)]
 mod tests;

@@ -70,6 +70,18 @@ impl Writer {
         })?;
         answer.await.unwrap_or(Err(WriteError::Unavailable))
     }
+
+    /// The same, and waits for room in the queue too: for work that is better late than not done.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Unavailable`].
+    pub async fn write_in_turn(&self, work: Work) -> Result<Outcome, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.queue.send(Command { work, reply }).await;
+        sent.map_err(|_| WriteError::Unavailable)?;
+        answer.await.unwrap_or(Err(WriteError::Unavailable))
+    }
 }
 
 /// What the writer keeps in step.

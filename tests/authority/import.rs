@@ -1,17 +1,51 @@
 //! Many revocations at once.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
 
-use super::process::{Authority, ISSUER, directory};
+use super::process::{Answer, Authority, ISSUER, directory, until};
 
 fn lines(count: usize) -> String {
+    lines_named("s", count)
+}
+
+fn lines_named(prefix: &str, count: usize) -> String {
     (0..count).fold(String::new(), |mut lines, number| {
         let _ = writeln!(
             lines,
-            r#"{{"kind":"session","issuer":"{ISSUER}","value":"s{number}"}}"#
+            r#"{{"kind":"session","issuer":"{ISSUER}","value":"{prefix}{number}"}}"#
         );
         lines
     })
+}
+
+/// A connection on which an import has begun that lacks the last `missing` of its bytes.
+fn begin(authority: &Authority, body: &str, missing: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(authority.address()).unwrap();
+    let head = format!(
+        "POST /v1/import HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-ndjson\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let sent = &body.as_bytes()[..body.len() - missing];
+    stream.write_all(sent).unwrap();
+    stream
+}
+
+/// An import that waits for its turn.
+fn import(authority: &Authority, lines: &str) -> Answer {
+    let mut answer = None;
+    until(|| {
+        let tried = authority.post_text("/v1/import", "application/x-ndjson", lines);
+        let is_refused = tried.status == 409;
+        answer = Some(tried);
+        !is_refused
+    });
+    answer.unwrap()
 }
 
 #[test]
@@ -66,11 +100,11 @@ fn an_import_that_is_killed_is_there_whole_or_not_at_all() {
         let authority = Authority::start(directory.path());
         let url = format!("{}/v1/import", authority.url);
         let text = text.clone();
-        let client = std::thread::spawn(move || {
+        let client = thread::spawn(move || {
             let request = ureq::post(url).header("content-type", "application/x-ndjson");
             request.send(text).is_ok()
         });
-        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        thread::sleep(Duration::from_millis(milliseconds));
         authority.kill();
         let is_acknowledged = client.join().unwrap();
         let authority = Authority::start(directory.path());
@@ -84,6 +118,55 @@ fn an_import_that_is_killed_is_there_whole_or_not_at_all() {
             return;
         }
     }
+}
+
+#[test]
+fn an_import_whose_client_goes_away_before_the_last_line_does_nothing() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let lost = lines_named("lost", 30_000);
+    let stream = begin(&authority, &lost, 1);
+    // Nobody else puts anything aside meanwhile.
+    until(|| {
+        let answer = authority.post_text("/v1/import", "application/x-ndjson", "nonsense");
+        answer.status == 409
+    });
+    thread::sleep(Duration::from_secs(1));
+    drop(stream);
+    let answer = import(&authority, &lines(5)).json();
+    assert_eq!(
+        (&answer["accepted"], &answer["revoked"]),
+        (&5.into(), &5.into())
+    );
+    for number in [0, 8_191, 8_192, 20_000] {
+        assert!(!authority.is_session_revoked(&format!("lost{number}")));
+    }
+    authority.kill();
+    let authority = Authority::start(directory.path());
+    assert_eq!(authority.stats()["entries"], 5);
+    assert_eq!(authority.stats()["sequence"], 5);
+}
+
+#[test]
+fn an_import_whose_client_goes_away_while_it_is_carried_out_is_carried_out_whole() {
+    const COUNT: usize = 100_000;
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let stream = begin(&authority, &lines(COUNT), 0);
+    let entries = || usize::try_from(authority.stats()["entries"].as_u64().unwrap()).unwrap();
+    let mut seen = 0;
+    until(|| {
+        seen = entries();
+        seen > 0
+    });
+    drop(stream);
+    assert!(seen < COUNT, "it was over before the client went away");
+    until(|| entries() == COUNT);
+    let answer = import(&authority, &lines(COUNT + 3)).json();
+    assert_eq!(
+        (&answer["accepted"], &answer["revoked"]),
+        (&(COUNT + 3).into(), &3.into())
+    );
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl Problem {
     }
 
     pub(super) fn import_in_progress() -> Self {
-        let detail = "another import is being read";
+        let detail = "another import is being read or carried out";
         Self::new(StatusCode::CONFLICT, "import_in_progress", detail)
     }
 
@@ -141,6 +141,7 @@ impl From<ImportError> for Problem {
     fn from(error: ImportError) -> Self {
         match error {
             ImportError::Write(error) => error.into(),
+            ImportError::InProgress => Self::import_in_progress(),
             ImportError::Lines { faults, count } => {
                 let detail = format!("{count} lines are wrong; nothing was revoked");
                 let mut problem =

@@ -13,7 +13,7 @@ use super::body::{BODY_TIMEOUT, JsonBody, expect_type};
 use super::{Problem, ProblemBody};
 use crate::authority::credentials::Caller;
 use crate::authority::entry::{Action, Event, Record};
-use crate::authority::import::{Import, ImportError, Imported};
+use crate::authority::import::{Import, Imported};
 use crate::authority::request::{RestorationRequest, RevocationRequest};
 use crate::authority::store::{Filter, Outcome, Store, StoreError, Work, from_hex, to_hex};
 use crate::authority::{Authority, clock};
@@ -248,8 +248,9 @@ pub(super) async fn entry(
     Ok(Json(describe(name, &record)))
 }
 
-/// Revokes everything that the lines name, or nothing when one of them is wrong. Each line is a
-/// `RevocationRequest`.
+/// Revokes everything that the lines name, or nothing when one of them is wrong or does not arrive.
+/// Each line is a `RevocationRequest`. When the last one has been read, all of them are carried out
+/// whether the caller waits for it or not.
 #[utoipa::path(
     post,
     path = "/v1/import",
@@ -257,11 +258,13 @@ pub(super) async fn entry(
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(
         (status = 200, body = Imported),
-        (status = 409, description = "Another import is being read", body = ProblemBody,
+        (status = 409, description = "Another import is being read or carried out", body = ProblemBody,
          content_type = "application/problem+json"),
         (status = 422, description = "Lines are wrong; nothing was revoked", body = ProblemBody,
          content_type = "application/problem+json"),
-        (status = 503, description = "The store failed", body = ProblemBody,
+        (status = 503, description = "The store failed. Nothing was revoked, unless all lines had \
+          been read: then they may be carried out as soon as the store can be written to. To send \
+          them again does no harm", body = ProblemBody,
          content_type = "application/problem+json"),
     )
 )]
@@ -271,12 +274,10 @@ pub(super) async fn import(
     request: Request,
 ) -> Result<Json<Imported>, Problem> {
     expect_type(&request, "application/x-ndjson")?;
-    let _turn = authority
-        .importing
-        .try_lock()
-        .map_err(|_| Problem::import_in_progress())?;
-    let mut import = Import::new(&authority.writer, caller.name.to_string(), authority.limits);
+    let mut import = Import::begin(&authority, caller.name.to_string()).await?;
     let mut body = request.into_body();
+    // Read here and not in a task that outlives the connection: when that is lost, this is dropped
+    // together with the import, and what has come so far is never taken for all of it.
     let broke_off = loop {
         use http_body_util::BodyExt as _;
         match timeout(BODY_TIMEOUT, body.frame()).await {
@@ -294,27 +295,7 @@ pub(super) async fn import(
         import.give_up().await?;
         return Err(problem);
     }
-    let lines = import.lines();
-    let imported = import.finish(&authority.store).await;
-    match &imported {
-        Ok(imported) => tracing::info!(
-            lines,
-            accepted = imported.accepted,
-            revoked = imported.revoked,
-            caller = &*caller.name,
-            "imported"
-        ),
-        Err(ImportError::Lines { count, .. }) => {
-            tracing::warn!(
-                lines,
-                wrong = count,
-                caller = &*caller.name,
-                "import refused"
-            );
-        }
-        Err(ImportError::Write(_)) => {}
-    }
-    Ok(Json(imported?))
+    Ok(Json(import.finish().await?))
 }
 
 /// Reads the store where waiting for the disk holds nobody up.

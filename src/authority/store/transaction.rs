@@ -7,8 +7,8 @@ use redb::{ReadableTable as _, Table, WriteTransaction};
 use super::super::entry::{Action, Event, Record, Revocation, Target};
 use super::super::index::{Effect, Index, Place};
 use super::{
-    Committed, ENTRIES, HEAD, Head, ISSUERS, LOG, META, STAGED, SUBJECTS, Store, StoreError,
-    failed, split_row,
+    COMPLETE, Committed, ENTRIES, HEAD, Head, ISSUERS, LOG, META, STAGED, SUBJECTS, Store,
+    StoreError, failed, split_row,
 };
 use crate::revocation::cut_off::{self, CutOff};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint, Kind};
@@ -29,7 +29,7 @@ pub enum Work {
     Stage(u64, Vec<u8>),
     /// Revoke what a part of an import names, and remove the part.
     ApplyStaged(u64, Vec<Revocation>),
-    /// Remove every part of an import that was not finished.
+    /// Remove every part of an import, which is not [`COMPLETE`] any more.
     DropStaged,
 }
 
@@ -135,6 +135,7 @@ impl<'t> Transaction<'t> {
             Work::ApplyStaged(number, revocations) => self.apply_staged(*number, revocations),
             Work::DropStaged => {
                 self.staged.retain(|_, _| false).map_err(failed)?;
+                self.meta.insert(COMPLETE, [].as_slice()).map_err(failed)?;
                 Ok(Outcome::Done(0))
             }
         }

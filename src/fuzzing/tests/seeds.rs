@@ -183,9 +183,10 @@ fn feed() -> Vec<Seed> {
         let directory = tempfile::tempdir().unwrap();
         let (_stop, stopping) = watch::channel(false);
         let authority = authority(directory.path(), stopping.clone()).await;
-        let mut import = Import::new(&authority.writer, "operator".into(), authority.limits);
+        let import = Import::begin(&authority, "operator".into()).await;
+        let mut import = import.unwrap();
         import.take(lines_of_today().as_bytes()).await.unwrap();
-        assert_eq!(import.finish(&authority.store).await.unwrap().accepted, 6);
+        assert_eq!(import.finish().await.unwrap().accepted, 6);
         let (manifest, cut_offs) = generation(&authority);
         let mut seeds = vec![("manifest", manifest), ("segment", cut_offs)];
         for after in [0, authority.history.head().sequence] {

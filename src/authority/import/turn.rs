@@ -1,0 +1,153 @@
+//! The one place where an import is put aside, and bringing what lies there to its end.
+//!
+//! Whoever holds a [`Turn`] is alone with that place. A turn that is dropped before it is over,
+//! because the client hung up or the store failed, is brought to its end by a task of its own,
+//! which holds the place until nothing lies there any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::OwnedMutexGuard;
+
+use super::{ImportError, decode};
+use crate::authority::Authority;
+use crate::authority::entry::Revocation;
+use crate::authority::store::{COMPLETE, Outcome, Store, StoreError, Work};
+use crate::authority::writer::{WriteError, Writer};
+
+/// The right to put an import aside.
+#[derive(Debug)]
+pub(super) struct Turn {
+    store: Arc<Store>,
+    writer: Writer,
+    /// Taken when nothing lies there any more.
+    place: Option<OwnedMutexGuard<()>>,
+}
+
+impl Turn {
+    /// Begins with nothing put aside.
+    pub(super) async fn begin(authority: &Authority) -> Result<Self, ImportError> {
+        let place = Arc::clone(&authority.importing)
+            .try_lock_owned()
+            .map_err(|_| ImportError::InProgress)?;
+        let turn = Self {
+            store: Arc::clone(&authority.store),
+            writer: authority.writer.clone(),
+            place: Some(place),
+        };
+        resume(&turn.store, &turn.writer).await?;
+        Ok(turn)
+    }
+
+    /// Puts a piece aside.
+    pub(super) async fn stage(&self, number: u64, piece: Vec<u8>) -> Result<(), WriteError> {
+        let work = Work::Stage(number, piece);
+        self.writer.write_in_turn(work).await.map(|_| ())
+    }
+
+    /// Declares the import complete, carries it out and gives the number of revocations that were
+    /// new. After an error nobody knows whether it was declared; what is on the disk decides.
+    pub(super) async fn complete(mut self, pieces: u64) -> Result<u64, WriteError> {
+        let complete = Work::Keep(COMPLETE, pieces.to_le_bytes().to_vec());
+        self.writer.write_in_turn(complete).await?;
+        let revoked = carry_out(&self.store, &self.writer, pieces).await?;
+        self.place = None;
+        Ok(revoked)
+    }
+
+    /// Throws away what was put aside.
+    pub(super) async fn give_up(mut self) -> Result<(), WriteError> {
+        self.writer.write_in_turn(Work::DropStaged).await?;
+        self.place = None;
+        Ok(())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Without a runtime the process is ending, and the next one resumes.
+        if let (Some(place), Ok(runtime)) = (self.place.take(), Handle::try_current()) {
+            runtime.spawn(settle(Arc::clone(&self.store), self.writer.clone(), place));
+        }
+    }
+}
+
+/// Brings what was left to its end, however long the store cannot be written to.
+async fn settle(store: Arc<Store>, writer: Writer, place: OwnedMutexGuard<()>) {
+    let mut pause = FIRST_PAUSE;
+    while let Err(error) = resume(&store, &writer).await {
+        tracing::warn!(%error, "an import is not at its end; it is tried again");
+        tokio::time::sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+    drop(place);
+}
+
+/// Brings an import that was interrupted to its end: carries it out when it was complete, else
+/// throws it away. Costs next to nothing when there is none.
+///
+/// # Errors
+///
+/// [`WriteError`].
+pub async fn resume(store: &Store, writer: &Writer) -> Result<(), WriteError> {
+    let complete = store.kept(COMPLETE).map_err(|error| unavailable(&error))?;
+    if let Some(pieces) = complete.as_deref().and_then(|bytes| bytes.first_chunk()) {
+        let revoked = carry_out(store, writer, u64::from_le_bytes(*pieces)).await?;
+        tracing::warn!(revoked, "carried out an import that had been interrupted");
+        return Ok(());
+    }
+    if store
+        .staged(0)
+        .map_err(|error| unavailable(&error))?
+        .is_some()
+    {
+        writer.write_in_turn(Work::DropStaged).await?;
+        tracing::warn!("threw away an import that had been interrupted");
+    }
+    Ok(())
+}
+
+/// Applies the pieces that are left of an import of so many.
+async fn carry_out(store: &Store, writer: &Writer, pieces: u64) -> Result<u64, WriteError> {
+    let mut revoked = 0;
+    let mut next = piece_from(store, 0, pieces)?;
+    while let Some((number, revocations)) = next {
+        let work = Work::ApplyStaged(number, revocations);
+        // The next piece is read while this one is written.
+        let (written, read) = tokio::join!(biased; writer.write_in_turn(work), async {
+            piece_from(store, number.saturating_add(1), pieces)
+        });
+        if let Outcome::Done(new) = written? {
+            revoked += new;
+        }
+        next = read?;
+    }
+    writer.write_in_turn(Work::DropStaged).await?;
+    Ok(revoked)
+}
+
+/// The first of the pieces from `start` on and before `end`.
+fn piece_from(
+    store: &Store,
+    start: u64,
+    end: u64,
+) -> Result<Option<(u64, Vec<Revocation>)>, WriteError> {
+    let staged = store.staged(start).map_err(|error| unavailable(&error))?;
+    let Some((number, piece)) = staged.filter(|(number, _)| *number < end) else {
+        return Ok(None);
+    };
+    let revocations = decode(&piece).ok_or(WriteError::Unavailable)?;
+    Ok(Some((number, revocations)))
+}
+
+fn unavailable(error: &StoreError) -> WriteError {
+    let error = crate::authority::chain_of(error);
+    tracing::error!(error, "could not read what an import put aside");
+    WriteError::Unavailable
+}
+
+/// As long as the writer needs to open the store anew after most failures.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
