@@ -28,7 +28,9 @@ pub mod page;
 mod shared_filter;
 mod view;
 
-pub use change::{Batch, BatchError, Chain, Change, MAX_BATCH_BYTES, MAX_BATCH_CHANGES};
+pub use change::{
+    Batch, BatchError, Chain, Change, KEPT_CHANGES, MAX_BATCH_BYTES, MAX_BATCH_CHANGES,
+};
 pub use codec::DecodeError;
 pub use feed_key::{FeedKeys, FeedSignature, Signable, SignatureError};
 pub use feed_state::FeedState;

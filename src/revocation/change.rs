@@ -66,6 +66,10 @@ pub const MAX_BATCH_BYTES: usize = 1 << 20;
 /// serves no request meanwhile; there is a next batch.
 pub const MAX_BATCH_CHANGES: u32 = 128;
 
+/// Changes that an authority keeps, and so how far an edge may fall behind before it has to fetch
+/// the whole filter again. Half a million of them are as many bytes as a filter of three million.
+pub const KEPT_CHANGES: u32 = 500_000;
+
 const FORMAT: [u8; 6] = *b"PCDB\x02\x00";
 const ADD: u8 = 1;
 const RESTORE: u8 = 2;

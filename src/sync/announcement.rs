@@ -21,6 +21,10 @@ const KEPT: u64 = 256;
 
 const MAGIC: &[u8; 8] = b"PCAN\0\0\0\0";
 
+/// How far the count of batches goes on when caches have to be emptied: nobody can account for so
+/// many, even with announcements of a leader that was stopped half way.
+pub(super) const UNACCOUNTED: u64 = KEPT + 1;
+
 /// What a virtual machine has to drop from its cache of tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purge {

@@ -10,7 +10,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::announcement::{Purge, announce, purge};
+use super::announcement::{Purge, UNACCOUNTED, announce, purge};
 use super::discard::Discard;
 use super::line::Line;
 use super::loader::{LoadError, Loader};
@@ -109,8 +109,8 @@ enum Refusal {
 }
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// A generation has caught up when so few changes came at once.
-const CAUGHT_UP: usize = 64;
+/// As often as two leaders may get in each other's way.
+const WRITE_ATTEMPTS: usize = 8;
 /// Empty answers do not come faster than this, whatever the authority does.
 const SHORTEST_POLL_MILLISECONDS: u64 = 500;
 
@@ -298,6 +298,7 @@ impl Follower {
         for change in &batch.changes {
             if !self.filter.apply(host, &state, change) {
                 self.load_from = Some(host.now_milliseconds());
+                self.disown(host, &state);
                 return Err(LoadError::Gone.into());
             }
             next.chain = next.chain.followed_by(change);
@@ -323,11 +324,35 @@ impl Follower {
         if !next.write(host, &key, Expected::Version(version)) {
             // Another leader was at work at the same time. Cut-offs may have been written in the
             // wrong order; nobody knows, so the generation is loaded again.
-            self.filter.report_damage(host, &state);
+            self.disown(host, &state);
         }
         // What is held is taken from there on the next tick, together with what has to leave the
         // cache.
         Ok(batch.changes.len())
+    }
+
+    /// Has a generation loaded again whose records may be wrong, and caches emptied of what it said.
+    /// Whoever loads it does both, unless that has just been done.
+    fn disown(&self, host: &impl SharedData, state: &FeedState) {
+        self.filter.report_damage(host, state);
+        self.empty_caches_after(host, state);
+    }
+
+    /// Empties all caches when `state` was replaced by a state of another loading.
+    fn empty_caches_after(&self, host: &impl SharedData, state: &FeedState) {
+        for _ in 0..WRITE_ATTEMPTS {
+            let Some((mut next, version)) = self.read_state(host) else {
+                return;
+            };
+            if next.load == state.load {
+                return;
+            }
+            next.batches = next.batches.wrapping_add(UNACCOUNTED);
+            let key = self.filter.state_key();
+            if next.write(host, &key, Expected::Version(version)) {
+                return;
+            }
+        }
     }
 
     fn fresh_batch(&self, nonce: u64, body: &[u8]) -> Result<Batch, Refusal> {

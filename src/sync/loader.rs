@@ -53,6 +53,8 @@ pub(super) struct Loader {
     /// Cut-offs of the bucket that is next to be written, so far.
     bucket: Vec<cut_off::CutOff>,
     buckets_written: u32,
+    /// Changes applied that came after the manifest.
+    pub(super) replayed: u64,
 }
 
 impl Loader {
@@ -77,6 +79,7 @@ impl Loader {
             loaded: 0,
             bucket: Vec::new(),
             buckets_written: 0,
+            replayed: 0,
         }
     }
 
@@ -186,6 +189,7 @@ impl Loader {
             }
             chain = chain.followed_by(change);
         }
+        self.replayed += batch.changes.len() as u64;
         self.state.sequence = batch.through();
         self.state.chain = chain;
         Ok(())

@@ -11,7 +11,7 @@ use super::{
     StoreError, failed, split_row,
 };
 use crate::revocation::cut_off::{self, CutOff};
-use crate::revocation::{Chain, Change, FilterKey, Fingerprint, Kind};
+use crate::revocation::{Chain, Change, FilterKey, Fingerprint, KEPT_CHANGES, Kind};
 use crate::time::UnixTime;
 
 /// A piece of work.
@@ -394,6 +394,5 @@ fn read_cut_off(bytes: &[u8]) -> Result<CutOff, StoreError> {
     cut_offs.into_iter().next().ok_or(StoreError::Row)
 }
 
-/// Changes that the log keeps, and so how far an edge may fall behind before it has to fetch the
-/// whole filter again. Half a million of them are as many bytes as a filter of three million.
-pub const LOG_LENGTH: usize = 500_000;
+/// Changes that the log keeps.
+pub const LOG_LENGTH: usize = KEPT_CHANGES as usize;

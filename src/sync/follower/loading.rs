@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{CALL_TIMEOUT, CAUGHT_UP, Follower, Refusal, Step};
+use super::{CALL_TIMEOUT, Follower, Refusal, Step};
 use crate::host::{BackgroundHost, CallOutcome, Expected};
-use crate::revocation::{FeedState, Manifest};
+use crate::revocation::{FeedState, KEPT_CHANGES, MAX_BATCH_CHANGES, Manifest};
+use crate::sync::announcement::UNACCOUNTED;
 use crate::sync::discard::Discard;
 use crate::sync::line::Line;
 use crate::sync::loader::{Loader, Need};
@@ -110,7 +111,11 @@ impl Follower {
                 let batch = self.fresh_batch(*nonce, body)?;
                 if let Some(loader) = &mut self.loader {
                     loader.on_changes(host, &self.filter, &batch)?;
-                    if batch.changes.len() < CAUGHT_UP {
+                    // What is not full ended where the feed stood. When none ever comes, changes
+                    // are made faster than they are fetched; then it counts that everything is in
+                    // that had been revoked when loading began, since the authority keeps no more.
+                    let has_caught_up = batch.changes.len() < MAX_BATCH_CHANGES as usize;
+                    if has_caught_up || loader.replayed >= u64::from(KEPT_CHANGES) {
                         self.publish(host);
                     }
                 }
@@ -137,17 +142,27 @@ impl Follower {
             self.loader = Some(loader);
             return;
         }
-        // No announcement goes with it, unless nothing is new but the place: caches that cannot
-        // account for what changed are emptied.
+        // Caches are emptied, unless nothing is new but the place, and what they took from the old
+        // one was right.
+        let is_damaged = |held: &FeedState| self.filter.is_damaged(host, held);
         let is_same = held.as_ref().is_some_and(|held| {
-            (held.epoch, held.sequence, held.chain, held.filter_key)
-                == (next.epoch, next.sequence, next.chain, next.filter_key)
+            !is_damaged(held)
+                && (held.epoch, held.sequence, held.chain, held.filter_key)
+                    == (next.epoch, next.sequence, next.chain, next.filter_key)
         });
         next.verified_at = host.now_milliseconds();
-        let batches = held.map_or(0, |held| held.batches);
-        next.batches = batches.wrapping_add(u64::from(!is_same));
+        let batches = held.as_ref().map_or(0, |held| held.batches);
+        next.batches = if is_same {
+            batches
+        } else {
+            batches.wrapping_add(UNACCOUNTED)
+        };
         self.load.succeed();
         if next.write(host, &self.filter.state_key(), expected) {
+            // Whoever was late with the old one reported that before this, or sees the new state.
+            if let Some(held) = held.filter(|held| is_same && is_damaged(held)) {
+                self.empty_caches_after(host, &held);
+            }
             self.counts.generations += 1;
             self.load_from = None;
             self.poll = Line::default();

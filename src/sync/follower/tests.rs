@@ -8,15 +8,20 @@ use crate::host::mock::MockProcess;
 use crate::revocation::cut_off::CutOff;
 use crate::revocation::page::{PAGE_BYTES, insert, page_of};
 use crate::revocation::{
-    Chain, Change, FeedSignature, FilterKey, Fingerprint, Kind, Manifest, Names, SEGMENT_BYTES,
-    Segment, Signable, Status, cut_off,
+    Chain, Change, FeedSignature, FilterKey, Fingerprint, KEPT_CHANGES, Kind, MAX_BATCH_CHANGES,
+    Manifest, Names, SEGMENT_BYTES, Segment, Signable, Status, cut_off,
 };
 use crate::time::UnixTime;
+
+mod leaders;
+mod pace;
 
 const FILTER_KEY: FilterKey = FilterKey::new([7; 16]);
 
 /// Whole records only.
 const TABLE_BYTES: usize = SEGMENT_BYTES / cut_off::RECORD_BYTES * cut_off::RECORD_BYTES;
+
+const MAX_CHANGES: usize = MAX_BATCH_CHANGES as usize;
 
 /// What somebody on the way makes of a message.
 type Corruption = fn(Vec<u8>) -> Vec<u8>;
@@ -123,7 +128,11 @@ impl Authority {
             generation: self.generation,
             after: after as u64,
             chain: self.chain(after),
-            changes: self.changes[after..].to_vec(),
+            changes: self.changes[after..]
+                .iter()
+                .take(MAX_CHANGES)
+                .copied()
+                .collect(),
         };
         self.sign(Signable::Batch, batch.encode())
     }

@@ -1,0 +1,106 @@
+//! Changes that come faster than they can be fetched.
+
+use super::*;
+
+/// Lets the authority answer, which revokes something else after every answer.
+fn settle_under_load(
+    process: &MockProcess,
+    follower: &mut Follower,
+    authority: &mut Authority,
+    changes: usize,
+) {
+    let calls = process.calls.take();
+    for (id, call) in calls {
+        let Some(outcome) = authority.answer(&call) else {
+            continue;
+        };
+        for _ in 0..changes {
+            authority.revoke(&authority.changes.len().to_string());
+        }
+        follower.on_response(process, id, &outcome);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn changes_that_never_cease_keep_no_generation_from_being_loaded() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    leader.on_tick(&process, true);
+    for _ in 0..20 {
+        settle_under_load(&process, &mut leader, &mut authority, MAX_CHANGES * 3 / 4);
+    }
+    leader.on_tick(&process, true);
+    let state = leader.view.state().unwrap();
+    assert_eq!(state.verified_at, process.now.get());
+    assert!(state.sequence > 0);
+    for token in 0..state.sequence {
+        let status = status(&process, &leader, &token.to_string());
+        assert_eq!(status, Status::PossiblyRevoked, "{token}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_edge_that_cannot_keep_up_goes_on_once_it_has_everything_from_before_it_began() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    leader.on_tick(&process, true);
+    for _ in 0..10 {
+        settle_under_load(&process, &mut leader, &mut authority, 2 * MAX_CHANGES);
+    }
+    leader.on_tick(&process, true);
+    assert_eq!(leader.view.state(), None);
+    // As if it had gone on so for an hour.
+    leader.loader.as_mut().unwrap().replayed = u64::from(KEPT_CHANGES) - 1;
+    settle_under_load(&process, &mut leader, &mut authority, 2 * MAX_CHANGES);
+    leader.on_tick(&process, true);
+    let state = leader.view.state().unwrap();
+    assert!((state.sequence as usize) < authority.changes.len());
+    for token in 0..state.sequence {
+        let status = status(&process, &leader, &token.to_string());
+        assert_eq!(status, Status::PossiblyRevoked, "{token}");
+    }
+    // It is not more than it was a moment ago, and what follows is fetched as always.
+    let held = state.sequence;
+    settle_under_load(&process, &mut leader, &mut authority, 2 * MAX_CHANGES);
+    leader.on_tick(&process, true);
+    assert!(leader.view.state().unwrap().sequence > held);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_edge_that_fell_out_of_the_log_keeps_what_it_holds_and_how_old_that_is() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    authority.revoke("a");
+    authority.publish_generation();
+    tick(&process, &mut leader, &authority);
+    let before = leader.view.state().unwrap();
+    authority.revoke("b");
+    let gone = |call: &Call| {
+        // The manifest cannot be had either, for now.
+        let status = if call.path.contains("/deltas?") {
+            410
+        } else {
+            503
+        };
+        Some(CallOutcome::Answered {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        })
+    };
+    for _ in 0..50 {
+        process.pass(100);
+        leader.on_tick(&process, true);
+        settle_with(&process, &mut leader, gone);
+    }
+    assert_eq!(leader.view.state().unwrap(), before);
+    assert_eq!(status(&process, &leader, "a"), Status::PossiblyRevoked);
+    authority.publish_generation();
+    for _ in 0..200 {
+        tick(&process, &mut leader, &authority);
+    }
+    let after = leader.view.state().unwrap();
+    assert_eq!((after.generation, after.sequence), (3, 2));
+    assert!(after.verified_at > before.verified_at);
+    assert_eq!(status(&process, &leader, "b"), Status::PossiblyRevoked);
+}
