@@ -76,7 +76,8 @@ pub struct RestorationRequest {
 /// How long revocations live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest life of any token, for revocations that do not say when theirs expire.
+    /// The longest life of any token that an edge lets pass, for revocations that do not say when
+    /// theirs expire. With less, a revocation lapses while a token that it names is still good.
     pub max_token_lifetime: Duration,
 }
 

@@ -39,8 +39,9 @@ pub struct Arguments {
     /// Listen where others can connect, without credentials or without TLS
     #[arg(long)]
     pub allow_insecure_listen: bool,
-    /// The longest life of any token, for revocations that do not say when theirs expire
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
+    /// The longest life of any token that the edges let pass, for revocations that do not say when
+    /// theirs expire; they lapse after it
+    #[arg(long, value_name = "DURATION", default_value = "31d", value_parser = humantime::parse_duration)]
     pub max_token_lifetime: Duration,
     /// Share of tokens, not revoked, that edges ask about all the same
     #[arg(long, value_name = "SHARE", default_value_t = 3e-5)]

@@ -175,6 +175,24 @@ fn what_has_expired_is_not_revoked() {
     assert_eq!(authority.stats()["sequence"], 0);
 }
 
+#[test]
+fn an_entry_whose_tokens_have_no_known_end_outlives_a_token_of_a_month() {
+    const MONTH: u64 = 31 * 86_400;
+    let directory = directory();
+    let kept = |authority: &Authority, kind| {
+        let answer = authority.revoke(kind, "x").json();
+        answer["kept_until"].as_u64().unwrap() - now()
+    };
+    let authority = Authority::start(directory.path());
+    for kind in ["token", "session", "device", "subject", "client", "issuer"] {
+        let kept = kept(&authority, kind);
+        assert!(kept >= MONTH, "{kind} is kept for {kept} seconds");
+    }
+    authority.kill();
+    let authority = Authority::start_with(directory.path(), &["--max-token-lifetime", "90d"]);
+    assert!(kept(&authority, "session") >= 90 * 86_400);
+}
+
 /// The routes and schemas come from the same place as the description, so what is left to compare
 /// is what the process really answers.
 #[test]
