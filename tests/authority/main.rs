@@ -18,5 +18,4 @@ mod disk;
 mod feed;
 mod import;
 mod interface;
-mod load;
 mod process;

@@ -147,6 +147,11 @@ impl Authority {
         })
     }
 
+    /// The secret of whoever may revoke.
+    pub(crate) fn admin_credential(&self) -> &str {
+        &self.admin
+    }
+
     /// The secret of an edge.
     pub(crate) fn edge_credential(&self) -> &str {
         &self.edge

@@ -2,8 +2,8 @@
 //! promises, measured in real Envoys against a real authority.
 //!
 //! `cargo bench --bench revocation -- [--smoke] [--fifty-million] [--entries=N] [PART…]`, where a part is
-//! `propagation`, `edges`, `scale` or `switch`, the last part of `scale` alone; without any, all but
-//! the last. `PORTCULLIS_WASM` and `ENVOY_BIN`
+//! `load`, `propagation`, `edges`, `scale` or `switch`, the last part of `scale` alone; without any,
+//! all but the last. `PORTCULLIS_WASM` and `ENVOY_BIN`
 //! say which filter and which Envoy, as for the tests. It needs some 5,000 open files
 //! (`ulimit -n`), and 4 GiB of memory for ten million entries.
 //!
@@ -34,6 +34,7 @@ mod support;
 mod edges;
 #[path = "../import.rs"]
 mod import;
+mod load;
 #[path = "../process.rs"]
 mod process;
 mod propagation;
@@ -73,10 +74,10 @@ fn main() -> ExitCode {
             "--fifty-million" => extent = Extent::FiftyMillion,
             // Cargo says this to every bench.
             "--bench" => {}
-            "propagation" | "edges" | "scale" | "switch" => parts.push(argument),
+            "load" | "propagation" | "edges" | "scale" | "switch" => parts.push(argument),
             _ => {
                 eprintln!(
-                    "expected [--smoke] [--fifty-million] [--entries=N] [propagation] [edges] [scale] [switch]"
+                    "expected [--smoke] [--fifty-million] [--entries=N] [load] [propagation] [edges] [scale] [switch]"
                 );
                 return ExitCode::from(2);
             }
@@ -84,6 +85,9 @@ fn main() -> ExitCode {
     }
     let is_wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
     let mut report = Report::new(extent);
+    if is_wanted("load") {
+        load::measure(extent, &mut report);
+    }
     if is_wanted("propagation") {
         propagation::measure(extent, &mut report);
     }

@@ -34,13 +34,29 @@ impl Report {
 
     /// A figure that should be at most `promise`.
     pub(crate) fn promise(&mut self, name: &str, value: f64, promise: f64, unit: &str) {
-        let verdict = if value <= promise { "kept" } else { "BROKEN" };
+        self.judge(name, value, ("≤", promise), value <= promise, unit);
+    }
+
+    /// A figure that should be at least `promise`.
+    pub(crate) fn promise_at_least(&mut self, name: &str, value: f64, promise: f64, unit: &str) {
+        self.judge(name, value, ("≥", promise), value >= promise, unit);
+    }
+
+    fn judge(
+        &mut self,
+        name: &str,
+        value: f64,
+        (relation, promise): (&str, f64),
+        is_kept: bool,
+        unit: &str,
+    ) {
+        let verdict = if is_kept { "kept" } else { "BROKEN" };
         let limit = with_unit(promise, unit);
         println!(
-            "{name:<58} {:>14}  ≤ {limit}: {verdict}",
+            "{name:<58} {:>14}  {relation} {limit}: {verdict}",
             with_unit(value, unit)
         );
-        if value > promise {
+        if !is_kept {
             self.broken.push(name.to_owned());
         }
         self.keep(name, value, unit, Some(promise));

@@ -1,0 +1,182 @@
+//! How many revocations a second the authority takes, each of them on the disk before it is
+//! acknowledged, one by one and in bulk.
+//!
+//! The clients are connections that are kept alive, each with one request under way. A few threads
+//! serve them in turns, since a thread for each would cost the two cores more than the authority.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Extent;
+use super::import::import;
+use super::process;
+use super::report::Report;
+use crate::support::{Authority, ISSUER};
+
+/// Connections at once.
+const CLIENTS: usize = 512;
+
+/// Threads that serve them.
+const THREADS: usize = 4;
+
+/// A second, on two cores that clients and authority share.
+const PROMISED_SINGLE: f64 = 20_000.0;
+
+/// A second, of a million in one import.
+const PROMISED_IMPORTED: f64 = 200_000.0;
+
+/// What a run of requests came to.
+struct Run {
+    delays: Vec<Duration>,
+    took: Duration,
+}
+
+pub(crate) fn measure(extent: Extent, report: &mut Report) {
+    let (seconds, lines) = match extent {
+        Extent::Smoke => (1, 50_000),
+        _ => (10, 1_000_000),
+    };
+    let authority = Authority::start_with(&["--log-level", "warn"]);
+    let commits = commits(&authority);
+    let cpu = process::cpu(authority.id());
+    let mut single = drive(&authority, "/v1/revocations", seconds, |client, number| {
+        format!(r#"{{"kind":"session","issuer":"{ISSUER}","value":"{client}-{number}"}}"#)
+    });
+    let cpu = process::cpu_since(authority.id(), cpu).as_secs_f64();
+    let (count, rate) = (single.delays.len(), single.rate());
+    let name = format!("durable single revocations, {CLIENTS} clients");
+    report.promise_at_least(&name, rate, PROMISED_SINGLE, "/s");
+    report.delays("single revocation", &mut single.delays, None);
+    let commits = self::commits(&authority) - commits;
+    report.note("revocations in one commit", count as f64 / commits, "");
+    let cores = cpu / single.took.as_secs_f64();
+    report.note("cores that the authority used meanwhile", cores, "");
+    let entries = authority.stats()["entries"].as_u64();
+    assert_eq!(entries, Some(count as u64), "acknowledged and there");
+
+    let mut checks = drive(&authority, "/v1/check", seconds, |client, number| {
+        format!(r#"{{"issuer":"{ISSUER}","sid":"{client}-{number}","jti":"t","subject":"u"}}"#)
+    });
+    report.note("exact checks", checks.rate(), "/s");
+    report.delays("exact check", &mut checks.delays, None);
+
+    let authority = Authority::start_with(&["--log-level", "warn"]);
+    let took = import(&authority, 0, lines).as_secs_f64();
+    let name = format!("{lines} imported at once");
+    report.promise_at_least(
+        &name,
+        (lines as f64 / took).round(),
+        PROMISED_IMPORTED,
+        "/s",
+    );
+    assert_eq!(authority.stats()["entries"].as_u64(), Some(lines));
+}
+
+/// Has all clients ask one thing after the other for so long.
+fn drive(
+    authority: &Authority,
+    path: &str,
+    seconds: u64,
+    body: impl Fn(usize, u64) -> String + Sync,
+) -> Run {
+    let (address, credential) = (authority.address(), authority.admin_credential());
+    let mut clients: Vec<_> = (0..CLIENTS)
+        .map(|number| (number, Client::connect(address, path, credential)))
+        .collect();
+    let started = Instant::now();
+    let end = started + Duration::from_secs(seconds);
+    let delays = thread::scope(|scope| {
+        let threads: Vec<_> = clients
+            .chunks_mut(CLIENTS / THREADS)
+            .map(|clients| {
+                let body = &body;
+                scope.spawn(move || {
+                    let mut delays = Vec::new();
+                    let mut round = 0;
+                    while Instant::now() < end {
+                        for (number, client) in clients.iter_mut() {
+                            client.ask(&body(*number, round));
+                        }
+                        delays.extend(clients.iter_mut().map(|(_, client)| client.hear()));
+                        round += 1;
+                    }
+                    delays
+                })
+            })
+            .collect();
+        let delays = threads.into_iter().map(|thread| thread.join().unwrap());
+        delays.flatten().collect()
+    });
+    Run {
+        delays,
+        took: started.elapsed(),
+    }
+}
+
+impl Run {
+    fn rate(&self) -> f64 {
+        (self.delays.len() as f64 / self.took.as_secs_f64()).round()
+    }
+}
+
+/// One connection, speaking just enough HTTP to cost next to nothing.
+struct Client {
+    stream: BufReader<TcpStream>,
+    head: String,
+    asked: Instant,
+    line: String,
+    body: Vec<u8>,
+}
+
+impl Client {
+    fn connect(address: SocketAddr, path: &str, credential: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream: BufReader::with_capacity(1024, stream),
+            head: format!(
+                "POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {credential}\r\n\
+                 content-type: application/json\r\ncontent-length: "
+            ),
+            asked: Instant::now(),
+            line: String::new(),
+            body: Vec::new(),
+        }
+    }
+
+    fn ask(&mut self, body: &str) {
+        let request = format!("{}{}\r\n\r\n{body}", self.head, body.len());
+        self.asked = Instant::now();
+        self.stream.get_mut().write_all(request.as_bytes()).unwrap();
+    }
+
+    /// Waits for the answer and says how long after the question it came.
+    fn hear(&mut self) -> Duration {
+        let mut length = 0;
+        let mut status = None;
+        while self.line != "\r\n" {
+            self.line.clear();
+            self.stream.read_line(&mut self.line).unwrap();
+            assert!(!self.line.is_empty(), "the authority hung up");
+            status.get_or_insert_with(|| self.line.clone());
+            if let Some(value) = self.line.strip_prefix("content-length: ") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        self.line.clear();
+        self.body.resize(length, 0);
+        self.stream.read_exact(&mut self.body).unwrap();
+        let body = String::from_utf8_lossy(&self.body);
+        let status = status.unwrap_or_default();
+        assert!(status.starts_with("HTTP/1.1 200 "), "{status}: {body}");
+        self.asked.elapsed()
+    }
+}
+
+fn commits(authority: &Authority) -> f64 {
+    let (_, metrics) = authority.get("/metrics");
+    let value = |line: &str| line.strip_prefix("portcullis_commits_total ")?.parse().ok();
+    metrics.lines().find_map(value).expect("a count of commits")
+}
