@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::import::{decode, encode, read};
 use super::request::{Limits, RestorationRequest, RevocationRequest};
+use crate::revocation::EXPIRY_MARGIN;
 use crate::time::UnixTime;
 
 /// The lines of an import, each of which is what the body of a revocation or of a restoration
@@ -16,6 +17,7 @@ pub fn import(bytes: &[u8]) {
     let now = UnixTime::from_seconds(1_767_225_600).unwrap();
     let limits = Limits {
         max_token_lifetime: Duration::from_hours(24),
+        expiry_margin: EXPIRY_MARGIN,
     };
     let mut accepted = Vec::new();
     let mut piece = Vec::new();

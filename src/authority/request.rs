@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::entry::{Revocation, Target};
 use super::store::Restoration;
-use crate::revocation::{EXPIRY_MARGIN, Kind, MAX_NAME_BYTES};
+use crate::revocation::{Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
 
 /// A revocation.
@@ -79,6 +79,9 @@ pub struct Limits {
     /// The longest life of any token that an edge lets pass, for revocations that do not say when
     /// theirs expire. With less, a revocation lapses while a token that it names is still good.
     pub max_token_lifetime: Duration,
+    /// How much longer an entry is kept: [`EXPIRY_MARGIN`](crate::revocation::EXPIRY_MARGIN), since
+    /// edges let tokens pass for some minutes after their end. Less is for tests.
+    pub expiry_margin: Duration,
 }
 
 /// Why a request is refused.
@@ -149,7 +152,7 @@ impl RevocationRequest {
         };
         Ok(Revocation {
             target,
-            expires_at: expires_at.later_by(EXPIRY_MARGIN),
+            expires_at: expires_at.later_by(limits.expiry_margin),
             not_before: if kind.is_cut_off() {
                 not_before
             } else {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::revocation::EXPIRY_MARGIN;
 
 const NOW: u64 = 1_767_225_600;
 
@@ -6,6 +7,7 @@ fn check(json: &str) -> Result<Revocation, RequestError> {
     let request: RevocationRequest = serde_json::from_str(json).unwrap();
     let limits = Limits {
         max_token_lifetime: Duration::from_secs(1_000),
+        expiry_margin: EXPIRY_MARGIN,
     };
     request.check("console", UnixTime::from_seconds(NOW).unwrap(), &limits)
 }

@@ -16,7 +16,7 @@ use crate::authority::{Authority, Settings, clock};
 use crate::gate::fuzzing::{GENUINE_MARK, OTHER_MARK, encoded};
 use crate::gate::read_configuration;
 use crate::revocation::cut_off;
-use crate::revocation::{Batch, Manifest, Signable};
+use crate::revocation::{Batch, EXPIRY_MARGIN, Manifest, Signable};
 use crate::signer::Signer;
 use crate::sync::fuzzing::records;
 use crate::token::fixtures::{eddsa, es256, jwk_set as public_set, rs256, rsa, symmetric};
@@ -223,6 +223,7 @@ async fn authority(directory: &Path, stopping: watch::Receiver<bool>) -> Arc<Aut
         cache_bytes: 1 << 20,
         limits: Limits {
             max_token_lifetime: Duration::from_hours(24),
+            expiry_margin: EXPIRY_MARGIN,
         },
         false_positive_rate: 2.9e-5,
         generation_interval: Duration::from_mins(1),

@@ -1,0 +1,179 @@
+//! Authority and follower against a plain table: whatever was revoked, the filter never says that
+//! it was not; and what was not revoked is never refused.
+//!
+//! A real authority takes random revocations, un-revocations, imports and kills; edges, the
+//! filter's own follower over shared data in memory, follow it, some from the beginning and some
+//! from later on. Entries expire meanwhile, and not a second too early or too late. Each edge has a
+//! virtual machine that never leads and remembers what it let pass, as the gate does.
+//! `PORTCULLIS_LONG=1` makes the run a hundred times as long.
+
+#![allow(
+    unused_imports,
+    reason = "the support of the Envoy tests, of which a part is needed"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod edge;
+#[path = "../support/memory.rs"]
+#[allow(dead_code, reason = "the bench needs more of it")]
+mod memory;
+#[path = "../support/mod.rs"]
+mod support;
+mod table;
+
+use std::env;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use portcullis::revocation::Status;
+
+use edge::Edge;
+use support::{Authority, Random};
+use table::{Life, MARGIN, Named, Table, Truth};
+
+/// Tokens that are tried after every step in which the edges catch up.
+const TOKENS: usize = 60;
+
+/// How often each was met.
+#[derive(Debug, Default)]
+struct Tally {
+    revoked: usize,
+    not_revoked: usize,
+    lapsed: usize,
+    either: usize,
+    remembered: usize,
+    purged: usize,
+}
+
+#[test]
+fn nothing_that_was_revoked_is_ever_said_not_to_be() {
+    let (seeds, steps) = match env::var_os("PORTCULLIS_LONG") {
+        Some(_) => (20, 4_000),
+        None => (2, 400),
+    };
+    for seed in 0..seeds {
+        let tally = run(seed, steps);
+        println!("seed {seed}: {tally:?}");
+        let certain = tally.revoked.min(tally.not_revoked).min(tally.lapsed);
+        assert!(certain > 50, "{tally:?}");
+        assert!(tally.remembered > 50 && tally.purged > 50, "{tally:?}");
+        assert!(tally.either * 10 < tally.revoked, "{tally:?}");
+    }
+}
+
+fn run(seed: u64, steps: usize) -> Tally {
+    let mut random = Random::seeded(seed);
+    let margin = format!("{MARGIN}s");
+    let arguments = [
+        "--generation-interval",
+        "1s",
+        "--danger-expiry-margin",
+        &margin,
+    ];
+    let mut authority = Authority::start_with(&arguments);
+    let mut table = Table::new();
+    let mut tally = Tally::default();
+    let mut edges = vec![Edge::new(&authority, 1)];
+    for step in 0..steps {
+        match random.below(100) {
+            0..50 => {
+                let life = *random.pick(&[Life::Short, Life::Short, Life::Long]);
+                let request = table.revoke(&mut random, life);
+                let (status, answer) = authority.post("/v1/revocations", &request.to_string());
+                assert_eq!(status, 200, "{answer}");
+                table.is_done();
+            }
+            50..68 => {
+                let name = Table::any_name(&mut random);
+                authority.restore_access(name.0, &name.1);
+                table.restored(&name);
+            }
+            68..76 => {
+                let (life, most) = *random.pick(&[(Life::Short, 700), (Life::Long, 20)]);
+                let lines = (0..random.below(most)).map(|_| table.revoke(&mut random, life));
+                let lines: Vec<String> = lines.map(|line| line.to_string()).collect();
+                authority.import(&lines.join("\n"));
+                table.is_done();
+            }
+            76..79 => authority.restart(),
+            79..81 => edges.push(Edge::new(&authority, random.next())),
+            81..82 => thread::sleep(Duration::from_secs(1)),
+            _ => {
+                let place = random.below(edges.len());
+                let context = format!("seed {seed}, step {step}, edge {place}");
+                let edge = &mut edges[place];
+                edge.catch_up(&authority);
+                compare(&mut random, &table, &authority, edge, &context, &mut tally);
+            }
+        }
+    }
+    for (place, edge) in edges.iter_mut().enumerate() {
+        edge.catch_up(&authority);
+        let context = format!("seed {seed}, at the end, edge {place}");
+        compare(&mut random, &table, &authority, edge, &context, &mut tally);
+        tally.purged += edge.second.purged;
+    }
+    tally
+}
+
+fn compare(
+    random: &mut Random,
+    table: &Table,
+    authority: &Authority,
+    edge: &mut Edge,
+    context: &str,
+    tally: &mut Tally,
+) {
+    let from = now();
+    for token in edge.second.remembered() {
+        let truth = table.truth(token, from, now());
+        assert_ne!(truth, Truth::Revoked, "{context}: remembered is {token:?}");
+        tally.remembered += 1;
+    }
+    for _ in 0..TOKENS {
+        let token = Named::random(random, table.not_before);
+        let from = now();
+        let status = edge.status(&token);
+        let exact = authority.is_revoked(&token.question());
+        let passes = edge.lets_pass(&token, || exact);
+        // Time passes meanwhile.
+        let truth = table.truth(&token, from, now());
+        let told = format!("{context}: {status:?}, {exact}, {passes} for {token:?}");
+        match truth {
+            Truth::Revoked => {
+                assert!(exact, "the authority has forgotten; {told}");
+                let is_caught = matches!(status, Status::CutOff | Status::PossiblyRevoked);
+                assert!(is_caught, "a false negative; {told}");
+                assert!(!passes, "it passes; {told}");
+                tally.revoked += 1;
+            }
+            Truth::NotRevoked => {
+                assert!(!exact, "the authority makes it up; {told}");
+                let is_fine = matches!(status, Status::NotRevoked | Status::PossiblyRevoked);
+                assert!(is_fine && passes, "a false refusal; {told}");
+                tally.not_revoked += 1;
+            }
+            Truth::Lapsed => {
+                assert!(!exact, "the authority keeps it for too long; {told}");
+                assert_ne!(status, Status::NoData, "{told}");
+                tally.lapsed += 1;
+            }
+            Truth::Either => tally.either += 1,
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the authority goes by the clock of the machine"
+)]
+fn now() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since_epoch.expect("a clock past 1970").as_secs()
+}

@@ -1,0 +1,256 @@
+//! What was revoked, as a plain table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use portcullis::revocation::{FeedState, Kind, Names};
+use portcullis::time::UnixTime;
+use serde_json::{Value, json};
+
+use super::now;
+use super::support::{ISSUER, Random};
+
+/// Few enough values that the same is revoked again and again.
+const VALUES: usize = 30;
+
+/// How much earlier than the latest a cut-off may be.
+const WEAKER: usize = 20;
+
+/// How long the tokens are good that a revocation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Some seconds, so that it expires while the model runs.
+    Short,
+    /// An hour, which is longer than any run.
+    Long,
+}
+
+/// How much longer than asked for an entry is kept, in seconds; what the authority is started with.
+pub(crate) const MARGIN: u64 = 1;
+
+/// Kind and value.
+pub(crate) type Name = (&'static str, String);
+
+/// What one request revoked of a name.
+#[derive(Clone, Debug)]
+struct Part {
+    not_before: u64,
+    except: Option<String>,
+    kept_until: u64,
+}
+
+/// What is in force and what was.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Requests for one name add up.
+    entries: BTreeMap<Name, Vec<Part>>,
+    /// Names of which a part expired while they were revoked again, before it or after.
+    uncertain: BTreeSet<Name>,
+    /// Names that are being revoked again, and when the first part of them expires otherwise.
+    touched: Vec<(Name, u64)>,
+    /// The latest instant of any cut-off.
+    pub(crate) not_before: u64,
+}
+
+/// What can be named of a token.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Named {
+    values: BTreeMap<&'static str, String>,
+    issued_at: u64,
+}
+
+/// What holds of a token; of several things that hold, the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Truth {
+    NotRevoked,
+    /// It was revoked until the entry expired. The authority says that it is not revoked; an edge
+    /// keeps it until the next generation.
+    Lapsed,
+    /// An entry expires at this very moment, or did so while it was revoked again.
+    Either,
+    Revoked,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            uncertain: BTreeSet::new(),
+            touched: Vec::new(),
+            not_before: now() - 10_000,
+        }
+    }
+
+    /// A request that is about to be sent.
+    pub(crate) fn revoke(&mut self, random: &mut Random, life: Life) -> Value {
+        let (kind, now) = (kind(random), now());
+        let lives = match life {
+            // What revokes everybody must not go on for ever, or nothing else is seen.
+            Life::Long if kind != Kind::Issuer => 3_600,
+            _ => 1 + random.below(3) as u64,
+        };
+        let value = value(kind, random);
+        let expires_at = now + lives;
+        let mut request = json!({"kind": kind.name(), "issuer": ISSUER, "expires_at": expires_at});
+        if kind != Kind::Issuer {
+            request["value"] = value.as_str().into();
+        }
+        let mut except = None;
+        let mut not_before = 0;
+        if kind.is_cut_off() {
+            self.not_before += 1;
+            // A third of them is weaker than what may be in force.
+            let earlier = [0, 0, random.below(WEAKER) as u64];
+            not_before = self.not_before - random.pick(&earlier);
+            request["not_before"] = not_before.into();
+            if random.below(2) == 0 {
+                let session = session(random);
+                request["except_session"] = session.as_str().into();
+                except = Some(session);
+            }
+        }
+        let name = (kind.name(), value);
+        let parts = self.entries.entry(name.clone()).or_default();
+        // To revoke again does not shorten what is in force, and what has expired stays so.
+        let live = parts.iter().map(|part| part.kept_until);
+        let live: Vec<u64> = live.filter(|kept_until| now < *kept_until).collect();
+        let kept_until = live.iter().copied().fold(expires_at + MARGIN, u64::max);
+        for part in parts.iter_mut().filter(|part| now < part.kept_until) {
+            part.kept_until = kept_until;
+        }
+        parts.push(Part {
+            not_before,
+            except,
+            kept_until,
+        });
+        if let Some(first) = live.into_iter().min() {
+            self.touched.push((name, first));
+        }
+        request
+    }
+
+    /// What was asked for has been done.
+    pub(crate) fn is_done(&mut self) {
+        let end = now();
+        for (name, first) in self.touched.drain(..) {
+            if end >= first {
+                self.uncertain.insert(name);
+            }
+        }
+    }
+
+    /// A name whose revocation is to be taken back.
+    pub(crate) fn any_name(random: &mut Random) -> Name {
+        let kind = kind(random);
+        (kind.name(), value(kind, random))
+    }
+
+    /// A revocation has been taken back. What had expired by then may have been left alone.
+    pub(crate) fn restored(&mut self, name: &Name) {
+        let end = now();
+        if let Some(parts) = self.entries.get_mut(name) {
+            if self.uncertain.remove(name) {
+                for part in parts.iter_mut() {
+                    part.kept_until = part.kept_until.min(end);
+                }
+            }
+            parts.retain(|part| part.kept_until <= end);
+        }
+    }
+
+    /// What holds of a token between two moments, in seconds.
+    pub(crate) fn truth(&self, token: &Named, from: u64, to: u64) -> Truth {
+        let mut truth = Truth::NotRevoked;
+        for (kind, value) in &token.values {
+            let is_cut_off = Kind::from_name(kind).expect("a kind").is_cut_off();
+            let name = (*kind, value.clone());
+            let parts = self.entries.get(&name);
+            for part in parts.into_iter().flatten() {
+                let is_excepted = part.except.is_some() && part.except == token.session();
+                let is_meant = !is_cut_off || (token.issued_at < part.not_before && !is_excepted);
+                if !is_meant {
+                    continue;
+                }
+                if from >= part.kept_until {
+                    truth = truth.max(Truth::Lapsed);
+                } else if to < part.kept_until && !self.uncertain.contains(&name) {
+                    truth = Truth::Revoked;
+                } else {
+                    truth = truth.max(Truth::Either);
+                }
+            }
+        }
+        truth
+    }
+}
+
+impl Named {
+    pub(crate) fn random(random: &mut Random, now_in_cut_offs: u64) -> Self {
+        let mut values = BTreeMap::new();
+        for kind in Kind::ALL {
+            // With all of them, hardly a token would be left that is not revoked.
+            if kind == Kind::Issuer || random.chance(35) {
+                values.insert(kind.name(), value(kind, random));
+            }
+        }
+        Self {
+            values,
+            issued_at: now_in_cut_offs.saturating_sub(random.below(40) as u64),
+        }
+    }
+
+    fn session(&self) -> Option<String> {
+        self.values.get("session").cloned()
+    }
+
+    pub(crate) fn names(&self, state: &FeedState) -> Names {
+        let mut names = Names {
+            issued_at: UnixTime::from_seconds(self.issued_at),
+            ..Names::default()
+        };
+        for (kind, value) in &self.values {
+            let kind = Kind::from_name(kind).expect("a kind");
+            names.add(&state.filter_key, kind, ISSUER, value);
+        }
+        names
+    }
+
+    pub(crate) fn question(&self) -> Value {
+        let mut question = json!({"issuer": ISSUER, "issued_at": self.issued_at});
+        for (kind, value) in &self.values {
+            let member = match *kind {
+                "token" => "jti",
+                "session" => "sid",
+                "issuer" => continue,
+                same => same,
+            };
+            question[member] = value.as_str().into();
+        }
+        question
+    }
+}
+
+fn kind(random: &mut Random) -> Kind {
+    let all = Kind::ALL.into_iter();
+    let others: Vec<_> = all.filter(|kind| *kind != Kind::Issuer).collect();
+    if random.chance(2) {
+        Kind::Issuer
+    } else {
+        *random.pick(&others)
+    }
+}
+
+fn value(kind: Kind, random: &mut Random) -> String {
+    match kind {
+        Kind::Issuer => String::new(),
+        // There are more tokens than users.
+        Kind::Token => format!("token-{}", random.below(20 * VALUES)),
+        Kind::Session => session(random),
+        _ => format!("{}-{}", kind.name(), random.below(VALUES)),
+    }
+}
+
+/// Some sessions are met more often than others: those that a cut-off excepts have to be met.
+fn session(random: &mut Random) -> String {
+    let few = [3, VALUES][random.below(2)];
+    format!("session-{}", random.below(few))
+}
