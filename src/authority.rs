@@ -17,7 +17,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -40,6 +40,7 @@ pub mod signing;
 pub mod store;
 pub mod writer;
 
+use clock::Trust;
 use credentials::Credentials;
 use feed::Feed;
 use history::History;
@@ -169,8 +170,12 @@ impl Authority {
 
     /// Drops what has expired, a little at a time so that nobody waits for it, for ever.
     async fn sweep(self: Arc<Self>) {
+        let mut clock = Trust::new(clock::now_milliseconds(), Instant::now());
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
+            if !clock.is_kept(clock::now_milliseconds(), Instant::now()) {
+                continue;
+            }
             loop {
                 let index = Arc::clone(&self.index);
                 let search = move || index.expired(clock::now(), SWEEP_LENGTH);

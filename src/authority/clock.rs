@@ -1,6 +1,6 @@
 //! The authority's clock, read here and nowhere else.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::time::UnixTime;
 
@@ -23,4 +23,81 @@ pub fn now_milliseconds() -> u64 {
 #[must_use]
 pub fn now() -> UnixTime {
     UnixTime::from_seconds(now_milliseconds() / 1000).unwrap_or(UnixTime::MAX)
+}
+
+/// Whether the clock can be relied on for what cannot be undone. A clock that is set ahead by
+/// mistake makes everything look expired; checks are right again when it is put right, but what was
+/// dropped is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Trust {
+    milliseconds: u64,
+    instant: Instant,
+    /// When it was first found to be ahead.
+    ahead_since: Option<Instant>,
+}
+
+impl Trust {
+    /// Takes the clock as it is now for right.
+    #[must_use]
+    pub const fn new(milliseconds: u64, instant: Instant) -> Self {
+        Self {
+            milliseconds,
+            instant,
+            ahead_since: None,
+        }
+    }
+
+    /// Whether the clock says about as much as time has passed. One that stays ahead for a day is
+    /// taken for right: it was wrong before, or the machine was asleep.
+    pub fn is_kept(&mut self, milliseconds: u64, instant: Instant) -> bool {
+        let passed = instant.saturating_duration_since(self.instant);
+        let passed = u64::try_from((passed + LARGEST_STEP).as_millis()).unwrap_or(u64::MAX);
+        if milliseconds <= self.milliseconds.saturating_add(passed) {
+            self.ahead_since = None;
+            return true;
+        }
+        let since = *self.ahead_since.get_or_insert_with(|| {
+            tracing::error!("the clock was set ahead; expired entries are kept for a day");
+            instant
+        });
+        let is_over = instant.saturating_duration_since(since) >= DISTRUST;
+        if is_over {
+            *self = Self::new(milliseconds, instant);
+        }
+        is_over
+    }
+}
+
+/// A clock that is kept by NTP is stepped by less.
+const LARGEST_STEP: Duration = Duration::from_mins(5);
+
+/// Long enough for somebody to notice.
+const DISTRUST: Duration = Duration::from_hours(24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_ahead_is_not_trusted_until_it_is_put_right_or_a_day_has_passed() {
+        // 2026-01-01T00:00:00Z.
+        let (start, begun) = (1_767_225_600_000, Instant::now());
+        let mut trust = Trust::new(start, begun);
+        let mut is_kept = |ahead: i64, passed: u64| {
+            let wall = start + passed * 1000;
+            let wall = wall.saturating_add_signed(ahead * 1000);
+            trust.is_kept(wall, begun + Duration::from_secs(passed))
+        };
+        assert!(is_kept(0, 10));
+        assert!(is_kept(299, 20), "a small step");
+        assert!(is_kept(-100_000, 30), "set back");
+        assert!(!is_kept(3_600, 40), "set ahead");
+        assert!(!is_kept(3_600, 80_000));
+        assert!(is_kept(0, 80_010), "put right");
+        assert!(!is_kept(3_600, 80_020));
+        assert!(!is_kept(3_600, 80_020 + 86_399));
+        assert!(is_kept(3_600, 80_020 + 86_400), "a day later");
+        assert!(is_kept(3_600, 80_020 + 86_410));
+        assert!(!is_kept(7_200, 80_020 + 86_420), "once more");
+    }
 }

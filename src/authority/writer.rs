@@ -50,10 +50,21 @@ impl Writer {
     /// When the system has no thread to give.
     pub fn start(parts: Parts) -> std::io::Result<Self> {
         let (queue, commands) = mpsc::channel(QUEUE_LENGTH);
+        let watch = Watch(Arc::clone(&parts.metrics));
         thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || parts.write_all(commands))?;
+            .spawn(move || {
+                let _watch = watch;
+                parts.write_all(commands);
+            })?;
         Ok(Self { queue })
+    }
+
+    /// Whether the thread is there. Without it nothing is written until the process is started
+    /// again.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.queue.is_closed()
     }
 
     /// Waits until the work is on the disk.
@@ -81,6 +92,18 @@ impl Writer {
         let sent = self.queue.send(Command { work, reply }).await;
         sent.map_err(|_| WriteError::Unavailable)?;
         answer.await.unwrap_or(Err(WriteError::Unavailable))
+    }
+}
+
+/// Dropped at the end of the writer's thread.
+struct Watch(Arc<Metrics>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store_is_writable(false);
+            tracing::error!("the writer has panicked; nothing is written until a restart");
+        }
     }
 }
 
@@ -181,3 +204,28 @@ const QUEUE_LENGTH: usize = 32_768;
 const BATCH_LENGTH: usize = 4_096;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_thread_shows() {
+        let metrics = Arc::new(Metrics::new());
+        let (queue, mut commands) = mpsc::channel(1);
+        let writer = Writer { queue };
+        assert!(writer.is_running() && metrics.is_store_writable());
+        let watch = Watch(Arc::clone(&metrics));
+        let thread = thread::spawn(move || {
+            let _watch = watch;
+            let _: Option<Command> = commands.blocking_recv();
+            panic!("as if the store had");
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let written = runtime.unwrap().block_on(writer.write(Work::DropStaged));
+        assert_eq!(written, Err(WriteError::Unavailable));
+        assert!(thread.join().is_err());
+        assert!(!writer.is_running());
+        assert!(!metrics.is_store_writable());
+    }
+}

@@ -165,15 +165,22 @@ pub(super) async fn metrics(State(authority): State<Arc<Authority>>) -> Response
     ([("content-type", kind)], text).into_response()
 }
 
-/// Whether the process is alive.
+/// Whether the process is whole; one that is not has to be started again.
 #[utoipa::path(
     get,
     path = "/healthz",
     security(()),
-    responses((status = 200, description = "It is", body = String))
+    responses(
+        (status = 200, description = "It is", body = String),
+        (status = 503, description = "A part of it has ended by a fault", body = String),
+    )
 )]
-pub(super) async fn healthz() -> &'static str {
-    "ok\n"
+pub(super) async fn healthz(State(authority): State<Arc<Authority>>) -> (StatusCode, &'static str) {
+    if authority.writer.is_running() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the writer has ended\n")
+    }
 }
 
 /// Whether edges can be served. A store that cannot be written to is no reason to keep them away:
