@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Requests;
 use super::requests::genuine;
+use super::trials::usual;
 use crate::support::{AUDIENCE, ISSUER, Request, Token, jwks};
 
 fn provider(more: &Value) -> Value {
@@ -43,6 +44,25 @@ pub(super) fn optional() -> Value {
             rule("/either", &json!({"requires_any": {"requirements": either}})),
         ],
     })
+}
+
+pub(super) fn optional_bearer() -> Value {
+    let mut configuration = usual(json!({}));
+    configuration["rules"][3]["requires"] = json!({"allow_missing": {}});
+    configuration
+}
+
+pub(super) fn for_an_optional_bearer() -> Requests {
+    let token = genuine().to_string();
+    let with = |value: String| Request::get("/api").header("authorization", value);
+    vec![
+        ("no token", Request::get("/api")),
+        ("rubbish", with("Bearer abc".to_owned())),
+        ("another scheme", with("Basic YTpi".to_owned())),
+        ("the scheme alone", with("Bearer".to_owned())),
+        ("a tab after the scheme", with(format!("Bearer\t{token}"))),
+        ("nothing after the scheme", with(format!("Bearer{token}"))),
+    ]
 }
 
 pub(super) fn for_optional() -> Requests {

@@ -54,6 +54,11 @@ pub(super) fn all() -> Vec<Trial> {
         trial("no server of keys", no_server_of_keys(), requests::of_one),
         trial("parameters", places::configuration(), places::requests),
         trial(
+            "an optional bearer",
+            requirements::optional_bearer(),
+            requirements::for_an_optional_bearer,
+        ),
+        trial(
             "optional tokens",
             requirements::optional(),
             requirements::for_optional,
@@ -85,7 +90,16 @@ pub(super) fn all() -> Vec<Trial> {
 
 /// Configurations that are refused although `jwt_authn` takes them, with their faults, in the order
 /// of the deviations.
-pub(super) fn refused() -> [(&'static str, Value, &'static str); 3] {
+pub(super) fn refused() -> [(&'static str, Value, &'static str); 4] {
+    let mut template = usual(json!({}));
+    template["rules"][3]["match"] = json!({"path_match_policy": {
+        "name": "envoy.path.match.uri_template.uri_template_matcher",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.path.match.uri_template.v3\
+                      .UriTemplateMatchConfig",
+            "path_template": "/api/{name}",
+        },
+    }});
     let header = |name: &str| json!([{"header_name": name, "claim_name": "sub"}]);
     [
         (
@@ -104,6 +118,11 @@ pub(super) fn refused() -> [(&'static str, Value, &'static str); 3] {
             "a claim in a reserved header",
             usual(json!({"claim_to_headers": header("content-length")})),
             "`content-length` carries the request itself and cannot hold a claim",
+        ),
+        (
+            "a URI template",
+            template,
+            "URI templates are not supported; hint: `safe_regex`",
         ),
     ]
 }
