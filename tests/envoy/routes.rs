@@ -24,12 +24,24 @@ fn envoy(routes: &[Value]) -> Envoy {
 }
 
 fn named(name: &str, matches: &Value) -> Value {
-    json!({"name": name, "match": matches, "route": {"cluster": "upstream"}})
+    let mut route = to_upstream(name, matches);
+    route["name"] = name.into();
+    route
 }
 
 fn with_metadata(requirement: &str, matches: &Value) -> Value {
-    let metadata = json!({"filter_metadata": {"portcullis": {"requirement_name": requirement}}});
-    json!({"match": matches, "route": {"cluster": "upstream"}, "metadata": metadata})
+    let mut route = to_upstream(requirement, matches);
+    route["metadata"]["filter_metadata"]["portcullis"]["requirement_name"] = requirement.into();
+    route
+}
+
+/// The upstream sees which route it was, in `x-route`.
+fn to_upstream(name: &str, matches: &Value) -> Value {
+    json!({
+        "match": matches,
+        "route": {"cluster": "upstream"},
+        "request_headers_to_add": [{"header": {"key": "x-route", "value": name}}],
+    })
 }
 
 #[test]
@@ -88,6 +100,8 @@ fn a_header_that_the_gate_takes_off_chooses_no_requirement() {
         let genuine = api().bearer(Token::signed_by("es256"));
         let forwarded = client.send(&genuine).forwarded();
         assert_eq!(forwarded.header("x-user-id"), Some("alice"));
+        // What the gate has put there chooses: no such route may match by it.
+        assert_eq!(forwarded.header("x-route"), Some("open"));
     }
 }
 
