@@ -2,8 +2,47 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
+use super::import::lines_named;
 use super::process::{Authority, binary, directory, serve, until};
+
+/// When the disk takes nothing more while the lines are put aside, and while they are carried out.
+#[test]
+fn an_import_on_a_full_disk_is_done_whole_or_not_at_all_once_there_is_room() {
+    const COUNT: usize = 100_000;
+    for is_complete in [false, true] {
+        let directory = directory();
+        let authority = Authority::start_in_shell(directory.path(), "trap '' XFSZ; exec \"$@\"");
+        until(|| authority.get("/readyz").status == 200);
+        let entries = || usize::try_from(authority.stats()["entries"].as_u64().unwrap()).unwrap();
+        let import = |lines: &str| authority.post_text("/v1/import", "application/x-ndjson", lines);
+        let answer = thread::scope(|scope| {
+            let first = scope.spawn(|| import(&lines_named("first", COUNT)));
+            if is_complete {
+                until(|| entries() > 0);
+            } else {
+                // Some pieces lie aside by then, and more follow.
+                thread::sleep(Duration::from_millis(300));
+            }
+            limit_files(&authority, "0");
+            first.join().unwrap()
+        });
+        assert_eq!(answer.status, 503, "{answer:?}");
+        let there = entries();
+        assert!(there < COUNT && (there > 0) == is_complete, "{there}");
+        limit_files(&authority, "unlimited");
+        let first = if is_complete { COUNT } else { 0 };
+        until(|| entries() == first);
+        // What was left is out of the way soon.
+        until(|| import("").status == 200);
+        let answer = import(&lines_named("second", 20_000));
+        assert_eq!(answer.json()["revoked"], 20_000, "{answer:?}");
+        assert_eq!(entries(), first + 20_000);
+        assert_eq!(authority.is_session_revoked("first0"), is_complete);
+    }
+}
 
 #[test]
 fn a_full_disk_is_answered_503_and_loses_nothing() {

@@ -12,7 +12,8 @@ fn lines(count: usize) -> String {
     lines_named("s", count)
 }
 
-fn lines_named(prefix: &str, count: usize) -> String {
+/// One line for each session of so many.
+pub(crate) fn lines_named(prefix: &str, count: usize) -> String {
     (0..count).fold(String::new(), |mut lines, number| {
         let _ = writeln!(
             lines,

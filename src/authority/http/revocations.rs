@@ -274,16 +274,19 @@ pub(super) async fn import(
     request: Request,
 ) -> Result<Json<Imported>, Problem> {
     expect_type(&request, "application/x-ndjson")?;
-    let mut import = Import::begin(&authority, caller.name.to_string()).await?;
+    let mut import = Import::begin(&authority, caller.name.to_string()).await;
     let mut body = request.into_body();
     // Read here and not in a task that outlives the connection: when that is lost, this is dropped
-    // together with the import, and what has come so far is never taken for all of it.
+    // together with the import, and what has come so far is never taken for all of it. And read to
+    // the end even after a failure, since who is still sending does not listen.
     let broke_off = loop {
         use http_body_util::BodyExt as _;
         match timeout(BODY_TIMEOUT, body.frame()).await {
             Ok(Some(Ok(frame))) => {
-                if let Ok(bytes) = frame.into_data() {
-                    import.take(&bytes).await?;
+                if let (Ok(bytes), Ok(open)) = (frame.into_data(), &mut import)
+                    && let Err(error) = open.take(&bytes).await
+                {
+                    import = Err(error.into());
                 }
             }
             Ok(None) => break None,
@@ -291,6 +294,7 @@ pub(super) async fn import(
             Err(_) => break Some(Problem::timeout()),
         }
     };
+    let import = import?;
     if let Some(problem) = broke_off {
         import.give_up().await?;
         return Err(problem);

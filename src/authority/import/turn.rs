@@ -85,12 +85,14 @@ async fn settle(store: Arc<Store>, writer: Writer, place: OwnedMutexGuard<()>) {
 }
 
 /// Brings an import that was interrupted to its end: carries it out when it was complete, else
-/// throws it away. Costs next to nothing when there is none.
+/// throws it away. Costs one commit when there is none.
 ///
 /// # Errors
 ///
 /// [`WriteError`].
 pub async fn resume(store: &Store, writer: &Writer) -> Result<(), WriteError> {
+    // Nothing; but a store that is closed after a failure is opened by the next write only.
+    writer.write_in_turn(Work::Drop(Vec::new())).await?;
     let complete = store.kept(COMPLETE).map_err(|error| unavailable(&error))?;
     if let Some(pieces) = complete.as_deref().and_then(|bytes| bytes.first_chunk()) {
         let revoked = carry_out(store, writer, u64::from_le_bytes(*pieces)).await?;
