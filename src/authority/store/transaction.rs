@@ -29,7 +29,7 @@ pub enum Work {
     Stage(u64, Vec<u8>),
     /// Revoke what a part of an import names, and remove the part.
     ApplyStaged(u64, Vec<Revocation>),
-    /// Remove every part of an import, which is not [`COMPLETE`] any more.
+    /// Remove every part of an import, which is not complete any more.
     DropStaged,
 }
 

@@ -114,7 +114,6 @@ fn stopped_before_clearing(reloads: bool) -> Aftermath {
         meanwhile: Cell::new(Some(meanwhile)),
     };
     first.on_response(&stopped, id, &outcome);
-    drop(stopped);
     let second = second.into_inner();
     Aftermath {
         process,

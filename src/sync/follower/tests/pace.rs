@@ -54,7 +54,7 @@ fn an_edge_that_cannot_keep_up_goes_on_once_it_has_everything_from_before_it_beg
     settle_under_load(&process, &mut leader, &mut authority, 2 * MAX_CHANGES);
     leader.on_tick(&process, true);
     let state = leader.view.state().unwrap();
-    assert!((state.sequence as usize) < authority.changes.len());
+    assert!(state.sequence < authority.changes.len() as u64);
     for token in 0..state.sequence {
         let status = status(&process, &leader, &token.to_string());
         assert_eq!(status, Status::PossiblyRevoked, "{token}");
