@@ -214,7 +214,7 @@ optimise() {
     say "optimising it for size with binaryen"
     printf '[%s]\n' "${kept#,}" >"$result.kept"
     node "$binaryen/wasm-metadce" "${features[@]}" --graph-file "$result.kept" "$module" -o "$result.cut" >/dev/null
-    node "$binaryen/wasm-opt" -Os "${features[@]}" "$result.cut" -o "$result.$$"
+    node "$binaryen/wasm-opt" -Oz "${features[@]}" "$result.cut" -o "$result.$$"
     # By way of a rename: an Envoy that is starting never reads half a module.
     mv -f -- "$result.$$" "$result"
     rm -f -- "$result.kept" "$result.cut"

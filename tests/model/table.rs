@@ -111,9 +111,9 @@ impl Table {
         let name = (kind.name(), value);
         let parts = self.entries.entry(name.clone()).or_default();
         // To revoke again does not shorten what is in force, and what has expired stays so.
-        let live = parts.iter().map(|part| part.kept_until);
-        let live: Vec<u64> = live.filter(|kept_until| now < *kept_until).collect();
-        let kept_until = live.iter().copied().fold(expires_at + MARGIN, u64::max);
+        let ends = parts.iter().map(|part| part.kept_until);
+        let ends: Vec<u64> = ends.filter(|end| now < *end).collect();
+        let kept_until = ends.iter().copied().fold(expires_at + MARGIN, u64::max);
         for part in parts.iter_mut().filter(|part| now < part.kept_until) {
             part.kept_until = kept_until;
         }
@@ -122,7 +122,7 @@ impl Table {
             except,
             kept_until,
         });
-        if let Some(first) = live.into_iter().min() {
+        if let Some(first) = ends.into_iter().min() {
             self.touched.push((name, first));
         }
         request
