@@ -58,7 +58,7 @@ Environment:
   PORTCULLIS_UPSTREAM_PORT  port of the upstream (10001)
   PORTCULLIS_AUTHORITY_PORT port of the revocation authority (10002)
   PORTCULLIS_ADMIN_PORT     port of Envoy's admin interface (9901)
-  PORTCULLIS_LONG           1: the long form of test, for hours: 100 rounds of killing the authority
+  PORTCULLIS_LONG           1: the long form of test, an hour or two: 100 rounds of killing the authority
                             instead of 10, and 100 times as many steps of authority against model
 
 Exit code: 0 done, 1 failed, 2 wrong usage or something missing.
