@@ -60,8 +60,9 @@ fn nothing_that_was_revoked_is_ever_said_not_to_be() {
     for seed in 0..seeds {
         let tally = run(seed, steps);
         println!("seed {seed}: {tally:?}");
-        let certain = tally.revoked.min(tally.not_revoked).min(tally.lapsed);
-        assert!(certain > 50, "{tally:?}");
+        assert!(tally.revoked.min(tally.not_revoked) > 50, "{tally:?}");
+        // The faster the machine, the fewer.
+        assert!(tally.lapsed > 10, "{tally:?}");
         assert!(tally.remembered > 50 && tally.purged > 50, "{tally:?}");
         assert!(tally.either * 10 < tally.revoked, "{tally:?}");
     }
