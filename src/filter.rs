@@ -334,7 +334,7 @@ impl Shared {
         outcome: &CallOutcome,
         waiting: impl IntoIterator<Item = &'h mut Held>,
     ) {
-        let confirmation = Confirmation::read(question, outcome);
+        let confirmation = self.gate.confirmation(question, outcome);
         for held in waiting {
             self.metrics.count_confirmation(&confirmation);
             held.answers.push(confirmation.clone());

@@ -35,8 +35,8 @@ pub use token_cache::CacheCounts;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use crate::host::{Call, HeaderBlock, Host};
-use crate::revocation::{Fingerprint, View};
+use crate::host::{Call, CallOutcome, HeaderBlock, Host};
+use crate::revocation::{FeedKeys, Fingerprint, View};
 use crate::token::Backend;
 use decision::{Decision, Failure};
 use refusal::Refusals;
@@ -110,6 +110,13 @@ impl Gate {
     pub fn confirmation_call(&self, question: &Question) -> Option<Call> {
         let revocations = self.verification.revocations.as_ref();
         revocations.map(|revocations| revocations.call(question))
+    }
+
+    /// The authority's answer to that call. It has to be signed as the feed is.
+    #[must_use]
+    pub fn confirmation(&self, question: &Question, outcome: &CallOutcome) -> Confirmation {
+        let keys = self.feed().map(|(settings, _)| &settings.keys);
+        Confirmation::read(question, outcome, keys.unwrap_or(&FeedKeys::default()))
     }
 
     /// How the cache of verified tokens has done since this was asked last.

@@ -25,6 +25,7 @@ pub(crate) mod fuzzing;
 mod manifest;
 mod name;
 pub mod page;
+pub mod proof;
 mod shared_filter;
 mod view;
 

@@ -51,6 +51,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
         subject: arguments.subject.clone(),
         client: arguments.client.clone(),
         issued_at: arguments.issued_at,
+        nonce: None,
     };
     let client = Client::new(&arguments.authority).map_err(CommandError::Unanswered)?;
     let answer: CheckAnswer = client

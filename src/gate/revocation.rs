@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::reason::Reason;
 use crate::host::{Call, CallOutcome, SharedData};
-use crate::revocation::{FeedKeys, FeedState, Kind, MAX_NAME_BYTES, Names, Standing, Status, View};
+use crate::revocation::{
+    FeedKeys, FeedState, Kind, MAX_NAME_BYTES, Names, Standing, Status, View, proof,
+};
 use crate::token::Claims;
 
 /// What the operator wants done where it is not known whether a token was revoked.
@@ -80,11 +82,31 @@ type Values<'c> = [(Kind, Option<&'c str>); 6];
 type Position = Option<(u64, u64)>;
 
 /// What the authority is asked about one token.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Question {
     body: Value,
+    /// The time when it was asked, so that no answer serves for a later question.
+    nonce: u64,
     /// How far the feed was when it was asked.
     asked_at: Position,
+}
+
+/// Whoever asks the same of the same feed, be it a moment later, asks the same question.
+impl PartialEq for Question {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.body, self.asked_at) == (&other.body, other.asked_at)
+    }
+}
+
+impl Question {
+    /// The body of the call that asks it.
+    fn bytes(&self) -> Vec<u8> {
+        let mut body = self.body.clone();
+        if let Value::Object(members) = &mut body {
+            members.insert("nonce".to_owned(), self.nonce.into());
+        }
+        body.to_string().into_bytes()
+    }
 }
 
 /// The authority's answer about one token. A request may have several tokens, so it goes with its
@@ -97,15 +119,19 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
-    /// Reads the answer to a question.
+    /// Reads the answer to a question. One that none of these keys has signed is none: whoever
+    /// answers in the authority's place must not let a revoked token through.
     #[must_use]
-    pub fn read(question: &Question, outcome: &CallOutcome) -> Self {
+    pub fn read(question: &Question, outcome: &CallOutcome, keys: &FeedKeys) -> Self {
         let is_revoked = match outcome {
             CallOutcome::Answered {
                 status: 200, body, ..
             } => {
                 let answer: Option<Value> = serde_json::from_slice(body).ok();
-                answer.and_then(|answer| answer.get("revoked")?.as_bool())
+                let proof = answer
+                    .as_ref()
+                    .and_then(|answer| answer.get("proof")?.as_str());
+                proof.and_then(|proof| proof::verdict(proof, &question.bytes(), keys))
             }
             _ => None,
         };
@@ -210,11 +236,15 @@ impl Revocations {
             Standing::Stale if self.settings.on_stale != Posture::Allow => {
                 (self.settings.on_stale, true)
             }
-            Standing::Stale | Standing::Current => return self.look_up(host, claims, has_asked),
+            Standing::Stale | Standing::Current => {
+                return self.look_up(host, claims, now_milliseconds, has_asked);
+            }
         };
         match posture {
             Posture::Allow => Ok(Finding::Unknown),
-            Posture::Confirm if !has_asked => Ok(Finding::Ask(self.question(claims))),
+            Posture::Confirm if !has_asked => {
+                Ok(Finding::Ask(self.question(claims, now_milliseconds)))
+            }
             Posture::Confirm | Posture::Deny if is_stale => Err(Reason::RevocationStale),
             Posture::Confirm | Posture::Deny => Err(Reason::RevocationUnavailable),
         }
@@ -260,6 +290,7 @@ impl Revocations {
         &self,
         host: &impl SharedData,
         claims: &Claims,
+        now_milliseconds: u64,
         has_asked: bool,
     ) -> Result<Finding, Reason> {
         let (status, names) = self.status(host, claims);
@@ -267,7 +298,7 @@ impl Revocations {
             Status::NotRevoked => Ok(Finding::NotRevoked(names)),
             Status::CutOff => Ok(Finding::CutOff),
             Status::PossiblyRevoked | Status::NoData if !has_asked => {
-                Ok(Finding::Ask(self.question(claims)))
+                Ok(Finding::Ask(self.question(claims, now_milliseconds)))
             }
             Status::PossiblyRevoked | Status::NoData => match self.settings.on_unconfirmed {
                 Posture::Allow => Ok(Finding::Unknown),
@@ -322,9 +353,10 @@ impl Revocations {
         names
     }
 
-    fn question(&self, claims: &Claims) -> Question {
+    fn question(&self, claims: &Claims, now_milliseconds: u64) -> Question {
         Question {
             body: self.question_body(claims),
+            nonce: now_milliseconds,
             asked_at: self.position(),
         }
     }
@@ -356,7 +388,7 @@ impl Revocations {
                 ("authorization", format!("Bearer {credential}")),
                 ("content-type", "application/json".to_owned()),
             ],
-            body: Some(question.body.to_string().into_bytes()),
+            body: Some(question.bytes()),
             timeout: self.settings.check_timeout,
         }
     }

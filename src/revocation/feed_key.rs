@@ -1,6 +1,6 @@
 //! Who may speak for the authority.
 //!
-//! Manifests and batches are signed with Ed25519 (RFC 8032). The operator pins the public halves
+//! Manifests, batches and exact answers are signed with Ed25519 (RFC 8032). The operator pins the public halves
 //! in the filter's configuration; there may be several, so that one can be replaced while edges
 //! run. Transport security protects what the feed tells of users; that nobody can write a feed of
 //! his own rests on these signatures alone.
@@ -35,6 +35,8 @@ pub enum Signable {
     Manifest,
     /// A [`super::Batch`].
     Batch,
+    /// A [statement](super::proof) about one token.
+    Check,
 }
 
 impl Signable {
@@ -42,6 +44,7 @@ impl Signable {
         match self {
             Self::Manifest => b"portcullis manifest 1\0",
             Self::Batch => b"portcullis batch 1\0",
+            Self::Check => b"portcullis check 1\0",
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use portcullis::revocation::proof;
 use serde_json::{Value, json};
 
 use super::process::{Authority, ISSUER, directory, revocation};
@@ -250,6 +251,16 @@ fn the_description_is_of_what_is_served() {
     );
     let check = authority.post("/v1/check", &json!({"issuer": ISSUER, "sid": "s"}));
     conforms(&document, "CheckAnswer", &check.json());
+    let question = json!({"issuer": ISSUER, "sid": "s", "nonce": 7});
+    let proven = authority.post("/v1/check", &question).json();
+    conforms(&document, "CheckAnswer", &proven);
+    let proof = proven["proof"].as_str().unwrap();
+    let keys = authority.public_keys();
+    let question = question.to_string();
+    assert_eq!(
+        proof::verdict(proof, question.as_bytes(), &keys),
+        Some(true)
+    );
     conforms(
         &document,
         "ProblemBody",

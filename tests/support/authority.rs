@@ -42,7 +42,19 @@ impl Authority {
     /// The same, with more arguments of `portcullis serve`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let credential = |role| credential(directory.path(), role);
+        let [admin, edge] = ["admin", "edge"].map(|role| credential(directory.path(), role));
+        Self::start_in(directory, admin, edge, arguments)
+    }
+
+    /// Another installation that has taken over the credentials of this one.
+    pub(crate) fn start_another(&self) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let credentials = |directory: &TempDir| directory.path().join("credentials");
+        fs::copy(credentials(&self.directory), credentials(&directory)).expect("a file to copy");
+        Self::start_in(directory, self.admin.clone(), self.edge.clone(), &[])
+    }
+
+    fn start_in(directory: TempDir, admin: String, edge: String, arguments: &[&str]) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE));
@@ -51,8 +63,8 @@ impl Authority {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
             feed_keys: Vec::new(),
-            admin: credential("admin"),
-            edge: credential("edge"),
+            admin,
+            edge,
             agent: config.build().into(),
             directory,
         };

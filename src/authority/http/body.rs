@@ -19,12 +19,28 @@ pub(super) struct JsonBody<T>(pub(super) T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let ReadJson { value, .. } = ReadJson::from_request(request, state).await?;
+        Ok(Self(value))
+    }
+}
+
+/// The same, for whoever needs the very bytes too.
+#[derive(Debug)]
+pub(super) struct ReadJson<T> {
+    pub(super) value: T,
+    pub(super) bytes: Bytes,
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ReadJson<T> {
+    type Rejection = Problem;
+
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         expect_type(&request, "application/json")?;
         let bytes = read(request.into_body()).await?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Problem::invalid(error.to_string()))
+        let value = serde_json::from_slice(&bytes);
+        let value = value.map_err(|error| Problem::invalid(error.to_string()))?;
+        Ok(Self { value, bytes })
     }
 }
 

@@ -7,10 +7,10 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body::JsonBody;
+use super::body::ReadJson;
 use super::{Problem, ProblemBody};
 use crate::authority::{Authority, clock};
-use crate::revocation::Kind;
+use crate::revocation::{Kind, Signable, proof};
 use crate::time::UnixTime;
 
 /// The claims of a token that a revocation could name.
@@ -37,10 +37,13 @@ pub struct CheckRequest {
     /// `iat`; without it, any cut-off holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued_at: Option<u64>,
+    /// A number that no earlier question had; with it the answer has a proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<u64>,
 }
 
 /// Whether it is revoked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub struct CheckAnswer {
     /// Whether it is.
     pub revoked: bool,
@@ -48,6 +51,11 @@ pub struct CheckAnswer {
     /// issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Kind>,
+    /// The same, signed with a key of the feed: base64url of SHA-256 of the question's body, one
+    /// byte that is 1 for revoked, eight bytes that name the key, and an Ed25519 signature over
+    /// `portcullis check 1`, a zero byte and what is before the key. For questions with a nonce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
 }
 
 /// Whether a token with these claims is revoked, exactly.
@@ -63,13 +71,19 @@ pub struct CheckAnswer {
 )]
 pub(super) async fn check(
     State(authority): State<Arc<Authority>>,
-    JsonBody(request): JsonBody<CheckRequest>,
+    ReadJson { value, bytes }: ReadJson<CheckRequest>,
 ) -> Result<Json<CheckAnswer>, Problem> {
-    let by = revoked_by(&authority, &request, clock::now());
+    let now = clock::now();
+    let by = revoked_by(&authority, &value, now);
     authority.metrics.checked(by.is_some());
+    let proof = value.nonce.map(|_| {
+        let statement = proof::statement(&bytes, by.is_some());
+        proof::encode(&authority.signer.sign(Signable::Check, statement, now))
+    });
     Ok(Json(CheckAnswer {
         revoked: by.is_some(),
         by,
+        proof,
     }))
 }
 

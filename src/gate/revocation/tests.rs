@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -14,7 +14,7 @@ use crate::host::Expected;
 use crate::host::mock::{MockHost, MockProcess};
 use crate::revocation::cut_off::CutOff;
 use crate::revocation::page::PAGE_BYTES;
-use crate::revocation::{Change, Record, example_state};
+use crate::revocation::{Change, FeedSignature, Record, Signable, example_state};
 use crate::time::UnixTime;
 use crate::token::Backend;
 use crate::token::fixtures::{es256, jwk_set, token};
@@ -29,7 +29,7 @@ struct Edge {
 
 impl Edge {
     fn new(change: impl FnOnce(&mut Value)) -> Self {
-        let key = SigningKey::from_bytes(&[1; 32]).verifying_key();
+        let key = authority_key().verifying_key();
         let mut revocation = json!({
             "cluster": "authority",
             "credential": {"inline_string": "edge"},
@@ -135,12 +135,10 @@ impl Edge {
     /// The outcome after the authority has answered.
     fn answered(&self, claims: &Value, is_revoked: Option<bool>) -> Option<Outcome> {
         let question = self.question(claims);
-        let outcome = is_revoked.map_or(CallOutcome::Failed, |revoked| CallOutcome::Answered {
-            status: 200,
-            headers: Vec::new(),
-            body: json!({ "revoked": revoked }).to_string().into_bytes(),
+        let outcome = is_revoked.map_or(CallOutcome::Failed, |is_revoked| {
+            says(&proof_of(&question.bytes(), is_revoked, &authority_key()))
         });
-        let confirmation = Confirmation::read(&question, &outcome);
+        let confirmation = self.gate.confirmation(&question, &outcome);
         self.send_at(NOW, claims, &[confirmation]).1
     }
 }
@@ -217,7 +215,7 @@ fn the_question_names_everything_by_which_the_token_could_be_revoked() {
     let body: Value = serde_json::from_slice(&call.body.unwrap()).unwrap();
     let expected = json!({
         "issuer": "iss", "jti": "token", "sid": "session", "device": "phone", "subject": "alice",
-        "client": "app", "issued_at": NOW - 10,
+        "client": "app", "issued_at": NOW - 10, "nonce": NOW * 1_000,
     });
     assert_eq!(body, expected);
 }
@@ -246,13 +244,67 @@ fn cut_offs_refuse_older_tokens_without_a_call_and_leave_newer_ones_alone() {
     }
 }
 
-fn answer(question: &Question, is_revoked: bool) -> Confirmation {
-    let outcome = CallOutcome::Answered {
+fn authority_key() -> SigningKey {
+    SigningKey::from_bytes(&[1; 32])
+}
+
+fn keys() -> FeedKeys {
+    FeedKeys::new(vec![authority_key().verifying_key()])
+}
+
+fn proof_of(question: &[u8], is_revoked: bool, key: &SigningKey) -> String {
+    let statement = proof::statement(question, is_revoked);
+    let signature = FeedSignature {
+        key: key.verifying_key(),
+        signature: key.sign(&Signable::Check.input(&statement)),
+    };
+    proof::encode(&signature.append_to(statement))
+}
+
+fn says(proof: &str) -> CallOutcome {
+    CallOutcome::Answered {
         status: 200,
         headers: Vec::new(),
-        body: json!({ "revoked": is_revoked }).to_string().into_bytes(),
+        body: json!({ "revoked": false, "proof": proof })
+            .to_string()
+            .into_bytes(),
+    }
+}
+
+fn answer(question: &Question, is_revoked: bool) -> Confirmation {
+    let proof = proof_of(&question.bytes(), is_revoked, &authority_key());
+    Confirmation::read(question, &says(&proof), &keys())
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_the_authority_has_not_signed_for_this_very_question_is_no_answer() {
+    let edge = Edge::new(|_| {}).with_feed();
+    edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
+    let question = edge.question(&claims());
+    let later = Question {
+        nonce: question.nonce + 1,
+        ..question.clone()
     };
-    Confirmation::read(question, &outcome)
+    assert_eq!(
+        question, later,
+        "whoever asks again may wait for the same answer"
+    );
+    let other = SigningKey::from_bytes(&[2; 32]);
+    let good = proof_of(&question.bytes(), false, &authority_key());
+    let read = |proof: &str| Confirmation::read(&question, &says(proof), &keys()).is_revoked;
+    assert_eq!(read(&good), Some(false));
+    let mut turned = URL_SAFE_NO_PAD.decode(&good).unwrap();
+    turned[32] = 1;
+    for bad in [
+        proof_of(&question.bytes(), false, &other),
+        proof_of(&later.bytes(), false, &authority_key()),
+        proof_of(b"{}", false, &authority_key()),
+        proof::encode(&turned),
+        good[..good.len() - 4].to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(read(&bad), None, "{bad}");
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -389,10 +441,11 @@ fn an_answer_that_makes_no_sense_is_none() {
     edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
     let question = edge.question(&claims());
     for (status, body) in [
-        (500, &b"{\"revoked\":false}"[..]),
-        (200, b""),
+        (200, &b""[..]),
+        (500, b"{}"),
         (200, b"{}"),
-        (200, b"{\"revoked\":\"no\"}"),
+        (200, b"{\"revoked\":false}"),
+        (200, b"{\"revoked\":false,\"proof\":false}"),
         (200, b"[false]"),
     ] {
         let outcome = CallOutcome::Answered {
@@ -400,6 +453,9 @@ fn an_answer_that_makes_no_sense_is_none() {
             headers: Vec::new(),
             body: body.to_vec(),
         };
-        assert_eq!(Confirmation::read(&question, &outcome).is_revoked, None);
+        assert_eq!(
+            Confirmation::read(&question, &outcome, &keys()).is_revoked,
+            None
+        );
     }
 }

@@ -140,7 +140,8 @@ fn an_authority_of_another_installation_is_not_believed() {
     scene.authority.revoke("session", "revoked");
     scene.wait_until_refused(&session("revoked"), "token_revoked");
     scene.assert_accepted(&session("innocent"));
-    let other = Authority::start();
+    // It knows its edges, but it has other keys.
+    let other = scene.authority.start_another();
     scene.meddler.forward_to(other.address());
     // Before the feed is stale as well as after it, and with a token that nobody has asked about:
     // only the other authority could say now that it is not revoked.
@@ -169,12 +170,12 @@ fn a_slow_authority_is_waited_for_as_long_as_configured() {
     scene.wait_until_in_step();
     scene.assert_accepted(&session("innocent"));
 
-    // Some 300 bytes: a third of a second.
+    // Some 450 bytes: half a second.
     scene.meddler.trickle(Duration::from_millis(1));
     scene.assert_refused(&session("revoked"), 401, "token_revoked");
     scene.assert_accepted(&session("innocent"));
 
-    // Some 300 bytes: six seconds, and one is waited for.
+    // Some 450 bytes: nine seconds, and one is waited for.
     scene.meddler.trickle(Duration::from_millis(20));
     let asked = Instant::now();
     let again = session("revoked").claim("jti", "another");
