@@ -94,20 +94,25 @@ fn of_token(token: Fingerprint) -> Names {
 /// pages are made of the same bytes.
 ///
 /// One that is taken in is written as it was read, and every cut-off in it is found; whatever the
-/// pages are, a name that is added to them is found. One with a bit flipped is not taken in.
+/// pages are, a name that is added to them is found. One that is not taken in is malformed or not
+/// in the order of its buckets. One with a bit flipped is not taken in.
 pub fn segment(bytes: &[u8]) {
     let [pages, buckets, records @ ..] = bytes else {
         return;
     };
     let length = usize::from(pages % 3 + 1) * PAGE_BYTES;
     let pages: Vec<u8> = bytes.iter().copied().cycle().take(length).collect();
-    let manifest = generation(&pages, u32::from(buckets % 8 + 1), records);
+    let bucket_count = u32::from(buckets % 8 + 1);
+    let manifest = generation(&pages, bucket_count, records);
     let (host, filter) = (MockProcess::default(), SharedFilter::new(1));
     flipped_is_refused(&host, &filter, &manifest, &pages);
     let loader = match load(&host, &filter, manifest, &pages, records) {
         Err(error) => {
             assert_eq!(error, LoadError::Malformed(1));
-            return assert!(cut_off::decode(records).is_err());
+            let is_in_order = |cut_offs: Vec<CutOff>| {
+                cut_offs.is_sorted_by_key(|cut_off| cut_off::bucket_of(cut_off.key, bucket_count))
+            };
+            return assert!(!cut_off::decode(records).is_ok_and(is_in_order));
         }
         Ok(loader) => loader,
     };
