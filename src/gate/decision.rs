@@ -353,13 +353,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
         let keys = verification.keys.get(place).ok_or(Reason::KeysUnavailable);
         let keys = self.told(Check::Keys, keys)?;
-        let is_of_no_key = keys.lacks(parsed.unverified_key_id());
         let verified = host.timed(|| parsed.verify(&keys, verification.backend, host));
-        let verified = verified.map_err(|error| match error {
-            _ if is_of_no_key => Reason::KeyUnknown,
-            error => error.into(),
-        });
-        let verified = self.told(Check::Signature, verified)?;
+        let verified = self.told(Check::Signature, verified.map_err(Reason::from))?;
         Ok(Candidate::verified(id, verified, keys))
     }
 

@@ -189,6 +189,10 @@ impl<'t> UnverifiedToken<'t> {
             }
             fault = SignatureError::Invalid;
         }
+        // A key without an id was tried in place of the one that is named and not there (yet).
+        if keys.lacks(key_id) {
+            fault = SignatureError::KeyUnknown;
+        }
         Err(fault)
     }
 }

@@ -361,8 +361,7 @@ impl KeySet {
 
     /// Whether the token names a key and none has that name. One without a name may still be
     /// tried, but that it has not made the signature says nothing about the key that is missing.
-    #[must_use]
-    pub fn lacks(&self, key_id: Option<&str>) -> bool {
+    pub(super) fn lacks(&self, key_id: Option<&str>) -> bool {
         key_id.is_some() && !self.keys.iter().any(|key| key.id() == key_id)
     }
 
