@@ -166,3 +166,72 @@ fn a_leader_that_was_stopped_over_a_reload_empties_the_caches_itself() {
         assert_eq!(status_of_subject(&process, follower), Status::CutOff);
     }
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn two_leaders_at_once_do_no_harm() {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let (mut first, mut second) = (follower(), follower());
+    let mut other = follower();
+    for round in 0..20 {
+        authority.revoke(&round.to_string());
+        if round % 7 == 3 {
+            authority.publish_generation();
+        }
+        process.pass(500);
+        for leader in [&mut first, &mut second] {
+            leader.on_tick(&process, true);
+        }
+        let calls = process.calls.take();
+        for (id, call) in calls {
+            let Some(outcome) = authority.answer(&call) else {
+                process.calls.borrow_mut().push((id, call));
+                continue;
+            };
+            let is_taken = first.on_response(&process, id, &outcome);
+            assert!(is_taken != second.on_response(&process, id, &outcome) || !is_taken);
+        }
+    }
+    for _ in 0..20 {
+        process.pass(2_000);
+        for leader in [&mut first, &mut second] {
+            leader.on_tick(&process, true);
+            settle(&process, leader, &authority);
+        }
+    }
+    other.on_tick(&process, false);
+    for round in 0..20 {
+        assert_eq!(
+            status(&process, &other, &round.to_string()),
+            Status::PossiblyRevoked,
+            "{round}"
+        );
+    }
+    assert_eq!(status(&process, &other, "never"), Status::NotRevoked);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_leader_that_was_stopped_while_loading_cannot_take_back_what_came_since() {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let (mut first, mut second) = (follower(), follower());
+    authority.publish_generation();
+    // The first leader has the manifest, and is stopped before the first segment is taken in.
+    first.on_tick(&process, true);
+    let (id, call) = next_call(&process).unwrap();
+    let outcome = authority.answer(&call).unwrap();
+    first.on_response(&process, id, &outcome);
+    let (late, call) = next_call(&process).unwrap();
+    let segment = authority.answer(&call).unwrap();
+    tick(&process, &mut second, &authority);
+    authority.revoke("a");
+    tick(&process, &mut second, &authority);
+    assert_eq!(status(&process, &second, "a"), Status::PossiblyRevoked);
+    first.on_response(&process, late, &segment);
+    assert_ne!(status(&process, &second, "a"), Status::NotRevoked);
+    process.calls.take();
+    for _ in 0..3 {
+        process.pass(30_000);
+        tick(&process, &mut second, &authority);
+    }
+    assert_eq!(status(&process, &second, "a"), Status::PossiblyRevoked);
+    assert_eq!(status(&process, &second, "b"), Status::NotRevoked);
+}

@@ -1,0 +1,162 @@
+//! An authority that is a list of changes.
+
+use ed25519_dalek::{Signer as _, SigningKey};
+
+use super::*;
+use crate::revocation::page::{PAGE_BYTES, insert, page_of};
+use crate::revocation::{Chain, FeedSignature, Manifest, SEGMENT_BYTES, Segment, Signable};
+
+/// Whole records only.
+const TABLE_BYTES: usize = SEGMENT_BYTES / cut_off::RECORD_BYTES * cut_off::RECORD_BYTES;
+
+pub(super) struct Authority {
+    pub(super) key: SigningKey,
+    pub(super) epoch: u64,
+    pub(super) generation: u64,
+    /// Changes that are in the generation.
+    pub(super) base: usize,
+    pub(super) changes: Vec<Change>,
+    pub(super) page_count: u32,
+    pub(super) bucket_count: u32,
+}
+
+impl Authority {
+    pub(super) fn new() -> Self {
+        Self {
+            key: SigningKey::from_bytes(&[1; 32]),
+            epoch: 1,
+            generation: 1,
+            base: 0,
+            changes: Vec::new(),
+            page_count: 3,
+            bucket_count: 2,
+        }
+    }
+
+    pub(super) fn revoke(&mut self, token: &str) {
+        self.changes.push(Change::Add(name(token)));
+    }
+
+    pub(super) fn publish_generation(&mut self) {
+        self.base = self.changes.len();
+        self.generation += 1;
+    }
+
+    pub(super) fn chain(&self, sequence: usize) -> Chain {
+        let changes = &self.changes[..sequence];
+        changes.iter().fold(Chain::EMPTY, Chain::followed_by)
+    }
+
+    pub(super) fn sign(&self, kind: Signable, body: Vec<u8>) -> Vec<u8> {
+        let signature = FeedSignature {
+            key: self.key.verifying_key(),
+            signature: self.key.sign(&kind.input(&body)),
+        };
+        signature.append_to(body)
+    }
+
+    pub(super) fn segments(&self) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+        let mut pages = vec![0; self.page_count as usize * PAGE_BYTES];
+        let mut records = Vec::new();
+        for change in &self.changes[..self.base] {
+            match change {
+                Change::Add(name) => {
+                    let start = page_of(*name, self.page_count) as usize * PAGE_BYTES;
+                    insert(&mut pages[start..start + PAGE_BYTES], *name);
+                }
+                Change::SetCutOff(cut_off) => cut_off::set(&mut records, cut_off),
+                Change::ClearCutOff(name) => cut_off::clear(&mut records, *name),
+                Change::Restore(_) => {}
+            }
+        }
+        let mut table = cut_off::decode(&records).unwrap();
+        cut_off::sort(&mut table);
+        let records = cut_off::encode(&table);
+        let pages = pages.chunks(SEGMENT_BYTES).map(<[u8]>::to_vec).collect();
+        let mut tables: Vec<_> = records.chunks(TABLE_BYTES).map(<[u8]>::to_vec).collect();
+        // An authority without cut-offs has no segment of them; this one has an empty one.
+        tables.resize(tables.len().max(1), Vec::new());
+        (pages, tables)
+    }
+
+    pub(super) fn manifest(&self) -> Vec<u8> {
+        let (pages, records) = self.segments();
+        let segments = |bytes: &[Vec<u8>]| {
+            bytes
+                .iter()
+                .map(|bytes| Segment::of(bytes).unwrap())
+                .collect()
+        };
+        let manifest = Manifest {
+            created: 0,
+            epoch: self.epoch,
+            generation: self.generation,
+            sequence: self.base as u64,
+            chain: self.chain(self.base),
+            filter_key: FILTER_KEY,
+            entries: self.base as u64,
+            page_count: self.page_count,
+            bucket_count: self.bucket_count,
+            filter_segments: segments(&pages),
+            cut_off_segments: segments(&records),
+        };
+        self.sign(Signable::Manifest, manifest.encode())
+    }
+
+    pub(super) fn batch(&self, after: usize, nonce: u64) -> Vec<u8> {
+        let batch = Batch {
+            nonce,
+            time: 0,
+            epoch: self.epoch,
+            generation: self.generation,
+            after: after as u64,
+            chain: self.chain(after),
+            changes: self.changes[after..]
+                .iter()
+                .take(MAX_CHANGES)
+                .copied()
+                .collect(),
+        };
+        self.sign(Signable::Batch, batch.encode())
+    }
+
+    /// The answer to a call; `None` for a long poll without news.
+    pub(super) fn answer(&self, call: &Call) -> Option<CallOutcome> {
+        let ok = |body| CallOutcome::Answered {
+            status: 200,
+            headers: Vec::new(),
+            body,
+        };
+        let path = call.path.as_str();
+        if path == "/v1/feed/manifest" {
+            return Some(ok(self.manifest()));
+        }
+        if let Some(segment) = path.strip_prefix("/v1/feed/segments/") {
+            let (generation, index) = segment.split_once('/').unwrap();
+            assert_eq!(generation, self.generation.to_string());
+            let (pages, records) = self.segments();
+            let all: Vec<_> = pages.into_iter().chain(records).collect();
+            return Some(ok(all[index.parse::<usize>().unwrap()].clone()));
+        }
+        let query = path.strip_prefix("/v1/feed/deltas?").unwrap();
+        let parameter = |name: &str| {
+            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs
+                .filter(|(key, _)| *key == name)
+                .map(|(_, value)| value)
+                .next()
+                .unwrap()
+        };
+        let after = parameter("after").parse::<usize>().unwrap();
+        if parameter("epoch") != self.epoch.to_string() || after > self.changes.len() {
+            return Some(CallOutcome::Answered {
+                status: 410,
+                headers: Vec::new(),
+                body: Vec::new(),
+            });
+        }
+        let is_news = after < self.changes.len() || parameter("wait") == "0";
+        let nonce = parameter("nonce").parse().unwrap();
+        is_news.then(|| ok(self.batch(after, nonce)))
+    }
+}

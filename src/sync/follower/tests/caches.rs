@@ -1,0 +1,69 @@
+//! What leaves the caches of tokens, in the virtual machine that leads and in the others.
+
+use super::*;
+
+#[wasm_bindgen_test(unsupported = test)]
+fn others_learn_from_shared_data_what_to_drop_and_call_nobody() {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let (mut leader, mut other) = (follower(), follower());
+    tick(&process, &mut leader, &authority);
+    assert_eq!(
+        other.on_tick(&process, false),
+        Some(Purge::Everything),
+        "the first state"
+    );
+    for token in ["a", "b"] {
+        authority.revoke(token);
+        tick(&process, &mut leader, &authority);
+    }
+    assert_eq!(
+        other.on_tick(&process, false),
+        Some(Purge::Named(vec![name("a"), name("b")]))
+    );
+    assert_eq!(other.on_tick(&process, false), None);
+    assert_eq!(status(&process, &other, "b"), Status::PossiblyRevoked);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn whoever_missed_too_much_drops_everything() {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let (mut leader, mut other) = (follower(), follower());
+    tick(&process, &mut leader, &authority);
+    other.on_tick(&process, false);
+    for number in 0..260 {
+        authority.revoke(&number.to_string());
+        tick(&process, &mut leader, &authority);
+    }
+    assert_eq!(other.on_tick(&process, false), Some(Purge::Everything));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_leader_drops_what_it_applied_itself() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    tick(&process, &mut leader, &authority);
+    authority.revoke("a");
+    process.pass(100);
+    assert_eq!(leader.on_tick(&process, true), None);
+    settle(&process, &mut leader, &authority);
+    assert_eq!(
+        leader.on_tick(&process, true),
+        Some(Purge::Named(vec![name("a")]))
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_count_of_batches_that_is_at_its_end_begins_again_and_caches_are_emptied() {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let (mut leader, mut other) = (follower(), follower());
+    tick(&process, &mut leader, &authority);
+    let (mut state, version) = leader.filter.state(&process).unwrap();
+    state.batches = u64::MAX;
+    let key = leader.filter.state_key();
+    assert!(state.write(&process, &key, Expected::Version(version)));
+    other.on_tick(&process, false);
+    authority.revoke("a");
+    tick(&process, &mut leader, &authority);
+    assert_eq!(other.on_tick(&process, false), Some(Purge::Everything));
+    assert_eq!(other.view.state().unwrap().batches, 0);
+}

@@ -1,0 +1,128 @@
+//! How a generation comes in, and what becomes of the one before it.
+
+use super::*;
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_generation_is_loaded_and_changes_follow_it() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    assert_eq!(status(&process, &leader, "a"), Status::NoData);
+    authority.revoke("a");
+    authority.publish_generation();
+    tick(&process, &mut leader, &authority);
+    assert_eq!(status(&process, &leader, "a"), Status::PossiblyRevoked);
+    assert_eq!(status(&process, &leader, "b"), Status::NotRevoked);
+    authority.revoke("b");
+    tick(&process, &mut leader, &authority);
+    assert_eq!(status(&process, &leader, "b"), Status::PossiblyRevoked);
+    let counts = leader.counts();
+    assert_eq!(
+        (counts.generations, counts.batches, counts.changes),
+        (1, 1, 1)
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_newer_generation_replaces_the_older_one_and_frees_its_place() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    authority.revoke("a");
+    authority.publish_generation();
+    tick(&process, &mut leader, &authority);
+    authority.page_count = 2;
+    authority.publish_generation();
+    authority.revoke("b");
+    for _ in 0..60 {
+        tick(&process, &mut leader, &authority);
+    }
+    assert_eq!(
+        leader.view.state().map(|state| state.generation),
+        Some(authority.generation)
+    );
+    for token in ["a", "b"] {
+        assert_eq!(
+            status(&process, &leader, token),
+            Status::PossiblyRevoked,
+            "{token}"
+        );
+    }
+    let pages = process
+        .keys()
+        .into_iter()
+        .filter(|key| key.contains("/page/"))
+        .count();
+    assert_eq!(pages, 2, "{:?}", process.keys());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_smaller_generation_in_a_place_that_was_left_full_frees_the_rest() {
+    let (process, mut authority, mut first) =
+        (MockProcess::default(), Authority::new(), follower());
+    let load = |follower: &mut Follower, authority: &mut Authority, page_count| {
+        authority.page_count = page_count;
+        authority.publish_generation();
+        authority.revoke(&page_count.to_string());
+        let generation = |follower: &Follower| follower.view.state().map(|state| state.generation);
+        while generation(follower) != Some(authority.generation) {
+            tick(&process, follower, authority);
+        }
+    };
+    load(&mut first, &mut authority, 6);
+    load(&mut first, &mut authority, 4);
+    // It is gone before it has discarded anything.
+    process.calls.take();
+    let mut second = follower();
+    load(&mut second, &mut authority, 2);
+    for _ in 0..60 {
+        tick(&process, &mut second, &authority);
+    }
+    let keys = process.keys();
+    let pages = keys.iter().filter(|key| key.contains("/page/"));
+    assert_eq!(pages.count(), 2, "{keys:?}");
+    for token in ["6", "4", "2"] {
+        let status = status(&process, &second, token);
+        assert_eq!(status, Status::PossiblyRevoked, "{token}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_table_of_cut_offs_is_loaded_whole_whatever_its_size() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    let subject = |number: u32| FILTER_KEY.fingerprint(Kind::Subject, "iss", &number.to_string());
+    for number in 0..5_500 {
+        authority.changes.push(Change::SetCutOff(CutOff {
+            key: subject(number),
+            not_before: UnixTime::from_seconds(u64::from(number) + 1).unwrap(),
+            except: None,
+        }));
+    }
+    authority.bucket_count = 2_500;
+    authority.publish_generation();
+    for _ in 0..10 {
+        tick(&process, &mut leader, &authority);
+    }
+    for number in (0..5_500).step_by(7) {
+        let (status, _) = leader.view.status(&process, |_| Names {
+            cut_offs: vec![subject(number)],
+            issued_at: UnixTime::from_seconds(u64::from(number)),
+            ..Names::default()
+        });
+        assert_eq!(status, Status::CutOff, "{number}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn records_that_somebody_overwrote_are_noticed_and_loaded_again() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    authority.revoke("a");
+    authority.publish_generation();
+    tick(&process, &mut leader, &authority);
+    for key in process.keys().iter().filter(|key| key.contains("/page/")) {
+        process.set_shared(key, b"foreign", Expected::Anything);
+    }
+    assert_eq!(status(&process, &leader, "a"), Status::NoData);
+    tick(&process, &mut leader, &authority);
+    assert_eq!(status(&process, &leader, "a"), Status::PossiblyRevoked);
+}
