@@ -127,7 +127,7 @@ impl Follower {
             poll: Line::default(),
             load: Line::default(),
             loader: None,
-            load_from: Some(0),
+            load_from: None,
             discard: None,
             counts: Counts::default(),
         }

@@ -23,6 +23,25 @@ fn a_generation_is_loaded_and_changes_follow_it() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn whoever_takes_over_goes_on_with_what_is_held_and_loads_nothing() {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let (mut first, mut second) = (follower(), follower());
+    authority.revoke("a");
+    authority.publish_generation();
+    tick(&process, &mut first, &authority);
+    process.calls.take();
+    process.pass(3_000);
+    authority.revoke("b");
+    tick(&process, &mut second, &authority);
+    for token in ["a", "b"] {
+        let status = status(&process, &second, token);
+        assert_eq!(status, Status::PossiblyRevoked, "{token}");
+    }
+    let counts = second.counts();
+    assert_eq!((counts.generations, counts.batches), (0, 1));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_newer_generation_replaces_the_older_one_and_frees_its_place() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
