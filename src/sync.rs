@@ -48,9 +48,6 @@ pub use waiting::{MAX_WAITING, Ready, Waiting};
 /// this time at the latest.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// What all keys in shared data begin with. The number changes with the meaning of the records.
-const KEY_PREFIX: &str = "portcullis/2/";
-
 /// A duration in milliseconds, the unit of every instant in shared data.
 #[must_use]
 pub fn milliseconds(duration: Duration) -> u64 {

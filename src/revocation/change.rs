@@ -32,7 +32,7 @@
 //!     generation: u64,            // the newest that is published
 //!     after: u64,                 // the sequence number before the first change
 //!     chain: [u8; 32],            // the chain at `after`
-//!     count: u32,
+//!     count: u32,                 // at most 128; the last sequence number is below 2^64
 //!     changes: [Change; count],
 //!     key: [u8; 8],               // beginning of the public key
 //!     signature: [u8; 64],        // Ed25519 over "portcullis batch 1\0" and all before `key`
@@ -201,6 +201,12 @@ impl Batch {
         self.after.saturating_add(self.changes.len() as u64)
     }
 
+    /// The changes with their sequence numbers.
+    pub fn numbered(&self) -> impl Iterator<Item = (u64, &Change)> {
+        let places = (1..).zip(&self.changes);
+        places.map(|(place, change)| (self.after.saturating_add(place), change))
+    }
+
     /// Everything that is signed.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -242,7 +248,7 @@ impl Batch {
         let after = reader.u64()?;
         let chain = Chain(reader.array()?);
         let count = reader.u32()?;
-        if count > MAX_BATCH_CHANGES {
+        if count > MAX_BATCH_CHANGES || after.checked_add(count.into()).is_none() {
             return Err(DecodeError::Value("count").into());
         }
         let mut changes = Vec::new();

@@ -10,61 +10,31 @@
 //!     generation: u64,
 //!     load: u64,             // random, as in the state
 //!     checksum: u64,         // SipHash-1-3 of all the rest, under the filter key
-//!     body: [u8],
+//!     body: [u8],            // 4 KiB of bits, or a `bucket`
 //! }
 //! ```
 //!
 //! A record of another generation, of another place or of somebody else is as good as none: what
 //! is asked of it is then answered with "no data", never with "not revoked".
 
+mod bucket;
 mod checked;
+mod names;
 mod recent;
 
 use std::rc::Rc;
 
 use checked::Checked;
+pub use names::Names;
 use recent::Recent;
 
+use super::cut_off::CutOff;
 use super::page::{PAGE_BYTES, insert, may_contain, page_of};
-use super::{Change, FeedState, FilterKey, Fingerprint, Kind, cut_off};
-use crate::host::{Expected, Shared, SharedData};
-use crate::time::UnixTime;
+use super::{Change, FeedState, cut_off};
+use crate::host::{Expected, KEY_PREFIX, Shared, SharedData};
 
 /// How often a write is tried again when somebody else was faster.
 const WRITE_ATTEMPTS: usize = 16;
-
-/// The names that revoke a token, as fingerprints.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
-    /// `jti`, `sid` and the device, as far as the token has them.
-    pub entries: Vec<Fingerprint>,
-    /// Subject, client and issuer, as far as the token has them.
-    pub cut_offs: Vec<Fingerprint>,
-    /// The session, for cut-offs that except one.
-    pub session: Option<Fingerprint>,
-    /// `iat`.
-    pub issued_at: Option<UnixTime>,
-}
-
-impl Names {
-    /// Adds a name of the token.
-    pub fn add(&mut self, key: &FilterKey, kind: Kind, issuer: &str, value: &str) {
-        let fingerprint = key.fingerprint(kind, issuer, value);
-        if kind.is_cut_off() {
-            self.cut_offs.push(fingerprint);
-        } else {
-            self.entries.push(fingerprint);
-        }
-        if kind == Kind::Session {
-            self.session = Some(fingerprint);
-        }
-    }
-
-    /// All of them, for whoever remembers what concerns the token.
-    pub fn all(&self) -> impl Iterator<Item = Fingerprint> {
-        self.entries.iter().chain(&self.cut_offs).copied()
-    }
-}
 
 /// What the shared filter says of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +70,7 @@ impl SharedFilter {
     #[must_use]
     pub fn new(tag: u64) -> Self {
         Self {
-            prefix: format!("portcullis/2/{tag:016x}"),
+            prefix: format!("{KEY_PREFIX}{tag:016x}"),
             checked: Checked::default(),
             recent: Recent::default(),
         }
@@ -164,7 +134,7 @@ impl SharedFilter {
             let Some(bucket) = self.recent_bucket(host, state, index) else {
                 return Status::NoData;
             };
-            let found = cut_off::find(bucket.bytes(), *name);
+            let found = cut_off::find(bucket.cut_offs(), *name);
             if found.is_some_and(|found| found.revokes(names.issued_at, names.session)) {
                 return Status::CutOff;
             }
@@ -204,14 +174,25 @@ impl SharedFilter {
         })
     }
 
-    /// Applies a change to the records of a generation. `false` when they are not there any more,
-    /// or somebody else is always faster.
+    /// Applies the change with this sequence number to the records of a generation, which have
+    /// all changes before it, and may have it and later ones. `false` when they are not there any
+    /// more, or somebody else is always faster.
     #[must_use]
-    pub(crate) fn apply(&self, host: &impl SharedData, state: &FeedState, change: &Change) -> bool {
+    pub(crate) fn apply(
+        &self,
+        host: &impl SharedData,
+        state: &FeedState,
+        sequence: u64,
+        change: &Change,
+    ) -> bool {
         match change {
             Change::Add(name) => {
                 let index = page_of(*name, state.page_count);
-                self.update(host, state, Record::Page, index, |page| insert(page, *name))
+                self.update(host, state, Record::Page, index, |page| {
+                    let mut page = page.to_vec();
+                    insert(&mut page, *name);
+                    Some(page)
+                })
             }
             // A bit may stand for several names, so none is ever cleared: the filter goes on
             // saying "maybe", and the authority says "no".
@@ -219,33 +200,35 @@ impl SharedFilter {
             Change::SetCutOff(cut_off) => {
                 let index = cut_off::bucket_of(cut_off.key, state.bucket_count);
                 self.update(host, state, Record::Bucket, index, |bucket| {
-                    cut_off::set(bucket, cut_off);
+                    bucket::changed(bucket, sequence, |held| cut_off::set(held, cut_off))
                 })
             }
             Change::ClearCutOff(name) => {
                 let index = cut_off::bucket_of(*name, state.bucket_count);
                 self.update(host, state, Record::Bucket, index, |bucket| {
-                    cut_off::clear(bucket, *name);
+                    bucket::changed(bucket, sequence, |held| cut_off::clear(held, *name))
                 })
             }
         }
     }
 
+    /// Writes what a change makes of a record's body, unless that is nothing new.
     fn update(
         &self,
         host: &impl SharedData,
         state: &FeedState,
         record: Record,
         index: u32,
-        change: impl Fn(&mut Vec<u8>),
+        change: impl Fn(&[u8]) -> Option<Vec<u8>>,
     ) -> bool {
         for _ in 0..WRITE_ATTEMPTS {
             let Some(body) = self.read(host, state, record, index) else {
                 return false;
             };
             let expected = Expected::Version(body.version());
-            let mut body = body.bytes().to_vec();
-            change(&mut body);
+            let Some(body) = change(body.bytes()) else {
+                return true;
+            };
             if self.write(host, state, record, index, &body, expected) {
                 return true;
             }
@@ -253,8 +236,33 @@ impl SharedFilter {
         false
     }
 
-    /// Writes a record of a generation.
-    pub(crate) fn write(
+    /// Writes a page of a generation that is being loaded.
+    pub(crate) fn write_page(
+        &self,
+        host: &impl SharedData,
+        state: &FeedState,
+        index: u32,
+        page: &[u8],
+    ) {
+        let expected = Expected::Anything;
+        self.write(host, state, Record::Page, index, page, expected);
+    }
+
+    /// Writes a bucket of a generation that is being loaded, as it is at the state's sequence
+    /// number.
+    pub(crate) fn write_bucket(
+        &self,
+        host: &impl SharedData,
+        state: &FeedState,
+        index: u32,
+        cut_offs: &[CutOff],
+    ) {
+        let bucket = bucket::encode(state.sequence, cut_offs);
+        let expected = Expected::Anything;
+        self.write(host, state, Record::Bucket, index, &bucket, expected);
+    }
+
+    fn write(
         &self,
         host: &impl SharedData,
         state: &FeedState,
@@ -284,7 +292,11 @@ impl SharedFilter {
         let header = header(state, record, index);
         let body = shared.bytes.strip_prefix(&header)?;
         let (checksum, body) = body.split_first_chunk::<8>()?;
-        if record == Record::Page && body.len() != PAGE_BYTES {
+        let is_whole = match record {
+            Record::Page => body.len() == PAGE_BYTES,
+            Record::Bucket => bucket::decode(body).is_some(),
+        };
+        if !is_whole {
             return None;
         }
         if !self.checked.holds(state, record, index, shared.version) {
@@ -326,6 +338,11 @@ struct Body(Shared);
 impl Body {
     fn bytes(&self) -> &[u8] {
         self.0.bytes.get(HEADER_BYTES + 8..).unwrap_or_default()
+    }
+
+    /// Those of a bucket.
+    fn cut_offs(&self) -> &[u8] {
+        bucket::decode(self.bytes()).map_or(&[], |(_, cut_offs)| cut_offs)
     }
 
     const fn version(&self) -> u32 {

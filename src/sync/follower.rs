@@ -10,7 +10,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::announcement::{Purge, UNACCOUNTED, announce, purge};
+use super::announcement::{Purge, announce, purge};
 use super::discard::Discard;
 use super::line::Line;
 use super::loader::{LoadError, Loader};
@@ -109,8 +109,6 @@ enum Refusal {
 }
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// As often as two leaders may get in each other's way.
-const WRITE_ATTEMPTS: usize = 8;
 /// Empty answers do not come faster than this, whatever the authority does.
 const SHORTEST_POLL_MILLISECONDS: u64 = 500;
 
@@ -286,19 +284,17 @@ impl Follower {
         let Some((state, version)) = self.read_state(host) else {
             return Ok(0);
         };
-        let is_known = batch.after < state.sequence && batch.through() <= state.sequence;
-        if batch.epoch == state.epoch && is_known {
-            // Another leader was faster.
+        if batch.epoch == state.epoch && batch.after < state.sequence {
+            // Another leader was faster. What it has not applied either is asked for next.
             return Ok(0);
         }
         if (batch.epoch, batch.after, batch.chain) != (state.epoch, state.sequence, state.chain) {
             return Err(Refusal::Discontinuous);
         }
         let mut next = state.clone();
-        for change in &batch.changes {
-            if !self.filter.apply(host, &state, change) {
+        for (sequence, change) in batch.numbered() {
+            if !self.filter.apply(host, &state, sequence, change) {
                 self.load_from = Some(host.now_milliseconds());
-                self.disown(host, &state);
                 return Err(LoadError::Gone.into());
             }
             next.chain = next.chain.followed_by(change);
@@ -320,39 +316,13 @@ impl Follower {
                 .max(1);
             self.load_from = Some(host.now_milliseconds() + host.random() % jitter);
         }
+        // When another leader was at work at the same time, its state stays. What was written here
+        // does no harm to that: it has all of it already, or will have.
         let key = self.filter.state_key();
-        if !next.write(host, &key, Expected::Version(version)) {
-            // Another leader was at work at the same time. Cut-offs may have been written in the
-            // wrong order; nobody knows, so the generation is loaded again.
-            self.disown(host, &state);
-        }
+        next.write(host, &key, Expected::Version(version));
         // What is held is taken from there on the next tick, together with what has to leave the
         // cache.
         Ok(batch.changes.len())
-    }
-
-    /// Has a generation loaded again whose records may be wrong, and caches emptied of what it said.
-    /// Whoever loads it does both, unless that has just been done.
-    fn disown(&self, host: &impl SharedData, state: &FeedState) {
-        self.filter.report_damage(host, state);
-        self.empty_caches_after(host, state);
-    }
-
-    /// Empties all caches when `state` was replaced by a state of another loading.
-    fn empty_caches_after(&self, host: &impl SharedData, state: &FeedState) {
-        for _ in 0..WRITE_ATTEMPTS {
-            let Some((mut next, version)) = self.read_state(host) else {
-                return;
-            };
-            if next.load == state.load {
-                return;
-            }
-            next.batches = next.batches.wrapping_add(UNACCOUNTED);
-            let key = self.filter.state_key();
-            if next.write(host, &key, Expected::Version(version)) {
-                return;
-            }
-        }
     }
 
     fn fresh_batch(&self, nonce: u64, body: &[u8]) -> Result<Batch, Refusal> {

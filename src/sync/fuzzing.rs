@@ -17,7 +17,7 @@ use super::{FeedSource, Follower, KeyKeeper, Lease, Role};
 use crate::gate::{Attempt, Gate, read_configuration};
 use crate::host::mock::{MockHost, MockProcess};
 use crate::host::mock_background::{MockBackground, MockSpace};
-use crate::host::{CallOutcome, Expected, SharedData};
+use crate::host::{CallOutcome, Expected, KEY_PREFIX, SharedData};
 use crate::revocation::cut_off::{self, CutOff, RECORD_BYTES};
 use crate::revocation::fuzzing::signed;
 use crate::revocation::page::{PAGE_BYTES, insert, page_of};
@@ -134,7 +134,7 @@ pub fn segment(bytes: &[u8]) {
     let name = FILTER_KEY.fingerprint(Kind::Subject, "issuer", "nobody");
     let found = filter.status(&host, state, &of_subject(name));
     assert_eq!(found == Status::CutOff, is_cut_off(&name));
-    assert!(filter.apply(&host, state, &Change::Add(name)));
+    assert!(filter.apply(&host, state, state.sequence + 1, &Change::Add(name)));
     let found = filter.status(&host, state, &of_token(name));
     assert_eq!(found, Status::PossiblyRevoked);
 }
@@ -155,7 +155,8 @@ fn flipped_is_refused(
 ///
 /// One that is believed is written as it was read. Applied to a generation, it leaves exactly the
 /// cut-offs that a table would have, and no name that was added is "not revoked"; what it named
-/// is what other virtual machines drop. It is not applied twice.
+/// is what other virtual machines drop. It is not applied twice, and nothing of it that comes late
+/// takes anything back.
 pub fn batch(body: &[u8]) {
     let (message, keys) = signed(Signable::Batch, body);
     assert!(Batch::decode(body, &keys).is_err());
@@ -183,6 +184,13 @@ pub fn batch(body: &[u8]) {
     };
     assert_eq!(new.sequence, batch.through());
     as_a_table_would_have_it(&host, &filter, &new, &batch.changes);
+    // Another leader is late, and nothing is remembered of what was read before.
+    let late = SharedFilter::new(1);
+    let numbered: Vec<_> = batch.numbered().collect();
+    for (sequence, change) in numbered.into_iter().rev() {
+        assert!(late.apply(&host, &old, sequence, change));
+    }
+    as_a_table_would_have_it(&host, &late, &new, &batch.changes);
     if !batch.changes.is_empty() {
         announce(&host, &filter, &new, &batch);
         let names = batch.changes.iter().map(Change::fingerprint).collect();
@@ -250,8 +258,10 @@ pub fn shared_record(bytes: &[u8]) {
 fn somebody_leads(bytes: &[u8]) {
     let space = MockSpace::default();
     let [first, second] = [1, 2].map(|holder| Lease::new("test", holder));
-    space.set_shared("portcullis/1/lease/test", bytes, Expected::Absent);
+    let key = format!("{KEY_PREFIX}lease/test");
+    assert!(space.set_shared(&key, bytes, Expected::Absent));
     let roles = [first.tick(&space, NOW), second.tick(&space, NOW)];
+    assert_eq!(space.keys(), [key], "the lease was somewhere else");
     assert_ne!(roles, [Role::Leads; 2]);
     if roles == [Role::Follows; 2] {
         assert_eq!(first.tick(&space, NOW + 3_000), Role::Leads);

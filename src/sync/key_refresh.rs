@@ -15,9 +15,11 @@ use std::time::Duration;
 use super::discovery::{self, DiscoveryError};
 use super::key_record::{Published, decode_wanted, encode_wanted};
 use super::record::fnv1a;
-use super::{KEY_PREFIX, Lease, Role, backoff, freshness, milliseconds};
+use super::{Lease, Role, backoff, freshness, milliseconds};
 use crate::gate::{Location, RemoteKeys, RemoteSource};
-use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, HeaderLine, SharedData};
+use crate::host::{
+    BackgroundHost, Call, CallId, CallOutcome, Expected, HeaderLine, KEY_PREFIX, SharedData,
+};
 use crate::token::{KeySet, KeySetError};
 
 /// Shortest time between two fetches that requests have asked for. Anybody can make up key ids,

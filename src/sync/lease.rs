@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::milliseconds;
 use super::record::{self, Kind};
-use super::{KEY_PREFIX, milliseconds};
-use crate::host::{Expected, Shared, SharedData};
+use crate::host::{Expected, KEY_PREFIX, Shared, SharedData};
 
 /// How long a lease holds. So long can nobody lead after a leader has gone without a word: longer
 /// than any pause of a worker that is still alive, shorter than anybody would notice.

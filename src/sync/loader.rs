@@ -5,10 +5,10 @@
 //! table of cut-offs comes in the order of its buckets, so that of it, too, no more is held than a
 //! segment: a virtual machine's memory never shrinks.
 
-use crate::host::{Expected, SharedData};
+use crate::host::SharedData;
 use crate::revocation::page::PAGE_BYTES;
 use crate::revocation::{
-    Batch, FeedState, Manifest, Record, SEGMENT_BYTES, Segment, SharedFilter, cut_off,
+    Batch, FeedState, Manifest, SEGMENT_BYTES, Segment, SharedFilter, cut_off,
 };
 
 /// Empty buckets that are written in one go, about half a millisecond's worth.
@@ -147,8 +147,7 @@ impl Loader {
         let first = segment * (SEGMENT_BYTES / PAGE_BYTES);
         for (index, page) in (first..).zip(bytes.chunks_exact(PAGE_BYTES)) {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
-            let expected = Expected::Anything;
-            filter.write(host, &self.state, Record::Page, index, page, expected);
+            filter.write_page(host, &self.state, index, page);
         }
     }
 
@@ -162,10 +161,8 @@ impl Loader {
     /// that nothing is known.
     fn write_buckets(&mut self, host: &impl SharedData, filter: &SharedFilter, end: u32) {
         while self.buckets_written < end {
-            let body = cut_off::encode(&self.bucket);
+            filter.write_bucket(host, &self.state, self.buckets_written, &self.bucket);
             self.bucket.clear();
-            let (index, expected) = (self.buckets_written, Expected::Anything);
-            filter.write(host, &self.state, Record::Bucket, index, &body, expected);
             self.buckets_written += 1;
         }
     }
@@ -183,8 +180,8 @@ impl Loader {
             return Err(LoadError::Discontinuous);
         }
         let mut chain = batch.chain;
-        for change in &batch.changes {
-            if !filter.apply(host, &self.state, change) {
+        for (sequence, change) in batch.numbered() {
+            if !filter.apply(host, &self.state, sequence, change) {
                 return Err(LoadError::Gone);
             }
             chain = chain.followed_by(change);

@@ -16,7 +16,7 @@ use crate::authority::{Authority, Settings, clock};
 use crate::gate::fuzzing::{GENUINE_MARK, OTHER_MARK, encoded};
 use crate::gate::read_configuration;
 use crate::revocation::cut_off;
-use crate::revocation::{Batch, EXPIRY_MARGIN, Manifest, Signable};
+use crate::revocation::{Batch, Change, EXPIRY_MARGIN, Manifest, Signable};
 use crate::signer::Signer;
 use crate::sync::fuzzing::records;
 use crate::token::fixtures::{eddsa, es256, jwk_set as public_set, rs256, rsa, symmetric};
@@ -173,7 +173,7 @@ const LINES: &str = r#"
 "#;
 
 /// The lines of [`LINES`] as an authority publishes them: a manifest, its cut-offs, the batch of
-/// all changes and a heartbeat.
+/// all changes, one in which cut-offs come and go, and a heartbeat.
 fn feed() -> Vec<Seed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -202,13 +202,26 @@ fn feed() -> Vec<Seed> {
                 panic!("no batch after {after}");
             };
             let keys = authority.signer.public_keys();
-            let changes = Batch::decode(&message, &keys).unwrap().changes.len();
-            assert_eq!(changes, if after == 0 { 6 } else { 0 });
+            let batch = Batch::decode(&message, &keys).unwrap();
+            assert_eq!(batch.changes.len(), if after == 0 { 6 } else { 0 });
             let body = keys.verified(Signable::Batch, &message).unwrap();
             seeds.push(("batch", body.to_vec()));
+            if !batch.changes.is_empty() {
+                seeds.push(("batch", taken_back(batch).encode()));
+            }
         }
         seeds
     })
+}
+
+/// The batch, and then every cut-off is taken back, and all but the last are set again.
+fn taken_back(mut batch: Batch) -> Batch {
+    let is_cut_off = |change: &&Change| matches!(change, Change::SetCutOff(_));
+    let cut_offs: Vec<_> = batch.changes.iter().filter(is_cut_off).copied().collect();
+    let clearing = cut_offs.iter().map(Change::fingerprint);
+    batch.changes.extend(clearing.map(Change::ClearCutOff));
+    batch.changes.extend(cut_offs.iter().rev().skip(1));
+    batch
 }
 
 /// The lines with times that the authority's clock does not find too far away.

@@ -14,7 +14,7 @@ use crate::host::Expected;
 use crate::host::mock::{MockHost, MockProcess};
 use crate::revocation::cut_off::CutOff;
 use crate::revocation::page::PAGE_BYTES;
-use crate::revocation::{Change, FeedSignature, Record, Signable, example_state};
+use crate::revocation::{Change, FeedSignature, Signable, example_state};
 use crate::time::UnixTime;
 use crate::token::Backend;
 use crate::token::fixtures::{es256, jwk_set, token};
@@ -58,12 +58,10 @@ impl Edge {
         let filter = self.view().filter();
         for index in 0..state.page_count {
             let page = [0; PAGE_BYTES];
-            let any = Expected::Anything;
-            filter.write(&*self.process, &state, Record::Page, index, &page, any);
+            filter.write_page(&*self.process, &state, index, &page);
         }
         for index in 0..state.bucket_count {
-            let any = Expected::Anything;
-            filter.write(&*self.process, &state, Record::Bucket, index, &[], any);
+            filter.write_bucket(&*self.process, &state, index, &[]);
         }
         self.view().replace(Some(state));
         self
@@ -83,8 +81,9 @@ impl Edge {
     /// A change as the follower applies it: to the records, then to state and cache.
     fn apply(&self, change: &Change) {
         let state = (*self.view().state().unwrap()).clone();
-        assert!(self.view().filter().apply(&*self.process, &state, change));
         let sequence = state.sequence + 1;
+        let filter = self.view().filter();
+        assert!(filter.apply(&*self.process, &state, sequence, change));
         self.view().replace(Some(FeedState { sequence, ..state }));
         self.gate.forget(Some(&[change.fingerprint()]));
     }

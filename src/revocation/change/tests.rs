@@ -62,6 +62,16 @@ fn a_batch_comes_back_as_it_was() {
         Ok(heartbeat.clone())
     );
     assert_eq!((batch().through(), heartbeat.through()), (9, 5));
+    let numbers = batch()
+        .numbered()
+        .map(|(number, _)| number)
+        .collect::<Vec<_>>();
+    assert_eq!(numbers, [6, 7, 8, 9]);
+    let last = Batch {
+        after: u64::MAX - 4,
+        ..batch()
+    };
+    assert_eq!(Batch::decode(&signed(&last), &keys()), Ok(last));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -134,6 +144,11 @@ fn signed_bytes_of_another_form_are_refused() {
     };
     let too_many = count(MAX_BATCH_CHANGES + 1);
     assert_eq!(too_many, BatchError::Decode(DecodeError::Value("count")));
+    let place_of_after = place_of_count - 32 - 8;
+    let beyond_the_last_number = with(&|body| {
+        body[place_of_after..place_of_after + 8].copy_from_slice(&(u64::MAX - 3).to_le_bytes());
+    });
+    assert_eq!(beyond_the_last_number, too_many);
     let truncated = count(5);
     assert!(
         matches!(truncated, BatchError::Decode(DecodeError::Truncated { .. })),

@@ -4,6 +4,8 @@ use super::super::example_state as example;
 use super::*;
 use crate::host::mock::MockProcess;
 use crate::revocation::cut_off::{CutOff, Exception};
+use crate::revocation::{Fingerprint, Kind};
+use crate::time::UnixTime;
 
 fn name(text: &str) -> Fingerprint {
     example().filter_key.fingerprint(Kind::Token, "iss", text)
@@ -24,24 +26,10 @@ fn filled() -> (MockProcess, SharedFilter, FeedState) {
     let (process, filter, state) = (MockProcess::default(), SharedFilter::new(1), example());
     for index in 0..state.page_count {
         let page = [0; PAGE_BYTES];
-        filter.write(
-            &process,
-            &state,
-            Record::Page,
-            index,
-            &page,
-            Expected::Anything,
-        );
+        filter.write_page(&process, &state, index, &page);
     }
     for index in 0..state.bucket_count {
-        filter.write(
-            &process,
-            &state,
-            Record::Bucket,
-            index,
-            &[],
-            Expected::Anything,
-        );
+        filter.write_bucket(&process, &state, index, &[]);
     }
     (process, filter, state)
 }
@@ -66,7 +54,7 @@ fn a_name_that_was_added_is_possibly_revoked_and_others_are_not() {
         filter.status(&process, &state, &names("a")),
         Status::NotRevoked
     );
-    assert!(filter.apply(&process, &state, &Change::Add(name("a"))));
+    assert!(filter.apply(&process, &state, 4, &Change::Add(name("a"))));
     assert_eq!(
         filter.status(&process, &state, &names("a")),
         Status::PossiblyRevoked
@@ -75,7 +63,7 @@ fn a_name_that_was_added_is_possibly_revoked_and_others_are_not() {
         filter.status(&process, &state, &names("b")),
         Status::NotRevoked
     );
-    assert!(filter.apply(&process, &state, &Change::Restore(name("a"))));
+    assert!(filter.apply(&process, &state, 5, &Change::Restore(name("a"))));
     assert_eq!(
         filter.status(&process, &state, &names("a")),
         Status::PossiblyRevoked
@@ -94,8 +82,8 @@ fn cut_offs_are_exact_and_can_be_taken_back() {
         (subject_cut_off(101, None), Status::CutOff),
         (Change::ClearCutOff(key), Status::NotRevoked),
     ] {
-        assert!(filter.apply(&process, &state, &change));
         state.sequence += 1;
+        assert!(filter.apply(&process, &state, state.sequence, &change));
         assert_eq!(
             filter.status(&process, &state, &names("a")),
             expected,
@@ -105,11 +93,55 @@ fn cut_offs_are_exact_and_can_be_taken_back() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_change_that_comes_late_is_in_already_and_is_not_written_again() {
+    let (process, filter, mut state) = filled();
+    let cut_off = subject_cut_off(101, None);
+    let clearing = Change::ClearCutOff(cut_off.fingerprint());
+    let place = cut_off::bucket_of(cut_off.fingerprint(), state.bucket_count);
+    let key = filter.record_key(Record::Bucket, state.slot, place);
+    // The generation has come to 3.
+    for (sequence, change, is_late, expected) in [
+        (3, cut_off, true, Status::NotRevoked),
+        (100, cut_off, false, Status::CutOff),
+        (90, clearing, true, Status::CutOff),
+        (100, clearing, true, Status::CutOff),
+        (101, clearing, false, Status::NotRevoked),
+        (100, cut_off, true, Status::NotRevoked),
+        (u64::MAX, cut_off, false, Status::CutOff),
+    ] {
+        let before = process.shared(&key);
+        assert!(filter.apply(&process, &state, sequence, &change));
+        assert_eq!(process.shared(&key) == before, is_late, "{sequence}");
+        // So that it is read again.
+        state.sequence += 1;
+        let status = filter.status(&process, &state, &names("a"));
+        assert_eq!(status, expected, "{sequence} {change:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_bucket_that_is_no_bucket_says_nothing_whatever_its_checksum() {
+    let (process, filter, state) = filled();
+    let change = subject_cut_off(101, None);
+    let index = cut_off::bucket_of(change.fingerprint(), state.bucket_count);
+    let whole = bucket::encode(3, &[]);
+    for length in [0, 7, 9, 8 + cut_off::RECORD_BYTES - 1] {
+        let mut body = whole.clone();
+        body.resize(length, 0);
+        let any = Expected::Anything;
+        assert!(filter.write(&process, &state, Record::Bucket, index, &body, any));
+        let status = filter.status(&process, &state, &names("a"));
+        assert_eq!(status, Status::NoData, "{length}");
+        assert!(!filter.apply(&process, &state, 4, &change), "{length}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_bucket_is_read_again_when_the_feed_has_moved_on_and_not_before() {
     let (process, filter, state) = filled();
     let status = |state: &FeedState| filter.status(&process, state, &names("a"));
     assert_eq!(status(&state), Status::NotRevoked);
-    assert!(filter.apply(&process, &state, &subject_cut_off(101, None)));
+    assert!(filter.apply(&process, &state, 4, &subject_cut_off(101, None)));
     assert_eq!(status(&state), Status::NotRevoked);
     for newer in [
         FeedState {
@@ -130,7 +162,7 @@ fn numbers_in_keys_are_decimal() {
     let filter = SharedFilter::new(1);
     for index in [0, 9, 10, 100, 4_096, u32::MAX] {
         let key = filter.record_key(Record::Bucket, 1, index);
-        assert_eq!(key, format!("portcullis/2/{:016x}/bucket/1/{index}", 1));
+        assert_eq!(key, format!("{KEY_PREFIX}{:016x}/bucket/1/{index}", 1));
     }
 }
 
@@ -148,7 +180,7 @@ fn records_that_are_foreign_or_of_another_generation_say_nothing() {
     for foreign in [&b""[..], b"foreign", &flipped, &intact[..intact.len() - 1]] {
         assert!(process.set_shared(&key, foreign, Expected::Anything));
         assert_eq!(filter.status(&process, &state, &names("a")), Status::NoData);
-        assert!(!filter.apply(&process, &state, &Change::Add(name("a"))));
+        assert!(!filter.apply(&process, &state, 4, &Change::Add(name("a"))));
     }
     assert!(process.set_shared(&key, &intact, Expected::Anything));
     assert_eq!(

@@ -142,13 +142,11 @@ impl Follower {
             self.loader = Some(loader);
             return;
         }
-        // Caches are emptied, unless nothing is new but the place, and what they took from the old
-        // one was right.
-        let is_damaged = |held: &FeedState| self.filter.is_damaged(host, held);
+        // Caches are emptied, unless nothing is new but the place. Records of the old one may have
+        // been missing; then nothing was taken from them either.
         let is_same = held.as_ref().is_some_and(|held| {
-            !is_damaged(held)
-                && (held.epoch, held.sequence, held.chain, held.filter_key)
-                    == (next.epoch, next.sequence, next.chain, next.filter_key)
+            (held.epoch, held.sequence, held.chain, held.filter_key)
+                == (next.epoch, next.sequence, next.chain, next.filter_key)
         });
         next.verified_at = host.now_milliseconds();
         let batches = held.as_ref().map_or(0, |held| held.batches);
@@ -159,10 +157,6 @@ impl Follower {
         };
         self.load.succeed();
         if next.write(host, &self.filter.state_key(), expected) {
-            // Whoever was late with the old one reported that before this, or sees the new state.
-            if let Some(held) = held.filter(|held| is_same && is_damaged(held)) {
-                self.empty_caches_after(host, &held);
-            }
             self.counts.generations += 1;
             self.load_from = None;
             self.poll = Line::default();

@@ -14,6 +14,7 @@ use crate::time::UnixTime;
 mod answers;
 mod authority;
 mod caches;
+mod company;
 mod deaths;
 mod generations;
 mod leaders;
@@ -30,12 +31,17 @@ fn name(token: &str) -> Fingerprint {
 }
 
 fn follower() -> Follower {
+    // Made once: some tests have thousands of followers.
+    thread_local! {
+        static KEYS: FeedKeys =
+            FeedKeys::new(vec![SigningKey::from_bytes(&[1; 32]).verifying_key()]);
+    }
     let view = Rc::new(View::new(1));
     let source = FeedSource {
         cluster: "authority".into(),
         authority: "authority".into(),
         credential: "edge".into(),
-        keys: FeedKeys::new(vec![SigningKey::from_bytes(&[1; 32]).verifying_key()]),
+        keys: KEYS.with(Clone::clone),
         heartbeat: Duration::from_secs(10),
         reload_jitter: Duration::from_secs(1),
     };

@@ -9,6 +9,7 @@ use crate::revocation::{Chain, FeedSignature, Manifest, SEGMENT_BYTES, Segment, 
 /// Whole records only.
 const TABLE_BYTES: usize = SEGMENT_BYTES / cut_off::RECORD_BYTES * cut_off::RECORD_BYTES;
 
+#[derive(Clone)]
 pub(super) struct Authority {
     pub(super) key: SigningKey,
     pub(super) epoch: u64,
@@ -16,6 +17,10 @@ pub(super) struct Authority {
     /// Changes that are in the generation.
     pub(super) base: usize,
     pub(super) changes: Vec<Change>,
+    /// Those of the epoch before.
+    pub(super) former: Vec<Change>,
+    /// Changes that were in the backup with which the epoch began.
+    pub(super) restored: usize,
     pub(super) page_count: u32,
     pub(super) bucket_count: u32,
 }
@@ -28,6 +33,8 @@ impl Authority {
             generation: 1,
             base: 0,
             changes: Vec::new(),
+            former: Vec::new(),
+            restored: 0,
             page_count: 3,
             bucket_count: 2,
         }
@@ -40,6 +47,16 @@ impl Authority {
     pub(super) fn publish_generation(&mut self) {
         self.base = self.changes.len();
         self.generation += 1;
+    }
+
+    /// It is put back to a backup with so many changes.
+    pub(super) fn restore(&mut self, changes: usize) {
+        self.former = self.changes.clone();
+        self.changes.truncate(changes);
+        self.base = changes;
+        self.restored = changes;
+        self.epoch += 1;
+        self.generation = 1;
     }
 
     pub(super) fn chain(&self, sequence: usize) -> Chain {

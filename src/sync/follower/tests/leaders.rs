@@ -1,169 +1,121 @@
 //! Two leaders at once, of which one is stopped in the middle of what it does.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
+use super::company::{Leader, Onlookers, cleared, cut_off_at, revoked};
 use super::*;
-use crate::host::{CallHost, Shared};
 
-/// A virtual machine that is stopped before its first write, while something else happens.
-struct Stopped<'p, F> {
-    process: &'p MockProcess,
-    meanwhile: Cell<Option<F>>,
+/// What the second leader does while the first one is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meanwhile {
+    /// It applies so many batches, of which the first has what the other one has in its hands.
+    Batches(usize),
+    /// The same, and loads what it holds once more.
+    Reload(usize),
+    /// The same, and goes over to a generation that was published after them.
+    Switch(usize),
 }
 
-impl<F: FnOnce()> SharedData for Stopped<'_, F> {
-    fn shared(&self, key: &str) -> Option<Shared> {
-        self.process.shared(key)
-    }
-
-    fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool {
-        if let Some(meanwhile) = self.meanwhile.take() {
-            meanwhile();
-        }
-        self.process.set_shared(key, value, expected)
-    }
+/// What the first leader applies: five writes of records, one of the announcement, one of the
+/// state.
+fn old_batch() -> [Change; 5] {
+    [
+        cleared("alice"),
+        cut_off_at("bob", 20),
+        revoked("1"),
+        cleared("bob"),
+        cut_off_at("carol", 20),
+    ]
 }
 
-impl<F> CallHost for Stopped<'_, F> {
-    fn call(&self, call: &Call) -> Option<CallId> {
-        self.process.call(call)
-    }
+const WRITES: usize = 7;
+
+/// What comes after it, batch by batch. Every cut-off of the old one is overruled, one of them
+/// twice.
+fn newer_batches() -> [Vec<Change>; 3] {
+    [
+        vec![cut_off_at("alice", 20), cut_off_at("bob", 16)],
+        vec![cleared("carol"), cleared("alice")],
+        vec![revoked("2"), cut_off_at("alice", 16)],
+    ]
 }
 
-impl<F: FnOnce()> BackgroundHost for Stopped<'_, F> {
-    fn now_milliseconds(&self) -> u64 {
-        self.process.now.get()
-    }
-
-    fn random(&self) -> u64 {
-        self.process.random()
-    }
-
-    fn warn(&self, message: &str) {
-        self.process.warn(message);
-    }
-
-    fn info(&self, message: &str) {
-        self.process.info(message);
-    }
-}
-
-fn subject() -> Fingerprint {
-    FILTER_KEY.fingerprint(Kind::Subject, "iss", "alice")
-}
-
-fn cut_off_at(seconds: u64) -> Change {
-    Change::SetCutOff(CutOff {
-        key: subject(),
-        not_before: UnixTime::from_seconds(seconds).unwrap(),
-        except: None,
-    })
-}
-
-/// Of a token that was issued at second 15.
-fn status_of_subject(process: &MockProcess, follower: &Follower) -> Status {
-    let (status, _) = follower.view.status(process, |_| Names {
-        cut_offs: vec![subject()],
-        issued_at: UnixTime::from_seconds(15),
-        ..Names::default()
-    });
-    status
-}
-
-/// What the cut-off of a process is like after the first leader was stopped with an old batch in
-/// its hands, and the second one did something meanwhile.
-struct Aftermath {
-    process: MockProcess,
-    authority: Authority,
-    second: Follower,
-    other: Follower,
-}
-
-/// The first leader is about to clear the cut-off, and the second one does that, sets another one
-/// and then, when `reloads`, loads the generation again.
-fn stopped_before_clearing(reloads: bool) -> Aftermath {
-    let (process, mut authority) = (MockProcess::default(), Authority::new());
-    let (mut first, second, mut other) = (follower(), RefCell::new(follower()), follower());
-    authority.changes.push(cut_off_at(10));
-    authority.publish_generation();
-    tick(&process, &mut first, &authority);
-    tick(&process, &mut second.borrow_mut(), &authority);
-    authority.changes.push(Change::ClearCutOff(subject()));
-    // The long poll of the first leader ends, and it alone hears of it. It has been told of what
-    // it holds on its last tick.
-    second.borrow_mut().poll.drop_call();
-    let calls = process.calls.take();
-    let (id, call) = calls.into_iter().next().unwrap();
-    let outcome = authority.answer(&call).unwrap();
-    authority.changes.push(cut_off_at(20));
-    let meanwhile = || {
-        let second = &mut second.borrow_mut();
-        second.poll.drop_call();
-        tick(&process, second, &authority);
-        assert_eq!(status_of_subject(&process, second), Status::CutOff);
-        assert_eq!(other.on_tick(&process, false), Some(Purge::Everything));
-        if reloads {
-            second.load_from = Some(0);
-            tick(&process, second, &authority);
-            // Nothing is new but the place.
-            assert_eq!(other.on_tick(&process, false), None);
-        }
+/// The first leader, with an old batch in its hands, is stopped before its write `stopped`; it
+/// goes on when the second one is done, and is dead after `more` writes, unless it has all of them
+/// behind it.
+fn stopped_and_dead(stopped: usize, meanwhile: Meanwhile, more: usize) {
+    let context = format!("stopped before write {stopped}, {meanwhile:?}, dead {more} later");
+    let survives = stopped + more > WRITES;
+    let (process, authority) = (MockProcess::default(), RefCell::new(Authority::new()));
+    let onlookers = RefCell::new(Onlookers::new());
+    let look = |_| {
+        let mut onlookers = onlookers.borrow_mut();
+        onlookers.look(&process, &authority.borrow(), &context);
     };
-    let stopped = Stopped {
-        process: &process,
-        meanwhile: Cell::new(Some(meanwhile)),
+    let second = RefCell::new(Leader::new(&process, &look));
+    let of_first = |write| {
+        if write == stopped {
+            goes_on(&mut second.borrow_mut(), &authority, meanwhile);
+        }
+        look(write);
     };
-    first.on_response(&stopped, id, &outcome);
-    let second = second.into_inner();
-    Aftermath {
-        process,
-        authority,
-        second,
-        other,
+    let mut first = Leader::new(&process, &of_first);
+    authority.borrow_mut().changes = vec![cut_off_at("alice", 20), revoked("0")];
+    first.machine.writes.set(100);
+    first.tick(&authority.borrow());
+    second.borrow_mut().tick(&authority.borrow());
+    authority.borrow_mut().changes.extend(old_batch());
+    let answered = first.answered(|call| authority.borrow().answer(call));
+    let (id, outcome) = answered.expect("the first leader polls");
+    first.machine.writes.set(0);
+    if !survives {
+        first.machine.lives.set(stopped + more);
     }
+    first.hear(id, &outcome);
+    let second = &mut second.borrow_mut();
+    for _ in 0..15 {
+        if survives {
+            first.tick(&authority.borrow());
+        }
+        second.tick(&authority.borrow());
+        look(0);
+    }
+    let mut onlookers = onlookers.borrow_mut();
+    onlookers.agree(&process, &authority.borrow(), &context);
+    let loaded = u64::from(!matches!(meanwhile, Meanwhile::Batches(_)));
+    assert_eq!(second.follower.counts().generations, loaded, "{context}");
+    assert_eq!(first.follower.counts().generations, 1, "{context}");
+}
+
+fn goes_on(second: &mut Leader<'_>, authority: &RefCell<Authority>, meanwhile: Meanwhile) {
+    let (Meanwhile::Batches(batches) | Meanwhile::Reload(batches) | Meanwhile::Switch(batches)) =
+        meanwhile;
+    for batch in newer_batches().into_iter().take(batches) {
+        authority.borrow_mut().changes.extend(batch);
+        second.tick(&authority.borrow());
+    }
+    match meanwhile {
+        Meanwhile::Batches(_) => {}
+        Meanwhile::Reload(_) => second.follower.load_from = Some(0),
+        Meanwhile::Switch(_) => {
+            authority.borrow_mut().publish_generation();
+            second.follower.load_from = Some(0);
+        }
+    }
+    second.tick(&authority.borrow());
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_cut_off_that_a_stopped_leader_cleared_holds_again_and_no_cache_keeps_what_passed() {
-    let Aftermath {
-        process,
-        authority,
-        mut second,
-        mut other,
-    } = stopped_before_clearing(false);
-    let before = other.view.state().unwrap();
-    // This is the harm: a token passes, and a cache may remember that.
-    assert_eq!(status_of_subject(&process, &other), Status::NotRevoked);
-    process.calls.take();
-    second.poll.drop_call();
-    process.pass(100);
-    second.on_tick(&process, true);
-    settle(&process, &mut second, &authority);
-    assert_eq!(second.on_tick(&process, true), Some(Purge::Everything));
-    assert_eq!(other.on_tick(&process, false), Some(Purge::Everything));
-    let after = other.view.state().unwrap();
-    assert_ne!(before.load, after.load);
-    assert_eq!(
-        (before.epoch, before.sequence, before.chain),
-        (after.epoch, after.sequence, after.chain)
-    );
-    assert_eq!(status_of_subject(&process, &other), Status::CutOff);
-    assert_eq!(second.on_tick(&process, true), None);
-    assert_eq!(other.on_tick(&process, false), None);
-}
-
-#[wasm_bindgen_test(unsupported = test)]
-fn a_leader_that_was_stopped_over_a_reload_empties_the_caches_itself() {
-    let Aftermath {
-        process,
-        mut second,
-        mut other,
-        ..
-    } = stopped_before_clearing(true);
-    assert_eq!(second.on_tick(&process, true), Some(Purge::Everything));
-    assert_eq!(other.on_tick(&process, false), Some(Purge::Everything));
-    for follower in [&second, &other] {
-        assert_eq!(status_of_subject(&process, follower), Status::CutOff);
+fn whatever_a_leader_with_an_old_batch_still_writes_takes_nothing_back_and_causes_no_reload() {
+    let batches = [0, 1, 2, 3].map(Meanwhile::Batches);
+    let reloads = [1, 3].map(Meanwhile::Reload);
+    let switches = [1, 3].map(Meanwhile::Switch);
+    for meanwhile in batches.into_iter().chain(reloads).chain(switches) {
+        for stopped in 0..WRITES {
+            for more in 0..=WRITES - stopped + 1 {
+                stopped_and_dead(stopped, meanwhile, more);
+            }
+        }
     }
 }
 

@@ -1,0 +1,54 @@
+//! What a bucket of cut-offs holds in shared data, behind the header that all records have:
+//!
+//! ```text
+//! struct Bucket {            // little-endian
+//!     through: u64,          // sequence number of the last change that is in
+//!     cut_offs: [CutOff],    // as in `cut_off`, one for a key
+//! }
+//! ```
+//!
+//! # Why does a bucket know how far it has come?
+//!
+//! A cut-off can be taken back, and set again, so it matters which change comes last. Two leaders
+//! may be at work at once, and one of them may have been stopped with an old batch in its hands.
+//! Everybody applies changes in their order, each by one compare-and-swap, and none before all
+//! earlier ones are in. So a bucket that has come to a number has everything up to it, and a
+//! change that is not above that number has nothing to add: whoever is late does nothing, and
+//! whoever takes over from a leader that was stopped half way through a batch goes through all of
+//! it again.
+//!
+//! A number stands for one change as long as the records last: their header names the epoch, and
+//! an authority that was put back to a backup begins another one. Pages need nothing of the kind,
+//! since their bits are only ever set.
+
+use super::cut_off::{self, RECORD_BYTES};
+use crate::revocation::cut_off::CutOff;
+
+/// A bucket with these cut-offs and everything up to `through`.
+pub(super) fn encode(through: u64, cut_offs: &[CutOff]) -> Vec<u8> {
+    let mut bucket = through.to_le_bytes().to_vec();
+    bucket.extend(cut_off::encode(cut_offs));
+    bucket
+}
+
+/// How far a bucket has come, and its cut-offs; `None` for what is no bucket.
+pub(super) fn decode(bucket: &[u8]) -> Option<(u64, &[u8])> {
+    let (through, cut_offs) = bucket.split_first_chunk()?;
+    let is_whole = cut_offs.len().is_multiple_of(RECORD_BYTES);
+    is_whole.then_some((u64::from_le_bytes(*through), cut_offs))
+}
+
+/// The bucket after the change with this sequence number; `None` when that is in.
+pub(super) fn changed(
+    bucket: &[u8],
+    sequence: u64,
+    change: impl FnOnce(&mut Vec<u8>),
+) -> Option<Vec<u8>> {
+    let (through, cut_offs) = decode(bucket)?;
+    if sequence <= through {
+        return None;
+    }
+    let mut cut_offs = cut_offs.to_vec();
+    change(&mut cut_offs);
+    Some([&sequence.to_le_bytes(), &cut_offs[..]].concat())
+}
