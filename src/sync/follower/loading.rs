@@ -136,6 +136,13 @@ impl Follower {
             Expected::Version(*version)
         });
         let held = held.map(|(held, _)| held);
+        let is_overtaken = |held: &FeedState| next.is_older_than(held.epoch, held.generation);
+        if held.as_ref().is_some_and(is_overtaken) {
+            // Another leader has loaded a newer one meanwhile.
+            self.load.succeed();
+            self.load_from = None;
+            return;
+        }
         let is_behind =
             |held: &FeedState| held.epoch == next.epoch && held.sequence > next.sequence;
         if held.as_ref().is_some_and(is_behind) {

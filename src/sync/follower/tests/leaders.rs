@@ -119,6 +119,103 @@ fn whatever_a_leader_with_an_old_batch_still_writes_takes_nothing_back_and_cause
     }
 }
 
+/// What the second leader does while the first one is stopped with a generation half loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overtaking {
+    /// It applies a batch.
+    Batch,
+    /// It loads the same generation, in the same place.
+    Load,
+    /// And then another one, in the other place.
+    LoadTwice,
+    /// It follows the authority into another epoch.
+    Epoch,
+}
+
+/// The first leader loads a generation and is stopped before its write `stopped`; it goes on when
+/// the second one is done, and is dead after `more` writes.
+fn stopped_while_loading(stopped: usize, overtaking: Overtaking, more: usize) {
+    let context = format!("stopped before write {stopped}, {overtaking:?}, dead {more} later");
+    let (process, authority) = (MockProcess::default(), RefCell::new(Authority::new()));
+    let onlookers = RefCell::new(Onlookers::new());
+    onlookers.borrow_mut().may_be_mute = true;
+    let look = |_| {
+        let mut onlookers = onlookers.borrow_mut();
+        onlookers.look(&process, &authority.borrow(), &context);
+    };
+    let second = RefCell::new(Leader::new(&process, &look));
+    let of_first = |write| {
+        if write == stopped {
+            overtakes(&mut second.borrow_mut(), &authority, overtaking);
+        }
+        look(write);
+    };
+    let mut first = Leader::new(&process, &of_first);
+    authority.borrow_mut().changes = vec![cut_off_at("alice", 20), revoked("0"), revoked("1")];
+    first.machine.writes.set(100);
+    first.tick(&authority.borrow());
+    second.borrow_mut().tick(&authority.borrow());
+    authority.borrow_mut().publish_generation();
+    authority.borrow_mut().changes.push(cut_off_at("carol", 20));
+    second.borrow_mut().tick(&authority.borrow());
+    first.machine.writes.set(0);
+    first.machine.lives.set(stopped + more);
+    first.follower.load_from = Some(0);
+    // The authority goes on serving the segments of a generation that it has replaced.
+    let old = authority.borrow().clone();
+    first.tick_with(|call| {
+        if call.path.contains("/deltas?") {
+            authority.borrow().answer(call)
+        } else {
+            old.answer(call)
+        }
+    });
+    for _ in 0..50 {
+        second.borrow_mut().tick(&authority.borrow());
+        look(0);
+    }
+    let mut onlookers = onlookers.borrow_mut();
+    onlookers.agree(&process, &authority.borrow(), &context);
+}
+
+fn overtakes(second: &mut Leader<'_>, authority: &RefCell<Authority>, overtaking: Overtaking) {
+    let changes = [cleared("alice"), revoked("2"), cut_off_at("bob", 20)];
+    match overtaking {
+        Overtaking::Batch => {}
+        Overtaking::Load => second.follower.load_from = Some(0),
+        Overtaking::LoadTwice => {
+            second.follower.load_from = Some(0);
+            second.tick(&authority.borrow());
+            authority.borrow_mut().publish_generation();
+            second.follower.load_from = Some(0);
+        }
+        Overtaking::Epoch => authority.borrow_mut().restore(1),
+    }
+    second.tick(&authority.borrow());
+    authority.borrow_mut().changes.extend(changes);
+    for _ in 0..50 {
+        second.tick(&authority.borrow());
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn whatever_a_leader_with_half_a_generation_still_writes_takes_nothing_back() {
+    // Three pages, two buckets, a change and the state.
+    const WRITES: usize = 7;
+    for overtaking in [
+        Overtaking::Batch,
+        Overtaking::Load,
+        Overtaking::LoadTwice,
+        Overtaking::Epoch,
+    ] {
+        for stopped in 0..WRITES {
+            for more in 0..=WRITES + 5 - stopped {
+                stopped_while_loading(stopped, overtaking, more);
+            }
+        }
+    }
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn two_leaders_at_once_do_no_harm() {
     let (process, mut authority) = (MockProcess::default(), Authority::new());
