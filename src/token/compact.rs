@@ -230,24 +230,19 @@ type Parts<'t> = (&'t [u8], &'t [u8], &'t [u8], &'t [u8]);
 /// Signing input, header, claims and signature. Counts no further than six parts, so a text of
 /// dots costs nothing (CVE-2025-30204).
 fn split(token: &[u8]) -> Result<Parts<'_>, TokenError> {
-    let mut parts = token.splitn(6, |byte| *byte == b'.');
-    let (header, claims, signature) = (parts.next(), parts.next(), parts.next());
-    let surplus = parts.count();
-    match (header, claims, signature) {
-        (Some(header), Some(claims), Some(signature)) if surplus == 0 => {
-            let signing_input = token
-                .get(..header.len() + 1 + claims.len())
-                .unwrap_or(token);
-            Ok((signing_input, header, claims, signature))
-        }
-        parts => Err(TokenError::Parts {
-            found: surplus
-                + [parts.0, parts.1, parts.2]
-                    .iter()
-                    .filter(|part| part.is_some())
-                    .count(),
-        }),
+    let mut dots = memchr::memchr_iter(b'.', token);
+    let (first, second) = (dots.next(), dots.next());
+    let surplus = dots.take(3).count();
+    if let (Some(first), Some(second), 0) = (first, second, surplus)
+        && let Some((signing_input, signature)) = token.split_at_checked(second)
+        && let Some((header, claims)) = signing_input.split_at_checked(first)
+        && let ([_, claims @ ..], [_, signature @ ..]) = (claims, signature)
+    {
+        return Ok((signing_input, header, claims, signature));
     }
+    Err(TokenError::Parts {
+        found: 1 + usize::from(first.is_some()) + usize::from(second.is_some()) + surplus,
+    })
 }
 
 fn limit(bytes: &[u8], limit: usize) -> Result<(), TokenError> {

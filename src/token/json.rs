@@ -74,11 +74,13 @@ fn parse_with<'t, T>(
     text: &'t [u8],
     read: impl FnOnce(
         Strict<'_>,
-        &mut serde_json::Deserializer<serde_json::de::SliceRead<'t>>,
+        &mut serde_json::Deserializer<serde_json::de::StrRead<'t>>,
     ) -> serde_json::Result<T>,
 ) -> Result<T, JsonError> {
+    // Once for the whole text costs less than for every string in it.
+    let text = str::from_utf8(text).map_err(|error| not_text(text, error.valid_up_to()))?;
     let fault = RefCell::new(None);
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let strict = Strict {
         depth: 0,
         fault: &fault,
@@ -91,6 +93,17 @@ fn parse_with<'t, T>(
             column: error.column(),
         })
     })
+}
+
+/// The place where a text stops being UTF-8, counted as `serde_json` does.
+fn not_text(text: &[u8], valid: usize) -> JsonError {
+    let before = text.get(..valid).unwrap_or_default();
+    let lines = memchr::memchr_iter(b'\n', before).count();
+    let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
+    JsonError::Syntax {
+        line: lines + 1,
+        column: valid - line_start + 1,
+    }
 }
 
 /// Builds a [`Value`] and stops at the first thing that has two meanings. The reason is left in

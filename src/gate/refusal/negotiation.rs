@@ -14,9 +14,10 @@ pub(super) enum Representation {
 /// The representation that the client likes better; the problem document where it likes both
 /// alike, or neither.
 pub(super) fn representation(request: &Request) -> Representation {
-    let problem = weight(request, "application", &["problem+json", "json"]);
+    let problem = || weight(request, "application", &["problem+json", "json"]);
     let text = weight(request, "text", &["plain"]);
-    if text > problem {
+    // Most clients do not like text at all, and need no second look.
+    if text > 0 && text > problem() {
         Representation::Text
     } else {
         Representation::Problem

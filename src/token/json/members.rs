@@ -20,7 +20,29 @@ const FEW: usize = 32;
 pub struct Members {
     /// All names, one after the other.
     names: String,
-    list: Vec<(Range<usize>, Value)>,
+    list: Vec<Member>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Member {
+    tag: Tag,
+    name: Range<usize>,
+    value: Value,
+}
+
+/// The first bytes of a name and its length: all of a name of up to seven bytes, and enough of a
+/// longer one to tell it from most others without a look at either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tag(u64);
+
+impl Tag {
+    const BYTES: usize = 7;
+
+    fn of(name: &[u8]) -> Self {
+        let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
+        let first = name.iter().take(Self::BYTES);
+        Self(first.fold(u64::from(length), |tag, byte| tag << 8 | u64::from(*byte)))
+    }
 }
 
 impl Members {
@@ -28,19 +50,20 @@ impl Members {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         let place = self.place(name)?;
-        self.list.get(place).map(|(_, value)| value)
+        self.list.get(place).map(|member| &member.value)
     }
 
     /// Takes the value of the member with this name out.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         let place = self.place(name)?;
-        self.list.get_mut(place).map(|(_, value)| value.take())
+        let member = self.list.get_mut(place)?;
+        Some(member.value.take())
     }
 
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         let list = self.list.iter();
-        list.map(|(range, value)| (self.name(range), value))
+        list.map(|member| (self.name(&member.name), &member.value))
     }
 
     fn name(&self, range: &Range<usize>) -> &str {
@@ -50,10 +73,13 @@ impl Members {
     fn place(&self, name: &str) -> Option<usize> {
         // As bytes, where there are no boundaries of characters to look for.
         let (names, name) = (self.names.as_bytes(), name.as_bytes());
-        let is_it = |range: &Range<usize>| {
-            range.len() == name.len() && names.get(range.clone()).is_some_and(|it| it == name)
+        let tag = Tag::of(name);
+        let is_it = |member: &Member| {
+            member.tag == tag
+                && (name.len() <= Tag::BYTES
+                    || names.get(member.name.clone()).is_some_and(|it| it == name))
         };
-        self.list.iter().position(|(range, _)| is_it(range))
+        self.list.iter().position(is_it)
     }
 
     /// A name that two members have, of more than [`FEW`].
@@ -73,7 +99,11 @@ impl FromIterator<(String, Value)> for Members {
         for (name, value) in list {
             let start = members.names.len();
             members.names.push_str(&name);
-            members.list.push((start..members.names.len(), value));
+            members.list.push(Member {
+                tag: Tag::of(name.as_bytes()),
+                name: start..members.names.len(),
+                value,
+            });
         }
         members
     }
@@ -107,8 +137,13 @@ impl<'de> Visitor<'de> for Collect<'_> {
                 let name = name.to_owned();
                 return Err(strict.stop(JsonError::DuplicateMember { name }));
             }
+            let tag = Tag::of(name.as_bytes());
             let value = map.next_value_seed(deeper)?;
-            members.list.push((range, value));
+            members.list.push(Member {
+                tag,
+                name: range,
+                value,
+            });
         }
         if members.list.len() > FEW
             && let Some(name) = members.repeated()
