@@ -234,6 +234,21 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
+    fn what_is_not_utf_8_is_refused_wherever_it_stands() {
+        for (text, line, column) in [
+            (&b"\xff"[..], 1, 1),
+            (b"{\"a\xff\":1}", 1, 4),
+            (b"{\n\"a\":\n\"\xc3\x28\"}", 3, 2),
+            (b"\"\xed\xa0\x80\"", 1, 2),
+            (b"{} \xff", 1, 4),
+        ] {
+            let error = JsonError::Syntax { line, column };
+            assert_eq!(parse(text), Err(error.clone()), "{}", text.escape_ascii());
+            assert_eq!(parse_object(text), Err(error), "{}", text.escape_ascii());
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
     fn nesting_is_bounded() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(parse(nested(MAX_JSON_DEPTH).as_bytes()).is_ok());

@@ -202,6 +202,37 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
+    fn names_of_any_length_are_told_apart() {
+        let long = |end: &str| format!("{}{end}", "n".repeat(300));
+        let names = [
+            "",
+            "\0",
+            "\0\0",
+            "a",
+            "a\0",
+            "\u{1}",
+            "sixsix",
+            "seven77",
+            "seven78",
+            "eight888",
+            "eight889",
+            "seven778",
+            "eigth888",
+            &long("a"),
+            &long("b"),
+            &long("ab"),
+        ];
+        let members = names.iter().enumerate();
+        let members = members.map(|(place, name)| ((*name).to_owned(), json!(place)));
+        let members: Members = members.collect();
+        for (place, name) in names.iter().enumerate() {
+            assert_eq!(members.get(name), Some(&json!(place)), "{name:?}");
+        }
+        assert_eq!(members.get("seven7"), None);
+        assert_eq!(members.get(&long("c")), None);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
     fn what_is_no_object_is_none_and_what_is_no_json_an_error() {
         for text in ["[]", "1", " \"a\"", "null"] {
             assert_eq!(parse_object(text.as_bytes()), Ok(None), "{text}");
