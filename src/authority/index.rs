@@ -21,6 +21,10 @@ use crate::revocation::cut_off::CutOff;
 use crate::revocation::{Fingerprint, Kind};
 use crate::time::UnixTime;
 
+mod loading;
+
+pub use loading::Loader;
+
 /// An instant as the index keeps it: seconds in 32 bits, which reach to the year 2106. What lies
 /// later is kept as the last instant; [`super::Limits`] lets nothing through that does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +122,7 @@ impl Index {
                 if let Some(shard) = self.shard(name)
                     && write(shard).insert(name, Slot::of(place)).is_none()
                 {
-                    self.entry_count.fetch_add(1, Ordering::Relaxed);
+                    self.count_entries(1);
                 }
             }
             Effect::CutOff(cut_off, place) => {
@@ -248,8 +252,16 @@ impl Index {
     /// The shard of a fingerprint, by a byte that the hash tables do not look at. There always is
     /// one, since the byte is taken modulo their number.
     fn shard(&self, name: Fingerprint) -> Option<&RwLock<Table<Slot>>> {
+        self.entries.get(Self::shard_number(name))
+    }
+
+    fn shard_number(name: Fingerprint) -> usize {
         let [.., last] = name.0;
-        self.entries.get(usize::from(last) % SHARDS)
+        usize::from(last) % SHARDS
+    }
+
+    fn count_entries(&self, more: usize) {
+        self.entry_count.fetch_add(more as u64, Ordering::Relaxed);
     }
 }
 

@@ -28,7 +28,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadableDatabase as _, TableDefinition};
 
 use super::entry::{self, Record};
 use super::index::{Effect, Index, Place};
@@ -36,6 +36,7 @@ use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
 mod error;
 mod file;
+mod loading;
 mod reading;
 mod transaction;
 
@@ -183,19 +184,6 @@ impl Store {
             let meta = reading.open_table(META).map_err(failed)?;
             let row = meta.get(name).map_err(failed)?;
             Ok(row.map(|row| row.value().to_vec()))
-        })
-    }
-
-    fn load(&self) -> Result<(), StoreError> {
-        self.with(|database| {
-            let reading = database.begin_read().map_err(failed)?;
-            let entries = reading.open_table(ENTRIES).map_err(failed)?;
-            for row in entries.iter().map_err(failed)? {
-                let (sequence, row) = row.map_err(failed)?;
-                self.index
-                    .apply(self.effect(sequence.value(), row.value())?);
-            }
-            Ok(())
         })
     }
 

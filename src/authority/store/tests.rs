@@ -250,3 +250,34 @@ fn a_store_can_be_opened_once_at_a_time_and_again_after_an_error() {
         .commit(&[revoke(Kind::Session, "a", 10)], NOW)
         .unwrap();
 }
+
+#[test]
+fn everything_is_read_again_from_a_file_of_many_parts() {
+    let (directory, store) = open();
+    let many: Vec<_> = (0..70_000)
+        .map(|number| revocation(Kind::Session, &number.to_string(), 10))
+        .collect();
+    let restore = Work::Restore(Box::new(Restoration {
+        target: target(Kind::Session, "7"),
+        actor: String::new(),
+        reason: String::new(),
+    }));
+    let works = [
+        Work::ApplyStaged(0, many),
+        revoke(Kind::Subject, "u", 10),
+        restore,
+    ];
+    store.commit(&works, NOW).unwrap();
+    let cut_offs = store.index().cut_offs(time(0));
+    drop(store);
+    let store = Store::open(directory.path(), 1 << 20).unwrap();
+    let index = store.index();
+    assert_eq!(index.entry_count(), 69_999);
+    assert_eq!(index.cut_offs(time(0)), cut_offs);
+    let key = store.filter_key();
+    for number in 0..70_000 {
+        let name = target(Kind::Session, &number.to_string()).fingerprint(&key);
+        assert_eq!(index.is_revoked(name, time(9)), number != 7, "{number}");
+        assert!(index.sequence_of(name).is_some(), "{number}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Filling the index at the start of the authority.
+//!
+//! Fingerprints are random, so that entries put into the table one by one as they are read wait for
+//! memory once each. Gathered by shard first, some thousands go into the same part of the memory
+//! one behind the other, which is small enough for the processor's cache.
+
+use super::{Effect, Index, SHARDS, Slot, write};
+use crate::revocation::Fingerprint;
+
+/// Gathers what one thread has read, and hands it to the index in bulk: when enough has come
+/// together, and when it is dropped.
+#[derive(Debug)]
+pub struct Loader<'i> {
+    index: &'i Index,
+    gathered: Vec<Vec<(Fingerprint, Slot)>>,
+    count: usize,
+}
+
+impl Index {
+    /// Makes room for so many tokens, sessions and devices, so that no table is copied into a
+    /// larger one while they are loaded.
+    pub fn reserve(&self, entries: u64) {
+        // The shards are not equally full, by some hundredths at most.
+        let each = entries / SHARDS as u64;
+        let each = usize::try_from(each + each / 64).unwrap_or(usize::MAX);
+        for shard in &self.entries {
+            write(shard).reserve(each);
+        }
+    }
+
+    /// For reading everything that the store has into an index that is empty.
+    #[must_use]
+    pub fn loader(&self) -> Loader<'_> {
+        Loader {
+            index: self,
+            gathered: (0..SHARDS).map(|_| Vec::new()).collect(),
+            count: 0,
+        }
+    }
+}
+
+impl Loader<'_> {
+    /// Takes what the store has about a name. Nothing else may have been, or be, told of the same
+    /// name.
+    pub fn add(&mut self, effect: Effect) {
+        let Effect::Entry(name, place) = effect else {
+            return self.index.apply(effect);
+        };
+        if let Some(gathered) = self.gathered.get_mut(Index::shard_number(name)) {
+            gathered.push((name, Slot::of(place)));
+            self.count += 1;
+        }
+        if self.count >= GATHERED {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        for (shard, gathered) in self.index.entries.iter().zip(&mut self.gathered) {
+            let mut shard = write(shard);
+            let before = shard.len();
+            shard.extend(gathered.drain(..));
+            self.index.count_entries(shard.len() - before);
+        }
+        self.count = 0;
+    }
+}
+
+impl Drop for Loader<'_> {
+    fn drop(&mut self) {
+        self.hand_over();
+    }
+}
+
+/// Some thousands for each shard, in 15 MiB.
+const GATHERED: usize = 512 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::Place;
+    use super::*;
+    use crate::revocation::Kind;
+    use crate::time::UnixTime;
+
+    fn name(number: u32) -> Fingerprint {
+        Fingerprint((u128::from(number) << 64 | u128::from(number)).to_le_bytes())
+    }
+
+    fn place(sequence: u32) -> Place {
+        Place {
+            expires_at: UnixTime::from_seconds(100).unwrap(),
+            sequence: sequence.into(),
+        }
+    }
+
+    #[test]
+    fn what_several_threads_load_is_all_there() {
+        let index = Index::new();
+        index.reserve(300_000);
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let index = &index;
+                scope.spawn(move || {
+                    let mut loader = index.loader();
+                    for number in (thread * 100_000..).take(100_000) {
+                        loader.add(Effect::Entry(name(number), place(number)));
+                    }
+                    let restored = name(1_000_000 + thread);
+                    loader.add(Effect::Restored(restored, Kind::Session, place(thread)));
+                });
+            }
+        });
+        assert_eq!(index.entry_count(), 300_000);
+        for number in 0..300_000 {
+            assert_eq!(index.sequence_of(name(number)), Some(number.into()));
+        }
+        let now = UnixTime::EPOCH;
+        assert!(index.is_revoked(name(299_999), now));
+        assert!(!index.is_revoked(name(1_000_000), now));
+        assert_eq!(index.sequence_of(name(1_000_002)), Some(2));
+    }
+}
