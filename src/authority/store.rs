@@ -42,7 +42,7 @@ mod transaction;
 
 pub use error::StoreError;
 use error::failed;
-use file::{FILE_NAME, open_database, prepare};
+use file::{FILE_NAME, begin_write, open_database, prepare};
 pub use reading::{Filter, Page, from_hex, to_hex};
 use transaction::Transaction;
 pub use transaction::{LOG_LENGTH, Outcome, Restoration, Work};
@@ -124,7 +124,7 @@ impl Store {
     /// [`StoreError`].
     pub fn commit(&self, works: &[Work], now_milliseconds: u64) -> Result<Committed, StoreError> {
         self.with(|database| {
-            let transaction = database.begin_write().map_err(failed)?;
+            let transaction = begin_write(database)?;
             let (committed, effects) = {
                 let mut open = Transaction::new(&transaction, self, now_milliseconds)?;
                 let outcomes = works

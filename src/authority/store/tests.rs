@@ -281,3 +281,22 @@ fn everything_is_read_again_from_a_file_of_many_parts() {
         assert!(index.sequence_of(name).is_some(), "{number}");
     }
 }
+
+#[test]
+fn a_file_whose_process_was_killed_is_opened_without_reading_all_of_it() {
+    let (directory, store) = open();
+    let reads_all = || {
+        // What a killed process leaves behind.
+        let copy = directory.path().join("copy");
+        fs::copy(directory.path().join(FILE_NAME), &copy).unwrap();
+        let mut builder = redb::Builder::new();
+        builder.set_repair_callback(redb::RepairSession::abort);
+        matches!(builder.open(copy), Err(redb::DatabaseError::RepairAborted))
+    };
+    assert!(!reads_all(), "a new file");
+    store.commit(&[revoke(Kind::Token, "a", 10)], NOW).unwrap();
+    assert!(!reads_all(), "after a commit");
+    store.reopen().unwrap();
+    store.commit(&[revoke(Kind::Token, "b", 10)], NOW).unwrap();
+    assert!(!reads_all(), "after it was opened anew");
+}
