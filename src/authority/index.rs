@@ -91,15 +91,16 @@ pub enum Effect {
 /// Everything in force.
 #[derive(Debug)]
 pub struct Index {
-    entries: Box<[RwLock<Table<Slot>>]>,
-    cut_offs: RwLock<Table<(CutOff, Slot)>>,
+    entries: Box<[RwLock<ByFingerprint<Slot>>]>,
+    cut_offs: RwLock<ByFingerprint<(CutOff, Slot)>>,
     /// What was taken back, so that its history is found, and dropped in time.
-    restored: RwLock<Table<Slot>>,
+    restored: RwLock<ByFingerprint<Slot>>,
     entry_count: AtomicU64,
     cut_off_count: AtomicU64,
 }
 
-type Table<V> = HashMap<Fingerprint, V, BuildHasherDefault<FingerprintHasher>>;
+/// By fingerprint, which is its own hash.
+pub type ByFingerprint<V> = HashMap<Fingerprint, V, BuildHasherDefault<FingerprintHasher>>;
 
 impl Index {
     /// Nothing in force.
@@ -249,15 +250,15 @@ impl Index {
         expired
     }
 
-    /// The shard of a fingerprint, by a byte that the hash tables do not look at. There always is
-    /// one, since the byte is taken modulo their number.
-    fn shard(&self, name: Fingerprint) -> Option<&RwLock<Table<Slot>>> {
+    /// The shard of a fingerprint. There always is one, since its number is taken modulo theirs.
+    fn shard(&self, name: Fingerprint) -> Option<&RwLock<ByFingerprint<Slot>>> {
         self.entries.get(Self::shard_number(name))
     }
 
+    /// From bytes that the hash tables do not look at.
     fn shard_number(name: Fingerprint) -> usize {
-        let [.., last] = name.0;
-        usize::from(last) % SHARDS
+        let [.., high, low] = name.0;
+        usize::from(u16::from_be_bytes([high, low])) % SHARDS
     }
 
     fn count_entries(&self, more: usize) {
@@ -273,7 +274,7 @@ impl Default for Index {
 
 /// Takes the first half of a fingerprint as its hash, which it is already.
 #[derive(Debug, Default)]
-struct FingerprintHasher(u64);
+pub struct FingerprintHasher(u64);
 
 impl Hasher for FingerprintHasher {
     fn write(&mut self, bytes: &[u8]) {
@@ -300,9 +301,10 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// With 64 of them, two threads rarely meet, and a sweep through ten million entries holds each
-/// for about a millisecond.
-const SHARDS: usize = 64;
+/// A sweep through fifty million entries holds each for two milliseconds. That matters to a commit
+/// of thousands of entries at the same time: it waits for the sweep in one shard, which then goes on
+/// to the next, and so in as many of them as the commit has entries for each.
+const SHARDS: usize = 1024;
 
 #[cfg(test)]
 mod tests {

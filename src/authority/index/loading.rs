@@ -1,7 +1,7 @@
 //! Filling the index at the start of the authority.
 //!
 //! Fingerprints are random, so that entries put into the table one by one as they are read wait for
-//! memory once each. Gathered by shard first, some thousands go into the same part of the memory
+//! memory once each. Gathered by shard first, some hundreds go into the same part of the memory
 //! one behind the other, which is small enough for the processor's cache.
 
 use super::{Effect, Index, SHARDS, Slot, write};
@@ -20,9 +20,9 @@ impl Index {
     /// Makes room for so many tokens, sessions and devices, so that no table is copied into a
     /// larger one while they are loaded.
     pub fn reserve(&self, entries: u64) {
-        // The shards are not equally full, by some hundredths at most.
+        // The shards are not equally full, by some hundredths.
         let each = entries / SHARDS as u64;
-        let each = usize::try_from(each + each / 64).unwrap_or(usize::MAX);
+        let each = usize::try_from(each + each / 32).unwrap_or(usize::MAX);
         for shard in &self.entries {
             write(shard).reserve(each);
         }
@@ -72,7 +72,7 @@ impl Drop for Loader<'_> {
     }
 }
 
-/// Some thousands for each shard, in 15 MiB.
+/// Some hundreds for each shard, in 15 MiB.
 const GATHERED: usize = 512 * 1024;
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! What can be done to the store, and doing it inside one transaction.
 
-use std::collections::HashMap;
-
 use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::super::entry::{Action, Event, Record, Revocation, Target};
-use super::super::index::{Effect, Index, Place};
+use super::super::index::{ByFingerprint, Effect, Index, Place};
 use super::{
     COMPLETE, Committed, ENTRIES, HEAD, Head, ISSUERS, LOG, META, STAGED, SUBJECTS, Store,
     StoreError, failed, split_row,
@@ -73,7 +71,7 @@ pub(super) struct Transaction<'t> {
     meta: Table<'t, &'static str, &'static [u8]>,
     index: &'t Index,
     /// Rows that this transaction has written or removed, which the index does not know of yet.
-    moved: HashMap<Fingerprint, Option<u64>>,
+    moved: ByFingerprint<Option<u64>>,
     filter_key: FilterKey,
     now_milliseconds: u64,
     now: UnixTime,
@@ -102,7 +100,7 @@ impl<'t> Transaction<'t> {
             staged: transaction.open_table(STAGED).map_err(failed)?,
             meta,
             index: &store.index,
-            moved: HashMap::new(),
+            moved: ByFingerprint::default(),
             filter_key: store.filter_key,
             now_milliseconds,
             now: UnixTime::from_seconds(now_milliseconds / 1000).unwrap_or(UnixTime::MAX),
@@ -152,17 +150,7 @@ impl<'t> Transaction<'t> {
                 .insert(HEAD, self.head.encode().as_slice())
                 .map_err(failed)?;
             let floor = self.head.sequence.saturating_sub(LOG_LENGTH as u64);
-            // Somewhat more than came in, so that a log that has grown too long gets shorter.
-            for _ in 0..self.changes.len().saturating_add(16) {
-                let first = self.log.first().map_err(failed)?;
-                let Some(first) = first.map(|(sequence, _)| sequence.value()) else {
-                    break;
-                };
-                if first > floor {
-                    break;
-                }
-                self.log.remove(first).map_err(failed)?;
-            }
+            self.log.retain_in(..=floor, |_, _| false).map_err(failed)?;
         }
         let committed = Committed {
             outcomes,
