@@ -17,6 +17,10 @@ use super::store::{LOG_LENGTH, Store, StoreError, Work};
 use super::writer::{WriteError, Writer};
 use crate::revocation::{Batch, Chain, Change, MAX_BATCH_CHANGES, Signable};
 
+mod pace;
+
+use pace::{Pace, Urgency};
+
 /// The publisher.
 #[derive(Debug)]
 pub struct Feed {
@@ -244,24 +248,19 @@ impl Feed {
     pub async fn maintain(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(CHECK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last: Option<Instant> = None;
+        let mut pace = Pace::new(self.parts.interval);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = self.due.notified() => {}
             }
-            let is_early = last.is_some_and(|last| last.elapsed() < self.parts.interval);
-            let is_due = match self.urgency() {
-                Urgency::None => false,
-                Urgency::Due => !is_early,
-                Urgency::Now => true,
-            };
-            if !is_due {
+            if !pace.allows(self.urgency(), Instant::now()) {
                 continue;
             }
+            let started = Instant::now();
             let feed = Arc::clone(&self);
             let built = tokio::task::spawn_blocking(move || feed.build()).await;
-            last = Some(Instant::now());
+            pace.built(Instant::now(), started.elapsed());
             let number = match built {
                 Ok(Ok(number)) => number,
                 Ok(Err(error)) => {
@@ -294,9 +293,8 @@ impl Feed {
             return Urgency::Now;
         };
         let manifest = &generation.manifest;
-        // An edge that fetches this generation could not go on from it.
         if manifest.sequence < self.parts.history.start() {
-            return Urgency::Now;
+            return Urgency::Overtaken;
         }
         let changes = self
             .parts
@@ -365,14 +363,6 @@ impl Feed {
             state.current = Some(Arc::new(generation));
         }
     }
-}
-
-/// Whether a generation should be built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Urgency {
-    None,
-    Due,
-    Now,
 }
 
 fn kept_number(store: &Store, name: &str) -> Result<Option<u64>, StoreError> {
