@@ -23,6 +23,7 @@ mod check;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
 mod feed;
 mod operations;
+mod precondition;
 mod problem;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
 mod revocations;

@@ -191,8 +191,22 @@ fn segments_can_be_cached() {
     assert!(control.contains("immutable"), "{control}");
     let tag = answer.headers["etag"].to_str().unwrap();
     let url = format!("{}{path}", authority.url);
-    let again = ureq::get(url).header("if-none-match", tag).call().unwrap();
-    assert_eq!(again.status(), 304);
+    let ask = |tags: &str| {
+        let request = ureq::get(&url).header("if-none-match", tags);
+        request.call().unwrap()
+    };
+    for tags in [
+        tag,
+        "*",
+        &format!("W/{tag}"),
+        &format!(r#""other", W/{tag}"#),
+    ] {
+        let again = ask(tags);
+        assert_eq!(again.status(), 304, "{tags}");
+        assert_eq!(again.headers()["etag"], tag);
+        assert_eq!(again.headers()["cache-control"], control);
+    }
+    assert_eq!(ask(r#""other""#).status(), 200);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Problem, ProblemBody};
+use super::{Problem, ProblemBody, precondition};
 use crate::authority::Authority;
 use crate::authority::feed::{Answer, Question};
 use crate::revocation::Chain;
@@ -47,7 +47,7 @@ pub(super) async fn manifest(State(authority): State<Arc<Authority>>) -> Result<
     responses(
         (status = 200, description = "At most 1 MiB", body = Vec<u8>,
          content_type = "application/octet-stream"),
-        (status = 304, description = "As in `If-None-Match`"),
+        (status = 304, description = "The caller has it, by its `If-None-Match`"),
         (status = 404, description = "No such segment, or not any more", body = ProblemBody,
          content_type = "application/problem+json"),
     )
@@ -61,18 +61,16 @@ pub(super) async fn segment(
     let segment = numbers.and_then(|(generation, index)| authority.feed.segment(generation, index));
     let segment = segment.ok_or_else(Problem::not_found)?;
     // A number is given out once, so it names the bytes.
-    let tag = format!("\"{generation}-{index}\"");
-    let is_known = request
-        .get_all("if-none-match")
-        .iter()
-        .any(|value| value.as_bytes() == tag.as_bytes());
+    let tag = format!("{generation}-{index}");
+    let is_held = precondition::is_held(&request, &tag);
+    let tag = format!("\"{tag}\"");
     let headers = [
         BINARY,
         ("etag", tag.as_str()),
         // `private`, since a cache that everybody can read would spare them the credential.
         ("cache-control", "private, max-age=31536000, immutable"),
     ];
-    Ok(if is_known {
+    Ok(if is_held {
         (StatusCode::NOT_MODIFIED, headers).into_response()
     } else {
         (headers, segment).into_response()
