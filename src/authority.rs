@@ -64,6 +64,19 @@ pub struct Settings {
     pub false_positive_rate: f64,
     /// Shortest time between two generations.
     pub generation_interval: Duration,
+    /// Who may keep segments of the filter.
+    pub segment_caching: SegmentCaching,
+}
+
+/// Who may keep segments of the filter, beside the edge that has fetched them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SegmentCaching {
+    /// Nobody, so that every reader has shown a credential.
+    #[default]
+    Private,
+    /// Any cache on the way, which gives them to whoever can reach it, without a credential (RFC
+    /// 9111 section 3.5). They hold keyed hashes; the key is in the manifest, which nobody keeps.
+    Shared,
 }
 
 /// A running authority.
@@ -85,6 +98,8 @@ pub struct Authority {
     pub metrics: Arc<Metrics>,
     /// What requests are held to.
     pub limits: Limits,
+    /// Who may keep segments of the filter.
+    pub segment_caching: SegmentCaching,
     /// Who may do what; `None` where everybody may, on loopback.
     pub credentials: Option<Arc<Credentials>>,
     /// Held while an import is read and carried out: there is one place to put its parts aside.
@@ -140,6 +155,7 @@ impl Authority {
             writer,
             metrics,
             limits: settings.limits,
+            segment_caching: settings.segment_caching,
             credentials,
             importing: Arc::default(),
             stopping,

@@ -16,7 +16,7 @@ use crate::authority::certificate::{Certificate, TlsError};
 use crate::authority::credentials::{Credentials, CredentialsError};
 use crate::authority::request::Limits;
 use crate::authority::server;
-use crate::authority::{Authority, AuthorityError, Settings, http};
+use crate::authority::{Authority, AuthorityError, SegmentCaching, Settings, http};
 use crate::revocation::EXPIRY_MARGIN;
 
 /// The arguments of `portcullis serve`.
@@ -54,6 +54,11 @@ pub struct Arguments {
     /// Shortest time between two generations of the filter
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
     pub generation_interval: Duration,
+    /// Let caches that edges share, such as a CDN, keep the filter's segments, and give them to
+    /// whoever can reach the cache, without a credential: how many revocations there are and when
+    /// cut-offs were made, under keyed hashes of the names
+    #[arg(long)]
+    pub allow_shared_caches: bool,
     /// Memory for pages of the store's file, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     pub store_cache: usize,
@@ -187,6 +192,11 @@ fn settings(arguments: &Arguments) -> Settings {
         },
         false_positive_rate: arguments.false_positive_rate,
         generation_interval: arguments.generation_interval,
+        segment_caching: if arguments.allow_shared_caches {
+            SegmentCaching::Shared
+        } else {
+            SegmentCaching::Private
+        },
     }
 }
 

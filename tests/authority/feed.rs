@@ -210,6 +210,34 @@ fn segments_can_be_cached() {
 }
 
 #[test]
+fn shared_caches_may_keep_segments_and_nothing_else_and_only_when_told_so() {
+    let directory = directory();
+    let control = |arguments: &[&str]| {
+        let authority = Authority::start_with(directory.path(), arguments);
+        until(|| authority.get("/readyz").status == 200);
+        let Manifest {
+            generation, epoch, ..
+        } = authority.manifest();
+        [
+            format!("/v1/feed/segments/{generation}/0"),
+            "/v1/feed/segments/1/0".to_owned(),
+            "/v1/feed/manifest".to_owned(),
+            format!("/v1/feed/deltas?epoch={epoch}&after=0&wait=0"),
+        ]
+        .map(|path| {
+            let answer = authority.get(&path);
+            answer.headers["cache-control"].to_str().unwrap().to_owned()
+        })
+    };
+    let [segment, others @ ..] = control(&[]);
+    assert_eq!(segment, "private, max-age=31536000, immutable");
+    assert_eq!(others, ["no-store"; 3]);
+    let [segment, others @ ..] = control(&["--allow-shared-caches"]);
+    assert_eq!(segment, "public, max-age=31536000, immutable");
+    assert_eq!(others, ["no-store"; 3]);
+}
+
+#[test]
 fn an_edge_of_another_epoch_or_from_the_future_has_to_start_again() {
     let directory = directory();
     let authority = Authority::start(directory.path());

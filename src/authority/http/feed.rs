@@ -10,8 +10,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Problem, ProblemBody, precondition};
-use crate::authority::Authority;
 use crate::authority::feed::{Answer, Question};
+use crate::authority::{Authority, SegmentCaching};
 use crate::revocation::Chain;
 
 /// The signed manifest of the newest generation.
@@ -35,7 +35,8 @@ pub(super) async fn manifest(State(authority): State<Arc<Authority>>) -> Result<
     Ok((headers, message).into_response())
 }
 
-/// A segment of a generation. It never changes, so caches may keep it for ever.
+/// A segment of a generation. It never changes, so caches may keep it for ever: only the caller's
+/// own, unless the authority was started with `--allow-shared-caches`.
 #[utoipa::path(
     get,
     path = "/v1/feed/segments/{generation}/{index}",
@@ -67,14 +68,20 @@ pub(super) async fn segment(
     let headers = [
         BINARY,
         ("etag", tag.as_str()),
-        // `private`, since a cache that everybody can read would spare them the credential.
-        ("cache-control", "private, max-age=31536000, immutable"),
+        ("cache-control", cache_control(authority.segment_caching)),
     ];
     Ok(if is_held {
         (StatusCode::NOT_MODIFIED, headers).into_response()
     } else {
         (headers, segment).into_response()
     })
+}
+
+const fn cache_control(caching: SegmentCaching) -> &'static str {
+    match caching {
+        SegmentCaching::Private => "private, max-age=31536000, immutable",
+        SegmentCaching::Shared => "public, max-age=31536000, immutable",
+    }
 }
 
 /// What an edge knows, and how long it waits.

@@ -12,7 +12,7 @@ use crate::authority::feed::{Answer, Question};
 use crate::authority::generation::{Generation, Plan};
 use crate::authority::import::Import;
 use crate::authority::request::Limits;
-use crate::authority::{Authority, Settings, clock};
+use crate::authority::{Authority, SegmentCaching, Settings, clock};
 use crate::gate::fuzzing::{GENUINE_MARK, OTHER_MARK, encoded};
 use crate::gate::read_configuration;
 use crate::revocation::cut_off;
@@ -240,6 +240,7 @@ async fn authority(directory: &Path, stopping: watch::Receiver<bool>) -> Arc<Aut
         },
         false_positive_rate: 2.9e-5,
         generation_interval: Duration::from_mins(1),
+        segment_caching: SegmentCaching::Private,
     };
     Authority::start(&settings, None, stopping).await.unwrap()
 }
