@@ -211,7 +211,11 @@ fn lines(problem: &ProblemBody) -> String {
     let line = |fault: &crate::authority::import::LineFault| {
         format!("\nline {}: {}", fault.line, fault.message)
     };
-    problem.lines.iter().map(line).collect()
+    let more = match problem.more_lines {
+        0 => String::new(),
+        more => format!("\nand {more} more"),
+    };
+    problem.lines.iter().map(line).chain([more]).collect()
 }
 
 fn credential(arguments: &Arguments) -> Result<Option<String>, ClientError> {

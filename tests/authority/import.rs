@@ -187,3 +187,28 @@ fn the_command_line_imports_a_file() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("line 1: missing field `kind`"), "{stderr}");
 }
+
+#[test]
+fn more_wrong_lines_than_are_listed_are_counted() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let problem = |count: usize| {
+        let lines = "{}\n".repeat(count);
+        let answer = authority.post_text("/v1/import", "application/x-ndjson", &lines);
+        assert_eq!(answer.status, 422);
+        answer.json()
+    };
+    let hundred = problem(100);
+    assert_eq!(hundred["lines"].as_array().unwrap().len(), 100);
+    assert!(hundred.get("more_lines").is_none(), "{hundred}");
+    let more = problem(350);
+    assert_eq!(more["lines"].as_array().unwrap().len(), 100);
+    assert_eq!(more["more_lines"], 250);
+    let file = directory.path().join("revocations.ndjson");
+    std::fs::write(&file, "{}\n".repeat(350)).unwrap();
+    let output = authority.command(&["import", file.to_str().unwrap()]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("350 lines are wrong"), "{stderr}");
+    assert!(stderr.contains("\nline 100: "), "{stderr}");
+    assert!(stderr.contains("\nand 250 more\n"), "{stderr}");
+}

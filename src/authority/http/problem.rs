@@ -33,9 +33,12 @@ pub struct ProblemBody {
     pub code: String,
     /// What people should read.
     pub detail: String,
-    /// For an import: the first lines that are wrong.
+    /// For an import: the first hundred of the lines that are wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<LineFault>,
+    /// For an import: how many more lines are wrong than are listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_lines: u64,
 }
 
 impl Problem {
@@ -49,6 +52,7 @@ impl Problem {
                 code: code.to_owned(),
                 detail: detail.into(),
                 lines: Vec::new(),
+                more_lines: 0,
             }),
         }
     }
@@ -146,6 +150,7 @@ impl From<ImportError> for Problem {
                 let detail = format!("{count} lines are wrong; nothing was revoked");
                 let mut problem =
                     Self::new(StatusCode::UNPROCESSABLE_ENTITY, "lines_invalid", detail);
+                problem.body.more_lines = count.saturating_sub(faults.len() as u64);
                 problem.body.lines = faults;
                 problem
             }
@@ -169,4 +174,12 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "what serde calls it with"
+)]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
