@@ -136,7 +136,18 @@ pub(super) async fn rotate(
         let detail = format!("`overlap_seconds`: expected at most {MAX_OVERLAP_SECONDS}");
         return Err(Problem::invalid(detail));
     }
+    // To its end even when nobody waits for the answer any more: else the new key could be on the
+    // disk, and in force after the next start only.
     let overlap = Duration::from_secs(request.overlap_seconds);
+    let rotated = tokio::spawn(replace_keys(authority, overlap)).await;
+    let rotated = rotated.map_err(|_| Problem::internal())??;
+    Ok(Json(describe(&rotated)))
+}
+
+async fn replace_keys(
+    authority: Arc<Authority>,
+    overlap: Duration,
+) -> Result<Vec<FeedKey>, Problem> {
     // Two at once would each start from the same keys, and one of the new ones would be lost.
     let _turn = authority
         .importing
@@ -146,10 +157,10 @@ pub(super) async fn rotate(
     authority.writer.write(FeedSigner::kept(&rotated)).await?;
     authority.signer.replace(rotated.clone());
     tracing::warn!(
-        overlap_seconds = request.overlap_seconds,
+        overlap_seconds = overlap.as_secs(),
         "made a new key for the feed"
     );
-    Ok(Json(describe(&rotated)))
+    Ok(rotated)
 }
 
 /// Counters and gauges for Prometheus.
@@ -220,3 +231,6 @@ const fn default_overlap() -> u64 {
 }
 
 const MAX_OVERLAP_SECONDS: u64 = 90 * 24 * 60 * 60;
+
+#[cfg(test)]
+mod tests;
