@@ -157,12 +157,14 @@ impl Feed {
     ///
     /// [`WriteError`] when a new epoch should begin and cannot be kept.
     pub async fn poll(
-        &self,
+        self: &Arc<Self>,
         question: Question,
         mut stopping: watch::Receiver<bool>,
     ) -> Result<Answer, WriteError> {
         if self.knows_more(question) {
-            self.begin_epoch(question).await?;
+            // To its end even when the edge hangs up: the epoch that is kept is the one in force.
+            let begun = tokio::spawn(Arc::clone(self).begin_epoch(question)).await;
+            begun.unwrap_or(Err(WriteError::Unavailable))?;
             return Ok(Answer::Gone);
         }
         if question.epoch != self.epoch() {
@@ -217,7 +219,7 @@ impl Feed {
         is_later_epoch || question.epoch == epoch && (is_later_change || is_other_history)
     }
 
-    async fn begin_epoch(&self, question: Question) -> Result<(), WriteError> {
+    async fn begin_epoch(self: Arc<Self>, question: Question) -> Result<(), WriteError> {
         let mut last = self.beginning.lock().await;
         let is_recent = last.is_some_and(|last| last.elapsed() < EPOCH_PAUSE);
         if is_recent || !self.knows_more(question) {
