@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 
 use super::Authority;
 use super::credentials::{Caller, Role};
+use super::server::Stranger;
 
 mod body;
 mod check;
@@ -93,6 +94,10 @@ async fn require(
     let Some(caller) = caller else {
         return Problem::unauthorized().into_response();
     };
+    // There is none where no connection is, in tests.
+    if let Some(stranger) = request.extensions().get::<Arc<Stranger>>() {
+        stranger.become_known();
+    }
     if !caller.role.includes(role) {
         return Problem::forbidden(role).into_response();
     }

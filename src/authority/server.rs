@@ -21,6 +21,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
+mod strangers;
+
+pub(super) use strangers::Stranger;
+use strangers::Strangers;
+
 /// Serves until `stopping` turns true and what was begun is finished, or `drain` is over.
 ///
 /// # Errors
@@ -37,6 +42,7 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let acceptor = tls.map(TlsAcceptor::from);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let strangers = Strangers::new(MAX_STRANGERS);
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -46,8 +52,9 @@ pub async fn serve(
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Most often no file descriptor is left; somebody has to hang up first.
+                // Most often no file descriptor is left.
                 tracing::warn!(%error, "could not accept a connection");
+                strangers.send_away(SENT_AWAY);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -57,6 +64,7 @@ pub async fn serve(
                 limit = MAX_CONNECTIONS,
                 "too many connections; closed the newest"
             );
+            strangers.send_away(SENT_AWAY);
             continue;
         };
         // Answers are small and written whole; waiting for more of them only delays.
@@ -64,6 +72,7 @@ pub async fn serve(
         let connection = Connection {
             router: router.clone(),
             watcher: graceful.watcher(),
+            stranger: Arc::new(strangers.admit()),
             place,
         };
         tokio::spawn(connection.serve(stream, acceptor.clone()));
@@ -78,11 +87,22 @@ pub async fn serve(
 struct Connection {
     router: Router,
     watcher: Watcher,
+    stranger: Arc<Stranger>,
     place: OwnedSemaphorePermit,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+        let stranger = Arc::clone(&self.stranger);
+        tokio::select! {
+            () = self.serve_to_the_end(stream, acceptor) => {}
+            () = stranger.sent_away() => {
+                tracing::debug!("closed a connection that showed no credential, for another");
+            }
+        }
+    }
+
+    async fn serve_to_the_end(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
         let Some(acceptor) = acceptor else {
             return self.speak(stream).await;
         };
@@ -95,8 +115,10 @@ impl Connection {
 
     async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let router = self.router;
-        let service = service_fn(move |request: Request<Incoming>| {
+        let stranger = self.stranger;
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let mut router = router.clone();
+            request.extensions_mut().insert(Arc::clone(&stranger));
             async move {
                 let response = router.call(request.map(Body::new)).await;
                 Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
@@ -122,6 +144,14 @@ pub fn is_private(address: SocketAddr) -> bool {
 
 /// Ten times as many edges as one authority is measured with.
 const MAX_CONNECTIONS: usize = 10_000;
+
+/// As many edges as connect at once when the authority has been away: all of those that it is
+/// measured with, several times over.
+const MAX_STRANGERS: usize = MAX_CONNECTIONS / 2;
+
+/// Strangers that are sent away when the system has no room: as many as come in before the next
+/// attempt, most often.
+const SENT_AWAY: usize = 64;
 
 /// As many bytes as Envoy allows a request's headers by default.
 const MAX_HEADER_BYTES: usize = 64 * 1024;

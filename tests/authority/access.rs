@@ -1,8 +1,11 @@
 //! Who may do what, and where it listens.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -92,6 +95,53 @@ fn a_credential_is_replaced_without_a_restart() {
     assert_eq!(authority.get("/v1/stats").status, 200);
 }
 
+/// A connection on which something was sent.
+fn connection(authority: &Authority, sent: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(authority.address()).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    stream.write_all(sent.as_bytes()).unwrap();
+    stream
+}
+
+/// Whether what was asked last is answered; not when the connection is closed.
+fn is_answered(stream: &TcpStream) -> bool {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    // Something of an earlier answer may come first.
+    lines.any(|line| line == "HTTP/1.1 200 OK")
+}
+
+#[test]
+fn who_has_no_credential_keeps_nobody_out_who_has_one() {
+    let directory = directory();
+    let admin = credential(directory.path(), "admin", "console");
+    let file = directory.path().join("credentials");
+    let script = format!(
+        "ulimit -n 200; exec \"$@\" --credentials {}",
+        file.display()
+    );
+    let authority = Authority::start_in_shell(directory.path(), &script).with_credential(&admin);
+    let ask = format!("GET /v1/stats HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {admin}\r\n\r\n");
+    let mut known = connection(&authority, &ask);
+    assert!(is_answered(&known));
+    // Twice as many as the process may have, all of them staying.
+    let half_a_request = "GET /v1/stats HTTP/1.1\r\nhost: a\r\n";
+    let wrong = "GET /v1/stats HTTP/1.1\r\nhost: a\r\nauthorization: Bearer wrong\r\n\r\n";
+    let strangers: Vec<_> = [half_a_request, wrong]
+        .into_iter()
+        .cycle()
+        .take(400)
+        .map(|sent| connection(&authority, sent))
+        .collect();
+    let newcomer = connection(&authority, &ask);
+    assert!(is_answered(&newcomer));
+    known.write_all(ask.as_bytes()).unwrap();
+    assert!(is_answered(&known));
+    assert!(!is_answered(&strangers[0]));
+    assert!(authority.log().contains("could not accept a connection"));
+}
+
 #[test]
 fn histories_name_the_caller() {
     let directory = directory();
@@ -139,7 +189,7 @@ fn where_others_can_connect_credentials_and_tls_are_needed() {
         .unwrap();
     let mut line = String::new();
     let output = process.stdout.take().unwrap();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
+    BufReader::new(output).read_line(&mut line).unwrap();
     process.kill().unwrap();
     process.wait().unwrap();
     assert!(line.contains("http://0.0.0.0:"), "{line}");
