@@ -1,12 +1,12 @@
 //! A disk that takes no more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use super::import::lines_named;
-use super::process::{Authority, binary, directory, serve, until};
+use super::process::{Authority, binary, directory, revocation, serve, until};
 
 /// When the disk takes nothing more while the lines are put aside, and while they are carried out.
 #[test]
@@ -176,8 +176,8 @@ fn a_real_disk_that_is_full_or_read_only_loses_nothing() {
     assert!(disk.remount("size=64m"));
     until(|| authority.revoke("session", "room again").status == 200);
 
-    // A file that is open for writing keeps the system from making its disk read-only, and an
-    // authority that runs has it open. The one that starts finds it so.
+    // A file that is open for writing keeps root from making its disk read-only. The authority that
+    // starts finds it so; for one that runs see the test after this one.
     authority.kill();
     assert!(disk.remount("ro"));
     let output = Command::new(binary())
@@ -198,6 +198,99 @@ fn a_real_disk_that_is_full_or_read_only_loses_nothing() {
             "{number} of {acknowledged}"
         );
     }
+    authority.kill();
+}
+
+/// A file system in a file, as a disk has one: it turns read-only by itself after an error.
+struct Disk {
+    image: PathBuf,
+    point: PathBuf,
+}
+
+impl Disk {
+    /// `None` where the test may not mount one.
+    fn make(directory: &Path) -> Option<Self> {
+        let disk = Self {
+            image: directory.join("image"),
+            point: directory.join("data"),
+        };
+        let image = std::fs::File::create(&disk.image).unwrap();
+        image.set_len(64 << 20).unwrap();
+        std::fs::create_dir(&disk.point).unwrap();
+        let mut make = Command::new("mkfs.ext4");
+        (succeeds(make.arg("-q").arg(&disk.image)) && disk.mount()).then_some(disk)
+    }
+
+    fn mount(&self) -> bool {
+        let mut command = Command::new("mount");
+        succeeds(
+            command
+                .args(["-o", "loop"])
+                .arg(&self.image)
+                .arg(&self.point),
+        )
+    }
+
+    /// Does what the system does when the disk fails, whatever is open for writing.
+    fn fail(&self) {
+        // It complains that it is in use, and has stopped taking anything all the same.
+        let mut command = Command::new("mount");
+        let _ = succeeds(command.args(["-o", "remount,abort"]).arg(&self.point));
+    }
+
+    fn unmount(&self) -> bool {
+        succeeds(Command::new("umount").arg(&self.point))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // An error leaves the directory to whoever tidies up; the test has ended.
+        let _ = succeeds(Command::new("umount").arg("--lazy").arg(&self.point));
+    }
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// `EROFS` for an authority that runs.
+#[test]
+fn a_disk_that_turns_read_only_is_answered_503_and_loses_nothing() {
+    let directory = directory();
+    let Some(disk) = Disk::make(directory.path()) else {
+        eprintln!("left out: only root may mount a file system, where there are loop devices");
+        return;
+    };
+    let authority = Authority::start(directory.path());
+    for number in 0..100 {
+        let answer = authority.revoke("session", &format!("s{number}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    disk.fail();
+    assert!(std::fs::write(disk.point.join("probe"), "").is_err());
+    for _ in 0..3 {
+        let refused = authority.revoke("session", "meanwhile");
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert_eq!(refused.json()["code"], "store_unavailable");
+    }
+    let restored = authority.post("/v1/restorations", &revocation("session", "s0"));
+    assert_eq!(restored.status, 503, "{restored:?}");
+    assert_eq!(authority.stats()["store_writable"], false);
+    // Edges and checks go on.
+    assert_eq!(authority.get("/readyz").status, 200);
+    assert_eq!(authority.manifest().epoch, authority.stats()["epoch"]);
+    assert!((0..100).all(|number| authority.is_session_revoked(&format!("s{number}"))));
+    assert!(!authority.is_session_revoked("meanwhile"));
+    assert!(authority.log().contains("Read-only file system"));
+    authority.kill();
+
+    assert!(disk.unmount() && disk.mount());
+    let authority = Authority::start(directory.path());
+    assert!((0..100).all(|number| authority.is_session_revoked(&format!("s{number}"))));
+    assert!(!authority.is_session_revoked("meanwhile"));
+    assert_eq!(authority.revoke("session", "after").status, 200);
     authority.kill();
 }
 
