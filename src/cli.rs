@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use clap::{Parser, Subcommand};
 
 pub mod authority_client;
+pub mod backup;
 pub mod check;
 pub mod configuration_file;
 pub mod credential;
@@ -57,6 +58,8 @@ pub enum Command {
     Stats(stats::Arguments),
     /// Make a credential for a caller of the authority
     Credential(credential::Arguments),
+    /// Copy the authority's store, while it runs, into a file beside it
+    Backup(backup::Arguments),
     /// Make a new key for the authority's feed
     Rotate(rotate::Arguments),
     /// Make a key pair: the private key into a file, the public JWK Set to standard output
@@ -93,6 +96,7 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Import(arguments) => import::run(&arguments, output),
         Command::Stats(arguments) => stats::run(&arguments, output),
         Command::Credential(arguments) => credential::run(&arguments, output),
+        Command::Backup(arguments) => backup::run(&arguments, output),
         Command::Rotate(arguments) => rotate::run(&arguments, output),
         Command::Keygen(arguments) => keygen::run(&arguments, output),
         Command::Jwks(arguments) => jwks::run(&arguments, output),

@@ -30,7 +30,7 @@ mod problem;
 mod revocations;
 
 pub use check::{CheckAnswer, CheckRequest};
-pub use operations::{FeedKeyAnswer, GenerationStats, RotationRequest, Stats};
+pub use operations::{BackupAnswer, FeedKeyAnswer, GenerationStats, RotationRequest, Stats};
 pub use problem::{Problem, ProblemBody};
 pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
 
@@ -61,6 +61,7 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
         .routes(routes!(revocations::import))
         .routes(routes!(operations::stats))
         .routes(routes!(operations::rotate))
+        .routes(routes!(operations::back_up))
         .route_layer(guarded(Role::Admin));
     let edge = OpenApiRouter::new()
         .routes(routes!(check::check))

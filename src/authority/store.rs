@@ -26,7 +26,8 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 
@@ -34,12 +35,14 @@ use super::entry::{self, Record};
 use super::index::{Effect, Index, Place};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
+mod backup;
 mod error;
 mod file;
 mod loading;
 mod reading;
 mod transaction;
 
+pub use backup::Backup;
 pub use error::StoreError;
 use error::failed;
 use file::{FILE_NAME, begin_write, open_database, prepare};
@@ -72,6 +75,10 @@ pub struct Store {
     filter_key: FilterKey,
     index: Arc<Index>,
     database: RwLock<Option<Database>>,
+    /// Held while a copy is made.
+    backing_up: Mutex<()>,
+    /// Turns true when a copy must not keep the file open any longer.
+    break_off: AtomicBool,
 }
 
 impl Store {
@@ -98,6 +105,8 @@ impl Store {
             filter_key,
             index: Arc::default(),
             database: RwLock::new(Some(database)),
+            backing_up: Mutex::new(()),
+            break_off: AtomicBool::new(false),
         };
         store.load()?;
         Ok(store)
@@ -147,6 +156,7 @@ impl Store {
     ///
     /// [`StoreError`]; the store stays closed then.
     pub fn reopen(&self) -> Result<(), StoreError> {
+        self.break_off.store(true, Ordering::Relaxed);
         let mut database = self
             .database
             .write()

@@ -49,6 +49,7 @@ fn a_role_may_do_what_is_its_own_and_nobody_may_do_anything() {
                 .status,
             authority.get("/v1/stats").status,
             authority.post("/v1/feed/keys", &json!({})).status,
+            authority.post("/v1/backup", &json!({})).status,
             authority.post("/v1/check", &check).status,
             authority.get("/v1/feed/keys").status,
             authority.get("/metrics").status,
@@ -57,15 +58,15 @@ fn a_role_may_do_what_is_its_own_and_nobody_may_do_anything() {
     };
     assert_eq!(
         statuses(&authority),
-        [401, 401, 401, 401, 401, 401, 401, 401, 401, 200]
+        [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 200]
     );
     let authority = authority.with_credential(&edge);
     assert_eq!(
         statuses(&authority),
-        [403, 403, 403, 403, 403, 403, 200, 200, 200, 200]
+        [403, 403, 403, 403, 403, 403, 403, 200, 200, 200, 200]
     );
     let authority = authority.with_credential(&admin);
-    assert_eq!(statuses(&authority), [200; 10]);
+    assert_eq!(statuses(&authority), [200; 11]);
     let authority = authority.with_credential("portcullis_wrong");
     let refused = authority.get("/v1/stats");
     assert_eq!(refused.status, 401);

@@ -208,6 +208,7 @@ fn the_description_is_of_what_is_served() {
         "/healthz",
         "/metrics",
         "/readyz",
+        "/v1/backup",
         "/v1/check",
         "/v1/feed/deltas",
         "/v1/feed/keys",

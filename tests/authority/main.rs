@@ -13,6 +13,7 @@
 )]
 
 mod access;
+mod backup;
 mod crash;
 mod disk;
 mod feed;

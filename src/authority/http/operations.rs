@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body::JsonBody;
+use super::body::{JsonBody, expect_type};
 use super::{Problem, ProblemBody};
 use crate::authority::signing::{FeedKey, FeedSigner};
+use crate::authority::store::Backup;
 use crate::authority::{Authority, clock};
 
 /// How the authority is.
@@ -59,6 +60,15 @@ pub struct FeedKeyAnswer {
     pub public_key: String,
     /// When it begins to sign, in seconds since 1970.
     pub signs_from: u64,
+}
+
+/// A copy of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+pub struct BackupAnswer {
+    /// Where it is, on the authority's disk.
+    pub path: String,
+    /// Number of the last change that is in it.
+    pub sequence: u64,
 }
 
 /// A wish for a new key.
@@ -161,6 +171,32 @@ async fn replace_keys(
         "made a new key for the feed"
     );
     Ok(rotated)
+}
+
+/// Copies the store, as it is at one instant, into a file beside it. The signing key is in it.
+#[utoipa::path(
+    post,
+    path = "/v1/backup",
+    security(("admin" = [])),
+    responses(
+        (status = 200, description = "The copy is on the authority's disk", body = BackupAnswer),
+        (status = 409, description = "A backup is being made", body = ProblemBody,
+         content_type = "application/problem+json"),
+        (status = 503, description = "It could not be made; the last one is still there",
+         body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn back_up(
+    State(authority): State<Arc<Authority>>,
+    request: Request,
+) -> Result<Json<BackupAnswer>, Problem> {
+    expect_type(&request, "application/json")?;
+    let store = Arc::clone(&authority.store);
+    let backup = tokio::task::spawn_blocking(move || store.back_up()).await;
+    let Backup { path, sequence } = backup.map_err(|_| Problem::internal())??;
+    let path = path.to_string_lossy().into_owned();
+    tracing::info!(path, sequence, "made a backup");
+    Ok(Json(BackupAnswer { path, sequence }))
 }
 
 /// Counters and gauges for Prometheus.

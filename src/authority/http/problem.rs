@@ -135,6 +135,10 @@ impl From<WriteError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::BackingUp) {
+            let detail = error.to_string();
+            return Self::new(StatusCode::CONFLICT, "backup_in_progress", detail);
+        }
         tracing::error!(error = %super::super::chain_of(&error), "could not read the store");
         let detail = "the store cannot be read";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)

@@ -37,6 +37,9 @@ pub enum StoreError {
     /// The file could not be opened again after an error.
     #[error("the store is closed after an error")]
     Closed,
+    /// One copy at a time is enough.
+    #[error("a backup is being made")]
+    BackingUp,
     /// The system has no randomness for a secret.
     #[error("could not make a secret")]
     Random(#[source] getrandom::Error),

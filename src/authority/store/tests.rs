@@ -300,3 +300,28 @@ fn a_file_whose_process_was_killed_is_opened_without_reading_all_of_it() {
     store.commit(&[revoke(Kind::Token, "b", 10)], NOW).unwrap();
     assert!(!reads_all(), "after it was opened anew");
 }
+
+#[test]
+fn a_backup_does_not_keep_the_store_from_being_opened_anew() {
+    let (directory, store) = open();
+    let many: Vec<_> = (0..20_000)
+        .map(|number| revocation(Kind::Session, &number.to_string(), 10))
+        .collect();
+    store.commit(&[Work::ApplyStaged(0, many)], NOW).unwrap();
+    let unfinished = directory.path().join("backup.unfinished");
+    std::thread::scope(|scope| {
+        let backup = scope.spawn(|| store.back_up());
+        while !unfinished.exists() {
+            std::thread::yield_now();
+        }
+        assert!(matches!(store.back_up(), Err(StoreError::BackingUp)));
+        while store.reopen().is_err() {
+            std::thread::yield_now();
+        }
+        let broken_off = backup.join().unwrap();
+        assert!(broken_off.is_err(), "{broken_off:?}");
+    });
+    assert!(!unfinished.exists());
+    store.commit(&[revoke(Kind::Token, "a", 10)], NOW).unwrap();
+    assert_eq!(store.back_up().unwrap().sequence, 20_001);
+}
