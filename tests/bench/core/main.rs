@@ -13,11 +13,14 @@
     reason = "a measurement that does not work ends at once"
 )]
 
+#[path = "../silent_host.rs"]
+#[allow(dead_code, reason = "the steps inside V8 need more of it")]
 mod silent_host;
 #[path = "../../support/mod.rs"]
 mod support;
 
 use std::hint::black_box;
+use std::time::SystemTime;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use portcullis::gate::{Attempt, Gate, Verdict, read_configuration};
@@ -39,6 +42,23 @@ fn token(key: &'static str) -> String {
     token.claim("scope", "read write").to_string()
 }
 
+/// With the request of a mobile app that has this token.
+fn host_for(token: &str) -> SilentHost {
+    SilentHost::asked_for("/api/orders?page=2", Some(token), now())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tokens of the tests are made by the clock of the machine"
+)]
+fn now() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let milliseconds = since_epoch.expect("a clock past 1970").as_millis();
+    milliseconds
+        .try_into()
+        .expect("a clock before the year 584 million")
+}
+
 fn reading(criterion: &mut Criterion) {
     let set = jwks(&ALGORITHMS);
     criterion.bench_function("read a JWK Set of three keys", |bencher| {
@@ -58,7 +78,7 @@ fn verifying(criterion: &mut Criterion) {
     let keys = KeySet::parse(jwks(&ALGORITHMS).as_bytes(), &KeyRules::default()).expect("keys");
     for name in ALGORITHMS {
         let token = token(name);
-        let host = SilentHost::for_token(&token);
+        let host = host_for(&token);
         criterion.bench_function(&format!("verify {name} inside the module"), |bencher| {
             bencher.iter_batched(
                 || UnverifiedToken::parse(token.as_bytes()).expect("a token"),
@@ -71,14 +91,14 @@ fn verifying(criterion: &mut Criterion) {
 
 fn deciding(criterion: &mut Criterion) {
     let gate = gate();
-    let host = SilentHost::for_token(&token("es256"));
+    let host = host_for(&token("es256"));
     criterion.bench_function("decide about a request, token known", |bencher| {
         bencher.iter(|| {
             let verdict = gate.on_request(&host, Attempt::First);
             assert!(matches!(verdict, Verdict::Forward));
         });
     });
-    let host = SilentHost::for_token("e30.e30.AA");
+    let host = host_for("e30.e30.AA");
     criterion.bench_function("decide about a request, token without form", |bencher| {
         bencher.iter(|| {
             let verdict = gate.on_request(&host, Attempt::First);

@@ -12,6 +12,10 @@
 )]
 
 #[cfg(target_os = "wasi")]
+#[path = "../pairs.rs"]
+mod pairs;
+
+#[cfg(target_os = "wasi")]
 mod filter {
     use std::rc::Rc;
 
@@ -111,7 +115,7 @@ mod filter {
     impl HttpContext for Request {
         fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
             let plan = &*self.0;
-            pairs::request_headers();
+            crate::pairs::request_headers();
             if plan.calls != Calls::Warm {
                 let _ = hostcalls::call_foreign_function("verify_signature", Some(&plan.arguments));
             }
@@ -134,43 +138,6 @@ mod filter {
             let _ = hostcalls::set_map_value_bytes(map, "x-user-session", Some(session));
             let _ = hostcalls::increment_metric(plan.counter, 1);
             Action::Continue
-        }
-    }
-
-    mod pairs {
-        #![allow(
-            unsafe_code,
-            reason = "the SDK would make two strings of every header line"
-        )]
-
-        use proxy_wasm::types::MapType;
-
-        #[link(wasm_import_module = "env")]
-        unsafe extern "C" {
-            fn proxy_get_header_map_pairs(
-                map: MapType,
-                return_data: *mut *mut u8,
-                return_size: *mut usize,
-            ) -> u32;
-        }
-
-        /// All header lines of the request, of which nobody reads any.
-        pub(super) fn request_headers() {
-            let mut data = std::ptr::null_mut();
-            let mut size = 0;
-            // SAFETY: the host writes both, or neither.
-            let result = unsafe {
-                proxy_get_header_map_pairs(
-                    MapType::HttpRequestHeaders,
-                    &raw mut data,
-                    &raw mut size,
-                )
-            };
-            if result == 0 && !data.is_null() {
-                // SAFETY: the SDK has made a boxed slice of exactly this size for the host, which
-                // nobody else holds.
-                drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(data, size)) });
-            }
         }
     }
 }

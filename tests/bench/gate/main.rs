@@ -26,6 +26,7 @@ mod gates;
 #[path = "../import.rs"]
 mod import;
 mod loaded;
+#[path = "../machine.rs"]
 mod machine;
 mod mix;
 mod overview;
@@ -38,6 +39,7 @@ mod scenarios;
 mod series;
 mod signed;
 mod start;
+#[path = "../statistics.rs"]
 mod statistics;
 #[path = "../../support/mod.rs"]
 mod support;

@@ -1,0 +1,125 @@
+//! A host that has one request to show and does nothing that it is asked to do.
+
+use std::cell::{Cell, RefCell};
+
+use portcullis::host::{
+    Counter, Expected, ForeignAnswer, HeaderBlock, Host, Response, Shared, SharedData,
+    SignatureHost,
+};
+
+pub(crate) struct SilentHost {
+    /// As the host lays them out.
+    headers: RefCell<Vec<u8>>,
+    /// Where the bytes are that [`SilentHost::renew_token`] changes.
+    varying: usize,
+    now_milliseconds: u64,
+    signatures: ForeignAnswer,
+    /// Status of the last answer to the client.
+    answered: Cell<u16>,
+}
+
+/// Letters of a signature that differ from token to token: far from its ends, where not every byte
+/// is allowed.
+const VARYING_LETTERS: usize = 8;
+
+impl SilentHost {
+    /// With the request of a mobile app for this path, with this token, on a host without
+    /// `verify_signature`.
+    pub(crate) fn asked_for(path: &str, token: Option<&str>, now_milliseconds: u64) -> Self {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let lines = [
+            (":authority", "api.example"),
+            (":path", path),
+            (":method", "GET"),
+            (":scheme", "https"),
+            ("user-agent", "MobileApp/7.1 (iPhone; iOS 19.2)"),
+            ("accept", "application/json"),
+            ("accept-encoding", "gzip, br"),
+            ("accept-language", "en-GB"),
+            ("x-request-id", "3f1e7f4c-8d2f-4b8e-9c7e-2b1e6f1a2b3c"),
+        ];
+        let bearer = bearer.as_deref().map(|bearer| ("authorization", bearer));
+        let headers: HeaderBlock = lines.into_iter().chain(bearer).collect();
+        let headers = headers.as_ref().to_vec();
+        // The token is the last thing there.
+        let dot = headers.iter().rposition(|byte| *byte == b'.');
+        Self {
+            varying: dot.map_or(headers.len(), |dot| dot + 20),
+            headers: RefCell::new(headers),
+            now_milliseconds,
+            signatures: ForeignAnswer::Unavailable,
+            answered: Cell::new(0),
+        }
+    }
+
+    /// With a `verify_signature` that always answers this.
+    pub(crate) fn with_signatures(mut self, answer: ForeignAnswer) -> Self {
+        self.signatures = answer;
+        self
+    }
+
+    /// Gives the request another token from now on, which differs in its signature only.
+    pub(crate) fn renew_token(&self) {
+        let mut headers = self.headers.borrow_mut();
+        let letters = headers.iter_mut().skip(self.varying);
+        // Counts, the first letter fastest.
+        for letter in letters.take(VARYING_LETTERS) {
+            *letter = match *letter {
+                b'A'..=b'Y' => *letter + 1,
+                _ => b'A',
+            };
+            if *letter != b'A' {
+                break;
+            }
+        }
+    }
+
+    /// The status that the client was answered with since this was asked last.
+    pub(crate) fn take_answered(&self) -> Option<u16> {
+        Some(self.answered.take()).filter(|status| *status != 0)
+    }
+}
+
+impl SignatureHost for SilentHost {
+    fn verify_signature(&self, _arguments: &[u8]) -> ForeignAnswer {
+        self.signatures
+    }
+}
+
+impl SharedData for SilentHost {
+    fn shared(&self, _key: &str) -> Option<Shared> {
+        None
+    }
+
+    fn set_shared(&self, _key: &str, _value: &[u8], _expected: Expected) -> bool {
+        false
+    }
+}
+
+impl Host for SilentHost {
+    fn now_milliseconds(&self) -> u64 {
+        self.now_milliseconds
+    }
+
+    fn request_headers(&self) -> HeaderBlock {
+        HeaderBlock::from_host(self.headers.borrow().clone())
+    }
+
+    fn remove_request_header(&self, _name: &str) {}
+
+    fn set_request_header(&self, _name: &str, _value: &[u8]) {}
+
+    fn property(&self, _path: &[&str]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn set_filter_state(&self, _name: &str, _value: &[u8]) {}
+
+    fn respond(&self, response: &Response) {
+        self.answered.set(response.status);
+    }
+
+    fn increment(&self, _counter: Counter, _provider: Option<&str>) {}
+
+    fn debug(&self, _message: impl FnOnce() -> String) {}
+}
