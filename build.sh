@@ -45,7 +45,7 @@ Usage: ./build.sh [VERB]
   keys     fresh demo keys and target/demo/demo.env, for envoy/docker-compose.yaml
   test     every test; or one level: test core | gate | wasm | envoy
            what follows `--` goes to the tests: ./build.sh test gate -- --nocapture
-  bench    every measurement; or one part: bench gate | budget | core | revocation
+  bench    every measurement; or one part: bench gate | budget | core | steps | revocation
            bench -- --smoke only shows in a minute that all of it works, and counts instructions;
            bench gate -- warm forged measures less of one part: bench gate -- --help
   fuzz     tries to break every parser for a minute each; or: fuzz [TARGET [SECONDS]]
@@ -195,7 +195,8 @@ find_binaryen() {
     binaryen="$directory/node_modules/binaryen/bin"
 }
 
-# optimise MODULE RESULT: without the callbacks that the gate has no use for, and a tenth smaller.
+# optimise MODULE RESULT [EXPORT…]: without the callbacks that the gate has no use for, and a tenth
+# smaller; with these exports besides.
 #
 # The SDK exports every callback of the interface, and Envoy enters the module for each that is
 # there, for every request. What to do with a request's body and trailers has to stay: without them
@@ -205,9 +206,10 @@ optimise() {
     local callbacks=(memory _initialize proxy_abi_version_0_2_1 proxy_on_memory_allocate
         proxy_on_context_create proxy_on_vm_start proxy_on_configure proxy_on_tick
         proxy_on_request_headers proxy_on_request_body proxy_on_request_trailers
-        proxy_on_http_call_response proxy_on_delete)
+        proxy_on_http_call_response proxy_on_delete "${@:3}")
+    # SIMD is for builds that are compared with this one; the filter has none.
     local features=(--enable-bulk-memory --enable-multivalue --enable-mutable-globals
-        --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext)
+        --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext --enable-simd)
     for name in "${callbacks[@]}"; do
         kept+=",{\"name\":\"$name\",\"export\":\"$name\",\"root\":true}"
     done
@@ -326,12 +328,13 @@ build_for_bench() {
     need_cargo
     find_envoy
     build
-    say "building target/bench/empty.wasm and floor.wasm, filters to compare with"
+    say "building target/bench/empty.wasm and floor.wasm, filters to compare with, and steps.wasm"
     mkdir -p -- "$root/target/bench"
-    cargo build --locked --example empty --example floor --target wasm32-wasip1 --profile wasm
+    cargo build --locked --example empty --example floor --example steps --target wasm32-wasip1 --profile wasm
     for name in empty floor; do
         optimise "$root/target/wasm32-wasip1/wasm/examples/$name.wasm" "$root/target/bench/$name.wasm"
     done
+    optimise "$root/target/wasm32-wasip1/wasm/examples/steps.wasm" "$root/target/bench/steps.wasm" main
     export PORTCULLIS_WASM="$root/target/portcullis.wasm" PORTCULLIS_BIN="$root/target/release/portcullis"
 }
 
@@ -351,6 +354,11 @@ bench_core() {
     cargo bench --locked --bench core -- "${@/#--smoke/--test}"
 }
 
+bench_steps() {
+    say "bench steps: steps of a request, inside V8 in Envoy"
+    cargo bench --locked --bench steps -- "$@"
+}
+
 bench_revocation() {
     say "bench revocation: how fast and at what size revocations travel"
     cargo bench --locked --bench revocation -- "$@"
@@ -359,6 +367,7 @@ bench_revocation() {
 bench_all() {
     bench_budget
     bench_core "$@"
+    bench_steps "$@"
     bench_gate "$@"
     bench_revocation "$@"
 }
@@ -366,7 +375,7 @@ bench_all() {
 run_bench() {
     local part=all
     case ${1:-} in
-        gate | budget | core | revocation)
+        gate | budget | core | steps | revocation)
             part=$1
             shift
             ;;
