@@ -56,8 +56,8 @@ impl Pace {
 }
 
 /// A long import overtakes every generation. Where one takes longer to build than the import to
-/// overtake it, all of them are in vain, and building without a pause takes half the speed of the
-/// import, so that it ends later. With this it takes a fifth of one processor.
+/// overtake it, all of them are in vain, and building without a pause keeps one processor busy and
+/// the index locked in parts for as long as the import lasts. With this it is a fifth of that.
 const PAUSE: u32 = 4;
 
 #[cfg(test)]
