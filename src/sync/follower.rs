@@ -106,6 +106,8 @@ enum Refusal {
     Discontinuous,
     #[error("the manifest is older than what is held")]
     Replayed,
+    #[error("the authority has fewer changes than what is held")]
+    Lagging,
 }
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);

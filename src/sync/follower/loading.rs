@@ -62,15 +62,20 @@ impl Follower {
             self.abandon_load(host);
             return;
         };
-        let taken = self.take_in(host, step, body);
-        if let Err(refusal) = taken {
-            self.counts.refused += 1;
+        if let Err(refusal) = self.take_in(host, step, body) {
             if self.load.is_well() {
                 host.warn(&format!(
                     "revocation feed: generation not loaded: {refusal}"
                 ));
             }
-            self.abandon_load(host);
+            if matches!(refusal, Refusal::Lagging) {
+                // What is loaded is good, and goes on from here when the authority does.
+                self.counts.failures += 1;
+                self.load.fail(host);
+            } else {
+                self.counts.refused += 1;
+                self.abandon_load(host);
+            }
             return;
         }
         // The pauses shrink only when a generation is whole: its manifest may be fine for ever.
@@ -117,6 +122,10 @@ impl Follower {
                     let has_caught_up = batch.changes.len() < MAX_BATCH_CHANGES as usize;
                     if has_caught_up || loader.replayed >= u64::from(KEPT_CHANGES) {
                         self.publish(host);
+                    }
+                    // What is held has come further.
+                    if self.loader.is_some() && batch.changes.is_empty() {
+                        return Err(Refusal::Lagging);
                     }
                 }
                 Ok(())

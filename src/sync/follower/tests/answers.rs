@@ -3,7 +3,7 @@
 use ed25519_dalek::Signer as _;
 
 use super::*;
-use crate::revocation::{FeedSignature, Signable};
+use crate::revocation::{FeedSignature, Signable, Standing};
 
 /// What somebody on the way makes of a message.
 type Corruption = fn(Vec<u8>) -> Vec<u8>;
@@ -184,4 +184,50 @@ fn failures_are_tried_again_later_and_later_and_said_once() {
         );
         assert_eq!(process.log.borrow().len(), 1, "{good:?}");
     }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_authority_that_lags_behind_what_is_held_is_waited_for_without_haste() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    for token in ["a", "b", "c"] {
+        authority.revoke(token);
+    }
+    tick(&process, &mut leader, &authority);
+    let before = leader.view.state().unwrap();
+    // It was put back to a backup, and begins no epoch.
+    let mut lagging = authority.clone();
+    lagging.changes.truncate(1);
+    leader.load_from = Some(0);
+    let calls = std::cell::RefCell::new(std::collections::BTreeMap::<String, u32>::new());
+    for _ in 0..600 {
+        process.pass(100);
+        leader.on_tick(&process, true);
+        settle_with(&process, &mut leader, |call| {
+            let path = call.path.split(['?', '&']).take(3).collect::<String>();
+            *calls.borrow_mut().entry(path).or_default() += 1;
+            lagging.answer(call)
+        });
+    }
+    let calls = calls.into_inner();
+    for (path, count) in &calls {
+        let most = if path.contains("/deltas") { 25 } else { 1 };
+        assert!((1..=most).contains(count), "{calls:?}");
+    }
+    assert_eq!(process.log.borrow().len(), 2, "{:?}", process.log);
+    // What is held stays, and is no fresher for it.
+    assert_eq!(leader.view.state().unwrap(), before);
+    let now = process.now.get();
+    let most = Duration::from_secs(30);
+    let standing = leader.view.standing(&process, now, most);
+    assert_eq!(standing, Standing::Stale);
+    // Its other half has come back.
+    for _ in 0..100 {
+        tick(&process, &mut leader, &authority);
+    }
+    let after = leader.view.state().unwrap();
+    assert_ne!(after.load, before.load);
+    assert_eq!(after.sequence, 3);
+    let standing = leader.view.standing(&process, process.now.get(), most);
+    assert_eq!(standing, Standing::Current);
 }
