@@ -207,6 +207,20 @@ impl Batch {
         places.map(|(place, change)| (self.after.saturating_add(place), change))
     }
 
+    /// The chain at a sequence number from [`after`](Self::after) to [`through`](Self::through).
+    #[must_use]
+    pub fn chain_at(&self, sequence: u64) -> Option<Chain> {
+        let count = usize::try_from(sequence.checked_sub(self.after)?).ok()?;
+        let changes = self.changes.get(..count)?;
+        Some(changes.iter().fold(self.chain, Chain::followed_by))
+    }
+
+    /// The chain after the last change.
+    #[must_use]
+    pub fn chain_through(&self) -> Chain {
+        self.changes.iter().fold(self.chain, Chain::followed_by)
+    }
+
     /// Everything that is signed.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -8,13 +8,23 @@
 //!     number: u64,           // of the batch, as the state counts them
 //!     after: u64,
 //!     through: u64,
+//!     chain: [u8; 32],       // the chain at `through`
 //!     fingerprints: [[u8; 16]; through - after],
 //!     checksum: u64,         // SipHash-1-3 of all before, under the filter key
 //! }
 //! ```
+//!
+//! # Why is a batch announced before it is applied?
+//!
+//! The leader may die half way through it. Then the records have changes that the state does not
+//! name, and that is right as long as the authority has them too: whoever takes over applies them
+//! again. But an authority that was put back to a backup may have lost just those, and as far as
+//! the state goes nothing has happened: no edge knows more than it, and no epoch begins. The
+//! announcement after the last one that the state counts tells of them, so that whoever takes over
+//! can see that the history has become another one.
 
-use crate::host::{Expected, SharedData};
-use crate::revocation::{Batch, FeedState, Fingerprint, SharedFilter};
+use crate::host::{Expected, Shared, SharedData};
+use crate::revocation::{Batch, Chain, FeedState, Fingerprint, SharedFilter};
 
 /// Announcements that are kept: some seconds' worth, and a tick is a tenth of one.
 const KEPT: u64 = 256;
@@ -34,24 +44,98 @@ pub enum Purge {
     Everything,
 }
 
-/// Announces a batch that has been applied, before the state says so.
-pub(super) fn announce(
-    host: &impl SharedData,
-    filter: &SharedFilter,
-    state: &FeedState,
-    batch: &Batch,
-) {
-    let mut bytes = MAGIC.to_vec();
-    for number in [state.epoch, state.batches, batch.after, batch.through()] {
-        bytes.extend(number.to_le_bytes());
+/// What is announced of the batch after a state.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// What stands there, so that nobody else's announcement is written over.
+    found: Expected,
+    /// Where the batch ends, and the history up to there.
+    end: Option<(u64, Chain)>,
+}
+
+impl Begun {
+    /// Looks whether somebody has begun to apply a batch that the state does not name.
+    pub(super) fn read(host: &impl SharedData, filter: &SharedFilter, state: &FeedState) -> Self {
+        let number = state.batches.wrapping_add(1);
+        let Some(shared) = host.shared(&filter.announcement_key(number % KEPT)) else {
+            return Self {
+                found: Expected::Absent,
+                end: None,
+            };
+        };
+        let announcement = Announcement::read(&shared, state, number, state.sequence);
+        Self {
+            found: Expected::Version(shared.version),
+            end: announcement.map(|announcement| (announcement.through, announcement.chain)),
+        }
     }
-    for change in &batch.changes {
-        bytes.extend(change.fingerprint().0);
+
+    /// Whether the records may have changes after the state.
+    pub(super) const fn is_any(&self) -> bool {
+        self.end.is_some()
     }
-    let checksum = state.filter_key.checksum(&[&bytes]);
-    bytes.extend(checksum.to_le_bytes());
-    let key = filter.announcement_key(state.batches % KEPT);
-    host.set_shared(&key, &bytes, Expected::Anything);
+
+    /// Whether the records may have changes that are not in the batch after the state: the
+    /// authority does not know them any more, or has given their numbers to others.
+    pub(super) fn is_lost_by(&self, batch: &Batch) -> bool {
+        self.end
+            .is_some_and(|(through, chain)| batch.chain_at(through) != Some(chain))
+    }
+
+    /// Announces a batch, before anything of it is applied. `state` is the one after it. `false`
+    /// when somebody else has announced one meanwhile.
+    #[must_use]
+    pub(super) fn announce(
+        &self,
+        host: &impl SharedData,
+        filter: &SharedFilter,
+        state: &FeedState,
+        batch: &Batch,
+    ) -> bool {
+        let mut bytes = MAGIC.to_vec();
+        for number in [state.epoch, state.batches, batch.after, batch.through()] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(state.chain.0);
+        for change in &batch.changes {
+            bytes.extend(change.fingerprint().0);
+        }
+        let checksum = state.filter_key.checksum(&[&bytes]);
+        bytes.extend(checksum.to_le_bytes());
+        let key = filter.announcement_key(state.batches % KEPT);
+        host.set_shared(&key, &bytes, self.found)
+    }
+}
+
+/// An announcement that was found whole.
+struct Announcement<'b> {
+    through: u64,
+    chain: Chain,
+    fingerprints: &'b [[u8; 16]],
+}
+
+impl<'b> Announcement<'b> {
+    /// The announcement of this batch, if it is one, of the state's feed and epoch.
+    fn read(shared: &'b Shared, state: &FeedState, number: u64, after: u64) -> Option<Self> {
+        let (body, checksum) = shared.bytes.split_last_chunk::<8>()?;
+        if state.filter_key.checksum(&[body]) != u64::from_le_bytes(*checksum) {
+            return None;
+        }
+        let expected = [state.epoch, number, after].map(u64::to_le_bytes).concat();
+        let rest = body
+            .strip_prefix(MAGIC)?
+            .strip_prefix(expected.as_slice())?;
+        let (through, rest) = rest.split_first_chunk()?;
+        let (chain, fingerprints) = rest.split_first_chunk()?;
+        let (fingerprints, []) = fingerprints.as_chunks() else {
+            return None;
+        };
+        Some(Self {
+            through: u64::from_le_bytes(*through),
+            chain: Chain(*chain),
+            fingerprints,
+        })
+    }
 }
 
 /// What to drop when the state went from `old` to `new`.
@@ -79,23 +163,10 @@ fn missed(
     let mut names = Vec::new();
     let mut sequence = old.sequence;
     for number in old.batches..new.batches {
-        let record = host.shared(&filter.announcement_key((number + 1) % KEPT))?;
-        let (body, checksum) = record.bytes.split_last_chunk::<8>()?;
-        if new.filter_key.checksum(&[body]) != u64::from_le_bytes(*checksum) {
-            return None;
-        }
-        let (header, fingerprints) = body.split_at_checked(MAGIC.len() + 4 * 8)?;
-        let expected = [new.epoch, number + 1, sequence]
-            .map(u64::to_le_bytes)
-            .concat();
-        let rest = header
-            .strip_prefix(MAGIC)?
-            .strip_prefix(expected.as_slice())?;
-        sequence = rest.try_into().map(u64::from_le_bytes).ok()?;
-        let (chunks, []) = fingerprints.as_chunks::<16>() else {
-            return None;
-        };
-        names.extend(chunks.iter().copied().map(Fingerprint));
+        let shared = host.shared(&filter.announcement_key((number + 1) % KEPT))?;
+        let announcement = Announcement::read(&shared, new, number + 1, sequence)?;
+        sequence = announcement.through;
+        names.extend(announcement.fingerprints.iter().copied().map(Fingerprint));
     }
     (sequence == new.sequence).then_some(names)
 }

@@ -10,7 +10,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::announcement::{Purge, announce, purge};
+use super::announcement::{Begun, Purge, purge};
 use super::discard::Discard;
 use super::line::Line;
 use super::loader::{LoadError, Loader};
@@ -104,6 +104,8 @@ enum Refusal {
     Nonce,
     #[error("changes do not continue the history that is held")]
     Discontinuous,
+    #[error("changes that are held already are not in the authority's history any more")]
+    Lost,
     #[error("the manifest is older than what is held")]
     Replayed,
     #[error("the authority has fewer changes than what is held")]
@@ -293,22 +295,29 @@ impl Follower {
         if (batch.epoch, batch.after, batch.chain) != (state.epoch, state.sequence, state.chain) {
             return Err(Refusal::Discontinuous);
         }
-        let mut next = state.clone();
-        for (sequence, change) in batch.numbered() {
-            if !self.filter.apply(host, &state, sequence, change) {
-                self.load_from = Some(host.now_milliseconds());
-                return Err(LoadError::Gone.into());
-            }
-            next.chain = next.chain.followed_by(change);
+        let begun = Begun::read(host, &self.filter, &state);
+        if begun.is_lost_by(&batch) {
+            return Err(Refusal::Lost);
         }
+        let mut next = state.clone();
         next.sequence = batch.through();
+        next.chain = batch.chain_through();
         next.verified_at = host.now_milliseconds();
         if batch.changes.is_empty() {
             self.counts.heartbeats += 1;
         } else {
             // Wrapping, since the count comes from shared data: one that goes back empties caches.
             next.batches = next.batches.wrapping_add(1);
-            announce(host, &self.filter, &next, &batch);
+            if !begun.announce(host, &self.filter, &next, &batch) {
+                // Another leader is about to apply the same.
+                return Ok(0);
+            }
+            for (sequence, change) in batch.numbered() {
+                if !self.filter.apply(host, &state, sequence, change) {
+                    self.load_from = Some(host.now_milliseconds());
+                    return Err(LoadError::Gone.into());
+                }
+            }
             self.counts.batches += 1;
             self.counts.changes += batch.changes.len() as u64;
         }
@@ -341,7 +350,7 @@ impl Follower {
         if self.poll.is_well() {
             host.warn(&format!("revocation feed: not applied: {refusal}"));
         }
-        if matches!(refusal, Refusal::Discontinuous) {
+        if matches!(refusal, Refusal::Discontinuous | Refusal::Lost) {
             self.load_from.get_or_insert(host.now_milliseconds());
         }
         self.poll.fail(host);

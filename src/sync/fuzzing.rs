@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::announcement::{Purge, announce, purge};
+use super::announcement::{Begun, Purge, purge};
 use super::key_record::{Published, decode_wanted, encode_wanted};
 use super::loader::{LoadError, Loader, Need};
 use super::record::{Kind as RecordKind, open, seal};
@@ -192,7 +192,16 @@ pub fn batch(body: &[u8]) {
     }
     as_a_table_would_have_it(&host, &late, &new, &batch.changes);
     if !batch.changes.is_empty() {
-        announce(&host, &filter, &new, &batch);
+        let begun = Begun::read(&host, &filter, &old);
+        assert!(!begun.is_any() && !begun.is_lost_by(&batch));
+        assert!(begun.announce(&host, &filter, &new, &batch));
+        let again = begun.announce(&host, &filter, &new, &batch);
+        assert!(!again, "somebody else's was written over");
+        let begun = Begun::read(&host, &filter, &old);
+        assert!(begun.is_any() && !begun.is_lost_by(&batch));
+        let mut shorter = batch.clone();
+        shorter.changes.pop();
+        assert!(begun.is_lost_by(&shorter));
         let names = batch.changes.iter().map(Change::fingerprint).collect();
         let dropped = purge(&host, &filter, Some(&old), &new);
         assert_eq!(dropped, Purge::Named(names));

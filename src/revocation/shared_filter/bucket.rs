@@ -17,8 +17,10 @@
 //! whoever takes over from a leader that was stopped half way through a batch goes through all of
 //! it again.
 //!
-//! A number stands for one change as long as the records last: their header names the epoch, and
-//! an authority that was put back to a backup begins another one. Pages need nothing of the kind,
+//! A number stands for one change as long as the records last. Their header names the epoch, and an
+//! authority that was put back to a backup begins another one as soon as an edge knows more than it.
+//! Where only records knew more, since a leader died over a batch before the state named it, the
+//! batch's announcement tells, and the records are loaded again. Pages need nothing of the kind,
 //! since their bits are only ever set.
 
 use super::cut_off::{self, RECORD_BYTES};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{CALL_TIMEOUT, Follower, Refusal, Step};
 use crate::host::{BackgroundHost, CallOutcome, Expected};
 use crate::revocation::{FeedState, KEPT_CHANGES, MAX_BATCH_CHANGES, Manifest};
-use crate::sync::announcement::UNACCOUNTED;
+use crate::sync::announcement::{Begun, UNACCOUNTED};
 use crate::sync::discard::Discard;
 use crate::sync::line::Line;
 use crate::sync::loader::{Loader, Need};
@@ -159,10 +159,12 @@ impl Follower {
             return;
         }
         // Caches are emptied, unless nothing is new but the place. Records of the old one may have
-        // been missing; then nothing was taken from them either.
+        // been missing; then nothing was taken from them either. They may have had changes that
+        // come later, or never.
         let is_same = held.as_ref().is_some_and(|held| {
             (held.epoch, held.sequence, held.chain, held.filter_key)
                 == (next.epoch, next.sequence, next.chain, next.filter_key)
+                && !Begun::read(host, &self.filter, held).is_any()
         });
         next.verified_at = host.now_milliseconds();
         let batches = held.as_ref().map_or(0, |held| held.batches);

@@ -176,4 +176,15 @@ impl Authority {
         let nonce = parameter("nonce").parse().unwrap();
         is_news.then(|| ok(self.batch(after, nonce)))
     }
+
+    /// The answer to a call, and to a long poll without news when its time is up.
+    pub(super) fn answer_or_heartbeat(&self, call: &Call) -> Option<CallOutcome> {
+        let (path, _) = call.path.rsplit_once("&wait=").unwrap_or((&call.path, ""));
+        let at_once = Call {
+            path: format!("{path}&wait=0"),
+            ..call.clone()
+        };
+        let is_poll = call.path.contains("/deltas?");
+        self.answer(if is_poll { &at_once } else { call })
+    }
 }

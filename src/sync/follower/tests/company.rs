@@ -344,6 +344,16 @@ impl Onlookers {
         }
     }
 
+    /// Everybody asks about every token, and remembers what is let through.
+    pub(super) fn ask(&mut self, process: &MockProcess) {
+        for edge in [&mut self.keen, &mut self.lazy] {
+            edge.tick(process);
+            for bearer in BEARERS {
+                edge.refuses(process, bearer);
+            }
+        }
+    }
+
     /// What is said is what is so now.
     pub(super) fn agree(&mut self, process: &MockProcess, authority: &Authority, context: &str) {
         self.tick(process);

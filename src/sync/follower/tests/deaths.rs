@@ -151,3 +151,56 @@ fn a_leader_that_dies_while_an_epoch_begins_does_no_harm() {
     // Pages, buckets, changes and the state; and emptying the old ones.
     assert!(writes >= 3 + 2 + 3 + 1 + 5, "{writes}");
 }
+
+/// The authority is put back to a backup, and has exactly the changes that the state says. It may
+/// have given the numbers of those that it has lost to `others`.
+fn loses_what_a_dead_leader_was_applying(lives: usize, others: &[Change]) {
+    let context = format!("dies after {lives}, and then {others:?}");
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let mut onlookers = Onlookers::new();
+    let mut first = Leader::new(&process, &|_| {});
+    something(&mut authority);
+    first.tick(&authority);
+    let backup = authority.changes.clone();
+    all_sorts(&mut authority);
+    first.machine.writes.set(0);
+    first.machine.lives.set(lives);
+    first.tick(&authority);
+    assert!(first.is_dead(), "{context}");
+    onlookers.ask(&process);
+    authority.changes = backup;
+    authority.changes.extend(others);
+    process.pass(3_000);
+    let mut second = Leader::new(&process, &|_| {});
+    for _ in 0..TICKS {
+        second.tick_with(|call| authority.answer_or_heartbeat(call));
+    }
+    onlookers.agree(&process, &authority, &context);
+    // And it goes on.
+    authority.changes.extend([cleared("bob"), revoked("2")]);
+    for _ in 0..TICKS {
+        second.tick_with(|call| authority.answer_or_heartbeat(call));
+    }
+    assert!(second.follower.counts().generations <= 1, "{context}");
+    onlookers.agree(&process, &authority, &context);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn changes_that_a_dead_leader_was_applying_when_the_authority_lost_them_are_undone() {
+    let longer = [
+        revoked("2"),
+        cut_off_at("carol", 20),
+        cleared("bob"),
+        cut_off_at("bob", 20),
+        cleared("carol"),
+        cut_off_at("carol", 20),
+        revoked("3"),
+        cleared("alice"),
+    ];
+    // All changes but the announcement and the state.
+    for lives in 0..9 {
+        for others in [0, 1, 2, 3, 7, 8] {
+            loses_what_a_dead_leader_was_applying(lives, &longer[..others]);
+        }
+    }
+}
