@@ -157,6 +157,9 @@ impl Follower {
             self.poll.drop_call();
             self.load.drop_call();
             self.loader = None;
+            // Whoever leads now finds out for itself, and has perhaps loaded it long since when
+            // this one leads again.
+            self.load_from = None;
         }
         self.is_leading = is_leading;
         if is_leading {
@@ -314,6 +317,10 @@ impl Follower {
             }
             for (sequence, change) in batch.numbered() {
                 if !self.filter.apply(host, &state, sequence, change) {
+                    if self.read_state(host).is_some_and(|(_, now)| now != version) {
+                        // These are the records of a state that another leader has replaced.
+                        return Ok(0);
+                    }
                     self.load_from = Some(host.now_milliseconds());
                     return Err(LoadError::Gone.into());
                 }

@@ -150,6 +150,7 @@ impl Follower {
             // Another leader has loaded a newer one meanwhile.
             self.load.succeed();
             self.load_from = None;
+            self.discard = Some(Discard::begin(host.now_milliseconds()));
             return;
         }
         let is_behind =

@@ -71,6 +71,13 @@ pub(super) fn cleared(subject: &'static str) -> Change {
     Change::ClearCutOff(Bearer(Kind::Subject, subject).fingerprint())
 }
 
+/// Records of a kind that are not empty.
+pub(super) fn records(process: &MockProcess, kind: &str) -> u32 {
+    let keys = process.keys();
+    let of_kind = keys.iter().filter(|key| key.contains(kind));
+    u32::try_from(of_kind.count()).unwrap()
+}
+
 /// A virtual machine that leads, or believes so.
 pub(super) struct Machine<'p> {
     process: &'p MockProcess,

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::company::{Leader, Onlookers, cleared, cut_off_at, revoked};
+use super::company::{Leader, Onlookers, cleared, cut_off_at, records, revoked};
 use super::*;
 
 /// Long enough for everything: a lease that runs out, a generation that is loaded, and one that is
@@ -68,13 +68,6 @@ fn dies_after_any_write(prepare: impl Fn(&mut Authority), news: impl Fn(&mut Aut
         }
     }
     unreachable!("no work has so many writes");
-}
-
-/// Records of a kind that are not empty.
-fn records(process: &MockProcess, kind: &str) -> u32 {
-    let keys = process.keys();
-    let of_kind = keys.iter().filter(|key| key.contains(kind));
-    u32::try_from(of_kind.count()).unwrap()
 }
 
 fn something(authority: &mut Authority) {

@@ -42,6 +42,35 @@ fn whoever_takes_over_goes_on_with_what_is_held_and_loads_nothing() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn whoever_takes_over_learns_of_a_newer_generation_from_a_heartbeat_or_a_batch() {
+    for is_news in [false, true] {
+        let (process, mut authority) = (MockProcess::default(), Authority::new());
+        let (mut first, mut second) = (follower(), follower());
+        authority.revoke("a");
+        tick(&process, &mut first, &authority);
+        // It hears of the generation, and is gone before it has loaded that.
+        authority.publish_generation();
+        process.calls.take();
+        process.pass(3_000);
+        if is_news {
+            authority.revoke("b");
+        }
+        for _ in 0..30 {
+            process.pass(100);
+            second.on_tick(&process, true);
+            settle_with(&process, &mut second, |call| {
+                authority.answer_or_heartbeat(call)
+            });
+        }
+        second.on_tick(&process, true);
+        let state = second.view.state().unwrap();
+        assert_eq!(state.generation, authority.generation, "{is_news}");
+        assert_eq!(second.counts().generations, 1, "{is_news}");
+        assert_eq!(status(&process, &second, "a"), Status::PossiblyRevoked);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_newer_generation_replaces_the_older_one_and_frees_its_place() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());

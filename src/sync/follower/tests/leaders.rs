@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::company::{Leader, Onlookers, cleared, cut_off_at, revoked};
+use super::company::{Leader, Onlookers, cleared, cut_off_at, records, revoked};
 use super::*;
 
 /// What the second leader does while the first one is stopped.
@@ -14,6 +14,8 @@ enum Meanwhile {
     Reload(usize),
     /// The same, and goes over to a generation that was published after them.
     Switch(usize),
+    /// The same, and on to yet another one. The records of the first are discarded.
+    SwitchTwice(usize),
 }
 
 /// What the first leader applies: five writes of records, one of the announcement, one of the
@@ -82,24 +84,33 @@ fn stopped_and_dead(stopped: usize, meanwhile: Meanwhile, more: usize) {
     }
     let mut onlookers = onlookers.borrow_mut();
     onlookers.agree(&process, &authority.borrow(), &context);
-    let loaded = u64::from(!matches!(meanwhile, Meanwhile::Batches(_)));
+    let loaded = match meanwhile {
+        Meanwhile::Batches(_) => 0,
+        Meanwhile::Reload(_) | Meanwhile::Switch(_) => 1,
+        Meanwhile::SwitchTwice(_) => 2,
+    };
     assert_eq!(second.follower.counts().generations, loaded, "{context}");
     assert_eq!(first.follower.counts().generations, 1, "{context}");
 }
 
 fn goes_on(second: &mut Leader<'_>, authority: &RefCell<Authority>, meanwhile: Meanwhile) {
-    let (Meanwhile::Batches(batches) | Meanwhile::Reload(batches) | Meanwhile::Switch(batches)) =
-        meanwhile;
+    let (batches, loads) = match meanwhile {
+        Meanwhile::Batches(batches) => (batches, 0),
+        Meanwhile::Reload(batches) | Meanwhile::Switch(batches) => (batches, 1),
+        Meanwhile::SwitchTwice(batches) => (batches, 2),
+    };
     for batch in newer_batches().into_iter().take(batches) {
         authority.borrow_mut().changes.extend(batch);
         second.tick(&authority.borrow());
     }
-    match meanwhile {
-        Meanwhile::Batches(_) => {}
-        Meanwhile::Reload(_) => second.follower.load_from = Some(0),
-        Meanwhile::Switch(_) => {
+    for _ in 0..loads {
+        if !matches!(meanwhile, Meanwhile::Reload(_)) {
             authority.borrow_mut().publish_generation();
-            second.follower.load_from = Some(0);
+        }
+        second.follower.load_from = Some(0);
+        // Until what was before it is discarded.
+        for _ in 0..30 {
+            second.tick(&authority.borrow());
         }
     }
     second.tick(&authority.borrow());
@@ -110,7 +121,13 @@ fn whatever_a_leader_with_an_old_batch_still_writes_takes_nothing_back_and_cause
     let batches = [0, 1, 2, 3].map(Meanwhile::Batches);
     let reloads = [1, 3].map(Meanwhile::Reload);
     let switches = [1, 3].map(Meanwhile::Switch);
-    for meanwhile in batches.into_iter().chain(reloads).chain(switches) {
+    let twice = [1, 3].map(Meanwhile::SwitchTwice);
+    for meanwhile in batches
+        .into_iter()
+        .chain(reloads)
+        .chain(switches)
+        .chain(twice)
+    {
         for stopped in 0..WRITES {
             for more in 0..=WRITES - stopped + 1 {
                 stopped_and_dead(stopped, meanwhile, more);
@@ -214,6 +231,69 @@ fn whatever_a_leader_with_half_a_generation_still_writes_takes_nothing_back() {
             }
         }
     }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_leader_that_was_overtaken_discards_what_it_has_loaded_in_vain() {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let mut first = Leader::new(&process, &|_| {});
+    let mut second = Leader::new(&process, &|_| {});
+    for _ in 0..40 {
+        first.tick(&authority);
+    }
+    // It has the manifest of the next generation, and is stopped before the first segment.
+    authority.publish_generation();
+    let old = authority.clone();
+    first.follower.load_from = Some(0);
+    first.tick_with(|call| {
+        let is_segment = call.path.contains("/segments/");
+        (!is_segment).then(|| authority.answer(call)).flatten()
+    });
+    for _ in 0..2 {
+        authority.publish_generation();
+        second.follower.load_from = Some(0);
+        for _ in 0..60 {
+            second.tick(&authority);
+        }
+    }
+    assert_eq!(records(&process, "/page/"), authority.page_count);
+    let held = |leader: &Leader<'_>| leader.follower.view.state().map(|state| state.load);
+    while let Some((id, outcome)) = first.answered(|call| old.answer(call)) {
+        first.hear(id, &outcome);
+    }
+    assert_eq!(records(&process, "/page/"), 2 * authority.page_count);
+    for _ in 0..60 {
+        first.tick(&authority);
+    }
+    assert_eq!(records(&process, "/page/"), authority.page_count);
+    assert_eq!(records(&process, "/bucket/"), authority.bucket_count);
+    assert_eq!(held(&first), held(&second));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn whoever_leads_again_does_not_load_what_another_one_has_loaded_meanwhile() {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let mut first = Leader::new(&process, &|_| {});
+    let mut second = Leader::new(&process, &|_| {});
+    first.tick(&authority);
+    // It learns of another generation, and loses the lead before it has loaded that.
+    authority.publish_generation();
+    first.tick_with(|call| {
+        let is_poll = call.path.contains("/deltas?");
+        is_poll
+            .then(|| authority.answer_or_heartbeat(call))
+            .flatten()
+    });
+    assert!(first.follower.load_from.is_some());
+    first.follower.on_tick(&first.machine, false);
+    for _ in 0..40 {
+        second.tick_with(|call| authority.answer_or_heartbeat(call));
+    }
+    assert_eq!(second.follower.counts().generations, 1);
+    for _ in 0..40 {
+        first.tick_with(|call| authority.answer_or_heartbeat(call));
+    }
+    assert_eq!(first.follower.counts().generations, 1);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
