@@ -24,6 +24,7 @@ mod recent;
 
 use std::rc::Rc;
 
+use bucket::Changed;
 use checked::Checked;
 pub use names::Names;
 use recent::Recent;
@@ -176,7 +177,8 @@ impl SharedFilter {
 
     /// Applies the change with this sequence number to the records of a generation, which have
     /// all changes before it, and may have it and later ones. `false` when they are not there any
-    /// more, or somebody else is always faster.
+    /// more, when they are further than the batch after `state`, so that this cannot be the state
+    /// any more, or when somebody else is always faster.
     #[must_use]
     pub(crate) fn apply(
         &self,
@@ -191,7 +193,7 @@ impl SharedFilter {
                 self.update(host, state, Record::Page, index, |page| {
                     let mut page = page.to_vec();
                     insert(&mut page, *name);
-                    Some(page)
+                    Changed::To(page)
                 })
             }
             // A bit may stand for several names, so none is ever cleared: the filter goes on
@@ -219,15 +221,17 @@ impl SharedFilter {
         state: &FeedState,
         record: Record,
         index: u32,
-        change: impl Fn(&[u8]) -> Option<Vec<u8>>,
+        change: impl Fn(&[u8]) -> Changed,
     ) -> bool {
         for _ in 0..WRITE_ATTEMPTS {
             let Some(body) = self.read(host, state, record, index) else {
                 return false;
             };
             let expected = Expected::Version(body.version());
-            let Some(body) = change(body.bytes()) else {
-                return true;
+            let body = match change(body.bytes()) {
+                Changed::To(body) => body,
+                Changed::Nothing => return true,
+                Changed::Foreign => return false,
             };
             if self.write(host, state, record, index, &body, expected) {
                 return true;

@@ -24,6 +24,7 @@
 //! since their bits are only ever set.
 
 use super::cut_off::{self, RECORD_BYTES};
+use crate::revocation::MAX_BATCH_CHANGES;
 use crate::revocation::cut_off::CutOff;
 
 /// A bucket with these cut-offs and everything up to `through`.
@@ -40,17 +41,34 @@ pub(super) fn decode(bucket: &[u8]) -> Option<(u64, &[u8])> {
     is_whole.then_some((u64::from_le_bytes(*through), cut_offs))
 }
 
-/// The bucket after the change with this sequence number; `None` when that is in.
-pub(super) fn changed(
-    bucket: &[u8],
-    sequence: u64,
-    change: impl FnOnce(&mut Vec<u8>),
-) -> Option<Vec<u8>> {
-    let (through, cut_offs) = decode(bucket)?;
+/// What a change makes of a record.
+#[derive(Debug)]
+pub(super) enum Changed {
+    /// A new body.
+    To(Vec<u8>),
+    /// Nothing new: the change is in.
+    Nothing,
+    /// Nothing at all: nobody of ours has written what is there.
+    Foreign,
+}
+
+/// The bucket after the change with this sequence number.
+pub(super) fn changed(bucket: &[u8], sequence: u64, change: impl FnOnce(&mut Vec<u8>)) -> Changed {
+    let Some((through, cut_offs)) = decode(bucket) else {
+        return Changed::Foreign;
+    };
+    if through.saturating_sub(sequence) > FURTHEST_AHEAD {
+        return Changed::Foreign;
+    }
     if sequence <= through {
-        return None;
+        return Changed::Nothing;
     }
     let mut cut_offs = cut_offs.to_vec();
     change(&mut cut_offs);
-    Some([&sequence.to_le_bytes(), &cut_offs[..]].concat())
+    Changed::To([&sequence.to_le_bytes(), &cut_offs[..]].concat())
 }
+
+/// Whoever applies a batch goes no further than that from the state, so this is how far a bucket
+/// may be ahead while the state is what it was. A bucket that claims more would have changes passed
+/// over for as long as it stands.
+const FURTHEST_AHEAD: u64 = MAX_BATCH_CHANGES as u64;

@@ -174,3 +174,35 @@ fn records_that_somebody_overwrote_are_noticed_and_loaded_again() {
     tick(&process, &mut leader, &authority);
     assert_eq!(status(&process, &leader, "a"), Status::PossiblyRevoked);
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_bucket_that_claims_to_have_come_further_than_anybody_can_have_is_loaded_again() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    authority.bucket_count = 1;
+    tick(&process, &mut leader, &authority);
+    let held = leader.view.state().unwrap();
+    let ahead = FeedState {
+        sequence: u64::MAX,
+        ..(*held).clone()
+    };
+    leader.filter.write_bucket(&process, &ahead, 0, &[]);
+    for round in 0..3 {
+        let subject = FILTER_KEY.fingerprint(Kind::Subject, "iss", &round.to_string());
+        authority.changes.push(Change::SetCutOff(CutOff {
+            key: subject,
+            not_before: UnixTime::from_seconds(20).unwrap(),
+            except: None,
+        }));
+        for _ in 0..20 {
+            tick(&process, &mut leader, &authority);
+        }
+        let (status, _) = leader.view.status(&process, |_| Names {
+            cut_offs: vec![subject],
+            issued_at: UnixTime::from_seconds(15),
+            ..Names::default()
+        });
+        assert_eq!(status, Status::CutOff, "{round}");
+    }
+    assert_eq!(leader.counts().generations, 2);
+}
