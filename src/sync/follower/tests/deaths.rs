@@ -1,6 +1,6 @@
 //! Leaders that die between any two writes, and others that take over.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::company::{Leader, Onlookers, cleared, cut_off_at, records, revoked};
 use super::*;
@@ -195,5 +195,58 @@ fn changes_that_a_dead_leader_was_applying_when_the_authority_lost_them_are_undo
         for others in [0, 1, 2, 3, 7, 8] {
             loses_what_a_dead_leader_was_applying(lives, &longer[..others]);
         }
+    }
+}
+
+/// Before the leader's write `moment`, with which it applies a batch, somebody writes over all
+/// records of a kind. Says whether it came to that write.
+fn is_damaged_before_any_write(kind: &str, moment: usize) -> bool {
+    let process = MockProcess::default();
+    let authority = RefCell::new(Authority::new());
+    let onlookers = RefCell::new(Onlookers::new());
+    onlookers.borrow_mut().may_be_mute = true;
+    let damages = Cell::new(usize::MAX);
+    let meanwhile = |write| {
+        let mut onlookers = onlookers.borrow_mut();
+        let context = format!("{kind} before write {moment}, at write {write}");
+        onlookers.look(&process, &authority.borrow(), &context);
+        if write == damages.get() {
+            damages.set(usize::MAX);
+            for key in process.keys().iter().filter(|key| key.contains(kind)) {
+                process.set_shared(key, b"foreign", Expected::Anything);
+            }
+            onlookers.look(&process, &authority.borrow(), &context);
+        }
+    };
+    let mut leader = Leader::new(&process, &meanwhile);
+    something(&mut authority.borrow_mut());
+    leader.tick(&authority.borrow());
+    onlookers.borrow_mut().ask(&process);
+    leader.machine.writes.set(0);
+    damages.set(moment);
+    // A token that everybody has let through is revoked, and one is let through again.
+    for news in [all_sorts, |authority: &mut Authority| {
+        authority.changes.push(cut_off_at("bob", 20));
+    }] {
+        news(&mut authority.borrow_mut());
+        for _ in 0..TICKS {
+            leader.tick(&authority.borrow());
+        }
+        onlookers.borrow_mut().ask(&process);
+    }
+    leader.tick(&authority.borrow());
+    let context = format!("{kind} before write {moment}");
+    let mut onlookers = onlookers.borrow_mut();
+    onlookers.agree(&process, &authority.borrow(), &context);
+    assert!(leader.follower.counts().generations <= 2, "{context}");
+    damages.get() == usize::MAX
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn records_that_are_written_over_at_any_moment_let_nothing_through_and_come_back() {
+    for kind in ["/page/", "/bucket/", "/announcement/", "/state", "/"] {
+        let mut moments = (0..100).take_while(|moment| is_damaged_before_any_write(kind, *moment));
+        // Seven changes and one, their announcements and the states.
+        assert!((&mut moments).count() >= 12, "{kind}");
     }
 }
