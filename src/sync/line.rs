@@ -28,9 +28,12 @@ impl<T> Default for Line<T> {
 }
 
 impl<T> Line<T> {
-    /// Whether the next call may go out.
+    /// Whether the next call may go out. A pause that ends later than any can was begun before the
+    /// clock was set back, and would last for as long as it was set back by.
     pub(super) const fn is_free(&self, now_milliseconds: u64) -> bool {
-        self.outstanding.is_none() && now_milliseconds >= self.not_before
+        let latest = now_milliseconds.saturating_add(LONGEST_PAUSE_MILLISECONDS);
+        let is_over = self.not_before <= now_milliseconds || self.not_before > latest;
+        self.outstanding.is_none() && is_over
     }
 
     /// Whether the last call was in order, as far as is known.

@@ -104,3 +104,25 @@ fn an_edge_that_fell_out_of_the_log_keeps_what_it_holds_and_how_old_that_is() {
     assert!(after.verified_at > before.verified_at);
     assert_eq!(status(&process, &leader, "b"), Status::PossiblyRevoked);
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_clock_that_is_set_back_keeps_nobody_from_asking() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    for is_answered in [true, false] {
+        tick(&process, &mut leader, &authority);
+        process.now.set(process.now.get() - 3_600_000);
+        let (id, call) = next_call(&process).unwrap();
+        let outcome = if is_answered {
+            authority.answer_or_heartbeat(&call).unwrap()
+        } else {
+            CallOutcome::Failed
+        };
+        leader.on_response(&process, id, &outcome);
+        process.pass(10_000);
+        authority.revoke("a");
+        tick(&process, &mut leader, &authority);
+        let now = process.now.get();
+        assert_eq!(leader.view.state().unwrap().verified_at, now);
+    }
+}
