@@ -79,6 +79,8 @@ pub struct Follower {
     loader: Option<Loader>,
     /// Set when a generation has to be loaded, to the time from which on.
     load_from: Option<u64>,
+    /// When this one has last loaded one.
+    loaded_at: u64,
     discard: Option<Discard>,
     counts: Counts,
 }
@@ -115,6 +117,10 @@ enum Refusal {
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Empty answers do not come faster than this, whatever the authority does.
 const SHORTEST_POLL_MILLISECONDS: u64 = 500;
+/// Records that are found missing as soon as they are loaded are not loaded again sooner than this:
+/// somebody who writes over them all the time would have the whole filter fetched all the time.
+/// Meanwhile the authority is asked about every token.
+const REPAIR_PAUSE_MILLISECONDS: u64 = 3_000;
 
 impl Follower {
     /// A follower that keeps `view` right, which holds nothing yet.
@@ -130,6 +136,7 @@ impl Follower {
             load: Line::default(),
             loader: None,
             load_from: None,
+            loaded_at: 0,
             discard: None,
             counts: Counts::default(),
         }
@@ -198,7 +205,8 @@ impl Follower {
             .state()
             .is_none_or(|state| self.filter.is_damaged(host, &state))
         {
-            self.load_from.get_or_insert(now);
+            let since = now.saturating_sub(self.loaded_at);
+            self.load_no_later_than(now + REPAIR_PAUSE_MILLISECONDS.saturating_sub(since));
         }
         if self.load.is_free(now) {
             self.continue_loading(host, now);
@@ -266,7 +274,7 @@ impl Follower {
             CallOutcome::Answered {
                 status: 409 | 410, ..
             } => {
-                self.load_from.get_or_insert(now);
+                self.load_no_later_than(now);
                 self.poll.fail(host);
             }
             _ => {
@@ -321,7 +329,7 @@ impl Follower {
                         // These are the records of a state that another leader has replaced.
                         return Ok(0);
                     }
-                    self.load_from = Some(host.now_milliseconds());
+                    self.filter.report_damage(host, &state);
                     return Err(LoadError::Gone.into());
                 }
             }
@@ -358,9 +366,15 @@ impl Follower {
             host.warn(&format!("revocation feed: not applied: {refusal}"));
         }
         if matches!(refusal, Refusal::Discontinuous | Refusal::Lost) {
-            self.load_from.get_or_insert(host.now_milliseconds());
+            self.load_no_later_than(host.now_milliseconds());
         }
         self.poll.fail(host);
+    }
+
+    /// What can wait is loaded with jitter; what cannot does not wait for that.
+    fn load_no_later_than(&mut self, from: u64) {
+        let earlier = self.load_from.map_or(from, |known| known.min(from));
+        self.load_from = Some(earlier);
     }
 
     // --- tidying up

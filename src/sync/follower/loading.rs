@@ -177,6 +177,7 @@ impl Follower {
         self.load.succeed();
         if next.write(host, &self.filter.state_key(), expected) {
             self.counts.generations += 1;
+            self.loaded_at = host.now_milliseconds();
             self.load_from = None;
             self.poll = Line::default();
             host.info(&format!(

@@ -171,6 +171,7 @@ fn records_that_somebody_overwrote_are_noticed_and_loaded_again() {
         process.set_shared(key, b"foreign", Expected::Anything);
     }
     assert_eq!(status(&process, &leader, "a"), Status::NoData);
+    process.pass(REPAIR_PAUSE_MILLISECONDS);
     tick(&process, &mut leader, &authority);
     assert_eq!(status(&process, &leader, "a"), Status::PossiblyRevoked);
 }
@@ -194,7 +195,7 @@ fn a_bucket_that_claims_to_have_come_further_than_anybody_can_have_is_loaded_aga
             not_before: UnixTime::from_seconds(20).unwrap(),
             except: None,
         }));
-        for _ in 0..20 {
+        for _ in 0..40 {
             tick(&process, &mut leader, &authority);
         }
         let (status, _) = leader.view.status(&process, |_| Names {

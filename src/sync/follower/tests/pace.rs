@@ -106,6 +106,23 @@ fn an_edge_that_fell_out_of_the_log_keeps_what_it_holds_and_how_old_that_is() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn records_that_are_written_over_all_the_time_are_not_fetched_all_the_time() {
+    for kind in ["/page/", "/state"] {
+        let (process, authority, mut leader) =
+            (MockProcess::default(), Authority::new(), follower());
+        for _ in 0..600 {
+            tick(&process, &mut leader, &authority);
+            for key in process.keys().iter().filter(|key| key.contains(kind)) {
+                process.set_shared(key, b"foreign", Expected::Anything);
+            }
+            status(&process, &leader, "a");
+        }
+        let generations = leader.counts().generations;
+        assert!((10..=30).contains(&generations), "{kind}: {generations}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_clock_that_is_set_back_keeps_nobody_from_asking() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
@@ -125,4 +142,21 @@ fn a_clock_that_is_set_back_keeps_nobody_from_asking() {
         let now = process.now.get();
         assert_eq!(leader.view.state().unwrap().verified_at, now);
     }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_generation_that_can_wait_keeps_nobody_from_loading_what_is_needed_at_once() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    tick(&process, &mut leader, &authority);
+    leader.load_from = Some(process.now.get() + 3_600_000);
+    authority.revoke("a");
+    for key in process.keys().iter().filter(|key| key.contains("/page/")) {
+        process.set_shared(key, b"foreign", Expected::Anything);
+    }
+    assert_eq!(status(&process, &leader, "a"), Status::NoData);
+    for _ in 0..60 {
+        tick(&process, &mut leader, &authority);
+    }
+    assert_eq!(status(&process, &leader, "a"), Status::PossiblyRevoked);
 }
