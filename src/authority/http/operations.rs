@@ -134,8 +134,9 @@ pub(super) async fn keys(State(authority): State<Arc<Authority>>) -> Json<Vec<Fe
     responses(
         (status = 200, body = Vec<FeedKeyAnswer>),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was changed", body = ProblemBody,
-         content_type = "application/problem+json"),
+        (status = 503, description = "The new key is not in force. A start may find it on the disk \
+         all the same and print it, unless a rotation that succeeds replaces it",
+         body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn rotate(

@@ -3,7 +3,8 @@
 //! They have a number of places of their own, which is bounded. When all are taken, the newest gets
 //! the place of the oldest: whoever has a credential shows it within a moment, and is no stranger
 //! from then on, while one who keeps a place without it loses it to the next. So nobody without a
-//! credential keeps those out who have one.
+//! credential keeps those out who have one, as long as they show it before so many newer connections
+//! have come that the place has gone to one of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
