@@ -22,6 +22,9 @@
 //! the state goes nothing has happened: no edge knows more than it, and no epoch begins. The
 //! announcement after the last one that the state counts tells of them, so that whoever takes over
 //! can see that the history has become another one.
+//!
+//! So does the last one that the state counts, if it reaches further than the state: a leader that
+//! had more to apply announced it over that of another one, which then wrote the state.
 
 use crate::host::{Expected, Shared, SharedData};
 use crate::revocation::{Batch, Chain, FeedState, Fingerprint, SharedFilter};
@@ -44,42 +47,45 @@ pub enum Purge {
     Everything,
 }
 
-/// What is announced of the batch after a state.
+/// What is announced of changes after a state.
 #[derive(Debug)]
 pub(super) struct Begun {
-    /// What stands there, so that nobody else's announcement is written over.
+    /// What stands in place of the next one, so that nobody else's is written over.
     found: Expected,
-    /// Where the batch ends, and the history up to there.
-    end: Option<(u64, Chain)>,
+    /// Where the last batch and the next one end, and the history up to there.
+    ends: [Option<(u64, Chain)>; 2],
 }
 
 impl Begun {
     /// Looks whether somebody has begun to apply a batch that the state does not name.
     pub(super) fn read(host: &impl SharedData, filter: &SharedFilter, state: &FeedState) -> Self {
-        let number = state.batches.wrapping_add(1);
-        let Some(shared) = host.shared(&filter.announcement_key(number % KEPT)) else {
-            return Self {
-                found: Expected::Absent,
-                end: None,
+        let next = state.batches.wrapping_add(1);
+        let mut found = Expected::Absent;
+        let ends = [state.batches, next].map(|number| {
+            found = Expected::Absent;
+            let shared = host.shared(&filter.announcement_key(number % KEPT))?;
+            found = Expected::Version(shared.version);
+            let announcement = Announcement::read(&shared, state, number)?;
+            let is_after = if number == next {
+                announcement.after == state.sequence
+            } else {
+                announcement.through > state.sequence
             };
-        };
-        let announcement = Announcement::read(&shared, state, number, state.sequence);
-        Self {
-            found: Expected::Version(shared.version),
-            end: announcement.map(|announcement| (announcement.through, announcement.chain)),
-        }
+            is_after.then_some((announcement.through, announcement.chain))
+        });
+        Self { found, ends }
     }
 
     /// Whether the records may have changes after the state.
-    pub(super) const fn is_any(&self) -> bool {
-        self.end.is_some()
+    pub(super) fn is_any(&self) -> bool {
+        self.ends.iter().any(Option::is_some)
     }
 
     /// Whether the records may have changes that are not in the batch after the state: the
     /// authority does not know them any more, or has given their numbers to others.
     pub(super) fn is_lost_by(&self, batch: &Batch) -> bool {
-        self.end
-            .is_some_and(|(through, chain)| batch.chain_at(through) != Some(chain))
+        let mut ends = self.ends.iter().flatten();
+        ends.any(|(through, chain)| batch.chain_at(*through) != Some(*chain))
     }
 
     /// Announces a batch, before anything of it is applied. `state` is the one after it. `false`
@@ -109,6 +115,7 @@ impl Begun {
 
 /// An announcement that was found whole.
 struct Announcement<'b> {
+    after: u64,
     through: u64,
     chain: Chain,
     fingerprints: &'b [[u8; 16]],
@@ -116,21 +123,23 @@ struct Announcement<'b> {
 
 impl<'b> Announcement<'b> {
     /// The announcement of this batch, if it is one, of the state's feed and epoch.
-    fn read(shared: &'b Shared, state: &FeedState, number: u64, after: u64) -> Option<Self> {
+    fn read(shared: &'b Shared, state: &FeedState, number: u64) -> Option<Self> {
         let (body, checksum) = shared.bytes.split_last_chunk::<8>()?;
         if state.filter_key.checksum(&[body]) != u64::from_le_bytes(*checksum) {
             return None;
         }
-        let expected = [state.epoch, number, after].map(u64::to_le_bytes).concat();
+        let expected = [state.epoch, number].map(u64::to_le_bytes).concat();
         let rest = body
             .strip_prefix(MAGIC)?
             .strip_prefix(expected.as_slice())?;
+        let (after, rest) = rest.split_first_chunk()?;
         let (through, rest) = rest.split_first_chunk()?;
         let (chain, fingerprints) = rest.split_first_chunk()?;
         let (fingerprints, []) = fingerprints.as_chunks() else {
             return None;
         };
         Some(Self {
+            after: u64::from_le_bytes(*after),
             through: u64::from_le_bytes(*through),
             chain: Chain(*chain),
             fingerprints,
@@ -164,7 +173,10 @@ fn missed(
     let mut sequence = old.sequence;
     for number in old.batches..new.batches {
         let shared = host.shared(&filter.announcement_key((number + 1) % KEPT))?;
-        let announcement = Announcement::read(&shared, new, number + 1, sequence)?;
+        let announcement = Announcement::read(&shared, new, number + 1)?;
+        if announcement.after != sequence {
+            return None;
+        }
         sequence = announcement.through;
         names.extend(announcement.fingerprints.iter().copied().map(Fingerprint));
     }

@@ -198,6 +198,78 @@ fn changes_that_a_dead_leader_was_applying_when_the_authority_lost_them_are_undo
     }
 }
 
+/// A leader has announced a batch and is stopped before its write `stopped`. Another one announces
+/// more over it and dies after `lives` writes; the first goes on and writes a state that is behind
+/// what is announced. Then the authority is put back to just that state, and has given the numbers
+/// of those that it has lost to `others`.
+fn loses_what_was_announced_over_another_leader(stopped: usize, lives: usize, others: &[Change]) {
+    let context = format!("stopped before {stopped}, dies after {lives}, and then {others:?}");
+    let (process, authority) = (MockProcess::default(), RefCell::new(Authority::new()));
+    let mut onlookers = Onlookers::new();
+    let second = RefCell::new(Leader::new(&process, &|_| {}));
+    let of_first = |write| {
+        if write == stopped {
+            authority.borrow_mut().changes.truncate(3);
+            all_sorts(&mut authority.borrow_mut());
+            second.borrow_mut().tick(&authority.borrow());
+        }
+    };
+    let mut first = Leader::new(&process, &of_first);
+    something(&mut authority.borrow_mut());
+    first.machine.writes.set(100);
+    first.tick(&authority.borrow());
+    second.borrow_mut().tick(&authority.borrow());
+    all_sorts(&mut authority.borrow_mut());
+    authority.borrow_mut().changes.truncate(6);
+    let backup = authority.borrow().changes.clone();
+    let answered = first.answered(|call| authority.borrow().answer(call));
+    let (id, outcome) = answered.expect("the first leader polls");
+    first.machine.writes.set(0);
+    second.borrow().machine.writes.set(0);
+    second.borrow().machine.lives.set(lives);
+    first.hear(id, &outcome);
+    assert!(second.borrow().is_dead(), "{context}");
+    let written = first.follower.read_state(&process).unwrap().0;
+    assert_eq!(written.sequence, 6, "{context}");
+    onlookers.ask(&process);
+    let authority = &mut *authority.borrow_mut();
+    authority.changes = backup;
+    authority.changes.extend(others);
+    process.pass(3_000);
+    let mut third = Leader::new(&process, &|_| {});
+    for _ in 0..TICKS {
+        third.tick_with(|call| authority.answer_or_heartbeat(call));
+    }
+    onlookers.agree(&process, authority, &context);
+    // And it goes on.
+    authority.changes.extend([cleared("bob"), revoked("2")]);
+    for _ in 0..TICKS {
+        third.tick_with(|call| authority.answer_or_heartbeat(call));
+    }
+    assert!(third.follower.counts().generations <= 1, "{context}");
+    onlookers.agree(&process, authority, &context);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn changes_that_were_announced_over_another_leader_when_the_authority_lost_them_are_undone() {
+    let longer = [
+        revoked("3"),
+        cut_off_at("bob", 20),
+        cut_off_at("alice", 20),
+        cleared("carol"),
+        cleared("alice"),
+    ];
+    // The announcement is out; three changes and the state are not.
+    for stopped in 1..=4 {
+        // The announcement and seven changes, less those that the first one has applied.
+        for lives in 0..10 - stopped {
+            for others in 0..=longer.len() {
+                loses_what_was_announced_over_another_leader(stopped, lives, &longer[..others]);
+            }
+        }
+    }
+}
+
 /// Before the leader's write `moment`, with which it applies a batch, somebody writes over all
 /// records of a kind. Says whether it came to that write.
 fn is_damaged_before_any_write(kind: &str, moment: usize) -> bool {
