@@ -323,6 +323,11 @@ impl Follower {
                 // Another leader is about to apply the same.
                 return Ok(0);
             }
+            if self.read_state(host).is_none_or(|(_, now)| now != version) {
+                // It has done so, and what was announced here is looked for no more where later
+                // batches are in: nothing may be applied by it.
+                return Ok(0);
+            }
             for (sequence, change) in batch.numbered() {
                 if !self.filter.apply(host, &state, sequence, change) {
                     if self.read_state(host).is_some_and(|(_, now)| now != version) {
