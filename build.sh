@@ -46,7 +46,7 @@ Usage: ./build.sh [VERB]
   test     every test; or one level: test core | gate | wasm | envoy
            what follows `--` goes to the tests: ./build.sh test gate -- --nocapture
   bench    every measurement; or one part: bench gate | budget | core | steps | revocation
-           bench -- --smoke only shows in a minute that all of it works, and counts instructions;
+           bench -- --smoke only shows in some minutes that all of it works, and counts instructions;
            bench gate -- warm forged measures less of one part: bench gate -- --help
   fuzz     tries to break every parser for a minute each; or: fuzz [TARGET [SECONDS]]
   readme   writes those tables of README.md anew that are made from lists of the tests
@@ -228,15 +228,18 @@ build() {
     need_cargo
     need_rust_target wasm32-wasip1
     find_binaryen
-    local built="$root/target/wasm32-wasip1/wasm/portcullis.wasm" wasm="$root/target/portcullis.wasm"
+    local built="$root/target/wasm32-wasip1/wasm/portcullis.wasm" wasm="$root/target/portcullis.wasm" how
 
     say "building target/portcullis.wasm"
     # The crate type stands here, not in the manifest: Cargo drops link-time optimisation when one
     # library is built as both cdylib and rlib.
     cargo rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm
-    if [[ ! -f $wasm ]] || ! cmp -s -- "$built" "$wasm.before"; then
+    # Also when it would be optimised in another way than the one that is there.
+    how="$binaryen_package $(declare -f optimise)"
+    if [[ ! -f $wasm || ! -f $wasm.how || $(<"$wasm.how") != "$how" ]] || ! cmp -s -- "$built" "$wasm.before"; then
         optimise "$built" "$wasm"
         cp -- "$built" "$wasm.before"
+        printf '%s\n' "$how" >"$wasm.how"
     fi
 
     say "building target/release/portcullis"
