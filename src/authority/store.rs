@@ -26,7 +26,7 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase as _, TableDefinition};
@@ -77,8 +77,9 @@ pub struct Store {
     database: RwLock<Option<Database>>,
     /// Held while a copy is made.
     backing_up: Mutex<()>,
-    /// Turns true when a copy must not keep the file open any longer.
-    break_off: AtomicBool,
+    /// How many times the file was to be opened anew, after which a copy that had been begun is not
+    /// finished. Changed under the lock of `database` only.
+    openings: AtomicU64,
 }
 
 impl Store {
@@ -106,8 +107,9 @@ impl Store {
             index: Arc::default(),
             database: RwLock::new(Some(database)),
             backing_up: Mutex::new(()),
-            break_off: AtomicBool::new(false),
+            openings: AtomicU64::new(0),
         };
+        backup::tidy_up(&store.path);
         store.load()?;
         Ok(store)
     }
@@ -156,11 +158,11 @@ impl Store {
     ///
     /// [`StoreError`]; the store stays closed then.
     pub fn reopen(&self) -> Result<(), StoreError> {
-        self.break_off.store(true, Ordering::Relaxed);
         let mut database = self
             .database
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        self.openings.fetch_add(1, Ordering::Relaxed);
         // The old handle holds the lock on the file.
         *database = None;
         let opened = open_database(&self.path, self.cache_bytes)?;

@@ -192,9 +192,12 @@ pub(super) async fn back_up(
     request: Request,
 ) -> Result<Json<BackupAnswer>, Problem> {
     expect_type(&request, "application/json")?;
-    let store = Arc::clone(&authority.store);
-    let backup = tokio::task::spawn_blocking(move || store.back_up()).await;
-    let Backup { path, sequence } = backup.map_err(|_| Problem::internal())??;
+    let backup = tokio::task::spawn_blocking(move || {
+        let is_stopping = || *authority.stopping.borrow();
+        authority.store.back_up(&is_stopping)
+    });
+    let backup = backup.await.map_err(|_| Problem::internal())?;
+    let Backup { path, sequence } = backup?;
     let path = path.to_string_lossy().into_owned();
     tracing::info!(path, sequence, "made a backup");
     Ok(Json(BackupAnswer { path, sequence }))

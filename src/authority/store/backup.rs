@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::TryLockError;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use redb::{
     Key, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, Value,
@@ -28,42 +28,56 @@ pub struct Backup {
 
 impl Store {
     /// Copies the store into a file beside it, in the place of the last copy once it is whole and on
-    /// the disk. Breaks off when the store has to be opened anew.
+    /// the disk. Breaks off when the store has to be opened anew, or when `is_stopping`, which is
+    /// asked before every row and before the end, says so.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; the last copy is still there then.
-    pub fn back_up(&self) -> Result<Backup, StoreError> {
+    pub fn back_up(&self, is_stopping: &dyn Fn() -> bool) -> Result<Backup, StoreError> {
         let _turn = match self.backing_up.try_lock() {
             Ok(turn) => turn,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(StoreError::BackingUp),
         };
         let path = self.path.with_file_name(BACKUP_NAME);
-        let unfinished = path.with_extension("unfinished");
+        let unfinished = unfinished(&self.path);
         remove(&unfinished)?;
-        let copied = self.copy_to(&unfinished);
+        let copied = self.copy_to(&unfinished, is_stopping).and_then(|sequence| {
+            put_in_place(&unfinished, &path).map_err(|source| StoreError::File {
+                path: path.clone(),
+                source,
+            })?;
+            Ok(sequence)
+        });
         if copied.is_err() {
             // Its room may be what the store itself lacks.
             let _ = remove(&unfinished);
         }
-        let sequence = copied?;
-        put_in_place(&unfinished, &path).map_err(|source| StoreError::File {
-            path: path.clone(),
-            source,
-        })?;
-        Ok(Backup { path, sequence })
+        Ok(Backup {
+            sequence: copied?,
+            path,
+        })
     }
 
-    fn copy_to(&self, path: &Path) -> Result<u64, StoreError> {
-        self.break_off.store(false, Ordering::Relaxed);
-        let reading = self.with(|database| database.begin_read().map_err(failed))?;
+    fn copy_to(&self, path: &Path, is_stopping: &dyn Fn() -> bool) -> Result<u64, StoreError> {
+        // Under one lock, so that no opening comes between the two.
+        let (reading, opening) = self.with(|database| {
+            let reading = database.begin_read().map_err(failed)?;
+            Ok((reading, self.openings.load(Ordering::Relaxed)))
+        })?;
+        let go_on = || {
+            if is_stopping() || self.openings.load(Ordering::Relaxed) != opening {
+                return Err(StoreError::BrokenOff);
+            }
+            Ok(())
+        };
         let database = open_database(path, CACHE_BYTES)?;
         let transaction = begin_write(&database)?;
         let copy = Copy {
             reading,
             writing: &transaction,
-            break_off: &self.break_off,
+            go_on: &go_on,
         };
         copy.table(META)?;
         copy.table(ENTRIES)?;
@@ -72,15 +86,31 @@ impl Store {
         copy.table(LOG)?;
         copy.table(STAGED)?;
         let sequence = copy.sequence()?;
+        // The commit takes as long as the disk likes. The pages that have been replaced meanwhile,
+        // and the old handle where the file was opened anew, need not be kept for that.
+        drop(copy);
+        go_on()?;
         transaction.commit().map_err(failed)?;
         Ok(sequence)
+    }
+}
+
+/// Removes what a process that was killed has left of a copy: it is as large as the store, and has
+/// the signing key in it. Only whoever has the store open may do so.
+pub(super) fn tidy_up(store: &Path) {
+    let unfinished = unfinished(store);
+    if let Err(error) = remove(&unfinished) {
+        tracing::warn!(
+            error = %super::super::chain_of(&error),
+            "could not remove what is left of a backup"
+        );
     }
 }
 
 struct Copy<'c> {
     reading: ReadTransaction,
     writing: &'c WriteTransaction,
-    break_off: &'c AtomicBool,
+    go_on: &'c dyn Fn() -> Result<(), StoreError>,
 }
 
 impl Copy<'_> {
@@ -88,9 +118,7 @@ impl Copy<'_> {
         let from = self.reading.open_table(table).map_err(failed)?;
         let mut to = self.writing.open_table(table).map_err(failed)?;
         for row in from.iter().map_err(failed)? {
-            if self.break_off.load(Ordering::Relaxed) {
-                return Err(StoreError::Closed);
-            }
+            (self.go_on)()?;
             let (key, value) = row.map_err(failed)?;
             to.insert(key.value(), value.value()).map_err(failed)?;
         }
@@ -103,6 +131,12 @@ impl Copy<'_> {
         let head = row.map_or(Ok(Head::EMPTY), |row| Head::decode(row.value()))?;
         Ok(head.sequence)
     }
+}
+
+fn unfinished(store: &Path) -> PathBuf {
+    store
+        .with_file_name(BACKUP_NAME)
+        .with_extension("unfinished")
 }
 
 fn remove(path: &Path) -> Result<(), StoreError> {

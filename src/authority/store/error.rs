@@ -40,6 +40,9 @@ pub enum StoreError {
     /// One copy at a time is enough.
     #[error("a backup is being made")]
     BackingUp,
+    /// A copy must not keep the store from being opened anew, nor the process from ending.
+    #[error("the backup was broken off")]
+    BrokenOff,
     /// The system has no randomness for a secret.
     #[error("could not make a secret")]
     Random(#[source] getrandom::Error),

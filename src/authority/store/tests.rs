@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use super::*;
 use crate::authority::entry::{Revocation, Target};
 use crate::revocation::Kind;
@@ -301,27 +303,79 @@ fn a_file_whose_process_was_killed_is_opened_without_reading_all_of_it() {
     assert!(!reads_all(), "after it was opened anew");
 }
 
+/// What is asked of a backup before each row is where these tests do what has to happen meanwhile.
+#[test]
+fn only_one_backup_is_made_at_a_time() {
+    let (_directory, store) = open();
+    store.commit(&[revoke(Kind::Token, "a", 10)], NOW).unwrap();
+    let backup = store.back_up(&|| {
+        let second = store.back_up(&|| false);
+        assert!(matches!(second, Err(StoreError::BackingUp)), "{second:?}");
+        false
+    });
+    assert_eq!(backup.unwrap().sequence, 1);
+}
+
 #[test]
 fn a_backup_does_not_keep_the_store_from_being_opened_anew() {
     let (directory, store) = open();
-    let many: Vec<_> = (0..20_000)
-        .map(|number| revocation(Kind::Session, &number.to_string(), 10))
+    let works: Vec<_> = (0..9)
+        .map(|number| revoke(Kind::Session, &number.to_string(), 10))
         .collect();
-    store.commit(&[Work::ApplyStaged(0, many)], NOW).unwrap();
-    let unfinished = directory.path().join("backup.unfinished");
-    std::thread::scope(|scope| {
-        let backup = scope.spawn(|| store.back_up());
-        while !unfinished.exists() {
-            std::thread::yield_now();
-        }
-        assert!(matches!(store.back_up(), Err(StoreError::BackingUp)));
-        while store.reopen().is_err() {
-            std::thread::yield_now();
-        }
-        let broken_off = backup.join().unwrap();
-        assert!(broken_off.is_err(), "{broken_off:?}");
-    });
-    assert!(!unfinished.exists());
+    store.commit(&works, NOW).unwrap();
+    let questions = Cell::new(0);
+    let ask = || questions.replace(questions.get() + 1) + 1;
+    let count = || {
+        ask();
+        false
+    };
+    store.back_up(&count).unwrap();
+    let last = questions.get();
+    assert!(last > 20, "{last}");
+    for number in [1, 7, last] {
+        questions.set(0);
+        let broken_off = store.back_up(&|| {
+            assert!(ask() <= number, "it goes on");
+            if questions.get() == number {
+                store.reopen().unwrap();
+            }
+            false
+        });
+        let is_broken_off = matches!(broken_off, Err(StoreError::BrokenOff));
+        assert!(is_broken_off, "{number}: {broken_off:?}");
+        assert!(!directory.path().join("backup.unfinished").exists());
+        let name = format!("after {number}");
+        store
+            .commit(&[revoke(Kind::Token, &name, 10)], NOW)
+            .unwrap();
+    }
+    assert_eq!(store.back_up(&|| false).unwrap().sequence, 12);
+}
+
+#[test]
+fn a_backup_ends_when_the_authority_does_and_leaves_the_last_one() {
+    let (directory, store) = open();
+    store.back_up(&|| false).unwrap();
+    let last = fs::read(directory.path().join("backup.redb")).unwrap();
     store.commit(&[revoke(Kind::Token, "a", 10)], NOW).unwrap();
-    assert_eq!(store.back_up().unwrap().sequence, 20_001);
+    let broken_off = store.back_up(&|| true);
+    let is_broken_off = matches!(broken_off, Err(StoreError::BrokenOff));
+    assert!(is_broken_off, "{broken_off:?}");
+    assert!(!directory.path().join("backup.unfinished").exists());
+    assert_eq!(
+        fs::read(directory.path().join("backup.redb")).unwrap(),
+        last
+    );
+}
+
+#[test]
+fn what_a_killed_process_left_of_a_backup_is_removed_at_the_start() {
+    let (directory, store) = open();
+    store.back_up(&|| false).unwrap();
+    drop(store);
+    let unfinished = directory.path().join("backup.unfinished");
+    fs::write(&unfinished, "a signing key").unwrap();
+    let _store = Store::open(directory.path(), 1 << 20).unwrap();
+    assert!(!unfinished.exists());
+    assert!(directory.path().join("backup.redb").exists());
 }
