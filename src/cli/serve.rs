@@ -108,7 +108,11 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
         .enable_all()
         .build()
         .map_err(ServeError::Serve)?;
-    runtime.block_on(serve(arguments, output))
+    let served = runtime.block_on(serve(arguments, output));
+    // The requests have had their time. What a thread is still at when it cannot be interrupted,
+    // such as a wait for the disk, is as if the process had been killed.
+    runtime.shutdown_timeout(LAST_WORK);
+    served
 }
 
 async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeError> {
@@ -222,6 +226,9 @@ impl From<LogLevel> for LevelFilter {
         }
     }
 }
+
+/// How long work that nobody waits for may hold up the end of the process.
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Why the authority does not serve.
 #[derive(Debug, thiserror::Error)]
