@@ -30,7 +30,9 @@ mod problem;
 mod revocations;
 
 pub use check::{CheckAnswer, CheckRequest};
-pub use operations::{BackupAnswer, FeedKeyAnswer, GenerationStats, RotationRequest, Stats};
+pub use operations::{
+    BackupAnswer, BackupRequest, FeedKeyAnswer, GenerationStats, RotationRequest, Stats,
+};
 pub use problem::{Problem, ProblemBody};
 pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
 

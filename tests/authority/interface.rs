@@ -233,6 +233,11 @@ fn the_description_is_of_what_is_served() {
                 _ => authority.post_text(&concrete, "text/plain", ""),
             };
             assert_ne!(answer.status, 405, "{method} {path}");
+            if answer.status == 415 {
+                let is_told = operation["requestBody"].is_object()
+                    && operation["responses"]["4XX"].is_object();
+                assert!(is_told, "{method} {path} demands what is not described");
+            }
             let is_missing = answer.status == 404 && !path.contains('{');
             assert!(!is_missing, "{method} {path} is not served");
         }
@@ -255,6 +260,8 @@ fn the_description_is_of_what_is_served() {
     let question = json!({"issuer": ISSUER, "sid": "s", "nonce": 7});
     let proven = authority.post("/v1/check", &question).json();
     conforms(&document, "CheckAnswer", &proven);
+    let backup = authority.post("/v1/backup", &json!({})).json();
+    conforms(&document, "BackupAnswer", &backup);
     let proof = proven["proof"].as_str().unwrap();
     let keys = authority.public_keys();
     let question = question.to_string();

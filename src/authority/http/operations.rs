@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body::{JsonBody, expect_type};
+use super::body::JsonBody;
 use super::{Problem, ProblemBody};
 use crate::authority::signing::{FeedKey, FeedSigner};
 use crate::authority::store::Backup;
@@ -70,6 +70,11 @@ pub struct BackupAnswer {
     /// Number of the last change that is in it.
     pub sequence: u64,
 }
+
+/// A wish for a copy: an empty object.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackupRequest {}
 
 /// A wish for a new key.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
@@ -179,25 +184,28 @@ async fn replace_keys(
     post,
     path = "/v1/backup",
     security(("admin" = [])),
+    request_body = BackupRequest,
     responses(
         (status = 200, description = "The copy is on the authority's disk", body = BackupAnswer),
-        (status = 409, description = "A backup is being made", body = ProblemBody,
-         content_type = "application/problem+json"),
-        (status = 503, description = "It could not be made; the last one is still there",
+        (status = 409, description = "`backup_in_progress`: another is being made",
+         body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`backup_failed`: it could not be made, or was broken off; \
+                                      the store is not concerned. `store_unavailable`: the store \
+                                      is closed after an error. The last one is still there",
          body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn back_up(
     State(authority): State<Arc<Authority>>,
-    request: Request,
+    JsonBody(BackupRequest {}): JsonBody<BackupRequest>,
 ) -> Result<Json<BackupAnswer>, Problem> {
-    expect_type(&request, "application/json")?;
     let backup = tokio::task::spawn_blocking(move || {
         let is_stopping = || *authority.stopping.borrow();
         authority.store.back_up(&is_stopping)
     });
     let backup = backup.await.map_err(|_| Problem::internal())?;
-    let Backup { path, sequence } = backup?;
+    let Backup { path, sequence } = backup.map_err(Problem::backup)?;
     let path = path.to_string_lossy().into_owned();
     tracing::info!(path, sequence, "made a backup");
     Ok(Json(BackupAnswer { path, sequence }))

@@ -111,6 +111,26 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "import_in_progress", detail)
     }
 
+    /// Why there is no copy of the store, whose own fault that is only where it is closed.
+    pub(super) fn backup(error: StoreError) -> Self {
+        match error {
+            StoreError::Closed => error.into(),
+            StoreError::BackingUp => {
+                let detail = error.to_string();
+                Self::new(StatusCode::CONFLICT, "backup_in_progress", detail)
+            }
+            _ => {
+                tracing::error!(
+                    error = %super::super::chain_of(&error),
+                    "could not make a backup"
+                );
+                let detail = "the backup could not be made, see the authority's log; the store \
+                              is not concerned";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "backup_failed", detail)
+            }
+        }
+    }
+
     pub(super) fn internal() -> Self {
         let detail = "see the authority's log";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
@@ -135,10 +155,6 @@ impl From<WriteError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        if matches!(error, StoreError::BackingUp) {
-            let detail = error.to_string();
-            return Self::new(StatusCode::CONFLICT, "backup_in_progress", detail);
-        }
         tracing::error!(error = %super::super::chain_of(&error), "could not read the store");
         let detail = "the store cannot be read";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)

@@ -260,6 +260,7 @@ pub(super) async fn entry(
         (status = 200, body = Imported),
         (status = 409, description = "Another import is being read or carried out", body = ProblemBody,
          content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Lines are wrong; nothing was revoked", body = ProblemBody,
          content_type = "application/problem+json"),
         (status = 503, description = "The store failed. Nothing was revoked, unless all lines had \
