@@ -71,9 +71,13 @@ impl Members {
     }
 
     fn place(&self, name: &str) -> Option<usize> {
+        self.tagged(Tag::of(name.as_bytes()), name)
+    }
+
+    /// The place of the member with this name, whose tag is known.
+    fn tagged(&self, tag: Tag, name: &str) -> Option<usize> {
         // As bytes, where there are no boundaries of characters to look for.
         let (names, name) = (self.names.as_bytes(), name.as_bytes());
-        let tag = Tag::of(name);
         let is_it = |member: &Member| {
             member.tag == tag
                 && (name.len() <= Tag::BYTES
@@ -133,11 +137,11 @@ impl<'de> Visitor<'de> for Collect<'_> {
             }
             let range = start..members.names.len();
             let name = members.name(&range);
-            if members.list.len() < FEW && members.place(name).is_some() {
+            let tag = Tag::of(name.as_bytes());
+            if members.list.len() < FEW && members.tagged(tag, name).is_some() {
                 let name = name.to_owned();
                 return Err(strict.stop(JsonError::DuplicateMember { name }));
             }
-            let tag = Tag::of(name.as_bytes());
             let value = map.next_value_seed(deeper)?;
             members.list.push(Member {
                 tag,
