@@ -211,14 +211,19 @@ impl Batch {
     #[must_use]
     pub fn chain_at(&self, sequence: u64) -> Option<Chain> {
         let count = usize::try_from(sequence.checked_sub(self.after)?).ok()?;
-        let changes = self.changes.get(..count)?;
-        Some(changes.iter().fold(self.chain, Chain::followed_by))
+        self.changes
+            .get(..count)
+            .map(|first| self.chain_over(first))
     }
 
     /// The chain after the last change.
     #[must_use]
     pub fn chain_through(&self) -> Chain {
-        self.changes.iter().fold(self.chain, Chain::followed_by)
+        self.chain_over(&self.changes)
+    }
+
+    fn chain_over(&self, first: &[Change]) -> Chain {
+        first.iter().fold(self.chain, Chain::followed_by)
     }
 
     /// Everything that is signed.
