@@ -328,15 +328,8 @@ impl Follower {
                 // batches are in: nothing may be applied by it.
                 return Ok(0);
             }
-            for (sequence, change) in batch.numbered() {
-                if !self.filter.apply(host, &state, sequence, change) {
-                    if self.read_state(host).is_some_and(|(_, now)| now != version) {
-                        // These are the records of a state that another leader has replaced.
-                        return Ok(0);
-                    }
-                    self.filter.report_damage(host, &state);
-                    return Err(LoadError::Gone.into());
-                }
+            if !self.apply_changes(host, &state, version, &batch)? {
+                return Ok(0);
             }
             self.counts.batches += 1;
             self.counts.changes += batch.changes.len() as u64;
@@ -354,6 +347,27 @@ impl Follower {
         // What is held is taken from there on the next tick, together with what has to leave the
         // cache.
         Ok(batch.changes.len())
+    }
+
+    /// Applies the changes of a batch to the records of the state with this version. `false` when
+    /// another leader has replaced that state, and its records with it.
+    fn apply_changes(
+        &self,
+        host: &impl BackgroundHost,
+        state: &FeedState,
+        version: u32,
+        batch: &Batch,
+    ) -> Result<bool, Refusal> {
+        for (sequence, change) in batch.numbered() {
+            if !self.filter.apply(host, state, sequence, change) {
+                if self.read_state(host).is_some_and(|(_, now)| now != version) {
+                    return Ok(false);
+                }
+                self.filter.report_damage(host, state);
+                return Err(LoadError::Gone.into());
+            }
+        }
+        Ok(true)
     }
 
     fn fresh_batch(&self, nonce: u64, body: &[u8]) -> Result<Batch, Refusal> {
