@@ -1,9 +1,19 @@
-//! A filter that makes the host calls of a decision and decides nothing: below what it costs, no
-//! filter gets that has to look at the request, have the signature checked by the host and tell the
-//! upstream who is calling.
+//! A filter that makes host calls and decides nothing: what a plan of calls costs before there is
+//! any code between them.
 //!
-//! Its configuration is text: `warm`, `cold` or `forged`, and for the last two the arguments of
-//! `verify_signature` in hexadecimal digits.
+//! Its configuration is text, a word for each call that it makes for a request:
+//!
+//! | word | call |
+//! |---|---|
+//! | `headers` | all header lines of the request |
+//! | `header:NAME` | one header |
+//! | `time` | the time |
+//! | `verify:HEX` | `verify_signature`, with these bytes as its argument |
+//! | `page` | a page of 4 KiB from the shared data |
+//! | `remove:NAME` | remove a header |
+//! | `set:NAME=VALUE` | set one |
+//! | `count` | add one to a counter |
+//! | `refuse` | answer as Portcullis answers to a forged token |
 
 #![allow(missing_docs, reason = "the SDK's macro exports functions without any")]
 #![cfg_attr(
@@ -27,10 +37,8 @@ mod filter {
         proxy_wasm::set_root_context(|_| Box::new(Root(Rc::default())));
     }}
 
-    /// What Portcullis reads of its revocation filter for a token: the pages of `jti` and `sid`.
-    const PAGES: [&str; 2] = ["portcullis/floor/page/0/1", "portcullis/floor/page/0/2"];
-
-    /// A page with the header of its record.
+    /// A page of the revocation filter, with the header of its record.
+    const PAGE: &str = "portcullis/floor/page/0/1";
     const PAGE_BYTES: usize = 4_072;
 
     /// The answer that Portcullis gives to a forged token.
@@ -46,24 +54,23 @@ mod filter {
     ];
     const BODY: &str = r#"{"action":"sign_in","code":"signature_invalid","detail":"the signature could not be verified","status":401,"title":"Unauthorized","type":"about:blank"}"#;
 
-    #[derive(Clone, Copy, Default, PartialEq, Eq)]
-    enum Calls {
-        #[default]
-        Warm,
-        Cold,
-        Forged,
+    const MAP: MapType = MapType::HttpRequestHeaders;
+
+    enum Call {
+        Headers,
+        Header(String),
+        Time,
+        Verify(Vec<u8>),
+        Page,
+        Remove(String),
+        Set(String, String),
+        Count(u32),
+        Refuse,
     }
 
-    #[derive(Default)]
-    struct Plan {
-        calls: Calls,
-        arguments: Vec<u8>,
-        counter: u32,
-    }
+    struct Root(Rc<Vec<Call>>);
 
-    struct Root(Rc<Plan>);
-
-    struct Request(Rc<Plan>);
+    struct Request(Rc<Vec<Call>>);
 
     impl Context for Root {}
 
@@ -71,26 +78,11 @@ mod filter {
         fn on_configure(&mut self, _size: usize) -> bool {
             let text = self.get_plugin_configuration().unwrap_or_default();
             let text = String::from_utf8_lossy(&text).into_owned();
-            let (calls, arguments) = text.split_once(' ').unwrap_or((&text, ""));
-            let calls = match calls {
-                "warm" => Calls::Warm,
-                "cold" => Calls::Cold,
-                "forged" => Calls::Forged,
-                _ => return false,
-            };
-            for page in PAGES {
-                let _ = hostcalls::set_shared_data(page, Some(&[7; PAGE_BYTES]), None);
-            }
-            let Ok(counter) = hostcalls::define_metric(MetricType::Counter, "portcullis.floor")
-            else {
-                return false;
-            };
-            self.0 = Rc::new(Plan {
-                calls,
-                arguments: bytes(arguments),
-                counter,
-            });
-            true
+            let _ = hostcalls::set_shared_data(PAGE, Some(&[7; PAGE_BYTES]), None);
+            let calls: Option<Vec<_>> = text.split_ascii_whitespace().map(call).collect();
+            let is_valid = calls.is_some();
+            self.0 = Rc::new(calls.unwrap_or_default());
+            is_valid
         }
 
         fn get_type(&self) -> Option<ContextType> {
@@ -100,6 +92,28 @@ mod filter {
         fn create_http_context(&self, _context: u32) -> Option<Box<dyn HttpContext>> {
             Some(Box::new(Request(Rc::clone(&self.0))))
         }
+    }
+
+    fn call(word: &str) -> Option<Call> {
+        let (name, argument) = word.split_once(':').unwrap_or((word, ""));
+        Some(match name {
+            "headers" => Call::Headers,
+            "header" => Call::Header(argument.to_owned()),
+            "time" => Call::Time,
+            "verify" => Call::Verify(bytes(argument)),
+            "page" => Call::Page,
+            "remove" => Call::Remove(argument.to_owned()),
+            "set" => {
+                let (name, value) = argument.split_once('=')?;
+                Call::Set(name.to_owned(), value.to_owned())
+            }
+            "count" => {
+                let counter = hostcalls::define_metric(MetricType::Counter, "portcullis.floor");
+                Call::Count(counter.ok()?)
+            }
+            "refuse" => Call::Refuse,
+            _ => return None,
+        })
     }
 
     fn bytes(digits: &str) -> Vec<u8> {
@@ -114,29 +128,30 @@ mod filter {
 
     impl HttpContext for Request {
         fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-            let plan = &*self.0;
-            crate::pairs::request_headers();
-            if plan.calls != Calls::Warm {
-                let _ = hostcalls::call_foreign_function("verify_signature", Some(&plan.arguments));
-            }
-            if plan.calls == Calls::Forged {
-                let _ = hostcalls::increment_metric(plan.counter, 1);
-                let headers = HEADERS.to_vec();
-                let _ = hostcalls::send_http_response(401, headers, Some(BODY.as_bytes()));
-                return Action::Pause;
-            }
-            let _ = hostcalls::get_current_time();
-            if plan.calls == Calls::Cold {
-                for page in PAGES {
-                    let _ = hostcalls::get_shared_data(page);
+            for call in &*self.0 {
+                match call {
+                    Call::Headers => drop(crate::pairs::request_headers()),
+                    Call::Header(name) => drop(hostcalls::get_map_value_bytes(MAP, name)),
+                    Call::Time => drop(hostcalls::get_current_time()),
+                    Call::Verify(question) => drop(hostcalls::call_foreign_function(
+                        "verify_signature",
+                        Some(question),
+                    )),
+                    Call::Page => drop(hostcalls::get_shared_data(PAGE)),
+                    Call::Remove(name) => drop(hostcalls::remove_map_value(MAP, name)),
+                    Call::Set(name, value) => drop(hostcalls::set_map_value_bytes(
+                        MAP,
+                        name,
+                        Some(value.as_bytes()),
+                    )),
+                    Call::Count(counter) => drop(hostcalls::increment_metric(*counter, 1)),
+                    Call::Refuse => {
+                        let (headers, body) = (HEADERS.to_vec(), BODY.as_bytes());
+                        let _ = hostcalls::send_http_response(401, headers, Some(body));
+                        return Action::Pause;
+                    }
                 }
             }
-            let map = MapType::HttpRequestHeaders;
-            let _ = hostcalls::remove_map_value(map, "authorization");
-            let _ = hostcalls::set_map_value_bytes(map, "x-user-id", Some(b"user-00000001"));
-            let session = b"0123456789abcdef0123456789abcdef";
-            let _ = hostcalls::set_map_value_bytes(map, "x-user-session", Some(session));
-            let _ = hostcalls::increment_metric(plan.counter, 1);
             Action::Continue
         }
     }

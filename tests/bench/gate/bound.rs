@@ -48,7 +48,7 @@ pub(crate) fn measure(bench: &Bench<'_>, report: &mut Report) {
     let count = (rounds + 1) * (EXTENT.cold + EXTENT.singles);
     let mut one = |name: &str, header: &Value, signature: &str| {
         let forged = requests(&forged(header, signature, count));
-        let measured = signed::unknown(&mut field, extent, &forged, 401, None);
+        let measured = signed::unknown(&mut field, extent, &forged, 401, &[]);
         report.add(&format!("{FORGED}{name}"), measured);
     };
     for signer in &signers {

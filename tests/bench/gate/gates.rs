@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use portcullis::sync::TICK;
 use serde_json::{Value, json};
 
+use crate::calls::Calls;
 use crate::directory;
 use crate::support::{AUDIENCE, Authority, Bootstrap, Envoy, ISSUER, Listener, Plugin};
 
@@ -26,18 +27,16 @@ pub(crate) enum Gate {
     Native,
     /// The same with `jwt_cache_config`, large enough for all tokens.
     NativeCached,
-    /// A Wasm filter that makes the host calls of a warm request, and nothing else.
-    FloorWarm,
-    /// That of a new token.
-    FloorCold,
-    /// That of a forged token.
-    FloorForged,
+    /// A Wasm filter that makes host calls, and nothing else.
+    Calls(&'static Calls),
     /// Portcullis with the feed of an authority that has revoked nothing.
     Portcullis,
     /// Without revocation.
     PortcullisAlone,
     /// With the whole set of session headers.
     PortcullisSession,
+    /// The same as the first once more.
+    PortcullisAgain,
     /// With the feed of an authority that has revoked a million sessions.
     PortcullisMillion,
     /// With ten million.
@@ -57,12 +56,11 @@ impl Gate {
             Self::Empty => "empty",
             Self::Native => "native",
             Self::NativeCached => "native-cached",
-            Self::FloorWarm => "floor-warm",
-            Self::FloorCold => "floor-cold",
-            Self::FloorForged => "floor-forged",
+            Self::Calls(calls) => calls.id,
             Self::Portcullis => "portcullis",
             Self::PortcullisAlone => "portcullis-alone",
             Self::PortcullisSession => "portcullis-session",
+            Self::PortcullisAgain => "portcullis-again",
             Self::PortcullisMillion => "portcullis-million",
             Self::PortcullisTenMillion => "portcullis-ten-million",
             Self::PortcullisFallback => "portcullis-fallback",
@@ -78,10 +76,11 @@ impl Gate {
             Self::Empty => "empty Wasm filter",
             Self::Native => "jwt_authn",
             Self::NativeCached => "jwt_authn, cache",
-            Self::FloorWarm | Self::FloorCold | Self::FloorForged => "host calls alone",
+            Self::Calls(calls) => calls.label,
             Self::Portcullis => "Portcullis",
             Self::PortcullisAlone => "Portcullis, no revocation",
             Self::PortcullisSession => "Portcullis, session headers",
+            Self::PortcullisAgain => "Portcullis, again",
             Self::PortcullisMillion => "Portcullis, 1 million",
             Self::PortcullisTenMillion => "Portcullis, 10 million",
             Self::PortcullisFallback => "Portcullis, no host function",
@@ -91,17 +90,16 @@ impl Gate {
 
     /// Whether it decides about requests at all.
     pub(crate) const fn decides(self) -> bool {
-        !matches!(self, Self::Nobody | Self::NobodyAgain | Self::Empty) && !self.is_floor()
-    }
-
-    /// Whether it only makes host calls.
-    pub(crate) const fn is_floor(self) -> bool {
-        matches!(self, Self::FloorWarm | Self::FloorCold | Self::FloorForged)
+        !matches!(
+            self,
+            Self::Nobody | Self::NobodyAgain | Self::Empty | Self::Calls(_)
+        )
     }
 
     const fn feed(self) -> Option<&'static str> {
         match self {
             Self::Portcullis
+            | Self::PortcullisAgain
             | Self::PortcullisSession
             | Self::PortcullisFallback
             | Self::PortcullisOther => Some("authority"),
@@ -177,9 +175,11 @@ impl<'w> World<'w> {
                 let plugin = Plugin::new(&json!({})).with_module(directory().join("empty.wasm"));
                 Listener::portcullis(plugin.in_vm(gate.id()))
             }
-            Gate::FloorWarm => self.floor(gate, "warm"),
-            Gate::FloorCold => self.floor(gate, "cold"),
-            Gate::FloorForged => self.floor(gate, "forged"),
+            Gate::Calls(calls) => {
+                let plugin = Plugin::from_text(&calls.text(&self.question));
+                let plugin = plugin.with_module(directory().join("floor.wasm"));
+                Listener::portcullis(plugin.in_vm(gate.id()))
+            }
             Gate::Native | Gate::NativeCached => Listener::native(&self.native(gate)),
             _ => Listener::portcullis(self.plugin(gate)),
         };
@@ -201,13 +201,6 @@ impl<'w> World<'w> {
                 {"header_name": "x-user-session", "claim_name": "sid"},
             ],
         })
-    }
-
-    fn floor(&self, gate: Gate, calls: &str) -> Listener {
-        let digits = self.question.iter().map(|byte| format!("{byte:02x}"));
-        let plugin = Plugin::from_text(&format!("{calls} {}", digits.collect::<String>()));
-        let plugin = plugin.with_module(directory().join("floor.wasm"));
-        Listener::portcullis(plugin.in_vm(gate.id()))
     }
 
     fn native(&self, gate: Gate) -> Value {

@@ -26,6 +26,7 @@ pub(crate) fn measure(bench: &Bench<'_>, report: &mut Report) {
         Gate::Portcullis,
         Gate::PortcullisMillion,
         Gate::PortcullisTenMillion,
+        Gate::PortcullisAgain,
         Gate::NobodyAgain,
     ];
     let mut world = World::new(jwks(&["rs256"]), bench.authority);
@@ -36,9 +37,9 @@ pub(crate) fn measure(bench: &Bench<'_>, report: &mut Report) {
     let envoy = bench.cores.start_on_envoys(|| world.start(&gates));
     let mut field = Field::new(&envoy, &gates, Protocol::Http1);
     let genuine = requests(&tokens::genuine("rs256"));
-    let measured = unknown(&mut field, bench.extent, &genuine, 200, None);
+    let measured = unknown(&mut field, bench.extent, &genuine, 200, &[]);
     report.add("loaded, cold, RS256", measured);
-    let measured = rotation(&mut field, bench.extent, &genuine);
+    let measured = rotation(&mut field, bench.extent, &genuine, &[]);
     report.add("loaded, warm, 10,000 tokens, RS256", measured);
 }
 

@@ -21,6 +21,7 @@
 )]
 
 mod bound;
+mod calls;
 mod client;
 mod gates;
 #[path = "../import.rs"]

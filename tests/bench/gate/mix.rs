@@ -51,7 +51,7 @@ pub(crate) fn measure(bench: &Bench<'_>, report: &mut Report) {
         batch: &|round| mixed(round, extent.warm, 0),
         singles: &|round| mixed(round, extent.singles, extent.warm / NEW),
         status: 200,
-        floor: None,
+        calls: &[],
     });
     report.add(NAME, measured);
 }

@@ -28,6 +28,8 @@ pub(crate) enum Part {
     Bound,
     /// With a million and ten million revocations loaded
     Loaded,
+    /// The calls of the host, one more at a time, on the way of a request
+    Calls,
 }
 
 /// How much is done.
@@ -99,6 +101,7 @@ pub(crate) fn measure(arguments: &Arguments, report: &mut Report) {
             Part::Mix => mix::measure(&bench, report),
             Part::Bound => bound::measure(&bench, report),
             Part::Loaded => loaded::measure(&bench, report),
+            Part::Calls => signed::calls(&bench, report),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use portcullis::host::{ForeignAnswer, SignatureHost};
 use portcullis::token::{Backend, KeyRules, KeySet, UnverifiedToken};
 
+use crate::calls::{self, Calls};
 use crate::client::{Protocol, Request, requests};
 use crate::gates::{Gate, World};
 use crate::report::Report;
@@ -30,23 +31,38 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, protocol: Protocol, report: 
         name += ", HTTP/2";
     }
     let mut add = |what: &str, measured| report.add(&format!("{what}, {name}"), measured);
-    let (cold, forgery) = (Gate::FloorCold, Gate::FloorForged);
     add(
         "cold",
-        unknown(&mut field, extent, &genuine, 200, Some(cold)),
+        unknown(&mut field, extent, &genuine, 200, &calls::COLD),
     );
     add(
         "warm, 10,000 tokens",
-        rotation(&mut field, extent, &genuine),
+        rotation(&mut field, extent, &genuine, &calls::WARM),
     );
     add(
         "warm, one token",
-        rotation(&mut field, extent, &genuine[..1]),
+        rotation(&mut field, extent, &genuine[..1], &calls::WARM),
     );
     add(
         "forged",
-        unknown(&mut field, extent, &forged, 401, Some(forgery)),
+        unknown(&mut field, extent, &forged, 401, &calls::FORGED),
     );
+}
+
+/// What single calls of the host cost on the way of a request.
+pub(crate) fn calls(bench: &Bench<'_>, report: &mut Report) {
+    let key = "rs256";
+    let tokens = tokens::genuine(key);
+    let mut gates = vec![Gate::Nobody, Gate::Empty];
+    gates.extend(calls::STEPS.iter().map(Gate::Calls));
+    gates.push(Gate::NobodyAgain);
+    let mut world = World::new(jwks(&[key]), bench.authority);
+    world.question = question(&world.keys, &tokens[0]);
+    let envoy = bench.cores.start_on_envoys(|| world.start(&gates));
+    let mut field = Field::new(&envoy, &gates, Protocol::Http1);
+    let requests = requests(&tokens);
+    let measured = rotation(&mut field, bench.extent, &requests, &calls::STEPS);
+    report.add(calls::NAME, measured);
 }
 
 /// What the host is asked about this token.
@@ -82,7 +98,8 @@ fn gates(bench: &Bench<'_>, key: &str, protocol: Protocol) -> Vec<Gate> {
     }
     // Ed25519 is not checked by the host.
     if protocol == Protocol::Http1 && key != "eddsa" {
-        gates.extend([Gate::FloorWarm, Gate::FloorCold, Gate::FloorForged]);
+        let plans = [&calls::WARM, &calls::COLD, &calls::FORGED];
+        gates.extend(plans.into_iter().flatten().map(Gate::Calls));
     }
     if key == "es256" {
         gates.push(Gate::PortcullisSession);
@@ -100,7 +117,7 @@ pub(crate) fn unknown(
     extent: Extent,
     requests: &[Request],
     status: u16,
-    floor: Option<Gate>,
+    calls: &'static [Calls],
 ) -> Measured {
     let series = Series::new(requests, extent.cold + extent.singles);
     field.run(&Plan {
@@ -109,12 +126,17 @@ pub(crate) fn unknown(
         batch: &|round| series.head(round + 1, extent.cold),
         singles: &|round| series.tail(round + 1, extent.cold),
         status,
-        floor,
+        calls,
     })
 }
 
 /// The same tokens again and again.
-pub(crate) fn rotation(field: &mut Field, extent: Extent, requests: &[Request]) -> Measured {
+pub(crate) fn rotation(
+    field: &mut Field,
+    extent: Extent,
+    requests: &[Request],
+    calls: &'static [Calls],
+) -> Measured {
     let some = |round: usize, count: usize| {
         let all = requests.iter().cycle().skip(round * count % requests.len());
         all.take(count).collect()
@@ -125,6 +147,6 @@ pub(crate) fn rotation(field: &mut Field, extent: Extent, requests: &[Request]) 
         batch: &|round| some(round, extent.warm),
         singles: &|round| some(round, extent.singles),
         status: 200,
-        floor: Some(Gate::FloorWarm),
+        calls,
     })
 }

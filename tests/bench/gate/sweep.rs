@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::calls::Calls;
 use crate::client::{Client, Protocol, Request};
 use crate::gates::Gate;
 use crate::machine::ProcessClock;
@@ -43,8 +44,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) singles: &'p dyn Fn(usize) -> Vec<&'p Request>,
     /// The status of the answers of those who decide.
     pub(crate) status: u16,
-    /// The filter that makes the same host calls. Others of that kind have nothing to do with it.
-    pub(crate) floor: Option<Gate>,
+    /// The filters that only make host calls. Others of that kind have nothing to do with it.
+    pub(crate) calls: &'static [Calls],
 }
 
 impl Field {
@@ -92,12 +93,15 @@ impl Field {
 
 impl Plan<'_> {
     fn concerns(&self, gate: Gate) -> bool {
-        !gate.is_floor() || self.floor == Some(gate)
+        match gate {
+            Gate::Calls(calls) => self.calls.contains(calls),
+            _ => true,
+        }
     }
 
-    const fn status_of(&self, gate: Gate) -> u16 {
+    fn status_of(&self, gate: Gate) -> u16 {
         match gate {
-            Gate::FloorForged => 401,
+            Gate::Calls(calls) if calls.refuses() => 401,
             _ if gate.decides() => self.status,
             _ => 200,
         }

@@ -1,0 +1,122 @@
+//! Plans of host calls, which are measured without any code between the calls.
+//!
+//! The plan of Portcullis tells what its code costs besides. The fewest calls that a filter can do
+//! its work with tell which promises none can keep in WebAssembly. A plan that grows call by call
+//! tells what each of them costs on the way of a request, where nothing is at hand.
+
+use std::fmt::Write as _;
+
+/// What a filter asks of its host for a request.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Calls {
+    /// In listeners and in files, and what tables are sorted by.
+    pub(crate) id: &'static str,
+    /// In tables and plots.
+    pub(crate) label: &'static str,
+    words: &'static [&'static str],
+}
+
+/// The plan of Portcullis.
+const OWN: &str = "host calls alone";
+
+/// One header in place of all of them, whatever that leaves unseen; the clock is read and requests
+/// are counted at another time; nothing is asked of shared data.
+const FEWEST: &str = "fewest host calls";
+
+const ALL: &str = "headers";
+const TOKEN: &str = "header:authorization";
+const STRIP: &str = "remove:authorization";
+const USER: &str = "set:x-user-id=user-00000001";
+const SESSION: &str = "set:x-user-session=0123456789abcdef0123456789abcdef";
+const VERIFY: &str = "verify";
+const REFUSE: &str = "refuse";
+
+const fn plan(id: &'static str, label: &'static str, words: &'static [&'static str]) -> Calls {
+    Calls { id, label, words }
+}
+
+/// Of a request with a token that is known.
+pub(crate) static WARM: [Calls; 2] = [
+    plan(
+        "calls-warm",
+        OWN,
+        &[ALL, "time", STRIP, USER, SESSION, "count"],
+    ),
+    plan("fewest-warm", FEWEST, &[TOKEN, STRIP, USER, SESSION]),
+];
+
+/// Of one with a new token.
+pub(crate) static COLD: [Calls; 2] = [
+    plan(
+        "calls-cold",
+        OWN,
+        &[
+            ALL, VERIFY, "time", "page", "page", STRIP, USER, SESSION, "count",
+        ],
+    ),
+    plan(
+        "fewest-cold",
+        FEWEST,
+        &[TOKEN, VERIFY, STRIP, USER, SESSION],
+    ),
+];
+
+/// Of one with a forged token.
+pub(crate) static FORGED: [Calls; 2] = [
+    plan("calls-forged", OWN, &[ALL, VERIFY, "count", REFUSE]),
+    plan("fewest-forged", FEWEST, &[TOKEN, VERIFY, REFUSE]),
+];
+
+/// One call more in each.
+pub(crate) static STEPS: [Calls; 12] = [
+    plan("calls-01", "time", &["time"]),
+    plan("calls-02", "time, count", &["time", "count"]),
+    plan("calls-03", "one header", &[TOKEN]),
+    plan("calls-04", "two headers", &[TOKEN, "header::path"]),
+    plan("calls-05", "all headers", &[ALL]),
+    plan("calls-06", "all headers, a page", &[ALL, "page"]),
+    plan("calls-07", "all headers, two pages", &[ALL, "page", "page"]),
+    plan("calls-08", "all headers, one removed", &[ALL, STRIP]),
+    plan(
+        "calls-09",
+        "all headers, one removed, one set",
+        &[ALL, STRIP, USER],
+    ),
+    plan(
+        "calls-10",
+        "all headers, one removed, two set",
+        &[ALL, STRIP, USER, SESSION],
+    ),
+    plan("calls-11", "all headers, signature", &[ALL, VERIFY]),
+    plan("calls-12", "all headers, refusal", &[ALL, REFUSE]),
+];
+
+/// The scenario in which each step is measured.
+pub(crate) const NAME: &str = "calls of the host";
+
+impl Calls {
+    /// Whether they are those of Portcullis.
+    pub(crate) fn are_own(&self) -> bool {
+        self.label == OWN
+    }
+
+    /// The configuration of the filter that makes the calls. `question` is what the host is asked
+    /// about a signature.
+    pub(crate) fn text(&self, question: &[u8]) -> String {
+        let digits = question.iter().fold(String::new(), |mut digits, byte| {
+            let _ = write!(digits, "{byte:02x}");
+            digits
+        });
+        let verify = format!("{VERIFY}:{digits}");
+        let calls = self.words.iter().map(|call| match *call {
+            VERIFY => &verify,
+            call => call,
+        });
+        calls.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether it ends with an answer to the client.
+    pub(crate) fn refuses(&self) -> bool {
+        self.words.last() == Some(&REFUSE)
+    }
+}
