@@ -222,6 +222,15 @@ optimise() {
     rm -f -- "$result.kept" "$result.cut"
 }
 
+tuner="$root/target/release/examples/tune"
+
+# tune MODULE RESULT: with what requests need of it side by side.
+tune() {
+    say "tuning it by what the requests of the budget do"
+    "$tuner" "$1" "$2.$$" >&2
+    mv -f -- "$2.$$" "$2"
+}
+
 # ---- the verbs
 
 build() {
@@ -230,20 +239,22 @@ build() {
     find_binaryen
     local built="$root/target/wasm32-wasip1/wasm/portcullis.wasm" wasm="$root/target/portcullis.wasm" how
 
+    say "building target/release/portcullis, and what tunes the filter"
+    cargo build --locked --release --bin portcullis --example tune
+
     say "building target/portcullis.wasm"
     # The crate type stands here, not in the manifest: Cargo drops link-time optimisation when one
     # library is built as both cdylib and rlib.
     cargo rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm
-    # Also when it would be optimised in another way than the one that is there.
-    how="$binaryen_package $(declare -f optimise)"
+    # Also when it would be made in another way than the one that is there.
+    how="$binaryen_package $(declare -f optimise tune) $(cksum <"$tuner")"
     if [[ ! -f $wasm || ! -f $wasm.how || $(<"$wasm.how") != "$how" ]] || ! cmp -s -- "$built" "$wasm.before"; then
-        optimise "$built" "$wasm"
+        optimise "$built" "$wasm.optimised"
+        tune "$wasm.optimised" "$wasm"
+        rm -f -- "$wasm.optimised"
         cp -- "$built" "$wasm.before"
         printf '%s\n' "$how" >"$wasm.how"
     fi
-
-    say "building target/release/portcullis"
-    cargo build --locked --release --bin portcullis
 }
 
 demo() {

@@ -25,6 +25,7 @@
 mod budget;
 mod feed;
 mod guest;
+mod hints;
 mod host_calls;
 mod process;
 mod scenario;
@@ -67,6 +68,14 @@ fn counting_twice_gives_the_same() {
     let scenario = scenario.expect("the scenario");
     let count = || scenario.cost(&mut scenario.world.start(&compiled));
     assert_eq!(count(), count());
+}
+
+/// V8 has nothing else to go by: it compiles the module before the first request.
+#[test]
+fn v8_is_told_which_way_branches_go() {
+    const FEWEST: usize = 500;
+    let hints = hints::count(&vm::built());
+    assert!(hints >= FEWEST, "{hints} hints");
 }
 
 /// Start with a configuration, and a quiet tick, of which there are ten a second.

@@ -1,5 +1,7 @@
 //! What is counted: the requests of the side-by-side measurements, and what comes before them.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 
 use crate::feed::Authority;
@@ -142,16 +144,16 @@ impl Scenario {
 
     /// What its requests cost together.
     pub(crate) fn cost(&self, vm: &mut Vm) -> Cost {
-        let all = (0..EARLIER + REQUESTS).map(|number| (self.request)(number));
-        let requests: Vec<Lines> = all.collect();
-        let (earlier, counted) = requests.split_at(usize::try_from(EARLIER).expect("a few"));
-        let send = |vm: &mut Vm, requests: &[Lines]| {
-            for request in requests {
-                assert_eq!(vm.request(request), self.refused, "{}", self.name);
-            }
-        };
-        send(vm, earlier);
-        vm.cost_of(|vm| send(vm, counted))
+        self.send(vm, 0..EARLIER);
+        vm.cost_of(|vm| self.send(vm, EARLIER..EARLIER + REQUESTS))
+    }
+
+    /// Sends the requests of these numbers.
+    pub(crate) fn send(&self, vm: &mut Vm, numbers: Range<u64>) {
+        for number in numbers {
+            let refused = vm.request(&(self.request)(number));
+            assert_eq!(refused, self.refused, "{}", self.name);
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use wasmi::{CompilationMode, Config, Engine, Extern, Func, Instance, Linker, Module, Store};
+use wasmi::{
+    Caller, CompilationMode, Config, Engine, Extern, Func, Instance, Linker, Module, Store,
+};
 use wasmi::{WasmParams, WasmResults};
 
 use crate::feed::Authority;
@@ -31,18 +33,23 @@ pub(crate) struct Compiled {
     module: Module,
 }
 
+/// What a module with probes calls: the condition of a branch, and the number of the probe; the
+/// answer is the condition.
+pub(crate) const PROBES: &str = "probes";
+
 impl Compiled {
     pub(crate) fn new() -> Self {
+        Self::from(&built())
+    }
+
+    pub(crate) fn from(bytes: &[u8]) -> Self {
         let mut config = Config::default();
         config
             .consume_fuel(true)
             // Compiling on first use would consume fuel too.
             .compilation_mode(CompilationMode::Eager);
         let engine = Engine::new(&config);
-        let path = wasm();
-        let bytes = std::fs::read(&path)
-            .unwrap_or_else(|_| panic!("no filter at {}; run: ./build.sh", path.display()));
-        let module = Module::new(&engine, &bytes).expect("a module");
+        let module = Module::new(&engine, bytes).expect("a module");
         Self { engine, module }
     }
 }
@@ -53,7 +60,17 @@ impl Vm {
         let mut store = Store::new(&compiled.engine, process);
         store.set_fuel(FUEL).expect("fuel is on");
         let mut linker = Linker::new(&compiled.engine);
+        let probe = |mut caller: Caller<'_, Process>, condition: u32, probe: u32| {
+            let answers = caller.data_mut().answers.entry(probe).or_default();
+            answers[usize::from(condition != 0)] += 1;
+            condition
+        };
+        let probe = linker.func_wrap(PROBES, PROBES, probe);
+        probe.expect("the only function of this name");
         for import in compiled.module.imports() {
+            if import.module() == PROBES {
+                continue;
+            }
             let name = import.name().to_owned();
             let ty = import.ty().func().expect("only functions are imported");
             let call = Func::new(&mut store, ty.clone(), {
@@ -180,9 +197,12 @@ impl Vm {
     }
 }
 
-fn wasm() -> PathBuf {
-    env::var_os("PORTCULLIS_WASM").map_or_else(
+/// The filter as it was built.
+pub(crate) fn built() -> Vec<u8> {
+    let path = env::var_os("PORTCULLIS_WASM").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/portcullis.wasm"),
         PathBuf::from,
-    )
+    );
+    std::fs::read(&path)
+        .unwrap_or_else(|_| panic!("no filter at {}; run: ./build.sh", path.display()))
 }

@@ -1,0 +1,127 @@
+//! Probes at the beginning of every function and before every branch, which tell the host that they
+//! were reached and which way the branch goes.
+
+use std::convert::Infallible;
+
+use wasm_encoder::reencode::{Error, Reencode, utils};
+use wasm_encoder::{
+    CodeSection, EntityType, Function, ImportSection, Module, TypeSection, ValType,
+};
+use wasmparser::{
+    FunctionBody, ImportSectionReader, Operator, Parser, Payload, TypeRef, TypeSectionReader,
+};
+
+use crate::vm::PROBES;
+
+/// Whether it goes one of two ways, as the number says that it takes from the stack.
+pub(crate) const fn is_branch(operator: &Operator<'_>) -> bool {
+    matches!(operator, Operator::If { .. } | Operator::BrIf { .. })
+}
+
+/// Numbers probes: the beginning of a function, its branches in order, the next function.
+#[derive(Default)]
+pub(crate) struct Numbers(u32);
+
+impl Numbers {
+    pub(crate) const fn next(&mut self) -> u32 {
+        let number = self.0;
+        self.0 += 1;
+        number
+    }
+}
+
+/// The module with probes in it.
+pub(crate) fn added_to(module: &[u8]) -> Vec<u8> {
+    let mut probes = Probes {
+        imported: imported_functions(module),
+        probe_type: 0,
+        numbers: Numbers::default(),
+    };
+    let mut result = Module::new();
+    probes
+        .parse_core_module(&mut result, Parser::new(0), module)
+        .expect("a module");
+    result.finish()
+}
+
+/// How many functions the module imports; their indices come first.
+pub(crate) fn imported_functions(module: &[u8]) -> u32 {
+    let mut count = 0;
+    for payload in Parser::new(0).parse_all(module) {
+        if let Payload::ImportSection(imports) = payload.expect("a module") {
+            let imports = imports.into_iter().map(|import| import.expect("an import"));
+            let functions = imports.filter(|import| matches!(import.ty, TypeRef::Func(_)));
+            count += u32::try_from(functions.count()).expect("a few");
+        }
+    }
+    count
+}
+
+struct Probes {
+    imported: u32,
+    /// The type of the function that is called.
+    probe_type: u32,
+    numbers: Numbers,
+}
+
+impl Probes {
+    /// Asks the host about the number on the stack, and leaves it there.
+    fn probe(&mut self, function: &mut Function) {
+        let number = self.numbers.next().cast_signed();
+        function
+            .instructions()
+            .i32_const(number)
+            .call(self.imported);
+    }
+}
+
+impl Reencode for Probes {
+    type Error = Infallible;
+
+    /// The probe is the last function that is imported, so that all others move.
+    fn function_index(&mut self, function: u32) -> u32 {
+        function + u32::from(function >= self.imported)
+    }
+
+    fn parse_type_section(
+        &mut self,
+        types: &mut TypeSection,
+        section: TypeSectionReader<'_>,
+    ) -> Result<(), Error<Infallible>> {
+        utils::parse_type_section(self, types, section)?;
+        self.probe_type = types.len();
+        let number = ValType::I32;
+        types.ty().function([number, number], [number]);
+        Ok(())
+    }
+
+    fn parse_import_section(
+        &mut self,
+        imports: &mut ImportSection,
+        section: ImportSectionReader<'_>,
+    ) -> Result<(), Error<Infallible>> {
+        utils::parse_import_section(self, imports, section)?;
+        imports.import(PROBES, PROBES, EntityType::Function(self.probe_type));
+        Ok(())
+    }
+
+    fn parse_function_body(
+        &mut self,
+        code: &mut CodeSection,
+        body: FunctionBody<'_>,
+    ) -> Result<(), Error<Infallible>> {
+        let mut function = self.new_function_with_parsed_locals(&body)?;
+        function.instructions().i32_const(1);
+        self.probe(&mut function);
+        function.instructions().drop();
+        for operator in body.get_operators_reader()? {
+            let operator = operator?;
+            if is_branch(&operator) {
+                self.probe(&mut function);
+            }
+            function.instruction(&self.instruction(operator)?);
+        }
+        code.function(&function);
+        Ok(())
+    }
+}

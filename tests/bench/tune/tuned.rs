@@ -1,0 +1,218 @@
+//! Writes what is known of the requests into the module.
+
+use std::convert::Infallible;
+
+use wasm_encoder::reencode::{Error, Reencode};
+use wasm_encoder::{
+    BranchHint, BranchHints, CodeSection, Function, FunctionSection, Module, SectionId,
+};
+use wasmparser::{CodeSectionReader, FunctionBody, FunctionSectionReader, Parser, Payload};
+
+use crate::probes::{Numbers, imported_functions, is_branch};
+use crate::profile::Profile;
+
+/// Functions with smaller indices are called with a byte less.
+const SHORT_INDICES: u32 = 128;
+
+/// The module, and what was done to it.
+pub(crate) struct Tuned {
+    pub(crate) module: Vec<u8>,
+    pub(crate) summary: String,
+}
+
+pub(crate) fn tuned(module: &[u8], profile: &Profile) -> Tuned {
+    let bodies = bodies(module);
+    let known = known(&bodies, profile);
+    let imported = imported_functions(module);
+    let order = order(&known, imported);
+    let mut renumbered = Renumbered::new(imported, &order);
+    let mut hints = BranchHints::new();
+    let mut hint_count = 0;
+    let mut functions = Vec::new();
+    for old in &order {
+        let known = &known[*old as usize];
+        let body = &bodies[*old as usize];
+        let (function, of_function) = renumbered.hinted(body, known).expect("a function");
+        if !of_function.is_empty() {
+            hint_count += of_function.len();
+            let new = renumbered.function_index(imported + old);
+            hints.function_hints(new, of_function);
+        }
+        functions.push(function);
+    }
+    let needed = known.iter().filter(|known| known.scenarios > 0).count();
+    let summary = format!(
+        "{needed} of {} functions are needed by requests; {hint_count} branches have a hint",
+        known.len()
+    );
+    let mut tuning = Tuning {
+        renumbered,
+        order,
+        hints,
+        functions,
+    };
+    let mut result = Module::new();
+    tuning
+        .parse_core_module(&mut result, Parser::new(0), module)
+        .expect("a module");
+    Tuned {
+        module: result.finish(),
+        summary,
+    }
+}
+
+/// The functions that the module has itself.
+fn bodies(module: &[u8]) -> Vec<FunctionBody<'_>> {
+    let payloads = Parser::new(0).parse_all(module);
+    let bodies = payloads.filter_map(|payload| match payload.expect("a module") {
+        Payload::CodeSectionEntry(body) => Some(body),
+        _ => None,
+    });
+    bodies.collect()
+}
+
+/// What the profile has to say of a function.
+struct Known {
+    /// In how many scenarios it is needed.
+    scenarios: u32,
+    /// For each of its branches, in order, whether it is taken, where that is always the same.
+    branches: Vec<Option<bool>>,
+}
+
+fn known(bodies: &[FunctionBody<'_>], profile: &Profile) -> Vec<Known> {
+    let mut numbers = Numbers::default();
+    let known = bodies.iter().map(|body| {
+        let scenarios = profile.scenarios(numbers.next());
+        let operators = body.get_operators_reader().expect("a function");
+        let operators = operators
+            .into_iter()
+            .map(|operator| operator.expect("an instruction"));
+        let branches = operators.filter(is_branch);
+        let branches = branches.map(|_| profile.hint(numbers.next())).collect();
+        Known {
+            scenarios,
+            branches,
+        }
+    });
+    known.collect()
+}
+
+/// The functions as they come one after the other, by the numbers that they had. They are sorted by
+/// how often they are called in the code, so that the shortest numbers are for those that are named
+/// most; that stays so for those that no request needs.
+fn order(known: &[Known], imported: u32) -> Vec<u32> {
+    let all = 0..u32::try_from(known.len()).expect("32 bits");
+    let scenarios = |function: &u32| known[*function as usize].scenarios;
+    let mut needed: Vec<u32> = all
+        .clone()
+        .filter(|function| scenarios(function) > 0)
+        .collect();
+    needed.sort_by_key(|function| u32::MAX - scenarios(function));
+    let others = all.filter(|function| scenarios(function) == 0);
+    let is_short = |function: &u32| *function + imported < SHORT_INDICES;
+    let (short, long): (Vec<u32>, Vec<u32>) = others.partition(is_short);
+    [short, needed, long].concat()
+}
+
+/// Gives functions the numbers of their new places.
+struct Renumbered {
+    imported: u32,
+    /// By the old ones.
+    new: Vec<u32>,
+}
+
+impl Renumbered {
+    fn new(imported: u32, order: &[u32]) -> Self {
+        let mut new = vec![0; order.len()];
+        for (place, old) in (imported..).zip(order) {
+            new[*old as usize] = place;
+        }
+        Self { imported, new }
+    }
+
+    /// A function, and the hints for its branches.
+    fn hinted(
+        &mut self,
+        body: &FunctionBody<'_>,
+        known: &Known,
+    ) -> Result<(Function, Vec<BranchHint>), Error<Infallible>> {
+        let mut function = self.new_function_with_parsed_locals(body)?;
+        let mut branches = known.branches.iter();
+        let mut hints = Vec::new();
+        for operator in body.get_operators_reader()? {
+            let operator = operator?;
+            if is_branch(&operator)
+                && let Some(is_taken) = branches.next().expect("what is known of it")
+            {
+                hints.push(BranchHint {
+                    branch_func_offset: u32::try_from(function.byte_len()).expect("32 bits"),
+                    branch_hint_value: u32::from(*is_taken),
+                });
+            }
+            function.instruction(&self.instruction(operator)?);
+        }
+        Ok((function, hints))
+    }
+}
+
+impl Reencode for Renumbered {
+    type Error = Infallible;
+
+    fn function_index(&mut self, function: u32) -> u32 {
+        match function.checked_sub(self.imported) {
+            Some(own) => self.new[own as usize],
+            None => function,
+        }
+    }
+}
+
+/// Writes the module with its functions in their new places and the hints before them.
+struct Tuning {
+    renumbered: Renumbered,
+    order: Vec<u32>,
+    hints: BranchHints,
+    functions: Vec<Function>,
+}
+
+impl Reencode for Tuning {
+    type Error = Infallible;
+
+    fn function_index(&mut self, function: u32) -> u32 {
+        self.renumbered.function_index(function)
+    }
+
+    fn intersperse_section_hook(
+        &mut self,
+        module: &mut Module,
+        _after: Option<SectionId>,
+        before: Option<SectionId>,
+    ) -> Result<(), Error<Infallible>> {
+        if before == Some(SectionId::Code) {
+            module.section(&self.hints);
+        }
+        Ok(())
+    }
+
+    fn parse_function_section(
+        &mut self,
+        functions: &mut FunctionSection,
+        section: FunctionSectionReader<'_>,
+    ) -> Result<(), Error<Infallible>> {
+        let types = section.into_iter().collect::<Result<Vec<u32>, _>>()?;
+        for old in &self.order {
+            functions.function(types[*old as usize]);
+        }
+        Ok(())
+    }
+
+    fn parse_code_section(
+        &mut self,
+        code: &mut CodeSection,
+        _section: CodeSectionReader<'_>,
+    ) -> Result<(), Error<Infallible>> {
+        for function in &self.functions {
+            code.function(function);
+        }
+        Ok(())
+    }
+}
