@@ -216,7 +216,10 @@ optimise() {
     say "optimising it for size with binaryen"
     printf '[%s]\n' "${kept#,}" >"$result.kept"
     node "$binaryen/wasm-metadce" "${features[@]}" --graph-file "$result.kept" "$module" -o "$result.cut" >/dev/null
-    node "$binaryen/wasm-opt" -Oz "${features[@]}" "$result.cut" -o "$result.$$"
+    # Functions that are called once stay what they are: in one another they make large ones, and for
+    # those V8 takes the most time and memory.
+    node "$binaryen/wasm-opt" -Oz --one-caller-inline-max-function-size=100 "${features[@]}" \
+        "$result.cut" -o "$result.$$"
     # By way of a rename: an Envoy that is starting never reads half a module.
     mv -f -- "$result.$$" "$result"
     rm -f -- "$result.kept" "$result.cut"
