@@ -22,7 +22,8 @@ use crate::host::Host;
 use crate::time::UnixTime;
 use crate::token::{Claims, UnverifiedToken};
 
-/// One thing that is checked about a token, in the order of the checks.
+/// One thing that is checked about a token, in the order of the checks; that `exp` has passed is
+/// noticed before the issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Check {
@@ -309,7 +310,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         if !is_known_to_meet {
             self.told(Check::Type, requirement.check_type(token))?;
         }
-        let times = provider.check_times(claims, UnixTime::from_milliseconds(now));
+        let times = provider.check_times(claims, self.now());
         self.told(Check::Times, times)?;
         if !is_known_to_meet {
             self.check_claims(provider, requirement, claims)?;
@@ -346,7 +347,14 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
         let parsed = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error));
         let parsed = self.told(Check::Form, parsed)?;
-        let issuer = provider.check_issuer(parsed.unverified_claims());
+        let claims = parsed.unverified_claims();
+        // Before anything that depends on the configuration, of which a token without a signature
+        // must not learn. Applications that come back with old tokens are many, and a signature is
+        // most of what a token costs.
+        if provider.is_expired(claims, self.now()) {
+            return self.told(Check::Times, Err(Reason::TokenExpired));
+        }
+        let issuer = provider.check_issuer(claims);
         self.told(Check::Issuer, issuer)?;
         if matches!(provider.keys, KeySource::Remote(_)) {
             self.key = hash(parsed.unverified_key_id());
@@ -371,6 +379,10 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         self.told(Check::Binding, provider.check_binding(claims))?;
         self.told(Check::Scopes, requirement.check_scopes(claims))?;
         self.told(Check::Claims, requirement.check_conditions(claims))
+    }
+
+    fn now(&self) -> UnixTime {
+        UnixTime::from_milliseconds(self.now_milliseconds())
     }
 
     fn now_milliseconds(&self) -> u64 {

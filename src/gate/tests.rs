@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
+use crate::host::ForeignAnswer;
 use crate::host::mock::MockHost;
 use crate::time::UnixTime;
 use crate::token::fixtures::{eddsa, es256, es256_other, jwk_set, signed, token};
@@ -199,14 +200,14 @@ fn faults_before_the_signature_is_verified_are_told_all_alike() {
         let header = json!({"alg": "RS256", "kid": es256().key_id()}).to_string();
         signed(&es256(), header.as_bytes(), claims().to_string().as_bytes())
     };
-    // Expired and unsigned: the expiry is not looked at.
-    let expired = token(&es256_other(), &claims_with("exp", json!(1)));
+    // What it says of its audience is not looked at without a signature.
+    let other_audience = token(&es256_other(), &claims_with("aud", json!("another")));
     let cases = [
         (forged_key, Reason::SignatureInvalid),
         (unknown_key, Reason::KeyUnknown),
         (other_issuer, Reason::IssuerMismatch),
         (other_algorithm, Reason::AlgorithmMismatch),
-        (expired, Reason::KeyUnknown),
+        (other_audience, Reason::KeyUnknown),
     ];
     let responses = cases.map(|(token, reason)| {
         let host = request(&token);
@@ -216,6 +217,28 @@ fn faults_before_the_signature_is_verified_are_told_all_alike() {
         assert!(response.details.contains(reason.label()), "{response:?}");
         response.details.clear();
         response
+    });
+    assert!(responses.iter().all(|response| *response == responses[0]));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_has_expired_costs_no_signature_and_tells_nothing_of_the_configuration() {
+    let expired = |name: &str, value: Value| {
+        let mut claims = claims_with("exp", json!(1));
+        claims[name] = value;
+        claims
+    };
+    let other_issuer = expired("iss", json!("https://other.example"));
+    let responses = [
+        token(&es256(), &expired("sub", json!("alice"))),
+        token(&es256_other(), &expired("sub", json!("alice"))),
+        token(&es256_other(), &other_issuer),
+    ]
+    .map(|token| {
+        // Whoever asked would get an answer that lets everybody in.
+        let host = request(&token).with_foreign_answer(ForeignAnswer::Genuine);
+        assert_eq!(refusal(&gate(), &host), Some(Reason::TokenExpired));
+        host.response.take().unwrap()
     });
     assert!(responses.iter().all(|response| *response == responses[0]));
 }

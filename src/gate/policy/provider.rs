@@ -71,6 +71,13 @@ impl Provider {
         }
     }
 
+    /// Whether `exp` (RFC 7519 section 4.1.4) has passed. Looked at before the signature is
+    /// verified as well, since nothing can make such a token good again.
+    pub(in crate::gate) fn is_expired(&self, claims: &Claims, now: UnixTime) -> bool {
+        let expiry = claims.expires_at();
+        expiry.is_some_and(|expiry| now >= expiry.later_by(self.clock_skew))
+    }
+
     /// Times (RFC 7519 sections 4.1.4 to 4.1.6) of a token whose signature is good.
     pub(in crate::gate) fn check_times(
         &self,
@@ -78,19 +85,16 @@ impl Provider {
         now: UnixTime,
     ) -> Result<(), Reason> {
         let latest = now.later_by(self.clock_skew);
-        match claims.expires_at() {
-            None if self.require_expiration || self.max_lifetime.is_some() => {
-                return Err(Reason::ExpirationMissing);
-            }
-            Some(expiry) if now >= expiry.later_by(self.clock_skew) => {
-                return Err(Reason::TokenExpired);
-            }
-            _ => {}
+        let expiry = claims.expires_at();
+        if expiry.is_none() && (self.require_expiration || self.max_lifetime.is_some()) {
+            return Err(Reason::ExpirationMissing);
+        }
+        if self.is_expired(claims, now) {
+            return Err(Reason::TokenExpired);
         }
         if claims.not_before().is_some_and(|start| start > latest) {
             return Err(Reason::TokenNotYetValid);
         }
-        let expiry = claims.expires_at();
         if let (Some(longest), Some(expiry)) = (self.max_lifetime, expiry)
             && expiry >= now.later_by(longest)
         {
