@@ -147,11 +147,13 @@ impl Confirmation {
 pub(super) enum Finding {
     /// It was not revoked. With the names that a later revocation could use.
     NotRevoked(Names),
-    /// The authority has said that it was. With its names, since that may be taken back.
+    /// The authority has said that it was, or a cut-off says so. With its names, since that may be
+    /// taken back.
     Revoked(Names),
     /// The authority said so before something else changed; not to be remembered.
     RevokedThen,
-    /// A cut-off says that it was, and the filter will say so again without a call.
+    /// A cut-off says that it was, where not everything is known that could take that back; not to
+    /// be remembered.
     CutOff,
     /// It was not revoked when the authority was asked; not to be remembered.
     Once,
@@ -296,7 +298,7 @@ impl Revocations {
         let (status, names) = self.status(host, claims);
         match status {
             Status::NotRevoked => Ok(Finding::NotRevoked(names)),
-            Status::CutOff => Ok(Finding::CutOff),
+            Status::CutOff => Ok(Finding::Revoked(names)),
             Status::PossiblyRevoked | Status::NoData if !has_asked => {
                 Ok(Finding::Ask(self.question(claims, now_milliseconds)))
             }

@@ -41,7 +41,7 @@ const STAMPS: u16 = 4_096;
 pub(super) struct Admitted {
     /// What the key's owner signed.
     pub(super) token: VerifiedToken,
-    /// Whether the authority has said that it is revoked.
+    /// Whether it is revoked. Applications that have not noticed yet come again and again.
     pub(super) is_revoked: bool,
     /// The headers that its claims come to.
     pub(super) injections: Injections,

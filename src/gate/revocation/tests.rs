@@ -243,6 +243,28 @@ fn cut_offs_refuse_older_tokens_without_a_call_and_leave_newer_ones_alone() {
     }
 }
 
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_was_cut_off_is_remembered_until_that_is_taken_back() {
+    let edge = Edge::new(|_| {}).with_feed();
+    let name = Edge::name(Kind::Subject, "alice");
+    edge.apply(&Change::SetCutOff(CutOff {
+        key: name,
+        not_before: UnixTime::from_seconds(NOW).unwrap(),
+        except: None,
+    }));
+    assert_eq!(edge.outcome(&claims()), refused(Reason::TokenRevoked));
+    let looked_up = |edge: &Edge| {
+        let counts = edge.gate.take_cache_counts();
+        (counts.hits, counts.misses, counts.void)
+    };
+    assert_eq!(looked_up(&edge), (0, 1, 0));
+    assert_eq!(edge.outcome(&claims()), refused(Reason::TokenRevoked));
+    assert_eq!(looked_up(&edge), (1, 0, 0));
+    edge.apply(&Change::ClearCutOff(name));
+    assert_eq!(edge.outcome(&claims()), ALLOWED);
+    assert_eq!(looked_up(&edge), (0, 0, 1));
+}
+
 fn authority_key() -> SigningKey {
     SigningKey::from_bytes(&[1; 32])
 }
