@@ -11,18 +11,18 @@ use crate::process::Cost;
 use crate::scenario::REQUESTS;
 
 /// Instructions may be this much above what they were when the budget was written: another
-/// compiler makes other code of the same source. Calls and bytes may not: no compiler changes them.
+/// compiler makes other code of the same source. Calls, bytes and pages may not.
 const HEAD_ROOM: f64 = 1.04;
 
 /// A limit may be this much above what is counted: the head room, and as much for a compiler that
 /// makes shorter code.
 const SLACK: f64 = 1.1;
 
-/// What was counted, for one request or one tick.
+/// What was counted, for one request or one tick; of the memory what there was at the end.
 pub(crate) struct Counted {
     name: &'static str,
     /// By the names that the budget has for them.
-    figures: [(&'static str, f64); 5],
+    figures: [(&'static str, f64); 6],
     calls: BTreeMap<String, f64>,
 }
 
@@ -43,6 +43,7 @@ impl Counted {
                 ("bytes_from_host", each(cost.bytes_from_host)),
                 ("buffers", each(cost.buffers)),
                 ("instructions", each(cost.instructions).round()),
+                ("memory_pages", cost.memory_pages as f64),
             ],
             calls: calls
                 .map(|(name, count)| (name.clone(), each(*count)))
@@ -118,15 +119,15 @@ pub(crate) fn report(counted: &[Counted]) {
 
 fn table(counted: &[Counted]) -> String {
     let mut table = String::from(
-        "| | instructions | host calls | bytes to host | from host | buffers |\n\
-         |---|---|---|---|---|---|\n",
+        "| | instructions | host calls | bytes to host | from host | buffers | memory, 64 KiB |\n\
+         |---|---|---|---|---|---|---|\n",
     );
     for scenario in counted {
-        let [calls, to_host, from_host, buffers, instructions] =
+        let [calls, to_host, from_host, buffers, instructions, pages] =
             scenario.figures.map(|(_, figure)| figure);
         writeln!(
             table,
-            "| {} | {instructions} | {calls} | {to_host} | {from_host} | {buffers} |",
+            "| {} | {instructions} | {calls} | {to_host} | {from_host} | {buffers} | {pages} |",
             scenario.name
         )
         .expect("text");

@@ -3,7 +3,7 @@
 use wasmi::{Caller, Val};
 
 use crate::guest::Guest;
-use crate::process::{Lines, Process};
+use crate::process::{Lines, OpenCall, Process};
 use crate::signature;
 
 const OK: u32 = 0;
@@ -44,17 +44,14 @@ pub(crate) fn answer(name: &str, caller: &mut Caller<'_, Process>, arguments: &[
         }
         ("proxy_get_current_time_nanoseconds", &[time]) => {
             let now = guest.process().milliseconds * 1_000_000;
-            {
-                guest.write(time, &now.to_le_bytes());
-                OK
-            }
+            guest.write(time, &now.to_le_bytes());
+            OK
         }
-        (
-            "proxy_set_tick_period_milliseconds"
-            | "proxy_continue_stream"
-            | "proxy_set_effective_context",
-            &[_],
-        ) => OK,
+        ("proxy_set_tick_period_milliseconds" | "proxy_set_effective_context", &[_]) => OK,
+        ("proxy_continue_stream", &[_]) => {
+            guest.process().is_resumed = true;
+            OK
+        }
         ("proxy_get_property", &[path, length, ..]) => {
             guest.read(path, length);
             NOT_FOUND
@@ -156,14 +153,19 @@ fn metric(name: &str, guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
         ("proxy_define_metric", &[_, text_, length, id]) => {
             let defined = text(guest, text_, length);
             let metrics = &mut guest.process().metrics;
-            metrics.push(defined);
+            metrics.push((defined, 0));
             let number = u32::try_from(metrics.len()).expect("a few metrics");
             {
                 guest.write_number(id, number);
                 OK
             }
         }
-        ("proxy_increment_metric" | "proxy_record_metric", &[_, _]) => OK,
+        ("proxy_increment_metric", &[id, more]) => {
+            let (_, value) = &mut guest.process().metrics[id as usize - 1];
+            *value = value.wrapping_add(more);
+            OK
+        }
+        ("proxy_record_metric", &[_, _]) => OK,
         _ => panic!("`{name}` is not known here"),
     }
 }
@@ -258,17 +260,19 @@ fn http_call(guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
     };
     guest.read(cluster, cluster_length);
     let lines = guest.read(lines, lines_length);
-    guest.read(body, body_length);
+    let body = guest.read(body, body_length);
     guest.read(trailers, trailers_length);
     let lines = deserialized(&lines);
     let path = lines.iter().find(|(name, _)| name == ":path");
     let path = String::from_utf8_lossy(&path.expect("a path").1).into_owned();
     let number = guest.process().next_call();
-    guest.process().open_calls.push((number, path));
-    {
-        guest.write_number(id, number);
-        OK
-    }
+    guest.process().open_calls.push(OpenCall {
+        id: number,
+        path,
+        body,
+    });
+    guest.write_number(id, number);
+    OK
 }
 
 fn wasi(name: &str, guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {

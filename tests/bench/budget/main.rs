@@ -28,27 +28,43 @@ mod guest;
 mod hints;
 mod host_calls;
 mod process;
+mod requests;
 mod scenario;
 mod signature;
 #[path = "../../support/mod.rs"]
 mod support;
 mod vm;
+mod world;
+
+use std::thread;
 
 use budget::{Budget, Counted};
-use scenario::{Scenario, World};
+use scenario::Scenario;
 use vm::Compiled;
+use world::World;
 
 /// A second, in which everything is done once that is not done on every tick.
 const TICKS: u64 = 10;
 
+/// Revocations that arrive on each of the busy ticks.
+const CHANGES: u64 = 16;
+
 #[test]
 fn nothing_costs_more_than_its_budget() {
     let compiled = Compiled::new();
-    let count = |scenario: &Scenario| {
-        let cost = scenario.cost(&mut scenario.world.start(&compiled));
-        Counted::of_requests(scenario.name, &cost)
+    let count = |scenarios: &[Scenario]| -> Vec<Counted> {
+        let cost = |scenario: &Scenario| scenario.cost(&mut scenario.world.start(&compiled));
+        let counted = |scenario: &Scenario| Counted::of_requests(scenario.name, &cost(scenario));
+        scenarios.iter().map(counted).collect()
     };
-    let mut counted: Vec<Counted> = Scenario::all().iter().map(count).collect();
+    let scenarios = Scenario::all();
+    let (first, second) = scenarios.split_at(scenarios.len() / 2);
+    let mut counted = thread::scope(|scope| {
+        let second = scope.spawn(|| count(second));
+        let mut counted = count(first);
+        counted.extend(second.join().expect("the second half"));
+        counted
+    });
     counted.extend(beside_the_requests(&compiled));
     budget::report(&counted);
     if std::env::var("PORTCULLIS_BUDGET").is_ok_and(|mode| mode == "write") {
@@ -78,13 +94,23 @@ fn v8_is_told_which_way_branches_go() {
     assert!(hints >= FEWEST, "{hints} hints");
 }
 
-/// Start with a configuration, and a quiet tick, of which there are ten a second.
-fn beside_the_requests(compiled: &Compiled) -> [Counted; 2] {
+/// Start with a configuration; a quiet tick, of which there are ten a second; and one in which
+/// changes arrive.
+fn beside_the_requests(compiled: &Compiled) -> [Counted; 3] {
     let start = World::Plain.start(compiled).cost_so_far();
     let mut vm = World::Revocation.start(compiled);
-    let ticks = vm.cost_of(|vm| (0..TICKS).for_each(|_| vm.tick()));
+    let quiet = vm.cost_of(|vm| (0..TICKS).for_each(|_| vm.tick()));
+    let mut vm = World::Revocation.start(compiled);
+    let busy = vm.cost_of(|vm| {
+        for _ in 0..TICKS {
+            let authority = vm.process().authority.as_mut();
+            authority.expect("an authority").revoke(CHANGES);
+            vm.tick();
+        }
+    });
     [
         Counted::of("start", &start, 1),
-        Counted::of("a quiet tick of the leader", &ticks, TICKS),
+        Counted::of("a quiet tick of the leader", &quiet, TICKS),
+        Counted::of("a tick with 16 changes", &busy, TICKS),
     ]
 }

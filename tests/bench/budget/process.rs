@@ -24,12 +24,21 @@ pub(crate) struct Cost {
     pub(crate) buffers: u64,
     /// Instructions of WebAssembly, with one more for every few bytes that are copied in bulk.
     pub(crate) instructions: u64,
+    /// Pages of 64 KiB that the module's memory had at the end. It never shrinks.
+    pub(crate) memory_pages: u64,
 }
 
 impl Cost {
     pub(crate) fn host_calls(&self) -> u64 {
         self.calls.values().sum()
     }
+}
+
+/// A call of a server that nobody has answered yet.
+pub(crate) struct OpenCall {
+    pub(crate) id: u32,
+    pub(crate) path: String,
+    pub(crate) body: Vec<u8>,
 }
 
 /// The process around the virtual machine.
@@ -40,12 +49,14 @@ pub(crate) struct Process {
     pub(crate) answer_body: Vec<u8>,
     /// Status of the answer that the filter gave itself.
     pub(crate) local_response: Option<u32>,
+    /// Whether a request that was held has been let go on.
+    pub(crate) is_resumed: bool,
     /// Whether the host knows the function `verify_signature`.
     pub(crate) verifies: bool,
     pub(crate) shared: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
-    pub(crate) metrics: Vec<String>,
-    /// Calls of servers that nobody has answered yet, with their paths.
-    pub(crate) open_calls: Vec<(u32, String)>,
+    /// Names and sums. The number of a metric is its place, counted from 1.
+    pub(crate) metrics: Vec<(String, u32)>,
+    pub(crate) open_calls: Vec<OpenCall>,
     pub(crate) authority: Option<Authority>,
     pub(crate) log: Vec<String>,
     pub(crate) milliseconds: u64,
@@ -66,6 +77,7 @@ impl Process {
             answer_headers: Vec::new(),
             answer_body: Vec::new(),
             local_response: None,
+            is_resumed: false,
             shared: BTreeMap::new(),
             metrics: Vec::new(),
             open_calls: Vec::new(),
@@ -81,6 +93,13 @@ impl Process {
     pub(crate) fn next_call(&mut self) -> u32 {
         self.last_call += 1;
         self.last_call
+    }
+
+    /// What a metric has been increased to.
+    pub(crate) fn sum(&self, name: &str) -> u32 {
+        let mut metrics = self.metrics.iter();
+        let found = metrics.find(|(known, _)| known == name);
+        found.expect("a metric of the filter").1
     }
 
     /// Bytes that are the same on every run.

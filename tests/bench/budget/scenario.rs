@@ -2,18 +2,22 @@
 
 use std::ops::Range;
 
-use serde_json::{Value, json};
-
-use crate::feed::Authority;
-use crate::process::{Cost, Lines, NOW, Process};
-use crate::support::{AUDIENCE, ISSUER, Token, jwks};
-use crate::vm::{Compiled, Vm};
+use crate::process::{Cost, Lines};
+use crate::requests::{expired, forged, forged_without_key, long, request, token, with};
+use crate::vm::Vm;
+use crate::world::World;
 
 /// So many requests that what is done for one in sixteen is in it once.
 pub(crate) const REQUESTS: u64 = 16;
 
 /// Requests before those that are counted, so that everything is there that is made once.
 const EARLIER: u64 = 48;
+
+/// The same for requests that take the interpreter long, and those that are to find nothing.
+const FEWER_EARLIER: u64 = 2;
+
+/// So many ordinary tokens that the cache of 24 MiB has begun to drop some.
+const MORE_THAN_ARE_KEPT: u64 = 20_000;
 
 /// A counted scenario.
 pub(crate) struct Scenario {
@@ -24,72 +28,26 @@ pub(crate) struct Scenario {
     pub(crate) request: fn(u64) -> Lines,
     /// The status with which all of them are refused.
     pub(crate) refused: Option<u32>,
-}
-
-/// What the filter is started in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum World {
-    /// Without revocation.
-    Plain,
-    /// With the feed of an authority that has revoked nothing.
-    Revocation,
-    /// The same, with all session headers.
-    SessionHeaders,
-    /// The same as [`World::Revocation`], in a host without `verify_signature`.
-    NoSignatures,
-}
-
-impl World {
-    pub(crate) fn start(self, compiled: &Compiled) -> Vm {
-        let configuration = self.configuration().to_string().into_bytes();
-        let process = Process::new(configuration, self != Self::NoSignatures);
-        match self {
-            Self::Plain => Vm::start(compiled, process),
-            _ => Vm::start_with_feed(compiled, process),
-        }
-    }
-
-    fn configuration(self) -> Value {
-        let mut configuration = json!({
-            "providers": {"idp": {
-                "issuer": ISSUER,
-                "audiences": [AUDIENCE],
-                "local_jwks": {"inline_string": jwks(&["rs256", "es256", "eddsa"])},
-                "claim_to_headers": [
-                    {"header_name": "x-user-id", "claim_name": "sub"},
-                    {"header_name": "x-user-session", "claim_name": "sid"},
-                ],
-            }},
-            "rules": [
-                {"match": {"prefix": "/public"}},
-                {"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}},
-            ],
-        });
-        if self != Self::Plain {
-            configuration["revocation"] = Authority::new().settings();
-        }
-        if self == Self::SessionHeaders {
-            configuration["session_headers"] = json!(true);
-        }
-        configuration
-    }
+    /// Whether so many requests are like this that the build is tuned for them.
+    #[allow(dead_code, reason = "the build asks for it")]
+    pub(crate) is_usual: bool,
+    /// Requests that come before those that are counted.
+    earlier: u64,
 }
 
 impl Scenario {
     pub(crate) fn all() -> Vec<Self> {
+        let mut all = Self::accepted();
+        all.extend(Self::refused());
+        all.push(accepted("open path", World::Revocation, |_| {
+            request("/public/logo")
+        }));
+        all.extend(Self::unusual());
+        all
+    }
+
+    fn accepted() -> Vec<Self> {
         use World::{NoSignatures, Plain, Revocation, SessionHeaders};
-        let accepted = |name, world, request| Self {
-            name,
-            world,
-            request,
-            refused: None,
-        };
-        let refused = |name, world, status, request| Self {
-            name,
-            world,
-            request,
-            refused: Some(status),
-        };
         vec![
             accepted("warm", Revocation, |_| with(token("es256", 0))),
             accepted("warm, RS256", Revocation, |_| with(token("rs256", 0))),
@@ -113,7 +71,8 @@ impl Scenario {
             }),
             accepted("cold, ES256, no host function", NoSignatures, |number| {
                 with(token("es256", number))
-            }),
+            })
+            .for_few(),
             accepted("cold, ES256, without revocation", Plain, |number| {
                 with(token("es256", number))
             }),
@@ -122,30 +81,78 @@ impl Scenario {
                 SessionHeaders,
                 |number| with(token("es256", number)),
             ),
-            refused("forged, RS256", Revocation, 401, |number| {
-                with(forged("rs256", number))
-            }),
-            refused("forged, ES256", Revocation, 401, |number| {
-                with(forged("es256", number))
-            }),
-            refused("forged, EdDSA", Revocation, 401, |number| {
-                with(forged("eddsa", number))
-            }),
-            refused("unknown key", Revocation, 401, |number| {
+        ]
+    }
+
+    fn refused() -> Vec<Self> {
+        let refused = |name, request| refused(name, World::Revocation, request);
+        vec![
+            refused("forged, RS256", |number| with(forged("rs256", number))),
+            refused("forged, ES256", |number| with(forged("es256", number))),
+            refused("forged, EdDSA", |number| with(forged("eddsa", number))),
+            refused("unknown key", |number| {
                 with(token("es256", number).header("kid", "unknown"))
             }),
-            refused("another issuer", Revocation, 401, |number| {
+            refused("another issuer", |number| {
                 with(token("es256", number).claim("iss", "https://evil.example"))
             }),
-            refused("no token", Revocation, 401, |_| request("/orders/1")),
-            accepted("open path", Revocation, |_| request("/public/logo")),
+            refused("no token", |_| request("/orders/1")),
         ]
+    }
+
+    /// What happens once in a while, to few, or to those who are attacked.
+    fn unusual() -> Vec<Self> {
+        use World::{CutOff, EightKeys, LargeFilter, OtherAlgorithms, Perhaps, Revocation};
+        let all = vec![
+            refused("expired", Revocation, |number| {
+                with(expired("es256", number))
+            }),
+            refused("cut off", CutOff, |number| with(token("es256", number))),
+            accepted(
+                "perhaps revoked, the authority says no",
+                Perhaps,
+                |number| with(token("es256", number)),
+            ),
+            // Its salt is random, so that some hundred instructions of 22 million differ.
+            accepted("cold, PS256", OtherAlgorithms, |number| {
+                with(token("ps256", number))
+            })
+            .after(FEWER_EARLIER),
+            accepted("cold, HS256", OtherAlgorithms, |number| {
+                with(token("hs256", number))
+            }),
+            accepted("cold, RS256, 12 KB", Revocation, |number| {
+                with(long("rs256", number))
+            }),
+            accepted("cold, ES256, 1,024 pages", LargeFilter, |number| {
+                with(token("es256", number))
+            })
+            .after(FEWER_EARLIER),
+            accepted("cold, HS256, cache full", OtherAlgorithms, |number| {
+                with(token("hs256", number))
+            })
+            .after(MORE_THAN_ARE_KEPT),
+            refused(
+                "forged, RS256, without kid, eight keys",
+                EightKeys,
+                |number| with(forged_without_key("rs256", number)),
+            ),
+        ];
+        all.into_iter().map(Self::for_few).collect()
     }
 
     /// What its requests cost together.
     pub(crate) fn cost(&self, vm: &mut Vm) -> Cost {
-        self.send(vm, 0..EARLIER);
-        vm.cost_of(|vm| self.send(vm, EARLIER..EARLIER + REQUESTS))
+        let all = self.earlier + REQUESTS;
+        self.send(vm, 0..self.earlier);
+        let cost = vm.cost_of(|vm| self.send(vm, self.earlier..all));
+        if self.earlier == MORE_THAN_ARE_KEPT {
+            // The filter tells it on a tick.
+            vm.tick();
+            let kept = vm.process().sum("portcullis.token_cache.entries");
+            assert!(u64::from(kept) < all, "{}: all of {kept} kept", self.name);
+        }
+        cost
     }
 
     /// Sends the requests of these numbers.
@@ -155,50 +162,35 @@ impl Scenario {
             assert_eq!(refused, self.refused, "{}", self.name);
         }
     }
+
+    /// Not one that the build is tuned for.
+    fn for_few(self) -> Self {
+        Self {
+            is_usual: false,
+            ..self
+        }
+    }
+
+    /// With so many requests before those that are counted.
+    fn after(self, earlier: u64) -> Self {
+        Self { earlier, ..self }
+    }
 }
 
-/// A request as a mobile application sends it.
-fn request(path: &str) -> Lines {
-    let line = |(name, value): (&str, &str)| (name.to_owned(), value.as_bytes().to_vec());
-    let lines = [
-        (":authority", "api.example"),
-        (":path", path),
-        (":method", "GET"),
-        (":scheme", "http"),
-        ("user-agent", "MobileApp/7.1 (iPhone; iOS 19.2)"),
-        ("accept", "application/json"),
-        ("accept-encoding", "gzip, br"),
-        ("accept-language", "en-GB"),
-        ("x-forwarded-proto", "http"),
-        ("x-request-id", "0b9a1e1c-6f53-4b0a-9b8c-0d5b6d0f3a11"),
-    ];
-    lines.into_iter().map(line).collect()
+fn accepted(name: &'static str, world: World, request: fn(u64) -> Lines) -> Scenario {
+    Scenario {
+        name,
+        world,
+        request,
+        refused: None,
+        is_usual: true,
+        earlier: EARLIER,
+    }
 }
 
-fn with(token: impl Into<String>) -> Lines {
-    let mut lines = request("/orders/1");
-    let value = format!("Bearer {}", token.into());
-    lines.push(("authorization".to_owned(), value.into_bytes()));
-    lines
-}
-
-fn token(key: &'static str, number: u64) -> Token {
-    Token::signed_by(key)
-        .claim("iat", NOW)
-        .claim("exp", NOW + 3_600)
-        .claim("sub", format!("user-{number:08}"))
-        .claim("sid", format!("{number:032x}"))
-        .claim("jti", format!("{:032x}", number << 32))
-        .claim("scope", "read write")
-        .claim("client_id", "mobile")
-        .claim("email", format!("user-{number:08}@example.com"))
-}
-
-/// With the genuine signature of another token.
-fn forged(key: &'static str, number: u64) -> String {
-    let own = token(key, number).to_string();
-    let other = token(key, u64::from(u32::MAX)).to_string();
-    let (signed, _) = own.rsplit_once('.').expect("three parts");
-    let (_, signature) = other.rsplit_once('.').expect("three parts");
-    format!("{signed}.{signature}")
+fn refused(name: &'static str, world: World, request: fn(u64) -> Lines) -> Scenario {
+    Scenario {
+        refused: Some(401),
+        ..accepted(name, world, request)
+    }
 }

@@ -10,7 +10,7 @@ use wasmi::{WasmParams, WasmResults};
 
 use crate::feed::Authority;
 use crate::host_calls;
-use crate::process::{Cost, Lines, Process};
+use crate::process::{Cost, Lines, OpenCall, Process};
 
 const ROOT: u32 = 1;
 
@@ -103,9 +103,13 @@ impl Vm {
     }
 
     /// The same, with a feed that has been loaded.
-    pub(crate) fn start_with_feed(compiled: &Compiled, process: Process) -> Self {
+    pub(crate) fn start_with_feed(
+        compiled: &Compiled,
+        process: Process,
+        authority: Authority,
+    ) -> Self {
         let mut vm = Self::start(compiled, process);
-        vm.process().authority = Some(Authority::new());
+        vm.process().authority = Some(authority);
         for _ in 0..20 {
             vm.tick();
         }
@@ -121,20 +125,26 @@ impl Vm {
     pub(crate) fn tick(&mut self) {
         self.process().milliseconds += 100;
         self.call::<_, ()>("proxy_on_tick", ROOT);
+        self.answer_calls(ROOT);
+    }
+
+    /// Hands over what the authority answers, until it has answered everything but a long poll. All
+    /// that it can answer now was asked by this context.
+    fn answer_calls(&mut self, context: u32) {
         loop {
             let process = self.process();
             let Some(authority) = &process.authority else {
                 return;
             };
-            let answer = |(id, path): &(u32, String)| Some((*id, authority.answer(path)?));
+            let answer = |call: &OpenCall| Some((call.id, authority.answer(call)?));
             let Some((id, body)) = process.open_calls.iter().find_map(answer) else {
                 return;
             };
-            process.open_calls.retain(|(open, _)| *open != id);
+            process.open_calls.retain(|call| call.id != id);
             let size = u32::try_from(body.len()).expect("a length");
             process.answer_headers = vec![(":status".to_owned(), b"200".to_vec())];
             process.answer_body = body;
-            let arguments = (ROOT, id, 1_u32, size, 0_u32);
+            let arguments = (context, id, 1_u32, size, 0_u32);
             self.call::<_, ()>("proxy_on_http_call_response", arguments);
         }
     }
@@ -146,11 +156,16 @@ impl Vm {
         let process = self.process();
         process.request_headers.clone_from(headers);
         process.local_response = None;
+        process.is_resumed = false;
         let count = u32::try_from(headers.len()).expect("a few headers");
         self.call::<_, ()>("proxy_on_context_create", (context, ROOT));
         let action: u32 = self.call("proxy_on_request_headers", (context, count, 1_u32));
+        if action != CONTINUE && self.process().local_response.is_none() {
+            self.answer_calls(context);
+        }
         let refused = self.process().local_response;
-        assert_eq!(action == CONTINUE, refused.is_none(), "{refused:?}");
+        let goes_on = action == CONTINUE || self.process().is_resumed;
+        assert_eq!(goes_on, refused.is_none(), "{refused:?}");
         // Envoy tells the filter of every answer, its own ones included.
         self.tell::<_, u32>("proxy_on_response_headers", (context, 4_u32, 0_u32));
         self.tell::<_, u32>("proxy_on_response_body", (context, 2_u32, 1_u32));
@@ -165,6 +180,7 @@ impl Vm {
         let instructions = FUEL - self.store.get_fuel().expect("fuel is on");
         Cost {
             instructions,
+            memory_pages: self.memory_pages(),
             ..self.process().cost.clone()
         }
     }
@@ -177,7 +193,14 @@ impl Vm {
         let after = self.store.get_fuel().expect("fuel is on");
         let mut cost = std::mem::take(&mut self.process().cost);
         cost.instructions = before - after;
+        cost.memory_pages = self.memory_pages();
         cost
+    }
+
+    fn memory_pages(&self) -> u64 {
+        let memory = self.instance.get_export(&self.store, "memory");
+        let memory = memory.and_then(Extern::into_memory);
+        memory.expect("the module's memory").size(&self.store)
     }
 
     /// Calls what need not be there, which Envoy leaves out then.

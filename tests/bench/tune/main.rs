@@ -25,6 +25,7 @@
 )]
 
 #[path = "../budget/feed.rs"]
+#[allow(dead_code, reason = "the budget has news in it")]
 mod feed;
 #[path = "../budget/guest.rs"]
 mod guest;
@@ -35,6 +36,8 @@ mod probes;
 #[allow(dead_code, reason = "the budget counts with it")]
 mod process;
 mod profile;
+#[path = "../budget/requests.rs"]
+mod requests;
 #[path = "../budget/scenario.rs"]
 #[allow(dead_code, reason = "the budget counts with it")]
 mod scenario;
@@ -45,12 +48,14 @@ mod tuned;
 #[path = "../budget/vm.rs"]
 #[allow(dead_code, reason = "the budget counts with it")]
 mod vm;
+#[path = "../budget/world.rs"]
+mod world;
 
 use std::path::PathBuf;
 use std::{env, fs};
 
 use profile::Profile;
-use scenario::{Scenario, World};
+use scenario::Scenario;
 use vm::Compiled;
 
 /// Of each scenario. The first ones do what is done once, and count little among so many.
@@ -68,13 +73,12 @@ fn main() {
     fs::write(result, tuned.module).expect("a file to write");
 }
 
-/// What the requests of every scenario do.
+/// What the requests of every usual scenario do.
 fn profile_of(filter: &[u8]) -> Profile {
     let compiled = Compiled::from(&probes::added_to(filter));
     let mut profile = Profile::default();
-    // Whoever has no `verify_signature` spends a thousand times longer in arithmetic than here.
     let mut scenarios = Scenario::all();
-    scenarios.retain(|scenario| scenario.world != World::NoSignatures);
+    scenarios.retain(|scenario| scenario.is_usual);
     for scenario in scenarios {
         let mut vm = scenario.world.start(&compiled);
         vm.process().answers.clear();
