@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::ClockId;
 use nix::unistd::Pid;
+use serde_json::Value;
 
 /// The two cores that are used, of those that this process may run on.
 #[derive(Clone, Copy, Debug)]
@@ -87,9 +88,46 @@ pub(crate) fn description() -> String {
     });
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = said_by("uname", &["-sr"]);
+    let load = load();
+    format!("{cpu}, {cores} cores, {kernel}, load {load:.2} when it began")
+}
+
+/// Runnable threads, averaged over the last minute; none where nobody knows.
+fn load() -> f64 {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
-    format!("{cpu}, {cores} cores, {kernel}, load {load} when it began")
+    load.parse().unwrap_or(f64::NAN)
+}
+
+/// The same for each core.
+pub(crate) fn load_per_core() -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    load() / cores as f64
+}
+
+/// With more than this for each core when it began, a run has measured something else besides.
+const MOST_LOAD: f64 = 0.5;
+
+/// Ends the program unless a run can stand for the project, as its results for machines say: a
+/// whole one, of a commit, on a machine that was idle before.
+pub(crate) fn assert_worth_keeping(results: &Value) {
+    let about = &results["about"];
+    assert!(
+        results["is_whole"] == true,
+        "the last run was not a whole one: {}",
+        about["command"]
+    );
+    let versions = about["versions"].as_str().expect("the versions");
+    assert!(
+        !versions.contains("-dirty"),
+        "the last run was of sources that are in no commit: {versions}"
+    );
+    let load = &results["load_per_core"];
+    assert!(
+        load.as_f64().is_some_and(|load| load <= MOST_LOAD),
+        "the machine was at work when the last run began: a load of {load} per core, at most \
+         {MOST_LOAD} allowed; hint: build first, and begin a few minutes later"
+    );
 }
 
 /// The versions of what was measured, and the state of the sources.

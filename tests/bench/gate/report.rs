@@ -16,6 +16,8 @@ use crate::{directory, machine, overview, plot};
 pub(crate) struct Report {
     about: [(&'static str, String); 4],
     is_whole: bool,
+    /// When it began.
+    load_per_core: f64,
     pub(crate) scenarios: Vec<(String, Measured)>,
     pub(crate) starts: Vec<Start>,
 }
@@ -56,6 +58,7 @@ impl Report {
         Self {
             about,
             is_whole,
+            load_per_core: machine::load_per_core(),
             scenarios: Vec::new(),
             starts: Vec::new(),
         }
@@ -174,6 +177,7 @@ impl Report {
         json!({
             "about": about,
             "is_whole": self.is_whole,
+            "load_per_core": self.load_per_core,
             "targets": targets.iter().map(Target::to_json).collect::<Vec<_>>(),
             "scenarios": self.scenarios.iter().map(scenario).collect::<Vec<_>>(),
             "starts": self.starts.iter().map(start).collect::<Vec<_>>(),
@@ -185,11 +189,7 @@ impl Report {
 pub(crate) fn keep() {
     let figures = fs::read_to_string(directory().join("gate.json")).expect("the results");
     let figures: Value = serde_json::from_str(&figures).expect("JSON");
-    assert!(
-        figures["is_whole"] == true,
-        "the last run was not a whole one: {}",
-        figures["about"]["command"]
-    );
+    machine::assert_worth_keeping(&figures);
     let results = repository().join("tests/bench/results");
     for name in ["gate.md", "gate.json", "gate-added.svg", "gate-latency.svg"] {
         let kept = fs::copy(directory().join(name), results.join(name));

@@ -38,7 +38,7 @@ use clap::Parser;
 use serde_json::{Map, Value, json};
 
 use machine::Cores;
-use report::Report;
+use report::{About, Report};
 use support::{Bootstrap, Client, Envoy, Listener, Plugin, Request, Token, configuration, jwks};
 
 /// What is measured, and how long.
@@ -56,9 +56,23 @@ struct Arguments {
     /// Another build of the filter that takes the steps, which is measured beside this one
     #[arg(long)]
     other: Vec<PathBuf>,
+    /// Measure nothing; keep the results of the last run, which has to be a whole one, in
+    /// tests/bench/results
+    #[arg(long)]
+    keep: bool,
     /// Cargo says this to every bench
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// Fewer rounds tell too little to be kept.
+const FEWEST_ROUNDS: usize = 5;
+
+impl Arguments {
+    /// Whether the results can stand for the project: every step, as often as it takes.
+    fn is_whole(&self) -> bool {
+        self.words.is_empty() && !self.smoke && self.rounds >= FEWEST_ROUNDS
+    }
 }
 
 /// How long a step is taken for a sample, at least.
@@ -69,14 +83,18 @@ const MACHINES: [&str; 4] = ["this", "other-1", "other-2", "other-3"];
 
 fn main() {
     let arguments = Arguments::parse();
+    if arguments.keep {
+        report::keep();
+        return;
+    }
     std::fs::create_dir_all(directory()).expect("a directory to make");
     let modules: Vec<_> = [directory().join("steps.wasm")]
         .into_iter()
         .chain(arguments.other.iter().cloned())
         .collect();
     assert!(modules.len() <= MACHINES.len(), "too many other builds");
-    let about = report::about(&command());
-    println!("{about}");
+    let about = About::run(command(), arguments.is_whole());
+    println!("{}", about.to_markdown());
     let envoy = Cores::find().start_on_envoys(|| start(&modules));
     let mut clients: Vec<_> = MACHINES[..modules.len()]
         .iter()

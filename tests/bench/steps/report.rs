@@ -2,16 +2,26 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 use crate::statistics::{estimate, median, ratio};
 use crate::{directory, machine};
 
 /// What was measured so far.
 pub(crate) struct Report {
-    about: String,
+    about: About,
     modules: Vec<PathBuf>,
     steps: Vec<Step>,
+}
+
+/// The run: machine, versions, date and command, and whether it can stand for the project.
+pub(crate) struct About {
+    lines: [(&'static str, String); 4],
+    is_whole: bool,
+    /// When it began.
+    load_per_core: f64,
 }
 
 struct Step {
@@ -20,18 +30,41 @@ struct Step {
     samples: Vec<Vec<f64>>,
 }
 
-/// Machine, versions, date and command.
-pub(crate) fn about(command: &str) -> String {
-    format!(
-        "- machine: {}\n- versions: {}\n- date: {}\n- command: {command}\n",
-        machine::description(),
-        machine::versions(),
-        machine::date(),
-    )
+impl About {
+    pub(crate) fn run(command: String, is_whole: bool) -> Self {
+        Self {
+            lines: [
+                ("machine", machine::description()),
+                ("versions", machine::versions()),
+                ("date", machine::date()),
+                ("command", command),
+            ],
+            is_whole,
+            load_per_core: machine::load_per_core(),
+        }
+    }
+
+    pub(crate) fn to_markdown(&self) -> String {
+        let line = |(name, text): &(_, String)| format!("- {name}: {text}\n");
+        let lines: Vec<_> = self.lines.iter().map(line).collect();
+        lines.concat()
+    }
+
+    fn to_json(&self) -> Value {
+        let lines = self.lines.iter();
+        let about: serde_json::Map<_, _> = lines
+            .map(|(name, text)| ((*name).to_owned(), Value::from(text.as_str())))
+            .collect();
+        json!({
+            "about": about,
+            "is_whole": self.is_whole,
+            "load_per_core": self.load_per_core,
+        })
+    }
 }
 
 impl Report {
-    pub(crate) fn new(about: String, modules: Vec<PathBuf>, steps: &[(usize, String)]) -> Self {
+    pub(crate) fn new(about: About, modules: Vec<PathBuf>, steps: &[(usize, String)]) -> Self {
         let step = |(_, name): &(usize, String)| Step {
             name: name.clone(),
             samples: vec![Vec::new(); modules.len()],
@@ -48,14 +81,16 @@ impl Report {
         self.steps[step].samples[module].push(nanoseconds);
     }
 
-    /// Prints the table, and writes it under `target/bench/`.
+    /// Prints the table, and writes it under `target/bench/`, with what [`keep`] has to know.
     pub(crate) fn finish(&self) {
-        let file = directory().join("steps.md");
         let tables = self.tables();
         println!("{tables}");
-        let text = format!("# Steps inside V8\n\n{}\n{LEGEND}{tables}", self.about);
-        fs::write(&file, text).expect("a file to write");
-        println!("written to {}", file.display());
+        let about = self.about.to_markdown();
+        let text = format!("# Steps inside V8\n\n{about}\n{LEGEND}{tables}");
+        fs::write(table_file(), text).expect("a file to write");
+        let about = format!("{:#}\n", self.about.to_json());
+        fs::write(about_file(), about).expect("a file to write");
+        println!("written to {}", table_file().display());
     }
 
     /// One for each group, which is what stands before the colon.
@@ -87,6 +122,24 @@ impl Report {
             "---|---|".repeat(others.len())
         )
     }
+}
+
+/// Copies the table of the last run to `tests/bench/results`.
+pub(crate) fn keep() {
+    let about = fs::read_to_string(about_file()).expect("the results of a run");
+    let about: Value = serde_json::from_str(&about).expect("JSON");
+    machine::assert_worth_keeping(&about);
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let kept = repository.join("tests/bench/results/steps.md");
+    fs::copy(table_file(), kept).expect("a file to write");
+}
+
+fn table_file() -> PathBuf {
+    directory().join("steps.md")
+}
+
+fn about_file() -> PathBuf {
+    directory().join("steps.json")
 }
 
 impl Step {
