@@ -3,6 +3,11 @@
 //! The plan of Portcullis tells what its code costs besides. The fewest calls that a filter can do
 //! its work with tell which promises none can keep in WebAssembly. A plan that grows call by call
 //! tells what each of them costs on the way of a request, where nothing is at hand.
+//!
+//! A token that is known can be recognised by its bytes, but one that is new has to be read before
+//! its signature can be checked: header and claims say whose key that takes. The fewest calls alone
+//! are less than a filter can do with such a token, so that the floor for new and forged ones has
+//! the token decoded besides.
 
 use std::fmt::Write as _;
 
@@ -23,8 +28,13 @@ const OWN: &str = "host calls alone";
 /// are counted at another time; nothing is asked of shared data.
 const FEWEST: &str = "fewest host calls";
 
+/// The same calls, and what has to be done with a token that was not seen before: its three parts
+/// are taken out of base64url, and header and claims are parsed as JSON, of which nothing is kept.
+const DECODED: &str = "fewest host calls, token decoded";
+
 const ALL: &str = "headers";
 const TOKEN: &str = "header:authorization";
+const DECODE: &str = "decode";
 const STRIP: &str = "remove:authorization";
 const USER: &str = "set:x-user-id=user-00000001";
 const SESSION: &str = "set:x-user-session=0123456789abcdef0123456789abcdef";
@@ -46,7 +56,7 @@ pub(crate) static WARM: [Calls; 2] = [
 ];
 
 /// Of one with a new token.
-pub(crate) static COLD: [Calls; 2] = [
+pub(crate) static COLD: [Calls; 3] = [
     plan(
         "calls-cold",
         OWN,
@@ -59,12 +69,22 @@ pub(crate) static COLD: [Calls; 2] = [
         FEWEST,
         &[TOKEN, VERIFY, STRIP, USER, SESSION],
     ),
+    plan(
+        "fewest-cold-decoded",
+        DECODED,
+        &[TOKEN, DECODE, VERIFY, STRIP, USER, SESSION],
+    ),
 ];
 
 /// Of one with a forged token.
-pub(crate) static FORGED: [Calls; 2] = [
+pub(crate) static FORGED: [Calls; 3] = [
     plan("calls-forged", OWN, &[ALL, VERIFY, "count", REFUSE]),
     plan("fewest-forged", FEWEST, &[TOKEN, VERIFY, REFUSE]),
+    plan(
+        "fewest-forged-decoded",
+        DECODED,
+        &[TOKEN, DECODE, VERIFY, REFUSE],
+    ),
 ];
 
 /// One call more in each.
@@ -98,6 +118,16 @@ impl Calls {
     /// Whether they are those of Portcullis.
     pub(crate) fn are_own(&self) -> bool {
         self.label == OWN
+    }
+
+    /// Whether they are the fewest.
+    pub(crate) fn are_fewest(&self) -> bool {
+        self.label == FEWEST
+    }
+
+    /// Whether they are the fewest, with the token decoded between them.
+    pub(crate) fn decode(&self) -> bool {
+        self.label == DECODED
     }
 
     /// The configuration of the filter that makes the calls. `question` is what the host is asked

@@ -98,7 +98,7 @@ fn gates(bench: &Bench<'_>, key: &str, protocol: Protocol) -> Vec<Gate> {
     }
     // Ed25519 is not checked by the host.
     if protocol == Protocol::Http1 && key != "eddsa" {
-        let plans = [&calls::WARM, &calls::COLD, &calls::FORGED];
+        let plans: [&[Calls]; 3] = [&calls::WARM, &calls::COLD, &calls::FORGED];
         gates.extend(plans.into_iter().flatten().map(Gate::Calls));
     }
     if key == "es256" {

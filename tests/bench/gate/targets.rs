@@ -20,7 +20,8 @@ pub(crate) struct Target {
     measured: Estimate,
     /// The same for a filter that makes the same host calls and nothing else, where there is one.
     calls: Option<Estimate>,
-    /// For what comes to the least that is possible: the fewest host calls, or an empty filter.
+    /// For what comes to the least that is possible: the fewest host calls, with the token decoded
+    /// where it is new, or an empty filter.
     floor: Option<Estimate>,
 }
 
@@ -99,7 +100,8 @@ pub(crate) fn all(report: &Report) -> Vec<Target> {
                     &added(measured, Gate::PortcullisAgain),
                     &added(measured, other),
                 )),
-                _ => calls(measured, other, |calls| !calls.are_own()),
+                _ => calls(measured, other, Calls::decode)
+                    .or_else(|| calls(measured, other, Calls::are_fewest)),
             },
         });
     }
