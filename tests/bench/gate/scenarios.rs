@@ -20,7 +20,7 @@ pub(crate) enum Part {
     Es256,
     /// The same with `EdDSA`
     Eddsa,
-    /// The same with RS256 over HTTP/2
+    /// The same with RS256 and ES256 over HTTP/2
     Http2,
     /// 95 % warm requests, through to an upstream
     Mix,
@@ -97,8 +97,16 @@ pub(crate) fn measure(arguments: &Arguments, report: &mut Report) {
             Part::Rs256 => signed::measure(&bench, "rs256", Protocol::Http1, report),
             Part::Es256 => signed::measure(&bench, "es256", Protocol::Http1, report),
             Part::Eddsa => signed::measure(&bench, "eddsa", Protocol::Http1, report),
-            Part::Http2 => signed::measure(&bench, "rs256", Protocol::Http2, report),
-            Part::Mix => mix::measure(&bench, report),
+            Part::Http2 => {
+                for key in ["rs256", "es256"] {
+                    signed::measure(&bench, key, Protocol::Http2, report);
+                }
+            }
+            Part::Mix => {
+                for key in ["rs256", "es256", "eddsa"] {
+                    mix::measure(&bench, key, report);
+                }
+            }
             Part::Bound => bound::measure(&bench, report),
             Part::Loaded => loaded::measure(&bench, report),
             Part::Calls => signed::calls(&bench, report),

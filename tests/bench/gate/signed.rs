@@ -26,7 +26,7 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, protocol: Protocol, report: 
     world.other.clone_from(&bench.other);
     let envoy = bench.cores.start_on_envoys(|| world.start(&gates));
     let mut field = Field::new(&envoy, &gates, protocol);
-    let mut name = key.to_uppercase().replace("EDDSA", "EdDSA");
+    let mut name = tokens::algorithm(key);
     if protocol == Protocol::Http2 {
         name += ", HTTP/2";
     }
@@ -101,7 +101,7 @@ fn gates(bench: &Bench<'_>, key: &str, protocol: Protocol) -> Vec<Gate> {
         let plans: [&[Calls]; 3] = [&calls::WARM, &calls::COLD, &calls::FORGED];
         gates.extend(plans.into_iter().flatten().map(Gate::Calls));
     }
-    if key == "es256" {
+    if protocol == Protocol::Http1 && key == "es256" {
         gates.push(Gate::PortcullisSession);
     }
     if bench.other.is_some() {

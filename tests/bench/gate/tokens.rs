@@ -45,6 +45,11 @@ pub(crate) fn forged(genuine: &[String]) -> Vec<String> {
     pairs.map(forge).collect()
 }
 
+/// The algorithm of the key with this name, as tables have it.
+pub(crate) fn algorithm(key: &str) -> String {
+    key.to_uppercase().replace("EDDSA", "EdDSA")
+}
+
 /// A key of `tests/vectors/keys`.
 pub(crate) fn signer(key: &str) -> Signer {
     let path = format!(
