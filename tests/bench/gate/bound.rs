@@ -6,7 +6,7 @@ use portcullis::signer::Signer;
 use portcullis::token::Algorithm;
 use serde_json::{Value, json};
 
-use crate::client::{Protocol, requests};
+use crate::client::{Protocol, forged_requests};
 use crate::gates::{Gate, World};
 use crate::overview::FORGED;
 use crate::report::Report;
@@ -123,8 +123,8 @@ fn run(bench: &Bench<'_>, keys: &[Value], floods: &[Flood], report: &mut Report)
     let extent = Extent { rounds, ..EXTENT };
     let count = (rounds + 1) * (EXTENT.cold + EXTENT.singles);
     for flood in floods {
-        let forged = requests(&forged(&flood.header, &flood.signature, count));
-        let measured = signed::unknown(&mut field, extent, &forged, 401, &[]);
+        let forged = forged_requests(&forged(&flood.header, &flood.signature, count));
+        let measured = signed::unknown(&mut field, extent, &forged, &[]);
         report.add(&format!("{FORGED}{}", flood.name), measured);
     }
 }

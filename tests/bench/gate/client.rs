@@ -29,21 +29,52 @@ pub(crate) enum Protocol {
 
 /// A request, made before anything is measured.
 pub(crate) struct Request {
+    /// What a filter that decides answers to it.
+    pub(crate) verdict: u16,
     credentials: String,
     http1: Vec<u8>,
 }
 
 impl Request {
-    pub(crate) fn with(token: &str) -> Self {
+    fn with(token: &str, verdict: u16) -> Self {
         let credentials = format!("Bearer {token}");
-        let http1 = http1::render(&credentials);
-        Self { credentials, http1 }
+        Self {
+            verdict,
+            http1: http1::render(&credentials),
+            credentials,
+        }
     }
 }
 
-/// Requests with these tokens.
+/// Requests with these tokens, which are genuine.
 pub(crate) fn requests(tokens: &[String]) -> Vec<Request> {
-    tokens.iter().map(|token| Request::with(token)).collect()
+    let request = |token: &String| Request::with(token, 200);
+    tokens.iter().map(request).collect()
+}
+
+/// Requests with these tokens, which are not.
+pub(crate) fn forged_requests(tokens: &[String]) -> Vec<Request> {
+    let request = |token: &String| Request::with(token, 401);
+    tokens.iter().map(request).collect()
+}
+
+/// The status of the answers that are expected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answers {
+    /// The same for every request.
+    All(u16),
+    /// Each request's verdict.
+    Verdicts,
+}
+
+impl Answers {
+    /// Of the answer to this request.
+    const fn to(self, request: &Request) -> u16 {
+        match self {
+            Self::All(status) => status,
+            Self::Verdicts => request.verdict,
+        }
+    }
 }
 
 /// A client of one listener, whose connections stay open.
@@ -60,19 +91,19 @@ impl Client {
         }
     }
 
-    /// Sends all of them, always [`IN_FLIGHT`] at a time. Every answer has to have this status.
-    pub(crate) fn send(&mut self, requests: &[&Request], status: u16) {
+    /// Sends all of them, always [`IN_FLIGHT`] at a time. Other answers than these end the run.
+    pub(crate) fn send(&mut self, requests: &[&Request], answers: Answers) {
         match self {
-            Self::Http1(client) => client.send(requests, status),
-            Self::Http2(client) => client.send(requests, status),
+            Self::Http1(client) => client.send(requests, answers),
+            Self::Http2(client) => client.send(requests, answers),
         }
     }
 
     /// Sends them one after the other, and gives the time that each took.
-    pub(crate) fn send_singly(&mut self, requests: &[&Request], status: u16) -> Vec<Duration> {
+    pub(crate) fn send_singly(&mut self, requests: &[&Request], answers: Answers) -> Vec<Duration> {
         match self {
-            Self::Http1(client) => client.send_singly(requests, status),
-            Self::Http2(client) => client.send_singly(requests, status),
+            Self::Http1(client) => client.send_singly(requests, answers),
+            Self::Http2(client) => client.send_singly(requests, answers),
         }
     }
 }

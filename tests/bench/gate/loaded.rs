@@ -37,7 +37,7 @@ pub(crate) fn measure(bench: &Bench<'_>, report: &mut Report) {
     let envoy = bench.cores.start_on_envoys(|| world.start(&gates));
     let mut field = Field::new(&envoy, &gates, Protocol::Http1);
     let genuine = requests(&tokens::genuine("rs256"));
-    let measured = unknown(&mut field, bench.extent, &genuine, 200, &[]);
+    let measured = unknown(&mut field, bench.extent, &genuine, &[]);
     report.add("loaded, cold, RS256", measured);
     let measured = rotation(&mut field, bench.extent, &genuine, &[]);
     report.add("loaded, warm, 10,000 tokens, RS256", measured);

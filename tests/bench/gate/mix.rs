@@ -51,7 +51,6 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, report: &mut Report) {
         warm_up: users.iter().collect(),
         batch: &|round| mixed(round, extent.warm, 0),
         singles: &|round| mixed(round, extent.singles, extent.warm / NEW),
-        status: 200,
         calls: &[],
     });
     let algorithm = tokens::algorithm(key);

@@ -6,7 +6,7 @@ use portcullis::host::{ForeignAnswer, SignatureHost};
 use portcullis::token::{Backend, KeyRules, KeySet, UnverifiedToken};
 
 use crate::calls::{self, Calls};
-use crate::client::{Protocol, Request, requests};
+use crate::client::{Protocol, Request, forged_requests, requests};
 use crate::gates::{Gate, World};
 use crate::report::Report;
 use crate::scenarios::{Bench, Extent};
@@ -19,7 +19,7 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, protocol: Protocol, report: 
     let extent = bench.extent;
     let gates = gates(bench, key, protocol);
     let genuine = tokens::genuine(key);
-    let forged = requests(&tokens::forged(&genuine));
+    let forged = forged_requests(&tokens::forged(&genuine));
     let genuine = requests(&genuine);
     let mut world = World::new(jwks(&[key]), bench.authority);
     world.question = question(&world.keys, &tokens::genuine(key)[0]);
@@ -31,10 +31,7 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, protocol: Protocol, report: 
         name += ", HTTP/2";
     }
     let mut add = |what: &str, measured| report.add(&format!("{what}, {name}"), measured);
-    add(
-        "cold",
-        unknown(&mut field, extent, &genuine, 200, &calls::COLD),
-    );
+    add("cold", unknown(&mut field, extent, &genuine, &calls::COLD));
     add(
         "warm, 10,000 tokens",
         rotation(&mut field, extent, &genuine, &calls::WARM),
@@ -45,7 +42,7 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, protocol: Protocol, report: 
     );
     add(
         "forged",
-        unknown(&mut field, extent, &forged, 401, &calls::FORGED),
+        unknown(&mut field, extent, &forged, &calls::FORGED),
     );
 }
 
@@ -116,7 +113,6 @@ pub(crate) fn unknown(
     field: &mut Field,
     extent: Extent,
     requests: &[Request],
-    status: u16,
     calls: &'static [Calls],
 ) -> Measured {
     let series = Series::new(requests, extent.cold + extent.singles);
@@ -125,7 +121,6 @@ pub(crate) fn unknown(
         warm_up: series.head(0, extent.cold),
         batch: &|round| series.head(round + 1, extent.cold),
         singles: &|round| series.tail(round + 1, extent.cold),
-        status,
         calls,
     })
 }
@@ -146,7 +141,6 @@ pub(crate) fn rotation(
         warm_up: some(0, requests.len().max(extent.warm)),
         batch: &|round| some(round, extent.warm),
         singles: &|round| some(round, extent.singles),
-        status: 200,
         calls,
     })
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::calls::Calls;
-use crate::client::{Client, Protocol, Request};
+use crate::client::{Answers, Client, Protocol, Request};
 use crate::gates::Gate;
 use crate::machine::ProcessClock;
 use crate::support::Envoy;
@@ -42,8 +42,6 @@ pub(crate) struct Plan<'p> {
     pub(crate) batch: &'p dyn Fn(usize) -> Vec<&'p Request>,
     /// Requests that are sent one after the other in every sweep.
     pub(crate) singles: &'p dyn Fn(usize) -> Vec<&'p Request>,
-    /// The status of the answers of those who decide.
-    pub(crate) status: u16,
     /// The filters that only make host calls. Others of that kind have nothing to do with it.
     pub(crate) calls: &'static [Calls],
 }
@@ -63,7 +61,7 @@ impl Field {
     pub(crate) fn run(&mut self, plan: &Plan<'_>) -> Measured {
         for (gate, client) in &mut self.clients {
             if plan.concerns(*gate) {
-                client.send(&plan.warm_up, plan.status_of(*gate));
+                client.send(&plan.warm_up, answers_of(*gate));
             }
         }
         let mut measured = Measured::new();
@@ -74,14 +72,14 @@ impl Field {
                     continue;
                 }
                 let samples = measured.entry(*gate).or_default();
-                let status = plan.status_of(*gate);
+                let answers = answers_of(*gate);
                 let (started, clock) = (Instant::now(), self.clock.now());
-                client.send(&batch, status);
+                client.send(&batch, answers);
                 let cpu = self.clock.now().saturating_sub(clock);
                 let count = batch.len() as f64;
                 samples.cpu.push(microseconds(cpu) / count);
                 samples.rate.push(count / started.elapsed().as_secs_f64());
-                let latencies = client.send_singly(&singles, status);
+                let latencies = client.send_singly(&singles, answers);
                 let latencies = latencies.into_iter().map(microseconds);
                 samples.latencies.extend(latencies);
             }
@@ -98,13 +96,13 @@ impl Plan<'_> {
             _ => true,
         }
     }
+}
 
-    fn status_of(&self, gate: Gate) -> u16 {
-        match gate {
-            Gate::Calls(calls) if calls.refuses() => 401,
-            _ if gate.decides() => self.status,
-            _ => 200,
-        }
+fn answers_of(gate: Gate) -> Answers {
+    match gate {
+        Gate::Calls(calls) if calls.refuses() => Answers::All(401),
+        _ if gate.decides() => Answers::Verdicts,
+        _ => Answers::All(200),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::{AUTHORITY, HEADERS, IN_FLIGHT, PATH, Request};
+use super::{AUTHORITY, Answers, HEADERS, IN_FLIGHT, PATH, Request};
 
 /// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -17,6 +17,8 @@ pub(crate) struct Client {
 struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// Of the answer to the last request.
+    status: u16,
 }
 
 /// A request as it goes over the wire.
@@ -36,25 +38,25 @@ impl Client {
         }
     }
 
-    pub(super) fn send(&mut self, requests: &[&Request], status: u16) {
+    pub(super) fn send(&mut self, requests: &[&Request], answers: Answers) {
         for (number, request) in requests.iter().enumerate() {
             let connection = &mut self.connections[number % IN_FLIGHT];
             if number >= IN_FLIGHT {
-                connection.expect(status);
+                connection.expect();
             }
-            connection.send(&request.http1);
+            connection.send(request, answers);
         }
         for connection in self.connections.iter_mut().take(requests.len()) {
-            connection.expect(status);
+            connection.expect();
         }
     }
 
-    pub(super) fn send_singly(&mut self, requests: &[&Request], status: u16) -> Vec<Duration> {
+    pub(super) fn send_singly(&mut self, requests: &[&Request], answers: Answers) -> Vec<Duration> {
         let connection = &mut self.connections[0];
         let one = |request: &&Request| {
             let started = Instant::now();
-            connection.send(&request.http1);
-            connection.expect(status);
+            connection.send(request, answers);
+            connection.expect();
             started.elapsed()
         };
         requests.iter().map(one).collect()
@@ -70,15 +72,19 @@ impl Connection {
         Self {
             stream,
             buffer: vec![0; 16 * 1024],
+            status: 0,
         }
     }
 
-    fn send(&mut self, request: &[u8]) {
-        self.stream.write_all(request).expect("a server that reads");
+    fn send(&mut self, request: &Request, answers: Answers) {
+        self.status = answers.to(request);
+        let sent = self.stream.write_all(&request.http1);
+        sent.expect("a server that reads");
     }
 
     /// Reads one answer to its end.
-    fn expect(&mut self, status: u16) {
+    fn expect(&mut self) {
+        let status = self.status;
         let mut filled = 0;
         loop {
             let read = self.stream.read(&mut self.buffer[filled..]);

@@ -10,7 +10,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{AUTHORITY, HEADERS, IN_FLIGHT, PATH, Request};
+use super::{AUTHORITY, Answers, HEADERS, IN_FLIGHT, PATH, Request};
 
 pub(crate) struct Client {
     runtime: Runtime,
@@ -32,32 +32,33 @@ impl Client {
         Self { runtime, sender }
     }
 
-    pub(super) fn send(&mut self, requests: &[&Request], status: u16) {
+    pub(super) fn send(&mut self, requests: &[&Request], answers: Answers) {
         let sender = &mut self.sender;
         self.runtime.block_on(async {
             let mut open = VecDeque::with_capacity(IN_FLIGHT);
             for request in requests {
                 if open.len() == IN_FLIGHT
-                    && let Some(oldest) = open.pop_front()
+                    && let Some((oldest, status)) = open.pop_front()
                 {
                     expect(oldest, status).await;
                 }
-                open.push_back(begin(sender, request).await);
+                let answer = begin(sender, request).await;
+                open.push_back((answer, answers.to(request)));
             }
-            for answer in open {
+            for (answer, status) in open {
                 expect(answer, status).await;
             }
         });
     }
 
-    pub(super) fn send_singly(&mut self, requests: &[&Request], status: u16) -> Vec<Duration> {
+    pub(super) fn send_singly(&mut self, requests: &[&Request], answers: Answers) -> Vec<Duration> {
         let sender = &mut self.sender;
         self.runtime.block_on(async {
             let mut took = Vec::with_capacity(requests.len());
             for request in requests {
                 let started = Instant::now();
                 let answer = begin(sender, request).await;
-                expect(answer, status).await;
+                expect(answer, answers.to(request)).await;
                 took.push(started.elapsed());
             }
             took
