@@ -23,6 +23,7 @@
 mod bound;
 mod calls;
 mod client;
+mod flood;
 mod gates;
 #[path = "../import.rs"]
 mod import;

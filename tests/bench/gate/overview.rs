@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::flood::Kept;
 use crate::gates::Gate;
 use crate::report::{Report, range};
 use crate::statistics::{estimate, median};
@@ -55,6 +56,29 @@ pub(crate) fn forged(report: &Report) -> String {
         "\n## One forged token\n\n\
          | CPU added to Envoy, µs | `jwt_authn` | Portcullis | Portcullis, no host function |\n\
          |---|---|---|---|\n{rows}"
+    )
+}
+
+/// Whether the tokens of users at work stay in the caches beside a flood.
+pub(crate) fn kept(report: &Report) -> String {
+    let rows: String = report.kept.iter().map(kept_row).collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    format!(
+        "\n## Users beside a flood\n\n\
+         | | requests of users | answered from the cache | tokens held in the end |\n\
+         |---|---|---|---|\n{rows}"
+    )
+}
+
+fn kept_row(kept: &Kept) -> String {
+    let held = kept.held.map_or("–".to_owned(), |held| held.to_string());
+    format!(
+        "| {} | {} | {:.1} % | {held} |\n",
+        kept.gate.label(),
+        kept.requests,
+        kept.answered as f64 * 100.0 / kept.requests as f64
     )
 }
 

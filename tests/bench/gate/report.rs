@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::flood::Kept;
 use crate::gates::Gate;
 use crate::statistics::{Estimate, estimate, median, quantile, ratio};
 use crate::sweep::{Measured, added};
@@ -20,6 +21,7 @@ pub(crate) struct Report {
     load_per_core: f64,
     pub(crate) scenarios: Vec<(String, Measured)>,
     pub(crate) starts: Vec<Start>,
+    pub(crate) kept: Vec<Kept>,
 }
 
 /// One gate's Envoy, started again and again.
@@ -61,6 +63,7 @@ impl Report {
             load_per_core: machine::load_per_core(),
             scenarios: Vec::new(),
             starts: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -78,6 +81,11 @@ impl Report {
             start.idle
         );
         self.starts.push(start);
+    }
+
+    pub(crate) fn add_kept(&mut self, kept: Vec<Kept>) {
+        self.kept = kept;
+        println!("{}", overview::kept(self));
     }
 
     pub(crate) fn scenario(&self, name: &str) -> Option<&Measured> {
@@ -110,6 +118,7 @@ impl Report {
         text += PICTURES;
         text += &overview::starts(self);
         text += &overview::forged(self);
+        text += &overview::kept(self);
         text += "\n## Every scenario\n\n";
         text += LEGEND;
         for (name, measured) in &self.scenarios {
@@ -174,12 +183,21 @@ impl Report {
                 "idle_milliseconds_a_second": start.idle,
             })
         };
+        let kept = |kept: &Kept| {
+            json!({
+                "gate": kept.gate.id(),
+                "requests_of_users": kept.requests,
+                "answered_from_cache": kept.answered,
+                "tokens_held": kept.held,
+            })
+        };
         json!({
             "about": about,
             "is_whole": self.is_whole,
             "load_per_core": self.load_per_core,
             "targets": targets.iter().map(Target::to_json).collect::<Vec<_>>(),
             "scenarios": self.scenarios.iter().map(scenario).collect::<Vec<_>>(),
+            "users_beside_a_flood": self.kept.iter().map(kept).collect::<Vec<_>>(),
             "starts": self.starts.iter().map(start).collect::<Vec<_>>(),
         })
     }

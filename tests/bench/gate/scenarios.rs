@@ -7,7 +7,7 @@ use crate::client::Protocol;
 use crate::machine::Cores;
 use crate::report::Report;
 use crate::support::Authority;
-use crate::{bound, loaded, mix, signed, start};
+use crate::{bound, flood, loaded, mix, signed, start};
 
 /// What can be measured by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,6 +24,8 @@ pub(crate) enum Part {
     Http2,
     /// 95 % warm requests, through to an upstream
     Mix,
+    /// Users whose tokens are known, beside four times as many requests with tokens that are used once
+    Flood,
     /// What a forged token costs, for every algorithm
     Bound,
     /// With a million and ten million revocations loaded
@@ -107,6 +109,7 @@ pub(crate) fn measure(arguments: &Arguments, report: &mut Report) {
                     mix::measure(&bench, key, report);
                 }
             }
+            Part::Flood => flood::measure(&bench, report),
             Part::Bound => bound::measure(&bench, report),
             Part::Loaded => loaded::measure(&bench, report),
             Part::Calls => signed::calls(&bench, report),

@@ -21,15 +21,22 @@ const EXPIRES: u64 = 4_102_444_800;
 
 /// Genuine tokens of as many users.
 pub(crate) fn genuine(key: &str) -> Vec<String> {
+    pool(key, POOL)
+}
+
+/// So many of them. What is made for one run is kept for the next.
+pub(crate) fn pool(key: &str, count: usize) -> Vec<String> {
     let file = directory().join(format!("tokens-{key}.txt"));
-    if let Ok(text) = fs::read_to_string(&file) {
-        let tokens: Vec<_> = text.lines().map(str::to_owned).collect();
-        if tokens.len() == POOL {
-            return tokens;
-        }
-    }
-    let tokens = sign(&signer(key));
-    fs::write(&file, tokens.join("\n")).expect("a file to write");
+    let kept = fs::read_to_string(&file).unwrap_or_default();
+    let kept: Vec<_> = kept.lines().map(str::to_owned).collect();
+    let mut tokens = if kept.len() < count {
+        let tokens = sign(&signer(key), count.max(POOL));
+        fs::write(&file, tokens.join("\n")).expect("a file to write");
+        tokens
+    } else {
+        kept
+    };
+    tokens.truncate(count);
     tokens
 }
 
@@ -88,16 +95,16 @@ pub(crate) fn header(signer: &Signer) -> Value {
     json!({"alg": signer.algorithm_name(), "kid": signer.key_id(), "typ": "JWT"})
 }
 
-fn sign(signer: &Signer) -> Vec<String> {
+fn sign(signer: &Signer, count: usize) -> Vec<String> {
     let header = header(signer);
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let numbers: Vec<usize> = (0..POOL).collect();
+    let numbers: Vec<usize> = (0..count).collect();
     thread::scope(|scope| {
         let sign = |number: &usize| {
             let token = signer.sign_token(&header, &claims(*number));
             token.expect("a test key signs anything")
         };
-        let parts = numbers.chunks(POOL.div_ceil(threads));
+        let parts = numbers.chunks(count.div_ceil(threads));
         let parts: Vec<_> = parts
             .map(|part| scope.spawn(move || part.iter().map(sign).collect::<Vec<_>>()))
             .collect();
