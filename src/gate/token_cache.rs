@@ -27,7 +27,7 @@ use crate::revocation::{Fingerprint, Names};
 use crate::token::{Claims, KeySet, VerifiedToken};
 
 /// Memory that the entries of one virtual machine may take, in bytes, as far as it can be told:
-/// 20,000 tokens of ordinary size.
+/// 15,000 to 20,000 tokens of ordinary size.
 const CAPACITY_BYTES: u64 = 24 * 1024 * 1024;
 
 /// Entries that are expected, for the first allocation of the index.
