@@ -22,8 +22,8 @@ use crate::host::Host;
 use crate::time::UnixTime;
 use crate::token::{Claims, UnverifiedToken};
 
-/// One thing that is checked about a token, in the order of the checks; that `exp` has passed is
-/// noticed before the issuer.
+/// One thing that is checked about a token, in the order of the checks; that `exp` has passed long
+/// ago is noticed before the issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Check {
@@ -90,6 +90,8 @@ pub(super) struct Failure<'g> {
     pub(super) requirement: Option<&'g TokenRequirement>,
     /// What may change the outcome.
     pub(super) wait: Option<Wait>,
+    /// Whether the token names another issuer than the provider's.
+    is_elsewhere: bool,
 }
 
 impl From<Reason> for Failure<'_> {
@@ -99,6 +101,7 @@ impl From<Reason> for Failure<'_> {
             provider: None,
             requirement: None,
             wait: None,
+            is_elsewhere: false,
         }
     }
 }
@@ -115,6 +118,8 @@ impl Failure<'_> {
             | Reason::RevocationUnconfirmed => 4,
             Reason::TokenMissing => 0,
             Reason::IssuerMismatch => 1,
+            _ if self.is_elsewhere => 1,
+
             Reason::KeyUnknown | Reason::AlgorithmMismatch | Reason::SignatureInvalid => 2,
             _ => 3,
         }
@@ -254,9 +259,11 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                 Ok(admission)
             }
             Err(objection) => {
+                let is_elsewhere = matches!(objection, Objection::Elsewhere(_));
                 let (reason, wait) = self.wait_for(place, provider, objection);
                 Err(Failure {
                     reason,
+                    is_elsewhere,
                     provider: Some(provider),
                     requirement: Some(requirement),
                     wait,
@@ -288,7 +295,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                 };
                 (reason, Some(wait))
             }
-            Objection::Refused(reason) => (reason, None),
+            Objection::Refused(reason) | Objection::Elsewhere(reason) => (reason, None),
         }
     }
 
@@ -339,7 +346,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         place: usize,
         provider: &Provider,
         token: &[u8],
-    ) -> Result<Candidate, Reason> {
+    ) -> Result<Candidate, Objection> {
         let (verification, host) = (&self.gate.verification, self.host);
         let id = verification.cache.key(place, token);
         if let Some(known) = verification.known(place, id) {
@@ -348,13 +355,17 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let parsed = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error));
         let parsed = self.told(Check::Form, parsed)?;
         let claims = parsed.unverified_claims();
-        // Before anything that depends on the configuration, of which a token without a signature
-        // must not learn. Applications that come back with old tokens are many, and a signature is
-        // most of what a token costs.
-        if provider.is_expired(claims, self.now()) {
-            return self.told(Check::Times, Err(Reason::TokenExpired));
-        }
         let issuer = provider.check_issuer(claims);
+        // Applications that come back with old tokens are many, and a signature is most of what a
+        // token costs. A token without one must not learn which issuers there are: it is told the
+        // same whoever it says has issued it.
+        if provider.is_long_expired(claims, self.now()) {
+            let expired = self.told(Check::Times, Err(Reason::TokenExpired));
+            return match issuer {
+                Ok(()) => Ok(expired?),
+                Err(_) => Err(Objection::Elsewhere(Reason::TokenExpired)),
+            };
+        }
         self.told(Check::Issuer, issuer)?;
         if matches!(provider.keys, KeySource::Remote(_)) {
             self.key = hash(parsed.unverified_key_id());

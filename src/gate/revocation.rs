@@ -152,8 +152,8 @@ pub(super) enum Finding {
     Revoked(Names),
     /// The authority said so before something else changed; not to be remembered.
     RevokedThen,
-    /// A cut-off says that it was, where not everything is known that could take that back; not to
-    /// be remembered.
+    /// A cut-off says that it was, of a token without other names or after an answer that was
+    /// overtaken; too seldom to be remembered.
     CutOff,
     /// It was not revoked when the authority was asked; not to be remembered.
     Once,
