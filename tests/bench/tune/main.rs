@@ -69,6 +69,9 @@ fn main() {
     let filter = fs::read(filter).expect("the filter");
     let profile = profile_of(&filter);
     let tuned = tuned::tuned(&filter, &profile);
+    // What is no module any more, or another filter, is not written.
+    let again = profile_of(&tuned.module);
+    assert_eq!(again.in_any_order(), profile.in_any_order());
     println!("{}", tuned.summary);
     fs::write(result, tuned.module).expect("a file to write");
 }

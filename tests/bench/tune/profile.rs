@@ -23,6 +23,13 @@ impl Profile {
         }
     }
 
+    /// What was reached, whatever the numbers of the probes.
+    pub(crate) fn in_any_order(&self) -> Vec<(u32, f64)> {
+        let mut shares: Vec<_> = self.shares.values().copied().collect();
+        shares.sort_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
+        shares
+    }
+
     /// In how many scenarios it was reached.
     pub(crate) fn scenarios(&self, probe: u32) -> u32 {
         self.shares

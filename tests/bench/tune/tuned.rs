@@ -2,11 +2,14 @@
 
 use std::convert::Infallible;
 
-use wasm_encoder::reencode::{Error, Reencode};
+use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{
     BranchHint, BranchHints, CodeSection, Function, FunctionSection, Module, SectionId,
 };
-use wasmparser::{CodeSectionReader, FunctionBody, FunctionSectionReader, Parser, Payload};
+use wasmparser::{
+    CodeSectionReader, CustomSectionReader, FunctionBody, FunctionSectionReader, KnownCustom,
+    Parser, Payload,
+};
 
 use crate::probes::{Numbers, imported_functions, is_branch};
 use crate::profile::Profile;
@@ -191,6 +194,18 @@ impl Reencode for Tuning {
             module.section(&self.hints);
         }
         Ok(())
+    }
+
+    /// Names would have to be sorted anew, and other hints are of other functions.
+    fn parse_custom_section(
+        &mut self,
+        module: &mut Module,
+        section: CustomSectionReader<'_>,
+    ) -> Result<(), Error<Infallible>> {
+        match section.as_known() {
+            KnownCustom::Name(_) | KnownCustom::BranchHints(_) => Ok(()),
+            _ => utils::parse_custom_section(self, module, section),
+        }
     }
 
     fn parse_function_section(
