@@ -137,8 +137,28 @@ pub(crate) fn versions() -> String {
     // `…/envoy  version: 9d8…/1.40.0/Clean/RELEASE/BoringSSL`.
     let envoy = envoy.split('/').rev().nth(3).unwrap_or("?").to_owned();
     let commit = said_by("git", &["describe", "--always", "--dirty", "--abbrev=12"]);
+    let commit = if commit.is_empty() {
+        "?-dirty"
+    } else {
+        &commit
+    };
     let rustc = said_by("rustc", &["--version"]);
-    format!("Portcullis {commit}, Envoy {envoy}, {rustc}")
+    format!(
+        "Portcullis {commit}, module {}, Envoy {envoy}, {rustc}",
+        module()
+    )
+}
+
+/// Size and checksum of the filter that was measured, which need not be that of the commit.
+fn module() -> String {
+    let path = std::env::var("PORTCULLIS_WASM").unwrap_or_else(|_| "target/portcullis.wasm".into());
+    let sum = said_by("cksum", &[&path]);
+    let mut words = sum.split(' ');
+    let (sum, size) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or("?"),
+    );
+    format!("of {size} bytes (cksum {sum})")
 }
 
 /// Today, as the machine has it.

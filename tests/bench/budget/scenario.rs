@@ -108,6 +108,9 @@ impl Scenario {
                 with(expired("es256", number))
             }),
             refused("cut off", CutOff, |number| with(token("es256", number))),
+            refused("cut off, the same again", CutOff, |_| {
+                with(token("es256", 0))
+            }),
             accepted(
                 "perhaps revoked, the authority says no",
                 Perhaps,

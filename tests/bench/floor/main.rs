@@ -14,6 +14,7 @@
 //! | `remove:NAME` | remove a header |
 //! | `set:NAME=VALUE` | set one |
 //! | `count` | add one to a counter |
+//! | `level` | the log level |
 //! | `refuse` | answer as Portcullis answers to a forged token |
 
 #![allow(missing_docs, reason = "the SDK's macro exports functions without any")]
@@ -65,6 +66,9 @@ mod filter {
 
     const MAP: MapType = MapType::HttpRequestHeaders;
 
+    /// Field 1 of `VerifySignatureResult`, set.
+    const GENUINE: &[u8] = &[0x08, 0x01];
+
     enum Call {
         Headers,
         Header(String),
@@ -75,7 +79,20 @@ mod filter {
         Remove(String),
         Set(String, String),
         Count(u32),
+        Level,
         Refuse,
+    }
+
+    impl Call {
+        const fn refuses(&self) -> bool {
+            matches!(self, Self::Refuse)
+        }
+    }
+
+    /// An answer that nobody expects ends the measurement.
+    fn give_up() -> Action {
+        let _ = hostcalls::send_http_response(400, Vec::new(), None);
+        Action::Pause
     }
 
     struct Root(Rc<Vec<Call>>);
@@ -122,6 +139,7 @@ mod filter {
                 let counter = hostcalls::define_metric(MetricType::Counter, "portcullis.floor");
                 Call::Count(counter.ok()?)
             }
+            "level" => Call::Level,
             "refuse" => Call::Refuse,
             _ => return None,
         })
@@ -153,21 +171,28 @@ mod filter {
                         header = value.ok().flatten();
                     }
                     Call::Decode => {
-                        // An answer that nobody expects ends the measurement.
                         decoded = header.as_deref().and_then(token::decode);
                         if decoded.is_none() {
-                            let _ = hostcalls::send_http_response(400, Vec::new(), None);
-                            return Action::Pause;
+                            return give_up();
+                        }
+                    }
+                    Call::Verify(configured) => {
+                        let own = decoded.as_ref();
+                        let own = own.map(|token| token::question(configured, token));
+                        if let Some(None) = own {
+                            return give_up();
+                        }
+                        let question = own.flatten();
+                        let question = question.as_ref().unwrap_or(configured);
+                        let name = "verify_signature";
+                        let answer = hostcalls::call_foreign_function(name, Some(question));
+                        let is_genuine =
+                            matches!(answer, Ok(Some(answer)) if answer.starts_with(GENUINE));
+                        if decoded.is_some() && is_genuine == self.0.iter().any(Call::refuses) {
+                            return give_up();
                         }
                     }
                     Call::Time => drop(hostcalls::get_current_time()),
-                    Call::Verify(configured) => {
-                        let own = decoded.as_ref();
-                        let own = own.and_then(|token| token::question(configured, token));
-                        let question = own.as_ref().unwrap_or(configured);
-                        let name = "verify_signature";
-                        drop(hostcalls::call_foreign_function(name, Some(question)));
-                    }
                     Call::Page => drop(hostcalls::get_shared_data(PAGE)),
                     Call::Remove(name) => drop(hostcalls::remove_map_value(MAP, name)),
                     Call::Set(name, value) => drop(hostcalls::set_map_value_bytes(
@@ -176,6 +201,7 @@ mod filter {
                         Some(value.as_bytes()),
                     )),
                     Call::Count(counter) => drop(hostcalls::increment_metric(*counter, 1)),
+                    Call::Level => drop(hostcalls::get_log_level()),
                     Call::Refuse => {
                         let (headers, body) = (HEADERS.to_vec(), BODY.as_bytes());
                         let _ = hostcalls::send_http_response(401, headers, Some(body));

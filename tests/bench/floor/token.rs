@@ -36,10 +36,12 @@ pub(crate) fn question(configured: &[u8], token: &Decoded) -> Option<Vec<u8>> {
         let length = decode_varint(&mut rest).ok()?;
         rest = rest.get(usize::try_from(length).ok()?..)?;
     }
-    let mut question = configured.strip_suffix(rest)?.to_vec();
+    let head = configured.strip_suffix(rest)?;
+    let mut question = Vec::with_capacity(configured.len() + token.text.len());
+    question.extend_from_slice(head);
     let pair = (token.signature.len() == 64).then(|| der(&token.signature));
     let signature = pair.as_ref().unwrap_or(&token.signature);
-    for (tag, field) in [(3, signature), (4, &token.text)] {
+    for (tag, field) in [(3, &signature[..]), (4, &token.text[..])] {
         encode_key(tag, WireType::LengthDelimited, &mut question);
         encode_varint(field.len() as u64, &mut question);
         question.extend_from_slice(field);

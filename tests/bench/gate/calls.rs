@@ -78,7 +78,11 @@ pub(crate) static COLD: [Calls; 3] = [
 
 /// Of one with a forged token.
 pub(crate) static FORGED: [Calls; 3] = [
-    plan("calls-forged", OWN, &[ALL, VERIFY, "count", REFUSE]),
+    plan(
+        "calls-forged",
+        OWN,
+        &[ALL, "time", VERIFY, "count", "level", REFUSE],
+    ),
     plan("fewest-forged", FEWEST, &[TOKEN, VERIFY, REFUSE]),
     plan(
         "fewest-forged-decoded",

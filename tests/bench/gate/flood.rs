@@ -1,6 +1,7 @@
-//! Users at work beside a flood: four requests of five have a token that is used once, half of them
-//! forged and half of them genuine. Genuine ones are what a cache keeps, and what could push the
-//! users' tokens out of it.
+//! Users at work beside a flood: of fifty requests one is a user's, and all others have a token that
+//! is used once, half of them forged and half of them genuine. Genuine ones are what a cache keeps,
+//! and what could push the users' tokens out of it: twice as many as it holds come before a user
+//! comes again.
 //!
 //! Envoy answers itself: an upstream would be spared what is refused, and that would count for the
 //! gates.
@@ -21,11 +22,17 @@ use crate::tokens;
 const USERS: usize = 2_000;
 
 /// Requests in a row, of which the first is a user's and every other one of the rest is genuine.
-const ROW: usize = 5;
+const ROW: usize = 50;
 
-/// Requests before the first sweep: 24,000 of them are genuine and used once, which is more than
+/// Genuine ones in a row that are used once.
+const STRANGERS: usize = ROW / 2;
+
+/// How often every user has come before the flood begins.
+const VISITS: usize = 3;
+
+/// Requests before the first sweep: 40,000 of them are genuine and used once, which is twice what
 /// either cache holds.
-const FILLING: usize = 60_000;
+const FILLING: usize = 80_000;
 
 /// The same where it only has to be shown that everything works.
 const SMOKE_FILLING: usize = 5_000;
@@ -61,7 +68,7 @@ pub(crate) fn measure(bench: &Bench<'_>, report: &mut Report) {
     let measured = crowd.sweep(&mut field);
     let algorithm = tokens::algorithm(KEY);
     report.add(
-        &format!("users beside a flood of 80 %, {algorithm}"),
+        &format!("users beside a flood of 98 %, {algorithm}"),
         measured,
     );
     let kept = CACHES.iter().zip(before).map(|(cache, before)| Kept {
@@ -90,10 +97,14 @@ impl Crowd {
         } else {
             FILLING
         };
-        let parts = [filling, extent.warm, extent.singles];
+        let extent = Extent {
+            singles: extent.singles.next_multiple_of(ROW),
+            ..extent
+        };
+        let parts = [filling, extent.warm];
         assert!(parts.iter().all(|part| part % ROW == 0), "whole rows");
         let all = filling + extent.rounds * (extent.warm + extent.singles);
-        let all = tokens::pool(KEY, USERS + all / ROW * 2);
+        let all = tokens::pool(KEY, USERS + all / ROW * STRANGERS);
         let (users, strangers) = all.split_at(USERS);
         Self {
             extent,
@@ -111,7 +122,8 @@ impl Crowd {
 
     /// Makes every user known, and the caches full.
     fn fill(&self, field: &mut Field) {
-        let requests = self.users.iter().chain(self.requests(0, self.filling));
+        let users = std::iter::repeat_n(&self.users, VISITS).flatten();
+        let requests = users.chain(self.requests(0, self.filling));
         field.run(&Plan {
             rounds: 0,
             warm_up: requests.collect(),
@@ -137,11 +149,10 @@ impl Crowd {
     fn requests(&self, start: usize, count: usize) -> impl Iterator<Item = &Request> {
         let mut random = Random::seeded(start as u64);
         (start..start + count).map(move |place| {
-            // Two of each kind in a row.
-            let once = place / ROW * 2 + usize::from(place % ROW > 2);
+            let once = place / ROW * STRANGERS + (place % ROW).saturating_sub(1) / 2;
             match place % ROW {
                 0 => random.pick(&self.users),
-                1 | 3 => &self.genuine[once],
+                odd if odd % 2 == 1 => &self.genuine[once],
                 _ => &self.forged[once],
             }
         })

@@ -90,7 +90,7 @@ impl Arguments {
     /// Whether the results can stand for the project: everything, as often as it takes.
     fn is_whole(&self) -> bool {
         let is_long = self.rounds.is_none_or(|rounds| rounds >= FEWEST_ROUNDS);
-        self.parts.is_empty() && !self.smoke && is_long
+        self.parts.is_empty() && self.other.is_none() && !self.smoke && is_long
     }
 }
 

@@ -57,12 +57,7 @@ fn draw(
     title: &str,
     bar: &dyn Fn(&Measured, Gate) -> Option<Bar>,
 ) -> Drawn {
-    let is_shown = |name: &str| !name.starts_with("bound") && !name.starts_with("loaded");
-    let scenarios: Vec<_> = report
-        .scenarios
-        .iter()
-        .filter(|(name, _)| is_shown(name))
-        .collect();
+    let scenarios: Vec<_> = report.main_scenarios().collect();
     if scenarios.is_empty() {
         return Ok(());
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::calls;
 use crate::flood::Kept;
 use crate::gates::Gate;
 use crate::statistics::{Estimate, estimate, median, quantile, ratio};
@@ -88,6 +89,16 @@ impl Report {
         println!("{}", overview::kept(self));
     }
 
+    /// Those in which the filters are compared that people choose between.
+    pub(crate) fn main_scenarios(&self) -> impl Iterator<Item = &(String, Measured)> {
+        let is_main = |name: &str| {
+            let has_a_table = name.starts_with("bound") || name.starts_with("loaded");
+            !has_a_table && name != calls::NAME
+        };
+        let scenarios = self.scenarios.iter();
+        scenarios.filter(move |(name, _)| is_main(name))
+    }
+
     pub(crate) fn scenario(&self, name: &str) -> Option<&Measured> {
         let mut scenarios = self.scenarios.iter();
         let found = scenarios.find(|(known, _)| known == name);
@@ -151,8 +162,7 @@ impl Report {
             labels.join(" | "),
             "---|".repeat(gates.len())
         );
-        let is_shown = |name: &str| !name.starts_with("bound") && !name.starts_with("loaded");
-        for (name, measured) in self.scenarios.iter().filter(|(name, _)| is_shown(name)) {
+        for (name, measured) in self.main_scenarios() {
             let figure = |gate: &Gate| match added(measured, *gate) {
                 values if values.is_empty() => "–".to_owned(),
                 values => format!("{:.1}", median(&values)),
