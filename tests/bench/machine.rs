@@ -7,6 +7,8 @@ use std::time::Duration;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::ClockId;
 use nix::unistd::Pid;
+
+use crate::support;
 use serde_json::Value;
 
 /// The two cores that are used, of those that this process may run on.
@@ -132,8 +134,7 @@ pub(crate) fn assert_worth_keeping(results: &Value) {
 
 /// The versions of what was measured, and the state of the sources.
 pub(crate) fn versions() -> String {
-    let envoy = std::env::var("ENVOY_BIN").unwrap_or_else(|_| "envoy".to_owned());
-    let envoy = said_by(&envoy, &["--version"]);
+    let envoy = said_by(&support::Envoy::program().to_string_lossy(), &["--version"]);
     // `…/envoy  version: 9d8…/1.40.0/Clean/RELEASE/BoringSSL`.
     let envoy = envoy.split('/').rev().nth(3).unwrap_or("?").to_owned();
     let commit = said_by("git", &["describe", "--always", "--dirty", "--abbrev=12"]);

@@ -33,6 +33,11 @@ pub(crate) struct Envoy {
 }
 
 impl Envoy {
+    /// The program that is started.
+    pub(crate) fn program() -> PathBuf {
+        envoy_program()
+    }
+
     /// An Envoy with Portcullis in front of the upstream, ready for requests.
     pub(crate) fn with(configuration: &Value) -> Self {
         Self::start(&Bootstrap::with_plugin(Plugin::new(configuration)))
