@@ -22,8 +22,7 @@ use crate::host::Host;
 use crate::time::UnixTime;
 use crate::token::{Claims, UnverifiedToken};
 
-/// One thing that is checked about a token, in the order of the checks; that `exp` has passed long
-/// ago is noticed before the issuer.
+/// One thing that is checked about a token, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Check {
@@ -90,8 +89,6 @@ pub(super) struct Failure<'g> {
     pub(super) requirement: Option<&'g TokenRequirement>,
     /// What may change the outcome.
     pub(super) wait: Option<Wait>,
-    /// Whether the token names another issuer than the provider's.
-    is_elsewhere: bool,
 }
 
 impl From<Reason> for Failure<'_> {
@@ -101,7 +98,6 @@ impl From<Reason> for Failure<'_> {
             provider: None,
             requirement: None,
             wait: None,
-            is_elsewhere: false,
         }
     }
 }
@@ -118,8 +114,6 @@ impl Failure<'_> {
             | Reason::RevocationUnconfirmed => 4,
             Reason::TokenMissing => 0,
             Reason::IssuerMismatch => 1,
-            _ if self.is_elsewhere => 1,
-
             Reason::KeyUnknown | Reason::AlgorithmMismatch | Reason::SignatureInvalid => 2,
             _ => 3,
         }
@@ -259,11 +253,9 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                 Ok(admission)
             }
             Err(objection) => {
-                let is_elsewhere = matches!(objection, Objection::Elsewhere(_));
                 let (reason, wait) = self.wait_for(place, provider, objection);
                 Err(Failure {
                     reason,
-                    is_elsewhere,
                     provider: Some(provider),
                     requirement: Some(requirement),
                     wait,
@@ -295,7 +287,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                 };
                 (reason, Some(wait))
             }
-            Objection::Refused(reason) | Objection::Elsewhere(reason) => (reason, None),
+            Objection::Refused(reason) => (reason, None),
         }
     }
 
@@ -317,7 +309,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         if !is_known_to_meet {
             self.told(Check::Type, requirement.check_type(token))?;
         }
-        let times = provider.check_times(claims, self.now());
+        let times = provider.check_times(claims, UnixTime::from_milliseconds(now));
         self.told(Check::Times, times)?;
         if !is_known_to_meet {
             self.check_claims(provider, requirement, claims)?;
@@ -346,7 +338,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         place: usize,
         provider: &Provider,
         token: &[u8],
-    ) -> Result<Candidate, Objection> {
+    ) -> Result<Candidate, Reason> {
         let (verification, host) = (&self.gate.verification, self.host);
         let id = verification.cache.key(place, token);
         if let Some(known) = verification.known(place, id) {
@@ -354,18 +346,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
         let parsed = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error));
         let parsed = self.told(Check::Form, parsed)?;
-        let claims = parsed.unverified_claims();
-        let issuer = provider.check_issuer(claims);
-        // Applications that come back with old tokens are many, and a signature is most of what a
-        // token costs. A token without one must not learn which issuers there are: it is told the
-        // same whoever it says has issued it.
-        if provider.is_long_expired(claims, self.now()) {
-            let expired = self.told(Check::Times, Err(Reason::TokenExpired));
-            return match issuer {
-                Ok(()) => Ok(expired?),
-                Err(_) => Err(Objection::Elsewhere(Reason::TokenExpired)),
-            };
-        }
+        let issuer = provider.check_issuer(parsed.unverified_claims());
         self.told(Check::Issuer, issuer)?;
         if matches!(provider.keys, KeySource::Remote(_)) {
             self.key = hash(parsed.unverified_key_id());
@@ -390,10 +371,6 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         self.told(Check::Binding, provider.check_binding(claims))?;
         self.told(Check::Scopes, requirement.check_scopes(claims))?;
         self.told(Check::Claims, requirement.check_conditions(claims))
-    }
-
-    fn now(&self) -> UnixTime {
-        UnixTime::from_milliseconds(self.now_milliseconds())
     }
 
     fn now_milliseconds(&self) -> u64 {

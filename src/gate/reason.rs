@@ -221,10 +221,9 @@ impl Reason {
 
     /// What the client is told.
     ///
-    /// Reasons that are found before the signature is verified either depend on the request alone,
-    /// on its form or that its `exp` has passed long ago, or are all told as `signature_invalid`:
-    /// somebody without a genuine token must not learn which issuers, keys and algorithms are
-    /// configured here.
+    /// Reasons that are found before the signature is verified either depend on the request's own
+    /// form alone, or are all told as `signature_invalid`: somebody without a genuine token must
+    /// not learn which issuers, keys and algorithms are configured here.
     #[must_use]
     pub const fn answer(self) -> Answer {
         use Action::{None, Refresh, SignIn, Wait};

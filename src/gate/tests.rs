@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
-use crate::host::ForeignAnswer;
 use crate::host::mock::MockHost;
 use crate::time::UnixTime;
 use crate::token::fixtures::{eddsa, es256, es256_other, jwk_set, signed, token};
@@ -200,16 +199,13 @@ fn faults_before_the_signature_is_verified_are_told_all_alike() {
         let header = json!({"alg": "RS256", "kid": es256().key_id()}).to_string();
         signed(&es256(), header.as_bytes(), claims().to_string().as_bytes())
     };
-    // Without a signature neither is looked at, unless the times have passed long ago.
-    let other_audience = token(&es256_other(), &claims_with("aud", json!("another")));
-    let expired = now().seconds() - 599;
-    let expired = token(&es256_other(), &claims_with("exp", json!(expired)));
+    // Expired and unsigned: the expiry is not looked at.
+    let expired = token(&es256_other(), &claims_with("exp", json!(1)));
     let cases = [
         (forged_key, Reason::SignatureInvalid),
         (unknown_key, Reason::KeyUnknown),
         (other_issuer, Reason::IssuerMismatch),
         (other_algorithm, Reason::AlgorithmMismatch),
-        (other_audience, Reason::KeyUnknown),
         (expired, Reason::KeyUnknown),
     ];
     let responses = cases.map(|(token, reason)| {
@@ -220,28 +216,6 @@ fn faults_before_the_signature_is_verified_are_told_all_alike() {
         assert!(response.details.contains(reason.label()), "{response:?}");
         response.details.clear();
         response
-    });
-    assert!(responses.iter().all(|response| *response == responses[0]));
-}
-
-#[wasm_bindgen_test(unsupported = test)]
-fn a_token_that_expired_long_ago_costs_no_signature_and_learns_nothing_of_the_configuration() {
-    let expired = |name: &str, value: Value| {
-        let mut claims = claims_with("exp", json!(now().seconds() - 600));
-        claims[name] = value;
-        claims
-    };
-    let other_issuer = expired("iss", json!("https://other.example"));
-    let responses = [
-        token(&es256(), &expired("sub", json!("alice"))),
-        token(&es256_other(), &expired("sub", json!("alice"))),
-        token(&es256_other(), &other_issuer),
-    ]
-    .map(|token| {
-        // Whoever asked would get an answer that lets everybody in.
-        let host = request(&token).with_foreign_answer(ForeignAnswer::Genuine);
-        assert_eq!(refusal(&gate(), &host), Some(Reason::TokenExpired));
-        host.response.take().unwrap()
     });
     assert!(responses.iter().all(|response| *response == responses[0]));
 }

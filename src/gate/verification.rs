@@ -54,8 +54,6 @@ impl Candidate {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Objection {
     Refused(Reason),
-    /// The same, and the token is not even the provider's, by the issuer that it names.
-    Elsewhere(Reason),
     /// The authority has to be asked.
     Ask(Question),
 }

@@ -62,7 +62,7 @@ fn claims(expiry: u64) -> Value {
 
 #[test]
 fn each_step_is_told_up_to_the_one_that_refuses() {
-    let (output, passes) = explained(&token(&es256(), &claims(NOW - 300)), "/orders");
+    let (output, passes) = explained(&token(&es256(), &claims(NOW - 3600)), "/orders");
     assert!(!passes);
     assert_eq!(
         output.lines().take(10).collect::<Vec<_>>(),
@@ -82,7 +82,7 @@ fn each_step_is_told_up_to_the_one_that_refuses() {
                 es256().key_id().unwrap()
             ),
             "  ok       it is for access: no `typ`",
-            "  NO       its times are right: token_expired: `exp` 5m ago, no `nbf`, no `iat`, \
+            "  NO       its times are right: token_expired: `exp` 1h ago, no `nbf`, no `iat`, \
              `clock_skew_seconds` is not set",
             "verdict    refused with 401",
         ]

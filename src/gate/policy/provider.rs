@@ -7,7 +7,6 @@ use crate::gate::keys::KeySource;
 use crate::gate::reason::Reason;
 use crate::gate::session::ClaimHeader;
 use crate::gate::text::TextMatcher;
-use crate::revocation::MAX_CLOCK_SKEW;
 use crate::time::UnixTime;
 use crate::token::Claims;
 
@@ -72,13 +71,6 @@ impl Provider {
         }
     }
 
-    /// Whether `exp` (RFC 7519 section 4.1.4) has passed so long ago that nobody's clock is to
-    /// blame. Looked at before the signature is verified, since nothing can make such a token good
-    /// again; the limit is the same for every usual configuration, so that it tells nothing of it.
-    pub(in crate::gate) fn is_long_expired(&self, unverified: &Claims, now: UnixTime) -> bool {
-        is_past(unverified, now, self.clock_skew.max(MAX_CLOCK_SKEW))
-    }
-
     /// Times (RFC 7519 sections 4.1.4 to 4.1.6) of a token whose signature is good.
     pub(in crate::gate) fn check_times(
         &self,
@@ -86,16 +78,19 @@ impl Provider {
         now: UnixTime,
     ) -> Result<(), Reason> {
         let latest = now.later_by(self.clock_skew);
-        let expiry = claims.expires_at();
-        if expiry.is_none() && (self.require_expiration || self.max_lifetime.is_some()) {
-            return Err(Reason::ExpirationMissing);
-        }
-        if is_past(claims, now, self.clock_skew) {
-            return Err(Reason::TokenExpired);
+        match claims.expires_at() {
+            None if self.require_expiration || self.max_lifetime.is_some() => {
+                return Err(Reason::ExpirationMissing);
+            }
+            Some(expiry) if now >= expiry.later_by(self.clock_skew) => {
+                return Err(Reason::TokenExpired);
+            }
+            _ => {}
         }
         if claims.not_before().is_some_and(|start| start > latest) {
             return Err(Reason::TokenNotYetValid);
         }
+        let expiry = claims.expires_at();
         if let (Some(longest), Some(expiry)) = (self.max_lifetime, expiry)
             && expiry >= now.later_by(longest)
         {
@@ -153,12 +148,6 @@ impl Provider {
             Ok(())
         }
     }
-}
-
-/// Whether `exp` has passed, and this much time since.
-fn is_past(claims: &Claims, now: UnixTime, tolerance: Duration) -> bool {
-    let expiry = claims.expires_at();
-    expiry.is_some_and(|expiry| now >= expiry.later_by(tolerance))
 }
 
 /// An audience as `jwt_authn` compares it: without `http://` or `https://` before it and without

@@ -81,7 +81,7 @@ pub(crate) static FORGED: [Calls; 3] = [
     plan(
         "calls-forged",
         OWN,
-        &[ALL, "time", VERIFY, "count", "level", REFUSE],
+        &[ALL, VERIFY, "count", "level", REFUSE],
     ),
     plan("fewest-forged", FEWEST, &[TOKEN, VERIFY, REFUSE]),
     plan(
