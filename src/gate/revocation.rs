@@ -152,9 +152,6 @@ pub(super) enum Finding {
     Revoked(Names),
     /// The authority said so before something else changed; not to be remembered.
     RevokedThen,
-    /// A cut-off says that it was, of a token without other names or after an answer that was
-    /// overtaken; too seldom to be remembered.
-    CutOff,
     /// It was not revoked when the authority was asked; not to be remembered.
     Once,
     /// Let through without knowing; not to be remembered.
@@ -216,10 +213,7 @@ impl Revocations {
         if !self.is_named(claims, &values) {
             return match self.settings.on_unnamed {
                 // What the issuer's tokens were cut off by is known all the same.
-                Posture::Allow if self.status(host, claims).0 == Status::CutOff => {
-                    Ok(Finding::CutOff)
-                }
-                Posture::Allow => Ok(Finding::Unknown),
+                Posture::Allow => Ok(self.cut_off_or(host, claims, Finding::Unknown)),
                 Posture::Deny | Posture::Confirm => Err(Reason::TokenUnnamed),
             };
         }
@@ -267,8 +261,15 @@ impl Revocations {
             (false, false, Some(names)) => Finding::NotRevoked(names),
             (true, false, Some(names)) => Finding::Revoked(names),
             (true, ..) => Finding::RevokedThen,
-            (false, ..) if self.status(host, claims).0 == Status::CutOff => Finding::CutOff,
-            (false, ..) => Finding::Once,
+            (false, ..) => self.cut_off_or(host, claims, Finding::Once),
+        }
+    }
+
+    /// That the token was cut off, which the feed knows without the authority; otherwise `finding`.
+    fn cut_off_or(&self, host: &impl SharedData, claims: &Claims, finding: Finding) -> Finding {
+        match self.status(host, claims) {
+            (Status::CutOff, names) => Finding::Revoked(names),
+            _ => finding,
         }
     }
 

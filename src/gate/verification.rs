@@ -116,7 +116,7 @@ impl Verification {
                 self.remember(candidate, true, &names);
                 Err(Reason::TokenRevoked.into())
             }
-            Finding::RevokedThen | Finding::CutOff => Err(Reason::TokenRevoked.into()),
+            Finding::RevokedThen => Err(Reason::TokenRevoked.into()),
             Finding::Ask(question) => Err(Objection::Ask(question)),
         }
     }

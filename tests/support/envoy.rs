@@ -33,9 +33,19 @@ pub(crate) struct Envoy {
 }
 
 impl Envoy {
-    /// The program that is started.
+    /// `ENVOY_BIN`, else `envoy` on the path, else the one that `build.sh` installs.
     pub(crate) fn program() -> PathBuf {
-        envoy_program()
+        if let Some(program) = env::var_os("ENVOY_BIN") {
+            return program.into();
+        }
+        let path = env::var_os("PATH").unwrap_or_default();
+        let on_path = env::split_paths(&path).map(|directory| directory.join("envoy"));
+        let mut candidates = on_path
+            .chain(installed_envoys())
+            .filter(|path| path.is_file());
+        candidates
+            .next()
+            .unwrap_or_else(|| panic!("no Envoy here; {REMEDY}"))
     }
 
     /// An Envoy with Portcullis in front of the upstream, ready for requests.
@@ -234,7 +244,7 @@ impl Process {
         let log = File::create(directory.path().join("envoy.log")).expect("a file to write");
         let child = Command::new("sh")
             .args(["-c", WITH_A_WATCHER])
-            .arg(envoy_program())
+            .arg(Envoy::program())
             .args([
                 "--disable-hot-restart",
                 "--concurrency",
@@ -355,21 +365,6 @@ pub(crate) fn module() -> String {
     );
     assert!(path.is_file(), "no filter at {}; {REMEDY}", path.display());
     path.to_str().expect("a path in UTF-8").to_owned()
-}
-
-/// `ENVOY_BIN`, else `envoy` on the path, else the one that `build.sh` installs.
-fn envoy_program() -> PathBuf {
-    if let Some(program) = env::var_os("ENVOY_BIN") {
-        return program.into();
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    let on_path = env::split_paths(&path).map(|directory| directory.join("envoy"));
-    let mut candidates = on_path
-        .chain(installed_envoys())
-        .filter(|path| path.is_file());
-    candidates
-        .next()
-        .unwrap_or_else(|| panic!("no Envoy here; {REMEDY}"))
 }
 
 /// `target/envoy` is a Python environment, whose path has Python's version in it.
