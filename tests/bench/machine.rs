@@ -9,7 +9,6 @@ use nix::time::ClockId;
 use nix::unistd::Pid;
 
 use crate::support;
-use serde_json::Value;
 
 /// The two cores that are used, of those that this process may run on.
 #[derive(Clone, Copy, Debug)]
@@ -105,31 +104,6 @@ fn load() -> f64 {
 pub(crate) fn load_per_core() -> f64 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     load() / cores as f64
-}
-
-/// With more than this for each core when it began, a run has measured something else besides.
-const MOST_LOAD: f64 = 0.5;
-
-/// Ends the program unless a run can stand for the project, as its results for machines say: a
-/// whole one, of a commit, on a machine that was idle before.
-pub(crate) fn assert_worth_keeping(results: &Value) {
-    let about = &results["about"];
-    assert!(
-        results["is_whole"] == true,
-        "the last run was not a whole one: {}",
-        about["command"]
-    );
-    let versions = about["versions"].as_str().expect("the versions");
-    assert!(
-        !versions.contains("-dirty"),
-        "the last run was of sources that are in no commit: {versions}"
-    );
-    let load = &results["load_per_core"];
-    assert!(
-        load.as_f64().is_some_and(|load| load <= MOST_LOAD),
-        "the machine was at work when the last run began: a load of {load} per core, at most \
-         {MOST_LOAD} allowed; hint: build first, and begin a few minutes later"
-    );
 }
 
 /// The versions of what was measured, and the state of the sources.

@@ -20,6 +20,8 @@
     reason = "figures are far below 2^52, and rounded when they are shown"
 )]
 
+#[path = "../about.rs"]
+mod about;
 mod bound;
 mod calls;
 mod client;
@@ -54,6 +56,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use about::FEWEST_ROUNDS;
 use clap::Parser;
 use report::Report;
 use scenarios::Part;
@@ -82,9 +85,6 @@ pub(crate) struct Arguments {
     #[arg(long, hide = true)]
     bench: bool,
 }
-
-/// Fewer sweeps tell too little to be kept.
-const FEWEST_ROUNDS: usize = 5;
 
 impl Arguments {
     /// Whether the results can stand for the project: everything, as often as it takes.

@@ -6,20 +6,18 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::about::{self, About};
 use crate::calls;
 use crate::flood::Kept;
 use crate::gates::Gate;
 use crate::statistics::{Estimate, estimate, median, quantile, ratio};
 use crate::sweep::{Measured, added};
 use crate::targets::{self, Target};
-use crate::{directory, machine, overview, plot};
+use crate::{directory, overview, plot};
 
 /// What was measured so far.
 pub(crate) struct Report {
-    about: [(&'static str, String); 4],
-    is_whole: bool,
-    /// When it began.
-    load_per_core: f64,
+    about: About,
     pub(crate) scenarios: Vec<(String, Measured)>,
     pub(crate) starts: Vec<Start>,
     pub(crate) kept: Vec<Kept>,
@@ -49,19 +47,10 @@ impl Start {
 
 impl Report {
     pub(crate) fn new(command: String, is_whole: bool) -> Self {
-        let about = [
-            ("machine", machine::description()),
-            ("versions", machine::versions()),
-            ("date", machine::date()),
-            ("command", command),
-        ];
-        for (name, text) in &about {
-            println!("{name}: {text}");
-        }
+        let about = About::run(command, is_whole);
+        print!("{}", about.to_markdown());
         Self {
             about,
-            is_whole,
-            load_per_core: machine::load_per_core(),
             scenarios: Vec::new(),
             starts: Vec::new(),
             kept: Vec::new(),
@@ -120,11 +109,8 @@ impl Report {
     }
 
     fn to_markdown(&self, targets: &[Target]) -> String {
-        let about = self.about.iter();
-        let about: Vec<_> = about
-            .map(|(name, text)| format!("- {name}: {text}\n"))
-            .collect();
-        let mut text = format!("# Beside Envoy's own filter\n\n{}", about.concat());
+        let about = self.about.to_markdown();
+        let mut text = format!("# Beside Envoy's own filter\n\n{about}");
         let _ = write!(text, "\n{BEGIN}\n{}{END}\n", self.summary(targets));
         text += PICTURES;
         text += &overview::starts(self);
@@ -140,8 +126,7 @@ impl Report {
 
     /// What the README shows.
     fn summary(&self, targets: &[Target]) -> String {
-        let [(_, machine), (_, versions), (_, date), _] = &self.about;
-        let mut text = format!("Measured on {date}: {machine}; {versions}.\n\n");
+        let mut text = self.about.to_sentence() + "\n\n";
         text += &targets::table(targets);
         let _ = write!(text, "\n{}", self.overview());
         text
@@ -174,10 +159,6 @@ impl Report {
     }
 
     fn to_json(&self, targets: &[Target]) -> Value {
-        let about = self.about.iter();
-        let about: serde_json::Map<_, _> = about
-            .map(|(name, text)| ((*name).to_owned(), Value::from(text.as_str())))
-            .collect();
         let scenario = |(name, measured): &(String, Measured)| {
             let gates: Vec<_> = measured
                 .keys()
@@ -201,15 +182,15 @@ impl Report {
                 "tokens_held": kept.held,
             })
         };
-        json!({
-            "about": about,
-            "is_whole": self.is_whole,
-            "load_per_core": self.load_per_core,
-            "targets": targets.iter().map(Target::to_json).collect::<Vec<_>>(),
-            "scenarios": self.scenarios.iter().map(scenario).collect::<Vec<_>>(),
-            "users_beside_a_flood": self.kept.iter().map(kept).collect::<Vec<_>>(),
-            "starts": self.starts.iter().map(start).collect::<Vec<_>>(),
-        })
+        let mut results = self.about.to_json();
+        let parts = [
+            ("targets", targets.iter().map(Target::to_json).collect()),
+            ("scenarios", self.scenarios.iter().map(scenario).collect()),
+            ("users_beside_a_flood", self.kept.iter().map(kept).collect()),
+            ("starts", self.starts.iter().map(start).collect()),
+        ];
+        results.extend(parts.map(|(name, part): (&str, Value)| (name.to_owned(), part)));
+        results.into()
     }
 }
 
@@ -217,7 +198,7 @@ impl Report {
 pub(crate) fn keep() {
     let figures = fs::read_to_string(directory().join("gate.json")).expect("the results");
     let figures: Value = serde_json::from_str(&figures).expect("JSON");
-    machine::assert_worth_keeping(&figures);
+    about::assert_worth_keeping(&figures);
     let results = repository().join("tests/bench/results");
     for name in ["gate.md", "gate.json", "gate-added.svg", "gate-latency.svg"] {
         let kept = fs::copy(directory().join(name), results.join(name));

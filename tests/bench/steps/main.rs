@@ -21,6 +21,9 @@
     reason = "figures are far below 2^52, and rounded when they are shown"
 )]
 
+#[path = "../about.rs"]
+#[allow(dead_code, reason = "the bench of the gate needs more of it")]
+mod about;
 #[path = "../machine.rs"]
 #[allow(dead_code, reason = "the bench of the gate needs more of it")]
 mod machine;
@@ -37,8 +40,9 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use serde_json::{Map, Value, json};
 
+use about::{About, FEWEST_ROUNDS};
 use machine::Cores;
-use report::{About, Report};
+use report::Report;
 use support::{Bootstrap, Client, Envoy, Listener, Plugin, Request, Token, configuration, jwks};
 
 /// What is measured, and how long.
@@ -64,9 +68,6 @@ struct Arguments {
     #[arg(long, hide = true)]
     bench: bool,
 }
-
-/// Fewer rounds tell too little to be kept.
-const FEWEST_ROUNDS: usize = 5;
 
 impl Arguments {
     /// Whether the results can stand for the project: every step, as often as it takes.

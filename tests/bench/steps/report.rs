@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::about::{self, About};
+use crate::directory;
 use crate::statistics::{estimate, median, ratio};
-use crate::{directory, machine};
 
 /// What was measured so far.
 pub(crate) struct Report {
@@ -16,51 +17,10 @@ pub(crate) struct Report {
     steps: Vec<Step>,
 }
 
-/// The run: machine, versions, date and command, and whether it can stand for the project.
-pub(crate) struct About {
-    lines: [(&'static str, String); 4],
-    is_whole: bool,
-    /// When it began.
-    load_per_core: f64,
-}
-
 struct Step {
     name: String,
     /// Nanoseconds, by module.
     samples: Vec<Vec<f64>>,
-}
-
-impl About {
-    pub(crate) fn run(command: String, is_whole: bool) -> Self {
-        Self {
-            lines: [
-                ("machine", machine::description()),
-                ("versions", machine::versions()),
-                ("date", machine::date()),
-                ("command", command),
-            ],
-            is_whole,
-            load_per_core: machine::load_per_core(),
-        }
-    }
-
-    pub(crate) fn to_markdown(&self) -> String {
-        let line = |(name, text): &(_, String)| format!("- {name}: {text}\n");
-        let lines: Vec<_> = self.lines.iter().map(line).collect();
-        lines.concat()
-    }
-
-    fn to_json(&self) -> Value {
-        let lines = self.lines.iter();
-        let about: serde_json::Map<_, _> = lines
-            .map(|(name, text)| ((*name).to_owned(), Value::from(text.as_str())))
-            .collect();
-        json!({
-            "about": about,
-            "is_whole": self.is_whole,
-            "load_per_core": self.load_per_core,
-        })
-    }
 }
 
 impl Report {
@@ -88,7 +48,7 @@ impl Report {
         let about = self.about.to_markdown();
         let text = format!("# Steps inside V8\n\n{about}\n{LEGEND}{tables}");
         fs::write(table_file(), text).expect("a file to write");
-        let about = format!("{:#}\n", self.about.to_json());
+        let about = format!("{:#}\n", Value::from(self.about.to_json()));
         fs::write(about_file(), about).expect("a file to write");
         println!("written to {}", table_file().display());
     }
@@ -128,7 +88,7 @@ impl Report {
 pub(crate) fn keep() {
     let about = fs::read_to_string(about_file()).expect("the results of a run");
     let about: Value = serde_json::from_str(&about).expect("JSON");
-    machine::assert_worth_keeping(&about);
+    about::assert_worth_keeping(&about);
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
     let kept = repository.join("tests/bench/results/steps.md");
     fs::copy(table_file(), kept).expect("a file to write");
