@@ -1,60 +1,58 @@
-//! What the build has told V8 about the branches that requests take (`tests/bench/tune`).
+//! What the build has told V8 about the code that requests need (`tests/bench/tune`).
 
 use std::collections::BTreeMap;
 
-use wasmparser::{FunctionBody, KnownCustom, Operator, Parser, Payload, TypeRef};
+use wasmparser::{KnownCustom, Parser, Payload};
 
-/// The hints of every function that has some: where the branches are, counted from the beginning
-/// of the function.
-type Hints = BTreeMap<u32, Vec<u32>>;
+use crate::wasm::{bodies, branches, imported_functions};
 
-/// How many hints the module has. Every one of them has to be for a branch.
-pub(crate) fn count(module: &[u8]) -> usize {
-    let mut hints = Hints::new();
-    let mut imported = 0;
-    let mut bodies = Vec::new();
-    for payload in Parser::new(0).parse_all(module) {
-        match payload.expect("a module") {
-            Payload::ImportSection(imports) => {
-                let imports = imports
-                    .into_iter()
-                    .map(|import| import.expect("an import").ty);
-                imported = imports.filter(|ty| matches!(ty, TypeRef::Func(_))).count();
+/// The hints of every function that has some: where the branches are, counted from its beginning.
+pub(crate) struct Hints(BTreeMap<u32, Vec<u32>>);
+
+impl Hints {
+    /// Those of this module. Every one of them has to be for a branch.
+    pub(crate) fn of(module: &[u8]) -> Self {
+        let hints = read(module);
+        let (imported, bodies) = (imported_functions(module), bodies(module));
+        for (function, hinted) in &hints {
+            let branches = branches(&bodies[(function - imported) as usize]);
+            for place in hinted {
+                assert!(branches.contains(place), "{place} in {function}: no branch");
             }
-            Payload::CustomSection(section) => {
-                if let KnownCustom::BranchHints(section) = section.as_known() {
-                    for function in section {
-                        let function = function.expect("the hints of a function");
-                        let places = function.hints.into_iter();
-                        let places = places.map(|hint| hint.expect("a hint").func_offset);
-                        hints.insert(function.func, places.collect());
-                    }
-                }
-            }
-            Payload::CodeSectionEntry(body) => bodies.push(body),
-            _ => {}
         }
+        Self(hints)
     }
-    for (function, hinted) in &hints {
-        let branches = branches(&bodies[*function as usize - imported]);
-        for place in hinted {
-            assert!(
-                branches.contains(place),
-                "no branch at {place} in {function}"
-            );
-        }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
     }
-    hints.values().map(Vec::len).sum()
+
+    /// How many functions have some.
+    pub(crate) fn functions(&self) -> usize {
+        self.0.len()
+    }
+
+    /// From the first to the last function that has some, how many there are.
+    pub(crate) fn span(&self) -> usize {
+        let (first, last) = (self.0.keys().next(), self.0.keys().next_back());
+        let (first, last) = (first.expect("hints"), last.expect("hints"));
+        (last - first + 1) as usize
+    }
 }
 
-/// Where the branches of a function are.
-fn branches(body: &FunctionBody<'_>) -> Vec<u32> {
-    let operators = body.get_operators_reader().expect("a function");
-    let operators = operators.into_iter_with_offsets();
-    let operators = operators.map(|operator| operator.expect("an instruction"));
-    let branches = operators.filter_map(|(operator, offset)| {
-        let is_branch = matches!(operator, Operator::If { .. } | Operator::BrIf { .. });
-        is_branch.then(|| u32::try_from(offset - body.range().start).expect("32 bits"))
-    });
-    branches.collect()
+fn read(module: &[u8]) -> BTreeMap<u32, Vec<u32>> {
+    let mut hints = BTreeMap::new();
+    for payload in Parser::new(0).parse_all(module) {
+        if let Payload::CustomSection(section) = payload.expect("a module")
+            && let KnownCustom::BranchHints(section) = section.as_known()
+        {
+            for function in section {
+                let function = function.expect("the hints of a function");
+                let places = function.hints.into_iter();
+                let places = places.map(|hint| hint.expect("a hint").func_offset);
+                hints.insert(function.func, places.collect());
+            }
+        }
+    }
+    hints
 }

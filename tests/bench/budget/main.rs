@@ -34,11 +34,14 @@ mod signature;
 #[path = "../../support/mod.rs"]
 mod support;
 mod vm;
+#[allow(dead_code, reason = "the build needs more of it")]
+mod wasm;
 mod world;
 
 use std::thread;
 
 use budget::{Budget, Counted};
+use hints::Hints;
 use scenario::Scenario;
 use vm::Compiled;
 use world::World;
@@ -88,10 +91,13 @@ fn counting_twice_gives_the_same() {
 
 /// V8 has nothing else to go by: it compiles the module before the first request.
 #[test]
-fn v8_is_told_which_way_branches_go() {
+fn v8_is_told_which_way_branches_go_and_has_what_requests_need_side_by_side() {
     const FEWEST: usize = 500;
-    let hints = hints::count(&vm::built());
-    assert!(hints >= FEWEST, "{hints} hints");
+    let hints = Hints::of(&vm::built());
+    assert!(hints.count() >= FEWEST, "{} hints", hints.count());
+    // A few functions between them have no branch that always goes the same way.
+    let (functions, span) = (hints.functions(), hints.span());
+    assert!(span < functions * 3 / 2, "{functions} functions in {span}");
 }
 
 /// Start with a configuration; a quiet tick, of which there are ten a second; and one in which

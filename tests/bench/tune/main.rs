@@ -48,6 +48,9 @@ mod tuned;
 #[path = "../budget/vm.rs"]
 #[allow(dead_code, reason = "the budget counts with it")]
 mod vm;
+#[path = "../budget/wasm.rs"]
+#[allow(dead_code, reason = "the budget needs more of it")]
+mod wasm;
 #[path = "../budget/world.rs"]
 mod world;
 

@@ -3,20 +3,17 @@
 
 use std::convert::Infallible;
 
-use wasm_encoder::reencode::{Error, Reencode, utils};
+use wasm_encoder::reencode::{self, Reencode, utils};
 use wasm_encoder::{
     CodeSection, EntityType, Function, ImportSection, Module, TypeSection, ValType,
 };
-use wasmparser::{
-    FunctionBody, ImportSectionReader, Operator, Parser, Payload, TypeRef, TypeSectionReader,
-};
+use wasmparser::{FunctionBody, ImportSectionReader, Parser, TypeSectionReader};
 
 use crate::vm::PROBES;
+use crate::wasm::{imported_functions, is_branch};
 
-/// Whether it goes one of two ways, as the number says that it takes from the stack.
-pub(crate) const fn is_branch(operator: &Operator<'_>) -> bool {
-    matches!(operator, Operator::If { .. } | Operator::BrIf { .. })
-}
+/// The encoder has no errors of its own.
+pub(crate) type Result<T = ()> = std::result::Result<T, reencode::Error<Infallible>>;
 
 /// Numbers probes: the beginning of a function, its branches in order, the next function.
 #[derive(Default)]
@@ -42,19 +39,6 @@ pub(crate) fn added_to(module: &[u8]) -> Vec<u8> {
         .parse_core_module(&mut result, Parser::new(0), module)
         .expect("a module");
     result.finish()
-}
-
-/// How many functions the module imports; their indices come first.
-pub(crate) fn imported_functions(module: &[u8]) -> u32 {
-    let mut count = 0;
-    for payload in Parser::new(0).parse_all(module) {
-        if let Payload::ImportSection(imports) = payload.expect("a module") {
-            let imports = imports.into_iter().map(|import| import.expect("an import"));
-            let functions = imports.filter(|import| matches!(import.ty, TypeRef::Func(_)));
-            count += u32::try_from(functions.count()).expect("a few");
-        }
-    }
-    count
 }
 
 struct Probes {
@@ -87,7 +71,7 @@ impl Reencode for Probes {
         &mut self,
         types: &mut TypeSection,
         section: TypeSectionReader<'_>,
-    ) -> Result<(), Error<Infallible>> {
+    ) -> Result {
         utils::parse_type_section(self, types, section)?;
         self.probe_type = types.len();
         let number = ValType::I32;
@@ -99,17 +83,13 @@ impl Reencode for Probes {
         &mut self,
         imports: &mut ImportSection,
         section: ImportSectionReader<'_>,
-    ) -> Result<(), Error<Infallible>> {
+    ) -> Result {
         utils::parse_import_section(self, imports, section)?;
         imports.import(PROBES, PROBES, EntityType::Function(self.probe_type));
         Ok(())
     }
 
-    fn parse_function_body(
-        &mut self,
-        code: &mut CodeSection,
-        body: FunctionBody<'_>,
-    ) -> Result<(), Error<Infallible>> {
+    fn parse_function_body(&mut self, code: &mut CodeSection, body: FunctionBody<'_>) -> Result {
         let mut function = self.new_function_with_parsed_locals(&body)?;
         function.instructions().i32_const(1);
         self.probe(&mut function);

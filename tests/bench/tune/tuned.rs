@@ -1,21 +1,20 @@
 //! Writes what is known of the requests into the module.
 
+use std::cmp::Reverse;
 use std::convert::Infallible;
 
-use wasm_encoder::reencode::{Error, Reencode, utils};
+use wasm_encoder::reencode::{Reencode, utils};
 use wasm_encoder::{
     BranchHint, BranchHints, CodeSection, Function, FunctionSection, Module, SectionId,
 };
 use wasmparser::{
     CodeSectionReader, CustomSectionReader, FunctionBody, FunctionSectionReader, KnownCustom,
-    Parser, Payload,
+    Parser,
 };
 
-use crate::probes::{Numbers, imported_functions, is_branch};
+use crate::probes::{Numbers, Result};
 use crate::profile::Profile;
-
-/// Functions with smaller indices are called with a byte less.
-const SHORT_INDICES: u32 = 128;
+use crate::wasm::{SHORT_INDICES, bodies, imported_functions, is_branch};
 
 /// The module, and what was done to it.
 pub(crate) struct Tuned {
@@ -27,33 +26,17 @@ pub(crate) fn tuned(module: &[u8], profile: &Profile) -> Tuned {
     let bodies = bodies(module);
     let known = known(&bodies, profile);
     let imported = imported_functions(module);
-    let order = order(&known, imported);
-    let mut renumbered = Renumbered::new(imported, &order);
-    let mut hints = BranchHints::new();
-    let mut hint_count = 0;
-    let mut functions = Vec::new();
-    for old in &order {
-        let known = &known[*old as usize];
-        let body = &bodies[*old as usize];
-        let (function, of_function) = renumbered.hinted(body, known).expect("a function");
-        if !of_function.is_empty() {
-            hint_count += of_function.len();
-            let new = renumbered.function_index(imported + old);
-            hints.function_hints(new, of_function);
-        }
-        functions.push(function);
+    let mut tuning = Tuning::new(imported, order(&known, imported));
+    for old in tuning.order.clone() {
+        let old = old as usize;
+        tuning.add(&bodies[old], &known[old]).expect("a function");
     }
     let needed = known.iter().filter(|known| known.scenarios > 0).count();
     let summary = format!(
-        "{needed} of {} functions are needed by requests; {hint_count} branches have a hint",
-        known.len()
+        "{needed} of {} functions are needed by requests; {} branches have a hint",
+        known.len(),
+        tuning.hint_count
     );
-    let mut tuning = Tuning {
-        renumbered,
-        order,
-        hints,
-        functions,
-    };
     let mut result = Module::new();
     tuning
         .parse_core_module(&mut result, Parser::new(0), module)
@@ -62,16 +45,6 @@ pub(crate) fn tuned(module: &[u8], profile: &Profile) -> Tuned {
         module: result.finish(),
         summary,
     }
-}
-
-/// The functions that the module has itself.
-fn bodies(module: &[u8]) -> Vec<FunctionBody<'_>> {
-    let payloads = Parser::new(0).parse_all(module);
-    let bodies = payloads.filter_map(|payload| match payload.expect("a module") {
-        Payload::CodeSectionEntry(body) => Some(body),
-        _ => None,
-    });
-    bodies.collect()
 }
 
 /// What the profile has to say of a function.
@@ -110,35 +83,44 @@ fn order(known: &[Known], imported: u32) -> Vec<u32> {
         .clone()
         .filter(|function| scenarios(function) > 0)
         .collect();
-    needed.sort_by_key(|function| u32::MAX - scenarios(function));
+    needed.sort_by_key(|function| Reverse(scenarios(function)));
     let others = all.filter(|function| scenarios(function) == 0);
     let is_short = |function: &u32| *function + imported < SHORT_INDICES;
     let (short, long): (Vec<u32>, Vec<u32>) = others.partition(is_short);
     [short, needed, long].concat()
 }
 
-/// Gives functions the numbers of their new places.
-struct Renumbered {
+/// Writes the module with its functions in their new places and the hints before them.
+struct Tuning {
     imported: u32,
-    /// By the old ones.
+    /// The functions as they come, by their old numbers without those that are imported.
+    order: Vec<u32>,
+    /// The new numbers of functions, by the same.
     new: Vec<u32>,
+    /// Those that were added so far.
+    functions: Vec<Function>,
+    hints: BranchHints,
+    hint_count: usize,
 }
 
-impl Renumbered {
-    fn new(imported: u32, order: &[u32]) -> Self {
+impl Tuning {
+    fn new(imported: u32, order: Vec<u32>) -> Self {
         let mut new = vec![0; order.len()];
-        for (place, old) in (imported..).zip(order) {
+        for (place, old) in (imported..).zip(&order) {
             new[*old as usize] = place;
         }
-        Self { imported, new }
+        Self {
+            imported,
+            order,
+            new,
+            functions: Vec::new(),
+            hints: BranchHints::new(),
+            hint_count: 0,
+        }
     }
 
-    /// A function, and the hints for its branches.
-    fn hinted(
-        &mut self,
-        body: &FunctionBody<'_>,
-        known: &Known,
-    ) -> Result<(Function, Vec<BranchHint>), Error<Infallible>> {
+    /// Adds the next function, with the hints for its branches.
+    fn add(&mut self, body: &FunctionBody<'_>, known: &Known) -> Result {
         let mut function = self.new_function_with_parsed_locals(body)?;
         let mut branches = known.branches.iter();
         let mut hints = Vec::new();
@@ -154,11 +136,17 @@ impl Renumbered {
             }
             function.instruction(&self.instruction(operator)?);
         }
-        Ok((function, hints))
+        if !hints.is_empty() {
+            self.hint_count += hints.len();
+            let place = u32::try_from(self.functions.len()).expect("32 bits");
+            self.hints.function_hints(self.imported + place, hints);
+        }
+        self.functions.push(function);
+        Ok(())
     }
 }
 
-impl Reencode for Renumbered {
+impl Reencode for Tuning {
     type Error = Infallible;
 
     fn function_index(&mut self, function: u32) -> u32 {
@@ -167,29 +155,13 @@ impl Reencode for Renumbered {
             None => function,
         }
     }
-}
-
-/// Writes the module with its functions in their new places and the hints before them.
-struct Tuning {
-    renumbered: Renumbered,
-    order: Vec<u32>,
-    hints: BranchHints,
-    functions: Vec<Function>,
-}
-
-impl Reencode for Tuning {
-    type Error = Infallible;
-
-    fn function_index(&mut self, function: u32) -> u32 {
-        self.renumbered.function_index(function)
-    }
 
     fn intersperse_section_hook(
         &mut self,
         module: &mut Module,
         _after: Option<SectionId>,
         before: Option<SectionId>,
-    ) -> Result<(), Error<Infallible>> {
+    ) -> Result {
         if before == Some(SectionId::Code) {
             module.section(&self.hints);
         }
@@ -201,7 +173,7 @@ impl Reencode for Tuning {
         &mut self,
         module: &mut Module,
         section: CustomSectionReader<'_>,
-    ) -> Result<(), Error<Infallible>> {
+    ) -> Result {
         match section.as_known() {
             KnownCustom::Name(_) | KnownCustom::BranchHints(_) => Ok(()),
             _ => utils::parse_custom_section(self, module, section),
@@ -212,8 +184,10 @@ impl Reencode for Tuning {
         &mut self,
         functions: &mut FunctionSection,
         section: FunctionSectionReader<'_>,
-    ) -> Result<(), Error<Infallible>> {
-        let types = section.into_iter().collect::<Result<Vec<u32>, _>>()?;
+    ) -> Result {
+        let types = section
+            .into_iter()
+            .collect::<std::result::Result<Vec<u32>, _>>()?;
         for old in &self.order {
             functions.function(types[*old as usize]);
         }
@@ -224,7 +198,7 @@ impl Reencode for Tuning {
         &mut self,
         code: &mut CodeSection,
         _section: CodeSectionReader<'_>,
-    ) -> Result<(), Error<Infallible>> {
+    ) -> Result {
         for function in &self.functions {
             code.function(function);
         }
