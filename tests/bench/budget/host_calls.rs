@@ -76,10 +76,8 @@ fn header_map(name: &str, guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
     match (name, arguments) {
         ("proxy_get_header_map_pairs", &[map, pointer, length]) => {
             let bytes = serialized(lines(guest.process(), map));
-            {
-                guest.give(&bytes, pointer, length);
-                OK
-            }
+            guest.give(&bytes, pointer, length);
+            OK
         }
         ("proxy_get_header_map_value", &[map, key, key_length, pointer, length]) => {
             let key = text(guest, key, key_length);
@@ -130,10 +128,8 @@ fn shared_data(name: &str, guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 
                 return NOT_FOUND;
             };
             guest.give(&bytes, pointer, length);
-            {
-                guest.write_number(version, found);
-                OK
-            }
+            guest.write_number(version, found);
+            OK
         }
         ("proxy_set_shared_data", &[key, key_length, value, value_length, version]) => {
             let key = guest.read(key, key_length);
@@ -155,10 +151,8 @@ fn metric(name: &str, guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
             let metrics = &mut guest.process().metrics;
             metrics.push((defined, 0));
             let number = u32::try_from(metrics.len()).expect("a few metrics");
-            {
-                guest.write_number(id, number);
-                OK
-            }
+            guest.write_number(id, number);
+            OK
         }
         ("proxy_increment_metric", &[id, more]) => {
             let (_, value) = &mut guest.process().metrics[id as usize - 1];
@@ -207,10 +201,8 @@ fn buffer(guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
     };
     let end = bytes.len().min(start as usize + size as usize);
     let bytes = bytes[start as usize..end].to_vec();
-    {
-        guest.give(&bytes, pointer, length);
-        OK
-    }
+    guest.give(&bytes, pointer, length);
+    OK
 }
 
 fn foreign_function(guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
@@ -236,10 +228,8 @@ fn foreign_function(guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
     } else {
         b"\x12\x1averify_failed: bad signature"
     };
-    {
-        guest.give(answer, pointer, length);
-        OK
-    }
+    guest.give(answer, pointer, length);
+    OK
 }
 
 fn http_call(guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
@@ -279,17 +269,13 @@ fn wasi(name: &str, guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
     match (name, arguments) {
         ("random_get", &[pointer, length]) => {
             let bytes = guest.process().random_bytes(length as usize);
-            {
-                guest.write(pointer, &bytes);
-                OK
-            }
+            guest.write(pointer, &bytes);
+            OK
         }
         ("environ_sizes_get", &[count, size]) => {
             guest.write_number(count, 0);
-            {
-                guest.write_number(size, 0);
-                OK
-            }
+            guest.write_number(size, 0);
+            OK
         }
         ("environ_get", _) => OK,
         ("proc_exit" | "fd_write", _) => panic!("the module gave up: {:?}", guest.process().log),

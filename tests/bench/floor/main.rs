@@ -74,19 +74,14 @@ mod filter {
         Header(String),
         Decode,
         Time,
-        Verify(Vec<u8>),
+        /// The argument, and whether the signature has to be genuine.
+        Verify(Vec<u8>, bool),
         Page,
         Remove(String),
         Set(String, String),
         Count(u32),
         Level,
         Refuse,
-    }
-
-    impl Call {
-        const fn refuses(&self) -> bool {
-            matches!(self, Self::Refuse)
-        }
     }
 
     /// An answer that nobody expects ends the measurement.
@@ -106,7 +101,9 @@ mod filter {
             let text = self.get_plugin_configuration().unwrap_or_default();
             let text = String::from_utf8_lossy(&text).into_owned();
             let _ = hostcalls::set_shared_data(PAGE, Some(&[7; PAGE_BYTES]), None);
-            let calls: Option<Vec<_>> = text.split_ascii_whitespace().map(call).collect();
+            let is_genuine = !text.ends_with("refuse");
+            let words = text.split_ascii_whitespace();
+            let calls: Option<Vec<_>> = words.map(|word| call(word, is_genuine)).collect();
             let is_valid = calls.is_some();
             self.0 = Rc::new(calls.unwrap_or_default());
             is_valid
@@ -121,14 +118,15 @@ mod filter {
         }
     }
 
-    fn call(word: &str) -> Option<Call> {
+    /// `is_genuine` is what every signature has to be.
+    fn call(word: &str, is_genuine: bool) -> Option<Call> {
         let (name, argument) = word.split_once(':').unwrap_or((word, ""));
         Some(match name {
             "headers" => Call::Headers,
             "header" => Call::Header(argument.to_owned()),
             "decode" => Call::Decode,
             "time" => Call::Time,
-            "verify" => Call::Verify(bytes(argument)),
+            "verify" => Call::Verify(bytes(argument), is_genuine),
             "page" => Call::Page,
             "remove" => Call::Remove(argument.to_owned()),
             "set" => {
@@ -151,6 +149,21 @@ mod filter {
         pairs
             .filter_map(|pair| u8::from_str_radix(pair, 16).ok())
             .collect()
+    }
+
+    /// Asks the host about the token's own signature, and whether the answer is as expected; without
+    /// a token about the configured one, whatever the answer.
+    fn verify(configured: &[u8], token: Option<&Decoded>, is_genuine: bool) -> bool {
+        let ask = |question| hostcalls::call_foreign_function("verify_signature", Some(question));
+        let Some(token) = token else {
+            let _ = ask(configured);
+            return true;
+        };
+        let Some(question) = token::question(configured, token) else {
+            return false;
+        };
+        let answer = ask(&question);
+        is_genuine == matches!(answer, Ok(Some(answer)) if answer.starts_with(GENUINE))
     }
 
     impl Context for Request {}
@@ -176,19 +189,8 @@ mod filter {
                             return give_up();
                         }
                     }
-                    Call::Verify(configured) => {
-                        let own = decoded.as_ref();
-                        let own = own.map(|token| token::question(configured, token));
-                        if let Some(None) = own {
-                            return give_up();
-                        }
-                        let question = own.flatten();
-                        let question = question.as_ref().unwrap_or(configured);
-                        let name = "verify_signature";
-                        let answer = hostcalls::call_foreign_function(name, Some(question));
-                        let is_genuine =
-                            matches!(answer, Ok(Some(answer)) if answer.starts_with(GENUINE));
-                        if decoded.is_some() && is_genuine == self.0.iter().any(Call::refuses) {
+                    Call::Verify(configured, is_genuine) => {
+                        if !verify(configured, decoded.as_ref(), *is_genuine) {
                             return give_up();
                         }
                     }
