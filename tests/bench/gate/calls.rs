@@ -11,6 +11,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 /// What a filter asks of its host for a request.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Calls {
@@ -90,6 +92,27 @@ pub(crate) static FORGED: [Calls; 3] = [
         &[TOKEN, DECODE, VERIFY, REFUSE],
     ),
 ];
+
+/// Ends the program unless the plans of Portcullis have as many calls as the budget counts.
+pub(crate) fn assert_counted() {
+    let budget: Value = serde_json::from_str(BUDGET).expect("the budget");
+    for (name, plans) in [
+        ("warm, RS256", &WARM[..]),
+        ("cold, RS256", &COLD),
+        ("forged, RS256", &FORGED),
+    ] {
+        let own = plans.iter().find(|plan| plan.are_own());
+        let planned = own.expect("a plan of Portcullis").words.len() as f64;
+        // What is done for one request in sixteen is in no plan.
+        let counted = budget[name]["host_calls"].as_f64().expect("a count");
+        assert!(
+            (counted - planned).abs() < 0.5,
+            "{name}: {planned} host calls in the plan, {counted} counted"
+        );
+    }
+}
+
+const BUDGET: &str = include_str!("../budget.json");
 
 /// One call more in each.
 pub(crate) static STEPS: [Calls; 12] = [

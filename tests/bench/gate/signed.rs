@@ -16,6 +16,7 @@ use crate::sweep::{Field, Measured, Plan};
 use crate::tokens;
 
 pub(crate) fn measure(bench: &Bench<'_>, key: &str, protocol: Protocol, report: &mut Report) {
+    calls::assert_counted();
     let extent = bench.extent;
     let gates = gates(bench, key, protocol);
     let genuine = tokens::genuine(key);
