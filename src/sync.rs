@@ -42,7 +42,7 @@ pub use inquiries::{Ended, Inquiries, MAX_ASKING};
 pub use key_keeper::{KeyKeeper, Sight};
 pub use key_refresh::{Asked, Counts, FetchError};
 pub use lease::{Lease, Role};
-pub use waiting::{MAX_WAITING, Ready, Waiting};
+pub use waiting::{MAX_WAITING, Waiting};
 
 /// How often every virtual machine looks at shared data. What one publishes the others have after
 /// this time at the latest.

@@ -71,6 +71,62 @@ impl UnixTime {
     }
 }
 
+/// A stretch of time by a clock that may be set back, in milliseconds since the epoch: a pause, a
+/// lease, the time for which something that was seen still counts.
+///
+/// A stretch has its beginning with it, so that an instant further ahead than possible can be told
+/// from one to come. On a clock that was set to before the beginning the stretch is over: how much of
+/// it has passed cannot be known, and whoever waited for the clock to catch up would wait for as
+/// long as it was set back by. So there is no comparison of a bare instant with such a clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interval {
+    start: u64,
+    length: u64,
+}
+
+impl Interval {
+    /// The stretch that begins at `start`, milliseconds since the epoch.
+    #[must_use]
+    pub fn new(start: u64, length: Duration) -> Self {
+        let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        Self { start, length }
+    }
+
+    /// The stretch from one instant to another, in milliseconds since the epoch; over at once when
+    /// the end is not after the start.
+    #[must_use]
+    pub const fn between(start: u64, end: u64) -> Self {
+        Self {
+            start,
+            length: end.saturating_sub(start),
+        }
+    }
+
+    /// Whether `now` lies in it: not before its start, and before its end.
+    #[must_use]
+    pub const fn contains(self, now: u64) -> bool {
+        match now.checked_sub(self.start) {
+            Some(elapsed) => elapsed < self.length,
+            None => false,
+        }
+    }
+
+    /// Whether it has ended, or the clock was set back to before it began.
+    #[must_use]
+    pub const fn is_over(self, now: u64) -> bool {
+        !self.contains(now)
+    }
+
+    /// What is left of it; nothing when it is over.
+    #[must_use]
+    pub const fn remaining(self, now: u64) -> Duration {
+        match now.checked_sub(self.start) {
+            Some(elapsed) => Duration::from_millis(self.length.saturating_sub(elapsed)),
+            None => Duration::ZERO,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
@@ -101,5 +157,26 @@ mod tests {
         let start = UnixTime::from_seconds(10).unwrap();
         assert_eq!(start.later_by(Duration::from_secs(5)).seconds(), 15);
         assert_eq!(start.later_by(Duration::MAX), UnixTime::MAX);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_interval_is_over_at_its_end_and_on_a_clock_that_was_set_to_before_its_start() {
+        let interval = Interval::new(1_000, Duration::from_millis(500));
+        for (now, left) in [(1_000, 500), (1_499, 1), (1_500, 0), (999, 0), (0, 0)] {
+            assert_eq!(interval.contains(now), left > 0, "{now}");
+            assert_eq!(interval.is_over(now), left == 0, "{now}");
+            let remaining = interval.remaining(now);
+            assert_eq!(remaining, Duration::from_millis(left), "{now}");
+        }
+        assert_eq!(Interval::between(1_000, 1_500), interval);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_interval_that_is_empty_or_without_end_overflows_nowhere() {
+        for now in [0, 1, u64::MAX] {
+            assert!(Interval::default().is_over(now));
+            assert!(Interval::between(5, 4).is_over(now));
+            assert!(Interval::new(0, Duration::MAX).contains(now) || now == u64::MAX);
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::shared::Shared;
 use super::{background, raw};
 use crate::gate::Confirmation;
 use crate::host::CallId;
+use crate::time::Interval;
 
 /// One per request.
 pub(super) struct Request {
@@ -23,8 +24,8 @@ pub(super) struct Request {
 /// A request on its way to a verdict, which may have to wait.
 pub(super) struct Held {
     pub(super) context: u32,
-    /// Until when it may wait for keys, once it has begun to.
-    pub(super) until: Option<u64>,
+    /// How long it may wait for keys, once it has begun to.
+    pub(super) patience: Option<Interval>,
     /// What the authority has said about its tokens so far.
     pub(super) answers: Vec<Confirmation>,
     pub(super) state: Rc<Cell<State>>,
@@ -88,7 +89,7 @@ impl HttpContext for Request {
         if let Some(shared) = &self.shared {
             shared.begin(Held {
                 context: self.context,
-                until: None,
+                patience: None,
                 answers: Vec::new(),
                 state: Rc::clone(&self.state),
             });

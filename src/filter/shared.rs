@@ -14,7 +14,8 @@ use super::request::{Held, State};
 use super::request_host::{EnvoySignatures, RequestHost};
 use crate::gate::{Attempt, CacheCounts, Configured, Confirmation, Gate, Question, Verdict, Wait};
 use crate::host::{BackgroundHost as _, CallId, CallOutcome, HeaderBlock};
-use crate::sync::{Asked, Ended, Inquiries, KeyKeeper, Ready, TICK, Waiting, milliseconds};
+use crate::sync::{Asked, Ended, Inquiries, KeyKeeper, TICK, Waiting};
+use crate::time::Interval;
 use crate::token::Backend;
 
 /// How long a request waits for keys at most.
@@ -159,7 +160,7 @@ impl Shared {
 
     /// Decides about the requests that have waited long enough, or for the right fetch.
     fn wake(&self, root: u32) {
-        for Ready { context, .. } in self.take_ready() {
+        for context in self.take_ready() {
             let held = self.held.borrow_mut().remove(&context);
             if let Some(held) = held {
                 self.resume(held);
@@ -184,18 +185,15 @@ impl Shared {
     /// each of its tokens.
     fn decide(&self, mut held: Held) {
         // Most requests do not wait, and the clock is a call of the host.
-        let attempt = match held.until {
-            Some(until) if Background.now_milliseconds() >= until => Attempt::Last,
+        let attempt = match held.patience {
+            Some(patience) if patience.is_over(Background.now_milliseconds()) => Attempt::Last,
             _ => Attempt::First,
         };
         let mut verdict = self.verdict(attempt, &held.answers);
         if let Verdict::Wait(Wait::Keys { provider, key }) = verdict {
-            let until = held.until.unwrap_or_else(|| {
-                let now = Background.now_milliseconds();
-                now.saturating_add(milliseconds(PATIENCE))
-            });
-            held.until = Some(until);
-            if self.hold(held.context, provider, key, until) == Asked::Wait {
+            let begin = || Interval::new(Background.now_milliseconds(), PATIENCE);
+            let patience = *held.patience.get_or_insert_with(begin);
+            if self.hold(held.context, provider, key, patience) == Asked::Wait {
                 held.state.set(State::Held);
                 self.held.borrow_mut().insert(held.context, held);
                 return;
@@ -306,12 +304,12 @@ impl Shared {
     }
 
     /// Lets a request wait, if what it waits for is going to come.
-    fn hold(&self, context: u32, provider: usize, key: u64, until: u64) -> Asked {
+    fn hold(&self, context: u32, provider: usize, key: u64, patience: Interval) -> Asked {
         let now = Background.now_milliseconds();
         let mut keeper = self.keeper.borrow_mut();
         let mut waiting = self.waiting.borrow_mut();
         if keeper.want(&Background, now, provider, key) == Asked::Wait
-            && waiting.add(context, provider, keeper.finished_at(provider), until)
+            && waiting.add(context, provider, keeper.finished_at(provider), patience)
         {
             Asked::Wait
         } else {
@@ -319,7 +317,7 @@ impl Shared {
         }
     }
 
-    fn take_ready(&self) -> Vec<Ready> {
+    fn take_ready(&self) -> Vec<u32> {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.is_empty() {
             return Vec::new();

@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use crate::host::{BackgroundHost, Call, CallId, CallOutcome};
+use crate::time::Interval;
 
 /// Most requests of one virtual machine that wait for the authority. Each holds a stream of Envoy;
 /// the ones beyond are decided as if it had not answered.
@@ -45,7 +46,8 @@ enum Flight {
     Under {
         id: CallId,
         owner: u32,
-        started: u64,
+        /// The time that was allowed for the answer when it was asked first.
+        allowed: Interval,
         is_retry: bool,
     },
     /// Not at all, since its owner has gone.
@@ -88,6 +90,7 @@ impl<Q: Clone + PartialEq, W> Inquiries<Q, W> {
         let Some((id, call)) = started else {
             return Err(waiter);
         };
+        let allowed = Interval::new(host.now_milliseconds(), call.timeout);
         self.pending.push(Inquiry {
             question: question.clone(),
             call,
@@ -95,7 +98,7 @@ impl<Q: Clone + PartialEq, W> Inquiries<Q, W> {
             flight: Flight::Under {
                 id,
                 owner,
-                started: host.now_milliseconds(),
+                allowed,
                 is_retry: false,
             },
         });
@@ -144,7 +147,7 @@ impl<Q: Clone + PartialEq, W> Inquiries<Q, W> {
                 inquiry.flight = Flight::Under {
                     id,
                     owner,
-                    started: host.now_milliseconds(),
+                    allowed: Interval::new(host.now_milliseconds(), inquiry.call.timeout),
                     is_retry: true,
                 };
             }
@@ -168,15 +171,14 @@ impl<Q, W> Inquiry<Q, W> {
     fn retry(&mut self, host: &impl BackgroundHost) -> bool {
         let Flight::Under {
             owner,
-            started,
+            allowed,
             is_retry: false,
             ..
         } = self.flight
         else {
             return false;
         };
-        let elapsed = Duration::from_millis(host.now_milliseconds().saturating_sub(started));
-        let timeout = self.call.timeout.saturating_sub(elapsed);
+        let timeout = allowed.remaining(host.now_milliseconds());
         if timeout < SHORTEST_CALL {
             return false;
         }
@@ -190,7 +192,7 @@ impl<Q, W> Inquiry<Q, W> {
         self.flight = Flight::Under {
             id,
             owner,
-            started,
+            allowed,
             is_retry: true,
         };
         true

@@ -49,6 +49,18 @@ impl Published {
         record::seal(Kind::Keys, &payload)
     }
 
+    /// Takes back what it says of a time that the clock, which shows `now`, has not reached: it was
+    /// set back since. How old the set is cannot be told then, so it counts as fetched now, and is as
+    /// long fresh as one that was; and no request has asked for a fetch.
+    pub(super) fn set_back_to(&mut self, now: u64) {
+        let ahead = self.fetched_at.saturating_sub(now);
+        self.fetched_at = self.fetched_at.saturating_sub(ahead);
+        self.expires_at = self.expires_at.saturating_sub(ahead);
+        if self.refetched_at > now {
+            self.refetched_at = 0;
+        }
+    }
+
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = record::open(Kind::Keys, bytes)?;
         let published = Self {

@@ -20,6 +20,7 @@ use crate::gate::{Location, RemoteKeys, RemoteSource};
 use crate::host::{
     BackgroundHost, Call, CallId, CallOutcome, Expected, HeaderLine, KEY_PREFIX, SharedData,
 };
+use crate::time::Interval;
 use crate::token::{KeySet, KeySetError};
 
 /// Shortest time between two fetches that requests have asked for. Anybody can make up key ids,
@@ -109,8 +110,15 @@ pub(super) struct KeyRefresh {
     counts: Counts,
     /// When this virtual machine last asked for a fetch.
     wished_at: u64,
-    /// Hashes of key ids that requests have asked for in vain, and when.
-    absent: Vec<(u64, u64)>,
+    /// Hashes of key ids that requests have asked for in vain.
+    absent: Vec<Absent>,
+}
+
+/// A key id that was not in the set.
+#[derive(Clone, Copy, Debug)]
+struct Absent {
+    key: u64,
+    since: u64,
 }
 
 #[derive(Debug)]
@@ -118,13 +126,13 @@ enum Phase {
     Idle,
     Pausing {
         fetch: Fetch,
-        until: u64,
+        pause: Interval,
     },
     Asking {
         fetch: Fetch,
         call: CallId,
         stage: Stage,
-        until: u64,
+        patience: Interval,
     },
 }
 
@@ -185,14 +193,19 @@ impl KeyRefresh {
         self.look(host);
         self.role = self.lease.tick(host, now);
         match (&self.phase, self.role) {
-            (Phase::Asking { until, fetch, .. }, _) if now >= *until => {
+            (
+                Phase::Asking {
+                    patience, fetch, ..
+                },
+                _,
+            ) if patience.is_over(now) => {
                 let fetch = *fetch;
                 self.try_again(host, fetch, FetchError::NoAnswer);
             }
             (Phase::Asking { .. }, _) => {}
             (_, Role::Follows) => self.phase = Phase::Idle,
-            (Phase::Pausing { until, fetch }, Role::Leads) => {
-                if now >= *until {
+            (Phase::Pausing { pause, fetch }, Role::Leads) => {
+                if pause.is_over(now) {
                     let fetch = *fetch;
                     self.ask(host, fetch);
                 }
@@ -255,11 +268,11 @@ impl KeyRefresh {
         if !self.wish_is_pending(now) && !self.may_refetch(now) {
             return Asked::Final;
         }
-        if !self.absent.iter().any(|(absent, _)| *absent == key) {
+        if !self.absent.iter().any(|absent| absent.key == key) {
             if self.absent.len() >= MAX_ABSENT {
                 self.absent.remove(0);
             }
-            self.absent.push((key, now));
+            self.absent.push(Absent { key, since: now });
         }
         self.wish(host, now);
         Asked::Wait
@@ -267,19 +280,21 @@ impl KeyRefresh {
 
     /// Whether a fetch that began after somebody had asked for the key was without it.
     fn is_known_absent(&mut self, now: u64, key: u64) -> bool {
-        let is_recent =
-            |(_, since): &(u64, u64)| now.saturating_sub(*since) < milliseconds(ABSENCE);
-        self.absent.retain(is_recent);
-        let noted = self.absent.iter().find(|(absent, _)| *absent == key);
-        noted.is_some_and(|(_, since)| *since <= self.published.started_at)
+        self.absent
+            .retain(|absent| Interval::new(absent.since, ABSENCE).contains(now));
+        let noted = self.absent.iter().find(|absent| absent.key == key);
+        noted.is_some_and(|absent| absent.since <= self.published.started_at)
     }
 
-    const fn may_refetch(&self, now: u64) -> bool {
-        let interval = REFETCH_INTERVAL.as_secs() * 1000;
-        now >= self.published.refetched_at.saturating_add(interval)
+    fn may_refetch(&self, now: u64) -> bool {
+        Interval::new(self.published.refetched_at, REFETCH_INTERVAL).is_over(now)
     }
 
     /// The keys that may be used now.
+    ///
+    /// The one instant that is compared as it is: a clock that was set back must not take away keys
+    /// that are good. A fetch is due then, and [`Published::set_back_to`] sees to it that its failure
+    /// makes them no younger than they can be.
     pub(super) fn keys(&self, now: u64) -> Option<&Rc<KeySet>> {
         let expires_at = self.published.expires_at;
         let unusable_at = expires_at.saturating_add(milliseconds(self.settings.max_stale));
@@ -347,15 +362,16 @@ impl KeyRefresh {
 
     fn due(&self, host: &impl BackgroundHost, now: u64) -> Option<Cause> {
         let published = &self.published;
-        // A fetch that ended in the future ended before the clock was set back.
-        if now >= published.next_at || now < published.finished_at {
+        if Interval::between(published.finished_at, published.next_at).is_over(now) {
             return Some(Cause::Due);
         }
         let shared = host.shared(&self.wanted_key)?;
         let wanted_at = decode_wanted(&shared.bytes)?;
         let is_unserved = wanted_at > published.started_at;
-        let is_plausible = wanted_at <= now.saturating_add(milliseconds(WISH));
-        (is_unserved && is_plausible && self.may_refetch(now)).then_some(Cause::Wanted)
+        // A wish is served a tick later, or when the interval between two fetches is over.
+        let counts_for = WISH + REFETCH_INTERVAL;
+        let is_recent = Interval::new(wanted_at, counts_for).contains(now);
+        (is_unserved && is_recent && self.may_refetch(now)).then_some(Cause::Wanted)
     }
 
     fn ask(&mut self, host: &impl BackgroundHost, fetch: Fetch) {
@@ -377,15 +393,14 @@ impl KeyRefresh {
             body: None,
             timeout: self.settings.timeout,
         };
-        let patience = milliseconds(self.settings.timeout).saturating_add(milliseconds(GRACE));
+        let patience = self.settings.timeout.saturating_add(GRACE);
         match host.call(&call) {
             Some(call) => {
-                let until = host.now_milliseconds().saturating_add(patience);
                 self.phase = Phase::Asking {
                     fetch,
                     call,
                     stage,
-                    until,
+                    patience: Interval::new(host.now_milliseconds(), patience),
                 };
             }
             None => self.try_again(host, fetch, FetchError::NotSent(call.cluster)),
@@ -461,8 +476,8 @@ impl KeyRefresh {
                 failed_tries,
                 ..fetch
             };
-            let until = now.saturating_add(pause);
-            self.phase = Phase::Pausing { fetch, until };
+            let pause = Interval::new(now, Duration::from_millis(pause));
+            self.phase = Phase::Pausing { fetch, pause };
             return;
         }
         self.phase = Phase::Idle;
@@ -487,7 +502,8 @@ impl KeyRefresh {
     }
 
     fn finish(&mut self, now: u64, fetch: Fetch) {
-        self.published.started_at = fetch.started_at;
+        self.published.set_back_to(now);
+        self.published.started_at = fetch.started_at.min(now);
         self.published.finished_at = now.max(1);
         if fetch.cause == Cause::Wanted {
             self.published.refetched_at = now;
@@ -516,7 +532,7 @@ impl KeyRefresh {
     /// Whether a fetch that this virtual machine has asked for is still to come.
     fn wish_is_pending(&self, now: u64) -> bool {
         self.wished_at > self.published.started_at
-            && now.saturating_sub(self.wished_at) < milliseconds(WISH)
+            && Interval::new(self.wished_at, WISH).contains(now)
     }
 
     fn wish(&mut self, host: &impl SharedData, now: u64) {

@@ -90,6 +90,16 @@ fn a_call_that_failed_is_made_once_more_in_what_is_left_of_its_time() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_clock_set_back_does_not_make_an_answer_worth_waiting_for_longer() {
+    let (host, mut inquiries) = (machine(), Tried::default());
+    ask(&mut inquiries, &host, "question", 10);
+    let (id, _) = only_call(&host);
+    host.now.set(host.now.get() - 500);
+    let ended = inquiries.answered(&host, id, &CallOutcome::Failed);
+    assert_eq!(ended, Some(("question", vec![10])));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn what_would_come_out_the_same_or_too_late_is_not_tried_again() {
     let outcomes = [
         (answer(401), 0),
