@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 pub mod authority_client;
 pub mod backup;
+mod bounds;
 pub mod check;
 pub mod configuration_file;
 pub mod credential;

@@ -3,6 +3,7 @@
 import http.client
 import os
 import subprocess
+import textwrap
 import time
 
 from cases import CHALLENGE, bearer, show_outcome, show_title
@@ -57,7 +58,7 @@ def revoke(title, authority_port, gate_port, token, kind, value):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if done.returncode != 0:
         raise Failure(f"portcullis revoke failed: {done.stderr.strip()}")
-    print(f"  {done.stdout.strip()}")
+    print(textwrap.indent(done.stdout.rstrip(), "  "))
     delay = seconds_until_refused(gate_port, token)
     print(f"  first refusal {delay * 1000:.0f} ms after the authority's answer")
     promise = f"refused within {REFUSED_WITHIN_SECONDS * 1000:.0f} ms"

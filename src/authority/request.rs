@@ -27,8 +27,10 @@ pub struct RevocationRequest {
     /// Without it, the longest life of a token from now, or from `not_before`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
-    /// For `subject`, `client` and `issuer`: tokens issued before this second are revoked. Without
-    /// it, everything up to and including the current second.
+    /// For `subject`, `client` and `issuer`: tokens issued before this second are revoked, at most
+    /// a day from now. Without it, everything up to and including the current second by the clock
+    /// of any issuer that is ahead by no more than the authority's `--clock-skew`; the answer says
+    /// when that is. One that is given here is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<u64>,
     /// For `subject`, `client` and `issuer`: the `sid` of one session that goes on. Of that
@@ -79,6 +81,10 @@ pub struct Limits {
     /// The longest life of any token that an edge lets pass, for revocations that do not say when
     /// theirs expire. With less, a revocation lapses while a token that it names is still good.
     pub max_token_lifetime: Duration,
+    /// How far the clock of an issuer may be ahead of this one: as far ahead of "now" do cut-offs
+    /// reach that name no instant, since `iat` is the issuer's time. At most
+    /// [`MAX_CLOCK_SKEW`](crate::revocation::MAX_CLOCK_SKEW).
+    pub clock_skew: Duration,
     /// How much longer an entry is kept: [`EXPIRY_MARGIN`](crate::revocation::EXPIRY_MARGIN), since
     /// edges let tokens pass for some minutes after their end. Less is for tests.
     pub expiry_margin: Duration,
@@ -141,14 +147,25 @@ impl RevocationRequest {
             unexpected(field, kind, is_present && !kind.is_cut_off())?;
         }
         unexpected("subject", kind, self.subject.is_some() && kind.is_cut_off())?;
+        let is_until_now = kind.is_cut_off() && self.not_before.is_none();
         let not_before = if kind.is_cut_off() {
-            not_before(self.not_before, now)?
+            not_before(self.not_before, now, limits.clock_skew)?
         } else {
             now
         };
+        // The clock of an issuer may be ahead, and what it issued now expires so much later.
         let expires_at = match self.expires_at {
-            Some(seconds) => within("expires_at", seconds, now, MAX_EXPIRY)?,
-            None => not_before.max(now).later_by(limits.max_token_lifetime),
+            Some(seconds) => {
+                let last = within("expires_at", seconds, now, MAX_EXPIRY)?;
+                last.later_by(if is_until_now {
+                    limits.clock_skew
+                } else {
+                    Duration::ZERO
+                })
+            }
+            None => not_before
+                .max(now.later_by(limits.clock_skew))
+                .later_by(limits.max_token_lifetime),
         };
         Ok(Revocation {
             target,
@@ -199,12 +216,16 @@ fn target(kind: Kind, issuer: String, value: Option<String>) -> Result<Target, R
     })
 }
 
-/// A token says when it was issued in whole seconds, so only the next second leaves out what was
-/// issued in this one.
-fn not_before(requested: Option<u64>, now: UnixTime) -> Result<UnixTime, RequestError> {
+/// A token says when it was issued by the issuer's clock, which may be ahead, and in whole seconds,
+/// so only the next second leaves out what was issued in this one.
+fn not_before(
+    requested: Option<u64>,
+    now: UnixTime,
+    clock_skew: Duration,
+) -> Result<UnixTime, RequestError> {
     match requested {
         Some(seconds) => within("not_before", seconds, now, MAX_AHEAD),
-        None => Ok(now.later_by(Duration::from_secs(1))),
+        None => Ok(now.later_by(clock_skew + Duration::from_secs(1))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `portcullis revoke`: from now on, refused.
 
 use std::io::Write;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
@@ -11,6 +11,7 @@ use super::time_offset::TimeOffset;
 use super::{CommandError, mint, print_json};
 use crate::authority::http::{OutcomeName, RevocationAnswer};
 use crate::authority::request::RevocationRequest;
+use crate::time::UnixTime;
 
 /// The arguments of `portcullis revoke`.
 #[derive(Debug, Args)]
@@ -22,7 +23,8 @@ pub struct Arguments {
     #[arg(long, value_name = "DURATION", global = true)]
     pub expires_in: Option<TimeOffset>,
     /// For subject, client and issuer: what was issued before then, counted from now: `-1h`
-    /// [default: everything up to now]
+    /// [default: everything up to now, by the clock of any issuer that is ahead by no more than the
+    /// authority's `--clock-skew`]
     #[arg(
         long,
         value_name = "DURATION",
@@ -47,7 +49,8 @@ pub struct Arguments {
     pub authority: authority_client::Arguments,
 }
 
-/// Revokes, and says what became of it.
+/// Revokes, and says what became of it, from when a new sign-in counts and how long the entry is
+/// kept.
 ///
 /// # Errors
 ///
@@ -81,5 +84,18 @@ pub fn run(
         OutcomeName::AlreadyExpired => "nothing to do: it has expired",
         _ => "revoked",
     };
-    writeln!(output, "{text}").map_err(CommandError::Output)
+    writeln!(output, "{text}").map_err(CommandError::Output)?;
+    let times = [
+        (answer.not_before, "a new sign-in counts from"),
+        (answer.kept_until, "kept until"),
+    ];
+    for (seconds, meaning) in times {
+        // The authority's times can all be written.
+        if let Some(time) = seconds.and_then(UnixTime::from_seconds) {
+            let time = UNIX_EPOCH + Duration::from_secs(time.seconds());
+            let time = humantime::format_rfc3339_seconds(time);
+            writeln!(output, "{meaning} {time}").map_err(CommandError::Output)?;
+        }
+    }
+    Ok(())
 }

@@ -12,12 +12,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
+use super::bounds::{BoundError, duration};
 use crate::authority::certificate::{Certificate, TlsError};
 use crate::authority::credentials::{Credentials, CredentialsError};
 use crate::authority::request::Limits;
 use crate::authority::server;
 use crate::authority::{Authority, AuthorityError, SegmentCaching, Settings, http};
-use crate::revocation::EXPIRY_MARGIN;
+use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
 
 /// The arguments of `portcullis serve`.
 #[derive(Clone, Debug, Args)]
@@ -44,6 +45,11 @@ pub struct Arguments {
     /// theirs expire; they lapse after it
     #[arg(long, value_name = "DURATION", default_value = "31d", value_parser = humantime::parse_duration)]
     pub max_token_lifetime: Duration,
+    /// How far the clocks of issuers may be ahead of this machine's, 0s to 10m; what
+    /// `clock_skew_seconds` is in the filters. "Everything issued up to now" reaches as far ahead,
+    /// and whoever signs in again meanwhile has to do it once more
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = clock_skew)]
+    pub clock_skew: Duration,
     /// How long an entry is kept past the end of the tokens that it names, for tests: with less
     /// than the 15 minutes that it is otherwise, tokens pass at edges that allow for skewed clocks
     #[arg(long, value_name = "DURATION", hide = true, value_parser = humantime::parse_duration)]
@@ -192,6 +198,7 @@ fn settings(arguments: &Arguments) -> Settings {
         cache_bytes: arguments.store_cache.saturating_mul(1 << 20),
         limits: Limits {
             max_token_lifetime: arguments.max_token_lifetime,
+            clock_skew: arguments.clock_skew,
             expiry_margin: arguments.danger_expiry_margin.unwrap_or(EXPIRY_MARGIN),
         },
         false_positive_rate: arguments.false_positive_rate,
@@ -214,6 +221,10 @@ fn refusal(arguments: &Arguments) -> Option<&'static str> {
         (_, None) => Some("TLS"),
         _ => None,
     }
+}
+
+fn clock_skew(text: &str) -> Result<Duration, BoundError> {
+    duration(text, Duration::ZERO..=MAX_CLOCK_SKEW)
 }
 
 impl From<LogLevel> for LevelFilter {

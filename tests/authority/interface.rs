@@ -50,10 +50,8 @@ fn a_cut_off_names_what_was_issued_before_and_may_except_a_session() {
     };
     let mut request = revocation("subject", "alice");
     request["except_session"] = "this".into();
-    let before = now();
     let answer = authority.post("/v1/revocations", &request).json();
     let not_before = answer["not_before"].as_u64().unwrap();
-    assert!((before + 1..=now() + 1).contains(&not_before));
     assert_eq!(check(not_before - 1, "other"), true);
     assert_eq!(check(not_before - 1, "this"), false);
     assert_eq!(check(not_before, "other"), false);
@@ -63,6 +61,41 @@ fn a_cut_off_names_what_was_issued_before_and_may_except_a_session() {
         authority.post("/v1/revocations", &request).json()["not_before"],
         not_before
     );
+}
+
+/// `iat` is the issuer's time, so a sign-in before the revocation may say that it comes after it.
+#[test]
+fn a_cut_off_reaches_as_far_ahead_as_clocks_may_be() {
+    for (arguments, ahead) in [
+        (&[][..], 61),
+        (&["--clock-skew", "10m"], 601),
+        (&["--clock-skew", "0s"], 1),
+    ] {
+        let directory = directory();
+        let authority = Authority::start_with(directory.path(), arguments);
+        for kind in ["subject", "client", "issuer"] {
+            let before = now();
+            let answer = authority.revoke(kind, "x").json();
+            let not_before = answer["not_before"].as_u64().unwrap();
+            let expected = before + ahead..=now() + ahead;
+            assert!(expected.contains(&not_before), "{kind}: {answer}");
+            let kept_for = answer["kept_until"].as_u64().unwrap() - not_before;
+            assert!(kept_for >= 31 * 86_400, "{kind}: {answer}");
+            let mut request = revocation(kind, "x");
+            request["not_before"] = (before + 7_200).into();
+            let answer = authority.post("/v1/revocations", &request).json();
+            assert_eq!(answer["not_before"], before + 7_200, "as it was asked for");
+        }
+        let is_revoked = |ahead: u64| {
+            let claims = json!({"issuer": "other", "subject": "y", "issued_at": now() + ahead});
+            authority.post("/v1/check", &claims).json()["revoked"].clone()
+        };
+        let mut request = revocation("subject", "y");
+        request["issuer"] = "other".into();
+        authority.post("/v1/revocations", &request);
+        assert_eq!(is_revoked(ahead - 1), true);
+        assert_eq!(is_revoked(ahead + 5), false);
+    }
 }
 
 #[test]
@@ -338,7 +371,12 @@ fn the_command_line_asks_and_answers_by_exit_codes() {
         "--expires-in",
         "1h",
     ];
-    assert_eq!(run(&revoke), (0, "revoked\n".into()));
+    let (code, text) = run(&revoke);
+    assert_eq!((code, text.lines().next()), (0, Some("revoked")));
+    assert!(
+        text.contains("\nkept until 20") && !text.contains("sign-in"),
+        "{text}"
+    );
     assert_eq!(run(&check), (1, "revoked by session\n".into()));
     let (code, text) = run(&[&check[..], &["--json"]].concat());
     assert_eq!(
@@ -348,7 +386,9 @@ fn the_command_line_asks_and_answers_by_exit_codes() {
     let unrevoke = ["unrevoke", "session", "s", "--issuer", ISSUER];
     assert_eq!(run(&unrevoke), (0, "not revoked any more\n".into()));
     assert_eq!(run(&unrevoke), (1, "was not revoked\n".into()));
-    assert_eq!(run(&["revoke", "issuer", ISSUER]), (0, "revoked\n".into()));
+    let (code, text) = run(&["revoke", "issuer", ISSUER]);
+    assert_eq!((code, text.lines().next()), (0, Some("revoked")));
+    assert!(text.contains("\na new sign-in counts from 20"), "{text}");
     let (code, text) = run(&["list"]);
     assert_eq!(code, 0);
     assert!(text.contains("  revoked  issuer  "), "{text}");

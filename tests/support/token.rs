@@ -47,6 +47,11 @@ impl Token {
         self.claim("exp", now() + seconds)
     }
 
+    /// With this `iat`, in seconds from now, as an issuer whose clock is ahead by that writes it.
+    pub(crate) fn issued_in(self, seconds: i64) -> Self {
+        self.claim("iat", now() + seconds)
+    }
+
     /// With this `nbf`, in seconds from now.
     pub(crate) fn valid_in(self, seconds: i64) -> Self {
         self.claim("nbf", now() + seconds)

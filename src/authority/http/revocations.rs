@@ -46,7 +46,8 @@ pub struct RevocationAnswer {
     /// Number of the change in the feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
-    /// For cut-offs: tokens issued before this second are revoked.
+    /// For cut-offs: tokens issued before this second are revoked, by the time that is written in
+    /// them, so a new sign-in counts from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<u64>,
     /// When the entry is dropped: the expiry of the tokens and a margin.

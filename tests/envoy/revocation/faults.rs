@@ -255,7 +255,7 @@ fn an_edge_whose_clock_is_ten_minutes_off_refuses_the_same() {
             scope.spawn(move || {
                 let directory = tempfile::tempdir().expect("a temporary directory");
                 let library = clock_off_by(offset, directory.path());
-                let authority = Authority::start();
+                let authority = Authority::start_with(&["--clock-skew", "0s"]);
                 authority.revoke("session", "before");
                 let plugin = Plugin::new(&settings(&authority, &soon_stale()));
                 let bootstrap = Bootstrap::with_plugin(plugin)

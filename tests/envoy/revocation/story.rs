@@ -13,7 +13,10 @@ const NEXT_SECOND: Duration = Duration::from_millis(1_100);
 
 #[test]
 fn a_user_signs_out_on_one_device_then_everywhere_and_then_in_again() {
-    let mut scene = Scene::new(&json!({}));
+    // The issuer has the authority's clock, so that a sign-in counts a second after a cut-off.
+    let authority = Authority::start_with(&["--clock-skew", "0s"]);
+    let mut scene = Scene::unready(authority, &json!({}), |_| ());
+    scene.wait_for("portcullis.feed.generations", 1);
     let (phone, laptop) = (session("phone"), session("laptop"));
     scene.assert_accepted(&phone);
     scene.assert_accepted(&laptop);
@@ -96,6 +99,31 @@ fn signing_out_everywhere_else_leaves_one_session() {
     scene.wait_until_refused(&there, "token_revoked");
     scene.assert_accepted(&here);
     scene.assert_refused(&nameless, 401, "token_revoked");
+}
+
+/// As far as the filter allows, which is `clock_skew_seconds`.
+#[test]
+fn a_cut_off_takes_what_an_issuer_with_a_fast_clock_had_issued() {
+    let mut scene = Scene::new(&json!({}));
+    for (kind, value) in [("subject", "alice"), ("client", "c-1"), ("issuer", "")] {
+        let ahead = |seconds: i64| {
+            let token = session(&format!("{kind}-{seconds}")).claim("client_id", "c-1");
+            token.issued_in(seconds)
+        };
+        let tokens = [-3_000, 0, 30, 55].map(ahead);
+        let spared = ahead(30).claim("sid", "here");
+        for token in tokens.iter().chain([&spared]) {
+            scene.assert_accepted(token);
+        }
+        let members = json!({"except_session": "here"});
+        scene.authority.revoke_with(kind, value, &members);
+        for token in &tokens {
+            scene.wait_until_refused(token, "token_revoked");
+        }
+        scene.assert_accepted(&spared);
+        scene.authority.restore_access(kind, value);
+        scene.wait_until_accepted(&tokens[0]);
+    }
 }
 
 #[test]
