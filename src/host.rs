@@ -151,6 +151,9 @@ pub trait Host: SignatureHost + SharedData {
     /// end of time: every token has expired then, which is the safe side.
     fn now_milliseconds(&self) -> u64;
 
+    /// A number that nobody can foresee.
+    fn random(&self) -> u64;
+
     /// Every header line of the request, pseudo headers and repeated ones included, in order.
     fn request_headers(&self) -> HeaderBlock;
 

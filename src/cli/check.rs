@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Claim `client_id`
     #[arg(long, value_name = "TEXT")]
     pub client: Option<String>,
+    /// Claim `azp`, which names a client as well
+    #[arg(long, value_name = "TEXT")]
+    pub azp: Option<String>,
     /// Claim `iat`, in seconds since 1970; without it, any cut-off counts
     #[arg(long, value_name = "SECONDS")]
     pub issued_at: Option<u64>,
@@ -50,6 +53,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
         device: arguments.device.clone(),
         subject: arguments.subject.clone(),
         client: arguments.client.clone(),
+        azp: arguments.azp.clone(),
         issued_at: arguments.issued_at,
         nonce: None,
     };

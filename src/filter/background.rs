@@ -90,7 +90,7 @@ pub(super) fn now() -> Option<u64> {
 }
 
 /// What stands in for a random number should the host have none: enough to tell virtual machines
-/// apart and to spread their calls, and nothing else is done with it.
+/// and questions apart and to spread calls, but no secret.
 fn nanoseconds() -> u64 {
     let now = hostcalls::get_current_time().ok();
     let since_epoch = now.and_then(|now| now.duration_since(UNIX_EPOCH).ok());

@@ -7,8 +7,8 @@ use super::background::{self, Background};
 use super::metrics::Metrics;
 use super::raw;
 use crate::host::{
-    Counter, Expected, ForeignAnswer, HeaderBlock, Host, Response, Shared, SharedData,
-    SignatureHost,
+    BackgroundHost as _, Counter, Expected, ForeignAnswer, HeaderBlock, Host, Response, Shared,
+    SharedData, SignatureHost,
 };
 
 /// `verify_signature` of Envoy (`source/extensions/common/wasm/foreign.cc`).
@@ -49,6 +49,10 @@ impl SharedData for RequestHost<'_> {
 impl Host for RequestHost<'_> {
     fn now_milliseconds(&self) -> u64 {
         background::now().unwrap_or(u64::MAX)
+    }
+
+    fn random(&self) -> u64 {
+        Background.random()
     }
 
     fn request_headers(&self) -> HeaderBlock {

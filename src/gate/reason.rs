@@ -63,7 +63,7 @@ pub enum Reason {
     RequirementUnknown,
     /// The token, its session, device, subject, client or issuer was revoked.
     TokenRevoked,
-    /// The token has none of the claims that a revocation could name.
+    /// The token has none of the claims that a revocation could name, or one that none could.
     TokenUnnamed,
     /// No revocation feed has been loaded.
     RevocationUnavailable,
@@ -255,7 +255,7 @@ impl Reason {
             Self::PathAmbiguous => (400, "path_ambiguous", Absent, None, "the path can be read in two ways"),
             Self::KeysUnavailable => (503, "keys_unavailable", Absent, Wait, "tokens cannot be verified at the moment"),
             Self::TokenRevoked => (401, "token_revoked", InvalidToken, SignIn, "the session has ended"),
-            Self::TokenUnnamed => (401, "token_unnamed", InvalidToken, SignIn, "the token has no claim by which it could be revoked"),
+            Self::TokenUnnamed => (401, "token_unnamed", InvalidToken, SignIn, "the token lacks a claim by which it could be revoked"),
             Self::RevocationUnavailable | Self::RevocationStale | Self::RevocationUnconfirmed => (503, "revocation_unavailable", Absent, Wait, "whether the session has ended cannot be told at the moment"),
         };
         Answer {

@@ -1,16 +1,17 @@
 //! Asking whether a token was revoked, and what to do when nobody knows.
 
+mod naming;
+
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::reason::Reason;
-use crate::host::{Call, CallOutcome, SharedData};
-use crate::revocation::{
-    FeedKeys, FeedState, Kind, MAX_NAME_BYTES, Names, Standing, Status, View, proof,
-};
+use crate::host::{Call, CallOutcome, Host, SharedData};
+use crate::revocation::{FeedKeys, Names, Standing, Status, View, proof};
 use crate::token::Claims;
+use naming::{Extent, Naming};
 
 /// What the operator wants done where it is not known whether a token was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub struct RevocationSettings {
     pub on_missing_feed: Posture,
     /// When the filter says "perhaps" and the authority does not answer.
     pub on_unconfirmed: Posture,
-    /// When a token has none of the claims that a revocation could name.
+    /// When a token has no claim that a revocation could name, or one that none could.
     pub on_unnamed: Posture,
     /// How long the authority may take to answer for one token.
     pub check_timeout: Duration,
@@ -75,9 +76,6 @@ impl RevocationSettings {
     }
 }
 
-/// The claims by which revocations of each kind name a token, as far as it has them.
-type Values<'c> = [(Kind, Option<&'c str>); 6];
-
 /// How far the feed is: line of history and sequence number. None before there is a feed.
 type Position = Option<(u64, u64)>;
 
@@ -85,7 +83,7 @@ type Position = Option<(u64, u64)>;
 #[derive(Clone, Debug)]
 pub struct Question {
     body: Value,
-    /// The time when it was asked, so that no answer serves for a later question.
+    /// A random number, so that nobody can have the answer beforehand, or use it for another one.
     nonce: u64,
     /// How far the feed was when it was asked.
     asked_at: Position,
@@ -160,6 +158,16 @@ pub(super) enum Finding {
     Ask(Question),
 }
 
+impl Finding {
+    /// The same where more could be known: nothing is then certain but that a token was revoked.
+    fn without_certainty(self) -> Self {
+        match self {
+            Self::NotRevoked(_) | Self::Once | Self::Unknown => Self::Unknown,
+            other => other,
+        }
+    }
+}
+
 /// The feed of a gate, and what its operator wants.
 #[derive(Debug)]
 pub(super) struct Revocations {
@@ -194,6 +202,15 @@ impl Revocations {
             .standing(host, now_milliseconds, self.settings.max_staleness)
     }
 
+    /// What the operator wants in this standing; `None` where the feed can be relied on.
+    pub(super) const fn posture(&self, standing: Standing) -> Option<Posture> {
+        match standing {
+            Standing::Missing => Some(self.settings.on_missing_feed),
+            Standing::Stale => Some(self.settings.on_stale),
+            Standing::Current => None,
+        }
+    }
+
     /// What is known of a token whose signature and claims are good. `confirmations` are the
     /// authority's answers about the tokens of this request.
     ///
@@ -204,45 +221,57 @@ impl Revocations {
     /// [`Reason::TokenUnnamed`].
     pub(super) fn find(
         &self,
-        host: &impl SharedData,
+        host: &impl Host,
         claims: &Claims,
-        now_milliseconds: u64,
+        standing: Standing,
         confirmations: &[Confirmation],
     ) -> Result<Finding, Reason> {
-        let values = self.values(claims);
-        if !self.is_named(claims, &values) {
-            return match self.settings.on_unnamed {
-                // What the issuer's tokens were cut off by is known all the same.
-                Posture::Allow => Ok(self.cut_off_or(host, claims, Finding::Unknown)),
-                Posture::Deny | Posture::Confirm => Err(Reason::TokenUnnamed),
-            };
+        let naming = Naming::of(claims, self.settings.device_claim.as_deref());
+        if naming.extent() == Extent::Whole {
+            return self.find_named(host, &naming, standing, confirmations);
         }
-        let confirmation = self.confirmation(claims, confirmations);
+        if self.settings.on_unnamed != Posture::Allow {
+            return Err(Reason::TokenUnnamed);
+        }
+        // By the names that it has it can be revoked all the same. That it was not revoked by any
+        // other is never known.
+        if naming.is_nobodys() {
+            return Ok(Finding::Unknown);
+        }
+        let finding = self.find_named(host, &naming, standing, confirmations)?;
+        Ok(finding.without_certainty())
+    }
+
+    fn find_named(
+        &self,
+        host: &impl Host,
+        naming: &Naming<'_>,
+        standing: Standing,
+        confirmations: &[Confirmation],
+    ) -> Result<Finding, Reason> {
+        let confirmation = confirmation_of(naming, confirmations);
         if let Some(Confirmation {
             question,
             is_revoked: Some(is_revoked),
         }) = confirmation
         {
             let is_overtaken = question.asked_at != self.position();
-            return Ok(self.confirmed(host, claims, *is_revoked, is_overtaken));
+            return Ok(self.confirmed(host, naming, *is_revoked, is_overtaken));
         }
         let has_asked = confirmation.is_some();
-        let (posture, is_stale) = match self.standing(host, now_milliseconds) {
-            Standing::Missing => (self.settings.on_missing_feed, false),
-            Standing::Stale if self.settings.on_stale != Posture::Allow => {
-                (self.settings.on_stale, true)
+        match (standing, self.posture(standing)) {
+            (_, None) => self.look_up(host, naming, has_asked),
+            // What is held is not forgotten, but there may be more by now.
+            (Standing::Stale, Some(Posture::Allow)) => {
+                let finding = self.look_up(host, naming, has_asked)?;
+                Ok(finding.without_certainty())
             }
-            Standing::Stale | Standing::Current => {
-                return self.look_up(host, claims, now_milliseconds, has_asked);
+            (_, Some(Posture::Allow)) => Ok(Finding::Unknown),
+            (_, Some(Posture::Confirm)) if !has_asked => {
+                Ok(Finding::Ask(self.question(host, naming)))
             }
-        };
-        match posture {
-            Posture::Allow => Ok(Finding::Unknown),
-            Posture::Confirm if !has_asked => {
-                Ok(Finding::Ask(self.question(claims, now_milliseconds)))
-            }
-            Posture::Confirm | Posture::Deny if is_stale => Err(Reason::RevocationStale),
-            Posture::Confirm | Posture::Deny => Err(Reason::RevocationUnavailable),
+            (Standing::Stale, _) => Err(Reason::RevocationStale),
+            _ => Err(Reason::RevocationUnavailable),
         }
     }
 
@@ -252,56 +281,40 @@ impl Revocations {
     fn confirmed(
         &self,
         host: &impl SharedData,
-        claims: &Claims,
+        naming: &Naming<'_>,
         is_revoked: bool,
         is_overtaken: bool,
     ) -> Finding {
-        let names = self.view.state().map(|state| self.names(&state, claims));
+        let state = self.view.state();
+        let names = state.map(|state| naming.names(&state.filter_key));
         match (is_revoked, is_overtaken, names) {
             (false, false, Some(names)) => Finding::NotRevoked(names),
             (true, false, Some(names)) => Finding::Revoked(names),
             (true, ..) => Finding::RevokedThen,
-            (false, ..) => self.cut_off_or(host, claims, Finding::Once),
+            (false, ..) => match self.status(host, naming) {
+                (Status::CutOff, names) => Finding::Revoked(names),
+                _ => Finding::Once,
+            },
         }
     }
 
-    /// That the token was cut off, which the feed knows without the authority; otherwise `finding`.
-    fn cut_off_or(&self, host: &impl SharedData, claims: &Claims, finding: Finding) -> Finding {
-        match self.status(host, claims) {
-            (Status::CutOff, names) => Finding::Revoked(names),
-            _ => finding,
-        }
-    }
-
-    /// The answer about this token. Most requests have none, and then nothing is compared.
-    fn confirmation<'c>(
-        &self,
-        claims: &Claims,
-        confirmations: &'c [Confirmation],
-    ) -> Option<&'c Confirmation> {
-        let mut confirmations = confirmations.iter().peekable();
-        confirmations.peek()?;
-        let body = self.question_body(claims);
-        confirmations.find(|confirmation| confirmation.question.body == body)
-    }
-
-    fn status(&self, host: &impl SharedData, claims: &Claims) -> (Status, Names) {
-        self.view.status(host, |state| self.names(state, claims))
+    fn status(&self, host: &impl SharedData, naming: &Naming<'_>) -> (Status, Names) {
+        self.view
+            .status(host, |state| naming.names(&state.filter_key))
     }
 
     fn look_up(
         &self,
-        host: &impl SharedData,
-        claims: &Claims,
-        now_milliseconds: u64,
+        host: &impl Host,
+        naming: &Naming<'_>,
         has_asked: bool,
     ) -> Result<Finding, Reason> {
-        let (status, names) = self.status(host, claims);
+        let (status, names) = self.status(host, naming);
         match status {
             Status::NotRevoked => Ok(Finding::NotRevoked(names)),
             Status::CutOff => Ok(Finding::Revoked(names)),
             Status::PossiblyRevoked | Status::NoData if !has_asked => {
-                Ok(Finding::Ask(self.question(claims, now_milliseconds)))
+                Ok(Finding::Ask(self.question(host, naming)))
             }
             Status::PossiblyRevoked | Status::NoData => match self.settings.on_unconfirmed {
                 Posture::Allow => Ok(Finding::Unknown),
@@ -310,73 +323,12 @@ impl Revocations {
         }
     }
 
-    /// Whether a revocation could name the token. A claim that should name it and is no string, or
-    /// longer than the authority takes names, cannot be named, and somebody would revoke it in vain.
-    fn is_named(&self, claims: &Claims, values: &Values<'_>) -> bool {
-        let device = self.settings.device_claim.as_deref();
-        let mut claims_that_name = ["sid", "client_id", "azp"].into_iter().chain(device);
-        let is_odd = |name| claims.get(name).is_some_and(|value| !value.is_string());
-        let is_short = |value: &str| value.len() <= MAX_NAME_BYTES;
-        let mut present = values.iter().filter(|(_, value)| value.is_some());
-        values.iter().all(|(_, value)| value.is_none_or(is_short))
-            && claims.issuer().is_none_or(is_short)
-            && present.any(|(kind, _)| *kind != Kind::Issuer)
-            && !claims_that_name.any(is_odd)
-    }
-
-    /// What each kind of revocation names the token by.
-    fn values<'c>(&self, claims: &'c Claims) -> Values<'c> {
-        let device = self.settings.device_claim.as_deref();
-        Kind::ALL.map(|kind| {
-            let value = match kind {
-                Kind::Token => claims.string("jti"),
-                Kind::Session => claims.string("sid"),
-                Kind::Device => device.and_then(|name| claims.string(name)),
-                Kind::Subject => claims.string("sub"),
-                Kind::Client => claims.string("client_id").or_else(|| claims.string("azp")),
-                Kind::Issuer => Some(""),
-            };
-            (kind, value)
-        })
-    }
-
-    fn names(&self, state: &FeedState, claims: &Claims) -> Names {
-        let issuer = claims.issuer().unwrap_or_default();
-        let mut names = Names {
-            entries: Vec::with_capacity(3),
-            cut_offs: Vec::with_capacity(3),
-            issued_at: claims.issued_at(),
-            ..Names::default()
-        };
-        for (kind, value) in self.values(claims) {
-            if let Some(value) = value {
-                names.add(&state.filter_key, kind, issuer, value);
-            }
-        }
-        names
-    }
-
-    fn question(&self, claims: &Claims, now_milliseconds: u64) -> Question {
+    fn question(&self, host: &impl Host, naming: &Naming<'_>) -> Question {
         Question {
-            body: self.question_body(claims),
-            nonce: now_milliseconds,
+            body: naming.question(),
+            nonce: host.random() >> NONCE_SHIFT,
             asked_at: self.position(),
         }
-    }
-
-    fn question_body(&self, claims: &Claims) -> Value {
-        let mut body = json!({"issuer": claims.issuer().unwrap_or_default()});
-        if let Value::Object(members) = &mut body {
-            for (kind, value) in self.values(claims) {
-                if let Some(value) = value.filter(|_| kind != Kind::Issuer) {
-                    members.insert(member(kind).to_owned(), value.into());
-                }
-            }
-            if let Some(issued_at) = claims.issued_at() {
-                members.insert("issued_at".to_owned(), issued_at.seconds().into());
-            }
-        }
-        body
     }
 
     /// The call that asks a question.
@@ -397,14 +349,20 @@ impl Revocations {
     }
 }
 
-/// What a kind of name is called in a question.
-const fn member(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Token => "jti",
-        Kind::Session => "sid",
-        other => other.name(),
-    }
+/// The answer about the token with these names. Most requests have none, and then nothing is
+/// compared.
+fn confirmation_of<'c>(
+    naming: &Naming<'_>,
+    confirmations: &'c [Confirmation],
+) -> Option<&'c Confirmation> {
+    let mut confirmations = confirmations.iter().peekable();
+    confirmations.peek()?;
+    let body = naming.question();
+    confirmations.find(|confirmation| confirmation.question.body == body)
 }
+
+/// JSON numbers are read as signed ones here and there.
+const NONCE_SHIFT: u32 = 1;
 
 #[cfg(test)]
 mod tests;

@@ -8,10 +8,10 @@ use std::rc::Rc;
 use super::keys::KeyRing;
 use super::policy::Policy;
 use super::reason::{Admission, Reason};
-use super::revocation::{Confirmation, Finding, Question, Revocations};
+use super::revocation::{Confirmation, Finding, Posture, Question, Revocations};
 use super::token_cache::{Admitted, Key, TokenCache};
 use crate::host::Host;
-use crate::revocation::{Names, Standing};
+use crate::revocation::Names;
 use crate::token::{Backend, KeySet, VerifiedToken};
 
 /// What is needed to verify tokens, and those that were.
@@ -98,15 +98,19 @@ impl Verification {
             let admitted = self.remember(candidate, false, &Names::default());
             return Ok((Admission::Verified, admitted));
         };
-        let now = now_milliseconds;
-        if candidate.is_known && revocations.standing(host, now) == Standing::Current {
-            return if candidate.admitted.is_revoked {
-                Err(Reason::TokenRevoked.into())
-            } else {
-                Ok((Admission::Verified, candidate.admitted))
-            };
+        let standing = revocations.standing(host, now_milliseconds);
+        if candidate.is_known {
+            // What is known to be revoked is not let through because nothing else is known.
+            match revocations.posture(standing) {
+                None | Some(Posture::Allow) if candidate.admitted.is_revoked => {
+                    return Err(Reason::TokenRevoked.into());
+                }
+                None => return Ok((Admission::Verified, candidate.admitted)),
+                Some(_) => {}
+            }
         }
-        match revocations.find(host, candidate.token().claims(), now, confirmations)? {
+        let claims = candidate.token().claims();
+        match revocations.find(host, claims, standing, confirmations)? {
             Finding::NotRevoked(names) => {
                 Ok((Admission::Verified, self.remember(candidate, false, &names)))
             }

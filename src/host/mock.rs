@@ -144,6 +144,10 @@ impl Host for MockHost {
         self.now.seconds() * 1_000
     }
 
+    fn random(&self) -> u64 {
+        self.process.random()
+    }
+
     fn request_headers(&self) -> HeaderBlock {
         let lines = self.headers.iter();
         lines.map(|(name, value)| (name, value)).collect()

@@ -63,6 +63,34 @@ fn a_cut_off_names_what_was_issued_before_and_may_except_a_session() {
     );
 }
 
+#[test]
+fn the_exact_answer_is_about_every_name_of_the_token() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let claims = json!({
+        "issuer": ISSUER, "jti": "token", "sid": "session", "device": "device",
+        "subject": "subject", "client": "client", "azp": "party", "issued_at": 1_000,
+    });
+    let check = || {
+        let answer = authority.post("/v1/check", &claims).json();
+        answer.get("by").cloned()
+    };
+    for (kind, value) in [
+        ("token", "token"),
+        ("session", "session"),
+        ("device", "device"),
+        ("subject", "subject"),
+        ("client", "client"),
+        ("client", "party"),
+        ("issuer", ""),
+    ] {
+        assert_eq!(check(), None);
+        authority.revoke(kind, value);
+        assert_eq!(check(), Some(json!(kind)), "{value}");
+        authority.post("/v1/restorations", &revocation(kind, value));
+    }
+}
+
 /// `iat` is the issuer's time, so a sign-in before the revocation may say that it comes after it.
 #[test]
 fn a_cut_off_reaches_as_far_ahead_as_clocks_may_be() {

@@ -101,6 +101,10 @@ impl Host for SilentHost {
         self.now_milliseconds
     }
 
+    fn random(&self) -> u64 {
+        0
+    }
+
     fn request_headers(&self) -> HeaderBlock {
         HeaderBlock::from_host(self.headers.borrow().clone())
     }

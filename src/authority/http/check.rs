@@ -34,10 +34,14 @@ pub struct CheckRequest {
     /// `client_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// `azp`, which names a client as well; a token may have both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub azp: Option<String>,
     /// `iat`; without it, any cut-off holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued_at: Option<u64>,
-    /// A number that no earlier question had; with it the answer has a proof.
+    /// A random number, below 2^63; with it the answer has a proof, which serves for this question
+    /// only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<u64>,
 }
@@ -108,6 +112,7 @@ fn revoked_by(authority: &Authority, request: &CheckRequest, now: UnixTime) -> O
     let cut_offs = [
         (Kind::Subject, request.subject.as_deref()),
         (Kind::Client, request.client.as_deref()),
+        (Kind::Client, request.azp.as_deref()),
         (Kind::Issuer, Some("")),
     ];
     cut_offs.into_iter().find_map(|(kind, value)| {

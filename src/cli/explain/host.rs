@@ -123,6 +123,11 @@ impl Host for ExplainingHost {
         self.now.seconds() * 1_000
     }
 
+    /// Nobody is asked anything, so that nothing has to be unforeseeable.
+    fn random(&self) -> u64 {
+        0
+    }
+
     fn request_headers(&self) -> HeaderBlock {
         let lines = self.headers.iter();
         lines.map(|(name, value)| (name, value)).collect()

@@ -5,7 +5,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::scene::{STALENESS, Scene, session, soon_stale, until};
-use crate::support::{Authority, Meddler, Token};
+use crate::support::{Authority, Meddler, Request, Token, assert_refused};
 
 /// A verdict that every worker has to give.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +115,7 @@ fn a_stale_feed() {
                 "allow",
                 Verdict::Accepted,
                 Verdict::Accepted,
-                "allowed.verified",
+                "allowed.revocation_unknown",
             ),
         ] {
             scope.spawn(move || {
@@ -127,6 +127,7 @@ fn a_stale_feed() {
                 spoil_the_feed(&scene.meddler);
                 scene.authority.revoke("session", "unheard");
                 thread::sleep(STALENESS + STALENESS / 3);
+                let verified = scene.metric("portcullis.requests.allowed.verified.demo");
                 scene.assert(&old, innocent);
                 scene.assert(&session("innocent-2"), innocent);
                 scene.assert(&session("unheard"), revoked);
@@ -134,7 +135,12 @@ fn a_stale_feed() {
                 if posture != "deny" {
                     scene.assert(&known, Verdict::Revoked);
                 }
-                assert!(scene.metric(&format!("portcullis.requests.{named}.demo")) >= 2);
+                assert!(scene.metric(&format!("portcullis.requests.{named}.demo")) >= 4);
+                // Nothing counts as verified that was not.
+                if posture != "confirm" {
+                    let now = scene.metric("portcullis.requests.allowed.verified.demo");
+                    assert_eq!(now, verified, "{posture}");
+                }
                 let staleness = scene.metric("portcullis.feed.staleness_milliseconds");
                 assert!(u128::from(staleness) > STALENESS.as_millis(), "{staleness}");
                 scene.meddler.pass();
@@ -185,6 +191,27 @@ fn the_filter_says_perhaps_and_the_authority_nothing() {
     });
 }
 
+/// Whose clients have not noticed that they were signed out, and come again and again.
+#[test]
+fn a_token_remembered_as_revoked_is_refused_when_nobody_knows_more() {
+    let more = with(soon_stale(), "on_stale", "allow");
+    let mut scene = Scene::new(&with(more, "on_unconfirmed", "allow"));
+    let revoked = Request::get("/api").bearer(session("revoked"));
+    scene.authority.revoke("session", "revoked");
+    scene.wait_until_in_step();
+    let assert_revoked = |scene: &mut Scene| {
+        for reply in scene.send(&revoked) {
+            assert_refused(&reply, 401, "token_revoked");
+        }
+    };
+    assert_revoked(&mut scene);
+    scene.meddler.cut();
+    thread::sleep(STALENESS + STALENESS / 3);
+    assert_revoked(&mut scene);
+    assert_eq!(scene.metric("portcullis.confirmations.unanswered"), 0);
+    scene.assert(&session("innocent"), Verdict::Accepted);
+}
+
 #[test]
 fn a_token_that_no_revocation_could_name() {
     let unnamed = || Token::signed_by("es256").without_claim("sub");
@@ -196,6 +223,28 @@ fn a_token_that_no_revocation_could_name() {
     let mut lenient = Scene::new(&with(json!({}), "on_unnamed", "allow"));
     lenient.assert_accepted(&unnamed());
     assert!(lenient.metric("portcullis.requests.allowed.revocation_unknown.demo") >= 2);
+    // What it can be named by, it is refused by, whatever stands beside it.
+    let odd = |claim: &str, value: Value| session("known").claim(claim, value);
+    let long = "x".repeat(1_025);
+    let odd = [
+        odd("azp", Value::Null),
+        odd("client_id", json!(["a"])),
+        odd("device_id", json!(7)),
+        odd("jti", json!(long)),
+    ];
+    for token in &odd {
+        strict.assert_refused(token, 401, "token_unnamed");
+        lenient.assert_accepted(token);
+    }
+    assert!(lenient.metric("portcullis.requests.allowed.revocation_unknown.demo") >= 10);
+    assert_eq!(
+        lenient.metric("portcullis.requests.allowed.verified.demo"),
+        0
+    );
+    lenient.authority.revoke("session", "known");
+    for token in &odd {
+        lenient.wait_until_refused(token, "token_revoked");
+    }
     // An issuer can be revoked all the same.
     lenient.authority.revoke("issuer", "");
     lenient.wait_until_refused(&session("s"), "token_revoked");

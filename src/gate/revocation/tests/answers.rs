@@ -34,6 +34,21 @@ fn what_the_authority_has_not_signed_for_this_very_question_is_no_answer() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn the_nonce_of_a_question_is_random_and_no_time() {
+    let edge = Edge::new(|_| {}).with_feed();
+    edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
+    let random = |edge: &Edge| {
+        use crate::host::BackgroundHost as _;
+        edge.process.random() >> NONCE_SHIFT
+    };
+    for _ in 0..3 {
+        let before = random(&edge);
+        let nonce = edge.question(&claims()).nonce;
+        assert!((before..=random(&edge)).contains(&nonce), "{nonce}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn an_answer_that_a_change_has_overtaken_serves_once_in_either_sense() {
     for (is_revoked, expected) in [(false, ALLOWED), (true, refused(Reason::TokenRevoked))] {
         let edge = Edge::new(|_| {}).with_feed();

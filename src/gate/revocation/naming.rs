@@ -1,0 +1,157 @@
+//! By what a token can be revoked.
+//!
+//! A name is a claim of the issuer's that is text, not empty, and no longer than the authority takes
+//! names. Where nobody has a name, nobody can revoke; where a claim is there to name the token and
+//! cannot, somebody would revoke in vain. Both are told apart from a token that was looked up by
+//! everything that it could be revoked by, which alone may count as verified.
+
+use serde_json::{Value, json};
+
+use crate::revocation::{FilterKey, Kind, MAX_NAME_BYTES, Names};
+use crate::time::UnixTime;
+use crate::token::Claims;
+
+/// The names of a token, as far as its claims have any.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Naming<'c> {
+    /// Whose names they are; without an issuer there are none.
+    issuer: Option<&'c str>,
+    names: [Name<'c>; 6],
+    extent: Extent,
+    issued_at: Option<UnixTime>,
+}
+
+/// How much of what should name a token does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Every claim that is there to name it.
+    Whole,
+    /// Not all of them.
+    Part,
+    /// None of them; it can be revoked with all of its issuer's tokens at most.
+    Nothing,
+}
+
+/// What one claim names the token by.
+#[derive(Clone, Copy, Debug)]
+struct Name<'c> {
+    kind: Kind,
+    /// What it is called in a question.
+    member: &'static str,
+    value: Option<&'c str>,
+}
+
+/// What a claim is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading<'c> {
+    /// It is not there, or empty.
+    Absent,
+    /// It is a name.
+    Name(&'c str),
+    /// It is no name that anybody could revoke.
+    Unusable,
+}
+
+impl<'c> Naming<'c> {
+    pub(super) fn of(claims: &'c Claims, device_claim: Option<&str>) -> Self {
+        let client = read(claims, "client_id");
+        // What a token is called twice it is called once.
+        let party = match read(claims, "azp") {
+            party if party == client => Reading::Absent,
+            party => party,
+        };
+        let device = device_claim.map_or(Reading::Absent, |claim| read(claims, claim));
+        let readings = [
+            (Kind::Token, "jti", read(claims, "jti")),
+            (Kind::Session, "sid", read(claims, "sid")),
+            (Kind::Device, "device", device),
+            (Kind::Subject, "subject", read(claims, "sub")),
+            (Kind::Client, "client", client),
+            (Kind::Client, "azp", party),
+        ];
+        let issuer = read(claims, "iss").name();
+        let mut all = readings.iter().map(|(.., reading)| reading);
+        let extent = if issuer.is_none() || !all.clone().any(|reading| reading.name().is_some()) {
+            Extent::Nothing
+        } else if all.any(|reading| *reading == Reading::Unusable) {
+            Extent::Part
+        } else {
+            Extent::Whole
+        };
+        Self {
+            issuer,
+            names: readings.map(|(kind, member, reading)| Name {
+                kind,
+                member,
+                value: reading.name(),
+            }),
+            extent,
+            issued_at: claims.issued_at(),
+        }
+    }
+
+    pub(super) const fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// Whether there is nothing to look up, not even the issuer.
+    pub(super) const fn is_nobodys(&self) -> bool {
+        self.issuer.is_none()
+    }
+
+    /// The names as they stand in a filter with this key.
+    pub(super) fn names(&self, key: &FilterKey) -> Names {
+        let mut names = Names {
+            entries: Vec::with_capacity(3),
+            cut_offs: Vec::with_capacity(4),
+            issued_at: self.issued_at,
+            ..Names::default()
+        };
+        if let Some(issuer) = self.issuer {
+            for (kind, value) in self.present() {
+                names.add(key, kind, issuer, value);
+            }
+            names.add(key, Kind::Issuer, issuer, "");
+        }
+        names
+    }
+
+    /// What the authority is asked: about every name.
+    pub(super) fn question(&self) -> Value {
+        let mut body = json!({"issuer": self.issuer.unwrap_or_default()});
+        if let Value::Object(members) = &mut body {
+            for Name { member, value, .. } in self.names {
+                if let Some(value) = value {
+                    members.insert(member.to_owned(), value.into());
+                }
+            }
+            if let Some(issued_at) = self.issued_at {
+                members.insert("issued_at".to_owned(), issued_at.seconds().into());
+            }
+        }
+        body
+    }
+
+    fn present(&self) -> impl Iterator<Item = (Kind, &'c str)> {
+        let names = self.names.iter();
+        names.filter_map(|name| Some((name.kind, name.value?)))
+    }
+}
+
+impl<'c> Reading<'c> {
+    const fn name(self) -> Option<&'c str> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::Absent | Self::Unusable => None,
+        }
+    }
+}
+
+fn read<'c>(claims: &'c Claims, claim: &str) -> Reading<'c> {
+    match claims.get(claim) {
+        None => Reading::Absent,
+        Some(Value::String(name)) if name.is_empty() => Reading::Absent,
+        Some(Value::String(name)) if name.len() <= MAX_NAME_BYTES => Reading::Name(name),
+        Some(_) => Reading::Unusable,
+    }
+}
