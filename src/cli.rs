@@ -8,6 +8,8 @@ use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 
+use crate::gate::Variable;
+
 pub mod authority_client;
 pub mod backup;
 mod bounds;
@@ -103,14 +105,16 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Jwks(arguments) => jwks::run(&arguments, output),
         Command::Mint(arguments) => mint::run(&arguments, SystemTime::now(), output),
         Command::Upstream(arguments) => Ok(upstream::run(&arguments)?),
-        Command::Validate(arguments) => validate::run(&arguments, output),
-        Command::Explain(arguments) => explain::run(&arguments, SystemTime::now(), output),
+        Command::Validate(arguments) => validate::run(&arguments, output, &mut io::stderr()),
+        Command::Explain(arguments) => {
+            explain::run(&arguments, SystemTime::now(), output, &mut io::stderr())
+        }
     }
 }
 
-/// What stands in for the variables of the filter's virtual machine.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+/// What stands in for a variable of the filter's virtual machine, whose own only Envoy knows.
+fn variable(name: &str) -> Variable {
+    std::env::var(name).map_or(Variable::Unknown, Variable::Set)
 }
 
 /// Why a command failed.
@@ -141,14 +145,20 @@ pub enum CommandError {
         /// How many faults.
         number: usize,
     },
+    /// The configuration has something in it that warnings were given of, and there should be none.
+    #[error("expected a configuration without warnings, found {number}")]
+    Warnings {
+        /// How many warnings.
+        number: usize,
+    },
     /// There was nothing to explain.
     #[error(transparent)]
     Explain(#[from] explain::ExplainError),
     /// The request that was explained would be refused.
     #[error("the request is refused")]
     Refused,
-    /// Standard output did not take the result.
-    #[error("could not write to standard output")]
+    /// Standard output or standard error did not take the result.
+    #[error("could not write the result")]
     Output(#[source] io::Error),
     /// The authority could not be started or went down.
     #[error(transparent)]

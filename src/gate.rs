@@ -24,7 +24,9 @@ mod text;
 mod token_cache;
 mod verification;
 
-pub use configuration::{Configured, Fault, read as read_configuration};
+pub use configuration::{Configured, Fault, Variable, read as read_configuration};
+#[cfg(not(target_family = "wasm"))]
+pub use configuration::{Inspection, inspect as inspect_configuration};
 pub use decision::{Check, Observer};
 pub use keys::{KeyRing, KeySource, Location, RemoteKeys, RemoteSource, Retries};
 pub use policy::{Chosen, Policy};

@@ -18,9 +18,9 @@ use serde_json::Value;
 
 use super::configuration_file::{self, ConfigurationFileError};
 use super::{CommandError, mint};
-use crate::gate::{Attempt, Gate, KeySource, Verdict, read_configuration};
+use crate::gate::{Attempt, Gate, KeySource, Verdict, inspect_configuration};
 use crate::time::UnixTime;
-use crate::token::{Backend, UnverifiedToken};
+use crate::token::{Backend, KeySet, UnverifiedToken};
 use host::ExplainingHost;
 use steps::Steps;
 
@@ -51,7 +51,7 @@ pub struct Arguments {
     /// Name of the route that Envoy would choose
     #[arg(long, value_name = "NAME")]
     pub route_name: Option<String>,
-    /// The JWK Set that would be fetched for a provider; may be repeated
+    /// The JWK Set of a provider whose keys are fetched, or stand in a variable; may be repeated
     #[arg(long = "jwks", value_name = "PROVIDER=FILE")]
     pub key_sets: Vec<KeySetFile>,
 }
@@ -123,15 +123,16 @@ pub enum ExplainError {
         /// What is wrong with it.
         source: crate::token::KeySetError,
     },
-    /// No provider of that name fetches its keys.
-    #[error("expected the name of a provider with `remote_jwks`, found `{name}`")]
+    /// There is no provider of that name whose keys are not in the configuration.
+    #[error("expected the name of a provider whose keys are not known here, found `{name}`")]
     Provider {
         /// The name.
         name: String,
     },
 }
 
-/// Writes to `output` what is checked and how it comes out, step by step.
+/// Writes to `output` what is checked and how it comes out, step by step, and to `errors` what is
+/// not known of the configuration.
 ///
 /// # Errors
 ///
@@ -141,6 +142,7 @@ pub fn run(
     arguments: &Arguments,
     now: SystemTime,
     output: &mut dyn Write,
+    errors: &mut dyn Write,
 ) -> Result<(), CommandError> {
     let now = mint::unix_time(now)?;
     let mut found = configuration_file::read(&arguments.file)?;
@@ -153,12 +155,13 @@ pub fn run(
         .into());
     };
     let text = found.configuration.to_string();
-    let configured = read_configuration(text.as_bytes(), &super::variable).map_err(|faults| {
-        CommandError::Faults {
-            number: faults.len(),
-        }
-    })?;
-    let (policy, has_revocation) = configured.policy.without_revocation();
+    let inspection = inspect_configuration(text.as_bytes(), &super::variable);
+    for warning in &inspection.warnings {
+        writeln!(errors, "warning: {warning}").map_err(CommandError::Output)?;
+    }
+    let number = inspection.faults.len();
+    let policy = inspection.policy.ok_or(CommandError::Faults { number })?;
+    let (policy, has_revocation) = policy.without_revocation();
     // One token is looked at, once: nobody can make another one that pushes it out of the cache.
     let gate = Gate::new(policy, Backend::Module, [0; 16]);
     put_keys(&gate, &arguments.key_sets)?;
@@ -207,17 +210,18 @@ fn put_keys(gate: &Gate, files: &[KeySetFile]) -> Result<(), ExplainError> {
     for KeySetFile { provider, file } in files {
         let mut sources = gate.policy().key_sources().enumerate();
         let source = sources.find_map(|(place, (name, source))| match source {
-            KeySource::Remote(remote) if name == provider => Some((place, remote)),
+            KeySource::Remote(remote) if name == provider => Some((place, &remote.rules)),
+            KeySource::Unknown(rules) if name == provider => Some((place, rules)),
             _ => None,
         });
-        let (place, remote) = source.ok_or_else(|| ExplainError::Provider {
+        let (place, rules) = source.ok_or_else(|| ExplainError::Provider {
             name: provider.clone(),
         })?;
         let text = fs::read(file).map_err(|source| ExplainError::Read {
             path: file.clone(),
             source,
         })?;
-        let keys = remote.read(&text).map_err(|source| ExplainError::KeySet {
+        let keys = KeySet::parse(&text, rules).map_err(|source| ExplainError::KeySet {
             path: file.clone(),
             source,
         })?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{CommandError, configuration_file};
-use crate::gate::{Fault, read_configuration};
+use crate::gate::{Fault, inspect_configuration};
 
 /// The arguments of `portcullis validate`.
 #[derive(Debug, Args)]
@@ -15,36 +15,46 @@ pub struct Arguments {
     /// JSON or YAML
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// End with 1 when there are warnings, too
+    #[arg(long)]
+    pub deny_warnings: bool,
 }
 
-/// Writes every fault and every warning to `output`, each on a line with its place.
+/// Writes every fault to `output` and every warning to `errors`, each on a line with its place.
 ///
 /// # Errors
 ///
-/// [`CommandError::Faults`] when there are faults, [`CommandError::ConfigurationFile`] when there
-/// is nothing to look at.
-pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandError> {
+/// [`CommandError::Faults`] when there are faults, [`CommandError::Warnings`] when there are
+/// warnings and there should be none, [`CommandError::ConfigurationFile`] when there is nothing to
+/// look at.
+pub fn run(
+    arguments: &Arguments,
+    output: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> Result<(), CommandError> {
     let file = arguments.file.display();
-    let mut number = 0;
+    let (mut faults, mut warnings) = (0, 0);
     for found in configuration_file::read(&arguments.file)? {
         let text = found.configuration.to_string();
-        let mut tell = |kind: &str, findings: &[Fault]| {
-            findings.iter().try_for_each(|finding| {
-                let place = joined(&found.place, &finding.path);
-                writeln!(output, "{file}: {kind}: {place}{}", finding.message)
-            })
+        let inspection = inspect_configuration(text.as_bytes(), &super::variable);
+        faults += inspection.faults.len();
+        warnings += inspection.warnings.len();
+        let line = |kind: &str, finding: &Fault| {
+            let place = joined(&found.place, &finding.path);
+            format!("{file}: {kind}: {place}{}", finding.message)
         };
-        match read_configuration(text.as_bytes(), &super::variable) {
-            Ok(configured) => tell("warning", &configured.warnings),
-            Err(faults) => {
-                number += faults.len();
-                tell("error", &faults)
-            }
+        for fault in &inspection.faults {
+            writeln!(output, "{}", line("error", fault)).map_err(CommandError::Output)?;
         }
-        .map_err(CommandError::Output)?;
+        for warning in &inspection.warnings {
+            writeln!(errors, "{}", line("warning", warning)).map_err(CommandError::Output)?;
+        }
     }
-    if number > 0 {
-        return Err(CommandError::Faults { number });
+    if faults > 0 {
+        return Err(CommandError::Faults { number: faults });
+    }
+    if warnings > 0 && arguments.deny_warnings {
+        return Err(CommandError::Warnings { number: warnings });
     }
     writeln!(output, "{file}: the configuration is valid").map_err(CommandError::Output)
 }
@@ -66,15 +76,20 @@ mod tests {
 
     use super::*;
 
-    fn outcome(text: &str) -> (String, bool) {
+    /// Faults, warnings, and whether it is taken.
+    fn outcome(text: &str, deny_warnings: bool) -> (String, String, bool) {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("portcullis.yaml");
         fs::write(&file, text).unwrap();
-        let mut output = Vec::new();
-        let outcome = run(&Arguments { file }, &mut output);
-        let output = String::from_utf8(output).unwrap();
+        let (mut output, mut errors) = (Vec::new(), Vec::new());
+        let arguments = Arguments {
+            file,
+            deny_warnings,
+        };
+        let outcome = run(&arguments, &mut output, &mut errors);
         let directory = format!("{}/", directory.path().display());
-        (output.replace(&directory, ""), outcome.is_ok())
+        let told = |bytes| String::from_utf8(bytes).unwrap().replace(&directory, "");
+        (told(output), told(errors), outcome.is_ok())
     }
 
     #[test]
@@ -85,10 +100,10 @@ spec:
     providers: {idp: {isuer: x, remote_jwks: {http_uri: {uri: 'https://a/', cluster: a}}}}
     rules: [{match: {prefix: /}, requires: {provider_name: ipd}}]
 ";
-        let (output, is_valid) = outcome(text);
+        let (faults, _, is_valid) = outcome(text, false);
         assert!(!is_valid);
         assert_eq!(
-            output.lines().collect::<Vec<_>>(),
+            faults.lines().collect::<Vec<_>>(),
             [
                 "portcullis.yaml: error: spec.pluginConfig.providers.idp.isuer: \
                  unknown key, did you mean `issuer`?",
@@ -99,15 +114,21 @@ spec:
     }
 
     #[test]
-    fn warnings_do_not_make_a_configuration_invalid() {
-        let text = "{providers: {a: {remote_jwks: {http_uri: \
-                    {uri: 'https://a/', cluster: a}}}}, stat_prefix: x}";
-        let (output, is_valid) = outcome(text);
+    fn warnings_make_a_configuration_invalid_only_for_those_who_deny_them() {
+        let text = "{providers: {a: {local_jwks: {environment_variable: \
+                    PORTCULLIS_TEST_NOT_SET}}}, stat_prefix: x}";
+        let (output, warnings, is_valid) = outcome(text, false);
         assert!(is_valid);
-        assert!(
-            output.contains("warning: stat_prefix: has no effect"),
-            "{output}"
-        );
-        assert!(output.ends_with("the configuration is valid\n"), "{output}");
+        assert_eq!(output, "portcullis.yaml: the configuration is valid\n");
+        for expected in [
+            "portcullis.yaml: warning: stat_prefix: has no effect",
+            "portcullis.yaml: warning: providers.a.local_jwks.environment_variable: \
+             `PORTCULLIS_TEST_NOT_SET` is not set here",
+        ] {
+            assert!(warnings.contains(expected), "{warnings}");
+        }
+        let (output, again, is_valid) = outcome(text, true);
+        assert!(!is_valid);
+        assert_eq!((output, again), (String::new(), warnings));
     }
 }

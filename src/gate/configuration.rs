@@ -7,6 +7,8 @@
 mod answers;
 mod claims;
 mod encoding;
+#[cfg(not(target_family = "wasm"))]
+mod inspection;
 mod keys;
 mod matchers;
 mod provider;
@@ -15,8 +17,12 @@ mod requirement;
 mod revocation;
 mod rules;
 
-pub use reader::Fault;
-use reader::{Fields, Node, Reading, joined};
+#[cfg(not(target_family = "wasm"))]
+pub use inspection::{Inspection, inspect};
+pub use reader::{Fault, Variable};
+use reader::{Fields, Node, Read, Reading, boolean_or, joined};
+
+use serde_json::Value;
 
 use super::extraction::Location;
 use super::policy::{FilterStateRules, Policy, Provider, Requirement, Routes, Rule};
@@ -39,28 +45,31 @@ pub struct Configured {
 ///
 /// # Errors
 ///
-/// Every [`Fault`], in the order of the text where that is known.
+/// Every [`Fault`], in the order of the text where that is known. Whatever stands in a
+/// configuration and cannot be read is one, `null` and a variable that is not set included.
 pub fn read(
     bytes: &[u8],
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Configured, Vec<Fault>> {
-    let value = encoding::decode(bytes).map_err(|error| {
-        vec![Fault {
-            path: String::new(),
-            message: format!("expected a JSON object or a `google.protobuf.Struct`: {error}"),
-        }]
-    })?;
-    let reading = Reading::new(environment);
+    let value = decoded(bytes).map_err(|fault| vec![fault])?;
+    let environment = |name: &str| environment(name).map_or(Variable::Unset, Variable::Set);
+    let reading = Reading::new(&environment);
     let policy = policy(&Node::root(&value, &reading));
-    match (policy, reading.into_findings()) {
-        (Some(policy), (faults, warnings)) if faults.is_empty() => {
-            Ok(Configured { policy, warnings })
-        }
-        (_, (faults, _)) => Err(faults),
+    let (faults, warnings) = reading.into_findings();
+    match policy {
+        Ok(policy) if faults.is_empty() => Ok(Configured { policy, warnings }),
+        _ => Err(faults),
     }
 }
 
-fn policy(root: &Node<'_>) -> Option<Policy> {
+fn decoded(bytes: &[u8]) -> Result<Value, Fault> {
+    encoding::decode(bytes).map_err(|error| Fault {
+        path: String::new(),
+        message: format!("expected a JSON object or a `google.protobuf.Struct`: {error}"),
+    })
+}
+
+fn policy(root: &Node<'_>) -> Read<Policy> {
     root.object(|fields| {
         let answers = answers::answers(fields);
         let session_headers = session_headers(fields);
@@ -69,19 +78,18 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
         let routes = rules::routes(fields, &names);
         let rules = rules::rules(fields, &names, &routes.requirements);
         let filter_state_rules = rules::filter_state_rules(fields, &names);
-        let allow_unmatched = fields.flag("allow_unmatched", false);
-        let revocation = revocation::settings(fields);
-        if revocation.is_some() {
+        let allow_unmatched = boolean_or(fields.nullable("allow_unmatched"), false);
+        let revocation = fields.optional_as("revocation", revocation::settings);
+        if !matches!(revocation, Ok(None)) {
             revocation::refuse_long_skews(fields.node(), &providers);
         }
-        let bypass_cors_preflight = fields.flag("bypass_cors_preflight", false);
+        let bypass_cors_preflight = boolean_or(fields.nullable("bypass_cors_preflight"), false);
         ignored(fields);
         // Places in requirements are only right when no provider is left out.
-        let providers: Option<Vec<_>> = providers
-            .into_iter()
-            .map(|(_, provider)| provider)
-            .collect();
-        let providers = providers?;
+        let providers = providers.into_iter().map(|(_, provider)| provider);
+        let providers: Vec<_> = providers.collect::<Read<_>>()?;
+        let (rules, filter_state_rules) = (rules?, filter_state_rules?);
+        let session_headers = session_headers?;
         refuse_collisions(fields.node(), &providers, session_headers.as_ref());
         if session_headers.is_some() {
             refuse_uncertain_sessions(fields, &rules, &routes, filter_state_rules.as_ref());
@@ -94,7 +102,7 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
         for requirement in used {
             refuse_joint_headers(fields.node(), requirement, &providers);
         }
-        Some(Policy {
+        Ok(Policy {
             injectable: injectable(&providers, session_headers.as_ref()),
             providers,
             rules,
@@ -103,28 +111,28 @@ fn policy(root: &Node<'_>) -> Option<Policy> {
             allow_unmatched,
             bypass_cors_preflight,
             session_headers,
-            revocation,
-            answers,
+            revocation: revocation?,
+            answers: answers?,
         })
     })
 }
 
 /// Keys of `jwt_authn` that change nothing here.
 fn ignored(fields: &mut Fields<'_>) {
-    if let Some(node) = fields.optional("stat_prefix") {
+    if let Some(node) = fields.nullable("stat_prefix") {
         node.warning("has no effect: counters are told apart by provider and reason");
     }
 }
 
 /// Names with what could be made of them, so that rules can be checked against the names even
 /// where a provider has a fault.
-fn providers(fields: &mut Fields<'_>) -> Vec<(String, Option<Provider>)> {
+fn providers(fields: &mut Fields<'_>) -> Vec<(String, Read<Provider>)> {
     let entries = fields.required("providers").and_then(|node| {
         let entries: Vec<_> = node.entries()?.collect();
         if entries.is_empty() {
-            node.fault("expected at least one provider");
+            return Err(node.fault("expected at least one provider"));
         }
-        Some(entries)
+        Ok(entries)
     });
     let entries = entries.unwrap_or_default().into_iter();
     entries
@@ -132,7 +140,7 @@ fn providers(fields: &mut Fields<'_>) -> Vec<(String, Option<Provider>)> {
         .collect()
 }
 
-fn session_headers(fields: &mut Fields<'_>) -> Option<SessionHeaders> {
+fn session_headers(fields: &mut Fields<'_>) -> Read<Option<SessionHeaders>> {
     let is_on = fields.flag("session_headers", false);
     let prefix = fields.optional("session_header_prefix");
     if let (false, Some(node)) = (is_on, &prefix) {
@@ -142,18 +150,17 @@ fn session_headers(fields: &mut Fields<'_>) -> Option<SessionHeaders> {
         Some(node) => header_name(&node)?,
         None => DEFAULT_SESSION_HEADER_PREFIX.to_owned(),
     };
-    is_on.then(|| SessionHeaders::new(&prefix))
+    Ok(is_on.then(|| SessionHeaders::new(&prefix)))
 }
 
 /// A field name (RFC 9110 section 5.1) in lower case.
-fn header_name(node: &Node<'_>) -> Option<String> {
+fn header_name(node: &Node<'_>) -> Read<String> {
     let name = node.text()?;
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if !name.bytes().all(is_token) {
-        node.fault("expected the name of a header");
-        return None;
+        return Err(node.fault("expected the name of a header"));
     }
-    Some(name.to_ascii_lowercase())
+    Ok(name.to_ascii_lowercase())
 }
 
 /// The names that headers are injected under, in the spelling that their aliases share.

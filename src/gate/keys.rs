@@ -22,6 +22,8 @@ pub enum KeySource {
     Local(Rc<KeySet>),
     /// A server does.
     Remote(RemoteKeys),
+    /// An environment variable does that only Envoy knows; never so in the filter itself.
+    Unknown(KeyRules),
 }
 
 /// How keys are fetched (`remote_jwks`). Everything that has a default in the configuration has
@@ -131,7 +133,7 @@ impl KeyRing {
     pub fn new(policy: &Policy) -> Self {
         let sets = policy.key_sources().map(|(_, source)| match source {
             KeySource::Local(keys) => RefCell::new(Some(Rc::clone(keys))),
-            KeySource::Remote(_) => RefCell::new(None),
+            KeySource::Remote(_) | KeySource::Unknown(_) => RefCell::new(None),
         });
         Self {
             sets: sets.collect(),

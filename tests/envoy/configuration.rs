@@ -66,18 +66,92 @@ fn keys_can_come_from_an_environment_variable() {
     assert_refused(&reply, 401, "signature_invalid");
 }
 
+/// Keys that the module would trust, and a credential that it would show, are never left out because
+/// the variable that holds them is missing: Envoy does not start.
 #[test]
-fn a_variable_that_the_module_cannot_see_is_a_fault() {
+fn a_variable_that_the_module_cannot_see_is_a_fault_wherever_one_may_be() {
+    const NAME: &str = "PORTCULLIS_TEST_UNSEEN";
+    const FEED_KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let variable = json!({"environment_variable": NAME});
+    let mut by_keys = configuration();
+    by_keys["providers"]["demo"]["local_jwks"] = variable.clone();
+    let with_revocation = |credential, public_keys| {
+        let mut configuration = configuration();
+        configuration["revocation"] = json!({
+            "cluster": "upstream", "credential": credential, "public_keys": public_keys,
+        });
+        configuration
+    };
+    let credential = json!({"inline_string": "edge"});
+    for (configuration, value, place) in [
+        (by_keys, jwks(&["es256"]), "providers.demo.local_jwks"),
+        (
+            with_revocation(variable.clone(), json!([FEED_KEY])),
+            "edge".to_owned(),
+            "revocation.credential",
+        ),
+        (
+            with_revocation(credential, json!([FEED_KEY, variable])),
+            FEED_KEY.to_owned(),
+            "revocation.public_keys[1]",
+        ),
+    ] {
+        let fault = format!("{place}.environment_variable: the variable is not set");
+        let plugin = Plugin::new(&configuration);
+        let set = |plugin| Bootstrap::with_plugin(plugin).with_environment(NAME, value.clone());
+        let not_listed = set(plugin.clone());
+        assert_faults(&Envoy::refuses(&not_listed), &[&fault]);
+        let plugin = plugin.with_environment(NAME);
+        let not_set = Bootstrap::with_plugin(plugin.clone());
+        assert_faults(&Envoy::refuses(&not_set), &[&fault]);
+        Envoy::start(&set(plugin));
+    }
+}
+
+/// What a template renders that lacks its value.
+#[test]
+fn null_in_a_key_that_protects_is_a_fault() {
     let mut configuration = configuration();
-    configuration["providers"]["demo"]["local_jwks"] =
-        json!({"environment_variable": "PORTCULLIS_TEST_JWKS"});
-    let keys = jwks(&["es256"]);
-    let bootstrap = Bootstrap::with_plugin(Plugin::new(&configuration));
-    let bootstrap = bootstrap.with_environment("PORTCULLIS_TEST_JWKS", keys);
-    assert_faults(
-        &Envoy::refuses(&bootstrap),
-        &["providers.demo.local_jwks.environment_variable: the variable is not set"],
-    );
+    configuration["revocation"] = json!(null);
+    configuration["requirement_map"] = json!({"some": null});
+    let provider = &mut configuration["providers"]["demo"];
+    provider["issuer"] = json!(null);
+    provider["audiences"] = json!([null]);
+    provider["forward"] = json!(null);
+    let rules = [
+        json!({"requires": null}),
+        json!({"requirement_name": null}),
+        json!({"requires": {"provider_name": null}}),
+        json!({"requires": {"requires_any": null}}),
+        json!({"requires": {"requires_any": {"requirements": [{"provider_name": "demo"}, null]}}}),
+        json!({"requires": {"provider_name": "demo", "claims": null, "scopes": null}}),
+        json!({"requires": {"provider_name": "demo", "scopes": {"all_of": [null]}}}),
+    ];
+    let rules = rules.into_iter().map(|mut rule| {
+        rule["match"] = json!({"prefix": "/api"});
+        rule
+    });
+    configuration["rules"] = rules.collect();
+    let faults = [
+        "revocation: expected an object, found `null`",
+        "requirement_map.some: expected an object, found `null`",
+        "providers.demo.issuer: expected a string, found `null`",
+        "providers.demo.audiences[0]: expected a string, found `null`",
+        "rules[0].requires: expected an object, found `null`",
+        "rules[1].requirement_name: expected a string, found `null`",
+        "rules[2].requires.provider_name: expected a string, found `null`",
+        "rules[3].requires.requires_any: expected an object, found `null`",
+        "rules[4].requires.requires_any.requirements[1]: expected an object, found `null`",
+        "rules[5].requires.claims: expected a list, found `null`",
+        "rules[5].requires.scopes: expected an object, found `null`",
+        "rules[6].requires.scopes.all_of[0]: expected a string, found `null`",
+    ];
+    for plugin in [
+        Plugin::new(&configuration),
+        Plugin::from_text(&configuration.to_string()),
+    ] {
+        assert_faults(&Envoy::refuses(&Bootstrap::with_plugin(plugin)), &faults);
+    }
 }
 
 #[test]

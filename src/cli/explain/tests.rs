@@ -30,6 +30,23 @@ fn explained_with(
     });
     let settings = configuration["providers"]["idp"].as_object_mut().unwrap();
     settings.extend(provider.as_object().unwrap().clone());
+    let headers = headers.iter();
+    let headers = headers.map(|(name, value)| Header {
+        name: (*name).to_owned(),
+        value: (*value).to_owned(),
+    });
+    let (output, _, passes) = run_with(&configuration, token, path, headers.collect(), &[]);
+    (output, passes)
+}
+
+/// What is explained, what is warned of, and whether the request goes on.
+fn run_with(
+    configuration: &Value,
+    token: &str,
+    path: &str,
+    headers: Vec<Header>,
+    key_sets: &[KeySetFile],
+) -> (String, String, bool) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("portcullis.json");
     fs::write(&file, configuration.to_string()).unwrap();
@@ -38,20 +55,15 @@ fn explained_with(
         token: (!token.is_empty()).then(|| token.to_owned()),
         path: path.to_owned(),
         method: "GET".to_owned(),
-        headers: headers
-            .iter()
-            .map(|(name, value)| Header {
-                name: (*name).to_owned(),
-                value: (*value).to_owned(),
-            })
-            .collect(),
+        headers,
         route_name: None,
-        key_sets: Vec::new(),
+        key_sets: key_sets.to_vec(),
     };
     let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
-    let mut output = Vec::new();
-    let outcome = run(&arguments, now, &mut output);
-    (String::from_utf8(output).unwrap(), outcome.is_ok())
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
+    let outcome = run(&arguments, now, &mut output, &mut errors);
+    let told = |bytes| String::from_utf8(bytes).unwrap();
+    (told(output), told(errors), outcome.is_ok())
 }
 
 fn claims(expiry: u64) -> Value {
@@ -139,6 +151,36 @@ fn no_copy_of_a_token_is_shown() {
             assert!(!output.contains(part), "{output}");
         }
     }
+}
+
+#[test]
+fn keys_in_a_variable_that_is_not_set_here_are_missing_and_can_be_given() {
+    let configuration = json!({
+        "providers": {"idp": {
+            "local_jwks": {"environment_variable": "PORTCULLIS_TEST_NOT_SET"},
+        }},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+    });
+    let token = token(&es256(), &claims(NOW + 60));
+    let explained = |key_sets: &[KeySetFile]| {
+        let headers = Vec::new();
+        run_with(&configuration, &token, "/orders", headers, key_sets)
+    };
+    let (output, warnings, passes) = explained(&[]);
+    assert!(!passes);
+    assert!(output.contains("keys_unavailable"), "{output}");
+    assert!(
+        warnings.starts_with(
+            "warning: providers.idp.local_jwks.environment_variable: `PORTCULLIS_TEST_NOT_SET` "
+        ),
+        "{warnings}"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jwks.json");
+    fs::write(&file, jwk_set(&[&es256()])).unwrap();
+    let provider = "idp".to_owned();
+    let (output, _, passes) = explained(&[KeySetFile { provider, file }]);
+    assert!(passes, "{output}");
 }
 
 #[test]

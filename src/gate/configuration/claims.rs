@@ -1,7 +1,7 @@
 //! Where claims go: `claim_to_headers` and the like.
 
 use super::header_name;
-use super::reader::{Fields, Node};
+use super::reader::{Fields, Node, Read, all, boolean_or};
 use crate::gate::policy::{FilterStateClaim, PayloadHeader};
 use crate::gate::session::{ClaimHeader, Form, canonical_name};
 
@@ -22,7 +22,7 @@ const RESERVED_HEADERS: [&str; 10] = [
 pub(super) fn claim_headers(fields: &mut Fields<'_>) -> Vec<ClaimHeader> {
     let mut headers: Vec<ClaimHeader> = Vec::new();
     for node in fields.list("claim_to_headers") {
-        let Some(header) = claim_header(&node) else {
+        let Ok(header) = claim_header(&node) else {
             continue;
         };
         let name = canonical_name(&header.header);
@@ -46,17 +46,17 @@ fn refuse_reserved(node: &Node<'_>, name: &str) {
     }
 }
 
-fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
+fn claim_header(node: &Node<'_>) -> Read<ClaimHeader> {
     node.object(|fields| {
         let header = fields
             .required("header_name")
             .and_then(|node| header_name(&node));
         let path = claim_path(fields);
-        let form = match fields.optional("form") {
-            None => Some(Form::Base64),
+        let form = match fields.nullable("form") {
+            None => Ok(Form::Base64),
             Some(node) => form(&node),
         };
-        Some(ClaimHeader {
+        Ok(ClaimHeader {
             header: header?,
             path: path?,
             form: form?,
@@ -66,30 +66,26 @@ fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
 
 /// `claim_name`, with `.` between the names of nested claims, or `claim_path`, a list of names
 /// that may have dots themselves, each as it is or as `jwt_authn` writes it, `{key: name}`.
-pub(super) fn claim_path(fields: &mut Fields<'_>) -> Option<Vec<String>> {
+pub(super) fn claim_path(fields: &mut Fields<'_>) -> Read<Vec<String>> {
     let name = fields.optional("claim_name");
     let path = fields.optional("claim_path");
     match (name, path) {
-        (Some(node), None) => Some(node.text()?.split('.').map(str::to_owned).collect()),
+        (Some(node), None) => Ok(node.text()?.split('.').map(str::to_owned).collect()),
         (None, Some(node)) => {
-            let names = node.elements()?.map(|name| segment(&name));
-            let names: Vec<_> = names.collect();
-            let names: Option<Vec<_>> = names.into_iter().collect();
-            let names = names?;
+            let names = all(node.elements()?, segment)?;
             if names.is_empty() {
-                node.fault("expected at least one name");
+                return Err(node.fault("expected at least one name"));
             }
-            Some(names)
+            Ok(names)
         }
         _ => {
             let message = "expected either `claim_name` or `claim_path`";
-            fields.node().fault(message);
-            None
+            Err(fields.node().fault(message))
         }
     }
 }
 
-fn segment(node: &Node<'_>) -> Option<String> {
+fn segment(node: &Node<'_>) -> Read<String> {
     let name = if node.is_object() {
         node.object(|fields| fields.required("key")?.text())
     } else {
@@ -98,49 +94,44 @@ fn segment(node: &Node<'_>) -> Option<String> {
     name.map(str::to_owned)
 }
 
-fn form(node: &Node<'_>) -> Option<Form> {
-    let form = match node.text()? {
-        "base64" => Some(Form::Base64),
-        "json" => Some(Form::Json),
-        "comma" => Some(Form::Comma),
-        _ => None,
-    };
-    if form.is_none() {
-        node.fault("expected `base64`, `json` or `comma`");
+fn form(node: &Node<'_>) -> Read<Form> {
+    match node.text()? {
+        "base64" => Ok(Form::Base64),
+        "json" => Ok(Form::Json),
+        "comma" => Ok(Form::Comma),
+        _ => Err(node.fault("expected `base64`, `json` or `comma`")),
     }
-    form
 }
 
-pub(super) fn payload_header(fields: &mut Fields<'_>) -> Option<PayloadHeader> {
-    let header = fields.optional("forward_payload_header");
-    let is_padded = fields.flag("pad_forward_payload_header", false);
-    let node = header?;
-    let name = header_name(&node)?;
-    refuse_reserved(&node, &canonical_name(&name));
-    Some(PayloadHeader { name, is_padded })
+pub(super) fn payload_header(fields: &mut Fields<'_>) -> Read<Option<PayloadHeader>> {
+    let is_padded = boolean_or(fields.nullable("pad_forward_payload_header"), false);
+    fields.optional_as("forward_payload_header", |node| {
+        let name = header_name(node)?;
+        refuse_reserved(node, &canonical_name(&name));
+        Ok(PayloadHeader { name, is_padded })
+    })
 }
 
 /// ◆ Claims that access logs may show as `%FILTER_STATE(wasm.<name>:PLAIN)%`.
-pub(super) fn filter_state(fields: &mut Fields<'_>) -> Vec<FilterStateClaim> {
-    let entries = fields.list("claims_to_filter_state").into_iter();
-    entries
-        .filter_map(|node| filter_state_claim(&node))
-        .collect()
+pub(super) fn filter_state(fields: &mut Fields<'_>) -> Read<Vec<FilterStateClaim>> {
+    match fields.nullable("claims_to_filter_state") {
+        None => Ok(Vec::new()),
+        Some(node) => all(node.elements()?, filter_state_claim),
+    }
 }
 
-fn filter_state_claim(node: &Node<'_>) -> Option<FilterStateClaim> {
+fn filter_state_claim(node: &Node<'_>) -> Read<FilterStateClaim> {
     node.object(|fields| {
         let name = fields.required("name").and_then(|node| {
             let name = node.text()?;
             let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
             if !name.bytes().all(is_plain) {
-                node.fault("expected letters, digits, `-`, `.` and `_`");
-                return None;
+                return Err(node.fault("expected letters, digits, `-`, `.` and `_`"));
             }
-            Some(name.to_owned())
+            Ok(name.to_owned())
         });
         let path = claim_path(fields);
-        Some(FilterStateClaim {
+        Ok(FilterStateClaim {
             name: name?,
             path: path?,
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::reader::{Fields, Node};
+use super::reader::{Fields, Node, Read, duration_or};
 use crate::gate::keys::{KeySource, Location, RemoteKeys, RemoteSource, Retries};
 use crate::token::{KeyError, KeyRules, KeySet};
 
@@ -34,24 +34,22 @@ const DEFAULT_RETRIES: Retries = Retries {
 /// Where the keys come from, by either of the two keys of a provider.
 pub(super) fn source(
     fields: &mut Fields<'_>,
-    issuer: Option<&str>,
+    issuer: Read<Option<&str>>,
     rules: &KeyRules,
-) -> Option<KeySource> {
+) -> Read<KeySource> {
     let local = fields.optional("local_jwks");
     let remote = fields.optional("remote_jwks");
     match (local, remote) {
-        (Some(node), None) => Some(KeySource::Local(Rc::new(local_keys(&node, rules)?))),
-        (None, Some(node)) => Some(KeySource::Remote(remote_keys(&node, issuer, rules)?)),
+        (Some(node), None) => local_keys(&node, rules),
+        (None, Some(node)) => Ok(KeySource::Remote(remote_keys(&node, issuer, rules)?)),
         _ => {
-            fields
-                .node()
-                .fault("expected either `local_jwks` or `remote_jwks`");
-            None
+            let message = "expected either `local_jwks` or `remote_jwks`";
+            Err(fields.node().fault(message))
         }
     }
 }
 
-fn local_keys(node: &Node<'_>, rules: &KeyRules) -> Option<KeySet> {
+fn local_keys(node: &Node<'_>, rules: &KeyRules) -> Read<KeySource> {
     node.object(|fields| {
         for key in ["filename", "watched_directory"] {
             fields.refused(
@@ -66,33 +64,24 @@ fn local_keys(node: &Node<'_>, rules: &KeyRules) -> Option<KeySet> {
         match (inline, bytes, variable) {
             (Some(node), None, None) => key_set(&node, node.text()?.as_bytes(), rules),
             (None, Some(node), None) => {
-                let bytes = STANDARD.decode(node.text()?).ok();
-                if bytes.is_none() {
-                    node.fault("expected base64");
-                }
-                key_set(&node, &bytes?, rules)
+                let bytes = STANDARD.decode(node.text()?);
+                let bytes = bytes.map_err(|_| node.fault("expected base64"))?;
+                key_set(&node, &bytes, rules)
             }
-            (None, None, Some(node)) => {
-                let text = node.variable(node.text()?);
-                if text.is_none() {
-                    node.fault(
-                        "the variable is not set in the virtual machine; \
-                         hint: name it in `vm_config.environment_variables`",
-                    );
-                }
-                key_set(&node, text?.as_bytes(), rules)
-            }
+            (None, None, Some(node)) => match node.variable()? {
+                Some(text) => key_set(&node, text.as_bytes(), rules),
+                None => Ok(KeySource::Unknown(rules.clone())),
+            },
             _ => {
                 let message = "expected one of `inline_string`, `inline_bytes` and \
                                `environment_variable`";
-                fields.node().fault(message);
-                None
+                Err(fields.node().fault(message))
             }
         }
     })
 }
 
-fn key_set(node: &Node<'_>, text: &[u8], rules: &KeyRules) -> Option<KeySet> {
+fn key_set(node: &Node<'_>, text: &[u8], rules: &KeyRules) -> Read<KeySource> {
     match KeySet::parse(text, rules) {
         Ok(keys) => {
             let mut is_told = false;
@@ -104,21 +93,19 @@ fn key_set(node: &Node<'_>, text: &[u8], rules: &KeyRules) -> Option<KeySet> {
                 }
                 is_told |= is_surplus;
             }
-            Some(keys)
+            Ok(KeySource::Local(Rc::new(keys)))
         }
-        Err(error) => {
-            node.fault(format!("expected a JWK Set: {error}"));
-            None
-        }
+        Err(error) => Err(node.fault(format!("expected a JWK Set: {error}"))),
     }
 }
 
-fn remote_keys(node: &Node<'_>, issuer: Option<&str>, rules: &KeyRules) -> Option<RemoteKeys> {
+fn remote_keys(node: &Node<'_>, issuer: Read<Option<&str>>, rules: &KeyRules) -> Read<RemoteKeys> {
     node.object(|fields| {
         let uri = fields.optional("http_uri");
         let discovery = fields.optional("openid_discovery");
-        let cache_duration = fields.duration("cache_duration", DEFAULT_CACHE_DURATION);
-        let max_stale = fields.duration("max_stale", DEFAULT_MAX_STALE);
+        let cache_duration = fields.optional("cache_duration");
+        let cache_duration = duration_or(cache_duration, DEFAULT_CACHE_DURATION);
+        let max_stale = duration_or(fields.optional("max_stale"), DEFAULT_MAX_STALE);
         let failed_refetch = failed_refetch(fields);
         let retries = retries(fields);
         let (source, cluster, timeout) = match (uri, discovery) {
@@ -126,11 +113,10 @@ fn remote_keys(node: &Node<'_>, issuer: Option<&str>, rules: &KeyRules) -> Optio
             (None, Some(node)) => openid_discovery(&node, issuer)?,
             _ => {
                 let message = "expected either `http_uri` or `openid_discovery`";
-                fields.node().fault(message);
-                return None;
+                return Err(fields.node().fault(message));
             }
         };
-        Some(RemoteKeys {
+        Ok(RemoteKeys {
             source,
             cluster,
             timeout,
@@ -146,106 +132,106 @@ fn remote_keys(node: &Node<'_>, issuer: Option<&str>, rules: &KeyRules) -> Optio
     })
 }
 
-fn http_uri(node: &Node<'_>) -> Option<(RemoteSource, String, Duration)> {
+fn http_uri(node: &Node<'_>) -> Read<(RemoteSource, String, Duration)> {
     node.object(|fields| {
         let location = fields.required("uri").and_then(|node| location(&node));
         let cluster = cluster(fields);
-        let timeout = fields.duration("timeout", DEFAULT_TIMEOUT);
-        Some((RemoteSource::JwkSet(location?), cluster?, timeout?))
+        let timeout = duration_or(fields.nullable("timeout"), DEFAULT_TIMEOUT);
+        Ok((RemoteSource::JwkSet(location?), cluster?, timeout?))
     })
 }
 
 fn openid_discovery(
     node: &Node<'_>,
-    provider_issuer: Option<&str>,
-) -> Option<(RemoteSource, String, Duration)> {
+    provider_issuer: Read<Option<&str>>,
+) -> Read<(RemoteSource, String, Duration)> {
     node.object(|fields| {
         let own = fields.optional("issuer");
         let issuer = match &own {
-            Some(node) => Some(node.text()?),
+            Some(node) => node.text().map(Some),
             None => provider_issuer,
         };
-        if issuer.is_none() {
-            fields
-                .node()
-                .fault("`issuer` is missing, here and in the provider");
-        }
+        let missing = "`issuer` is missing, here and in the provider";
+        let issuer = issuer.and_then(|issuer| issuer.ok_or_else(|| fields.node().fault(missing)));
         // OpenID Connect Discovery 1.0 section 4: one `/` at the end is dropped first.
-        let base = issuer.map(|issuer| issuer.strip_suffix('/').unwrap_or(issuer));
-        let document =
-            base.and_then(|base| Location::from_url(&format!("{base}{DISCOVERY_DOCUMENT}")));
-        if issuer.is_some() && document.is_none() {
-            own.as_ref().unwrap_or(fields.node()).fault(NOT_A_URL);
-        }
+        let document = issuer.and_then(|issuer| {
+            let base = issuer.strip_suffix('/').unwrap_or(issuer);
+            let document = Location::from_url(&format!("{base}{DISCOVERY_DOCUMENT}"));
+            let node = own.as_ref().unwrap_or(fields.node());
+            document.ok_or_else(|| node.fault(NOT_A_URL))
+        });
         let cluster = cluster(fields);
-        let timeout = fields.duration("timeout", DEFAULT_TIMEOUT);
+        let timeout = duration_or(fields.nullable("timeout"), DEFAULT_TIMEOUT);
         let source = RemoteSource::Discovery {
             document: document?,
             issuer: issuer?.to_owned(),
         };
-        Some((source, cluster?, timeout?))
+        Ok((source, cluster?, timeout?))
     })
 }
 
-fn cluster(fields: &mut Fields<'_>) -> Option<String> {
+fn cluster(fields: &mut Fields<'_>) -> Read<String> {
     let node = fields.required("cluster")?;
     node.text().map(str::to_owned)
 }
 
-fn location(node: &Node<'_>) -> Option<Location> {
+fn location(node: &Node<'_>) -> Read<Location> {
     let location = Location::from_url(node.text()?);
-    if location.is_none() {
-        node.fault(NOT_A_URL);
-    }
-    location
+    location.ok_or_else(|| node.fault(NOT_A_URL))
 }
 
-fn failed_refetch(fields: &mut Fields<'_>) -> Option<Duration> {
-    let Some(node) = fields.optional("async_fetch") else {
-        return Some(DEFAULT_FAILED_REFETCH);
+fn failed_refetch(fields: &mut Fields<'_>) -> Read<Duration> {
+    let Some(node) = fields.nullable("async_fetch") else {
+        return Ok(DEFAULT_FAILED_REFETCH);
     };
     node.object(|fields| {
-        if let Some(node) = fields.optional("fast_listener")
-            && node.boolean() == Some(false)
+        if let Some(node) = fields.nullable("fast_listener")
+            && let Ok(false) = node.boolean()
         {
             node.warning("a filter cannot hold a listener back; the first requests wait instead");
         }
-        fields.duration("failed_refetch_duration", DEFAULT_FAILED_REFETCH)
+        let pause = fields.nullable("failed_refetch_duration");
+        duration_or(pause, DEFAULT_FAILED_REFETCH)
     })
 }
 
-fn retries(fields: &mut Fields<'_>) -> Option<Retries> {
-    let Some(node) = fields.optional("retry_policy") else {
-        return Some(Retries {
+fn retries(fields: &mut Fields<'_>) -> Read<Retries> {
+    let Some(node) = fields.nullable("retry_policy") else {
+        return Ok(Retries {
             number: 0,
             ..DEFAULT_RETRIES
         });
     };
     node.object(|fields| {
-        let number = match fields.optional("num_retries") {
-            Some(node) => node.whole_number()?,
-            None => DEFAULT_RETRIES.number,
+        let number = match fields.nullable("num_retries") {
+            Some(node) => node.whole_number(),
+            None => Ok(DEFAULT_RETRIES.number),
         };
-        let Some(node) = fields.optional("retry_back_off") else {
-            return Some(Retries {
-                number,
-                ..DEFAULT_RETRIES
-            });
+        let pauses = match fields.nullable("retry_back_off") {
+            Some(node) => pauses(&node),
+            None => Ok((DEFAULT_RETRIES.base_interval, DEFAULT_RETRIES.max_interval)),
         };
-        node.object(|fields| {
-            let base = fields.required("base_interval")?.duration()?;
-            let longest = fields.duration("max_interval", base.saturating_mul(10))?;
-            if longest < base {
-                fields
-                    .node()
-                    .fault("expected a `max_interval` that is not below `base_interval`");
-            }
-            Some(Retries {
-                number,
-                base_interval: base,
-                max_interval: longest,
-            })
+        let (number, (base_interval, max_interval)) = (number?, pauses?);
+        Ok(Retries {
+            number,
+            base_interval,
+            max_interval,
         })
+    })
+}
+
+/// The first and the longest.
+fn pauses(node: &Node<'_>) -> Read<(Duration, Duration)> {
+    node.object(|fields| {
+        let base = fields.required("base_interval");
+        let longest = fields.nullable("max_interval");
+        let base = base?.duration()?;
+        let longest = duration_or(longest, base.saturating_mul(10))?;
+        if longest < base {
+            let message = "expected a `max_interval` that is not below `base_interval`";
+            return Err(fields.node().fault(message));
+        }
+        Ok((base, longest))
     })
 }
 

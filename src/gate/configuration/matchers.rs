@@ -1,7 +1,7 @@
 //! Envoy's matchers: `StringMatcher`, `RegexMatcher`, `HeaderMatcher`, `QueryParameterMatcher`.
 
 use super::header_name;
-use super::reader::Node;
+use super::reader::{Node, Read};
 use crate::gate::matching::{HeaderMatcher, ParameterMatcher, ValueMatcher};
 use crate::gate::text::{Pattern, TextMatcher};
 
@@ -11,7 +11,7 @@ type Maker = fn(&str, bool) -> TextMatcher;
 const NOT_ONE: &str = "expected one of `exact`, `prefix`, `suffix`, `contains` and `safe_regex`";
 
 /// A `StringMatcher`.
-pub(super) fn text(node: &Node<'_>) -> Option<TextMatcher> {
+pub(super) fn text(node: &Node<'_>) -> Read<TextMatcher> {
     node.object(|fields| {
         let ignore_case = fields.flag("ignore_case", false);
         fields.refused(
@@ -44,26 +44,24 @@ pub(super) fn text(node: &Node<'_>) -> Option<TextMatcher> {
 }
 
 /// A `RegexMatcher`.
-pub(super) fn pattern(node: &Node<'_>) -> Option<Pattern> {
+pub(super) fn pattern(node: &Node<'_>) -> Read<Pattern> {
     node.object(|fields| {
         // Its one field, a limit on the size of the program, is out of use in Envoy too.
-        let _ = fields.optional("google_re2");
+        let _ = fields.nullable("google_re2");
         let node = fields.required("regex")?;
-        let pattern = Pattern::new(node.text()?);
-        if pattern.is_none() {
+        Pattern::new(node.text()?).ok_or_else(|| {
             node.fault(
                 "expected a regular expression in the syntax of RE2, without `\\p`, `\\Q` and `\\C`",
-            );
-        }
-        pattern
+            )
+        })
     })
 }
 
 /// A `HeaderMatcher`, with the fields that are deprecated in Envoy.
-pub(super) fn header(node: &Node<'_>) -> Option<HeaderMatcher> {
+pub(super) fn header(node: &Node<'_>) -> Read<HeaderMatcher> {
     node.object(|fields| {
         let name = fields.required("name").and_then(|node| match node.text()? {
-            pseudo @ (":method" | ":path" | ":authority" | ":scheme") => Some(pseudo.to_owned()),
+            pseudo @ (":method" | ":path" | ":authority" | ":scheme") => Ok(pseudo.to_owned()),
             _ => header_name(&node),
         });
         let invert = fields.flag("invert_match", false);
@@ -95,10 +93,10 @@ pub(super) fn header(node: &Node<'_>) -> Option<HeaderMatcher> {
             found.push(node.boolean().map(ValueMatcher::Present));
         }
         if found.is_empty() {
-            found.push(Some(ValueMatcher::Present(true)));
+            found.push(Ok(ValueMatcher::Present(true)));
         }
         let value = fields.one_of(found, "expected at most one way of matching");
-        Some(HeaderMatcher {
+        Ok(HeaderMatcher {
             name: name?,
             value: value?,
             invert,
@@ -107,19 +105,19 @@ pub(super) fn header(node: &Node<'_>) -> Option<HeaderMatcher> {
     })
 }
 
-fn range(node: &Node<'_>) -> Option<ValueMatcher> {
+fn range(node: &Node<'_>) -> Read<ValueMatcher> {
     node.object(|fields| {
         let mut end = |key| match fields.optional(key) {
             Some(node) => node.integer(),
-            None => Some(0),
+            None => Ok(0),
         };
         let (start, end) = (end("start"), end("end"));
-        Some(ValueMatcher::Range(start?, end?))
+        Ok(ValueMatcher::Range(start?, end?))
     })
 }
 
 /// A `QueryParameterMatcher`.
-pub(super) fn parameter(node: &Node<'_>) -> Option<ParameterMatcher> {
+pub(super) fn parameter(node: &Node<'_>) -> Read<ParameterMatcher> {
     node.object(|fields| {
         let name = fields.required("name").and_then(|node| node.text());
         let mut found = Vec::new();
@@ -130,11 +128,11 @@ pub(super) fn parameter(node: &Node<'_>) -> Option<ParameterMatcher> {
             found.push(node.boolean().map(ValueMatcher::Present));
         }
         if found.is_empty() {
-            found.push(Some(ValueMatcher::Present(true)));
+            found.push(Ok(ValueMatcher::Present(true)));
         }
         let message = "expected at most one of `string_match` and `present_match`";
         let value = fields.one_of(found, message);
-        Some(ParameterMatcher {
+        Ok(ParameterMatcher {
             name: name?.to_owned(),
             value: value?,
         })

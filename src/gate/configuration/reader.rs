@@ -3,6 +3,9 @@
 //! A derived deserialiser stops at the first fault, and an operator would start Envoy once for
 //! every typing error. Here each value is asked for by name and type; what is wrong is written
 //! down and the walk goes on. What was never asked for is an unknown key.
+//!
+//! What stands there and cannot be read is never taken for absent: a reader gives a value or
+//! [`Unread`], which only [`Node::fault`] makes, and a [`Reading`] with a fault gives no policy.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -28,9 +31,27 @@ impl fmt::Display for Fault {
     }
 }
 
+/// What is known of an environment variable of the virtual machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// It has this value.
+    Set(String),
+    /// The virtual machine has no such variable.
+    Unset,
+    /// Only Envoy knows; never so in the filter itself.
+    Unknown,
+}
+
+/// A value, or the proof that what stands in its place keeps the configuration from being used.
+pub(super) type Read<T> = Result<T, Unread>;
+
+/// The proof that a fault was written down. Made by [`Node::fault`] and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unread(());
+
 /// One reading of one configuration: where its variables come from, and what was found so far.
 pub(super) struct Reading<'e> {
-    environment: &'e dyn Fn(&str) -> Option<String>,
+    environment: &'e dyn Fn(&str) -> Variable,
     faults: RefCell<Vec<Fault>>,
     warnings: RefCell<Vec<Fault>>,
     /// Every key that was asked for, for the test that compares the documentation with the code.
@@ -39,7 +60,7 @@ pub(super) struct Reading<'e> {
 }
 
 impl<'e> Reading<'e> {
-    pub(super) fn new(environment: &'e dyn Fn(&str) -> Option<String>) -> Self {
+    pub(super) fn new(environment: &'e dyn Fn(&str) -> Variable) -> Self {
         Self {
             environment,
             faults: RefCell::default(),
@@ -73,8 +94,9 @@ impl<'c> Node<'c> {
     }
 
     /// Writes down a fault of this value.
-    pub(super) fn fault(&self, message: impl Into<String>) {
+    pub(super) fn fault(&self, message: impl Into<String>) -> Unread {
         self.reading.faults.borrow_mut().push(self.remark(message));
+        Unread(())
     }
 
     /// Writes down what the operator should know about this value although it is no fault.
@@ -92,17 +114,29 @@ impl<'c> Node<'c> {
         }
     }
 
-    /// An environment variable of the virtual machine.
-    pub(super) fn variable(&self, name: &str) -> Option<String> {
-        (self.reading.environment)(name)
+    /// What the environment variable of the virtual machine holds that this text names; `None`
+    /// where only Envoy knows, which is a warning then.
+    pub(super) fn variable(&self) -> Read<Option<String>> {
+        let name = self.text()?;
+        match (self.reading.environment)(name) {
+            Variable::Set(value) => Ok(Some(value)),
+            Variable::Unset => Err(self.fault(
+                "the variable is not set in the virtual machine; \
+                 hint: name it in `vm_config.environment_variables`",
+            )),
+            Variable::Unknown => {
+                self.warning(format!(
+                    "`{}` is not set here; Envoy does not start unless it is set there",
+                    name.escape_debug()
+                ));
+                Ok(None)
+            }
+        }
     }
 
-    fn mismatch<T>(&self, expected: &str) -> Option<T> {
-        self.fault(format!(
-            "expected {expected}, found {}",
-            description(self.value)
-        ));
-        None
+    fn mismatch(&self, expected: &str) -> Unread {
+        let found = description(self.value);
+        self.fault(format!("expected {expected}, found {found}"))
     }
 
     /// Whether it is an object, where something else may stand as well.
@@ -110,42 +144,56 @@ impl<'c> Node<'c> {
         self.value.is_object()
     }
 
-    pub(super) fn string(&self) -> Option<&'c str> {
-        self.value.as_str().or_else(|| self.mismatch("a string"))
+    pub(super) fn string(&self) -> Read<&'c str> {
+        let text = self.value.as_str();
+        text.ok_or_else(|| self.mismatch("a string"))
     }
 
     /// A string with at least one character.
-    pub(super) fn text(&self) -> Option<&'c str> {
+    pub(super) fn text(&self) -> Read<&'c str> {
         match self.string()? {
-            "" => self.mismatch("a string that is not empty"),
-            text => Some(text),
+            "" => Err(self.mismatch("a string that is not empty")),
+            text => Ok(text),
         }
     }
 
-    pub(super) fn boolean(&self) -> Option<bool> {
-        self.value
-            .as_bool()
-            .or_else(|| self.mismatch("`true` or `false`"))
+    pub(super) fn boolean(&self) -> Read<bool> {
+        let boolean = self.value.as_bool();
+        boolean.ok_or_else(|| self.mismatch("`true` or `false`"))
     }
 
     /// A whole number from 0 to 2^32 - 1. A `google.protobuf.Struct` has only doubles, so `60.0`
     /// is one too.
-    pub(super) fn whole_number(&self) -> Option<u32> {
+    pub(super) fn whole_number(&self) -> Read<u32> {
         let whole = match self.value.as_u64() {
             Some(number) => u32::try_from(number).ok(),
             None => self.value.as_f64().and_then(whole),
         };
-        whole.or_else(|| self.mismatch("a whole number from 0 to 4294967295"))
+        whole.ok_or_else(|| self.mismatch("a whole number from 0 to 4294967295"))
     }
 
-    /// The value itself, whatever it is.
-    pub(super) const fn value(&self) -> &'c Value {
-        self.value
+    /// The value itself, of any kind but `null`, which must not stand anywhere in it either.
+    pub(super) fn value(&self) -> Read<&'c Value> {
+        match self.value {
+            Value::Null => return Err(self.mismatch("a value")),
+            Value::Array(_) => {
+                for element in self.elements()? {
+                    element.value()?;
+                }
+            }
+            Value::Object(_) => {
+                for (_, member) in self.entries()? {
+                    member.value()?;
+                }
+            }
+            _ => {}
+        }
+        Ok(self.value)
     }
 
     /// A whole number of either sign: as text, which is how protobuf writes 64 bits in JSON, as an
     /// integer, or as a double up to 2^32.
-    pub(super) fn integer(&self) -> Option<i64> {
+    pub(super) fn integer(&self) -> Read<i64> {
         let integer = match self.value {
             Value::Number(number) => number.as_i64().or_else(|| {
                 let number = number.as_f64()?;
@@ -155,22 +203,23 @@ impl<'c> Node<'c> {
             Value::String(text) => text.parse().ok(),
             _ => None,
         };
-        integer.or_else(|| self.mismatch("a whole number"))
+        integer.ok_or_else(|| self.mismatch("a whole number"))
     }
 
     /// A length of time above zero as protobuf writes it in JSON: seconds with up to nine decimals
     /// and an `s`.
-    pub(super) fn duration(&self) -> Option<Duration> {
+    pub(super) fn duration(&self) -> Read<Duration> {
         let duration = duration(self.string()?).filter(|duration| !duration.is_zero());
-        duration.or_else(|| self.mismatch("a duration above zero, `300s` or `0.5s` for instance"))
+        duration
+            .ok_or_else(|| self.mismatch("a duration above zero, `300s` or `0.5s` for instance"))
     }
 
     /// The elements of a list.
-    pub(super) fn elements(&self) -> Option<impl Iterator<Item = Self>> {
+    pub(super) fn elements(&self) -> Read<impl Iterator<Item = Self>> {
         let Value::Array(values) = self.value else {
-            return self.mismatch("a list");
+            return Err(self.mismatch("a list"));
         };
-        Some(values.iter().enumerate().map(|(index, value)| Self {
+        Ok(values.iter().enumerate().map(|(index, value)| Self {
             value,
             path: format!("{}[{index}]", self.path),
             reading: self.reading,
@@ -178,9 +227,9 @@ impl<'c> Node<'c> {
     }
 
     /// The members of an object whose names the operator chooses.
-    pub(super) fn entries(&self) -> Option<impl Iterator<Item = (&'c str, Self)>> {
+    pub(super) fn entries(&self) -> Read<impl Iterator<Item = (&'c str, Self)>> {
         let members = self.members()?;
-        Some(members.iter().map(|(name, value)| {
+        Ok(members.iter().map(|(name, value)| {
             let member = Self {
                 value,
                 path: joined(&self.path, name),
@@ -191,7 +240,7 @@ impl<'c> Node<'c> {
     }
 
     /// Reads an object whose names are fixed. Members that `read` does not ask for are faults.
-    pub(super) fn object<T>(&self, read: impl FnOnce(&mut Fields<'c>) -> Option<T>) -> Option<T> {
+    pub(super) fn object<T>(&self, read: impl FnOnce(&mut Fields<'c>) -> Read<T>) -> Read<T> {
         let mut fields = Fields {
             node: self.clone(),
             members: self.members()?,
@@ -203,10 +252,9 @@ impl<'c> Node<'c> {
         outcome
     }
 
-    fn members(&self) -> Option<&'c Map<String, Value>> {
-        self.value
-            .as_object()
-            .or_else(|| self.mismatch("an object"))
+    fn members(&self) -> Read<&'c Map<String, Value>> {
+        let members = self.value.as_object();
+        members.ok_or_else(|| self.mismatch("an object"))
     }
 }
 
@@ -224,13 +272,14 @@ impl<'c> Fields<'c> {
         &self.node
     }
 
-    /// A member that may be absent. `null` counts as absent, as in the JSON form of protobuf.
+    /// A member that may be absent. `null` is there, and nothing that can be read: it is what a
+    /// template leaves where its value is missing, and would switch off what the key is for.
     pub(super) fn optional(&mut self, key: &'static str) -> Option<Node<'c>> {
         self.known.push(key);
         let path = joined(&self.node.path, key);
         #[cfg(test)]
         self.node.reading.asked.borrow_mut().insert(path.clone());
-        let value = self.members.get(key).filter(|value| !value.is_null())?;
+        let value = self.members.get(key)?;
         Some(Node {
             value,
             path,
@@ -238,61 +287,67 @@ impl<'c> Fields<'c> {
         })
     }
 
+    /// A member that may be absent, and is so with a warning when it is `null`. Only for keys whose
+    /// default lets nobody in whom another value would keep out.
+    pub(super) fn nullable(&mut self, key: &'static str) -> Option<Node<'c>> {
+        let node = self.optional(key)?;
+        if node.value.is_null() {
+            node.warning("is `null`, so the default counts");
+            return None;
+        }
+        Some(node)
+    }
+
+    /// What `read` makes of a member that may be absent.
+    pub(super) fn optional_as<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Node<'c>) -> Read<T>,
+    ) -> Read<Option<T>> {
+        self.optional(key).as_ref().map(read).transpose()
+    }
+
     /// A member that `jwt_authn` knows and that cannot be had here; `message` says why, and what
     /// to use in its place.
     pub(super) fn refused(&mut self, key: &'static str, message: &str) {
         self.refused.push(key);
-        if self.members.get(key).is_some_and(|value| !value.is_null()) {
+        if self.members.contains_key(key) {
             self.fault_of(key, message);
         }
     }
 
     /// The one thing that was found among members of which there has to be exactly one.
-    pub(super) fn one_of<T>(&self, found: Vec<Option<T>>, message: &str) -> Option<T> {
+    pub(super) fn one_of<T>(&self, found: Vec<Read<T>>, message: &str) -> Read<T> {
         let mut found = found.into_iter();
         if let (Some(one), None) = (found.next(), found.next()) {
             return one;
         }
-        self.node.fault(message);
-        None
+        Err(self.node.fault(message))
     }
 
     /// A flag, with what it is when it is left out.
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
-        let node = self.optional(key);
-        node.and_then(|node| node.boolean()).unwrap_or(default)
+        boolean_or(self.optional(key), default)
     }
 
     /// The elements of a list; none when it is left out.
     pub(super) fn list(&mut self, key: &'static str) -> Vec<Node<'c>> {
-        let node = self.optional(key);
-        let elements = node.and_then(|node| Some(node.elements()?.collect()));
-        elements.unwrap_or_default()
+        let elements = self.optional_as(key, |node| Ok(node.elements()?.collect()));
+        elements.ok().flatten().unwrap_or_default()
     }
 
     /// A list of strings that are not empty.
     pub(super) fn texts(&mut self, key: &'static str) -> Vec<String> {
         let elements = self.list(key).into_iter();
         elements
-            .filter_map(|node| node.text().map(str::to_owned))
+            .filter_map(|node| node.text().map(str::to_owned).ok())
             .collect()
     }
 
-    /// A duration, with what it is when it is left out.
-    pub(super) fn duration(&mut self, key: &'static str, default: Duration) -> Option<Duration> {
-        match self.optional(key) {
-            None => Some(default),
-            Some(node) => node.duration(),
-        }
-    }
-
     /// A member that has to be there.
-    pub(super) fn required(&mut self, key: &'static str) -> Option<Node<'c>> {
+    pub(super) fn required(&mut self, key: &'static str) -> Read<Node<'c>> {
         let member = self.optional(key);
-        if member.is_none() {
-            self.node.fault(format!("`{key}` is missing"));
-        }
-        member
+        member.ok_or_else(|| self.node.fault(format!("`{key}` is missing")))
     }
 
     fn refuse_unknown_keys(&self) {
@@ -332,6 +387,28 @@ impl<'c> Fields<'c> {
     }
 }
 
+/// What `read` makes of each of these; all of them are looked at, so that a fault in one does not
+/// hide those in the next.
+pub(super) fn all<'c, T>(
+    nodes: impl IntoIterator<Item = Node<'c>>,
+    read: impl Fn(&Node<'c>) -> Read<T>,
+) -> Read<Vec<T>> {
+    let values: Vec<_> = nodes.into_iter().map(|node| read(&node)).collect();
+    values.into_iter().collect()
+}
+
+/// A flag, with what it is when it is left out. For one that cannot be read too, whose fault
+/// keeps it from being used.
+pub(super) fn boolean_or(node: Option<Node<'_>>, default: bool) -> bool {
+    let boolean = node.and_then(|node| node.boolean().ok());
+    boolean.unwrap_or(default)
+}
+
+/// A duration, with what it is when it is left out.
+pub(super) fn duration_or(node: Option<Node<'_>>, default: Duration) -> Read<Duration> {
+    node.map_or(Ok(default), |node| node.duration())
+}
+
 fn whole(number: f64) -> Option<u32> {
     #[expect(
         clippy::cast_possible_truncation,
@@ -361,7 +438,7 @@ fn duration(text: &str) -> Option<Duration> {
 /// What a value is, in words. Never the value itself: it may be a key or a secret.
 fn description(value: &Value) -> &'static str {
     match value {
-        Value::Null => "nothing",
+        Value::Null => "`null`",
         Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
         Value::String(text) if text.is_empty() => "an empty string",

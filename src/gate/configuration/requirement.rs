@@ -2,15 +2,15 @@
 
 use super::claims::claim_path;
 use super::provider::comparable;
-use super::reader::{Fields, Node};
+use super::reader::{Fields, Node, Read, all as each};
 use crate::gate::policy::{
     Alternatives, ClaimCondition, ClaimTest, Otherwise, Requirement, Scopes, TokenRequirement,
 };
 
 /// `{}` asks for nothing, as in `jwt_authn`.
-pub(super) fn requirement(node: &Node<'_>, providers: &[String]) -> Option<Requirement> {
+pub(super) fn requirement(node: &Node<'_>, providers: &[String]) -> Read<Requirement> {
     let everybody = || (0..providers.len()).collect();
-    Some(match parsed(node, providers)? {
+    Ok(match parsed(node, providers)? {
         Parsed::Requirement(requirement) => requirement,
         Parsed::Otherwise(Otherwise::AllowMissingOrFailed) => {
             Requirement::AllowMissingOrFailed(everybody())
@@ -29,7 +29,7 @@ const KINDS: &str = "expected at most one of `provider_name`, `provider_and_audi
                      `requires_any`, `requires_all`, `allow_missing` and \
                      `allow_missing_or_failed`";
 
-fn parsed(node: &Node<'_>, providers: &[String]) -> Option<Parsed> {
+fn parsed(node: &Node<'_>, providers: &[String]) -> Read<Parsed> {
     node.object(|fields| {
         fields.refused(
             "extract_only_without_validation",
@@ -54,11 +54,11 @@ fn parsed(node: &Node<'_>, providers: &[String]) -> Option<Parsed> {
             ("allow_missing_or_failed", Otherwise::AllowMissingOrFailed),
         ] {
             if let Some(node) = fields.optional(key) {
-                found.push(node.object(|_| Some(Parsed::Otherwise(otherwise))));
+                found.push(node.object(|_| Ok(Parsed::Otherwise(otherwise))));
             }
         }
         if found.is_empty() {
-            found.push(Some(Parsed::Requirement(Requirement::Nothing)));
+            found.push(Ok(Parsed::Requirement(Requirement::Nothing)));
         }
         let requirement = fields.one_of(found, KINDS);
         with_conditions(fields, requirement)
@@ -78,16 +78,13 @@ const fn token(provider: usize, audiences: Option<Vec<String>>) -> Parsed {
     }))
 }
 
-fn place(node: &Node<'_>, providers: &[String]) -> Option<usize> {
+fn place(node: &Node<'_>, providers: &[String]) -> Read<usize> {
     let name = node.text()?;
     let place = providers.iter().position(|provider| provider == name);
-    if place.is_none() {
-        node.fault(format!("no provider is called `{}`", name.escape_debug()));
-    }
-    place
+    place.ok_or_else(|| node.fault(format!("no provider is called `{}`", name.escape_debug())))
 }
 
-fn provider_and_audiences(node: &Node<'_>, providers: &[String]) -> Option<Parsed> {
+fn provider_and_audiences(node: &Node<'_>, providers: &[String]) -> Read<Parsed> {
     node.object(|fields| {
         let place = fields
             .required("provider_name")
@@ -95,49 +92,41 @@ fn provider_and_audiences(node: &Node<'_>, providers: &[String]) -> Option<Parse
         let audiences = fields.texts("audiences");
         // As in `jwt_authn`, where an empty list leaves the provider's own in force.
         let audiences = (!audiences.is_empty()).then(|| comparable(&audiences));
-        Some(token(place?, audiences))
+        Ok(token(place?, audiences))
     })
 }
 
 /// The elements of `requirements`, of which there has to be one.
-fn list<'c>(fields: &mut Fields<'c>) -> Option<Vec<Node<'c>>> {
+fn list<'c>(fields: &mut Fields<'c>) -> Read<Vec<Node<'c>>> {
     let node = fields.required("requirements")?;
     let elements: Vec<_> = node.elements()?.collect();
     if elements.is_empty() {
-        node.fault("expected at least one requirement");
-        return None;
+        return Err(node.fault("expected at least one requirement"));
     }
-    Some(elements)
+    Ok(elements)
 }
 
 /// Two kinds of elements are no requirements of their own: `allow_missing` and
 /// `allow_missing_or_failed` say what becomes of requests that meet none of the others; the more
 /// lenient one counts, as in `jwt_authn`.
-fn any(node: &Node<'_>, providers: &[String]) -> Option<Parsed> {
+fn any(node: &Node<'_>, providers: &[String]) -> Read<Parsed> {
     node.object(|fields| {
         let mut requirements = Vec::new();
         let mut otherwise = Otherwise::Refuse;
-        let mut is_sound = true;
-        for element in list(fields)? {
-            match parsed(&element, providers) {
-                Some(Parsed::Requirement(requirement)) => requirements.push(requirement),
-                Some(Parsed::Otherwise(Otherwise::AllowMissingOrFailed)) => {
+        for element in each(list(fields)?, |element| parsed(element, providers))? {
+            match element {
+                Parsed::Requirement(requirement) => requirements.push(requirement),
+                Parsed::Otherwise(Otherwise::AllowMissingOrFailed) => {
                     otherwise = Otherwise::AllowMissingOrFailed;
                 }
-                Some(Parsed::Otherwise(other)) if otherwise == Otherwise::Refuse => {
-                    otherwise = other;
-                }
-                Some(Parsed::Otherwise(_)) => {}
-                None => is_sound = false,
+                Parsed::Otherwise(other) if otherwise == Otherwise::Refuse => otherwise = other,
+                Parsed::Otherwise(_) => {}
             }
         }
-        if !is_sound {
-            return None;
-        }
         if requirements.is_empty() {
-            return Some(Parsed::Otherwise(otherwise));
+            return Ok(Parsed::Otherwise(otherwise));
         }
-        Some(Parsed::Requirement(Requirement::Any(Alternatives {
+        Ok(Parsed::Requirement(Requirement::Any(Alternatives {
             together: Requirement::all_providers(&requirements, false),
             providers: Requirement::all_providers(&requirements, true),
             requirements,
@@ -146,28 +135,22 @@ fn any(node: &Node<'_>, providers: &[String]) -> Option<Parsed> {
     })
 }
 
-fn all(node: &Node<'_>, providers: &[String]) -> Option<Parsed> {
+fn all(node: &Node<'_>, providers: &[String]) -> Read<Parsed> {
     node.object(|fields| {
-        let elements = list(fields)?;
-        let requirements: Vec<_> = elements
-            .iter()
-            .map(|element| requirement(element, providers))
-            .collect();
-        let requirements: Option<Vec<_>> = requirements.into_iter().collect();
-        Some(Parsed::Requirement(Requirement::All(requirements?)))
+        let requirements = each(list(fields)?, |element| requirement(element, providers))?;
+        Ok(Parsed::Requirement(Requirement::All(requirements)))
     })
 }
 
 /// ◆ `scopes`, `claims` and `token_types`, which stand beside the provider.
-fn with_conditions(fields: &mut Fields<'_>, requirement: Option<Parsed>) -> Option<Parsed> {
-    let scopes = fields.optional("scopes");
-    let scopes = scopes.as_ref().and_then(scopes_of);
-    let claims = fields.list("claims");
-    let claims: Vec<_> = claims.iter().filter_map(condition).collect();
+fn with_conditions(fields: &mut Fields<'_>, requirement: Read<Parsed>) -> Read<Parsed> {
+    let scopes = fields.optional_as("scopes", scopes_of);
+    let claims = each(fields.list("claims"), condition);
     let types = fields.texts("token_types");
+    let (scopes, claims) = (scopes?, claims?);
     match requirement? {
         Parsed::Requirement(Requirement::Token(token)) => {
-            Some(Parsed::Requirement(Requirement::Token(TokenRequirement {
+            Ok(Parsed::Requirement(Requirement::Token(TokenRequirement {
                 scopes: scopes.unwrap_or_default(),
                 claims,
                 types,
@@ -181,12 +164,12 @@ fn with_conditions(fields: &mut Fields<'_>, requirement: Option<Parsed>) -> Opti
                      `provider_and_audiences`",
                 );
             }
-            Some(other)
+            Ok(other)
         }
     }
 }
 
-fn scopes_of(node: &Node<'_>) -> Option<Scopes> {
+fn scopes_of(node: &Node<'_>) -> Read<Scopes> {
     node.object(|fields| {
         let mut scopes = |key| {
             let texts = fields.texts(key);
@@ -207,37 +190,36 @@ fn scopes_of(node: &Node<'_>) -> Option<Scopes> {
         if scopes == Scopes::default() {
             fields.node().fault("expected `all_of` or `any_of`");
         }
-        Some(scopes)
+        Ok(scopes)
     })
 }
 
-fn condition(node: &Node<'_>) -> Option<ClaimCondition> {
+fn condition(node: &Node<'_>) -> Read<ClaimCondition> {
     node.object(|fields| {
         let path = claim_path(fields);
         let mut found = Vec::new();
         if let Some(node) = fields.optional("equals") {
-            found.push(Some(ClaimTest::OneOf(vec![node.value().clone()])));
+            let value = node.value();
+            found.push(value.map(|value| ClaimTest::OneOf(vec![value.clone()])));
         }
         if let Some(node) = fields.optional("one_of") {
-            let values = node.elements().map(|elements| {
-                let values = elements.map(|element| element.value().clone());
-                values.collect()
-            });
+            let values = node.elements();
+            let values = values.and_then(|values| each(values, |value| value.value().cloned()));
             found.push(values.map(ClaimTest::OneOf));
         }
         if let Some(node) = fields.optional("contains") {
-            found.push(Some(ClaimTest::Contains(node.value().clone())));
+            found.push(node.value().cloned().map(ClaimTest::Contains));
         }
         if let Some(node) = fields.optional("present") {
             let is_true = node.boolean()?;
             if !is_true {
                 node.fault("expected `true`: that a claim is absent cannot be asked for");
             }
-            found.push(Some(ClaimTest::Present));
+            found.push(Ok(ClaimTest::Present));
         }
         let message = "expected one of `equals`, `one_of`, `contains` and `present`";
         let test = fields.one_of(found, message);
-        Some(ClaimCondition {
+        Ok(ClaimCondition {
             path: path?,
             test: test?,
         })

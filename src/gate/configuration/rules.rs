@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::reader::{Fields, Node};
+use super::reader::{Fields, Node, Read, all};
 use super::{matchers, requirement};
 use crate::gate::matching::{Matcher, PathMatcher};
 use crate::gate::policy::{FilterStateRules, Requirement, Routes, Rule};
@@ -12,14 +12,16 @@ type Named = [(String, Rc<Requirement>)];
 
 /// `requirement_map`, and ◆ which route chooses which of them.
 pub(super) fn routes(fields: &mut Fields<'_>, providers: &[String]) -> Routes {
-    let requirements = fields.optional("requirement_map");
-    let requirements = requirements.map(|node| requirements_of(&node, providers));
-    let requirements = requirements.unwrap_or_default();
-    let entries = fields.optional("requirement_by_route_name");
-    let entries = entries.and_then(|node| Some(node.entries()?.collect::<Vec<_>>()));
+    let requirements = fields.optional_as("requirement_map", |node| {
+        Ok(requirements_of(node, providers))
+    });
+    let requirements = requirements.ok().flatten().unwrap_or_default();
+    let entries = fields.optional_as("requirement_by_route_name", |node| {
+        Ok(node.entries()?.collect::<Vec<_>>())
+    });
     let mut by_name = Vec::new();
-    for (route, node) in entries.unwrap_or_default() {
-        if let Some(requirement) = named(&node, &requirements) {
+    for (route, node) in entries.ok().flatten().unwrap_or_default() {
+        if let Ok(requirement) = named(&node, &requirements) {
             by_name.push((route.to_owned(), requirement));
         }
     }
@@ -34,15 +36,16 @@ pub(super) fn routes(fields: &mut Fields<'_>, providers: &[String]) -> Routes {
 pub(super) fn filter_state_rules(
     fields: &mut Fields<'_>,
     providers: &[String],
-) -> Option<FilterStateRules> {
-    let node = fields.optional("filter_state_rules")?;
-    node.object(|fields| {
-        let name = fields.required("name").and_then(|node| node.text());
-        let requires = fields.optional("requires");
-        let requirements = requires.map(|node| requirements_of(&node, providers));
-        Some(FilterStateRules {
-            name: name?.to_owned(),
-            requirements: requirements.unwrap_or_default(),
+) -> Read<Option<FilterStateRules>> {
+    fields.optional_as("filter_state_rules", |node| {
+        node.object(|fields| {
+            let name = fields.required("name").and_then(|node| node.text());
+            let requires = fields.optional("requires");
+            let requirements = requires.map(|node| requirements_of(&node, providers));
+            Ok(FilterStateRules {
+                name: name?.to_owned(),
+                requirements: requirements.unwrap_or_default(),
+            })
         })
     })
 }
@@ -51,61 +54,57 @@ pub(super) fn filter_state_rules(
 fn requirements_of(node: &Node<'_>, providers: &[String]) -> Vec<(String, Rc<Requirement>)> {
     let mut requirements = Vec::new();
     for (name, node) in node.entries().into_iter().flatten() {
-        if let Some(requirement) = requirement::requirement(&node, providers) {
+        if let Ok(requirement) = requirement::requirement(&node, providers) {
             requirements.push((name.to_owned(), Rc::new(requirement)));
         }
     }
     requirements
 }
 
-fn named(node: &Node<'_>, requirements: &Named) -> Option<Rc<Requirement>> {
+fn named(node: &Node<'_>, requirements: &Named) -> Read<Rc<Requirement>> {
     let name = node.text()?;
     let found = requirements.iter().find(|(known, _)| known == name);
-    if found.is_none() {
+    let requirement = found.map(|(_, requirement)| Rc::clone(requirement));
+    requirement.ok_or_else(|| {
         node.fault(format!(
             "no entry of `requirement_map` is called `{}`",
             name.escape_debug()
-        ));
-    }
-    found.map(|(_, requirement)| Rc::clone(requirement))
+        ))
+    })
 }
 
 pub(super) fn rules(
     fields: &mut Fields<'_>,
     providers: &[String],
     requirements: &Named,
-) -> Vec<Rule> {
+) -> Read<Vec<Rule>> {
     let elements = fields.list("rules");
-    elements
-        .iter()
-        .filter_map(|node| rule(node, providers, requirements))
-        .collect()
+    all(elements, |node| rule(node, providers, requirements))
 }
 
 /// `requires: {}` and neither key ask for nothing, as in `jwt_authn`.
-fn rule(node: &Node<'_>, providers: &[String], requirements: &Named) -> Option<Rule> {
+fn rule(node: &Node<'_>, providers: &[String], requirements: &Named) -> Read<Rule> {
     node.object(|fields| {
         let matcher = fields.required("match").and_then(|node| matcher(&node));
         let requires = fields.optional("requires");
         let name = fields.optional("requirement_name");
         let requirement = match (requires, name) {
-            (None, None) => Some(Rc::new(Requirement::Nothing)),
+            (None, None) => Ok(Rc::new(Requirement::Nothing)),
             (Some(node), None) => requirement::requirement(&node, providers).map(Rc::new),
             (None, Some(node)) => named(&node, requirements),
             _ => {
                 let message = "expected either `requires` or `requirement_name`";
-                fields.node().fault(message);
-                None
+                Err(fields.node().fault(message))
             }
         };
-        Some(Rule {
+        Ok(Rule {
             matcher: matcher?,
             requirement: requirement?,
         })
     })
 }
 
-fn matcher(node: &Node<'_>) -> Option<Matcher> {
+fn matcher(node: &Node<'_>) -> Read<Matcher> {
     node.object(|fields| {
         for key in [
             "dynamic_metadata",
@@ -122,19 +121,17 @@ fn matcher(node: &Node<'_>) -> Option<Matcher> {
         );
         let ignore_case = !fields.flag("case_sensitive", true);
         let path = path_matcher(fields, ignore_case);
-        let headers = fields.list("headers");
-        let headers: Vec<_> = headers.iter().map(matchers::header).collect();
-        let parameters = fields.list("query_parameters");
-        let parameters: Vec<_> = parameters.iter().map(matchers::parameter).collect();
-        Some(Matcher {
+        let headers = all(fields.list("headers"), matchers::header);
+        let parameters = all(fields.list("query_parameters"), matchers::parameter);
+        Ok(Matcher {
             path: path?,
-            headers: headers.into_iter().collect::<Option<_>>()?,
-            parameters: parameters.into_iter().collect::<Option<_>>()?,
+            headers: headers?,
+            parameters: parameters?,
         })
     })
 }
 
-fn path_matcher(fields: &mut Fields<'_>, ignore_case: bool) -> Option<PathMatcher> {
+fn path_matcher(fields: &mut Fields<'_>, ignore_case: bool) -> Read<PathMatcher> {
     let mut found = Vec::new();
     if let Some(node) = fields.optional("prefix") {
         let prefix = node.string();
@@ -152,20 +149,20 @@ fn path_matcher(fields: &mut Fields<'_>, ignore_case: bool) -> Option<PathMatche
         found.push(pattern.map(PathMatcher::Text));
     }
     if let Some(node) = fields.optional("connect_matcher") {
-        found.push(node.object(|_| Some(PathMatcher::Connect)));
+        found.push(node.object(|_| Ok(PathMatcher::Connect)));
     }
     let message = "expected one of `prefix`, `path`, `path_separated_prefix`, `safe_regex` and \
                    `connect_matcher`";
     fields.one_of(found, message)
 }
 
-fn separated_prefix(node: &Node<'_>, ignore_case: bool) -> Option<PathMatcher> {
+fn separated_prefix(node: &Node<'_>, ignore_case: bool) -> Read<PathMatcher> {
     let text = node.text()?;
     if text.contains(['?', '#']) || text.ends_with('/') {
-        node.fault("expected a path without `?` and `#` that does not end with `/`");
-        return None;
+        let message = "expected a path without `?` and `#` that does not end with `/`";
+        return Err(node.fault(message));
     }
-    Some(PathMatcher::Segments {
+    Ok(PathMatcher::Segments {
         prefix: TextMatcher::prefix(text, ignore_case),
         length: text.len(),
     })

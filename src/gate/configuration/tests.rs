@@ -1,4 +1,6 @@
 #[cfg(not(target_family = "wasm"))]
+mod closed;
+#[cfg(not(target_family = "wasm"))]
 mod readme;
 
 use serde_json::{Value, json};
@@ -14,12 +16,16 @@ use crate::gate::session::{ClaimHeader, Form};
 use crate::token::KeyRules;
 use crate::token::fixtures::{es256, jwk_set};
 
-fn read_value(configuration: &Value) -> Result<Configured, Vec<Fault>> {
-    let environment = |name: &str| match name {
+fn environment(name: &str) -> Option<String> {
+    match name {
         "JWKS" => Some(jwk_set(&[&es256()])),
+        "CREDENTIAL" => Some("edge".to_owned()),
         "FEED_KEY" => Some("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned()),
         _ => None,
-    };
+    }
+}
+
+fn read_value(configuration: &Value) -> Result<Configured, Vec<Fault>> {
     read(configuration.to_string().as_bytes(), &environment)
 }
 
@@ -39,15 +45,14 @@ fn complete() -> Value {
 
 fn with(path: &[&str], value: Value) -> Value {
     let mut configuration = complete();
-    let (last, parents) = path.split_last().unwrap();
-    let mut parent = &mut configuration;
-    for name in parents {
-        parent = match name.parse::<usize>() {
-            Ok(index) => &mut parent[index],
-            Err(_) => &mut parent[*name],
+    let mut place = &mut configuration;
+    for name in path {
+        place = match name.parse::<usize>() {
+            Ok(index) => &mut place[index],
+            Err(_) => &mut place[*name],
         };
     }
-    parent[*last] = value;
+    *place = value;
     configuration
 }
 
@@ -179,7 +184,7 @@ fn faults_of_key_sources_say_what_to_do() {
 #[wasm_bindgen_test(unsupported = test)]
 fn what_is_left_out_has_the_defaults_of_jwt_authn_or_safer_ones() {
     let configuration = json!({
-        "providers": {"idp": {"local_jwks": {"environment_variable": "JWKS"}, "issuer": null}},
+        "providers": {"idp": {"local_jwks": {"environment_variable": "JWKS"}}},
     });
     let policy = read_value(&configuration).unwrap().policy;
     assert!(!policy.allow_unmatched);
@@ -354,7 +359,7 @@ fn something_else_than_an_object_is_refused() {
 #[test]
 fn the_readme_lists_exactly_the_keys_that_are_read() {
     let configuration = complete();
-    let reading = Reading::new(&|_| None);
+    let reading = Reading::new(&|_| Variable::Unknown);
     policy(&Node::root(&configuration, &reading)).unwrap();
     let asked = reading.asked.borrow();
     let read: std::collections::BTreeSet<_> = asked.iter().map(|key| as_documented(key)).collect();

@@ -90,7 +90,7 @@ pub(super) fn all() -> Vec<Trial> {
 
 /// Configurations that are refused although `jwt_authn` takes them, with their faults, in the order
 /// of the deviations.
-pub(super) fn refused() -> [(&'static str, Value, &'static str); 4] {
+pub(super) fn refused() -> [(&'static str, Value, &'static str); 5] {
     let mut template = usual(json!({}));
     template["rules"][3]["match"] = json!({"path_match_policy": {
         "name": "envoy.path.match.uri_template.uri_template_matcher",
@@ -101,6 +101,8 @@ pub(super) fn refused() -> [(&'static str, Value, &'static str); 4] {
         },
     }});
     let header = |name: &str| json!([{"header_name": name, "claim_name": "sub"}]);
+    let mut null = usual(json!({}));
+    null["rules"][3]["requires"] = json!({"provider_name": null});
     [
         (
             "no providers",
@@ -123,6 +125,11 @@ pub(super) fn refused() -> [(&'static str, Value, &'static str); 4] {
             "a URI template",
             template,
             "URI templates are not supported; hint: `safe_regex`",
+        ),
+        (
+            "null in place of a provider's name",
+            null,
+            "rules[3].requires.provider_name: expected a string, found `null`",
         ),
     ]
 }

@@ -1,0 +1,41 @@
+//! A configuration as somebody looks at it who is not the filter: an operator at a shell, where the
+//! virtual machine's environment is not known.
+
+use super::reader::{Fault, Node, Reading, Variable};
+use super::{Policy, decoded, policy};
+
+/// What there is to say about a configuration.
+#[derive(Debug, Default)]
+pub struct Inspection {
+    /// The policy, when there are no faults. What only Envoy knows is missing in it: keys and
+    /// credentials in variables that are [`Variable::Unknown`]. So it is good for looking at and
+    /// for explaining, not for serving.
+    pub policy: Option<Policy>,
+    /// What keeps the filter from starting, with the paths.
+    pub faults: Vec<Fault>,
+    /// What should be known although it is no fault, with the paths.
+    pub warnings: Vec<Fault>,
+}
+
+/// Looks at a configuration as [`super::read`] reads it, where some variables may be unknown, which
+/// is a warning for each.
+#[must_use]
+pub fn inspect(bytes: &[u8], environment: &dyn Fn(&str) -> Variable) -> Inspection {
+    let value = match decoded(bytes) {
+        Ok(value) => value,
+        Err(fault) => {
+            return Inspection {
+                faults: vec![fault],
+                ..Inspection::default()
+            };
+        }
+    };
+    let reading = Reading::new(environment);
+    let policy = policy(&Node::root(&value, &reading)).ok();
+    let (faults, warnings) = reading.into_findings();
+    Inspection {
+        policy: policy.filter(|_| faults.is_empty()),
+        faults,
+        warnings,
+    }
+}
