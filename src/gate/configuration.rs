@@ -14,6 +14,8 @@ mod matchers;
 mod provider;
 mod reader;
 mod requirement;
+#[cfg(not(target_family = "wasm"))]
+mod review;
 mod revocation;
 mod rules;
 

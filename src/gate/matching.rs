@@ -71,7 +71,7 @@ impl Matcher {
 }
 
 impl PathMatcher {
-    fn matches(&self, path: Option<&[u8]>, request: &Request) -> bool {
+    pub(super) fn matches(&self, path: Option<&[u8]>, request: &Request) -> bool {
         match (self, path) {
             (Self::Connect, _) => request.method() == Some(b"CONNECT"),
             (_, None) => false,

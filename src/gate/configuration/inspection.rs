@@ -1,8 +1,10 @@
 //! A configuration as somebody looks at it who is not the filter: an operator at a shell, where the
 //! virtual machine's environment is not known.
 
+use serde_json::Value;
+
 use super::reader::{Fault, Node, Reading, Variable};
-use super::{Policy, decoded, policy};
+use super::{Policy, decoded, policy, review};
 
 /// What there is to say about a configuration.
 #[derive(Debug, Default)]
@@ -15,6 +17,26 @@ pub struct Inspection {
     pub faults: Vec<Fault>,
     /// What should be known although it is no fault, with the paths.
     pub warnings: Vec<Fault>,
+    /// What was looked at.
+    configuration: Value,
+}
+
+impl Inspection {
+    /// What opens the API although it looks closed, and what can never work, with the paths;
+    /// nothing of a configuration that has faults.
+    #[must_use]
+    pub fn review(&self) -> Vec<Fault> {
+        let policy = self.policy.as_ref();
+        policy.map_or_else(Vec::new, |policy| {
+            review::review(&self.configuration, policy)
+        })
+    }
+
+    /// The clusters that are named, each with the path of its name.
+    #[must_use]
+    pub fn clusters(&self) -> Vec<(String, &str)> {
+        review::clusters(&self.configuration)
+    }
 }
 
 /// Looks at a configuration as [`super::read`] reads it, where some variables may be unknown, which
@@ -37,5 +59,6 @@ pub fn inspect(bytes: &[u8], environment: &dyn Fn(&str) -> Variable) -> Inspecti
         policy: policy.filter(|_| faults.is_empty()),
         faults,
         warnings,
+        configuration: value,
     }
 }

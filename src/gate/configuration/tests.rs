@@ -2,6 +2,8 @@
 mod closed;
 #[cfg(not(target_family = "wasm"))]
 mod readme;
+#[cfg(not(target_family = "wasm"))]
+mod review;
 
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;

@@ -1,0 +1,81 @@
+//! The login page that browsers are sent to, if it is behind the gate itself.
+
+use super::{Reviewed, finding, needs_token};
+use crate::gate::configuration::reader::Fault;
+use crate::gate::extraction::Location;
+use crate::gate::path::without_query;
+use crate::gate::policy::{Otherwise, Requirement};
+use crate::gate::request::Request;
+
+const PATH: &str = "login_redirect.url";
+
+impl Reviewed<'_> {
+    /// Whoever is sent to a page that needs a token is sent there again, for ever.
+    pub(super) fn login(&self, findings: &mut Vec<Fault>) {
+        let login = self.policy.answers.login.as_ref();
+        // Which host a URL leads to is not known here, and routes choose for paths of their own.
+        let url = login.map(|login| login.url.as_str());
+        let Some(url) = url.filter(|url| url.starts_with('/')) else {
+            return;
+        };
+        if self.policy.routes.choose() {
+            return;
+        }
+        let request = [(":method", "GET"), (":path", url)].into_iter();
+        let request = Request::new(request.collect());
+        let path = without_query(url.as_bytes());
+        for (rule, known) in self.rules().zip(&self.policy.rules) {
+            if !known.matcher.path.matches(Some(path), &request) {
+                continue;
+            }
+            // One that may match or not decides nothing, unless both come to the same.
+            if rule.has_conditions() {
+                if needs_token(rule.requirement) {
+                    continue;
+                }
+                return;
+            }
+            if needs_token(rule.requirement) {
+                let message = format!(
+                    "browsers without a token are sent here, and `{}` needs one here too: they \
+                     are sent round for ever; hint: a rule before it that opens this path",
+                    rule.path
+                );
+                findings.push(finding(PATH, message));
+            } else if self.refuses_bad_cookies(rule.requirement) {
+                let message = format!(
+                    "browsers whose cookie has expired are sent here, and `{}` refuses it here \
+                     too: they are sent round for ever; hint: a rule before it that opens this \
+                     path, or `allow_missing_or_failed`",
+                    rule.path
+                );
+                findings.push(finding(PATH, message));
+            }
+            return;
+        }
+        if !self.policy.allow_unmatched && self.policy.filter_state_rules.is_none() {
+            let message = "no rule matches this path, so the login page is refused too";
+            findings.push(finding(PATH, message));
+        }
+    }
+
+    /// Whether a request that has a token in a cookie is refused when the token is a bad one,
+    /// though it would pass without any.
+    fn refuses_bad_cookies(&self, requirement: &Requirement) -> bool {
+        let providers = match requirement {
+            Requirement::AllowMissing(places) => places.clone(),
+            Requirement::Any(alternatives) if alternatives.otherwise == Otherwise::AllowMissing => {
+                alternatives.providers.clone()
+            }
+            _ => return false,
+        };
+        let mut providers = providers.into_iter();
+        let mut providers = providers
+            .by_ref()
+            .filter_map(|place| self.policy.providers.get(place));
+        providers.any(|provider| {
+            let mut locations = provider.locations.iter();
+            locations.any(|location| matches!(location, Location::Cookie(_)))
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! Providers: tokens that nobody can revoke for long enough, places of tokens that are one place,
+//! and what nothing uses.
+
+use serde_json::Value;
+
+use super::requirements::{NOTHING_CHECKED, is_empty_list};
+use super::{Reviewed, finding, members};
+use crate::gate::configuration::reader::{Fault, joined};
+use crate::gate::extraction::Location;
+use crate::gate::policy::{Provider, Requirement, Scopes};
+use crate::gate::session::canonical_name;
+
+impl Reviewed<'_> {
+    pub(super) fn providers(&self, findings: &mut Vec<Fault>) {
+        let requirements = self.used_requirements();
+        let written = members(self.configuration, "providers");
+        for (place, (name, written)) in written.enumerate() {
+            let Some(provider) = self.policy.providers.get(place) else {
+                continue;
+            };
+            let path = joined("providers", name);
+            if self.policy.revocation.is_some() && outlives_revocations(provider) {
+                findings.push(finding(
+                    joined(&path, "require_expiration"),
+                    "a revocation lapses, and a token without `exp` does not: it is good again \
+                     then; hint: `max_token_age`, at most the `--max-token-lifetime` of the \
+                     authority",
+                ));
+            }
+            for key in ["audiences", "algorithms"] {
+                if is_empty_list(written, key) {
+                    findings.push(finding(joined(&path, key), NOTHING_CHECKED));
+                }
+            }
+            findings.extend(strange_cookies(&path, written));
+            if written.get("remote_jwks").is_some()
+                && written.get("allow_symmetric_keys") == Some(&Value::Bool(true))
+            {
+                let message = "has no effect: no shared secret is taken from a set that is fetched";
+                findings.push(finding(joined(&path, "allow_symmetric_keys"), message));
+            }
+            let is_used = requirements.iter().any(|one| uses(one, place));
+            if !is_used && !requirements.is_empty() {
+                let message = "no rule and no route asks for its tokens";
+                findings.push(finding(&*path, message));
+            }
+            if provider.audiences.is_empty()
+                && requirements
+                    .iter()
+                    .any(|one| takes_any(one, place, provider))
+            {
+                findings.push(finding(
+                    &*path,
+                    "takes every token of its issuer, those for other APIs too; hint: `audiences`, \
+                     or `scopes` or `claims` where a rule asks for its tokens",
+                ));
+            }
+        }
+        self.aliases(findings);
+    }
+
+    /// What rules, routes and the filter state may choose.
+    fn used_requirements(&self) -> Vec<&Requirement> {
+        let rules = self.policy.rules.iter().map(|rule| &*rule.requirement);
+        let by_name = self.policy.routes.by_name.iter();
+        let by_metadata = self.policy.routes.requirements.iter();
+        let by_metadata = by_metadata.filter(|_| self.policy.routes.by_metadata);
+        let by_filter_state = self.policy.filter_state_rules.iter();
+        let by_filter_state = by_filter_state.flat_map(|rules| &rules.requirements);
+        let named = by_name.chain(by_metadata).chain(by_filter_state);
+        rules
+            .chain(named.map(|(_, requirement)| &**requirement))
+            .collect()
+    }
+
+    /// Two places that upstreams may take for one: which of two tokens would they read?
+    fn aliases(&self, findings: &mut Vec<Fault>) {
+        let mut seen: Vec<(&str, String, String)> = Vec::new();
+        for provider in &self.policy.providers {
+            for location in &provider.locations {
+                let (key, name, alias) = match location {
+                    Location::Header(header) => {
+                        ("from_headers", &header.name, canonical_name(&header.name))
+                    }
+                    Location::Parameter(name) => ("from_params", name, canonical_word(name)),
+                    Location::Cookie(name) => ("from_cookies", name, canonical_word(name)),
+                };
+                let mut known = seen.iter();
+                let other = known.find(|(other, known, written)| {
+                    *other == key && *known == alias && written != name
+                });
+                if let Some((.., other)) = other {
+                    findings.push(finding(
+                        joined(&joined("providers", &provider.name), key),
+                        format!(
+                            "`{name}` and `{other}` are one name for some upstreams, which may \
+                             read the other token than the gate; hint: names that differ in a \
+                             letter or digit"
+                        ),
+                    ));
+                }
+                seen.push((key, alias, name.clone()));
+            }
+        }
+    }
+}
+
+/// Names of parameters and cookies as PHP, for one, reads them, in which case matters.
+fn canonical_word(name: &str) -> String {
+    name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "_")
+}
+
+fn outlives_revocations(provider: &Provider) -> bool {
+    let needs_expiration = provider.require_expiration || provider.max_lifetime.is_some();
+    !needs_expiration && provider.max_token_age.is_none()
+}
+
+/// Names that no cookie has (RFC 6265 section 4.1.1).
+fn strange_cookies(path: &str, written: &Value) -> Vec<Fault> {
+    let cookies = written.get("from_cookies").and_then(Value::as_array);
+    let names = cookies.into_iter().flatten().enumerate();
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let strange = names.filter(|(_, name)| {
+        let name = name.as_str().unwrap_or_default();
+        !name.bytes().all(is_token)
+    });
+    let path = joined(path, "from_cookies");
+    let message = "no cookie has such a name: expected letters, digits and `!#$%&'*+-.^_`|~`";
+    strange
+        .map(|(place, _)| finding(format!("{path}[{place}]"), message))
+        .collect()
+}
+
+fn uses(requirement: &Requirement, provider: usize) -> bool {
+    requirement.providers(true).contains(&provider)
+}
+
+/// Whether a token of the provider is enough, whoever it is meant for.
+fn takes_any(requirement: &Requirement, place: usize, provider: &Provider) -> bool {
+    let takes_any = |list: &[Requirement]| list.iter().any(|one| takes_any(one, place, provider));
+    match requirement {
+        Requirement::Token(token) => {
+            token.provider == place
+                && token.audiences.as_ref().is_none_or(Vec::is_empty)
+                && token.scopes == Scopes::default()
+                && token.claims.is_empty()
+                && provider.subjects.is_none()
+        }
+        Requirement::Any(alternatives) => takes_any(&alternatives.requirements),
+        Requirement::All(requirements) => takes_any(requirements),
+        Requirement::Nothing
+        | Requirement::AllowMissing(_)
+        | Requirement::AllowMissingOrFailed(_) => false,
+    }
+}

@@ -1,0 +1,555 @@
+//! What a sound configuration is warned of: what opens the API, and what can never work. Each rule
+//! comes with configurations that look much the same and are right.
+
+use super::*;
+use crate::gate::configuration::inspect;
+
+fn keys() -> Value {
+    json!({"inline_string": jwk_set(&[&es256()])})
+}
+
+/// A provider, these rules, and these keys besides.
+fn configuration(rules: Value, more: Value) -> Value {
+    let mut configuration = json!({
+        "providers": {"idp": {"audiences": ["api"], "local_jwks": keys()}},
+        "rules": rules,
+    });
+    let members = configuration.as_object_mut().unwrap();
+    members.extend(more.as_object().unwrap().clone());
+    configuration
+}
+
+fn review(configuration: &Value) -> Vec<String> {
+    let environment = |name: &str| environment(name).map_or(Variable::Unknown, Variable::Set);
+    let inspection = inspect(configuration.to_string().as_bytes(), &environment);
+    assert_eq!(inspection.faults, [], "{configuration}");
+    let findings = inspection.review().into_iter();
+    findings.map(|finding| finding.to_string()).collect()
+}
+
+fn assert_finding(configuration: &Value, expected: &str) {
+    let found = review(configuration);
+    assert_eq!(found.len(), 1, "{configuration}: {found:?}");
+    assert!(found[0].starts_with(expected), "{expected}: {found:?}");
+}
+
+fn assert_sound(configuration: &Value) {
+    assert_eq!(review(configuration), [] as [&str; 0], "{configuration}");
+}
+
+fn token() -> Value {
+    json!({"provider_name": "idp"})
+}
+
+/// Two rules, the second of which asks for a token.
+fn two(first: Value, second: Value) -> Value {
+    let rules = json!([{"match": first}, {"match": second, "requires": token()}]);
+    configuration(rules, json!({}))
+}
+
+#[test]
+fn a_sound_configuration_has_no_findings() {
+    let rules = json!([
+        {"match": {"prefix": "/public/"}},
+        {"match": {"path": "/login"}},
+        {"match": {"path_separated_prefix": "/assets"}},
+        {"match": {"prefix": "/optional/"}, "requires": {"requires_any": {"requirements": [
+            token(), {"allow_missing": {}},
+        ]}}},
+        {"match": {"prefix": "/"}, "requires": token()},
+    ]);
+    let more = json!({
+        "session_headers": true,
+        "login_redirect": {"url": "/login"},
+        "revocation": {
+            "cluster": "authority",
+            "credential": {"inline_string": "edge"},
+            "public_keys": ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"],
+        },
+    });
+    assert_sound(&configuration(rules, more));
+}
+
+#[test]
+fn a_rule_that_no_request_gets_to_is_told() {
+    let prefix = |prefix: &str| json!({"prefix": prefix});
+    let path = |path: &str| json!({"path": path});
+    let segments = |prefix: &str| json!({"path_separated_prefix": prefix});
+    let regex = |regex: &str| json!({"safe_regex": {"regex": regex}});
+    let any_case = |mut matcher: Value| {
+        matcher["case_sensitive"] = json!(false);
+        matcher
+    };
+    let with = |mut matcher: Value, key: &str, list: Value| {
+        matcher[key] = list;
+        matcher
+    };
+    let name = json!([{"name": "x-kind"}]);
+    let exact = json!([{"name": "x-kind", "string_match": {"exact": "a"}}]);
+    let method = json!([{"name": ":method", "exact_match": "GET"}]);
+    for (first, second) in [
+        (prefix("/"), prefix("/admin/")),
+        (prefix("/"), path("/admin")),
+        (prefix("/"), segments("/admin")),
+        (prefix("/"), regex("/admin/.*")),
+        (prefix("/"), regex("^/admin/(a|b)")),
+        (prefix("/"), regex(r"/admin\.php")),
+        (prefix("/"), any_case(prefix("/Admin/"))),
+        (prefix(""), regex("(?i)/ADMIN/.*")),
+        (prefix("/a/"), path("/a/b")),
+        (prefix("/a/"), segments("/a/b")),
+        (any_case(prefix("/A/")), prefix("/a/b/")),
+        (any_case(prefix("/A/")), any_case(path("/a/B"))),
+        (path("/a"), path("/a")),
+        (any_case(path("/A")), path("/a")),
+        (segments("/a"), segments("/a")),
+        (segments("/a"), segments("/a/b")),
+        (segments("/a"), path("/a")),
+        (segments("/a"), path("/a/b")),
+        (segments("/a"), prefix("/a/")),
+        (segments("/a"), regex("/a/b+")),
+        (regex("/.*"), prefix("/admin/")),
+        (regex(".*"), regex("[/]admin")),
+        (regex("/a/.*"), prefix("/a/b/")),
+        (regex("/[ab]/x"), path("/a/x")),
+        (regex("/[ab]/x"), regex("/[ab]/x")),
+        (
+            json!({"connect_matcher": {}}),
+            json!({"connect_matcher": {}}),
+        ),
+        (
+            prefix("/"),
+            with(prefix("/admin/"), "headers", exact.clone()),
+        ),
+        (
+            with(prefix("/"), "headers", exact.clone()),
+            with(prefix("/admin/"), "headers", exact.clone()),
+        ),
+        (
+            with(prefix("/"), "headers", name.clone()),
+            with(prefix("/admin/"), "headers", exact.clone()),
+        ),
+        (
+            with(prefix("/"), "headers", method.clone()),
+            with(
+                prefix("/admin/"),
+                "headers",
+                json!([exact[0].clone(), method[0].clone()]),
+            ),
+        ),
+        (
+            with(prefix("/"), "query_parameters", name.clone()),
+            with(prefix("/admin/"), "query_parameters", exact.clone()),
+        ),
+    ] {
+        let configuration = two(first, second);
+        assert_finding(
+            &configuration,
+            "rules[1]: no request gets here: `rules[0]`, which comes first, matches all of them, \
+             and needs no token: what this rule is to protect is open; hint: put this rule before",
+        );
+    }
+    let rules = json!([
+        {"match": prefix("/"), "requires": token()},
+        {"match": prefix("/public/")},
+    ]);
+    assert_finding(
+        &configuration(rules, json!({})),
+        "rules[1]: no request gets here: `rules[0]`, which comes first, matches all of them; hint",
+    );
+}
+
+#[test]
+fn a_rule_that_some_request_gets_to_is_not_told() {
+    let prefix = |prefix: &str| json!({"prefix": prefix});
+    let path = |path: &str| json!({"path": path});
+    let segments = |prefix: &str| json!({"path_separated_prefix": prefix});
+    let regex = |regex: &str| json!({"safe_regex": {"regex": regex}});
+    let any_case = |mut matcher: Value| {
+        matcher["case_sensitive"] = json!(false);
+        matcher
+    };
+    let with = |mut matcher: Value, key: &str, list: Value| {
+        matcher[key] = list;
+        matcher
+    };
+    let header = |name: &str, more: Value| {
+        let mut header = json!({"name": name});
+        header
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        json!([header])
+    };
+    for (first, second) in [
+        (prefix("/admin/"), prefix("/")),
+        (prefix("/a/"), path("/a")),
+        (prefix("/a/"), prefix("/A/")),
+        (prefix("/a/"), any_case(prefix("/a/b/"))),
+        (path("/a"), any_case(path("/a"))),
+        (path("/a"), prefix("/a")),
+        (path("/a"), path("/a/")),
+        (segments("/a"), prefix("/a")),
+        (segments("/a"), path("/ab")),
+        (segments("/a"), segments("/ab")),
+        (segments("/a"), regex("/a.*")),
+        (prefix("/"), json!({"connect_matcher": {}})),
+        (json!({"connect_matcher": {}}), prefix("/")),
+        (prefix("/"), regex(".*")),
+        (prefix("/"), regex("/a|.*")),
+        (prefix("/"), regex(r"/a\(|b")),
+        (prefix("/"), regex("/a[(]|b")),
+        (prefix("/ab"), regex("/ab*")),
+        (prefix("/ab"), regex("/ab?c")),
+        (prefix("/ab"), regex("/ab{0}c")),
+        (prefix("/ab"), regex("/a(?i)b")),
+        (prefix("/a"), regex("(?i)/a")),
+        (prefix("/a."), regex("/a.")),
+        (regex("/a+"), prefix("/a")),
+        (regex("/[ab]"), path("/c")),
+        (regex("/[ab]"), any_case(path("/a"))),
+        (regex("/a/.+"), prefix("/a/")),
+        (
+            with(prefix("/"), "headers", header("x-kind", json!({}))),
+            prefix("/admin/"),
+        ),
+        (
+            with(
+                prefix("/"),
+                "headers",
+                header("x-kind", json!({"exact_match": "a"})),
+            ),
+            with(
+                prefix("/admin/"),
+                "headers",
+                header("x-kind", json!({"exact_match": "b"})),
+            ),
+        ),
+        (
+            with(prefix("/"), "headers", header("x-kind", json!({}))),
+            with(
+                prefix("/admin/"),
+                "headers",
+                header(
+                    "x-kind",
+                    json!({"exact_match": "b", "treat_missing_header_as_empty": true}),
+                ),
+            ),
+        ),
+        (
+            with(
+                prefix("/"),
+                "headers",
+                header("x-kind", json!({"present_match": true})),
+            ),
+            with(
+                prefix("/admin/"),
+                "headers",
+                header("x-kind", json!({"present_match": false})),
+            ),
+        ),
+        (
+            with(prefix("/"), "headers", header("x-kind", json!({}))),
+            with(
+                prefix("/admin/"),
+                "headers",
+                header(
+                    "x-kind",
+                    json!({"present_match": true, "invert_match": true}),
+                ),
+            ),
+        ),
+        (
+            with(prefix("/"), "query_parameters", header("a", json!({}))),
+            with(
+                prefix("/admin/"),
+                "query_parameters",
+                header("b", json!({})),
+            ),
+        ),
+        (
+            with(prefix("/"), "query_parameters", header("a", json!({}))),
+            with(prefix("/admin/"), "headers", header("a", json!({}))),
+        ),
+    ] {
+        let found = review(&two(first.clone(), second.clone()));
+        let is_told = found
+            .iter()
+            .any(|finding| finding.contains("no request gets here"));
+        assert!(!is_told, "{first}, {second}: {found:?}");
+    }
+}
+
+#[test]
+fn an_open_prefix_that_goes_further_than_it_looks_is_told() {
+    let optional = json!({"requires_any": {"requirements": [token(), {"allow_missing": {}}]}});
+    let rest = json!({"match": {"prefix": "/"}, "requires": token()});
+    let rules = |prefix: &str, requires: &Value| {
+        let mut rule = json!({"match": {"prefix": prefix}});
+        if !requires.is_null() {
+            rule["requires"] = requires.clone();
+        }
+        configuration(json!([rule, rest]), json!({}))
+    };
+    for requires in [&Value::Null, &optional] {
+        assert_finding(
+            &rules("/public", requires),
+            "rules[0].match.prefix: needs no token, and is the beginning of other words too: \
+             `/public-x`; hint: `prefix: /public/`, or `path_separated_prefix: /public`",
+        );
+        assert_sound(&rules("/public/", requires));
+        assert_sound(&rules("/static-", requires));
+    }
+    assert_sound(&rules("/admin", &token()));
+}
+
+#[test]
+fn a_path_that_no_request_has_is_told() {
+    let rest = json!({"match": {"prefix": "/"}, "requires": token()});
+    for (key, matcher) in [
+        ("prefix", json!({"prefix": "public/"})),
+        ("path", json!({"path": "healthz"})),
+        (
+            "path_separated_prefix",
+            json!({"path_separated_prefix": "a"}),
+        ),
+        (
+            "safe_regex.regex",
+            json!({"safe_regex": {"regex": "^admin/.*"}}),
+        ),
+        ("path", json!({"path": "/search?q=1"})),
+        ("prefix", json!({"prefix": "/search?"})),
+    ] {
+        let rules = json!([{"match": matcher}, rest]);
+        assert_finding(
+            &configuration(rules, json!({})),
+            &format!("rules[0].match.{key}: no request has such a path: "),
+        );
+    }
+    for matcher in [
+        json!({"path": "*"}),
+        json!({"safe_regex": {"regex": ".*/health"}}),
+        json!({"safe_regex": {"regex": "(/a|/b)"}}),
+        json!({"safe_regex": {"regex": r"/search\?"}}),
+    ] {
+        assert_sound(&configuration(json!([{"match": matcher}, rest]), json!({})));
+    }
+}
+
+#[test]
+fn a_header_that_cannot_be_relied_on_is_told() {
+    let rules = |header: Value| json!([{"match": {"prefix": "/", "headers": [header]}, "requires": token()}]);
+    let configuration = |header| configuration(rules(header), json!({"session_headers": true}));
+    for (header, expected) in [
+        (
+            json!({"name": "X_Session_Subject", "exact_match": "admin"}),
+            "name: `x_session_subject` is what the gate tells the upstream",
+        ),
+        (
+            json!({"name": ":path", "prefix_match": "/public/"}),
+            "name: the path is compared as it was sent",
+        ),
+        (
+            json!({"name": "x", "range_match": {"start": 5}}),
+            "range_match: no number is from `start`",
+        ),
+        (
+            json!({"name": "x", "range_match": {"start": "5", "end": 5}}),
+            "range_match: no number is from `start`",
+        ),
+    ] {
+        let expected = format!("rules[0].match.headers[0].{expected}");
+        assert_finding(&configuration(header), &expected);
+    }
+    assert_sound(&configuration(
+        json!({"name": "x", "range_match": {"start": -1, "end": 5}}),
+    ));
+    assert_sound(&configuration(
+        json!({"name": ":method", "exact_match": "GET"}),
+    ));
+}
+
+#[test]
+fn no_rules_are_told_unless_something_else_chooses() {
+    assert_finding(
+        &configuration(json!([]), json!({})),
+        "rules: there are none, so every request is refused",
+    );
+    let open = configuration(json!([]), json!({"allow_unmatched": true}));
+    let found = review(&open);
+    assert!(found[0].starts_with("rules: there are none, and `allow_unmatched` lets every"));
+    let by_route = json!({
+        "requirement_map": {"some": token()},
+        "requirement_by_route_name": {"route": "some"},
+    });
+    assert_sound(&configuration(json!([]), by_route));
+}
+
+#[test]
+fn a_login_page_that_sends_its_visitors_round_is_told() {
+    let login =
+        |rules: Value| configuration(rules, json!({"login_redirect": {"url": "/login?a=b"}}));
+    let rest = json!({"match": {"prefix": "/"}, "requires": token()});
+    assert_finding(
+        &login(json!([rest])),
+        "login_redirect.url: browsers without a token are sent here, and `rules[0]` needs one",
+    );
+    assert_finding(
+        &login(json!([{"match": {"prefix": "/api/"}, "requires": token()}])),
+        "login_redirect.url: no rule matches this path, so the login page is refused too",
+    );
+    assert_sound(&login(json!([{"match": {"path": "/login"}}, rest])));
+    let allow_missing = json!({"match": {"path": "/login"}, "requires": {"allow_missing": {}}});
+    assert_sound(&login(json!([allow_missing, rest])));
+
+    // A cookie that has expired comes again with every page.
+    let mut with_cookies = login(json!([allow_missing, rest]));
+    with_cookies["providers"]["idp"]["from_cookies"] = json!(["session"]);
+    assert_finding(
+        &with_cookies,
+        "login_redirect.url: browsers whose cookie has expired are sent here, and `rules[0]` ",
+    );
+    with_cookies["rules"][0]["requires"] = json!({"allow_missing_or_failed": {}});
+    assert_sound(&with_cookies);
+
+    // What is not certain is not told.
+    let conditional = json!({"match": {"path": "/login", "headers": [{"name": "x"}]}});
+    assert_sound(&login(json!([conditional, rest])));
+    let elsewhere = json!({"login_redirect": {"url": "https://login.example/"}});
+    assert_sound(&configuration(json!([rest]), elsewhere));
+    let by_route = json!({
+        "login_redirect": {"url": "/login"},
+        "requirement_map": {"open": {}},
+        "requirement_by_route_name": {"login": "open"},
+    });
+    assert_sound(&configuration(json!([rest]), by_route));
+}
+
+#[test]
+fn a_token_that_outlives_its_revocation_is_told() {
+    let with = |provider: Value, has_revocation: bool| {
+        let rules = json!([{"match": {"prefix": "/"}, "requires": token()}]);
+        let mut configuration = configuration(rules, json!({}));
+        let own = configuration["providers"]["idp"].as_object_mut().unwrap();
+        own.extend(provider.as_object().unwrap().clone());
+        if has_revocation {
+            configuration["revocation"] = complete()["revocation"].clone();
+        }
+        configuration
+    };
+    assert_finding(
+        &with(json!({"require_expiration": false}), true),
+        "providers.idp.require_expiration: a revocation lapses, and a token without `exp` does not",
+    );
+    assert_sound(&with(json!({"require_expiration": false}), false));
+    assert_sound(&with(
+        json!({"require_expiration": false, "max_token_age": "600s"}),
+        true,
+    ));
+    // Which needs `exp`.
+    assert_sound(&with(
+        json!({"require_expiration": false, "max_lifetime": "600s"}),
+        true,
+    ));
+    assert_sound(&with(json!({}), true));
+}
+
+#[test]
+fn places_of_tokens_that_are_one_place_for_some_upstreams_are_told() {
+    let with = |places: Value| {
+        let rules = json!([{"match": {"prefix": "/"}, "requires": token()}]);
+        let mut configuration = configuration(rules, json!({}));
+        let provider = configuration["providers"]["idp"].as_object_mut().unwrap();
+        provider.extend(places.as_object().unwrap().clone());
+        configuration
+    };
+    for (key, value) in [
+        (
+            "from_headers",
+            json!([{"name": "x-jwt"}, {"name": "X_JWT"}]),
+        ),
+        (
+            "from_headers",
+            json!([{"name": "x-jwt"}, {"name": "x.jwt"}]),
+        ),
+        ("from_params", json!(["access_token", "access.token"])),
+        ("from_cookies", json!(["a-b", "a_b"])),
+    ] {
+        let expected = format!("providers.idp.{key}: `");
+        assert_finding(&with(json!({key: value})), &expected);
+    }
+    assert_sound(&with(json!({
+        "from_headers": [{"name": "x-jwt"}, {"name": "x-jwt", "value_prefix": "Bearer "}],
+        "from_params": ["x-jwt", "X-JWT"],
+        "from_cookies": ["x_jwt"],
+    })));
+    assert_finding(
+        &with(json!({"from_cookies": ["good", "a=b"]})),
+        "providers.idp.from_cookies[1]: no cookie has such a name",
+    );
+}
+
+#[test]
+fn what_asks_for_nothing_without_saying_so_is_told() {
+    let with = |requires: Value| {
+        let rules = json!([{"match": {"prefix": "/"}, "requires": requires}]);
+        configuration(rules, json!({}))
+    };
+    let any = |list: Value| json!({"requires_any": {"requirements": list}});
+    assert_finding(
+        &with(any(json!([token(), {}]))),
+        "rules[0].requires.requires_any.requirements[1]: asks for nothing, so every request meets",
+    );
+    assert_finding(
+        &with(json!({"requires_all": {"requirements": [any(json!([{}, token()])), token()]}})),
+        "rules[0].requires.requires_all.requirements[0].requires_any.requirements[0]: asks for no",
+    );
+    assert_finding(
+        &with(json!({"provider_name": "idp", "claims": []})),
+        "rules[0].requires.claims: is empty, so nothing is checked",
+    );
+    let rules = json!([
+        {"match": {"prefix": "/empty/"}, "requires": {}},
+        {"match": {"prefix": "/"}, "requires": token()},
+    ]);
+    assert_finding(
+        &configuration(rules, json!({})),
+        "rules[0].requires: asks for nothing, so the path is open",
+    );
+}
+
+#[test]
+fn a_provider_that_takes_more_or_less_than_it_looks_is_told() {
+    let mut configuration = configuration(
+        json!([{"match": {"prefix": "/"}, "requires": token()}]),
+        json!({}),
+    );
+    configuration["providers"]["idp"]["audiences"] = json!([]);
+    let found = review(&configuration);
+    assert!(
+        found[0].starts_with("providers.idp.audiences: is empty"),
+        "{found:?}"
+    );
+    assert!(
+        found[1].starts_with("providers.idp: takes every token of its issuer"),
+        "{found:?}"
+    );
+
+    let provider = configuration["providers"]["idp"].as_object_mut().unwrap();
+    provider.remove("audiences");
+    assert_finding(
+        &configuration,
+        "providers.idp: takes every token of its issuer",
+    );
+    let requires = &mut configuration["rules"][0]["requires"];
+    requires["claims"] = json!([{"claim_name": "client_id", "equals": "app"}]);
+    assert_sound(&configuration);
+
+    configuration["providers"]["other"] = json!({"audiences": ["api"], "local_jwks": keys()});
+    assert_finding(
+        &configuration,
+        "providers.other: no rule and no route asks for its tokens",
+    );
+    configuration["rules"][0]["requires"] = json!({"allow_missing": {}});
+    assert_sound(&configuration);
+}
