@@ -41,7 +41,7 @@ pub mod store;
 pub mod writer;
 
 use clock::Trust;
-use credentials::Credentials;
+use credentials::Access;
 use feed::Feed;
 use history::History;
 use index::Index;
@@ -100,8 +100,8 @@ pub struct Authority {
     pub limits: Limits,
     /// Who may keep segments of the filter.
     pub segment_caching: SegmentCaching,
-    /// Who may do what; `None` where everybody may, on loopback.
-    pub credentials: Option<Arc<Credentials>>,
+    /// Who may do what.
+    pub access: Access,
     /// Held while an import is read and carried out: there is one place to put its parts aside.
     pub importing: Arc<tokio::sync::Mutex<()>>,
     /// Turns true when the authority is about to stop.
@@ -117,7 +117,7 @@ impl Authority {
     /// [`AuthorityError`].
     pub async fn start(
         settings: &Settings,
-        credentials: Option<Arc<Credentials>>,
+        access: Access,
         stopping: watch::Receiver<bool>,
     ) -> Result<Arc<Self>, AuthorityError> {
         let store = Arc::new(Store::open(&settings.directory, settings.cache_bytes)?);
@@ -156,7 +156,7 @@ impl Authority {
             metrics,
             limits: settings.limits,
             segment_caching: settings.segment_caching,
-            credentials,
+            access,
             importing: Arc::default(),
             stopping,
         });
@@ -179,7 +179,7 @@ impl Authority {
         tokio::spawn(Arc::clone(&self.history).announce());
         tokio::spawn(Arc::clone(&self.feed).maintain());
         tokio::spawn(Arc::clone(self).sweep());
-        if let Some(credentials) = &self.credentials {
+        if let Access::Credentials(credentials) = &self.access {
             tokio::spawn(Arc::clone(credentials).follow());
         }
     }

@@ -52,6 +52,18 @@ pub struct Caller {
     pub name: Arc<str>,
 }
 
+/// Who may do anything at all.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Whoever shows a credential, what its role may.
+    Credentials(Arc<Credentials>),
+    /// Everything, every program of this machine; the listener is on loopback. Pages in a browser
+    /// of this machine can reach that too, and are kept out.
+    Machine,
+    /// Everything, whoever can connect: the operator insists.
+    Anybody,
+}
+
 /// The credentials in force.
 #[derive(Debug)]
 pub struct Credentials {

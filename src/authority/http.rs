@@ -4,6 +4,7 @@
 //! `/v1/openapi.json` names exactly the routes that there are.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -16,8 +17,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Authority;
-use super::credentials::{Caller, Role};
-use super::server::Stranger;
+use super::credentials::{Access, Caller, Role};
+use super::server::{Interface, Place};
 
 mod body;
 mod check;
@@ -28,6 +29,7 @@ mod precondition;
 mod problem;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
 mod revocations;
+mod visitor;
 
 pub use check::{CheckAnswer, CheckRequest};
 pub use operations::{
@@ -54,8 +56,10 @@ pub fn router(authority: Arc<Authority>) -> Router {
 }
 
 fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
-    let guarded =
-        |role: Role| middleware::from_fn_with_state((Arc::clone(authority), role), require);
+    let guarded = |role, interface| {
+        let door = Door { role, interface };
+        middleware::from_fn_with_state((Arc::clone(authority), door), require)
+    };
     let admin = OpenApiRouter::new()
         .routes(routes!(revocations::revoke, revocations::list))
         .routes(routes!(revocations::entry))
@@ -64,48 +68,78 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
         .routes(routes!(operations::stats))
         .routes(routes!(operations::rotate))
         .routes(routes!(operations::back_up))
-        .route_layer(guarded(Role::Admin));
+        .route_layer(guarded(Role::Admin, Interface::Operators));
+    let monitoring = OpenApiRouter::new()
+        .routes(routes!(operations::metrics))
+        .route_layer(guarded(Role::Edge, Interface::Operators));
     let edge = OpenApiRouter::new()
         .routes(routes!(check::check))
         .routes(routes!(feed::manifest))
         .routes(routes!(feed::segment))
         .routes(routes!(feed::deltas))
         .routes(routes!(operations::keys))
-        .routes(routes!(operations::metrics))
-        .route_layer(guarded(Role::Edge));
+        .route_layer(guarded(Role::Edge, Interface::Edges));
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(admin)
+        .merge(monitoring)
         .merge(edge)
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
 }
 
-/// Lets a caller pass who may do what `role` may, and tells the handler who it is.
+/// Who may pass.
+#[derive(Clone, Copy, Debug)]
+struct Door {
+    role: Role,
+    interface: Interface,
+}
+
+/// Lets a caller pass who may do what the door asks for, and tells the handler who it is.
 async fn require(
-    State((authority, role)): State<(Arc<Authority>, Role)>,
+    State((authority, door)): State<(Arc<Authority>, Door)>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = match &authority.credentials {
-        // Only loopback is served without credentials, unless the operator insists.
-        None => Some(Caller {
-            role: Role::Admin,
-            name: ANYBODY.into(),
-        }),
-        Some(credentials) => bearer(&request).and_then(|secret| credentials.caller(secret)),
-    };
-    let Some(caller) = caller else {
-        return Problem::unauthorized().into_response();
-    };
     // There is none where no connection is, in tests.
-    if let Some(stranger) = request.extensions().get::<Arc<Stranger>>() {
-        stranger.become_known();
+    let place = request.extensions().get::<Arc<Place>>().cloned();
+    let caller = match identify(&authority.access, door.interface, &request) {
+        Ok(caller) => caller,
+        Err(problem) => {
+            if let Some(place) = place {
+                place.become_stranger();
+            }
+            return problem.into_response();
+        }
+    };
+    if !caller.role.includes(door.role) {
+        return Problem::forbidden(door.role).into_response();
     }
-    if !caller.role.includes(role) {
-        return Problem::forbidden(role).into_response();
-    }
+    let busy = place.map(|place| place.begin(door.interface, &caller.name, Instant::now()));
+    let _busy = match busy.transpose() {
+        Ok(busy) => busy,
+        Err(full) => return Problem::too_many_connections(full.limit).into_response(),
+    };
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+fn identify(access: &Access, interface: Interface, request: &Request) -> Result<Caller, Problem> {
+    match access {
+        Access::Credentials(credentials) => bearer(request)
+            .and_then(|secret| credentials.caller(secret))
+            .ok_or_else(Problem::unauthorized),
+        Access::Machine | Access::Anybody => {
+            visitor::expect_no_other_site(request.headers())?;
+            // Edges may call it what they like.
+            if interface == Interface::Operators && matches!(access, Access::Machine) {
+                visitor::expect_loopback_name(request)?;
+            }
+            Ok(Caller {
+                role: Role::Admin,
+                name: ANYBODY.into(),
+            })
+        }
+    }
 }
 
 /// The secret of RFC 6750 section 2.1.

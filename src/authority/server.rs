@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -21,10 +21,13 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-mod strangers;
+mod descriptors;
+mod places;
+mod seldom;
 
-pub(super) use strangers::Stranger;
-use strangers::Strangers;
+use places::Places;
+pub(super) use places::{Interface, Place};
+pub(super) use seldom::Seldom;
 
 /// Serves until `stopping` turns true and what was begun is finished, or `drain` is over.
 ///
@@ -41,41 +44,43 @@ pub async fn serve(
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let acceptor = tls.map(TlsAcceptor::from);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let strangers = Strangers::new(MAX_STRANGERS);
+    let total = descriptors::connections(MAX_CONNECTIONS);
+    tracing::info!(total, "places for connections");
+    let room = Room {
+        permits: Arc::new(Semaphore::new(total)),
+        places: Places::new(total),
+        crowded: Seldom::default(),
+    };
+    let failing = Seldom::default();
     let graceful = GracefulShutdown::new();
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (accepted, permit) = tokio::select! {
+            accepted = async {
+                let permit = room.one().await;
+                (listener.accept().await, permit)
+            } => accepted,
             _ = stopping.wait_for(|is_stopping| *is_stopping) => break,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Most often no file descriptor is left.
-                tracing::warn!(%error, "could not accept a connection");
-                strangers.send_away(SENT_AWAY);
+                // Most often the machine has no file descriptor left.
+                if let Some(times) = failing.take(Instant::now()) {
+                    tracing::warn!(%error, times, "could not accept a connection");
+                }
+                room.places.send_away(total / 8);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            tracing::warn!(
-                limit = MAX_CONNECTIONS,
-                "too many connections; closed the newest"
-            );
-            strangers.send_away(SENT_AWAY);
-            continue;
         };
         // Answers are small and written whole; waiting for more of them only delays.
         let _ = stream.set_nodelay(true);
         let connection = Connection {
             router: router.clone(),
             watcher: graceful.watcher(),
-            stranger: Arc::new(strangers.admit()),
-            place,
+            place: room.places.admit(),
         };
-        tokio::spawn(connection.serve(stream, acceptor.clone()));
+        tokio::spawn(connection.serve(stream, acceptor.clone(), permit));
     }
     drop(listener);
     if timeout(drain, graceful.shutdown()).await.is_err() {
@@ -84,22 +89,58 @@ pub async fn serve(
     Ok(())
 }
 
+/// Where connections have their places.
+struct Room {
+    /// One for each connection that is open, also one that has lost its place and is about to end.
+    permits: Arc<Semaphore>,
+    places: Arc<Places>,
+    crowded: Seldom,
+}
+
+impl Room {
+    /// Waits until one more connection may be open, for which the oldest stranger has to go if there
+    /// is no other room.
+    async fn one(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+                return Some(permit);
+            }
+            if let Some(times) = self.crowded.take(Instant::now()) {
+                tracing::warn!(
+                    times,
+                    "all connections are taken; the oldest that show no credential make room"
+                );
+            }
+            self.places.send_away(1);
+            let freed = Arc::clone(&self.permits).acquire_owned();
+            if let Ok(permit) = timeout(ACCEPT_PAUSE, freed).await {
+                // Nobody closes the semaphore.
+                return permit.ok();
+            }
+        }
+    }
+}
+
 struct Connection {
     router: Router,
     watcher: Watcher,
-    stranger: Arc<Stranger>,
-    place: OwnedSemaphorePermit,
+    place: Arc<Place>,
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
-        let stranger = Arc::clone(&self.stranger);
+    /// Serves, and gives the permit back when nothing of the connection is left.
+    async fn serve(
+        self,
+        stream: TcpStream,
+        acceptor: Option<TlsAcceptor>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) {
+        let place = Arc::clone(&self.place);
         tokio::select! {
             () = self.serve_to_the_end(stream, acceptor) => {}
-            () = stranger.sent_away() => {
-                tracing::debug!("closed a connection that showed no credential, for another");
-            }
+            () = place.sent_away() => tracing::debug!("closed a connection, for another"),
         }
+        drop(permit);
     }
 
     async fn serve_to_the_end(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
@@ -115,10 +156,10 @@ impl Connection {
 
     async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let router = self.router;
-        let stranger = self.stranger;
+        let place = self.place;
         let service = service_fn(move |mut request: Request<Incoming>| {
             let mut router = router.clone();
-            request.extensions_mut().insert(Arc::clone(&stranger));
+            request.extensions_mut().insert(Arc::clone(&place));
             async move {
                 let response = router.call(request.map(Body::new)).await;
                 Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
@@ -132,7 +173,6 @@ impl Connection {
         if let Err(error) = self.watcher.watch(connection).await {
             tracing::debug!(error = %super::chain_of(&error), "a connection broke off");
         }
-        drop(self.place);
     }
 }
 
@@ -144,14 +184,6 @@ pub fn is_private(address: SocketAddr) -> bool {
 
 /// Ten times as many edges as one authority is measured with.
 const MAX_CONNECTIONS: usize = 10_000;
-
-/// As many edges as connect at once when the authority has been away: all of those that it is
-/// measured with, several times over.
-const MAX_STRANGERS: usize = MAX_CONNECTIONS / 2;
-
-/// Strangers that are sent away when the system has no room: as many as come in before the next
-/// attempt, most often.
-const SENT_AWAY: usize = 64;
 
 /// As many bytes as Envoy allows a request's headers by default.
 const MAX_HEADER_BYTES: usize = 64 * 1024;

@@ -14,7 +14,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::bounds::{BoundError, duration};
 use crate::authority::certificate::{Certificate, TlsError};
-use crate::authority::credentials::{Credentials, CredentialsError};
+use crate::authority::credentials::{Access, Credentials, CredentialsError};
 use crate::authority::request::Limits;
 use crate::authority::server;
 use crate::authority::{Authority, AuthorityError, SegmentCaching, Settings, http};
@@ -122,11 +122,11 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
 }
 
 async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeError> {
-    let credentials = arguments.credentials.as_deref();
-    let credentials = credentials
-        .map(Credentials::open)
-        .transpose()?
-        .map(Arc::new);
+    let access = match &arguments.credentials {
+        Some(file) => Access::Credentials(Arc::new(Credentials::open(file)?)),
+        None if server::is_private(arguments.listen) => Access::Machine,
+        None => Access::Anybody,
+    };
     let tls = arguments
         .tls_certificate
         .as_ref()
@@ -140,7 +140,7 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     })?;
     let address = listener.local_addr().map_err(ServeError::Serve)?;
     let (stop, stopping) = watch::channel(false);
-    let authority = Authority::start(&settings(arguments), credentials, stopping.clone()).await?;
+    let authority = Authority::start(&settings(arguments), access, stopping.clone()).await?;
     tokio::spawn(stop_on_signal(stop)?);
     let tls = match tls {
         Some(certificate) => {

@@ -1,7 +1,7 @@
 //! Who may do what, and where it listens.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -148,7 +148,207 @@ fn who_has_no_credential_keeps_nobody_out_who_has_one() {
     known.write_all(ask.as_bytes()).unwrap();
     assert!(is_answered(&known));
     assert!(is_closed(&strangers[0]));
-    assert!(authority.log().contains("could not accept a connection"));
+    let log = authority.log();
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("all connections are taken"));
+    assert!(
+        (1..=2).contains(&lines.count()),
+        "a line now and then: {log}"
+    );
+}
+
+/// A process of few connections, and what an edge and an admin ask it.
+fn crowded(directory: &Path) -> (Authority, String, String) {
+    let [admin, edge] = ["admin", "edge"].map(|role| credential(directory, role, role));
+    let file = directory.join("credentials");
+    let script = format!("ulimit -n 64; exec \"$@\" --credentials {}", file.display());
+    let authority = Authority::start_in_shell(directory, &script).with_credential(&admin);
+    until(|| authority.get("/readyz").status == 200);
+    let ask = |path: &str, secret: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {secret}\r\n\r\n")
+    };
+    let epoch = authority.stats()["epoch"].as_u64().unwrap();
+    let poll = ask(
+        &format!("/v1/feed/deltas?epoch={epoch}&after=0&wait=60"),
+        &edge,
+    );
+    let stats = ask("/v1/stats", &admin);
+    (authority, poll, stats)
+}
+
+#[test]
+fn an_edge_that_holds_polls_keeps_no_operator_and_no_health_check_out() {
+    let directory = directory();
+    let (authority, poll, stats) = crowded(directory.path());
+    let polls: Vec<_> = (0..100).map(|_| connection(&authority, &poll)).collect();
+    until(|| authority.log().contains("too many connections"));
+    for number in 0..40 {
+        assert!(is_answered(&connection(&authority, &stats)), "{number}");
+        let health = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+        assert!(is_answered(&connection(&authority, health)), "{number}");
+    }
+    // The same, and all of them stay.
+    let kept: Vec<_> = (0..40).map(|_| connection(&authority, &stats)).collect();
+    assert!(is_answered(kept.last().unwrap()));
+    let mut refused = String::new();
+    let last = connection(&authority, &poll).read_to_string(&mut refused);
+    assert!(
+        last.is_ok() && refused.starts_with("HTTP/1.1 503 "),
+        "{refused}"
+    );
+    assert!(refused.contains("\r\nconnection: close\r\n"), "{refused}");
+    assert!(
+        refused.contains("\"code\":\"too_many_connections\""),
+        "{refused}"
+    );
+    let waiting = authority.stats()["edges_waiting"].as_u64().unwrap();
+    assert!((8..=24).contains(&waiting), "{waiting} polls");
+    drop(polls);
+    until(|| authority.stats()["edges_waiting"] == 0);
+    let lines = authority
+        .log()
+        .lines()
+        .filter(|line| line.contains("connections"))
+        .count();
+    assert!(lines < 10, "a line now and then: {}", authority.log());
+}
+
+#[test]
+fn one_credential_leaves_places_to_the_edges_of_another() {
+    let directory = directory();
+    let (authority, poll, _) = crowded(directory.path());
+    let other = credential(directory.path(), "edge", "other");
+    let other = Authority::with_credential(authority, &other);
+    until(|| other.get("/v1/feed/keys").status == 200);
+    let polls: Vec<_> = (0..100).map(|_| connection(&other, &poll)).collect();
+    until(|| other.log().contains("too many connections"));
+    for _ in 0..3 {
+        assert_eq!(other.get("/v1/feed/keys").status, 200);
+    }
+    drop(polls);
+}
+
+/// Asks with these headers, which are not those of a well-behaved client, and gives status and body.
+fn ask(authority: &Authority, target: &str, headers: &[&str]) -> (u16, String) {
+    let headers = headers.join("\r\n");
+    let text = format!("{target} HTTP/1.1\r\n{headers}\r\nconnection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    connection(authority, &text)
+        .read_to_end(&mut answer)
+        .unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = answer.split_once("\r\n\r\n").unwrap().1.to_owned();
+    (status, body)
+}
+
+/// A name that points to 127.0.0.1 is one that a page can have been loaded from.
+#[test]
+fn without_credentials_the_operators_interface_answers_to_loopback_names_only() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    authority.manifest();
+    for host in [
+        "localhost",
+        "LOCALHOST:10002",
+        "127.0.0.1:80",
+        "127.9.9.9",
+        "[::1]:7",
+    ] {
+        let host = format!("host: {host}");
+        assert_eq!(ask(&authority, "GET /v1/stats", &[&host]).0, 200, "{host}");
+    }
+    let operators = [
+        "GET /v1/stats",
+        "GET /metrics",
+        "GET /v1/revocations",
+        "GET /v1/revocations/00",
+        "POST /v1/revocations",
+        "POST /v1/restorations",
+        "POST /v1/import",
+        "POST /v1/feed/keys",
+        "POST /v1/backup",
+    ];
+    for host in [
+        "evil.example",
+        "localhost.evil.example:10002",
+        "10.0.0.1",
+        "",
+    ] {
+        let host = format!("host: {host}");
+        for target in operators {
+            let (status, body) = ask(&authority, target, &[&host, "content-length: 0"]);
+            assert_eq!(status, 421, "{target} {host}");
+            assert!(body.contains("host_not_loopback"), "{body}");
+            assert!(body.contains("expected a loopback name"), "{body}");
+        }
+        let edges = [
+            "GET /v1/feed/keys",
+            "GET /v1/feed/manifest",
+            "GET /healthz",
+            "GET /readyz",
+        ];
+        for target in edges {
+            assert_eq!(ask(&authority, target, &[&host]).0, 200, "{target} {host}");
+        }
+    }
+    let two = ["host: localhost", "host: evil.example"];
+    assert_ne!(ask(&authority, "GET /v1/stats", &two).0, 200);
+    let other_target = "GET http://evil.example/v1/stats";
+    assert_eq!(ask(&authority, other_target, &["host: localhost"]).0, 421);
+}
+
+#[test]
+fn without_credentials_pages_of_other_sites_are_refused() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let mark = |mark: &str, target: &str| ask(&authority, target, &["host: localhost", mark]);
+    for own in [
+        "sec-fetch-site: none",
+        "sec-fetch-site: same-origin",
+        "origin: http://localhost:3000",
+        "origin: https://127.0.0.1",
+    ] {
+        assert_eq!(mark(own, "GET /v1/stats").0, 200, "{own}");
+    }
+    for other in [
+        "sec-fetch-site: cross-site",
+        "sec-fetch-site: same-site",
+        "sec-fetch-site: none\r\nsec-fetch-site: cross-site",
+        "origin: https://evil.example",
+        "origin: https://localhost.evil.example",
+        "origin: null",
+        "origin: file://",
+        "origin:",
+    ] {
+        for target in [
+            "GET /v1/stats",
+            "GET /metrics",
+            "GET /v1/feed/deltas?epoch=0&after=0",
+        ] {
+            let (status, body) = mark(other, target);
+            assert_eq!(status, 403, "{other}");
+            assert!(body.contains("\"code\":\"cross_site\""), "{body}");
+        }
+        assert_eq!(mark(other, "GET /healthz").0, 200, "{other}");
+    }
+}
+
+/// The credential shows who asks; no page has it.
+#[test]
+fn with_credentials_the_authority_may_have_any_name() {
+    let directory = directory();
+    let admin = credential(directory.path(), "admin", "console");
+    let authority = guarded(directory.path());
+    let credential = format!("authorization: Bearer {admin}");
+    let headers = [
+        "host: authority.example",
+        "origin: https://console.example",
+        &credential,
+    ];
+    assert_eq!(ask(&authority, "GET /v1/stats", &headers).0, 200);
+    assert_eq!(ask(&authority, "GET /v1/stats", &headers[..2]).0, 401);
 }
 
 #[test]

@@ -76,6 +76,30 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "role_missing", detail)
     }
 
+    pub(super) fn not_a_loopback_name() -> Self {
+        let detail = "expected a loopback name such as `localhost` or 127.0.0.1 in `Host`: without \
+                      credentials, the authority is for this machine only";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "host_not_loopback", detail)
+    }
+
+    pub(super) fn cross_site() -> Self {
+        let detail = "refused a request that a browser says a page of another site has sent: \
+                      there are no credentials that could show who asks";
+        Self::new(StatusCode::FORBIDDEN, "cross_site", detail)
+    }
+
+    pub(super) fn too_many_connections(limit: usize) -> Self {
+        let detail = format!(
+            "{limit} connections with this credential, or of this kind, are being answered \
+             already; that is all there may be"
+        );
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            TOO_MANY_CONNECTIONS,
+            detail,
+        )
+    }
+
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "request_invalid", detail)
     }
@@ -180,6 +204,7 @@ impl From<ImportError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let is_to_end = self.body.code == TOO_MANY_CONNECTIONS;
         let mut response = (self.status, Json(self.body)).into_response();
         let headers = response.headers_mut();
         let problem = HeaderValue::from_static("application/problem+json");
@@ -192,6 +217,9 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert("retry-after", HeaderValue::from_static("1"));
         }
+        if is_to_end {
+            headers.insert("connection", HeaderValue::from_static("close"));
+        }
         response
     }
 }
@@ -203,3 +231,5 @@ impl IntoResponse for Problem {
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
+
+const TOO_MANY_CONNECTIONS: &str = "too_many_connections";

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::*;
+use crate::authority::credentials::Access;
 use crate::authority::feed::{Answer, Question};
 use crate::authority::generation::{Generation, Plan};
 use crate::authority::import::Import;
@@ -243,7 +244,8 @@ async fn authority(directory: &Path, stopping: watch::Receiver<bool>) -> Arc<Aut
         generation_interval: Duration::from_mins(1),
         segment_caching: SegmentCaching::Private,
     };
-    Authority::start(&settings, None, stopping).await.unwrap()
+    let access = Access::Machine;
+    Authority::start(&settings, access, stopping).await.unwrap()
 }
 
 /// The signed part of a manifest, and the segment of cut-offs with what goes before it for

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tower_service::Service as _;
 
 use super::*;
+use crate::authority::credentials::Access;
 use crate::authority::request::Limits;
 use crate::authority::{SegmentCaching, Settings};
 use crate::revocation::EXPIRY_MARGIN;
@@ -27,9 +28,11 @@ async fn a_rotation_goes_on_when_its_caller_has_hung_up() {
         segment_caching: SegmentCaching::Private,
     };
     let (_stop, stopping) = watch::channel(false);
-    let authority = Authority::start(&settings, None, stopping).await.unwrap();
+    let authority = Authority::start(&settings, Access::Machine, stopping);
+    let authority = authority.await.unwrap();
     let mut router = super::super::router(Arc::clone(&authority));
     let request = Request::post("/v1/feed/keys")
+        .header("host", "localhost")
         .header("content-type", "application/json")
         .body(Body::from("{}"))
         .unwrap();

@@ -1,0 +1,354 @@
+//! Who has a connection, and who makes room for the next.
+//!
+//! | of all places | for whom | when they are taken |
+//! |---|---|---|
+//! | an eighth, and what the others leave | strangers: connections on which nobody has shown a credential yet, health checks among them | the newest gets the place of the oldest |
+//! | a quarter, and three quarters of it for one credential | the operator's interface | the newest gets the place of one that asks nothing just now, else it is refused |
+//! | five eighths, and half of all for one credential | what edges ask | the same, where one has asked nothing for some time |
+//!
+//! So there is always a place for one more stranger, whoever has a credential shows it within a
+//! moment, and no number of edges, polls or strangers keeps an operator or a health check out.
+//!
+//! # Why are edges refused, and not the oldest sent away?
+//!
+//! One credential serves many edges, and somebody may have taken it. If the newest got the place of
+//! the oldest, he could send away every edge that works; so he only keeps out new ones.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::seldom::Seldom;
+
+/// What is asked on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::authority) enum Interface {
+    /// Revoking, looking, monitoring.
+    Operators,
+    /// The feed and checks.
+    Edges,
+}
+
+/// All places.
+#[derive(Debug)]
+pub(super) struct Places {
+    taken: Mutex<Taken>,
+    total: usize,
+    refused: Seldom,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    last_number: u64,
+    /// The oldest first, each with the means to send it away.
+    strangers: BTreeMap<u64, Arc<Notify>>,
+    groups: HashMap<Holder, Group>,
+    operators: usize,
+    edges: usize,
+}
+
+/// What has places of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Holder {
+    interface: Interface,
+    credential: Arc<str>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    busy: usize,
+    /// The one that has been so for longest first.
+    idle: BTreeMap<u64, Idle>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    since: Instant,
+    send_away: Arc<Notify>,
+}
+
+/// One connection's place. Its requests have it among their extensions.
+#[derive(Debug)]
+pub(in crate::authority) struct Place {
+    places: Arc<Places>,
+    seat: Mutex<Seat>,
+    send_away: Arc<Notify>,
+}
+
+#[derive(Debug)]
+enum Seat {
+    Stranger(u64),
+    Busy(Holder),
+    Idle(Holder, u64),
+}
+
+/// A request is being answered, until this is dropped.
+#[derive(Debug)]
+pub(in crate::authority) struct Busy(Arc<Place>);
+
+/// All places that could be had are taken by others who are being answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::authority) struct Full {
+    /// How many there are.
+    pub(in crate::authority) limit: usize,
+}
+
+impl Places {
+    pub(super) fn new(total: usize) -> Arc<Self> {
+        Arc::new(Self {
+            taken: Mutex::default(),
+            total,
+            refused: Seldom::default(),
+        })
+    }
+
+    /// A place for one more, who is a stranger.
+    pub(super) fn admit(self: &Arc<Self>) -> Arc<Place> {
+        let send_away = Arc::new(Notify::new());
+        let number = self.lock().admit(&send_away);
+        Arc::new(Place {
+            places: Arc::clone(self),
+            seat: Mutex::new(Seat::Stranger(number)),
+            send_away,
+        })
+    }
+
+    /// Sends the oldest strangers away, as many as this or all.
+    pub(super) fn send_away(&self, count: usize) {
+        let mut taken = self.lock();
+        for _ in 0..count {
+            if let Some((_, send_away)) = taken.strangers.pop_first() {
+                send_away.notify_one();
+            }
+        }
+    }
+
+    const fn limit(&self, interface: Interface) -> usize {
+        match interface {
+            Interface::Operators => self.total / 4,
+            Interface::Edges => self.total * 5 / 8,
+        }
+    }
+
+    const fn limit_of_one(&self, interface: Interface) -> usize {
+        match interface {
+            Interface::Operators => self.total * 3 / 16,
+            Interface::Edges => self.total / 2,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds a place for a request, that of an idle connection if it has to be.
+    fn make_room(&self, taken: &mut Taken, holder: &Holder, now: Instant) -> Result<(), Full> {
+        let (interface, limit) = (holder.interface, self.limit(holder.interface));
+        let limit_of_one = self.limit_of_one(interface);
+        let of_one = taken.groups.get(holder).map_or(0, Group::count);
+        if of_one >= limit_of_one {
+            let full = Full {
+                limit: limit_of_one,
+            };
+            return taken.send_idle_away(holder, now).ok_or(full);
+        }
+        if taken.count(interface) < limit {
+            return Ok(());
+        }
+        let mut holders = taken
+            .groups
+            .keys()
+            .filter(|other| other.interface == interface);
+        let longest_idle = holders
+            .by_ref()
+            .filter_map(|other| Some((taken.groups.get(other)?.idle.keys().next()?, other)))
+            .min_by_key(|(number, _)| **number)
+            .map(|(_, other)| other.clone());
+        longest_idle
+            .and_then(|other| taken.send_idle_away(&other, now))
+            .ok_or(Full { limit })
+    }
+}
+
+impl Taken {
+    fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    fn admit(&mut self, send_away: &Arc<Notify>) -> u64 {
+        let number = self.number();
+        self.strangers.insert(number, Arc::clone(send_away));
+        number
+    }
+
+    const fn count(&self, interface: Interface) -> usize {
+        match interface {
+            Interface::Operators => self.operators,
+            Interface::Edges => self.edges,
+        }
+    }
+
+    const fn count_mut(&mut self, interface: Interface) -> &mut usize {
+        match interface {
+            Interface::Operators => &mut self.operators,
+            Interface::Edges => &mut self.edges,
+        }
+    }
+
+    fn begin(&mut self, holder: &Holder) {
+        self.groups.entry(holder.clone()).or_default().busy += 1;
+        *self.count_mut(holder.interface) += 1;
+    }
+
+    /// Takes back what a seat stands for. One that was sent away is not there any more.
+    fn leave(&mut self, seat: &Seat) {
+        let holder = match seat {
+            Seat::Stranger(number) => {
+                self.strangers.remove(number);
+                return;
+            }
+            Seat::Busy(holder) | Seat::Idle(holder, _) => holder,
+        };
+        let Some(group) = self.groups.get_mut(holder) else {
+            return;
+        };
+        if let Seat::Idle(_, number) = seat {
+            if group.idle.remove(number).is_none() {
+                return;
+            }
+        } else {
+            group.busy = group.busy.saturating_sub(1);
+        }
+        let is_empty = group.count() == 0;
+        let count = self.count_mut(holder.interface);
+        *count = count.saturating_sub(1);
+        if is_empty {
+            self.groups.remove(holder);
+        }
+    }
+
+    /// Frees the place of the connection that has been idle for longest.
+    fn send_idle_away(&mut self, holder: &Holder, now: Instant) -> Option<()> {
+        let group = self.groups.get_mut(holder)?;
+        let (number, idle) = group.idle.first_key_value()?;
+        let patience = match holder.interface {
+            Interface::Operators => Duration::ZERO,
+            Interface::Edges => PATIENCE,
+        };
+        if now.saturating_duration_since(idle.since) < patience {
+            return None;
+        }
+        idle.send_away.notify_one();
+        let seat = Seat::Idle(holder.clone(), *number);
+        self.leave(&seat);
+        Some(())
+    }
+}
+
+impl Group {
+    fn count(&self) -> usize {
+        self.busy + self.idle.len()
+    }
+}
+
+impl Place {
+    /// Somebody has shown a credential and asks something.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`]. The connection counts as a stranger's then.
+    pub(in crate::authority) fn begin(
+        self: &Arc<Self>,
+        interface: Interface,
+        credential: &Arc<str>,
+        now: Instant,
+    ) -> Result<Busy, Full> {
+        let holder = Holder {
+            interface,
+            credential: Arc::clone(credential),
+        };
+        let (mut seat, mut taken) = (self.seat(), self.places.lock());
+        taken.leave(&seat);
+        match self.places.make_room(&mut taken, &holder, now) {
+            Ok(()) => {
+                taken.begin(&holder);
+                *seat = Seat::Busy(holder);
+                Ok(Busy(Arc::clone(self)))
+            }
+            Err(full) => {
+                *seat = Seat::Stranger(taken.admit(&self.send_away));
+                drop(taken);
+                if let Some(times) = self.places.refused.take(now) {
+                    let limit = full.limit;
+                    tracing::warn!(%credential, ?interface, limit, times, "too many connections");
+                }
+                Err(full)
+            }
+        }
+    }
+
+    /// Somebody asks without a credential that is known.
+    pub(in crate::authority) fn become_stranger(&self) {
+        let mut seat = self.seat();
+        if !matches!(*seat, Seat::Stranger(_)) {
+            let mut taken = self.places.lock();
+            taken.leave(&seat);
+            *seat = Seat::Stranger(taken.admit(&self.send_away));
+        }
+    }
+
+    /// Returns when the connection has lost its place.
+    pub(super) async fn sent_away(&self) {
+        self.send_away.notified().await;
+    }
+
+    /// The place, while nothing is asked.
+    fn rest(&self, now: Instant) {
+        let mut seat = self.seat();
+        let Seat::Busy(holder) = &*seat else {
+            return;
+        };
+        let holder = holder.clone();
+        let mut taken = self.places.lock();
+        let number = taken.number();
+        if let Some(group) = taken.groups.get_mut(&holder) {
+            group.busy = group.busy.saturating_sub(1);
+            let send_away = Arc::clone(&self.send_away);
+            group.idle.insert(
+                number,
+                Idle {
+                    since: now,
+                    send_away,
+                },
+            );
+        }
+        *seat = Seat::Idle(holder, number);
+    }
+
+    fn seat(&self) -> MutexGuard<'_, Seat> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let seat = self.seat();
+        self.places.lock().leave(&seat);
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.rest(Instant::now());
+    }
+}
+
+/// How long an edge's connection may be without a question before it makes room for another: longer
+/// than a segment takes on a slow line, which is sent after it was answered.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! Saying once in a while what happens all the time.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Lets a line into the log at once, and then at most every [`PAUSE`], with how often it would have
+/// been written meanwhile.
+#[derive(Debug, Default)]
+pub(in crate::authority) struct Seldom(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    last: Option<Instant>,
+    times: u64,
+}
+
+impl Seldom {
+    /// It has happened once more: how often since the last line, if another is due.
+    pub(in crate::authority) fn take(&self, now: Instant) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.times += 1;
+        if state
+            .last
+            .is_some_and(|last| now.saturating_duration_since(last) < PAUSE)
+        {
+            return None;
+        }
+        state.last = Some(now);
+        Some(std::mem::take(&mut state.times))
+    }
+}
+
+const PAUSE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happens_all_the_time_is_said_at_once_and_then_once_in_a_while() {
+        let (seldom, start) = (Seldom::default(), Instant::now());
+        assert_eq!(seldom.take(start), Some(1));
+        for _ in 0..99 {
+            assert_eq!(seldom.take(start + PAUSE / 2), None);
+        }
+        assert_eq!(seldom.take(start + PAUSE), Some(100));
+        assert_eq!(seldom.take(start + PAUSE), None);
+    }
+}
