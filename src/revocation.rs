@@ -18,6 +18,7 @@
 mod change;
 mod codec;
 pub mod cut_off;
+mod evidence;
 mod feed_key;
 mod feed_state;
 #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
@@ -33,6 +34,7 @@ pub use change::{
     Batch, BatchError, Chain, Change, KEPT_CHANGES, MAX_BATCH_BYTES, MAX_BATCH_CHANGES,
 };
 pub use codec::DecodeError;
+pub use evidence::Evidence;
 pub use feed_key::{FeedKeys, FeedSignature, Signable, SignatureError};
 pub use feed_state::FeedState;
 #[cfg(test)]

@@ -30,6 +30,7 @@ mod key_refresh;
 mod lease;
 mod line;
 mod loader;
+mod mark;
 mod record;
 mod waiting;
 

@@ -9,13 +9,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::clock;
 use super::generation::{Generation, GenerationError, Plan};
-use super::history::{History, Since};
+use super::history::{Changes, History, Since};
 use super::index::Index;
 use super::metrics::Metrics;
 use super::signing::FeedSigner;
 use super::store::{LOG_LENGTH, Store, StoreError, Work};
 use super::writer::{WriteError, Writer};
-use crate::revocation::{Batch, Chain, Change, MAX_BATCH_CHANGES, Signable};
+use crate::revocation::{Batch, Chain, Evidence, MAX_BATCH_CHANGES, Signable};
 
 mod pace;
 
@@ -29,6 +29,9 @@ pub struct Feed {
     /// Held while an epoch begins, so that a thousand edges that are ahead begin one.
     beginning: Mutex<Option<Instant>>,
     due: Notify,
+    /// Number of the newest generation, for those who wait.
+    published: watch::Sender<u64>,
+    unproven: Mutex<Option<Instant>>,
 }
 
 /// What the feed is made from.
@@ -70,6 +73,10 @@ pub struct Question {
     pub after: u64,
     /// The history up to there, as it knows it.
     pub chain: Option<Chain>,
+    /// What shows that this authority has told it so.
+    pub evidence: Option<Evidence>,
+    /// The newest generation that it knows of, if it wants to be told of a newer one at once.
+    pub generation: Option<u64>,
     /// What makes the answer fresh.
     pub nonce: u64,
     /// How long it waits.
@@ -110,6 +117,8 @@ impl Feed {
             state: RwLock::new(state),
             beginning: Mutex::new(None),
             due: Notify::new(),
+            published: watch::Sender::new(0),
+            unproven: Mutex::new(None),
         })
     }
 
@@ -161,7 +170,11 @@ impl Feed {
         question: Question,
         mut stopping: watch::Receiver<bool>,
     ) -> Result<Answer, WriteError> {
-        if self.knows_more(question) {
+        if self.claims_more(question) && !self.is_shown(question) {
+            self.note_unproven(question).await;
+            return Ok(Answer::Gone);
+        }
+        if self.claims_more(question) {
             // To its end even when the edge hangs up: the epoch that is kept is the one in force.
             let begun = tokio::spawn(Arc::clone(self).begin_epoch(question)).await;
             begun.unwrap_or(Err(WriteError::Unavailable))?;
@@ -171,45 +184,56 @@ impl Feed {
             return Ok(Answer::Gone);
         }
         let mut announcements = self.parts.history.announcements();
+        let mut published = self.published.subscribe();
+        let known = question.generation.unwrap_or(u64::MAX);
         let waiting = self.parts.history.wait();
         let is_new = announcements.wait_for(|announced| *announced > question.after);
         tokio::select! {
             _ = is_new => {}
+            _ = published.wait_for(|published| *published > known) => {}
             () = tokio::time::sleep(question.wait) => {}
             _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
         }
         drop(waiting);
         match self.parts.history.since(question.after, BATCH_LENGTH) {
-            Since::Changes(chain, changes) => Ok(self.batch(question, chain, changes)),
+            Since::Changes(changes) => Ok(self.batch(question, changes)),
             Since::Forgotten | Since::Ahead => Ok(Answer::Gone),
         }
     }
 
-    fn batch(&self, question: Question, chain: Chain, changes: Vec<Change>) -> Answer {
+    fn batch(&self, question: Question, found: Changes) -> Answer {
         let generation = self.current();
+        let through = question.after.saturating_add(found.changes.len() as u64);
+        let statement = Evidence::statement(question.epoch, through, found.chain_through);
+        let signer = &self.parts.signer;
+        let evidence = Evidence::of_signed(&signer.sign(Signable::Head, statement, clock::now()));
+        let Some(evidence) = evidence else {
+            // Nothing that is signed is shorter than a signature.
+            return Answer::Gone;
+        };
         let batch = Batch {
             nonce: question.nonce,
             time: clock::now_milliseconds(),
             epoch: question.epoch,
             generation: generation.map_or(0, |generation| generation.manifest.generation),
+            head: found.head,
             after: question.after,
-            chain,
-            changes,
+            chain: found.chain,
+            changes: found.changes,
+            evidence,
         };
-        let body = batch.encode();
-        Answer::Batch(self.parts.signer.sign(Signable::Batch, body, clock::now()))
+        Answer::Batch(signer.sign(Signable::Batch, batch.encode(), clock::now()))
     }
 
-    /// Whether the edge knows changes that this store does not: a later one, other ones under the
-    /// same numbers, or a later epoch, which began after the backup that was restored. An epoch is
-    /// a time; one far ahead is nobody's.
+    /// Whether the edge says that it knows changes which this store does not: a later one, other
+    /// ones under the same numbers, or a later epoch, which began after the backup that was
+    /// restored.
     ///
     /// The store was put back to an earlier state then. Sequence numbers that were given out are
     /// given out again for other changes, so they have to count as another line of history.
-    fn knows_more(&self, question: Question) -> bool {
+    fn claims_more(&self, question: Question) -> bool {
         let epoch = self.epoch();
-        let latest = clock::now_milliseconds().saturating_add(MAX_CLOCK_DIFFERENCE_MILLISECONDS);
-        let is_later_epoch = question.epoch > epoch && question.epoch <= latest;
+        let is_later_epoch = question.epoch > epoch;
         let history = &self.parts.history;
         let is_later_change = question.after > history.head().sequence;
         let is_other_history = question
@@ -219,10 +243,40 @@ impl Feed {
         is_later_epoch || question.epoch == epoch && (is_later_change || is_other_history)
     }
 
+    /// Whether one of this authority's keys, retired ones included, has signed that the edge is
+    /// where it says. Whoever has a credential can say anything, and would have every edge load the
+    /// whole filter again.
+    fn is_shown(&self, question: Question) -> bool {
+        let keys = self.parts.signer.public_keys();
+        let shown = question.evidence.zip(question.chain);
+        shown.is_some_and(|(evidence, chain)| {
+            evidence.holds(question.epoch, question.after, chain, &keys)
+        })
+    }
+
+    /// Says now and then that somebody claims what he cannot show. A store that was put back to a
+    /// backup from before a rotation of keys does not know the key that would show it.
+    async fn note_unproven(&self, question: Question) {
+        let mut last = self.unproven.lock().await;
+        if last.is_some_and(|last| last.elapsed() < EPOCH_PAUSE) {
+            return;
+        }
+        *last = Some(Instant::now());
+        tracing::warn!(
+            edge_epoch = question.epoch,
+            edge_sequence = question.after,
+            epoch = self.epoch(),
+            sequence = self.parts.history.head().sequence,
+            "an edge claims to know revocations that this store does not, and shows nothing that a \
+             key of this store has signed; no epoch begins. If the store was restored from a backup \
+             that is older than the key in use, begin an epoch by hand"
+        );
+    }
+
     async fn begin_epoch(self: Arc<Self>, question: Question) -> Result<(), WriteError> {
         let mut last = self.beginning.lock().await;
         let is_recent = last.is_some_and(|last| last.elapsed() < EPOCH_PAUSE);
-        if is_recent || !self.knows_more(question) {
+        if is_recent || !self.claims_more(question) {
             return Ok(());
         }
         let epoch = clock::now_milliseconds().max(question.epoch.saturating_add(1));
@@ -357,12 +411,15 @@ impl Feed {
             "published a generation"
         );
         self.parts.metrics.generation_published(took);
+        let number = generation.manifest.generation;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.last_number = generation.manifest.generation;
+        state.last_number = number;
         // One of an epoch that has ended meanwhile is not wanted any more.
         if state.epoch == generation.manifest.epoch {
             state.previous = state.current.take();
             state.current = Some(Arc::new(generation));
+            drop(state);
+            self.published.send_replace(number);
         }
     }
 }
@@ -387,9 +444,6 @@ const BATCH_LENGTH: usize = MAX_BATCH_CHANGES as usize;
 
 /// Below this many entries a filter has no expired ones worth removing.
 const SMALL: u64 = 1_000;
-
-/// How far the clock may have been set back between two starts of the authority.
-const MAX_CLOCK_DIFFERENCE_MILLISECONDS: u64 = 24 * 60 * 60 * 1_000;
 
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 

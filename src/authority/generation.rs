@@ -173,10 +173,11 @@ impl Generation {
             if missing.is_empty() {
                 return Ok(());
             }
-            let Since::Changes(_, later) = history.since(self.manifest.sequence, usize::MAX) else {
+            let Since::Changes(later) = history.since(self.manifest.sequence, usize::MAX) else {
                 return Err(GenerationError::Different("histories"));
             };
-            let later: HashSet<Fingerprint> = later.iter().map(Change::fingerprint).collect();
+            let later: HashSet<Fingerprint> =
+                later.changes.iter().map(Change::fingerprint).collect();
             missing.retain(|name| !later.contains(name));
             if !missing.is_empty() {
                 std::thread::sleep(ATTEMPT_PAUSE);

@@ -36,12 +36,25 @@ struct Recent {
 /// The changes after a sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Since {
-    /// These, none of them perhaps, following on this chain.
-    Changes(Chain, Vec<Change>),
+    /// These, none of them perhaps.
+    Changes(Changes),
     /// They are not kept any more.
     Forgotten,
     /// There is no such sequence number yet.
     Ahead,
+}
+
+/// Changes that follow one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// The history before them.
+    pub chain: Chain,
+    /// The changes.
+    pub changes: Vec<Change>,
+    /// The history with them.
+    pub chain_through: Chain,
+    /// Where the feed stood when they were looked up.
+    pub head: u64,
 }
 
 /// Counts as a waiting edge until dropped.
@@ -109,16 +122,7 @@ impl History {
     #[must_use]
     pub fn head(&self) -> Head {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-        match recent.changes.back() {
-            Some((_, chain)) => Head {
-                sequence: recent
-                    .start
-                    .sequence
-                    .saturating_add(recent.changes.len() as u64),
-                chain: *chain,
-            },
-            None => recent.start,
-        }
+        recent.head()
     }
 
     /// The oldest sequence number that changes can be given after.
@@ -132,7 +136,7 @@ impl History {
     #[must_use]
     pub fn chain_at(&self, sequence: u64) -> Option<Chain> {
         match self.since(sequence, 0) {
-            Since::Changes(chain, _) => Some(chain),
+            Since::Changes(changes) => Some(changes.chain),
             Since::Forgotten | Since::Ahead => None,
         }
     }
@@ -148,12 +152,14 @@ impl History {
         if skipped > recent.changes.len() {
             return Since::Ahead;
         }
-        let before = skipped
-            .checked_sub(1)
-            .and_then(|last| recent.changes.get(last));
-        let chain = before.map_or(recent.start.chain, |(_, chain)| *chain);
-        let changes = recent.changes.iter().skip(skipped).take(limit);
-        Since::Changes(chain, changes.map(|(change, _)| *change).collect())
+        let changes = recent.changes.range(skipped..);
+        let changes: Vec<_> = changes.take(limit).map(|(change, _)| *change).collect();
+        Since::Changes(Changes {
+            chain: recent.chain_after(skipped),
+            chain_through: recent.chain_after(skipped + changes.len()),
+            head: recent.head().sequence,
+            changes,
+        })
     }
 
     /// Tells of every sequence number that is announced.
@@ -186,6 +192,22 @@ impl History {
             let pause = COST_OF_AN_EDGE.saturating_mul(edges).min(LONGEST_PAUSE);
             earliest = Instant::now() + pause;
         }
+    }
+}
+
+impl Recent {
+    fn head(&self) -> Head {
+        let length = self.changes.len();
+        Head {
+            sequence: self.start.sequence.saturating_add(length as u64),
+            chain: self.chain_after(length),
+        }
+    }
+
+    /// The chain after so many of the changes.
+    fn chain_after(&self, count: usize) -> Chain {
+        let last = count.checked_sub(1).and_then(|last| self.changes.get(last));
+        last.map_or(self.start.chain, |(_, chain)| *chain)
     }
 }
 

@@ -7,8 +7,9 @@ use crate::gate::Gate;
 use crate::host::{BackgroundHost as _, CallId, CallOutcome};
 use crate::sync::{FeedCounts, FeedSource, Follower, Lease, Purge, Role};
 
-/// A heartbeat comes after this part of the staleness that is put up with, so that two may be
-/// lost.
+/// A heartbeat comes after this part of the staleness that is put up with. What it tells is as old as
+/// its question, so that what is held grows two parts old when all is well; the third is for a
+/// heartbeat that is lost.
 const HEARTBEATS_PER_STALENESS: u32 = 3;
 
 pub(super) struct Feed {

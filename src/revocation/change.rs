@@ -4,36 +4,42 @@
 //! change ended:
 //!
 //! ```text
-//! GET /v1/feed/deltas?epoch=…&after=…&chain=…&nonce=…&wait=…
+//! GET /v1/feed/deltas?epoch=…&after=…&chain=…&evidence=…&generation=…&nonce=…&wait=…
 //!
-//! epoch   the line of history, decimal
-//! after   number of the last change that is held, decimal
-//! chain   the chain at `after`, 32 bytes in base64url without padding; may be absent
-//! nonce   random, decimal
-//! wait    seconds that the answer may take when there is none yet, decimal
+//! epoch       the line of history, decimal
+//! after       number of the last change that is held, decimal
+//! chain       the chain at `after`, 32 bytes in base64url without padding; may be absent
+//! evidence    what the last batch said of that place, 72 bytes in base64url without padding; may
+//!             be absent
+//! generation  the newest that is known of, decimal; may be absent. Of a newer one is told at once
+//! nonce       random, decimal
+//! wait        seconds that the answer may take when there is none yet, decimal
 //! ```
 //!
 //! The answer is 200 with a batch, or 410: the epoch is another one, what came after `after` is
 //! forgotten, there is no such number yet, or the chain at that number is another one. The last two
 //! mean that the authority was put back to a backup, and in the last one it has since given the
-//! numbers to other changes. A new epoch begins then. An edge that is told 410 fetches the manifest.
+//! numbers to other changes. A new epoch begins then, if the [evidence](super::Evidence) shows that
+//! the authority itself has told the edge so. An edge that is told 410 fetches the manifest.
 //!
-//! `chain` came with version 2 of the batch. Without it the edge finds out for itself, by the chain
-//! in the batch, and the authority does not.
+//! Without `chain` the edge finds out for itself, by the chain in the batch, and the authority does
+//! not.
 //!
 //! ```text
 //! struct Batch {                  // little-endian
 //!     magic: [u8; 4],             // "PCDB"
-//!     version: u8,                // 2; 1 had no `except_from`
+//!     version: u8,                // 3; 1 had no `except_from`, 2 no `head` and no `evidence`
 //!     reserved: u8,               // 0
 //!     nonce: u64,                 // what the edge sent: the batch answers this question
 //!     time: u64,                  // the authority's clock, milliseconds
 //!     epoch: u64,                 // the line of history that sequence numbers belong to
 //!     generation: u64,            // the newest that is published
+//!     head: u64,                  // the last sequence number that there is, at this moment
 //!     after: u64,                 // the sequence number before the first change
 //!     chain: [u8; 32],            // the chain at `after`
 //!     count: u32,                 // at most 128; the last sequence number is below 2^64
 //!     changes: [Change; count],
+//!     evidence: Evidence,         // of where an edge is that has all of them
 //!     key: [u8; 8],               // beginning of the public key
 //!     signature: [u8; 64],        // Ed25519 over "portcullis batch 1\0" and all before `key`
 //! }
@@ -49,6 +55,12 @@
 //!
 //! A batch without changes is the heartbeat. The nonce makes both fresh: an answer that was
 //! recorded earlier, or is held back, is the answer to another question.
+//!
+//! # Why does a batch say where the feed stands?
+//!
+//! What an edge holds is as old as the last moment at which it held everything. A batch alone does
+//! not tell that moment, however fresh it is: there may be thousands of changes after it. Where its
+//! last change is the `head`, everything is held that was revoked when the question was sent.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -56,6 +68,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::codec::{DecodeError, Reader};
 use super::cut_off::CutOff;
+use super::evidence::Evidence;
 use super::feed_key::{FeedKeys, Signable, SignatureError};
 use super::name::Fingerprint;
 
@@ -70,7 +83,7 @@ pub const MAX_BATCH_CHANGES: u32 = 128;
 /// the whole filter again. Half a million of them are as many bytes as a filter of three million.
 pub const KEPT_CHANGES: u32 = 500_000;
 
-const FORMAT: [u8; 6] = *b"PCDB\x02\x00";
+const FORMAT: [u8; 6] = *b"PCDB\x03\x00";
 const ADD: u8 = 1;
 const RESTORE: u8 = 2;
 const SET_CUT_OFF: u8 = 3;
@@ -186,12 +199,16 @@ pub struct Batch {
     pub epoch: u64,
     /// The newest published generation.
     pub generation: u64,
+    /// The last sequence number that there was when the batch was made.
+    pub head: u64,
     /// Sequence number before the first change.
     pub after: u64,
     /// Chain at `after`.
     pub chain: Chain,
     /// The changes.
     pub changes: Vec<Change>,
+    /// What an edge that has all of them shows for it.
+    pub evidence: Evidence,
 }
 
 impl Batch {
@@ -199,6 +216,12 @@ impl Batch {
     #[must_use]
     pub const fn through(&self) -> u64 {
         self.after.saturating_add(self.changes.len() as u64)
+    }
+
+    /// Whether an edge that has these changes has all that there were when the batch was made.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        self.through() >= self.head
     }
 
     /// The changes with their sequence numbers.
@@ -235,6 +258,7 @@ impl Batch {
             self.time,
             self.epoch,
             self.generation,
+            self.head,
             self.after,
         ] {
             bytes.extend(number.to_le_bytes());
@@ -245,6 +269,7 @@ impl Batch {
         for change in &self.changes {
             change.encode_to(&mut bytes);
         }
+        bytes.extend(self.evidence.0);
         bytes
     }
 
@@ -264,6 +289,7 @@ impl Batch {
         let time = reader.u64()?;
         let epoch = reader.u64()?;
         let generation = reader.u64()?;
+        let head = reader.u64()?;
         let after = reader.u64()?;
         let chain = Chain(reader.array()?);
         let count = reader.u32()?;
@@ -274,16 +300,23 @@ impl Batch {
         for _ in 0..count {
             changes.push(Change::read(&mut reader)?);
         }
+        let evidence = Evidence(reader.array()?);
         reader.finish()?;
-        Ok(Self {
+        let batch = Self {
             nonce,
             time,
             epoch,
             generation,
+            head,
             after,
             chain,
             changes,
-        })
+            evidence,
+        };
+        if batch.through() > head {
+            return Err(DecodeError::Value("head").into());
+        }
+        Ok(batch)
     }
 }
 

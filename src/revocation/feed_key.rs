@@ -37,6 +37,8 @@ pub enum Signable {
     Batch,
     /// A [statement](super::proof) about one token.
     Check,
+    /// Where the feed stood, as an edge [shows](super::Evidence) it.
+    Head,
 }
 
 impl Signable {
@@ -45,6 +47,7 @@ impl Signable {
             Self::Manifest => b"portcullis manifest 1\0",
             Self::Batch => b"portcullis batch 1\0",
             Self::Check => b"portcullis check 1\0",
+            Self::Head => b"portcullis head 1\0",
         }
     }
 

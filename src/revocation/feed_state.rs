@@ -1,6 +1,6 @@
 //! The one record that says which generation counts and how far it has come.
 
-use super::{Chain, FilterKey};
+use super::{Chain, Evidence, FilterKey};
 use crate::host::{Expected, SharedData};
 
 /// What every virtual machine of a process agrees on. It stands in shared data as
@@ -8,7 +8,7 @@ use crate::host::{Expected, SharedData};
 /// ```text
 /// struct Record {            // little-endian
 ///     magic: [u8; 4],        // "PCFS"
-///     version: u8,           // 1
+///     version: u8,           // 2; 1 had no `evidence`
 ///     slot: u8,              // 0 or 1: which of the two places the generation is in
 ///     reserved: [u8; 2],     // 0
 ///     epoch: u64,
@@ -20,6 +20,7 @@ use crate::host::{Expected, SharedData};
 ///     page_count: u32,
 ///     bucket_count: u32,
 ///     chain: [u8; 32],
+///     evidence: [u8; 72],
 ///     filter_key: [u8; 16],
 ///     checksum: u64,         // SipHash-1-3 of all before, under the filter key
 /// }
@@ -36,12 +37,15 @@ pub struct FeedState {
     pub sequence: u64,
     /// The history up to there.
     pub chain: Chain,
+    /// What shows that the authority has said so.
+    pub evidence: Evidence,
     /// Names the loading that wrote the records. Two loadings of one generation, by a leader that
     /// was stopped and by its successor, do not take each other's records for their own.
     pub load: u64,
     /// How many batches were applied in this process; names the announcement of the last one.
     pub batches: u64,
-    /// When the authority was last heard, by this edge's clock, in milliseconds.
+    /// Everything is in that had been revoked by then, by this edge's clock, in milliseconds: when
+    /// the question was sent to which the authority answered that there is no more.
     pub verified_at: u64,
     /// The secret under which names are hashed.
     pub filter_key: FilterKey,
@@ -51,8 +55,8 @@ pub struct FeedState {
     pub bucket_count: u32,
 }
 
-const MAGIC: &[u8; 6] = b"PCFS\x01\x00";
-const RECORD_BYTES: usize = 8 + 6 * 8 + 2 * 4 + 32 + 16 + 8;
+const MAGIC: &[u8; 6] = b"PCFS\x02\x00";
+const RECORD_BYTES: usize = 8 + 6 * 8 + 2 * 4 + 32 + 72 + 16 + 8;
 
 impl FeedState {
     /// Writes the record over the one of `expected`.
@@ -78,6 +82,7 @@ impl FeedState {
         bytes.extend(self.page_count.to_le_bytes());
         bytes.extend(self.bucket_count.to_le_bytes());
         bytes.extend(self.chain.0);
+        bytes.extend(self.evidence.0);
         bytes.extend(self.filter_key.bytes());
         let checksum = self.filter_key.checksum(&[&bytes]);
         bytes.extend(checksum.to_le_bytes());
@@ -97,6 +102,7 @@ impl FeedState {
         let page_count = take(&mut rest).map(u32::from_le_bytes)?;
         let bucket_count = take(&mut rest).map(u32::from_le_bytes)?;
         let chain = Chain(take(&mut rest)?);
+        let evidence = Evidence(take(&mut rest)?);
         let filter_key = FilterKey::new(take(&mut rest)?);
         let is_whole = rest.is_empty() && reserved == [0, 0] && slot < 2;
         let is_intact = filter_key.checksum(&[body]) == u64::from_le_bytes(*checksum);
@@ -106,6 +112,7 @@ impl FeedState {
             slot,
             sequence,
             chain,
+            evidence,
             load,
             batches,
             verified_at,
@@ -136,6 +143,7 @@ pub(crate) fn example() -> FeedState {
         slot: 1,
         sequence: 3,
         chain: Chain([4; 32]),
+        evidence: Evidence([9; 72]),
         load: 10,
         batches: 9,
         verified_at: 5,

@@ -14,6 +14,7 @@ use super::announcement::{Begun, Purge, purge};
 use super::discard::Discard;
 use super::line::Line;
 use super::loader::{LoadError, Loader};
+use super::mark::{Mark, fresher};
 use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, SharedData};
 use crate::revocation::{
     Batch, BatchError, FeedKeys, FeedState, ManifestError, SharedFilter, View,
@@ -74,7 +75,10 @@ pub struct Follower {
     view: Rc<View>,
     version: u32,
     is_leading: bool,
-    poll: Line<u64>,
+    poll: Line<Asked>,
+    mark: Mark,
+    /// The newest generation that the authority has told of.
+    told: u64,
     load: Line<Step>,
     loader: Option<Loader>,
     /// Set when a generation has to be loaded, to the time from which on.
@@ -90,7 +94,15 @@ pub struct Follower {
 enum Step {
     Manifest,
     Segment,
-    Changes { nonce: u64 },
+    Changes(Asked),
+}
+
+/// A question that was asked for changes.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    nonce: u64,
+    /// When, in milliseconds.
+    sent: u64,
 }
 
 /// Why an answer is not used.
@@ -133,6 +145,8 @@ impl Follower {
             version: 0,
             is_leading: false,
             poll: Line::default(),
+            mark: Mark::default(),
+            told: 0,
             load: Line::default(),
             loader: None,
             load_from: None,
@@ -224,8 +238,8 @@ impl Follower {
         id: CallId,
         outcome: &CallOutcome,
     ) -> bool {
-        if let Some(nonce) = self.poll.take(id) {
-            self.on_poll(host, nonce, outcome);
+        if let Some(asked) = self.poll.take(id) {
+            self.on_poll(host, asked, outcome);
             if self.poll.is_free(host.now_milliseconds()) {
                 self.start_poll(host);
             }
@@ -244,7 +258,7 @@ impl Follower {
         let Some((state, _)) = self.read_state(host) else {
             return;
         };
-        let nonce = host.random();
+        let asked = Asked::now(host);
         // After a failure it is to be known at once whether the authority is there again: what is
         // held grows stale meanwhile.
         let wait = if self.poll.is_well() {
@@ -252,16 +266,16 @@ impl Follower {
         } else {
             Duration::ZERO
         };
-        let call = self.changes_call(&state, nonce, wait);
-        self.poll.start(host, &call, nonce);
+        let call = self.changes_call(&state, asked.nonce, wait);
+        self.poll.start(host, &call, asked);
     }
 
-    fn on_poll(&mut self, host: &impl BackgroundHost, nonce: u64, outcome: &CallOutcome) {
+    fn on_poll(&mut self, host: &impl BackgroundHost, asked: Asked, outcome: &CallOutcome) {
         let now = host.now_milliseconds();
         match outcome {
             CallOutcome::Answered {
                 status: 200, body, ..
-            } => match self.apply(host, nonce, body) {
+            } => match self.apply(host, asked, body) {
                 Ok(changes) => {
                     self.poll.succeed();
                     if changes == 0 {
@@ -291,10 +305,10 @@ impl Follower {
     fn apply(
         &mut self,
         host: &impl BackgroundHost,
-        nonce: u64,
+        asked: Asked,
         body: &[u8],
     ) -> Result<usize, Refusal> {
-        let batch = self.fresh_batch(nonce, body)?;
+        let batch = self.fresh_batch(asked, body)?;
         // Not `self.state`: that is what the cache of tokens has been told of.
         let Some((state, version)) = self.read_state(host) else {
             return Ok(0);
@@ -313,7 +327,7 @@ impl Follower {
         let mut next = state.clone();
         next.sequence = batch.through();
         next.chain = batch.chain_through();
-        next.verified_at = host.now_milliseconds();
+        next.evidence = batch.evidence;
         if batch.changes.is_empty() {
             self.counts.heartbeats += 1;
         } else {
@@ -334,12 +348,15 @@ impl Follower {
             self.counts.batches += 1;
             self.counts.changes += batch.changes.len() as u64;
         }
+        self.told = batch.generation;
         if state.is_older_than(batch.epoch, batch.generation) && self.load_from.is_none() {
             let jitter = u64::try_from(self.source.reload_jitter.as_millis())
                 .unwrap_or(0)
                 .max(1);
             self.load_from = Some(host.now_milliseconds() + host.random() % jitter);
         }
+        let found = self.mark.reached(&batch, asked.sent);
+        next.verified_at = fresher(state.verified_at, found, host.now_milliseconds());
         // When another leader was at work at the same time, its state stays. What was written here
         // does no harm to that: it has all of it already, or will have.
         let key = self.filter.state_key();
@@ -370,9 +387,9 @@ impl Follower {
         Ok(true)
     }
 
-    fn fresh_batch(&self, nonce: u64, body: &[u8]) -> Result<Batch, Refusal> {
+    fn fresh_batch(&self, asked: Asked, body: &[u8]) -> Result<Batch, Refusal> {
         let batch = Batch::decode(body, &self.source.keys)?;
-        if batch.nonce == nonce {
+        if batch.nonce == asked.nonce {
             Ok(batch)
         } else {
             Err(Refusal::Nonce)
@@ -413,10 +430,12 @@ impl Follower {
     /// Asks for what came after a state, which says what it holds.
     fn changes_call(&self, state: &FeedState, nonce: u64, wait: Duration) -> Call {
         let (epoch, after, chain) = (state.epoch, state.sequence, state.chain.to_text());
+        let evidence = state.evidence.to_text();
+        let generation = state.generation.max(self.told);
         let wait_seconds = wait.as_secs();
         let path = format!(
-            "/v1/feed/deltas?epoch={epoch}&after={after}&chain={chain}&nonce={nonce}\
-             &wait={wait_seconds}"
+            "/v1/feed/deltas?epoch={epoch}&after={after}&chain={chain}&evidence={evidence}\
+             &generation={generation}&nonce={nonce}&wait={wait_seconds}"
         );
         self.get(path, wait + CALL_TIMEOUT)
     }
@@ -433,6 +452,16 @@ impl Follower {
             )],
             body: None,
             timeout,
+        }
+    }
+}
+
+impl Asked {
+    /// A question that is about to be sent.
+    fn now(host: &impl BackgroundHost) -> Self {
+        Self {
+            nonce: host.random(),
+            sent: host.now_milliseconds(),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::revocation::cut_off::{self, CutOff, RECORD_BYTES};
 use crate::revocation::fuzzing::signed;
 use crate::revocation::page::{PAGE_BYTES, insert, page_of};
 use crate::revocation::{
-    Batch, Chain, Change, FeedState, FilterKey, Fingerprint, Kind, MAX_BATCH_BYTES,
+    Batch, Chain, Change, Evidence, FeedState, FilterKey, Fingerprint, Kind, MAX_BATCH_BYTES,
     MAX_BATCH_CHANGES, Manifest, Names, SEGMENT_BYTES, Segment, SharedFilter, Signable, Status,
     View,
 };
@@ -177,7 +177,7 @@ pub fn batch(body: &[u8]) {
     let loader = load(&host, &filter, manifest, &[0; 2 * PAGE_BYTES], &[]);
     let mut loader = loader.unwrap();
     let old = loader.state().clone();
-    assert_eq!(loader.on_changes(&host, &filter, &batch), Ok(()));
+    assert_eq!(loader.on_changes(&host, &filter, &batch, NOW), Ok(()));
     let new = FeedState {
         batches: 1,
         ..loader.state().clone()
@@ -205,7 +205,7 @@ pub fn batch(body: &[u8]) {
         let names = batch.changes.iter().map(Change::fingerprint).collect();
         let dropped = purge(&host, &filter, Some(&old), &new);
         assert_eq!(dropped, Purge::Named(names));
-        let again = loader.on_changes(&host, &filter, &batch);
+        let again = loader.on_changes(&host, &filter, &batch, NOW);
         assert_eq!(again, Err(LoadError::Discontinuous));
     }
 }

@@ -8,8 +8,11 @@
 use crate::host::SharedData;
 use crate::revocation::page::PAGE_BYTES;
 use crate::revocation::{
-    Batch, FeedState, Manifest, SEGMENT_BYTES, Segment, SharedFilter, cut_off,
+    Batch, Evidence, FeedState, Manifest, SEGMENT_BYTES, Segment, SharedFilter, cut_off,
 };
+
+/// A generation has none: it is read only when changes were asked for, with which some comes.
+const NO_EVIDENCE: Evidence = Evidence([0; 72]);
 
 /// Empty buckets that are written in one go, about half a millisecond's worth.
 const BUCKETS_PER_STEP: u32 = 500;
@@ -53,8 +56,9 @@ pub(super) struct Loader {
     /// Cut-offs of the bucket that is next to be written, so far.
     bucket: Vec<cut_off::CutOff>,
     buckets_written: u32,
-    /// Changes applied that came after the manifest.
-    pub(super) replayed: u64,
+    /// What has to be in before the generation may be read: where the feed stood when it was asked
+    /// for the first changes, and when that was.
+    target: Option<(u64, u64)>,
 }
 
 impl Loader {
@@ -66,6 +70,7 @@ impl Loader {
             slot: current.map_or(0, |current| 1 - current.slot.min(1)),
             sequence: manifest.sequence,
             chain: manifest.chain,
+            evidence: NO_EVIDENCE,
             load,
             batches: 0,
             verified_at: 0,
@@ -79,7 +84,7 @@ impl Loader {
             loaded: 0,
             bucket: Vec::new(),
             buckets_written: 0,
-            replayed: 0,
+            target: None,
         }
     }
 
@@ -168,12 +173,13 @@ impl Loader {
     }
 
     /// Applies changes that came after the manifest. The caller has checked that they answer the
-    /// right question.
+    /// right question, which was sent at `sent`.
     pub(super) fn on_changes(
         &mut self,
         host: &impl SharedData,
         filter: &SharedFilter,
         batch: &Batch,
+        sent: u64,
     ) -> Result<(), LoadError> {
         let state = &self.state;
         if (batch.epoch, batch.after, batch.chain) != (state.epoch, state.sequence, state.chain) {
@@ -186,9 +192,22 @@ impl Loader {
             }
             chain = chain.followed_by(change);
         }
-        self.replayed += batch.changes.len() as u64;
         self.state.sequence = batch.through();
         self.state.chain = chain;
+        self.state.evidence = batch.evidence;
+        let (head, asked) = *self.target.get_or_insert((batch.head, sent));
+        if batch.is_last() {
+            self.state.verified_at = sent;
+        } else if batch.through() >= head {
+            self.state.verified_at = self.state.verified_at.max(asked);
+        }
         Ok(())
+    }
+
+    /// Whether everything is in that had been revoked when the changes were first asked for. It is
+    /// not waited for the last change: they may be made faster than they are fetched.
+    pub(super) fn is_whole(&self) -> bool {
+        self.target
+            .is_some_and(|(head, _)| self.state.sequence >= head)
     }
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis::revocation::{
-    Batch, Chain, Change, FilterKey, Fingerprint, Kind, Manifest, cut_off, page,
+    Batch, Chain, Change, Evidence, FilterKey, Fingerprint, Kind, Manifest, cut_off, page,
 };
 use serde_json::json;
 
@@ -15,6 +15,17 @@ use super::process::{Answer, Authority, ISSUER, directory, public_key, until};
 fn deltas(authority: &Authority, epoch: u64, after: u64, wait: u64) -> Answer {
     let path = format!("/v1/feed/deltas?epoch={epoch}&after={after}&nonce=77&wait={wait}");
     authority.get(&path)
+}
+
+/// Asks as an edge that has come to the end of a batch, or claims to have come `further`.
+fn claim(authority: &Authority, batch: &Batch, further: u64) -> Answer {
+    let epoch = batch.epoch;
+    let after = batch.through() + further;
+    let (chain, evidence) = (batch.chain_through().to_text(), batch.evidence.to_text());
+    authority.get(&format!(
+        "/v1/feed/deltas?epoch={epoch}&after={after}&chain={chain}&evidence={evidence}\
+         &nonce=77&wait=0"
+    ))
 }
 
 fn batch(authority: &Authority, answer: &Answer) -> Batch {
@@ -254,12 +265,16 @@ fn an_edge_of_another_epoch_or_from_the_future_has_to_start_again() {
     authority.revoke("session", "b");
     authority.revoke("session", "c");
     assert_eq!(authority.manifest().epoch, epoch);
+    let known = batch(&authority, &deltas(&authority, epoch, 0, 0));
+    assert_eq!((known.through(), known.head), (3, 3));
     authority.kill();
     fs::copy(&backup, &store).unwrap();
 
     let authority = Authority::start(directory.path());
     assert_eq!(authority.manifest().epoch, epoch);
-    assert_eq!(deltas(&authority, epoch, 3, 1).status, 410);
+    assert_eq!(deltas(&authority, epoch, 3, 1).status, 410, "not shown");
+    assert_eq!(authority.manifest().epoch, epoch);
+    assert_eq!(claim(&authority, &known, 0).status, 410);
     until(|| authority.get("/v1/feed/manifest").status == 200);
     let manifest = authority.manifest();
     assert!(manifest.epoch > epoch);
@@ -293,10 +308,6 @@ fn an_edge_with_another_history_has_to_start_again() {
     let authority = Authority::start(directory.path());
     authority.revoke("session", "lost");
     let known = batch(&authority, &deltas(&authority, epoch, 0, 0));
-    let chain_after = |count: usize| {
-        let changes = known.changes[..count].iter();
-        changes.fold(Chain::EMPTY, Chain::followed_by)
-    };
     authority.kill();
     fs::copy(&backup, &store).unwrap();
 
@@ -304,24 +315,100 @@ fn an_edge_with_another_history_has_to_start_again() {
     for value in ["b", "c", "d"] {
         authority.revoke("session", value);
     }
-    let ask = |after: usize| {
-        let chain = chain_after(after).to_text();
+    let ask = |after: usize, evidence: &str| {
+        let changes = known.changes[..after].iter();
+        let chain = changes.fold(Chain::EMPTY, Chain::followed_by).to_text();
         authority.get(&format!(
-            "/v1/feed/deltas?epoch={epoch}&after={after}&chain={chain}&nonce=77&wait=0"
+            "/v1/feed/deltas?epoch={epoch}&after={after}&chain={chain}{evidence}&nonce=77&wait=0"
         ))
     };
     // What both know is the same history.
-    let common = batch(&authority, &ask(1));
+    let common = batch(&authority, &ask(1, ""));
     assert_eq!((common.epoch, common.changes.len()), (epoch, 3));
-    assert_eq!(ask(2).status, 410);
+    assert_eq!(ask(2, "").status, 410, "not shown");
+    assert_eq!(authority.manifest().epoch, epoch);
+    assert_eq!(claim(&authority, &known, 0).status, 410);
     until(|| authority.get("/v1/feed/manifest").status == 200);
     let manifest = authority.manifest();
     assert!(manifest.epoch > epoch);
     assert_eq!(manifest.sequence, 4);
     assert!(authority.log().contains("restored from an older backup"));
-    assert_eq!(ask(1).status, 410, "of the old epoch");
-    let malformed = "/v1/feed/deltas?epoch=1&after=0&chain=AAAA";
-    assert_eq!(authority.get(malformed).status, 400);
+    assert_eq!(ask(1, "").status, 410, "of the old epoch");
+    for malformed in ["chain", "evidence"] {
+        let path = format!("/v1/feed/deltas?epoch=1&after=0&{malformed}=AAAA");
+        assert_eq!(authority.get(&path).status, 400, "{malformed}");
+    }
+}
+
+/// An edge's credential is enough to say anything.
+#[test]
+fn nothing_but_what_the_authority_has_signed_begins_an_epoch() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let epoch = authority.manifest().epoch;
+    for value in ["a", "b"] {
+        authority.revoke("session", value);
+    }
+    let known = batch(&authority, &deltas(&authority, epoch, 0, 0));
+    assert!(
+        batch(&authority, &claim(&authority, &known, 0))
+            .changes
+            .is_empty()
+    );
+    let other_chain = Batch {
+        chain: Chain([1; 32]),
+        ..known.clone()
+    };
+    let later_epoch = Batch {
+        epoch: epoch + 1_000,
+        ..known.clone()
+    };
+    let unsigned = Batch {
+        evidence: Evidence([0; 72]),
+        ..later_epoch.clone()
+    };
+    for (claimed, further) in [
+        (&known, 1),
+        (&known, 1_000_000),
+        (&other_chain, 0),
+        (&later_epoch, 0),
+        (&unsigned, 0),
+    ] {
+        let answer = claim(&authority, claimed, further);
+        assert_eq!(answer.status, 410, "{claimed:?} and {further}");
+    }
+    for unshown in [(epoch, 100), (epoch + 1, 0), (epoch + 86_000_000, 2)] {
+        assert_eq!(deltas(&authority, unshown.0, unshown.1, 0).status, 410);
+    }
+    assert_eq!(authority.manifest().epoch, epoch);
+    assert!(
+        batch(&authority, &claim(&authority, &known, 0))
+            .changes
+            .is_empty()
+    );
+    let log = authority.log();
+    assert!(!log.contains("restored from an older backup"), "{log}");
+    assert_eq!(log.matches("no epoch begins").count(), 1, "{log}");
+}
+
+#[test]
+fn a_batch_says_whether_there_is_more() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let epoch = authority.manifest().epoch;
+    let line = |number| format!(r#"{{"kind":"session","issuer":"{ISSUER}","value":"s{number}"}}"#);
+    let lines: Vec<_> = (0..1_000).map(line).collect();
+    let lines = lines.join("\n");
+    let answer = authority.post_text("/v1/import", "application/x-ndjson", &lines);
+    assert_eq!(answer.status, 200);
+    let mut after = 0;
+    while after < 1_000 {
+        let batch = batch(&authority, &deltas(&authority, epoch, after, 0));
+        assert_eq!(batch.head, 1_000);
+        assert!(batch.through() > after);
+        after = batch.through();
+        assert_eq!(batch.is_last(), after == 1_000);
+    }
 }
 
 #[test]

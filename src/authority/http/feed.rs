@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use super::{Problem, ProblemBody, precondition};
 use crate::authority::feed::{Answer, Question};
 use crate::authority::{Authority, SegmentCaching};
-use crate::revocation::Chain;
+use crate::revocation::{Chain, Evidence};
 
 /// The signed manifest of the newest generation.
 #[utoipa::path(
@@ -96,6 +96,11 @@ pub(super) struct DeltaQuery {
     /// The chain at that change: 32 bytes in base64url without padding. An edge that knows another
     /// history than the authority is told so.
     chain: Option<String>,
+    /// What the last batch said of that place: 72 bytes in base64url without padding. Only an edge
+    /// that has it is believed that it knows more than the authority.
+    evidence: Option<String>,
+    /// The newest generation that it knows of. The answer comes at once when there is a newer one.
+    generation: Option<u64>,
     /// A random number; it is signed with the answer.
     #[serde(default)]
     nonce: u64,
@@ -126,10 +131,17 @@ pub(super) async fn deltas(
         let not_a_chain = || Problem::invalid("`chain`: expected 32 bytes in base64url".to_owned());
         Chain::from_text(text).ok_or_else(not_a_chain)
     });
+    let evidence = query.evidence.as_deref().map(|text| {
+        let not_evidence =
+            || Problem::invalid("`evidence`: expected 72 bytes in base64url".to_owned());
+        Evidence::from_text(text).ok_or_else(not_evidence)
+    });
     let question = Question {
         epoch: query.epoch,
         after: query.after,
         chain: chain.transpose()?,
+        evidence: evidence.transpose()?,
+        generation: query.generation,
         nonce: query.nonce,
         wait: Duration::from_secs(query.wait).min(MAX_WAIT),
     };

@@ -195,6 +195,8 @@ fn feed() -> Vec<Seed> {
                 epoch: authority.feed.epoch(),
                 after,
                 chain: None,
+                evidence: None,
+                generation: None,
                 nonce: 1,
                 wait: Duration::ZERO,
             };
@@ -222,6 +224,7 @@ fn taken_back(mut batch: Batch) -> Batch {
     let clearing = cut_offs.iter().map(Change::fingerprint);
     batch.changes.extend(clearing.map(Change::ClearCutOff));
     batch.changes.extend(cut_offs.iter().rev().skip(1));
+    batch.head = batch.through();
     batch
 }
 

@@ -28,6 +28,7 @@ fn batch() -> Batch {
         time: 2,
         epoch: 3,
         generation: 4,
+        head: 9,
         after: 5,
         chain: Chain([6; 32]),
         changes: vec![
@@ -43,6 +44,7 @@ fn batch() -> Batch {
             }),
             Change::ClearCutOff(Fingerprint([5; 16])),
         ],
+        evidence: Evidence([1; 72]),
     }
 }
 
@@ -69,6 +71,7 @@ fn a_batch_comes_back_as_it_was() {
     assert_eq!(numbers, [6, 7, 8, 9]);
     let last = Batch {
         after: u64::MAX - 4,
+        head: u64::MAX,
         ..batch()
     };
     assert_eq!(Batch::decode(&signed(&last), &keys()), Ok(last));
@@ -113,7 +116,7 @@ fn only_pinned_keys_and_the_right_kind_of_message_count() {
 #[wasm_bindgen_test(unsupported = test)]
 fn signed_bytes_of_another_form_are_refused() {
     let encoded = batch().encode();
-    let place_of_count = encoded.len() - (17 + 17 + 49 + 17) - 4;
+    let place_of_count = encoded.len() - 72 - (17 + 17 + 49 + 17) - 4;
     let with = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut body = encoded.clone();
         change(&mut body);
@@ -149,6 +152,11 @@ fn signed_bytes_of_another_form_are_refused() {
         body[place_of_after..place_of_after + 8].copy_from_slice(&(u64::MAX - 3).to_le_bytes());
     });
     assert_eq!(beyond_the_last_number, too_many);
+    let behind_itself = Batch { head: 8, ..batch() };
+    assert_eq!(
+        Batch::decode(&signed(&behind_itself), &keys()),
+        Err(BatchError::Decode(DecodeError::Value("head")))
+    );
     let truncated = count(5);
     assert!(
         matches!(truncated, BatchError::Decode(DecodeError::Truncated { .. })),

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::{CALL_TIMEOUT, Follower, Refusal, Step};
+use super::{Asked, CALL_TIMEOUT, Follower, Refusal, Step};
 use crate::host::{BackgroundHost, CallOutcome, Expected};
-use crate::revocation::{FeedState, KEPT_CHANGES, MAX_BATCH_CHANGES, Manifest};
+use crate::revocation::{FeedState, Manifest};
 use crate::sync::announcement::{Begun, UNACCOUNTED};
 use crate::sync::discard::Discard;
 use crate::sync::line::Line;
 use crate::sync::loader::{Loader, Need};
+use crate::sync::mark::fresher;
 
 impl Follower {
     /// Goes on with what is to be loaded, as far as that needs no answer.
@@ -37,9 +38,9 @@ impl Follower {
                 }
                 Need::Changes => {
                     let state = loader.state().clone();
-                    let nonce = host.random();
-                    let call = self.changes_call(&state, nonce, Duration::ZERO);
-                    return self.load.start(host, &call, Step::Changes { nonce });
+                    let asked = Asked::now(host);
+                    let call = self.changes_call(&state, asked.nonce, Duration::ZERO);
+                    return self.load.start(host, &call, Step::Changes(asked));
                 }
             }
         }
@@ -112,15 +113,11 @@ impl Follower {
                 Some(loader) => Ok(loader.on_segment(host, &self.filter, body)?),
                 None => Ok(()),
             },
-            Step::Changes { nonce } => {
-                let batch = self.fresh_batch(*nonce, body)?;
+            Step::Changes(asked) => {
+                let batch = self.fresh_batch(*asked, body)?;
                 if let Some(loader) = &mut self.loader {
-                    loader.on_changes(host, &self.filter, &batch)?;
-                    // What is not full ended where the feed stood. When none ever comes, changes
-                    // are made faster than they are fetched; then it counts that everything is in
-                    // that had been revoked when loading began, since the authority keeps no more.
-                    let has_caught_up = batch.changes.len() < MAX_BATCH_CHANGES as usize;
-                    if has_caught_up || loader.replayed >= u64::from(KEPT_CHANGES) {
+                    loader.on_changes(host, &self.filter, &batch, asked.sent)?;
+                    if loader.is_whole() {
                         self.publish(host);
                     }
                     // What is held has come further.
@@ -167,7 +164,11 @@ impl Follower {
                 == (next.epoch, next.sequence, next.chain, next.filter_key)
                 && !Begun::read(host, &self.filter, held).is_any()
         });
-        next.verified_at = host.now_milliseconds();
+        let known = held
+            .as_ref()
+            .filter(|held| held.epoch == next.epoch)
+            .map_or(0, |held| held.verified_at);
+        next.verified_at = fresher(known, Some(next.verified_at), host.now_milliseconds());
         let batches = held.as_ref().map_or(0, |held| held.batches);
         next.batches = if is_same {
             batches

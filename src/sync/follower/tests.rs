@@ -7,12 +7,13 @@ use super::*;
 use crate::host::mock::MockProcess;
 use crate::revocation::cut_off::CutOff;
 use crate::revocation::{
-    Change, FilterKey, Fingerprint, KEPT_CHANGES, Kind, MAX_BATCH_CHANGES, Names, Status, cut_off,
+    Change, FilterKey, Fingerprint, Kind, MAX_BATCH_CHANGES, Names, Status, cut_off,
 };
 use crate::time::UnixTime;
 
 mod answers;
 mod authority;
+mod backlog;
 mod caches;
 mod company;
 mod deaths;

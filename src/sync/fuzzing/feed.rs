@@ -163,14 +163,15 @@ fn answer(path: &str, has_changed: bool) -> Vec<u8> {
     if let Some(segment) = path.strip_prefix("/v1/feed/segments/2/") {
         return if segment == "0" { pages } else { cut_offs };
     }
-    let parameter = |name: &str| -> u64 {
+    let parameter = |name: &str| {
         let pairs = path
             .split(['?', '&'])
             .filter_map(|pair| pair.split_once('='));
         let mut values = pairs.filter(|(key, _)| *key == name);
-        values.next().unwrap().1.parse().unwrap()
+        values.next().unwrap().1
     };
     let change = Change::Add(name(Kind::Token, "revoked since"));
+    let parameter = |name: &str| -> u64 { parameter(name).parse().unwrap() };
     let (chain, changes) = if parameter("after") == manifest.sequence {
         (manifest.chain, vec![change])
     } else {
@@ -182,9 +183,11 @@ fn answer(path: &str, has_changed: bool) -> Vec<u8> {
         time: NOW,
         epoch: 1,
         generation: 2,
+        head: manifest.sequence + u64::from(has_changed),
         after: parameter("after"),
         chain,
         changes,
+        evidence: Evidence([5; 72]),
     };
     signed(Signable::Batch, &batch.encode()).0
 }

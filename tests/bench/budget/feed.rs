@@ -3,8 +3,8 @@
 use ed25519_dalek::{Signer as _, SigningKey};
 use portcullis::revocation::page::PAGE_BYTES;
 use portcullis::revocation::{
-    Batch, Chain, Change, FeedSignature, FilterKey, Fingerprint, Kind, Manifest, SEGMENT_BYTES,
-    Segment, Signable, cut_off, proof,
+    Batch, Chain, Change, Evidence, FeedSignature, FilterKey, Fingerprint, Kind, Manifest,
+    SEGMENT_BYTES, Segment, Signable, cut_off, proof,
 };
 use portcullis::time::UnixTime;
 use serde_json::{Value, json};
@@ -140,9 +140,11 @@ impl Authority {
             time: NOW * 1_000,
             epoch: 1,
             generation: 1,
+            head: self.history.len() as u64,
             after,
             chain: before.iter().fold(Chain::EMPTY, Chain::followed_by),
             changes: changes.to_vec(),
+            evidence: Evidence([0; 72]),
         };
         self.sign(Signable::Batch, batch.encode())
     }

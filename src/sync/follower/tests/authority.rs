@@ -4,7 +4,9 @@ use ed25519_dalek::{Signer as _, SigningKey};
 
 use super::*;
 use crate::revocation::page::{PAGE_BYTES, insert, page_of};
-use crate::revocation::{Chain, FeedSignature, Manifest, SEGMENT_BYTES, Segment, Signable};
+use crate::revocation::{
+    Chain, Evidence, FeedSignature, Manifest, SEGMENT_BYTES, Segment, Signable,
+};
 
 /// Whole records only.
 const TABLE_BYTES: usize = SEGMENT_BYTES / cut_off::RECORD_BYTES * cut_off::RECORD_BYTES;
@@ -121,20 +123,25 @@ impl Authority {
     }
 
     pub(super) fn batch(&self, after: usize, nonce: u64) -> Vec<u8> {
+        let changes = self.changes[after..].iter().take(MAX_CHANGES);
+        let changes: Vec<_> = changes.copied().collect();
         let batch = Batch {
             nonce,
             time: 0,
             epoch: self.epoch,
             generation: self.generation,
+            head: self.changes.len() as u64,
             after: after as u64,
             chain: self.chain(after),
-            changes: self.changes[after..]
-                .iter()
-                .take(MAX_CHANGES)
-                .copied()
-                .collect(),
+            evidence: self.evidence(after + changes.len()),
+            changes,
         };
         self.sign(Signable::Batch, batch.encode())
+    }
+
+    fn evidence(&self, sequence: usize) -> Evidence {
+        let statement = Evidence::statement(self.epoch, sequence as u64, self.chain(sequence));
+        Evidence::of_signed(&self.sign(Signable::Head, statement)).unwrap()
     }
 
     /// The answer to a call; `None` for a long poll without news.

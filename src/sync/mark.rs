@@ -1,0 +1,108 @@
+//! How old what is held is.
+//!
+//! Everything is held that had been revoked at some moment, and that moment is what
+//! [`verified_at`](crate::revocation::FeedState::verified_at) says. An answer tells where the feed
+//! stood when it was made, which is not before its question was sent. So as soon as the edge has
+//! come to that place, it has everything from before the question; when the answer *arrived* says
+//! nothing, and neither does it that an answer arrived while there is more to fetch.
+//!
+//! # Why is a place remembered?
+//!
+//! Where changes come all the time, hardly any batch is the last one. The edge is only a little
+//! behind then, and how much is told by the place that it was told of last and has come to since.
+
+use crate::revocation::Batch;
+
+/// A place that has to be come to, and what that would mean.
+#[derive(Debug, Default)]
+pub(super) struct Mark(Option<Place>);
+
+#[derive(Debug)]
+struct Place {
+    epoch: u64,
+    head: u64,
+    sent: u64,
+}
+
+impl Mark {
+    /// Takes in that everything up to the end of a batch is held, whose question was sent at `sent`.
+    /// Gives the latest moment, if it is a new one, from before which nothing is missing.
+    pub(super) fn reached(&mut self, batch: &Batch, sent: u64) -> Option<u64> {
+        if batch.is_last() {
+            self.0 = None;
+            return Some(sent);
+        }
+        let found = match &self.0 {
+            Some(place) if place.epoch == batch.epoch => {
+                if batch.through() < place.head {
+                    return None;
+                }
+                Some(place.sent)
+            }
+            _ => None,
+        };
+        self.0 = Some(Place {
+            epoch: batch.epoch,
+            head: batch.head,
+            sent,
+        });
+        found
+    }
+}
+
+/// The fresher of what was known and what is found, at `now`. What lies ahead of the clock was told
+/// before the clock was set back, and counts for nothing.
+pub(super) fn fresher(known: u64, found: Option<u64>, now: u64) -> u64 {
+    match found.map(|found| found.min(now)) {
+        Some(found) if known > now => found,
+        Some(found) => known.max(found),
+        None => known,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+    use crate::revocation::{Chain, Change, Evidence, Fingerprint};
+
+    fn batch(epoch: u64, after: u64, count: usize, head: u64) -> Batch {
+        Batch {
+            nonce: 0,
+            time: 0,
+            epoch,
+            generation: 1,
+            head,
+            after,
+            chain: Chain::EMPTY,
+            changes: vec![Change::Add(Fingerprint([0; 16])); count],
+            evidence: Evidence([0; 72]),
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn what_is_held_is_as_old_as_the_question_that_it_leaves_nothing_open_of() {
+        let mut mark = Mark::default();
+        assert_eq!(mark.reached(&batch(1, 0, 0, 0), 10), Some(10));
+        // A backlog.
+        assert_eq!(mark.reached(&batch(1, 0, 5, 12), 20), None);
+        assert_eq!(mark.reached(&batch(1, 5, 5, 30), 30), None);
+        // Everything is in that there was at 20.
+        assert_eq!(mark.reached(&batch(1, 10, 5, 30), 40), Some(20));
+        assert_eq!(mark.reached(&batch(1, 15, 5, 31), 50), None);
+        // What was to be come to in one epoch means nothing in the next.
+        assert_eq!(mark.reached(&batch(2, 40, 5, 60), 60), None);
+        assert_eq!(mark.reached(&batch(2, 45, 5, 50), 70), Some(70));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn only_a_clock_that_was_set_back_makes_it_older() {
+        assert_eq!(fresher(10, Some(20), 30), 20);
+        assert_eq!(fresher(20, Some(10), 30), 20);
+        assert_eq!(fresher(20, None, 30), 20);
+        assert_eq!(fresher(40, Some(20), 30), 20);
+        assert_eq!(fresher(40, None, 30), 40);
+        assert_eq!(fresher(10, Some(40), 30), 30);
+    }
+}
