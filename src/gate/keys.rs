@@ -28,7 +28,7 @@ pub enum KeySource {
 
 /// How keys are fetched (`remote_jwks`). Everything that has a default in the configuration has
 /// it here already.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RemoteKeys {
     /// What is asked.
     pub source: RemoteSource,
@@ -52,7 +52,7 @@ pub struct RemoteKeys {
 }
 
 /// What is asked for the keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RemoteSource {
     /// The JWK Set itself.
     JwkSet(Location),
@@ -66,7 +66,7 @@ pub enum RemoteSource {
 }
 
 /// A URL as a call needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Location {
     /// Host, and port if one was given.
     pub authority: String,
@@ -75,7 +75,7 @@ pub struct Location {
 }
 
 /// How often one fetch is tried again, and when (`retry_policy`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Retries {
     /// Attempts after the first.
     pub number: u32,

@@ -9,12 +9,13 @@
 //! Two leaders at once fetch twice and publish by compare-and-swap: the second finds that it is
 //! late and takes over what the first has published.
 
+use std::hash::{Hash as _, Hasher as _};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::discovery::{self, DiscoveryError};
 use super::key_record::{Published, decode_wanted, encode_wanted};
-use super::record::fnv1a;
+use super::record::Fnv1a;
 use super::{Lease, Role, backoff, freshness, milliseconds};
 use crate::gate::{Location, RemoteKeys, RemoteSource};
 use crate::host::{
@@ -159,7 +160,9 @@ enum Stage {
 impl KeyRefresh {
     /// Plugins with exactly the same settings share a source, in whatever virtual machines.
     pub(super) fn new(settings: RemoteKeys, label: String, holder: u64) -> Self {
-        let identity = fnv1a([format!("{settings:?}").as_bytes()]);
+        let mut identity = Fnv1a::default();
+        settings.hash(&mut identity);
+        let identity = identity.finish();
         Self {
             lease: Lease::new(&format!("keys/{identity:016x}"), holder),
             role: Role::Follows,

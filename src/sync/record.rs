@@ -15,6 +15,8 @@
 //! It is no protection against one that means harm: that one runs in the same process and may as
 //! well answer the requests itself.
 
+use std::hash::Hasher;
+
 /// Version of the envelope and of all payloads.
 const VERSION: u8 = 1;
 
@@ -90,14 +92,33 @@ fn checksum(kind: Kind, payload: &[u8]) -> u64 {
     fnv1a([&[kind as u8], payload])
 }
 
+fn fnv1a<'b>(parts: impl IntoIterator<Item = &'b [u8]>) -> u64 {
+    let mut hasher = Fnv1a::default();
+    parts.into_iter().for_each(|part| hasher.write(part));
+    hasher.finish()
+}
+
 /// FNV-1a (draft-eastlake-fnv). Chosen for its size: nothing depends on nobody finding collisions.
-pub(super) fn fnv1a<'b>(parts: impl IntoIterator<Item = &'b [u8]>) -> u64 {
-    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let bytes = parts.into_iter().flatten();
-    bytes.fold(OFFSET_BASIS, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
-    })
+pub(super) struct Fnv1a(u64);
+
+impl Default for Fnv1a {
+    fn default() -> Self {
+        const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+        Self(OFFSET_BASIS)
+    }
+}
+
+impl Hasher for Fnv1a {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(PRIME);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -281,7 +281,7 @@ fn key_id(jwk: &Value) -> Option<String> {
 }
 
 /// Which keys of a JWK Set may be used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct KeyRules {
     /// The algorithms that keys may be bound to; every one when empty.
     pub algorithms: Vec<Algorithm>,
