@@ -227,10 +227,16 @@ optimise() {
 
 tuner="$root/target/release/examples/tune"
 
+# cut_out MODULE RESULT: without what only a panic needs. The module has to have the names of its functions.
+cut_out() {
+    say "taking out what only a panic needs"
+    "$tuner" cut "$1" "$2" >&2
+}
+
 # tune MODULE RESULT: with what requests need of it side by side.
 tune() {
     say "tuning it by what the requests of the budget do"
-    "$tuner" "$1" "$2.$$" >&2
+    "$tuner" order "$1" "$2.$$" >&2
     mv -f -- "$2.$$" "$2"
 }
 
@@ -253,11 +259,12 @@ build() {
     # library is built as both cdylib and rlib.
     cargo rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm
     # Also when it would be made in another way than the one that is there.
-    how="$binaryen_package $(declare -f optimise tune) $(cat -- "$tuner" "$root"/tests/vectors/keys/* | cksum)"
+    how="$binaryen_package $(declare -f cut_out optimise tune) $(cat -- "$tuner" "$root"/tests/vectors/keys/* | cksum)"
     if [[ ! -f $wasm || ! -f $wasm.how || $(<"$wasm.how") != "$how" ]] || ! cmp -s -- "$built" "$wasm.before"; then
-        optimise "$built" "$wasm.optimised"
+        cut_out "$built" "$wasm.cut"
+        optimise "$wasm.cut" "$wasm.optimised"
         tune "$wasm.optimised" "$wasm"
-        rm -f -- "$wasm.optimised"
+        rm -f -- "$wasm.cut" "$wasm.optimised"
         cp -- "$built" "$wasm.before"
         printf '%s\n' "$how" >"$wasm.how"
     fi

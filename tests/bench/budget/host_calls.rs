@@ -273,11 +273,23 @@ fn wasi(name: &str, guest: &mut Guest<'_, '_>, arguments: &[u32]) -> u32 {
             OK
         }
         ("environ_sizes_get", &[count, size]) => {
-            guest.write_number(count, 0);
-            guest.write_number(size, 0);
+            let environment = &guest.process().environment;
+            let variables = u32::try_from(environment.len()).expect("a few variables");
+            let bytes = environment.iter().map(|variable| variable.len() + 1);
+            let bytes = u32::try_from(bytes.sum::<usize>()).expect("short ones");
+            guest.write_number(count, variables);
+            guest.write_number(size, bytes);
             OK
         }
-        ("environ_get", _) => OK,
+        ("environ_get", &[mut pointer, mut text]) => {
+            for variable in guest.process().environment.clone() {
+                guest.write_number(pointer, text);
+                guest.write(text, format!("{variable}\0").as_bytes());
+                pointer += 4;
+                text += u32::try_from(variable.len()).expect("a short one") + 1;
+            }
+            OK
+        }
         ("proc_exit" | "fd_write", _) => panic!("the module gave up: {:?}", guest.process().log),
         _ => UNIMPLEMENTED,
     }

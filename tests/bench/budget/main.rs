@@ -23,6 +23,7 @@
 )]
 
 mod budget;
+mod faults;
 mod feed;
 mod guest;
 mod hints;
@@ -98,6 +99,49 @@ fn v8_is_told_which_way_branches_go_and_has_what_requests_need_side_by_side() {
     // A few functions between them have no branch that always goes the same way.
     let (functions, span) = (hints.functions(), hints.span());
     assert!(span < functions * 3 / 2, "{functions} functions in {span}");
+}
+
+/// The build takes the printing of back-traces out of the module, and `Debug`.
+#[test]
+fn a_panic_says_in_which_file_and_line_it_happened() {
+    let log = World::Plain.start(&Compiled::new()).panic();
+    let [.., last] = &log[..] else {
+        panic!("nothing is logged");
+    };
+    let (place, message) = last.split_once('\n').expect("two lines");
+    let place = place.strip_prefix("panicked at ").expect("a place");
+    let numbers = place.split_once("proxy-wasm-").and_then(|(_, place)| {
+        let (_, numbers) = place.split_once("/src/dispatcher.rs:")?;
+        numbers.strip_suffix(':')
+    });
+    let numbers = numbers.expect("a file").split(':');
+    assert!(numbers.map(str::parse::<u32>).all(|number| number.is_ok()));
+    assert_eq!(message, "invalid context_id");
+}
+
+/// What is told of a configuration goes through most of what prints things.
+#[test]
+fn the_faults_of_a_configuration_read_the_same_as_on_the_command_line() {
+    let compiled = Compiled::new();
+    let configurations = faults::configurations();
+    assert!(configurations.len() > 40, "{}", configurations.len());
+    for configuration in configurations {
+        let told = faults::faults_in_the_filter(&compiled, &configuration);
+        let text = configuration.escape_ascii();
+        assert_eq!(told, faults::faults_natively(&configuration), "{text}");
+    }
+}
+
+/// `RUST_BACKTRACE` has every error of some libraries capture one, and a forged token is an error.
+#[test]
+fn where_back_traces_are_wanted_forged_tokens_are_refused_as_anywhere() {
+    let compiled = Compiled::new();
+    for scenario in Scenario::errors_of_libraries() {
+        let mut vm = scenario
+            .world
+            .start_with(&compiled, &["RUST_BACKTRACE=full"]);
+        scenario.send(&mut vm, 0..1);
+    }
 }
 
 /// Start with a configuration; a quiet tick, of which there are ten a second; and one in which

@@ -51,6 +51,8 @@ pub(crate) struct Process {
     pub(crate) local_response: Option<u32>,
     /// Whether a request that was held has been let go on.
     pub(crate) is_resumed: bool,
+    /// Variables as the bootstrap sets them for the module: `NAME=value`.
+    pub(crate) environment: Vec<&'static str>,
     /// Whether the host knows the function `verify_signature`.
     pub(crate) verifies: bool,
     pub(crate) shared: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
@@ -73,6 +75,7 @@ impl Process {
             configuration,
             verifies,
             milliseconds: NOW * 1_000,
+            environment: Vec::new(),
             request_headers: Vec::new(),
             answer_headers: Vec::new(),
             answer_body: Vec::new(),

@@ -147,6 +147,25 @@ impl Scenario {
         all.into_iter().map(Self::for_few).collect()
     }
 
+    /// Not counted: forged tokens that libraries check, which make errors of their own of them.
+    pub(crate) fn errors_of_libraries() -> Vec<Self> {
+        use World::{NoSignatures, OtherAlgorithms};
+        vec![
+            refused("forged, PS256", OtherAlgorithms, |number| {
+                with(forged("ps256", number))
+            }),
+            refused("forged, HS256", OtherAlgorithms, |number| {
+                with(forged("hs256", number))
+            }),
+            refused("forged, RS256, no host function", NoSignatures, |number| {
+                with(forged("rs256", number))
+            }),
+            refused("forged, ES256, no host function", NoSignatures, |number| {
+                with(forged("es256", number))
+            }),
+        ]
+    }
+
     /// What its requests cost together.
     pub(crate) fn cost(&self, vm: &mut Vm) -> Cost {
         let all = self.earlier + REQUESTS;

@@ -57,6 +57,13 @@ impl Compiled {
 impl Vm {
     /// Starts and configures the filter.
     pub(crate) fn start(compiled: &Compiled, process: Process) -> Self {
+        let mut vm = Self::load(compiled, process);
+        assert!(vm.configure(), "{:?}", vm.process().log);
+        vm
+    }
+
+    /// A virtual machine with the filter in it, which knows no configuration yet.
+    pub(crate) fn load(compiled: &Compiled, process: Process) -> Self {
         let mut store = Store::new(&compiled.engine, process);
         store.set_fuel(FUEL).expect("fuel is on");
         let mut linker = Linker::new(&compiled.engine);
@@ -93,13 +100,16 @@ impl Vm {
             store,
             last_context: ROOT,
         };
-        let size = u32::try_from(vm.process().configuration.len()).expect("a length");
         vm.call::<(), ()>("_initialize", ());
         vm.call::<_, ()>("proxy_on_context_create", (ROOT, 0_u32));
         assert_eq!(vm.call::<_, u32>("proxy_on_vm_start", (ROOT, 0_u32)), 1);
-        let is_configured = vm.call::<_, u32>("proxy_on_configure", (ROOT, size));
-        assert_eq!(is_configured, 1, "{:?}", vm.process().log);
         vm
+    }
+
+    /// Whether the filter takes its configuration. If it does not, the log says why.
+    pub(crate) fn configure(&mut self) -> bool {
+        let size = u32::try_from(self.process().configuration.len()).expect("a length");
+        self.call::<_, u32>("proxy_on_configure", (ROOT, size)) == 1
     }
 
     /// The same, with a feed that has been loaded.
@@ -210,13 +220,28 @@ impl Vm {
         }
     }
 
+    /// Has the filter panic: no host calls a context that it has not told of. What it has logged.
+    pub(crate) fn panic(mut self) -> Vec<String> {
+        const NOBODY: u32 = 4_711;
+        let outcome = self.try_call::<_, ()>("proxy_on_tick", NOBODY);
+        assert!(outcome.is_err(), "the filter lives on");
+        std::mem::take(&mut self.process().log)
+    }
+
     fn call<P: WasmParams, R: WasmResults>(&mut self, name: &str, arguments: P) -> R {
+        self.try_call(name, arguments)
+            .unwrap_or_else(|error| panic!("{name}: {error}; {:?}", self.store.data().log))
+    }
+
+    fn try_call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        name: &str,
+        arguments: P,
+    ) -> Result<R, wasmi::Error> {
         let export = self.instance.get_export(&self.store, name);
         let function = export.and_then(Extern::into_func).expect("an export");
         let function = function.typed::<P, R>(&self.store).expect("its type");
-        function
-            .call(&mut self.store, arguments)
-            .unwrap_or_else(|error| panic!("{name}: {error}; {:?}", self.store.data().log))
+        function.call(&mut self.store, arguments)
     }
 }
 

@@ -36,8 +36,14 @@ pub(crate) enum World {
 
 impl World {
     pub(crate) fn start(self, compiled: &Compiled) -> Vm {
+        self.start_with(compiled, &[])
+    }
+
+    /// With these variables, `NAME=value`.
+    pub(crate) fn start_with(self, compiled: &Compiled, environment: &[&'static str]) -> Vm {
         let configuration = self.configuration().to_string().into_bytes();
-        let process = Process::new(configuration, self != Self::NoSignatures);
+        let mut process = Process::new(configuration, self != Self::NoSignatures);
+        process.environment = environment.to_vec();
         match self {
             Self::Plain => Vm::start(compiled, process),
             _ => Vm::start_with_feed(compiled, process, Authority::new(self.contents())),

@@ -1,6 +1,7 @@
 //! Writes what is known of the requests into the module.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use wasm_encoder::reencode::{Reencode, utils};
@@ -45,6 +46,16 @@ pub(crate) fn tuned(module: &[u8], profile: &Profile) -> Tuned {
         module: result.finish(),
         summary,
     }
+}
+
+/// The functions that are needed at all, by their places among the module's own.
+pub(crate) fn needed(module: &[u8], profile: &Profile) -> BTreeSet<usize> {
+    let known = known(&bodies(module), profile);
+    let known = known.iter().enumerate();
+    known
+        .filter(|(_, known)| known.scenarios > 0)
+        .map(|(place, _)| place)
+        .collect()
 }
 
 /// What the profile has to say of a function.
