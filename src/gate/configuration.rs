@@ -27,7 +27,7 @@ use reader::{Fields, Node, Read, Reading, boolean_or, joined};
 use serde_json::Value;
 
 use super::extraction::Location;
-use super::policy::{FilterStateRules, Policy, Provider, Requirement, Routes, Rule};
+use super::policy::{FilterStateRules, IssuedAhead, Policy, Provider, Requirement, Routes, Rule};
 use super::session::{SessionHeaders, canonical_name};
 
 /// Prefix of the standard session headers.
@@ -89,7 +89,12 @@ fn policy(root: &Node<'_>) -> Read<Policy> {
         ignored(fields);
         // Places in requirements are only right when no provider is left out.
         let providers = providers.into_iter().map(|(_, provider)| provider);
-        let providers: Vec<_> = providers.collect::<Read<_>>()?;
+        let mut providers: Vec<_> = providers.collect::<Read<_>>()?;
+        if !matches!(revocation, Ok(None)) {
+            for provider in &mut providers {
+                provider.issued_ahead = IssuedAhead::Refused;
+            }
+        }
         let (rules, filter_state_rules) = (rules?, filter_state_rules?);
         let session_headers = session_headers?;
         refuse_collisions(fields.node(), &providers, session_headers.as_ref());

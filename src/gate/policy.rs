@@ -8,7 +8,9 @@ mod requirement;
 use std::rc::Rc;
 
 pub(super) use conditions::{ClaimCondition, ClaimTest, Scopes};
-pub(super) use provider::{FilterStateClaim, PayloadHeader, Provider, comparable_audience};
+pub(super) use provider::{
+    FilterStateClaim, IssuedAhead, PayloadHeader, Provider, comparable_audience,
+};
 pub(super) use requirement::{Alternatives, Otherwise, Requirement, TokenRequirement};
 
 use super::keys::KeySource;

@@ -32,6 +32,9 @@ pub enum Reason {
     TokenExpired,
     /// `nbf` is still to come.
     TokenNotYetValid,
+    /// `iat` lies further ahead than clocks may differ, where revocation or the age of tokens goes
+    /// by it.
+    TokenIssuedAhead,
     /// None of the provider's audiences is in `aud`.
     AudienceMismatch,
     /// A claim that goes into a header has a value that no header can carry unchanged.
@@ -147,7 +150,7 @@ pub struct Answer {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -160,6 +163,7 @@ impl Reason {
         Self::ExpirationMissing,
         Self::TokenExpired,
         Self::TokenNotYetValid,
+        Self::TokenIssuedAhead,
         Self::AudienceMismatch,
         Self::ClaimNotForwardable,
         Self::NoRule,
@@ -197,6 +201,7 @@ impl Reason {
             Self::ExpirationMissing => "expiration_missing",
             Self::TokenExpired => "token_expired",
             Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenIssuedAhead => "token_issued_ahead",
             Self::AudienceMismatch => "audience_mismatch",
             Self::ClaimNotForwardable => "claim_not_forwardable",
             Self::NoRule => "no_rule",
@@ -241,6 +246,7 @@ impl Reason {
             Self::ExpirationMissing => (401, "expiration_missing", InvalidToken, SignIn, "the token has no expiration time"),
             Self::TokenExpired => (401, "token_expired", InvalidToken, Refresh, "the token has expired"),
             Self::TokenNotYetValid => (401, "token_not_yet_valid", InvalidToken, Wait, "the token is not valid yet"),
+            Self::TokenIssuedAhead => (401, "token_not_yet_valid", InvalidToken, Wait, "the token was issued in the future"),
             Self::AudienceMismatch => (403, "audience_mismatch", InvalidToken, None, "the token is meant for another audience"),
             Self::ClaimNotForwardable => (401, "claim_not_forwardable", InvalidToken, SignIn, "a claim of the token has characters that cannot be passed on"),
             Self::LifetimeTooLong => (401, "lifetime_too_long", InvalidToken, SignIn, "the token is valid for longer than is permitted"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::reader::{Fields, Node, Read, all, boolean_or};
 use super::{claims, header_name, keys, matchers};
 use crate::gate::extraction::{HeaderLocation, Location};
-use crate::gate::policy::{Provider, comparable_audience};
+use crate::gate::policy::{IssuedAhead, Provider, comparable_audience};
 use crate::token::{Algorithm, KeyRules};
 
 /// Difference between the clocks of issuer and edge that is put up with, as in `jwt_authn`.
@@ -36,6 +36,7 @@ pub(super) fn provider(name: &str, node: &Node<'_>) -> Read<Provider> {
         let allow_bound_tokens = boolean_or(fields.nullable("allow_bound_tokens"), false);
         ignored(fields);
         let clock_skew = clock_skew?.unwrap_or(DEFAULT_CLOCK_SKEW_SECONDS);
+        let max_token_age = max_token_age?;
         Ok(Provider {
             name: name.to_owned(),
             issuer: issuer?.map(str::to_owned),
@@ -51,8 +52,12 @@ pub(super) fn provider(name: &str, node: &Node<'_>) -> Read<Provider> {
             clock_skew: Duration::from_secs(clock_skew.into()),
             require_expiration,
             max_lifetime: max_lifetime?,
-            max_token_age: max_token_age?,
+            max_token_age,
             allow_bound_tokens,
+            issued_ahead: match max_token_age {
+                Some(_) => IssuedAhead::Refused,
+                None => IssuedAhead::Accepted,
+            },
         })
     })
 }

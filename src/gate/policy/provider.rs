@@ -33,6 +33,16 @@ pub(in crate::gate) struct Provider {
     /// The longest that ago a token may have been issued.
     pub(in crate::gate) max_token_age: Option<Duration>,
     pub(in crate::gate) allow_bound_tokens: bool,
+    pub(in crate::gate) issued_ahead: IssuedAhead,
+}
+
+/// What becomes of a token whose `iat` lies further ahead than clocks may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gate) enum IssuedAhead {
+    /// Nothing goes by its `iat`.
+    Accepted,
+    /// Its age is limited, or tokens can be revoked: no cut-off reaches further ahead.
+    Refused,
 }
 
 /// Where the claims set goes as a whole (`forward_payload_header`).
@@ -96,16 +106,24 @@ impl Provider {
         {
             return Err(Reason::LifetimeTooLong);
         }
-        let Some(longest) = self.max_token_age else {
-            return Ok(());
-        };
-        match claims.issued_at() {
-            None => Err(Reason::IssueTimeMissing),
-            Some(issued) if issued > latest => Err(Reason::TokenNotYetValid),
-            Some(issued) if now >= issued.later_by(longest.saturating_add(self.clock_skew)) => {
+        self.check_issue_time(claims, now)
+    }
+
+    /// `iat`, where anything goes by it. A token without it is revoked by every cut-off that names
+    /// it, so only a limit of the age asks for it.
+    fn check_issue_time(&self, claims: &Claims, now: UnixTime) -> Result<(), Reason> {
+        let latest = now.later_by(self.clock_skew);
+        match (claims.issued_at(), self.max_token_age) {
+            (None, Some(_)) => Err(Reason::IssueTimeMissing),
+            (Some(issued), _) if issued > latest && self.issued_ahead == IssuedAhead::Refused => {
+                Err(Reason::TokenIssuedAhead)
+            }
+            (Some(issued), Some(longest))
+                if now >= issued.later_by(longest.saturating_add(self.clock_skew)) =>
+            {
                 Err(Reason::TokenTooOld)
             }
-            Some(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 

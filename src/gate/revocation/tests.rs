@@ -257,6 +257,35 @@ fn cut_offs_refuse_older_tokens_without_a_call_and_leave_newer_ones_alone() {
     }
 }
 
+/// No cut-off reaches further ahead.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_issued_further_ahead_than_clocks_may_differ_is_refused_every_time() {
+    let edge = Edge::new(|_| {}).with_feed();
+    let ahead = |seconds| {
+        let mut claims = claims();
+        claims["iat"] = json!(NOW + seconds);
+        claims["exp"] = json!(NOW + 999_999_999);
+        claims
+    };
+    assert_eq!(edge.outcome(&ahead(60)), ALLOWED);
+    let too_far = refused(Reason::TokenIssuedAhead);
+    for seconds in [61, 3_600, 900_000_000] {
+        assert_eq!(edge.outcome(&ahead(seconds)), too_far, "{seconds}");
+    }
+    // Also one that is known, when the clock is set back.
+    assert_eq!(edge.send_at(NOW - 1, &ahead(60), &[]).1, too_far);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_does_not_say_when_it_was_issued_is_cut_off_by_any_instant() {
+    let edge = Edge::new(|_| {}).with_feed();
+    let mut timeless = claims();
+    timeless.as_object_mut().unwrap().remove("iat");
+    assert_eq!(edge.outcome(&timeless), ALLOWED);
+    edge.cut_off(Kind::Subject, "alice");
+    assert_eq!(edge.outcome(&timeless), refused(Reason::TokenRevoked));
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn a_token_that_was_cut_off_is_remembered_until_that_is_taken_back() {
     let edge = Edge::new(|_| {}).with_feed();

@@ -91,7 +91,7 @@ fn a_token_must_not_be_older_than_its_age() {
     assert_eq!(at(NOW - 359), None);
     assert_eq!(at(NOW - 360), Some(Reason::TokenTooOld));
     assert_eq!(at(NOW + 60), None);
-    assert_eq!(at(NOW + 61), Some(Reason::TokenNotYetValid));
+    assert_eq!(at(NOW + 61), Some(Reason::TokenIssuedAhead));
     assert_eq!(refused(&limited, &claims()), Some(Reason::IssueTimeMissing));
     // Without the limit nobody looks at it.
     assert_eq!(

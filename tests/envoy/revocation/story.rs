@@ -128,6 +128,22 @@ fn a_cut_off_takes_what_an_issuer_with_a_fast_clock_had_issued() {
     }
 }
 
+/// No cut-off reaches further than the filter allows clocks to differ.
+#[test]
+fn a_token_issued_further_ahead_than_that_is_refused() {
+    let mut scene = Scene::new(&json!({}));
+    for seconds in [70, 3_600, 2_400_000_000] {
+        let token = session("s").issued_in(seconds);
+        scene.assert_refused(&token, 401, "token_not_yet_valid");
+    }
+    assert!(scene.metric("portcullis.requests.refused.token_issued_ahead.demo") >= 6);
+    // One that does not say when it was issued may be older than any instant.
+    let timeless = session("s").without_claim("iat");
+    scene.assert_accepted(&timeless);
+    scene.authority.revoke("subject", "alice");
+    scene.wait_until_refused(&timeless, "token_revoked");
+}
+
 #[test]
 fn what_was_revoked_before_envoy_started_is_refused() {
     let client = session("s").claim("client_id", "old");
