@@ -105,17 +105,22 @@ impl From<Reason> for Failure<'_> {
 impl Failure<'_> {
     /// How much a failure says among those of several alternatives. What can still change comes
     /// first; that a token is another issuer's, or not there, says least.
+    ///
+    /// A token that one provider has found forged could be another's, for all that its sender may
+    /// know, as long as the other's keys are missing. One that has a good signature is not, and is
+    /// neither held up nor answered for the sake of the other.
     const fn weight(&self) -> u8 {
         match self.reason {
-            _ if self.wait.is_some() => 5,
+            Reason::IssuerUndisclosed => 3,
+            _ if self.wait.is_some() => 6,
             Reason::KeysUnavailable
             | Reason::RevocationUnavailable
             | Reason::RevocationStale
-            | Reason::RevocationUnconfirmed => 4,
+            | Reason::RevocationUnconfirmed => 5,
             Reason::TokenMissing => 0,
             Reason::IssuerMismatch => 1,
             Reason::KeyUnknown | Reason::AlgorithmMismatch | Reason::SignatureInvalid => 2,
-            _ => 3,
+            _ => 4,
         }
     }
 
@@ -278,9 +283,9 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                 let wait = Wait::Confirmation(question);
                 (Reason::RevocationUnconfirmed, Some(wait))
             }
-            Objection::Refused(reason @ (Reason::KeyUnknown | Reason::KeysUnavailable))
-                if may_wait =>
-            {
+            Objection::Refused(
+                reason @ (Reason::KeyUnknown | Reason::KeysUnavailable | Reason::IssuerUndisclosed),
+            ) if may_wait => {
                 let wait = Wait::Keys {
                     provider: place,
                     key: self.key,
@@ -346,13 +351,17 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
         let parsed = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error));
         let parsed = self.told(Check::Form, parsed)?;
-        let issuer = provider.check_issuer(parsed.unverified_claims());
-        self.told(Check::Issuer, issuer)?;
         if matches!(provider.keys, KeySource::Remote(_)) {
             self.key = hash(parsed.unverified_key_id());
         }
-        let keys = verification.keys.get(place).ok_or(Reason::KeysUnavailable);
-        let keys = self.told(Check::Keys, keys)?;
+        let keys = verification.keys.get(place);
+        let issuer = provider.check_issuer(parsed.unverified_claims());
+        let issuer = issuer.map_err(|mismatch| match keys {
+            Some(_) => mismatch,
+            None => Reason::IssuerUndisclosed,
+        });
+        self.told(Check::Issuer, issuer)?;
+        let keys = self.told(Check::Keys, keys.ok_or(Reason::KeysUnavailable))?;
         let verified = host.timed(|| parsed.verify(&keys, verification.backend, host));
         let verified = self.told(Check::Signature, verified.map_err(Reason::from))?;
         Ok(Candidate::verified(id, verified, keys))

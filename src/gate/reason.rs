@@ -45,6 +45,9 @@ pub enum Reason {
     PathAmbiguous,
     /// The provider's keys could not be had, or only ones that are too old.
     KeysUnavailable,
+    /// The same, and `iss` is not the provider's issuer, which nobody is told: as nothing can be
+    /// verified, everybody could otherwise try out which issuers are configured.
+    IssuerUndisclosed,
     /// The token is still good for longer than the provider allows.
     LifetimeTooLong,
     /// No `iat`, and the provider limits the age of tokens.
@@ -150,7 +153,7 @@ pub struct Answer {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -169,6 +172,7 @@ impl Reason {
         Self::NoRule,
         Self::PathAmbiguous,
         Self::KeysUnavailable,
+        Self::IssuerUndisclosed,
         Self::LifetimeTooLong,
         Self::IssueTimeMissing,
         Self::TokenTooOld,
@@ -207,6 +211,7 @@ impl Reason {
             Self::NoRule => "no_rule",
             Self::PathAmbiguous => "path_ambiguous",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::IssuerUndisclosed => "issuer_undisclosed",
             Self::LifetimeTooLong => "lifetime_too_long",
             Self::IssueTimeMissing => "issue_time_missing",
             Self::TokenTooOld => "token_too_old",
@@ -259,7 +264,7 @@ impl Reason {
             Self::ClaimMismatch => (403, "claim_mismatch", InvalidToken, None, "the claims of the token do not permit this"),
             Self::NoRule | Self::RequirementUnknown => (403, "no_rule", Absent, None, "requests of this kind are not permitted"),
             Self::PathAmbiguous => (400, "path_ambiguous", Absent, None, "the path can be read in two ways"),
-            Self::KeysUnavailable => (503, "keys_unavailable", Absent, Wait, "tokens cannot be verified at the moment"),
+            Self::KeysUnavailable | Self::IssuerUndisclosed => (503, "keys_unavailable", Absent, Wait, "tokens cannot be verified at the moment"),
             Self::TokenRevoked => (401, "token_revoked", InvalidToken, SignIn, "the session has ended"),
             Self::TokenUnnamed => (401, "token_unnamed", InvalidToken, SignIn, "the token lacks a claim by which it could be revoked"),
             Self::RevocationUnavailable | Self::RevocationStale | Self::RevocationUnconfirmed => (503, "revocation_unavailable", Absent, Wait, "whether the session has ended cannot be told at the moment"),
@@ -415,5 +420,7 @@ mod tests {
         ]
         .map(Reason::answer);
         assert!(answers.iter().all(|answer| *answer == answers[0]));
+        let answers = [Reason::KeysUnavailable, Reason::IssuerUndisclosed].map(Reason::answer);
+        assert_eq!(answers[0], answers[1]);
     }
 }

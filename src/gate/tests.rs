@@ -1,6 +1,7 @@
 //! The gate over [`MockHost`]: what it does with a request, whole.
 
 mod claims;
+mod missing_keys;
 mod places;
 mod requirements;
 mod routes;

@@ -266,6 +266,50 @@ fn without_any_keys_requests_get_a_503_and_not_a_401() {
     assert_eq!(envoy.client().send(&Request::get("/public")).status, 200);
 }
 
+/// Not by the answer, and not by its time, which is told in milliseconds.
+#[test]
+fn without_keys_nobody_learns_which_issuers_are_configured() {
+    let server = JwksServer::with_keys(jwks(&["es256"]));
+    server.delay(Duration::from_secs(4));
+    let envoy = start(&remote(&json!({})), server.address());
+    let with = |issuer: Value| {
+        let token = Token::signed_by("es256-other").claim("iss", issuer);
+        Request::get("/api").bearer(token)
+    };
+    let requests = [
+        with(json!(ISSUER)),
+        with(json!("https://evil.example")),
+        with(json!("")),
+        Request::get("/api").bearer(Token::signed_by("es256-other").without_claim("iss")),
+    ];
+    let answers: Vec<_> = thread::scope(|scope| {
+        let ask = |request| {
+            let mut client = envoy.client();
+            scope.spawn(move || {
+                let start = Instant::now();
+                let reply = client.send(request);
+                assert_refused(&reply, 503, "keys_unavailable");
+                (
+                    reply.header("retry-after").map(str::to_owned),
+                    reply.json(),
+                    start.elapsed(),
+                )
+            })
+        };
+        let threads: Vec<_> = requests.iter().map(ask).collect();
+        let answers = threads.into_iter().map(|thread| thread.join().unwrap());
+        answers.collect()
+    });
+    for (retry_after, problem, waited) in &answers {
+        assert_eq!((retry_after, problem), (&answers[0].0, &answers[0].1));
+        assert!((1_800..=4_000).contains(&waited.as_millis()), "{waited:?}");
+    }
+    until_status(&mut envoy.client(), &requests[1], 401);
+    for request in &requests {
+        assert_refused(&envoy.client().send(request), 401, "signature_invalid");
+    }
+}
+
 #[test]
 fn a_cluster_that_does_not_exist_is_named_in_the_log() {
     let server = JwksServer::with_keys(jwks(&["es256"]));

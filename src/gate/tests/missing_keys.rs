@@ -1,0 +1,111 @@
+//! What is told while the keys of a provider cannot be had.
+
+use super::*;
+use crate::host::Response;
+
+/// `far` has its keys on a server, `near` has them here. They share the place of their tokens.
+fn gate_requiring(requirement: &Value) -> Gate {
+    let configuration = json!({
+        "providers": {
+            "near": {
+                "issuer": "https://near.example",
+                "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+            },
+            "far": {
+                "issuer": "https://far.example",
+                "remote_jwks": {"http_uri": {"uri": "https://far.example/jwks", "cluster": "far"}},
+            },
+        },
+        "rules": [{"match": {"prefix": "/"}, "requires": requirement}],
+    });
+    let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
+    Gate::new(configured.unwrap().policy, Backend::Module, [1; 16])
+}
+
+fn either(first: &str, second: &str) -> Value {
+    let requirements = [first, second].map(|name| json!({"provider_name": name}));
+    json!({"requires_any": {"requirements": requirements}})
+}
+
+/// Signed by a key that nobody has configured, for issuers that are configured and others.
+fn forged() -> Vec<String> {
+    let issuers = [
+        "https://far.example",
+        "https://near.example",
+        "https://x.example",
+        "",
+    ];
+    let with = |issuer: &str| token(&es256_other(), &claims_with("iss", json!(issuer)));
+    let mut nobodys = claims();
+    nobodys.as_object_mut().unwrap().remove("iss");
+    let all = issuers.into_iter().map(with);
+    all.chain([token(&es256_other(), &nobodys)]).collect()
+}
+
+fn answer(gate: &Gate, token: &str) -> Response {
+    let host = request(token);
+    gate.on_request(&host, Attempt::Last);
+    let response = host.response.borrow().clone().unwrap();
+    Response {
+        // Stands in Envoy's log only.
+        details: String::new(),
+        ..response
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn as_long_as_keys_are_missing_every_forged_token_waits_and_is_answered_alike() {
+    for requirement in [
+        json!({"provider_name": "far"}),
+        either("far", "near"),
+        either("near", "far"),
+        json!({"allow_missing": {}}),
+    ] {
+        let gate = gate_requiring(&requirement);
+        for token in forged() {
+            let waits = gate.on_request(&request(&token), Attempt::First);
+            let waits_for = matches!(waits, Verdict::Wait(Wait::Keys { provider, .. })
+                if provider == place_of(&gate, "far"));
+            assert!(waits_for, "{requirement}: {waits:?}");
+        }
+        let answers: Vec<_> = forged().iter().map(|token| answer(&gate, token)).collect();
+        assert_eq!(answers[0].status, 503);
+        assert!(
+            answers.iter().all(|answer| *answer == answers[0]),
+            "{requirement}"
+        );
+    }
+}
+
+fn place_of(gate: &Gate, provider: &str) -> usize {
+    let mut sources = gate.policy().key_sources();
+    sources.position(|(name, _)| name == provider).unwrap()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_another_provider_has_signed_is_not_held_up_by_missing_keys() {
+    let near = |expires_at: u64| {
+        let claims = json!({"iss": "https://near.example", "exp": expires_at});
+        request(&token(&es256(), &claims))
+    };
+    for requirement in [either("far", "near"), either("near", "far")] {
+        let gate = gate_requiring(&requirement);
+        assert_eq!(
+            gate.on_request(&near(NOW + 300), Attempt::First),
+            Verdict::Forward
+        );
+        let expired = near(NOW - 300);
+        assert_eq!(gate.on_request(&expired, Attempt::First), Verdict::Stop);
+        assert_eq!(refusal(&gate, &near(NOW - 300)), Some(Reason::TokenExpired));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_is_no_token_is_told_so_without_keys() {
+    let gate = gate_requiring(&either("far", "near"));
+    for malformed in ["x", "a.b.c", "e30.e30."] {
+        assert_eq!(answer(&gate, malformed).status, 401, "{malformed}");
+    }
+    let host = MockHost::get("/", now());
+    assert_eq!(refusal(&gate, &host), Some(Reason::TokenMissing));
+}
