@@ -32,6 +32,7 @@ mod line;
 mod loader;
 mod mark;
 mod record;
+mod trouble;
 mod waiting;
 
 use std::time::Duration;

@@ -50,6 +50,9 @@ impl Feed {
             Some(Purge::Named(names)) => gate.forget(Some(&names)),
             None => {}
         }
+        if leads && self.follower.is_hopeless(now) {
+            self.lease.stand_back(&Background, now, Background.random());
+        }
         self.report(metrics);
         if leads && let Some((_, view)) = gate.feed() {
             let state = view.state();

@@ -200,6 +200,8 @@ pub struct MockProcess {
     /// What was logged.
     pub log: RefCell<Vec<String>>,
     numbers: Cell<u64>,
+    /// Whether calls are refused at once.
+    pub refuses_calls: Cell<bool>,
     /// Writes that still go through; the rest is as if the writer had died before it.
     pub writes_left: Cell<Option<u64>>,
 }
@@ -213,6 +215,7 @@ impl Default for MockProcess {
             calls: RefCell::default(),
             log: RefCell::default(),
             numbers: Cell::new(0),
+            refuses_calls: Cell::new(false),
             writes_left: Cell::new(None),
         }
     }
@@ -266,6 +269,9 @@ impl SharedData for MockProcess {
 
 impl CallHost for MockProcess {
     fn call(&self, call: &Call) -> Option<CallId> {
+        if self.refuses_calls.get() {
+            return None;
+        }
         let id = CallId(u32::try_from(self.number()).unwrap());
         self.calls.borrow_mut().push((id, call.clone()));
         Some(id)

@@ -15,6 +15,8 @@ use super::discard::Discard;
 use super::line::Line;
 use super::loader::{LoadError, Loader};
 use super::mark::{Mark, fresher};
+use super::milliseconds;
+use super::trouble::Trouble;
 use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, SharedData};
 use crate::revocation::{
     Batch, BatchError, FeedKeys, FeedState, ManifestError, SharedFilter, View,
@@ -75,6 +77,11 @@ pub struct Follower {
     view: Rc<View>,
     version: u32,
     is_leading: bool,
+    /// Whether this one has heard the authority since it began to lead.
+    has_heard: bool,
+    trouble: Trouble,
+    /// What was last warned of, and when.
+    complaint: Option<(String, u64)>,
     poll: Line<Asked>,
     mark: Mark,
     /// The newest generation that the authority has told of.
@@ -103,6 +110,8 @@ struct Asked {
     nonce: u64,
     /// When, in milliseconds.
     sent: u64,
+    /// How long the authority may hold it back while there is none.
+    wait: Duration,
 }
 
 /// Why an answer is not used.
@@ -133,6 +142,8 @@ const SHORTEST_POLL_MILLISECONDS: u64 = 500;
 /// somebody who writes over them all the time would have the whole filter fetched all the time.
 /// Meanwhile the authority is asked about every token.
 const REPAIR_PAUSE_MILLISECONDS: u64 = 3_000;
+/// How often the same trouble is warned of.
+const SAME_COMPLAINT: Duration = Duration::from_mins(10);
 
 impl Follower {
     /// A follower that keeps `view` right, which holds nothing yet.
@@ -144,6 +155,9 @@ impl Follower {
             view,
             version: 0,
             is_leading: false,
+            has_heard: false,
+            trouble: Trouble::default(),
+            complaint: None,
             poll: Line::default(),
             mark: Mark::default(),
             told: 0,
@@ -175,8 +189,10 @@ impl Follower {
             self.discard = Some(Discard::begin(host.now_milliseconds()));
         }
         if !is_leading && self.is_leading {
-            self.poll.drop_call();
-            self.load.drop_call();
+            self.poll = Line::default();
+            self.load = Line::default();
+            self.has_heard = false;
+            self.trouble = Trouble::default();
             self.loader = None;
             // Whoever leads now finds out for itself, and has perhaps loaded it long since when
             // this one leads again.
@@ -202,16 +218,27 @@ impl Follower {
             return None;
         }
         self.version = version;
+        // Somebody has heard the authority.
+        self.complaint = None;
         let purge = purge(host, &self.filter, held.as_deref(), &state);
         self.view.replace(Some(state));
         Some(purge).filter(|purge| *purge != Purge::Named(Vec::new()))
     }
 
+    /// Whether this one should leave the lead to others, since it cannot do what a leader has to.
+    #[must_use]
+    pub fn is_hopeless(&self, now_milliseconds: u64) -> bool {
+        self.trouble.is_hopeless(now_milliseconds)
+    }
+
     fn lead(&mut self, host: &impl BackgroundHost) {
         let now = host.now_milliseconds();
-        self.poll
-            .give_up(host, self.source.heartbeat + 2 * CALL_TIMEOUT);
+        let longest_poll = self.source.heartbeat + 2 * CALL_TIMEOUT;
+        if self.poll.give_up(host, longest_poll) {
+            self.trouble.unanswered(now);
+        }
         if self.load.give_up(host, 2 * CALL_TIMEOUT) {
+            self.trouble.unanswered(now);
             self.loader = None;
         }
         if self
@@ -258,16 +285,19 @@ impl Follower {
         let Some((state, _)) = self.read_state(host) else {
             return;
         };
-        let asked = Asked::now(host);
-        // After a failure it is to be known at once whether the authority is there again: what is
-        // held grows stale meanwhile.
-        let wait = if self.poll.is_well() {
+        // Who begins to lead finds out at once how things stand: the one before may have been in
+        // the middle of a poll, time and again, and what is held grows stale meanwhile. The same
+        // after a failure.
+        let wait = if self.has_heard && self.poll.is_well() {
             self.source.heartbeat
         } else {
             Duration::ZERO
         };
-        let call = self.changes_call(&state, asked.nonce, wait);
-        self.poll.start(host, &call, asked);
+        let asked = Asked::now(host, wait);
+        let call = self.changes_call(&state, asked);
+        if !self.poll.start(host, &call, asked) {
+            self.on_call_refused(host);
+        }
     }
 
     fn on_poll(&mut self, host: &impl BackgroundHost, asked: Asked, outcome: &CallOutcome) {
@@ -277,8 +307,10 @@ impl Follower {
                 status: 200, body, ..
             } => match self.apply(host, asked, body) {
                 Ok(changes) => {
-                    self.poll.succeed();
-                    if changes == 0 {
+                    self.poll.succeed(host);
+                    self.has_heard = true;
+                    self.trouble = Trouble::default();
+                    if changes == 0 && !asked.wait.is_zero() {
                         self.poll.rest(SHORTEST_POLL_MILLISECONDS);
                     }
                 }
@@ -292,12 +324,55 @@ impl Follower {
                 self.poll.fail(host);
             }
             _ => {
-                self.counts.failures += 1;
-                if self.poll.is_well() {
-                    host.warn("revocation feed: the authority does not answer");
-                }
+                self.on_no_use(host, outcome);
                 self.poll.fail(host);
             }
+        }
+    }
+
+    // --- trouble
+
+    /// The host would not send a call at all.
+    fn on_call_refused(&mut self, host: &impl BackgroundHost) {
+        self.counts.failures += 1;
+        self.trouble.unanswered(host.now_milliseconds());
+        let cluster = &self.source.cluster;
+        let message = format!(
+            "the call was refused; hint: is there a cluster `{cluster}` with a healthy endpoint?"
+        );
+        self.complain(host, message);
+    }
+
+    /// An answer that says nothing of the feed, or none.
+    fn on_no_use(&mut self, host: &impl BackgroundHost, outcome: &CallOutcome) {
+        let now = host.now_milliseconds();
+        self.counts.failures += 1;
+        let message = match outcome {
+            CallOutcome::Answered { status, .. } if *status < 500 => {
+                self.trouble.refused(now);
+                format!("the authority refuses to answer, with status {status}")
+            }
+            CallOutcome::Answered { status, .. } => {
+                self.trouble.unanswered(now);
+                format!("the authority does not answer: status {status}")
+            }
+            CallOutcome::Failed => {
+                self.trouble.unanswered(now);
+                "the authority does not answer".to_owned()
+            }
+        };
+        self.complain(host, message);
+    }
+
+    /// Warns of trouble once, again when it has become another, and every ten minutes.
+    fn complain(&mut self, host: &impl BackgroundHost, message: String) {
+        let now = host.now_milliseconds();
+        let is_known = self.complaint.as_ref().is_some_and(|(known, since)| {
+            *known == message && now.abs_diff(*since) < milliseconds(SAME_COMPLAINT)
+        });
+        if !is_known {
+            host.warn(&format!("revocation feed: {message}"));
+            self.complaint = Some((message, now));
         }
     }
 
@@ -398,9 +473,8 @@ impl Follower {
 
     fn refuse(&mut self, host: &impl BackgroundHost, refusal: &Refusal) {
         self.counts.refused += 1;
-        if self.poll.is_well() {
-            host.warn(&format!("revocation feed: not applied: {refusal}"));
-        }
+        self.trouble.refused(host.now_milliseconds());
+        self.complain(host, format!("not applied: {refusal}"));
         if matches!(refusal, Refusal::Discontinuous | Refusal::Lost) {
             self.load_no_later_than(host.now_milliseconds());
         }
@@ -428,7 +502,8 @@ impl Follower {
     // --- calls
 
     /// Asks for what came after a state, which says what it holds.
-    fn changes_call(&self, state: &FeedState, nonce: u64, wait: Duration) -> Call {
+    fn changes_call(&self, state: &FeedState, asked: Asked) -> Call {
+        let Asked { nonce, wait, .. } = asked;
         let (epoch, after, chain) = (state.epoch, state.sequence, state.chain.to_text());
         let evidence = state.evidence.to_text();
         let generation = state.generation.max(self.told);
@@ -458,10 +533,11 @@ impl Follower {
 
 impl Asked {
     /// A question that is about to be sent.
-    fn now(host: &impl BackgroundHost) -> Self {
+    fn now(host: &impl BackgroundHost, wait: Duration) -> Self {
         Self {
             nonce: host.random(),
             sent: host.now_milliseconds(),
+            wait,
         }
     }
 }

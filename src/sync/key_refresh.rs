@@ -44,6 +44,9 @@ const WISH: Duration = Duration::from_secs(5);
 /// should it not, the source would be stuck.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Fetches in a row that fail until somebody else tries.
+const FAILURES_PER_LEADER: u32 = 3;
+
 /// Shortest time between two fetches that nobody asked for, whatever the configuration says.
 const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
 
@@ -502,6 +505,10 @@ impl KeyRefresh {
             self.complaint = Some(error);
         }
         self.publish(host);
+        // In case it is a matter of this worker. The pause until the next fetch is everybody's.
+        if self.published.failures.is_multiple_of(FAILURES_PER_LEADER) {
+            self.lease.stand_back(host, now, host.random());
+        }
     }
 
     fn finish(&mut self, now: u64, fetch: Fetch) {

@@ -1,5 +1,6 @@
 //! Who does the work that only one virtual machine of a process should do.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::milliseconds;
@@ -9,6 +10,9 @@ use crate::host::{Expected, KEY_PREFIX, Shared, SharedData};
 /// How long a lease holds. So long can nobody lead after a leader has gone without a word: longer
 /// than any pause of a worker that is still alive, shorter than anybody would notice.
 const TERM: Duration = Duration::from_secs(3);
+
+/// Longest time that anybody stands back for.
+const LONGEST_REST: Duration = Duration::from_secs(15);
 
 /// Parts of the term after which the leader renews it: it may miss two chances.
 const RENEWALS_PER_TERM: u64 = 3;
@@ -30,6 +34,16 @@ pub enum Role {
 pub struct Lease {
     key: String,
     holder: u64,
+    rest: Cell<Rest>,
+}
+
+/// Who has tried in vain lets somebody try who may have better luck.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rest {
+    until: u64,
+    /// How long the lease has to have been free: then nobody else wants it.
+    patience: u64,
+    free_since: Option<u64>,
 }
 
 /// What stands in shared data.
@@ -47,29 +61,48 @@ impl Lease {
         Self {
             key: format!("{KEY_PREFIX}lease/{purpose}"),
             holder,
+            rest: Cell::default(),
         }
     }
 
     /// Takes, renews or respects the lease. To be called on every tick.
     pub fn tick(&self, host: &impl SharedData, now_milliseconds: u64) -> Role {
         let now = now_milliseconds;
-        let Some(shared) = host.shared(&self.key) else {
-            return self.take(host, now, Expected::Absent);
-        };
-        match Holding::decode(&shared) {
-            Some(holding) if holding.is_in_force(now) => {
-                if holding.holder != self.holder {
-                    return Role::Follows;
-                }
-                let renewed_at = holding.expires_at.saturating_sub(milliseconds(TERM));
-                if now.saturating_sub(renewed_at) < milliseconds(TERM) / RENEWALS_PER_TERM {
-                    return Role::Leads;
-                }
+        let shared = host.shared(&self.key);
+        // Expired ones, and bytes that are nobody's lease, are as good as none.
+        let holding = shared.as_ref().and_then(Holding::decode);
+        let holding = holding.filter(|holding| holding.is_in_force(now));
+        if let Some(holding) = holding {
+            if holding.holder != self.holder {
+                self.watch(None);
+                return Role::Follows;
             }
-            // Expired, or bytes that are nobody's lease.
-            _ => {}
+            let renewed_at = holding.expires_at.saturating_sub(milliseconds(TERM));
+            if now.saturating_sub(renewed_at) < milliseconds(TERM) / RENEWALS_PER_TERM {
+                return Role::Leads;
+            }
+        } else if self.leaves_it_to_others(now) {
+            return Role::Follows;
         }
-        self.take(host, now, Expected::Version(shared.version))
+        let expected = shared.map_or(Expected::Absent, |shared| Expected::Version(shared.version));
+        self.take(host, now, expected)
+    }
+
+    /// Whether this one stands back, and somebody else may still come who wants the lease that is
+    /// free now.
+    fn leaves_it_to_others(&self, now: u64) -> bool {
+        let rest = self.rest.get();
+        if !is_ahead(now, rest.until, LONGEST_REST) {
+            return false;
+        }
+        let since = rest.free_since.filter(|since| *since <= now).unwrap_or(now);
+        self.watch(Some(since));
+        now - since < rest.patience
+    }
+
+    fn watch(&self, free_since: Option<u64>) {
+        let rest = self.rest.get();
+        self.rest.set(Rest { free_since, ..rest });
     }
 
     /// Gives the lease back, if it is held, so that another one can take it at once.
@@ -89,6 +122,17 @@ impl Lease {
         }
     }
 
+    /// Gives the lease back and leaves it to others for a while, of 5 to 15 seconds as `random`
+    /// says. If nobody wants it for about a second, this one takes it again.
+    pub fn stand_back(&self, host: &impl SharedData, now_milliseconds: u64, random: u64) {
+        self.release(host);
+        self.rest.set(Rest {
+            until: now_milliseconds.saturating_add(5_000 + random % 10_000),
+            patience: 500 + random % 1_000,
+            free_since: Some(now_milliseconds),
+        });
+    }
+
     fn take(&self, host: &impl SharedData, now: u64, expected: Expected) -> Role {
         let holding = Holding {
             holder: self.holder,
@@ -102,11 +146,16 @@ impl Lease {
     }
 }
 
+/// Whether an instant is still to come, which was `longest` ahead at most when it was written down.
+/// One further ahead was written before the clock was set back, and would not pass for as long as
+/// it was set back by.
+fn is_ahead(now: u64, instant: u64, longest: Duration) -> bool {
+    now < instant && instant <= now.saturating_add(milliseconds(longest))
+}
+
 impl Holding {
-    /// An expiry further away than a whole term was written before the clock was set back, and
-    /// would hold for as long as it was set back by.
     fn is_in_force(self, now: u64) -> bool {
-        now < self.expires_at && self.expires_at <= now.saturating_add(milliseconds(TERM))
+        is_ahead(now, self.expires_at, TERM)
     }
 
     fn encode(self) -> Vec<u8> {
@@ -186,6 +235,26 @@ mod tests {
         assert_eq!(leaders(&leases, &space, START + 100), [1]);
         leases[0].release(&space);
         assert_eq!(leaders(&leases[1..], &space, START + 200), [2]);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn who_stands_back_leaves_the_lease_to_others_and_takes_it_if_nobody_wants_it() {
+        let (space, leases) = (MockSpace::default(), leases(2));
+        assert_eq!(leaders(&leases, &space, START), [1]);
+        leases[0].stand_back(&space, START, 0);
+        assert!(leaders(&leases[..1], &space, START + 100).is_empty());
+        assert!(leaders(&leases[..1], &space, START + 599).is_empty());
+        assert_eq!(leaders(&leases[..1], &space, START + 600), [1]);
+        leases[0].stand_back(&space, START + 600, 0);
+        assert_eq!(leaders(&leases, &space, START + 700), [2]);
+        assert!(leaders(&leases[..1], &space, START + 3_699).is_empty());
+        // Free since this moment, and not longer.
+        assert!(leaders(&leases[..1], &space, START + 3_700).is_empty());
+        assert_eq!(leaders(&leases, &space, START + 3_800), [2]);
+        leases[1].stand_back(&space, START + 3_800, 0);
+        assert_eq!(leaders(&leases[..1], &space, START + 5_600), [1]);
+        leases[0].stand_back(&space, START + 5_600, 0);
+        assert_eq!(leaders(&leases[..1], &space, START - 3_600_000), [1]);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -4,8 +4,15 @@ use std::time::Duration;
 
 use crate::host::{BackgroundHost, Call, CallId};
 
-const FIRST_PAUSE_MILLISECONDS: u64 = 100;
+const FIRST_PAUSE_MILLISECONDS: u64 = 500;
 const LONGEST_PAUSE_MILLISECONDS: u64 = 10_000;
+
+/// Longest pause in the first minute of an outage: a restart, a deployment. What is held grows
+/// stale meanwhile, and what is revoked is not heard of.
+const LONGEST_PAUSE_AT_FIRST_MILLISECONDS: u64 = 2_000;
+
+/// How long an outage may last until it is left more time.
+const AT_FIRST_MILLISECONDS: u64 = 60_000;
 
 /// The call that is under way, and what it is for.
 #[derive(Debug)]
@@ -14,6 +21,8 @@ pub(super) struct Line<T> {
     started: u64,
     not_before: u64,
     failures: u32,
+    /// When the last call was in order, or the first one went out.
+    well_at: Option<u64>,
 }
 
 impl<T> Default for Line<T> {
@@ -23,6 +32,7 @@ impl<T> Default for Line<T> {
             started: 0,
             not_before: 0,
             failures: 0,
+            well_at: None,
         }
     }
 }
@@ -47,17 +57,16 @@ impl<T> Line<T> {
         self.outstanding.take_if(is_it).map(|(_, purpose)| purpose)
     }
 
-    /// Forgets the call under way.
-    pub(super) fn drop_call(&mut self) {
-        self.outstanding = None;
-    }
-
-    pub(super) fn start(&mut self, host: &impl BackgroundHost, call: &Call, purpose: T) {
+    /// Makes a call; `false` when the host refuses it at once.
+    #[must_use]
+    pub(super) fn start(&mut self, host: &impl BackgroundHost, call: &Call, purpose: T) -> bool {
         self.started = host.now_milliseconds();
+        self.well_at.get_or_insert(self.started);
         match host.call(call) {
             Some(id) => self.outstanding = Some((id, purpose)),
             None => self.fail(host),
         }
+        self.outstanding.is_some()
     }
 
     /// Takes a call for failed that the host has never told the end of.
@@ -72,9 +81,10 @@ impl<T> Line<T> {
     }
 
     /// The next call may go out at once, and failures count from the beginning.
-    pub(super) const fn succeed(&mut self) {
+    pub(super) fn succeed(&mut self, host: &impl BackgroundHost) {
         self.failures = 0;
         self.not_before = 0;
+        self.well_at = Some(host.now_milliseconds());
     }
 
     /// The next call may go out at once; failures go on counting.
@@ -87,12 +97,19 @@ impl<T> Line<T> {
         self.not_before = self.started.saturating_add(milliseconds);
     }
 
-    /// Doubles the pause, up to ten seconds, and takes a random half of it off.
+    /// Doubles the pause, up to two seconds while the outage is new and to ten seconds later, and
+    /// takes a random half of it off: edges that have failed together do not come back together.
     pub(super) fn fail(&mut self, host: &impl BackgroundHost) {
-        let pause = FIRST_PAUSE_MILLISECONDS << self.failures.min(7);
-        let pause = pause.min(LONGEST_PAUSE_MILLISECONDS);
+        let now = host.now_milliseconds();
+        let outage = now.abs_diff(self.well_at.unwrap_or(now));
+        let longest = if outage < AT_FIRST_MILLISECONDS {
+            LONGEST_PAUSE_AT_FIRST_MILLISECONDS
+        } else {
+            LONGEST_PAUSE_MILLISECONDS
+        };
+        let pause = (FIRST_PAUSE_MILLISECONDS << self.failures.min(7)).min(longest);
         let jitter = host.random() % (pause / 2);
-        self.not_before = host.now_milliseconds() + pause - jitter;
+        self.not_before = now + pause - jitter;
         self.failures = self.failures.saturating_add(1);
     }
 }

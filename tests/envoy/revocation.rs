@@ -7,4 +7,5 @@ mod postures;
 mod reload;
 pub(crate) mod scene;
 mod story;
+mod updates;
 mod waiting;

@@ -1,7 +1,8 @@
 //! The configuration that Envoy itself is started with.
 
+use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -166,7 +167,7 @@ impl Plugin {
             }});
         }
         if let Some(max_pages) = self.max_pages {
-            let module = std::fs::read(wasm).expect("the module that was built");
+            let module = fs::read(wasm).expect("the module that was built");
             let small = with_memory_of(&module, max_pages);
             let code = json!({"local": {"inline_bytes": STANDARD.encode(small)}});
             config["vm_config"]["code"] = code;
@@ -257,6 +258,8 @@ pub(crate) struct Listener {
     max_request_headers_kb: Option<u32>,
     access_log_format: Option<&'static str>,
     tells_reasons: bool,
+    /// The file that Envoy reads the filter that decides from, where that can be replaced.
+    discovered_at: Option<PathBuf>,
     first_filter: Option<Value>,
     first_routes: Vec<Value>,
     /// The cluster that requests go on to; `None` when Envoy answers them itself.
@@ -289,6 +292,7 @@ impl Listener {
             max_request_headers_kb: None,
             access_log_format: None,
             tells_reasons: false,
+            discovered_at: None,
             first_filter: None,
             first_routes: Vec::new(),
             cluster: Some("upstream"),
@@ -305,6 +309,34 @@ impl Listener {
     pub(crate) const fn telling_reasons(mut self) -> Self {
         self.tells_reasons = true;
         self
+    }
+
+    /// With the filter that decides in this file, which can be replaced while Envoy runs. The file
+    /// is written by [`Listener::write_filter`].
+    pub(crate) fn discovering_its_filter(mut self, file: &Path) -> Self {
+        self.discovered_at = Some(file.to_owned());
+        self
+    }
+
+    /// Puts the filter that decides into the file of a listener that discovers it.
+    pub(crate) fn write_filter(&self, wasm: &str) {
+        let file = self.discovered_at.as_ref().expect("a file for the filter");
+        let filter = self.gatekeeper(wasm).expect("a filter that decides");
+        let mut resource = filter.clone();
+        resource["@type"] = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig".into();
+        let next = file.with_extension("new");
+        let resources = json!({"resources": [resource]}).to_string();
+        fs::write(&next, resources).expect("a file to write");
+        // Envoy notices a file that is moved there, not one that is written to.
+        fs::rename(&next, file).expect("a file to move");
+    }
+
+    fn gatekeeper(&self, wasm: &str) -> Option<Value> {
+        match &self.gatekeeper {
+            Gatekeeper::Portcullis(plugin) => Some(plugin.filter(wasm)),
+            Gatekeeper::Native(configuration) => Some(jwt_authn(configuration)),
+            Gatekeeper::Nobody => None,
+        }
     }
 
     /// With a filter before the one that decides.
@@ -340,11 +372,18 @@ impl Listener {
     /// Envoy's path normalisation is off, as it is by default: the filter gets every path as it
     /// was sent.
     fn to_json(&self, wasm: &str) -> Value {
-        let gatekeeper = match &self.gatekeeper {
-            Gatekeeper::Portcullis(plugin) => Some(plugin.filter(wasm)),
-            Gatekeeper::Native(configuration) => Some(jwt_authn(configuration)),
-            Gatekeeper::Nobody => None,
-        };
+        let gatekeeper = self
+            .gatekeeper(wasm)
+            .map(|filter| match &self.discovered_at {
+                None => filter,
+                Some(file) => json!({
+                    "name": filter["name"],
+                    "config_discovery": {
+                        "config_source": {"path_config_source": {"path": file}},
+                        "type_urls": [filter["typed_config"]["@type"]],
+                    },
+                }),
+            });
         let mut routes = self.first_routes.clone();
         let mut route = json!({"match": {"prefix": "/"}});
         match self.cluster {
@@ -400,6 +439,9 @@ pub(crate) struct Bootstrap {
     pub(super) workers: u32,
     authority: Option<SocketAddr>,
     is_dynamic: bool,
+    /// How long a listener or filter chain that was replaced serves the connections that it has;
+    /// as long as Envoy lets it by default.
+    pub(super) drain_seconds: Option<u32>,
     passes_trailers: bool,
     /// More members of the whole.
     members: Map<String, Value>,
@@ -416,6 +458,7 @@ impl Bootstrap {
             workers: 2,
             authority: None,
             is_dynamic: false,
+            drain_seconds: None,
             passes_trailers: false,
             members: Map::new(),
         }
@@ -475,6 +518,12 @@ impl Bootstrap {
         self
     }
 
+    /// With so long for what was replaced to serve the connections that it has.
+    pub(crate) const fn draining_for(mut self, seconds: u32) -> Self {
+        self.drain_seconds = Some(seconds);
+        self
+    }
+
     /// With the trailers of HTTP/1.1, which Envoy drops otherwise.
     pub(crate) const fn with_trailers(mut self) -> Self {
         self.passes_trailers = true;
@@ -507,9 +556,10 @@ impl Bootstrap {
         for (name, member) in &self.members {
             bootstrap[name] = member.clone();
         }
+        // Whatever is discovered is discovered for a node.
+        bootstrap["node"] = json!({"id": "test", "cluster": "test"});
         if self.is_dynamic {
             let source = json!({"path_config_source": {"path": listeners_file}});
-            bootstrap["node"] = json!({"id": "test", "cluster": "test"});
             bootstrap["dynamic_resources"] = json!({"lds_config": source});
         } else {
             bootstrap["static_resources"]["listeners"] = self.listeners(wasm).into();

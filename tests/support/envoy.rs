@@ -259,6 +259,13 @@ impl Process {
                 "--component-log-level",
                 &format!("wasm:{}", bootstrap.wasm_log_level),
             ])
+            .args(bootstrap.drain_seconds.iter().flat_map(|seconds| {
+                let strategy = ["--drain-strategy", "immediate", "--drain-time-s"];
+                strategy
+                    .map(str::to_owned)
+                    .into_iter()
+                    .chain([seconds.to_string()])
+            }))
             .arg("--config-path")
             .arg(&configuration_file)
             .arg("--admin-address-path")

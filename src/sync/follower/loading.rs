@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::{Asked, CALL_TIMEOUT, Follower, Refusal, Step};
-use crate::host::{BackgroundHost, CallOutcome, Expected};
+use crate::host::{BackgroundHost, Call, CallOutcome, Expected};
 use crate::revocation::{FeedState, Manifest};
 use crate::sync::announcement::{Begun, UNACCOUNTED};
 use crate::sync::discard::Discard;
 use crate::sync::line::Line;
 use crate::sync::loader::{Loader, Need};
 use crate::sync::mark::fresher;
+use crate::sync::trouble::Trouble;
 
 impl Follower {
     /// Goes on with what is to be loaded, as far as that needs no answer.
@@ -17,7 +18,7 @@ impl Follower {
         if self.loader.is_none() {
             if self.load_from.is_some_and(|from| now >= from) {
                 let call = self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT);
-                self.load.start(host, &call, Step::Manifest);
+                self.start_load(host, &call, Step::Manifest);
             }
             return;
         }
@@ -34,15 +35,21 @@ impl Follower {
                     let generation = loader.state().generation;
                     let path = format!("/v1/feed/segments/{generation}/{index}");
                     let call = self.get(path, CALL_TIMEOUT);
-                    return self.load.start(host, &call, Step::Segment);
+                    return self.start_load(host, &call, Step::Segment);
                 }
                 Need::Changes => {
                     let state = loader.state().clone();
-                    let asked = Asked::now(host);
-                    let call = self.changes_call(&state, asked.nonce, Duration::ZERO);
-                    return self.load.start(host, &call, Step::Changes(asked));
+                    let asked = Asked::now(host, Duration::ZERO);
+                    let call = self.changes_call(&state, asked);
+                    return self.start_load(host, &call, Step::Changes(asked));
                 }
             }
+        }
+    }
+
+    fn start_load(&mut self, host: &impl BackgroundHost, call: &Call, step: Step) {
+        if !self.load.start(host, call, step) {
+            self.on_call_refused(host);
         }
     }
 
@@ -56,19 +63,13 @@ impl Follower {
             status: 200, body, ..
         } = outcome
         else {
-            self.counts.failures += 1;
-            if self.load.is_well() {
-                host.warn("revocation feed: the authority does not answer");
-            }
+            self.on_no_use(host, outcome);
             self.abandon_load(host);
             return;
         };
         if let Err(refusal) = self.take_in(host, step, body) {
-            if self.load.is_well() {
-                host.warn(&format!(
-                    "revocation feed: generation not loaded: {refusal}"
-                ));
-            }
+            self.trouble.refused(host.now_milliseconds());
+            self.complain(host, format!("generation not loaded: {refusal}"));
             if matches!(refusal, Refusal::Lagging) {
                 // What is loaded is good, and goes on from here when the authority does.
                 self.counts.failures += 1;
@@ -145,7 +146,7 @@ impl Follower {
         let is_overtaken = |held: &FeedState| next.is_older_than(held.epoch, held.generation);
         if held.as_ref().is_some_and(is_overtaken) {
             // Another leader has loaded a newer one meanwhile.
-            self.load.succeed();
+            self.load.succeed(host);
             self.load_from = None;
             self.discard = Some(Discard::begin(host.now_milliseconds()));
             return;
@@ -175,12 +176,14 @@ impl Follower {
         } else {
             batches.wrapping_add(UNACCOUNTED)
         };
-        self.load.succeed();
+        self.load.succeed(host);
         if next.write(host, &self.filter.state_key(), expected) {
             self.counts.generations += 1;
             self.loaded_at = host.now_milliseconds();
             self.load_from = None;
             self.poll = Line::default();
+            self.has_heard = true;
+            self.trouble = Trouble::default();
             host.info(&format!(
                 "revocation feed: generation {} of epoch {} is in force, sequence {}",
                 next.generation, next.epoch, next.sequence

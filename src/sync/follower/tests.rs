@@ -19,6 +19,7 @@ mod company;
 mod deaths;
 mod generations;
 mod leaders;
+mod outages;
 mod pace;
 
 use authority::Authority;
