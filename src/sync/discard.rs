@@ -10,11 +10,14 @@
 //! its own generation left alone, since only older ones are emptied, and each only if it is still
 //! the one that was looked at.
 
+use std::time::Duration;
+
 use crate::host::SharedData;
 use crate::revocation::{FeedState, Record, SharedFilter};
+use crate::time::Interval;
 
 /// How long a virtual machine may take to notice a new generation before the old one goes.
-const GRACE_MILLISECONDS: u64 = 2_000;
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Records of one tick: half a millisecond's worth, and ten million entries are gone in five
 /// seconds.
@@ -25,16 +28,16 @@ const RECORDS_PER_TICK: u32 = 150;
 pub(super) struct Discard {
     area: usize,
     next: u32,
-    not_before: u64,
+    grace: Interval,
 }
 
 impl Discard {
     /// Everything but what the state names, when the grace is over.
-    pub(super) const fn begin(now_milliseconds: u64) -> Self {
+    pub(super) fn begin(now_milliseconds: u64) -> Self {
         Self {
             area: 0,
             next: 0,
-            not_before: now_milliseconds.saturating_add(GRACE_MILLISECONDS),
+            grace: Interval::new(now_milliseconds, GRACE),
         }
     }
 
@@ -46,7 +49,7 @@ impl Discard {
         state: &FeedState,
         now_milliseconds: u64,
     ) -> bool {
-        if now_milliseconds < self.not_before {
+        if self.grace.contains(now_milliseconds) {
             return false;
         }
         for _ in 0..RECORDS_PER_TICK {

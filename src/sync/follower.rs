@@ -21,6 +21,7 @@ use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, SharedDat
 use crate::revocation::{
     Batch, BatchError, FeedKeys, FeedState, ManifestError, SharedFilter, View,
 };
+use crate::time::Interval;
 
 mod loading;
 
@@ -88,8 +89,8 @@ pub struct Follower {
     told: u64,
     load: Line<Step>,
     loader: Option<Loader>,
-    /// Set when a generation has to be loaded, to the time from which on.
-    load_from: Option<u64>,
+    /// Set when a generation has to be loaded, to what is waited for before that.
+    load_after: Option<Interval>,
     /// When this one has last loaded one.
     loaded_at: u64,
     discard: Option<Discard>,
@@ -137,11 +138,11 @@ enum Refusal {
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Empty answers do not come faster than this, whatever the authority does.
-const SHORTEST_POLL_MILLISECONDS: u64 = 500;
+const SHORTEST_POLL: Duration = Duration::from_millis(500);
 /// Records that are found missing as soon as they are loaded are not loaded again sooner than this:
 /// somebody who writes over them all the time would have the whole filter fetched all the time.
 /// Meanwhile the authority is asked about every token.
-const REPAIR_PAUSE_MILLISECONDS: u64 = 3_000;
+const REPAIR_PAUSE: Duration = Duration::from_secs(3);
 /// How often the same trouble is warned of.
 const SAME_COMPLAINT: Duration = Duration::from_mins(10);
 
@@ -163,7 +164,7 @@ impl Follower {
             told: 0,
             load: Line::default(),
             loader: None,
-            load_from: None,
+            load_after: None,
             loaded_at: 0,
             discard: None,
             counts: Counts::default(),
@@ -196,7 +197,7 @@ impl Follower {
             self.loader = None;
             // Whoever leads now finds out for itself, and has perhaps loaded it long since when
             // this one leads again.
-            self.load_from = None;
+            self.load_after = None;
         }
         self.is_leading = is_leading;
         if is_leading {
@@ -246,8 +247,8 @@ impl Follower {
             .state()
             .is_none_or(|state| self.filter.is_damaged(host, &state))
         {
-            let since = now.saturating_sub(self.loaded_at);
-            self.load_no_later_than(now + REPAIR_PAUSE_MILLISECONDS.saturating_sub(since));
+            let pause = Interval::new(self.loaded_at, REPAIR_PAUSE);
+            self.load_within(now, pause.remaining(now));
         }
         if self.load.is_free(now) {
             self.continue_loading(host, now);
@@ -311,7 +312,7 @@ impl Follower {
                     self.has_heard = true;
                     self.trouble = Trouble::default();
                     if changes == 0 && !asked.wait.is_zero() {
-                        self.poll.rest(SHORTEST_POLL_MILLISECONDS);
+                        self.poll.rest(SHORTEST_POLL);
                     }
                 }
                 Err(refusal) => self.refuse(host, &refusal),
@@ -320,7 +321,7 @@ impl Follower {
             CallOutcome::Answered {
                 status: 409 | 410, ..
             } => {
-                self.load_no_later_than(now);
+                self.load_within(now, Duration::ZERO);
                 self.poll.fail(host);
             }
             _ => {
@@ -368,7 +369,7 @@ impl Follower {
     fn complain(&mut self, host: &impl BackgroundHost, message: String) {
         let now = host.now_milliseconds();
         let is_known = self.complaint.as_ref().is_some_and(|(known, since)| {
-            *known == message && now.abs_diff(*since) < milliseconds(SAME_COMPLAINT)
+            *known == message && Interval::new(*since, SAME_COMPLAINT).contains(now)
         });
         if !is_known {
             host.warn(&format!("revocation feed: {message}"));
@@ -424,11 +425,10 @@ impl Follower {
             self.counts.changes += batch.changes.len() as u64;
         }
         self.told = batch.generation;
-        if state.is_older_than(batch.epoch, batch.generation) && self.load_from.is_none() {
-            let jitter = u64::try_from(self.source.reload_jitter.as_millis())
-                .unwrap_or(0)
-                .max(1);
-            self.load_from = Some(host.now_milliseconds() + host.random() % jitter);
+        if state.is_older_than(batch.epoch, batch.generation) && self.load_after.is_none() {
+            let jitter = host.random() % milliseconds(self.source.reload_jitter).max(1);
+            let pause = Interval::new(host.now_milliseconds(), Duration::from_millis(jitter));
+            self.load_after = Some(pause);
         }
         let found = self.mark.reached(&batch, asked.sent);
         next.verified_at = fresher(state.verified_at, found, host.now_milliseconds());
@@ -476,15 +476,17 @@ impl Follower {
         self.trouble.refused(host.now_milliseconds());
         self.complain(host, format!("not applied: {refusal}"));
         if matches!(refusal, Refusal::Discontinuous | Refusal::Lost) {
-            self.load_no_later_than(host.now_milliseconds());
+            self.load_within(host.now_milliseconds(), Duration::ZERO);
         }
         self.poll.fail(host);
     }
 
     /// What can wait is loaded with jitter; what cannot does not wait for that.
-    fn load_no_later_than(&mut self, from: u64) {
-        let earlier = self.load_from.map_or(from, |known| known.min(from));
-        self.load_from = Some(earlier);
+    fn load_within(&mut self, now: u64, longest: Duration) {
+        let known = self.load_after.map(|pause| pause.remaining(now));
+        if known.is_none_or(|known| longest < known) {
+            self.load_after = Some(Interval::new(now, longest));
+        }
     }
 
     // --- tidying up

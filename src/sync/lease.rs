@@ -3,19 +3,16 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use super::milliseconds;
 use super::record::{self, Kind};
 use crate::host::{Expected, KEY_PREFIX, Shared, SharedData};
+use crate::time::Interval;
 
 /// How long a lease holds. So long can nobody lead after a leader has gone without a word: longer
 /// than any pause of a worker that is still alive, shorter than anybody would notice.
 const TERM: Duration = Duration::from_secs(3);
 
-/// Longest time that anybody stands back for.
-const LONGEST_REST: Duration = Duration::from_secs(15);
-
 /// Parts of the term after which the leader renews it: it may miss two chances.
-const RENEWALS_PER_TERM: u64 = 3;
+const RENEWALS_PER_TERM: u32 = 3;
 
 /// What this virtual machine has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +23,8 @@ pub enum Role {
     Follows,
 }
 
-/// A lease in shared data: `holder: u64, expires_at: u64` in milliseconds.
+/// A lease in shared data: `holder: u64, renewed_at: u64`, in milliseconds since the epoch; 0 when it
+/// was given back.
 ///
 /// Two holders at once are possible for a moment, when a holder is stopped between its look at the
 /// lease and its work, or when the clock jumps. Work done under a lease has to stand that.
@@ -40,9 +38,9 @@ pub struct Lease {
 /// Who has tried in vain lets somebody try who may have better luck.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rest {
-    until: u64,
+    stands_back: Interval,
     /// How long the lease has to have been free: then nobody else wants it.
-    patience: u64,
+    patience: Duration,
     free_since: Option<u64>,
 }
 
@@ -50,7 +48,7 @@ struct Rest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Holding {
     holder: u64,
-    expires_at: u64,
+    renewed_at: u64,
 }
 
 impl Lease {
@@ -71,14 +69,14 @@ impl Lease {
         let shared = host.shared(&self.key);
         // Expired ones, and bytes that are nobody's lease, are as good as none.
         let holding = shared.as_ref().and_then(Holding::decode);
-        let holding = holding.filter(|holding| holding.is_in_force(now));
+        let holding =
+            holding.filter(|holding| Interval::new(holding.renewed_at, TERM).contains(now));
         if let Some(holding) = holding {
             if holding.holder != self.holder {
                 self.watch(None);
                 return Role::Follows;
             }
-            let renewed_at = holding.expires_at.saturating_sub(milliseconds(TERM));
-            if now.saturating_sub(renewed_at) < milliseconds(TERM) / RENEWALS_PER_TERM {
+            if Interval::new(holding.renewed_at, TERM / RENEWALS_PER_TERM).contains(now) {
                 return Role::Leads;
             }
         } else if self.leaves_it_to_others(now) {
@@ -92,12 +90,12 @@ impl Lease {
     /// free now.
     fn leaves_it_to_others(&self, now: u64) -> bool {
         let rest = self.rest.get();
-        if !is_ahead(now, rest.until, LONGEST_REST) {
+        if rest.stands_back.is_over(now) {
             return false;
         }
-        let since = rest.free_since.filter(|since| *since <= now).unwrap_or(now);
+        let since = rest.free_since.unwrap_or(now);
         self.watch(Some(since));
-        now - since < rest.patience
+        Interval::new(since, rest.patience).contains(now)
     }
 
     fn watch(&self, free_since: Option<u64>) {
@@ -112,7 +110,7 @@ impl Lease {
         {
             let nobody = Holding {
                 holder: self.holder,
-                expires_at: 0,
+                renewed_at: 0,
             };
             host.set_shared(
                 &self.key,
@@ -125,18 +123,19 @@ impl Lease {
     /// Gives the lease back and leaves it to others for a while, of 5 to 15 seconds as `random`
     /// says. If nobody wants it for about a second, this one takes it again.
     pub fn stand_back(&self, host: &impl SharedData, now_milliseconds: u64, random: u64) {
+        let now = now_milliseconds;
         self.release(host);
         self.rest.set(Rest {
-            until: now_milliseconds.saturating_add(5_000 + random % 10_000),
-            patience: 500 + random % 1_000,
-            free_since: Some(now_milliseconds),
+            stands_back: Interval::new(now, Duration::from_millis(5_000 + random % 10_000)),
+            patience: Duration::from_millis(500 + random % 1_000),
+            free_since: Some(now),
         });
     }
 
     fn take(&self, host: &impl SharedData, now: u64, expected: Expected) -> Role {
         let holding = Holding {
             holder: self.holder,
-            expires_at: now.saturating_add(milliseconds(TERM)),
+            renewed_at: now,
         };
         if host.set_shared(&self.key, &holding.encode(), expected) {
             Role::Leads
@@ -146,20 +145,9 @@ impl Lease {
     }
 }
 
-/// Whether an instant is still to come, which was `longest` ahead at most when it was written down.
-/// One further ahead was written before the clock was set back, and would not pass for as long as
-/// it was set back by.
-fn is_ahead(now: u64, instant: u64, longest: Duration) -> bool {
-    now < instant && instant <= now.saturating_add(milliseconds(longest))
-}
-
 impl Holding {
-    fn is_in_force(self, now: u64) -> bool {
-        is_ahead(now, self.expires_at, TERM)
-    }
-
     fn encode(self) -> Vec<u8> {
-        let fields = [self.holder.to_le_bytes(), self.expires_at.to_le_bytes()];
+        let fields = [self.holder.to_le_bytes(), self.renewed_at.to_le_bytes()];
         record::seal(Kind::Lease, &fields.concat())
     }
 
@@ -167,7 +155,7 @@ impl Holding {
         let mut fields = record::open(Kind::Lease, &shared.bytes)?;
         let holding = Self {
             holder: fields.u64()?,
-            expires_at: fields.u64()?,
+            renewed_at: fields.u64()?,
         };
         fields.end(holding)
     }

@@ -2,24 +2,26 @@
 
 use std::time::Duration;
 
+use super::milliseconds;
 use crate::host::{BackgroundHost, Call, CallId};
+use crate::time::Interval;
 
-const FIRST_PAUSE_MILLISECONDS: u64 = 500;
-const LONGEST_PAUSE_MILLISECONDS: u64 = 10_000;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Longest pause in the first minute of an outage: a restart, a deployment. What is held grows
 /// stale meanwhile, and what is revoked is not heard of.
-const LONGEST_PAUSE_AT_FIRST_MILLISECONDS: u64 = 2_000;
+const LONGEST_PAUSE_AT_FIRST: Duration = Duration::from_secs(2);
 
 /// How long an outage may last until it is left more time.
-const AT_FIRST_MILLISECONDS: u64 = 60_000;
+const AT_FIRST: Duration = Duration::from_mins(1);
 
 /// The call that is under way, and what it is for.
 #[derive(Debug)]
 pub(super) struct Line<T> {
     outstanding: Option<(CallId, T)>,
     started: u64,
-    not_before: u64,
+    pause: Interval,
     failures: u32,
     /// When the last call was in order, or the first one went out.
     well_at: Option<u64>,
@@ -30,7 +32,7 @@ impl<T> Default for Line<T> {
         Self {
             outstanding: None,
             started: 0,
-            not_before: 0,
+            pause: Interval::default(),
             failures: 0,
             well_at: None,
         }
@@ -38,12 +40,9 @@ impl<T> Default for Line<T> {
 }
 
 impl<T> Line<T> {
-    /// Whether the next call may go out. A pause that ends later than any can was begun before the
-    /// clock was set back, and would last for as long as it was set back by.
+    /// Whether the next call may go out.
     pub(super) const fn is_free(&self, now_milliseconds: u64) -> bool {
-        let latest = now_milliseconds.saturating_add(LONGEST_PAUSE_MILLISECONDS);
-        let is_over = self.not_before <= now_milliseconds || self.not_before > latest;
-        self.outstanding.is_none() && is_over
+        self.outstanding.is_none() && self.pause.is_over(now_milliseconds)
     }
 
     /// Whether the last call was in order, as far as is known.
@@ -71,8 +70,8 @@ impl<T> Line<T> {
 
     /// Takes a call for failed that the host has never told the end of.
     pub(super) fn give_up(&mut self, host: &impl BackgroundHost, after: Duration) -> bool {
-        let age = host.now_milliseconds().saturating_sub(self.started);
-        let is_lost = self.outstanding.is_some() && u128::from(age) > after.as_millis();
+        let patience = Interval::new(self.started, after);
+        let is_lost = self.outstanding.is_some() && patience.is_over(host.now_milliseconds());
         if is_lost {
             self.outstanding = None;
             self.fail(host);
@@ -83,33 +82,33 @@ impl<T> Line<T> {
     /// The next call may go out at once, and failures count from the beginning.
     pub(super) fn succeed(&mut self, host: &impl BackgroundHost) {
         self.failures = 0;
-        self.not_before = 0;
+        self.pause = Interval::default();
         self.well_at = Some(host.now_milliseconds());
     }
 
     /// The next call may go out at once; failures go on counting.
-    pub(super) const fn go_on(&mut self) {
-        self.not_before = 0;
+    pub(super) fn go_on(&mut self) {
+        self.pause = Interval::default();
     }
 
     /// The next call goes out no sooner than so long after the last one has.
-    pub(super) const fn rest(&mut self, milliseconds: u64) {
-        self.not_before = self.started.saturating_add(milliseconds);
+    pub(super) fn rest(&mut self, shortest: Duration) {
+        self.pause = Interval::new(self.started, shortest);
     }
 
     /// Doubles the pause, up to two seconds while the outage is new and to ten seconds later, and
     /// takes a random half of it off: edges that have failed together do not come back together.
     pub(super) fn fail(&mut self, host: &impl BackgroundHost) {
         let now = host.now_milliseconds();
-        let outage = now.abs_diff(self.well_at.unwrap_or(now));
-        let longest = if outage < AT_FIRST_MILLISECONDS {
-            LONGEST_PAUSE_AT_FIRST_MILLISECONDS
+        let is_new = Interval::new(self.well_at.unwrap_or(now), AT_FIRST).contains(now);
+        let longest = if is_new {
+            LONGEST_PAUSE_AT_FIRST
         } else {
-            LONGEST_PAUSE_MILLISECONDS
+            LONGEST_PAUSE
         };
-        let pause = (FIRST_PAUSE_MILLISECONDS << self.failures.min(7)).min(longest);
-        let jitter = host.random() % (pause / 2);
-        self.not_before = now + pause - jitter;
+        let pause = (FIRST_PAUSE * (1 << self.failures.min(7))).min(longest);
+        let jitter = host.random() % (milliseconds(pause) / 2);
+        self.pause = Interval::new(now, pause - Duration::from_millis(jitter));
         self.failures = self.failures.saturating_add(1);
     }
 }

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::milliseconds;
+use crate::time::Interval;
 
 /// Answers of no use after which a leader lets go.
 const MOST_REFUSALS: u32 = 3;
@@ -39,7 +39,7 @@ impl Trouble {
 
     /// Whether it is time to let go.
     pub(super) fn is_hopeless(&self, now_milliseconds: u64) -> bool {
-        let is_long = |began_at| now_milliseconds.abs_diff(began_at) >= milliseconds(LONGEST);
+        let is_long = |began_at| Interval::new(began_at, LONGEST).is_over(now_milliseconds);
         self.refusals >= MOST_REFUSALS || self.began_at.is_some_and(is_long)
     }
 }

@@ -16,7 +16,7 @@ impl Follower {
     /// Goes on with what is to be loaded, as far as that needs no answer.
     pub(super) fn continue_loading(&mut self, host: &impl BackgroundHost, now: u64) {
         if self.loader.is_none() {
-            if self.load_from.is_some_and(|from| now >= from) {
+            if self.load_after.is_some_and(|pause| pause.is_over(now)) {
                 let call = self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT);
                 self.start_load(host, &call, Step::Manifest);
             }
@@ -82,7 +82,7 @@ impl Follower {
         }
         // The pauses shrink only when a generation is whole: its manifest may be fine for ever.
         self.load.go_on();
-        if self.load_from.is_some() {
+        if self.load_after.is_some() {
             self.continue_loading(host, host.now_milliseconds());
         }
     }
@@ -147,7 +147,7 @@ impl Follower {
         if held.as_ref().is_some_and(is_overtaken) {
             // Another leader has loaded a newer one meanwhile.
             self.load.succeed(host);
-            self.load_from = None;
+            self.load_after = None;
             self.discard = Some(Discard::begin(host.now_milliseconds()));
             return;
         }
@@ -180,7 +180,7 @@ impl Follower {
         if next.write(host, &self.filter.state_key(), expected) {
             self.counts.generations += 1;
             self.loaded_at = host.now_milliseconds();
-            self.load_from = None;
+            self.load_after = None;
             self.poll = Line::default();
             self.has_heard = true;
             self.trouble = Trouble::default();

@@ -89,7 +89,7 @@ fn a_manifest_that_is_older_than_what_is_held_is_refused() {
     authority.revoke("a");
     authority.publish_generation();
     tick(&process, &mut leader, &authority);
-    leader.load_from = Some(0);
+    leader.load_after = Some(Interval::default());
     process.pass(100);
     leader.on_tick(&process, true);
     let calls = process.calls.take();
@@ -198,7 +198,7 @@ fn an_authority_that_lags_behind_what_is_held_is_waited_for_without_haste() {
     // It was put back to a backup, and begins no epoch.
     let mut lagging = authority.clone();
     lagging.changes.truncate(1);
-    leader.load_from = Some(0);
+    leader.load_after = Some(Interval::default());
     let calls = std::cell::RefCell::new(std::collections::BTreeMap::<String, u32>::new());
     for _ in 0..600 {
         process.pass(100);

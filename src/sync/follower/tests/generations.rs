@@ -171,7 +171,7 @@ fn records_that_somebody_overwrote_are_noticed_and_loaded_again() {
         process.set_shared(key, b"foreign", Expected::Anything);
     }
     assert_eq!(status(&process, &leader, "a"), Status::NoData);
-    process.pass(REPAIR_PAUSE_MILLISECONDS);
+    process.pass(milliseconds(REPAIR_PAUSE));
     tick(&process, &mut leader, &authority);
     assert_eq!(status(&process, &leader, "a"), Status::PossiblyRevoked);
 }

@@ -107,7 +107,7 @@ fn goes_on(second: &mut Leader<'_>, authority: &RefCell<Authority>, meanwhile: M
         if !matches!(meanwhile, Meanwhile::Reload(_)) {
             authority.borrow_mut().publish_generation();
         }
-        second.follower.load_from = Some(0);
+        second.follower.load_after = Some(Interval::default());
         // Until what was before it is discarded.
         for _ in 0..30 {
             second.tick(&authority.borrow());
@@ -177,7 +177,7 @@ fn stopped_while_loading(stopped: usize, overtaking: Overtaking, more: usize) {
     second.borrow_mut().tick(&authority.borrow());
     first.machine.writes.set(0);
     first.machine.lives.set(stopped + more);
-    first.follower.load_from = Some(0);
+    first.follower.load_after = Some(Interval::default());
     // The authority goes on serving the segments of a generation that it has replaced.
     let old = authority.borrow().clone();
     first.tick_with(|call| {
@@ -199,12 +199,12 @@ fn overtakes(second: &mut Leader<'_>, authority: &RefCell<Authority>, overtaking
     let changes = [cleared("alice"), revoked("2"), cut_off_at("bob", 20)];
     match overtaking {
         Overtaking::Batch => {}
-        Overtaking::Load => second.follower.load_from = Some(0),
+        Overtaking::Load => second.follower.load_after = Some(Interval::default()),
         Overtaking::LoadTwice => {
-            second.follower.load_from = Some(0);
+            second.follower.load_after = Some(Interval::default());
             second.tick(&authority.borrow());
             authority.borrow_mut().publish_generation();
-            second.follower.load_from = Some(0);
+            second.follower.load_after = Some(Interval::default());
         }
         Overtaking::Epoch => authority.borrow_mut().restore(1),
     }
@@ -244,14 +244,14 @@ fn a_leader_that_was_overtaken_discards_what_it_has_loaded_in_vain() {
     // It has the manifest of the next generation, and is stopped before the first segment.
     authority.publish_generation();
     let old = authority.clone();
-    first.follower.load_from = Some(0);
+    first.follower.load_after = Some(Interval::default());
     first.tick_with(|call| {
         let is_segment = call.path.contains("/segments/");
         (!is_segment).then(|| authority.answer(call)).flatten()
     });
     for _ in 0..2 {
         authority.publish_generation();
-        second.follower.load_from = Some(0);
+        second.follower.load_after = Some(Interval::default());
         for _ in 0..60 {
             second.tick(&authority);
         }
@@ -284,7 +284,7 @@ fn whoever_leads_again_does_not_load_what_another_one_has_loaded_meanwhile() {
             .then(|| authority.answer_or_heartbeat(call))
             .flatten()
     });
-    assert!(first.follower.load_from.is_some());
+    assert!(first.follower.load_after.is_some());
     first.follower.on_tick(&first.machine, false);
     for _ in 0..40 {
         second.tick_with(|call| authority.answer_or_heartbeat(call));
