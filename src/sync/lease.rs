@@ -231,8 +231,8 @@ mod tests {
         assert_eq!(leaders(&leases, &space, START), [1]);
         leases[0].stand_back(&space, START, 0);
         assert!(leaders(&leases[..1], &space, START + 100).is_empty());
-        assert!(leaders(&leases[..1], &space, START + 599).is_empty());
-        assert_eq!(leaders(&leases[..1], &space, START + 600), [1]);
+        assert!(leaders(&leases[..1], &space, START + 499).is_empty());
+        assert_eq!(leaders(&leases[..1], &space, START + 500), [1]);
         leases[0].stand_back(&space, START + 600, 0);
         assert_eq!(leaders(&leases, &space, START + 700), [2]);
         assert!(leaders(&leases[..1], &space, START + 3_699).is_empty());

@@ -85,6 +85,12 @@ impl Process {
         self.end_call(machine, &CallOutcome::Failed);
     }
 
+    /// The machine that has called.
+    fn caller(&self) -> usize {
+        let calls = |host: &MockBackground| !host.calls.borrow().is_empty();
+        self.hosts.iter().position(calls).expect("a call")
+    }
+
     fn end_call(&mut self, machine: usize, outcome: &CallOutcome) -> Call {
         let mut calls = self.hosts[machine].take_calls();
         assert_eq!(calls.len(), 1, "{calls:?}");
@@ -222,7 +228,7 @@ fn garbage_keeps_the_last_good_set_and_is_reported_once() {
     ] {
         let mut process = Process::started();
         process.time_to_call(Duration::from_mins(10)).unwrap();
-        for _ in 0..3 {
+        for _ in 0..2 {
             process.answer(0, status, &[("location", "/jwks")], garbage);
             assert!(process.both_have(&old_set()), "{garbage}");
             process.time_to_call(Duration::from_mins(5)).unwrap();
@@ -240,7 +246,7 @@ fn garbage_keeps_the_last_good_set_and_is_reported_once() {
         );
         let counts = Counts {
             fetched: 2,
-            failed: 3,
+            failed: 2,
             refetched: 0,
         };
         assert_eq!(process.machines[0].take_counts(), counts);
@@ -253,11 +259,25 @@ fn failures_are_retried_later_and_later_up_to_five_minutes() {
     process.tick();
     let mut waits = Vec::new();
     for _ in 0..12 {
-        process.fail(0);
+        process.fail(process.caller());
         waits.push(process.time_to_call(Duration::from_mins(6)).unwrap());
     }
     assert_eq!(waits[..4], [500, 1_000, 2_000, 4_000]);
     assert_eq!(waits[11], 150_000);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn somebody_else_tries_after_three_failures_and_the_pauses_are_the_same() {
+    let mut process = Process::with(&settings());
+    process.tick();
+    let mut callers = Vec::new();
+    for _ in 0..12 {
+        let caller = process.caller();
+        callers.push(caller);
+        process.fail(caller);
+        process.time_to_call(Duration::from_mins(6)).unwrap();
+    }
+    assert_eq!(callers, [0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -399,10 +419,10 @@ fn requests_shorten_an_outage_by_asking() {
     let mut process = Process::with(&settings());
     process.tick();
     for _ in 0..12 {
-        process.fail(0);
+        process.fail(process.caller());
         process.time_to_call(Duration::from_mins(6)).unwrap();
     }
-    process.fail(0);
+    process.fail(process.caller());
     process.tick();
     assert_eq!(process.want(1, 0), Asked::Final);
     assert_eq!(process.time_to_call(Duration::from_secs(20)), Some(100));
