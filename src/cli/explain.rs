@@ -45,7 +45,10 @@ pub struct Arguments {
     /// Method of the request
     #[arg(long, default_value = "GET")]
     pub method: String,
-    /// A header of the request; may be repeated
+    /// Scheme of the request, as the listener would have it
+    #[arg(long, default_value = "https")]
+    pub scheme: String,
+    /// A header of the request; may be repeated. Without `Host`, the request is one to `localhost`
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<Header>,
     /// Name of the route that Envoy would choose
@@ -166,7 +169,7 @@ pub fn run(
     let gate = Gate::new(policy, Backend::Module, [0; 16]);
     put_keys(&gate, &arguments.key_sets)?;
     let token = token(arguments)?;
-    let mut host = ExplainingHost::new(now, &arguments.method, &arguments.path);
+    let mut host = ExplainingHost::new(now, arguments);
     for Header { name, value } in &arguments.headers {
         host.add_header(name, value);
     }

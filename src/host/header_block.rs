@@ -30,6 +30,16 @@ impl HeaderBlock {
         Self(bytes)
     }
 
+    /// The name under which a block has a header whose name, in lower case, is this. Envoy keeps
+    /// `Host` as `:authority`, whatever the version of HTTP, and its own filters find it under both.
+    #[must_use]
+    pub fn kept_name(name: &str) -> &str {
+        match name {
+            "host" => ":authority",
+            other => other,
+        }
+    }
+
     /// Names, in lower case, and values. Values need not be UTF-8.
     pub fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let count = word(&self.0).unwrap_or(0);
@@ -48,7 +58,7 @@ impl HeaderBlock {
     }
 }
 
-/// The same layout, for whoever is not told by a host.
+/// The same layout and the same names, for whoever is not told by a host.
 impl<Name: AsRef<[u8]>, Value: AsRef<[u8]>> FromIterator<(Name, Value)> for HeaderBlock {
     fn from_iter<Lines: IntoIterator<Item = (Name, Value)>>(lines: Lines) -> Self {
         let length = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
@@ -56,7 +66,11 @@ impl<Name: AsRef<[u8]>, Value: AsRef<[u8]>> FromIterator<(Name, Value)> for Head
         let (mut lengths, mut text) = (Vec::with_capacity(64), Vec::with_capacity(512));
         for (name, value) in lines {
             count += 1;
-            for part in [name.as_ref(), value.as_ref()] {
+            let name = match name.as_ref() {
+                b"host" => b":authority",
+                other => other,
+            };
+            for part in [name, value.as_ref()] {
                 lengths.extend(length(part));
                 text.extend(part);
                 text.push(0);
@@ -96,6 +110,18 @@ mod tests {
         let block: HeaderBlock = LINES.into_iter().collect();
         assert!(block.lines().eq(LINES));
         assert_eq!(HeaderBlock::default().lines().count(), 0);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_host_of_a_request_has_one_name() {
+        let block: HeaderBlock = [("host", "a"), ("hosts", "b")].into_iter().collect();
+        assert!(
+            block
+                .lines()
+                .eq([(&b":authority"[..], &b"a"[..]), (b"hosts", b"b")])
+        );
+        assert_eq!(HeaderBlock::kept_name("host"), ":authority");
+        assert_eq!(HeaderBlock::kept_name("hosts"), "hosts");
     }
 
     #[wasm_bindgen_test(unsupported = test)]

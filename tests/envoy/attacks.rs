@@ -27,7 +27,7 @@ struct Row {
 }
 
 /// Rows of the checklist.
-const ROWS: u8 = 42;
+const ROWS: u8 = 43;
 
 /// An Envoy with what the attacks are aimed at.
 struct World {
@@ -66,6 +66,10 @@ fn target() -> Value {
     let rules = configuration["rules"].as_array_mut().unwrap();
     rules.push(json!({"match": {"prefix": "/optional"}, "requires": optional}));
     rules.push(json!({"match": {"prefix": "/typed"}, "requires": typed}));
+    let admin = json!([{"name": "host", "string_match": {"exact": "admin.example"}}]);
+    let hosted = json!({"prefix": "/hosted", "headers": admin});
+    rules.push(json!({"match": hosted, "requires": {"provider_name": "demo"}}));
+    rules.push(json!({"match": {"prefix": "/hosted"}}));
     configuration
 }
 

@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Request {
     method: &'static str,
     target: Vec<u8>,
+    host: &'static str,
     headers: Vec<(Vec<u8>, Vec<u8>)>,
     body: Vec<u8>,
 }
@@ -28,6 +29,7 @@ impl Request {
         Self {
             method: "GET",
             target: target.as_ref().to_vec(),
+            host: "api.example",
             headers: Vec::new(),
             body: Vec::new(),
         }
@@ -55,6 +57,12 @@ impl Request {
         self
     }
 
+    /// To another host than `api.example`.
+    pub(crate) const fn to_host(mut self, host: &'static str) -> Self {
+        self.host = host;
+        self
+    }
+
     /// With one more header line.
     pub(crate) fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         self.headers
@@ -71,7 +79,7 @@ impl Request {
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend([self.method.as_bytes(), b" ", &self.target, b" HTTP/1.1\r\n"].concat());
-        bytes.extend(b"Host: api.example\r\n");
+        bytes.extend([b"Host: ", self.host.as_bytes(), b"\r\n"].concat());
         for (name, value) in &self.headers {
             bytes.extend([name, &b": "[..], value, b"\r\n"].concat());
         }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
+use super::Arguments;
 use crate::gate::Verdict;
 use crate::host::{
     Counter, Expected, ForeignAnswer, HeaderBlock, HeaderLine, Host, Response, Shared, SharedData,
@@ -26,7 +27,8 @@ pub(super) struct ExplainingHost {
 }
 
 impl ExplainingHost {
-    pub(super) fn new(now: UnixTime, method: &str, path: &str) -> Self {
+    /// With what Envoy has of every request: method, path, scheme, and the host it is for.
+    pub(super) fn new(now: UnixTime, arguments: &Arguments) -> Self {
         let mut host = Self {
             now,
             headers: Vec::new(),
@@ -35,8 +37,13 @@ impl ExplainingHost {
             edits: RefCell::default(),
             response: RefCell::default(),
         };
-        host.add_header(":method", method);
-        host.add_header(":path", path);
+        host.add_header(":method", &arguments.method);
+        host.add_header(":path", &arguments.path);
+        host.add_header(":scheme", &arguments.scheme);
+        let mut names = arguments.headers.iter().map(|header| &*header.name);
+        if !names.any(|name| HeaderBlock::kept_name(name) == ":authority") {
+            host.add_header(":authority", "localhost");
+        }
         host
     }
 

@@ -30,12 +30,30 @@ fn explained_with(
     });
     let settings = configuration["providers"]["idp"].as_object_mut().unwrap();
     settings.extend(provider.as_object().unwrap().clone());
+    explained_by(&configuration, token, path, headers)
+}
+
+fn explained_under(rules: &Value, headers: &[(&str, &str)]) -> (String, bool) {
+    let keys = jwk_set(&[&es256()]);
+    let configuration = json!({
+        "providers": {"idp": {"issuer": "i", "local_jwks": {"inline_string": keys}}},
+        "rules": rules,
+    });
+    explained_by(&configuration, "", "/", headers)
+}
+
+fn explained_by(
+    configuration: &Value,
+    token: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (String, bool) {
     let headers = headers.iter();
     let headers = headers.map(|(name, value)| Header {
         name: (*name).to_owned(),
         value: (*value).to_owned(),
     });
-    let (output, _, passes) = run_with(&configuration, token, path, headers.collect(), &[]);
+    let (output, _, passes) = run_with(configuration, token, path, headers.collect(), &[]);
     (output, passes)
 }
 
@@ -55,6 +73,7 @@ fn run_with(
         token: (!token.is_empty()).then(|| token.to_owned()),
         path: path.to_owned(),
         method: "GET".to_owned(),
+        scheme: "https".to_owned(),
         headers,
         route_name: None,
         key_sets: key_sets.to_vec(),
@@ -149,6 +168,27 @@ fn no_copy_of_a_token_is_shown() {
         }
         for part in token.split('.') {
             assert!(!output.contains(part), "{output}");
+        }
+    }
+}
+
+/// What the filter does in Envoy, which keeps `Host` as `:authority`.
+#[test]
+fn a_rule_for_a_host_decides_as_it_does_in_envoy() {
+    let host = |name: &str| json!([{"name": name, "string_match": {"exact": "admin.example"}}]);
+    for name in ["host", "Host", ":authority"] {
+        let rules = json!([
+            {"match": {"prefix": "/", "headers": host(name)}, "requires": {"provider_name": "idp"}},
+            {"match": {"prefix": "/", "headers": [
+                {"name": ":scheme", "string_match": {"exact": "https"}},
+            ]}},
+        ]);
+        let to = |headers: &[(&str, &str)]| explained_under(&rules, headers);
+        let (output, passes) = to(&[("host", "admin.example")]);
+        assert!(!passes && output.contains("rules[0] matches"), "{output}");
+        for headers in [&[("host", "api.example")][..], &[]] {
+            let (output, passes) = to(headers);
+            assert!(passes && output.contains("rules[1] matches"), "{output}");
         }
     }
 }

@@ -5,7 +5,8 @@ use super::reader::{Fields, Node, Read, all, boolean_or};
 use crate::gate::policy::{FilterStateClaim, PayloadHeader};
 use crate::gate::session::{ClaimHeader, Form, canonical_name};
 
-/// Headers that carry the request itself. A claim must not be written over them.
+/// Headers that carry the request itself. A claim must not be written over them, and a token that
+/// came in one of them could not be taken off.
 const RESERVED_HEADERS: [&str; 10] = [
     "connection",
     "content-length",
@@ -26,7 +27,7 @@ pub(super) fn claim_headers(fields: &mut Fields<'_>) -> Vec<ClaimHeader> {
             continue;
         };
         let name = canonical_name(&header.header);
-        refuse_reserved(&node, &name);
+        refuse_reserved(&node, &name, "a claim");
         if headers
             .iter()
             .any(|earlier| canonical_name(&earlier.header) == name)
@@ -38,10 +39,11 @@ pub(super) fn claim_headers(fields: &mut Fields<'_>) -> Vec<ClaimHeader> {
     headers
 }
 
-fn refuse_reserved(node: &Node<'_>, name: &str) {
+/// Neither what goes to the upstream nor what is taken off on the way there may be one of them.
+pub(super) fn refuse_reserved(node: &Node<'_>, name: &str, what: &str) {
     if RESERVED_HEADERS.contains(&name) {
         node.fault(format!(
-            "`{name}` carries the request itself and cannot hold a claim"
+            "`{name}` carries the request itself and cannot hold {what}"
         ));
     }
 }
@@ -107,7 +109,7 @@ pub(super) fn payload_header(fields: &mut Fields<'_>) -> Read<Option<PayloadHead
     let is_padded = boolean_or(fields.nullable("pad_forward_payload_header"), false);
     fields.optional_as("forward_payload_header", |node| {
         let name = header_name(node)?;
-        refuse_reserved(node, &canonical_name(&name));
+        refuse_reserved(node, &canonical_name(&name), "a claim");
         Ok(PayloadHeader { name, is_padded })
     })
 }

@@ -4,6 +4,7 @@ use super::header_name;
 use super::reader::{Node, Read};
 use crate::gate::matching::{HeaderMatcher, ParameterMatcher, ValueMatcher};
 use crate::gate::text::{Pattern, TextMatcher};
+use crate::host::HeaderBlock;
 
 /// How a matcher for text is made from the text and from whether case matters.
 type Maker = fn(&str, bool) -> TextMatcher;
@@ -62,7 +63,7 @@ pub(super) fn header(node: &Node<'_>) -> Read<HeaderMatcher> {
     node.object(|fields| {
         let name = fields.required("name").and_then(|node| match node.text()? {
             pseudo @ (":method" | ":path" | ":authority" | ":scheme") => Ok(pseudo.to_owned()),
-            _ => header_name(&node),
+            _ => header_name(&node).map(|name| HeaderBlock::kept_name(&name).to_owned()),
         });
         let invert = fields.flag("invert_match", false);
         let missing_is_empty = fields.flag("treat_missing_header_as_empty", false);

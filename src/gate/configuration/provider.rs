@@ -128,7 +128,11 @@ fn locations(fields: &mut Fields<'_>) -> Read<Vec<Location>> {
 
 fn header_location(node: &Node<'_>) -> Read<Location> {
     node.object(|fields| {
-        let name = fields.required("name").and_then(|node| header_name(&node));
+        let name = fields.required("name").and_then(|node| {
+            let name = header_name(&node)?;
+            claims::refuse_reserved(&node, &name, "a token");
+            Ok(name)
+        });
         let prefix = match fields.optional("value_prefix") {
             Some(node) => node.string(),
             None => Ok(""),

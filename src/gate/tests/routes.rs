@@ -62,6 +62,45 @@ fn rules_match_by_headers_and_parameters_too() {
     assert_eq!(outcome(&gate, &post), Some(Reason::TokenMissing));
 }
 
+/// Envoy keeps `Host` as `:authority`, and `jwt_authn` finds it under both names.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_rule_for_a_host_matches_by_either_name() {
+    let admin = json!({"exact": "admin.example"});
+    for (header, guarded, open) in [
+        (
+            json!({"string_match": admin}),
+            "admin.example",
+            "api.example",
+        ),
+        (
+            json!({"exact_match": "admin.example"}),
+            "admin.example",
+            "api.example",
+        ),
+        (
+            json!({"string_match": {"exact": "api.example"}, "invert_match": true,
+                   "treat_missing_header_as_empty": true}),
+            "admin.example",
+            "api.example",
+        ),
+    ] {
+        for name in ["host", "HOST", ":authority"] {
+            let mut header = header.clone();
+            header["name"] = json!(name);
+            let gate = gate_with_rules(json!([
+                {"match": {"prefix": "/", "headers": [header]}, "requires": {"provider_name": "idp"}},
+                {"match": {"prefix": "/"}},
+            ]));
+            let to = |host: &str| {
+                let request = MockHost::get("/x", now()).without_header(":authority");
+                outcome(&gate, &request.with_header("host", host))
+            };
+            assert_eq!(to(guarded), Some(Reason::TokenMissing), "{name}: {header}");
+            assert_eq!(to(open), None, "{name}: {header}");
+        }
+    }
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn connect_has_a_rule_of_its_own_or_none() {
     let gate = gate_with_rules(json!([

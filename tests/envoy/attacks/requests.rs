@@ -58,6 +58,12 @@ pub(super) const ROWS: &[Row] = &[
         sources: "CVE-2019-12995, CVE-2021-43824, CVE-2024-45809, CVE-2025-64527",
         attack: crafted,
     },
+    Row {
+        id: 43,
+        threat: "a rule for a host that no request seems to be for",
+        sources: "Envoy keeps `Host` as `:authority`",
+        attack: hosts,
+    },
 ];
 
 /// A token of the attacker's own making.
@@ -354,4 +360,17 @@ fn crafted(world: &mut World) {
         }
         world.client = world.envoy.client();
     }
+}
+
+fn hosts(world: &mut World) {
+    let hosted = || Request::get("/hosted");
+    for request in [
+        hosted().to_host("admin.example"),
+        Request::get("http://admin.example/hosted"),
+        Request::get("http://admin.example/hosted").to_host("admin.example"),
+    ] {
+        world.refused(&request, 401, "token_missing");
+        world.forwarded(&request.bearer(genuine()));
+    }
+    world.forwarded(&hosted());
 }

@@ -62,6 +62,46 @@ pub(super) fn for_rules() -> Requests {
     ]
 }
 
+pub(super) fn for_hosts() -> Requests {
+    let to = |host, path| Request::get(path).to_host(host);
+    vec![
+        ("to the host", to("admin.example", "/host")),
+        ("to the host with a token", {
+            to("admin.example", "/host").bearer(genuine())
+        }),
+        ("to another host", to("open.example", "/host")),
+        ("to the host with a port", to("admin.example:80", "/host")),
+        ("to the host in capitals", to("ADMIN.example", "/host")),
+        ("in capitals, to the host", to("admin.example", "/capitals")),
+        ("as :authority, to the host", {
+            to("admin.example", "/authority")
+        }),
+        ("inverted, to the host", to("admin.example", "/inverted")),
+        ("inverted, to another", to("open.example", "/inverted")),
+        ("inverted or absent, to the host", {
+            to("admin.example", "/inverted-or-absent")
+        }),
+        ("inverted or absent, to another", {
+            to("open.example", "/inverted-or-absent")
+        }),
+        ("present", to("open.example", "/present")),
+        ("absent", to("open.example", "/absent")),
+        ("by its end, to the host", {
+            to("admin.example", "/deprecated")
+        }),
+        ("by its end, to another", to("open.example", "/deprecated")),
+        ("two hosts, the guarded one first", {
+            to("admin.example", "/host").header("host", "open.example")
+        }),
+        ("two hosts, the guarded one last", {
+            to("open.example", "/host").header("host", "admin.example")
+        }),
+        ("the host in the target", {
+            to("open.example", "http://admin.example/host")
+        }),
+    ]
+}
+
 pub(super) fn at_the_default_location() -> Requests {
     let text = genuine().to_string();
     let authorization = |value: String| api().header("authorization", value);

@@ -15,6 +15,7 @@ pub(super) fn all() -> Vec<Trial> {
         trial("rules", usual(json!({})), requests::for_rules),
         trial("tokens", usual(json!({})), tokens::usual),
         trial("strictness", usual(json!({})), tokens::odd),
+        trial("hosts", hosts(), requests::for_hosts),
         trial(
             "default location",
             usual(json!({})),
@@ -90,7 +91,7 @@ pub(super) fn all() -> Vec<Trial> {
 
 /// Configurations that are refused although `jwt_authn` takes them, with their faults, in the order
 /// of the deviations.
-pub(super) fn refused() -> [(&'static str, Value, &'static str); 5] {
+pub(super) fn refused() -> [(&'static str, Value, &'static str); 6] {
     let mut template = usual(json!({}));
     template["rules"][3]["match"] = json!({"path_match_policy": {
         "name": "envoy.path.match.uri_template.uri_template_matcher",
@@ -120,6 +121,11 @@ pub(super) fn refused() -> [(&'static str, Value, &'static str); 5] {
             "a claim in a reserved header",
             usual(json!({"claim_to_headers": header("content-length")})),
             "`content-length` carries the request itself and cannot hold a claim",
+        ),
+        (
+            "a token in a reserved header",
+            usual(json!({"from_headers": [{"name": "Host"}]})),
+            "`host` carries the request itself and cannot hold a token",
         ),
         (
             "a URI template",
@@ -154,6 +160,36 @@ pub(super) fn usual(more: Value) -> Value {
             {"match": {"prefix": "/api"}, "requires": {"provider_name": "demo"}},
         ],
     })
+}
+
+/// One host is guarded, in each of the ways to say so, and everything else is open.
+fn hosts() -> Value {
+    let mut configuration = usual(json!({}));
+    let exact = |name: &str| json!({"name": name, "string_match": {"exact": "admin.example"}});
+    let mut not_open = json!({"name": "host", "string_match": {"prefix": "open."}});
+    not_open["invert_match"] = true.into();
+    let mut or_absent = not_open.clone();
+    or_absent["treat_missing_header_as_empty"] = true.into();
+    let rules = [
+        ("/host", exact("host")),
+        ("/capitals", exact("Host")),
+        ("/authority", exact(":authority")),
+        ("/inverted", not_open),
+        ("/inverted-or-absent", or_absent),
+        ("/present", json!({"name": "host"})),
+        ("/absent", json!({"name": "host", "present_match": false})),
+        (
+            "/deprecated",
+            json!({"name": "host", "suffix_match": "n.example"}),
+        ),
+    ];
+    let guarded = rules.map(|(path, header)| {
+        let matches = json!({"path": path, "headers": [header]});
+        json!({"match": matches, "requires": {"provider_name": "demo"}})
+    });
+    let open = json!({"match": {"prefix": "/"}});
+    configuration["rules"] = guarded.into_iter().chain([open]).collect();
+    configuration
 }
 
 fn no_server_of_keys() -> Value {

@@ -56,6 +56,7 @@ impl Features {
         "local_jwks",
         "long claim",
         "match by header",
+        "match by host",
         "match by parameter",
         "match by path",
         "match by path_separated_prefix",

@@ -31,8 +31,10 @@ pub(super) fn random(random: &mut Random, configuration: &Configuration) -> Gene
     let method = *random.pick(&["GET", "GET", "GET", "POST", "DELETE"]);
     let mut aim = Aim {
         method,
+        host: "api.example",
         path: (*random.pick(PATHS)).to_owned(),
-        ..Aim::default()
+        headers: Vec::new(),
+        parameters: Vec::new(),
     };
     if random.chance(75) {
         let rule = random.pick(&configuration.rules);
@@ -250,7 +252,9 @@ impl Draft {
         if !self.parameters.is_empty() {
             let _ = write!(target, "?{}", self.parameters.join("&"));
         }
-        let mut request = Request::get(target).method(self.aim.method);
+        let mut request = Request::get(target)
+            .to_host(self.aim.host)
+            .method(self.aim.method);
         if self.aim.method == "POST" {
             request = request.header("content-length", "0");
         }

@@ -10,9 +10,10 @@ use super::Features;
 use crate::support::Random;
 
 /// A request as far as rules look at it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Aim {
     pub(super) method: &'static str,
+    pub(super) host: &'static str,
     /// Without the query.
     pub(super) path: String,
     pub(super) headers: Vec<(&'static str, &'static str)>,
@@ -24,6 +25,7 @@ pub(super) struct Aim {
 pub(super) struct Matcher {
     path: PathMatcher,
     ignores_case: bool,
+    host: Option<HostMatcher>,
     header: Option<HeaderMatcher>,
     parameter: Option<ParameterMatcher>,
 }
@@ -35,6 +37,13 @@ enum PathMatcher {
     Segments(&'static str),
     /// A pattern, and a path that fits.
     Pattern(&'static str, &'static str),
+}
+
+/// What the host has to be like, and the name by which the rule speaks of it.
+#[derive(Clone, Copy, Debug)]
+struct HostMatcher {
+    name: &'static str,
+    value: HeaderMatcher,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +64,8 @@ enum ParameterMatcher {
     Present,
 }
 
+/// Hosts that requests are for.
+const HOSTS: &[&str] = &["api.example", "admin.example", "admin.example:8443"];
 const HEADER: &str = "x-kind";
 const PARAMETER: &str = "mode";
 const HEADER_VALUES: &[&str] = &["a", "alpha", "beta", "7", "12", "x7"];
@@ -84,6 +95,7 @@ impl Matcher {
         Self {
             path: PathMatcher::Prefix("/"),
             ignores_case: false,
+            host: None,
             header: None,
             parameter: None,
         }
@@ -106,6 +118,7 @@ impl Matcher {
             Pattern("/files/[a-z]+\\.(txt|csv)", "/files/list.csv"),
             Pattern(".*\\.js", "/static/lib/a.js"),
         ]);
+        let host = random.chance(15).then(|| HostMatcher::random(random));
         let header = random.chance(20).then(|| HeaderMatcher::random(random));
         let parameter = random
             .chance(12)
@@ -113,6 +126,7 @@ impl Matcher {
         Self {
             path,
             ignores_case: !matches!(path, Pattern(..)) && random.chance(15),
+            host,
             header,
             parameter,
         }
@@ -128,8 +142,11 @@ impl Matcher {
         if self.ignores_case {
             json["case_sensitive"] = false.into();
         }
-        if let Some(header) = self.header {
-            json["headers"] = json!([header.to_json()]);
+        let host = self.host.iter().map(|host| host.value.to_json(host.name));
+        let header = self.header.iter().map(|header| header.to_json(HEADER));
+        let headers: Vec<_> = host.chain(header).collect();
+        if !headers.is_empty() {
+            json["headers"] = headers.into();
         }
         if let Some(parameter) = self.parameter {
             json["query_parameters"] = json!([parameter.to_json()]);
@@ -145,6 +162,7 @@ impl Matcher {
             PathMatcher::Pattern(..) => "match by safe_regex",
         });
         features.add_if(self.ignores_case, "match without regard to case");
+        features.add_if(self.host.is_some(), "match by host");
         features.add_if(self.header.is_some(), "match by header");
         features.add_if(self.parameter.is_some(), "match by parameter");
     }
@@ -160,6 +178,11 @@ impl Matcher {
         if self.ignores_case && random.chance(50) {
             aim.path = aim.path.to_ascii_uppercase();
         }
+        if let Some(host) = self.host {
+            let mut hosts = HOSTS.iter();
+            let fits = hosts.find(|value| host.value.matches(&[**value]));
+            aim.host = fits.unwrap_or(&HOSTS[0]);
+        }
         if let Some(value) = self.header.and_then(HeaderMatcher::example) {
             aim.headers = vec![(HEADER, value)];
         }
@@ -171,15 +194,22 @@ impl Matcher {
     /// Whether the request fits, with this in the place of its path.
     pub(super) fn matches(&self, path: &str, aim: &Aim) -> bool {
         self.path.matches(path, self.ignores_case)
-            && self.header.is_none_or(|header| header.matches(aim))
+            && self.host.is_none_or(|host| host.value.matches(&[aim.host]))
+            && self.header.is_none_or(|header| {
+                let values: Vec<_> = aim.headers.iter().map(|(_, value)| *value).collect();
+                header.matches(&values)
+            })
             && self
                 .parameter
                 .is_none_or(|parameter| parameter.matches(aim))
     }
 }
 
-/// Some headers and parameters that matchers may or may not like.
+/// A host, headers and parameters that matchers may or may not like.
 pub(super) fn clutter(aim: &mut Aim, random: &mut Random) {
+    if random.chance(15) {
+        aim.host = *random.pick(HOSTS);
+    }
     if aim.headers.is_empty() && random.chance(25) {
         aim.headers.push((HEADER, *random.pick(HEADER_VALUES)));
     }
@@ -221,6 +251,24 @@ impl PathMatcher {
     }
 }
 
+impl HostMatcher {
+    fn random(random: &mut Random) -> Self {
+        use HeaderMatcher::{Exact, Not, NotOrAbsent, Prefix, Present};
+        Self {
+            name: *random.pick(&["host", "Host", ":authority"]),
+            value: *random.pick(&[
+                Exact("admin.example"),
+                Exact("api.example"),
+                Prefix("admin."),
+                Present(true),
+                Present(false),
+                Not("admin.example"),
+                NotOrAbsent("api.example"),
+            ]),
+        }
+    }
+}
+
 impl HeaderMatcher {
     fn random(random: &mut Random) -> Self {
         *random.pick(&[
@@ -234,12 +282,12 @@ impl HeaderMatcher {
         ])
     }
 
-    fn to_json(self) -> Value {
-        let exact = |text: &str| json!({"name": HEADER, "string_match": {"exact": text}});
+    fn to_json(self, name: &str) -> Value {
+        let exact = |text: &str| json!({"name": name, "string_match": {"exact": text}});
         match self {
             Self::Exact(text) => exact(text),
-            Self::Prefix(text) => json!({"name": HEADER, "string_match": {"prefix": text}}),
-            Self::Present(is_there) => json!({"name": HEADER, "present_match": is_there}),
+            Self::Prefix(text) => json!({"name": name, "string_match": {"prefix": text}}),
+            Self::Present(is_there) => json!({"name": name, "present_match": is_there}),
             Self::Not(text) | Self::NotOrAbsent(text) => {
                 let mut json = exact(text);
                 json["invert_match"] = true.into();
@@ -249,7 +297,7 @@ impl HeaderMatcher {
                 json
             }
             Self::Range(start, end) => {
-                json!({"name": HEADER, "range_match": {"start": start, "end": end}})
+                json!({"name": name, "range_match": {"start": start, "end": end}})
             }
         }
     }
@@ -264,9 +312,9 @@ impl HeaderMatcher {
         }
     }
 
-    fn matches(self, aim: &Aim) -> bool {
-        let mut values = aim.headers.iter().map(|(_, value)| *value).peekable();
-        let is_absent = values.peek().is_none();
+    fn matches(self, values: &[&str]) -> bool {
+        let is_absent = values.is_empty();
+        let mut values = values.iter().copied();
         match self {
             Self::Present(is_there) => is_absent != is_there,
             Self::NotOrAbsent(_) if is_absent => true,
