@@ -6,6 +6,7 @@
 //! the upstream who is calling. Everything happens over [`Host`]; nothing here knows that it runs
 //! in Envoy.
 
+mod alias;
 mod configuration;
 mod decision;
 mod extraction;
@@ -13,6 +14,7 @@ mod extraction;
 pub(crate) mod fuzzing;
 mod keys;
 mod matching;
+mod own_headers;
 mod path;
 mod policy;
 mod reason;
@@ -172,13 +174,12 @@ impl Gate {
         self.decide_request(host, attempt, answers, ())
     }
 
-    /// Has what only the gate may say taken out of the request's trailers as well: servers that
-    /// merge them into the headers (RFC 9110 section 6.5.1) would believe it.
-    pub fn strip_trailers(&self, trailers: impl FnOnce() -> HeaderBlock, remove: impl Fn(&str)) {
-        if !self.policy.injectable.is_empty() {
-            let trailers = Request::new(trailers());
-            session::spoofed(&self.policy.injectable, &trailers).for_each(remove);
-        }
+    /// Has what only the gate may say taken out of the request's trailers as well, and tokens that
+    /// nobody has looked at: servers that merge them into the headers (RFC 9110 section 6.5.1)
+    /// would believe them.
+    pub fn strip_trailers(&self, trailers: HeaderBlock, remove: impl Fn(&str)) {
+        let trailers = Request::new(trailers);
+        self.policy.own_headers.take_off_trailers(&trailers, remove);
     }
 
     /// As [`Gate::on_request`], and tells how the decision came about.
@@ -199,11 +200,7 @@ impl Gate {
         observer: impl Observer,
     ) -> Verdict {
         let request = Request::new(host.request_headers());
-        let mut is_spoofed = false;
-        for name in session::spoofed(&self.policy.injectable, &request) {
-            host.remove_request_header(name);
-            is_spoofed = true;
-        }
+        let (request, is_spoofed) = self.policy.own_headers.take_off(host, request);
         let mut decision = Decision {
             gate: self,
             host,

@@ -105,7 +105,7 @@ impl HttpContext for Request {
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
         // Now, whatever the state: to a request that waits they do not come again.
         if let Some(shared) = &self.shared {
-            let trailers = || raw::header_block(MapType::HttpRequestTrailers);
+            let trailers = raw::header_block(MapType::HttpRequestTrailers);
             shared.strip_trailers(trailers, |name| {
                 let _ = hostcalls::remove_map_value(MapType::HttpRequestTrailers, name);
             });

@@ -138,11 +138,7 @@ impl Shared {
     }
 
     /// [`Gate::strip_trailers`].
-    pub(super) fn strip_trailers(
-        &self,
-        trailers: impl FnOnce() -> HeaderBlock,
-        remove: impl Fn(&str),
-    ) {
+    pub(super) fn strip_trailers(&self, trailers: HeaderBlock, remove: impl Fn(&str)) {
         self.gate.strip_trailers(trailers, remove);
     }
 

@@ -26,12 +26,41 @@ use reader::{Fields, Node, Read, Reading, boolean_or, joined};
 
 use serde_json::Value;
 
+use super::alias::{canonical_name, is_alias, starts_as};
 use super::extraction::Location;
+use super::own_headers::OwnHeaders;
 use super::policy::{FilterStateRules, IssuedAhead, Policy, Provider, Requirement, Routes, Rule};
-use super::session::{SessionHeaders, canonical_name};
+use super::session::SessionHeaders;
 
 /// Prefix of the standard session headers.
 const DEFAULT_SESSION_HEADER_PREFIX: &str = "x-session-";
+
+/// Headers that requests are not to lose, beside those that carry them: one of every family that
+/// clients, proxies and Envoy itself set.
+const NEEDED_HEADERS: [&str; 22] = [
+    "accept-encoding",
+    "access-control-request-method",
+    "authorization",
+    "b3",
+    "cache-control",
+    "content-type",
+    "cookie",
+    "forwarded",
+    "if-none-match",
+    "origin",
+    "range",
+    "referer",
+    "sec-websocket-key",
+    "traceparent",
+    "user-agent",
+    "via",
+    "x-b3-traceid",
+    "x-envoy-original-path",
+    "x-forwarded-for",
+    "x-ot-span-context",
+    "x-real-ip",
+    "x-request-id",
+];
 
 /// A policy, and what the operator should know about it although it is no fault.
 #[derive(Debug)]
@@ -97,7 +126,13 @@ fn policy(root: &Node<'_>) -> Read<Policy> {
         }
         let (rules, filter_state_rules) = (rules?, filter_state_rules?);
         let session_headers = session_headers?;
-        refuse_collisions(fields.node(), &providers, session_headers.as_ref());
+        let own_headers = own_headers(&providers, session_headers.as_ref());
+        refuse_collisions(
+            fields.node(),
+            &providers,
+            session_headers.as_ref(),
+            &own_headers,
+        );
         if session_headers.is_some() {
             refuse_uncertain_sessions(fields, &rules, &routes, filter_state_rules.as_ref());
         }
@@ -110,7 +145,7 @@ fn policy(root: &Node<'_>) -> Read<Policy> {
             refuse_joint_headers(fields.node(), requirement, &providers);
         }
         Ok(Policy {
-            injectable: injectable(&providers, session_headers.as_ref()),
+            own_headers,
             providers,
             rules,
             routes,
@@ -154,10 +189,26 @@ fn session_headers(fields: &mut Fields<'_>) -> Read<Option<SessionHeaders>> {
         node.fault("has no effect without `session_headers: true`");
     }
     let prefix = match prefix {
-        Some(node) => header_name(&node)?,
+        Some(node) => {
+            let prefix = header_name(&node)?;
+            if is_on {
+                refuse_wide_prefix(&node, &prefix);
+            }
+            prefix
+        }
         None => DEFAULT_SESSION_HEADER_PREFIX.to_owned(),
     };
     Ok(is_on.then(|| SessionHeaders::new(&prefix)))
+}
+
+/// Everything below the prefix is taken off every request, which must not lose what it is made of.
+fn refuse_wide_prefix(node: &Node<'_>, prefix: &str) {
+    let mut needed = NEEDED_HEADERS.iter().chain(&claims::RESERVED_HEADERS);
+    if let Some(name) = needed.find(|name| starts_as(prefix, name.as_bytes())) {
+        node.fault(format!(
+            "everything that begins with `{prefix}` would be taken off every request, `{name}` too"
+        ));
+    }
 }
 
 /// A field name (RFC 9110 section 5.1) in lower case.
@@ -170,17 +221,23 @@ fn header_name(node: &Node<'_>) -> Read<String> {
     Ok(name.to_ascii_lowercase())
 }
 
-/// The names that headers are injected under, in the spelling that their aliases share.
-fn injectable(providers: &[Provider], session: Option<&SessionHeaders>) -> Vec<String> {
-    let own = providers.iter().flat_map(injected_by);
-    let session = session.into_iter().flat_map(SessionHeaders::names);
-    let mut names: Vec<String> = Vec::new();
-    for name in own.chain(session).map(canonical_name) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
+/// Every header that may be injected, with what else lies below the prefix of the session headers.
+fn own_headers(providers: &[Provider], session: Option<&SessionHeaders>) -> OwnHeaders {
+    let prefix = session.map(|session| &*session.prefix);
+    OwnHeaders::new(
+        prefix,
+        providers.iter().flat_map(injected_by),
+        providers.iter().flat_map(token_headers),
+    )
+}
+
+/// The headers in which a provider's tokens come.
+fn token_headers(provider: &Provider) -> impl Iterator<Item = &str> {
+    let locations = provider.locations.iter();
+    locations.filter_map(|location| match location {
+        Location::Header(header) => Some(header.name.as_str()),
+        _ => None,
+    })
 }
 
 fn injected_by(provider: &Provider) -> impl Iterator<Item = &str> {
@@ -193,22 +250,30 @@ fn injected_by(provider: &Provider) -> impl Iterator<Item = &str> {
 
 /// A header cannot be both: where tokens come in and where claims go out. The client's token would
 /// be stripped as a spoofed claim. Nor can it be filled twice.
-fn refuse_collisions(root: &Node<'_>, providers: &[Provider], session: Option<&SessionHeaders>) {
-    let injected = injectable(providers, session);
+fn refuse_collisions(
+    root: &Node<'_>,
+    providers: &[Provider],
+    session: Option<&SessionHeaders>,
+    own: &OwnHeaders,
+) {
     for provider in providers {
-        for location in &provider.locations {
-            if let Location::Header(header) = location
-                && injected.contains(&canonical_name(&header.name))
-            {
-                root.fault(format!(
-                    "`{}` is where provider `{}` looks for tokens, so no claim can go there",
-                    header.name, provider.name
-                ));
-            }
+        for name in token_headers(provider).filter(|name| own.has(name.as_bytes())) {
+            let below = session.filter(|session| starts_as(&session.prefix, name.as_bytes()));
+            let why = match below {
+                Some(session) => {
+                    format!("and `{}` begins what only the gate may set", session.prefix)
+                }
+                None => "so no claim can go there".to_owned(),
+            };
+            root.fault(format!(
+                "`{name}` is where provider `{}` looks for tokens, {why}",
+                provider.name
+            ));
         }
-        for name in injected_by(provider).map(canonical_name) {
-            let names = session.into_iter().flat_map(SessionHeaders::names);
-            if names.map(canonical_name).any(|session| session == name) {
+        for name in injected_by(provider) {
+            let mut names = session.into_iter().flat_map(SessionHeaders::names);
+            if names.any(|session| is_alias(session, name.as_bytes())) {
+                let name = canonical_name(name);
                 root.fault(format!(
                     "`{name}` is filled by `session_headers` and by provider `{}`",
                     provider.name

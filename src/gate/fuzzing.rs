@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::path::without_query;
 use super::request::Request;
-use super::session::canonical_name;
 use super::{
     Admission, Attempt, Configured, Fault, Gate, Outcome, Reason, Verdict, extraction,
     read_configuration,
@@ -199,7 +198,7 @@ fn decided(gate: &Gate, host: &MockHost, target: &[u8], text: &[u8]) {
     let forwarded = host.forwarded_headers();
     let mut told: Vec<(&str, &str)> = Vec::new();
     for (name, value) in &forwarded {
-        if gate.policy().injectable.contains(&canonical_name(name)) {
+        if gate.policy().own_headers.has(name.as_bytes()) {
             told.push((name, value));
         }
     }

@@ -15,6 +15,7 @@ pub(super) use requirement::{Alternatives, Otherwise, Requirement, TokenRequirem
 
 use super::keys::KeySource;
 use super::matching::Matcher;
+use super::own_headers::OwnHeaders;
 use super::path;
 use super::reason::Reason;
 use super::refusal::Answers;
@@ -35,8 +36,8 @@ pub struct Policy {
     pub(super) session_headers: Option<SessionHeaders>,
     pub(super) revocation: Option<RevocationSettings>,
     pub(super) answers: Answers,
-    /// Names, in lower case with `-`, of every header that may be injected on any path.
-    pub(super) injectable: Vec<String>,
+    /// What nobody but the gate may say on any path.
+    pub(super) own_headers: OwnHeaders,
 }
 
 /// One rule. The first that matches decides.

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::policy::Provider;
 use super::reason::Reason;
-use super::request::Request;
 use crate::token::Claims;
 
 /// Longest value that is put into a header. Upstreams commonly refuse header blocks of 8 KiB.
@@ -60,18 +59,22 @@ pub(super) enum Form {
 /// The standard set under one prefix, with the names made once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SessionHeaders {
+    /// What all of them begin with, in lower case.
+    pub(super) prefix: String,
     claims: Vec<(String, &'static [&'static str])>,
     provider: String,
 }
 
 impl SessionHeaders {
     pub(super) fn new(prefix: &str) -> Self {
-        let name = |suffix: &str| format!("{prefix}{suffix}").to_ascii_lowercase();
+        let prefix = prefix.to_ascii_lowercase();
+        let name = |suffix: &str| format!("{prefix}{suffix}");
         Self {
             claims: STANDARD_SET
                 .map(|(suffix, claims)| (name(suffix), claims))
                 .to_vec(),
             provider: name(PROVIDER),
+            prefix,
         }
     }
 
@@ -280,42 +283,6 @@ fn is_forwardable(value: &str) -> bool {
             )
     };
     value.len() <= MAX_VALUE_BYTES && value.trim() == value && !value.contains(breaks)
-}
-
-/// The request's headers that have the name of an injectable one, or an alias of it: CGI-like
-/// upstreams read `x_user` and `x.user` as `x-user`.
-pub(super) fn spoofed<'r>(
-    injectable: &'r [String],
-    request: &'r Request,
-) -> impl Iterator<Item = &'r str> {
-    let names = request.lines().map(|(name, _)| name);
-    let spoofed = names.filter(|name| injectable.iter().any(|own| is_alias(own, name)));
-    // An alias of a name in ASCII is ASCII itself.
-    spoofed.filter_map(|name| str::from_utf8(name).ok())
-}
-
-/// Whether `name` is `own`, a name in lower case with `-`, or differs from it only by case and by
-/// `_` or `.` in the place of `-`.
-pub(super) fn is_alias(own: &str, name: &[u8]) -> bool {
-    own.len() == name.len()
-        && own
-            .bytes()
-            .zip(name)
-            .all(|(own, byte)| own == canonical(*byte))
-}
-
-/// A header name in the spelling that all its aliases share.
-pub(super) fn canonical_name(name: &str) -> String {
-    name.bytes()
-        .map(|byte| char::from(canonical(byte)))
-        .collect()
-}
-
-const fn canonical(byte: u8) -> u8 {
-    match byte {
-        b'_' | b'.' => b'-',
-        other => other.to_ascii_lowercase(),
-    }
 }
 
 #[cfg(test)]

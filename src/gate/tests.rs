@@ -254,6 +254,84 @@ fn spoofed_headers_and_their_aliases_are_removed_on_every_path() {
     }
 }
 
+/// It says no less of the caller than the headers that tokens fill.
+#[wasm_bindgen_test(unsupported = test)]
+fn everything_below_the_prefix_is_taken_off() {
+    for path in ["/public/x", "/api/x"] {
+        let mut host = request(&token(&es256(), &claims()));
+        host = host.without_header(":path").with_header(":path", path);
+        for name in [
+            "x-session-role",
+            "x-session-",
+            "x!session!subject",
+            "x~session+id",
+        ] {
+            host = host.with_header(name, "admin");
+        }
+        host = host.with_header("x-sessions", "kept");
+        assert_eq!(refusal(&gate(), &host), None);
+        let lines = host.forwarded_headers();
+        assert!(lines.iter().all(|(_, value)| value != "admin"), "{lines:?}");
+        assert_eq!(host.forwarded("x-sessions").as_deref(), Some("kept"));
+    }
+}
+
+/// Whoever heeds the list would take what the gate says for something that the client has said.
+#[wasm_bindgen_test(unsupported = test)]
+fn no_list_of_connection_names_what_the_upstream_relies_on() {
+    let genuine = token(&es256(), &claims());
+    let with = |lists: &[&str]| {
+        let mut host = request(&genuine);
+        for list in lists {
+            host = host.with_header("connection", list);
+        }
+        assert_eq!(refusal(&gate(), &host), None);
+        host.forwarded("connection")
+    };
+    for (lists, left) in [
+        (&["Upgrade, X-Session-Subject"][..], Some("Upgrade")),
+        (&["x_user,upgrade,authorization"], Some("upgrade")),
+        (
+            &["upgrade", "x-session-role, x-own"],
+            Some("upgrade, x-own"),
+        ),
+        (&["x-session-id", "upgrade"], Some("upgrade")),
+        (&["x-user"], None),
+        (&["keep-alive,  Upgrade"], Some("keep-alive,  Upgrade")),
+    ] {
+        assert_eq!(with(lists).as_deref(), left, "{lists:?}");
+    }
+}
+
+/// A header that never reaches the upstream has no say in what is asked of the request.
+#[wasm_bindgen_test(unsupported = test)]
+fn rules_match_the_request_without_what_was_taken_off() {
+    let header =
+        |name: &str, value: &str| json!([{"name": name, "string_match": {"exact": value}}]);
+    let gate = gate_with(|configuration| {
+        configuration["rules"] = json!([
+            {"match": {"prefix": "/", "headers": header("x-session-role", "monitor")}},
+            {"match": {"prefix": "/", "headers": header("x-user", "")},
+             "requires": {"provider_name": "idp"}},
+            {"match": {"prefix": "/", "headers": header("connection", "upgrade, x-user")}},
+            {"match": {"prefix": "/", "headers": header("connection", "upgrade")},
+             "requires": {"provider_name": "idp"}},
+        ]);
+    });
+    let of = |lines: &[(&str, &str)]| {
+        let host = lines
+            .iter()
+            .fold(MockHost::get("/x", now()), |host, (name, value)| {
+                host.with_header(name, value)
+            });
+        refusal(&gate, &host)
+    };
+    assert_eq!(of(&[("x-session-role", "monitor")]), Some(Reason::NoRule));
+    assert_eq!(of(&[("x-user", "")]), Some(Reason::NoRule));
+    let nominating = [("connection", "upgrade, x-user")];
+    assert_eq!(of(&nominating), Some(Reason::TokenMissing));
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn a_request_that_no_rule_matches_is_refused() {
     assert_eq!(

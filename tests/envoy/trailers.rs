@@ -47,7 +47,8 @@ fn listening() -> (SocketAddr, Receiver<String>) {
 fn nobody_says_in_trailers_who_is_calling() {
     const TRAILERS: &str = "3\r\nabc\r\n0\r\n\
         X-Session-Subject: mallory\r\nx_session_issuer: mallory\r\nx.user: mallory\r\n\
-        X-User: mallory\r\nx-checksum: kept\r\n\r\n";
+        X-User: mallory\r\nx-session-role: mallory\r\nx!user: mallory\r\n\
+        Authorization: Bearer mallory\r\ncookie: tok=mallory\r\nx-checksum: kept\r\n\r\n";
     let (upstream, received) = listening();
     let mut configuration = configuration();
     configuration["session_headers"] = json!(true);

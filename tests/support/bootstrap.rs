@@ -262,6 +262,7 @@ pub(crate) struct Listener {
     discovered_at: Option<PathBuf>,
     first_filter: Option<Value>,
     first_routes: Vec<Value>,
+    takes_upgrades: bool,
     /// The cluster that requests go on to; `None` when Envoy answers them itself.
     cluster: Option<&'static str>,
 }
@@ -295,6 +296,7 @@ impl Listener {
             discovered_at: None,
             first_filter: None,
             first_routes: Vec::new(),
+            takes_upgrades: false,
             cluster: Some("upstream"),
         }
     }
@@ -351,6 +353,12 @@ impl Listener {
         self
     }
 
+    /// Lets connections become WebSockets.
+    pub(crate) const fn with_upgrades(mut self) -> Self {
+        self.takes_upgrades = true;
+        self
+    }
+
     /// With another limit than Envoy's 60 KiB for all headers of a request together.
     pub(crate) const fn with_max_request_headers_kb(mut self, limit: u32) -> Self {
         self.max_request_headers_kb = Some(limit);
@@ -392,8 +400,10 @@ impl Listener {
         }
         routes.push(route);
         let everything = json!({"name": "everything", "domains": ["*"], "routes": routes});
-        let connect = json!({"upgrade_type": "CONNECT"});
-        let upgrades = (!self.first_routes.is_empty()).then_some(connect);
+        let upgrade = |name: &str| json!({"upgrade_type": name});
+        let connect = (!self.first_routes.is_empty()).then(|| upgrade("CONNECT"));
+        let websocket = self.takes_upgrades.then(|| upgrade("websocket"));
+        let upgrades: Vec<_> = connect.into_iter().chain(websocket).collect();
         let filters = self.first_filter.iter().cloned();
         let filters = filters.chain(gatekeeper).chain([router()]);
         let reason = json!({
@@ -416,7 +426,7 @@ impl Listener {
                     "access_log": self.access_log_format.map(access_log).as_slice(),
                     "max_request_headers_kb": self.max_request_headers_kb,
                     "local_reply_config": {"mappers": mappers.as_slice()},
-                    "upgrade_configs": upgrades.as_slice(),
+                    "upgrade_configs": upgrades,
                     "http_filters": filters.collect::<Vec<_>>(),
                     "route_config": {"virtual_hosts": [everything]},
                 },

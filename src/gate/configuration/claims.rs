@@ -2,12 +2,13 @@
 
 use super::header_name;
 use super::reader::{Fields, Node, Read, all, boolean_or};
+use crate::gate::alias::canonical_name;
 use crate::gate::policy::{FilterStateClaim, PayloadHeader};
-use crate::gate::session::{ClaimHeader, Form, canonical_name};
+use crate::gate::session::{ClaimHeader, Form};
 
 /// Headers that carry the request itself. A claim must not be written over them, and a token that
 /// came in one of them could not be taken off.
-const RESERVED_HEADERS: [&str; 10] = [
+pub(super) const RESERVED_HEADERS: [&str; 10] = [
     "connection",
     "content-length",
     "expect",

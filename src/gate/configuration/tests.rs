@@ -96,8 +96,9 @@ fn every_key_is_read_into_the_policy() {
             header("x-roles", &["https://x.example/roles"], Form::Json),
         ]
     );
-    assert!(policy.injectable.contains(&"x-caller-subject".to_owned()));
-    assert!(policy.injectable.contains(&"x-user".to_owned()));
+    for own in ["x-caller-subject", "x-caller-role", "x-user"] {
+        assert!(policy.own_headers.has(own.as_bytes()), "{own}");
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -273,10 +274,10 @@ fn no_claim_can_be_written_over_the_request_or_the_token() {
         ),
         (
             "x-token",
-            "`x-token` is where provider `idp` looks for tokens",
+            "`x-token` is where provider `idp` looks for tokens, so no claim can go there",
         ),
         (
-            "x.token",
+            "x~token",
             "`x-token` is where provider `idp` looks for tokens",
         ),
         (
@@ -302,6 +303,27 @@ fn no_claim_can_be_written_over_the_request_or_the_token() {
         found[0].contains("already filled from another claim"),
         "{found:?}"
     );
+}
+
+/// What lies below it is taken off every request.
+#[wasm_bindgen_test(unsupported = test)]
+fn no_prefix_of_session_headers_takes_off_what_requests_need() {
+    for (prefix, lost) in [
+        ("x-", "x-b3-traceid"),
+        ("X_Forwarded.", "x-forwarded-for"),
+        ("content", "content-type"),
+        ("ho", "host"),
+    ] {
+        let found = faults(&with(&["session_header_prefix"], json!(prefix)));
+        let expected = format!("would be taken off every request, `{lost}` too");
+        let is_told = |fault: &String| fault.ends_with(&expected);
+        assert!(found.iter().any(is_told), "{prefix}: {found:?}");
+    }
+    let below = json!([{"name": "X_Caller.Token"}]);
+    let found = faults(&with(&["providers", "idp", "from_headers"], below));
+    let expected = "`x_caller.token` is where provider `idp` looks for tokens, and `x-caller-` \
+                    begins what only the gate may set";
+    assert!(found[0].ends_with(expected), "{found:?}");
 }
 
 #[wasm_bindgen_test(unsupported = test)]

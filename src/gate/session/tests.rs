@@ -104,24 +104,3 @@ fn lists_of_words_are_joined_only_when_they_can_be_told_apart_again() {
         assert_eq!(standard_value(&value).as_deref(), Ok(expected), "{value}");
     }
 }
-
-#[wasm_bindgen_test(unsupported = test)]
-fn aliases_of_a_header_are_known() {
-    for alias in [
-        "x-session-id",
-        "x_session_id",
-        "x.session-id",
-        "X-Session-Id",
-    ] {
-        assert!(is_alias("x-session-id", alias.as_bytes()), "{alias}");
-        assert_eq!(canonical_name(alias), "x-session-id");
-    }
-    for other in [
-        "x-session-i",
-        "x-session-idd",
-        "xsession-id",
-        "x-session+id",
-    ] {
-        assert!(!is_alias("x-session-id", other.as_bytes()), "{other}");
-    }
-}

@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         id: 23,
-        threat: "identity headers spelt with `_`, `.` or capitals",
+        threat: "identity headers spelt with `_`, `.`, capitals and the like, or made up",
         sources: "CVE-2026-54763, CVE-2026-88011, CVE-2026-33433, CVE-2015-0219, CVE-2026-3902",
         attack: aliases,
     },
@@ -171,6 +171,11 @@ fn aliases(world: &mut World) {
         "x-user_id",
         "X-USER-ID",
         "x_session.subject",
+        "x!session!subject",
+        "x+session+subject",
+        "x~user~id",
+        "x-session-role",
+        "x_session_admin",
     ] {
         for request in [
             Request::get("/public"),

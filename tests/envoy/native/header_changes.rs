@@ -4,9 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-/// A spelling with `_` of a header that is filled goes through there and not here.
+/// Another spelling of a header that is filled goes through there and not here.
 pub(super) fn alias_removed(name: &str, native: &[String], own: &[String]) -> bool {
-    name.contains(['_', '.']) && native == ["mallory"] && own.is_empty()
+    name.contains(['_', '.', '!', '~']) && native == ["mallory"] && own.is_empty()
 }
 
 /// There, numbers are doubles, and those that are negative or no integers have six decimals.

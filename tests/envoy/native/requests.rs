@@ -254,6 +254,7 @@ pub(super) fn with_spoofed_headers() -> Requests {
         ("twice", spoofed("/api", "x-user").header("x-user", "root")),
         ("an alias", spoofed("/api", "x_user")),
         ("an alias with a dot", spoofed("/api", "x.user")),
+        ("an alias with another sign", spoofed("/api", "x!user")),
         ("on an open path", spoofed("/public", "x-user")),
         (
             "on a path with an empty requirement",

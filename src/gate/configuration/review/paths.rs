@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::shadowing::literal_prefix;
 use super::{Reviewed, Rule, elements, finding, needs_token};
 use crate::gate::configuration::reader::Fault;
-use crate::gate::session::canonical_name;
 
 impl Reviewed<'_> {
     pub(super) fn paths(&self, findings: &mut Vec<Fault>) {
@@ -22,7 +21,7 @@ impl Reviewed<'_> {
 
     fn header(&self, path: &str, header: &Value) -> Option<Fault> {
         let name = header.get("name")?.as_str()?.to_ascii_lowercase();
-        if self.policy.injectable.contains(&canonical_name(&name)) {
+        if self.policy.own_headers.has(name.as_bytes()) {
             let message = format!(
                 "`{name}` is what the gate tells the upstream: it is taken off every request, and \
                  no rule can rely on it"

@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use super::requirements::{NOTHING_CHECKED, is_empty_list};
 use super::{Reviewed, finding, members};
+use crate::gate::alias::canonical_name;
 use crate::gate::configuration::reader::{Fault, joined};
 use crate::gate::extraction::Location;
 use crate::gate::policy::{Provider, Requirement, Scopes};
-use crate::gate::session::canonical_name;
 
 impl Reviewed<'_> {
     pub(super) fn providers(&self, findings: &mut Vec<Fault>) {

@@ -126,6 +126,7 @@ impl Draft {
         }
         if random.chance(4) {
             let provider = random.pick(&configuration.providers);
+            features.extend(&provider.features);
             let text = tokens::random(random, provider, &[], features);
             self.place(&text, provider, random, features);
             texts.push(text);
@@ -214,7 +215,7 @@ impl Draft {
             let name = match random.below(4) {
                 0 => {
                     features.add("alias of a filled header");
-                    name.replace('-', "_")
+                    name.replace('-', *random.pick(&["_", ".", "!", "~"]))
                 }
                 1 => name.to_ascii_uppercase(),
                 _ => name.to_owned(),
