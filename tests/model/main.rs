@@ -4,7 +4,8 @@
 //! A real authority takes random revocations, un-revocations, imports and kills; edges, the
 //! filter's own follower over shared data in memory, follow it, some from the beginning and some
 //! from later on. Entries expire meanwhile, and not a second too early or too late. Each edge has a
-//! virtual machine that never leads and remembers what it let pass, as the gate does.
+//! virtual machine that never leads and remembers what it let pass, as the gate does. A second model
+//! has cut-offs as they are usually asked for, "up to now", and issuers whose clocks are off.
 //! `PORTCULLIS_LONG=1` makes the run a hundred times as long.
 
 #![allow(
@@ -19,6 +20,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod clocks;
 mod edge;
 #[path = "../support/memory.rs"]
 #[allow(dead_code, reason = "the bench needs more of it")]
@@ -65,6 +67,20 @@ fn nothing_that_was_revoked_is_ever_said_not_to_be() {
         assert!(tally.lapsed > 10, "{tally:?}");
         assert!(tally.remembered > 50 && tally.purged > 50, "{tally:?}");
         assert!(tally.either * 10 < tally.revoked, "{tally:?}");
+    }
+}
+
+#[test]
+fn no_token_issued_before_an_acknowledged_cut_off_is_accepted_after_it() {
+    let (seeds, steps) = match env::var_os("PORTCULLIS_LONG") {
+        Some(_) => (20, 4_000),
+        None => (2, 400),
+    };
+    for seed in 0..seeds {
+        let tally = clocks::run(seed, steps);
+        println!("seed {seed}: {tally:?}");
+        assert!(tally.ahead > 50 && tally.accepted > 50, "{tally:?}");
+        assert!(tally.refused > tally.ahead, "{tally:?}");
     }
 }
 
@@ -170,11 +186,16 @@ fn compare(
     }
 }
 
+fn now() -> u64 {
+    milliseconds_now() / 1_000
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the authority goes by the clock of the machine"
 )]
-fn now() -> u64 {
+fn milliseconds_now() -> u64 {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since_epoch.expect("a clock past 1970").as_secs()
+    let since_epoch = since_epoch.expect("a clock past 1970");
+    u64::try_from(since_epoch.as_millis()).expect("a time before the end of all clocks")
 }

@@ -54,8 +54,8 @@ pub(crate) struct Table {
 /// What can be named of a token.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Named {
-    values: BTreeMap<&'static str, String>,
-    issued_at: u64,
+    pub(crate) values: BTreeMap<&'static str, String>,
+    pub(crate) issued_at: u64,
 }
 
 /// What holds of a token; of several things that hold, the last.
@@ -185,6 +185,12 @@ impl Table {
 
 impl Named {
     pub(crate) fn random(random: &mut Random, now_in_cut_offs: u64) -> Self {
+        let earlier = random.below(40) as u64;
+        Self::issued_at(random, now_in_cut_offs.saturating_sub(earlier))
+    }
+
+    /// Anybody's, with this `iat`.
+    pub(crate) fn issued_at(random: &mut Random, issued_at: u64) -> Self {
         let mut values = BTreeMap::new();
         for kind in Kind::ALL {
             // With all of them, hardly a token would be left that is not revoked.
@@ -192,13 +198,10 @@ impl Named {
                 values.insert(kind.name(), value(kind, random));
             }
         }
-        Self {
-            values,
-            issued_at: now_in_cut_offs.saturating_sub(random.below(40) as u64),
-        }
+        Self { values, issued_at }
     }
 
-    fn session(&self) -> Option<String> {
+    pub(crate) fn session(&self) -> Option<String> {
         self.values.get("session").cloned()
     }
 
@@ -239,6 +242,13 @@ fn kind(random: &mut Random) -> Kind {
     }
 }
 
+/// The name of a subject, a client or the issuer.
+pub(crate) fn any_cut_off(random: &mut Random) -> Name {
+    let kind = *random.pick(&[Kind::Subject, Kind::Client]);
+    let kind = if random.chance(3) { Kind::Issuer } else { kind };
+    (kind.name(), value(kind, random))
+}
+
 fn value(kind: Kind, random: &mut Random) -> String {
     match kind {
         Kind::Issuer => String::new(),
@@ -250,7 +260,7 @@ fn value(kind: Kind, random: &mut Random) -> String {
 }
 
 /// Some sessions are met more often than others: those that a cut-off excepts have to be met.
-fn session(random: &mut Random) -> String {
+pub(crate) fn session(random: &mut Random) -> String {
     let few = [3, VALUES][random.below(2)];
     format!("session-{}", random.below(few))
 }
