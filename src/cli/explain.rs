@@ -164,7 +164,7 @@ pub fn run(
     }
     let number = inspection.faults.len();
     let policy = inspection.policy.ok_or(CommandError::Faults { number })?;
-    let (policy, has_revocation) = policy.without_revocation();
+    let (policy, has_revocation) = policy.without_feed();
     // One token is looked at, once: nobody can make another one that pushes it out of the cache.
     let gate = Gate::new(policy, Backend::Module, [0; 16]);
     put_keys(&gate, &arguments.key_sets)?;
@@ -182,7 +182,8 @@ pub fn run(
         host.add_property("xds.route_name", name);
     }
     if has_revocation {
-        let note = "revocation is not looked at here; `portcullis check` asks the authority";
+        let note = "whether a token was revoked is not looked at here; `portcullis check` asks \
+                    the authority";
         writeln!(output, "note       {note}").map_err(CommandError::Output)?;
     }
     explain(&gate, &host, token.as_deref(), &found.configuration, output)

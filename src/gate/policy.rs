@@ -20,7 +20,7 @@ use super::path;
 use super::reason::Reason;
 use super::refusal::Answers;
 use super::request::Request;
-use super::revocation::RevocationSettings;
+use super::revocation::{Posture, RevocationSettings};
 use super::session::SessionHeaders;
 use crate::host::Host;
 
@@ -133,12 +133,15 @@ impl Routes {
 }
 
 impl Policy {
-    /// The same without revocation, for whoever has no feed to look at; says whether there was
-    /// any.
+    /// The same for whoever has no revocation feed to look at, and wants to know what is decided
+    /// without; says whether there ought to be one.
     #[must_use]
-    pub fn without_revocation(mut self) -> (Self, bool) {
-        let had_any = self.revocation.take().is_some();
-        (self, had_any)
+    pub fn without_feed(mut self) -> (Self, bool) {
+        let revocation = self.revocation.as_mut();
+        let has_revocation = revocation
+            .map(|revocation| revocation.on_missing_feed = Posture::Allow)
+            .is_some();
+        (self, has_revocation)
     }
 
     /// Name and key source of every provider, in the order of their places.

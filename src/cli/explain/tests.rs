@@ -132,6 +132,42 @@ fn a_request_that_goes_on_shows_what_the_upstream_gets() {
     assert!(output.contains("- authorization\n"), "{output}");
 }
 
+/// All that can be told of it without a feed: what nobody could revoke is refused as by the filter.
+#[test]
+fn what_revocation_asks_of_a_token_is_explained() {
+    let mut configuration = json!({
+        "providers": {"idp": {"local_jwks": {"inline_string": jwk_set(&[&es256()])}}},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+        "revocation": {
+            "cluster": "authority",
+            "credential": {"inline_string": "edge"},
+            "public_keys": ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"],
+        },
+    });
+    let explained = |configuration: &Value, claims: &Value| {
+        let token = token(&es256(), claims);
+        let (output, _, passes) = run_with(configuration, &token, "/", Vec::new(), &[]);
+        assert!(output.contains("`portcullis check` asks"), "{output}");
+        assert!(!output.contains("ok       it could be revoked"), "{output}");
+        (output, passes)
+    };
+    let mut unnamed = claims(NOW + 60);
+    assert!(explained(&configuration, &unnamed).1);
+    unnamed["sid"] = json!(7);
+    let (output, passes) = explained(&configuration, &unnamed);
+    assert!(!passes);
+    let line = "  NO       it could be revoked: token_unnamed\n";
+    assert!(output.contains(line), "{output}");
+    configuration["revocation"]["on_unnamed"] = json!("allow");
+    assert!(explained(&configuration, &unnamed).1);
+
+    let mut ahead = claims(NOW + 600);
+    ahead["iat"] = json!(NOW + 61);
+    let (output, passes) = explained(&configuration, &ahead);
+    assert!(!passes);
+    assert!(output.contains("token_issued_ahead"), "{output}");
+}
+
 #[test]
 fn the_token_is_never_shown() {
     for (token, path) in [
