@@ -308,6 +308,71 @@ fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_portcullis"))
 }
 
+#[test]
+fn warnings_go_to_standard_error_and_are_faults_only_for_those_who_deny_them() {
+    let directory = TempDir::new().unwrap();
+    let validate = |rules: &str, arguments: &[&str]| {
+        let provider = r#"{"remote_jwks": {"http_uri": {"uri": "https://a/", "cluster": "a"}}, "audiences": ["api"]}"#;
+        let text = format!(r#"{{"providers": {{"idp": {provider}}}, "rules": {rules}}}"#);
+        fs::write(directory.path().join("gate.json"), text).unwrap();
+        run_in(
+            directory.path(),
+            &[&["validate", "gate.json"], arguments].concat(),
+        )
+    };
+    let told = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let protected = r#"{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}"#;
+
+    let sound = format!("[{protected}]");
+    let output = validate(&sound, &["--deny-warnings"]);
+    assert_eq!(line(&output), "gate.json: the configuration is valid");
+    assert_eq!(told(&output.stderr), "");
+
+    let loose = format!(r#"[{{"match": {{"prefix": "/public"}}}}, {protected}]"#);
+    let output = validate(&loose, &[]);
+    let valid = "gate.json: the configuration is valid\n";
+    assert_eq!(told(&output.stdout), valid);
+    let warning = "gate.json: warning: rules[0].match.prefix: needs no token";
+    assert!(told(&output.stderr).starts_with(warning), "{output:?}");
+    let output = validate(&loose, &["--deny-warnings"]);
+    let message = "error: expected a configuration without warnings, found 1";
+    assert_fails(&output, 1, message);
+    assert!(told(&output.stderr).starts_with(warning), "{output:?}");
+
+    let output = validate("null", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let fault = "gate.json: error: rules: expected a list, found `null`\n";
+    assert_eq!(told(&output.stdout), fault);
+}
+
+/// The variables of envoy.yaml are those of the demo; the other files need none.
+#[test]
+fn the_example_files_have_nothing_in_them_to_be_warned_of() {
+    let keys = line(&run(&["jwks", path(&vector_key("es256"))]));
+    for file in [
+        "envoy.yaml",
+        "istio-trafficextension.yaml",
+        "istio-wasmplugin.yaml",
+        "envoy-gateway.yaml",
+    ] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("envoy")
+            .join(file);
+        let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["validate", "--deny-warnings", path(&file)])
+            .env("PORTCULLIS_DEMO_JWKS", &keys)
+            .env(
+                "PORTCULLIS_DEMO_FEED_KEY",
+                "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            )
+            .env("PORTCULLIS_DEMO_EDGE_CREDENTIAL", "edge")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+    }
+}
+
 fn run(arguments: &[&str]) -> Output {
     command().args(arguments).output().unwrap()
 }

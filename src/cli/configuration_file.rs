@@ -1,20 +1,40 @@
 //! A file with plugin configurations in it: one alone, or those inside a configuration of Envoy,
 //! Istio or Envoy Gateway; JSON or YAML.
 
+mod surroundings;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use surroundings::joined;
+pub use surroundings::{ClusterFinding, Surroundings};
 
 /// A plugin configuration, and where in the file it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// Path of the configuration in the file; empty when the file is nothing else.
     pub place: String,
-    /// The configuration, as the filter would get it.
-    pub configuration: Value,
+    /// The configuration, as the filter would get it; empty where it gets none.
+    pub text: String,
+    /// What the file says of how it is used.
+    pub surroundings: Surroundings,
+}
+
+/// What a configuration stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// `configuration` of Envoy's `PluginConfig`.
+    Envoy,
+    /// `pluginConfig` of Istio's `WasmPlugin` and `TrafficExtension`.
+    Istio,
+    /// `config` of Envoy Gateway's `EnvoyExtensionPolicy`.
+    EnvoyGateway,
 }
 
 /// Why a file gave no configuration.
@@ -85,10 +105,11 @@ fn search(text: &str) -> Result<Vec<Found>, serde_yaml_ng::Error> {
         if is_configuration(&document) {
             found.push(Found {
                 place: String::new(),
-                configuration: document,
+                text: document.to_string(),
+                surroundings: Surroundings::default(),
             });
         } else {
-            walk(&document, "", &mut found);
+            walk(&mut vec![(String::new(), &document)], &mut found);
         }
     }
     Ok(found)
@@ -99,101 +120,96 @@ fn is_configuration(value: &Value) -> bool {
     value.get("providers").is_some()
 }
 
-/// `configuration` of Envoy's plugins, `pluginConfig` of Istio's, `config` of Envoy Gateway's.
-/// Those of other plugins are not ours to judge.
-fn walk(value: &Value, place: &str, found: &mut Vec<Found>) {
-    match value {
+/// Looks for configurations in the last of these, which stands inside of the others. Those of
+/// other plugins are not ours to judge.
+fn walk(ancestors: &mut Vec<(String, &Value)>, found: &mut Vec<Found>) {
+    let Some((place, value)) = ancestors.last().cloned() else {
+        return;
+    };
+    let inner: Vec<(String, &Value)> = match value {
         Value::Object(members) => {
-            for (name, member) in members {
-                let place = match place {
-                    "" => name.clone(),
-                    place => format!("{place}.{name}"),
-                };
-                let candidate = match name.as_str() {
-                    "configuration" => unpacked(member),
-                    "pluginConfig" | "config" => Some(member.clone()),
-                    _ => None,
-                };
-                match candidate.filter(is_configuration) {
-                    Some(configuration) => found.push(Found {
-                        place,
-                        configuration,
-                    }),
-                    None => walk(member, &place, found),
-                }
+            if let Some((key, kind, text)) = held(members) {
+                found.push(Found {
+                    surroundings: Surroundings::of(kind, members, &place, ancestors),
+                    place: joined(&place, key),
+                    text,
+                });
+                return;
             }
+            let members = members.iter();
+            members
+                .map(|(name, member)| (joined(&place, name), member))
+                .collect()
         }
         Value::Array(elements) => {
-            for (index, element) in elements.iter().enumerate() {
-                walk(element, &format!("{place}[{index}]"), found);
-            }
+            let elements = elements.iter().enumerate();
+            elements
+                .map(|(index, element)| (format!("{place}[{index}]"), element))
+                .collect()
         }
-        _ => {}
+        _ => Vec::new(),
+    };
+    for one in inner {
+        ancestors.push(one);
+        walk(ancestors, found);
+        ancestors.pop();
     }
 }
 
-/// What stands in a `google.protobuf.Struct` or, as text, in a `google.protobuf.StringValue`.
-fn unpacked(any: &Value) -> Option<Value> {
+/// The configuration that this object holds: its key, what holds it, and its text. One that cannot
+/// be read, or is missing, is the filter's too where the object says that it is for Portcullis.
+fn held(members: &Map<String, Value>) -> Option<(&'static str, Kind, String)> {
+    let has = |keys: &[&str]| keys.iter().any(|key| members.contains_key(*key));
+    for (key, kind, beside) in [
+        ("configuration", Kind::Envoy, &["vm_config", "vmConfig"][..]),
+        ("pluginConfig", Kind::Istio, &["url"]),
+        ("config", Kind::EnvoyGateway, &["code"]),
+    ] {
+        let text = match (members.get(key), kind) {
+            (None, _) => None,
+            (Some(any), Kind::Envoy) => unpacked(any),
+            (Some(value), _) => Some(value.to_string()),
+        };
+        let value: Option<Value> = text
+            .as_ref()
+            .and_then(|text| serde_json::from_str(text).ok());
+        let is_ours = has(beside) && is_for_portcullis(members, key);
+        if is_ours || value.is_some_and(|value| is_configuration(&value)) {
+            return Some((key, kind, text.unwrap_or_default()));
+        }
+    }
+    None
+}
+
+/// Whether a name, or where the module is, says so.
+fn is_for_portcullis(members: &Map<String, Value>, configuration: &str) -> bool {
+    fn says_so(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.to_ascii_lowercase().contains("portcullis"),
+            Value::Array(elements) => elements.iter().any(says_so),
+            Value::Object(members) => members.values().any(says_so),
+            _ => false,
+        }
+    }
+    let mut members = members.iter();
+    members.any(|(name, value)| name != configuration && says_so(value))
+}
+
+/// What the filter gets of a `google.protobuf.Struct`, or of text or bytes in a
+/// `google.protobuf.StringValue` or `BytesValue`.
+fn unpacked(any: &Value) -> Option<String> {
     let kind = any.get("@type")?.as_str()?;
     let value = any.get("value")?;
     match kind.rsplit('/').next()? {
-        "google.protobuf.Struct" => Some(value.clone()),
-        "google.protobuf.StringValue" => serde_json::from_str(value.as_str()?).ok(),
+        "google.protobuf.Struct" => Some(value.to_string()),
+        "google.protobuf.StringValue" => value.as_str().map(str::to_owned),
+        "google.protobuf.BytesValue" => {
+            let bytes = STANDARD.decode(value.as_str()?).ok()?;
+            String::from_utf8(bytes).ok()
+        }
         _ => None,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn places(text: &str) -> Vec<String> {
-        let found = search(text).unwrap();
-        found.into_iter().map(|found| found.place).collect()
-    }
-
-    #[test]
-    fn a_file_may_be_nothing_but_a_configuration() {
-        assert_eq!(places(r#"{"providers": {}}"#), [""]);
-        assert_eq!(places("providers: {a: {}}\nrules: []\n"), [""]);
-        assert_eq!(places("- 1\n- a\n"), [] as [&str; 0]);
-    }
-
-    #[test]
-    fn configurations_are_found_in_the_files_of_envoy_istio_and_envoy_gateway() {
-        let of_type = |name: &str, value: Value| {
-            let name = format!("type.googleapis.com/google.protobuf.{name}");
-            json!({"filters": [{"configuration": {"@type": name, "value": value}}]}).to_string()
-        };
-        let inner = json!({"providers": {"a": {}}});
-        for text in [
-            of_type("Struct", inner.clone()),
-            of_type("StringValue", inner.to_string().into()),
-        ] {
-            let found = search(&text).unwrap();
-            assert_eq!(found.len(), 1, "{text}");
-            assert_eq!(found[0].place, "filters[0].configuration");
-            assert_eq!(found[0].configuration, inner);
-        }
-        assert_eq!(
-            places(&of_type("Struct", json!({"other": 1}))),
-            [] as [&str; 0]
-        );
-        assert_eq!(
-            places("kind: A\n---\nspec: {pluginConfig: {providers: {}}}\n"),
-            ["spec.pluginConfig"]
-        );
-        assert_eq!(
-            places("spec: {wasm: [{config: {providers: {}}}]}"),
-            ["spec.wasm[0].config"]
-        );
-    }
-
-    #[test]
-    fn repeated_keys_are_an_error_and_not_a_choice() {
-        assert!(search("providers: {}\nproviders: {}\n").is_err());
-        assert!(search("a: [\n").is_err());
-    }
-}
+mod tests;

@@ -157,12 +157,13 @@ pub fn run(
         }
         .into());
     };
-    let text = found.configuration.to_string();
-    let inspection = inspect_configuration(text.as_bytes(), &super::variable);
+    let environment = |name: &str| found.surroundings.variable(name, super::variable);
+    let inspection = inspect_configuration(found.text.as_bytes(), &environment);
     for warning in &inspection.warnings {
         writeln!(errors, "warning: {warning}").map_err(CommandError::Output)?;
     }
     let number = inspection.faults.len();
+    let configuration = inspection.configuration;
     let policy = inspection.policy.ok_or(CommandError::Faults { number })?;
     let (policy, has_revocation) = policy.without_feed();
     // One token is looked at, once: nobody can make another one that pushes it out of the cache.
@@ -186,7 +187,7 @@ pub fn run(
                     the authority";
         writeln!(output, "note       {note}").map_err(CommandError::Output)?;
     }
-    explain(&gate, &host, token.as_deref(), &found.configuration, output)
+    explain(&gate, &host, token.as_deref(), &configuration, output)
 }
 
 fn explain(

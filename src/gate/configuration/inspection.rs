@@ -17,8 +17,8 @@ pub struct Inspection {
     pub faults: Vec<Fault>,
     /// What should be known although it is no fault, with the paths.
     pub warnings: Vec<Fault>,
-    /// What was looked at.
-    configuration: Value,
+    /// What was looked at; `null` when the text is no configuration at all.
+    pub configuration: Value,
 }
 
 impl Inspection {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::reader::{Fields, Node, Read, all, boolean_or};
+use super::reader::{Fields, Node, Read, boolean_or};
 use super::{claims, header_name, keys, matchers};
 use crate::gate::extraction::{HeaderLocation, Location};
 use crate::gate::policy::{IssuedAhead, Provider, comparable_audience};
@@ -41,7 +41,7 @@ pub(super) fn provider(name: &str, node: &Node<'_>) -> Read<Provider> {
             name: name.to_owned(),
             issuer: issuer?.map(str::to_owned),
             issuer_pattern: issuer_pattern?,
-            audiences: comparable(&audiences),
+            audiences: comparable(&audiences?),
             subjects: subjects?,
             keys: keys?,
             locations: locations?,
@@ -114,12 +114,12 @@ fn key_rules(fields: &mut Fields<'_>) -> KeyRules {
 /// `access_token` then too, which RFC 9700 section 4.3.2 advises against: addresses stand in logs
 /// and histories, and whoever makes somebody follow a link could put their own token into it.
 fn locations(fields: &mut Fields<'_>) -> Read<Vec<Location>> {
-    let headers = all(fields.list("from_headers"), header_location);
-    let parameters = fields.texts("from_params").into_iter();
-    let cookies = fields.texts("from_cookies").into_iter();
+    let headers = fields.each("from_headers", header_location);
+    let parameters = fields.texts("from_params");
+    let cookies = fields.texts("from_cookies");
     let mut locations = headers?;
-    locations.extend(parameters.map(Location::Parameter));
-    locations.extend(cookies.map(Location::Cookie));
+    locations.extend(parameters?.into_iter().map(Location::Parameter));
+    locations.extend(cookies?.into_iter().map(Location::Cookie));
     if locations.is_empty() {
         locations.push(Location::Header(HeaderLocation::authorization()));
     }

@@ -336,12 +336,19 @@ impl<'c> Fields<'c> {
         elements.ok().flatten().unwrap_or_default()
     }
 
+    /// What `read` makes of each element of a list; nothing when it is left out.
+    pub(super) fn each<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&Node<'c>) -> Read<T>,
+    ) -> Read<Vec<T>> {
+        let values = self.optional_as(key, |node| all(node.elements()?, read));
+        Ok(values?.unwrap_or_default())
+    }
+
     /// A list of strings that are not empty.
-    pub(super) fn texts(&mut self, key: &'static str) -> Vec<String> {
-        let elements = self.list(key).into_iter();
-        elements
-            .filter_map(|node| node.text().map(str::to_owned).ok())
-            .collect()
+    pub(super) fn texts(&mut self, key: &'static str) -> Read<Vec<String>> {
+        self.each(key, |node| node.text().map(str::to_owned))
     }
 
     /// A member that has to be there.

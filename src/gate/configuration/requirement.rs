@@ -89,7 +89,7 @@ fn provider_and_audiences(node: &Node<'_>, providers: &[String]) -> Read<Parsed>
         let place = fields
             .required("provider_name")
             .and_then(|node| place(&node, providers));
-        let audiences = fields.texts("audiences");
+        let audiences = fields.texts("audiences")?;
         // As in `jwt_authn`, where an empty list leaves the provider's own in force.
         let audiences = (!audiences.is_empty()).then(|| comparable(&audiences));
         Ok(token(place?, audiences))
@@ -145,9 +145,9 @@ fn all(node: &Node<'_>, providers: &[String]) -> Read<Parsed> {
 /// ◆ `scopes`, `claims` and `token_types`, which stand beside the provider.
 fn with_conditions(fields: &mut Fields<'_>, requirement: Read<Parsed>) -> Read<Parsed> {
     let scopes = fields.optional_as("scopes", scopes_of);
-    let claims = each(fields.list("claims"), condition);
+    let claims = fields.each("claims", condition);
     let types = fields.texts("token_types");
-    let (scopes, claims) = (scopes?, claims?);
+    let (scopes, claims, types) = (scopes?, claims?, types?);
     match requirement? {
         Parsed::Requirement(Requirement::Token(token)) => {
             Ok(Parsed::Requirement(Requirement::Token(TokenRequirement {
@@ -171,27 +171,28 @@ fn with_conditions(fields: &mut Fields<'_>, requirement: Read<Parsed>) -> Read<P
 
 fn scopes_of(node: &Node<'_>) -> Read<Scopes> {
     node.object(|fields| {
-        let mut scopes = |key| {
-            let texts = fields.texts(key);
-            // RFC 6749 section 3.3; so that they need no escape in a challenge either.
-            let is_token = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-            if !texts.iter().all(|scope| scope.bytes().all(is_token)) {
-                fields.node().fault(format!(
-                    "`{key}`: expected scopes of printable ASCII characters without blanks, \
-                     `\"` and `\\`"
-                ));
-            }
-            texts
-        };
+        let (all_of, any_of) = (fields.each("all_of", scope), fields.each("any_of", scope));
         let scopes = Scopes {
-            all_of: scopes("all_of"),
-            any_of: scopes("any_of"),
+            all_of: all_of?,
+            any_of: any_of?,
         };
         if scopes == Scopes::default() {
-            fields.node().fault("expected `all_of` or `any_of`");
+            return Err(fields.node().fault("expected `all_of` or `any_of`"));
         }
         Ok(scopes)
     })
+}
+
+/// RFC 6749 section 3.3; so that it needs no escape in a challenge either.
+fn scope(node: &Node<'_>) -> Read<String> {
+    let scope = node.text()?;
+    let is_token = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    if !scope.bytes().all(is_token) {
+        let message =
+            "expected a scope of printable ASCII characters without blanks, `\"` and `\\`";
+        return Err(node.fault(message));
+    }
+    Ok(scope.to_owned())
 }
 
 fn condition(node: &Node<'_>) -> Read<ClaimCondition> {

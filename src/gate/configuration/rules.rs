@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::reader::{Fields, Node, Read, all};
+use super::reader::{Fields, Node, Read};
 use super::{matchers, requirement};
 use crate::gate::matching::{Matcher, PathMatcher};
 use crate::gate::policy::{FilterStateRules, Requirement, Routes, Rule};
@@ -78,8 +78,7 @@ pub(super) fn rules(
     providers: &[String],
     requirements: &Named,
 ) -> Read<Vec<Rule>> {
-    let elements = fields.list("rules");
-    all(elements, |node| rule(node, providers, requirements))
+    fields.each("rules", |node| rule(node, providers, requirements))
 }
 
 /// `requires: {}` and neither key ask for nothing, as in `jwt_authn`.
@@ -121,8 +120,8 @@ fn matcher(node: &Node<'_>) -> Read<Matcher> {
         );
         let ignore_case = !fields.flag("case_sensitive", true);
         let path = path_matcher(fields, ignore_case);
-        let headers = all(fields.list("headers"), matchers::header);
-        let parameters = all(fields.list("query_parameters"), matchers::parameter);
+        let headers = fields.each("headers", matchers::header);
+        let parameters = fields.each("query_parameters", matchers::parameter);
         Ok(Matcher {
             path: path?,
             headers: headers?,

@@ -14,46 +14,32 @@ impl Reviewed<'_> {
     pub(super) fn providers(&self, findings: &mut Vec<Fault>) {
         let requirements = self.used_requirements();
         let written = members(self.configuration, "providers");
-        for (place, (name, written)) in written.enumerate() {
+        for ((name, written), place) in written.zip(0..) {
             let Some(provider) = self.policy.providers.get(place) else {
                 continue;
             };
             let path = joined("providers", name);
             if self.policy.revocation.is_some() && outlives_revocations(provider) {
-                findings.push(finding(
-                    joined(&path, "require_expiration"),
-                    "a revocation lapses, and a token without `exp` does not: it is good again \
-                     then; hint: `max_token_age`, at most the `--max-token-lifetime` of the \
-                     authority",
-                ));
+                let message = "a revocation lapses, and a token without `exp` does not: it is good \
+                               again then; hint: `max_token_age`, at most the \
+                               `--max-token-lifetime` of the authority";
+                findings.push(finding(joined(&path, "require_expiration"), message));
             }
-            for key in ["audiences", "algorithms"] {
-                if is_empty_list(written, key) {
-                    findings.push(finding(joined(&path, key), NOTHING_CHECKED));
-                }
-            }
+            findings.extend(without_effect(&path, written));
             findings.extend(strange_cookies(&path, written));
-            if written.get("remote_jwks").is_some()
-                && written.get("allow_symmetric_keys") == Some(&Value::Bool(true))
-            {
-                let message = "has no effect: no shared secret is taken from a set that is fetched";
-                findings.push(finding(joined(&path, "allow_symmetric_keys"), message));
-            }
             let is_used = requirements.iter().any(|one| uses(one, place));
             if !is_used && !requirements.is_empty() {
                 let message = "no rule and no route asks for its tokens";
                 findings.push(finding(&*path, message));
             }
+            let mut requirements = requirements.iter();
             if provider.audiences.is_empty()
-                && requirements
-                    .iter()
-                    .any(|one| takes_any(one, place, provider))
+                && requirements.any(|one| takes_any(one, place, provider))
             {
-                findings.push(finding(
-                    &*path,
-                    "takes every token of its issuer, those for other APIs too; hint: `audiences`, \
-                     or `scopes` or `claims` where a rule asks for its tokens",
-                ));
+                let message = "takes every token of its issuer, those for other APIs too; hint: \
+                               `audiences`, or `scopes` or `claims` where a rule asks for its \
+                               tokens";
+                findings.push(finding(&*path, message));
             }
         }
         self.aliases(findings);
@@ -113,6 +99,21 @@ fn canonical_word(name: &str) -> String {
 fn outlives_revocations(provider: &Provider) -> bool {
     let needs_expiration = provider.require_expiration || provider.max_lifetime.is_some();
     !needs_expiration && provider.max_token_age.is_none()
+}
+
+fn without_effect(path: &str, written: &Value) -> Vec<Fault> {
+    let mut findings = Vec::new();
+    for key in ["audiences", "algorithms"] {
+        if is_empty_list(written, key) {
+            findings.push(finding(joined(path, key), NOTHING_CHECKED));
+        }
+    }
+    let is_remote = written.get("remote_jwks").is_some();
+    if is_remote && written.get("allow_symmetric_keys") == Some(&Value::Bool(true)) {
+        let message = "has no effect: no shared secret is taken from a set that is fetched";
+        findings.push(finding(joined(path, "allow_symmetric_keys"), message));
+    }
+    findings
 }
 
 /// Names that no cookie has (RFC 6265 section 4.1.1).

@@ -112,15 +112,12 @@ impl Paths {
     fn cover(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Connect, Self::Connect) => true,
-            // A `CONNECT` may have no path at all.
-            (_, Self::Connect) | (Self::Connect, _) => false,
             (Self::Pattern(own), Self::Pattern(other)) => own == other,
             (Self::Pattern(own), Self::Exact(other)) => {
                 let pattern = Pattern::new(own).map(TextMatcher::pattern);
                 let matches = pattern.is_some_and(|own| own.matches(other.text.as_bytes()));
                 matches && !other.ignores_case
             }
-            (Self::Pattern(_), _) => false,
             (
                 Self::Prefix(own),
                 Self::Prefix(other) | Self::Exact(other) | Self::Segments(other),
@@ -130,11 +127,12 @@ impl Paths {
             }
             (Self::Segments(own), Self::Prefix(other)) => own.with_slash().begins(other),
             (Self::Exact(own), Self::Exact(other)) => own.equals(other),
-            (Self::Exact(_), _) => false,
             (Self::Prefix(own), Self::Pattern(pattern)) => own.begins(&Text::before(pattern)),
             (Self::Segments(own), Self::Pattern(pattern)) => {
                 own.with_slash().begins(&Text::before(pattern))
             }
+            // A `CONNECT` may have no path at all, and what else is left is not certain.
+            _ => false,
         }
     }
 }

@@ -1,0 +1,286 @@
+//! What stands around a plugin configuration and decides whether it counts at all: what becomes of
+//! requests when the filter fails, which variables it sees, which clusters there are.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::Kind;
+use crate::gate::Variable;
+
+/// What is known of the surroundings of one plugin configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Surroundings {
+    /// The variables of its virtual machine; `None` where the file does not tell.
+    variables: Option<BTreeMap<String, Origin>>,
+    clusters: Clusters,
+    /// What opens the API, whatever the configuration says: path in the file and message.
+    pub openings: Vec<(String, &'static str)>,
+}
+
+/// Where the value of a variable comes from.
+#[derive(Clone, Debug, PartialEq)]
+enum Origin {
+    /// It is written in the file.
+    File(String),
+    /// It is that of Envoy's own environment.
+    Host,
+}
+
+/// Which clusters the file defines.
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Clusters {
+    /// None, since the file is no bootstrap.
+    #[default]
+    Elsewhere,
+    /// These, and others that Envoy is told of while it runs.
+    Dynamic(Vec<Value>),
+    /// These and no others.
+    Static(Vec<Value>),
+}
+
+/// What is to be said of a cluster that a configuration names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterFinding {
+    /// There is none of this name.
+    Missing,
+    /// It may come from elsewhere.
+    Unknown,
+    /// Whoever stands between Envoy and its servers can read and change what they say.
+    Plaintext,
+}
+
+impl Surroundings {
+    /// Those of what this object configures, which stands at `place`, inside of `ancestors`, the
+    /// outermost first.
+    pub(super) fn of(
+        kind: Kind,
+        holder: &Map<String, Value>,
+        place: &str,
+        ancestors: &[(String, &Value)],
+    ) -> Self {
+        let document = ancestors.first().map_or(&Value::Null, |(_, value)| value);
+        let mut openings = when_it_fails(holder, place);
+        if kind == Kind::Envoy {
+            openings.extend(when_it_is_left_out(document, ancestors));
+        }
+        Self {
+            variables: variables(kind, holder),
+            clusters: Clusters::of(document),
+            openings,
+        }
+    }
+
+    /// A variable of the virtual machine; `host` looks one up in Envoy's environment.
+    pub fn variable(&self, name: &str, host: impl Fn(&str) -> Variable) -> Variable {
+        let Some(variables) = &self.variables else {
+            return host(name);
+        };
+        match variables.get(name) {
+            None => Variable::Unset,
+            Some(Origin::File(value)) => Variable::Set(value.clone()),
+            Some(Origin::Host) => host(name),
+        }
+    }
+
+    /// What is to be said of a cluster with this name.
+    #[must_use]
+    pub fn cluster(&self, name: &str) -> Option<ClusterFinding> {
+        let (clusters, is_whole) = match &self.clusters {
+            Clusters::Elsewhere => return None,
+            Clusters::Dynamic(clusters) => (clusters, false),
+            Clusters::Static(clusters) => (clusters, true),
+        };
+        let mut clusters = clusters.iter();
+        match clusters.find(|cluster| cluster.get("name").is_some_and(|known| known == name)) {
+            Some(cluster) => is_plaintext(cluster).then_some(ClusterFinding::Plaintext),
+            None if is_whole => Some(ClusterFinding::Missing),
+            None => Some(ClusterFinding::Unknown),
+        }
+    }
+}
+
+impl Clusters {
+    fn of(document: &Value) -> Self {
+        let Some(resources) = member(document, "static_resources") else {
+            return Self::Elsewhere;
+        };
+        let clusters = member(resources, "clusters").and_then(Value::as_array);
+        let clusters = clusters.cloned().unwrap_or_default();
+        let dynamic = member(document, "dynamic_resources");
+        let source = dynamic.and_then(|dynamic| member(dynamic, "cds_config"));
+        if source.is_some() {
+            Self::Dynamic(clusters)
+        } else {
+            Self::Static(clusters)
+        }
+    }
+}
+
+/// The keys of Envoy, Istio and Envoy Gateway for what becomes of requests then.
+fn when_it_fails(holder: &Map<String, Value>, place: &str) -> Vec<(String, &'static str)> {
+    let opens = |(name, value): &(&String, &Value)| match plain(name).as_str() {
+        "failurepolicy" | "failstrategy" => **value == "FAIL_OPEN",
+        "failopen" => **value == true,
+        _ => false,
+    };
+    let message = "every request goes through unchecked while the filter cannot be loaded or has \
+                   crashed; hint: leave it out, which fails closed";
+    let found = holder.iter().filter(opens);
+    found
+        .map(|(name, _)| (joined(place, name), message))
+        .collect()
+}
+
+/// The keys of Envoy's HTTP filter, and those of its routes.
+fn when_it_is_left_out(
+    document: &Value,
+    ancestors: &[(String, &Value)],
+) -> Vec<(String, &'static str)> {
+    let mut openings = Vec::new();
+    let mut around = ancestors.iter().rev();
+    let Some((place, filter)) = around.find(|(_, one)| member(one, "typed_config").is_some())
+    else {
+        return openings;
+    };
+    for (key, message) in [
+        (
+            "disabled",
+            "the filter is off for every route that does not switch it on",
+        ),
+        (
+            "is_optional",
+            "an Envoy that cannot run the filter leaves it out, and every request goes through",
+        ),
+    ] {
+        if member(filter, key).is_some_and(|value| *value == true) {
+            openings.push((joined(place, key), message));
+        }
+    }
+    if let Some(name) = filter.get("name").and_then(Value::as_str) {
+        switched_off(document, "", name, &mut openings);
+    }
+    openings
+}
+
+/// Routes, hosts and the like that switch the filter of this name off.
+fn switched_off(
+    value: &Value,
+    place: &str,
+    name: &str,
+    openings: &mut Vec<(String, &'static str)>,
+) {
+    match value {
+        Value::Object(members) => {
+            for (key, inner) in members {
+                let place = joined(place, key);
+                let settings = inner.get(name).filter(|settings| {
+                    plain(key) == "typedperfilterconfig"
+                        && settings.get("disabled").is_some_and(|value| *value == true)
+                });
+                if settings.is_some() {
+                    let message = "the filter is off here, and headers that only it may set go \
+                                   through as clients send them; hint: a requirement `{}` in \
+                                   `requirement_map`, which `requirement_by_route_name` chooses";
+                    openings.push((format!("{place}[\"{name}\"].disabled"), message));
+                }
+                switched_off(inner, &place, name, openings);
+            }
+        }
+        Value::Array(elements) => {
+            for (index, inner) in elements.iter().enumerate() {
+                switched_off(inner, &format!("{place}[{index}]"), name, openings);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn variables(kind: Kind, holder: &Map<String, Value>) -> Option<BTreeMap<String, Origin>> {
+    let mut variables = BTreeMap::new();
+    let mut add_hosts = |names: Option<&Value>| {
+        let names = names.and_then(Value::as_array).into_iter().flatten();
+        let names = names.filter_map(Value::as_str);
+        variables.extend(names.map(|name| (name.to_owned(), Origin::Host)));
+    };
+    match kind {
+        Kind::Envoy => {
+            let machine = holder.get("vm_config").or_else(|| holder.get("vmConfig"))?;
+            let environment = member(machine, "environment_variables").unwrap_or(&Value::Null);
+            add_hosts(member(environment, "host_env_keys"));
+            let written = member(environment, "key_values").and_then(Value::as_object);
+            variables.extend(written.into_iter().flatten().filter_map(|(name, value)| {
+                Some((name.clone(), Origin::File(value.as_str()?.to_owned())))
+            }));
+        }
+        Kind::Istio => {
+            let machine = holder.get("vmConfig").unwrap_or(&Value::Null);
+            let list = machine.get("env").and_then(Value::as_array);
+            variables.extend(list.into_iter().flatten().filter_map(|entry| {
+                let name = entry.get("name")?.as_str()?.to_owned();
+                let is_of_the_host = entry.get("valueFrom").is_some_and(|from| from == "HOST");
+                let value = entry.get("value").and_then(Value::as_str);
+                let value = Origin::File(value.unwrap_or_default().to_owned());
+                Some((name, if is_of_the_host { Origin::Host } else { value }))
+            }));
+        }
+        Kind::EnvoyGateway => add_hosts(holder.get("env").and_then(|env| env.get("hostKeys"))),
+    }
+    Some(variables)
+}
+
+/// Whether a cluster certainly speaks without TLS to another machine than this.
+fn is_plaintext(cluster: &Value) -> bool {
+    let keys = ["transport_socket", "transport_socket_matches"];
+    let has_transport = keys.into_iter().any(|key| member(cluster, key).is_some());
+    let mut hosts = Vec::new();
+    if let Some(assignment) = member(cluster, "load_assignment") {
+        collect_hosts(assignment, &mut hosts);
+    }
+    !has_transport && hosts.iter().any(|host| !is_loopback(host))
+}
+
+/// The addresses of all socket addresses.
+fn collect_hosts<'v>(value: &'v Value, hosts: &mut Vec<&'v str>) {
+    match value {
+        Value::Object(members) => {
+            for (key, inner) in members {
+                let address = inner.get("address").and_then(Value::as_str);
+                if let ("socketaddress", Some(address)) = (plain(key).as_str(), address) {
+                    hosts.push(address);
+                }
+                collect_hosts(inner, hosts);
+            }
+        }
+        Value::Array(elements) => {
+            for inner in elements {
+                collect_hosts(inner, hosts);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// A member by its name in snake case, or in the camel case that Envoy takes as well.
+fn member<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
+    let members = value.as_object()?;
+    let mut members = members.iter();
+    let found = members.find(|(name, _)| plain(name) == plain(key));
+    found.map(|(_, member)| member)
+}
+
+fn plain(name: &str) -> String {
+    name.replace('_', "").to_ascii_lowercase()
+}
+
+pub(super) fn joined(place: &str, name: &str) -> String {
+    match place {
+        "" => name.to_owned(),
+        place => format!("{place}.{name}"),
+    }
+}
