@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::Value;
 
 use super::CommandError;
 use super::configuration_file::{self, ClusterFinding, Found};
@@ -83,6 +84,13 @@ impl Report {
         self.warnings.extend(openings);
         self.warnings.extend(inspection.warnings.iter().map(told));
         self.warnings.extend(inspection.review().iter().map(told));
+        let routes = inspection.configuration.get("requirement_by_route_name");
+        let routes = routes.and_then(Value::as_object).into_iter().flatten();
+        for (name, _) in routes.filter(|(name, _)| surroundings.lacks_route(name)) {
+            let message = format!("no route in this file is called `{name}`");
+            let warning = line("requirement_by_route_name", &message);
+            self.warnings.push(warning);
+        }
         for (path, cluster) in inspection.clusters() {
             let message = match surroundings.cluster(cluster) {
                 None => continue,
@@ -195,7 +203,8 @@ spec:
 static_resources:
   clusters: [{name: idp}]
   listeners:
-  - filters:
+  - routes: [{name: here}]
+    filters:
     - config:
         fail_open: true
         vm_config: {environment_variables: {host_env_keys: [PORTCULLIS_TEST_LISTED]}}
@@ -207,6 +216,8 @@ static_resources:
                 audiences: [api]
                 remote_jwks: {http_uri: {uri: 'https://idp.example/', cluster: ipd}}
             rules: [{match: {prefix: /}, requires: {provider_name: idp}}]
+            requirement_map: {open: {}}
+            requirement_by_route_name: {here: open, gone: open}
             revocation:
               cluster: authority
               credential: {environment_variable: PORTCULLIS_TEST_LISTED}
@@ -223,13 +234,17 @@ static_resources:
         for (warning, expected) in warnings.lines().zip([
             format!("{config}.fail_open: every request goes through"),
             format!("{config}.configuration.revocation.credential.environment_variable: `PORT"),
+            format!(
+                "{config}.configuration.requirement_by_route_name: no route in this file is called \
+                 `gone`"
+            ),
             format!("{config}.configuration.{remote}: `ipd` is none of the clusters in this file"),
             format!("{config}.configuration.revocation.cluster: `authority` is none of the "),
         ]) {
             let expected = format!("portcullis.yaml: warning: {expected}");
             assert!(warning.starts_with(&expected), "{expected}: {warning}");
         }
-        assert_eq!(warnings.lines().count(), 4, "{warnings}");
+        assert_eq!(warnings.lines().count(), 5, "{warnings}");
 
         let text = text.replace("HIDDEN", "LISTED");
         let dynamic = format!("{text}dynamic_resources: {{cds_config: {{ads: {{}}}}}}\n");

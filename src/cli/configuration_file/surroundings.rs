@@ -14,6 +14,8 @@ pub struct Surroundings {
     /// The variables of its virtual machine; `None` where the file does not tell.
     variables: Option<BTreeMap<String, Origin>>,
     clusters: Clusters,
+    /// The names of all routes; `None` where others may be added while Envoy runs.
+    routes: Option<Vec<String>>,
     /// What opens the API, whatever the configuration says: path in the file and message.
     pub openings: Vec<(String, &'static str)>,
 }
@@ -67,8 +69,16 @@ impl Surroundings {
         Self {
             variables: variables(kind, holder),
             clusters: Clusters::of(document),
+            routes: routes(document),
             openings,
         }
+    }
+
+    /// Whether there is certainly no route of this name.
+    #[must_use]
+    pub fn lacks_route(&self, name: &str) -> bool {
+        let mut routes = self.routes.iter();
+        routes.any(|routes| !routes.iter().any(|known| known == name))
     }
 
     /// A variable of the virtual machine; `host` looks one up in Envoy's environment.
@@ -227,6 +237,39 @@ fn variables(kind: Kind, holder: &Map<String, Value>) -> Option<BTreeMap<String,
         Kind::EnvoyGateway => add_hosts(holder.get("env").and_then(|env| env.get("hostKeys"))),
     }
     Some(variables)
+}
+
+/// The routes of a bootstrap in which no listener is told its routes while it runs.
+fn routes(document: &Value) -> Option<Vec<String>> {
+    fn collect(value: &Value, names: &mut Vec<String>) -> Option<()> {
+        match value {
+            Value::Object(members) => {
+                for (key, inner) in members {
+                    match plain(key).as_str() {
+                        "rds" | "scopedroutes" | "vhds" => return None,
+                        "routes" => {
+                            let routes = inner.as_array().into_iter().flatten();
+                            let found = routes.filter_map(|route| route.get("name")?.as_str());
+                            names.extend(found.map(str::to_owned));
+                        }
+                        _ => {}
+                    }
+                    collect(inner, names)?;
+                }
+            }
+            Value::Array(elements) => {
+                for inner in elements {
+                    collect(inner, names)?;
+                }
+            }
+            _ => {}
+        }
+        Some(())
+    }
+    let resources = member(document, "static_resources")?;
+    let mut names = Vec::new();
+    collect(resources, &mut names)?;
+    Some(names)
 }
 
 /// Whether a cluster certainly speaks without TLS to another machine than this.

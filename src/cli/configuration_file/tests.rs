@@ -281,3 +281,22 @@ fn clusters_are_those_of_the_bootstrap_unless_others_may_come() {
         None
     );
 }
+
+#[test]
+fn a_route_is_missing_only_where_all_of_them_are_known() {
+    let plugin = json!({"configuration": {
+        "@type": "a/google.protobuf.Struct", "value": {"providers": {}},
+    }});
+    let file = |more: Value| {
+        let routes = json!({"virtual_hosts": [{"routes": [{"name": "known"}, {}]}]});
+        let listener = json!({"filters": [plugin], "route_config": routes, "more": more});
+        one(&json!({"static_resources": {"listeners": [listener]}}).to_string()).surroundings
+    };
+    let whole = file(json!({}));
+    assert!(whole.lacks_route("gone") && !whole.lacks_route("known"));
+    for more in [json!({"rds": {}}), json!({"scopedRoutes": {}})] {
+        assert!(!file(more).lacks_route("gone"));
+    }
+    let alone = one("providers: {}").surroundings;
+    assert!(!alone.lacks_route("gone"));
+}
