@@ -9,6 +9,7 @@
 //! | [`gate`] | one request: configuration → policy, rules, extraction, verdict, headers, refusals |
 //! | [`revocation`] | what can be revoked and how it is asked: names, filter, cut-offs, the feed's formats |
 //! | [`sync`] | keeping in step: who leads, keys from servers, the revocation feed, requests that wait |
+//! | [`namespace`] | where records stand in the data that a process shares, and by what they are believed |
 //! | [`host`] | what the gate needs from whatever it runs in |
 //! | [`time`] | instants, which are always an argument |
 //!
@@ -43,6 +44,7 @@
 
 pub mod gate;
 pub mod host;
+pub mod namespace;
 pub mod revocation;
 pub mod sync;
 pub mod time;

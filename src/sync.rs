@@ -31,7 +31,6 @@ mod lease;
 mod line;
 mod loader;
 mod mark;
-mod record;
 mod trouble;
 mod waiting;
 

@@ -30,14 +30,13 @@ impl Feed {
             heartbeat: settings.max_staleness / HEARTBEATS_PER_STALENESS,
             reload_jitter: settings.reload_jitter,
         };
-        let purpose = format!("feed/{:016x}", settings.tag());
         let mut follower = Follower::new(source, view.clone());
         // What another plugin or an earlier configuration has loaded is there before the first
         // request; otherwise requests would be refused until the first tick.
         follower.on_tick(&Background, false);
         Some(Self {
             follower,
-            lease: Lease::new(&purpose, Background.random()),
+            lease: Lease::new(settings.space(), Background.random()),
             reported: FeedCounts::default(),
         })
     }

@@ -13,6 +13,7 @@ mod keys;
 mod matchers;
 mod provider;
 mod reader;
+mod records;
 mod requirement;
 #[cfg(not(target_family = "wasm"))]
 mod review;
@@ -111,6 +112,7 @@ fn policy(root: &Node<'_>) -> Read<Policy> {
         let filter_state_rules = rules::filter_state_rules(fields, &names);
         let allow_unmatched = boolean_or(fields.nullable("allow_unmatched"), false);
         let revocation = fields.optional_as("revocation", revocation::settings);
+        let record_secret = fields.optional_as("shared_data_secret", records::secret);
         if !matches!(revocation, Ok(None)) {
             revocation::refuse_long_skews(fields.node(), &providers);
         }
@@ -126,6 +128,11 @@ fn policy(root: &Node<'_>) -> Read<Policy> {
         }
         let (rules, filter_state_rules) = (rules?, filter_state_rules?);
         let session_headers = session_headers?;
+        let mut revocation = revocation?;
+        let record_secret = records::secret_or_credential(record_secret?, revocation.as_ref());
+        if let Some(settings) = &mut revocation {
+            settings.record_secret = record_secret;
+        }
         let own_headers = own_headers(&providers, session_headers.as_ref());
         refuse_collisions(
             fields.node(),
@@ -153,7 +160,8 @@ fn policy(root: &Node<'_>) -> Read<Policy> {
             allow_unmatched,
             bypass_cors_preflight,
             session_headers,
-            revocation: revocation?,
+            revocation,
+            record_secret,
             answers: answers?,
         })
     })

@@ -23,6 +23,7 @@ use super::request::Request;
 use super::revocation::{Posture, RevocationSettings};
 use super::session::SessionHeaders;
 use crate::host::Host;
+use crate::namespace::RecordSecret;
 
 /// Everything that the operator decided.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub struct Policy {
     pub(super) bypass_cors_preflight: bool,
     pub(super) session_headers: Option<SessionHeaders>,
     pub(super) revocation: Option<RevocationSettings>,
+    pub(super) record_secret: RecordSecret,
     pub(super) answers: Answers,
     /// What nobody but the gate may say on any path.
     pub(super) own_headers: OwnHeaders,
@@ -142,6 +144,12 @@ impl Policy {
             .map(|revocation| revocation.on_missing_feed = Posture::Allow)
             .is_some();
         (self, has_revocation)
+    }
+
+    /// Under which records in shared data are sealed.
+    #[must_use]
+    pub const fn record_secret(&self) -> &RecordSecret {
+        &self.record_secret
     }
 
     /// Name and key source of every provider, in the order of their places.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::reason::Reason;
 use crate::host::{Call, CallOutcome, Host, SharedData};
+use crate::namespace::{Namespace, RecordSecret};
 use crate::revocation::{FeedKeys, Names, Standing, Status, View, proof};
 use crate::token::Claims;
 use naming::{Extent, Naming};
@@ -33,6 +34,8 @@ pub struct RevocationSettings {
     pub authority: String,
     /// An `edge` credential.
     pub credential: String,
+    /// Under which records in shared data are sealed.
+    pub record_secret: RecordSecret,
     /// Keys that may sign the feed.
     pub keys: FeedKeys,
     /// The claim that names the device.
@@ -63,16 +66,12 @@ impl std::fmt::Debug for RevocationSettings {
 }
 
 impl RevocationSettings {
-    /// Tells feeds apart in the memory that several plugins may share: the same server is the same
-    /// feed, also while one of its keys is replaced by another.
+    /// Where the records of this feed are: the same server is the same feed, also while one of its
+    /// keys is replaced by another.
     #[must_use]
-    pub fn tag(&self) -> u64 {
-        use std::hash::Hasher as _;
-        let mut hasher = siphasher::sip::SipHasher13::new();
-        hasher.write(self.cluster.as_bytes());
-        hasher.write_u8(0);
-        hasher.write(self.authority.as_bytes());
-        hasher.finish()
+    pub fn space(&self) -> Namespace {
+        let server = (self.cluster.as_str(), self.authority.as_str());
+        Namespace::new(&self.record_secret, "feed", &server)
     }
 }
 
@@ -177,7 +176,7 @@ pub(super) struct Revocations {
 
 impl Revocations {
     pub(super) fn new(settings: RevocationSettings) -> Self {
-        let view = Rc::new(View::new(settings.tag()));
+        let view = Rc::new(View::new(settings.space(), settings.keys.clone()));
         Self { settings, view }
     }
 

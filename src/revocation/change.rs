@@ -69,7 +69,7 @@ use sha2::{Digest as _, Sha256};
 use super::codec::{DecodeError, Reader};
 use super::cut_off::CutOff;
 use super::evidence::Evidence;
-use super::feed_key::{FeedKeys, Signable, SignatureError};
+use super::feed_key::{FeedKeys, Signable, SignatureError, Signer};
 use super::name::Fingerprint;
 
 /// Longest batch; the edge buffers it whole.
@@ -280,10 +280,20 @@ impl Batch {
     ///
     /// [`BatchError`].
     pub fn decode(message: &[u8], keys: &FeedKeys) -> Result<Self, BatchError> {
+        Self::decode_signed(message, keys).map(|(batch, _)| batch)
+    }
+
+    /// The same, with who has signed it.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError`].
+    pub fn decode_signed(message: &[u8], keys: &FeedKeys) -> Result<(Self, Signer), BatchError> {
         if message.len() > MAX_BATCH_BYTES {
             return Err(BatchError::TooLarge(message.len()));
         }
-        let mut reader = Reader::new(keys.verified(Signable::Batch, message)?);
+        let (body, signer) = keys.verified_by(Signable::Batch, message)?;
+        let mut reader = Reader::new(body);
         reader.format(FORMAT)?;
         let nonce = reader.u64()?;
         let time = reader.u64()?;
@@ -316,7 +326,7 @@ impl Batch {
         if batch.through() > head {
             return Err(DecodeError::Value("head").into());
         }
-        Ok(batch)
+        Ok((batch, signer))
     }
 }
 

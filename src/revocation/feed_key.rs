@@ -77,6 +77,10 @@ impl FeedSignature {
     }
 }
 
+/// The public key that has signed a message: all of it, since what is believed depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signer(pub [u8; 32]);
+
 /// The public keys that the operator pinned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedKeys(Vec<VerifyingKey>);
@@ -98,6 +102,19 @@ impl FeedKeys {
         kind: Signable,
         message: &'m [u8],
     ) -> Result<&'m [u8], SignatureError> {
+        self.verified_by(kind, message).map(|(body, _)| body)
+    }
+
+    /// The body of a signed message, and who has signed it.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError`].
+    pub fn verified_by<'m>(
+        &self,
+        kind: Signable,
+        message: &'m [u8],
+    ) -> Result<(&'m [u8], Signer), SignatureError> {
         let length = message.len().checked_sub(SIGNATURE_BYTES);
         let (body, trailer) = length
             .and_then(|length| message.split_at_checked(length))
@@ -110,7 +127,13 @@ impl FeedKeys {
         let signature = Signature::from_slice(signature).map_err(|_| SignatureError::Invalid)?;
         key.verify_strict(&kind.input(body), &signature)
             .map_err(|_| SignatureError::Invalid)?;
-        Ok(body)
+        Ok((body, Signer(*key.as_bytes())))
+    }
+
+    /// Whether this is one of the keys.
+    #[must_use]
+    pub fn has(&self, signer: Signer) -> bool {
+        self.0.iter().any(|key| *key.as_bytes() == signer.0)
     }
 }
 

@@ -1,16 +1,16 @@
 //! The one record that says which generation counts and how far it has come.
 
-use super::{Chain, Evidence, FilterKey};
-use crate::host::{Expected, SharedData};
+use super::{Chain, Evidence, FeedKeys, FilterKey, Signer};
+use crate::namespace::Fields;
 
-/// What every virtual machine of a process agrees on. It stands in shared data as
+/// What every virtual machine of a process agrees on. It stands in shared data, sealed as every
+/// record is (see [`crate::namespace`]), as
 ///
 /// ```text
-/// struct Record {            // little-endian
-///     magic: [u8; 4],        // "PCFS"
-///     version: u8,           // 2; 1 had no `evidence`
+/// struct State {             // little-endian
+///     version: u8,           // 3; 2 did not say who has signed
 ///     slot: u8,              // 0 or 1: which of the two places the generation is in
-///     reserved: [u8; 2],     // 0
+///     reserved: [u8; 6],     // 0
 ///     epoch: u64,
 ///     generation: u64,
 ///     sequence: u64,
@@ -22,9 +22,20 @@ use crate::host::{Expected, SharedData};
 ///     chain: [u8; 32],
 ///     evidence: [u8; 72],
 ///     filter_key: [u8; 16],
-///     checksum: u64,         // SipHash-1-3 of all before, under the filter key
+///     manifest: [u8; 32],    // SHA-256 of the manifest, without its signature
+///     manifest_signer: [u8; 32],
+///     batch_signer: [u8; 32],
 /// }
 /// ```
+///
+/// # Who believes it?
+///
+/// Whoever pins the key that has signed the manifest *and* the one that has signed the last batch.
+/// Several configurations may follow one feed, before and after an update or in two listeners, and
+/// each trusts what its own keys vouch for, whoever has loaded it. The last batch vouches for all
+/// before it: it names the chain of the whole history up to there. When the authority has gone over
+/// to another key, the manifest is fetched once more: it is the same, under the new signature, and
+/// then nobody needs the old key for what is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedState {
     /// The line of history that the sequence numbers belong to.
@@ -47,6 +58,12 @@ pub struct FeedState {
     /// Everything is in that had been revoked by then, by this edge's clock, in milliseconds: when
     /// the question was sent to which the authority answered that there is no more.
     pub verified_at: u64,
+    /// SHA-256 of the manifest of the generation that is read.
+    pub manifest: [u8; 32],
+    /// Who has signed that manifest.
+    pub manifest_signer: Signer,
+    /// Who has signed the last batch that was heard, with changes or without.
+    pub batch_signer: Signer,
     /// The secret under which names are hashed.
     pub filter_key: FilterKey,
     /// Pages of the filter.
@@ -55,19 +72,13 @@ pub struct FeedState {
     pub bucket_count: u32,
 }
 
-const MAGIC: &[u8; 6] = b"PCFS\x02\x00";
-const RECORD_BYTES: usize = 8 + 6 * 8 + 2 * 4 + 32 + 72 + 16 + 8;
+const VERSION: u8 = 3;
+const STATE_BYTES: usize = 8 + 6 * 8 + 2 * 4 + 32 + 72 + 16 + 3 * 32;
 
 impl FeedState {
-    /// Writes the record over the one of `expected`.
-    pub(crate) fn write(&self, host: &impl SharedData, key: &str, expected: Expected) -> bool {
-        host.set_shared(key, &self.encode(), expected)
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(RECORD_BYTES);
-        bytes.extend(MAGIC.get(..5).unwrap_or_default());
-        bytes.extend([self.slot, 0, 0]);
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(STATE_BYTES);
+        bytes.extend([VERSION, self.slot, 0, 0, 0, 0, 0, 0]);
         let numbers = [
             self.epoch,
             self.generation,
@@ -84,42 +95,46 @@ impl FeedState {
         bytes.extend(self.chain.0);
         bytes.extend(self.evidence.0);
         bytes.extend(self.filter_key.bytes());
-        let checksum = self.filter_key.checksum(&[&bytes]);
-        bytes.extend(checksum.to_le_bytes());
+        bytes.extend(self.manifest);
+        bytes.extend(self.manifest_signer.0);
+        bytes.extend(self.batch_signer.0);
         bytes
     }
 
-    /// The record in these bytes; `None` for anything else, which is treated as if nothing were
-    /// there.
-    #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (body, checksum) = bytes.split_last_chunk::<8>()?;
-        let mut rest = body.strip_prefix(MAGIC.get(..5)?)?;
-        let [slot, reserved @ ..] = take::<3>(&mut rest)?;
-        let mut number = || take(&mut rest).map(u64::from_le_bytes);
-        let (epoch, generation, sequence) = (number()?, number()?, number()?);
-        let (load, batches, verified_at) = (number()?, number()?, number()?);
-        let page_count = take(&mut rest).map(u32::from_le_bytes)?;
-        let bucket_count = take(&mut rest).map(u32::from_le_bytes)?;
-        let chain = Chain(take(&mut rest)?);
-        let evidence = Evidence(take(&mut rest)?);
-        let filter_key = FilterKey::new(take(&mut rest)?);
-        let is_whole = rest.is_empty() && reserved == [0, 0] && slot < 2;
-        let is_intact = filter_key.checksum(&[body]) == u64::from_le_bytes(*checksum);
-        (is_whole && is_intact).then_some(Self {
+    /// The state in the payload of a record; `None` for anything else, which is treated as if
+    /// nothing were there.
+    pub(super) fn decode(payload: &[u8]) -> Option<Self> {
+        let mut fields = Fields(payload);
+        let [version, slot, reserved @ ..] = fields.array::<8>()?;
+        if version != VERSION || slot > 1 || reserved != [0; 6] {
+            return None;
+        }
+        let (epoch, generation, sequence) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        let (load, batches, verified_at) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        let state = Self {
             epoch,
             generation,
             slot,
             sequence,
-            chain,
-            evidence,
             load,
             batches,
             verified_at,
-            filter_key,
-            page_count,
-            bucket_count,
-        })
+            page_count: fields.u32()?,
+            bucket_count: fields.u32()?,
+            chain: Chain(fields.array()?),
+            evidence: Evidence(fields.array()?),
+            filter_key: FilterKey::new(fields.array()?),
+            manifest: fields.array()?,
+            manifest_signer: Signer(fields.array()?),
+            batch_signer: Signer(fields.array()?),
+        };
+        fields.end(state)
+    }
+
+    /// Whether these keys vouch for all of it.
+    #[must_use]
+    pub fn is_trusted_by(&self, keys: &FeedKeys) -> bool {
+        keys.has(self.manifest_signer) && keys.has(self.batch_signer)
     }
 
     /// Whether a generation of this number would be news.
@@ -127,12 +142,6 @@ impl FeedState {
     pub fn is_older_than(&self, epoch: u64, generation: u64) -> bool {
         (self.epoch, self.generation) < (epoch, generation)
     }
-}
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*taken)
 }
 
 #[cfg(test)]
@@ -148,6 +157,9 @@ pub(crate) fn example() -> FeedState {
         batches: 9,
         verified_at: 5,
         filter_key: FilterKey::new([6; 16]),
+        manifest: [11; 32],
+        manifest_signer: Signer([12; 32]),
+        batch_signer: Signer([13; 32]),
         page_count: 7,
         bucket_count: 8,
     }
@@ -162,18 +174,20 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn the_record_comes_back_as_it_was() {
         assert_eq!(FeedState::decode(&example().encode()), Some(example()));
-        assert_eq!(example().encode().len(), RECORD_BYTES);
+        assert_eq!(example().encode().len(), STATE_BYTES);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn foreign_bytes_are_nothing() {
-        let record = example().encode();
-        for place in 0..record.len() {
-            let mut changed = record.clone();
-            changed[place] ^= 1;
+    fn other_lengths_versions_and_slots_are_nothing() {
+        let state = example().encode();
+        for place in [0, 1, 2, 7] {
+            let mut changed = state.clone();
+            changed[place] ^= 2;
             assert_eq!(FeedState::decode(&changed), None, "byte {place}");
-            assert_eq!(FeedState::decode(&record[..place]), None, "{place} bytes");
         }
-        assert_eq!(FeedState::decode(&[record, vec![0]].concat()), None);
+        for length in 0..state.len() {
+            assert_eq!(FeedState::decode(&state[..length]), None, "{length} bytes");
+        }
+        assert_eq!(FeedState::decode(&[state, vec![0]].concat()), None);
     }
 }

@@ -34,7 +34,7 @@ use sha2::{Digest as _, Sha256};
 use super::change::Chain;
 use super::codec::{DecodeError, Reader};
 use super::cut_off::{MAX_BUCKETS, RECORD_BYTES};
-use super::feed_key::{FeedKeys, Signable, SignatureError};
+use super::feed_key::{FeedKeys, Signable, SignatureError, Signer};
 use super::name::FilterKey;
 use super::page::{MAX_PAGES, PAGE_BYTES};
 
@@ -153,10 +153,20 @@ impl Manifest {
     ///
     /// [`ManifestError`].
     pub fn decode(message: &[u8], keys: &FeedKeys) -> Result<Self, ManifestError> {
+        Self::decode_signed(message, keys).map(|(manifest, _)| manifest)
+    }
+
+    /// The same, with who has signed it.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError`].
+    pub fn decode_signed(message: &[u8], keys: &FeedKeys) -> Result<(Self, Signer), ManifestError> {
         if message.len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLarge(message.len()));
         }
-        let mut reader = Reader::new(keys.verified(Signable::Manifest, message)?);
+        let (body, signer) = keys.verified_by(Signable::Manifest, message)?;
+        let mut reader = Reader::new(body);
         reader.format(FORMAT)?;
         let created = reader.u64()?;
         let epoch = reader.u64()?;
@@ -183,7 +193,13 @@ impl Manifest {
         };
         reader.finish()?;
         manifest.check()?;
-        Ok(manifest)
+        Ok((manifest, signer))
+    }
+
+    /// What tells it from every other one, whoever has signed it.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.encode()).into()
     }
 
     fn check(&self) -> Result<(), DecodeError> {

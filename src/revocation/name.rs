@@ -135,17 +135,6 @@ impl FilterKey {
         }
         Fingerprint(hasher.finish128().as_bytes())
     }
-
-    /// Checksum of something that is kept where others may write. Not for anything that leaves
-    /// the process.
-    #[must_use]
-    pub fn checksum(&self, parts: &[&[u8]]) -> u64 {
-        let mut hasher = siphasher::sip::SipHasher13::new_with_key(&self.0);
-        for part in parts {
-            hasher.write(part);
-        }
-        hasher.finish()
-    }
 }
 
 impl Fingerprint {

@@ -9,7 +9,7 @@
 //!     epoch: u64,
 //!     generation: u64,
 //!     load: u64,             // random, as in the state
-//!     checksum: u64,         // SipHash-1-3 of all the rest, under the filter key
+//!     checksum: u64,         // SipHash-1-3 of all the rest, under the namespace's key
 //!     body: [u8],            // 4 KiB of bits, or a `bucket`
 //! }
 //! ```
@@ -32,7 +32,14 @@ use recent::Recent;
 use super::cut_off::CutOff;
 use super::page::{PAGE_BYTES, insert, may_contain, page_of};
 use super::{Change, FeedState, cut_off};
-use crate::host::{Expected, KEY_PREFIX, Shared, SharedData};
+use crate::host::{Expected, Shared, SharedData};
+use crate::namespace::Namespace;
+
+/// The name of the record with the [`FeedState`].
+const STATE: &str = "state";
+
+/// The name of the record that says what is to be loaded again.
+const DAMAGED: &str = "damaged";
 
 /// How often a write is tried again when somebody else was faster.
 const WRITE_ATTEMPTS: usize = 16;
@@ -57,21 +64,20 @@ pub(crate) enum Record {
     Bucket,
 }
 
-/// Where the records of one feed are. Keys begin with a tag of the feed, so that plugins that
-/// follow different authorities do not meet.
+/// Where the records of one feed are.
 #[derive(Clone, Debug)]
 pub struct SharedFilter {
-    prefix: String,
+    space: Namespace,
     checked: Checked,
     recent: Recent,
 }
 
 impl SharedFilter {
-    /// The filter of the feed with this tag.
+    /// The filter whose records are in this namespace.
     #[must_use]
-    pub fn new(tag: u64) -> Self {
+    pub fn new(space: Namespace) -> Self {
         Self {
-            prefix: format!("{KEY_PREFIX}{tag:016x}"),
+            space,
             checked: Checked::default(),
             recent: Recent::default(),
         }
@@ -79,47 +85,52 @@ impl SharedFilter {
 
     /// The state in shared data, and its version.
     pub(crate) fn state(&self, host: &impl SharedData) -> Option<(FeedState, u32)> {
-        let shared = host.shared(&self.state_key())?;
-        Some((FeedState::decode(&shared.bytes)?, shared.version))
+        let shared = host.shared(&self.space.key_of(STATE))?;
+        let payload = self.space.open(STATE, &shared.bytes)?;
+        Some((FeedState::decode(payload)?, shared.version))
     }
 
-    pub(crate) fn state_key(&self) -> String {
-        format!("{}/state", self.prefix)
+    /// Writes the state over the one of `expected`.
+    pub(crate) fn write_state(
+        &self,
+        host: &impl SharedData,
+        state: &FeedState,
+        expected: Expected,
+    ) -> bool {
+        let record = self.space.seal(STATE, &state.encode());
+        host.set_shared(&self.space.key_of(STATE), &record, expected)
     }
 
-    /// Where the batches are announced, so that other virtual machines can purge their caches.
-    pub(crate) fn announcement_key(&self, place: u64) -> String {
-        format!("{}/announcement/{place}", self.prefix)
+    /// Where all records of this feed are.
+    pub(crate) const fn space(&self) -> &Namespace {
+        &self.space
     }
 
     /// Says that records of this generation are missing, so that the leader loads it again.
     pub(crate) fn report_damage(&self, host: &impl SharedData, state: &FeedState) {
-        host.set_shared(
-            &self.damage_key(),
-            &generation_id(state),
-            Expected::Anything,
-        );
+        let record = self.space.seal(DAMAGED, &generation_id(state));
+        host.set_shared(&self.space.key_of(DAMAGED), &record, Expected::Anything);
     }
 
     /// Whether somebody has found records of this generation missing.
     pub(crate) fn is_damaged(&self, host: &impl SharedData, state: &FeedState) -> bool {
-        let damaged = host.shared(&self.damage_key());
-        damaged.is_some_and(|damaged| damaged.bytes == generation_id(state))
-    }
-
-    fn damage_key(&self) -> String {
-        format!("{}/damaged", self.prefix)
+        let damaged = host.shared(&self.space.key_of(DAMAGED));
+        damaged.is_some_and(|damaged| {
+            let damaged = self.space.open(DAMAGED, &damaged.bytes);
+            damaged.is_some_and(|damaged| damaged == generation_id(state))
+        })
     }
 
     /// Made for every new token, several times, and so without the machinery of `format!`.
     fn record_key(&self, record: Record, slot: u8, index: u32) -> String {
-        const LONGEST_END: usize = "/bucket/255/4294967295".len();
+        const LONGEST_END: usize = "bucket/255/4294967295".len();
         let kind = match record {
-            Record::Page => "/page/",
-            Record::Bucket => "/bucket/",
+            Record::Page => "page/",
+            Record::Bucket => "bucket/",
         };
-        let mut key = String::with_capacity(self.prefix.len() + LONGEST_END);
-        key.push_str(&self.prefix);
+        let prefix = self.space.prefix();
+        let mut key = String::with_capacity(prefix.len() + LONGEST_END);
+        key.push_str(prefix);
         key.push_str(kind);
         push_decimal(&mut key, slot.into());
         key.push('/');
@@ -276,7 +287,7 @@ impl SharedFilter {
         expected: Expected,
     ) -> bool {
         let header = header(state, record, index);
-        let checksum = state.filter_key.checksum(&[&header, body]);
+        let checksum = self.space.checksum(&[&header, body]);
         let bytes = [&header, &checksum.to_le_bytes()[..], body].concat();
         host.set_shared(
             &self.record_key(record, state.slot, index),
@@ -304,7 +315,7 @@ impl SharedFilter {
             return None;
         }
         if !self.checked.holds(state, record, index, shared.version) {
-            let expected = state.filter_key.checksum(&[&header, body]);
+            let expected = self.space.checksum(&[&header, body]);
             if u64::from_le_bytes(*checksum) != expected {
                 return None;
             }

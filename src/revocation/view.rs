@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{FeedState, Names, SharedFilter, Status};
+use super::{FeedKeys, FeedState, Names, SharedFilter, Status};
 use crate::host::SharedData;
+use crate::namespace::Namespace;
 
 /// How far ahead of the clock the feed may have been heard: clocks are put right now and then.
 const AHEAD_MILLISECONDS: u64 = 5_000;
@@ -15,6 +16,7 @@ const AHEAD_MILLISECONDS: u64 = 5_000;
 #[derive(Debug)]
 pub struct View {
     filter: SharedFilter,
+    keys: FeedKeys,
     state: RefCell<Option<Rc<FeedState>>>,
 }
 
@@ -30,11 +32,13 @@ pub enum Standing {
 }
 
 impl View {
-    /// A view of the feed with this tag, which holds nothing yet.
+    /// A view of the feed whose records are in this namespace, as far as these keys vouch for it.
+    /// It holds nothing yet.
     #[must_use]
-    pub fn new(tag: u64) -> Self {
+    pub fn new(space: Namespace, keys: FeedKeys) -> Self {
         Self {
-            filter: SharedFilter::new(tag),
+            filter: SharedFilter::new(space),
+            keys,
             state: RefCell::new(None),
         }
     }
@@ -49,7 +53,13 @@ impl View {
     /// virtual machine may have loaded it in between.
     fn at_hand(&self, host: &impl SharedData) -> Option<Rc<FeedState>> {
         self.state()
-            .or_else(|| Some(Rc::new(self.filter.state(host)?.0)))
+            .or_else(|| Some(Rc::new(self.published(host)?.0)))
+    }
+
+    /// What stands in shared data now, if the keys vouch for it, and its version there.
+    pub(crate) fn published(&self, host: &impl SharedData) -> Option<(FeedState, u32)> {
+        let found = self.filter.state(host)?;
+        found.0.is_trusted_by(&self.keys).then_some(found)
     }
 
     pub(crate) fn replace(&self, state: Option<FeedState>) {
@@ -99,7 +109,7 @@ impl View {
         };
         let answer = ask(&state);
         if answer.0 == Status::NoData
-            && let Some((newer, _)) = self.filter.state(host)
+            && let Some((newer, _)) = self.published(host)
         {
             let answer = ask(&newer);
             if answer.0 == Status::NoData {

@@ -1,16 +1,13 @@
 //! What the last batches named, for the caches of the other virtual machines.
 //!
 //! ```text
-//! struct Announcement {      // little-endian
-//!     magic: [u8; 4],        // "PCAN"
-//!     reserved: [u8; 4],     // 0
+//! struct Announcement {      // little-endian; sealed, see `crate::namespace`
 //!     epoch: u64,
 //!     number: u64,           // of the batch, as the state counts them
 //!     after: u64,
 //!     through: u64,
 //!     chain: [u8; 32],       // the chain at `through`
 //!     fingerprints: [[u8; 16]; through - after],
-//!     checksum: u64,         // SipHash-1-3 of all before, under the filter key
 //! }
 //! ```
 //!
@@ -32,8 +29,6 @@ use crate::revocation::{Batch, Chain, FeedState, Fingerprint, SharedFilter};
 /// Announcements that are kept: some seconds' worth, and a tick is a tenth of one.
 const KEPT: u64 = 256;
 
-const MAGIC: &[u8; 8] = b"PCAN\0\0\0\0";
-
 /// How far the count of batches goes on when caches have to be emptied: nobody can account for so
 /// many, even with announcements of a leader that was stopped half way.
 pub(super) const UNACCOUNTED: u64 = KEPT + 1;
@@ -45,6 +40,11 @@ pub enum Purge {
     Named(Vec<Fingerprint>),
     /// All tokens: what was missed is not known.
     Everything,
+}
+
+/// The name of the record of a batch with this number.
+fn name(number: u64) -> String {
+    format!("announcement/{}", number % KEPT)
 }
 
 /// What is announced of changes after a state.
@@ -63,9 +63,9 @@ impl Begun {
         let mut found = Expected::Absent;
         let ends = [state.batches, next].map(|number| {
             found = Expected::Absent;
-            let shared = host.shared(&filter.announcement_key(number % KEPT))?;
+            let shared = host.shared(&filter.space().key_of(&name(number)))?;
             found = Expected::Version(shared.version);
-            let announcement = Announcement::read(&shared, state, number)?;
+            let announcement = Announcement::read(&shared, filter, state, number)?;
             let is_after = if number == next {
                 announcement.after == state.sequence
             } else {
@@ -98,7 +98,7 @@ impl Begun {
         state: &FeedState,
         batch: &Batch,
     ) -> bool {
-        let mut bytes = MAGIC.to_vec();
+        let mut bytes = Vec::new();
         for number in [state.epoch, state.batches, batch.after, batch.through()] {
             bytes.extend(number.to_le_bytes());
         }
@@ -106,10 +106,9 @@ impl Begun {
         for change in &batch.changes {
             bytes.extend(change.fingerprint().0);
         }
-        let checksum = state.filter_key.checksum(&[&bytes]);
-        bytes.extend(checksum.to_le_bytes());
-        let key = filter.announcement_key(state.batches % KEPT);
-        host.set_shared(&key, &bytes, self.found)
+        let name = name(state.batches);
+        let record = filter.space().seal(&name, &bytes);
+        host.set_shared(&filter.space().key_of(&name), &record, self.found)
     }
 }
 
@@ -123,15 +122,15 @@ struct Announcement<'b> {
 
 impl<'b> Announcement<'b> {
     /// The announcement of this batch, if it is one, of the state's feed and epoch.
-    fn read(shared: &'b Shared, state: &FeedState, number: u64) -> Option<Self> {
-        let (body, checksum) = shared.bytes.split_last_chunk::<8>()?;
-        if state.filter_key.checksum(&[body]) != u64::from_le_bytes(*checksum) {
-            return None;
-        }
+    fn read(
+        shared: &'b Shared,
+        filter: &SharedFilter,
+        state: &FeedState,
+        number: u64,
+    ) -> Option<Self> {
+        let payload = filter.space().open(&name(number), &shared.bytes)?;
         let expected = [state.epoch, number].map(u64::to_le_bytes).concat();
-        let rest = body
-            .strip_prefix(MAGIC)?
-            .strip_prefix(expected.as_slice())?;
+        let rest = payload.strip_prefix(expected.as_slice())?;
         let (after, rest) = rest.split_first_chunk()?;
         let (through, rest) = rest.split_first_chunk()?;
         let (chain, fingerprints) = rest.split_first_chunk()?;
@@ -172,8 +171,8 @@ fn missed(
     let mut names = Vec::new();
     let mut sequence = old.sequence;
     for number in old.batches..new.batches {
-        let shared = host.shared(&filter.announcement_key((number + 1) % KEPT))?;
-        let announcement = Announcement::read(&shared, new, number + 1)?;
+        let shared = host.shared(&filter.space().key_of(&name(number + 1)))?;
+        let announcement = Announcement::read(&shared, filter, new, number + 1)?;
         if announcement.after != sequence {
             return None;
         }

@@ -19,7 +19,7 @@ use super::milliseconds;
 use super::trouble::Trouble;
 use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, SharedData};
 use crate::revocation::{
-    Batch, BatchError, FeedKeys, FeedState, ManifestError, SharedFilter, View,
+    Batch, BatchError, FeedKeys, FeedState, ManifestError, SharedFilter, Signer, View,
 };
 use crate::time::Interval;
 
@@ -103,6 +103,8 @@ enum Step {
     Manifest,
     Segment,
     Changes(Asked),
+    /// The manifest of what is held, under a signature that is pinned here.
+    Attest,
 }
 
 /// A question that was asked for changes.
@@ -177,6 +179,8 @@ impl Follower {
         self.counts
     }
 
+    /// What stands in shared data, whoever has signed it. It was written by one of ours, who has
+    /// verified it by its own keys.
     fn read_state(&self, host: &impl SharedData) -> Option<(FeedState, u32)> {
         self.filter.state(host)
     }
@@ -209,8 +213,9 @@ impl Follower {
     /// Takes over a state that another virtual machine, or this one, has written.
     fn refresh(&mut self, host: &impl SharedData) -> Option<Purge> {
         let held = self.view.state();
-        let Some((state, version)) = self.read_state(host) else {
-            // Somebody wrote over it. What is held is still true, but nothing adds to it any more.
+        let Some((state, version)) = self.view.published(host) else {
+            // Somebody wrote over it, or keys sign it now that are not pinned here. What is held is
+            // still true, but nothing adds to it any more.
             self.version = 0;
             self.view.replace(None);
             return held.map(|_| Purge::Everything);
@@ -243,9 +248,8 @@ impl Follower {
             self.loader = None;
         }
         if self
-            .view
-            .state()
-            .is_none_or(|state| self.filter.is_damaged(host, &state))
+            .read_state(host)
+            .is_none_or(|(state, _)| self.filter.is_damaged(host, &state))
         {
             let pause = Interval::new(self.loaded_at, REPAIR_PAUSE);
             self.load_within(now, pause.remaining(now));
@@ -384,7 +388,7 @@ impl Follower {
         asked: Asked,
         body: &[u8],
     ) -> Result<usize, Refusal> {
-        let batch = self.fresh_batch(asked, body)?;
+        let (batch, signer) = self.fresh_batch(asked, body)?;
         // Not `self.state`: that is what the cache of tokens has been told of.
         let Some((state, version)) = self.read_state(host) else {
             return Ok(0);
@@ -404,6 +408,7 @@ impl Follower {
         next.sequence = batch.through();
         next.chain = batch.chain_through();
         next.evidence = batch.evidence;
+        next.batch_signer = signer;
         if batch.changes.is_empty() {
             self.counts.heartbeats += 1;
         } else {
@@ -434,8 +439,8 @@ impl Follower {
         next.verified_at = fresher(state.verified_at, found, host.now_milliseconds());
         // When another leader was at work at the same time, its state stays. What was written here
         // does no harm to that: it has all of it already, or will have.
-        let key = self.filter.state_key();
-        next.write(host, &key, Expected::Version(version));
+        let expected = Expected::Version(version);
+        self.filter.write_state(host, &next, expected);
         // What is held is taken from there on the next tick, together with what has to leave the
         // cache.
         Ok(batch.changes.len())
@@ -462,10 +467,10 @@ impl Follower {
         Ok(true)
     }
 
-    fn fresh_batch(&self, asked: Asked, body: &[u8]) -> Result<Batch, Refusal> {
-        let batch = Batch::decode(body, &self.source.keys)?;
+    fn fresh_batch(&self, asked: Asked, body: &[u8]) -> Result<(Batch, Signer), Refusal> {
+        let (batch, signer) = Batch::decode_signed(body, &self.source.keys)?;
         if batch.nonce == asked.nonce {
-            Ok(batch)
+            Ok((batch, signer))
         } else {
             Err(Refusal::Nonce)
         }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::announcement::{Begun, Purge, purge};
-use super::key_record::{Published, decode_wanted, encode_wanted};
+use super::key_record::{KEYS, Published, WANTED, open_wanted, seal_wanted};
 use super::loader::{LoadError, Loader, Need};
-use super::record::{Kind as RecordKind, open, seal};
 use super::{FeedSource, Follower, KeyKeeper, Lease, Role};
-use crate::gate::{Attempt, Gate, read_configuration};
+use crate::gate::{Attempt, Gate, KeySource, read_configuration};
 use crate::host::mock::{MockHost, MockProcess};
 use crate::host::mock_background::{MockBackground, MockSpace};
-use crate::host::{CallOutcome, Expected, KEY_PREFIX, SharedData};
+use crate::host::{CallOutcome, Expected, SharedData};
+use crate::namespace::Namespace;
 use crate::revocation::cut_off::{self, CutOff, RECORD_BYTES};
 use crate::revocation::fuzzing::signed;
 use crate::revocation::page::{PAGE_BYTES, insert, page_of};
@@ -104,7 +104,10 @@ pub fn segment(bytes: &[u8]) {
     let pages: Vec<u8> = bytes.iter().copied().cycle().take(length).collect();
     let bucket_count = u32::from(buckets % 8 + 1);
     let manifest = generation(&pages, bucket_count, records);
-    let (host, filter) = (MockProcess::default(), SharedFilter::new(1));
+    let (host, filter) = (
+        MockProcess::default(),
+        SharedFilter::new(Namespace::example()),
+    );
     flipped_is_refused(&host, &filter, &manifest, &pages);
     let loader = match load(&host, &filter, manifest, &pages, records) {
         Err(error) => {
@@ -167,7 +170,10 @@ pub fn batch(body: &[u8]) {
     assert!(batch.changes.len() <= MAX_BATCH_CHANGES as usize);
     assert_eq!(batch.encode(), body);
     assert!(Manifest::decode(&message, &keys).is_err());
-    let (host, filter) = (MockProcess::default(), SharedFilter::new(1));
+    let (host, filter) = (
+        MockProcess::default(),
+        SharedFilter::new(Namespace::example()),
+    );
     let manifest = Manifest {
         epoch: batch.epoch,
         sequence: batch.after,
@@ -185,7 +191,7 @@ pub fn batch(body: &[u8]) {
     assert_eq!(new.sequence, batch.through());
     as_a_table_would_have_it(&host, &filter, &new, &batch.changes);
     // Another leader is late, and nothing is remembered of what was read before.
-    let late = SharedFilter::new(1);
+    let late = SharedFilter::new(Namespace::example());
     let numbered: Vec<_> = batch.numbered().collect();
     for (sequence, change) in numbered.into_iter().rev() {
         assert!(late.apply(&host, &old, sequence, change));
@@ -247,27 +253,28 @@ fn as_a_table_would_have_it(
 /// One that is read is written as it was. Whatever stands there, at most one virtual machine
 /// leads, and after one term somebody does; keys in force are those of the record.
 pub fn shared_record(bytes: &[u8]) {
-    for kind in [RecordKind::Lease, RecordKind::Keys, RecordKind::Wanted] {
-        let sealed = seal(kind, bytes);
-        assert_eq!(open(kind, &sealed).unwrap().rest(), bytes);
+    let space = Namespace::example();
+    for name in ["lease", KEYS, WANTED] {
+        let sealed = space.seal(name, bytes);
+        assert_eq!(space.open(name, &sealed).unwrap(), bytes);
         for bytes in [bytes, &sealed] {
-            if let Some(published) = Published::decode(bytes) {
-                assert_eq!(published.encode(), bytes);
+            if let Some(published) = Published::open(&space, bytes) {
+                assert_eq!(published.seal(&space), bytes);
                 assert!(published.set.len() <= MAX_JWK_SET_BYTES);
             }
-            if let Some(wanted_at) = decode_wanted(bytes) {
-                assert_eq!(encode_wanted(wanted_at), bytes);
+            if let Some(wanted_at) = open_wanted(&space, bytes) {
+                assert_eq!(seal_wanted(&space, wanted_at), bytes);
             }
             somebody_leads(bytes);
         }
-        keys_are_of_the_record(kind, &sealed);
+        keys_are_of_the_record(name, bytes);
     }
 }
 
 fn somebody_leads(bytes: &[u8]) {
     let space = MockSpace::default();
-    let [first, second] = [1, 2].map(|holder| Lease::new("test", holder));
-    let key = format!("{KEY_PREFIX}lease/test");
+    let [first, second] = [1, 2].map(|holder| Lease::new(Namespace::example(), holder));
+    let key = Namespace::example().key_of("lease");
     assert!(space.set_shared(&key, bytes, Expected::Absent));
     let roles = [first.tick(&space, NOW), second.tick(&space, NOW)];
     assert_eq!(space.keys(), [key], "the lease was somewhere else");
@@ -277,8 +284,8 @@ fn somebody_leads(bytes: &[u8]) {
     }
 }
 
-/// What a virtual machine finds in the place of one of its records.
-fn keys_are_of_the_record(kind: RecordKind, sealed: &[u8]) {
+/// What a virtual machine finds in the place of one of its records, sealed as one of ours would.
+fn keys_are_of_the_record(name: &str, payload: &[u8]) {
     let (space, now) = (Rc::new(MockSpace::default()), Rc::new(Cell::new(NOW)));
     let host = MockBackground::new(&space, &now);
     let gate = gate_with_remote_keys();
@@ -287,16 +294,17 @@ fn keys_are_of_the_record(kind: RecordKind, sealed: &[u8]) {
     let calls = host.take_calls();
     let (id, _) = calls.first().expect("keys are asked for");
     keeper.answered(&host, *id, &CallOutcome::Failed);
-    let place = match kind {
-        RecordKind::Lease => "/lease/",
-        RecordKind::Keys => "/keys/",
-        RecordKind::Wanted => "/wanted/",
-    };
-    for key in space.keys() {
-        if key.contains(place) && !(kind == RecordKind::Keys && key.contains("/lease/")) {
-            space.set_shared(&key, sealed, Expected::Anything);
-        }
-    }
+    let of_keys = gate
+        .policy()
+        .key_sources()
+        .find_map(|(_, source)| match source {
+            KeySource::Remote(settings) => Some(settings),
+            _ => None,
+        });
+    let secret = gate.policy().record_secret();
+    let of_keys = Namespace::new(secret, "keys", of_keys.expect("remote keys"));
+    let sealed = of_keys.seal(name, payload);
+    space.set_shared(&of_keys.key_of(name), &sealed, Expected::Anything);
     for _ in 0..3 {
         now.set(now.get() + 60_000);
         keeper.tick(&host);
@@ -309,7 +317,7 @@ fn keys_are_of_the_record(kind: RecordKind, sealed: &[u8]) {
     let request = request.with_header("authorization", format!("Bearer {genuine}"));
     gate.on_request(&request, Attempt::Last);
     if request.response.borrow().is_none() {
-        let published = Published::decode(sealed).expect("nobody else has these keys");
+        let published = Published::open(&of_keys, &sealed).expect("nobody else has these keys");
         assert!(KeySet::parse(&published.set, &KeyRules::default()).is_ok());
     }
 }
@@ -329,9 +337,9 @@ fn gate_with_remote_keys() -> Gate {
 /// A lease, a wish for keys, and keys, as they stand in shared data, whole and as payloads.
 #[cfg(test)]
 pub(crate) fn records() -> Vec<Vec<u8>> {
-    let space = MockSpace::default();
-    Lease::new("test", 1).tick(&space, NOW);
-    let lease = space.shared(&space.keys()[0]).unwrap().bytes;
+    let (process, space) = (MockSpace::default(), Namespace::example());
+    Lease::new(space.clone(), 1).tick(&process, NOW);
+    let lease = process.shared(&space.key_of("lease")).unwrap().bytes;
     let published = Published {
         started_at: NOW - 10,
         finished_at: NOW,
@@ -342,9 +350,8 @@ pub(crate) fn records() -> Vec<Vec<u8>> {
         expires_at: NOW + 600_000,
         set: jwk_set(&[&eddsa()]).into_bytes(),
     };
-    let records = [lease, encode_wanted(NOW), published.encode()];
-    let kinds = [RecordKind::Lease, RecordKind::Wanted, RecordKind::Keys];
-    let payloads = records.iter().zip(kinds);
-    let payloads = payloads.map(|(record, kind)| open(kind, record).unwrap().rest().to_vec());
+    let records = [lease, seal_wanted(&space, NOW), published.seal(&space)];
+    let payloads = records.iter().zip(["lease", WANTED, KEYS]);
+    let payloads = payloads.map(|(record, name)| space.open(name, record).unwrap().to_vec());
     payloads.chain(records.clone()).collect()
 }

@@ -42,6 +42,7 @@ impl KeyKeeper {
     /// other virtual machine has.
     #[must_use]
     pub fn new(policy: &Policy, ring: Rc<KeyRing>, holder: u64) -> Self {
+        let secret = policy.record_secret();
         let mut sources: Vec<Source> = Vec::new();
         for (place, (name, source)) in policy.key_sources().enumerate() {
             let KeySource::Remote(settings) = source else {
@@ -53,7 +54,7 @@ impl KeyKeeper {
                 source.refresh.add_label(name);
             } else {
                 sources.push(Source {
-                    refresh: KeyRefresh::new(settings.clone(), name.to_owned(), holder),
+                    refresh: KeyRefresh::new(settings.clone(), name.to_owned(), holder, secret),
                     providers: vec![place],
                     told: None,
                 });

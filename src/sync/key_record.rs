@@ -15,8 +15,14 @@
 //!
 //! All of it is one value, so that it changes at once and a reader never sees halves of two.
 
-use super::record::{self, Kind};
+use crate::namespace::{Fields, Namespace};
 use crate::token::MAX_JWK_SET_BYTES;
+
+/// The name of the record with the keys.
+pub(super) const KEYS: &str = "keys";
+
+/// The name of the record that says when somebody wanted newer ones.
+pub(super) const WANTED: &str = "wanted";
 
 /// The state of a source, as far as all virtual machines need to know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +38,8 @@ pub(super) struct Published {
 }
 
 impl Published {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// The record, as it stands in the namespace of its source.
+    pub(super) fn seal(&self, space: &Namespace) -> Vec<u8> {
         let mut payload = Vec::with_capacity(52 + self.set.len());
         payload.extend(self.started_at.to_le_bytes());
         payload.extend(self.finished_at.to_le_bytes());
@@ -46,7 +53,7 @@ impl Published {
             payload.extend(instant.to_le_bytes());
         }
         payload.extend(&self.set);
-        record::seal(Kind::Keys, &payload)
+        space.seal(KEYS, &payload)
     }
 
     /// Takes back what it says of a time that the clock, which shows `now`, has not reached: it was
@@ -61,8 +68,8 @@ impl Published {
         }
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut fields = record::open(Kind::Keys, bytes)?;
+    pub(super) fn open(space: &Namespace, bytes: &[u8]) -> Option<Self> {
+        let mut fields = Fields(space.open(KEYS, bytes)?);
         let published = Self {
             started_at: fields.u64()?,
             finished_at: fields.u64()?,
@@ -78,12 +85,12 @@ impl Published {
 }
 
 /// When somebody wanted newer keys: `wanted_at: u64`.
-pub(super) fn encode_wanted(wanted_at: u64) -> Vec<u8> {
-    record::seal(Kind::Wanted, &wanted_at.to_le_bytes())
+pub(super) fn seal_wanted(space: &Namespace, wanted_at: u64) -> Vec<u8> {
+    space.seal(WANTED, &wanted_at.to_le_bytes())
 }
 
-pub(super) fn decode_wanted(bytes: &[u8]) -> Option<u64> {
-    let mut fields = record::open(Kind::Wanted, bytes)?;
+pub(super) fn open_wanted(space: &Namespace, bytes: &[u8]) -> Option<u64> {
+    let mut fields = Fields(space.open(WANTED, bytes)?);
     let wanted_at = fields.u64()?;
     fields.end(wanted_at)
 }
@@ -93,6 +100,11 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     use super::*;
+    use crate::namespace::RecordSecret;
+
+    fn space() -> Namespace {
+        Namespace::new(&RecordSecret::of("test", "secret"), "keys", &())
+    }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn what_was_published_is_read_back() {
@@ -107,9 +119,11 @@ mod tests {
                 expires_at: 6,
                 set: set.to_vec(),
             };
-            assert_eq!(Published::decode(&published.encode()), Some(published));
+            let record = published.seal(&space());
+            assert_eq!(Published::open(&space(), &record), Some(published));
         }
-        assert_eq!(decode_wanted(&encode_wanted(7)), Some(7));
+        let record = seal_wanted(&space(), 7);
+        assert_eq!(open_wanted(&space(), &record), Some(7));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -118,9 +132,11 @@ mod tests {
             set: vec![b' '; MAX_JWK_SET_BYTES + 1],
             ..Published::default()
         };
-        assert_eq!(Published::decode(&long.encode()), None);
-        assert_eq!(Published::decode(&encode_wanted(7)), None);
-        assert_eq!(Published::decode(&record::seal(Kind::Keys, &[0; 51])), None);
-        assert_eq!(decode_wanted(&record::seal(Kind::Wanted, &[0; 9])), None);
+        let space = space();
+        let opened = |record: &[u8]| Published::open(&space, record);
+        assert_eq!(opened(&long.seal(&space)), None);
+        assert_eq!(opened(&seal_wanted(&space, 7)), None);
+        assert_eq!(opened(&space.seal(KEYS, &[0; 51])), None);
+        assert_eq!(open_wanted(&space, &space.seal(WANTED, &[0; 9])), None);
     }
 }

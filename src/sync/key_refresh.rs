@@ -9,18 +9,15 @@
 //! Two leaders at once fetch twice and publish by compare-and-swap: the second finds that it is
 //! late and takes over what the first has published.
 
-use std::hash::{Hash as _, Hasher as _};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::discovery::{self, DiscoveryError};
-use super::key_record::{Published, decode_wanted, encode_wanted};
-use super::record::Fnv1a;
+use super::key_record::{KEYS, Published, WANTED, open_wanted, seal_wanted};
 use super::{Lease, Role, backoff, freshness, milliseconds};
 use crate::gate::{Location, RemoteKeys, RemoteSource};
-use crate::host::{
-    BackgroundHost, Call, CallId, CallOutcome, Expected, HeaderLine, KEY_PREFIX, SharedData,
-};
+use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, HeaderLine, SharedData};
+use crate::namespace::{Namespace, RecordSecret};
 use crate::time::Interval;
 use crate::token::{KeySet, KeySetError};
 
@@ -100,8 +97,7 @@ pub(super) struct KeyRefresh {
     label: String,
     lease: Lease,
     role: Role,
-    keys_key: String,
-    wanted_key: String,
+    space: Namespace,
     published: Published,
     /// Version in shared data of `published`; 0 when nothing has been read.
     version: u32,
@@ -162,15 +158,17 @@ enum Stage {
 
 impl KeyRefresh {
     /// Plugins with exactly the same settings share a source, in whatever virtual machines.
-    pub(super) fn new(settings: RemoteKeys, label: String, holder: u64) -> Self {
-        let mut identity = Fnv1a::default();
-        settings.hash(&mut identity);
-        let identity = identity.finish();
+    pub(super) fn new(
+        settings: RemoteKeys,
+        label: String,
+        holder: u64,
+        secret: &RecordSecret,
+    ) -> Self {
+        let space = Namespace::new(secret, "keys", &settings);
         Self {
-            lease: Lease::new(&format!("keys/{identity:016x}"), holder),
+            lease: Lease::new(space.clone(), holder),
             role: Role::Follows,
-            keys_key: format!("{KEY_PREFIX}keys/{identity:016x}"),
-            wanted_key: format!("{KEY_PREFIX}wanted/{identity:016x}"),
+            space,
             settings,
             label,
             published: Published::default(),
@@ -331,7 +329,7 @@ impl KeyRefresh {
 
     /// Takes over what is published, if it is new.
     fn look(&mut self, host: &impl BackgroundHost) {
-        let Some(shared) = host.shared(&self.keys_key) else {
+        let Some(shared) = host.shared(&self.space.key_of(KEYS)) else {
             return;
         };
         if shared.version == self.version {
@@ -339,7 +337,7 @@ impl KeyRefresh {
         }
         // Remembered also for bytes that are nobody's, so that they can be replaced.
         self.version = shared.version;
-        let Some(published) = Published::decode(&shared.bytes) else {
+        let Some(published) = Published::open(&self.space, &shared.bytes) else {
             return;
         };
         if published.set == self.published.set {
@@ -371,8 +369,8 @@ impl KeyRefresh {
         if Interval::between(published.finished_at, published.next_at).is_over(now) {
             return Some(Cause::Due);
         }
-        let shared = host.shared(&self.wanted_key)?;
-        let wanted_at = decode_wanted(&shared.bytes)?;
+        let shared = host.shared(&self.space.key_of(WANTED))?;
+        let wanted_at = open_wanted(&self.space, &shared.bytes)?;
         let is_unserved = wanted_at > published.started_at;
         // A wish is served a tick later, or when the interval between two fetches is over.
         let counts_for = WISH + REFETCH_INTERVAL;
@@ -528,11 +526,12 @@ impl KeyRefresh {
             0 => Expected::Absent,
             version => Expected::Version(version),
         };
-        let bytes = self.published.encode();
-        if host.set_shared(&self.keys_key, &bytes, expected) {
+        let key = self.space.key_of(KEYS);
+        let bytes = self.published.seal(&self.space);
+        if host.set_shared(&key, &bytes, expected) {
             // The version that the write made is not told. Somebody who overtook it between the
             // two calls is noticed, since their bytes are others.
-            let written = host.shared(&self.keys_key);
+            let written = host.shared(&key);
             let written = written.filter(|shared| shared.bytes == bytes);
             self.version = written.map_or(0, |shared| shared.version);
         }
@@ -548,8 +547,8 @@ impl KeyRefresh {
     fn wish(&mut self, host: &impl SharedData, now: u64) {
         if !self.wish_is_pending(now) {
             self.wished_at = now.max(self.published.started_at.saturating_add(1));
-            let wanted = encode_wanted(self.wished_at);
-            host.set_shared(&self.wanted_key, &wanted, Expected::Anything);
+            let wanted = seal_wanted(&self.space, self.wished_at);
+            host.set_shared(&self.space.key_of(WANTED), &wanted, Expected::Anything);
         }
     }
 }

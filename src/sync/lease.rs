@@ -3,9 +3,12 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use super::record::{self, Kind};
-use crate::host::{Expected, KEY_PREFIX, Shared, SharedData};
+use crate::host::{Expected, Shared, SharedData};
+use crate::namespace::{Fields, Namespace};
 use crate::time::Interval;
+
+/// The name of its record.
+const NAME: &str = "lease";
 
 /// How long a lease holds. So long can nobody lead after a leader has gone without a word: longer
 /// than any pause of a worker that is still alive, shorter than anybody would notice.
@@ -30,7 +33,7 @@ pub enum Role {
 /// lease and its work, or when the clock jumps. Work done under a lease has to stand that.
 #[derive(Debug)]
 pub struct Lease {
-    key: String,
+    space: Namespace,
     holder: u64,
     rest: Cell<Rest>,
 }
@@ -52,12 +55,12 @@ struct Holding {
 }
 
 impl Lease {
-    /// The lease for one kind of work, `purpose`. `holder` is a random number of this virtual
-    /// machine.
+    /// The lease for the work whose records are in this namespace. `holder` is a random number of
+    /// this virtual machine.
     #[must_use]
-    pub fn new(purpose: &str, holder: u64) -> Self {
+    pub fn new(space: Namespace, holder: u64) -> Self {
         Self {
-            key: format!("{KEY_PREFIX}lease/{purpose}"),
+            space,
             holder,
             rest: Cell::default(),
         }
@@ -66,9 +69,9 @@ impl Lease {
     /// Takes, renews or respects the lease. To be called on every tick.
     pub fn tick(&self, host: &impl SharedData, now_milliseconds: u64) -> Role {
         let now = now_milliseconds;
-        let shared = host.shared(&self.key);
+        let shared = self.shared(host);
         // Expired ones, and bytes that are nobody's lease, are as good as none.
-        let holding = shared.as_ref().and_then(Holding::decode);
+        let holding = shared.as_ref().and_then(|shared| self.holding(shared));
         let holding =
             holding.filter(|holding| Interval::new(holding.renewed_at, TERM).contains(now));
         if let Some(holding) = holding {
@@ -105,18 +108,16 @@ impl Lease {
 
     /// Gives the lease back, if it is held, so that another one can take it at once.
     pub fn release(&self, host: &impl SharedData) {
-        if let Some(shared) = host.shared(&self.key)
-            && Holding::decode(&shared).is_some_and(|holding| holding.holder == self.holder)
+        if let Some(shared) = self.shared(host)
+            && self
+                .holding(&shared)
+                .is_some_and(|holding| holding.holder == self.holder)
         {
             let nobody = Holding {
                 holder: self.holder,
                 renewed_at: 0,
             };
-            host.set_shared(
-                &self.key,
-                &nobody.encode(),
-                Expected::Version(shared.version),
-            );
+            self.write(host, nobody, Expected::Version(shared.version));
         }
     }
 
@@ -137,7 +138,7 @@ impl Lease {
             holder: self.holder,
             renewed_at: now,
         };
-        if host.set_shared(&self.key, &holding.encode(), expected) {
+        if self.write(host, holding, expected) {
             Role::Leads
         } else {
             Role::Follows
@@ -145,14 +146,29 @@ impl Lease {
     }
 }
 
+impl Lease {
+    fn shared(&self, host: &impl SharedData) -> Option<Shared> {
+        host.shared(&self.space.key_of(NAME))
+    }
+
+    fn holding(&self, shared: &Shared) -> Option<Holding> {
+        Holding::decode(self.space.open(NAME, &shared.bytes)?)
+    }
+
+    fn write(&self, host: &impl SharedData, holding: Holding, expected: Expected) -> bool {
+        let record = self.space.seal(NAME, &holding.encode());
+        host.set_shared(&self.space.key_of(NAME), &record, expected)
+    }
+}
+
 impl Holding {
     fn encode(self) -> Vec<u8> {
         let fields = [self.holder.to_le_bytes(), self.renewed_at.to_le_bytes()];
-        record::seal(Kind::Lease, &fields.concat())
+        fields.concat()
     }
 
-    fn decode(shared: &Shared) -> Option<Self> {
-        let mut fields = record::open(Kind::Lease, &shared.bytes)?;
+    fn decode(payload: &[u8]) -> Option<Self> {
+        let mut fields = Fields(payload);
         let holding = Self {
             holder: fields.u64()?,
             renewed_at: fields.u64()?,
@@ -167,12 +183,17 @@ mod tests {
 
     use super::*;
     use crate::host::mock_background::MockSpace;
+    use crate::namespace::RecordSecret;
 
     const START: u64 = 1_800_000_000_000;
 
+    fn space(purpose: &str) -> Namespace {
+        Namespace::new(&RecordSecret::of("test", "secret"), purpose, &())
+    }
+
     fn leases(count: u64) -> Vec<Lease> {
         (1..=count)
-            .map(|holder| Lease::new("test", holder))
+            .map(|holder| Lease::new(space("test"), holder))
             .collect()
     }
 
@@ -251,10 +272,12 @@ mod tests {
             &b""[..],
             b"x",
             &[0xff; 64],
-            &record::seal(Kind::Wanted, &[0; 16]),
+            &space("test").seal("wanted", &[0; 16]),
+            &space("another").seal(NAME, &[0xff; 16]),
         ] {
             let (space, leases) = (MockSpace::default(), leases(2));
-            space.set_shared(&leases[0].key, foreign, Expected::Anything);
+            let key = leases[0].space.key_of(NAME);
+            space.set_shared(&key, foreign, Expected::Anything);
             assert_eq!(leaders(&leases, &space, START), [1], "{foreign:?}");
         }
         let (space, leases) = (MockSpace::default(), leases(2));
@@ -266,8 +289,9 @@ mod tests {
     fn leases_for_different_purposes_do_not_meet() {
         let space = MockSpace::default();
         for purpose in ["a", "b"] {
-            assert_eq!(Lease::new(purpose, 1).tick(&space, START), Role::Leads);
-            assert_eq!(Lease::new(purpose, 2).tick(&space, START), Role::Follows);
+            let [first, second] = [1, 2].map(|holder| Lease::new(self::space(purpose), holder));
+            assert_eq!(first.tick(&space, START), Role::Leads);
+            assert_eq!(second.tick(&space, START), Role::Follows);
         }
     }
 
@@ -279,7 +303,7 @@ mod tests {
             leases[1].take(&space, START, Expected::Absent),
             Role::Follows
         );
-        let version = space.shared(&leases[0].key).unwrap().version;
+        let version = leases[0].shared(&space).unwrap().version;
         let expired = START + 10_000;
         for (lease, role) in leases.iter().zip([Role::Leads, Role::Follows]) {
             assert_eq!(

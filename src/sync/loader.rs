@@ -8,7 +8,7 @@
 use crate::host::SharedData;
 use crate::revocation::page::PAGE_BYTES;
 use crate::revocation::{
-    Batch, Evidence, FeedState, Manifest, SEGMENT_BYTES, Segment, SharedFilter, cut_off,
+    Batch, Evidence, FeedState, Manifest, SEGMENT_BYTES, Segment, SharedFilter, Signer, cut_off,
 };
 
 /// A generation has none: it is read only when changes were asked for, with which some comes.
@@ -77,6 +77,9 @@ impl Loader {
             filter_key: manifest.filter_key,
             page_count: manifest.page_count,
             bucket_count: manifest.bucket_count,
+            manifest: manifest.digest(),
+            manifest_signer: Signer::default(),
+            batch_signer: Signer::default(),
         };
         Self {
             manifest,
@@ -86,6 +89,17 @@ impl Loader {
             buckets_written: 0,
             target: None,
         }
+    }
+
+    /// With who has signed the manifest.
+    pub(super) const fn signed_by(mut self, signer: Signer) -> Self {
+        self.state.manifest_signer = signer;
+        self
+    }
+
+    /// Notes who has signed the last changes.
+    pub(super) const fn note_signer(&mut self, signer: Signer) {
+        self.state.batch_signer = signer;
     }
 
     pub(super) const fn state(&self) -> &FeedState {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis::host::CallOutcome;
+use portcullis::namespace::{Namespace, RecordSecret};
 use portcullis::revocation::{FeedState, Status, View};
 use portcullis::sync::{FeedSource, Follower, Purge};
 
@@ -118,7 +119,8 @@ impl Edge {
 
 impl VirtualMachine {
     fn new(authority: &Authority, seed: u64) -> Self {
-        let view = Rc::new(View::new(seed));
+        let space = Namespace::new(&RecordSecret::none(), "model", &seed);
+        let view = Rc::new(View::new(space, authority.feed_keys()));
         let source = FeedSource {
             cluster: "authority".to_owned(),
             authority: "authority".to_owned(),

@@ -7,6 +7,7 @@
 mod login;
 mod paths;
 mod providers;
+mod records;
 mod requirements;
 mod shadowing;
 
@@ -41,6 +42,7 @@ pub(super) fn review(configuration: &Value, policy: &Policy) -> Vec<Fault> {
     reviewed.shadowed_rules(&mut findings);
     reviewed.requirements(&mut findings);
     reviewed.login(&mut findings);
+    reviewed.records(&mut findings);
     findings
 }
 

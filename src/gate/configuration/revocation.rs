@@ -9,6 +9,7 @@ use ed25519_dalek::VerifyingKey;
 use super::reader::{Fields, Node, Read, all, duration_or};
 use crate::gate::policy::Provider;
 use crate::gate::revocation::{Posture, RevocationSettings};
+use crate::namespace::RecordSecret;
 use crate::revocation::{FeedKeys, MAX_CLOCK_SKEW};
 
 const DEFAULT_MAX_STALENESS: Duration = Duration::from_secs(30);
@@ -35,6 +36,7 @@ pub(super) fn settings(node: &Node<'_>) -> Read<RevocationSettings> {
         Ok(RevocationSettings {
             cluster: cluster?.to_owned(),
             authority: authority.unwrap_or(cluster)?.to_owned(),
+            record_secret: RecordSecret::none(),
             credential: credential?,
             keys: keys?,
             device_claim: device_claim?.map(str::to_owned),
@@ -95,26 +97,38 @@ fn posture(fields: &mut Fields<'_>, key: &'static str, can_confirm: bool) -> Pos
 
 /// `inline_string` or `environment_variable`, as for keys; what is sent as a header has to be one.
 fn secret(node: &Node<'_>) -> Read<String> {
+    let is_credential =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let expected = "expected a credential as `portcullis credential` prints it";
+    written_or_named(node, is_credential, expected).map(Option::unwrap_or_default)
+}
+
+/// The text that stands in `inline_string` or in the variable that `environment_variable` names,
+/// without blanks around it; `None` where only Envoy knows what the variable holds.
+pub(super) fn written_or_named(
+    node: &Node<'_>,
+    is_good: impl Fn(&str) -> bool,
+    expected: &str,
+) -> Read<Option<String>> {
     node.object(|source| {
         let inline = source.optional("inline_string");
         let variable = source.optional("environment_variable");
-        let (node, secret) = match (inline, variable) {
+        let (node, text) = match (inline, variable) {
             (Some(node), None) => (node.clone(), node.text()?.to_owned()),
             (None, Some(node)) => match node.variable()? {
-                Some(secret) => (node, secret),
-                None => return Ok(String::new()),
+                Some(text) => (node, text),
+                None => return Ok(None),
             },
             _ => {
                 let message = "expected either `inline_string` or `environment_variable`";
                 return Err(source.node().fault(message));
             }
         };
-        let secret = secret.trim();
-        if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let message = "expected a credential as `portcullis credential` prints it";
-            return Err(node.fault(message));
+        let text = text.trim();
+        if !is_good(text) {
+            return Err(node.fault(expected));
         }
-        Ok(secret.to_owned())
+        Ok(Some(text.to_owned()))
     })
 }
 

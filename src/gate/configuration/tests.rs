@@ -2,6 +2,7 @@
 mod closed;
 #[cfg(not(target_family = "wasm"))]
 mod readme;
+mod records;
 #[cfg(not(target_family = "wasm"))]
 mod review;
 

@@ -23,7 +23,11 @@ fn names(text: &str) -> Names {
 
 /// A filter whose pages and buckets are all there and empty.
 fn filled() -> (MockProcess, SharedFilter, FeedState) {
-    let (process, filter, state) = (MockProcess::default(), SharedFilter::new(1), example());
+    let (process, filter, state) = (
+        MockProcess::default(),
+        SharedFilter::new(Namespace::example()),
+        example(),
+    );
     for index in 0..state.page_count {
         let page = [0; PAGE_BYTES];
         filter.write_page(&process, &state, index, &page);
@@ -159,10 +163,11 @@ fn a_bucket_is_read_again_when_the_feed_has_moved_on_and_not_before() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn numbers_in_keys_are_decimal() {
-    let filter = SharedFilter::new(1);
+    let filter = SharedFilter::new(Namespace::example());
     for index in [0, 9, 10, 100, 4_096, u32::MAX] {
         let key = filter.record_key(Record::Bucket, 1, index);
-        assert_eq!(key, format!("{KEY_PREFIX}{:016x}/bucket/1/{index}", 1));
+        let record = format!("bucket/1/{index}");
+        assert_eq!(key, Namespace::example().key_of(&record));
     }
 }
 

@@ -19,6 +19,8 @@ impl Follower {
             if self.load_after.is_some_and(|pause| pause.is_over(now)) {
                 let call = self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT);
                 self.start_load(host, &call, Step::Manifest);
+            } else {
+                self.continue_attesting(host);
             }
             return;
         }
@@ -45,6 +47,45 @@ impl Follower {
                 }
             }
         }
+    }
+
+    /// Has what is held vouched for by the key that signs now, when that is another one than the
+    /// manifest was signed with. Nobody needs the old key any more then.
+    fn continue_attesting(&mut self, host: &impl BackgroundHost) {
+        let Some((state, _)) = self.read_state(host) else {
+            return;
+        };
+        let is_signed_by_one =
+            state.manifest_signer == state.batch_signer && state.is_trusted_by(&self.source.keys);
+        if self.load_after.is_none() && !is_signed_by_one {
+            let call = self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT);
+            self.start_load(host, &call, Step::Attest);
+        }
+    }
+
+    fn attest(&mut self, host: &impl BackgroundHost, body: &[u8]) -> Result<(), Refusal> {
+        let (manifest, signer) = Manifest::decode_signed(body, &self.source.keys)?;
+        let Some((held, version)) = self.read_state(host) else {
+            return Ok(());
+        };
+        if manifest.digest() == held.manifest {
+            if signer == held.manifest_signer {
+                // Not signed anew yet. It is asked again after a pause.
+                self.load.fail(host);
+                return Ok(());
+            }
+            self.load.succeed(host);
+            let next = FeedState {
+                manifest_signer: signer,
+                ..held
+            };
+            let expected = Expected::Version(version);
+            self.filter.write_state(host, &next, expected);
+        } else {
+            // There is another generation by now, or what is held is somebody else's.
+            self.load_within(host.now_milliseconds(), Duration::ZERO);
+        }
+        Ok(())
     }
 
     fn start_load(&mut self, host: &impl BackgroundHost, call: &Call, step: Step) {
@@ -100,14 +141,16 @@ impl Follower {
     ) -> Result<(), Refusal> {
         match step {
             Step::Manifest => {
-                let manifest = Manifest::decode(body, &self.source.keys)?;
+                let (manifest, signer) = Manifest::decode_signed(body, &self.source.keys)?;
                 let held = self.read_state(host).map(|(held, _)| held);
-                if held.as_ref().is_some_and(|held| {
+                let is_older = |held: &&FeedState| {
                     (manifest.epoch, manifest.generation) < (held.epoch, held.generation)
-                }) {
+                };
+                if self.trusted(held.as_ref()).filter(is_older).is_some() {
                     return Err(Refusal::Replayed);
                 }
-                self.loader = Some(Loader::new(manifest, held.as_ref(), host.random()));
+                let loader = Loader::new(manifest, held.as_ref(), host.random());
+                self.loader = Some(loader.signed_by(signer));
                 Ok(())
             }
             Step::Segment => match &mut self.loader {
@@ -115,9 +158,10 @@ impl Follower {
                 None => Ok(()),
             },
             Step::Changes(asked) => {
-                let batch = self.fresh_batch(*asked, body)?;
+                let (batch, signer) = self.fresh_batch(*asked, body)?;
                 if let Some(loader) = &mut self.loader {
                     loader.on_changes(host, &self.filter, &batch, asked.sent)?;
+                    loader.note_signer(signer);
                     if loader.is_whole() {
                         self.publish(host);
                     }
@@ -128,7 +172,13 @@ impl Follower {
                 }
                 Ok(())
             }
+            Step::Attest => self.attest(host, body),
         }
+    }
+
+    /// What is held, as far as our keys vouch for it.
+    fn trusted<'s>(&self, held: Option<&'s FeedState>) -> Option<&'s FeedState> {
+        held.filter(|held| held.is_trusted_by(&self.source.keys))
     }
 
     /// Makes the loaded generation the one that is read, by one write. What is held meanwhile may
@@ -142,9 +192,12 @@ impl Follower {
         let expected = held.as_ref().map_or(Expected::Anything, |(_, version)| {
             Expected::Version(*version)
         });
-        let held = held.map(|(held, _)| held);
+        let found = held.map(|(held, _)| held);
+        // What others are told of goes on from whatever is there; how far it has come counts only
+        // where our keys vouch for it.
+        let held = self.trusted(found.as_ref());
         let is_overtaken = |held: &FeedState| next.is_older_than(held.epoch, held.generation);
-        if held.as_ref().is_some_and(is_overtaken) {
+        if held.is_some_and(is_overtaken) {
             // Another leader has loaded a newer one meanwhile.
             self.load.succeed(host);
             self.load_after = None;
@@ -153,31 +206,30 @@ impl Follower {
         }
         let is_behind =
             |held: &FeedState| held.epoch == next.epoch && held.sequence > next.sequence;
-        if held.as_ref().is_some_and(is_behind) {
+        if held.is_some_and(is_behind) {
             self.loader = Some(loader);
             return;
         }
         // Caches are emptied, unless nothing is new but the place. Records of the old one may have
         // been missing; then nothing was taken from them either. They may have had changes that
         // come later, or never.
-        let is_same = held.as_ref().is_some_and(|held| {
+        let is_same = held.is_some_and(|held| {
             (held.epoch, held.sequence, held.chain, held.filter_key)
                 == (next.epoch, next.sequence, next.chain, next.filter_key)
                 && !Begun::read(host, &self.filter, held).is_any()
         });
         let known = held
-            .as_ref()
             .filter(|held| held.epoch == next.epoch)
             .map_or(0, |held| held.verified_at);
         next.verified_at = fresher(known, Some(next.verified_at), host.now_milliseconds());
-        let batches = held.as_ref().map_or(0, |held| held.batches);
+        let batches = found.as_ref().map_or(0, |found| found.batches);
         next.batches = if is_same {
             batches
         } else {
             batches.wrapping_add(UNACCOUNTED)
         };
         self.load.succeed(host);
-        if next.write(host, &self.filter.state_key(), expected) {
+        if self.filter.write_state(host, &next, expected) {
             self.counts.generations += 1;
             self.loaded_at = host.now_milliseconds();
             self.load_after = None;

@@ -5,6 +5,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
 use crate::host::mock::MockProcess;
+use crate::namespace::Namespace;
 use crate::revocation::cut_off::CutOff;
 use crate::revocation::{
     Change, FilterKey, Fingerprint, Kind, MAX_BATCH_CHANGES, Names, Status, cut_off,
@@ -21,6 +22,7 @@ mod generations;
 mod leaders;
 mod outages;
 mod pace;
+mod trust;
 
 use authority::Authority;
 
@@ -32,18 +34,28 @@ fn name(token: &str) -> Fingerprint {
     FILTER_KEY.fingerprint(Kind::Token, "iss", token)
 }
 
+/// One that pins the keys that are made of these bytes.
+fn follower_pinning(seeds: &[u8]) -> Follower {
+    let key = |seed: &u8| SigningKey::from_bytes(&[*seed; 32]).verifying_key();
+    follower_with(FeedKeys::new(seeds.iter().map(key).collect()))
+}
+
 fn follower() -> Follower {
     // Made once: some tests have thousands of followers.
     thread_local! {
         static KEYS: FeedKeys =
             FeedKeys::new(vec![SigningKey::from_bytes(&[1; 32]).verifying_key()]);
     }
-    let view = Rc::new(View::new(1));
+    follower_with(KEYS.with(Clone::clone))
+}
+
+fn follower_with(keys: FeedKeys) -> Follower {
+    let view = Rc::new(View::new(Namespace::example(), keys.clone()));
     let source = FeedSource {
         cluster: "authority".into(),
         authority: "authority".into(),
         credential: "edge".into(),
-        keys: KEYS.with(Clone::clone),
+        keys,
         heartbeat: Duration::from_secs(10),
         reload_jitter: Duration::from_secs(1),
     };

@@ -46,7 +46,7 @@ fn meddle(process: &MockProcess, bytes: &[u8]) -> bool {
     while let [place, how, length, tail @ ..] = rest {
         let place = usize::from(*place) % places.len();
         let (with, tail) = tail.split_at(tail.len().min(usize::from(*length)));
-        let written = overwritten(&genuine, place, *how, with);
+        let written = overwritten(&places[place], &genuine, place, *how, with);
         process.set_shared(&places[place], &written, Expected::Anything);
         rest = tail;
     }
@@ -102,8 +102,8 @@ impl Edge {
 }
 
 fn follower() -> Edge {
-    let view = Rc::new(View::new(1));
     let (_, keys) = signed(Signable::Batch, &[]);
+    let view = Rc::new(View::new(Namespace::example(), keys.clone()));
     let source = FeedSource {
         cluster: "authority".into(),
         authority: "authority".into(),
@@ -196,11 +196,21 @@ fn value(process: &MockProcess, key: &str) -> Vec<u8> {
     process.shared(key).unwrap().bytes
 }
 
+/// Bytes of a sealed record before its payload.
+const SEALED_HEADER_BYTES: usize = 20;
+
+/// The name of the record with this key, if it is one that is sealed and not a page or a bucket.
+fn sealed_name(key: &str) -> Option<&str> {
+    let name = key.strip_prefix(Namespace::example().prefix()).unwrap();
+    let is_large = name.starts_with("page/") || name.starts_with("bucket/");
+    (!is_large).then_some(name)
+}
+
 /// Bytes of a page's or a bucket's record before its checksum.
 const HEADER_BYTES: usize = 32;
 
 /// What somebody writes in the place of a record.
-fn overwritten(genuine: &[Vec<u8>], place: usize, how: u8, with: &[u8]) -> Vec<u8> {
+fn overwritten(key: &str, genuine: &[Vec<u8>], place: usize, how: u8, with: &[u8]) -> Vec<u8> {
     let mut record = genuine[place].clone();
     let (start, rest) = with.split_first_chunk().unwrap_or((&[0; 2], with));
     let start = usize::from(u16::from_le_bytes(*start)) % record.len();
@@ -214,20 +224,21 @@ fn overwritten(genuine: &[Vec<u8>], place: usize, how: u8, with: &[u8]) -> Vec<u
         2 => return genuine[start % genuine.len()].clone(),
         3 => record.truncate(start),
         // Forged: right in everything but what it says.
-        _ if record.starts_with(b"PCFS") => {
-            let body = record.len() - 8;
-            for (to, from) in record[start.min(body)..body].iter_mut().zip(rest) {
-                *to ^= from;
+        _ => match sealed_name(key) {
+            Some(name) => {
+                let mut payload = record[SEALED_HEADER_BYTES..].to_vec();
+                let start = start.min(payload.len());
+                for (to, from) in payload[start..].iter_mut().zip(rest) {
+                    *to ^= from;
+                }
+                return Namespace::example().seal(name, &payload);
             }
-            let key: [u8; 16] = record[body - 16..body].try_into().unwrap();
-            let checksum = FilterKey::new(key).checksum(&[&record[..body]]);
-            record[body..].copy_from_slice(&checksum.to_le_bytes());
-        }
-        _ => {
-            let header = &genuine[place][..HEADER_BYTES];
-            let checksum = FILTER_KEY.checksum(&[header, rest]).to_le_bytes();
-            return [header, &checksum, rest].concat();
-        }
+            None => {
+                let header = &genuine[place][..HEADER_BYTES];
+                let checksum = Namespace::example().checksum(&[header, rest]);
+                return [header, &checksum.to_le_bytes(), rest].concat();
+            }
+        },
     }
     record
 }
@@ -238,19 +249,13 @@ fn is_forged(key: &str, genuine: &[u8], found: &[u8]) -> bool {
     if found == genuine {
         return false;
     }
-    if key.contains("/announcement/") {
-        let sealed = found.split_last_chunk();
-        return sealed.is_some_and(|(body, checksum)| {
-            u64::from_le_bytes(*checksum) == FILTER_KEY.checksum(&[body])
-        });
-    }
-    if key.ends_with("/state") {
-        return FeedState::decode(found).is_some();
+    if let Some(name) = sealed_name(key) {
+        return Namespace::example().open(name, found).is_some();
     }
     let (header, _) = genuine.split_at(HEADER_BYTES);
     let body = found.strip_prefix(header);
     let sealed = body.and_then(|body| body.split_first_chunk());
     sealed.is_some_and(|(checksum, body)| {
-        u64::from_le_bytes(*checksum) == FILTER_KEY.checksum(&[header, body])
+        u64::from_le_bytes(*checksum) == Namespace::example().checksum(&[header, body])
     })
 }

@@ -24,7 +24,10 @@ impl Process {
         let now = Rc::new(Cell::new(START));
         Self {
             hosts: [(); 2].map(|()| MockBackground::new(&space, &now)),
-            machines: [1, 2].map(|holder| KeyRefresh::new(settings.clone(), "demo".into(), holder)),
+            machines: [1, 2].map(|holder| {
+                let secret = RecordSecret::of("test", "secret");
+                KeyRefresh::new(settings.clone(), "demo".into(), holder, &secret)
+            }),
             now,
         }
     }

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis::host::{Call, CallOutcome};
+use portcullis::namespace::{Namespace, RecordSecret};
 use portcullis::revocation::{FeedKeys, Fingerprint, View};
 use portcullis::sync::{FeedSource, Follower, Purge, TICK};
 use tokio::net::TcpStream;
@@ -178,7 +179,8 @@ fn source(keys: FeedKeys, credential: String) -> FeedSource {
 /// One edge, for ever.
 async fn run(fleet: Rc<Fleet>, number: u64) {
     let memory = Memory::seeded(number);
-    let view = Rc::new(View::new(1));
+    let space = Namespace::new(&RecordSecret::none(), "bench", &number);
+    let view = Rc::new(View::new(space, fleet.source.keys.clone()));
     let mut follower = Follower::new(fleet.source.clone(), Rc::clone(&view));
     let connections = Rc::new(RefCell::new(Vec::new()));
     let (sender, mut answers) = unbounded_channel();

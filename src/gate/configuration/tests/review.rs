@@ -514,3 +514,15 @@ fn a_provider_that_takes_more_or_less_than_it_looks_is_told() {
     configuration["rules"][0]["requires"] = json!({"allow_missing": {}});
     assert_sound(&configuration);
 }
+
+#[test]
+fn keys_that_other_plugins_could_replace_are_a_finding_unless_there_is_a_secret() {
+    let uri = json!({"uri": "https://idp.example/jwks", "cluster": "idp", "timeout": "1s"});
+    let remote = json!({"audiences": ["api"], "remote_jwks": {"http_uri": uri}});
+    let rules = json!([{"match": {"prefix": "/"}, "requires": token()}]);
+    let mut remote = configuration(rules, json!({"providers": {"idp": remote}}));
+    assert_finding(&remote, "`providers.idp.remote_jwks`: another Wasm plugin");
+    let secret = json!({"inline_string": "0123456789abcdef0123456789abcdef"});
+    remote["shared_data_secret"] = secret;
+    assert_sound(&remote);
+}

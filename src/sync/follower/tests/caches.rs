@@ -59,8 +59,8 @@ fn a_count_of_batches_that_is_at_its_end_begins_again_and_caches_are_emptied() {
     tick(&process, &mut leader, &authority);
     let (mut state, version) = leader.filter.state(&process).unwrap();
     state.batches = u64::MAX;
-    let key = leader.filter.state_key();
-    assert!(state.write(&process, &key, Expected::Version(version)));
+    let expected = Expected::Version(version);
+    assert!(leader.filter.write_state(&process, &state, expected));
     other.on_tick(&process, false);
     authority.revoke("a");
     tick(&process, &mut leader, &authority);

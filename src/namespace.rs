@@ -1,0 +1,283 @@
+//! Where records stand in shared data, and by what they are believed.
+//!
+//! Shared data belong to everybody in a process who has the same `vm_id`; Istio leaves it empty, so
+//! that all plugins of a proxy are in one space. Another plugin can read our records and write over
+//! them. What it must not be able to do is make one that is believed: a JWK Set with a key of its
+//! own would let anybody in under any name.
+//!
+//! So every record is sealed under a key that other plugins do not have. It is derived from a
+//! [`RecordSecret`], which is in our configuration and not in theirs, and from everything that the
+//! record depends on: a record of another source, another authority or another kind is none, and
+//! neither is one that was copied from one place to another. The name under which it stands has the
+//! same settings in it, as 128 bits of HMAC-SHA-256, so that nobody can look for settings that meet
+//! somebody else's records.
+//!
+//! ```text
+//! key:    portcullis/6/<name>/<record>        // name: 16 bytes in base64url
+//!
+//! struct Record {
+//!     version: u8,           // 2; 1 had a checksum under no key
+//!     reserved: [u8; 3],     // 0
+//!     seal: [u8; 16],        // SipHash-2-4-128 of the record's name, its length before it, and the payload
+//!     payload: [u8],
+//! }
+//! ```
+//!
+//! # What does this not prevent?
+//!
+//! A plugin that has seen an older record can put it back, and one that can write at all can write
+//! rubbish: then nothing is known, and the posture decides. Where there is no secret in the
+//! configuration, the key is one that anybody can derive, and tells only our records from the bytes
+//! of a plugin that uses the same name by accident.
+
+use std::hash::{Hash, Hasher};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac_sha256::HMAC;
+use siphasher::sip::SipHasher13;
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+
+use crate::host::KEY_PREFIX;
+
+/// What other plugins of the process do not know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RecordSecret([u8; 32]);
+
+impl RecordSecret {
+    /// The secret that the operator has set for this, or another one that only our configuration
+    /// has. `origin` says which, so that the same text in two places gives two secrets.
+    #[must_use]
+    pub fn of(origin: &str, text: &str) -> Self {
+        Self(HMAC::mac(origin.as_bytes(), text.as_bytes()))
+    }
+
+    /// For a configuration that has no secret at all. Everybody knows it.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self([0; 32])
+    }
+}
+
+impl std::fmt::Debug for RecordSecret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("RecordSecret(…)")
+    }
+}
+
+/// The records of one purpose with one set of settings.
+#[derive(Clone)]
+pub struct Namespace {
+    prefix: String,
+    key: [u8; 16],
+    page_key: [u8; 16],
+}
+
+impl std::fmt::Debug for Namespace {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.prefix)
+    }
+}
+
+impl Namespace {
+    /// The records for `purpose` of whoever has these settings and this secret.
+    #[must_use]
+    pub fn new(secret: &RecordSecret, purpose: &str, settings: &impl Hash) -> Self {
+        let mut hashed = Bytes::default();
+        purpose.hash(&mut hashed);
+        settings.hash(&mut hashed);
+        let derived = |what: &[u8]| -> [u8; 16] {
+            let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+                HMAC::mac([what, &hashed.0].concat(), secret.0);
+            first
+        };
+        let name = URL_SAFE_NO_PAD.encode(derived(b"name\0"));
+        Self {
+            prefix: format!("{KEY_PREFIX}{name}/"),
+            key: derived(b"seal\0"),
+            page_key: derived(b"page\0"),
+        }
+    }
+
+    /// One for tests, with a secret.
+    #[cfg(any(test, fuzzing))]
+    #[must_use]
+    pub fn example() -> Self {
+        Self::new(&RecordSecret::of("test", "secret"), "test", &())
+    }
+
+    /// What the keys of all its records begin with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The key in shared data of the record with this name.
+    #[must_use]
+    pub fn key_of(&self, record: &str) -> String {
+        [&self.prefix, record].concat()
+    }
+
+    /// A record, to be written under the key of this name.
+    #[must_use]
+    pub fn seal(&self, record: &str, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER.len() + 16 + payload.len());
+        bytes.extend(HEADER);
+        bytes.extend(self.seal_of(record, payload));
+        bytes.extend(payload);
+        bytes
+    }
+
+    /// The payload, if this is a record with this name and we have sealed it.
+    #[must_use]
+    pub fn open<'b>(&self, record: &str, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let (seal, payload) = bytes.strip_prefix(&HEADER)?.split_first_chunk()?;
+        (*seal == self.seal_of(record, payload)).then_some(payload)
+    }
+
+    fn seal_of(&self, record: &str, payload: &[u8]) -> [u8; 16] {
+        let mut hasher = SipHasher24::new_with_key(&self.key);
+        hasher.write(&(record.len() as u64).to_le_bytes());
+        hasher.write(record.as_bytes());
+        hasher.write(payload);
+        hasher.finish128().as_bytes()
+    }
+
+    /// The seal of something that is too large and read too often for the other one: SipHash-1-3,
+    /// 64 bits. The parts have to say what and where it is, and have fixed lengths but the last.
+    #[must_use]
+    pub fn checksum(&self, parts: &[&[u8]]) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.page_key);
+        for part in parts {
+            hasher.write(part);
+        }
+        hasher.finish()
+    }
+}
+
+const HEADER: [u8; 4] = [2, 0, 0, 0];
+
+/// Settings as the bytes that their [`Hash`] consists of, which tell their parts apart.
+#[derive(Default)]
+struct Bytes(Vec<u8>);
+
+impl Hasher for Bytes {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+    }
+
+    /// As 64 bits, whatever the width of the machine.
+    fn write_usize(&mut self, number: usize) {
+        self.write(&(number as u64).to_le_bytes());
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write(&(number as i64).to_le_bytes());
+    }
+
+    /// Nobody asks for it.
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+/// What is left of a payload.
+#[derive(Debug)]
+pub(crate) struct Fields<'b>(pub(crate) &'b [u8]);
+
+impl<'b> Fields<'b> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    /// Everything up to the end.
+    pub(crate) const fn rest(self) -> &'b [u8] {
+        self.0
+    }
+
+    /// The value, if nothing comes after it.
+    pub(crate) fn end<T>(self, value: T) -> Option<T> {
+        self.0.is_empty().then_some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    fn namespaces() -> Vec<Namespace> {
+        let operator = RecordSecret::of("shared_data_secret", "secret");
+        let others = [
+            RecordSecret::of("credential", "secret"),
+            RecordSecret::of("shared_data_secret", "Secret"),
+            RecordSecret::none(),
+        ];
+        let mut all = vec![
+            Namespace::new(&operator, "feed", &("a", "bc")),
+            Namespace::new(&operator, "feed", &("ab", "c")),
+            Namespace::new(&operator, "keys", &("a", "bc")),
+        ];
+        all.extend(others.map(|secret| Namespace::new(&secret, "feed", &("a", "bc"))));
+        all
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn what_was_sealed_is_opened_by_whoever_has_the_same_settings_and_secret() {
+        for (again, namespace) in namespaces().iter().zip(namespaces()) {
+            let record = namespace.seal("lease", b"payload");
+            assert_eq!(again.open("lease", &record), Some(&b"payload"[..]));
+            assert_eq!(again.key_of("lease"), namespace.key_of("lease"));
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_record_of_other_settings_another_secret_or_another_place_is_none() {
+        let all = namespaces();
+        for (place, one) in all.iter().enumerate() {
+            let record = one.seal("announcement/1", b"payload");
+            assert_eq!(one.open("announcement/2", &record), None);
+            assert_eq!(one.open("announcement/", &record), None);
+            for other in all.iter().skip(place + 1) {
+                assert_ne!(one.prefix(), other.prefix());
+                assert_eq!(other.open("announcement/1", &record), None);
+                assert_ne!(one.checksum(&[b"page"]), other.checksum(&[b"page"]));
+            }
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_record_with_any_byte_changed_missing_or_added_is_none() {
+        let namespace = &namespaces()[0];
+        let record = namespace.seal("keys", b"{\"keys\":[]}");
+        for place in 0..record.len() {
+            let mut changed = record.clone();
+            changed[place] ^= 1;
+            assert_eq!(namespace.open("keys", &changed), None, "byte {place}");
+            assert_eq!(namespace.open("keys", &record[..place]), None);
+        }
+        let longer = [record.as_slice(), b"x"].concat();
+        assert_eq!(namespace.open("keys", &longer), None);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn secrets_are_not_shown_and_not_in_names() {
+        let secret = RecordSecret::of("credential", "secret");
+        assert_eq!(format!("{secret:?}"), "RecordSecret(…)");
+        for namespace in namespaces() {
+            assert_eq!(namespace.prefix().len(), KEY_PREFIX.len() + 23);
+            assert_eq!(format!("{namespace:?}"), namespace.prefix());
+        }
+    }
+}
