@@ -27,6 +27,7 @@ mod revocation;
 mod robustness;
 mod routes;
 mod session_headers;
+mod shared_data;
 mod trailers;
 mod vectors;
 mod verdicts;

@@ -169,6 +169,12 @@ impl Authority {
         &self.edge
     }
 
+    /// The public key that signs the feed.
+    pub(crate) fn feed_key(&self) -> [u8; 32] {
+        let bytes = URL_SAFE_NO_PAD.decode(&self.feed_keys[0]);
+        bytes.expect("base64url").try_into().expect("32 bytes")
+    }
+
     pub(crate) fn feed_keys(&self) -> FeedKeys {
         let key = |text: &String| {
             let bytes = URL_SAFE_NO_PAD.decode(text).expect("base64url");

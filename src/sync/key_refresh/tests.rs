@@ -452,7 +452,7 @@ fn of_two_leaders_the_second_takes_over_what_the_first_has_published() {
         .space
         .keys()
         .into_iter()
-        .find(|key| key.contains("/lease/"));
+        .find(|key| key.ends_with("/lease"));
     let (key, hosts) = (key.unwrap(), &process.hosts);
     hosts[0].set_shared(&key, b"", Expected::Anything);
     process.machines[1].tick(&process.hosts[1]);

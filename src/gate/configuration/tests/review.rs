@@ -521,7 +521,7 @@ fn keys_that_other_plugins_could_replace_are_a_finding_unless_there_is_a_secret(
     let remote = json!({"audiences": ["api"], "remote_jwks": {"http_uri": uri}});
     let rules = json!([{"match": {"prefix": "/"}, "requires": token()}]);
     let mut remote = configuration(rules, json!({"providers": {"idp": remote}}));
-    assert_finding(&remote, "`providers.idp.remote_jwks`: another Wasm plugin");
+    assert_finding(&remote, "providers.idp.remote_jwks: another Wasm plugin");
     let secret = json!({"inline_string": "0123456789abcdef0123456789abcdef"});
     remote["shared_data_secret"] = secret;
     assert_sound(&remote);
