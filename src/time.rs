@@ -117,6 +117,14 @@ impl Interval {
         !self.contains(now)
     }
 
+    /// The same, begun at `now` if the clock was set back to that since: for what is better waited for
+    /// once more than given up.
+    #[must_use]
+    pub const fn begun_by(self, now: u64) -> Self {
+        let start = if self.start > now { now } else { self.start };
+        Self { start, ..self }
+    }
+
     /// What is left of it; nothing when it is over.
     #[must_use]
     pub const fn remaining(self, now: u64) -> Duration {
@@ -169,6 +177,8 @@ mod tests {
             assert_eq!(remaining, Duration::from_millis(left), "{now}");
         }
         assert_eq!(Interval::between(1_000, 1_500), interval);
+        assert_eq!(interval.begun_by(1_400), interval);
+        assert_eq!(interval.begun_by(10), Interval::between(10, 510));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

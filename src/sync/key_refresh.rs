@@ -196,6 +196,10 @@ impl KeyRefresh {
         let now = host.now_milliseconds();
         self.look(host);
         self.role = self.lease.tick(host, now);
+        // The host answers by another clock than this one.
+        if let Phase::Asking { patience, .. } = &mut self.phase {
+            *patience = patience.begun_by(now);
+        }
         match (&self.phase, self.role) {
             (
                 Phase::Asking {

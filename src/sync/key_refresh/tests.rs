@@ -606,6 +606,17 @@ fn a_call_that_is_never_answered_is_not_waited_for_longer_after_the_clock_was_se
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn an_answer_counts_though_the_clock_was_set_back_meanwhile() {
+    let mut process = Process::with(&settings());
+    process.tick();
+    process.now.set(process.now.get() - 3_600_000);
+    process.tick();
+    process.answer(0, 200, &[], &old_set());
+    process.tick();
+    assert!(process.both_have(&old_set()));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_clock_set_back_makes_no_keys_last_longer_than_those_that_are_fetched_now() {
     let mut process = Process::started();
     set_back(&mut process);
