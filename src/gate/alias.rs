@@ -4,6 +4,8 @@
 //! lighttpd makes `_` of every byte that is neither a letter nor a digit. So names are compared
 //! with all of these bytes as `-`, and without regard to case.
 
+use super::path;
+
 /// Whether the two are spellings of one name.
 pub(super) fn is_alias(own: &str, name: &[u8]) -> bool {
     own.len() == name.len() && starts_as(own, name)
@@ -15,11 +17,47 @@ pub(super) fn starts_as(prefix: &str, name: &[u8]) -> bool {
     name.len() >= prefix.len() && bytes.zip(name).all(|(own, byte)| own == canonical(*byte))
 }
 
+/// Whether somebody reads `written`, the name of a parameter or a cookie, as `own`.
+///
+/// ASP.NET does not care for case; PHP begins after blanks, ends at a zero byte or a `[`, and reads
+/// `.` and blanks within as `_`; Werkzeug has taken `=name` for `name`; and a proxy may have
+/// undone percent-encoding before.
+pub(super) fn reads_as(own: &str, written: &[u8]) -> bool {
+    if written == own.as_bytes() || is_alias(own, bare(written)) {
+        return true;
+    }
+    let mut decoded = path::percent_decoded(written);
+    for _ in 0..MAX_DECODING_ROUNDS {
+        match decoded {
+            Some(name) if is_alias(own, bare(&name)) => return true,
+            Some(name) => decoded = path::percent_decoded(&name),
+            None => return false,
+        }
+    }
+    false
+}
+
+/// What is left of a name for whoever trims and cuts it.
+fn bare(name: &[u8]) -> &[u8] {
+    let is_filling = |byte: &u8| {
+        byte.is_ascii_whitespace() || byte.is_ascii_control() || matches!(byte, b'+' | b'=')
+    };
+    let start = name.iter().position(|byte| !is_filling(byte));
+    let name = name.get(start.unwrap_or(name.len())..).unwrap_or_default();
+    let end = memchr::memchr2(0, b'[', name).unwrap_or(name.len());
+    let name = name.get(..end).unwrap_or(name);
+    let end = name.iter().rposition(|byte| !is_filling(byte));
+    name.get(..end.map_or(0, |end| end + 1)).unwrap_or(name)
+}
+
 /// The spelling that all aliases of a name share.
 pub(super) fn canonical_name(name: &str) -> String {
     let bytes = name.bytes().map(canonical);
     bytes.map(char::from).collect()
 }
+
+/// Rounds of percent-decoding, as for paths.
+const MAX_DECODING_ROUNDS: usize = 4;
 
 const fn canonical(byte: u8) -> u8 {
     if byte.is_ascii_alphanumeric() {
@@ -45,6 +83,48 @@ mod tests {
         }
         assert!(is_alias("x_user", b"x.user"));
         assert_eq!(canonical_name("X_User~\u{e9}"), "x-user---");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn names_of_parameters_and_cookies_are_read_as_the_most_lenient_reads_them() {
+        for written in [
+            "my_tok",
+            "MY_TOK",
+            "my.tok",
+            "my tok",
+            "my+tok",
+            "my%20tok",
+            "my%5ftok",
+            "%256dy_tok",
+            " my_tok",
+            "+my_tok",
+            "%20my_tok%09",
+            "my_tok[]",
+            "my_tok[0][x]",
+            "my_tok%5b%5d",
+            "my_tok%00",
+            "my_tok\0.png",
+            "=my_tok",
+            "my_tok ",
+        ] {
+            assert!(reads_as("my_tok", written.as_bytes()), "{written}");
+        }
+        for written in [
+            "",
+            "tok",
+            "my_toks",
+            "xmy_tok",
+            "mytok",
+            "[my_tok]",
+            "%6",
+            "%00my_tok2",
+        ] {
+            assert!(!reads_as("my_tok", written.as_bytes()), "{written}");
+        }
+        // However odd the name is that the operator has chosen.
+        for own in ["a[b]", " a", "a%20b"] {
+            assert!(reads_as(own, own.as_bytes()), "{own}");
+        }
     }
 
     #[wasm_bindgen_test(unsupported = test)]

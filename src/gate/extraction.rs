@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::alias::{is_alias, reads_as};
 use super::path;
 use super::reason::Reason;
 use super::request::Request;
@@ -70,28 +71,97 @@ impl HeaderLocation {
         self.name == "authorization"
     }
 
-    /// All values of this header in a request. Envoy joins repeated `Authorization` lines with
-    /// commas, which neither a scheme nor a token contains.
-    fn values<'r>(&'r self, request: &'r Request) -> impl Iterator<Item = &'r [u8]> {
-        let is_joined = self.is_authorization();
-        request.values(&self.name).flat_map(move |line| {
-            let (first, mut rest) = split(line, is_joined);
-            let others = std::iter::from_fn(move || {
-                let (next, after) = split(rest?, true);
-                rest = after;
-                Some(next)
-            });
-            [first].into_iter().chain(others).map(<[u8]>::trim_ascii)
-        })
+    /// The token in all lines of this header, in whatever spelling their names are.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TokenAmbiguous`] when anything stands beside the token, be it the same once more:
+    /// of several lines the upstream might read another one, and of a list none, or all of it.
+    /// [`Reason::TokenMalformed`] as for [`Self::token`].
+    fn only_token<'r>(&self, request: &'r Request) -> Result<Option<&'r [u8]>, Reason> {
+        let mut lines = Lines::default();
+        let own = request
+            .lines()
+            .filter(|(name, _)| is_alias(&self.name, name));
+        for (_, line) in own {
+            if self.is_authorization() {
+                lines.read_list(self, line);
+            } else if !line.is_empty() {
+                lines.read(self, line);
+            }
+        }
+        match lines.outcome {
+            _ if lines.credentials > 1 => Err(Reason::TokenAmbiguous),
+            Ok(None) => Ok(None),
+            _ if lines.values > 1 => Err(Reason::TokenAmbiguous),
+            outcome => outcome,
+        }
     }
 }
 
-/// What stands before the first comma, and what stands after it, where commas count. Values are
-/// long and commas rare, so they are looked for by words.
-fn split(line: &[u8], is_joined: bool) -> (&[u8], Option<&[u8]>) {
-    let comma = memchr::memchr(b',', line).filter(|_| is_joined);
-    let parts = comma.and_then(|comma| line.split_at_checked(comma));
-    parts.map_or((line, None), |(before, rest)| (before, rest.get(1..)))
+/// What the lines of one header hold.
+struct Lines<'r> {
+    values: usize,
+    /// How many times somebody says who they are, where that can be told.
+    credentials: usize,
+    outcome: Result<Option<&'r [u8]>, Reason>,
+}
+
+impl Default for Lines<'_> {
+    fn default() -> Self {
+        Self {
+            values: 0,
+            credentials: 0,
+            outcome: Ok(None),
+        }
+    }
+}
+
+impl<'r> Lines<'r> {
+    fn read(&mut self, header: &HeaderLocation, value: &'r [u8]) {
+        self.values += 1;
+        match header.token(value) {
+            Ok(Some([])) | Ok(None) => {}
+            outcome => self.outcome = outcome,
+        }
+    }
+
+    /// Envoy joins repeated `Authorization` lines with commas, which neither a scheme nor a token
+    /// contains. The parameters of other schemes do (RFC 9110 section 11.4), so what follows a
+    /// comma is somebody's credentials only if it is no parameter and does not stand in quotes.
+    fn read_list(&mut self, header: &HeaderLocation, line: &'r [u8]) {
+        let (mut is_first, mut is_quoted) = (true, false);
+        let mut rest = Some(line);
+        while let Some(list) = rest {
+            let (part, after) = split(list);
+            let begins = is_first || !(is_quoted || is_parameter(part));
+            self.credentials += usize::from(begins && !part.is_empty());
+            self.read(header, part);
+            if after.is_some() {
+                let quotes = memchr::memchr_iter(b'"', part).count();
+                is_quoted ^= !quotes.is_multiple_of(2);
+            }
+            (is_first, rest) = (false, after);
+        }
+    }
+}
+
+/// Whether it is `name=value`.
+fn is_parameter(part: &[u8]) -> bool {
+    let end = part
+        .iter()
+        .position(|byte| matches!(byte, b' ' | b'\t' | b'='));
+    let rest = end.and_then(|end| part.get(end..)).unwrap_or_default();
+    rest.trim_ascii_start().first() == Some(&b'=')
+}
+
+/// What stands before the first comma, and what stands after it. Values are long and commas rare,
+/// so they are looked for by words.
+fn split(list: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let comma = memchr::memchr(b',', list);
+    let parts = comma.and_then(|comma| list.split_at_checked(comma));
+    let (part, rest) = parts.map_or((list, None), |(before, rest)| (before, rest.get(1..)));
+    (part.trim_ascii(), rest)
 }
 
 /// A token and where it was found.
@@ -124,52 +194,97 @@ impl<'r> Search<'r> {
     }
 }
 
-/// Looks in all of these places.
+/// The parameter that `jwt_authn` reads unless it is told otherwise, and that RFC 6750 section 2.3
+/// has for tokens.
+pub(super) const ACCESS_TOKEN: &str = "access_token";
+
+/// Looks in all of these places, under every name by which an upstream might look there.
 ///
 /// # Errors
 ///
 /// [`Reason::TokenMissing`]; [`Reason::TokenMalformed`] for an `Authorization` header that has the
-/// scheme, but no space after it; or [`Reason::TokenAmbiguous`] for two different tokens, and for a
-/// token in one of several different `Authorization` headers, of which the upstream might take
-/// another one.
+/// scheme, but no space after it; [`Reason::TokenAmbiguous`] for two different tokens, for a header
+/// that has more than the token, and for a cookie that only some upstreams would see; or
+/// [`Reason::TokenInQuery`] for an `access_token` in the query that is none of the places, so that
+/// nobody would look at it.
 pub(super) fn find<'r>(
     locations: impl IntoIterator<Item = &'r Location>,
     request: &'r Request,
 ) -> Result<Found<'r>, Reason> {
     let mut search = Search(None);
+    let mut reads_access_token = false;
     for place in locations {
         match place {
             Location::Header(header) => {
-                let (mut tokens, mut others) = (false, false);
-                for value in header.values(request) {
-                    if let Some(token) = header.token(value)? {
-                        tokens |= !token.is_empty();
-                        search.add(place, Cow::Borrowed(token))?;
-                    } else {
-                        others = true;
-                    }
-                }
-                if tokens && others && header.is_authorization() {
-                    return Err(Reason::TokenAmbiguous);
+                if let Some(token) = header.only_token(request)? {
+                    search.add(place, Cow::Borrowed(token))?;
                 }
             }
             Location::Parameter(expected) => {
-                for (name, value) in request.parameters() {
-                    if *path::decoded(name) == *expected.as_bytes() {
-                        search.add(place, path::decoded(value))?;
-                    }
+                reads_access_token |= is_alias(ACCESS_TOKEN, expected.as_bytes());
+                for value in parameters(expected, request) {
+                    search.add(place, path::decoded(value))?;
                 }
             }
             Location::Cookie(expected) => {
-                for (name, value) in request.cookies() {
-                    if name == expected.as_bytes() {
+                for cookie in request.cookies() {
+                    if let Some(value) = cookie_value(expected, cookie) {
                         search.add(place, Cow::Borrowed(value))?;
+                    } else if is_hidden_in(expected, cookie) {
+                        return Err(Reason::TokenAmbiguous);
                     }
                 }
             }
         }
     }
+    let is_unread = |value: &[u8]| !value.is_empty();
+    if !reads_access_token && parameters(ACCESS_TOKEN, request).any(is_unread) {
+        return Err(Reason::TokenInQuery);
+    }
     search.0.ok_or(Reason::TokenMissing)
+}
+
+/// The values, still encoded, of all parameters that somebody reads as this one. Where `;` stands
+/// in one, it is read whole and in its parts.
+fn parameters<'r>(expected: &'r str, request: &'r Request) -> impl Iterator<Item = &'r [u8]> {
+    let read = request.parameters().flat_map(|whole| {
+        let has_parts = memchr::memchr(b';', whole).is_some();
+        let parts = has_parts.then(|| path::parts(whole));
+        std::iter::once(whole).chain(parts.into_iter().flatten())
+    });
+    read.map(path::pair)
+        .filter(move |(name, _)| reads_as(expected, name))
+        .map(|(_, value)| value)
+}
+
+/// The value of a cookie that somebody reads as this one, without blanks and quotes round it.
+fn cookie_value<'r>(expected: &str, cookie: &'r [u8]) -> Option<&'r [u8]> {
+    // Werkzeug has taken `=name=value` for `name=value` (CVE-2023-23934).
+    let start = cookie.iter().position(|byte| *byte != b'=')?;
+    let (name, value) = path::pair(cookie.get(start..)?);
+    let value = value.trim_ascii();
+    let inner = value.strip_prefix(b"\"");
+    let inner = inner.and_then(|value| value.strip_suffix(b"\""));
+    reads_as(expected, name).then_some(inner.unwrap_or(value))
+}
+
+/// Whether somebody finds this cookie within another: Python's `http.cookies` ends a cookie at a
+/// blank, and servers that follow RFC 2965 at a comma.
+fn is_hidden_in(expected: &str, cookie: &[u8]) -> bool {
+    let is_separator = |byte: &u8| matches!(byte, b' ' | b'\t' | b',');
+    if memchr::memchr3(b' ', b'\t', b',', cookie).is_none() {
+        return false;
+    }
+    let words = cookie.split(is_separator).filter(|word| !word.is_empty());
+    let mut words = words.peekable();
+    while let Some(word) = words.next() {
+        let is_assigned = memchr::memchr(b'=', word).is_some()
+            || words.peek().is_some_and(|next| next.first() == Some(&b'='));
+        if is_assigned && reads_as(expected, path::pair(word).0) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Takes tokens out of the request, every copy in the places where they were found.
@@ -182,13 +297,13 @@ pub(super) fn strip<'l>(
     let mut cookies: Vec<&str> = Vec::new();
     for place in places {
         match place {
-            Location::Header(header) => host.remove_request_header(&header.name),
+            Location::Header(header) => strip_header(host, request, &header.name),
             Location::Parameter(name) => parameters.push(name),
             Location::Cookie(name) => cookies.push(name),
         }
     }
     if let (false, Some(target)) = (parameters.is_empty(), request.target()) {
-        let is_token = |name: &[u8]| parameters.iter().any(|known| known.as_bytes() == name);
+        let is_token = |name: &[u8]| parameters.iter().any(|own| reads_as(own, name));
         host.set_request_header(":path", &path::without_parameters(target, is_token));
     }
     if !cookies.is_empty() {
@@ -196,18 +311,24 @@ pub(super) fn strip<'l>(
     }
 }
 
+fn strip_header(host: &impl Host, request: &Request, own: &str) {
+    host.remove_request_header(own);
+    let names = request.lines().map(|(name, _)| name);
+    let aliases = names.filter(|name| *name != own.as_bytes() && is_alias(own, name));
+    // Envoy takes no name that is not ASCII.
+    let aliases = aliases.filter_map(|name| str::from_utf8(name).ok());
+    aliases.for_each(|name| host.remove_request_header(name));
+}
+
 /// What is left goes into one line, which means the same as several (RFC 9113 section 8.2.3).
 fn strip_cookies(host: &impl Host, request: &Request, names: &[&str]) {
-    let pairs = request
-        .values("cookie")
-        .flat_map(|line| line.split(|byte| *byte == b';'));
-    let is_token = |pair: &[u8]| {
-        let (name, _) = path::pair(pair);
-        names.iter().any(|known| known.as_bytes() == name)
+    let is_token = |cookie: &[u8]| {
+        let mut names = names.iter();
+        names.any(|own| cookie_value(own, cookie).is_some())
     };
-    let kept: Vec<&[u8]> = pairs
-        .map(<[u8]>::trim_ascii)
-        .filter(|pair| !pair.is_empty() && !is_token(pair))
+    let kept: Vec<&[u8]> = request
+        .cookies()
+        .filter(|cookie| !cookie.is_empty() && !is_token(cookie))
         .collect();
     if kept.is_empty() {
         host.remove_request_header("cookie");

@@ -1,5 +1,6 @@
 //! Which requests a rule is for: Envoy's `RouteMatch`, as far as `jwt_authn` takes it.
 
+use super::path;
 use super::request::Request;
 use super::text::TextMatcher;
 
@@ -99,7 +100,7 @@ impl HeaderMatcher {
 
 impl ParameterMatcher {
     fn matches(&self, request: &Request) -> bool {
-        let mut parameters = request.parameters();
+        let mut parameters = request.parameters().map(path::pair);
         let first = parameters.find(|(name, _)| *name == self.name.as_bytes());
         match (&self.value, first) {
             (ValueMatcher::Present(expected), found) => found.is_some() == *expected,

@@ -10,7 +10,7 @@ use crate::token::{SignatureError, TokenError};
 pub enum Reason {
     /// The rule asks for a token and the request has none.
     TokenMissing,
-    /// Two different tokens, or two `Authorization` headers.
+    /// Two different tokens, or a header with more than one in it.
     TokenAmbiguous,
     /// Longer than [`crate::token::MAX_TOKEN_BYTES`].
     TokenTooLarge,
@@ -77,6 +77,8 @@ pub enum Reason {
     RevocationStale,
     /// The filter says "perhaps revoked", and the authority does not answer.
     RevocationUnconfirmed,
+    /// `access_token` in the query, where no token is looked for.
+    TokenInQuery,
 }
 
 /// Why a request was let through.
@@ -153,7 +155,7 @@ pub struct Answer {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -187,6 +189,7 @@ impl Reason {
         Self::RevocationUnavailable,
         Self::RevocationStale,
         Self::RevocationUnconfirmed,
+        Self::TokenInQuery,
     ];
 
     /// Label for metrics and logs.
@@ -226,6 +229,7 @@ impl Reason {
             Self::RevocationUnavailable => "revocation_unavailable",
             Self::RevocationStale => "revocation_stale",
             Self::RevocationUnconfirmed => "revocation_unconfirmed",
+            Self::TokenInQuery => "token_in_query",
         }
     }
 
@@ -242,6 +246,7 @@ impl Reason {
         let (status, code, challenge, action, detail) = match self {
             Self::TokenMissing => (401, "token_missing", Bare, SignIn, "a token is required"),
             Self::TokenAmbiguous => (400, "token_ambiguous", InvalidRequest, None, "the request has more than one token"),
+            Self::TokenInQuery => (400, "token_in_query", InvalidRequest, None, "tokens belong into the Authorization header, or where else this API takes them, not into access_token in the query"),
             Self::TokenTooLarge => (401, "token_too_large", InvalidToken, SignIn, "the token is too large"),
             Self::TokenMalformed | Self::CriticalHeader => (401, "token_malformed", InvalidToken, SignIn, "the token is not well formed"),
             Self::IssuerMismatch

@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use serde_json::json;
 
-use super::extraction::Location;
+use super::alias::reads_as;
+use super::extraction::{self, Location};
 use super::path;
 use super::reason::{Action, Answer, Challenge, Reason};
 use super::request::Request;
@@ -234,14 +235,16 @@ impl Login {
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
     ) -> String {
-        let tokens: Vec<&[u8]> = locations
+        let tokens: Vec<&str> = locations
             .filter_map(|location| match location {
-                Location::Parameter(name) => Some(name.as_bytes()),
+                Location::Parameter(name) => Some(name.as_str()),
                 _ => None,
             })
+            .chain([extraction::ACCESS_TOKEN])
             .collect();
         let target = request.target().unwrap_or(b"/");
-        let target = path::without_parameters(target, |name| tokens.contains(&name));
+        let is_token = |name: &[u8]| tokens.iter().any(|own| reads_as(own, name));
+        let target = path::without_parameters(target, is_token);
         let separator = if self.url.contains('?') { '&' } else { '?' };
         let mut address = format!("{}{separator}{}=", self.url, self.parameter);
         for byte in return_path(&target) {

@@ -42,24 +42,19 @@ impl Request {
         self.values(":method").next()
     }
 
-    /// Names and values of the query's parameters, still encoded.
-    pub(super) fn parameters(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    /// The query's parameters, each as `name=value`, still encoded.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &[u8]> {
         let query = self.target().map(path::query).unwrap_or_default();
         let pairs = query.split(|byte| *byte == b'&');
-        pairs.filter(|pair| !pair.is_empty()).map(path::pair)
+        pairs.filter(|pair| !pair.is_empty())
     }
 
-    /// Names and values of all cookies (RFC 6265 section 4.2.1), without quotes round a value.
-    pub(super) fn cookies(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    /// The cookies (RFC 6265 section 4.2.1), each as `name=value`.
+    pub(super) fn cookies(&self) -> impl Iterator<Item = &[u8]> {
         let pairs = self
             .values("cookie")
             .flat_map(|line| line.split(|byte| *byte == b';'));
-        pairs.map(|pair| {
-            let (name, value) = path::pair(pair.trim_ascii());
-            let inner = value.strip_prefix(b"\"");
-            let inner = inner.and_then(|value| value.strip_suffix(b"\""));
-            (name, inner.unwrap_or(value))
-        })
+        pairs.map(<[u8]>::trim_ascii)
     }
 
     /// Whether a browser asks which requests it may send (Fetch section 3.2.2): nothing that an

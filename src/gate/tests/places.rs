@@ -65,11 +65,40 @@ fn every_copy_of_the_token_is_taken_out() {
     );
 }
 
+/// The upstream may believe it, and nobody here has looked at it.
 #[wasm_bindgen_test(unsupported = test)]
-fn the_query_parameter_of_jwt_authn_is_read_only_when_it_is_named() {
+fn an_access_token_in_the_query_is_refused_unless_it_is_read() {
     let token = token(&es256(), &claims());
-    let host = MockHost::get(&format!("/api/x?access_token={token}"), now());
-    assert_eq!(refusal(&gate(), &host), Some(Reason::TokenMissing));
+    let bare = |path: &str| MockHost::get(&format!("{path}?access_token={token}"), now());
+    let beside = |path| bare(path).with_header("authorization", format!("Bearer {token}"));
+    let optional = |requirement: Value| {
+        gate_with(|configuration| configuration["rules"][1]["requires"] = requirement)
+    };
+    for requirement in [
+        json!({"provider_name": "idp"}),
+        json!({"allow_missing": {}}),
+        json!({"requires_any": {"requirements": [{"provider_name": "idp"}, {"allow_missing": {}}]}}),
+        json!({"requires_all": {"requirements": [{"provider_name": "idp"}]}}),
+    ] {
+        let gate = optional(requirement.clone());
+        for host in [bare("/api/x"), beside("/api/x")] {
+            assert_eq!(
+                refusal(&gate, &host),
+                Some(Reason::TokenInQuery),
+                "{requirement}"
+            );
+        }
+        assert_eq!(refusal(&gate, &bare("/public/x")), None);
+    }
+    let told = Reason::TokenInQuery.answer();
+    assert_eq!((told.status, told.code), (400, "token_in_query"));
+    // Every request goes through there, but nobody is called.
+    let gate = optional(json!({"allow_missing_or_failed": {}}));
+    let host = beside("/api/x");
+    assert_eq!(refusal(&gate, &host), None);
+    assert_eq!(host.forwarded("x-session-subject"), None);
+    let gate = gate_from("from_params", json!(["access_token"]));
+    assert_eq!(refusal(&gate, &bare("/api/x")), None);
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::requirements::{NOTHING_CHECKED, is_empty_list};
 use super::{Reviewed, finding, members};
-use crate::gate::alias::canonical_name;
+use crate::gate::alias::is_alias;
 use crate::gate::configuration::reader::{Fault, joined};
 use crate::gate::extraction::Location;
 use crate::gate::policy::{Provider, Requirement, Scopes};
@@ -61,21 +61,19 @@ impl Reviewed<'_> {
 
     /// Two places that upstreams may take for one: which of two tokens would they read?
     fn aliases(&self, findings: &mut Vec<Fault>) {
-        let mut seen: Vec<(&str, String, String)> = Vec::new();
+        let mut seen: Vec<(&str, &String)> = Vec::new();
         for provider in &self.policy.providers {
             for location in &provider.locations {
-                let (key, name, alias) = match location {
-                    Location::Header(header) => {
-                        ("from_headers", &header.name, canonical_name(&header.name))
-                    }
-                    Location::Parameter(name) => ("from_params", name, canonical_word(name)),
-                    Location::Cookie(name) => ("from_cookies", name, canonical_word(name)),
+                let (key, name) = match location {
+                    Location::Header(header) => ("from_headers", &header.name),
+                    Location::Parameter(name) => ("from_params", name),
+                    Location::Cookie(name) => ("from_cookies", name),
                 };
                 let mut known = seen.iter();
-                let other = known.find(|(other, known, written)| {
-                    *other == key && *known == alias && written != name
+                let other = known.find(|(other, known)| {
+                    *other == key && *known != name && is_alias(known, name.as_bytes())
                 });
-                if let Some((.., other)) = other {
+                if let Some((_, other)) = other {
                     findings.push(finding(
                         joined(&joined("providers", &provider.name), key),
                         format!(
@@ -85,15 +83,10 @@ impl Reviewed<'_> {
                         ),
                     ));
                 }
-                seen.push((key, alias, name.clone()));
+                seen.push((key, name));
             }
         }
     }
-}
-
-/// Names of parameters and cookies as PHP, for one, reads them, in which case matters.
-fn canonical_word(name: &str) -> String {
-    name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "_")
 }
 
 fn outlives_revocations(provider: &Provider) -> bool {

@@ -434,6 +434,7 @@ fn places_of_tokens_that_are_one_place_for_some_upstreams_are_told() {
             json!([{"name": "x-jwt"}, {"name": "x.jwt"}]),
         ),
         ("from_params", json!(["access_token", "access.token"])),
+        ("from_params", json!(["x-jwt", "X-JWT"])),
         ("from_cookies", json!(["a-b", "a_b"])),
     ] {
         let expected = format!("providers.idp.{key}: `");
@@ -441,7 +442,7 @@ fn places_of_tokens_that_are_one_place_for_some_upstreams_are_told() {
     }
     assert_sound(&with(json!({
         "from_headers": [{"name": "x-jwt"}, {"name": "x-jwt", "value_prefix": "Bearer "}],
-        "from_params": ["x-jwt", "X-JWT"],
+        "from_params": ["x-jwt"],
         "from_cookies": ["x_jwt"],
     })));
     assert_finding(
