@@ -72,14 +72,18 @@ pub(super) fn without_parameters(target: &[u8], is_dropped: impl Fn(&[u8]) -> bo
     rebuilt
 }
 
-/// Whether there is one way to read a path, as there is for nearly all of them: nothing in it is
-/// encoded, it has no `\`, path parameters (`;name=value`), empty segments or segments that begin
-/// with a dot, and it starts at the root.
+/// Whether there is one way to read a path, as there is for nearly all of them: it is of printable
+/// ASCII, nothing in it is encoded, it has no `\`, path parameters (`;name=value`), empty segments
+/// or segments that begin or end with a dot, and it starts at the root.
 pub(super) fn is_normal(path: &[u8]) -> bool {
     let starts_at_the_root = path.first() == Some(&b'/');
-    let special = |byte: &u8| matches!(byte, b'%' | b'\\' | b';');
-    let odd_pair = |pair: &[u8]| matches!(pair, b"//" | b"/.");
-    starts_at_the_root && !path.iter().any(special) && !path.windows(2).any(odd_pair)
+    let special = |byte: &u8| !byte.is_ascii_graphic() || matches!(byte, b'%' | b'\\' | b';');
+    let odd_pair = |pair: &[u8]| matches!(pair, b"//" | b"/." | b"./");
+    let ends_in_a_dot = path.last() == Some(&b'.');
+    starts_at_the_root
+        && !ends_in_a_dot
+        && !path.iter().any(special)
+        && !path.windows(2).any(odd_pair)
 }
 
 /// Whether a segment of the path is `..`.
@@ -126,7 +130,10 @@ mod tests {
         for path in ["/", "/a/b.c", "/a/b/", "/well-known/x_y~z"] {
             assert!(is_normal(path.as_bytes()), "{path}");
         }
-        for path in ["", "a", "//", "/a/..", "/a/.b", "/%61", "/a;b", "/a\\b"] {
+        for path in [
+            "", "a", "//", "/a/..", "/a/.b", "/%61", "/a;b", "/a\\b", "/a./b", "/a.", "/a b",
+            "/\u{e9}",
+        ] {
             assert!(!is_normal(path.as_bytes()), "{path}");
         }
     }

@@ -4,7 +4,7 @@
 /// Somebody who reads paths.
 type Reader = fn(&[u8]) -> Vec<u8>;
 
-pub(super) const ALL: [(&str, Reader); 8] = [
+pub(super) const ALL: [(&str, Reader); 13] = [
     ("one that takes it as it is", <[u8]>::to_vec),
     ("one that resolves (RFC 3986)", |path| resolved(path, false)),
     ("one that decodes, merges and resolves (nginx)", |path| {
@@ -28,7 +28,66 @@ pub(super) const ALL: [(&str, Reader); 8] = [
     ("one that decodes behind one that resolves", |path| {
         resolved(&decoded(&resolved(path, true)), false)
     }),
+    ("one that trims segments (Windows)", |path| {
+        resolved(&trimmed(&decoded(path)), true)
+    }),
+    ("one that trims segments behind one that resolves", |path| {
+        resolved(&trimmed(&decoded(&resolved(path, false))), false)
+    }),
+    ("one that ends at a zero byte", |path| {
+        let path = decoded(path);
+        let end = path.iter().position(|byte| *byte == 0);
+        resolved(&path[..end.unwrap_or(path.len())], false)
+    }),
+    ("one that takes overlong UTF-8 and %u (IIS 5)", |path| {
+        resolved(&with_overlong(&decoded(&with_utf16(path))), true)
+    }),
+    ("one that normalises (NFKC)", |path| {
+        let path = String::from_utf8_lossy(&decoded(path)).into_owned();
+        let path = path.replace('\u{ff0e}', ".").replace('\u{2025}', "..");
+        let path = path
+            .replace(['\u{ff0f}', '\u{2044}'], "/")
+            .replace('\u{ff41}', "a");
+        resolved(path.as_bytes(), false)
+    }),
 ];
+
+/// Without blanks round segments, and without dots behind those that have more than dots.
+fn trimmed(path: &[u8]) -> Vec<u8> {
+    let segments = path.split(|byte| *byte == b'/').map(|segment| {
+        let mut segment = segment.trim_ascii();
+        while !segment.iter().all(|byte| *byte == b'.') && segment.ends_with(b".") {
+            segment = segment[..segment.len() - 1].trim_ascii_end();
+        }
+        segment
+    });
+    segments.collect::<Vec<_>>().join(&b'/')
+}
+
+/// With `%u002e` and the like decoded, as far as they are ASCII.
+fn with_utf16(path: &[u8]) -> Vec<u8> {
+    let mut text = String::from_utf8_lossy(path).into_owned();
+    for (code, letter) in [("002e", "."), ("002f", "/"), ("2215", "/")] {
+        text = text.replace(&format!("%u{code}"), letter);
+    }
+    text.into_bytes()
+}
+
+/// With two bytes for one of ASCII taken for it.
+fn with_overlong(path: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let mut rest = path.iter();
+    while let Some(byte) = rest.next() {
+        match (byte, rest.as_slice().first()) {
+            (0xc0 | 0xc1, Some(next)) => {
+                plain.push((byte & 1) << 6 | next & 0x3f);
+                rest.next();
+            }
+            _ => plain.push(*byte),
+        }
+    }
+    plain
+}
 
 trait MapBytes {
     fn map_bytes(self, map: impl Fn(u8) -> u8) -> Self;
@@ -94,9 +153,41 @@ mod tests {
     use crate::gate::path::readings;
 
     /// What paths are made of by those who look for a gap.
-    const PIECES: [&str; 22] = [
-        "/", "/", "/", "..", "..", ".", "public", "public", "admin", ";", "\\", "%2e", "%2f",
-        "%5c", "%3b", "%25", "%252e", "%252f", "%00", "%3f", "x", "..;",
+    const PIECES: [&str; 34] = [
+        "/",
+        "/",
+        "/",
+        "/",
+        "/",
+        "..",
+        "..",
+        ".",
+        "public",
+        "public",
+        "public",
+        "admin",
+        ";",
+        "\\",
+        "%2e",
+        "%2f",
+        "%5c",
+        "%3b",
+        "%25",
+        "%252e",
+        "%252f",
+        "%00",
+        "%3f",
+        "x",
+        "..;",
+        "%20",
+        "%09",
+        "...",
+        "%c0%ae",
+        "%u002e",
+        "%ef%bc%8f",
+        "%e2%80%a5",
+        "%ef%bd%81",
+        "%e2%81%84",
     ];
 
     fn is_open(path: &[u8]) -> bool {
@@ -119,7 +210,7 @@ mod tests {
         let mut open = 0;
         for _ in 0..paths.unwrap_or(20_000) {
             let pieces = 1 + random(12);
-            let rest: Vec<_> = (0..pieces).map(|_| PIECES[random(22)]).collect();
+            let rest: Vec<_> = (0..pieces).map(|_| PIECES[random(34)]).collect();
             let path = format!("/public/{}", rest.concat()).into_bytes();
             if !is_open(&path) || !readings::all(&path, is_open) {
                 continue;

@@ -6,6 +6,11 @@
 //! undoes a part: dot segments are resolved here, and percent-encoding is undone there, which
 //! gives new dot segments. So each single step of reading is tried on what every other has left,
 //! in every order, until nothing new comes out.
+//!
+//! Some paths nobody should have to read at all: with control characters, at which some readers
+//! end and others trim; with bytes that are no UTF-8, among them the overlong forms in which
+//! `/` and `.` have been hidden from those who look for them; with the `%u002e` of IIS; and with the
+//! full-width forms of `/`, `\` and `.`, which Windows and whoever normalises (NFKC) take for these.
 
 use super::percent_decoded;
 
@@ -20,25 +25,38 @@ const MAX_READINGS: usize = 128;
 /// Bytes of all readings of one path together: two of the longest path that Envoy takes by default
 /// (60 KiB of headers), and all of [`MAX_READINGS`] for one of 1 KiB. Every byte is copied a few
 /// times and matched with every rule, so this is what a request can cost at most.
-const MAX_BYTES: usize = 128 * 1024;
+pub(in crate::gate) const MAX_BYTES: usize = 128 * 1024;
 
 /// A step of reading, which may change nothing.
 type Step = fn(&[u8]) -> Vec<u8>;
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 7] = [
     with_slashes,
     without_path_parameters,
     without_empty_segments,
+    trimmed,
+    in_ascii,
     resolved,
     cut,
 ];
 
 /// Whether `is_same` holds for every reading of the path, with itself as the first. Of one that
-/// has too many readings, or is encoded too often, nobody can say that it does.
+/// has too many readings, or is encoded too often, or in a way that nobody honest needs, nobody can
+/// say that it does.
 pub(in crate::gate) fn all(path: &[u8], is_same: impl FnMut(&[u8]) -> bool) -> bool {
+    all_within(MAX_BYTES, path, is_same)
+}
+
+/// The same, for whoever has less to spend than [`MAX_BYTES`] for all readings together.
+pub(in crate::gate) fn all_within(
+    max_bytes: usize,
+    path: &[u8],
+    is_same: impl FnMut(&[u8]) -> bool,
+) -> bool {
     let mut known = Known {
         readings: Vec::new(),
         bytes: 0,
+        max_bytes,
         is_same,
     };
     let mut first = 0;
@@ -67,6 +85,7 @@ struct Known<F> {
     readings: Vec<Vec<u8>>,
     /// Their lengths together.
     bytes: usize,
+    max_bytes: usize,
     is_same: F,
 }
 
@@ -78,14 +97,25 @@ impl<F: FnMut(&[u8]) -> bool> Known<F> {
                 continue;
             }
             self.bytes += reading.len();
-            let is_within_limits = self.readings.len() < MAX_READINGS && self.bytes <= MAX_BYTES;
-            if !is_within_limits || !(self.is_same)(&reading) {
+            let is_within_limits =
+                self.readings.len() < MAX_READINGS && self.bytes <= self.max_bytes;
+            if !is_within_limits || !is_readable(&reading) || !(self.is_same)(&reading) {
                 return false;
             }
             self.readings.push(reading);
         }
         true
     }
+}
+
+/// Whether it has nothing in it that nobody honest needs, see the module.
+fn is_readable(path: &[u8]) -> bool {
+    let hides_a_separator = |letter: char| matches!(letter, '\u{ff0e}' | '\u{ff0f}' | '\u{ff3c}');
+    let is_escape_of_iis =
+        |bytes: &[u8]| matches!(bytes, [b'%', b'u' | b'U', digit] if digit.is_ascii_hexdigit());
+    str::from_utf8(path).is_ok_and(|text| {
+        !text.contains(|letter: char| letter.is_control() || hides_a_separator(letter))
+    }) && !path.windows(3).any(is_escape_of_iis)
 }
 
 /// `\` is `/`, as on Windows and for browsers.
@@ -111,6 +141,59 @@ fn without_empty_segments(path: &[u8]) -> Vec<u8> {
     merged
 }
 
+/// Without blanks round segments and dots behind them, as Windows and whoever trims what was decoded
+/// see it. What has nothing but dots goes up: `.. ` does, and so did `...` on some Windows.
+fn trimmed(path: &[u8]) -> Vec<u8> {
+    let Ok(path) = str::from_utf8(path) else {
+        return path.to_vec();
+    };
+    let segments = path.split('/').map(|segment| {
+        let is_trimmed = |letter: char| letter == '.' || letter.is_whitespace();
+        let name = segment.trim_start().trim_end_matches(is_trimmed);
+        match segment.matches('.').count() {
+            _ if !name.is_empty() => name,
+            0 => "",
+            1 => ".",
+            _ => "..",
+        }
+    });
+    segments.collect::<Vec<_>>().join("/").into_bytes()
+}
+
+/// With letters of Unicode as the letters of ASCII that they stand for, to whoever normalises
+/// (NFKC) or has an encoding that lacks them (the best fit of Windows), and without those that
+/// nobody sees.
+fn in_ascii(path: &[u8]) -> Vec<u8> {
+    let Ok(text) = str::from_utf8(path) else {
+        return path.to_vec();
+    };
+    if text.is_ascii() {
+        return path.to_vec();
+    }
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\u{ff01}'..='\u{ff5e}' => plain.extend(char::from_u32(u32::from(letter) - FULL_WIDTH)),
+            '\u{2024}' | '\u{3002}' | '\u{fe52}' | '\u{ff61}' => plain.push('.'),
+            '\u{2025}' => plain.push_str(".."),
+            '\u{2026}' => plain.push_str("..."),
+            '\u{2044}' | '\u{2215}' | '\u{29f8}' => plain.push('/'),
+            '\u{2216}' | '\u{29f5}' | '\u{fe68}' => plain.push('\\'),
+            '\u{fe6a}' => plain.push('%'),
+            '\u{ad}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}'
+            | '\u{feff}' => {}
+            other => plain.push(other),
+        }
+    }
+    plain.into_bytes()
+}
+
+/// From a full-width form to the character itself.
+const FULL_WIDTH: u32 = 0xfee0;
+
 /// With `.` and `..` resolved (RFC 3986 section 5.2.4), and a `/` at the beginning.
 fn resolved(path: &[u8]) -> Vec<u8> {
     let mut segments: Vec<&[u8]> = Vec::new();
@@ -135,9 +218,9 @@ fn resolved(path: &[u8]) -> Vec<u8> {
     whole
 }
 
-/// Up to where a decoded query, fragment or zero byte ends the path for whoever decodes too early.
+/// Up to where a decoded query or fragment ends the path for whoever decodes too early.
 fn cut(path: &[u8]) -> Vec<u8> {
-    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#' | 0));
+    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#'));
     let end = end.unwrap_or(path.len());
     path.get(..end).unwrap_or(path).to_vec()
 }
@@ -181,7 +264,18 @@ mod tests {
                 "/public/%2e%2e/admin/%2e%2e/../public/x",
                 "decodes what another has resolved",
             ),
-            ("/public/../admin%00/../../public/x", "ends at a zero byte"),
+            ("/public/..%20/admin", "trims blanks"),
+            ("/public/%20.%2e%20/admin", "trims blanks on both sides"),
+            ("/public/..%c2%a0/admin", "trims blanks of Unicode"),
+            ("/public/...../admin", "goes up for any number of dots"),
+            ("/public/.%20./admin", "has no eye for blanks between dots"),
+            ("/public/..%e2%81%84admin", "has no fraction slash"),
+            ("/public/%e2%80%a5/admin", "splits a leader of two dots"),
+            ("/public/%ef%bc%852e%2e/admin", "has no full-width letters"),
+            (
+                "/public/.%e2%80%8b./admin",
+                "sees no letter without a width",
+            ),
             (
                 "/public/../admin%3f/../../public/x",
                 "decodes before the query is cut",
@@ -199,9 +293,48 @@ mod tests {
             "/public/caf%C3%A9/100%/%zz",
             "/public/a;b=c//d/./e/../f%2520g\\h",
             "/public/what%3f",
+            "/public/why%3f/%20/and so on ...",
+            "/public/v1./x...",
+            "/public/wait%e2%80%a6/%e3%80%82/%ef%bc%a1%ef%bc%85",
+            "/public/100%25us/%unit",
+            "/public/\u{e9}",
         ] {
             assert!(is_public(path), "{path}");
         }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn what_nobody_honest_writes_is_read_by_nobody() {
+        for odd in [
+            "%00",
+            "a%00.png",
+            ".%09.",
+            ".%0a.",
+            "%0d%0ax",
+            "%7f",
+            "%c2%85",
+            "%2500",
+            "%c0%ae%c0%ae",
+            "%c1%9c",
+            "%e0%80%af",
+            "%f0%80%80%ae",
+            "%ed%a0%80",
+            "%ff",
+            "caf%e9",
+            "%25c0%25ae",
+            "%u002e%u002e",
+            "%U2215",
+            "%25u002e",
+            "%u2e",
+            "%ef%bc%8f",
+            "%ef%bc%bc",
+            "..%ef%bc%8e",
+            "\u{ff0f}",
+        ] {
+            let path = format!("/public/{odd}/x");
+            assert!(!is_public(&path), "{path}");
+        }
+        assert!(!all(b"/public/\xff", |_| true));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
