@@ -2,7 +2,7 @@
 
 use super::path;
 use super::request::Request;
-use super::text::TextMatcher;
+use super::text::{TextMatcher, TooLong};
 
 /// Everything that a request has to be for one rule.
 #[derive(Clone, Debug)]
@@ -60,66 +60,92 @@ pub(super) struct ParameterMatcher {
 }
 
 impl Matcher {
-    /// Whether the request, read with this `path`, is one of those.
-    pub(super) fn matches(&self, path: Option<&[u8]>, request: &Request) -> bool {
-        self.path.matches(path, request)
-            && self.headers.iter().all(|header| header.matches(request))
-            && self
-                .parameters
-                .iter()
-                .all(|parameter| parameter.matches(request))
+    /// Whether everything but the path is as it should be.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] when that takes a pattern and a value is too long for one.
+    pub(super) fn matches_beside_the_path(&self, request: &Request) -> Result<bool, TooLong> {
+        for header in &self.headers {
+            if !header.matches(request)? {
+                return Ok(false);
+            }
+        }
+        for parameter in &self.parameters {
+            if !parameter.matches(request)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
 impl PathMatcher {
-    pub(super) fn matches(&self, path: Option<&[u8]>, request: &Request) -> bool {
+    /// Whether this is such a path, of a request with this method.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] when that takes a pattern and the path is too long for one.
+    pub(super) fn matches(&self, path: Option<&[u8]>, request: &Request) -> Result<bool, TooLong> {
         match (self, path) {
-            (Self::Connect, _) => request.method() == Some(b"CONNECT"),
-            (_, None) => false,
+            (Self::Connect, _) => Ok(request.method() == Some(b"CONNECT")),
+            (_, None) => Ok(false),
             (Self::Text(text), Some(path)) => text.matches(path),
             (Self::Segments { prefix, length }, Some(path)) => {
-                prefix.matches(path) && matches!(path.get(*length), None | Some(b'/'))
+                let ends = matches!(path.get(*length), None | Some(b'/'));
+                Ok(prefix.matches(path)? && ends)
             }
         }
+    }
+
+    /// Whether it takes a pattern to tell.
+    pub(super) const fn is_pattern(&self) -> bool {
+        matches!(self, Self::Text(text) if text.is_pattern())
     }
 }
 
 impl HeaderMatcher {
-    fn matches(&self, request: &Request) -> bool {
+    fn matches(&self, request: &Request) -> Result<bool, TooLong> {
         let mut values = request.values(&self.name).peekable();
         let is_missing = values.peek().is_none();
         let outcome = match &self.value {
             ValueMatcher::Present(expected) => is_missing != *expected,
-            _ if is_missing && !self.missing_is_empty => return false,
-            matcher if is_missing => matcher.accepts(b""),
-            matcher => values.any(|value| matcher.accepts(value)),
+            _ if is_missing && !self.missing_is_empty => return Ok(false),
+            matcher if is_missing => matcher.accepts(b"")?,
+            matcher => {
+                let mut is_accepted = false;
+                for value in values {
+                    is_accepted = is_accepted || matcher.accepts(value)?;
+                }
+                is_accepted
+            }
         };
-        outcome != self.invert
+        Ok(outcome != self.invert)
     }
 }
 
 impl ParameterMatcher {
-    fn matches(&self, request: &Request) -> bool {
+    fn matches(&self, request: &Request) -> Result<bool, TooLong> {
         let mut parameters = request.parameters().map(path::pair);
         let first = parameters.find(|(name, _)| *name == self.name.as_bytes());
         match (&self.value, first) {
-            (ValueMatcher::Present(expected), found) => found.is_some() == *expected,
-            (_, None) => false,
+            (ValueMatcher::Present(expected), found) => Ok(found.is_some() == *expected),
+            (_, None) => Ok(false),
             (matcher, Some((_, value))) => matcher.accepts(value),
         }
     }
 }
 
 impl ValueMatcher {
-    fn accepts(&self, value: &[u8]) -> bool {
+    fn accepts(&self, value: &[u8]) -> Result<bool, TooLong> {
         match self {
-            Self::Present(expected) => *expected,
+            Self::Present(expected) => Ok(*expected),
             Self::Text(text) => text.matches(value),
             Self::Range(start, end) => {
                 let number = std::str::from_utf8(value)
                     .ok()
                     .and_then(|text| text.parse().ok());
-                number.is_some_and(|number: i64| (*start..*end).contains(&number))
+                Ok(number.is_some_and(|number: i64| (*start..*end).contains(&number)))
             }
         }
     }
@@ -145,6 +171,10 @@ mod tests {
         }
     }
 
+    fn fits(matcher: &HeaderMatcher, request: &Request) -> bool {
+        matcher.matches(request).unwrap()
+    }
+
     fn exact(text: &str) -> ValueMatcher {
         ValueMatcher::Text(TextMatcher::exact(text, false))
     }
@@ -152,8 +182,8 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn each_value_of_a_repeated_header_is_tested() {
         let twice = request(&[("x-kind", "a"), ("x-kind", "b")]);
-        assert!(header(exact("b")).matches(&twice));
-        assert!(!header(exact("a,b")).matches(&twice));
+        assert!(fits(&header(exact("b")), &twice));
+        assert!(!fits(&header(exact("a,b")), &twice));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -167,12 +197,12 @@ mod tests {
             missing_is_empty: true,
             ..inverted.clone()
         };
-        assert!(!inverted.matches(&absent));
-        assert!(lenient.matches(&absent));
-        assert!(inverted.matches(&request(&[("x-kind", "b")])));
-        assert!(!inverted.matches(&request(&[("x-kind", "a")])));
-        assert!(header(ValueMatcher::Present(false)).matches(&absent));
-        assert!(!header(ValueMatcher::Present(true)).matches(&absent));
+        assert!(!fits(&inverted, &absent));
+        assert!(fits(&lenient, &absent));
+        assert!(fits(&inverted, &request(&[("x-kind", "b")])));
+        assert!(!fits(&inverted, &request(&[("x-kind", "a")])));
+        assert!(fits(&header(ValueMatcher::Present(false)), &absent));
+        assert!(!fits(&header(ValueMatcher::Present(true)), &absent));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -187,7 +217,7 @@ mod tests {
             ("99999999999999999999", false),
         ] {
             assert_eq!(
-                range.matches(&request(&[("x-kind", value)])),
+                fits(&range, &request(&[("x-kind", value)])),
                 expected,
                 "{value}"
             );
@@ -200,8 +230,9 @@ mod tests {
             name: "a".into(),
             value,
         };
-        let matches =
-            |matcher: &ParameterMatcher, path: &str| matcher.matches(&request(&[(":path", path)]));
+        let matches = |matcher: &ParameterMatcher, path: &str| {
+            matcher.matches(&request(&[(":path", path)])).unwrap()
+        };
         assert!(matches(&parameter(exact("1")), "/x?a=1&a=2"));
         assert!(!matches(&parameter(exact("2")), "/x?a=1&a=2"));
         assert!(!matches(&parameter(exact("1")), "/x?%61=1"));
@@ -225,7 +256,7 @@ mod tests {
         ] {
             assert_eq!(
                 matcher.matches(Some(path.as_bytes()), &request(&[])),
-                expected,
+                Ok(expected),
                 "{path}"
             );
         }
@@ -234,9 +265,10 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn only_the_connect_matcher_takes_a_request_without_a_path() {
         let connect = request(&[(":method", "CONNECT")]);
-        assert!(PathMatcher::Connect.matches(None, &connect));
-        assert!(!PathMatcher::Connect.matches(Some(b"/"), &request(&[(":method", "GET")])));
+        assert_eq!(PathMatcher::Connect.matches(None, &connect), Ok(true));
+        let get = request(&[(":method", "GET")]);
+        assert_eq!(PathMatcher::Connect.matches(Some(b"/"), &get), Ok(false));
         let anything = PathMatcher::Text(TextMatcher::pattern(Pattern::new(".*").unwrap()));
-        assert!(!anything.matches(None, &connect));
+        assert_eq!(anything.matches(None, &connect), Ok(false));
     }
 }

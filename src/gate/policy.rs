@@ -5,6 +5,7 @@ mod conditions;
 mod provider;
 mod requirement;
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 pub(super) use conditions::{ClaimCondition, ClaimTest, Scopes};
@@ -22,6 +23,7 @@ use super::refusal::Answers;
 use super::request::Request;
 use super::revocation::{Posture, RevocationSettings};
 use super::session::SessionHeaders;
+use super::text::{MAX_PATTERN_TEXT_BYTES, TooLong};
 use crate::host::Host;
 use crate::namespace::RecordSecret;
 
@@ -163,7 +165,8 @@ impl Policy {
     /// # Errors
     ///
     /// [`Reason::PathAmbiguous`] when the path can be read as one that falls under another rule, or
-    /// as one with `..` where a route decides,
+    /// as one with `..` where a route decides; [`Reason::RequestTooLong`] when a pattern would have
+    /// to be compared with a text that is too long for it;
     /// [`Reason::RequirementUnknown`] when the route names a requirement that there is not.
     pub(super) fn requirement(
         &self,
@@ -172,23 +175,17 @@ impl Policy {
     ) -> Result<(Chosen, Option<&Requirement>), Reason> {
         let by_route = self.routes.requirement(host)?;
         let sent = request.path();
-        let rule = |path: Option<&[u8]>| {
-            let mut rules = self.rules.iter();
-            rules.position(|rule| rule.matcher.matches(path, request))
-        };
         let is_plain = sent.is_none_or(path::is_normal);
         if is_plain && let Some(requirement) = by_route {
             return Ok((Chosen::Route, Some(requirement)));
         }
-        let place = rule(sent);
-        // What the routes match is not known here, so where one of them decides nobody may be able
-        // to climb out of its path.
-        let is_same = |reading: &[u8]| {
-            rule(Some(reading)) == place && (by_route.is_none() || !path::climbs(reading))
+        let place = if is_plain {
+            self.rule(sent, request, |_, rule| {
+                rule.matcher.matches_beside_the_path(request)
+            })?
+        } else {
+            self.only_rule(sent.unwrap_or_default(), request, by_route.is_some())?
         };
-        if !is_plain && !path::readings::all(sent.unwrap_or_default(), is_same) {
-            return Err(Reason::PathAmbiguous);
-        }
         if let Some(requirement) = by_route {
             return Ok((Chosen::Route, Some(requirement)));
         }
@@ -203,5 +200,60 @@ impl Policy {
                 None => (Chosen::Nothing, None),
             },
         )
+    }
+
+    /// The place of the first rule for a request, read with this path. `beside` says whether
+    /// everything but the path is as the rule wants it.
+    fn rule(
+        &self,
+        path: Option<&[u8]>,
+        request: &Request,
+        beside: impl Fn(usize, &Rule) -> Result<bool, TooLong>,
+    ) -> Result<Option<usize>, TooLong> {
+        for (place, rule) in self.rules.iter().enumerate() {
+            if rule.matcher.path.matches(path, request)? && beside(place, rule)? {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same where the path can be read in several ways, all of which have to fall under the
+    /// same rule. What the routes match is not known here, so where one of them decides nobody may
+    /// be able to climb out of its path.
+    ///
+    /// Patterns are dear: no header is compared with one once more for every reading, and all
+    /// readings together may be as long as one path may.
+    fn only_rule(
+        &self,
+        sent: &[u8],
+        request: &Request,
+        is_by_route: bool,
+    ) -> Result<Option<usize>, Reason> {
+        let known: Vec<OnceCell<Result<bool, TooLong>>> =
+            self.rules.iter().map(|_| OnceCell::new()).collect();
+        let beside = |place: usize, rule: &Rule| {
+            let matches = || rule.matcher.matches_beside_the_path(request);
+            known
+                .get(place)
+                .map_or_else(matches, |known| *known.get_or_init(matches))
+        };
+        let place = self.rule(Some(sent), request, beside)?;
+        let has_patterns = self.rules.iter().any(|rule| rule.matcher.path.is_pattern());
+        let max_bytes = if has_patterns {
+            MAX_PATTERN_TEXT_BYTES
+        } else {
+            path::readings::MAX_BYTES
+        };
+        let is_same = |reading: &[u8]| {
+            let is_known =
+                reading == sent || self.rule(Some(reading), request, beside) == Ok(place);
+            is_known && !(is_by_route && path::climbs(reading))
+        };
+        if path::readings::all_within(max_bytes, sent, is_same) {
+            Ok(place)
+        } else {
+            Err(Reason::PathAmbiguous)
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Why a request was let through or refused, and the one place that says what follows from it.
 
+use super::text::TooLong;
 use crate::host::Counter;
 use crate::token::{SignatureError, TokenError};
 
@@ -79,6 +80,9 @@ pub enum Reason {
     RevocationUnconfirmed,
     /// `access_token` in the query, where no token is looked for.
     TokenInQuery,
+    /// The path, or a header or parameter that a rule looks at, is longer than what is compared
+    /// with patterns.
+    RequestTooLong,
 }
 
 /// Why a request was let through.
@@ -155,7 +159,7 @@ pub struct Answer {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -190,6 +194,7 @@ impl Reason {
         Self::RevocationStale,
         Self::RevocationUnconfirmed,
         Self::TokenInQuery,
+        Self::RequestTooLong,
     ];
 
     /// Label for metrics and logs.
@@ -230,6 +235,7 @@ impl Reason {
             Self::RevocationStale => "revocation_stale",
             Self::RevocationUnconfirmed => "revocation_unconfirmed",
             Self::TokenInQuery => "token_in_query",
+            Self::RequestTooLong => "request_too_long",
         }
     }
 
@@ -269,6 +275,7 @@ impl Reason {
             Self::ClaimMismatch => (403, "claim_mismatch", InvalidToken, None, "the claims of the token do not permit this"),
             Self::NoRule | Self::RequirementUnknown => (403, "no_rule", Absent, None, "requests of this kind are not permitted"),
             Self::PathAmbiguous => (400, "path_ambiguous", Absent, None, "the path can be read in two ways"),
+            Self::RequestTooLong => (400, "request_too_long", Absent, None, "the path, or a header or parameter that is looked at, is too long"),
             Self::KeysUnavailable | Self::IssuerUndisclosed => (503, "keys_unavailable", Absent, Wait, "tokens cannot be verified at the moment"),
             Self::TokenRevoked => (401, "token_revoked", InvalidToken, SignIn, "the session has ended"),
             Self::TokenUnnamed => (401, "token_unnamed", InvalidToken, SignIn, "the token lacks a claim by which it could be revoked"),
@@ -291,6 +298,12 @@ impl From<&TokenError> for Reason {
             TokenError::CriticalHeader => Self::CriticalHeader,
             _ => Self::TokenMalformed,
         }
+    }
+}
+
+impl From<TooLong> for Reason {
+    fn from(_: TooLong) -> Self {
+        Self::RequestTooLong
     }
 }
 

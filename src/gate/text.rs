@@ -46,13 +46,18 @@ impl TextMatcher {
         Self { kind, ignore_case }
     }
 
-    pub(super) fn matches(&self, text: &[u8]) -> bool {
+    /// Whether the text is like this.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`], as [`Pattern::matches`].
+    pub(super) fn matches(&self, text: &[u8]) -> Result<bool, TooLong> {
         let text = if self.ignore_case {
             Cow::Owned(text.to_ascii_lowercase())
         } else {
             Cow::Borrowed(text)
         };
-        match &self.kind {
+        Ok(match &self.kind {
             Kind::Exact(expected) => *text == *expected.as_bytes(),
             Kind::Prefix(prefix) => text.starts_with(prefix.as_bytes()),
             Kind::Suffix(suffix) => text.ends_with(suffix.as_bytes()),
@@ -60,8 +65,13 @@ impl TextMatcher {
                 let mut windows = text.windows(part.len().max(1));
                 part.is_empty() || windows.any(|window| window == part.as_bytes())
             }
-            Kind::Pattern(pattern) => pattern.matches(&text),
-        }
+            Kind::Pattern(pattern) => return pattern.matches(&text),
+        })
+    }
+
+    /// Whether it takes a pattern to tell.
+    pub(super) const fn is_pattern(&self) -> bool {
+        matches!(self.kind, Kind::Pattern(_))
     }
 }
 
@@ -92,16 +102,41 @@ impl Pattern {
 
     /// Bytes that are not UTF-8 count as U+FFFD, so that `.` matches them: a rule that they evade
     /// would be a hole.
-    fn matches(&self, text: &[u8]) -> bool {
-        self.0.is_match(&String::from_utf8_lossy(text))
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] above [`MAX_PATTERN_TEXT_BYTES`].
+    fn matches(&self, text: &[u8]) -> Result<bool, TooLong> {
+        if text.len() > MAX_PATTERN_TEXT_BYTES {
+            return Err(TooLong);
+        }
+        #[cfg(test)]
+        tests::COMPARED.set(tests::COMPARED.get() + text.len());
+        Ok(self.0.is_match(&String::from_utf8_lossy(text)))
     }
 }
 
+/// The text is too long to be compared with a pattern, so nobody knows whether it is like it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooLong;
+
+/// Longest text that is compared with a pattern. The engine takes more than a hundred nanoseconds
+/// for a byte, of which whoever sends the text pays none; servers commonly take no longer paths
+/// than this (nginx `large_client_header_buffers`, Apache `LimitRequestLine`).
+pub(super) const MAX_PATTERN_TEXT_BYTES: usize = 8 * 1024;
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::cell::Cell;
+
     use wasm_bindgen_test::wasm_bindgen_test;
 
     use super::*;
+
+    thread_local! {
+        /// Bytes that have been compared with patterns: what they cost, on any machine.
+        pub(in crate::gate) static COMPARED: Cell<usize> = const { Cell::new(0) };
+    }
 
     fn pattern(text: &str) -> TextMatcher {
         TextMatcher::pattern(Pattern::new(text).unwrap())
@@ -122,16 +157,24 @@ mod tests {
             (pattern("a|bc"), "bc", "ac"),
             (pattern("(?i)abc"), "ABC", "ab"),
         ] {
-            assert!(matcher.matches(fits.as_bytes()), "{matcher:?}");
-            assert!(!matcher.matches(fits_not.as_bytes()), "{matcher:?}");
+            assert_eq!(matcher.matches(fits.as_bytes()), Ok(true), "{matcher:?}");
+            assert_eq!(
+                matcher.matches(fits_not.as_bytes()),
+                Ok(false),
+                "{matcher:?}"
+            );
         }
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn a_pattern_matches_the_whole_text_or_not_at_all() {
         for (text, other) in [("/a", "/a\n"), ("/a", "/b\n/a"), ("/a", "x/a")] {
-            assert!(pattern("/a").matches(text.as_bytes()));
-            assert!(!pattern("/a").matches(other.as_bytes()), "{other:?}");
+            assert_eq!(pattern("/a").matches(text.as_bytes()), Ok(true));
+            assert_eq!(
+                pattern("/a").matches(other.as_bytes()),
+                Ok(false),
+                "{other:?}"
+            );
         }
         for broken in ["a)|(b", "[", "(?", r"\p{Greek}"] {
             assert!(Pattern::new(broken).is_none(), "{broken}");
@@ -140,7 +183,24 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn bytes_that_are_not_text_cannot_evade_a_pattern() {
-        assert!(pattern("/admin/.*").matches(b"/admin/\xff\xfe"));
-        assert!(!TextMatcher::exact("\u{fffd}", false).matches(b"\xff"));
+        assert_eq!(pattern("/admin/.*").matches(b"/admin/\xff\xfe"), Ok(true));
+        assert_eq!(
+            TextMatcher::exact("\u{fffd}", false).matches(b"\xff"),
+            Ok(false)
+        );
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn no_pattern_looks_at_a_text_above_its_limit() {
+        let text = "a".repeat(MAX_PATTERN_TEXT_BYTES + 1);
+        let (_, longest) = text.split_at(1);
+        assert_eq!(pattern("a*").matches(longest.as_bytes()), Ok(true));
+        let before = COMPARED.get();
+        assert_eq!(pattern("a*").matches(text.as_bytes()), Err(TooLong));
+        assert_eq!(COMPARED.get(), before);
+        assert_eq!(
+            TextMatcher::prefix("a", false).matches(text.as_bytes()),
+            Ok(true)
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! Rules and routes: what is asked of which request, and waiting for keys.
 
 use super::*;
+use crate::gate::text::MAX_PATTERN_TEXT_BYTES;
+use crate::gate::text::tests::COMPARED;
 use crate::token::{KeyRules, KeySet};
 
 fn outcome(gate: &Gate, host: &MockHost) -> Option<Reason> {
@@ -99,6 +101,84 @@ fn a_rule_for_a_host_matches_by_either_name() {
             assert_eq!(to(open), None, "{name}: {header}");
         }
     }
+}
+
+/// In bytes that are compared with patterns, which cost whoever sends them nothing.
+#[wasm_bindgen_test(unsupported = test)]
+fn what_patterns_cost_is_not_for_an_outsider_to_choose() {
+    let regex = |pattern: &str| json!({"safe_regex": {"regex": pattern}});
+    let mut by_header = json!({"prefix": "/"});
+    by_header["headers"] = json!([{"name": "x-kind", "string_match": regex(".*a.*b")}]);
+    let mut by_parameter = json!({"prefix": "/"});
+    by_parameter["query_parameters"] = json!([{"name": "kind", "string_match": regex(".*a.*b")}]);
+    let gate = gate_with_rules(json!([
+        {"match": regex("/.*/x/.*y")},
+        {"match": regex("/.*/z/.*y")},
+        {"match": by_header},
+        {"match": by_parameter},
+        {"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}},
+    ]));
+    // Two for the path, and two for what stands beside it.
+    let most = 4 * MAX_PATTERN_TEXT_BYTES;
+    let padded =
+        |start: &str, length: usize| format!("{start}{}", "a".repeat(length - start.len()));
+    let cost = |path: &str, header: &str| {
+        let before = COMPARED.get();
+        let host = MockHost::get(path, now()).with_header("x-kind", header);
+        let outcome = outcome(&gate, &host);
+        let cost = COMPARED.get() - before;
+        assert!(
+            cost <= most,
+            "{cost} for {} and {}",
+            path.len(),
+            header.len()
+        );
+        (outcome, cost)
+    };
+    let longest = padded("/", MAX_PATTERN_TEXT_BYTES);
+    let too_long = Some(Reason::RequestTooLong);
+    let full = padded("", MAX_PATTERN_TEXT_BYTES);
+    for (path, header, expected) in [
+        (longest.clone(), &*full, Some(Reason::TokenMissing)),
+        (
+            format!("{longest}?kind={full}"),
+            &full,
+            Some(Reason::TokenMissing),
+        ),
+        (padded("/", 58 * 1024), "", too_long),
+        (padded("/%20/", 58 * 1024), "", too_long),
+        ("/".to_owned(), &padded("", 58 * 1024), too_long),
+        (format!("/?kind={}", padded("", 58 * 1024)), "", too_long),
+        // Too long for all its readings together.
+        (
+            padded("/%20/", MAX_PATTERN_TEXT_BYTES),
+            "",
+            Some(Reason::PathAmbiguous),
+        ),
+        (
+            format!("/{}", "%2e;x/..//".repeat(200)),
+            &full,
+            Some(Reason::PathAmbiguous),
+        ),
+        (
+            format!("/a%20b/{}", "c/".repeat(1000)),
+            &full,
+            Some(Reason::TokenMissing),
+        ),
+    ] {
+        assert_eq!(
+            cost(&path, header).0,
+            expected,
+            "{:.20}, {} bytes",
+            path,
+            path.len()
+        );
+    }
+    assert_eq!(cost(&padded("/", 58 * 1024), "").1, 0);
+    // Where no pattern looks, length does not matter.
+    let gate = gate_with_rules(json!([{"match": {"prefix": "/"}}]));
+    let host = MockHost::get(&padded("/a%20b/", 50 * 1024), now());
+    assert_eq!(outcome(&gate, &host), None);
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -25,7 +25,7 @@ impl Reviewed<'_> {
         let request = Request::new(request.collect());
         let path = without_query(url.as_bytes());
         for (rule, known) in self.rules().zip(&self.policy.rules) {
-            if !known.matcher.path.matches(Some(path), &request) {
+            if known.matcher.path.matches(Some(path), &request) != Ok(true) {
                 continue;
             }
             // One that may match or not decides nothing, unless both come to the same.

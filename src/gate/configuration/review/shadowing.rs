@@ -115,8 +115,8 @@ impl Paths {
             (Self::Pattern(own), Self::Pattern(other)) => own == other,
             (Self::Pattern(own), Self::Exact(other)) => {
                 let pattern = Pattern::new(own).map(TextMatcher::pattern);
-                let matches = pattern.is_some_and(|own| own.matches(other.text.as_bytes()));
-                matches && !other.ignores_case
+                let matches = pattern.map(|own| own.matches(other.text.as_bytes()));
+                matches == Some(Ok(true)) && !other.ignores_case
             }
             (
                 Self::Prefix(own),
