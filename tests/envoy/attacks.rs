@@ -27,7 +27,7 @@ struct Row {
 }
 
 /// Rows of the checklist.
-const ROWS: u8 = 43;
+const ROWS: u8 = 46;
 
 /// An Envoy with what the attacks are aimed at.
 struct World {
@@ -70,6 +70,12 @@ fn target() -> Value {
     let hosted = json!({"prefix": "/hosted", "headers": admin});
     rules.push(json!({"match": hosted, "requires": {"provider_name": "demo"}}));
     rules.push(json!({"match": {"prefix": "/hosted"}}));
+    let files = json!({"safe_regex": {"regex": "/files/.*a.*\\.txt"}});
+    let odd = json!([{"name": "x-kind", "string_match": {"safe_regex": {"regex": ".*b.*"}}}]);
+    let mut odd_files = files.clone();
+    odd_files["headers"] = odd;
+    rules.push(json!({"match": odd_files, "requires": {"provider_name": "demo"}}));
+    rules.push(json!({"match": files}));
     configuration
 }
 

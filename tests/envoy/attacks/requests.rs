@@ -64,6 +64,24 @@ pub(super) const ROWS: &[Row] = &[
         sources: "Envoy keeps `Host` as `:authority`",
         attack: hosts,
     },
+    Row {
+        id: 44,
+        threat: "a token in a spelling of its place that only the upstream reads",
+        sources: "CVE-2023-23934, CVE-2020-7070, ASP.NET, PHP and Python's `http.cookies`",
+        attack: spellings,
+    },
+    Row {
+        id: 45,
+        threat: "a token in the query, where only the upstream looks for one",
+        sources: "RFC 6750 section 2.3, RFC 9700 section 4.3.2",
+        attack: token_in_the_query,
+    },
+    Row {
+        id: 46,
+        threat: "paths and headers that are made to keep a pattern busy",
+        sources: "OWASP API4:2023",
+        attack: long_texts,
+    },
 ];
 
 /// A token of the attacker's own making.
@@ -84,6 +102,14 @@ fn two_headers(world: &mut World) {
         joined(&genuine, &forged()),
         joined(&forged(), &genuine),
         api().bearer(&genuine).header("authorization", "Basic YTpi"),
+        // The same twice as well: with `forward` the upstream would get a list of two.
+        api().bearer(&genuine).bearer(&genuine),
+        joined(&genuine, &genuine),
+        api().header("authorization", format!("Bearer {genuine},")),
+        api()
+            .header("authorization", "Basic YTpi")
+            .header("authorization", "Basic YTpi"),
+        Request::get("/optional").header("authorization", "Negotiate, Basic YTpi"),
     ] {
         world.refused(&request, 400, "token_ambiguous");
     }
@@ -250,10 +276,36 @@ fn paths(world: &mut World) {
         "/api/..;x=/../api",
         "/api?/public",
         "/api?x=/public/",
-        "/api%00",
         "http://api.example/api",
     ] {
         world.refused(&Request::get(path), 401, "token_missing");
+    }
+    for odd in [
+        "..%20/",
+        ".%09./",
+        ".%0a./",
+        "%00/",
+        "%7f/",
+        "%c2%85/",
+        "%c0%ae%c0%ae/",
+        "%e0%80%af",
+        "%ff/",
+        "%25c0%25ae/",
+        "%u002e%u002e/",
+        "..%u2215",
+        "..%ef%bc%8f",
+        "..%ef%bc%bc",
+        "%ef%bc%8e%ef%bc%8e/",
+        "..%c2%a0/",
+        ".%20./",
+        ".../",
+        "%e2%80%a5/",
+        "..%e2%81%84",
+        "%ef%bc%852e%2e/",
+        ".%e2%80%8b./",
+    ] {
+        let path = format!("/public/{odd}api");
+        world.refused(&Request::get(path), 400, "path_ambiguous");
     }
     world.refused(&Request::get("/API"), 403, "no_rule");
     // Envoy itself refuses a fragment.
@@ -378,4 +430,85 @@ fn hosts(world: &mut World) {
         world.forwarded(&request.bearer(genuine()));
     }
     world.forwarded(&hosted());
+}
+
+/// On a path where the token is optional, and beside a genuine one.
+fn spellings(world: &mut World) {
+    let genuine = genuine().to_string();
+    for name in [
+        "%20token",
+        "+token",
+        "token[]",
+        "token%5b%5d",
+        "token%00",
+        "TOKEN",
+        "t%256fken",
+        "a=1;token",
+    ] {
+        let with = |token: &str| Request::get(format!("/optional?b=2&{name}={token}"));
+        world.refused(&with(&forged()), 401, "signature_invalid");
+        world.refused(&with(&forged()).bearer(&genuine), 400, "token_ambiguous");
+        let reply = world.send(&with(&genuine));
+        let left = if name.starts_with("a=") {
+            "/optional?b=2&a=1"
+        } else {
+            "/optional?b=2"
+        };
+        assert_eq!(reply.json()["path"], left, "{name}");
+    }
+    for name in [
+        "token ", "token\t", "=token", "TOKEN", "%74oken", "token[]", "token[a]",
+    ] {
+        let with = |token: &str| {
+            Request::get("/optional").header("cookie", format!("a=b; {name}={token}; c=d"))
+        };
+        world.refused(&with(&forged()), 401, "signature_invalid");
+        world.refused(&with(&forged()).bearer(&genuine), 400, "token_ambiguous");
+        let forwarded = world.forwarded(&with(&genuine));
+        assert_eq!(forwarded.header("cookie"), Some("a=b; c=d"), "{name}");
+    }
+    for line in ["a=b token=", "a=b, token=", "a=b,token ="] {
+        let request = Request::get("/optional").header("cookie", format!("{line}{}", forged()));
+        world.refused(&request, 400, "token_ambiguous");
+    }
+}
+
+fn token_in_the_query(world: &mut World) {
+    let genuine = genuine().to_string();
+    for name in [
+        "access_token",
+        "access%5Ftoken",
+        "Access-Token",
+        "access.token",
+        "access_token[]",
+        "a=1;access_token",
+    ] {
+        for path in ["/api", "/optional"] {
+            for token in [&genuine, &forged()] {
+                let request = Request::get(format!("{path}?{name}={token}"));
+                world.refused(&request, 400, "token_in_query");
+                world.refused(&request.bearer(&genuine), 400, "token_in_query");
+            }
+        }
+        world.forwarded(&Request::get(format!("/public?{name}={genuine}")));
+    }
+    let request = Request::get("/api?access_token=&x=access_token").bearer(&genuine);
+    world.forwarded(&request);
+}
+
+fn long_texts(world: &mut World) {
+    let file = |length: usize| Request::get(format!("/files/{}.txt", "a".repeat(length)));
+    world.forwarded(&file(8_000));
+    for request in [
+        file(8_200),
+        file(58_000),
+        Request::get(format!("/files/%20/{}.txt", "a".repeat(9_000))),
+        file(1).header("x-kind", "a".repeat(9_000)),
+    ] {
+        world.refused(&request, 400, "request_too_long");
+    }
+    let odd = Request::get(format!("/files/%20/{}.txt", "a".repeat(5_000)));
+    world.refused(&odd, 400, "path_ambiguous");
+    // Where no pattern looks, as long as Envoy takes it.
+    world.forwarded(&Request::get(format!("/public/{}", "a".repeat(50_000))));
 }

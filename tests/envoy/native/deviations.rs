@@ -189,6 +189,7 @@ fn header_change(name: &str) -> HeaderChange {
         "filled once" => header_changes::filled_once,
         "scheme recognised" => header_changes::scheme_recognised,
         "token left" => header_changes::token_left,
+        "token taken" => header_changes::token_taken,
         "query unchanged" => header_changes::query_unchanged,
         other => panic!("no change of headers is called `{other}`"),
     }

@@ -104,9 +104,10 @@ pub(super) fn token_taken(name: &str, native: &[String], own: &[String]) -> bool
 /// What the upstream sees of a header when a token is left, and when it is taken.
 fn is_left(name: &str, left: &[String], taken: &[String]) -> bool {
     let has_token = |values: &[String]| values.concat().contains(".ey");
-    match name {
+    let canonical = name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+    match &*canonical {
         "authorization" | "x-token" | "x-prefixed" => taken.is_empty() && !left.is_empty(),
-        "cookie" | ":path" => has_token(left) && !has_token(taken),
+        "cookie" | "-path" => has_token(left) && !has_token(taken),
         // Of two tokens the other one may have filled it too.
         _ => {
             is_filled(name)

@@ -8,12 +8,15 @@ use super::trials::usual;
 use crate::support::Request;
 
 pub(super) fn configuration() -> Value {
-    usual(json!({
+    let mut configuration = usual(json!({
         "from_params": ["token"],
         "from_cookies": ["session"],
         "from_headers": [{"name": "x-token"}],
         "claim_to_headers": [{"header_name": "x-user", "claim_name": "sub"}],
-    }))
+    }));
+    configuration["rules"][2] =
+        json!({"match": {"prefix": "/optional"}, "requires": {"allow_missing": {}}});
+    configuration
 }
 
 pub(super) fn requests() -> Requests {
@@ -46,6 +49,58 @@ pub(super) fn requests() -> Requests {
         (
             "a cookie without a value",
             cookie("session=; theme=dark".to_owned()),
+        ),
+        (
+            "a parameter in another spelling",
+            get(format!("/optional?%20token={token}")),
+        ),
+        (
+            "a parameter in another case",
+            get(format!("/api?TOKEN={token}")),
+        ),
+        (
+            "rubbish in a list of parameters",
+            get("/optional?token[]=abc".to_owned()),
+        ),
+        (
+            "rubbish behind a semicolon",
+            get("/optional?a=1;token=abc".to_owned()),
+        ),
+        (
+            "a cookie with a blank behind its name",
+            cookie(format!("session ={token}")),
+        ),
+        (
+            "a cookie with a blank before its value",
+            cookie(format!("session= {token}")),
+        ),
+        (
+            "a cookie behind a comma",
+            cookie(format!("a=b, session={token}")),
+        ),
+        ("rubbish in a cookie with a blank", {
+            get("/optional".to_owned()).header("cookie", "session =abc")
+        }),
+        ("rubbish in a cookie before a genuine one", {
+            cookie(format!("session =abc; session={token}"))
+        }),
+        (
+            "a header in another spelling",
+            api().header("x_token", &token),
+        ),
+        ("rubbish in a header in another spelling", {
+            get("/optional".to_owned()).header("x.token", "abc")
+        }),
+        (
+            "the same header twice",
+            api().header("x-token", &token).header("x-token", &token),
+        ),
+        ("access_token beside a genuine one", {
+            get("/api?access_token=abc".to_owned()).header("x-token", &token)
+        }),
+        (
+            "access_token where it is optional",
+            get("/optional?access_token=abc".to_owned()),
         ),
         (
             "the same token twice",

@@ -55,6 +55,12 @@ pub(super) fn for_rules() -> Requests {
         }),
         ("out of an open path with ..", get("/public/../api")),
         ("out of an open path with %2e%2e", get("/public/%2e%2e/api")),
+        ("out of an open path with a blank", get("/public/..%20/api")),
+        ("a path that is no UTF-8", get("/public/caf%e9")),
+        (
+            "a path with a full-width solidus",
+            get("/public/a%ef%bc%8fb"),
+        ),
         (
             "around a guarded path with //",
             get("//api").bearer(genuine()),
@@ -102,6 +108,32 @@ pub(super) fn for_hosts() -> Requests {
     ]
 }
 
+pub(super) fn for_patterns() -> Requests {
+    let file = |length: usize| Request::get(format!("/files/{}", "a".repeat(length)));
+    vec![
+        ("a path of 8,000 bytes", file(8_000)),
+        (
+            "a path of 8,000 bytes with a token",
+            file(8_000).bearer(genuine()),
+        ),
+        ("a path of 9,000 bytes", file(9_000)),
+        (
+            "a path of 9,000 bytes with a token",
+            file(9_000).bearer(genuine()),
+        ),
+        ("a header of 9,000 bytes", {
+            Request::get("/kinds").header("x-kind", "a".repeat(9_000))
+        }),
+        (
+            "a query of 9,000 bytes",
+            Request::get(format!("/files/b?{}", "a".repeat(9_000))),
+        ),
+        ("an odd path of 5,000 bytes", {
+            Request::get(format!("/files/%20/{}", "b".repeat(5_000)))
+        }),
+    ]
+}
+
 pub(super) fn at_the_default_location() -> Requests {
     let text = genuine().to_string();
     let authorization = |value: String| api().header("authorization", value);
@@ -136,6 +168,11 @@ pub(super) fn at_the_default_location() -> Requests {
         (
             "two headers, genuine last",
             api().bearer("abc").bearer(&text),
+        ),
+        ("the same header twice", api().bearer(&text).bearer(&text)),
+        (
+            "another scheme twice",
+            authorization("Basic YTpi, Basic YTpi".to_owned()),
         ),
         (
             "in the query",

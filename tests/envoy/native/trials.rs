@@ -16,6 +16,7 @@ pub(super) fn all() -> Vec<Trial> {
         trial("tokens", usual(json!({})), tokens::usual),
         trial("strictness", usual(json!({})), tokens::odd),
         trial("hosts", hosts(), requests::for_hosts),
+        trial("patterns", patterns(), requests::for_patterns),
         trial(
             "default location",
             usual(json!({})),
@@ -160,6 +161,18 @@ pub(super) fn usual(more: Value) -> Value {
             {"match": {"prefix": "/api"}, "requires": {"provider_name": "demo"}},
         ],
     })
+}
+
+fn patterns() -> Value {
+    let mut configuration = usual(json!({}));
+    let regex = |pattern: &str| json!({"safe_regex": {"regex": pattern}});
+    let kind = json!([{"name": "x-kind", "string_match": regex(".*b.*")}]);
+    configuration["rules"] = json!([
+        {"match": regex("/files/.*a.*"), "requires": {"provider_name": "demo"}},
+        {"match": {"prefix": "/kinds", "headers": kind}, "requires": {"provider_name": "demo"}},
+        {"match": {"prefix": "/"}},
+    ]);
+    configuration
 }
 
 /// One host is guarded, in each of the ways to say so, and everything else is open.

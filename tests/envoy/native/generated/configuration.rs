@@ -78,6 +78,32 @@ impl Configuration {
         }
     }
 
+    /// What a chart writes for a value that it was not given. Only in the place of keys that both
+    /// filters take as absent then: where one protects, `null` is a fault here.
+    fn nulls(&mut self, random: &mut Random) {
+        self.features.add("null");
+        let place = random.below(self.providers.len());
+        let name = self.providers[place].name;
+        for (object, key) in [
+            ("/providers", "forward"),
+            ("/providers", "clear_route_cache"),
+            ("/providers", "pad_forward_payload_header"),
+            ("", "bypass_cors_preflight"),
+            ("", "strip_failure_response"),
+            ("", "stat_prefix"),
+        ] {
+            let pointer = match object {
+                "" => String::new(),
+                list => format!("{list}/{name}"),
+            };
+            let object = self.shared.pointer_mut(&pointer).expect("an object");
+            let object = object.as_object_mut().expect("an object");
+            if !object.contains_key(key) && random.chance(50) {
+                object.insert(key.to_owned(), Value::Null);
+            }
+        }
+    }
+
     fn write(&mut self, random: &mut Random) {
         let names: Vec<_> = self
             .providers
@@ -114,6 +140,9 @@ impl Configuration {
         }
         for provider in &self.providers {
             self.shared["providers"][provider.name] = provider.json.clone();
+        }
+        if random.chance(20) {
+            self.nulls(random);
         }
         self.own = self.shared.clone();
         for provider in &self.providers {

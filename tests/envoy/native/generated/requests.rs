@@ -148,7 +148,7 @@ impl Draft {
             features.add("token elsewhere");
             let elsewhere = Place::Header("x-elsewhere", "");
             self.put(token, &elsewhere, random, features);
-        } else if provider.has_default_places && random.chance(8) {
+        } else if random.chance(if provider.has_default_places { 8 } else { 2 }) {
             features.add("access_token in the query");
             self.parameters.push(format!("access_token={token}"));
         } else {
@@ -160,29 +160,69 @@ impl Draft {
         match place {
             Place::Header(name, prefix) => {
                 let value = with_prefix(token, name, prefix, random, features);
-                let name = if random.chance(20) {
-                    name.to_ascii_uppercase()
-                } else {
-                    (*name).to_owned()
+                let name = match random.below(25) {
+                    0..5 => name.to_ascii_uppercase(),
+                    5 if name.contains('-') => {
+                        features.add("another spelling of a place");
+                        name.replace('-', *random.pick(&["_", ".", "!"]))
+                    }
+                    _ => (*name).to_owned(),
                 };
+                if random.chance(4) {
+                    features.add("repeated header");
+                    self.headers.push((name.clone(), value.clone()));
+                }
                 self.headers.push((name, value));
             }
             Place::Parameter(name) => {
                 features.add("token in the query");
-                if random.chance(10) {
-                    features.add("repeated parameter");
-                    self.parameters.push(format!("{name}=abc"));
+                match random.below(20) {
+                    0 | 1 => {
+                        features.add("repeated parameter");
+                        self.parameters.push(format!("{name}=abc"));
+                        self.parameters.push(format!("{name}={token}"));
+                    }
+                    2 | 3 => {
+                        features.add("another spelling of a place");
+                        let upper = name.to_ascii_uppercase();
+                        let spelling = random
+                            .pick(&[
+                                format!("%20{name}={token}"),
+                                format!("{name}[]={token}"),
+                                format!("{name}%00={token}"),
+                                format!("{upper}={token}"),
+                                format!("c=d;{name}={token}"),
+                            ])
+                            .clone();
+                        self.parameters.push(spelling);
+                    }
+                    _ => self.parameters.push(format!("{name}={token}")),
                 }
-                self.parameters.push(format!("{name}={token}"));
             }
             Place::Cookie(name) => {
                 features.add("token in a cookie");
-                match random.below(10) {
+                match random.below(12) {
                     0 => self.cookies.push(format!("{name}=\"{token}\"")),
                     1 => {
                         features.add("repeated cookie");
                         self.cookies.push(format!("{name}=abc"));
                         self.cookies.push(format!("{name}={token}"));
+                    }
+                    2 | 3 => {
+                        features.add("another spelling of a place");
+                        let upper = name.to_ascii_uppercase();
+                        let spelling = random
+                            .pick(&[
+                                format!("{name} ={token}"),
+                                format!("{name}= {token}"),
+                                format!("={name}={token}"),
+                                format!("{upper}={token}"),
+                                format!("{name}[]={token}"),
+                                format!("a=b, {name}={token}"),
+                                format!("a=b {name}={token}"),
+                            ])
+                            .clone();
+                        self.cookies.push(spelling);
                     }
                     _ => self.cookies.push(format!("{name}={token}")),
                 }
