@@ -1,7 +1,9 @@
 //! Updates of the plugin's configuration while requests come in: what leads is replaced again and
 //! again, and nobody may notice.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,8 @@ struct Updates {
 enum Way {
     /// Listeners that are replaced whole, and drain for so many seconds.
     Listeners(u32),
+    /// The same, each with another module, and so with other machines.
+    Modules(u32),
     /// The filter alone.
     Filter,
 }
@@ -75,7 +79,12 @@ fn a_minute_of_updates_does_not_starve_the_feed() {
         return;
     }
     thread::scope(|scope| {
-        for way in [Way::Listeners(600), Way::Listeners(3), Way::Filter] {
+        for way in [
+            Way::Listeners(600),
+            Way::Listeners(3),
+            Way::Modules(3),
+            Way::Filter,
+        ] {
             scope.spawn(move || nobody_notices(&Updates::long(way)));
         }
     });
@@ -122,9 +131,13 @@ fn nobody_notices(updates: &Updates) {
 
 impl Updates {
     fn listener(&self, file: &Path, configuration: &Value) -> Listener {
-        let listener = Listener::portcullis(Plugin::new(configuration));
+        let mut plugin = Plugin::new(configuration);
+        if let Way::Modules(_) = self.way {
+            plugin = plugin.with_module(another_module(file));
+        }
+        let listener = Listener::portcullis(plugin);
         match self.way {
-            Way::Listeners(_) => listener,
+            Way::Listeners(_) | Way::Modules(_) => listener,
             Way::Filter => listener.discovering_its_filter(file),
         }
     }
@@ -136,17 +149,33 @@ impl Updates {
         }
         let bootstrap = Bootstrap::new([listener]).with_authority(authority.address());
         match self.way {
-            Way::Listeners(drain) => bootstrap.with_replaceable_listeners().draining_for(drain),
+            Way::Listeners(drain) | Way::Modules(drain) => {
+                bootstrap.with_replaceable_listeners().draining_for(drain)
+            }
             Way::Filter => bootstrap,
         }
     }
 
     fn replace(&self, envoy: &mut Envoy, authority: &Authority, file: &Path, next: &Value) {
         match self.way {
-            Way::Listeners(_) => envoy.replace_listeners(&self.bootstrap(authority, file, next)),
+            Way::Listeners(_) | Way::Modules(_) => {
+                envoy.replace_listeners(&self.bootstrap(authority, file, next))
+            }
             Way::Filter => self.listener(file, next).write_filter(&module()),
         }
     }
+}
+
+/// The module once more, which Envoy takes for another one: with one more custom section (WebAssembly
+/// core specification, section 5.5.3), whose name is a number.
+fn another_module(file: &Path) -> PathBuf {
+    static COUNT: AtomicU8 = AtomicU8::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let file = file.with_file_name(format!("{number}.wasm"));
+    let mut bytes = fs::read(module()).expect("the module that was built");
+    bytes.extend([0, 2, 1, b'0' + number % 75]);
+    fs::write(&file, bytes).expect("a file to write");
+    file
 }
 
 /// Requests, one after the other, and what has become of the last revocation.
