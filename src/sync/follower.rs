@@ -78,6 +78,8 @@ pub struct Follower {
     view: Rc<View>,
     version: u32,
     is_leading: bool,
+    /// When this one led for the first time.
+    began_at: Option<u64>,
     /// Whether this one has heard the authority since it began to lead.
     has_heard: bool,
     trouble: Trouble,
@@ -158,6 +160,7 @@ impl Follower {
             view,
             version: 0,
             is_leading: false,
+            began_at: None,
             has_heard: false,
             trouble: Trouble::default(),
             complaint: None,
@@ -190,8 +193,16 @@ impl Follower {
     pub fn on_tick(&mut self, host: &impl BackgroundHost, is_leading: bool) -> Option<Purge> {
         let purge = self.refresh(host);
         if is_leading && !self.is_leading {
+            let now = host.now_milliseconds();
             // Whoever led before may have died before it had tidied up.
-            self.discard = Some(Discard::begin(host.now_milliseconds()));
+            self.discard = Some(Discard::begin(now));
+            // An outage does not begin anew with every leader.
+            let began = *self.began_at.get_or_insert(now);
+            let heard = self
+                .read_state(host)
+                .map_or(began, |(state, _)| state.verified_at);
+            self.poll = Line::well_at(heard);
+            self.load = Line::well_at(heard);
         }
         if !is_leading && self.is_leading {
             self.poll = Line::default();

@@ -40,6 +40,14 @@ impl<T> Default for Line<T> {
 }
 
 impl<T> Line<T> {
+    /// One on which all was well at that time, for somebody else.
+    pub(super) fn well_at(milliseconds: u64) -> Self {
+        Self {
+            well_at: Some(milliseconds),
+            ..Self::default()
+        }
+    }
+
     /// Whether the next call may go out.
     pub(super) const fn is_free(&self, now_milliseconds: u64) -> bool {
         self.outstanding.is_none() && self.pause.is_over(now_milliseconds)

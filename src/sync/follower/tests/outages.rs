@@ -57,6 +57,22 @@ fn the_first_retry_comes_within_half_a_second_and_the_next_within_two_for_a_minu
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn an_outage_does_not_begin_anew_with_every_leader() {
+    let (process, authority) = (MockProcess::default(), Authority::new());
+    let mut first = follower();
+    tick(&process, &mut first, &authority);
+    first.on_tick(&process, false);
+    process.calls.take();
+    process.pass(120_000);
+    let mut successor = follower();
+    let some = Duration::from_secs(60);
+    let times = tries(&process, &mut successor, &CallOutcome::Failed, some);
+    assert!((8..=18).contains(&times.len()), "{times:?}");
+    // It asks at once all the same.
+    assert_eq!(times[0], 50);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn who_begins_to_lead_asks_at_once_how_things_stand() {
     let (process, authority) = (MockProcess::default(), Authority::new());
     let mut first = follower();
