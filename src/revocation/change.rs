@@ -37,7 +37,7 @@
 //!     head: u64,                  // the last sequence number that there is, at this moment
 //!     after: u64,                 // the sequence number before the first change
 //!     chain: [u8; 32],            // the chain at `after`
-//!     count: u32,                 // at most 128; the last sequence number is below 2^64
+//!     count: u32,                 // at most 256; the last sequence number is below 2^64
 //!     changes: [Change; count],
 //!     evidence: Evidence,         // of where an edge is that has all of them
 //!     key: [u8; 8],               // beginning of the public key
@@ -75,9 +75,9 @@ use super::name::Fingerprint;
 /// Longest batch; the edge buffers it whole.
 pub const MAX_BATCH_BYTES: usize = 1 << 20;
 
-/// Most changes of one batch. Applying one takes an edge some five microseconds, and a worker
-/// serves no request meanwhile; there is a next batch.
-pub const MAX_BATCH_CHANGES: u32 = 128;
+/// Most changes of one batch. Where each is in a page of its own, applying one takes an edge some five
+/// microseconds, and a worker serves no request meanwhile; there is a next batch.
+pub const MAX_BATCH_CHANGES: u32 = 256;
 
 /// Changes that an authority keeps, and so how far an edge may fall behind before it has to fetch
 /// the whole filter again. Half a million of them are as many bytes as a filter of three million.
@@ -222,12 +222,6 @@ impl Batch {
     #[must_use]
     pub const fn is_last(&self) -> bool {
         self.through() >= self.head
-    }
-
-    /// The changes with their sequence numbers.
-    pub fn numbered(&self) -> impl Iterator<Item = (u64, &Change)> {
-        let places = (1..).zip(&self.changes);
-        places.map(|(place, change)| (self.after.saturating_add(place), change))
     }
 
     /// The chain at a sequence number from [`after`](Self::after) to [`through`](Self::through).

@@ -58,7 +58,7 @@ pub enum Status {
 }
 
 /// What kind of record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Record {
     Page,
     Bucket,
@@ -186,46 +186,46 @@ impl SharedFilter {
         })
     }
 
-    /// Applies the change with this sequence number to the records of a generation, which have
-    /// all changes before it, and may have it and later ones. `false` when they are not there any
-    /// more, when they are further than the batch after `state`, so that this cannot be the state
+    /// Applies changes to the records of a generation, which have all changes up to the sequence
+    /// number `after`, and may have these and later ones. `false` when the records are not there any
+    /// more, when they are further than the batch after `after`, so that the state cannot be there
     /// any more, or when somebody else is always faster.
+    ///
+    /// Every record is read and written once, however many of the changes are in it: what a batch
+    /// costs is bounded by its length, and by the length of the buckets.
     #[must_use]
     pub(crate) fn apply(
         &self,
         host: &impl SharedData,
         state: &FeedState,
-        sequence: u64,
-        change: &Change,
+        after: u64,
+        changes: &[Change],
     ) -> bool {
-        match change {
-            Change::Add(name) => {
-                let index = page_of(*name, state.page_count);
-                self.update(host, state, Record::Page, index, |page| {
-                    let mut page = page.to_vec();
-                    insert(&mut page, *name);
-                    Changed::To(page)
-                })
-            }
-            // A bit may stand for several names, so none is ever cleared: the filter goes on
-            // saying "maybe", and the authority says "no".
-            Change::Restore(_) => true,
-            Change::SetCutOff(cut_off) => {
-                let index = cut_off::bucket_of(cut_off.key, state.bucket_count);
-                self.update(host, state, Record::Bucket, index, |bucket| {
-                    bucket::changed(bucket, sequence, |held| cut_off::set(held, cut_off))
-                })
-            }
-            Change::ClearCutOff(name) => {
-                let index = cut_off::bucket_of(*name, state.bucket_count);
-                self.update(host, state, Record::Bucket, index, |bucket| {
-                    bucket::changed(bucket, sequence, |held| cut_off::clear(held, *name))
-                })
-            }
-        }
+        let numbered = (1..).zip(changes);
+        let mut placed: Vec<_> = numbered
+            .filter_map(|(number, change)| {
+                Some((
+                    place_of(change, state)?,
+                    after.saturating_add(number),
+                    change,
+                ))
+            })
+            .collect();
+        // In every record they stay in their order, which their numbers give.
+        placed.sort_unstable_by_key(|(place, sequence, _)| (*place, *sequence));
+        placed.chunk_by(|a, b| a.0 == b.0).all(|own| {
+            let Some(((record, index), ..)) = own.first() else {
+                return true;
+            };
+            let own = own.iter().map(|(_, sequence, change)| (*sequence, *change));
+            self.update(host, state, *record, *index, |body| match record {
+                Record::Page => page_changed(body, own.clone()),
+                Record::Bucket => bucket::changed(body, after, own.clone()),
+            })
+        })
     }
 
-    /// Writes what a change makes of a record's body, unless that is nothing new.
+    /// Writes what changes make of a record's body, unless that is nothing new.
     fn update(
         &self,
         host: &impl SharedData,
@@ -379,6 +379,33 @@ fn header(state: &FeedState, record: Record, index: u32) -> [u8; HEADER_BYTES] {
         to.copy_from_slice(&from.to_le_bytes());
     }
     header
+}
+
+/// The record that a change is in; `None` for one that is in none. A bit may stand for several names,
+/// so none is ever cleared: the filter goes on saying "maybe", and the authority says "no".
+fn place_of(change: &Change, state: &FeedState) -> Option<(Record, u32)> {
+    let name = change.fingerprint();
+    match change {
+        Change::Add(_) => Some((Record::Page, page_of(name, state.page_count))),
+        Change::Restore(_) => None,
+        Change::SetCutOff(_) | Change::ClearCutOff(_) => {
+            let index = cut_off::bucket_of(name, state.bucket_count);
+            Some((Record::Bucket, index))
+        }
+    }
+}
+
+/// The page that knows of these names as well.
+fn page_changed<'c>(page: &[u8], own: impl Iterator<Item = (u64, &'c Change)>) -> Changed {
+    let mut body = page.to_vec();
+    for (_, change) in own {
+        insert(&mut body, change.fingerprint());
+    }
+    if body == page {
+        Changed::Nothing
+    } else {
+        Changed::To(body)
+    }
 }
 
 /// Appends a number in decimal digits.

@@ -466,14 +466,13 @@ impl Follower {
         version: u32,
         batch: &Batch,
     ) -> Result<bool, Refusal> {
-        for (sequence, change) in batch.numbered() {
-            if !self.filter.apply(host, state, sequence, change) {
-                if self.read_state(host).is_some_and(|(_, now)| now != version) {
-                    return Ok(false);
-                }
-                self.filter.report_damage(host, state);
-                return Err(LoadError::Gone.into());
+        let is_applied = self.filter.apply(host, state, batch.after, &batch.changes);
+        if !is_applied {
+            if self.read_state(host).is_some_and(|(_, now)| now != version) {
+                return Ok(false);
             }
+            self.filter.report_damage(host, state);
+            return Err(LoadError::Gone.into());
         }
         Ok(true)
     }

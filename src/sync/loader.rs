@@ -199,15 +199,11 @@ impl Loader {
         if (batch.epoch, batch.after, batch.chain) != (state.epoch, state.sequence, state.chain) {
             return Err(LoadError::Discontinuous);
         }
-        let mut chain = batch.chain;
-        for (sequence, change) in batch.numbered() {
-            if !filter.apply(host, &self.state, sequence, change) {
-                return Err(LoadError::Gone);
-            }
-            chain = chain.followed_by(change);
+        if !filter.apply(host, state, batch.after, &batch.changes) {
+            return Err(LoadError::Gone);
         }
         self.state.sequence = batch.through();
-        self.state.chain = chain;
+        self.state.chain = batch.chain_through();
         self.state.evidence = batch.evidence;
         let (head, asked) = *self.target.get_or_insert((batch.head, sent));
         if batch.is_last() {

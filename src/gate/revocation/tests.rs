@@ -93,7 +93,7 @@ impl Edge {
         let state = (*self.view().state().unwrap()).clone();
         let sequence = state.sequence + 1;
         let filter = self.view().filter();
-        assert!(filter.apply(&*self.process, &state, sequence, change));
+        assert!(filter.apply(&*self.process, &state, state.sequence, &[*change]));
         self.view().replace(Some(FeedState { sequence, ..state }));
         self.gate.forget(Some(&[change.fingerprint()]));
     }

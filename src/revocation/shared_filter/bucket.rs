@@ -11,11 +11,11 @@
 //!
 //! A cut-off can be taken back, and set again, so it matters which change comes last. Two leaders
 //! may be at work at once, and one of them may have been stopped with an old batch in its hands.
-//! Everybody applies changes in their order, each by one compare-and-swap, and none before all
-//! earlier ones are in. So a bucket that has come to a number has everything up to it, and a
-//! change that is not above that number has nothing to add: whoever is late does nothing, and
-//! whoever takes over from a leader that was stopped half way through a batch goes through all of
-//! it again.
+//! Everybody applies those of a batch that are in one bucket in their order, all by one
+//! compare-and-swap, and no batch before all earlier ones are in. So a bucket that has come to a
+//! number has everything of its own up to it, and a change that is not above that number has nothing
+//! to add: whoever is late does nothing, and whoever takes over from a leader that was stopped half
+//! way through a batch goes through all of it again.
 //!
 //! A number stands for one change as long as the records last. Their header names the epoch, and an
 //! authority that was put back to a backup begins another one as soon as an edge knows more than it.
@@ -24,8 +24,8 @@
 //! since their bits are only ever set.
 
 use super::cut_off::{self, RECORD_BYTES};
-use crate::revocation::MAX_BATCH_CHANGES;
 use crate::revocation::cut_off::CutOff;
+use crate::revocation::{Change, MAX_BATCH_CHANGES};
 
 /// A bucket with these cut-offs and everything up to `through`.
 pub(super) fn encode(through: u64, cut_offs: &[CutOff]) -> Vec<u8> {
@@ -52,20 +52,33 @@ pub(super) enum Changed {
     Foreign,
 }
 
-/// The bucket after the change with this sequence number.
-pub(super) fn changed(bucket: &[u8], sequence: u64, change: impl FnOnce(&mut Vec<u8>)) -> Changed {
+/// The bucket after those of its own changes, in order, that come after `after`.
+pub(super) fn changed<'c>(
+    bucket: &[u8],
+    after: u64,
+    own: impl Iterator<Item = (u64, &'c Change)>,
+) -> Changed {
     let Some((through, cut_offs)) = decode(bucket) else {
         return Changed::Foreign;
     };
-    if through.saturating_sub(sequence) > FURTHEST_AHEAD {
+    if through.saturating_sub(after) > FURTHEST_AHEAD {
         return Changed::Foreign;
     }
-    if sequence <= through {
+    let mut new = own.skip_while(|(sequence, _)| *sequence <= through);
+    let Some((mut last, mut change)) = new.next() else {
         return Changed::Nothing;
-    }
+    };
     let mut cut_offs = cut_offs.to_vec();
-    change(&mut cut_offs);
-    Changed::To([&sequence.to_le_bytes(), &cut_offs[..]].concat())
+    loop {
+        match change {
+            Change::SetCutOff(cut_off) => cut_off::set(&mut cut_offs, cut_off),
+            change => cut_off::clear(&mut cut_offs, change.fingerprint()),
+        }
+        let Some(next) = new.next() else {
+            return Changed::To([&last.to_le_bytes(), &cut_offs[..]].concat());
+        };
+        (last, change) = next;
+    }
 }
 
 /// Whoever applies a batch goes no further than that from the state, so this is how far a bucket

@@ -58,7 +58,7 @@ fn a_name_that_was_added_is_possibly_revoked_and_others_are_not() {
         filter.status(&process, &state, &names("a")),
         Status::NotRevoked
     );
-    assert!(filter.apply(&process, &state, 4, &Change::Add(name("a"))));
+    assert!(filter.apply(&process, &state, 3, &[Change::Add(name("a"))]));
     assert_eq!(
         filter.status(&process, &state, &names("a")),
         Status::PossiblyRevoked
@@ -67,7 +67,7 @@ fn a_name_that_was_added_is_possibly_revoked_and_others_are_not() {
         filter.status(&process, &state, &names("b")),
         Status::NotRevoked
     );
-    assert!(filter.apply(&process, &state, 5, &Change::Restore(name("a"))));
+    assert!(filter.apply(&process, &state, 4, &[Change::Restore(name("a"))]));
     assert_eq!(
         filter.status(&process, &state, &names("a")),
         Status::PossiblyRevoked
@@ -86,8 +86,8 @@ fn cut_offs_are_exact_and_can_be_taken_back() {
         (subject_cut_off(101, None), Status::CutOff),
         (Change::ClearCutOff(key), Status::NotRevoked),
     ] {
+        assert!(filter.apply(&process, &state, state.sequence, &[change]));
         state.sequence += 1;
-        assert!(filter.apply(&process, &state, state.sequence, &change));
         assert_eq!(
             filter.status(&process, &state, &names("a")),
             expected,
@@ -114,7 +114,7 @@ fn a_change_that_comes_late_is_in_already_and_is_not_written_again() {
         (u64::MAX, cut_off, false, Status::CutOff),
     ] {
         let before = process.shared(&key);
-        assert!(filter.apply(&process, &state, sequence, &change));
+        assert!(filter.apply(&process, &state, sequence - 1, &[change]));
         assert_eq!(process.shared(&key) == before, is_late, "{sequence}");
         // So that it is read again.
         state.sequence += 1;
@@ -136,7 +136,7 @@ fn a_bucket_that_is_no_bucket_says_nothing_whatever_its_checksum() {
         assert!(filter.write(&process, &state, Record::Bucket, index, &body, any));
         let status = filter.status(&process, &state, &names("a"));
         assert_eq!(status, Status::NoData, "{length}");
-        assert!(!filter.apply(&process, &state, 4, &change), "{length}");
+        assert!(!filter.apply(&process, &state, 3, &[change]), "{length}");
     }
 }
 
@@ -145,7 +145,7 @@ fn a_bucket_is_read_again_when_the_feed_has_moved_on_and_not_before() {
     let (process, filter, state) = filled();
     let status = |state: &FeedState| filter.status(&process, state, &names("a"));
     assert_eq!(status(&state), Status::NotRevoked);
-    assert!(filter.apply(&process, &state, 4, &subject_cut_off(101, None)));
+    assert!(filter.apply(&process, &state, 3, &[subject_cut_off(101, None)]));
     assert_eq!(status(&state), Status::NotRevoked);
     for newer in [
         FeedState {
@@ -185,7 +185,7 @@ fn records_that_are_foreign_or_of_another_generation_say_nothing() {
     for foreign in [&b""[..], b"foreign", &flipped, &intact[..intact.len() - 1]] {
         assert!(process.set_shared(&key, foreign, Expected::Anything));
         assert_eq!(filter.status(&process, &state, &names("a")), Status::NoData);
-        assert!(!filter.apply(&process, &state, 4, &Change::Add(name("a"))));
+        assert!(!filter.apply(&process, &state, 3, &[Change::Add(name("a"))]));
     }
     assert!(process.set_shared(&key, &intact, Expected::Anything));
     assert_eq!(

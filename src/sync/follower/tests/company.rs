@@ -71,6 +71,19 @@ pub(super) fn cleared(subject: &'static str) -> Change {
     Change::ClearCutOff(Bearer(Kind::Subject, subject).fingerprint())
 }
 
+/// How many writes a leader needs for one batch, when it has followed the authority to some changes
+/// before.
+pub(super) fn writes_of(before: &[Change], batch: &[Change]) -> usize {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let mut leader = Leader::new(&process, &|_| {});
+    authority.changes.extend(before);
+    leader.tick(&authority);
+    authority.changes.extend(batch);
+    leader.machine.writes.set(0);
+    leader.tick(&authority);
+    leader.machine.writes.get()
+}
+
 /// Records of a kind that are not empty.
 pub(super) fn records(process: &MockProcess, kind: &str) -> u32 {
     let keys = process.keys();

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::company::{Leader, Onlookers, cleared, cut_off_at, records, revoked};
+use super::company::{Leader, Onlookers, cleared, cut_off_at, records, revoked, writes_of};
 use super::*;
 
 /// What the second leader does while the first one is stopped.
@@ -18,8 +18,13 @@ enum Meanwhile {
     SwitchTwice(usize),
 }
 
-/// What the first leader applies: five writes of records, one of the announcement, one of the
-/// state.
+/// What the first leader and the second have applied.
+fn before() -> [Change; 2] {
+    [cut_off_at("alice", 20), revoked("0")]
+}
+
+/// What the first leader applies: writes of two buckets and a page, one of the announcement, one
+/// of the state.
 fn old_batch() -> [Change; 5] {
     [
         cleared("alice"),
@@ -30,7 +35,7 @@ fn old_batch() -> [Change; 5] {
     ]
 }
 
-const WRITES: usize = 7;
+const WRITES: usize = 5;
 
 /// What comes after it, batch by batch. Every cut-off of the old one is overruled, one of them
 /// twice.
@@ -62,7 +67,7 @@ fn stopped_and_dead(stopped: usize, meanwhile: Meanwhile, more: usize) {
         look(write);
     };
     let mut first = Leader::new(&process, &of_first);
-    authority.borrow_mut().changes = vec![cut_off_at("alice", 20), revoked("0")];
+    authority.borrow_mut().changes = before().to_vec();
     first.machine.writes.set(100);
     first.tick(&authority.borrow());
     second.borrow_mut().tick(&authority.borrow());
@@ -118,6 +123,7 @@ fn goes_on(second: &mut Leader<'_>, authority: &RefCell<Authority>, meanwhile: M
 
 #[wasm_bindgen_test(unsupported = test)]
 fn whatever_a_leader_with_an_old_batch_still_writes_takes_nothing_back_and_causes_no_reload() {
+    assert_eq!(writes_of(&before(), &old_batch()), WRITES);
     let batches = [0, 1, 2, 3].map(Meanwhile::Batches);
     let reloads = [1, 3].map(Meanwhile::Reload);
     let switches = [1, 3].map(Meanwhile::Switch);
@@ -217,16 +223,16 @@ fn overtakes(second: &mut Leader<'_>, authority: &RefCell<Authority>, overtaking
 
 #[wasm_bindgen_test(unsupported = test)]
 fn whatever_a_leader_with_half_a_generation_still_writes_takes_nothing_back() {
-    // Three pages, two buckets, a change and the state.
-    const WRITES: usize = 7;
+    // Three pages, the buckets, a change and the state.
+    let writes = 3 + Authority::new().bucket_count as usize + 2;
     for overtaking in [
         Overtaking::Batch,
         Overtaking::Load,
         Overtaking::LoadTwice,
         Overtaking::Epoch,
     ] {
-        for stopped in 0..WRITES {
-            for more in 0..=WRITES + 5 - stopped {
+        for stopped in 0..writes {
+            for more in 0..=writes + 5 - stopped {
                 stopped_while_loading(stopped, overtaking, more);
             }
         }
