@@ -172,6 +172,7 @@ impl Authority {
             cut_offs: self.index.cut_off_count(),
             sequence: self.history.head().sequence,
             edges_waiting: self.history.waiting(),
+            false_positive_ratio: self.feed.false_positive_rate(),
         }
     }
 

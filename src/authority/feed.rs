@@ -152,6 +152,14 @@ impl Feed {
         state.current.clone()
     }
 
+    /// The share of tokens not revoked that edges with the newest generation ask about.
+    #[must_use]
+    pub fn false_positive_rate(&self) -> f64 {
+        let (_, tally) = self.parts.history.head_and_tally();
+        let generation = self.current();
+        generation.map_or(0.0, |generation| generation.false_positive_rate(tally))
+    }
+
     /// The line of history.
     #[must_use]
     pub fn epoch(&self) -> u64 {
@@ -352,17 +360,14 @@ impl Feed {
         if manifest.sequence < self.parts.history.start() {
             return Urgency::Overtaken;
         }
-        let changes = self
-            .parts
-            .history
-            .head()
-            .sequence
-            .saturating_sub(manifest.sequence);
-        let inserted = manifest.entries.saturating_add(changes);
+        let (head, tally) = self.parts.history.head_and_tally();
+        let changes = head.sequence.saturating_sub(manifest.sequence);
+        let inserted = generation.entries(tally);
         let in_force = self.parts.index.entry_count();
-        let is_full = inserted > generation.capacity;
         let is_stale = inserted > SMALL && in_force < inserted / 4 * 3;
-        if is_full || is_stale || changes > LOG_LENGTH as u64 / 2 {
+        if generation.is_crowded(tally) {
+            Urgency::Crowded
+        } else if generation.is_full(tally) || is_stale || changes > LOG_LENGTH as u64 / 2 {
             Urgency::Due
         } else {
             Urgency::None
@@ -376,13 +381,15 @@ impl Feed {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             (state.epoch, state.last_number)
         };
+        // Before the index is read, which is told of every change before the history is.
+        let (head, tally) = self.parts.history.head_and_tally();
         let plan = Plan {
             epoch,
             // Not one more than the last, because after a restored backup that number was given
             // out before, and caches hold its segments for ever.
             number: now_milliseconds.max(last_number.saturating_add(1)),
-            // Before the index is read, which is told of every change before the history is.
-            head: self.parts.history.head(),
+            head,
+            tally,
             bits: self.parts.bits,
             filter_key: self.parts.filter_key,
             now_milliseconds,

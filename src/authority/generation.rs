@@ -4,13 +4,20 @@
 //!
 //! Bits for each entry follow from the false-positive rate that the operator wants, by the measured
 //! rates of [`page`]. There is room for a thirty-second part more entries than there are, and for
-//! a thousand besides; when that is used up, the next generation is due. At 24 bits and ten million
-//! entries this makes 3.15 bytes for each in every process of Envoy.
+//! ten thousand besides, and for as many more cut-offs; when that is used up, the next generation is
+//! due. At 24 bits and ten million entries this makes 3.15 bytes for each in every process of Envoy.
+//!
+//! # What becomes of a generation that is overfull?
+//!
+//! Edges go on adding to it. Its pages then take more and more tokens for revoked ones, about which
+//! the authority is asked, and its buckets of cut-offs grow, of which every change rewrites one. Far
+//! past its room, neither is what was promised, and the next generation cannot wait: it is
+//! [crowded](Generation::is_crowded).
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::history::{History, Since};
+use super::history::{History, Since, Tally};
 use super::index::Index;
 use super::store::Head;
 use crate::revocation::cut_off::{self, CutOff, RECORD_BYTES};
@@ -29,6 +36,20 @@ pub struct Generation {
     pub segments: Vec<axum::body::Bytes>,
     /// Entries that it has room for at the wanted rate.
     pub capacity: u64,
+    room: Room,
+    /// What had been added to the feed before it was made.
+    before: Tally,
+    /// Cut-offs in its table.
+    cut_offs: u64,
+}
+
+/// What else a generation has room for.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    /// Cut-offs, at the wanted length of buckets.
+    cut_offs: u64,
+    /// The highest rate of false positives that is put up with for a while.
+    rate: f64,
 }
 
 /// What a generation is made for.
@@ -40,6 +61,8 @@ pub struct Plan {
     pub number: u64,
     /// Where the feed stands. Read before the index is.
     pub head: Head,
+    /// What had been added until then.
+    pub tally: Tally,
     /// Bits for each entry.
     pub bits: u32,
     /// The secret.
@@ -75,8 +98,7 @@ impl Generation {
     /// [`GenerationError::TooLarge`].
     pub fn build(index: &Index, plan: &Plan) -> Result<Self, GenerationError> {
         let now = plan.now();
-        let expected = index.entry_count();
-        let capacity = expected + expected / 32 + ROOM;
+        let capacity = with_room(index.entry_count());
         let page_count = page_count(capacity, plan.bits)?;
         let mut pages = vec![0; page_count as usize * PAGE_BYTES];
         let mut entries = 0;
@@ -89,6 +111,7 @@ impl Generation {
         });
         let mut cut_offs = index.cut_offs(now);
         cut_off::sort(&mut cut_offs);
+        let cut_off_capacity = with_room(cut_offs.len() as u64);
         let table = cut_off::encode(&cut_offs);
         let filter = segments(pages, SEGMENT_BYTES);
         let table = segments(table, SEGMENT_BYTES / RECORD_BYTES * RECORD_BYTES);
@@ -107,7 +130,7 @@ impl Generation {
             filter_key: plan.filter_key,
             entries,
             page_count,
-            bucket_count: cut_off::bucket_count(cut_offs.len()),
+            bucket_count: cut_off::bucket_count(cut_off_capacity),
             filter_segments: describe(&filter),
             cut_off_segments: describe(&table),
         };
@@ -115,7 +138,47 @@ impl Generation {
             manifest,
             segments: [filter, table].concat(),
             capacity,
+            room: Room {
+                cut_offs: cut_off_capacity,
+                rate: rate_of(plan.bits) * CROWDED,
+            },
+            before: plan.tally,
+            cut_offs: cut_offs.len() as u64,
         })
+    }
+
+    /// Entries in it at an edge that has heard of everything that was added, at most. None ever
+    /// leaves it, be it restored or expired.
+    #[must_use]
+    pub const fn entries(&self, now: Tally) -> u64 {
+        let added = now.entries.saturating_sub(self.before.entries);
+        self.manifest.entries.saturating_add(added)
+    }
+
+    const fn cut_offs_at(&self, now: Tally) -> u64 {
+        let added = now.cut_offs.saturating_sub(self.before.cut_offs);
+        self.cut_offs.saturating_add(added)
+    }
+
+    /// Whether more has been added than it has room for.
+    #[must_use]
+    pub const fn is_full(&self, now: Tally) -> bool {
+        self.entries(now) > self.capacity || self.cut_offs_at(now) > self.room.cut_offs
+    }
+
+    /// Whether so much has been added that edges ask about tokens ten times as often as they should,
+    /// or that buckets are four times as long as they should be.
+    #[must_use]
+    pub fn is_crowded(&self, now: Tally) -> bool {
+        self.false_positive_rate(now) > self.room.rate
+            || self.cut_offs_at(now) / LONG_BUCKETS > self.room.cut_offs
+    }
+
+    /// The share of tokens not revoked that an edge asks about which has heard of everything that was
+    /// added.
+    #[must_use]
+    pub fn false_positive_rate(&self, now: Tally) -> f64 {
+        false_positive_rate(self.entries(now), self.manifest.page_count)
     }
 
     /// Reads the generation with the filter's own code, from the bytes that edges are sent, and
@@ -153,7 +216,7 @@ impl Generation {
                 missing.push(name);
             }
         });
-        let table = self.cut_offs();
+        let table = self.table();
         let cut_offs = index.cut_offs(now);
         let other = cut_offs
             .iter()
@@ -198,7 +261,7 @@ impl Generation {
         page.is_some_and(|page| page::may_contain(page, name))
     }
 
-    fn cut_offs(&self) -> Vec<CutOff> {
+    fn table(&self) -> Vec<CutOff> {
         let segments = self
             .segments
             .iter()
@@ -225,6 +288,39 @@ pub fn bits_for(false_positive_rate: f64) -> u32 {
     enough.or(MEASURED.last()).map_or(32, |(bits, _)| *bits)
 }
 
+/// The rate that was measured for these bits.
+fn rate_of(bits: u32) -> f64 {
+    let measured = MEASURED.iter().find(|(known, _)| *known == bits);
+    measured.or(MEASURED.first()).map_or(1.0, |(_, rate)| *rate)
+}
+
+/// So many, and those that may come until the next generation.
+const fn with_room(count: u64) -> u64 {
+    count + count / 32 + ROOM
+}
+
+/// The share of all names that a filter with so many entries takes for its own.
+///
+/// The names in a block are Poisson distributed, two blocks for each name; each name sets one bit in
+/// each of the eight words of a block, and a stranger's eight bits have to be set in both of his.
+#[must_use]
+pub fn false_positive_rate(entries: u64, page_count: u32) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let in_a_block = 2.0 * entries as f64 / (f64::from(page_count.max(1)) * page::BLOCKS as f64);
+    if in_a_block > FULL {
+        return 1.0;
+    }
+    let mut rate = 0.0;
+    let mut probability = (-in_a_block).exp();
+    let mut is_unset: f64 = 1.0;
+    for names in 1..=LONGEST_SUM {
+        rate += probability * (1.0 - is_unset).powi(8);
+        probability *= in_a_block / f64::from(names);
+        is_unset *= 31.0 / 32.0;
+    }
+    rate * rate
+}
+
 fn page_count(capacity: u64, bits: u32) -> Result<u32, GenerationError> {
     let pages = capacity
         .saturating_mul(u64::from(bits))
@@ -247,10 +343,76 @@ fn segments(bytes: Vec<u8>, length: usize) -> Vec<axum::body::Bytes> {
 /// Bits for each entry and the rate of false positives, measured.
 const MEASURED: [(u32, f64); 3] = [(24, 2.9e-5), (28, 6e-6), (32, 1.7e-6)];
 
-/// Entries that there is room for however few there are, so that a new installation does not build
-/// a generation for every handful of them.
+/// How much more often than promised edges may ask about tokens before the next generation has to
+/// come at once.
+const CROWDED: f64 = 10.0;
+
+/// How much longer than intended buckets may be.
+const LONG_BUCKETS: u64 = 4;
+
+/// Names in a block past which it is as good as full.
+const FULL: f64 = 300.0;
+
+/// Past this number of names in a block, none has so many unless all are full.
+const LONGEST_SUM: u32 = 1_000;
+
+/// Entries, and cut-offs, that there is room for however few there are, so that a new installation
+/// does not build a generation for every handful of them.
 const ROOM: u64 = 10_000;
 
 /// Together two seconds, in which the writer surely gets from the index to the history.
 const ATTEMPTS: usize = 20;
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_that_is_estimated_is_the_one_that_was_measured() {
+        for (bits, measured) in MEASURED {
+            let entries = PAGE_BYTES as u64 * 8 * 1_000 / u64::from(bits);
+            let estimated = false_positive_rate(entries, 1_000);
+            let ratio = estimated / measured;
+            assert!((0.9..1.15).contains(&ratio), "{bits}: {estimated}");
+        }
+        assert!(false_positive_rate(0, 1) == 0.0);
+        assert!(false_positive_rate(u64::MAX, 1) == 1.0);
+        assert!(false_positive_rate(10_000_000, 1_000) > 0.5);
+    }
+
+    #[test]
+    fn what_was_added_decides_whether_a_generation_is_full_or_crowded() {
+        let plan = Plan {
+            epoch: 1,
+            number: 1,
+            head: Head::EMPTY,
+            tally: Tally {
+                entries: 7,
+                cut_offs: 7,
+            },
+            bits: 24,
+            filter_key: FilterKey::new([1; 16]),
+            now_milliseconds: 1,
+        };
+        let generation = Generation::build(&Index::new(), &plan).unwrap();
+        let added = |entries: u64, cut_offs: u64| Tally {
+            entries: entries + 7,
+            cut_offs: cut_offs + 7,
+        };
+        for (now, is_full, is_crowded) in [
+            (added(0, 0), false, false),
+            (added(10_000, 10_000), false, false),
+            (added(10_001, 0), true, false),
+            (added(0, 10_001), true, false),
+            (added(20_000, 0), true, true),
+            (added(0, 20_000), true, false),
+            (added(0, 50_000), true, true),
+        ] {
+            assert_eq!(generation.is_full(now), is_full, "{now:?}");
+            assert_eq!(generation.is_crowded(now), is_crowded, "{now:?}");
+        }
+        assert!(generation.false_positive_rate(added(10_000, 0)) < 3.2e-5);
+        assert!(generation.false_positive_rate(added(20_000, 0)) > 3e-4);
+    }
+}

@@ -31,6 +31,16 @@ struct Recent {
     /// Where the feed stood before the oldest of `changes`.
     start: Head,
     changes: VecDeque<(Change, Chain)>,
+    tally: Tally,
+}
+
+/// Changes of each kind that add to what edges hold, since this process has started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Tokens, sessions and devices.
+    pub entries: u64,
+    /// Cut-offs.
+    pub cut_offs: u64,
 }
 
 /// The changes after a sequence number.
@@ -73,6 +83,7 @@ impl History {
         let mut recent = Recent {
             start: head,
             changes: VecDeque::with_capacity(log.len()),
+            tally: Tally::default(),
         };
         // The oldest row only tells where the others start: its own change follows on a chain that
         // is not kept. A log that begins with the very first change has nothing before it.
@@ -106,6 +117,9 @@ impl History {
         }
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         recent.changes.extend(changes);
+        for (change, _) in changes {
+            recent.tally.count(change);
+        }
         while recent.changes.len() > LOG_LENGTH {
             if let Some((_, chain)) = recent.changes.pop_front() {
                 recent.start = Head {
@@ -123,6 +137,13 @@ impl History {
     pub fn head(&self) -> Head {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         recent.head()
+    }
+
+    /// Where the feed stands, and how much has been added until then.
+    #[must_use]
+    pub fn head_and_tally(&self) -> (Head, Tally) {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        (recent.head(), recent.tally)
     }
 
     /// The oldest sequence number that changes can be given after.
@@ -191,6 +212,16 @@ impl History {
             self.announced.send_replace(self.head().sequence);
             let pause = COST_OF_AN_EDGE.saturating_mul(edges).min(LONGEST_PAUSE);
             earliest = Instant::now() + pause;
+        }
+    }
+}
+
+impl Tally {
+    const fn count(&mut self, change: &Change) {
+        match change {
+            Change::Add(_) => self.entries += 1,
+            Change::SetCutOff(_) => self.cut_offs += 1,
+            Change::Restore(_) | Change::ClearCutOff(_) => {}
         }
     }
 }

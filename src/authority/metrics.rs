@@ -29,6 +29,7 @@ pub struct Metrics {
     cut_offs: Gauge,
     sequence: Gauge<u64, AtomicU64>,
     edges_waiting: Gauge,
+    false_positive_ratio: Gauge<f64, AtomicU64>,
 }
 
 /// Numbers that are read when somebody asks.
@@ -42,6 +43,8 @@ pub struct Readings {
     pub sequence: u64,
     /// Long polls that are open.
     pub edges_waiting: usize,
+    /// The share of tokens not revoked that edges ask about.
+    pub false_positive_ratio: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -77,6 +80,7 @@ impl Metrics {
             cut_offs: Gauge::default(),
             sequence: Gauge::default(),
             edges_waiting: Gauge::default(),
+            false_positive_ratio: Gauge::default(),
         };
         metrics.writable.set(1);
         metrics.register();
@@ -140,6 +144,11 @@ impl Metrics {
             "edges_waiting",
             "Open long polls",
             self.edges_waiting.clone(),
+        );
+        registry.register(
+            "filter_false_positive_ratio",
+            "Share of tokens not revoked that edges ask about, as the newest filter is filled now",
+            self.false_positive_ratio.clone(),
         );
     }
 
@@ -207,6 +216,7 @@ impl Metrics {
         self.sequence.set(readings.sequence);
         self.edges_waiting
             .set(number(readings.edges_waiting as u64));
+        self.false_positive_ratio.set(readings.false_positive_ratio);
         let mut output = String::new();
         // Writing to a string does not fail.
         let _ = text::encode(&mut output, &self.registry);

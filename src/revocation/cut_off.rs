@@ -32,7 +32,7 @@ use crate::time::UnixTime;
 pub const RECORD_BYTES: usize = 48;
 
 /// Records that a bucket holds on average.
-const RECORDS_PER_BUCKET: usize = 32;
+pub const RECORDS_PER_BUCKET: u64 = 32;
 
 /// Most buckets, which at 32 records each are 33 million cut-offs.
 pub const MAX_BUCKETS: u32 = 1 << 20;
@@ -106,7 +106,7 @@ impl CutOff {
 
 /// How many buckets a table of this many cut-offs should have; one at least.
 #[must_use]
-pub fn bucket_count(cut_offs: usize) -> u32 {
+pub fn bucket_count(cut_offs: u64) -> u32 {
     let buckets = cut_offs.div_ceil(RECORDS_PER_BUCKET);
     u32::try_from(buckets)
         .unwrap_or(MAX_BUCKETS)

@@ -62,6 +62,23 @@ pub fn may_contain(page: &[u8], fingerprint: Fingerprint) -> bool {
     })
 }
 
+/// How many of a billion fingerprints that the page was not told of it takes for its own: the share
+/// of a block's bits that a stranger finds set, word by word, and both of his blocks have to fit.
+/// Nothing is said of a page of the wrong length.
+#[must_use]
+pub fn false_positives_per_billion(page: &[u8]) -> u64 {
+    let of_block = |block: &[u8]| {
+        let words = block.chunks_exact(4);
+        let bits = words.map(|word| word.iter().map(|byte| byte.count_ones()).sum::<u32>());
+        // Of 32 to the power of 8.
+        bits.map(u64::from).product::<u64>()
+    };
+    let sum: u64 = page.chunks_exact(BLOCK_BYTES).map(of_block).sum();
+    // Of 2 to the power of 32.
+    let of_one = (sum / BLOCKS as u64) >> 8;
+    ((of_one.saturating_pow(2) >> 32) * 1_000_000_000) >> 32
+}
+
 /// Tells the page of a fingerprint. Bits are only ever set, so that two who do it at once, or one
 /// who does it twice, do no harm. A page of the wrong length is left alone.
 pub fn insert(page: &mut [u8], fingerprint: Fingerprint) {
@@ -150,6 +167,19 @@ mod tests {
             .count();
         // 2.9e-5 of them are expected, twelve; pages are not filled evenly, so twice as many pass.
         assert!(false_positives <= 30, "{false_positives} of {asked}");
+        let estimated: u64 = pages
+            .iter()
+            .map(|page| false_positives_per_billion(page))
+            .sum();
+        let estimated = estimated / u64::from(PAGES);
+        assert!((20_000..40_000).contains(&estimated), "{estimated}");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_rate_is_known_of_a_page_that_is_empty_or_full() {
+        assert_eq!(false_positives_per_billion(&[0; PAGE_BYTES]), 0);
+        let full = false_positives_per_billion(&[0xff; PAGE_BYTES]);
+        assert!((999_999_900..=1_000_000_000).contains(&full), "{full}");
     }
 
     #[wasm_bindgen_test(unsupported = test)]

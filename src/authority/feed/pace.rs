@@ -11,6 +11,9 @@ pub(super) enum Urgency {
     None,
     /// The newest is too full, or too empty.
     Due,
+    /// It is far too full: edges ask about many tokens that are not revoked, or have long buckets to
+    /// rewrite.
+    Crowded,
     /// An edge that fetches the newest cannot go on from it: what changed since is not kept any
     /// more.
     Overtaken,
@@ -48,12 +51,16 @@ impl Pace {
         let pause = match urgency {
             Urgency::None => return false,
             Urgency::Due => self.interval,
+            Urgency::Crowded => SHORTEST.max(took * PAUSE),
             Urgency::Overtaken => took * PAUSE,
             Urgency::Now => Duration::ZERO,
         };
         now.saturating_duration_since(last) >= pause
     }
 }
+
+/// Edges empty their caches for every generation.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// A long import overtakes every generation. Where one takes longer to build than the import to
 /// overtake it, all of them are in vain, and building without a pause keeps one processor busy and
@@ -84,8 +91,13 @@ mod tests {
         let after = |seconds: u32| start + seconds * SECOND;
         assert!(!pace.allows(Urgency::Overtaken, after(11)));
         assert!(pace.allows(Urgency::Overtaken, after(12)));
+        assert!(!pace.allows(Urgency::Crowded, after(11)));
+        assert!(pace.allows(Urgency::Crowded, after(12)));
         assert!(!pace.allows(Urgency::Due, after(59)));
         assert!(pace.allows(Urgency::Due, after(60)));
         assert!(pace.allows(Urgency::Now, start));
+        pace.built(start, Duration::from_millis(5));
+        assert!(!pace.allows(Urgency::Crowded, start + SECOND / 2));
+        assert!(pace.allows(Urgency::Crowded, start + SECOND));
     }
 }

@@ -11,6 +11,7 @@ use super::*;
 use crate::authority::credentials::Access;
 use crate::authority::feed::{Answer, Question};
 use crate::authority::generation::{Generation, Plan};
+use crate::authority::history::Tally;
 use crate::authority::import::Import;
 use crate::authority::request::Limits;
 use crate::authority::{Authority, SegmentCaching, Settings, clock};
@@ -258,6 +259,7 @@ fn generation(authority: &Authority) -> (Vec<u8>, Vec<u8>) {
         epoch: authority.feed.epoch(),
         number: 2,
         head: authority.history.head(),
+        tally: Tally::default(),
         bits: 24,
         filter_key: authority.store.filter_key(),
         now_milliseconds: clock::now_milliseconds(),
