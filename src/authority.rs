@@ -145,7 +145,7 @@ impl Authority {
                 interval: settings.generation_interval,
             },
         )?;
-        import::resume(&store, &writer).await?;
+        import::resume(&store, &writer, &history).await?;
         let authority = Arc::new(Self {
             store,
             index,

@@ -42,5 +42,5 @@ pub(crate) use feed_state::example as example_state;
 pub use manifest::{Manifest, ManifestError, SEGMENT_BYTES, Segment};
 pub use name::{EXPIRY_MARGIN, FilterKey, Fingerprint, Kind, MAX_CLOCK_SKEW, MAX_NAME_BYTES};
 pub(crate) use shared_filter::Record;
-pub use shared_filter::{Names, SharedFilter, Status};
+pub use shared_filter::{Fill, Names, SharedFilter, Status};
 pub use view::{Standing, View};

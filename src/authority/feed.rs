@@ -204,7 +204,13 @@ impl Feed {
         }
         drop(waiting);
         match self.parts.history.since(question.after, BATCH_LENGTH) {
-            Since::Changes(changes) => Ok(self.batch(question, changes)),
+            Since::Changes(changes) => {
+                let through = question.after.saturating_add(changes.changes.len() as u64);
+                self.parts
+                    .history
+                    .answered(changes.head.saturating_sub(through));
+                Ok(self.batch(question, changes))
+            }
             Since::Forgotten | Since::Ahead => Ok(Answer::Gone),
         }
     }

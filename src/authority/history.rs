@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -24,6 +24,8 @@ pub struct History {
     announced: watch::Sender<u64>,
     changed: Notify,
     waiting: AtomicUsize,
+    /// When an edge was last answered that follows and is behind all the same.
+    behind: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl History {
             announced: watch::Sender::new(head.sequence),
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
+            behind: Mutex::new(None),
         })
     }
 
@@ -202,6 +205,29 @@ impl History {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    /// An edge was answered, and has so many changes to fetch still.
+    pub fn answered(&self, left: u64) {
+        // One that was away for longer is not waited for: it does not follow, it catches up.
+        if (MOST_LEFT..FAR_BEHIND).contains(&left) {
+            let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+            *behind = Some(Instant::now());
+        }
+    }
+
+    /// Waits until the edges that follow have come near to where the feed stands. Not for long:
+    /// whoever has an edge's credential could have everybody wait.
+    pub async fn wait_for_edges(&self) {
+        let deadline = Instant::now() + LONGEST_WAIT;
+        loop {
+            let behind = *self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_over = behind.is_none_or(|behind| behind.elapsed() > SILENCE);
+            if is_over || Instant::now() > deadline {
+                return;
+            }
+            tokio::time::sleep(SILENCE / 5).await;
+        }
+    }
+
     /// Announces changes as they come, for ever.
     pub async fn announce(self: Arc<Self>) {
         let mut earliest = Instant::now();
@@ -250,6 +276,20 @@ impl Drop for Waiting<'_> {
 
 /// Processor time that one answer takes, connection and signature included.
 const COST_OF_AN_EDGE: Duration = Duration::from_micros(100);
+
+/// Changes that an edge may have left to fetch while more are added in bulk: a fifth of a second's
+/// worth.
+const MOST_LEFT: u64 = 8_192;
+
+/// An edge with more left than an import can have brought about was away.
+const FAR_BEHIND: u64 = 65_536;
+
+/// An edge that is behind asks again within this time.
+const SILENCE: Duration = Duration::from_millis(50);
+
+/// How long one piece of an import waits for edges at most: time for 8,192 changes even where an edge
+/// needs a tenth of a second for each answer of a few hundred.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// However many edges there are, a revocation is announced within this time.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);

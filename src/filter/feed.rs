@@ -55,7 +55,7 @@ impl Feed {
         self.report(metrics);
         if leads && let Some((_, view)) = gate.feed() {
             let state = view.state();
-            metrics.show_feed(state.as_deref(), now);
+            metrics.show_feed(state.as_deref(), self.follower.fill(), now);
         }
     }
 

@@ -16,6 +16,7 @@
 //! | `portcullis.feed.staleness_milliseconds` | gauge: time since the authority was heard |
 //! | `portcullis.feed.sequence` | gauge: changes that have been applied |
 //! | `portcullis.feed.pages` | gauge: pages of the filter, 4 KiB each |
+//! | `portcullis.feed.false_positives_per_billion` | gauge: names not revoked that the filter takes for revoked |
 //! | `portcullis.confirmations.<revoked, not_revoked or unanswered>` | counter: the filter said perhaps |
 //! | `portcullis.token_cache.<hits, misses or void>` | counter: look-ups of tokens verified before |
 //! | `portcullis.token_cache.entries` | gauge: tokens held, of all virtual machines together |
@@ -29,7 +30,7 @@ use proxy_wasm::types::MetricType;
 
 use crate::gate::{CacheCounts, Confirmation, KeySource, Outcome, Policy};
 use crate::host::Counter;
-use crate::revocation::FeedState;
+use crate::revocation::{FeedState, Fill};
 use crate::sync::{Counts, FeedCounts, Sight};
 
 /// One verification out of so many is measured. Looking at the clock twice costs as much as
@@ -70,6 +71,7 @@ struct FeedMetrics {
     staleness: u32,
     sequence: u32,
     pages: u32,
+    false_positives: u32,
     revoked: u32,
     not_revoked: u32,
     unanswered: u32,
@@ -165,7 +167,15 @@ impl Metrics {
         more(self.feed.failures, |counts| counts.failures);
     }
 
-    pub(super) fn show_feed(&self, state: Option<&FeedState>, now_milliseconds: u64) {
+    pub(super) fn show_feed(
+        &self,
+        state: Option<&FeedState>,
+        fill: Option<Fill>,
+        now_milliseconds: u64,
+    ) {
+        if let Some(fill) = fill {
+            record(self.feed.false_positives, fill.false_positives_per_billion);
+        }
         if let Some(state) = state {
             let staleness = now_milliseconds.saturating_sub(state.verified_at);
             record(self.feed.staleness, staleness);
@@ -244,6 +254,7 @@ impl FeedMetrics {
             staleness: gauge("staleness_milliseconds"),
             sequence: gauge("sequence"),
             pages: gauge("pages"),
+            false_positives: gauge("false_positives_per_billion"),
             revoked: counter("confirmations.revoked"),
             not_revoked: counter("confirmations.not_revoked"),
             unanswered: counter("confirmations.unanswered"),

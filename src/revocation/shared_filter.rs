@@ -19,6 +19,7 @@
 
 mod bucket;
 mod checked;
+mod fill;
 mod names;
 mod recent;
 
@@ -26,6 +27,7 @@ use std::rc::Rc;
 
 use bucket::Changed;
 use checked::Checked;
+pub use fill::Fill;
 pub use names::Names;
 use recent::Recent;
 

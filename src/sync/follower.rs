@@ -19,7 +19,7 @@ use super::milliseconds;
 use super::trouble::Trouble;
 use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, SharedData};
 use crate::revocation::{
-    Batch, BatchError, FeedKeys, FeedState, ManifestError, SharedFilter, Signer, View,
+    Batch, BatchError, FeedKeys, FeedState, Fill, ManifestError, SharedFilter, Signer, View,
 };
 use crate::time::Interval;
 
@@ -96,6 +96,8 @@ pub struct Follower {
     /// When this one has last loaded one.
     loaded_at: u64,
     discard: Option<Discard>,
+    /// How full the records are, and when that was looked at.
+    fill: (Option<Fill>, Interval),
     counts: Counts,
 }
 
@@ -147,6 +149,10 @@ const SHORTEST_POLL: Duration = Duration::from_millis(500);
 /// somebody who writes over them all the time would have the whole filter fetched all the time.
 /// Meanwhile the authority is asked about every token.
 const REPAIR_PAUSE: Duration = Duration::from_secs(3);
+/// Most of the delay before a generation is loaded that replaces a crowded one.
+const CROWDED_JITTER: Duration = Duration::from_secs(1);
+/// How often it is looked how full the records are.
+const FILL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the same trouble is warned of.
 const SAME_COMPLAINT: Duration = Duration::from_mins(10);
 
@@ -172,6 +178,7 @@ impl Follower {
             load_after: None,
             loaded_at: 0,
             discard: None,
+            fill: (None, Interval::new(0, Duration::ZERO)),
             counts: Counts::default(),
         }
     }
@@ -180,6 +187,12 @@ impl Follower {
     #[must_use]
     pub const fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// How full the records are, if this one leads and has looked.
+    #[must_use]
+    pub const fn fill(&self) -> Option<Fill> {
+        self.fill.0
     }
 
     /// What stands in shared data, whoever has signed it. It was written by one of ours, who has
@@ -272,6 +285,12 @@ impl Follower {
             self.start_poll(host);
         }
         self.continue_discarding(host, now);
+        if !self.fill.1.contains(now)
+            && let Some(state) = self.view.state()
+        {
+            let fill = self.filter.fill(host, &state, host.random());
+            self.fill = (fill, Interval::new(now, FILL_INTERVAL));
+        }
     }
 
     /// An answer to one of this follower's calls; `false` for anybody else's.
@@ -441,10 +460,8 @@ impl Follower {
             self.counts.changes += batch.changes.len() as u64;
         }
         self.told = batch.generation;
-        if state.is_older_than(batch.epoch, batch.generation) && self.load_after.is_none() {
-            let jitter = host.random() % milliseconds(self.source.reload_jitter).max(1);
-            let pause = Interval::new(host.now_milliseconds(), Duration::from_millis(jitter));
-            self.load_after = Some(pause);
+        if state.is_older_than(batch.epoch, batch.generation) {
+            self.load_newer(host, &state);
         }
         let found = self.mark.reached(&batch, asked.sent);
         next.verified_at = fresher(state.verified_at, found, host.now_milliseconds());
@@ -494,6 +511,26 @@ impl Follower {
             self.load_within(host.now_milliseconds(), Duration::ZERO);
         }
         self.poll.fail(host);
+    }
+
+    /// A newer generation can wait, so that a thousand edges do not all load it at once; it waits for
+    /// less where the one that is held is crowded.
+    fn load_newer(&mut self, host: &impl BackgroundHost, state: &FeedState) {
+        let now = host.now_milliseconds();
+        let jitter =
+            |longest: Duration| Duration::from_millis(host.random() % milliseconds(longest).max(1));
+        let longest = self.source.reload_jitter;
+        let known = self.load_after.map(|pause| pause.remaining(now));
+        if known.is_none() {
+            self.load_within(now, jitter(longest));
+        }
+        let is_late = known.is_none_or(|known| known > CROWDED_JITTER);
+        if is_late
+            && let Some(fill) = self.filter.fill(host, state, host.random())
+            && fill.is_crowded()
+        {
+            self.load_within(now, jitter(longest.min(CROWDED_JITTER)));
+        }
     }
 
     /// What can wait is loaded with jitter; what cannot does not wait for that.

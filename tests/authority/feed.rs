@@ -448,3 +448,64 @@ fn a_rotated_key_overlaps_with_the_old_one() {
     let authority = Authority::start(directory.path());
     assert_eq!(authority.feed_keys.len(), 2, "both are kept");
 }
+
+/// So many sessions, each in a line.
+fn sessions(count: u64) -> String {
+    let line = |number| format!(r#"{{"kind":"session","issuer":"{ISSUER}","value":"s{number}"}}"#);
+    (0..count).map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The share of tokens that edges ask about, as the metrics have it.
+fn false_positive_ratio(authority: &Authority) -> f64 {
+    let metrics = String::from_utf8(authority.get("/metrics").bytes).unwrap();
+    let name = "portcullis_filter_false_positive_ratio ";
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.expect("the metric").parse().expect("a number")
+}
+
+#[test]
+fn an_overfull_filter_is_replaced_at_once_and_those_who_wait_hear_of_it() {
+    let directory = directory();
+    // An hour is not waited for.
+    let authority = Authority::start_with(directory.path(), &["--generation-interval", "1h"]);
+    let first = authority.manifest();
+    let started = Instant::now();
+    let answer = authority.post_text("/v1/import", "application/x-ndjson", &sessions(20_000));
+    assert_eq!(answer.status, 200);
+    let (epoch, generation) = (first.epoch, first.generation);
+    let path = format!(
+        "/v1/feed/deltas?epoch={epoch}&after=20000&generation={generation}&nonce=77&wait=50"
+    );
+    let told = batch(&authority, &authority.get(&path));
+    assert!(told.changes.is_empty() && told.generation > generation);
+    assert!(started.elapsed() < Duration::from_secs(40));
+    // Perhaps one was built when half of the import was done, and is crowded by the rest.
+    until(|| false_positive_ratio(&authority) < 3.2e-5);
+    assert!(authority.manifest().bucket_count > 300);
+}
+
+/// An edge that takes in as many changes as fit into an answer, fifty times a second.
+#[test]
+fn an_import_does_not_run_ahead_of_the_edges_that_follow() {
+    const LINES: u64 = 60_000;
+    let directory = directory();
+    let authority = Authority::start_with(directory.path(), &["--generation-interval", "1h"]);
+    let epoch = authority.manifest().epoch;
+    let most = thread::scope(|scope| {
+        let edge = scope.spawn(|| {
+            let (mut after, mut most) = (0, 0);
+            while after < LINES {
+                let batch = batch(&authority, &deltas(&authority, epoch, after, 20));
+                after = batch.through();
+                most = most.max(batch.head - after);
+                thread::sleep(Duration::from_millis(20));
+            }
+            most
+        });
+        let answer = authority.post_text("/v1/import", "application/x-ndjson", &sessions(LINES));
+        assert_eq!(answer.status, 200);
+        edge.join().unwrap()
+    });
+    // Two pieces, and what is let be left.
+    assert!(most <= 3 * 8_192, "{most}");
+}

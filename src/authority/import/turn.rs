@@ -13,6 +13,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::{ImportError, decode};
 use crate::authority::Authority;
 use crate::authority::entry::Revocation;
+use crate::authority::history::History;
 use crate::authority::store::{COMPLETE, Outcome, Store, StoreError, Work};
 use crate::authority::writer::{WriteError, Writer};
 
@@ -21,6 +22,7 @@ use crate::authority::writer::{WriteError, Writer};
 pub(super) struct Turn {
     store: Arc<Store>,
     writer: Writer,
+    history: Arc<History>,
     /// Taken when nothing lies there any more.
     place: Option<OwnedMutexGuard<()>>,
 }
@@ -34,9 +36,10 @@ impl Turn {
         let turn = Self {
             store: Arc::clone(&authority.store),
             writer: authority.writer.clone(),
+            history: Arc::clone(&authority.history),
             place: Some(place),
         };
-        resume(&turn.store, &turn.writer).await?;
+        resume(&turn.store, &turn.writer, &turn.history).await?;
         Ok(turn)
     }
 
@@ -51,7 +54,7 @@ impl Turn {
     pub(super) async fn complete(mut self, pieces: u64) -> Result<u64, WriteError> {
         let complete = Work::Keep(COMPLETE, pieces.to_le_bytes().to_vec());
         self.writer.write_in_turn(complete).await?;
-        let revoked = carry_out(&self.store, &self.writer, pieces).await?;
+        let revoked = carry_out(&self.store, &self.writer, &self.history, pieces).await?;
         self.place = None;
         Ok(revoked)
     }
@@ -68,15 +71,21 @@ impl Drop for Turn {
     fn drop(&mut self) {
         // Without a runtime the process is ending, and the next one resumes.
         if let (Some(place), Ok(runtime)) = (self.place.take(), Handle::try_current()) {
-            runtime.spawn(settle(Arc::clone(&self.store), self.writer.clone(), place));
+            let (store, history) = (Arc::clone(&self.store), Arc::clone(&self.history));
+            runtime.spawn(settle(store, self.writer.clone(), history, place));
         }
     }
 }
 
 /// Brings what was left to its end, however long the store cannot be written to.
-async fn settle(store: Arc<Store>, writer: Writer, place: OwnedMutexGuard<()>) {
+async fn settle(
+    store: Arc<Store>,
+    writer: Writer,
+    history: Arc<History>,
+    place: OwnedMutexGuard<()>,
+) {
     let mut pause = FIRST_PAUSE;
-    while let Err(error) = resume(&store, &writer).await {
+    while let Err(error) = resume(&store, &writer, &history).await {
         tracing::warn!(%error, "an import is not at its end; it is tried again");
         tokio::time::sleep(pause).await;
         pause = LONGEST_PAUSE.min(pause * 2);
@@ -90,12 +99,12 @@ async fn settle(store: Arc<Store>, writer: Writer, place: OwnedMutexGuard<()>) {
 /// # Errors
 ///
 /// [`WriteError`].
-pub async fn resume(store: &Store, writer: &Writer) -> Result<(), WriteError> {
+pub async fn resume(store: &Store, writer: &Writer, history: &History) -> Result<(), WriteError> {
     // Nothing; but a store that is closed after a failure is opened by the next write only.
     writer.write_in_turn(Work::Drop(Vec::new())).await?;
     let complete = store.kept(COMPLETE).map_err(|error| unavailable(&error))?;
     if let Some(pieces) = complete.as_deref().and_then(|bytes| bytes.first_chunk()) {
-        let revoked = carry_out(store, writer, u64::from_le_bytes(*pieces)).await?;
+        let revoked = carry_out(store, writer, history, u64::from_le_bytes(*pieces)).await?;
         tracing::warn!(revoked, "carried out an import that had been interrupted");
         return Ok(());
     }
@@ -110,11 +119,18 @@ pub async fn resume(store: &Store, writer: &Writer) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// Applies the pieces that are left of an import of so many.
-async fn carry_out(store: &Store, writer: &Writer, pieces: u64) -> Result<u64, WriteError> {
+/// Applies the pieces that are left of an import of so many, as fast as the edges that follow can take
+/// them in.
+async fn carry_out(
+    store: &Store,
+    writer: &Writer,
+    history: &History,
+    pieces: u64,
+) -> Result<u64, WriteError> {
     let mut revoked = 0;
     let mut next = piece_from(store, 0, pieces)?;
     while let Some((number, revocations)) = next {
+        history.wait_for_edges().await;
         let work = Work::ApplyStaged(number, revocations);
         // The next piece is read while this one is written.
         let (written, read) = tokio::join!(biased; writer.write_in_turn(work), async {

@@ -213,3 +213,43 @@ fn only_records_of_older_generations_are_discarded() {
     assert!(page(0).unwrap().bytes.is_empty());
     assert!(!filter.discard(&process, &newer, Record::Page, state.slot, state.page_count));
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn how_full_the_records_are_is_known_from_a_few_of_them() {
+    let (process, filter, mut state) = filled();
+    let fill = |state: &FeedState| filter.fill(&process, state, 12_345).unwrap();
+    let empty = fill(&state);
+    assert_eq!(
+        (empty.false_positives_per_billion, empty.cut_offs_per_bucket),
+        (0, 0)
+    );
+    for number in 0..30_000 {
+        let changes = [Change::Add(name(&number.to_string()))];
+        assert!(filter.apply(&process, &state, state.sequence, &changes));
+    }
+    let crowded = fill(&state);
+    assert!(crowded.is_crowded() && crowded.false_positives_per_billion > 1_000_000);
+    let (process, filter, _) = filled();
+    let fill = |state: &FeedState| filter.fill(&process, state, 12_345).unwrap();
+    for number in 0..1_200_u64 {
+        let key = example().filter_key;
+        let key = key.fingerprint(Kind::Subject, "iss", &number.to_string());
+        let cut_off = CutOff {
+            key,
+            not_before: UnixTime::EPOCH,
+            except: None,
+        };
+        assert!(filter.apply(
+            &process,
+            &state,
+            state.sequence,
+            &[Change::SetCutOff(cut_off)]
+        ));
+        state.sequence += 1;
+        assert_eq!(
+            fill(&state).is_crowded(),
+            fill(&state).cut_offs_per_bucket > 128
+        );
+    }
+    assert_eq!(fill(&state).cut_offs_per_bucket, 150);
+}

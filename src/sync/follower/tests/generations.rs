@@ -207,3 +207,52 @@ fn a_bucket_that_claims_to_have_come_further_than_anybody_can_have_is_loaded_aga
     }
     assert_eq!(leader.counts().generations, 2);
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_generation_that_replaces_a_crowded_one_is_not_waited_for() {
+    for entries in [100, 10_000] {
+        let (process, mut authority, mut leader) =
+            (MockProcess::default(), Authority::new(), follower());
+        tick(&process, &mut leader, &authority);
+        let (state, _) = leader.read_state(&process).unwrap();
+        for number in 0..entries {
+            let changes = [Change::Add(name(&number.to_string()))];
+            assert!(
+                leader
+                    .filter
+                    .apply(&process, &state, state.sequence, &changes)
+            );
+        }
+        authority.publish_generation();
+        authority.revoke("a");
+        // It is to be loaded at leisure.
+        leader.load_after = Some(Interval::new(process.now.get(), Duration::from_mins(10)));
+        let before = leader.counts().generations;
+        for _ in 0..15 {
+            tick(&process, &mut leader, &authority);
+        }
+        let is_loaded = leader.counts().generations > before;
+        assert_eq!(is_loaded, entries == 10_000, "{entries}");
+        let fill = leader.fill().unwrap();
+        assert!(!fill.is_crowded(), "{fill:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_poll_says_which_generation_is_known_of() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    tick(&process, &mut leader, &authority);
+    leader.load_after = Some(Interval::new(process.now.get(), Duration::from_mins(10)));
+    authority.publish_generation();
+    authority.revoke("a");
+    tick(&process, &mut leader, &authority);
+    assert_ne!(
+        leader.view.state().unwrap().generation,
+        authority.generation
+    );
+    let calls = process.calls.borrow();
+    let known = format!("&generation={}&", authority.generation);
+    let is_told = |(_, call): &(CallId, Call)| call.path.contains(&known);
+    assert!(calls.iter().any(is_told), "{calls:?}");
+}
