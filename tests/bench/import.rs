@@ -9,6 +9,11 @@ use crate::support::{Authority, ISSUER};
 /// Sends lines to `portcullis import`, one for each session from this number on, and waits for its
 /// end.
 pub(crate) fn import(authority: &Authority, from: u64, count: u64) -> Duration {
+    import_kind(authority, "session", from, count)
+}
+
+/// The same, for whatever can be revoked.
+pub(crate) fn import_kind(authority: &Authority, kind: &str, from: u64, count: u64) -> Duration {
     let mut command = authority.start_command(&["import"]);
     let started = Instant::now();
     let mut process = command
@@ -21,7 +26,7 @@ pub(crate) fn import(authority: &Authority, from: u64, count: u64) -> Duration {
     for number in from..from + count {
         writeln!(
             input,
-            r#"{{"kind":"session","issuer":"{ISSUER}","value":"session-{number:012}"}}"#
+            r#"{{"kind":"{kind}","issuer":"{ISSUER}","value":"{kind}-{number:012}"}}"#
         )
         .expect("somebody who reads");
     }

@@ -1,6 +1,7 @@
 //! Revoked means refused: the authority, its feed, and Envoys that follow it, whatever comes
 //! between them.
 
+mod bulk;
 mod company;
 mod faults;
 mod feed;

@@ -2,7 +2,7 @@
 //! promises, measured in real Envoys against a real authority.
 //!
 //! `cargo bench --bench revocation -- [--smoke] [--fifty-million] [--entries=N] [PART…]`, where a part is
-//! `load`, `propagation`, `edges`, `scale` or `switch`, the last part of `scale` alone; without any,
+//! `load`, `propagation`, `bulk`, `edges`, `scale` or `switch`, the last part of `scale` alone; without any,
 //! all but the last. `PORTCULLIS_WASM` and `ENVOY_BIN`
 //! say which filter and which Envoy, as for the tests. It needs some 5,000 open files
 //! (`ulimit -n`), and 4 GiB of memory for ten million entries.
@@ -31,6 +31,7 @@ mod memory;
 #[path = "../../support/mod.rs"]
 mod support;
 
+mod bulk;
 mod edges;
 #[path = "../import.rs"]
 mod import;
@@ -74,10 +75,10 @@ fn main() -> ExitCode {
             "--fifty-million" => extent = Extent::FiftyMillion,
             // Cargo says this to every bench.
             "--bench" => {}
-            "load" | "propagation" | "edges" | "scale" | "switch" => parts.push(argument),
+            "load" | "propagation" | "bulk" | "edges" | "scale" | "switch" => parts.push(argument),
             _ => {
                 eprintln!(
-                    "expected [--smoke] [--fifty-million] [--entries=N] [load] [propagation] [edges] [scale] [switch]"
+                    "expected [--smoke] [--fifty-million] [--entries=N] [load] [propagation] [bulk] [edges] [scale] [switch]"
                 );
                 return ExitCode::from(2);
             }
@@ -90,6 +91,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("propagation") {
         propagation::measure(extent, &mut report);
+    }
+    if is_wanted("bulk") {
+        bulk::measure(extent, &mut report);
     }
     if is_wanted("edges") {
         edges::measure(extent, &mut report);

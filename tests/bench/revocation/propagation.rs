@@ -96,7 +96,7 @@ fn one_round(authority: &Authority, clients: &mut [Client], round: usize) -> Vec
 }
 
 /// Asks again and again, and gives the time of the first answer with this status.
-fn until_status(client: &mut Client, request: &Request, status: u16) -> Instant {
+pub(crate) fn until_status(client: &mut Client, request: &Request, status: u16) -> Instant {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let reply = client.send(request);

@@ -233,6 +233,9 @@ fn a_generation_that_replaces_a_crowded_one_is_not_waited_for() {
         }
         let is_loaded = leader.counts().generations > before;
         assert_eq!(is_loaded, entries == 10_000, "{entries}");
+        for _ in 0..15 {
+            tick(&process, &mut leader, &authority);
+        }
         let fill = leader.fill().unwrap();
         assert!(!fill.is_crowded(), "{fill:?}");
     }
