@@ -27,7 +27,7 @@ pub(crate) fn lines_named(prefix: &str, count: usize) -> String {
 fn begin(authority: &Authority, body: &str, missing: usize) -> TcpStream {
     let mut stream = TcpStream::connect(authority.address()).unwrap();
     let head = format!(
-        "POST /v1/import HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-ndjson\r\n\
+        "POST /v1/import HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
          content-length: {}\r\n\r\n",
         body.len()
     );
