@@ -121,7 +121,7 @@ impl<'r> Lines<'r> {
     fn read(&mut self, header: &HeaderLocation, value: &'r [u8]) {
         self.values += 1;
         match header.token(value) {
-            Ok(Some([])) | Ok(None) => {}
+            Ok(Some([]) | None) => {}
             outcome => self.outcome = outcome,
         }
     }

@@ -109,9 +109,9 @@ impl OwnHeaders {
         }
         taken.sort_unstable();
         taken.dedup();
-        taken
-            .iter()
-            .for_each(|name| host.remove_request_header(name));
+        for name in taken {
+            host.remove_request_header(name);
+        }
         match connection {
             Some(list) if list.is_empty() => host.remove_request_header("connection"),
             Some(list) => {

@@ -353,7 +353,7 @@ impl Listener {
         self
     }
 
-    /// Lets connections become WebSockets.
+    /// Lets connections be upgraded to `websocket`.
     pub(crate) const fn with_upgrades(mut self) -> Self {
         self.takes_upgrades = true;
         self

@@ -58,7 +58,7 @@ impl Request {
     }
 
     /// To another host than `api.example`.
-    pub(crate) const fn to_host(mut self, host: &'static str) -> Self {
+    pub(crate) const fn for_host(mut self, host: &'static str) -> Self {
         self.host = host;
         self
     }

@@ -422,9 +422,9 @@ fn crafted(world: &mut World) {
 fn hosts(world: &mut World) {
     let hosted = || Request::get("/hosted");
     for request in [
-        hosted().to_host("admin.example"),
+        hosted().for_host("admin.example"),
         Request::get("http://admin.example/hosted"),
-        Request::get("http://admin.example/hosted").to_host("admin.example"),
+        Request::get("http://admin.example/hosted").for_host("admin.example"),
     ] {
         world.refused(&request, 401, "token_missing");
         world.forwarded(&request.bearer(genuine()));

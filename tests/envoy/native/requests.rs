@@ -69,7 +69,7 @@ pub(super) fn for_rules() -> Requests {
 }
 
 pub(super) fn for_hosts() -> Requests {
-    let to = |host, path| Request::get(path).to_host(host);
+    let to = |host, path| Request::get(path).for_host(host);
     vec![
         ("to the host", to("admin.example", "/host")),
         ("to the host with a token", {

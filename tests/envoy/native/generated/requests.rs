@@ -164,7 +164,8 @@ impl Draft {
                     0..5 => name.to_ascii_uppercase(),
                     5 if name.contains('-') => {
                         features.add("another spelling of a place");
-                        name.replace('-', *random.pick(&["_", ".", "!"]))
+                        let sign = *random.pick(&["_", ".", "!"]);
+                        name.replace('-', sign)
                     }
                     _ => (*name).to_owned(),
                 };
@@ -255,7 +256,8 @@ impl Draft {
             let name = match random.below(4) {
                 0 => {
                     features.add("alias of a filled header");
-                    name.replace('-', *random.pick(&["_", ".", "!", "~"]))
+                    let sign = *random.pick(&["_", ".", "!", "~"]);
+                    name.replace('-', sign)
                 }
                 1 => name.to_ascii_uppercase(),
                 _ => name.to_owned(),
@@ -294,7 +296,7 @@ impl Draft {
             let _ = write!(target, "?{}", self.parameters.join("&"));
         }
         let mut request = Request::get(target)
-            .to_host(self.aim.host)
+            .for_host(self.aim.host)
             .method(self.aim.method);
         if self.aim.method == "POST" {
             request = request.header("content-length", "0");
