@@ -118,7 +118,8 @@ fn nobody_notices(updates: &Updates) {
             authority.revoke("session", &name);
             load.watch(&name);
         }
-        while began.elapsed() < updates.interval {
+        // An update may take longer than that by itself, where a module has to be compiled.
+        while began.elapsed() < updates.interval || load.watched.is_some() {
             load.ask(&mut envoy.client(), &envoy);
         }
     }
