@@ -24,6 +24,7 @@ use crate::revocation::{
 use crate::time::Interval;
 
 mod loading;
+mod outage;
 
 /// Where the feed comes from.
 #[derive(Clone)]
@@ -153,8 +154,6 @@ const REPAIR_PAUSE: Duration = Duration::from_secs(3);
 const CROWDED_JITTER: Duration = Duration::from_secs(1);
 /// How often it is looked how full the records are.
 const FILL_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the same trouble is warned of.
-const SAME_COMPLAINT: Duration = Duration::from_mins(10);
 
 impl Follower {
     /// A follower that keeps `view` right, which holds nothing yet.
@@ -362,52 +361,6 @@ impl Follower {
                 self.on_no_use(host, outcome);
                 self.poll.fail(host);
             }
-        }
-    }
-
-    // --- trouble
-
-    /// The host would not send a call at all.
-    fn on_call_refused(&mut self, host: &impl BackgroundHost) {
-        self.counts.failures += 1;
-        self.trouble.unanswered(host.now_milliseconds());
-        let cluster = &self.source.cluster;
-        let message = format!(
-            "the call was refused; hint: is there a cluster `{cluster}` with a healthy endpoint?"
-        );
-        self.complain(host, message);
-    }
-
-    /// An answer that says nothing of the feed, or none.
-    fn on_no_use(&mut self, host: &impl BackgroundHost, outcome: &CallOutcome) {
-        let now = host.now_milliseconds();
-        self.counts.failures += 1;
-        let message = match outcome {
-            CallOutcome::Answered { status, .. } if *status < 500 => {
-                self.trouble.refused(now);
-                format!("the authority refuses to answer, with status {status}")
-            }
-            CallOutcome::Answered { status, .. } => {
-                self.trouble.unanswered(now);
-                format!("the authority does not answer: status {status}")
-            }
-            CallOutcome::Failed => {
-                self.trouble.unanswered(now);
-                "the authority does not answer".to_owned()
-            }
-        };
-        self.complain(host, message);
-    }
-
-    /// Warns of trouble once, again when it has become another, and every ten minutes.
-    fn complain(&mut self, host: &impl BackgroundHost, message: String) {
-        let now = host.now_milliseconds();
-        let is_known = self.complaint.as_ref().is_some_and(|(known, since)| {
-            *known == message && Interval::new(*since, SAME_COMPLAINT).contains(now)
-        });
-        if !is_known {
-            host.warn(&format!("revocation feed: {message}"));
-            self.complaint = Some((message, now));
         }
     }
 

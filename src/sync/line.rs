@@ -116,7 +116,7 @@ impl<T> Line<T> {
         };
         let pause = (FIRST_PAUSE * (1 << self.failures.min(7))).min(longest);
         let jitter = host.random() % (milliseconds(pause) / 2);
-        self.pause = Interval::new(now, pause - Duration::from_millis(jitter));
+        self.pause = Interval::new(now, pause.saturating_sub(Duration::from_millis(jitter)));
         self.failures = self.failures.saturating_add(1);
     }
 }

@@ -143,10 +143,10 @@ impl Follower {
             Step::Manifest => {
                 let (manifest, signer) = Manifest::decode_signed(body, &self.source.keys)?;
                 let held = self.read_state(host).map(|(held, _)| held);
-                let is_older = |held: &&FeedState| {
+                let is_older = |held: &FeedState| {
                     (manifest.epoch, manifest.generation) < (held.epoch, held.generation)
                 };
-                if self.trusted(held.as_ref()).filter(is_older).is_some() {
+                if self.trusted(held.as_ref()).is_some_and(is_older) {
                     return Err(Refusal::Replayed);
                 }
                 let loader = Loader::new(manifest, held.as_ref(), host.random());

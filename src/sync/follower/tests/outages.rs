@@ -65,7 +65,7 @@ fn an_outage_does_not_begin_anew_with_every_leader() {
     process.calls.take();
     process.pass(120_000);
     let mut successor = follower();
-    let some = Duration::from_secs(60);
+    let some = Duration::from_mins(1);
     let times = tries(&process, &mut successor, &CallOutcome::Failed, some);
     assert!((8..=18).contains(&times.len()), "{times:?}");
     // It asks at once all the same.
