@@ -311,8 +311,9 @@ fn command() -> Command {
 #[test]
 fn warnings_go_to_standard_error_and_are_faults_only_for_those_who_deny_them() {
     let directory = TempDir::new().unwrap();
+    let keys = line(&run(&["jwks", path(&vector_key("es256"))]));
+    let provider = json!({"audiences": ["api"], "local_jwks": {"inline_string": keys}});
     let validate = |rules: &str, arguments: &[&str]| {
-        let provider = r#"{"remote_jwks": {"http_uri": {"uri": "https://a/", "cluster": "a"}}, "audiences": ["api"]}"#;
         let text = format!(r#"{{"providers": {{"idp": {provider}}}, "rules": {rules}}}"#);
         fs::write(directory.path().join("gate.json"), text).unwrap();
         run_in(

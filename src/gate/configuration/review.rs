@@ -1,8 +1,9 @@
 //! What a configuration without faults may still get wrong: what opens the API although it looks
 //! closed, and what can never work.
 //!
-//! Each finding is certain, or it is none: whoever has warnings turned into faults must not have
-//! to write a sound configuration differently.
+//! That something cannot be, a rule that no request gets to for instance, is told only where it is
+//! certain: whoever has warnings turned into faults must not have to write a sound configuration
+//! differently.
 
 mod login;
 mod paths;

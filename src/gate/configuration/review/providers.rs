@@ -8,6 +8,7 @@ use super::{Reviewed, finding, members};
 use crate::gate::alias::is_alias;
 use crate::gate::configuration::reader::{Fault, joined};
 use crate::gate::extraction::Location;
+use crate::gate::keys::KeySource;
 use crate::gate::policy::{Provider, Requirement, Scopes};
 
 impl Reviewed<'_> {
@@ -32,8 +33,11 @@ impl Reviewed<'_> {
                 let message = "no rule and no route asks for its tokens";
                 findings.push(finding(&*path, message));
             }
+            // Keys that are fetched are those of an identity provider, which has other clients too.
+            let is_shared = matches!(provider.keys, KeySource::Remote(_));
             let mut requirements = requirements.iter();
-            if provider.audiences.is_empty()
+            if is_shared
+                && provider.audiences.is_empty()
                 && requirements.any(|one| takes_any(one, place, provider))
             {
                 let message = "takes every token of its issuer, those for other APIs too; hint: \
