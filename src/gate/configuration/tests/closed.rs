@@ -276,6 +276,10 @@ fn a_variable_that_is_not_set_is_a_fault_wherever_one_can_be() {
             &["revocation", "public_keys", "1"],
             "revocation.public_keys[1].environment_variable",
         ),
+        (
+            &["shared_data_secret"],
+            "shared_data_secret.environment_variable",
+        ),
     ] {
         let configuration = with(steps, unset.clone());
         let found = read_value(&configuration).unwrap_err();
