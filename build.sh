@@ -123,6 +123,26 @@ python_package() {
     printf '%s\n' "$requirement" >"$stamp"
 }
 
+# python_packages NAME FILE: a virtual environment target/NAME with what FILE lists, each in the one
+# version that it names, and nothing else.
+python_packages() {
+    local directory="$root/target/$1" list=$2
+    local stamp="$directory/installed"
+    if [[ -f $stamp ]] && cmp -s -- "$list" "$stamp"; then
+        return
+    fi
+    need_python
+    python3 -c 'import ensurepip, venv' 2>/dev/null ||
+        missing "Python's venv module" "sudo apt-get install -y python3-venv"
+    say "installing what ${list#"$root/"} lists from PyPI into target/$1"
+    rm -rf -- "$directory"
+    mkdir -p -- "$root/target"
+    python3 -m venv "$directory" >&2 || fail "python3 could not make the virtual environment target/$1"
+    "$directory/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps \
+        --only-binary :all: --requirement "$list" >&2 || fail "pip could not install what $list lists"
+    cp -- "$list" "$stamp"
+}
+
 # cargo_tool CRATE VERSION PROGRAM: a program that cargo installs, in target/tools/bin.
 cargo_tool() {
     local crate=$1 version=$2 program=$3

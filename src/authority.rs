@@ -7,7 +7,7 @@
 //! | [`index`] | in memory: what `check` asks |
 //! | [`history`], [`generation`], [`feed`] | what edges are told |
 //! | [`signing`] | the keys that the feed is signed with |
-//! | [`request`], [`import`] | what callers send |
+//! | [`request`], [`import`], [`strict`] | what callers send |
 //! | [`credentials`], [`certificate`] | who may do what, and who the authority is |
 //! | [`http`], [`server`] | the interface, and the connections it is spoken over |
 //!
@@ -38,6 +38,7 @@ pub mod request;
 pub mod server;
 pub mod signing;
 pub mod store;
+pub mod strict;
 pub mod writer;
 
 use clock::Trust;

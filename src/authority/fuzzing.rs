@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::import::{decode, encode, read};
 use super::request::{Limits, RestorationRequest, RevocationRequest};
+use super::strict;
 use crate::revocation::EXPIRY_MARGIN;
 use crate::time::UnixTime;
 
@@ -23,13 +24,13 @@ pub fn import(bytes: &[u8]) {
     let mut accepted = Vec::new();
     let mut piece = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
-        if let Ok(request) = serde_json::from_slice::<RestorationRequest>(line) {
+        if let Ok(request) = strict::from_slice::<RestorationRequest>(line) {
             let _ = request.check("caller");
         }
         let Ok(revocation) = read(line, "caller", now, &limits) else {
             continue;
         };
-        let request: RevocationRequest = serde_json::from_slice(line).unwrap();
+        let request: RevocationRequest = strict::from_slice(line).unwrap();
         let again = serde_json::to_vec(&request).unwrap();
         assert_eq!(read(&again, "caller", now, &limits), Ok(revocation.clone()));
         assert!(!revocation.target.issuer.is_empty());

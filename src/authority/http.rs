@@ -12,7 +12,6 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -22,6 +21,8 @@ use super::server::{Interface, Place};
 
 mod body;
 mod check;
+mod description;
+mod encoding;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
 mod feed;
 mod operations;
@@ -31,9 +32,12 @@ mod problem;
 mod revocations;
 mod visitor;
 
+use description::Description;
+
 pub use check::{CheckAnswer, CheckRequest};
 pub use operations::{
-    BackupAnswer, BackupRequest, FeedKeyAnswer, GenerationStats, RotationRequest, Stats,
+    BackupAnswer, BackupRequest, FeedKeyAnswer, GenerationStats, MAX_OVERLAP, RotationRequest,
+    Stats,
 };
 pub use problem::{Problem, ProblemBody};
 pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
@@ -41,13 +45,13 @@ pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, Revocat
 /// The interface of this authority.
 pub fn router(authority: Arc<Authority>) -> Router {
     let (router, document) = routes(&authority).split_for_parts();
-    // Made once; a document that cannot be written as JSON does not exist.
-    let document = document.to_json().unwrap_or_default();
+    let document = description::complete(&document);
     let described = get(move || async move { ([CONTENT_TYPE_JSON], document) });
     router
         .route("/v1/openapi.json", described)
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(middleware::from_fn(encoding::expect_well_encoded))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&authority),
             count,
@@ -157,35 +161,6 @@ async fn count(State(authority): State<Arc<Authority>>, request: Request, next: 
         .metrics
         .answered(route, response.status().as_u16());
     response
-}
-
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Portcullis revocation authority",
-        description = "Remembers which tokens, sessions, devices, subjects, clients and issuers \
-                       were revoked, and tells every edge."
-    ),
-    modifiers(&Security),
-    components(schemas(ProblemBody))
-)]
-struct Description;
-
-struct Security;
-
-impl utoipa::Modify for Security {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = |text: &str| {
-            let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-            SecurityScheme::Http(bearer.description(Some(text)).build())
-        };
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("admin", scheme("A credential with the role `admin`"));
-        components.add_security_scheme(
-            "edge",
-            scheme("A credential with the role `edge` or `admin`"),
-        );
-    }
 }
 
 const CONTENT_TYPE_JSON: (&str, &str) = ("content-type", "application/json");

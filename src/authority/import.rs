@@ -28,7 +28,7 @@ use utoipa::ToSchema;
 use super::entry::{Action, Event, Record, Revocation};
 use super::request::{Limits, RevocationRequest};
 use super::writer::WriteError;
-use super::{Authority, clock};
+use super::{Authority, clock, strict};
 use crate::time::UnixTime;
 
 mod turn;
@@ -232,8 +232,7 @@ pub(super) fn read(
     if line.len() > MAX_LINE_BYTES {
         return Err(format!("expected at most {MAX_LINE_BYTES} bytes"));
     }
-    let request: RevocationRequest =
-        serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let request: RevocationRequest = strict::from_slice(line).map_err(|error| error.to_string())?;
     request
         .check(caller, now, limits)
         .map_err(|error| error.to_string())

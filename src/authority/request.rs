@@ -16,37 +16,41 @@ use crate::time::UnixTime;
 pub struct RevocationRequest {
     /// What kind of thing is revoked.
     pub kind: Kind,
-    /// `iss` of the tokens that are meant.
-    #[schema(max_length = 1024)]
+    /// `iss` of the tokens that are meant; at most 1024 bytes in UTF-8, as every name.
+    #[schema(min_length = 1, max_length = 1024)]
     pub issuer: String,
     /// The `jti`, `sid`, device, `sub` or `client_id`; absent for `issuer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1024)]
     pub value: Option<String>,
-    /// When the last token that is meant has expired, in seconds since 1970; `exp` for one token.
+    /// When the last token that is meant has expired, in seconds since 1970, at most 732 days from
+    /// now; `exp` for one token.
     /// Without it, the longest life of a token from now, or from `not_before`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 253402300799_isize)]
     pub expires_at: Option<u64>,
     /// For `subject`, `client` and `issuer`: tokens issued before this second are revoked, at most
     /// a day from now. Without it, everything up to and including the current second by the clock
     /// of any issuer that is ahead by no more than the authority's `--clock-skew`; the answer says
     /// when that is. One that is given here is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 253402300799_isize)]
     pub not_before: Option<u64>,
     /// For `subject`, `client` and `issuer`: the `sid` of one session that goes on. Of that
     /// session, too, nothing comes back that an earlier revocation of the same name took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 1024)]
+    #[schema(min_length = 1, max_length = 1024)]
     pub except_session: Option<String>,
     /// For `token`, `session` and `device`: whose it is, so that it is found by subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 1024)]
+    #[schema(min_length = 1, max_length = 1024)]
     pub subject: Option<String>,
-    /// Why, for whoever reads the history.
+    /// Why, for whoever reads the history; at most 512 bytes in UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 512)]
     pub reason: Option<String>,
-    /// On whose behalf the caller acts; kept beside the caller's own name.
+    /// On whose behalf the caller acts, kept beside the caller's own name; at most 128 bytes in
+    /// UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 128)]
     pub actor: Option<String>,
@@ -59,17 +63,17 @@ pub struct RestorationRequest {
     /// What kind of thing is not revoked any more.
     pub kind: Kind,
     /// As it was revoked.
-    #[schema(max_length = 1024)]
+    #[schema(min_length = 1, max_length = 1024)]
     pub issuer: String,
     /// As it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1024)]
     pub value: Option<String>,
-    /// Why, for whoever reads the history.
+    /// Why, for whoever reads the history; at most 512 bytes in UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 512)]
     pub reason: Option<String>,
-    /// On whose behalf the caller acts.
+    /// On whose behalf the caller acts; at most 128 bytes in UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 128)]
     pub actor: Option<String>,
@@ -97,6 +101,9 @@ pub enum RequestError {
     /// Something that this kind needs is absent or empty.
     #[error("`{0}` is missing")]
     Missing(&'static str),
+    /// A name that is there and says nothing.
+    #[error("`{0}` is empty; leave it out")]
+    Empty(&'static str),
     /// Something that this kind does not have is present.
     #[error("`{field}` does not go with kind `{kind}`")]
     Unexpected {
@@ -175,8 +182,8 @@ impl RevocationRequest {
             } else {
                 UnixTime::EPOCH
             },
-            except_session: text("except_session", self.except_session, MAX_NAME_BYTES)?,
-            subject: text("subject", self.subject, MAX_NAME_BYTES)?,
+            except_session: name("except_session", self.except_session)?,
+            subject: name("subject", self.subject)?,
             actor: actor(caller, self.actor)?,
             reason: text("reason", self.reason, MAX_REASON_BYTES)?,
         })
@@ -203,11 +210,10 @@ fn target(kind: Kind, issuer: String, value: Option<String>) -> Result<Target, R
     if issuer.is_empty() {
         return Err(RequestError::Missing("issuer"));
     }
+    unexpected("value", kind, value.is_some() && kind == Kind::Issuer)?;
     let value = text("value", value, MAX_NAME_BYTES)?;
-    match (kind, value.is_empty()) {
-        (Kind::Issuer, is_empty) => unexpected("value", kind, !is_empty)?,
-        (_, true) => return Err(RequestError::Missing("value")),
-        (_, false) => {}
+    if value.is_empty() && kind != Kind::Issuer {
+        return Err(RequestError::Missing("value"));
     }
     Ok(Target {
         kind,
@@ -257,6 +263,14 @@ fn text(field: &'static str, text: Option<String>, limit: usize) -> Result<Strin
     }
 }
 
+/// A name that may be absent, and must not be empty.
+fn name(field: &'static str, name: Option<String>) -> Result<String, RequestError> {
+    if name.as_ref().is_some_and(String::is_empty) {
+        return Err(RequestError::Empty(field));
+    }
+    text(field, name, MAX_NAME_BYTES)
+}
+
 fn actor(caller: &str, actor: Option<String>) -> Result<String, RequestError> {
     let actor = text("actor", actor, MAX_ACTOR_BYTES)?;
     Ok(if actor.is_empty() {
@@ -284,7 +298,7 @@ const MAX_REASON_BYTES: usize = 512;
 const MAX_ACTOR_BYTES: usize = 128;
 
 /// Two years; no token lives that long, and a mistyped time in milliseconds is found out.
-const MAX_EXPIRY: Duration = Duration::from_hours(17568);
+pub const MAX_EXPIRY: Duration = Duration::from_hours(17568);
 
 /// A cut-off may be set for a near future, "from midnight on"; a later one is a mistake.
 const MAX_AHEAD: Duration = Duration::from_hours(24);

@@ -3,8 +3,6 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use humantime::format_duration;
-
 /// A duration as it is typed, in whole seconds and within bounds.
 pub(super) fn duration(
     text: &str,
@@ -22,6 +20,17 @@ pub(super) fn duration(
     }
 }
 
+/// A number as it is typed, within bounds; `nan` is in none.
+pub(super) fn number(text: &str, bounds: RangeInclusive<f64>) -> Result<f64, BoundError> {
+    let number: f64 = text.parse()?;
+    if bounds.contains(&number) {
+        Ok(number)
+    } else {
+        let (least, most) = bounds.into_inner();
+        Err(BoundError::Number { least, most })
+    }
+}
+
 /// Why an argument is refused.
 ///
 /// The messages hold their cause, because the argument parser prints no chain of causes.
@@ -34,8 +43,19 @@ pub(super) enum BoundError {
     /// Times in tokens are whole seconds.
     #[error("expected whole seconds")]
     FractionOfSecond,
+    /// No number.
+    #[error("expected a number: {0}")]
+    NumberSyntax(#[from] std::num::ParseFloatError),
+    /// Too small or too large.
+    #[error("expected {least:e} to {most:e}")]
+    Number {
+        /// The smallest.
+        least: f64,
+        /// The largest.
+        most: f64,
+    },
     /// Too short or too long.
-    #[error("expected {} to {}", format_duration(*least), format_duration(*most))]
+    #[error("expected {} to {}", shown(*least), shown(*most))]
     Duration {
         /// The shortest.
         least: Duration,
@@ -44,12 +64,23 @@ pub(super) enum BoundError {
     },
 }
 
+/// In the largest unit that it is a whole number of, as it would be typed.
+fn shown(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let unit = units
+        .into_iter()
+        .find(|(unit, _)| seconds > 0 && seconds % unit == 0);
+    let (unit, name) = unit.unwrap_or((1, "s"));
+    format!("{}{name}", seconds / unit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_outside_its_bounds_is_refused_with_both_of_them() {
+    fn what_is_outside_its_bounds_is_refused_with_both_of_them() {
         let within = |text| duration(text, Duration::from_secs(1)..=Duration::from_mins(10));
         assert_eq!(within("1s"), Ok(Duration::from_secs(1)));
         assert_eq!(within("10m"), Ok(Duration::from_mins(10)));
@@ -57,7 +88,23 @@ mod tests {
             let told = within(text).unwrap_err().to_string();
             assert_eq!(told, "expected 1s to 10m", "{text}");
         }
+        for (seconds, text) in [
+            (0, "0s"),
+            (90, "90s"),
+            (7_200, "2h"),
+            (732 * 86_400, "732d"),
+        ] {
+            assert_eq!(shown(Duration::from_secs(seconds)), text);
+        }
         assert_eq!(within("1500ms"), Err(BoundError::FractionOfSecond));
+        let share = |text| number(text, 1e-6..=1e-3);
+        assert_eq!(share("1e-3"), Ok(1e-3));
+        assert_eq!(share("0.000001"), Ok(1e-6));
+        for text in ["nan", "0", "1", "5", "inf", "-1e-4", "1.1e-3"] {
+            let told = share(text).unwrap_err().to_string();
+            assert_eq!(told, "expected 1e-6 to 1e-3", "{text}");
+        }
+        assert!(matches!(share("many"), Err(BoundError::NumberSyntax(_))));
         for text in ["60", "", "-1s", "nan", "1 fortnight"] {
             assert!(matches!(within(text), Err(BoundError::Syntax(_))), "{text}");
         }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
+use std::num::NonZeroUsize;
 
 use clap::{Args, ValueEnum};
 
@@ -31,9 +32,9 @@ pub struct Arguments {
     /// Those that were taken back, too
     #[arg(long)]
     pub include_restored: bool,
-    /// How many at most
-    #[arg(long, value_name = "COUNT", default_value_t = 100)]
-    pub limit: usize,
+    /// How many at most, one or more
+    #[arg(long, value_name = "COUNT", default_value = "100")]
+    pub limit: NonZeroUsize,
     /// Where the authority is.
     #[command(flatten)]
     pub authority: authority_client::Arguments,
@@ -50,7 +51,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
         let entry: EntryAnswer = client.get(&format!("/v1/revocations/{}", encoded(id)))?;
         return print(arguments, &entry, output);
     }
-    let mut left = arguments.limit;
+    let mut left = arguments.limit.get();
     let mut cursor = None;
     while left > 0 {
         let page: ListAnswer = client.get(&path(arguments, left, cursor.as_deref()))?;

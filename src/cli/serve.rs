@@ -1,21 +1,23 @@
 //! `portcullis serve`: the revocation authority.
 
+use std::fs;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
-use super::bounds::{BoundError, duration};
+use super::bounds::{BoundError, duration, number};
 use crate::authority::certificate::{Certificate, TlsError};
 use crate::authority::credentials::{Access, Credentials, CredentialsError};
-use crate::authority::request::Limits;
+use crate::authority::request::{Limits, MAX_EXPIRY};
 use crate::authority::server;
 use crate::authority::{Authority, AuthorityError, SegmentCaching, Settings, http};
 use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
@@ -42,8 +44,8 @@ pub struct Arguments {
     #[arg(long)]
     pub allow_insecure_listen: bool,
     /// The longest life of any token that the edges let pass, for revocations that do not say when
-    /// theirs expire; they lapse after it
-    #[arg(long, value_name = "DURATION", default_value = "31d", value_parser = humantime::parse_duration)]
+    /// theirs expire; they lapse after it; 1m to 732d
+    #[arg(long, value_name = "DURATION", default_value = "31d", value_parser = max_token_lifetime)]
     pub max_token_lifetime: Duration,
     /// How far the clocks of issuers may be ahead of this machine's, 0s to 10m; what
     /// `clock_skew_seconds` is in the filters. "Everything issued up to now" reaches as far ahead,
@@ -54,22 +56,23 @@ pub struct Arguments {
     /// than the 15 minutes that it is otherwise, tokens pass at edges that allow for skewed clocks
     #[arg(long, value_name = "DURATION", hide = true, value_parser = humantime::parse_duration)]
     pub danger_expiry_margin: Option<Duration>,
-    /// Share of tokens, not revoked, that edges ask about all the same
-    #[arg(long, value_name = "SHARE", default_value_t = 3e-5)]
+    /// Share of tokens, not revoked, that edges ask about all the same, 1.7e-6 to 3e-5; less takes
+    /// more room in every edge
+    #[arg(long, value_name = "SHARE", default_value_t = MAX_FALSE_POSITIVE_RATE, value_parser = false_positive_rate)]
     pub false_positive_rate: f64,
-    /// Shortest time between two generations of the filter
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+    /// Shortest time between two generations of the filter, 1s to 1d
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = generation_interval)]
     pub generation_interval: Duration,
     /// Let caches that edges share, such as a CDN, keep the filter's segments, and give them to
     /// whoever can reach the cache, without a credential: how many revocations there are and when
     /// cut-offs were made, under keyed hashes of the names
     #[arg(long)]
     pub allow_shared_caches: bool,
-    /// Memory for pages of the store's file, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 256)]
-    pub store_cache: usize,
-    /// How long requests may take to finish when the authority is told to stop
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    /// Memory for pages of the store's file, in MiB, 1 to 65536
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = value_parser!(u32).range(1..=65_536))]
+    pub store_cache: u32,
+    /// How long requests may take to finish when the authority is told to stop, 0s to 1h
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = drain)]
     pub drain: Duration,
     /// What is logged, as lines of JSON on standard error
     #[arg(long, value_enum, default_value_t = LogLevel::Info)]
@@ -103,6 +106,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
             lacking,
         });
     }
+    expect_own_directory(&arguments.data)?;
     // Logging may have been set up before, by a test in the same process.
     let _ = tracing_subscriber::fmt()
         .json()
@@ -195,7 +199,7 @@ fn stop_on_signal(
 fn settings(arguments: &Arguments) -> Settings {
     Settings {
         directory: arguments.data.clone(),
-        cache_bytes: arguments.store_cache.saturating_mul(1 << 20),
+        cache_bytes: (arguments.store_cache as usize).saturating_mul(1 << 20),
         limits: Limits {
             max_token_lifetime: arguments.max_token_lifetime,
             clock_skew: arguments.clock_skew,
@@ -227,6 +231,38 @@ fn clock_skew(text: &str) -> Result<Duration, BoundError> {
     duration(text, Duration::ZERO..=MAX_CLOCK_SKEW)
 }
 
+/// Not longer than an `expires_at` may be ahead.
+fn max_token_lifetime(text: &str) -> Result<Duration, BoundError> {
+    duration(text, Duration::from_mins(1)..=MAX_EXPIRY)
+}
+
+fn generation_interval(text: &str) -> Result<Duration, BoundError> {
+    duration(text, Duration::from_secs(1)..=Duration::from_hours(24))
+}
+
+fn drain(text: &str) -> Result<Duration, BoundError> {
+    duration(text, Duration::ZERO..=Duration::from_hours(1))
+}
+
+fn false_positive_rate(text: &str) -> Result<f64, BoundError> {
+    number(text, MIN_FALSE_POSITIVE_RATE..=MAX_FALSE_POSITIVE_RATE)
+}
+
+/// Refuses a directory in which others than the owner can put another store in the place of this
+/// one, or another program's file in the place of the next.
+fn expect_own_directory(directory: &Path) -> Result<(), ServeError> {
+    // What cannot be looked at cannot be opened either, and is told of there.
+    let Ok(metadata) = fs::metadata(directory) else {
+        return Ok(());
+    };
+    let mode = metadata.permissions().mode() & 0o7777;
+    if metadata.is_dir() && mode & 0o022 != 0 {
+        let directory = directory.to_owned();
+        return Err(ServeError::OthersMayWrite { directory, mode });
+    }
+    Ok(())
+}
+
 impl From<LogLevel> for LevelFilter {
     fn from(level: LogLevel) -> Self {
         match level {
@@ -237,6 +273,11 @@ impl From<LogLevel> for LevelFilter {
         }
     }
 }
+
+/// What the filter reaches with 32 bits for each entry, and, a little more, with 24: more and fewer
+/// are not built.
+const MIN_FALSE_POSITIVE_RATE: f64 = 1.7e-6;
+const MAX_FALSE_POSITIVE_RATE: f64 = 3e-5;
 
 /// How long work that nobody waits for may hold up the end of the process.
 const LAST_WORK: Duration = Duration::from_secs(1);
@@ -252,6 +293,14 @@ pub enum ServeError {
         address: SocketAddr,
         /// `credentials` or `TLS`.
         lacking: &'static str,
+    },
+    /// Others may write where the store is.
+    #[error("refused to keep the store in `{}`, where others may write (mode {mode:o})", directory.display())]
+    OthersMayWrite {
+        /// The directory.
+        directory: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// The address could not be had.
     #[error("could not listen on {address}")]
@@ -284,6 +333,10 @@ impl ServeError {
                 "give `--credentials`, `--tls-certificate` and `--tls-key`, listen on loopback, \
                  or insist with `--allow-insecure-listen`",
             ),
+            Self::OthersMayWrite { .. } => Some(
+                "`chmod go-w` it, or name a directory in it that is not there yet: that is made \
+                 for nobody else",
+            ),
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Some(
                 "another program listens there; name another port with `--listen`, or port 0 for \
                  any free one",
@@ -299,7 +352,7 @@ impl ServeError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Public { .. } => 2,
+            Self::Public { .. } | Self::OthersMayWrite { .. } => 2,
             _ => 1,
         }
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -402,6 +403,78 @@ fn where_others_can_connect_credentials_and_tls_are_needed() {
     process.kill().unwrap();
     process.wait().unwrap();
     assert!(line.contains("http://0.0.0.0:"), "{line}");
+}
+
+#[test]
+fn a_directory_in_which_others_may_write_is_refused() {
+    let directory = directory();
+    let data = directory.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let permit = |mode: u32| fs::set_permissions(&data, fs::Permissions::from_mode(mode)).unwrap();
+    for mode in [0o777, 0o770, 0o775, 0o702, 0o1777] {
+        permit(mode);
+        let output = Command::new(binary())
+            .args(serve(directory.path()))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{mode:o}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        let sentence = format!("where others may write (mode {mode:o})\n\nhint: `chmod go-w` it");
+        assert!(told.contains(&sentence), "{told}");
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+    }
+    permit(0o755);
+    Authority::start(directory.path()).kill();
+    let inner = data.join("inner");
+    fs::create_dir(&inner).unwrap();
+    fs::set_permissions(&inner, fs::Permissions::from_mode(0o777)).unwrap();
+    let authority = Authority::start(&inner);
+    let mode = fs::metadata(inner.join("data"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700, "made for nobody else");
+    authority.kill();
+}
+
+#[test]
+fn arguments_have_bounds_and_the_help_says_which() {
+    let help = Command::new(binary())
+        .args(["serve", "--help"])
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let directory = directory();
+    for (argument, wrong, bounds) in [
+        (
+            "--false-positive-rate",
+            &["nan", "0", "1", "5", "inf", "-1", "1e-7"][..],
+            "1.7e-6 to 3e-5",
+        ),
+        (
+            "--max-token-lifetime",
+            &["0s", "59s", "733d", "900d", "1.5s"],
+            "1m to 732d",
+        ),
+        ("--clock-skew", &["11m", "-1s", "500ms"], "0s to 10m"),
+        ("--generation-interval", &["0s", "2d"], "1s to 1d"),
+        ("--drain", &["2h", "10"], "0s to 1h"),
+        ("--store-cache", &["0", "65537", "-1"], "1 to 65536"),
+    ] {
+        assert!(help.contains(bounds), "{argument}: {help}");
+        for value in wrong {
+            let mut command = Command::new(binary());
+            command
+                .args(serve(directory.path()))
+                .arg(format!("{argument}={value}"));
+            let output = command.output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{argument} {value}");
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert!(told.contains(argument), "{told}");
+        }
+    }
+    assert!(!directory.path().join("data").exists());
 }
 
 /// A certificate for 127.0.0.1 that signs itself, in two files of this directory.

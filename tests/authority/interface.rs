@@ -1,6 +1,7 @@
 //! What the interface says, and what its description says of it.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 
 use portcullis::revocation::proof;
 use serde_json::{Value, json};
@@ -206,10 +207,32 @@ fn wrong_requests_are_refused_with_a_reason() {
             json!({"kind": "token", "issuer": "i", "value": "v", "exp": 1}),
             "unknown field `exp`",
         ),
-        (json!([]), "invalid"),
+        (
+            json!({"kind": "issuer", "issuer": "i", "value": ""}),
+            "`value` does not go with",
+        ),
+        (
+            json!({"kind": "subject", "issuer": "i", "value": "v", "except_session": ""}),
+            "`except_session` is empty",
+        ),
+        (
+            json!({"kind": "token", "issuer": "i", "value": "v", "subject": ""}),
+            "`subject` is empty",
+        ),
+        (
+            json!({"kind": {"token": null}, "issuer": "i", "value": "v"}),
+            "invalid type: map",
+        ),
+        (
+            json!({"kind": "token", "issuer": "i", "value": "v", "expires_at": 1_u64 << 63}),
+            "below 2^63",
+        ),
+        (json!(["session", "i", "v", null]), "invalid type: sequence"),
+        (json!([]), "invalid type: sequence"),
     ] {
         let answer = authority.post("/v1/revocations", &request);
-        assert_eq!(answer.status, 400, "{request}");
+        let is_bound = detail.starts_with("expected at most") || detail == "`expires_at`";
+        assert_eq!(answer.status, if is_bound { 422 } else { 400 }, "{request}");
         assert_eq!(answer.headers["content-type"], "application/problem+json");
         let problem = answer.json();
         let found = problem["detail"].as_str().unwrap();
@@ -223,7 +246,117 @@ fn wrong_requests_are_refused_with_a_reason() {
     assert_eq!(answer.status, 413);
     assert_eq!(authority.get("/v1/nothing").status, 404);
     assert_eq!(authority.get("/v1/check").status, 405);
-    assert_eq!(authority.get("/v1/revocations?limit=many").status, 400);
+    assert_eq!(authority.stats()["sequence"], 0);
+}
+
+/// What is derived reads the members of an array in the order of the source code.
+#[test]
+fn an_array_is_no_request_whatever_it_asks_for() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    for path in [
+        "/v1/revocations",
+        "/v1/restorations",
+        "/v1/check",
+        "/v1/feed/keys",
+        "/v1/backup",
+    ] {
+        for body in [
+            "[]",
+            r#"["session","i","v",null]"#,
+            "[{}]",
+            "null",
+            "\"\"",
+            "0",
+        ] {
+            let answer = authority.post_text(path, "application/json", body);
+            assert_eq!(answer.status, 400, "{path} {body}");
+            assert_eq!(answer.json()["code"], "request_invalid", "{path} {body}");
+        }
+    }
+    let line = r#"["session","i","v",null]"#;
+    let answer = authority.post_text("/v1/import", "application/x-ndjson", line);
+    assert_eq!(answer.status, 422);
+    assert!(!directory.path().join("data/backup.redb").exists());
+    let stats = authority.stats();
+    assert_eq!(stats["sequence"], 0);
+    assert_eq!(stats["feed_keys"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_query_or_path_that_cannot_be_read_is_refused_and_not_guessed() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    authority.revoke("subject", "alice");
+    authority.revoke("subject", "bob");
+    for (query, status) in [
+        ("limit=1", 200),
+        ("limit=1000", 200),
+        ("limit=0", 400),
+        ("limit=1001", 400),
+        ("limit=-1", 400),
+        ("limit=many", 400),
+        ("limit=1&limit=2", 400),
+        ("other=1", 400),
+        ("kind=user", 400),
+        ("issuer=%ff", 400),
+        ("issuer=%C3", 400),
+        ("issuer=%zz", 400),
+        ("issuer=%", 400),
+        ("issuer=%C3%A9", 200),
+        ("cursor=7", 200),
+        ("cursor=", 400),
+        ("cursor=garbage", 400),
+        ("cursor=-1", 400),
+        ("cursor=99999999999999999999", 422),
+        ("value=alice&cursor=7", 422),
+        ("subject=alice&cursor=7", 422),
+        ("subject=alice&cursor=00", 422),
+    ] {
+        let answer = authority.get(&format!("/v1/revocations?{query}"));
+        assert_eq!(answer.status, status, "{query}");
+        if status != 200 {
+            assert_eq!(answer.headers["content-type"], "application/problem+json");
+            assert_eq!(answer.json()["status"], status);
+        }
+    }
+    let key = "0".repeat(64);
+    for (query, status) in [("subject=alice&", 200), ("", 422), ("value=alice&", 422)] {
+        let answer = authority.get(&format!("/v1/revocations?{query}cursor={key}"));
+        assert_eq!(answer.status, status, "{query}");
+    }
+    for path in [
+        "/v1/revocations/%ff",
+        "/v1/feed/segments/%ff/0",
+        "/%ff",
+        "/v1/check?%ff",
+    ] {
+        let answer = authority.get(path);
+        assert_eq!(answer.status, 400, "{path}");
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+    }
+}
+
+#[test]
+fn a_body_that_breaks_off_or_is_not_chunked_as_it_says_is_not_called_too_large() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let head = "POST /v1/check HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (body, status) in [
+        ("2\r\n{}\r\n0\r\n\r\n", "400 "),
+        ("zz\r\n{}\r\n0\r\n\r\n", "400 "),
+        ("2\r\n{}XX0\r\n\r\n", "400 "),
+        (&format!("fffff\r\n{}", " ".repeat(70_000)), "413 "),
+    ] {
+        let mut stream = std::net::TcpStream::connect(authority.address()).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body.as_bytes()).unwrap();
+        let mut answer = [0; 13];
+        stream.read_exact(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer, format!("HTTP/1.1 {status}"), "{body:.20}");
+    }
 }
 
 #[test]
@@ -287,6 +420,13 @@ fn the_description_is_of_what_is_served() {
             assert!(
                 operation["security"].is_array(),
                 "{method} {path} says not who may"
+            );
+            let responses = &operation["responses"];
+            let is_open = ["/healthz", "/readyz"].contains(&path.as_str());
+            let tells_refusals = responses["4XX"].is_object() && responses["503"].is_object();
+            assert!(
+                is_open || tells_refusals,
+                "{method} {path} says not how it refuses"
             );
             let concrete = path.replace("{generation}", "1").replace("{index}", "0");
             let answer = match method.as_str() {

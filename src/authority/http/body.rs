@@ -1,13 +1,17 @@
 //! Reading bodies, within bounds of length and time.
 
+use std::error::Error;
+use std::iter;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::Problem;
+use crate::authority::strict;
 
 /// A JSON body.
 ///
@@ -38,7 +42,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ReadJson<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         expect_type(&request, "application/json")?;
         let bytes = read(request.into_body()).await?;
-        let value = serde_json::from_slice(&bytes);
+        let value = strict::from_slice(&bytes);
         let value = value.map_err(|error| Problem::invalid(error.to_string()))?;
         Ok(Self { value, bytes })
     }
@@ -61,9 +65,16 @@ pub(super) fn expect_type(request: &Request, expected: &str) -> Result<(), Probl
 async fn read(body: Body) -> Result<Bytes, Problem> {
     match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => Err(Problem::too_large(MAX_BODY_BYTES)),
+        Ok(Err(error)) if is_too_large(&error) => Err(Problem::too_large(MAX_BODY_BYTES)),
+        Ok(Err(error)) => Err(Problem::broken_off(&error)),
         Err(_) => Err(Problem::timeout()),
     }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let first: &(dyn Error + 'static) = error;
+    let mut chain = iter::successors(Some(first), |error| (*error).source());
+    chain.any(|error| error.is::<LengthLimitError>())
 }
 
 /// Every member of a revocation at its longest, every character escaped as `\u0000`.

@@ -39,6 +39,7 @@ pub struct CheckRequest {
     pub azp: Option<String>,
     /// `iat`; without it, any cut-off holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 253402300799_isize)]
     pub issued_at: Option<u64>,
     /// A random number, below 2^63; with it the answer has a proof, which serves for this question
     /// only.
@@ -77,8 +78,12 @@ pub(super) async fn check(
     State(authority): State<Arc<Authority>>,
     ReadJson { value, bytes }: ReadJson<CheckRequest>,
 ) -> Result<Json<CheckAnswer>, Problem> {
+    let issued_at = value.issued_at.map(|seconds| {
+        let too_late = || Problem::invalid("`issued_at`: expected a time before the year 10000");
+        UnixTime::from_seconds(seconds).ok_or_else(too_late)
+    });
     let now = clock::now();
-    let by = revoked_by(&authority, &value, now);
+    let by = revoked_by(&authority, &value, issued_at.transpose()?, now);
     authority.metrics.checked(by.is_some());
     let proof = value.nonce.map(|_| {
         let statement = proof::statement(&bytes, by.is_some());
@@ -91,7 +96,12 @@ pub(super) async fn check(
     }))
 }
 
-fn revoked_by(authority: &Authority, request: &CheckRequest, now: UnixTime) -> Option<Kind> {
+fn revoked_by(
+    authority: &Authority,
+    request: &CheckRequest,
+    issued_at: Option<UnixTime>,
+    now: UnixTime,
+) -> Option<Kind> {
     let key = authority.store.filter_key();
     let name = |kind, value: &str| key.fingerprint(kind, &request.issuer, value);
     let entries = [
@@ -106,7 +116,6 @@ fn revoked_by(authority: &Authority, request: &CheckRequest, now: UnixTime) -> O
             return Some(kind);
         }
     }
-    let issued_at = request.issued_at.and_then(UnixTime::from_seconds);
     let session = request.sid.as_deref();
     let session = session.map(|session| name(Kind::Session, session));
     let cut_offs = [

@@ -95,16 +95,18 @@ pub(super) struct DeltaQuery {
     after: u64,
     /// The chain at that change: 32 bytes in base64url without padding. An edge that knows another
     /// history than the authority is told so.
+    #[param(pattern = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$")]
     chain: Option<String>,
     /// What the last batch said of that place: 72 bytes in base64url without padding. Only an edge
     /// that has it is believed that it knows more than the authority.
+    #[param(pattern = "^[A-Za-z0-9_-]{96}$")]
     evidence: Option<String>,
     /// The newest generation that it knows of. The answer comes at once when there is a newer one.
     generation: Option<u64>,
     /// A random number; it is signed with the answer.
     #[serde(default)]
     nonce: u64,
-    /// Seconds to wait for a change, at most 60; 25 by default.
+    /// Seconds to wait for a change; 25 by default, and more than 60 are 60.
     #[serde(default = "default_wait")]
     wait: u64,
 }

@@ -83,6 +83,7 @@ pub struct RotationRequest {
     /// Seconds until the new key signs, at most 90 days; a day by default. Until then it has to be
     /// in every filter's configuration.
     #[serde(default = "default_overlap")]
+    #[schema(maximum = 7776000)]
     pub overlap_seconds: u64,
 }
 
@@ -148,8 +149,9 @@ pub(super) async fn rotate(
     State(authority): State<Arc<Authority>>,
     JsonBody(request): JsonBody<RotationRequest>,
 ) -> Result<Json<Vec<FeedKeyAnswer>>, Problem> {
-    if request.overlap_seconds > MAX_OVERLAP_SECONDS {
-        let detail = format!("`overlap_seconds`: expected at most {MAX_OVERLAP_SECONDS}");
+    let most = MAX_OVERLAP.as_secs();
+    if request.overlap_seconds > most {
+        let detail = format!("`overlap_seconds`: expected at most {most}");
         return Err(Problem::invalid(detail));
     }
     // To its end even when nobody waits for the answer any more: else the new key could be on the
@@ -216,12 +218,11 @@ pub(super) async fn back_up(
     get,
     path = "/metrics",
     security(("edge" = [])),
-    responses((status = 200, description = "OpenMetrics text", body = String))
+    responses((status = 200, description = "OpenMetrics text", body = String, content_type = OPEN_METRICS))
 )]
 pub(super) async fn metrics(State(authority): State<Arc<Authority>>) -> Response {
     let text = authority.metrics.encode(&authority.readings());
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([("content-type", kind)], text).into_response()
+    ([("content-type", OPEN_METRICS)], text).into_response()
 }
 
 /// Whether the process is whole; one that is not has to be started again.
@@ -274,11 +275,14 @@ fn describe(keys: &[FeedKey]) -> Vec<FeedKeyAnswer> {
     keys.iter().map(describe).collect()
 }
 
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 const fn default_overlap() -> u64 {
     24 * 60 * 60
 }
 
-const MAX_OVERLAP_SECONDS: u64 = 90 * 24 * 60 * 60;
+/// A rotation that takes longer than a quarter of a year is a mistake.
+pub const MAX_OVERLAP: Duration = Duration::from_hours(90 * 24);
 
 #[cfg(test)]
 mod tests;

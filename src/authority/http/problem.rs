@@ -114,6 +114,21 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     }
 
+    /// A body that is cut off, or not in chunks as it says.
+    pub(super) fn broken_off(error: &(dyn std::error::Error + 'static)) -> Self {
+        let detail = format!("the body: {}", super::super::chain_of(error));
+        Self::new(StatusCode::BAD_REQUEST, "body_broken_off", detail)
+    }
+
+    /// What is as it is described, and cannot be done all the same.
+    fn out_of_bounds(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "out_of_bounds", detail)
+    }
+
+    pub(super) fn other_cursor() -> Self {
+        Self::out_of_bounds("`cursor`: expected `next_cursor` of a page of the same search")
+    }
+
     pub(super) fn timeout() -> Self {
         let detail = "the body did not arrive in time";
         Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
@@ -163,7 +178,14 @@ impl Problem {
 
 impl From<RequestError> for Problem {
     fn from(error: RequestError) -> Self {
-        Self::invalid(error.to_string())
+        match error {
+            RequestError::TooLong { .. } | RequestError::TooLate { .. } => {
+                Self::out_of_bounds(error.to_string())
+            }
+            RequestError::Missing(_) | RequestError::Empty(_) | RequestError::Unexpected { .. } => {
+                Self::invalid(error.to_string())
+            }
+        }
     }
 }
 

@@ -129,10 +129,40 @@ pub(super) struct ListQuery {
     /// Those that were taken back, too.
     #[serde(default)]
     include_restored: bool,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the page before, of the same search.
+    #[param(pattern = "^([0-9]{1,20}|[0-9a-f]{64})$")]
     cursor: Option<String>,
     /// Entries on a page, 1 to 1000; 100 by default.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+}
+
+impl ListQuery {
+    /// Whether a page of this very search can have said so: the number of a row, for one subject
+    /// the key of a row, and for a name, which has one page, nothing.
+    fn check_cursor(&self) -> Result<(), Problem> {
+        let Some(cursor) = &self.cursor else {
+            return Ok(());
+        };
+        let is_number =
+            (1..=20).contains(&cursor.len()) && cursor.bytes().all(|byte| byte.is_ascii_digit());
+        let is_key = from_hex::<32>(cursor).is_some()
+            && !cursor.bytes().any(|byte| byte.is_ascii_uppercase());
+        let is_ours = match (&self.value, &self.subject) {
+            (Some(_), _) => false,
+            (None, Some(_)) => is_key,
+            (None, None) => cursor.parse::<u64>().is_ok() && is_number,
+        };
+        if is_ours {
+            Ok(())
+        } else if is_number || is_key {
+            Err(Problem::other_cursor())
+        } else {
+            Err(Problem::invalid(
+                "`cursor`: expected `next_cursor` of a page".to_owned(),
+            ))
+        }
+    }
 }
 
 /// Revokes something. When this is answered, it is on the disk and every edge has been told.
@@ -203,7 +233,12 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<ListAnswer>, Problem> {
     let Query(query) = query.map_err(|error| Problem::invalid(error.body_text()))?;
-    let limit = query.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
+    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        let detail = format!("`limit`: expected 1 to {MAX_PAGE}");
+        return Err(Problem::invalid(detail));
+    }
+    query.check_cursor()?;
     let filter = Filter {
         kind: query.kind,
         issuer: query.issuer,
@@ -256,7 +291,8 @@ pub(super) async fn entry(
     post,
     path = "/v1/import",
     security(("admin" = [])),
-    request_body(content = String, content_type = "application/x-ndjson"),
+    request_body(content = Vec<RevocationRequest>, content_type = "application/x-ndjson",
+                 description = "One of these on each line, and no list around them"),
     responses(
         (status = 200, body = Imported),
         (status = 409, description = "Another import is being read or carried out", body = ProblemBody,

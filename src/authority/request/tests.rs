@@ -1,11 +1,12 @@
 use super::*;
+use crate::authority::strict;
 use crate::revocation::EXPIRY_MARGIN;
 
 const NOW: u64 = 1_767_225_600;
 const SKEW: u64 = 60;
 
 fn check(json: &str) -> Result<Revocation, RequestError> {
-    let request: RevocationRequest = serde_json::from_str(json).unwrap();
+    let request: RevocationRequest = strict::from_slice(json.as_bytes()).unwrap();
     let limits = Limits {
         max_token_lifetime: Duration::from_secs(1_000),
         clock_skew: Duration::from_secs(SKEW),
