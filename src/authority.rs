@@ -23,6 +23,7 @@ use tokio::sync::watch;
 
 pub mod certificate;
 pub mod clock;
+pub mod clocks;
 pub mod credentials;
 pub mod entry;
 pub mod feed;
@@ -42,6 +43,7 @@ pub mod strict;
 pub mod writer;
 
 use clock::Trust;
+use clocks::Clocks;
 use credentials::Access;
 use feed::Feed;
 use history::History;
@@ -97,8 +99,9 @@ pub struct Authority {
     pub writer: Writer,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// What requests are held to.
-    pub limits: Limits,
+    /// What edges say that the time is.
+    pub clocks: Clocks,
+    limits: Limits,
     /// Who may keep segments of the filter.
     pub segment_caching: SegmentCaching,
     /// Who may do what.
@@ -155,6 +158,7 @@ impl Authority {
             signer,
             writer,
             metrics,
+            clocks: Clocks::new(settings.limits.clock_skew),
             limits: settings.limits,
             segment_caching: settings.segment_caching,
             access,
@@ -163,6 +167,16 @@ impl Authority {
         });
         authority.start_work();
         Ok(authority)
+    }
+
+    /// What requests are held to just now.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let clocks = self.clocks.verdict(Instant::now());
+        Limits {
+            disagreement: clocks.is_agreed.then(|| clocks.seconds()),
+            ..self.limits
+        }
     }
 
     /// Numbers for the operator.
@@ -174,6 +188,7 @@ impl Authority {
             sequence: self.history.head().sequence,
             edges_waiting: self.history.waiting(),
             false_positive_ratio: self.feed.false_positive_rate(),
+            clock_difference: self.clocks.verdict(Instant::now()),
         }
     }
 
@@ -181,8 +196,30 @@ impl Authority {
         tokio::spawn(Arc::clone(&self.history).announce());
         tokio::spawn(Arc::clone(&self.feed).maintain());
         tokio::spawn(Arc::clone(self).sweep());
+        tokio::spawn(Arc::clone(self).compare_clocks());
         if let Access::Credentials(credentials) = &self.access {
             tokio::spawn(Arc::clone(credentials).follow());
+        }
+    }
+
+    /// Says now and then, for ever, that edges find this clock wrong.
+    async fn compare_clocks(self: Arc<Self>) {
+        loop {
+            let clocks = self.clocks.verdict(Instant::now());
+            if clocks.is_off {
+                tracing::warn!(
+                    seconds_ahead = clocks.seconds(),
+                    voices = clocks.voices,
+                    cut_offs_refused = clocks.is_agreed,
+                    "edges do not agree with the clock of this machine"
+                );
+            }
+            let pause = if clocks.is_off {
+                WARNING_INTERVAL
+            } else {
+                CLOCKS_INTERVAL
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -237,6 +274,10 @@ pub fn chain_of(error: &dyn Error) -> String {
     }
     chain
 }
+
+/// How often edges' clocks are compared with this one, and how often it is said that they differ.
+const CLOCKS_INTERVAL: Duration = Duration::from_secs(5);
+const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 

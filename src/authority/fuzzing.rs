@@ -19,6 +19,7 @@ pub fn import(bytes: &[u8]) {
     let limits = Limits {
         max_token_lifetime: Duration::from_hours(24),
         clock_skew: Duration::from_mins(1),
+        disagreement: None,
         expiry_margin: EXPIRY_MARGIN,
     };
     let mut accepted = Vec::new();

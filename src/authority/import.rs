@@ -103,7 +103,7 @@ impl Import {
         Ok(Self {
             turn: Turn::begin(authority).await?,
             caller,
-            limits: authority.limits,
+            limits: authority.limits(),
             now: clock::now(),
             line: 0,
             rest: Vec::new(),

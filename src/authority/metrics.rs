@@ -10,6 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::clocks::Verdict;
+
 /// The counters.
 #[derive(Debug)]
 pub struct Metrics {
@@ -30,6 +32,7 @@ pub struct Metrics {
     sequence: Gauge<u64, AtomicU64>,
     edges_waiting: Gauge,
     false_positive_ratio: Gauge<f64, AtomicU64>,
+    clock_difference: Gauge<f64, AtomicU64>,
 }
 
 /// Numbers that are read when somebody asks.
@@ -45,6 +48,8 @@ pub struct Readings {
     pub edges_waiting: usize,
     /// The share of tokens not revoked that edges ask about.
     pub false_positive_ratio: f64,
+    /// What edges say that the time is.
+    pub clock_difference: Verdict,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -81,6 +86,7 @@ impl Metrics {
             sequence: Gauge::default(),
             edges_waiting: Gauge::default(),
             false_positive_ratio: Gauge::default(),
+            clock_difference: Gauge::default(),
         };
         metrics.writable.set(1);
         metrics.register();
@@ -150,6 +156,12 @@ impl Metrics {
             "Share of tokens not revoked that edges ask about, as the newest filter is filled now",
             self.false_positive_ratio.clone(),
         );
+        registry.register_with_unit(
+            "clock_difference",
+            "How far most edges are ahead of this machine, negative when behind",
+            Unit::Seconds,
+            self.clock_difference.clone(),
+        );
     }
 
     /// An answer was given.
@@ -217,6 +229,15 @@ impl Metrics {
         self.edges_waiting
             .set(number(readings.edges_waiting as u64));
         self.false_positive_ratio.set(readings.false_positive_ratio);
+        let difference = Duration::from_millis(
+            readings
+                .clock_difference
+                .difference_milliseconds
+                .unsigned_abs(),
+        );
+        let is_behind = readings.clock_difference.difference_milliseconds < 0;
+        let sign = if is_behind { -1.0 } else { 1.0 };
+        self.clock_difference.set(sign * difference.as_secs_f64());
         let mut output = String::new();
         // Writing to a string does not fail.
         let _ = text::encode(&mut output, &self.registry);

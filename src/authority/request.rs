@@ -49,6 +49,10 @@ pub struct RevocationRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 512)]
     pub reason: Option<String>,
+    /// To take a cut-off that names no instant even while most edges say that the authority's clock,
+    /// by which it would be made, is off by more than the skew. Otherwise that is refused (503).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub despite_clocks: bool,
     /// On whose behalf the caller acts, kept beside the caller's own name; at most 128 bytes in
     /// UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,6 +93,9 @@ pub struct Limits {
     /// reach that name no instant, since `iat` is the issuer's time. At most
     /// [`MAX_CLOCK_SKEW`](crate::revocation::MAX_CLOCK_SKEW).
     pub clock_skew: Duration,
+    /// By how many seconds the clocks of most edges are ahead of this one, where that is more than
+    /// clocks may differ by; what is cut off up to "now" is not what the caller means then.
+    pub disagreement: Option<i64>,
     /// How much longer an entry is kept: [`EXPIRY_MARGIN`](crate::revocation::EXPIRY_MARGIN), since
     /// edges let tokens pass for some minutes after their end. Less is for tests.
     pub expiry_margin: Duration,
@@ -122,6 +129,12 @@ pub enum RequestError {
         /// What was sent.
         found: usize,
     },
+    /// "Now" is not the same for this machine and for most edges.
+    #[error(
+        "most edges find this machine's clock off by {0} seconds, so that a cut-off up to now would \
+         not be one: give `not_before`, or insist with `despite_clocks`"
+    )]
+    Clocks(i64),
     /// A time too far in the future.
     #[error("`{field}`: expected at most {limit} seconds from now")]
     TooLate {
@@ -155,6 +168,12 @@ impl RevocationRequest {
         }
         unexpected("subject", kind, self.subject.is_some() && kind.is_cut_off())?;
         let is_until_now = kind.is_cut_off() && self.not_before.is_none();
+        if let Some(seconds) = limits.disagreement
+            && is_until_now
+            && !self.despite_clocks
+        {
+            return Err(RequestError::Clocks(seconds));
+        }
         let not_before = if kind.is_cut_off() {
             not_before(self.not_before, now, limits.clock_skew)?
         } else {

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,8 +61,8 @@ pub async fn serve(
             } => accepted,
             _ = stopping.wait_for(|is_stopping| *is_stopping) => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Most often the machine has no file descriptor left.
                 if let Some(times) = failing.take(Instant::now()) {
@@ -77,6 +77,7 @@ pub async fn serve(
         let _ = stream.set_nodelay(true);
         let connection = Connection {
             router: router.clone(),
+            peer: Peer(peer.ip()),
             watcher: graceful.watcher(),
             place: room.places.admit(),
         };
@@ -121,8 +122,13 @@ impl Room {
     }
 }
 
+/// Where a connection comes from. Its requests have it among their extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
 struct Connection {
     router: Router,
+    peer: Peer,
     watcher: Watcher,
     place: Arc<Place>,
 }
@@ -156,10 +162,11 @@ impl Connection {
 
     async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let router = self.router;
-        let place = self.place;
+        let (place, peer) = (self.place, self.peer);
         let service = service_fn(move |mut request: Request<Incoming>| {
             let mut router = router.clone();
             request.extensions_mut().insert(Arc::clone(&place));
+            request.extensions_mut().insert(peer);
             async move {
                 let response = router.call(request.map(Body::new)).await;
                 Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))

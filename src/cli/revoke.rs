@@ -1,6 +1,6 @@
 //! `portcullis revoke`: from now on, refused.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -38,6 +38,9 @@ pub struct Arguments {
     /// For token, session and device: whose it is, so that it is found by subject
     #[arg(long, value_name = "TEXT", global = true)]
     pub of_subject: Option<String>,
+    /// For subject, client and issuer: also while most edges say that the authority's clock is wrong
+    #[arg(long, global = true)]
+    pub despite_clocks: bool,
     /// Why
     #[arg(long, value_name = "TEXT", global = true)]
     pub reason: Option<String>,
@@ -71,6 +74,7 @@ pub fn run(
         not_before: arguments.not_before_in.map(seconds),
         except_session: arguments.except_session.clone(),
         subject: arguments.of_subject.clone(),
+        despite_clocks: arguments.despite_clocks,
         reason: arguments.reason.clone(),
         actor: arguments.actor.clone(),
     };
@@ -85,6 +89,13 @@ pub fn run(
         _ => "revoked",
     };
     writeln!(output, "{text}").map_err(CommandError::Output)?;
+    if let Some(seconds) = answer.clock_difference {
+        // Data on standard output, what people should look at on the other.
+        let _ = writeln!(
+            io::stderr(),
+            "warning: the clocks of edges differ from the authority's by {seconds} seconds"
+        );
+    }
     let times = [
         (answer.not_before, "a new sign-in counts from"),
         (answer.kept_until, "kept until"),

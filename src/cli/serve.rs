@@ -203,6 +203,7 @@ fn settings(arguments: &Arguments) -> Settings {
         limits: Limits {
             max_token_lifetime: arguments.max_token_lifetime,
             clock_skew: arguments.clock_skew,
+            disagreement: None,
             expiry_margin: arguments.danger_expiry_margin.unwrap_or(EXPIRY_MARGIN),
         },
         false_positive_rate: arguments.false_positive_rate,

@@ -510,14 +510,14 @@ impl Follower {
 
     /// Asks for what came after a state, which says what it holds.
     fn changes_call(&self, state: &FeedState, asked: Asked) -> Call {
-        let Asked { nonce, wait, .. } = asked;
+        let Asked { nonce, sent, wait } = asked;
         let (epoch, after, chain) = (state.epoch, state.sequence, state.chain.to_text());
         let evidence = state.evidence.to_text();
         let generation = state.generation.max(self.told);
         let wait_seconds = wait.as_secs();
         let path = format!(
             "/v1/feed/deltas?epoch={epoch}&after={after}&chain={chain}&evidence={evidence}\
-             &generation={generation}&nonce={nonce}&wait={wait_seconds}"
+             &generation={generation}&time={sent}&nonce={nonce}&wait={wait_seconds}"
         );
         self.get(path, wait + CALL_TIMEOUT)
     }

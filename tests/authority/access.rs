@@ -13,7 +13,7 @@ use serde_json::json;
 use super::process::{Authority, binary, directory, revocation, serve, until};
 
 /// Makes a credential and gives its secret.
-fn credential(directory: &Path, role: &str, name: &str) -> String {
+pub(crate) fn credential(directory: &Path, role: &str, name: &str) -> String {
     let file = directory.join("credentials");
     let output = Command::new(binary())
         .args(["credential", "--role", role, "--name", name, "--file"])
@@ -26,7 +26,7 @@ fn credential(directory: &Path, role: &str, name: &str) -> String {
     secret
 }
 
-fn guarded(directory: &Path) -> Authority {
+pub(crate) fn guarded(directory: &Path) -> Authority {
     let file = directory.join("credentials");
     Authority::start_with(directory, &["--credentials", file.to_str().unwrap()])
 }

@@ -14,6 +14,7 @@
 
 mod access;
 mod backup;
+mod clocks;
 mod crash;
 mod disk;
 mod feed;

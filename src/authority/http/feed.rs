@@ -1,8 +1,9 @@
 //! `/v1/feed/…`: what edges fetch.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -10,8 +11,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Problem, ProblemBody, precondition};
+use crate::authority::credentials::Caller;
 use crate::authority::feed::{Answer, Question};
-use crate::authority::{Authority, SegmentCaching};
+use crate::authority::server::Peer;
+use crate::authority::{Authority, SegmentCaching, clock};
 use crate::revocation::{Chain, Evidence};
 
 /// The signed manifest of the newest generation.
@@ -103,6 +106,9 @@ pub(super) struct DeltaQuery {
     evidence: Option<String>,
     /// The newest generation that it knows of. The answer comes at once when there is a newer one.
     generation: Option<u64>,
+    /// What time it is for the edge, in milliseconds since 1970. An authority whose clock is off from
+    /// most of them refuses cut-offs that are made by it.
+    time: Option<u64>,
     /// A random number; it is signed with the answer.
     #[serde(default)]
     nonce: u64,
@@ -126,9 +132,16 @@ pub(super) struct DeltaQuery {
 )]
 pub(super) async fn deltas(
     State(authority): State<Arc<Authority>>,
+    Extension(caller): Extension<Caller>,
+    peer: Option<Extension<Peer>>,
     query: Result<Query<DeltaQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::invalid(error.body_text()))?;
+    if let (Some(time), Some(Extension(Peer(address)))) = (query.time, peer) {
+        let own = clock::now_milliseconds();
+        let clocks = &authority.clocks;
+        clocks.hear(&caller.name, address, time, own, Instant::now());
+    }
     let chain = query.chain.as_deref().map(|text| {
         let not_a_chain = || Problem::invalid("`chain`: expected 32 bytes in base64url".to_owned());
         Chain::from_text(text).ok_or_else(not_a_chain)

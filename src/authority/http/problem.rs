@@ -182,6 +182,10 @@ impl From<RequestError> for Problem {
             RequestError::TooLong { .. } | RequestError::TooLate { .. } => {
                 Self::out_of_bounds(error.to_string())
             }
+            RequestError::Clocks(_) => {
+                let detail = error.to_string();
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "clocks_disagree", detail)
+            }
             RequestError::Missing(_) | RequestError::Empty(_) | RequestError::Unexpected { .. } => {
                 Self::invalid(error.to_string())
             }

@@ -1,7 +1,7 @@
 //! `/v1/revocations`, `/v1/restorations`, `/v1/import`.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use axum::extract::{Path, Query, Request, State};
 use axum::{Extension, Json};
@@ -53,6 +53,10 @@ pub struct RevocationAnswer {
     /// When the entry is dropped: the expiry of the tokens and a margin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_until: Option<u64>,
+    /// For cut-offs: by how many seconds edges are ahead of the authority (behind, when negative),
+    /// where that is more than clocks may differ by. The cut-off may not be what was meant then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_difference: Option<i64>,
 }
 
 /// An entry.
@@ -183,7 +187,8 @@ pub(super) async fn revoke(
     Extension(caller): Extension<Caller>,
     JsonBody(request): JsonBody<RevocationRequest>,
 ) -> Result<Json<RevocationAnswer>, Problem> {
-    let revocation = request.check(&caller.name, clock::now(), &authority.limits)?;
+    let limits = authority.limits();
+    let revocation = request.check(&caller.name, clock::now(), &limits)?;
     let outcome = authority
         .writer
         .write(Work::Revoke(Box::new(revocation)))
@@ -359,12 +364,15 @@ fn answer(authority: &Authority, outcome: &Outcome) -> RevocationAnswer {
         Outcome::NotRevoked | Outcome::Done(_) => (OutcomeName::NotRevoked, None),
     };
     let key = authority.store.filter_key();
+    let is_cut_off = record.is_some_and(|record| record.target.kind.is_cut_off());
+    let clocks = authority.clocks.verdict(Instant::now());
     RevocationAnswer {
         outcome: name,
         id: record.map(|record| to_hex(&record.target.fingerprint(&key).0)),
         sequence: record.map(|record| record.sequence),
         not_before: record.and_then(|record| not_before(record)),
         kept_until: record.map(|record| record.expires_at.seconds()),
+        clock_difference: (is_cut_off && clocks.is_off).then(|| clocks.seconds()),
     }
 }
 

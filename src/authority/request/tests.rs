@@ -10,6 +10,7 @@ fn check(json: &str) -> Result<Revocation, RequestError> {
     let limits = Limits {
         max_token_lifetime: Duration::from_secs(1_000),
         clock_skew: Duration::from_secs(SKEW),
+        disagreement: None,
         expiry_margin: EXPIRY_MARGIN,
     };
     request.check("console", UnixTime::from_seconds(NOW).unwrap(), &limits)

@@ -242,6 +242,7 @@ async fn authority(directory: &Path, stopping: watch::Receiver<bool>) -> Arc<Aut
         limits: Limits {
             max_token_lifetime: Duration::from_hours(24),
             clock_skew: Duration::from_mins(1),
+            disagreement: None,
             expiry_margin: EXPIRY_MARGIN,
         },
         false_positive_rate: 2.9e-5,

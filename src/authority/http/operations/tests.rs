@@ -21,6 +21,7 @@ async fn a_rotation_goes_on_when_its_caller_has_hung_up() {
         limits: Limits {
             max_token_lifetime: Duration::from_hours(24),
             clock_skew: Duration::from_mins(1),
+            disagreement: None,
             expiry_margin: EXPIRY_MARGIN,
         },
         false_positive_rate: 2.9e-5,
