@@ -23,7 +23,7 @@ const SKEW: usize = 60_000;
 const LATER: usize = 200_000;
 
 /// Tokens that are tried when an edge has caught up: the latest.
-const TRIED: usize = 120;
+const TRIED: usize = 40;
 
 /// A cut-off that is in force.
 #[derive(Clone, Debug)]
