@@ -81,7 +81,19 @@ impl Provider {
         provider.times(random);
         provider.places(random);
         provider.headers(random);
+        provider.nulls(place);
         provider
+    }
+
+    /// Where `null` means the default for both, it may stand for what is left out.
+    fn nulls(&mut self, place: usize) {
+        let keys = ["forward", "require_expiration", "clear_route_cache"];
+        for key in keys.into_iter().filter(|_| place == 1) {
+            if self.json.get(key).is_none() {
+                self.json[key] = Value::Null;
+                self.features.add("null");
+            }
+        }
     }
 
     /// Sets a key of the configuration, which is a feature of that name.
