@@ -164,7 +164,8 @@ pub trait Host: SignatureHost + SharedData {
     fn set_request_header(&self, name: &str, value: &[u8]);
 
     /// A property of the request by its path (`["xds", "route_name"]`), as the host writes it:
-    /// text as its bytes. `None` when it is absent or empty.
+    /// text as its bytes. `None` when it is absent; empty when it is there and has no bytes, as
+    /// `null` in metadata.
     fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
 
     /// Writes into the filter state of the request, where access logs find it.

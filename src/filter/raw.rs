@@ -16,6 +16,9 @@ use crate::host::HeaderBlock;
 /// `WasmResult::Ok`.
 const OK: u32 = 0;
 
+/// `WasmResult::NotFound`.
+const NOT_FOUND: u32 = 1;
+
 /// What the host takes for "no gRPC status".
 const NO_GRPC_STATUS: i32 = -1;
 
@@ -34,6 +37,13 @@ unsafe extern "C" {
 
     fn proxy_get_header_map_pairs(
         map: MapType,
+        return_data: *mut *mut u8,
+        return_size: *mut usize,
+    ) -> u32;
+
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
         return_data: *mut *mut u8,
         return_size: *mut usize,
     ) -> u32;
@@ -91,6 +101,26 @@ pub(super) fn send_local_response(
         )
     };
     result == OK
+}
+
+/// A property of the request. One that has no bytes is there all the same: `null` in metadata, for
+/// instance, which the SDK's own function does not tell from none.
+pub(super) fn property(path: &[&str]) -> Option<Vec<u8>> {
+    let path = path.join("\0");
+    let mut data = std::ptr::null_mut();
+    let mut size = 0;
+    // SAFETY: see the module; the host writes both `data` and `size`, or neither.
+    let result =
+        unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size) };
+    if result == NOT_FOUND {
+        return None;
+    }
+    if result != OK || data.is_null() {
+        return Some(Vec::new());
+    }
+    // SAFETY: as in `header_block`.
+    let value = unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(data, size)) };
+    Some(value.into_vec())
 }
 
 /// Writes into the filter state. The SDK's own function panics when the host refuses, as it does

@@ -70,8 +70,7 @@ impl Host for RequestHost<'_> {
     }
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
-        let value = hostcalls::get_property(path.to_vec()).ok().flatten();
-        value.filter(|value| !value.is_empty())
+        raw::property(path)
     }
 
     // Fails when the stream is gone, and then there is no access log to write for it, or when

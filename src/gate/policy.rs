@@ -75,7 +75,8 @@ pub(super) struct FilterStateRules {
 
 impl FilterStateRules {
     fn requirement(&self, host: &impl Host) -> Option<&Rc<Requirement>> {
-        let found = host.property(&["filter_state", &self.name])?;
+        let found = host.property(&["filter_state", &self.name]);
+        let found = found.filter(|text| !text.is_empty())?;
         let mut requirements = self.requirements.iter();
         let chosen = requirements.find(|(value, _)| *value.as_bytes() == *found);
         chosen.map(|(_, requirement)| requirement)
@@ -104,6 +105,9 @@ const METADATA: [&str; 5] = [
     "requirement_name",
 ];
 
+/// Where all of a route's metadata stand that are meant for the gate.
+const METADATA_OF_THE_GATE: [&str; 4] = ["xds", "route_metadata", "filter_metadata", "portcullis"];
+
 impl Routes {
     /// Whether a route may have a say.
     pub(super) const fn choose(&self) -> bool {
@@ -114,14 +118,20 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// [`Reason::RequirementUnknown`] when it names one that there is not.
+    /// [`Reason::RequirementUnknown`] when it names one that there is not, or has metadata for the
+    /// gate that name none: `null`, which a template leaves where its value is missing, or another
+    /// key.
     fn requirement(&self, host: &impl Host) -> Result<Option<&Rc<Requirement>>, Reason> {
         let named = |list: &'_ [(String, Rc<Requirement>)], name: &[u8]| {
             let mut places = list.iter();
-            places.position(|(known, _)| known.as_bytes() == name)
+            places.position(|(known, _)| !name.is_empty() && known.as_bytes() == name)
+        };
+        let in_metadata = || {
+            let name = host.property(&METADATA);
+            name.or_else(|| host.property(&METADATA_OF_THE_GATE).map(|_| Vec::new()))
         };
         if self.by_metadata
-            && let Some(name) = host.property(&METADATA)
+            && let Some(name) = in_metadata()
         {
             let place = named(&self.requirements, &name).ok_or(Reason::RequirementUnknown)?;
             return Ok(self.requirements.get(place).map(|(_, chosen)| chosen));

@@ -44,6 +44,40 @@ fn to_upstream(name: &str, matches: &Value) -> Value {
     })
 }
 
+/// What a template leaves where its value is missing, and a key that is misspelt, must not make the
+/// route choose nothing: the rule would be the one for other requests.
+#[test]
+fn a_route_whose_metadata_name_no_requirement_that_can_be_read_refuses() {
+    let named = |name: Value| json!({"requirement_name": name});
+    let metadata = [
+        named(json!(null)),
+        named(json!(true)),
+        named(json!(7)),
+        named(json!("")),
+        named(json!({})),
+        named(json!(["open"])),
+        json!({"requirement": "open"}),
+        json!({}),
+    ];
+    let routes = metadata.iter().enumerate().map(|(place, metadata)| {
+        let mut route = to_upstream("odd", &json!({"path": format!("/public/{place}")}));
+        route["metadata"]["filter_metadata"]["portcullis"] = metadata.clone();
+        route
+    });
+    let mut others = to_upstream("others", &json!({"path": "/public/others"}));
+    others["metadata"]["filter_metadata"]["others"] = named(json!(null));
+    let routes: Vec<_> = routes.chain([others]).collect();
+    let envoy = envoy(&routes);
+    let mut client = envoy.client();
+    for (place, metadata) in metadata.iter().enumerate() {
+        let reply = client.send(&Request::get(format!("/public/{place}")));
+        assert_eq!(reply.status, 403, "{metadata}");
+    }
+    for path in ["/public/others", "/public/without-any"] {
+        assert_eq!(client.send(&Request::get(path)).status, 200, "{path}");
+    }
+}
+
 #[test]
 fn a_route_chooses_by_its_name_or_its_metadata() {
     let envoy = envoy(&[
