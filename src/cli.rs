@@ -23,6 +23,7 @@ pub mod key_file;
 pub mod keygen;
 pub mod list;
 pub mod mint;
+mod printable;
 pub mod revoke;
 pub mod rotate;
 pub mod serve;
@@ -178,9 +179,9 @@ pub enum CommandError {
 }
 
 fn print_json(output: &mut dyn Write, answer: &impl serde::Serialize) -> Result<(), CommandError> {
-    serde_json::to_writer(&mut *output, answer)
+    serde_json::to_string(answer)
         .map_err(io::Error::from)
-        .and_then(|()| writeln!(output))
+        .and_then(|json| writeln!(output, "{}", printable::printable_json(&json)))
         .map_err(CommandError::Output)
 }
 

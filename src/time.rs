@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// Always between the epoch and the end of the year 9999, so that sums with any [`Duration`] of
 /// this crate cannot overflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixTime(u64);
 
 impl UnixTime {

@@ -194,6 +194,19 @@ impl Record {
         }
     }
 
+    /// Whether it is revoked at `now`: not taken back, and not lapsed with its tokens.
+    #[must_use]
+    pub fn is_in_force(&self, now: UnixTime) -> bool {
+        self.in_force && self.expires_at > now
+    }
+
+    /// The fingerprint of whose it is, where that is known.
+    #[must_use]
+    pub fn owner(&self, key: &FilterKey) -> Option<Fingerprint> {
+        let issuer = &self.target.issuer;
+        (!self.subject.is_empty()).then(|| key.fingerprint(Kind::Subject, issuer, &self.subject))
+    }
+
     /// The row.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, SendBody};
 
+use super::printable::printable;
 use crate::authority::http::ProblemBody;
 
 /// Where the authority is, and how to speak to it.
@@ -179,7 +180,7 @@ pub enum ClientError {
         source: Box<ureq::Error>,
     },
     /// The authority refuses.
-    #[error("the authority refuses: {}{}", .0.detail, lines(.0))]
+    #[error("the authority refuses: {}{}", printable(&.0.detail), lines(.0))]
     Refused(Box<ProblemBody>),
     /// Something answers that is no authority.
     #[error("expected an answer of the authority, found status {0}")]

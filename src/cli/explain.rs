@@ -17,6 +17,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::configuration_file::{self, ConfigurationFileError};
+use super::printable::printable;
 use super::{CommandError, mint};
 use crate::gate::{Attempt, Gate, KeySource, Verdict, inspect_configuration};
 use crate::time::UnixTime;
@@ -203,7 +204,7 @@ fn explain(
     let mut lines = steps.into_lines();
     lines.extend(host.outcome(&verdict));
     for line in lines {
-        writeln!(output, "{}", host.redacted(&line)).map_err(CommandError::Output)?;
+        writeln!(output, "{}", printable(&host.redacted(&line))).map_err(CommandError::Output)?;
     }
     match verdict {
         Verdict::Forward => Ok(()),

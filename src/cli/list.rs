@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use clap::{Args, ValueEnum};
 
 use super::authority_client::{self, Client};
+use super::printable::printable;
 use super::{CommandError, print_json};
 use crate::authority::http::{EntryAnswer, ListAnswer, OutcomeName};
 use crate::revocation::Kind;
@@ -29,7 +30,7 @@ pub struct Arguments {
     /// Only what is this subject's
     #[arg(long, value_name = "TEXT")]
     pub subject: Option<String>,
-    /// Those that were taken back, too
+    /// Those that were taken back or have lapsed, too
     #[arg(long)]
     pub include_restored: bool,
     /// How many at most, one or more
@@ -98,12 +99,8 @@ fn print(
         return print_json(output, entry);
     }
     let kind = entry.kind.name();
-    let state = if entry.in_force {
-        "revoked"
-    } else {
-        "taken back"
-    };
-    let (value, issuer) = (shown(&entry.value), shown(&entry.issuer));
+    let state = state(entry);
+    let (value, issuer) = (printable(&entry.value), printable(&entry.issuer));
     writeln!(output, "{}  {state}  {kind}  {value}  {issuer}", entry.id)
         .map_err(CommandError::Output)?;
     if arguments.id.is_none() {
@@ -114,24 +111,24 @@ fn print(
             OutcomeName::Restored => "taken back",
             _ => "revoked",
         };
-        let (actor, reason) = (shown(&event.actor), shown(&event.reason));
+        let (actor, reason) = (printable(&event.actor), printable(&event.reason));
         writeln!(output, "  {}  {action}  {actor}  {reason}", event.time)
             .map_err(CommandError::Output)?;
     }
     Ok(())
 }
 
-/// A text from the store, safe for a terminal.
-fn shown(text: &str) -> String {
-    text.chars()
-        .flat_map(|letter| {
-            if letter.is_control() {
-                letter.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![letter]
-            }
-        })
-        .collect()
+/// An entry that nobody took back and that is not in force has lapsed, with its tokens.
+fn state(entry: &EntryAnswer) -> &'static str {
+    let is_taken_back = entry
+        .history
+        .last()
+        .is_some_and(|event| event.action == OutcomeName::Restored);
+    match (entry.in_force, is_taken_back) {
+        (true, _) => "revoked",
+        (false, true) => "taken back",
+        (false, false) => "lapsed",
+    }
 }
 
 /// Percent-encoding of everything but the unreserved characters (RFC 3986 section 2.3).
@@ -173,10 +170,5 @@ mod tests {
             encoded("https://a/b?c=d&e é"),
             "https%3A%2F%2Fa%2Fb%3Fc%3Dd%26e%20%C3%A9"
         );
-    }
-
-    #[test]
-    fn what_means_something_to_a_terminal_is_escaped() {
-        assert_eq!(shown("a\u{1b}[2Jé"), "a\\u{1b}[2Jé");
     }
 }

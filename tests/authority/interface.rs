@@ -370,6 +370,39 @@ fn what_has_expired_is_not_revoked() {
     assert_eq!(authority.stats()["sequence"], 0);
 }
 
+/// Entries are dropped some seconds after they have lapsed, and in these seconds are no other than
+/// afterwards. That they print as what they are is seen where they are printed.
+#[test]
+fn what_has_lapsed_is_not_in_force_in_the_list_either() {
+    let directory = directory();
+    let authority = Authority::start_with(directory.path(), &["--danger-expiry-margin", "0s"]);
+    let mut request = revocation("session", "alice\u{202e}nimda");
+    request["expires_at"] = (now() + 2).into();
+    let id = authority.post("/v1/revocations", &request).json()["id"].clone();
+    let path = format!("/v1/revocations/{}", id.as_str().unwrap());
+    assert_eq!(authority.get(&path).json()["in_force"], true);
+    let text = |arguments: &[&str]| {
+        let output = authority.command(arguments);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let printed = text(&["list"]);
+    assert!(
+        printed.contains("  revoked  session  alice\\u{202e}nimda"),
+        "{printed}"
+    );
+    let json = text(&["list", "--json"]);
+    assert!(json.contains(r"alice\u202enimda"), "{json}");
+    super::process::until(|| now() >= request["expires_at"].as_u64().unwrap());
+    assert!(!authority.is_session_revoked("alice\u{202e}nimda"));
+    let list = |path| authority.get(path).json()["entries"].clone();
+    assert_eq!(list("/v1/revocations"), json!([]));
+    let all = list("/v1/revocations?include_restored=true");
+    assert_eq!(all[0]["in_force"], false);
+    assert_eq!(authority.get(&path).json()["in_force"], false);
+    let printed = text(&["list", "--include-restored"]);
+    assert!(printed.contains("  lapsed  session  "), "{printed}");
+}
+
 #[test]
 fn an_entry_whose_tokens_have_no_known_end_outlives_a_token_of_a_month() {
     const MONTH: u64 = 31 * 86_400;

@@ -18,6 +18,7 @@ use crate::authority::request::{RestorationRequest, RevocationRequest};
 use crate::authority::store::{Filter, Outcome, Store, StoreError, Work, from_hex, to_hex};
 use crate::authority::{Authority, clock};
 use crate::revocation::{Fingerprint, Kind};
+use crate::time::UnixTime;
 
 /// What became of a request. By now it is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
@@ -70,7 +71,7 @@ pub struct EntryAnswer {
     pub issuer: String,
     /// The name; empty for an issuer.
     pub value: String,
-    /// Whether it is revoked; `false` when that was taken back.
+    /// Whether it is revoked; `false` when that was taken back, or has lapsed with its tokens.
     pub in_force: bool,
     /// For cut-offs: tokens issued before this second are revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,7 +131,7 @@ pub(super) struct ListQuery {
     value: Option<String>,
     /// Only what is this subject's.
     subject: Option<String>,
-    /// Those that were taken back, too.
+    /// Those that were taken back or have lapsed, too.
     #[serde(default)]
     include_restored: bool,
     /// `next_cursor` of the page before, of the same search.
@@ -238,6 +239,7 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<ListAnswer>, Problem> {
     let Query(query) = query.map_err(|error| Problem::invalid(error.body_text()))?;
+    let now = clock::now();
     let limit = query.limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         let detail = format!("`limit`: expected 1 to {MAX_PAGE}");
@@ -250,6 +252,7 @@ pub(super) async fn list(
         value: query.value,
         subject: query.subject,
         include_restored: query.include_restored,
+        now,
     };
     let cursor = query.cursor;
     let page = read(&authority, move |store| {
@@ -260,7 +263,7 @@ pub(super) async fn list(
         entries: page
             .entries
             .iter()
-            .map(|(name, record)| describe(*name, record))
+            .map(|(name, record)| describe(*name, record, now))
             .collect(),
         next_cursor: page.next,
     }))
@@ -286,7 +289,7 @@ pub(super) async fn entry(
         .ok_or_else(Problem::not_found)?;
     let record = read(&authority, move |store| store.entry(name)).await?;
     let record = record.ok_or_else(Problem::not_found)?;
-    Ok(Json(describe(name, &record)))
+    Ok(Json(describe(name, &record, clock::now())))
 }
 
 /// Revokes everything that the lines name, or nothing when one of them is wrong or does not arrive.
@@ -376,13 +379,13 @@ fn answer(authority: &Authority, outcome: &Outcome) -> RevocationAnswer {
     }
 }
 
-fn describe(name: Fingerprint, record: &Record) -> EntryAnswer {
+fn describe(name: Fingerprint, record: &Record, now: UnixTime) -> EntryAnswer {
     EntryAnswer {
         id: to_hex(&name.0),
         kind: record.target.kind,
         issuer: record.target.issuer.clone(),
         value: record.target.value.clone(),
-        in_force: record.in_force,
+        in_force: record.is_in_force(now),
         not_before: not_before(record),
         except_session: record.except_session.clone(),
         except_from: Some(record.except_from.seconds()).filter(|from| *from > 0),

@@ -6,6 +6,7 @@ use super::super::entry::{Record, Target};
 use super::transaction::owner_key;
 use super::{ENTRIES, ISSUERS, SUBJECTS, Store, StoreError, failed, split_row};
 use crate::revocation::{Fingerprint, Kind};
+use crate::time::UnixTime;
 
 /// Which entries are looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,8 +19,10 @@ pub struct Filter {
     pub value: Option<String>,
     /// Only what is this subject's: the cut-off for it, and what was said to be its own.
     pub subject: Option<String>,
-    /// Those that were taken back, too.
+    /// Those that were taken back or have lapsed, too.
     pub include_restored: bool,
+    /// The clock, for those that have lapsed and are not dropped yet.
+    pub now: UnixTime,
 }
 
 /// Some entries, and where to go on.
@@ -212,7 +215,7 @@ impl<'s> Reading<'s> {
 impl Filter {
     fn takes(&self, record: &Record) -> bool {
         let target = &record.target;
-        (record.in_force || self.include_restored)
+        (record.is_in_force(self.now) || self.include_restored)
             && self.kind.is_none_or(|kind| kind == target.kind)
             && self
                 .issuer

@@ -169,7 +169,7 @@ impl<'t> Transaction<'t> {
             .as_ref()
             .map(|old| (old.expires_at, old.subject.is_empty()));
         let mut record = match old {
-            Some(old) if old.in_force && old.expires_at > self.now => old,
+            Some(old) if old.is_in_force(self.now) => old,
             Some(old) => Record {
                 in_force: false,
                 expires_at: revocation.expires_at,
@@ -214,7 +214,7 @@ impl<'t> Transaction<'t> {
     fn restore(&mut self, restoration: &Restoration) -> Result<Outcome, StoreError> {
         let name = restoration.target.fingerprint(&self.filter_key);
         let record = self.record(name)?;
-        let in_force = record.filter(|record| record.in_force && record.expires_at > self.now);
+        let in_force = record.filter(|record| record.is_in_force(self.now));
         let Some(mut record) = in_force else {
             return Ok(Outcome::NotRevoked);
         };

@@ -1,0 +1,86 @@
+//! Texts of others, safe for a terminal.
+//!
+//! A name in a token, or a reason that somebody gave, may hold what moves the cursor, turns the
+//! direction of writing or is not seen at all, and so show another entry than is there.
+
+/// The text with every letter escaped that is not seen as itself: controls, what turns the
+/// direction of writing, blanks of no width, and letters that nobody has assigned. Marks that belong
+/// to the letter before them stay.
+pub(super) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_seen(letter) {
+            shown.push(letter);
+        } else {
+            shown.extend(letter.escape_default());
+        }
+    }
+    shown
+}
+
+/// JSON with the same letters escaped as JSON does it. In JSON they stand in strings only.
+pub(super) fn printable_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if is_seen(letter) {
+            shown.push(letter);
+        } else {
+            let mut units = [0; 2];
+            for unit in letter.encode_utf16(&mut units) {
+                shown.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    shown
+}
+
+/// The standard library knows which letters can be seen; behind another letter, it takes marks that
+/// are put on letters for such. Quotes and backslashes it escapes for another reason.
+fn is_seen(letter: char) -> bool {
+    if letter.is_ascii() {
+        return !letter.is_ascii_control();
+    }
+    let mut escaped = [0; 8];
+    let text = ["a", letter.encode_utf8(&mut escaped)].concat();
+    text.escape_debug().eq(text.chars())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_means_something_to_a_terminal_or_is_not_seen_is_escaped() {
+        assert_eq!(printable("a\u{1b}[2Jé\"\\"), "a\\u{1b}[2Jé\"\\");
+        assert_eq!(printable("alice\u{202e}nimda"), "alice\\u{202e}nimda");
+        for hidden in [
+            '\n',
+            '\u{7f}',
+            '\u{85}',
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200e}',
+            '\u{2028}',
+            '\u{2066}',
+            '\u{feff}',
+            '\u{e0041}',
+            '\u{e000}',
+        ] {
+            let shown = printable(&format!("a{hidden}b"));
+            assert!(shown.starts_with("a\\"), "{shown}");
+        }
+        for seen in ["Zoë", "e\u{301}", "देवनागरी", "文字", "עברית", "🙂"]
+        {
+            assert_eq!(printable(seen), seen);
+        }
+    }
+
+    #[test]
+    fn escaped_json_says_the_same() {
+        let text = "alice\u{202e}nimda \u{e0041}🙂\n";
+        let json = serde_json::to_string(text).unwrap();
+        let shown = printable_json(&json);
+        assert_eq!(shown, "\"alice\\u202enimda \\udb40\\udc41🙂\\n\"");
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+    }
+}
