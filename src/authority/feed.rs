@@ -13,7 +13,7 @@ use super::history::{Changes, History, Since};
 use super::index::Index;
 use super::metrics::Metrics;
 use super::signing::FeedSigner;
-use super::store::{LOG_LENGTH, Store, StoreError, Work};
+use super::store::{EPOCH, LOG_LENGTH, Store, StoreError, Work};
 use super::writer::{WriteError, Writer};
 use crate::revocation::{Batch, Chain, Evidence, MAX_BATCH_CHANGES, Signable};
 
@@ -257,11 +257,11 @@ impl Feed {
         is_later_epoch || question.epoch == epoch && (is_later_change || is_other_history)
     }
 
-    /// Whether one of this authority's keys, retired ones included, has signed that the edge is
-    /// where it says. Whoever has a credential can say anything, and would have every edge load the
+    /// Whether one of this authority's published keys, which may sign no more, has signed that the
+    /// edge is where it says. Whoever has a credential can say anything, and would have every edge load the
     /// whole filter again.
     fn is_shown(&self, question: Question) -> bool {
-        let keys = self.parts.signer.public_keys();
+        let keys = self.parts.signer.public_keys(clock::now());
         let shown = question.evidence.zip(question.chain);
         shown.is_some_and(|(evidence, chain)| {
             evidence.holds(question.epoch, question.after, chain, &keys)
@@ -406,7 +406,7 @@ impl Feed {
             .parts
             .signer
             .sign(Signable::Manifest, body, clock::now());
-        let keys = self.parts.signer.public_keys();
+        let keys = self.parts.signer.public_keys(clock::now());
         let (index, history) = (&self.parts.index, &self.parts.history);
         generation.read_back(&message, &keys, index, history, clock::now())?;
         self.publish(generation, started.elapsed());
@@ -449,7 +449,6 @@ fn keep_number(name: &'static str, number: u64) -> Work {
     Work::Keep(name, number.to_le_bytes().to_vec())
 }
 
-const EPOCH: &str = "epoch";
 const GENERATION: &str = "generation";
 
 /// Changes in one batch: what an edge takes at once.

@@ -3,7 +3,8 @@
 //! A key is made at the first start and stays until the operator asks for another. The new one is
 //! published at once and signs only after a while, so that there is time to add it to the filters'
 //! configurations; the old one stays published for as long again, so that an edge that still holds
-//! something it signed goes on.
+//! something it signed goes on. Then it ends by itself, and at no time are there more than
+//! [`MAX_KEYS`].
 
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
@@ -13,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
-use super::store::{Store, StoreError, Work};
+use super::store::{FEED_KEYS, Store, StoreError, Work};
 use crate::revocation::{FeedKeys, FeedSignature, Signable};
 use crate::time::UnixTime;
 
@@ -29,6 +30,23 @@ pub struct FeedKey {
     key: SigningKey,
     /// It signs from then on, until a later one does.
     pub signs_from: UnixTime,
+    /// It is published until then; [`UnixTime::MAX`] while no other one follows it.
+    pub ends_at: UnixTime,
+}
+
+/// Why there is no new key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RotationError {
+    /// As many are published as can be.
+    #[error(
+        "{MAX_KEYS} keys are published already; the first of them ends {} seconds after 1970",
+        .0.seconds()
+    )]
+    TooMany(UnixTime),
+    /// No secret could be made.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl FeedSigner {
@@ -38,13 +56,13 @@ impl FeedSigner {
     ///
     /// [`StoreError`].
     pub fn load_or_make(store: &Store, now_milliseconds: u64) -> Result<Self, StoreError> {
-        let keys = if let Some(bytes) = store.kept(NAME)? {
+        let keys = if let Some(bytes) = store.kept(FEED_KEYS)? {
             decode(&bytes).ok_or(StoreError::Row)?
         } else {
             let keys = vec![FeedKey::make(
                 UnixTime::from_seconds(0).unwrap_or(UnixTime::MAX),
             )?];
-            store.commit(&[Work::Keep(NAME, encode(&keys))], now_milliseconds)?;
+            store.commit(&[Work::Keep(FEED_KEYS, encode(&keys))], now_milliseconds)?;
             keys
         };
         Ok(Self {
@@ -69,40 +87,45 @@ impl FeedSigner {
 
     /// The keys as an edge knows them.
     #[must_use]
-    pub fn public_keys(&self) -> FeedKeys {
-        FeedKeys::new(self.published().iter().map(FeedKey::public).collect())
+    pub fn public_keys(&self, now: UnixTime) -> FeedKeys {
+        FeedKeys::new(self.published(now).iter().map(FeedKey::public).collect())
     }
 
     /// Every key that an edge should accept, oldest first.
     #[must_use]
-    pub fn published(&self) -> Vec<FeedKey> {
+    pub fn published(&self, now: UnixTime) -> Vec<FeedKey> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.clone()
+        let published = keys.iter().filter(|key| key.ends_at > now);
+        published.cloned().collect()
     }
 
-    /// Adds a key that signs after `overlap`, and forgets those that have been out of use for as
-    /// long. The result has to be kept in the store before it is put into force with
-    /// [`FeedSigner::replace`].
+    /// The published keys with another one that signs after `overlap`; the others end when it has
+    /// signed for as long again. The result has to be kept in the store before it is put into force
+    /// with [`FeedSigner::replace`].
     ///
     /// # Errors
     ///
-    /// [`StoreError::Random`].
-    pub fn rotated(&self, now: UnixTime, overlap: Duration) -> Result<Vec<FeedKey>, StoreError> {
-        let keys = self.published();
-        let mut rotated: Vec<FeedKey> = keys
-            .iter()
-            .zip(keys.iter().skip(1).map(Some).chain([None]))
-            .filter(|(_, next)| next.is_none_or(|next| next.signs_from.later_by(overlap) > now))
-            .map(|(key, _)| key.clone())
-            .collect();
-        rotated.push(FeedKey::make(now.later_by(overlap))?);
-        Ok(rotated)
+    /// [`RotationError`].
+    pub fn rotated(&self, now: UnixTime, overlap: Duration) -> Result<Vec<FeedKey>, RotationError> {
+        let new = FeedKey::make(now.later_by(overlap))?;
+        let end = new.signs_from.later_by(overlap);
+        let mut keys = self.published(now);
+        for key in &mut keys {
+            key.ends_at = key.ends_at.min(end);
+        }
+        keys.retain(|key| key.ends_at > now);
+        if keys.len() >= MAX_KEYS {
+            let ends = keys.iter().map(|key| key.ends_at);
+            return Err(RotationError::TooMany(ends.min().unwrap_or(end)));
+        }
+        keys.push(new);
+        Ok(keys)
     }
 
     /// How these keys are kept.
     #[must_use]
     pub fn kept(keys: &[FeedKey]) -> Work {
-        Work::Keep(NAME, encode(keys))
+        Work::Keep(FEED_KEYS, encode(keys))
     }
 
     /// Puts keys into force.
@@ -118,6 +141,7 @@ impl FeedKey {
         Ok(Self {
             key: SigningKey::from_bytes(&seed),
             signs_from,
+            ends_at: UnixTime::MAX,
         })
     }
 
@@ -140,12 +164,14 @@ impl fmt::Debug for FeedKey {
     }
 }
 
-/// For each key its seed (32 bytes) and the second from which it signs (64 bits, little-endian).
+/// For each key its seed (32 bytes), the second from which it signs and the one at which it ends (64
+/// bits each, little-endian).
 fn encode(keys: &[FeedKey]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(keys.len() * ROW_BYTES);
     for key in keys {
         bytes.extend(key.key.to_bytes());
         bytes.extend(key.signs_from.seconds().to_le_bytes());
+        bytes.extend(key.ends_at.seconds().to_le_bytes());
     }
     bytes
 }
@@ -156,17 +182,23 @@ fn decode(bytes: &[u8]) -> Option<Vec<FeedKey>> {
         return None;
     }
     rows.map(|row| {
-        let (seed, signs_from) = row.split_first_chunk()?;
+        let (seed, rest) = row.split_first_chunk()?;
+        let (signs_from, ends_at) = rest.split_first_chunk()?;
+        let time = |bytes| UnixTime::from_seconds(u64::from_le_bytes(bytes));
         Some(FeedKey {
             key: SigningKey::from_bytes(seed),
-            signs_from: UnixTime::from_seconds(u64::from_le_bytes(signs_from.try_into().ok()?))?,
+            signs_from: time(*signs_from)?,
+            ends_at: time(ends_at.try_into().ok()?)?,
         })
     })
     .collect()
 }
 
-const NAME: &str = "feed_keys";
-const ROW_BYTES: usize = 40;
+const ROW_BYTES: usize = 48;
+
+/// Keys that are published at once: a rotation that was made twice by mistake, and the one that is to
+/// put it right, with room to spare. Each of them has to be in every filter's configuration.
+pub const MAX_KEYS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -196,22 +228,53 @@ mod tests {
     fn a_new_key_is_published_at_once_signs_later_and_outlives_the_old_one() {
         let overlap = Duration::from_secs(10);
         let signer = signer();
-        let before = signer.public_keys();
+        let before = signer.public_keys(time(100));
         signer.replace(signer.rotated(time(100), overlap).unwrap());
-        let both = signer.public_keys();
+        let both = signer.public_keys(time(100));
         let sign = |seconds| signer.sign(Signable::Batch, b"body".to_vec(), time(seconds));
         assert!(before.verified(Signable::Batch, &sign(109)).is_ok());
         assert!(before.verified(Signable::Batch, &sign(110)).is_err());
         assert!(both.verified(Signable::Batch, &sign(110)).is_ok());
-        let too_early = signer.rotated(time(119), overlap).unwrap();
-        assert_eq!(too_early.len(), 3);
-        let later = signer.rotated(time(120), overlap).unwrap();
-        assert_eq!(later.len(), 2);
+        assert_eq!(signer.published(time(119)).len(), 2);
+        assert_eq!(signer.published(time(120)).len(), 1, "it ends by itself");
+        let last = signer.public_keys(time(1_000_000));
+        assert!(last.verified(Signable::Batch, &sign(1_000_000)).is_ok());
+        assert_eq!(signer.rotated(time(119), overlap).unwrap().len(), 3);
+        assert_eq!(signer.rotated(time(120), overlap).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn however_often_keys_are_rotated_there_are_few_and_one_signs() {
+        let overlap = Duration::from_hours(24);
+        let signer = signer();
+        let mut refused = 0;
+        for second in 0..200 {
+            match signer.rotated(time(second), overlap) {
+                Ok(keys) => signer.replace(keys),
+                Err(RotationError::TooMany(ends_at)) => {
+                    refused += 1;
+                    assert_eq!(ends_at, time(2 * 86_400), "when the first one ends");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(refused, 200 - (MAX_KEYS - 1));
+        let first = signer.published(time(200));
+        assert_eq!(first.len(), MAX_KEYS);
+        for second in [0, 200, 86_400, 200_000, 10_000_000] {
+            let message = signer.sign(Signable::Batch, b"body".to_vec(), time(second));
+            let published = signer.public_keys(time(second));
+            assert!(published.verified(Signable::Batch, &message).is_ok());
+        }
+        assert_eq!(signer.published(time(3 * 86_400)).len(), 1);
+        // A key that must not be believed any more goes at once.
+        let keys = signer.rotated(time(300), Duration::ZERO).unwrap();
+        assert_eq!(keys.len(), 1);
     }
 
     #[test]
     fn a_private_key_is_not_shown() {
-        let key = signer().published().remove(0);
+        let key = signer().published(time(0)).remove(0);
         assert_eq!(
             format!("{key:?}"),
             format!("FeedKey({})", key.public_text())

@@ -336,6 +336,12 @@ const STAGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("staged");
 
 const HEAD: &str = "head";
 
+/// Under this name, the feed's line of history.
+pub(super) const EPOCH: &str = "epoch";
+
+/// Under this name, the keys that the feed is signed with.
+pub(super) const FEED_KEYS: &str = "feed_keys";
+
 /// Under this name, the number of its parts while an import is complete and not carried out, else
 /// nothing. It goes together with the last of them, so that it never speaks of another import's.
 pub(super) const COMPLETE: &str = "import_complete";

@@ -19,7 +19,7 @@ use crate::authority::certificate::{Certificate, TlsError};
 use crate::authority::credentials::{Access, Credentials, CredentialsError};
 use crate::authority::request::{Limits, MAX_EXPIRY};
 use crate::authority::server;
-use crate::authority::{Authority, AuthorityError, SegmentCaching, Settings, http};
+use crate::authority::{Authority, AuthorityError, SegmentCaching, Settings, clock, http};
 use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
 
 /// The arguments of `portcullis serve`.
@@ -158,7 +158,7 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     // A closed output is no reason not to serve.
     let keys: Vec<String> = authority
         .signer
-        .published()
+        .published(clock::now())
         .iter()
         .map(super::super::authority::signing::FeedKey::public_text)
         .collect();

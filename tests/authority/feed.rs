@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis::revocation::{
-    Batch, Chain, Change, Evidence, FilterKey, Fingerprint, Kind, Manifest, cut_off, page,
+    Batch, Chain, Change, Evidence, FeedKeys, FilterKey, Fingerprint, Kind, Manifest, cut_off, page,
 };
 use serde_json::json;
 
@@ -430,6 +430,39 @@ fn deltas_go_on_across_a_restart() {
 }
 
 #[test]
+fn keys_do_not_pile_up_however_often_they_are_rotated() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let rotate = |seconds: u64| {
+        let request = json!({ "overlap_seconds": seconds });
+        authority.post("/v1/feed/keys", &request)
+    };
+    let answers: Vec<_> = (0..12).map(|_| rotate(1)).collect();
+    let refused = answers.iter().find(|answer| answer.status != 200).unwrap();
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert_eq!(refused.json()["code"], "too_many_keys");
+    let published = || {
+        authority
+            .get("/v1/feed/keys")
+            .json()
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(published(), 8);
+    until(|| published() == 1);
+    // The one that is left signs.
+    let key = authority.get("/v1/feed/keys").json()[0]["public_key"].clone();
+    let key = FeedKeys::new(vec![public_key(key.as_str().unwrap())]);
+    let manifest = authority.get("/v1/feed/manifest").bytes;
+    assert!(Manifest::decode(&manifest, &key).is_ok());
+    assert_eq!(rotate(1).status, 200);
+    authority.kill();
+    let authority = Authority::start(directory.path());
+    assert!(authority.feed_keys.len() <= 2, "what has ended is not kept");
+}
+
+#[test]
 fn a_rotated_key_overlaps_with_the_old_one() {
     let directory = directory();
     let authority = Authority::start(directory.path());
@@ -439,7 +472,7 @@ fn a_rotated_key_overlaps_with_the_old_one() {
         .json();
     assert_eq!(keys[0]["public_key"], authority.feed_keys[0].as_str());
     let new = public_key(keys[1]["public_key"].as_str().unwrap());
-    let new = portcullis::revocation::FeedKeys::new(vec![new]);
+    let new = FeedKeys::new(vec![new]);
     let answer = deltas(&authority, epoch, 0, 0);
     assert!(Batch::decode(&answer.bytes, &authority.public_keys()).is_ok());
     until(|| Batch::decode(&deltas(&authority, epoch, 0, 0).bytes, &new).is_ok());

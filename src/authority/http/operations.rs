@@ -115,7 +115,7 @@ pub(super) async fn stats(State(authority): State<Arc<Authority>>) -> Json<Stats
         generation,
         edges_waiting: readings.edges_waiting,
         store_writable: authority.metrics.is_store_writable(),
-        feed_keys: describe(&authority.signer.published()),
+        feed_keys: describe(&authority.signer.published(clock::now())),
     })
 }
 
@@ -127,7 +127,7 @@ pub(super) async fn stats(State(authority): State<Arc<Authority>>) -> Json<Stats
     responses((status = 200, body = Vec<FeedKeyAnswer>))
 )]
 pub(super) async fn keys(State(authority): State<Arc<Authority>>) -> Json<Vec<FeedKeyAnswer>> {
-    Json(describe(&authority.signer.published()))
+    Json(describe(&authority.signer.published(clock::now())))
 }
 
 /// Makes a new key for the feed. It signs after the overlap, and the old one is accepted for as

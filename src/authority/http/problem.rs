@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::super::credentials::Role;
 use super::super::import::{ImportError, LineFault};
 use super::super::request::RequestError;
+use super::super::signing::RotationError;
 use super::super::store::StoreError;
 use super::super::writer::WriteError;
 
@@ -208,6 +209,17 @@ impl From<StoreError> for Problem {
         tracing::error!(error = %super::super::chain_of(&error), "could not read the store");
         let detail = "the store cannot be read";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
+    }
+}
+
+impl From<RotationError> for Problem {
+    fn from(error: RotationError) -> Self {
+        match error {
+            RotationError::TooMany(_) => {
+                Self::new(StatusCode::CONFLICT, "too_many_keys", error.to_string())
+            }
+            RotationError::Store(error) => error.into(),
+        }
     }
 }
 

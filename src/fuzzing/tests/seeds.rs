@@ -205,7 +205,7 @@ fn feed() -> Vec<Seed> {
             let Ok(Answer::Batch(message)) = answer else {
                 panic!("no batch after {after}");
             };
-            let keys = authority.signer.public_keys();
+            let keys = authority.signer.public_keys(clock::now());
             let batch = Batch::decode(&message, &keys).unwrap();
             assert_eq!(batch.changes.len(), if after == 0 { 6 } else { 0 });
             let body = keys.verified(Signable::Batch, &message).unwrap();
@@ -269,7 +269,7 @@ fn generation(authority: &Authority) -> (Vec<u8>, Vec<u8>) {
     let body = generation.manifest.encode();
     let signer = &authority.signer;
     let message = signer.sign(Signable::Manifest, body.clone(), clock::now());
-    assert!(Manifest::decode(&message, &signer.public_keys()).is_ok());
+    assert!(Manifest::decode(&message, &signer.public_keys(clock::now())).is_ok());
     let cut_offs = generation.segments.last().unwrap();
     assert_eq!(cut_off::decode(cut_offs).unwrap().len(), 3);
     (body, [&[1, 2], &cut_offs[..]].concat())

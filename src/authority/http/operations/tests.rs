@@ -45,12 +45,12 @@ async fn a_rotation_goes_on_when_its_caller_has_hung_up() {
         assert!(began.is_pending());
     }
     let mut left = 1_000;
-    while authority.signer.published().len() < 2 && left > 0 {
+    while authority.signer.published(clock::now()).len() < 2 && left > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
         left -= 1;
     }
-    let in_force = describe(&authority.signer.published());
+    let in_force = describe(&authority.signer.published(clock::now()));
     let kept = FeedSigner::load_or_make(&authority.store, 0).unwrap();
-    assert_eq!(in_force, describe(&kept.published()));
+    assert_eq!(in_force, describe(&kept.published(clock::now())));
     assert_eq!(in_force.len(), 2);
 }
