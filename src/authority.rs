@@ -51,7 +51,7 @@ use index::Index;
 use metrics::{Metrics, Readings};
 use request::Limits;
 use signing::FeedSigner;
-use store::{Store, StoreError};
+use store::{CHECKED_BYTES, Loss, Opening, Store, StoreError};
 use writer::{WriteError, Writer};
 
 /// How an authority is set up.
@@ -61,6 +61,8 @@ pub struct Settings {
     pub directory: PathBuf,
     /// Memory that the store may use for pages of its file.
     pub cache_bytes: usize,
+    /// What is done when the store lacks something.
+    pub loss: Loss,
     /// What requests are held to.
     pub limits: Limits,
     /// Share of tokens not revoked that an edge asks about all the same.
@@ -124,10 +126,16 @@ impl Authority {
         access: Access,
         stopping: watch::Receiver<bool>,
     ) -> Result<Arc<Self>, AuthorityError> {
-        let store = Arc::new(Store::open(&settings.directory, settings.cache_bytes)?);
+        let now = clock::now_milliseconds();
+        let opening = Opening {
+            cache_bytes: settings.cache_bytes,
+            checked_bytes: CHECKED_BYTES,
+            loss: settings.loss,
+            now_milliseconds: now,
+        };
+        let store = Arc::new(Store::open(&settings.directory, opening)?);
         let index = Arc::clone(store.index());
         let history = Arc::new(History::load(&store)?);
-        let now = clock::now_milliseconds();
         let signer = Arc::new(FeedSigner::load_or_make(&store, now)?);
         let metrics = Arc::new(Metrics::new());
         let writer = Writer::start(writer::Parts {
@@ -197,6 +205,7 @@ impl Authority {
         tokio::spawn(Arc::clone(&self.feed).maintain());
         tokio::spawn(Arc::clone(self).sweep());
         tokio::spawn(Arc::clone(self).compare_clocks());
+        tokio::spawn(Arc::clone(self).watch_store());
         if let Access::Credentials(credentials) = &self.access {
             tokio::spawn(Arc::clone(credentials).follow());
         }
@@ -220,6 +229,24 @@ impl Authority {
                 CLOCKS_INTERVAL
             };
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Looks whether the store's file is still there, between commits, for ever.
+    async fn watch_store(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(WATCH_INTERVAL).await;
+            let (store, was_taken) = (Arc::clone(&self.store), self.store.is_taken());
+            let checked = tokio::task::spawn_blocking(move || store.check()).await;
+            match checked {
+                Ok(Err(_)) => self.metrics.store_is_writable(false),
+                // Nothing, which opens a store that was closed meanwhile.
+                Ok(Ok(())) if was_taken => {
+                    let _ = self.writer.write(store::Work::Drop(Vec::new())).await;
+                }
+                Ok(Ok(())) => {}
+                Err(_) => return,
+            }
         }
     }
 
@@ -278,6 +305,9 @@ pub fn chain_of(error: &dyn Error) -> String {
 /// How often edges' clocks are compared with this one, and how often it is said that they differ.
 const CLOCKS_INTERVAL: Duration = Duration::from_secs(5);
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
+
+/// With the time that the look takes, less than a second.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 

@@ -12,41 +12,60 @@
 //! | `issuers` | issuer → nothing | searching without naming one |
 //! | `staged` | number → revocations | an import that is not applied yet |
 //! | `meta` | name → bytes | head of the feed, epoch, generation, keys |
+//! | `ledger` | nothing → counts and sums | noticing what is missing |
 //!
-//! Where the row of a fingerprint is, the [`Index`] knows, which is brought up to date with every
-//! commit.
+//! Every value ends in a checksum (`seal`). Where the row of a fingerprint is, the [`Index`] knows,
+//! which is brought up to date with every commit.
 //!
 //! # What happens when the disk is full, or turns read-only?
 //!
 //! The commit fails, whoever asked is told so, and the file is opened anew before the next
 //! attempt, since redb does not go on after a failed write. What had been acknowledged is on the
 //! disk and stays in memory, so checks and the feed go on.
+//!
+//! # And when it changes, or loses, what was written?
+//!
+//! Then the next start says so and is refused (`opening`). A file that is taken away, or written to
+//! by another program, while it is in use is noticed before anything else is acknowledged
+//! (`guard`).
 
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use redb::{Database, ReadableDatabase as _, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase as _};
 
 use super::entry::{self, Record};
 use super::index::{Effect, Index, Place};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
+mod backend;
 mod backup;
+mod caught;
 mod error;
 mod file;
+mod guard;
 mod loading;
+mod mark;
+mod opening;
 mod reading;
+mod salvage;
+mod seal;
+mod tables;
 mod transaction;
 
 pub use backup::Backup;
-pub use error::StoreError;
+use caught::caught;
 use error::failed;
-use file::{FILE_NAME, begin_write, open_database, prepare};
+pub use error::{Damage, StoreError, Taken};
+use file::{begin_write, reopen_database};
+use guard::Guard;
+use mark::{Mark, Standing};
+pub use opening::{CHECKED_BYTES, Loss, Opening};
 pub use reading::{Filter, Page, from_hex, to_hex};
+use seal::{Seal, Section};
+use tables::{LOG, STAGED, kept_in, ledger_in};
 use transaction::Transaction;
 pub use transaction::{LOG_LENGTH, Outcome, Restoration, Work};
 
@@ -74,46 +93,38 @@ pub struct Store {
     cache_bytes: usize,
     filter_key: FilterKey,
     index: Arc<Index>,
+    /// Whether the file is still there.
+    guard: Arc<Guard>,
+    /// Who has the directory, and how far the store has come.
+    mark: Mark,
+    progress: Mutex<Progress>,
     database: RwLock<Option<Database>>,
     /// Held while a copy is made.
     backing_up: Mutex<()>,
     /// How many times the file was to be opened anew, after which a copy that had been begun is not
     /// finished. Changed under the lock of `database` only.
     openings: AtomicU64,
+    /// What the last look at the file has said.
+    is_taken: AtomicBool,
+}
+
+/// How far this process has come.
+#[derive(Debug)]
+struct Progress {
+    standing: Standing,
+    /// A commit of which nobody knows yet whether it is on the disk.
+    unsure: Option<Unsure>,
+}
+
+/// What follows from a commit once it is known to be on the disk.
+#[derive(Debug)]
+struct Unsure {
+    standing: Standing,
+    effects: Vec<Effect>,
+    changes: Vec<(Change, Chain)>,
 }
 
 impl Store {
-    /// Opens the store in `directory`, making both when they are not there, and reads all of it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn open(directory: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|source| StoreError::Directory {
-                path: directory.to_owned(),
-                source,
-            })?;
-        let path = directory.join(FILE_NAME);
-        let database = open_database(&path, cache_bytes)?;
-        let filter_key = prepare(&database)?;
-        let store = Self {
-            path,
-            cache_bytes,
-            filter_key,
-            index: Arc::default(),
-            database: RwLock::new(Some(database)),
-            backing_up: Mutex::new(()),
-            openings: AtomicU64::new(0),
-        };
-        backup::tidy_up(&store.path);
-        store.load()?;
-        Ok(store)
-    }
-
     /// Everything in force, in step with what is on the disk.
     #[must_use]
     pub const fn index(&self) -> &Arc<Index> {
@@ -127,48 +138,130 @@ impl Store {
     }
 
     /// Does all the work in one transaction that is on the disk, and in the index, when this
-    /// returns. After an error
-    /// none of it is done, and the next attempt opens the file anew.
+    /// returns. After an error none of it is done, unless the next [`Store::reopen`] finds that it
+    /// is on the disk all the same.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn commit(&self, works: &[Work], now_milliseconds: u64) -> Result<Committed, StoreError> {
-        self.with(|database| {
-            let transaction = begin_write(database)?;
-            let (committed, effects) = {
-                let mut open = Transaction::new(&transaction, self, now_milliseconds)?;
-                let outcomes = works
-                    .iter()
-                    .map(|work| open.perform(work))
-                    .collect::<Result<_, _>>()?;
-                open.finish(outcomes)?
-            };
-            transaction.commit().map_err(failed)?;
-            for effect in effects {
-                self.index.apply(effect);
-            }
-            Ok(committed)
+        self.check()?;
+        let outcomes = self.with(|database| self.write(database, works, now_milliseconds))?;
+        // What was written to a file that has lost its name is gone when the process ends.
+        self.check()?;
+        Ok(Committed {
+            outcomes,
+            changes: self.settle(),
         })
     }
 
-    /// Opens the file anew after an error.
+    fn write(
+        &self,
+        database: &Database,
+        works: &[Work],
+        now_milliseconds: u64,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let transaction = begin_write(database)?;
+        let mut open = Transaction::new(&transaction, self, now_milliseconds)?;
+        let outcomes = works
+            .iter()
+            .map(|work| open.perform(work))
+            .collect::<Result<_, _>>()?;
+        let finished = open.finish()?;
+        let mut progress = self.progress();
+        let standing = Standing {
+            commits: finished.commits,
+            sequence: finished.sequence,
+            ..progress.standing
+        };
+        progress.unsure = Some(Unsure {
+            standing,
+            effects: finished.effects,
+            changes: finished.changes,
+        });
+        drop(progress);
+        transaction.commit().map_err(failed)?;
+        Ok(outcomes)
+    }
+
+    /// Brings memory and the mark to where the disk is, and gives the changes of the last commit.
+    fn settle(&self) -> Vec<(Change, Chain)> {
+        let mut progress = self.progress();
+        let Some(unsure) = progress.unsure.take() else {
+            return Vec::new();
+        };
+        progress.standing = unsure.standing;
+        drop(progress);
+        for effect in unsure.effects {
+            self.index.apply(effect);
+        }
+        self.mark.say(unsure.standing);
+        unsure.changes
+    }
+
+    /// Whether the store's file is where it was, and as it was left.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; the store stays closed then.
-    pub fn reopen(&self) -> Result<(), StoreError> {
+    /// [`StoreError::Taken`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        let checked = self.guard.check().and_then(|()| self.mark.check());
+        let was_taken = self.is_taken.swap(checked.is_err(), Ordering::Relaxed);
+        match &checked {
+            Err(error) if !was_taken => tracing::error!(
+                error = %super::chain_of(error),
+                "nothing is written until it is back, or the authority is started anew"
+            ),
+            Ok(()) if was_taken => tracing::warn!("the store's file is back"),
+            _ => {}
+        }
+        checked
+    }
+
+    /// Whether the last [`Store::check`] found that the file is not what it was.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.is_taken.load(Ordering::Relaxed)
+    }
+
+    /// Opens the file anew after an error. A commit that was reported as failed may be on the disk
+    /// after all, when only the last step of it failed; its changes are given then.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; the store stays closed then, or as it was when its file was taken away.
+    pub fn reopen(&self) -> Result<Vec<(Change, Chain)>, StoreError> {
+        self.check()?;
         let mut database = self
             .database
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         self.openings.fetch_add(1, Ordering::Relaxed);
         // The old handle holds the lock on the file.
-        *database = None;
-        let opened = open_database(&self.path, self.cache_bytes)?;
-        prepare(&opened)?;
+        let old = database.take();
+        let _ = caught(|| Ok(drop(old)));
+        let opened = caught(|| reopen_database(&self.path, self.cache_bytes, &self.guard))?;
+        let commits = caught(|| {
+            let reading = opened.begin_read().map_err(failed)?;
+            Ok(ledger_in(&reading)?.commits)
+        })?;
+        let mut progress = self.progress();
+        let known = progress.standing.commits;
+        let unsure = progress.unsure.as_ref();
+        let is_there = unsure.is_some_and(|unsure| unsure.standing.commits == commits);
+        if commits != known && !is_there {
+            return Err(StoreError::Row);
+        }
+        if !is_there {
+            progress.unsure = None;
+        }
+        drop(progress);
+        self.guard.learn().map_err(|source| StoreError::File {
+            path: self.path.clone(),
+            source,
+        })?;
         *database = Some(opened);
-        Ok(())
+        Ok(self.settle())
     }
 
     /// Where the feed stands.
@@ -177,12 +270,8 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn head(&self) -> Result<Head, StoreError> {
-        self.with(|database| {
-            let reading = database.begin_read().map_err(failed)?;
-            let meta = reading.open_table(META).map_err(failed)?;
-            let row = meta.get(HEAD).map_err(failed)?;
-            row.map_or(Ok(Head::EMPTY), |row| Head::decode(row.value()))
-        })
+        let head = self.kept(HEAD)?.ok_or(StoreError::Row)?;
+        Head::decode(&head)
     }
 
     /// The bytes kept under a name.
@@ -191,37 +280,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.with(|database| {
-            let reading = database.begin_read().map_err(failed)?;
-            let meta = reading.open_table(META).map_err(failed)?;
-            let row = meta.get(name).map_err(failed)?;
-            Ok(row.map(|row| row.value().to_vec()))
-        })
-    }
-
-    /// Brings the index to where the disk is, when a commit after `sequence` was reported as
-    /// failed and is on the disk all the same. Gives the changes that it made.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn catch_up(&self, after: u64) -> Result<Vec<(Change, Chain)>, StoreError> {
-        let log = self.log(after)?;
-        self.with(|database| {
-            let reading = database.begin_read().map_err(failed)?;
-            let entries = reading.open_table(ENTRIES).map_err(failed)?;
-            for (sequence, ..) in &log {
-                // There is no row for a change that another one followed in the same commit.
-                if let Some(row) = entries.get(sequence).map_err(failed)? {
-                    self.index.apply(self.effect(*sequence, row.value())?);
-                }
-            }
-            Ok(())
-        })?;
-        Ok(log
-            .into_iter()
-            .map(|(_, change, chain)| (change, chain))
-            .collect())
+        self.reading(|reading| kept_in(reading, name))
     }
 
     /// The changes after `sequence` that are still kept, each with its number and the chain after
@@ -231,14 +290,16 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn log(&self, after: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError> {
-        self.with(|database| {
-            let reading = database.begin_read().map_err(failed)?;
+        let seal = Seal::of(Section::Log, self.filter_key);
+        self.reading(|reading| {
             let log = reading.open_table(LOG).map_err(failed)?;
             let rows = log.range(after.saturating_add(1)..).map_err(failed)?;
             rows.map(|row| {
                 let (sequence, row) = row.map_err(failed)?;
-                let (change, chain) = transaction::decode_log(row.value())?;
-                Ok((sequence.value(), change, chain))
+                let sequence = sequence.value();
+                let row = seal.opened(&sequence.to_le_bytes(), row.value())?;
+                let (change, chain) = transaction::decode_log(row)?;
+                Ok((sequence, change, chain))
             })
             .collect()
         })
@@ -250,33 +311,25 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn staged(&self, number: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        self.with(|database| {
-            let reading = database.begin_read().map_err(failed)?;
+        let seal = Seal::of(Section::Staged, self.filter_key);
+        self.reading(|reading| {
             let staged = reading.open_table(STAGED).map_err(failed)?;
             let first = staged.range(number..).map_err(failed)?.next();
             let Some(row) = first else {
                 return Ok(None);
             };
             let (number, piece) = row.map_err(failed)?;
-            Ok(Some((number.value(), piece.value().to_vec())))
+            let number = number.value();
+            let piece = seal.opened(&number.to_le_bytes(), piece.value())?;
+            Ok(Some((number, piece.to_vec())))
         })
     }
 
-    fn effect(&self, sequence: u64, row: &[u8]) -> Result<Effect, StoreError> {
-        let (name, row) = split_row(row)?;
-        let (kind, in_force, expires_at) = entry::summary(row).ok_or(StoreError::Row)?;
-        let place = Place {
-            expires_at,
-            sequence,
-        };
-        if !in_force {
-            return Ok(Effect::Restored(name, kind, place));
-        }
-        if !kind.is_cut_off() {
-            return Ok(Effect::Entry(name, place));
-        }
-        let record = Record::decode(row).ok_or(StoreError::Row)?;
-        Ok(Effect::CutOff(record.cut_off(&self.filter_key), place))
+    fn reading<T>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with(|database| work(&database.begin_read().map_err(failed)?))
     }
 
     fn with<T>(
@@ -284,7 +337,32 @@ impl Store {
         work: impl FnOnce(&Database) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        work(database.as_ref().ok_or(StoreError::Closed)?)
+        let database = database.as_ref().ok_or(StoreError::Closed)?;
+        caught(|| work(database))
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Progress {
+    const fn at(standing: Standing) -> Self {
+        Self {
+            standing,
+            unsure: None,
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let database = self
+            .database
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let database = database.take();
+        let _ = caught(|| Ok(drop(database)));
     }
 }
 
@@ -327,12 +405,23 @@ fn split_row(row: &[u8]) -> Result<(Fingerprint, &[u8]), StoreError> {
     Ok((Fingerprint(*name), record))
 }
 
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
-const SUBJECTS: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("subjects");
-const ISSUERS: TableDefinition<'_, &str, ()> = TableDefinition::new("issuers");
-const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
-const STAGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("staged");
+/// What the index has to know of a row of `entries`.
+fn effect_of(sequence: u64, row: &[u8], key: &FilterKey) -> Result<Effect, StoreError> {
+    let (name, row) = split_row(row)?;
+    let (kind, in_force, expires_at) = entry::summary(row).ok_or(StoreError::Row)?;
+    let place = Place {
+        expires_at,
+        sequence,
+    };
+    if !in_force {
+        return Ok(Effect::Restored(name, kind, place));
+    }
+    if !kind.is_cut_off() {
+        return Ok(Effect::Entry(name, place));
+    }
+    let record = Record::decode(row).ok_or(StoreError::Row)?;
+    Ok(Effect::CutOff(record.cut_off(key), place))
+}
 
 const HEAD: &str = "head";
 

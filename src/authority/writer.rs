@@ -176,8 +176,9 @@ impl Parts {
     /// Opens the store anew. A commit that was reported as failed may be on the disk after all,
     /// when only the last step of it failed, so what is there is brought into memory.
     fn recover(&self) -> bool {
-        match self.store.reopen().and_then(|()| self.catch_up()) {
-            Ok(()) => {
+        match self.store.reopen() {
+            Ok(changes) => {
+                self.history.extend(&changes);
                 tracing::info!("the store is open again");
                 true
             }
@@ -188,12 +189,6 @@ impl Parts {
                 false
             }
         }
-    }
-
-    fn catch_up(&self) -> Result<(), StoreError> {
-        let changes = self.store.catch_up(self.history.head().sequence)?;
-        self.history.extend(&changes);
-        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use crate::authority::certificate::{Certificate, TlsError};
 use crate::authority::credentials::{Access, Credentials, CredentialsError};
 use crate::authority::request::{Limits, MAX_EXPIRY};
 use crate::authority::server;
+use crate::authority::store::{Loss, StoreError};
 use crate::authority::{Authority, AuthorityError, SegmentCaching, Settings, clock, http};
 use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
 
@@ -31,6 +32,10 @@ pub struct Arguments {
     /// The directory for the store, made when it is not there
     #[arg(long, value_name = "DIRECTORY", default_value = "portcullis-data")]
     pub data: PathBuf,
+    /// Go on with what is left when the store lacks something that it had, in a new epoch; what was
+    /// lost has to be revoked again
+    #[arg(long)]
+    pub accept_loss: bool,
     /// Who may do what; `portcullis credential` makes its lines [default: everybody, everything]
     #[arg(long, value_name = "FILE")]
     pub credentials: Option<PathBuf>,
@@ -200,6 +205,11 @@ fn settings(arguments: &Arguments) -> Settings {
     Settings {
         directory: arguments.data.clone(),
         cache_bytes: (arguments.store_cache as usize).saturating_mul(1 << 20),
+        loss: if arguments.accept_loss {
+            Loss::Accepted
+        } else {
+            Loss::Refused
+        },
         limits: Limits {
             max_token_lifetime: arguments.max_token_lifetime,
             clock_skew: arguments.clock_skew,
@@ -275,6 +285,22 @@ impl From<LogLevel> for LevelFilter {
     }
 }
 
+/// How to go on without what the store lacks.
+fn store_hint(error: &StoreError) -> Option<&'static str> {
+    match error {
+        error if error.leaves_something() => Some(
+            "put a backup in its place, or go on with what is left by `portcullis serve \
+             --accept-loss`, which begins a new epoch; what was lost has to be revoked again",
+        ),
+        error if error.is_loss() => Some(
+            "put a backup in its place, or move it out of the way together with \
+             `authority.mark` to begin with an empty store and new keys",
+        ),
+        StoreError::InUse { .. } => Some("another `portcullis serve` has it; stop that one first"),
+        _ => None,
+    }
+}
+
 /// What the filter reaches with 32 bits for each entry, and, a little more, with 24: more and fewer
 /// are not built.
 const MIN_FALSE_POSITIVE_RATE: f64 = 1.7e-6;
@@ -345,6 +371,7 @@ impl ServeError {
             Self::Credentials(_) => {
                 Some("`portcullis credential --role admin --name NAME` makes a line for it")
             }
+            Self::Authority(AuthorityError::Store(error)) => store_hint(error),
             Self::Listen { .. } | Self::Tls(_) | Self::Authority(_) | Self::Serve(_) => None,
         }
     }

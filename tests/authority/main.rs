@@ -20,4 +20,5 @@ mod disk;
 mod feed;
 mod import;
 mod interface;
+mod loss;
 mod process;

@@ -168,6 +168,11 @@ impl Authority {
         portcullis::revocation::Manifest::decode(&answer.bytes, &self.public_keys()).unwrap()
     }
 
+    /// The manifest as it is sent.
+    pub(crate) fn manifest_bytes(&self) -> Answer {
+        self.get("/v1/feed/manifest")
+    }
+
     pub(crate) fn public_keys(&self) -> FeedKeys {
         let keys = self.feed_keys.iter().map(|key| public_key(key));
         FeedKeys::new(keys.collect())

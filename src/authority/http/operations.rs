@@ -244,7 +244,8 @@ pub(super) async fn healthz(State(authority): State<Arc<Authority>>) -> (StatusC
 }
 
 /// Whether edges can be served. A store that cannot be written to is no reason to keep them away:
-/// they go on with what is known.
+/// they go on with what is known. One whose file was taken away is, since it needs somebody to see to
+/// it before the next start.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -257,6 +258,12 @@ pub(super) async fn healthz(State(authority): State<Arc<Authority>>) -> (StatusC
 pub(super) async fn readyz(State(authority): State<Arc<Authority>>) -> (StatusCode, &'static str) {
     if *authority.stopping.borrow() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
+    if authority.store.is_taken() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the store's file was taken away\n",
+        );
     }
     match authority.feed.current() {
         Some(_) => (StatusCode::OK, "ready\n"),

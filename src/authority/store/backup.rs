@@ -3,19 +3,29 @@
 //! One transaction reads it, so that the copy is of one instant, between two commits. It lies beside
 //! the store, for its owner only, since it holds the feed's signing key as the store does; nothing of
 //! it goes over the network.
+//!
+//! What is copied has to be what the ledger says, else there is no copy: a backup of what is left
+//! would take the place of the last one that was whole. A copy has a number of its own, so that the
+//! store is not taken for it, nor it for a store that has lost something.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::TryLockError;
 use std::sync::atomic::Ordering;
 
 use redb::{
-    Key, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, Value,
-    WriteTransaction,
+    Database, Key, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
 };
 
-use super::file::{begin_write, open_database};
-use super::{ENTRIES, HEAD, Head, ISSUERS, LOG, META, STAGED, SUBJECTS, Store, StoreError, failed};
+use super::caught::caught;
+use super::file::{
+    FILTER_KEY, FORMAT_NAME, STORE_NUMBER, begin_write, make_database, put_beginnings,
+};
+use super::salvage::put_in_place;
+use super::seal::{Ledger, Rows, Seal, Section};
+use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS, Tables, kept_in, ledger_in};
+use super::{HEAD, Head, Store, StoreError, failed};
+use crate::revocation::FilterKey;
 
 /// A copy of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +54,7 @@ impl Store {
         let unfinished = unfinished(&self.path);
         remove(&unfinished)?;
         let copied = self.copy_to(&unfinished, is_stopping).and_then(|sequence| {
-            put_in_place(&unfinished, &path).map_err(|source| StoreError::File {
-                path: path.clone(),
-                source,
-            })?;
+            put_in_place(&unfinished, &path)?;
             Ok(sequence)
         });
         if copied.is_err() {
@@ -72,27 +79,48 @@ impl Store {
             }
             Ok(())
         };
-        let database = open_database(path, CACHE_BYTES)?;
-        let transaction = begin_write(&database)?;
-        let copy = Copy {
-            reading,
-            writing: &transaction,
-            go_on: &go_on,
-        };
-        copy.table(META)?;
-        copy.table(ENTRIES)?;
-        copy.table(SUBJECTS)?;
-        copy.table(ISSUERS)?;
-        copy.table(LOG)?;
-        copy.table(STAGED)?;
-        let sequence = copy.sequence()?;
-        // The commit takes as long as the disk likes. The pages that have been replaced meanwhile,
-        // and the old handle where the file was opened anew, need not be kept for that.
-        drop(copy);
-        go_on()?;
-        transaction.commit().map_err(failed)?;
-        Ok(sequence)
+        let database = caught(|| make_database(path, CACHE_BYTES))?;
+        let copied = caught(|| copy(reading, &database, self.filter_key, &go_on));
+        let _ = caught(|| Ok(drop(database)));
+        copied
     }
+}
+
+/// Copies what `reading` sees, and gives the number of its last change.
+fn copy(
+    reading: ReadTransaction,
+    database: &Database,
+    key: FilterKey,
+    go_on: &dyn Fn() -> Result<(), StoreError>,
+) -> Result<u64, StoreError> {
+    let transaction = begin_write(database)?;
+    let mut tables = Tables::make(&transaction, key)?;
+    let seal = |section| Seal::of(section, key);
+    let ledger = &mut tables.ledger;
+    let copying = Copying { reading, go_on };
+    copying.meta(&mut tables.meta, ledger)?;
+    copying.table(ENTRIES, seal(Section::Entries), &mut tables.entries, ledger)?;
+    copying.table(
+        SUBJECTS,
+        seal(Section::Subjects),
+        &mut tables.subjects,
+        ledger,
+    )?;
+    copying.table(ISSUERS, seal(Section::Issuers), &mut tables.issuers, ledger)?;
+    copying.table(LOG, seal(Section::Log), &mut tables.log, ledger)?;
+    copying.table(STAGED, seal(Section::Staged), &mut tables.staged, ledger)?;
+    if !ledger_in(&copying.reading)?.is_of_beside_meta(ledger) {
+        return Err(StoreError::Row);
+    }
+    put_beginnings(&mut tables, key)?;
+    let head = kept_in(&copying.reading, HEAD)?.ok_or(StoreError::Row)?;
+    tables.finish()?;
+    // The commit takes as long as the disk likes. The pages that have been replaced meanwhile,
+    // and the old handle where the file was opened anew, need not be kept for that.
+    drop(copying);
+    go_on()?;
+    transaction.commit().map_err(failed)?;
+    Ok(Head::decode(&head)?.sequence)
 }
 
 /// Removes what a process that was killed has left of a copy: it is as large as the store, and has
@@ -107,29 +135,42 @@ pub(super) fn tidy_up(store: &Path) {
     }
 }
 
-struct Copy<'c> {
+struct Copying<'c> {
     reading: ReadTransaction,
-    writing: &'c WriteTransaction,
     go_on: &'c dyn Fn() -> Result<(), StoreError>,
 }
 
-impl Copy<'_> {
-    fn table<K: Key, V: Value>(&self, table: TableDefinition<'_, K, V>) -> Result<(), StoreError> {
+impl Copying<'_> {
+    /// Copies a table, each row of which has to be what was written.
+    fn table<K: Key>(
+        &self,
+        table: TableDefinition<'_, K, &'static [u8]>,
+        seal: Seal,
+        to: &mut Rows<'_, K>,
+        ledger: &mut Ledger,
+    ) -> Result<(), StoreError> {
         let from = self.reading.open_table(table).map_err(failed)?;
-        let mut to = self.writing.open_table(table).map_err(failed)?;
         for row in from.iter().map_err(failed)? {
             (self.go_on)()?;
-            let (key, value) = row.map_err(failed)?;
-            to.insert(key.value(), value.value()).map_err(failed)?;
+            let (key, row) = row.map_err(failed)?;
+            let row = seal.opened(K::as_bytes(&key.value()).as_ref(), row.value())?;
+            to.insert(ledger, key.value(), row.to_vec())?;
         }
         Ok(())
     }
 
-    fn sequence(&self) -> Result<u64, StoreError> {
-        let meta = self.reading.open_table(META).map_err(failed)?;
-        let row = meta.get(HEAD).map_err(failed)?;
-        let head = row.map_or(Ok(Head::EMPTY), |row| Head::decode(row.value()))?;
-        Ok(head.sequence)
+    /// Copies what is kept under names, apart from what every store has of its own.
+    fn meta(&self, to: &mut Rows<'_, &'static str>, ledger: &mut Ledger) -> Result<(), StoreError> {
+        let from = self.reading.open_table(META).map_err(failed)?;
+        for row in from.iter().map_err(failed)? {
+            (self.go_on)()?;
+            let (name, row) = row.map_err(failed)?;
+            let row = Seal::of_meta().opened(name.value().as_bytes(), row.value())?;
+            if ![FORMAT_NAME, STORE_NUMBER, FILTER_KEY].contains(&name.value()) {
+                to.insert(ledger, name.value(), row.to_vec())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -146,15 +187,6 @@ fn remove(path: &Path) -> Result<(), StoreError> {
             source,
         }),
         _ => Ok(()),
-    }
-}
-
-/// The name has to be on the disk as well.
-fn put_in_place(unfinished: &Path, path: &Path) -> std::io::Result<()> {
-    fs::rename(unfinished, path)?;
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Why the store does not do what it is asked.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use super::file::FORMAT;
+pub use super::guard::Taken;
 
 /// Why the store does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -25,12 +27,37 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another process serves this directory.
+    #[error("directory `{}` is in use by another process", directory.display())]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// What is open is not what its path names, or is not as it was left.
+    #[error("`{}` {how} while it was in use", path.display())]
+    Taken {
+        /// The file.
+        path: PathBuf,
+        /// What became of it.
+        how: Taken,
+    },
     /// Reading or writing failed.
     #[error("the store failed")]
     Failed(#[source] Box<redb::Error>),
-    /// A row is not of the form that this version writes.
-    #[error("the store holds a row that this version cannot read")]
+    /// A row is not what this version has written.
+    #[error("the store holds a row that is damaged, or lacks one")]
     Row,
+    /// The database stumbled over something in its file.
+    #[error("the store's file is damaged")]
+    Broken,
+    /// The store is not what it was when it was last written to.
+    #[error("store `{}` {damage}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: Damage,
+    },
     /// The file was made by a version with another format.
     #[error("expected format {FORMAT} of the store, found {0}")]
     Format(u8),
@@ -46,6 +73,87 @@ pub enum StoreError {
     /// The system has no randomness for a secret.
     #[error("could not make a secret")]
     Random(#[source] getrandom::Error),
+}
+
+/// What is wrong with a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Damage {
+    /// There is no file, where there was one.
+    Gone {
+        /// Changes that were in it; `None` where that cannot be told.
+        changes: Option<u64>,
+    },
+    /// There is a file, with nothing in it.
+    Empty {
+        /// Changes that were in it; `None` where that cannot be told.
+        changes: Option<u64>,
+    },
+    /// It is as it was before the last commits.
+    Earlier {
+        /// Commits that it lacks.
+        commits: u64,
+        /// Changes that it lacks; some commits make none.
+        changes: u64,
+    },
+    /// Something in it has changed by itself.
+    Changed {
+        /// Entries that cannot be read; `None` where nobody can tell how many there were.
+        lost: Option<u64>,
+        /// Entries that can be read.
+        left: u64,
+    },
+    /// Something in it has changed by itself, and without what that was, such as the keys of the
+    /// feed, nothing of it can be used.
+    Unreadable,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone { changes } | Self::Empty { changes } => {
+                let state = match self {
+                    Self::Gone { .. } => "is gone",
+                    _ => "is empty",
+                };
+                match changes {
+                    Some(changes) => write!(formatter, "{state}, and {changes} changes with it"),
+                    None => write!(formatter, "{state}, and everything that was in it"),
+                }
+            }
+            Self::Earlier { commits, changes } => write!(
+                formatter,
+                "lacks its last {changes} changes, in {commits} commits"
+            ),
+            Self::Changed {
+                lost: Some(lost),
+                left,
+            } => write!(
+                formatter,
+                "is damaged: {lost} of {} entries are missing",
+                lost.saturating_add(*left)
+            ),
+            Self::Changed { lost: None, left } => write!(
+                formatter,
+                "is damaged: entries are missing, nobody can tell how many; {left} are left"
+            ),
+            Self::Unreadable => formatter.write_str("is damaged, and nothing of it can be used"),
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether something has been lost: what a backup brings back, and nothing else.
+    #[must_use]
+    pub const fn is_loss(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+
+    /// Whether the store can go on with what is left, should somebody say so.
+    #[must_use]
+    pub const fn leaves_something(&self) -> bool {
+        matches!(self, Self::Damaged { damage, .. } if !matches!(damage, Damage::Unreadable))
+    }
 }
 
 /// Any error of the database.

@@ -1,22 +1,66 @@
 //! The file: opening it, and what every one holds.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
-use redb::backends::FileBackend;
-use redb::{Builder, Database, ReadableDatabase as _, WriteTransaction};
+use redb::{Builder, Database, DatabaseError, ReadTransaction, WriteTransaction};
 
+use super::backend::Backend;
 use super::error::{StoreError, failed};
-use super::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS};
+use super::guard::Guard;
+use super::mark::StoreNumber;
+use super::tables::{Tables, kept_in};
+use super::{HEAD, Head};
 use crate::revocation::FilterKey;
 
-/// Opens the file, making it when it is not there.
-pub(super) fn open_database(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
-    let mut builder = Builder::new();
-    builder.set_cache_size(cache_bytes);
-    let backend = FileBackend::new(open_file(path)?).map_err(failed)?;
-    builder.create_with_backend(backend).map_err(failed)
+/// How much of the file is looked at while it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// What redb needs. It was in the hands of this process, or is read with care afterwards.
+    Given,
+    /// All of it, against redb's own checksums, and what says which parts are free is made anew.
+    Withheld,
+}
+
+/// Makes a file that is not there yet, with a database that has no tables.
+pub(super) fn make_database(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+    let file = open_file(OpenOptions::new().create_new(true), path)?;
+    let guard = guard(path)?;
+    let backend = Backend::new(file, guard)?;
+    builder(cache_bytes, Trust::Given)
+        .create_with_backend(backend)
+        .map_err(opening)
+}
+
+/// Opens a file that this process had open before.
+pub(super) fn reopen_database(
+    path: &Path,
+    cache_bytes: usize,
+    guard: &Arc<Guard>,
+) -> Result<Database, StoreError> {
+    let file = open_guarded(path, guard)?;
+    let backend = Backend::new(file, Arc::clone(guard))?;
+    builder(cache_bytes, Trust::Given)
+        .create_with_backend(backend)
+        .map_err(opening)
+}
+
+/// Opens a file that is left as it is until the backend is told otherwise.
+pub(super) fn try_database(
+    path: &Path,
+    cache_bytes: usize,
+    guard: &Arc<Guard>,
+    trust: Trust,
+) -> Result<(Database, Backend), StoreError> {
+    let file = open_guarded(path, guard)?;
+    let backend = Backend::on_trial(file, Arc::clone(guard))?;
+    let database = builder(cache_bytes, trust)
+        .create_with_backend(backend.clone())
+        .map_err(opening)?;
+    Ok((database, backend))
 }
 
 /// Begins a transaction whose commit also writes down which parts of the file are free.
@@ -30,13 +74,93 @@ pub(super) fn begin_write(database: &Database) -> Result<WriteTransaction, Store
     Ok(transaction)
 }
 
+/// Guards a file.
+pub(super) fn guard(path: &Path) -> Result<Arc<Guard>, StoreError> {
+    let guard = Guard::of(path).map_err(|source| StoreError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Arc::new(guard))
+}
+
+/// Makes the tables of a new store, and gives the filter's key.
+pub(super) fn initialize(database: &Database) -> Result<FilterKey, StoreError> {
+    let key = FilterKey::new(random()?);
+    let transaction = begin_write(database)?;
+    let mut tables = Tables::make(&transaction, key)?;
+    put_beginnings(&mut tables, key)?;
+    tables.put_meta(HEAD, Head::EMPTY.encode().to_vec())?;
+    tables.finish()?;
+    transaction.commit().map_err(failed)?;
+    Ok(key)
+}
+
+/// What every store begins with: its format, its own number, and the filter's key.
+pub(super) fn put_beginnings(tables: &mut Tables<'_>, key: FilterKey) -> Result<(), StoreError> {
+    tables.put_meta(FORMAT_NAME, vec![FORMAT])?;
+    tables.put_meta(STORE_NUMBER, random::<16>()?.to_vec())?;
+    tables.put_meta(FILTER_KEY, key.bytes().to_vec())
+}
+
+/// The filter's key, of a store in this format.
+pub(super) fn filter_key(reading: &ReadTransaction) -> Result<FilterKey, StoreError> {
+    match kept_in(reading, FORMAT_NAME) {
+        Ok(Some(format)) if format == [FORMAT] => {}
+        Ok(format) => {
+            let format = format.and_then(|format| format.first().copied());
+            return Err(StoreError::Format(format.unwrap_or(0)));
+        }
+        // Formats before the third had no checksum.
+        Err(StoreError::Row) => {
+            return Err(old_format(reading)?.map_or(StoreError::Row, StoreError::Format));
+        }
+        Err(error) => return Err(error),
+    }
+    let key = kept_in(reading, FILTER_KEY)?.ok_or(StoreError::Row)?;
+    Ok(FilterKey::new(key.try_into().map_err(|_| StoreError::Row)?))
+}
+
+fn old_format(reading: &ReadTransaction) -> Result<Option<u8>, StoreError> {
+    let meta = reading.open_table(super::tables::META).map_err(failed)?;
+    let row = meta.get(FORMAT_NAME).map_err(failed)?;
+    Ok(row.and_then(|row| match row.value() {
+        [format] => Some(*format),
+        _ => None,
+    }))
+}
+
+/// The store's number.
+pub(super) fn store_number(reading: &ReadTransaction) -> Result<StoreNumber, StoreError> {
+    let number = kept_in(reading, STORE_NUMBER)?.ok_or(StoreError::Row)?;
+    number.try_into().map_err(|_| StoreError::Row)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(StoreError::Random)?;
+    Ok(bytes)
+}
+
+fn builder(cache_bytes: usize, trust: Trust) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes);
+    builder.set_check_integrity_on_open(trust == Trust::Withheld);
+    builder
+}
+
+/// The file that the guard knows, and no other.
+fn open_guarded(path: &Path, guard: &Guard) -> Result<File, StoreError> {
+    guard.check()?;
+    let file = open_file(&mut OpenOptions::new(), path)?;
+    guard.expect(&file)?;
+    Ok(file)
+}
+
 /// The file holds the feed's signing key, so it is for its owner only.
-fn open_file(path: &Path) -> Result<File, StoreError> {
-    OpenOptions::new()
+fn open_file(options: &mut OpenOptions, path: &Path) -> Result<File, StoreError> {
+    options
         .read(true)
         .write(true)
-        .create(true)
-        .truncate(false)
         .mode(0o600)
         .open(path)
         .map_err(|source| StoreError::File {
@@ -45,48 +169,38 @@ fn open_file(path: &Path) -> Result<File, StoreError> {
         })
 }
 
-/// Makes what a new file lacks, and gives the filter's key.
-pub(super) fn prepare(database: &Database) -> Result<FilterKey, StoreError> {
-    let reading = database.begin_read().map_err(failed)?;
-    match reading.open_table(META) {
-        Ok(meta) => {
-            let format = meta.get(FORMAT_NAME).map_err(failed)?;
-            let format = format.and_then(|row| row.value().first().copied());
-            if format != Some(FORMAT) {
-                return Err(StoreError::Format(format.unwrap_or(0)));
-            }
-            let key = meta
-                .get(FILTER_KEY)
-                .map_err(failed)?
-                .ok_or(StoreError::Row)?;
-            let key = key.value().try_into().map_err(|_| StoreError::Row)?;
-            Ok(FilterKey::new(key))
-        }
-        Err(redb::TableError::TableDoesNotExist(_)) => initialize(database),
-        Err(error) => Err(failed(error)),
+/// An error of redb while it opens a file.
+fn opening(error: DatabaseError) -> StoreError {
+    let error = redb::Error::from(error);
+    if is_damage(&error) {
+        StoreError::Broken
+    } else {
+        failed(error)
     }
 }
 
-fn initialize(database: &Database) -> Result<FilterKey, StoreError> {
-    let mut key = [0; 16];
-    getrandom::fill(&mut key).map_err(StoreError::Random)?;
-    let transaction = begin_write(database)?;
-    {
-        let mut meta = transaction.open_table(META).map_err(failed)?;
-        meta.insert(FORMAT_NAME, [FORMAT].as_slice())
-            .map_err(failed)?;
-        meta.insert(FILTER_KEY, key.as_slice()).map_err(failed)?;
-        transaction.open_table(ENTRIES).map_err(failed)?;
-        transaction.open_table(SUBJECTS).map_err(failed)?;
-        transaction.open_table(ISSUERS).map_err(failed)?;
-        transaction.open_table(LOG).map_err(failed)?;
-        transaction.open_table(STAGED).map_err(failed)?;
+/// Whether this is what redb says of a file that something else has changed.
+pub(super) fn is_damage(error: &redb::Error) -> bool {
+    match error {
+        redb::Error::Corrupted(_)
+        | redb::Error::UpgradeRequired(_)
+        | redb::Error::TableDoesNotExist(_)
+        | redb::Error::TableTypeMismatch { .. }
+        | redb::Error::TableIsMultimap(_)
+        | redb::Error::TableIsNotMultimap(_)
+        | redb::Error::TypeDefinitionChanged { .. } => true,
+        redb::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+        ),
+        _ => false,
     }
-    transaction.commit().map_err(failed)?;
-    Ok(FilterKey::new(key))
 }
 
 pub(super) const FILE_NAME: &str = "authority.redb";
-const FORMAT_NAME: &str = "format";
-pub(super) const FORMAT: u8 = 2;
-const FILTER_KEY: &str = "filter_key";
+pub(super) const FORMAT_NAME: &str = "format";
+pub(super) const STORE_NUMBER: &str = "store";
+pub(super) const FILTER_KEY: &str = "filter_key";
+
+/// 2 had neither seals nor a ledger.
+pub(super) const FORMAT: u8 = 3;

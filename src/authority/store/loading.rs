@@ -1,59 +1,145 @@
-//! Reading everything into the index, at the start.
+//! Reading everything into the index, at the start, and counting it.
 //!
 //! Edges wait for it, and refuse once they have waited for too long. So all processors read, each a
 //! part of the rows at a time.
 
 use std::num::NonZero;
-use std::panic;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-use redb::{ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
+use redb::{
+    Database, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
+    ReadableTableMetadata as _, TableDefinition,
+};
 
-use super::{ENTRIES, Store, StoreError, failed};
+use super::caught::caught;
+use super::effect_of;
+use super::error::{StoreError, failed};
+use super::seal::{Ledger, Seal, Section};
+use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS};
+use crate::authority::index::{Index, Loader};
+use crate::revocation::FilterKey;
 
-impl Store {
-    /// Fills the index, which has to be empty.
-    pub(super) fn load(&self) -> Result<(), StoreError> {
-        self.with(|database| {
-            let reading = database.begin_read().map_err(failed)?;
-            let rows = Rows::of(reading.open_table(ENTRIES).map_err(failed)?)?;
-            self.index.reserve(rows.table.len().map_err(failed)?);
-            let threads = thread::available_parallelism().map_or(1, NonZero::get);
-            thread::scope(|scope| {
-                let threads: Vec<_> = (0..threads)
-                    .map(|_| scope.spawn(|| self.load_parts(&rows)))
-                    .collect();
-                threads.into_iter().try_for_each(|thread| {
-                    let loaded = thread.join();
-                    loaded.unwrap_or_else(|panicked| panic::resume_unwind(panicked))
-                })
-            })
+/// Fills the index, which has to be empty, and gives what all rows of all tables come to.
+///
+/// # Errors
+///
+/// [`StoreError`]; what is in the index is of no use then.
+pub(super) fn load(
+    database: &Database,
+    index: &Index,
+    key: FilterKey,
+) -> Result<Ledger, StoreError> {
+    let reading = database.begin_read().map_err(failed)?;
+    let work = Work {
+        entries: Entries::of(reading.open_table(ENTRIES).map_err(failed)?)?,
+        subjects: Subjects::of(reading.open_table(SUBJECTS).map_err(failed)?),
+        index,
+        key,
+    };
+    index.reserve(work.entries.table.len().map_err(failed)?);
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut counted = Ledger::default();
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(|| caught(|| work.do_parts())))
+            .collect();
+        threads.into_iter().try_for_each(|thread| {
+            counted.add(&thread.join().unwrap_or(Err(StoreError::Broken))?);
+            Ok::<_, StoreError>(())
         })
+    })?;
+    count_all(&reading, META, Seal::of_meta(), &mut counted)?;
+    count_all(
+        &reading,
+        ISSUERS,
+        Seal::of(Section::Issuers, key),
+        &mut counted,
+    )?;
+    count_all(&reading, LOG, Seal::of(Section::Log, key), &mut counted)?;
+    count_all(
+        &reading,
+        STAGED,
+        Seal::of(Section::Staged, key),
+        &mut counted,
+    )?;
+    Ok(counted)
+}
+
+fn count_all<K: Key>(
+    reading: &ReadTransaction,
+    table: TableDefinition<'_, K, &'static [u8]>,
+    seal: Seal,
+    counted: &mut Ledger,
+) -> Result<(), StoreError> {
+    let table = reading.open_table(table).map_err(failed)?;
+    for row in table.iter().map_err(failed)? {
+        let (key, row) = row.map_err(failed)?;
+        seal.counted(K::as_bytes(&key.value()).as_ref(), row.value(), counted)?;
+    }
+    Ok(())
+}
+
+/// What is divided among the threads.
+struct Work<'i> {
+    entries: Entries,
+    subjects: Subjects,
+    index: &'i Index,
+    key: FilterKey,
+}
+
+impl Work<'_> {
+    /// Does one part after the other, until none is left.
+    fn do_parts(&self) -> Result<Ledger, StoreError> {
+        let mut counted = Ledger::default();
+        let mut loader = self.index.loader();
+        while let Some(start) = self.entries.next_part() {
+            self.load_entries(start, &mut loader, &mut counted)?;
+        }
+        while let Some(first) = self.subjects.next_part() {
+            self.count_subjects(first, &mut counted)?;
+        }
+        Ok(counted)
     }
 
-    /// Loads one part after the other, until none is left.
-    fn load_parts(&self, rows: &Rows) -> Result<(), StoreError> {
-        let mut loader = self.index.loader();
-        while let Some(start) = rows.next_part() {
-            let end = start.saturating_add(PART);
-            for row in rows.table.range(start..end).map_err(failed)? {
-                let (sequence, row) = row.map_err(failed)?;
-                loader.add(self.effect(sequence.value(), row.value())?);
-            }
+    fn load_entries(
+        &self,
+        start: u64,
+        loader: &mut Loader<'_>,
+        counted: &mut Ledger,
+    ) -> Result<(), StoreError> {
+        let seal = Seal::of(Section::Entries, self.key);
+        let end = start.saturating_add(PART);
+        for row in self.entries.table.range(start..end).map_err(failed)? {
+            let (sequence, row) = row.map_err(failed)?;
+            let sequence = sequence.value();
+            let row = seal.counted(&sequence.to_le_bytes(), row.value(), counted)?;
+            loader.add(effect_of(sequence, row, &self.key)?);
+        }
+        Ok(())
+    }
+
+    fn count_subjects(&self, first: u8, counted: &mut Ledger) -> Result<(), StoreError> {
+        let seal = Seal::of(Section::Subjects, self.key);
+        let (mut start, mut end) = ([0; 32], [u8::MAX; 32]);
+        (start[0], end[0]) = (first, first);
+        let rows = self.subjects.table.range::<&[u8; 32]>(&start..=&end);
+        for row in rows.map_err(failed)? {
+            let (key, row) = row.map_err(failed)?;
+            seal.counted(key.value(), row.value(), counted)?;
         }
         Ok(())
     }
 }
 
-/// The rows that are still to be read.
-struct Rows {
+/// The rows of `entries` that are still to be read.
+struct Entries {
     table: ReadOnlyTable<u64, &'static [u8]>,
     next: AtomicU64,
     last: Option<u64>,
 }
 
-impl Rows {
+impl Entries {
     fn of(table: ReadOnlyTable<u64, &'static [u8]>) -> Result<Self, StoreError> {
         let first = table.first().map_err(failed)?;
         let first = first.map_or(0, |(sequence, _)| sequence.value());
@@ -75,6 +161,25 @@ impl Rows {
         self.next
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, advance)
             .ok()
+    }
+}
+
+/// The rows of `subjects` that are still to be read, by the first byte of their keys.
+struct Subjects {
+    table: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
+    next: AtomicUsize,
+}
+
+impl Subjects {
+    const fn of(table: ReadOnlyTable<&'static [u8; 32], &'static [u8]>) -> Self {
+        Self {
+            table,
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    fn next_part(&self) -> Option<u8> {
+        u8::try_from(self.next.fetch_add(1, Ordering::Relaxed)).ok()
     }
 }
 

@@ -1,10 +1,15 @@
 //! Looking entries up, for people.
 
+use std::thread;
+use std::time::Duration;
+
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
 use super::super::entry::{Record, Target};
+use super::seal::{Seal, Section};
+use super::tables::{ENTRIES, ISSUERS, SUBJECTS};
 use super::transaction::owner_key;
-use super::{ENTRIES, ISSUERS, SUBJECTS, Store, StoreError, failed, split_row};
+use super::{Store, StoreError, failed, split_row};
 use crate::revocation::{Fingerprint, Kind};
 use crate::time::UnixTime;
 
@@ -70,27 +75,58 @@ impl Store {
 
 struct Reading<'s> {
     store: &'s Store,
+    database: &'s Database,
     transaction: ReadTransaction,
 }
 
 impl<'s> Reading<'s> {
-    fn new(store: &'s Store, database: &Database) -> Result<Self, StoreError> {
+    fn new(store: &'s Store, database: &'s Database) -> Result<Self, StoreError> {
         let transaction = database.begin_read().map_err(failed)?;
-        Ok(Self { store, transaction })
+        Ok(Self {
+            store,
+            database,
+            transaction,
+        })
     }
 
+    /// What is on the disk now.
+    fn anew(&self) -> Result<Self, StoreError> {
+        Self::new(self.store, self.database)
+    }
+
+    /// The index is told of a commit when it is on the disk, so for a moment it may be behind, and
+    /// ahead of a transaction that began before. What is at neither place after that is lost.
     fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
+        if let Some(found) = self.entry_now(name)? {
+            return Ok(found);
+        }
+        for _ in 0..ATTEMPTS {
+            thread::sleep(ATTEMPT_PAUSE);
+            if let Some(found) = self.anew()?.entry_now(name)? {
+                return Ok(found);
+            }
+        }
+        Err(StoreError::Row)
+    }
+
+    /// `None` where index and disk say different things.
+    fn entry_now(&self, name: Fingerprint) -> Result<Option<Option<Record>>, StoreError> {
         let Some(sequence) = self.store.index.sequence_of(name) else {
-            return Ok(None);
+            return Ok(Some(None));
         };
         let entries = self.transaction.open_table(ENTRIES).map_err(failed)?;
-        // It may have been moved since the transaction began; then it is not in what is read here.
         let Some(row) = entries.get(sequence).map_err(failed)? else {
             return Ok(None);
         };
-        let (found, record) = split_row(row.value())?;
-        let record = Record::decode(record).ok_or(StoreError::Row)?;
-        Ok((found == name).then_some(record))
+        let (found, record) = self.open(sequence, row.value())?;
+        Ok((found == name).then_some(Some(record)))
+    }
+
+    fn open(&self, sequence: u64, row: &[u8]) -> Result<(Fingerprint, Record), StoreError> {
+        let seal = Seal::of(Section::Entries, self.store.filter_key);
+        let row = seal.opened(&sequence.to_le_bytes(), row)?;
+        let (name, record) = split_row(row)?;
+        Ok((name, Record::decode(record).ok_or(StoreError::Row)?))
     }
 
     fn newest(
@@ -112,8 +148,7 @@ impl<'s> Reading<'s> {
                     next: Some(next),
                 });
             }
-            let (name, record) = split_row(row.value())?;
-            let record = Record::decode(record).ok_or(StoreError::Row)?;
+            let (name, record) = self.open(sequence.value(), row.value())?;
             if filter.takes(&record) {
                 entries.push((name, record));
             }
@@ -166,6 +201,7 @@ impl<'s> Reading<'s> {
         owners.sort_unstable();
         let cursor = cursor.and_then(from_hex::<32>);
         let subjects = self.transaction.open_table(SUBJECTS).map_err(failed)?;
+        let seal = Seal::of(Section::Subjects, key);
         let mut entries = Vec::new();
         for owner in owners {
             if cursor.is_none()
@@ -183,7 +219,8 @@ impl<'s> Reading<'s> {
                 .range::<&[u8; 32]>(&start..=&last)
                 .map_err(failed)?
             {
-                let (key, _) = row.map_err(failed)?;
+                let (key, row) = row.map_err(failed)?;
+                seal.opened(key.value(), row.value())?;
                 if entries.len() >= limit {
                     let next = Some(to_hex(key.value()));
                     return Ok(Page { entries, next });
@@ -206,9 +243,14 @@ impl<'s> Reading<'s> {
             return Ok(vec![issuer.clone()]);
         }
         let issuers = self.transaction.open_table(ISSUERS).map_err(failed)?;
+        let seal = Seal::of(Section::Issuers, self.store.filter_key);
         let rows = issuers.iter().map_err(failed)?.take(MAX_ROWS);
-        rows.map(|row| Ok(row.map_err(failed)?.0.value().to_owned()))
-            .collect()
+        rows.map(|row| {
+            let (issuer, row) = row.map_err(failed)?;
+            seal.opened(issuer.value().as_bytes(), row.value())?;
+            Ok(issuer.value().to_owned())
+        })
+        .collect()
     }
 }
 
@@ -246,6 +288,10 @@ pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     }
     Some(bytes)
 }
+
+/// Together a second, in which the writer surely gets from the disk to the index.
+const ATTEMPTS: usize = 50;
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Rows that one request looks at: some ten milliseconds.
 const MAX_ROWS: usize = 10_000;

@@ -1,15 +1,13 @@
 //! What can be done to the store, and doing it inside one transaction.
 
-use redb::{ReadableTable as _, Table, WriteTransaction};
+use redb::WriteTransaction;
 
 use super::super::entry::{Action, Event, Record, Revocation, Target};
 use super::super::index::{ByFingerprint, Effect, Index, Place};
-use super::{
-    COMPLETE, Committed, ENTRIES, HEAD, Head, ISSUERS, LOG, META, STAGED, SUBJECTS, Store,
-    StoreError, failed, split_row,
-};
+use super::tables::Tables;
+use super::{COMPLETE, HEAD, Head, Store, StoreError, split_row};
 use crate::revocation::cut_off::{self, CutOff};
-use crate::revocation::{Chain, Change, FilterKey, Fingerprint, KEPT_CHANGES, Kind};
+use crate::revocation::{Chain, Change, FilterKey, Fingerprint, KEPT_CHANGES};
 use crate::time::UnixTime;
 
 /// A piece of work.
@@ -61,14 +59,9 @@ pub enum Outcome {
 
 /// An open transaction with its tables.
 pub(super) struct Transaction<'t> {
-    entries: Table<'t, u64, &'static [u8]>,
-    subjects: Table<'t, &'static [u8; 32], ()>,
-    issuers: Table<'t, &'static str, ()>,
+    tables: Tables<'t>,
     /// The issuer that was seen last, to spare looking it up again.
     last_issuer: String,
-    log: Table<'t, u64, &'static [u8]>,
-    staged: Table<'t, u64, &'static [u8]>,
-    meta: Table<'t, &'static str, &'static [u8]>,
     index: &'t Index,
     /// Rows that this transaction has written or removed, which the index does not know of yet.
     moved: ByFingerprint<Option<u64>>,
@@ -80,25 +73,27 @@ pub(super) struct Transaction<'t> {
     effects: Vec<Effect>,
 }
 
+/// What was done, before it is on the disk.
+pub(super) struct Finished {
+    pub(super) commits: u64,
+    pub(super) sequence: u64,
+    pub(super) changes: Vec<(Change, Chain)>,
+    /// What the index has to be told once it is.
+    pub(super) effects: Vec<Effect>,
+}
+
 impl<'t> Transaction<'t> {
     pub(super) fn new(
         transaction: &'t WriteTransaction,
         store: &'t Store,
         now_milliseconds: u64,
     ) -> Result<Self, StoreError> {
-        let meta = transaction.open_table(META).map_err(failed)?;
-        let head = match meta.get(HEAD).map_err(failed)? {
-            Some(row) => Head::decode(row.value())?,
-            None => Head::EMPTY,
-        };
+        let tables = Tables::open(transaction, store.filter_key)?;
+        let head = tables.meta.get(HEAD, Head::decode)?;
+        let head = head.ok_or(StoreError::Row)?;
         Ok(Self {
-            entries: transaction.open_table(ENTRIES).map_err(failed)?,
-            subjects: transaction.open_table(SUBJECTS).map_err(failed)?,
-            issuers: transaction.open_table(ISSUERS).map_err(failed)?,
+            tables,
             last_issuer: String::new(),
-            log: transaction.open_table(LOG).map_err(failed)?,
-            staged: transaction.open_table(STAGED).map_err(failed)?,
-            meta,
             index: &store.index,
             moved: ByFingerprint::default(),
             filter_key: store.filter_key,
@@ -121,42 +116,40 @@ impl<'t> Transaction<'t> {
                 Ok(Outcome::Done(0))
             }
             Work::Keep(name, bytes) => {
-                self.meta.insert(name, bytes.as_slice()).map_err(failed)?;
+                self.tables.put_meta(name, bytes.clone())?;
                 Ok(Outcome::Done(0))
             }
             Work::Stage(number, bytes) => {
-                self.staged
-                    .insert(number, bytes.as_slice())
-                    .map_err(failed)?;
+                let tables = &mut self.tables;
+                tables
+                    .staged
+                    .insert(&mut tables.ledger, *number, bytes.clone())?;
                 Ok(Outcome::Done(0))
             }
             Work::ApplyStaged(number, revocations) => self.apply_staged(*number, revocations),
             Work::DropStaged => {
-                self.staged.retain(|_, _| false).map_err(failed)?;
-                self.meta.insert(COMPLETE, [].as_slice()).map_err(failed)?;
+                let tables = &mut self.tables;
+                tables.staged.clear(&mut tables.ledger)?;
+                tables.put_meta(COMPLETE, Vec::new())?;
                 Ok(Outcome::Done(0))
             }
         }
     }
 
     /// Writes where the feed stands now and cuts off the oldest part of its log.
-    /// Gives what the index has to be told once that is on the disk.
-    pub(super) fn finish(
-        mut self,
-        outcomes: Vec<Outcome>,
-    ) -> Result<(Committed, Vec<Effect>), StoreError> {
+    pub(super) fn finish(self) -> Result<Finished, StoreError> {
+        let mut tables = self.tables;
         if !self.changes.is_empty() {
-            self.meta
-                .insert(HEAD, self.head.encode().as_slice())
-                .map_err(failed)?;
+            tables.put_meta(HEAD, self.head.encode().to_vec())?;
             let floor = self.head.sequence.saturating_sub(LOG_LENGTH as u64);
-            self.log.retain_in(..=floor, |_, _| false).map_err(failed)?;
+            tables.log.remove_up_to(&mut tables.ledger, floor)?;
         }
-        let committed = Committed {
-            outcomes,
+        Ok(Finished {
+            commits: tables.finish()?.commits,
+            sequence: self.head.sequence,
             changes: self.changes,
-        };
-        Ok((committed, self.effects))
+            effects: self.effects,
+        })
     }
 
     fn revoke(&mut self, revocation: &Revocation) -> Result<Outcome, StoreError> {
@@ -241,12 +234,12 @@ impl<'t> Transaction<'t> {
             self.effects.push(self.effect(name, &record));
             return Ok(());
         }
-        self.entries.remove(record.sequence).map_err(failed)?;
+        let tables = &mut self.tables;
+        tables.entries.remove(&mut tables.ledger, record.sequence)?;
         self.moved.insert(name, None);
-        if let Some(owner) = self.owner(&record) {
-            self.subjects
-                .remove(&owner_key(owner, name))
-                .map_err(failed)?;
+        if let Some(owner) = record.owner(&self.filter_key) {
+            let owner = owner_key(owner, name);
+            tables.subjects.remove(&mut tables.ledger, &owner)?;
         }
         self.effects.push(Effect::Dropped(name));
         Ok(())
@@ -263,15 +256,17 @@ impl<'t> Transaction<'t> {
                 new += 1;
             }
         }
-        self.staged.remove(number).map_err(failed)?;
+        let tables = &mut self.tables;
+        tables.staged.remove_if_there(&mut tables.ledger, number)?;
         Ok(Outcome::Done(new))
     }
 
     /// Gives the change its number, in the log and as the key of the record's row, whose old one is
     /// removed.
     fn log_change(&mut self, change: Change, record: &mut Record) -> Result<(), StoreError> {
+        let tables = &mut self.tables;
         if record.sequence != 0 {
-            self.entries.remove(record.sequence).map_err(failed)?;
+            tables.entries.remove(&mut tables.ledger, record.sequence)?;
         }
         self.head = Head {
             sequence: self.head.sequence.saturating_add(1),
@@ -280,44 +275,54 @@ impl<'t> Transaction<'t> {
         record.sequence = self.head.sequence;
         let mut row = self.head.chain.0.to_vec();
         change.encode_to(&mut row);
-        self.log
-            .insert(record.sequence, row.as_slice())
-            .map_err(failed)?;
+        tables
+            .log
+            .insert(&mut tables.ledger, record.sequence, row)?;
         self.changes.push((change, self.head.chain));
         Ok(())
     }
 
     fn put(&mut self, name: Fingerprint, record: &Record) -> Result<(), StoreError> {
-        if let Some(owner) = self.owner(record) {
-            self.subjects
-                .insert(&owner_key(owner, name), ())
-                .map_err(failed)?;
+        let tables = &mut self.tables;
+        if let Some(owner) = record.owner(&self.filter_key) {
+            let owner = owner_key(owner, name);
+            tables
+                .subjects
+                .insert(&mut tables.ledger, &owner, Vec::new())?;
         }
         if record.target.issuer != self.last_issuer {
             self.last_issuer.clone_from(&record.target.issuer);
             let issuer = self.last_issuer.as_str();
-            if self.issuers.get(issuer).map_err(failed)?.is_none() {
-                self.issuers.insert(issuer, ()).map_err(failed)?;
+            if tables.issuers.get(issuer, |_| Ok(()))?.is_none() {
+                tables
+                    .issuers
+                    .insert(&mut tables.ledger, issuer, Vec::new())?;
             }
         }
-        let row = [&name.0[..], &record.encode()].concat();
-        self.entries
-            .insert(record.sequence, row.as_slice())
-            .map_err(failed)?;
+        let encoded = record.encode();
+        // With room for the checksum.
+        let mut row = Vec::with_capacity(encoded.len() + 24);
+        row.extend(name.0);
+        row.extend(encoded);
+        tables
+            .entries
+            .insert(&mut tables.ledger, record.sequence, row)?;
         self.moved.insert(name, Some(record.sequence));
         Ok(())
     }
 
+    /// The entry of this name. The index knows where its row is; one that is not there is lost.
     fn record(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
         let moved = self.moved.get(&name).copied();
         let Some(sequence) = moved.unwrap_or_else(|| self.index.sequence_of(name)) else {
             return Ok(None);
         };
-        let Some(row) = self.entries.get(sequence).map_err(failed)? else {
-            return Ok(None);
-        };
-        let (_, record) = split_row(row.value())?;
-        Record::decode(record).map(Some).ok_or(StoreError::Row)
+        let record = self.tables.entries.get(sequence, |row| {
+            let (found, record) = split_row(row)?;
+            let record = Record::decode(record).filter(|_| found == name);
+            record.ok_or(StoreError::Row)
+        })?;
+        record.map(Some).ok_or(StoreError::Row)
     }
 
     /// What the index has to know of a record.
@@ -332,14 +337,6 @@ impl<'t> Transaction<'t> {
             (true, true) => Effect::CutOff(record.cut_off(&self.filter_key), place),
             (true, false) => Effect::Entry(name, place),
         }
-    }
-
-    fn owner(&self, record: &Record) -> Option<Fingerprint> {
-        (!record.subject.is_empty()).then(|| {
-            let target = &record.target;
-            self.filter_key
-                .fingerprint(Kind::Subject, &target.issuer, &record.subject)
-        })
     }
 
     fn event(&self, action: Action, actor: &str, reason: &str) -> Event {

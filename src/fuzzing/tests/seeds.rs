@@ -239,6 +239,7 @@ async fn authority(directory: &Path, stopping: watch::Receiver<bool>) -> Arc<Aut
     let settings = Settings {
         directory: directory.to_owned(),
         cache_bytes: 1 << 20,
+        loss: crate::authority::store::Loss::Refused,
         limits: Limits {
             max_token_lifetime: Duration::from_hours(24),
             clock_skew: Duration::from_mins(1),

@@ -18,6 +18,7 @@ async fn a_rotation_goes_on_when_its_caller_has_hung_up() {
     let settings = Settings {
         directory: directory.path().to_owned(),
         cache_bytes: 1 << 20,
+        loss: crate::authority::store::Loss::Refused,
         limits: Limits {
             max_token_lifetime: Duration::from_hours(24),
             clock_skew: Duration::from_mins(1),

@@ -1,0 +1,52 @@
+//! Work on the database, whose panics become errors.
+//!
+//! redb trusts its file: pages that something else has changed make it panic. What it has to say
+//! then helps nobody who runs an authority, so it is not shown.
+
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+use super::StoreError;
+
+/// Does the work, and gives [`StoreError::Broken`] when it panics.
+///
+/// What the work has changed may be half done then. That is sound here: a transaction that is
+/// dropped is none, and after an error the file is opened anew.
+pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    keep_quiet();
+    let before = IS_CAUGHT.replace(true);
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    IS_CAUGHT.set(before);
+    done.unwrap_or(Err(StoreError::Broken))
+}
+
+/// Has panics that are caught say nothing. All others say what they always did.
+fn keep_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panicked| {
+            if !IS_CAUGHT.get() {
+                usual(panicked);
+            }
+        }));
+    });
+}
+
+thread_local! {
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_and_what_is_done_comes_through() {
+        let broken = caught(|| -> Result<(), _> { panic!("as the database does") });
+        assert!(matches!(broken, Err(StoreError::Broken)), "{broken:?}");
+        assert!(!IS_CAUGHT.get());
+        assert_eq!(caught(|| Ok(7)).unwrap(), 7);
+    }
+}

@@ -1,0 +1,190 @@
+//! Whether the file that is open is still the one that its path names.
+//!
+//! A file that was removed, renamed or replaced takes whatever is written to it, and all of that is
+//! gone when it is closed. One that was cut short or written over by another program has lost what
+//! was in it already. So before and after every commit, and between them, the path is asked what it
+//! names: the same file, as long as it was left, with the header that was written last?
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::StoreError;
+
+/// Knows the file that is open.
+#[derive(Debug)]
+pub(super) struct Guard {
+    path: PathBuf,
+    /// Open for as long as the store is, so that no other file is given its number.
+    file: File,
+    known: Mutex<Known>,
+}
+
+/// What this process has made of the file; `None` where it cannot tell, after a failed write.
+#[derive(Debug)]
+pub(super) struct Known {
+    length: Option<u64>,
+    header: Option<Header>,
+}
+
+/// What has become of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Taken {
+    /// There is no file of this name any more.
+    #[error("was removed or renamed")]
+    Removed,
+    /// Another file has its name.
+    #[error("was replaced by another file")]
+    Replaced,
+    /// It is not as long as it was left.
+    #[error("was cut or added to by another program")]
+    Resized,
+    /// Its header is not the one that was written last.
+    #[error("was written to by another program")]
+    Overwritten,
+}
+
+impl Guard {
+    /// Of a file that is there.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let known = Known {
+            length: Some(file.metadata()?.len()),
+            header: read_header(&file)?,
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            known: Mutex::new(known),
+        })
+    }
+
+    /// Whether the path names the file still, and the file is as it was left.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Taken`].
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let known = self.lock();
+        self.answer(self.compare(&known))
+    }
+
+    /// Whether a file that was opened is the one that is guarded.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Taken`].
+    pub(super) fn expect(&self, file: &File) -> Result<(), StoreError> {
+        let compared = file.metadata().and_then(|other| {
+            let is_other = identity(&other) != identity(&self.file.metadata()?);
+            Ok(is_other.then_some(Taken::Replaced))
+        });
+        self.answer(compared)
+    }
+
+    fn answer(&self, compared: io::Result<Option<Taken>>) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        match compared {
+            Ok(None) => Ok(()),
+            Ok(Some(how)) => Err(StoreError::Taken { path, how }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::Taken {
+                path,
+                how: Taken::Removed,
+            }),
+            Err(source) => Err(StoreError::File { path, source }),
+        }
+    }
+
+    fn compare(&self, known: &Known) -> io::Result<Option<Taken>> {
+        let (named, open) = (fs::metadata(&self.path)?, self.file.metadata()?);
+        if identity(&named) != identity(&open) {
+            return Ok(Some(Taken::Replaced));
+        }
+        if known.length.is_some_and(|length| length != named.len()) {
+            return Ok(Some(Taken::Resized));
+        }
+        let header = read_header(&self.file)?;
+        let is_other = known.header.is_some() && header != known.header;
+        Ok(is_other.then_some(Taken::Overwritten))
+    }
+
+    /// Takes what this process cannot tell of the file for what it should be: after a failed write,
+    /// once the file has been read again.
+    pub(super) fn learn(&self) -> io::Result<()> {
+        let mut known = self.lock();
+        let length = self.file.metadata()?.len();
+        known.length.get_or_insert(length);
+        if known.header.is_none() {
+            known.header = read_header(&self.file)?;
+        }
+        Ok(())
+    }
+
+    /// To be held while the file is changed, so that no check sees half of it.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// The file is to be as long as this.
+    pub(super) fn resized<T>(&mut self, length: u64, done: io::Result<T>) -> io::Result<T> {
+        self.length = done.is_ok().then_some(length);
+        done
+    }
+
+    /// The file is to have these bytes from `offset` on.
+    pub(super) fn written<T>(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+        done: io::Result<T>,
+    ) -> io::Result<T> {
+        let end = offset.saturating_add(bytes.len() as u64);
+        if self.length.is_some_and(|length| end > length) {
+            self.length = done.is_ok().then_some(end);
+        }
+        let Ok(start) = usize::try_from(offset) else {
+            return done;
+        };
+        if start >= HEADER_BYTES {
+            return done;
+        }
+        if let (0, Some(whole)) = (start, bytes.first_chunk()) {
+            self.header = Some(*whole);
+        }
+        let part = self
+            .header
+            .as_mut()
+            .and_then(|header| header.get_mut(start..));
+        if let Some(part) = part {
+            part.iter_mut()
+                .zip(bytes)
+                .for_each(|(old, new)| *old = *new);
+        }
+        self.header = self.header.filter(|_| done.is_ok());
+        done
+    }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+/// `None` of a file that is shorter.
+fn read_header(file: &File) -> io::Result<Option<Header>> {
+    let mut header = [0; HEADER_BYTES];
+    match file.read_exact_at(&mut header, 0) {
+        Ok(()) => Ok(Some(header)),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+type Header = [u8; HEADER_BYTES];
+
+/// What redb writes anew with every commit.
+const HEADER_BYTES: usize = 320;

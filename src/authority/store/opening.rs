@@ -1,0 +1,336 @@
+//! Opening the store, and finding out whether it is all there.
+//!
+//! Four things have to agree: the path, the mark beside it, the ledger in the store, and the rows.
+//! Where they do not, the start is refused with what is missing, and the file is left as it was.
+//! Going on without it is for the operator to decide, not for a restart at night.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread;
+
+use redb::{Database, ReadableDatabase as _};
+
+use super::backend::Backend;
+use super::caught::caught;
+use super::error::{Damage, StoreError, failed};
+use super::file::{
+    FILE_NAME, Trust, filter_key, guard, initialize, is_damage, make_database, store_number,
+    try_database,
+};
+use super::guard::Guard;
+use super::loading::load;
+use super::mark::{Mark, Said, Standing};
+use super::salvage::{self, Wreck};
+use super::tables::{kept_in, ledger_in};
+use super::{EPOCH, HEAD, Head, Progress, Store, Work, backup};
+use crate::authority::index::Index;
+use crate::revocation::FilterKey;
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// Memory for pages of the file.
+    pub cache_bytes: usize,
+    /// The longest file all of which redb checks as well; [`CHECKED_BYTES`] outside of tests.
+    pub checked_bytes: u64,
+    /// What is done when something is missing.
+    pub loss: Loss,
+    /// The clock, for the number of a new epoch.
+    pub now_milliseconds: u64,
+}
+
+/// What is done when the store is not what it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loss {
+    /// It is not opened.
+    #[default]
+    Refused,
+    /// It goes on with what is left, in a new epoch.
+    Accepted,
+}
+
+/// A store that was found to be whole, on trial still.
+struct Found {
+    database: Database,
+    backend: Backend,
+    index: Arc<Index>,
+    filter_key: FilterKey,
+    standing: Standing,
+}
+
+impl Store {
+    /// Opens the store in `directory`, making both when neither was ever there, and reads all of
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; of these [`StoreError::Damaged`] when something is missing.
+    pub fn open(directory: &Path, opening: Opening) -> Result<Self, StoreError> {
+        make_directory(directory)?;
+        let mark = Mark::hold(directory)?;
+        let path = directory.join(FILE_NAME);
+        backup::tidy_up(&path);
+        salvage::tidy_up(&path)?;
+        let said = mark.read()?;
+        match find(&path, opening, said) {
+            Ok((found, guard)) => {
+                let is_earlier_copy = is_earlier(said, found.standing);
+                Self::of(found, guard, mark, &path, opening, is_earlier_copy)
+            }
+            Err(StoreError::Damaged { damage, .. }) if opening.loss == Loss::Accepted => {
+                tracing::error!(
+                    path = %path.display(),
+                    "the store {damage}; it goes on without, as `--accept-loss` says"
+                );
+                accept(&path, damage, said, opening)?;
+                let (found, guard) = find(&path, opening, Said::Nothing)?;
+                Self::of(found, guard, mark, &path, opening, true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of(
+        found: Found,
+        guard: Arc<Guard>,
+        mark: Mark,
+        path: &Path,
+        opening: Opening,
+        has_lost: bool,
+    ) -> Result<Self, StoreError> {
+        found.backend.acquit()?;
+        let store = Self {
+            path: path.to_owned(),
+            cache_bytes: opening.cache_bytes,
+            filter_key: found.filter_key,
+            index: found.index,
+            guard,
+            mark,
+            progress: Mutex::new(Progress::at(found.standing)),
+            database: RwLock::new(Some(found.database)),
+            backing_up: Mutex::new(()),
+            openings: AtomicU64::new(0),
+            is_taken: AtomicBool::new(false),
+        };
+        store.mark.say_for_good(found.standing)?;
+        if has_lost {
+            store.renew_epoch(opening.now_milliseconds)?;
+        }
+        Ok(store)
+    }
+
+    /// Sequence numbers that were given out are given out again for other changes, so they have to
+    /// count as another line of history. A store that has no epoch yet begins one anyway.
+    fn renew_epoch(&self, now_milliseconds: u64) -> Result<(), StoreError> {
+        let Some(old) = self.kept(EPOCH)? else {
+            return Ok(());
+        };
+        let old = old.try_into().map_err(|_| StoreError::Row)?;
+        let old_epoch = u64::from_le_bytes(old);
+        let epoch = now_milliseconds.max(old_epoch.saturating_add(1));
+        let work = Work::Keep(EPOCH, epoch.to_le_bytes().to_vec());
+        self.commit(&[work], now_milliseconds)?;
+        tracing::error!(
+            old_epoch,
+            new_epoch = epoch,
+            sequence = self.head()?.sequence,
+            "the store lacks changes that it had; what was revoked with them has to be revoked \
+             again; a new epoch begins"
+        );
+        Ok(())
+    }
+}
+
+fn make_directory(directory: &Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|source| StoreError::Directory {
+            path: directory.to_owned(),
+            source,
+        })
+}
+
+/// Opens what is there, or a new store where nothing ever was, and reads it.
+fn find(path: &Path, opening: Opening, said: Said) -> Result<(Found, Arc<Guard>), StoreError> {
+    if is_new(path, said)? {
+        make_new(path, opening.cache_bytes)?;
+    }
+    let guard = guard(path)?;
+    let found = match examine(path, opening, &guard) {
+        Err(StoreError::Row | StoreError::Broken) => {
+            return Err(StoreError::Damaged {
+                path: path.to_owned(),
+                damage: Wreck::assess(path, opening.cache_bytes, &guard, said)?,
+            });
+        }
+        other => other?,
+    };
+    match said {
+        Said::Was(was) if was.store == found.standing.store => {
+            let commits = was.commits.saturating_sub(found.standing.commits);
+            let changes = was.sequence.saturating_sub(found.standing.sequence);
+            if commits > 0 {
+                give_back(found);
+                return Err(StoreError::Damaged {
+                    path: path.to_owned(),
+                    damage: Damage::Earlier { commits, changes },
+                });
+            }
+        }
+        Said::Unreadable => tracing::warn!("the store's mark cannot be read; the store is whole"),
+        Said::Was(_) | Said::Nothing => {}
+    }
+    Ok((found, guard))
+}
+
+/// Whether a copy was put in the place of a store that had come further.
+fn is_earlier(said: Said, standing: Standing) -> bool {
+    matches!(said, Said::Was(was) if was.store != standing.store && was.sequence > standing.sequence)
+}
+
+/// Whether there is no store yet.
+fn is_new(path: &Path, said: Said) -> Result<bool, StoreError> {
+    let length = match fs::metadata(path) {
+        Ok(metadata) => Some(metadata.len()),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(source) => {
+            return Err(StoreError::File {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    let changes = match said {
+        Said::Was(standing) => Some(standing.sequence),
+        Said::Nothing | Said::Unreadable => None,
+    };
+    let damage = match length {
+        _ if said == Said::Nothing => return Ok(length.is_none_or(|length| length == 0)),
+        None => Damage::Gone { changes },
+        Some(0) => Damage::Empty { changes },
+        Some(_) => return Ok(false),
+    };
+    Err(StoreError::Damaged {
+        path: path.to_owned(),
+        damage,
+    })
+}
+
+/// Made under another name and whole before it has its own, so that whatever lies there is a store.
+fn make_new(path: &Path, cache_bytes: usize) -> Result<(), StoreError> {
+    let unfinished = salvage::unfinished(path);
+    let database = make_database(&unfinished, cache_bytes)?;
+    initialize(&database)?;
+    drop(database);
+    salvage::put_in_place(&unfinished, path)
+}
+
+/// Opens the file on trial and reads all of it.
+///
+/// # Errors
+///
+/// [`StoreError::Row`] and [`StoreError::Broken`] when something in it has changed by itself.
+fn examine(path: &Path, opening: Opening, guard: &Arc<Guard>) -> Result<Found, StoreError> {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| read_ahead(path, &is_over));
+        let examined = examine_pages(path, opening, guard);
+        is_over.store(true, Ordering::Relaxed);
+        examined
+    })
+}
+
+/// Reads the file from its beginning to its end, so that the system has it in memory.
+///
+/// Rows are read in the order of their keys, in pages of 4 KiB that lie here and there. A disk that
+/// has to fetch them one by one takes minutes for what it reads in seconds from one end to the other:
+/// 20 s were seen for 2.7 million entries after the system had forgotten the file.
+fn read_ahead(path: &Path, is_over: &AtomicBool) {
+    // What cannot be read here is read, or found wanting, where it is needed.
+    let Ok(mut file) = File::open(path) else {
+        return;
+    };
+    let mut buffer = vec![0; READ_AHEAD_BYTES];
+    while !is_over.load(Ordering::Relaxed) && file.read(&mut buffer).is_ok_and(|read| read > 0) {}
+}
+
+fn examine_pages(path: &Path, opening: Opening, guard: &Arc<Guard>) -> Result<Found, StoreError> {
+    let trust = trust_in(path, opening.checked_bytes);
+    let (database, backend) = caught(|| try_database(path, opening.cache_bytes, guard, trust))?;
+    let index = Arc::new(Index::new());
+    match caught(|| read(&database, &index)) {
+        Ok((filter_key, standing)) => Ok(Found {
+            database,
+            backend,
+            index,
+            filter_key,
+            standing,
+        }),
+        Err(error) => {
+            // On its own, since it may stumble as well.
+            let _ = caught(|| Ok(drop(database)));
+            Err(match error {
+                StoreError::Failed(failure) if is_damage(&failure) => StoreError::Broken,
+                other => other,
+            })
+        }
+    }
+}
+
+/// redb's own check reads every page, on one processor, while edges wait: a third of a second for a
+/// million entries. What it finds beyond what the ledger does is damage to what redb keeps for
+/// itself, such as which pages are free. That is one part in ten thousand of a large file, and what
+/// comes of it is found by the next start.
+fn trust_in(path: &Path, checked_bytes: u64) -> Trust {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > checked_bytes => Trust::Given,
+        _ => Trust::Withheld,
+    }
+}
+
+fn give_back(found: Found) {
+    let _ = caught(|| Ok(drop(found.database)));
+}
+
+fn read(database: &Database, index: &Index) -> Result<(FilterKey, Standing), StoreError> {
+    let reading = database.begin_read().map_err(failed)?;
+    let key = filter_key(&reading)?;
+    let ledger = ledger_in(&reading)?;
+    let head = kept_in(&reading, HEAD)?.ok_or(StoreError::Row)?;
+    let standing = Standing {
+        store: store_number(&reading)?,
+        commits: ledger.commits,
+        sequence: Head::decode(&head)?.sequence,
+    };
+    if !ledger.is_of(&load(database, index, key)?) {
+        return Err(StoreError::Row);
+    }
+    Ok((key, standing))
+}
+
+/// Makes what is left ready to be opened.
+fn accept(path: &Path, damage: Damage, said: Said, opening: Opening) -> Result<(), StoreError> {
+    match damage {
+        Damage::Gone { .. } | Damage::Earlier { .. } => Ok(()),
+        Damage::Empty { .. } => fs::remove_file(path).map_err(|source| StoreError::File {
+            path: path.to_owned(),
+            source,
+        }),
+        Damage::Changed { .. } => salvage::salvage(path, said, opening),
+        Damage::Unreadable => Err(StoreError::Damaged {
+            path: path.to_owned(),
+            damage,
+        }),
+    }
+}
+
+/// Some three million entries.
+pub const CHECKED_BYTES: u64 = 512 << 20;
+
+const READ_AHEAD_BYTES: usize = 1 << 20;

@@ -1,0 +1,312 @@
+//! Getting out of a damaged store what can be read.
+//!
+//! Every row says by its checksum whether it is what was written, so what is found is right, however
+//! it was found. Entries are what matters: the tables for searching follow from them, and the feed's
+//! log is of no use in the new epoch that begins.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _};
+
+use super::backend::Backend;
+use super::caught::caught;
+use super::error::{Damage, StoreError, failed};
+use super::file::{
+    Trust, begin_write, filter_key, guard, make_database, put_beginnings, try_database,
+};
+use super::guard::Guard;
+use super::mark::Said;
+use super::opening::Opening;
+use super::seal::{Ledger, Seal, Section};
+use super::tables::{ENTRIES, STAGED, Tables, kept_in, ledger_in};
+use super::transaction::owner_key;
+use super::{COMPLETE, EPOCH, FEED_KEYS, HEAD, Head, split_row};
+use crate::authority::entry::Record;
+use crate::revocation::{Chain, FilterKey};
+
+/// A store that is damaged, open for reading.
+pub(super) struct Wreck {
+    database: Database,
+    backend: Backend,
+    key: FilterKey,
+    feed_keys: Vec<u8>,
+    ledger: Option<Ledger>,
+    head: Head,
+    last: u64,
+}
+
+impl Wreck {
+    /// How much of a store that cannot be opened is left.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] other than damage, such as a disk that cannot be read.
+    pub(super) fn assess(
+        path: &Path,
+        cache_bytes: usize,
+        guard: &Arc<Guard>,
+        said: Said,
+    ) -> Result<Damage, StoreError> {
+        let Some(wreck) = Self::open(path, cache_bytes, guard, said) else {
+            return Ok(Damage::Unreadable);
+        };
+        let mut left = 0;
+        wreck.entries(&mut |_, _| {
+            left += 1;
+            Ok(())
+        })?;
+        let entries = wreck.ledger.map(|ledger| ledger.entries());
+        wreck.close();
+        Ok(Damage::Changed {
+            lost: entries.map(|entries| entries.saturating_sub(left)),
+            left,
+        })
+    }
+
+    /// `None` where the keys cannot be read, without which nothing else is of use.
+    fn open(path: &Path, _cache_bytes: usize, guard: &Arc<Guard>, said: Said) -> Option<Self> {
+        [Trust::Given, Trust::Withheld]
+            .into_iter()
+            .find_map(|trust| {
+                // Every page is read from the file, so that a walk in a circle is one of many reads.
+                let opened = caught(|| try_database(path, 0, guard, trust));
+                let (database, backend) = opened.ok()?;
+                let read = caught(|| Self::read(&database, said));
+                let Ok((key, feed_keys, ledger, head, last)) = read else {
+                    let _ = caught(|| Ok(drop(database)));
+                    return None;
+                };
+                Some(Self {
+                    database,
+                    backend,
+                    key,
+                    feed_keys,
+                    ledger,
+                    head,
+                    last,
+                })
+            })
+    }
+
+    #[expect(clippy::type_complexity, reason = "the parts of the one who calls it")]
+    fn read(
+        database: &Database,
+        said: Said,
+    ) -> Result<(FilterKey, Vec<u8>, Option<Ledger>, Head, u64), StoreError> {
+        let reading = database.begin_read().map_err(failed)?;
+        let key = filter_key(&reading)?;
+        let feed_keys = kept_in(&reading, FEED_KEYS)?.ok_or(StoreError::Row)?;
+        let ledger = caught(|| ledger_in(&reading)).ok();
+        let head = caught(|| kept_in(&reading, HEAD)?.ok_or(StoreError::Row));
+        let head = head.and_then(|head| Head::decode(&head)).ok();
+        let marked = match said {
+            Said::Was(standing) => standing.sequence,
+            Said::Nothing | Said::Unreadable => 0,
+        };
+        let last = caught(|| {
+            let entries = reading.open_table(ENTRIES).map_err(failed)?;
+            let last = entries.last().map_err(failed)?;
+            Ok(last.map_or(0, |(sequence, _)| sequence.value()))
+        });
+        // A key that is read from a damaged page may be any number.
+        let last = last.unwrap_or(0).min(1 << 40);
+        let known = head.map_or(last, |head| head.sequence).max(marked);
+        let head = head.unwrap_or(Head {
+            sequence: known,
+            chain: Chain::EMPTY,
+        });
+        Ok((key, feed_keys, ledger, head, known))
+    }
+
+    /// Hands every entry that can be read to `visit`, in the order of their sequence numbers.
+    fn entries(
+        &self,
+        visit: &mut dyn FnMut(u64, Vec<u8>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut start = 0;
+        while start <= self.last {
+            let end = start.saturating_add(PART);
+            self.entries_between(start, end, visit)?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Where a part cannot be read as a whole, its halves are tried.
+    fn entries_between(
+        &self,
+        start: u64,
+        end: u64,
+        visit: &mut dyn FnMut(u64, Vec<u8>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.backend
+            .allow_reads((end - start).saturating_mul(4) + 64);
+        if let Ok(rows) = caught(|| self.rows_between(start, end)) {
+            return rows.into_iter().try_for_each(|(key, row)| visit(key, row));
+        }
+        if end - start > 1 {
+            let middle = start + (end - start) / 2;
+            self.entries_between(start, middle, visit)?;
+            self.entries_between(middle, end, visit)?;
+        }
+        Ok(())
+    }
+
+    fn rows_between(&self, start: u64, end: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let seal = Seal::of(Section::Entries, self.key);
+        let reading = self.database.begin_read().map_err(failed)?;
+        let entries = reading.open_table(ENTRIES).map_err(failed)?;
+        let mut rows = Vec::new();
+        let mut next = start;
+        for row in entries.range(start..end).map_err(failed)? {
+            let (sequence, row) = row.map_err(failed)?;
+            let sequence = sequence.value();
+            if !(next..end).contains(&sequence) {
+                return Err(StoreError::Broken);
+            }
+            next = sequence + 1;
+            if let Ok(row) = seal.opened(&sequence.to_le_bytes(), row.value()) {
+                rows.push((sequence, row.to_vec()));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// An import that lies aside, as far as it can be read; it is complete or it is not.
+    fn staged(&self) -> Vec<(u64, Vec<u8>)> {
+        let seal = Seal::of(Section::Staged, self.key);
+        let mut pieces = Vec::new();
+        self.backend.allow_reads(MAX_STAGED_READS);
+        // What has been gathered by the time it stumbles is right.
+        let _ = caught(|| {
+            let reading = self.database.begin_read().map_err(failed)?;
+            let staged = reading.open_table(STAGED).map_err(failed)?;
+            for row in staged.iter().map_err(failed)? {
+                let (number, row) = row.map_err(failed)?;
+                let number = number.value();
+                if let Ok(row) = seal.opened(&number.to_le_bytes(), row.value()) {
+                    pieces.push((number, row.to_vec()));
+                }
+            }
+            Ok(())
+        });
+        pieces
+    }
+
+    fn kept(&self, name: &str) -> Option<Vec<u8>> {
+        self.backend.allow_reads(MAX_STAGED_READS);
+        caught(|| kept_in(&self.database.begin_read().map_err(failed)?, name)).ok()?
+    }
+
+    fn close(self) {
+        self.backend.allow_reads(u64::MAX);
+        let _ = caught(|| Ok(drop(self.database)));
+    }
+}
+
+/// Makes a store of what can be read, puts it in the place of the damaged one and keeps that.
+pub(super) fn salvage(path: &Path, said: Said, opening: Opening) -> Result<(), StoreError> {
+    let unfinished = unfinished(path);
+    let guard = guard(path)?;
+    let wreck = Wreck::open(path, opening.cache_bytes, &guard, said).ok_or(StoreError::Broken)?;
+    let database = make_database(&unfinished, opening.cache_bytes)?;
+    let written = write(&wreck, &database);
+    wreck.close();
+    drop(database);
+    written?;
+    let damaged = path.with_file_name(format!(
+        "authority.damaged-{}.redb",
+        opening.now_milliseconds
+    ));
+    fs::rename(path, &damaged).map_err(|source| StoreError::File {
+        path: damaged.clone(),
+        source,
+    })?;
+    tracing::error!(path = %damaged.display(), "the damaged store is kept");
+    put_in_place(&unfinished, path)
+}
+
+fn write(wreck: &Wreck, database: &Database) -> Result<(), StoreError> {
+    let transaction = begin_write(database)?;
+    let mut tables = Tables::make(&transaction, wreck.key)?;
+    put_beginnings(&mut tables, wreck.key)?;
+    tables.put_meta(HEAD, wreck.head.encode().to_vec())?;
+    tables.put_meta(FEED_KEYS, wreck.feed_keys.clone())?;
+    // One that cannot be read is one from before any clock; the next is of now.
+    let epoch = wreck.kept(EPOCH).unwrap_or_else(|| vec![0; 8]);
+    tables.put_meta(EPOCH, epoch)?;
+    if let Some(complete) = wreck.kept(COMPLETE) {
+        tables.put_meta(COMPLETE, complete)?;
+    }
+    for (number, piece) in wreck.staged() {
+        tables.staged.insert(&mut tables.ledger, number, piece)?;
+    }
+    let mut last_issuer = String::new();
+    wreck.entries(&mut |sequence, row| {
+        put_entry(&mut tables, wreck.key, sequence, row, &mut last_issuer)
+    })?;
+    tables.finish()?;
+    transaction.commit().map_err(failed)
+}
+
+fn put_entry(
+    tables: &mut Tables<'_>,
+    key: FilterKey,
+    sequence: u64,
+    row: Vec<u8>,
+    last_issuer: &mut String,
+) -> Result<(), StoreError> {
+    let (name, record) = split_row(&row)?;
+    let record = Record::decode(record).ok_or(StoreError::Row)?;
+    if let Some(owner) = record.owner(&key) {
+        let owner = owner_key(owner, name);
+        tables
+            .subjects
+            .insert(&mut tables.ledger, &owner, Vec::new())?;
+    }
+    if record.target.issuer != *last_issuer {
+        last_issuer.clone_from(&record.target.issuer);
+        tables
+            .issuers
+            .insert(&mut tables.ledger, last_issuer, Vec::new())?;
+    }
+    tables.entries.insert(&mut tables.ledger, sequence, row)
+}
+
+/// Where a store is made before it has its name.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("unfinished")
+}
+
+/// Removes what a process that was killed has left of a store that it made.
+pub(super) fn tidy_up(path: &Path) -> Result<(), StoreError> {
+    let unfinished = unfinished(path);
+    match fs::remove_file(&unfinished) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(StoreError::File {
+            path: unfinished,
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The name has to be on the disk as well.
+pub(super) fn put_in_place(unfinished: &Path, path: &Path) -> Result<(), StoreError> {
+    let renamed = fs::rename(unfinished, path).and_then(|()| match path.parent() {
+        Some(directory) => File::open(directory)?.sync_all(),
+        None => Ok(()),
+    });
+    renamed.map_err(|source| StoreError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Entries that are read at once.
+const PART: u64 = 4096;
+
+/// Pages of pieces that lie aside: gigabytes.
+const MAX_STAGED_READS: u64 = 1 << 20;

@@ -1,0 +1,383 @@
+//! Seals on rows, and a ledger of what must be there.
+//!
+//! A disk that changes a bit makes no error: the database finds fewer rows, or others. So every row
+//! ends in a checksum over its table, its key and itself, and the ledger has for each kind of row
+//! how many there are and the sum of their checksums, which does not depend on their order. The
+//! ledger changes in the same transaction as the rows. At the start all rows are read anyway: what
+//! they come to has to be what the ledger says.
+//!
+//! # Why is there no hash over everything?
+//!
+//! It would have to be computed anew from all rows with every commit, or need a tree of hashes,
+//! which costs a path of it for each row. A sum takes one hash for a row that comes, none for one
+//! that goes. It stands against chance, not against somebody who can write the file.
+
+use std::hash::Hasher as _;
+
+use redb::{Key, Table};
+use siphasher::sip::SipHasher13;
+
+use super::error::{StoreError, failed};
+use crate::revocation::{FilterKey, Kind};
+
+/// What the rows of a table are sealed with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seal {
+    section: Section,
+    key: FilterKey,
+}
+
+/// A part of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    /// `entries`, where each kind is counted for itself.
+    Entries,
+    /// `subjects`.
+    Subjects,
+    /// `issuers`.
+    Issuers,
+    /// `log`.
+    Log,
+    /// `staged`.
+    Staged,
+    /// `meta`, without the ledger itself.
+    Meta,
+}
+
+/// How many rows there are of one kind, and the sum of their checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) count: u64,
+    sum: u64,
+}
+
+/// What must be in the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ledger {
+    /// Commits so far.
+    pub(super) commits: u64,
+    tallies: [Tally; TALLIES],
+}
+
+/// A table whose rows are sealed and counted, whatever is done to it.
+pub(super) struct Rows<'t, K: Key + 'static> {
+    table: Table<'t, K, &'static [u8]>,
+    seal: Seal,
+}
+
+impl Seal {
+    /// Of everything but `meta`, in which the key itself is kept.
+    pub(super) const fn of(section: Section, key: FilterKey) -> Self {
+        Self { section, key }
+    }
+
+    /// Of `meta`.
+    pub(super) const fn of_meta() -> Self {
+        Self::of(Section::Meta, FilterKey::new(*b"portcullis store"))
+    }
+
+    fn checksum(&self, key: &[u8], row: &[u8]) -> u64 {
+        checksum(&self.key, &[&[self.section as u8], key, row])
+    }
+
+    /// The row with its checksum.
+    pub(super) fn sealed(&self, key: &[u8], mut row: Vec<u8>) -> Vec<u8> {
+        let checksum = self.checksum(key, &row);
+        row.extend(checksum.to_le_bytes());
+        row
+    }
+
+    /// The row without its checksum.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Row`] when the checksum is another one.
+    pub(super) fn opened<'r>(&self, key: &[u8], sealed: &'r [u8]) -> Result<&'r [u8], StoreError> {
+        let (row, checksum) = sealed.split_last_chunk().ok_or(StoreError::Row)?;
+        if u64::from_le_bytes(*checksum) != self.checksum(key, row) {
+            return Err(StoreError::Row);
+        }
+        Ok(row)
+    }
+
+    /// The row, which is counted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Seal::opened`].
+    pub(super) fn counted<'r>(
+        &self,
+        key: &[u8],
+        sealed: &'r [u8],
+        ledger: &mut Ledger,
+    ) -> Result<&'r [u8], StoreError> {
+        let row = self.opened(key, sealed)?;
+        ledger.tally(self.section, sealed)?.add(sealed);
+        Ok(row)
+    }
+}
+
+impl<'t, K: Key + 'static> Rows<'t, K> {
+    pub(super) const fn new(table: Table<'t, K, &'static [u8]>, seal: Seal) -> Self {
+        Self { table, seal }
+    }
+
+    /// What `read` makes of the row under `key`.
+    pub(super) fn get<T>(
+        &self,
+        key: K::SelfType<'_>,
+        read: impl FnOnce(&[u8]) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        use redb::ReadableTable as _;
+        let Some(sealed) = self.table.get(&key).map_err(failed)? else {
+            return Ok(None);
+        };
+        let row = self
+            .seal
+            .opened(K::as_bytes(&key).as_ref(), sealed.value())?;
+        read(row).map(Some)
+    }
+
+    /// Puts the row under `key`, in place of what is there.
+    pub(super) fn insert(
+        &mut self,
+        ledger: &mut Ledger,
+        key: K::SelfType<'_>,
+        row: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let row = self.seal.sealed(K::as_bytes(&key).as_ref(), row);
+        let old = self.table.insert(&key, row.as_slice()).map_err(failed)?;
+        if let Some(old) = old {
+            ledger
+                .tally(self.seal.section, old.value())?
+                .remove(old.value());
+        }
+        ledger.tally(self.seal.section, &row)?.add(&row);
+        Ok(())
+    }
+
+    /// Removes the row under `key`, which has to be there.
+    pub(super) fn remove(
+        &mut self,
+        ledger: &mut Ledger,
+        key: K::SelfType<'_>,
+    ) -> Result<(), StoreError> {
+        let old = self.table.remove(&key).map_err(failed)?;
+        let old = old.ok_or(StoreError::Row)?;
+        ledger
+            .tally(self.seal.section, old.value())?
+            .remove(old.value());
+        Ok(())
+    }
+
+    /// The same for a row that may be gone already.
+    pub(super) fn remove_if_there(
+        &mut self,
+        ledger: &mut Ledger,
+        key: K::SelfType<'_>,
+    ) -> Result<(), StoreError> {
+        if let Some(old) = self.table.remove(&key).map_err(failed)? {
+            ledger
+                .tally(self.seal.section, old.value())?
+                .remove(old.value());
+        }
+        Ok(())
+    }
+
+    /// Removes every row.
+    pub(super) fn clear(&mut self, ledger: &mut Ledger) -> Result<(), StoreError> {
+        let tally = ledger.tally(self.seal.section, &[])?;
+        let remove = |_: K::SelfType<'_>, row: &[u8]| {
+            tally.remove(row);
+            false
+        };
+        self.table.retain(remove).map_err(failed)
+    }
+}
+
+impl Rows<'_, u64> {
+    /// Removes the rows up to this key.
+    pub(super) fn remove_up_to(
+        &mut self,
+        ledger: &mut Ledger,
+        last: u64,
+    ) -> Result<(), StoreError> {
+        let tally = ledger.tally(self.seal.section, &[])?;
+        let remove = |_: u64, row: &[u8]| {
+            tally.remove(row);
+            false
+        };
+        self.table.retain_in(..=last, remove).map_err(failed)
+    }
+}
+
+impl Tally {
+    fn add(&mut self, sealed: &[u8]) {
+        self.count = self.count.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(checksum_of(sealed));
+    }
+
+    fn remove(&mut self, sealed: &[u8]) {
+        self.count = self.count.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(checksum_of(sealed));
+    }
+}
+
+impl Ledger {
+    /// Tokens, sessions, devices and cut-offs, in force or taken back.
+    pub(super) fn entries(&self) -> u64 {
+        let entries = self.tallies.iter().take(Kind::ALL.len());
+        entries.map(|tally| tally.count).sum()
+    }
+
+    /// Adds what another one has counted.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (tally, more) in self.tallies.iter_mut().zip(&other.tallies) {
+            tally.count = tally.count.wrapping_add(more.count);
+            tally.sum = tally.sum.wrapping_add(more.sum);
+        }
+    }
+
+    /// Whether the rows that another one has counted are those that this one has.
+    pub(super) fn is_of(&self, counted: &Self) -> bool {
+        self.tallies == counted.tallies
+    }
+
+    /// Whether they are, apart from `meta`.
+    pub(super) fn is_of_beside_meta(&self, counted: &Self) -> bool {
+        let meta = Section::Meta as usize - 1 + Kind::ALL.len();
+        let rows = |ledger: &Self| ledger.tallies.into_iter().take(meta).collect::<Vec<_>>();
+        rows(self) == rows(counted)
+    }
+
+    /// A row of `entries` is counted by the byte in it that says its kind.
+    fn tally(&mut self, section: Section, row: &[u8]) -> Result<&mut Tally, StoreError> {
+        let number = match section {
+            Section::Entries => usize::from(*row.get(KIND_OFFSET).ok_or(StoreError::Row)?)
+                .checked_sub(1)
+                .filter(|number| *number < Kind::ALL.len())
+                .ok_or(StoreError::Row)?,
+            other => other as usize - 1 + Kind::ALL.len(),
+        };
+        self.tallies.get_mut(number).ok_or(StoreError::Row)
+    }
+
+    /// Its row: the commits, and of each tally count and sum, all 64 bits in little-endian order.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let tallies = self
+            .tallies
+            .iter()
+            .flat_map(|tally| [tally.count, tally.sum]);
+        std::iter::once(self.commits)
+            .chain(tallies)
+            .flat_map(u64::to_le_bytes)
+            .collect()
+    }
+
+    pub(super) fn decode(row: &[u8]) -> Result<Self, StoreError> {
+        let numbers: Vec<u64> = row
+            .chunks_exact(8)
+            .filter_map(|bytes| bytes.try_into().ok().map(u64::from_le_bytes))
+            .collect();
+        let (commits, rest) = numbers.split_first().ok_or(StoreError::Row)?;
+        if row.len() != 8 + 16 * TALLIES {
+            return Err(StoreError::Row);
+        }
+        let mut ledger = Self {
+            commits: *commits,
+            ..Self::default()
+        };
+        for (tally, numbers) in ledger.tallies.iter_mut().zip(rest.chunks_exact(2)) {
+            if let [count, sum] = *numbers {
+                *tally = Tally { count, sum };
+            }
+        }
+        Ok(ledger)
+    }
+}
+
+/// SipHash-1-3 over the parts, one behind the other.
+pub(super) fn checksum(key: &FilterKey, parts: &[&[u8]]) -> u64 {
+    let mut hasher = SipHasher13::new_with_key(key.bytes());
+    for part in parts {
+        hasher.write(part);
+    }
+    hasher.finish()
+}
+
+fn checksum_of(sealed: &[u8]) -> u64 {
+    sealed
+        .last_chunk()
+        .map_or(0, |checksum| u64::from_le_bytes(*checksum))
+}
+
+/// One for each kind of entry, one for each other section.
+const TALLIES: usize = Kind::ALL.len() + 5;
+
+/// Behind the fingerprint and the version of the record.
+const KIND_OFFSET: usize = 17;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEAL: Seal = Seal::of(Section::Log, FilterKey::new([7; 16]));
+
+    fn sealed(seal: Seal, key: &[u8], row: &[u8]) -> Vec<u8> {
+        seal.sealed(key, row.to_vec())
+    }
+
+    #[test]
+    fn a_row_with_any_bit_changed_or_under_another_key_is_not_opened() {
+        let row = sealed(SEAL, b"key", b"some row");
+        assert_eq!(SEAL.opened(b"key", &row).unwrap(), b"some row");
+        for bit in 0..row.len() * 8 {
+            let mut changed = row.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(SEAL.opened(b"key", &changed).is_err(), "bit {bit}");
+        }
+        assert!(SEAL.opened(b"kez", &row).is_err());
+        let elsewhere = Seal::of(Section::Staged, FilterKey::new([7; 16]));
+        assert!(elsewhere.opened(b"key", &row).is_err());
+        for length in 0..row.len() {
+            assert!(SEAL.opened(b"key", &row[..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn what_comes_and_goes_in_any_order_adds_up_to_what_is_left() {
+        let rows: Vec<_> = (0..9_u8)
+            .map(|row| sealed(SEAL, &[row], &[row; 3]))
+            .collect();
+        let mut ledger = Ledger::default();
+        for row in &rows {
+            ledger.tally(Section::Log, row).unwrap().add(row);
+        }
+        for row in rows[2..].iter().rev() {
+            ledger.tally(Section::Log, row).unwrap().remove(row);
+        }
+        let mut counted = Ledger::default();
+        for number in [1, 0] {
+            SEAL.counted(&[number], &rows[usize::from(number)], &mut counted)
+                .unwrap();
+        }
+        assert!(ledger.is_of(&counted));
+        SEAL.counted(&[2], &rows[2], &mut counted).unwrap();
+        assert!(!ledger.is_of(&counted));
+    }
+
+    #[test]
+    fn a_ledger_comes_back_as_it_was() {
+        let mut ledger = Ledger {
+            commits: 77,
+            ..Ledger::default()
+        };
+        for (number, tally) in ledger.tallies.iter_mut().enumerate() {
+            (tally.count, tally.sum) = (number as u64, u64::MAX - number as u64);
+        }
+        assert_eq!(Ledger::decode(&ledger.encode()).unwrap(), ledger);
+        assert_eq!(ledger.entries(), 15);
+        assert!(Ledger::decode(&ledger.encode()[8..]).is_err());
+        assert!(Ledger::decode(&[]).is_err());
+    }
+}

@@ -1,0 +1,131 @@
+//! The tables in an open transaction, and the ledger that goes with them.
+
+use redb::{ReadTransaction, TableDefinition, WriteTransaction};
+
+use super::error::{StoreError, failed};
+use super::seal::{Ledger, Rows, Seal, Section};
+use crate::revocation::FilterKey;
+
+/// All tables of a store, for writing. What is done to them is in the ledger at once, and in the
+/// store with [`Tables::finish`].
+pub(super) struct Tables<'t> {
+    pub(super) entries: Rows<'t, u64>,
+    pub(super) subjects: Rows<'t, &'static [u8; 32]>,
+    pub(super) issuers: Rows<'t, &'static str>,
+    pub(super) log: Rows<'t, u64>,
+    pub(super) staged: Rows<'t, u64>,
+    pub(super) meta: Rows<'t, &'static str>,
+    /// Alone in a table, since it cannot count itself.
+    ledger_row: redb::Table<'t, (), &'static [u8]>,
+    pub(super) ledger: Ledger,
+}
+
+impl<'t> Tables<'t> {
+    /// The tables of a store that has them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn open(
+        transaction: &'t WriteTransaction,
+        key: FilterKey,
+    ) -> Result<Self, StoreError> {
+        let mut tables = Self::make(transaction, key)?;
+        let row = redb::ReadableTable::get(&tables.ledger_row, ()).map_err(failed)?;
+        let row = row.ok_or(StoreError::Row)?;
+        tables.ledger = Ledger::decode(LEDGER_SEAL.opened(&[], row.value())?)?;
+        drop(row);
+        Ok(tables)
+    }
+
+    /// Tables that are empty, and a ledger that says so.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn make(
+        transaction: &'t WriteTransaction,
+        key: FilterKey,
+    ) -> Result<Self, StoreError> {
+        let seal = |section| Seal::of(section, key);
+        Ok(Self {
+            entries: Rows::new(
+                transaction.open_table(ENTRIES).map_err(failed)?,
+                seal(Section::Entries),
+            ),
+            subjects: Rows::new(
+                transaction.open_table(SUBJECTS).map_err(failed)?,
+                seal(Section::Subjects),
+            ),
+            issuers: Rows::new(
+                transaction.open_table(ISSUERS).map_err(failed)?,
+                seal(Section::Issuers),
+            ),
+            log: Rows::new(
+                transaction.open_table(LOG).map_err(failed)?,
+                seal(Section::Log),
+            ),
+            staged: Rows::new(
+                transaction.open_table(STAGED).map_err(failed)?,
+                seal(Section::Staged),
+            ),
+            meta: Rows::new(
+                transaction.open_table(META).map_err(failed)?,
+                Seal::of_meta(),
+            ),
+            ledger_row: transaction.open_table(LEDGER).map_err(failed)?,
+            ledger: Ledger::default(),
+        })
+    }
+
+    /// Keeps bytes under a name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn put_meta(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.meta.insert(&mut self.ledger, name, bytes)
+    }
+
+    /// Writes the ledger, as of one commit more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn finish(mut self) -> Result<Ledger, StoreError> {
+        self.ledger.commits = self.ledger.commits.saturating_add(1);
+        let row = LEDGER_SEAL.sealed(&[], self.ledger.encode());
+        self.ledger_row.insert((), row.as_slice()).map_err(failed)?;
+        Ok(self.ledger)
+    }
+}
+
+/// The ledger.
+pub(super) fn ledger_in(reading: &ReadTransaction) -> Result<Ledger, StoreError> {
+    let table = reading.open_table(LEDGER).map_err(failed)?;
+    let row = table.get(()).map_err(failed)?.ok_or(StoreError::Row)?;
+    Ledger::decode(LEDGER_SEAL.opened(&[], row.value())?)
+}
+
+/// The bytes kept under a name.
+pub(super) fn kept_in(
+    reading: &ReadTransaction,
+    name: &str,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let meta = reading.open_table(META).map_err(failed)?;
+    let Some(row) = meta.get(name).map_err(failed)? else {
+        return Ok(None);
+    };
+    let row = Seal::of_meta().opened(name.as_bytes(), row.value())?;
+    Ok(Some(row.to_vec()))
+}
+
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+pub(super) const LEDGER: TableDefinition<'_, (), &[u8]> = TableDefinition::new("ledger");
+pub(super) const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
+pub(super) const SUBJECTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("subjects");
+pub(super) const ISSUERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("issuers");
+pub(super) const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
+pub(super) const STAGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("staged");
+
+const LEDGER_SEAL: Seal = Seal::of_meta();

@@ -1,0 +1,485 @@
+//! A store that has lost something says so.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+
+use super::*;
+use crate::authority::store::file::FILE_NAME;
+
+const SESSIONS: usize = 3_000;
+const CUT_OFFS: usize = 60;
+const MARK: &str = "authority.mark";
+
+/// A store as a process leaves it, with everything that one has.
+struct Sample {
+    store: Vec<u8>,
+    mark: Vec<u8>,
+    facts: Facts,
+    /// Of what length of a file redb checks all.
+    checked_bytes: u64,
+}
+
+/// What a store holds, by every way of asking.
+#[derive(Debug, PartialEq)]
+struct Facts {
+    head: Head,
+    log: Vec<(u64, Change, Chain)>,
+    kept: Vec<Option<Vec<u8>>>,
+    listed: Vec<(Fingerprint, Record)>,
+    owned: Vec<(Fingerprint, Record)>,
+    entries: u64,
+    cut_offs: u64,
+}
+
+impl Facts {
+    fn of(store: &Store) -> Self {
+        let index = store.index();
+        let owned = Filter {
+            subject: Some("user7".into()),
+            ..Filter::default()
+        };
+        Self {
+            head: store.head().unwrap(),
+            log: store.log(0).unwrap(),
+            kept: [EPOCH, FEED_KEYS, COMPLETE]
+                .map(|name| store.kept(name).unwrap())
+                .to_vec(),
+            listed: store.list(&all(), None, 10_000).unwrap().entries,
+            owned: store.list(&owned, None, 1_000).unwrap().entries,
+            entries: index.entry_count(),
+            cut_offs: index.cut_off_count(),
+        }
+    }
+}
+
+fn all() -> Filter {
+    Filter {
+        include_restored: true,
+        ..Filter::default()
+    }
+}
+
+impl Sample {
+    /// As one that was ended in order leaves it, or one that was killed.
+    fn make(is_killed: bool) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open_in(directory.path()).unwrap();
+        let mut works = vec![
+            Work::Keep(EPOCH, 77_u64.to_le_bytes().to_vec()),
+            Work::Keep(FEED_KEYS, vec![1; 40]),
+            Work::Keep(COMPLETE, Vec::new()),
+        ];
+        works.extend((0..SESSIONS).map(|number| {
+            Work::Revoke(Box::new(Revocation {
+                subject: format!("user{}", number % 100),
+                ..revocation(Kind::Session, &format!("session{number}"), 1_000)
+            }))
+        }));
+        works.extend(
+            (0..CUT_OFFS).map(|number| revoke(Kind::Subject, &format!("u{number}"), 1_000)),
+        );
+        for works in works.chunks(256) {
+            store.commit(works, NOW).unwrap();
+        }
+        let facts = Facts::of(&store);
+        assert_eq!((facts.entries, facts.cut_offs), (3_000, 60));
+        let read = |name| fs::read(directory.path().join(name)).unwrap();
+        if is_killed {
+            let (store, mark) = (read(FILE_NAME), read(MARK));
+            return Self::of(store, mark, facts);
+        }
+        drop(store);
+        Self::of(read(FILE_NAME), read(MARK), facts)
+    }
+
+    const fn of(store: Vec<u8>, mark: Vec<u8>, facts: Facts) -> Self {
+        Self {
+            store,
+            mark,
+            facts,
+            checked_bytes: CHECKED_BYTES,
+        }
+    }
+
+    fn open(&self, directory: &Path, loss: Loss) -> Result<Store, StoreError> {
+        let opening = Opening {
+            checked_bytes: self.checked_bytes,
+            ..opening(loss)
+        };
+        Store::open(directory, opening)
+    }
+
+    /// A directory with this store in it, changed.
+    fn put(&self, change: impl FnOnce(&mut Vec<u8>)) -> (tempfile::TempDir, Vec<u8>) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = self.store.clone();
+        change(&mut store);
+        fs::write(directory.path().join(FILE_NAME), &store).unwrap();
+        fs::write(directory.path().join(MARK), &self.mark).unwrap();
+        (directory, store)
+    }
+}
+
+/// What became of many stores.
+#[derive(Debug, Default)]
+struct Count {
+    whole: usize,
+    refused: usize,
+    unreadable: usize,
+}
+
+impl Count {
+    /// Opens a store that was changed: it is whole, or it is refused with what is missing, left as it
+    /// was, and goes on with what is left when it is told to.
+    fn open(&mut self, sample: &Sample, directory: &Path, changed: &[u8], what: &str) {
+        let error = match sample.open(directory, Loss::Refused) {
+            Ok(store) => {
+                assert_eq!(
+                    Facts::of(&store),
+                    sample.facts,
+                    "{what}: something is missing"
+                );
+                self.whole += 1;
+                return;
+            }
+            Err(error) => error,
+        };
+        let StoreError::Damaged { damage, .. } = error else {
+            panic!("{what}: {error:?}");
+        };
+        let left = fs::read(directory.join(FILE_NAME)).unwrap();
+        assert!(left == changed, "{what}: the damaged file was written to");
+        if !error.leaves_something() {
+            self.unreadable += 1;
+            return;
+        }
+        self.refused += 1;
+        let store = sample.open(directory, Loss::Accepted).unwrap();
+        let listed = store.list(&all(), None, 10_000).unwrap().entries;
+        let mut before = sample.facts.listed.iter();
+        // Both are in the order of their sequence numbers.
+        let is_right = listed
+            .iter()
+            .all(|entry| before.any(|other| other == entry));
+        assert!(is_right, "{what}: made up");
+        if let Damage::Changed { lost, left } = damage {
+            assert_eq!(listed.len() as u64, left, "{what}");
+            if let Some(lost) = lost {
+                assert_eq!(lost + left, 3_060, "{what}");
+            }
+        }
+        let epoch = match damage {
+            // A new store has none until the feed begins one.
+            Damage::Gone { .. } | Damage::Empty { .. } => None,
+            _ => Some(NOW.to_le_bytes().to_vec()),
+        };
+        assert_eq!(store.kept(EPOCH).unwrap(), epoch, "{what}: the old epoch");
+        store
+            .commit(&[revoke(Kind::Token, "new", 10)], NOW)
+            .unwrap();
+        drop(store);
+        assert!(
+            sample.open(directory, Loss::Refused).is_ok(),
+            "{what}: it does not come to rest"
+        );
+    }
+}
+
+/// Numbers that are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 11).unwrap() % end
+    }
+}
+
+/// How often; ten times as often in the long form, which `PORTCULLIS_LONG=1` asks for.
+fn rounds(short: usize) -> usize {
+    match std::env::var_os("PORTCULLIS_LONG") {
+        Some(_) => short * 10,
+        None => short,
+    }
+}
+
+#[test]
+fn no_bit_that_flips_loses_a_revocation_in_silence() {
+    let ways = [false, true].into_iter();
+    let ways = ways.flat_map(|is_killed| [0, CHECKED_BYTES].map(|bytes| (is_killed, bytes)));
+    for (seed, (is_killed, checked_bytes)) in (0x5eed..).zip(ways) {
+        let mut sample = Sample::make(is_killed);
+        sample.checked_bytes = checked_bytes;
+        let mut random = Random(seed);
+        let mut count = Count::default();
+        for round in 0..rounds(30) {
+            let bit = random.below(sample.store.len() * 8);
+            let what = format!("round {round}, bit {bit}");
+            let (directory, changed) = sample.put(|store| store[bit / 8] ^= 1 << (bit % 8));
+            count.open(&sample, directory.path(), &changed, &what);
+        }
+        // In the header, where a bit decides which commit is the last one.
+        for _ in 0..rounds(20) {
+            let bit = random.below(320 * 8);
+            let what = format!("bit {bit} of the header");
+            let (directory, changed) = sample.put(|store| store[bit / 8] ^= 1 << (bit % 8));
+            count.open(&sample, directory.path(), &changed, &what);
+        }
+        println!(
+            "{} bytes, killed {is_killed}, checked {checked_bytes}: {count:?}",
+            sample.store.len()
+        );
+        assert!(
+            count.whole > 0 && count.refused + count.unreadable > 0,
+            "{count:?}"
+        );
+    }
+}
+
+#[test]
+fn no_store_that_was_cut_loses_a_revocation_in_silence() {
+    let sample = Sample::make(false);
+    let mut random = Random(0xc0de);
+    let mut count = Count::default();
+    let ends = (0..rounds(30)).map(|round| match round % 3 {
+        0 => random.below(sample.store.len()),
+        1 => random.below(sample.store.len() / 4096) * 4096,
+        _ => random.below(8_192),
+    });
+    for end in [0, 1, 4096].into_iter().chain(ends) {
+        let (directory, changed) = sample.put(|store| store.truncate(end));
+        count.open(
+            &sample,
+            directory.path(),
+            &changed,
+            &format!("cut at {end}"),
+        );
+    }
+    println!("{count:?}");
+    assert_eq!(count.whole, 0);
+}
+
+#[test]
+fn a_store_that_is_gone_or_empty_is_none_that_never_was() {
+    let sample = Sample::make(false);
+    for is_empty in [true, false] {
+        let (directory, _) = sample.put(Vec::clear);
+        let path = directory.path().join(FILE_NAME);
+        if !is_empty {
+            fs::remove_file(&path).unwrap();
+        }
+        let refused = open_in(directory.path()).unwrap_err();
+        let state = if is_empty { "is empty" } else { "is gone" };
+        let said = format!(
+            "store `{}` {state}, and 3060 changes with it",
+            path.display()
+        );
+        assert_eq!(refused.to_string(), said);
+        assert_eq!(path.exists(), is_empty, "nothing is made in its place");
+        let store = open_with(directory.path(), Loss::Accepted).unwrap();
+        assert_eq!(store.head().unwrap(), Head::EMPTY);
+    }
+}
+
+/// As a file system does that was put back to an earlier snapshot, or a header whose bit flipped.
+#[test]
+fn a_store_that_was_put_back_to_an_earlier_state_says_what_it_lacks() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path()).unwrap();
+    let works = [
+        Work::Keep(EPOCH, 77_u64.to_le_bytes().to_vec()),
+        revoke(Kind::Session, "a", 10),
+    ];
+    store.commit(&works, NOW).unwrap();
+    let path = directory.path().join(FILE_NAME);
+    let earlier = fs::read(&path).unwrap();
+    store
+        .commit(&[revoke(Kind::Session, "b", 10)], NOW)
+        .unwrap();
+    store
+        .commit(&[revoke(Kind::Session, "c", 10)], NOW)
+        .unwrap();
+    drop(store);
+    fs::write(&path, earlier).unwrap();
+    let refused = open_in(directory.path()).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .ends_with("lacks its last 2 changes, in 2 commits"),
+        "{refused}"
+    );
+    let store = open_with(directory.path(), Loss::Accepted).unwrap();
+    assert_eq!(store.head().unwrap().sequence, 1);
+    assert_eq!(store.kept(EPOCH).unwrap(), Some(NOW.to_le_bytes().to_vec()));
+    drop(store);
+    assert!(open_in(directory.path()).is_ok());
+}
+
+#[test]
+fn a_backup_in_the_place_of_the_store_opens_and_begins_an_epoch_when_it_is_older() {
+    for is_older in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open_in(directory.path()).unwrap();
+        let works = [
+            Work::Keep(EPOCH, 77_u64.to_le_bytes().to_vec()),
+            revoke(Kind::Session, "a", 10),
+        ];
+        store.commit(&works, NOW).unwrap();
+        let backup = store.back_up(&|| false).unwrap().path;
+        if is_older {
+            store
+                .commit(&[revoke(Kind::Session, "b", 10)], NOW)
+                .unwrap();
+        }
+        drop(store);
+        fs::rename(backup, directory.path().join(FILE_NAME)).unwrap();
+        let store = open_in(directory.path()).unwrap();
+        assert_eq!(store.index().entry_count(), 1);
+        let epoch = if is_older { NOW } else { 77 };
+        let kept = store.kept(EPOCH).unwrap();
+        assert_eq!(kept, Some(epoch.to_le_bytes().to_vec()), "{is_older}");
+    }
+}
+
+#[test]
+fn a_mark_that_cannot_be_read_keeps_no_whole_store_from_opening() {
+    let sample = Sample::make(false);
+    let (directory, _) = sample.put(|_| ());
+    fs::write(directory.path().join(MARK), "something else").unwrap();
+    let store = open_in(directory.path()).unwrap();
+    assert_eq!(Facts::of(&store), sample.facts);
+    drop(store);
+    fs::write(directory.path().join(MARK), "something else").unwrap();
+    fs::remove_file(directory.path().join(FILE_NAME)).unwrap();
+    assert!(open_in(directory.path()).unwrap_err().is_loss());
+}
+
+#[test]
+fn no_backup_is_made_of_a_store_that_is_damaged_while_it_is_in_use() {
+    let sample = Sample::make(false);
+    let (directory, _) = sample.put(|_| ());
+    let opening = Opening {
+        // So that rows are read from the file.
+        cache_bytes: 0,
+        ..opening(Loss::Refused)
+    };
+    let store = Store::open(directory.path(), opening).unwrap();
+    let path = directory.path().join(FILE_NAME);
+    let text = fs::read(&path).unwrap();
+    let name = b"session1234";
+    let places = (0..text.len() - name.len()).filter(|start| text[*start..].starts_with(name));
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    for place in places {
+        file.write_all_at(b"S", place as u64).unwrap();
+    }
+    let refused = store.back_up(&|| false);
+    assert!(matches!(refused, Err(StoreError::Row)), "{refused:?}");
+    let listed = store.list(&Filter::default(), None, 10_000);
+    assert!(matches!(listed, Err(StoreError::Row)), "{listed:?}");
+    let name = target(Kind::Session, "session1234").fingerprint(&store.filter_key());
+    assert!(store.entry(name).is_err());
+}
+
+/// What may happen to the file of a store that is in use.
+fn mishaps() -> Vec<(&'static str, fn(&Path), Taken)> {
+    vec![
+        (
+            "removed",
+            |path| fs::remove_file(path).unwrap(),
+            Taken::Removed,
+        ),
+        (
+            "renamed",
+            |path| fs::rename(path, aside(path)).unwrap(),
+            Taken::Removed,
+        ),
+        (
+            "replaced by a copy of itself",
+            |path| {
+                fs::copy(path, aside(path)).unwrap();
+                fs::rename(aside(path), path).unwrap();
+            },
+            Taken::Replaced,
+        ),
+        (
+            "cut to nothing",
+            |path| {
+                OpenOptions::new()
+                    .write(true)
+                    .open(path)
+                    .unwrap()
+                    .set_len(0)
+                    .unwrap()
+            },
+            Taken::Resized,
+        ),
+        (
+            "written over by another store of the same length",
+            |path| {
+                let file = OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .open(path)
+                    .unwrap();
+                let mut header = [0; 320];
+                file.read_exact_at(&mut header, 0).unwrap();
+                header[200] ^= 1;
+                file.write_all_at(&header, 0).unwrap();
+            },
+            Taken::Overwritten,
+        ),
+    ]
+}
+
+fn aside(path: &Path) -> PathBuf {
+    path.with_extension("aside")
+}
+
+#[test]
+fn nothing_is_acknowledged_once_the_file_is_not_what_its_path_names() {
+    for (what, mishap, expected) in mishaps() {
+        let (directory, store) = open();
+        store.commit(&[revoke(Kind::Token, "a", 10)], NOW).unwrap();
+        mishap(&directory.path().join(FILE_NAME));
+        for _ in 0..2 {
+            let refused = store.commit(&[revoke(Kind::Token, "b", 10)], NOW);
+            let how = match refused {
+                Err(StoreError::Taken { how, .. }) => how,
+                other => panic!("{what}: {other:?}"),
+            };
+            assert_eq!(how, expected, "{what}");
+            assert!(store.reopen().is_err(), "{what}");
+        }
+        let name = |value| target(Kind::Token, value).fingerprint(&store.filter_key());
+        assert!(store.index().is_revoked(name("a"), time(1)), "{what}");
+        assert!(!store.index().is_revoked(name("b"), time(1)), "{what}");
+    }
+}
+
+#[test]
+fn a_file_that_is_put_back_is_gone_on_with() {
+    let (directory, store) = open();
+    store.commit(&[revoke(Kind::Token, "a", 10)], NOW).unwrap();
+    let path = directory.path().join(FILE_NAME);
+    fs::rename(&path, aside(&path)).unwrap();
+    assert!(store.commit(&[revoke(Kind::Token, "b", 10)], NOW).is_err());
+    fs::rename(aside(&path), &path).unwrap();
+    assert!(store.reopen().unwrap().is_empty());
+    store.commit(&[revoke(Kind::Token, "b", 10)], NOW).unwrap();
+    drop(store);
+    assert_eq!(open_in(directory.path()).unwrap().index().entry_count(), 2);
+}
+
+#[test]
+fn a_directory_whose_mark_was_taken_is_not_written_to() {
+    let (directory, store) = open();
+    fs::remove_file(directory.path().join(MARK)).unwrap();
+    let refused = store.commit(&[revoke(Kind::Token, "a", 10)], NOW);
+    assert!(
+        matches!(refused, Err(StoreError::Taken { .. })),
+        "{refused:?}"
+    );
+}
