@@ -50,6 +50,7 @@ mod loading;
 mod mark;
 mod opening;
 mod reading;
+mod room;
 mod salvage;
 mod seal;
 mod tables;
@@ -146,6 +147,9 @@ impl Store {
     /// [`StoreError`].
     pub fn commit(&self, works: &[Work], now_milliseconds: u64) -> Result<Committed, StoreError> {
         self.check()?;
+        if works.iter().any(Work::takes_room) {
+            room::check(&self.path)?;
+        }
         let outcomes = self.with(|database| self.write(database, works, now_milliseconds))?;
         // What was written to a file that has lost its name is gone when the process ends.
         self.check()?;

@@ -6,6 +6,7 @@
 //! own; a thousand share one. Nobody is answered before his commit is on the disk, in the index
 //! and in the feed, in this order: who hears "revoked" and asks `check` hears "revoked" again.
 
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -126,24 +127,49 @@ impl Parts {
             if is_closed {
                 is_closed = !self.recover();
             }
-            let (works, replies): (Vec<_>, Vec<_>) = batch
-                .drain(..)
-                .map(|command: Command| (command.work, command.reply))
-                .unzip();
-            let committed = if is_closed {
-                Err(StoreError::Closed)
-            } else {
-                self.store.commit(&works, clock::now_milliseconds())
-            };
-            match committed {
-                Ok(committed) => self.publish(committed, replies),
-                Err(error) => {
-                    self.fail(&error, replies);
-                    // At once, because people who list entries need it open as well.
-                    is_closed = !self.recover();
-                }
-            }
+            is_closed = !self.write(mem::take(&mut batch), is_closed);
         }
+    }
+
+    /// Writes a batch, without what is of an import when it cannot be written with it: that takes
+    /// the room of thousands, and whoever revokes one session must not be refused for it. Gives
+    /// whether the store is open.
+    fn write(&self, batch: Vec<Command>, is_closed: bool) -> bool {
+        let (works, replies): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|command| (command.work, command.reply))
+            .unzip();
+        let committed = if is_closed {
+            Err(StoreError::Closed)
+        } else {
+            self.store.commit(&works, clock::now_milliseconds())
+        };
+        let error = match committed {
+            Ok(committed) => {
+                self.publish(committed, replies);
+                return true;
+            }
+            Err(error) => error,
+        };
+        let (large, others): (Vec<Command>, Vec<Command>) = works
+            .into_iter()
+            .zip(replies)
+            .map(|(work, reply)| Command { work, reply })
+            .partition(|command| command.work.is_large());
+        let (failed, others) = if large.is_empty() {
+            (others, large)
+        } else {
+            (large, others)
+        };
+        self.fail(&error, failed);
+        // Nothing of the store has failed when it only keeps its last room for others. Else it is
+        // opened at once, because people who list entries need it open as well.
+        let is_full = matches!(error, StoreError::Full { .. });
+        let is_open = is_full || !is_closed && self.recover();
+        if others.is_empty() {
+            return is_open;
+        }
+        self.write(others, !is_open)
     }
 
     fn publish(
@@ -161,15 +187,15 @@ impl Parts {
         }
     }
 
-    fn fail(&self, error: &StoreError, replies: Vec<oneshot::Sender<Result<Outcome, WriteError>>>) {
+    fn fail(&self, error: &StoreError, commands: Vec<Command>) {
         tracing::error!(
             error = %super::chain_of(error),
-            requests = replies.len(),
+            requests = commands.len(),
             "could not write; nothing was changed"
         );
-        self.metrics.write_failed(replies.len());
-        for reply in replies {
-            let _ = reply.send(Err(WriteError::Unavailable));
+        self.metrics.write_failed(commands.len());
+        for command in commands {
+            let _ = command.reply.send(Err(WriteError::Unavailable));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -199,6 +200,50 @@ fn a_real_disk_that_is_full_or_read_only_loses_nothing() {
         );
     }
     authority.kill();
+}
+
+/// Whoever revokes one session is not refused because somebody imports a million.
+#[test]
+fn an_import_that_fills_the_disk_leaves_room_for_single_revocations() {
+    let directory = directory();
+    let Some(_disk) = FileSystem::mount(directory.path().join("data"), 96 << 20) else {
+        eprintln!("left out: only root may mount a file system");
+        return;
+    };
+    let authority = Authority::start(directory.path());
+    until(|| authority.get("/readyz").status == 200);
+    let refused = revoke_beside_an_import(&authority);
+    assert_eq!(refused, 0, "{}", authority.log());
+    assert!(authority.log().contains("kept for single revocations"));
+}
+
+/// Imports more than there is room for and revokes single sessions meanwhile, and for a second
+/// afterwards; gives how many of these were refused.
+fn revoke_beside_an_import(authority: &Authority) -> usize {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let import = scope.spawn(|| {
+            let lines = lines_named("many", 1_000_000);
+            let answer = authority.post_text("/v1/import", "application/x-ndjson", &lines);
+            thread::sleep(Duration::from_secs(1));
+            is_over.store(true, Ordering::Relaxed);
+            answer
+        });
+        thread::sleep(Duration::from_millis(500));
+        let (mut done, mut refused) = (0, 0);
+        while !is_over.load(Ordering::Relaxed) {
+            match authority.revoke("session", &format!("single{done}")).status {
+                200 => done += 1,
+                _ => refused += 1,
+            }
+        }
+        let answer = import.join().unwrap();
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(done > 100, "{done}");
+        let is_there = |number| authority.is_session_revoked(&format!("single{number}"));
+        assert!((0..done).all(is_there));
+        refused
+    })
 }
 
 /// A file system in a file, as a disk has one: it turns read-only by itself after an error.

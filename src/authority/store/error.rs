@@ -41,6 +41,12 @@ pub enum StoreError {
         /// What became of it.
         how: Taken,
     },
+    /// The disk has room left, which is kept for single revocations.
+    #[error("the disk is full, but for {left} bytes that are kept for single revocations")]
+    Full {
+        /// Bytes that are left.
+        left: u64,
+    },
     /// Reading or writing failed.
     #[error("the store failed")]
     Failed(#[source] Box<redb::Error>),

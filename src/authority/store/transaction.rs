@@ -29,6 +29,22 @@ pub enum Work {
     DropStaged,
 }
 
+impl Work {
+    /// Whether it is of an import, and so needs as much room as thousands of others.
+    #[must_use]
+    pub const fn is_large(&self) -> bool {
+        matches!(
+            self,
+            Self::Stage(..) | Self::ApplyStaged(..) | Self::DropStaged
+        )
+    }
+
+    /// Whether it makes the file larger by as much.
+    pub(super) const fn takes_room(&self) -> bool {
+        matches!(self, Self::Stage(..) | Self::ApplyStaged(..))
+    }
+}
+
 /// A revocation that is taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restoration {
