@@ -57,7 +57,7 @@ mod tables;
 mod transaction;
 
 pub use backup::Backup;
-use caught::caught;
+use caught::{caught, discard};
 use error::failed;
 pub use error::{Damage, StoreError, Taken};
 use file::{begin_write, reopen_database};
@@ -243,7 +243,7 @@ impl Store {
         self.openings.fetch_add(1, Ordering::Relaxed);
         // The old handle holds the lock on the file.
         let old = database.take();
-        let _ = caught(|| Ok(drop(old)));
+        discard(old);
         let opened = caught(|| reopen_database(&self.path, self.cache_bytes, &self.guard))?;
         let commits = caught(|| {
             let reading = opened.begin_read().map_err(failed)?;
@@ -366,7 +366,7 @@ impl Drop for Store {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
         let database = database.take();
-        let _ = caught(|| Ok(drop(database)));
+        discard(database);
     }
 }
 

@@ -3,6 +3,8 @@
 //! A name in a token, or a reason that somebody gave, may hold what moves the cursor, turns the
 //! direction of writing or is not seen at all, and so show another entry than is there.
 
+use std::fmt::Write as _;
+
 /// The text with every letter escaped that is not seen as itself: controls, what turns the
 /// direction of writing, blanks of no width, and letters that nobody has assigned. Marks that belong
 /// to the letter before them stay.
@@ -27,7 +29,8 @@ pub(super) fn printable_json(json: &str) -> String {
         } else {
             let mut units = [0; 2];
             for unit in letter.encode_utf16(&mut units) {
-                shown.push_str(&format!("\\u{unit:04x}"));
+                // Writing to a string does not fail.
+                let _ = write!(shown, "\\u{unit:04x}");
             }
         }
     }

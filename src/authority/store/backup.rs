@@ -17,7 +17,7 @@ use redb::{
     Database, Key, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
 };
 
-use super::caught::caught;
+use super::caught::{caught, discard};
 use super::file::{
     FILTER_KEY, FORMAT_NAME, STORE_NUMBER, begin_write, make_database, put_beginnings,
 };
@@ -81,7 +81,7 @@ impl Store {
         };
         let database = caught(|| make_database(path, CACHE_BYTES))?;
         let copied = caught(|| copy(reading, &database, self.filter_key, &go_on));
-        let _ = caught(|| Ok(drop(database)));
+        discard(database);
         copied
     }
 }
@@ -154,7 +154,7 @@ impl Copying<'_> {
             (self.go_on)()?;
             let (key, row) = row.map_err(failed)?;
             let row = seal.opened(K::as_bytes(&key.value()).as_ref(), row.value())?;
-            to.insert(ledger, key.value(), row.to_vec())?;
+            to.insert(ledger, &key.value(), row.to_vec())?;
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Copying<'_> {
             let (name, row) = row.map_err(failed)?;
             let row = Seal::of_meta().opened(name.value().as_bytes(), row.value())?;
             if ![FORMAT_NAME, STORE_NUMBER, FILTER_KEY].contains(&name.value()) {
-                to.insert(ledger, name.value(), row.to_vec())?;
+                to.insert(ledger, &name.value(), row.to_vec())?;
             }
         }
         Ok(())

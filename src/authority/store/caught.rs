@@ -21,6 +21,14 @@ pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<
     done.unwrap_or(Err(StoreError::Broken))
 }
 
+/// Drops something of the database, which may make it write, and stumble.
+pub(super) fn discard<T>(database: T) {
+    let _ = caught(|| {
+        drop(database);
+        Ok(())
+    });
+}
+
 /// Has panics that are caught say nothing. All others say what they always did.
 fn keep_quiet() {
     static ONCE: Once = Once::new();

@@ -15,7 +15,7 @@ use std::thread;
 use redb::{Database, ReadableDatabase as _};
 
 use super::backend::Backend;
-use super::caught::caught;
+use super::caught::{caught, discard};
 use super::error::{Damage, StoreError, failed};
 use super::file::{
     FILE_NAME, Trust, filter_key, guard, initialize, is_damage, make_database, store_number,
@@ -166,7 +166,7 @@ fn find(path: &Path, opening: Opening, said: Said) -> Result<(Found, Arc<Guard>)
         Err(StoreError::Row | StoreError::Broken) => {
             return Err(StoreError::Damaged {
                 path: path.to_owned(),
-                damage: Wreck::assess(path, opening.cache_bytes, &guard, said)?,
+                damage: Wreck::assess(path, &guard, said)?,
             });
         }
         other => other?,
@@ -176,7 +176,7 @@ fn find(path: &Path, opening: Opening, said: Said) -> Result<(Found, Arc<Guard>)
             let commits = was.commits.saturating_sub(found.standing.commits);
             let changes = was.sequence.saturating_sub(found.standing.sequence);
             if commits > 0 {
-                give_back(found);
+                discard(found.database);
                 return Err(StoreError::Damaged {
                     path: path.to_owned(),
                     damage: Damage::Earlier { commits, changes },
@@ -274,7 +274,7 @@ fn examine_pages(path: &Path, opening: Opening, guard: &Arc<Guard>) -> Result<Fo
         }),
         Err(error) => {
             // On its own, since it may stumble as well.
-            let _ = caught(|| Ok(drop(database)));
+            discard(database);
             Err(match error {
                 StoreError::Failed(failure) if is_damage(&failure) => StoreError::Broken,
                 other => other,
@@ -292,10 +292,6 @@ fn trust_in(path: &Path, checked_bytes: u64) -> Trust {
         Ok(metadata) if metadata.len() > checked_bytes => Trust::Given,
         _ => Trust::Withheld,
     }
-}
-
-fn give_back(found: Found) {
-    let _ = caught(|| Ok(drop(found.database)));
 }
 
 fn read(database: &Database, index: &Index) -> Result<(FilterKey, Standing), StoreError> {

@@ -73,6 +73,14 @@ impl Store {
     }
 }
 
+/// What index and disk say of a name at one moment.
+enum Found {
+    Nothing,
+    Entry(Box<Record>),
+    /// Not the same.
+    Disagreement,
+}
+
 struct Reading<'s> {
     store: &'s Store,
     database: &'s Database,
@@ -97,29 +105,32 @@ impl<'s> Reading<'s> {
     /// The index is told of a commit when it is on the disk, so for a moment it may be behind, and
     /// ahead of a transaction that began before. What is at neither place after that is lost.
     fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
-        if let Some(found) = self.entry_now(name)? {
-            return Ok(found);
-        }
+        let mut found = self.entry_now(name)?;
         for _ in 0..ATTEMPTS {
-            thread::sleep(ATTEMPT_PAUSE);
-            if let Some(found) = self.anew()?.entry_now(name)? {
-                return Ok(found);
+            match found {
+                Found::Nothing => return Ok(None),
+                Found::Entry(record) => return Ok(Some(*record)),
+                Found::Disagreement => thread::sleep(ATTEMPT_PAUSE),
             }
+            found = self.anew()?.entry_now(name)?;
         }
         Err(StoreError::Row)
     }
 
-    /// `None` where index and disk say different things.
-    fn entry_now(&self, name: Fingerprint) -> Result<Option<Option<Record>>, StoreError> {
+    fn entry_now(&self, name: Fingerprint) -> Result<Found, StoreError> {
         let Some(sequence) = self.store.index.sequence_of(name) else {
-            return Ok(Some(None));
+            return Ok(Found::Nothing);
         };
         let entries = self.transaction.open_table(ENTRIES).map_err(failed)?;
         let Some(row) = entries.get(sequence).map_err(failed)? else {
-            return Ok(None);
+            return Ok(Found::Disagreement);
         };
         let (found, record) = self.open(sequence, row.value())?;
-        Ok((found == name).then_some(Some(record)))
+        Ok(if found == name {
+            Found::Entry(Box::new(record))
+        } else {
+            Found::Disagreement
+        })
     }
 
     fn open(&self, sequence: u64, row: &[u8]) -> Result<(Fingerprint, Record), StoreError> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _};
 
 use super::backend::Backend;
-use super::caught::caught;
+use super::caught::{caught, discard};
 use super::error::{Damage, StoreError, failed};
 use super::file::{
     Trust, begin_write, filter_key, guard, make_database, put_beginnings, try_database,
@@ -46,11 +46,10 @@ impl Wreck {
     /// [`StoreError`] other than damage, such as a disk that cannot be read.
     pub(super) fn assess(
         path: &Path,
-        cache_bytes: usize,
         guard: &Arc<Guard>,
         said: Said,
     ) -> Result<Damage, StoreError> {
-        let Some(wreck) = Self::open(path, cache_bytes, guard, said) else {
+        let Some(wreck) = Self::open(path, guard, said) else {
             return Ok(Damage::Unreadable);
         };
         let mut left = 0;
@@ -67,7 +66,7 @@ impl Wreck {
     }
 
     /// `None` where the keys cannot be read, without which nothing else is of use.
-    fn open(path: &Path, _cache_bytes: usize, guard: &Arc<Guard>, said: Said) -> Option<Self> {
+    fn open(path: &Path, guard: &Arc<Guard>, said: Said) -> Option<Self> {
         [Trust::Given, Trust::Withheld]
             .into_iter()
             .find_map(|trust| {
@@ -76,7 +75,7 @@ impl Wreck {
                 let (database, backend) = opened.ok()?;
                 let read = caught(|| Self::read(&database, said));
                 let Ok((key, feed_keys, ledger, head, last)) = read else {
-                    let _ = caught(|| Ok(drop(database)));
+                    discard(database);
                     return None;
                 };
                 Some(Self {
@@ -203,7 +202,7 @@ impl Wreck {
 
     fn close(self) {
         self.backend.allow_reads(u64::MAX);
-        let _ = caught(|| Ok(drop(self.database)));
+        discard(self.database);
     }
 }
 
@@ -211,7 +210,7 @@ impl Wreck {
 pub(super) fn salvage(path: &Path, said: Said, opening: Opening) -> Result<(), StoreError> {
     let unfinished = unfinished(path);
     let guard = guard(path)?;
-    let wreck = Wreck::open(path, opening.cache_bytes, &guard, said).ok_or(StoreError::Broken)?;
+    let wreck = Wreck::open(path, &guard, said).ok_or(StoreError::Broken)?;
     let database = make_database(&unfinished, opening.cache_bytes)?;
     let written = write(&wreck, &database);
     wreck.close();
@@ -242,7 +241,7 @@ fn write(wreck: &Wreck, database: &Database) -> Result<(), StoreError> {
         tables.put_meta(COMPLETE, complete)?;
     }
     for (number, piece) in wreck.staged() {
-        tables.staged.insert(&mut tables.ledger, number, piece)?;
+        tables.staged.insert(&mut tables.ledger, &number, piece)?;
     }
     let mut last_issuer = String::new();
     wreck.entries(&mut |sequence, row| {
@@ -265,15 +264,15 @@ fn put_entry(
         let owner = owner_key(owner, name);
         tables
             .subjects
-            .insert(&mut tables.ledger, &owner, Vec::new())?;
+            .insert(&mut tables.ledger, &&owner, Vec::new())?;
     }
     if record.target.issuer != *last_issuer {
         last_issuer.clone_from(&record.target.issuer);
         tables
             .issuers
-            .insert(&mut tables.ledger, last_issuer, Vec::new())?;
+            .insert(&mut tables.ledger, &last_issuer.as_str(), Vec::new())?;
     }
-    tables.entries.insert(&mut tables.ledger, sequence, row)
+    tables.entries.insert(&mut tables.ledger, &sequence, row)
 }
 
 /// Where a store is made before it has its name.

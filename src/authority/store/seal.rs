@@ -125,16 +125,16 @@ impl<'t, K: Key + 'static> Rows<'t, K> {
     /// What `read` makes of the row under `key`.
     pub(super) fn get<T>(
         &self,
-        key: K::SelfType<'_>,
+        key: &K::SelfType<'_>,
         read: impl FnOnce(&[u8]) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         use redb::ReadableTable as _;
-        let Some(sealed) = self.table.get(&key).map_err(failed)? else {
+        let Some(sealed) = self.table.get(key).map_err(failed)? else {
             return Ok(None);
         };
         let row = self
             .seal
-            .opened(K::as_bytes(&key).as_ref(), sealed.value())?;
+            .opened(K::as_bytes(key).as_ref(), sealed.value())?;
         read(row).map(Some)
     }
 
@@ -142,11 +142,11 @@ impl<'t, K: Key + 'static> Rows<'t, K> {
     pub(super) fn insert(
         &mut self,
         ledger: &mut Ledger,
-        key: K::SelfType<'_>,
+        key: &K::SelfType<'_>,
         row: Vec<u8>,
     ) -> Result<(), StoreError> {
-        let row = self.seal.sealed(K::as_bytes(&key).as_ref(), row);
-        let old = self.table.insert(&key, row.as_slice()).map_err(failed)?;
+        let row = self.seal.sealed(K::as_bytes(key).as_ref(), row);
+        let old = self.table.insert(key, row.as_slice()).map_err(failed)?;
         if let Some(old) = old {
             ledger
                 .tally(self.seal.section, old.value())?
@@ -160,9 +160,9 @@ impl<'t, K: Key + 'static> Rows<'t, K> {
     pub(super) fn remove(
         &mut self,
         ledger: &mut Ledger,
-        key: K::SelfType<'_>,
+        key: &K::SelfType<'_>,
     ) -> Result<(), StoreError> {
-        let old = self.table.remove(&key).map_err(failed)?;
+        let old = self.table.remove(key).map_err(failed)?;
         let old = old.ok_or(StoreError::Row)?;
         ledger
             .tally(self.seal.section, old.value())?
@@ -174,9 +174,9 @@ impl<'t, K: Key + 'static> Rows<'t, K> {
     pub(super) fn remove_if_there(
         &mut self,
         ledger: &mut Ledger,
-        key: K::SelfType<'_>,
+        key: &K::SelfType<'_>,
     ) -> Result<(), StoreError> {
-        if let Some(old) = self.table.remove(&key).map_err(failed)? {
+        if let Some(old) = self.table.remove(key).map_err(failed)? {
             ledger
                 .tally(self.seal.section, old.value())?
                 .remove(old.value());

@@ -84,7 +84,7 @@ impl<'t> Tables<'t> {
     ///
     /// [`StoreError`].
     pub(super) fn put_meta(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        self.meta.insert(&mut self.ledger, name, bytes)
+        self.meta.insert(&mut self.ledger, &name, bytes)
     }
 
     /// Writes the ledger, as of one commit more.

@@ -105,7 +105,7 @@ impl<'t> Transaction<'t> {
         now_milliseconds: u64,
     ) -> Result<Self, StoreError> {
         let tables = Tables::open(transaction, store.filter_key)?;
-        let head = tables.meta.get(HEAD, Head::decode)?;
+        let head = tables.meta.get(&HEAD, Head::decode)?;
         let head = head.ok_or(StoreError::Row)?;
         Ok(Self {
             tables,
@@ -139,7 +139,7 @@ impl<'t> Transaction<'t> {
                 let tables = &mut self.tables;
                 tables
                     .staged
-                    .insert(&mut tables.ledger, *number, bytes.clone())?;
+                    .insert(&mut tables.ledger, number, bytes.clone())?;
                 Ok(Outcome::Done(0))
             }
             Work::ApplyStaged(number, revocations) => self.apply_staged(*number, revocations),
@@ -251,11 +251,13 @@ impl<'t> Transaction<'t> {
             return Ok(());
         }
         let tables = &mut self.tables;
-        tables.entries.remove(&mut tables.ledger, record.sequence)?;
+        tables
+            .entries
+            .remove(&mut tables.ledger, &record.sequence)?;
         self.moved.insert(name, None);
         if let Some(owner) = record.owner(&self.filter_key) {
             let owner = owner_key(owner, name);
-            tables.subjects.remove(&mut tables.ledger, &owner)?;
+            tables.subjects.remove(&mut tables.ledger, &&owner)?;
         }
         self.effects.push(Effect::Dropped(name));
         Ok(())
@@ -273,7 +275,7 @@ impl<'t> Transaction<'t> {
             }
         }
         let tables = &mut self.tables;
-        tables.staged.remove_if_there(&mut tables.ledger, number)?;
+        tables.staged.remove_if_there(&mut tables.ledger, &number)?;
         Ok(Outcome::Done(new))
     }
 
@@ -282,7 +284,9 @@ impl<'t> Transaction<'t> {
     fn log_change(&mut self, change: Change, record: &mut Record) -> Result<(), StoreError> {
         let tables = &mut self.tables;
         if record.sequence != 0 {
-            tables.entries.remove(&mut tables.ledger, record.sequence)?;
+            tables
+                .entries
+                .remove(&mut tables.ledger, &record.sequence)?;
         }
         self.head = Head {
             sequence: self.head.sequence.saturating_add(1),
@@ -293,7 +297,7 @@ impl<'t> Transaction<'t> {
         change.encode_to(&mut row);
         tables
             .log
-            .insert(&mut tables.ledger, record.sequence, row)?;
+            .insert(&mut tables.ledger, &record.sequence, row)?;
         self.changes.push((change, self.head.chain));
         Ok(())
     }
@@ -304,15 +308,15 @@ impl<'t> Transaction<'t> {
             let owner = owner_key(owner, name);
             tables
                 .subjects
-                .insert(&mut tables.ledger, &owner, Vec::new())?;
+                .insert(&mut tables.ledger, &&owner, Vec::new())?;
         }
         if record.target.issuer != self.last_issuer {
             self.last_issuer.clone_from(&record.target.issuer);
             let issuer = self.last_issuer.as_str();
-            if tables.issuers.get(issuer, |_| Ok(()))?.is_none() {
+            if tables.issuers.get(&issuer, |_| Ok(()))?.is_none() {
                 tables
                     .issuers
-                    .insert(&mut tables.ledger, issuer, Vec::new())?;
+                    .insert(&mut tables.ledger, &issuer, Vec::new())?;
             }
         }
         let encoded = record.encode();
@@ -322,7 +326,7 @@ impl<'t> Transaction<'t> {
         row.extend(encoded);
         tables
             .entries
-            .insert(&mut tables.ledger, record.sequence, row)?;
+            .insert(&mut tables.ledger, &record.sequence, row)?;
         self.moved.insert(name, Some(record.sequence));
         Ok(())
     }
@@ -333,7 +337,7 @@ impl<'t> Transaction<'t> {
         let Some(sequence) = moved.unwrap_or_else(|| self.index.sequence_of(name)) else {
             return Ok(None);
         };
-        let record = self.tables.entries.get(sequence, |row| {
+        let record = self.tables.entries.get(&sequence, |row| {
             let (found, record) = split_row(row)?;
             let record = Record::decode(record).filter(|_| found == name);
             record.ok_or(StoreError::Row)

@@ -383,8 +383,10 @@ fn no_backup_is_made_of_a_store_that_is_damaged_while_it_is_in_use() {
     assert!(store.entry(name).is_err());
 }
 
-/// What may happen to the file of a store that is in use.
-fn mishaps() -> Vec<(&'static str, fn(&Path), Taken)> {
+/// What may happen to the file of a store that is in use, and what is said of it then.
+type Mishap = (&'static str, fn(&Path), Taken);
+
+fn mishaps() -> Vec<Mishap> {
     vec![
         (
             "removed",
@@ -412,7 +414,7 @@ fn mishaps() -> Vec<(&'static str, fn(&Path), Taken)> {
                     .open(path)
                     .unwrap()
                     .set_len(0)
-                    .unwrap()
+                    .unwrap();
             },
             Taken::Resized,
         ),
