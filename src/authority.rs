@@ -52,7 +52,7 @@ use metrics::{Metrics, Readings};
 use request::Limits;
 use signing::FeedSigner;
 use store::{CHECKED_BYTES, Loss, Opening, Store, StoreError};
-use writer::{WriteError, Writer};
+use writer::Writer;
 
 /// How an authority is set up.
 #[derive(Clone, Debug)]
@@ -121,7 +121,7 @@ impl Authority {
     /// # Errors
     ///
     /// [`AuthorityError`].
-    pub async fn start(
+    pub fn start(
         settings: &Settings,
         access: Access,
         stopping: watch::Receiver<bool>,
@@ -157,7 +157,6 @@ impl Authority {
                 interval: settings.generation_interval,
             },
         )?;
-        import::resume(&store, &writer, &history).await?;
         let authority = Arc::new(Self {
             store,
             index,
@@ -206,6 +205,7 @@ impl Authority {
         tokio::spawn(Arc::clone(self).sweep());
         tokio::spawn(Arc::clone(self).compare_clocks());
         tokio::spawn(Arc::clone(self).watch_store());
+        import::resume(self);
         if let Access::Credentials(credentials) = &self.access {
             tokio::spawn(Arc::clone(credentials).follow());
         }
@@ -281,9 +281,6 @@ pub enum AuthorityError {
     /// The store is not usable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An import that had been interrupted could not be brought to its end.
-    #[error("could not finish an interrupted import")]
-    Import(#[from] WriteError),
     /// The system has no thread to give.
     #[error("could not start a thread")]
     Thread(#[source] std::io::Error),

@@ -149,7 +149,7 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     })?;
     let address = listener.local_addr().map_err(ServeError::Serve)?;
     let (stop, stopping) = watch::channel(false);
-    let authority = Authority::start(&settings(arguments), access, stopping.clone()).await?;
+    let authority = Authority::start(&settings(arguments), access, stopping.clone())?;
     tokio::spawn(stop_on_signal(stop)?);
     let tls = match tls {
         Some(certificate) => {

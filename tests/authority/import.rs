@@ -109,6 +109,7 @@ fn an_import_that_is_killed_is_there_whole_or_not_at_all() {
         authority.kill();
         let is_acknowledged = client.join().unwrap();
         let authority = Authority::start(directory.path());
+        until_settled(&authority);
         let entries = authority.stats()["entries"].as_u64().unwrap();
         assert!(
             [0, 60_000].contains(&entries),
@@ -119,6 +120,37 @@ fn an_import_that_is_killed_is_there_whole_or_not_at_all() {
             return;
         }
     }
+}
+
+/// Waits until nothing is left of an import that was interrupted.
+fn until_settled(authority: &Authority) {
+    until(|| {
+        authority
+            .post_text("/v1/import", "application/x-ndjson", "")
+            .status
+            == 200
+    });
+}
+
+/// Edges wait for the authority, and nobody waits for the rest of that import.
+#[test]
+fn a_start_does_not_wait_for_an_import_that_was_interrupted() {
+    const COUNT: u64 = 150_000;
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let text = lines(usize::try_from(COUNT).unwrap());
+    let stream = begin(&authority, &text, 0);
+    let entries = |authority: &Authority| authority.stats()["entries"].as_u64().unwrap();
+    until(|| entries(&authority) > 0);
+    let before = entries(&authority);
+    authority.kill();
+    drop(stream);
+    let authority = Authority::start(directory.path());
+    let at_the_start = entries(&authority);
+    assert!((before..COUNT).contains(&at_the_start), "{at_the_start}");
+    assert_eq!(authority.revoke("session", "meanwhile").status, 200);
+    until_settled(&authority);
+    assert_eq!(entries(&authority), COUNT + 1);
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Turn {
             history: Arc::clone(&authority.history),
             place: Some(place),
         };
-        resume(&turn.store, &turn.writer, &turn.history).await?;
+        finish_left(&turn.store, &turn.writer, &turn.history).await?;
         Ok(turn)
     }
 
@@ -77,6 +77,18 @@ impl Drop for Turn {
     }
 }
 
+/// Brings what an earlier process has left to its end, while everything else goes on: an import of
+/// millions takes longer than edges go without the authority, and nobody was told that it was done.
+/// Others are refused until then.
+pub fn resume(authority: &Authority) {
+    // Nobody has it yet.
+    if let Ok(place) = Arc::clone(&authority.importing).try_lock_owned() {
+        let (store, writer) = (Arc::clone(&authority.store), authority.writer.clone());
+        let history = Arc::clone(&authority.history);
+        tokio::spawn(settle(store, writer, history, place));
+    }
+}
+
 /// Brings what was left to its end, however long the store cannot be written to.
 async fn settle(
     store: Arc<Store>,
@@ -85,7 +97,7 @@ async fn settle(
     place: OwnedMutexGuard<()>,
 ) {
     let mut pause = FIRST_PAUSE;
-    while let Err(error) = resume(&store, &writer, &history).await {
+    while let Err(error) = finish_left(&store, &writer, &history).await {
         tracing::warn!(%error, "an import is not at its end; it is tried again");
         tokio::time::sleep(pause).await;
         pause = LONGEST_PAUSE.min(pause * 2);
@@ -95,11 +107,11 @@ async fn settle(
 
 /// Brings an import that was interrupted to its end: carries it out when it was complete, else
 /// throws it away. Costs one commit when there is none.
-///
-/// # Errors
-///
-/// [`WriteError`].
-pub async fn resume(store: &Store, writer: &Writer, history: &History) -> Result<(), WriteError> {
+async fn finish_left(
+    store: &Store,
+    writer: &Writer,
+    history: &History,
+) -> Result<(), WriteError> {
     // Nothing; but a store that is closed after a failure is opened by the next write only.
     writer.write_in_turn(Work::Drop(Vec::new())).await?;
     let complete = store.kept(COMPLETE).map_err(|error| unavailable(&error))?;

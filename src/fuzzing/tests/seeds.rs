@@ -251,7 +251,7 @@ async fn authority(directory: &Path, stopping: watch::Receiver<bool>) -> Arc<Aut
         segment_caching: SegmentCaching::Private,
     };
     let access = Access::Machine;
-    Authority::start(&settings, access, stopping).await.unwrap()
+    Authority::start(&settings, access, stopping).unwrap()
 }
 
 /// The signed part of a manifest, and the segment of cut-offs with what goes before it for
