@@ -1,12 +1,12 @@
 //! What was acknowledged is there afterwards.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::process::{Authority, ISSUER, directory, revocation};
+use super::process::{Authority, ISSUER, directory, revocation, until};
 
 /// Rounds of killing: 100 in the long form, which `PORTCULLIS_LONG=1` asks for.
 fn rounds() -> usize {
@@ -48,12 +48,12 @@ const CLIENTS: usize = 4;
 
 /// Four clients revoke until the process is killed under them; gives what was acknowledged.
 fn revoke_until_killed(authority: Authority, round: usize) -> Vec<String> {
-    let stop = AtomicBool::new(false);
+    let (stop, count) = (AtomicBool::new(false), AtomicUsize::new(0));
     let url = format!("{}/v1/revocations", authority.url);
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
-                let (stop, url) = (&stop, &url);
+                let (stop, count, url) = (&stop, &count, &url);
                 scope.spawn(move || {
                     let agent: ureq::Agent = ureq::Agent::config_builder().build().into();
                     let mut acknowledged = Vec::new();
@@ -62,7 +62,10 @@ fn revoke_until_killed(authority: Authority, round: usize) -> Vec<String> {
                         let body = revocation("session", &value).to_string();
                         let request = agent.post(url).header("content-type", "application/json");
                         match request.send(&body) {
-                            Ok(_) => acknowledged.push(value),
+                            Ok(_) => {
+                                count.fetch_add(1, Ordering::Relaxed);
+                                acknowledged.push(value);
+                            }
                             Err(_) => break,
                         }
                     }
@@ -70,6 +73,7 @@ fn revoke_until_killed(authority: Authority, round: usize) -> Vec<String> {
                 })
             })
             .collect();
+        until(|| count.load(Ordering::Relaxed) > 0);
         // A different moment in every round.
         thread::sleep(Duration::from_millis(60 + (round as u64 * 37) % 90));
         authority.kill();

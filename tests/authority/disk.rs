@@ -51,6 +51,8 @@ fn a_full_disk_is_answered_503_and_loses_nothing() {
     // A file that may not grow past this many blocks of 512 bytes behaves as a full disk does.
     let script = "trap '' XFSZ; ulimit -f 8192; exec \"$@\"";
     let authority = Authority::start_in_shell(directory.path(), script);
+    // Nothing else is written from then on.
+    until(|| authority.get("/readyz").status == 200);
     let mut acknowledged = 0;
     let long = "x".repeat(900);
     let refused = loop {
@@ -239,7 +241,7 @@ fn revoke_beside_an_import(authority: &Authority) -> usize {
         }
         let answer = import.join().unwrap();
         assert_eq!(answer.status, 503, "{answer:?}");
-        assert!(done > 100, "{done}");
+        assert!(done > 20, "{done}");
         let is_there = |number| authority.is_session_revoked(&format!("single{number}"));
         assert!((0..done).all(is_there));
         refused

@@ -1,6 +1,7 @@
 //! What edges are told.
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -268,7 +269,7 @@ fn an_edge_of_another_epoch_or_from_the_future_has_to_start_again() {
     let known = batch(&authority, &deltas(&authority, epoch, 0, 0));
     assert_eq!((known.through(), known.head), (3, 3));
     authority.kill();
-    fs::copy(&backup, &store).unwrap();
+    restore(&backup, &store);
 
     let authority = Authority::start(directory.path());
     assert_eq!(authority.manifest().epoch, epoch);
@@ -294,6 +295,12 @@ fn an_edge_of_another_epoch_or_from_the_future_has_to_start_again() {
     );
 }
 
+/// Puts a copy of the store where nothing says how far the store had come.
+fn restore(backup: &Path, store: &Path) {
+    fs::remove_file(store.with_file_name("authority.mark")).unwrap();
+    fs::copy(backup, store).unwrap();
+}
+
 /// The numbers that the edge knows have been given out again when it asks.
 #[test]
 fn an_edge_with_another_history_has_to_start_again() {
@@ -309,7 +316,7 @@ fn an_edge_with_another_history_has_to_start_again() {
     authority.revoke("session", "lost");
     let known = batch(&authority, &deltas(&authority, epoch, 0, 0));
     authority.kill();
-    fs::copy(&backup, &store).unwrap();
+    restore(&backup, &store);
 
     let authority = Authority::start(directory.path());
     for value in ["b", "c", "d"] {

@@ -107,11 +107,7 @@ async fn settle(
 
 /// Brings an import that was interrupted to its end: carries it out when it was complete, else
 /// throws it away. Costs one commit when there is none.
-async fn finish_left(
-    store: &Store,
-    writer: &Writer,
-    history: &History,
-) -> Result<(), WriteError> {
+async fn finish_left(store: &Store, writer: &Writer, history: &History) -> Result<(), WriteError> {
     // Nothing; but a store that is closed after a failure is opened by the next write only.
     writer.write_in_turn(Work::Drop(Vec::new())).await?;
     let complete = store.kept(COMPLETE).map_err(|error| unavailable(&error))?;

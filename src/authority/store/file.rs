@@ -10,7 +10,7 @@ use redb::{Builder, Database, DatabaseError, ReadTransaction, WriteTransaction};
 
 use super::backend::Backend;
 use super::error::{StoreError, failed};
-use super::guard::Guard;
+use super::guard::{Guard, Header};
 use super::mark::StoreNumber;
 use super::tables::{Tables, kept_in};
 use super::{HEAD, Head};
@@ -81,6 +81,25 @@ pub(super) fn guard(path: &Path) -> Result<Arc<Guard>, StoreError> {
         source,
     })?;
     Ok(Arc::new(guard))
+}
+
+/// Whether the header names another commit than its latest one as the last.
+///
+/// redb writes commits into two slots in turns, and one bit says which is the last. A process that is
+/// killed between the two writes leaves a later commit than the last one, which nobody was told of.
+/// Where somebody was, the bit has changed by itself.
+pub(super) fn names_earlier_commit(header: &Header) -> bool {
+    let number = |slot: usize| {
+        let number = header.get(SLOT_NUMBERS + slot * SLOT_BYTES..);
+        let number = number.and_then(|bytes| bytes.first_chunk());
+        number.map_or(0, |number| u64::from_le_bytes(*number))
+    };
+    let last = usize::from(
+        header
+            .get(LAST_SLOT_OFFSET)
+            .is_some_and(|flags| flags & 1 == 1),
+    );
+    number(1 - last) > number(last)
 }
 
 /// Makes the tables of a new store, and gives the filter's key.
@@ -196,6 +215,11 @@ pub(super) fn is_damage(error: &redb::Error) -> bool {
         _ => false,
     }
 }
+
+/// Of redb's header (its `docs/design.md`): the byte with the bit, and the numbers of the commits.
+const LAST_SLOT_OFFSET: usize = 9;
+const SLOT_NUMBERS: usize = 64 + 104;
+const SLOT_BYTES: usize = 128;
 
 pub(super) const FILE_NAME: &str = "authority.redb";
 pub(super) const FORMAT_NAME: &str = "format";

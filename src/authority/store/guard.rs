@@ -123,6 +123,11 @@ impl Guard {
         Ok(())
     }
 
+    /// The header, where this process can tell it.
+    pub(super) fn header(&self) -> Option<Header> {
+        self.lock().header
+    }
+
     /// To be held while the file is changed, so that no check sees half of it.
     pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -184,7 +189,7 @@ fn read_header(file: &File) -> io::Result<Option<Header>> {
     }
 }
 
-type Header = [u8; HEADER_BYTES];
+pub(super) type Header = [u8; HEADER_BYTES];
 
 /// What redb writes anew with every commit.
 const HEADER_BYTES: usize = 320;

@@ -4,13 +4,12 @@
 //! Where they do not, the start is refused with what is missing, and the file is left as it was.
 //! Going on without it is for the operator to decide, not for a restart at night.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{ErrorKind, Read as _};
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
-use std::thread;
 
 use redb::{Database, ReadableDatabase as _};
 
@@ -18,8 +17,8 @@ use super::backend::Backend;
 use super::caught::{caught, discard};
 use super::error::{Damage, StoreError, failed};
 use super::file::{
-    FILE_NAME, Trust, filter_key, guard, initialize, is_damage, make_database, store_number,
-    try_database,
+    FILE_NAME, Trust, filter_key, guard, initialize, is_damage, make_database,
+    names_earlier_commit, store_number, try_database,
 };
 use super::guard::Guard;
 use super::loading::load;
@@ -175,7 +174,8 @@ fn find(path: &Path, opening: Opening, said: Said) -> Result<(Found, Arc<Guard>)
         Said::Was(was) if was.store == found.standing.store => {
             let commits = was.commits.saturating_sub(found.standing.commits);
             let changes = was.sequence.saturating_sub(found.standing.sequence);
-            if commits > 0 {
+            let header = guard.header();
+            if commits > 0 && header.is_some_and(|header| names_earlier_commit(&header)) {
                 discard(found.database);
                 return Err(StoreError::Damaged {
                     path: path.to_owned(),
@@ -189,9 +189,14 @@ fn find(path: &Path, opening: Opening, said: Said) -> Result<(Found, Arc<Guard>)
     Ok((found, guard))
 }
 
-/// Whether a copy was put in the place of a store that had come further.
+/// Whether a copy was put in the place of a store that had come further. It is whole, so somebody
+/// has put it there.
 fn is_earlier(said: Said, standing: Standing) -> bool {
-    matches!(said, Said::Was(was) if was.store != standing.store && was.sequence > standing.sequence)
+    match said {
+        Said::Was(was) if was.store == standing.store => was.commits > standing.commits,
+        Said::Was(was) => was.sequence > standing.sequence,
+        Said::Nothing | Said::Unreadable => false,
+    }
 }
 
 /// Whether there is no store yet.
@@ -237,30 +242,6 @@ fn make_new(path: &Path, cache_bytes: usize) -> Result<(), StoreError> {
 ///
 /// [`StoreError::Row`] and [`StoreError::Broken`] when something in it has changed by itself.
 fn examine(path: &Path, opening: Opening, guard: &Arc<Guard>) -> Result<Found, StoreError> {
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| read_ahead(path, &is_over));
-        let examined = examine_pages(path, opening, guard);
-        is_over.store(true, Ordering::Relaxed);
-        examined
-    })
-}
-
-/// Reads the file from its beginning to its end, so that the system has it in memory.
-///
-/// Rows are read in the order of their keys, in pages of 4 KiB that lie here and there. A disk that
-/// has to fetch them one by one takes minutes for what it reads in seconds from one end to the other:
-/// 20 s were seen for 2.7 million entries after the system had forgotten the file.
-fn read_ahead(path: &Path, is_over: &AtomicBool) {
-    // What cannot be read here is read, or found wanting, where it is needed.
-    let Ok(mut file) = File::open(path) else {
-        return;
-    };
-    let mut buffer = vec![0; READ_AHEAD_BYTES];
-    while !is_over.load(Ordering::Relaxed) && file.read(&mut buffer).is_ok_and(|read| read > 0) {}
-}
-
-fn examine_pages(path: &Path, opening: Opening, guard: &Arc<Guard>) -> Result<Found, StoreError> {
     let trust = trust_in(path, opening.checked_bytes);
     let (database, backend) = caught(|| try_database(path, opening.cache_bytes, guard, trust))?;
     let index = Arc::new(Index::new());
@@ -328,5 +309,3 @@ fn accept(path: &Path, damage: Damage, said: Said, opening: Opening) -> Result<(
 
 /// Some three million entries.
 pub const CHECKED_BYTES: u64 = 512 << 20;
-
-const READ_AHEAD_BYTES: usize = 1 << 20;

@@ -31,7 +31,7 @@ async fn a_rotation_goes_on_when_its_caller_has_hung_up() {
     };
     let (_stop, stopping) = watch::channel(false);
     let authority = Authority::start(&settings, Access::Machine, stopping);
-    let authority = authority.await.unwrap();
+    let authority = authority.unwrap();
     let mut router = super::super::router(Arc::clone(&authority));
     let request = Request::post("/v1/feed/keys")
         .header("host", "localhost")

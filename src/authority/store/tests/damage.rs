@@ -284,9 +284,29 @@ fn a_store_that_is_gone_or_empty_is_none_that_never_was() {
     }
 }
 
-/// As a file system does that was put back to an earlier snapshot, or a header whose bit flipped.
+/// One of two slots in the file's header is the last commit, and one bit says which.
 #[test]
-fn a_store_that_was_put_back_to_an_earlier_state_says_what_it_lacks() {
+fn a_header_that_names_an_earlier_commit_says_what_is_lacking() {
+    for is_killed in [false, true] {
+        let mut sample = Sample::make(is_killed);
+        for checked_bytes in [0, CHECKED_BYTES] {
+            sample.checked_bytes = checked_bytes;
+            let (directory, changed) = sample.put(|store| store[9] ^= 1);
+            if is_killed {
+                let refused = sample.open(directory.path(), Loss::Refused).unwrap_err();
+                let text = refused.to_string();
+                assert!(text.ends_with(" changes, in 1 commits"), "{text}");
+            }
+            // Ended in order, the one before the last has all of it too.
+            let mut count = Count::default();
+            count.open(&sample, directory.path(), &changed, "the other slot");
+            assert_eq!(count.refused, usize::from(is_killed), "{count:?}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_of_an_earlier_state_opens_and_begins_an_epoch() {
     let directory = tempfile::tempdir().unwrap();
     let store = open_in(directory.path()).unwrap();
     let works = [
@@ -296,26 +316,17 @@ fn a_store_that_was_put_back_to_an_earlier_state_says_what_it_lacks() {
     store.commit(&works, NOW).unwrap();
     let path = directory.path().join(FILE_NAME);
     let earlier = fs::read(&path).unwrap();
-    store
-        .commit(&[revoke(Kind::Session, "b", 10)], NOW)
-        .unwrap();
-    store
-        .commit(&[revoke(Kind::Session, "c", 10)], NOW)
-        .unwrap();
+    let works = ["b", "c"].map(|value| revoke(Kind::Session, value, 10));
+    store.commit(&works[..1], NOW).unwrap();
+    store.commit(&works[1..], NOW).unwrap();
     drop(store);
     fs::write(&path, earlier).unwrap();
-    let refused = open_in(directory.path()).unwrap_err();
-    assert!(
-        refused
-            .to_string()
-            .ends_with("lacks its last 2 changes, in 2 commits"),
-        "{refused}"
-    );
-    let store = open_with(directory.path(), Loss::Accepted).unwrap();
-    assert_eq!(store.head().unwrap().sequence, 1);
-    assert_eq!(store.kept(EPOCH).unwrap(), Some(NOW.to_le_bytes().to_vec()));
-    drop(store);
-    assert!(open_in(directory.path()).is_ok());
+    for (opening, epoch) in [("first", NOW), ("second", NOW)] {
+        let store = open_in(directory.path()).unwrap();
+        assert_eq!(store.head().unwrap().sequence, 1, "{opening}");
+        let kept = store.kept(EPOCH).unwrap();
+        assert_eq!(kept, Some(epoch.to_le_bytes().to_vec()), "{opening}");
+    }
 }
 
 #[test]
