@@ -12,7 +12,7 @@ mod shared;
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{ContextType, LogLevel};
+use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 
 use crate::gate::read_configuration;
 use crate::host::CallId;
@@ -20,7 +20,7 @@ use request::Request;
 use shared::Shared;
 
 proxy_wasm::main! {{
-    proxy_wasm::set_log_level(LogLevel::Trace);
+    std::panic::set_hook(Box::new(|panic| raw::log(LogLevel::Critical, &panic.to_string())));
     proxy_wasm::set_root_context(|context| Box::new(Root::new(context)));
 }}
 
@@ -61,8 +61,14 @@ impl Context for Root {
 }
 
 impl RootContext for Root {
-    fn on_configure(&mut self, _size: usize) -> bool {
-        let bytes = self.get_plugin_configuration().unwrap_or_default();
+    fn on_configure(&mut self, size: usize) -> bool {
+        let Ok(bytes) = raw::buffer(BufferType::PluginConfiguration, size) else {
+            raw::log(
+                LogLevel::Error,
+                "the host does not hand over the configuration",
+            );
+            return false;
+        };
         // A second listener with the same plugin configures the same context again. What it
         // holds, requests that wait above all, is still good.
         if self.shared.is_some() && bytes == self.configuration {
@@ -71,15 +77,22 @@ impl RootContext for Root {
         let environment = |name: &str| std::env::var(name).ok();
         match read_configuration(&bytes, &environment) {
             Ok(configured) => {
-                let shared = Shared::new(configured);
-                self.set_tick_period(shared.first_tick());
+                let Some(secret) = raw::random() else {
+                    raw::log(LogLevel::Error, "the host gives no random numbers");
+                    return false;
+                };
+                let shared = Shared::new(configured, secret);
+                if raw::set_tick_period(shared.first_tick()).is_err() {
+                    raw::log(LogLevel::Error, "the host gives no ticks");
+                    return false;
+                }
                 self.shared = Some(Rc::new(shared));
                 self.configuration = bytes;
                 true
             }
             Err(faults) => {
                 for fault in faults {
-                    log::error!("configuration: {fault}");
+                    raw::log(LogLevel::Error, &format!("configuration: {fault}"));
                 }
                 false
             }
@@ -92,7 +105,7 @@ impl RootContext for Root {
             .as_ref()
             .and_then(|shared| shared.tick(self.context));
         if let Some(period) = period {
-            self.set_tick_period(period);
+            let _ = raw::set_tick_period(period);
         }
     }
 

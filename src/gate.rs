@@ -176,10 +176,21 @@ impl Gate {
 
     /// Has what only the gate may say taken out of the request's trailers as well, and tokens that
     /// nobody has looked at: servers that merge them into the headers (RFC 9110 section 6.5.1)
-    /// would believe them.
-    pub fn strip_trailers(&self, trailers: HeaderBlock, remove: impl Fn(&str)) {
+    /// would believe them. Where the host has failed to show them, or fails to change them, the
+    /// request is refused, as far as it has come.
+    pub fn strip_trailers(
+        &self,
+        host: &impl Host,
+        trailers: HeaderBlock,
+        remove: impl Fn(&str),
+    ) -> Verdict {
         let trailers = Request::new(trailers);
         self.policy.own_headers.take_off_trailers(&trailers, remove);
+        if host.has_failed() {
+            self.refuse(host, &trailers, &Reason::HostFault.into());
+            return Verdict::Stop;
+        }
+        Verdict::Forward
     }
 
     /// As [`Gate::on_request`], and tells how the decision came about.
@@ -218,6 +229,13 @@ impl Gate {
                 decision.admit()?;
                 Ok(admission)
             });
+        // What could not be read has said nothing, and what could not be changed is as it came.
+        let has_failed = host.has_failed() || request.is_empty();
+        let outcome = if has_failed {
+            Err(Reason::HostFault.into())
+        } else {
+            outcome
+        };
         match outcome {
             Ok(admission) => {
                 let provider = decision.passes.first().map(|pass| &*pass.provider.name);

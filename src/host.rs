@@ -154,6 +154,12 @@ pub trait Host: SignatureHost + SharedData {
     /// A number that nobody can foresee.
     fn random(&self) -> u64;
 
+    /// Whether the host has failed at something that it was asked to do for this request, be it to
+    /// show its headers or a property, or to change a header. What was decided does not count then.
+    fn has_failed(&self) -> bool {
+        false
+    }
+
     /// Every header line of the request, pseudo headers and repeated ones included, in order.
     fn request_headers(&self) -> HeaderBlock;
 

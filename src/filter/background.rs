@@ -1,9 +1,7 @@
 //! [`BackgroundHost`] over Envoy's host calls.
 
-use std::time::UNIX_EPOCH;
-
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType};
+use proxy_wasm::types::{BufferType, LogLevel, MapType};
 
 use super::raw;
 use crate::host::{
@@ -22,26 +20,25 @@ const _: () = assert!(SEGMENT_BYTES < MAX_BODY_BYTES && MAX_JWK_SET_BYTES < MAX_
 /// been written four billion times. The host compares versions only where there is a value.
 const NO_VERSION: u32 = u32::MAX;
 
+/// What stands for any version where one is expected.
+const ANY_VERSION: u32 = 0;
+
 /// What the root context of a virtual machine may do at any time.
 pub(super) struct Background;
 
 impl SharedData for Background {
     fn shared(&self, key: &str) -> Option<Shared> {
-        let (bytes, version) = hostcalls::get_shared_data(key).ok()?;
-        Some(Shared {
-            version: version?,
-            // An empty value is told as none.
-            bytes: bytes.unwrap_or_default(),
-        })
+        let (bytes, version) = raw::shared(key).ok()??;
+        (version != ANY_VERSION).then_some(Shared { bytes, version })
     }
 
     fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool {
         let version = match expected {
-            Expected::Anything => None,
-            Expected::Absent => Some(NO_VERSION),
-            Expected::Version(version) => Some(version),
+            Expected::Anything => ANY_VERSION,
+            Expected::Absent => NO_VERSION,
+            Expected::Version(version) => version,
         };
-        hostcalls::set_shared_data(key, Some(value), version).is_ok()
+        raw::set_shared(key, value, version).is_ok()
     }
 }
 
@@ -65,58 +62,58 @@ impl CallHost for Background {
 }
 
 impl BackgroundHost for Background {
+    /// The end of time where there is no clock: then nothing that is known can be relied upon.
     fn now_milliseconds(&self) -> u64 {
-        now().unwrap_or(0)
+        now().unwrap_or(u64::MAX)
     }
 
     fn random(&self) -> u64 {
-        raw::random().unwrap_or_else(nanoseconds)
+        raw::random().map_or_else(nanoseconds, u64::from_le_bytes)
     }
 
     fn warn(&self, message: &str) {
-        log::warn!("{message}");
+        raw::log(LogLevel::Warn, message);
     }
 
     fn info(&self, message: &str) {
-        log::info!("{message}");
+        raw::log(LogLevel::Info, message);
     }
 }
 
 /// Milliseconds since the epoch, if the host has a clock.
 pub(super) fn now() -> Option<u64> {
-    let now = hostcalls::get_current_time().ok()?;
-    let elapsed = now.duration_since(UNIX_EPOCH).ok()?;
-    u64::try_from(elapsed.as_millis()).ok()
+    const NANOSECONDS: u64 = 1_000_000;
+    raw::now().ok().map(|now| now / NANOSECONDS)
 }
 
 /// What stands in for a random number should the host have none: enough to tell virtual machines
 /// and questions apart and to spread calls, but no secret.
 fn nanoseconds() -> u64 {
-    let now = hostcalls::get_current_time().ok();
-    let since_epoch = now.and_then(|now| now.duration_since(UNIX_EPOCH).ok());
-    since_epoch.map_or(0, |elapsed| elapsed.subsec_nanos().into())
+    const SECOND: u64 = 1_000_000_000;
+    raw::now().map_or(0, |now| now % SECOND)
 }
 
-/// The answer that `on_http_call_response` was called about.
+/// The answer that `on_http_call_response` was called about. One that the host does not hand over
+/// whole is none.
 pub(super) fn call_outcome(body_size: usize) -> CallOutcome {
-    let lines = hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
-    let (pseudo, headers): (Vec<HeaderLine>, Vec<_>) = lines
-        .into_iter()
-        .partition(|(name, _)| name.starts_with(':'));
-    let status = pseudo.iter().find(|(name, _)| name == ":status");
-    let status = status.and_then(|(_, value)| str::from_utf8(value).ok()?.parse().ok());
-    let Some(status) = status else {
-        return CallOutcome::Failed;
-    };
+    answer(body_size).unwrap_or(CallOutcome::Failed)
+}
+
+fn answer(body_size: usize) -> Option<CallOutcome> {
+    let block = raw::header_block(MapType::HttpCallResponseHeaders).ok()?;
+    let status = block.lines().find(|(name, _)| *name == b":status");
+    let status = status.and_then(|(_, value)| str::from_utf8(value).ok()?.parse().ok())?;
+    let headers = block.lines().filter(|(name, _)| !name.starts_with(b":"));
+    let text = |name| String::from_utf8_lossy(name).into_owned();
+    let headers = headers.map(|(name, value)| (text(name), value.to_vec()));
+    let headers: Vec<HeaderLine> = headers.collect();
     let body = match body_size.min(MAX_BODY_BYTES) {
-        0 => None,
-        size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size)
-            .ok()
-            .flatten(),
+        0 => Vec::new(),
+        size => raw::buffer(BufferType::HttpCallResponseBody, size).ok()?,
     };
-    CallOutcome::Answered {
+    Some(CallOutcome::Answered {
         status,
         headers,
-        body: body.unwrap_or_default(),
-    }
+        body,
+    })
 }

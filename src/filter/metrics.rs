@@ -25,9 +25,9 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
+use super::raw;
 use crate::gate::{CacheCounts, Confirmation, KeySource, Outcome, Policy};
 use crate::host::Counter;
 use crate::revocation::{FeedState, Fill};
@@ -36,6 +36,8 @@ use crate::sync::{Counts, FeedCounts, Sight};
 /// One verification out of so many is measured. Looking at the clock twice costs as much as
 /// everything else that is done for a token which is known already.
 const SAMPLE: u32 = 16;
+
+const NANOSECONDS_PER_MICROSECOND: u64 = 1_000;
 
 /// Envoy's ids of the metrics of one virtual machine. All of them feed the same metrics.
 pub(super) struct Metrics {
@@ -194,7 +196,7 @@ impl Metrics {
         let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let more = signed(counts.entries) - signed(told);
         if more != 0 {
-            let _ = hostcalls::increment_metric(self.cache.entries, more);
+            add(self.cache.entries, more);
         }
     }
 
@@ -214,14 +216,12 @@ impl Metrics {
         if !count.is_multiple_of(SAMPLE) {
             return verification();
         }
-        let start = hostcalls::get_current_time();
+        let start = raw::now();
         let outcome = verification();
-        let end = hostcalls::get_current_time();
-        if let (Ok(start), Ok(end)) = (start, end)
-            && let Ok(elapsed) = end.duration_since(start)
+        if let (Ok(start), Ok(end)) = (start, raw::now())
+            && let Some(elapsed) = end.checked_sub(start)
         {
-            let microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-            record(self.verification, microseconds);
+            record(self.verification, elapsed / NANOSECONDS_PER_MICROSECOND);
         }
         outcome
     }
@@ -278,16 +278,27 @@ impl KeyMetrics {
 
 // Nothing is done about a metric that the host refuses: it is missing, and requests go on.
 
+/// The number of a metric that the host has refused. Other numbers may be those of other metrics.
+const MISSING: u32 = u32::MAX;
+
 fn define(kind: MetricType, name: &str) -> u32 {
-    hostcalls::define_metric(kind, name).unwrap_or_default()
+    raw::define_metric(kind, name).unwrap_or(MISSING)
 }
 
 fn increment(id: u32, by: u32) {
     if by > 0 {
-        let _ = hostcalls::increment_metric(id, by.into());
+        add(id, by.into());
+    }
+}
+
+fn add(id: u32, by: i64) {
+    if id != MISSING {
+        let _ = raw::increment_metric(id, by);
     }
 }
 
 fn record(id: u32, value: u64) {
-    let _ = hostcalls::record_metric(id, value);
+    if id != MISSING {
+        let _ = raw::record_metric(id, value);
+    }
 }

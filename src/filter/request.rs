@@ -3,13 +3,12 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, MapType};
+use proxy_wasm::types::Action;
 
+use super::background;
 use super::shared::Shared;
-use super::{background, raw};
-use crate::gate::Confirmation;
+use crate::gate::{Confirmation, Verdict};
 use crate::host::CallId;
 use crate::time::Interval;
 
@@ -104,11 +103,10 @@ impl HttpContext for Request {
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
         // Now, whatever the state: to a request that waits they do not come again.
-        if let Some(shared) = &self.shared {
-            let trailers = raw::header_block(MapType::HttpRequestTrailers);
-            shared.strip_trailers(trailers, |name| {
-                let _ = hostcalls::remove_map_value(MapType::HttpRequestTrailers, name);
-            });
+        if let Some(shared) = &self.shared
+            && shared.strip_trailers(self.context) == Verdict::Stop
+        {
+            self.state.set(State::Stopped);
         }
         self.action()
     }

@@ -1,7 +1,8 @@
 //! [`Host`] over Envoy's host calls, for the request that is in effect.
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::{LogLevel, MapType, Status};
+use std::cell::Cell;
+
+use proxy_wasm::types::{LogLevel, MapType};
 
 use super::background::{self, Background};
 use super::metrics::Metrics;
@@ -18,16 +19,43 @@ impl SignatureHost for EnvoySignatures {
     fn verify_signature(&self, arguments: &[u8]) -> ForeignAnswer {
         /// Field 1 of `VerifySignatureResult`, a boolean, set. A false one is left out.
         const GENUINE: &[u8] = &[0x08, 0x01];
-        match hostcalls::call_foreign_function("verify_signature", Some(arguments)) {
-            Ok(Some(result)) if result.starts_with(GENUINE) => ForeignAnswer::Genuine,
-            Ok(_) | Err(Status::BadArgument) => ForeignAnswer::Forged,
+        match raw::call_foreign_function("verify_signature", arguments) {
+            Ok(result) if result.starts_with(GENUINE) => ForeignAnswer::Genuine,
+            Ok(_) | Err(raw::BAD_ARGUMENT) => ForeignAnswer::Forged,
             Err(_) => ForeignAnswer::Unavailable,
         }
     }
 }
 
 pub(super) struct RequestHost<'m> {
-    pub(super) metrics: &'m Metrics,
+    metrics: &'m Metrics,
+    /// Whether a call for this request has failed.
+    has_failed: Cell<bool>,
+}
+
+impl<'m> RequestHost<'m> {
+    pub(super) const fn new(metrics: &'m Metrics) -> Self {
+        Self {
+            metrics,
+            has_failed: Cell::new(false),
+        }
+    }
+
+    pub(super) fn trailers(&self) -> HeaderBlock {
+        self.noted(raw::header_block(MapType::HttpRequestTrailers))
+    }
+
+    pub(super) fn remove_trailer(&self, name: &str) {
+        self.noted(raw::remove_header(MapType::HttpRequestTrailers, name));
+    }
+
+    /// What a call has come to, or nothing, and then it is remembered that it has failed.
+    fn noted<T: Default>(&self, outcome: raw::Result<T>) -> T {
+        outcome.unwrap_or_else(|_| {
+            self.has_failed.set(true);
+            T::default()
+        })
+    }
 }
 
 impl SignatureHost for RequestHost<'_> {
@@ -56,32 +84,34 @@ impl Host for RequestHost<'_> {
     }
 
     fn request_headers(&self) -> HeaderBlock {
-        raw::header_block(MapType::HttpRequestHeaders)
+        self.noted(raw::header_block(MapType::HttpRequestHeaders))
     }
 
-    // Envoy's header maps of a request that is being decoded can always be edited; the only
-    // error there is means that the stream is gone, and then nobody reads the header.
     fn remove_request_header(&self, name: &str) {
-        let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
+        self.noted(raw::remove_header(MapType::HttpRequestHeaders, name));
     }
 
     fn set_request_header(&self, name: &str, value: &[u8]) {
-        let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value));
+        self.noted(raw::set_header(MapType::HttpRequestHeaders, name, value));
     }
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
-        raw::property(path)
+        self.noted(raw::property(path))
+    }
+
+    fn has_failed(&self) -> bool {
+        self.has_failed.get()
     }
 
     // Fails when the stream is gone, and then there is no access log to write for it, or when
     // another filter owns the name.
     fn set_filter_state(&self, name: &str, value: &[u8]) {
-        raw::set_property(name, value);
+        let _ = raw::set_property(name, value);
     }
 
     fn respond(&self, response: &Response) {
-        // Fails when the client is gone.
-        raw::send_local_response(
+        // Fails when the client is gone. Where it did not, the request would be held.
+        let _ = raw::send_local_response(
             response.status,
             &response.details,
             &response.body,
@@ -103,9 +133,8 @@ impl Host for RequestHost<'_> {
     }
 
     fn debug(&self, message: impl FnOnce() -> String) {
-        let level = hostcalls::get_log_level().unwrap_or(LogLevel::Info);
-        if matches!(level, LogLevel::Trace | LogLevel::Debug) {
-            log::debug!("{}", message());
+        if raw::is_debugging() {
+            raw::log(LogLevel::Debug, &message());
         }
     }
 }

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use proxy_wasm::hostcalls;
+use proxy_wasm::types::LogLevel;
 
 use super::background::Background;
 use super::feed::Feed;
 use super::metrics::Metrics;
+use super::raw;
 use super::request::{Held, State};
 use super::request_host::{EnvoySignatures, RequestHost};
 use crate::gate::{Attempt, CacheCounts, Configured, Confirmation, Gate, Question, Verdict, Wait};
-use crate::host::{BackgroundHost as _, CallId, CallOutcome, HeaderBlock};
+use crate::host::{BackgroundHost as _, CallId, CallOutcome};
 use crate::sync::{Asked, Ended, Inquiries, KeyKeeper, TICK, Waiting};
 use crate::time::Interval;
 use crate::token::Backend;
@@ -54,20 +55,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(configured: Configured) -> Self {
+    /// `secret` is one that nobody outside can know.
+    pub(super) fn new(configured: Configured, secret: [u8; 16]) -> Self {
         for warning in configured.warnings {
-            log::warn!("configuration: {warning}");
+            raw::log(LogLevel::Warn, &format!("configuration: {warning}"));
         }
         let backend = Backend::detect(&EnvoySignatures);
-        log::info!(
-            "RSA and ECDSA signatures are checked by the {}",
-            match backend {
-                Backend::Host => "host",
-                Backend::Module => "module",
-            }
-        );
-        let secret = u128::from(Background.random()) << 64 | u128::from(Background.random());
-        let gate = Gate::new(configured.policy, backend, secret.to_le_bytes());
+        Background.info(match backend {
+            Backend::Host => "RSA and ECDSA signatures are checked by the host",
+            Backend::Module => "RSA and ECDSA signatures are checked by the module",
+        });
+        let gate = Gate::new(configured.policy, backend, secret);
         let keeper = KeyKeeper::new(gate.policy(), Rc::clone(gate.keys()), Background.random());
         Self {
             metrics: Metrics::new(gate.policy()),
@@ -122,7 +120,7 @@ impl Shared {
         {
             feed.borrow_mut().answered(call, outcome, &self.metrics);
         }
-        let _ = hostcalls::set_effective_context(root);
+        let _ = raw::enter(root);
     }
 
     /// A call that a request has made, for itself and others, is over.
@@ -137,9 +135,15 @@ impl Shared {
         self.decide(held);
     }
 
-    /// [`Gate::strip_trailers`].
-    pub(super) fn strip_trailers(&self, trailers: HeaderBlock, remove: impl Fn(&str)) {
-        self.gate.strip_trailers(trailers, remove);
+    /// [`Gate::strip_trailers`], of the request whose context is in effect.
+    pub(super) fn strip_trailers(&self, context: u32) -> Verdict {
+        let host = self.host();
+        let remove = |name: &str| host.remove_trailer(name);
+        let verdict = self.gate.strip_trailers(&host, host.trailers(), remove);
+        if verdict == Verdict::Stop {
+            self.leave(context);
+        }
+        verdict
     }
 
     /// Lets the plugin's successor lead at once.
@@ -162,7 +166,7 @@ impl Shared {
                 self.resume(held);
             }
         }
-        let _ = hostcalls::set_effective_context(root);
+        let _ = raw::enter(root);
     }
 
     /// Whether there is nothing to fetch and nobody to follow.
@@ -206,11 +210,11 @@ impl Shared {
     /// Decides about a request that has waited.
     fn resume(&self, held: Held) {
         // An error means that the request has gone.
-        if hostcalls::set_effective_context(held.context).is_ok() {
+        if raw::enter(held.context).is_ok() {
             let state = Rc::clone(&held.state);
             self.decide(held);
             if state.get() == State::Forwarded {
-                let _ = hostcalls::resume_http_request();
+                let _ = raw::resume_request();
             }
         }
     }
@@ -220,13 +224,19 @@ impl Shared {
     fn ask(&self, question: &Question, held: Held) {
         let (context, owner) = (held.context, self.active.get());
         held.state.set(State::Held);
-        let _ = hostcalls::set_effective_context(owner);
-        let call = || self.gate.confirmation_call(question);
-        let mut asking = self.asking.borrow_mut();
-        let asked = asking.ask(&Background, owner, question, call, held);
-        drop(asking);
-        let _ = hostcalls::set_effective_context(context);
-        if let Err(mut held) = asked {
+        let asked = match raw::enter(owner) {
+            Ok(()) => {
+                let call = || self.gate.confirmation_call(question);
+                let mut asking = self.asking.borrow_mut();
+                asking.ask(&Background, owner, question, call, held)
+            }
+            Err(_) => Err(held),
+        };
+        // In the context of another request this one's headers must not be touched.
+        let is_there = raw::enter(context).is_ok();
+        if let Err(mut held) = asked
+            && is_there
+        {
             self.note_answer(question, &CallOutcome::Failed, [&mut held]);
             self.decide(held);
         }
@@ -294,9 +304,7 @@ impl Shared {
     }
 
     const fn host(&self) -> RequestHost<'_> {
-        RequestHost {
-            metrics: &self.metrics,
-        }
+        RequestHost::new(&self.metrics)
     }
 
     /// Lets a request wait, if what it waits for is going to come.

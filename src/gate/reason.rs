@@ -83,6 +83,8 @@ pub enum Reason {
     /// The path, or a header or parameter that a rule looks at, is longer than what is compared
     /// with patterns.
     RequestTooLong,
+    /// The host has not shown the request's headers, or not made a change to it.
+    HostFault,
 }
 
 /// Why a request was let through.
@@ -159,7 +161,7 @@ pub struct Answer {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -195,6 +197,7 @@ impl Reason {
         Self::RevocationUnconfirmed,
         Self::TokenInQuery,
         Self::RequestTooLong,
+        Self::HostFault,
     ];
 
     /// Label for metrics and logs.
@@ -236,6 +239,7 @@ impl Reason {
             Self::RevocationUnconfirmed => "revocation_unconfirmed",
             Self::TokenInQuery => "token_in_query",
             Self::RequestTooLong => "request_too_long",
+            Self::HostFault => "host_fault",
         }
     }
 
@@ -280,6 +284,7 @@ impl Reason {
             Self::TokenRevoked => (401, "token_revoked", InvalidToken, SignIn, "the session has ended"),
             Self::TokenUnnamed => (401, "token_unnamed", InvalidToken, SignIn, "the token lacks a claim by which it could be revoked"),
             Self::RevocationUnavailable | Self::RevocationStale | Self::RevocationUnconfirmed => (503, "revocation_unavailable", Absent, Wait, "whether the session has ended cannot be told at the moment"),
+            Self::HostFault => (503, "host_fault", Absent, Wait, "the request cannot be handled at the moment"),
         };
         Answer {
             status,

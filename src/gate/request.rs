@@ -14,6 +14,11 @@ impl Request {
         Self { block }
     }
 
+    /// Whether there is not even a method, which every request has.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines().next().is_none()
+    }
+
     /// Names and values of all lines.
     pub(super) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.block.lines()

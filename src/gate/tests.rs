@@ -1,6 +1,7 @@
 //! The gate over [`MockHost`]: what it does with a request, whole.
 
 mod claims;
+mod host_faults;
 mod missing_keys;
 mod places;
 mod requirements;

@@ -40,6 +40,27 @@ impl HeaderBlock {
         }
     }
 
+    /// Whether it has all the lines that it says it has, and nothing else. A block without lines may
+    /// be no bytes at all.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let Some(count) = word(&self.0) else {
+            return self.0.is_empty();
+        };
+        let lengths_end = count
+            .checked_mul(LENGTHS_BYTES)
+            .and_then(|bytes| bytes.checked_add(COUNT_BYTES));
+        let lengths = lengths_end.and_then(|end| self.0.get(COUNT_BYTES..end));
+        let text = lengths.and_then(|lengths| {
+            // With the NUL after each.
+            let length = |each| word(each)?.checked_add(1);
+            let mut all = lengths.chunks_exact(COUNT_BYTES).map(length);
+            all.try_fold(0_usize, |sum, length| sum.checked_add(length?))
+        });
+        let whole = lengths_end.and_then(|end| end.checked_add(text?));
+        whole == Some(self.0.len())
+    }
+
     /// Names, in lower case, and values. Values need not be UTF-8.
     pub fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let count = word(&self.0).unwrap_or(0);

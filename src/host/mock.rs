@@ -18,6 +18,19 @@ pub enum Edit {
     FilterState(String, String),
 }
 
+/// What a host can fail at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostCall {
+    /// [`Host::request_headers`].
+    Headers,
+    /// [`Host::remove_request_header`].
+    Remove,
+    /// [`Host::set_request_header`].
+    Set,
+    /// [`Host::property`].
+    Property,
+}
+
 /// A host whose clock stands still and whose headers are given.
 #[derive(Debug)]
 pub struct MockHost {
@@ -25,6 +38,8 @@ pub struct MockHost {
     headers: Vec<HeaderLine>,
     foreign: ForeignAnswer,
     properties: Vec<(String, Vec<u8>)>,
+    fails_at: Option<HostCall>,
+    has_failed: Cell<bool>,
     /// The process that it runs in.
     pub process: Rc<MockProcess>,
     /// What was done to the request's headers.
@@ -50,6 +65,8 @@ impl MockHost {
             ],
             foreign: ForeignAnswer::Unavailable,
             properties: Vec::new(),
+            fails_at: None,
+            has_failed: Cell::new(false),
             process: Rc::default(),
             edits: RefCell::default(),
             response: RefCell::default(),
@@ -91,6 +108,20 @@ impl MockHost {
     pub fn with_property(mut self, path: &str, value: impl AsRef<[u8]>) -> Self {
         self.properties.push((path.into(), value.as_ref().to_vec()));
         self
+    }
+
+    /// Which fails whenever it is asked for this.
+    #[must_use]
+    pub fn failing_at(mut self, call: HostCall) -> Self {
+        self.fails_at = Some(call);
+        self
+    }
+
+    /// Whether it does what it is asked for.
+    fn does(&self, call: HostCall) -> bool {
+        let fails = self.fails_at == Some(call);
+        self.has_failed.set(self.has_failed.get() || fails);
+        !fails
     }
 
     /// The headers as the upstream would see them after all edits.
@@ -148,21 +179,35 @@ impl Host for MockHost {
         self.process.random()
     }
 
+    fn has_failed(&self) -> bool {
+        self.has_failed.get()
+    }
+
     fn request_headers(&self) -> HeaderBlock {
+        if !self.does(HostCall::Headers) {
+            return HeaderBlock::default();
+        }
         let lines = self.headers.iter();
         lines.map(|(name, value)| (name, value)).collect()
     }
 
     fn remove_request_header(&self, name: &str) {
-        self.edits.borrow_mut().push(Edit::Remove(name.into()));
+        if self.does(HostCall::Remove) {
+            self.edits.borrow_mut().push(Edit::Remove(name.into()));
+        }
     }
 
     fn set_request_header(&self, name: &str, value: &[u8]) {
         let value = String::from_utf8_lossy(value).into_owned();
-        self.edits.borrow_mut().push(Edit::Set(name.into(), value));
+        if self.does(HostCall::Set) {
+            self.edits.borrow_mut().push(Edit::Set(name.into(), value));
+        }
     }
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+        if !self.does(HostCall::Property) {
+            return None;
+        }
         let path = path.join(".");
         let property = self.properties.iter().find(|(name, _)| *name == path);
         property.map(|(_, value)| value.clone())

@@ -134,7 +134,8 @@ fn what_nobody_has_looked_at_is_taken_out_of_trailers() {
         ];
         let trailers = names.into_iter().map(|name| (name, b"mallory")).collect();
         let removed = RefCell::new(Vec::new());
-        gate.strip_trailers(trailers, |name| removed.borrow_mut().push(name.to_owned()));
+        let remove = |name: &str| removed.borrow_mut().push(name.to_owned());
+        gate.strip_trailers(&MockHost::get("/", now()), trailers, remove);
         removed.into_inner()
     };
     let always = ["authorization", "cookie", "connection"];

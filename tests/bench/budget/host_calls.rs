@@ -9,6 +9,7 @@ use crate::signature;
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const CAS_MISMATCH: u32 = 8;
+const INTERNAL_FAILURE: u32 = 10;
 const UNIMPLEMENTED: u32 = 12;
 
 const REQUEST_HEADERS: u32 = 0;
@@ -24,6 +25,9 @@ pub(crate) fn answer(name: &str, caller: &mut Caller<'_, Process>, arguments: &[
     let mut guest = Guest(caller);
     let cost = &mut guest.process().cost;
     *cost.calls.entry(name.to_owned()).or_default() += 1;
+    if guest.process().fails_at.as_deref() == Some(name) {
+        return INTERNAL_FAILURE;
+    }
     let number = |place: usize| match arguments[place] {
         Val::I32(number) => number.cast_unsigned(),
         // Metrics are counted in 64 bits, of which the lower ones are enough here.

@@ -44,7 +44,7 @@ use std::thread;
 use budget::{Budget, Counted};
 use hints::Hints;
 use scenario::Scenario;
-use vm::Compiled;
+use vm::{Compiled, Outcome};
 use world::World;
 
 /// A second, in which everything is done once that is not done on every tick.
@@ -129,6 +129,104 @@ fn the_faults_of_a_configuration_read_the_same_as_on_the_command_line() {
         let told = faults::faults_in_the_filter(&compiled, &configuration);
         let text = configuration.escape_ascii();
         assert_eq!(told, faults::faults_natively(&configuration), "{text}");
+    }
+}
+
+/// A request may be reset at any moment, and then every call about it fails.
+#[test]
+fn no_host_call_that_fails_ends_the_filter_or_lets_a_request_through() {
+    /// What tells about a request and does nothing to it.
+    const BESIDE: [&str; 8] = [
+        "proxy_define_metric",
+        "proxy_increment_metric",
+        "proxy_record_metric",
+        "proxy_get_log_level",
+        "proxy_log",
+        "proxy_set_tick_period_milliseconds",
+        "proxy_set_effective_context",
+        "random_get",
+    ];
+    let compiled = Compiled::new();
+    let genuine = || requests::with(requests::token("es256", 1));
+    let mut spoofed = requests::request("/public/logo");
+    spoofed.push(("x-session-subject".to_owned(), b"admin".to_vec()));
+    let without = requests::request("/orders/1");
+    for (headers, usual) in [
+        (genuine(), Outcome::GoesOn),
+        (spoofed, Outcome::GoesOn),
+        (without, Outcome::Refused(401)),
+    ] {
+        let mut vm = World::SessionHeaders.start(&compiled);
+        let before = vm.process().cost.calls.clone();
+        assert_eq!(vm.outcome(&headers), usual);
+        let calls = vm.process().cost.calls.clone();
+        let made = calls
+            .into_iter()
+            .filter(|(name, count)| before.get(name) != Some(count));
+        for (name, _) in made {
+            let mut vm = World::SessionHeaders.start(&compiled);
+            vm.process().fails_at = Some(name.clone());
+            let outcome = vm.outcome(&headers);
+            // The module checks the signature itself where the host does not.
+            let is_beside = BESIDE.contains(&&*name) || name == "proxy_call_foreign_function";
+            if is_beside {
+                assert_eq!(outcome, usual, "{name}");
+            } else {
+                assert_ne!(outcome, Outcome::GoesOn, "{name}");
+            }
+            // And it lives on.
+            vm.process().fails_at = None;
+            assert_eq!(vm.outcome(&headers), usual, "after {name}");
+            vm.tick();
+        }
+    }
+}
+
+/// The same for what is done beside the requests: the filter lives on, and answers rightly again.
+#[test]
+fn no_host_call_that_fails_on_a_tick_ends_the_filter() {
+    let compiled = Compiled::new();
+    let mut vm = World::Revocation.start(&compiled);
+    vm.process().authority.as_mut().expect("one").revoke(1);
+    vm.tick();
+    let calls: Vec<String> = vm.process().cost.calls.keys().cloned().collect();
+    // The SDK makes this one itself, for the context that the host has just called it about.
+    let is_ours =
+        |name: &&String| name.starts_with("proxy_") && *name != "proxy_set_effective_context";
+    for name in calls.iter().filter(is_ours) {
+        let mut vm = World::Revocation.start(&compiled);
+        vm.process().fails_at = Some(name.clone());
+        for _ in 0..3 {
+            vm.process().authority.as_mut().expect("one").revoke(1);
+            vm.tick();
+        }
+        vm.process().fails_at = None;
+        let headers = requests::with(requests::token("es256", 1));
+        let answered = [Outcome::GoesOn, Outcome::Refused(503)];
+        assert!(answered.contains(&vm.outcome(&headers)), "{name}");
+    }
+}
+
+/// A plugin that cannot have what it needs is none, and Envoy says so.
+#[test]
+fn no_configuration_is_taken_where_the_host_gives_no_random_numbers_ticks_or_text() {
+    let compiled = Compiled::new();
+    for (name, message) in [
+        ("random_get", "the host gives no random numbers"),
+        (
+            "proxy_set_tick_period_milliseconds",
+            "the host gives no ticks",
+        ),
+        (
+            "proxy_get_buffer_bytes",
+            "the host does not hand over the configuration",
+        ),
+    ] {
+        let mut vm = World::Plain.load(&compiled);
+        vm.process().fails_at = Some(name.to_owned());
+        assert!(!vm.configure(), "{name}");
+        let last = vm.process().log.last();
+        assert_eq!(last.map(String::as_str), Some(message), "{name}");
     }
 }
 

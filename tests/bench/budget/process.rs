@@ -51,6 +51,8 @@ pub(crate) struct Process {
     pub(crate) local_response: Option<u32>,
     /// Whether a request that was held has been let go on.
     pub(crate) is_resumed: bool,
+    /// The host call that fails, however often it is made.
+    pub(crate) fails_at: Option<String>,
     /// Variables as the bootstrap sets them for the module: `NAME=value`.
     pub(crate) environment: Vec<&'static str>,
     /// Whether the host knows the function `verify_signature`.
@@ -75,6 +77,7 @@ impl Process {
             configuration,
             verifies,
             milliseconds: NOW * 1_000,
+            fails_at: None,
             environment: Vec::new(),
             request_headers: Vec::new(),
             answer_headers: Vec::new(),

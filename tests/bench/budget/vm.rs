@@ -27,6 +27,17 @@ pub(crate) struct Vm {
     last_context: u32,
 }
 
+/// What the filter has done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It goes on to the upstream.
+    GoesOn,
+    /// It was answered with this status.
+    Refused(u32),
+    /// It goes nowhere.
+    Held,
+}
+
 /// The filter, compiled for the interpreter.
 pub(crate) struct Compiled {
     engine: Engine,
@@ -161,6 +172,14 @@ impl Vm {
 
     /// A request, from its beginning to its end; the status with which the filter refused it.
     pub(crate) fn request(&mut self, headers: &Lines) -> Option<u32> {
+        let outcome = self.outcome(headers);
+        let refused = self.process().local_response;
+        assert_eq!(outcome == Outcome::GoesOn, refused.is_none(), "{refused:?}");
+        refused
+    }
+
+    /// A request, from its beginning to its end, and what became of it.
+    pub(crate) fn outcome(&mut self, headers: &Lines) -> Outcome {
         self.last_context += 1;
         let context = self.last_context;
         let process = self.process();
@@ -175,14 +194,17 @@ impl Vm {
         }
         let refused = self.process().local_response;
         let goes_on = action == CONTINUE || self.process().is_resumed;
-        assert_eq!(goes_on, refused.is_none(), "{refused:?}");
         // Envoy tells the filter of every answer, its own ones included.
         self.tell::<_, u32>("proxy_on_response_headers", (context, 4_u32, 0_u32));
         self.tell::<_, u32>("proxy_on_response_body", (context, 2_u32, 1_u32));
         self.tell::<_, u32>("proxy_on_done", context);
         self.tell::<_, ()>("proxy_on_log", context);
         self.tell::<_, ()>("proxy_on_delete", context);
-        refused
+        match refused {
+            _ if goes_on => Outcome::GoesOn,
+            Some(status) => Outcome::Refused(status),
+            None => Outcome::Held,
+        }
     }
 
     /// What everything so far has cost.

@@ -41,13 +41,23 @@ impl World {
 
     /// With these variables, `NAME=value`.
     pub(crate) fn start_with(self, compiled: &Compiled, environment: &[&'static str]) -> Vm {
-        let configuration = self.configuration().to_string().into_bytes();
-        let mut process = Process::new(configuration, self != Self::NoSignatures);
+        let mut process = self.process();
         process.environment = environment.to_vec();
         match self {
             Self::Plain => Vm::start(compiled, process),
             _ => Vm::start_with_feed(compiled, process, Authority::new(self.contents())),
         }
+    }
+
+    /// Not yet configured.
+    #[allow(dead_code, reason = "the budget asks for it")]
+    pub(crate) fn load(self, compiled: &Compiled) -> Vm {
+        Vm::load(compiled, self.process())
+    }
+
+    fn process(self) -> Process {
+        let configuration = self.configuration().to_string().into_bytes();
+        Process::new(configuration, self != Self::NoSignatures)
     }
 
     fn contents(self) -> Contents {
