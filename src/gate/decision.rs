@@ -399,6 +399,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         // All of them can be made before the first one is set: a request is refused as it came.
         for (place, pass) in self.passes.iter().enumerate() {
             let made = self.headers(place, pass).map(|_| ());
+            self.gate.verification.cache.weigh(&pass.token);
             self.observer.checked(Check::Headers, made.err());
             made.map_err(|reason| Failure {
                 provider: Some(pass.provider),

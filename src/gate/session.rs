@@ -1,6 +1,6 @@
 //! The headers that tell the upstream who is calling.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::policy::Provider;
 use super::reason::Reason;
-use crate::token::Claims;
+use crate::token::{Claims, heap};
 
 /// Longest value that is put into a header. Upstreams commonly refuse header blocks of 8 KiB.
 const MAX_VALUE_BYTES: usize = 4 * 1024;
@@ -91,6 +91,7 @@ impl SessionHeaders {
 pub(super) struct Injections {
     provider: OnceCell<Result<Values, Reason>>,
     session: OnceCell<Result<Values, Reason>>,
+    are_news: Cell<bool>,
 }
 
 /// Values in the order of the names that they belong to. Claims that are absent, `null` or empty
@@ -98,6 +99,23 @@ pub(super) struct Injections {
 type Values = Box<[Option<Box<str>>]>;
 
 impl Injections {
+    /// Whether some were made since this was asked last.
+    pub(super) fn are_news(&self) -> bool {
+        self.are_news.take()
+    }
+
+    /// Bytes of memory that they take.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let made = [&self.provider, &self.session].into_iter();
+        let made = made.filter_map(|made| made.get()?.as_ref().ok());
+        let bytes = made.map(|values| {
+            let texts = values.iter().flatten();
+            let texts = texts.map(|text| heap::block(text.len()));
+            heap::list::<Option<Box<str>>>(values.len()) + texts.sum::<usize>()
+        });
+        bytes.sum()
+    }
+
     /// The headers that the provider asks for: names and values.
     ///
     /// `token` is where the claims come from, in its compact form.
@@ -113,6 +131,7 @@ impl Injections {
         claims: &Claims,
     ) -> Result<impl Iterator<Item = (&'a str, &'a str)>, Reason> {
         let made = self.provider.get_or_init(|| {
+            self.are_news.set(true);
             let headers = provider.claim_headers.iter();
             let claim = headers.map(|header| match claims.at(&header.path) {
                 Some(value) => forwardable(header_value(value, header.form)?),
@@ -142,6 +161,7 @@ impl Injections {
         claims: &Claims,
     ) -> Result<impl Iterator<Item = (&'a str, &'a str)>, Reason> {
         let made = self.session.get_or_init(|| {
+            self.are_news.set(true);
             let headers = session.claims.iter();
             let claim = headers.map(|(_, names)| {
                 let value = names.iter().find_map(|name| claims.get(name));

@@ -39,7 +39,7 @@ impl Candidate {
     pub(super) fn verified(key: Key, token: VerifiedToken, keys: Rc<KeySet>) -> Self {
         Self {
             key,
-            admitted: Rc::new(Admitted::new(token, Rc::clone(&keys), false)),
+            admitted: Rc::new(Admitted::new(token, &keys, false)),
             keys,
             is_known: false,
         }
@@ -134,7 +134,7 @@ impl Verification {
                 admitted.is_revoked = is_revoked;
                 admitted
             }
-            Err(shared) => Admitted::new(shared.token.clone(), candidate.keys, is_revoked),
+            Err(shared) => Admitted::new(shared.token.clone(), &candidate.keys, is_revoked),
         };
         self.cache.admit(candidate.key, admitted, names)
     }

@@ -22,7 +22,6 @@ pub struct ClaimError {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claims {
     members: Members,
-    text_length: usize,
     expires_at: Option<UnixTime>,
     not_before: Option<UnixTime>,
     issued_at: Option<UnixTime>,
@@ -38,7 +37,7 @@ impl Claims {
     /// # Errors
     ///
     /// [`ClaimError`] for the first claim of a wrong type.
-    pub fn new(members: Members, text_length: usize) -> Result<Self, ClaimError> {
+    pub fn new(members: Members) -> Result<Self, ClaimError> {
         for name in ["iss", "sub", "jti"] {
             if members.get(name).is_some_and(|value| !value.is_string()) {
                 return Err(ClaimError {
@@ -58,14 +57,13 @@ impl Claims {
             not_before: time(&members, "nbf")?,
             issued_at: time(&members, "iat")?,
             members,
-            text_length,
         })
     }
 
-    /// Length of the text that the claims were read from.
+    /// Bytes of memory that the claims hold.
     #[must_use]
-    pub const fn text_length(&self) -> usize {
-        self.text_length
+    pub fn heap_bytes(&self) -> usize {
+        self.members.heap_bytes()
     }
 
     /// `iss`.
@@ -162,7 +160,7 @@ mod tests {
 
     fn claims(value: Value) -> Result<Claims, ClaimError> {
         match value {
-            Value::Object(members) => Claims::new(members.into_iter().collect(), 0),
+            Value::Object(members) => Claims::new(members.into_iter().collect()),
             other => panic!("test data is not an object: {other}"),
         }
     }

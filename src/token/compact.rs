@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::{
-    Algorithm, Backend, ClaimError, Claims, JsonError, KeySet, Members, SignatureError,
+    Algorithm, Backend, ClaimError, Claims, JsonError, KeySet, Members, SignatureError, heap,
     parse_object, signature,
 };
 use crate::host::SignatureHost;
@@ -131,7 +131,7 @@ impl<'t> UnverifiedToken<'t> {
                 .ok_or(TokenError::HeaderParameter { name: "alg" })?,
             key_id: parameter(&mut header, "kid")?,
             token_type: parameter(&mut header, "typ")?,
-            claims: Claims::new(object(Part::Claims, claims)?, claims.len())?,
+            claims: Claims::new(object(Part::Claims, claims)?)?,
             signature: decode(Part::Signature, signature)?,
         })
     }
@@ -216,6 +216,13 @@ impl VerifiedToken {
     #[must_use]
     pub const fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// Bytes of memory that the token holds.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let token_type = self.token_type.as_ref().map_or(0, String::capacity);
+        heap::block(token_type) + self.claims.heap_bytes()
     }
 
     /// The claims, to keep.

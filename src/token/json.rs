@@ -5,6 +5,7 @@
 //! such texts, and RFC 8725 section 2.6 warns of the confusion: they are refused here, in tokens, in key
 //! sets and in configurations alike.
 
+pub(crate) mod heap;
 mod members;
 
 use std::cell::RefCell;

@@ -100,7 +100,7 @@ mod tests {
 
     fn claims(value: Value) -> Claims {
         match value {
-            Value::Object(members) => Claims::new(members.into_iter().collect(), 0).unwrap(),
+            Value::Object(members) => Claims::new(members.into_iter().collect()).unwrap(),
             other => panic!("test data is not an object: {other}"),
         }
     }

@@ -1,14 +1,19 @@
+#[cfg(not(target_family = "wasm"))]
+mod allocator;
+
 use std::sync::OnceLock;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
+use crate::gate::read_configuration;
+use crate::gate::session::SessionHeaders;
 use crate::host::mock::MockHost;
 use crate::revocation::{FilterKey, Kind};
 use crate::time::UnixTime;
 use crate::token::fixtures::{eddsa, es256, jwk_set, token};
-use crate::token::{Backend, KeyRules, UnverifiedToken};
+use crate::token::{Backend, KeyRules, MAX_TOKEN_BYTES, UnverifiedToken};
 
 fn keys() -> Rc<KeySet> {
     let text = jwk_set(&[&es256()]);
@@ -40,11 +45,7 @@ fn names(session: &str) -> Names {
 
 fn admit(cache: &TokenCache, token: &str, keys: &Rc<KeySet>, session: &str) -> Key {
     let key = cache.key(0, token.as_bytes());
-    cache.admit(
-        key,
-        Admitted::new(ordinary(), Rc::clone(keys), false),
-        &names(session),
-    );
+    cache.admit(key, Admitted::new(ordinary(), keys, false), &names(session));
     key
 }
 
@@ -87,11 +88,139 @@ fn the_cache_is_bounded_whatever_comes() {
     let large = token_of(750);
     for number in 0..100_000_u32 {
         let key = cache.key(0, &number.to_le_bytes());
-        let entry = Admitted::new(large.clone(), Rc::clone(&keys), false);
+        let entry = Admitted::new(large.clone(), &keys, false);
         cache.admit(key, entry, &Names::default());
     }
-    let most = CAPACITY_BYTES / (2 * 1_000 + 512);
+    let most = CAPACITY_BYTES / 1_000;
     assert!(cache.len() as u64 <= most, "{} of {most}", cache.len());
+}
+
+/// The members of a token that has room for these claims and no more.
+fn full_token(claims: &dyn Fn(usize) -> Value) -> VerifiedToken {
+    const ROOM: usize = MAX_TOKEN_BYTES * 3 / 4 - 512;
+    let mut count = ROOM;
+    while claims(count).to_string().len() > ROOM {
+        count = count * 7 / 8;
+    }
+    let text = token(&eddsa(), &claims(count));
+    let keys = KeySet::parse(jwk_set(&[&eddsa()]).as_bytes(), &KeyRules::default()).unwrap();
+    let host = MockHost::get("/", UnixTime::MAX);
+    let parsed = UnverifiedToken::parse(text.as_bytes()).unwrap();
+    parsed.verify(&keys, Backend::Module, &host).unwrap()
+}
+
+fn named(count: usize, value: impl Fn(usize) -> Value) -> Value {
+    (0..count)
+        .map(|place| (format!("{place}"), value(place)))
+        .collect()
+}
+
+/// What may be in tokens, from what takes least of memory to what takes most.
+type Shape = (&'static str, fn(usize) -> Value);
+
+const SHAPES: [Shape; 9] = [
+    ("a string", |count| json!({"x": "x".repeat(count)})),
+    (
+        "strings",
+        |count| json!({"x": vec!["0b9a1e1c-6f53-4b0a"; count]}),
+    ),
+    ("empty strings", |count| json!({"x": vec![""; count]})),
+    ("numbers", |count| json!({"x": vec![0; count]})),
+    ("claims", |count| named(count, |_| json!(0))),
+    ("claims with lists", |count| named(count, |_| json!([0]))),
+    (
+        "an object",
+        |count| json!({"x": named(count, |_| json!(0))}),
+    ),
+    ("objects", |count| json!({"x": vec![json!({"": 0}); count]})),
+    (
+        "larger objects",
+        |count| json!({"x": vec![named(13, |_| json!("")); count]}),
+    ),
+];
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn an_entry_weighs_what_it_holds_whatever_is_in_its_claims() {
+    let keys = keys();
+    let cache = TokenCache::new([1; 16]);
+    // So many that its list, which doubles when it is full, has room for what is measured.
+    for number in 0..65_u8 {
+        admit(&cache, &number.to_string(), &keys, "one");
+    }
+    for (shape, claims) in SHAPES {
+        let original = full_token(&claims);
+        let before = allocator::held();
+        // Kept by nobody else, so that what is held more is held by the entry.
+        let entry = Admitted::new(original.clone(), &keys, false);
+        let key = cache.key(0, shape.as_bytes());
+        let entry = cache.admit(key, entry, &names("one"));
+        let held = allocator::held() - before;
+        let weight = usize::try_from(entry.weight.get()).unwrap();
+        assert!(held <= weight, "{shape}: {held} bytes weigh {weight}");
+        let most = held * 5 / 4 + PLACE_BYTES;
+        assert!(weight <= most, "{shape}: {weight} for {held} bytes");
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn the_cache_holds_no_more_than_its_capacity_whatever_is_in_the_tokens() {
+    let keys = keys();
+    for (shape, claims) in SHAPES {
+        let original = full_token(&claims);
+        let before = allocator::held();
+        let cache = TokenCache::new([1; 16]);
+        for number in 0..4_000_u32 {
+            let key = cache.key(0, &number.to_le_bytes());
+            let entry = Admitted::new(original.clone(), &keys, false);
+            cache.admit(key, entry, &names("one"));
+        }
+        let held = (allocator::held() - before) as u64;
+        assert!(held <= CAPACITY_BYTES + 512 * 1024, "{shape}: {held}");
+    }
+}
+
+/// They are made after the entry was put in, when the first request is let through.
+#[wasm_bindgen_test(unsupported = test)]
+fn the_headers_of_an_entry_are_weighed_with_it() {
+    let (cache, keys) = (TokenCache::new([1; 16]), keys());
+    let key = admit(&cache, "token", &keys, "one");
+    let entry = cache.get(key, &keys).unwrap();
+    let before = entry.weight.get();
+    let configuration = json!({
+        "providers": {"idp": {
+            "issuer": "https://issuer.example",
+            "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+        }},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+    });
+    let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
+    let policy = configured.unwrap().policy;
+    let session = SessionHeaders::new("x-session-");
+    let claims = entry.claims();
+    let made = entry
+        .injections
+        .of_session(&session, &policy.providers[0], claims);
+    let text: usize = made.unwrap().map(|(_, value)| value.len()).sum();
+    cache.weigh(&entry);
+    assert!(entry.weight.get() >= before + text as u64);
+    assert_eq!(cache.len(), 1);
+    let weight = entry.weight.get();
+    cache.weigh(&entry);
+    assert_eq!(entry.weight.get(), weight);
+    assert!(cache.get(key, &keys).is_some());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_entry_does_not_hold_what_was_rotated_out() {
+    let (cache, old) = (TokenCache::new([1; 16]), keys());
+    let key = admit(&cache, "token", &old, "one");
+    assert_eq!(Rc::strong_count(&old), 1);
+    drop(old);
+    // A set in the same place of memory would be taken for the old one.
+    let others: Vec<_> = (0..16).map(|_| keys()).collect();
+    assert!(others.iter().all(|keys| cache.get(key, keys).is_none()));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -9,7 +9,7 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::{JsonError, Strict};
+use super::{JsonError, Strict, heap};
 
 /// Up to so many members, a new name is compared with all earlier ones; beyond it, names are sorted
 /// once at the end, since a token of 16 KiB has room for thousands.
@@ -64,6 +64,16 @@ impl Members {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         let list = self.list.iter();
         list.map(|member| (self.name(&member.name), &member.value))
+    }
+
+    /// Bytes of memory that all of them hold together, the allocator's own included.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let values = self.list.iter();
+        let values = values.map(|member| heap::value(&member.value));
+        heap::block(self.names.capacity())
+            + heap::list::<Member>(self.list.capacity())
+            + values.sum::<usize>()
     }
 
     fn name(&self, range: &Range<usize>) -> &str {

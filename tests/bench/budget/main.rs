@@ -44,6 +44,7 @@ use std::thread;
 use budget::{Budget, Counted};
 use hints::Hints;
 use scenario::Scenario;
+use serde_json::json;
 use vm::{Compiled, Outcome};
 use world::World;
 
@@ -205,6 +206,40 @@ fn no_host_call_that_fails_on_a_tick_ends_the_filter() {
         let answered = [Outcome::GoesOn, Outcome::Refused(503)];
         assert!(answered.contains(&vm.outcome(&headers)), "{name}");
     }
+}
+
+/// Tokens of 16 KiB may come to fifty times as much once they are read, and their headers besides.
+#[test]
+fn verified_tokens_take_no_more_than_24_mib_whatever_is_in_them() {
+    const PROMISED_PAGES: u64 = 24 * 16;
+    const ROOM: usize = 11 * 1_024;
+    let objects = |number: u64| {
+        let objects = vec![json!({"": 0}); ROOM / 7];
+        requests::token("hs256", number).claim("x", json!(objects))
+    };
+    let claims = |number: u64| {
+        let token = requests::token("hs256", number);
+        (0..ROOM / 9).fold(token, |token, place| token.claim(&format!("{place:x}"), 0))
+    };
+    let text = |number: u64| requests::token("hs256", number).claim("x", "x".repeat(ROOM));
+    let compiled = Compiled::new();
+    let mut vm = World::OtherAlgorithms.start(&compiled);
+    let before = vm.cost_so_far().memory_pages;
+    // In turn, so that what is dropped leaves holes of every size.
+    for number in 0..600 {
+        let token = match number % 3 {
+            0 => objects(number),
+            1 => claims(number),
+            _ => text(number),
+        };
+        assert_eq!(vm.outcome(&requests::with(token)), Outcome::GoesOn);
+    }
+    vm.tick();
+    let kept = vm.process().sum("portcullis.token_cache.entries");
+    assert!((10..600).contains(&kept), "{kept} kept");
+    let pages = vm.cost_so_far().memory_pages - before;
+    println!("{kept} tokens in {pages} pages");
+    assert!(pages <= PROMISED_PAGES, "{kept} tokens in {pages} pages");
 }
 
 /// A plugin that cannot have what it needs is none, and Envoy says so.
