@@ -27,14 +27,14 @@ pub struct RevocationRequest {
     /// now; `exp` for one token.
     /// Without it, the longest life of a token from now, or from `not_before`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 253402300799_isize)]
+    #[schema(maximum = 253_402_300_799_isize)]
     pub expires_at: Option<u64>,
     /// For `subject`, `client` and `issuer`: tokens issued before this second are revoked, at most
     /// a day from now. Without it, everything up to and including the current second by the clock
     /// of any issuer that is ahead by no more than the authority's `--clock-skew`; the answer says
     /// when that is. One that is given here is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 253402300799_isize)]
+    #[schema(maximum = 253_402_300_799_isize)]
     pub not_before: Option<u64>,
     /// For `subject`, `client` and `issuer`: the `sid` of one session that goes on. Of that
     /// session, too, nothing comes back that an earlier revocation of the same name took.

@@ -204,7 +204,7 @@ mod tests {
     fn an_array_is_no_object_however_deep_it_stands() {
         for json in [
             "[]",
-            r#"[null,[],[]]"#,
+            "[null,[],[]]",
             r#"{"inner":["token",1]}"#,
             r#"{"inner":null,"list":[{"kind":"token","count":1},["token",1]]}"#,
         ] {

@@ -70,7 +70,7 @@ fn shown(duration: Duration) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
     let unit = units
         .into_iter()
-        .find(|(unit, _)| seconds > 0 && seconds % unit == 0);
+        .find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
     let (unit, name) = unit.unwrap_or((1, "s"));
     format!("{}{name}", seconds / unit)
 }

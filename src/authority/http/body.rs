@@ -74,7 +74,7 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
 fn is_too_large(error: &axum::Error) -> bool {
     let first: &(dyn Error + 'static) = error;
     let mut chain = iter::successors(Some(first), |error| (*error).source());
-    chain.any(|error| error.is::<LengthLimitError>())
+    chain.any(<dyn Error>::is::<LengthLimitError>)
 }
 
 /// Every member of a revocation at its longest, every character escaped as `\u0000`.

@@ -39,7 +39,7 @@ pub struct CheckRequest {
     pub azp: Option<String>,
     /// `iat`; without it, any cut-off holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 253402300799_isize)]
+    #[schema(maximum = 253_402_300_799_isize)]
     pub issued_at: Option<u64>,
     /// A random number, below 2^63; with it the answer has a proof, which serves for this question
     /// only.

@@ -78,16 +78,12 @@ fn describe_kinds(document: &mut Value) {
     let text = json!({"type": "string", "minLength": 1});
     let named = |kinds: Value, absent: &[&str]| {
         let mut properties = json!({"kind": {"enum": kinds}, "value": text});
-        for name in absent {
-            properties[name] = json!({"type": "null"});
-        }
+        forbid(&mut properties, absent);
         json!({"properties": properties, "required": ["value"]})
     };
     let issuer = |absent: &[&str]| {
         let mut properties = json!({"kind": {"enum": ["issuer"]}});
-        for name in absent {
-            properties[name] = json!({"type": "null"});
-        }
+        forbid(&mut properties, absent);
         json!({"properties": properties})
     };
     let all = json!(["token", "session", "device", "subject", "client"]);
@@ -105,6 +101,15 @@ fn describe_kinds(document: &mut Value) {
         let schema = document.pointer_mut(&format!("/components/schemas/{name}"));
         if let Some(Value::Object(schema)) = schema {
             schema.insert("oneOf".to_owned(), alternatives);
+        }
+    }
+}
+
+/// Members that have to be absent, or null.
+fn forbid(properties: &mut Value, names: &[&str]) {
+    if let Value::Object(properties) = properties {
+        for name in names {
+            properties.insert((*name).to_owned(), json!({"type": "null"}));
         }
     }
 }

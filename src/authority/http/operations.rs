@@ -83,7 +83,7 @@ pub struct RotationRequest {
     /// Seconds until the new key signs, at most 90 days; a day by default. Until then it has to be
     /// in every filter's configuration.
     #[serde(default = "default_overlap")]
-    #[schema(maximum = 7776000)]
+    #[schema(maximum = 7_776_000)]
     pub overlap_seconds: u64,
 }
 
