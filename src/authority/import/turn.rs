@@ -81,12 +81,25 @@ impl Drop for Turn {
 /// millions takes longer than edges go without the authority, and nobody was told that it was done.
 /// Others are refused until then.
 pub fn resume(authority: &Authority) {
+    if matches!(is_left(&authority.store), Ok(false)) {
+        // Nobody is kept waiting for the place then. The first commit writes down which parts of the
+        // file are free.
+        let writer = authority.writer.clone();
+        tokio::spawn(async move { writer.write_in_turn(Work::Drop(Vec::new())).await });
+        return;
+    }
     // Nobody has it yet.
     if let Ok(place) = Arc::clone(&authority.importing).try_lock_owned() {
         let (store, writer) = (Arc::clone(&authority.store), authority.writer.clone());
         let history = Arc::clone(&authority.history);
         tokio::spawn(settle(store, writer, history, place));
     }
+}
+
+/// Whether anything of an import lies aside.
+fn is_left(store: &Store) -> Result<bool, StoreError> {
+    let is_complete = store.kept(COMPLETE)?.is_some_and(|bytes| !bytes.is_empty());
+    Ok(is_complete || store.staged(0)?.is_some())
 }
 
 /// Brings what was left to its end, however long the store cannot be written to.
