@@ -376,8 +376,8 @@ mod tests {
             let ratio = estimated / measured;
             assert!((0.9..1.15).contains(&ratio), "{bits}: {estimated}");
         }
-        assert!(false_positive_rate(0, 1) == 0.0);
-        assert!(false_positive_rate(u64::MAX, 1) == 1.0);
+        assert!(false_positive_rate(0, 1) <= 0.0);
+        assert!(false_positive_rate(u64::MAX, 1) >= 1.0);
         assert!(false_positive_rate(10_000_000, 1_000) > 0.5);
     }
 
