@@ -283,7 +283,7 @@ impl Feed {
             sequence = self.parts.history.head().sequence,
             "an edge claims to know revocations that this store does not, and shows nothing that a \
              key of this store has signed; no epoch begins. If the store was restored from a backup \
-             that is older than the key in use, begin an epoch by hand"
+             that is older than the key in use, Envoys have to be restarted to follow it"
         );
     }
 
