@@ -69,7 +69,7 @@ fn what_was_said_minutes_ago_does_not_count() {
     hear("2001:db8::2", now);
     assert_eq!(clocks.verdict(now).voices, 2, "a network is one voice");
     assert!(clocks.verdict(now).is_agreed);
-    let later = now + (REMEMBERED - JUDGED_EVERY);
+    let later = now + REMEMBERED.abs_diff(JUDGED_EVERY);
     hear("10.0.0.1", later);
     assert_eq!(clocks.verdict(later).voices, 2);
     assert_eq!(clocks.verdict(later + JUDGED_EVERY).voices, 1);
