@@ -158,7 +158,8 @@ fn an_entry_weighs_what_it_holds_whatever_is_in_its_claims() {
         let held = allocator::held() - before;
         let weight = usize::try_from(entry.weight.get()).unwrap();
         assert!(held <= weight, "{shape}: {held} bytes weigh {weight}");
-        let most = held * 5 / 4 + PLACE_BYTES;
+        // Nodes of large objects are taken for as empty as they may be.
+        let most = held * 3 / 2 + PLACE_BYTES;
         assert!(weight <= most, "{shape}: {weight} for {held} bytes");
     }
 }
