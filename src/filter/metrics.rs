@@ -23,7 +23,6 @@
 //! | `portcullis.verification_microseconds` | histogram, of one verification in sixteen |
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 
 use proxy_wasm::types::MetricType;
 
@@ -46,8 +45,8 @@ pub(super) struct Metrics {
     /// For every outcome: first without a provider, then with each. Those with one are defined
     /// when first needed: most pairs never occur.
     requests: Vec<Vec<Cell<Option<u32>>>>,
-    /// By the provider's place.
-    keys: BTreeMap<usize, KeyMetrics>,
+    /// By the provider's place; only for keys that are fetched.
+    keys: Vec<Option<KeyMetrics>>,
     feed: FeedMetrics,
     cache: CacheMetrics,
     verification: u32,
@@ -97,15 +96,15 @@ impl Metrics {
             let others = sources.iter().map(|_| Cell::new(None));
             [Cell::new(Some(total))].into_iter().chain(others).collect()
         };
-        let remote = sources.iter().enumerate();
-        let remote = remote.filter(|(_, (_, source))| matches!(source, KeySource::Remote(_)));
+        let keys = |(name, source): &(&str, &KeySource)| match source {
+            KeySource::Remote(_) => Some(KeyMetrics::new(name)),
+            _ => None,
+        };
         Self {
             requests: outcomes.iter().map(row).collect(),
             outcomes,
             providers: sources.iter().map(|(name, _)| (*name).to_owned()).collect(),
-            keys: remote
-                .map(|(place, (name, _))| (place, KeyMetrics::new(name)))
-                .collect(),
+            keys: sources.iter().map(keys).collect(),
             feed: FeedMetrics::new(),
             cache: CacheMetrics::new(),
             verification: define(
@@ -138,7 +137,7 @@ impl Metrics {
     }
 
     pub(super) fn count_fetches(&self, place: usize, counts: Counts) {
-        let Some(keys) = self.keys.get(&place) else {
+        let Some(Some(keys)) = self.keys.get(place) else {
             return;
         };
         increment(keys.succeeded, counts.fetched);
@@ -147,7 +146,7 @@ impl Metrics {
     }
 
     pub(super) fn show_keys(&self, place: usize, sight: Sight) {
-        let Some(keys) = self.keys.get(&place) else {
+        let Some(Some(keys)) = self.keys.get(place) else {
             return;
         };
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);

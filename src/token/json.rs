@@ -34,7 +34,7 @@ pub enum JsonError {
         column: usize,
     },
     /// One object has two members of the same name.
-    #[error("member `{}` appears twice", name.escape_debug())]
+    #[error("member `{}` appears twice", name.escape_default())]
     DuplicateMember {
         /// The name.
         name: String,

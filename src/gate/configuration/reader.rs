@@ -127,7 +127,7 @@ impl<'c> Node<'c> {
             Variable::Unknown => {
                 self.warning(format!(
                     "`{}` is not set here; Envoy does not start unless it is set there",
-                    name.escape_debug()
+                    name.escape_default()
                 ));
                 Ok(None)
             }
@@ -466,7 +466,7 @@ pub(super) fn joined(path: &str, name: &str) -> String {
     match (path, !name.is_empty() && name.bytes().all(is_plain)) {
         ("", true) => name.to_owned(),
         (path, true) => format!("{path}.{name}"),
-        (path, false) => format!("{path}[\"{}\"]", name.escape_debug()),
+        (path, false) => format!("{path}[\"{}\"]", name.escape_default()),
     }
 }
 

@@ -81,7 +81,7 @@ const fn token(provider: usize, audiences: Option<Vec<String>>) -> Parsed {
 fn place(node: &Node<'_>, providers: &[String]) -> Read<usize> {
     let name = node.text()?;
     let place = providers.iter().position(|provider| provider == name);
-    place.ok_or_else(|| node.fault(format!("no provider is called `{}`", name.escape_debug())))
+    place.ok_or_else(|| node.fault(format!("no provider is called `{}`", name.escape_default())))
 }
 
 fn provider_and_audiences(node: &Node<'_>, providers: &[String]) -> Read<Parsed> {

@@ -68,7 +68,7 @@ fn named(node: &Node<'_>, requirements: &Named) -> Read<Rc<Requirement>> {
     requirement.ok_or_else(|| {
         node.fault(format!(
             "no entry of `requirement_map` is called `{}`",
-            name.escape_debug()
+            name.escape_default()
         ))
     })
 }
