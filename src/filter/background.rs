@@ -55,6 +55,8 @@ impl CallHost for Background {
                 .map(|(name, value)| (*name, value.as_str())),
         );
         let body = call.body.as_deref();
+        // The one function of the SDK here that panics on a status it does not expect, of which Envoy
+        // gives none: the answer comes back through the SDK's own list of calls.
         let sent =
             hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), call.timeout);
         sent.ok().map(CallId)

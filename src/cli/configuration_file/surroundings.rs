@@ -130,7 +130,9 @@ impl Clusters {
 /// The keys of Envoy, Istio and Envoy Gateway for what becomes of requests then.
 fn when_it_fails(holder: &Map<String, Value>, place: &str) -> Vec<(String, &'static str)> {
     let opens = |(name, value): &(&String, &Value)| match plain(name).as_str() {
-        "failurepolicy" | "failstrategy" => **value == "FAIL_OPEN",
+        // Protobuf's JSON takes the number of a value for its name.
+        "failurepolicy" => **value == "FAIL_OPEN" || **value == FAIL_OPEN,
+        "failstrategy" => **value == "FAIL_OPEN",
         "failopen" => **value == true,
         _ => false,
     };
@@ -327,3 +329,6 @@ pub(super) fn joined(place: &str, name: &str) -> String {
         place => format!("{place}.{name}"),
     }
 }
+
+/// The number of `FAIL_OPEN` in Envoy's enumeration of failure policies.
+const FAIL_OPEN: u64 = 3;

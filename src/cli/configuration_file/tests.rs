@@ -116,6 +116,10 @@ fn what_lets_requests_through_without_the_filter_is_told() {
             Some(format!("{config}.failurePolicy")),
         ),
         (
+            envoy("", "failure_policy: 3,"),
+            Some(format!("{config}.failure_policy")),
+        ),
+        (
             envoy("", "fail_open: true,"),
             Some(format!("{config}.fail_open")),
         ),

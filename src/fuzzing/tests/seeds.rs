@@ -184,7 +184,7 @@ fn feed() -> Vec<Seed> {
     runtime.block_on(async {
         let directory = tempfile::tempdir().unwrap();
         let (_stop, stopping) = watch::channel(false);
-        let authority = authority(directory.path(), stopping.clone()).await;
+        let authority = authority(directory.path(), stopping.clone());
         let import = Import::begin(&authority, "operator".into()).await;
         let mut import = import.unwrap();
         import.take(lines_of_today().as_bytes()).await.unwrap();
@@ -235,7 +235,7 @@ fn lines_of_today() -> String {
     LINES.replace("1767229200", &hour.to_string())
 }
 
-async fn authority(directory: &Path, stopping: watch::Receiver<bool>) -> Arc<Authority> {
+fn authority(directory: &Path, stopping: watch::Receiver<bool>) -> Arc<Authority> {
     let settings = Settings {
         directory: directory.to_owned(),
         cache_bytes: 1 << 20,

@@ -224,21 +224,19 @@ fn overwritten(key: &str, genuine: &[Vec<u8>], place: usize, how: u8, with: &[u8
         2 => return genuine[start % genuine.len()].clone(),
         3 => record.truncate(start),
         // Forged: right in everything but what it says.
-        _ => match sealed_name(key) {
-            Some(name) => {
-                let mut payload = record[SEALED_HEADER_BYTES..].to_vec();
-                let start = start.min(payload.len());
-                for (to, from) in payload[start..].iter_mut().zip(rest) {
-                    *to ^= from;
-                }
-                return Namespace::example().seal(name, &payload);
-            }
-            None => {
+        _ => {
+            let Some(name) = sealed_name(key) else {
                 let header = &genuine[place][..HEADER_BYTES];
                 let checksum = Namespace::example().checksum(&[header, rest]);
                 return [header, &checksum.to_le_bytes(), rest].concat();
+            };
+            let mut payload = record[SEALED_HEADER_BYTES..].to_vec();
+            let start = start.min(payload.len());
+            for (to, from) in payload[start..].iter_mut().zip(rest) {
+                *to ^= from;
             }
-        },
+            return Namespace::example().seal(name, &payload);
+        }
     }
     record
 }

@@ -160,7 +160,7 @@ impl Updates {
     fn replace(&self, envoy: &mut Envoy, authority: &Authority, file: &Path, next: &Value) {
         match self.way {
             Way::Listeners(_) | Way::Modules(_) => {
-                envoy.replace_listeners(&self.bootstrap(authority, file, next))
+                envoy.replace_listeners(&self.bootstrap(authority, file, next));
             }
             Way::Filter => self.listener(file, next).write_filter(&module()),
         }
