@@ -87,7 +87,9 @@ impl Store {
                 );
                 accept(&path, damage, said, opening)?;
                 let (found, guard) = find(&path, opening, Said::Nothing)?;
-                Self::of(found, guard, mark, &path, opening, true)
+                // What was made of a damaged store is in a new epoch from the beginning.
+                let is_renewed = matches!(damage, Damage::Changed { .. });
+                Self::of(found, guard, mark, &path, opening, !is_renewed)
             }
             Err(error) => Err(error),
         }
@@ -115,10 +117,13 @@ impl Store {
             openings: AtomicU64::new(0),
             is_taken: AtomicBool::new(false),
         };
-        store.mark.say_for_good(found.standing)?;
+        // The mark last: if the process ended in between, the next start would see nothing missing, and
+        // would go on in the old epoch.
         if has_lost {
             store.renew_epoch(opening.now_milliseconds)?;
         }
+        let standing = store.progress().standing;
+        store.mark.say_for_good(standing)?;
         Ok(store)
     }
 
@@ -130,7 +135,7 @@ impl Store {
         };
         let old = old.try_into().map_err(|_| StoreError::Row)?;
         let old_epoch = u64::from_le_bytes(old);
-        let epoch = now_milliseconds.max(old_epoch.saturating_add(1));
+        let epoch = epoch_after(old_epoch, now_milliseconds);
         let work = Work::Keep(EPOCH, epoch.to_le_bytes().to_vec());
         self.commit(&[work], now_milliseconds)?;
         tracing::error!(
@@ -142,6 +147,11 @@ impl Store {
         );
         Ok(())
     }
+}
+
+/// The number of the epoch that follows.
+pub(super) fn epoch_after(old: u64, now_milliseconds: u64) -> u64 {
+    now_milliseconds.max(old.saturating_add(1))
 }
 
 fn make_directory(directory: &Path) -> Result<(), StoreError> {

@@ -19,7 +19,7 @@ use super::file::{
 };
 use super::guard::Guard;
 use super::mark::Said;
-use super::opening::Opening;
+use super::opening::{Opening, epoch_after};
 use super::seal::{Ledger, Seal, Section};
 use super::tables::{ENTRIES, STAGED, Tables, kept_in, ledger_in};
 use super::transaction::owner_key;
@@ -212,7 +212,7 @@ pub(super) fn salvage(path: &Path, said: Said, opening: Opening) -> Result<(), S
     let guard = guard(path)?;
     let wreck = Wreck::open(path, &guard, said).ok_or(StoreError::Broken)?;
     let database = make_database(&unfinished, opening.cache_bytes)?;
-    let written = write(&wreck, &database);
+    let written = write(&wreck, &database, opening.now_milliseconds);
     wreck.close();
     drop(database);
     written?;
@@ -228,15 +228,22 @@ pub(super) fn salvage(path: &Path, said: Said, opening: Opening) -> Result<(), S
     put_in_place(&unfinished, path)
 }
 
-fn write(wreck: &Wreck, database: &Database) -> Result<(), StoreError> {
+fn write(wreck: &Wreck, database: &Database, now_milliseconds: u64) -> Result<(), StoreError> {
     let transaction = begin_write(database)?;
     let mut tables = Tables::make(&transaction, wreck.key)?;
     put_beginnings(&mut tables, wreck.key)?;
     tables.put_meta(HEAD, wreck.head.encode().to_vec())?;
     tables.put_meta(FEED_KEYS, wreck.feed_keys.clone())?;
-    // One that cannot be read is one from before any clock; the next is of now.
-    let epoch = wreck.kept(EPOCH).unwrap_or_else(|| vec![0; 8]);
-    tables.put_meta(EPOCH, epoch)?;
+    // A new one from the beginning: once this store has its place, nothing shows a start what it lacks.
+    // One that cannot be read is one from before any clock.
+    let epoch = wreck.kept(EPOCH).and_then(|epoch| epoch.try_into().ok());
+    let epoch = epoch_after(epoch.map_or(0, u64::from_le_bytes), now_milliseconds);
+    tables.put_meta(EPOCH, epoch.to_le_bytes().to_vec())?;
+    tracing::error!(
+        new_epoch = epoch,
+        sequence = wreck.head.sequence,
+        "what was revoked with the entries that are missing has to be revoked again; a new epoch begins"
+    );
     if let Some(complete) = wreck.kept(COMPLETE) {
         tables.put_meta(COMPLETE, complete)?;
     }

@@ -329,6 +329,29 @@ fn a_copy_of_an_earlier_state_opens_and_begins_an_epoch() {
     }
 }
 
+/// Else the next start would see nothing missing, and give out sequence numbers a second time in the
+/// old epoch.
+#[test]
+fn what_is_missing_is_forgotten_only_once_the_new_epoch_is_on_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path()).unwrap();
+    // An epoch that cannot be read is one that cannot be renewed.
+    let broken = Work::Keep(EPOCH, vec![1, 2, 3]);
+    store.commit(&[broken], NOW).unwrap();
+    let path = directory.path().join(FILE_NAME);
+    let earlier = fs::read(&path).unwrap();
+    let work = revoke(Kind::Session, "a", 10);
+    store.commit(&[work], NOW).unwrap();
+    drop(store);
+    fs::write(&path, earlier).unwrap();
+    let mark = fs::read(directory.path().join(MARK)).unwrap();
+    for _ in 0..2 {
+        let refused = open_in(directory.path());
+        assert!(matches!(refused, Err(StoreError::Row)), "{refused:?}");
+        assert_eq!(fs::read(directory.path().join(MARK)).unwrap(), mark);
+    }
+}
+
 #[test]
 fn a_backup_in_the_place_of_the_store_opens_and_begins_an_epoch_when_it_is_older() {
     for is_older in [false, true] {
