@@ -203,6 +203,18 @@ impl Taken {
         *self.count_mut(holder.interface) += 1;
     }
 
+    /// Whether the one who has this seat was not sent away.
+    fn has(&self, seat: &Seat) -> bool {
+        match seat {
+            Seat::Stranger(number) => self.strangers.contains_key(number),
+            Seat::Busy(_) => true,
+            Seat::Idle(holder, number) => {
+                let group = self.groups.get(holder);
+                group.is_some_and(|group| group.idle.contains_key(number))
+            }
+        }
+    }
+
     /// Takes back what a seat stands for. One that was sent away is not there any more.
     fn leave(&mut self, seat: &Seat) {
         let holder = match seat {
@@ -259,7 +271,8 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// [`Full`]. The connection counts as a stranger's then.
+    /// [`Full`]. The connection counts as a stranger's then, or it was sent away before this request
+    /// came and is about to end: the request must not have begun, since it would be cut off.
     pub(in crate::authority) fn begin(
         self: &Arc<Self>,
         interface: Interface,
@@ -271,6 +284,11 @@ impl Place {
             credential: Arc::clone(credential),
         };
         let (mut seat, mut taken) = (self.seat(), self.places.lock());
+        if !taken.has(&seat) {
+            return Err(Full {
+                limit: self.places.limit_of_one(interface),
+            });
+        }
         taken.leave(&seat);
         match self.places.make_room(&mut taken, &holder, now) {
             Ok(()) => {
@@ -295,8 +313,10 @@ impl Place {
         let mut seat = self.seat();
         if !matches!(*seat, Seat::Stranger(_)) {
             let mut taken = self.places.lock();
-            taken.leave(&seat);
-            *seat = Seat::Stranger(taken.admit(&self.send_away));
+            if taken.has(&seat) {
+                taken.leave(&seat);
+                *seat = Seat::Stranger(taken.admit(&self.send_away));
+            }
         }
     }
 

@@ -81,6 +81,33 @@ fn an_idle_connection_makes_room_and_a_busy_one_does_not() {
     assert!(busy.is_ok() && is_sent_away(&kept[0]) && !is_sent_away(&kept[1]));
 }
 
+/// The connection ends whatever it is asked, so it must not be asked to do anything.
+#[test]
+fn no_request_begins_on_a_connection_that_was_sent_away() {
+    let places = Places::new(TOTAL);
+    let now = Instant::now();
+    let begin = |place: &Arc<Place>| place.begin(Interface::Operators, &"admin".into(), now);
+    let stranger = places.admit();
+    places.send_away(1);
+    let kept: Vec<_> = (0..7).map(|_| places.admit()).collect();
+    for place in &kept {
+        assert!(begin(place).is_ok());
+    }
+    let idle = &kept[0];
+    for sent_away in [&stranger, idle] {
+        assert!(begin(sent_away).is_err());
+        sent_away.become_stranger();
+        assert!(begin(sent_away).is_err(), "after a request without one");
+        assert!(is_sent_away(sent_away));
+    }
+    let again = begin(&kept[1]);
+    assert!(again.is_ok() && !is_sent_away(&kept[1]));
+    drop((again, kept, stranger));
+    let taken = places.lock();
+    assert!(taken.strangers.is_empty() && taken.groups.is_empty());
+    assert_eq!((taken.edges, taken.operators), (0, 0));
+}
+
 #[test]
 fn places_are_free_again_when_connections_end() {
     let places = Places::new(TOTAL);
