@@ -110,6 +110,9 @@ pub struct Authority {
     pub access: Access,
     /// Held while an import is read and carried out: there is one place to put its parts aside.
     pub importing: Arc<tokio::sync::Mutex<()>>,
+    /// Held while a key is made. An import has no part in that, and takes longer than a key that has
+    /// leaked should stay.
+    rotating: tokio::sync::Mutex<()>,
     /// Turns true when the authority is about to stop.
     pub stopping: watch::Receiver<bool>,
 }
@@ -170,6 +173,7 @@ impl Authority {
             segment_caching: settings.segment_caching,
             access,
             importing: Arc::default(),
+            rotating: tokio::sync::Mutex::default(),
             stopping,
         });
         authority.start_work();

@@ -167,10 +167,7 @@ async fn replace_keys(
     overlap: Duration,
 ) -> Result<Vec<FeedKey>, Problem> {
     // Two at once would each start from the same keys, and one of the new ones would be lost.
-    let _turn = authority
-        .importing
-        .try_lock()
-        .map_err(|_| Problem::import_in_progress())?;
+    let _turn = authority.rotating.lock().await;
     let rotated = authority.signer.rotated(clock::now(), overlap)?;
     authority.writer.write(FeedSigner::kept(&rotated)).await?;
     authority.signer.replace(rotated.clone());

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
@@ -12,11 +13,10 @@ use crate::authority::request::Limits;
 use crate::authority::{SegmentCaching, Settings};
 use crate::revocation::EXPIRY_MARGIN;
 
-#[tokio::test]
-async fn a_rotation_goes_on_when_its_caller_has_hung_up() {
-    let directory = tempfile::tempdir().unwrap();
+/// An authority, until the second is dropped.
+fn start(directory: &Path) -> (Arc<Authority>, watch::Sender<bool>) {
     let settings = Settings {
-        directory: directory.path().to_owned(),
+        directory: directory.to_owned(),
         cache_bytes: 1 << 20,
         loss: crate::authority::store::Loss::Refused,
         limits: Limits {
@@ -29,15 +29,53 @@ async fn a_rotation_goes_on_when_its_caller_has_hung_up() {
         generation_interval: Duration::from_mins(1),
         segment_caching: SegmentCaching::Private,
     };
-    let (_stop, stopping) = watch::channel(false);
+    let (stop, stopping) = watch::channel(false);
     let authority = Authority::start(&settings, Access::Machine, stopping);
-    let authority = authority.unwrap();
-    let mut router = super::super::router(Arc::clone(&authority));
-    let request = Request::post("/v1/feed/keys")
+    (authority.unwrap(), stop)
+}
+
+fn rotation() -> Request {
+    Request::post("/v1/feed/keys")
         .header("host", "localhost")
         .header("content-type", "application/json")
         .body(Body::from("{}"))
-        .unwrap();
+        .unwrap()
+}
+
+/// A key that has leaked does not have to stay for as long as an import takes.
+#[tokio::test]
+async fn a_key_is_rotated_while_an_import_is_carried_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let (authority, _stop) = start(directory.path());
+    let _import = authority.importing.lock().await;
+    let mut router = super::super::router(Arc::clone(&authority));
+    let answer = router.call(rotation()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(authority.signer.published(clock::now()).len(), 2);
+}
+
+/// Each starts from the keys that the other has left.
+#[tokio::test]
+async fn no_key_is_lost_of_two_that_are_made_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (authority, _stop) = start(directory.path());
+    let overlap = Duration::from_secs(5);
+    let (one, other) = tokio::join!(
+        replace_keys(Arc::clone(&authority), overlap),
+        replace_keys(Arc::clone(&authority), overlap)
+    );
+    assert!(one.is_ok() && other.is_ok());
+    assert_eq!(authority.signer.published(clock::now()).len(), 3);
+    let kept = FeedSigner::load_or_make(&authority.store, 0).unwrap();
+    assert_eq!(kept.published(clock::now()).len(), 3);
+}
+
+#[tokio::test]
+async fn a_rotation_goes_on_when_its_caller_has_hung_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let (authority, _stop) = start(directory.path());
+    let mut router = super::super::router(Arc::clone(&authority));
+    let request = rotation();
     {
         let mut answer = pin!(router.call(request));
         let began = answer
