@@ -269,14 +269,24 @@ impl Authority {
                     return;
                 };
                 let count = expired.len();
-                if count == 0 || self.writer.write(store::Work::Drop(expired)).await.is_err() {
+                if count == 0 {
                     break;
                 }
-                tracing::debug!(count, "dropped expired entries");
+                match self.writer.write(store::Work::Drop(expired)).await {
+                    Ok(store::Outcome::Done(damaged)) if damaged > 0 => {
+                        tracing::error!(damaged, "expired entries cannot be read: {DAMAGED}");
+                        self.metrics.rows_damaged(damaged);
+                    }
+                    Ok(_) => tracing::debug!(count, "dropped expired entries"),
+                    Err(_) => break,
+                }
             }
         }
     }
 }
+
+/// What follows from a row that cannot be read.
+const DAMAGED: &str = "the store is damaged, and the next start will be refused for it";
 
 /// Why an authority does not start.
 #[derive(Debug, thiserror::Error)]

@@ -187,12 +187,23 @@ impl Index {
     /// Where the store has its row, whether it is in force or not.
     #[must_use]
     pub fn sequence_of(&self, name: Fingerprint) -> Option<u64> {
+        self.slot_of(name).map(Slot::sequence)
+    }
+
+    /// Whether the time of something that is there has passed.
+    #[must_use]
+    pub fn is_expired(&self, name: Fingerprint, now: UnixTime) -> bool {
+        self.slot_of(name)
+            .is_some_and(|slot| slot.expiry.is_past(now))
+    }
+
+    fn slot_of(&self, name: Fingerprint) -> Option<Slot> {
         let entry = self
             .shard(name)
             .and_then(|shard| read(shard).get(&name).copied());
         let cut_off = || read(&self.cut_offs).get(&name).map(|(_, slot)| *slot);
         let restored = || read(&self.restored).get(&name).copied();
-        entry.or_else(cut_off).or_else(restored).map(Slot::sequence)
+        entry.or_else(cut_off).or_else(restored)
     }
 
     /// Tokens, sessions and devices, expired ones included until they are swept.

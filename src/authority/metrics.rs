@@ -23,6 +23,7 @@ pub struct Metrics {
     changes: Counter,
     write_failures: Counter,
     writable: Gauge,
+    damaged_rows: Counter,
     generations: Counter,
     generation_failures: Counter,
     generation_seconds: Histogram,
@@ -76,6 +77,7 @@ impl Metrics {
             changes: Counter::default(),
             write_failures: Counter::default(),
             writable: Gauge::default(),
+            damaged_rows: Counter::default(),
             generations: Counter::default(),
             generation_failures: Counter::default(),
             // From ten milliseconds to five minutes.
@@ -113,6 +115,11 @@ impl Metrics {
             "store_writable",
             "1 unless the last attempt to write failed",
             self.writable.clone(),
+        );
+        registry.register(
+            "store_damaged_rows",
+            "Rows that could not be read when they had expired; the next start finds them missing",
+            self.damaged_rows.clone(),
         );
         registry.register(
             "generations",
@@ -201,6 +208,11 @@ impl Metrics {
     pub fn write_failed(&self, requests: usize) {
         self.write_failures.inc_by(requests as u64);
         self.store_is_writable(false);
+    }
+
+    /// Rows were found that cannot be read.
+    pub fn rows_damaged(&self, rows: u64) {
+        self.damaged_rows.inc_by(rows);
     }
 
     /// A generation is published.

@@ -131,9 +131,10 @@ impl Parts {
         }
     }
 
-    /// Writes a batch, without what is of an import when it cannot be written with it: that takes
-    /// the room of thousands, and whoever revokes one session must not be refused for it. Gives
-    /// whether the store is open.
+    /// Writes a batch, without what can wait when it cannot be written with it: an import takes the
+    /// room of thousands, what has expired may be damaged, and whoever revokes one session must not be
+    /// refused for it. Where a row cannot be read that one of the others needs, halves are tried, so
+    /// that only this one is refused. Gives whether the store is open.
     fn write(&self, batch: Vec<Command>, is_closed: bool) -> bool {
         let (works, replies): (Vec<_>, Vec<_>) = batch
             .into_iter()
@@ -151,20 +152,26 @@ impl Parts {
             }
             Err(error) => error,
         };
-        let (large, others): (Vec<Command>, Vec<Command>) = works
-            .into_iter()
-            .zip(replies)
-            .map(|(work, reply)| Command { work, reply })
-            .partition(|command| command.work.is_large());
-        let (failed, others) = if large.is_empty() {
-            (others, large)
-        } else {
-            (large, others)
-        };
-        self.fail(&error, failed);
         // Nothing of the store has failed when it only keeps its last room for others. Else it is
         // opened at once, because people who list entries need it open as well.
         let is_full = matches!(error, StoreError::Full { .. });
+        let (failed, mut others): (Vec<Command>, Vec<Command>) = works
+            .into_iter()
+            .zip(replies)
+            .map(|(work, reply)| Command { work, reply })
+            .partition(|Command { work, .. }| work.is_large() || !is_full && work.can_wait());
+        if failed.is_empty() && others.len() > 1 && error.is_damage() {
+            let second = others.split_off(others.len() / 2);
+            let is_open = self.recover();
+            let is_open = self.write(others, !is_open);
+            return self.write(second, !is_open);
+        }
+        let (failed, others) = if failed.is_empty() {
+            (others, failed)
+        } else {
+            (failed, others)
+        };
+        self.fail(&error, failed);
         let is_open = is_full || !is_closed && self.recover();
         if others.is_empty() {
             return is_open;
@@ -229,6 +236,80 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authority::entry::{Revocation, Target};
+    use crate::authority::store::{CHECKED_BYTES, Loss, Opening};
+    use crate::revocation::Kind;
+
+    fn session(value: &str) -> Target {
+        Target {
+            kind: Kind::Session,
+            issuer: "https://issuer.example".into(),
+            value: value.into(),
+        }
+    }
+
+    fn revoke(value: &str, lives: u64) -> Work {
+        Work::Revoke(Box::new(Revocation {
+            target: session(value),
+            expires_at: clock::now().later_by(Duration::from_secs(lives)),
+            not_before: clock::now(),
+            except_session: String::new(),
+            subject: String::new(),
+            actor: "operator".into(),
+            reason: String::new(),
+        }))
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_fails_the_one_who_needs_it_and_nobody_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let opening = Opening {
+            cache_bytes: 1 << 20,
+            checked_bytes: CHECKED_BYTES,
+            loss: Loss::Refused,
+            now_milliseconds: clock::now_milliseconds(),
+        };
+        let store = Arc::new(Store::open(directory.path(), opening).unwrap());
+        let history = Arc::new(History::load(&store).unwrap());
+        let metrics = Arc::new(Metrics::new());
+        let parts = Parts {
+            store: Arc::clone(&store),
+            history,
+            metrics,
+        };
+        let write = |works: Vec<Work>| {
+            let (commands, mut answers): (Vec<_>, Vec<_>) = works
+                .into_iter()
+                .map(|work| {
+                    let (reply, answer) = oneshot::channel();
+                    (Command { work, reply }, answer)
+                })
+                .unzip();
+            assert!(parts.write(commands, false));
+            let is_done = |answer: &mut oneshot::Receiver<_>| {
+                let answer: Result<Outcome, WriteError> = answer.try_recv().unwrap();
+                answer.is_ok()
+            };
+            answers.iter_mut().map(is_done).collect::<Vec<_>>()
+        };
+        assert_eq!(write(vec![revoke("damaged", 100)]), [true]);
+        let key = store.filter_key();
+        store.damage(session("damaged").fingerprint(&key));
+        let mut works: Vec<_> = (0..40)
+            .map(|number| revoke(&number.to_string(), 9))
+            .collect();
+        works.insert(17, revoke("damaged", 200));
+        works.push(Work::Drop(Vec::new()));
+        let done = write(works);
+        let refused: Vec<_> = (0..40).filter(|number| !done[*number]).collect();
+        assert_eq!(refused, [17]);
+        let is_there = |number: u64| {
+            store
+                .index()
+                .sequence_of(session(&number.to_string()).fingerprint(&key))
+        };
+        assert!((0..40).all(|number| is_there(number).is_some()));
+    }
 
     #[test]
     fn a_panic_of_the_thread_shows() {

@@ -149,6 +149,17 @@ impl fmt::Display for Damage {
 }
 
 impl StoreError {
+    /// Whether something that was written cannot be read, which may concern one piece of work and none
+    /// of the others in its commit.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Row | Self::Broken => true,
+            Self::Failed(failure) => super::file::is_damage(failure),
+            _ => false,
+        }
+    }
+
     /// Whether something has been lost: what a backup brings back, and nothing else.
     #[must_use]
     pub const fn is_loss(&self) -> bool {

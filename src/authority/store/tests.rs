@@ -63,6 +63,23 @@ fn opening(loss: Loss) -> Opening {
     }
 }
 
+impl Store {
+    /// Damages the row of an entry, as a disk does.
+    pub(in crate::authority) fn damage(&self, name: Fingerprint) {
+        let sequence = self.index.sequence_of(name).unwrap();
+        self.with(|database| {
+            let transaction = begin_write(database)?;
+            transaction
+                .open_table(tables::ENTRIES)
+                .map_err(failed)?
+                .insert(sequence, [7_u8; 60].as_slice())
+                .map_err(failed)?;
+            transaction.commit().map_err(failed)
+        })
+        .unwrap();
+    }
+}
+
 #[test]
 fn work_in_one_commit_sees_what_went_before() {
     let (_directory, store) = open();
@@ -114,6 +131,28 @@ fn what_expired_is_dropped_and_what_did_not_stays() {
         .commit(&[revoke(Kind::Token, "a", 30)], later)
         .unwrap();
     assert_eq!(again.changes.len(), 1);
+}
+
+/// It revokes nothing any more. What it was is for the next start to say.
+#[test]
+fn an_expired_row_that_cannot_be_read_keeps_no_other_from_being_dropped() {
+    let (directory, store) = open();
+    let works = [("a", 10), ("b", 10), ("c", 1_000)];
+    let works = works.map(|(value, lives)| revoke(Kind::Session, value, lives));
+    store.commit(&works, NOW).unwrap();
+    let names =
+        ["a", "b", "c"].map(|value| target(Kind::Session, value).fingerprint(&store.filter_key()));
+    store.damage(names[0]);
+    store.damage(names[2]);
+    let later = NOW + 10_000;
+    let drop_all = Work::Drop(names.to_vec());
+    let committed = store.commit(&[drop_all], later).unwrap();
+    assert_eq!(committed.outcomes, [Outcome::Done(2)]);
+    assert_eq!(store.index().expired(time(10), 10), []);
+    assert!(store.index().is_revoked(names[2], time(10)), "not expired");
+    assert_eq!(store.index().entry_count(), 1);
+    drop(store);
+    assert!(open_in(directory.path()).unwrap_err().is_loss());
 }
 
 #[test]

@@ -39,6 +39,12 @@ impl Work {
         )
     }
 
+    /// Whether it can wait: nobody is refused for it who asks for something else.
+    #[must_use]
+    pub const fn can_wait(&self) -> bool {
+        self.is_large() || matches!(self, Self::Drop(_))
+    }
+
     /// Whether it makes the file larger by as much.
     pub(super) const fn takes_room(&self) -> bool {
         matches!(self, Self::Stage(..) | Self::ApplyStaged(..))
@@ -69,7 +75,8 @@ pub enum Outcome {
     Restored(Box<Record>),
     /// It was not revoked.
     NotRevoked,
-    /// Done; for imports, this many revocations were new.
+    /// Done; for imports, this many revocations were new. Of what has expired, this many rows could
+    /// not be read, and were left for the next start to find.
     Done(u64),
 }
 
@@ -126,10 +133,11 @@ impl<'t> Transaction<'t> {
             Work::Revoke(revocation) => self.revoke(revocation),
             Work::Restore(restoration) => self.restore(restoration),
             Work::Drop(names) => {
+                let mut damaged = 0;
                 for name in names {
-                    self.drop_expired(*name)?;
+                    damaged += u64::from(!self.drop_expired(*name)?);
                 }
-                Ok(Outcome::Done(0))
+                Ok(Outcome::Done(damaged))
             }
             Work::Keep(name, bytes) => {
                 self.tables.put_meta(name, bytes.clone())?;
@@ -241,14 +249,26 @@ impl<'t> Transaction<'t> {
         Ok(Outcome::Restored(Box::new(record)))
     }
 
-    fn drop_expired(&mut self, name: Fingerprint) -> Result<(), StoreError> {
-        let Some(record) = self.record(name)? else {
-            self.effects.push(Effect::Dropped(name));
-            return Ok(());
+    /// Gives whether the row could be read. One that cannot stays, and memory forgets it: it revokes
+    /// nothing any more, and must not keep others from being dropped.
+    fn drop_expired(&mut self, name: Fingerprint) -> Result<bool, StoreError> {
+        let record = match self.record(name) {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                self.effects.push(Effect::Dropped(name));
+                return Ok(true);
+            }
+            Err(StoreError::Row) => {
+                if !self.moved.contains_key(&name) && self.index.is_expired(name, self.now) {
+                    self.effects.push(Effect::Dropped(name));
+                }
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
         };
         if record.expires_at > self.now {
             self.effects.push(self.effect(name, &record));
-            return Ok(());
+            return Ok(true);
         }
         let tables = &mut self.tables;
         tables
@@ -257,10 +277,12 @@ impl<'t> Transaction<'t> {
         self.moved.insert(name, None);
         if let Some(owner) = record.owner(&self.filter_key) {
             let owner = owner_key(owner, name);
-            tables.subjects.remove(&mut tables.ledger, &&owner)?;
+            tables
+                .subjects
+                .remove_if_there(&mut tables.ledger, &&owner)?;
         }
         self.effects.push(Effect::Dropped(name));
-        Ok(())
+        Ok(true)
     }
 
     fn apply_staged(
