@@ -108,6 +108,9 @@ pub enum Damage {
         lost: Option<u64>,
         /// Entries that can be read.
         left: u64,
+        /// Whether all were tried. Where most cannot be read, `lost` is what there may be, and `left`
+        /// what there is at least.
+        is_all: bool,
     },
     /// Something in it has changed by itself, and without what that was, such as the keys of the
     /// feed, nothing of it can be used.
@@ -134,14 +137,30 @@ impl fmt::Display for Damage {
             Self::Changed {
                 lost: Some(lost),
                 left,
+                is_all: false,
+            } => write!(
+                formatter,
+                "is damaged, so much of it that not all was tried: at least {left} of {} entries are \
+                 left",
+                lost.saturating_add(*left)
+            ),
+            Self::Changed {
+                lost: Some(lost),
+                left,
+                ..
             } => write!(
                 formatter,
                 "is damaged: {lost} of {} entries are missing",
                 lost.saturating_add(*left)
             ),
-            Self::Changed { lost: None, left } => write!(
+            Self::Changed {
+                lost: None,
+                left,
+                is_all,
+            } => write!(
                 formatter,
-                "is damaged: entries are missing, nobody can tell how many; {left} are left"
+                "is damaged: entries are missing, nobody can tell how many; {}{left} are left",
+                if *is_all { "" } else { "at least " }
             ),
             Self::Unreadable => formatter.write_str("is damaged, and nothing of it can be used"),
         }

@@ -53,7 +53,7 @@ impl Wreck {
             return Ok(Damage::Unreadable);
         };
         let mut left = 0;
-        wreck.entries(&mut |_, _| {
+        let is_all = wreck.entries(&mut Budget(MAX_FAILURES), &mut |_, _| {
             left += 1;
             Ok(())
         })?;
@@ -62,6 +62,7 @@ impl Wreck {
         Ok(Damage::Changed {
             lost: entries.map(|entries| entries.saturating_sub(left)),
             left,
+            is_all,
         })
     }
 
@@ -120,18 +121,20 @@ impl Wreck {
         Ok((key, feed_keys, ledger, head, known))
     }
 
-    /// Hands every entry that can be read to `visit`, in the order of their sequence numbers.
+    /// Hands every entry that can be read to `visit`, in the order of their sequence numbers. Gives
+    /// whether that was all of them; else so much could not be read that the rest is given up.
     fn entries(
         &self,
+        budget: &mut Budget,
         visit: &mut dyn FnMut(u64, Vec<u8>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut start = 0;
-        while start <= self.last {
+        while start <= self.last && !budget.is_spent() {
             let end = start.saturating_add(PART);
-            self.entries_between(start, end, visit)?;
+            self.entries_between(start, end, budget, visit)?;
             start = end;
         }
-        Ok(())
+        Ok(!budget.is_spent())
     }
 
     /// Where a part cannot be read as a whole, its halves are tried.
@@ -139,17 +142,22 @@ impl Wreck {
         &self,
         start: u64,
         end: u64,
+        budget: &mut Budget,
         visit: &mut dyn FnMut(u64, Vec<u8>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        if budget.is_spent() {
+            return Ok(());
+        }
         self.backend
             .allow_reads((end - start).saturating_mul(4) + 64);
         if let Ok(rows) = caught(|| self.rows_between(start, end)) {
             return rows.into_iter().try_for_each(|(key, row)| visit(key, row));
         }
+        budget.spend();
         if end - start > 1 {
             let middle = start + (end - start) / 2;
-            self.entries_between(start, middle, visit)?;
-            self.entries_between(middle, end, visit)?;
+            self.entries_between(start, middle, budget, visit)?;
+            self.entries_between(middle, end, budget, visit)?;
         }
         Ok(())
     }
@@ -251,7 +259,8 @@ fn write(wreck: &Wreck, database: &Database, now_milliseconds: u64) -> Result<()
         tables.staged.insert(&mut tables.ledger, &number, piece)?;
     }
     let mut last_issuer = String::new();
-    wreck.entries(&mut |sequence, row| {
+    // Nobody waits for this one: as much as there is.
+    wreck.entries(&mut Budget(u64::MAX), &mut |sequence, row| {
         put_entry(&mut tables, wreck.key, sequence, row, &mut last_issuer)
     })?;
     tables.finish()?;
@@ -310,6 +319,22 @@ pub(super) fn put_in_place(unfinished: &Path, path: &Path) -> Result<(), StoreEr
         source,
     })
 }
+
+/// How many more reads may fail.
+struct Budget(u64);
+
+impl Budget {
+    const fn is_spent(&self) -> bool {
+        self.0 == 0
+    }
+
+    const fn spend(&mut self) {
+        self.0 = self.0.saturating_sub(1);
+    }
+}
+
+/// Some seconds' worth. Where the root of a large table is damaged, every read fails.
+const MAX_FAILURES: u64 = 10_000;
 
 /// Entries that are read at once.
 const PART: u64 = 4096;

@@ -163,7 +163,7 @@ impl Count {
             .iter()
             .all(|entry| before.any(|other| other == entry));
         assert!(is_right, "{what}: made up");
-        if let Damage::Changed { lost, left } = damage {
+        if let Damage::Changed { lost, left, .. } = damage {
             assert_eq!(listed.len() as u64, left, "{what}");
             if let Some(lost) = lost {
                 assert_eq!(lost + left, 3_060, "{what}");
@@ -376,6 +376,40 @@ fn a_backup_in_the_place_of_the_store_opens_and_begins_an_epoch_when_it_is_older
         let kept = store.kept(EPOCH).unwrap();
         assert_eq!(kept, Some(epoch.to_le_bytes().to_vec()), "{is_older}");
     }
+}
+
+/// An operator, and whatever starts the authority again and again, waits for the sentence.
+#[test]
+fn what_is_left_of_a_large_table_is_not_counted_for_ever() {
+    let (directory, store) = open();
+    let works = ["a", "b", "c"].map(|value| revoke(Kind::Session, value, 10));
+    store.commit(&works, NOW).unwrap();
+    let keys = Work::Keep(FEED_KEYS, vec![1; 40]);
+    store.commit(&[keys], NOW).unwrap();
+    // As when the root is damaged: nothing in it can be read.
+    store
+        .with(|database| {
+            let transaction = begin_write(database)?;
+            transaction.delete_table(tables::ENTRIES).map_err(failed)?;
+            transaction.commit().map_err(failed)
+        })
+        .unwrap();
+    drop(store);
+    let path = directory.path().join(FILE_NAME);
+    let guard = file::guard(&path).unwrap();
+    let said = mark::Said::Was(Standing {
+        store: [0; 16],
+        commits: 9,
+        sequence: 20_000_000,
+    });
+    let damage = salvage::Wreck::assess(&path, &guard, said).unwrap();
+    let expected = Damage::Changed {
+        lost: Some(3),
+        left: 0,
+        is_all: false,
+    };
+    assert_eq!(damage, expected);
+    assert!(damage.to_string().contains("at least 0 of 3"), "{damage}");
 }
 
 #[test]
