@@ -259,7 +259,8 @@ impl Authority {
         let mut clock = Trust::new(clock::now_milliseconds(), Instant::now());
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
-            if !clock.is_kept(clock::now_milliseconds(), Instant::now()) {
+            let is_kept = clock.is_kept(clock::now_milliseconds(), Instant::now());
+            if !is_kept || self.clocks.verdict(Instant::now()).is_ahead() {
                 continue;
             }
             loop {

@@ -160,6 +160,13 @@ impl State {
 }
 
 impl Verdict {
+    /// Whether most edges agree that this machine is ahead, by which entries lapse that are needed
+    /// still.
+    #[must_use]
+    pub const fn is_ahead(&self) -> bool {
+        self.is_agreed && self.difference_milliseconds < 0
+    }
+
     /// The difference in whole seconds, for people.
     #[must_use]
     pub const fn seconds(&self) -> i64 {

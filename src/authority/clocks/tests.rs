@@ -28,6 +28,14 @@ fn a_clock_that_most_edges_find_behind_or_ahead_is_off() {
 }
 
 #[test]
+fn a_clock_is_ahead_when_most_edges_are_behind_it() {
+    assert!(verdict(&[("a", 1, -HOUR), ("a", 2, -HOUR)]).is_ahead());
+    assert!(!verdict(&[("a", 1, HOUR), ("a", 2, HOUR)]).is_ahead());
+    assert!(!verdict(&[("a", 1, -HOUR)]).is_ahead(), "one voice");
+    assert!(!verdict(&[]).is_ahead());
+}
+
+#[test]
 fn one_voice_warns_and_decides_nothing() {
     let once = verdict(&[("a", 1, HOUR)]);
     assert!(once.is_off && !once.is_agreed, "{once:?}");
