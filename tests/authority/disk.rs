@@ -130,7 +130,13 @@ impl FileSystem {
     fn mount(point: PathBuf, bytes: usize) -> Option<Self> {
         std::fs::create_dir(&point).unwrap();
         let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={bytes},mode=0700"),
+                "tmpfs",
+            ])
             .arg(&point)
             .stderr(Stdio::null())
             .status();

@@ -135,7 +135,7 @@ fn until_settled(authority: &Authority) {
 /// Edges wait for the authority, and nobody waits for the rest of that import.
 #[test]
 fn a_start_does_not_wait_for_an_import_that_was_interrupted() {
-    const COUNT: u64 = 150_000;
+    const COUNT: u64 = 60_000;
     let directory = directory();
     let authority = Authority::start(directory.path());
     let text = lines(usize::try_from(COUNT).unwrap());
