@@ -107,20 +107,27 @@ impl Failure<'_> {
     /// first; that a token is another issuer's, or not there, says least.
     ///
     /// A token that one provider has found forged could be another's, for all that its sender may
-    /// know, as long as the other's keys are missing. One that has a good signature is not, and is
-    /// neither held up nor answered for the sake of the other.
+    /// know, as long as the other's keys are missing. So everything that is found before a
+    /// signature says less than missing keys do, whether somebody waits for them or not, and
+    /// whether `iss` is that of the provider or not. What is found behind a good signature says
+    /// more: it is neither held up nor answered for the sake of another provider.
     const fn weight(&self) -> u8 {
         match self.reason {
-            Reason::IssuerUndisclosed => 3,
-            _ if self.wait.is_some() => 6,
-            Reason::KeysUnavailable
-            | Reason::RevocationUnavailable
-            | Reason::RevocationStale
-            | Reason::RevocationUnconfirmed => 5,
             Reason::TokenMissing => 0,
-            Reason::IssuerMismatch => 1,
-            Reason::KeyUnknown | Reason::AlgorithmMismatch | Reason::SignatureInvalid => 2,
-            _ => 4,
+            // Said of the places of one provider, where another may have looked at the token.
+            Reason::TokenInQuery => 1,
+            Reason::IssuerMismatch => 2,
+            Reason::KeysUnavailable | Reason::IssuerUndisclosed => 5,
+            _ if self.wait.is_some() => 8,
+            Reason::KeyUnknown | Reason::AlgorithmMismatch | Reason::SignatureInvalid => 3,
+            Reason::TokenAmbiguous
+            | Reason::TokenTooLarge
+            | Reason::TokenMalformed
+            | Reason::CriticalHeader => 4,
+            Reason::RevocationUnavailable
+            | Reason::RevocationStale
+            | Reason::RevocationUnconfirmed => 7,
+            _ => 6,
         }
     }
 

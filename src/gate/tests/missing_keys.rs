@@ -5,7 +5,12 @@ use crate::host::Response;
 
 /// `far` has its keys on a server, `near` has them here. They share the place of their tokens.
 fn gate_requiring(requirement: &Value) -> Gate {
-    let configuration = json!({
+    gate_with_far(requirement, |_| ())
+}
+
+/// The same after a change of `far`.
+fn gate_with_far(requirement: &Value, change: impl FnOnce(&mut Value)) -> Gate {
+    let mut configuration = json!({
         "providers": {
             "near": {
                 "issuer": "https://near.example",
@@ -18,6 +23,7 @@ fn gate_requiring(requirement: &Value) -> Gate {
         },
         "rules": [{"match": {"prefix": "/"}, "requires": requirement}],
     });
+    change(&mut configuration["providers"]["far"]);
     let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
     Gate::new(configured.unwrap().policy, Backend::Module, [1; 16])
 }
@@ -43,8 +49,11 @@ fn forged() -> Vec<String> {
 }
 
 fn answer(gate: &Gate, token: &str) -> Response {
-    let host = request(token);
-    gate.on_request(&host, Attempt::Last);
+    answer_to(gate, &request(token))
+}
+
+fn answer_to(gate: &Gate, host: &MockHost) -> Response {
+    gate.on_request(host, Attempt::Last);
     let response = host.response.borrow().clone().unwrap();
     Response {
         // Stands in Envoy's log only.
@@ -108,4 +117,53 @@ fn what_is_no_token_is_told_so_without_keys() {
     }
     let host = MockHost::get("/", now());
     assert_eq!(refusal(&gate, &host), Some(Reason::TokenMissing));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_another_provider_says_of_its_places_does_not_tell_whose_token_waits_for_keys() {
+    let in_query = |token: &str| MockHost::get(&format!("/?access_token={token}"), now());
+    let in_cookie = |beside: &'static str| {
+        move |token: &str| {
+            let host = MockHost::get("/", now()).with_header("cookie", format!("tok={token}"));
+            host.with_header("authorization", beside)
+        }
+    };
+    let other_places: [(&str, Value, &dyn Fn(&str) -> MockHost); 3] = [
+        ("from_params", json!(["access_token"]), &in_query),
+        ("from_cookies", json!(["tok"]), &in_cookie("Bearerx")),
+        ("from_cookies", json!(["tok"]), &in_cookie("")),
+    ];
+    for (key, places, sent) in other_places {
+        for requirement in [either("far", "near"), either("near", "far")] {
+            let gate = gate_with_far(&requirement, |far| far[key] = places.clone());
+            for token in forged() {
+                let waits = gate.on_request(&sent(&token), Attempt::First);
+                assert!(
+                    matches!(waits, Verdict::Wait(Wait::Keys { .. })),
+                    "{waits:?}"
+                );
+                let answer = answer_to(&gate, &sent(&token));
+                assert_eq!(answer.status, 503, "{key}, {requirement}");
+            }
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_one_provider_takes_from_the_query_is_told_what_is_wrong_with_it() {
+    for requirement in [either("far", "near"), either("near", "far")] {
+        let gate = gate_with_far(&requirement, |far| {
+            *far = json!({
+                "issuer": "https://far.example",
+                "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+                "from_params": ["access_token"],
+            });
+        });
+        for token in forged() {
+            let host = MockHost::get(&format!("/?access_token={token}"), now());
+            let answer = answer_to(&gate, &host);
+            assert_eq!(answer.status, 401, "{requirement}");
+            assert!(String::from_utf8_lossy(&answer.body).contains("signature_invalid"));
+        }
+    }
 }
