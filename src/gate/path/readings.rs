@@ -160,9 +160,11 @@ fn trimmed(path: &[u8]) -> Vec<u8> {
     segments.collect::<Vec<_>>().join("/").into_bytes()
 }
 
-/// With letters of Unicode as the letters of ASCII that they stand for, to whoever normalises
-/// (NFKC) or has an encoding that lacks them (the best fit of Windows), and without those that
-/// nobody sees.
+/// With characters of Unicode as those of ASCII that they stand for, to whoever normalises (NFKC)
+/// or has an encoding that lacks them (the best fit of Windows), and without those that nobody
+/// sees. All that NFKC makes into something with a separator, a dot, `%`, `?` or `#` in it, and of
+/// letters and digits the full-width ones only: another alphabet leads to another name, which rules
+/// for one name need not cover, but not out of a directory.
 fn in_ascii(path: &[u8]) -> Vec<u8> {
     let Ok(text) = str::from_utf8(path) else {
         return path.to_vec();
@@ -172,24 +174,53 @@ fn in_ascii(path: &[u8]) -> Vec<u8> {
     }
     let mut plain = String::with_capacity(text.len());
     for letter in text.chars() {
-        match letter {
-            '\u{ff01}'..='\u{ff5e}' => plain.extend(char::from_u32(u32::from(letter) - FULL_WIDTH)),
-            '\u{2024}' | '\u{3002}' | '\u{fe52}' | '\u{ff61}' => plain.push('.'),
-            '\u{2025}' => plain.push_str(".."),
-            '\u{2026}' => plain.push_str("..."),
-            '\u{2044}' | '\u{2215}' | '\u{29f8}' => plain.push('/'),
-            '\u{2216}' | '\u{29f5}' | '\u{fe68}' => plain.push('\\'),
-            '\u{fe6a}' => plain.push('%'),
+        let code = u32::from(letter);
+        let ascii = match letter {
+            '\u{ff01}'..='\u{ff5e}' => {
+                plain.extend(char::from_u32(code - FULL_WIDTH));
+                ""
+            }
+            '\u{2488}'..='\u{249b}' => {
+                plain.push_str(&(code - BEFORE_ONE_AND_A_DOT).to_string());
+                "."
+            }
+            '\u{1f100}' => "0.",
+            '\u{2024}' | '\u{3002}' | '\u{fe12}' | '\u{fe52}' | '\u{ff61}' => ".",
+            '\u{2025}' | '\u{fe30}' => "..",
+            '\u{2026}' | '\u{fe19}' => "...",
+            '\u{2044}' | '\u{2215}' | '\u{29f8}' => "/",
+            '\u{2216}' | '\u{29f5}' | '\u{fe68}' => "\\",
+            '\u{2100}' => "a/c",
+            '\u{2101}' => "a/s",
+            '\u{2105}' => "c/o",
+            '\u{2106}' => "c/u",
+            '\u{33c2}' => "a.m.",
+            '\u{33c7}' => "Co.",
+            '\u{33d8}' => "p.m.",
+            '\u{37e}' | '\u{fe14}' | '\u{fe54}' => ";",
+            '\u{fe6a}' => "%",
+            '\u{fe16}' | '\u{fe56}' => "?",
+            '\u{2047}' => "??",
+            '\u{2048}' => "?!",
+            '\u{2049}' => "!?",
+            '\u{fe5f}' => "#",
             '\u{ad}'
             | '\u{200b}'..='\u{200f}'
             | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{2064}'
-            | '\u{feff}' => {}
-            other => plain.push(other),
-        }
+            | '\u{feff}' => "",
+            other => {
+                plain.push(other);
+                ""
+            }
+        };
+        plain.push_str(ascii);
     }
     plain.into_bytes()
 }
+
+/// From a number with a dot, all in one character, to the number.
+const BEFORE_ONE_AND_A_DOT: u32 = 0x2487;
 
 /// From a full-width form to the character itself.
 const FULL_WIDTH: u32 = 0xfee0;
@@ -273,6 +304,19 @@ mod tests {
             ("/public/%e2%80%a5/admin", "splits a leader of two dots"),
             ("/public/%ef%bc%852e%2e/admin", "has no full-width letters"),
             (
+                "/public/%ef%b8%b0/admin",
+                "splits two dots above one another",
+            ),
+            (
+                "/public/%ef%b8%99/admin",
+                "splits three dots above one another",
+            ),
+            ("/public/..%ef%b9%94/admin", "drops small parameters"),
+            ("/public/..%ef%b8%94x/admin", "drops upright parameters"),
+            ("/public/..%cd%be/admin", "drops Greek questions"),
+            ("/public/.%ef%b9%92%ef%b9%a8admin", "has no small forms"),
+            ("/public/..%ef%b9%96/x", "has no small question mark"),
+            (
                 "/public/.%e2%80%8b./admin",
                 "sees no letter without a width",
             ),
@@ -282,6 +326,40 @@ mod tests {
             ),
         ] {
             assert!(!is_public(path), "{path}: {reader}");
+        }
+    }
+
+    /// Every character that Unicode (14.0, `UnicodeData.txt`) decomposes into something with one of
+    /// `/`, `\\`, `.`, `;`, `%`, `?` and `#` in it.
+    #[wasm_bindgen_test(unsupported = test)]
+    fn what_nfkc_makes_into_separators_and_dots_is_read_as_these() {
+        for (letters, expected) in [
+            ("\u{37e}\u{fe14}\u{fe54}\u{ff1b}", ";;;;"),
+            ("\u{2024}\u{fe52}\u{ff0e}", "..."),
+            ("\u{2025}\u{fe30}", "...."),
+            ("\u{2026}\u{fe19}", "......"),
+            ("\u{2047}\u{2048}\u{2049}", "???!!?"),
+            ("\u{fe16}\u{fe56}\u{ff1f}", "???"),
+            ("\u{2100}\u{2101}\u{2105}\u{2106}", "a/ca/sc/oc/u"),
+            ("\u{2488}\u{2489}\u{248a}\u{248b}\u{248c}", "1.2.3.4.5."),
+            ("\u{248d}\u{248e}\u{248f}\u{2490}\u{2491}", "6.7.8.9.10."),
+            (
+                "\u{2492}\u{2493}\u{2494}\u{2495}\u{2496}",
+                "11.12.13.14.15.",
+            ),
+            (
+                "\u{2497}\u{2498}\u{2499}\u{249a}\u{249b}",
+                "16.17.18.19.20.",
+            ),
+            ("\u{1f100}", "0."),
+            ("\u{33c2}\u{33c7}\u{33d8}", "a.m.Co.p.m."),
+            ("\u{fe68}\u{ff3c}", "\\\\"),
+            ("\u{fe6a}\u{ff05}", "%%"),
+            ("\u{fe5f}\u{ff03}", "##"),
+            ("\u{ff0f}", "/"),
+        ] {
+            let read = in_ascii(letters.as_bytes());
+            assert_eq!(String::from_utf8(read).unwrap(), expected, "{letters}");
         }
     }
 
