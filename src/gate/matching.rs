@@ -64,7 +64,8 @@ impl Matcher {
     ///
     /// # Errors
     ///
-    /// [`TooLong`] when that takes a pattern and a value is too long for one.
+    /// [`TooLong`] when that takes a pattern and a value is too long for one, or all that the request
+    /// was compared with.
     pub(super) fn matches_beside_the_path(&self, request: &Request) -> Result<bool, TooLong> {
         for header in &self.headers {
             if !header.matches(request)? {
@@ -85,12 +86,13 @@ impl PathMatcher {
     ///
     /// # Errors
     ///
-    /// [`TooLong`] when that takes a pattern and the path is too long for one.
+    /// [`TooLong`] when that takes a pattern and the path is too long for one, or all that the
+    /// request was compared with.
     pub(super) fn matches(&self, path: Option<&[u8]>, request: &Request) -> Result<bool, TooLong> {
         match (self, path) {
             (Self::Connect, _) => Ok(request.method() == Some(b"CONNECT")),
             (_, None) => Ok(false),
-            (Self::Text(text), Some(path)) => text.matches(path),
+            (Self::Text(text), Some(path)) => text.matches_within(&request.pattern_bytes, path),
             (Self::Segments { prefix, length }, Some(path)) => {
                 let ends = matches!(path.get(*length), None | Some(b'/'));
                 Ok(prefix.matches(path)? && ends)
@@ -111,11 +113,11 @@ impl HeaderMatcher {
         let outcome = match &self.value {
             ValueMatcher::Present(expected) => is_missing != *expected,
             _ if is_missing && !self.missing_is_empty => return Ok(false),
-            matcher if is_missing => matcher.accepts(b"")?,
+            matcher if is_missing => matcher.accepts(b"", request)?,
             matcher => {
                 let mut is_accepted = false;
                 for value in values {
-                    is_accepted = is_accepted || matcher.accepts(value)?;
+                    is_accepted = is_accepted || matcher.accepts(value, request)?;
                 }
                 is_accepted
             }
@@ -131,16 +133,16 @@ impl ParameterMatcher {
         match (&self.value, first) {
             (ValueMatcher::Present(expected), found) => Ok(found.is_some() == *expected),
             (_, None) => Ok(false),
-            (matcher, Some((_, value))) => matcher.accepts(value),
+            (matcher, Some((_, value))) => matcher.accepts(value, request),
         }
     }
 }
 
 impl ValueMatcher {
-    fn accepts(&self, value: &[u8]) -> Result<bool, TooLong> {
+    fn accepts(&self, value: &[u8], request: &Request) -> Result<bool, TooLong> {
         match self {
             Self::Present(expected) => Ok(*expected),
-            Self::Text(text) => text.matches(value),
+            Self::Text(text) => text.matches_within(&request.pattern_bytes, value),
             Self::Range(start, end) => {
                 let number = std::str::from_utf8(value)
                     .ok()

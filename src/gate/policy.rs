@@ -176,7 +176,7 @@ impl Policy {
     ///
     /// [`Reason::PathAmbiguous`] when the path can be read as one that falls under another rule, or
     /// as one with `..` where a route decides; [`Reason::RequestTooLong`] when a pattern would have
-    /// to be compared with a text that is too long for it;
+    /// to be compared with a text that is too long for it, or all of them with too much;
     /// [`Reason::RequirementUnknown`] when the route names a requirement that there is not.
     pub(super) fn requirement(
         &self,
@@ -255,15 +255,22 @@ impl Policy {
         } else {
             path::readings::MAX_BYTES
         };
+        let mut objection = Reason::PathAmbiguous;
         let is_same = |reading: &[u8]| {
-            let is_known =
-                reading == sent || self.rule(Some(reading), request, beside) == Ok(place);
+            let is_known = reading == sent
+                || match self.rule(Some(reading), request, beside) {
+                    Ok(other) => other == place,
+                    Err(too_long) => {
+                        objection = too_long.into();
+                        false
+                    }
+                };
             is_known && !(is_by_route && path::climbs(reading))
         };
         if path::readings::all_within(max_bytes, sent, is_same) {
             Ok(place)
         } else {
-            Err(Reason::PathAmbiguous)
+            Err(objection)
         }
     }
 }

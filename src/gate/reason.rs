@@ -81,7 +81,7 @@ pub enum Reason {
     /// `access_token` in the query, where no token is looked for.
     TokenInQuery,
     /// The path, or a header or parameter that a rule looks at, is longer than what is compared
-    /// with patterns.
+    /// with patterns, or all of them with all rules are.
     RequestTooLong,
     /// The host has not shown the request's headers, or not made a change to it.
     HostFault,

@@ -1,17 +1,25 @@
 //! The headers of one request, as bytes.
 
+use std::cell::Cell;
+
 use super::path;
+use super::text::MAX_PATTERN_BYTES;
 use crate::host::HeaderBlock;
 
 /// Every header line of a request. Read once: asking the host for single headers would show only
 /// the first of several equal ones.
 pub(super) struct Request {
     block: HeaderBlock,
+    /// Bytes that patterns may still be compared with on its account.
+    pub(super) pattern_bytes: Cell<usize>,
 }
 
 impl Request {
     pub(super) const fn new(block: HeaderBlock) -> Self {
-        Self { block }
+        Self {
+            block,
+            pattern_bytes: Cell::new(MAX_PATTERN_BYTES),
+        }
     }
 
     /// Whether there is not even a method, which every request has.

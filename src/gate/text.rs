@@ -1,6 +1,7 @@
 //! Matching text as Envoy's `StringMatcher` does.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use regex_lite::Regex;
 
@@ -50,8 +51,19 @@ impl TextMatcher {
     ///
     /// # Errors
     ///
-    /// [`TooLong`], as [`Pattern::matches`].
+    /// [`TooLong`] when it takes a pattern to tell, and the text is longer than
+    /// [`MAX_PATTERN_TEXT_BYTES`].
     pub(super) fn matches(&self, text: &[u8]) -> Result<bool, TooLong> {
+        self.matches_within(&Cell::new(MAX_PATTERN_TEXT_BYTES), text)
+    }
+
+    /// The same where patterns may be compared with so many bytes more, of which the text's are
+    /// taken.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] also when there are not so many left.
+    pub(super) fn matches_within(&self, left: &Cell<usize>, text: &[u8]) -> Result<bool, TooLong> {
         let text = if self.ignore_case {
             Cow::Owned(text.to_ascii_lowercase())
         } else {
@@ -65,7 +77,7 @@ impl TextMatcher {
                 let mut windows = text.windows(part.len().max(1));
                 part.is_empty() || windows.any(|window| window == part.as_bytes())
             }
-            Kind::Pattern(pattern) => return pattern.matches(&text),
+            Kind::Pattern(pattern) => return pattern.matches(left, &text),
         })
     }
 
@@ -105,11 +117,12 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// [`TooLong`] above [`MAX_PATTERN_TEXT_BYTES`].
-    fn matches(&self, text: &[u8]) -> Result<bool, TooLong> {
+    /// [`TooLong`] above [`MAX_PATTERN_TEXT_BYTES`], or above what is left.
+    fn matches(&self, left: &Cell<usize>, text: &[u8]) -> Result<bool, TooLong> {
         if text.len() > MAX_PATTERN_TEXT_BYTES {
             return Err(TooLong);
         }
+        left.set(left.get().checked_sub(text.len()).ok_or(TooLong)?);
         #[cfg(test)]
         tests::COMPARED.set(tests::COMPARED.get() + text.len());
         Ok(self.0.is_match(&String::from_utf8_lossy(text)))
@@ -125,10 +138,13 @@ pub(super) struct TooLong;
 /// than this (nginx `large_client_header_buffers`, Apache `LimitRequestLine`).
 pub(super) const MAX_PATTERN_TEXT_BYTES: usize = 8 * 1024;
 
+/// Bytes of all comparisons with patterns that one request may cause, whatever it repeats and
+/// however many rules have one: some ten milliseconds. Fifty rules and a path of 500 bytes come to
+/// 25,000.
+pub(super) const MAX_PATTERN_BYTES: usize = 64 * 1024;
+
 #[cfg(test)]
 pub(super) mod tests {
-    use std::cell::Cell;
-
     use wasm_bindgen_test::wasm_bindgen_test;
 
     use super::*;

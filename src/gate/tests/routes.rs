@@ -1,8 +1,8 @@
 //! Rules and routes: what is asked of which request, and waiting for keys.
 
 use super::*;
-use crate::gate::text::MAX_PATTERN_TEXT_BYTES;
 use crate::gate::text::tests::COMPARED;
+use crate::gate::text::{MAX_PATTERN_BYTES, MAX_PATTERN_TEXT_BYTES};
 use crate::token::{KeyRules, KeySet};
 
 fn outcome(gate: &Gate, host: &MockHost) -> Option<Reason> {
@@ -179,6 +179,43 @@ fn what_patterns_cost_is_not_for_an_outsider_to_choose() {
     let gate = gate_with_rules(json!([{"match": {"prefix": "/"}}]));
     let host = MockHost::get(&padded("/a%20b/", 50 * 1024), now());
     assert_eq!(outcome(&gate, &host), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn all_patterns_together_are_compared_with_so_much_of_a_request_and_no_more() {
+    let regex = |pattern: String| json!({"safe_regex": {"regex": pattern}});
+    let by_header = |number: usize| {
+        let value = regex(format!(".*a.*{number}"));
+        json!({"match": {"prefix": "/", "headers": [{"name": "x-kind", "string_match": value}]}})
+    };
+    let by_path = |number: usize| json!({"match": regex(format!("/.*/{number}"))});
+    let last = json!({"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}});
+    let gate = |rules: &mut dyn Iterator<Item = Value>| {
+        gate_with_rules(rules.chain([last.clone()]).collect())
+    };
+    let lines = || {
+        let line = "a".repeat(8000);
+        let host = MockHost::get("/", now());
+        (0..7).fold(host, |host, _| host.with_header("x-kind", line.clone()))
+    };
+    let path = |length: usize| MockHost::get(&format!("/{}", "a".repeat(length - 1)), now());
+    let odd = |length: usize| MockHost::get(&format!("/%20{}", "a".repeat(length - 4)), now());
+    let (too_long, fine) = (Some(Reason::RequestTooLong), Some(Reason::TokenMissing));
+    for (gate, host, expected) in [
+        (gate(&mut (0..1).map(by_header)), lines(), fine),
+        (gate(&mut (0..2).map(by_header)), lines(), too_long),
+        (gate(&mut (0..50).map(by_header)), lines(), too_long),
+        (gate(&mut (0..50).map(by_path)), path(500), fine),
+        (gate(&mut (0..100).map(by_path)), path(500), fine),
+        (gate(&mut (0..50).map(by_path)), path(8000), too_long),
+        (gate(&mut (0..50).map(by_path)), odd(200), fine),
+        (gate(&mut (0..50).map(by_path)), odd(1200), too_long),
+    ] {
+        let before = COMPARED.get();
+        assert_eq!(outcome(&gate, &host), expected);
+        let cost = COMPARED.get() - before;
+        assert!(cost <= MAX_PATTERN_BYTES, "{cost}");
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
