@@ -20,31 +20,55 @@ pub(super) fn starts_as(prefix: &str, name: &[u8]) -> bool {
 /// Whether somebody reads `written`, the name of a parameter or a cookie, as `own`.
 ///
 /// ASP.NET does not care for case; PHP begins after blanks, ends at a zero byte or a `[`, and reads
-/// `.` and blanks within as `_`; Werkzeug has taken `=name` for `name`; and a proxy may have
-/// undone percent-encoding before.
+/// `.` and blanks within as `_`; qs and Rack have taken `[name]` for `name`; Django strips what
+/// Unicode calls a blank; Werkzeug has taken `=name` for `name`; and a proxy may have undone
+/// percent-encoding before.
 pub(super) fn reads_as(own: &str, written: &[u8]) -> bool {
-    if written == own.as_bytes() || is_alias(own, bare(written)) {
+    if is_read_as(own, written) {
         return true;
     }
-    let mut decoded = path::percent_decoded(written);
+    if memchr::memchr(b'%', written).is_none() {
+        return false;
+    }
+    // A query can have tens of thousands of names, so none that is short is copied to the heap.
+    let mut short = [0; LONGEST_ON_THE_STACK];
+    let mut long = Vec::new();
+    let mut name = match short.get_mut(..written.len()) {
+        Some(short) => {
+            short.copy_from_slice(written);
+            short
+        }
+        None => {
+            long.extend_from_slice(written);
+            long.as_mut_slice()
+        }
+    };
     for _ in 0..MAX_DECODING_ROUNDS {
-        match decoded {
-            Some(name) if is_alias(own, bare(&name)) => return true,
-            Some(name) => decoded = path::percent_decoded(&name),
-            None => return false,
+        let Some(length) = path::decode_in_place(name) else {
+            return false;
+        };
+        name = name.get_mut(..length).unwrap_or_default();
+        if is_read_as(own, name) {
+            return true;
         }
     }
     false
 }
 
+fn is_read_as(own: &str, name: &[u8]) -> bool {
+    is_alias(own, name) || (name.len() > own.len() && is_alias(own, bare(own, name)))
+}
+
 /// What is left of a name for whoever trims and cuts it.
-fn bare(name: &[u8]) -> &[u8] {
-    let is_filling = |byte: &u8| {
-        byte.is_ascii_whitespace() || byte.is_ascii_control() || matches!(byte, b'+' | b'=')
-    };
+fn bare<'n>(own: &str, name: &'n [u8]) -> &'n [u8] {
+    // Of bytes beyond ASCII blanks are made too, in UTF-8 and in Latin-1.
+    let is_ascii = own.is_ascii();
+    let may_begin_or_end = |byte: u8| byte.is_ascii_graphic() || !(byte.is_ascii() || is_ascii);
+    let is_filling =
+        |byte: &u8| !may_begin_or_end(*byte) || matches!(byte, b'+' | b'=' | b'[' | b']');
     let start = name.iter().position(|byte| !is_filling(byte));
     let name = name.get(start.unwrap_or(name.len())..).unwrap_or_default();
-    let end = memchr::memchr2(0, b'[', name).unwrap_or(name.len());
+    let end = memchr::memchr3(0, b'[', b']', name).unwrap_or(name.len());
     let name = name.get(..end).unwrap_or(name);
     let end = name.iter().rposition(|byte| !is_filling(byte));
     name.get(..end.map_or(0, |end| end + 1)).unwrap_or(name)
@@ -58,6 +82,9 @@ pub(super) fn canonical_name(name: &str) -> String {
 
 /// Rounds of percent-decoding, as for paths.
 const MAX_DECODING_ROUNDS: usize = 4;
+
+/// The longest name that is decoded on the stack, in bytes.
+const LONGEST_ON_THE_STACK: usize = 64;
 
 const fn canonical(byte: u8) -> u8 {
     if byte.is_ascii_alphanumeric() {
@@ -106,25 +133,48 @@ mod tests {
             "my_tok\0.png",
             "=my_tok",
             "my_tok ",
+            "my_tok+",
+            "[my_tok]",
+            "[[my_tok]][a]",
+            "%5Bmy_tok%5D",
+            "%255Bmy_tok",
+            "]my_tok",
+            "my_tok]",
+            "my_tok]a",
+            "\u{a0}my_tok",
+            "my_tok\u{2003}",
+            "\u{feff}[ my_tok",
+            "%c2%a0my_tok%85",
         ] {
             assert!(reads_as("my_tok", written.as_bytes()), "{written}");
         }
+        for byte in 0x80..=u8::MAX {
+            assert!(reads_as("my_tok", &[&[byte], &b"my_tok"[..]].concat()));
+            assert!(reads_as("my_tok", &[&b"my_tok"[..], &[byte]].concat()));
+        }
+        let long = "%20".repeat(100) + "%256dy_tok";
+        assert!(reads_as("my_tok", long.as_bytes()));
         for written in [
             "",
             "tok",
             "my_toks",
             "xmy_tok",
             "mytok",
-            "[my_tok]",
             "%6",
             "%00my_tok2",
+            "a[my_tok]",
+            "my\u{a0}tok",
+            "\u{a0}",
+            "[]",
         ] {
             assert!(!reads_as("my_tok", written.as_bytes()), "{written}");
         }
         // However odd the name is that the operator has chosen.
-        for own in ["a[b]", " a", "a%20b"] {
+        for own in ["a[b]", " a", "a%20b", "\u{e9}", "[a]"] {
             assert!(reads_as(own, own.as_bytes()), "{own}");
         }
+        assert!(reads_as("a[b]", b"a%5Bb%5D"));
+        assert!(reads_as("\u{e9}", b"%C3%A9 "));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -35,11 +35,7 @@ pub(super) fn pair(pair: &[u8]) -> (&[u8], &[u8]) {
 
 /// A name or a value of the query with its percent-encoding undone, once.
 pub(super) fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
-    if text.contains(&b'%') {
-        percent_decoded(text).map_or(Cow::Borrowed(text), Cow::Owned)
-    } else {
-        Cow::Borrowed(text)
-    }
+    percent_decoded(text).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// The parts of a parameter for whoever takes `;` for `&`, as HTML 4 has recommended (appendix
@@ -48,26 +44,35 @@ pub(super) fn parts(parameter: &[u8]) -> impl Iterator<Item = &[u8]> {
     parameter.split(|byte| *byte == b';')
 }
 
-/// The path with its query, without the parameters whose names, still encoded, `is_dropped` knows.
-/// Nothing else changes.
+/// The path with its query, without the parameters whose names, still encoded, `is_dropped` knows,
+/// be it the name of the whole or of a part. Nothing else changes.
 pub(super) fn without_parameters(target: &[u8], is_dropped: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let is_dropped = |part: &[u8]| is_dropped(pair(part).0);
-    let mut kept: Vec<Vec<u8>> = Vec::new();
+    let path = without_query(target);
+    let mut rebuilt = Vec::with_capacity(target.len());
+    rebuilt.extend_from_slice(path);
+    let mut separator = b'?';
     for parameter in query(target).split(|byte| *byte == b'&') {
-        if !parts(parameter).any(is_dropped) {
-            kept.push(parameter.to_vec());
+        if is_dropped(parameter) {
             continue;
         }
-        let rest: Vec<&[u8]> = parts(parameter).filter(|part| !is_dropped(part)).collect();
-        if !rest.is_empty() {
-            kept.push(rest.join(&b';'));
+        let is_whole = |part: &[u8]| part.len() == parameter.len();
+        let (start, mut before) = (rebuilt.len(), separator);
+        for part in parts(parameter).filter(|part| is_whole(part) || !is_dropped(part)) {
+            rebuilt.push(before);
+            rebuilt.extend_from_slice(part);
+            before = b';';
+        }
+        let rest = rebuilt.get(start + 1..);
+        if rest.is_some_and(|rest| !is_whole(rest) && is_dropped(rest)) {
+            // What stood round a part that is gone is a name of its own now.
+            rebuilt.truncate(start);
+        } else if rest.is_some() {
+            separator = b'&';
         }
     }
-    let kept = kept.join(&b'&');
-    let mut rebuilt = without_query(target).to_vec();
-    if !kept.is_empty() {
-        rebuilt.push(b'?');
-        rebuilt.extend(kept);
+    if rebuilt.len() == path.len() + 1 {
+        rebuilt.truncate(path.len());
     }
     rebuilt
 }
@@ -95,22 +100,30 @@ pub(super) fn climbs(path: &[u8]) -> bool {
 /// One round of percent-decoding; `None` when there was nothing to decode. A `%` that no two hex
 /// digits follow stays.
 pub(super) fn percent_decoded(path: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((&byte, tail)) = rest.split_first() {
-        let pair = match (byte, tail) {
-            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
+    memchr::memchr(b'%', path)?;
+    let mut decoded = path.to_vec();
+    let length = decode_in_place(&mut decoded)?;
+    decoded.truncate(length);
+    Some(decoded)
+}
+
+/// As [`percent_decoded`]; tells how many bytes of `text` are left.
+pub(super) fn decode_in_place(text: &mut [u8]) -> Option<usize> {
+    let mut from = memchr::memchr(b'%', text)?;
+    let mut to = from;
+    while let Some(&byte) = text.get(from) {
+        let pair = match text.get(from..) {
+            Some([b'%', high, low, ..]) => hex(*high).zip(hex(*low)),
             _ => None,
         };
-        if let Some((high, low)) = pair {
-            decoded.push(high << 4 | low);
-            rest = tail.get(2..).unwrap_or_default();
-        } else {
-            decoded.push(byte);
-            rest = tail;
+        let (byte, length) = pair.map_or((byte, 1), |(high, low)| (high << 4 | low, 3));
+        if let Some(place) = text.get_mut(to) {
+            *place = byte;
         }
+        from += length;
+        to += 1;
     }
-    (decoded.len() < path.len()).then_some(decoded)
+    (to < text.len()).then_some(to)
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -141,12 +154,17 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn a_lone_percent_sign_is_not_an_escape() {
         assert_eq!(percent_decoded(b"/100%/%zz/%4"), None);
+        assert_eq!(
+            percent_decoded(b"%%41%4%42%").as_deref(),
+            Some(&b"%A%4B%"[..])
+        );
+        assert_eq!(percent_decoded(b""), None);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn parameters_are_dropped_and_nothing_else_changes() {
         let dropped = |target: &str| {
-            let is_token = |name: &[u8]| name == b"token";
+            let is_token = |name: &[u8]| name == b"token" || name == b"to;ken";
             let rebuilt = without_parameters(target.as_bytes(), is_token);
             String::from_utf8(rebuilt).unwrap()
         };
@@ -157,7 +175,14 @@ mod tests {
             ("/x?token=1;token=2&c", "/x?c"),
             ("/x?a;b&token", "/x?a;b"),
             ("/x?token=1&token=2&&a", "/x?&a"),
+            ("/x?to;ken=1", "/x"),
+            ("/x?to;token=1;ken=2&a", "/x?a"),
+            ("/x?a&to;ken=1&b;c", "/x?a&b;c"),
+            ("/x?token=1;a", "/x"),
+            ("/x?a;token=1;", "/x?a;"),
+            ("/x?&token=1", "/x"),
             ("/x?tokens=1", "/x?tokens=1"),
+            ("/x?", "/x"),
             ("/x", "/x"),
         ] {
             assert_eq!(dropped(target), expected, "{target}");
