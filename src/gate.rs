@@ -7,6 +7,8 @@
 //! in Envoy.
 
 mod alias;
+#[cfg(all(test, not(target_family = "wasm")))]
+mod allocator;
 mod configuration;
 mod decision;
 mod extraction;

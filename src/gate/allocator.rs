@@ -1,4 +1,5 @@
-//! An allocator that counts what each thread holds, with what allocators add to every block.
+//! An allocator that counts what each thread holds, with what allocators add to every block, and
+//! how many blocks it has asked for.
 
 #![allow(unsafe_code, reason = "an allocator is one")]
 
@@ -9,11 +10,17 @@ use crate::token::heap;
 
 thread_local! {
     static HELD: Cell<usize> = const { Cell::new(0) };
+    static BLOCKS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Bytes that this thread has asked for and not given back.
 pub(super) fn held() -> usize {
     HELD.get()
+}
+
+/// Blocks that this thread has ever asked for.
+pub(super) fn blocks() -> usize {
+    BLOCKS.get()
 }
 
 struct Counting;
@@ -25,6 +32,7 @@ static ALLOCATOR: Counting = Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HELD.set(HELD.get().wrapping_add(heap::block(layout.size())));
+        BLOCKS.set(BLOCKS.get().wrapping_add(1));
         // SAFETY: as the caller has it.
         unsafe { System.alloc(layout) }
     }

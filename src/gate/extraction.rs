@@ -45,21 +45,26 @@ impl HeaderLocation {
     ///
     /// # Errors
     ///
-    /// [`Reason::TokenMalformed`] for the scheme with anything but a space after it. An upstream
-    /// that splits at any white space would find a token there, which nobody has verified.
+    /// [`Reason::TokenMalformed`] for the scheme with anything but a space after it, or with
+    /// what some upstream takes for blanks before it; and for a value of another header, which has
+    /// no other schemes, without the prefix. An upstream that is less strict would find a token
+    /// there, which nobody has verified.
     fn token<'v>(&self, value: &'v [u8]) -> Result<Option<&'v [u8]>, Reason> {
         let prefix = self.prefix.as_bytes();
         let parts = value.split_at_checked(prefix.len());
         if !self.is_authorization() {
-            return Ok(parts.and_then(|(start, rest)| (start == prefix).then_some(rest)));
+            let rest = parts.and_then(|(start, rest)| (start == prefix).then_some(rest));
+            return rest.ok_or(Reason::TokenMalformed).map(Some);
         }
         if let Some((start, rest)) = parts
             && start.eq_ignore_ascii_case(prefix)
         {
             return Ok(Some(rest.trim_ascii_start()));
         }
-        let scheme = prefix.strip_suffix(b" ").unwrap_or_default();
-        match value.split_at_checked(scheme.len()) {
+        let scheme = prefix.trim_ascii_end();
+        let start = value.iter().position(u8::is_ascii_graphic);
+        let value = start.and_then(|start| value.get(start..));
+        match value.and_then(|value| value.split_at_checked(scheme.len())) {
             Some((start, [_, ..])) if !scheme.is_empty() && start.eq_ignore_ascii_case(scheme) => {
                 Err(Reason::TokenMalformed)
             }
@@ -176,6 +181,16 @@ pub(super) struct Found<'r> {
 struct Search<'r>(Option<Found<'r>>);
 
 impl<'r> Search<'r> {
+    /// Whether a token was found in a header of this name.
+    fn has_read(&self, header: &HeaderLocation) -> bool {
+        let places = self.0.iter().flat_map(|found| &found.places);
+        let mut names = places.filter_map(|place| match place {
+            Location::Header(read) => Some(read.name.as_bytes()),
+            _ => None,
+        });
+        names.any(|name| is_alias(&header.name, name))
+    }
+
     /// Another token, which has to be the one that is there already.
     fn add(&mut self, place: &'r Location, token: Cow<'r, [u8]>) -> Result<(), Reason> {
         match &mut self.0 {
@@ -203,7 +218,8 @@ pub(super) const ACCESS_TOKEN: &str = "access_token";
 /// # Errors
 ///
 /// [`Reason::TokenMissing`]; [`Reason::TokenMalformed`] for an `Authorization` header that has the
-/// scheme, but no space after it; [`Reason::TokenAmbiguous`] for two different tokens, for a header
+/// scheme, but no space after it or something before it, and for another header that has none of
+/// its prefixes; [`Reason::TokenAmbiguous`] for two different tokens, for a header
 /// that has more than the token, and for a cookie that only some upstreams would see; or
 /// [`Reason::TokenInQuery`] for an `access_token` in the query that is none of the places, so that
 /// nobody would look at it.
@@ -212,14 +228,17 @@ pub(super) fn find<'r>(
     request: &'r Request,
 ) -> Result<Found<'r>, Reason> {
     let mut search = Search(None);
+    let mut unread = Vec::new();
     let mut reads_access_token = false;
     for place in locations {
         match place {
-            Location::Header(header) => {
-                if let Some(token) = header.only_token(request)? {
-                    search.add(place, Cow::Borrowed(token))?;
-                }
-            }
+            Location::Header(header) => match header.only_token(request) {
+                Ok(Some(token)) => search.add(place, Cow::Borrowed(token))?,
+                Ok(None) => {}
+                // It may have another prefix in another of the places.
+                Err(Reason::TokenMalformed) if !header.is_authorization() => unread.push(header),
+                Err(reason) => return Err(reason),
+            },
             Location::Parameter(expected) => {
                 reads_access_token |= is_alias(ACCESS_TOKEN, expected.as_bytes());
                 for value in parameters(expected, request) {
@@ -240,6 +259,9 @@ pub(super) fn find<'r>(
     let is_unread = |value: &[u8]| !value.is_empty();
     if !reads_access_token && parameters(ACCESS_TOKEN, request).any(is_unread) {
         return Err(Reason::TokenInQuery);
+    }
+    if unread.iter().any(|header| !search.has_read(header)) {
+        return Err(Reason::TokenMalformed);
     }
     search.0.ok_or(Reason::TokenMissing)
 }
@@ -269,10 +291,11 @@ fn cookie_value<'r>(expected: &str, cookie: &'r [u8]) -> Option<&'r [u8]> {
 }
 
 /// Whether somebody finds this cookie within another: Python's `http.cookies` ends a cookie at a
-/// blank, and servers that follow RFC 2965 at a comma.
+/// blank, of Unicode's too, and servers that follow RFC 2965 at a comma.
 fn is_hidden_in(expected: &str, cookie: &[u8]) -> bool {
-    let is_separator = |byte: &u8| matches!(byte, b' ' | b'\t' | b',');
-    if memchr::memchr3(b' ', b'\t', b',', cookie).is_none() {
+    let is_separator = |byte: &u8| !byte.is_ascii_graphic() || *byte == b',';
+    let names = memchr::memrchr(b'=', cookie).and_then(|end| cookie.get(..end));
+    if !names.unwrap_or_default().iter().any(is_separator) {
         return false;
     }
     let words = cookie.split(is_separator).filter(|word| !word.is_empty());

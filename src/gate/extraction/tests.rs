@@ -54,6 +54,11 @@ fn the_scheme_is_found_in_any_case_and_only_at_the_beginning() {
         "bearer\t abc",
         "Bearerabc",
         "Bearer\u{a0}abc",
+        "Bearer\u{2003} abc",
+        "\u{a0}Bearer abc",
+        "\u{2003} bearer abc",
+        "\u{85}Bearer\tabc",
+        "\u{feff}\x0bBearerabc",
     ] {
         let outcome = bearer(&[("authorization", value)]);
         assert_eq!(outcome, Err(Reason::TokenMalformed), "{value}");
@@ -141,14 +146,50 @@ fn tokens_in_two_places_have_to_be_the_same() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn other_prefixes_are_compared_as_they_are() {
+fn other_prefixes_are_compared_as_they_are_and_nothing_goes_on_without_them() {
     assert_eq!(
         token(&[custom()], &[("x-jwt", "jwt=abc")]).as_deref(),
         Ok("abc")
     );
-    for value in ["JWT=abc", "abc", "xjwt=abc"] {
+    for value in [
+        "JWT=abc",
+        "abc",
+        "xjwt=abc",
+        " jwt=abc",
+        "\u{a0}jwt=abc",
+        "jwt",
+    ] {
+        let places = [custom(), authorization()];
+        let alone = [("x-jwt", value)];
+        assert_eq!(
+            token(&places, &alone),
+            Err(Reason::TokenMalformed),
+            "{value}"
+        );
+        let beside = [("x-jwt", value), ("authorization", "Bearer abc")];
+        assert_eq!(
+            token(&places, &beside),
+            Err(Reason::TokenMalformed),
+            "{value}"
+        );
+    }
+    for value in ["", "jwt="] {
         let outcome = token(&[custom()], &[("x-jwt", value)]);
         assert_eq!(outcome, Err(Reason::TokenMissing), "{value}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_header_has_one_of_its_prefixes() {
+    let other = Location::Header(HeaderLocation {
+        name: "x_jwt".into(),
+        prefix: "other=".into(),
+    });
+    for places in [[custom(), other.clone()], [other, custom()]] {
+        let of = |value: &str| token(&places, &[("x-jwt", value)]);
+        assert_eq!(of("jwt=abc").as_deref(), Ok("abc"));
+        assert_eq!(of("other=abc").as_deref(), Ok("abc"));
+        assert_eq!(of("third=abc"), Err(Reason::TokenMalformed));
     }
 }
 
@@ -209,7 +250,7 @@ fn cookies_are_found_in_every_line_by_their_exact_name() {
 }
 
 /// A name under which some upstream finds the parameter, see [`reads_as`].
-const SPELLINGS: [&str; 9] = [
+const SPELLINGS: [&str; 14] = [
     "tok",
     "%20tok",
     "+tok",
@@ -219,6 +260,11 @@ const SPELLINGS: [&str; 9] = [
     "t%6fk",
     "t%256fk",
     "tok%5B0%5D",
+    "[tok]",
+    "%5Btok%5D",
+    "tok]",
+    "\u{a0}tok",
+    "tok%E2%80%83",
 ];
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -261,6 +307,9 @@ fn a_cookie_is_found_wherever_a_lenient_upstream_would_find_it() {
         "a=b tok=abc",
         "a=b, tok=abc",
         "a=b,tok =abc",
+        "a=b\u{a0}tok=abc",
+        "a=b\u{2003}tok =abc",
+        "a=b\x0btok=abc",
         "a tok=abc; tok=abc",
     ] {
         assert_eq!(of(hidden), Err(Reason::TokenAmbiguous), "{hidden}");
@@ -270,6 +319,7 @@ fn a_cookie_is_found_wherever_a_lenient_upstream_would_find_it() {
         "a=b tok",
         "a=b, toks=abc",
         "a=\"b c\"; d=e f",
+        "a=\u{e9} tok",
         "=",
     ] {
         assert_eq!(of(other), Err(Reason::TokenMissing), "{other}");
@@ -337,6 +387,36 @@ fn every_spelling_of_the_place_is_stripped() {
             "{spelling}"
         );
     }
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn parameters_that_are_none_of_the_places_cost_no_memory() {
+    use crate::gate::allocator;
+
+    let place = Location::Parameter("tok".into());
+    for parameter in ["a&", "%61&", "%2561&", "a;%c2%a0b&", "t%25&"] {
+        let request = request(&[(":path", &format!("/x?{}", parameter.repeat(9_000)))]);
+        let before = allocator::blocks();
+        assert_eq!(find([&place], &request), Err(Reason::TokenMissing));
+        assert_eq!(allocator::blocks(), before, "{parameter}");
+        let target = request.target().unwrap();
+        let kept = path::without_parameters(target, |name| reads_as("tok", name));
+        assert_eq!(kept, target);
+        assert_eq!(allocator::blocks(), before + 1, "{parameter}");
+    }
+}
+
+/// Names are compared with `;` as `_`, so that a parameter that has one can be the token's whole.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_parameter_that_was_read_whole_is_stripped_whole() {
+    let place = Location::Parameter("my_tok".into());
+    let host = MockHost::get("/x?a;b&my;tok=abc", UnixTime::MAX);
+    let request = Request::new(host.request_headers());
+    let found = find([&place], &request).unwrap();
+    assert_eq!(found.token.as_ref(), b"abc");
+    strip(&host, &request, found.places.into_iter());
+    assert_eq!(host.forwarded(":path").as_deref(), Some("/x?a;b"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

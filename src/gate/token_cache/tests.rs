@@ -1,12 +1,11 @@
-#[cfg(not(target_family = "wasm"))]
-mod allocator;
-
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
+#[cfg(not(target_family = "wasm"))]
+use crate::gate::allocator;
 use crate::gate::read_configuration;
 use crate::gate::session::SessionHeaders;
 use crate::host::mock::MockHost;

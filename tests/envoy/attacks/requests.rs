@@ -443,6 +443,10 @@ fn spellings(world: &mut World) {
         "token%00",
         "TOKEN",
         "t%256fken",
+        "[token]",
+        "%5btoken%5d",
+        "token]",
+        "%c2%a0token",
         "a=1;token",
     ] {
         let with = |token: &str| Request::get(format!("/optional?b=2&{name}={token}"));
@@ -457,7 +461,15 @@ fn spellings(world: &mut World) {
         assert_eq!(reply.json()["path"], left, "{name}");
     }
     for name in [
-        "token ", "token\t", "=token", "TOKEN", "%74oken", "token[]", "token[a]",
+        "token ",
+        "token\t",
+        "=token",
+        "TOKEN",
+        "%74oken",
+        "token[]",
+        "token[a]",
+        "[token]",
+        "\u{a0}token",
     ] {
         let with = |token: &str| {
             Request::get("/optional").header("cookie", format!("a=b; {name}={token}; c=d"))
@@ -467,10 +479,18 @@ fn spellings(world: &mut World) {
         let forwarded = world.forwarded(&with(&genuine));
         assert_eq!(forwarded.header("cookie"), Some("a=b; c=d"), "{name}");
     }
-    for line in ["a=b token=", "a=b, token=", "a=b,token ="] {
+    for line in [
+        "a=b token=",
+        "a=b, token=",
+        "a=b,token =",
+        "a=b\u{a0}token=",
+    ] {
         let request = Request::get("/optional").header("cookie", format!("{line}{}", forged()));
         world.refused(&request, 400, "token_ambiguous");
     }
+    let value = format!("\u{a0}Bearer {}", forged());
+    let request = Request::get("/optional").header("authorization", value);
+    world.refused(&request, 401, "token_malformed");
 }
 
 fn token_in_the_query(world: &mut World) {

@@ -233,6 +233,9 @@ pub(super) fn at_named_locations() -> Requests {
             "a genuine token and another scheme",
             own(&text).header("authorization", "Basic YTpi"),
         ),
+        ("a genuine token and no prefix where there should be one", {
+            own(&text).header("x-prefixed", "abc")
+        }),
     ]
 }
 

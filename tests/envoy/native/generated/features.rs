@@ -71,6 +71,7 @@ impl Features {
         "no exp",
         "no issuer",
         "no kid",
+        "no prefix",
         "no rule",
         "no such alg",
         "no token",

@@ -349,7 +349,10 @@ fn with_prefix(
             features.add("empty token");
             prefix.to_owned()
         }
-        14 if !prefix.is_empty() => token.to_owned(),
+        14 if !prefix.is_empty() => {
+            features.add("no prefix");
+            token.to_owned()
+        }
         15 => format!("{prefix}{token} "),
         _ => format!("{prefix}{token}"),
     }
