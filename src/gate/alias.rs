@@ -33,15 +33,12 @@ pub(super) fn reads_as(own: &str, written: &[u8]) -> bool {
     // A query can have tens of thousands of names, so none that is short is copied to the heap.
     let mut short = [0; LONGEST_ON_THE_STACK];
     let mut long = Vec::new();
-    let mut name = match short.get_mut(..written.len()) {
-        Some(short) => {
-            short.copy_from_slice(written);
-            short
-        }
-        None => {
-            long.extend_from_slice(written);
-            long.as_mut_slice()
-        }
+    let mut name = if let Some(short) = short.get_mut(..written.len()) {
+        short.copy_from_slice(written);
+        short
+    } else {
+        long.extend_from_slice(written);
+        long.as_mut_slice()
     };
     for _ in 0..MAX_DECODING_ROUNDS {
         let Some(length) = path::decode_in_place(name) else {
