@@ -143,6 +143,13 @@ enum Refusal {
     Lagging,
 }
 
+impl Refusal {
+    /// Whether it is a matter of what is held, and so none any more when that is loaded anew.
+    const fn is_mended_by_loading(&self) -> bool {
+        matches!(self, Self::Load(_) | Self::Discontinuous | Self::Lost)
+    }
+}
+
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Empty answers do not come faster than this, whatever the authority does.
 const SHORTEST_POLL: Duration = Duration::from_millis(500);
@@ -458,7 +465,12 @@ impl Follower {
 
     fn refuse(&mut self, host: &impl BackgroundHost, refusal: &Refusal) {
         self.counts.refused += 1;
-        self.trouble.refused(host.now_milliseconds());
+        // What a generation that is on its way mends says nothing against the one that loads it:
+        // whoever leads next would have to begin with that anew.
+        let is_being_mended = self.load_after.is_some() && refusal.is_mended_by_loading();
+        if !is_being_mended {
+            self.trouble.refused(host.now_milliseconds());
+        }
         self.complain(host, format!("not applied: {refusal}"));
         if matches!(refusal, Refusal::Discontinuous | Refusal::Lost) {
             self.load_within(host.now_milliseconds(), Duration::ZERO);

@@ -37,6 +37,12 @@ impl Trouble {
         self.refusals = self.refusals.saturating_add(1);
     }
 
+    /// A part of something longer came. Answers of no use still count: a generation may come in
+    /// whole, time and again, under a key that signs no changes any more.
+    pub(super) const fn went_on(&mut self) {
+        self.began_at = None;
+    }
+
     /// Whether it is time to let go.
     pub(super) fn is_hopeless(&self, now_milliseconds: u64) -> bool {
         let is_long = |began_at| Interval::new(began_at, LONGEST).is_over(now_milliseconds);
@@ -61,6 +67,22 @@ mod tests {
         for is_enough in [false, false, true] {
             trouble.refused(10_000);
             assert_eq!(trouble.is_hopeless(10_000), is_enough);
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn what_goes_on_is_not_silent_and_makes_up_for_no_answer_of_no_use() {
+        let mut trouble = Trouble::default();
+        trouble.refused(1_000);
+        trouble.went_on();
+        assert!(!trouble.is_hopeless(16_000));
+        trouble.unanswered(16_000);
+        assert!(!trouble.is_hopeless(30_999));
+        assert!(trouble.is_hopeless(31_000));
+        for is_enough in [false, true] {
+            trouble.went_on();
+            trouble.refused(31_000);
+            assert_eq!(trouble.is_hopeless(31_000), is_enough);
         }
     }
 

@@ -121,6 +121,9 @@ impl Follower {
             }
             return;
         }
+        if matches!(step, Step::Manifest | Step::Segment) {
+            self.trouble.went_on();
+        }
         // The pauses shrink only when a generation is whole: its manifest may be fine for ever.
         self.load.go_on();
         if self.load_after.is_some() {

@@ -22,6 +22,7 @@ mod generations;
 mod leaders;
 mod outages;
 mod pace;
+mod repairs;
 mod trust;
 
 use authority::Authority;
