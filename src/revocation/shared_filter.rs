@@ -88,8 +88,20 @@ impl SharedFilter {
     /// The state in shared data, and its version.
     pub(crate) fn state(&self, host: &impl SharedData) -> Option<(FeedState, u32)> {
         let shared = host.shared(&self.space.key_of(STATE))?;
-        let payload = self.space.open(STATE, &shared.bytes)?;
-        Some((FeedState::decode(payload)?, shared.version))
+        Some((self.opened(&shared)?, shared.version))
+    }
+
+    /// The state in shared data, if there is one that can be read, and what has to be there still
+    /// when another one is written over what was found.
+    pub(crate) fn found_state(&self, host: &impl SharedData) -> (Option<FeedState>, Expected) {
+        match host.shared(&self.space.key_of(STATE)) {
+            Some(shared) => (self.opened(&shared), Expected::Version(shared.version)),
+            None => (None, Expected::Absent),
+        }
+    }
+
+    fn opened(&self, shared: &Shared) -> Option<FeedState> {
+        FeedState::decode(self.space.open(STATE, &shared.bytes)?)
     }
 
     /// Writes the state over the one of `expected`.

@@ -24,6 +24,9 @@ impl Follower {
             }
             return;
         }
+        if self.is_place_taken(host) {
+            return self.leave_to_others(host);
+        }
         while let Some(loader) = &mut self.loader {
             match loader.need() {
                 Need::Step => {
@@ -108,6 +111,10 @@ impl Follower {
             self.abandon_load(host);
             return;
         };
+        // A worker may have been stopped for long before it takes an answer in.
+        if self.is_place_taken(host) {
+            return self.leave_to_others(host);
+        }
         if let Err(refusal) = self.take_in(host, step, body) {
             self.trouble.refused(host.now_milliseconds());
             self.complain(host, format!("generation not loaded: {refusal}"));
@@ -129,6 +136,23 @@ impl Follower {
         if self.load_after.is_some() {
             self.continue_loading(host, host.now_milliseconds());
         }
+    }
+
+    /// Whether another leader has loaded a generation into the loader's place, and published it.
+    /// Whatever is written there now is missing from what everybody reads.
+    fn is_place_taken(&self, host: &impl BackgroundHost) -> bool {
+        self.loader.as_ref().is_some_and(|loader| {
+            let held = self.read_state(host);
+            held.is_some_and(|(held, _)| held.slot == loader.state().slot)
+        })
+    }
+
+    /// Gives up what is loaded since another leader has done it, with no blame on anybody.
+    fn leave_to_others(&mut self, host: &impl BackgroundHost) {
+        self.loader = None;
+        self.load.succeed(host);
+        self.load_after = None;
+        self.discard = Some(Discard::begin(host.now_milliseconds()));
     }
 
     fn abandon_load(&mut self, host: &impl BackgroundHost) {
@@ -191,21 +215,15 @@ impl Follower {
             return;
         };
         let mut next = loader.state().clone();
-        let held = self.read_state(host);
-        let expected = held.as_ref().map_or(Expected::Anything, |(_, version)| {
-            Expected::Version(*version)
-        });
-        let found = held.map(|(held, _)| held);
+        let (found, expected) = self.filter.found_state(host);
         // What others are told of goes on from whatever is there; how far it has come counts only
         // where our keys vouch for it.
         let held = self.trusted(found.as_ref());
         let is_overtaken = |held: &FeedState| next.is_older_than(held.epoch, held.generation);
-        if held.is_some_and(is_overtaken) {
-            // Another leader has loaded a newer one meanwhile.
-            self.load.succeed(host);
-            self.load_after = None;
-            self.discard = Some(Discard::begin(host.now_milliseconds()));
-            return;
+        let is_taken = found.as_ref().is_some_and(|found| found.slot == next.slot);
+        if is_taken || held.is_some_and(is_overtaken) {
+            // Another leader has loaded a newer one meanwhile, or this one.
+            return self.leave_to_others(host);
         }
         let is_behind =
             |held: &FeedState| held.epoch == next.epoch && held.sequence > next.sequence;

@@ -1,6 +1,6 @@
 //! Two leaders at once, of which one is stopped in the middle of what it does.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::company::{Leader, Onlookers, cleared, cut_off_at, records, revoked, writes_of};
 use super::*;
@@ -369,4 +369,88 @@ fn a_leader_that_was_stopped_while_loading_cannot_take_back_what_came_since() {
     }
     assert_eq!(status(&process, &second, "a"), Status::PossiblyRevoked);
     assert_eq!(status(&process, &second, "b"), Status::NotRevoked);
+}
+
+/// The first leader has half a generation, and is stopped when the answer with the next segment
+/// comes. The second one loads the same generation into the same place, and publishes it.
+fn wakes_after_another_has_loaded(is_first_generation: bool) {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    authority.revoke("a");
+    let mut first = Leader::new(&process, &|_| {});
+    let mut second = Leader::new(&process, &|_| {});
+    if !is_first_generation {
+        first.tick(&authority);
+        second.tick(&authority);
+        authority.publish_generation();
+        for leader in [&mut first, &mut second] {
+            leader.follower.load_after = Some(Interval::default());
+        }
+    }
+    first.tick_with(|call| {
+        let is_manifest = call.path.contains("/manifest");
+        is_manifest.then(|| authority.answer(call)).flatten()
+    });
+    let is_segment = |call: &Call| call.path.contains("/segments/");
+    let answered = first.answered(|call| is_segment(call).then(|| authority.answer(call))?);
+    let (id, outcome) = answered.expect("the first segment is asked for");
+    process.pass(3_100);
+    second.tick(&authority);
+    let held = first.follower.read_state(&process).unwrap().0;
+    assert_eq!(second.follower.counts().generations, 1);
+    first.machine.writes.set(0);
+    first.hear(id, &outcome);
+    assert_eq!(first.machine.writes.get(), 0);
+    assert!(first.follower.loader.is_none());
+    let found = status(&process, &second.follower, "a");
+    assert_eq!(found, Status::PossiblyRevoked);
+    assert!(!second.follower.filter.is_damaged(&process, &held));
+    for _ in 0..60 {
+        first.tick(&authority);
+        second.tick(&authority);
+    }
+    // Neither loads anything more.
+    assert_eq!(second.follower.counts().generations, 1);
+    let before = u64::from(!is_first_generation);
+    assert_eq!(first.follower.counts().generations, before);
+    assert_eq!(first.follower.counts().refused, 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_leader_that_wakes_with_a_segment_does_not_write_where_another_has_published_meanwhile() {
+    wakes_after_another_has_loaded(true);
+    wakes_after_another_has_loaded(false);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_generation_is_published_only_over_what_was_found_though_that_was_nothing_or_unreadable() {
+    for is_unreadable in [false, true] {
+        let (process, authority) = (MockProcess::default(), Authority::new());
+        let state_key = follower().filter.space().key_of("state");
+        let mut other = follower();
+        tick(&process, &mut other, &authority);
+        let foreign = process.shared(&state_key).unwrap().bytes;
+        let process = MockProcess::default();
+        if is_unreadable {
+            process.set_shared(&state_key, b"foreign", Expected::Anything);
+        }
+        // Somebody publishes between its look at the state and its write of one, the last of all.
+        let writes = Cell::new(usize::MAX);
+        let meanwhile = |write| {
+            if write == writes.get() {
+                process.set_shared(&state_key, &foreign, Expected::Anything);
+            }
+        };
+        // Three pages and the buckets.
+        writes.set(3 + authority.bucket_count as usize);
+        let mut leader = Leader::new(&process, &meanwhile);
+        leader.follower.on_tick(&leader.machine, true);
+        while leader.machine.writes.get() <= writes.get() {
+            let answered = leader.answered(|call| authority.answer(call));
+            let (id, outcome) = answered.expect("it loads");
+            leader.hear(id, &outcome);
+        }
+        let found = process.shared(&state_key).unwrap().bytes;
+        assert_eq!(found, foreign, "{is_unreadable}");
+        assert_eq!(leader.follower.counts().generations, 0);
+    }
 }
