@@ -91,6 +91,9 @@ pub struct Follower {
     /// The newest generation that the authority has told of.
     told: u64,
     load: Line<Step>,
+    /// For the manifest of what is held, under a signature that is pinned here. A line of its own:
+    /// the pauses after its failures are not for what has to be loaded.
+    attest: Line<()>,
     loader: Option<Loader>,
     /// Set when a generation has to be loaded, to what is waited for before that.
     load_after: Option<Interval>,
@@ -108,8 +111,6 @@ enum Step {
     Manifest,
     Segment,
     Changes(Asked),
-    /// The manifest of what is held, under a signature that is pinned here.
-    Attest,
 }
 
 /// A question that was asked for changes.
@@ -180,6 +181,7 @@ impl Follower {
             mark: Mark::default(),
             told: 0,
             load: Line::default(),
+            attest: Line::default(),
             loader: None,
             load_after: None,
             loaded_at: 0,
@@ -222,10 +224,12 @@ impl Follower {
                 .map_or(began, |(state, _)| state.verified_at);
             self.poll = Line::well_at(heard);
             self.load = Line::well_at(heard);
+            self.attest = Line::well_at(heard);
         }
         if !is_leading && self.is_leading {
             self.poll = Line::default();
             self.load = Line::default();
+            self.attest = Line::default();
             self.has_heard = false;
             self.trouble = Trouble::default();
             self.loader = None;
@@ -277,6 +281,9 @@ impl Follower {
             self.trouble.unanswered(now);
             self.loader = None;
         }
+        if self.attest.give_up(host, 2 * CALL_TIMEOUT) {
+            self.trouble.unanswered(now);
+        }
         if self
             .read_state(host)
             .is_none_or(|(state, _)| self.filter.is_damaged(host, &state))
@@ -286,6 +293,9 @@ impl Follower {
         }
         if self.load.is_free(now) {
             self.continue_loading(host, now);
+        }
+        if self.attest.is_free(now) {
+            self.continue_attesting(host);
         }
         if self.poll.is_free(now) {
             self.start_poll(host);
@@ -315,6 +325,10 @@ impl Follower {
         }
         if let Some(step) = self.load.take(id) {
             self.on_load(host, &step, outcome);
+            return true;
+        }
+        if self.attest.take(id).is_some() {
+            self.on_attest(host, outcome);
             return true;
         }
         false

@@ -19,8 +19,6 @@ impl Follower {
             if self.load_after.is_some_and(|pause| pause.is_over(now)) {
                 let call = self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT);
                 self.start_load(host, &call, Step::Manifest);
-            } else {
-                self.continue_attesting(host);
             }
             return;
         }
@@ -54,7 +52,7 @@ impl Follower {
 
     /// Has what is held vouched for by the key that signs now, when that is another one than the
     /// manifest was signed with. Nobody needs the old key any more then.
-    fn continue_attesting(&mut self, host: &impl BackgroundHost) {
+    pub(super) fn continue_attesting(&mut self, host: &impl BackgroundHost) {
         let Some((state, _)) = self.read_state(host) else {
             return;
         };
@@ -62,7 +60,25 @@ impl Follower {
             state.manifest_signer == state.batch_signer && state.is_trusted_by(&self.source.keys);
         if self.load_after.is_none() && !is_signed_by_one {
             let call = self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT);
-            self.start_load(host, &call, Step::Attest);
+            if !self.attest.start(host, &call, ()) {
+                self.on_call_refused(host);
+            }
+        }
+    }
+
+    pub(super) fn on_attest(&mut self, host: &impl BackgroundHost, outcome: &CallOutcome) {
+        let CallOutcome::Answered {
+            status: 200, body, ..
+        } = outcome
+        else {
+            self.on_no_use(host, outcome);
+            return self.attest.fail(host);
+        };
+        if let Err(refusal) = self.attest(host, body) {
+            self.counts.refused += 1;
+            self.trouble.refused(host.now_milliseconds());
+            self.complain(host, format!("not vouched for: {refusal}"));
+            self.attest.fail(host);
         }
     }
 
@@ -74,10 +90,10 @@ impl Follower {
         if manifest.digest() == held.manifest {
             if signer == held.manifest_signer {
                 // Not signed anew yet. It is asked again after a pause.
-                self.load.fail(host);
+                self.attest.fail(host);
                 return Ok(());
             }
-            self.load.succeed(host);
+            self.attest.succeed(host);
             let next = FeedState {
                 manifest_signer: signer,
                 ..held
@@ -199,7 +215,6 @@ impl Follower {
                 }
                 Ok(())
             }
-            Step::Attest => self.attest(host, body),
         }
     }
 

@@ -132,3 +132,64 @@ fn what_a_key_has_signed_that_is_not_pinned_any_more_does_not_stand_in_the_way()
     misled.on_tick(&process, false);
     assert_eq!(standing(&process, &misled), Standing::Missing);
 }
+
+/// Lets the leader find that pages are missing, and says how long it takes until they are loaded
+/// again.
+fn time_of_repair(
+    process: &MockProcess,
+    leader: &mut Follower,
+    answer: impl Fn(&Call) -> Option<CallOutcome>,
+) -> u64 {
+    for key in process.keys().iter().filter(|key| key.contains("/page/")) {
+        process.set_shared(key, b"foreign", Expected::Anything);
+    }
+    assert_eq!(status(process, leader, "a"), Status::NoData);
+    let (start, loaded) = (process.now.get(), leader.counts().generations);
+    while leader.counts().generations == loaded {
+        assert!(process.now.get() - start < 60_000, "it is never loaded");
+        process.pass(50);
+        leader.on_tick(process, true);
+        settle_with(process, leader, &answer);
+    }
+    process.now.get() - start
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_manifest_that_cannot_be_vouched_for_delays_no_repair() {
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    let mut first = follower();
+    authority.revoke("a");
+    authority.publish_generation();
+    tick(&process, &mut first, &authority);
+    first.on_tick(&process, false);
+    process.calls.take();
+    // Changes are signed with the new key, the manifest is not, or cannot be had at all.
+    let mut leader = follower_pinning(&[1, 2]);
+    let rotated = rotated(&authority);
+    for is_had in [true, false] {
+        for _ in 0..1_200 {
+            process.pass(100);
+            leader.on_tick(&process, true);
+            settle_with(&process, &mut leader, |call| {
+                let is_poll = call.path.contains("/deltas?");
+                if is_poll {
+                    return rotated.answer_or_heartbeat(call);
+                }
+                let failed = Some(CallOutcome::Failed);
+                if is_had {
+                    authority.answer(call)
+                } else {
+                    failed
+                }
+            });
+        }
+        assert_eq!(signers(&process, &leader), [signer(1), signer(2)]);
+        let now = process.now.get();
+        assert!(!leader.attest.is_free(now), "it pauses in between");
+        let time = time_of_repair(&process, &mut leader, |call| {
+            let is_poll = call.path.contains("/deltas?");
+            (if is_poll { &rotated } else { &authority }).answer_or_heartbeat(call)
+        });
+        assert!(time <= 100, "{time}");
+    }
+}
