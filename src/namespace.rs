@@ -25,10 +25,18 @@
 //!
 //! # What does this not prevent?
 //!
-//! A plugin that has seen an older record can put it back, and one that can write at all can write
-//! rubbish: then nothing is known, and the posture decides. Where there is no secret in the
-//! configuration, the key is one that anybody can derive, and tells only our records from the bytes
-//! of a plugin that uses the same name by accident.
+//! A plugin that can write at all can write rubbish: then nothing is known until it is fetched
+//! again, and the posture decides. The same goes for a page or a bucket of a generation that is not
+//! read any more.
+//!
+//! A plugin that has seen an older record can put it back, and a record does not say that there has
+//! been a newer one. An older page of the filter, or an older bucket of cut-offs, of the generation
+//! that is read is believed: what was revoked in it since is undone, tokens that it would refuse
+//! are let in as ones that are not revoked, and nobody notices before the next generation is
+//! loaded. Such a plugin has to have the same `vm_id`; only one of our own prevents it.
+//!
+//! Where there is no secret in the configuration, the key is one that anybody can derive, and tells
+//! only our records from the bytes of a plugin that uses the same name by accident.
 
 use std::hash::{Hash, Hasher};
 
