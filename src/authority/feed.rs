@@ -194,7 +194,7 @@ impl Feed {
         let mut announcements = self.parts.history.announcements();
         let mut published = self.published.subscribe();
         let known = question.generation.unwrap_or(u64::MAX);
-        let waiting = self.parts.history.wait();
+        let waiting = self.parts.history.wait(question.after);
         let is_new = announcements.wait_for(|announced| *announced > question.after);
         tokio::select! {
             _ = is_new => {}
@@ -202,13 +202,10 @@ impl Feed {
             () = tokio::time::sleep(question.wait) => {}
             _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
         }
-        drop(waiting);
         match self.parts.history.since(question.after, BATCH_LENGTH) {
             Since::Changes(changes) => {
                 let through = question.after.saturating_add(changes.changes.len() as u64);
-                self.parts
-                    .history
-                    .answered(changes.head.saturating_sub(through));
+                waiting.answered(through);
                 Ok(self.batch(question, changes))
             }
             Since::Forgotten | Since::Ahead => Ok(Answer::Gone),

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -17,6 +17,10 @@ use tokio::time::Instant;
 use super::store::{Head, LOG_LENGTH, Store, StoreError};
 use crate::revocation::{Chain, Change};
 
+mod followers;
+
+use followers::Followers;
+
 /// The recent changes.
 #[derive(Debug)]
 pub struct History {
@@ -24,8 +28,7 @@ pub struct History {
     announced: watch::Sender<u64>,
     changed: Notify,
     waiting: AtomicUsize,
-    /// When an edge was last answered that follows and is behind all the same.
-    behind: Mutex<Option<Instant>>,
+    followers: Mutex<Followers>,
 }
 
 #[derive(Debug)]
@@ -71,7 +74,11 @@ pub struct Changes {
 
 /// Counts as a waiting edge until dropped.
 #[derive(Debug)]
-pub struct Waiting<'h>(&'h AtomicUsize);
+pub struct Waiting<'h> {
+    history: &'h History,
+    after: u64,
+    through: u64,
+}
 
 impl History {
     /// What the store has kept.
@@ -109,7 +116,7 @@ impl History {
             announced: watch::Sender::new(head.sequence),
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
-            behind: Mutex::new(None),
+            followers: Mutex::default(),
         })
     }
 
@@ -192,11 +199,16 @@ impl History {
         self.announced.subscribe()
     }
 
-    /// Counts an edge that waits.
+    /// Counts an edge that waits for what comes after a sequence number.
     #[must_use]
-    pub fn wait(&self) -> Waiting<'_> {
+    pub fn wait(&self, after: u64) -> Waiting<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        Waiting(&self.waiting)
+        self.followers().ask(after);
+        Waiting {
+            history: self,
+            after,
+            through: after,
+        }
     }
 
     /// Edges that wait.
@@ -205,26 +217,21 @@ impl History {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// An edge was answered, and has so many changes to fetch still.
-    pub fn answered(&self, left: u64) {
-        // One that was away for longer is not waited for: it does not follow, it catches up.
-        if (MOST_LEFT..FAR_BEHIND).contains(&left) {
-            let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-            *behind = Some(Instant::now());
-        }
+    fn followers(&self) -> MutexGuard<'_, Followers> {
+        let followers = self.followers.lock();
+        followers.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the edges that follow have come near to where the feed stands. Not for long:
     /// whoever has an edge's credential could have everybody wait.
     pub async fn wait_for_edges(&self) {
-        let deadline = Instant::now() + LONGEST_WAIT;
+        let since = Instant::now();
         loop {
-            let behind = *self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_over = behind.is_none_or(|behind| behind.elapsed() > SILENCE);
-            if is_over || Instant::now() > deadline {
+            let head = self.head().sequence;
+            if self.followers().let_go_on(head, since, Instant::now()) {
                 return;
             }
-            tokio::time::sleep(SILENCE / 5).await;
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
 
@@ -268,28 +275,27 @@ impl Recent {
     }
 }
 
+impl Waiting<'_> {
+    /// The edge is answered with everything up to a sequence number.
+    pub fn answered(mut self, through: u64) {
+        self.through = through;
+    }
+}
+
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.history.waiting.fetch_sub(1, Ordering::Relaxed);
+        // One that hangs up is where it was, and may be back in a moment.
+        let mut followers = self.history.followers();
+        followers.answer(self.after, self.through, Instant::now());
     }
 }
 
 /// Processor time that one answer takes, connection and signature included.
 const COST_OF_AN_EDGE: Duration = Duration::from_micros(100);
 
-/// Changes that an edge may have left to fetch while more are added in bulk: a fifth of a second's
-/// worth.
-const MOST_LEFT: u64 = 8_192;
-
-/// An edge with more left than an import can have brought about was away.
-const FAR_BEHIND: u64 = 65_536;
-
-/// An edge that is behind asks again within this time.
-const SILENCE: Duration = Duration::from_millis(50);
-
-/// How long one piece of an import waits for edges at most: time for 8,192 changes even where an edge
-/// needs a tenth of a second for each answer of a few hundred.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How often an import that waits looks where the edges are.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// However many edges there are, a revocation is announced within this time.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);

@@ -14,10 +14,12 @@
 //! # Why does it not run ahead of the edges?
 //!
 //! The feed has one order, and an edge that has half a million imported changes to fetch comes to the
-//! stolen telephone behind them. So a piece is carried out only when the edges that follow have nearly
-//! come to the end of the one before: whatever is revoked meanwhile has some twenty thousand changes
-//! before it at most, which an edge takes in within a fraction of a second, however long the import
-//! is. Where nobody follows, nobody is waited for.
+//! stolen telephone behind them. So a piece is carried out only when every edge that follows has
+//! nearly come to the end of the one before: whatever is revoked meanwhile has some ten thousand
+//! imported changes before it, which take an edge 40 round trips to the authority, and the import goes
+//! on at the pace of the farthest edge (see the table in `history/followers.rs`). It waits for eight
+//! seconds for each piece at most, enough for round trips of a quarter of a second; edges farther away
+//! fall behind. Where nobody follows, nobody is waited for.
 //!
 //! Two orders, one for imports and one for all else, would need rules for a name that is in both, at
 //! every edge; and a burst of single revocations would have to be got through all the same.
