@@ -498,7 +498,11 @@ impl KeyRefresh {
         );
         self.published.next_at = now.saturating_add(pause);
         self.counts.failed += 1;
-        if self.complaint.as_ref() != Some(&error) {
+        // Whoever led before has said it, if this one begins to lead in the middle of an outage.
+        let is_inherited = self.complaint.is_none() && self.published.failures > 1;
+        if is_inherited {
+            self.complaint = Some(error);
+        } else if self.complaint.as_ref() != Some(&error) {
             let consequence = match self.keys(now) {
                 Some(_) => "the last good ones stay in force",
                 None => "there are none",

@@ -180,14 +180,14 @@ fn a_false_positive_costs_a_question_and_never_a_refusal() {
     let authority = Authority::start_with(&["--generation-interval", "1h"]);
     let mut scene = Scene::unready(authority, &json!({}), |_| ());
     scene.wait_for("portcullis.feed.generations", 1);
-    // So many more than the filter was made for that it says "perhaps" to nearly everything: it
-    // has room for ten thousand.
-    let lines: String = (0..100_000)
-        .map(|number| {
-            format!(r#"{{"kind":"session","issuer":"{ISSUER}","value":"full-{number}"}}"#) + "\n"
-        })
-        .collect();
-    scene.authority.import(&lines);
+    // The bits of a revocation stay when it is taken back, until the next generation: the filter
+    // says "perhaps" to these, as it does by chance to others.
+    for number in 0..40 {
+        let value = format!("innocent-{number}");
+        scene.authority.revoke("session", &value);
+        scene.authority.restore_access("session", &value);
+    }
+    scene.authority.revoke("session", "guilty");
     scene.wait_until_in_step();
     let token = |number| session(&format!("innocent-{number}"));
     let requests = (0..40).map(|number| Request::get("/api").bearer(token(number)));
@@ -202,6 +202,6 @@ fn a_false_positive_costs_a_question_and_never_a_refusal() {
         let asked = scene.metric("portcullis.confirmations.not_revoked");
         assert!((60..=80).contains(&asked), "asked {asked} times");
     }
-    scene.assert_refused(&session("full-17"), 401, "token_revoked");
+    scene.assert_refused(&session("guilty"), 401, "token_revoked");
     assert_eq!(scene.metric("portcullis.confirmations.revoked"), 2);
 }
