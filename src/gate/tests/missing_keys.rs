@@ -119,6 +119,9 @@ fn what_is_no_token_is_told_so_without_keys() {
     assert_eq!(refusal(&gate, &host), Some(Reason::TokenMissing));
 }
 
+/// A request with a token where it is sent.
+type Sent<'s> = &'s dyn Fn(&str) -> MockHost;
+
 #[wasm_bindgen_test(unsupported = test)]
 fn what_another_provider_says_of_its_places_does_not_tell_whose_token_waits_for_keys() {
     let in_query = |token: &str| MockHost::get(&format!("/?access_token={token}"), now());
@@ -128,7 +131,7 @@ fn what_another_provider_says_of_its_places_does_not_tell_whose_token_waits_for_
             host.with_header("authorization", beside)
         }
     };
-    let other_places: [(&str, Value, &dyn Fn(&str) -> MockHost); 3] = [
+    let other_places: [(&str, Value, Sent<'_>); 3] = [
         ("from_params", json!(["access_token"]), &in_query),
         ("from_cookies", json!(["tok"]), &in_cookie("Bearerx")),
         ("from_cookies", json!(["tok"]), &in_cookie("")),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::scene::{Scene, session};
-use crate::support::{Authority, ISSUER, Request, Token, assert_refused};
+use crate::support::{Authority, Request, Token, assert_refused};
 
 /// The clock's seconds decide about cut-offs, so that a sign-in afterwards is later.
 const NEXT_SECOND: Duration = Duration::from_millis(1_100);
