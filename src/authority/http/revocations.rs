@@ -170,7 +170,8 @@ impl ListQuery {
     }
 }
 
-/// Revokes something. When this is answered, it is on the disk and every edge has been told.
+/// Revokes something. When this is answered, it is on the disk; edges that are connected hear of it
+/// within 250 ms, others when they have reached the authority again.
 #[utoipa::path(
     post,
     path = "/v1/revocations",
