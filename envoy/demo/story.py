@@ -15,6 +15,8 @@ REVOKED = refused("token_revoked", f'{CHALLENGE}, error="invalid_token"')
 # What the demo puts up with; the promise for many edges is measured by `./build.sh bench`.
 REFUSED_WITHIN_SECONDS = 0.25
 GIVE_UP_AFTER_SECONDS = 5
+# Of Envoy's two workers one has none of them once in eight million times.
+CONNECTIONS = 24
 
 
 def run_story(gate_port, authority_port):
@@ -48,7 +50,7 @@ def request(title, token, url, promise, faults_of):
 
 
 def revoke(title, authority_port, gate_port, token, kind, value):
-    """Revokes, and asks the gate without a pause until it refuses the token."""
+    """Revokes, and asks the gate without a pause until every worker refuses the token."""
     command = [
         os.path.relpath(PORTCULLIS, ROOT), "revoke", kind, "--issuer", ISSUER, value,
         "--authority", f"http://127.0.0.1:{authority_port}",
@@ -59,22 +61,38 @@ def revoke(title, authority_port, gate_port, token, kind, value):
     if done.returncode != 0:
         raise Failure(f"portcullis revoke failed: {done.stderr.strip()}")
     print(textwrap.indent(done.stdout.rstrip(), "  "))
-    delay = seconds_until_refused(gate_port, token)
-    print(f"  first refusal {delay * 1000:.0f} ms after the authority's answer")
+    first, last = seconds_until_refused(gate_port, token)
+    print(f"  first refusal {first * 1000:.0f} ms, last worker's {last * 1000:.0f} ms after the authority's answer")
     promise = f"refused within {REFUSED_WITHIN_SECONDS * 1000:.0f} ms"
-    return show_outcome(promise, difference("in time", True, delay <= REFUSED_WITHIN_SECONDS))
+    return show_outcome(promise, difference("in time", True, last <= REFUSED_WITHIN_SECONDS))
 
 
 def seconds_until_refused(gate_port, token):
+    """The times until the first connection was refused, and until all were.
+
+    A worker of Envoy keeps the connections it has taken, and each learns of the revocation by itself,
+    so there are so many that every worker has some of them.
+    """
     start = time.monotonic()
-    gate = http.client.HTTPConnection("127.0.0.1", gate_port, timeout=GIVE_UP_AFTER_SECONDS)
-    while time.monotonic() - start < GIVE_UP_AFTER_SECONDS:
-        gate.request("GET", "/orders", headers={"Authorization": f"Bearer {token}"})
-        reply = gate.getresponse()
-        reply.read()
-        if reply.status == 401:
-            break
-    return time.monotonic() - start
+    waiting = [
+        http.client.HTTPConnection("127.0.0.1", gate_port, timeout=GIVE_UP_AFTER_SECONDS)
+        for _ in range(CONNECTIONS)
+    ]
+    first = None
+    while waiting and time.monotonic() - start < GIVE_UP_AFTER_SECONDS:
+        accepted = [gate for gate in waiting if not is_refused(gate, token)]
+        if first is None and len(accepted) < len(waiting):
+            first = time.monotonic() - start
+        waiting = accepted
+    last = time.monotonic() - start
+    return last if first is None else first, last
+
+
+def is_refused(gate, token):
+    gate.request("GET", "/orders", headers={"Authorization": f"Bearer {token}"})
+    reply = gate.getresponse()
+    reply.read()
+    return reply.status == 401
 
 
 def sign_in_again(url):
