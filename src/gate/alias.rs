@@ -21,8 +21,8 @@ pub(super) fn starts_as(prefix: &str, name: &[u8]) -> bool {
 ///
 /// ASP.NET does not care for case; PHP begins after blanks, ends at a zero byte or a `[`, and reads
 /// `.` and blanks within as `_`; qs and Rack have taken `[name]` for `name`; Django strips what
-/// Unicode calls a blank; Werkzeug has taken `=name` for `name`; and a proxy may have undone
-/// percent-encoding before.
+/// Unicode calls a blank; Werkzeug has taken `=name` for `name`; `URLSearchParams` drops a `?` at the
+/// beginning; and a proxy may have undone percent-encoding before.
 pub(super) fn reads_as(own: &str, written: &[u8]) -> bool {
     if is_read_as(own, written) {
         return true;
@@ -62,7 +62,7 @@ fn bare<'n>(own: &str, name: &'n [u8]) -> &'n [u8] {
     let is_ascii = own.is_ascii();
     let may_begin_or_end = |byte: u8| byte.is_ascii_graphic() || !(byte.is_ascii() || is_ascii);
     let is_filling =
-        |byte: &u8| !may_begin_or_end(*byte) || matches!(byte, b'+' | b'=' | b'[' | b']');
+        |byte: &u8| !may_begin_or_end(*byte) || matches!(byte, b'+' | b'=' | b'?' | b'[' | b']');
     let start = name.iter().position(|byte| !is_filling(byte));
     let name = name.get(start.unwrap_or(name.len())..).unwrap_or_default();
     let end = memchr::memchr3(0, b'[', b']', name).unwrap_or(name.len());
@@ -129,6 +129,7 @@ mod tests {
             "my_tok%00",
             "my_tok\0.png",
             "=my_tok",
+            "?my_tok",
             "my_tok ",
             "my_tok+",
             "[my_tok]",

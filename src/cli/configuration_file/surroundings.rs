@@ -133,7 +133,7 @@ fn when_it_fails(holder: &Map<String, Value>, place: &str) -> Vec<(String, &'sta
         // Protobuf's JSON takes the number of a value for its name.
         "failurepolicy" => **value == "FAIL_OPEN" || **value == FAIL_OPEN,
         "failstrategy" => **value == "FAIL_OPEN",
-        "failopen" => **value == true,
+        "failopen" => is_true(value),
         _ => false,
     };
     let message = "every request goes through unchecked while the filter cannot be loaded or has \
@@ -165,7 +165,7 @@ fn when_it_is_left_out(
             "an Envoy that cannot run the filter leaves it out, and every request goes through",
         ),
     ] {
-        if member(filter, key).is_some_and(|value| *value == true) {
+        if member(filter, key).is_some_and(is_true) {
             openings.push((joined(place, key), message));
         }
     }
@@ -188,7 +188,7 @@ fn switched_off(
                 let place = joined(place, key);
                 let settings = inner.get(name).filter(|settings| {
                     plain(key) == "typedperfilterconfig"
-                        && settings.get("disabled").is_some_and(|value| *value == true)
+                        && settings.get("disabled").is_some_and(is_true)
                 });
                 if settings.is_some() {
                     let message = "the filter is off here, and headers that only it may set go \
@@ -206,6 +206,18 @@ fn switched_off(
         }
         _ => {}
     }
+}
+
+/// Whether Envoy reads it as `true`: protobuf's JSON takes it in quotes too, and its YAML is that of
+/// version 1.1, which has more words for it.
+fn is_true(value: &Value) -> bool {
+    let is_word = |text: &str| {
+        let words = ["true", "yes", "on", "y"];
+        words
+            .into_iter()
+            .any(|word| text.eq_ignore_ascii_case(word))
+    };
+    *value == true || value.as_str().is_some_and(is_word)
 }
 
 fn variables(kind: Kind, holder: &Map<String, Value>) -> Option<BTreeMap<String, Origin>> {

@@ -128,6 +128,18 @@ fn what_lets_requests_through_without_the_filter_is_told() {
             Some("http_filters[0].disabled".to_owned()),
         ),
         (
+            envoy("disabled: 'true',", ""),
+            Some("http_filters[0].disabled".to_owned()),
+        ),
+        (
+            envoy("disabled: yes,", ""),
+            Some("http_filters[0].disabled".to_owned()),
+        ),
+        (
+            envoy("", "fail_open: 'On',"),
+            Some(format!("{config}.fail_open")),
+        ),
+        (
             envoy("isOptional: true,", ""),
             Some("http_filters[0].is_optional".to_owned()),
         ),

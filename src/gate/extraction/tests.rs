@@ -250,7 +250,7 @@ fn cookies_are_found_in_every_line_by_their_exact_name() {
 }
 
 /// A name under which some upstream finds the parameter, see [`reads_as`].
-const SPELLINGS: [&str; 14] = [
+const SPELLINGS: [&str; 15] = [
     "tok",
     "%20tok",
     "+tok",
@@ -260,6 +260,7 @@ const SPELLINGS: [&str; 14] = [
     "t%6fk",
     "t%256fk",
     "tok%5B0%5D",
+    "?tok",
     "[tok]",
     "%5Btok%5D",
     "tok]",
