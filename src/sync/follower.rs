@@ -140,6 +140,8 @@ enum Refusal {
     Lost,
     #[error("the manifest is older than what is held")]
     Replayed,
+    #[error("another leader loads a generation")]
+    Contended,
     #[error("the authority has fewer changes than what is held")]
     Lagging,
 }
@@ -365,7 +367,7 @@ impl Follower {
                     self.poll.succeed(host);
                     self.has_heard = true;
                     self.trouble = Trouble::default();
-                    if changes == 0 && !asked.wait.is_zero() {
+                    if changes == 0 && asked.wait == self.source.heartbeat {
                         self.poll.rest(SHORTEST_POLL);
                     }
                 }

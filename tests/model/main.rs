@@ -57,7 +57,7 @@ struct Tally {
 fn nothing_that_was_revoked_is_ever_said_not_to_be() {
     let (seeds, steps) = match env::var_os("PORTCULLIS_LONG") {
         Some(_) => (20, 4_000),
-        None => (1, 400),
+        None => (2, 400),
     };
     for seed in 0..seeds {
         let tally = run(seed, steps);
@@ -74,7 +74,7 @@ fn nothing_that_was_revoked_is_ever_said_not_to_be() {
 fn no_token_issued_before_an_acknowledged_cut_off_is_accepted_after_it() {
     let (seeds, steps) = match env::var_os("PORTCULLIS_LONG") {
         Some(_) => (20, 4_000),
-        None => (1, 400),
+        None => (2, 400),
     };
     for seed in 0..seeds {
         let tally = clocks::run(seed, steps);

@@ -150,6 +150,20 @@ fn a_clock_that_is_set_back_keeps_nobody_from_asking() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn an_authority_that_is_never_to_hold_a_poll_back_is_not_asked_without_a_rest() {
+    let (process, authority) = (MockProcess::default(), Authority::new());
+    let mut leader = follower();
+    leader.source.heartbeat = Duration::ZERO;
+    for _ in 0..100 {
+        process.pass(100);
+        leader.on_tick(&process, true);
+        settle_with(&process, &mut leader, |call| authority.answer(call));
+    }
+    let polls = leader.counts().heartbeats;
+    assert!((15..=21).contains(&polls), "{polls} in ten seconds");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_generation_that_can_wait_keeps_nobody_from_loading_what_is_needed_at_once() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
