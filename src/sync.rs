@@ -17,6 +17,7 @@
 
 mod announcement;
 mod backoff;
+mod claim;
 mod discard;
 mod discovery;
 mod follower;

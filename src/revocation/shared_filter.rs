@@ -265,7 +265,7 @@ impl SharedFilter {
         false
     }
 
-    /// Writes a page of a generation that is being loaded.
+    /// Writes a page of a generation that is being loaded, unless it is there.
     pub(crate) fn write_page(
         &self,
         host: &impl SharedData,
@@ -273,12 +273,16 @@ impl SharedFilter {
         index: u32,
         page: &[u8],
     ) {
-        let expected = Expected::Anything;
-        self.write(host, state, Record::Page, index, page, expected);
+        self.write_first(host, state, Record::Page, index, page);
+    }
+
+    /// Whether a page of a generation that is being loaded is there.
+    pub(crate) fn has_page(&self, host: &impl SharedData, state: &FeedState, index: u32) -> bool {
+        self.read(host, state, Record::Page, index).is_some()
     }
 
     /// Writes a bucket of a generation that is being loaded, as it is at the state's sequence
-    /// number.
+    /// number, unless it is there.
     pub(crate) fn write_bucket(
         &self,
         host: &impl SharedData,
@@ -287,8 +291,26 @@ impl SharedFilter {
         cut_offs: &[CutOff],
     ) {
         let bucket = bucket::encode(state.sequence, cut_offs);
-        let expected = Expected::Anything;
-        self.write(host, state, Record::Bucket, index, &bucket, expected);
+        self.write_first(host, state, Record::Bucket, index, &bucket);
+    }
+
+    /// Writes what the manifest names, but over nothing that this load has brought in: another
+    /// leader may go on with it, and may have applied changes already.
+    fn write_first(
+        &self,
+        host: &impl SharedData,
+        state: &FeedState,
+        record: Record,
+        index: u32,
+        body: &[u8],
+    ) {
+        let found = host.shared(&self.record_key(record, state.slot, index));
+        let expected = match &found {
+            None => Expected::Absent,
+            Some(found) if found.bytes.starts_with(&header(state, record, index)) => return,
+            Some(found) => Expected::Version(found.version),
+        };
+        self.write(host, state, record, index, body, expected);
     }
 
     fn write(

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::announcement::{Begun, Purge, purge};
+use super::claim::Claim;
 use super::key_record::{KEYS, Published, WANTED, open_wanted, seal_wanted};
 use super::loader::{LoadError, Loader, Need};
 use super::{FeedSource, Follower, KeyKeeper, Lease, Role};
@@ -65,7 +66,7 @@ fn load(
     pages: &[u8],
     cut_offs: &[u8],
 ) -> Result<Loader, LoadError> {
-    let mut loader = Loader::new(manifest, None, 4);
+    let mut loader = Loader::new(manifest, 0, Claim::unshared(4));
     for segment in pages.chunks(SEGMENT_BYTES).chain([cut_offs]) {
         loader.on_segment(host, filter, segment)?;
     }
@@ -150,7 +151,8 @@ fn flipped_is_refused(
 ) {
     let mut flipped = pages.to_vec();
     flipped[PAGE_BYTES / 2] ^= 1;
-    let loaded = Loader::new(manifest.clone(), None, 4).on_segment(host, filter, &flipped);
+    let loaded =
+        Loader::new(manifest.clone(), 0, Claim::unshared(4)).on_segment(host, filter, &flipped);
     assert_eq!(loaded, Err(LoadError::Segment(0)));
 }
 

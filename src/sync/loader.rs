@@ -5,6 +5,7 @@
 //! table of cut-offs comes in the order of its buckets, so that of it, too, no more is held than a
 //! segment: a virtual machine's memory never shrinks.
 
+use super::claim::Claim;
 use crate::host::SharedData;
 use crate::revocation::page::PAGE_BYTES;
 use crate::revocation::{
@@ -13,6 +14,9 @@ use crate::revocation::{
 
 /// A generation has none: it is read only when changes were asked for, with which some comes.
 const NO_EVIDENCE: Evidence = Evidence([0; 72]);
+
+/// Segments that are looked for in one go, one record each.
+const SEGMENTS_PER_STEP: usize = 100;
 
 /// Empty buckets that are written in one go, about half a millisecond's worth.
 const BUCKETS_PER_STEP: u32 = 500;
@@ -49,8 +53,11 @@ pub(super) enum LoadError {
 #[derive(Debug)]
 pub(super) struct Loader {
     manifest: Manifest,
+    claim: Claim,
     /// What the state will be.
     state: FeedState,
+    /// Whether somebody else may have brought more segments in.
+    is_looking: bool,
     /// Segments that are in.
     loaded: usize,
     /// Cut-offs of the bucket that is next to be written, so far.
@@ -62,16 +69,17 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// Begins with a manifest, in the slot that `current` does not use. `load` is random.
-    pub(super) fn new(manifest: Manifest, current: Option<&FeedState>, load: u64) -> Self {
+    /// Begins with a manifest, in a slot that nobody reads, or goes on with what another leader has
+    /// brought in under the same claim.
+    pub(super) fn new(manifest: Manifest, slot: u8, claim: Claim) -> Self {
         let state = FeedState {
             epoch: manifest.epoch,
             generation: manifest.generation,
-            slot: current.map_or(0, |current| 1 - current.slot.min(1)),
+            slot,
             sequence: manifest.sequence,
             chain: manifest.chain,
             evidence: NO_EVIDENCE,
-            load,
+            load: claim.load,
             batches: 0,
             verified_at: 0,
             filter_key: manifest.filter_key,
@@ -83,7 +91,9 @@ impl Loader {
         };
         Self {
             manifest,
+            claim,
             state,
+            is_looking: claim.is_continued,
             loaded: 0,
             bucket: Vec::new(),
             buckets_written: 0,
@@ -106,8 +116,21 @@ impl Loader {
         &self.state
     }
 
+    /// Has nobody go on with this load from here on, so that changes may be applied. `false` when
+    /// another leader does so already.
+    #[must_use]
+    pub(super) fn keep_from_others(
+        &mut self,
+        host: &impl SharedData,
+        filter: &SharedFilter,
+    ) -> bool {
+        self.claim.end(host, filter.space())
+    }
+
     pub(super) fn need(&self) -> Need {
-        if self.loaded < self.segment_count() {
+        if self.is_looking {
+            Need::Step
+        } else if self.loaded < self.segment_count() {
             Need::Segment(self.loaded)
         } else if self.buckets_written < self.state.bucket_count {
             Need::Step
@@ -170,10 +193,33 @@ impl Loader {
         }
     }
 
-    /// Writes some of the buckets that are left when all records are there.
+    /// Looks for some segments of another leader, or writes some of the buckets that are left when
+    /// all records are there.
     pub(super) fn step(&mut self, host: &impl SharedData, filter: &SharedFilter) {
+        if self.is_looking {
+            return self.look(host, filter);
+        }
         let end = self.buckets_written.saturating_add(BUCKETS_PER_STEP);
         self.write_buckets(host, filter, end.min(self.state.bucket_count));
+    }
+
+    /// Passes over the pages that are there. Those of a segment are written in their order, so that
+    /// its last one stands for all of them. Buckets say nothing of how many segments they came in.
+    fn look(&mut self, host: &impl SharedData, filter: &SharedFilter) {
+        let segment_count = self.manifest.filter_segments.len();
+        let end = segment_count.min(self.loaded + SEGMENTS_PER_STEP);
+        while self.loaded < end {
+            let pages = (self.loaded + 1) * (SEGMENT_BYTES / PAGE_BYTES);
+            let last = u32::try_from(pages).map_or(self.state.page_count, |pages| {
+                pages.min(self.state.page_count)
+            });
+            if !filter.has_page(host, &self.state, last.saturating_sub(1)) {
+                self.is_looking = false;
+                return;
+            }
+            self.loaded += 1;
+        }
+        self.is_looking = self.loaded < segment_count;
     }
 
     /// Writes the buckets before `end`. Empty ones are written too: a bucket that is missing means

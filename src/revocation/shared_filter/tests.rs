@@ -124,6 +124,30 @@ fn a_change_that_comes_late_is_in_already_and_is_not_written_again() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn what_a_load_has_brought_in_and_changed_is_not_brought_in_again() {
+    let (process, filter, state) = filled();
+    let changes = [Change::Add(name("a")), subject_cut_off(101, None)];
+    assert!(filter.apply(&process, &state, 3, &changes));
+    let before: Vec<_> = process
+        .keys()
+        .iter()
+        .map(|key| process.shared(key))
+        .collect();
+    for index in 0..state.page_count {
+        filter.write_page(&process, &state, index, &[0; PAGE_BYTES]);
+    }
+    for index in 0..state.bucket_count {
+        filter.write_bucket(&process, &state, index, &[]);
+    }
+    let after: Vec<_> = process
+        .keys()
+        .iter()
+        .map(|key| process.shared(key))
+        .collect();
+    assert_eq!(before, after);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_bucket_that_is_no_bucket_says_nothing_whatever_its_checksum() {
     let (process, filter, state) = filled();
     let change = subject_cut_off(101, None);

@@ -6,6 +6,7 @@ use super::{Asked, CALL_TIMEOUT, Follower, Refusal, Step};
 use crate::host::{BackgroundHost, Call, CallOutcome, Expected};
 use crate::revocation::{FeedState, Manifest};
 use crate::sync::announcement::{Begun, UNACCOUNTED};
+use crate::sync::claim::Claim;
 use crate::sync::discard::Discard;
 use crate::sync::line::Line;
 use crate::sync::loader::{Loader, Need};
@@ -128,14 +129,17 @@ impl Follower {
             return;
         };
         // A worker may have been stopped for long before it takes an answer in.
-        if self.is_place_taken(host) {
+        let is_for_others = self.is_place_taken(host)
+            || matches!(step, Step::Changes(_)) && self.is_lost_to_others(host);
+        if is_for_others {
             return self.leave_to_others(host);
         }
         if let Err(refusal) = self.take_in(host, step, body) {
             self.trouble.refused(host.now_milliseconds());
             self.complain(host, format!("generation not loaded: {refusal}"));
-            if matches!(refusal, Refusal::Lagging) {
-                // What is loaded is good, and goes on from here when the authority does.
+            if matches!(refusal, Refusal::Lagging | Refusal::Contended) {
+                // What is loaded is good, and goes on from here when the authority or the other
+                // leader does.
                 self.counts.failures += 1;
                 self.load.fail(host);
             } else {
@@ -161,6 +165,12 @@ impl Follower {
             let held = self.read_state(host);
             held.is_some_and(|(held, _)| held.slot == loader.state().slot)
         })
+    }
+
+    /// Whether another leader has taken the load over. If not, nobody can from here on.
+    fn is_lost_to_others(&mut self, host: &impl BackgroundHost) -> bool {
+        let loader = self.loader.as_mut();
+        loader.is_some_and(|loader| !loader.keep_from_others(host, &self.filter))
     }
 
     /// Gives up what is loaded since another leader has done it, with no blame on anybody.
@@ -192,8 +202,12 @@ impl Follower {
                 if self.trusted(held.as_ref()).is_some_and(is_older) {
                     return Err(Refusal::Replayed);
                 }
-                let loader = Loader::new(manifest, held.as_ref(), host.random());
-                self.loader = Some(loader.signed_by(signer));
+                let slot = held.map_or(0, |held| 1 - held.slot.min(1));
+                let space = self.filter.space();
+                // Two that claim it at once both try again later.
+                let claim =
+                    Claim::take(host, space, manifest.digest(), slot).ok_or(Refusal::Contended)?;
+                self.loader = Some(Loader::new(manifest, slot, claim).signed_by(signer));
                 Ok(())
             }
             Step::Segment => match &mut self.loader {

@@ -23,6 +23,7 @@ mod leaders;
 mod outages;
 mod pace;
 mod repairs;
+mod successions;
 mod trust;
 
 use authority::Authority;

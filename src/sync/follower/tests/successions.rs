@@ -1,0 +1,115 @@
+//! Leaders that follow one another while a generation is on its way in.
+
+use super::*;
+
+/// One whose filter comes in ten segments.
+fn large() -> Authority {
+    Authority {
+        page_count: 640,
+        ..Authority::new()
+    }
+}
+
+fn is_segment(call: &Call) -> bool {
+    call.path.starts_with("/v1/feed/segments/")
+}
+
+/// Lets one lead from the beginning until it has called for so many segments, and counts them.
+fn leads_for(process: &MockProcess, authority: &Authority, segments: usize) -> usize {
+    let mut leader = follower();
+    let mut fetched = 0;
+    for _ in 0..30 {
+        process.pass(100);
+        leader.on_tick(process, true);
+        while let Some((id, call)) = next_call(process) {
+            if is_segment(&call) && fetched == segments {
+                return fetched;
+            }
+            fetched += usize::from(is_segment(&call));
+            if let Some(outcome) = authority.answer(&call) {
+                leader.on_response(process, id, &outcome);
+            }
+        }
+    }
+    fetched
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_a_leader_has_loaded_counts_for_the_next_one() {
+    let (process, mut authority) = (MockProcess::default(), large());
+    for token in 0..1_000 {
+        authority.revoke(&token.to_string());
+    }
+    authority.publish_generation();
+    let fetched: Vec<_> = (0..6).map(|_| leads_for(&process, &authority, 2)).collect();
+    // Ten of the filter, and one of cut-offs.
+    assert_eq!(fetched, [2, 2, 2, 2, 2, 1]);
+    let mut next = follower();
+    tick(&process, &mut next, &authority);
+    assert_eq!(next.counts().generations, 0);
+    for token in 0..1_000 {
+        let status = status(&process, &next, &token.to_string());
+        assert_eq!(status, Status::PossiblyRevoked, "{token}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_generation_that_another_one_replaces_meanwhile_is_begun_anew() {
+    let (process, mut authority) = (MockProcess::default(), large());
+    assert_eq!(leads_for(&process, &authority, 4), 4);
+    authority.revoke("a");
+    authority.publish_generation();
+    assert_eq!(leads_for(&process, &authority, 20), 11);
+    let mut next = follower();
+    tick(&process, &mut next, &authority);
+    assert_eq!(status(&process, &next, "a"), Status::PossiblyRevoked);
+    assert_eq!(status(&process, &next, "b"), Status::NotRevoked);
+}
+
+/// The leader that begins is stopped when it has called for the changes, or for the last segment.
+fn is_taken_over(is_stopped_at: impl Fn(&Call) -> bool) {
+    let (process, mut authority) = (MockProcess::default(), large());
+    let change = Change::SetCutOff(CutOff {
+        key: FILTER_KEY.fingerprint(Kind::Subject, "iss", "alice"),
+        not_before: UnixTime::from_seconds(20).unwrap(),
+        except: None,
+    });
+    authority.changes.push(change);
+    let mut first = follower();
+    first.on_tick(&process, true);
+    let (id, call) = loop {
+        let (id, call) = next_call(&process).unwrap();
+        if is_stopped_at(&call) {
+            break (id, call);
+        }
+        first.on_response(&process, id, &authority.answer(&call).unwrap());
+    };
+    let outcome = authority.answer(&call).unwrap();
+    // The next one finds another history, and its changes under the same numbers.
+    authority.changes = vec![Change::Add(name("a"))];
+    let mut second = follower();
+    process.pass(3_000);
+    second.on_tick(&process, true);
+    let (manifest, call) = next_call(&process).unwrap();
+    second.on_response(&process, manifest, &authority.answer(&call).unwrap());
+    first.on_response(&process, id, &outcome);
+    for _ in 0..3 {
+        tick(&process, &mut second, &authority);
+    }
+    assert_eq!(first.counts().generations, 0);
+    assert_eq!(second.counts().generations, 1);
+    authority.changes.push(change);
+    tick(&process, &mut second, &authority);
+    assert_eq!(status(&process, &second, "a"), Status::PossiblyRevoked);
+    let mut names = Names::default();
+    names.add(&FILTER_KEY, Kind::Subject, "iss", "alice");
+    names.issued_at = UnixTime::from_seconds(15);
+    let (status, _) = second.view.status(&process, |_| names.clone());
+    assert_eq!(status, Status::CutOff);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_leader_whose_load_was_taken_over_applies_no_changes_to_it() {
+    is_taken_over(|call| call.path.contains("/deltas?"));
+    is_taken_over(|call| call.path.ends_with("/10"));
+}
