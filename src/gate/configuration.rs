@@ -169,6 +169,14 @@ fn policy(root: &Node<'_>) -> Read<Policy> {
 
 /// Keys of `jwt_authn` that change nothing here.
 fn ignored(fields: &mut Fields<'_>) {
+    // What a pasted configuration was packed in (`typed_config`).
+    if let Some(node) = fields.optional("@type")
+        && node
+            .string()
+            .is_ok_and(|name| !name.ends_with(".JwtAuthentication"))
+    {
+        node.fault("expected the type of `jwt_authn`'s configuration; hint: leave it out");
+    }
     if let Some(node) = fields.nullable("stat_prefix") {
         node.warning("has no effect: counters are told apart by provider and reason");
     }

@@ -163,9 +163,9 @@ fn every_fault_is_named_with_its_path() {
     let provider = &mut configuration["providers"]["demo"];
     provider["issuer"] = json!(["https://issuer.example"]);
     provider["audience"] = json!("api");
-    provider["audiences"] = json!("api");
+    provider["audiences"] = json!(7);
     provider["clock_skew_seconds"] = json!(-1);
-    provider["forward"] = json!("yes");
+    provider["forward"] = json!("maybe");
     provider["from_headers"] = json!([{"value_prefix": "Bearer "}, {"name": "a b"}]);
     provider["claim_to_headers"] = json!([{"header_name": "Host", "claim_name": "sub"}]);
     configuration["providers"]["empty"] = json!({});
@@ -178,7 +178,7 @@ fn every_fault_is_named_with_its_path() {
         "session_header_prefix: has no effect without `session_headers: true`",
         "providers.demo.issuer: expected a string, found a list",
         "providers.demo.audience: unknown key, did you mean `audiences`?",
-        "providers.demo.audiences: expected a list, found a string",
+        "providers.demo.audiences: expected a string, found a number",
         "providers.demo.clock_skew_seconds: expected a whole number",
         "providers.demo.forward: expected `true` or `false`, found a string",
         "providers.demo.from_headers[0]: `name` is missing",

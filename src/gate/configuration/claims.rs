@@ -108,11 +108,12 @@ fn form(node: &Node<'_>) -> Read<Form> {
 
 pub(super) fn payload_header(fields: &mut Fields<'_>) -> Read<Option<PayloadHeader>> {
     let is_padded = boolean_or(fields.nullable("pad_forward_payload_header"), false);
-    fields.optional_as("forward_payload_header", |node| {
-        let name = header_name(node)?;
-        refuse_reserved(node, &canonical_name(&name), "a claim");
-        Ok(PayloadHeader { name, is_padded })
-    })
+    let Some(node) = fields.unset_if_empty("forward_payload_header") else {
+        return Ok(None);
+    };
+    let name = header_name(&node)?;
+    refuse_reserved(&node, &canonical_name(&name), "a claim");
+    Ok(Some(PayloadHeader { name, is_padded }))
 }
 
 /// ◆ Claims that access logs may show as `%FILTER_STATE(wasm.<name>:PLAIN)%`.

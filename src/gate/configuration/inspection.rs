@@ -17,7 +17,7 @@ pub struct Inspection {
     pub faults: Vec<Fault>,
     /// What should be known although it is no fault, with the paths.
     pub warnings: Vec<Fault>,
-    /// What was looked at; `null` when the text is no configuration at all.
+    /// What was looked at, in its usual spelling; `null` when the text is no configuration at all.
     pub configuration: Value,
 }
 
@@ -54,11 +54,12 @@ pub fn inspect(bytes: &[u8], environment: &dyn Fn(&str) -> Variable) -> Inspecti
     };
     let reading = Reading::new(environment);
     let policy = policy(&Node::root(&value, &reading)).ok();
+    let configuration = reading.in_usual_spelling(&value);
     let (faults, warnings) = reading.into_findings();
     Inspection {
         policy: policy.filter(|_| faults.is_empty()),
         faults,
         warnings,
-        configuration: value,
+        configuration,
     }
 }

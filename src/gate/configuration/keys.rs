@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::reader::{Fields, Node, Read, duration_or};
 use crate::gate::keys::{KeySource, Location, RemoteKeys, RemoteSource, Retries};
@@ -64,7 +64,9 @@ fn local_keys(node: &Node<'_>, rules: &KeyRules) -> Read<KeySource> {
         match (inline, bytes, variable) {
             (Some(node), None, None) => key_set(&node, node.text()?.as_bytes(), rules),
             (None, Some(node), None) => {
-                let bytes = STANDARD.decode(node.text()?);
+                // Protobuf's JSON takes either alphabet, with padding or without.
+                let text = node.text()?.trim_end_matches('=');
+                let bytes = URL_SAFE_NO_PAD.decode(text.replace('+', "-").replace('/', "_"));
                 let bytes = bytes.map_err(|_| node.fault("expected base64"))?;
                 key_set(&node, &bytes, rules)
             }

@@ -18,7 +18,8 @@ pub(super) fn provider(name: &str, node: &Node<'_>) -> Read<Provider> {
                 .node()
                 .fault("expected a name of printable ASCII characters");
         }
-        let issuer = fields.optional_as("issuer", Node::text);
+        let issuer = fields.unset_if_empty("issuer");
+        let issuer = issuer.as_ref().map(Node::text).transpose();
         let issuer_pattern = fields.optional_as("issuer_pattern", matchers::text);
         let audiences = fields.texts("audiences");
         let subjects = fields.optional_as("subjects", matchers::text);

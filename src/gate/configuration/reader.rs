@@ -6,6 +6,14 @@
 //!
 //! What stands there and cannot be read is never taken for absent: a reader gives a value or
 //! [`Unread`], which only [`Node::fault`] makes, and a [`Reading`] with a fault gives no policy.
+//!
+//! Every key and value may be spelt in each way that protobuf's JSON takes, as Envoy reads it: keys
+//! in camel case too, one element in place of a list, numbers and booleans in quotes or in a
+//! wrapper (`{value: 3}`), durations as text or as `{seconds: 300}`.
+
+mod spelling;
+#[cfg(not(target_family = "wasm"))]
+mod usual;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -54,6 +62,8 @@ pub(super) struct Reading<'e> {
     environment: &'e dyn Fn(&str) -> Variable,
     faults: RefCell<Vec<Fault>>,
     warnings: RefCell<Vec<Fault>>,
+    #[cfg(not(target_family = "wasm"))]
+    usual: RefCell<usual::Usual>,
     /// Every key that was asked for, for the test that compares the documentation with the code.
     #[cfg(test)]
     pub(super) asked: RefCell<std::collections::BTreeSet<String>>,
@@ -65,6 +75,8 @@ impl<'e> Reading<'e> {
             environment,
             faults: RefCell::default(),
             warnings: RefCell::default(),
+            #[cfg(not(target_family = "wasm"))]
+            usual: RefCell::default(),
             #[cfg(test)]
             asked: RefCell::default(),
         }
@@ -73,6 +85,13 @@ impl<'e> Reading<'e> {
     /// Faults and warnings.
     pub(super) fn into_findings(self) -> (Vec<Fault>, Vec<Fault>) {
         (self.faults.into_inner(), self.warnings.into_inner())
+    }
+
+    /// What was read, in its usual spelling: keys in snake case, lists as lists, numbers and
+    /// booleans without quotes and wrappers.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn in_usual_spelling(&self, read: &Value) -> Value {
+        self.usual.borrow().spelling_of(read)
     }
 }
 
@@ -158,19 +177,50 @@ impl<'c> Node<'c> {
     }
 
     pub(super) fn boolean(&self) -> Read<bool> {
-        let boolean = self.value.as_bool();
-        boolean.ok_or_else(|| self.mismatch("`true` or `false`"))
+        let node = self.unwrapped()?;
+        let boolean = spelling::boolean(node.value);
+        let boolean = boolean.ok_or_else(|| node.mismatch("`true` or `false`"))?;
+        self.usually(boolean);
+        Ok(boolean)
     }
 
-    /// A whole number from 0 to 2^32 - 1. A `google.protobuf.Struct` has only doubles, so `60.0`
-    /// is one too.
+    /// A whole number from 0 to 2^32 - 1.
     pub(super) fn whole_number(&self) -> Read<u32> {
-        let whole = match self.value.as_u64() {
-            Some(number) => u32::try_from(number).ok(),
-            None => self.value.as_f64().and_then(whole),
-        };
-        whole.ok_or_else(|| self.mismatch("a whole number from 0 to 4294967295"))
+        let node = self.unwrapped()?;
+        let number = spelling::whole(node.value).and_then(|number| u32::try_from(number).ok());
+        let expected = "a whole number from 0 to 4294967295";
+        let number = number.ok_or_else(|| node.mismatch(expected))?;
+        self.usually(number);
+        Ok(number)
     }
+
+    /// A whole number of either sign.
+    pub(super) fn integer(&self) -> Read<i64> {
+        let node = self.unwrapped()?;
+        let number = spelling::whole(node.value);
+        let number = number.ok_or_else(|| node.mismatch("a whole number"))?;
+        self.usually(number);
+        Ok(number)
+    }
+
+    /// The value, or the one in its wrapper.
+    fn unwrapped(&self) -> Read<Self> {
+        match self.value.get("value") {
+            Some(_) => self.object(|fields| fields.required("value")),
+            None => Ok(self.clone()),
+        }
+    }
+
+    /// Remembers what this would be without quotes and wrappers.
+    #[cfg(not(target_family = "wasm"))]
+    fn usually(&self, value: impl Into<Value>) {
+        let mut usual = self.reading.usual.borrow_mut();
+        usual.replace(self.value, value.into());
+    }
+
+    #[cfg(target_family = "wasm")]
+    #[expect(clippy::unused_self, reason = "nobody looks at it later on")]
+    fn usually<T>(&self, _: T) {}
 
     /// The value itself, of any kind but `null`, which must not stand anywhere in it either.
     pub(super) fn value(&self) -> Read<&'c Value> {
@@ -191,39 +241,49 @@ impl<'c> Node<'c> {
         Ok(self.value)
     }
 
-    /// A whole number of either sign: as text, which is how protobuf writes 64 bits in JSON, as an
-    /// integer, or as a double up to 2^32.
-    pub(super) fn integer(&self) -> Read<i64> {
-        let integer = match self.value {
-            Value::Number(number) => number.as_i64().or_else(|| {
-                let number = number.as_f64()?;
-                let magnitude = i64::from(whole(number.abs())?);
-                Some(if number < 0.0 { -magnitude } else { magnitude })
-            }),
-            Value::String(text) => text.parse().ok(),
+    /// A length of time above zero.
+    pub(super) fn duration(&self) -> Read<Duration> {
+        let duration = match self.value {
+            Value::Object(_) => self.object(|fields| {
+                let mut part = |key| fields.optional_as(key, Self::integer);
+                let (seconds, nanoseconds) = (part("seconds"), part("nanos"));
+                let (seconds, nanoseconds) = (seconds?, nanoseconds?);
+                Ok(spelling::duration_of(
+                    seconds.unwrap_or_default(),
+                    nanoseconds.unwrap_or_default(),
+                ))
+            })?,
+            Value::String(text) => spelling::duration(text),
             _ => None,
         };
-        integer.ok_or_else(|| self.mismatch("a whole number"))
+        let duration = duration.filter(|duration| !duration.is_zero());
+        duration.ok_or_else(|| match spelling::whole(self.value) {
+            Some(number) if number > 0 => {
+                self.fault(format!("expected a duration with its unit: `{number}s`"))
+            }
+            _ => self.mismatch("a duration above zero, `300s` or `0.5s` for instance"),
+        })
     }
 
-    /// A length of time above zero as protobuf writes it in JSON: seconds with up to nine decimals
-    /// and an `s`.
-    pub(super) fn duration(&self) -> Read<Duration> {
-        let duration = duration(self.string()?).filter(|duration| !duration.is_zero());
-        duration
-            .ok_or_else(|| self.mismatch("a duration above zero, `300s` or `0.5s` for instance"))
-    }
-
-    /// The elements of a list.
+    /// The elements of a list. What is no list is one of a single element.
     pub(super) fn elements(&self) -> Read<impl Iterator<Item = Self>> {
-        let Value::Array(values) = self.value else {
-            return Err(self.mismatch("a list"));
+        let list = match self.value {
+            Value::Null => return Err(self.mismatch("a list")),
+            Value::Array(values) => Some(values),
+            _ => None,
         };
-        Ok(values.iter().enumerate().map(|(index, value)| Self {
+        #[cfg(not(target_family = "wasm"))]
+        if list.is_none() {
+            self.reading.usual.borrow_mut().enlist(self.value);
+        }
+        let single = list.is_none().then(|| self.clone());
+        let listed = list.into_iter().flatten().enumerate();
+        let listed = listed.map(|(index, value)| Self {
             value,
             path: format!("{}[{index}]", self.path),
             reading: self.reading,
-        }))
+        });
+        Ok(single.into_iter().chain(listed))
     }
 
     /// The members of an object whose names the operator chooses.
@@ -276,15 +336,34 @@ impl<'c> Fields<'c> {
     /// template leaves where its value is missing, and would switch off what the key is for.
     pub(super) fn optional(&mut self, key: &'static str) -> Option<Node<'c>> {
         self.known.push(key);
-        let path = joined(&self.node.path, key);
+        let reading = self.node.reading;
         #[cfg(test)]
-        self.node.reading.asked.borrow_mut().insert(path.clone());
-        let value = self.members.get(key)?;
+        reading
+            .asked
+            .borrow_mut()
+            .insert(joined(&self.node.path, key));
+        let (spelling, value) = self.member(key)?;
         Some(Node {
             value,
-            path,
-            reading: self.node.reading,
+            path: joined(&self.node.path, spelling),
+            reading,
         })
+    }
+
+    /// The member of this name in either spelling, and how it is spelt.
+    fn member(&self, key: &'static str) -> Option<(&'c str, &'c Value)> {
+        let snake = self.members.get_key_value(key);
+        let camel = spelling::camel_case(key);
+        let camel = self.members.get_key_value(&camel).filter(|_| camel != key);
+        if let (Some(_), Some((name, _))) = (snake, camel) {
+            self.fault_of(name, format!("is `{key}` too, which stands here as well"));
+        }
+        #[cfg(not(target_family = "wasm"))]
+        if let Some((_, value)) = camel {
+            self.node.reading.usual.borrow_mut().rename(value, key);
+        }
+        let member = snake.or(camel);
+        member.map(|(name, value)| (name.as_str(), value))
     }
 
     /// A member that may be absent, and is so with a warning when it is `null`. Only for keys whose
@@ -293,6 +372,17 @@ impl<'c> Fields<'c> {
         let node = self.optional(key)?;
         if node.value.is_null() {
             node.warning("is `null`, so the default counts");
+            return None;
+        }
+        Some(node)
+    }
+
+    /// A text that may be absent, and is so with a warning when it is empty. Only for keys of
+    /// `jwt_authn` for which it means the same.
+    pub(super) fn unset_if_empty(&mut self, key: &'static str) -> Option<Node<'c>> {
+        let node = self.optional(key)?;
+        if *node.value == "" {
+            node.warning("is empty, so it counts as not set, as in `jwt_authn`");
             return None;
         }
         Some(node)
@@ -311,8 +401,8 @@ impl<'c> Fields<'c> {
     /// to use in its place.
     pub(super) fn refused(&mut self, key: &'static str, message: &str) {
         self.refused.push(key);
-        if self.members.contains_key(key) {
-            self.fault_of(key, message);
+        if let Some((spelling, _)) = self.member(key) {
+            self.fault_of(spelling, message);
         }
     }
 
@@ -359,7 +449,8 @@ impl<'c> Fields<'c> {
 
     fn refuse_unknown_keys(&self) {
         for key in self.members.keys() {
-            let is_known = |known: &[&str]| known.contains(&key.as_str());
+            let is_key = |known: &&str| known == key || spelling::camel_case(known) == *key;
+            let is_known = |known: &[&str]| known.iter().any(is_key);
             if !is_known(&self.known) && !is_known(&self.refused) {
                 self.fault_of(key, format!("unknown key{}", self.suggestion(key)));
             }
@@ -416,32 +507,6 @@ pub(super) fn duration_or(node: Option<Node<'_>>, default: Duration) -> Read<Dur
     node.map_or(Ok(default), |node| node.duration())
 }
 
-fn whole(number: f64) -> Option<u32> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a number that does not come back unchanged is refused"
-    )]
-    let candidate = number as u32;
-    #[expect(clippy::float_cmp, reason = "equality is what makes it a whole number")]
-    let unchanged = f64::from(candidate) == number;
-    unchanged.then_some(candidate)
-}
-
-/// `300s` or `0.25s`. At most 10,000 years, as in protobuf.
-fn duration(text: &str) -> Option<Duration> {
-    const MOST_SECONDS: u64 = 315_576_000_000;
-    let digits = text.strip_suffix('s')?;
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(whole) || !is_number(fraction) || fraction.len() > 9 {
-        return None;
-    }
-    let seconds = whole.parse().ok().filter(|whole| *whole <= MOST_SECONDS)?;
-    let nanoseconds = format!("{fraction:0<9}").parse().ok()?;
-    Some(Duration::new(seconds, nanoseconds))
-}
-
 /// What a value is, in words. Never the value itself: it may be a key or a secret.
 fn description(value: &Value) -> &'static str {
     match value {
@@ -467,40 +532,5 @@ pub(super) fn joined(path: &str, name: &str) -> String {
         ("", true) => name.to_owned(),
         (path, true) => format!("{path}.{name}"),
         (path, false) => format!("{path}[\"{}\"]", name.escape_default()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use wasm_bindgen_test::wasm_bindgen_test;
-
-    use super::*;
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn durations_are_those_of_protobuf_json() {
-        for (text, expected) in [
-            ("300s", Duration::from_mins(5)),
-            ("0.5s", Duration::from_millis(500)),
-            ("1.000000001s", Duration::new(1, 1)),
-            ("0s", Duration::ZERO),
-        ] {
-            assert_eq!(duration(text), Some(expected), "{text}");
-        }
-        for text in [
-            "",
-            "s",
-            "300",
-            "5m",
-            "-1s",
-            ".5s",
-            "1.s",
-            "1.0000000001s",
-            "1e3s",
-            "+1s",
-            " 1s",
-            "99999999999999999999s",
-        ] {
-            assert_eq!(duration(text), None, "{text}");
-        }
     }
 }

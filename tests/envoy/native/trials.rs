@@ -54,6 +54,7 @@ pub(super) fn all() -> Vec<Trial> {
             keys::without_a_name,
         ),
         trial("no server of keys", no_server_of_keys(), requests::of_one),
+        trial("as people write it", as_people_write_it(), requests::of_one),
         trial("parameters", places::configuration(), places::requests),
         trial(
             "an optional bearer",
@@ -92,7 +93,7 @@ pub(super) fn all() -> Vec<Trial> {
 
 /// Configurations that are refused although `jwt_authn` takes them, with their faults, in the order
 /// of the deviations.
-pub(super) fn refused() -> [(&'static str, Value, &'static str); 6] {
+pub(super) fn refused() -> [(&'static str, Value, &'static str); 9] {
     let mut template = usual(json!({}));
     template["rules"][3]["match"] = json!({"path_match_policy": {
         "name": "envoy.path.match.uri_template.uri_template_matcher",
@@ -105,6 +106,8 @@ pub(super) fn refused() -> [(&'static str, Value, &'static str); 6] {
     let header = |name: &str| json!([{"header_name": name, "claim_name": "sub"}]);
     let mut null = usual(json!({}));
     null["rules"][3]["requires"] = json!({"provider_name": null});
+    let mut empty = usual(json!({}));
+    empty["rules"][3]["match"]["case_sensitive"] = json!({});
     [
         (
             "no providers",
@@ -137,6 +140,21 @@ pub(super) fn refused() -> [(&'static str, Value, &'static str); 6] {
             "null in place of a provider's name",
             null,
             "rules[3].requires.provider_name: expected a string, found `null`",
+        ),
+        (
+            "a key in both spellings",
+            usual(json!({"from_params": ["a"], "fromParams": ["b"]})),
+            "providers.demo.fromParams: is `from_params` too, which stands here as well",
+        ),
+        (
+            "a list in a list",
+            usual(json!({"from_params": [["token"]]})),
+            "providers.demo.from_params[0]: expected a string, found a list",
+        ),
+        (
+            "an empty wrapper",
+            empty,
+            "rules[3].match.case_sensitive: expected `true` or `false`, found an object",
         ),
     ]
 }
@@ -211,6 +229,45 @@ fn no_server_of_keys() -> Value {
     let provider = configuration["providers"]["demo"].as_object_mut().unwrap();
     provider.remove("local_jwks");
     configuration
+}
+
+/// Spellings of public configurations, and of Envoy's own documentation.
+fn as_people_write_it() -> Value {
+    json!({
+        "providers": {
+            "demo": {
+                "issuer": ISSUER,
+                "audiences": AUDIENCE,
+                "localJwks": {"inlineString": jwks(&["es256"])},
+                "fromHeaders": {"name": "Authorization", "valuePrefix": "Bearer "},
+                "from_params": "token",
+                "clock_skew_seconds": "30",
+                "forward": "true",
+                "forward_payload_header": "",
+                "max_lifetime": {"seconds": "86400"},
+            },
+            "other": {
+                "issuer": "",
+                "remote_jwks": {
+                    "http_uri": {
+                        "uri": "https://idp.example/jwks",
+                        "cluster": "nowhere",
+                        "timeout": {"seconds": 5, "nanos": 0},
+                    },
+                    "cacheDuration": {"seconds": 300},
+                    "retryPolicy": {
+                        "numRetries": {"value": 3},
+                        "retryBackOff": {"baseInterval": {"nanos": 100_000_000}},
+                    },
+                },
+            },
+        },
+        "rules": {
+            "match": {"prefix": "/api", "caseSensitive": {"value": true}},
+            "requires": {"providerName": "demo"},
+        },
+        "stripFailureResponse": "false",
+    })
 }
 
 fn named_locations() -> Value {

@@ -45,8 +45,9 @@ const NULLABLE: &[&str] = &[
 ];
 
 /// Where a value of any kind may stand.
-const OF_ANY_KIND: &[&str] = &[
+pub(super) const OF_ANY_KIND: &[&str] = &[
     "<requirement>.claims[].equals",
+    "<requirement>.claims[].one_of",
     "<requirement>.claims[].one_of[]",
     "<requirement>.claims[].contains",
     "<regex>.google_re2",
@@ -54,17 +55,17 @@ const OF_ANY_KIND: &[&str] = &[
 
 /// One place of a configuration: the members and elements that lead there.
 #[derive(Clone, Debug)]
-struct Place(Vec<Step>);
+pub(super) struct Place(pub(super) Vec<Step>);
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Member(String),
     Element(usize),
 }
 
 impl Place {
     /// Every place below the whole.
-    fn all(value: &Value) -> Vec<Self> {
+    pub(super) fn all(value: &Value) -> Vec<Self> {
         let mut places = Vec::new();
         Self(Vec::new()).collect(value, &mut places);
         places
@@ -94,7 +95,7 @@ impl Place {
     }
 
     /// As faults name it.
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         let mut path = String::new();
         for step in &self.0 {
             match step {
@@ -105,14 +106,14 @@ impl Place {
         path
     }
 
-    fn get<'v>(&self, value: &'v mut Value) -> &'v mut Value {
+    pub(super) fn get<'v>(&self, value: &'v mut Value) -> &'v mut Value {
         self.0.iter().fold(value, |value, step| match step {
             Step::Member(name) => &mut value[name],
             Step::Element(index) => &mut value[*index],
         })
     }
 
-    fn with(&self, configuration: &Value, value: Value) -> Value {
+    pub(super) fn with(&self, configuration: &Value, value: Value) -> Value {
         let mut configuration = configuration.clone();
         *self.get(&mut configuration) = value;
         configuration
@@ -120,7 +121,7 @@ impl Place {
 
     /// The configuration with this member's name spelt as `name`; `None` for an element, and for
     /// a name that the operator chooses.
-    fn renamed(&self, configuration: &Value, name: &str) -> Option<Value> {
+    pub(super) fn renamed(&self, configuration: &Value, name: &str) -> Option<Value> {
         const NAMED_BY_THE_OPERATOR: [&str; 4] = [
             "providers",
             "requirement_map",
@@ -141,6 +142,15 @@ impl Place {
         Some(configuration)
     }
 }
+
+/// Where an empty text is one, or means that the key is left out.
+const MAY_BE_EMPTY: &[&str] = &[
+    "providers.<name>.issuer",
+    "providers.<name>.forward_payload_header",
+    "providers.<name>.from_headers[].value_prefix",
+    "rules[].match.prefix",
+    "<text>.exact",
+];
 
 /// Every key there is, keys and credentials in variables included.
 fn configurations() -> [Value; 2] {
@@ -234,6 +244,27 @@ fn a_value_of_another_kind_is_a_fault_everywhere() {
             }
         }
     }
+}
+
+#[test]
+fn an_empty_text_is_a_fault_wherever_one_is_needed() {
+    let mut found = BTreeSet::new();
+    for configuration in configurations() {
+        for place in Place::all(&configuration) {
+            let path = as_documented(&place.path());
+            if OF_ANY_KIND.contains(&&*path) {
+                continue;
+            }
+            match read_value(&place.with(&configuration, json!(""))) {
+                Ok(_) => {
+                    found.insert(path);
+                }
+                Err(faults) => assert!(paths(&faults).contains(&&*place.path()), "{faults:?}"),
+            }
+        }
+    }
+    let expected: BTreeSet<_> = MAY_BE_EMPTY.iter().map(|path| (*path).to_owned()).collect();
+    assert_eq!(found, expected);
 }
 
 #[test]
