@@ -9,6 +9,7 @@ mod provider;
 mod requests;
 mod requirement;
 mod rules;
+mod spelling;
 pub(super) mod tokens;
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@ use super::Features;
 use super::provider::Provider;
 use super::requirement::Requirement;
 use super::rules::{Aim, Matcher};
+use super::spelling;
 use crate::support::Random;
 
 /// A configuration with what the generator has to remember of it.
@@ -154,6 +155,9 @@ impl Configuration {
             self.own["allow_unmatched"] = true.into();
         } else {
             self.features.add("unmatched requests refused");
+        }
+        for configuration in [&mut self.shared, &mut self.own] {
+            *configuration = spelling::random(configuration, random);
         }
     }
 }
