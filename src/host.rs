@@ -46,7 +46,7 @@ pub struct Response {
     pub grpc_status: Option<u8>,
     /// Headers besides `:status`.
     pub headers: Vec<(&'static str, String)>,
-    /// Body, or the message of a gRPC status.
+    /// Body.
     pub body: Vec<u8>,
     /// What the host's access log shows as the cause of the answer. Not sent to the client.
     pub details: String,

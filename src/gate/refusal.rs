@@ -142,9 +142,18 @@ impl Answers {
         }
         let (mut status, mut grpc_status) = (answer.status, None);
         let body = match form {
+            // A response of trailers only, all of which stand in the headers. Envoy would make the
+            // like of status and body, but not for a request that its `grpc_web` filter has
+            // translated: that filter tells what it takes for plain text by its HTTP status.
             Form::Grpc => {
-                (status, grpc_status) = (200, Some(self::grpc_status(answer.status)));
-                self.grpc_message(&answer)
+                let code = self::grpc_status(answer.status);
+                (status, grpc_status) = (200, Some(code));
+                headers.push(("grpc-status", code.to_string()));
+                if !self.is_stripped {
+                    let message = format!("{}: {}", answer.code, answer.detail);
+                    headers.push(("grpc-message", message));
+                }
+                String::new()
             }
             Form::Redirect => {
                 status = 302;
@@ -177,14 +186,6 @@ impl Answers {
             body: body.into_bytes(),
             // As `jwt_authn` does, whose details are `jwt_authn_access_denied{…}`.
             details: format!("portcullis_denied{{{}}}", reason.label()),
-        }
-    }
-
-    fn grpc_message(&self, answer: &Answer) -> String {
-        if self.is_stripped {
-            String::new()
-        } else {
-            format!("{}: {}", answer.code, answer.detail)
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::support::{Envoy, Request, Response, Token, assert_refused, configuration, encode_part};
+use crate::support::{
+    Bootstrap, Envoy, Listener, Plugin, Request, Response, Token, assert_refused, configuration,
+    encode_part,
+};
 
 #[test]
 fn without_a_token_the_challenge_is_bare() {
@@ -224,6 +227,64 @@ fn grpc_clients_are_told_in_their_own_form() {
         assert_eq!(reply.body, "", "{message}");
     }
     assert_eq!(client.send(&call("/api").bearer(genuine)).status, 200);
+}
+
+/// Browsers speak gRPC-Web, which Envoy's `grpc_web` filter translates before the gate sees it.
+#[test]
+fn grpc_web_clients_are_told_the_same_status_through_the_filter_that_translates_for_them() {
+    let mut configuration = configuration();
+    let keys = json!({"uri": "http://nowhere.example/jwks", "cluster": "nowhere"});
+    configuration["providers"]["far"] = json!({"remote_jwks": {"http_uri": keys}});
+    let far = json!({"match": {"prefix": "/far"}, "requires": {"provider_name": "far"}});
+    configuration["rules"].as_array_mut().unwrap().insert(0, far);
+    let translation = json!({
+        "name": "envoy.filters.http.grpc_web",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
+        },
+    });
+    let listener = Listener::portcullis(Plugin::new(&configuration));
+    let bootstrap = Bootstrap::new([listener.with_first_filter(&translation)]);
+    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    let envoy = Envoy::start(&bootstrap.with_cluster("nowhere", nowhere));
+    let mut client = envoy.client();
+    let genuine = Token::signed_by("es256");
+    for (sent, received) in [
+        ("application/grpc-web", "application/grpc-web+proto"),
+        ("application/grpc-web+proto", "application/grpc-web+proto"),
+        ("application/grpc-web-text", "application/grpc-web-text+proto"),
+        ("application/grpc", "application/grpc"),
+    ] {
+        let call = |path| {
+            let call = Request::post(path, "\0\0\0\0\0").header("content-type", sent);
+            call.header("accept", sent).header("x-grpc-web", "1")
+        };
+        for (request, status, message) in [
+            (call("/api"), "16", "token_missing: a token is required"),
+            (
+                call("/api").bearer(genuine.clone().claim("aud", "another")),
+                "7",
+                "audience_mismatch: the token is meant for another audience",
+            ),
+            (
+                call("/public/../api"),
+                "3",
+                "path_ambiguous: the path can be read in two ways",
+            ),
+            (
+                call("/far").bearer(&genuine),
+                "14",
+                "keys_unavailable: tokens cannot be verified at the moment",
+            ),
+        ] {
+            let reply = client.send(&request);
+            assert_eq!(reply.status, 200, "{message}");
+            assert_eq!(reply.header("content-type"), Some(received), "{message}");
+            assert_eq!(reply.header("grpc-status"), Some(status), "{message}");
+            assert_eq!(reply.header("grpc-message"), Some(message));
+            assert_eq!(reply.body, "", "{message}");
+        }
+    }
 }
 
 fn assert_invalid_token(reply: &Response, description: &str) {

@@ -136,8 +136,26 @@ fn grpc_clients_get_a_grpc_status() {
     ] {
         let response = answer(reason, &answers(), &[("content-type", "application/grpc")]);
         assert_eq!(response.grpc_status, Some(status), "{reason:?}");
-        let code = reason.answer().code;
-        assert!(String::from_utf8_lossy(&response.body).starts_with(code));
+        assert_eq!(
+            header(&response, "grpc-status"),
+            Some(&*status.to_string())
+        );
+        let message = header(&response, "grpc-message").unwrap();
+        assert!(message.starts_with(reason.answer().code), "{message}");
+        assert_eq!(response.body, b"", "{reason:?}");
+    }
+}
+
+/// Messages need no encoding: gRPC's are percent-encoded (PROTOCOL-HTTP2, `Status-Message`).
+#[wasm_bindgen_test(unsupported = test)]
+fn every_answer_can_be_written_into_the_message_of_a_grpc_status() {
+    for reason in Reason::ALL {
+        let answer = reason.answer();
+        let mut bytes = answer.detail.bytes().chain(answer.code.bytes());
+        assert!(
+            bytes.all(|byte| matches!(byte, b' '..=b'~') && byte != b'%'),
+            "{reason:?}"
+        );
     }
 }
 
