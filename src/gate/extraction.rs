@@ -24,7 +24,7 @@ pub(super) enum Location {
 pub(super) struct HeaderLocation {
     /// Name in lower case.
     pub(super) name: String,
-    /// What stands before the token, `Bearer ` for instance.
+    /// What stands before the token, `Bearer ` for instance; blanks behind it do not matter.
     pub(super) prefix: String,
 }
 
@@ -39,9 +39,8 @@ impl HeaderLocation {
 
     /// The token in a value of this header, if there is one.
     ///
-    /// The prefix has to stand at the beginning. An authentication scheme is compared without
-    /// regard to case and may be followed by several spaces (RFC 9110 section 11.1); every other
-    /// prefix is compared as it is.
+    /// The prefix has to stand at the beginning, and any blanks may follow. An authentication scheme
+    /// is compared without regard to case (RFC 9110 section 11.1), every other prefix as it is.
     ///
     /// # Errors
     ///
@@ -53,8 +52,13 @@ impl HeaderLocation {
         let prefix = self.prefix.as_bytes();
         let parts = value.split_at_checked(prefix.len());
         if !self.is_authorization() {
-            let rest = parts.and_then(|(start, rest)| (start == prefix).then_some(rest));
-            return rest.ok_or(Reason::TokenMalformed).map(Some);
+            // Envoy has taken off the blank with which the prefix may end.
+            if value == prefix.trim_ascii_end() {
+                return Ok(None);
+            }
+            let rest = parts.filter(|(start, _)| *start == prefix);
+            let rest = rest.ok_or(Reason::TokenMalformed)?.1;
+            return Ok(Some(rest.trim_ascii_start()));
         }
         if let Some((start, rest)) = parts
             && start.eq_ignore_ascii_case(prefix)

@@ -66,6 +66,29 @@ fn the_scheme_is_found_in_any_case_and_only_at_the_beginning() {
     assert_eq!(bearer(&[]), Err(Reason::TokenMissing));
 }
 
+#[wasm_bindgen_test(unsupported = test)]
+fn blanks_behind_a_prefix_do_not_matter_in_any_header() {
+    for name in ["authorization", "x-access-token"] {
+        for (prefix, values) in [
+            ("Bearer", &["Bearer abc", "Bearer   abc", "Bearerabc"][..]),
+            ("Bearer ", &["Bearer abc", "Bearer   abc"]),
+            ("jwt=", &["jwt=abc", "jwt= abc", "jwt=\tabc"]),
+        ] {
+            let header = HeaderLocation {
+                name: name.into(),
+                prefix: prefix.into(),
+            };
+            let places = [Location::Header(header)];
+            for value in values {
+                let found = token(&places, &[(name, value)]);
+                assert_eq!(found.as_deref(), Ok("abc"), "{name}: {prefix:?}: {value}");
+            }
+            let nothing = token(&places, &[(name, prefix.trim_end())]);
+            assert_eq!(nothing, Err(Reason::TokenMissing), "{name}: {prefix:?}");
+        }
+    }
+}
+
 /// Equal or not: with `forward`, the upstream would get a list of two.
 #[wasm_bindgen_test(unsupported = test)]
 fn an_authorization_header_that_is_repeated_is_refused() {

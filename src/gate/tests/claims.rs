@@ -189,6 +189,10 @@ fn tokens_for_something_else_are_no_access_tokens() {
 fn a_bound_token_is_not_a_bearer_token() {
     let bound = claims_with("cnf", json!({"jkt": "x"}));
     assert_eq!(refused(&gate(), &bound), Some(Reason::TokenBound));
+    let bound_somehow = claims_with("cnf", json!({}));
+    assert_eq!(refused(&gate(), &bound_somehow), Some(Reason::TokenBound));
+    let to_nothing = claims_with("cnf", Value::Null);
+    assert_eq!(refused(&gate(), &to_nothing), None);
     let gate = gate_of_provider("allow_bound_tokens", json!(true));
     assert_eq!(refused(&gate, &bound), None);
 }

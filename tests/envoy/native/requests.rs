@@ -210,6 +210,10 @@ pub(super) fn at_named_locations() -> Requests {
             "no prefix where there should be one",
             prefixed(text.clone()),
         ),
+        (
+            "blanks behind the prefix",
+            prefixed(format!("jwt=  {text}")),
+        ),
         ("the prefix in capitals", prefixed(format!("JWT={text}"))),
         (
             "the prefix in second place",
