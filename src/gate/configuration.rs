@@ -31,7 +31,7 @@ use super::alias::{canonical_name, is_alias, starts_as};
 use super::extraction::Location;
 use super::own_headers::OwnHeaders;
 use super::policy::{FilterStateRules, IssuedAhead, Policy, Provider, Requirement, Routes, Rule};
-use super::session::SessionHeaders;
+use super::session::{SessionHeaders, Unfit};
 
 /// Prefix of the standard session headers.
 const DEFAULT_SESSION_HEADER_PREFIX: &str = "x-session-";
@@ -201,9 +201,15 @@ fn providers(fields: &mut Fields<'_>) -> Vec<(String, Read<Provider>)> {
 fn session_headers(fields: &mut Fields<'_>) -> Read<Option<SessionHeaders>> {
     let is_on = fields.flag("session_headers", false);
     let prefix = fields.optional("session_header_prefix");
-    if let (false, Some(node)) = (is_on, &prefix) {
+    let unfit = fields.nullable("unfit_session_headers");
+    for node in prefix.iter().chain(&unfit).filter(|_| !is_on) {
         node.fault("has no effect without `session_headers: true`");
     }
+    let unfit = unfit.map_or(Ok(Unfit::Refuse), |node| match node.string()? {
+        "refuse" => Ok(Unfit::Refuse),
+        "omit" => Ok(Unfit::Omit),
+        _ => Err(node.fault("expected `refuse` or `omit`")),
+    });
     let prefix = match prefix {
         Some(node) => {
             let prefix = header_name(&node)?;
@@ -214,7 +220,8 @@ fn session_headers(fields: &mut Fields<'_>) -> Read<Option<SessionHeaders>> {
         }
         None => DEFAULT_SESSION_HEADER_PREFIX.to_owned(),
     };
-    Ok(is_on.then(|| SessionHeaders::new(&prefix)))
+    let unfit = unfit?;
+    Ok(is_on.then(|| SessionHeaders::new(&prefix, unfit)))
 }
 
 /// Everything below the prefix is taken off every request, which must not lose what it is made of.

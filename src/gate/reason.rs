@@ -268,7 +268,7 @@ impl Reason {
             Self::TokenNotYetValid => (401, "token_not_yet_valid", InvalidToken, Wait, "the token is not valid yet"),
             Self::TokenIssuedAhead => (401, "token_not_yet_valid", InvalidToken, Wait, "the token was issued in the future"),
             Self::AudienceMismatch => (403, "audience_mismatch", InvalidToken, None, "the token is meant for another audience"),
-            Self::ClaimNotForwardable => (401, "claim_not_forwardable", InvalidToken, SignIn, "a claim of the token has characters that cannot be passed on"),
+            Self::ClaimNotForwardable => (403, "claim_not_forwardable", InvalidToken, None, "a claim of the token is too long, or has characters that cannot be passed on"),
             Self::LifetimeTooLong => (401, "lifetime_too_long", InvalidToken, SignIn, "the token is valid for longer than is permitted"),
             Self::IssueTimeMissing => (401, "issue_time_missing", InvalidToken, SignIn, "the token does not say when it was issued"),
             Self::TokenTooOld => (401, "token_too_old", InvalidToken, Refresh, "the token was issued too long ago"),

@@ -11,8 +11,10 @@ use super::policy::Provider;
 use super::reason::Reason;
 use crate::token::{Claims, heap};
 
-/// Longest value that is put into a header. Upstreams commonly refuse header blocks of 8 KiB.
-const MAX_VALUE_BYTES: usize = 4 * 1024;
+/// Longest value that is put into a header. Lists of groups and scopes reach some KiB; a longer
+/// line than 8 KiB is refused by upstreams in wide use, whatever there is besides (nginx's
+/// `large_client_header_buffers`).
+const MAX_VALUE_BYTES: usize = 8 * 1024;
 
 /// The standard set: what stands after the prefix, and the claim that it is taken from. Where two
 /// claims are named, the first that is present counts.
@@ -20,16 +22,19 @@ const STANDARD_SET: [(&str, &[&str]); 12] = [
     ("subject", &["sub"]),
     ("id", &["sid"]),
     ("issuer", &["iss"]),
-    ("audience", &["aud"]),
-    ("scope", &["scope", "scp"]),
     ("client", &["client_id", "azp"]),
     ("token-id", &["jti"]),
+    ("audience", &["aud"]),
+    ("scope", &["scope", "scp"]),
     ("expires-at", &["exp"]),
     ("issued-at", &["iat"]),
     ("authenticated-at", &["auth_time"]),
     ("authentication-class", &["acr"]),
     ("authentication-methods", &["amr"]),
 ];
+
+/// How many of these say who is calling. They come first.
+const IDENTITIES: usize = 5;
 
 /// What the provider's name goes by, after the prefix.
 const PROVIDER: &str = "provider";
@@ -63,10 +68,21 @@ pub(super) struct SessionHeaders {
     pub(super) prefix: String,
     claims: Vec<(String, &'static [&'static str])>,
     provider: String,
+    unfit: Unfit,
+}
+
+/// What becomes of a request when a header of the standard set cannot carry its claim unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// It is refused.
+    Refuse,
+    /// It goes on without the header, unless that is one of those that say who is calling: without
+    /// it, one user could look like another.
+    Omit,
 }
 
 impl SessionHeaders {
-    pub(super) fn new(prefix: &str) -> Self {
+    pub(super) fn new(prefix: &str, unfit: Unfit) -> Self {
         let prefix = prefix.to_ascii_lowercase();
         let name = |suffix: &str| format!("{prefix}{suffix}");
         Self {
@@ -75,6 +91,7 @@ impl SessionHeaders {
                 .to_vec(),
             provider: name(PROVIDER),
             prefix,
+            unfit,
         }
     }
 
@@ -153,7 +170,7 @@ impl Injections {
     ///
     /// # Errors
     ///
-    /// As above.
+    /// As above, but for what is left out as [`Unfit::Omit`] says.
     pub(super) fn of_session<'a>(
         &'a self,
         session: &'a SessionHeaders,
@@ -162,10 +179,15 @@ impl Injections {
     ) -> Result<impl Iterator<Item = (&'a str, &'a str)>, Reason> {
         let made = self.session.get_or_init(|| {
             self.are_news.set(true);
-            let headers = session.claims.iter();
-            let claim = headers.map(|(_, names)| {
+            let headers = session.claims.iter().enumerate();
+            let claim = headers.map(|(place, (_, names))| {
                 let value = names.iter().find_map(|name| claims.get(name));
-                value.map_or(Ok(None), |value| forwardable(standard_value(value)?))
+                let Some(value) = value else {
+                    return Ok(None);
+                };
+                let made = standard_value(value).and_then(forwardable);
+                let may_lack = place >= IDENTITIES && session.unfit == Unfit::Omit;
+                made.or_else(|reason| if may_lack { Ok(None) } else { Err(reason) })
             });
             claim.chain([forwardable(provider.name.clone())]).collect()
         });

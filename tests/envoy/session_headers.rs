@@ -297,10 +297,61 @@ fn a_claim_that_no_header_can_carry_unchanged_is_refused() {
         "alice\t",
         "alice\u{85}",
         "alice\u{2028}",
-        &"a".repeat(5000),
+        &"a".repeat(8193),
     ] {
         let token = Token::signed_by("es256").claim("sub", subject);
         let reply = client.send(&Request::get("/api").bearer(token));
-        assert_refused(&reply, 401, "claim_not_forwardable");
+        assert_refused(&reply, 403, "claim_not_forwardable");
+        assert_eq!(reply.json()["action"], "none");
     }
+}
+
+/// Signing in anew would give the browser the same claims, and send it here again.
+#[test]
+fn a_browser_whose_claims_no_header_can_carry_is_not_sent_round_in_a_circle() {
+    let mut configuration = configuration();
+    configuration["session_headers"] = json!(true);
+    configuration["login_redirect"] = json!({"url": "https://login.example/"});
+    let envoy = Envoy::with(&configuration);
+    let mut client = envoy.client();
+    let page = || Request::get("/api").header("accept", "text/html");
+    assert_eq!(client.send(&page()).status, 302);
+    let scopes = Token::signed_by("es256").claim("scope", "s".repeat(8193));
+    let reply = client.send(&page().bearer(scopes));
+    assert_eq!(reply.status, 403);
+    assert_eq!(reply.header("location"), None);
+}
+
+#[test]
+fn claims_of_8_kib_reach_the_upstream_and_longer_ones_are_left_out_where_the_operator_says_so() {
+    let mut configuration = configuration();
+    configuration["session_headers"] = json!(true);
+    configuration["unfit_session_headers"] = json!("omit");
+    let provider = &mut configuration["providers"]["demo"];
+    provider["claim_to_headers"] = json!([{"header_name": "x-groups", "claim_name": "groups"}]);
+    let envoy = Envoy::with(&configuration);
+    let mut client = envoy.client();
+    let mut get = |token: &Token| client.send(&Request::get("/api").bearer(token));
+    let genuine = Token::signed_by("es256").claim("sid", "session-1");
+
+    let words = |bytes: usize| "scope:word ".repeat(bytes / 11 + 1)[..bytes - 1].to_owned() + "e";
+    let fits = genuine.clone().claim("scope", words(8192));
+    let forwarded = get(&fits).forwarded();
+    assert_eq!(
+        forwarded.header("x-session-scope"),
+        Some(words(8192).as_str())
+    );
+
+    let long = genuine.clone().claim("scope", words(8193));
+    let forwarded = get(&long).forwarded();
+    assert_eq!(forwarded.header("x-session-scope"), None);
+    assert_eq!(forwarded.header("x-session-id"), Some("session-1"));
+
+    // Never what says who is calling, and never what the operator has named.
+    for claim in ["sub", "sid", "client_id", "jti"] {
+        let token = genuine.clone().claim(claim, "a".repeat(8193));
+        assert_refused(&get(&token), 403, "claim_not_forwardable");
+    }
+    let token = genuine.claim("groups", "a".repeat(8193));
+    assert_refused(&get(&token), 403, "claim_not_forwardable");
 }

@@ -104,3 +104,10 @@ fn lists_of_words_are_joined_only_when_they_can_be_told_apart_again() {
         assert_eq!(standard_value(&value).as_deref(), Ok(expected), "{value}");
     }
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_says_who_is_calling_comes_first_in_the_set() {
+    let identities = ["subject", "id", "issuer", "client", "token-id"];
+    let names = STANDARD_SET.map(|(name, _)| name);
+    assert_eq!(names[..IDENTITIES], identities);
+}

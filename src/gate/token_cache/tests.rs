@@ -7,7 +7,7 @@ use super::*;
 #[cfg(not(target_family = "wasm"))]
 use crate::gate::allocator;
 use crate::gate::read_configuration;
-use crate::gate::session::SessionHeaders;
+use crate::gate::session::{SessionHeaders, Unfit};
 use crate::host::mock::MockHost;
 use crate::revocation::{FilterKey, Kind};
 use crate::time::UnixTime;
@@ -197,7 +197,7 @@ fn the_headers_of_an_entry_are_weighed_with_it() {
     });
     let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
     let policy = configured.unwrap().policy;
-    let session = SessionHeaders::new("x-session-");
+    let session = SessionHeaders::new("x-session-", Unfit::Refuse);
     let claims = entry.claims();
     let made = entry
         .injections

@@ -285,7 +285,7 @@ pub(super) fn with_claims() -> Requests {
         claim("a blank at the end", "sub", json!("alice ")),
         claim("a mark of direction", "sub", json!("a\u{202e}ecila")),
         claim("a line separator of Unicode", "sub", json!("alice\u{2028}")),
-        claim("a string of 5000 bytes", "sub", json!("a".repeat(5000))),
+        claim("a string of 9000 bytes", "sub", json!("a".repeat(9000))),
     ]
 }
 

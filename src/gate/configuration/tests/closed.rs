@@ -28,6 +28,7 @@ const NULLABLE: &[&str] = &[
     "providers.<name>.remote_jwks.retry_policy.retry_back_off",
     "providers.<name>.remote_jwks.retry_policy.retry_back_off.max_interval",
     "<regex>.google_re2",
+    "unfit_session_headers",
     "bypass_cors_preflight",
     "strip_failure_response",
     "resource_metadata",

@@ -225,7 +225,7 @@ fn with_claims(mut token: Token, random: &mut Random, features: &mut Features) -
             }
             48 => {
                 features.add("long claim");
-                token = token.claim(claim, "a".repeat(5000));
+                token = token.claim(claim, "a".repeat(9000));
             }
             _ => {}
         }
