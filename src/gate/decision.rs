@@ -123,6 +123,7 @@ impl Failure<'_> {
             Reason::TokenAmbiguous
             | Reason::TokenTooLarge
             | Reason::TokenMalformed
+            | Reason::TimeInMilliseconds
             | Reason::CriticalHeader => 4,
             Reason::RevocationUnavailable
             | Reason::RevocationStale

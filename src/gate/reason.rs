@@ -2,7 +2,7 @@
 
 use super::text::TooLong;
 use crate::host::Counter;
-use crate::token::{SignatureError, TokenError};
+use crate::token::{ClaimError, SignatureError, TokenError};
 
 /// Why a request was refused. Each is a metric and stands in the log; what the *client* is told
 /// is in [`Reason::answer`], and is less.
@@ -17,6 +17,8 @@ pub enum Reason {
     TokenTooLarge,
     /// Not a well-formed JWT.
     TokenMalformed,
+    /// `exp`, `nbf` or `iat` in milliseconds.
+    TimeInMilliseconds,
     /// A `crit` header.
     CriticalHeader,
     /// `iss` is not the provider's issuer.
@@ -161,11 +163,12 @@ pub struct Answer {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
         Self::TokenMalformed,
+        Self::TimeInMilliseconds,
         Self::CriticalHeader,
         Self::IssuerMismatch,
         Self::KeyUnknown,
@@ -208,6 +211,7 @@ impl Reason {
             Self::TokenAmbiguous => "token_ambiguous",
             Self::TokenTooLarge => "token_too_large",
             Self::TokenMalformed => "token_malformed",
+            Self::TimeInMilliseconds => "time_in_milliseconds",
             Self::CriticalHeader => "critical_header",
             Self::IssuerMismatch => "issuer_mismatch",
             Self::KeyUnknown => "key_unknown",
@@ -259,6 +263,7 @@ impl Reason {
             Self::TokenInQuery => (400, "token_in_query", InvalidRequest, None, "tokens belong into the Authorization header, or where else this API takes them, not into access_token in the query"),
             Self::TokenTooLarge => (401, "token_too_large", InvalidToken, SignIn, "the token is too large"),
             Self::TokenMalformed | Self::CriticalHeader => (401, "token_malformed", InvalidToken, SignIn, "the token is not well formed"),
+            Self::TimeInMilliseconds => (401, "time_in_milliseconds", InvalidToken, None, "a time in the token is in milliseconds, where seconds belong"),
             Self::IssuerMismatch
             | Self::KeyUnknown
             | Self::AlgorithmMismatch
@@ -301,6 +306,7 @@ impl From<&TokenError> for Reason {
         match error {
             TokenError::TooLarge { .. } => Self::TokenTooLarge,
             TokenError::CriticalHeader => Self::CriticalHeader,
+            TokenError::Claim(ClaimError::Milliseconds { .. }) => Self::TimeInMilliseconds,
             _ => Self::TokenMalformed,
         }
     }

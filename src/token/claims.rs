@@ -10,12 +10,23 @@ use crate::time::UnixTime;
 /// Such a claim is an error and never "absent": an `exp` that is a string must not become a token
 /// without expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("claim `{name}`: expected {expected}")]
-pub struct ClaimError {
-    /// Name of the claim.
-    pub name: &'static str,
-    /// What it should have been.
-    pub expected: &'static str,
+pub enum ClaimError {
+    /// It is something else, or a number out of range.
+    #[error("claim `{name}`: expected {expected}")]
+    Type {
+        /// Name of the claim.
+        name: &'static str,
+        /// What it should have been.
+        expected: &'static str,
+    },
+    /// A time that would lie after the year 9999, and does not if it is one in milliseconds, as the
+    /// clocks of some languages give it (`Date.now()`). Whoever guessed the unit would have
+    /// two meanings for one number.
+    #[error("claim `{name}`: expected seconds since 1970, found what looks like milliseconds")]
+    Milliseconds {
+        /// Name of the claim.
+        name: &'static str,
+    },
 }
 
 /// The claims set of a token. As trustworthy as the token it came from.
@@ -40,14 +51,14 @@ impl Claims {
     pub fn new(members: Members) -> Result<Self, ClaimError> {
         for name in ["iss", "sub", "jti"] {
             if members.get(name).is_some_and(|value| !value.is_string()) {
-                return Err(ClaimError {
+                return Err(ClaimError::Type {
                     name,
                     expected: "a string",
                 });
             }
         }
         if members.get("aud").is_some_and(|value| !is_audience(value)) {
-            return Err(ClaimError {
+            return Err(ClaimError::Type {
                 name: "aud",
                 expected: "a string or a list of strings",
             });
@@ -138,17 +149,22 @@ fn time(members: &Members, name: &'static str) -> Result<Option<UnixTime>, Claim
     let Some(value) = members.get(name) else {
         return Ok(None);
     };
-    let time = match value {
-        Value::Number(number) => match number.as_u64() {
-            Some(seconds) => UnixTime::from_seconds(seconds),
-            None => number.as_f64().and_then(UnixTime::from_fractional_seconds),
-        },
-        _ => None,
+    let seconds = |divisor: f64| {
+        let number = value.as_f64()?;
+        UnixTime::from_fractional_seconds(number / divisor)
     };
-    time.map(Some).ok_or(ClaimError {
-        name,
-        expected: "a number of seconds between 1970 and 9999",
-    })
+    let time = match value.as_u64() {
+        Some(whole) => UnixTime::from_seconds(whole),
+        None => seconds(1.0),
+    };
+    match time {
+        Some(time) => Ok(Some(time)),
+        None if seconds(1000.0).is_some() => Err(ClaimError::Milliseconds { name }),
+        None => Err(ClaimError::Type {
+            name,
+            expected: "a number of seconds between 1970 and 9999",
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -178,13 +194,32 @@ mod tests {
             ("exp", json!(null)),
             ("exp", json!(-1)),
             ("exp", json!(1e19)),
-            ("exp", json!(253_402_300_800_u64)),
+            ("exp", json!(253_402_300_800_000_u64)),
+            ("exp", json!(-1_700_000_000_000_i64)),
             ("nbf", json!([1])),
             ("iat", json!(true)),
         ] {
             let error = claims(json!({ name: value })).unwrap_err();
-            assert_eq!(error.name, name, "{value}");
+            let is_type = matches!(error, ClaimError::Type { name: found, .. } if found == name);
+            assert!(is_type, "{name}: {value}: {error:?}");
         }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_time_in_milliseconds_is_told_as_what_it_is() {
+        for name in ["exp", "nbf", "iat"] {
+            for value in [
+                json!(1_767_225_600_000_u64),
+                json!(1_767_225_600_123.5),
+                json!(253_402_300_800_u64),
+                json!(253_402_300_799_000_u64),
+            ] {
+                let error = claims(json!({ name: value })).unwrap_err();
+                assert_eq!(error, ClaimError::Milliseconds { name }, "{value}");
+            }
+        }
+        // No claim of ours, so nobody goes by it.
+        assert!(claims(json!({"auth_time": 1_767_225_600_000_u64})).is_ok());
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -115,6 +115,9 @@ fn what_is_no_token_is_told_so_without_keys() {
     for malformed in ["x", "a.b.c", "e30.e30."] {
         assert_eq!(answer(&gate, malformed).status, 401, "{malformed}");
     }
+    let claims = claims_with("exp", json!(1000 * NOW));
+    let told = answer(&gate, &token(&es256_other(), &claims));
+    assert!(String::from_utf8_lossy(&told.body).contains("time_in_milliseconds"));
     let host = MockHost::get("/", now());
     assert_eq!(refusal(&gate, &host), Some(Reason::TokenMissing));
 }

@@ -338,6 +338,9 @@ fn strange_times(world: &mut World) {
         ] {
             world.refuses_token(genuine().claim(name, value), "token_malformed");
         }
+        for value in [json!(4_102_444_800_000_u64), json!(4_102_444_800_123.5)] {
+            world.refuses_token(genuine().claim(name, value), "time_in_milliseconds");
+        }
     }
     let text = genuine().claims_text();
     for number in [

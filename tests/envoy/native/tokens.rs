@@ -92,6 +92,14 @@ pub(super) fn odd() -> Requests {
             api().bearer(genuine().claim("exp", 1e19)),
         ),
         (
+            "an expiry in milliseconds",
+            api().bearer(genuine().claim("exp", 4_102_444_800_000_u64)),
+        ),
+        (
+            "a time of issue in milliseconds",
+            api().bearer(genuine().claim("iat", 1_767_225_600_000_u64)),
+        ),
+        (
             "claims that are nested 40 deep",
             api()
                 .bearer(genuine().claim("deep", (0..40).fold(json!(1), |inner, _| json!([inner])))),

@@ -36,6 +36,7 @@ impl Features {
         "es512",
         "exp 0",
         "exp after all years",
+        "exp in milliseconds",
         "expired",
         "expired just now",
         "extra dots",

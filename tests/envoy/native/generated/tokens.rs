@@ -152,6 +152,10 @@ fn timed(token: Token, random: &mut Random, features: &mut Features) -> Token {
             features.add("exp after all years");
             token.claim("exp", *random.pick(&[1e19, 9_223_372_036_854_775_807.0]))
         }
+        39 => {
+            features.add("exp in milliseconds");
+            token.claim("exp", 4_102_444_800_000_u64)
+        }
         _ => token,
     };
     let token = match random.below(100) {
