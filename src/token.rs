@@ -24,7 +24,9 @@ pub(crate) mod fuzzing;
 
 pub use algorithm::Algorithm;
 pub use claims::{ClaimError, Claims};
-pub use compact::{MAX_TOKEN_BYTES, Part, TokenError, UnverifiedToken, VerifiedToken};
+pub use compact::{
+    LARGEST_MAX_TOKEN_BYTES, MAX_TOKEN_BYTES, Part, TokenError, UnverifiedToken, VerifiedToken,
+};
 pub(crate) use json::heap;
 pub use json::{JsonError, MAX_JSON_DEPTH, Members, parse as parse_json, parse_object};
 pub use key::{Key, KeyError, KeyRules, KeySet, KeySetError, MAX_JWK_SET_BYTES, MAX_KEYS};

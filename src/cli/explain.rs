@@ -21,7 +21,7 @@ use super::printable::printable;
 use super::{CommandError, mint};
 use crate::gate::{Attempt, Gate, KeySource, Verdict, inspect_configuration};
 use crate::time::UnixTime;
-use crate::token::{Backend, KeySet, UnverifiedToken};
+use crate::token::{Backend, KeySet, LARGEST_MAX_TOKEN_BYTES, UnverifiedToken};
 use host::ExplainingHost;
 use steps::Steps;
 
@@ -198,7 +198,8 @@ fn explain(
     configuration: &Value,
     output: &mut dyn Write,
 ) -> Result<(), CommandError> {
-    let token = token.map(|token| UnverifiedToken::parse(token.as_bytes()));
+    let token = token
+        .map(|token| UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, token.as_bytes()));
     let mut steps = Steps::new(configuration, token.as_ref(), host.now_of_the_request());
     let verdict = gate.explain_request(host, Attempt::Last, &mut steps);
     let mut lines = steps.into_lines();

@@ -357,7 +357,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         if let Some(known) = verification.known(place, id) {
             return Ok(known);
         }
-        let parsed = UnverifiedToken::parse(token).map_err(|error| Reason::from(&error));
+        let parsed = UnverifiedToken::parse_up_to(provider.max_token_bytes, token);
+        let parsed = parsed.map_err(|error| Reason::from(&error));
         let parsed = self.told(Check::Form, parsed)?;
         if matches!(provider.keys, KeySource::Remote(_)) {
             self.key = hash(parsed.unverified_key_id());

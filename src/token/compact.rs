@@ -14,9 +14,13 @@ use super::{
 };
 use crate::host::SignatureHost;
 
-/// Longest token that is looked at, in bytes. Real tokens with hundreds of group claims reach
-/// 12 KiB; Envoy's own limit for all headers together is 60 KiB.
+/// Longest token that is looked at, in bytes, unless somebody wants it otherwise. Real tokens with
+/// hundreds of group claims reach 12 KiB.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// The most that can be wanted. Envoy's own limit for all headers together is 60 KiB, and every
+/// byte of a token is parsed before anything is known about its sender.
+pub const LARGEST_MAX_TOKEN_BYTES: usize = 32 * 1024;
 
 /// Longest JOSE header, in base64url characters. It holds an algorithm, a type and a key id.
 const MAX_HEADER_CHARACTERS: usize = 4 * 1024;
@@ -47,7 +51,7 @@ impl std::fmt::Display for Part {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// Longer than [`MAX_TOKEN_BYTES`], or with a header longer than 4 KiB.
+    /// Longer than is permitted, or with a header longer than 4 KiB.
     #[error("expected at most {limit} bytes, found {length}")]
     TooLarge {
         /// Length found.
@@ -108,7 +112,16 @@ pub struct UnverifiedToken<'t> {
 }
 
 impl<'t> UnverifiedToken<'t> {
-    /// Takes a token apart and checks its form: sizes, three parts, canonical base64url, strict
+    /// Takes a token of at most [`MAX_TOKEN_BYTES`] apart.
+    ///
+    /// # Errors
+    ///
+    /// As [`UnverifiedToken::parse_up_to`].
+    pub fn parse(token: &'t [u8]) -> Result<Self, TokenError> {
+        Self::parse_up_to(MAX_TOKEN_BYTES, token)
+    }
+
+    /// Takes a token of at most so many bytes apart and checks its form: sizes, three parts, canonical base64url, strict
     /// JSON, registered types, no `crit`.
     ///
     /// Header parameters that name or carry keys (`jwk`, `jku`, `x5u`, `x5c`) are not looked at
@@ -117,8 +130,8 @@ impl<'t> UnverifiedToken<'t> {
     /// # Errors
     ///
     /// [`TokenError`] with the first fault.
-    pub fn parse(token: &'t [u8]) -> Result<Self, TokenError> {
-        limit(token, MAX_TOKEN_BYTES)?;
+    pub fn parse_up_to(max_bytes: usize, token: &'t [u8]) -> Result<Self, TokenError> {
+        limit(token, max_bytes)?;
         let (signing_input, header, claims, signature) = split(token)?;
         limit(header, MAX_HEADER_CHARACTERS)?;
         let mut header = object(Part::Header, header)?;

@@ -127,6 +127,25 @@ fn a_token_of_64_kib_is_refused_by_envoy_or_by_the_filter() {
 }
 
 #[test]
+fn tokens_of_32_kib_pass_where_the_operator_permits_them_and_no_larger_ones() {
+    let mut configuration = configuration();
+    configuration["session_headers"] = json!(true);
+    configuration["providers"]["demo"]["max_token_bytes"] = json!(32_768);
+    let envoy = Envoy::with(&configuration);
+    let padded = |bytes: usize| Token::signed_by("es256").claim("padding", "x".repeat(bytes));
+    let largest = (24_000..24_576).rev().map(|bytes| padded(bytes).to_string());
+    let largest = largest.into_iter().find(|token| token.len() <= 32_768);
+    let largest = largest.expect("a token of this size");
+    assert!(largest.len() > 32_760, "{}", largest.len());
+    let forwarded = envoy.client().send(&Request::get("/api").bearer(&largest));
+    let forwarded = forwarded.forwarded();
+    assert_eq!(forwarded.header("x-session-subject"), Some("alice"));
+    let larger = Request::get("/api").bearer(padded(24_576));
+    assert_refused(&envoy.client().send(&larger), 401, "token_too_large");
+    assert_unharmed(&envoy);
+}
+
+#[test]
 fn ten_thousand_requests_of_garbage_leave_envoy_as_it_was() {
     const WARM_UP: usize = 2_000;
     const HALF: usize = 4_000;

@@ -1,12 +1,16 @@
 //! One provider: `JwtProvider`.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::reader::{Fields, Node, Read, boolean_or};
 use super::{claims, header_name, keys, matchers};
 use crate::gate::extraction::{HeaderLocation, Location};
 use crate::gate::policy::{IssuedAhead, Provider, comparable_audience};
-use crate::token::{Algorithm, KeyRules};
+use crate::token::{Algorithm, KeyRules, LARGEST_MAX_TOKEN_BYTES, MAX_TOKEN_BYTES};
+
+/// From what no ordinary token exceeds by itself up to what can be had at all.
+const MAX_TOKEN_BYTES_RANGE: RangeInclusive<usize> = 1024..=LARGEST_MAX_TOKEN_BYTES;
 
 /// Difference between the clocks of issuer and edge that is put up with, as in `jwt_authn`.
 const DEFAULT_CLOCK_SKEW_SECONDS: u32 = 60;
@@ -26,6 +30,7 @@ pub(super) fn provider(name: &str, node: &Node<'_>) -> Read<Provider> {
         let rules = key_rules(fields);
         let keys = keys::source(fields, issuer, &rules);
         let locations = locations(fields);
+        let max_token_bytes = fields.optional_as("max_token_bytes", max_token_bytes);
         let forward = boolean_or(fields.nullable("forward"), false);
         let claim_headers = claims::claim_headers(fields);
         let payload_header = claims::payload_header(fields);
@@ -46,6 +51,7 @@ pub(super) fn provider(name: &str, node: &Node<'_>) -> Read<Provider> {
             subjects: subjects?,
             keys: keys?,
             locations: locations?,
+            max_token_bytes: max_token_bytes?.unwrap_or(MAX_TOKEN_BYTES),
             forward,
             claim_headers,
             payload_header: payload_header?,
@@ -125,6 +131,12 @@ fn locations(fields: &mut Fields<'_>) -> Read<Vec<Location>> {
         locations.push(Location::Header(HeaderLocation::authorization()));
     }
     Ok(locations)
+}
+
+fn max_token_bytes(node: &Node<'_>) -> Read<usize> {
+    let number = usize::try_from(node.whole_number()?).ok();
+    let number = number.filter(|number| MAX_TOKEN_BYTES_RANGE.contains(number));
+    number.ok_or_else(|| node.fault("expected a number from 1024 to 32768"))
 }
 
 fn header_location(node: &Node<'_>) -> Read<Location> {

@@ -73,6 +73,7 @@ fn every_key_is_read_into_the_policy() {
     assert_eq!(provider.audiences, ["api"]);
     assert_eq!(provider.clock_skew, Duration::from_secs(5));
     assert!(provider.forward && !provider.require_expiration);
+    assert_eq!(provider.max_token_bytes, 32_768);
     let header = |name: &str, prefix: &str| {
         Location::Header(HeaderLocation {
             name: name.into(),
@@ -199,9 +200,21 @@ fn what_is_left_out_has_the_defaults_of_jwt_authn_or_safer_ones() {
     let provider = &policy.providers[0];
     assert_eq!(provider.issuer, None);
     assert_eq!(provider.clock_skew, Duration::from_mins(1));
+    assert_eq!(provider.max_token_bytes, 16_384);
     let bearer = Location::Header(HeaderLocation::authorization());
     assert_eq!(provider.locations, [bearer]);
     assert!(!provider.forward && provider.require_expiration);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn tokens_may_be_as_large_as_32_kib_at_most() {
+    for (bytes, is_taken) in [(1023, false), (1024, true), (32_768, true), (32_769, false)] {
+        let read = read_value(&with(
+            &["providers", "idp", "max_token_bytes"],
+            json!(bytes),
+        ));
+        assert_eq!(read.is_ok(), is_taken, "{bytes}");
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]

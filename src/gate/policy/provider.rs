@@ -22,6 +22,8 @@ pub(in crate::gate) struct Provider {
     pub(in crate::gate) subjects: Option<TextMatcher>,
     pub(in crate::gate) keys: KeySource,
     pub(in crate::gate) locations: Vec<Location>,
+    /// Longest token that is looked at.
+    pub(in crate::gate) max_token_bytes: usize,
     pub(in crate::gate) forward: bool,
     pub(in crate::gate) claim_headers: Vec<ClaimHeader>,
     pub(in crate::gate) payload_header: Option<PayloadHeader>,
