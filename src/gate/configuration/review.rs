@@ -11,6 +11,7 @@ mod providers;
 mod records;
 mod requirements;
 mod shadowing;
+mod spellings;
 
 use serde_json::Value;
 
@@ -41,6 +42,7 @@ pub(super) fn review(configuration: &Value, policy: &Policy) -> Vec<Fault> {
     reviewed.providers(&mut findings);
     reviewed.paths(&mut findings);
     reviewed.shadowed_rules(&mut findings);
+    reviewed.open_spellings(&mut findings);
     reviewed.requirements(&mut findings);
     reviewed.login(&mut findings);
     reviewed.records(&mut findings);

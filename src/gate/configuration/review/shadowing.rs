@@ -11,7 +11,7 @@ use crate::gate::configuration::reader::Fault;
 use crate::gate::text::{Pattern, TextMatcher};
 
 /// Which paths a rule is for.
-enum Paths {
+pub(super) enum Paths {
     /// Those that begin so.
     Prefix(Text),
     /// This one.
@@ -25,7 +25,7 @@ enum Paths {
 }
 
 /// A text that paths are compared with.
-struct Text {
+pub(super) struct Text {
     text: String,
     ignores_case: bool,
 }
@@ -73,7 +73,7 @@ impl Rule<'_> {
         paths.cover(&others) && headers() && parameters()
     }
 
-    fn paths(&self) -> Option<Paths> {
+    pub(super) fn paths(&self) -> Option<Paths> {
         let matcher = self.matcher();
         let case_sensitive = matcher.get("case_sensitive").and_then(Value::as_bool);
         let text = |text: &str| Text {
@@ -109,7 +109,8 @@ impl Paths {
         }
     }
 
-    fn cover(&self, other: &Self) -> bool {
+    /// Whether each of the other paths is one of these.
+    pub(super) fn cover(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Connect, Self::Connect) => true,
             (Self::Pattern(own), Self::Pattern(other)) => own == other,
@@ -138,12 +139,17 @@ impl Paths {
 }
 
 impl Text {
-    /// What each path begins with that fits this regular expression.
-    fn before(pattern: &str) -> Self {
+    /// In this case and no other.
+    pub(super) fn new(text: &str) -> Self {
         Self {
-            text: literal_prefix(pattern).0,
+            text: text.to_owned(),
             ignores_case: false,
         }
+    }
+
+    /// What each path begins with that fits this regular expression.
+    fn before(pattern: &str) -> Self {
+        Self::new(&literal_prefix(pattern).0)
     }
 
     fn with_slash(&self) -> Self {
