@@ -198,8 +198,8 @@ fn explain(
     configuration: &Value,
     output: &mut dyn Write,
 ) -> Result<(), CommandError> {
-    let token = token
-        .map(|token| UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, token.as_bytes()));
+    let token =
+        token.map(|token| UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, token.as_bytes()));
     let mut steps = Steps::new(configuration, token.as_ref(), host.now_of_the_request());
     let verdict = gate.explain_request(host, Attempt::Last, &mut steps);
     let mut lines = steps.into_lines();

@@ -4,11 +4,12 @@
 //! [`Observer`] about every check: nobody while the gate is at work, the command line when it
 //! explains.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 
-use super::extraction::{self, Found};
+use super::extraction::{self, Found, Stripped};
 use super::keys::KeySource;
 use super::policy::{Alternatives, Otherwise, Provider, Requirement, TokenRequirement};
 use super::reason::{Admission, Reason};
@@ -79,6 +80,23 @@ pub(super) struct Pass<'g> {
     admission: Admission,
 }
 
+impl<'g> Pass<'g> {
+    /// The token, where it was chosen from several cookies.
+    fn choice(&self) -> Option<&Cow<'g, [u8]>> {
+        let has_rivals = !self.found.rivals.is_empty();
+        has_rivals.then_some(&self.found.token)
+    }
+
+    /// What is taken out of the request: the token, or where that goes on, the other cookies of its
+    /// name, of which the upstream might read one.
+    fn stripped(&self) -> impl Iterator<Item = Stripped<'_>> {
+        let kept = self.provider.forward.then_some(&*self.found.token);
+        let has_any = kept.is_none() || !self.found.rivals.is_empty();
+        let places = self.found.places.iter().filter(move |_| has_any);
+        places.map(move |place| (*place, kept))
+    }
+}
+
 /// Why a requirement is not met.
 #[derive(Clone, Debug)]
 pub(super) struct Failure<'g> {
@@ -132,12 +150,18 @@ impl Failure<'_> {
         }
     }
 
-    /// The one of two failures that says more; the earlier one when they say the same.
-    fn or(self, earlier: Option<Self>) -> Self {
+    /// The one of two failures that says more, the earlier one when they say the same, and the
+    /// other one.
+    fn beside(self, earlier: Option<Self>) -> (Self, Option<Self>) {
         match earlier {
-            Some(earlier) if earlier.weight() >= self.weight() => earlier,
-            _ => self,
+            Some(earlier) if earlier.weight() >= self.weight() => (earlier, Some(self)),
+            earlier => (self, earlier),
         }
+    }
+
+    /// Whether it may turn out that nothing has failed.
+    const fn is_unknown(&self) -> bool {
+        self.wait.is_some() || self.reason.answer().status == UNAVAILABLE
     }
 }
 
@@ -199,19 +223,13 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         {
             return Err(Reason::TokenAmbiguous.into());
         }
-        let mut failure: Option<Failure<'_>> = None;
-        for alternative in &alternatives.requirements {
-            let passes = self.passes.len();
-            match self.meet(alternative) {
-                Ok(admission) => return Ok(admission),
-                Err(next) => {
-                    self.passes.truncate(passes);
-                    failure = Some(next.or(failure));
-                }
-            }
-        }
-        // The configuration admits no empty lists; if that were ever wrong, nobody would pass.
-        let failure = failure.unwrap_or(Reason::NoRule.into());
+        let outcome = self.first_met(&alternatives.requirements, |decision, requirement| {
+            decision.meet(requirement)
+        });
+        let failure = match outcome {
+            Err(failure) => failure,
+            admitted => return admitted,
+        };
         if otherwise == Otherwise::Refuse || failure.wait.is_some() {
             return Err(failure);
         }
@@ -232,14 +250,83 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
 
     /// Whether one of these providers calls the token good.
     fn first_of(&mut self, providers: &'g [usize]) -> Result<Admission, Failure<'g>> {
-        let mut failure = None;
-        for place in providers {
-            match self.verify(*place, &PLAIN) {
-                Ok(admission) => return Ok(admission),
-                Err(next) => failure = Some(next.or(failure)),
-            }
+        self.first_met(providers, |decision, place| decision.verify(*place, &PLAIN))
+    }
+
+    /// The first of several alternatives that is met; or else why none is, by the failure that says
+    /// most. What one of them says of its token is no answer to another token, of which nobody
+    /// knows yet whether it is good.
+    fn first_met<T>(
+        &mut self,
+        alternatives: &'g [T],
+        meet: impl Fn(&mut Self, &'g T) -> Result<Admission, Failure<'g>>,
+    ) -> Result<Admission, Failure<'g>> {
+        let mut failure: Option<Failure<'_>> = None;
+        let mut unknown: Option<Failure<'_>> = None;
+        let mut rest = alternatives.iter();
+        while let Some(alternative) = rest.next() {
+            let passes = self.passes.len();
+            let next = match meet(self, alternative) {
+                Ok(admission) => {
+                    let Some(choice) = self.choice_since(passes) else {
+                        return Ok(admission);
+                    };
+                    let earlier = unknown.or(failure.filter(Failure::is_unknown));
+                    let mut others =
+                        rest.map(|other| self.other_choice(&choice, |one| meet(one, other)));
+                    let objection = earlier.or_else(|| others.find_map(|other| other));
+                    return objection.map_or(Ok(admission), |objection| {
+                        self.passes.truncate(passes);
+                        Err(objection)
+                    });
+                }
+                Err(next) => next,
+            };
+            self.passes.truncate(passes);
+            let (more, less) = next.beside(failure);
+            unknown = unknown.or(less.filter(Failure::is_unknown));
+            failure = Some(more);
         }
-        Err(failure.unwrap_or(Reason::NoRule.into()))
+        // The configuration admits no empty lists; if that were ever wrong, nobody would pass.
+        let failure = failure.unwrap_or(Reason::NoRule.into());
+        let unknown = unknown.filter(|unknown| self.are_of_two_tokens(&failure, unknown));
+        Err(unknown.unwrap_or(failure))
+    }
+
+    /// Whether the request has different tokens where these providers look for theirs.
+    fn are_of_two_tokens(&self, one: &Failure<'g>, other: &Failure<'g>) -> bool {
+        let providers = [one, other]
+            .into_iter()
+            .filter_map(|failure| failure.provider);
+        let places = providers.flat_map(|provider| &provider.locations);
+        let found = extraction::find(places, self.request);
+        !one.is_unknown() && matches!(found, Err(Reason::TokenAmbiguous))
+    }
+
+    /// The token that was chosen from several cookies for what was met since then, if one was.
+    fn choice_since(&self, passes: usize) -> Option<Cow<'g, [u8]>> {
+        let mut passes = self.passes.iter().skip(passes);
+        passes.find_map(Pass::choice).cloned()
+    }
+
+    /// Whether another cookie would be chosen for another alternative, so that the order of the two
+    /// would decide whose session it is.
+    fn other_choice(
+        &mut self,
+        choice: &Cow<'g, [u8]>,
+        meet: impl FnOnce(&mut Self) -> Result<Admission, Failure<'g>>,
+    ) -> Option<Failure<'g>> {
+        let passes = self.passes.len();
+        let outcome = meet(self);
+        let other = self.choice_since(passes);
+        self.passes.truncate(passes);
+        match outcome {
+            Ok(_) if other.is_some_and(|other| other != *choice) => {
+                Some(Reason::TokenAmbiguous.into())
+            }
+            Err(failure) if failure.is_unknown() => Some(failure),
+            _ => None,
+        }
     }
 
     fn authenticate(
@@ -313,7 +400,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     ) -> Result<Pass<'g>, Objection> {
         let found = extraction::find(&provider.locations, self.request);
         let found = self.told(Check::Location, found)?;
-        let candidate = self.candidate(place, provider, &found.token)?;
+        let (found, candidate) = self.chosen(place, provider, found)?;
         let token = candidate.token();
         let claims = token.claims();
         let now = self.now_milliseconds();
@@ -343,6 +430,47 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             token,
             admission,
         })
+    }
+
+    /// What was found with a good signature: the token, or the one of several cookies that has one.
+    ///
+    /// As long as it is not known whether one of them is genuine, none is taken.
+    fn chosen(
+        &mut self,
+        place: usize,
+        provider: &'g Provider,
+        mut found: Found<'g>,
+    ) -> Result<(Found<'g>, Candidate), Reason> {
+        if found.rivals.is_empty() {
+            let candidate = self.candidate(place, provider, &found.token)?;
+            return Ok((found, candidate));
+        }
+        let mut genuine = None;
+        let mut fault = None;
+        for rival in found.rivals.iter().copied() {
+            match self.candidate(place, provider, rival) {
+                Ok(_) if genuine.is_some() => return Err(Reason::TokenAmbiguous),
+                Ok(candidate) => genuine = Some((rival, candidate)),
+                Err(reason) => {
+                    let (_, wait) = self.wait_for(place, provider, reason.into());
+                    if wait.is_some() || reason.answer().status == UNAVAILABLE {
+                        return Err(reason);
+                    }
+                    fault.get_or_insert(reason);
+                }
+            }
+        }
+        match genuine {
+            Some((token, _)) if found.is_settled && *found.token != *token => {
+                Err(Reason::TokenAmbiguous)
+            }
+            Some((token, candidate)) => {
+                found.token = Cow::Borrowed(token);
+                Ok((found, candidate))
+            }
+            // There are two at least.
+            None => Err(fault.unwrap_or(Reason::TokenAmbiguous)),
+        }
     }
 
     /// The token with a good signature: verified earlier, or now.
@@ -415,9 +543,11 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                 ..Failure::from(reason)
             })?;
         }
-        let stripped = self.passes.iter().filter(|pass| !pass.provider.forward);
-        let places = stripped.flat_map(|pass| pass.found.places.iter().copied());
-        extraction::strip(self.host, self.request, places);
+        extraction::strip(
+            self.host,
+            self.request,
+            self.passes.iter().flat_map(Pass::stripped),
+        );
         for (place, pass) in self.passes.iter().enumerate() {
             for (name, value) in self.headers(place, pass).into_iter().flatten() {
                 self.host.set_request_header(name, value.as_bytes());
@@ -461,6 +591,9 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         Ok(of_provider.chain(of_session.transpose()?.into_iter().flatten()))
     }
 }
+
+/// The status that says that something is not known.
+const UNAVAILABLE: u16 = 503;
 
 fn hash(key_id: Option<&str>) -> u64 {
     let mut hasher = DefaultHasher::new();

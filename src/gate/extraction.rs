@@ -16,7 +16,25 @@ pub(super) enum Location {
     /// A parameter of the query, by its decoded name.
     Parameter(String),
     /// A cookie.
-    Cookie(String),
+    Cookie(CookieLocation),
+}
+
+/// A cookie in which a provider's tokens come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CookieLocation {
+    pub(super) name: String,
+    pub(super) duplicates: Duplicates,
+}
+
+/// What becomes of a request with several different cookies of one name. A browser sends them where
+/// a site and the domain above it have both set one, and does not tell which is whose (RFC 6265
+/// section 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Duplicates {
+    /// It is refused.
+    Refused,
+    /// The one that is genuine counts, if exactly one is.
+    FirstGenuine,
 }
 
 /// A header in which a provider's tokens come.
@@ -176,19 +194,28 @@ fn split(list: &[u8]) -> (&[u8], Option<&[u8]>) {
 /// A token and where it was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found<'r> {
+    /// The token, or what may be one as much as the other [`Found::rivals`].
     pub(super) token: Cow<'r, [u8]>,
     /// All places that hold it.
     pub(super) places: Vec<&'r Location>,
+    /// Several different cookies of one name, of which one is to be chosen; else empty.
+    pub(super) rivals: Vec<&'r [u8]>,
+    /// Whether `token` stands in another place too, so that no other of the rivals can be it.
+    pub(super) is_settled: bool,
 }
 
 /// What was found so far.
-struct Search<'r>(Option<Found<'r>>);
+#[derive(Default)]
+struct Search<'r> {
+    token: Option<Cow<'r, [u8]>>,
+    places: Vec<&'r Location>,
+    rivals: Vec<&'r [u8]>,
+}
 
 impl<'r> Search<'r> {
     /// Whether a token was found in a header of this name.
     fn has_read(&self, header: &HeaderLocation) -> bool {
-        let places = self.0.iter().flat_map(|found| &found.places);
-        let mut names = places.filter_map(|place| match place {
+        let mut names = self.places.iter().filter_map(|place| match place {
             Location::Header(read) => Some(read.name.as_bytes()),
             _ => None,
         });
@@ -197,21 +224,85 @@ impl<'r> Search<'r> {
 
     /// Another token, which has to be the one that is there already.
     fn add(&mut self, place: &'r Location, token: Cow<'r, [u8]>) -> Result<(), Reason> {
-        match &mut self.0 {
-            _ if token.is_empty() => {}
-            None => {
-                self.0 = Some(Found {
-                    token,
-                    places: vec![place],
-                });
-            }
-            Some(earlier) if earlier.token != token => return Err(Reason::TokenAmbiguous),
-            Some(earlier) if earlier.places.contains(&place) => {}
-            Some(earlier) => earlier.places.push(place),
+        match &self.token {
+            _ if token.is_empty() => return Ok(()),
+            Some(earlier) if *earlier != token => return Err(Reason::TokenAmbiguous),
+            Some(_) => {}
+            None => self.token = Some(token),
         }
+        self.found_in(place);
         Ok(())
     }
+
+    fn found_in(&mut self, place: &'r Location) {
+        if !self.places.contains(&place) {
+            self.places.push(place);
+        }
+    }
+
+    /// What the cookies of this name hold.
+    fn add_cookies(
+        &mut self,
+        place: &'r Location,
+        expected: &CookieLocation,
+        request: &'r Request,
+    ) -> Result<(), Reason> {
+        let mut first: &[u8] = &[];
+        let mut rivals: Vec<&[u8]> = Vec::new();
+        for cookie in request.cookies() {
+            match cookie_value(&expected.name, cookie) {
+                None if is_hidden_in(&expected.name, cookie) => {
+                    return Err(Reason::TokenAmbiguous);
+                }
+                None | Some([]) => {}
+                Some(value) if first.is_empty() => first = value,
+                Some(value) if value == first || rivals.contains(&value) => {}
+                Some(_)
+                    if expected.duplicates == Duplicates::Refused || rivals.len() >= MAX_RIVALS =>
+                {
+                    return Err(Reason::TokenAmbiguous);
+                }
+                Some(value) => {
+                    if rivals.is_empty() {
+                        rivals.push(first);
+                    }
+                    rivals.push(value);
+                }
+            }
+        }
+        if rivals.is_empty() {
+            return self.add(place, Cow::Borrowed(first));
+        }
+        // What is chosen for one name has to be right for the next.
+        let is_known = |value| self.rivals.contains(value);
+        if self.rivals.is_empty() {
+            self.rivals = rivals;
+        } else if self.rivals.len() != rivals.len() || !rivals.iter().all(is_known) {
+            return Err(Reason::TokenAmbiguous);
+        }
+        self.found_in(place);
+        Ok(())
+    }
+
+    fn outcome(self) -> Result<Found<'r>, Reason> {
+        let is_settled = self.token.is_some();
+        let rival = self.rivals.first().map(|rival| Cow::Borrowed(*rival));
+        let token = self.token.or(rival).ok_or(Reason::TokenMissing)?;
+        if !self.rivals.is_empty() && !self.rivals.contains(&&*token) {
+            return Err(Reason::TokenAmbiguous);
+        }
+        Ok(Found {
+            token,
+            places: self.places,
+            rivals: self.rivals,
+            is_settled,
+        })
+    }
 }
+
+/// Most cookies of one name that are looked at. A host has few domains above it, and each of them
+/// costs as much as a token does.
+const MAX_RIVALS: usize = 4;
 
 /// The parameter that `jwt_authn` reads unless it is told otherwise, and that RFC 6750 section 2.3
 /// has for tokens.
@@ -224,14 +315,15 @@ pub(super) const ACCESS_TOKEN: &str = "access_token";
 /// [`Reason::TokenMissing`]; [`Reason::TokenMalformed`] for an `Authorization` header that has the
 /// scheme, but no space after it or something before it, and for another header that has none of
 /// its prefixes; [`Reason::TokenAmbiguous`] for two different tokens, for a header
-/// that has more than the token, and for a cookie that only some upstreams would see; or
+/// that has more than the token, for a cookie that only some upstreams would see, and for
+/// several different cookies of one name where these are [`Duplicates::Refused`]; or
 /// [`Reason::TokenInQuery`] for an `access_token` in the query that is none of the places, so that
 /// nobody would look at it.
 pub(super) fn find<'r>(
     locations: impl IntoIterator<Item = &'r Location>,
     request: &'r Request,
 ) -> Result<Found<'r>, Reason> {
-    let mut search = Search(None);
+    let mut search = Search::default();
     let mut unread = Vec::new();
     let mut reads_access_token = false;
     for place in locations {
@@ -249,15 +341,7 @@ pub(super) fn find<'r>(
                     search.add(place, path::decoded(value))?;
                 }
             }
-            Location::Cookie(expected) => {
-                for cookie in request.cookies() {
-                    if let Some(value) = cookie_value(expected, cookie) {
-                        search.add(place, Cow::Borrowed(value))?;
-                    } else if is_hidden_in(expected, cookie) {
-                        return Err(Reason::TokenAmbiguous);
-                    }
-                }
-            }
+            Location::Cookie(expected) => search.add_cookies(place, expected, request)?,
         }
     }
     let is_unread = |value: &[u8]| !value.is_empty();
@@ -267,7 +351,7 @@ pub(super) fn find<'r>(
     if unread.iter().any(|header| !search.has_read(header)) {
         return Err(Reason::TokenMalformed);
     }
-    search.0.ok_or(Reason::TokenMissing)
+    search.outcome()
 }
 
 /// The values, still encoded, of all parameters that somebody reads as this one. Where `;` stands
@@ -314,19 +398,24 @@ fn is_hidden_in(expected: &str, cookie: &[u8]) -> bool {
     false
 }
 
-/// Takes tokens out of the request, every copy in the places where they were found.
+/// What is taken out of a place.
+pub(super) type Stripped<'l> = (&'l Location, Option<&'l [u8]>);
+
+/// Takes tokens out of the request, every copy in the places where they were found. Where something
+/// stands beside the place, only cookies are taken out, and those with this value are not.
 pub(super) fn strip<'l>(
     host: &impl Host,
     request: &Request,
-    places: impl Iterator<Item = &'l Location>,
+    places: impl Iterator<Item = Stripped<'l>>,
 ) {
     let mut parameters: Vec<&str> = Vec::new();
-    let mut cookies: Vec<&str> = Vec::new();
+    let mut cookies: Vec<(&str, Option<&[u8]>)> = Vec::new();
     for place in places {
         match place {
-            Location::Header(header) => strip_header(host, request, &header.name),
-            Location::Parameter(name) => parameters.push(name),
-            Location::Cookie(name) => cookies.push(name),
+            (Location::Cookie(cookie), kept) => cookies.push((&cookie.name, kept)),
+            (_, Some(_)) => {}
+            (Location::Header(header), None) => strip_header(host, request, &header.name),
+            (Location::Parameter(name), None) => parameters.push(name),
         }
     }
     if let (false, Some(target)) = (parameters.is_empty(), request.target()) {
@@ -348,10 +437,13 @@ fn strip_header(host: &impl Host, request: &Request, own: &str) {
 }
 
 /// What is left goes into one line, which means the same as several (RFC 9113 section 8.2.3).
-fn strip_cookies(host: &impl Host, request: &Request, names: &[&str]) {
+fn strip_cookies(host: &impl Host, request: &Request, names: &[(&str, Option<&[u8]>)]) {
     let is_token = |cookie: &[u8]| {
         let mut names = names.iter();
-        names.any(|own| cookie_value(own, cookie).is_some())
+        names.any(|(own, kept)| {
+            let value = cookie_value(own, cookie);
+            value.is_some() && value != *kept
+        })
     };
     let kept: Vec<&[u8]> = request
         .cookies()

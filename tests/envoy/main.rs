@@ -16,6 +16,7 @@ mod support;
 
 mod attacks;
 mod configuration;
+mod cookies;
 mod fallback;
 mod metrics;
 mod native;

@@ -236,7 +236,10 @@ fn grpc_web_clients_are_told_the_same_status_through_the_filter_that_translates_
     let keys = json!({"uri": "http://nowhere.example/jwks", "cluster": "nowhere"});
     configuration["providers"]["far"] = json!({"remote_jwks": {"http_uri": keys}});
     let far = json!({"match": {"prefix": "/far"}, "requires": {"provider_name": "far"}});
-    configuration["rules"].as_array_mut().unwrap().insert(0, far);
+    configuration["rules"]
+        .as_array_mut()
+        .unwrap()
+        .insert(0, far);
     let translation = json!({
         "name": "envoy.filters.http.grpc_web",
         "typed_config": {
@@ -252,7 +255,10 @@ fn grpc_web_clients_are_told_the_same_status_through_the_filter_that_translates_
     for (sent, received) in [
         ("application/grpc-web", "application/grpc-web+proto"),
         ("application/grpc-web+proto", "application/grpc-web+proto"),
-        ("application/grpc-web-text", "application/grpc-web-text+proto"),
+        (
+            "application/grpc-web-text",
+            "application/grpc-web-text+proto",
+        ),
         ("application/grpc", "application/grpc"),
     ] {
         let call = |path| {

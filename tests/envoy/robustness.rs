@@ -128,13 +128,15 @@ fn a_token_of_64_kib_is_refused_by_envoy_or_by_the_filter() {
 
 #[test]
 fn tokens_of_32_kib_pass_where_the_operator_permits_them_and_no_larger_ones() {
-    let mut configuration = configuration();
-    configuration["session_headers"] = json!(true);
+    let mut configuration = session_configuration();
     configuration["providers"]["demo"]["max_token_bytes"] = json!(32_768);
     let envoy = Envoy::with(&configuration);
     let padded = |bytes: usize| Token::signed_by("es256").claim("padding", "x".repeat(bytes));
-    let largest = (24_000..24_576).rev().map(|bytes| padded(bytes).to_string());
-    let largest = largest.into_iter().find(|token| token.len() <= 32_768);
+    let mut sizes = (24_000..24_576).rev();
+    let largest = sizes.find_map(|bytes| {
+        let token = padded(bytes).to_string();
+        (token.len() <= 32_768).then_some(token)
+    });
     let largest = largest.expect("a token of this size");
     assert!(largest.len() > 32_760, "{}", largest.len());
     let forwarded = envoy.client().send(&Request::get("/api").bearer(&largest));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::reader::{Fields, Node, Read, boolean_or};
 use super::{claims, header_name, keys, matchers};
-use crate::gate::extraction::{HeaderLocation, Location};
+use crate::gate::extraction::{CookieLocation, Duplicates, HeaderLocation, Location};
 use crate::gate::policy::{IssuedAhead, Provider, comparable_audience};
 use crate::token::{Algorithm, KeyRules, LARGEST_MAX_TOKEN_BYTES, MAX_TOKEN_BYTES};
 
@@ -124,13 +124,33 @@ fn locations(fields: &mut Fields<'_>) -> Read<Vec<Location>> {
     let headers = fields.each("from_headers", header_location);
     let parameters = fields.texts("from_params");
     let cookies = fields.texts("from_cookies");
-    let mut locations = headers?;
+    let duplicates = fields.nullable("duplicate_cookies");
+    let (mut locations, cookies) = (headers?, cookies?);
+    let duplicates = match &duplicates {
+        Some(node) if cookies.is_empty() => {
+            return Err(node.fault("has no effect without `from_cookies`"));
+        }
+        Some(node) => duplicate_cookies(node)?,
+        None => Duplicates::Refused,
+    };
     locations.extend(parameters?.into_iter().map(Location::Parameter));
-    locations.extend(cookies?.into_iter().map(Location::Cookie));
+    locations.extend(
+        cookies
+            .into_iter()
+            .map(|name| Location::Cookie(CookieLocation { name, duplicates })),
+    );
     if locations.is_empty() {
         locations.push(Location::Header(HeaderLocation::authorization()));
     }
     Ok(locations)
+}
+
+fn duplicate_cookies(node: &Node<'_>) -> Read<Duplicates> {
+    match node.string()? {
+        "refuse" => Ok(Duplicates::Refused),
+        "first_genuine" => Ok(Duplicates::FirstGenuine),
+        _ => Err(node.fault("expected `refuse` or `first_genuine`")),
+    }
 }
 
 fn max_token_bytes(node: &Node<'_>) -> Read<usize> {

@@ -15,7 +15,7 @@ use super::*;
 use crate::gate::Posture;
 use std::time::Duration;
 
-use crate::gate::extraction::HeaderLocation;
+use crate::gate::extraction::{CookieLocation, Duplicates, HeaderLocation};
 use crate::gate::keys::{self, KeySource, RemoteKeys, RemoteSource, Retries};
 use crate::gate::session::{ClaimHeader, Form};
 use crate::token::KeyRules;
@@ -85,7 +85,10 @@ fn every_key_is_read_into_the_policy() {
         [
             header("x-token", "jwt "),
             Location::Parameter("token".into()),
-            Location::Cookie("session".into()),
+            Location::Cookie(CookieLocation {
+                name: "session".into(),
+                duplicates: Duplicates::FirstGenuine,
+            }),
         ]
     );
     let header = |header: &str, path: &[&str], form| ClaimHeader {

@@ -23,6 +23,17 @@ fn bearer(lines: &[(&str, &str)]) -> Result<String, Reason> {
     token(&[authorization()], lines)
 }
 
+fn cookie(name: &str) -> Location {
+    Location::Cookie(CookieLocation {
+        name: name.into(),
+        duplicates: Duplicates::Refused,
+    })
+}
+
+fn strip_all(host: &MockHost, request: &Request, places: &[&Location]) {
+    strip(host, request, places.iter().map(|place| (*place, None)));
+}
+
 fn custom() -> Location {
     Location::Header(HeaderLocation {
         name: "x-jwt".into(),
@@ -244,7 +255,7 @@ fn parameters_are_decoded_and_must_not_contradict_one_another() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn cookies_are_found_in_every_line_by_their_exact_name() {
-    let locations = [Location::Cookie("session".into())];
+    let locations = [cookie("session")];
     let of = |lines: &[&str]| {
         let lines: Vec<_> = lines.iter().map(|line| ("cookie", *line)).collect();
         token(&locations, &lines)
@@ -269,6 +280,75 @@ fn cookies_are_found_in_every_line_by_their_exact_name() {
         &["session=;a=b"],
     ] {
         assert_eq!(of(lines), Err(Reason::TokenMissing), "{lines:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn several_cookies_of_one_name_are_all_kept_to_choose_from_where_that_is_wanted() {
+    let cookie = |name: &str| {
+        Location::Cookie(CookieLocation {
+            name: name.into(),
+            duplicates: Duplicates::FirstGenuine,
+        })
+    };
+    let places = [cookie("tok"), authorization(), cookie("other")];
+    let of = |lines: &[(&str, &str)]| {
+        let request = request(lines);
+        let found = find(&places, &request)?;
+        let rivals = found.rivals.iter();
+        let rivals: Vec<_> = rivals.map(|rival| str::from_utf8(rival).unwrap()).collect();
+        Ok((rivals.join(" "), found.is_settled, found.places.len()))
+    };
+    let several = |rivals: &str, is_settled, places| Ok((rivals.to_owned(), is_settled, places));
+    let header = ("authorization", "Bearer b");
+    for (lines, expected) in [
+        (
+            &[("cookie", "tok=a; tok=a; tok=")][..],
+            several("", true, 1),
+        ),
+        (
+            &[("cookie", "tok=a; tok=b; tok=a")],
+            several("a b", false, 1),
+        ),
+        (
+            &[("cookie", "tok=a"), ("cookie", "TOK=b")],
+            several("a b", false, 1),
+        ),
+        (
+            &[("cookie", "tok=a; tok=b"), header],
+            several("a b", true, 2),
+        ),
+        (
+            &[("cookie", "tok=a; tok=b; other=b; other=a")],
+            several("a b", false, 2),
+        ),
+        (
+            &[("cookie", "tok=a; tok=b; other=b")],
+            several("a b", true, 2),
+        ),
+        (
+            &[("cookie", "tok=a; tok=b; tok=c; tok=d")],
+            several("a b c d", false, 1),
+        ),
+        (
+            &[("cookie", "tok=a; tok=b; tok=c; tok=d; tok=e")],
+            Err(Reason::TokenAmbiguous),
+        ),
+        (
+            &[("cookie", "tok=a; tok=c"), header],
+            Err(Reason::TokenAmbiguous),
+        ),
+        (
+            &[("cookie", "tok=a; tok=b; other=b; other=c")],
+            Err(Reason::TokenAmbiguous),
+        ),
+        (
+            &[("cookie", "tok=a; tok=b; x, tok=c")],
+            Err(Reason::TokenAmbiguous),
+        ),
+        (&[("cookie", "tok=; a=b")], Err(Reason::TokenMissing)),
+    ] {
+        assert_eq!(of(lines), expected, "{lines:?}");
     }
 }
 
@@ -315,7 +395,7 @@ fn a_parameter_is_found_wherever_a_lenient_upstream_would_find_it() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_cookie_is_found_wherever_a_lenient_upstream_would_find_it() {
-    let locations = [Location::Cookie("tok".into())];
+    let locations = [cookie("tok")];
     let of = |line: &str| token(&locations, &[("cookie", line)]);
     for name in SPELLINGS
         .into_iter()
@@ -385,11 +465,7 @@ fn an_access_token_in_the_query_is_refused_where_nobody_would_look_at_it() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn every_spelling_of_the_place_is_stripped() {
-    let places = [
-        custom(),
-        Location::Parameter("tok".into()),
-        Location::Cookie("tok".into()),
-    ];
+    let places = [custom(), Location::Parameter("tok".into()), cookie("tok")];
     for spelling in SPELLINGS {
         let host = MockHost::get(&format!("/x?a=1;{spelling}=abc&b&tok="), UnixTime::MAX)
             .with_header("x_jwt", "jwt=abc")
@@ -398,7 +474,7 @@ fn every_spelling_of_the_place_is_stripped() {
         let request = Request::new(host.request_headers());
         let found = find(&places, &request).unwrap();
         assert_eq!(found.places.len(), 3, "{spelling}");
-        strip(&host, &request, found.places.into_iter());
+        strip_all(&host, &request, &found.places);
         assert_eq!(host.forwarded("x_jwt").or(host.forwarded("x-jwt")), None);
         assert_eq!(
             host.forwarded(":path").as_deref(),
@@ -439,7 +515,7 @@ fn a_parameter_that_was_read_whole_is_stripped_whole() {
     let request = Request::new(host.request_headers());
     let found = find([&place], &request).unwrap();
     assert_eq!(found.token.as_ref(), b"abc");
-    strip(&host, &request, found.places.into_iter());
+    strip_all(&host, &request, &found.places);
     assert_eq!(host.forwarded(":path").as_deref(), Some("/x?a;b"));
 }
 
@@ -448,7 +524,7 @@ fn stripping_leaves_everything_but_the_token() {
     let places = [
         authorization(),
         Location::Parameter("token".into()),
-        Location::Cookie("session".into()),
+        cookie("session"),
     ];
     let host = MockHost::get("/x?a=1&token=abc&b=%41", UnixTime::MAX)
         .with_header("authorization", "Bearer abc")
@@ -456,7 +532,7 @@ fn stripping_leaves_everything_but_the_token() {
         .with_header("cookie", "session=abc;c=d");
     let request = Request::new(host.request_headers());
     let found = find(&places, &request).unwrap();
-    strip(&host, &request, found.places.into_iter());
+    strip_all(&host, &request, &found.places);
     assert_eq!(host.forwarded("authorization"), None);
     assert_eq!(host.forwarded(":path").as_deref(), Some("/x?a=1&b=%41"));
     assert_eq!(host.forwarded("cookie").as_deref(), Some("a=b; c=d"));
@@ -466,10 +542,6 @@ fn stripping_leaves_everything_but_the_token() {
 fn a_cookie_header_with_nothing_but_the_token_goes_whole() {
     let host = MockHost::get("/", UnixTime::MAX).with_header("cookie", "session=abc");
     let request = Request::new(host.request_headers());
-    strip(
-        &host,
-        &request,
-        [&Location::Cookie("session".into())].into_iter(),
-    );
+    strip_all(&host, &request, &[&cookie("session")]);
     assert_eq!(host.forwarded("cookie"), None);
 }

@@ -136,10 +136,7 @@ fn grpc_clients_get_a_grpc_status() {
     ] {
         let response = answer(reason, &answers(), &[("content-type", "application/grpc")]);
         assert_eq!(response.grpc_status, Some(status), "{reason:?}");
-        assert_eq!(
-            header(&response, "grpc-status"),
-            Some(&*status.to_string())
-        );
+        assert_eq!(header(&response, "grpc-status"), Some(&*status.to_string()));
         let message = header(&response, "grpc-message").unwrap();
         assert!(message.starts_with(reason.answer().code), "{message}");
         assert_eq!(response.body, b"", "{reason:?}");

@@ -173,3 +173,70 @@ fn a_token_that_one_provider_takes_from_the_query_is_told_what_is_wrong_with_it(
         }
     }
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn of_several_cookies_none_is_taken_as_long_as_one_of_them_waits_for_keys() {
+    let gate = gate_with_far(&json!({"provider_name": "far"}), |far| {
+        far["from_cookies"] = json!(["tok"]);
+        far["duplicate_cookies"] = json!("first_genuine");
+    });
+    for forged in forged() {
+        let host = || {
+            let cookies = format!("tok=no-token; tok={forged}");
+            MockHost::get("/", now()).with_header("cookie", cookies)
+        };
+        let waits = gate.on_request(&host(), Attempt::First);
+        assert!(
+            matches!(waits, Verdict::Wait(Wait::Keys { .. })),
+            "{waits:?}"
+        );
+        assert_eq!(answer_to(&gate, &host()).status, 503);
+    }
+}
+
+/// Two tokens, each in the place of another provider: what one provider says of its own is no
+/// answer to the other one, of which nothing is known.
+#[wasm_bindgen_test(unsupported = test)]
+fn another_token_that_is_no_good_is_no_answer_to_one_that_waits_for_keys() {
+    let all = |name: &str| json!({"requires_all": {"requirements": [{"provider_name": name}]}});
+    let any = |requirements: [Value; 2]| json!({"requires_any": {"requirements": requirements}});
+    let or_nobody = |names: [&str; 2]| {
+        let requirements = names.map(|name| json!({"provider_name": name}));
+        let [one, other] = requirements;
+        let requirements = json!([one, other, {"allow_missing_or_failed": {}}]);
+        json!({"requires_any": {"requirements": requirements}})
+    };
+    let expired = json!({"iss": "https://near.example", "exp": NOW - 300});
+    let expired = token(&es256(), &expired);
+    for requirement in [
+        any([all("near"), all("far")]),
+        any([all("far"), all("near")]),
+        or_nobody(["near", "far"]),
+        or_nobody(["far", "near"]),
+    ] {
+        let gate = gate_with_far(&requirement, |far| far["from_cookies"] = json!(["tok"]));
+        let host = |in_cookie: &str| {
+            let host = MockHost::get("/", now()).with_header("cookie", format!("tok={in_cookie}"));
+            host.with_header("authorization", format!("Bearer {expired}"))
+        };
+        for forged in forged() {
+            let waits = gate.on_request(&host(&forged), Attempt::First);
+            assert!(
+                matches!(waits, Verdict::Wait(Wait::Keys { .. })),
+                "{requirement}: {waits:?}"
+            );
+        }
+        // The same token is known to be near's.
+        let verdict = gate.on_request(&host(&expired), Attempt::First);
+        assert!(!matches!(verdict, Verdict::Wait(_)), "{requirement}");
+    }
+    let gate = gate_with_far(&any([all("near"), all("far")]), |far| {
+        far["from_cookies"] = json!(["tok"]);
+    });
+    let [forged, ..] = &forged()[..] else {
+        panic!("nothing is forged")
+    };
+    let host = MockHost::get("/", now()).with_header("cookie", format!("tok={forged}"));
+    let host = host.with_header("authorization", format!("Bearer {expired}"));
+    assert_eq!(answer_to(&gate, &host).status, 503);
+}

@@ -45,6 +45,167 @@ fn a_token_in_a_cookie_is_taken_out_unless_it_goes_on() {
     );
 }
 
+/// Takes the genuine one of several cookies.
+fn choosing_gate(change: impl FnOnce(&mut Value)) -> Gate {
+    gate_with(|configuration| {
+        let provider = &mut configuration["providers"]["idp"];
+        provider["from_cookies"] = json!(["jwt"]);
+        provider["duplicate_cookies"] = json!("first_genuine");
+        change(configuration);
+    })
+}
+
+fn with_cookies(tokens: &[&str]) -> MockHost {
+    let cookies = tokens.iter().map(|token| format!("jwt={token}"));
+    let line = cookies.collect::<Vec<_>>().join("; ");
+    MockHost::get("/api/x", now()).with_header("cookie", format!("a=b; {line}; c=d"))
+}
+
+/// What the domain above may have set: no token, another issuer's, and one that claims to be ours.
+fn not_genuine() -> [String; 3] {
+    let others = claims_with("iss", json!("https://parent.example"));
+    [
+        "no-token".to_owned(),
+        token(&es256_other(), &others),
+        token(&es256_other(), &claims()),
+    ]
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn of_several_cookies_the_one_that_is_genuine_counts_where_the_operator_says_so() {
+    let genuine = token(&es256(), &claims());
+    let refusing = gate_from("from_cookies", json!(["jwt"]));
+    let (gate, keeping) = (
+        choosing_gate(|_| ()),
+        choosing_gate(|configuration| {
+            configuration["providers"]["idp"]["forward"] = json!(true);
+        }),
+    );
+    for other in not_genuine() {
+        for tokens in [[&*genuine, &*other], [&*other, &*genuine]] {
+            assert_eq!(
+                refusal(&refusing, &with_cookies(&tokens)),
+                Some(Reason::TokenAmbiguous)
+            );
+            // Once more from the cache.
+            for _ in 0..2 {
+                let host = with_cookies(&tokens);
+                assert_eq!(refusal(&gate, &host), None, "{other}");
+                assert_eq!(host.forwarded("x-user").as_deref(), Some("Alice"));
+                assert_eq!(host.forwarded("cookie").as_deref(), Some("a=b; c=d"));
+            }
+            let host = with_cookies(&tokens);
+            assert_eq!(refusal(&keeping, &host), None, "{other}");
+            let kept = format!("a=b; jwt={genuine}; c=d");
+            assert_eq!(host.forwarded("cookie"), Some(kept));
+        }
+    }
+    let [first, second, third] = not_genuine();
+    let all = with_cookies(&[&first, &second, &genuine, &third]);
+    assert_eq!(refusal(&gate, &all), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn several_cookies_that_are_genuine_are_refused_and_so_are_those_of_which_none_is() {
+    let gate = choosing_gate(|_| ());
+    let genuine = token(&es256(), &claims());
+    let expired = token(&es256(), &claims_with("exp", json!(NOW - 300)));
+    let others = token(&eddsa(), &claims_with("sub", json!("mallory")));
+    for second in [&expired, &others] {
+        for tokens in [[&*genuine, &**second], [&**second, &*genuine]] {
+            // The second time one of them is in the cache.
+            for _ in 0..2 {
+                let refused = refusal(&gate, &with_cookies(&tokens));
+                assert_eq!(refused, Some(Reason::TokenAmbiguous));
+            }
+        }
+    }
+    let twice = with_cookies(&[&genuine, &genuine]);
+    assert_eq!(refusal(&gate, &twice), None);
+
+    let [text, of_another, forged] = not_genuine();
+    for (tokens, reason) in [
+        ([&text, &forged], Reason::TokenMalformed),
+        ([&forged, &text], Reason::KeyUnknown),
+        ([&of_another, &text], Reason::IssuerMismatch),
+        ([&forged, &expired], Reason::TokenExpired),
+    ] {
+        let tokens = tokens.map(String::as_str);
+        assert_eq!(refusal(&gate, &with_cookies(&tokens)), Some(reason));
+        let optional = choosing_gate(|configuration| {
+            configuration["rules"] =
+                json!([{"match": {"prefix": "/"}, "requires": {"allow_missing": {}}}]);
+        });
+        assert_eq!(refusal(&optional, &with_cookies(&tokens)), Some(reason));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_is_chosen_of_several_cookies_has_to_be_the_token_of_every_other_place() {
+    let gate = choosing_gate(|configuration| {
+        let provider = &mut configuration["providers"]["idp"];
+        provider["from_headers"] = json!([{"name": "authorization", "value_prefix": "Bearer "}]);
+    });
+    let genuine = token(&es256(), &claims());
+    let [_, _, forged] = not_genuine();
+    for (in_header, outcome) in [
+        (&genuine, None),
+        (&forged, Some(Reason::TokenAmbiguous)),
+        (&token(&eddsa(), &claims()), Some(Reason::TokenAmbiguous)),
+    ] {
+        let host = with_cookies(&[&forged, &genuine]);
+        let host = host.with_header("authorization", format!("Bearer {in_header}"));
+        assert_eq!(refusal(&gate, &host), outcome);
+        if outcome.is_none() {
+            assert_eq!(host.forwarded("authorization"), None);
+            assert_eq!(host.forwarded("cookie").as_deref(), Some("a=b; c=d"));
+        }
+    }
+}
+
+/// Whoever can set a cookie for the domain above must not choose by their own token of another
+/// provider whose session it is.
+#[wasm_bindgen_test(unsupported = test)]
+fn the_order_of_providers_does_not_decide_whose_cookie_counts() {
+    let gate_of = |requirement: Value| {
+        choosing_gate(|configuration| {
+            let mut other = configuration["providers"]["idp"].clone();
+            other["issuer"] = json!("https://other.example");
+            other["claim_to_headers"] = json!([]);
+            configuration["providers"]["other"] = other;
+            configuration["rules"] = json!([{"match": {"prefix": "/"}, "requires": requirement}]);
+        })
+    };
+    let either = |names: [&str; 2]| {
+        let requirements = names.map(|name| json!({"provider_name": name}));
+        json!({"requires_any": {"requirements": requirements}})
+    };
+    let genuine = token(&es256(), &claims());
+    let others = claims_with("iss", json!("https://other.example"));
+    let others = token(&es256(), &others);
+    let [text, _, forged] = not_genuine();
+    for requirement in [
+        either(["idp", "other"]),
+        either(["other", "idp"]),
+        json!({"allow_missing": {}}),
+    ] {
+        let gate = gate_of(requirement);
+        for tokens in [[&*genuine, &*others], [&*others, &*genuine]] {
+            let refused = refusal(&gate, &with_cookies(&tokens));
+            assert_eq!(refused, Some(Reason::TokenAmbiguous));
+        }
+        for token in [&genuine, &others] {
+            assert_eq!(
+                refusal(&gate, &with_cookies(&[&forged, token, &text])),
+                None
+            );
+        }
+    }
+    // Where only one of them is asked for, the other's is nothing but another cookie.
+    let gate = gate_of(json!({"provider_name": "idp"}));
+    assert_eq!(refusal(&gate, &with_cookies(&[&others, &genuine])), None);
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn every_copy_of_the_token_is_taken_out() {
     let gate = gate_with(|configuration| {

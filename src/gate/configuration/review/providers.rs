@@ -71,7 +71,7 @@ impl Reviewed<'_> {
                 let (key, name) = match location {
                     Location::Header(header) => ("from_headers", &header.name),
                     Location::Parameter(name) => ("from_params", name),
-                    Location::Cookie(name) => ("from_cookies", name),
+                    Location::Cookie(cookie) => ("from_cookies", &cookie.name),
                 };
                 let mut known = seen.iter();
                 let other = known.find(|(other, known)| {

@@ -11,6 +11,7 @@ use crate::gate::configuration::{Variable, inspect};
 /// is kept out, or told to the upstream as somebody else.
 const NULLABLE: &[&str] = &[
     "providers.<name>.allow_symmetric_keys",
+    "providers.<name>.duplicate_cookies",
     "providers.<name>.forward",
     "providers.<name>.pad_forward_payload_header",
     "providers.<name>.claim_to_headers[].form",

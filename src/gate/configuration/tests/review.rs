@@ -276,14 +276,38 @@ fn closed_before_open(closed: Value) -> Value {
 #[test]
 fn a_protected_path_that_another_rule_leaves_open_in_another_spelling_is_told() {
     for (closed, key, told) in [
-        (path("/admin"), "path", "`/admin/` and `/ADMIN` are other paths"),
-        (path("/admin/"), "path", "`/admin` and `/ADMIN/` are other paths"),
-        (path("/ADMIN"), "path", "`/ADMIN/` and `/admin` are other paths"),
-        (any_case(path("/admin")), "path", "`/admin/` is another path"),
+        (
+            path("/admin"),
+            "path",
+            "`/admin/` and `/ADMIN` are other paths",
+        ),
+        (
+            path("/admin/"),
+            "path",
+            "`/admin` and `/ADMIN/` are other paths",
+        ),
+        (
+            path("/ADMIN"),
+            "path",
+            "`/ADMIN/` and `/admin` are other paths",
+        ),
+        (
+            any_case(path("/admin")),
+            "path",
+            "`/admin/` is another path",
+        ),
         (path("/7"), "path", "`/7/` is another path"),
         (prefix("/admin"), "prefix", "`/ADMIN` is another path"),
-        (prefix("/admin/"), "prefix", "`/admin` and `/ADMIN/` are other paths"),
-        (segments("/admin"), "path_separated_prefix", "`/ADMIN` is another path"),
+        (
+            prefix("/admin/"),
+            "prefix",
+            "`/admin` and `/ADMIN/` are other paths",
+        ),
+        (
+            segments("/admin"),
+            "path_separated_prefix",
+            "`/ADMIN` is another path",
+        ),
     ] {
         let expected = format!("rules[0].match.{key}: {told}, and `rules[1]` leaves ");
         assert_finding(&closed_before_open(closed), &expected);
