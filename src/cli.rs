@@ -33,6 +33,7 @@ pub mod time_offset;
 pub mod unrevoke;
 pub mod upstream;
 pub mod validate;
+pub(crate) mod yaml;
 
 /// The revocation authority and its command line, and what it takes to try the filter out
 #[derive(Debug, Parser)]

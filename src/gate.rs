@@ -28,6 +28,8 @@ mod text;
 mod token_cache;
 mod verification;
 
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use configuration::joined_path;
 pub use configuration::{Configured, Fault, Variable, read as read_configuration};
 #[cfg(not(target_family = "wasm"))]
 pub use configuration::{Inspection, inspect as inspect_configuration};

@@ -1,22 +1,23 @@
 //! A file with plugin configurations in it: one alone, or those inside a configuration of Envoy,
-//! Istio or Envoy Gateway; JSON or YAML.
+//! Istio or Envoy Gateway, which may stand in a `ConfigMap`; JSON or YAML.
 
 mod surroundings;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
-use surroundings::joined;
+use super::yaml::{self, Lines, YamlError};
+use crate::gate::joined_path as joined;
 pub use surroundings::{ClusterFinding, Surroundings};
 
 /// A plugin configuration, and where in the file it stands.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Found {
     /// Path of the configuration in the file; empty when the file is nothing else.
     pub place: String,
@@ -24,6 +25,41 @@ pub struct Found {
     pub text: String,
     /// What the file says of how it is used.
     pub surroundings: Surroundings,
+    /// Path of the document that it stands in; empty when that is the file's.
+    within: String,
+    lines: Rc<Lines>,
+    /// What tells the lines of what is in it, and where its own path begins there.
+    own_lines: (Rc<Lines>, String),
+}
+
+impl Found {
+    /// The line in which something of the configuration stands, by its path there; where it is
+    /// missing, that of what it would stand in. Of text in quotes, only the line is known in which
+    /// it begins.
+    #[must_use]
+    pub fn line(&self, path: &str) -> usize {
+        let (lines, root) = &self.own_lines;
+        lines.of(&under(root, path))
+    }
+
+    /// What stands around it: its path in the file, and its line.
+    #[must_use]
+    pub fn around(&self, place: &str) -> (String, usize) {
+        (under(&self.within, place), self.lines.of(place))
+    }
+}
+
+/// A document of a file, be it one inside of a `ConfigMap`.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// The file, as messages have it.
+    pub(crate) file: Rc<Path>,
+    /// Path in the file; empty for the file's own documents.
+    pub(crate) place: String,
+    /// What stands in it.
+    pub(crate) value: Value,
+    /// Where; by the paths in the document.
+    pub(crate) lines: Rc<Lines>,
 }
 
 /// What a configuration stands in.
@@ -49,13 +85,21 @@ pub enum ConfigurationFileError {
         /// What the system said.
         source: io::Error,
     },
+    /// It is no UTF-8.
+    #[error("{path}: expected text in UTF-8; hint: save it as UTF-8")]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+    },
     /// It is neither JSON nor YAML.
-    #[error("{path}: expected JSON or YAML")]
+    #[error("{path}:{line}: {message}")]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and what.
-        source: serde_yaml_ng::Error,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
     },
     /// There is no configuration of the filter in it.
     #[error("{path}: expected a plugin configuration, or a file with the filter in it")]
@@ -73,46 +117,165 @@ pub enum ConfigurationFileError {
     },
 }
 
-/// Every configuration in the file, in its order.
+/// Every configuration in the file, in its order; `-` is standard input.
 ///
 /// # Errors
 ///
 /// [`ConfigurationFileError`]; there is at least one configuration otherwise.
 pub fn read(path: &Path) -> Result<Vec<Found>, ConfigurationFileError> {
-    let text = fs::read_to_string(path).map_err(|source| ConfigurationFileError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let found = search(&text).map_err(|source| ConfigurationFileError::Syntax {
-        path: path.to_owned(),
-        source,
-    })?;
+    let found = found(&documents(path)?);
     if found.is_empty() {
         return Err(ConfigurationFileError::Nothing {
-            path: path.to_owned(),
+            path: shown(path).to_owned(),
         });
     }
     Ok(found)
 }
 
+/// The documents in the file, those inside of `ConfigMap`s after these.
+///
+/// # Errors
+///
+/// [`ConfigurationFileError`], when it cannot be read.
+pub(crate) fn documents(path: &Path) -> Result<Vec<Document>, ConfigurationFileError> {
+    let bytes = if path.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(path)
+    };
+    let path = shown(path).to_owned();
+    let text = match bytes.map(String::from_utf8) {
+        Ok(Ok(text)) => text,
+        Ok(Err(_)) => return Err(ConfigurationFileError::Encoding { path }),
+        Err(source) => return Err(ConfigurationFileError::Read { path, source }),
+    };
+    parts(&path, &text).map_err(|error| ConfigurationFileError::Syntax {
+        path,
+        line: error.line,
+        message: error.message,
+    })
+}
+
+/// A file by its name, for messages.
+pub(crate) fn shown(path: &Path) -> &Path {
+    if path.as_os_str() == "-" {
+        Path::new("standard input")
+    } else {
+        path
+    }
+}
+
 /// JSON is YAML; a file may have several documents with `---` between them.
-fn search(text: &str) -> Result<Vec<Found>, serde_yaml_ng::Error> {
-    let mut found = Vec::new();
-    for document in serde_yaml_ng::Deserializer::from_str(text) {
-        // By way of YAML's own value, which refuses repeated keys.
-        let document = serde_yaml_ng::Value::deserialize(document)?;
-        let document: Value = serde_yaml_ng::from_value(document)?;
-        if is_configuration(&document) {
-            found.push(Found {
-                place: String::new(),
-                text: document.to_string(),
-                surroundings: Surroundings::default(),
-            });
-        } else {
-            walk(&mut vec![(String::new(), &document)], &mut found);
+fn parts(file: &Path, text: &str) -> Result<Vec<Document>, YamlError> {
+    let file: Rc<Path> = file.into();
+    let mut parts = Vec::new();
+    for document in yaml::documents(text)? {
+        let part = Document {
+            file: Rc::clone(&file),
+            place: String::new(),
+            value: document.value,
+            lines: Rc::new(document.lines),
+        };
+        add(part, &mut parts)?;
+    }
+    Ok(parts)
+}
+
+/// Kubernetes has lists of what could stand as documents, and files as text in `ConfigMap`s.
+fn add(document: Document, parts: &mut Vec<Document>) -> Result<(), YamlError> {
+    let kind = document
+        .value
+        .get("kind")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    let mut inner = Vec::new();
+    match kind.as_deref() {
+        Some("List") => {
+            let items = document.value.get("items").and_then(Value::as_array);
+            for (index, item) in items.into_iter().flatten().enumerate() {
+                let path = format!("items[{index}]");
+                inner.push(Document {
+                    file: Rc::clone(&document.file),
+                    place: under(&document.place, &path),
+                    value: item.clone(),
+                    lines: Rc::new(document.lines.below(&path)),
+                });
+            }
+        }
+        Some("ConfigMap") => {
+            let data = document.value.get("data").and_then(Value::as_object);
+            for (name, value) in data.into_iter().flatten() {
+                if let Some(text) = value.as_str() {
+                    inner.extend(files(text, name, &document)?);
+                }
+            }
+            parts.push(document);
+        }
+        _ => {
+            parts.push(document);
+            return Ok(());
         }
     }
-    Ok(found)
+    inner.into_iter().try_for_each(|part| add(part, parts))
+}
+
+/// The documents of a file in a `ConfigMap`. What is no file of that kind is not ours to judge.
+fn files(text: &str, name: &str, map: &Document) -> Result<Vec<Document>, YamlError> {
+    let path = joined("data", name);
+    let first = map.lines.of_text(&path);
+    let extension = Path::new(name).extension().and_then(|end| end.to_str());
+    let documents = match yaml::documents(text) {
+        Ok(documents) => documents,
+        Err(error) if matches!(extension, Some("yaml" | "yml" | "json")) => {
+            return Err(YamlError {
+                line: first.map_or_else(|| map.lines.of(&path), |first| first + error.line - 1),
+                message: format!("{path}: {}", error.message),
+            });
+        }
+        Err(_) => Vec::new(),
+    };
+    let documents = documents.into_iter().map(|document| Document {
+        file: Rc::clone(&map.file),
+        place: under(&map.place, &path),
+        lines: Rc::new(match first {
+            Some(first) => document.lines.beginning_at(first),
+            None => Lines::all_in(map.lines.of(&path)),
+        }),
+        value: document.value,
+    });
+    Ok(documents.collect())
+}
+
+/// The plugin configurations in these documents.
+pub(crate) fn found(documents: &[Document]) -> Vec<Found> {
+    let mut found = Vec::new();
+    for document in documents {
+        if is_configuration(&document.value) {
+            found.push(Found {
+                place: document.place.clone(),
+                text: document.value.to_string(),
+                surroundings: Surroundings::default(),
+                within: document.place.clone(),
+                lines: Rc::clone(&document.lines),
+                own_lines: (Rc::clone(&document.lines), String::new()),
+            });
+        } else {
+            let mut ancestors = vec![(String::new(), &document.value)];
+            walk(document, &mut ancestors, &mut found);
+        }
+    }
+    found
+}
+
+/// The path of something in a place.
+pub(crate) fn under(place: &str, path: &str) -> String {
+    match (place, path) {
+        (place, "") => place.to_owned(),
+        ("", path) => path.to_owned(),
+        (place, path) if path.starts_with('[') => format!("{place}{path}"),
+        (place, path) => format!("{place}.{path}"),
+    }
 }
 
 /// What no other configuration has at its top.
@@ -122,16 +285,24 @@ fn is_configuration(value: &Value) -> bool {
 
 /// Looks for configurations in the last of these, which stands inside of the others. Those of
 /// other plugins are not ours to judge.
-fn walk(ancestors: &mut Vec<(String, &Value)>, found: &mut Vec<Found>) {
+fn walk<'d>(
+    document: &'d Document,
+    ancestors: &mut Vec<(String, &'d Value)>,
+    found: &mut Vec<Found>,
+) {
     let Some((place, value)) = ancestors.last().cloned() else {
         return;
     };
     let inner: Vec<(String, &Value)> = match value {
         Value::Object(members) => {
             if let Some((key, kind, text)) = held(members) {
+                let inside = joined(&place, key);
                 found.push(Found {
                     surroundings: Surroundings::of(kind, members, &place, ancestors),
-                    place: joined(&place, key),
+                    place: under(&document.place, &inside),
+                    within: document.place.clone(),
+                    lines: Rc::clone(&document.lines),
+                    own_lines: own_lines(&document.lines, kind, members.get(key), inside, &text),
                     text,
                 });
                 return;
@@ -151,9 +322,35 @@ fn walk(ancestors: &mut Vec<(String, &Value)>, found: &mut Vec<Found>) {
     };
     for one in inner {
         ancestors.push(one);
-        walk(ancestors, found);
+        walk(document, ancestors, found);
         ancestors.pop();
     }
+}
+
+/// What tells the lines of a configuration that stands at `place`, and where its path begins there.
+fn own_lines(
+    lines: &Rc<Lines>,
+    kind: Kind,
+    holder: Option<&Value>,
+    place: String,
+    text: &str,
+) -> (Rc<Lines>, String) {
+    if kind != Kind::Envoy {
+        return (Rc::clone(lines), place);
+    }
+    let value = joined(&place, "value");
+    let is_text = holder
+        .and_then(|any| any.get("value"))
+        .is_some_and(Value::is_string);
+    if !is_text {
+        return (Rc::clone(lines), value);
+    }
+    let inner = lines.of_text(&value).and_then(|first| {
+        let document = yaml::documents(text).ok()?.into_iter().next()?;
+        Some(document.lines.beginning_at(first))
+    });
+    let inner = inner.unwrap_or_else(|| Lines::all_in(lines.of(&value)));
+    (Rc::new(inner), String::new())
 }
 
 /// The configuration that this object holds: its key, what holds it, and its text. One that cannot

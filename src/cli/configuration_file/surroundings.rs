@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Kind;
+use super::{Kind, joined};
 use crate::gate::Variable;
 
 /// What is known of the surroundings of one plugin configuration.
@@ -333,13 +333,6 @@ fn member<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
 
 fn plain(name: &str) -> String {
     name.replace('_', "").to_ascii_lowercase()
-}
-
-pub(super) fn joined(place: &str, name: &str) -> String {
-    match place {
-        "" => name.to_owned(),
-        place => format!("{place}.{name}"),
-    }
 }
 
 /// The number of `FAIL_OPEN` in Envoy's enumeration of failure policies.

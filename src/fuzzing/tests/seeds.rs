@@ -15,6 +15,7 @@ use crate::authority::history::Tally;
 use crate::authority::import::Import;
 use crate::authority::request::Limits;
 use crate::authority::{Authority, SegmentCaching, Settings, clock};
+use crate::cli::yaml;
 use crate::gate::fuzzing::{GENUINE_MARK, OTHER_MARK, encoded};
 use crate::gate::read_configuration;
 use crate::revocation::cut_off;
@@ -103,9 +104,8 @@ fn configurations() -> Vec<Vec<u8>> {
     ] {
         let text = fs::read_to_string(root.join(file)).unwrap();
         let before = found.len();
-        for document in serde_yaml_ng::Deserializer::from_str(&text) {
-            let document = serde::Deserialize::deserialize(document).unwrap();
-            collect_configurations(&document, &mut found);
+        for document in yaml::documents(&text).unwrap() {
+            collect_configurations(&document.value, &mut found);
         }
         assert!(found.len() > before, "{file}");
     }

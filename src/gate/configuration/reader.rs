@@ -526,7 +526,7 @@ fn list(names: &[&str]) -> String {
 }
 
 /// `a.b`, or `a["odd name"]` for names that would make the path unreadable.
-pub(super) fn joined(path: &str, name: &str) -> String {
+pub(crate) fn joined(path: &str, name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     match (path, !name.is_empty() && name.bytes().all(is_plain)) {
         ("", true) => name.to_owned(),

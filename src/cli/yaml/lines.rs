@@ -1,0 +1,132 @@
+//! In which line of a file something stands.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{Content, Node};
+use crate::gate::joined_path;
+
+/// The lines of a document, by the paths of what stands there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Lines {
+    /// The first line of the document.
+    first: usize,
+    by_path: BTreeMap<String, usize>,
+    /// The same by names as [`plain`] has them: a configuration may be told of by other spellings of
+    /// its keys than it is written in.
+    by_plain_path: BTreeMap<String, usize>,
+    /// Where text begins that stands in the file as it is, line by line.
+    texts: BTreeMap<String, usize>,
+}
+
+impl Lines {
+    /// The line of what has this path, or else of what it would stand in.
+    pub(crate) fn of(&self, path: &str) -> usize {
+        let mut path = path;
+        while !path.is_empty() {
+            let known = self.by_path.get(path);
+            if let Some(line) = known.or_else(|| self.by_plain_path.get(&plain(path))) {
+                return *line;
+            }
+            path = parent(path);
+        }
+        self.first
+    }
+
+    /// The line in which the text with this path begins, where its lines are those of the file: a
+    /// block after `|`. Nothing of the kind is known of text in quotes or after `>`.
+    pub(crate) fn of_text(&self, path: &str) -> Option<usize> {
+        self.texts.get(path).copied()
+    }
+
+    /// The same lines for a text that begins in this line of another one.
+    #[must_use]
+    pub(crate) fn beginning_at(mut self, first: usize) -> Self {
+        let above = first.saturating_sub(1);
+        self.first += above;
+        for lines in [&mut self.by_path, &mut self.by_plain_path, &mut self.texts] {
+            for line in lines.values_mut() {
+                *line += above;
+            }
+        }
+        self
+    }
+
+    /// The lines of what has this path, by the paths in it.
+    pub(crate) fn below(&self, path: &str) -> Self {
+        let inside = |lines: &BTreeMap<String, usize>, path: &str| {
+            let lines = lines.iter().filter_map(|(known, line)| {
+                let rest = known.strip_prefix(path)?;
+                let rest = rest.strip_prefix('.').unwrap_or(rest);
+                Some((rest.to_owned(), *line))
+            });
+            lines.collect()
+        };
+        Self {
+            first: self.of(path),
+            by_path: inside(&self.by_path, path),
+            by_plain_path: inside(&self.by_plain_path, &plain(path)),
+            texts: inside(&self.texts, path),
+        }
+    }
+
+    /// The lines of something of which only the first one is known.
+    pub(crate) fn all_in(line: usize) -> Self {
+        Self {
+            first: line,
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, path: &str, line: usize) {
+        self.by_path.insert(path.to_owned(), line);
+        self.by_plain_path.entry(plain(path)).or_insert(line);
+    }
+}
+
+/// A node as a value, and the lines of everything in it.
+pub(super) fn told_apart(node: Node) -> (Value, Lines) {
+    let mut lines = Lines::all_in(node.line);
+    let value = value(node, "", &mut lines);
+    (value, lines)
+}
+
+fn value(node: Node, path: &str, lines: &mut Lines) -> Value {
+    match node.content {
+        Content::Scalar(value) => value,
+        Content::Literal(text) => {
+            // The parser tells where the first line is that is not empty.
+            let empty = text.bytes().take_while(|byte| *byte == b'\n').count();
+            let first = node.line.saturating_sub(empty);
+            lines.texts.insert(path.to_owned(), first);
+            Value::String(text)
+        }
+        Content::List(elements) => {
+            let elements = elements.into_iter().enumerate().map(|(index, element)| {
+                let path = format!("{path}[{index}]");
+                lines.add(&path, element.line);
+                value(element, &path, lines)
+            });
+            Value::Array(elements.collect())
+        }
+        Content::Object(members) => {
+            let members = members.into_iter().map(|(name, line, member)| {
+                let path = joined_path(path, &name);
+                lines.add(&path, line);
+                (name, value(member, &path, lines))
+            });
+            Value::Object(members.collect::<Map<_, _>>())
+        }
+    }
+}
+
+/// `a.b[0]` → `a.b`, `a.b` → `a`; nothing of a path with one part.
+fn parent(path: &str) -> &str {
+    let end = path.rfind(['.', '[']).unwrap_or_default();
+    path.get(..end).unwrap_or_default()
+}
+
+fn plain(path: &str) -> String {
+    path.replace('_', "").to_ascii_lowercase()
+}
