@@ -4,6 +4,7 @@
 //! it is given. The clock is read here and nowhere below.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
@@ -15,6 +16,7 @@ pub mod backup;
 mod bounds;
 pub mod check;
 pub mod configuration_file;
+pub mod convert;
 pub mod credential;
 pub mod explain;
 pub mod import;
@@ -77,6 +79,8 @@ pub enum Command {
     Upstream(upstream::Arguments),
     /// Say everything that is wrong with a configuration
     Validate(validate::Arguments),
+    /// Make a configuration of what Envoy's `jwt_authn`, Istio or Envoy Gateway have
+    Convert(convert::Arguments),
     /// Walk one request through a configuration and say what is checked and why it comes out so
     Explain(Box<explain::Arguments>),
 }
@@ -108,6 +112,7 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Mint(arguments) => mint::run(&arguments, SystemTime::now(), output),
         Command::Upstream(arguments) => Ok(upstream::run(&arguments)?),
         Command::Validate(arguments) => validate::run(&arguments, output, &mut io::stderr()),
+        Command::Convert(arguments) => convert::run(&arguments, output, &mut io::stderr()),
         Command::Explain(arguments) => {
             explain::run(&arguments, SystemTime::now(), output, &mut io::stderr())
         }
@@ -153,6 +158,28 @@ pub enum CommandError {
         /// How many warnings.
         number: usize,
     },
+    /// A file has no configuration of the filter in it, but what can be translated to one.
+    #[error("{path}:{line}: expected a plugin configuration, found {kind}")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Where it stands.
+        line: usize,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// What should be translated is a plugin configuration already.
+    #[error("{path}: is a plugin configuration already; nothing is left to translate")]
+    Converted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What was translated is not, or not quite, what it was.
+    #[error("expected what can be translated as it is, found {number} differences")]
+    Differences {
+        /// How many.
+        number: usize,
+    },
     /// There was nothing to explain.
     #[error(transparent)]
     Explain(#[from] explain::ExplainError),
@@ -196,6 +223,13 @@ impl CommandError {
             Self::Serve(error) => error.hint(),
             Self::Client(error) | Self::Unanswered(error) => error.hint(),
             Self::Faults { .. } => Some("`portcullis validate` tells each of them"),
+            Self::Foreign { .. } => Some("`portcullis convert FILE` makes a configuration of it"),
+            Self::Converted { .. } => Some(
+                "a `jwt_authn` configuration is translated where its `@type` says that it is one",
+            ),
+            Self::Differences { .. } => Some(
+                "read the warnings; with `--accept-differences`, what was written counts as done",
+            ),
             _ => None,
         }
     }

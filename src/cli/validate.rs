@@ -1,86 +1,155 @@
 //! `portcullis validate`: would the filter take this configuration?
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
 
-use super::CommandError;
-use super::configuration_file::{self, ClusterFinding, Found};
+use super::configuration_file::{self, ClusterFinding, ConfigurationFileError, Found};
+use super::{CommandError, convert};
 use crate::gate::{Fault, inspect_configuration};
 
 /// The arguments of `portcullis validate`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A plugin configuration, or a file of Envoy, Istio or Envoy Gateway with the filter in it;
-    /// JSON or YAML
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// Plugin configurations, or files of Envoy, Istio or Envoy Gateway with the filter in them,
+    /// `ConfigMap`s with such a file too; JSON or YAML; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
     /// End with 1 when there are warnings, too
     #[arg(long)]
     pub deny_warnings: bool,
 }
 
 /// Writes every fault to `output`, and every warning and what cannot be found out here to `errors`,
-/// each on a line with its place.
+/// each on a line with its file, line and place. Every file is looked at.
 ///
 /// # Errors
 ///
-/// [`CommandError::Faults`] when there are faults, [`CommandError::Warnings`] when there are
-/// warnings and there should be none, [`CommandError::ConfigurationFile`] when there is nothing to
-/// look at.
+/// [`CommandError::ConfigurationFile`] or [`CommandError::Foreign`] when there is nothing to look at
+/// in a file, else [`CommandError::Faults`] when there are faults, else [`CommandError::Warnings`]
+/// when there are warnings and there should be none.
 pub fn run(
     arguments: &Arguments,
     output: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> Result<(), CommandError> {
-    let mut report = Report::default();
-    for found in configuration_file::read(&arguments.file)? {
-        report.look_at(&found);
+    let (mut faults, mut warnings) = (0, 0);
+    let mut unusable = Vec::new();
+    for file in &arguments.files {
+        let report = match Report::of(file) {
+            Ok(report) => report,
+            Err(error) => {
+                unusable.push(error);
+                continue;
+            }
+        };
+        let told = |kind: &str, findings: &[Finding]| {
+            let file = configuration_file::shown(file).display();
+            let lines = findings
+                .iter()
+                .map(|Finding { line, text }| format!("{file}:{line}: {kind}: {text}\n"));
+            lines.collect::<String>()
+        };
+        let remarks = told("warning", &report.warnings) + &told("note", &report.notes);
+        let mut result = told("error", &report.faults);
+        let is_fine = report.warnings.is_empty() || !arguments.deny_warnings;
+        if report.faults.is_empty() && is_fine {
+            let file = configuration_file::shown(file).display();
+            result = format!("{file}: the configuration is valid\n");
+        }
+        errors
+            .write_all(remarks.as_bytes())
+            .and_then(|()| output.write_all(result.as_bytes()))
+            .map_err(CommandError::Output)?;
+        faults += report.faults.len();
+        warnings += report.warnings.len();
     }
-    let file = arguments.file.display();
-    let lines = |kind: &'static str, findings: &[String]| {
-        let lines = findings
-            .iter()
-            .map(|finding| format!("{file}: {kind}: {finding}\n"));
-        lines.collect::<String>()
-    };
-    let faults = lines("error", &report.faults);
-    let remarks = lines("warning", &report.warnings) + &lines("note", &report.notes);
-    errors
-        .write_all(remarks.as_bytes())
-        .and_then(|()| output.write_all(faults.as_bytes()))
-        .map_err(CommandError::Output)?;
-    let (faults, warnings) = (report.faults.len(), report.warnings.len());
+    let mut unusable = unusable.into_iter();
+    let first = unusable.next();
+    for error in unusable {
+        writeln!(errors, "error: {error}").map_err(CommandError::Output)?;
+    }
+    if let Some(error) = first {
+        return Err(error);
+    }
     if faults > 0 {
         return Err(CommandError::Faults { number: faults });
     }
     if warnings > 0 && arguments.deny_warnings {
         return Err(CommandError::Warnings { number: warnings });
     }
-    writeln!(output, "{file}: the configuration is valid").map_err(CommandError::Output)
+    Ok(())
 }
 
-/// What is to be said of a file, each with its place in it.
+/// Something to be said, with its path in the file, and its line.
+struct Finding {
+    line: usize,
+    text: String,
+}
+
+/// What is to be said of a file.
 #[derive(Default)]
 struct Report {
-    faults: Vec<String>,
-    warnings: Vec<String>,
+    faults: Vec<Finding>,
+    warnings: Vec<Finding>,
     /// What cannot be found out here.
-    notes: Vec<String>,
+    notes: Vec<Finding>,
 }
 
 impl Report {
+    fn of(file: &Path) -> Result<Self, CommandError> {
+        let documents = configuration_file::documents(file)?;
+        let found = configuration_file::found(&documents);
+        let foreign = convert::sources(&documents);
+        let path = configuration_file::shown(file);
+        match (found.is_empty(), foreign.first()) {
+            (true, Some(source)) => {
+                return Err(CommandError::Foreign {
+                    path: path.to_owned(),
+                    line: source.line(),
+                    kind: source.kind().name(),
+                });
+            }
+            (true, None) => {
+                let path = path.to_owned();
+                return Err(ConfigurationFileError::Nothing { path }.into());
+            }
+            (false, _) => {}
+        }
+        let mut report = Self::default();
+        for one in &found {
+            report.look_at(one);
+        }
+        for source in foreign {
+            report.notes.push(Finding {
+                line: source.line(),
+                text: format!(
+                    "{}: {} is not looked at here; `portcullis convert` translates it",
+                    source.place(),
+                    source.kind().name()
+                ),
+            });
+        }
+        Ok(report)
+    }
+
     fn look_at(&mut self, found: &Found) {
         let surroundings = &found.surroundings;
         let environment = |name: &str| surroundings.variable(name, super::variable);
         let inspection = inspect_configuration(found.text.as_bytes(), &environment);
-        let line = |path: &str, message: &str| format!("{}{message}", joined(&found.place, path));
-        let told = |finding: &Fault| line(&finding.path, &finding.message);
+        let finding = |path: &str, message: &str| Finding {
+            line: found.line(path),
+            text: format!("{}{message}", joined(&found.place, path)),
+        };
+        let told = |fault: &Fault| finding(&fault.path, &fault.message);
         self.faults.extend(inspection.faults.iter().map(told));
-        let openings = surroundings.openings.iter();
-        let openings = openings.map(|(place, message)| format!("{place}: {message}"));
+        let openings = surroundings.openings.iter().map(|(place, message)| {
+            let (place, line) = found.around(place);
+            let text = format!("{place}: {message}");
+            Finding { line, text }
+        });
         self.warnings.extend(openings);
         self.warnings.extend(inspection.warnings.iter().map(told));
         self.warnings.extend(inspection.review().iter().map(told));
@@ -88,7 +157,7 @@ impl Report {
         let routes = routes.and_then(Value::as_object).into_iter().flatten();
         for (name, _) in routes.filter(|(name, _)| surroundings.lacks_route(name)) {
             let message = format!("no route in this file is called `{name}`");
-            let warning = line("requirement_by_route_name", &message);
+            let warning = finding("requirement_by_route_name", &message);
             self.warnings.push(warning);
         }
         for (path, cluster) in inspection.clusters() {
@@ -113,23 +182,20 @@ impl Report {
                         "clusters come from `cds_config` too, so whether `{cluster}` is one of them \
                          is not known here"
                     );
-                    self.notes.push(line(&path, &message));
+                    self.notes.push(finding(&path, &message));
                     continue;
                 }
             };
-            self.warnings.push(line(&path, &message));
+            self.warnings.push(finding(&path, &message));
         }
     }
 }
 
 /// The path of a fault in the whole file, and what separates it from the message.
 fn joined(place: &str, path: &str) -> String {
-    match (place, path) {
-        ("", "") => String::new(),
-        (place, "") => format!("{place}: "),
-        ("", path) => format!("{path}: "),
-        (place, path) if path.starts_with('[') => format!("{place}{path}: "),
-        (place, path) => format!("{place}.{path}: "),
+    match configuration_file::under(place, path) {
+        path if path.is_empty() => path,
+        path => format!("{path}: "),
     }
 }
 
@@ -146,7 +212,7 @@ mod tests {
         fs::write(&file, text).unwrap();
         let (mut output, mut errors) = (Vec::new(), Vec::new());
         let arguments = Arguments {
-            file,
+            files: vec![file],
             deny_warnings,
         };
         let outcome = run(&arguments, &mut output, &mut errors);
@@ -168,9 +234,9 @@ spec:
         assert_eq!(
             faults.lines().collect::<Vec<_>>(),
             [
-                "portcullis.yaml: error: spec.pluginConfig.providers.idp.isuer: \
+                "portcullis.yaml:3: error: spec.pluginConfig.providers.idp.isuer: \
                  unknown key, did you mean `issuer`?",
-                "portcullis.yaml: error: spec.pluginConfig.rules[0].requires.provider_name: \
+                "portcullis.yaml:4: error: spec.pluginConfig.rules[0].requires.provider_name: \
                  no provider is called `ipd`",
             ]
         );
@@ -185,10 +251,10 @@ spec:
         assert!(is_valid);
         assert_eq!(output, "portcullis.yaml: the configuration is valid\n");
         for expected in [
-            "portcullis.yaml: warning: stat_prefix: has no effect",
-            "portcullis.yaml: warning: providers.a.local_jwks.environment_variable: \
+            "portcullis.yaml:1: warning: stat_prefix: has no effect",
+            "portcullis.yaml:1: warning: providers.a.local_jwks.environment_variable: \
              `PORTCULLIS_TEST_NOT_SET` is not set here",
-            "portcullis.yaml: warning: rules[0].match.prefix: no request has such a path",
+            "portcullis.yaml:1: warning: rules[0].match.prefix: no request has such a path",
         ] {
             assert!(warnings.contains(expected), "{warnings}");
         }
@@ -229,19 +295,19 @@ static_resources:
         let (faults, warnings, is_valid) = outcome(text, false);
         assert!(!is_valid);
         assert_eq!(faults.lines().count(), 1, "{faults}");
-        let expected = format!("portcullis.yaml: error: {key}: the variable is not set");
+        let expected = format!("portcullis.yaml:22: error: {key}: the variable is not set");
         assert!(faults.starts_with(&expected), "{faults}");
-        for (warning, expected) in warnings.lines().zip([
-            format!("{config}.fail_open: every request goes through"),
-            format!("{config}.configuration.revocation.credential.environment_variable: `PORT"),
-            format!(
+        for (warning, (line, expected)) in warnings.lines().zip([
+            (7, format!("{config}.fail_open: every request goes through")),
+            (21, format!("{config}.configuration.revocation.credential.environment_variable: `PO")),
+            (18, format!(
                 "{config}.configuration.requirement_by_route_name: no route in this file is called \
                  `gone`"
-            ),
-            format!("{config}.configuration.{remote}: `ipd` is none of the clusters in this file"),
-            format!("{config}.configuration.revocation.cluster: `authority` is none of the "),
+            )),
+            (15, format!("{config}.configuration.{remote}: `ipd` is none of the clusters in this")),
+            (20, format!("{config}.configuration.revocation.cluster: `authority` is none of the ")),
         ]) {
-            let expected = format!("portcullis.yaml: warning: {expected}");
+            let expected = format!("portcullis.yaml:{line}: warning: {expected}");
             assert!(warning.starts_with(&expected), "{expected}: {warning}");
         }
         assert_eq!(warnings.lines().count(), 5, "{warnings}");
@@ -251,7 +317,7 @@ static_resources:
         let (output, remarks, is_valid) = outcome(&dynamic, false);
         assert!(is_valid, "{output}");
         let note = format!(
-            "portcullis.yaml: note: {config}.configuration.{remote}: clusters come from \
+            "portcullis.yaml:15: note: {config}.configuration.{remote}: clusters come from \
              `cds_config` too"
         );
         assert!(remarks.contains(&note), "{remarks}");

@@ -7,6 +7,7 @@
 //! known to be difficult; a thousand and more are generated.
 
 mod comparison;
+mod converted;
 mod deviations;
 mod generated;
 mod header_changes;
@@ -43,7 +44,7 @@ type Found = (&'static str, &'static str, Difference);
 #[test]
 fn a_pasted_configuration_gives_the_verdicts_of_the_native_filter() {
     let trials = trials::all();
-    let found = differences(&trials);
+    let found = differences(&trials, Value::clone);
     let deviations = deviations::all();
     let shown = || deviations.iter().flat_map(|deviation| &deviation.shown_by);
     let undeclared: Vec<_> = found
@@ -99,9 +100,13 @@ impl Shown {
     }
 }
 
-fn differences(trials: &[Trial]) -> Vec<Found> {
+/// How the filters differ where Portcullis has what `translated` makes of each configuration.
+fn differences(trials: &[Trial], translated: impl Fn(&Value) -> Value) -> Vec<Found> {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
-    let listeners: Vec<_> = trials.iter().flat_map(listeners).collect();
+    let listeners: Vec<_> = trials
+        .iter()
+        .flat_map(|trial| listeners(trial, &translated(&trial.configuration)))
+        .collect();
     let bootstrap = Bootstrap::new(listeners).with_cluster("nowhere", nowhere);
     let envoy = Envoy::start(&bootstrap);
     let mut differences = Vec::new();
@@ -118,10 +123,10 @@ fn differences(trials: &[Trial]) -> Vec<Found> {
     differences
 }
 
-fn listeners(trial: &Trial) -> [Listener; 2] {
+fn listeners(trial: &Trial, translated: &Value) -> [Listener; 2] {
     let filter = filter_state_from_a_header();
     let native = Listener::native(&trial.configuration).named(format!("native-{}", trial.name));
-    let own = Listener::portcullis(Plugin::new(&trial.configuration));
+    let own = Listener::portcullis(Plugin::new(translated));
     let own = own.named(format!("portcullis-{}", trial.name));
     [native, own].map(|listener| {
         let listener = listener.with_first_filter(&filter);

@@ -1,0 +1,345 @@
+//! `portcullis convert`: from what people have to a plugin configuration.
+//!
+//! What comes out means the same, or it is told what does not: whatever cannot be translated is a
+//! warning with its place, and the command ends with 1 unless that is accepted. Where there is a
+//! choice, less goes through than before, never more.
+
+mod clauses;
+mod envoy_gateway;
+mod istio;
+mod item;
+mod jwt_authn;
+mod shape;
+mod template;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::configuration_file::{self, ConfigurationFileError, Document};
+use super::{CommandError, yaml};
+use crate::gate::{Variable, inspect_configuration, joined_path};
+use item::{Item, Remark, Remarks};
+
+/// The arguments of `portcullis convert`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Files with Envoy's `jwt_authn` filter, an Istio `RequestAuthentication` and the
+    /// `AuthorizationPolicy` beside it, or an Envoy Gateway `SecurityPolicy`; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// End with 0 although something could not be translated
+    #[arg(long)]
+    pub accept_differences: bool,
+    /// Print JSON, one configuration on a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    JwtAuthn,
+    RequestAuthentication,
+    SecurityPolicy,
+}
+
+impl Kind {
+    /// What it is called in messages.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::JwtAuthn => "Envoy's own `jwt_authn` filter",
+            Self::RequestAuthentication => "an Istio `RequestAuthentication`",
+            Self::SecurityPolicy => "an Envoy Gateway `SecurityPolicy`",
+        }
+    }
+}
+
+/// Something that can be translated, and where it stands.
+#[derive(Debug)]
+pub(super) struct Source<'d> {
+    kind: Kind,
+    document: &'d Document,
+    /// Path in the document.
+    path: String,
+    value: &'d Value,
+    /// The name that the filter has in its chain; for `jwt_authn` only.
+    filter: &'d str,
+}
+
+impl Source<'_> {
+    pub(super) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its path in the file.
+    pub(super) fn place(&self) -> String {
+        configuration_file::under(&self.document.place, &self.path)
+    }
+
+    pub(super) fn line(&self) -> usize {
+        self.document.lines.of(&self.path)
+    }
+
+    fn item<'i>(&'i self, remarks: &'i Remarks) -> Item<'i> {
+        Item {
+            document: self.document,
+            path: self.path.clone(),
+            value: self.value,
+            remarks,
+        }
+    }
+}
+
+/// Everything in these documents that can be translated.
+pub(super) fn sources(documents: &[Document]) -> Vec<Source<'_>> {
+    let mut sources = Vec::new();
+    for document in documents {
+        let kind = match kind(document) {
+            Some("RequestAuthentication") => Kind::RequestAuthentication,
+            Some("SecurityPolicy") if has_tokens(document) => Kind::SecurityPolicy,
+            _ => {
+                collect_filters(document, "", &document.value, NATIVE, &mut sources);
+                continue;
+            }
+        };
+        sources.push(Source {
+            kind,
+            document,
+            path: String::new(),
+            value: &document.value,
+            filter: NATIVE,
+        });
+    }
+    sources
+}
+
+fn kind(document: &Document) -> Option<&str> {
+    document.value.get("kind")?.as_str()
+}
+
+fn has_tokens(policy: &Document) -> bool {
+    let spec = policy.value.get("spec");
+    spec.and_then(|spec| spec.get("jwt"))
+        .is_some_and(Value::is_object)
+}
+
+/// Envoy's filters, by the type of their configuration, which nobody else has.
+fn collect_filters<'d>(
+    document: &'d Document,
+    path: &str,
+    value: &'d Value,
+    filter: &'d str,
+    sources: &mut Vec<Source<'d>>,
+) {
+    match value {
+        Value::Object(members) => {
+            let is_native = |key: &str| {
+                let kind = members.get(key).and_then(Value::as_str);
+                kind.is_some_and(|kind| {
+                    kind.contains("filters.http.jwt_authn.") && kind.ends_with(".JwtAuthentication")
+                })
+            };
+            // A `TypedStruct` names the type of what it wraps.
+            let wrapped = members.get("value").filter(|_| is_native("type_url"));
+            let inside = wrapped.map(|value| (joined_path(path, "value"), value));
+            let found = is_native("@type").then(|| (path.to_owned(), value));
+            if let Some((path, value)) = found.or(inside) {
+                sources.push(Source {
+                    kind: Kind::JwtAuthn,
+                    document,
+                    path,
+                    value,
+                    filter,
+                });
+                return;
+            }
+            let name = members.get("name").and_then(Value::as_str);
+            let filter = name.unwrap_or(filter);
+            for (name, inner) in members {
+                collect_filters(document, &joined_path(path, name), inner, filter, sources);
+            }
+        }
+        Value::Array(elements) => {
+            for (index, inner) in elements.iter().enumerate() {
+                let path = format!("{path}[{index}]");
+                collect_filters(document, &path, inner, filter, sources);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Writes a plugin configuration for everything that the files have to `output`, as YAML or JSON, and what
+/// is to be said of it to `errors`, each on a line with its file, line and place.
+///
+/// # Errors
+///
+/// [`CommandError::Differences`] when something could not be translated and that was not accepted,
+/// [`CommandError::Faults`] when what came out would not be taken by the filter, other errors when
+/// there was nothing to translate.
+pub fn run(
+    arguments: &Arguments,
+    output: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> Result<(), CommandError> {
+    let mut documents = Vec::new();
+    for file in &arguments.files {
+        documents.extend(configuration_file::documents(file)?);
+    }
+    let read = |name: &str| fs::read_to_string(name).ok();
+    let converted = converted(&documents, &read);
+    if converted.is_empty() {
+        return Err(nothing(arguments, &documents));
+    }
+    let (mut differences, mut faults) = (0, 0);
+    for one in &converted {
+        for (kind, remarks) in [
+            ("warning", &*one.remarks.differences.borrow()),
+            ("note", &*one.remarks.notes.borrow()),
+        ] {
+            for Remark {
+                file,
+                line,
+                place,
+                message,
+            } in remarks
+            {
+                let separator = if place.is_empty() { "" } else { ": " };
+                let file = file.display();
+                writeln!(errors, "{file}:{line}: {kind}: {place}{separator}{message}")
+                    .map_err(CommandError::Output)?;
+            }
+        }
+        differences += one.remarks.differences.borrow().len();
+        let text = one.configuration.to_string();
+        let inspection = inspect_configuration(text.as_bytes(), &|_| Variable::Unknown);
+        for fault in &inspection.faults {
+            writeln!(errors, "error: what came out has a fault: {fault}")
+                .map_err(CommandError::Output)?;
+        }
+        faults += inspection.faults.len();
+        if arguments.json {
+            writeln!(output, "{text}").map_err(CommandError::Output)?;
+            continue;
+        }
+        let separator = if converted.len() > 1 { "---\n" } else { "" };
+        let title = super::printable::printable(&one.title);
+        let yaml = yaml::to_yaml(&one.configuration);
+        write!(output, "{separator}# {title}\n{yaml}").map_err(CommandError::Output)?;
+    }
+    if faults > 0 {
+        return Err(CommandError::Faults { number: faults });
+    }
+    if differences > 0 && !arguments.accept_differences {
+        let number = differences;
+        return Err(CommandError::Differences { number });
+    }
+    Ok(())
+}
+
+fn nothing(arguments: &Arguments, documents: &[Document]) -> CommandError {
+    let path = arguments.files.first();
+    let path = path.map_or(Path::new("-"), |file| configuration_file::shown(file));
+    let path = path.to_owned();
+    if configuration_file::found(documents).is_empty() {
+        return ConfigurationFileError::Nothing { path }.into();
+    }
+    CommandError::Converted { path }
+}
+
+/// A plugin configuration, what it is for, and what is to be said of it.
+struct Converted {
+    title: String,
+    configuration: Value,
+    remarks: Remarks,
+}
+
+fn converted(documents: &[Document], files: jwt_authn::Files<'_>) -> Vec<Converted> {
+    let mut converted = Vec::new();
+    for source in sources(documents) {
+        let remarks = Remarks::default();
+        let (title, configuration) = match source.kind {
+            Kind::RequestAuthentication => continue,
+            Kind::JwtAuthn => native(&source, &remarks, files),
+            Kind::SecurityPolicy => {
+                let item = source.item(&remarks);
+                let maps = of_kind(documents, "ConfigMap", &remarks);
+                let title = format!("in place of `jwt` in {}", named(&item));
+                (title, envoy_gateway::policy(&item, &maps))
+            }
+        };
+        converted.push(Converted {
+            title,
+            configuration,
+            remarks,
+        });
+    }
+    let remarks = Remarks::default();
+    let found = istio::configurations(
+        &of_kind(documents, "RequestAuthentication", &remarks),
+        &of_kind(documents, "AuthorizationPolicy", &remarks),
+    );
+    let mut remarks = Some(remarks);
+    for (target, configuration) in found {
+        converted.push(Converted {
+            title: format!("for {target}"),
+            configuration,
+            remarks: remarks.take().unwrap_or_default(),
+        });
+    }
+    converted
+}
+
+fn native(source: &Source<'_>, remarks: &Remarks, files: jwt_authn::Files<'_>) -> (String, Value) {
+    let item = source.item(remarks);
+    let mut configuration = jwt_authn::filter(&item, files);
+    let document = Item {
+        path: String::new(),
+        value: &source.document.value,
+        ..item
+    };
+    jwt_authn::routes(&document, source.filter, &mut configuration);
+    let place = source.place();
+    let place = if place.is_empty() {
+        "this file"
+    } else {
+        &place
+    };
+    (format!("in place of {place}"), configuration.into())
+}
+
+fn of_kind<'d>(documents: &'d [Document], wanted: &str, remarks: &'d Remarks) -> Vec<Item<'d>> {
+    let documents = documents
+        .iter()
+        .filter(|document| kind(document) == Some(wanted));
+    documents
+        .map(|document| Item {
+            document,
+            path: String::new(),
+            value: &document.value,
+            remarks,
+        })
+        .collect()
+}
+
+/// A resource of Kubernetes by its kind and name.
+fn named(item: &Item<'_>) -> String {
+    let metadata = item.member("metadata");
+    let name = |key: &str| metadata.as_ref().and_then(|metadata| metadata.text_of(key));
+    let kind = item.text_of("kind").unwrap_or_default();
+    match (name("namespace"), name("name")) {
+        (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
+        (_, Some(name)) => format!("{kind} {name}"),
+        _ => kind,
+    }
+}
+
+/// The name that Envoy's filter has unless somebody gave it another.
+const NATIVE: &str = "envoy.filters.http.jwt_authn";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,346 @@
+//! From Istio's `RequestAuthentication`, with what an `AuthorizationPolicy` asks of tokens.
+//!
+//! A `RequestAuthentication` refuses bad tokens and lets requests without one through; that a token
+//! has to be there, and what it has to say, is for policies. Those read what Istio's own filter has
+//! found, which is nothing once that is replaced, so whatever in them needs a token is translated
+//! along with it, and whatever does not stays where it is.
+
+mod policy;
+
+use serde_json::{Map, Value, json};
+
+use super::clauses::Clauses;
+use super::item::{Item, object};
+use super::jwt_authn;
+
+/// Where Istio keeps what counts for every namespace, unless it was installed otherwise.
+const ROOT_NAMESPACE: &str = "istio-system";
+
+/// Claims that Istio splits at blanks whatever it is told.
+const SPLIT: [&str; 2] = ["scope", "permission"];
+
+/// Which workloads a resource is for.
+#[derive(Clone, Debug, PartialEq)]
+struct Target {
+    namespace: String,
+    /// Labels, or what `targetRefs` names; empty for all of the namespace.
+    chosen: Map<String, Value>,
+}
+
+impl Target {
+    fn of(resource: &Item<'_>) -> Self {
+        let namespace = resource
+            .member("metadata")
+            .and_then(|metadata| metadata.text_of("namespace"));
+        let mut chosen = Map::new();
+        if let Some(spec) = resource.member("spec") {
+            let selector = spec.member("selector");
+            let labels = selector.and_then(|selector| selector.member("matchLabels"));
+            chosen = labels
+                .and_then(|labels| labels.value.as_object().cloned())
+                .unwrap_or_default();
+            for key in ["targetRef", "targetRefs"] {
+                for one in spec.list(key) {
+                    chosen.insert(one.value.to_string(), Value::Null);
+                }
+            }
+        }
+        Self {
+            namespace: namespace.unwrap_or_default(),
+            chosen,
+        }
+    }
+
+    /// Whether a resource for this target counts for all that is in the other one.
+    fn covers(&self, other: &Self) -> bool {
+        let is_root = self.namespace == ROOT_NAMESPACE && self.chosen.is_empty();
+        let mut chosen = self.chosen.iter();
+        (is_root || self.namespace == other.namespace)
+            && chosen.all(|(name, value)| other.chosen.get(name) == Some(value))
+    }
+
+    fn name(&self) -> String {
+        let place = match self.namespace.as_str() {
+            "" => "the namespace it is applied to".to_owned(),
+            namespace => format!("namespace {namespace}"),
+        };
+        if self.chosen.is_empty() {
+            return format!("all workloads of {place}");
+        }
+        let chosen = self.chosen.iter().map(|(name, value)| match value {
+            Value::Null => name.clone(),
+            Value::String(value) => format!("{name}={value}"),
+            other => format!("{name}={other}"),
+        });
+        let chosen: Vec<_> = chosen.collect();
+        format!("workloads of {place} with {}", chosen.join(", "))
+    }
+}
+
+/// A plugin configuration for each set of workloads, with what it is for.
+pub(super) fn configurations(
+    authentications: &[Item<'_>],
+    policies: &[Item<'_>],
+) -> Vec<(String, Value)> {
+    let mut targets: Vec<Target> = Vec::new();
+    let asking = policies.iter().filter(|one| policy::asks_for_tokens(one));
+    for resource in authentications.iter().chain(asking) {
+        let target = Target::of(resource);
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    let mut configurations = Vec::new();
+    for target in targets {
+        let is_for = |resource: &&Item<'_>| Target::of(resource).covers(&target);
+        let own: Vec<_> = authentications.iter().filter(is_for).collect();
+        let policies: Vec<_> = policies.iter().filter(is_for).collect();
+        if !own.is_empty() {
+            configurations.push((target.name(), configuration(&own, &policies)));
+        }
+    }
+    for policy in policies.iter().filter(|one| policy::asks_for_tokens(one)) {
+        let target = Target::of(policy);
+        let mut own = authentications.iter().map(Target::of);
+        if !own.any(|own| own.covers(&target) || target.covers(&own)) {
+            policy.differs(
+                "asks for tokens where no RequestAuthentication of these files counts, so it is \
+                 left out",
+            );
+        }
+    }
+    configurations
+}
+
+/// A provider of tokens, and what it calls itself.
+pub(super) struct Issuer {
+    pub(super) provider: String,
+    /// Its `iss`.
+    pub(super) name: String,
+    /// Claims that are split at blanks.
+    pub(super) split: Vec<String>,
+}
+
+fn configuration(authentications: &[&Item<'_>], policies: &[&Item<'_>]) -> Value {
+    let mut providers = Map::new();
+    let mut issuers = Vec::new();
+    for resource in authentications {
+        resource.note(
+            "once this resource is deleted, `requestPrincipals`, `request.auth` and \
+             `@request.auth.claims` are empty in every resource that stays",
+        );
+        let Some(spec) = resource.member("spec") else {
+            continue;
+        };
+        spec.refuse_others(&["selector", "targetRef", "targetRefs", "jwtRules"]);
+        for rule in spec.list("jwtRules") {
+            let issuer = rule.text_of("issuer").unwrap_or_default();
+            let name = free_name(&issuer, &providers);
+            let mut split = rule.texts_of("spaceDelimitedClaims");
+            split.extend(SPLIT.map(str::to_owned));
+            providers.insert(name.clone(), provider(&name, &issuer, &rule).into());
+            issuers.push(Issuer {
+                provider: name,
+                name: issuer,
+                split,
+            });
+        }
+    }
+    let named = issuers.iter();
+    let named = named.map(|issuer| json!({"provider_name": issuer.provider}));
+    let mut alternatives: Vec<_> = named.collect();
+    alternatives.push(json!({"allow_missing": {}}));
+    let base = json!({"requires_any": {"requirements": alternatives}});
+    let clauses = policy::clauses(policies, &issuers);
+    let Some(first) = authentications.first() else {
+        return Value::Null;
+    };
+    let rules = clauses.rules(&base, policies.first().unwrap_or(first));
+    if clauses.demands.is_empty() && clauses.allows.is_none() {
+        first.note(
+            "a request without a token goes through, as with Istio, since no AuthorizationPolicy in \
+             these files asks for one; hint: convert it together with those that count, or take \
+             `allow_missing` out of the configuration",
+        );
+    }
+    let mut configuration = object([
+        ("providers", Some(providers.into())),
+        ("rules", Some(rules.into())),
+        ("bypass_cors_preflight", Some(true.into())),
+    ]);
+    if !issuers.is_empty() {
+        preflight(first, &clauses, &mut configuration);
+    }
+    configuration.into()
+}
+
+/// Istio lets preflights past its filter, but not past a policy that asks for a token.
+fn preflight(item: &Item<'_>, clauses: &Clauses, configuration: &mut Map<String, Value>) {
+    let asks = !clauses.demands.is_empty() || clauses.allows.is_some();
+    if asks {
+        item.note(
+            "CORS preflights, which have no token, are refused as before where a policy asks for \
+             one, unless Istio answers them first; hint: `bypass_cors_preflight: true` lets them \
+             through",
+        );
+        configuration.remove("bypass_cors_preflight");
+    }
+}
+
+/// A name for a provider, made of its issuer's.
+fn free_name(issuer: &str, taken: &Map<String, Value>) -> String {
+    let bare = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
+    let letters = bare.trim_end_matches('/').chars();
+    let letters = letters.map(|letter| {
+        if letter.is_ascii_alphanumeric() {
+            letter
+        } else {
+            '-'
+        }
+    });
+    let name: String = letters.collect();
+    let name = if name.is_empty() {
+        "issuer".to_owned()
+    } else {
+        name
+    };
+    let mut free = name.clone();
+    let mut number = 2;
+    while taken.contains_key(&free) {
+        free = format!("{name}-{number}");
+        number += 1;
+    }
+    free
+}
+
+fn provider(name: &str, issuer: &str, rule: &Item<'_>) -> Map<String, Value> {
+    rule.refuse_others(&[
+        "issuer",
+        "audiences",
+        "jwksUri",
+        "jwks_uri",
+        "jwks",
+        "fromHeaders",
+        "fromParams",
+        "fromCookies",
+        "outputPayloadToHeader",
+        "outputClaimToHeaders",
+        "forwardOriginalToken",
+        "timeout",
+        "spaceDelimitedClaims",
+    ]);
+    if issuer.is_empty() {
+        rule.differs("has no `issuer`, which Istio refuses; the tokens' is not checked");
+    }
+    let list = |values: Vec<String>| (!values.is_empty()).then(|| Value::from(values));
+    let headers = rule.list("fromHeaders");
+    let headers: Vec<Value> = headers
+        .iter()
+        .map(|header| {
+            let name = header.text_of("name");
+            let prefix = header.text_of("prefix");
+            object([
+                ("name", name.map(Value::from)),
+                ("value_prefix", prefix.map(Value::from)),
+            ])
+            .into()
+        })
+        .collect();
+    let claims = rule.list("outputClaimToHeaders");
+    let claims: Vec<Value> = claims
+        .iter()
+        .map(|claim| {
+            object([
+                ("header_name", claim.text_of("header").map(Value::from)),
+                ("claim_name", claim.text_of("claim").map(Value::from)),
+            ])
+            .into()
+        })
+        .collect();
+    let mut provider = object([
+        ("issuer", (!issuer.is_empty()).then(|| issuer.into())),
+        ("audiences", list(rule.texts_of("audiences"))),
+        (
+            "from_headers",
+            (!headers.is_empty()).then(|| headers.into()),
+        ),
+        ("from_params", list(rule.texts_of("fromParams"))),
+        ("from_cookies", list(rule.texts_of("fromCookies"))),
+        (
+            "forward_payload_header",
+            rule.text_of("outputPayloadToHeader").map(Value::from),
+        ),
+        (
+            "claim_to_headers",
+            (!claims.is_empty()).then(|| claims.into()),
+        ),
+        (
+            "forward",
+            rule.flag_of("forwardOriginalToken").then(|| true.into()),
+        ),
+    ]);
+    let (key, keys) = keys(name, issuer, rule);
+    provider.insert(key.to_owned(), keys);
+    jwt_authn::as_before(rule, &mut provider);
+    provider
+}
+
+/// In the order in which Istio looks: `jwks`, `jwksUri`, what the issuer's discovery says.
+fn keys(provider: &str, issuer: &str, rule: &Item<'_>) -> (&'static str, Value) {
+    let timeout = rule
+        .member("timeout")
+        .and_then(|timeout| timeout.duration());
+    if let Some(keys) = rule.text_of("jwks") {
+        return ("local_jwks", json!({"inline_string": keys}));
+    }
+    let (place, uri) = match rule.member("jwksUri") {
+        Some(uri) => (uri.clone(), uri.text().unwrap_or_default()),
+        None => (rule.clone(), issuer.to_owned()),
+    };
+    let Some(cluster) = cluster(&uri) else {
+        let variable = jwt_authn::variable(provider);
+        place.differs(format!(
+            "there is no URL to fetch keys from; put them into the variable `{variable}`, and name \
+             that in `vmConfig.env`"
+        ));
+        return ("local_jwks", json!({"environment_variable": variable}));
+    };
+    place.note(format!(
+        "the proxy fetches the keys itself from now on, not istiod, through the cluster \
+         `{cluster}`, which Istio makes of a Service or a ServiceEntry for that host{}",
+        if uri.starts_with("https:") {
+            ", with a DestinationRule that has `tls: {mode: SIMPLE}`"
+        } else {
+            ""
+        }
+    ));
+    let timeout = ("timeout", timeout);
+    let cluster = ("cluster", Some(cluster.into()));
+    if rule.member("jwksUri").is_some() {
+        let uri = object([("uri", Some(uri.into())), cluster, timeout]);
+        return ("remote_jwks", json!({"http_uri": uri}));
+    }
+    let discovery = object([cluster, timeout]);
+    ("remote_jwks", json!({"openid_discovery": discovery}))
+}
+
+/// `https://a.example/x` → `outbound|443||a.example`.
+pub(super) fn cluster(uri: &str) -> Option<String> {
+    let (host, port) = host_and_port(uri)?;
+    Some(format!("outbound|{port}||{host}"))
+}
+
+pub(super) fn host_and_port(uri: &str) -> Option<(&str, u16)> {
+    let (rest, usual) = match uri.strip_prefix("https://") {
+        Some(rest) => (rest, 443),
+        None => (uri.strip_prefix("http://")?, 80),
+    };
+    let authority = rest
+        .split(['/', '?'])
+        .next()
+        .filter(|host| !host.is_empty())?;
+    match authority.rsplit_once(':') {
+        Some((host, port)) => Some((host, port.parse().ok()?)),
+        None => Some((authority, usual)),
+    }
+}

@@ -1,0 +1,236 @@
+//! What is translated, with its place, and what is to be said of it.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+use crate::cli::configuration_file::{Document, under};
+use crate::gate::joined_path;
+
+/// Something to be said, with its line and its path in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Remark {
+    pub(super) file: Rc<Path>,
+    pub(super) line: usize,
+    pub(super) place: String,
+    pub(super) message: String,
+}
+
+/// What is to be said of a translation.
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    /// What the translation does not do as the original did.
+    pub(super) differences: RefCell<Vec<Remark>>,
+    /// What should be known although it is the same, or on purpose.
+    pub(super) notes: RefCell<Vec<Remark>>,
+}
+
+/// A value in a document.
+#[derive(Clone)]
+pub(super) struct Item<'d> {
+    pub(super) document: &'d Document,
+    /// Path in the document.
+    pub(super) path: String,
+    pub(super) value: &'d Value,
+    pub(super) remarks: &'d Remarks,
+}
+
+impl<'d> Item<'d> {
+    fn remark(&self, message: impl Into<String>) -> Remark {
+        Remark {
+            file: Rc::clone(&self.document.file),
+            line: self.document.lines.of(&self.path),
+            place: under(&self.document.place, &self.path),
+            message: message.into(),
+        }
+    }
+
+    /// It is not, or not quite, what it was.
+    pub(super) fn differs(&self, message: impl Into<String>) {
+        let remark = self.remark(message);
+        let mut differences = self.remarks.differences.borrow_mut();
+        if !differences.contains(&remark) {
+            differences.push(remark);
+        }
+    }
+
+    /// The reader should know.
+    pub(super) fn note(&self, message: impl Into<String>) {
+        let remark = self.remark(message);
+        let mut notes = self.remarks.notes.borrow_mut();
+        if !notes.contains(&remark) {
+            notes.push(remark);
+        }
+    }
+
+    /// Something in it.
+    pub(super) fn inner(&self, name: &str, value: &'d Value) -> Self {
+        Self {
+            path: joined_path(&self.path, name),
+            value,
+            ..self.clone()
+        }
+    }
+
+    /// The members of an object; of `null` none.
+    pub(super) fn members(&self) -> Vec<(&'d str, Self)> {
+        let Some(members) = self.value.as_object() else {
+            if !self.value.is_null() {
+                self.differs("expected an object, so it is left out");
+            }
+            return Vec::new();
+        };
+        let members = members.iter();
+        members
+            .map(|(name, value)| (name.as_str(), self.inner(name, value)))
+            .collect()
+    }
+
+    /// A member that is not `null`, by any spelling of its name that protobuf takes.
+    pub(super) fn member(&self, name: &str) -> Option<Self> {
+        let members = self.value.as_object()?;
+        let mut members = members.iter().filter(|(_, value)| !value.is_null());
+        let (name, value) = members.find(|(known, _)| plain(known) == plain(name))?;
+        Some(self.inner(name, value))
+    }
+
+    /// The elements of a list, or the one thing that stands in its place.
+    pub(super) fn elements(&self) -> Vec<Self> {
+        let Some(elements) = self.value.as_array() else {
+            return vec![self.clone()];
+        };
+        let elements = elements.iter().enumerate().map(|(index, value)| Self {
+            path: format!("{}[{index}]", self.path),
+            value,
+            ..self.clone()
+        });
+        elements.collect()
+    }
+
+    /// The elements of a list that may be absent.
+    pub(super) fn list(&self, name: &str) -> Vec<Self> {
+        let list = self.member(name);
+        list.map_or_else(Vec::new, |list| list.elements())
+    }
+
+    /// A text that may be absent; an empty one is.
+    pub(super) fn text_of(&self, name: &str) -> Option<String> {
+        let member = self.member(name)?;
+        member.text().filter(|text| !text.is_empty())
+    }
+
+    /// The texts of a list that may be absent.
+    pub(super) fn texts_of(&self, name: &str) -> Vec<String> {
+        self.list(name).iter().filter_map(Self::text).collect()
+    }
+
+    pub(super) fn flag_of(&self, name: &str) -> bool {
+        self.member(name).and_then(|member| member.flag()) == Some(true)
+    }
+
+    /// A text; numbers and booleans without quotes count as their text.
+    pub(super) fn text(&self) -> Option<String> {
+        match self.value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(_) | Value::Bool(_) => Some(self.value.to_string()),
+            _ => {
+                self.differs("expected text, so it is left out");
+                None
+            }
+        }
+    }
+
+    pub(super) fn flag(&self) -> Option<bool> {
+        match self.value {
+            Value::Bool(flag) => Some(*flag),
+            Value::String(text) if text == "true" => Some(true),
+            Value::String(text) if text == "false" => Some(false),
+            // A wrapper, as protobuf has them for values that may be absent.
+            Value::Object(_) => self.member("value").and_then(|value| value.flag()),
+            _ => {
+                self.differs("expected `true` or `false`, so it is left out");
+                None
+            }
+        }
+    }
+
+    pub(super) fn number(&self) -> Option<Value> {
+        let number = match self.value {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.parse().ok(),
+            Value::Object(_) => return self.member("value")?.number(),
+            _ => None,
+        };
+        if number.is_none() {
+            self.differs("expected a whole number, so it is left out");
+        }
+        number.map(Value::from)
+    }
+
+    /// A length of time as protobuf or Go write it, in protobuf's text: `300s`.
+    pub(super) fn duration(&self) -> Option<Value> {
+        let text = match self.value {
+            Value::String(text) => duration(text),
+            Value::Object(_) => {
+                let part = |name: &str| {
+                    let part = self.member(name).and_then(|part| part.number());
+                    part.and_then(|part| part.as_u64()).unwrap_or_default()
+                };
+                Some(seconds(part("seconds"), part("nanos")))
+            }
+            _ => None,
+        };
+        if text.is_none() {
+            self.differs("expected a duration, `300s` for instance, so it is left out");
+        }
+        text.map(Value::from)
+    }
+
+    /// Says of every member that is none of these that it is left out.
+    pub(super) fn refuse_others(&self, known: &[&str]) {
+        for (name, member) in self.members() {
+            let is_known = known.iter().any(|known| plain(known) == plain(name));
+            if !is_known && !member.value.is_null() {
+                member.differs("is not known here, so it is left out");
+            }
+        }
+    }
+}
+
+/// A name without what differs between the spellings that protobuf takes.
+pub(super) fn plain(name: &str) -> String {
+    name.replace('_', "").to_ascii_lowercase()
+}
+
+/// Go's durations have those of protobuf among them.
+fn duration(text: &str) -> Option<String> {
+    let is_known = text.ends_with('s') || text.ends_with('m') || text.ends_with('h');
+    let is_decimal = text.contains('.');
+    if is_decimal {
+        let digits = text.strip_suffix('s')?;
+        let is_number = digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+        return is_number.then(|| text.to_owned());
+    }
+    let parsed = humantime::parse_duration(text).ok().filter(|_| is_known)?;
+    Some(seconds(parsed.as_secs(), parsed.subsec_nanos().into()))
+}
+
+fn seconds(seconds: u64, nanoseconds: u64) -> String {
+    if nanoseconds == 0 {
+        return format!("{seconds}s");
+    }
+    let fraction = format!("{nanoseconds:09}");
+    format!("{seconds}.{}s", fraction.trim_end_matches('0'))
+}
+
+/// An object with those of these members that there are.
+pub(super) fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    let members = members.into_iter();
+    members
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
+}

@@ -1,0 +1,56 @@
+use super::*;
+
+#[test]
+fn a_security_policy_is_translated_with_what_it_asks_of_tokens() {
+    let set = jwk_set(&[&es256()]);
+    let text = format!(
+        "kind: SecurityPolicy\nmetadata: {{name: p, namespace: n}}\nspec:\n  cors: {{}}\n  jwt:\n    \
+         optional: true\n    providers:\n    - name: a\n      issuer: i\n      recomputeRoute: true\n      \
+         claimToHeaders: [{{claim: sub, header: x-sub}}]\n      extractFrom: {{cookies: [t], params: [t], \
+         headers: [{{name: x-t, valuePrefix: 'T '}}]}}\n      localJWKS: {{type: ValueRef, valueRef: \
+         {{kind: ConfigMap, name: keys}}}}\n---\nkind: ConfigMap\nmetadata: {{name: keys, namespace: \
+         n}}\ndata: {{jwks: '{set}'}}\n"
+    );
+    let outcome = Outcome::of(&text);
+    outcome.differs_only_in(&[]);
+    let expected = json!({
+        "providers": {"a": {
+            "issuer": "i",
+            "local_jwks": {"inline_string": set},
+            "claim_to_headers": [{"claim_name": "sub", "header_name": "x-sub"}],
+            "from_headers": [{"name": "x-t", "value_prefix": "T "}],
+            "from_params": ["t"],
+            "from_cookies": ["t"],
+            "forward": true,
+            "require_expiration": false,
+        }},
+        "rules": [{"match": {"prefix": "/"}, "requires": any(&json!([
+            {"provider_name": "a"}, {"allow_missing": {}},
+        ]))}],
+    });
+    assert_eq!(*outcome.valid(), expected);
+    let text = "kind: SecurityPolicy\nspec:\n  jwt: {providers: [{name: a, extractFrom: {params: [t]}, \
+                remoteJWKS: {uri: 'https://k.example/x', cacheDuration: 5m}}]}\n  authorization:\n    \
+                rules:\n    - {action: Allow, operation: {methods: [GET]}, principal: {jwt: {provider: a, \
+                scopes: [read], claims: [{name: user.name, values: [x, y]}]}}}\n    - {action: Allow, \
+                principal: {clientCIDRs: [10.0.0.0/8]}}\n";
+    let outcome = Outcome::of(text);
+    outcome.differs_only_in(&[
+        "3: spec.jwt.providers[0].remoteJWKS: Envoy Gateway makes no cluster",
+        "7: spec.authorization.rules[1].principal.clientCIDRs: the gate does not know it",
+    ]);
+    let configuration = outcome.valid();
+    let remote = json!({
+        "http_uri": {"uri": "https://k.example/x", "cluster": "k_example_443", "timeout": "10s"},
+        "cache_duration": "300s", "retry_policy": {},
+    });
+    assert_eq!(configuration["providers"]["a"]["remote_jwks"], remote);
+    let get = json!([{"name": ":method", "string_match": {"exact": "GET"}}]);
+    let expected = json!([{
+        "match": {"prefix": "/", "headers": get},
+        "requires": {"provider_name": "a", "scopes": {"all_of": ["read"]}, "claims": [
+            {"claim_name": "user.name", "one_of": ["x", "y"]},
+        ]},
+    }]);
+    assert_eq!(configuration["rules"], expected);
+}
