@@ -14,7 +14,6 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use clap::Args;
-use serde_json::Value;
 
 use super::configuration_file::{self, ConfigurationFileError};
 use super::printable::printable;
@@ -23,7 +22,7 @@ use crate::gate::{Attempt, Gate, KeySource, Verdict, inspect_configuration};
 use crate::time::UnixTime;
 use crate::token::{Backend, KeySet, LARGEST_MAX_TOKEN_BYTES, UnverifiedToken};
 use host::ExplainingHost;
-use steps::Steps;
+use steps::{Configured, Steps};
 
 /// Parts of the given text that are shorter than this are too short to be a part of a token, and
 /// may be words.
@@ -36,8 +35,8 @@ pub struct Arguments {
     /// JSON or YAML
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The token for `Authorization: Bearer`; `-` reads it from standard input, where it stays
-    /// out of the shell's history
+    /// The token for `Authorization: Bearer`, with or without `Bearer` before it; `-` reads it
+    /// from standard input, where it stays out of the shell's history
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
     /// Path of the request, with its query
@@ -49,7 +48,8 @@ pub struct Arguments {
     /// Scheme of the request, as the listener would have it
     #[arg(long, default_value = "https")]
     pub scheme: String,
-    /// A header of the request; may be repeated. Without `Host`, the request is one to `localhost`
+    /// A header of the request, `:method: POST` and the like too; may be repeated. Without `Host`,
+    /// the request is one to `localhost`
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<Header>,
     /// Name of the route that Envoy would choose
@@ -60,7 +60,7 @@ pub struct Arguments {
     pub key_sets: Vec<KeySetFile>,
 }
 
-/// A header as it is typed: `name: value`.
+/// A header as it is typed: `name: value`, or `:name: value` for what HTTP/2 sends as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     name: String,
@@ -71,13 +71,20 @@ impl FromStr for Header {
     type Err = ArgumentError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            Some((name, value)) if !name.is_empty() => Ok(Self {
-                name: name.to_ascii_lowercase(),
-                value: value.trim().to_owned(),
-            }),
-            _ => Err(ArgumentError("expected `NAME: VALUE`")),
+        let (colon, rest) = match text.strip_prefix(':') {
+            Some(rest) => (":", rest),
+            None => ("", text),
+        };
+        let (name, value) = rest.split_once(':').unwrap_or(("", ""));
+        let is_known =
+            colon.is_empty() || ["method", "path", "scheme", "authority"].contains(&name);
+        if name.trim().is_empty() || !is_known {
+            return Err(ArgumentError("expected `NAME: VALUE`"));
         }
+        Ok(Self {
+            name: format!("{colon}{}", name.trim().to_ascii_lowercase()),
+            value: value.trim().to_owned(),
+        })
     }
 }
 
@@ -160,6 +167,7 @@ pub fn run(
     };
     let environment = |name: &str| found.surroundings.variable(name, super::variable);
     let inspection = inspect_configuration(found.text.as_bytes(), &environment);
+    let line = |path: &str| found.line(path);
     for warning in &inspection.warnings {
         writeln!(errors, "warning: {warning}").map_err(CommandError::Output)?;
     }
@@ -188,19 +196,25 @@ pub fn run(
                     the authority";
         writeln!(output, "note       {note}").map_err(CommandError::Output)?;
     }
-    explain(&gate, &host, token.as_deref(), &configuration, output)
+    let token = token.or_else(|| host.only_token());
+    let configured = Configured {
+        configuration: &configuration,
+        line: &line,
+        route: arguments.route_name.as_deref(),
+    };
+    explain(&gate, &host, token.as_deref(), configured, output)
 }
 
 fn explain(
     gate: &Gate,
     host: &ExplainingHost,
     token: Option<&str>,
-    configuration: &Value,
+    configured: Configured<'_>,
     output: &mut dyn Write,
 ) -> Result<(), CommandError> {
     let token =
         token.map(|token| UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, token.as_bytes()));
-    let mut steps = Steps::new(configuration, token.as_ref(), host.now_of_the_request());
+    let mut steps = Steps::new(configured, token.as_ref(), host.now_of_the_request());
     let verdict = gate.explain_request(host, Attempt::Last, &mut steps);
     let mut lines = steps.into_lines();
     lines.extend(host.outcome(&verdict));
@@ -247,10 +261,22 @@ fn token(arguments: &Arguments) -> Result<Option<String>, ExplainError> {
                     path: "standard input".into(),
                     source,
                 })?;
-            Ok(Some(text.trim().to_owned()))
+            Ok(Some(bare(&text).to_owned()))
         }
-        token => Ok(token.map(str::to_owned)),
+        token => Ok(token.map(bare).map(str::to_owned)),
     }
+}
+
+/// The token in what was pasted: a whole header, one in quotes, or what it is asked for.
+fn bare(pasted: &str) -> &str {
+    let mut token = pasted.trim().trim_matches(['"', '\'']).trim();
+    for word in ["authorization:", "bearer "] {
+        let begin = token.get(..word.len());
+        if begin.is_some_and(|begin| begin.eq_ignore_ascii_case(word)) {
+            token = token.get(word.len()..).unwrap_or_default().trim();
+        }
+    }
+    token
 }
 
 /// How far off an instant is, for people.

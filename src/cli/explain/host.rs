@@ -10,10 +10,14 @@ use crate::host::{
     SignatureHost,
 };
 use crate::time::UnixTime;
+use crate::token::{LARGEST_MAX_TOKEN_BYTES, UnverifiedToken};
 
 /// Parts of tokens have this length at least: `{"alg":"none"}` has more. Shorter text with dots in
 /// it is the name of a host, say.
 const SHORTEST_PART: usize = 16;
+
+/// What stands before and behind a token in a header, be it that of cookies or the path.
+const SEPARATORS: &str = " \t,;&?=/\"#";
 
 /// The request and what becomes of it.
 pub(super) struct ExplainingHost {
@@ -37,25 +41,45 @@ impl ExplainingHost {
             edits: RefCell::default(),
             response: RefCell::default(),
         };
-        host.add_header(":method", &arguments.method);
-        host.add_header(":path", &arguments.path);
-        host.add_header(":scheme", &arguments.scheme);
-        let mut names = arguments.headers.iter().map(|header| &*header.name);
-        if !names.any(|name| HeaderBlock::kept_name(name) == ":authority") {
-            host.add_header(":authority", "localhost");
+        for (name, value) in [
+            (":method", &*arguments.method),
+            (":path", &*arguments.path),
+            (":scheme", &*arguments.scheme),
+            (":authority", "localhost"),
+        ] {
+            let mut names = arguments.headers.iter().map(|header| &*header.name);
+            if !names.any(|given| HeaderBlock::kept_name(given) == name) {
+                host.add_header(name, value);
+            }
         }
         host
     }
 
     /// A header, in which a token may stand in any place.
     pub(super) fn add_header(&mut self, name: &str, value: &str) {
-        for text in value.split(|letter| " \t,;&?=/\"#".contains(letter)) {
+        for text in value.split(|letter| SEPARATORS.contains(letter)) {
             if text.matches('.').count() >= 2 {
                 self.hide(text, SHORTEST_PART);
             }
         }
         self.headers
             .push((name.to_owned(), value.as_bytes().to_vec()));
+    }
+
+    /// The token that stands somewhere in the request, if there is one and no other.
+    pub(super) fn only_token(&self) -> Option<String> {
+        let values = self.headers.iter().filter_map(|(_, value)| {
+            let text = std::str::from_utf8(value).ok()?;
+            let parts = text.split(|letter| SEPARATORS.contains(letter));
+            Some(parts.filter(|part| is_token(part)))
+        });
+        let mut tokens: Vec<&str> = values.flatten().collect();
+        tokens.sort_unstable();
+        tokens.dedup();
+        match tokens.as_slice() {
+            [one] => Some((*one).to_owned()),
+            _ => None,
+        }
     }
 
     /// Keeps the parts of this token from being shown, those at least that have so many bytes.
@@ -106,6 +130,11 @@ impl ExplainingHost {
         }
         lines
     }
+}
+
+/// Whether somebody looks for it who permits so long ones is not for here to say.
+fn is_token(text: &str) -> bool {
+    UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, text.as_bytes()).is_ok()
 }
 
 impl SignatureHost for ExplainingHost {

@@ -7,9 +7,47 @@ use crate::gate::{Check, Chosen, Observer, Reason};
 use crate::time::UnixTime;
 use crate::token::{TokenError, UnverifiedToken};
 
+/// The configuration, as far as words for it need it.
+#[derive(Clone, Copy)]
+pub(super) struct Configured<'c> {
+    pub(super) configuration: &'c Value,
+    /// The line in its file of what has this path.
+    pub(super) line: &'c dyn Fn(&str) -> usize,
+    /// The route that Envoy would choose.
+    pub(super) route: Option<&'c str>,
+}
+
+impl Configured<'_> {
+    /// A rule with its line, what it is for, and what it needs.
+    fn rule(&self, place: usize) -> String {
+        let line = (self.line)(&format!("rules[{place}]"));
+        let rules = self.configuration.get("rules");
+        let rule = rules.and_then(|rules| rules.get(place));
+        let part = |key: &str| rule.and_then(|rule| rule.get(key));
+        let matcher = part("match").map_or_else(String::new, |matcher| format!(": {matcher}"));
+        let needs = match (part("requires"), part("requirement_name")) {
+            (_, Some(Value::String(name))) => format!("asks for `{name}` of `requirement_map`"),
+            (Some(requirement), _) => format!("asks for {requirement}"),
+            (None, _) => "asks for nothing".to_owned(),
+        };
+        format!("rules[{place}] (line {line}) matches{matcher}, {needs}")
+    }
+
+    fn chosen_by_route(&self) -> String {
+        let named = self.configuration.get("requirement_by_route_name");
+        let requirement = self.route.and_then(|route| named?.get(route)?.as_str());
+        match (self.route, requirement) {
+            (Some(route), Some(requirement)) => {
+                format!("the route `{route}` chooses `{requirement}` of `requirement_map`")
+            }
+            _ => "the route chooses the requirement".to_owned(),
+        }
+    }
+}
+
 /// Writes down what the gate does, with what it looked at.
 pub(super) struct Steps<'c> {
-    configuration: &'c Value,
+    configured: Configured<'c>,
     token: Option<&'c Result<UnverifiedToken<'c>, TokenError>>,
     now: UnixTime,
     provider: String,
@@ -18,12 +56,12 @@ pub(super) struct Steps<'c> {
 
 impl<'c> Steps<'c> {
     pub(super) fn new(
-        configuration: &'c Value,
+        configured: Configured<'c>,
         token: Option<&'c Result<UnverifiedToken<'c>, TokenError>>,
         now: UnixTime,
     ) -> Self {
         Self {
-            configuration,
+            configured,
             token,
             now,
             provider: String::new(),
@@ -38,6 +76,7 @@ impl<'c> Steps<'c> {
     /// A key of the provider at work, as it stands in the configuration.
     fn configured(&self, key: &str) -> String {
         let provider = self
+            .configured
             .configuration
             .get("providers")
             .and_then(|providers| providers.get(&self.provider));
@@ -107,8 +146,8 @@ impl<'c> Steps<'c> {
 impl Observer for &mut Steps<'_> {
     fn chosen(&mut self, chosen: Chosen) {
         self.lines.push(match chosen {
-            Chosen::Rule(place) => format!("rule       rules[{place}] matches"),
-            Chosen::Route => "rule       the route chooses the requirement".to_owned(),
+            Chosen::Rule(place) => format!("rule       {}", self.configured.rule(place)),
+            Chosen::Route => format!("rule       {}", self.configured.chosen_by_route()),
             Chosen::FilterState => "rule       the filter state chooses the requirement".to_owned(),
             Chosen::Nothing => "rule       no rule matches".to_owned(),
         });
@@ -133,6 +172,12 @@ impl Observer for &mut Steps<'_> {
         let outcome = if fault.is_some() { "NO" } else { "ok" };
         self.lines
             .push(format!("  {outcome:<9}{}{detail}", name(check)));
+        if check == Check::Keys && fault.is_some() {
+            self.lines.push(format!(
+                "           hint: `--jwks {}=FILE` gives them here, a JWK Set as its server has it",
+                self.provider
+            ));
+        }
     }
 }
 

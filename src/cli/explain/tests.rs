@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::token::fixtures::{es256, es256_other, jwk_set, token};
@@ -98,7 +98,8 @@ fn each_step_is_told_up_to_the_one_that_refuses() {
     assert_eq!(
         output.lines().take(10).collect::<Vec<_>>(),
         [
-            "rule       rules[1] matches",
+            "rule       rules[1] (line 1) matches: {\"prefix\":\"/orders\"}, asks for \
+             {\"provider_name\":\"idp\"}",
             "provider   idp",
             "  ok       there is one token where the provider's come in",
             &format!(
@@ -221,10 +222,16 @@ fn a_rule_for_a_host_decides_as_it_does_in_envoy() {
         ]);
         let to = |headers: &[(&str, &str)]| explained_under(&rules, headers);
         let (output, passes) = to(&[("host", "admin.example")]);
-        assert!(!passes && output.contains("rules[0] matches"), "{output}");
+        assert!(
+            !passes && output.contains("rules[0] (line 1) matches"),
+            "{output}"
+        );
         for headers in [&[("host", "api.example")][..], &[]] {
             let (output, passes) = to(headers);
-            assert!(passes && output.contains("rules[1] matches"), "{output}");
+            assert!(
+                passes && output.contains("rules[1] (line 1) matches"),
+                "{output}"
+            );
         }
     }
 }
@@ -246,6 +253,10 @@ fn keys_in_a_variable_that_is_not_set_here_are_missing_and_can_be_given() {
     assert!(!passes);
     assert!(output.contains("keys_unavailable"), "{output}");
     assert!(
+        output.contains("hint: `--jwks idp=FILE` gives them"),
+        "{output}"
+    );
+    assert!(
         warnings.starts_with(
             "warning: providers.idp.local_jwks.environment_variable: `PORTCULLIS_TEST_NOT_SET` "
         ),
@@ -260,6 +271,67 @@ fn keys_in_a_variable_that_is_not_set_here_are_missing_and_can_be_given() {
 }
 
 #[test]
+fn a_token_may_be_pasted_as_it_was_copied_and_come_in_any_header() {
+    let token = token(&es256(), &claims(NOW + 60));
+    let (plain, passes) = explained(&token, "/orders");
+    assert!(passes, "{plain}");
+    for pasted in [
+        format!("Bearer {token}"),
+        format!(" bearer  {token}\n"),
+        format!("Authorization: Bearer {token}"),
+        format!("\"{token}\""),
+        format!("'authorization: bearer {token}'"),
+    ] {
+        assert_eq!(explained(&pasted, "/orders"), (plain.clone(), true));
+    }
+    let value = format!("Bearer {token}");
+    let headers = [
+        ("authorization", &*value),
+        (":path", "/orders"),
+        (":method", "POST"),
+    ];
+    let (output, passes) = explained_with("", "/open", &headers, &json!({}));
+    assert_eq!((output, passes), (plain, true));
+}
+
+#[test]
+fn what_decides_is_named_with_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gate.yaml");
+    let keys = jwk_set(&[&es256()]);
+    let text = format!(
+        "providers: {{idp: {{local_jwks: {{inline_string: '{keys}'}}}}}}\nrules:\n- match: {{path: \
+         /a}}\n- match:\n    prefix: /\n  requirement_name: named\nrequirement_map: {{named: \
+         {{provider_name: idp}}, open: {{}}}}\nrequirement_by_route_name: {{front: open}}\n"
+    );
+    fs::write(&file, text).unwrap();
+    let explained = |path: &str, route: Option<&str>| {
+        let arguments = Arguments {
+            file: file.clone(),
+            token: None,
+            path: path.to_owned(),
+            method: "GET".to_owned(),
+            scheme: "https".to_owned(),
+            headers: Vec::new(),
+            route_name: route.map(str::to_owned),
+            key_sets: Vec::new(),
+        };
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
+        let (mut output, mut errors) = (Vec::new(), Vec::new());
+        let _ = run(&arguments, now, &mut output, &mut errors);
+        let output = String::from_utf8(output).unwrap();
+        output.lines().next().unwrap().to_owned()
+    };
+    let rule = "rule       rules[0] (line 3) matches: {\"path\":\"/a\"}, asks for nothing";
+    assert_eq!(explained("/a", None), rule);
+    let rule = "rule       rules[1] (line 4) matches: {\"prefix\":\"/\"}, asks for `named` of \
+                `requirement_map`";
+    assert_eq!(explained("/b", None), rule);
+    let rule = "rule       the route `front` chooses `open` of `requirement_map`";
+    assert_eq!(explained("/b", Some("front")), rule);
+}
+
+#[test]
 fn arguments_are_pairs() {
     assert_eq!(
         "X-A: b:c".parse(),
@@ -268,6 +340,13 @@ fn arguments_are_pairs() {
             value: "b:c".into()
         })
     );
-    assert!("x-a".parse::<Header>().is_err());
+    let path = Header {
+        name: ":path".into(),
+        value: "/a:b".into(),
+    };
+    assert_eq!(":path: /a:b".parse(), Ok(path));
+    for wrong in ["x-a", ":", ": x", ":status: 200", "::path: x"] {
+        assert!(wrong.parse::<Header>().is_err(), "{wrong}");
+    }
     assert!("idp".parse::<KeySetFile>().is_err());
 }
