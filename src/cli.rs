@@ -15,6 +15,7 @@ pub mod authority_client;
 pub mod backup;
 mod bounds;
 pub mod check;
+pub mod completions;
 pub mod configuration_file;
 pub mod convert;
 pub mod credential;
@@ -83,6 +84,10 @@ pub enum Command {
     Convert(convert::Arguments),
     /// Walk one request through a configuration and say what is checked and why it comes out so
     Explain(Box<explain::Arguments>),
+    /// Print a script with which a shell completes these commands
+    Completions(completions::CompletionsArguments),
+    /// Print a manual page
+    Man(completions::ManArguments),
 }
 
 /// Runs one command to its end. `upstream` ends only when it fails.
@@ -116,6 +121,8 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Explain(arguments) => {
             explain::run(&arguments, SystemTime::now(), output, &mut io::stderr())
         }
+        Command::Completions(arguments) => completions::completions(&arguments, output),
+        Command::Man(arguments) => completions::man(&arguments, output),
     }
 }
 
@@ -179,6 +186,12 @@ pub enum CommandError {
     Differences {
         /// How many.
         number: usize,
+    },
+    /// There is no such command to show a page of.
+    #[error("expected the name of a command, found `{name}`")]
+    NoCommand {
+        /// What there is in its place.
+        name: String,
     },
     /// There was nothing to explain.
     #[error(transparent)]
