@@ -103,6 +103,7 @@ pub struct Authority {
     pub metrics: Arc<Metrics>,
     /// What edges say that the time is.
     pub clocks: Clocks,
+    refusals: http::Refusals,
     limits: Limits,
     /// Who may keep segments of the filter.
     pub segment_caching: SegmentCaching,
@@ -169,6 +170,7 @@ impl Authority {
             writer,
             metrics,
             clocks: Clocks::new(settings.limits.clock_skew),
+            refusals: http::Refusals::default(),
             limits: settings.limits,
             segment_caching: settings.segment_caching,
             access,

@@ -192,7 +192,7 @@ impl Count {
 }
 
 /// Whoever has one address of version 6 has the other 2^64 of the network, too.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
             address.to_bits() & !u128::from(u64::MAX),

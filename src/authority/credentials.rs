@@ -7,6 +7,7 @@
 //! # role name sha256-of-the-secret
 //! admin console 6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b
 //! edge envoys d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35
+//! scrape prometheus 4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce
 //! ```
 //!
 //! # Why a plain SHA-256, and no slow password hash?
@@ -41,6 +42,8 @@ pub enum Role {
     Admin,
     /// Read the feed and check.
     Edge,
+    /// Read the metrics.
+    Scrape,
 }
 
 /// A caller that has shown a credential.
@@ -144,6 +147,7 @@ impl Role {
         match self {
             Self::Admin => "admin",
             Self::Edge => "edge",
+            Self::Scrape => "scrape",
         }
     }
 
@@ -167,7 +171,7 @@ pub enum CredentialsError {
         source: io::Error,
     },
     /// A line is none of `role name hash`.
-    #[error("credentials file `{}`, line {line}: expected `admin` or `edge`, a name and 64 hexadecimal digits", path.display())]
+    #[error("credentials file `{}`, line {line}: expected `admin`, `edge` or `scrape`, a name and 64 hexadecimal digits", path.display())]
     Line {
         /// The file.
         path: PathBuf,
@@ -214,6 +218,7 @@ fn parse_line(line: &str) -> Option<([u8; 32], Caller)> {
     let role = match words.next()? {
         "admin" => Role::Admin,
         "edge" => Role::Edge,
+        "scrape" => Role::Scrape,
         _ => return None,
     };
     let name = words.next()?.into();

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use super::Authority;
 use super::credentials::{Access, Caller, Role};
-use super::server::{Interface, Place};
+use super::server::{Interface, Peer, Place};
 
 mod body;
 mod check;
@@ -28,6 +28,7 @@ mod feed;
 mod operations;
 mod precondition;
 mod problem;
+mod refusals;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
 mod revocations;
 mod visitor;
@@ -40,6 +41,7 @@ pub use operations::{
     Stats,
 };
 pub use problem::{Problem, ProblemBody};
+pub(super) use refusals::Refusals;
 pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
 
 /// The interface of this authority.
@@ -75,7 +77,7 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
         .route_layer(guarded(Role::Admin, Interface::Operators));
     let monitoring = OpenApiRouter::new()
         .routes(routes!(operations::metrics))
-        .route_layer(guarded(Role::Edge, Interface::Operators));
+        .route_layer(guarded(Role::Scrape, Interface::Operators));
     let edge = OpenApiRouter::new()
         .routes(routes!(check::check))
         .routes(routes!(feed::manifest))
@@ -112,11 +114,11 @@ async fn require(
             if let Some(place) = place {
                 place.become_stranger();
             }
-            return problem.into_response();
+            return authority.refuse(&request, None, problem);
         }
     };
     if !caller.role.includes(door.role) {
-        return Problem::forbidden(door.role).into_response();
+        return authority.refuse(&request, Some(&caller), Problem::forbidden(door.role));
     }
     let busy = place.map(|place| place.begin(door.interface, &caller.name, Instant::now()));
     let _busy = match busy.transpose() {
@@ -125,6 +127,26 @@ async fn require(
     };
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+impl Authority {
+    /// Answers a caller that may not do what it asks for, and says so in the log once in a while.
+    fn refuse(&self, request: &Request, caller: Option<&Caller>, problem: Problem) -> Response {
+        let address = request.extensions().get::<Peer>().map(|peer| peer.0);
+        if let Some(times) = self.refusals.take(problem.code(), address, Instant::now()) {
+            let path = request.extensions().get::<MatchedPath>();
+            tracing::warn!(
+                code = problem.code(),
+                address = address.map(tracing::field::display),
+                credential = caller.map(|caller| &*caller.name),
+                role = caller.map(|caller| caller.role.name()),
+                route = path.map(MatchedPath::as_str),
+                times,
+                "refused a caller"
+            );
+        }
+        problem.into_response()
+    }
 }
 
 fn identify(access: &Access, interface: Interface, request: &Request) -> Result<Caller, Problem> {

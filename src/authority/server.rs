@@ -21,6 +21,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
+use super::http;
+
 mod descriptors;
 mod places;
 mod seldom;
@@ -52,6 +54,7 @@ pub async fn serve(
         crowded: Seldom::default(),
     };
     let failing = Seldom::default();
+    let misled = Arc::new(Misled::default());
     let graceful = GracefulShutdown::new();
     loop {
         let (accepted, permit) = tokio::select! {
@@ -80,6 +83,8 @@ pub async fn serve(
             peer: Peer(peer.ip()),
             watcher: graceful.watcher(),
             place: room.places.admit(),
+            misled: Arc::clone(&misled),
+            stopping: stopping.clone(),
         };
         tokio::spawn(connection.serve(stream, acceptor.clone(), permit));
     }
@@ -131,6 +136,16 @@ struct Connection {
     peer: Peer,
     watcher: Watcher,
     place: Arc<Place>,
+    misled: Arc<Misled>,
+    stopping: watch::Receiver<bool>,
+}
+
+/// Callers that speak TLS where there is none, the other way round, or with another idea of it.
+#[derive(Debug, Default)]
+struct Misled {
+    without_tls: Seldom,
+    with_tls: Seldom,
+    distrustful: Seldom,
 }
 
 impl Connection {
@@ -149,14 +164,57 @@ impl Connection {
         drop(permit);
     }
 
-    async fn serve_to_the_end(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+    async fn serve_to_the_end(mut self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+        let patience = if acceptor.is_some() {
+            HANDSHAKE_TIMEOUT
+        } else {
+            HEADER_TIMEOUT
+        };
+        let Some(speaks_tls) = self.first_byte(&stream, patience).await.map(is_tls) else {
+            return;
+        };
         let Some(acceptor) = acceptor else {
+            if speaks_tls {
+                return self.turn_away(&self.misled.with_tls, "TLS, which this listener does not");
+            }
             return self.speak(stream).await;
         };
+        if !speaks_tls {
+            self.turn_away(&self.misled.without_tls, "no TLS, which this listener does");
+            // What a program understands that speaks HTTP, and nothing else.
+            self.router = Router::new().fallback(async || http::Problem::tls_expected());
+            return self.speak(stream).await;
+        }
         match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => self.speak(stream).await,
+            Ok(Err(error)) if is_alert(&error) => {
+                let seldom = &self.misled.distrustful;
+                self.turn_away(
+                    seldom,
+                    &format!("TLS, but not with this certificate: {error}"),
+                );
+            }
             Ok(Err(error)) => tracing::debug!(%error, "no TLS connection came about"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    /// What the caller begins with, which stays to be read. `None` when he says nothing, or has gone.
+    async fn first_byte(&mut self, stream: &TcpStream, patience: Duration) -> Option<u8> {
+        let mut byte = [0];
+        let stopping = self.stopping.wait_for(|is_stopping| *is_stopping);
+        let read = tokio::select! {
+            read = timeout(patience, stream.peek(&mut byte)) => read.ok()?.ok()?,
+            _ = stopping => 0,
+        };
+        let [first] = byte;
+        (read == 1).then_some(first)
+    }
+
+    fn turn_away(&self, seldom: &Seldom, what: &str) {
+        if let Some(times) = seldom.take(Instant::now()) {
+            let address = self.peer.0;
+            tracing::warn!(%address, times, "a caller speaks {what}");
         }
     }
 
@@ -181,6 +239,18 @@ impl Connection {
             tracing::debug!(error = %super::chain_of(&error), "a connection broke off");
         }
     }
+}
+
+/// Whether a connection that begins with this byte is one of TLS: the type of a record that has part
+/// of a handshake in it (RFC 8446 section 5.1). No method of HTTP begins with it.
+const fn is_tls(first_byte: u8) -> bool {
+    first_byte == 22
+}
+
+/// Whether a handshake has failed because the caller said so.
+fn is_alert(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(error, Some(rustls::Error::AlertReceived(_)))
 }
 
 /// Whether an address can only be reached from the machine itself.

@@ -13,7 +13,7 @@ use crate::authority::credentials::{self, Role};
 /// The arguments of `portcullis credential`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// What the caller may do: everything, or read the feed and check
+    /// What the caller may do: everything, read the feed and check, or read the metrics
     #[arg(long, value_enum)]
     pub role: Role,
     /// The caller's name, without spaces; histories mention it
@@ -78,7 +78,7 @@ fn name(text: &str) -> Result<String, &'static str> {
 // By hand, so that the authority knows nothing of the command line.
 impl ValueEnum for Role {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Admin, Self::Edge]
+        &[Self::Admin, Self::Edge, Self::Scrape]
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {

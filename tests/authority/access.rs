@@ -5,11 +5,12 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::certificate::make_certificate;
 use super::process::{Authority, binary, directory, revocation, serve, until};
 
 /// Makes a credential and gives its secret.
@@ -36,6 +37,7 @@ fn a_role_may_do_what_is_its_own_and_nobody_may_do_anything() {
     let directory = directory();
     let admin = credential(directory.path(), "admin", "console");
     let edge = credential(directory.path(), "edge", "envoys");
+    let scrape = credential(directory.path(), "scrape", "prometheus");
     let authority = guarded(directory.path());
     let statuses = |authority: &Authority| {
         let check = json!({"issuer": "i", "sid": "s"});
@@ -64,7 +66,12 @@ fn a_role_may_do_what_is_its_own_and_nobody_may_do_anything() {
     let authority = authority.with_credential(&edge);
     assert_eq!(
         statuses(&authority),
-        [403, 403, 403, 403, 403, 403, 403, 200, 200, 200, 200]
+        [403, 403, 403, 403, 403, 403, 403, 200, 200, 403, 200]
+    );
+    let authority = authority.with_credential(&scrape);
+    assert_eq!(
+        statuses(&authority),
+        [403, 403, 403, 403, 403, 403, 403, 403, 403, 200, 200]
     );
     let authority = authority.with_credential(&admin);
     assert_eq!(statuses(&authority), [200; 11]);
@@ -77,6 +84,107 @@ fn a_role_may_do_what_is_its_own_and_nobody_may_do_anything() {
     );
     let log = authority.log();
     assert!(!log.contains(&admin) && !log.contains(&edge), "{log}");
+}
+
+/// The warnings in a log with this text.
+fn warnings(authority: &Authority, text: &str) -> Vec<Value> {
+    let log = authority.log();
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let is_it = |line: &Value| {
+        let message = line["message"].as_str().unwrap_or_default();
+        line["level"] == "WARN" && message.contains(text)
+    };
+    lines.filter(is_it).collect()
+}
+
+#[test]
+fn whoever_is_refused_is_in_the_log_once_in_a_while_and_his_secret_is_not() {
+    let directory = directory();
+    let edge = credential(directory.path(), "edge", "envoys");
+    let authority = guarded(directory.path()).with_credential("portcullis_wrong");
+    for _ in 0..20 {
+        assert_eq!(authority.get("/v1/feed/manifest").status, 401);
+    }
+    let authority = authority.with_credential(&edge);
+    for _ in 0..20 {
+        assert_eq!(authority.get("/v1/stats").status, 403);
+    }
+    until(|| warnings(&authority, "refused a caller").len() == 2);
+    let lines = warnings(&authority, "refused a caller");
+    let of = |name: &str| {
+        lines
+            .iter()
+            .map(|line| line[name].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("code"), ["credential_missing", "role_missing"]);
+    assert_eq!(of("route"), ["/v1/feed/manifest", "/v1/stats"]);
+    assert_eq!(of("address"), ["127.0.0.1", "127.0.0.1"]);
+    assert_eq!(of("credential"), [Value::Null, "envoys".into()]);
+    let log = authority.log();
+    assert!(
+        !log.contains("portcullis_") && !log.contains(&edge),
+        "{log}"
+    );
+}
+
+#[test]
+fn whoever_speaks_tls_to_a_listener_without_is_in_the_log() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    // The beginning of a handshake (RFC 8446).
+    let mut stream = connection(&authority, "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00");
+    let mut answer = Vec::new();
+    // A reset is an end, too.
+    let _ = stream.read_to_end(&mut answer);
+    assert_eq!(answer, b"");
+    until(|| !warnings(&authority, "speaks TLS").is_empty());
+    assert_eq!(authority.get("/healthz").status, 200);
+}
+
+#[test]
+fn whoever_speaks_no_tls_to_a_listener_with_it_is_told_so() {
+    let directory = directory();
+    let (certificate, key) = make_certificate(directory.path());
+    let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
+    let authority = Authority::start_with(directory.path(), &tls);
+    let asks = "POST /v1/revocations HTTP/1.1\r\nhost: a\r\nauthorization: Bearer x\r\n\
+                content-length: 0\r\n\r\n";
+    let mut answer = String::new();
+    let read = connection(&authority, asks).read_to_string(&mut answer);
+    read.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains(r#""code":"tls_expected""#), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    until(|| !warnings(&authority, "speaks no TLS").is_empty());
+    // Whoever does not trust it says so, if it is polite.
+    let doubting = Command::new("openssl")
+        .args(["s_client", "-verify_return_error", "-connect"])
+        .arg(authority.address())
+        .stdin(Stdio::null())
+        .output();
+    assert!(!doubting.expect("`openssl`").status.success());
+    until(|| !warnings(&authority, "not with this certificate").is_empty());
+    assert!(is_trusted_by(&authority, &certificate));
+}
+
+#[test]
+fn connections_that_say_nothing_do_not_hold_up_the_end() {
+    let directory = directory();
+    let mut authority = Authority::start(directory.path());
+    let _silent: Vec<_> = (0..10).map(|_| connection(&authority, "")).collect();
+    assert_eq!(authority.get("/healthz").status, 200);
+    let began = Instant::now();
+    authority.signal("TERM");
+    assert!(authority.wait().success());
+    assert!(began.elapsed() < Duration::from_secs(5), "{began:?}");
+    assert!(
+        !authority.log().contains("unfinished"),
+        "{}",
+        authority.log()
+    );
 }
 
 #[test]
@@ -394,7 +502,7 @@ fn where_others_can_connect_credentials_and_tls_are_needed() {
     let mut process = Command::new(binary())
         .args(["serve", "--data", data.to_str().unwrap()])
         .args(insisting)
-        .stdout(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut line = String::new();
@@ -475,30 +583,6 @@ fn arguments_have_bounds_and_the_help_says_which() {
         }
     }
     assert!(!directory.path().join("data").exists());
-}
-
-/// A certificate for 127.0.0.1 that signs itself, in two files of this directory.
-fn make_certificate(directory: &Path) -> (String, String) {
-    let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
-    let (certificate, key) = (path("certificate.pem"), path("key.pem"));
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-        ])
-        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", &key, "-out", &certificate])
-        .output()
-        .expect("`openssl`");
-    let told = String::from_utf8_lossy(&made.stderr);
-    assert!(made.status.success(), "{told}");
-    (certificate, key)
 }
 
 /// Whether the command line finds an authority that this certificate vouches for.

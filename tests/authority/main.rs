@@ -14,6 +14,8 @@
 
 mod access;
 mod backup;
+#[path = "../support/certificate.rs"]
+mod certificate;
 mod clocks;
 mod crash;
 mod disk;

@@ -35,6 +35,10 @@ impl utoipa::Modify for Security {
             "edge",
             scheme("A credential with the role `edge` or `admin`"),
         );
+        components.add_security_scheme(
+            "scrape",
+            scheme("A credential with the role `scrape` or `admin`"),
+        );
     }
 }
 

@@ -214,7 +214,7 @@ pub(super) async fn back_up(
 #[utoipa::path(
     get,
     path = "/metrics",
-    security(("edge" = [])),
+    security(("scrape" = [])),
     responses((status = 200, description = "OpenMetrics text", body = String, content_type = OPEN_METRICS))
 )]
 pub(super) async fn metrics(State(authority): State<Arc<Authority>>) -> Response {

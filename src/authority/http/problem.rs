@@ -58,6 +58,11 @@ impl Problem {
         }
     }
 
+    /// What programs look at.
+    pub(super) fn code(&self) -> &str {
+        &self.body.code
+    }
+
     pub(super) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
     }
@@ -75,6 +80,13 @@ impl Problem {
     pub(super) fn forbidden(role: Role) -> Self {
         let detail = format!("expected a credential with the role `{}`", role.name());
         Self::new(StatusCode::FORBIDDEN, "role_missing", detail)
+    }
+
+    /// A request without TLS where there is TLS.
+    pub(in crate::authority) fn tls_expected() -> Self {
+        let detail = "expected TLS, as in `https://`; found a request without. If it had a credential, \
+                      that was sent for everybody on the way to read: replace it";
+        Self::new(StatusCode::BAD_REQUEST, TLS_EXPECTED, detail)
     }
 
     pub(super) fn not_a_loopback_name() -> Self {
@@ -242,7 +254,7 @@ impl From<ImportError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let is_to_end = self.body.code == TOO_MANY_CONNECTIONS;
+        let is_to_end = matches!(&*self.body.code, TOO_MANY_CONNECTIONS | TLS_EXPECTED);
         let mut response = (self.status, Json(self.body)).into_response();
         let headers = response.headers_mut();
         let problem = HeaderValue::from_static("application/problem+json");
@@ -269,5 +281,7 @@ impl IntoResponse for Problem {
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
+
+const TLS_EXPECTED: &str = "tls_expected";
 
 const TOO_MANY_CONNECTIONS: &str = "too_many_connections";

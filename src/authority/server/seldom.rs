@@ -28,6 +28,13 @@ impl Seldom {
         state.last = Some(now);
         Some(std::mem::take(&mut state.times))
     }
+
+    /// Whether it has not been worth a line for so long that it may be forgotten.
+    pub(in crate::authority) fn is_over(&self, now: Instant) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = |last| now.saturating_duration_since(last) >= 2 * PAUSE;
+        state.last.is_some_and(is_old)
+    }
 }
 
 const PAUSE: Duration = Duration::from_secs(10);
@@ -45,5 +52,16 @@ mod tests {
         }
         assert_eq!(seldom.take(start + PAUSE), Some(100));
         assert_eq!(seldom.take(start + PAUSE), None);
+    }
+
+    #[test]
+    fn what_no_line_was_due_of_for_long_is_over() {
+        let (seldom, start) = (Seldom::default(), Instant::now());
+        assert!(!seldom.is_over(start));
+        for times in 0..2 {
+            seldom.take(start + PAUSE * times);
+        }
+        assert!(!seldom.is_over(start + 2 * PAUSE));
+        assert!(seldom.is_over(start + 3 * PAUSE));
     }
 }
