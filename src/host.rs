@@ -124,10 +124,23 @@ pub enum CallOutcome {
     Failed,
 }
 
+/// Why a call was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// The host knows no cluster of this name.
+    NoCluster,
+    /// The cluster has nobody to send it to.
+    NoEndpoint,
+}
+
 /// A host that can call other servers.
 pub trait CallHost {
-    /// Sends a call. `None` when the host refuses it at once, for an unknown cluster for instance.
-    fn call(&self, call: &Call) -> Option<CallId>;
+    /// Sends a call.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSent`] when the host refuses it at once.
+    fn call(&self, call: &Call) -> Result<CallId, NotSent>;
 }
 
 /// What work beside the requests may ask of the host, on every tick.

@@ -20,6 +20,7 @@ mod backoff;
 mod claim;
 mod discard;
 mod discovery;
+mod fault;
 mod follower;
 mod freshness;
 #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
@@ -39,6 +40,7 @@ use std::time::Duration;
 
 pub use announcement::Purge;
 pub use discovery::DiscoveryError;
+pub use fault::Fault;
 pub use follower::{Counts as FeedCounts, FeedSource, Follower};
 pub use inquiries::{Ended, Inquiries, MAX_ASKING};
 pub use key_keeper::{KeyKeeper, Sight};

@@ -1,11 +1,12 @@
 //! [`BackgroundHost`] over Envoy's host calls.
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, LogLevel, MapType};
+use proxy_wasm::types::{BufferType, LogLevel, MapType, Status};
 
 use super::raw;
 use crate::host::{
-    BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, HeaderLine, Shared, SharedData,
+    BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, HeaderLine, NotSent, Shared,
+    SharedData,
 };
 use crate::revocation::{MAX_BATCH_BYTES, SEGMENT_BYTES};
 use crate::token::MAX_JWK_SET_BYTES;
@@ -43,7 +44,7 @@ impl SharedData for Background {
 }
 
 impl CallHost for Background {
-    fn call(&self, call: &Call) -> Option<CallId> {
+    fn call(&self, call: &Call) -> Result<CallId, NotSent> {
         let mut headers = vec![
             (":method", call.method),
             (":authority", call.authority.as_str()),
@@ -59,7 +60,10 @@ impl CallHost for Background {
         // gives none: the answer comes back through the SDK's own list of calls.
         let sent =
             hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), call.timeout);
-        sent.ok().map(CallId)
+        sent.map(CallId).map_err(|status| match status {
+            Status::BadArgument => NotSent::NoCluster,
+            _ => NotSent::NoEndpoint,
+        })
     }
 }
 

@@ -29,6 +29,7 @@ impl Feed {
             keys: settings.keys.clone(),
             heartbeat: settings.max_staleness / HEARTBEATS_PER_STALENESS,
             reload_jitter: settings.reload_jitter,
+            max_staleness: settings.max_staleness,
         };
         let mut follower = Follower::new(source, view.clone());
         // What another plugin or an earlier configuration has loaded is there before the first
@@ -55,7 +56,8 @@ impl Feed {
         self.report(metrics);
         if leads && let Some((_, view)) = gate.feed() {
             let state = view.state();
-            metrics.show_feed(state.as_deref(), self.follower.fill(), now);
+            let staleness = self.follower.staleness(now);
+            metrics.show_feed(state.as_deref(), self.follower.fill(), staleness);
         }
     }
 

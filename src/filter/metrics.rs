@@ -12,8 +12,10 @@
 //! | `portcullis.keys.age_seconds.<provider>` | gauge: time since the set was fetched |
 //! | `portcullis.keys.usable.<provider>` | gauge: keys that may be used; 0 when they are too old |
 //! | `portcullis.keys.left_out.<provider>` | gauge: keys of the set that cannot be used |
-//! | `portcullis.feed.<batches, changes, heartbeats, generations, refused or failures>` | counter |
-//! | `portcullis.feed.staleness_milliseconds` | gauge: time since the authority was heard |
+//! | `portcullis.feed.<batches, changes, heartbeats or generations>` | counter |
+//! | `portcullis.feed.failures.<fault>` | counter: calls that came to nothing |
+//! | `portcullis.feed.loaded` | gauge: 1 while a feed is held; where there is revocation |
+//! | `portcullis.feed.staleness_milliseconds` | gauge: time since the authority was heard, or since the start |
 //! | `portcullis.feed.sequence` | gauge: changes that have been applied |
 //! | `portcullis.feed.pages` | gauge: pages of the filter, 4 KiB each |
 //! | `portcullis.feed.false_positives_per_billion` | gauge: names not revoked that the filter takes for revoked |
@@ -30,7 +32,7 @@ use super::raw;
 use crate::gate::{CacheCounts, Confirmation, KeySource, Outcome, Policy};
 use crate::host::Counter;
 use crate::revocation::{FeedState, Fill};
-use crate::sync::{Counts, FeedCounts, Sight};
+use crate::sync::{Counts, Fault, FeedCounts, Sight};
 
 /// One verification out of so many is measured. Looking at the clock twice costs as much as
 /// everything else that is done for a token which is known already.
@@ -67,8 +69,9 @@ struct FeedMetrics {
     changes: u32,
     heartbeats: u32,
     generations: u32,
-    refused: u32,
-    failures: u32,
+    failures: [u32; Fault::ALL.len()],
+    /// Missing where nothing is ever loaded: 0 would be an alarm.
+    loaded: u32,
     staleness: u32,
     sequence: u32,
     pages: u32,
@@ -88,7 +91,7 @@ struct KeyMetrics {
 }
 
 impl Metrics {
-    pub(super) fn new(policy: &Policy) -> Self {
+    pub(super) fn new(policy: &Policy, has_feed: bool) -> Self {
         let outcomes: Vec<_> = Outcome::all().collect();
         let sources: Vec<_> = policy.key_sources().collect();
         let row = |outcome: &Outcome| {
@@ -105,7 +108,7 @@ impl Metrics {
             outcomes,
             providers: sources.iter().map(|(name, _)| (*name).to_owned()).collect(),
             keys: sources.iter().map(keys).collect(),
-            feed: FeedMetrics::new(),
+            feed: FeedMetrics::new(has_feed),
             cache: CacheMetrics::new(),
             verification: define(
                 MetricType::Histogram,
@@ -164,22 +167,21 @@ impl Metrics {
         more(self.feed.changes, |counts| counts.changes);
         more(self.feed.heartbeats, |counts| counts.heartbeats);
         more(self.feed.generations, |counts| counts.generations);
-        more(self.feed.refused, |counts| counts.refused);
-        more(self.feed.failures, |counts| counts.failures);
+        for ((id, before), now) in self.feed.failures.iter().zip(before.faults).zip(now.faults) {
+            increment(
+                *id,
+                u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX),
+            );
+        }
     }
 
-    pub(super) fn show_feed(
-        &self,
-        state: Option<&FeedState>,
-        fill: Option<Fill>,
-        now_milliseconds: u64,
-    ) {
+    pub(super) fn show_feed(&self, state: Option<&FeedState>, fill: Option<Fill>, staleness: u64) {
+        record(self.feed.staleness, staleness);
+        record(self.feed.loaded, u64::from(state.is_some()));
         if let Some(fill) = fill {
             record(self.feed.false_positives, fill.false_positives_per_billion);
         }
         if let Some(state) = state {
-            let staleness = now_milliseconds.saturating_sub(state.verified_at);
-            record(self.feed.staleness, staleness);
             record(self.feed.sequence, state.sequence);
             record(self.feed.pages, state.page_count.into());
         }
@@ -240,16 +242,17 @@ impl CacheMetrics {
 }
 
 impl FeedMetrics {
-    fn new() -> Self {
+    fn new(has_feed: bool) -> Self {
         let counter = |name: &str| define(MetricType::Counter, &format!("portcullis.{name}"));
         let gauge = |name: &str| define(MetricType::Gauge, &format!("portcullis.feed.{name}"));
+        let failures = Fault::ALL.map(|fault| counter(&format!("feed.failures.{}", fault.name())));
         Self {
             batches: counter("feed.batches"),
             changes: counter("feed.changes"),
             heartbeats: counter("feed.heartbeats"),
             generations: counter("feed.generations"),
-            refused: counter("feed.refused"),
-            failures: counter("feed.failures"),
+            failures,
+            loaded: if has_feed { gauge("loaded") } else { MISSING },
             staleness: gauge("staleness_milliseconds"),
             sequence: gauge("sequence"),
             pages: gauge("pages"),

@@ -68,7 +68,7 @@ impl Shared {
         let gate = Gate::new(configured.policy, backend, secret);
         let keeper = KeyKeeper::new(gate.policy(), Rc::clone(gate.keys()), Background.random());
         Self {
-            metrics: Metrics::new(gate.policy()),
+            metrics: Metrics::new(gate.policy(), gate.feed().is_some()),
             feed: Feed::new(&gate).map(RefCell::new),
             asking: RefCell::default(),
             gate,

@@ -313,13 +313,13 @@ impl SharedData for MockProcess {
 }
 
 impl CallHost for MockProcess {
-    fn call(&self, call: &Call) -> Option<CallId> {
+    fn call(&self, call: &Call) -> Result<CallId, NotSent> {
         if self.refuses_calls.get() {
-            return None;
+            return Err(NotSent::NoCluster);
         }
         let id = CallId(u32::try_from(self.number()).unwrap());
         self.calls.borrow_mut().push((id, call.clone()));
-        Some(id)
+        Ok(id)
     }
 }
 

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{BackgroundHost, Call, CallHost, CallId, Expected, Shared, SharedData};
+use super::{BackgroundHost, Call, CallHost, CallId, Expected, NotSent, Shared, SharedData};
 
 /// The shared data of a process, and its clock.
 #[derive(Debug, Default)]
@@ -103,17 +103,17 @@ impl SharedData for MockBackground {
 }
 
 impl CallHost for MockBackground {
-    fn call(&self, call: &Call) -> Option<CallId> {
+    fn call(&self, call: &Call) -> Result<CallId, NotSent> {
         thread_local! {
             static LAST: Cell<u32> = const { Cell::new(0) };
         }
         if self.refuses_calls.get() {
-            return None;
+            return Err(NotSent::NoCluster);
         }
         LAST.set(LAST.get() + 1);
         let id = CallId(LAST.get());
         self.calls.borrow_mut().push((id, call.clone()));
-        Some(id)
+        Ok(id)
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::announcement::{Begun, Purge, purge};
 use super::discard::Discard;
+use super::fault::Fault;
 use super::line::Line;
 use super::loader::{LoadError, Loader};
 use super::mark::{Mark, fresher};
@@ -25,6 +26,9 @@ use crate::time::Interval;
 
 mod loading;
 mod outage;
+mod remarks;
+
+use remarks::{Remarks, Work};
 
 /// Where the feed comes from.
 #[derive(Clone)]
@@ -43,6 +47,8 @@ pub struct FeedSource {
     /// Most of the delay before a newer generation is loaded, so that a thousand edges do not all
     /// load it at once.
     pub reload_jitter: Duration,
+    /// The age past which it is said that the feed is stale.
+    pub max_staleness: Duration,
 }
 
 impl std::fmt::Debug for FeedSource {
@@ -65,10 +71,22 @@ pub struct Counts {
     pub heartbeats: u64,
     /// Generations that were loaded.
     pub generations: u64,
-    /// Answers that were not believed: signature, format, hash, history.
-    pub refused: u64,
-    /// Calls without a useful answer.
-    pub failures: u64,
+    /// Calls that came to nothing, by the number of the [`Fault`].
+    pub faults: [u64; Fault::ALL.len()],
+}
+
+impl Counts {
+    /// How often there was this fault.
+    #[must_use]
+    pub fn of(&self, fault: Fault) -> u64 {
+        self.faults.get(fault as usize).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, fault: Fault) {
+        if let Some(count) = self.faults.get_mut(fault as usize) {
+            *count += 1;
+        }
+    }
 }
 
 /// Follows one feed.
@@ -79,13 +97,13 @@ pub struct Follower {
     view: Rc<View>,
     version: u32,
     is_leading: bool,
-    /// When this one led for the first time.
-    began_at: Option<u64>,
+    remarks: Remarks,
+    /// The moment from before which nothing was missing when this one last looked, or that of the
+    /// first leader while nothing was ever loaded.
+    heard_at: u64,
     /// Whether this one has heard the authority since it began to lead.
     has_heard: bool,
     trouble: Trouble,
-    /// What was last warned of, and when.
-    complaint: Option<(String, u64)>,
     poll: Line<Asked>,
     mark: Mark,
     /// The newest generation that the authority has told of.
@@ -175,10 +193,10 @@ impl Follower {
             view,
             version: 0,
             is_leading: false,
-            began_at: None,
+            remarks: Remarks::default(),
+            heard_at: 0,
             has_heard: false,
             trouble: Trouble::default(),
-            complaint: None,
             poll: Line::default(),
             mark: Mark::default(),
             told: 0,
@@ -219,11 +237,12 @@ impl Follower {
             let now = host.now_milliseconds();
             // Whoever led before may have died before it had tidied up.
             self.discard = Some(Discard::begin(now));
+            self.remarks = Remarks::begin(host, self.filter.space(), now);
             // An outage does not begin anew with every leader.
-            let began = *self.began_at.get_or_insert(now);
             let heard = self
                 .read_state(host)
-                .map_or(began, |(state, _)| state.verified_at);
+                .map_or(self.remarks.began_at, |(state, _)| state.verified_at);
+            self.heard_at = heard;
             self.poll = Line::well_at(heard);
             self.load = Line::well_at(heard);
             self.attest = Line::well_at(heard);
@@ -260,11 +279,16 @@ impl Follower {
             return None;
         }
         self.version = version;
-        // Somebody has heard the authority.
-        self.complaint = None;
         let purge = purge(host, &self.filter, held.as_deref(), &state);
         self.view.replace(Some(state));
         Some(purge).filter(|purge| *purge != Purge::Named(Vec::new()))
+    }
+
+    /// How old what is held is, in milliseconds, if this one leads; as long as there has never been
+    /// anything, for how long it has been tried.
+    #[must_use]
+    pub const fn staleness(&self, now_milliseconds: u64) -> u64 {
+        now_milliseconds.saturating_sub(self.heard_at)
     }
 
     /// Whether this one should leave the lead to others, since it cannot do what a leader has to.
@@ -277,14 +301,14 @@ impl Follower {
         let now = host.now_milliseconds();
         let longest_poll = self.source.heartbeat + 2 * CALL_TIMEOUT;
         if self.poll.give_up(host, longest_poll) {
-            self.trouble.unanswered(now);
+            self.on_no_use(host, Work::Poll, &CallOutcome::Failed);
         }
         if self.load.give_up(host, 2 * CALL_TIMEOUT) {
-            self.trouble.unanswered(now);
+            self.on_no_use(host, Work::Load, &CallOutcome::Failed);
             self.loader = None;
         }
         if self.attest.give_up(host, 2 * CALL_TIMEOUT) {
-            self.trouble.unanswered(now);
+            self.on_no_use(host, Work::Attest, &CallOutcome::Failed);
         }
         if self
             .read_state(host)
@@ -303,6 +327,7 @@ impl Follower {
             self.start_poll(host);
         }
         self.continue_discarding(host, now);
+        self.look_at_the_age(host, now);
         if !self.fill.1.contains(now)
             && let Some(state) = self.view.state()
         {
@@ -352,8 +377,8 @@ impl Follower {
         };
         let asked = Asked::now(host, wait);
         let call = self.changes_call(&state, asked);
-        if !self.poll.start(host, &call, asked) {
-            self.on_call_refused(host);
+        if let Err(reason) = self.poll.start(host, &call, asked) {
+            self.on_not_sent(host, Work::Poll, reason);
         }
     }
 
@@ -367,6 +392,7 @@ impl Follower {
                     self.poll.succeed(host);
                     self.has_heard = true;
                     self.trouble = Trouble::default();
+                    self.settle(host, Work::Poll);
                     if changes == 0 && asked.wait == self.source.heartbeat {
                         self.poll.rest(SHORTEST_POLL);
                     }
@@ -381,7 +407,7 @@ impl Follower {
                 self.poll.fail(host);
             }
             _ => {
-                self.on_no_use(host, outcome);
+                self.on_no_use(host, Work::Poll, outcome);
                 self.poll.fail(host);
             }
         }
@@ -480,14 +506,13 @@ impl Follower {
     }
 
     fn refuse(&mut self, host: &impl BackgroundHost, refusal: &Refusal) {
-        self.counts.refused += 1;
         // What a generation that is on its way mends says nothing against the one that loads it:
         // whoever leads next would have to begin with that anew.
         let is_being_mended = self.load_after.is_some() && refusal.is_mended_by_loading();
         if !is_being_mended {
             self.trouble.refused(host.now_milliseconds());
         }
-        self.complain(host, format!("not applied: {refusal}"));
+        self.on_refusal(host, Work::Poll, refusal);
         if matches!(refusal, Refusal::Discontinuous | Refusal::Lost) {
             self.load_within(host.now_milliseconds(), Duration::ZERO);
         }

@@ -86,7 +86,7 @@ impl<Q: Clone + PartialEq, W> Inquiries<Q, W> {
             same.waiting.push(waiter);
             return Ok(());
         }
-        let started = call().and_then(|call| host.call(&call).map(|id| (id, call)));
+        let started = call().and_then(|call| Some((host.call(&call).ok()?, call)));
         let Some((id, call)) = started else {
             return Err(waiter);
         };
@@ -142,7 +142,7 @@ impl<Q: Clone + PartialEq, W> Inquiries<Q, W> {
     pub fn adopt(&mut self, host: &impl BackgroundHost, owner: u32) -> Vec<Ended<Q, W>> {
         for inquiry in &mut self.pending {
             if matches!(inquiry.flight, Flight::Orphan)
-                && let Some(id) = host.call(&inquiry.call)
+                && let Ok(id) = host.call(&inquiry.call)
             {
                 inquiry.flight = Flight::Under {
                     id,
@@ -186,7 +186,7 @@ impl<Q, W> Inquiry<Q, W> {
             timeout,
             ..self.call.clone()
         };
-        let Some(id) = host.call(&call) else {
+        let Ok(id) = host.call(&call) else {
             return false;
         };
         self.flight = Flight::Under {

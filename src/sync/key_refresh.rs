@@ -403,7 +403,7 @@ impl KeyRefresh {
         };
         let patience = self.settings.timeout.saturating_add(GRACE);
         match host.call(&call) {
-            Some(call) => {
+            Ok(call) => {
                 self.phase = Phase::Asking {
                     fetch,
                     call,
@@ -411,7 +411,7 @@ impl KeyRefresh {
                     patience: Interval::new(host.now_milliseconds(), patience),
                 };
             }
-            None => self.try_again(host, fetch, FetchError::NotSent(call.cluster)),
+            Err(_) => self.try_again(host, fetch, FetchError::NotSent(call.cluster)),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::milliseconds;
-use crate::host::{BackgroundHost, Call, CallId};
+use crate::host::{BackgroundHost, Call, CallId, NotSent};
 use crate::time::Interval;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -64,16 +64,25 @@ impl<T> Line<T> {
         self.outstanding.take_if(is_it).map(|(_, purpose)| purpose)
     }
 
-    /// Makes a call; `false` when the host refuses it at once.
-    #[must_use]
-    pub(super) fn start(&mut self, host: &impl BackgroundHost, call: &Call, purpose: T) -> bool {
+    /// Makes a call, unless the host refuses it at once.
+    pub(super) fn start(
+        &mut self,
+        host: &impl BackgroundHost,
+        call: &Call,
+        purpose: T,
+    ) -> Result<(), NotSent> {
         self.started = host.now_milliseconds();
         self.well_at.get_or_insert(self.started);
         match host.call(call) {
-            Some(id) => self.outstanding = Some((id, purpose)),
-            None => self.fail(host),
+            Ok(id) => {
+                self.outstanding = Some((id, purpose));
+                Ok(())
+            }
+            Err(reason) => {
+                self.fail(host);
+                Err(reason)
+            }
         }
-        self.outstanding.is_some()
     }
 
     /// Takes a call for failed that the host has never told the end of.

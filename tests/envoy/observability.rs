@@ -71,6 +71,8 @@ fn metrics_have_labels_in_prometheus() {
         r#"portcullis_keys_unknown_key_refetches{provider="id.example"} 0"#,
         r#"portcullis_keys_usable{provider="id.example"} 1"#,
         r#"portcullis_keys_left_out{provider="id.example"} 0"#,
+        r#"portcullis_feed_failures{reason="no_answer"} 0"#,
+        r#"portcullis_feed_failures{reason="not_believed"} 0"#,
     ] {
         let ours: Vec<_> = page
             .lines()

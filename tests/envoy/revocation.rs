@@ -9,5 +9,6 @@ mod postures;
 mod reload;
 pub(crate) mod scene;
 mod story;
+mod troubles;
 mod updates;
 mod waiting;

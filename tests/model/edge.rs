@@ -128,6 +128,7 @@ impl VirtualMachine {
             keys: authority.feed_keys(),
             heartbeat: Duration::ZERO,
             reload_jitter: Duration::from_millis(1),
+            max_staleness: Duration::from_secs(30),
         };
         Self {
             follower: Follower::new(source, Rc::clone(&view)),

@@ -25,12 +25,20 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct Authority {
     process: Option<Child>,
     directory: TempDir,
+    scheme: &'static str,
     address: SocketAddr,
     arguments: Vec<String>,
     feed_keys: Vec<String>,
+    secrets: Secrets,
+    agent: ureq::Agent,
+}
+
+/// One of each role.
+#[derive(Clone)]
+struct Secrets {
     admin: String,
     edge: String,
-    agent: ureq::Agent,
+    scrape: String,
 }
 
 impl Authority {
@@ -42,8 +50,13 @@ impl Authority {
     /// The same, with more arguments of `portcullis serve`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let [admin, edge] = ["admin", "edge"].map(|role| credential(directory.path(), role));
-        Self::start_in(directory, admin, edge, arguments)
+        let secret = |role| credential(directory.path(), role);
+        let secrets = Secrets {
+            admin: secret("admin"),
+            edge: secret("edge"),
+            scrape: secret("scrape"),
+        };
+        Self::start_in(directory, secrets, arguments)
     }
 
     /// Another installation that has taken over the credentials of this one.
@@ -51,20 +64,23 @@ impl Authority {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let credentials = |directory: &TempDir| directory.path().join("credentials");
         fs::copy(credentials(&self.directory), credentials(&directory)).expect("a file to copy");
-        Self::start_in(directory, self.admin.clone(), self.edge.clone(), &[])
+        Self::start_in(directory, self.secrets.clone(), &[])
     }
 
-    fn start_in(directory: TempDir, admin: String, edge: String, arguments: &[&str]) -> Self {
+    fn start_in(directory: TempDir, secrets: Secrets, arguments: &[&str]) -> Self {
+        // Those of tests sign themselves.
+        let any_certificate = ureq::tls::TlsConfig::builder().disable_verification(true);
         let config = ureq::Agent::config_builder()
+            .tls_config(any_certificate.build())
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE));
         let mut authority = Self {
             process: None,
+            scheme: "http",
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
             feed_keys: Vec::new(),
-            admin,
-            edge,
+            secrets,
             agent: config.build().into(),
             directory,
         };
@@ -99,7 +115,8 @@ impl Authority {
         let ready: Value = serde_json::from_str(&line)
             .unwrap_or_else(|_| panic!("the authority did not start: {}", self.log()));
         let url = ready["url"].as_str().expect("a URL");
-        let address = url.strip_prefix("http://").expect("plain HTTP");
+        let (scheme, address) = url.split_once("://").expect("a URL");
+        self.scheme = if scheme == "https" { "https" } else { "http" };
         self.address = address.parse().expect("address and port");
         self.feed_keys =
             serde_json::from_value(ready["feed_public_keys"].clone()).expect("a list of keys");
@@ -154,19 +171,24 @@ impl Authority {
     pub(crate) fn settings(&self) -> Value {
         json!({
             "cluster": "authority",
-            "credential": {"inline_string": self.edge},
+            "credential": {"inline_string": self.secrets.edge},
             "public_keys": self.feed_keys,
         })
     }
 
     /// The secret of whoever may revoke.
     pub(crate) fn admin_credential(&self) -> &str {
-        &self.admin
+        &self.secrets.admin
     }
 
     /// The secret of an edge.
     pub(crate) fn edge_credential(&self) -> &str {
-        &self.edge
+        &self.secrets.edge
+    }
+
+    /// The secret of whoever may read metrics.
+    pub(crate) fn scrape_credential(&self) -> &str {
+        &self.secrets.scrape
     }
 
     /// The public key that signs the feed.
@@ -237,8 +259,8 @@ impl Authority {
     pub(crate) fn request(&self, path: &str) -> (u16, Vec<u8>) {
         let request = self
             .agent
-            .get(format!("http://{}{path}", self.address))
-            .header("authorization", format!("Bearer {}", self.admin));
+            .get(format!("{}://{}{path}", self.scheme, self.address))
+            .header("authorization", format!("Bearer {}", self.secrets.admin));
         read(request.call())
     }
 
@@ -249,8 +271,8 @@ impl Authority {
     fn send(&self, path: &str, media_type: &str, body: &str) -> (u16, String) {
         let request = self
             .agent
-            .post(format!("http://{}{path}", self.address))
-            .header("authorization", format!("Bearer {}", self.admin))
+            .post(format!("{}://{}{path}", self.scheme, self.address))
+            .header("authorization", format!("Bearer {}", self.secrets.admin))
             .header("content-type", media_type);
         text(read(request.send(body)))
     }
@@ -261,7 +283,7 @@ impl Authority {
         command
             .args(arguments)
             .env("PORTCULLIS_AUTHORITY", format!("http://{}", self.address))
-            .env("PORTCULLIS_CREDENTIAL", &self.admin);
+            .env("PORTCULLIS_CREDENTIAL", &self.secrets.admin);
         command
     }
 }

@@ -448,6 +448,8 @@ pub(crate) struct Bootstrap {
     pub(super) wasm_log_level: &'static str,
     pub(super) workers: u32,
     authority: Option<SocketAddr>,
+    /// More members of clusters: the cluster's name, the member's and its value.
+    cluster_members: Vec<(&'static str, &'static str, Value)>,
     is_dynamic: bool,
     /// How long a listener or filter chain that was replaced serves the connections that it has;
     /// as long as Envoy lets it by default.
@@ -467,6 +469,7 @@ impl Bootstrap {
             wasm_log_level: "info",
             workers: 2,
             authority: None,
+            cluster_members: Vec::new(),
             is_dynamic: false,
             drain_seconds: None,
             passes_trailers: false,
@@ -515,6 +518,17 @@ impl Bootstrap {
         self
     }
 
+    /// With one more member of a cluster, or another one.
+    pub(crate) fn with_cluster_member(
+        mut self,
+        cluster: &'static str,
+        name: &'static str,
+        member: Value,
+    ) -> Self {
+        self.cluster_members.push((cluster, name, member));
+        self
+    }
+
     /// With one more member of the whole configuration.
     #[allow(dead_code, reason = "for the bench")]
     pub(crate) fn with_member(mut self, name: &str, member: Value) -> Self {
@@ -549,6 +563,11 @@ impl Bootstrap {
         let mut clusters: Vec<_> = clusters
             .map(|(name, address)| cluster(name, address))
             .collect();
+        for (of, name, member) in &self.cluster_members {
+            for cluster in clusters.iter_mut().filter(|cluster| cluster["name"] == *of) {
+                cluster[*name] = member.clone();
+            }
+        }
         if self.passes_trailers {
             let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
             for cluster in &mut clusters {

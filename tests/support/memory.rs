@@ -4,7 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-use portcullis::host::{BackgroundHost, Call, CallHost, CallId, Expected, Shared, SharedData};
+use portcullis::host::{
+    BackgroundHost, Call, CallHost, CallId, Expected, NotSent, Shared, SharedData,
+};
 
 use super::support::Random;
 
@@ -75,10 +77,10 @@ impl SharedData for Memory {
 }
 
 impl CallHost for Memory {
-    fn call(&self, call: &Call) -> Option<CallId> {
+    fn call(&self, call: &Call) -> Result<CallId, NotSent> {
         let id = CallId(self.number());
         self.calls.borrow_mut().push((id, call.clone()));
-        Some(id)
+        Ok(id)
     }
 }
 

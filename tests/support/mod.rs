@@ -10,6 +10,7 @@
 
 mod authority;
 mod bootstrap;
+mod certificate;
 mod configuration;
 mod envoy;
 mod http;
@@ -24,6 +25,7 @@ mod upstream;
 
 pub(crate) use authority::{Authority, program};
 pub(crate) use bootstrap::{Bootstrap, Listener, Plugin};
+pub(crate) use certificate::make_certificate;
 pub(crate) use configuration::configuration;
 pub(crate) use envoy::{Envoy, module};
 pub(crate) use http::{Client, Forwarded, Request, Response};

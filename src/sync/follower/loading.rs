@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::remarks::Work;
 use super::{Asked, CALL_TIMEOUT, Follower, Refusal, Step};
 use crate::host::{BackgroundHost, Call, CallOutcome, Expected};
 use crate::revocation::{FeedState, Manifest};
@@ -61,8 +62,8 @@ impl Follower {
             state.manifest_signer == state.batch_signer && state.is_trusted_by(&self.source.keys);
         if self.load_after.is_none() && !is_signed_by_one {
             let call = self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT);
-            if !self.attest.start(host, &call, ()) {
-                self.on_call_refused(host);
+            if let Err(reason) = self.attest.start(host, &call, ()) {
+                self.on_not_sent(host, Work::Attest, reason);
             }
         }
     }
@@ -72,13 +73,12 @@ impl Follower {
             status: 200, body, ..
         } = outcome
         else {
-            self.on_no_use(host, outcome);
+            self.on_no_use(host, Work::Attest, outcome);
             return self.attest.fail(host);
         };
         if let Err(refusal) = self.attest(host, body) {
-            self.counts.refused += 1;
             self.trouble.refused(host.now_milliseconds());
-            self.complain(host, format!("not vouched for: {refusal}"));
+            self.on_refusal(host, Work::Attest, &refusal);
             self.attest.fail(host);
         }
     }
@@ -95,6 +95,7 @@ impl Follower {
                 return Ok(());
             }
             self.attest.succeed(host);
+            self.settle(host, Work::Attest);
             let next = FeedState {
                 manifest_signer: signer,
                 ..held
@@ -109,8 +110,8 @@ impl Follower {
     }
 
     fn start_load(&mut self, host: &impl BackgroundHost, call: &Call, step: Step) {
-        if !self.load.start(host, call, step) {
-            self.on_call_refused(host);
+        if let Err(reason) = self.load.start(host, call, step) {
+            self.on_not_sent(host, Work::Load, reason);
         }
     }
 
@@ -124,7 +125,7 @@ impl Follower {
             status: 200, body, ..
         } = outcome
         else {
-            self.on_no_use(host, outcome);
+            self.on_no_use(host, Work::Load, outcome);
             self.abandon_load(host);
             return;
         };
@@ -136,14 +137,12 @@ impl Follower {
         }
         if let Err(refusal) = self.take_in(host, step, body) {
             self.trouble.refused(host.now_milliseconds());
-            self.complain(host, format!("generation not loaded: {refusal}"));
+            self.on_refusal(host, Work::Load, &refusal);
             if matches!(refusal, Refusal::Lagging | Refusal::Contended) {
                 // What is loaded is good, and goes on from here when the authority or the other
                 // leader does.
-                self.counts.failures += 1;
                 self.load.fail(host);
             } else {
-                self.counts.refused += 1;
                 self.abandon_load(host);
             }
             return;
@@ -177,6 +176,7 @@ impl Follower {
     fn leave_to_others(&mut self, host: &impl BackgroundHost) {
         self.loader = None;
         self.load.succeed(host);
+        self.settle(host, Work::Load);
         self.load_after = None;
         self.discard = Some(Discard::begin(host.now_milliseconds()));
     }
@@ -286,6 +286,7 @@ impl Follower {
             self.poll = Line::default();
             self.has_heard = true;
             self.trouble = Trouble::default();
+            self.settle(host, Work::Load);
             host.info(&format!(
                 "revocation feed: generation {} of epoch {} is in force, sequence {}",
                 next.generation, next.epoch, next.sequence

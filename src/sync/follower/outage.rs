@@ -1,56 +1,141 @@
-//! Calls that came to nothing: what is counted and said of them.
+//! Calls that came to nothing, and a feed that grows old: what is counted and said of them.
 
-use std::time::Duration;
-
-use super::Follower;
-use crate::host::{BackgroundHost, CallOutcome};
-use crate::time::Interval;
-
-/// How often the same trouble is warned of.
-const SAME_COMPLAINT: Duration = Duration::from_mins(10);
+use super::remarks::Work;
+use super::{Follower, Refusal};
+use crate::host::{BackgroundHost, CallOutcome, NotSent};
+use crate::revocation::Standing;
+use crate::sync::fault::{Fault, code};
 
 impl Follower {
     /// The host would not send a call at all.
-    pub(super) fn on_call_refused(&mut self, host: &impl BackgroundHost) {
-        self.counts.failures += 1;
+    pub(super) fn on_not_sent(&mut self, host: &impl BackgroundHost, work: Work, reason: NotSent) {
         self.trouble.unanswered(host.now_milliseconds());
-        let cluster = &self.source.cluster;
-        let message = format!(
-            "the call was refused; hint: is there a cluster `{cluster}` with a healthy endpoint?"
-        );
-        self.complain(host, message);
+        self.fail(host, work, Fault::from(reason), "");
     }
 
     /// An answer that says nothing of the feed, or none.
-    pub(super) fn on_no_use(&mut self, host: &impl BackgroundHost, outcome: &CallOutcome) {
+    pub(super) fn on_no_use(
+        &mut self,
+        host: &impl BackgroundHost,
+        work: Work,
+        outcome: &CallOutcome,
+    ) {
         let now = host.now_milliseconds();
-        self.counts.failures += 1;
-        let message = match outcome {
-            CallOutcome::Answered { status, .. } if *status < 500 => {
-                self.trouble.refused(now);
-                format!("the authority refuses to answer, with status {status}")
-            }
-            CallOutcome::Answered { status, .. } => {
-                self.trouble.unanswered(now);
-                format!("the authority does not answer: status {status}")
-            }
-            CallOutcome::Failed => {
-                self.trouble.unanswered(now);
-                "the authority does not answer".to_owned()
-            }
+        let CallOutcome::Answered { status, body, .. } = outcome else {
+            self.trouble.unanswered(now);
+            return self.fail(host, work, Fault::NoAnswer, "");
         };
-        self.complain(host, message);
+        if *status < 500 {
+            self.trouble.refused(now);
+        } else {
+            self.trouble.unanswered(now);
+        }
+        let answer = format!("{status} {}", code(body).unwrap_or_default());
+        self.fail(host, work, Fault::of_answer(*status, body), &answer);
     }
 
-    /// Warns of trouble once, again when it has become another, and every ten minutes.
-    pub(super) fn complain(&mut self, host: &impl BackgroundHost, message: String) {
-        let now = host.now_milliseconds();
-        let is_known = self.complaint.as_ref().is_some_and(|(known, since)| {
-            *known == message && Interval::new(*since, SAME_COMPLAINT).contains(now)
-        });
-        if !is_known {
-            host.warn(&format!("revocation feed: {message}"));
-            self.complaint = Some((message, now));
+    /// An answer that is not used, for this reason.
+    pub(super) fn on_refusal(&mut self, host: &impl BackgroundHost, work: Work, reason: &Refusal) {
+        let fault = match reason {
+            Refusal::Lagging => Fault::Behind,
+            Refusal::Contended => Fault::Contended,
+            _ => Fault::NotBelieved,
+        };
+        self.fail(host, work, fault, &reason.to_string());
+    }
+
+    /// Counts a fault, and warns of it once, again when it has become another, and every ten
+    /// minutes.
+    fn fail(&mut self, host: &impl BackgroundHost, work: Work, fault: Fault, details: &str) {
+        self.counts.add(fault);
+        let (before, after) = words(fault);
+        let cluster = &self.source.cluster;
+        let details = match fault {
+            Fault::Status => details.trim_end(),
+            Fault::Behind | Fault::Contended | Fault::NotBelieved => details,
+            _ => cluster,
+        };
+        let of = match work {
+            Work::Poll => "",
+            Work::Load => " (loading a generation)",
+            Work::Attest => " (vouching for what is held)",
+        };
+        // An authority that is away is away for all that is asked of it.
+        let of = if fault == Fault::NotBelieved { of } else { "" };
+        let text = ["revocation feed: ", before, details, after, of].concat();
+        let space = self.filter.space();
+        if self
+            .remarks
+            .is_news(space, work, &text, host.now_milliseconds())
+        {
+            host.warn(&text);
+            self.remarks.write(host, space);
         }
+    }
+
+    /// What was complained of about this work is so no more.
+    pub(super) fn settle(&mut self, host: &impl BackgroundHost, work: Work) {
+        if self.remarks.is_settled(work) {
+            self.remarks.write(host, self.filter.space());
+        }
+    }
+
+    /// Says when `max_staleness` is over, and when it is not any more.
+    pub(super) fn look_at_the_age(&mut self, host: &impl BackgroundHost, now: u64) {
+        if let Some(state) = self.view.state() {
+            self.heard_at = state.verified_at;
+        }
+        let longest = self.source.max_staleness;
+        let standing = self.view.standing(host, now, longest);
+        let is_late = match standing {
+            Standing::Current => false,
+            Standing::Stale => true,
+            Standing::Missing => u128::from(self.staleness(now)) > longest.as_millis(),
+        };
+        if is_late == self.remarks.is_late {
+            return;
+        }
+        self.remarks.is_late = is_late;
+        self.remarks.write(host, self.filter.space());
+        match standing {
+            Standing::Missing if is_late => {
+                host.warn("revocation feed: none was loaded within `max_staleness`; `on_missing_feed` decides about requests");
+            }
+            _ if is_late => {
+                host.warn("revocation feed: older than `max_staleness`; `on_stale` decides about requests");
+            }
+            _ => host.info("revocation feed: no older than `max_staleness` again"),
+        }
+    }
+}
+
+/// What is said of a fault, before and after what it is about.
+const fn words(fault: Fault) -> (&'static str, &'static str) {
+    match fault {
+        Fault::NoCluster => ("there is no cluster `", "`"),
+        Fault::NoEndpoint => ("cluster `", "` has no endpoint that is healthy"),
+        Fault::NoConnection => (
+            "cluster `",
+            "` leads to no connection; hint: does the authority listen there, and does the cluster \
+             have a `transport_socket` that it accepts exactly if it speaks TLS? Its log may tell",
+        ),
+        Fault::Tls => (
+            "cluster `",
+            "` and the authority do not agree on TLS; hint: the cluster needs a `transport_socket` \
+             exactly if the authority has `--tls-certificate`, and has to trust that certificate",
+        ),
+        Fault::NoAnswer => ("the authority of cluster `", "` does not answer"),
+        Fault::Credential => (
+            "the authority of cluster `",
+            "` does not know the credential; hint: `revocation.credential` is what `portcullis \
+             credential --role edge` has printed",
+        ),
+        Fault::Role => (
+            "the authority of cluster `",
+            "` knows the credential, but not as one with the role `edge`",
+        ),
+        Fault::Status => ("the authority answers with status ", ""),
+        Fault::Behind | Fault::Contended => ("", ""),
+        Fault::NotBelieved => ("not believed: ", ""),
     }
 }

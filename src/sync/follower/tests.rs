@@ -60,6 +60,7 @@ fn follower_with(keys: FeedKeys) -> Follower {
         keys,
         heartbeat: Duration::from_secs(10),
         reload_jitter: Duration::from_secs(1),
+        max_staleness: Duration::from_secs(30),
     };
     Follower::new(source, view)
 }

@@ -111,6 +111,7 @@ fn follower() -> Edge {
         keys,
         heartbeat: Duration::from_secs(10),
         reload_jitter: Duration::from_secs(1),
+        max_staleness: Duration::from_secs(30),
     };
     Edge {
         follower: Follower::new(source, Rc::clone(&view)),

@@ -173,6 +173,7 @@ fn source(keys: FeedKeys, credential: String) -> FeedSource {
         keys,
         heartbeat: Duration::from_secs(10),
         reload_jitter: Duration::from_secs(30),
+        max_staleness: Duration::from_secs(30),
     }
 }
 

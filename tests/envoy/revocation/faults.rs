@@ -199,7 +199,7 @@ fn an_authority_that_comes_after_envoy_is_found() {
     let mut scene = Scene::unready(authority, &json!({}), Meddler::cut);
     scene.assert_refused(&session("innocent"), 503, "revocation_unavailable");
     scene.assert_refused(&session("revoked"), 503, "revocation_unavailable");
-    scene.wait_for("portcullis.feed.failures", 1);
+    scene.wait_for("portcullis.feed.failures.no_answer", 1);
     scene.meddler.pass();
     scene.wait_until_accepted(&session("innocent"));
     scene.assert_refused(&session("revoked"), 401, "token_revoked");

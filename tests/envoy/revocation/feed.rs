@@ -119,7 +119,7 @@ fn changes_that_come_out_of_order_are_not_applied_until_they_come_in_order() {
         thread::sleep(Duration::from_millis(300));
     }
     scene.authority.restore_access("subject", "live-0");
-    scene.wait_for("portcullis.feed.refused", 3);
+    scene.wait_for("portcullis.feed.failures.not_believed", 3);
     scene.meddler.pass();
     scene.wait_until_in_step();
     for number in 0..6 {
@@ -141,7 +141,7 @@ fn with_other_changes(meddle: impl FnOnce(&Meddler)) {
     let sequence = scene.metric("portcullis.feed.sequence");
     meddle(&scene.meddler);
     scene.authority.revoke("session", "revoked");
-    scene.wait_for("portcullis.feed.refused", 1);
+    scene.wait_for("portcullis.feed.failures.not_believed", 1);
     assert_eq!(scene.metric("portcullis.feed.sequence"), sequence);
     // The last answer that was believed may have come a moment after the first that was not.
     thread::sleep(STALENESS + Duration::from_millis(500));
@@ -190,7 +190,7 @@ fn a_generation_that_is_not_the_authoritys_is_not_loaded() {
                         }
                     });
                 });
-                scene.wait_for("portcullis.feed.refused", 1);
+                scene.wait_for("portcullis.feed.failures.not_believed", 1);
                 assert_eq!(scene.metric("portcullis.feed.generations"), 0, "{name}");
                 scene.assert_refused(&session("innocent"), 503, "revocation_unavailable");
                 scene.meddler.pass();
@@ -205,7 +205,7 @@ fn a_generation_that_is_not_the_authoritys_is_not_loaded() {
 #[test]
 fn answers_that_break_off_are_as_good_as_none() {
     let mut scene = Scene::unready(Authority::start(), &json!({}), Meddler::break_off);
-    scene.wait_for("portcullis.feed.failures", 1);
+    scene.wait_for("portcullis.feed.failures.no_answer", 1);
     scene.assert_refused(&session("s"), 503, "revocation_unavailable");
     scene.meddler.pass();
     scene.wait_for("portcullis.feed.generations", 1);
@@ -228,7 +228,7 @@ fn an_older_generation_does_not_replace_a_newer_one() {
         }
     });
     scene.authority.restart();
-    scene.wait_for("portcullis.feed.refused", 1);
+    scene.wait_for("portcullis.feed.failures.not_believed", 1);
     assert_eq!(scene.metric("portcullis.feed.generations"), 2);
     scene.authority.revoke("session", "meanwhile");
     scene.wait_until_refused(&session("meanwhile"), "token_revoked");

@@ -89,7 +89,9 @@ fn no_feed_but_an_authority_that_answers() {
                 let mut scene = Scene::unready(authority, &more, spoil_the_feed);
                 scene.assert(&session("innocent"), innocent);
                 scene.assert(&session("revoked"), revoked);
-                until(String::new, || scene.metric("portcullis.feed.refused") >= 1);
+                until(String::new, || {
+                    scene.metric("portcullis.feed.failures.not_believed") >= 1
+                });
             });
         }
     });

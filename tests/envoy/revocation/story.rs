@@ -43,7 +43,7 @@ fn a_user_signs_out_on_one_device_then_everywhere_and_then_in_again() {
     assert_eq!(scene.metric("portcullis.confirmations.unanswered"), 0);
     scene.wait_for("portcullis.feed.sequence", 4);
     assert!(scene.metric("portcullis.feed.changes") >= 4);
-    assert_eq!(scene.metric("portcullis.feed.refused"), 0);
+    assert_eq!(scene.metric("portcullis.feed.failures.not_believed"), 0);
     assert!(scene.metric("portcullis.feed.pages") >= 1);
     assert!(scene.metric("portcullis.feed.staleness_milliseconds") < 30_000);
 }

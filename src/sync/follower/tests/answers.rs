@@ -53,7 +53,7 @@ fn what_is_not_the_authoritys_is_never_applied() {
         };
         leader.on_response(&process, id, &outcome);
         leader.on_tick(&process, true);
-        assert_eq!(leader.counts().refused, 1, "{title}");
+        assert_eq!(leader.counts().of(Fault::NotBelieved), 1, "{title}");
         assert_eq!(
             status(&process, &leader, "a"),
             Status::NotRevoked,
@@ -78,7 +78,7 @@ fn an_answer_that_was_recorded_is_the_answer_to_another_question() {
     process.pass(50);
     leader.on_tick(&process, true);
     assert_eq!(leader.view.state().unwrap().verified_at, before);
-    assert_eq!(leader.counts().refused, 1);
+    assert_eq!(leader.counts().of(Fault::NotBelieved), 1);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -103,7 +103,7 @@ fn a_manifest_that_is_older_than_what_is_held_is_refused() {
         body: older,
     };
     leader.on_response(&process, id, &outcome);
-    assert_eq!(leader.counts().refused, 1);
+    assert_eq!(leader.counts().of(Fault::NotBelieved), 1);
     assert_eq!(status(&process, &leader, "a"), Status::PossiblyRevoked);
 }
 
@@ -182,7 +182,9 @@ fn failures_are_tried_again_later_and_later_and_said_once() {
             (30..=65).contains(&failed),
             "{good:?}: {failed} failures in a minute"
         );
-        assert_eq!(process.log.borrow().len(), 1, "{good:?}");
+        let log = process.log.borrow();
+        let said = log.iter().filter(|line| line.contains("does not answer"));
+        assert_eq!(said.count(), 1, "{good:?}: {log:?}");
     }
 }
 
@@ -214,7 +216,7 @@ fn an_authority_that_lags_behind_what_is_held_is_waited_for_without_haste() {
         let most = if path.contains("/deltas") { 65 } else { 1 };
         assert!((1..=most).contains(count), "{calls:?}");
     }
-    assert_eq!(process.log.borrow().len(), 2, "{:?}", process.log);
+    assert_eq!(process.log.borrow().len(), 3, "{:?}", process.log);
     // What is held stays, and is no fresher for it.
     assert_eq!(leader.view.state().unwrap(), before);
     let now = process.now.get();

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::host::{CallHost, Shared};
+use crate::host::{CallHost, NotSent, Shared};
 
 /// A token that was issued at [`ISSUED_AT`], by what can revoke it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,11 +118,11 @@ impl SharedData for Machine<'_> {
 }
 
 impl CallHost for Machine<'_> {
-    fn call(&self, call: &Call) -> Option<CallId> {
+    fn call(&self, call: &Call) -> Result<CallId, NotSent> {
         let id = self.process.call(call)?;
-        let call = self.process.calls.borrow_mut().pop()?;
+        let call = self.process.calls.borrow_mut().pop().expect("a call");
         self.calls.borrow_mut().push(call);
-        Some(id)
+        Ok(id)
     }
 }
 

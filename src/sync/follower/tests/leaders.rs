@@ -412,7 +412,7 @@ fn wakes_after_another_has_loaded(is_first_generation: bool) {
     assert_eq!(second.follower.counts().generations, 1);
     let before = u64::from(!is_first_generation);
     assert_eq!(first.follower.counts().generations, before);
-    assert_eq!(first.follower.counts().refused, 0);
+    assert_eq!(first.follower.counts().of(Fault::NotBelieved), 0);
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -130,30 +130,192 @@ fn a_leader_without_answers_lets_go_after_fifteen_seconds() {
     }
 }
 
+fn problem(status: u16, code: &str) -> CallOutcome {
+    let body = format!(r#"{{"title":"","code":"{code}"}}"#).into_bytes();
+    CallOutcome::Answered {
+        status,
+        headers: Vec::new(),
+        body,
+    }
+}
+
+/// What is logged in so many seconds, but of the age of what is held.
+fn complaints(
+    process: &MockProcess,
+    leader: &mut Follower,
+    outcome: &CallOutcome,
+    seconds: u64,
+) -> Vec<String> {
+    tries(process, leader, outcome, Duration::from_secs(seconds));
+    let mut log = process.log.take();
+    log.retain(|line| !line.contains("max_staleness"));
+    log
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn trouble_is_counted_every_time_and_said_once_when_it_changes_and_every_ten_minutes() {
     let (process, mut leader) = (MockProcess::default(), follower());
-    let lead_for = |leader: &mut Follower, seconds| {
-        for _ in 0..seconds * 10 {
-            process.pass(100);
-            leader.on_tick(&process, true);
-            while let Some((id, _)) = next_call(&process) {
-                leader.on_response(&process, id, &status_only(401));
-            }
-        }
-        process.log.take()
-    };
     process.refuses_calls.set(true);
-    let log = lead_for(&mut leader, 60);
-    let [line] = log.as_slice() else {
-        panic!("{log:?}");
-    };
-    assert!(line.contains("is there a cluster `authority`"), "{line}");
-    assert!(leader.counts().failures >= 30);
-    assert_eq!(lead_for(&mut leader, 530), [""; 0]);
-    assert_eq!(lead_for(&mut leader, 30).len(), 1);
+    let log = complaints(&process, &mut leader, &CallOutcome::Failed, 60);
+    assert_eq!(log, ["revocation feed: there is no cluster `authority`"]);
+    assert!(leader.counts().of(Fault::NoCluster) >= 30);
+    let log = complaints(&process, &mut leader, &CallOutcome::Failed, 530);
+    assert_eq!(log, [""; 0]);
+    let log = complaints(&process, &mut leader, &CallOutcome::Failed, 30);
+    assert_eq!(log.len(), 1);
     process.refuses_calls.set(false);
-    let log = lead_for(&mut leader, 60);
+    let log = complaints(&process, &mut leader, &status_only(404), 60);
+    let expected = "revocation feed: the authority answers with status 404";
+    assert_eq!(log, [expected]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn every_fault_has_its_own_line_and_its_own_count() {
+    let reset = |reason: &str| {
+        let body = format!("upstream connect error or disconnect. reset reason: {reason}");
+        CallOutcome::Answered {
+            status: 503,
+            headers: Vec::new(),
+            body: body.into_bytes(),
+        }
+    };
+    let foreign = CallOutcome::Answered {
+        status: 200,
+        headers: Vec::new(),
+        body: b"<html>".to_vec(),
+    };
+    let mut lines = Vec::new();
+    for (outcome, fault) in [
+        (problem(401, "credential_missing"), Fault::Credential),
+        (problem(403, "role_missing"), Fault::Role),
+        (problem(400, "tls_expected"), Fault::Tls),
+        (problem(503, "feed_not_ready"), Fault::Status),
+        (reset("remote connection failure"), Fault::NoConnection),
+        (CallOutcome::Failed, Fault::NoAnswer),
+        (foreign, Fault::NotBelieved),
+    ] {
+        let (process, mut leader) = (MockProcess::default(), follower());
+        let log = complaints(&process, &mut leader, &outcome, 20);
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert!(!lines.contains(&log[0]), "{log:?}");
+        lines.extend(log);
+        for other in Fault::ALL {
+            let count = leader.counts().of(other);
+            assert_eq!(count > 0, other == fault, "{other:?} while {fault:?}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_one_leader_has_said_the_next_one_does_not_say_again() {
+    let process = MockProcess::default();
+    let outcome = problem(401, "credential_missing");
+    let mut log = Vec::new();
+    for _ in 0..8 {
+        let mut leader = follower();
+        log.extend(complaints(&process, &mut leader, &outcome, 5));
+    }
     assert_eq!(log.len(), 1, "{log:?}");
-    assert!(log[0].contains("with status 401"), "{log:?}");
+    // All was well in between, whoever led.
+    let authority = Authority::new();
+    process.pass(11_000);
+    for leader in &mut [follower(), follower()] {
+        tick(&process, leader, &authority);
+        process.calls.take();
+    }
+    process.log.take();
+    let log = complaints(&process, &mut follower(), &outcome, 5);
+    assert_eq!(log.len(), 1, "{log:?}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_record_of_remarks_that_somebody_has_written_over_is_none() {
+    let process = MockProcess::default();
+    complaints(&process, &mut follower(), &CallOutcome::Failed, 5);
+    for key in process.keys() {
+        process.set_shared(&key, b"rubbish", Expected::Anything);
+    }
+    let log = complaints(&process, &mut follower(), &CallOutcome::Failed, 5);
+    assert_eq!(log.len(), 1, "{log:?}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn that_polls_go_well_makes_nobody_say_again_what_is_wrong_with_a_generation() {
+    let (process, mut authority, mut leader) =
+        (MockProcess::default(), Authority::new(), follower());
+    tick(&process, &mut leader, &authority);
+    authority.publish_generation();
+    authority.revoke("a");
+    process.log.take();
+    for _ in 0..1_200 {
+        process.pass(100);
+        leader.on_tick(&process, true);
+        settle_with(&process, &mut leader, |call| match authority.answer(call) {
+            Some(_) if call.path.contains("/segments/") => Some(CallOutcome::Failed),
+            answer => answer,
+        });
+    }
+    assert!(leader.counts().of(Fault::NoAnswer) > 10);
+    assert_eq!(process.log.take().len(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn that_the_feed_grows_old_and_that_it_is_fresh_again_is_said_once_whoever_leads() {
+    let (process, authority) = (MockProcess::default(), Authority::new());
+    tick(&process, &mut follower(), &authority);
+    let ages = |process: &MockProcess| {
+        let mut log = process.log.take();
+        log.retain(|line| line.contains("max_staleness"));
+        log
+    };
+    let fails = |seconds| {
+        let mut leader = follower();
+        let some = Duration::from_secs(seconds);
+        tries(&process, &mut leader, &CallOutcome::Failed, some);
+        leader
+    };
+    fails(29);
+    assert_eq!(ages(&process), [""; 0]);
+    for _ in 0..3 {
+        fails(20);
+    }
+    let leader = fails(1);
+    let log = ages(&process);
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert!(log[0].contains("`on_stale`"), "{log:?}");
+    let staleness = leader.staleness(process.now.get());
+    assert!((89_000..92_000).contains(&staleness), "{staleness}");
+    process.pass(11_000);
+    for leader in &mut [follower(), follower()] {
+        tick(&process, leader, &authority);
+        tick(&process, leader, &authority);
+        process.calls.take();
+        assert!(leader.staleness(process.now.get()) < 1_000);
+    }
+    assert_eq!(
+        ages(&process),
+        ["revocation feed: no older than `max_staleness` again"]
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_feed_that_was_never_loaded_is_as_old_as_the_first_leader() {
+    let process = MockProcess::default();
+    for _ in 0..4 {
+        let mut leader = follower();
+        let some = Duration::from_secs(10);
+        tries(&process, &mut leader, &CallOutcome::Failed, some);
+    }
+    let mut leader = follower();
+    leader.on_tick(&process, true);
+    assert_eq!(leader.staleness(process.now.get()), 40_000 - 50);
+    let mut log = process.log.take();
+    log.retain(|line| line.contains("max_staleness"));
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert!(log[0].contains("`on_missing_feed`"), "{log:?}");
+    // Set back by an hour, the clock tells nothing of how long it was.
+    process.now.set(process.now.get() - 3_600_000);
+    let mut leader = follower();
+    leader.on_tick(&process, true);
+    assert_eq!(leader.staleness(process.now.get() + 1_000), 1_000);
 }

@@ -60,7 +60,11 @@ fn changes_that_cannot_be_applied_to_missing_records_keep_nobody_from_loading_th
     write_over_pages(&process);
     let answer = |call: &Call| authority.answer(call);
     loads_slowly(&process, &mut leader, 500, answer, answer);
-    assert!(leader.counts().refused >= 3, "{:?}", leader.counts());
+    assert!(
+        leader.counts().of(Fault::NotBelieved) >= 3,
+        "{:?}",
+        leader.counts()
+    );
     tick(&process, &mut leader, &authority);
     assert_eq!(status(&process, &leader, "b"), Status::PossiblyRevoked);
 }
@@ -78,7 +82,11 @@ fn a_history_that_does_not_continue_what_is_held_keeps_nobody_from_loading_its_g
     authority.revoke("d");
     let answer = |call: &Call| authority.answer(call);
     loads_slowly(&process, &mut leader, 500, answer, answer);
-    assert!(leader.counts().refused >= 3, "{:?}", leader.counts());
+    assert!(
+        leader.counts().of(Fault::NotBelieved) >= 3,
+        "{:?}",
+        leader.counts()
+    );
     tick(&process, &mut leader, &authority);
     assert_eq!(status(&process, &leader, "d"), Status::PossiblyRevoked);
 }

@@ -1,0 +1,116 @@
+//! What the leaders of a process have said to the operator.
+//!
+//! Leaders follow each other while there is trouble, and each would say the same once more. So what
+//! was said stands in shared data, where the next one finds it: the record is read when somebody
+//! begins to lead and written when something is said, or is none any more.
+//!
+//! ```text
+//! struct Remarks {
+//!     began_at: u64,                   // when the first one led, in milliseconds since 1970
+//!     is_late: u64,                    // 1 when it was said that `max_staleness` is over
+//!     complaints: [(u64, u64); 3],     // for each work: a hash of what was complained of, and when
+//! }
+//! ```
+
+use std::time::Duration;
+
+use crate::host::{Expected, SharedData};
+use crate::namespace::{Fields, Namespace};
+use crate::time::Interval;
+
+/// The name of its record.
+const NAME: &str = "remarks";
+
+/// How often the same trouble is warned of.
+const SAME_COMPLAINT: Duration = Duration::from_mins(10);
+
+/// What somebody may complain of. That one goes well says nothing of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Hearing of changes.
+    Poll,
+    /// Loading a generation.
+    Load,
+    /// Having what is held vouched for.
+    Attest,
+}
+
+/// What has been said, as far as this one knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Remarks {
+    pub(super) began_at: u64,
+    pub(super) is_late: bool,
+    complaints: [Complaint; 3],
+}
+
+/// The default is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Complaint {
+    hash: u64,
+    at: u64,
+}
+
+impl Remarks {
+    /// What those before have said; the beginning, when nobody has led yet.
+    pub(super) fn begin(host: &impl SharedData, space: &Namespace, now: u64) -> Self {
+        let shared = host.shared(&space.key_of(NAME));
+        let found = shared.and_then(|shared| Self::decode(space.open(NAME, &shared.bytes)?));
+        // What lies ahead was written before the clock was set back.
+        if let Some(found) = found.filter(|found| found.began_at <= now) {
+            return found;
+        }
+        let beginning = Self {
+            began_at: now,
+            ..found.unwrap_or_default()
+        };
+        beginning.write(host, space);
+        beginning
+    }
+
+    /// Whether a complaint is to be said: it is another one than before, or ten minutes have passed.
+    pub(super) fn is_news(&mut self, space: &Namespace, work: Work, text: &str, now: u64) -> bool {
+        let hash = space.checksum(&[text.as_bytes()]);
+        let is_known = self.complaints.iter().any(|known| {
+            known.hash == hash && Interval::new(known.at, SAME_COMPLAINT).contains(now)
+        });
+        if let Some(complaint) = self.complaints.get_mut(work as usize)
+            && !is_known
+        {
+            *complaint = Complaint { hash, at: now };
+        }
+        !is_known
+    }
+
+    /// Forgets what was complained of about this work, which goes well. Whether there was anything.
+    pub(super) fn is_settled(&mut self, work: Work) -> bool {
+        let complaint = self.complaints.get_mut(work as usize);
+        complaint.is_some_and(|complaint| std::mem::take(complaint) != Complaint::default())
+    }
+
+    pub(super) fn write(&self, host: &impl SharedData, space: &Namespace) {
+        let record = space.seal(NAME, &self.encode());
+        host.set_shared(&space.key_of(NAME), &record, Expected::Anything);
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let complaints = self.complaints.iter();
+        let complaints = complaints.flat_map(|complaint| [complaint.hash, complaint.at]);
+        let numbers = [self.began_at, u64::from(self.is_late)];
+        let numbers = numbers.into_iter().chain(complaints);
+        numbers.flat_map(u64::to_le_bytes).collect()
+    }
+
+    fn decode(payload: &[u8]) -> Option<Self> {
+        let mut fields = Fields(payload);
+        let mut remarks = Self {
+            began_at: fields.u64()?,
+            is_late: fields.u64()? != 0,
+            ..Self::default()
+        };
+        for complaint in &mut remarks.complaints {
+            complaint.hash = fields.u64()?;
+            complaint.at = fields.u64()?;
+        }
+        fields.end(remarks)
+    }
+}
