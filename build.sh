@@ -215,31 +215,32 @@ find_binaryen() {
     binaryen="$directory/node_modules/binaryen/bin"
 }
 
+# What the host calls in the gate. The SDK exports every callback of the interface, and Envoy enters the
+# module for each that is there, for every request. What to do with a request's body and trailers has to
+# stay: without them Envoy would let them pass while the headers are held.
+callbacks=(_initialize proxy_abi_version_0_2_1 proxy_on_memory_allocate proxy_on_context_create
+    proxy_on_vm_start proxy_on_configure proxy_on_tick proxy_on_request_headers proxy_on_request_body
+    proxy_on_request_trailers proxy_on_http_call_response proxy_on_delete)
+
 # optimise MODULE RESULT [EXPORT…]: without the callbacks that the gate has no use for, and a tenth
 # smaller; with these exports besides.
-#
-# The SDK exports every callback of the interface, and Envoy enters the module for each that is
-# there, for every request. What to do with a request's body and trailers has to stay: without them
-# Envoy would let them pass while the headers are held.
 optimise() {
     local module=$1 result=$2 kept="" name
-    local callbacks=(memory _initialize proxy_abi_version_0_2_1 proxy_on_memory_allocate
-        proxy_on_context_create proxy_on_vm_start proxy_on_configure proxy_on_tick
-        proxy_on_request_headers proxy_on_request_body proxy_on_request_trailers
-        proxy_on_http_call_response proxy_on_delete "${@:3}")
     # SIMD is for builds that are compared with this one; the filter has none.
     local features=(--enable-bulk-memory --enable-multivalue --enable-mutable-globals
         --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext --enable-simd)
-    for name in "${callbacks[@]}"; do
+    for name in memory "${callbacks[@]}" "${@:3}"; do
         kept+=",{\"name\":\"$name\",\"export\":\"$name\",\"root\":true}"
     done
     say "optimising it for size with binaryen"
     printf '[%s]\n' "${kept#,}" >"$result.kept"
     node "$binaryen/wasm-metadce" "${features[@]}" --graph-file "$result.kept" "$module" -o "$result.cut" >/dev/null
     # Functions that are called once stay what they are: in one another they make large ones, and for
-    # those V8 takes the most time and memory.
-    node "$binaryen/wasm-opt" -Oz --one-caller-inline-max-function-size=100 "${features[@]}" \
-        "$result.cut" -o "$result.$$"
+    # those V8 takes the most time and memory. The stack grows down to address 0, so that nothing is ever
+    # read or written in the first kibibyte, and a small number that is added to an address may become
+    # part of the instruction.
+    node "$binaryen/wasm-opt" -Oz --converge --one-caller-inline-max-function-size=100 --low-memory-unused \
+        --strip-producers --strip-target-features "${features[@]}" "$result.cut" -o "$result.$$"
     # By way of a rename: an Envoy that is starting never reads half a module.
     mv -f -- "$result.$$" "$result"
     rm -f -- "$result.kept" "$result.cut"
@@ -247,10 +248,11 @@ optimise() {
 
 tuner="$root/target/release/examples/tune"
 
-# cut_out MODULE RESULT: without what only a panic needs. The module has to have the names of its functions.
+# cut_out MODULE RESULT: without what only a panic needs, and without what nothing refers to. The module
+# has to have the names of its functions, and the linker's word on what refers to what.
 cut_out() {
     say "taking out what only a panic needs"
-    "$tuner" cut "$1" "$2" >&2
+    "$tuner" cut "$1" "$2" "${callbacks[@]}" >&2
 }
 
 # tune MODULE RESULT: with what requests need of it side by side.
@@ -277,9 +279,9 @@ build() {
     say "building target/portcullis.wasm"
     # The crate type stands here, not in the manifest: Cargo drops link-time optimisation when one
     # library is built as both cdylib and rlib.
-    cargo rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm
+    cargo rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm -- -C link-arg=--emit-relocs
     # Also when it would be made in another way than the one that is there.
-    how="$binaryen_package $(declare -f cut_out optimise tune) $(cat -- "$tuner" "$root"/tests/vectors/keys/* | cksum)"
+    how="$binaryen_package ${callbacks[*]} $(declare -f cut_out optimise tune) $(cat -- "$tuner" "$root"/tests/vectors/keys/* | cksum)"
     if [[ ! -f $wasm || ! -f $wasm.how || $(<"$wasm.how") != "$how" ]] || ! cmp -s -- "$built" "$wasm.before"; then
         cut_out "$built" "$wasm.cut"
         optimise "$wasm.cut" "$wasm.optimised"

@@ -13,20 +13,27 @@
 //!   carries, and a message that should print something in this form would lose words and not the
 //!   worker. The filter itself prints nothing in this form: `clippy::use_debug` is denied in it.
 //!
+//! What nothing refers to any more after that goes as well, functions and data ([`reach`](crate::reach)):
+//! the optimiser would keep all data, and every function whose place in the table is known to something
+//! that is gone. And the names of source files begin with the package or the part of the standard
+//! library that they belong to, and not with where the machine that builds keeps them.
+//!
 //! Every name has to be found. A toolchain that calls something otherwise ends the build, instead of
 //! making the module larger without a word.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::ops::Range;
 
 use wasm_encoder::reencode::{Reencode, utils};
-use wasm_encoder::{CodeSection, Function, Module};
+use wasm_encoder::{CodeSection, DataSection, ExportSection, Function, Module};
 use wasmparser::{
-    CodeSectionReader, CustomSectionReader, FuncType, FunctionBody, KnownCustom, Name, Parser,
-    Payload, ValType,
+    CodeSectionReader, CustomSectionReader, Data, Export, ExternalKind, FuncType, FunctionBody,
+    KnownCustom, Name, Parser, Payload, ValType,
 };
 
 use crate::probes::Result;
+use crate::reach::{Reference, reached};
 use crate::wasm::imported_functions;
 
 /// What only a back-trace in print needs, by a part of the name. To capture one is something else:
@@ -47,35 +54,57 @@ pub(crate) struct Cut {
     /// The functions that do nothing any more, by their places among the module's own, with their
     /// names.
     pub(crate) functions: BTreeMap<usize, String>,
+    /// How many bytes of data are nothing but zeros now.
+    pub(crate) data_bytes: usize,
 }
 
-pub(crate) fn cut(module: &[u8]) -> Cut {
+/// The module, of which the host calls these functions and no others.
+pub(crate) fn cut(module: &[u8], exports: &[String]) -> Cut {
     let imported = imported_functions(module) as usize;
-    let names = names(module);
-    let own = names.iter().filter_map(|(function, name)| {
-        let place = function.checked_sub(imported)?;
-        Some((place, name.as_str(), replacement(name)?))
-    });
-    let own: Vec<_> = own.collect();
     let types = types(module);
-    let replacements = own.iter().map(|(place, name, replacement)| {
-        let results = types[*place].results();
-        (*place, body(*replacement, results, name))
-    });
-    let mut cutting = Cutting {
-        replacements: replacements.collect(),
-    };
-    let mut result = Module::new();
-    cutting
-        .parse_core_module(&mut result, Parser::new(0), module)
-        .expect("a module");
-    let functions = own.into_iter();
-    Cut {
-        module: result.finish(),
-        functions: functions
-            .map(|(place, name, _)| (place, name.to_owned()))
-            .collect(),
+    let mut names: BTreeMap<usize, String> = names(module)
+        .into_iter()
+        .filter_map(|(function, name)| Some((function.checked_sub(imported)?, name)))
+        .collect();
+    assert_eq!(names.len(), types.len(), "a function has no name");
+    let mut replacements: BTreeMap<usize, Replacement> = names
+        .iter()
+        .filter_map(|(place, name)| Some((*place, replacement(name)?)))
+        .collect();
+    let reached = reached(module, exports, &replacements.keys().copied().collect());
+    for place in (0..types.len()).filter(|place| !reached.functions.contains(place)) {
+        replacements.insert(place, Replacement::Trap);
     }
+    names.retain(|place, _| replacements.contains_key(place));
+    let data_bytes = reached.lost.iter().map(Range::len).sum();
+    let bodies = replacements.iter().map(|(place, replacement)| {
+        (
+            *place,
+            body(*replacement, types[*place].results(), &names[place]),
+        )
+    });
+    let cutting = Cutting {
+        exports,
+        replacements: bodies.collect(),
+        lost: reached.lost,
+        shorter: reached.shorter,
+    };
+    Cut {
+        module: cutting.cut(module),
+        functions: names,
+        data_bytes,
+    }
+}
+
+/// The module with these exports and no others; otherwise as it is.
+pub(crate) fn exporting(module: &[u8], exports: &[String]) -> Vec<u8> {
+    let cutting = Cutting {
+        exports,
+        replacements: BTreeMap::new(),
+        lost: Vec::new(),
+        shorter: BTreeMap::new(),
+    };
+    cutting.cut(module)
 }
 
 /// What a function is replaced by.
@@ -157,23 +186,44 @@ fn body(replacement: Replacement, results: &[ValType], name: &str) -> Function {
     function
 }
 
-/// Writes the module with these functions in the places of those that it had.
-struct Cutting {
+/// Writes the module with these functions exported, these in the places of those that it had, and
+/// zeros for the data that is lost.
+struct Cutting<'a> {
+    exports: &'a [String],
     replacements: BTreeMap<usize, Function>,
+    lost: Vec<Range<usize>>,
+    shorter: BTreeMap<usize, Reference>,
 }
 
-impl Reencode for Cutting {
+impl Cutting<'_> {
+    fn cut(mut self, module: &[u8]) -> Vec<u8> {
+        let mut result = Module::new();
+        self.parse_core_module(&mut result, Parser::new(0), module)
+            .expect("a module");
+        result.finish()
+    }
+}
+
+impl Reencode for Cutting<'_> {
     type Error = Infallible;
 
-    /// Names have done what they were for.
+    /// Names, and what the linker says of places that are no longer the same, have done what they were
+    /// for.
     fn parse_custom_section(
         &mut self,
         module: &mut Module,
         section: CustomSectionReader<'_>,
     ) -> Result {
         match section.as_known() {
-            KnownCustom::Name(_) => Ok(()),
+            KnownCustom::Name(_) | KnownCustom::Linking(_) | KnownCustom::Reloc(_) => Ok(()),
             _ => utils::parse_custom_section(self, module, section),
+        }
+    }
+
+    fn parse_export(&mut self, exports: &mut ExportSection, export: Export<'_>) {
+        let is_function = export.kind == ExternalKind::Func;
+        if !is_function || self.exports.iter().any(|name| name == export.name) {
+            utils::parse_export(self, exports, export);
         }
     }
 
@@ -192,5 +242,21 @@ impl Reencode for Cutting {
             }
         }
         Ok(())
+    }
+
+    /// The memory is zero where a module says nothing of it, so that the optimiser drops the zeros.
+    fn parse_data(&mut self, section: &mut DataSection, segment: Data<'_>) -> Result {
+        let start = segment.range.end - segment.data.len();
+        let mut data = segment.data.to_vec();
+        for lost in &self.lost {
+            if segment.range.contains(&lost.start) {
+                data[lost.start - start..lost.end - start].fill(0);
+            }
+        }
+        for (place, reference) in self.shorter.range(segment.range.clone()) {
+            data[place - start..place - start + reference.len()].copy_from_slice(reference);
+        }
+        let data = data.as_slice();
+        utils::parse_data(self, section, Data { data, ..segment })
     }
 }

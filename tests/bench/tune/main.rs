@@ -1,5 +1,6 @@
-//! Makes the filter smaller and faster after it was compiled: `tune cut FILTER RESULT` takes out what
-//! only a panic needs ([`cut`]), and `tune order FILTER RESULT` tells V8 which code requests need.
+//! Makes the filter smaller and faster after it was compiled: `tune cut FILTER RESULT EXPORT…` takes out
+//! what only a panic needs and what these exports do not ([`cut`]), and `tune order FILTER RESULT` tells
+//! V8 which code requests need.
 //!
 //! V8 compiles the whole module before the first request and learns nothing from running it. It
 //! lays functions out as they come and branches as they are written, so that what a request needs
@@ -42,6 +43,7 @@ mod probes;
 #[allow(dead_code, reason = "the budget counts with it")]
 mod process;
 mod profile;
+mod reach;
 #[path = "../budget/requests.rs"]
 mod requests;
 #[path = "../budget/scenario.rs"]
@@ -60,7 +62,6 @@ mod wasm;
 #[path = "../budget/world.rs"]
 mod world;
 
-use std::path::PathBuf;
 use std::{env, fs};
 
 use process::Process;
@@ -80,30 +81,36 @@ const TICKS: u64 = 20;
 fn main() {
     let mut arguments = env::args_os().skip(1);
     let verb = arguments.next().unwrap_or_default();
-    let paths: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
-    let [filter, result] = &paths[..] else {
+    let (Some(filter), Some(result)) = (arguments.next(), arguments.next()) else {
         panic!("expected what to do, the filter, and where the result goes");
     };
+    let exports = arguments.map(|name| name.into_string().expect("the name of an export"));
+    let exports: Vec<String> = exports.collect();
     let filter = fs::read(filter).expect("the filter");
     let made = match verb.to_str() {
-        Some("cut") => cut(&filter),
+        Some("cut") => cut(&filter, &exports),
         Some("order") => order(&filter),
         _ => panic!("expected `cut` or `order`"),
     };
     fs::write(result, made).expect("a file to write");
 }
 
-/// Without what only a panic needs.
-fn cut(filter: &[u8]) -> Vec<u8> {
-    let cut = cut::cut(filter);
-    let needed = tuned::needed(filter, &profile_of_everything(filter));
+/// Without what only a panic needs, and what these exports do not.
+fn cut(filter: &[u8], exports: &[String]) -> Vec<u8> {
+    let cut = cut::cut(filter, exports);
+    let filter = cut::exporting(filter, exports);
+    let needed = tuned::needed(&filter, &profile_of_everything(&filter));
     let wrong = cut
         .functions
         .iter()
         .filter(|(place, _)| needed.contains(place));
     let wrong: Vec<_> = wrong.map(|(_, name)| name).collect();
     assert!(wrong.is_empty(), "needed, and to be cut: {wrong:#?}");
-    println!("{} functions do nothing any more", cut.functions.len());
+    println!(
+        "{} functions do nothing any more, and {} bytes of data are not there",
+        cut.functions.len(),
+        cut.data_bytes
+    );
     cut.module
 }
 
