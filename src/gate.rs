@@ -34,7 +34,7 @@ pub use configuration::{Configured, Fault, Variable, read as read_configuration}
 #[cfg(not(target_family = "wasm"))]
 pub use configuration::{Inspection, inspect as inspect_configuration};
 pub use decision::{Check, Observer};
-pub use keys::{KeyRing, KeySource, Location, RemoteKeys, RemoteSource, Retries};
+pub use keys::{KeyAnswer, KeyRing, KeySource, Lack, Location, RemoteKeys, RemoteSource, Retries};
 pub use policy::{Chosen, Policy};
 pub use reason::{Action, Admission, Answer, Challenge, Outcome, Reason};
 pub use revocation::{Confirmation, Posture, Question, RevocationSettings};
@@ -66,15 +66,20 @@ pub enum Verdict {
 /// What a request waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wait {
-    /// Newer keys of the provider with this place: the token names one that is not there.
-    Keys {
-        /// The place, as in [`Policy::key_sources`].
-        provider: usize,
-        /// A hash of the key's id, so that ids that were asked for in vain can be told apart.
-        key: u64,
-    },
+    /// Newer keys of a provider: those in force do not let the token in. When nobody should wait
+    /// for them any longer, the [`KeyAnswer`] says why it is refused.
+    Keys(Lack),
     /// The authority's answer to [`Gate::confirmation_call`]; then [`Gate::on_answers`].
     Confirmation(Question),
+}
+
+/// What a request has waited for, as far as it has come.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// Of providers whose newer keys it does not wait for any longer.
+    pub keys: Vec<KeyAnswer>,
+    /// Of the authority, about its tokens.
+    pub confirmations: Vec<Confirmation>,
 }
 
 /// Whether a request may be told to wait.
@@ -82,7 +87,8 @@ pub enum Wait {
 pub enum Attempt {
     /// It may.
     First,
-    /// It has waited for keys, or it cannot; it may still be told to wait for the authority.
+    /// It may not wait for keys: those in force are taken for all that there are. It may still be
+    /// told to wait for the authority.
     Last,
 }
 
@@ -163,19 +169,13 @@ impl Gate {
 
     /// Decides about one request, edits its headers or answers it, and counts what came out.
     pub fn on_request(&self, host: &impl Host, attempt: Attempt) -> Verdict {
-        self.decide_request(host, attempt, &[], ())
+        self.decide_request(host, attempt, &Answers::default(), ())
     }
 
-    /// Decides again, with what the authority has answered about the tokens of the request. Its
-    /// verdict may be to ask about another token, but never about one that has an answer here,
-    /// be it only that there was none; or, with [`Attempt::First`], to wait for keys.
-    pub fn on_answers(
-        &self,
-        host: &impl Host,
-        attempt: Attempt,
-        answers: &[Confirmation],
-    ) -> Verdict {
-        self.decide_request(host, attempt, answers, ())
+    /// Decides again, with what is known now. Its verdict may be to wait for other keys, or to ask
+    /// about another token, but never for what has an answer here, be it only that there was none.
+    pub fn on_answers(&self, host: &impl Host, answers: &Answers) -> Verdict {
+        self.decide_request(host, Attempt::First, answers, ())
     }
 
     /// Has what only the gate may say taken out of the request's trailers as well, and tokens that
@@ -204,14 +204,14 @@ impl Gate {
         attempt: Attempt,
         observer: impl Observer,
     ) -> Verdict {
-        self.decide_request(host, attempt, &[], observer)
+        self.decide_request(host, attempt, &Answers::default(), observer)
     }
 
     fn decide_request(
         &self,
         host: &impl Host,
         attempt: Attempt,
-        confirmations: &[Confirmation],
+        answers: &Answers,
         observer: impl Observer,
     ) -> Verdict {
         let request = Request::new(host.request_headers());
@@ -222,10 +222,10 @@ impl Gate {
             request: &request,
             attempt,
             now_milliseconds: OnceCell::new(),
-            confirmations,
+            answers,
             observer,
             passes: Vec::new(),
-            key: 0,
+            sought: decision::Sought::default(),
         };
         let outcome = self
             .decide(&mut decision, is_spoofed)

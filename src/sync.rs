@@ -29,6 +29,7 @@ mod inquiries;
 mod key_keeper;
 mod key_record;
 mod key_refresh;
+mod key_wishes;
 mod lease;
 mod line;
 mod loader;

@@ -102,6 +102,12 @@ impl Interval {
         }
     }
 
+    /// When it began, in milliseconds since the epoch.
+    #[must_use]
+    pub const fn start(self) -> u64 {
+        self.start
+    }
+
     /// Whether `now` lies in it: not before its start, and before its end.
     #[must_use]
     pub const fn contains(self, now: u64) -> bool {

@@ -8,7 +8,7 @@ use proxy_wasm::types::Action;
 
 use super::background;
 use super::shared::Shared;
-use crate::gate::{Confirmation, Verdict};
+use crate::gate::{Answers, Verdict};
 use crate::host::CallId;
 use crate::time::Interval;
 
@@ -25,8 +25,8 @@ pub(super) struct Held {
     pub(super) context: u32,
     /// How long it may wait for keys, once it has begun to.
     pub(super) patience: Option<Interval>,
-    /// What the authority has said about its tokens so far.
-    pub(super) answers: Vec<Confirmation>,
+    /// What has come of all waiting so far.
+    pub(super) answers: Answers,
     pub(super) state: Rc<Cell<State>>,
 }
 
@@ -89,7 +89,7 @@ impl HttpContext for Request {
             shared.begin(Held {
                 context: self.context,
                 patience: None,
-                answers: Vec::new(),
+                answers: Answers::default(),
                 state: Rc::clone(&self.state),
             });
             self.has_waited.set(self.state.get() == State::Held);

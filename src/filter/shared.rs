@@ -13,7 +13,7 @@ use super::metrics::Metrics;
 use super::raw;
 use super::request::{Held, State};
 use super::request_host::{EnvoySignatures, RequestHost};
-use crate::gate::{Attempt, CacheCounts, Configured, Confirmation, Gate, Question, Verdict, Wait};
+use crate::gate::{CacheCounts, Configured, Gate, Lack, Question, Verdict, Wait};
 use crate::host::{BackgroundHost as _, CallId, CallOutcome};
 use crate::sync::{Asked, Ended, Inquiries, KeyKeeper, TICK, Waiting};
 use crate::time::Interval;
@@ -182,33 +182,37 @@ impl Shared {
 
     /// Decides about the request whose context is in effect. It may have to wait for keys and for
     /// the authority, in either order: for keys [`PATIENCE`] in all, for the authority once for
-    /// each of its tokens.
+    /// each of its tokens. Every wait for keys that does not hold it gives an answer about one more
+    /// provider, so this comes to an end.
     fn decide(&self, mut held: Held) {
-        // Most requests do not wait, and the clock is a call of the host.
-        let attempt = match held.patience {
-            Some(patience) if patience.is_over(Background.now_milliseconds()) => Attempt::Last,
-            _ => Attempt::First,
-        };
-        let mut verdict = self.verdict(attempt, &held.answers);
-        if let Verdict::Wait(Wait::Keys { provider, key }) = verdict {
-            let begin = || Interval::new(Background.now_milliseconds(), PATIENCE);
-            let patience = *held.patience.get_or_insert_with(begin);
-            if self.hold(held.context, provider, key, patience) == Asked::Wait {
-                held.state.set(State::Held);
-                self.held.borrow_mut().insert(held.context, held);
-                return;
+        loop {
+            match self.gate.on_answers(&self.host(), &held.answers) {
+                Verdict::Forward => return held.state.set(State::Forwarded),
+                Verdict::Stop => return held.state.set(State::Stopped),
+                Verdict::Wait(Wait::Confirmation(question)) => return self.ask(&question, held),
+                Verdict::Wait(Wait::Keys(lack)) => {
+                    let now = Background.now_milliseconds();
+                    let begin = || Interval::new(now, PATIENCE);
+                    let patience = *held.patience.get_or_insert_with(begin);
+                    held.answers
+                        .keys
+                        .push(match self.hold(held.context, &lack, now, patience) {
+                            Asked::Settled => lack.settled(),
+                            Asked::Unsettled => lack.unsettled(),
+                            Asked::Wait => {
+                                held.state.set(State::Held);
+                                self.held.borrow_mut().insert(held.context, held);
+                                return;
+                            }
+                        });
+                }
             }
-            verdict = self.verdict(Attempt::Last, &held.answers);
-        }
-        match verdict {
-            Verdict::Forward => held.state.set(State::Forwarded),
-            Verdict::Wait(Wait::Confirmation(question)) => self.ask(&question, held),
-            Verdict::Stop | Verdict::Wait(Wait::Keys { .. }) => held.state.set(State::Stopped),
         }
     }
 
-    /// Decides about a request that has waited.
-    fn resume(&self, held: Held) {
+    /// Decides about a request that has waited. There may be other keys than before.
+    fn resume(&self, mut held: Held) {
+        held.answers.keys.clear();
         // An error means that the request has gone.
         if raw::enter(held.context).is_ok() {
             let state = Rc::clone(&held.state);
@@ -283,7 +287,7 @@ impl Shared {
         let confirmation = self.gate.confirmation(question, outcome);
         for held in waiting {
             self.metrics.count_confirmation(&confirmation);
-            held.answers.push(confirmation.clone());
+            held.answers.confirmations.push(confirmation.clone());
         }
     }
 
@@ -295,29 +299,20 @@ impl Shared {
         self.asking.borrow_mut().leave(context, is_of);
     }
 
-    fn verdict(&self, attempt: Attempt, answers: &[Confirmation]) -> Verdict {
-        if answers.is_empty() {
-            self.gate.on_request(&self.host(), attempt)
-        } else {
-            self.gate.on_answers(&self.host(), attempt, answers)
-        }
-    }
-
     const fn host(&self) -> RequestHost<'_> {
         RequestHost::new(&self.metrics)
     }
 
     /// Lets a request wait, if what it waits for is going to come.
-    fn hold(&self, context: u32, provider: usize, key: u64, patience: Interval) -> Asked {
-        let now = Background.now_milliseconds();
-        let mut keeper = self.keeper.borrow_mut();
+    fn hold(&self, context: u32, lack: &Lack, now: u64, patience: Interval) -> Asked {
+        let keeper = self.keeper.borrow();
         let mut waiting = self.waiting.borrow_mut();
-        if keeper.want(&Background, now, provider, key) == Asked::Wait
-            && waiting.add(context, provider, keeper.finished_at(provider), patience)
-        {
-            Asked::Wait
-        } else {
-            Asked::Final
+        let finished_at = keeper.finished_at(lack.provider);
+        match keeper.want(&Background, now, lack, patience) {
+            Asked::Wait if !waiting.add(context, lack.provider, finished_at, patience) => {
+                Asked::Unsettled
+            }
+            asked => asked,
         }
     }
 

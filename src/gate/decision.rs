@@ -10,18 +10,17 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 
 use super::extraction::{self, Found, Stripped};
-use super::keys::KeySource;
+use super::keys::{KeySource, Lack, RemoteKeys};
 use super::policy::{Alternatives, Otherwise, Provider, Requirement, TokenRequirement};
 use super::reason::{Admission, Reason};
 use super::request::Request;
-use super::revocation::Confirmation;
 use super::session;
-use super::token_cache::Admitted;
+use super::token_cache::{Admitted, Key as TokenId};
 use super::verification::{Candidate, Objection};
-use super::{Attempt, Gate, Wait};
+use super::{Answers, Attempt, Gate, Wait};
 use crate::host::Host;
 use crate::time::UnixTime;
-use crate::token::{Claims, UnverifiedToken};
+use crate::token::{Algorithm, Claims, UnverifiedToken};
 
 /// One thing that is checked about a token, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,23 +129,30 @@ impl Failure<'_> {
     /// whether `iss` is that of the provider or not. What is found behind a good signature says
     /// more: it is neither held up nor answered for the sake of another provider.
     const fn weight(&self) -> u8 {
-        match self.reason {
+        match (&self.wait, self.reason) {
+            (Some(Wait::Keys(_)), _) => 6,
+            (Some(Wait::Confirmation(_)), _) => 9,
+            (None, reason) => Self::weight_of(reason),
+        }
+    }
+
+    const fn weight_of(reason: Reason) -> u8 {
+        match reason {
             Reason::TokenMissing => 0,
             // Said of the places of one provider, where another may have looked at the token.
             Reason::TokenInQuery => 1,
             Reason::IssuerMismatch => 2,
-            Reason::KeysUnavailable | Reason::IssuerUndisclosed => 5,
-            _ if self.wait.is_some() => 8,
             Reason::KeyUnknown | Reason::AlgorithmMismatch | Reason::SignatureInvalid => 3,
             Reason::TokenAmbiguous
             | Reason::TokenTooLarge
             | Reason::TokenMalformed
             | Reason::TimeInMilliseconds
             | Reason::CriticalHeader => 4,
+            Reason::KeysUnavailable | Reason::IssuerUndisclosed | Reason::KeyUnconfirmed => 5,
             Reason::RevocationUnavailable
             | Reason::RevocationStale
-            | Reason::RevocationUnconfirmed => 7,
-            _ => 6,
+            | Reason::RevocationUnconfirmed => 8,
+            _ => 7,
         }
     }
 
@@ -165,6 +171,14 @@ impl Failure<'_> {
     }
 }
 
+/// A token for which a key is looked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sought {
+    token: TokenId,
+    /// A hash of the id of its key, if newer keys may have it.
+    key: Option<u64>,
+}
+
 /// One request on its way through one requirement.
 pub(super) struct Decision<'g, H, O> {
     pub(super) gate: &'g Gate,
@@ -173,12 +187,12 @@ pub(super) struct Decision<'g, H, O> {
     pub(super) attempt: Attempt,
     /// One look at the clock, for everything that is decided about the request.
     pub(super) now_milliseconds: OnceCell<u64>,
-    /// What the authority has answered about the tokens of this request.
-    pub(super) confirmations: &'g [Confirmation],
+    /// What has come of all waiting so far.
+    pub(super) answers: &'g Answers,
     pub(super) observer: O,
     pub(super) passes: Vec<Pass<'g>>,
-    /// A hash of the id of the key that was looked for last.
-    pub(super) key: u64,
+    /// The token for which a key was looked for last.
+    pub(super) sought: Sought,
 }
 
 impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
@@ -371,24 +385,45 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         provider: &Provider,
         objection: Objection,
     ) -> (Reason, Option<Wait>) {
-        let may_wait =
-            self.attempt == Attempt::First && matches!(provider.keys, KeySource::Remote(_));
         match objection {
             Objection::Ask(question) => {
                 let wait = Wait::Confirmation(question);
                 (Reason::RevocationUnconfirmed, Some(wait))
             }
-            Objection::Refused(
-                reason @ (Reason::KeyUnknown | Reason::KeysUnavailable | Reason::IssuerUndisclosed),
-            ) if may_wait => {
-                let wait = Wait::Keys {
+            Objection::Refused(reason) => {
+                let may_wait = self.attempt == Attempt::First
+                    && matches!(provider.keys, KeySource::Remote(_))
+                    && self.answer_of(self.sought.token).is_none()
+                    && self.may_change(place, reason);
+                let lack = Lack {
                     provider: place,
-                    key: self.key,
+                    token: self.sought.token,
+                    key: self.sought.key.unwrap_or_default(),
+                    reason,
                 };
-                (reason, Some(wait))
+                (reason, may_wait.then_some(Wait::Keys(lack)))
             }
-            Objection::Refused(reason) => (reason, None),
         }
+    }
+
+    /// Whether newer keys of the provider may let a token in that was refused for this.
+    fn may_change(&self, place: usize, reason: Reason) -> bool {
+        let keys = &self.gate.verification.keys;
+        match reason {
+            Reason::KeysUnavailable | Reason::IssuerUndisclosed => true,
+            Reason::KeyUnknown => self.sought.key.is_some(),
+            Reason::SignatureInvalid | Reason::AlgorithmMismatch => {
+                self.sought.key.is_some() && !keys.are_trusted(place, self.now_milliseconds())
+            }
+            _ => false,
+        }
+    }
+
+    /// What has come of waiting for newer keys for this token.
+    fn answer_of(&self, token: TokenId) -> Option<Reason> {
+        let mut answers = self.answers.keys.iter();
+        let answer = answers.find(|answer| answer.token == token)?;
+        Some(answer.reason)
     }
 
     /// Every check of one token, in the order of [`Check`].
@@ -416,7 +451,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             candidate.admitted.found_to_meet(requirement);
         }
         let verification = &self.gate.verification;
-        let outcome = verification.unrevoked(self.host, candidate, now, self.confirmations);
+        let outcome =
+            verification.unrevoked(self.host, candidate, now, &self.answers.confirmations);
         let (admission, token) = match outcome {
             Err(Objection::Refused(reason)) => self.told(Check::Revocation, Err(reason))?,
             outcome => outcome?,
@@ -485,11 +521,19 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         if let Some(known) = verification.known(place, id) {
             return Ok(known);
         }
+        self.sought = Sought {
+            token: id,
+            key: None,
+        };
+        // It was decided a moment ago what the keys say, and would come out the same.
+        if let Some(reason) = self.answer_of(id) {
+            self.told(Check::Keys, Err(reason))?;
+        }
         let parsed = UnverifiedToken::parse_up_to(provider.max_token_bytes, token);
         let parsed = parsed.map_err(|error| Reason::from(&error));
         let parsed = self.told(Check::Form, parsed)?;
-        if matches!(provider.keys, KeySource::Remote(_)) {
-            self.key = hash(parsed.unverified_key_id());
+        if let KeySource::Remote(remote) = &provider.keys {
+            self.sought.key = key_of(remote, &parsed);
         }
         let keys = verification.keys.get(place);
         let issuer = provider.check_issuer(parsed.unverified_claims());
@@ -595,10 +639,13 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
 /// The status that says that something is not known.
 const UNAVAILABLE: u16 = 503;
 
-fn hash(key_id: Option<&str>) -> u64 {
+/// A hash of the id of the key that may have made the signature. No key of the provider has if the
+/// algorithm is none of its own.
+fn key_of(remote: &RemoteKeys, token: &UnverifiedToken<'_>) -> Option<u64> {
+    let algorithm = Algorithm::from_name(token.unverified_algorithm())?;
     let mut hasher = DefaultHasher::new();
-    key_id.hash(&mut hasher);
-    hasher.finish()
+    token.unverified_key_id().hash(&mut hasher);
+    remote.rules.allows(algorithm).then(|| hasher.finish())
 }
 
 /// Nothing but what the provider asks for itself.

@@ -4,11 +4,14 @@
 //! and a [`KeyRing`] beside it holds one [`KeySet`] a provider, which whoever fetches keys
 //! replaces whole.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::policy::Policy;
+use super::reason::Reason;
+use super::token_cache::Key as TokenId;
+use crate::time::Interval;
 use crate::token::{KeyRules, KeySet, KeySetError};
 
 /// Where a provider's keys come from.
@@ -121,10 +124,41 @@ impl RemoteKeys {
     }
 }
 
+/// How old a fetched set may be to be believed about a signature that fails under its keys. An
+/// issuer whose keys have no ids, or that uses one again, could have other keys since; older sets
+/// are fetched again first, so a flood of forged tokens causes a fetch in so much time.
+const TRUSTED_AGE: Duration = Duration::from_mins(1);
+
+/// What the keys in force say against a token, as long as newer ones may say something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// Place of the provider, as in [`Policy::key_sources`].
+    pub provider: usize,
+    pub(super) token: TokenId,
+    /// A hash of the id of the key that is needed.
+    pub key: u64,
+    /// What the token is refused for if newer keys do not let it in.
+    pub(super) reason: Reason,
+}
+
+/// What has come of waiting for newer keys of a provider: why a token is refused after all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyAnswer {
+    pub(super) token: TokenId,
+    pub(super) reason: Reason,
+}
+
 /// The keys that are in force now, for each provider of a [`Policy`] by its place.
 #[derive(Debug)]
 pub struct KeyRing {
-    sets: Vec<RefCell<Option<Rc<KeySet>>>>,
+    sets: Vec<Place>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    keys: RefCell<Option<Rc<KeySet>>>,
+    /// Start of the fetch that gave them, in milliseconds since the epoch.
+    as_of: Cell<u64>,
 }
 
 impl KeyRing {
@@ -132,8 +166,11 @@ impl KeyRing {
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
         let sets = policy.key_sources().map(|(_, source)| match source {
-            KeySource::Local(keys) => RefCell::new(Some(Rc::clone(keys))),
-            KeySource::Remote(_) | KeySource::Unknown(_) => RefCell::new(None),
+            KeySource::Local(keys) => Place {
+                keys: RefCell::new(Some(Rc::clone(keys))),
+                as_of: Cell::new(0),
+            },
+            KeySource::Remote(_) | KeySource::Unknown(_) => Place::default(),
         });
         Self {
             sets: sets.collect(),
@@ -143,19 +180,80 @@ impl KeyRing {
     /// The keys of the provider with this place; `None` while there are none that may be used.
     #[must_use]
     pub fn get(&self, provider: usize) -> Option<Rc<KeySet>> {
-        self.sets.get(provider)?.borrow().clone()
+        self.sets.get(provider)?.keys.borrow().clone()
     }
 
     /// Whether there are keys of every provider.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.sets.iter().all(|set| set.borrow().is_some())
+        self.sets.iter().all(|set| set.keys.borrow().is_some())
     }
 
     /// Puts keys in force, or with `None` takes those that are too old out of it.
     pub fn set(&self, provider: usize, keys: Option<Rc<KeySet>>) {
         if let Some(place) = self.sets.get(provider) {
-            place.replace(keys);
+            place.keys.replace(keys);
+        }
+    }
+
+    /// Says when the fetch began that gave the keys in force, or has confirmed them.
+    pub fn set_as_of(&self, provider: usize, milliseconds: u64) {
+        if let Some(place) = self.sets.get(provider) {
+            place.as_of.set(milliseconds);
+        }
+    }
+
+    /// Whether a signature that fails under these keys is a bad one.
+    pub(super) fn are_trusted(&self, provider: usize, now_milliseconds: u64) -> bool {
+        let place = self.sets.get(provider);
+        place.is_some_and(|place| {
+            Interval::new(place.as_of.get(), TRUSTED_AGE).contains(now_milliseconds)
+        })
+    }
+}
+
+impl Lack {
+    /// One of nobody's token.
+    #[cfg(test)]
+    #[must_use]
+    pub fn example(provider: usize, key: u64, reason: Reason) -> Self {
+        Self {
+            provider,
+            token: TokenId::default(),
+            key,
+            reason,
+        }
+    }
+
+    /// How long before the request came a fetch may have begun whose word is final. That there is
+    /// no key of this name nobody can know from an older one: issuers begin to use keys that they
+    /// have only just published.
+    #[must_use]
+    pub const fn tolerance(&self) -> Duration {
+        match self.reason {
+            Reason::SignatureInvalid | Reason::AlgorithmMismatch => TRUSTED_AGE,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// The answer when such a fetch has had no better keys.
+    #[must_use]
+    pub const fn settled(self) -> KeyAnswer {
+        KeyAnswer {
+            token: self.token,
+            reason: self.reason,
+        }
+    }
+
+    /// The answer when there was no such fetch, or none in time.
+    #[must_use]
+    pub const fn unsettled(self) -> KeyAnswer {
+        KeyAnswer {
+            token: self.token,
+            reason: match self.reason {
+                reason @ (Reason::KeysUnavailable | Reason::IssuerUndisclosed) => reason,
+                _ => Reason::KeyUnconfirmed,
+            },
         }
     }
 }

@@ -51,6 +51,9 @@ pub enum Reason {
     /// The same, and `iss` is not the provider's issuer, which nobody is told: as nothing can be
     /// verified, everybody could otherwise try out which issuers are configured.
     IssuerUndisclosed,
+    /// The provider has no key with this `kid`, or none that fits the signature, and whether its
+    /// server has one by now is not known.
+    KeyUnconfirmed,
     /// The token is still good for longer than the provider allows.
     LifetimeTooLong,
     /// No `iat`, and the provider limits the age of tokens.
@@ -163,7 +166,7 @@ pub struct Answer {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -184,6 +187,7 @@ impl Reason {
         Self::PathAmbiguous,
         Self::KeysUnavailable,
         Self::IssuerUndisclosed,
+        Self::KeyUnconfirmed,
         Self::LifetimeTooLong,
         Self::IssueTimeMissing,
         Self::TokenTooOld,
@@ -227,6 +231,7 @@ impl Reason {
             Self::PathAmbiguous => "path_ambiguous",
             Self::KeysUnavailable => "keys_unavailable",
             Self::IssuerUndisclosed => "issuer_undisclosed",
+            Self::KeyUnconfirmed => "key_unconfirmed",
             Self::LifetimeTooLong => "lifetime_too_long",
             Self::IssueTimeMissing => "issue_time_missing",
             Self::TokenTooOld => "token_too_old",
@@ -285,7 +290,7 @@ impl Reason {
             Self::NoRule | Self::RequirementUnknown => (403, "no_rule", Absent, None, "requests of this kind are not permitted"),
             Self::PathAmbiguous => (400, "path_ambiguous", Absent, None, "the path can be read in two ways"),
             Self::RequestTooLong => (400, "request_too_long", Absent, None, "the path, or a header or parameter that is looked at, is too long"),
-            Self::KeysUnavailable | Self::IssuerUndisclosed => (503, "keys_unavailable", Absent, Wait, "tokens cannot be verified at the moment"),
+            Self::KeysUnavailable | Self::IssuerUndisclosed | Self::KeyUnconfirmed => (503, "keys_unavailable", Absent, Wait, "tokens cannot be verified at the moment"),
             Self::TokenRevoked => (401, "token_revoked", InvalidToken, SignIn, "the session has ended"),
             Self::TokenUnnamed => (401, "token_unnamed", InvalidToken, SignIn, "the token lacks a claim by which it could be revoked"),
             Self::RevocationUnavailable | Self::RevocationStale | Self::RevocationUnconfirmed => (503, "revocation_unavailable", Absent, Wait, "whether the session has ended cannot be told at the moment"),

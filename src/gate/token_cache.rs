@@ -250,7 +250,7 @@ impl TokenCache {
 }
 
 /// 128 bits of SipHash-1-3 under a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Key(u128);
 
 struct Stamps {

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::announcement::{Begun, Purge, purge};
 use super::claim::Claim;
-use super::key_record::{KEYS, Published, WANTED, open_wanted, seal_wanted};
+use super::key_record::{KEYS, Published};
+use super::key_wishes::{WISHES, Wishes};
 use super::loader::{LoadError, Loader, Need};
 use super::{FeedSource, Follower, KeyKeeper, Lease, Role};
 use crate::gate::{Attempt, Gate, KeySource, read_configuration};
@@ -249,14 +250,14 @@ fn as_a_table_would_have_it(
     }
 }
 
-/// A record of keys, of a wish for keys or of a lease, as it stands in shared data; and the same
+/// A record of keys, of wishes for keys or of a lease, as it stands in shared data; and the same
 /// bytes as the payload of one.
 ///
 /// One that is read is written as it was. Whatever stands there, at most one virtual machine
 /// leads, and after one term somebody does; keys in force are those of the record.
 pub fn shared_record(bytes: &[u8]) {
     let space = Namespace::example();
-    for name in ["lease", KEYS, WANTED] {
+    for name in ["lease", KEYS, WISHES] {
         let sealed = space.seal(name, bytes);
         assert_eq!(space.open(name, &sealed).unwrap(), bytes);
         for bytes in [bytes, &sealed] {
@@ -264,9 +265,8 @@ pub fn shared_record(bytes: &[u8]) {
                 assert_eq!(published.seal(&space), bytes);
                 assert!(published.set.len() <= MAX_JWK_SET_BYTES);
             }
-            if let Some(wanted_at) = open_wanted(&space, bytes) {
-                assert_eq!(seal_wanted(&space, wanted_at), bytes);
-            }
+            let wishes = Wishes::open(&space, bytes, NOW);
+            assert_eq!(Wishes::open(&space, &wishes.seal(&space), NOW), wishes);
             somebody_leads(bytes);
         }
         keys_are_of_the_record(name, bytes);
@@ -336,24 +336,26 @@ fn gate_with_remote_keys() -> Gate {
     Gate::new(configured.unwrap().policy, Backend::Module, [1; 16])
 }
 
-/// A lease, a wish for keys, and keys, as they stand in shared data, whole and as payloads.
+/// A lease, wishes for keys, and keys, as they stand in shared data, whole and as payloads.
 #[cfg(test)]
 pub(crate) fn records() -> Vec<Vec<u8>> {
     let (process, space) = (MockSpace::default(), Namespace::example());
     Lease::new(space.clone(), 1).tick(&process, NOW);
     let lease = process.shared(&space.key_of("lease")).unwrap().bytes;
     let published = Published {
-        started_at: NOW - 10,
         finished_at: NOW,
         failures: 0,
         next_at: NOW + 480_000,
-        refetched_at: 0,
+        spent_until: 0,
+        began_at: NOW - 10,
         fetched_at: NOW,
         expires_at: NOW + 600_000,
         set: jwk_set(&[&eddsa()]).into_bytes(),
     };
-    let records = [lease, seal_wanted(&space, NOW), published.seal(&space)];
-    let payloads = records.iter().zip(["lease", WANTED, KEYS]);
+    let mut wishes = Wishes::default();
+    wishes.add(7, NOW, NOW);
+    let records = [lease, wishes.seal(&space), published.seal(&space)];
+    let payloads = records.iter().zip(["lease", WISHES, KEYS]);
     let payloads = payloads.map(|(record, name)| space.open(name, record).unwrap().to_vec());
     payloads.chain(records.clone()).collect()
 }

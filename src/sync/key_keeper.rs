@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use super::Role;
 use super::key_refresh::{Asked, Counts, KeyRefresh};
-use crate::gate::{KeyRing, KeySource, Policy};
+use crate::gate::{KeyRing, KeySource, Lack, Policy};
 use crate::host::{BackgroundHost, CallId, CallOutcome, SharedData};
+use crate::time::Interval;
 use crate::token::KeySet;
 
 /// Keeps a [`KeyRing`] right.
@@ -90,19 +91,18 @@ impl KeyKeeper {
         was_asked
     }
 
-    /// A request lacks a key of the provider with this place: should it wait? `key` is a hash of
-    /// the key's id.
+    /// A request came at the start of `patience`, and the keys of a provider do not let its token
+    /// in: should it wait for others?
     pub fn want(
-        &mut self,
+        &self,
         host: &impl SharedData,
         now_milliseconds: u64,
-        provider: usize,
-        key: u64,
+        lack: &Lack,
+        patience: Interval,
     ) -> Asked {
-        let mut sources = self.sources.iter_mut();
-        match sources.find(|source| source.providers.contains(&provider)) {
-            Some(source) => source.refresh.want(host, now_milliseconds, key),
-            None => Asked::Final,
+        match self.source(lack.provider) {
+            Some(source) => source.refresh.want(host, now_milliseconds, lack, patience),
+            None => Asked::Settled,
         }
     }
 
@@ -169,6 +169,9 @@ impl KeyKeeper {
             told,
         } in &mut self.sources
         {
+            for provider in &*providers {
+                self.ring.set_as_of(*provider, refresh.as_of(now));
+            }
             let keys = refresh.keys(now);
             if keys.map(Rc::as_ptr) != told.as_ref().map(Rc::as_ptr) {
                 *told = keys.cloned();

@@ -2,36 +2,54 @@
 //!
 //! ```text
 //! struct Published {         // little endian, instants in milliseconds since the epoch
-//!     started_at:   u64,     // start of the last fetch that has ended, good or bad
-//!     finished_at:  u64,     // its end; 0: there was none
-//!     failures:     u32,     // fetches that have failed since the last good one
-//!     next_at:      u64,     // when the next fetch is due
-//!     refetched_at: u64,     // end of the last fetch that a request asked for; 0: there was none
-//!     fetched_at:   u64,     // end of the last good fetch; 0: there was none, and no set
-//!     expires_at:   u64,     // when the set is no longer fresh
-//!     set:          [u8],    // the JWK Set as it was fetched, up to the end
+//!     finished_at: u64,      // end of the last fetch, good or bad; 0: there was none
+//!     failures:    u32,      // fetches that have failed since the last good one
+//!     next_at:     u64,      // when the next fetch is due
+//!     spent_until: u64,      // when all fetches that requests have asked for are paid for
+//!     began_at:    u64,      // start of the last good fetch; 0: there was none
+//!     fetched_at:  u64,      // its end; 0: there was none, and no set
+//!     expires_at:  u64,      // when the set is no longer fresh
+//!     set:         [u8],     // the JWK Set as it was fetched, up to the end
 //! }
 //! ```
 //!
 //! All of it is one value, so that it changes at once and a reader never sees halves of two.
+//!
+//! # How often may requests have keys fetched?
+//!
+//! Anybody can make up key ids, so this is all that stands between a flood of them and the identity
+//! provider. Every such fetch costs [`PRICE`], up to [`CREDIT`] may be owed, and there is [`REST`]
+//! after every fetch: four fetches in as many seconds, then one in five. So whatever is sent, a new
+//! key is here within five seconds and a fetch. Credit is for servers that answer: as long as
+//! fetches fail there is one every [`PRICE`], besides those that the pauses after a failure allow.
 
+use std::time::Duration;
+
+use super::milliseconds;
 use crate::namespace::{Fields, Namespace};
 use crate::token::MAX_JWK_SET_BYTES;
 
 /// The name of the record with the keys.
 pub(super) const KEYS: &str = "keys";
 
-/// The name of the record that says when somebody wanted newer ones.
-pub(super) const WANTED: &str = "wanted";
+/// In how much time a fetch that requests have asked for is paid for.
+const PRICE: Duration = Duration::from_secs(5);
+
+/// How much may be owed when the next one begins: three fetches.
+const CREDIT: Duration = Duration::from_secs(15);
+
+/// Time between the end of a fetch and the next one that requests ask for, as long as anything is
+/// owed. Those that come meanwhile are served by one.
+const REST: Duration = Duration::from_secs(1);
 
 /// The state of a source, as far as all virtual machines need to know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Published {
-    pub(super) started_at: u64,
     pub(super) finished_at: u64,
     pub(super) failures: u32,
     pub(super) next_at: u64,
-    pub(super) refetched_at: u64,
+    pub(super) spent_until: u64,
+    pub(super) began_at: u64,
     pub(super) fetched_at: u64,
     pub(super) expires_at: u64,
     pub(super) set: Vec<u8>,
@@ -41,12 +59,12 @@ impl Published {
     /// The record, as it stands in the namespace of its source.
     pub(super) fn seal(&self, space: &Namespace) -> Vec<u8> {
         let mut payload = Vec::with_capacity(52 + self.set.len());
-        payload.extend(self.started_at.to_le_bytes());
         payload.extend(self.finished_at.to_le_bytes());
         payload.extend(self.failures.to_le_bytes());
         for instant in [
             self.next_at,
-            self.refetched_at,
+            self.spent_until,
+            self.began_at,
             self.fetched_at,
             self.expires_at,
         ] {
@@ -57,42 +75,66 @@ impl Published {
     }
 
     /// Takes back what it says of a time that the clock, which shows `now`, has not reached: it was
-    /// set back since. How old the set is cannot be told then, so it counts as fetched now, and is as
-    /// long fresh as one that was; and no request has asked for a fetch.
+    /// set back since, and the end of another fetch is still to be noted. How old the set is cannot be told then, so it counts as fetched now, and is as
+    /// long fresh as one that was; and it may lack whatever is asked for.
     pub(super) fn set_back_to(&mut self, now: u64) {
         let ahead = self.fetched_at.saturating_sub(now);
         self.fetched_at = self.fetched_at.saturating_sub(ahead);
         self.expires_at = self.expires_at.saturating_sub(ahead);
-        if self.refetched_at > now {
-            self.refetched_at = 0;
+        self.began_at = self.believed(now);
+        let ahead = self.finished_at.saturating_sub(now);
+        self.spent_until = self.spent_until.saturating_sub(ahead);
+    }
+
+    /// Start of the last good fetch; 0 if the clock was set back to before it, as it began later
+    /// than everything that the clock shows then, and has seen none of it.
+    pub(super) const fn believed(&self, now: u64) -> u64 {
+        if self.began_at > now {
+            0
+        } else {
+            self.began_at
         }
+    }
+
+    /// When requests may have the next fetch made. At once if the clock was set back to before the
+    /// last one: the next puts everything right.
+    pub(super) fn grants_at(&self, now: u64) -> u64 {
+        if self.finished_at > now {
+            return now;
+        }
+        let after = |pause| self.finished_at.saturating_add(milliseconds(pause));
+        if self.failures > 0 {
+            return after(PRICE);
+        }
+        if self.spent_until <= self.finished_at {
+            return self.finished_at;
+        }
+        let paid = self.spent_until.saturating_sub(milliseconds(CREDIT));
+        paid.max(after(REST))
+    }
+
+    /// Notes a fetch that requests have asked for.
+    pub(super) fn spend(&mut self, now: u64) {
+        // While fetches fail they are not paid for in advance. That is not made up for later.
+        let most = now.saturating_add(milliseconds(CREDIT));
+        let owed = self.spent_until.clamp(now, most);
+        self.spent_until = owed.saturating_add(milliseconds(PRICE));
     }
 
     pub(super) fn open(space: &Namespace, bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(space.open(KEYS, bytes)?);
         let published = Self {
-            started_at: fields.u64()?,
             finished_at: fields.u64()?,
             failures: fields.u32()?,
             next_at: fields.u64()?,
-            refetched_at: fields.u64()?,
+            spent_until: fields.u64()?,
+            began_at: fields.u64()?,
             fetched_at: fields.u64()?,
             expires_at: fields.u64()?,
             set: fields.rest().to_vec(),
         };
         (published.set.len() <= MAX_JWK_SET_BYTES).then_some(published)
     }
-}
-
-/// When somebody wanted newer keys: `wanted_at: u64`.
-pub(super) fn seal_wanted(space: &Namespace, wanted_at: u64) -> Vec<u8> {
-    space.seal(WANTED, &wanted_at.to_le_bytes())
-}
-
-pub(super) fn open_wanted(space: &Namespace, bytes: &[u8]) -> Option<u64> {
-    let mut fields = Fields(space.open(WANTED, bytes)?);
-    let wanted_at = fields.u64()?;
-    fields.end(wanted_at)
 }
 
 #[cfg(test)]
@@ -110,11 +152,11 @@ mod tests {
     fn what_was_published_is_read_back() {
         for set in [&b""[..], b"{\"keys\":[]}"] {
             let published = Published {
-                started_at: 8,
                 finished_at: 1,
                 failures: 2,
                 next_at: 3,
-                refetched_at: 4,
+                spent_until: 4,
+                began_at: 8,
                 fetched_at: 5,
                 expires_at: 6,
                 set: set.to_vec(),
@@ -122,8 +164,6 @@ mod tests {
             let record = published.seal(&space());
             assert_eq!(Published::open(&space(), &record), Some(published));
         }
-        let record = seal_wanted(&space(), 7);
-        assert_eq!(open_wanted(&space(), &record), Some(7));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -135,8 +175,61 @@ mod tests {
         let space = space();
         let opened = |record: &[u8]| Published::open(&space, record);
         assert_eq!(opened(&long.seal(&space)), None);
-        assert_eq!(opened(&seal_wanted(&space, 7)), None);
+        assert_eq!(opened(&space.seal("wishes", &[0; 60])), None);
         assert_eq!(opened(&space.seal(KEYS, &[0; 51])), None);
-        assert_eq!(open_wanted(&space, &space.seal(WANTED, &[0; 9])), None);
+    }
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    /// Makes a fetch, as requests ask for it, as soon as it is granted, for so many seconds. Gives
+    /// when, after the start.
+    fn granted(failures: u32, seconds: u64) -> Vec<u64> {
+        let mut published = Published {
+            failures,
+            finished_at: NOW - 60_000,
+            ..Published::default()
+        };
+        assert!(published.grants_at(NOW) <= NOW);
+        let mut fetches = Vec::new();
+        for now in (NOW..NOW + seconds * 1_000).step_by(100) {
+            if published.grants_at(now) <= now {
+                published.spend(now);
+                published.finished_at = now;
+                fetches.push(now - NOW);
+            }
+        }
+        fetches
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn requests_get_four_fetches_in_as_many_seconds_and_then_one_in_five() {
+        assert_eq!(
+            granted(0, 21),
+            [0, 1_000, 2_000, 3_000, 5_000, 10_000, 15_000, 20_000]
+        );
+        assert_eq!(granted(0, 3_600).len(), 723);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_server_that_fails_gives_no_credit() {
+        assert_eq!(granted(1, 21), [0, 5_000, 10_000, 15_000, 20_000]);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_clock_that_was_set_back_leaves_no_debt_that_is_never_paid() {
+        let mut published = Published {
+            finished_at: NOW,
+            spent_until: NOW + 20_000,
+            began_at: NOW,
+            ..Published::default()
+        };
+        let now = NOW - 86_400_000;
+        assert_eq!(published.believed(now), 0);
+        assert_eq!(published.grants_at(now), now);
+        published.set_back_to(now);
+        assert_eq!(published.began_at, 0);
+        assert_eq!(published.spent_until, now + 20_000);
+        published.spend(now);
+        assert_eq!(published.spent_until, now + 20_000);
     }
 }

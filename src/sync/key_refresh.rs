@@ -6,6 +6,13 @@
 //! Everybody, the leader included, uses what is published in shared data and reads it again with
 //! the same code.
 //!
+//! # When is a key not there?
+//!
+//! When a fetch that began after somebody had asked for it has succeeded without it, and not before:
+//! not after one that failed, nor after one that was under way already. Until then its requests
+//! wait, and when that takes too long they are told that it is not known. What that may cost the
+//! server is in [`super::key_record`].
+//!
 //! Two leaders at once fetch twice and publish by compare-and-swap: the second finds that it is
 //! late and takes over what the first has published.
 
@@ -13,29 +20,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::discovery::{self, DiscoveryError};
-use super::key_record::{KEYS, Published, WANTED, open_wanted, seal_wanted};
+use super::key_record::{KEYS, Published};
+use super::key_wishes::{WISHES, Wishes};
 use super::{Lease, Role, backoff, freshness, milliseconds};
-use crate::gate::{Location, RemoteKeys, RemoteSource};
+use crate::gate::{Lack, Location, RemoteKeys, RemoteSource};
 use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, HeaderLine, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
 use crate::time::Interval;
 use crate::token::{KeySet, KeySetError};
-
-/// Shortest time between two fetches that requests have asked for. Anybody can make up key ids,
-/// so this is all that stands between a flood of them and the identity provider.
-const REFETCH_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How long a key id that was not in the set is remembered, so that one client with an old token
-/// does not cause a fetch every [`REFETCH_INTERVAL`] for ever. No longer, since an issuer may
-/// begin to sign with a key before all its servers publish it.
-const ABSENCE: Duration = Duration::from_secs(30);
-
-/// Most key ids that are remembered. A flood pushes out the oldest, and [`REFETCH_INTERVAL`] holds.
-const MAX_ABSENT: usize = 64;
-
-/// How long a wish is thought to be on its way. After that it is expressed anew: shared data may
-/// have been overwritten by a stranger.
-const WISH: Duration = Duration::from_secs(5);
 
 /// How much longer than the time-out of a call its answer is waited for. The host always answers;
 /// should it not, the source would be stuck.
@@ -69,6 +61,14 @@ pub enum FetchError {
     KeySet(#[from] KeySetError),
 }
 
+impl FetchError {
+    /// Whether a connection may have broken off that somebody else had closed meanwhile; another try
+    /// then has a new one. The host says 503 itself when that happens, and 504 for a time-out.
+    const fn is_broken_connection(&self) -> bool {
+        matches!(self, Self::NoAnswer | Self::Status(503))
+    }
+}
+
 /// What has happened since it was last asked, for counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -76,7 +76,7 @@ pub struct Counts {
     pub fetched: u32,
     /// Fetches that did not, all their tries included.
     pub failed: u32,
-    /// Fetches of either kind that a request with an unknown key had asked for.
+    /// Fetches of either kind that requests had asked for, whose keys were not in the set.
     pub refetched: u32,
 }
 
@@ -85,8 +85,10 @@ pub struct Counts {
 pub enum Asked {
     /// Wait: a fetch is on its way.
     Wait,
-    /// Not wait: a fetch has just been made, or would be of no use.
-    Final,
+    /// Not wait: a fetch has seen to it, and there are no better keys.
+    Settled,
+    /// Not wait: no such fetch has succeeded, and none will in time.
+    Unsettled,
 }
 
 /// One source of keys.
@@ -103,22 +105,9 @@ pub(super) struct KeyRefresh {
     version: u32,
     keys: Option<Rc<KeySet>>,
     phase: Phase,
-    /// Where the discovery document says that the set is. Forgotten after a failure.
-    discovered: Option<Location>,
     /// The last fault, so that it is logged once and not every time.
     complaint: Option<FetchError>,
     counts: Counts,
-    /// When this virtual machine last asked for a fetch.
-    wished_at: u64,
-    /// Hashes of key ids that requests have asked for in vain.
-    absent: Vec<Absent>,
-}
-
-/// A key id that was not in the set.
-#[derive(Clone, Copy, Debug)]
-struct Absent {
-    key: u64,
-    since: u64,
 }
 
 #[derive(Debug)]
@@ -140,8 +129,11 @@ enum Phase {
 #[derive(Clone, Copy, Debug)]
 struct Fetch {
     cause: Cause,
-    started_at: u64,
+    /// When its last try began.
+    began_at: u64,
     failed_tries: u32,
+    /// Whether a connection has broken off, after which there was a try at once.
+    has_reconnected: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,11 +167,8 @@ impl KeyRefresh {
             version: 0,
             keys: None,
             phase: Phase::Idle,
-            discovered: None,
             complaint: None,
             counts: Counts::default(),
-            wished_at: 0,
-            absent: Vec::new(),
         }
     }
 
@@ -215,17 +204,18 @@ impl KeyRefresh {
             (Phase::Pausing { pause, fetch }, Role::Leads) => {
                 if pause.is_over(now) {
                     let fetch = *fetch;
-                    self.ask(host, fetch);
+                    self.begin(host, fetch);
                 }
             }
             (Phase::Idle, Role::Leads) => {
                 if let Some(cause) = self.due(host, now) {
                     let fetch = Fetch {
                         cause,
-                        started_at: now,
+                        began_at: now,
                         failed_tries: 0,
+                        has_reconnected: false,
                     };
-                    self.ask(host, fetch);
+                    self.begin(host, fetch);
                 }
             }
         }
@@ -249,53 +239,58 @@ impl KeyRefresh {
         }
         self.phase = Phase::Idle;
         match self.read(stage, outcome) {
-            Ok(Answer::KeysAreAt(location)) => {
-                self.discovered = Some(location);
-                self.ask(host, fetch);
-            }
+            Ok(Answer::KeysAreAt(location)) => self.ask(host, fetch, Stage::Keys, &location),
             Ok(Answer::Keys(keys, lifetime)) => self.succeed(host, fetch, keys, lifetime, outcome),
+            Err(error) if error.is_broken_connection() && !fetch.has_reconnected => {
+                let has_reconnected = true;
+                let fetch = Fetch {
+                    has_reconnected,
+                    ..fetch
+                };
+                self.begin(host, fetch);
+            }
             Err(error) => self.try_again(host, fetch, error),
         }
         true
     }
 
-    /// A request lacks a key, or all keys. Says whether a fetch will come that it should wait for,
-    /// and sees to it that one comes. `key` is a hash of the key id.
-    pub(super) fn want(&mut self, host: &impl SharedData, now: u64, key: u64) -> Asked {
-        if self.keys(now).is_none() {
-            if self.published.finished_at == 0 {
-                return Asked::Wait;
-            }
-            // There is an outage. Requests are not held up by it, but they keep it short.
-            self.wish(host, now);
-            return Asked::Final;
+    /// A request lacks a key, or all keys, and has been waiting for better ones since the start of
+    /// `patience`. Says whether it should go on, and sees to it that a fetch comes.
+    pub(super) fn want(
+        &self,
+        host: &impl SharedData,
+        now: u64,
+        lack: &Lack,
+        patience: Interval,
+    ) -> Asked {
+        let has_keys = self.keys(now).is_some();
+        if !has_keys && self.published.finished_at == 0 && patience.contains(now) {
+            return Asked::Wait;
         }
-        if self.is_known_absent(now, key) {
-            return Asked::Final;
+        let wishes = self.wishes(host, now);
+        let first = wishes.since(lack.key).unwrap_or(now).min(patience.start());
+        let tolerance = milliseconds(lack.tolerance());
+        if has_keys && first.saturating_sub(tolerance) <= self.as_of(now) {
+            return Asked::Settled;
         }
-        if !self.wish_is_pending(now) && !self.may_refetch(now) {
-            return Asked::Final;
+        self.wish(host, now, lack.key, wishes);
+        // Without any keys there is an outage. Requests are not held up by it, but keep it short.
+        if has_keys && patience.contains(self.next_at(now)) {
+            Asked::Wait
+        } else {
+            Asked::Unsettled
         }
-        if !self.absent.iter().any(|absent| absent.key == key) {
-            if self.absent.len() >= MAX_ABSENT {
-                self.absent.remove(0);
-            }
-            self.absent.push(Absent { key, since: now });
-        }
-        self.wish(host, now);
-        Asked::Wait
     }
 
-    /// Whether a fetch that began after somebody had asked for the key was without it.
-    fn is_known_absent(&mut self, now: u64, key: u64) -> bool {
-        self.absent
-            .retain(|absent| Interval::new(absent.since, ABSENCE).contains(now));
-        let noted = self.absent.iter().find(|absent| absent.key == key);
-        noted.is_some_and(|absent| absent.since <= self.published.started_at)
+    /// Everything that was published before this instant is in the keys in force.
+    pub(super) const fn as_of(&self, now: u64) -> u64 {
+        self.published.believed(now)
     }
 
-    fn may_refetch(&self, now: u64) -> bool {
-        Interval::new(self.published.refetched_at, REFETCH_INTERVAL).is_over(now)
+    /// When a fetch is made at the latest that requests have asked for.
+    fn next_at(&self, now: u64) -> u64 {
+        let granted = self.published.grants_at(now);
+        self.published.next_at.min(granted).max(now)
     }
 
     /// The keys that may be used now.
@@ -368,25 +363,34 @@ impl KeyRefresh {
         self.keys = Some(Rc::new(keys));
     }
 
+    /// A fetch that is due although nobody has asked for it may be answered by a cache on the way, so
+    /// whether somebody has comes first.
     fn due(&self, host: &impl BackgroundHost, now: u64) -> Option<Cause> {
         let published = &self.published;
-        if Interval::between(published.finished_at, published.next_at).is_over(now) {
-            return Some(Cause::Due);
+        let is_due = Interval::between(published.finished_at, published.next_at).is_over(now);
+        let wishes = self.wishes(host, now);
+        if wishes.want_later_than(self.as_of(now)) && (is_due || published.grants_at(now) <= now) {
+            Some(Cause::Wanted)
+        } else {
+            is_due.then_some(Cause::Due)
         }
-        let shared = host.shared(&self.space.key_of(WANTED))?;
-        let wanted_at = open_wanted(&self.space, &shared.bytes)?;
-        let is_unserved = wanted_at > published.started_at;
-        // A wish is served a tick later, or when the interval between two fetches is over.
-        let counts_for = WISH + REFETCH_INTERVAL;
-        let is_recent = Interval::new(wanted_at, counts_for).contains(now);
-        (is_unserved && is_recent && self.may_refetch(now)).then_some(Cause::Wanted)
     }
 
-    fn ask(&mut self, host: &impl BackgroundHost, fetch: Fetch) {
-        let (stage, location) = match (&self.settings.source, &self.discovered) {
-            (RemoteSource::JwkSet(location), _) | (_, Some(location)) => (Stage::Keys, location),
-            (RemoteSource::Discovery { document, .. }, None) => (Stage::Document, document),
+    /// Begins a try, from the start: a document that was read earlier may have moved the keys.
+    fn begin(&mut self, host: &impl BackgroundHost, fetch: Fetch) {
+        let fetch = Fetch {
+            began_at: host.now_milliseconds(),
+            ..fetch
         };
+        let (stage, location) = match &self.settings.source {
+            RemoteSource::JwkSet(location) => (Stage::Keys, location),
+            RemoteSource::Discovery { document, .. } => (Stage::Document, document),
+        };
+        let location = location.clone();
+        self.ask(host, fetch, stage, &location);
+    }
+
+    fn ask(&mut self, host: &impl BackgroundHost, fetch: Fetch, stage: Stage, location: &Location) {
         let mut headers = vec![("accept", "application/json".to_owned())];
         if fetch.cause == Cause::Wanted {
             // A cache on the way may hold the very set that lacks the key (RFC 9111 section 5.2.1.4).
@@ -458,6 +462,8 @@ impl KeyRefresh {
         let lifetime = milliseconds(lifetime);
         self.finish(now, fetch);
         self.published.failures = 0;
+        self.published.began_at = fetch.began_at;
+        self.published.began_at = self.as_of(now);
         self.published.fetched_at = now;
         self.published.expires_at = now.saturating_add(lifetime);
         self.published.next_at = now.saturating_add(ahead_of(lifetime, host.random()));
@@ -475,7 +481,6 @@ impl KeyRefresh {
     fn try_again(&mut self, host: &impl BackgroundHost, fetch: Fetch, error: FetchError) {
         let now = host.now_milliseconds();
         let retries = self.settings.retries;
-        self.discovered = None;
         let failed_tries = fetch.failed_tries.saturating_add(1);
         if failed_tries <= retries.number {
             let pause = backoff::wait(retries.base_interval, failed_tries, host.random());
@@ -519,10 +524,9 @@ impl KeyRefresh {
 
     fn finish(&mut self, now: u64, fetch: Fetch) {
         self.published.set_back_to(now);
-        self.published.started_at = fetch.started_at.min(now);
         self.published.finished_at = now.max(1);
         if fetch.cause == Cause::Wanted {
-            self.published.refetched_at = now;
+            self.published.spend(now);
             self.counts.refetched += 1;
         }
     }
@@ -546,17 +550,19 @@ impl KeyRefresh {
         self.look(host);
     }
 
-    /// Whether a fetch that this virtual machine has asked for is still to come.
-    fn wish_is_pending(&self, now: u64) -> bool {
-        self.wished_at > self.published.started_at
-            && Interval::new(self.wished_at, WISH).contains(now)
+    /// What all virtual machines have asked for.
+    fn wishes(&self, host: &impl SharedData, now: u64) -> Wishes {
+        let shared = host.shared(&self.space.key_of(WISHES));
+        let bytes = shared.map(|shared| shared.bytes).unwrap_or_default();
+        Wishes::open(&self.space, &bytes, now)
     }
 
-    fn wish(&mut self, host: &impl SharedData, now: u64) {
-        if !self.wish_is_pending(now) {
-            self.wished_at = now.max(self.published.started_at.saturating_add(1));
-            let wanted = seal_wanted(&self.space, self.wished_at);
-            host.set_shared(&self.space.key_of(WANTED), &wanted, Expected::Anything);
+    /// Two machines that write at once may lose one of their wishes. Whoever waits for it asks again
+    /// when the fetch that serves the other has ended.
+    fn wish(&self, host: &impl SharedData, now: u64, key: u64, mut wishes: Wishes) {
+        if wishes.add(key, now, self.as_of(now)) {
+            let bytes = wishes.seal(&self.space);
+            host.set_shared(&self.space.key_of(WISHES), &bytes, Expected::Anything);
         }
     }
 }

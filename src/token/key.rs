@@ -290,7 +290,8 @@ pub struct KeyRules {
 }
 
 impl KeyRules {
-    fn allows(&self, algorithm: Algorithm) -> bool {
+    /// Whether keys of this algorithm may be used, as far as that is a matter of the algorithm.
+    pub(crate) fn allows(&self, algorithm: Algorithm) -> bool {
         self.algorithms.is_empty() || self.algorithms.contains(&algorithm)
     }
 

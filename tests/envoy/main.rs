@@ -20,6 +20,7 @@ mod cookies;
 mod fallback;
 mod metrics;
 mod native;
+mod new_keys;
 mod observability;
 mod path;
 mod refusals;

@@ -13,10 +13,10 @@ use crate::support::{
 };
 
 /// Longer than any number of ticks and a fetch take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// `demo` with keys from `/jwks` of the cluster `issuer`, and further settings.
-fn remote(settings: &Value) -> Value {
+pub(crate) fn remote(settings: &Value) -> Value {
     let mut remote = json!({
         "http_uri": {"uri": "http://issuer.example/jwks", "cluster": "issuer", "timeout": "5s"},
     });
@@ -26,7 +26,7 @@ fn remote(settings: &Value) -> Value {
     with_remote_jwks(remote)
 }
 
-fn with_remote_jwks(remote_jwks: Value) -> Value {
+pub(crate) fn with_remote_jwks(remote_jwks: Value) -> Value {
     let mut configuration = configuration();
     let provider = configuration["providers"]["demo"].as_object_mut().unwrap();
     provider.remove("local_jwks");
@@ -34,17 +34,17 @@ fn with_remote_jwks(remote_jwks: Value) -> Value {
     configuration
 }
 
-fn start(configuration: &Value, server: SocketAddr) -> Envoy {
+pub(crate) fn start(configuration: &Value, server: SocketAddr) -> Envoy {
     let bootstrap = Bootstrap::with_plugin(Plugin::new(configuration));
     Envoy::start(&bootstrap.with_cluster("issuer", server))
 }
 
-fn signed_by(key: &'static str) -> Request {
+pub(crate) fn signed_by(key: &'static str) -> Request {
     Request::get("/api").bearer(Token::signed_by(key))
 }
 
 /// Clients with a connection each, so that every worker has some of them.
-fn clients(envoy: &Envoy) -> Vec<Client> {
+pub(crate) fn clients(envoy: &Envoy) -> Vec<Client> {
     (0..16).map(|_| envoy.client()).collect()
 }
 
@@ -61,7 +61,7 @@ fn until_status(client: &mut Client, request: &Request, status: u16) -> Response
     }
 }
 
-fn key_stat(envoy: &Envoy, name: &str) -> u64 {
+pub(crate) fn key_stat(envoy: &Envoy, name: &str) -> u64 {
     let stat = format!("wasmcustom.portcullis.keys.{name}.demo");
     envoy.stat(&stat).unwrap_or_else(|| panic!("no {stat}"))
 }
@@ -142,34 +142,7 @@ fn an_unknown_key_is_fetched_once_while_its_requests_wait() {
         "{replies:?}"
     );
     assert_eq!(server.requests("/jwks"), 2);
-    for mut client in clients(&envoy) {
-        assert_refused(&client.send(&signed_by("es256")), 401, "signature_invalid");
-    }
-    assert_eq!(server.requests("/jwks"), 2);
     assert_eq!(key_stat(&envoy, "unknown_key_refetches"), 1);
-}
-
-#[test]
-fn a_flood_of_unknown_keys_reaches_the_server_once_in_ten_seconds() {
-    let server = JwksServer::with_keys(jwks(&["es256"]));
-    let envoy = start(&remote(&json!({})), server.address());
-    let mut client = envoy.client();
-    assert_eq!(client.send(&signed_by("es256")).status, 200);
-    let start = Instant::now();
-    let mut clients = clients(&envoy);
-    for number in 0..400 {
-        let token = Token::signed_by("es256-other").header("kid", format!("made-up-{number}"));
-        let place = number % clients.len();
-        let reply = clients[place].send(&Request::get("/api").bearer(token));
-        assert_refused(&reply, 401, "signature_invalid");
-    }
-    let allowed = 2 + usize::try_from(start.elapsed().as_secs() / 10).unwrap();
-    assert!(
-        server.requests("/jwks") <= allowed,
-        "{}",
-        server.requests("/jwks")
-    );
-    assert_eq!(client.send(&signed_by("es256")).status, 200);
 }
 
 #[test]
@@ -305,6 +278,7 @@ fn without_keys_nobody_learns_which_issuers_are_configured() {
         assert!((1_800..=4_000).contains(&waited.as_millis()), "{waited:?}");
     }
     until_status(&mut envoy.client(), &requests[1], 401);
+    server.delay(Duration::ZERO);
     for request in &requests {
         assert_refused(&envoy.client().send(request), 401, "signature_invalid");
     }
@@ -466,7 +440,7 @@ fn a_set_that_is_too_large_is_refused_and_one_with_some_bad_keys_is_used() {
 }
 
 /// The same request from every client, all at the same time.
-fn at_once(clients: Vec<Client>, request: &Request) -> Vec<Response> {
+pub(crate) fn at_once(clients: Vec<Client>, request: &Request) -> Vec<Response> {
     thread::scope(|scope| {
         let send = |mut client: Client| scope.spawn(move || client.send(request));
         let threads: Vec<_> = clients.into_iter().map(send).collect();

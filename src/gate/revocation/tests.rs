@@ -13,7 +13,7 @@ use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
-use crate::gate::{Admission, Attempt, Gate, Outcome, Verdict, Wait, read_configuration};
+use crate::gate::{Admission, Answers, Attempt, Gate, Outcome, Verdict, Wait, read_configuration};
 use crate::host::Expected;
 use crate::host::mock::{MockHost, MockProcess};
 use crate::revocation::cut_off::CutOff;
@@ -117,7 +117,12 @@ impl Edge {
         let verdict = if answers.is_empty() {
             self.gate.on_request(&host, Attempt::First)
         } else {
-            self.gate.on_answers(&host, Attempt::Last, answers)
+            let confirmations = answers.to_vec();
+            let answers = Answers {
+                confirmations,
+                ..Answers::default()
+            };
+            self.gate.on_answers(&host, &answers)
         };
         let counters = host.counters.borrow();
         let outcome = counters

@@ -330,6 +330,7 @@ fn remote_gate(requirement: &Value) -> Gate {
 fn put(gate: &Gate, signers: &[&crate::signer::Signer]) {
     let set = KeySet::parse(jwk_set(signers).as_bytes(), &KeyRules::default()).unwrap();
     gate.keys().set(0, Some(Rc::new(set)));
+    gate.keys().set_as_of(0, NOW * 1_000);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -339,7 +340,7 @@ fn a_request_waits_once_for_keys_and_is_refused_with_503_without_them() {
     let waits = gate.on_request(&host, Attempt::First);
     assert!(matches!(
         waits,
-        Verdict::Wait(Wait::Keys { provider: 0, .. })
+        Verdict::Wait(Wait::Keys(Lack { provider: 0, .. }))
     ));
     assert!(host.counters.borrow().is_empty() && host.response.borrow().is_none());
     assert_eq!(outcome(&gate, &host), Some(Reason::KeysUnavailable));

@@ -1,10 +1,11 @@
 use std::cell::Cell;
+use std::time::Duration;
 
 use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
-use crate::gate::read_configuration;
+use crate::gate::{Reason, read_configuration};
 use crate::host::mock_background::{MockBackground, MockSpace};
 use crate::token::fixtures;
 
@@ -90,9 +91,11 @@ fn keys_that_are_too_old_are_taken_from_the_ring() {
 #[wasm_bindgen_test(unsupported = test)]
 fn nobody_waits_for_local_keys() {
     let policy = policy();
-    let mut keeper = KeyKeeper::new(&policy, Rc::new(KeyRing::new(&policy)), 1);
+    let keeper = KeyKeeper::new(&policy, Rc::new(KeyRing::new(&policy)), 1);
     let host = host();
-    assert_eq!(keeper.want(&host, START, 1, 7), Asked::Final);
-    assert_eq!(keeper.want(&host, START, 9, 7), Asked::Final);
-    assert_eq!(keeper.want(&host, START, 0, 7), Asked::Wait);
+    for (provider, asked) in [(1, Asked::Settled), (9, Asked::Settled), (0, Asked::Wait)] {
+        let lack = Lack::example(provider, 7, Reason::KeyUnknown);
+        let patience = Interval::new(START, Duration::from_secs(2));
+        assert_eq!(keeper.want(&host, START, &lack, patience), asked);
+    }
 }

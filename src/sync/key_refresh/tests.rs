@@ -4,7 +4,7 @@ use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
-use crate::gate::Retries;
+use crate::gate::{Reason, Retries};
 use crate::host::mock_background::{MockBackground, MockSpace};
 use crate::token::KeyRules;
 use crate::token::fixtures;
@@ -84,8 +84,12 @@ impl Process {
         )
     }
 
+    /// Fails, and fails again after the try at once that follows when a connection breaks off.
     fn fail(&mut self, machine: usize) {
         self.end_call(machine, &CallOutcome::Failed);
+        if !self.hosts[machine].calls.borrow().is_empty() {
+            self.end_call(machine, &CallOutcome::Failed);
+        }
     }
 
     /// The machine that has called.
@@ -112,8 +116,26 @@ impl Process {
         })
     }
 
-    fn want(&mut self, machine: usize, key: u64) -> Asked {
-        self.machines[machine].want(&self.hosts[machine], self.now.get(), key)
+    /// A request comes that lacks a key.
+    fn want(&self, machine: usize, key: u64) -> Asked {
+        self.still_want(machine, key, self.now.get())
+    }
+
+    /// One that came then is asked for again.
+    fn still_want(&self, machine: usize, key: u64, came_at: u64) -> Asked {
+        self.ask(machine, key, came_at, Reason::KeyUnknown)
+    }
+
+    fn ask(&self, machine: usize, key: u64, came_at: u64, reason: Reason) -> Asked {
+        let lack = Lack::example(0, key, reason);
+        let patience = Interval::new(came_at, Duration::from_secs(2));
+        let (machine, host) = (&self.machines[machine], &self.hosts[machine]);
+        machine.want(host, self.now.get(), &lack, patience)
+    }
+
+    /// So much later; nobody looks meanwhile.
+    fn later(&self, milliseconds: u64) {
+        self.now.set(self.now.get() + milliseconds);
     }
 
     fn both_have(&self, set: &str) -> bool {
@@ -313,7 +335,7 @@ fn keys_are_gone_when_they_are_staler_than_allowed_and_back_when_the_server_is()
 #[wasm_bindgen_test(unsupported = test)]
 fn an_unknown_key_is_fetched_once_for_all_machines() {
     let mut process = Process::started();
-    process.now.set(process.now.get() + 20_000);
+    process.later(20_000);
     process.tick();
     let before = process.machines[1].finished_at();
     assert_eq!(process.want(1, 7), Asked::Wait);
@@ -337,67 +359,191 @@ fn an_unknown_key_is_fetched_once_for_all_machines() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_fetch_that_was_on_its_way_already_does_not_serve_a_wish() {
+fn a_fetch_that_was_on_its_way_already_is_no_proof_of_absence() {
     let mut process = Process::started();
     process.time_to_call(Duration::from_mins(10)).unwrap();
-    process.now.set(process.now.get() + 50);
+    process.later(50);
+    let came_at = process.now.get();
     assert_eq!(process.want(1, 7), Asked::Wait);
     process.answer(0, 200, &[], &old_set());
     process.tick();
-    assert_eq!(process.want(1, 7), Asked::Wait);
+    assert_eq!(process.still_want(1, 7, came_at), Asked::Wait);
+    let waited = process.time_to_call(Duration::from_secs(5)).unwrap();
+    assert!(waited <= 1_000, "{waited}");
     process.answer(0, 200, &[], &new_set());
     process.tick();
     assert!(process.both_have(&new_set()));
-    assert_eq!(process.want(1, 7), Asked::Final);
+    assert_eq!(process.still_want(1, 7, came_at), Asked::Settled);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_request_that_waited_for_the_first_set_may_wait_for_the_next() {
     let mut process = Process::with(&settings());
     process.tick();
+    process.later(10);
+    let came_at = process.now.get();
     assert_eq!(process.want(1, 7), Asked::Wait);
     process.answer(0, 200, &[], &old_set());
     process.tick();
-    assert_eq!(process.want(1, 7), Asked::Wait);
+    assert_eq!(process.still_want(1, 7, came_at), Asked::Wait);
     assert_eq!(process.time_to_call(Duration::from_secs(1)), Some(100));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_flood_of_unknown_keys_causes_a_fetch_every_ten_seconds_and_no_more() {
+fn a_fetch_that_failed_is_no_proof_of_absence() {
     let mut process = Process::started();
-    process.now.set(process.now.get() + 20_000);
-    let (mut calls, mut waiting) = (0, 0);
-    for key in 0..6_000 {
+    process.later(20_000);
+    let came_at = process.now.get();
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.time_to_call(Duration::from_secs(1)).unwrap();
+    for _ in 0..8 {
+        process.fail(process.caller());
         process.tick();
+        assert_ne!(process.want(1, 7), Asked::Settled);
+        assert_ne!(process.want(0, 8), Asked::Settled);
+        let waited = process.time_to_call(Duration::from_secs(20)).unwrap();
+        assert!(waited <= 5_000, "the server is asked often: {waited}");
+    }
+    assert_eq!(process.still_want(1, 7, came_at), Asked::Unsettled);
+    process.answer(process.caller(), 200, &[], &old_set());
+    process.tick();
+    for machine in [0, 1] {
+        assert_eq!(process.want(machine, 7), Asked::Settled);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_one_machine_has_seen_settles_it_for_all() {
+    let mut process = Process::started();
+    process.later(20_000);
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.time_to_call(Duration::from_secs(1)).unwrap();
+    process.answer(0, 200, &[], &old_set());
+    process.tick();
+    assert_eq!(process.want(0, 7), Asked::Settled);
+    assert_eq!(process.want(1, 7), Asked::Settled);
+    assert_eq!(process.want(0, 8), Asked::Wait);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_that_came_before_a_fetch_began_is_settled_by_it_whatever_it_lacks() {
+    let mut process = Process::started();
+    process.later(20_000);
+    let came_at = process.now.get();
+    for key in 0..1_000 {
+        assert_eq!(process.want(usize::from(key % 2 == 0), key), Asked::Wait);
+    }
+    process.time_to_call(Duration::from_secs(1)).unwrap();
+    let meanwhile = process.now.get() + 1;
+    process.later(10);
+    process.answer(0, 200, &[], &old_set());
+    process.tick();
+    for key in 0..1_000 {
+        assert_eq!(process.still_want(1, key, came_at), Asked::Settled);
+        let later = process.still_want(1, 1_000 + key, meanwhile);
+        assert_eq!(later, Asked::Wait);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_second_rotation_right_after_the_first_is_taken_over_at_once() {
+    let mut process = Process::started();
+    process.later(20_000);
+    for (key, set) in [(7, new_set()), (8, old_set()), (9, new_set())] {
+        process.later(2_000);
+        assert_eq!(process.want(1, key), Asked::Wait);
+        assert_eq!(process.time_to_call(Duration::from_secs(5)), Some(100));
+        process.answer(0, 200, &[], &set);
+        process.tick();
+        assert!(process.both_have(&set));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_flood_of_unknown_keys_causes_four_fetches_and_then_one_every_five_seconds() {
+    let mut process = Process::started();
+    process.later(20_000);
+    let (mut calls, mut longest, mut settled) = (0, 0, 0);
+    let mut waits_since = process.now.get();
+    for key in 0..60_000 {
+        if key % 10 == 0 {
+            process.tick();
+            process.later(1);
+        }
         for machine in [0, 1] {
-            if process.want(machine, key) == Asked::Wait {
-                waiting += 1;
+            if process.want(machine, key) == Asked::Settled {
+                settled += 1;
             }
         }
         if !process.hosts[0].calls.borrow().is_empty() {
             process.answer(0, 200, &[], &old_set());
             calls += 1;
+            longest = longest.max(process.now.get() - waits_since);
+            waits_since = process.now.get();
         }
-        assert!(
-            process
-                .machines
-                .iter()
-                .all(|machine| machine.absent.len() <= MAX_ABSENT)
-        );
+        let wishes = process.machines[0].wishes(&process.hosts[0], process.now.get());
+        assert!(wishes.seal(&Namespace::example()).len() < 1_100);
     }
-    // 600 seconds: 60 wanted fetches and a few that were due.
-    assert!((58..=62).contains(&calls), "{calls}");
-    assert!(waiting < 400, "{waiting}");
+    // 606 seconds: 121 wanted fetches, the first few, and one that was due.
+    assert!((121..=126).contains(&calls), "{calls}");
+    assert!(longest <= 5_200, "{longest}");
+    assert_eq!(settled, 0, "nothing is known of what came a moment ago");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_flood_makes_nobody_write_more_than_wishes_that_are_new() {
+    let mut process = Process::started();
+    process.later(20_000);
+    let writes = process.hosts[0].space.writes();
+    for key in 0..10_000 {
+        process.want(0, key);
+    }
+    assert_eq!(process.hosts[0].space.writes() - writes, 64);
+    // Who came early and comes again is known all the same.
+    process.time_to_call(Duration::from_secs(1)).unwrap();
+    process.answer(0, 200, &[], &old_set());
+    process.tick();
+    assert_eq!(process.want(1, 3), Asked::Settled);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_new_key_is_here_within_some_seconds_of_a_flood() {
+    let mut process = Process::started();
+    process.later(20_000);
+    for key in 0..600 {
+        process.tick();
+        process.want(0, key);
+        if !process.hosts[0].calls.borrow().is_empty() {
+            process.answer(0, 200, &[], &old_set());
+        }
+    }
+    let rotated_at = process.now.get();
+    let mut key = 600;
+    loop {
+        process.tick();
+        if process.both_have(&new_set()) {
+            break;
+        }
+        key += 1;
+        process.want(0, key);
+        assert_ne!(process.want(1, 7_777), Asked::Settled);
+        if !process.hosts[0].calls.borrow().is_empty() {
+            process.answer(0, 200, &[], &new_set());
+        }
+        let waited = process.now.get() - rotated_at;
+        assert!(waited <= 5_200, "{waited}");
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn one_key_that_stays_unknown_causes_two_fetches_a_minute() {
     let mut process = Process::started();
-    process.now.set(process.now.get() + 20_000);
+    process.later(20_000);
     let mut calls = 0;
     for _ in 0..3_000 {
         process.tick();
         process.want(0, 7);
+        process.want(1, 7);
         if !process.hosts[0].calls.borrow().is_empty() {
             process.answer(0, 200, &[], &old_set());
             calls += 1;
@@ -407,14 +553,81 @@ fn one_key_that_stays_unknown_causes_two_fetches_a_minute() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn signatures_that_fail_cause_a_fetch_once_a_minute() {
+    let mut process = Process::started();
+    let mut calls = 0;
+    for key in 0..4_800 {
+        process.tick();
+        let asked = process.ask(1, key, process.now.get(), Reason::SignatureInvalid);
+        let age = process.now.get() - process.machines[1].as_of(process.now.get());
+        assert_eq!(asked == Asked::Settled, age <= 60_000);
+        if !process.hosts[0].calls.borrow().is_empty() {
+            process.answer(0, 200, &[], &old_set());
+            calls += 1;
+        }
+    }
+    assert!((7..=8).contains(&calls), "{calls}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_connection_that_breaks_off_is_tried_again_once_and_at_once() {
+    for broken in [None, Some(503)] {
+        let mut process = Process::started();
+        process.later(20_000);
+        assert_eq!(process.want(1, 7), Asked::Wait);
+        process.time_to_call(Duration::from_secs(1)).unwrap();
+        process.later(30);
+        let came_at = process.now.get();
+        assert_eq!(process.want(1, 8), Asked::Wait);
+        let broken = || match broken {
+            None => CallOutcome::Failed,
+            Some(status) => CallOutcome::Answered {
+                status,
+                headers: Vec::new(),
+                body: Vec::new(),
+            },
+        };
+        process.end_call(0, &broken());
+        process.later(30);
+        process.answer(0, 200, &[], &new_set());
+        process.tick();
+        assert!(process.both_have(&new_set()));
+        assert_eq!(process.machines[0].take_counts().failed, 0);
+        // The second try has begun later than the first.
+        assert_eq!(process.still_want(0, 8, came_at), Asked::Settled);
+
+        assert_eq!(process.want(1, 9), Asked::Wait);
+        process.time_to_call(Duration::from_secs(2)).unwrap();
+        process.end_call(0, &broken());
+        process.end_call(0, &broken());
+        assert_eq!(process.hosts[0].take_calls(), []);
+        assert_eq!(process.machines[0].take_counts().failed, 1);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_answer_of_a_server_in_trouble_is_not_asked_for_again_at_once() {
+    for status in [500, 502, 504, 429, 404] {
+        let mut process = Process::with(&settings());
+        process.tick();
+        process.answer(0, status, &[], "");
+        assert_eq!(process.hosts[0].take_calls(), [], "{status}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn requests_wait_for_the_first_fetch_but_not_during_an_outage() {
     let mut process = Process::with(&settings());
+    let came_at = process.now.get();
     assert_eq!(process.want(1, 0), Asked::Wait);
     process.tick();
+    assert_eq!(process.want(1, 0), Asked::Wait);
+    process.later(1_900);
+    assert_eq!(process.still_want(1, 0, came_at), Asked::Unsettled);
     assert_eq!(process.want(1, 0), Asked::Wait);
     process.fail(0);
     process.tick();
-    assert_eq!(process.want(1, 0), Asked::Final);
+    assert_eq!(process.want(1, 0), Asked::Unsettled);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -427,8 +640,8 @@ fn requests_shorten_an_outage_by_asking() {
     }
     process.fail(process.caller());
     process.tick();
-    assert_eq!(process.want(1, 0), Asked::Final);
-    assert_eq!(process.time_to_call(Duration::from_secs(20)), Some(100));
+    assert_eq!(process.want(1, 0), Asked::Unsettled);
+    assert_eq!(process.time_to_call(Duration::from_secs(20)), Some(4_900));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -522,34 +735,65 @@ fn tries_of_one_fetch_follow_each_other_and_count_as_one() {
     assert_eq!(process.time_to_call(Duration::from_secs(5)), Some(500));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
-fn discovery_leads_to_the_keys_and_is_repeated_after_a_failure() {
-    let source = RemoteSource::Discovery {
-        document: Location {
-            authority: "issuer.example".into(),
-            path: "/.well-known/openid-configuration".into(),
+fn discovered() -> RemoteKeys {
+    RemoteKeys {
+        source: RemoteSource::Discovery {
+            document: Location {
+                authority: "issuer.example".into(),
+                path: "/.well-known/openid-configuration".into(),
+            },
+            issuer: "https://issuer.example".into(),
         },
-        issuer: "https://issuer.example".into(),
-    };
-    let document = |path: &str| {
-        json!({"issuer": "https://issuer.example", "jwks_uri": format!("https://issuer.example{path}")}).to_string()
-    };
-    let mut process = Process::with(&RemoteKeys {
-        source,
         ..settings()
-    });
+    }
+}
+
+impl Process {
+    /// Answers with a document that leads to this path, and from there with a set; says with which
+    /// headers the set was asked for.
+    fn discover(&mut self, path: &str, set: &str) -> Call {
+        let uri = format!("https://issuer.example{path}");
+        let document = json!({"issuer": "https://issuer.example", "jwks_uri": uri});
+        let call = self.answer(0, 200, &[], &document.to_string());
+        assert_eq!(call.path, "/.well-known/openid-configuration");
+        let call = self.answer(0, 200, &[], set);
+        assert_eq!(call.path, path);
+        self.tick();
+        call
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_discovery_document_is_read_again_with_every_fetch() {
+    let mut process = Process::with(&discovered());
     process.tick();
-    let call = process.answer(0, 200, &[], &document("/keys"));
-    assert_eq!(call.path, "/.well-known/openid-configuration");
-    assert_eq!(process.answer(0, 200, &[], &old_set()).path, "/keys");
+    process.discover("/keys", &old_set());
     process.time_to_call(Duration::from_mins(10)).unwrap();
-    assert_eq!(process.answer(0, 404, &[], "").path, "/keys");
-    process.time_to_call(Duration::from_mins(10)).unwrap();
-    let call = process.answer(0, 200, &[], &document("/moved"));
-    assert_eq!(call.path, "/.well-known/openid-configuration");
-    assert_eq!(process.answer(0, 200, &[], &new_set()).path, "/moved");
-    process.tick();
+    process.discover("/moved", &new_set());
     assert!(process.both_have(&new_set()));
+    process.later(5_000);
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.time_to_call(Duration::from_secs(1)).unwrap();
+    let call = process.discover("/moved/again", &old_set());
+    assert!(
+        call.headers
+            .contains(&("cache-control", "no-cache".to_owned()))
+    );
+    assert!(process.both_have(&old_set()));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn keys_are_as_of_the_time_when_the_discovery_document_was_asked_for() {
+    let mut process = Process::with(&discovered());
+    process.tick();
+    let began_at = process.now.get();
+    process.later(1_000);
+    process.discover("/keys", &old_set());
+    assert_eq!(process.machines[1].as_of(process.now.get()), began_at);
+    process.time_to_call(Duration::from_mins(10)).unwrap();
+    process.answer(0, 404, &[], "");
+    process.tick();
+    assert_eq!(process.machines[1].as_of(process.now.get()), began_at);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -568,15 +812,19 @@ fn set_back(process: &mut Process) {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_clock_set_back_does_not_put_off_fetches_that_requests_ask_for() {
     let mut process = Process::started();
-    process.now.set(process.now.get() + 20_000);
+    process.later(20_000);
     assert_eq!(process.want(1, 7), Asked::Wait);
     assert_eq!(process.time_to_call(Duration::from_secs(1)), Some(100));
     process.answer(0, 200, &[], &old_set());
-    set_back(&mut process);
-    process.answer(0, 200, &[], &old_set());
-    process.tick();
+    process.now.set(process.now.get() - 3_600_000);
     for machine in [0, 1] {
         assert_eq!(process.want(machine, 9), Asked::Wait);
+    }
+    assert_eq!(process.time_to_call(Duration::from_secs(1)), Some(100));
+    process.answer(0, 200, &[], &old_set());
+    process.later(1_100);
+    for machine in [0, 1] {
+        assert_eq!(process.want(machine, 10), Asked::Wait);
     }
     assert_eq!(process.time_to_call(Duration::from_secs(1)), Some(100));
 }
