@@ -17,6 +17,7 @@ mod support;
 mod attacks;
 mod configuration;
 mod cookies;
+mod cors;
 mod fallback;
 mod metrics;
 mod native;

@@ -261,6 +261,7 @@ pub(crate) struct Listener {
     /// The file that Envoy reads the filter that decides from, where that can be replaced.
     discovered_at: Option<PathBuf>,
     first_filter: Option<Value>,
+    last_filter: Option<Value>,
     first_routes: Vec<Value>,
     takes_upgrades: bool,
     /// The cluster that requests go on to; `None` when Envoy answers them itself.
@@ -295,6 +296,7 @@ impl Listener {
             tells_reasons: false,
             discovered_at: None,
             first_filter: None,
+            last_filter: None,
             first_routes: Vec::new(),
             takes_upgrades: false,
             cluster: Some("upstream"),
@@ -344,6 +346,12 @@ impl Listener {
     /// With a filter before the one that decides.
     pub(crate) fn with_first_filter(mut self, filter: &Value) -> Self {
         self.first_filter = Some(filter.clone());
+        self
+    }
+
+    /// With a filter behind the one that decides.
+    pub(crate) fn with_last_filter(mut self, filter: &Value) -> Self {
+        self.last_filter = Some(filter.clone());
         self
     }
 
@@ -405,7 +413,8 @@ impl Listener {
         let websocket = self.takes_upgrades.then(|| upgrade("websocket"));
         let upgrades: Vec<_> = connect.into_iter().chain(websocket).collect();
         let filters = self.first_filter.iter().cloned();
-        let filters = filters.chain(gatekeeper).chain([router()]);
+        let filters = filters.chain(gatekeeper);
+        let filters = filters.chain(self.last_filter.clone()).chain([router()]);
         let reason = json!({
             "filter": {"not_health_check_filter": {}},
             "headers_to_add": [

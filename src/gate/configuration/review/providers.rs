@@ -9,7 +9,7 @@ use crate::gate::alias::is_alias;
 use crate::gate::configuration::reader::{Fault, joined};
 use crate::gate::extraction::Location;
 use crate::gate::keys::KeySource;
-use crate::gate::policy::{Provider, Requirement, Scopes};
+use crate::gate::policy::{Provider, Requirement, Scopes, TokenRequirement};
 
 impl Reviewed<'_> {
     pub(super) fn providers(&self, findings: &mut Vec<Fault>) {
@@ -35,14 +35,24 @@ impl Reviewed<'_> {
             }
             // Keys that are fetched are those of an identity provider, which has other clients too.
             let is_shared = matches!(provider.keys, KeySource::Remote(_));
-            let mut requirements = requirements.iter();
-            if is_shared
-                && provider.audiences.is_empty()
-                && requirements.any(|one| takes_any(one, place, provider))
-            {
-                let message = "takes every token of its issuer, those for other APIs too; hint: \
-                               `audiences`, or `scopes` or `claims` where a rule asks for its \
-                               tokens";
+            let asked = |condition: &dyn Fn(&TokenRequirement) -> bool| {
+                let meets = |one: &&Requirement| asks_for(one, place, condition);
+                provider.audiences.is_empty() && requirements.iter().any(meets)
+            };
+            let takes_any = |token: &TokenRequirement| {
+                takes_other_audiences(token)
+                    && token.claims.is_empty()
+                    && provider.subjects.is_none()
+            };
+            if is_shared && asked(&takes_any) {
+                let message = "takes every token of its issuer, those for other APIs too, and ID \
+                               tokens unless `token_types` keeps them out; hint: `audiences`, or \
+                               `scopes` or `claims` where a rule asks for its tokens";
+                findings.push(finding(&*path, message));
+            } else if asked(&|token| takes_other_audiences(token) && token.types.is_empty()) {
+                let message = "takes ID tokens for access tokens, since neither `audiences` nor \
+                               `token_types` tells them apart; hint: `audiences`, or `token_types: \
+                               [at+jwt]` in the rule if the issuer marks access tokens so (RFC 9068)";
                 findings.push(finding(&*path, message));
             }
         }
@@ -133,19 +143,23 @@ fn uses(requirement: &Requirement, provider: usize) -> bool {
     requirement.providers(true).contains(&provider)
 }
 
-/// Whether a token of the provider is enough, whoever it is meant for.
-fn takes_any(requirement: &Requirement, place: usize, provider: &Provider) -> bool {
-    let takes_any = |list: &[Requirement]| list.iter().any(|one| takes_any(one, place, provider));
+/// Whether a rule asks neither for audiences nor for scopes. A token that tells a client who has
+/// signed in has claims of any kind, and no scopes.
+fn takes_other_audiences(token: &TokenRequirement) -> bool {
+    token.audiences.as_ref().is_none_or(Vec::is_empty) && token.scopes == Scopes::default()
+}
+
+/// Whether a token of the provider is enough that meets a requirement like this.
+fn asks_for(
+    requirement: &Requirement,
+    place: usize,
+    condition: &dyn Fn(&TokenRequirement) -> bool,
+) -> bool {
+    let asks_for = |list: &[Requirement]| list.iter().any(|one| asks_for(one, place, condition));
     match requirement {
-        Requirement::Token(token) => {
-            token.provider == place
-                && token.audiences.as_ref().is_none_or(Vec::is_empty)
-                && token.scopes == Scopes::default()
-                && token.claims.is_empty()
-                && provider.subjects.is_none()
-        }
-        Requirement::Any(alternatives) => takes_any(&alternatives.requirements),
-        Requirement::All(requirements) => takes_any(requirements),
+        Requirement::Token(token) => token.provider == place && condition(token),
+        Requirement::Any(alternatives) => asks_for(&alternatives.requirements),
+        Requirement::All(requirements) => asks_for(requirements),
         Requirement::Nothing
         | Requirement::AllowMissing(_)
         | Requirement::AllowMissingOrFailed(_) => false,

@@ -602,8 +602,20 @@ fn a_provider_that_takes_more_or_less_than_it_looks_is_told() {
     configuration["providers"]["idp"]["audiences"] = json!(["api"]);
     assert_sound(&configuration);
     configuration["providers"]["idp"] = remote;
-    let requires = &mut configuration["rules"][0]["requires"];
-    requires["claims"] = json!([{"claim_name": "client_id", "equals": "app"}]);
+    let asking = |name: &str, value: Value| {
+        let mut asking = configuration.clone();
+        asking["rules"][0]["requires"][name] = value;
+        asking
+    };
+    assert_sound(&asking("scopes", json!({"all_of": ["orders"]})));
+    assert_finding(
+        &asking("token_types", json!(["at+jwt"])),
+        "providers.idp: takes every token of its issuer, those for other APIs too",
+    );
+    let claims = json!([{"claim_name": "groups", "contains": "staff"}]);
+    let mut configuration = asking("claims", claims);
+    assert_finding(&configuration, "providers.idp: takes ID tokens for access");
+    configuration["rules"][0]["requires"]["token_types"] = json!(["at+jwt"]);
     assert_sound(&configuration);
 
     configuration["providers"]["other"] = json!({"local_jwks": keys()});
@@ -613,6 +625,17 @@ fn a_provider_that_takes_more_or_less_than_it_looks_is_told() {
     );
     configuration["rules"][0]["requires"] = json!({"allow_missing": {}});
     assert_sound(&configuration);
+}
+
+#[test]
+fn a_provider_with_keys_of_its_own_that_takes_id_tokens_is_told() {
+    let rules = |requires: Value| json!([{"match": {"prefix": "/"}, "requires": requires}]);
+    let mut without_audiences = configuration(rules(token()), json!({}));
+    without_audiences["providers"]["idp"] = json!({"local_jwks": keys()});
+    assert_finding(&without_audiences, "providers.idp: takes ID tokens");
+    let audiences = json!({"provider_name": "idp", "audiences": ["api"]});
+    without_audiences["rules"] = rules(json!({"provider_and_audiences": audiences}));
+    assert_sound(&without_audiences);
 }
 
 #[test]
