@@ -316,6 +316,12 @@ pub fn chain_of(error: &dyn Error) -> String {
     chain
 }
 
+/// A number with the words that agree with it.
+#[must_use]
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// How often edges' clocks are compared with this one, and how often it is said that they differ.
 const CLOCKS_INTERVAL: Duration = Duration::from_secs(5);
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);

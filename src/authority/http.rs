@@ -22,6 +22,7 @@ use super::server::{Interface, Peer, Place};
 mod body;
 mod check;
 mod description;
+mod draining;
 mod encoding;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
 mod feed;
@@ -40,9 +41,11 @@ pub use operations::{
     BackupAnswer, BackupRequest, FeedKeyAnswer, GenerationStats, MAX_OVERLAP, RotationRequest,
     Stats,
 };
-pub use problem::{Problem, ProblemBody};
+pub use problem::{Problem, ProblemBody, TLS_EXPECTED};
 pub(super) use refusals::Refusals;
-pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
+pub use revocations::{
+    EntryAnswer, EventAnswer, IssuerAnswer, ListAnswer, OutcomeName, RevocationAnswer,
+};
 
 /// The interface of this authority.
 pub fn router(authority: Arc<Authority>) -> Router {
@@ -58,7 +61,15 @@ pub fn router(authority: Arc<Authority>) -> Router {
             Arc::clone(&authority),
             count,
         ))
+        .layer(middleware::from_fn(draining::drain))
         .with_state(authority)
+}
+
+/// What those are told who speak plain HTTP where TLS is spoken.
+pub fn only_over_tls() -> Router {
+    Router::new()
+        .fallback(async || Problem::tls_expected())
+        .layer(middleware::from_fn(draining::drain))
 }
 
 fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
@@ -69,6 +80,7 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
     let admin = OpenApiRouter::new()
         .routes(routes!(revocations::revoke, revocations::list))
         .routes(routes!(revocations::entry))
+        .routes(routes!(revocations::issuer))
         .routes(routes!(revocations::restore))
         .routes(routes!(revocations::import))
         .routes(routes!(operations::stats))

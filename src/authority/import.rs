@@ -30,7 +30,7 @@ use utoipa::ToSchema;
 use super::entry::{Action, Event, Record, Revocation};
 use super::request::{Limits, RevocationRequest};
 use super::writer::WriteError;
-use super::{Authority, clock, strict};
+use super::{Authority, clock, counted, strict};
 use crate::time::UnixTime;
 
 mod turn;
@@ -79,7 +79,7 @@ pub struct Imported {
 #[non_exhaustive]
 pub enum ImportError {
     /// Lines are wrong.
-    #[error("{count} lines are wrong")]
+    #[error("{} wrong", counted(*count, "line is", "lines are"))]
     Lines {
         /// The first hundred of them.
         faults: Vec<LineFault>,

@@ -182,7 +182,7 @@ impl Connection {
         if !speaks_tls {
             self.turn_away(&self.misled.without_tls, "no TLS, which this listener does");
             // What a program understands that speaks HTTP, and nothing else.
-            self.router = Router::new().fallback(async || http::Problem::tls_expected());
+            self.router = http::only_over_tls();
             return self.speak(stream).await;
         }
         match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {

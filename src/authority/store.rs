@@ -30,7 +30,7 @@
 //! (`guard`).
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -59,12 +59,12 @@ mod transaction;
 pub use backup::Backup;
 use caught::{caught, discard};
 use error::failed;
-pub use error::{Damage, StoreError, Taken};
+pub use error::{Damage, Holder, StoreError, Taken};
 use file::{begin_write, reopen_database};
 use guard::Guard;
 use mark::{Mark, Standing};
 pub use opening::{CHECKED_BYTES, Loss, Opening};
-pub use reading::{Filter, Page, from_hex, to_hex};
+pub use reading::{Filter, KnownIssuer, Page, from_hex, to_hex};
 use seal::{Seal, Section};
 use tables::{LOG, STAGED, kept_in, ledger_in};
 use transaction::Transaction;
@@ -136,6 +136,22 @@ impl Store {
     #[must_use]
     pub const fn filter_key(&self) -> FilterKey {
         self.filter_key
+    }
+
+    /// Refuses a directory that another process has, without taking it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`].
+    pub fn expect_free(directory: &Path) -> Result<(), StoreError> {
+        Mark::expect_free(directory)
+    }
+
+    /// Says where the process listens that has the directory, for whoever finds it in use.
+    pub fn say_where(&self, url: &str) {
+        if let Some(directory) = self.path.parent() {
+            mark::say_who(directory, url);
+        }
     }
 
     /// Does all the work in one transaction that is on the disk, and in the index, when this

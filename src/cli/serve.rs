@@ -19,7 +19,7 @@ use crate::authority::certificate::{Certificate, TlsError};
 use crate::authority::credentials::{Access, Credentials, CredentialsError};
 use crate::authority::request::{Limits, MAX_EXPIRY};
 use crate::authority::server;
-use crate::authority::store::{Loss, StoreError};
+use crate::authority::store::{Loss, Store, StoreError};
 use crate::authority::{Authority, AuthorityError, SegmentCaching, Settings, clock, http};
 use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
 
@@ -143,10 +143,7 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     let tls = tls
         .map(|(certificate, key)| Certificate::open(certificate, key))
         .transpose()?;
-    let listener = TcpListener::bind(arguments.listen).map_err(|source| ServeError::Listen {
-        address: arguments.listen,
-        source,
-    })?;
+    let listener = listen(arguments)?;
     let address = listener.local_addr().map_err(ServeError::Serve)?;
     let (stop, stopping) = watch::channel(false);
     let authority = Authority::start(&settings(arguments), access, stopping.clone())?;
@@ -160,6 +157,7 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     };
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
+    authority.store.say_where(&url);
     // A closed output is no reason not to serve.
     let keys: Vec<String> = authority
         .signer
@@ -183,6 +181,19 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     )
     .await
     .map_err(ServeError::Serve)
+}
+
+/// The listener. Where the address is taken by the process that has the same store, that is said, and
+/// not that some other program is in the way.
+fn listen(arguments: &Arguments) -> Result<TcpListener, ServeError> {
+    let address = arguments.listen;
+    TcpListener::bind(address).map_err(|source| {
+        let is_taken = source.kind() == io::ErrorKind::AddrInUse;
+        match Store::expect_free(&arguments.data) {
+            Err(in_use) if is_taken => AuthorityError::Store(in_use).into(),
+            _ => ServeError::Listen { address, source },
+        }
+    })
 }
 
 /// Turns `stop` true at the first signal.
@@ -296,7 +307,9 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
             "put a backup in its place, or move it out of the way together with \
              `authority.mark` to begin with an empty store and new keys",
         ),
-        StoreError::InUse { .. } => Some("another `portcullis serve` has it; stop that one first"),
+        StoreError::InUse { .. } => {
+            Some("it is another `portcullis serve`; stop that one first, or name another `--data`")
+        }
         _ => None,
     }
 }

@@ -442,6 +442,7 @@ fn the_description_is_of_what_is_served() {
         "/v1/feed/manifest",
         "/v1/feed/segments/{generation}/{index}",
         "/v1/import",
+        "/v1/issuers",
         "/v1/restorations",
         "/v1/revocations",
         "/v1/revocations/{id}",
@@ -489,6 +490,10 @@ fn the_description_is_of_what_is_served() {
         "ListAnswer",
         &authority.get("/v1/revocations").json(),
     );
+    for issuer in [ISSUER, "other"] {
+        let known = authority.get(&format!("/v1/issuers?issuer={issuer}"));
+        conforms(&document, "IssuerAnswer", &known.json());
+    }
     let check = authority.post("/v1/check", &json!({"issuer": ISSUER, "sid": "s"}));
     conforms(&document, "CheckAnswer", &check.json());
     let question = json!({"issuer": ISSUER, "sid": "s", "nonce": 7});
@@ -550,55 +555,6 @@ fn metrics_are_counted() {
             "no {line:?} in {text}"
         );
     }
-}
-
-#[test]
-fn the_command_line_asks_and_answers_by_exit_codes() {
-    let directory = directory();
-    let authority = Authority::start(directory.path());
-    let run = |arguments: &[&str]| {
-        let output = authority.command(arguments);
-        let text = String::from_utf8(output.stdout).unwrap();
-        (output.status.code().unwrap(), text)
-    };
-    let check = ["check", "--issuer", ISSUER, "--session", "s"];
-    assert_eq!(run(&check), (0, "not revoked\n".into()));
-    let revoke = [
-        "revoke",
-        "session",
-        "s",
-        "--issuer",
-        ISSUER,
-        "--expires-in",
-        "1h",
-    ];
-    let (code, text) = run(&revoke);
-    assert_eq!((code, text.lines().next()), (0, Some("revoked")));
-    assert!(
-        text.contains("\nkept until 20") && !text.contains("sign-in"),
-        "{text}"
-    );
-    assert_eq!(run(&check), (1, "revoked by session\n".into()));
-    let (code, text) = run(&[&check[..], &["--json"]].concat());
-    assert_eq!(
-        (code, text.trim()),
-        (1, r#"{"revoked":true,"by":"session"}"#)
-    );
-    let unrevoke = ["unrevoke", "session", "s", "--issuer", ISSUER];
-    assert_eq!(run(&unrevoke), (0, "not revoked any more\n".into()));
-    assert_eq!(run(&unrevoke), (1, "was not revoked\n".into()));
-    let (code, text) = run(&["revoke", "issuer", ISSUER]);
-    assert_eq!((code, text.lines().next()), (0, Some("revoked")));
-    assert!(text.contains("\na new sign-in counts from 20"), "{text}");
-    let (code, text) = run(&["list"]);
-    assert_eq!(code, 0);
-    assert!(text.contains("  revoked  issuer  "), "{text}");
-    let (_, text) = run(&["list", "--json"]);
-    let entry: Value = serde_json::from_str(text.trim()).unwrap();
-    assert_eq!(entry["kind"], "issuer");
-    assert!(run(&["stats"]).1.contains("cut-offs        1\n"));
-    let nobody = [&check[..], &["--authority", "http://127.0.0.1:1"]].concat();
-    assert_eq!(run(&nobody).0, 2, "nobody answers, which is not `revoked`");
 }
 
 fn now() -> u64 {

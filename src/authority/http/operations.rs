@@ -15,6 +15,7 @@ use super::{Problem, ProblemBody};
 use crate::authority::signing::{FeedKey, FeedSigner};
 use crate::authority::store::Backup;
 use crate::authority::{Authority, clock};
+use crate::time::UnixTime;
 
 /// How the authority is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
@@ -58,8 +59,14 @@ pub struct GenerationStats {
 pub struct FeedKeyAnswer {
     /// The public half, 32 bytes in base64url without padding.
     pub public_key: String,
-    /// When it begins to sign, in seconds since 1970.
+    /// When it begins to sign, in seconds since 1970; 0 for the first key of all.
     pub signs_from: u64,
+    /// When the next one takes over; absent while none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signs_until: Option<u64>,
+    /// When filters may forget it; absent while no other one follows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_until: Option<u64>,
 }
 
 /// A copy of the store.
@@ -272,11 +279,24 @@ pub(super) async fn readyz(State(authority): State<Arc<Authority>>) -> (StatusCo
 }
 
 fn describe(keys: &[FeedKey]) -> Vec<FeedKeyAnswer> {
-    let describe = |key: &FeedKey| FeedKeyAnswer {
-        public_key: key.public_text(),
-        signs_from: key.signs_from.seconds(),
-    };
-    keys.iter().map(describe).collect()
+    let mut following: Option<u64> = None;
+    let mut described: Vec<_> = keys
+        .iter()
+        .rev()
+        .map(|key| {
+            let signs_from = key.signs_from.seconds();
+            let signs_until = following;
+            following = Some(following.map_or(signs_from, |next| next.min(signs_from)));
+            FeedKeyAnswer {
+                public_key: key.public_text(),
+                signs_from,
+                signs_until,
+                published_until: (key.ends_at < UnixTime::MAX).then(|| key.ends_at.seconds()),
+            }
+        })
+        .collect();
+    described.reverse();
+    described
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::super::counted;
 use super::super::credentials::Role;
 use super::super::import::{ImportError, LineFault};
 use super::super::request::RequestError;
@@ -83,7 +84,7 @@ impl Problem {
     }
 
     /// A request without TLS where there is TLS.
-    pub(in crate::authority) fn tls_expected() -> Self {
+    pub(super) fn tls_expected() -> Self {
         let detail = "expected TLS, as in `https://`; found a request without. If it had a credential, \
                       that was sent for everybody on the way to read: replace it";
         Self::new(StatusCode::BAD_REQUEST, TLS_EXPECTED, detail)
@@ -241,7 +242,8 @@ impl From<ImportError> for Problem {
             ImportError::Write(error) => error.into(),
             ImportError::InProgress => Self::import_in_progress(),
             ImportError::Lines { faults, count } => {
-                let detail = format!("{count} lines are wrong; nothing was revoked");
+                let lines = counted(count, "line is", "lines are");
+                let detail = format!("{lines} wrong; nothing was revoked");
                 let mut problem =
                     Self::new(StatusCode::UNPROCESSABLE_ENTITY, "lines_invalid", detail);
                 problem.body.more_lines = count.saturating_sub(faults.len() as u64);
@@ -282,6 +284,7 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-const TLS_EXPECTED: &str = "tls_expected";
-
 const TOO_MANY_CONNECTIONS: &str = "too_many_connections";
+
+/// Who speaks plain HTTP to a port with TLS is told by this code.
+pub const TLS_EXPECTED: &str = "tls_expected";

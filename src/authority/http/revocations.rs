@@ -15,7 +15,9 @@ use crate::authority::credentials::Caller;
 use crate::authority::entry::{Action, Event, Record};
 use crate::authority::import::{Import, Imported};
 use crate::authority::request::{RestorationRequest, RevocationRequest};
-use crate::authority::store::{Filter, Outcome, Store, StoreError, Work, from_hex, to_hex};
+use crate::authority::store::{
+    Filter, KnownIssuer, Outcome, Store, StoreError, Work, from_hex, to_hex,
+};
 use crate::authority::{Authority, clock};
 use crate::revocation::{Fingerprint, Kind};
 use crate::time::UnixTime;
@@ -47,6 +49,9 @@ pub struct RevocationAnswer {
     /// Number of the change in the feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// Since when it is refused, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_from: Option<u64>,
     /// For cut-offs: tokens issued before this second are revoked, by the time that is written in
     /// them, so a new sign-in counts from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,6 +121,25 @@ pub struct ListAnswer {
     /// What to ask for to see the next ones; absent at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
+}
+
+/// Whether anything of an issuer was ever revoked here.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+pub struct IssuerAnswer {
+    /// Whether it was.
+    pub known: bool,
+    /// Where it was not: an issuer whose name is nearly the same, and of which something was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similar: Option<String>,
+}
+
+/// Which issuer.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct IssuerQuery {
+    /// Its name, as it stands in `iss`.
+    issuer: String,
 }
 
 /// Which entries to list.
@@ -293,6 +317,36 @@ pub(super) async fn entry(
     Ok(Json(describe(name, &record, clock::now())))
 }
 
+/// Whether anything of an issuer was ever revoked here. What is not known may be mistyped.
+#[utoipa::path(
+    get,
+    path = "/v1/issuers",
+    security(("admin" = [])),
+    params(IssuerQuery),
+    responses(
+        (status = 200, body = IssuerAnswer),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn issuer(
+    State(authority): State<Arc<Authority>>,
+    query: Result<Query<IssuerQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<IssuerAnswer>, Problem> {
+    let Query(IssuerQuery { issuer }) =
+        query.map_err(|error| Problem::invalid(error.body_text()))?;
+    let known = read(&authority, move |store| store.issuer(&issuer)).await?;
+    Ok(Json(match known {
+        KnownIssuer::Same => IssuerAnswer {
+            known: true,
+            similar: None,
+        },
+        KnownIssuer::Other { similar } => IssuerAnswer {
+            known: false,
+            similar,
+        },
+    }))
+}
+
 /// Revokes everything that the lines name, or nothing when one of them is wrong or does not arrive.
 /// Each line is a `RevocationRequest`. When the last one has been read, all of them are carried out
 /// whether the caller waits for it or not.
@@ -374,6 +428,7 @@ fn answer(authority: &Authority, outcome: &Outcome) -> RevocationAnswer {
         outcome: name,
         id: record.map(|record| to_hex(&record.target.fingerprint(&key).0)),
         sequence: record.map(|record| record.sequence),
+        refused_from: refused_from(outcome),
         not_before: record.and_then(|record| not_before(record)),
         kept_until: record.map(|record| record.expires_at.seconds()),
         clock_difference: (is_cut_off && clocks.is_off).then(|| clocks.seconds()),
@@ -395,6 +450,21 @@ fn describe(name: Fingerprint, record: &Record, now: UnixTime) -> EntryAnswer {
         sequence: record.sequence,
         history: record.events.iter().map(describe_event).collect(),
     }
+}
+
+/// When it came into force: just now, or with the first revocation since the last one that was taken
+/// back. Since when an earlier cut-off reaches as far as it does, its history does not say.
+fn refused_from(outcome: &Outcome) -> Option<u64> {
+    let event = match outcome {
+        Outcome::Revoked(record) => record.events.last(),
+        Outcome::AlreadyRevoked(record) if !record.target.kind.is_cut_off() => {
+            let latest = record.events.iter().rev();
+            let latest = latest.take_while(|event| event.action == Action::Revoked);
+            latest.last()
+        }
+        _ => None,
+    };
+    event.map(|event| event.time / 1_000)
 }
 
 fn not_before(record: &Record) -> Option<u64> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::file::FORMAT;
 pub use super::guard::Taken;
+use crate::authority::counted;
 
 /// Why the store does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -28,10 +29,12 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Another process serves this directory.
-    #[error("directory `{}` is in use by another process", directory.display())]
+    #[error("directory `{}` is in use by {}", directory.display(), Holder::of(holder.as_ref()))]
     InUse {
         /// The directory.
         directory: PathBuf,
+        /// Which process, where it has said so.
+        holder: Option<Holder>,
     },
     /// What is open is not what its path names, or is not as it was left.
     #[error("`{}` {how} while it was in use", path.display())]
@@ -81,6 +84,25 @@ pub enum StoreError {
     Random(#[source] getrandom::Error),
 }
 
+/// The process that has a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its number.
+    pub id: u32,
+    /// Where it listens; empty as long as it does not.
+    pub url: String,
+}
+
+impl Holder {
+    fn of(holder: Option<&Self>) -> String {
+        match holder {
+            None => "another process".to_owned(),
+            Some(Self { id, url }) if url.is_empty() => format!("process {id}"),
+            Some(Self { id, url }) => format!("process {id}, which listens on {url}"),
+        }
+    }
+}
+
 /// What is wrong with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -126,13 +148,18 @@ impl fmt::Display for Damage {
                     _ => "is empty",
                 };
                 match changes {
-                    Some(changes) => write!(formatter, "{state}, and {changes} changes with it"),
+                    Some(changes) => {
+                        let changes = counted(*changes, "change", "changes");
+                        write!(formatter, "{state}, and {changes} with it")
+                    }
                     None => write!(formatter, "{state}, and everything that was in it"),
                 }
             }
             Self::Earlier { commits, changes } => write!(
                 formatter,
-                "lacks its last {changes} changes, in {commits} commits"
+                "lacks its last {}, in {}",
+                counted(*changes, "change", "changes"),
+                counted(*commits, "commit", "commits")
             ),
             Self::Changed {
                 lost: Some(lost),
@@ -150,8 +177,9 @@ impl fmt::Display for Damage {
                 ..
             } => write!(
                 formatter,
-                "is damaged: {lost} of {} entries are missing",
-                lost.saturating_add(*left)
+                "is damaged: {lost} of {} {} missing",
+                counted(lost.saturating_add(*left), "entry", "entries"),
+                if *lost == 1 { "is" } else { "are" }
             ),
             Self::Changed {
                 lost: None,
@@ -159,8 +187,9 @@ impl fmt::Display for Damage {
                 is_all,
             } => write!(
                 formatter,
-                "is damaged: entries are missing, nobody can tell how many; {}{left} are left",
-                if *is_all { "" } else { "at least " }
+                "is damaged: entries are missing, nobody can tell how many; {}{} left",
+                if *is_all { "" } else { "at least " },
+                counted(*left, "is", "are")
             ),
             Self::Unreadable => formatter.write_str("is damaged, and nothing of it can be used"),
         }

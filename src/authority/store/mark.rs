@@ -15,13 +15,13 @@
 //! }
 //! ```
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::StoreError;
+use super::error::{Holder, StoreError};
 use super::guard::Guard;
 use super::seal::checksum;
 use crate::revocation::FilterKey;
@@ -77,13 +77,10 @@ impl Mark {
             .map_err(in_file)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::InUse {
-                    directory: directory.to_owned(),
-                });
-            }
+            Err(TryLockError::WouldBlock) => return Err(in_use(directory)),
             Err(TryLockError::Error(source)) => return Err(in_file(source)),
         }
+        say_who(directory, "");
         let guard = Guard::of(&path).map_err(in_file)?;
         Ok(Self {
             file,
@@ -91,6 +88,22 @@ impl Mark {
             path,
             is_behind: AtomicBool::new(false),
         })
+    }
+
+    /// Refuses a directory that another process has, without taking it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`].
+    pub(super) fn expect_free(directory: &Path) -> Result<(), StoreError> {
+        let Ok(file) = File::open(directory.join(MARK_NAME)) else {
+            return Ok(());
+        };
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Err(in_use(directory)),
+            // What cannot be locked is told of by whoever takes it.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+        }
     }
 
     /// What it says.
@@ -158,6 +171,27 @@ impl Mark {
     }
 }
 
+fn in_use(directory: &Path) -> StoreError {
+    let text = fs::read_to_string(directory.join(HOLDER_NAME)).unwrap_or_default();
+    let mut lines = text.lines();
+    let id = lines.next().and_then(|id| id.parse().ok());
+    let url = lines.next().unwrap_or_default();
+    StoreError::InUse {
+        directory: directory.to_owned(),
+        holder: id.map(|id| Holder {
+            id,
+            url: url.to_owned(),
+        }),
+    }
+}
+
+/// Says who has the directory, for whoever finds it locked. It is only for people, and true only as
+/// long as the lock is held, so nothing depends on it.
+pub(super) fn say_who(directory: &Path, url: &str) {
+    let text = format!("{}\n{url}\n", std::process::id());
+    let _ = fs::write(directory.join(HOLDER_NAME), text);
+}
+
 fn encode(standing: Standing) -> [u8; MARK_BYTES] {
     let mut bytes = [0; MARK_BYTES];
     let numbers = [standing.commits, standing.sequence].map(u64::to_le_bytes);
@@ -198,6 +232,9 @@ fn checksum_of(said: &[u8]) -> u64 {
 pub(super) type StoreNumber = [u8; 16];
 
 const MARK_NAME: &str = "authority.mark";
+
+/// The process that has the directory, and its address once it has one, on a line each.
+const HOLDER_NAME: &str = "authority.holder";
 const MAGIC: &[u8] = b"pcmark\0\x01";
 const MARK_BYTES: usize = 48;
 
@@ -233,11 +270,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mark = Mark::hold(directory.path()).unwrap();
         let second = Mark::hold(directory.path());
-        assert!(
-            matches!(second, Err(StoreError::InUse { .. })),
-            "{second:?}"
-        );
+        let told = second.unwrap_err().to_string();
+        let process = format!("is in use by process {}", std::process::id());
+        assert!(told.ends_with(&process), "{told}");
+        assert!(Mark::expect_free(directory.path()).is_err());
+        say_who(directory.path(), "http://127.0.0.1:7");
+        let told = Mark::hold(directory.path()).unwrap_err().to_string();
+        let serving = format!("{process}, which listens on http://127.0.0.1:7");
+        assert!(told.ends_with(&serving), "{told}");
         drop(mark);
+        assert!(Mark::expect_free(directory.path()).is_ok());
         assert!(Mark::hold(directory.path()).is_ok());
     }
 }

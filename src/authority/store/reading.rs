@@ -71,6 +71,48 @@ impl Store {
             }
         })
     }
+
+    /// Whether anything of an issuer was ever revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn issuer(&self, issuer: &str) -> Result<KnownIssuer, StoreError> {
+        self.with(|database| {
+            let reading = Reading::new(self, database)?;
+            let issuers = reading.transaction.open_table(ISSUERS).map_err(failed)?;
+            if issuers.get(issuer).map_err(failed)?.is_some() {
+                return Ok(KnownIssuer::Same);
+            }
+            let others = reading.issuers(&Filter::default())?;
+            Ok(KnownIssuer::Other {
+                similar: most_similar(issuer, others),
+            })
+        })
+    }
+}
+
+/// Names of which one in ten letters differs, or two of a short one: a slash at the end, `http` for
+/// `https`, letters that were exchanged.
+fn most_similar(issuer: &str, others: Vec<String>) -> Option<String> {
+    let is_comparable = |other: &String| other.len().max(issuer.len()) <= MAX_COMPARED_BYTES;
+    let others = others.into_iter().filter(is_comparable).take(MAX_COMPARED);
+    let distances = others.map(|other| (strsim::osa_distance(issuer, &other), other));
+    let nearest = distances.min_by_key(|(distance, _)| *distance);
+    let nearest = nearest.filter(|(distance, _)| *distance <= (issuer.len() / 10).max(2));
+    nearest.map(|(_, other)| other)
+}
+
+/// Whether the store has heard of an issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KnownIssuer {
+    /// Something of it was revoked.
+    Same,
+    /// Nothing was.
+    Other {
+        /// One of which something was, and whose name is nearly the same.
+        similar: Option<String>,
+    },
 }
 
 /// What index and disk say of a name at one moment.
@@ -303,6 +345,10 @@ pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 /// Together a second, in which the writer surely gets from the disk to the index.
 const ATTEMPTS: usize = 50;
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Comparing takes as many steps as the product of the lengths: all together some ten milliseconds.
+const MAX_COMPARED: usize = 1_000;
+const MAX_COMPARED_BYTES: usize = 128;
 
 /// Rows that one request looks at: some ten milliseconds.
 const MAX_ROWS: usize = 10_000;

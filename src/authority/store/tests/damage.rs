@@ -295,7 +295,7 @@ fn a_header_that_names_an_earlier_commit_says_what_is_lacking() {
             if is_killed {
                 let refused = sample.open(directory.path(), Loss::Refused).unwrap_err();
                 let text = refused.to_string();
-                assert!(text.ends_with(" changes, in 1 commits"), "{text}");
+                assert!(text.ends_with(" changes, in 1 commit"), "{text}");
             }
             // Ended in order, the one before the last has all of it too.
             let mut count = Count::default();
