@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 use crate::gate::Variable;
 
+pub mod arguments;
 pub mod authority_client;
 pub mod backup;
 mod bounds;
@@ -21,26 +22,29 @@ pub mod convert;
 pub mod credential;
 pub mod explain;
 pub mod import;
+pub mod instant;
 pub mod jwks;
 pub mod key_file;
 pub mod keygen;
+mod known_issuer;
 pub mod list;
 pub mod mint;
 mod printable;
+pub mod restore;
 pub mod revoke;
 pub mod rotate;
 pub mod serve;
 pub mod stats;
 pub mod target;
 pub mod time_offset;
-pub mod unrevoke;
+pub mod token_names;
 pub mod upstream;
 pub mod validate;
 pub(crate) mod yaml;
 
 /// The revocation authority and its command line, and what it takes to try the filter out
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version)]
+#[command(name = "portcullis", version, after_help = EXIT_CODES)]
 pub struct CommandLine {
     /// What to do.
     #[command(subcommand)]
@@ -55,8 +59,9 @@ pub enum Command {
     /// Revoke a token, session or device, or what a subject, client or issuer was issued
     Revoke(Box<revoke::Arguments>),
     /// Take a revocation back
-    Unrevoke(unrevoke::Arguments),
-    /// Ask whether something is revoked; exits with 1 when it is
+    #[command(visible_alias = "unrevoke")]
+    Restore(restore::Arguments),
+    /// Ask whether something is revoked, or what a token could be revoked by; exits with 1 when it is
     Check(check::Arguments),
     /// List what is revoked, or show one entry's history
     List(list::Arguments),
@@ -104,7 +109,7 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
     match command_line.command {
         Command::Serve(arguments) => Ok(serve::run(&arguments, output)?),
         Command::Revoke(arguments) => revoke::run(&arguments, SystemTime::now(), output),
-        Command::Unrevoke(arguments) => unrevoke::run(&arguments, output),
+        Command::Restore(arguments) => restore::run(&arguments, output),
         Command::Check(arguments) => check::run(&arguments, output),
         Command::List(arguments) => list::run(&arguments, output),
         Command::Import(arguments) => import::run(&arguments, output),
@@ -208,9 +213,12 @@ pub enum CommandError {
     /// The authority did not do what it was asked.
     #[error(transparent)]
     Client(#[from] authority_client::ClientError),
-    /// The authority did not answer a question of yes or no.
+    /// It is not known what is meant.
     #[error(transparent)]
-    Unanswered(authority_client::ClientError),
+    Target(#[from] target::TargetError),
+    /// What is to expire has done so.
+    #[error("`--expires-in`: expected a time ahead, found one that is past")]
+    Past,
     /// No credential could be made.
     #[error(transparent)]
     Credential(#[from] credential::CredentialError),
@@ -218,6 +226,21 @@ pub enum CommandError {
     #[error("the answer is no")]
     Negative,
 }
+
+/// What the exit codes of the process mean, for the help.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+   0  done
+   1  failed, or the answer is no
+   2  the command line is wrong
+   3  the authority cannot be reached: nobody answers
+   4  what answers is no authority, or speaks TLS where `http://` was asked for, or the other way round
+   5  the authority's certificate is not trusted
+   6  the authority does not know the credential, or was given none
+   7  the credential has another role
+   8  the authority refuses the request for what is in it
+   9  the authority cannot do it at present
+  10  a file that the command needs could not be read";
 
 fn print_json(output: &mut dyn Write, answer: &impl serde::Serialize) -> Result<(), CommandError> {
     serde_json::to_string(answer)
@@ -234,7 +257,12 @@ impl CommandError {
             Self::KeyFile(error) => error.hint(),
             Self::Upstream(error) => error.hint(),
             Self::Serve(error) => error.hint(),
-            Self::Client(error) | Self::Unanswered(error) => error.hint(),
+            Self::Client(error) => error.hint(),
+            Self::Target(error) => error.hint(),
+            Self::Past => Some(
+                "it says when the tokens expire that are meant; to revoke what a subject, client or \
+                 issuer was issued until an hour ago, write `--not-before-in -1h`",
+            ),
             Self::Faults { .. } => Some("`portcullis validate` tells each of them"),
             Self::Foreign { .. } => Some("`portcullis convert FILE` makes a configuration of it"),
             Self::Converted { .. } => Some(
@@ -247,12 +275,13 @@ impl CommandError {
         }
     }
 
-    /// The exit code of the process: 2 where only another command line helps, else 1.
+    /// The exit code of the process, as [`EXIT_CODES`] has them.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            // The second, so that a script can tell "revoked" from "nobody answers".
-            Self::Mint(mint::MintError::RepeatedClaim { .. }) | Self::Unanswered(_) => 2,
+            Self::Target(target::TargetError::Token(error)) => error.exit_code(),
+            Self::Mint(mint::MintError::RepeatedClaim { .. }) | Self::Target(_) | Self::Past => 2,
+            Self::Client(error) => error.exit_code(),
             Self::Serve(error) => error.exit_code(),
             _ => 1,
         }
@@ -261,12 +290,10 @@ impl CommandError {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
-        CommandLine::command().debug_assert();
+        arguments::definition().debug_assert();
     }
 }

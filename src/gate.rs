@@ -37,6 +37,8 @@ pub use decision::{Check, Observer};
 pub use keys::{KeyAnswer, KeyRing, KeySource, Lack, Location, RemoteKeys, RemoteSource, Retries};
 pub use policy::{Chosen, Policy};
 pub use reason::{Action, Admission, Answer, Challenge, Outcome, Reason};
+#[cfg(not(target_family = "wasm"))]
+pub use revocation::question_about;
 pub use revocation::{Confirmation, Posture, Question, RevocationSettings};
 pub use token_cache::CacheCounts;
 

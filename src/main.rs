@@ -1,18 +1,17 @@
 //! The native binary: parse the arguments, run the command, turn the outcome into an exit code.
 //!
-//! Exit codes: 0 done, 1 failed or the answer is no, 2 the command line is wrong, or a question of
-//! yes or no is left unanswered. What was asked for goes to standard output, everything else to
-//! standard error.
+//! The exit codes are listed in [`EXIT_CODES`](portcullis::cli::EXIT_CODES). What was asked for goes
+//! to standard output, everything else to standard error.
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-use portcullis::cli::{self, CommandError, CommandLine};
+use portcullis::cli::{self, CommandError, arguments};
 
 fn main() -> ExitCode {
-    match cli::run(CommandLine::parse(), &mut io::stdout()) {
+    let command_line = arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    match cli::run(command_line, &mut io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever asked has his answer, on standard output.
         Err(error @ CommandError::Negative) => ExitCode::from(error.exit_code()),

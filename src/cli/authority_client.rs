@@ -1,4 +1,9 @@
 //! Talking to a running authority.
+//!
+//! What was answered is never blamed on the way. So a request says `Expect: 100-continue`: its body
+//! waits until the authority wants it, and whoever is refused for what stands in the headers reads
+//! the refusal, in place of a "broken pipe" from sending to somebody who has hung up already. What
+//! goes wrong with the file that is sent is told as that.
 
 use std::fs;
 use std::io::{self, Read};
@@ -11,8 +16,11 @@ use serde::de::DeserializeOwned;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, SendBody};
 
-use super::printable::printable;
-use crate::authority::http::ProblemBody;
+use crate::authority::http::{ProblemBody, TLS_EXPECTED};
+
+mod error;
+
+pub use error::{ClientError, Distrust};
 
 /// Where the authority is, and how to speak to it.
 #[derive(Clone, Debug, Args)]
@@ -22,7 +30,6 @@ pub struct Arguments {
     /// The authority's URL
     #[arg(
         long,
-        global = true,
         value_name = "URL",
         env = "PORTCULLIS_AUTHORITY",
         default_value = "http://127.0.0.1:10002"
@@ -31,23 +38,13 @@ pub struct Arguments {
     /// The file with the secret that `portcullis credential` printed; or set
     /// `PORTCULLIS_CREDENTIAL` to the secret itself
     // No flag takes the secret itself: everybody on the machine could read it.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "PORTCULLIS_CREDENTIAL_FILE"
-    )]
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_CREDENTIAL_FILE")]
     pub credential_file: Option<PathBuf>,
     /// The certificate authority to trust, PEM [default: the public ones]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "PORTCULLIS_AUTHORITY_CA"
-    )]
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_AUTHORITY_CA")]
     pub certificate_authority: Option<PathBuf>,
     /// Print the authority's answer as JSON
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -64,13 +61,14 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Read`] and [`ClientError::Certificate`].
+    /// [`ClientError::Read`], [`ClientError::Certificate`] and [`ClientError::Credential`].
     pub fn new(arguments: &Arguments) -> Result<Self, ClientError> {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             // Only one address is meant; a redirect would carry the credential elsewhere.
             .max_redirects(0)
-            .timeout_connect(Some(CONNECT_TIMEOUT));
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_await_100(Some(BODY_WAIT));
         if let Some(path) = &arguments.certificate_authority {
             let roots = RootCerts::new_with_certs(&certificates(path)?);
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
@@ -113,121 +111,129 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ClientError`].
+    /// [`ClientError`]; of these [`ClientError::Input`] when it cannot be read.
     pub fn post_raw<T: DeserializeOwned>(
         &self,
         path: &str,
         media_type: &str,
-        mut body: impl Read,
+        body: impl Read,
     ) -> Result<T, ClientError> {
         let mut request = self.agent.post(format!("{}{path}", self.base));
         if let Some(credential) = &self.credential {
             request = request.header("authorization", format!("Bearer {credential}"));
         }
-        let request = request.header("content-type", media_type);
-        self.answer(request.send(SendBody::from_reader(&mut body)))
+        let request = request
+            .header("content-type", media_type)
+            .header("expect", "100-continue");
+        let mut input = Input { body, fault: None };
+        let response = request.send(SendBody::from_reader(&mut input));
+        match input.fault {
+            Some(source) => Err(ClientError::Input(source)),
+            None => self.answer(response),
+        }
     }
 
     fn answer<T: DeserializeOwned>(
         &self,
         response: Result<ureq::http::Response<Body>, ureq::Error>,
     ) -> Result<T, ClientError> {
-        let response = response.map_err(|source| ClientError::Unreachable {
-            url: self.base.clone(),
-            source: Box::new(source),
-        })?;
+        let failed = |source| {
+            let error = ClientError::of(&self.base, source);
+            if error.may_be_for_want_of_tls() && self.is_answered_over_tls() {
+                let url = self.base.clone();
+                return ClientError::SpeaksTls { url };
+            }
+            error
+        };
+        let response = response.map_err(failed)?;
         let status = response.status();
         let body = response
             .into_body()
             .into_with_config()
             .limit(MAX_ANSWER_BYTES)
             .read_to_vec()
-            .map_err(|source| ClientError::Unreachable {
-                url: self.base.clone(),
-                source: Box::new(source),
-            })?;
+            .map_err(failed)?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(ClientError::Answer);
         }
         match serde_json::from_slice::<ProblemBody>(&body) {
-            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
+            Ok(problem) => Err(self.refused(problem)),
             Err(_) => Err(ClientError::Status(status.as_u16())),
         }
     }
-}
 
-/// Why there is no answer to print.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// A file could not be read.
-    #[error("could not read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file holds no certificate.
-    #[error("`{}` holds no certificate", .0.display())]
-    Certificate(PathBuf),
-    /// The authority does not answer.
-    #[error("could not reach the authority at {url}")]
-    Unreachable {
-        /// Its address.
-        url: String,
-        /// What went wrong.
-        source: Box<ureq::Error>,
-    },
-    /// The authority refuses.
-    #[error("the authority refuses: {}{}", printable(&.0.detail), lines(.0))]
-    Refused(Box<ProblemBody>),
-    /// Something answers that is no authority.
-    #[error("expected an answer of the authority, found status {0}")]
-    Status(u16),
-    /// The answer is not what it should be.
-    #[error("expected an answer of the authority")]
-    Answer(#[source] serde_json::Error),
-}
+    /// Whether somebody at this address, to whom plain HTTP was spoken in vain, takes up TLS. Nothing is
+    /// said to him, so it does not matter who he is.
+    fn is_answered_over_tls(&self) -> bool {
+        let Some(address) = self.base.strip_prefix("http://") else {
+            return false;
+        };
+        let tls = TlsConfig::builder().disable_verification(true).build();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(CONNECT_TIMEOUT))
+            .tls_config(tls);
+        let agent: Agent = config.build().into();
+        agent
+            .get(format!("https://{address}/healthz"))
+            .call()
+            .is_ok()
+    }
 
-impl ClientError {
-    /// What the reader can do about it, where that is known.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Unreachable { .. } => Some(
-                "`portcullis serve` starts one; `--authority` or `PORTCULLIS_AUTHORITY` says \
-                 where it is",
-            ),
-            Self::Refused(problem) if problem.status == 401 => Some(
-                "name the file with the secret in `--credential-file`, or set \
-                 `PORTCULLIS_CREDENTIAL`",
-            ),
-            _ => None,
+    fn refused(&self, problem: ProblemBody) -> ClientError {
+        match problem.status {
+            401 if self.credential.is_none() => ClientError::NoCredential,
+            401 => ClientError::UnknownCredential,
+            403 if problem.code == "role_missing" => ClientError::Role(problem.detail),
+            500.. => ClientError::Unable(Box::new(problem)),
+            _ if problem.code == TLS_EXPECTED => ClientError::SpeaksTls {
+                url: self.base.clone(),
+            },
+            _ => ClientError::Refused(Box::new(problem)),
         }
     }
 }
 
-fn lines(problem: &ProblemBody) -> String {
-    let line = |fault: &crate::authority::import::LineFault| {
-        format!("\nline {}: {}", fault.line, fault.message)
-    };
-    let more = match problem.more_lines {
-        0 => String::new(),
-        more => format!("\nand {more} more"),
-    };
-    problem.lines.iter().map(line).chain([more]).collect()
+/// Remembers what went wrong with reading it, which is nobody else's fault.
+struct Input<R> {
+    body: R,
+    fault: Option<io::Error>,
+}
+
+impl<R: Read> Read for Input<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.body.read(buffer) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                let kind = error.kind();
+                self.fault = Some(error);
+                Err(kind.into())
+            }
+            read => read,
+        }
+    }
 }
 
 fn credential(arguments: &Arguments) -> Result<Option<String>, ClientError> {
-    if let Some(path) = &arguments.credential_file {
-        let text = fs::read_to_string(path).map_err(|source| ClientError::Read {
-            path: path.clone(),
-            source,
-        })?;
-        return Ok(Some(text.trim().to_owned()));
+    let text = match &arguments.credential_file {
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|source| ClientError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            Some(text)
+        }
+        None => std::env::var("PORTCULLIS_CREDENTIAL").ok(),
+    };
+    let text = text.map(|text| text.trim().to_owned());
+    // A variable that is set to nothing is what a script leaves where it has no secret.
+    let text = text.filter(|text| !text.is_empty() || arguments.credential_file.is_some());
+    let is_one =
+        |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    match text {
+        Some(text) if !is_one(&text) => Err(ClientError::Credential),
+        text => Ok(text),
     }
-    Ok(std::env::var("PORTCULLIS_CREDENTIAL").ok())
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<Certificate<'static>>, ClientError> {
@@ -252,3 +258,7 @@ fn certificates(path: &PathBuf) -> Result<Vec<Certificate<'static>>, ClientError
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a body waits for somebody between here and the authority who does not know
+/// `Expect: 100-continue`. The authority itself answers at once.
+const BODY_WAIT: Duration = Duration::from_secs(1);

@@ -1,78 +1,224 @@
 //! `portcullis check`: is this revoked?
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use clap::Args;
+use serde::Serialize;
 
-use super::authority_client::{self, Client};
-use super::{CommandError, print_json};
+use super::authority_client::{self, Client, ClientError};
+use super::instant::Instant;
+use super::printable::printable;
+use super::target::{Names, TargetError};
+use super::token_names::{Nameless, TokenNames};
+use super::{CommandError, known_issuer, print_json};
 use crate::authority::http::{CheckAnswer, CheckRequest};
+use crate::revocation::Kind;
 
 /// The arguments of `portcullis check`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Claim `iss`
-    #[arg(long, value_name = "URL")]
-    pub issuer: String,
-    /// Claim `jti`
-    #[arg(long, value_name = "TEXT")]
-    pub token: Option<String>,
-    /// Claim `sid`
-    #[arg(long, value_name = "TEXT")]
-    pub session: Option<String>,
-    /// The claim that names the device
-    #[arg(long, value_name = "TEXT")]
-    pub device: Option<String>,
-    /// Claim `sub`
-    #[arg(long, value_name = "TEXT")]
-    pub subject: Option<String>,
-    /// Claim `client_id`
-    #[arg(long, value_name = "TEXT")]
-    pub client: Option<String>,
-    /// Claim `azp`, which names a client as well
-    #[arg(long, value_name = "TEXT")]
-    pub azp: Option<String>,
-    /// Claim `iat`, in seconds since 1970; without it, any cut-off counts
-    #[arg(long, value_name = "SECONDS")]
-    pub issued_at: Option<u64>,
-    /// Where the authority is.
+    /// What is asked about [default: everything that names the `--token`]
+    #[arg(value_enum, required_unless_present = "from_token")]
+    pub target: Option<Kind>,
     #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take it for the command's own")]
+    pub names: Names,
+    /// When the token was issued that is asked about, `2026-12-01T18:00:00Z` or the seconds in `iat`
+    /// [default: `iat` of the `--token`; without one, any cut-off counts]
+    #[arg(long, value_name = "TIME")]
+    pub issued_at: Option<Instant>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take it for the command's own")]
     pub authority: authority_client::Arguments,
 }
 
-/// Asks, and says what the answer is.
+/// Asks, and says what the answer is; of a token, what it could be revoked by, and whether it is.
 ///
 /// # Errors
 ///
-/// [`CommandError::Unanswered`], and [`CommandError::Negative`] when it is revoked.
+/// [`CommandError::Target`], [`CommandError::Client`], and [`CommandError::Negative`] when it is
+/// revoked.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandError> {
-    let request = CheckRequest {
-        issuer: arguments.issuer.clone(),
-        jti: arguments.token.clone(),
-        sid: arguments.session.clone(),
-        device: arguments.device.clone(),
-        subject: arguments.subject.clone(),
-        client: arguments.client.clone(),
-        azp: arguments.azp.clone(),
-        issued_at: arguments.issued_at,
-        nonce: None,
+    match (arguments.target, arguments.names.token()?) {
+        (None, Some(token)) => about_token(arguments, &token, output),
+        (Some(kind), _) => about_one(arguments, kind, output),
+        (None, None) => Err(TargetError::Kind.into()),
+    }
+}
+
+fn about_one(
+    arguments: &Arguments,
+    kind: Kind,
+    output: &mut dyn Write,
+) -> Result<(), CommandError> {
+    let target = arguments.names.target(kind)?;
+    let of_token = target.token.as_ref();
+    let of_token = of_token.and_then(|token| token.question().issued_at);
+    let mut request = CheckRequest {
+        issuer: target.issuer.clone(),
+        issued_at: arguments.issued_at.map(Instant::seconds).or(of_token),
+        ..CheckRequest::default()
     };
-    let client = Client::new(&arguments.authority).map_err(CommandError::Unanswered)?;
-    let answer: CheckAnswer = client
-        .post("/v1/check", &request)
-        .map_err(CommandError::Unanswered)?;
+    put_name(&mut request, kind, target.value.as_deref());
+    let client = Client::new(&arguments.authority)?;
+    let answer = ask(&client, &request)?;
     if arguments.authority.json {
         print_json(output, &answer)?;
     } else {
-        let text = match answer.by {
-            Some(kind) => format!("revoked by {}", kind.name()),
-            None => "not revoked".to_owned(),
-        };
+        let text = text_of(answer.by);
         writeln!(output, "{text}").map_err(CommandError::Output)?;
+        if let Some(text) = target.taken_from_token() {
+            writeln!(output, "{}", printable(&text)).map_err(CommandError::Output)?;
+        }
     }
-    if answer.revoked {
-        Err(CommandError::Negative)
+    finish(&client, &answer, &target.issuer)
+}
+
+/// What one name of a token comes to.
+#[derive(Debug, Serialize)]
+struct NameAnswer {
+    /// What it names.
+    kind: Kind,
+    /// The claim.
+    claim: String,
+    /// The name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    /// Whether a revocation of this name concerns the token. Not where there is no name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked: Option<bool>,
+    /// Why there is no name.
+    #[serde(skip)]
+    nameless: Option<Nameless>,
+}
+
+/// What a token comes to.
+#[derive(Debug, Serialize)]
+struct TokenAnswer<'a> {
+    #[serde(flatten)]
+    answer: &'a CheckAnswer,
+    names: &'a [NameAnswer],
+}
+
+fn about_token(
+    arguments: &Arguments,
+    token: &TokenNames,
+    output: &mut dyn Write,
+) -> Result<(), CommandError> {
+    let mut question = token.question().clone();
+    if let Some(issued_at) = arguments.issued_at {
+        question.issued_at = Some(issued_at.seconds());
+    }
+    let client = Client::new(&arguments.authority)?;
+    let names = names(&client, token, &question)?;
+    let answer = ask(&client, &question)?;
+    if arguments.authority.json {
+        let answer = TokenAnswer {
+            answer: &answer,
+            names: &names,
+        };
+        print_json(output, &answer)?;
     } else {
-        Ok(())
+        writeln!(output, "{}", text_of(answer.by)).map_err(CommandError::Output)?;
+        for name in &names {
+            writeln!(output, "{}", name.line()).map_err(CommandError::Output)?;
+        }
     }
+    finish(&client, &answer, token.issuer())
+}
+
+/// Each name by itself, so that all revocations are told and not only the first.
+fn names(
+    client: &Client,
+    token: &TokenNames,
+    question: &CheckRequest,
+) -> Result<Vec<NameAnswer>, CommandError> {
+    let is_revoked = |kind: Kind, value: Option<&str>| {
+        let mut request = CheckRequest {
+            issuer: question.issuer.clone(),
+            issued_at: question.issued_at,
+            ..CheckRequest::default()
+        };
+        if kind.is_cut_off() {
+            // A cut-off may spare it.
+            request.sid.clone_from(&question.sid);
+        }
+        put_name(&mut request, kind, value);
+        let answer = ask(client, &request)?;
+        // It is found behind a session that is revoked by itself.
+        if answer.by == Some(Kind::Session) && kind != Kind::Session {
+            request.sid = None;
+            return Ok(ask(client, &request)?.by == Some(kind));
+        }
+        Ok::<_, ClientError>(answer.by == Some(kind))
+    };
+    let mut names = vec![NameAnswer {
+        kind: Kind::Issuer,
+        claim: "iss".to_owned(),
+        value: Some(token.issuer().to_owned()),
+        revoked: Some(is_revoked(Kind::Issuer, None)?),
+        nameless: None,
+    }];
+    for name in token.all() {
+        let value = name.value.ok();
+        names.push(NameAnswer {
+            kind: name.kind,
+            claim: name.claim.to_owned(),
+            value: value.map(str::to_owned),
+            revoked: value
+                .map(|value| is_revoked(name.kind, Some(value)))
+                .transpose()?,
+            nameless: name.value.err(),
+        });
+    }
+    Ok(names)
+}
+
+impl NameAnswer {
+    fn line(&self) -> String {
+        let (kind, claim) = (self.kind.name(), printable(&self.claim));
+        let state = match (self.revoked, self.nameless) {
+            (Some(true), _) => "revoked",
+            (_, Some(Nameless::Unusable)) => "no name: expected a text of 1 to 1024 bytes",
+            (Some(false), _) => "not revoked",
+            (None, _) => "absent",
+        };
+        match &self.value {
+            Some(value) => format!("{kind:<8} {claim:<10} {state:<12} {}", printable(value)),
+            None => format!("{kind:<8} {claim:<10} {state}"),
+        }
+    }
+}
+
+fn put_name(request: &mut CheckRequest, kind: Kind, value: Option<&str>) {
+    let member = match kind {
+        Kind::Token => &mut request.jti,
+        Kind::Session => &mut request.sid,
+        Kind::Device => &mut request.device,
+        Kind::Subject => &mut request.subject,
+        Kind::Client => &mut request.client,
+        Kind::Issuer => return,
+    };
+    *member = value.map(str::to_owned);
+}
+
+fn ask(client: &Client, request: &CheckRequest) -> Result<CheckAnswer, ClientError> {
+    client.post("/v1/check", request)
+}
+
+fn text_of(by: Option<Kind>) -> String {
+    match by {
+        Some(kind) => format!("revoked by {}", kind.name()),
+        None => "not revoked".to_owned(),
+    }
+}
+
+fn finish(client: &Client, answer: &CheckAnswer, issuer: &str) -> Result<(), CommandError> {
+    if answer.revoked {
+        return Err(CommandError::Negative);
+    }
+    if let Some(doubt) = known_issuer::doubt(client, issuer)? {
+        let _ = writeln!(io::stderr(), "{doubt}");
+    }
+    Ok(())
 }

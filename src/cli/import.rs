@@ -39,7 +39,12 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
                 source,
             };
             let file = File::open(path).map_err(failed)?;
-            let length = file.metadata().map_err(failed)?.len();
+            let metadata = file.metadata().map_err(failed)?;
+            // It can be opened, and only reading it fails.
+            if metadata.is_dir() {
+                return Err(failed(io::ErrorKind::IsADirectory.into()).into());
+            }
+            let length = metadata.len();
             (Box::new(file), ProgressBar::new(length))
         }
     };

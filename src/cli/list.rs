@@ -1,43 +1,45 @@
 //! `portcullis list`: what is revoked.
 
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::authority_client::{self, Client};
 use super::printable::printable;
-use super::{CommandError, print_json};
+use super::target::{Names, TargetError};
+use super::{CommandError, known_issuer, print_json};
 use crate::authority::http::{EntryAnswer, ListAnswer, OutcomeName};
 use crate::revocation::Kind;
 
 /// The arguments of `portcullis list`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// One entry with its history, by its id
-    #[arg(long, value_name = "ID", conflicts_with_all = ["kind", "issuer", "value", "subject"])]
-    pub id: Option<String>,
     /// Only of this kind
-    #[arg(long, value_enum)]
-    pub kind: Option<Kind>,
-    /// Only of this issuer
-    #[arg(long, value_name = "URL")]
-    pub issuer: Option<String>,
-    /// Only with this name: a `jti`, `sid`, device, `sub` or `client_id`
-    #[arg(long, value_name = "TEXT")]
-    pub value: Option<String>,
-    /// Only what is this subject's
-    #[arg(long, value_name = "TEXT")]
-    pub subject: Option<String>,
+    #[arg(value_enum)]
+    pub target: Option<Kind>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take it for the command's own")]
+    pub names: Names,
+    /// Only what is this subject's: the cut-off for it, and what was said to be its own
+    #[arg(long, value_name = "TEXT", conflicts_with = "name")]
+    pub of_subject: Option<String>,
+    /// One entry with its history, by its id
+    #[arg(
+        long,
+        value_name = "ID",
+        conflicts_with_all = ["target", "name", "issuer", "from_token", "of_subject"]
+    )]
+    pub id: Option<String>,
     /// Those that were taken back or have lapsed, too
     #[arg(long)]
     pub include_restored: bool,
     /// How many at most, one or more
     #[arg(long, value_name = "COUNT", default_value = "100")]
     pub limit: NonZeroUsize,
-    /// Where the authority is.
     #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take it for the command's own")]
     pub authority: authority_client::Arguments,
 }
 
@@ -45,8 +47,9 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// [`CommandError::Client`].
+/// [`CommandError::Target`] and [`CommandError::Client`].
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandError> {
+    let search = Search::of(arguments)?;
     let client = Client::new(&arguments.authority)?;
     if let Some(id) = &arguments.id {
         let entry: EntryAnswer = client.get(&format!("/v1/revocations/{}", encoded(id)))?;
@@ -55,7 +58,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
     let mut left = arguments.limit.get();
     let mut cursor = None;
     while left > 0 {
-        let page: ListAnswer = client.get(&path(arguments, left, cursor.as_deref()))?;
+        let page: ListAnswer = client.get(&search.path(left, cursor.as_deref()))?;
         for entry in page.entries.iter().take(left) {
             print(arguments, entry, output)?;
         }
@@ -65,29 +68,62 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
             break;
         }
     }
+    if left == arguments.limit.get()
+        && let Some(issuer) = &search.issuer
+        && let Some(doubt) = known_issuer::doubt(&client, issuer)?
+    {
+        let _ = writeln!(io::stderr(), "{doubt}");
+    }
     Ok(())
 }
 
-fn path(arguments: &Arguments, limit: usize, cursor: Option<&str>) -> String {
-    let mut path = format!(
-        "/v1/revocations?limit={}&include_restored={}",
-        limit.min(PAGE_LENGTH),
-        arguments.include_restored
-    );
-    let parameters = [
-        ("kind", arguments.kind.map(Kind::name)),
-        ("issuer", arguments.issuer.as_deref()),
-        ("value", arguments.value.as_deref()),
-        ("subject", arguments.subject.as_deref()),
-        ("cursor", cursor),
-    ];
-    for (name, value) in parameters {
-        if let Some(value) = value {
-            // Writing to a string does not fail.
-            let _ = write!(path, "&{name}={}", encoded(value));
-        }
+/// What is looked for.
+struct Search<'a> {
+    arguments: &'a Arguments,
+    issuer: Option<String>,
+    value: Option<String>,
+}
+
+impl<'a> Search<'a> {
+    fn of(arguments: &'a Arguments) -> Result<Self, TargetError> {
+        let names = &arguments.names;
+        let (issuer, value) = match (arguments.target, &names.name) {
+            (None, _) if names.from_token.is_some() => return Err(TargetError::Kind),
+            (Some(kind), _) if names.from_token.is_some() => {
+                let target = names.target(kind)?;
+                (Some(target.issuer), target.value)
+            }
+            (Some(Kind::Issuer), Some(_)) => return Err(TargetError::NameOfIssuer),
+            _ => (names.issuer.clone(), names.name.clone()),
+        };
+        Ok(Self {
+            arguments,
+            issuer,
+            value,
+        })
     }
-    path
+
+    fn path(&self, limit: usize, cursor: Option<&str>) -> String {
+        let mut path = format!(
+            "/v1/revocations?limit={}&include_restored={}",
+            limit.min(PAGE_LENGTH),
+            self.arguments.include_restored
+        );
+        let parameters = [
+            ("kind", self.arguments.target.map(Kind::name)),
+            ("issuer", self.issuer.as_deref()),
+            ("value", self.value.as_deref()),
+            ("subject", self.arguments.of_subject.as_deref()),
+            ("cursor", cursor),
+        ];
+        for (name, value) in parameters {
+            if let Some(value) = value {
+                // Writing to a string does not fail.
+                let _ = write!(path, "&{name}={}", encoded(value));
+            }
+        }
+        path
+    }
 }
 
 fn print(
@@ -132,7 +168,7 @@ fn state(entry: &EntryAnswer) -> &'static str {
 }
 
 /// Percent-encoding of everything but the unreserved characters (RFC 3986 section 2.3).
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -145,17 +181,6 @@ fn encoded(text: &str) -> String {
         }
     }
     encoded
-}
-
-// By hand, so that the revocations know nothing of the command line.
-impl ValueEnum for Kind {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(self.name()))
-    }
 }
 
 const PAGE_LENGTH: usize = 1_000;

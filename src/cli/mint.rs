@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
 use serde_json::{Map, Value};
 
+use super::instant::Instant;
 use super::time_offset::{TimeOffset, TimeOffsetError};
 use super::{CommandError, key_file};
 use crate::signer::{SignError, Signer};
@@ -48,9 +49,15 @@ pub struct Arguments {
         allow_hyphen_values = true
     )]
     pub expires_in: Expiration,
+    /// Claim `exp` as an instant: `2026-12-01T18:00:00Z`
+    #[arg(long, value_name = "TIME", conflicts_with = "expires_in")]
+    pub expires_at: Option<Instant>,
     /// Claim `nbf`, counted from now
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     pub not_before_in: Option<TimeOffset>,
+    /// Claim `nbf` as an instant: `2026-12-01T18:00:00Z`
+    #[arg(long, value_name = "TIME", conflicts_with = "not_before_in")]
+    pub not_before: Option<Instant>,
     /// `kid` in the header [default: the key's own]
     #[arg(long, value_name = "ID")]
     pub key_id: Option<String>,
@@ -97,6 +104,9 @@ fn header(arguments: &Arguments, signer: &Signer) -> Value {
 fn claims(arguments: &Arguments, now: UnixTime, token_id: &str) -> Result<Value, MintError> {
     let text = |argument: &Option<String>| argument.as_deref().map(Value::from);
     let time = |offset: TimeOffset| Value::from(offset.counted_from(now));
+    let instant = |instant: Instant| Value::from(instant.seconds());
+    let expires_at = arguments.expires_at.map(instant);
+    let not_before = arguments.not_before.map(instant);
     let named = [
         ("iss", text(&arguments.issuer)),
         ("sub", text(&arguments.subject)),
@@ -106,8 +116,11 @@ fn claims(arguments: &Arguments, now: UnixTime, token_id: &str) -> Result<Value,
         ("client_id", text(&arguments.client)),
         ("jti", Some(token_id.into())),
         ("iat", Some(now.seconds().into())),
-        ("nbf", arguments.not_before_in.map(time)),
-        ("exp", arguments.expires_in.offset().map(time)),
+        ("nbf", not_before.or(arguments.not_before_in.map(time))),
+        (
+            "exp",
+            expires_at.or(arguments.expires_in.offset().map(time)),
+        ),
     ];
     let mut claims: Map<String, Value> = named
         .into_iter()

@@ -1,112 +1,163 @@
 //! `portcullis revoke`: from now on, refused.
 
 use std::io::{self, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::Args;
 
 use super::authority_client::{self, Client};
-use super::target::Target;
+use super::instant::{Instant, lasting, shown};
+use super::printable::printable;
+use super::target::{Names, Target};
 use super::time_offset::TimeOffset;
-use super::{CommandError, mint, print_json};
+use super::token_names::TokenNames;
+use super::{CommandError, known_issuer, mint, print_json};
 use crate::authority::http::{OutcomeName, RevocationAnswer};
 use crate::authority::request::RevocationRequest;
+use crate::revocation::Kind;
 use crate::time::UnixTime;
 
 /// The arguments of `portcullis revoke`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// What is revoked.
-    #[command(subcommand)]
-    pub target: Target,
-    /// When the last token that is meant has expired, counted from now: `15m`, `24h`
-    #[arg(long, value_name = "DURATION", global = true)]
+    /// What is revoked
+    #[arg(value_enum)]
+    pub target: Kind,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take it for the command's own")]
+    pub names: Names,
+    /// When the last token that is meant has expired, counted from now: `15m`, `24h` [default: `exp`
+    /// of a `--from-token` for `token`, else the authority's `--max-token-lifetime` from now]
+    #[arg(long, value_name = "DURATION")]
     pub expires_in: Option<TimeOffset>,
+    /// The same as an instant: `2026-12-01T18:00:00Z`
+    #[arg(long, value_name = "TIME", conflicts_with = "expires_in")]
+    pub expires_at: Option<Instant>,
     /// For subject, client and issuer: what was issued before then, counted from now: `-1h`
     /// [default: everything up to now, by the clock of any issuer that is ahead by no more than the
     /// authority's `--clock-skew`]
-    #[arg(
-        long,
-        value_name = "DURATION",
-        allow_hyphen_values = true,
-        global = true
-    )]
+    #[arg(long, value_name = "DURATION")]
     pub not_before_in: Option<TimeOffset>,
+    /// The same as an instant: `2026-12-01T18:00:00Z`
+    #[arg(long, value_name = "TIME", conflicts_with = "not_before_in")]
+    pub not_before: Option<Instant>,
     /// For subject, client and issuer: the session (`sid`) that goes on
-    #[arg(long, value_name = "TEXT", global = true)]
+    #[arg(long, value_name = "TEXT")]
     pub except_session: Option<String>,
-    /// For token, session and device: whose it is, so that it is found by subject
-    #[arg(long, value_name = "TEXT", global = true)]
+    /// For token, session and device: whose it is, so that it is found by subject [default: `sub` of
+    /// a `--from-token`]
+    #[arg(long, value_name = "TEXT")]
     pub of_subject: Option<String>,
     /// For subject, client and issuer: also while most edges say that the authority's clock is wrong
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub despite_clocks: bool,
     /// Why
-    #[arg(long, value_name = "TEXT", global = true)]
+    #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// On whose behalf
-    #[arg(long, value_name = "TEXT", global = true)]
+    #[arg(long, value_name = "TEXT")]
     pub actor: Option<String>,
-    /// Where the authority is.
     #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take it for the command's own")]
     pub authority: authority_client::Arguments,
 }
 
-/// Revokes, and says what became of it, from when a new sign-in counts and how long the entry is
-/// kept.
+/// Revokes, and says what became of it: from when on it is refused, from when a new sign-in counts and
+/// how long the entry is kept.
 ///
 /// # Errors
 ///
-/// [`CommandError::Client`].
+/// [`CommandError::Target`], [`CommandError::Past`] and [`CommandError::Client`].
 pub fn run(
     arguments: &Arguments,
     now: SystemTime,
     output: &mut dyn Write,
 ) -> Result<(), CommandError> {
     let now = mint::unix_time(now)?;
-    let seconds = |offset: TimeOffset| u64::try_from(offset.counted_from(now)).unwrap_or(0);
-    let (kind, issuer, value) = arguments.target.parts();
-    let request = RevocationRequest {
-        kind,
-        issuer: issuer.to_owned(),
-        value: value.map(str::to_owned),
-        expires_at: arguments.expires_in.map(seconds),
-        not_before: arguments.not_before_in.map(seconds),
-        except_session: arguments.except_session.clone(),
-        subject: arguments.of_subject.clone(),
-        despite_clocks: arguments.despite_clocks,
-        reason: arguments.reason.clone(),
-        actor: arguments.actor.clone(),
-    };
+    let target = arguments.names.target(arguments.target)?;
+    let request = request(arguments, &target, now)?;
     let client = Client::new(&arguments.authority)?;
+    // Before it is made known by this very revocation.
+    let doubt = known_issuer::doubt(&client, &target.issuer)?;
     let answer: RevocationAnswer = client.post("/v1/revocations", &request)?;
+    if let Some(doubt) = doubt {
+        // Data on standard output, what people should look at on the other.
+        let _ = writeln!(io::stderr(), "{doubt}");
+    }
     if arguments.authority.json {
         return print_json(output, &answer);
     }
-    let text = match answer.outcome {
-        OutcomeName::AlreadyRevoked => "already revoked",
-        OutcomeName::AlreadyExpired => "nothing to do: it has expired",
-        _ => "revoked",
-    };
-    writeln!(output, "{text}").map_err(CommandError::Output)?;
     if let Some(seconds) = answer.clock_difference {
-        // Data on standard output, what people should look at on the other.
         let _ = writeln!(
             io::stderr(),
             "warning: the clocks of edges differ from the authority's by {seconds} seconds"
         );
     }
-    let times = [
-        (answer.not_before, "a new sign-in counts from"),
-        (answer.kept_until, "kept until"),
-    ];
-    for (seconds, meaning) in times {
-        // The authority's times can all be written.
-        if let Some(time) = seconds.and_then(UnixTime::from_seconds) {
-            let time = UNIX_EPOCH + Duration::from_secs(time.seconds());
-            let time = humantime::format_rfc3339_seconds(time);
-            writeln!(output, "{meaning} {time}").map_err(CommandError::Output)?;
-        }
+    for line in lines(&answer, &target, now) {
+        writeln!(output, "{line}").map_err(CommandError::Output)?;
     }
     Ok(())
+}
+
+fn request(
+    arguments: &Arguments,
+    target: &Target,
+    now: UnixTime,
+) -> Result<RevocationRequest, CommandError> {
+    let seconds = |offset: TimeOffset| u64::try_from(offset.counted_from(now)).unwrap_or(0);
+    let typed = |offset: Option<TimeOffset>, instant: Option<Instant>| {
+        offset.map(seconds).or(instant.map(Instant::seconds))
+    };
+    // A script may well give the `exp` of a token that has expired meanwhile; who counts backwards
+    // means something else.
+    if arguments.expires_in.map(seconds) <= Some(now.seconds()) && arguments.expires_in.is_some() {
+        return Err(CommandError::Past);
+    }
+    let token = target.token.as_ref();
+    let end_of_token = token.and_then(TokenNames::expires_at);
+    let end_of_token = end_of_token.filter(|_| target.kind == Kind::Token);
+    let owner = token.and_then(|token| token.question().subject.clone());
+    let owner = owner.filter(|_| !target.kind.is_cut_off());
+    Ok(RevocationRequest {
+        kind: target.kind,
+        issuer: target.issuer.clone(),
+        value: target.value.clone(),
+        expires_at: typed(arguments.expires_in, arguments.expires_at)
+            .or(end_of_token.map(UnixTime::seconds)),
+        not_before: typed(arguments.not_before_in, arguments.not_before),
+        except_session: arguments.except_session.clone(),
+        subject: arguments.of_subject.clone().or(owner),
+        despite_clocks: arguments.despite_clocks,
+        reason: arguments.reason.clone(),
+        actor: arguments.actor.clone(),
+    })
+}
+
+fn lines(answer: &RevocationAnswer, target: &Target, now: UnixTime) -> Vec<String> {
+    let outcome = match answer.outcome {
+        OutcomeName::AlreadyRevoked => "already revoked",
+        OutcomeName::AlreadyExpired => "nothing to do: it has expired",
+        _ => "revoked",
+    };
+    let mut lines = vec![outcome.to_owned()];
+    lines.extend(target.taken_from_token().map(|text| printable(&text)));
+    // The authority's times can all be written.
+    let time = |seconds: Option<u64>| seconds.and_then(shown);
+    let not_before = time(answer.not_before);
+    if let Some(since) = time(answer.refused_from) {
+        lines.push(match &not_before {
+            Some(not_before) => {
+                format!("refused from {since} on: what was issued before {not_before}")
+            }
+            None => format!("refused from {since} on"),
+        });
+    }
+    lines.extend(not_before.map(|time| format!("a new sign-in counts from {time}")));
+    if let Some(seconds) = answer.kept_until
+        && let Some(time) = shown(seconds)
+    {
+        let left = lasting(seconds.saturating_sub(now.seconds()));
+        lines.push(format!("kept until {time} ({left})"));
+    }
+    lines
 }

@@ -1,5 +1,6 @@
 //! `portcullis rotate`: a new key for the feed.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use clap::Args;
 
 use super::authority_client::{self, Client};
 use super::bounds::{BoundError, duration};
+use super::instant::shown;
 use super::{CommandError, print_json};
 use crate::authority::http::{FeedKeyAnswer, MAX_OVERLAP, RotationRequest};
 
@@ -25,7 +27,8 @@ fn overlap(text: &str) -> Result<Duration, BoundError> {
     duration(text, Duration::ZERO..=MAX_OVERLAP)
 }
 
-/// Makes the key and prints every public key that the filters should be configured with.
+/// Makes the key and prints every public key that the filters should be configured with, and when each
+/// signs.
 ///
 /// # Errors
 ///
@@ -40,7 +43,61 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
         return print_json(output, &keys);
     }
     for key in keys {
-        writeln!(output, "{}", key.public_key).map_err(CommandError::Output)?;
+        let times = times(&key);
+        writeln!(output, "{}  {times}", key.public_key).map_err(CommandError::Output)?;
     }
     Ok(())
+}
+
+/// When a key signs, and how long filters have to know it.
+pub(super) fn times(key: &FeedKeyAnswer) -> String {
+    let FeedKeyAnswer {
+        signs_from,
+        signs_until,
+        published_until,
+        ..
+    } = *key;
+    if signs_until.is_some_and(|until| until <= signs_from) {
+        return "never signs: a later key does so before it".to_owned();
+    }
+    // The authority's times can all be written.
+    let time = |seconds: Option<u64>| seconds.and_then(shown);
+    // Writing to a string does not fail.
+    let mut times = "signs".to_owned();
+    if let Some(from) = time(Some(signs_from).filter(|from| *from > 0)) {
+        let _ = write!(times, " from {from}");
+    }
+    if let Some(until) = time(signs_until) {
+        let _ = write!(times, " until {until}");
+    }
+    if let Some(until) = time(published_until) {
+        let _ = write!(times, ", is believed until {until}");
+    }
+    times
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_says_when_it_signs_and_how_long_it_is_believed() {
+        let key = |signs_from, signs_until, published_until| {
+            times(&FeedKeyAnswer {
+                public_key: String::new(),
+                signs_from,
+                signs_until,
+                published_until,
+            })
+        };
+        // 2026-01-01T00:00:00Z, and an hour and two hours later.
+        let (now, later, last) = (1_767_225_600, 1_767_229_200, 1_767_232_800);
+        assert_eq!(key(0, None, None), "signs");
+        assert_eq!(
+            key(0, Some(later), Some(last)),
+            "signs until 2026-01-01T01:00:00Z, is believed until 2026-01-01T02:00:00Z"
+        );
+        assert_eq!(key(later, None, None), "signs from 2026-01-01T01:00:00Z");
+        assert!(key(later, Some(now), Some(last)).starts_with("never signs"));
+    }
 }

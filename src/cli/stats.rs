@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::authority_client::{self, Client};
+use super::rotate::times;
 use super::{CommandError, print_json};
 use crate::authority::http::Stats;
 
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
         stats
             .feed_keys
             .into_iter()
-            .map(|key| ("feed key", key.public_key)),
+            .map(|key| ("feed key", format!("{}  {}", key.public_key, times(&key)))),
     );
     for (name, value) in lines {
         writeln!(output, "{name:<15} {value}").map_err(CommandError::Output)?;

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::instant::Instant;
 use crate::time::UnixTime;
 
 /// A number of seconds, later than now or, when negative, earlier.
@@ -28,6 +29,9 @@ impl FromStr for TimeOffset {
             Some(magnitude) => (-1, magnitude),
             None => (1, text),
         };
+        if Instant::from_str(text).is_ok() && text.contains('-') {
+            return Err(TimeOffsetError::Instant);
+        }
         let duration: Duration = humantime::parse_duration(magnitude)?;
         if duration.subsec_nanos() != 0 {
             return Err(TimeOffsetError::FractionOfSecond);
@@ -48,6 +52,12 @@ pub enum TimeOffsetError {
     /// No number with a unit.
     #[error("expected a duration such as `15m`, `1h` or `-1h`: {0}")]
     Syntax(#[from] humantime::DurationError),
+    /// An instant, which does not count from now.
+    #[error(
+        "expected a duration such as `15m`, `1h` or `-1h`, found an instant: that goes into \
+         `--expires-at` or `--not-before`"
+    )]
+    Instant,
     /// Times in tokens are written in whole seconds here.
     #[error("expected whole seconds")]
     FractionOfSecond,
@@ -86,6 +96,12 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn an_instant_is_told_where_it_belongs() {
+        let error = at("2026-12-01T18:00:00Z").unwrap_err();
+        assert_eq!(error, TimeOffsetError::Instant);
     }
 
     #[test]

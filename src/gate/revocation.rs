@@ -25,6 +25,14 @@ pub enum Posture {
     Allow,
 }
 
+/// What the authority is asked about a token with these claims: about every name that could revoke
+/// it. For people who want to know what the gate goes by.
+#[cfg(not(target_family = "wasm"))]
+#[must_use]
+pub fn question_about(claims: &Claims, device_claim: Option<&str>) -> Value {
+    Naming::of(claims, device_claim).question()
+}
+
 /// The `revocation` part of a configuration.
 #[derive(Clone)]
 pub struct RevocationSettings {

@@ -600,7 +600,7 @@ fn tls_is_spoken_with_a_certificate() {
     assert!(authority.url.starts_with("https://"));
     assert!(is_trusted_by(&authority, &certificate));
     let doubting = authority.command(&["stats"]);
-    assert_eq!(doubting.status.code(), Some(1));
+    assert_eq!(doubting.status.code(), Some(5));
 }
 
 #[test]

@@ -215,7 +215,7 @@ fn the_command_line_imports_a_file() {
     );
     std::fs::write(&file, "{}\n").unwrap();
     let output = authority.command(&["import", file.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(8));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("line 1: missing field `kind`"), "{stderr}");
 }

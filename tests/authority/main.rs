@@ -17,6 +17,7 @@ mod backup;
 #[path = "../support/certificate.rs"]
 mod certificate;
 mod clocks;
+mod command_line;
 mod crash;
 mod disk;
 mod feed;

@@ -1,8 +1,8 @@
 //! A running `portcullis serve`, and the ways to speak to it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -179,7 +179,12 @@ impl Authority {
     }
 
     /// Runs a command of the command line against it.
-    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Output {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
+        self.command_with(arguments, "")
+    }
+
+    /// The same with something on its standard input.
+    pub(crate) fn command_with(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = Command::new(binary());
         command
             .args(arguments)
@@ -187,7 +192,15 @@ impl Authority {
         if let Some(credential) = &self.credential {
             command.env("PORTCULLIS_CREDENTIAL", credential);
         }
-        command.output().unwrap()
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // One that does not read it may be gone already.
+        let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
+        process.wait_with_output().unwrap()
     }
 }
 

@@ -36,6 +36,11 @@ fn a_token_has_an_id_a_start_and_an_end_unless_told_otherwise() {
         claims_of(&["--expires-in", "never"]).unwrap(),
         json!({"iat": NOW, "jti": "id"})
     );
+    let start = "2026-01-01T01:00:00+01:00";
+    assert_eq!(
+        claims_of(&["--expires-at", start, "--not-before", "5"]).unwrap(),
+        json!({"iat": NOW, "nbf": 5, "exp": NOW, "jti": "id"})
+    );
 }
 
 #[test]

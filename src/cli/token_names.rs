@@ -1,0 +1,249 @@
+//! The names in a token: what it could be revoked by.
+//!
+//! The token itself is shown nowhere, not in an error either: whoever reads it over somebody's
+//! shoulder, or in a log, could use it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::authority::http::CheckRequest;
+use crate::gate::question_about;
+use crate::revocation::{Kind, MAX_NAME_BYTES};
+use crate::time::UnixTime;
+use crate::token::{Claims, LARGEST_MAX_TOKEN_BYTES, TokenError, UnverifiedToken};
+
+/// The names in a token that nobody has vouched for.
+#[derive(Debug)]
+pub struct TokenNames {
+    claims: Claims,
+    question: CheckRequest,
+    device_claim: Option<String>,
+}
+
+/// What one claim names the token by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'n> {
+    /// What is named.
+    pub kind: Kind,
+    /// The claim.
+    pub claim: &'n str,
+    /// The name, or why there is none.
+    pub value: Result<&'n str, Nameless>,
+}
+
+/// Why a claim is no name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nameless {
+    /// It is not there, or empty.
+    Absent,
+    /// It is no text, or too long a one.
+    Unusable,
+}
+
+impl TokenNames {
+    /// Reads the token in a file, or on standard input (`-`). What people paste with it is taken off:
+    /// white space around it and `Bearer` before it.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenFileError`].
+    pub fn read(path: &Path, device_claim: Option<&str>) -> Result<Self, TokenFileError> {
+        let text = if path.as_os_str() == "-" {
+            text_of(io::stdin())
+        } else {
+            File::open(path).and_then(text_of)
+        };
+        let text = text.map_err(|source| match path.to_str() {
+            Some(token) if looks_like_a_token(token) => TokenFileError::Typed,
+            _ => TokenFileError::Read {
+                path: path.to_owned(),
+                source,
+            },
+        })?;
+        Self::of(&text, device_claim)
+    }
+
+    fn of(text: &str, device_claim: Option<&str>) -> Result<Self, TokenFileError> {
+        let token = unwrapped(text).as_bytes();
+        let token = UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, token)?;
+        let claims = token.unverified_claims().clone();
+        let question = question_about(&claims, device_claim);
+        let question: CheckRequest =
+            serde_json::from_value(question).map_err(|_| TokenFileError::Issuer)?;
+        if question.issuer.is_empty() {
+            return Err(TokenFileError::Issuer);
+        }
+        Ok(Self {
+            claims,
+            question,
+            device_claim: device_claim.map(str::to_owned),
+        })
+    }
+
+    /// Claim `iss`, which every name belongs to.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.question.issuer
+    }
+
+    /// Claim `exp`.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<UnixTime> {
+        self.claims.expires_at()
+    }
+
+    /// What an edge would ask the authority about this token: about every name that it has.
+    #[must_use]
+    pub const fn question(&self) -> &CheckRequest {
+        &self.question
+    }
+
+    /// Every claim that names tokens, in the order in which they are looked up.
+    #[must_use]
+    pub fn all(&self) -> Vec<Name<'_>> {
+        let asked = &self.question;
+        let device = self.device_claim.as_deref();
+        let claims = [
+            (Kind::Token, "jti", &asked.jti),
+            (Kind::Session, "sid", &asked.sid),
+            (Kind::Device, device.unwrap_or_default(), &asked.device),
+            (Kind::Subject, "sub", &asked.subject),
+            (Kind::Client, "client_id", &asked.client),
+            (Kind::Client, "azp", &asked.azp),
+        ];
+        let claims = claims.into_iter().filter(|(kind, claim, asked)| {
+            let is_one_too_many = *claim == "azp" && asked.is_none() && !self.is_unusable(claim);
+            !(is_one_too_many || *kind == Kind::Device && device.is_none())
+        });
+        claims
+            .map(|(kind, claim, asked)| Name {
+                kind,
+                claim,
+                value: asked.as_deref().ok_or(if self.is_unusable(claim) {
+                    Nameless::Unusable
+                } else {
+                    Nameless::Absent
+                }),
+            })
+            .collect()
+    }
+
+    /// The name of this kind; none of an issuer.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenFileError::Name`], [`TokenFileError::DeviceClaim`].
+    pub fn name(&self, kind: Kind) -> Result<Option<String>, TokenFileError> {
+        if kind == Kind::Issuer {
+            return Ok(None);
+        }
+        let names = self.all();
+        let of_kind = || names.iter().filter(|name| name.kind == kind);
+        if let Some(value) = of_kind().find_map(|name| name.value.ok()) {
+            return Ok(Some(value.to_owned()));
+        }
+        let first = of_kind().next().ok_or(TokenFileError::DeviceClaim)?;
+        Err(TokenFileError::Name {
+            claim: first.claim.to_owned(),
+        })
+    }
+
+    /// Whether a claim is there that no revocation can name.
+    fn is_unusable(&self, claim: &str) -> bool {
+        let value = self.claims.get(claim);
+        let is_name = |text: &str| text.len() <= MAX_NAME_BYTES;
+        value.is_some_and(|value| !value.as_str().is_some_and(is_name))
+    }
+}
+
+/// Not more than what a token may have, and what may stand around it.
+fn text_of(source: impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    source.take(MAX_TEXT_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The token without what may stand before it in a header.
+fn unwrapped(text: &str) -> &str {
+    let mut text = text.trim();
+    for word in ["authorization:", "bearer "] {
+        if let Some((start, rest)) = text.split_at_checked(word.len())
+            && start.eq_ignore_ascii_case(word)
+        {
+            text = rest.trim_start();
+        }
+    }
+    text
+}
+
+/// Whether a name of a file is the token itself.
+fn looks_like_a_token(path: &str) -> bool {
+    let path = unwrapped(path);
+    path.starts_with("eyJ") || (path.len() > 64 && path.matches('.').count() == 2)
+}
+
+/// Why there are no names.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenFileError {
+    /// The token could not be read.
+    #[error("could not read the token from `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The token itself stands where the name of its file should.
+    #[error("expected the name of a file, found a token")]
+    Typed,
+    /// It is no token.
+    #[error("the token is not one that the gate would take")]
+    Token(#[from] TokenError),
+    /// It has no issuer, so nothing in it is anybody's name.
+    #[error("the token has no `iss`, and cannot be revoked by anything")]
+    Issuer,
+    /// It has no name of this kind.
+    #[error("the token has no `{claim}` that a revocation could name")]
+    Name {
+        /// The claim.
+        claim: String,
+    },
+    /// Nobody said which claim names the device.
+    #[error("expected `--device-claim`, as it stands in `revocation.device_claim` of the filters")]
+    DeviceClaim,
+}
+
+impl TokenFileError {
+    /// The exit code of the process.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Typed | Self::DeviceClaim => 2,
+            _ => 10,
+        }
+    }
+
+    /// What the reader can do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Typed => Some(
+                "put the token into a file, or pipe it in and name `-`: what is typed can be read by \
+                 everybody on the machine",
+            ),
+            Self::Token(TokenError::Parts { .. }) => Some(
+                "a token has three parts with dots between them; what an identity provider keeps to \
+                 itself, such as an opaque or an encrypted token, has no names to read",
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Several times as long as any token that the gate takes, which says itself when one is too long.
+const MAX_TEXT_BYTES: u64 = 256 * 1024;
+
+#[cfg(test)]
+mod tests;
