@@ -3,10 +3,10 @@
 
 use std::io::Write;
 
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{CommandError, CommandLine};
+use super::{CommandError, arguments};
 
 /// The arguments of `portcullis completions`.
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ pub fn completions(
     output: &mut dyn Write,
 ) -> Result<(), CommandError> {
     let mut script = Vec::new();
-    let mut command = CommandLine::command();
+    let mut command = arguments::definition();
     clap_complete::generate(arguments.shell, &mut command, "portcullis", &mut script);
     output.write_all(&script).map_err(CommandError::Output)
 }
@@ -46,7 +46,7 @@ pub fn completions(
 /// [`CommandError::NoCommand`] when there is no such command, [`CommandError::Output`] when `output`
 /// does not take it.
 pub fn man(arguments: &ManArguments, output: &mut dyn Write) -> Result<(), CommandError> {
-    let mut all = CommandLine::command();
+    let mut all = arguments::definition();
     all.build();
     let page = match &arguments.command {
         None => all,
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn every_shell_has_a_script_that_knows_every_command() {
-        let commands = CommandLine::command();
+        let commands = arguments::definition();
         for shell in [
             Shell::Bash,
             Shell::Elvish,
@@ -98,7 +98,7 @@ mod tests {
             man(&ManArguments { command }, &mut page).map(|()| String::from_utf8(page).unwrap())
         };
         let whole = page(None).unwrap();
-        for command in CommandLine::command().get_subcommands() {
+        for command in arguments::definition().get_subcommands() {
             let name = command.get_name();
             assert!(
                 whole.contains(&format!("portcullis\\-{name}")),
