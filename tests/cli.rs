@@ -403,7 +403,8 @@ fn validate_looks_at_several_files_and_at_standard_input() {
     assert!(converted.status.success(), "{converted:?}");
     let output = fed(&["validate", "-"], &converted.stdout);
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(line(&output), "standard input: the configuration is valid");
+    let expected = "standard input: the configuration is valid\n";
+    assert_eq!(told(&output.stdout), expected);
 }
 
 /// A command with this on standard input.
