@@ -19,6 +19,7 @@ mod configuration;
 mod cookies;
 mod cors;
 mod fallback;
+mod istio;
 mod metrics;
 mod native;
 mod new_keys;

@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Bootstrap, Envoy, Listener, Plugin, Request};
 use comparison::{Difference, Outcome};
+pub(crate) use converted::converted_file;
 use deviations::Shown;
 
 /// A configuration, and the requests that are tried with it. They are made when Envoy is ready,

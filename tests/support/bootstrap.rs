@@ -261,7 +261,7 @@ pub(crate) struct Listener {
     /// The file that Envoy reads the filter that decides from, where that can be replaced.
     discovered_at: Option<PathBuf>,
     first_filter: Option<Value>,
-    last_filter: Option<Value>,
+    last_filters: Vec<Value>,
     first_routes: Vec<Value>,
     takes_upgrades: bool,
     /// The cluster that requests go on to; `None` when Envoy answers them itself.
@@ -296,7 +296,7 @@ impl Listener {
             tells_reasons: false,
             discovered_at: None,
             first_filter: None,
-            last_filter: None,
+            last_filters: Vec::new(),
             first_routes: Vec::new(),
             takes_upgrades: false,
             cluster: Some("upstream"),
@@ -349,9 +349,9 @@ impl Listener {
         self
     }
 
-    /// With a filter behind the one that decides.
+    /// With a filter behind the one that decides, and behind those that were added before.
     pub(crate) fn with_last_filter(mut self, filter: &Value) -> Self {
-        self.last_filter = Some(filter.clone());
+        self.last_filters.push(filter.clone());
         self
     }
 
@@ -413,8 +413,8 @@ impl Listener {
         let websocket = self.takes_upgrades.then(|| upgrade("websocket"));
         let upgrades: Vec<_> = connect.into_iter().chain(websocket).collect();
         let filters = self.first_filter.iter().cloned();
-        let filters = filters.chain(gatekeeper);
-        let filters = filters.chain(self.last_filter.clone()).chain([router()]);
+        let last = self.last_filters.iter().cloned();
+        let filters = filters.chain(gatekeeper).chain(last).chain([router()]);
         let reason = json!({
             "filter": {"not_health_check_filter": {}},
             "headers_to_add": [

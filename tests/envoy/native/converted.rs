@@ -46,6 +46,11 @@ fn converted(configuration: &Value) -> Value {
     let members = filter.as_object_mut().expect("an object");
     members.insert("@type".to_owned(), TYPE.into());
     let filters = json!({"http_filters": [{"name": "jwt", "typed_config": filter}]});
+    converted_file(&filters.to_string())
+}
+
+/// What `portcullis convert` makes of a file.
+pub(crate) fn converted_file(text: &str) -> Value {
     let mut process = Command::new(program())
         .args(["convert", "--json", "--accept-differences", "-"])
         .stdin(Stdio::piped())
@@ -54,7 +59,7 @@ fn converted(configuration: &Value) -> Value {
         .spawn()
         .expect("portcullis");
     let mut input = process.stdin.take().expect("a pipe");
-    let text = filters.to_string();
+    let text = text.to_owned();
     let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
     let output = process.wait_with_output().expect("its output");
     writer.join().expect("no panic").expect("all of it");
