@@ -117,22 +117,7 @@ pub enum ConfigurationFileError {
     },
 }
 
-/// Every configuration in the file, in its order; `-` is standard input.
-///
-/// # Errors
-///
-/// [`ConfigurationFileError`]; there is at least one configuration otherwise.
-pub fn read(path: &Path) -> Result<Vec<Found>, ConfigurationFileError> {
-    let found = found(&documents(path)?);
-    if found.is_empty() {
-        return Err(ConfigurationFileError::Nothing {
-            path: shown(path).to_owned(),
-        });
-    }
-    Ok(found)
-}
-
-/// The documents in the file, those inside of `ConfigMap`s after these.
+/// The documents in the file, those inside of `ConfigMap`s after these; `-` is standard input.
 ///
 /// # Errors
 ///

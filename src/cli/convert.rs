@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use super::configuration_file::{self, ConfigurationFileError, Document};
+use super::configuration_file::{self, ConfigurationFileError, Document, Found};
 use super::{CommandError, yaml};
 use crate::gate::{Variable, inspect_configuration, joined_path};
 use item::{Item, Remark, Remarks};
@@ -115,6 +115,29 @@ pub(super) fn sources(documents: &[Document]) -> Vec<Source<'_>> {
         });
     }
     sources
+}
+
+/// The plugin configurations in a file, and its documents.
+///
+/// # Errors
+///
+/// [`CommandError::Foreign`] when there is none, but what can be translated to one, else
+/// [`CommandError::ConfigurationFile`].
+pub(super) fn configurations(file: &Path) -> Result<(Vec<Found>, Vec<Document>), CommandError> {
+    let documents = configuration_file::documents(file)?;
+    let found = configuration_file::found(&documents);
+    if !found.is_empty() {
+        return Ok((found, documents));
+    }
+    let path = configuration_file::shown(file).to_owned();
+    Err(match sources(&documents).first() {
+        Some(source) => CommandError::Foreign {
+            path,
+            line: source.line(),
+            kind: source.kind().name(),
+        },
+        None => ConfigurationFileError::Nothing { path }.into(),
+    })
 }
 
 fn kind(document: &Document) -> Option<&str> {

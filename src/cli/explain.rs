@@ -17,7 +17,7 @@ use clap::Args;
 
 use super::configuration_file::{self, ConfigurationFileError};
 use super::printable::printable;
-use super::{CommandError, mint};
+use super::{CommandError, convert, mint};
 use crate::gate::{Attempt, Gate, KeySource, Verdict, inspect_configuration};
 use crate::time::UnixTime;
 use crate::token::{Backend, KeySet, LARGEST_MAX_TOKEN_BYTES, UnverifiedToken};
@@ -156,11 +156,11 @@ pub fn run(
     errors: &mut dyn Write,
 ) -> Result<(), CommandError> {
     let now = mint::unix_time(now)?;
-    let mut found = configuration_file::read(&arguments.file)?;
+    let (mut found, _) = convert::configurations(&arguments.file)?;
     let number = found.len();
     let (Some(found), 1) = (found.pop(), number) else {
         return Err(ConfigurationFileError::Several {
-            path: arguments.file.clone(),
+            path: configuration_file::shown(&arguments.file).to_owned(),
             number,
         }
         .into());

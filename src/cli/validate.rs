@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use super::configuration_file::{self, ClusterFinding, ConfigurationFileError, Found};
+use super::configuration_file::{self, ClusterFinding, Found};
 use super::{CommandError, convert};
 use crate::gate::{Fault, inspect_configuration};
 
@@ -100,29 +100,12 @@ struct Report {
 
 impl Report {
     fn of(file: &Path) -> Result<Self, CommandError> {
-        let documents = configuration_file::documents(file)?;
-        let found = configuration_file::found(&documents);
-        let foreign = convert::sources(&documents);
-        let path = configuration_file::shown(file);
-        match (found.is_empty(), foreign.first()) {
-            (true, Some(source)) => {
-                return Err(CommandError::Foreign {
-                    path: path.to_owned(),
-                    line: source.line(),
-                    kind: source.kind().name(),
-                });
-            }
-            (true, None) => {
-                let path = path.to_owned();
-                return Err(ConfigurationFileError::Nothing { path }.into());
-            }
-            (false, _) => {}
-        }
+        let (found, documents) = convert::configurations(file)?;
         let mut report = Self::default();
         for one in &found {
             report.look_at(one);
         }
-        for source in foreign {
+        for source in convert::sources(&documents) {
             report.notes.push(Finding {
                 line: source.line(),
                 text: format!(

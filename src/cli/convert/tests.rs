@@ -147,7 +147,7 @@ fn the_exit_code_tells_what_could_not_be_translated_unless_that_is_accepted() {
     assert!(result.is_ok());
     assert_eq!(again, output);
     fs::write(directory.path().join("gate.yaml"), &output).unwrap();
-    assert!(configuration_file::read(&directory.path().join("gate.yaml")).is_ok());
+    assert!(configurations(&directory.path().join("gate.yaml")).is_ok());
     // What our filter would refuse is never a success.
     let reserved = json!({"claim_to_headers": [{"header_name": "host", "claim_name": "sub"}]});
     let (_, errors, result) = outcome(&native(&reserved, &json!({})), true);
