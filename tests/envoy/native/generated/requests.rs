@@ -169,10 +169,13 @@ impl Draft {
                     }
                     _ => (*name).to_owned(),
                 };
+                let is_named = |(other, _): &(String, String)| other.eq_ignore_ascii_case(&name);
+                let is_there = self.headers.iter().any(is_named);
                 if random.chance(4) {
-                    features.add("repeated header");
                     self.headers.push((name.clone(), value.clone()));
+                    features.add("repeated header");
                 }
+                features.add_if(is_there, "repeated header");
                 self.headers.push((name, value));
             }
             Place::Parameter(name) => {
