@@ -11,6 +11,7 @@ mod claims;
 mod compact;
 mod json;
 mod key;
+mod key_set;
 mod large_curve;
 mod signature;
 #[cfg(test)]
@@ -29,5 +30,6 @@ pub use compact::{
 };
 pub(crate) use json::heap;
 pub use json::{JsonError, MAX_JSON_DEPTH, Members, parse as parse_json, parse_object};
-pub use key::{Key, KeyError, KeyRules, KeySet, KeySetError, MAX_JWK_SET_BYTES, MAX_KEYS};
+pub use key::{DEFAULT_MAX_CANDIDATES, Key, KeyError, KeyRules, KeySetError, LeftOut};
+pub use key_set::{KeySet, MAX_JWK_SET_BYTES, MAX_KEYS};
 pub use signature::{Backend, SignatureError};

@@ -127,7 +127,7 @@ impl KeyKeeper {
         Sight {
             is_leader: refresh.role() == Role::Leads,
             usable: keys.map_or(0, |keys| keys.keys().len()),
-            left_out: keys.map_or(0, |keys| keys.unusable().len()),
+            left_out: keys.map_or(0, |keys| keys.left_out().len()),
             age_seconds: age / 1000,
         }
     }

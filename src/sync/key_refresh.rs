@@ -36,6 +36,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Fetches in a row that fail until somebody else tries.
 const FAILURES_PER_LEADER: u32 = 3;
 
+/// Keys left out of a set that are named in the log one by one; how many there are is said before.
+const MAX_COMPLAINTS: usize = 32;
+
 /// Shortest time between two fetches that nobody asked for, whatever the configuration says.
 const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
 
@@ -350,15 +353,16 @@ impl KeyRefresh {
     /// The same bytes give the same [`Rc`], so that a holder of keys sees whether they changed.
     fn adopt(&mut self, host: &impl BackgroundHost, keys: KeySet) {
         if self.role == Role::Leads {
-            let (usable, left_out) = (keys.keys().len(), keys.unusable());
-            let usable = format!("keys of {}: {usable} usable", self.label);
-            host.info(&match left_out.first() {
-                None => usable,
-                Some((index, error)) => {
-                    let count = left_out.len();
-                    format!("{usable}, {count} left out, the first of them keys[{index}]: {error}")
-                }
-            });
+            let (usable, left_out) = (keys.keys().len(), keys.left_out());
+            let label = &self.label;
+            let left_out_too = match left_out.len() {
+                0 => String::new(),
+                number => format!(", {number} left out"),
+            };
+            host.info(&format!("keys of {label}: {usable} usable{left_out_too}"));
+            for key in left_out.iter().take(MAX_COMPLAINTS) {
+                host.warn(&format!("keys of {label}: {key}"));
+            }
         }
         self.keys = Some(Rc::new(keys));
     }

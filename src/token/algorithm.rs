@@ -1,10 +1,10 @@
-//! Signature algorithms, and how a key is bound to exactly one of them.
+//! Signature algorithms, and which of them can have a key in common.
 
 use std::fmt;
 
 /// A JWS signature algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
 ///
-/// It is a property of the key. The `alg` of a token is only ever compared with it.
+/// It is a property of the key. The `alg` of a token only ever chooses among those of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -34,6 +34,38 @@ pub enum Algorithm {
     Hs384,
     /// HMAC with SHA-512.
     Hs512,
+}
+
+/// The algorithms of one key: a bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Algorithms(u16);
+
+impl Algorithms {
+    pub(super) const fn contains(self, algorithm: Algorithm) -> bool {
+        self.0 & algorithm.bit() != 0
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = Algorithm> {
+        let all = Algorithm::ALL.into_iter();
+        all.filter(move |algorithm| self.contains(*algorithm))
+    }
+}
+
+impl From<Algorithm> for Algorithms {
+    fn from(algorithm: Algorithm) -> Self {
+        Self(algorithm.bit())
+    }
+}
+
+impl FromIterator<Algorithm> for Algorithms {
+    fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
+        let algorithms = algorithms.into_iter();
+        Self(algorithms.fold(0, |bits, algorithm| bits | algorithm.bit()))
+    }
 }
 
 /// What keys of an algorithm are.
@@ -121,6 +153,27 @@ impl Algorithm {
             Self::EdDsa => Family::EdDsa,
             Self::Hs256 | Self::Hs384 | Self::Hs512 => Family::Hmac,
         }
+    }
+
+    /// Whether a key can be for this algorithm and for the other one, as far as its type and its curve
+    /// go.
+    pub(super) fn has_keys_of(self, other: Self) -> bool {
+        let family = self.family();
+        family == other.family() && (family != Family::Ecdsa || self == other)
+    }
+
+    /// Length of a coordinate on the curve of the algorithm; 0 where there are none.
+    pub(super) const fn coordinate_bytes(self) -> usize {
+        match self {
+            Self::Es256 => 32,
+            Self::Es384 => 48,
+            Self::Es512 => 66,
+            _ => 0,
+        }
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
     }
 
     pub(super) const fn is_pss(self) -> bool {

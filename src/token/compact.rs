@@ -174,7 +174,7 @@ impl<'t> UnverifiedToken<'t> {
         self.token_type.as_deref()
     }
 
-    /// Checks the signature with the key that `kid` names in `keys`, by the algorithm of that key.
+    /// Checks the signature with the key that `kid` names in `keys`, by an algorithm of that key.
     ///
     /// # Errors
     ///
@@ -188,13 +188,17 @@ impl<'t> UnverifiedToken<'t> {
     ) -> Result<VerifiedToken, SignatureError> {
         let key_id = self.key_id.as_deref();
         let algorithm = Algorithm::from_name(&self.algorithm);
-        let candidates = algorithm.map(|algorithm| keys.candidates(key_id, algorithm));
+        let candidates = algorithm.map(|algorithm| {
+            let keys = keys.candidates(key_id, algorithm);
+            keys.map(move |key| (key, algorithm))
+        });
         let mut fault = match keys.named(key_id).next() {
             None => SignatureError::KeyUnknown,
             Some(_) => SignatureError::AlgorithmMismatch,
         };
-        for key in candidates.into_iter().flatten() {
-            if signature::verify(key, backend, host, self.signing_input, &self.signature) {
+        for (key, algorithm) in candidates.into_iter().flatten() {
+            let (text, signature) = (self.signing_input, &self.signature);
+            if signature::verify(key, algorithm, backend, host, text, signature) {
                 return Ok(VerifiedToken {
                     token_type: self.token_type,
                     claims: self.claims,

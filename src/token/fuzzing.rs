@@ -101,56 +101,113 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// A JWK Set.
+/// A set of keys: a JWK Set, a document of certificates, or PEM.
 ///
 /// Of one that is read, every key is either usable or has a fault; none is usable that the rules
 /// do not allow, or that has a private half; and whatever a key is made of, it can be tried.
 pub fn jwk_set(bytes: &[u8]) {
     let any = KeyRules {
-        algorithms: Vec::new(),
         allow_symmetric: true,
+        ..KeyRules::default()
     };
     let one = KeyRules {
         algorithms: vec![Algorithm::Ps256],
-        allow_symmetric: false,
+        ..KeyRules::default()
     };
     let mut all = usize::MAX;
     for rules in [any, KeyRules::default(), one] {
-        let Ok(set) = KeySet::parse(bytes, &rules) else {
-            continue;
+        let set = match KeySet::parse(bytes, &rules) {
+            Ok(set) => set,
+            Err(error) => {
+                // What is told of it is one line, whatever it is.
+                assert!(
+                    error
+                        .to_string()
+                        .chars()
+                        .all(|character| !character.is_control())
+                );
+                continue;
+            }
         };
         assert!(bytes.len() <= MAX_JWK_SET_BYTES);
         assert!(set.keys().len() <= all, "stricter rules gave more keys");
         all = set.keys().len();
-        follows(&set, &rules, &parse_json(bytes).unwrap());
+        follows(&set, &rules);
+        match parse_json(bytes) {
+            Ok(value) if value.get("keys").is_some() => is_its_own(&set, &rules, &value),
+            Ok(document) => {
+                let members = document.as_object().unwrap();
+                assert_eq!(set.keys().len() + set.left_out().len(), members.len());
+                let is_a_name = |id: &str| id.is_empty() || members.contains_key(id);
+                assert!(
+                    set.keys()
+                        .iter()
+                        .all(|key| is_a_name(key.id().unwrap_or("")))
+                );
+            }
+            Err(_) => assert!(set.keys().iter().all(|key| key.id().is_none())),
+        }
     }
 }
 
-fn follows(set: &KeySet, rules: &KeyRules, value: &Value) {
-    let members = value["keys"].as_array().unwrap();
+/// What holds for every set, whatever it was read from.
+fn follows(set: &KeySet, rules: &KeyRules) {
     assert!(set.keys().len() <= MAX_KEYS);
     assert!(!set.keys().is_empty());
-    assert_eq!(set.keys().len() + set.unusable().len(), members.len());
-    let is_unusable = |place| set.unusable().iter().any(|(index, _)| *index == place);
+    let mut places: Vec<_> = set.left_out().iter().map(|key| key.place).collect();
+    places.dedup();
+    assert_eq!(places.len(), set.left_out().len());
+    assert!(places.is_sorted());
+    for key in set.left_out() {
+        assert!(
+            key.to_string()
+                .chars()
+                .all(|character| !character.is_control())
+        );
+    }
+    for key in set.keys() {
+        assert!(key.algorithms().next().is_some());
+        for algorithm in key.algorithms() {
+            assert!(rules.allow_symmetric || !algorithm.is_symmetric());
+            assert!(rules.algorithms.is_empty() || rules.algorithms.contains(&algorithm));
+            for length in [0, 64, 96, 132, 256] {
+                let signature = vec![1; length];
+                let host = &NoHost;
+                let forged =
+                    signature::verify(key, algorithm, Backend::Module, host, b"text", &signature);
+                assert!(!forged, "{algorithm}");
+            }
+        }
+    }
+}
+
+/// What holds for a JWK Set: its keys are those that it has, and another spelling of it has them too.
+fn is_its_own(set: &KeySet, rules: &KeyRules, value: &Value) {
+    let members = value["keys"].as_array().unwrap();
+    assert_eq!(set.keys().len() + set.left_out().len(), members.len());
+    let is_left_out = |place| set.left_out().iter().any(|key| key.place == place);
     let usable = members.iter().enumerate();
-    let usable = usable.filter(|(place, _)| !is_unusable(*place));
+    let usable = usable.filter(|(place, _)| !is_left_out(*place));
     for (key, (_, jwk)) in set.keys().iter().zip(usable) {
-        let algorithm = key.algorithm();
-        assert_eq!(jwk.get("d"), None);
-        assert_eq!(jwk.get("kid").and_then(Value::as_str), key.id());
-        assert!(rules.allow_symmetric || !algorithm.is_symmetric());
-        assert!(rules.algorithms.is_empty() || rules.algorithms.contains(&algorithm));
-        for length in [0, 64, 96, 132, 256] {
-            let forged =
-                signature::verify(key, Backend::Module, &NoHost, b"text", &vec![1; length]);
-            assert!(!forged, "{algorithm}");
+        if jwk["kty"] != "oct" {
+            assert!(jwk["d"].is_null() || jwk["d"] == "");
+        }
+        match &jwk["kid"] {
+            Value::String(id) => assert_eq!(key.id().unwrap_or(""), id),
+            Value::Number(id) => assert_eq!(key.id(), Some(id.to_string().as_str())),
+            _ => assert_eq!(key.id(), None),
         }
     }
     let again = KeySet::parse(value.to_string().as_bytes(), rules).unwrap();
     let names = |set: &KeySet| -> Vec<_> {
         let keys = set.keys().iter();
-        keys.map(|key| (key.id().map(str::to_owned), key.algorithm()))
-            .collect()
+        keys.map(|key| {
+            (
+                key.id().map(str::to_owned),
+                key.algorithms().collect::<Vec<_>>(),
+            )
+        })
+        .collect()
     };
     assert_eq!(names(set), names(&again));
 }

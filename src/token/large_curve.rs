@@ -5,10 +5,8 @@
 //! compiles before its first request. So in the filter such a signature is checked by the host or
 //! not at all; natively, for the command line and the tests, it is checked here.
 
-use serde_json::Value;
-
 use super::Algorithm;
-use super::key::uncompressed_point;
+use super::key::{der_pair, without_zeros};
 
 #[cfg(not(target_os = "wasi"))]
 mod arithmetic;
@@ -24,20 +22,13 @@ pub(super) struct LargeCurveKey {
 }
 
 impl LargeCurveKey {
-    /// Takes a point, and gives with it the `SubjectPublicKeyInfo`. Whether the point is on the
-    /// curve is checked by whoever does the arithmetic.
-    pub(super) fn from_jwk(jwk: &Value, algorithm: Algorithm) -> Option<(Self, Vec<u8>)> {
-        let (coordinate_bytes, before_point) = match algorithm {
-            Algorithm::Es384 => (48, P384_INFO_BEFORE_POINT),
-            Algorithm::Es512 => (66, P521_INFO_BEFORE_POINT),
-            _ => return None,
-        };
-        let point = uncompressed_point(jwk, coordinate_bytes)?;
-        let key = Self {
-            point: arithmetic::Point::from_sec1(algorithm, &point)?,
-            coordinate_bytes,
-        };
-        Some((key, [before_point, &point].concat()))
+    /// Takes an uncompressed point (SEC 1 section 2.3.3) for ES384 or ES512. Whether the point is on
+    /// the curve is checked by whoever does the arithmetic.
+    pub(super) fn new(algorithm: Algorithm, point: &[u8]) -> Option<Self> {
+        Some(Self {
+            point: arithmetic::Point::from_sec1(algorithm, point)?,
+            coordinate_bytes: algorithm.coordinate_bytes(),
+        })
     }
 
     /// A signature in the form that the host takes: r and s, which JWS has side by side with a
@@ -48,26 +39,8 @@ impl LargeCurveKey {
         if s.len() != self.coordinate_bytes {
             return None;
         }
-        let mut integers = Vec::with_capacity(signature.len() + 8);
-        for integer in [r, s] {
-            let zeros = integer.iter().take_while(|byte| **byte == 0).count();
-            let digits = integer.get(zeros..).filter(|digits| !digits.is_empty())?;
-            // A first bit that is set would make it negative.
-            let sign: &[u8] = match digits.first() {
-                Some(0x80..) => &[0],
-                _ => &[],
-            };
-            // Two coordinates of at most 67 bytes: one byte is enough for their lengths.
-            integers.push(0x02);
-            integers.push(u8::try_from(sign.len() + digits.len()).ok()?);
-            integers.extend([sign, digits].concat());
-        }
-        let length = u8::try_from(integers.len()).ok()?;
-        let header = match length {
-            0x80.. => vec![0x30, 0x81, length],
-            _ => vec![0x30, length],
-        };
-        Some([header, integers].concat())
+        let (r, s) = (without_zeros(r), without_zeros(s));
+        (!r.is_empty() && !s.is_empty()).then(|| der_pair(r, s))
     }
 
     /// Whether the signature is this key's, checked inside the module.
@@ -75,12 +48,6 @@ impl LargeCurveKey {
         self.point.verify(text, signature)
     }
 }
-
-/// `SubjectPublicKeyInfo` (RFC 5480 section 2) up to the point.
-const P384_INFO_BEFORE_POINT: &[u8] = b"\
-    \x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00";
-const P521_INFO_BEFORE_POINT: &[u8] = b"\
-    \x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00";
 
 #[cfg(test)]
 mod tests;

@@ -29,8 +29,8 @@ pub enum SignatureError {
     /// No key has the token's `kid`.
     #[error("no key has the token's `kid`")]
     KeyUnknown,
-    /// The key has another algorithm than the token's `alg`.
-    #[error("the token's `alg` is not the algorithm of the key")]
+    /// The key is for other algorithms than the token's `alg`.
+    #[error("the token's `alg` is not an algorithm of the key")]
     AlgorithmMismatch,
     /// The signature is not the key's.
     #[error("the signature was not made by the key")]
@@ -67,30 +67,30 @@ impl Backend {
 }
 
 /// Whether `signature`, in the form that JWS gives it (RFC 7518 section 3, RFC 8037 section 3.1),
-/// is `key`'s over `signing_input`.
+/// is `key`'s over `signing_input`, by an algorithm that the key is for.
 pub(super) fn verify(
     key: &Key,
+    algorithm: Algorithm,
     backend: Backend,
     host: &impl SignatureHost,
     signing_input: &[u8],
     signature: &[u8],
 ) -> bool {
-    let ask = |signature: &[u8]| ask(backend, host, key, signature, signing_input);
+    let digest = algorithm.digest();
+    let ask = |signature: &[u8]| ask(backend, host, digest, key, signature, signing_input);
     match key.material() {
         Material::Ed25519(public) => Ed25519Signature::from_slice(signature)
             .is_ok_and(|signature| public.verify_strict(signing_input, &signature).is_ok()),
-        Material::Secret(secret) => {
-            verify_hmac(key.algorithm().digest(), secret, signature, signing_input)
-        }
+        Material::Secret(secret) => verify_hmac(digest, secret, signature, signing_input),
         Material::Rsa(public) => {
             // The host knows PKCS#1 v1.5 only.
-            let answer = if key.algorithm().is_pss() {
+            let answer = if algorithm.is_pss() {
                 None
             } else {
                 ask(signature)
             };
             answer.unwrap_or_else(|| {
-                verify_rsa(public, key.algorithm(), signature, signing_input).unwrap_or(false)
+                verify_rsa(public, algorithm, signature, signing_input).unwrap_or(false)
             })
         }
         // JWS has r and s side by side with a fixed length (RFC 7518 section 3.4); zero and
@@ -145,6 +145,7 @@ fn verify_hmac(digest: Digest, secret: &[u8], signature: &[u8], text: &[u8]) -> 
 fn ask(
     backend: Backend,
     host: &impl SignatureHost,
+    digest: Digest,
     key: &Key,
     signature: &[u8],
     text: &[u8],
@@ -152,7 +153,6 @@ fn ask(
     if backend == Backend::Module {
         return None;
     }
-    let digest = key.algorithm().digest();
     let arguments = arguments(digest, key.subject_public_key_info(), signature, text);
     match host.verify_signature(&arguments) {
         ForeignAnswer::Genuine => Some(true),

@@ -46,6 +46,7 @@ fn is_signed(group: &Value, keys: &KeySet, jws: &str) -> bool {
     let host = MockHost::get("/", UnixTime::MAX);
     signature::verify(
         key,
+        algorithm,
         Backend::Module,
         &host,
         signing_input.as_bytes(),

@@ -25,6 +25,7 @@ mod native;
 mod new_keys;
 mod observability;
 mod path;
+mod published_keys;
 mod refusals;
 mod remote_keys;
 mod revocation;

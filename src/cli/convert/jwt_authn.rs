@@ -219,8 +219,8 @@ fn local_keys(provider: &str, item: &Item<'_>, files: Files<'_>) -> Value {
         && let Some(name) = file.text()
     {
         let rules = KeyRules {
-            algorithms: Vec::new(),
             allow_symmetric: true,
+            ..KeyRules::default()
         };
         let text = files(&name).filter(|text| KeySet::parse(text.as_bytes(), &rules).is_ok());
         if let Some(text) = text {

@@ -83,14 +83,26 @@ fn key_sets() -> Vec<Vec<u8>> {
     for algorithm in [Algorithm::Es384, Algorithm::Es512, Algorithm::Ps256] {
         sets.push(public_set(&[&signer(algorithm)]));
     }
+    sets.extend(published());
     let rules = KeyRules {
-        algorithms: Vec::new(),
         allow_symmetric: true,
+        ..KeyRules::default()
     };
     for set in &sets {
         assert!(KeySet::parse(set.as_bytes(), &rules).is_ok(), "{set}");
     }
     sets.into_iter().map(String::into_bytes).collect()
+}
+
+/// Certificates, PEM and whatever else identity providers have.
+fn published() -> Vec<String> {
+    let sets: Value =
+        serde_json::from_str(include_str!("../../../tests/vectors/published/sets.json")).unwrap();
+    let sets = sets.as_array().unwrap().iter();
+    let usable = sets.filter(|set| set["genuine"] != json!([]));
+    usable
+        .map(|set| set["text"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// Those of the test vectors and of the examples for operators, as text and as a `Struct`.

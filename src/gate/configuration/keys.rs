@@ -87,17 +87,17 @@ fn key_set(node: &Node<'_>, text: &[u8], rules: &KeyRules) -> Read<KeySource> {
     match KeySet::parse(text, rules) {
         Ok(keys) => {
             let mut is_told = false;
-            for (index, error) in keys.unusable() {
+            for key in keys.left_out() {
                 // One line says it for all that stand behind the last one.
-                let is_surplus = *error == KeyError::Surplus;
+                let is_surplus = key.error == KeyError::Surplus;
                 if !is_surplus || !is_told {
-                    node.warning(format!("keys[{index}] is left out: {error}"));
+                    node.warning(key.to_string());
                 }
                 is_told |= is_surplus;
             }
             Ok(KeySource::Local(Rc::new(keys)))
         }
-        Err(error) => Err(node.fault(format!("expected a JWK Set: {error}"))),
+        Err(error) => Err(node.fault(format!("expected a set of keys: {error}"))),
     }
 }
 

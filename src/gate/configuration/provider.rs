@@ -7,10 +7,15 @@ use super::reader::{Fields, Node, Read, boolean_or};
 use super::{claims, header_name, keys, matchers};
 use crate::gate::extraction::{CookieLocation, Duplicates, HeaderLocation, Location};
 use crate::gate::policy::{IssuedAhead, Provider, comparable_audience};
-use crate::token::{Algorithm, KeyRules, LARGEST_MAX_TOKEN_BYTES, MAX_TOKEN_BYTES};
+use crate::token::{
+    Algorithm, DEFAULT_MAX_CANDIDATES, KeyRules, LARGEST_MAX_TOKEN_BYTES, MAX_KEYS, MAX_TOKEN_BYTES,
+};
 
 /// From what no ordinary token exceeds by itself up to what can be had at all.
 const MAX_TOKEN_BYTES_RANGE: RangeInclusive<usize> = 1024..=LARGEST_MAX_TOKEN_BYTES;
+
+/// No more than there are keys to try.
+const MAX_CANDIDATES_RANGE: RangeInclusive<usize> = 1..=MAX_KEYS;
 
 /// Difference between the clocks of issuer and edge that is put up with, as in `jwt_authn`.
 const DEFAULT_CLOCK_SKEW_SECONDS: u32 = 60;
@@ -30,7 +35,9 @@ pub(super) fn provider(name: &str, node: &Node<'_>) -> Read<Provider> {
         let rules = key_rules(fields);
         let keys = keys::source(fields, issuer, &rules);
         let locations = locations(fields);
-        let max_token_bytes = fields.optional_as("max_token_bytes", max_token_bytes);
+        let max_token_bytes = fields.optional_as("max_token_bytes", |node| {
+            number_within(node, &MAX_TOKEN_BYTES_RANGE)
+        });
         let forward = boolean_or(fields.nullable("forward"), false);
         let claim_headers = claims::claim_headers(fields);
         let payload_header = claims::payload_header(fields);
@@ -111,9 +118,16 @@ fn key_rules(fields: &mut Fields<'_>) -> KeyRules {
             Err(_) => {}
         }
     }
+    let allow_symmetric = boolean_or(fields.nullable("allow_symmetric_keys"), false);
+    let max_candidates = fields.optional_as("max_candidate_keys", |node| {
+        number_within(node, &MAX_CANDIDATES_RANGE)
+    });
+    // What cannot be read is a fault, which gives no policy.
+    let max_candidates = max_candidates.unwrap_or_default();
     KeyRules {
         algorithms,
-        allow_symmetric: boolean_or(fields.nullable("allow_symmetric_keys"), false),
+        allow_symmetric,
+        max_candidates: max_candidates.unwrap_or(DEFAULT_MAX_CANDIDATES),
     }
 }
 
@@ -153,10 +167,11 @@ fn duplicate_cookies(node: &Node<'_>) -> Read<Duplicates> {
     }
 }
 
-fn max_token_bytes(node: &Node<'_>) -> Read<usize> {
+fn number_within(node: &Node<'_>, range: &RangeInclusive<usize>) -> Read<usize> {
     let number = usize::try_from(node.whole_number()?).ok();
-    let number = number.filter(|number| MAX_TOKEN_BYTES_RANGE.contains(number));
-    number.ok_or_else(|| node.fault("expected a number from 1024 to 32768"))
+    let number = number.filter(|number| range.contains(number));
+    let (least, most) = (range.start(), range.end());
+    number.ok_or_else(|| node.fault(format!("expected a number from {least} to {most}")))
 }
 
 fn header_location(node: &Node<'_>) -> Read<Location> {

@@ -255,7 +255,7 @@ fn all_faults_are_reported_at_once_each_with_its_path() {
         "providers.idp.from_headers[0]: `name` is missing",
         "providers.idp.isuer: unknown key, did you mean `issuer`?",
         "providers.idp.local_jwks.inline_string: \
-         expected a JWK Set: expected an object with a list `keys`",
+         expected a set of keys: expected an object with a list `keys`, or with certificates in PEM",
         "providers[\"\"].local_jwks: \
          expected one of `inline_string`, `inline_bytes` and `environment_variable`",
         "providers[\"\"]: expected a name of printable ASCII characters",

@@ -62,7 +62,14 @@ fn ecdsa_signatures_that_are_no_pair_of_scalars_never_reach_the_host() {
     let key = key(&es256().public_jwk());
     let host = MockHost::get("/", UnixTime::MAX).with_foreign_answer(ForeignAnswer::Genuine);
     let genuine = es256().sign(b"text").unwrap();
-    assert!(verify(&key, Backend::Host, &host, b"text", &genuine));
+    assert!(verify(
+        &key,
+        Algorithm::Es256,
+        Backend::Host,
+        &host,
+        b"text",
+        &genuine
+    ));
     let der = P256Signature::from_slice(&genuine).unwrap().to_der();
     for signature in [
         &[][..],
@@ -74,7 +81,14 @@ fn ecdsa_signatures_that_are_no_pair_of_scalars_never_reach_the_host() {
         der.as_bytes(),
     ] {
         assert!(
-            !verify(&key, Backend::Host, &host, b"text", signature),
+            !verify(
+                &key,
+                Algorithm::Es256,
+                Backend::Host,
+                &host,
+                b"text",
+                signature
+            ),
             "{signature:02x?}"
         );
     }
@@ -85,11 +99,25 @@ fn ed25519_signatures_have_64_bytes_and_a_canonical_scalar() {
     let key = key(&eddsa().public_jwk());
     let host = MockHost::get("/", UnixTime::MAX);
     let genuine = eddsa().sign(b"text").unwrap();
-    assert!(verify(&key, Backend::Module, &host, b"text", &genuine));
+    assert!(verify(
+        &key,
+        Algorithm::EdDsa,
+        Backend::Module,
+        &host,
+        b"text",
+        &genuine
+    ));
     let mut malleable = genuine.clone();
     malleable[63] |= 0xe0;
     for signature in [&genuine[..63], &malleable, &[0; 64], &[]] {
-        assert!(!verify(&key, Backend::Module, &host, b"text", signature));
+        assert!(!verify(
+            &key,
+            Algorithm::EdDsa,
+            Backend::Module,
+            &host,
+            b"text",
+            signature
+        ));
     }
 }
 
@@ -132,8 +160,16 @@ fn every_algorithm_is_verified_inside_the_module_and_tells_good_from_bad() {
     for signer in signers() {
         let key = key(&signer.public_jwk());
         let signature = signer.sign(b"text").unwrap();
-        let verify =
-            |text: &[u8], signature: &[u8]| verify(&key, Backend::Module, &host, text, signature);
+        let verify = |text: &[u8], signature: &[u8]| {
+            verify(
+                &key,
+                signer.algorithm(),
+                Backend::Module,
+                &host,
+                text,
+                signature,
+            )
+        };
         let name = signer.algorithm_name();
         assert!(verify(b"text", &signature), "{name}");
         assert!(!verify(b"texts", &signature), "{name}");
@@ -159,7 +195,7 @@ fn algorithms_of_one_key_are_told_apart() {
         let signature = rsa(one).sign(b"text").unwrap();
         for other in algorithms {
             let key = key(&rsa(other).public_jwk());
-            let outcome = verify(&key, Backend::Module, &host, b"text", &signature);
+            let outcome = verify(&key, other, Backend::Module, &host, b"text", &signature);
             assert_eq!(outcome, one == other, "{one} {other}");
         }
     }
@@ -171,7 +207,8 @@ fn the_host_is_asked_for_what_it_knows_with_the_right_hash() {
         let host = Recording::default();
         let key = key(&signer.public_jwk());
         let signature = signer.sign(b"text").unwrap();
-        let outcome = verify(&key, Backend::Host, &host, b"text", &signature);
+        let algorithm = signer.algorithm();
+        let outcome = verify(&key, algorithm, Backend::Host, &host, b"text", &signature);
         let asked = host.0.take();
         let expected: &[&[u8]] = match signer.algorithm() {
             Algorithm::Rs256 | Algorithm::Es256 => &[b"sha256"],
@@ -198,7 +235,14 @@ fn shared_secrets_verify_what_they_made() {
         let (input, signature) = token.rsplit_once('.').unwrap();
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
         let verify = |text: &str, signature: &[u8]| {
-            verify(&key, Backend::Module, &host, text.as_bytes(), signature)
+            verify(
+                &key,
+                algorithm,
+                Backend::Module,
+                &host,
+                text.as_bytes(),
+                signature,
+            )
         };
         assert!(verify(input, &signature), "{algorithm}");
         assert!(!verify("text", &signature), "{algorithm}");

@@ -33,15 +33,15 @@ fn behind(name: &str, count: usize) -> Value {
     usual(json!({"local_jwks": {"inline_string": set.to_string()}}))
 }
 
-pub(super) fn more_than_64() -> Value {
-    behind("rs256", 64)
+pub(super) fn more_than_256() -> Value {
+    behind("rs256", 256)
 }
 
 pub(super) fn of_the_last() -> Requests {
     let first = Token::signed_by("rs256").header("kid", "another-0");
     vec![
         ("the first key", api().bearer(first)),
-        ("the 65th key", api().bearer(Token::signed_by("es256"))),
+        ("the 257th key", api().bearer(Token::signed_by("es256"))),
     ]
 }
 
@@ -77,6 +77,102 @@ pub(super) fn for_a_nameless_key() -> Requests {
     ]
 }
 
+/// The sets of these names in `tests/vectors/published`.
+fn published(names: &'static [&str]) -> impl Iterator<Item = Value> {
+    let text = include_str!("../../vectors/published/sets.json");
+    let sets: Vec<Value> = serde_json::from_str(text).unwrap();
+    let is_named = |set: &Value| names.iter().any(|name| set["name"] == *name);
+    sets.into_iter().filter(move |set| is_named(set))
+}
+
+/// All their keys in one set.
+fn keys_of(names: &'static [&str]) -> Value {
+    let keys = published(names).flat_map(|set| {
+        let set: Value = serde_json::from_str(set["text"].as_str().unwrap()).unwrap();
+        set["keys"].as_array().unwrap().clone()
+    });
+    let set = json!({"keys": keys.collect::<Vec<_>>()});
+    usual(json!({"local_jwks": {"inline_string": set.to_string()}}))
+}
+
+/// All their tokens, each by its place.
+fn tokens_of(names: &'static [&str]) -> Requests {
+    const PLACES: [&str; 12] = [
+        "1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th", "10th", "11th", "12th",
+    ];
+    let tokens = published(names).flat_map(|set| set["genuine"].as_array().unwrap().clone());
+    let tokens: Vec<_> = tokens.collect();
+    assert!(tokens.len() <= PLACES.len());
+    let tokens = PLACES.into_iter().zip(tokens);
+    tokens
+        .map(|(place, token)| (place, api().bearer(token.as_str().unwrap())))
+        .collect()
+}
+
+const ODD_MEMBERS: &[&str] = &[
+    "coordinates without the zeros before them",
+    "coordinates with a zero too many",
+    "numbers with zeros before them, padding and line breaks",
+    "members that say nothing",
+];
+
+pub(super) fn with_odd_members() -> Value {
+    keys_of(ODD_MEMBERS)
+}
+
+pub(super) fn for_odd_members() -> Requests {
+    tokens_of(ODD_MEMBERS)
+}
+
+const ODD_SPELLINGS: &[&str] = &["members that belong to other types, and other spellings"];
+
+pub(super) fn with_odd_spellings() -> Value {
+    keys_of(ODD_SPELLINGS)
+}
+
+pub(super) fn for_odd_spellings() -> Requests {
+    tokens_of(ODD_SPELLINGS)
+}
+
+/// RSA certificates, of which `jwt_authn` reads nothing else.
+pub(super) fn certificates() -> Value {
+    let set = published(&["Firebase"]).next().unwrap();
+    usual(json!({"local_jwks": {"inline_string": set["text"]}}))
+}
+
+pub(super) fn of_certificates() -> Requests {
+    tokens_of(&["Firebase"])
+}
+
+/// Keys whose ids are a number, `null` and nothing.
+pub(super) fn with_odd_ids() -> Value {
+    let mut set: Value = serde_json::from_str(&jwks(&["rs256", "es256", "eddsa"])).unwrap();
+    for (key, id) in
+        set["keys"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .zip([json!(1), Value::Null, json!("")])
+    {
+        key["kid"] = id;
+    }
+    usual(json!({"local_jwks": {"inline_string": set.to_string()}}))
+}
+
+pub(super) fn for_odd_ids() -> Requests {
+    let by = |key, id| api().bearer(Token::signed_by(key).header("kid", id));
+    let nameless = |key| api().bearer(Token::signed_by(key).without_header("kid"));
+    vec![
+        ("RS256 by its digits", by("rs256", "1")),
+        ("RS256 by another id", by("rs256", "2")),
+        ("RS256 without an id", nameless("rs256")),
+        ("ES256 by any id", by("es256", "1")),
+        ("ES256 without an id", nameless("es256")),
+        ("EdDSA by any id", by("eddsa", "1")),
+        ("forged", by("es256-other", "1")),
+    ]
+}
+
 /// A set with keys of all kinds.
 pub(super) fn configuration() -> Value {
     let mut set: Value = serde_json::from_str(&jwks(&[
@@ -92,6 +188,10 @@ pub(super) fn configuration() -> Value {
     signs_only["keys"][0]["kid"] = "signs-only".into();
     signs_only["keys"][0]["key_ops"] = json!(["sign"]);
     keys.push(signs_only["keys"][0].take());
+    let mut private: Value = serde_json::from_str(&jwks(&["es256"])).unwrap();
+    private["keys"][0]["kid"] = "private".into();
+    private["keys"][0]["d"] = "AAAA".into();
+    keys.push(private["keys"][0].take());
     usual(json!({"local_jwks": {"inline_string": set.to_string()}}))
 }
 
@@ -112,6 +212,10 @@ pub(super) fn requests() -> Requests {
         bearer("a key that is for signing only", {
             Token::signed_by("es256").header("kid", "signs-only")
         }),
+        bearer(
+            "a private key",
+            Token::signed_by("es256").header("kid", "private"),
+        ),
         (
             "a weak key",
             api().bearer(weak()["token"].as_str().unwrap()),

@@ -47,7 +47,23 @@ pub(super) fn all() -> Vec<Trial> {
             keys::with_a_nameless_key(),
             keys::for_a_nameless_key,
         ),
-        trial("more keys than 64", keys::more_than_64(), keys::of_the_last),
+        trial(
+            "more keys than 256",
+            keys::more_than_256(),
+            keys::of_the_last,
+        ),
+        trial(
+            "odd members of keys",
+            keys::with_odd_members(),
+            keys::for_odd_members,
+        ),
+        trial(
+            "odd spellings in keys",
+            keys::with_odd_spellings(),
+            keys::for_odd_spellings,
+        ),
+        trial("certificates", keys::certificates(), keys::of_certificates),
+        trial("ids of keys", keys::with_odd_ids(), keys::for_odd_ids),
         trial(
             "nine keys of an algorithm",
             keys::nine_of_an_algorithm(),

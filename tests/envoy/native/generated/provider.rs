@@ -1,6 +1,6 @@
 //! A generated `JwtProvider`.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Features;
 use crate::support::{Random, jwks};
@@ -127,6 +127,9 @@ impl Provider {
             if random.chance(10) {
                 key.remove("alg");
                 self.features.add("key without alg");
+            }
+            if random.chance(20) {
+                oddly_published(key, random);
             }
         }
         self.set("local_jwks", json!({"inline_string": set.to_string()}));
@@ -256,4 +259,19 @@ impl Provider {
             self.set("claim_to_headers", claims);
         }
     }
+}
+
+/// What some libraries write and no gate should mind.
+fn oddly_published(key: &mut Map<String, Value>, random: &mut Random) {
+    let is_rsa = key["kty"] == "RSA";
+    let (name, value) = match random.below(6) {
+        0 => ("d", Value::Null),
+        1 => ("use", "SIG".into()),
+        2 => ("key_ops", json!(["verify", "sign"])),
+        3 => ("x5t", "AAAA".into()),
+        4 if is_rsa => ("e", "AAEAAQ".into()),
+        5 if is_rsa => ("x", "".into()),
+        _ => ("use", Value::Null),
+    };
+    key.insert(name.to_owned(), value);
 }

@@ -1,0 +1,146 @@
+//! One JWK (RFC 7517) as identity providers publish it.
+//!
+//! A set comes from where the operator said, so what is odd about it and has one meaning is put up
+//! with: members that say nothing, numbers with zeros before them, padding. What a token says is
+//! read strictly all the same.
+
+use base64::DecodeError;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use super::KeyError;
+use crate::token::Algorithm;
+use crate::token::algorithm::Family;
+
+/// What only a private key has (RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2).
+const PRIVATE: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];
+
+/// A member of a JWK, unless it says nothing: some libraries write `null` or `""` for what is not
+/// there.
+fn said<'j>(jwk: &'j Value, name: &str) -> Option<&'j Value> {
+    jwk.get(name)
+        .filter(|value| !value.is_null() && value.as_str() != Some(""))
+}
+
+fn text<'j>(jwk: &'j Value, name: &str) -> Option<&'j str> {
+    said(jwk, name).and_then(Value::as_str)
+}
+
+/// `kid`; a number by its digits. Another kind of value is none.
+pub(in crate::token) fn key_id(jwk: &Value) -> Option<String> {
+    match said(jwk, "kid")? {
+        Value::String(id) => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
+/// The kind of the key, by the algorithm that it has when nothing else is said, and the algorithm
+/// that it names; once it has said nothing against verifying (RFC 7517 sections 4.2 and 4.3).
+pub(super) fn purpose(jwk: &Value) -> Result<(Algorithm, Option<Algorithm>), KeyError> {
+    let key_type = text(jwk, "kty").ok_or(KeyError::NotAKey)?;
+    let is_secret = key_type == "oct";
+    if !is_secret && PRIVATE.iter().any(|name| said(jwk, name).is_some()) {
+        return Err(KeyError::Private);
+    }
+    let named = match said(jwk, "alg") {
+        None => None,
+        Some(value) => {
+            let algorithm = value.as_str().and_then(Algorithm::from_name);
+            // An `alg` that is there but no string must not count as "no algorithm".
+            Some(algorithm.ok_or_else(|| refused("alg", value))?)
+        }
+    };
+    let curve = text(jwk, "crv");
+    let kind = match (key_type, curve) {
+        ("RSA", _) => Algorithm::Rs256,
+        ("oct", _) => Algorithm::Hs256,
+        // Without a curve as `jwt_authn` has it.
+        ("EC", None) => named
+            .filter(|algorithm| algorithm.family() == Family::Ecdsa)
+            .unwrap_or(Algorithm::Es256),
+        ("EC", Some("P-256")) => Algorithm::Es256,
+        ("EC", Some("P-384")) => Algorithm::Es384,
+        ("EC", Some("P-521")) => Algorithm::Es512,
+        ("OKP", Some("Ed25519")) => Algorithm::EdDsa,
+        ("OKP", None) => return Err(KeyError::Missing("crv")),
+        ("EC" | "OKP", Some(curve)) => return Err(KeyError::member("crv", curve)),
+        _ => return Err(KeyError::member("kty", key_type)),
+    };
+    if let Some(algorithm) = named
+        && !algorithm.has_keys_of(kind)
+    {
+        return Err(KeyError::member("alg", algorithm.name()));
+    }
+    if let Some(usage) = said(jwk, "use")
+        && !usage.as_str().is_some_and(is_for_tokens)
+    {
+        return Err(refused("use", usage));
+    }
+    if let Some(operations) = said(jwk, "key_ops")
+        && !verifies(operations)
+    {
+        return Err(refused("key_ops", operations));
+    }
+    Ok((kind, named))
+}
+
+/// The bytes of a member in base64url. Padding and white space are put up with.
+pub(super) fn bytes(jwk: &Value, member: &'static str) -> Result<Vec<u8>, KeyError> {
+    let text = text(jwk, member).ok_or(KeyError::Missing(member))?;
+    let mut base64 = String::with_capacity(text.len());
+    base64.extend(
+        text.chars()
+            .filter(|character| !character.is_ascii_whitespace()),
+    );
+    let decoded = URL_SAFE_NO_PAD.decode(base64.trim_end_matches('='));
+    decoded.map_err(|error| match error {
+        // Not even one character of a secret is shown.
+        DecodeError::InvalidByte(_, byte) if byte.is_ascii() && member != "k" => {
+            KeyError::Alphabet {
+                member,
+                found: byte.into(),
+            }
+        }
+        _ => KeyError::Base64(member),
+    })
+}
+
+/// `x` and `y` (RFC 7518 section 6.2.1) as an uncompressed point (SEC 1 section 2.3.3). Zeros that
+/// were left out before a coordinate are put back, and those too many are dropped.
+pub(super) fn point(jwk: &Value, coordinate_bytes: usize) -> Result<Vec<u8>, KeyError> {
+    let mut point = vec![4];
+    for name in ["x", "y"] {
+        let coordinate = bytes(jwk, name)?;
+        let digits = super::without_zeros(&coordinate);
+        let missing = coordinate_bytes.checked_sub(digits.len());
+        let missing = missing.ok_or(KeyError::Length {
+            found: digits.len(),
+            expected: coordinate_bytes,
+        })?;
+        point.resize(point.len() + missing, 0);
+        point.extend(digits);
+    }
+    Ok(point)
+}
+
+/// `use`: for signatures, or in a SPIFFE bundle for tokens (SPIFFE Trust Domain and Bundle section
+/// 4.2.2).
+fn is_for_tokens(usage: &str) -> bool {
+    usage.eq_ignore_ascii_case("sig") || usage == "jwt-svid"
+}
+
+fn verifies(operations: &Value) -> bool {
+    match operations {
+        Value::Array(list) => list.is_empty() || list.iter().any(|name| name == "verify"),
+        single => single == "verify",
+    }
+}
+
+fn refused(name: &'static str, value: &Value) -> KeyError {
+    match value {
+        Value::String(text) => KeyError::member(name, text),
+        other => KeyError::member(name, &other.to_string()),
+    }
+}
