@@ -42,6 +42,13 @@ impl Found {
         lines.of(&under(root, path))
     }
 
+    /// Where something is read otherwise than it looks, by its path in the configuration, with a
+    /// sentence on it.
+    pub fn misread(&self) -> impl Iterator<Item = (&str, &str)> {
+        let (lines, root) = &self.own_lines;
+        lines.misread(root)
+    }
+
     /// What stands around it: its path in the file, and its line.
     #[must_use]
     pub fn around(&self, place: &str) -> (String, usize) {

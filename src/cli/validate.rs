@@ -136,6 +136,9 @@ impl Report {
         self.warnings.extend(openings);
         self.warnings.extend(inspection.warnings.iter().map(told));
         self.warnings.extend(inspection.review().iter().map(told));
+        let compared = found.misread().filter(|(path, _)| is_compared(path));
+        self.warnings
+            .extend(compared.map(|(path, message)| finding(path, message)));
         let routes = inspection.configuration.get("requirement_by_route_name");
         let routes = routes.and_then(Value::as_object).into_iter().flatten();
         for (name, _) in routes.filter(|(name, _)| surroundings.lacks_route(name)) {
@@ -172,6 +175,14 @@ impl Report {
             self.warnings.push(finding(&path, &message));
         }
     }
+}
+
+/// Whether it is what a claim is compared with, which may be of any kind. Everywhere else a value of
+/// another kind is a fault or comes to the same.
+fn is_compared(path: &str) -> bool {
+    let condition = path.rsplit_once(".claims").map(|(_, condition)| condition);
+    let keys = [".equals", ".one_of", ".oneOf", ".contains"];
+    condition.is_some_and(|condition| keys.iter().any(|key| condition.contains(key)))
 }
 
 /// The path of a fault in the whole file, and what separates it from the message.

@@ -1,16 +1,18 @@
 //! YAML, and so JSON, with the line of everything in it.
 //!
-//! What is read is YAML 1.2 with its core schema, which Envoy and Kubernetes agree on for all that
-//! stands in configurations. What they would read differently, or what people bring along without
-//! seeing it (a tab, a byte order mark, UTF-16), is refused with a sentence that says what to do.
+//! What stands without quotes is what the reader of the file would take it for, Envoy or
+//! Kubernetes. What they would read differently besides, or what people bring along without seeing
+//! it (a tab, a byte order mark, UTF-16), is refused with a sentence that says what to do.
 
 mod lines;
+mod plain;
 mod writer;
 
 use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
-use serde_json::{Number, Value};
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 pub(crate) use lines::Lines;
 pub(crate) use writer::to_yaml;
@@ -48,9 +50,10 @@ pub(crate) struct YamlError {
 /// The first thing that cannot be read.
 pub(crate) fn documents(text: &str) -> Result<Vec<Document>, YamlError> {
     let mut composer = Composer::of(text)?;
+    let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
     let mut documents = Vec::new();
     while let Some(node) = composer.document()? {
-        let (value, lines) = lines::told_apart(node);
+        let (value, lines) = lines::told_apart(node, is_json);
         if !value.is_null() {
             documents.push(Document { value, lines });
         }
@@ -67,7 +70,13 @@ pub(crate) struct Node {
 
 #[derive(Clone)]
 enum Content {
-    Scalar(Value),
+    Text(String),
+    /// What stands without quotes, or has a tag, which may say that it is text; Envoy does not look
+    /// at tags.
+    Plain {
+        text: String,
+        is_text: bool,
+    },
     /// Text that stands in the file as it is, from the next line on.
     Literal(String),
     List(Vec<Node>),
@@ -136,7 +145,7 @@ impl<'t> Composer<'t> {
             Event::Scalar(text, style, anchor, tag) => {
                 let content = match (style, tag) {
                     (ScalarStyle::Literal, None) => Content::Literal(text.into_owned()),
-                    (style, tag) => Content::Scalar(scalar(&text, style, tag.as_deref(), line)?),
+                    (style, tag) => scalar(&text, style, tag.as_deref(), line)?,
                 };
                 (content, anchor)
             }
@@ -159,7 +168,13 @@ impl<'t> Composer<'t> {
                 return Ok(node);
             }
             // An empty document.
-            _ => (Content::Scalar(Value::Null), 0),
+            _ => (
+                Content::Plain {
+                    text: String::new(),
+                    is_text: false,
+                },
+                0,
+            ),
         };
         let node = Node { line, content };
         if anchor != 0 {
@@ -247,7 +262,7 @@ impl<'t> Composer<'t> {
 
 fn size(node: &Node) -> usize {
     1 + match &node.content {
-        Content::Scalar(_) | Content::Literal(_) => 0,
+        Content::Text(_) | Content::Plain { .. } | Content::Literal(_) => 0,
         Content::List(elements) => elements.iter().map(size).sum(),
         Content::Object(members) => members.iter().map(|(.., node)| size(node)).sum(),
     }
@@ -271,60 +286,20 @@ fn scalar(
     style: ScalarStyle,
     tag: Option<&Tag>,
     line: usize,
-) -> Result<Value, YamlError> {
-    let plain = || plain(text);
+) -> Result<Content, YamlError> {
+    let text = text.to_owned();
     Ok(match tag {
-        None if style == ScalarStyle::Plain => plain(),
-        None => text.into(),
-        Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => text.into(),
-        Some(tag) if tag.is_yaml_core_schema() => plain(),
+        None if style == ScalarStyle::Plain => Content::Plain {
+            text,
+            is_text: false,
+        },
+        None => Content::Text(text),
+        Some(tag) if tag.is_yaml_core_schema() => Content::Plain {
+            text,
+            is_text: tag.suffix == "str",
+        },
         Some(tag) => return Err(unknown(tag, line)),
     })
-}
-
-/// What stands without quotes, by the core schema (YAML 1.2 section 10.3.2).
-fn plain(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return true.into(),
-        "false" | "False" | "FALSE" => return false.into(),
-        _ => {}
-    }
-    let number = integer(text).or_else(|| decimal(text));
-    number.map_or_else(|| text.into(), Value::Number)
-}
-
-fn integer(text: &str) -> Option<Number> {
-    for (prefix, radix) in [("0x", 16), ("0o", 8)] {
-        if let Some(digits) = text.strip_prefix(prefix) {
-            return Some(u64::from_str_radix(digits, radix).ok()?.into());
-        }
-    }
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    // `007` is a name as often as it is seven.
-    let is_plain = digits == "0" || !digits.starts_with('0');
-    if !is_plain || digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let unsigned = text.strip_prefix('+').unwrap_or(text);
-    let unsigned = unsigned.parse::<u64>().map(Number::from);
-    unsigned
-        .or_else(|_| text.parse::<i64>().map(Number::from))
-        .ok()
-}
-
-fn decimal(text: &str) -> Option<Number> {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let is_number = |byte: u8| byte.is_ascii_digit() || b".eE+-".contains(&byte);
-    let begins = digits.starts_with(|letter: char| letter.is_ascii_digit())
-        || (digits.len() > 1 && digits.starts_with('.'));
-    let leads = digits.len() > 1
-        && digits.starts_with('0')
-        && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
-    if !begins || leads || !digits.bytes().all(is_number) {
-        return None;
-    }
-    Number::from_f64(text.parse().ok()?)
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! What the operator writes, and what he is told when it is wrong.
 
-use serde_json::json;
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
 
 use crate::support::{
-    Bootstrap, Envoy, Plugin, Request, Token, assert_refused, configuration, jwks,
+    Bootstrap, Envoy, Plugin, Request, Token, as_yaml, assert_refused, configuration, jwks, program,
 };
 
 #[test]
@@ -42,6 +45,71 @@ fn yaml_and_json_text_give_the_same_verdicts() {
             }
         }
         assert_eq!(replies[0], replies[1]);
+    }
+}
+
+/// `no` is `false` for Envoy, `010` is 8, and numbers with a fraction or above 2^31 are text.
+#[test]
+fn the_command_line_reads_yaml_as_envoy_does() {
+    let compared = [
+        "no",
+        "Off",
+        "yEs",
+        "010",
+        "0o10",
+        "0x1F",
+        "1.5",
+        "4294967296",
+        "'no'",
+        "~x",
+    ];
+    let claims: [Value; 13] = [
+        json!(false),
+        json!("no"),
+        json!("Off"),
+        json!(true),
+        json!("yEs"),
+        json!(8),
+        json!("010"),
+        json!("0o10"),
+        json!(31),
+        json!(1.5),
+        json!("1.5"),
+        json!(4_294_967_296_u64),
+        json!("4294967296"),
+    ];
+    let mut configuration = configuration();
+    let rules = compared.iter().enumerate().map(|(place, text)| {
+        let claim = json!({"claim_name": "x", "equals": format!("plain:{text}")});
+        let requires = json!({"provider_name": "demo", "claims": claim});
+        json!({"match": {"path": format!("/{place}")}, "requires": requires})
+    });
+    configuration["rules"] = rules.collect();
+    let envoy = Envoy::start(&Bootstrap::with_plugin(Plugin::new(&configuration)).in_yaml());
+    let mut client = envoy.client();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("portcullis.yaml");
+    fs::write(&file, as_yaml(&configuration)).unwrap();
+    for (place, text) in compared.iter().enumerate() {
+        let path = format!("/{place}");
+        let mut accepted = 0;
+        for claim in &claims {
+            let token = Token::signed_by("es256")
+                .claim("x", claim.clone())
+                .to_string();
+            let reply = client.send(&Request::get(&path).bearer(&token));
+            let mut explain = Command::new(program());
+            let explain = explain.arg("explain").arg(&file).args(["--path", &path]);
+            let explained = explain.args(["--token", &token]).output().unwrap();
+            let is_accepted = reply.status == 200;
+            assert_eq!(
+                explained.status.success(),
+                is_accepted,
+                "{text}: {claim}: {explained:?}"
+            );
+            accepted += usize::from(is_accepted);
+        }
+        assert_eq!(accepted, usize::from(*text != "~x"), "{text}");
     }
 }
 

@@ -464,6 +464,8 @@ pub(crate) struct Bootstrap {
     /// as long as Envoy lets it by default.
     pub(super) drain_seconds: Option<u32>,
     passes_trailers: bool,
+    /// Whether the file is YAML, with what [`as_yaml`] makes of the text.
+    pub(super) is_yaml: bool,
     /// More members of the whole.
     members: Map<String, Value>,
 }
@@ -482,8 +484,15 @@ impl Bootstrap {
             is_dynamic: false,
             drain_seconds: None,
             passes_trailers: false,
+            is_yaml: false,
             members: Map::new(),
         }
+    }
+
+    /// In a file of YAML, with what [`as_yaml`] makes of the text.
+    pub(crate) const fn in_yaml(mut self) -> Self {
+        self.is_yaml = true;
+        self
     }
 
     /// With one listener that has Portcullis in it.
@@ -668,4 +677,13 @@ fn jwt_authn(configuration: &Value) -> Value {
     typed["@type"] =
         "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication".into();
     json!({"name": "envoy.filters.http.jwt_authn", "typed_config": typed})
+}
+
+/// The same as YAML, in which the text of `"plain: x"` stands without quotes.
+pub(crate) fn as_yaml(value: &Value) -> String {
+    let text = value.to_string();
+    let mut parts = text.split("\"plain:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| part.replacen('"', " ", 1));
+    first + &rest.collect::<String>()
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::bootstrap::{Bootstrap, Plugin};
+use super::bootstrap::{Bootstrap, Plugin, as_yaml};
 use super::http::{Client, Request};
 use super::upstream;
 
@@ -239,8 +239,13 @@ impl Process {
         let resources = bootstrap.listener_resources(&module());
         fs::write(&listeners, resources.to_string()).expect("a file to write");
         let configuration = bootstrap.to_json(&module(), upstream::address(), &listeners);
-        let configuration_file = directory.path().join("envoy.json");
-        fs::write(&configuration_file, configuration.to_string()).expect("a file to write");
+        let (name, text) = if bootstrap.is_yaml {
+            ("envoy.yaml", as_yaml(&configuration))
+        } else {
+            ("envoy.json", configuration.to_string())
+        };
+        let configuration_file = directory.path().join(name);
+        fs::write(&configuration_file, text).expect("a file to write");
         let log = File::create(directory.path().join("envoy.log")).expect("a file to write");
         let child = Command::new("sh")
             .args(["-c", WITH_A_WATCHER])

@@ -24,7 +24,7 @@ mod token;
 mod upstream;
 
 pub(crate) use authority::{Authority, program};
-pub(crate) use bootstrap::{Bootstrap, Listener, Plugin};
+pub(crate) use bootstrap::{Bootstrap, Listener, Plugin, as_yaml};
 pub(crate) use certificate::make_certificate;
 pub(crate) use configuration::configuration;
 pub(crate) use envoy::{Envoy, module};

@@ -115,8 +115,8 @@ impl Clusters {
         let Some(resources) = member(document, "static_resources") else {
             return Self::Elsewhere;
         };
-        let clusters = member(resources, "clusters").and_then(Value::as_array);
-        let clusters = clusters.cloned().unwrap_or_default();
+        let clusters = member(resources, "clusters").map(elements);
+        let clusters = clusters.unwrap_or_default().to_vec();
         let dynamic = member(document, "dynamic_resources");
         let source = dynamic.and_then(|dynamic| member(dynamic, "cds_config"));
         if source.is_some() {
@@ -130,8 +130,11 @@ impl Clusters {
 /// The keys of Envoy, Istio and Envoy Gateway for what becomes of requests then.
 fn when_it_fails(holder: &Map<String, Value>, place: &str) -> Vec<(String, &'static str)> {
     let opens = |(name, value): &(&String, &Value)| match plain(name).as_str() {
-        // Protobuf's JSON takes the number of a value for its name.
-        "failurepolicy" => **value == "FAIL_OPEN" || **value == FAIL_OPEN,
+        // Protobuf's JSON takes the number of a value for its name, and Envoy any case.
+        "failurepolicy" => {
+            let text = value.as_str().unwrap_or_default();
+            text.eq_ignore_ascii_case("FAIL_OPEN") || text == "3" || **value == 3
+        }
         "failstrategy" => **value == "FAIL_OPEN",
         "failopen" => is_true(value),
         _ => false,
@@ -208,11 +211,11 @@ fn switched_off(
     }
 }
 
-/// Whether Envoy reads it as `true`: protobuf's JSON takes it in quotes too, and its YAML is that of
-/// version 1.1, which has more words for it.
+/// Whether Envoy reads it as `true`: protobuf's JSON takes it in quotes too, and has more words for
+/// it there.
 fn is_true(value: &Value) -> bool {
     let is_word = |text: &str| {
-        let words = ["true", "yes", "on", "y"];
+        let words = ["true", "t", "yes", "y", "1"];
         words
             .into_iter()
             .any(|word| text.eq_ignore_ascii_case(word))
@@ -223,7 +226,7 @@ fn is_true(value: &Value) -> bool {
 fn variables(kind: Kind, holder: &Map<String, Value>) -> Option<BTreeMap<String, Origin>> {
     let mut variables = BTreeMap::new();
     let mut add_hosts = |names: Option<&Value>| {
-        let names = names.and_then(Value::as_array).into_iter().flatten();
+        let names = names.map(elements).unwrap_or_default().iter();
         let names = names.filter_map(Value::as_str);
         variables.extend(names.map(|name| (name.to_owned(), Origin::Host)));
     };
@@ -262,7 +265,7 @@ fn routes(document: &Value) -> Option<Vec<String>> {
                     match plain(key).as_str() {
                         "rds" | "scopedroutes" | "vhds" => return None,
                         "routes" => {
-                            let routes = inner.as_array().into_iter().flatten();
+                            let routes = elements(inner).iter();
                             let found = routes.filter_map(|route| route.get("name")?.as_str());
                             names.extend(found.map(str::to_owned));
                         }
@@ -331,9 +334,15 @@ fn member<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
     found.map(|(_, member)| member)
 }
 
+/// The elements of a list. Protobuf's JSON takes a single one for a list.
+const fn elements(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(elements) => elements.as_slice(),
+        Value::Null => &[],
+        one => std::slice::from_ref(one),
+    }
+}
+
 fn plain(name: &str) -> String {
     name.replace('_', "").to_ascii_lowercase()
 }
-
-/// The number of `FAIL_OPEN` in Envoy's enumeration of failure policies.
-const FAIL_OPEN: u64 = 3;

@@ -140,8 +140,20 @@ fn what_lets_requests_through_without_the_filter_is_told() {
             Some("http_filters[0].disabled".to_owned()),
         ),
         (
-            envoy("", "fail_open: 'On',"),
+            envoy("", "fail_open: On,"),
             Some(format!("{config}.fail_open")),
+        ),
+        (
+            envoy("", "fail_open: 'T',"),
+            Some(format!("{config}.fail_open")),
+        ),
+        (
+            envoy("", "failure_policy: Fail_Open,"),
+            Some(format!("{config}.failure_policy")),
+        ),
+        (
+            envoy("", "failure_policy: '3',"),
+            Some(format!("{config}.failure_policy")),
         ),
         (
             envoy("isOptional: true,", ""),
@@ -319,4 +331,26 @@ fn a_route_is_missing_only_where_all_of_them_are_known() {
     }
     let alone = one("providers: {}").surroundings;
     assert!(!alone.lacks_route("gone"));
+}
+
+/// As Envoy takes it.
+#[test]
+fn one_element_may_stand_in_place_of_a_list() {
+    let bootstrap = json!({"static_resources": {
+        "clusters": {"name": "idp"},
+        "listeners": {"filters": {
+            "config": {
+                "vm_config": {"environment_variables": {"hostEnvKeys": "HOST"}},
+                "configuration": {
+                    "@type": "a/google.protobuf.Struct", "value": {"providers": {}},
+                },
+            },
+            "routes": {"name": "api"},
+        }},
+    }});
+    let surroundings = one(&bootstrap.to_string()).surroundings;
+    assert_eq!(surroundings.cluster("idp"), None);
+    let host = |_: &str| Variable::Unknown;
+    assert_eq!(surroundings.variable("HOST", host), Variable::Unknown);
+    assert!(!surroundings.lacks_route("api") && surroundings.lacks_route("other"));
 }

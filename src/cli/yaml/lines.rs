@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::plain::{Reader, misreading};
 use super::{Content, Node};
 use crate::gate::joined_path;
 
@@ -18,6 +19,8 @@ pub(crate) struct Lines {
     by_plain_path: BTreeMap<String, usize>,
     /// Where text begins that stands in the file as it is, line by line.
     texts: BTreeMap<String, usize>,
+    /// What reads otherwise than it looks, and as what.
+    misread: BTreeMap<String, String>,
 }
 
 impl Lines {
@@ -38,6 +41,16 @@ impl Lines {
     /// block after `|`. Nothing of the kind is known of text in quotes or after `>`.
     pub(crate) fn of_text(&self, path: &str) -> Option<usize> {
         self.texts.get(path).copied()
+    }
+
+    /// The paths below this one where something without quotes is read otherwise than it looks, with
+    /// a sentence on it. Few of these matter: most keys take one kind of value only.
+    pub(crate) fn misread(&self, path: &str) -> impl Iterator<Item = (&str, &str)> {
+        let misread = self.misread.iter();
+        misread.filter_map(move |(known, message)| {
+            let rest = known.strip_prefix(path)?;
+            Some((rest.strip_prefix('.').unwrap_or(rest), message.as_str()))
+        })
     }
 
     /// The same lines for a text that begins in this line of another one.
@@ -68,6 +81,10 @@ impl Lines {
             by_path: inside(&self.by_path, path),
             by_plain_path: inside(&self.by_plain_path, &plain(path)),
             texts: inside(&self.texts, path),
+            misread: self
+                .misread(path)
+                .map(|(path, message)| (path.to_owned(), message.to_owned()))
+                .collect(),
         }
     }
 
@@ -86,15 +103,40 @@ impl Lines {
 }
 
 /// A node as a value, and the lines of everything in it.
-pub(super) fn told_apart(node: Node) -> (Value, Lines) {
+pub(super) fn told_apart(node: Node, is_json: bool) -> (Value, Lines) {
     let mut lines = Lines::all_in(node.line);
-    let value = value(node, "", &mut lines);
+    let reader = if is_json {
+        Reader::Json
+    } else if is_of_kubernetes(&node) {
+        Reader::Kubernetes
+    } else {
+        Reader::Envoy
+    };
+    let value = value(node, "", reader, &mut lines);
     (value, lines)
 }
 
-fn value(node: Node, path: &str, lines: &mut Lines) -> Value {
+fn is_of_kubernetes(document: &Node) -> bool {
+    let Content::Object(members) = &document.content else {
+        return false;
+    };
+    let has = |name: &str| members.iter().any(|(known, ..)| known == name);
+    has("apiVersion") && has("kind")
+}
+
+fn value(node: Node, path: &str, reader: Reader, lines: &mut Lines) -> Value {
     match node.content {
-        Content::Scalar(value) => value,
+        Content::Text(text) => Value::String(text),
+        Content::Plain { text, is_text } if is_text && reader != Reader::Envoy => {
+            Value::String(text)
+        }
+        Content::Plain { text, .. } => {
+            let value = reader.value(&text);
+            if let Some(message) = misreading(&text, &value) {
+                lines.misread.insert(path.to_owned(), message);
+            }
+            value
+        }
         Content::Literal(text) => {
             // The parser tells where the first line is that is not empty.
             let empty = text.bytes().take_while(|byte| *byte == b'\n').count();
@@ -106,7 +148,7 @@ fn value(node: Node, path: &str, lines: &mut Lines) -> Value {
             let elements = elements.into_iter().enumerate().map(|(index, element)| {
                 let path = format!("{path}[{index}]");
                 lines.add(&path, element.line);
-                value(element, &path, lines)
+                value(element, &path, reader, lines)
             });
             Value::Array(elements.collect())
         }
@@ -114,7 +156,7 @@ fn value(node: Node, path: &str, lines: &mut Lines) -> Value {
             let members = members.into_iter().map(|(name, line, member)| {
                 let path = joined_path(path, &name);
                 lines.add(&path, line);
-                (name, value(member, &path, lines))
+                (name, value(member, &path, reader, lines))
             });
             Value::Object(members.collect::<Map<_, _>>())
         }

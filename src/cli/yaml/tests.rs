@@ -13,17 +13,24 @@ fn message(text: &str) -> String {
 }
 
 #[test]
-fn values_are_those_of_the_core_schema() {
-    let text = "{a: 1, b: -2, c: 0x1F, d: 0o17, e: 1.5, f: 1e3, g: true, h: ~, i: yes, j: 007, \
-                k: '1', l: 1.2.3, m: 300s, n: .5, o: +1, p: .inf, q: 18446744073709551615, \
-                r: !!str 1, t: '', u: 10.0.0.1, v: 0.5, w: -0}";
-    let expected = json!({
-        "a": 1, "b": -2, "c": 31, "d": 15, "e": 1.5, "f": 1000.0, "g": true, "h": null, "i": "yes",
-        "j": "007", "k": "1", "l": "1.2.3", "m": "300s", "n": 0.5, "o": 1, "p": ".inf",
-        "q": 18_446_744_073_709_551_615_u64, "r": "1", "t": "", "u": "10.0.0.1",
-        "v": 0.5, "w": 0,
+fn what_stands_without_quotes_is_what_the_reader_of_the_file_takes_it_for() {
+    let members = "a: no, b: 010, c: 1.5, d: 4294967296, e: 'no', f: !!str 010, g: ~, h: 300s";
+    let envoy = json!({
+        "a": false, "b": 8, "c": "1.5", "d": "4294967296", "e": "no", "f": 8, "g": null, "h": "300s",
     });
-    assert_eq!(one(text).value, expected);
+    assert_eq!(one(&format!("{{{members}}}")).value, envoy);
+    let kubernetes = one(&format!("{{apiVersion: v1, kind: X, spec: {{{members}}}}}"));
+    let expected = json!({
+        "a": false, "b": 8, "c": 1.5, "d": 4_294_967_296_u64, "e": "no", "f": "010", "g": null,
+        "h": "300s",
+    });
+    assert_eq!(kubernetes.value["spec"], expected);
+    let json = json!({"a": false, "b": 8, "c": 1.5, "d": 4_294_967_296_u64});
+    assert_eq!(one(&json.to_string()).value, json);
+    assert_eq!(
+        one("a: |\n  no\nb: >-\n  010\n").value,
+        json!({"a": "no\n", "b": "010"})
+    );
     let documents = documents("---\n---\na: &x [1]\nb: *x\n...\n---\n# nothing\n").unwrap();
     assert_eq!(documents.len(), 1);
     assert_eq!(documents[0].value, json!({"a": [1], "b": [1]}));
@@ -126,7 +133,7 @@ fn what_is_written_is_read_as_the_same() {
         "empty": {}, "none": [], "text": "", "word": "yes", "number": "12", "version": "1.0",
         "url": "https://a.example/x:8080", "odd": "a: b # c", "quoted": "{\"keys\":[]}",
         "break": "a\nb", "list": [1, [2, [3]], {"a": [{"b": 1, "c": {"d": null}}]}, []],
-        "blank": "Bearer ", "true": true, "istio": "outbound|443||a.example", "~": "-", "x y": 0.5,
+        "blank": "Bearer ", "true": true, "istio": "outbound|443||a.example", "~": "-", "x y": -5,
         "both": "it's \"so\"", "controls": "\u{1}\u{7f}", "null": "~", "dash": "- a",
     });
     assert_eq!(one(&to_yaml(&value)).value, value, "{}", to_yaml(&value));
@@ -140,4 +147,22 @@ rules:
     requires: {}
 ";
     assert_eq!(to_yaml(&value), expected);
+}
+
+#[test]
+fn what_reads_otherwise_than_it_looks_is_told() {
+    let text = "a: {b: [no, 'no', 1.5, 5, true, True, text], c: 010}\nd: on\n";
+    let lines = one(text).lines;
+    let found = |path| {
+        let found = lines.misread(path);
+        found.map(|(path, _)| path.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(""), ["a.b[0]", "a.b[2]", "a.c", "d"]);
+    assert_eq!(found("a"), ["b[0]", "b[2]", "c"]);
+    let lines = one("apiVersion: v1\nkind: X\na: 1.5\nb: no\n").lines;
+    let messages: Vec<_> = lines.misread("").collect();
+    assert_eq!(
+        messages,
+        [("b", "`no` is read as `false`; hint: put it in quotes")]
+    );
 }

@@ -32,7 +32,7 @@ fn a_security_policy_is_translated_with_what_it_asks_of_tokens() {
     let text = "kind: SecurityPolicy\nspec:\n  jwt: {providers: [{name: a, extractFrom: {params: [t]}, \
                 remoteJWKS: {uri: 'https://k.example/x', cacheDuration: 5m}}]}\n  authorization:\n    \
                 rules:\n    - {action: Allow, operation: {methods: [GET]}, principal: {jwt: {provider: a, \
-                scopes: [read], claims: [{name: user.name, values: [x, y]}]}}}\n    - {action: Allow, \
+                scopes: [read], claims: [{name: user.name, values: [x, z]}]}}}\n    - {action: Allow, \
                 principal: {clientCIDRs: [10.0.0.0/8]}}\n";
     let outcome = Outcome::of(text);
     outcome.differs_only_in(&[
@@ -49,7 +49,7 @@ fn a_security_policy_is_translated_with_what_it_asks_of_tokens() {
     let expected = json!([{
         "match": {"prefix": "/", "headers": get},
         "requires": {"provider_name": "a", "scopes": {"all_of": ["read"]}, "claims": [
-            {"claim_name": "user.name", "one_of": ["x", "y"]},
+            {"claim_name": "user.name", "one_of": ["x", "z"]},
         ]},
     }]);
     assert_eq!(configuration["rules"], expected);
