@@ -75,7 +75,7 @@ pub(super) fn claim_path(fields: &mut Fields<'_>) -> Read<Vec<String>> {
     match (name, path) {
         (Some(node), None) => Ok(node.text()?.split('.').map(str::to_owned).collect()),
         (None, Some(node)) => {
-            let names = all(node.elements()?, segment)?;
+            let names = all(&node.elements()?, segment)?;
             if names.is_empty() {
                 return Err(node.fault("expected at least one name"));
             }
@@ -120,7 +120,7 @@ pub(super) fn payload_header(fields: &mut Fields<'_>) -> Read<Option<PayloadHead
 pub(super) fn filter_state(fields: &mut Fields<'_>) -> Read<Vec<FilterStateClaim>> {
     match fields.nullable("claims_to_filter_state") {
         None => Ok(Vec::new()),
-        Some(node) => all(node.elements()?, filter_state_claim),
+        Some(node) => all(&node.elements()?, filter_state_claim),
     }
 }
 

@@ -266,24 +266,21 @@ impl<'c> Node<'c> {
     }
 
     /// The elements of a list. What is no list is one of a single element.
-    pub(super) fn elements(&self) -> Read<impl Iterator<Item = Self>> {
-        let list = match self.value {
-            Value::Null => return Err(self.mismatch("a list")),
-            Value::Array(values) => Some(values),
-            _ => None,
-        };
-        #[cfg(not(target_family = "wasm"))]
-        if list.is_none() {
+    pub(super) fn elements(&self) -> Read<Vec<Self>> {
+        let Value::Array(values) = self.value else {
+            if self.value.is_null() {
+                return Err(self.mismatch("a list"));
+            }
+            #[cfg(not(target_family = "wasm"))]
             self.reading.usual.borrow_mut().enlist(self.value);
-        }
-        let single = list.is_none().then(|| self.clone());
-        let listed = list.into_iter().flatten().enumerate();
-        let listed = listed.map(|(index, value)| Self {
+            return Ok(vec![self.clone()]);
+        };
+        let elements = values.iter().enumerate().map(|(index, value)| Self {
             value,
             path: format!("{}[{index}]", self.path),
             reading: self.reading,
         });
-        Ok(single.into_iter().chain(listed))
+        Ok(elements.collect())
     }
 
     /// The members of an object whose names the operator chooses.
@@ -353,8 +350,8 @@ impl<'c> Fields<'c> {
     /// The member of this name in either spelling, and how it is spelt.
     fn member(&self, key: &'static str) -> Option<(&'c str, &'c Value)> {
         let snake = self.members.get_key_value(key);
-        let camel = spelling::camel_case(key);
-        let camel = self.members.get_key_value(&camel).filter(|_| camel != key);
+        let mut members = self.members.iter();
+        let camel = members.find(|(name, _)| *name != key && spelling::is_camel_case(name, key));
         if let (Some(_), Some((name, _))) = (snake, camel) {
             self.fault_of(name, format!("is `{key}` too, which stands here as well"));
         }
@@ -422,7 +419,7 @@ impl<'c> Fields<'c> {
 
     /// The elements of a list; none when it is left out.
     pub(super) fn list(&mut self, key: &'static str) -> Vec<Node<'c>> {
-        let elements = self.optional_as(key, |node| Ok(node.elements()?.collect()));
+        let elements = self.optional_as(key, Node::elements);
         elements.ok().flatten().unwrap_or_default()
     }
 
@@ -432,7 +429,7 @@ impl<'c> Fields<'c> {
         key: &'static str,
         read: impl Fn(&Node<'c>) -> Read<T>,
     ) -> Read<Vec<T>> {
-        let values = self.optional_as(key, |node| all(node.elements()?, read));
+        let values = self.optional_as(key, |node| all(&node.elements()?, read));
         Ok(values?.unwrap_or_default())
     }
 
@@ -449,7 +446,7 @@ impl<'c> Fields<'c> {
 
     fn refuse_unknown_keys(&self) {
         for key in self.members.keys() {
-            let is_key = |known: &&str| known == key || spelling::camel_case(known) == *key;
+            let is_key = |known: &&str| known == key || spelling::is_camel_case(key, known);
             let is_known = |known: &[&str]| known.iter().any(is_key);
             if !is_known(&self.known) && !is_known(&self.refused) {
                 self.fault_of(key, format!("unknown key{}", self.suggestion(key)));
@@ -487,11 +484,8 @@ impl<'c> Fields<'c> {
 
 /// What `read` makes of each of these; all of them are looked at, so that a fault in one does not
 /// hide those in the next.
-pub(super) fn all<'c, T>(
-    nodes: impl IntoIterator<Item = Node<'c>>,
-    read: impl Fn(&Node<'c>) -> Read<T>,
-) -> Read<Vec<T>> {
-    let values: Vec<_> = nodes.into_iter().map(|node| read(&node)).collect();
+pub(super) fn all<'c, T>(nodes: &[Node<'c>], read: impl Fn(&Node<'c>) -> Read<T>) -> Read<Vec<T>> {
+    let values: Vec<_> = nodes.iter().map(read).collect();
     values.into_iter().collect()
 }
 

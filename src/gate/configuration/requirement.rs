@@ -99,7 +99,7 @@ fn provider_and_audiences(node: &Node<'_>, providers: &[String]) -> Read<Parsed>
 /// The elements of `requirements`, of which there has to be one.
 fn list<'c>(fields: &mut Fields<'c>) -> Read<Vec<Node<'c>>> {
     let node = fields.required("requirements")?;
-    let elements: Vec<_> = node.elements()?.collect();
+    let elements = node.elements()?;
     if elements.is_empty() {
         return Err(node.fault("expected at least one requirement"));
     }
@@ -113,7 +113,7 @@ fn any(node: &Node<'_>, providers: &[String]) -> Read<Parsed> {
     node.object(|fields| {
         let mut requirements = Vec::new();
         let mut otherwise = Otherwise::Refuse;
-        for element in each(list(fields)?, |element| parsed(element, providers))? {
+        for element in each(&list(fields)?, |element| parsed(element, providers))? {
             match element {
                 Parsed::Requirement(requirement) => requirements.push(requirement),
                 Parsed::Otherwise(Otherwise::AllowMissingOrFailed) => {
@@ -137,7 +137,7 @@ fn any(node: &Node<'_>, providers: &[String]) -> Read<Parsed> {
 
 fn all(node: &Node<'_>, providers: &[String]) -> Read<Parsed> {
     node.object(|fields| {
-        let requirements = each(list(fields)?, |element| requirement(element, providers))?;
+        let requirements = each(&list(fields)?, |element| requirement(element, providers))?;
         Ok(Parsed::Requirement(Requirement::All(requirements)))
     })
 }
@@ -205,7 +205,7 @@ fn condition(node: &Node<'_>) -> Read<ClaimCondition> {
         }
         if let Some(node) = fields.optional("one_of") {
             let values = node.elements();
-            let values = values.and_then(|values| each(values, |value| value.value().cloned()));
+            let values = values.and_then(|values| each(&values, |value| value.value().cloned()));
             found.push(values.map(ClaimTest::OneOf));
         }
         if let Some(node) = fields.optional("contains") {

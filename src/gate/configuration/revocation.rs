@@ -134,12 +134,12 @@ pub(super) fn written_or_named(
 
 fn public_keys(fields: &mut Fields<'_>) -> Read<FeedKeys> {
     let node = fields.required("public_keys")?;
-    let elements: Vec<_> = node.elements()?.collect();
+    let elements = node.elements()?;
     if elements.is_empty() {
         let message = "expected at least one key, as `portcullis serve` prints it at start";
         return Err(node.fault(message));
     }
-    let keys = all(elements, public_key)?;
+    let keys = all(&elements, public_key)?;
     Ok(FeedKeys::new(keys.into_iter().flatten().collect()))
 }
 

@@ -10,21 +10,26 @@ use crate::token::parse_json;
 /// Seconds in 10,000 years, which is as long as a duration of protobuf gets.
 const MOST_SECONDS: u64 = 315_576_000_000;
 
-/// `from_headers` as protobuf's JSON writes it: `fromHeaders`.
-pub(super) fn camel_case(key: &str) -> String {
-    let mut name = String::with_capacity(key.len());
+/// Whether this is the key as protobuf's JSON writes it: `fromHeaders` for `from_headers`.
+pub(super) fn is_camel_case(name: &str, key: &str) -> bool {
+    let mut letters = name.bytes();
     let mut is_first = false;
-    for letter in key.chars() {
-        match letter {
-            '_' => is_first = true,
-            letter if is_first => {
-                name.push(letter.to_ascii_uppercase());
-                is_first = false;
-            }
-            letter => name.push(letter),
+    for letter in key.bytes() {
+        if letter == b'_' {
+            is_first = true;
+            continue;
+        }
+        let expected = if is_first {
+            letter.to_ascii_uppercase()
+        } else {
+            letter
+        };
+        is_first = false;
+        if letters.next() != Some(expected) {
+            return false;
         }
     }
-    name
+    letters.next().is_none()
 }
 
 /// A whole number of either sign: an integer, a double (a `google.protobuf.Struct` has nothing
@@ -180,14 +185,19 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn every_key_has_a_second_spelling() {
-        for (key, expected) in [
-            ("issuer", "issuer"),
-            ("from_headers", "fromHeaders"),
-            ("google_re2", "googleRe2"),
-            ("@type", "@type"),
+    fn a_key_has_one_spelling_in_camel_case() {
+        for (name, key, expected) in [
+            ("fromHeaders", "from_headers", true),
+            ("googleRe2", "google_re2", true),
+            ("issuer", "issuer", true),
+            ("from_headers", "from_headers", false),
+            ("FromHeaders", "from_headers", false),
+            ("fromheaders", "from_headers", false),
+            ("fromHeader", "from_headers", false),
+            ("fromHeadersX", "from_headers", false),
+            ("from_Headers", "from_headers", false),
         ] {
-            assert_eq!(camel_case(key), expected);
+            assert_eq!(is_camel_case(name, key), expected, "{name}");
         }
     }
 }
