@@ -11,6 +11,7 @@
 //! in camel case too, one element in place of a list, numbers and booleans in quotes or in a
 //! wrapper (`{value: 3}`), durations as text or as `{seconds: 300}`.
 
+mod fields;
 mod spelling;
 #[cfg(not(target_family = "wasm"))]
 mod usual;
@@ -20,6 +21,8 @@ use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+
+pub(super) use fields::{Fields, all, boolean_or, duration_or};
 
 /// One thing that is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -298,12 +301,7 @@ impl<'c> Node<'c> {
 
     /// Reads an object whose names are fixed. Members that `read` does not ask for are faults.
     pub(super) fn object<T>(&self, read: impl FnOnce(&mut Fields<'c>) -> Read<T>) -> Read<T> {
-        let mut fields = Fields {
-            node: self.clone(),
-            members: self.members()?,
-            known: Vec::new(),
-            refused: Vec::new(),
-        };
+        let mut fields = Fields::of(self.clone(), self.members()?);
         let outcome = read(&mut fields);
         fields.refuse_unknown_keys();
         outcome
@@ -313,192 +311,6 @@ impl<'c> Node<'c> {
         let members = self.value.as_object();
         members.ok_or_else(|| self.mismatch("an object"))
     }
-}
-
-/// The members of an object with fixed names.
-pub(super) struct Fields<'c> {
-    node: Node<'c>,
-    members: &'c Map<String, Value>,
-    known: Vec<&'static str>,
-    refused: Vec<&'static str>,
-}
-
-impl<'c> Fields<'c> {
-    /// The object itself, for faults that concern several of its members.
-    pub(super) const fn node(&self) -> &Node<'c> {
-        &self.node
-    }
-
-    /// A member that may be absent. `null` is there, and nothing that can be read: it is what a
-    /// template leaves where its value is missing, and would switch off what the key is for.
-    pub(super) fn optional(&mut self, key: &'static str) -> Option<Node<'c>> {
-        self.known.push(key);
-        let reading = self.node.reading;
-        #[cfg(test)]
-        reading
-            .asked
-            .borrow_mut()
-            .insert(joined(&self.node.path, key));
-        let (spelling, value) = self.member(key)?;
-        Some(Node {
-            value,
-            path: joined(&self.node.path, spelling),
-            reading,
-        })
-    }
-
-    /// The member of this name in either spelling, and how it is spelt.
-    fn member(&self, key: &'static str) -> Option<(&'c str, &'c Value)> {
-        let snake = self.members.get_key_value(key);
-        let mut members = self.members.iter();
-        let camel = members.find(|(name, _)| *name != key && spelling::is_camel_case(name, key));
-        if let (Some(_), Some((name, _))) = (snake, camel) {
-            self.fault_of(name, format!("is `{key}` too, which stands here as well"));
-        }
-        #[cfg(not(target_family = "wasm"))]
-        if let Some((_, value)) = camel {
-            self.node.reading.usual.borrow_mut().rename(value, key);
-        }
-        let member = snake.or(camel);
-        member.map(|(name, value)| (name.as_str(), value))
-    }
-
-    /// A member that may be absent, and is so with a warning when it is `null`. Only for keys whose
-    /// default lets nobody in whom another value would keep out.
-    pub(super) fn nullable(&mut self, key: &'static str) -> Option<Node<'c>> {
-        let node = self.optional(key)?;
-        if node.value.is_null() {
-            node.warning("is `null`, so the default counts");
-            return None;
-        }
-        Some(node)
-    }
-
-    /// A text that may be absent, and is so with a warning when it is empty. Only for keys of
-    /// `jwt_authn` for which it means the same.
-    pub(super) fn unset_if_empty(&mut self, key: &'static str) -> Option<Node<'c>> {
-        let node = self.optional(key)?;
-        if *node.value == "" {
-            node.warning("is empty, so it counts as not set, as in `jwt_authn`");
-            return None;
-        }
-        Some(node)
-    }
-
-    /// What `read` makes of a member that may be absent.
-    pub(super) fn optional_as<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&Node<'c>) -> Read<T>,
-    ) -> Read<Option<T>> {
-        self.optional(key).as_ref().map(read).transpose()
-    }
-
-    /// A member that `jwt_authn` knows and that cannot be had here; `message` says why, and what
-    /// to use in its place.
-    pub(super) fn refused(&mut self, key: &'static str, message: &str) {
-        self.refused.push(key);
-        if let Some((spelling, _)) = self.member(key) {
-            self.fault_of(spelling, message);
-        }
-    }
-
-    /// The one thing that was found among members of which there has to be exactly one.
-    pub(super) fn one_of<T>(&self, found: Vec<Read<T>>, message: &str) -> Read<T> {
-        let mut found = found.into_iter();
-        if let (Some(one), None) = (found.next(), found.next()) {
-            return one;
-        }
-        Err(self.node.fault(message))
-    }
-
-    /// A flag, with what it is when it is left out.
-    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
-        boolean_or(self.optional(key), default)
-    }
-
-    /// The elements of a list; none when it is left out.
-    pub(super) fn list(&mut self, key: &'static str) -> Vec<Node<'c>> {
-        let elements = self.optional_as(key, Node::elements);
-        elements.ok().flatten().unwrap_or_default()
-    }
-
-    /// What `read` makes of each element of a list; nothing when it is left out.
-    pub(super) fn each<T>(
-        &mut self,
-        key: &'static str,
-        read: impl Fn(&Node<'c>) -> Read<T>,
-    ) -> Read<Vec<T>> {
-        let values = self.optional_as(key, |node| all(&node.elements()?, read));
-        Ok(values?.unwrap_or_default())
-    }
-
-    /// A list of strings that are not empty.
-    pub(super) fn texts(&mut self, key: &'static str) -> Read<Vec<String>> {
-        self.each(key, |node| node.text().map(str::to_owned))
-    }
-
-    /// A member that has to be there.
-    pub(super) fn required(&mut self, key: &'static str) -> Read<Node<'c>> {
-        let member = self.optional(key);
-        member.ok_or_else(|| self.node.fault(format!("`{key}` is missing")))
-    }
-
-    fn refuse_unknown_keys(&self) {
-        for key in self.members.keys() {
-            let is_key = |known: &&str| known == key || spelling::is_camel_case(key, known);
-            let is_known = |known: &[&str]| known.iter().any(is_key);
-            if !is_known(&self.known) && !is_known(&self.refused) {
-                self.fault_of(key, format!("unknown key{}", self.suggestion(key)));
-            }
-        }
-    }
-
-    fn fault_of(&self, key: &str, message: impl Into<String>) {
-        self.node.reading.faults.borrow_mut().push(Fault {
-            path: joined(&self.node.path, key),
-            message: message.into(),
-        });
-    }
-
-    /// A fault of something below, by its whole path.
-    pub(super) fn fault_at(&self, path: String, message: &str) {
-        self.node.reading.faults.borrow_mut().push(Fault {
-            path,
-            message: message.to_owned(),
-        });
-    }
-
-    fn suggestion(&self, key: &str) -> String {
-        /// Letters that may differ before two keys count as different words.
-        const CLOSE: usize = 2;
-        let plain = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
-        let distance = |known: &str| strsim::levenshtein(&plain(key), &plain(known));
-        let nearest = self.known.iter().min_by_key(|known| distance(known));
-        match nearest.filter(|known| distance(known) <= CLOSE) {
-            Some(known) => format!(", did you mean `{known}`?"),
-            None => format!(", expected one of {}", list(&self.known)),
-        }
-    }
-}
-
-/// What `read` makes of each of these; all of them are looked at, so that a fault in one does not
-/// hide those in the next.
-pub(super) fn all<'c, T>(nodes: &[Node<'c>], read: impl Fn(&Node<'c>) -> Read<T>) -> Read<Vec<T>> {
-    let values: Vec<_> = nodes.iter().map(read).collect();
-    values.into_iter().collect()
-}
-
-/// A flag, with what it is when it is left out. For one that cannot be read too, whose fault
-/// keeps it from being used.
-pub(super) fn boolean_or(node: Option<Node<'_>>, default: bool) -> bool {
-    let boolean = node.and_then(|node| node.boolean().ok());
-    boolean.unwrap_or(default)
-}
-
-/// A duration, with what it is when it is left out.
-pub(super) fn duration_or(node: Option<Node<'_>>, default: Duration) -> Read<Duration> {
-    node.map_or(Ok(default), |node| node.duration())
 }
 
 /// What a value is, in words. Never the value itself: it may be a key or a secret.
@@ -512,11 +324,6 @@ fn description(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
-}
-
-fn list(names: &[&str]) -> String {
-    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    quoted.join(", ")
 }
 
 /// `a.b`, or `a["odd name"]` for names that would make the path unreadable.
