@@ -139,11 +139,11 @@ impl Client {
     ) -> Result<T, ClientError> {
         let failed = |source| {
             let error = ClientError::of(&self.base, source);
-            if error.may_be_for_want_of_tls() && self.is_answered_over_tls() {
-                let url = self.base.clone();
-                return ClientError::SpeaksTls { url };
+            if error.is_hung_up() {
+                self.other_way().unwrap_or(error)
+            } else {
+                error
             }
-            error
         };
         let response = response.map_err(failed)?;
         let status = response.status();
@@ -162,12 +162,24 @@ impl Client {
         }
     }
 
-    /// Whether somebody at this address, to whom plain HTTP was spoken in vain, takes up TLS. Nothing is
-    /// said to him, so it does not matter who he is.
-    fn is_answered_over_tls(&self) -> bool {
-        let Some(address) = self.base.strip_prefix("http://") else {
-            return false;
-        };
+    /// Whether somebody at this address, to whom plain HTTP was spoken in vain, takes up TLS, or the
+    /// other way round. Nothing is said to him, so it does not matter who he is.
+    fn other_way(&self) -> Option<ClientError> {
+        let url = self.base.clone();
+        if let Some(address) = self.base.strip_prefix("http://") {
+            // Whatever he says there, he speaks TLS.
+            let is_answered = Self::asked_for_health(&format!("https://{address}")).is_some();
+            return is_answered.then_some(ClientError::SpeaksTls { url });
+        }
+        let address = self.base.strip_prefix("https://")?;
+        // Many who speak TLS answer to plain HTTP as well, that they do.
+        let status = Self::asked_for_health(&format!("http://{address}"))?;
+        status
+            .is_success()
+            .then_some(ClientError::SpeaksNoTls { url })
+    }
+
+    fn asked_for_health(base: &str) -> Option<ureq::http::StatusCode> {
         let tls = TlsConfig::builder().disable_verification(true).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -175,10 +187,8 @@ impl Client {
             .timeout_global(Some(CONNECT_TIMEOUT))
             .tls_config(tls);
         let agent: Agent = config.build().into();
-        agent
-            .get(format!("https://{address}/healthz"))
-            .call()
-            .is_ok()
+        let answer = agent.get(format!("{base}/healthz")).call();
+        answer.ok().map(|answer| answer.status())
     }
 
     fn refused(&self, problem: ProblemBody) -> ClientError {

@@ -167,9 +167,9 @@ impl ClientError {
         }
     }
 
-    /// Whether it is what comes of plain HTTP that is spoken to somebody who expects TLS: an answer in
-    /// no HTTP, or none, on a connection that came about.
-    pub(super) fn may_be_for_want_of_tls(&self) -> bool {
+    /// Whether it is what comes of plain HTTP that is spoken to somebody who expects TLS, or the other
+    /// way round: an answer in no HTTP, or none, on a connection that came about.
+    pub(super) fn is_hung_up(&self) -> bool {
         use io::ErrorKind as Kind;
         match self {
             Self::SpeaksNoHttp { .. } => true,
