@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::counted;
 use super::entry::{Revocation, Target};
 use super::store::Restoration;
 use crate::revocation::{Kind, MAX_NAME_BYTES};
@@ -136,12 +137,12 @@ pub enum RequestError {
     )]
     Clocks(i64),
     /// A time too far in the future.
-    #[error("`{field}`: expected at most {limit} seconds from now")]
+    #[error("`{field}`: expected at most {} from now", counted(*days, "day", "days"))]
     TooLate {
         /// The member.
         field: &'static str,
         /// The most.
-        limit: u64,
+        days: u64,
     },
 }
 
@@ -265,7 +266,7 @@ fn within(
         .filter(|time| *time <= latest)
         .ok_or(RequestError::TooLate {
             field,
-            limit: limit.as_secs(),
+            days: limit.as_secs() / 86_400,
         })
 }
 

@@ -219,6 +219,13 @@ fn instants_are_given_from_now_or_as_they_are() {
         serde_json::from_str::<Value>(&text).unwrap()["kept_until"].clone()
     };
     assert_eq!(kept(&soon.to_string()), soon + 900, "with the margin");
+    let far = ["revoke", "token", "t", "--issuer", ISSUER, "--expires-at"];
+    let (code, _, errors) = run(&authority, &[&far[..], &["2099-01-01T00:00:00Z"]].concat());
+    assert_eq!(code, 8);
+    assert!(
+        errors.contains("expected at most 732 days from now"),
+        "{errors}"
+    );
     // What a script takes from a token may have passed.
     let past = [
         "revoke",
@@ -666,7 +673,7 @@ fn the_commands_that_the_readme_shows_run() {
         assert_eq!(code, i32::from(is_revoked), "{command}: {errors}");
         count += 1;
     }
-    assert_eq!(count, 12, "six in the table, six in the block");
+    assert!(count >= 12, "six in the table, six in the block: {count}");
 }
 
 /// The answer comes before the body was read, and must be heard all the same.
