@@ -640,12 +640,13 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
 const UNAVAILABLE: u16 = 503;
 
 /// A hash of the id of the key that may have made the signature. No key of the provider has if the
-/// algorithm is none of its own.
+/// algorithm is none of its own, or if everybody could fetch it with the set.
 fn key_of(remote: &RemoteKeys, token: &UnverifiedToken<'_>) -> Option<u64> {
     let algorithm = Algorithm::from_name(token.unverified_algorithm())?;
     let mut hasher = DefaultHasher::new();
     token.unverified_key_id().hash(&mut hasher);
-    remote.rules.allows(algorithm).then(|| hasher.finish())
+    let is_possible = remote.rules.allows(algorithm) && !algorithm.is_symmetric();
+    is_possible.then(|| hasher.finish())
 }
 
 /// Nothing but what the provider asks for itself.

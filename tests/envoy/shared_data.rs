@@ -66,12 +66,9 @@ fn forged_keys(configuration: &Value, ours: &RecordSecret, theirs: &RecordSecret
     };
     let space = |secret| Namespace::new(secret, "keys", settings);
     let (now, hour) = (now(), 3_600_000);
-    let mut payload = Vec::new();
-    for instant in [now, now] {
-        payload.extend(instant.to_le_bytes());
-    }
+    let mut payload = now.to_le_bytes().to_vec();
     payload.extend(0_u32.to_le_bytes());
-    for instant in [now + hour, 0, now, now + hour] {
+    for instant in [now + hour, 0, now, now, now + hour] {
         payload.extend(instant.to_le_bytes());
     }
     payload.extend(jwks(&["es256"]).into_bytes());

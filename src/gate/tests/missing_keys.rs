@@ -347,6 +347,12 @@ fn no_newer_keys_are_asked_for_where_none_could_have_made_the_signature() {
     let set = KeySet::parse(jwk_set(&[&eddsa()]).as_bytes(), &KeyRules::default()).unwrap();
     gate.keys().set(place_of(&gate, "far"), Some(Rc::new(set)));
     let signer = eddsa();
+    let of_any_algorithm = gate_with_keys_as_of(&json!({"provider_name": "far"}), 0);
+    for key_id in [Some("new"), signer.key_id(), None] {
+        for algorithm in ["none", "HS256", "HS512", "es256", ""] {
+            assert_eq!(lack_of(&of_any_algorithm, &named(algorithm, key_id)), None);
+        }
+    }
     for algorithm in ["none", "HS256", "RS256", "ES256", "es256", ""] {
         for key_id in [Some("new"), signer.key_id(), None] {
             let token = named(algorithm, key_id);
