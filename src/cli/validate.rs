@@ -258,6 +258,49 @@ spec:
     }
 
     #[test]
+    fn what_people_write_is_valid_in_every_spelling() {
+        let text = include_str!("../../tests/vectors/configurations/as-people-write-it.yaml");
+        let (output, warnings, _) = outcome(text, false);
+        assert_eq!(output, "portcullis.yaml: the configuration is valid\n");
+        let set = "is empty, so it counts as not set, as in `jwt_authn`";
+        for expected in [
+            format!("portcullis.yaml:16: warning: providers.camel.forward_payload_header: {set}"),
+            format!("portcullis.yaml:19: warning: providers.remote.issuer: {set}"),
+        ] {
+            assert!(warnings.contains(&expected), "{warnings}");
+        }
+    }
+
+    #[test]
+    fn what_claims_are_compared_with_is_told_where_it_reads_otherwise_than_it_looks() {
+        let text = "\
+providers: {a: {audiences: [api], local_jwks: {environment_variable: X}, forward: no}}
+rules:
+- match: {prefix: /}
+  requires:
+    provider_name: a
+    claims:
+    - {claim_name: country, equals: no}
+    - {claim_name: country, one_of: ['no', no]}
+    - claim_name: tenant
+      contains: 4294967296
+";
+        let (_, warnings, _) = outcome(text, false);
+        let claims = "warning: rules[0].requires.claims";
+        for expected in [
+            format!("portcullis.yaml:7: {claims}[0].equals: `no` is read as `false`; hint: put"),
+            format!("portcullis.yaml:8: {claims}[1].one_of[1]: `no` is read as `false`"),
+            format!("portcullis.yaml:10: {claims}[2].contains: `4294967296` is read as text"),
+        ] {
+            assert!(warnings.contains(&expected), "{warnings}");
+        }
+        assert!(
+            !warnings.contains("one_of[0]") && !warnings.contains("forward"),
+            "{warnings}"
+        );
+    }
+
+    #[test]
     fn what_stands_around_a_configuration_is_looked_at_too() {
         let text = "\
 static_resources:

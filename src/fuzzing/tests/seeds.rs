@@ -111,6 +111,7 @@ fn configurations() -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for file in [
         "tests/vectors/configurations/every-key.json",
+        "tests/vectors/configurations/as-people-write-it.yaml",
         "envoy/envoy.yaml",
         "envoy/istio-wasmplugin.yaml",
     ] {
