@@ -249,7 +249,7 @@ optimise() {
     rm -f -- "$result.kept" "$result.cut"
 }
 
-tuner="$root/target/release/examples/tune"
+tuner="$root/target/release/tune"
 
 # cut_out MODULE RESULT: without what only a panic needs, and without what nothing refers to. The module
 # has to have the names of its functions, and the linker's word on what refers to what.
@@ -273,18 +273,15 @@ build() {
     find_binaryen
     local built="$root/target/wasm32-wasip1/wasm/portcullis.wasm" wasm="$root/target/portcullis.wasm" how
 
-    say "building target/release/portcullis"
-    cargo build --locked --release --bin portcullis
-    # By itself: in one go the program would have the features that only tests ask for.
-    say "building what tunes the filter"
-    cargo build --locked --release --example tune
+    say "building target/release/portcullis, and what tunes the filter"
+    cargo build --locked --release --workspace --bins
 
     say "building target/portcullis.wasm"
     # The crate type stands here, not in the manifest: Cargo drops link-time optimisation when one
     # library is built as both cdylib and rlib.
     cargo rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm -- -C link-arg=--emit-relocs
     # Also when it would be made in another way than the one that is there.
-    how="$binaryen_package ${callbacks[*]} $(declare -f cut_out optimise tune) $(cat -- "$tuner" "$root"/tests/vectors/keys/* | cksum)"
+    how="$binaryen_package ${callbacks[*]} $(declare -f cut_out optimise tune) $(cksum <"$tuner")"
     if [[ ! -f $wasm || ! -f $wasm.how || $(<"$wasm.how") != "$how" ]] || ! cmp -s -- "$built" "$wasm.before"; then
         cut_out "$built" "$wasm.cut"
         optimise "$wasm.cut" "$wasm.optimised"

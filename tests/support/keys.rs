@@ -78,13 +78,13 @@ fn read(name: &str) -> Key {
         "hs256" => Key::Secret("HS256"),
         "hs512" => Key::Secret("HS512"),
         "rs384" | "rs512" | "ps256" | "ps384" | "ps512" => {
-            let mut jwk: Value = serde_json::from_str(&private_jwk("rs256")).expect("a JWK");
+            let mut jwk: Value = serde_json::from_str(private_jwk("rs256")).expect("a JWK");
             let algorithm = name.to_ascii_uppercase();
             jwk["kid"] = key_id(&algorithm).into();
             jwk["alg"] = algorithm.into();
             signer(name, &jwk.to_string())
         }
-        _ => signer(name, &private_jwk(name)),
+        _ => signer(name, private_jwk(name)),
     }
 }
 
@@ -99,8 +99,26 @@ fn signer(name: &str, jwk: &str) -> Key {
     ))
 }
 
-fn private_jwk(name: &str) -> String {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/keys");
-    let path = format!("{directory}/{name}.private.jwk.json");
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+fn private_jwk(name: &str) -> &'static str {
+    macro_rules! key {
+        ($name:literal) => {
+            (
+                $name,
+                include_str!(concat!("../vectors/keys/", $name, ".private.jwk.json")),
+            )
+        };
+    }
+    const KEYS: [(&str, &str); 9] = [
+        key!("eddsa"),
+        key!("eddsa-other"),
+        key!("es256"),
+        key!("es256-other"),
+        key!("es384"),
+        key!("es512"),
+        key!("rs256"),
+        key!("rs256-4096"),
+        key!("rs256-other"),
+    ];
+    let key = KEYS.iter().find(|(known, _)| *known == name);
+    key.unwrap_or_else(|| panic!("no key `{name}`")).1
 }
