@@ -179,6 +179,9 @@ pub(super) struct Sought {
     key: Option<u64>,
 }
 
+/// Tries the alternative with this place.
+type Meet<'m, 'g, D> = dyn Fn(&mut D, usize) -> Result<Admission, Failure<'g>> + 'm;
+
 /// One request on its way through one requirement.
 pub(super) struct Decision<'g, H, O> {
     pub(super) gate: &'g Gate,
@@ -237,7 +240,9 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         {
             return Err(Reason::TokenAmbiguous.into());
         }
-        let outcome = self.first_met(&alternatives.requirements, |decision, requirement| {
+        let requirements = &alternatives.requirements;
+        let outcome = self.first_met(requirements.len(), &|decision, alternative| {
+            let requirement = requirements.get(alternative).ok_or(Reason::NoRule)?;
             decision.meet(requirement)
         });
         let failure = match outcome {
@@ -264,21 +269,23 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
 
     /// Whether one of these providers calls the token good.
     fn first_of(&mut self, providers: &'g [usize]) -> Result<Admission, Failure<'g>> {
-        self.first_met(providers, |decision, place| decision.verify(*place, &PLAIN))
+        self.first_met(providers.len(), &|decision, alternative| {
+            let place = providers.get(alternative).ok_or(Reason::NoRule)?;
+            decision.verify(*place, &PLAIN)
+        })
     }
 
     /// The first of several alternatives that is met; or else why none is, by the failure that says
     /// most. What one of them says of its token is no answer to another token, of which nobody
     /// knows yet whether it is good.
-    fn first_met<T>(
+    fn first_met(
         &mut self,
-        alternatives: &'g [T],
-        meet: impl Fn(&mut Self, &'g T) -> Result<Admission, Failure<'g>>,
+        alternatives: usize,
+        meet: &Meet<'_, 'g, Self>,
     ) -> Result<Admission, Failure<'g>> {
         let mut failure: Option<Failure<'_>> = None;
         let mut unknown: Option<Failure<'_>> = None;
-        let mut rest = alternatives.iter();
-        while let Some(alternative) = rest.next() {
+        for alternative in 0..alternatives {
             let passes = self.passes.len();
             let next = match meet(self, alternative) {
                 Ok(admission) => {
@@ -286,10 +293,9 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                         return Ok(admission);
                     };
                     let earlier = unknown.or(failure.filter(Failure::is_unknown));
-                    let mut others =
-                        rest.map(|other| self.other_choice(&choice, |one| meet(one, other)));
-                    let objection = earlier.or_else(|| others.find_map(|other| other));
-                    return objection.map_or(Ok(admission), |objection| {
+                    let mut others = alternative + 1..alternatives;
+                    let other = || others.find_map(|other| self.other_choice(&choice, other, meet));
+                    return earlier.or_else(other).map_or(Ok(admission), |objection| {
                         self.passes.truncate(passes);
                         Err(objection)
                     });
@@ -328,10 +334,11 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     fn other_choice(
         &mut self,
         choice: &Cow<'g, [u8]>,
-        meet: impl FnOnce(&mut Self) -> Result<Admission, Failure<'g>>,
+        alternative: usize,
+        meet: &Meet<'_, 'g, Self>,
     ) -> Option<Failure<'g>> {
         let passes = self.passes.len();
-        let outcome = meet(self);
+        let outcome = meet(self, alternative);
         let other = self.choice_since(passes);
         self.passes.truncate(passes);
         match outcome {
@@ -434,8 +441,12 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         requirement: &TokenRequirement,
     ) -> Result<Pass<'g>, Objection> {
         let found = extraction::find(&provider.locations, self.request);
-        let found = self.told(Check::Location, found)?;
-        let (found, candidate) = self.chosen(place, provider, found)?;
+        let mut found = self.told(Check::Location, found)?;
+        let candidate = if found.rivals.is_empty() {
+            self.candidate(place, provider, &found.token)?
+        } else {
+            self.choose(place, provider, &mut found)?
+        };
         let token = candidate.token();
         let claims = token.claims();
         let now = self.now_milliseconds();
@@ -468,19 +479,15 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         })
     }
 
-    /// What was found with a good signature: the token, or the one of several cookies that has one.
-    ///
-    /// As long as it is not known whether one of them is genuine, none is taken.
-    fn chosen(
+    /// The one of several cookies that has a good signature. As long as it is not known whether
+    /// one of them has, none is taken.
+    #[cold]
+    fn choose(
         &mut self,
         place: usize,
-        provider: &'g Provider,
-        mut found: Found<'g>,
-    ) -> Result<(Found<'g>, Candidate), Reason> {
-        if found.rivals.is_empty() {
-            let candidate = self.candidate(place, provider, &found.token)?;
-            return Ok((found, candidate));
-        }
+        provider: &Provider,
+        found: &mut Found<'g>,
+    ) -> Result<Candidate, Reason> {
         let mut genuine = None;
         let mut fault = None;
         for rival in found.rivals.iter().copied() {
@@ -502,7 +509,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             }
             Some((token, candidate)) => {
                 found.token = Cow::Borrowed(token);
-                Ok((found, candidate))
+                Ok(candidate)
             }
             // There are two at least.
             None => Err(fault.unwrap_or(Reason::TokenAmbiguous)),

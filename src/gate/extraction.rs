@@ -235,7 +235,10 @@ impl<'r> Search<'r> {
     }
 
     fn found_in(&mut self, place: &'r Location) {
-        if !self.places.contains(&place) {
+        if self.places.is_empty() {
+            // Mostly the only one, and `push` would make room for four.
+            self.places = vec![place];
+        } else if !self.places.contains(&place) {
             self.places.push(place);
         }
     }
@@ -321,6 +324,14 @@ pub(super) const ACCESS_TOKEN: &str = "access_token";
 /// nobody would look at it.
 pub(super) fn find<'r>(
     locations: impl IntoIterator<Item = &'r Location>,
+    request: &'r Request,
+) -> Result<Found<'r>, Reason> {
+    find_in(&mut locations.into_iter(), request)
+}
+
+/// The same, once in the module whatever the places come from.
+fn find_in<'r>(
+    locations: &mut dyn Iterator<Item = &'r Location>,
     request: &'r Request,
 ) -> Result<Found<'r>, Reason> {
     let mut search = Search::default();
