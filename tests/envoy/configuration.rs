@@ -253,7 +253,7 @@ fn every_fault_is_named_with_its_path() {
         "providers.demo.from_headers[1].name: expected the name of a header",
         "providers.demo.claim_to_headers[0]: `host` carries the request itself",
         "providers.empty: expected either `local_jwks` or `remote_jwks`",
-        "providers.typo.local_jwks.inline_string: expected a JWK Set",
+        "providers.typo.local_jwks.inline_string: expected a set of keys",
         "rules[0].match: expected one of `prefix`, `path`",
         "rules[1].requires.provider_name: no provider is called `dem`",
     ];
