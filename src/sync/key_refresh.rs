@@ -380,10 +380,18 @@ impl KeyRefresh {
         }
     }
 
-    /// Begins a try, from the start: a document that was read earlier may have moved the keys.
+    /// Begins a try, from the start: a document that was read earlier may have moved the keys, and
+    /// somebody may have asked for others since.
     fn begin(&mut self, host: &impl BackgroundHost, fetch: Fetch) {
+        let now = host.now_milliseconds();
+        let is_wanted = self.wishes(host, now).want_later_than(self.as_of(now));
         let fetch = Fetch {
-            began_at: host.now_milliseconds(),
+            cause: if is_wanted {
+                Cause::Wanted
+            } else {
+                fetch.cause
+            },
+            began_at: now,
             ..fetch
         };
         let (stage, location) = match &self.settings.source {

@@ -6,6 +6,10 @@ use crate::time::Interval;
 /// are decided at once.
 pub const MAX_WAITING: usize = 1024;
 
+/// Most of them that go on at once. Each may have its signature checked under several keys, and the
+/// worker does nothing else meanwhile; the others go on with the next tick.
+const MAX_READY: usize = 256;
+
 /// The requests of one virtual machine that wait, oldest first.
 #[derive(Debug, Default)]
 pub struct Waiting {
@@ -49,7 +53,7 @@ impl Waiting {
     }
 
     /// Takes out the requests whose time is up, and those whose fetch has ended: for which
-    /// `finished_at` of their provider is no longer what it was. Gives their contexts.
+    /// `finished_at` of their provider is no longer what it was. Gives the contexts of the first 256.
     pub fn take_ready(
         &mut self,
         now_milliseconds: u64,
@@ -60,7 +64,10 @@ impl Waiting {
             has_changed || request.patience.is_over(now_milliseconds)
         };
         let ready = self.requests.extract_if(.., is_ready);
-        ready.map(|request| request.context).collect()
+        ready
+            .take(MAX_READY)
+            .map(|request| request.context)
+            .collect()
     }
 }
 
@@ -71,6 +78,20 @@ mod tests {
     use super::*;
 
     const PATIENCE: Interval = Interval::between(1_000, 3_000);
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn of_many_that_are_ready_the_oldest_go_on_first_and_none_is_lost() {
+        let mut waiting = Waiting::default();
+        for context in 0..600 {
+            assert!(waiting.add(context, 0, 5, PATIENCE));
+        }
+        let rounds: Vec<_> = (0..4).map(|_| waiting.take_ready(1_500, |_| 6)).collect();
+        assert_eq!(
+            rounds.iter().map(Vec::len).collect::<Vec<_>>(),
+            [256, 256, 88, 0]
+        );
+        assert!(rounds.concat().into_iter().eq(0..600));
+    }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn a_request_is_ready_when_its_own_fetch_has_ended_or_its_time_is_up() {

@@ -359,6 +359,18 @@ fn an_unknown_key_is_fetched_once_for_all_machines() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_try_that_is_made_again_after_somebody_has_asked_for_a_key_goes_past_caches() {
+    let mut process = Process::started();
+    process.time_to_call(Duration::from_mins(10)).unwrap();
+    assert_eq!(process.want(1, 7), Asked::Wait);
+    process.later(100);
+    process.end_call(0, &CallOutcome::Failed);
+    let call = process.answer(0, 200, &[], &new_set());
+    let no_cache = ("cache-control", "no-cache".to_owned());
+    assert!(call.headers.contains(&no_cache));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_fetch_that_was_on_its_way_already_is_no_proof_of_absence() {
     let mut process = Process::started();
     process.time_to_call(Duration::from_mins(10)).unwrap();
