@@ -80,17 +80,22 @@ pub(super) struct Pass<'g> {
 }
 
 impl<'g> Pass<'g> {
-    /// The token, where it was chosen from several cookies.
-    fn choice(&self) -> Option<&Cow<'g, [u8]>> {
-        let has_rivals = !self.found.rivals.is_empty();
-        has_rivals.then_some(&self.found.token)
+    /// Whether the token was chosen from several cookies.
+    const fn is_choice(&self) -> bool {
+        !self.found.rivals.is_empty()
+    }
+
+    /// Whether the provider reads a cookie from which the token was chosen.
+    fn has_cookie_of(&self, provider: &Provider) -> bool {
+        let mut places = self.found.places.iter();
+        places.any(|place| provider.locations.iter().any(|own| own.is_cookie_of(place)))
     }
 
     /// What is taken out of the request: the token, or where that goes on, the other cookies of its
     /// name, of which the upstream might read one.
     fn stripped(&self) -> impl Iterator<Item = Stripped<'_>> {
         let kept = self.provider.forward.then_some(&*self.found.token);
-        let has_any = kept.is_none() || !self.found.rivals.is_empty();
+        let has_any = kept.is_none() || self.is_choice();
         let places = self.found.places.iter().filter(move |_| has_any);
         places.map(move |place| (*place, kept))
     }
@@ -241,7 +246,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             return Err(Reason::TokenAmbiguous.into());
         }
         let requirements = &alternatives.requirements;
-        let outcome = self.first_met(requirements.len(), &|decision, alternative| {
+        let providers = &alternatives.providers;
+        let outcome = self.first_met(providers, requirements.len(), &|decision, alternative| {
             let requirement = requirements.get(alternative).ok_or(Reason::NoRule)?;
             decision.meet(requirement)
         });
@@ -269,7 +275,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
 
     /// Whether one of these providers calls the token good.
     fn first_of(&mut self, providers: &'g [usize]) -> Result<Admission, Failure<'g>> {
-        self.first_met(providers.len(), &|decision, alternative| {
+        self.first_met(providers, providers.len(), &|decision, alternative| {
             let place = providers.get(alternative).ok_or(Reason::NoRule)?;
             decision.verify(*place, &PLAIN)
         })
@@ -277,9 +283,10 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
 
     /// The first of several alternatives that is met; or else why none is, by the failure that says
     /// most. What one of them says of its token is no answer to another token, of which nobody
-    /// knows yet whether it is good.
+    /// knows yet whether it is good. These are the providers of all alternatives.
     fn first_met(
         &mut self,
+        providers: &[usize],
         alternatives: usize,
         meet: &Meet<'_, 'g, Self>,
     ) -> Result<Admission, Failure<'g>> {
@@ -289,16 +296,10 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             let passes = self.passes.len();
             let next = match meet(self, alternative) {
                 Ok(admission) => {
-                    let Some(choice) = self.choice_since(passes) else {
-                        return Ok(admission);
-                    };
-                    let earlier = unknown.or(failure.filter(Failure::is_unknown));
-                    let mut others = alternative + 1..alternatives;
-                    let other = || others.find_map(|other| self.other_choice(&choice, other, meet));
-                    return earlier.or_else(other).map_or(Ok(admission), |objection| {
-                        self.passes.truncate(passes);
-                        Err(objection)
-                    });
+                    if self.passes.iter().skip(passes).any(Pass::is_choice) {
+                        self.check_choices(passes, providers)?;
+                    }
+                    return Ok(admission);
                 }
                 Err(next) => next,
             };
@@ -323,31 +324,48 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         !one.is_unknown() && matches!(found, Err(Reason::TokenAmbiguous))
     }
 
-    /// The token that was chosen from several cookies for what was met since then, if one was.
-    fn choice_since(&self, passes: usize) -> Option<Cow<'g, [u8]>> {
-        let mut passes = self.passes.iter().skip(passes);
-        passes.find_map(Pass::choice).cloned()
+    /// Refuses what was met since then if another cookie is genuine for one of these providers, be
+    /// it good for nothing else: the order of the providers would decide whose session it is.
+    #[cold]
+    fn check_choices(&mut self, passes: usize, providers: &[usize]) -> Result<(), Failure<'g>> {
+        let all = &self.gate.policy.providers;
+        let met = self.passes.split_off(passes);
+        for place in providers.iter().copied() {
+            let provider = all.get(place).ok_or(Reason::NoRule)?;
+            self.observer.provider(&provider.name);
+            for pass in met.iter().filter(|pass| pass.has_cookie_of(provider)) {
+                for rival in pass.found.rivals.iter().copied() {
+                    if *rival != *pass.found.token {
+                        self.check_rival(place, provider, rival)?;
+                    }
+                }
+            }
+        }
+        self.passes.extend(met);
+        Ok(())
     }
 
-    /// Whether another cookie would be chosen for another alternative, so that the order of the two
-    /// would decide whose session it is.
-    fn other_choice(
+    /// Refuses a cookie that is genuine, or may be.
+    fn check_rival(
         &mut self,
-        choice: &Cow<'g, [u8]>,
-        alternative: usize,
-        meet: &Meet<'_, 'g, Self>,
-    ) -> Option<Failure<'g>> {
-        let passes = self.passes.len();
-        let outcome = meet(self, alternative);
-        let other = self.choice_since(passes);
-        self.passes.truncate(passes);
-        match outcome {
-            Ok(_) if other.is_some_and(|other| other != *choice) => {
-                Some(Reason::TokenAmbiguous.into())
-            }
-            Err(failure) if failure.is_unknown() => Some(failure),
-            _ => None,
+        place: usize,
+        provider: &'g Provider,
+        rival: &[u8],
+    ) -> Result<(), Failure<'g>> {
+        let reason = match self.candidate(place, provider, rival) {
+            Ok(_) => Reason::TokenAmbiguous,
+            Err(reason) => reason,
+        };
+        let (_, wait) = self.wait_for(place, provider, reason.into());
+        let failure = Failure {
+            provider: Some(provider),
+            wait,
+            ..reason.into()
+        };
+        if reason == Reason::TokenAmbiguous || failure.is_unknown() {
+            return Err(failure);
         }
+        Ok(())
     }
 
     fn authenticate(

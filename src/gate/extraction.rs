@@ -19,6 +19,16 @@ pub(super) enum Location {
     Cookie(CookieLocation),
 }
 
+impl Location {
+    /// Whether both are cookies that somebody reads as one.
+    pub(super) fn is_cookie_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Cookie(own), Self::Cookie(other)) => reads_as(&own.name, other.name.as_bytes()),
+            _ => false,
+        }
+    }
+}
+
 /// A cookie in which a provider's tokens come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CookieLocation {

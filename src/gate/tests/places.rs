@@ -206,6 +206,105 @@ fn the_order_of_providers_does_not_decide_whose_cookie_counts() {
     assert_eq!(refusal(&gate, &with_cookies(&[&others, &genuine])), None);
 }
 
+/// A gate that chooses for `idp` and for `other`, and looks for the token of `absent` in a header.
+fn gate_choosing_for_two(duplicates_of_idp: &str, requirement: &Value) -> Gate {
+    choosing_gate(|configuration| {
+        let providers = &mut configuration["providers"];
+        let mut other = providers["idp"].clone();
+        other["issuer"] = json!("https://other.example");
+        other["claim_to_headers"] = json!([]);
+        providers["other"] = other.clone();
+        other["from_cookies"] = json!([]);
+        other["from_headers"] = json!([{"name": "x-jwt"}]);
+        other["duplicate_cookies"] = json!(null);
+        providers["absent"] = other;
+        providers["idp"]["duplicate_cookies"] = json!(duplicates_of_idp);
+        configuration["rules"] = json!([{"match": {"prefix": "/"}, "requires": requirement}]);
+    })
+}
+
+/// It is somebody's session all the same.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_genuine_cookie_that_its_provider_refuses_does_not_give_way_to_one_of_another() {
+    let any = |requirements: [&Value; 2]| json!({"requires_any": {"requirements": requirements}});
+    let all = |requirements: [&Value; 2]| json!({"requires_all": {"requirements": requirements}});
+    let [idp, other, absent] =
+        ["idp", "other", "absent"].map(|name| json!({"provider_name": name}));
+    let scoped = json!({"provider_name": "idp", "scopes": {"all_of": ["nobody-has-it"]}});
+    let (only_idp, only_other) = (all([&idp, &idp]), all([&other, &other]));
+    let unasked = all([&absent, &idp]);
+    let gates = [
+        ("first_genuine", any([&idp, &other])),
+        ("first_genuine", any([&other, &idp])),
+        ("first_genuine", json!({"allow_missing": {}})),
+        ("first_genuine", any([&scoped, &other])),
+        ("first_genuine", any([&other, &scoped])),
+        ("first_genuine", any([&any([&idp, &scoped]), &other])),
+        ("first_genuine", any([&unasked, &other])),
+        ("refuse", any([&only_idp, &only_other])),
+        ("refuse", any([&only_other, &only_idp])),
+    ];
+    let own = token(&es256(), &claims());
+    let mallorys = token(&es256(), &claims_with("sub", json!("mallory")));
+    let expired = token(&es256(), &claims_with("exp", json!(NOW - 300)));
+    let misdirected = token(&es256(), &claims_with("aud", json!("another")));
+    let others = claims_with("iss", json!("https://other.example"));
+    let others = token(&es256(), &others);
+    let [text, _, forged] = not_genuine();
+    for (duplicates, requirement) in gates {
+        let gate = gate_choosing_for_two(duplicates, &requirement);
+        for tokens in [
+            &[&*own, &*mallorys, &*others][..],
+            &[&own, &others],
+            &[&expired, &others],
+            &[&misdirected, &others],
+        ] {
+            let turned = tokens.iter().rev().copied().collect::<Vec<_>>();
+            for tokens in [tokens, &turned] {
+                let refused = refusal(&gate, &with_cookies(tokens));
+                assert_eq!(refused, Some(Reason::TokenAmbiguous), "{requirement}");
+            }
+        }
+        let host = with_cookies(&[&forged, &others, &text]);
+        assert_eq!(refusal(&gate, &host), None, "{requirement}");
+    }
+    // What one alternative says of the token that another one takes is no matter.
+    for requirement in [any([&idp, &scoped]), any([&scoped, &idp])] {
+        let gate = gate_choosing_for_two("first_genuine", &requirement);
+        assert_eq!(refusal(&gate, &with_cookies(&[&forged, &own])), None);
+    }
+    // A provider that reads no such cookie has none there.
+    let gate = gate_choosing_for_two("first_genuine", &any([&absent, &idp]));
+    assert_eq!(refusal(&gate, &with_cookies(&[&others, &own])), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_cookie_that_may_be_genuine_for_another_provider_waits_for_its_keys() {
+    let own = token(&es256(), &claims());
+    let others = claims_with("iss", json!("https://other.example"));
+    let others = token(&es256(), &others);
+    for names in [["idp", "other"], ["other", "idp"]] {
+        let requirements = names.map(|name| json!({"provider_name": name}));
+        let gate = choosing_gate(|configuration| {
+            let mut other = configuration["providers"]["idp"].clone();
+            other["issuer"] = json!("https://other.example");
+            other.as_object_mut().unwrap().remove("local_jwks");
+            other["remote_jwks"] =
+                json!({"http_uri": {"uri": "https://other.example/jwks", "cluster": "other"}});
+            configuration["providers"]["other"] = other;
+            let requirement = json!({"requires_any": {"requirements": requirements}});
+            configuration["rules"] = json!([{"match": {"prefix": "/"}, "requires": requirement}]);
+        });
+        let host = with_cookies(&[&own, &others]);
+        let waits = gate.on_request(&host, Attempt::First);
+        assert!(matches!(waits, Verdict::Wait(Wait::Keys(_))), "{waits:?}");
+        let host = with_cookies(&[&own, "no-token"]);
+        assert_eq!(gate.on_request(&host, Attempt::First), Verdict::Forward);
+        let host = with_cookies(&[&own, &others]);
+        assert_eq!(refusal(&gate, &host), Some(Reason::KeysUnavailable));
+    }
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn every_copy_of_the_token_is_taken_out() {
     let gate = gate_with(|configuration| {
