@@ -1,8 +1,7 @@
 //! Takes out of the filter what only a panic needs and what nobody reads: `tune cut`.
 //!
 //! The linker keeps whatever something refers to. The standard library's own panic hook is there,
-//! with the back-traces that it prints and the names that it demangles for them, although the filter
-//! sets another one before anything else. And every `expect` drags in how its error would print
+//! with the back-traces that it prints, although the filter sets another one before anything else. And every `expect` drags in how its error would print
 //! itself for developers; who reads the log of a proxy is helped by file, line and message, which stay.
 //!
 //! Two things are done, by name, before the optimiser goes over the module and drops all that is no
@@ -36,14 +35,8 @@ use crate::probes::Result;
 use crate::reach::{Reference, reached};
 use crate::wasm::imported_functions;
 
-/// What only a back-trace in print needs, by a part of the name. To capture one is something else:
-/// `anyhow` does so for every error where the variable `RUST_BACKTRACE` is set.
-const UNREACHABLE: &[&str] = &[
-    "rustc_demangle::",
-    "std::backtrace_rs::",
-    "std::sys::backtrace::output_filename",
-    "<std::sys::backtrace::BacktraceLock>::print",
-];
+/// What only a back-trace in print needs, by a part of the name.
+const UNREACHABLE: &[&str] = &["<std::sys::backtrace::BacktraceLock>::print"];
 
 /// How the names of functions end that print for developers.
 const SILENT: &str = " as core::fmt::Debug>::fmt";

@@ -139,7 +139,7 @@ fn profile_of(filter: &[u8]) -> Profile {
 }
 
 /// What is done at all: also at the start, for a configuration with faults, on ticks with changes, and
-/// where an operator wants back-traces, which are captured then and never printed.
+/// where an operator wants back-traces, which are never printed.
 fn profile_of_everything(filter: &[u8]) -> Profile {
     let compiled = Compiled::from(&probes::added_to(filter));
     let mut profile = Profile::default();
