@@ -529,8 +529,12 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                 found.token = Cow::Borrowed(token);
                 Ok(candidate)
             }
-            // There are two at least.
-            None => Err(fault.unwrap_or(Reason::TokenAmbiguous)),
+            None => {
+                // No newer keys help any of them, and the reason may not be that of the last one.
+                self.sought = Sought::default();
+                // There are two at least.
+                Err(fault.unwrap_or(Reason::TokenAmbiguous))
+            }
         }
     }
 

@@ -430,3 +430,32 @@ fn an_answer_about_one_token_does_not_stand_for_another_of_the_same_key() {
         assert_eq!(gate.on_answers(&host(), &answers), verdict);
     }
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn of_several_cookies_none_asks_for_the_key_of_another() {
+    let gate = gate_with_far(&json!({"provider_name": "far"}), |far| {
+        far["from_cookies"] = json!(["tok"]);
+        far["duplicate_cookies"] = json!("first_genuine");
+    });
+    let set = KeySet::parse(jwk_set(&[&eddsa()]).as_bytes(), &KeyRules::default()).unwrap();
+    let far = place_of(&gate, "far");
+    gate.keys().set(far, Some(Rc::new(set)));
+    gate.keys().set_as_of(far, NOW * 1_000);
+    // No key of the provider's can have made the one, and the other is not the provider's.
+    let unsigned = named("HS256", Some("new"));
+    let foreign = token(&eddsa(), &claims());
+    for (tokens, reason) in [
+        ([&unsigned, &foreign], Reason::KeyUnknown),
+        ([&foreign, &unsigned], Reason::IssuerMismatch),
+    ] {
+        let [first, second] = tokens;
+        let cookies = format!("tok={first}; tok={second}");
+        let host = || MockHost::get("/", now()).with_header("cookie", cookies.clone());
+        assert_eq!(
+            gate.on_request(&host(), Attempt::First),
+            Verdict::Stop,
+            "{reason:?}"
+        );
+        assert_eq!(refusal(&gate, &host()), Some(reason));
+    }
+}
