@@ -1,8 +1,9 @@
 //! Takes out of the filter what only a panic needs and what nobody reads: `tune cut`.
 //!
 //! The linker keeps whatever something refers to. The standard library's own panic hook is there,
-//! with the back-traces that it prints, although the filter sets another one before anything else. And every `expect` drags in how its error would print
-//! itself for developers; who reads the log of a proxy is helped by file, line and message, which stay.
+//! with the back-traces that it prints, although the filter sets another one before anything else. And
+//! every `expect` drags in how its error would print itself for developers; who reads the log of a proxy
+//! is helped by file, line and message, which stay.
 //!
 //! Two things are done, by name, before the optimiser goes over the module and drops all that is no
 //! longer referred to:
