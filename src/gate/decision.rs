@@ -79,7 +79,7 @@ pub(super) struct Pass<'g> {
     admission: Admission,
 }
 
-impl<'g> Pass<'g> {
+impl Pass<'_> {
     /// Whether the token was chosen from several cookies.
     const fn is_choice(&self) -> bool {
         !self.found.rivals.is_empty()
