@@ -118,7 +118,7 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Backup(arguments) => backup::run(&arguments, output),
         Command::Rotate(arguments) => rotate::run(&arguments, output),
         Command::Keygen(arguments) => keygen::run(&arguments, output),
-        Command::Jwks(arguments) => jwks::run(&arguments, output),
+        Command::Jwks(arguments) => jwks::run(&arguments, output, &mut io::stderr()),
         Command::Mint(arguments) => mint::run(&arguments, SystemTime::now(), output),
         Command::Upstream(arguments) => Ok(upstream::run(&arguments)?),
         Command::Validate(arguments) => validate::run(&arguments, output, &mut io::stderr()),

@@ -20,6 +20,9 @@ use jwt_simple::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "cli/published_keys.rs"]
+mod published_keys;
+
 #[test]
 fn a_token_minted_with_a_new_key_verifies_with_the_printed_public_key() {
     for algorithm in ["ES256", "EdDSA"] {

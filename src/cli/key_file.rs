@@ -74,6 +74,14 @@ pub enum KeyFileError {
         /// What is wrong with the key.
         source: KeyError,
     },
+    /// The file holds a set of keys, none of which tokens can be checked with.
+    #[error("the keys in `{}` are not usable", path.display())]
+    Set {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
+        source: crate::token::KeySetError,
+    },
     /// There is a file of this name, which is never overwritten.
     #[error("key file `{}` already exists", path.display())]
     Exists {
@@ -105,7 +113,9 @@ impl KeyFileError {
             Self::Exists { .. } => Some(
                 "name another file, or remove this one if no token signed with its key is in use",
             ),
-            Self::Read { .. } | Self::Invalid { .. } | Self::Write { .. } => None,
+            Self::Read { .. } | Self::Invalid { .. } | Self::Set { .. } | Self::Write { .. } => {
+                None
+            }
         }
     }
 }

@@ -60,6 +60,16 @@ impl Default for KeyRules {
 }
 
 impl KeyRules {
+    /// What any key is taken by that others may know.
+    #[must_use]
+    pub fn asymmetric() -> Self {
+        let all = Algorithm::ALL.into_iter();
+        Self {
+            algorithms: all.filter(|algorithm| !algorithm.is_symmetric()).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Whether keys of this algorithm may be used, as far as that is a matter of the algorithm.
     pub(crate) fn allows(&self, algorithm: Algorithm) -> bool {
         self.algorithms.is_empty() || self.algorithms.contains(&algorithm)
@@ -206,6 +216,23 @@ impl Key {
     /// several.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
         self.algorithms.iter()
+    }
+
+    /// The key as a JWK (RFC 7517) for other programs, with `alg` where it has one algorithm; `None`
+    /// for a secret.
+    #[must_use]
+    pub fn public_jwk(&self) -> Option<Value> {
+        let (kind, bits) = der::key_in(&self.subject_public_key_info)?;
+        let mut jwk = jwk::public(kind, bits)?;
+        let members = jwk.as_object_mut()?;
+        if let Some(id) = &self.id {
+            members.insert("kid".to_owned(), id.as_str().into());
+        }
+        let mut algorithms = self.algorithms();
+        if let (Some(algorithm), None) = (algorithms.next(), algorithms.next()) {
+            members.insert("alg".to_owned(), algorithm.name().into());
+        }
+        Some(jwk)
     }
 
     pub(super) const fn verifies(&self, algorithm: Algorithm) -> bool {

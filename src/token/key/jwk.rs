@@ -7,7 +7,7 @@
 use base64::DecodeError;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::KeyError;
 use crate::token::Algorithm;
@@ -123,6 +123,28 @@ pub(super) fn point(jwk: &Value, coordinate_bytes: usize) -> Result<Vec<u8>, Key
         point.extend(digits);
     }
     Ok(point)
+}
+
+/// The JWK of a public key for verifying, by the bits that DER has of it.
+pub(super) fn public(kind: Algorithm, bits: &[u8]) -> Option<Value> {
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    Some(match kind.family() {
+        Family::Rsa => {
+            let (n, e) = super::der::rsa_numbers(bits)?;
+            let [n, e] = [n, e].map(|number| encode(super::without_zeros(number)));
+            json!({"kty": "RSA", "use": "sig", "n": n, "e": e})
+        }
+        Family::EdDsa => json!({"kty": "OKP", "use": "sig", "crv": "Ed25519", "x": encode(bits)}),
+        _ => {
+            let (x, y) = bits.get(1..)?.split_at_checked(kind.coordinate_bytes())?;
+            let curve = match kind {
+                Algorithm::Es256 => "P-256",
+                Algorithm::Es384 => "P-384",
+                _ => "P-521",
+            };
+            json!({"kty": "EC", "use": "sig", "crv": curve, "x": encode(x), "y": encode(y)})
+        }
+    })
 }
 
 /// `use`: for signatures, or in a SPIFFE bundle for tokens (SPIFFE Trust Domain and Bundle section
