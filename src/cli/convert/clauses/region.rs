@@ -86,10 +86,14 @@ impl Region {
             .filter_map(|header| serde_json::from_str(header).ok())
             .collect();
         if let Some(methods) = &self.methods {
-            let methods: Vec<_> = methods.iter().map(String::as_str).collect();
+            let methods: Vec<_> = methods.iter().collect();
             let value = match methods.as_slice() {
                 [method] => json!({"exact": method}),
-                methods => json!({"safe_regex": {"regex": methods.join("|")}}),
+                methods => {
+                    let methods = methods.iter().map(|method| escape(method));
+                    let methods: Vec<_> = methods.collect();
+                    json!({"safe_regex": {"regex": methods.join("|")}})
+                }
             };
             headers.push(json!({"name": ":method", "string_match": value}));
         }

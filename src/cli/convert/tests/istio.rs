@@ -19,7 +19,11 @@ fn required<'c>(configuration: &'c Value, method: &str, path: &str) -> Option<&'
             && methods.all(|header| {
                 let test = &header["string_match"];
                 let listed = test["safe_regex"]["regex"].as_str().unwrap_or_default();
-                test["exact"] == method || listed.split('|').any(|one| one == method)
+                let end = |key: &str| test[key].as_str();
+                test["exact"] == method
+                    || listed.split('|').any(|one| one == method)
+                    || end("prefix").is_some_and(|begin| method.starts_with(begin))
+                    || end("suffix").is_some_and(|end| method.ends_with(end))
             })
     });
     rule.map(|rule| &rule["requires"])
@@ -274,4 +278,39 @@ fn workloads_that_differ_in_their_policies_get_configurations_of_their_own() {
         "{:?}",
         alone.differences
     );
+}
+
+/// `*` stands for any text at one end, as in paths and hosts.
+#[test]
+fn methods_are_patterns() {
+    let asking = |operation: &str| {
+        let from = "from: [{source: {notRequestPrincipals: ['*']}}]";
+        let rules = format!("[{{{from}, to: [{{operation: {{{operation}}}}}]}}]");
+        Outcome::of(&(authentication("") + &policy("DENY", &rules)))
+    };
+    for (operation, asked) in [
+        ("methods: ['P*']", vec!["POST", "PUT"]),
+        ("methods: ['*ST']", vec!["POST"]),
+        ("methods: ['*']", vec!["GET", "POST", "PUT"]),
+        ("methods: ['P*', GET]", vec!["GET", "POST", "PUT"]),
+        ("notMethods: ['P*']", vec!["GET"]),
+        ("notMethods: ['*T']", vec![]),
+        ("notMethods: ['*ST', GET]", vec!["PUT"]),
+        ("notMethods: ['*']", vec![]),
+        ("methods: ['P*'], notMethods: ['*ST']", vec!["PUT"]),
+    ] {
+        let outcome = asking(operation);
+        outcome.differs_only_in(&[]);
+        let configuration = outcome.valid();
+        for method in ["GET", "POST", "PUT"] {
+            let required = required(configuration, method, "/").unwrap();
+            let found = required.get("requires_any").is_none();
+            let expected = asked.contains(&method);
+            assert_eq!(found, expected, "{operation} {method}: {configuration:#}");
+        }
+    }
+    // A name is no regular expression.
+    let outcome = asking("methods: [GET, P.T]");
+    let matcher = &outcome.valid()["rules"][0]["match"]["headers"][0]["string_match"];
+    assert_eq!(matcher["safe_regex"]["regex"], "GET|P\\.T");
 }

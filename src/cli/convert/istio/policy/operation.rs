@@ -23,7 +23,7 @@ pub(super) fn operation(to: &Item<'_>) -> Vec<Reach> {
         let read: Vec<Option<Region>> = match name {
             _ if values.is_empty() => continue,
             "paths" | "notPaths" => values.iter().map(paths).collect(),
-            "methods" | "notMethods" => vec![Some(methods(&values))],
+            "methods" | "notMethods" => methods(&values),
             "hosts" | "notHosts" => values.iter().map(host).collect(),
             _ => {
                 member.differs(
@@ -90,20 +90,37 @@ fn paths(value: &Item<'_>) -> Option<Region> {
     })
 }
 
-fn methods(values: &[Item<'_>]) -> Region {
-    let names: BTreeSet<_> = values.iter().filter_map(Item::text).collect();
-    let methods = (!names.contains("*")).then_some(names);
-    Region {
-        methods,
-        ..Region::all()
+/// Names together, and patterns (`P*`, `*ST`, `*`) each for itself.
+fn methods(values: &[Item<'_>]) -> Vec<Option<Region>> {
+    let mut names = BTreeSet::new();
+    let mut regions = Vec::new();
+    for value in values {
+        match value.text() {
+            Some(text) if !text.contains('*') => {
+                names.insert(text);
+            }
+            text => regions.push(text.map(|text| like(":method", &text, false))),
+        }
     }
+    if !names.is_empty() {
+        regions.push(Some(Region {
+            methods: Some(names),
+            ..Region::all()
+        }));
+    }
+    regions
 }
 
 fn host(value: &Item<'_>) -> Option<Region> {
+    Some(like(":authority", &value.text()?, true))
+}
+
+/// Where this header is like this text, in which `*` stands for any text at one end.
+fn like(header: &str, text: &str, ignore_case: bool) -> Region {
     let mut region = Region::all();
-    if let Some(matcher) = text_match(&value.text()?, true) {
-        let header = json!({"name": ":authority", "string_match": matcher});
+    if let Some(matcher) = text_match(text, ignore_case) {
+        let header = json!({"name": header, "string_match": matcher});
         region.headers.insert(header.to_string());
     }
-    Some(region)
+    region
 }
