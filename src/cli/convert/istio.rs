@@ -77,11 +77,28 @@ impl Target {
     }
 }
 
+/// Whether Istio only counts what the policy would refuse.
+fn is_dry_run(policy: &Item<'_>) -> bool {
+    let metadata = policy.member("metadata");
+    let annotations = metadata.and_then(|metadata| metadata.member("annotations"));
+    let flag = annotations.and_then(|annotations| annotations.text_of("istio.io/dry-run"));
+    // As Go reads it.
+    let yes = ["1", "t", "T", "true", "TRUE", "True"];
+    flag.is_some_and(|flag| yes.contains(&&*flag))
+}
+
 /// A plugin configuration for each set of workloads, with what it is for.
 pub(super) fn configurations(
     authentications: &[Item<'_>],
     policies: &[Item<'_>],
 ) -> Vec<(String, Value)> {
+    let (idle, policies): (Vec<_>, Vec<_>) = policies.iter().cloned().partition(is_dry_run);
+    for policy in idle {
+        policy.note(
+            "is in dry-run (`istio.io/dry-run`) and decides nothing, so it counts as absent; hint: \
+             once the gate is there, it finds no `requestPrincipals` to count by",
+        );
+    }
     let mut targets: Vec<Target> = Vec::new();
     let asking = policies.iter().filter(|one| policy::asks_for_tokens(one));
     for resource in authentications.iter().chain(asking) {

@@ -314,3 +314,24 @@ fn methods_are_patterns() {
     let matcher = &outcome.valid()["rules"][0]["match"]["headers"][0]["string_match"];
     assert_eq!(matcher["safe_regex"]["regex"], "GET|P\\.T");
 }
+
+#[test]
+fn a_policy_in_dry_run_counts_as_absent() {
+    let root = "[{from: [{source: {requestPrincipals: ['https://a.example/root']}}]}]";
+    let anyone = "[{from: [{source: {requestPrincipals: ['*']}}]}]";
+    let enforced = authentication("") + &policy("ALLOW", root);
+    let alone = Outcome::of(&enforced);
+    for (flag, is_absent) in [
+        ("'true'", true),
+        ("'1'", true),
+        ("'false'", false),
+        ("maybe", false),
+    ] {
+        let annotated = format!("metadata: {{annotations: {{istio.io/dry-run: {flag}}}, ");
+        let dry = policy("ALLOW", anyone).replace("metadata: {", &annotated);
+        let outcome = Outcome::of(&format!("{enforced}{dry}"));
+        outcome.differs_only_in(&[]);
+        assert_eq!(outcome.one() == alone.one(), is_absent, "{flag}");
+        assert_eq!(outcome.notes("is in dry-run"), is_absent, "{flag}");
+    }
+}
