@@ -53,7 +53,9 @@ impl Target {
 
     /// Whether a resource for this target counts for all that is in the other one.
     fn covers(&self, other: &Self) -> bool {
-        let is_root = self.namespace == ROOT_NAMESPACE && self.chosen.is_empty();
+        // There, labels choose among the workloads of every namespace, and references do not.
+        let mut values = self.chosen.values();
+        let is_root = self.namespace == ROOT_NAMESPACE && !values.any(Value::is_null);
         let mut chosen = self.chosen.iter();
         (is_root || self.namespace == other.namespace)
             && chosen.all(|(name, value)| other.chosen.get(name) == Some(value))
@@ -75,6 +77,23 @@ impl Target {
         let chosen: Vec<_> = chosen.collect();
         format!("workloads of {place} with {}", chosen.join(", "))
     }
+}
+
+/// A set of workloads, and what counts there.
+struct Place<'i, 'd> {
+    target: Target,
+    authentications: Vec<&'i Item<'d>>,
+    policies: Vec<&'i Item<'d>>,
+}
+
+/// Whether the gate decides in the place of a policy for all of its workloads.
+fn is_replaced(policy: &Item<'_>, places: &[Place<'_, '_>]) -> bool {
+    let target = Target::of(policy);
+    places.iter().any(|place| {
+        place.target.covers(&target)
+            && target.covers(&place.target)
+            && policy::is_translated(policy, &place.policies)
+    })
 }
 
 /// Whether Istio only counts what the policy would refuse.
@@ -107,15 +126,20 @@ pub(super) fn configurations(
             targets.push(target);
         }
     }
-    let mut configurations = Vec::new();
-    for target in targets {
+    let places = targets.into_iter().map(|target| {
         let is_for = |resource: &&Item<'_>| Target::of(resource).covers(&target);
-        let own: Vec<_> = authentications.iter().filter(is_for).collect();
-        let policies: Vec<_> = policies.iter().filter(is_for).collect();
-        if !own.is_empty() {
-            configurations.push((target.name(), configuration(&own, &policies)));
+        Place {
+            authentications: authentications.iter().filter(is_for).collect(),
+            policies: policies.iter().filter(is_for).collect(),
+            target,
         }
-    }
+    });
+    let places = places.filter(|place| !place.authentications.is_empty());
+    let places: Vec<_> = places.collect();
+    let configurations = places
+        .iter()
+        .map(|place| (place.target.name(), configuration(place, &places)));
+    let configurations: Vec<_> = configurations.collect();
     for policy in policies.iter().filter(|one| policy::asks_for_tokens(one)) {
         let target = Target::of(policy);
         let mut own = authentications.iter().map(Target::of);
@@ -138,7 +162,8 @@ pub(super) struct Issuer {
     pub(super) split: Vec<String>,
 }
 
-fn configuration(authentications: &[&Item<'_>], policies: &[&Item<'_>]) -> Value {
+fn configuration(place: &Place<'_, '_>, places: &[Place<'_, '_>]) -> Value {
+    let (authentications, policies) = (&place.authentications, &place.policies);
     let mut providers = Map::new();
     let mut issuers = Vec::new();
     for resource in authentications {
@@ -168,7 +193,7 @@ fn configuration(authentications: &[&Item<'_>], policies: &[&Item<'_>]) -> Value
     let mut alternatives: Vec<_> = named.collect();
     alternatives.push(json!({"allow_missing": {}}));
     let base = json!({"requires_any": {"requirements": alternatives}});
-    let clauses = policy::clauses(policies, &issuers);
+    let clauses = policy::clauses(policies, &issuers, &|policy| is_replaced(policy, places));
     let Some(first) = authentications.first() else {
         return Value::Null;
     };

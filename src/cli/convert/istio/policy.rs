@@ -35,27 +35,55 @@ fn is_of_token(key: &str) -> bool {
     key.starts_with("request.auth.")
 }
 
-/// The clauses of all these policies, as far as a token decides about them.
-pub(super) fn clauses(policies: &[&Item<'_>], issuers: &[Issuer]) -> Clauses {
-    let action = |policy: &Item<'_>| {
-        let spec = policy.member("spec");
-        let action = spec.and_then(|spec| spec.text_of("action"));
-        action.unwrap_or_else(|| "ALLOW".to_owned())
-    };
-    let allowing = |policy: &&&Item<'_>| action(policy) == "ALLOW";
-    // One of all that allow is enough, so it is all of them or none.
-    let mut asking = policies.iter().filter(allowing);
-    let translates_allows = asking.any(|policy| asks_for_tokens(policy));
+fn action(policy: &Item<'_>) -> String {
+    let spec = policy.member("spec");
+    let action = spec.and_then(|spec| spec.text_of("action"));
+    action.unwrap_or_else(|| "ALLOW".to_owned())
+}
+
+/// One of all that allow is enough, so it is all of them or none.
+fn translates_allows(policies: &[&Item<'_>]) -> bool {
+    let mut allowing = policies.iter().filter(|policy| action(policy) == "ALLOW");
+    allowing.any(|policy| asks_for_tokens(policy))
+}
+
+/// Whether something of the policy is translated where these count.
+pub(super) fn is_translated(policy: &Item<'_>, policies: &[&Item<'_>]) -> bool {
+    match action(policy).as_str() {
+        "ALLOW" => translates_allows(policies),
+        "DENY" => asks_for_tokens(policy),
+        _ => false,
+    }
+}
+
+/// Says what becomes of a policy, or a rule of it, that has been translated.
+fn tell_fate(item: &Item<'_>, is_replaced: bool, done: &str) {
+    if is_replaced {
+        item.note(format!("the gate decides in its place from now on: {done}"));
+    } else {
+        item.differs(
+            "the gate decides in its place only for the workloads of these configurations, and it is \
+             still needed for its other ones: do not delete it, but narrow it to those",
+        );
+    }
+}
+
+/// The clauses of all these policies, as far as a token decides about them; `is_replaced` tells
+/// whether the gate decides for all workloads of one.
+pub(super) fn clauses(
+    policies: &[&Item<'_>],
+    issuers: &[Issuer],
+    is_replaced: &dyn Fn(&Item<'_>) -> bool,
+) -> Clauses {
+    let translates_allows = translates_allows(policies);
     let mut clauses = Clauses::default();
     for policy in policies {
         let spec = policy.member("spec");
         let rules = spec.map_or_else(Vec::new, |spec| spec.list("rules"));
         match action(policy).as_str() {
             "ALLOW" if translates_allows => {
-                policy.note(
-                    "the gate decides in its place from now on: delete it, or it refuses what has \
-                     no `requestPrincipals` any more",
-                );
+                let done = "delete it, or it refuses what has no `requestPrincipals` any more";
+                tell_fate(policy, is_replaced(policy), done);
                 let allows = clauses.allows.get_or_insert_default();
                 for rule in &rules {
                     allows.extend(Rule::of(rule, issuers).allows());
@@ -63,11 +91,10 @@ pub(super) fn clauses(policies: &[&Item<'_>], issuers: &[Issuer]) -> Clauses {
             }
             "DENY" => {
                 let asking: Vec<_> = rules.iter().filter(|rule| rule_asks(rule)).collect();
+                let done = "delete this rule, or it goes by a `requestPrincipals` that is always \
+                            empty";
                 for rule in &asking {
-                    rule.note(
-                        "the gate decides in its place from now on: delete this rule, or it goes by \
-                         a `requestPrincipals` that is always empty",
-                    );
+                    tell_fate(rule, is_replaced(policy), done);
                     clauses.demands.extend(Rule::of(rule, issuers).demands());
                 }
                 if asking.is_empty() {

@@ -265,7 +265,7 @@ fn workloads_that_differ_in_their_policies_get_configurations_of_their_own() {
     // A policy for more workloads than the authentication is not left out.
     let wide = here.replace("selector: {matchLabels: {app: api}}, ", "");
     let outcome = Outcome::of(&(authentication("") + &wide));
-    outcome.differs_only_in(&[]);
+    outcome.differs_only_in(&["7: spec.rules[0]: the gate decides in its place only for"]);
     let requires = &outcome.valid()["rules"][0]["requires"];
     assert_eq!(requires["provider_name"], "a-example");
     let alone = Outcome::of(&format!(
@@ -333,5 +333,52 @@ fn a_policy_in_dry_run_counts_as_absent() {
         outcome.differs_only_in(&[]);
         assert_eq!(outcome.one() == alone.one(), is_absent, "{flag}");
         assert_eq!(outcome.notes("is in dry-run"), is_absent, "{flag}");
+    }
+}
+
+/// What protects workloads where the gate is not must stay.
+#[test]
+fn a_policy_is_to_be_deleted_only_where_the_gate_is_for_all_of_its_workloads() {
+    let selector = "selector: {matchLabels: {app: api}}, ";
+    let deny = policy(
+        "DENY",
+        "[{from: [{source: {notRequestPrincipals: ['*']}}]}]",
+    );
+    let allow = policy("ALLOW", "[{from: [{source: {requestPrincipals: ['*']}}]}]");
+    let open = policy("ALLOW", "[{to: [{operation: {paths: [/open]}}]}]");
+    let narrow = authentication("");
+    let wide = |text: &str| {
+        assert!(text.contains(selector), "{text}");
+        text.replace(selector, "")
+    };
+    let root = |text: &str| text.replace("namespace: shop", "namespace: istio-system");
+    for (text, is_kept) in [
+        (narrow.clone() + &deny, false),
+        (narrow.clone() + &allow, false),
+        (narrow.clone() + &wide(&deny), true),
+        (narrow.clone() + &wide(&allow), true),
+        (narrow.clone() + &root(&deny), true),
+        (narrow.clone() + &root(&wide(&deny)), true),
+        (wide(&narrow) + &wide(&deny), false),
+        (wide(&narrow) + &deny, false),
+        (wide(&narrow) + &root(&wide(&deny)), true),
+        (root(&wide(&narrow)) + &wide(&allow), false),
+        (root(&wide(&narrow)) + &root(&wide(&allow)), false),
+        // Only beside one that asks does one that does not go to the gate.
+        (wide(&narrow) + &allow + &wide(&open), true),
+        (wide(&narrow) + &wide(&allow) + &wide(&open), false),
+    ] {
+        let outcome = Outcome::of(&text);
+        assert!(!outcome.configurations.is_empty());
+        let mut differences = outcome.differences.iter();
+        let found = differences.any(|told| told.contains("do not delete it, but narrow it"));
+        assert_eq!(found, is_kept, "{text}{:#?}", outcome.differences);
+        let is_only = outcome.differences.len() == usize::from(is_kept);
+        assert!(is_only, "{text}{:#?}", outcome.differences);
+        let told = outcome.notes.iter();
+        let deleted = told.filter(|note| note.contains(": delete ")).count();
+        let mut kinds = text.matches("kind: AuthorizationPolicy").count();
+        kinds -= usize::from(is_kept);
+        assert_eq!(deleted, kinds, "{text}{:#?}", outcome.notes);
     }
 }
