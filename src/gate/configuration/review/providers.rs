@@ -1,6 +1,8 @@
 //! Providers: tokens that nobody can revoke for long enough, places of tokens that are one place,
 //! and what nothing uses.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::requirements::{NOTHING_CHECKED, is_empty_list};
@@ -25,6 +27,11 @@ impl Reviewed<'_> {
                                again then; hint: `max_token_age`, at most the \
                                `--max-token-lifetime` of the authority";
                 findings.push(finding(joined(&path, "require_expiration"), message));
+            }
+            if provider.clock_skew > MAX_USUAL_CLOCK_SKEW {
+                let message = "a token is good for so long after its `exp`: expected at most 600 \
+                               seconds; hint: clocks that are set by NTP do with the default, 60";
+                findings.push(finding(joined(&path, "clock_skew_seconds"), message));
             }
             findings.extend(without_effect(&path, written));
             findings.extend(strange_cookies(&path, written));
@@ -102,6 +109,9 @@ impl Reviewed<'_> {
         }
     }
 }
+
+/// What clocks differ by that nobody sets right. More is a lifetime, or a mistyped unit.
+const MAX_USUAL_CLOCK_SKEW: Duration = Duration::from_mins(10);
 
 fn outlives_revocations(provider: &Provider) -> bool {
     let needs_expiration = provider.require_expiration || provider.max_lifetime.is_some();

@@ -1,40 +1,98 @@
 //! What rules and routes ask for: requirements that ask for nothing without saying so.
 
+use std::rc::Rc;
+
 use serde_json::Value;
 
 use super::{Reviewed, elements, finding, members};
 use crate::gate::configuration::reader::{Fault, joined};
+use crate::gate::policy::Requirement;
 
 impl Reviewed<'_> {
     pub(super) fn requirements(&self, findings: &mut Vec<Fault>) {
         for rule in self.rules() {
-            let path = joined(&rule.path, "requires");
-            let Some(requirement) = rule.written.get("requires") else {
-                continue;
-            };
-            if is_empty(requirement) {
-                let message = "asks for nothing, so the path is open; hint: leave `requires` out \
-                               where that is meant";
-                findings.push(finding(&*path, message));
+            for key in ["requires", "requirement_name"] {
+                let Some(written) = rule.written.get(key) else {
+                    continue;
+                };
+                let path = joined(&rule.path, key);
+                let is_told = inside(&path, written, findings);
+                if !is_told && opens(rule.requirement) {
+                    let message = format!(
+                        "asks for nothing, so the path is open; hint: leave `{key}` out where \
+                         that is meant"
+                    );
+                    findings.push(finding(path, message));
+                }
             }
-            inside(&path, requirement, findings);
         }
+        self.named_requirements(findings);
+    }
+
+    fn named_requirements(&self, findings: &mut Vec<Fault>) {
+        let routes = &self.policy.routes;
         let empty = Value::Null;
         let by_filter_state = self.configuration.get("filter_state_rules");
         let by_filter_state = by_filter_state.unwrap_or(&empty);
-        for (holder, key, path) in [
-            (self.configuration, "requirement_map", "requirement_map"),
-            (by_filter_state, "requires", "filter_state_rules.requires"),
-        ] {
-            for (name, requirement) in members(holder, key) {
-                inside(&joined(path, name), requirement, findings);
+        let filter_state_rules = self.policy.filter_state_rules.iter();
+        let chosen_by_filter_state = filter_state_rules.flat_map(|rules| &rules.requirements);
+        // Whatever refers to an entry of the map by its name is told of where it does.
+        let chosen_by_metadata = routes.requirements.iter();
+        let chosen_by_metadata = chosen_by_metadata.filter(|_| routes.by_metadata);
+        let holders: [(&Value, &str, &str, Vec<&Named>); 3] = [
+            (
+                self.configuration,
+                "requirement_map",
+                "requirement_map",
+                chosen_by_metadata.collect(),
+            ),
+            (
+                self.configuration,
+                "requirement_by_route_name",
+                "requirement_by_route_name",
+                routes.by_name.iter().collect(),
+            ),
+            (
+                by_filter_state,
+                "requires",
+                "filter_state_rules.requires",
+                chosen_by_filter_state.collect(),
+            ),
+        ];
+        for (holder, key, path, chosen) in holders {
+            for (name, written) in members(holder, key) {
+                let path = joined(path, name);
+                let is_told = inside(&path, written, findings);
+                let mut chosen = chosen.iter().filter(|(known, _)| known == name);
+                if !is_told && chosen.any(|(_, requirement)| opens(requirement)) {
+                    findings.push(finding(path, OPENS_WHAT_CHOOSES_IT));
+                }
             }
         }
     }
 }
 
-/// What stands inside a requirement.
-fn inside(path: &str, requirement: &Value, findings: &mut Vec<Fault>) {
+type Named = (String, Rc<Requirement>);
+
+const OPENS_WHAT_CHOOSES_IT: &str = "asks for nothing, so whatever chooses it is open; hint: \
+                                     where that is meant, `allow_missing_or_failed: {}` says so, \
+                                     and has tokens looked at that come all the same";
+
+/// Whether every request meets it, without a word in it that says so, such as `allow_missing`.
+fn opens(requirement: &Requirement) -> bool {
+    match requirement {
+        Requirement::Nothing => true,
+        Requirement::Any(alternatives) => alternatives.requirements.iter().any(opens),
+        Requirement::All(requirements) => requirements.iter().all(opens),
+        Requirement::Token(_)
+        | Requirement::AllowMissing(_)
+        | Requirement::AllowMissingOrFailed(_) => false,
+    }
+}
+
+/// What stands inside a requirement. Whether a part of it is told of that asks for nothing.
+fn inside(path: &str, requirement: &Value, findings: &mut Vec<Fault>) -> bool {
+    let mut is_told = false;
     for (key, message) in [
         (
             "requires_any",
@@ -48,15 +106,23 @@ fn inside(path: &str, requirement: &Value, findings: &mut Vec<Fault>) {
             let path = format!("{path}.{key}.requirements[{place}]");
             if is_empty(element) {
                 findings.push(finding(&*path, message));
+                is_told = true;
             }
-            inside(&path, element, findings);
+            is_told |= inside(&path, element, findings);
         }
+    }
+    let own_audiences = requirement.get("provider_and_audiences");
+    if own_audiences.is_some_and(|holder| is_empty_list(holder, "audiences")) {
+        let path = joined(&joined(path, "provider_and_audiences"), "audiences");
+        let message = "is empty, so the provider's own `audiences` count, if it has any";
+        findings.push(finding(path, message));
     }
     for key in ["claims", "token_types"] {
         if is_empty_list(requirement, key) {
             findings.push(finding(joined(path, key), NOTHING_CHECKED));
         }
     }
+    is_told
 }
 
 pub(super) const NOTHING_CHECKED: &str = "is empty, so nothing is checked";
