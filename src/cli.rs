@@ -242,6 +242,9 @@ Exit codes:
    9  the authority cannot do it at present
   10  a file that the command needs could not be read";
 
+/// Of a file that the command needs and that could not be read.
+const UNREADABLE: u8 = 10;
+
 fn print_json(output: &mut dyn Write, answer: &impl serde::Serialize) -> Result<(), CommandError> {
     serde_json::to_string(answer)
         .map_err(io::Error::from)
@@ -283,6 +286,11 @@ impl CommandError {
             Self::Mint(mint::MintError::RepeatedClaim { .. }) | Self::Target(_) | Self::Past => 2,
             Self::Client(error) => error.exit_code(),
             Self::Serve(error) => error.exit_code(),
+            Self::KeyFile(key_file::KeyFileError::Read { .. })
+            | Self::ConfigurationFile(configuration_file::ConfigurationFileError::Read {
+                ..
+            })
+            | Self::Explain(explain::ExplainError::Read { .. }) => UNREADABLE,
             _ => 1,
         }
     }

@@ -138,32 +138,57 @@ fn a_private_key_is_for_its_owner_only_and_never_overwritten() {
 }
 
 #[test]
-fn a_failure_exits_with_1_and_says_why_on_standard_error() {
+fn a_failure_says_why_on_standard_error_and_by_its_exit_code() {
     let directory = TempDir::new().unwrap();
     let public = json_line(&run(&["jwks", path(&vector_key("es256"))]))["keys"][0].to_string();
     fs::write(directory.path().join("public.json"), public).unwrap();
     fs::write(directory.path().join("text.json"), "no key").unwrap();
-    for (arguments, message) in [
+    for (code, arguments, message) in [
         (
+            10,
             &["mint", "--key", "absent.json"][..],
             "error: could not read key file `absent.json`: No such file or directory (os error \
              2)\n\nhint: `portcullis keygen",
         ),
         (
+            1,
             &["mint", "--key", "public.json"],
             "error: key file `public.json` is not usable: expected a private JWK, found a public \
              one\n\nhint: ",
         ),
+        (10, &["jwks", "absent.json"], "could not read key file"),
         (
+            10,
+            &["validate", "absent.json"],
+            "could not read absent.json: ",
+        ),
+        (
+            10,
+            &["convert", "absent.json"],
+            "could not read absent.json: ",
+        ),
+        (
+            10,
+            &["explain", "absent.json"],
+            "could not read absent.json: ",
+        ),
+        (
+            10,
+            &["serve", "--data", "data", "--credentials", "absent"],
+            "could not read credentials file `absent`: ",
+        ),
+        (
+            1,
             &["jwks", "text.json"],
             "error: key file `text.json` is not usable: expected a private JWK: ",
         ),
         (
+            1,
             &["keygen", "--out", "absent/key.json"],
             "error: could not write key file `absent/key.json`: ",
         ),
     ] {
-        assert_fails(&run_in(directory.path(), arguments), 1, message);
+        assert_fails(&run_in(directory.path(), arguments), code, message);
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
+use super::UNREADABLE;
 use super::bounds::{BoundError, duration, number};
 use crate::authority::certificate::{Certificate, TlsError};
 use crate::authority::credentials::{Access, Credentials, CredentialsError};
@@ -394,6 +395,9 @@ impl ServeError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Public { .. } | Self::OthersMayWrite { .. } => 2,
+            Self::Credentials(CredentialsError::Read { .. }) | Self::Tls(TlsError::Read { .. }) => {
+                UNREADABLE
+            }
             _ => 1,
         }
     }
