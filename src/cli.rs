@@ -219,6 +219,11 @@ pub enum CommandError {
     /// What is to expire has done so.
     #[error("`--expires-in`: expected a time ahead, found one that is past")]
     Past,
+    /// What is to be refused from then on was never issued.
+    #[error(
+        "`--not-before-in`: expected a time after 1970, found one before, when nothing was issued that could be refused"
+    )]
+    BeforeEverything,
     /// No credential could be made.
     #[error(transparent)]
     Credential(#[from] credential::CredentialError),
@@ -283,7 +288,10 @@ impl CommandError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Target(target::TargetError::Token(error)) => error.exit_code(),
-            Self::Mint(mint::MintError::RepeatedClaim { .. }) | Self::Target(_) | Self::Past => 2,
+            Self::Mint(mint::MintError::RepeatedClaim { .. })
+            | Self::Target(_)
+            | Self::Past
+            | Self::BeforeEverything => 2,
             Self::Client(error) => error.exit_code(),
             Self::Serve(error) => error.exit_code(),
             Self::KeyFile(key_file::KeyFileError::Read { .. })

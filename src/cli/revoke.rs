@@ -67,7 +67,7 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// [`CommandError::Target`], [`CommandError::Past`] and [`CommandError::Client`].
+/// [`CommandError::Target`], [`CommandError::Past`], [`CommandError::BeforeEverything`] and [`CommandError::Client`].
 pub fn run(
     arguments: &Arguments,
     now: SystemTime,
@@ -112,6 +112,10 @@ fn request(
     // means something else.
     if arguments.expires_in.map(seconds) <= Some(now.seconds()) && arguments.expires_in.is_some() {
         return Err(CommandError::Past);
+    }
+    let is_before_everything = |offset: TimeOffset| offset.counted_from(now) < 0;
+    if arguments.not_before_in.is_some_and(is_before_everything) {
+        return Err(CommandError::BeforeEverything);
     }
     let token = target.token.as_ref();
     let end_of_token = token.and_then(TokenNames::expires_at);

@@ -147,6 +147,18 @@ fn what_is_not_named_in_full_is_a_wrong_command_line() {
             ],
             "found an instant: that goes into `--expires-at` or `--not-before`",
         ),
+        (
+            &[
+                "revoke",
+                "subject",
+                "s",
+                "--issuer",
+                "i",
+                "--not-before-in",
+                "-99999d",
+            ],
+            "`--not-before-in`: expected a time after 1970, found one before",
+        ),
     ] {
         let (code, output, errors) = run(&authority, arguments);
         assert_eq!((code, output.as_str()), (2, ""), "{arguments:?} {errors}");
