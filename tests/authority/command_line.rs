@@ -451,6 +451,7 @@ fn whatever_keeps_from_an_answer_has_its_own_sentence_and_exit_code() {
     let directory = directory();
     let admin = credential(directory.path(), "admin", "console");
     let edge = credential(directory.path(), "edge", "edges");
+    let scrape = credential(directory.path(), "scrape", "metrics");
     let authority = guarded(directory.path());
     let lines = file(directory.path(), "lines", "");
     let folder = directory.path().to_str().unwrap();
@@ -473,8 +474,12 @@ fn whatever_keeps_from_an_answer_has_its_own_sentence_and_exit_code() {
     let authority = authority.with_credential(&edge);
     let role = "the credential is not for this: expected a credential with the role `admin`";
     expect(&authority, &["rotate"], 7, role);
-    assert_eq!(authority.get("/v1/issuers?issuer=i").status, 403);
+    let scraping = authority.with_credential(&scrape);
+    let hint = "role `edge`\n\nhint: `portcullis credential --role ROLE` makes one with that role";
     let check = ["check", "session", "s", "--issuer", "i"];
+    expect(&scraping, &check, 7, hint);
+    let authority = scraping.with_credential(&edge);
+    assert_eq!(authority.get("/v1/issuers?issuer=i").status, 403);
     let answer = (0, "not revoked\n".to_owned(), String::new());
     assert_eq!(run(&authority, &check), answer, "which an edge may ask");
     let authority = authority.with_credential("two\nlines");

@@ -226,9 +226,7 @@ impl ClientError {
                 "`portcullis credential` makes one: it prints the secret, and the authority's \
                  `--credentials` file gets its hash",
             ),
-            Self::Role(_) => {
-                Some("`portcullis credential --role admin` makes one that may do everything")
-            }
+            Self::Role(_) => Some("`portcullis credential --role ROLE` makes one with that role"),
             Self::Untrusted { distrust, .. } => distrust.hint(),
             _ => None,
         }
