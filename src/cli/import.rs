@@ -53,8 +53,15 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
     }
     let reader = progress.wrap_read(reader);
     let imported = client.post_raw::<Imported>("/v1/import", "application/x-ndjson", reader);
+    let is_begun = progress.position() > 0;
     progress.finish_and_clear();
-    let imported = imported?;
+    let imported = imported.map_err(|error| {
+        if is_begun {
+            error.during_import()
+        } else {
+            error
+        }
+    })?;
     if arguments.authority.json {
         return print_json(output, &imported);
     }

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use super::process::{Answer, Authority, ISSUER, directory, until};
+use super::process::{Answer, Authority, ISSUER, binary, directory, until};
 
 fn lines(count: usize) -> String {
     lines_named("s", count)
@@ -218,6 +219,30 @@ fn the_command_line_imports_a_file() {
     assert_eq!(output.status.code(), Some(8));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("line 1: missing field `kind`"), "{stderr}");
+}
+
+#[test]
+fn an_import_whose_authority_dies_in_the_middle_is_told_as_that() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let mut client = Command::new(binary())
+        .args(["import", "--authority", &authority.url])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = client.stdin.take().unwrap();
+    // Far more than the pipe holds: when it is written, the client has sent some of it.
+    input.write_all(lines(20_000).as_bytes()).unwrap();
+    authority.kill();
+    let _ = input.write_all(lines(1_000).as_bytes());
+    drop(input);
+    let output = client.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    let sentence = "broke off while the import was under way";
+    assert!(stderr.contains(sentence), "{stderr}");
+    assert!(stderr.contains("run it again"), "{stderr}");
 }
 
 #[test]

@@ -40,6 +40,14 @@ pub enum ClientError {
         /// What went wrong.
         source: Box<ureq::Error>,
     },
+    /// The connection to whoever answered broke off in the middle of an import.
+    #[error("the connection to the authority at {url} broke off while the import was under way")]
+    ImportBrokenOff {
+        /// Its address.
+        url: String,
+        /// What went wrong.
+        source: Box<ureq::Error>,
+    },
     /// The address is none.
     #[error("expected the URL of an authority, found `{url}`")]
     Url {
@@ -187,6 +195,14 @@ impl ClientError {
         }
     }
 
+    /// The same of an import of which something was sent already.
+    pub(in crate::cli) fn during_import(self) -> Self {
+        match self {
+            Self::Unreachable { url, source } => Self::ImportBrokenOff { url, source },
+            other => other,
+        }
+    }
+
     /// Whether nothing was heard of the authority itself.
     #[must_use]
     pub const fn is_of_the_way(&self) -> bool {
@@ -209,6 +225,10 @@ impl ClientError {
             Self::Unreachable { .. } | Self::Url { .. } => Some(
                 "`portcullis serve` starts one; `--authority` or `PORTCULLIS_AUTHORITY` says \
                  where it is",
+            ),
+            Self::ImportBrokenOff { .. } => Some(
+                "an import counts as a whole or not at all, and nobody has acknowledged this one: \
+                 run it again",
             ),
             Self::SpeaksTls { .. } => Some(
                 "write `https://` in `--authority`; where a credential was sent, everybody on the \
@@ -237,7 +257,7 @@ impl ClientError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Url { .. } => 2,
-            Self::Unreachable { .. } => 3,
+            Self::Unreachable { .. } | Self::ImportBrokenOff { .. } => 3,
             Self::SpeaksTls { .. }
             | Self::SpeaksNoTls { .. }
             | Self::SpeaksNoHttp { .. }
