@@ -192,6 +192,12 @@ pub enum CommandError {
         /// How many.
         number: usize,
     },
+    /// What was translated would let more through than before.
+    #[error("expected what asks for as much as before, found {number} places that it would open")]
+    Opens {
+        /// How many.
+        number: usize,
+    },
     /// There is no such command to show a page of.
     #[error("expected the name of a command, found `{name}`")]
     NoCommand {
@@ -275,6 +281,10 @@ impl CommandError {
             Self::Foreign { .. } => Some("`portcullis convert FILE` makes a configuration of it"),
             Self::Converted { .. } => Some(
                 "a `jwt_authn` configuration is translated where its `@type` says that it is one",
+            ),
+            Self::Opens { .. } => Some(
+                "the warnings that say OPEN tell what to mend first; `--accept-differences` does not \
+                 accept them",
             ),
             Self::Differences { .. } => Some(
                 "read the warnings; with `--accept-differences`, what was written counts as done",

@@ -2,7 +2,8 @@
 //!
 //! What comes out means the same, or it is told what does not: whatever cannot be translated is a
 //! warning with its place, and the command ends with 1 unless that is accepted. Where there is a
-//! choice, less goes through than before, never more.
+//! choice, less goes through than before. What would let more through, as far as the files tell, is
+//! never accepted.
 
 mod clauses;
 mod envoy_gateway;
@@ -31,7 +32,7 @@ pub struct Arguments {
     /// `AuthorizationPolicy` beside it, or an Envoy Gateway `SecurityPolicy`; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// End with 0 although something could not be translated
+    /// End with 0 although something could not be translated, unless a warning says OPEN
     #[arg(long)]
     pub accept_differences: bool,
     /// Print JSON, one configuration on a line
@@ -66,8 +67,71 @@ pub(super) struct Source<'d> {
     /// Path in the document.
     path: String,
     value: &'d Value,
-    /// The name that the filter has in its chain; for `jwt_authn` only.
+    /// For `jwt_authn` only.
+    chain: Chain<'d>,
+}
+
+/// How a filter stands in its chain.
+#[derive(Clone, Debug)]
+struct Chain<'d> {
+    /// The name that it has there, by which routes mean it.
     filter: &'d str,
+    /// Whether it stands in another filter, which has the name in the chain.
+    is_wrapped: bool,
+    /// What the translation does not do as the original did, by paths.
+    differences: Vec<(String, &'static str)>,
+}
+
+impl<'d> Chain<'d> {
+    /// How what is in this object stands.
+    fn with(&self, path: &str, members: &'d serde_json::Map<String, Value>) -> Self {
+        let mut inner = self.clone();
+        if !self.is_wrapped
+            && let Some(name) = members.get("name").and_then(Value::as_str)
+        {
+            inner.filter = name;
+        }
+        let mut differs = |name: &str, message| {
+            inner.differences.push((joined_path(path, name), message));
+        };
+        let is_filter = members.contains_key("typed_config") || members.contains_key("typedConfig");
+        if is_filter && members.get("disabled") == Some(&Value::Bool(true)) {
+            differs(
+                "disabled",
+                "the filter is off but where a route turns it on, and what is written is on \
+                 everywhere; hint: say `disabled: true` of the new filter too, and turn it on there",
+            );
+        }
+        for name in members.keys() {
+            match item::plain(name).as_str() {
+                "configdiscovery" => differs(
+                    name,
+                    "what counts comes from elsewhere and cannot be seen here, even if it asks for \
+                     more; only what stands in for it is translated; hint: convert that",
+                ),
+                "extensionconfig" | "xdsmatcher" => {
+                    differs(
+                        name,
+                        "the filter is one that only some requests reach, and what is written is for \
+                         all of them; hint: put the new filter in the same place",
+                    );
+                }
+                _ => {}
+            }
+        }
+        inner.is_wrapped |= members
+            .keys()
+            .any(|name| matches!(item::plain(name).as_str(), "extensionconfig" | "xdsmatcher"));
+        inner
+    }
+
+    const fn new() -> Self {
+        Self {
+            filter: NATIVE,
+            is_wrapped: false,
+            differences: Vec::new(),
+        }
+    }
 }
 
 impl Source<'_> {
@@ -102,7 +166,7 @@ pub(super) fn sources(documents: &[Document]) -> Vec<Source<'_>> {
             Some("RequestAuthentication") => Kind::RequestAuthentication,
             Some("SecurityPolicy") if has_tokens(document) => Kind::SecurityPolicy,
             _ => {
-                collect_filters(document, "", &document.value, NATIVE, &mut sources);
+                collect_filters(document, "", &document.value, &Chain::new(), &mut sources);
                 continue;
             }
         };
@@ -111,7 +175,7 @@ pub(super) fn sources(documents: &[Document]) -> Vec<Source<'_>> {
             document,
             path: String::new(),
             value: &document.value,
-            filter: NATIVE,
+            chain: Chain::new(),
         });
     }
     sources
@@ -155,7 +219,7 @@ fn collect_filters<'d>(
     document: &'d Document,
     path: &str,
     value: &'d Value,
-    filter: &'d str,
+    outer: &Chain<'d>,
     sources: &mut Vec<Source<'d>>,
 ) {
     match value {
@@ -176,20 +240,19 @@ fn collect_filters<'d>(
                     document,
                     path,
                     value,
-                    filter,
+                    chain: outer.clone(),
                 });
                 return;
             }
-            let name = members.get("name").and_then(Value::as_str);
-            let filter = name.unwrap_or(filter);
+            let chain = outer.with(path, members);
             for (name, inner) in members {
-                collect_filters(document, &joined_path(path, name), inner, filter, sources);
+                collect_filters(document, &joined_path(path, name), inner, &chain, sources);
             }
         }
         Value::Array(elements) => {
             for (index, inner) in elements.iter().enumerate() {
                 let path = format!("{path}[{index}]");
-                collect_filters(document, &path, inner, filter, sources);
+                collect_filters(document, &path, inner, outer, sources);
             }
         }
         _ => {}
@@ -202,6 +265,7 @@ fn collect_filters<'d>(
 /// # Errors
 ///
 /// [`CommandError::Differences`] when something could not be translated and that was not accepted,
+/// [`CommandError::Opens`] when more would go through than before, accepted or not,
 /// [`CommandError::Faults`] when what came out would not be taken by the filter, other errors when
 /// there was nothing to translate.
 pub fn run(
@@ -218,7 +282,7 @@ pub fn run(
     if converted.is_empty() {
         return Err(nothing(arguments, &documents));
     }
-    let (mut differences, mut faults) = (0, 0);
+    let (mut differences, mut faults, mut opens) = (0, 0, 0);
     for one in &converted {
         for (kind, remarks) in [
             ("warning", &*one.remarks.differences.borrow()),
@@ -229,6 +293,7 @@ pub fn run(
                 line,
                 place,
                 message,
+                ..
             } in remarks
             {
                 let separator = if place.is_empty() { "" } else { ": " };
@@ -238,6 +303,8 @@ pub fn run(
             }
         }
         differences += one.remarks.differences.borrow().len();
+        let told = one.remarks.differences.borrow();
+        opens += told.iter().filter(|remark| remark.opens).count();
         let text = one.configuration.to_string();
         let inspection = inspect_configuration(text.as_bytes(), &|_| Variable::Unknown);
         for fault in &inspection.faults {
@@ -256,6 +323,9 @@ pub fn run(
     }
     if faults > 0 {
         return Err(CommandError::Faults { number: faults });
+    }
+    if opens > 0 {
+        return Err(CommandError::Opens { number: opens });
     }
     if differences > 0 && !arguments.accept_differences {
         let number = differences;
@@ -287,7 +357,7 @@ fn converted(documents: &[Document], files: jwt_authn::Files<'_>) -> Vec<Convert
         let remarks = Remarks::default();
         let (title, configuration) = match source.kind {
             Kind::RequestAuthentication => continue,
-            Kind::JwtAuthn => native(&source, &remarks, files),
+            Kind::JwtAuthn => native(&source, documents, &remarks, files),
             Kind::SecurityPolicy => {
                 let item = source.item(&remarks);
                 let maps = of_kind(documents, "ConfigMap", &remarks);
@@ -317,15 +387,29 @@ fn converted(documents: &[Document], files: jwt_authn::Files<'_>) -> Vec<Convert
     converted
 }
 
-fn native(source: &Source<'_>, remarks: &Remarks, files: jwt_authn::Files<'_>) -> (String, Value) {
+fn native(
+    source: &Source<'_>,
+    documents: &[Document],
+    remarks: &Remarks,
+    files: jwt_authn::Files<'_>,
+) -> (String, Value) {
     let item = source.item(remarks);
     let mut configuration = jwt_authn::filter(&item, files);
-    let document = Item {
+    let documents = documents.iter().map(|document| Item {
+        document,
         path: String::new(),
-        value: &source.document.value,
-        ..item
-    };
-    jwt_authn::routes(&document, source.filter, &mut configuration);
+        value: &document.value,
+        remarks,
+    });
+    let documents: Vec<_> = documents.collect();
+    for (path, message) in &source.chain.differences {
+        let at = Item {
+            path: path.clone(),
+            ..item.clone()
+        };
+        at.differs(*message);
+    }
+    jwt_authn::routes(&documents, source.chain.filter, &mut configuration);
     let place = source.place();
     let place = if place.is_empty() {
         "this file"

@@ -16,6 +16,8 @@ pub(super) struct Remark {
     pub(super) line: usize,
     pub(super) place: String,
     pub(super) message: String,
+    /// More goes through than before, or may; nobody can accept that unseen.
+    pub(super) opens: bool,
 }
 
 /// What is to be said of a translation.
@@ -44,12 +46,40 @@ impl<'d> Item<'d> {
             line: self.document.lines.of(&self.path),
             place: under(&self.document.place, &self.path),
             message: message.into(),
+            opens: false,
         }
     }
 
     /// It is not, or not quite, what it was.
     pub(super) fn differs(&self, message: impl Into<String>) {
-        let remark = self.remark(message);
+        self.tell(self.remark(message));
+    }
+
+    /// More goes through than before, or may. `message` says that it OPENS something.
+    pub(super) fn opens(&self, message: impl Into<String>) {
+        let remark = Remark {
+            opens: true,
+            ..self.remark(message)
+        };
+        self.tell(remark);
+    }
+
+    /// What is lost in this, a rule for instance, decides who gets through: it OPENS something.
+    pub(super) fn lost_is_open(&self) {
+        let place = under(&self.document.place, &self.path);
+        let mut differences = self.remarks.differences.borrow_mut();
+        for remark in differences.iter_mut().filter(|remark| !remark.opens) {
+            let rest = remark.place.strip_prefix(&place);
+            if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])) {
+                remark.opens = true;
+                remark.message.push_str(
+                    "; that may OPEN what was closed; hint: mend it in the original, and convert again",
+                );
+            }
+        }
+    }
+
+    fn tell(&self, remark: Remark) {
         let mut differences = self.remarks.differences.borrow_mut();
         if !differences.contains(&remark) {
             differences.push(remark);
@@ -94,6 +124,13 @@ impl<'d> Item<'d> {
         let mut members = members.iter().filter(|(_, value)| !value.is_null());
         let (name, value) = members.find(|(known, _)| plain(known) == plain(name))?;
         Some(self.inner(name, value))
+    }
+
+    /// A member that is not `null`, by a name that the operator has chosen.
+    pub(super) fn exact(&self, name: &str) -> Option<Self> {
+        let members = self.value.as_object()?;
+        let (name, value) = members.get_key_value(name)?;
+        (!value.is_null()).then(|| self.inner(name, value))
     }
 
     /// The elements of a list, or the one thing that stands in its place.

@@ -28,6 +28,11 @@ pub(super) fn filter(item: &Item<'_>, files: Files<'_>) -> Map<String, Value> {
         kept.insert("providers".to_owned(), Value::Object(providers.collect()));
     }
     let rules: Vec<_> = item.list("rules").iter().filter_map(rule).collect();
+    for part in ["rules", "requirement_map", "filter_state_rules"] {
+        if let Some(part) = item.member(part) {
+            part.lost_is_open();
+        }
+    }
     allow_unmatched(item, &rules, &mut kept);
     if !rules.is_empty() {
         kept.insert("rules".to_owned(), rules.into());
@@ -119,6 +124,17 @@ fn without_validation(item: &Item<'_>, kept: &mut Map<String, Value>) {
 
 fn provider(name: &str, item: &Item<'_>, files: Files<'_>) -> Map<String, Value> {
     let mut kept = fields(item, &PROVIDER);
+    for part in [
+        "issuer",
+        "audiences",
+        "subjects",
+        "require_expiration",
+        "max_lifetime",
+    ] {
+        if let Some(part) = item.member(part) {
+            part.lost_is_open();
+        }
+    }
     if kept.get("issuer") == Some(&"".into()) {
         kept.remove("issuer");
     }

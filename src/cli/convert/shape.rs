@@ -95,7 +95,10 @@ pub(super) fn fields(item: &Item<'_>, members: &'static [Member]) -> Map<String,
             .iter()
             .find(|member| plain(member.name) == plain(name));
         let Some(member) = known else {
-            inner.differs("is not known here, so it is left out");
+            inner.opens(
+                "is not known here, so it is left out; that may OPEN what it closed; hint: delete it \
+                 in the original if it did nothing, and convert again",
+            );
             continue;
         };
         if inner.value.is_null() {

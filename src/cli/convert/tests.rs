@@ -1,6 +1,7 @@
 mod envoy_gateway;
 mod istio;
 mod jwt_authn;
+mod routes;
 
 use std::path::Path;
 use std::rc::Rc;
@@ -14,6 +15,8 @@ use crate::token::fixtures::{es256, jwk_set};
 struct Outcome {
     configurations: Vec<Value>,
     differences: Vec<String>,
+    /// Those of the differences that open something.
+    openings: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -30,12 +33,15 @@ impl Outcome {
         let mut outcome = Self {
             configurations: Vec::new(),
             differences: Vec::new(),
+            openings: Vec::new(),
             notes: Vec::new(),
         };
         for one in converted(&documents, files) {
             let told =
                 |remark: &Remark| format!("{}: {}: {}", remark.line, remark.place, remark.message);
             let differences = one.remarks.differences.into_inner();
+            let openings = differences.iter().filter(|remark| remark.opens);
+            outcome.openings.extend(openings.map(told));
             outcome.differences.extend(differences.iter().map(told));
             let notes = one.remarks.notes.into_inner();
             outcome.notes.extend(notes.iter().map(told));
@@ -148,6 +154,13 @@ fn the_exit_code_tells_what_could_not_be_translated_unless_that_is_accepted() {
     assert_eq!(again, output);
     fs::write(directory.path().join("gate.yaml"), &output).unwrap();
     assert!(configurations(&directory.path().join("gate.yaml")).is_ok());
+    // Nor is what opens the API.
+    let unknown = json!({"unheard_of": true});
+    let (_, errors, result) = outcome(&native(&unknown, &json!({})), true);
+    assert!(
+        matches!(result, Err(CommandError::Opens { number: 1 })),
+        "{errors}"
+    );
     // What our filter would refuse is never a success.
     let reserved = json!({"claim_to_headers": [{"header_name": "host", "claim_name": "sub"}]});
     let (_, errors, result) = outcome(&native(&reserved, &json!({})), true);

@@ -1,99 +1,182 @@
 //! What routes ask for in place of the rules.
+//!
+//! The gate chooses by the name of a route, Envoy by the route. Wherever the two could come to
+//! something else, what is written refuses more, or it is told that it opens something.
+
+mod collect;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::convert::item::{Item, plain};
+use crate::cli::convert::item::Item;
+use collect::{Route, collect};
+
+/// What is needed somewhere.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    /// The filter is not there.
+    Nothing,
+    /// What the rules say, which is also what is needed where nothing is said.
+    Rules,
+    /// A requirement by its name.
+    Named(String),
+    /// Something that cannot be read.
+    Unknown,
+}
+
+/// The most of what these ask for, as far as that is certain; else [`Need::Unknown`].
+fn strictest(needs: &BTreeSet<Need>) -> Need {
+    let mut more = needs.iter().filter(|need| **need != Need::Nothing);
+    match (more.next(), more.next()) {
+        (None, _) => Need::Nothing,
+        (Some(need), None) => need.clone(),
+        (Some(_), Some(_)) => Need::Unknown,
+    }
+}
 
 /// What routes ask for in place of the rules: `typed_per_filter_config` of a bootstrap or of a
 /// configuration of routes. They are found by the name that the filter has there.
 pub(in crate::cli::convert) fn routes(
-    document: &Item<'_>,
+    documents: &[Item<'_>],
     filter: &str,
     kept: &mut Map<String, Value>,
 ) {
-    let mut found = Vec::new();
-    collect(document, filter, None, &mut found);
-    if found.iter().all(|(_, settings)| settings.is_none()) {
-        return;
+    let found = collect(documents, filter);
+    let mut by_name: BTreeMap<String, Vec<Route<'_>>> = BTreeMap::new();
+    for mut route in found {
+        route.needs = route
+            .needs
+            .into_iter()
+            .map(|need| plain(need, kept))
+            .collect();
+        match route.item.text_of("name") {
+            Some(name) => by_name.entry(name).or_default().push(route),
+            None => without_name(&route),
+        }
     }
     let mut chosen: Map<String, Value> = Map::new();
-    for (route, settings) in found {
-        let Some(settings) = settings else { continue };
-        let Some(name) = route.text_of("name") else {
-            route.differs(
-                "has no `name` by which what it needs could be chosen, so the rules decide; hint: \
-                 give it a name of its own, and convert again",
-            );
-            continue;
+    for (name, routes) in by_name {
+        let requirement = match together(&routes) {
+            Need::Rules => continue,
+            Need::Nothing => added(kept, "no-token-needed", json!({})),
+            Need::Named(requirement) => requirement,
+            Need::Unknown => refusal(kept),
         };
-        let Some(requirement) = requirement_of(&settings, kept) else {
-            continue;
-        };
-        let known = chosen.insert(name, requirement.clone().into());
-        if known.is_some_and(|known| known != *requirement) {
-            route.differs("another route of this name needs something else; hint: rename one");
-        }
+        chosen.insert(name, requirement.into());
     }
     if !chosen.is_empty() {
         kept.insert("requirement_by_route_name".to_owned(), chosen.into());
     }
 }
 
-type RouteSettings<'d> = (Item<'d>, Option<Item<'d>>);
-
-/// Every route, with what counts there: its own settings, else those of its virtual host, else
-/// those of the configuration of routes.
-fn collect<'d>(
-    item: &Item<'d>,
-    filter: &str,
-    outer: Option<&Item<'d>>,
-    found: &mut Vec<RouteSettings<'d>>,
-) {
-    if item.value.is_array() {
-        for element in item.elements() {
-            collect(&element, filter, outer, found);
-        }
-        return;
-    }
-    if !item.value.is_object() {
-        return;
-    }
-    let own = item.member("typed_per_filter_config");
-    let own = own.and_then(|settings| settings.member(filter));
-    let counts = own.as_ref().or(outer);
-    for (name, inner) in item.members() {
-        match plain(name).as_str() {
-            "typedperfilterconfig" => {}
-            "routes" => {
-                for route in inner.elements() {
-                    let own = route.member("typed_per_filter_config");
-                    let own = own.and_then(|settings| settings.member(filter));
-                    let counts = own.or_else(|| counts.cloned());
-                    found.push((route, counts));
-                }
-            }
-            _ => collect(&inner, filter, counts, found),
-        }
-    }
+/// A requirement that is all that the rules ask for is what the rules say.
+fn plain(need: Need, kept: &Map<String, Value>) -> Need {
+    let Need::Named(name) = &need else {
+        return need;
+    };
+    let first = kept.get("rules").and_then(|rules| rules.get(0));
+    let Some(first) = first.filter(|rule| rule["match"] == json!({"prefix": "/"})) else {
+        return need;
+    };
+    let by_name = kept.get("requirement_map").and_then(|map| map.get(name));
+    let is_same = first.get("requirement_name") == Some(&json!(name))
+        || (by_name.is_some() && first.get("requires") == by_name);
+    if is_same { Need::Rules } else { need }
 }
 
-/// The name in `requirement_map` of what a route asks for.
-fn requirement_of(settings: &Item<'_>, kept: &mut Map<String, Value>) -> Option<String> {
-    const OPEN: &str = "no-token-needed";
-    if settings.flag_of("disabled") {
-        let map = kept
-            .entry("requirement_map")
-            .or_insert_with(|| Value::Object(Map::new()));
-        if let Some(map) = map.as_object_mut() {
-            map.insert(OPEN.to_owned(), json!({}));
-        }
-        return Some(OPEN.to_owned());
+fn without_name(route: &Route<'_>) {
+    let needs: BTreeSet<_> = route.needs.iter().cloned().collect();
+    if needs.iter().all(|need| *need == Need::Rules) {
+        return;
     }
-    // Envoy's `FilterConfig` wraps it.
-    let wrapped = settings.member("config");
-    let settings = wrapped.as_ref().unwrap_or(settings);
-    settings.text_of("requirement_name").or_else(|| {
-        settings.differs("asks for nothing that can be translated, so the rules decide");
-        None
-    })
+    if needs
+        .iter()
+        .all(|need| matches!(need, Need::Rules | Need::Nothing))
+    {
+        route.item.differs(
+            "has no `name` by which what it needs could be chosen, so the rules decide, and requests \
+             that went through unchecked may be refused; hint: give it a name of its own, and \
+             convert again",
+        );
+        return;
+    }
+    route.item.opens(
+        "has no `name` by which what it needs could be chosen, so the rules decide, and this OPENS \
+         the route to whatever they ask less of; hint: give it a name of its own, and convert again",
+    );
+}
+
+/// What counts for all routes of a name; told where that is not what each of them asks for.
+fn together(routes: &[Route<'_>]) -> Need {
+    let needs: BTreeSet<_> = routes
+        .iter()
+        .flat_map(|route| route.needs.iter().cloned())
+        .collect();
+    let strictest = strictest(&needs);
+    if needs.len() == 1 && strictest != Need::Unknown {
+        return strictest;
+    }
+    for route in routes {
+        if route.needs.iter().all(|need| *need == strictest) && strictest != Need::Unknown {
+            continue;
+        }
+        if route.needs.contains(&Need::Unknown) {
+            route.item.differs(
+                "asks for something that cannot be translated, so requests to routes of this name \
+                 are refused; hint: let it ask for a `requirement_name`",
+            );
+            continue;
+        }
+        let is_within = route.needs.iter().collect::<BTreeSet<_>>().len() > 1;
+        let who = if is_within {
+            "its clusters need different things, and the gate does not know which one is chosen"
+        } else {
+            "another route of this name needs something else"
+        };
+        let outcome = match strictest {
+            Need::Unknown => "requests are refused",
+            _ => "the stricter one counts",
+        };
+        route.item.differs(format!(
+            "{who}, so {outcome}; hint: {}",
+            if is_within {
+                "make routes of their own of them"
+            } else {
+                "rename one"
+            }
+        ));
+    }
+    strictest
+}
+
+/// The name of a requirement that nothing meets.
+fn refusal(kept: &mut Map<String, Value>) -> String {
+    let provider = kept.get("providers").and_then(Value::as_object);
+    let provider = provider
+        .and_then(|providers| providers.keys().next())
+        .cloned();
+    // Without a provider the name is that of no requirement, which the filter does not take.
+    let Some(provider) = provider else {
+        return "nothing-passes".to_owned();
+    };
+    let never = json!({"provider_name": provider, "claims": [
+        {"claim_name": "exp", "equals": 0}, {"claim_name": "exp", "equals": 1},
+    ]});
+    added(kept, "nothing-passes", never)
+}
+
+/// Adds a requirement, by a name that no other has.
+fn added(kept: &mut Map<String, Value>, name: &str, requirement: Value) -> String {
+    let map = kept
+        .entry("requirement_map")
+        .or_insert_with(|| Value::Object(Map::new()));
+    let mut name = name.to_owned();
+    if let Some(map) = map.as_object_mut() {
+        while map.get(&name).is_some_and(|known| *known != requirement) {
+            name.push('_');
+        }
+        map.insert(name.clone(), requirement);
+    }
+    name
 }

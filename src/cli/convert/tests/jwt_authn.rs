@@ -159,7 +159,9 @@ fn what_routes_ask_for_is_chosen_by_their_names() {
     let settings = |value: Value| json!({"jwt": value});
     let filter: Value = serde_json::from_str(&native(
         &json!({}),
-        &json!({"requirement_map": {"strict": {"provider_name": "idp"}}}),
+        &json!({"requirement_map": {"strict": {"provider_and_audiences": {
+            "provider_name": "idp", "audiences": ["strict"],
+        }}}}),
     ))
     .unwrap();
     let text = json!({
@@ -169,6 +171,7 @@ fn what_routes_ask_for_is_chosen_by_their_names() {
                 {"name": "a", "typed_per_filter_config": settings(json!({"requirement_name": "strict"}))},
                 {"name": "b", "typed_per_filter_config": settings(json!({"disabled": true}))},
                 {"typed_per_filter_config": settings(json!({"disabled": true}))},
+                {"name": "e", "typed_per_filter_config": settings(json!({"disabled": true}))},
                 {"name": "c", "typed_per_filter_config": {"other": {"disabled": true}}},
             ]},
             {
@@ -180,7 +183,7 @@ fn what_routes_ask_for_is_chosen_by_their_names() {
     let outcome = Outcome::of(&text.to_string());
     outcome.differs_only_in(&[
         "1: route_config.virtual_hosts[0].routes[2]: has no `name`",
-        "1: route_config.virtual_hosts[1].routes[1]: another route of this name",
+        "1: route_config.virtual_hosts[0].routes[1]: another route of this name",
     ]);
     let configuration = outcome.valid();
     assert_eq!(
@@ -190,6 +193,6 @@ fn what_routes_ask_for_is_chosen_by_their_names() {
     let chosen = &configuration["requirement_by_route_name"];
     assert_eq!(
         *chosen,
-        json!({"a": "strict", "b": "strict", "d": "strict"})
+        json!({"a": "strict", "b": "strict", "d": "strict", "e": "no-token-needed"})
     );
 }
