@@ -188,7 +188,7 @@ impl<'r, 'd> Rule<'r, 'd> {
         let read = |list: &[Item<'_>], is_more: &mut bool| {
             let mut needs = Vec::new();
             for value in list {
-                match condition(&key, value, when, issuers) {
+                match condition(&key, value, issuers) {
                     Some(more) => needs.extend(more),
                     None => *is_more = true,
                 }

@@ -21,47 +21,56 @@ fn need(providers: Vec<String>, claims: Vec<Value>) -> Need {
 /// what a requirement cannot say.
 pub(super) fn principal(value: &Item<'_>, issuers: &[Issuer]) -> Option<Vec<Need>> {
     let text = value.text()?;
-    let of = |is_meant: &dyn Fn(&str) -> bool| {
-        let meant = issuers.iter().filter(|known| is_meant(&known.name));
-        let meant: Vec<_> = meant.map(|known| known.provider.clone()).collect();
-        if meant.is_empty() {
-            value.note("no provider here has such an issuer, so nobody is meant");
+    if text.starts_with("*/") {
+        value.note("means subjects that are this, and no longer those that only end so");
+    }
+    let mut needs = Vec::new();
+    let mut is_more = false;
+    for issuer in issuers {
+        match subjects(&text, &issuer.name) {
+            Some(subjects) => needs.extend(
+                subjects
+                    .into_iter()
+                    .map(|claim| need(vec![issuer.provider.clone()], vec![claim])),
+            ),
+            None => is_more = true,
         }
-        meant
-    };
+    }
+    if is_more {
+        value.differs("a requirement cannot say how `sub` begins or ends");
+        return (!needs.is_empty()).then_some(needs);
+    }
+    if needs.is_empty() {
+        value.note("no provider here has such an issuer, so nobody is meant");
+    }
+    Some(needs)
+}
+
+/// What `sub` has to be so that an issuer, a slash and `sub` are like this text. Either may have
+/// slashes itself. `None` for what a requirement cannot say.
+fn subjects(text: &str, issuer: &str) -> Option<Vec<Value>> {
     let there = json!({"claim_name": "sub", "present": true});
     let is = |subject: &str| json!({"claim_name": "sub", "equals": subject});
-    let refused = || {
-        value.differs("a requirement cannot say how `sub` begins or ends");
-        None
-    };
-    let (providers, claim) = match text.rsplit_once('/') {
-        None if text == "*" => (of(&|_| true), there),
-        Some((issuer, subject)) if text.starts_with('*') => {
-            let end = issuer.strip_prefix('*').unwrap_or(issuer);
-            (of(&|known| known.ends_with(end)), is(subject))
+    let before = format!("{issuer}/");
+    match (text.strip_prefix('*'), text.strip_suffix('*')) {
+        (Some(""), _) => Some(vec![there]),
+        (Some(end), _) => {
+            // The subjects that end so as well are left out: less is let through.
+            let places = end
+                .match_indices('/')
+                .map(|(place, _)| end.split_at(place + 1));
+            let whole = places.filter(|(of_issuer, _)| before.ends_with(of_issuer));
+            let subjects: Vec<_> = whole.map(|(_, subject)| is(subject)).collect();
+            end.contains('/').then_some(subjects)
         }
-        None if text.starts_with('*') => return refused(),
-        Some((issuer, "*")) => (of(&|known| known == issuer), there),
-        Some(_) if text.ends_with('*') => return refused(),
-        None if text.ends_with('*') => {
-            let begin = text.strip_suffix('*').unwrap_or(&text);
-            (of(&|known| known.starts_with(begin)), there)
-        }
-        Some((issuer, subject)) => (of(&|known| known == issuer), is(subject)),
-        None => (of(&|known| known == text), is("")),
-    };
-    let meant = (!providers.is_empty()).then(|| need(providers, vec![claim]));
-    Some(Vec::from_iter(meant))
+        (None, Some(begin)) if before.starts_with(begin) => Some(vec![there]),
+        (None, Some(begin)) => (!begin.starts_with(&before)).then(Vec::new),
+        (None, None) => Some(text.strip_prefix(&before).map(is).into_iter().collect()),
+    }
 }
 
 /// Tokens that a condition is for.
-pub(super) fn condition(
-    key: &str,
-    value: &Item<'_>,
-    when: &Item<'_>,
-    issuers: &[Issuer],
-) -> Option<Vec<Need>> {
+pub(super) fn condition(key: &str, value: &Item<'_>, issuers: &[Issuer]) -> Option<Vec<Need>> {
     if key == "request.auth.principal" {
         return principal(value, issuers);
     }
@@ -72,27 +81,42 @@ pub(super) fn condition(
     };
     let text = value.text()?;
     let keys: Vec<_> = path.iter().map(|name| json!({"key": name})).collect();
-    let all = issuers.iter().map(|issuer| issuer.provider.clone());
-    let (way, expected) = if text == "*" {
-        ("present", true.into())
-    } else if text.starts_with('*') || text.ends_with('*') {
+    if text == "*" {
+        value.differs(
+            "a requirement cannot say that a claim is text or a list with something in it; hint: \
+             `present` is any value, an empty one and `false` among them",
+        );
+        return None;
+    }
+    if text.starts_with('*') || text.ends_with('*') {
         value.differs("a requirement cannot say how a claim begins or ends");
         return None;
-    } else if path == ["azp"] {
-        ("equals", Value::from(text))
-    } else {
-        let is_split = |issuer: &Issuer| match path.as_slice() {
-            [name] => issuer.split.contains(name),
-            _ => false,
-        };
-        if path != ["aud"] && !issuers.iter().all(is_split) {
-            when.differs(
-                "where this claim is text of several words, one of them is enough, which was not \
-                 so; in a list it is the same",
-            );
-        }
-        ("contains", Value::from(text))
+    }
+    if path == ["azp"] {
+        let all = issuers.iter().map(|issuer| issuer.provider.clone());
+        let claim = json!({"claim_path": keys, "equals": text});
+        return Some(vec![need(all.collect(), vec![claim])]);
+    }
+    let is_split = |issuer: &&Issuer| match path.as_slice() {
+        [name] => issuer.split.contains(name),
+        _ => false,
     };
-    let claim = json!({"claim_path": keys, way: expected});
-    Some(vec![need(all.collect(), vec![claim])])
+    let (split, whole): (Vec<_>, Vec<_>) = issuers.iter().partition(is_split);
+    if !whole.is_empty() {
+        value.differs(
+            "lets less through than before where this claim is a list of several values: what finds \
+             one of them, `contains`, also finds a word of a text, which is not enough; hint: say \
+             `contains` in place of `one_of` if the claim is always a list",
+        );
+    }
+    let ways = [
+        (split, json!({"claim_path": keys, "contains": text})),
+        (whole, json!({"claim_path": keys, "one_of": [text, [text]]})),
+    ];
+    let ways = ways.into_iter().filter(|(issuers, _)| !issuers.is_empty());
+    let needs = ways.map(|(issuers, claim)| {
+        let providers = issuers.into_iter().map(|issuer| issuer.provider.clone());
+        need(providers.collect(), vec![claim])
+    });
+    Some(needs.collect())
 }
