@@ -209,10 +209,9 @@ impl<'d> Walk<'_, 'd> {
     /// Says of the settings in a route that stand where Envoy's documentation does not have any.
     fn others(&self, item: &Item<'d>, is_known: &dyn Fn(&str) -> bool) {
         if item.value.is_array() {
-            let elements = item.elements();
-            elements
-                .iter()
-                .for_each(|element| self.others(element, is_known));
+            for element in &item.elements() {
+                self.others(element, is_known);
+            }
         } else if item.value.is_object() {
             if !is_known(&item.path)
                 && let Some(settings) = self.own(item)
