@@ -678,10 +678,11 @@ fn the_commands_that_the_readme_shows_run() {
         if !["revoke", "restore", "check", "list"].contains(&verb) {
             continue;
         }
-        let script = format!("portcullis() {{ {} \"$@\"; }}; {command}", binary());
+        let script = format!("portcullis() {{ \"$PORTCULLIS\" \"$@\"; }}; {command}");
         let output = Command::new("sh")
             .args(["-c", &script])
             .current_dir(directory.path())
+            .env("PORTCULLIS", binary())
             .env("PORTCULLIS_AUTHORITY", &authority.url)
             .output()
             .unwrap();
