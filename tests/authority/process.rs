@@ -248,10 +248,10 @@ pub(crate) fn public_key(text: &str) -> VerifyingKey {
     VerifyingKey::from_bytes(&bytes.try_into().unwrap()).unwrap()
 }
 
-/// Waits until something holds; ten seconds at most.
+/// Waits until something holds; a minute at most, since other programs may want the processor too.
 #[track_caller]
 pub(crate) fn until(mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !holds() {
         assert!(Instant::now() < deadline, "does not come to hold");
         thread::sleep(Duration::from_millis(10));
