@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::bootstrap::{Bootstrap, Plugin, as_yaml};
+use super::bootstrap::{Bootstrap, as_yaml};
 use super::http::{Client, Request};
+use super::plugin::Plugin;
 use super::upstream;
 
 /// The command that builds and installs whatever these tests need.
