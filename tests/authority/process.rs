@@ -74,7 +74,7 @@ impl Authority {
             .unwrap_or_else(|_| panic!("not ready: {line:?}, log: {}", log.lock().unwrap()));
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_mins(1)));
+            .timeout_global(Some(PATIENCE));
         Self {
             process,
             url: ready["url"].as_str().unwrap().to_owned(),
@@ -114,9 +114,10 @@ impl Authority {
         assert!(status.unwrap().success());
     }
 
-    /// Waits for its end; it must come within ten seconds.
+    /// Waits for its end.
+    #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return status;
@@ -248,15 +249,18 @@ pub(crate) fn public_key(text: &str) -> VerifyingKey {
     VerifyingKey::from_bytes(&bytes.try_into().unwrap()).unwrap()
 }
 
-/// Waits until something holds; a minute at most, since other programs may want the processor too.
+/// Waits until something holds.
 #[track_caller]
 pub(crate) fn until(mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "does not come to hold");
         thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// Longer than anything takes here, since other programs may want the processor too.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
     let response = response.unwrap();

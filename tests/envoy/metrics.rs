@@ -1,13 +1,10 @@
 //! What the operator sees: counters, log lines, and never a token.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
 use portcullis::gate::Outcome;
 use serde_json::json;
 
 use crate::support::{
-    Bootstrap, Envoy, Plugin, Request, Response, Token, assert_refused, configuration,
+    Bootstrap, Envoy, Plugin, Request, Response, Token, assert_refused, configuration, until,
 };
 
 #[test]
@@ -115,15 +112,11 @@ fn the_cache_tells_what_it_has_found_and_what_it_holds() {
     assert_eq!(client.send(&forged).status, 401);
     let stat = |name: &str| envoy.stat(&format!("wasmcustom.portcullis.token_cache.{name}"));
     let expected = [("hits", 2), ("misses", 2), ("void", 0), ("entries", 1)];
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while expected.map(|(name, _)| stat(name)) != expected.map(|(_, count)| Some(count)) {
-        assert!(
-            Instant::now() < deadline,
-            "{:?}",
-            expected.map(|(name, _)| stat(name))
-        );
-        thread::sleep(Duration::from_millis(50));
-    }
+    let told = || expected.map(|(name, _)| stat(name));
+    until(
+        || format!("{:?}", told()),
+        || told() == expected.map(|(_, count)| Some(count)),
+    );
 }
 
 #[test]

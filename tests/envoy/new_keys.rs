@@ -10,10 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::remote_keys::{
-    PATIENCE, at_once, clients, key_stat, remote, signed_by, start, with_remote_jwks,
-};
-use crate::support::{Client, ISSUER, JwksServer, Request, Token, assert_refused, jwks};
+use crate::remote_keys::{at_once, clients, key_stat, remote, signed_by, start, with_remote_jwks};
+use crate::support::{Client, ISSUER, JwksServer, PATIENCE, Request, Token, assert_refused, jwks};
 
 /// A server of keys as it is when something is wrong with it or on the way to it.
 #[derive(Clone)]

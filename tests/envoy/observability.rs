@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Bootstrap, Envoy, JwksServer, Listener, Plugin, Request, Token, configuration, jwks,
+    Bootstrap, Envoy, JwksServer, Listener, Plugin, Request, Token, configuration, jwks, until,
 };
 
 /// The rules of `envoy/envoy.yaml` that make labels of parts of names, read without a YAML parser:
@@ -58,9 +58,7 @@ fn metrics_have_labels_in_prometheus() {
         client.send(&Request::get("/remote").bearer(expired)).status,
         401
     );
-    std::thread::sleep(std::time::Duration::from_millis(1_300));
-    let page = envoy.prometheus();
-    for line in [
+    let lines = [
         r#"portcullis_requests{verdict="allowed",reason="verified",provider="demo"} 1"#,
         r#"portcullis_requests{verdict="allowed",reason="verified",provider="id.example"} 1"#,
         r#"portcullis_requests{verdict="refused",reason="token_expired",provider="id.example"} 1"#,
@@ -73,13 +71,16 @@ fn metrics_have_labels_in_prometheus() {
         r#"portcullis_keys_left_out{provider="id.example"} 0"#,
         r#"portcullis_feed_failures{reason="no_answer"} 0"#,
         r#"portcullis_feed_failures{reason="not_believed"} 0"#,
-    ] {
-        let ours: Vec<_> = page
-            .lines()
-            .filter(|line| line.contains("portcullis"))
-            .collect();
-        assert!(page.contains(line), "no `{line}` in:\n{}", ours.join("\n"));
-    }
+    ];
+    let missing = |page: &str| lines.iter().find(|line| !page.contains(**line));
+    let told = || {
+        let page = envoy.prometheus();
+        let ours = page.lines().filter(|line| line.contains("portcullis"));
+        let ours: Vec<_> = ours.collect();
+        format!("no {:?} in:\n{}", missing(&page), ours.join("\n"))
+    };
+    until(told, || missing(&envoy.prometheus()).is_none());
+    let page = envoy.prometheus();
     let age = page
         .lines()
         .find(|line| line.starts_with("portcullis_keys_age_seconds"));
@@ -107,14 +108,8 @@ fn access_logs_name_the_reason() {
     ] {
         client.send(&request);
     }
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    let log = envoy.log();
-    let logged: Vec<_> = log
-        .lines()
-        .filter_map(|line| line.strip_prefix("logged "))
-        .collect();
     assert_eq!(
-        logged,
+        logged(&envoy, 6),
         [
             "200 via_upstream.",
             "401 portcullis_denied{token_missing}.",
@@ -122,8 +117,7 @@ fn access_logs_name_the_reason() {
             "401 portcullis_denied{key_unknown}.",
             "403 portcullis_denied{no_rule}.",
             "200 portcullis_denied{token_missing}.",
-        ],
-        "{log}"
+        ]
     );
 }
 
@@ -153,15 +147,21 @@ fn access_logs_show_the_claims_that_the_operator_chose() {
     ] {
         client.send(&request);
     }
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    let log = envoy.log();
-    let logged: Vec<_> = log
-        .lines()
-        .filter_map(|line| line.strip_prefix("logged "))
-        .collect();
-    assert_eq!(logged.len(), 4, "{log}");
+    let logged = logged(&envoy, 4);
+    assert_eq!(logged.len(), 4, "{logged:?}");
     assert_eq!(logged[0], r#"alice - ["a","b"]."#);
     assert_eq!(logged[1], "- - -.");
-    assert!(!logged[2].contains("mallory"), "{log}");
+    assert!(!logged[2].contains("mallory"), "{logged:?}");
     assert_eq!(logged[3], "- - -.");
+}
+
+/// What follows `logged ` in the access log, as soon as there are so many lines of it.
+fn logged(envoy: &Envoy, count: usize) -> Vec<String> {
+    let logged = || {
+        let log = envoy.log();
+        let lines = log.lines().filter_map(|line| line.strip_prefix("logged "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    until(|| envoy.log(), || logged().len() >= count);
+    logged()
 }

@@ -8,12 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Bootstrap, Client, Envoy, ISSUER, JwksServer, Listener, Plugin, Request, Response, Token,
-    assert_refused, configuration, jwks,
+    Bootstrap, Client, Envoy, ISSUER, JwksServer, Listener, PATIENCE, Plugin, Request, Response,
+    Token, assert_refused, configuration, jwks, until,
 };
-
-/// Longer than any number of ticks and a fetch take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// `demo` with keys from `/jwks` of the cluster `issuer`, and further settings.
 pub(crate) fn remote(settings: &Value) -> Value {
@@ -172,14 +169,14 @@ fn garbage_keeps_the_last_good_set_and_is_logged_once() {
     assert_eq!(client.send(&signed_by("es256")).status, 200);
     server.serve("/jwks", "<html>maintenance</html>".to_owned());
     let fetched = server.requests("/jwks");
-    let start = Instant::now();
-    while server.requests("/jwks") < fetched + 4 {
-        assert_eq!(client.send(&signed_by("es256")).status, 200);
-        assert!(start.elapsed() < PATIENCE, "no more fetches");
-        thread::sleep(Duration::from_millis(50));
-    }
-    thread::sleep(Duration::from_millis(300));
-    assert!(key_stat(&envoy, "fetches.failure") >= 3);
+    until(
+        || envoy.log(),
+        || {
+            assert_eq!(client.send(&signed_by("es256")).status, 200);
+            server.requests("/jwks") >= fetched + 4
+        },
+    );
+    until(|| envoy.log(), || key_stat(&envoy, "fetches.failure") >= 3);
     let log = envoy.log();
     assert_eq!(
         log.matches("the last good ones stay in force").count(),
@@ -421,10 +418,13 @@ fn a_set_that_is_too_large_is_refused_and_one_with_some_bad_keys_is_used() {
     let large = json!({"keys": [], "padding": "x".repeat(1 << 20)}).to_string();
     server.serve("/jwks", large);
     let fetched = server.requests("/jwks");
-    while server.requests("/jwks") < fetched + 2 {
-        assert_eq!(client.send(&signed_by("es256")).status, 200);
-        thread::sleep(Duration::from_millis(50));
-    }
+    until(
+        || envoy.log(),
+        || {
+            assert_eq!(client.send(&signed_by("es256")).status, 200);
+            server.requests("/jwks") >= fetched + 2
+        },
+    );
     let mut set: Value = serde_json::from_str(&jwks(&["es256-other"])).unwrap();
     set["keys"]
         .as_array_mut()
@@ -432,11 +432,8 @@ fn a_set_that_is_too_large_is_refused_and_one_with_some_bad_keys_is_used() {
         .push(json!({"kty": "oct", "k": "c2VjcmV0"}));
     server.serve("/jwks", set.to_string());
     until_status(&mut client, &signed_by("es256-other"), 200);
-    let start = Instant::now();
-    while key_stat(&envoy, "left_out") != 1 || key_stat(&envoy, "usable") != 1 {
-        assert!(start.elapsed() < PATIENCE, "the gauges do not show the set");
-        thread::sleep(Duration::from_millis(50));
-    }
+    let gauges = || ["left_out", "usable"].map(|name| key_stat(&envoy, name));
+    until(|| format!("{:?}", gauges()), || gauges() == [1, 1]);
 }
 
 /// The same request from every client, all at the same time.

@@ -4,12 +4,11 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::json;
 
 use crate::support::{
-    AUDIENCE, Bootstrap, Envoy, ISSUER, Listener, Plugin, Request, Token, assert_refused,
+    AUDIENCE, Bootstrap, Envoy, ISSUER, Listener, PATIENCE, Plugin, Request, Token, assert_refused,
     configuration,
 };
 
@@ -267,7 +266,7 @@ fn the_client_cannot_have_a_session_header_removed() {
                 request = request.header("upgrade", "websocket");
             }
             let connection = envoy.client().send_and_stay(&request);
-            let head = heads.recv_timeout(Duration::from_secs(30)).unwrap();
+            let head = heads.recv_timeout(PATIENCE).unwrap();
             drop(connection);
             let list = head
                 .lines()

@@ -11,10 +11,10 @@ use portcullis::namespace::{Namespace, RecordSecret};
 use portcullis::revocation::page::PAGE_BYTES;
 use serde_json::{Value, json};
 
-use crate::revocation::scene::{session, settings, until};
+use crate::revocation::scene::{session, settings};
 use crate::support::{
     Authority, Bootstrap, Envoy, Listener, Meddler, Plugin, Request, Token, assert_refused,
-    configuration, intruder, jwks,
+    configuration, intruder, jwks, until,
 };
 
 const SECRET: &str = "an-operator-has-made-this-one-up-and-no-plugin-knows";

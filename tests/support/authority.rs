@@ -16,10 +16,8 @@ use portcullis::revocation::FeedKeys;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::patience::PATIENCE;
 use super::token::ISSUER;
-
-/// Longer than anything that an authority is waited for.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running authority, killed when dropped.
 pub(crate) struct Authority {

@@ -13,14 +13,12 @@ use tempfile::TempDir;
 
 use super::bootstrap::{Bootstrap, as_yaml};
 use super::http::{Client, Request};
+use super::patience::{PATIENCE, until};
 use super::plugin::Plugin;
 use super::upstream;
 
 /// The command that builds and installs whatever these tests need.
 const REMEDY: &str = "run: ./build.sh test envoy";
-
-/// Longer than Envoy takes to start on a machine that compiles at the same time.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Lines of Envoy's log that a failed test shows.
 const SHOWN_LOG_LINES: usize = 40;
@@ -193,11 +191,7 @@ impl Envoy {
         fs::write(&file, resources.to_string()).expect("a file to write");
         // Envoy notices a file that is moved there, not one that is written to.
         fs::rename(&file, directory.join("listeners.json")).expect("a file to move");
-        let deadline = Instant::now() + PATIENCE;
-        while self.stat(name) == before {
-            assert!(Instant::now() < deadline, "not taken over: {}", self.log());
-            thread::sleep(Duration::from_millis(10));
-        }
+        until(|| self.log(), || self.stat(name) != before);
         self.listeners = listeners(self.admin);
     }
 

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Longer than any reply takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::patience::PATIENCE;
 
 /// A request, as bytes.
 #[derive(Clone)]

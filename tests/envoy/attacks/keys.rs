@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{Before, Row, World, genuine};
 use crate::revocation::scene::{Scene, session};
 use crate::support::{
-    Bootstrap, Envoy, JwksServer, Plugin, Request, Token, assert_refused, configuration,
-    encode_part, jwks,
+    Bootstrap, Envoy, JwksServer, PATIENCE, Plugin, Request, Token, assert_refused, configuration,
+    encode_part, jwks, until,
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -64,8 +64,6 @@ pub(super) const ROWS: &[Row] = &[
     },
 ];
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
 fn with_set(set: &Value) -> Envoy {
     let mut configuration = configuration();
     configuration["session_headers"] = json!(true);
@@ -104,26 +102,20 @@ fn forged() -> Token {
 
 #[track_caller]
 fn wait_for(envoy: &Envoy, request: &Request, status: u16) {
-    let start = Instant::now();
-    while envoy.client().send(request).status != status {
-        assert!(
-            start.elapsed() < PATIENCE,
-            "never {status}: {}",
-            envoy.log()
-        );
-        thread::sleep(Duration::from_millis(50));
-    }
+    until(
+        || format!("{status}: {}", envoy.log()),
+        || envoy.client().send(request).status == status,
+    );
 }
 
 /// Waits until somebody has fetched the keys once more, and has had the time to read them.
 #[track_caller]
 fn wait_for_fetch(server: &JwksServer) {
     let fetched = server.requests("/jwks");
-    let start = Instant::now();
-    while server.requests("/jwks") == fetched {
-        assert!(start.elapsed() < PATIENCE, "nobody has asked again");
-        thread::sleep(Duration::from_millis(20));
-    }
+    until(
+        || "nobody has asked again".to_owned(),
+        || server.requests("/jwks") > fetched,
+    );
     thread::sleep(Duration::from_millis(300));
 }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::scene::{Scene, session, until};
-use crate::support::ISSUER;
+use super::scene::{Scene, session};
+use crate::support::{ISSUER, until};
 
 /// So many names of a kind, each in a line.
 fn lines(kind: &str, count: usize) -> String {

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 
-use super::scene::{session, settings, until};
+use super::scene::{session, settings};
 use crate::support::{
-    Authority, Bootstrap, Client, Envoy, Listener, Plugin, Request, assert_refused,
+    Authority, Bootstrap, Client, Envoy, Listener, Plugin, Request, assert_refused, until,
 };
 
 /// When requests of the right filter are answered at the latest.

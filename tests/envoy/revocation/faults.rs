@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 
-use super::scene::{STALENESS, Scene, session, settings, soon_stale, until};
-use crate::support::{Authority, Bootstrap, Client, Envoy, Meddler, Plugin, Request};
+use super::scene::{STALENESS, Scene, session, settings, soon_stale};
+use crate::support::{Authority, Bootstrap, Client, Envoy, Meddler, Plugin, Request, until};
 
 #[test]
 fn an_authority_that_was_killed_is_missed_only_when_the_feed_is_stale() {

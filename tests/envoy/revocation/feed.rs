@@ -9,8 +9,8 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use portcullis::revocation::Signable;
 use serde_json::json;
 
-use super::scene::{STALENESS, Scene, session, soon_stale, until};
-use crate::support::{Authority, Meddler};
+use super::scene::{STALENESS, Scene, session, soon_stale};
+use crate::support::{Authority, Meddler, until};
 
 /// The beginning of the key and the signature, at the end of every message.
 const SIGNATURE_BYTES: usize = 8 + 64;

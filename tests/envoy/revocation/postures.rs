@@ -4,8 +4,8 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::scene::{STALENESS, Scene, session, soon_stale, until};
-use crate::support::{Authority, Meddler, Request, Token, assert_refused};
+use super::scene::{STALENESS, Scene, session, soon_stale};
+use crate::support::{Authority, Meddler, Request, Token, assert_refused, until};
 
 /// A verdict that every worker has to give.
 #[derive(Clone, Copy, Debug)]

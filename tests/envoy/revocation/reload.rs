@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::scene::{PATIENCE, session, settings, until};
-use crate::support::{Authority, Bootstrap, Client, Envoy, Plugin, Request, assert_refused};
+use super::scene::{session, settings};
+use crate::support::{
+    Authority, Bootstrap, Client, Envoy, PATIENCE, Plugin, Request, assert_refused, until,
+};
 
 /// Four MiB: enough for the feed, and a sixth of what the cache may grow to.
 const MAX_PAGES: u32 = 64;

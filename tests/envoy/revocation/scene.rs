@@ -6,11 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Authority, Bootstrap, Client, Envoy, Meddler, Plugin, Request, Response, Token, configuration,
+    Authority, Bootstrap, Client, Envoy, Meddler, PATIENCE, Plugin, Request, Response, Token,
+    configuration, until,
 };
-
-/// Longer than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A tick, and as much again for a busy machine: when every worker knows what the leader knows.
 const SPREAD: Duration = Duration::from_millis(300);
@@ -149,17 +147,4 @@ pub(crate) fn session(id: &str) -> Token {
 /// The least staleness, so that a silent authority is noticed soon.
 pub(crate) fn soon_stale() -> Value {
     json!({"max_staleness": "3s"})
-}
-
-#[track_caller]
-pub(crate) fn until(what: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(
-            Instant::now() < deadline,
-            "does not come to hold: {}",
-            what()
-        );
-        thread::sleep(Duration::from_millis(10));
-    }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::scene::{Scene, session, settings, soon_stale, until};
-use crate::support::{Authority, Bootstrap, Envoy, Meddler, Plugin, make_certificate};
+use super::scene::{Scene, session, settings, soon_stale};
+use crate::support::{Authority, Bootstrap, Envoy, Meddler, Plugin, make_certificate, until};
 
 const FAULTS: [&str; 11] = [
     "no_cluster",

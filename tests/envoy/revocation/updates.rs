@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::scene::{session, settings, until};
+use super::scene::{session, settings};
 use crate::support::{
-    Authority, Bootstrap, Client, Envoy, Listener, Plugin, Request, assert_refused, module,
+    Authority, Bootstrap, Client, Envoy, Listener, Plugin, Request, assert_refused, module, until,
 };
 
 /// How updates reach Envoy, how often, and for how long.

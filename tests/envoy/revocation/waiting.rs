@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::scene::{session, settings, until};
+use super::scene::{session, settings};
 use crate::support::{
     Authority, Bootstrap, Envoy, ISSUER, JwksServer, Meddler, Plugin, Request, Response, Token,
-    assert_refused, jwks,
+    assert_refused, jwks, until,
 };
 
 const CHECK: &str = "/v1/check";
