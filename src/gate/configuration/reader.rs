@@ -180,30 +180,31 @@ impl<'c> Node<'c> {
     }
 
     pub(super) fn boolean(&self) -> Read<bool> {
-        let node = self.unwrapped()?;
-        let boolean = spelling::boolean(node.value);
-        let boolean = boolean.ok_or_else(|| node.mismatch("`true` or `false`"))?;
-        self.usually(boolean);
-        Ok(boolean)
+        self.scalar("`true` or `false`", spelling::boolean)
     }
 
     /// A whole number from 0 to 2^32 - 1.
     pub(super) fn whole_number(&self) -> Read<u32> {
-        let node = self.unwrapped()?;
-        let number = spelling::whole(node.value).and_then(|number| u32::try_from(number).ok());
-        let expected = "a whole number from 0 to 4294967295";
-        let number = number.ok_or_else(|| node.mismatch(expected))?;
-        self.usually(number);
-        Ok(number)
+        self.scalar("a whole number from 0 to 4294967295", |value| {
+            spelling::whole(value).and_then(|number| u32::try_from(number).ok())
+        })
     }
 
     /// A whole number of either sign.
     pub(super) fn integer(&self) -> Read<i64> {
+        self.scalar("a whole number", spelling::whole)
+    }
+
+    /// What `read` makes of the value, or of the one in its wrapper.
+    fn scalar<T: Copy + Into<Value>>(
+        &self,
+        expected: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Read<T> {
         let node = self.unwrapped()?;
-        let number = spelling::whole(node.value);
-        let number = number.ok_or_else(|| node.mismatch("a whole number"))?;
-        self.usually(number);
-        Ok(number)
+        let scalar = read(node.value).ok_or_else(|| node.mismatch(expected))?;
+        self.usually(scalar);
+        Ok(scalar)
     }
 
     /// The value, or the one in its wrapper.

@@ -93,7 +93,7 @@ pub(super) fn duration_of(seconds: i64, nanoseconds: i64) -> Option<Duration> {
     is_sound.then(|| Duration::new(seconds, nanoseconds))
 }
 
-pub(super) fn is_digits(text: &str) -> bool {
+fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
