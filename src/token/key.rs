@@ -267,7 +267,7 @@ fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Prepared, KeyError> {
     match (key, n.last()) {
         // Both primes are odd.
         (Ok(key), Some(last)) if last & 1 == 1 => {
-            let info = der::key_info(Algorithm::Rs256, &der::rsa_key(n, e));
+            let info = der::key_info(Algorithm::Rs256, &der::pair(n, e));
             Ok((Material::Rsa(key), info))
         }
         _ => Err(KeyError::NotRsa),

@@ -95,12 +95,6 @@ pub(super) fn rsa_numbers(key: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((modulus, only(numbers, INTEGER)?))
 }
 
-/// The `RSAPublicKey` of two numbers without zeros before them.
-pub(super) fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
-    let numbers = [integer(modulus), integer(exponent)].concat();
-    encoded(SEQUENCE, &numbers)
-}
-
 /// The `SubjectPublicKeyInfo` of a key of this kind with these bits; empty for another kind than
 /// [`IDENTIFIERS`] has.
 pub(super) fn key_info(algorithm: Algorithm, bits: &[u8]) -> Vec<u8> {
@@ -111,9 +105,10 @@ pub(super) fn key_info(algorithm: Algorithm, bits: &[u8]) -> Vec<u8> {
     })
 }
 
-/// A `SEQUENCE` of two `INTEGER`s, each without zeros before it.
+/// A `SEQUENCE` of two `INTEGER`s, each without zeros before it: an `RSAPublicKey`, or a signature
+/// by ECDSA.
 pub(in crate::token) fn pair(first: &[u8], second: &[u8]) -> Vec<u8> {
-    rsa_key(first, second)
+    encoded(SEQUENCE, &[integer(first), integer(second)].concat())
 }
 
 /// An `INTEGER` that is not negative.
