@@ -155,8 +155,8 @@ impl Algorithm {
         }
     }
 
-    /// Whether a key can be for this algorithm and for the other one, as far as its type and its curve
-    /// go.
+    /// Whether a key can be for this algorithm and for the other one, as far as its type and its
+    /// curve go.
     pub(super) fn has_keys_of(self, other: Self) -> bool {
         let family = self.family();
         family == other.family() && (family != Family::Ecdsa || self == other)

@@ -121,8 +121,8 @@ impl<'t> UnverifiedToken<'t> {
         Self::parse_up_to(MAX_TOKEN_BYTES, token)
     }
 
-    /// Takes a token of at most so many bytes apart and checks its form: sizes, three parts, canonical base64url, strict
-    /// JSON, registered types, no `crit`.
+    /// Takes a token of at most so many bytes apart and checks its form: sizes, three parts,
+    /// canonical base64url, strict JSON, registered types, no `crit`.
     ///
     /// Header parameters that name or carry keys (`jwk`, `jku`, `x5u`, `x5c`) are not looked at
     /// and never fetched (RFC 8725 section 3.10).
