@@ -96,7 +96,7 @@ fn published(path: &Path, text: &[u8], errors: &mut dyn Write) -> Result<Vec<Val
             path: path.to_owned(),
             source,
         })?;
-    for key in keys.left_out() {
+    for key in keys.complaints() {
         writeln!(errors, "{}: warning: {key}", path.display()).map_err(CommandError::Output)?;
     }
     Ok(keys.keys().iter().filter_map(Key::public_jwk).collect())

@@ -353,14 +353,14 @@ impl KeyRefresh {
     /// The same bytes give the same [`Rc`], so that a holder of keys sees whether they changed.
     fn adopt(&mut self, host: &impl BackgroundHost, keys: KeySet) {
         if self.role == Role::Leads {
-            let (usable, left_out) = (keys.keys().len(), keys.left_out());
+            let usable = keys.keys().len();
             let label = &self.label;
-            let left_out_too = match left_out.len() {
+            let left_out_too = match keys.left_out().len() {
                 0 => String::new(),
                 number => format!(", {number} left out"),
             };
             host.info(&format!("keys of {label}: {usable} usable{left_out_too}"));
-            for key in left_out.iter().take(MAX_COMPLAINTS) {
+            for key in keys.complaints().take(MAX_COMPLAINTS) {
                 host.warn(&format!("keys of {label}: {key}"));
             }
         }

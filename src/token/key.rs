@@ -175,7 +175,7 @@ impl Key {
     pub(super) fn from_pem(
         label: &str,
         body: &str,
-        id: Option<&String>,
+        id: Option<String>,
         rules: &KeyRules,
     ) -> Result<Self, KeyError> {
         if label.ends_with("PRIVATE KEY") {
@@ -199,7 +199,7 @@ impl Key {
             _ => point(kind, bits)?,
         };
         Ok(Self {
-            id: id.filter(|id| !id.is_empty()).cloned(),
+            id,
             algorithms,
             material,
             subject_public_key_info: info,

@@ -70,12 +70,13 @@ impl KeySet {
                 if members.values().any(|value| pem(value).is_some()) =>
             {
                 limit(members.len())?;
-                for (id, value) in members {
+                for (name, value) in members {
+                    let id = (!name.is_empty()).then(|| name.clone());
                     let key = self.room().and_then(|()| {
                         let (label, body) = pem(value).ok_or(KeyError::NotAPublicKey)?;
-                        Key::from_pem(label, body, Some(id), rules)
+                        Key::from_pem(label, body, id.clone(), rules)
                     });
-                    self.add(Some(id.clone()), key);
+                    self.add(id, key);
                 }
                 Ok(())
             }
@@ -132,6 +133,12 @@ impl KeySet {
     #[must_use]
     pub fn left_out(&self) -> &[LeftOut] {
         &self.left_out
+    }
+
+    /// Those of them that are worth a line: one speaks for all behind the last that is looked at.
+    pub fn complaints(&self) -> impl Iterator<Item = &LeftOut> {
+        let left_out = self.left_out.iter();
+        left_out.take_while(|key| key.place <= MAX_KEYS)
     }
 
     /// Whether the token names a key and none has that name. One without a name may still be

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::reader::{Fields, Node, Read, duration_or};
 use crate::gate::keys::{KeySource, Location, RemoteKeys, RemoteSource, Retries};
-use crate::token::{KeyError, KeyRules, KeySet};
+use crate::token::{KeyRules, KeySet};
 
 /// How long a fetched set is used, as in `jwt_authn`.
 const DEFAULT_CACHE_DURATION: Duration = Duration::from_mins(10);
@@ -86,14 +86,8 @@ fn local_keys(node: &Node<'_>, rules: &KeyRules) -> Read<KeySource> {
 fn key_set(node: &Node<'_>, text: &[u8], rules: &KeyRules) -> Read<KeySource> {
     match KeySet::parse(text, rules) {
         Ok(keys) => {
-            let mut is_told = false;
-            for key in keys.left_out() {
-                // One line says it for all that stand behind the last one.
-                let is_surplus = key.error == KeyError::Surplus;
-                if !is_surplus || !is_told {
-                    node.warning(key.to_string());
-                }
-                is_told |= is_surplus;
+            for key in keys.complaints() {
+                node.warning(key.to_string());
             }
             Ok(KeySource::Local(Rc::new(keys)))
         }

@@ -96,6 +96,8 @@ fn of_a_set_with_too_many_keys_the_first_ones_are_used() {
             (MAX_KEYS + 1, &KeyError::Surplus)
         ]
     );
+    let complaints: Vec<_> = set.complaints().map(|key| key.place).collect();
+    assert_eq!(complaints, [MAX_KEYS]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
