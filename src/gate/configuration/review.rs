@@ -108,6 +108,12 @@ impl Rule<'_> {
         Some((format!("{}.match.{key}", self.path), text))
     }
 
+    /// The text that the path has to be, or to begin with, where that is no pattern.
+    fn plain_path(&self) -> Option<(String, &str)> {
+        let mut keys = ["path", "prefix", "path_separated_prefix"].into_iter();
+        keys.find_map(|key| self.text(key))
+    }
+
     fn pattern(&self) -> Option<(String, &str)> {
         let pattern = self.matcher().get("safe_regex")?.get("regex")?.as_str()?;
         Some((format!("{}.match.safe_regex.regex", self.path), pattern))

@@ -36,7 +36,7 @@ impl Reviewed<'_> {
             return Some(finding(format!("{path}.name"), message));
         }
         let range = header.get("range_match")?;
-        let end = |key| range.get(key).map_or(Some(0.0), number);
+        let end = |key| range.get(key).map_or(Some(0), Value::as_i64);
         (end("start")? >= end("end")?).then(|| {
             let message = "no number is from `start` up to but not including `end`";
             finding(format!("{path}.range_match"), message)
@@ -47,9 +47,7 @@ impl Reviewed<'_> {
 impl Rule<'_> {
     /// Every path begins with `/` but the one of `OPTIONS *`, and none has a query in it.
     fn impossible_path(&self) -> Option<Fault> {
-        let keys = ["prefix", "path", "path_separated_prefix"];
-        let written = keys.into_iter().find_map(|key| self.text(key));
-        if let Some((path, text)) = written {
+        if let Some((path, text)) = self.plain_path() {
             if !text.is_empty() && !text.starts_with(['/', '*']) {
                 let message = "no request has such a path: expected a `/` at the beginning";
                 return Some(finding(path, message));
@@ -80,12 +78,5 @@ impl Rule<'_> {
             );
             finding(path, message)
         })
-    }
-}
-
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::String(text) => text.parse().ok(),
-        value => value.as_f64(),
     }
 }

@@ -156,7 +156,7 @@ fn uses(requirement: &Requirement, provider: usize) -> bool {
 /// Whether a rule asks neither for audiences nor for scopes. A token that tells a client who has
 /// signed in has claims of any kind, and no scopes.
 fn takes_other_audiences(token: &TokenRequirement) -> bool {
-    token.audiences.as_ref().is_none_or(Vec::is_empty) && token.scopes == Scopes::default()
+    token.audiences.is_none() && token.scopes == Scopes::default()
 }
 
 /// Whether a token of the provider is enough that meets a requirement like this.

@@ -65,12 +65,6 @@ impl Reviewed<'_> {
 }
 
 impl Rule<'_> {
-    /// The text that the path has to be, or to begin with, where that is no pattern.
-    fn plain_path(&self) -> Option<(String, &str)> {
-        let mut keys = ["path", "prefix", "path_separated_prefix"].into_iter();
-        keys.find_map(|key| self.text(key))
-    }
-
     /// Whether it takes every request for this path that gets to it.
     fn takes(&self, path: &str) -> bool {
         let path = Paths::Exact(Text::new(path));
