@@ -16,7 +16,7 @@ mod spellings;
 use serde_json::Value;
 
 use super::reader::{Fault, joined};
-use crate::gate::policy::{Otherwise, Policy, Requirement};
+use crate::gate::policy::{Policy, Requirement};
 
 /// A configuration as it was written, and what it came to.
 pub(super) struct Reviewed<'c> {
@@ -123,21 +123,6 @@ impl Rule<'_> {
     fn has_conditions(&self) -> bool {
         let mut lists = ["headers", "query_parameters"].into_iter();
         lists.any(|key| elements(self.matcher(), key).next().is_some())
-    }
-}
-
-/// Whether a request without a token is refused.
-fn needs_token(requirement: &Requirement) -> bool {
-    match requirement {
-        Requirement::Token(_) => true,
-        Requirement::Any(alternatives) => {
-            let mut requirements = alternatives.requirements.iter();
-            alternatives.otherwise == Otherwise::Refuse && requirements.all(needs_token)
-        }
-        Requirement::All(requirements) => requirements.iter().any(needs_token),
-        Requirement::Nothing
-        | Requirement::AllowMissing(_)
-        | Requirement::AllowMissingOrFailed(_) => false,
     }
 }
 

@@ -474,6 +474,7 @@ fn the_session_is_always_that_of_the_same_token() {
         all(&[all(&[optional()]), token("second")]),
         any(&[token("first"), all(&[optional(), token("second")])]),
         all(&[token("first"), all(&[optional(), token("second")])]),
+        all(&[any(&[token("first"), all(&[json!({})])]), token("second")]),
     ] {
         let found = faults(&configuration(requirement.clone(), true));
         for path in ["rules[0]: the session", "requirement_map.some: the session"] {
@@ -489,6 +490,7 @@ fn the_session_is_always_that_of_the_same_token() {
         all(&[token("first"), token("second")]),
         all(&[optional(), token("first")]),
         any(&[token("first"), missing()]),
+        all(&[any(&[json!({})]), token("first"), token("second")]),
     ] {
         let read = read_value(&configuration(requirement.clone(), true));
         assert!(read.is_ok(), "{requirement}: {read:?}");

@@ -56,21 +56,16 @@ impl Requirement {
         }
     }
 
-    /// Whether it may be met without a token, though it looks for one.
-    fn is_optional(&self) -> bool {
+    /// Whether a request without a token is refused.
+    pub(in crate::gate) fn needs_token(&self) -> bool {
         match self {
-            Self::AllowMissing(_) | Self::AllowMissingOrFailed(_) => true,
-            Self::Nothing | Self::Token(_) => false,
+            Self::Token(_) => true,
             Self::Any(alternatives) => {
                 let mut requirements = alternatives.requirements.iter();
-                alternatives.otherwise != Otherwise::Refuse
-                    || requirements.any(|one| matches!(one, Self::Nothing) || one.is_optional())
+                alternatives.otherwise == Otherwise::Refuse && requirements.all(Self::needs_token)
             }
-            Self::All(requirements) => {
-                let mut asking = requirements.iter();
-                requirements.iter().any(Self::is_optional)
-                    && asking.all(|one| matches!(one, Self::Nothing) || one.is_optional())
-            }
+            Self::All(requirements) => requirements.iter().any(Self::needs_token),
+            Self::Nothing | Self::AllowMissing(_) | Self::AllowMissingOrFailed(_) => false,
         }
     }
 
@@ -81,9 +76,8 @@ impl Requirement {
             Self::All(requirements) => {
                 let mut asking = requirements
                     .iter()
-                    .filter(|one| !matches!(one, Self::Nothing));
-                let is_uncertain = requirements.len() > 1
-                    && asking.next().is_some_and(Self::is_optional)
+                    .filter(|one| !one.providers(true).is_empty());
+                let is_uncertain = asking.next().is_some_and(|first| !first.needs_token())
                     && asking.next().is_some()
                     && self.providers(true).len() > 1;
                 is_uncertain || requirements.iter().any(Self::has_uncertain_session)

@@ -1,6 +1,6 @@
 //! The login page that browsers are sent to, if it is behind the gate itself.
 
-use super::{Reviewed, finding, needs_token};
+use super::{Reviewed, finding};
 use crate::gate::configuration::reader::Fault;
 use crate::gate::extraction::Location;
 use crate::gate::path::without_query;
@@ -30,12 +30,12 @@ impl Reviewed<'_> {
             }
             // One that may match or not decides nothing, unless both come to the same.
             if rule.has_conditions() {
-                if needs_token(rule.requirement) {
+                if rule.requirement.needs_token() {
                     continue;
                 }
                 return;
             }
-            if needs_token(rule.requirement) {
+            if rule.requirement.needs_token() {
                 let message = format!(
                     "browsers without a token are sent here, and `{}` needs one here too: they \
                      are sent round for ever; hint: a rule before it that opens this path",

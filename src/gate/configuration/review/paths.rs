@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::shadowing::literal_prefix;
-use super::{Reviewed, Rule, elements, finding, needs_token};
+use super::{Reviewed, Rule, elements, finding};
 use crate::gate::configuration::reader::Fault;
 
 impl Reviewed<'_> {
@@ -71,7 +71,7 @@ impl Rule<'_> {
     fn loose_prefix(&self) -> Option<Fault> {
         let (path, prefix) = self.text("prefix")?;
         let ends_in_a_word = prefix.ends_with(|letter: char| letter.is_alphanumeric());
-        (ends_in_a_word && !needs_token(self.requirement)).then(|| {
+        (ends_in_a_word && !self.requirement.needs_token()).then(|| {
             let message = format!(
                 "needs no token, and is the beginning of other words too: `{prefix}-x`; hint: \
                  `prefix: {prefix}/`, or `path_separated_prefix: {prefix}`"

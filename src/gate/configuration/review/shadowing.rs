@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::{Reviewed, Rule, elements, finding, needs_token};
+use super::{Reviewed, Rule, elements, finding};
 use crate::gate::configuration::reader::Fault;
 use crate::gate::text::{Pattern, TextMatcher};
 
@@ -38,7 +38,7 @@ impl Reviewed<'_> {
             let Some(shadow) = earlier.find(|earlier| earlier.covers(rule)) else {
                 continue;
             };
-            let is_opened = needs_token(rule.requirement) && !needs_token(shadow.requirement);
+            let is_opened = rule.requirement.needs_token() && !shadow.requirement.needs_token();
             let consequence = if is_opened {
                 ", and needs no token: what this rule is to protect is open"
             } else {

@@ -4,7 +4,7 @@
 //! path. Express and others answer both alike unless they are told otherwise.
 
 use super::shadowing::{Paths, Text};
-use super::{Reviewed, Rule, finding, needs_token};
+use super::{Reviewed, Rule, finding};
 use crate::gate::configuration::reader::Fault;
 
 /// A path in another spelling, and who lets requests for it through.
@@ -22,7 +22,7 @@ impl Reviewed<'_> {
             };
             let mut earlier = rules.iter().take(place);
             // What an earlier rule takes in any spelling is told of as such.
-            if !needs_token(rule.requirement) || earlier.any(|earlier| earlier.takes(text)) {
+            if !rule.requirement.needs_token() || earlier.any(|earlier| earlier.takes(text)) {
                 continue;
             }
             let spellings = spellings(text, rule.is_prefix());
@@ -55,7 +55,7 @@ impl Reviewed<'_> {
     fn opener(&self, rules: &[Rule<'_>], path: &str) -> Option<String> {
         let mut deciding = rules.iter().filter(|rule| rule.takes(path));
         match deciding.next() {
-            Some(rule) if needs_token(rule.requirement) => None,
+            Some(rule) if rule.requirement.needs_token() => None,
             Some(rule) if matches!(rule.paths(), Some(Paths::Exact(_))) => None,
             Some(rule) => Some(rule.path.clone()),
             None => (self.policy.allow_unmatched && !self.has_other_choices())
