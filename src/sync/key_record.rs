@@ -75,8 +75,9 @@ impl Published {
     }
 
     /// Takes back what it says of a time that the clock, which shows `now`, has not reached: it was
-    /// set back since, and the end of another fetch is still to be noted. How old the set is cannot be told then, so it counts as fetched now, and is as
-    /// long fresh as one that was; and it may lack whatever is asked for.
+    /// set back since. How old the set is cannot be told then, so it counts as fetched now, and is as
+    /// long fresh as one that was; and it may lack whatever is asked for. To be called before the end
+    /// of another fetch is noted.
     pub(super) fn set_back_to(&mut self, now: u64) {
         let ahead = self.fetched_at.saturating_sub(now);
         self.fetched_at = self.fetched_at.saturating_sub(ahead);

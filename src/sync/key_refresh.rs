@@ -129,20 +129,15 @@ enum Phase {
 }
 
 /// One fetch with all its tries.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Fetch {
-    cause: Cause,
+    /// Whether requests have asked for it.
+    is_wanted: bool,
     /// When its last try began.
     began_at: u64,
     failed_tries: u32,
     /// Whether a connection has broken off, after which there was a try at once.
     has_reconnected: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
-    Due,
-    Wanted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,14 +206,8 @@ impl KeyRefresh {
                 }
             }
             (Phase::Idle, Role::Leads) => {
-                if let Some(cause) = self.due(host, now) {
-                    let fetch = Fetch {
-                        cause,
-                        began_at: now,
-                        failed_tries: 0,
-                        has_reconnected: false,
-                    };
-                    self.begin(host, fetch);
+                if self.is_due(host, now) {
+                    self.begin(host, Fetch::default());
                 }
             }
         }
@@ -367,30 +356,24 @@ impl KeyRefresh {
         self.keys = Some(Rc::new(keys));
     }
 
-    /// A fetch that is due although nobody has asked for it may be answered by a cache on the way, so
-    /// whether somebody has comes first.
-    fn due(&self, host: &impl BackgroundHost, now: u64) -> Option<Cause> {
+    /// Whether a fetch is to begin: it is time for one, or requests have asked for one and get it.
+    fn is_due(&self, host: &impl BackgroundHost, now: u64) -> bool {
         let published = &self.published;
-        let is_due = Interval::between(published.finished_at, published.next_at).is_over(now);
-        let wishes = self.wishes(host, now);
-        if wishes.want_later_than(self.as_of(now)) && (is_due || published.grants_at(now) <= now) {
-            Some(Cause::Wanted)
-        } else {
-            is_due.then_some(Cause::Due)
-        }
+        Interval::between(published.finished_at, published.next_at).is_over(now)
+            || published.grants_at(now) <= now && self.is_wanted(host, now)
+    }
+
+    /// Whether requests have asked for a fetch that was not made yet.
+    fn is_wanted(&self, host: &impl BackgroundHost, now: u64) -> bool {
+        self.wishes(host, now).want_later_than(self.as_of(now))
     }
 
     /// Begins a try, from the start: a document that was read earlier may have moved the keys, and
     /// somebody may have asked for others since.
     fn begin(&mut self, host: &impl BackgroundHost, fetch: Fetch) {
         let now = host.now_milliseconds();
-        let is_wanted = self.wishes(host, now).want_later_than(self.as_of(now));
         let fetch = Fetch {
-            cause: if is_wanted {
-                Cause::Wanted
-            } else {
-                fetch.cause
-            },
+            is_wanted: fetch.is_wanted || self.is_wanted(host, now),
             began_at: now,
             ..fetch
         };
@@ -404,7 +387,7 @@ impl KeyRefresh {
 
     fn ask(&mut self, host: &impl BackgroundHost, fetch: Fetch, stage: Stage, location: &Location) {
         let mut headers = vec![("accept", "application/json".to_owned())];
-        if fetch.cause == Cause::Wanted {
+        if fetch.is_wanted {
             // A cache on the way may hold the very set that lacks the key (RFC 9111 section 5.2.1.4).
             headers.push(("cache-control", "no-cache".to_owned()));
         }
@@ -472,10 +455,9 @@ impl KeyRefresh {
         };
         let now = host.now_milliseconds();
         let lifetime = milliseconds(lifetime);
+        self.published.began_at = fetch.began_at;
         self.finish(now, fetch);
         self.published.failures = 0;
-        self.published.began_at = fetch.began_at;
-        self.published.began_at = self.as_of(now);
         self.published.fetched_at = now;
         self.published.expires_at = now.saturating_add(lifetime);
         self.published.next_at = now.saturating_add(ahead_of(lifetime, host.random()));
@@ -537,7 +519,7 @@ impl KeyRefresh {
     fn finish(&mut self, now: u64, fetch: Fetch) {
         self.published.set_back_to(now);
         self.published.finished_at = now.max(1);
-        if fetch.cause == Cause::Wanted {
+        if fetch.is_wanted {
             self.published.spend(now);
             self.counts.refetched += 1;
         }
