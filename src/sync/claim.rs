@@ -6,10 +6,10 @@
 //! that are there already are records of its own.
 //!
 //! ```text
-//! struct Claim {             // little-endian; sealed, see `crate::namespace`
+//! struct Claim {             // little-endian; sealed, see `crate::namespace`; empty once given up
 //!     manifest: [u8; 32],    // the digest of the generation's manifest
 //!     slot: u8,
-//!     load: u64,             // random, as in the state; 0 when nobody may go on with it
+//!     load: u64,             // random, as in the state
 //!     holder: u64,           // random, who has written this
 //! }
 //! ```
@@ -28,11 +28,8 @@ use crate::namespace::{Fields, Namespace};
 /// The name of its record.
 const NAME: &str = "load";
 
-/// The load of nobody.
-const ENDED: u64 = 0;
-
 /// A load that was begun or taken over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Claim {
     /// The number under which it goes.
     pub(super) load: u64,
@@ -56,9 +53,9 @@ impl Claim {
         let begun = found.as_ref().and_then(|found| {
             let payload = space.open(NAME, &found.bytes)?;
             let load = payload.strip_prefix(&manifest)?.strip_prefix(&[slot])?;
-            Fields(load).u64().filter(|load| *load != ENDED)
+            Fields(load).u64()
         });
-        let load = begun.unwrap_or_else(|| host.random().max(1));
+        let load = begun.unwrap_or_else(|| host.random());
         let holder = host.random().to_le_bytes();
         let claim = [&manifest[..], &[slot], &load.to_le_bytes(), &holder].concat();
         let record = space.seal(NAME, &claim);
@@ -111,7 +108,7 @@ mod tests {
     fn a_load_goes_on_under_its_number_and_any_other_one_begins() {
         let process = MockProcess::default();
         let first = take(&process, MANIFEST, 0);
-        assert!(!first.is_continued && first.load != ENDED);
+        assert!(!first.is_continued);
         let second = take(&process, MANIFEST, 0);
         assert!(second.is_continued);
         assert_eq!(second.load, first.load);

@@ -91,9 +91,9 @@ impl Loader {
         };
         Self {
             manifest,
+            is_looking: claim.is_continued,
             claim,
             state,
-            is_looking: claim.is_continued,
             loaded: 0,
             bucket: Vec::new(),
             buckets_written: 0,
