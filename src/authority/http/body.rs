@@ -78,7 +78,7 @@ fn is_too_large(error: &axum::Error) -> bool {
 }
 
 /// Every member of a revocation at its longest, every character escaped as `\u0000`.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// How long a body may take; for an import, how long it may pause.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);

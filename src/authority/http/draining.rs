@@ -7,6 +7,7 @@
 //! the body is wanted (`Expect: 100-continue`) has not sent it, and is told by the answer that it is
 //! not.
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -20,6 +21,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::timeout;
 
+use super::body::MAX_BODY_BYTES;
+
 /// Answers, and reads what is left of the body first.
 pub(super) async fn drain(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
@@ -29,7 +32,7 @@ pub(super) async fn drain(request: Request, next: Next) -> Response {
     let returned = Arc::new(Mutex::new(None));
     let (parts, body) = request.into_parts();
     let lent = Lent {
-        body: Some(body),
+        body,
         was_read: false,
         returned: Arc::clone(&returned),
     };
@@ -50,7 +53,7 @@ pub(super) async fn drain(request: Request, next: Next) -> Response {
 
 /// A body that comes back when its reader has done with it.
 struct Lent {
-    body: Option<Body>,
+    body: Body,
     was_read: bool,
     returned: Arc<Mutex<Option<Left>>>,
 }
@@ -70,42 +73,41 @@ impl HttpBody for Lent {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         self.was_read = true;
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(context),
-            None => Poll::Ready(None),
-        }
+        Pin::new(&mut self.body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map(Body::size_hint).unwrap_or_default()
+        self.body.size_hint()
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let was_read = self.was_read;
-        let body = self.body.take().filter(|body| !body.is_end_stream());
-        let left = body.map(|body| Left { body, was_read });
-        *self.returned.lock().unwrap_or_else(PoisonError::into_inner) = left;
+        if self.body.is_end_stream() {
+            return;
+        }
+        let left = Left {
+            body: mem::take(&mut self.body),
+            was_read: self.was_read,
+        };
+        *self.returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
     }
 }
 
+/// No more than any request but an import may have.
 async fn read(mut body: Body) {
     let mut length = 0;
     while let Some(Ok(frame)) = body.frame().await {
         length += frame.data_ref().map_or(0, Bytes::len);
-        if length > MAX_DRAINED_BYTES {
+        if length > MAX_BODY_BYTES {
             return;
         }
     }
 }
-
-/// As long as the longest body that any request but an import may have.
-const MAX_DRAINED_BYTES: usize = 64 * 1024;
 
 /// More than a round trip, which is what a body needs that is on its way already.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
