@@ -279,24 +279,16 @@ pub(super) async fn readyz(State(authority): State<Arc<Authority>>) -> (StatusCo
 }
 
 fn describe(keys: &[FeedKey]) -> Vec<FeedKeyAnswer> {
-    let mut following: Option<u64> = None;
-    let mut described: Vec<_> = keys
-        .iter()
-        .rev()
-        .map(|key| {
-            let signs_from = key.signs_from.seconds();
-            let signs_until = following;
-            following = Some(following.map_or(signs_from, |next| next.min(signs_from)));
-            FeedKeyAnswer {
-                public_key: key.public_text(),
-                signs_from,
-                signs_until,
-                published_until: (key.ends_at < UnixTime::MAX).then(|| key.ends_at.seconds()),
-            }
-        })
-        .collect();
-    described.reverse();
-    described
+    let describe = |(place, key): (usize, &FeedKey)| {
+        let later = keys.iter().skip(place + 1).map(|later| later.signs_from);
+        FeedKeyAnswer {
+            public_key: key.public_text(),
+            signs_from: key.signs_from.seconds(),
+            signs_until: later.min().map(UnixTime::seconds),
+            published_until: (key.ends_at < UnixTime::MAX).then(|| key.ends_at.seconds()),
+        }
+    };
+    keys.iter().enumerate().map(describe).collect()
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
