@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -134,9 +135,9 @@ pub(super) async fn deltas(
     State(authority): State<Arc<Authority>>,
     Extension(caller): Extension<Caller>,
     peer: Option<Extension<Peer>>,
-    query: Result<Query<DeltaQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<DeltaQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|error| Problem::invalid(error.body_text()))?;
+    let Query(query) = query?;
     if let (Some(time), Some(Extension(Peer(address)))) = (query.time, peer) {
         let own = clock::now_milliseconds();
         let clocks = &authority.clocks;

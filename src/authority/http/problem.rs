@@ -1,6 +1,7 @@
 //! Everything that is answered instead of what was asked for (RFC 9457).
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -187,6 +188,12 @@ impl Problem {
     pub(super) fn internal() -> Self {
         let detail = "see the authority's log";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(error: QueryRejection) -> Self {
+        Self::invalid(error.body_text())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -261,9 +262,9 @@ pub(super) async fn restore(
 )]
 pub(super) async fn list(
     State(authority): State<Arc<Authority>>,
-    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<ListAnswer>, Problem> {
-    let Query(query) = query.map_err(|error| Problem::invalid(error.body_text()))?;
+    let Query(query) = query?;
     let now = clock::now();
     let limit = query.limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
@@ -330,10 +331,9 @@ pub(super) async fn entry(
 )]
 pub(super) async fn issuer(
     State(authority): State<Arc<Authority>>,
-    query: Result<Query<IssuerQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<IssuerQuery>, QueryRejection>,
 ) -> Result<Json<IssuerAnswer>, Problem> {
-    let Query(IssuerQuery { issuer }) =
-        query.map_err(|error| Problem::invalid(error.body_text()))?;
+    let Query(IssuerQuery { issuer }) = query?;
     let known = read(&authority, move |store| store.issuer(&issuer)).await?;
     Ok(Json(match known {
         KnownIssuer::Same => IssuerAnswer {
