@@ -196,4 +196,13 @@ mod tests {
             assert_eq!(Fault::ALL.iter().filter(|other| same(other)).count(), 1);
         }
     }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_readme_says_of_every_fault_where_to_look() {
+        let readme = include_str!("../../README.md");
+        let (_, rows) = readme.split_once("| `<fault>` | the line says |").unwrap();
+        let rows = rows.lines().skip(2);
+        let told = rows.map_while(|row| row.strip_prefix("| `")?.split('`').next());
+        assert!(told.eq(Fault::ALL.map(Fault::name)));
+    }
 }

@@ -4,24 +4,11 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
+use portcullis::sync::Fault;
 use serde_json::{Value, json};
 
 use super::scene::{Scene, session, settings, soon_stale};
 use crate::support::{Authority, Bootstrap, Envoy, Meddler, Plugin, make_certificate, until};
-
-const FAULTS: [&str; 11] = [
-    "no_cluster",
-    "no_endpoint",
-    "no_connection",
-    "tls",
-    "no_answer",
-    "credential",
-    "role",
-    "status",
-    "behind",
-    "contended",
-    "not_believed",
-];
 
 fn bootstrap(authority: &Authority, more: &Value) -> Bootstrap {
     let plugin = Plugin::new(&settings(authority, more));
@@ -44,7 +31,8 @@ fn assert_told(bootstrap: &Bootstrap, times: u64, fault: &str, text: &str) -> En
     let envoy = Envoy::start(bootstrap);
     let stat = |fault: &str| envoy.stat(&format!("wasmcustom.portcullis.feed.failures.{fault}"));
     until(|| envoy.log(), || stat(fault) >= Some(times));
-    for other in FAULTS.iter().filter(|other| **other != fault) {
+    let others = Fault::ALL.map(Fault::name);
+    for other in others.into_iter().filter(|other| *other != fault) {
         assert_eq!(
             stat(other),
             Some(0),
