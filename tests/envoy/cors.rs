@@ -32,6 +32,14 @@ fn cors() -> (Value, Value) {
     (filter, route)
 }
 
+/// An Envoy that has the filter where `place` puts it.
+fn start(place: impl FnOnce(Listener, &Value) -> Listener) -> Envoy {
+    let (filter, route) = cors();
+    let listener = Listener::portcullis(Plugin::new(&configuration()));
+    let listener = place(listener, &filter).with_first_routes(&[route]);
+    Envoy::start(&Bootstrap::new([listener]))
+}
+
 fn preflight(origin: &str) -> Request {
     Request::get("/api")
         .method("OPTIONS")
@@ -58,12 +66,7 @@ fn assert_readable(reply: &Response) {
 
 #[test]
 fn with_the_cors_filter_before_the_gate_scripts_read_refusals_and_preflights_pass() {
-    let (filter, route) = cors();
-    let listener = Listener::portcullis(Plugin::new(&configuration()));
-    let listener = listener
-        .with_first_filter(&filter)
-        .with_first_routes(&[route]);
-    let envoy = Envoy::start(&Bootstrap::new([listener]));
+    let envoy = start(Listener::with_first_filter);
     let mut client = envoy.client();
 
     let reply = client.send(&preflight(ORIGIN));
@@ -94,30 +97,19 @@ fn with_the_cors_filter_before_the_gate_scripts_read_refusals_and_preflights_pas
     );
     let refused = client.send(&from("https://evil.example"));
     assert_refused(&refused, 401, "token_missing");
-    assert_eq!(
-        refused.header("access-control-allow-origin"),
-        None,
-        "{refused:?}"
-    );
+    let readable_by = refused.header("access-control-allow-origin");
+    assert_eq!(readable_by, None, "{refused:?}");
 }
 
 #[test]
 fn behind_the_gate_the_cors_filter_sees_neither_preflights_nor_refusals() {
-    let (filter, route) = cors();
-    let listener = Listener::portcullis(Plugin::new(&configuration()));
-    let listener = listener
-        .with_last_filter(&filter)
-        .with_first_routes(&[route]);
-    let envoy = Envoy::start(&Bootstrap::new([listener]));
+    let envoy = start(Listener::with_last_filter);
     let mut client = envoy.client();
     assert_refused(&client.send(&preflight(ORIGIN)), 401, "token_missing");
     let refused = client.send(&from(ORIGIN));
     assert_refused(&refused, 401, "token_missing");
-    assert_eq!(
-        refused.header("access-control-allow-origin"),
-        None,
-        "{refused:?}"
-    );
+    let readable_by = refused.header("access-control-allow-origin");
+    assert_eq!(readable_by, None, "{refused:?}");
 }
 
 #[test]
