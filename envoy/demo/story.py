@@ -12,8 +12,9 @@ from terminal import Failure
 from tokens import DEMO, ISSUER, PORTCULLIS, ROOT, mint
 
 REVOKED = refused("token_revoked", f'{CHALLENGE}, error="invalid_token"')
-# What the demo puts up with; the promise for many edges is measured by `./build.sh bench`.
+# The promise for many edges is measured by `./build.sh bench`.
 PROMISED_SECONDS = 0.25
+# What the demo puts up with.
 GIVE_UP_AFTER_SECONDS = 5
 # Of Envoy's two workers one has none of them once in eight million times.
 CONNECTIONS = 24
