@@ -249,6 +249,12 @@ optimise() {
     rm -f -- "$result.kept" "$result.cut"
 }
 
+# for_the_filter ARGUMENT…: cargo, where it builds modules. A RUSTFLAGS of the user's own, which is meant
+# for programs of this machine, would take the place of what .cargo/config.toml sets for the filter.
+for_the_filter() {
+    env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS cargo "$@"
+}
+
 tuner="$root/target/release/tune"
 
 # cut_out MODULE RESULT: without what only a panic needs, and without what nothing refers to. The module
@@ -279,7 +285,8 @@ build() {
     say "building target/portcullis.wasm"
     # The crate type stands here, not in the manifest: Cargo drops link-time optimisation when one
     # library is built as both cdylib and rlib.
-    cargo rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm -- -C link-arg=--emit-relocs
+    for_the_filter rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm -- \
+        -C link-arg=--emit-relocs
     # Also when it would be made in another way than the one that is there.
     how="$binaryen_package ${callbacks[*]} $(declare -f cut_out optimise tune) $(cksum <"$tuner")"
     if [[ ! -f $wasm || ! -f $wasm.how || $(<"$wasm.how") != "$how" ]] || ! cmp -s -- "$built" "$wasm.before"; then
@@ -379,7 +386,7 @@ build_for_bench() {
     build
     say "building target/bench/empty.wasm and floor.wasm, filters to compare with, and steps.wasm"
     mkdir -p -- "$root/target/bench"
-    cargo build --locked --example empty --example floor --example steps --target wasm32-wasip1 --profile wasm
+    for_the_filter build --locked --example empty --example floor --example steps --target wasm32-wasip1 --profile wasm
     for name in empty floor; do
         optimise "$root/target/wasm32-wasip1/wasm/examples/$name.wasm" "$root/target/bench/$name.wasm"
     done
