@@ -276,7 +276,8 @@ fn no_configuration_is_taken_where_the_host_gives_no_ticks_or_no_text() {
     }
 }
 
-/// `RUST_BACKTRACE` has every error of some libraries capture one, and a forged token is an error.
+/// A library may capture one for every error where `RUST_BACKTRACE` says so, as `anyhow` does, and a
+/// forged token is an error. None of the filter's does at the moment.
 #[test]
 fn where_back_traces_are_wanted_forged_tokens_are_refused_as_anywhere() {
     let compiled = Compiled::new();
