@@ -1,24 +1,23 @@
 #[cfg(not(target_family = "wasm"))]
 mod closed;
+mod keys;
 #[cfg(not(target_family = "wasm"))]
 mod readme;
 mod records;
 #[cfg(not(target_family = "wasm"))]
 mod review;
+mod revocation;
 #[cfg(not(target_family = "wasm"))]
 mod spelling;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
-use crate::gate::Posture;
-use std::time::Duration;
-
 use crate::gate::extraction::{CookieLocation, Duplicates, HeaderLocation};
-use crate::gate::keys::{self, KeySource, RemoteKeys, RemoteSource, Retries};
 use crate::gate::session::{ClaimHeader, Form};
-use crate::token::KeyRules;
 use crate::token::fixtures::{es256, jwk_set};
 
 fn environment(name: &str) -> Option<String> {
@@ -105,89 +104,6 @@ fn every_key_is_read_into_the_policy() {
     );
     for own in ["x-caller-subject", "x-caller-role", "x-user"] {
         assert!(policy.own_headers.has(own.as_bytes()), "{own}");
-    }
-}
-
-#[wasm_bindgen_test(unsupported = test)]
-fn remote_keys_are_read_with_everything_that_fetching_needs() {
-    let policy = read_value(&complete()).unwrap().policy;
-    let remote = |name: &str| {
-        let mut sources = policy.key_sources();
-        match sources.find(|(provider, _)| *provider == name) {
-            Some((_, KeySource::Remote(remote))) => remote.clone(),
-            other => panic!("{other:?}"),
-        }
-    };
-    let location = |path: &str| keys::Location {
-        authority: "idp.example".into(),
-        path: path.into(),
-    };
-    let expected = RemoteKeys {
-        source: RemoteSource::JwkSet(location("/jwks")),
-        cluster: "idp".into(),
-        timeout: Duration::from_secs(2),
-        cache_duration: Duration::from_mins(5),
-        failed_refetch: Duration::from_millis(500),
-        retries: Retries {
-            number: 3,
-            base_interval: Duration::from_millis(100),
-            max_interval: Duration::from_secs(2),
-        },
-        max_stale: Duration::from_hours(1),
-        rules: KeyRules::default(),
-    };
-    assert_eq!(remote("remote"), expected);
-    let discovered = remote("searched");
-    let expected = RemoteSource::Discovery {
-        document: location("/realm/.well-known/openid-configuration"),
-        issuer: "https://idp.example/realm/".into(),
-    };
-    assert_eq!(discovered.source, expected);
-    assert_eq!(discovered.cache_duration, Duration::from_mins(10));
-    assert_eq!(discovered.retries.number, 0);
-}
-
-#[wasm_bindgen_test(unsupported = test)]
-fn faults_of_key_sources_say_what_to_do() {
-    let keys = |key: &str, source: Value| json!({"providers": {"idp": {key: source}}});
-    let uri = |uri: &str| json!({"http_uri": {"uri": uri, "cluster": "idp"}});
-    for (configuration, expected) in [
-        (
-            keys("local_jwks", json!({"filename": "/jwks.json"})),
-            "providers.idp.local_jwks.filename: a WebAssembly module cannot read files",
-        ),
-        (
-            keys("local_jwks", json!({"inline_bytes": "%"})),
-            "providers.idp.local_jwks.inline_bytes: expected base64",
-        ),
-        (
-            keys("remote_jwks", uri("idp.example")),
-            "providers.idp.remote_jwks.http_uri.uri: expected a URL",
-        ),
-        (
-            keys("remote_jwks", json!({})),
-            "providers.idp.remote_jwks: expected either `http_uri` or `openid_discovery`",
-        ),
-        (
-            keys(
-                "remote_jwks",
-                json!({"openid_discovery": {"cluster": "idp"}}),
-            ),
-            "providers.idp.remote_jwks.openid_discovery: `issuer` is missing",
-        ),
-        (
-            keys(
-                "remote_jwks",
-                json!({"http_uri": {"uri": "https://a/", "cluster": "a", "timeout": "0s"}}),
-            ),
-            "providers.idp.remote_jwks.http_uri.timeout: expected a duration above zero",
-        ),
-    ] {
-        let found = faults(&configuration);
-        assert!(
-            found.iter().any(|fault| fault.starts_with(expected)),
-            "{expected}: {found:?}"
-        );
     }
 }
 
@@ -347,26 +263,6 @@ fn no_prefix_of_session_headers_takes_off_what_requests_need() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_unset_variable_is_a_fault_and_a_key_that_is_left_out_a_warning() {
-    let source = |source: Value| with(&["providers", "idp", "local_jwks"], source);
-    let found = faults(&source(json!({"environment_variable": "NOT_SET"})));
-    assert!(
-        found[0].starts_with("providers.idp.local_jwks.environment_variable: "),
-        "{found:?}"
-    );
-
-    let mut set: Value = serde_json::from_str(&jwk_set(&[&es256()])).unwrap();
-    set["keys"]
-        .as_array_mut()
-        .unwrap()
-        .push(json!({"kty": "oct", "k": "AAAA"}));
-    let configured = read_value(&source(json!({"inline_string": set.to_string()}))).unwrap();
-    assert_eq!(configured.warnings.len(), 1);
-    let warning = configured.warnings[0].to_string();
-    assert!(warning.contains("keys[1] is left out"), "{warning}");
-}
-
-#[wasm_bindgen_test(unsupported = test)]
 fn values_are_never_repeated_in_a_fault() {
     let secret = "hunter2-secret";
     for path in [
@@ -395,55 +291,6 @@ fn something_else_than_an_object_is_refused() {
     assert!(
         error[0].message.starts_with("expected a JSON object"),
         "{error:?}"
-    );
-}
-
-/// The table in the README is what operators read; the code is what they get.
-#[cfg(not(target_family = "wasm"))]
-#[test]
-fn the_readme_lists_exactly_the_keys_that_are_read() {
-    let configuration = complete();
-    let reading = Reading::new(&|_| Variable::Unknown);
-    policy(&Node::root(&configuration, &reading)).unwrap();
-    let asked = reading.asked.borrow();
-    let read: std::collections::BTreeSet<_> = asked.iter().map(|key| as_documented(key)).collect();
-
-    let readme = include_str!("../../../README.md");
-    let (_, table) = readme.split_once("<!-- configuration keys -->").unwrap();
-    let (table, _) = table
-        .split_once("<!-- end of configuration keys -->")
-        .unwrap();
-    let rows = table
-        .lines()
-        .filter_map(|row| row.strip_prefix("| `")?.split_once('`'));
-    let documented: std::collections::BTreeSet<_> = rows.map(|(key, _)| key.to_owned()).collect();
-    assert_eq!(documented, read);
-}
-
-#[wasm_bindgen_test(unsupported = test)]
-fn revocation_is_strict_unless_told_otherwise() {
-    let settings = read_value(&complete()).unwrap().policy.revocation.unwrap();
-    assert_eq!(settings.on_unconfirmed, Posture::Allow);
-    assert_eq!(settings.max_staleness, Duration::from_secs(20));
-    let least = json!({
-        "cluster": "authority",
-        "credential": {"inline_string": "edge"},
-        "public_keys": ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"],
-    });
-    let settings = read_value(&with(&["revocation"], least)).unwrap();
-    let settings = settings.policy.revocation.unwrap();
-    for posture in [
-        settings.on_stale,
-        settings.on_missing_feed,
-        settings.on_unconfirmed,
-        settings.on_unnamed,
-    ] {
-        assert_eq!(posture, Posture::Deny);
-    }
-    assert_eq!(settings.authority, "authority");
-    assert!(
-        !format!("{settings:?}").contains("edge"),
-        "the credential is not shown"
     );
 }
 
@@ -505,104 +352,4 @@ fn uri_templates_are_refused_with_a_way_out() {
     let expected = "rules[0].match.path_match_policy: \
                     URI templates are not supported; hint: `safe_regex`";
     assert!(found.iter().any(|fault| fault == expected), "{found:?}");
-}
-
-#[wasm_bindgen_test(unsupported = test)]
-fn faults_of_revocation_are_told_with_their_paths() {
-    let found = faults(&with(
-        &["revocation"],
-        json!({
-            "credential": {},
-            "public_keys": ["AAAA"],
-            "max_staleness": "1s",
-            "on_stale": "perhaps",
-            "on_unconfirmed": "confirm",
-        }),
-    ));
-    for expected in [
-        "revocation: `cluster` is missing",
-        "revocation.credential: expected either `inline_string` or `environment_variable`",
-        "revocation.max_staleness: expected at least `3s`: heartbeats come every third of it",
-        "revocation.on_stale: expected `deny`, `confirm` or `allow`",
-        "revocation.on_unconfirmed: expected `deny` or `allow`",
-        "revocation.public_keys[0]: \
-         expected an Ed25519 public key: 32 bytes in base64url without padding",
-    ] {
-        assert!(
-            found.iter().any(|fault| fault == expected),
-            "{expected}: {found:?}"
-        );
-    }
-}
-
-/// Otherwise a revoked token would pass again between the end of its entry and its own.
-#[wasm_bindgen_test(unsupported = test)]
-fn no_provider_lets_tokens_pass_for_longer_than_their_revocations_are_kept() {
-    let with_skew = |seconds: u32| {
-        let mut configuration = complete();
-        for provider in configuration["providers"]
-            .as_object_mut()
-            .unwrap()
-            .values_mut()
-        {
-            provider["clock_skew_seconds"] = seconds.into();
-        }
-        configuration
-    };
-    assert!(read_value(&with_skew(600)).is_ok());
-    let found = faults(&with_skew(601));
-    assert!(
-        found
-            .iter()
-            .all(|fault| fault.contains("expected at most 600 with `revocation`")),
-        "{found:?}"
-    );
-    let mut without = with_skew(601);
-    without.as_object_mut().unwrap().remove("revocation");
-    assert!(read_value(&without).is_ok());
-}
-
-/// Names that the operator chooses, places in lists, and what can stand in several places, as
-/// they are written in the README.
-#[cfg(not(target_family = "wasm"))]
-fn as_documented(key: &str) -> String {
-    let mut key = key.to_owned();
-    for digit in 0..10 {
-        key = key.replace(&format!("[{digit}]"), "[]");
-    }
-    for (name, written) in [
-        ("providers.idp", "providers.<name>"),
-        ("providers.remote", "providers.<name>"),
-        ("providers.searched", "providers.<name>"),
-        ("requirement_map.some", "requirement_map.<name>"),
-        (
-            "filter_state_rules.requires.some",
-            "filter_state_rules.requires.<name>",
-        ),
-        (
-            "requirement_by_route_name.route",
-            "requirement_by_route_name.<route>",
-        ),
-    ] {
-        key = key.replace(name, written);
-    }
-    key = key.replace("[\"@type\"]", "@type");
-    for (place, written) in [
-        ("safe_regex", "<regex>"),
-        ("safe_regex_match", "<regex>"),
-        ("string_match", "<text>"),
-        ("subjects", "<text>"),
-        ("issuer_pattern", "<text>"),
-        ("requirements[]", "<requirement>"),
-        ("filter_state_rules.requires.<name>", "<requirement>"),
-        ("requires", "<requirement>"),
-        ("requirement_map.<name>", "<requirement>"),
-        ("match.headers[]", "<header>"),
-        ("match.query_parameters[]", "<parameter>"),
-    ] {
-        if let Some((_, rest)) = key.rsplit_once(&format!("{place}.")) {
-            return format!("{written}.{rest}");
-        }
-    }
-    key
 }

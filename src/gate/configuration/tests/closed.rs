@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::readme::as_documented;
 use super::*;
 use crate::gate::configuration::{Variable, inspect};
 

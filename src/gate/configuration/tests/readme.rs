@@ -1,11 +1,13 @@
-//! Two tables of the README, which are made from lists that the tests decide by too: `./build.sh
-//! readme` writes them anew.
+//! Tables of the README: the keys that are read, and two that are made from lists that the tests
+//! decide by too, which `./build.sh readme` writes anew.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs};
 
 use serde_json::Value;
+
+use super::{Node, Reading, Variable, complete, policy};
 
 /// A table: the name of its marks, its list, and the columns, each with the key of its cells.
 struct Table {
@@ -119,4 +121,69 @@ fn the_readme_tells_of_every_field_what_becomes_of_it() {
         let is_told = |row: &[String; 3]| names(&row[0]);
         assert!(rows.iter().any(is_told), "{field}");
     }
+}
+
+/// The table in the README is what operators read; the code is what they get.
+#[test]
+fn the_readme_lists_exactly_the_keys_that_are_read() {
+    let configuration = complete();
+    let reading = Reading::new(&|_| Variable::Unknown);
+    policy(&Node::root(&configuration, &reading)).unwrap();
+    let asked = reading.asked.borrow();
+    let read: BTreeSet<_> = asked.iter().map(|key| as_documented(key)).collect();
+
+    let readme = include_str!("../../../../README.md");
+    let (_, table) = readme.split_once("<!-- configuration keys -->").unwrap();
+    let (table, _) = table
+        .split_once("<!-- end of configuration keys -->")
+        .unwrap();
+    let rows = table
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<_> = rows.map(|(key, _)| key.to_owned()).collect();
+    assert_eq!(documented, read);
+}
+
+/// Names that the operator chooses, places in lists, and what can stand in several places, as
+/// they are written in the README.
+pub(super) fn as_documented(key: &str) -> String {
+    let mut key = key.to_owned();
+    for digit in 0..10 {
+        key = key.replace(&format!("[{digit}]"), "[]");
+    }
+    for (name, written) in [
+        ("providers.idp", "providers.<name>"),
+        ("providers.remote", "providers.<name>"),
+        ("providers.searched", "providers.<name>"),
+        ("requirement_map.some", "requirement_map.<name>"),
+        (
+            "filter_state_rules.requires.some",
+            "filter_state_rules.requires.<name>",
+        ),
+        (
+            "requirement_by_route_name.route",
+            "requirement_by_route_name.<route>",
+        ),
+    ] {
+        key = key.replace(name, written);
+    }
+    key = key.replace("[\"@type\"]", "@type");
+    for (place, written) in [
+        ("safe_regex", "<regex>"),
+        ("safe_regex_match", "<regex>"),
+        ("string_match", "<text>"),
+        ("subjects", "<text>"),
+        ("issuer_pattern", "<text>"),
+        ("requirements[]", "<requirement>"),
+        ("filter_state_rules.requires.<name>", "<requirement>"),
+        ("requires", "<requirement>"),
+        ("requirement_map.<name>", "<requirement>"),
+        ("match.headers[]", "<header>"),
+        ("match.query_parameters[]", "<parameter>"),
+    ] {
+        if let Some((_, rest)) = key.rsplit_once(&format!("{place}.")) {
+            return format!("{written}.{rest}");
+        }
+    }
+    key
 }

@@ -1,6 +1,7 @@
 //! Every spelling that protobuf's JSON takes is read, wherever it can stand, and comes to the same.
 
 use super::closed::{OF_ANY_KIND, Place, Step};
+use super::readme::as_documented;
 use super::*;
 use crate::gate::configuration::inspect;
 

@@ -1,0 +1,114 @@
+//! Requirements that ask for nothing without saying so.
+
+use super::*;
+
+#[test]
+fn what_asks_for_nothing_without_saying_so_is_told() {
+    let with = |requires: Value| {
+        let rules = json!([{"match": {"prefix": "/"}, "requires": requires}]);
+        configuration(rules, json!({}))
+    };
+    let any = |list: Value| json!({"requires_any": {"requirements": list}});
+    assert_finding(
+        &with(any(json!([token(), {}]))),
+        "rules[0].requires.requires_any.requirements[1]: asks for nothing, so every request meets",
+    );
+    assert_finding(
+        &with(json!({"requires_all": {"requirements": [any(json!([{}, token()])), token()]}})),
+        "rules[0].requires.requires_all.requirements[0].requires_any.requirements[0]: asks for no",
+    );
+    assert_finding(
+        &with(json!({"provider_name": "idp", "claims": []})),
+        "rules[0].requires.claims: is empty, so nothing is checked",
+    );
+    let rules = json!([
+        {"match": {"prefix": "/empty/"}, "requires": {}},
+        {"match": {"prefix": "/"}, "requires": token()},
+    ]);
+    assert_finding(
+        &configuration(rules, json!({})),
+        "rules[0].requires: asks for nothing, so the path is open",
+    );
+}
+
+#[test]
+fn a_requirement_that_opens_is_told_wherever_it_is_referred_to() {
+    let all = |list: Value| json!({"requires_all": {"requirements": list}});
+    let any = |list: Value| json!({"requires_any": {"requirements": list}});
+    let rest = || json!({"match": {"prefix": "/"}, "requires": token()});
+    let map = |open: &Value| json!({"open": open, "login": token()});
+    let referring = |open: &Value, key: &str, value: Value| {
+        let more = json!({"requirement_map": map(open), key: value});
+        configuration(json!([rest()]), more)
+    };
+    let by_name = |open: &Value| {
+        let rules = json!([{"match": {"prefix": "/x/"}, "requirement_name": "open"}, rest()]);
+        configuration(rules, json!({"requirement_map": map(open)}))
+    };
+    let by_route = |open: &Value| {
+        let routes = json!({"a": "open", "b": "login"});
+        referring(open, "requirement_by_route_name", routes)
+    };
+    let by_metadata =
+        |open: &Value| referring(open, "requirement_from_route_metadata", json!(true));
+    let by_filter_state = |open: &Value| {
+        let rules = json!({"name": "who", "requires": map(open)});
+        configuration(json!([rest()]), json!({"filter_state_rules": rules}))
+    };
+    let nothing = json!({});
+    for (configuration, place) in [
+        (by_name(&nothing), "rules[0].requirement_name"),
+        (by_route(&nothing), "requirement_by_route_name.a"),
+        (by_metadata(&nothing), "requirement_map.open"),
+        (
+            by_filter_state(&nothing),
+            "filter_state_rules.requires.open",
+        ),
+    ] {
+        let expected = format!("{place}: asks for nothing, so ");
+        assert_finding(&configuration, &expected);
+    }
+    for open in [
+        all(json!([{}])),
+        any(json!([token(), {}])),
+        any(json!([all(json!([{}]))])),
+    ] {
+        for configuration in [by_name(&open), by_route(&open)] {
+            let found = review(&configuration);
+            let places = [
+                "rules[0].requirement_name: ",
+                "requirement_by_route_name.a: ",
+            ];
+            let is_told = |finding: &String| places.iter().any(|place| finding.starts_with(place));
+            assert!(found.iter().any(is_told), "{open}: {found:?}");
+        }
+        let found = review(&by_filter_state(&open));
+        assert_eq!(found.len(), 1, "{open}: {found:?}");
+    }
+    for said in [
+        json!({"allow_missing_or_failed": {}}),
+        any(json!([token(), {"allow_missing": {}}])),
+        all(json!([token(), {"allow_missing": {}}])),
+    ] {
+        for configuration in [
+            by_name(&said),
+            by_route(&said),
+            by_metadata(&said),
+            by_filter_state(&said),
+        ] {
+            assert_sound(&configuration);
+        }
+    }
+    // Nothing chooses it.
+    assert_sound(&referring(&nothing, "allow_unmatched", json!(false)));
+}
+
+#[test]
+fn empty_audiences_of_a_requirement_are_told() {
+    let requires = json!({"provider_and_audiences": {"provider_name": "idp", "audiences": []}});
+    let rules = json!([{"match": {"prefix": "/"}, "requires": requires}]);
+    assert_finding(
+        &configuration(rules, json!({})),
+        "rules[0].requires.provider_and_audiences.audiences: is empty, so the provider's own",
+    );
+}

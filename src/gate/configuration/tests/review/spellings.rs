@@ -1,0 +1,104 @@
+//! Paths that are protected in one spelling only.
+
+use super::*;
+
+/// Closed, and then everything else is open.
+fn closed_before_open(closed: Value) -> Value {
+    let rules = json!([
+        {"match": closed, "requires": token()},
+        {"match": prefix("/")},
+    ]);
+    configuration(rules, json!({}))
+}
+
+#[test]
+fn a_protected_path_that_another_rule_leaves_open_in_another_spelling_is_told() {
+    for (closed, key, told) in [
+        (
+            path("/admin"),
+            "path",
+            "`/admin/` and `/ADMIN` are other paths",
+        ),
+        (
+            path("/admin/"),
+            "path",
+            "`/admin` and `/ADMIN/` are other paths",
+        ),
+        (
+            path("/ADMIN"),
+            "path",
+            "`/ADMIN/` and `/admin` are other paths",
+        ),
+        (
+            any_case(path("/admin")),
+            "path",
+            "`/admin/` is another path",
+        ),
+        (path("/7"), "path", "`/7/` is another path"),
+        (prefix("/admin"), "prefix", "`/ADMIN` is another path"),
+        (
+            prefix("/admin/"),
+            "prefix",
+            "`/admin` and `/ADMIN/` are other paths",
+        ),
+        (
+            segments("/admin"),
+            "path_separated_prefix",
+            "`/ADMIN` is another path",
+        ),
+    ] {
+        let expected = format!("rules[0].match.{key}: {told}, and `rules[1]` leaves ");
+        assert_finding(&closed_before_open(closed), &expected);
+    }
+    let hint = "hint: `path_separated_prefix: /admin` with `case_sensitive: false`";
+    for closed in [path("/admin"), prefix("/admin/"), segments("/admin")] {
+        let found = review(&closed_before_open(closed));
+        assert!(found[0].ends_with(hint), "{found:?}");
+    }
+    // By which only some of the requests are kept out in any spelling.
+    let on_post = json!({"string_match": {"exact": "POST"}});
+    let closed = on(path("/admin"), "headers", ":method", on_post);
+    let expected = "rules[0].match.path: `/admin/` and `/ADMIN` are other paths";
+    assert_finding(&closed_before_open(closed), expected);
+
+    let rules = json!([{"match": path("/admin"), "requires": token()}]);
+    let open = json!({"allow_unmatched": true});
+    assert_finding(
+        &configuration(rules, open),
+        "rules[0].match.path: `/admin/` and `/ADMIN` are other paths, and `allow_unmatched` leaves",
+    );
+}
+
+#[test]
+fn a_protected_path_that_no_other_spelling_leads_round_is_not_told() {
+    for closed in [
+        any_case(segments("/admin")),
+        any_case(prefix("/admin")),
+        prefix("/7"),
+        regex("(?i)/admin/?"),
+    ] {
+        assert_sound(&closed_before_open(closed));
+    }
+    for rules in [
+        // Closed in all of them.
+        json!([
+            {"match": path("/admin"), "requires": token()},
+            {"match": any_case(prefix("/admin")), "requires": token()},
+            {"match": prefix("/")},
+        ]),
+        json!([
+            {"match": path("/admin"), "requires": token()},
+            {"match": prefix("/"), "requires": token()},
+        ]),
+        // Refused, since nobody says anything.
+        json!([{"match": path("/admin"), "requires": token()}]),
+        // Meant so.
+        json!([
+            {"match": path("/a"), "requires": token()},
+            {"match": path("/A")},
+            {"match": path("/a/")},
+        ]),
+    ] {
+        assert_sound(&configuration(rules, json!({})));
+    }
+}

@@ -1,0 +1,86 @@
+//! What is said of `revocation`, and what providers may not do beside it.
+
+use super::*;
+use crate::gate::Posture;
+
+#[wasm_bindgen_test(unsupported = test)]
+fn revocation_is_strict_unless_told_otherwise() {
+    let settings = read_value(&complete()).unwrap().policy.revocation.unwrap();
+    assert_eq!(settings.on_unconfirmed, Posture::Allow);
+    assert_eq!(settings.max_staleness, Duration::from_secs(20));
+    let least = json!({
+        "cluster": "authority",
+        "credential": {"inline_string": "edge"},
+        "public_keys": ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"],
+    });
+    let settings = read_value(&with(&["revocation"], least)).unwrap();
+    let settings = settings.policy.revocation.unwrap();
+    for posture in [
+        settings.on_stale,
+        settings.on_missing_feed,
+        settings.on_unconfirmed,
+        settings.on_unnamed,
+    ] {
+        assert_eq!(posture, Posture::Deny);
+    }
+    assert_eq!(settings.authority, "authority");
+    assert!(
+        !format!("{settings:?}").contains("edge"),
+        "the credential is not shown"
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn faults_of_revocation_are_told_with_their_paths() {
+    let found = faults(&with(
+        &["revocation"],
+        json!({
+            "credential": {},
+            "public_keys": ["AAAA"],
+            "max_staleness": "1s",
+            "on_stale": "perhaps",
+            "on_unconfirmed": "confirm",
+        }),
+    ));
+    for expected in [
+        "revocation: `cluster` is missing",
+        "revocation.credential: expected either `inline_string` or `environment_variable`",
+        "revocation.max_staleness: expected at least `3s`: heartbeats come every third of it",
+        "revocation.on_stale: expected `deny`, `confirm` or `allow`",
+        "revocation.on_unconfirmed: expected `deny` or `allow`",
+        "revocation.public_keys[0]: \
+         expected an Ed25519 public key: 32 bytes in base64url without padding",
+    ] {
+        assert!(
+            found.iter().any(|fault| fault == expected),
+            "{expected}: {found:?}"
+        );
+    }
+}
+
+/// Otherwise a revoked token would pass again between the end of its entry and its own.
+#[wasm_bindgen_test(unsupported = test)]
+fn no_provider_lets_tokens_pass_for_longer_than_their_revocations_are_kept() {
+    let with_skew = |seconds: u32| {
+        let mut configuration = complete();
+        for provider in configuration["providers"]
+            .as_object_mut()
+            .unwrap()
+            .values_mut()
+        {
+            provider["clock_skew_seconds"] = seconds.into();
+        }
+        configuration
+    };
+    assert!(read_value(&with_skew(600)).is_ok());
+    let found = faults(&with_skew(601));
+    assert!(
+        found
+            .iter()
+            .all(|fault| fault.contains("expected at most 600 with `revocation`")),
+        "{found:?}"
+    );
+    let mut without = with_skew(601);
+    without.as_object_mut().unwrap().remove("revocation");
+    assert!(read_value(&without).is_ok());
+}
