@@ -17,60 +17,23 @@
 //! late and takes over what the first has published.
 
 use std::rc::Rc;
-use std::time::Duration;
 
-use super::discovery::{self, DiscoveryError};
 use super::key_record::{KEYS, Published};
 use super::key_wishes::{WISHES, Wishes};
-use super::{Lease, Role, backoff, freshness, milliseconds};
-use crate::gate::{Lack, Location, RemoteKeys, RemoteSource};
-use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, HeaderLine, SharedData};
+use super::{Lease, Role, milliseconds};
+use crate::gate::{Lack, RemoteKeys};
+use crate::host::{BackgroundHost, Expected, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
 use crate::time::Interval;
-use crate::token::{KeySet, KeySetError};
+use crate::token::KeySet;
 
-/// How much longer than the time-out of a call its answer is waited for. The host always answers;
-/// should it not, the source would be stuck.
-const GRACE: Duration = Duration::from_secs(5);
+mod fetching;
 
-/// Fetches in a row that fail until somebody else tries.
-const FAILURES_PER_LEADER: u32 = 3;
+pub use fetching::FetchError;
+use fetching::{Fetch, Phase};
 
 /// Keys left out of a set that are named in the log one by one; how many there are is said before.
 const MAX_COMPLAINTS: usize = 32;
-
-/// Shortest time between two fetches that nobody asked for, whatever the configuration says.
-const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
-
-/// Why a fetch gave no keys.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FetchError {
-    /// The host would not send the call at all.
-    #[error("the call was refused; hint: is there a cluster `{0}` with a healthy endpoint?")]
-    NotSent(String),
-    /// No connection, a reset, or a time-out.
-    #[error("no answer")]
-    NoAnswer,
-    /// An answer with another status than 200. Redirects are not followed: they would lead out of
-    /// the cluster that the operator chose.
-    #[error("expected status 200, found {0}")]
-    Status(u16),
-    /// The discovery document leads nowhere.
-    #[error("discovery document: {0}")]
-    Discovery(#[from] DiscoveryError),
-    /// The answer is no usable JWK Set.
-    #[error("JWK Set: {0}")]
-    KeySet(#[from] KeySetError),
-}
-
-impl FetchError {
-    /// Whether a connection may have broken off that somebody else had closed meanwhile; another try
-    /// then has a new one. The host says 503 itself when that happens, and 504 for a time-out.
-    const fn is_broken_connection(&self) -> bool {
-        matches!(self, Self::NoAnswer | Self::Status(503))
-    }
-}
 
 /// What has happened since it was last asked, for counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,39 +74,6 @@ pub(super) struct KeyRefresh {
     /// The last fault, so that it is logged once and not every time.
     complaint: Option<FetchError>,
     counts: Counts,
-}
-
-#[derive(Debug)]
-enum Phase {
-    Idle,
-    Pausing {
-        fetch: Fetch,
-        pause: Interval,
-    },
-    Asking {
-        fetch: Fetch,
-        call: CallId,
-        stage: Stage,
-        patience: Interval,
-    },
-}
-
-/// One fetch with all its tries.
-#[derive(Clone, Copy, Debug, Default)]
-struct Fetch {
-    /// Whether requests have asked for it.
-    is_wanted: bool,
-    /// When its last try began.
-    began_at: u64,
-    failed_tries: u32,
-    /// Whether a connection has broken off, after which there was a try at once.
-    has_reconnected: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Document,
-    Keys,
 }
 
 impl KeyRefresh {
@@ -211,39 +141,6 @@ impl KeyRefresh {
                 }
             }
         }
-    }
-
-    /// Takes the answer to a call; `false` when the call was not this source's.
-    pub(super) fn answered(
-        &mut self,
-        host: &impl BackgroundHost,
-        answered: CallId,
-        outcome: &CallOutcome,
-    ) -> bool {
-        let Phase::Asking {
-            fetch, call, stage, ..
-        } = self.phase
-        else {
-            return false;
-        };
-        if call != answered {
-            return false;
-        }
-        self.phase = Phase::Idle;
-        match self.read(stage, outcome) {
-            Ok(Answer::KeysAreAt(location)) => self.ask(host, fetch, Stage::Keys, &location),
-            Ok(Answer::Keys(keys, lifetime)) => self.succeed(host, fetch, keys, lifetime, outcome),
-            Err(error) if error.is_broken_connection() && !fetch.has_reconnected => {
-                let has_reconnected = true;
-                let fetch = Fetch {
-                    has_reconnected,
-                    ..fetch
-                };
-                self.begin(host, fetch);
-            }
-            Err(error) => self.try_again(host, fetch, error),
-        }
-        true
     }
 
     /// A request lacks a key, or all keys, and has been waiting for better ones since the start of
@@ -368,163 +265,6 @@ impl KeyRefresh {
         self.wishes(host, now).want_later_than(self.as_of(now))
     }
 
-    /// Begins a try, from the start: a document that was read earlier may have moved the keys, and
-    /// somebody may have asked for others since.
-    fn begin(&mut self, host: &impl BackgroundHost, fetch: Fetch) {
-        let now = host.now_milliseconds();
-        let fetch = Fetch {
-            is_wanted: fetch.is_wanted || self.is_wanted(host, now),
-            began_at: now,
-            ..fetch
-        };
-        let (stage, location) = match &self.settings.source {
-            RemoteSource::JwkSet(location) => (Stage::Keys, location),
-            RemoteSource::Discovery { document, .. } => (Stage::Document, document),
-        };
-        let location = location.clone();
-        self.ask(host, fetch, stage, &location);
-    }
-
-    fn ask(&mut self, host: &impl BackgroundHost, fetch: Fetch, stage: Stage, location: &Location) {
-        let mut headers = vec![("accept", "application/json".to_owned())];
-        if fetch.is_wanted {
-            // A cache on the way may hold the very set that lacks the key (RFC 9111 section 5.2.1.4).
-            headers.push(("cache-control", "no-cache".to_owned()));
-        }
-        let call = Call {
-            cluster: self.settings.cluster.clone(),
-            method: "GET",
-            authority: location.authority.clone(),
-            path: location.path.clone(),
-            headers,
-            body: None,
-            timeout: self.settings.timeout,
-        };
-        let patience = self.settings.timeout.saturating_add(GRACE);
-        match host.call(&call) {
-            Ok(call) => {
-                self.phase = Phase::Asking {
-                    fetch,
-                    call,
-                    stage,
-                    patience: Interval::new(host.now_milliseconds(), patience),
-                };
-            }
-            Err(_) => self.try_again(host, fetch, FetchError::NotSent(call.cluster)),
-        }
-    }
-
-    fn read(&self, stage: Stage, outcome: &CallOutcome) -> Result<Answer, FetchError> {
-        let (status, headers, body) = match outcome {
-            CallOutcome::Failed => return Err(FetchError::NoAnswer),
-            CallOutcome::Answered {
-                status,
-                headers,
-                body,
-            } => (*status, headers, body),
-        };
-        if status != 200 {
-            return Err(FetchError::Status(status));
-        }
-        match (stage, &self.settings.source) {
-            (Stage::Document, RemoteSource::Discovery { document, issuer }) => {
-                let location = discovery::jwk_set_location(body, issuer, document)?;
-                Ok(Answer::KeysAreAt(location))
-            }
-            _ => Ok(Answer::Keys(
-                self.settings.read(body)?,
-                self.lifetime(headers),
-            )),
-        }
-    }
-
-    fn lifetime(&self, headers: &[HeaderLine]) -> Duration {
-        freshness::lifetime(headers, self.settings.cache_duration)
-    }
-
-    fn succeed(
-        &mut self,
-        host: &impl BackgroundHost,
-        fetch: Fetch,
-        keys: KeySet,
-        lifetime: Duration,
-        outcome: &CallOutcome,
-    ) {
-        let CallOutcome::Answered { body, .. } = outcome else {
-            return;
-        };
-        let now = host.now_milliseconds();
-        let lifetime = milliseconds(lifetime);
-        self.published.began_at = fetch.began_at;
-        self.finish(now, fetch);
-        self.published.failures = 0;
-        self.published.fetched_at = now;
-        self.published.expires_at = now.saturating_add(lifetime);
-        self.published.next_at = now.saturating_add(ahead_of(lifetime, host.random()));
-        self.counts.fetched += 1;
-        if self.complaint.take().is_some() {
-            host.info(&format!("keys of {}: fetched again", self.label));
-        }
-        if self.published.set != *body {
-            self.published.set.clone_from(body);
-            self.adopt(host, keys);
-        }
-        self.publish(host);
-    }
-
-    fn try_again(&mut self, host: &impl BackgroundHost, fetch: Fetch, error: FetchError) {
-        let now = host.now_milliseconds();
-        let retries = self.settings.retries;
-        let failed_tries = fetch.failed_tries.saturating_add(1);
-        if failed_tries <= retries.number {
-            let pause = backoff::wait(retries.base_interval, failed_tries, host.random());
-            let pause = pause.min(milliseconds(retries.max_interval));
-            let fetch = Fetch {
-                failed_tries,
-                ..fetch
-            };
-            let pause = Interval::new(now, Duration::from_millis(pause));
-            self.phase = Phase::Pausing { fetch, pause };
-            return;
-        }
-        self.phase = Phase::Idle;
-        self.finish(now, fetch);
-        self.published.failures = self.published.failures.saturating_add(1);
-        let pause = backoff::wait(
-            self.settings.failed_refetch,
-            self.published.failures,
-            host.random(),
-        );
-        self.published.next_at = now.saturating_add(pause);
-        self.counts.failed += 1;
-        // Whoever led before has said it, if this one begins to lead in the middle of an outage.
-        let is_inherited = self.complaint.is_none() && self.published.failures > 1;
-        if is_inherited {
-            self.complaint = Some(error);
-        } else if self.complaint.as_ref() != Some(&error) {
-            let consequence = match self.keys(now) {
-                Some(_) => "the last good ones stay in force",
-                None => "there are none",
-            };
-            host.warn(&format!("keys of {}: {error}; {consequence}", self.label));
-            self.complaint = Some(error);
-        }
-        self.publish(host);
-        // In case it is a matter of this worker. The pause until the next fetch is everybody's.
-        if self.published.failures.is_multiple_of(FAILURES_PER_LEADER) {
-            self.lease.stand_back(host, now, host.random());
-        }
-    }
-
-    fn finish(&mut self, now: u64, fetch: Fetch) {
-        self.published.set_back_to(now);
-        self.published.finished_at = now.max(1);
-        if fetch.is_wanted {
-            self.published.spend(now);
-            self.counts.refetched += 1;
-        }
-    }
-
     /// Publishes what is known here, unless somebody else has published since it was last read:
     /// then that is taken over.
     fn publish(&mut self, host: &impl BackgroundHost) {
@@ -559,20 +299,6 @@ impl KeyRefresh {
             host.set_shared(&self.space.key_of(WISHES), &bytes, Expected::Anything);
         }
     }
-}
-
-/// What an answer was good for.
-enum Answer {
-    KeysAreAt(Location),
-    Keys(KeySet, Duration),
-}
-
-/// When to refresh a set that is fresh for so long: after 80 to 90 % of it, as `random` says, so
-/// that edges that started together do not stay together.
-fn ahead_of(lifetime: u64, random: u64) -> u64 {
-    let tenth = lifetime / 10;
-    let ahead = lifetime - tenth - random % (tenth + 1);
-    ahead.max(milliseconds(SHORTEST_REFRESH))
 }
 
 #[cfg(test)]
