@@ -4,72 +4,31 @@
 //! [`Observer`] about every check: nobody while the gate is at work, the command line when it
 //! explains.
 
-use std::borrow::Cow;
+mod choice;
+mod failure;
+mod observer;
+mod waiting;
+
 use std::cell::OnceCell;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 
+pub(super) use failure::Failure;
+pub use observer::{Check, Observer};
+pub(super) use waiting::Sought;
+
 use super::extraction::{self, Found, Stripped};
-use super::keys::{KeySource, Lack, RemoteKeys};
+use super::keys::KeySource;
 use super::policy::{Alternatives, Otherwise, Provider, Requirement, TokenRequirement};
 use super::reason::{Admission, Reason};
 use super::request::Request;
 use super::session;
-use super::token_cache::{Admitted, Key as TokenId};
+use super::token_cache::Admitted;
 use super::verification::{Candidate, Objection};
-use super::{Answers, Attempt, Gate, Wait};
+use super::{Answers, Attempt, Gate};
 use crate::host::Host;
 use crate::time::UnixTime;
-use crate::token::{Algorithm, Claims, UnverifiedToken};
-
-/// One thing that is checked about a token, in the order of the checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Check {
-    /// There is one token in the provider's places.
-    Location,
-    /// It is a well-formed JWT.
-    Form,
-    /// `iss` is the provider's.
-    Issuer,
-    /// The provider's keys are there.
-    Keys,
-    /// A key of the provider has made the signature.
-    Signature,
-    /// `typ` is not that of something else.
-    Type,
-    /// `exp`, `nbf`, `iat`.
-    Times,
-    /// `aud`.
-    Audience,
-    /// `sub`.
-    Subject,
-    /// `cnf`.
-    Binding,
-    /// `scope` or `scp`.
-    Scopes,
-    /// The claims that the rule asks for.
-    Claims,
-    /// It was not revoked.
-    Revocation,
-    /// The claims fit into the headers where they are to go.
-    Headers,
-}
-
-/// Who wants to know how a decision comes about.
-pub trait Observer {
-    /// A part of the configuration was chosen.
-    fn chosen(&mut self, _chosen: super::policy::Chosen) {}
-
-    /// A token of this provider is looked for.
-    fn provider(&mut self, _name: &str) {}
-
-    /// Something was checked, and came out well or not.
-    fn checked(&mut self, _check: Check, _fault: Option<Reason>) {}
-}
-
-/// Nobody.
-impl Observer for () {}
+use crate::token::{Claims, UnverifiedToken};
+use waiting::key_of;
 
 /// A token that was found good.
 pub(super) struct Pass<'g> {
@@ -80,17 +39,6 @@ pub(super) struct Pass<'g> {
 }
 
 impl Pass<'_> {
-    /// Whether the token was chosen from several cookies.
-    const fn is_choice(&self) -> bool {
-        !self.found.rivals.is_empty()
-    }
-
-    /// Whether the provider reads a cookie from which the token was chosen.
-    fn has_cookie_of(&self, provider: &Provider) -> bool {
-        let mut places = self.found.places.iter();
-        places.any(|place| provider.locations.iter().any(|own| own.is_cookie_of(place)))
-    }
-
     /// What is taken out of the request: the token, or where that goes on, the other cookies of its
     /// name, of which the upstream might read one.
     fn stripped(&self) -> impl Iterator<Item = Stripped<'_>> {
@@ -99,89 +47,6 @@ impl Pass<'_> {
         let places = self.found.places.iter().filter(move |_| has_any);
         places.map(move |place| (*place, kept))
     }
-}
-
-/// Why a requirement is not met.
-#[derive(Clone, Debug)]
-pub(super) struct Failure<'g> {
-    pub(super) reason: Reason,
-    /// Whose token it was about.
-    pub(super) provider: Option<&'g Provider>,
-    /// What the token would have had to have, for the challenge.
-    pub(super) requirement: Option<&'g TokenRequirement>,
-    /// What may change the outcome.
-    pub(super) wait: Option<Wait>,
-}
-
-impl From<Reason> for Failure<'_> {
-    fn from(reason: Reason) -> Self {
-        Self {
-            reason,
-            provider: None,
-            requirement: None,
-            wait: None,
-        }
-    }
-}
-
-impl Failure<'_> {
-    /// How much a failure says among those of several alternatives. What can still change comes
-    /// first; that a token is another issuer's, or not there, says least.
-    ///
-    /// A token that one provider has found forged could be another's, for all that its sender may
-    /// know, as long as the other's keys are missing. So everything that is found before a
-    /// signature says less than missing keys do, whether somebody waits for them or not, and
-    /// whether `iss` is that of the provider or not. What is found behind a good signature says
-    /// more: it is neither held up nor answered for the sake of another provider.
-    const fn weight(&self) -> u8 {
-        match (&self.wait, self.reason) {
-            (Some(Wait::Keys(_)), _) => 6,
-            (Some(Wait::Confirmation(_)), _) => 9,
-            (None, reason) => Self::weight_of(reason),
-        }
-    }
-
-    const fn weight_of(reason: Reason) -> u8 {
-        match reason {
-            Reason::TokenMissing => 0,
-            // Said of the places of one provider, where another may have looked at the token.
-            Reason::TokenInQuery => 1,
-            Reason::IssuerMismatch => 2,
-            Reason::KeyUnknown | Reason::AlgorithmMismatch | Reason::SignatureInvalid => 3,
-            Reason::TokenAmbiguous
-            | Reason::TokenTooLarge
-            | Reason::TokenMalformed
-            | Reason::TimeInMilliseconds
-            | Reason::CriticalHeader => 4,
-            Reason::KeysUnavailable | Reason::IssuerUndisclosed | Reason::KeyUnconfirmed => 5,
-            Reason::RevocationUnavailable
-            | Reason::RevocationStale
-            | Reason::RevocationUnconfirmed => 8,
-            _ => 7,
-        }
-    }
-
-    /// The one of two failures that says more, the earlier one when they say the same, and the
-    /// other one.
-    fn beside(self, earlier: Option<Self>) -> (Self, Option<Self>) {
-        match earlier {
-            Some(earlier) if earlier.weight() >= self.weight() => (earlier, Some(self)),
-            earlier => (self, earlier),
-        }
-    }
-
-    /// Whether it may turn out that nothing has failed.
-    const fn is_unknown(&self) -> bool {
-        self.wait.is_some() || self.reason.answer().status == UNAVAILABLE
-    }
-}
-
-/// A token for which a key is looked for.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sought {
-    token: TokenId,
-    /// A hash of the id of its key, if newer keys may have it.
-    key: Option<u64>,
 }
 
 /// Tries the alternative with this place.
@@ -310,7 +175,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
         // The configuration admits no empty lists; if that were ever wrong, nobody would pass.
         let failure = failure.unwrap_or(Reason::NoRule.into());
-        let unknown = unknown.filter(|unknown| self.are_of_two_tokens(&failure, unknown));
+        let unknown = unknown
+            .filter(|unknown| !failure.is_unknown() && self.are_of_two_tokens(&failure, unknown));
         Err(unknown.unwrap_or(failure))
     }
 
@@ -321,51 +187,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             .filter_map(|failure| failure.provider);
         let places = providers.flat_map(|provider| &provider.locations);
         let found = extraction::find(places, self.request);
-        !one.is_unknown() && matches!(found, Err(Reason::TokenAmbiguous))
-    }
-
-    /// Refuses what was met since then if another cookie is genuine for one of these providers, be
-    /// it good for nothing else: the order of the providers would decide whose session it is.
-    #[cold]
-    fn check_choices(&mut self, passes: usize, providers: &[usize]) -> Result<(), Failure<'g>> {
-        let all = &self.gate.policy.providers;
-        let met = self.passes.split_off(passes);
-        for place in providers.iter().copied() {
-            let provider = all.get(place).ok_or(Reason::NoRule)?;
-            self.observer.provider(&provider.name);
-            for pass in met.iter().filter(|pass| pass.has_cookie_of(provider)) {
-                for rival in pass.found.rivals.iter().copied() {
-                    if *rival != *pass.found.token {
-                        self.check_rival(place, provider, rival)?;
-                    }
-                }
-            }
-        }
-        self.passes.extend(met);
-        Ok(())
-    }
-
-    /// Refuses a cookie that is genuine, or may be.
-    fn check_rival(
-        &mut self,
-        place: usize,
-        provider: &'g Provider,
-        rival: &[u8],
-    ) -> Result<(), Failure<'g>> {
-        let reason = match self.candidate(place, provider, rival) {
-            Ok(_) => Reason::TokenAmbiguous,
-            Err(reason) => reason,
-        };
-        let (_, wait) = self.wait_for(place, provider, reason.into());
-        let failure = Failure {
-            provider: Some(provider),
-            wait,
-            ..reason.into()
-        };
-        if reason == Reason::TokenAmbiguous || failure.is_unknown() {
-            return Err(failure);
-        }
-        Ok(())
+        matches!(found, Err(Reason::TokenAmbiguous))
     }
 
     fn authenticate(
@@ -391,64 +213,11 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                 self.passes.push(pass);
                 Ok(admission)
             }
-            Err(objection) => {
-                let (reason, wait) = self.wait_for(place, provider, objection);
-                Err(Failure {
-                    reason,
-                    provider: Some(provider),
-                    requirement: Some(requirement),
-                    wait,
-                })
-            }
+            Err(objection) => Err(Failure {
+                requirement: Some(requirement),
+                ..self.failure(place, provider, objection)
+            }),
         }
-    }
-
-    /// What may change an objection, if anything may.
-    fn wait_for(
-        &self,
-        place: usize,
-        provider: &Provider,
-        objection: Objection,
-    ) -> (Reason, Option<Wait>) {
-        match objection {
-            Objection::Ask(question) => {
-                let wait = Wait::Confirmation(question);
-                (Reason::RevocationUnconfirmed, Some(wait))
-            }
-            Objection::Refused(reason) => {
-                let may_wait = self.attempt == Attempt::First
-                    && matches!(provider.keys, KeySource::Remote(_))
-                    && self.answer_of(self.sought.token).is_none()
-                    && self.may_change(place, reason);
-                let lack = Lack {
-                    provider: place,
-                    token: self.sought.token,
-                    key: self.sought.key.unwrap_or_default(),
-                    reason,
-                };
-                (reason, may_wait.then_some(Wait::Keys(lack)))
-            }
-        }
-    }
-
-    /// Whether newer keys of the provider may let a token in that was refused for this.
-    fn may_change(&self, place: usize, reason: Reason) -> bool {
-        let keys = &self.gate.verification.keys;
-        match reason {
-            Reason::KeysUnavailable | Reason::IssuerUndisclosed => true,
-            Reason::KeyUnknown => self.sought.key.is_some(),
-            Reason::SignatureInvalid | Reason::AlgorithmMismatch => {
-                self.sought.key.is_some() && !keys.are_trusted(place, self.now_milliseconds())
-            }
-            _ => false,
-        }
-    }
-
-    /// What has come of waiting for newer keys for this token.
-    fn answer_of(&self, token: TokenId) -> Option<Reason> {
-        let mut answers = self.answers.keys.iter();
-        let answer = answers.find(|answer| answer.token == token)?;
-        Some(answer.reason)
     }
 
     /// Every check of one token, in the order of [`Check`].
@@ -495,47 +264,6 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             token,
             admission,
         })
-    }
-
-    /// The one of several cookies that has a good signature. As long as it is not known whether
-    /// one of them has, none is taken.
-    #[cold]
-    fn choose(
-        &mut self,
-        place: usize,
-        provider: &Provider,
-        found: &mut Found<'g>,
-    ) -> Result<Candidate, Reason> {
-        let mut genuine = None;
-        let mut fault = None;
-        for rival in found.rivals.iter().copied() {
-            match self.candidate(place, provider, rival) {
-                Ok(_) if genuine.is_some() => return Err(Reason::TokenAmbiguous),
-                Ok(candidate) => genuine = Some((rival, candidate)),
-                Err(reason) => {
-                    let (_, wait) = self.wait_for(place, provider, reason.into());
-                    if wait.is_some() || reason.answer().status == UNAVAILABLE {
-                        return Err(reason);
-                    }
-                    fault.get_or_insert(reason);
-                }
-            }
-        }
-        match genuine {
-            Some((token, _)) if found.is_settled && *found.token != *token => {
-                Err(Reason::TokenAmbiguous)
-            }
-            Some((token, candidate)) => {
-                found.token = Cow::Borrowed(token);
-                Ok(candidate)
-            }
-            None => {
-                // No newer keys help any of them, and the reason may not be that of the last one.
-                self.sought = Sought::default();
-                // There are two at least.
-                Err(fault.unwrap_or(Reason::TokenAmbiguous))
-            }
-        }
     }
 
     /// The token with a good signature: verified earlier, or now.
@@ -663,19 +391,6 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             session.map(|session| token.injections.of_session(session, provider, claims));
         Ok(of_provider.chain(of_session.transpose()?.into_iter().flatten()))
     }
-}
-
-/// The status that says that something is not known.
-const UNAVAILABLE: u16 = 503;
-
-/// A hash of the id of the key that may have made the signature. No key of the provider has if the
-/// algorithm is none of its own, or if everybody could fetch it with the set.
-fn key_of(remote: &RemoteKeys, token: &UnverifiedToken<'_>) -> Option<u64> {
-    let algorithm = Algorithm::from_name(token.unverified_algorithm())?;
-    let mut hasher = DefaultHasher::new();
-    token.unverified_key_id().hash(&mut hasher);
-    let is_possible = remote.rules.allows(algorithm) && !algorithm.is_symmetric();
-    is_possible.then(|| hasher.finish())
 }
 
 /// Nothing but what the provider asks for itself.

@@ -1,0 +1,53 @@
+//! Who looks on while a request is decided about.
+
+use crate::gate::policy::Chosen;
+use crate::gate::reason::Reason;
+
+/// One thing that is checked about a token, in the order of the checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Check {
+    /// There is one token in the provider's places.
+    Location,
+    /// It is a well-formed JWT.
+    Form,
+    /// `iss` is the provider's.
+    Issuer,
+    /// The provider's keys are there.
+    Keys,
+    /// A key of the provider has made the signature.
+    Signature,
+    /// `typ` is not that of something else.
+    Type,
+    /// `exp`, `nbf`, `iat`.
+    Times,
+    /// `aud`.
+    Audience,
+    /// `sub`.
+    Subject,
+    /// `cnf`.
+    Binding,
+    /// `scope` or `scp`.
+    Scopes,
+    /// The claims that the rule asks for.
+    Claims,
+    /// It was not revoked.
+    Revocation,
+    /// The claims fit into the headers where they are to go.
+    Headers,
+}
+
+/// Who wants to know how a decision comes about.
+pub trait Observer {
+    /// A part of the configuration was chosen.
+    fn chosen(&mut self, _chosen: Chosen) {}
+
+    /// A token of this provider is looked for.
+    fn provider(&mut self, _name: &str) {}
+
+    /// Something was checked, and came out well or not.
+    fn checked(&mut self, _check: Check, _fault: Option<Reason>) {}
+}
+
+/// Nobody.
+impl Observer for () {}
