@@ -43,7 +43,7 @@ impl Pass<'_> {
     /// name, of which the upstream might read one.
     fn stripped(&self) -> impl Iterator<Item = Stripped<'_>> {
         let kept = self.provider.forward.then_some(&*self.found.token);
-        let has_any = kept.is_none() || self.is_choice();
+        let has_any = kept.is_none() || self.found.is_choice();
         let places = self.found.places.iter().filter(move |_| has_any);
         places.map(move |place| (*place, kept))
     }
@@ -161,7 +161,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             let passes = self.passes.len();
             let next = match meet(self, alternative) {
                 Ok(admission) => {
-                    if self.passes.iter().skip(passes).any(Pass::is_choice) {
+                    let mut latest = self.passes.iter().skip(passes);
+                    if latest.any(|pass| pass.found.is_choice()) {
                         self.check_choices(passes, providers)?;
                     }
                     return Ok(admission);
@@ -229,10 +230,10 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     ) -> Result<Pass<'g>, Objection> {
         let found = extraction::find(&provider.locations, self.request);
         let mut found = self.told(Check::Location, found)?;
-        let candidate = if found.rivals.is_empty() {
-            self.candidate(place, provider, &found.token)?
-        } else {
+        let candidate = if found.is_choice() {
             self.choose(place, provider, &mut found)?
+        } else {
+            self.candidate(place, provider, &found.token)?
         };
         let token = candidate.token();
         let claims = token.claims();

@@ -208,10 +208,34 @@ pub(super) struct Found<'r> {
     pub(super) token: Cow<'r, [u8]>,
     /// All places that hold it.
     pub(super) places: Vec<&'r Location>,
-    /// Several different cookies of one name, of which one is to be chosen; else empty.
-    pub(super) rivals: Vec<&'r [u8]>,
-    /// Whether `token` stands in another place too, so that no other of the rivals can be it.
-    pub(super) is_settled: bool,
+    /// Boxed, so that it takes next to no room where there is none: with almost every token.
+    choice: Option<Box<Choice<'r>>>,
+}
+
+/// Several different cookies of one name, of which one is to be chosen.
+#[derive(Debug, PartialEq, Eq)]
+struct Choice<'r> {
+    rivals: Vec<&'r [u8]>,
+    /// Whether one of them stands in another place too, so that no other can be the token.
+    is_settled: bool,
+}
+
+impl<'r> Found<'r> {
+    /// Whether the token is to be chosen from several cookies.
+    pub(super) const fn is_choice(&self) -> bool {
+        self.choice.is_some()
+    }
+
+    /// The cookies from which it is to be chosen.
+    pub(super) fn rivals(&self) -> impl Iterator<Item = &'r [u8]> {
+        let choice = self.choice.iter();
+        choice.flat_map(|choice| choice.rivals.iter().copied())
+    }
+
+    /// Whether no other of them can be it.
+    pub(super) fn is_settled(&self) -> bool {
+        self.choice.as_ref().is_some_and(|choice| choice.is_settled)
+    }
 }
 
 /// What was found so far.
@@ -219,7 +243,7 @@ pub(super) struct Found<'r> {
 struct Search<'r> {
     token: Option<Cow<'r, [u8]>>,
     places: Vec<&'r Location>,
-    rivals: Vec<&'r [u8]>,
+    choice: Option<Box<Choice<'r>>>,
 }
 
 impl<'r> Search<'r> {
@@ -286,30 +310,49 @@ impl<'r> Search<'r> {
         if rivals.is_empty() {
             return self.add(place, Cow::Borrowed(first));
         }
-        // What is chosen for one name has to be right for the next.
-        let is_known = |value| self.rivals.contains(value);
-        if self.rivals.is_empty() {
-            self.rivals = rivals;
-        } else if self.rivals.len() != rivals.len() || !rivals.iter().all(is_known) {
-            return Err(Reason::TokenAmbiguous);
+        match &self.choice {
+            None => {
+                self.choice = Some(Box::new(Choice {
+                    rivals,
+                    is_settled: false,
+                }));
+            }
+            // What is chosen for one name has to be right for the next.
+            Some(choice) if choice.has_same(&rivals) => {}
+            Some(_) => return Err(Reason::TokenAmbiguous),
         }
         self.found_in(place);
         Ok(())
     }
 
-    fn outcome(self) -> Result<Found<'r>, Reason> {
-        let is_settled = self.token.is_some();
-        let rival = self.rivals.first().map(|rival| Cow::Borrowed(*rival));
-        let token = self.token.or(rival).ok_or(Reason::TokenMissing)?;
-        if !self.rivals.is_empty() && !self.rivals.contains(&&*token) {
-            return Err(Reason::TokenAmbiguous);
+    fn outcome(mut self) -> Result<Found<'r>, Reason> {
+        if let Some(choice) = &mut self.choice {
+            self.token = choice.settle(self.token.take())?;
         }
         Ok(Found {
-            token,
+            token: self.token.ok_or(Reason::TokenMissing)?,
             places: self.places,
-            rivals: self.rivals,
-            is_settled,
+            choice: self.choice,
         })
+    }
+}
+
+impl<'r> Choice<'r> {
+    fn has_same(&self, rivals: &[&[u8]]) -> bool {
+        self.rivals.len() == rivals.len() && rivals.iter().all(|rival| self.rivals.contains(rival))
+    }
+
+    /// What may be the token: what stands in another place, or else the first of the cookies.
+    #[cold]
+    fn settle(&mut self, token: Option<Cow<'r, [u8]>>) -> Result<Option<Cow<'r, [u8]>>, Reason> {
+        match token {
+            None => Ok(self.rivals.first().map(|rival| Cow::Borrowed(*rival))),
+            Some(token) if self.rivals.contains(&&*token) => {
+                self.is_settled = true;
+                Ok(Some(token))
+            }
+            Some(_) => Err(Reason::TokenAmbiguous),
+        }
     }
 }
 

@@ -10,11 +10,6 @@ use crate::gate::verification::Candidate;
 use crate::host::Host;
 
 impl Pass<'_> {
-    /// Whether the token was chosen from several cookies.
-    pub(super) const fn is_choice(&self) -> bool {
-        !self.found.rivals.is_empty()
-    }
-
     /// Whether the provider reads a cookie from which the token was chosen.
     fn has_cookie_of(&self, provider: &Provider) -> bool {
         let mut places = self.found.places.iter();
@@ -34,7 +29,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     ) -> Result<Candidate, Reason> {
         let mut genuine = None;
         let mut fault = None;
-        for rival in found.rivals.iter().copied() {
+        for rival in found.rivals() {
             match self.candidate(place, provider, rival) {
                 Ok(_) if genuine.is_some() => return Err(Reason::TokenAmbiguous),
                 Ok(candidate) => genuine = Some((rival, candidate)),
@@ -47,7 +42,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             }
         }
         match genuine {
-            Some((token, _)) if found.is_settled && *found.token != *token => {
+            Some((token, _)) if found.is_settled() && *found.token != *token => {
                 Err(Reason::TokenAmbiguous)
             }
             Some((token, candidate)) => {
@@ -77,7 +72,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             let provider = all.get(place).ok_or(Reason::NoRule)?;
             self.observer.provider(&provider.name);
             for pass in met.iter().filter(|pass| pass.has_cookie_of(provider)) {
-                for rival in pass.found.rivals.iter().copied() {
+                for rival in pass.found.rivals() {
                     if *rival != *pass.found.token {
                         self.check_rival(place, provider, rival)?;
                     }
