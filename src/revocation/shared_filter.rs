@@ -265,36 +265,37 @@ impl SharedFilter {
         false
     }
 
-    /// Writes a page of a generation that is being loaded, unless it is there.
+    /// Writes a page of a generation that is being loaded, unless it is there. `false` when the load
+    /// is not open any more.
+    #[must_use]
     pub(crate) fn write_page(
         &self,
         host: &impl SharedData,
         state: &FeedState,
         index: u32,
         page: &[u8],
-    ) {
-        self.write_first(host, state, Record::Page, index, page);
-    }
-
-    /// Whether a page of a generation that is being loaded is there.
-    pub(crate) fn has_page(&self, host: &impl SharedData, state: &FeedState, index: u32) -> bool {
-        self.read(host, state, Record::Page, index).is_some()
+        is_open: impl FnOnce() -> bool,
+    ) -> bool {
+        self.write_first(host, state, Record::Page, index, page, is_open)
     }
 
     /// Writes a bucket of a generation that is being loaded, as it is at the state's sequence
-    /// number, unless it is there.
+    /// number, unless it is there. `false` when the load is not open any more.
+    #[must_use]
     pub(crate) fn write_bucket(
         &self,
         host: &impl SharedData,
         state: &FeedState,
         index: u32,
         cut_offs: &[CutOff],
-    ) {
+        is_open: impl FnOnce() -> bool,
+    ) -> bool {
         let bucket = bucket::encode(state.sequence, cut_offs);
-        self.write_first(host, state, Record::Bucket, index, &bucket);
+        self.write_first(host, state, Record::Bucket, index, &bucket, is_open)
     }
 
-    /// Writes what the manifest names, but over nothing that this load has brought in: another
+    /// Writes what the manifest names, but over nothing that this load has brought in, and only as
+    /// long as the load is open, for which it is asked after the look at what stands there: another
     /// leader may go on with it, and may have applied changes already.
     fn write_first(
         &self,
@@ -303,14 +304,25 @@ impl SharedFilter {
         record: Record,
         index: u32,
         body: &[u8],
-    ) {
+        is_open: impl FnOnce() -> bool,
+    ) -> bool {
         let found = host.shared(&self.record_key(record, state.slot, index));
-        let expected = match &found {
+        let expected = match found {
             None => Expected::Absent,
-            Some(found) if found.bytes.starts_with(&header(state, record, index)) => return,
-            Some(found) => Expected::Version(found.version),
+            Some(found) => {
+                let expected = Expected::Version(found.version);
+                if self.whole(state, record, index, found).is_some() {
+                    return true;
+                }
+                expected
+            }
         };
+        if !is_open() {
+            return false;
+        }
+        // Whoever was faster has written the same.
         self.write(host, state, record, index, body, expected);
+        true
     }
 
     fn write(
@@ -340,6 +352,11 @@ impl SharedFilter {
         index: u32,
     ) -> Option<Body> {
         let shared = host.shared(&self.record_key(record, state.slot, index))?;
+        self.whole(state, record, index, shared)
+    }
+
+    /// What stands in a record's place, if it is that record of this load, and whole.
+    fn whole(&self, state: &FeedState, record: Record, index: u32, shared: Shared) -> Option<Body> {
         let header = header(state, record, index);
         let body = shared.bytes.strip_prefix(&header)?;
         let (checksum, body) = body.split_first_chunk::<8>()?;

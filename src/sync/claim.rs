@@ -2,41 +2,61 @@
 //!
 //! A large generation takes longer than some leaders last: a control plane that pushes every other
 //! second replaces them all the time. So the leader that begins a load notes under which number it
-//! does so, and the next one that loads the same generation goes on under that number: the records
-//! that are there already are records of its own.
+//! does so and how far it has come, and the next one that loads the same generation goes on from
+//! there: the records that are there already are records of its own.
 //!
 //! ```text
 //! struct Claim {             // little-endian; sealed, see `crate::namespace`; empty once given up
 //!     manifest: [u8; 32],    // the digest of the generation's manifest
 //!     slot: u8,
 //!     load: u64,             // random, as in the state
+//!     segment: u32,          // the first one that is to be fetched
+//!     bucket: u32,           // the first one that is not written
 //!     holder: u64,           // random, who has written this
 //! }
 //! ```
 //!
 //! # Why may a load be continued only until changes are applied to it?
 //!
-//! What comes from the manifest is the same whoever writes it, and is written only where it is not
-//! yet. Changes are not: an authority that was put back to a backup may have others under the same
-//! numbers, and a leader that was stopped with the old ones in its hands might still apply them.
-//! Before the first change the claim is therefore given up, which only its holder can do: whoever
-//! went on with the load meanwhile holds it now, and the former leader has nothing to say any more.
+//! What comes from the manifest is the same whoever writes it. Changes are not: an authority that
+//! was put back to a backup may have others under the same numbers, and a leader that was stopped
+//! with the old ones in its hands might still apply them. Before the first change the claim is
+//! therefore given up, which only its holder can do: whoever went on with the load meanwhile holds
+//! it now, and the former leader has nothing to say any more.
+//!
+//! # Why is the claim looked at for every record that is written?
+//!
+//! A leader may be stopped between any two calls of the host, and go on when others have long since
+//! applied changes to this load, and somebody else has written over the record that it is about to
+//! write. So it reads what stands there, then sees that the load is still open, and writes only over
+//! what it has read: no change was in that, and whatever has been written since moved the version.
 
 use crate::host::{BackgroundHost, Expected, SharedData};
 use crate::namespace::{Fields, Namespace};
+use crate::revocation::FeedState;
 
 /// The name of its record.
 const NAME: &str = "load";
+
+/// How far a load has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// The first segment that is to be fetched.
+    pub(super) segment: u32,
+    /// The first bucket that is not written; cut-offs before it are passed over in that segment.
+    pub(super) bucket: u32,
+}
 
 /// A load that was begun or taken over.
 #[derive(Debug)]
 pub(super) struct Claim {
     /// The number under which it goes.
     pub(super) load: u64,
-    /// Whether somebody else has begun it.
-    pub(super) is_continued: bool,
-    /// The version of the record; `None` when it is given up.
-    version: Option<u32>,
+    pub(super) progress: Progress,
+    /// What tells its record from that of every other holder.
+    holder: [u8; 8],
+    /// The version of the record.
+    version: u32,
 }
 
 impl Claim {
@@ -45,50 +65,90 @@ impl Claim {
     pub(super) fn take(
         host: &impl BackgroundHost,
         space: &Namespace,
-        manifest: [u8; 32],
+        manifest: &[u8; 32],
         slot: u8,
     ) -> Option<Self> {
-        let key = space.key_of(NAME);
-        let found = host.shared(&key);
+        let found = host.shared(&space.key_of(NAME));
         let begun = found.as_ref().and_then(|found| {
             let payload = space.open(NAME, &found.bytes)?;
-            let load = payload.strip_prefix(&manifest)?.strip_prefix(&[slot])?;
-            Fields(load).u64()
+            let mut fields = Fields(payload.strip_prefix(manifest)?.strip_prefix(&[slot])?);
+            let load = fields.u64()?;
+            let (segment, bucket) = (fields.u32()?, fields.u32()?);
+            Some((load, Progress { segment, bucket }))
         });
-        let load = begun.unwrap_or_else(|| host.random());
-        let holder = host.random().to_le_bytes();
-        let claim = [&manifest[..], &[slot], &load.to_le_bytes(), &holder].concat();
-        let record = space.seal(NAME, &claim);
-        let expected = found.map_or(Expected::Absent, |found| Expected::Version(found.version));
-        host.set_shared(&key, &record, expected).then_some(())?;
-        let own = host.shared(&key).filter(|own| own.bytes == record)?;
-        Some(Self {
+        let (load, progress) = begun.unwrap_or_else(|| (host.random(), Progress::default()));
+        let mut claim = Self {
             load,
-            is_continued: begun.is_some(),
-            version: Some(own.version),
-        })
-    }
-
-    /// One for a load that nobody shares.
-    #[cfg(any(test, fuzzing))]
-    pub(super) const fn unshared(load: u64) -> Self {
-        Self {
-            load,
-            is_continued: false,
-            version: None,
-        }
-    }
-
-    /// Gives it up, so that nobody goes on with it from here on. `false` when somebody has done so
-    /// before.
-    #[must_use]
-    pub(super) fn end(&mut self, host: &impl SharedData, space: &Namespace) -> bool {
-        let Some(version) = self.version.take() else {
-            return true;
+            progress,
+            holder: host.random().to_le_bytes(),
+            version: 0,
         };
-        let record = space.seal(NAME, &[]);
-        host.set_shared(&space.key_of(NAME), &record, Expected::Version(version))
+        let head = head(manifest, slot, load);
+        let expected = found.map_or(Expected::Absent, |found| Expected::Version(found.version));
+        claim.write(host, space, &head, expected).then_some(claim)
     }
+
+    /// Notes how far the load whose state this is has come. `false` when it is somebody else's now.
+    #[must_use]
+    pub(super) fn note(
+        &mut self,
+        host: &impl SharedData,
+        space: &Namespace,
+        state: &FeedState,
+        progress: Progress,
+    ) -> bool {
+        self.progress = progress;
+        let expected = Expected::Version(self.version);
+        self.write(host, space, &head_of(state), expected)
+    }
+
+    fn write(
+        &mut self,
+        host: &impl SharedData,
+        space: &Namespace,
+        head: &[u8],
+        expected: Expected,
+    ) -> bool {
+        let Progress { segment, bucket } = self.progress;
+        let payload = [
+            head,
+            &segment.to_le_bytes(),
+            &bucket.to_le_bytes(),
+            &self.holder,
+        ];
+        let record = space.seal(NAME, &payload.concat());
+        let key = space.key_of(NAME);
+        if !host.set_shared(&key, &record, expected) {
+            return false;
+        }
+        let own = host.shared(&key).filter(|own| own.bytes == record);
+        own.inspect(|own| self.version = own.version).is_some()
+    }
+
+    /// Gives it up, so that nobody goes on with it from here on. `false` when somebody else holds it.
+    #[must_use]
+    pub(super) fn end(self, host: &impl SharedData, space: &Namespace) -> bool {
+        let record = space.seal(NAME, &[]);
+        let expected = Expected::Version(self.version);
+        host.set_shared(&space.key_of(NAME), &record, expected)
+    }
+}
+
+/// Whether the load whose state this is goes on, whoever holds it: no change has been applied to it.
+pub(super) fn is_open(host: &impl SharedData, space: &Namespace, state: &FeedState) -> bool {
+    let found = host.shared(&space.key_of(NAME));
+    let payload = found
+        .as_ref()
+        .and_then(|found| space.open(NAME, &found.bytes));
+    payload.is_some_and(|payload| payload.starts_with(&head_of(state)))
+}
+
+fn head_of(state: &FeedState) -> Vec<u8> {
+    head(&state.manifest, state.slot, state.load)
+}
+
+fn head(manifest: &[u8; 32], slot: u8, load: u64) -> Vec<u8> {
+    [&manifest[..], &[slot], &load.to_le_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -97,49 +157,73 @@ mod tests {
 
     use super::*;
     use crate::host::mock::MockProcess;
+    use crate::revocation::example_state;
 
     const MANIFEST: [u8; 32] = [1; 32];
 
     fn take(process: &MockProcess, manifest: [u8; 32], slot: u8) -> Claim {
-        Claim::take(process, &Namespace::example(), manifest, slot).unwrap()
+        Claim::take(process, &Namespace::example(), &manifest, slot).unwrap()
+    }
+
+    fn state_of(claim: &Claim) -> FeedState {
+        FeedState {
+            manifest: MANIFEST,
+            slot: 0,
+            load: claim.load,
+            ..example_state()
+        }
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_load_goes_on_under_its_number_and_any_other_one_begins() {
-        let process = MockProcess::default();
-        let first = take(&process, MANIFEST, 0);
-        assert!(!first.is_continued);
+    fn a_load_goes_on_from_where_it_is_under_its_number_and_any_other_one_begins() {
+        let (process, space) = (MockProcess::default(), Namespace::example());
+        let mut first = take(&process, MANIFEST, 0);
+        assert_eq!(first.progress, Progress::default());
+        let progress = Progress {
+            segment: 7,
+            bucket: 3,
+        };
+        let state = state_of(&first);
+        assert!(first.note(&process, &space, &state, progress));
         let second = take(&process, MANIFEST, 0);
-        assert!(second.is_continued);
-        assert_eq!(second.load, first.load);
+        assert_eq!((second.load, second.progress), (first.load, progress));
+        assert!(!first.note(&process, &space, &state, Progress::default()));
+        assert!(is_open(&process, &space, &state));
         for (manifest, slot) in [(MANIFEST, 1), ([2; 32], 1)] {
             let other = take(&process, manifest, slot);
-            assert!(!other.is_continued);
+            assert_eq!(other.progress, Progress::default());
             assert_ne!(other.load, first.load);
+            assert!(!is_open(&process, &space, &state));
         }
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn only_who_holds_it_gives_it_up_and_then_nobody_goes_on_with_it() {
         let (process, space) = (MockProcess::default(), Namespace::example());
-        let mut first = take(&process, MANIFEST, 0);
-        let mut second = take(&process, MANIFEST, 0);
+        let first = take(&process, MANIFEST, 0);
+        let state = state_of(&first);
+        let second = take(&process, MANIFEST, 0);
         assert!(!first.end(&process, &space));
-        assert!(second.end(&process, &space) && second.end(&process, &space));
-        assert!(!take(&process, MANIFEST, 0).is_continued);
+        assert!(is_open(&process, &space, &state));
+        assert!(second.end(&process, &space));
+        assert!(!is_open(&process, &space, &state));
+        assert_ne!(take(&process, MANIFEST, 0).load, state.load);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn bytes_that_are_nobodys_claim_are_none() {
         let (process, space) = (MockProcess::default(), Namespace::example());
-        let claim = [&MANIFEST[..], &[0]].concat();
+        let own = take(&process, MANIFEST, 0);
+        let state = state_of(&own);
+        let payload = [&head_of(&state)[..], &[0; 16]].concat();
         for foreign in [
             b"x".to_vec(),
-            space.seal(NAME, &claim),
-            space.seal("lease", &[&claim[..], &[1; 16]].concat()),
+            space.seal(NAME, &[&MANIFEST[..], &[0]].concat()),
+            space.seal("lease", &payload),
         ] {
             process.set_shared(&space.key_of(NAME), &foreign, Expected::Anything);
-            assert!(!take(&process, MANIFEST, 0).is_continued, "{foreign:?}");
+            assert!(!is_open(&process, &space, &state), "{foreign:?}");
+            assert_ne!(take(&process, MANIFEST, 0).load, own.load, "{foreign:?}");
         }
     }
 }

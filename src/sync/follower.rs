@@ -158,8 +158,6 @@ enum Refusal {
     Lost,
     #[error("the manifest is older than what is held")]
     Replayed,
-    #[error("another leader loads a generation")]
-    Contended,
     #[error("the authority has fewer changes than what is held")]
     Lagging,
 }

@@ -59,20 +59,25 @@ fn generation(pages: &[u8], buckets: u32, cut_offs: &[u8]) -> Manifest {
     }
 }
 
+fn begin(host: &MockProcess, filter: &SharedFilter, manifest: Manifest) -> Loader {
+    let claim = Claim::take(host, filter.space(), &manifest.digest(), 0).unwrap();
+    Loader::new(manifest, 0, claim)
+}
+
 /// Loads a generation into shared data, as far as its segments are in order.
 fn load(
-    host: &impl SharedData,
+    host: &MockProcess,
     filter: &SharedFilter,
     manifest: Manifest,
     pages: &[u8],
     cut_offs: &[u8],
 ) -> Result<Loader, LoadError> {
-    let mut loader = Loader::new(manifest, 0, Claim::unshared(4));
+    let mut loader = begin(host, filter, manifest);
     for segment in pages.chunks(SEGMENT_BYTES).chain([cut_offs]) {
         loader.on_segment(host, filter, segment)?;
     }
     while loader.need() == Need::Step {
-        loader.step(host, filter);
+        loader.step(host, filter)?;
     }
     Ok(loader)
 }
@@ -152,8 +157,7 @@ fn flipped_is_refused(
 ) {
     let mut flipped = pages.to_vec();
     flipped[PAGE_BYTES / 2] ^= 1;
-    let loaded =
-        Loader::new(manifest.clone(), 0, Claim::unshared(4)).on_segment(host, filter, &flipped);
+    let loaded = begin(host, filter, manifest.clone()).on_segment(host, filter, &flipped);
     assert_eq!(loaded, Err(LoadError::Segment(0)));
 }
 

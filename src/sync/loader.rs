@@ -5,7 +5,7 @@
 //! table of cut-offs comes in the order of its buckets, so that of it, too, no more is held than a
 //! segment: a virtual machine's memory never shrinks.
 
-use super::claim::Claim;
+use super::claim::{self, Claim, Progress};
 use crate::host::SharedData;
 use crate::revocation::page::PAGE_BYTES;
 use crate::revocation::{
@@ -14,9 +14,6 @@ use crate::revocation::{
 
 /// A generation has none: it is read only when changes were asked for, with which some comes.
 const NO_EVIDENCE: Evidence = Evidence([0; 72]);
-
-/// Segments that are looked for in one go, one record each.
-const SEGMENTS_PER_STEP: usize = 100;
 
 /// Empty buckets that are written in one go, about half a millisecond's worth.
 const BUCKETS_PER_STEP: u32 = 500;
@@ -47,17 +44,21 @@ pub(super) enum LoadError {
     /// Shared data does not hold what was written.
     #[error("the records are gone")]
     Gone,
+    /// Somebody else has the claim, or has written over it.
+    #[error("another leader loads a generation")]
+    Contended,
 }
 
 /// A generation on its way in.
 #[derive(Debug)]
 pub(super) struct Loader {
     manifest: Manifest,
-    claim: Claim,
+    /// Until it is given up.
+    claim: Option<Claim>,
     /// What the state will be.
     state: FeedState,
-    /// Whether somebody else may have brought more segments in.
-    is_looking: bool,
+    /// Where this one has begun.
+    from: Progress,
     /// Segments that are in.
     loaded: usize,
     /// Cut-offs of the bucket that is next to be written, so far.
@@ -89,14 +90,15 @@ impl Loader {
             manifest_signer: Signer::default(),
             batch_signer: Signer::default(),
         };
+        let from = claim.progress;
         Self {
             manifest,
-            is_looking: claim.is_continued,
-            claim,
+            claim: Some(claim),
             state,
-            loaded: 0,
+            from,
+            loaded: from.segment as usize,
             bucket: Vec::new(),
-            buckets_written: 0,
+            buckets_written: from.bucket,
             target: None,
         }
     }
@@ -116,21 +118,8 @@ impl Loader {
         &self.state
     }
 
-    /// Has nobody go on with this load from here on, so that changes may be applied. `false` when
-    /// another leader does so already.
-    #[must_use]
-    pub(super) fn keep_from_others(
-        &mut self,
-        host: &impl SharedData,
-        filter: &SharedFilter,
-    ) -> bool {
-        self.claim.end(host, filter.space())
-    }
-
     pub(super) fn need(&self) -> Need {
-        if self.is_looking {
-            Need::Step
-        } else if self.loaded < self.segment_count() {
+        if self.loaded < self.segment_count() {
             Need::Segment(self.loaded)
         } else if self.buckets_written < self.state.bucket_count {
             Need::Step
@@ -148,7 +137,7 @@ impl Loader {
         segments.chain(&self.manifest.cut_off_segments).nth(index)
     }
 
-    /// Takes the next segment in.
+    /// Takes the next segment in, and notes for whoever goes on that it is.
     pub(super) fn on_segment(
         &mut self,
         host: &impl SharedData,
@@ -162,78 +151,99 @@ impl Loader {
         {
             return Err(LoadError::Segment(index));
         }
-        if index < self.manifest.filter_segments.len() {
-            self.write_pages(host, filter, index, bytes);
+        let progress = if index < self.manifest.filter_segments.len() {
+            self.write_pages(host, filter, index, bytes)?
         } else {
-            let records = cut_off::decode(bytes).map_err(|_| LoadError::Malformed(index))?;
-            for record in records {
-                let bucket = cut_off::bucket_of(record.key, self.state.bucket_count);
-                if bucket < self.buckets_written {
-                    return Err(LoadError::Malformed(index));
-                }
-                self.write_buckets(host, filter, bucket);
-                self.bucket.push(record);
-            }
-        }
+            self.write_table(host, filter, index, bytes)?
+        };
         self.loaded += 1;
-        Ok(())
+        let noted = progress
+            .zip(self.claim.as_mut())
+            .map(|(progress, claim)| claim.note(host, filter.space(), &self.state, progress));
+        contended_unless(noted.unwrap_or(true))
     }
 
+    /// Writes a segment of pages. Gives how far the load has come.
     fn write_pages(
         &self,
         host: &impl SharedData,
         filter: &SharedFilter,
         segment: usize,
         bytes: &[u8],
-    ) {
+    ) -> Result<Option<Progress>, LoadError> {
+        let is_open = || claim::is_open(host, filter.space(), &self.state);
         let first = segment * (SEGMENT_BYTES / PAGE_BYTES);
         for (index, page) in (first..).zip(bytes.chunks_exact(PAGE_BYTES)) {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
-            filter.write_page(host, &self.state, index, page);
+            contended_unless(filter.write_page(host, &self.state, index, page, is_open))?;
         }
+        Ok(u32::try_from(segment + 1)
+            .ok()
+            .map(|segment| Progress { segment, bucket: 0 }))
     }
 
-    /// Looks for some segments of another leader, or writes some of the buckets that are left when
-    /// all records are there.
-    pub(super) fn step(&mut self, host: &impl SharedData, filter: &SharedFilter) {
-        if self.is_looking {
-            return self.look(host, filter);
-        }
-        let end = self.buckets_written.saturating_add(BUCKETS_PER_STEP);
-        self.write_buckets(host, filter, end.min(self.state.bucket_count));
-    }
-
-    /// Passes over the pages that are there. Those of a segment are written in their order, so that
-    /// its last one stands for all of them. Buckets say nothing of how many segments they came in.
-    fn look(&mut self, host: &impl SharedData, filter: &SharedFilter) {
-        let segment_count = self.manifest.filter_segments.len();
-        let end = segment_count.min(self.loaded + SEGMENTS_PER_STEP);
-        while self.loaded < end {
-            let pages = (self.loaded + 1) * (SEGMENT_BYTES / PAGE_BYTES);
-            let last = u32::try_from(pages).map_or(self.state.page_count, |pages| {
-                pages.min(self.state.page_count)
-            });
-            if !filter.has_page(host, &self.state, last.saturating_sub(1)) {
-                self.is_looking = false;
-                return;
+    /// Writes those buckets of a segment of cut-offs that end in it. Gives how far the load has come:
+    /// whoever goes on needs all of the bucket that is next, and so the segment in which that begins.
+    fn write_table(
+        &mut self,
+        host: &impl SharedData,
+        filter: &SharedFilter,
+        segment: usize,
+        bytes: &[u8],
+    ) -> Result<Option<Progress>, LoadError> {
+        let records = cut_off::decode(bytes).map_err(|_| LoadError::Malformed(segment))?;
+        let (before, is_first) = (self.buckets_written, segment == self.from.segment as usize);
+        for record in records {
+            let bucket = cut_off::bucket_of(record.key, self.state.bucket_count);
+            if is_first && bucket < self.from.bucket {
+                continue;
             }
-            self.loaded += 1;
+            if bucket < self.buckets_written {
+                return Err(LoadError::Malformed(segment));
+            }
+            self.write_buckets(host, filter, bucket)?;
+            self.bucket.push(record);
         }
-        self.is_looking = self.loaded < segment_count;
+        let bucket = self.buckets_written;
+        let segment = u32::try_from(segment).ok().filter(|_| bucket > before);
+        Ok(segment.map(|segment| Progress { segment, bucket }))
+    }
+
+    /// Writes some of the buckets that are left when all records are there.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Contended`].
+    pub(super) fn step(
+        &mut self,
+        host: &impl SharedData,
+        filter: &SharedFilter,
+    ) -> Result<(), LoadError> {
+        let end = self.buckets_written.saturating_add(BUCKETS_PER_STEP);
+        self.write_buckets(host, filter, end.min(self.state.bucket_count))
     }
 
     /// Writes the buckets before `end`. Empty ones are written too: a bucket that is missing means
     /// that nothing is known.
-    fn write_buckets(&mut self, host: &impl SharedData, filter: &SharedFilter, end: u32) {
+    fn write_buckets(
+        &mut self,
+        host: &impl SharedData,
+        filter: &SharedFilter,
+        end: u32,
+    ) -> Result<(), LoadError> {
         while self.buckets_written < end {
-            filter.write_bucket(host, &self.state, self.buckets_written, &self.bucket);
+            let is_open = || claim::is_open(host, filter.space(), &self.state);
+            let index = self.buckets_written;
+            let is_done = filter.write_bucket(host, &self.state, index, &self.bucket, is_open);
+            contended_unless(is_done)?;
             self.bucket.clear();
             self.buckets_written += 1;
         }
+        Ok(())
     }
 
-    /// Applies changes that came after the manifest. The caller has checked that they answer the
-    /// right question, which was sent at `sent`.
+    /// Applies changes that came after the manifest, with which nobody else can go on with this load
+    /// any more. The caller has checked that they answer the right question, which was sent at `sent`.
     pub(super) fn on_changes(
         &mut self,
         host: &impl SharedData,
@@ -245,6 +255,8 @@ impl Loader {
         if (batch.epoch, batch.after, batch.chain) != (state.epoch, state.sequence, state.chain) {
             return Err(LoadError::Discontinuous);
         }
+        let is_own = |claim: Claim| claim.end(host, filter.space());
+        contended_unless(self.claim.take().is_none_or(is_own))?;
         if !filter.apply(host, state, batch.after, &batch.changes) {
             return Err(LoadError::Gone);
         }
@@ -265,5 +277,13 @@ impl Loader {
     pub(super) fn is_whole(&self) -> bool {
         self.target
             .is_some_and(|(head, _)| self.state.sequence >= head)
+    }
+}
+
+const fn contended_unless(is_own: bool) -> Result<(), LoadError> {
+    if is_own {
+        Ok(())
+    } else {
+        Err(LoadError::Contended)
     }
 }

@@ -68,10 +68,10 @@ impl Edge {
         let filter = self.view().filter();
         for index in 0..state.page_count {
             let page = [0; PAGE_BYTES];
-            filter.write_page(&*self.process, &state, index, &page);
+            assert!(filter.write_page(&*self.process, &state, index, &page, || true));
         }
         for index in 0..state.bucket_count {
-            filter.write_bucket(&*self.process, &state, index, &[]);
+            assert!(filter.write_bucket(&*self.process, &state, index, &[], || true));
         }
         self.view().replace(Some(state));
         self

@@ -10,7 +10,7 @@ use crate::sync::announcement::{Begun, UNACCOUNTED};
 use crate::sync::claim::Claim;
 use crate::sync::discard::Discard;
 use crate::sync::line::Line;
-use crate::sync::loader::{Loader, Need};
+use crate::sync::loader::{LoadError, Loader, Need};
 use crate::sync::mark::fresher;
 use crate::sync::trouble::Trouble;
 
@@ -24,13 +24,16 @@ impl Follower {
             }
             return;
         }
-        if self.is_place_taken(host) {
+        if self.is_superseded(host) {
             return self.leave_to_others(host);
         }
         while let Some(loader) = &mut self.loader {
             match loader.need() {
                 Need::Step => {
-                    loader.step(host, &self.filter);
+                    let step = loader.step(host, &self.filter);
+                    if let Err(error) = step {
+                        return self.refuse_load(host, &error.into());
+                    }
                     if loader.need() == Need::Step {
                         // The rest on the next tick.
                         return;
@@ -130,22 +133,11 @@ impl Follower {
             return;
         };
         // A worker may have been stopped for long before it takes an answer in.
-        let is_for_others = self.is_place_taken(host)
-            || matches!(step, Step::Changes(_)) && self.is_lost_to_others(host);
-        if is_for_others {
+        if self.is_superseded(host) {
             return self.leave_to_others(host);
         }
         if let Err(refusal) = self.take_in(host, step, body) {
-            self.trouble.refused(host.now_milliseconds());
-            self.on_refusal(host, Work::Load, &refusal);
-            if matches!(refusal, Refusal::Lagging | Refusal::Contended) {
-                // What is loaded is good, and goes on from here when the authority or the other
-                // leader does.
-                self.load.fail(host);
-            } else {
-                self.abandon_load(host);
-            }
-            return;
+            return self.refuse_load(host, &refusal);
         }
         if matches!(step, Step::Manifest | Step::Segment) {
             self.trouble.went_on();
@@ -157,19 +149,29 @@ impl Follower {
         }
     }
 
-    /// Whether another leader has loaded a generation into the loader's place, and published it.
-    /// Whatever is written there now is missing from what everybody reads.
-    fn is_place_taken(&self, host: &impl BackgroundHost) -> bool {
+    /// Whether another leader has published a generation since: a newer one, or one in the loader's
+    /// slot, where whatever is written now is missing from what everybody reads.
+    fn is_superseded(&self, host: &impl BackgroundHost) -> bool {
         self.loader.as_ref().is_some_and(|loader| {
             let held = self.read_state(host);
-            held.is_some_and(|(held, _)| held.slot == loader.state().slot)
+            held.is_some_and(|(held, _)| self.supersedes(&held, loader.state()))
         })
     }
 
-    /// Whether another leader has taken the load over. If not, nobody can from here on.
-    fn is_lost_to_others(&mut self, host: &impl BackgroundHost) -> bool {
-        let loader = self.loader.as_mut();
-        loader.is_some_and(|loader| !loader.keep_from_others(host, &self.filter))
+    fn supersedes(&self, held: &FeedState, next: &FeedState) -> bool {
+        let is_newer = |held: &FeedState| next.is_older_than(held.epoch, held.generation);
+        held.slot == next.slot || self.trusted(Some(held)).is_some_and(is_newer)
+    }
+
+    fn refuse_load(&mut self, host: &impl BackgroundHost, refusal: &Refusal) {
+        self.trouble.refused(host.now_milliseconds());
+        self.on_refusal(host, Work::Load, refusal);
+        if matches!(refusal, Refusal::Lagging) {
+            // What is loaded is good, and goes on from here when the authority does.
+            self.load.fail(host);
+        } else {
+            self.abandon_load(host);
+        }
     }
 
     /// Gives up what is loaded since another leader has done it, with no blame on anybody.
@@ -205,8 +207,8 @@ impl Follower {
                 let slot = held.map_or(0, |held| 1 - held.slot.min(1));
                 let space = self.filter.space();
                 // Two that claim it at once both try again later.
-                let claim =
-                    Claim::take(host, space, manifest.digest(), slot).ok_or(Refusal::Contended)?;
+                let claim = Claim::take(host, space, &manifest.digest(), slot);
+                let claim = claim.ok_or(LoadError::Contended)?;
                 self.loader = Some(Loader::new(manifest, slot, claim).signed_by(signer));
                 Ok(())
             }
@@ -248,10 +250,10 @@ impl Follower {
         // What others are told of goes on from whatever is there; how far it has come counts only
         // where our keys vouch for it.
         let held = self.trusted(found.as_ref());
-        let is_overtaken = |held: &FeedState| next.is_older_than(held.epoch, held.generation);
-        let is_taken = found.as_ref().is_some_and(|found| found.slot == next.slot);
-        if is_taken || held.is_some_and(is_overtaken) {
-            // Another leader has loaded a newer one meanwhile, or this one.
+        let is_superseded = found
+            .as_ref()
+            .is_some_and(|found| self.supersedes(found, &next));
+        if is_superseded {
             return self.leave_to_others(host);
         }
         let is_behind =

@@ -5,6 +5,7 @@ use super::{Follower, Refusal};
 use crate::host::{BackgroundHost, CallOutcome, NotSent};
 use crate::revocation::Standing;
 use crate::sync::fault::{Fault, code};
+use crate::sync::loader::LoadError;
 
 impl Follower {
     /// The host would not send a call at all.
@@ -38,7 +39,7 @@ impl Follower {
     pub(super) fn on_refusal(&mut self, host: &impl BackgroundHost, work: Work, reason: &Refusal) {
         let fault = match reason {
             Refusal::Lagging => Fault::Behind,
-            Refusal::Contended => Fault::Contended,
+            Refusal::Load(LoadError::Contended) => Fault::Contended,
             _ => Fault::NotBelieved,
         };
         self.fail(host, work, fault, &reason.to_string());

@@ -25,6 +25,8 @@ pub(super) struct Authority {
     pub(super) restored: usize,
     pub(super) page_count: u32,
     pub(super) bucket_count: u32,
+    /// Of a segment of cut-offs, at most.
+    pub(super) table_bytes: usize,
 }
 
 impl Authority {
@@ -39,6 +41,7 @@ impl Authority {
             restored: 0,
             page_count: 3,
             bucket_count: 2,
+            table_bytes: TABLE_BYTES,
         }
     }
 
@@ -92,7 +95,10 @@ impl Authority {
         cut_off::sort(&mut table);
         let records = cut_off::encode(&table);
         let pages = pages.chunks(SEGMENT_BYTES).map(<[u8]>::to_vec).collect();
-        let mut tables: Vec<_> = records.chunks(TABLE_BYTES).map(<[u8]>::to_vec).collect();
+        let mut tables: Vec<_> = records
+            .chunks(self.table_bytes)
+            .map(<[u8]>::to_vec)
+            .collect();
         // An authority without cut-offs has no segment of them; this one has an empty one.
         tables.resize(tables.len().max(1), Vec::new());
         (pages, tables)
@@ -157,7 +163,13 @@ impl Authority {
         }
         if let Some(segment) = path.strip_prefix("/v1/feed/segments/") {
             let (generation, index) = segment.split_once('/').unwrap();
-            assert_eq!(generation, self.generation.to_string());
+            if generation != self.generation.to_string() {
+                return Some(CallOutcome::Answered {
+                    status: 404,
+                    headers: Vec::new(),
+                    body: Vec::new(),
+                });
+            }
             let (pages, records) = self.segments();
             let all: Vec<_> = pages.into_iter().chain(records).collect();
             return Some(ok(all[index.parse::<usize>().unwrap()].clone()));

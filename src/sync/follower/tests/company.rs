@@ -93,7 +93,7 @@ pub(super) fn records(process: &MockProcess, kind: &str) -> u32 {
 
 /// A virtual machine that leads, or believes so.
 pub(super) struct Machine<'p> {
-    process: &'p MockProcess,
+    pub(super) process: &'p MockProcess,
     calls: RefCell<Vec<(CallId, Call)>>,
     /// Writes that it has come to.
     pub(super) writes: Cell<usize>,

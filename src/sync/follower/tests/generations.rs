@@ -190,7 +190,11 @@ fn a_bucket_that_claims_to_have_come_further_than_anybody_can_have_is_loaded_aga
     let keys = process.keys();
     let bucket = keys.iter().find(|key| key.contains("/bucket/")).unwrap();
     process.set_shared(bucket, b"", Expected::Anything);
-    leader.filter.write_bucket(&process, &ahead, 0, &[]);
+    assert!(
+        leader
+            .filter
+            .write_bucket(&process, &ahead, 0, &[], || true)
+    );
     for round in 0..3 {
         let subject = FILTER_KEY.fingerprint(Kind::Subject, "iss", &round.to_string());
         authority.changes.push(Change::SetCutOff(CutOff {

@@ -66,6 +66,61 @@ fn a_generation_that_another_one_replaces_meanwhile_is_begun_anew() {
     assert_eq!(status(&process, &next, "b"), Status::NotRevoked);
 }
 
+#[wasm_bindgen_test(unsupported = test)]
+fn a_table_of_cut_offs_counts_for_the_next_one_too() {
+    let subject = |number: u32| FILTER_KEY.fingerprint(Kind::Subject, "iss", &number.to_string());
+    let (process, mut authority) = (MockProcess::default(), Authority::new());
+    for number in 0..60 {
+        authority.changes.push(Change::SetCutOff(CutOff {
+            key: subject(number),
+            not_before: UnixTime::from_seconds(20).unwrap(),
+            except: None,
+        }));
+    }
+    // Nine segments, in most of which several buckets end.
+    authority.bucket_count = 20;
+    authority.table_bytes = 7 * cut_off::RECORD_BYTES;
+    authority.publish_generation();
+    let fetched: Vec<_> = (0..12)
+        .map(|_| leads_for(&process, &authority, 2))
+        .collect();
+    assert_eq!(fetched.last(), Some(&0), "{fetched:?}");
+    let mut next = follower();
+    tick(&process, &mut next, &authority);
+    assert_eq!(next.counts().generations, 0);
+    for number in 0..60 {
+        let (status, _) = next.view.status(&process, |_| Names {
+            cut_offs: vec![subject(number)],
+            issued_at: UnixTime::from_seconds(15),
+            ..Names::default()
+        });
+        assert_eq!(status, Status::CutOff, "{number}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_claim_that_somebody_writes_over_is_a_fault_and_no_reason_to_fetch_without_a_pause() {
+    let (process, authority) = (MockProcess::default(), large());
+    let mut leader = follower();
+    let mut fetched = 0;
+    for _ in 0..100 {
+        process.pass(100);
+        leader.on_tick(&process, true);
+        while let Some((id, call)) = next_call(&process) {
+            fetched += usize::from(is_segment(&call));
+            for key in process.keys().iter().filter(|key| key.ends_with("/load")) {
+                process.set_shared(key, b"foreign", Expected::Anything);
+            }
+            if let Some(outcome) = authority.answer(&call) {
+                leader.on_response(&process, id, &outcome);
+            }
+        }
+    }
+    let contended = leader.counts().faults[Fault::Contended as usize];
+    assert!((3..=12).contains(&contended), "{contended} in ten seconds");
+    assert!(fetched <= 12, "{fetched}");
+}
+
 /// The leader that begins is stopped when it has called for the changes, or for the last segment.
 fn is_taken_over(is_stopped_at: impl Fn(&Call) -> bool) {
     let (process, mut authority) = (MockProcess::default(), large());
