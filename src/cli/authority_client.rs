@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -246,9 +246,9 @@ fn credential(arguments: &Arguments) -> Result<Option<String>, ClientError> {
     }
 }
 
-fn certificates(path: &PathBuf) -> Result<Vec<Certificate<'static>>, ClientError> {
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, ClientError> {
     let pem = fs::read(path).map_err(|source| ClientError::Read {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     })?;
     let certificates: Vec<_> = parse_pem(&pem)
@@ -258,7 +258,7 @@ fn certificates(path: &PathBuf) -> Result<Vec<Certificate<'static>>, ClientError
         })
         .collect();
     if certificates.is_empty() {
-        Err(ClientError::Certificate(path.clone()))
+        Err(ClientError::Certificate(path.to_owned()))
     } else {
         Ok(certificates)
     }

@@ -1,6 +1,6 @@
 //! `portcullis check`: is this revoked?
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::Args;
 use serde::Serialize;
@@ -39,11 +39,12 @@ pub struct Arguments {
 /// [`CommandError::Target`], [`CommandError::Client`], and [`CommandError::Negative`] when it is
 /// revoked.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandError> {
-    match (arguments.target, arguments.names.token()?) {
-        (None, Some(token)) => about_token(arguments, &token, output),
-        (Some(kind), _) => about_one(arguments, kind, output),
-        (None, None) => Err(TargetError::Kind.into()),
+    // The token is read once: there is no second time on standard input.
+    if let Some(kind) = arguments.target {
+        return about_one(arguments, kind, output);
     }
+    let token = arguments.names.token()?.ok_or(TargetError::Kind)?;
+    about_token(arguments, &token, output)
 }
 
 fn about_one(
@@ -54,12 +55,8 @@ fn about_one(
     let target = arguments.names.target(kind)?;
     let of_token = target.token.as_ref();
     let of_token = of_token.and_then(|token| token.question().issued_at);
-    let mut request = CheckRequest {
-        issuer: target.issuer.clone(),
-        issued_at: arguments.issued_at.map(Instant::seconds).or(of_token),
-        ..CheckRequest::default()
-    };
-    put_name(&mut request, kind, target.value.as_deref());
+    let issued_at = arguments.issued_at.map(Instant::seconds).or(of_token);
+    let request = request(&target.issuer, issued_at, kind, target.value.as_deref());
     let client = Client::new(&arguments.authority)?;
     let answer = ask(&client, &request)?;
     if arguments.authority.json {
@@ -134,16 +131,11 @@ fn names(
     question: &CheckRequest,
 ) -> Result<Vec<NameAnswer>, CommandError> {
     let is_revoked = |kind: Kind, value: Option<&str>| {
-        let mut request = CheckRequest {
-            issuer: question.issuer.clone(),
-            issued_at: question.issued_at,
-            ..CheckRequest::default()
-        };
+        let mut request = request(&question.issuer, question.issued_at, kind, value);
         if kind.is_cut_off() {
             // A cut-off may spare it.
             request.sid.clone_from(&question.sid);
         }
-        put_name(&mut request, kind, value);
         let answer = ask(client, &request)?;
         // It is found behind a session that is revoked by itself.
         if answer.by == Some(Kind::Session) && kind != Kind::Session {
@@ -190,16 +182,23 @@ impl NameAnswer {
     }
 }
 
-fn put_name(request: &mut CheckRequest, kind: Kind, value: Option<&str>) {
-    let member = match kind {
-        Kind::Token => &mut request.jti,
-        Kind::Session => &mut request.sid,
-        Kind::Device => &mut request.device,
-        Kind::Subject => &mut request.subject,
-        Kind::Client => &mut request.client,
-        Kind::Issuer => return,
+/// The question about one name; about the issuer alone where there is none.
+fn request(issuer: &str, issued_at: Option<u64>, kind: Kind, value: Option<&str>) -> CheckRequest {
+    let value = value.map(str::to_owned);
+    let mut request = CheckRequest {
+        issuer: issuer.to_owned(),
+        issued_at,
+        ..CheckRequest::default()
     };
-    *member = value.map(str::to_owned);
+    match kind {
+        Kind::Token => request.jti = value,
+        Kind::Session => request.sid = value,
+        Kind::Device => request.device = value,
+        Kind::Subject => request.subject = value,
+        Kind::Client => request.client = value,
+        Kind::Issuer => {}
+    }
+    request
 }
 
 fn ask(client: &Client, request: &CheckRequest) -> Result<CheckAnswer, ClientError> {
@@ -217,8 +216,5 @@ fn finish(client: &Client, answer: &CheckAnswer, issuer: &str) -> Result<(), Com
     if answer.revoked {
         return Err(CommandError::Negative);
     }
-    if let Some(doubt) = known_issuer::doubt(client, issuer)? {
-        let _ = writeln!(io::stderr(), "{doubt}");
-    }
-    Ok(())
+    Ok(known_issuer::warn(client, issuer)?)
 }

@@ -17,6 +17,7 @@ use clap::Args;
 
 use super::configuration_file::{self, ConfigurationFileError};
 use super::printable::printable;
+use super::token_names::bare;
 use super::{CommandError, convert, mint};
 use crate::gate::{Attempt, Gate, KeySource, Verdict, inspect_configuration};
 use crate::time::UnixTime;
@@ -265,18 +266,6 @@ fn token(arguments: &Arguments) -> Result<Option<String>, ExplainError> {
         }
         token => Ok(token.map(bare).map(str::to_owned)),
     }
-}
-
-/// The token in what was pasted: a whole header, one in quotes, or what it is asked for.
-fn bare(pasted: &str) -> &str {
-    let mut token = pasted.trim().trim_matches(['"', '\'']).trim();
-    for word in ["authorization:", "bearer "] {
-        let begin = token.get(..word.len());
-        if begin.is_some_and(|begin| begin.eq_ignore_ascii_case(word)) {
-            token = token.get(word.len()..).unwrap_or_default().trim();
-        }
-    }
-    token
 }
 
 /// How far off an instant is, for people.

@@ -2,10 +2,25 @@
 //! is mistyped, by a slash at the end for example, and nothing says so. What is revoked under such a
 //! name refuses nobody, and what is asked about it is always "not revoked".
 
+use std::io::{self, Write as _};
+
 use super::authority_client::{Client, ClientError};
 use super::list::encoded;
 use super::printable::printable;
 use crate::authority::http::IssuerAnswer;
+
+/// Writes the warning to standard error, where there is reason for one.
+///
+/// # Errors
+///
+/// [`ClientError`], where nobody answers.
+pub(super) fn warn(client: &Client, issuer: &str) -> Result<(), ClientError> {
+    if let Some(doubt) = doubt(client, issuer)? {
+        // Data on standard output, what people should look at on the other.
+        let _ = writeln!(io::stderr(), "{doubt}");
+    }
+    Ok(())
+}
 
 /// The warning, where there is reason for one. Whoever may not ask goes without.
 ///

@@ -1,7 +1,7 @@
 //! `portcullis list`: what is revoked.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::Write;
 use std::num::NonZeroUsize;
 
 use clap::Args;
@@ -70,9 +70,8 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
     }
     if left == arguments.limit.get()
         && let Some(issuer) = &search.issuer
-        && let Some(doubt) = known_issuer::doubt(&client, issuer)?
     {
-        let _ = writeln!(io::stderr(), "{doubt}");
+        known_issuer::warn(&client, issuer)?;
     }
     Ok(())
 }

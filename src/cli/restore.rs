@@ -1,6 +1,6 @@
 //! `portcullis restore`: take a revocation back.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::Args;
 
@@ -66,8 +66,6 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
     if is_restored {
         return Ok(());
     }
-    if let Some(doubt) = known_issuer::doubt(&client, &target.issuer)? {
-        let _ = writeln!(io::stderr(), "{doubt}");
-    }
+    known_issuer::warn(&client, &target.issuer)?;
     Err(CommandError::Negative)
 }

@@ -67,7 +67,8 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// [`CommandError::Target`], [`CommandError::Past`], [`CommandError::BeforeEverything`] and [`CommandError::Client`].
+/// [`CommandError::Target`], [`CommandError::Past`], [`CommandError::BeforeEverything`] and
+/// [`CommandError::Client`].
 pub fn run(
     arguments: &Arguments,
     now: SystemTime,
@@ -81,7 +82,6 @@ pub fn run(
     let doubt = known_issuer::doubt(&client, &target.issuer)?;
     let answer: RevocationAnswer = client.post("/v1/revocations", &request)?;
     if let Some(doubt) = doubt {
-        // Data on standard output, what people should look at on the other.
         let _ = writeln!(io::stderr(), "{doubt}");
     }
     if arguments.authority.json {
@@ -110,7 +110,8 @@ fn request(
     };
     // A script may well give the `exp` of a token that has expired meanwhile; who counts backwards
     // means something else.
-    if arguments.expires_in.map(seconds) <= Some(now.seconds()) && arguments.expires_in.is_some() {
+    let is_past = |offset: TimeOffset| seconds(offset) <= now.seconds();
+    if arguments.expires_in.is_some_and(is_past) {
         return Err(CommandError::Past);
     }
     let is_before_everything = |offset: TimeOffset| offset.counted_from(now) < 0;

@@ -43,7 +43,7 @@ pub enum Nameless {
 
 impl TokenNames {
     /// Reads the token in a file, or on standard input (`-`). What people paste with it is taken off:
-    /// white space around it and `Bearer` before it.
+    /// white space and quotes around it, and `Bearer` or the name of the header before it.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl TokenNames {
     }
 
     fn of(text: &str, device_claim: Option<&str>) -> Result<Self, TokenFileError> {
-        let token = unwrapped(text).as_bytes();
+        let token = bare(text).as_bytes();
         let token = UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, token)?;
         let claims = token.unverified_claims().clone();
         let question = question_about(&claims, device_claim);
@@ -164,9 +164,9 @@ fn text_of(source: impl Read) -> io::Result<String> {
     Ok(text)
 }
 
-/// The token without what may stand before it in a header.
-fn unwrapped(text: &str) -> &str {
-    let mut text = text.trim();
+/// The token in what was pasted: a whole header, one in quotes, or what it is asked for.
+pub(super) fn bare(pasted: &str) -> &str {
+    let mut text = pasted.trim().trim_matches(['"', '\'']).trim();
     for word in ["authorization:", "bearer "] {
         if let Some((start, rest)) = text.split_at_checked(word.len())
             && start.eq_ignore_ascii_case(word)
@@ -179,7 +179,7 @@ fn unwrapped(text: &str) -> &str {
 
 /// Whether a name of a file is the token itself.
 fn looks_like_a_token(path: &str) -> bool {
-    let path = unwrapped(path);
+    let path = bare(path);
     path.starts_with("eyJ") || (path.len() > 64 && path.matches('.').count() == 2)
 }
 

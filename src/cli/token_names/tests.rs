@@ -65,6 +65,7 @@ fn what_people_paste_with_a_token_is_taken_off() {
         "Bearer TOKEN",
         "bearer  TOKEN\r\n",
         "Authorization: Bearer TOKEN",
+        "'authorization: bearer TOKEN'\n",
     ] {
         let text = around.replace("TOKEN", &token);
         assert!(TokenNames::of(&text, None).is_ok(), "{around}");
