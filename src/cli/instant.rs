@@ -26,7 +26,7 @@ pub(super) fn shown(seconds: u64) -> Option<String> {
     Some(humantime::format_rfc3339_seconds(time).to_string())
 }
 
-/// How long so many seconds are, by the two largest units: `31d 15m`.
+/// How long so many seconds are, by the two largest units: `31d 16m`.
 #[must_use]
 pub(super) fn lasting(seconds: u64) -> String {
     let parts = [
@@ -137,7 +137,7 @@ mod tests {
             (0, "0s"),
             (59, "59s"),
             (3_661, "1h 1m"),
-            (31 * 86_400 + 901, "31d 15m"),
+            (31 * 86_400 + 961, "31d 16m"),
         ] {
             assert_eq!(lasting(seconds), text);
         }

@@ -32,6 +32,13 @@ pub(crate) fn guarded(directory: &Path) -> Authority {
     Authority::start_with(directory, &["--credentials", file.to_str().unwrap()])
 }
 
+/// An authority with TLS, and its certificate.
+pub(crate) fn with_tls(directory: &Path) -> (Authority, String) {
+    let (certificate, key) = make_certificate(directory);
+    let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
+    (Authority::start_with(directory, &tls), certificate)
+}
+
 #[test]
 fn a_role_may_do_what_is_its_own_and_nobody_may_do_anything() {
     let directory = directory();
@@ -147,9 +154,7 @@ fn whoever_speaks_tls_to_a_listener_without_is_in_the_log() {
 #[test]
 fn whoever_speaks_no_tls_to_a_listener_with_it_is_told_so() {
     let directory = directory();
-    let (certificate, key) = make_certificate(directory.path());
-    let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
-    let authority = Authority::start_with(directory.path(), &tls);
+    let (authority, certificate) = with_tls(directory.path());
     let asks = "POST /v1/revocations HTTP/1.1\r\nhost: a\r\nauthorization: Bearer x\r\n\
                 content-length: 0\r\n\r\n";
     let mut answer = String::new();
@@ -546,13 +551,18 @@ fn a_directory_in_which_others_may_write_is_refused() {
 }
 
 #[test]
-fn arguments_have_bounds_and_the_help_says_which() {
+fn arguments_have_bounds_and_defaults_and_the_help_says_which() {
     let help = Command::new(binary())
         .args(["serve", "--help"])
         .output()
         .unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Those that the README names.
+    for default in ["31d", "60s", "127.0.0.1:10002"] {
+        let default = format!("[default: {default}]");
+        assert!(help.contains(&default), "{default}: {help}");
+    }
     let directory = directory();
     for (argument, wrong, bounds) in [
         (
@@ -594,9 +604,7 @@ fn is_trusted_by(authority: &Authority, certificate: &str) -> bool {
 #[test]
 fn tls_is_spoken_with_a_certificate() {
     let directory = directory();
-    let (certificate, key) = make_certificate(directory.path());
-    let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
-    let authority = Authority::start_with(directory.path(), &tls);
+    let (authority, certificate) = with_tls(directory.path());
     assert!(authority.url.starts_with("https://"));
     assert!(is_trusted_by(&authority, &certificate));
     let doubting = authority.command(&["stats"]);

@@ -25,3 +25,4 @@ mod import;
 mod interface;
 mod loss;
 mod process;
+mod readme;

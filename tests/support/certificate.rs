@@ -5,6 +5,12 @@ use std::process::Command;
 
 /// A certificate for 127.0.0.1 that signs itself, and its key, in two files of this directory.
 pub(crate) fn make_certificate(directory: &Path) -> (String, String) {
+    make_certificate_with(directory, "CA:FALSE")
+}
+
+/// The same with these basic constraints (RFC 5280 section 4.2.1.9).
+pub(crate) fn make_certificate_with(directory: &Path, constraints: &str) -> (String, String) {
+    let constraints = format!("basicConstraints=critical,{constraints}");
     let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
     let (certificate, key) = (path("certificate.pem"), path("key.pem"));
     let made = Command::new("openssl")
@@ -18,7 +24,7 @@ pub(crate) fn make_certificate(directory: &Path) -> (String, String) {
         ])
         .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
         .args(["-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-addext", &constraints])
         .args(["-keyout", &key, "-out", &certificate])
         .output()
         .expect("`openssl`");

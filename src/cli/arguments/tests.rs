@@ -162,3 +162,52 @@ fn whoever_speaks_to_an_authority_lists_the_exit_codes_in_its_help() {
     let root = definition().render_long_help().to_string();
     assert!(root.contains(EXIT_CODES));
 }
+
+/// What stands in the README between backticks, outside of blocks.
+fn spans() -> Vec<&'static str> {
+    let readme = include_str!("../../../README.md");
+    let text = readme.split("\n```").step_by(2);
+    text.flat_map(|text| text.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+#[test]
+fn the_readme_names_no_command_and_no_option_that_there_is_not() {
+    let commands = commands(&definition());
+    let is_command = |name: &str| {
+        let mut names = commands
+            .iter()
+            .flat_map(clap::Command::get_name_and_visible_aliases);
+        names.any(|known| known == name)
+    };
+    let is_option = |name: &str| {
+        let mut options = commands.iter().flat_map(clap::Command::get_opts);
+        name == "help"
+            || options.any(|option| {
+                let names = option.get_long_and_visible_aliases();
+                names.is_some_and(|names| names.contains(&name))
+            })
+    };
+    let option = |word: &'static str| {
+        let name = word.strip_prefix("--")?;
+        Some(name).filter(|name| name.starts_with(|letter: char| letter.is_ascii_lowercase()))
+    };
+    let mut count = 0;
+    for span in spans() {
+        let mut words = span.split(' ').peekable();
+        if let Some(rest) = span.strip_prefix("portcullis ") {
+            words = rest.split(' ').peekable();
+            let is_named = words
+                .peek()
+                .is_some_and(|word| option(word).is_some() || is_command(word));
+            assert!(is_named, "{span}");
+        } else if option(span).is_none() {
+            continue;
+        }
+        for option in words.filter_map(option) {
+            assert!(is_option(option), "{span}");
+        }
+        count += 1;
+    }
+    assert!(count > 40, "{count}");
+}

@@ -238,3 +238,63 @@ fn nobody_else_is_redirected() {
         assert_eq!(header(&response, "location"), None, "{reason:?} {lines:?}");
     }
 }
+
+#[cfg(not(target_family = "wasm"))]
+const README: &str = include_str!("../../../README.md");
+
+/// The answers that the README shows are those that are given.
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn the_refusals_that_the_readme_shows_are_given() {
+    let answers = Answers {
+        realm: "portcullis".into(),
+        ..answers()
+    };
+    let given = Reason::ALL.map(|reason| answer(reason, &answers, &[]));
+    let bodies = README
+        .lines()
+        .filter(|line| line.starts_with("{\"action\":"));
+    let challenge = |line: &'static str| line.strip_prefix("www-authenticate: ");
+    let challenges = README.lines().filter_map(challenge);
+    let mut count = 0;
+    for body in bodies {
+        assert!(given.iter().any(|it| it.body == body.as_bytes()), "{body}");
+        count += 1;
+    }
+    for challenge in challenges {
+        let is_it = |it: &Rc<Response>| header(it, "www-authenticate") == Some(challenge);
+        assert!(given.iter().any(is_it), "{challenge}");
+        count += 1;
+    }
+    assert_eq!(count, 6);
+}
+
+/// Every code with its status and what to do about it.
+#[cfg(not(target_family = "wasm"))]
+#[test]
+fn the_readme_lists_exactly_the_codes_of_refusals() {
+    use std::collections::BTreeMap;
+
+    let (_, table) = README.split_once("| code | status |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let mut listed = BTreeMap::new();
+    for row in table.lines().skip(2) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let what = ["sign in", "refresh the token", "wait", "try again"];
+        let what = what.into_iter().find(|what| cells[3].starts_with(what));
+        for code in cells[1].split(", ").map(|code| code.trim_matches('`')) {
+            listed.insert(code, (cells[2].parse().unwrap(), what));
+        }
+    }
+    let given = Reason::ALL.map(Reason::answer).map(|answer| {
+        let what = match answer.action {
+            Action::SignIn => Some("sign in"),
+            Action::Refresh => Some("refresh the token"),
+            Action::Wait if answer.code == "host_fault" => Some("try again"),
+            Action::Wait => Some("wait"),
+            Action::None => None,
+        };
+        (answer.code, (answer.status, what))
+    });
+    assert_eq!(listed, BTreeMap::from(given));
+}

@@ -1,0 +1,254 @@
+//! What keeps from an answer: a sentence and an exit code for each thing that there is to do about it.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use super::super::access::{credential, guarded, with_tls};
+use super::super::certificate::make_certificate_with;
+use super::super::process::{Authority, ISSUER, directory};
+use super::run;
+
+fn file(directory: &Path, name: &str, text: &str) -> String {
+    let path: PathBuf = directory.join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn whatever_keeps_from_an_answer_has_its_own_sentence_and_exit_code() {
+    let directory = directory();
+    let admin = credential(directory.path(), "admin", "console");
+    let edge = credential(directory.path(), "edge", "edges");
+    let scrape = credential(directory.path(), "scrape", "metrics");
+    let authority = guarded(directory.path());
+    let lines = file(directory.path(), "lines", "");
+    let folder = directory.path().to_str().unwrap();
+    let expect = |authority: &Authority, arguments: &[&str], code, sentence: &str| {
+        let (found, output, errors) = run(authority, arguments);
+        assert!(errors.contains(sentence), "{arguments:?}: {errors}");
+        assert_eq!(
+            (found, output.as_str()),
+            (code, ""),
+            "{arguments:?}: {errors}"
+        );
+    };
+    let without = "expects a credential, and none was given\n\nhint: name the file";
+    expect(&authority, &["stats"], 6, without);
+    let authority = authority.with_credential("");
+    expect(&authority, &["import", &lines], 6, without);
+    let authority = authority.with_credential("portcullis_wrong");
+    let wrong = "does not know the credential that was given\n\nhint: `portcullis credential`";
+    expect(&authority, &["import", &lines], 6, wrong);
+    let authority = authority.with_credential(&edge);
+    let role = "the credential is not for this: expected a credential with the role `admin`";
+    expect(&authority, &["rotate"], 7, role);
+    let scraping = authority.with_credential(&scrape);
+    let hint = "role `edge`\n\nhint: `portcullis credential --role ROLE` makes one with that role";
+    let check = ["check", "session", "s", "--issuer", "i"];
+    expect(&scraping, &check, 7, hint);
+    let authority = scraping.with_credential(&edge);
+    assert_eq!(authority.get("/v1/issuers?issuer=i").status, 403);
+    let answer = (0, "not revoked\n".to_owned(), String::new());
+    assert_eq!(run(&authority, &check), answer, "which an edge may ask");
+    let authority = authority.with_credential("two\nlines");
+    expect(
+        &authority,
+        &["stats"],
+        10,
+        "expected a credential on one line",
+    );
+
+    let authority = authority.with_credential(&admin);
+    let read = format!("could not read `{folder}`: ");
+    expect(&authority, &["import", folder], 10, &read);
+    expect(
+        &authority,
+        &["import", "absent"],
+        10,
+        "could not read `absent`: ",
+    );
+    let absent = ["stats", "--credential-file", "absent"];
+    expect(&authority, &absent, 10, "could not read `absent`: ");
+    let long = "x".repeat(1025);
+    let revoke = ["revoke", "session", &long, "--issuer", "i"];
+    expect(
+        &authority,
+        &revoke,
+        8,
+        "the authority refuses: `value`: expected at most 1024",
+    );
+
+    let at = |url: &str| ["stats", "--authority", url].map(str::to_owned);
+    let expect_at = |url: &str, code, sentence: &str| {
+        let arguments = at(url);
+        let arguments = arguments.each_ref().map(String::as_str);
+        expect(&authority, &arguments, code, sentence);
+    };
+    expect_at(
+        "http://127.0.0.1:1",
+        3,
+        "could not reach the authority at http://127.0.0.1:1",
+    );
+    expect_at("nonsense://x y", 2, "expected the URL of an authority");
+    let https = authority.url.replace("http://", "https://");
+    expect_at(&https, 4, "speaks no TLS\n\nhint: write `http://`");
+    let other = answering(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno");
+    expect_at(
+        &other,
+        4,
+        "expected an answer of the authority, found status 404",
+    );
+    let other = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno");
+    expect_at(&other, 4, "expected an answer of the authority");
+    let other = answering(b"220 mail.example ESMTP\r\n");
+    expect_at(&other, 4, "speaks no HTTP");
+}
+
+/// The address of somebody who says this to everybody.
+fn answering(text: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(text);
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn a_certificate_that_is_not_believed_is_told_with_its_reason() {
+    let directory = directory();
+    let (authority, certificate) = with_tls(directory.path());
+    let at = |url: &str, more: &[&str]| {
+        let arguments = ["stats", "--authority", url];
+        run(&authority, &[&arguments[..], more].concat())
+    };
+    let trusting = ["--certificate-authority", certificate.as_str()];
+    assert_eq!(at(&authority.url, &trusting).0, 0);
+    let (code, _, errors) = at(&authority.url, &[]);
+    assert_eq!(code, 5);
+    assert!(
+        errors.contains("no trusted certificate authority has made it"),
+        "{errors}"
+    );
+    let other_name = authority.url.replace("127.0.0.1", "localhost");
+    let (code, _, errors) = at(&other_name, &trusting);
+    assert_eq!(code, 5);
+    assert!(errors.contains("is for another name: "), "{errors}");
+    let plain = authority.url.replace("https://", "http://");
+    for command in ["stats", "import"] {
+        let (code, _, errors) = run(&authority, &[command, "--authority", &plain]);
+        assert_eq!(code, 4, "{errors}");
+        assert!(
+            errors.contains("speaks TLS\n\nhint: write `https://`"),
+            "{errors}"
+        );
+    }
+    authority.kill();
+
+    let (certificate, key) = make_certificate_with(directory.path(), "CA:TRUE");
+    let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
+    let authority = Authority::start_with(directory.path(), &tls);
+    let stats = ["stats", "--certificate-authority", &certificate];
+    let (code, _, errors) = run(&authority, &stats);
+    assert_eq!(code, 5);
+    assert!(
+        errors.contains("made as a certificate authority (`CA:TRUE`)"),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("basicConstraints=critical,CA:FALSE"),
+        "{errors}"
+    );
+}
+
+/// A server of whatever kind, which closes a connection on which no TLS begins.
+#[test]
+fn whoever_hangs_up_on_plain_http_and_takes_up_tls_speaks_tls() {
+    let directory = directory();
+    let (authority, _) = with_tls(directory.path());
+    let behind = authority.address().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            let mut first = [0];
+            if stream.peek(&mut first).is_err() || first != [0x16] {
+                continue;
+            }
+            let other = TcpStream::connect(&behind).unwrap();
+            for (mut from, mut to) in [
+                (stream.try_clone().unwrap(), other.try_clone().unwrap()),
+                (other, stream),
+            ] {
+                thread::spawn(move || std::io::copy(&mut from, &mut to));
+            }
+        }
+    });
+    let (code, _, errors) = run(&authority, &["stats", "--authority", &url]);
+    assert_eq!(code, 4);
+    assert!(
+        errors.contains("speaks TLS\n\nhint: write `https://`"),
+        "{errors}"
+    );
+}
+
+/// The answer comes before the body was read, and must be heard all the same.
+#[test]
+fn a_refusal_is_heard_however_much_was_to_be_sent() {
+    let directory = directory();
+    credential(directory.path(), "admin", "console");
+    let authority = guarded(directory.path()).with_credential("portcullis_wrong");
+    let small = file(directory.path(), "small", &"{}\n".repeat(1_000));
+    let large = file(directory.path(), "large", &"{}\n".repeat(3_000_000));
+    let revoke = ["revoke", "session", "s", "--issuer", ISSUER];
+    for _ in 0..20 {
+        for arguments in [&revoke[..], &["import", &small], &["import", &large]] {
+            let (code, _, errors) = run(&authority, arguments);
+            assert_eq!(code, 6, "{arguments:?}: {errors}");
+        }
+    }
+}
+
+/// Of callers who do not ask first whether the body is wanted.
+#[test]
+fn a_short_body_is_heard_out_before_it_is_refused() {
+    let (own, other) = (directory(), directory());
+    credential(own.path(), "admin", "console");
+    let authority = guarded(own.path());
+    let plain = Authority::start(other.path());
+    let refused = |authority: &Authority, path: &str, pause: u64| {
+        let body = vec![b'x'; 60_000];
+        let mut stream = TcpStream::connect(authority.address()).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: text/x\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        for piece in body.chunks(20_000) {
+            thread::sleep(Duration::from_millis(pause));
+            stream.write_all(piece).unwrap();
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    for pause in [0, 5, 30] {
+        for _ in 0..10 {
+            assert_eq!(refused(&authority, "/v1/revocations", pause), "401");
+            assert_eq!(refused(&plain, "/v1/revocations", pause), "415");
+            assert_eq!(refused(&plain, "/v1/nothing", pause), "404");
+            assert_eq!(refused(&plain, "/v1/stats", pause), "405");
+        }
+    }
+}
