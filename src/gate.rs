@@ -9,6 +9,7 @@
 mod alias;
 #[cfg(all(test, not(target_family = "wasm")))]
 mod allocator;
+mod checks;
 mod configuration;
 mod decision;
 mod extraction;
@@ -39,16 +40,15 @@ pub use policy::{Chosen, Policy};
 pub use reason::{Action, Admission, Answer, Challenge, Outcome, Reason};
 #[cfg(not(target_family = "wasm"))]
 pub use revocation::question_about;
-pub use revocation::{Confirmation, Posture, Question, RevocationSettings};
+pub use revocation::{Confirmation, Posture, Question, RevocationSettings, Settled};
 pub use token_cache::CacheCounts;
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 use crate::host::{Call, CallOutcome, HeaderBlock, Host};
 use crate::revocation::{FeedKeys, Fingerprint, View};
 use crate::token::Backend;
-use decision::{Decision, Failure};
+use decision::{Decision, Refusal, Setback};
 use refusal::Refusals;
 use request::Request;
 use verification::Verification;
@@ -193,7 +193,7 @@ impl Gate {
         let trailers = Request::new(trailers);
         self.policy.own_headers.take_off_trailers(&trailers, remove);
         if host.has_failed() {
-            self.refuse(host, &trailers, &Reason::HostFault.into());
+            self.refuse(host, &trailers, Reason::HostFault.into());
             return Verdict::Stop;
         }
         Verdict::Forward
@@ -218,23 +218,8 @@ impl Gate {
     ) -> Verdict {
         let request = Request::new(host.request_headers());
         let (request, is_spoofed) = self.policy.own_headers.take_off(host, request);
-        let mut decision = Decision {
-            gate: self,
-            host,
-            request: &request,
-            attempt,
-            now_milliseconds: OnceCell::new(),
-            answers,
-            observer,
-            passes: Vec::new(),
-            sought: decision::Sought::default(),
-        };
-        let outcome = self
-            .decide(&mut decision, is_spoofed)
-            .and_then(|admission| {
-                decision.admit()?;
-                Ok(admission)
-            });
+        let mut decision = Decision::new(self, host, &request, attempt, answers, observer);
+        let outcome = decision.decide(is_spoofed);
         // What could not be read has said nothing, and what could not be changed is as it came.
         let has_failed = host.has_failed() || request.is_empty();
         let outcome = if has_failed {
@@ -244,45 +229,26 @@ impl Gate {
         };
         match outcome {
             Ok(admission) => {
-                let provider = decision.passes.first().map(|pass| &*pass.provider.name);
+                let provider = decision
+                    .provider()
+                    .and_then(|index| self.policy.providers.get(index));
+                let provider = provider.map(|provider| &*provider.name);
                 host.increment(Outcome::Allowed(admission).counter(), provider);
                 Verdict::Forward
             }
-            Err(Failure {
-                wait: Some(wait), ..
-            }) => Verdict::Wait(wait),
-            Err(failure) => {
-                self.refuse(host, &request, &failure);
+            Err(Setback::Waits { on, .. }) => Verdict::Wait(on),
+            Err(Setback::Refused(refusal)) => {
+                self.refuse(host, &request, refusal);
                 Verdict::Stop
             }
         }
     }
 
-    fn decide<'g, H: Host, O: Observer>(
-        &'g self,
-        decision: &mut Decision<'g, H, O>,
-        is_spoofed: bool,
-    ) -> Result<Admission, Failure<'g>> {
-        if self.policy.bypass_cors_preflight && decision.request.is_cors_preflight() {
-            return Ok(Admission::CorsPreflight);
-        }
-        // Envoy tells the route that it chose before anything was taken off, and chooses another
-        // when it sends the request on. A spoofed header must not have a say in the first.
-        if is_spoofed && self.policy.routes.choose() {
-            return Err(Reason::RequirementUnknown.into());
-        }
-        let (chosen, requirement) = self.policy.requirement(decision.host, decision.request)?;
-        decision.observer.chosen(chosen);
-        match requirement {
-            Some(requirement) => decision.meet(requirement),
-            None if self.policy.allow_unmatched => Ok(Admission::Unmatched),
-            None => Err(Reason::NoRule.into()),
-        }
-    }
-
-    fn refuse(&self, host: &impl Host, request: &Request, failure: &Failure<'_>) {
-        let reason = failure.reason;
-        let provider = failure.provider.map(|provider| &*provider.name);
+    fn refuse(&self, host: &impl Host, request: &Request, refusal: Refusal<'_>) {
+        let reason = refusal.reason;
+        let providers = &self.policy.providers;
+        let provider = refusal.provider.and_then(|index| providers.get(index));
+        let provider = provider.map(|provider| &*provider.name);
         host.increment(Outcome::Refused(reason).counter(), provider);
         host.debug(|| {
             format!(
@@ -292,15 +258,14 @@ impl Gate {
                 provider.unwrap_or("-")
             )
         });
-        let scopes = failure
+        let scopes = refusal
             .requirement
             .map(|requirement| requirement.scopes.needed());
-        let providers = self.policy.providers.iter();
         host.respond(&self.refusals.response(
             reason,
             &scopes.unwrap_or_default(),
             request,
-            providers.flat_map(|provider| &provider.locations),
+            providers.iter().flat_map(|provider| &provider.locations),
         ));
     }
 }

@@ -29,7 +29,7 @@ use std::cell::Cell;
 use proxy_wasm::types::MetricType;
 
 use super::raw;
-use crate::gate::{CacheCounts, Confirmation, KeySource, Outcome, Policy};
+use crate::gate::{CacheCounts, Confirmation, KeySource, Outcome, Policy, Settled};
 use crate::host::Counter;
 use crate::revocation::{FeedState, Fill};
 use crate::sync::{Counts, Fault, FeedCounts, Sight};
@@ -202,9 +202,9 @@ impl Metrics {
     }
 
     pub(super) fn count_confirmation(&self, confirmation: &Confirmation) {
-        let id = match confirmation.is_revoked {
-            Some(true) => self.feed.revoked,
-            Some(false) => self.feed.not_revoked,
+        let id = match confirmation.settled {
+            Some(Settled::Revoked) => self.feed.revoked,
+            Some(Settled::NotRevoked) => self.feed.not_revoked,
             None => self.feed.unanswered,
         };
         increment(id, 1);

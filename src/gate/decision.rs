@@ -1,79 +1,123 @@
 //! Whether a request has what is asked of it.
 //!
 //! One [`Decision`] walks one requirement. It keeps the tokens that were found good, and tells an
-//! [`Observer`] about every check: nobody while the gate is at work, the command line when it
-//! explains.
+//! [`Observer`] about every check: none listens while the gate is at work, the command line does
+//! when it explains.
 
 mod choice;
-mod failure;
+mod forwarding;
 mod observer;
+mod setback;
 mod waiting;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-pub(super) use failure::Failure;
 pub use observer::{Check, Observer};
-pub(super) use waiting::Sought;
+pub(super) use setback::{Refusal, Setback};
 
-use super::extraction::{self, Found, Stripped};
+use super::checks::{ByRequest, ByToken};
+use super::extraction::{self, Found};
 use super::keys::KeySource;
 use super::policy::{Alternatives, Otherwise, Provider, Requirement, TokenRequirement};
 use super::reason::{Admission, Reason};
 use super::request::Request;
-use super::session;
-use super::token_cache::Admitted;
-use super::verification::{Candidate, Objection};
+use super::token_cache::KnownToken;
+use super::verification::Candidate;
 use super::{Answers, Attempt, Gate};
 use crate::host::Host;
 use crate::time::UnixTime;
-use crate::token::{Claims, UnverifiedToken};
-use waiting::key_of;
+use crate::token::UnverifiedToken;
+use waiting::{Sought, key_of};
 
 /// A token that was found good.
-pub(super) struct Pass<'g> {
-    pub(super) provider: &'g Provider,
-    pub(super) found: Found<'g>,
-    pub(super) token: Rc<Admitted>,
+struct Pass<'g> {
+    provider: &'g Provider,
+    /// Index of the provider.
+    index: usize,
+    found: Found<'g>,
+    token: Rc<KnownToken>,
     admission: Admission,
 }
 
-impl Pass<'_> {
-    /// What is taken out of the request: the token, or where that goes on, the other cookies of its
-    /// name, of which the upstream might read one.
-    fn stripped(&self) -> impl Iterator<Item = Stripped<'_>> {
-        let kept = self.provider.forward.then_some(&*self.found.token);
-        let has_any = kept.is_none() || self.found.is_choice();
-        let places = self.found.places.iter().filter(move |_| has_any);
-        places.map(move |place| (*place, kept))
-    }
-}
-
-/// Tries the alternative with this place.
-type Meet<'m, 'g, D> = dyn Fn(&mut D, usize) -> Result<Admission, Failure<'g>> + 'm;
+/// Tries the alternative with this number.
+type Meet<'m, 'g, D> = dyn Fn(&mut D, usize) -> Result<Admission, Setback<'g>> + 'm;
 
 /// One request on its way through one requirement.
 pub(super) struct Decision<'g, H, O> {
-    pub(super) gate: &'g Gate,
-    pub(super) host: &'g H,
-    pub(super) request: &'g Request,
-    pub(super) attempt: Attempt,
-    /// One look at the clock, for everything that is decided about the request.
-    pub(super) now_milliseconds: OnceCell<u64>,
+    gate: &'g Gate,
+    host: &'g H,
+    request: &'g Request,
+    attempt: Attempt,
     /// What has come of all waiting so far.
-    pub(super) answers: &'g Answers,
-    pub(super) observer: O,
-    pub(super) passes: Vec<Pass<'g>>,
-    /// The token for which a key was looked for last.
-    pub(super) sought: Sought,
+    answers: &'g Answers,
+    observer: O,
+    /// One look at the clock, for everything that is decided about the request.
+    now_milliseconds: OnceCell<u64>,
+    passes: Vec<Pass<'g>>,
 }
 
 impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
+    pub(super) const fn new(
+        gate: &'g Gate,
+        host: &'g H,
+        request: &'g Request,
+        attempt: Attempt,
+        answers: &'g Answers,
+        observer: O,
+    ) -> Self {
+        Self {
+            gate,
+            host,
+            request,
+            attempt,
+            answers,
+            observer,
+            now_milliseconds: OnceCell::new(),
+            passes: Vec::new(),
+        }
+    }
+
+    /// Whether the request is let through, with its headers as the upstream should see them, and
+    /// why. `is_spoofed` says that it came with headers that only the gate may set.
+    pub(super) fn decide(&mut self, is_spoofed: bool) -> Result<Admission, Setback<'g>> {
+        let admission = self.choose_requirement_and_meet_it(is_spoofed)?;
+        self.forward()?;
+        Ok(admission)
+    }
+
+    /// Index of the provider whose token decided, if one did.
+    pub(super) fn provider(&self) -> Option<usize> {
+        self.passes.first().map(|pass| pass.index)
+    }
+
+    fn choose_requirement_and_meet_it(
+        &mut self,
+        is_spoofed: bool,
+    ) -> Result<Admission, Setback<'g>> {
+        let policy = &self.gate.policy;
+        if policy.bypass_cors_preflight && self.request.is_cors_preflight() {
+            return Ok(Admission::CorsPreflight);
+        }
+        // Envoy tells the route that it chose before anything was taken off, and chooses another
+        // when it sends the request on. A spoofed header must not have a say in the first.
+        if is_spoofed && policy.routes.choose() {
+            return Err(Reason::RequirementUnknown.into());
+        }
+        let (chosen, requirement) = policy.requirement(self.host, self.request)?;
+        self.observer.chosen(chosen);
+        match requirement {
+            Some(requirement) => self.meet(requirement),
+            None if policy.allow_unmatched => Ok(Admission::Unmatched),
+            None => Err(Reason::NoRule.into()),
+        }
+    }
+
     /// Whether the request meets the requirement, and how. What was found good is in `passes`.
-    pub(super) fn meet(&mut self, requirement: &'g Requirement) -> Result<Admission, Failure<'g>> {
+    fn meet(&mut self, requirement: &'g Requirement) -> Result<Admission, Setback<'g>> {
         match requirement {
             Requirement::Nothing => Ok(Admission::NoRequirement),
-            Requirement::Token(token) => self.authenticate(token),
+            Requirement::Token { provider, needs } => self.verify(*provider, needs),
             Requirement::Any(alternatives) => self.any(alternatives),
             Requirement::All(requirements) => {
                 let mut admission = Admission::NoRequirement;
@@ -95,14 +139,14 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                     Ok(()) => self.first_of(providers),
                 };
                 match outcome {
-                    Err(failure) if failure.wait.is_none() => Ok(Admission::TokenIgnored),
+                    Err(Setback::Refused(_)) => Ok(Admission::TokenIgnored),
                     outcome => outcome,
                 }
             }
         }
     }
 
-    fn any(&mut self, alternatives: &'g Alternatives) -> Result<Admission, Failure<'g>> {
+    fn any(&mut self, alternatives: &'g Alternatives) -> Result<Admission, Setback<'g>> {
         let otherwise = alternatives.otherwise;
         // Which of two tokens an upstream would believe is not known here.
         if otherwise != Otherwise::AllowMissingOrFailed
@@ -116,47 +160,44 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             let requirement = requirements.get(alternative).ok_or(Reason::NoRule)?;
             decision.meet(requirement)
         });
-        let failure = match outcome {
-            Err(failure) => failure,
-            admitted => return admitted,
+        let refusal = match outcome {
+            Err(Setback::Refused(refusal)) if otherwise != Otherwise::Refuse => refusal,
+            outcome => return outcome,
         };
-        if otherwise == Otherwise::Refuse || failure.wait.is_some() {
-            return Err(failure);
-        }
-        match self.token_of(&alternatives.providers) {
+        match self.token_of(providers) {
             Err(Reason::TokenMissing) => Ok(Admission::NoToken),
             _ if otherwise == Otherwise::AllowMissingOrFailed => Ok(Admission::TokenIgnored),
-            _ => Err(failure),
+            _ => Err(Setback::Refused(refusal)),
         }
     }
 
-    /// Whether there is one token in all the places of these providers.
+    /// Whether there is one token in all the locations of these providers.
     fn token_of(&self, providers: &[usize]) -> Result<(), Reason> {
         let all = &self.gate.policy.providers;
-        let providers = providers.iter().filter_map(|place| all.get(*place));
-        let places = providers.flat_map(|provider| &provider.locations);
-        extraction::find(places, self.request).map(|_| ())
+        let providers = providers.iter().filter_map(|index| all.get(*index));
+        let locations = providers.flat_map(|provider| &provider.locations);
+        extraction::find(locations, self.request).map(|_| ())
     }
 
     /// Whether one of these providers calls the token good.
-    fn first_of(&mut self, providers: &'g [usize]) -> Result<Admission, Failure<'g>> {
+    fn first_of(&mut self, providers: &'g [usize]) -> Result<Admission, Setback<'g>> {
         self.first_met(providers, providers.len(), &|decision, alternative| {
-            let place = providers.get(alternative).ok_or(Reason::NoRule)?;
-            decision.verify(*place, &PLAIN)
+            let index = providers.get(alternative).ok_or(Reason::NoRule)?;
+            decision.verify(*index, &PLAIN)
         })
     }
 
-    /// The first of several alternatives that is met; or else why none is, by the failure that says
-    /// most. What one of them says of its token is no answer to another token, of which nobody
-    /// knows yet whether it is good. These are the providers of all alternatives.
+    /// The first of several alternatives that is met; or else why none is, by the setback that says
+    /// most. What one of them says of its token is no answer to another token that may still be
+    /// good. `providers` are those of all alternatives.
     fn first_met(
         &mut self,
         providers: &[usize],
         alternatives: usize,
         meet: &Meet<'_, 'g, Self>,
-    ) -> Result<Admission, Failure<'g>> {
-        let mut failure: Option<Failure<'_>> = None;
-        let mut unknown: Option<Failure<'_>> = None;
+    ) -> Result<Admission, Setback<'g>> {
+        let mut setback: Option<Setback<'_>> = None;
+        let mut unknown: Option<Setback<'_>> = None;
         for alternative in 0..alternatives {
             let passes = self.passes.len();
             let next = match meet(self, alternative) {
@@ -170,130 +211,154 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                 Err(next) => next,
             };
             self.passes.truncate(passes);
-            let (more, less) = next.beside(failure);
-            unknown = unknown.or(less.filter(Failure::is_unknown));
-            failure = Some(more);
+            let (more, less) = next.beside(setback);
+            unknown = unknown.or(less.filter(Setback::is_unknown));
+            setback = Some(more);
         }
-        // The configuration admits no empty lists; if that were ever wrong, nobody would pass.
-        let failure = failure.unwrap_or(Reason::NoRule.into());
+        // The configuration admits no empty lists; were there one, it would refuse every request.
+        let setback = setback.unwrap_or(Reason::NoRule.into());
         let unknown = unknown
-            .filter(|unknown| !failure.is_unknown() && self.are_of_two_tokens(&failure, unknown));
-        Err(unknown.unwrap_or(failure))
+            .filter(|unknown| !setback.is_unknown() && self.are_of_two_tokens(&setback, unknown));
+        Err(unknown.unwrap_or(setback))
     }
 
-    /// Whether the request has different tokens where these providers look for theirs.
-    fn are_of_two_tokens(&self, one: &Failure<'g>, other: &Failure<'g>) -> bool {
+    /// Whether the request has different tokens where the providers of these setbacks look for
+    /// theirs.
+    fn are_of_two_tokens(&self, one: &Setback<'g>, other: &Setback<'g>) -> bool {
+        let all = &self.gate.policy.providers;
         let providers = [one, other]
             .into_iter()
-            .filter_map(|failure| failure.provider);
-        let places = providers.flat_map(|provider| &provider.locations);
-        let found = extraction::find(places, self.request);
+            .filter_map(|setback| all.get(setback.provider()?));
+        let locations = providers.flat_map(|provider| &provider.locations);
+        let found = extraction::find(locations, self.request);
         matches!(found, Err(Reason::TokenAmbiguous))
-    }
-
-    fn authenticate(
-        &mut self,
-        requirement: &'g TokenRequirement,
-    ) -> Result<Admission, Failure<'g>> {
-        self.verify(requirement.provider, requirement)
     }
 
     fn verify(
         &mut self,
-        place: usize,
+        index: usize,
         requirement: &'g TokenRequirement,
-    ) -> Result<Admission, Failure<'g>> {
-        // The configuration admits no other places than those of providers; if that were ever
-        // wrong, nobody would pass.
+    ) -> Result<Admission, Setback<'g>> {
+        // The configuration admits no other indices than those of providers; were there one, it
+        // would refuse every request.
         let providers = &self.gate.policy.providers;
-        let provider = providers.get(place).ok_or(Reason::NoRule)?;
+        let provider = providers.get(index).ok_or(Reason::NoRule)?;
         self.observer.provider(&provider.name);
-        match self.check(place, provider, requirement) {
+        match self.check(index, provider, requirement) {
             Ok(pass) => {
                 let admission = pass.admission;
                 self.passes.push(pass);
                 Ok(admission)
             }
-            Err(objection) => Err(Failure {
-                requirement: Some(requirement),
-                ..self.failure(place, provider, objection)
-            }),
+            Err(setback) => Err(setback.about(index, Some(requirement))),
         }
     }
 
     /// Every check of one token, in the order of [`Check`].
     fn check(
         &mut self,
-        place: usize,
+        index: usize,
         provider: &'g Provider,
         requirement: &TokenRequirement,
-    ) -> Result<Pass<'g>, Objection> {
+    ) -> Result<Pass<'g>, Setback<'g>> {
         let found = extraction::find(&provider.locations, self.request);
         let mut found = self.told(Check::Location, found)?;
         let candidate = if found.is_choice() {
-            self.choose(place, provider, &mut found)?
+            self.choose(index, provider, &mut found)?
         } else {
-            self.candidate(place, provider, &found.token)?
+            self.candidate(index, provider, &found.token)?
         };
-        let token = candidate.token();
-        let claims = token.claims();
         let now = self.now_milliseconds();
-        // What does not depend on the time is as it was when the token last came this way.
-        let is_known_to_meet = candidate.admitted.meets(requirement);
-        if !is_known_to_meet {
-            self.told(Check::Type, requirement.check_type(token))?;
-        }
-        let times = provider.check_times(claims, UnixTime::from_milliseconds(now));
-        self.told(Check::Times, times)?;
-        if !is_known_to_meet {
-            self.check_claims(provider, requirement, claims)?;
-            candidate.admitted.found_to_meet(requirement);
-        }
-        let verification = &self.gate.verification;
-        let outcome =
-            verification.unrevoked(self.host, candidate, now, &self.answers.confirmations);
-        let (admission, token) = match outcome {
-            Err(Objection::Refused(reason)) => self.told(Check::Revocation, Err(reason))?,
-            outcome => outcome?,
+        let by_request = ByRequest {
+            provider,
+            now: UnixTime::from_milliseconds(now),
         };
-        if verification.revocations.is_some() {
-            self.told(Check::Revocation, Ok(()))?;
+        let by_token = ByToken::open(&candidate, provider, requirement);
+        if let Some(by_token) = &by_token {
+            self.told(Check::Type, by_token.check_type())?;
         }
+        let times = by_request.check_times(candidate.claims());
+        self.told(Check::Times, times)?;
+        if let Some(by_token) = by_token {
+            candidate.keep(by_token.check_claims(&mut self.observer)?);
+        }
+        let binding = by_request.check_binding(candidate.binding());
+        self.told(Check::Binding, binding)?;
+        let (admission, token) = self.check_revocation(index, candidate, now)?;
         Ok(Pass {
             provider,
+            index,
             found,
             token,
             admission,
         })
     }
 
+    /// Whether the token was revoked; and the token as it is kept from now on.
+    fn check_revocation(
+        &mut self,
+        index: usize,
+        candidate: Candidate,
+        now: u64,
+    ) -> Result<(Admission, Rc<KnownToken>), Setback<'g>> {
+        let verification = &self.gate.verification;
+        let confirmations = &self.answers.confirmations;
+        let outcome =
+            verification.check_revocation(self.host, index, candidate, now, confirmations);
+        let is_checked = verification.revocations.is_some();
+        match &outcome {
+            Ok(_) if is_checked => self.observer.checked(Check::Revocation, None),
+            Err(Setback::Refused(refusal)) => {
+                let fault = Some(refusal.reason);
+                self.observer.checked(Check::Revocation, fault);
+            }
+            Ok(_) | Err(Setback::Waits { .. }) => {}
+        }
+        outcome
+    }
+
     /// The token with a good signature: verified earlier, or now.
     fn candidate(
         &mut self,
-        place: usize,
+        index: usize,
         provider: &Provider,
         token: &[u8],
-    ) -> Result<Candidate, Reason> {
-        let (verification, host) = (&self.gate.verification, self.host);
-        let id = verification.cache.key(place, token);
-        if let Some(known) = verification.known(place, id) {
-            return Ok(known);
+    ) -> Result<Candidate, Setback<'g>> {
+        let verification = &self.gate.verification;
+        let id = verification.cache.key(index, token);
+        if let Some(known) = verification.known(index, id) {
+            return Ok(Candidate::Known(known));
         }
-        self.sought = Sought {
+        let mut sought = Sought {
             token: id,
             key: None,
         };
+        let verified = self.verified(index, provider, token, &mut sought);
+        verified
+            .map(Candidate::New)
+            .map_err(|reason| self.lacking(index, provider, sought, reason))
+    }
+
+    /// The token, if a key that is in force has made its signature.
+    fn verified(
+        &mut self,
+        index: usize,
+        provider: &Provider,
+        token: &[u8],
+        sought: &mut Sought,
+    ) -> Result<KnownToken, Reason> {
+        let (verification, host) = (&self.gate.verification, self.host);
         // It was decided a moment ago what the keys say, and would come out the same.
-        if let Some(reason) = self.answer_of(id) {
+        if let Some(reason) = self.answer_of(sought.token) {
             self.told(Check::Keys, Err(reason))?;
         }
         let parsed = UnverifiedToken::parse_up_to(provider.max_token_bytes, token);
         let parsed = parsed.map_err(|error| Reason::from(&error));
         let parsed = self.told(Check::Form, parsed)?;
         if let KeySource::Remote(remote) = &provider.keys {
-            self.sought.key = key_of(remote, &parsed);
+            sought.key = key_of(remote, &parsed);
         }
-        let keys = verification.keys.get(place);
+        let keys = verification.keys.get(index);
         let issuer = provider.check_issuer(parsed.unverified_claims());
         let issuer = issuer.map_err(|mismatch| match keys {
             Some(_) => mismatch,
@@ -303,22 +368,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let keys = self.told(Check::Keys, keys.ok_or(Reason::KeysUnavailable))?;
         let verified = host.timed(|| parsed.verify(&keys, verification.backend, host));
         let verified = self.told(Check::Signature, verified.map_err(Reason::from))?;
-        Ok(Candidate::verified(id, verified, keys))
-    }
-
-    /// The checks of claims that come out the same whenever they are made.
-    fn check_claims(
-        &mut self,
-        provider: &Provider,
-        requirement: &TokenRequirement,
-        claims: &Claims,
-    ) -> Result<(), Reason> {
-        let audience = provider.check_audience(claims, requirement.audiences.as_deref());
-        self.told(Check::Audience, audience)?;
-        self.told(Check::Subject, provider.check_subject(claims))?;
-        self.told(Check::Binding, provider.check_binding(claims))?;
-        self.told(Check::Scopes, requirement.check_scopes(claims))?;
-        self.told(Check::Claims, requirement.check_conditions(claims))
+        Ok(KnownToken::new(sought.token, verified, &keys))
     }
 
     fn now_milliseconds(&self) -> u64 {
@@ -332,79 +382,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             .checked(check, outcome.as_ref().err().copied());
         outcome
     }
-
-    /// Tells the upstream who is calling, and takes the tokens out of the request.
-    pub(super) fn admit(&mut self) -> Result<(), Failure<'g>> {
-        // All of them can be made before the first one is set: a request is refused as it came.
-        for (place, pass) in self.passes.iter().enumerate() {
-            let made = self.headers(place, pass).map(|_| ());
-            self.gate.verification.cache.weigh(&pass.token);
-            self.observer.checked(Check::Headers, made.err());
-            made.map_err(|reason| Failure {
-                provider: Some(pass.provider),
-                ..Failure::from(reason)
-            })?;
-        }
-        extraction::strip(
-            self.host,
-            self.request,
-            self.passes.iter().flat_map(Pass::stripped),
-        );
-        for (place, pass) in self.passes.iter().enumerate() {
-            for (name, value) in self.headers(place, pass).into_iter().flatten() {
-                self.host.set_request_header(name, value.as_bytes());
-            }
-        }
-        for pass in &self.passes {
-            for entry in &pass.provider.filter_state {
-                if let Some(value) = pass.token.claims().at(&entry.path) {
-                    let value = session::loggable(value);
-                    self.host.set_filter_state(&entry.name, value.as_bytes());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The headers that one of the passes puts into the request. The first token is the one of
-    /// the session.
-    fn headers<'p>(
-        &self,
-        place: usize,
-        pass: &'p Pass<'g>,
-    ) -> Result<impl Iterator<Item = (&'p str, &'p str)>, Reason>
-    where
-        'g: 'p,
-    {
-        let Pass {
-            provider,
-            found,
-            token,
-            ..
-        } = pass;
-        let claims = token.claims();
-        let of_provider = token
-            .injections
-            .of_provider(provider, &found.token, claims)?;
-        let session = self.gate.policy.session_headers.as_ref();
-        let session = session.filter(|_| place == 0);
-        let of_session =
-            session.map(|session| token.injections.of_session(session, provider, claims));
-        Ok(of_provider.chain(of_session.transpose()?.into_iter().flatten()))
-    }
 }
-
-/// Nothing but what the provider asks for itself.
-static PLAIN: TokenRequirement = TokenRequirement {
-    provider: 0,
-    audiences: None,
-    scopes: super::policy::Scopes {
-        all_of: Vec::new(),
-        any_of: Vec::new(),
-    },
-    claims: Vec::new(),
-    types: Vec::new(),
-};
 
 /// What two requirements that are both met come to: what is known of the weakest token counts,
 /// and a token counts more than none.
@@ -417,3 +395,6 @@ fn together(earlier: Admission, next: Admission) -> Admission {
         (_, next) => next,
     }
 }
+
+/// In one place of memory, by which a token keeps that it has met it.
+static PLAIN: TokenRequirement = TokenRequirement::PLAIN;

@@ -206,8 +206,8 @@ fn split(list: &[u8]) -> (&[u8], Option<&[u8]>) {
 pub(super) struct Found<'r> {
     /// The token, or what may be one as much as the other [`Found::rivals`].
     pub(super) token: Cow<'r, [u8]>,
-    /// All places that hold it.
-    pub(super) places: Vec<&'r Location>,
+    /// All locations that hold it.
+    pub(super) locations: Vec<&'r Location>,
     /// Boxed, so that it takes next to no room where there is none: with almost every token.
     choice: Option<Box<Choice<'r>>>,
 }
@@ -242,14 +242,14 @@ impl<'r> Found<'r> {
 #[derive(Default)]
 struct Search<'r> {
     token: Option<Cow<'r, [u8]>>,
-    places: Vec<&'r Location>,
+    locations: Vec<&'r Location>,
     choice: Option<Box<Choice<'r>>>,
 }
 
 impl<'r> Search<'r> {
     /// Whether a token was found in a header of this name.
     fn has_read(&self, header: &HeaderLocation) -> bool {
-        let mut names = self.places.iter().filter_map(|place| match place {
+        let mut names = self.locations.iter().filter_map(|place| match place {
             Location::Header(read) => Some(read.name.as_bytes()),
             _ => None,
         });
@@ -269,11 +269,11 @@ impl<'r> Search<'r> {
     }
 
     fn found_in(&mut self, place: &'r Location) {
-        if self.places.is_empty() {
+        if self.locations.is_empty() {
             // Mostly the only one, and `push` would make room for four.
-            self.places = vec![place];
-        } else if !self.places.contains(&place) {
-            self.places.push(place);
+            self.locations = vec![place];
+        } else if !self.locations.contains(&place) {
+            self.locations.push(place);
         }
     }
 
@@ -331,7 +331,7 @@ impl<'r> Search<'r> {
         }
         Ok(Found {
             token: self.token.ok_or(Reason::TokenMissing)?,
-            places: self.places,
+            locations: self.locations,
             choice: self.choice,
         })
     }

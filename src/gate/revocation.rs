@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::reason::Reason;
+use super::reason::{Admission, Reason};
 use crate::host::{Call, CallOutcome, Host, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
 use crate::revocation::{FeedKeys, Names, Standing, Status, View, proof};
@@ -114,13 +114,22 @@ impl Question {
     }
 }
 
+/// Whether a token was revoked, where that is known for certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It was not.
+    NotRevoked,
+    /// It was.
+    Revoked,
+}
+
 /// The authority's answer about one token. A request may have several tokens, so it goes with its
 /// question and counts for no other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Confirmation {
     question: Question,
-    /// Whether it is revoked; `None` when there was no answer.
-    pub is_revoked: Option<bool>,
+    /// What the authority has said; `None` when it has not answered.
+    pub settled: Option<Settled>,
 }
 
 impl Confirmation {
@@ -128,7 +137,7 @@ impl Confirmation {
     /// answers in the authority's place must not let a revoked token through.
     #[must_use]
     pub fn read(question: &Question, outcome: &CallOutcome, keys: &FeedKeys) -> Self {
-        let is_revoked = match outcome {
+        let settled = match outcome {
             CallOutcome::Answered {
                 status: 200, body, ..
             } => {
@@ -136,13 +145,20 @@ impl Confirmation {
                 let proof = answer
                     .as_ref()
                     .and_then(|answer| answer.get("proof")?.as_str());
-                proof.and_then(|proof| proof::verdict(proof, &question.bytes(), keys))
+                proof.and_then(|proof| {
+                    let is_revoked = proof::verdict(proof, &question.bytes(), keys)?;
+                    Some(if is_revoked {
+                        Settled::Revoked
+                    } else {
+                        Settled::NotRevoked
+                    })
+                })
             }
             _ => None,
         };
         Self {
             question: question.clone(),
-            is_revoked,
+            settled,
         }
     }
 }
@@ -150,27 +166,22 @@ impl Confirmation {
 /// What follows for one token.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Finding {
-    /// It was not revoked. With the names that a later revocation could use.
-    NotRevoked(Names),
-    /// The authority has said that it was, or a cut-off says so. With its names, since that may be
-    /// taken back.
-    Revoked(Names),
-    /// The authority said so before something else changed; not to be remembered.
-    RevokedThen,
-    /// It was not revoked when the authority was asked; not to be remembered.
-    Once,
-    /// Let through without knowing; not to be remembered.
-    Unknown,
+    /// Whether it was revoked, until a change concerns one of these names.
+    Settled(Settled, Names),
+    /// It is let through this once; the next request has to look again.
+    Unsettled(Admission),
     /// The authority has to be asked.
     Ask(Question),
 }
 
 impl Finding {
+    const UNKNOWN: Self = Self::Unsettled(Admission::RevocationUnknown);
+
     /// The same where more could be known: nothing is then certain but that a token was revoked.
     fn without_certainty(self) -> Self {
         match self {
-            Self::NotRevoked(_) | Self::Once | Self::Unknown => Self::Unknown,
-            other => other,
+            Self::Settled(Settled::NotRevoked, _) | Self::Unsettled(_) => Self::UNKNOWN,
+            other @ (Self::Settled(Settled::Revoked, _) | Self::Ask(_)) => other,
         }
     }
 }
@@ -225,7 +236,8 @@ impl Revocations {
     ///
     /// [`Reason::RevocationUnavailable`], [`Reason::RevocationStale`] and
     /// [`Reason::RevocationUnconfirmed`] where nothing is known and the posture is to refuse;
-    /// [`Reason::TokenUnnamed`].
+    /// [`Reason::TokenUnnamed`]; [`Reason::TokenRevoked`] where the authority said so before
+    /// something else changed, so that the next request has to look again.
     pub(super) fn find(
         &self,
         host: &impl Host,
@@ -243,7 +255,7 @@ impl Revocations {
         // By the names that it has it can be revoked all the same. That it was not revoked by any
         // other is never known.
         if naming.is_nobodys() {
-            return Ok(Finding::Unknown);
+            return Ok(Finding::UNKNOWN);
         }
         let finding = self.find_named(host, &naming, standing, confirmations)?;
         Ok(finding.without_certainty())
@@ -259,11 +271,14 @@ impl Revocations {
         let confirmation = confirmation_of(naming, confirmations);
         if let Some(Confirmation {
             question,
-            is_revoked: Some(is_revoked),
+            settled: Some(settled),
         }) = confirmation
         {
-            let is_overtaken = question.asked_at != self.position();
-            return Ok(self.confirmed(host, naming, *is_revoked, is_overtaken));
+            return if question.asked_at == self.position() {
+                self.confirmed(host, naming, *settled)
+            } else {
+                self.overtaken(host, naming, *settled)
+            };
         }
         let has_asked = confirmation.is_some();
         match (standing, self.posture(standing)) {
@@ -273,7 +288,7 @@ impl Revocations {
                 let finding = self.look_up(host, naming, has_asked)?;
                 Ok(finding.without_certainty())
             }
-            (_, Some(Posture::Allow)) => Ok(Finding::Unknown),
+            (_, Some(Posture::Allow)) => Ok(Finding::UNKNOWN),
             (_, Some(Posture::Confirm)) if !has_asked => {
                 Ok(Finding::Ask(self.question(host, naming)))
             }
@@ -282,26 +297,35 @@ impl Revocations {
         }
     }
 
-    /// What follows from the authority's answer. What the feed brought after the question was
-    /// asked may have been about this token, in either sense: then the answer serves only once,
-    /// and a "no" only where the feed does not know better.
+    /// What follows from the authority's answer.
     fn confirmed(
         &self,
         host: &impl SharedData,
         naming: &Naming<'_>,
-        is_revoked: bool,
-        is_overtaken: bool,
-    ) -> Finding {
-        let state = self.view.state();
-        let names = state.map(|state| naming.names(&state.filter_key));
-        match (is_revoked, is_overtaken, names) {
-            (false, false, Some(names)) => Finding::NotRevoked(names),
-            (true, false, Some(names)) => Finding::Revoked(names),
-            (true, ..) => Finding::RevokedThen,
-            (false, ..) => match self.status(host, naming) {
-                (Status::CutOff, names) => Finding::Revoked(names),
-                _ => Finding::Once,
-            },
+        settled: Settled,
+    ) -> Result<Finding, Reason> {
+        match self.view.state() {
+            Some(state) => Ok(Finding::Settled(settled, naming.names(&state.filter_key))),
+            // No change could be noticed without a feed.
+            None => self.overtaken(host, naming, settled),
+        }
+    }
+
+    /// The same where the feed has brought something since the question was asked. It may have been
+    /// about this token, in either sense: so the answer serves only once, and a "no" only where the
+    /// feed does not know better.
+    fn overtaken(
+        &self,
+        host: &impl SharedData,
+        naming: &Naming<'_>,
+        settled: Settled,
+    ) -> Result<Finding, Reason> {
+        match settled {
+            Settled::Revoked => Err(Reason::TokenRevoked),
+            Settled::NotRevoked => Ok(match self.status(host, naming) {
+                (Status::CutOff, names) => Finding::Settled(Settled::Revoked, names),
+                _ => Finding::Unsettled(Admission::Verified),
+            }),
         }
     }
 
@@ -318,13 +342,13 @@ impl Revocations {
     ) -> Result<Finding, Reason> {
         let (status, names) = self.status(host, naming);
         match status {
-            Status::NotRevoked => Ok(Finding::NotRevoked(names)),
-            Status::CutOff => Ok(Finding::Revoked(names)),
+            Status::NotRevoked => Ok(Finding::Settled(Settled::NotRevoked, names)),
+            Status::CutOff => Ok(Finding::Settled(Settled::Revoked, names)),
             Status::PossiblyRevoked | Status::NoData if !has_asked => {
                 Ok(Finding::Ask(self.question(host, naming)))
             }
             Status::PossiblyRevoked | Status::NoData => match self.settings.on_unconfirmed {
-                Posture::Allow => Ok(Finding::Unknown),
+                Posture::Allow => Ok(Finding::UNKNOWN),
                 Posture::Deny | Posture::Confirm => Err(Reason::RevocationUnconfirmed),
             },
         }

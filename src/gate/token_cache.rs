@@ -1,17 +1,17 @@
 //! Tokens that were verified before, so that a warm request needs no cryptography.
 //!
-//! An entry is tied to what admitted it: to the provider, to the very key set (a rotated-out key
-//! takes its tokens with it), and to everything that the revocation feed has said since. It is
+//! An entry is tied to what it was found with: to the provider, to the very key set (a rotated-out
+//! key takes its tokens with it), and to everything that the revocation feed has said since. It is
 //! found by a keyed hash of the token's bytes; two spellings of one token are two entries, which
 //! is all that malleability gains here.
 //!
 //! # How does a revocation reach the entries it names?
 //!
-//! By *stamps*: a few thousand counters, of which every name has one by its hash. A change
-//! increases the counter of its name. An entry holds the sum of its names' counters as they were
-//! when it was admitted, and is void when the sum is another: as counters only grow, that is when
-//! any of them has. So a change costs one addition and never a walk through the cache; that now
-//! and then a change voids another token's entry too costs one verification.
+//! By a *stamp*: a few thousand slots with a counter each. Every name has a slot by its hash, and a
+//! change counts in the slot of its name. An entry holds the sum of its names' slots as they were
+//! when it was put in, and is void when the sum is another: as counters only grow, that is when any
+//! of them has. So a change costs one addition and never a walk through the cache; that now and then
+//! a change voids another token's entry too costs one verification.
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -22,7 +22,8 @@ use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use super::policy::TokenRequirement;
+use super::checks::{Binding, Met};
+use super::revocation::Settled;
 use super::session::Injections;
 use crate::revocation::{Fingerprint, Names};
 use crate::token::{Claims, KeySet, VerifiedToken, heap};
@@ -31,82 +32,106 @@ use crate::token::{Claims, KeySet, VerifiedToken, heap};
 /// size. What is promised is 24 MiB; the rest is for what the allocator cannot use between blocks.
 const CAPACITY_BYTES: u64 = 20 * 1024 * 1024;
 
-/// What the cache itself takes for an entry: its place in a list that doubles when it is full, and in
+/// What the cache itself takes for an entry: a share of a list that doubles when it is full, and of
 /// an index of the hashes.
-const PLACE_BYTES: usize = 144;
+const SHARE_BYTES: usize = 144;
 
 /// Entries that are expected, for the first allocation of the index.
 const EXPECTED_ENTRIES: usize = 1_024;
 
-/// Counters. One change in four thousand voids an entry that it does not name.
-const STAMPS: u16 = 4_096;
+/// Slots. One change in four thousand voids an entry that it does not name.
+const SLOTS: u16 = 4_096;
 
-/// A token that was verified, with the provider's keys, and was not revoked then, or was.
+/// A token whose signature was verified with the provider's keys, and what was found of it that
+/// does not depend on the request.
 #[derive(Debug)]
-pub(super) struct Admitted {
+pub(super) struct KnownToken {
     /// What the key's owner signed.
-    pub(super) token: VerifiedToken,
-    /// Whether it is revoked. Applications that have not noticed yet come again and again.
-    pub(super) is_revoked: bool,
+    token: VerifiedToken,
+    binding: Binding,
+    /// Whether it was revoked; `None` when the next request has to look again. That it was is kept
+    /// because applications that have not noticed yet come again and again.
+    settled: Option<Settled>,
     /// The headers that its claims come to.
     pub(super) injections: Injections,
+    /// The requirement that it was last found to meet, as far as the token alone decides.
+    met: Cell<Option<Met>>,
     /// The set whose key has made the signature. Held so that no other can take its place in memory,
     /// but not with what is in it: entries outlive it by far.
     keys: Weak<KeySet>,
-    /// What it is found by, once it is kept.
-    key: Option<Key>,
+    /// What it is found by.
+    key: Key,
     /// Bytes that it was taken for when it was put where it is.
     weight: Cell<u64>,
-    places: Vec<u16>,
+    slots: Vec<u16>,
     stamp: u64,
     /// How many changes there had been when the stamp was last compared.
     seen_changes: Cell<u64>,
-    /// The requirement that its claims were last found to meet, as far as they alone decide.
-    met: Cell<Option<RequirementId>>,
 }
 
-/// Which of a policy's requirements: where it lies in memory, which does not change as long as the
-/// gate is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct RequirementId(*const TokenRequirement);
+impl KnownToken {
+    /// A token that was verified with these keys. [`TokenCache::admit`] says what is known of its
+    /// revocation.
+    pub(super) fn new(key: Key, token: VerifiedToken, keys: &Rc<KeySet>) -> Self {
+        Self::with_keys(key, token, Rc::downgrade(keys))
+    }
 
-impl Admitted {
-    /// An entry that has nothing to do with revocation until [`TokenCache::admit`] says so.
-    pub(super) fn new(token: VerifiedToken, keys: &Rc<KeySet>, is_revoked: bool) -> Self {
+    fn with_keys(key: Key, token: VerifiedToken, keys: Weak<KeySet>) -> Self {
         Self {
+            binding: Binding::of(token.claims()),
             token,
-            is_revoked,
+            settled: None,
             injections: Injections::default(),
-            keys: Rc::downgrade(keys),
-            key: None,
+            met: Cell::new(None),
+            keys,
+            key,
             weight: Cell::new(0),
-            places: Vec::new(),
+            slots: Vec::new(),
             stamp: 0,
             seen_changes: Cell::new(0),
-            met: Cell::new(None),
         }
     }
 
-    /// Whether the claims are known to meet this requirement of the gate.
-    pub(super) fn meets(&self, requirement: &TokenRequirement) -> bool {
-        self.met.get() == Some(RequirementId(requirement))
+    /// The same token, to be put in the place of this one.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            met: self.met.clone(),
+            ..Self::with_keys(self.key, self.token.clone(), Weak::clone(&self.keys))
+        }
     }
 
-    /// Remembers that they do.
-    pub(super) fn found_to_meet(&self, requirement: &TokenRequirement) {
-        self.met.set(Some(RequirementId(requirement)));
+    pub(super) const fn token(&self) -> &VerifiedToken {
+        &self.token
     }
 
     pub(super) const fn claims(&self) -> &Claims {
         self.token.claims()
     }
 
-    /// Bytes of memory that it takes, with its place in the cache.
+    pub(super) const fn binding(&self) -> Binding {
+        self.binding
+    }
+
+    pub(super) const fn settled(&self) -> Option<Settled> {
+        self.settled
+    }
+
+    /// The requirement that it is known to meet, as far as the token alone decides.
+    pub(super) const fn met(&self) -> Option<Met> {
+        self.met.get()
+    }
+
+    /// Keeps that it meets a requirement.
+    pub(super) fn keep(&self, met: Met) {
+        self.met.set(Some(met));
+    }
+
+    /// Bytes of memory that it takes, with its share of the cache.
     fn heap_bytes(&self) -> u64 {
         // The two counters of an `Rc` are before what it points to.
         let own = heap::block(size_of::<Self>() + 2 * size_of::<usize>());
         let held = self.token.heap_bytes() + self.injections.heap_bytes();
-        let bytes = PLACE_BYTES + own + held + heap::list::<u16>(self.places.capacity());
+        let bytes = SHARE_BYTES + own + held + heap::list::<u16>(self.slots.capacity());
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
@@ -144,14 +169,14 @@ impl std::fmt::Debug for TokenCache {
 
 type Entries = Cache<
     Key,
-    Rc<Admitted>,
+    Rc<KnownToken>,
     Weight,
     BuildHasherDefault<Identity>,
-    DefaultLifecycle<Key, Rc<Admitted>>,
+    DefaultLifecycle<Key, Rc<KnownToken>>,
 >;
 
 impl TokenCache {
-    /// An empty cache. `secret` keys the hash, so that nobody can make tokens that push each
+    /// An empty cache. `secret` keys the hash, so that no client can make tokens that push each
     /// other out.
     pub(super) fn new(secret: [u8; 16]) -> Self {
         let hasher = BuildHasherDefault::<Identity>::default();
@@ -179,10 +204,10 @@ impl TokenCache {
     }
 
     /// The entry, if it still holds under these keys.
-    pub(super) fn get(&self, key: Key, keys: &Rc<KeySet>) -> Option<Rc<Admitted>> {
+    pub(super) fn get(&self, key: Key, keys: &Rc<KeySet>) -> Option<Rc<KnownToken>> {
         let entries = self.entries.borrow();
         let found = entries.get(&key);
-        let holds = |entry: &&Rc<Admitted>| {
+        let holds = |entry: &&Rc<KnownToken>| {
             ptr::eq(entry.keys.as_ptr(), Rc::as_ptr(keys)) && self.stamps.hold(entry)
         };
         let entry = found.filter(holds);
@@ -204,11 +229,17 @@ impl TokenCache {
         }
     }
 
-    /// Keeps an entry until a change concerns one of `names`.
-    pub(super) fn admit(&self, key: Key, mut entry: Admitted, names: &Names) -> Rc<Admitted> {
-        entry.key = Some(key);
-        entry.places = names.all().map(Stamps::place).collect();
-        entry.stamp = self.stamps.sum(&entry.places);
+    /// Keeps a token, and whether it was revoked, until a change concerns one of `names`.
+    pub(super) fn admit(
+        &self,
+        mut entry: KnownToken,
+        settled: Option<Settled>,
+        names: &Names,
+    ) -> Rc<KnownToken> {
+        let key = entry.key;
+        entry.settled = settled;
+        entry.slots = names.all().map(Stamps::slot).collect();
+        entry.stamp = self.stamps.sum(&entry.slots);
         entry.seen_changes = Cell::new(self.stamps.changes.get());
         entry.weight.set(entry.heap_bytes());
         let entry = Rc::new(entry);
@@ -217,11 +248,11 @@ impl TokenCache {
     }
 
     /// Weighs an entry again whose headers were made now, if it is kept.
-    pub(super) fn weigh(&self, entry: &Rc<Admitted>) {
-        if let Some(key) = entry.key.filter(|_| entry.injections.are_news()) {
+    pub(super) fn weigh(&self, entry: &Rc<KnownToken>) {
+        if entry.injections.are_news() {
             let mut entries = self.entries.borrow_mut();
             // Taken out with what it went in with, or the sum would be wrong from then on.
-            if let Some((key, entry)) = entries.remove(&key) {
+            if let Some((key, entry)) = entries.remove(&entry.key) {
                 entry.weight.set(entry.heap_bytes());
                 entries.insert(key, entry);
             }
@@ -231,7 +262,7 @@ impl TokenCache {
     /// Voids the tokens that have one of these names.
     pub(super) fn void(&self, names: &[Fingerprint]) {
         for name in names {
-            self.stamps.increase(*name);
+            self.stamps.void(*name);
         }
     }
 
@@ -240,7 +271,7 @@ impl TokenCache {
     /// What is void makes room as others come. To drop twenty thousand entries at once would keep the
     /// worker from everything else for some milliseconds.
     pub(super) fn clear(&self) {
-        self.stamps.increase_all();
+        self.stamps.void_all();
     }
 
     /// Entries, void ones included.
@@ -264,41 +295,41 @@ struct Stamps {
 impl Stamps {
     fn new() -> Self {
         Self {
-            counters: vec![Cell::new(0); usize::from(STAMPS)],
+            counters: vec![Cell::new(0); usize::from(SLOTS)],
             all: Cell::new(0),
             changes: Cell::new(0),
         }
     }
 
-    /// Whether no change has concerned the entry since it was admitted.
-    fn hold(&self, entry: &Admitted) -> bool {
+    /// Whether no change has concerned the entry since it was put in.
+    fn hold(&self, entry: &KnownToken) -> bool {
         let changes = self.changes.get();
-        let holds = entry.seen_changes.get() == changes || self.sum(&entry.places) == entry.stamp;
+        let holds = entry.seen_changes.get() == changes || self.sum(&entry.slots) == entry.stamp;
         if holds {
             entry.seen_changes.set(changes);
         }
         holds
     }
 
-    fn place(name: Fingerprint) -> u16 {
+    fn slot(name: Fingerprint) -> u16 {
         let [first, second, ..] = name.0;
-        u16::from_le_bytes([first, second]) % STAMPS
+        u16::from_le_bytes([first, second]) % SLOTS
     }
 
-    fn sum(&self, places: &[u16]) -> u64 {
-        let counters = places
+    fn sum(&self, slots: &[u16]) -> u64 {
+        let counters = slots
             .iter()
-            .filter_map(|place| self.counters.get(usize::from(*place)));
+            .filter_map(|slot| self.counters.get(usize::from(*slot)));
         self.all.get() + counters.map(Cell::get).sum::<u64>()
     }
 
-    fn increase_all(&self) {
+    fn void_all(&self) {
         self.all.set(self.all.get() + 1);
         self.changes.set(self.changes.get() + 1);
     }
 
-    fn increase(&self, name: Fingerprint) {
-        if let Some(counter) = self.counters.get(usize::from(Self::place(name))) {
+    fn void(&self, name: Fingerprint) {
+        if let Some(counter) = self.counters.get(usize::from(Self::slot(name))) {
             counter.set(counter.get() + 1);
             self.changes.set(self.changes.get() + 1);
         }
@@ -309,8 +340,8 @@ impl Stamps {
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Key, Rc<Admitted>> for Weight {
-    fn weight(&self, _key: &Key, entry: &Rc<Admitted>) -> u64 {
+impl Weighter<Key, Rc<KnownToken>> for Weight {
+    fn weight(&self, _key: &Key, entry: &Rc<KnownToken>) -> u64 {
         entry.weight.get()
     }
 }

@@ -1,18 +1,24 @@
 //! Signature and revocation of a token, remembered together.
 //!
-//! What is found in the cache was verified with keys that are still in force, and no change of the
-//! revocation feed has named it since; so it needs neither cryptography nor a look at shared data.
+//! What is found in the cache was verified with keys that are still in force. Where it is settled
+//! whether the token was revoked, no change of the revocation feed has named it since, so a warm
+//! request needs neither cryptography nor a look at shared data. Where it is not, because the
+//! authority has to be asked first or because nothing is known, that is looked up for each request;
+//! the signature is not verified again.
 
+use std::ops::Deref;
 use std::rc::Rc;
 
+use super::Wait;
+use super::decision::Setback;
 use super::keys::KeyRing;
 use super::policy::Policy;
 use super::reason::{Admission, Reason};
-use super::revocation::{Confirmation, Finding, Posture, Question, Revocations};
-use super::token_cache::{Admitted, Key, TokenCache};
+use super::revocation::{Confirmation, Finding, Posture, Revocations, Settled};
+use super::token_cache::{Key, KnownToken, TokenCache};
 use crate::host::Host;
 use crate::revocation::Names;
-use crate::token::{Backend, KeySet, VerifiedToken};
+use crate::token::Backend;
 
 /// What is needed to verify tokens, and those that were.
 #[derive(Debug)]
@@ -23,44 +29,27 @@ pub(super) struct Verification {
     pub(super) revocations: Option<Revocations>,
 }
 
-/// A token of the provider's with a good signature. Its claims are still to be checked, and
-/// whether it was revoked.
+/// A token with a good signature. Its claims are still to be checked, and whether it was revoked.
 #[derive(Debug)]
-pub(super) struct Candidate {
-    key: Key,
-    pub(super) admitted: Rc<Admitted>,
-    keys: Rc<KeySet>,
-    /// Whether it came from the cache.
-    is_known: bool,
+#[allow(
+    clippy::large_enum_variant,
+    reason = "short-lived, and not large where pointers have 32 bits"
+)]
+pub(super) enum Candidate {
+    /// It came from the cache.
+    Known(Rc<KnownToken>),
+    /// It was verified now.
+    New(KnownToken),
 }
 
-impl Candidate {
-    /// A token that was verified now with these keys, and what it is to be found by.
-    pub(super) fn verified(key: Key, token: VerifiedToken, keys: Rc<KeySet>) -> Self {
-        Self {
-            key,
-            admitted: Rc::new(Admitted::new(token, &keys, false)),
-            keys,
-            is_known: false,
+impl Deref for Candidate {
+    type Target = KnownToken;
+
+    fn deref(&self) -> &KnownToken {
+        match self {
+            Self::Known(token) => token,
+            Self::New(token) => token,
         }
-    }
-
-    pub(super) fn token(&self) -> &VerifiedToken {
-        &self.admitted.token
-    }
-}
-
-/// Why a token is not let through.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Objection {
-    Refused(Reason),
-    /// The authority has to be asked.
-    Ask(Question),
-}
-
-impl From<Reason> for Objection {
-    fn from(reason: Reason) -> Self {
-        Self::Refused(reason)
     }
 }
 
@@ -74,68 +63,74 @@ impl Verification {
         }
     }
 
-    /// The token, if it was verified earlier with the keys that are in force.
-    pub(super) fn known(&self, place: usize, key: Key) -> Option<Candidate> {
-        let keys = self.keys.get(place)?;
-        let admitted = self.cache.get(key, &keys)?;
-        Some(Candidate {
-            key,
-            admitted,
-            keys,
-            is_known: true,
-        })
+    /// The token, if it was verified earlier with the keys of this provider that are in force.
+    pub(super) fn known(&self, provider: usize, key: Key) -> Option<Rc<KnownToken>> {
+        let keys = self.keys.get(provider)?;
+        self.cache.get(key, &keys)
     }
 
-    /// Lets a candidate through unless it was revoked, and remembers it.
-    pub(super) fn unrevoked(
+    /// Lets a token of this provider whose claims are good through unless it was revoked. Whatever
+    /// comes of it, the token is kept, with what is settled of its revocation.
+    pub(super) fn check_revocation(
         &self,
         host: &impl Host,
+        provider: usize,
         candidate: Candidate,
         now_milliseconds: u64,
         confirmations: &[Confirmation],
-    ) -> Result<(Admission, Rc<Admitted>), Objection> {
+    ) -> Result<(Admission, Rc<KnownToken>), Setback<'static>> {
         let Some(revocations) = &self.revocations else {
-            let admitted = self.remember(candidate, false, &Names::default());
-            return Ok((Admission::Verified, admitted));
+            return Ok((Admission::Verified, self.keep(candidate)));
         };
         let standing = revocations.standing(host, now_milliseconds);
-        if candidate.is_known {
+        match (candidate.settled(), revocations.posture(standing)) {
             // What is known to be revoked is not let through because nothing else is known.
-            match revocations.posture(standing) {
-                None | Some(Posture::Allow) if candidate.admitted.is_revoked => {
-                    return Err(Reason::TokenRevoked.into());
-                }
-                None => return Ok((Admission::Verified, candidate.admitted)),
-                Some(_) => {}
+            (Some(Settled::Revoked), None | Some(Posture::Allow)) => {
+                return Err(Reason::TokenRevoked.into());
             }
+            (Some(Settled::NotRevoked), None) => {
+                return Ok((Admission::Verified, self.keep(candidate)));
+            }
+            _ => {}
         }
-        let claims = candidate.token().claims();
-        match revocations.find(host, claims, standing, confirmations)? {
-            Finding::NotRevoked(names) => {
-                Ok((Admission::Verified, self.remember(candidate, false, &names)))
+        match revocations.find(host, candidate.claims(), standing, confirmations) {
+            Ok(Finding::Settled(settled, names)) => {
+                let token = self.settle(candidate, settled, &names);
+                match settled {
+                    Settled::NotRevoked => Ok((Admission::Verified, token)),
+                    Settled::Revoked => Err(Reason::TokenRevoked.into()),
+                }
             }
-            Finding::Once => Ok((Admission::Verified, candidate.admitted)),
-            Finding::Unknown => Ok((Admission::RevocationUnknown, candidate.admitted)),
-            Finding::Revoked(names) => {
-                self.remember(candidate, true, &names);
-                Err(Reason::TokenRevoked.into())
+            Ok(Finding::Unsettled(admission)) => Ok((admission, self.keep(candidate))),
+            Ok(Finding::Ask(question)) => {
+                self.keep(candidate);
+                Err(Setback::Waits {
+                    on: Wait::Confirmation(question),
+                    provider,
+                })
             }
-            Finding::RevokedThen => Err(Reason::TokenRevoked.into()),
-            Finding::Ask(question) => Err(Objection::Ask(question)),
+            Err(reason) => {
+                self.keep(candidate);
+                Err(reason.into())
+            }
         }
     }
 
-    fn remember(&self, candidate: Candidate, is_revoked: bool, names: &Names) -> Rc<Admitted> {
-        if candidate.is_known && candidate.admitted.is_revoked == is_revoked {
-            return candidate.admitted;
+    /// Keeps a token, with nothing said of its revocation if it is new.
+    fn keep(&self, candidate: Candidate) -> Rc<KnownToken> {
+        match candidate {
+            Candidate::Known(token) => token,
+            Candidate::New(token) => self.cache.admit(token, None, &Names::default()),
         }
-        let admitted = match Rc::try_unwrap(candidate.admitted) {
-            Ok(mut admitted) => {
-                admitted.is_revoked = is_revoked;
-                admitted
-            }
-            Err(shared) => Admitted::new(shared.token.clone(), &candidate.keys, is_revoked),
+    }
+
+    /// Keeps a token, and whether it was revoked until a change concerns one of its names.
+    fn settle(&self, candidate: Candidate, settled: Settled, names: &Names) -> Rc<KnownToken> {
+        let token = match candidate {
+            Candidate::Known(token) if token.settled() == Some(settled) => return token,
+            Candidate::Known(token) => token.again(),
+            Candidate::New(token) => token,
         };
-        self.cache.admit(candidate.key, admitted, names)
+        self.cache.admit(token, Some(settled), names)
     }
 }

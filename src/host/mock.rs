@@ -40,6 +40,8 @@ pub struct MockHost {
     properties: Vec<(String, Vec<u8>)>,
     fails_at: Option<HostCall>,
     has_failed: Cell<bool>,
+    /// How many signatures were verified.
+    pub verifications: Cell<usize>,
     /// The process that it runs in.
     pub process: Rc<MockProcess>,
     /// What was done to the request's headers.
@@ -67,6 +69,7 @@ impl MockHost {
             properties: Vec::new(),
             fails_at: None,
             has_failed: Cell::new(false),
+            verifications: Cell::new(0),
             process: Rc::default(),
             edits: RefCell::default(),
             response: RefCell::default(),
@@ -227,6 +230,11 @@ impl Host for MockHost {
     fn increment(&self, counter: Counter, provider: Option<&str>) {
         let provider = provider.map(str::to_owned);
         self.counters.borrow_mut().push((counter, provider));
+    }
+
+    fn timed<T>(&self, verification: impl FnOnce() -> T) -> T {
+        self.verifications.set(self.verifications.get() + 1);
+        verification()
     }
 
     fn debug(&self, message: impl FnOnce() -> String) {

@@ -65,17 +65,12 @@ fn parsed(node: &Node<'_>, providers: &[String]) -> Read<Parsed> {
     })
 }
 
-const fn token(provider: usize, audiences: Option<Vec<String>>) -> Parsed {
-    Parsed::Requirement(Requirement::Token(TokenRequirement {
-        provider,
+fn token(provider: usize, audiences: Option<Vec<String>>) -> Parsed {
+    let needs = TokenRequirement {
         audiences,
-        scopes: Scopes {
-            all_of: Vec::new(),
-            any_of: Vec::new(),
-        },
-        claims: Vec::new(),
-        types: Vec::new(),
-    }))
+        ..TokenRequirement::PLAIN
+    };
+    Parsed::Requirement(Requirement::Token { provider, needs })
 }
 
 fn place(node: &Node<'_>, providers: &[String]) -> Read<usize> {
@@ -149,13 +144,14 @@ fn with_conditions(fields: &mut Fields<'_>, requirement: Read<Parsed>) -> Read<P
     let types = fields.texts("token_types");
     let (scopes, claims, types) = (scopes?, claims?, types?);
     match requirement? {
-        Parsed::Requirement(Requirement::Token(token)) => {
-            Ok(Parsed::Requirement(Requirement::Token(TokenRequirement {
+        Parsed::Requirement(Requirement::Token { provider, needs }) => {
+            let needs = TokenRequirement {
                 scopes: scopes.unwrap_or_default(),
                 claims,
                 types,
-                ..token
-            })))
+                ..needs
+            };
+            Ok(Parsed::Requirement(Requirement::Token { provider, needs }))
         }
         other => {
             if scopes.is_some() || !claims.is_empty() || !types.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Decision, Failure, Observer, Pass, Sought};
+use super::{Decision, Observer, Pass, Setback};
 use crate::gate::extraction::Found;
 use crate::gate::policy::Provider;
 use crate::gate::reason::Reason;
@@ -12,8 +12,11 @@ use crate::host::Host;
 impl Pass<'_> {
     /// Whether the provider reads a cookie from which the token was chosen.
     fn has_cookie_of(&self, provider: &Provider) -> bool {
-        let mut places = self.found.places.iter();
-        places.any(|place| provider.locations.iter().any(|own| own.is_cookie_of(place)))
+        let mut locations = self.found.locations.iter();
+        locations.any(|location| {
+            let mut others = provider.locations.iter();
+            others.any(|other| other.is_cookie_of(location))
+        })
     }
 }
 
@@ -23,58 +26,53 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     #[cold]
     pub(super) fn choose(
         &mut self,
-        place: usize,
+        index: usize,
         provider: &'g Provider,
         found: &mut Found<'g>,
-    ) -> Result<Candidate, Reason> {
+    ) -> Result<Candidate, Setback<'g>> {
         let mut genuine = None;
         let mut fault = None;
         for rival in found.rivals() {
-            match self.candidate(place, provider, rival) {
-                Ok(_) if genuine.is_some() => return Err(Reason::TokenAmbiguous),
+            match self.candidate(index, provider, rival) {
+                Ok(_) if genuine.is_some() => return Err(Reason::TokenAmbiguous.into()),
                 Ok(candidate) => genuine = Some((rival, candidate)),
-                Err(reason) => {
-                    if self.failure(place, provider, reason.into()).is_unknown() {
-                        return Err(reason);
-                    }
-                    fault.get_or_insert(reason);
+                Err(setback) if setback.is_unknown() => return Err(setback),
+                Err(setback) => {
+                    fault.get_or_insert(setback);
                 }
             }
         }
         match genuine {
             Some((token, _)) if found.is_settled() && *found.token != *token => {
-                Err(Reason::TokenAmbiguous)
+                Err(Reason::TokenAmbiguous.into())
             }
             Some((token, candidate)) => {
                 found.token = Cow::Borrowed(token);
                 Ok(candidate)
             }
-            None => {
-                // No newer keys help any of them, and the reason may not be that of the last one.
-                self.sought = Sought::default();
-                // There are two at least.
-                Err(fault.unwrap_or(Reason::TokenAmbiguous))
-            }
+            // There are two at least.
+            None => Err(fault.unwrap_or(Reason::TokenAmbiguous.into())),
         }
     }
 
-    /// Refuses what was met since then if another cookie is genuine for one of these providers, be
-    /// it good for nothing else: the order of the providers would decide whose session it is.
+    /// Refuses what was met since then if another cookie is genuine for one of these providers,
+    /// even one that is good for nothing else: the order of the providers would decide whose
+    /// session it is.
     #[cold]
     pub(super) fn check_choices(
         &mut self,
         passes: usize,
         providers: &[usize],
-    ) -> Result<(), Failure<'g>> {
+    ) -> Result<(), Setback<'g>> {
         let all = &self.gate.policy.providers;
         let met = self.passes.split_off(passes);
-        for place in providers.iter().copied() {
-            let provider = all.get(place).ok_or(Reason::NoRule)?;
+        for index in providers.iter().copied() {
+            let provider = all.get(index).ok_or(Reason::NoRule)?;
             self.observer.provider(&provider.name);
             for pass in met.iter().filter(|pass| pass.has_cookie_of(provider)) {
                 for rival in pass.found.rivals() {
                     if *rival != *pass.found.token {
-                        self.check_rival(place, provider, rival)?;
+                        self.check_rival(index, provider, rival)?;
                     }
                 }
             }
@@ -86,18 +84,15 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     /// Refuses a cookie that is genuine, or may be.
     fn check_rival(
         &mut self,
-        place: usize,
+        index: usize,
         provider: &'g Provider,
         rival: &[u8],
-    ) -> Result<(), Failure<'g>> {
-        let reason = match self.candidate(place, provider, rival) {
-            Ok(_) => Reason::TokenAmbiguous,
-            Err(reason) => reason,
+    ) -> Result<(), Setback<'g>> {
+        let setback = match self.candidate(index, provider, rival) {
+            Ok(_) => Reason::TokenAmbiguous.into(),
+            Err(setback) if setback.is_unknown() => setback,
+            Err(_) => return Ok(()),
         };
-        let failure = self.failure(place, provider, reason.into());
-        if reason == Reason::TokenAmbiguous || failure.is_unknown() {
-            return Err(failure);
-        }
-        Ok(())
+        Err(setback.about(index, None))
     }
 }

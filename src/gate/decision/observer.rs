@@ -1,4 +1,4 @@
-//! Who looks on while a request is decided about.
+//! Listening to a decision.
 
 use crate::gate::policy::Chosen;
 use crate::gate::reason::Reason;
@@ -7,7 +7,7 @@ use crate::gate::reason::Reason;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Check {
-    /// There is one token in the provider's places.
+    /// There is one token in the provider's locations.
     Location,
     /// It is a well-formed JWT.
     Form,
@@ -25,19 +25,19 @@ pub enum Check {
     Audience,
     /// `sub`.
     Subject,
-    /// `cnf`.
-    Binding,
     /// `scope` or `scp`.
     Scopes,
     /// The claims that the rule asks for.
     Claims,
+    /// `cnf`.
+    Binding,
     /// It was not revoked.
     Revocation,
     /// The claims fit into the headers where they are to go.
     Headers,
 }
 
-/// Who wants to know how a decision comes about.
+/// Is told how a decision comes about.
 pub trait Observer {
     /// A part of the configuration was chosen.
     fn chosen(&mut self, _chosen: Chosen) {}
@@ -49,5 +49,5 @@ pub trait Observer {
     fn checked(&mut self, _check: Check, _fault: Option<Reason>) {}
 }
 
-/// Nobody.
+/// Listens to nothing.
 impl Observer for () {}

@@ -172,7 +172,7 @@ fn tokens_in_two_places_have_to_be_the_same() {
     assert_eq!(token(&locations, &lines).as_deref(), Ok("abc"));
     let request = request(&lines);
     let found = find(&locations, &request).unwrap();
-    assert_eq!(found.places, [&locations[0], &locations[1]]);
+    assert_eq!(found.locations, [&locations[0], &locations[1]]);
     let lines = [("authorization", "Bearer abc"), ("x-jwt", "jwt=def")];
     assert_eq!(token(&locations, &lines), Err(Reason::TokenAmbiguous));
     let lines = [("authorization", "Basic abc"), ("x-jwt", "jwt=def")];
@@ -297,7 +297,7 @@ fn several_cookies_of_one_name_are_all_kept_to_choose_from_where_that_is_wanted(
         let found = find(&places, &request)?;
         let rivals = found.rivals();
         let rivals: Vec<_> = rivals.map(|rival| str::from_utf8(rival).unwrap()).collect();
-        Ok((rivals.join(" "), found.is_settled(), found.places.len()))
+        Ok((rivals.join(" "), found.is_settled(), found.locations.len()))
     };
     let several = |rivals: &str, is_settled, places| Ok((rivals.to_owned(), is_settled, places));
     let header = ("authorization", "Bearer b");
@@ -473,8 +473,8 @@ fn every_spelling_of_the_place_is_stripped() {
             .with_header("cookie", format!("a=b;{spelling} =abc; =tok=abc"));
         let request = Request::new(host.request_headers());
         let found = find(&places, &request).unwrap();
-        assert_eq!(found.places.len(), 3, "{spelling}");
-        strip_all(&host, &request, &found.places);
+        assert_eq!(found.locations.len(), 3, "{spelling}");
+        strip_all(&host, &request, &found.locations);
         assert_eq!(host.forwarded("x_jwt").or(host.forwarded("x-jwt")), None);
         assert_eq!(
             host.forwarded(":path").as_deref(),
@@ -515,7 +515,7 @@ fn a_parameter_that_was_read_whole_is_stripped_whole() {
     let request = Request::new(host.request_headers());
     let found = find([&place], &request).unwrap();
     assert_eq!(found.token.as_ref(), b"abc");
-    strip_all(&host, &request, &found.places);
+    strip_all(&host, &request, &found.locations);
     assert_eq!(host.forwarded(":path").as_deref(), Some("/x?a;b"));
 }
 
@@ -532,7 +532,7 @@ fn stripping_leaves_everything_but_the_token() {
         .with_header("cookie", "session=abc;c=d");
     let request = Request::new(host.request_headers());
     let found = find(&places, &request).unwrap();
-    strip_all(&host, &request, &found.places);
+    strip_all(&host, &request, &found.locations);
     assert_eq!(host.forwarded("authorization"), None);
     assert_eq!(host.forwarded(":path").as_deref(), Some("/x?a=1&b=%41"));
     assert_eq!(host.forwarded("cookie").as_deref(), Some("a=b; c=d"));

@@ -164,19 +164,6 @@ impl Provider {
             _ => Err(Reason::SubjectMismatch),
         }
     }
-
-    /// A token that is bound to a key (`cnf`, RFC 7800) says that its holder has to prove that
-    /// they have it. Nobody asks for the proof here, so letting such a token pass as a plain
-    /// bearer token would undo what its issuer meant. `null` binds to nothing; an object without
-    /// a member that is known may bind to something that is not known here.
-    pub(in crate::gate) fn check_binding(&self, claims: &Claims) -> Result<(), Reason> {
-        let is_bound = claims.get("cnf").is_some_and(|cnf| !cnf.is_null());
-        if is_bound && !self.allow_bound_tokens {
-            Err(Reason::TokenBound)
-        } else {
-            Ok(())
-        }
-    }
 }
 
 /// An audience as `jwt_authn` compares it: without `http://` or `https://` before it and without

@@ -10,7 +10,12 @@ pub(in crate::gate) enum Requirement {
     /// Nothing: the request goes through as it is.
     Nothing,
     /// A token of one provider.
-    Token(TokenRequirement),
+    Token {
+        /// Index of the provider.
+        provider: usize,
+        /// What the token has to say.
+        needs: TokenRequirement,
+    },
     /// One of these, the first that is met.
     Any(Alternatives),
     /// Every one of these, each with its own token or the same.
@@ -48,7 +53,7 @@ impl Requirement {
     /// Places of the providers in it; of all of them, or without those under an `All`.
     pub(in crate::gate) fn providers(&self, with_all: bool) -> Vec<usize> {
         match self {
-            Self::Token(token) => vec![token.provider],
+            Self::Token { provider, .. } => vec![*provider],
             Self::Any(alternatives) => Self::all_providers(&alternatives.requirements, with_all),
             Self::All(requirements) if with_all => Self::all_providers(requirements, with_all),
             Self::Nothing | Self::All(_) => Vec::new(),
@@ -59,7 +64,7 @@ impl Requirement {
     /// Whether a request without a token is refused.
     pub(in crate::gate) fn needs_token(&self) -> bool {
         match self {
-            Self::Token(_) => true,
+            Self::Token { .. } => true,
             Self::Any(alternatives) => {
                 let mut requirements = alternatives.requirements.iter();
                 alternatives.otherwise == Otherwise::Refuse && requirements.all(Self::needs_token)
@@ -102,11 +107,9 @@ impl Requirement {
     }
 }
 
-/// A token of one provider, and what it has to say.
-#[derive(Debug, Default)]
+/// What a token has to say for one requirement.
+#[derive(Debug)]
 pub(in crate::gate) struct TokenRequirement {
-    /// Place of the provider in [`super::Policy::providers`].
-    pub(in crate::gate) provider: usize,
     /// In place of the provider's own, as [`super::comparable_audience`] gives them.
     pub(in crate::gate) audiences: Option<Vec<String>>,
     pub(in crate::gate) scopes: Scopes,
@@ -116,6 +119,17 @@ pub(in crate::gate) struct TokenRequirement {
 }
 
 impl TokenRequirement {
+    /// Nothing but what the provider asks for itself.
+    pub(in crate::gate) const PLAIN: Self = Self {
+        audiences: None,
+        scopes: Scopes {
+            all_of: Vec::new(),
+            any_of: Vec::new(),
+        },
+        claims: Vec::new(),
+        types: Vec::new(),
+    };
+
     /// `typ` (RFC 7515 section 4.1.9), compared without regard to case and without
     /// `application/`.
     ///

@@ -4,6 +4,7 @@ mod answers;
 mod naming;
 mod postures;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use base64::Engine as _;
@@ -20,8 +21,8 @@ use crate::revocation::cut_off::CutOff;
 use crate::revocation::page::PAGE_BYTES;
 use crate::revocation::{Change, FeedSignature, FeedState, Kind, Signable, example_state};
 use crate::time::UnixTime;
-use crate::token::Backend;
-use crate::token::fixtures::{es256, jwk_set, token};
+use crate::token::fixtures::{es256, es256_other, jwk_set, token};
+use crate::token::{Backend, KeyRules, KeySet};
 
 /// 2026-01-01T00:00:00Z.
 const NOW: u64 = 1_767_225_600;
@@ -29,6 +30,8 @@ const NOW: u64 = 1_767_225_600;
 struct Edge {
     gate: Gate,
     process: Rc<MockProcess>,
+    /// Signatures that were verified since this was taken last.
+    verifications: Cell<usize>,
 }
 
 impl Edge {
@@ -59,6 +62,7 @@ impl Edge {
         Self {
             gate: Gate::new(policy.unwrap().policy, Backend::Module, [1; 16]),
             process: Rc::default(),
+            verifications: Cell::new(0),
         }
     }
 
@@ -124,6 +128,8 @@ impl Edge {
             };
             self.gate.on_answers(&host, &answers)
         };
+        let verified = host.verifications.get();
+        self.verifications.set(self.verifications.get() + verified);
         let counters = host.counters.borrow();
         let outcome = counters
             .first()

@@ -44,8 +44,16 @@ fn names(session: &str) -> Names {
 
 fn admit(cache: &TokenCache, token: &str, keys: &Rc<KeySet>, session: &str) -> Key {
     let key = cache.key(0, token.as_bytes());
-    cache.admit(key, Admitted::new(ordinary(), keys, false), &names(session));
+    keep(
+        cache,
+        KnownToken::new(key, ordinary(), keys),
+        &names(session),
+    );
     key
+}
+
+fn keep(cache: &TokenCache, token: KnownToken, names: &Names) -> Rc<KnownToken> {
+    cache.admit(token, Some(Settled::NotRevoked), names)
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -87,8 +95,8 @@ fn the_cache_is_bounded_whatever_comes() {
     let large = token_of(750);
     for number in 0..100_000_u32 {
         let key = cache.key(0, &number.to_le_bytes());
-        let entry = Admitted::new(large.clone(), &keys, false);
-        cache.admit(key, entry, &Names::default());
+        let entry = KnownToken::new(key, large.clone(), &keys);
+        keep(&cache, entry, &Names::default());
     }
     let most = CAPACITY_BYTES / 1_000;
     assert!(cache.len() as u64 <= most, "{} of {most}", cache.len());
@@ -150,15 +158,15 @@ fn an_entry_weighs_what_it_holds_whatever_is_in_its_claims() {
     for (shape, claims) in SHAPES {
         let original = full_token(&claims);
         let before = allocator::held();
-        // Kept by nobody else, so that what is held more is held by the entry.
-        let entry = Admitted::new(original.clone(), &keys, false);
+        // A copy of its own, so that what is held more is held by the entry.
         let key = cache.key(0, shape.as_bytes());
-        let entry = cache.admit(key, entry, &names("one"));
+        let entry = KnownToken::new(key, original.clone(), &keys);
+        let entry = keep(&cache, entry, &names("one"));
         let held = allocator::held() - before;
         let weight = usize::try_from(entry.weight.get()).unwrap();
         assert!(held <= weight, "{shape}: {held} bytes weigh {weight}");
         // Nodes of large objects are taken for as empty as they may be.
-        let most = held * 3 / 2 + PLACE_BYTES;
+        let most = held * 3 / 2 + SHARE_BYTES;
         assert!(weight <= most, "{shape}: {weight} for {held} bytes");
     }
 }
@@ -173,8 +181,8 @@ fn the_cache_holds_no_more_than_its_capacity_whatever_is_in_the_tokens() {
         let cache = TokenCache::new([1; 16]);
         for number in 0..4_000_u32 {
             let key = cache.key(0, &number.to_le_bytes());
-            let entry = Admitted::new(original.clone(), &keys, false);
-            cache.admit(key, entry, &names("one"));
+            let entry = KnownToken::new(key, original.clone(), &keys);
+            keep(&cache, entry, &names("one"));
         }
         let held = (allocator::held() - before) as u64;
         assert!(held <= CAPACITY_BYTES + 512 * 1024, "{shape}: {held}");

@@ -167,7 +167,7 @@ fn asks_for(
 ) -> bool {
     let asks_for = |list: &[Requirement]| list.iter().any(|one| asks_for(one, place, condition));
     match requirement {
-        Requirement::Token(token) => token.provider == place && condition(token),
+        Requirement::Token { provider, needs } => *provider == place && condition(needs),
         Requirement::Any(alternatives) => asks_for(&alternatives.requirements),
         Requirement::All(requirements) => asks_for(requirements),
         Requirement::Nothing

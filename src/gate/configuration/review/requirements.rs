@@ -84,7 +84,7 @@ fn opens(requirement: &Requirement) -> bool {
         Requirement::Nothing => true,
         Requirement::Any(alternatives) => alternatives.requirements.iter().any(opens),
         Requirement::All(requirements) => requirements.iter().all(opens),
-        Requirement::Token(_)
+        Requirement::Token { .. }
         | Requirement::AllowMissing(_)
         | Requirement::AllowMissingOrFailed(_) => false,
     }

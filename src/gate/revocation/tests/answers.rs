@@ -17,8 +17,8 @@ fn what_the_authority_has_not_signed_for_this_very_question_is_no_answer() {
     );
     let other = SigningKey::from_bytes(&[2; 32]);
     let good = proof_of(&question.bytes(), false, &authority_key());
-    let read = |proof: &str| Confirmation::read(&question, &says(proof), &keys()).is_revoked;
-    assert_eq!(read(&good), Some(false));
+    let read = |proof: &str| Confirmation::read(&question, &says(proof), &keys()).settled;
+    assert_eq!(read(&good), Some(Settled::NotRevoked));
     let mut turned = URL_SAFE_NO_PAD.decode(&good).unwrap();
     turned[32] = 1;
     for bad in [
@@ -111,9 +111,46 @@ fn an_answer_that_makes_no_sense_is_none() {
             headers: Vec::new(),
             body: body.to_vec(),
         };
-        assert_eq!(
-            Confirmation::read(&question, &outcome, &keys()).is_revoked,
-            None
-        );
+        let read = Confirmation::read(&question, &outcome, &keys());
+        assert_eq!(read.settled, None);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_signature_is_verified_once_while_revocation_is_not_settled() {
+    for (answer, expected) in [
+        (Some(false), ALLOWED),
+        (Some(true), refused(Reason::TokenRevoked)),
+        (None, refused(Reason::RevocationUnconfirmed)),
+    ] {
+        let edge = Edge::new(|_| {}).with_feed();
+        edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
+        edge.question(&claims());
+        assert_eq!(edge.verifications.take(), 1);
+        assert_eq!(edge.answered(&claims(), answer), expected);
+        edge.send(&claims());
+        assert_eq!(edge.verifications.take(), 0, "{answer:?}");
+    }
+    let edge = Edge::new(|revocation| revocation["on_missing_feed"] = json!("allow"));
+    assert_eq!(edge.outcome(&claims()), UNKNOWN);
+    assert_eq!(edge.outcome(&claims()), UNKNOWN);
+    let edge = edge.with_feed();
+    assert_eq!(edge.outcome(&claims()), ALLOWED);
+    assert_eq!(edge.verifications.take(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_signature_is_verified_again_once_the_keys_were_replaced_while_the_request_waited() {
+    let wrong_key = refused(Reason::KeyUnknown);
+    for (signer, expected) in [(es256(), ALLOWED), (es256_other(), wrong_key)] {
+        let edge = Edge::new(|_| {}).with_feed();
+        edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
+        let question = edge.question(&claims());
+        let keys = KeySet::parse(jwk_set(&[&signer]).as_bytes(), &KeyRules::default());
+        edge.gate.keys().set(0, Some(Rc::new(keys.unwrap())));
+        edge.verifications.take();
+        let outcome = edge.send_at(NOW, &claims(), &[answer(&question, false)]).1;
+        assert_eq!(outcome, expected);
+        assert_eq!(edge.verifications.take(), 1);
     }
 }

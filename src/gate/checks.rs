@@ -1,0 +1,111 @@
+//! The checks of a verified token, of two kinds.
+//!
+//! [`ByToken`] checks what depends on the token and the requirement alone. It comes out the same
+//! for every request, so its outcome, a [`Met`], may be kept with the token. [`ByRequest`] checks
+//! what depends on the request or on the time, and is made for every request.
+//!
+//! # What stops a check by request from being kept with the token?
+//!
+//! A token keeps a [`Met`] and nothing else. Only [`ByToken::check_claims`] makes one, and a
+//! [`ByToken`] has neither the request nor the time at hand.
+
+use super::decision::{Check, Observer};
+use super::policy::{Provider, TokenRequirement};
+use super::reason::Reason;
+use super::token_cache::KnownToken;
+use crate::time::UnixTime;
+use crate::token::{Claims, VerifiedToken};
+
+/// The checks whose outcome depends on the token and the requirement alone.
+pub(super) struct ByToken<'c> {
+    token: &'c VerifiedToken,
+    provider: &'c Provider,
+    requirement: &'c TokenRequirement,
+}
+
+/// That a token has passed the checks by token of one requirement, which is known by where it lies
+/// in memory: it stays there for as long as the gate does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Met(*const TokenRequirement);
+
+/// The checks that are made for every request.
+pub(super) struct ByRequest<'c> {
+    pub(super) provider: &'c Provider,
+    pub(super) now: UnixTime,
+}
+
+/// Who may use a token (`cnf`, RFC 7800).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Binding {
+    /// Whoever bears it.
+    Bearer,
+    /// Only the holder of a key, who has to prove it.
+    Holder,
+}
+
+impl<'c> ByToken<'c> {
+    /// The checks of this requirement; `None` if the token is known to have passed them.
+    pub(super) fn open(
+        token: &'c KnownToken,
+        provider: &'c Provider,
+        requirement: &'c TokenRequirement,
+    ) -> Option<Self> {
+        let is_open = token.met() != Some(Met(requirement));
+        is_open.then_some(Self {
+            token: token.token(),
+            provider,
+            requirement,
+        })
+    }
+
+    /// `typ`.
+    pub(super) fn check_type(&self) -> Result<(), Reason> {
+        self.requirement.check_type(self.token)
+    }
+
+    /// The rest of them, after which the token may keep that it has passed.
+    pub(super) fn check_claims(self, observer: &mut impl Observer) -> Result<Met, Reason> {
+        let claims = self.token.claims();
+        let mut told = |check, outcome: Result<(), Reason>| {
+            observer.checked(check, outcome.err());
+            outcome
+        };
+        let audiences = self.requirement.audiences.as_deref();
+        let audience = self.provider.check_audience(claims, audiences);
+        told(Check::Audience, audience)?;
+        told(Check::Subject, self.provider.check_subject(claims))?;
+        told(Check::Scopes, self.requirement.check_scopes(claims))?;
+        told(Check::Claims, self.requirement.check_conditions(claims))?;
+        Ok(Met(self.requirement))
+    }
+}
+
+impl ByRequest<'_> {
+    /// `exp`, `nbf` and `iat` against the clock.
+    pub(super) fn check_times(&self, claims: &Claims) -> Result<(), Reason> {
+        self.provider.check_times(claims, self.now)
+    }
+
+    /// Whether the request may use a token with this binding.
+    ///
+    /// No proof of possession is verified here, and to let a bound token pass as a plain bearer
+    /// token would undo what its issuer meant. So such tokens are refused, unless the operator says
+    /// that something else verifies the proof.
+    pub(super) const fn check_binding(&self, binding: Binding) -> Result<(), Reason> {
+        match binding {
+            Binding::Holder if !self.provider.allow_bound_tokens => Err(Reason::TokenBound),
+            Binding::Bearer | Binding::Holder => Ok(()),
+        }
+    }
+}
+
+impl Binding {
+    /// `null` binds to nothing; an object without a member that is known here may bind to something
+    /// that is not.
+    pub(super) fn of(claims: &Claims) -> Self {
+        match claims.get("cnf") {
+            Some(confirmation) if !confirmation.is_null() => Self::Holder,
+            _ => Self::Bearer,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! How a decision ends for a request that is not let through.
+
+use crate::gate::Wait;
+use crate::gate::policy::TokenRequirement;
+use crate::gate::reason::Reason;
+
+/// Why a request is not let through, as far as it has come.
+#[derive(Clone, Debug)]
+pub(in crate::gate) enum Setback<'g> {
+    /// It is refused.
+    Refused(Refusal<'g>),
+    /// Something may still change the outcome, and has to come first.
+    Waits {
+        /// What has to come.
+        on: Wait,
+        /// Index of the provider whose token waits.
+        provider: usize,
+    },
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gate) struct Refusal<'g> {
+    pub(in crate::gate) reason: Reason,
+    /// Index of the provider whose token is refused.
+    pub(in crate::gate) provider: Option<usize>,
+    /// What the token would have to meet, for the challenge.
+    pub(in crate::gate) requirement: Option<&'g TokenRequirement>,
+}
+
+impl From<Reason> for Refusal<'_> {
+    fn from(reason: Reason) -> Self {
+        Self {
+            reason,
+            provider: None,
+            requirement: None,
+        }
+    }
+}
+
+impl From<Reason> for Setback<'_> {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason.into())
+    }
+}
+
+impl<'g> Setback<'g> {
+    /// The same, said of the token of this provider, and of what it would have to meet if that is
+    /// known.
+    pub(super) fn about(self, provider: usize, requirement: Option<&'g TokenRequirement>) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(Refusal {
+                reason: refusal.reason,
+                provider: Some(provider),
+                requirement,
+            }),
+            waits @ Self::Waits { .. } => waits,
+        }
+    }
+
+    /// Index of the provider whose token it is about.
+    pub(super) const fn provider(&self) -> Option<usize> {
+        match self {
+            Self::Refused(refusal) => refusal.provider,
+            Self::Waits { provider, .. } => Some(*provider),
+        }
+    }
+
+    /// How much a setback says among those of several alternatives. What can still change comes
+    /// first; that a token is another issuer's, or absent, says least.
+    ///
+    /// A token that is forged for one provider could be genuine for another whose keys are missing.
+    /// So everything that is found before a signature is verified says less than missing keys do,
+    /// whether the request may wait for them or not, and whether `iss` is that of the provider or
+    /// not. What is found behind a good signature says more: it is neither held up nor answered for
+    /// the sake of another provider.
+    const fn weight(&self) -> u8 {
+        match self {
+            Self::Waits {
+                on: Wait::Keys(_), ..
+            } => 6,
+            Self::Waits {
+                on: Wait::Confirmation(_),
+                ..
+            } => 9,
+            Self::Refused(refusal) => weight_of(refusal.reason),
+        }
+    }
+
+    /// The one of two setbacks that says more, the earlier one when they say the same; and the
+    /// other one.
+    pub(super) fn beside(self, earlier: Option<Self>) -> (Self, Option<Self>) {
+        match earlier {
+            Some(earlier) if earlier.weight() >= self.weight() => (earlier, Some(self)),
+            earlier => (self, earlier),
+        }
+    }
+
+    /// Whether it may turn out that the token is good.
+    pub(super) const fn is_unknown(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.reason.answer().status == UNAVAILABLE,
+            Self::Waits { .. } => true,
+        }
+    }
+}
+
+const fn weight_of(reason: Reason) -> u8 {
+    match reason {
+        Reason::TokenMissing => 0,
+        // Said of the locations of one provider; another may have looked at the token.
+        Reason::TokenInQuery => 1,
+        Reason::IssuerMismatch => 2,
+        Reason::KeyUnknown | Reason::AlgorithmMismatch | Reason::SignatureInvalid => 3,
+        Reason::TokenAmbiguous
+        | Reason::TokenTooLarge
+        | Reason::TokenMalformed
+        | Reason::TimeInMilliseconds
+        | Reason::CriticalHeader => 4,
+        Reason::KeysUnavailable | Reason::IssuerUndisclosed | Reason::KeyUnconfirmed => 5,
+        Reason::RevocationUnavailable | Reason::RevocationStale | Reason::RevocationUnconfirmed => {
+            8
+        }
+        _ => 7,
+    }
+}
+
+/// The status that says that something is not known.
+const UNAVAILABLE: u16 = 503;
