@@ -45,7 +45,8 @@ Usage: ./build.sh [VERB]
   keys     fresh demo keys and target/demo/demo.env, for envoy/docker-compose.yaml
   test     every test; or one level: test core | gate | wasm | envoy
            what follows `--` goes to the tests: ./build.sh test gate -- --nocapture
-  bench    every measurement; or one part: bench gate | budget | core | steps | revocation
+  bench    every measurement; or one part: bench gate | peers | budget | core | steps |
+           revocation
            bench -- --smoke only shows in some minutes that all of it works, and counts instructions;
            bench gate -- warm forged measures less of one part: bench gate -- --help
   fuzz     tries to break every parser for a minute each; or: fuzz [TARGET [SECONDS]]
@@ -399,6 +400,11 @@ bench_gate() {
     cargo bench --locked --bench gate -- "$@"
 }
 
+bench_peers() {
+    say "bench peers: beside what people run for the same job"
+    cargo bench --locked --bench gate -- peers "$@"
+}
+
 bench_budget() {
     say "bench budget: host calls and instructions of a request, which have limits"
     cargo test --locked --test budget -- --nocapture
@@ -431,7 +437,7 @@ bench_all() {
 run_bench() {
     local part=all
     case ${1:-} in
-        gate | budget | core | steps | revocation)
+        gate | peers | budget | core | steps | revocation)
             part=$1
             shift
             ;;

@@ -6,8 +6,8 @@ mod http2;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Requests that are on their way at the same time.
-const IN_FLIGHT: usize = 8;
+use crate::support;
+use crate::sweep::Load;
 
 /// What a mobile application sends along.
 const HEADERS: [(&str, &str); 4] = [
@@ -43,6 +43,11 @@ impl Request {
             http1: http1::render(&credentials),
             credentials,
         }
+    }
+
+    /// The same for a client that takes any answer.
+    pub(crate) fn plain(&self) -> support::Request {
+        support::Request::get(PATH).header("authorization", &self.credentials)
     }
 }
 
@@ -84,15 +89,17 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    pub(crate) fn connect(server: SocketAddr, protocol: Protocol) -> Self {
-        match protocol {
-            Protocol::Http1 => Self::Http1(http1::Client::connect(server)),
-            Protocol::Http2 => Self::Http2(Box::new(http2::Client::connect(server))),
+    pub(crate) fn connect(server: SocketAddr, load: Load) -> Self {
+        let in_flight = load.in_flight;
+        match load.protocol {
+            Protocol::Http1 => Self::Http1(http1::Client::connect(server, in_flight)),
+            Protocol::Http2 => Self::Http2(Box::new(http2::Client::connect(server, in_flight))),
         }
     }
 
-    /// Sends all of them, always [`IN_FLIGHT`] at a time. Other answers than these end the run.
-    pub(crate) fn send(&mut self, requests: &[&Request], answers: Answers) {
+    /// Sends all of them, always as many at a time as the load has, and gives the time that each
+    /// took. Other answers than these end the run.
+    pub(crate) fn send(&mut self, requests: &[&Request], answers: Answers) -> Vec<Duration> {
         match self {
             Self::Http1(client) => client.send(requests, answers),
             Self::Http2(client) => client.send(requests, answers),

@@ -8,8 +8,12 @@ use portcullis::sync::TICK;
 use serde_json::{Value, json};
 
 use crate::calls::Calls;
-use crate::directory;
 use crate::support::{AUDIENCE, Authority, Bootstrap, Envoy, ISSUER, Listener, Plugin};
+use crate::{directory, peers};
+
+/// The clusters of whom `ext_authz` asks.
+const CHECKS_HTTP: &str = "checks-http";
+const CHECKS_GRPC: &str = "checks-grpc";
 
 /// Longer than a feed takes to load.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -27,6 +31,10 @@ pub(crate) enum Gate {
     Native,
     /// The same with `jwt_cache_config`, large enough for all tokens.
     NativeCached,
+    /// With `ext_authz` behind that, which asks a helper over gRPC.
+    CheckedByGrpc,
+    /// The same over HTTP/1.1.
+    CheckedByHttp,
     /// A Wasm filter that makes host calls, and nothing else.
     Calls(&'static Calls),
     /// Portcullis with the feed of an authority that has revoked nothing.
@@ -56,6 +64,8 @@ impl Gate {
             Self::Empty => "empty",
             Self::Native => "native",
             Self::NativeCached => "native-cached",
+            Self::CheckedByGrpc => "checked-grpc",
+            Self::CheckedByHttp => "checked-http",
             Self::Calls(calls) => calls.id,
             Self::Portcullis => "portcullis",
             Self::PortcullisAlone => "portcullis-alone",
@@ -76,6 +86,8 @@ impl Gate {
             Self::Empty => "empty Wasm filter",
             Self::Native => "jwt_authn",
             Self::NativeCached => "jwt_authn, cache",
+            Self::CheckedByGrpc => "jwt_authn, cache, and ext_authz over gRPC",
+            Self::CheckedByHttp => "jwt_authn, cache, and ext_authz over HTTP",
             Self::Calls(calls) => calls.label,
             Self::Portcullis => "Portcullis",
             Self::PortcullisAlone => "Portcullis, no revocation",
@@ -122,6 +134,42 @@ pub(crate) struct World<'w> {
     pub(crate) question: Vec<u8>,
     /// Another build of the filter.
     pub(crate) other: Option<String>,
+    /// Who is asked what was revoked.
+    pub(crate) checks: Option<Checks>,
+}
+
+/// The two faces of a helper that `ext_authz` asks.
+#[derive(Clone, Copy)]
+pub(crate) struct Checks {
+    pub(crate) http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    /// How long its answer is waited for.
+    pub(crate) timeout: Duration,
+}
+
+impl Checks {
+    /// The filter that asks.
+    fn filter(&self, gate: Gate) -> Value {
+        let timeout = format!("{}s", self.timeout.as_secs_f64());
+        let session = json!({"patterns": [{"exact": peers::SESSION}]});
+        let mut typed = json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+            "transport_api_version": "V3",
+            "allowed_headers": session,
+        });
+        if gate == Gate::CheckedByGrpc {
+            typed["grpc_service"] = json!({
+                "envoy_grpc": {"cluster_name": CHECKS_GRPC},
+                "timeout": timeout,
+            });
+        } else {
+            let uri = format!("http://{}", self.http);
+            typed["http_service"] = json!({
+                "server_uri": {"uri": uri, "cluster": CHECKS_HTTP, "timeout": timeout},
+            });
+        }
+        json!({"name": "envoy.filters.http.ext_authz", "typed_config": typed})
+    }
 }
 
 impl<'w> World<'w> {
@@ -133,6 +181,7 @@ impl<'w> World<'w> {
             upstream: None,
             question: Vec::new(),
             other: None,
+            checks: None,
         }
     }
 
@@ -147,6 +196,17 @@ impl<'w> World<'w> {
         }
         if let Some(upstream) = self.upstream {
             bootstrap = bootstrap.with_cluster("orders", upstream);
+        }
+        if let Some(checks) = self.checks {
+            let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+            let http2 = json!({options: {
+                "@type": format!("type.googleapis.com/{options}"),
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }});
+            bootstrap = bootstrap
+                .with_cluster(CHECKS_HTTP, checks.http)
+                .with_cluster(CHECKS_GRPC, checks.grpc)
+                .with_cluster_member(CHECKS_GRPC, "typed_extension_protocol_options", http2);
         }
         bootstrap
     }
@@ -181,6 +241,11 @@ impl<'w> World<'w> {
                 Listener::portcullis(plugin.in_vm(gate.id()))
             }
             Gate::Native | Gate::NativeCached => Listener::native(&self.native(gate)),
+            Gate::CheckedByGrpc | Gate::CheckedByHttp => {
+                let checks = self.checks.expect("who is asked");
+                let listener = Listener::native(&self.native(gate));
+                listener.with_last_filter(&checks.filter(gate))
+            }
             _ => Listener::portcullis(self.plugin(gate)),
         };
         let cluster = self.upstream.map(|_| "orders");
@@ -205,7 +270,7 @@ impl<'w> World<'w> {
 
     fn native(&self, gate: Gate) -> Value {
         let mut provider = self.provider();
-        if gate == Gate::NativeCached {
+        if gate != Gate::Native {
             provider["jwt_cache_config"] = json!({"jwt_cache_size": 20_000});
         }
         json!({"providers": {"idp": provider}, "rules": rules()})
@@ -226,6 +291,10 @@ impl<'w> World<'w> {
             let (_, authority) = authority.expect("the authority of every gate");
             configuration["revocation"] = authority.settings();
             configuration["revocation"]["cluster"] = cluster.into();
+            if self.checks.is_some() {
+                let limit = format!("{}s", peers::MAX_STALENESS.as_secs());
+                configuration["revocation"]["max_staleness"] = limit.into();
+            }
         }
         let mut plugin = Plugin::new(&configuration).in_vm(gate.id());
         if gate == Gate::PortcullisOther {

@@ -34,6 +34,7 @@ mod loaded;
 mod machine;
 mod mix;
 mod overview;
+mod peers;
 mod plot;
 #[path = "../process.rs"]
 #[allow(dead_code, reason = "the bench of revocation needs more of it")]
@@ -95,6 +96,10 @@ impl Arguments {
 }
 
 fn main() -> ExitCode {
+    if env::args().nth(1).as_deref() == Some(peers::HELPER) {
+        peers::serve();
+        return ExitCode::SUCCESS;
+    }
     let arguments = Arguments::parse();
     if arguments.keep {
         report::keep();
@@ -108,7 +113,9 @@ fn main() -> ExitCode {
     let command = format!("./build.sh bench gate -- {}", words.join(" "));
     let mut report = Report::new(command, arguments.is_whole());
     scenarios::measure(&arguments, &mut report);
-    report.finish();
+    if arguments.parts != [Part::Peers] {
+        report.finish();
+    }
     ExitCode::SUCCESS
 }
 

@@ -17,7 +17,7 @@ use crate::{directory, overview, plot};
 
 /// What was measured so far.
 pub(crate) struct Report {
-    about: About,
+    pub(crate) about: About,
     pub(crate) scenarios: Vec<(String, Measured)>,
     pub(crate) starts: Vec<Start>,
     pub(crate) kept: Vec<Kept>,

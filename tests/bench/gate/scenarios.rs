@@ -7,7 +7,7 @@ use crate::client::Protocol;
 use crate::machine::Cores;
 use crate::report::Report;
 use crate::support::Authority;
-use crate::{bound, flood, loaded, mix, signed, start};
+use crate::{bound, flood, loaded, mix, peers, signed, start};
 
 /// What can be measured by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,6 +30,8 @@ pub(crate) enum Part {
     Bound,
     /// With a million and ten million revocations loaded
     Loaded,
+    /// What people run for the same job: `jwt_authn` and `ext_authz`, in a report of its own
+    Peers,
     /// The calls of the host, one more at a time, on the way of a request
     Calls,
 }
@@ -112,6 +114,7 @@ pub(crate) fn measure(arguments: &Arguments, report: &mut Report) {
             Part::Flood => flood::measure(&bench, report),
             Part::Bound => bound::measure(&bench, report),
             Part::Loaded => loaded::measure(&bench, report),
+            Part::Peers => peers::measure(&bench, &report.about),
             Part::Calls => signed::calls(&bench, report),
         }
     }

@@ -13,10 +13,23 @@ use crate::gates::Gate;
 use crate::machine::ProcessClock;
 use crate::support::Envoy;
 
+/// Requests of a batch that are on their way at the same time, unless it is said otherwise.
+const IN_FLIGHT: usize = 8;
+
 /// The gates of one Envoy, each with its client.
 pub(crate) struct Field {
     clock: ProcessClock,
+    /// Of the processes that help.
+    helpers: Vec<ProcessClock>,
     clients: Vec<(Gate, Client)>,
+}
+
+/// How requests come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) protocol: Protocol,
+    /// Requests of a batch that are on their way at the same time.
+    pub(crate) in_flight: usize,
 }
 
 /// What one gate's batches took, by sweep.
@@ -24,8 +37,12 @@ pub(crate) struct Field {
 pub(crate) struct Samples {
     /// Envoy's processor time for each request, in microseconds.
     pub(crate) cpu: Vec<f64>,
+    /// The same of the processes that help.
+    pub(crate) helpers: Vec<f64>,
     /// Requests for each second.
     pub(crate) rate: Vec<f64>,
+    /// What requests of a batch took, in microseconds, all sweeps together.
+    pub(crate) busy: Vec<f64>,
     /// Of requests one after the other, in microseconds, all sweeps together.
     pub(crate) latencies: Vec<f64>,
 }
@@ -48,14 +65,35 @@ pub(crate) struct Plan<'p> {
 
 impl Field {
     pub(crate) fn new(envoy: &Envoy, gates: &[Gate], protocol: Protocol) -> Self {
+        let load = Load {
+            protocol,
+            in_flight: IN_FLIGHT,
+        };
+        Self::under(envoy, gates, load)
+    }
+
+    pub(crate) fn under(envoy: &Envoy, gates: &[Gate], load: Load) -> Self {
         let client = |gate: &Gate| {
             let address = envoy.address_of(gate.id());
-            (*gate, Client::connect(address, protocol))
+            (*gate, Client::connect(address, load))
         };
         Self {
             clock: ProcessClock::of(envoy.id()),
+            helpers: Vec::new(),
             clients: gates.iter().map(client).collect(),
         }
+    }
+
+    /// With the processor time of these processes told too.
+    pub(crate) fn beside(mut self, helpers: &[u32]) -> Self {
+        self.helpers = helpers.iter().copied().map(ProcessClock::of).collect();
+        self
+    }
+
+    /// The processor time of Envoy, and of the processes that help.
+    fn now(&self) -> [Duration; 2] {
+        let helpers = self.helpers.iter().map(|clock| clock.now());
+        [self.clock.now(), helpers.sum()]
     }
 
     pub(crate) fn run(&mut self, plan: &Plan<'_>) -> Measured {
@@ -65,26 +103,34 @@ impl Field {
             }
         }
         let mut measured = Measured::new();
+        let mut clients = std::mem::take(&mut self.clients);
         for round in 0..plan.rounds {
             let (batch, singles) = ((plan.batch)(round), (plan.singles)(round));
-            for (gate, client) in &mut self.clients {
+            for (gate, client) in &mut clients {
                 if !plan.concerns(*gate) {
                     continue;
                 }
                 let samples = measured.entry(*gate).or_default();
                 let answers = answers_of(*gate);
-                let (started, clock) = (Instant::now(), self.clock.now());
-                client.send(&batch, answers);
-                let cpu = self.clock.now().saturating_sub(clock);
+                let (started, before) = (Instant::now(), self.now());
+                let busy = client.send(&batch, answers);
+                let after = self.now();
                 let count = batch.len() as f64;
-                samples.cpu.push(microseconds(cpu) / count);
+                let [cpu, helpers] = [0, 1].map(|clock| {
+                    let took = after[clock].saturating_sub(before[clock]);
+                    microseconds(took) / count
+                });
+                samples.cpu.push(cpu);
+                samples.helpers.push(helpers);
                 samples.rate.push(count / started.elapsed().as_secs_f64());
+                samples.busy.extend(busy.into_iter().map(microseconds));
                 let latencies = client.send_singly(&singles, answers);
                 let latencies = latencies.into_iter().map(microseconds);
                 samples.latencies.extend(latencies);
             }
-            self.clients.reverse();
+            clients.reverse();
         }
+        self.clients = clients;
         measured
     }
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::{AUTHORITY, Answers, HEADERS, IN_FLIGHT, PATH, Request};
+use super::{AUTHORITY, Answers, HEADERS, PATH, Request};
 
 /// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -19,6 +19,8 @@ struct Connection {
     buffer: Vec<u8>,
     /// Of the answer to the last request.
     status: u16,
+    /// When that was sent.
+    sent: Instant,
 }
 
 /// A request as it goes over the wire.
@@ -32,32 +34,33 @@ pub(super) fn render(credentials: &str) -> Vec<u8> {
 }
 
 impl Client {
-    pub(super) fn connect(server: SocketAddr) -> Self {
+    pub(super) fn connect(server: SocketAddr, in_flight: usize) -> Self {
         Self {
-            connections: (0..IN_FLIGHT).map(|_| Connection::open(server)).collect(),
+            connections: (0..in_flight).map(|_| Connection::open(server)).collect(),
         }
     }
 
-    pub(super) fn send(&mut self, requests: &[&Request], answers: Answers) {
+    pub(super) fn send(&mut self, requests: &[&Request], answers: Answers) -> Vec<Duration> {
+        let in_flight = self.connections.len();
+        let mut took = Vec::with_capacity(requests.len());
         for (number, request) in requests.iter().enumerate() {
-            let connection = &mut self.connections[number % IN_FLIGHT];
-            if number >= IN_FLIGHT {
-                connection.expect();
+            let connection = &mut self.connections[number % in_flight];
+            if number >= in_flight {
+                took.push(connection.expect());
             }
             connection.send(request, answers);
         }
         for connection in self.connections.iter_mut().take(requests.len()) {
-            connection.expect();
+            took.push(connection.expect());
         }
+        took
     }
 
     pub(super) fn send_singly(&mut self, requests: &[&Request], answers: Answers) -> Vec<Duration> {
         let connection = &mut self.connections[0];
         let one = |request: &&Request| {
-            let started = Instant::now();
             connection.send(request, answers);
-            connection.expect();
-            started.elapsed()
+            connection.expect()
         };
         requests.iter().map(one).collect()
     }
@@ -73,17 +76,19 @@ impl Connection {
             stream,
             buffer: vec![0; 16 * 1024],
             status: 0,
+            sent: Instant::now(),
         }
     }
 
     fn send(&mut self, request: &Request, answers: Answers) {
         self.status = answers.to(request);
+        self.sent = Instant::now();
         let sent = self.stream.write_all(&request.http1);
         sent.expect("a server that reads");
     }
 
-    /// Reads one answer to its end.
-    fn expect(&mut self) {
+    /// Reads one answer to its end, and gives the time that it took.
+    fn expect(&mut self) -> Duration {
         let status = self.status;
         let mut filled = 0;
         loop {
@@ -100,6 +105,7 @@ impl Connection {
         let found = &self.buffer[..filled];
         let is_expected = found.get(9..12) == Some(status.to_string().as_bytes());
         assert!(is_expected, "expected {status}: {}", found.escape_ascii());
+        self.sent.elapsed()
     }
 }
 

@@ -10,15 +10,16 @@ use h2::client::{ResponseFuture, SendRequest};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{AUTHORITY, Answers, HEADERS, IN_FLIGHT, PATH, Request};
+use super::{AUTHORITY, Answers, HEADERS, PATH, Request};
 
 pub(crate) struct Client {
     runtime: Runtime,
     sender: SendRequest<Bytes>,
+    in_flight: usize,
 }
 
 impl Client {
-    pub(super) fn connect(server: SocketAddr) -> Self {
+    pub(super) fn connect(server: SocketAddr, in_flight: usize) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a Tokio runtime");
         let sender = runtime.block_on(async {
@@ -29,26 +30,35 @@ impl Client {
             tokio::spawn(async { drop(connection.await) });
             sender
         });
-        Self { runtime, sender }
+        Self {
+            runtime,
+            sender,
+            in_flight,
+        }
     }
 
-    pub(super) fn send(&mut self, requests: &[&Request], answers: Answers) {
-        let sender = &mut self.sender;
+    pub(super) fn send(&mut self, requests: &[&Request], answers: Answers) -> Vec<Duration> {
+        let (sender, in_flight) = (&mut self.sender, self.in_flight);
         self.runtime.block_on(async {
-            let mut open = VecDeque::with_capacity(IN_FLIGHT);
+            let mut took = Vec::with_capacity(requests.len());
+            let mut open = VecDeque::with_capacity(in_flight);
             for request in requests {
-                if open.len() == IN_FLIGHT
-                    && let Some((oldest, status)) = open.pop_front()
+                if open.len() == in_flight
+                    && let Some((oldest, status, sent)) = open.pop_front()
                 {
                     expect(oldest, status).await;
+                    took.push(Instant::elapsed(&sent));
                 }
+                let sent = Instant::now();
                 let answer = begin(sender, request).await;
-                open.push_back((answer, answers.to(request)));
+                open.push_back((answer, answers.to(request), sent));
             }
-            for (answer, status) in open {
+            for (answer, status, sent) in open {
                 expect(answer, status).await;
+                took.push(sent.elapsed());
             }
-        });
+            took
+        })
     }
 
     pub(super) fn send_singly(&mut self, requests: &[&Request], answers: Answers) -> Vec<Duration> {
