@@ -186,6 +186,23 @@ pub enum CommandError {
         /// The file.
         path: PathBuf,
     },
+    /// Nothing in the files can be translated.
+    #[error(
+        "{path}: expected Envoy's `jwt_authn` filter, an Istio `RequestAuthentication`, or an Envoy \
+         Gateway `SecurityPolicy` with `jwt`"
+    )]
+    Untranslatable {
+        /// The first of the files.
+        path: PathBuf,
+    },
+    /// A policy is there, and nothing that says whose tokens it means.
+    #[error("{path}:{line}: expected a `RequestAuthentication` beside the `AuthorizationPolicy`")]
+    PolicyAlone {
+        /// The file.
+        path: PathBuf,
+        /// Where the policy stands.
+        line: usize,
+    },
     /// What was translated is not, or not quite, what it was.
     #[error("expected what can be translated as it is, found {number} differences")]
     Differences {
@@ -279,7 +296,10 @@ impl CommandError {
             ),
             Self::Faults { .. } => Some("`portcullis validate` tells each of them"),
             Self::Foreign { .. } => Some("`portcullis convert FILE` makes a configuration of it"),
-            Self::Converted { .. } => Some(
+            Self::PolicyAlone { .. } => {
+                Some("it says whose tokens there are; name the file that it stands in too")
+            }
+            Self::Converted { .. } | Self::Untranslatable { .. } => Some(
                 "a `jwt_authn` configuration is translated where its `@type` says that it is one",
             ),
             Self::Opens { .. } => Some(

@@ -29,11 +29,11 @@ mod text;
 mod token_cache;
 mod verification;
 
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use configuration::joined_path;
 pub use configuration::{Configured, Fault, Variable, read as read_configuration};
 #[cfg(not(target_family = "wasm"))]
 pub use configuration::{Inspection, inspect as inspect_configuration};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use configuration::{boolean, joined_path, whole};
 pub use decision::{Check, Observer};
 pub use keys::{KeyAnswer, KeyRing, KeySource, Lack, Location, RemoteKeys, RemoteSource, Retries};
 pub use policy::{Chosen, Policy};

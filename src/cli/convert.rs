@@ -14,7 +14,7 @@ mod shape;
 mod template;
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -103,7 +103,7 @@ impl<'d> Chain<'d> {
             );
         }
         for name in members.keys() {
-            match item::plain(name).as_str() {
+            match yaml::plain(name).as_str() {
                 "configdiscovery" => differs(
                     name,
                     "what counts comes from elsewhere and cannot be seen here, even if it asks for \
@@ -121,7 +121,7 @@ impl<'d> Chain<'d> {
         }
         inner.is_wrapped |= members
             .keys()
-            .any(|name| matches!(item::plain(name).as_str(), "extensionconfig" | "xdsmatcher"));
+            .any(|name| matches!(yaml::plain(name).as_str(), "extensionconfig" | "xdsmatcher"));
         inner
     }
 
@@ -150,10 +150,9 @@ impl Source<'_> {
 
     fn item<'i>(&'i self, remarks: &'i Remarks) -> Item<'i> {
         Item {
-            document: self.document,
             path: self.path.clone(),
             value: self.value,
-            remarks,
+            ..Item::of(self.document, remarks)
         }
     }
 }
@@ -278,33 +277,22 @@ pub fn run(
         documents.extend(configuration_file::documents(file)?);
     }
     let read = |name: &str| fs::read_to_string(name).ok();
-    let converted = converted(&documents, &read);
+    let remarks = Remarks::default();
+    let converted = converted(&documents, &remarks, &read);
     if converted.is_empty() {
         return Err(nothing(arguments, &documents));
     }
-    let (mut differences, mut faults, mut opens) = (0, 0, 0);
-    for one in &converted {
-        for (kind, remarks) in [
-            ("warning", &*one.remarks.differences.borrow()),
-            ("note", &*one.remarks.notes.borrow()),
-        ] {
-            for Remark {
-                file,
-                line,
-                place,
-                message,
-                ..
-            } in remarks
-            {
-                let separator = if place.is_empty() { "" } else { ": " };
-                let file = file.display();
-                writeln!(errors, "{file}:{line}: {kind}: {place}{separator}{message}")
-                    .map_err(CommandError::Output)?;
-            }
+    let differences = remarks.differences.borrow();
+    for (kind, remarks) in [
+        ("warning", &*differences),
+        ("note", &*remarks.notes.borrow()),
+    ] {
+        for remark in remarks {
+            tell(kind, remark, errors).map_err(CommandError::Output)?;
         }
-        differences += one.remarks.differences.borrow().len();
-        let told = one.remarks.differences.borrow();
-        opens += told.iter().filter(|remark| remark.opens).count();
+    }
+    let mut faults = 0;
+    for one in &converted {
         let text = one.configuration.to_string();
         let inspection = inspect_configuration(text.as_bytes(), &|_| Variable::Unknown);
         for fault in &inspection.faults {
@@ -324,43 +312,67 @@ pub fn run(
     if faults > 0 {
         return Err(CommandError::Faults { number: faults });
     }
-    if opens > 0 {
-        return Err(CommandError::Opens { number: opens });
+    match differences.iter().filter(|remark| remark.opens).count() {
+        0 => {}
+        number => return Err(CommandError::Opens { number }),
     }
-    if differences > 0 && !arguments.accept_differences {
-        let number = differences;
-        return Err(CommandError::Differences { number });
+    match differences.len() {
+        number if number > 0 && !arguments.accept_differences => {
+            Err(CommandError::Differences { number })
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+fn tell(kind: &str, remark: &Remark, errors: &mut dyn Write) -> io::Result<()> {
+    let Remark {
+        file,
+        line,
+        place,
+        message,
+        ..
+    } = remark;
+    let separator = if place.is_empty() { "" } else { ": " };
+    let file = file.display();
+    writeln!(errors, "{file}:{line}: {kind}: {place}{separator}{message}")
 }
 
 fn nothing(arguments: &Arguments, documents: &[Document]) -> CommandError {
     let path = arguments.files.first();
     let path = path.map_or(Path::new("-"), |file| configuration_file::shown(file));
     let path = path.to_owned();
-    if configuration_file::found(documents).is_empty() {
-        return ConfigurationFileError::Nothing { path }.into();
+    if !configuration_file::found(documents).is_empty() {
+        return CommandError::Converted { path };
     }
-    CommandError::Converted { path }
+    let mut documents = documents.iter();
+    match documents.find(|document| kind(document) == Some("AuthorizationPolicy")) {
+        Some(policy) => CommandError::PolicyAlone {
+            path: policy.file.to_path_buf(),
+            line: policy.lines.of(""),
+        },
+        None => CommandError::Untranslatable { path },
+    }
 }
 
-/// A plugin configuration, what it is for, and what is to be said of it.
+/// A plugin configuration, and what it is for.
 struct Converted {
     title: String,
     configuration: Value,
-    remarks: Remarks,
 }
 
-fn converted(documents: &[Document], files: jwt_authn::Files<'_>) -> Vec<Converted> {
+fn converted(
+    documents: &[Document],
+    remarks: &Remarks,
+    files: jwt_authn::Files<'_>,
+) -> Vec<Converted> {
     let mut converted = Vec::new();
     for source in sources(documents) {
-        let remarks = Remarks::default();
         let (title, configuration) = match source.kind {
             Kind::RequestAuthentication => continue,
-            Kind::JwtAuthn => native(&source, documents, &remarks, files),
+            Kind::JwtAuthn => native(&source, documents, remarks, files),
             Kind::SecurityPolicy => {
-                let item = source.item(&remarks);
-                let maps = of_kind(documents, "ConfigMap", &remarks);
+                let item = source.item(remarks);
+                let maps = of_kind(documents, "ConfigMap", remarks);
                 let title = format!("in place of `jwt` in {}", named(&item));
                 (title, envoy_gateway::policy(&item, &maps))
             }
@@ -368,22 +380,16 @@ fn converted(documents: &[Document], files: jwt_authn::Files<'_>) -> Vec<Convert
         converted.push(Converted {
             title,
             configuration,
-            remarks,
         });
     }
-    let remarks = Remarks::default();
     let found = istio::configurations(
-        &of_kind(documents, "RequestAuthentication", &remarks),
-        &of_kind(documents, "AuthorizationPolicy", &remarks),
+        &of_kind(documents, "RequestAuthentication", remarks),
+        &of_kind(documents, "AuthorizationPolicy", remarks),
     );
-    let mut remarks = Some(remarks);
-    for (target, configuration) in found {
-        converted.push(Converted {
-            title: format!("for {target}"),
-            configuration,
-            remarks: remarks.take().unwrap_or_default(),
-        });
-    }
+    converted.extend(found.into_iter().map(|(target, configuration)| Converted {
+        title: format!("for {target}"),
+        configuration,
+    }));
     converted
 }
 
@@ -395,13 +401,10 @@ fn native(
 ) -> (String, Value) {
     let item = source.item(remarks);
     let mut configuration = jwt_authn::filter(&item, files);
-    let documents = documents.iter().map(|document| Item {
-        document,
-        path: String::new(),
-        value: &document.value,
-        remarks,
-    });
-    let documents: Vec<_> = documents.collect();
+    let documents = documents.iter();
+    let documents: Vec<_> = documents
+        .map(|document| Item::of(document, remarks))
+        .collect();
     for (path, message) in &source.chain.differences {
         let at = Item {
             path: path.clone(),
@@ -424,12 +427,7 @@ fn of_kind<'d>(documents: &'d [Document], wanted: &str, remarks: &'d Remarks) ->
         .iter()
         .filter(|document| kind(document) == Some(wanted));
     documents
-        .map(|document| Item {
-            document,
-            path: String::new(),
-            value: &document.value,
-            remarks,
-        })
+        .map(|document| Item::of(document, remarks))
         .collect()
 }
 

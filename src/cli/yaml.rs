@@ -14,7 +14,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-pub(crate) use lines::Lines;
+pub(crate) use lines::{Lines, plain};
 pub(crate) use writer::to_yaml;
 
 /// How deep lists and objects may be nested: deeper than any configuration, and no danger to the

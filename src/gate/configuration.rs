@@ -22,10 +22,10 @@ mod rules;
 
 #[cfg(not(target_family = "wasm"))]
 pub use inspection::{Inspection, inspect};
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use reader::joined as joined_path;
 pub use reader::{Fault, Variable};
 use reader::{Fields, Node, Read, Reading, boolean_or, joined};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use reader::{boolean, joined as joined_path, whole};
 
 use serde_json::Value;
 

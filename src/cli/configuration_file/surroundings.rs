@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{Kind, joined};
-use crate::gate::Variable;
+use crate::cli::yaml::plain;
+use crate::gate::{Variable, boolean};
 
 /// What is known of the surroundings of one plugin configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -214,13 +215,7 @@ fn switched_off(
 /// Whether Envoy reads it as `true`: protobuf's JSON takes it in quotes too, and has more words for
 /// it there.
 fn is_true(value: &Value) -> bool {
-    let is_word = |text: &str| {
-        let words = ["true", "t", "yes", "y", "1"];
-        words
-            .into_iter()
-            .any(|word| text.eq_ignore_ascii_case(word))
-    };
-    *value == true || value.as_str().is_some_and(is_word)
+    boolean(value) == Some(true)
 }
 
 fn variables(kind: Kind, holder: &Map<String, Value>) -> Option<BTreeMap<String, Origin>> {
@@ -341,8 +336,4 @@ const fn elements(value: &Value) -> &[Value] {
         Value::Null => &[],
         one => std::slice::from_ref(one),
     }
-}
-
-fn plain(name: &str) -> String {
-    name.replace('_', "").to_ascii_lowercase()
 }

@@ -28,8 +28,37 @@ pub(super) struct Need {
     pub(super) providers: Vec<String>,
     /// What it has to say, as in `claims` of a requirement.
     pub(super) claims: Vec<Value>,
-    /// Scopes, all of them.
-    pub(super) scopes: Vec<String>,
+}
+
+/// How the original finds one value of a claim where the claim is text; in a list it finds each
+/// element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Text {
+    /// As a word of it.
+    Split,
+    /// As the whole of it.
+    Whole,
+    /// Not at all.
+    Never,
+}
+
+impl Text {
+    /// A condition on the claim (`claim_name` or `claim_path`) that no more tokens meet than before:
+    /// `contains` finds words too. Where it is met by fewer, that is told.
+    pub(super) fn condition(self, claim: (&str, &Value), value: &str, item: &Item<'_>) -> Value {
+        let (key, claim) = claim;
+        if self == Self::Split {
+            return json!({key: claim, "contains": value});
+        }
+        item.differs(
+            "lets less through than before where this claim is a list of several values: what finds \
+             one of them, `contains`, also finds a word of a text, which is not enough; hint: say \
+             `contains` in place of `one_of` if the claim is always a list",
+        );
+        let alone = (self == Self::Whole).then(|| json!(value));
+        let values: Vec<_> = alone.into_iter().chain([json!([value])]).collect();
+        json!({key: claim, "one_of": values})
+    }
 }
 
 /// What a request needs.
@@ -232,7 +261,6 @@ pub(super) fn both(one: Demand, other: Demand) -> Demand {
             let need = Need {
                 providers,
                 claims: merged(&first.claims, &second.claims),
-                scopes: [&*first.scopes, &*second.scopes].concat(),
             };
             if !need.providers.is_empty() && !needs.contains(&need) {
                 needs.push(need);
@@ -254,9 +282,6 @@ fn requirement(demand: &Demand, base: &Value) -> Value {
             if let Some(members) = one.as_object_mut() {
                 if !need.claims.is_empty() {
                     members.insert("claims".to_owned(), need.claims.clone().into());
-                }
-                if !need.scopes.is_empty() {
-                    members.insert("scopes".to_owned(), json!({"all_of": need.scopes}));
                 }
             }
             alternatives.push(one);

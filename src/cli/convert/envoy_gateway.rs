@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::clauses::{Clause, Clauses, Demand, Need, Region, both};
+use super::clauses::{Clause, Clauses, Demand, Need, Region, Text, both};
 use super::istio::host_and_port;
-use super::item::{Item, object};
+use super::item::{Item, object, renamed, texts};
 use super::jwt_authn;
 
 /// How long Envoy Gateway waits for keys.
@@ -14,6 +14,9 @@ const TIMEOUT: &str = "10s";
 
 /// How long it uses a set.
 const CACHE_DURATION: &str = "300s";
+
+/// The claim that it splits at blanks.
+const SCOPE: &str = "scope";
 
 /// A plugin configuration for this policy; `maps` are the `ConfigMap`s of the same files.
 pub(super) fn policy(item: &Item<'_>, maps: &[Item<'_>]) -> Value {
@@ -92,48 +95,33 @@ fn provider(
         "recomputeRoute",
         "extractFrom",
     ]);
-    let list = |values: Vec<String>| (!values.is_empty()).then(|| Value::from(values));
     let claims = one.list("claimToHeaders");
-    let claims: Vec<Value> = claims
-        .iter()
-        .map(|claim| {
-            object([
-                ("header_name", claim.text_of("header").map(Value::from)),
-                ("claim_name", claim.text_of("claim").map(Value::from)),
-            ])
-            .into()
-        })
-        .collect();
     let places = one.member("extractFrom");
     let places = places.as_ref();
+    if let Some(places) = places {
+        places.refuse_others(&["headers", "params", "cookies"]);
+    }
     let headers = places.map_or_else(Vec::new, |places| places.list("headers"));
-    let headers: Vec<Value> = headers
-        .iter()
-        .map(|header| {
-            object([
-                ("name", header.text_of("name").map(Value::from)),
-                (
-                    "value_prefix",
-                    header.text_of("valuePrefix").map(Value::from),
-                ),
-            ])
-            .into()
-        })
-        .collect();
-    let texts = |key: &str| list(places.map_or_else(Vec::new, |places| places.texts_of(key)));
+    let listed = |key: &str| texts(places.map_or_else(Vec::new, |places| places.texts_of(key)));
     let mut provider = object([
         ("issuer", one.text_of("issuer").map(Value::from)),
-        ("audiences", list(one.texts_of("audiences"))),
+        ("audiences", texts(one.texts_of("audiences"))),
         (
             "claim_to_headers",
-            (!claims.is_empty()).then(|| claims.into()),
+            renamed(
+                &claims,
+                [("header", "header_name"), ("claim", "claim_name")],
+            ),
         ),
         (
             "from_headers",
-            (!headers.is_empty()).then(|| headers.into()),
+            renamed(
+                &headers,
+                [("name", "name"), ("valuePrefix", "value_prefix")],
+            ),
         ),
-        ("from_params", texts("params")),
-        ("from_cookies", texts("cookies")),
+        ("from_params", listed("params")),
+        ("from_cookies", listed("cookies")),
         // Envoy Gateway lets every token go on to the upstream.
         ("forward", Some(true.into())),
     ]);
@@ -292,7 +280,10 @@ fn region(rule: &Item<'_>) -> Option<Region> {
 /// What a token has to be like; `None` for a rule that goes by something else.
 fn demand(rule: &Item<'_>, providers: &[String]) -> Option<Demand> {
     let mut demand = Demand::Base;
-    let principal = rule.member("principal")?;
+    let Some(principal) = rule.member("principal") else {
+        rule.differs("is for no `principal`, so it lets nothing through");
+        return None;
+    };
     for (name, member) in principal.members() {
         if name != "jwt" {
             member.differs(
@@ -304,12 +295,22 @@ fn demand(rule: &Item<'_>, providers: &[String]) -> Option<Demand> {
         member.refuse_others(&["provider", "claims", "scopes"]);
         let named = member.text_of("provider");
         let named = named.map_or_else(|| providers.to_vec(), |name| vec![name]);
+        let scopes = member.list("scopes").into_iter().filter_map(|scope| {
+            let name = scope.text()?;
+            Some(Text::Split.condition(("claim_name", &SCOPE.into()), &name, &scope))
+        });
+        let claims: Vec<_> = scopes.collect();
+        if !claims.is_empty() {
+            member.note(
+                "the scopes are looked for in `scope` alone, as before; hint: `scopes` in place of \
+                 these `claims` takes `scp` too, and the challenge names them",
+            );
+        }
         demand = both(
             demand,
             Demand::OneOf(vec![Need {
                 providers: named,
-                claims: Vec::new(),
-                scopes: member.texts_of("scopes"),
+                claims,
             }]),
         );
         for claim in member.list("claims") {
@@ -323,21 +324,21 @@ fn demand(rule: &Item<'_>, providers: &[String]) -> Option<Demand> {
 fn claim_needs(claim: &Item<'_>, providers: &[String]) -> Vec<Need> {
     let name = claim.text_of("name").unwrap_or_default();
     let values = claim.texts_of("values");
-    let is_list = claim.text_of("valueType").as_deref() == Some("StringArray");
     let need = |claim: Value| Need {
         providers: providers.to_vec(),
         claims: vec![claim],
-        scopes: Vec::new(),
     };
-    if !is_list {
+    if claim.text_of("valueType").as_deref() != Some("StringArray") {
         return vec![need(json!({"claim_name": name, "one_of": values}))];
     }
-    claim.differs(
-        "where this claim is text of several words, one of them is enough, which was not so; in a \
-         list it is the same",
-    );
+    let way = if name == SCOPE {
+        Text::Split
+    } else {
+        Text::Never
+    };
+    let named = ("claim_name", &name.into());
     let values = values.iter();
     values
-        .map(|value| need(json!({"claim_name": name, "contains": value})))
+        .map(|value| need(way.condition(named, value, claim)))
         .collect()
 }

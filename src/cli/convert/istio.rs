@@ -7,10 +7,12 @@
 
 mod policy;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::clauses::Clauses;
-use super::item::{Item, object};
+use super::item::{Item, object, renamed, texts};
 use super::jwt_authn;
 
 /// Where Istio keeps what counts for every namespace, unless it was installed otherwise.
@@ -23,8 +25,10 @@ const SPLIT: [&str; 2] = ["scope", "permission"];
 #[derive(Clone, Debug, PartialEq)]
 struct Target {
     namespace: String,
-    /// Labels, or what `targetRefs` names; empty for all of the namespace.
-    chosen: Map<String, Value>,
+    /// What their labels are, all of these.
+    labels: Map<String, Value>,
+    /// What they stand behind, one of these (`targetRefs`); anything if there are none.
+    references: BTreeSet<String>,
 }
 
 impl Target {
@@ -32,33 +36,48 @@ impl Target {
         let namespace = resource
             .member("metadata")
             .and_then(|metadata| metadata.text_of("namespace"));
-        let mut chosen = Map::new();
-        if let Some(spec) = resource.member("spec") {
-            let selector = spec.member("selector");
-            let labels = selector.and_then(|selector| selector.member("matchLabels"));
-            chosen = labels
-                .and_then(|labels| labels.value.as_object().cloned())
-                .unwrap_or_default();
-            for key in ["targetRef", "targetRefs"] {
-                for one in spec.list(key) {
-                    chosen.insert(one.value.to_string(), Value::Null);
-                }
-            }
-        }
+        let spec = resource.member("spec");
+        let selector = spec.as_ref().and_then(|spec| spec.member("selector"));
+        let labels = selector.and_then(|selector| {
+            selector.refuse_others(&["matchLabels"]);
+            selector.member("matchLabels")?.value.as_object().cloned()
+        });
+        let references = spec.iter().flat_map(|spec| {
+            let keys = ["targetRef", "targetRefs"].into_iter();
+            keys.flat_map(|key| spec.list(key))
+        });
         Self {
             namespace: namespace.unwrap_or_default(),
-            chosen,
+            labels: labels.unwrap_or_default(),
+            references: references.map(|one| one.value.to_string()).collect(),
         }
     }
 
     /// Whether a resource for this target counts for all that is in the other one.
     fn covers(&self, other: &Self) -> bool {
-        // There, labels choose among the workloads of every namespace, and references do not.
-        let mut values = self.chosen.values();
-        let is_root = self.namespace == ROOT_NAMESPACE && !values.any(Value::is_null);
-        let mut chosen = self.chosen.iter();
-        (is_root || self.namespace == other.namespace)
-            && chosen.all(|(name, value)| other.chosen.get(name) == Some(value))
+        let mut labels = self.labels.iter();
+        let by_reference = self.references.is_empty()
+            || (!other.references.is_empty() && other.references.is_subset(&self.references));
+        (self.is_everywhere() || self.namespace == other.namespace)
+            && by_reference
+            && labels.all(|(name, value)| other.labels.get(name) == Some(value))
+    }
+
+    /// Whether there may be a workload for which both count.
+    fn may_meet(&self, other: &Self) -> bool {
+        let mut labels = self.labels.iter();
+        let by_reference = self.references.is_empty()
+            || other.references.is_empty()
+            || !self.references.is_disjoint(&other.references);
+        (self.is_everywhere() || other.is_everywhere() || self.namespace == other.namespace)
+            && by_reference
+            && labels.all(|(name, value)| other.labels.get(name).is_none_or(|own| own == value))
+    }
+
+    /// Whether it is for every namespace. In the root one, labels choose among the workloads of all
+    /// of them, and references do not.
+    fn is_everywhere(&self) -> bool {
+        self.namespace == ROOT_NAMESPACE && self.references.is_empty()
     }
 
     fn name(&self) -> String {
@@ -66,15 +85,14 @@ impl Target {
             "" => "the namespace it is applied to".to_owned(),
             namespace => format!("namespace {namespace}"),
         };
-        if self.chosen.is_empty() {
-            return format!("all workloads of {place}");
-        }
-        let chosen = self.chosen.iter().map(|(name, value)| match value {
-            Value::Null => name.clone(),
+        let labels = self.labels.iter().map(|(name, value)| match value {
             Value::String(value) => format!("{name}={value}"),
             other => format!("{name}={other}"),
         });
-        let chosen: Vec<_> = chosen.collect();
+        let chosen: Vec<_> = labels.chain(self.references.iter().cloned()).collect();
+        if chosen.is_empty() {
+            return format!("all workloads of {place}");
+        }
         format!("workloads of {place} with {}", chosen.join(", "))
     }
 }
@@ -142,8 +160,18 @@ pub(super) fn configurations(
     let configurations: Vec<_> = configurations.collect();
     for policy in policies.iter().filter(|one| policy::asks_for_tokens(one)) {
         let target = Target::of(policy);
-        let mut own = authentications.iter().map(Target::of);
-        if !own.any(|own| own.covers(&target) || target.covers(&own)) {
+        let own: Vec<_> = authentications.iter().map(Target::of).collect();
+        let mut covering = own.iter();
+        if covering.any(|own| own.covers(&target) || target.covers(own)) {
+            continue;
+        }
+        if own.iter().any(|own| own.may_meet(&target)) {
+            policy.opens(
+                "is for workloads of which some may have a RequestAuthentication of these files, and \
+                 is left out; where the gate is, it finds no tokens any more, which may OPEN what it \
+                 closed; hint: let both choose the same workloads, and convert again",
+            );
+        } else {
             policy.differs(
                 "asks for tokens where no RequestAuthentication of these files counts, so it is \
                  left out",
@@ -272,49 +300,32 @@ fn provider(name: &str, issuer: &str, rule: &Item<'_>) -> Map<String, Value> {
         "spaceDelimitedClaims",
     ]);
     if issuer.is_empty() {
-        rule.differs("has no `issuer`, which Istio refuses; the tokens' is not checked");
+        rule.opens(
+            "has no `issuer`, which Istio refuses; the tokens' is not checked, which may OPEN what \
+             it closed; hint: add it, and convert again",
+        );
     }
-    let list = |values: Vec<String>| (!values.is_empty()).then(|| Value::from(values));
     let headers = rule.list("fromHeaders");
-    let headers: Vec<Value> = headers
-        .iter()
-        .map(|header| {
-            let name = header.text_of("name");
-            let prefix = header.text_of("prefix");
-            object([
-                ("name", name.map(Value::from)),
-                ("value_prefix", prefix.map(Value::from)),
-            ])
-            .into()
-        })
-        .collect();
     let claims = rule.list("outputClaimToHeaders");
-    let claims: Vec<Value> = claims
-        .iter()
-        .map(|claim| {
-            object([
-                ("header_name", claim.text_of("header").map(Value::from)),
-                ("claim_name", claim.text_of("claim").map(Value::from)),
-            ])
-            .into()
-        })
-        .collect();
     let mut provider = object([
         ("issuer", (!issuer.is_empty()).then(|| issuer.into())),
-        ("audiences", list(rule.texts_of("audiences"))),
+        ("audiences", texts(rule.texts_of("audiences"))),
         (
             "from_headers",
-            (!headers.is_empty()).then(|| headers.into()),
+            renamed(&headers, [("name", "name"), ("prefix", "value_prefix")]),
         ),
-        ("from_params", list(rule.texts_of("fromParams"))),
-        ("from_cookies", list(rule.texts_of("fromCookies"))),
+        ("from_params", texts(rule.texts_of("fromParams"))),
+        ("from_cookies", texts(rule.texts_of("fromCookies"))),
         (
             "forward_payload_header",
             rule.text_of("outputPayloadToHeader").map(Value::from),
         ),
         (
             "claim_to_headers",
-            (!claims.is_empty()).then(|| claims.into()),
+            renamed(
+                &claims,
+                [("header", "header_name"), ("claim", "claim_name")],
+            ),
         ),
         (
             "forward",

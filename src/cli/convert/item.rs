@@ -7,7 +7,8 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use crate::cli::configuration_file::{Document, under};
-use crate::gate::joined_path;
+use crate::cli::yaml::plain;
+use crate::gate::{boolean, joined_path, whole};
 
 /// Something to be said, with its line and its path in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,16 @@ pub(super) struct Item<'d> {
 }
 
 impl<'d> Item<'d> {
+    /// A whole document.
+    pub(super) const fn of(document: &'d Document, remarks: &'d Remarks) -> Self {
+        Self {
+            document,
+            path: String::new(),
+            value: &document.value,
+            remarks,
+        }
+    }
+
     fn remark(&self, message: impl Into<String>) -> Remark {
         Remark {
             file: Rc::clone(&self.document.file),
@@ -64,17 +75,30 @@ impl<'d> Item<'d> {
         self.tell(remark);
     }
 
+    /// Nobody knows what it said. Neither Envoy nor Kubernetes takes such an original.
+    fn unread(&self, message: &str) {
+        self.opens(format!("{message}; {MENDED}"));
+    }
+
+    /// It may do anything in the original, be it only in a newer one.
+    pub(super) fn is_unknown(&self) {
+        self.opens(
+            "is not known here, so it is left out; that may OPEN what it closed; hint: delete it in \
+             the original if it did nothing, and convert again",
+        );
+    }
+
     /// What is lost in this, a rule for instance, decides who gets through: it OPENS something.
     pub(super) fn lost_is_open(&self) {
         let place = under(&self.document.place, &self.path);
         let mut differences = self.remarks.differences.borrow_mut();
         for remark in differences.iter_mut().filter(|remark| !remark.opens) {
-            let rest = remark.place.strip_prefix(&place);
+            let is_of_this = remark.file == self.document.file;
+            let rest = remark.place.strip_prefix(&place).filter(|_| is_of_this);
             if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])) {
                 remark.opens = true;
-                remark.message.push_str(
-                    "; that may OPEN what was closed; hint: mend it in the original, and convert again",
-                );
+                remark.message.push_str("; ");
+                remark.message.push_str(MENDED);
             }
         }
     }
@@ -108,7 +132,7 @@ impl<'d> Item<'d> {
     pub(super) fn members(&self) -> Vec<(&'d str, Self)> {
         let Some(members) = self.value.as_object() else {
             if !self.value.is_null() {
-                self.differs("expected an object, so it is left out");
+                self.unread("expected an object, so it is left out");
             }
             return Vec::new();
         };
@@ -173,33 +197,29 @@ impl<'d> Item<'d> {
             Value::String(text) => Some(text.clone()),
             Value::Number(_) | Value::Bool(_) => Some(self.value.to_string()),
             _ => {
-                self.differs("expected text, so it is left out");
+                self.unread("expected text, so it is left out");
                 None
             }
         }
     }
 
     pub(super) fn flag(&self) -> Option<bool> {
-        match self.value {
-            Value::Bool(flag) => Some(*flag),
-            Value::String(text) if text == "true" => Some(true),
-            Value::String(text) if text == "false" => Some(false),
-            // A wrapper, as protobuf has them for values that may be absent.
-            Value::Object(_) => self.member("value").and_then(|value| value.flag()),
-            _ => {
-                self.differs("expected `true` or `false`, so it is left out");
-                None
-            }
+        // A wrapper, as protobuf has them for values that may be absent.
+        if let Some(wrapped) = self.member("value") {
+            return wrapped.flag();
         }
+        let flag = boolean(self.value);
+        if flag.is_none() {
+            self.differs("expected `true` or `false`, so it is left out");
+        }
+        flag
     }
 
     pub(super) fn number(&self) -> Option<Value> {
-        let number = match self.value {
-            Value::Number(number) => number.as_i64(),
-            Value::String(text) => text.parse().ok(),
-            Value::Object(_) => return self.member("value")?.number(),
-            _ => None,
-        };
+        if let Some(wrapped) = self.member("value") {
+            return wrapped.number();
+        }
+        let number = whole(self.value);
         if number.is_none() {
             self.differs("expected a whole number, so it is left out");
         }
@@ -230,16 +250,14 @@ impl<'d> Item<'d> {
         for (name, member) in self.members() {
             let is_known = known.iter().any(|known| plain(known) == plain(name));
             if !is_known && !member.value.is_null() {
-                member.differs("is not known here, so it is left out");
+                member.is_unknown();
             }
         }
     }
 }
 
-/// A name without what differs between the spellings that protobuf takes.
-pub(super) fn plain(name: &str) -> String {
-    name.replace('_', "").to_ascii_lowercase()
-}
+const MENDED: &str =
+    "that may OPEN what was closed; hint: mend it in the original, and convert again";
 
 /// Go's durations have those of protobuf among them.
 fn duration(text: &str) -> Option<String> {
@@ -262,6 +280,22 @@ fn seconds(seconds: u64, nanoseconds: u64) -> String {
     }
     let fraction = format!("{nanoseconds:09}");
     format!("{seconds}.{}s", fraction.trim_end_matches('0'))
+}
+
+/// These objects with other names for their members, which are texts: a name there, and here.
+/// `None` when there are none.
+pub(super) fn renamed(objects: &[Item<'_>], names: [(&str, &str); 2]) -> Option<Value> {
+    let renamed = objects.iter().map(|one| {
+        one.refuse_others(&names.map(|(name, _)| name));
+        object(names.map(|(name, own)| (own, one.text_of(name).map(Value::from))))
+    });
+    let renamed: Vec<_> = renamed.map(Value::from).collect();
+    (!renamed.is_empty()).then(|| renamed.into())
+}
+
+/// A list of these texts; `None` when there are none.
+pub(super) fn texts(texts: Vec<String>) -> Option<Value> {
+    (!texts.is_empty()).then(|| texts.into())
 }
 
 /// An object with those of these members that there are.

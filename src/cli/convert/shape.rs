@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::item::{Item, plain};
+use super::item::Item;
+use crate::cli::yaml::plain;
 
 /// What a value is like.
 pub(super) enum Shape {
@@ -95,10 +96,7 @@ pub(super) fn fields(item: &Item<'_>, members: &'static [Member]) -> Map<String,
             .iter()
             .find(|member| plain(member.name) == plain(name));
         let Some(member) = known else {
-            inner.opens(
-                "is not known here, so it is left out; that may OPEN what it closed; hint: delete it \
-                 in the original if it did nothing, and convert again",
-            );
+            inner.is_unknown();
             continue;
         };
         if inner.value.is_null() {

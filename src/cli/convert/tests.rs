@@ -36,17 +36,20 @@ impl Outcome {
             openings: Vec::new(),
             notes: Vec::new(),
         };
-        for one in converted(&documents, files) {
-            let told =
-                |remark: &Remark| format!("{}: {}: {}", remark.line, remark.place, remark.message);
-            let differences = one.remarks.differences.into_inner();
-            let openings = differences.iter().filter(|remark| remark.opens);
-            outcome.openings.extend(openings.map(told));
-            outcome.differences.extend(differences.iter().map(told));
-            let notes = one.remarks.notes.into_inner();
-            outcome.notes.extend(notes.iter().map(told));
-            outcome.configurations.push(one.configuration);
+        let remarks = Remarks::default();
+        let converted = converted(&documents, &remarks, files).into_iter();
+        outcome.configurations = converted.map(|one| one.configuration).collect();
+        let told =
+            |remark: &Remark| format!("{}: {}: {}", remark.line, remark.place, remark.message);
+        let differences = remarks.differences.into_inner();
+        for remark in &differences {
+            let says_so = remark.message.contains("OPEN");
+            assert_eq!(remark.opens, says_so, "{remark:?}");
         }
+        let openings = differences.iter().filter(|remark| remark.opens);
+        outcome.openings = openings.map(told).collect();
+        outcome.differences = differences.iter().map(told).collect();
+        outcome.notes = remarks.notes.into_inner().iter().map(told).collect();
         outcome
     }
 
@@ -171,7 +174,11 @@ fn the_exit_code_tells_what_could_not_be_translated_unless_that_is_accepted() {
     let (_, _, result) = outcome("{\"providers\": {}}", false);
     assert!(matches!(result, Err(CommandError::Converted { .. })));
     let (_, _, result) = outcome("{\"a\": 1}", false);
-    assert!(matches!(result, Err(CommandError::ConfigurationFile(_))));
+    assert!(matches!(result, Err(CommandError::Untranslatable { .. })));
+    let alone = format!("a: 1\n{}", policy("DENY", "[{}]"));
+    let (_, _, result) = outcome(&alone, false);
+    let is_told = matches!(result, Err(CommandError::PolicyAlone { line: 3, .. }));
+    assert!(is_told, "{result:?}");
 }
 
 #[test]
@@ -196,8 +203,10 @@ fn every_file_counts_and_remarks_name_theirs() {
         .iter()
         .flat_map(|file| configuration_file::documents(file).unwrap());
     let documents: Vec<_> = documents.collect();
-    let converted = converted(&documents, &|_| None);
-    let notes = converted[0].remarks.notes.borrow();
+    let remarks = Remarks::default();
+    let converted = converted(&documents, &remarks, &|_| None);
+    assert_eq!(converted.len(), 1);
+    let notes = remarks.notes.borrow();
     let of = |part: &str| {
         let mut notes = notes.iter();
         let note = notes.find(|note| note.message.contains(part)).unwrap();

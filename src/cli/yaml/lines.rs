@@ -169,6 +169,7 @@ fn parent(path: &str) -> &str {
     path.get(..end).unwrap_or_default()
 }
 
-fn plain(path: &str) -> String {
+/// A name, or a path of names, without what differs between the spellings that protobuf takes.
+pub(crate) fn plain(path: &str) -> String {
     path.replace('_', "").to_ascii_lowercase()
 }

@@ -23,6 +23,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 pub(super) use fields::{Fields, all, boolean_or, duration_or};
+pub(crate) use spelling::{boolean, whole};
 
 /// One thing that is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,19 +181,19 @@ impl<'c> Node<'c> {
     }
 
     pub(super) fn boolean(&self) -> Read<bool> {
-        self.scalar("`true` or `false`", spelling::boolean)
+        self.scalar("`true` or `false`", boolean)
     }
 
     /// A whole number from 0 to 2^32 - 1.
     pub(super) fn whole_number(&self) -> Read<u32> {
         self.scalar("a whole number from 0 to 4294967295", |value| {
-            spelling::whole(value).and_then(|number| u32::try_from(number).ok())
+            whole(value).and_then(|number| u32::try_from(number).ok())
         })
     }
 
     /// A whole number of either sign.
     pub(super) fn integer(&self) -> Read<i64> {
-        self.scalar("a whole number", spelling::whole)
+        self.scalar("a whole number", whole)
     }
 
     /// What `read` makes of the value, or of the one in its wrapper.
@@ -261,7 +262,7 @@ impl<'c> Node<'c> {
             _ => None,
         };
         let duration = duration.filter(|duration| !duration.is_zero());
-        duration.ok_or_else(|| match spelling::whole(self.value) {
+        duration.ok_or_else(|| match whole(self.value) {
             Some(number) if number > 0 => {
                 self.fault(format!("expected a duration with its unit: `{number}s`"))
             }

@@ -79,6 +79,11 @@ pub(super) fn clauses(
     let mut clauses = Clauses::default();
     for policy in policies {
         let spec = policy.member("spec");
+        if let Some(spec) = &spec
+            && is_translated(policy, policies)
+        {
+            spec.refuse_others(&["selector", "targetRef", "targetRefs", "action", "rules"]);
+        }
         let rules = spec.map_or_else(Vec::new, |spec| spec.list("rules"));
         match action(policy).as_str() {
             "ALLOW" if translates_allows => {
@@ -101,9 +106,14 @@ pub(super) fn clauses(
                     policy.note("stays as it is: no token decides in it");
                 }
             }
-            _ if asks_for_tokens(policy) => policy.differs(
+            "AUDIT" if asks_for_tokens(policy) => policy.differs(
                 "only the actions `ALLOW` and `DENY` can be translated, so it is left out; what it \
                  asks of tokens finds none any more",
+            ),
+            _ if asks_for_tokens(policy) => policy.opens(
+                "only the actions `ALLOW` and `DENY` can be translated, so it is left out; what it \
+                 asks of tokens finds none any more, and whoever it calls is not asked, which may \
+                 OPEN what it closed; hint: let it go by something else, and convert again",
             ),
             _ => policy.note("stays as it is: no token decides in it"),
         }

@@ -48,9 +48,71 @@ fn a_security_policy_is_translated_with_what_it_asks_of_tokens() {
     let get = json!([{"name": ":method", "string_match": {"exact": "GET"}}]);
     let expected = json!([{
         "match": {"prefix": "/", "headers": get},
-        "requires": {"provider_name": "a", "scopes": {"all_of": ["read"]}, "claims": [
+        "requires": {"provider_name": "a", "claims": [
+            {"claim_name": "scope", "contains": "read"},
             {"claim_name": "user.name", "one_of": ["x", "z"]},
         ]},
     }]);
     assert_eq!(configuration["rules"], expected);
+}
+
+/// A policy with one rule for these tokens.
+fn asking(principal: &str) -> Outcome {
+    let set = jwk_set(&[&es256()]);
+    Outcome::of(&format!(
+        "kind: SecurityPolicy\nspec:\n  jwt: {{providers: [{{name: a, extractFrom: {{params: [t]}}, \
+         localJWKS: {{inline: '{set}'}}}}]}}\n  authorization: {{rules: [{{action: Allow, principal: \
+         {principal}}}]}}\n"
+    ))
+}
+
+/// A list is not told apart from a text with blanks, unless Envoy Gateway splits that as well.
+#[test]
+fn one_of_several_values_of_a_claim_never_becomes_a_word_of_a_text() {
+    let claim = |name: &str| {
+        asking(&format!(
+            "{{jwt: {{claims: [{{name: {name}, valueType: StringArray, values: [x, z]}}]}}}}"
+        ))
+    };
+    let roles = "4: spec.authorization.rules[0].principal.jwt.claims[0]: lets less through";
+    let of = |name: &str, key: &str, values: [Value; 2]| {
+        let [one, other] = values.map(|value| {
+            let claim = json!({"claim_name": name, key: value});
+            json!({"provider_name": "a", "claims": [claim]})
+        });
+        any(&json!([one, other]))
+    };
+    for (name, differences, expected) in [
+        (
+            "roles",
+            &[roles][..],
+            of("roles", "one_of", [json!([["x"]]), json!([["z"]])]),
+        ),
+        (
+            "scope",
+            &[],
+            of("scope", "contains", ["x".into(), "z".into()]),
+        ),
+    ] {
+        let outcome = claim(name);
+        outcome.differs_only_in(differences);
+        assert_eq!(outcome.valid()["rules"][0]["requires"], expected, "{name}");
+    }
+}
+
+#[test]
+fn what_a_principal_loses_opens_it() {
+    for principal in [
+        "{jwt: {scopes: [read], unheardOf: x}}",
+        "{jwt: {scopes: [read, {}]}}",
+        "{jwt: {provider: [a]}}",
+    ] {
+        let outcome = asking(principal);
+        assert_eq!(outcome.openings.len(), 1, "{principal}");
+        outcome.valid();
+    }
+    // Nor is it the same without any, but nothing is let through.
+    let outcome = asking("null");
+    assert_eq!(outcome.openings, [] as [&str; 0]);
+    assert_eq!(outcome.one()["rules"].as_array().map(Vec::len), Some(1));
 }

@@ -480,3 +480,83 @@ fn a_principal_is_an_issuer_of_these_a_slash_and_a_subject() {
         assert_eq!(outcome.differences.len(), 2, "{:?}", outcome.differences);
     }
 }
+
+#[test]
+fn what_is_lost_of_who_gets_through_opens() {
+    let token = "from: [{source: {requestPrincipals: ['*']}}]";
+    for (action, rules) in [
+        ("ALLOW", format!("[{{{token}}}, {{unheard_of: x}}]")),
+        ("ALLOW", format!("[{{{token}}}, x]")),
+        (
+            "ALLOW",
+            format!("[{{{token}, when: [{{key: 'request.headers[a]', notValues: [{{}}]}}]}}]"),
+        ),
+        ("ALLOW", format!("[{{{token}}}], unheard_of: x")),
+        ("CUSTOM", format!("[{{{token}}}]")),
+    ] {
+        let outcome = Outcome::of(&(authentication("") + &policy(action, &rules)));
+        assert_eq!(
+            outcome.openings.len(),
+            1,
+            "{rules}: {:#?}",
+            outcome.differences
+        );
+    }
+    let outcome = Outcome::of(&authentication(", audiences: [{}], unheardOf: x"));
+    assert_eq!(outcome.openings.len(), 2, "{:#?}", outcome.differences);
+    let nobody = authentication("").replace("issuer: 'https://a.example', ", "");
+    assert_eq!(Outcome::of(&nobody).openings.len(), 1);
+    // Nobody waits for what is only logged.
+    let audit = policy("AUDIT", &format!("[{{{token}}}]"));
+    let outcome = Outcome::of(&(authentication("") + &audit));
+    outcome.differs_only_in(&["5: : only the actions"]);
+    assert_eq!(outcome.openings.len(), 0);
+}
+
+/// Labels are all to be there, and of references one is enough.
+#[test]
+fn a_policy_counts_where_everything_that_it_could_mean_is_meant() {
+    let selector = "selector: {matchLabels: {app: api}}";
+    let to = |names: &[&str]| {
+        let references = names
+            .iter()
+            .map(|name| format!("{{kind: Gateway, name: {name}}}"));
+        let references: Vec<_> = references.collect();
+        format!("targetRefs: [{}]", references.join(", "))
+    };
+    let deny = policy(
+        "DENY",
+        "[{from: [{source: {notRequestPrincipals: ['*']}}]}]",
+    );
+    // The configurations, how many of them ask for a token, and how many openings there are.
+    for (own, others, expected) in [
+        (to(&["a", "b"]), to(&["a", "b"]), (1, 1, 0)),
+        (to(&["b", "a"]), to(&["a", "b"]), (1, 1, 0)),
+        (to(&["a"]), to(&["a", "b"]), (1, 1, 0)),
+        (to(&["a", "b"]), to(&["a"]), (2, 1, 0)),
+        (to(&["a", "b"]), to(&["b", "c"]), (1, 0, 1)),
+        (to(&["a"]), to(&["b"]), (1, 0, 0)),
+        (selector.to_owned(), to(&["a"]), (1, 0, 1)),
+        (
+            selector.to_owned(),
+            "selector: {matchLabels: {tier: x}}".to_owned(),
+            (1, 0, 1),
+        ),
+        (
+            selector.to_owned(),
+            "selector: {matchLabels: {app: x}}".to_owned(),
+            (1, 0, 0),
+        ),
+    ] {
+        let text = authentication("").replace(selector, &own) + &deny.replace(selector, &others);
+        let outcome = Outcome::of(&text);
+        let asks = |one: &&Value| one["rules"][0]["requires"].get("provider_name").is_some();
+        let configurations = &outcome.configurations;
+        let found = (
+            configurations.len(),
+            configurations.iter().filter(asks).count(),
+            outcome.openings.len(),
+        );
+        assert_eq!(found, expected, "{text}{:#?}", outcome.differences);
+    }
+}

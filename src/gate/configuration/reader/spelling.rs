@@ -34,7 +34,7 @@ pub(super) fn is_camel_case(name: &str, key: &str) -> bool {
 
 /// A whole number of either sign: an integer, a double (a `google.protobuf.Struct` has nothing
 /// else), or either in quotes.
-pub(super) fn whole(value: &Value) -> Option<i64> {
+pub(crate) fn whole(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64().or_else(|| integral(number.as_f64()?)),
         Value::String(text) if text.bytes().all(|byte| byte.is_ascii_graphic()) => {
@@ -60,7 +60,7 @@ fn integral(number: f64) -> Option<i64> {
 }
 
 /// `true` or `false`, or what protobuf reads as one of them in quotes.
-pub(super) fn boolean(value: &Value) -> Option<bool> {
+pub(crate) fn boolean(value: &Value) -> Option<bool> {
     let text = match value {
         Value::Bool(boolean) => return Some(*boolean),
         Value::String(text) => text,

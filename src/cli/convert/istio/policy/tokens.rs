@@ -3,19 +3,11 @@
 use serde_json::{Value, json};
 
 use super::words::bracketed;
-use crate::cli::convert::clauses::Need;
+use crate::cli::convert::clauses::{Need, Text};
 use crate::cli::convert::istio::Issuer;
 use crate::cli::convert::item::Item;
 
 const CLAIMS: &str = "request.auth.claims";
-
-fn need(providers: Vec<String>, claims: Vec<Value>) -> Need {
-    Need {
-        providers,
-        claims,
-        scopes: Vec::new(),
-    }
-}
 
 /// Tokens whose issuer and subject are like this; `*` stands for any text, at one end. `None` for
 /// what a requirement cannot say.
@@ -28,11 +20,10 @@ pub(super) fn principal(value: &Item<'_>, issuers: &[Issuer]) -> Option<Vec<Need
     let mut is_more = false;
     for issuer in issuers {
         match subjects(&text, &issuer.name) {
-            Some(subjects) => needs.extend(
-                subjects
-                    .into_iter()
-                    .map(|claim| need(vec![issuer.provider.clone()], vec![claim])),
-            ),
+            Some(subjects) => needs.extend(subjects.into_iter().map(|claim| Need {
+                providers: vec![issuer.provider.clone()],
+                claims: vec![claim],
+            })),
             None => is_more = true,
         }
     }
@@ -80,7 +71,7 @@ pub(super) fn condition(key: &str, value: &Item<'_>, issuers: &[Issuer]) -> Opti
         _ => bracketed(key, CLAIMS)?,
     };
     let text = value.text()?;
-    let keys: Vec<_> = path.iter().map(|name| json!({"key": name})).collect();
+    let keys: Value = path.iter().map(|name| json!({"key": name})).collect();
     if text == "*" {
         value.differs(
             "a requirement cannot say that a claim is text or a list with something in it; hint: \
@@ -95,28 +86,24 @@ pub(super) fn condition(key: &str, value: &Item<'_>, issuers: &[Issuer]) -> Opti
     if path == ["azp"] {
         let all = issuers.iter().map(|issuer| issuer.provider.clone());
         let claim = json!({"claim_path": keys, "equals": text});
-        return Some(vec![need(all.collect(), vec![claim])]);
+        return Some(vec![Need {
+            providers: all.collect(),
+            claims: vec![claim],
+        }]);
     }
     let is_split = |issuer: &&Issuer| match path.as_slice() {
         [name] => issuer.split.contains(name),
         _ => false,
     };
     let (split, whole): (Vec<_>, Vec<_>) = issuers.iter().partition(is_split);
-    if !whole.is_empty() {
-        value.differs(
-            "lets less through than before where this claim is a list of several values: what finds \
-             one of them, `contains`, also finds a word of a text, which is not enough; hint: say \
-             `contains` in place of `one_of` if the claim is always a list",
-        );
-    }
-    let ways = [
-        (split, json!({"claim_path": keys, "contains": text})),
-        (whole, json!({"claim_path": keys, "one_of": [text, [text]]})),
-    ];
+    let ways = [(split, Text::Split), (whole, Text::Whole)];
     let ways = ways.into_iter().filter(|(issuers, _)| !issuers.is_empty());
-    let needs = ways.map(|(issuers, claim)| {
+    let needs = ways.map(|(issuers, way)| {
         let providers = issuers.into_iter().map(|issuer| issuer.provider.clone());
-        need(providers.collect(), vec![claim])
+        Need {
+            providers: providers.collect(),
+            claims: vec![way.condition(("claim_path", &keys), &text, value)],
+        }
     });
     Some(needs.collect())
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::Need;
-use crate::cli::convert::item::{Item, plain};
+use crate::cli::convert::item::Item;
+use crate::cli::yaml::plain;
 
 /// A route, with what it needs: more than one thing where its clusters do not agree.
 pub(super) struct Route<'d> {
