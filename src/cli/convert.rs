@@ -299,6 +299,11 @@ pub fn run(
             writeln!(errors, "error: what came out has a fault: {fault}")
                 .map_err(CommandError::Output)?;
         }
+        // What is doubtful in the original is no difference, so these do not count.
+        for finding in inspection.warnings.iter().chain(&inspection.review()) {
+            writeln!(errors, "warning: of what came out: {finding}")
+                .map_err(CommandError::Output)?;
+        }
         faults += inspection.faults.len();
         if arguments.json {
             writeln!(output, "{text}").map_err(CommandError::Output)?;

@@ -279,10 +279,10 @@ fn requirement(demand: &Demand, base: &Value) -> Value {
     for need in needs {
         for provider in &need.providers {
             let mut one = json!({"provider_name": provider});
-            if let Some(members) = one.as_object_mut() {
-                if !need.claims.is_empty() {
-                    members.insert("claims".to_owned(), need.claims.clone().into());
-                }
+            if let Some(members) = one.as_object_mut()
+                && !need.claims.is_empty()
+            {
+                members.insert("claims".to_owned(), need.claims.clone().into());
             }
             alternatives.push(one);
         }

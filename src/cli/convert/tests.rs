@@ -9,6 +9,7 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::{jwt_authn as native_filter, *};
+use crate::cli::validate;
 use crate::token::fixtures::{es256, jwk_set};
 
 /// What comes out of the documents of a file: configurations, warnings and notes.
@@ -50,6 +51,7 @@ impl Outcome {
         outcome.openings = openings.map(told).collect();
         outcome.differences = differences.iter().map(told).collect();
         outcome.notes = remarks.notes.into_inner().iter().map(told).collect();
+        validate_warns_of_nothing_else(&file);
         outcome
     }
 
@@ -83,6 +85,31 @@ impl Outcome {
 
     fn notes(&self, part: &str) -> bool {
         self.notes.iter().any(|note| note.contains(part))
+    }
+}
+
+/// Whatever `validate` warns of in what comes out, `convert` has warned of already.
+fn validate_warns_of_nothing_else(file: &Path) {
+    let arguments = Arguments {
+        files: vec![file.to_owned()],
+        accept_differences: true,
+        json: false,
+    };
+    let (mut output, mut told) = (Vec::new(), Vec::new());
+    // Documents in which there is nothing come to nothing, and faults are told by both.
+    let _ = run(&arguments, &mut output, &mut told);
+    let told = String::from_utf8(told).unwrap();
+    let file = file.with_file_name("output.yaml");
+    fs::write(&file, output).unwrap();
+    let arguments = validate::Arguments {
+        files: vec![file],
+        deny_warnings: true,
+    };
+    let mut errors = Vec::new();
+    let _ = validate::run(&arguments, &mut Vec::new(), &mut errors);
+    for line in String::from_utf8(errors).unwrap().lines() {
+        let (_, finding) = line.split_once(": warning: ").unwrap();
+        assert!(told.contains(finding), "{finding}\n{told}");
     }
 }
 

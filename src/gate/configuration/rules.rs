@@ -21,7 +21,7 @@ pub(super) fn routes(fields: &mut Fields<'_>, providers: &[String]) -> Routes {
     });
     let mut by_name = Vec::new();
     for (route, node) in entries.ok().flatten().unwrap_or_default() {
-        if let Ok(requirement) = named(&node, &requirements) {
+        if let Ok(requirement) = chosen(&node, &requirements) {
             by_name.push((route.to_owned(), requirement));
         }
     }
@@ -59,6 +59,20 @@ fn requirements_of(node: &Node<'_>, providers: &[String]) -> Vec<(String, Rc<Req
         }
     }
     requirements
+}
+
+/// The name of a requirement, or `disabled: true` as in `jwt_authn`'s settings of a route.
+fn chosen(node: &Node<'_>, requirements: &Named) -> Read<Rc<Requirement>> {
+    if !node.is_object() {
+        return named(node, requirements);
+    }
+    node.object(|fields| {
+        let node = fields.required("disabled")?;
+        if node.boolean()? {
+            return Ok(Rc::new(Requirement::Nothing));
+        }
+        Err(node.fault("expected `true`; hint: the name of a requirement in place of the object"))
+    })
 }
 
 fn named(node: &Node<'_>, requirements: &Named) -> Read<Rc<Requirement>> {

@@ -15,7 +15,7 @@ use collect::{Route, collect};
 /// What is needed somewhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Need {
-    /// The filter is not there.
+    /// No token: the filter is switched off, or the requirement asks for nothing.
     Nothing,
     /// What the rules say, which is also what is needed where nothing is said.
     Rules,
@@ -59,27 +59,31 @@ pub(in crate::cli::convert) fn routes(
     for (name, routes) in by_name {
         let requirement = match together(&routes) {
             Need::Rules => continue,
-            Need::Nothing => added(kept, "no-token-needed", json!({})),
-            Need::Named(requirement) => requirement,
-            Need::Unknown => refusal(kept),
+            Need::Nothing => json!({"disabled": true}),
+            Need::Named(requirement) => requirement.into(),
+            Need::Unknown => refusal(kept).into(),
         };
-        chosen.insert(name, requirement.into());
+        chosen.insert(name, requirement);
     }
     if !chosen.is_empty() {
         kept.insert("requirement_by_route_name".to_owned(), chosen.into());
     }
 }
 
-/// A requirement that is all that the rules ask for is what the rules say.
+/// A requirement that asks for nothing is no need, and one that is all that the rules ask for is
+/// what the rules say.
 fn plain(need: Need, kept: &Map<String, Value>) -> Need {
     let Need::Named(name) = &need else {
         return need;
     };
+    let by_name = kept.get("requirement_map").and_then(|map| map.get(name));
+    if by_name == Some(&json!({})) {
+        return Need::Nothing;
+    }
     let first = kept.get("rules").and_then(|rules| rules.get(0));
     let Some(first) = first.filter(|rule| rule["match"] == json!({"prefix": "/"})) else {
         return need;
     };
-    let by_name = kept.get("requirement_map").and_then(|map| map.get(name));
     let is_same = first.get("requirement_name") == Some(&json!(name))
         || (by_name.is_some() && first.get("requires") == by_name);
     if is_same { Need::Rules } else { need }

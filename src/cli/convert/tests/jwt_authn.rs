@@ -187,12 +187,7 @@ fn what_routes_ask_for_is_chosen_by_their_names() {
     ]);
     let configuration = outcome.valid();
     assert_eq!(
-        configuration["requirement_map"]["no-token-needed"],
-        json!({})
-    );
-    let chosen = &configuration["requirement_by_route_name"];
-    assert_eq!(
-        *chosen,
-        json!({"a": "strict", "b": "strict", "d": "strict", "e": "no-token-needed"})
+        configuration["requirement_by_route_name"],
+        json!({"a": "strict", "b": "strict", "d": "strict", "e": {"disabled": true}})
     );
 }

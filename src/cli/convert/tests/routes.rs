@@ -68,7 +68,7 @@ fn routes_of_one_name_never_need_less_than_each_of_them_does() {
     let same = json!({"name": "a", "typed_per_filter_config": open()});
     let outcome = of(&json!([same, same]));
     outcome.differs_only_in(&[]);
-    assert_eq!(chosen(&outcome), json!({"a": "no-token-needed"}));
+    assert_eq!(chosen(&outcome), json!({"a": {"disabled": true}}));
 }
 
 #[test]
@@ -129,16 +129,28 @@ fn the_settings_further_in_count_as_in_envoy() {
         "type_url": "x/envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig",
     });
     for (outer, inner, expected) in [
-        (open(), wrapped(json!({"config": {}})), "no-token-needed"),
-        (strict(), wrapped(json!({"config": {}})), "strict"),
-        (open(), wrapped(json!({"config": requirement})), "strict"),
+        (
+            open(),
+            wrapped(json!({"config": {}})),
+            json!({"disabled": true}),
+        ),
+        (strict(), wrapped(json!({"config": {}})), json!("strict")),
+        (
+            open(),
+            wrapped(json!({"config": requirement})),
+            json!("strict"),
+        ),
         (
             strict(),
             wrapped(json!({"disabled": true, "config": requirement})),
-            "no-token-needed",
+            json!({"disabled": true}),
         ),
-        (wrapped(json!({"disabled": true})), strict(), "strict"),
-        (open(), asking(&structure), "strict"),
+        (
+            wrapped(json!({"disabled": true})),
+            strict(),
+            json!("strict"),
+        ),
+        (open(), asking(&structure), json!("strict")),
     ] {
         let mut text = envoy(&json!([{"name": "a", "typed_per_filter_config": inner}]));
         text["route_config"]["typed_per_filter_config"] = outer;

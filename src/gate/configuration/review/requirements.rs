@@ -64,7 +64,8 @@ impl Reviewed<'_> {
                 let path = joined(path, name);
                 let is_told = inside(&path, written, findings);
                 let mut chosen = chosen.iter().filter(|(known, _)| known == name);
-                if !is_told && chosen.any(|(_, requirement)| opens(requirement)) {
+                let says_so = written.get("disabled").is_some();
+                if !is_told && !says_so && chosen.any(|(_, requirement)| opens(requirement)) {
                     findings.push(finding(path, OPENS_WHAT_CHOOSES_IT));
                 }
             }
@@ -75,8 +76,9 @@ impl Reviewed<'_> {
 type Named = (String, Rc<Requirement>);
 
 const OPENS_WHAT_CHOOSES_IT: &str = "asks for nothing, so whatever chooses it is open; hint: \
-                                     where that is meant, `allow_missing_or_failed: {}` says so, \
-                                     and has tokens looked at that come all the same";
+                                     where that is meant, a route can say `disabled: true` in \
+                                     place of a name, and `allow_missing_or_failed: {}` has \
+                                     tokens checked that come all the same";
 
 /// Whether every request meets it, without a word in it that says so, such as `allow_missing`.
 fn opens(requirement: &Requirement) -> bool {

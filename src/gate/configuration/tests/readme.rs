@@ -161,7 +161,7 @@ pub(super) fn as_documented(key: &str) -> String {
             "filter_state_rules.requires.<name>",
         ),
         (
-            "requirement_by_route_name.route",
+            "requirement_by_route_name.assets",
             "requirement_by_route_name.<route>",
         ),
     ] {

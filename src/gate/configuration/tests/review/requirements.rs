@@ -68,6 +68,8 @@ fn a_requirement_that_opens_is_told_wherever_it_is_referred_to() {
         let expected = format!("{place}: asks for nothing, so ");
         assert_finding(&configuration, &expected);
     }
+    let said = json!({"requirement_by_route_name": {"a": {"disabled": true}}});
+    assert_sound(&configuration(json!([rest()]), said));
     for open in [
         all(json!([{}])),
         any(json!([token(), {}])),
