@@ -54,7 +54,7 @@ pub struct Response {
 
 /// What all keys in shared data begin with. The number changes with the meaning of the records: a
 /// process may have two versions of the gate in it for a while, and each has to find only its own.
-pub const KEY_PREFIX: &str = "portcullis/7/";
+pub const KEY_PREFIX: &str = "portcullis/8/";
 
 /// A value in shared data, and its version for compare-and-swap.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -349,6 +349,7 @@ pub(crate) fn records() -> Vec<Vec<u8>> {
     let published = Published {
         finished_at: NOW,
         failures: 0,
+        complaint: None,
         next_at: NOW + 480_000,
         spent_until: 0,
         began_at: NOW - 10,

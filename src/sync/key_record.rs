@@ -4,6 +4,7 @@
 //! struct Published {         // little endian, instants in milliseconds since the epoch
 //!     finished_at: u64,      // end of the last fetch, good or bad; 0: there was none
 //!     failures:    u32,      // fetches that have failed since the last good one
+//!     complaint:   u32,      // what was last said of them in the log; 0: nothing since the last good one
 //!     next_at:     u64,      // when the next fetch is due
 //!     spent_until: u64,      // when all fetches that requests have asked for are paid for
 //!     began_at:    u64,      // start of the last good fetch; 0: there was none
@@ -23,6 +24,7 @@
 //! key is here within five seconds and a fetch. Credit is for servers that answer: as long as
 //! fetches fail there is one every [`PRICE`], besides those that the pauses after a failure allow.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::milliseconds;
@@ -47,6 +49,8 @@ const REST: Duration = Duration::from_secs(1);
 pub(super) struct Published {
     pub(super) finished_at: u64,
     pub(super) failures: u32,
+    /// What the log says of the source at present, so that another leader does not say it again.
+    pub(super) complaint: Option<NonZeroU32>,
     pub(super) next_at: u64,
     pub(super) spent_until: u64,
     pub(super) began_at: u64,
@@ -58,9 +62,11 @@ pub(super) struct Published {
 impl Published {
     /// The record, as it stands in the namespace of its source.
     pub(super) fn seal(&self, space: &Namespace) -> Vec<u8> {
-        let mut payload = Vec::with_capacity(52 + self.set.len());
+        let mut payload = Vec::with_capacity(56 + self.set.len());
         payload.extend(self.finished_at.to_le_bytes());
         payload.extend(self.failures.to_le_bytes());
+        let complaint = self.complaint.map_or(0, NonZeroU32::get);
+        payload.extend(complaint.to_le_bytes());
         for instant in [
             self.next_at,
             self.spent_until,
@@ -127,6 +133,7 @@ impl Published {
         let published = Self {
             finished_at: fields.u64()?,
             failures: fields.u32()?,
+            complaint: NonZeroU32::new(fields.u32()?),
             next_at: fields.u64()?,
             spent_until: fields.u64()?,
             began_at: fields.u64()?,
@@ -151,10 +158,11 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn what_was_published_is_read_back() {
-        for set in [&b""[..], b"{\"keys\":[]}"] {
+        for (complaint, set) in [(0, &b""[..]), (7, b"{\"keys\":[]}")] {
             let published = Published {
                 finished_at: 1,
                 failures: 2,
+                complaint: NonZeroU32::new(complaint),
                 next_at: 3,
                 spent_until: 4,
                 began_at: 8,
@@ -176,8 +184,8 @@ mod tests {
         let space = space();
         let opened = |record: &[u8]| Published::open(&space, record);
         assert_eq!(opened(&long.seal(&space)), None);
-        assert_eq!(opened(&space.seal("wishes", &[0; 60])), None);
-        assert_eq!(opened(&space.seal(KEYS, &[0; 51])), None);
+        assert_eq!(opened(&space.seal("wishes", &[0; 64])), None);
+        assert_eq!(opened(&space.seal(KEYS, &[0; 55])), None);
     }
 
     const NOW: u64 = 1_800_000_000_000;

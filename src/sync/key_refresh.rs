@@ -71,8 +71,6 @@ pub(super) struct KeyRefresh {
     version: u32,
     keys: Option<Rc<KeySet>>,
     phase: Phase,
-    /// The last fault, so that it is logged once and not every time.
-    complaint: Option<FetchError>,
     counts: Counts,
 }
 
@@ -95,7 +93,6 @@ impl KeyRefresh {
             version: 0,
             keys: None,
             phase: Phase::Idle,
-            complaint: None,
             counts: Counts::default(),
         }
     }

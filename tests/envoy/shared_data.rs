@@ -67,7 +67,7 @@ fn forged_keys(configuration: &Value, ours: &RecordSecret, theirs: &RecordSecret
     let space = |secret| Namespace::new(secret, "keys", settings);
     let (now, hour) = (now(), 3_600_000);
     let mut payload = now.to_le_bytes().to_vec();
-    payload.extend(0_u32.to_le_bytes());
+    payload.extend([0_u32, 0].map(u32::to_le_bytes).concat());
     for instant in [now + hour, 0, now, now, now + hour] {
         payload.extend(instant.to_le_bytes());
     }

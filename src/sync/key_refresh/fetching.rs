@@ -1,5 +1,6 @@
 //! One fetch, from its first try until there is a set or it has failed.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::KeyRefresh;
@@ -37,6 +38,30 @@ impl FetchError {
     /// then has a new one. The host says 503 itself when that happens, and 504 for a time-out.
     const fn is_broken_connection(&self) -> bool {
         matches!(self, Self::NoAnswer | Self::Status(503))
+    }
+
+    /// A number for the kind of fault, the same in every virtual machine and never 0. Details, such
+    /// as a length or a position in a text, have no part in it.
+    fn kind(&self) -> u32 {
+        match self {
+            Self::NotSent(_) => 1,
+            Self::NoAnswer => 2,
+            Self::Discovery(error) => match error {
+                DiscoveryError::TooLarge(_) => 3,
+                DiscoveryError::Json(_) => 4,
+                DiscoveryError::Issuer => 5,
+                DiscoveryError::Uri => 6,
+                DiscoveryError::Elsewhere => 7,
+            },
+            Self::KeySet(error) => match error {
+                KeySetError::TooLarge(_) => 8,
+                KeySetError::Json(_) => 9,
+                KeySetError::NotASet => 10,
+                KeySetError::TooManyKeys(_) => 11,
+                KeySetError::NoUsableKey(_) => 12,
+            },
+            Self::Status(status) => 0x1_0000 | u32::from(*status),
+        }
     }
 }
 
@@ -202,7 +227,7 @@ impl KeyRefresh {
         self.published.expires_at = now.saturating_add(lifetime);
         self.published.next_at = now.saturating_add(ahead_of(lifetime, host.random()));
         self.counts.fetched += 1;
-        if self.complaint.take().is_some() {
+        if self.published.complaint.take().is_some() {
             host.info(&format!("keys of {}: fetched again", self.label));
         }
         if self.published.set != *body {
@@ -242,23 +267,29 @@ impl KeyRefresh {
         );
         self.published.next_at = now.saturating_add(pause);
         self.counts.failed += 1;
-        // Whoever led before has said it, if this one begins to lead in the middle of an outage.
-        let is_inherited = self.complaint.is_none() && self.published.failures > 1;
-        if is_inherited {
-            self.complaint = Some(error);
-        } else if self.complaint.as_ref() != Some(&error) {
-            let consequence = match self.keys(now) {
-                Some(_) => "the last good ones stay in force",
-                None => "there are none",
-            };
-            host.warn(&format!("keys of {}: {error}; {consequence}", self.label));
-            self.complaint = Some(error);
-        }
+        self.complain(host, now, &error);
         self.publish(host);
         // In case it is a matter of this worker. The pause until the next fetch is everybody's.
         if self.published.failures.is_multiple_of(FAILURES_PER_LEADER) {
             self.lease.stand_back(host, now, host.random());
         }
+    }
+
+    /// Logs why the source gives no keys, and what follows from that, unless the log says the same
+    /// already. Another leader may have written it, so what it says is published with the keys.
+    fn complain(&mut self, host: &impl BackgroundHost, now: u64, error: &FetchError) {
+        let has_keys = self.keys(now).is_some();
+        let complaint = NonZeroU32::new(error.kind() << 1 | u32::from(has_keys));
+        if self.published.complaint == complaint {
+            return;
+        }
+        self.published.complaint = complaint;
+        let consequence = if has_keys {
+            "the last good ones stay in force"
+        } else {
+            "there are none"
+        };
+        host.warn(&format!("keys of {}: {error}; {consequence}", self.label));
     }
 
     fn finish(&mut self, now: u64, fetch: Fetch) {

@@ -101,6 +101,15 @@ impl Process {
         }
     }
 
+    /// Lets time pass until the next fetch is due. The lease has run out by then, and this machine is
+    /// the first to look at it.
+    fn make_due(&mut self, first: usize) {
+        let leads_for = 3_000;
+        let due_at = self.machines[first].published.next_at;
+        self.now.set(due_at.max(self.now.get() + leads_for));
+        self.machines[first].tick(&self.hosts[first]);
+    }
+
     /// The machine that has called.
     fn caller(&self) -> usize {
         let calls = |host: &MockBackground| !host.calls.borrow().is_empty();

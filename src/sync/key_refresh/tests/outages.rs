@@ -42,6 +42,70 @@ fn garbage_keeps_the_last_good_set_and_is_reported_once() {
     }
 }
 
+/// How a fetch may end, with what the log has to say of it.
+const ENDS: [(Option<&str>, u16, &str); 6] = [
+    (None, 200, ""),
+    (Some("no answer"), 0, ""),
+    (Some("expected status 200, found 404"), 404, ""),
+    (Some("expected status 200, found 500"), 500, ""),
+    (
+        Some("JWK Set: invalid JSON at line 1 column 1"),
+        200,
+        "<html>",
+    ),
+    (Some("JWK Set: no usable key"), 200, "{\"keys\":[]}"),
+];
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_log_says_once_what_is_wrong_whoever_leads_and_again_when_it_changes() {
+    let mut process = Process::started();
+    let mut random = 1_u32;
+    let mut draw = |number: usize| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 16) as usize % number
+    };
+    let mut end = 0;
+    let mut said = None;
+    let mut leader = 0;
+    let [mut same, mut changed] = [0, 0];
+    for _ in 0..2_000 {
+        process.make_due(draw(2));
+        process.time_to_call(Duration::from_secs(10));
+        let caller = process.caller();
+        let has_keys = process.machines[caller].keys(process.now.get()).is_some();
+        // Many ends are as the one before, so that some outages outlast the keys.
+        end = [end, draw(ENDS.len())][draw(2)];
+        let (fault, status, body) = ENDS[end];
+        match (status, fault) {
+            (0, _) => process.fail(caller),
+            (_, None) => drop(process.answer(caller, status, &[], &old_set())),
+            _ => drop(process.answer(caller, status, &[], body)),
+        }
+        let says = fault.map(|fault| (fault, has_keys));
+        let expected = match says {
+            _ if says == said => vec![],
+            None => vec!["keys of demo: fetched again".to_owned()],
+            Some((fault, has_keys)) => {
+                let consequence = ["there are none", "the last good ones stay in force"];
+                let consequence = consequence[usize::from(has_keys)];
+                vec![format!("warning: keys of demo: {fault}; {consequence}")]
+            }
+        };
+        let log = process.hosts.iter().flat_map(MockBackground::take_log);
+        let log: Vec<_> = log.collect();
+        assert_eq!(log, expected);
+        if caller != leader && says.is_some() {
+            *(if says == said {
+                &mut same
+            } else {
+                &mut changed
+            }) += 1;
+        }
+        (said, leader) = (says, caller);
+    }
+    assert!(same > 100 && changed > 100, "{same} {changed}");
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn failures_are_retried_later_and_later_up_to_five_minutes() {
     let mut process = Process::with(&settings());
