@@ -6,8 +6,9 @@
 
 pub use crate::authority::fuzzing::import;
 pub use crate::gate::fuzzing::{configuration, request};
+pub use crate::keys::fuzzing::shared_record;
 pub use crate::revocation::fuzzing::manifest;
-pub use crate::sync::fuzzing::{batch, segment, shared_feed, shared_record};
+pub use crate::sync::fuzzing::{batch, segment, shared_feed};
 pub use crate::token::fuzzing::{jwk_set, token};
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod decision;
 mod extraction;
 #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
 pub(crate) mod fuzzing;
-mod keys;
+mod lack;
 mod matching;
 mod own_headers;
 mod path;
@@ -35,7 +35,7 @@ pub use configuration::{Inspection, inspect as inspect_configuration};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use configuration::{boolean, joined_path, whole};
 pub use decision::{Check, Observer};
-pub use keys::{KeyAnswer, KeyRing, KeySource, Lack, Location, RemoteKeys, RemoteSource, Retries};
+pub use lack::{KeyAnswer, Lack};
 pub use policy::{Chosen, Policy};
 pub use reason::{Action, Admission, Answer, Challenge, Outcome, Reason};
 #[cfg(not(target_family = "wasm"))]
@@ -46,6 +46,7 @@ pub use token_cache::CacheCounts;
 use std::rc::Rc;
 
 use crate::host::{Call, CallOutcome, HeaderBlock, Host};
+use crate::keys::{KeyKeeper, KeyRing};
 use crate::revocation::{FeedKeys, Fingerprint, View};
 use crate::token::Backend;
 use decision::{Decision, Refusal, Setback};
@@ -155,10 +156,18 @@ impl Gate {
         &self.policy
     }
 
-    /// The keys in force, for whoever fetches newer ones.
+    /// The keys in force.
     #[must_use]
     pub const fn keys(&self) -> &Rc<KeyRing> {
         &self.verification.keys
+    }
+
+    /// A keeper of these keys. `holder` is a random number that no other virtual machine has.
+    #[must_use]
+    pub fn key_keeper(&self, holder: u64) -> KeyKeeper {
+        let policy = &self.policy;
+        let secret = policy.record_secret();
+        KeyKeeper::new(policy.key_sources(), secret, Rc::clone(self.keys()), holder)
     }
 
     /// Whether all keys and the feed are there, so that requests are refused for their own sake

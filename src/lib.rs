@@ -8,7 +8,9 @@
 //! | [`token`] | bytes → unverified token → verified token; keys, algorithms, signatures |
 //! | [`gate`] | one request: configuration → policy, rules, extraction, verdict, headers, refusals |
 //! | [`revocation`] | what can be revoked and how it is asked: names, filter, cut-offs, the feed's formats |
-//! | [`sync`] | keeping in step: who leads, keys from servers, the revocation feed, requests that wait |
+//! | [`keys`] | the keys of token issuers: where they come from, and keeping the copies of them right |
+//! | [`sync`] | keeping in step: who leads, the revocation feed, requests that wait |
+//! | `backoff` | how long to wait before the next try |
 //! | [`namespace`] | where records stand in the data that a process shares, and by what they are believed |
 //! | [`host`] | what the gate needs from whatever it runs in |
 //! | [`time`] | instants, which are always an argument |
@@ -24,7 +26,7 @@
 //! | `cli` | the command line, one module per command |
 //! | `fuzzing` | in tests and fuzz targets only: what holds for any bytes |
 //!
-//! Data goes one way: `filter` → [`sync`] → [`gate`] → [`token`], [`revocation`]. Nothing points
+//! Data goes one way: `filter` → [`gate`] → [`keys`] → [`sync`] → [`revocation`]. Nothing points
 //! back, and nothing shared names the proxy-wasm SDK or `tokio`.
 
 #![cfg_attr(
@@ -42,8 +44,10 @@
 // itself in another way.
 #![cfg_attr(target_os = "wasi", deny(clippy::use_debug))]
 
+mod backoff;
 pub mod gate;
 pub mod host;
+pub mod keys;
 pub mod namespace;
 pub mod revocation;
 pub mod sync;

@@ -16,20 +16,13 @@
 //! too. A look at a lease costs a microsecond for each source and tick.
 
 mod announcement;
-mod backoff;
 mod claim;
 mod discard;
-mod discovery;
 mod fault;
 mod follower;
-mod freshness;
 #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
 pub(crate) mod fuzzing;
 mod inquiries;
-mod key_keeper;
-mod key_record;
-mod key_refresh;
-mod key_wishes;
 mod lease;
 mod line;
 mod loader;
@@ -40,21 +33,12 @@ mod waiting;
 use std::time::Duration;
 
 pub use announcement::Purge;
-pub use discovery::DiscoveryError;
 pub use fault::Fault;
 pub use follower::{Counts as FeedCounts, FeedSource, Follower};
 pub use inquiries::{Ended, Inquiries, MAX_ASKING};
-pub use key_keeper::{KeyKeeper, Sight};
-pub use key_refresh::{Asked, Counts, FetchError};
 pub use lease::{Lease, Role};
 pub use waiting::{MAX_WAITING, Waiting};
 
 /// How often every virtual machine looks at shared data. What one publishes the others have after
 /// this time at the latest.
 pub const TICK: Duration = Duration::from_millis(100);
-
-/// A duration in milliseconds, the unit of every instant in shared data.
-#[must_use]
-pub fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}

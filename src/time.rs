@@ -88,7 +88,7 @@ impl Interval {
     /// The stretch that begins at `start`, milliseconds since the epoch.
     #[must_use]
     pub fn new(start: u64, length: Duration) -> Self {
-        let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        let length = milliseconds(length);
         Self { start, length }
     }
 
@@ -139,6 +139,12 @@ impl Interval {
             None => Duration::ZERO,
         }
     }
+}
+
+/// A duration in milliseconds, the unit of every instant in shared data.
+#[must_use]
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

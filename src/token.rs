@@ -9,8 +9,11 @@
 mod algorithm;
 mod claims;
 mod compact;
+mod der;
 mod json;
+mod jwk;
 mod key;
+mod key_error;
 mod key_set;
 mod large_curve;
 mod signature;
@@ -30,6 +33,7 @@ pub use compact::{
 };
 pub(crate) use json::heap;
 pub use json::{JsonError, MAX_JSON_DEPTH, Members, parse as parse_json, parse_object};
-pub use key::{DEFAULT_MAX_CANDIDATES, Key, KeyError, KeyRules, KeySetError, LeftOut};
-pub use key_set::{KeySet, MAX_JWK_SET_BYTES, MAX_KEYS};
+pub use key::{DEFAULT_MAX_CANDIDATES, Key, KeyRules};
+pub use key_error::{KeyError, KeySetError, LeftOut, MAX_JWK_SET_BYTES, MAX_KEYS};
+pub use key_set::KeySet;
 pub use signature::{Backend, SignatureError};

@@ -29,10 +29,11 @@ use std::cell::Cell;
 use proxy_wasm::types::MetricType;
 
 use super::raw;
-use crate::gate::{CacheCounts, Confirmation, KeySource, Outcome, Policy, Settled};
+use crate::gate::{CacheCounts, Confirmation, Outcome, Policy, Settled};
 use crate::host::Counter;
+use crate::keys::{Counts, KeySource, Sight};
 use crate::revocation::{FeedState, Fill};
-use crate::sync::{Counts, Fault, FeedCounts, Sight};
+use crate::sync::{Fault, FeedCounts};
 
 /// One verification out of so many is measured. Looking at the clock twice costs as much as
 /// everything else that is done for a token which is known already.

@@ -15,7 +15,8 @@ use super::request::{Held, State};
 use super::request_host::{EnvoySignatures, RequestHost};
 use crate::gate::{CacheCounts, Configured, Gate, Lack, Question, Verdict, Wait};
 use crate::host::{BackgroundHost as _, CallId, CallOutcome};
-use crate::sync::{Asked, Ended, Inquiries, KeyKeeper, TICK, Waiting};
+use crate::keys::{Asked, KeyKeeper};
+use crate::sync::{Ended, Inquiries, TICK, Waiting};
 use crate::time::Interval;
 use crate::token::Backend;
 
@@ -66,7 +67,7 @@ impl Shared {
             Backend::Module => "RSA and ECDSA signatures are checked by the module",
         });
         let gate = Gate::new(configured.policy, backend, secret);
-        let keeper = KeyKeeper::new(gate.policy(), Rc::clone(gate.keys()), Background.random());
+        let keeper = gate.key_keeper(Background.random());
         Self {
             metrics: Metrics::new(gate.policy(), gate.feed().is_some()),
             feed: Feed::new(&gate).map(RefCell::new),
@@ -308,7 +309,7 @@ impl Shared {
         let keeper = self.keeper.borrow();
         let mut waiting = self.waiting.borrow_mut();
         let finished_at = keeper.finished_at(lack.provider);
-        match keeper.want(&Background, now, lack, patience) {
+        match keeper.want(&Background, now, &lack.missing_key(), patience) {
             Asked::Wait if !waiting.add(context, lack.provider, finished_at, patience) => {
                 Asked::Unsettled
             }

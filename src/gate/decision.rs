@@ -18,7 +18,6 @@ pub(super) use setback::{Refusal, Setback};
 
 use super::checks::{ByRequest, ByToken};
 use super::extraction::{self, Found};
-use super::keys::KeySource;
 use super::policy::{Alternatives, Otherwise, Provider, Requirement, TokenRequirement};
 use super::reason::{Admission, Reason};
 use super::request::Request;
@@ -26,6 +25,7 @@ use super::token_cache::KnownToken;
 use super::verification::Candidate;
 use super::{Answers, Attempt, Gate};
 use crate::host::Host;
+use crate::keys::KeySource;
 use crate::time::UnixTime;
 use crate::token::UnverifiedToken;
 use waiting::{Sought, key_of};

@@ -14,7 +14,6 @@ pub(super) use provider::{
 };
 pub(super) use requirement::{Alternatives, Otherwise, Requirement, TokenRequirement};
 
-use super::keys::KeySource;
 use super::matching::Matcher;
 use super::own_headers::OwnHeaders;
 use super::path;
@@ -25,6 +24,7 @@ use super::revocation::{Posture, RevocationSettings};
 use super::session::SessionHeaders;
 use super::text::{MAX_PATTERN_TEXT_BYTES, TooLong};
 use crate::host::Host;
+use crate::keys::KeySource;
 use crate::namespace::RecordSecret;
 
 /// Everything that the operator decided.
@@ -164,7 +164,7 @@ impl Policy {
         &self.record_secret
     }
 
-    /// Name and key source of every provider, in the order of their places.
+    /// Name and key source of every provider, in the order of their indices.
     pub fn key_sources(&self) -> impl Iterator<Item = (&str, &KeySource)> {
         let providers = self.providers.iter();
         providers.map(|provider| (provider.name.as_str(), &provider.keys))

@@ -11,12 +11,12 @@ use std::rc::Rc;
 
 use super::Wait;
 use super::decision::Setback;
-use super::keys::KeyRing;
 use super::policy::Policy;
 use super::reason::{Admission, Reason};
 use super::revocation::{Confirmation, Finding, Posture, Revocations, Settled};
 use super::token_cache::{Key, KnownToken, TokenCache};
 use crate::host::Host;
+use crate::keys::KeyRing;
 use crate::revocation::Names;
 use crate::token::Backend;
 
@@ -56,7 +56,7 @@ impl Deref for Candidate {
 impl Verification {
     pub(super) fn new(policy: &Policy, backend: Backend, secret: [u8; 16]) -> Self {
         Self {
-            keys: Rc::new(KeyRing::new(policy)),
+            keys: Rc::new(KeyRing::new(policy.key_sources().map(|(_, source)| source))),
             backend,
             cache: TokenCache::new(secret),
             revocations: policy.revocation.clone().map(Revocations::new),

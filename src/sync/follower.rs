@@ -16,13 +16,12 @@ use super::fault::Fault;
 use super::line::Line;
 use super::loader::{LoadError, Loader};
 use super::mark::{Mark, fresher};
-use super::milliseconds;
 use super::trouble::Trouble;
 use crate::host::{BackgroundHost, Call, CallId, CallOutcome, Expected, SharedData};
 use crate::revocation::{
     Batch, BatchError, FeedKeys, FeedState, Fill, ManifestError, SharedFilter, Signer, View,
 };
-use crate::time::Interval;
+use crate::time::{Interval, milliseconds};
 
 mod loading;
 mod outage;

@@ -1,23 +1,16 @@
-//! What holds for segments, batches and the records in shared data, made of any bytes.
+//! What holds for segments, batches and the records of the feed, made of any bytes.
 
 mod feed;
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::announcement::{Begun, Purge, purge};
 use super::claim::Claim;
-use super::key_record::{KEYS, Published};
-use super::key_wishes::{WISHES, Wishes};
 use super::loader::{LoadError, Loader, Need};
-use super::{FeedSource, Follower, KeyKeeper, Lease, Role};
-use crate::gate::{Attempt, Gate, KeySource, read_configuration};
-use crate::host::mock::{MockHost, MockProcess};
-use crate::host::mock_background::{MockBackground, MockSpace};
+use super::{FeedSource, Follower};
+use crate::host::mock::MockProcess;
 use crate::host::{CallOutcome, Expected, SharedData};
 use crate::namespace::Namespace;
 use crate::revocation::cut_off::{self, CutOff, RECORD_BYTES};
@@ -29,10 +22,6 @@ use crate::revocation::{
     View,
 };
 use crate::time::UnixTime;
-#[cfg(test)]
-use crate::token::fixtures::jwk_set;
-use crate::token::fixtures::{eddsa, token};
-use crate::token::{Backend, KeyRules, KeySet, MAX_JWK_SET_BYTES};
 
 pub use feed::shared_feed;
 
@@ -252,115 +241,4 @@ fn as_a_table_would_have_it(
             assert_eq!(found == Status::CutOff, is_meant);
         }
     }
-}
-
-/// A record of keys, of wishes for keys or of a lease, as it stands in shared data; and the same
-/// bytes as the payload of one.
-///
-/// One that is read is written as it was. Whatever stands there, at most one virtual machine
-/// leads, and after one term somebody does; keys in force are those of the record.
-pub fn shared_record(bytes: &[u8]) {
-    let space = Namespace::example();
-    for name in ["lease", KEYS, WISHES] {
-        let sealed = space.seal(name, bytes);
-        assert_eq!(space.open(name, &sealed).unwrap(), bytes);
-        for bytes in [bytes, &sealed] {
-            if let Some(published) = Published::open(&space, bytes) {
-                assert_eq!(published.seal(&space), bytes);
-                assert!(published.set.len() <= MAX_JWK_SET_BYTES);
-            }
-            let wishes = Wishes::open(&space, bytes, NOW);
-            assert_eq!(Wishes::open(&space, &wishes.seal(&space), NOW), wishes);
-            somebody_leads(bytes);
-        }
-        keys_are_of_the_record(name, bytes);
-    }
-}
-
-fn somebody_leads(bytes: &[u8]) {
-    let space = MockSpace::default();
-    let [first, second] = [1, 2].map(|holder| Lease::new(Namespace::example(), holder));
-    let key = Namespace::example().key_of("lease");
-    assert!(space.set_shared(&key, bytes, Expected::Absent));
-    let roles = [first.tick(&space, NOW), second.tick(&space, NOW)];
-    assert_eq!(space.keys(), [key], "the lease was somewhere else");
-    assert_ne!(roles, [Role::Leads; 2]);
-    if roles == [Role::Follows; 2] {
-        assert_eq!(first.tick(&space, NOW + 3_000), Role::Leads);
-    }
-}
-
-/// What a virtual machine finds in the place of one of its records, sealed as one of ours would.
-fn keys_are_of_the_record(name: &str, payload: &[u8]) {
-    let (space, now) = (Rc::new(MockSpace::default()), Rc::new(Cell::new(NOW)));
-    let host = MockBackground::new(&space, &now);
-    let gate = gate_with_remote_keys();
-    let mut keeper = KeyKeeper::new(gate.policy(), Rc::clone(gate.keys()), 1);
-    keeper.tick(&host);
-    let calls = host.take_calls();
-    let (id, _) = calls.first().expect("keys are asked for");
-    keeper.answered(&host, *id, &CallOutcome::Failed);
-    let of_keys = gate
-        .policy()
-        .key_sources()
-        .find_map(|(_, source)| match source {
-            KeySource::Remote(settings) => Some(settings),
-            _ => None,
-        });
-    let secret = gate.policy().record_secret();
-    let of_keys = Namespace::new(secret, "keys", of_keys.expect("remote keys"));
-    let sealed = of_keys.seal(name, payload);
-    space.set_shared(&of_keys.key_of(name), &sealed, Expected::Anything);
-    for _ in 0..3 {
-        now.set(now.get() + 60_000);
-        keeper.tick(&host);
-        for (id, _) in host.take_calls() {
-            keeper.answered(&host, id, &CallOutcome::Failed);
-        }
-    }
-    let request = MockHost::get("/", UnixTime::from_seconds(NOW / 1_000).unwrap());
-    let genuine = token(&eddsa(), &json!({"iss": "i", "exp": NOW / 1_000 + 60}));
-    let request = request.with_header("authorization", format!("Bearer {genuine}"));
-    gate.on_request(&request, Attempt::Last);
-    if request.response.borrow().is_none() {
-        let published = Published::open(&of_keys, &sealed).expect("nobody else has these keys");
-        assert!(KeySet::parse(&published.set, &KeyRules::default()).is_ok());
-    }
-}
-
-fn gate_with_remote_keys() -> Gate {
-    let configuration = json!({
-        "providers": {"idp": {
-            "issuer": "i",
-            "remote_jwks": {"http_uri": {"uri": "https://i/jwks", "cluster": "i"}},
-        }},
-        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
-    });
-    let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
-    Gate::new(configured.unwrap().policy, Backend::Module, [1; 16])
-}
-
-/// A lease, wishes for keys, and keys, as they stand in shared data, whole and as payloads.
-#[cfg(test)]
-pub(crate) fn records() -> Vec<Vec<u8>> {
-    let (process, space) = (MockSpace::default(), Namespace::example());
-    Lease::new(space.clone(), 1).tick(&process, NOW);
-    let lease = process.shared(&space.key_of("lease")).unwrap().bytes;
-    let published = Published {
-        finished_at: NOW,
-        failures: 0,
-        complaint: None,
-        next_at: NOW + 480_000,
-        spent_until: 0,
-        began_at: NOW - 10,
-        fetched_at: NOW,
-        expires_at: NOW + 600_000,
-        set: jwk_set(&[&eddsa()]).into_bytes(),
-    };
-    let mut wishes = Wishes::default();
-    wishes.add(7, NOW, NOW);
-    let records = [lease, wishes.seal(&space), published.seal(&space)];
-    let payloads = records.iter().zip(["lease", WISHES, KEYS]);
-    let payloads = payloads.map(|(record, name)| space.open(name, record).unwrap().to_vec());
-    payloads.chain(records.clone()).collect()
 }

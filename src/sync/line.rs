@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::milliseconds;
 use crate::host::{BackgroundHost, Call, CallId, NotSent};
-use crate::time::Interval;
+use crate::time::{Interval, milliseconds};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);

@@ -6,12 +6,6 @@
 //! Libraries have readers for all of that too; they bring along everything else that can be done
 //! with a key, and the filter needs none of it.
 
-mod der;
-mod fault;
-mod jwk;
-
-use std::ops::RangeInclusive;
-
 use ed25519_dalek::VerifyingKey as Ed25519Key;
 use p256::ecdsa::VerifyingKey as P256Key;
 use serde_json::Value;
@@ -19,17 +13,11 @@ use superboring::bn::BigNum;
 use superboring::pkey::{PKey, Public};
 use superboring::rsa::Rsa;
 
-use super::Algorithm;
 use super::algorithm::{Algorithms, Family};
+use super::der::without_zeros;
+use super::key_error::MODULUS_BITS;
 use super::large_curve::LargeCurveKey;
-
-pub(super) use der::{blocks, pair as der_pair};
-pub use fault::{KeyError, KeySetError, LeftOut};
-pub(super) use jwk::key_id as jwk_key_id;
-
-/// Lengths that an RSA modulus may have. RFC 7518 section 3.3 has the least; the longer it is, the
-/// dearer is every forged token.
-const MODULUS_BITS: RangeInclusive<usize> = 2048..=4096;
+use super::{Algorithm, KeyError, der, jwk};
 
 /// 65537. Small exponents have been forged, and large ones are as dear as long moduli.
 const EXPONENT: [u8; 3] = [1, 0, 1];
@@ -315,11 +303,6 @@ fn secret_algorithms(algorithms: Algorithms, length: usize) -> Result<Algorithms
         });
     }
     Ok(fitting)
-}
-
-pub(super) fn without_zeros(number: &[u8]) -> &[u8] {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    number.get(zeros..).unwrap_or_default()
 }
 
 /// A number in decimal, or how long it is.

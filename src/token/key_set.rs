@@ -2,18 +2,9 @@
 
 use serde_json::Value;
 
-use super::key::{LeftOut, blocks, jwk_key_id};
-use super::{Algorithm, Key, KeyError, KeyRules, KeySetError, parse_json};
-
-/// Longest JWK Set that is read. Sets of large identity providers are below 16 KiB.
-pub const MAX_JWK_SET_BYTES: usize = 256 * 1024;
-
-/// Most keys of a set that are looked at. Those of large identity providers have a dozen; what a
-/// hundred tenants share has some more. How many are tried for a token is another limit.
-pub const MAX_KEYS: usize = 256;
-
-/// Most members of its list of keys, which is more than there is room for: what is no key is short.
-pub(super) const MAX_MEMBERS: usize = 4096;
+use super::der::blocks;
+use super::key_error::{MAX_JWK_SET_BYTES, MAX_KEYS, MAX_MEMBERS};
+use super::{Algorithm, Key, KeyError, KeyRules, KeySetError, LeftOut, jwk, parse_json};
 
 /// The usable keys of a set.
 #[derive(Debug)]
@@ -59,9 +50,9 @@ impl KeySet {
         match (set.get("keys"), set) {
             (Some(Value::Array(members)), _) => {
                 limit(members.len())?;
-                for jwk in members {
-                    let id = jwk_key_id(jwk);
-                    let key = self.room().and_then(|()| Key::from_jwk(jwk, rules));
+                for member in members {
+                    let id = jwk::key_id(member);
+                    let key = self.room().and_then(|()| Key::from_jwk(member, rules));
                     self.add(id, key);
                 }
                 Ok(())

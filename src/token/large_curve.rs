@@ -6,7 +6,7 @@
 //! not at all; natively, for the command line and the tests, it is checked here.
 
 use super::Algorithm;
-use super::key::{der_pair, without_zeros};
+use super::der::{pair, without_zeros};
 
 #[cfg(not(target_os = "wasi"))]
 mod arithmetic;
@@ -40,7 +40,7 @@ impl LargeCurveKey {
             return None;
         }
         let (r, s) = (without_zeros(r), without_zeros(s));
-        (!r.is_empty() && !s.is_empty()).then(|| der_pair(r, s))
+        (!r.is_empty() && !s.is_empty()).then(|| pair(r, s))
     }
 
     /// Whether the signature is this key's, checked inside the module.

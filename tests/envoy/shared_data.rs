@@ -6,7 +6,8 @@
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portcullis::gate::{KeySource, read_configuration};
+use portcullis::gate::read_configuration;
+use portcullis::keys::KeySource;
 use portcullis::namespace::{Namespace, RecordSecret};
 use portcullis::revocation::page::PAGE_BYTES;
 use serde_json::{Value, json};

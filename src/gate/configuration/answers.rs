@@ -80,7 +80,7 @@ fn parameter(node: &Node<'_>) -> Read<String> {
 }
 
 fn is_url(text: &str) -> bool {
-    crate::gate::keys::Location::from_url(text).is_some()
+    crate::keys::Url::parse(text).is_some()
 }
 
 fn is_plain(text: &str) -> bool {

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::reader::{Fields, Node, Read, duration_or};
-use crate::gate::keys::{KeySource, Location, RemoteKeys, RemoteSource, Retries};
+use crate::keys::{KeySource, RemoteKeys, RemoteSource, Retries, Url};
 use crate::token::{KeyRules, KeySet};
 
 /// How long a fetched set is used, as in `jwt_authn`.
@@ -130,10 +130,10 @@ fn remote_keys(node: &Node<'_>, issuer: Read<Option<&str>>, rules: &KeyRules) ->
 
 fn http_uri(node: &Node<'_>) -> Read<(RemoteSource, String, Duration)> {
     node.object(|fields| {
-        let location = fields.required("uri").and_then(|node| location(&node));
+        let url = fields.required("uri").and_then(|node| url(&node));
         let cluster = cluster(fields);
         let timeout = duration_or(fields.nullable("timeout"), DEFAULT_TIMEOUT);
-        Ok((RemoteSource::JwkSet(location?), cluster?, timeout?))
+        Ok((RemoteSource::JwkSet(url?), cluster?, timeout?))
     })
 }
 
@@ -152,7 +152,7 @@ fn openid_discovery(
         // OpenID Connect Discovery 1.0 section 4: one `/` at the end is dropped first.
         let document = issuer.and_then(|issuer| {
             let base = issuer.strip_suffix('/').unwrap_or(issuer);
-            let document = Location::from_url(&format!("{base}{DISCOVERY_DOCUMENT}"));
+            let document = Url::parse(&format!("{base}{DISCOVERY_DOCUMENT}"));
             let node = own.as_ref().unwrap_or(fields.node());
             document.ok_or_else(|| node.fault(NOT_A_URL))
         });
@@ -171,9 +171,9 @@ fn cluster(fields: &mut Fields<'_>) -> Read<String> {
     node.text().map(str::to_owned)
 }
 
-fn location(node: &Node<'_>) -> Read<Location> {
-    let location = Location::from_url(node.text()?);
-    location.ok_or_else(|| node.fault(NOT_A_URL))
+fn url(node: &Node<'_>) -> Read<Url> {
+    let url = Url::parse(node.text()?);
+    url.ok_or_else(|| node.fault(NOT_A_URL))
 }
 
 fn failed_refetch(fields: &mut Fields<'_>) -> Read<Duration> {

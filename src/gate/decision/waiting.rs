@@ -3,12 +3,13 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::{Decision, Observer, Setback};
-use crate::gate::keys::{KeySource, Lack, RemoteKeys};
+use crate::gate::lack::Lack;
 use crate::gate::policy::Provider;
 use crate::gate::reason::Reason;
 use crate::gate::token_cache::Key as TokenId;
 use crate::gate::{Attempt, Wait};
 use crate::host::Host;
+use crate::keys::{KeySource, RemoteKeys};
 use crate::token::{Algorithm, UnverifiedToken};
 
 /// A token for which a key is looked for.

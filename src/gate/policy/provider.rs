@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::gate::extraction::Location;
-use crate::gate::keys::KeySource;
 use crate::gate::reason::Reason;
 use crate::gate::session::ClaimHeader;
 use crate::gate::text::TextMatcher;
+use crate::keys::KeySource;
 use crate::time::UnixTime;
 use crate::token::Claims;
 

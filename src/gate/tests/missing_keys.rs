@@ -296,7 +296,7 @@ fn a_key_that_nobody_knows_to_be_absent_is_a_503_and_one_that_is_a_401() {
     let gate = gate_with_keys_as_of(&json!({"provider_name": "far"}), NOW);
     let token = named("ES256", Some("new"));
     let lack = lack_of(&gate, &token).unwrap();
-    assert_eq!(lack.tolerance(), Duration::ZERO);
+    assert_eq!(lack.missing_key().tolerance, Duration::ZERO);
     assert_eq!(
         refused_after(&gate, &token, vec![lack.unsettled()]),
         (503, Reason::KeyUnconfirmed)
@@ -327,7 +327,7 @@ fn a_signature_that_fails_is_forged_for_a_minute_after_a_fetch_and_doubtful_then
         for doubtful in [NOW - 60, NOW + 1, 0] {
             let gate = gate_with_keys_as_of(&far, doubtful);
             let lack = lack_of(&gate, &token).unwrap();
-            assert_eq!(lack.tolerance(), Duration::from_mins(1));
+            assert_eq!(lack.missing_key().tolerance, Duration::from_mins(1));
             assert_eq!(
                 refused_after(&gate, &token, vec![lack.unsettled()]),
                 (503, Reason::KeyUnconfirmed)

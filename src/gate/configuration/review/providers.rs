@@ -10,8 +10,8 @@ use super::{Reviewed, finding, members};
 use crate::gate::alias::is_alias;
 use crate::gate::configuration::reader::{Fault, joined};
 use crate::gate::extraction::Location;
-use crate::gate::keys::KeySource;
 use crate::gate::policy::{Provider, Requirement, Scopes, TokenRequirement};
+use crate::keys::KeySource;
 
 impl Reviewed<'_> {
     pub(super) fn providers(&self, findings: &mut Vec<Fault>) {

@@ -1,7 +1,7 @@
 //! Where keys come from.
 
 use super::*;
-use crate::gate::keys::{self, KeySource, RemoteKeys, RemoteSource, Retries};
+use crate::keys::{KeySource, RemoteKeys, RemoteSource, Retries, Url};
 use crate::token::KeyRules;
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -14,12 +14,12 @@ fn remote_keys_are_read_with_everything_that_fetching_needs() {
             other => panic!("{other:?}"),
         }
     };
-    let location = |path: &str| keys::Location {
+    let url = |path: &str| Url {
         authority: "idp.example".into(),
         path: path.into(),
     };
     let expected = RemoteKeys {
-        source: RemoteSource::JwkSet(location("/jwks")),
+        source: RemoteSource::JwkSet(url("/jwks")),
         cluster: "idp".into(),
         timeout: Duration::from_secs(2),
         cache_duration: Duration::from_mins(5),
@@ -35,7 +35,7 @@ fn remote_keys_are_read_with_everything_that_fetching_needs() {
     assert_eq!(remote("remote"), expected);
     let discovered = remote("searched");
     let expected = RemoteSource::Discovery {
-        document: location("/realm/.well-known/openid-configuration"),
+        document: url("/realm/.well-known/openid-configuration"),
         issuer: "https://idp.example/realm/".into(),
     };
     assert_eq!(discovered.source, expected);

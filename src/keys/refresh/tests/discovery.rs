@@ -5,7 +5,7 @@ use super::*;
 fn discovered() -> RemoteKeys {
     RemoteKeys {
         source: RemoteSource::Discovery {
-            document: Location {
+            document: Url {
                 authority: "issuer.example".into(),
                 path: "/.well-known/openid-configuration".into(),
             },

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use super::Role;
-use super::key_refresh::{Asked, Counts, KeyRefresh};
-use crate::gate::{KeyRing, KeySource, Lack, Policy};
+use super::refresh::{Asked, Counts, KeyRefresh, MissingKey};
+use super::{KeyRing, KeySource};
 use crate::host::{BackgroundHost, CallId, CallOutcome, SharedData};
+use crate::namespace::RecordSecret;
+use crate::sync::Role;
 use crate::time::Interval;
 use crate::token::KeySet;
 
@@ -19,7 +20,7 @@ pub struct KeyKeeper {
 #[derive(Debug)]
 struct Source {
     refresh: KeyRefresh,
-    /// Places of the providers that use it.
+    /// Indices of the providers that use it.
     providers: Vec<usize>,
     /// What the ring was last told.
     told: Option<Rc<KeySet>>,
@@ -39,24 +40,28 @@ pub struct Sight {
 }
 
 impl KeyKeeper {
-    /// Keeps `ring`, the ring of a gate with this policy. `holder` is a random number that no
-    /// other virtual machine has.
+    /// Keeps `ring`, which was made for the providers with these names and sources. What is published
+    /// is sealed under `secret`. `holder` is a random number that no other virtual machine has.
     #[must_use]
-    pub fn new(policy: &Policy, ring: Rc<KeyRing>, holder: u64) -> Self {
-        let secret = policy.record_secret();
+    pub fn new<'s>(
+        key_sources: impl Iterator<Item = (&'s str, &'s KeySource)>,
+        secret: &RecordSecret,
+        ring: Rc<KeyRing>,
+        holder: u64,
+    ) -> Self {
         let mut sources: Vec<Source> = Vec::new();
-        for (place, (name, source)) in policy.key_sources().enumerate() {
+        for (provider, (name, source)) in key_sources.enumerate() {
             let KeySource::Remote(settings) = source else {
                 continue;
             };
             let same = |source: &&mut Source| source.refresh.settings() == settings;
             if let Some(source) = sources.iter_mut().find(same) {
-                source.providers.push(place);
+                source.providers.push(provider);
                 source.refresh.add_label(name);
             } else {
                 sources.push(Source {
                     refresh: KeyRefresh::new(settings.clone(), name.to_owned(), holder, secret),
-                    providers: vec![place],
+                    providers: vec![provider],
                     told: None,
                 });
             }
@@ -78,7 +83,7 @@ impl KeyKeeper {
         self.tell(host.now_milliseconds());
     }
 
-    /// To be called with every answer to a call; `false` when the call was somebody else's.
+    /// To be called with the end of every call; `false` when it was not a call for keys.
     pub fn answered(
         &mut self,
         host: &impl BackgroundHost,
@@ -91,17 +96,19 @@ impl KeyKeeper {
         was_asked
     }
 
-    /// A request came at the start of `patience`, and the keys of a provider do not let its token
-    /// in: should it wait for others?
+    /// A request came at the start of `patience`, and the keys in force lack one that it needs:
+    /// should it wait for others?
     pub fn want(
         &self,
         host: &impl SharedData,
         now_milliseconds: u64,
-        lack: &Lack,
+        missing: &MissingKey,
         patience: Interval,
     ) -> Asked {
-        match self.source(lack.provider) {
-            Some(source) => source.refresh.want(host, now_milliseconds, lack, patience),
+        match self.source(missing.provider) {
+            Some(source) => source
+                .refresh
+                .want(host, now_milliseconds, missing, patience),
             None => Asked::Settled,
         }
     }
@@ -132,7 +139,7 @@ impl KeyKeeper {
         }
     }
 
-    /// What every source has done since this was last called, under its first provider's place.
+    /// What every source has done since this was last called, under the index of its first provider.
     pub fn take_counts(&mut self) -> impl Iterator<Item = (usize, Counts)> {
         self.sources.iter_mut().filter_map(|source| {
             let provider = *source.providers.first()?;
@@ -140,7 +147,7 @@ impl KeyKeeper {
         })
     }
 
-    /// Places of the providers with remote keys.
+    /// Indices of the providers with remote keys.
     pub fn providers(&self) -> impl Iterator<Item = usize> {
         self.sources
             .iter()
@@ -148,7 +155,7 @@ impl KeyKeeper {
             .copied()
     }
 
-    /// Lets somebody else lead, since this virtual machine stops.
+    /// Lets another virtual machine lead, since this one stops.
     pub fn release(&self, host: &impl SharedData) {
         for source in &self.sources {
             source.refresh.release(host);

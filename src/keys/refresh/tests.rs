@@ -5,9 +5,9 @@ use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
-use crate::gate::{Location, Reason, RemoteSource, Retries};
 use crate::host::mock_background::{MockBackground, MockSpace};
 use crate::host::{Call, CallId, CallOutcome};
+use crate::keys::{RemoteSource, Retries, TRUSTED_AGE, Url};
 use crate::token::KeyRules;
 use crate::token::fixtures;
 
@@ -105,7 +105,11 @@ impl Process {
     /// the first to look at it.
     fn make_due(&mut self, first: usize) {
         let leads_for = 3_000;
-        let due_at = self.machines[first].published.next_at;
+        let due_at = self
+            .machines
+            .iter()
+            .map(|machine| machine.published.next_at);
+        let due_at = due_at.max().unwrap_or_default();
         self.now.set(due_at.max(self.now.get() + leads_for));
         self.machines[first].tick(&self.hosts[first]);
     }
@@ -141,14 +145,18 @@ impl Process {
 
     /// One that came then is asked for again.
     fn still_want(&self, machine: usize, key: u64, came_at: u64) -> Asked {
-        self.ask(machine, key, came_at, Reason::KeyUnknown)
+        self.ask(machine, key, came_at, Duration::ZERO)
     }
 
-    fn ask(&self, machine: usize, key: u64, came_at: u64, reason: Reason) -> Asked {
-        let lack = Lack::example(0, key, reason);
+    fn ask(&self, machine: usize, key: u64, came_at: u64, tolerance: Duration) -> Asked {
+        let missing = MissingKey {
+            provider: 0,
+            key,
+            tolerance,
+        };
         let patience = Interval::new(came_at, Duration::from_secs(2));
         let (machine, host) = (&self.machines[machine], &self.hosts[machine]);
-        machine.want(host, self.now.get(), &lack, patience)
+        machine.want(host, self.now.get(), &missing, patience)
     }
 
     /// So much later; nobody looks meanwhile.
@@ -165,7 +173,7 @@ impl Process {
 
 fn settings() -> RemoteKeys {
     RemoteKeys {
-        source: RemoteSource::JwkSet(Location {
+        source: RemoteSource::JwkSet(Url {
             authority: "issuer.example".into(),
             path: "/jwks".into(),
         }),

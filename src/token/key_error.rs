@@ -1,10 +1,23 @@
-//! Why keys are left out, in words that the operator can do something with.
+//! The limits of keys and sets, and why keys are left out, in words that the operator can act on.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
-use super::MODULUS_BITS;
-use crate::token::key_set::MAX_MEMBERS;
-use crate::token::{Algorithm, JsonError, MAX_JWK_SET_BYTES, MAX_KEYS};
+use super::{Algorithm, JsonError};
+
+/// Lengths that an RSA modulus may have. RFC 7518 section 3.3 has the least; the longer it is, the
+/// dearer is every forged token.
+pub(super) const MODULUS_BITS: RangeInclusive<usize> = 2048..=4096;
+
+/// Longest JWK Set that is read. Sets of large identity providers are below 16 KiB.
+pub const MAX_JWK_SET_BYTES: usize = 256 * 1024;
+
+/// Most keys of a set that are looked at. Those of large identity providers have a dozen; what a
+/// hundred tenants share has some more. How many are tried for a token is another limit.
+pub const MAX_KEYS: usize = 256;
+
+/// Most members of its list of keys, which is more than there is room for: what is no key is short.
+pub(super) const MAX_MEMBERS: usize = 4096;
 
 /// Keys that a message names, of those that are left out; how many there are besides is said.
 const MOST_TOLD: usize = 16;

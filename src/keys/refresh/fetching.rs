@@ -4,11 +4,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::KeyRefresh;
-use crate::gate::{Location, RemoteSource};
+use crate::backoff;
 use crate::host::{BackgroundHost, Call, CallId, CallOutcome, HeaderLine};
-use crate::sync::discovery::{self, DiscoveryError};
-use crate::sync::{backoff, freshness, milliseconds};
-use crate::time::Interval;
+use crate::keys::discovery::{self, DiscoveryError};
+use crate::keys::{RemoteSource, Url, freshness};
+use crate::time::{Interval, milliseconds};
 use crate::token::{KeySet, KeySetError};
 
 /// Why a fetch gave no keys.
@@ -34,8 +34,8 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// Whether a connection may have broken off that somebody else had closed meanwhile; another try
-    /// then has a new one. The host says 503 itself when that happens, and 504 for a time-out.
+    /// Whether the call may have gone out on a connection that the server had closed meanwhile;
+    /// another try then has a new one. The host answers 503 when that happens, and 504 for a time-out.
     const fn is_broken_connection(&self) -> bool {
         matches!(self, Self::NoAnswer | Self::Status(503))
     }
@@ -101,7 +101,7 @@ pub(super) enum Stage {
 
 impl KeyRefresh {
     /// Takes the answer to a call; `false` when the call was not this source's.
-    pub(in crate::sync) fn answered(
+    pub(in crate::keys) fn answered(
         &mut self,
         host: &impl BackgroundHost,
         answered: CallId,
@@ -118,7 +118,7 @@ impl KeyRefresh {
         }
         self.phase = Phase::Idle;
         match self.read(stage, outcome) {
-            Ok(Answer::KeysAreAt(location)) => self.ask(host, fetch, Stage::Keys, &location),
+            Ok(Answer::KeysAreAt(url)) => self.ask(host, fetch, Stage::Keys, &url),
             Ok(Answer::Keys(keys, lifetime)) => self.succeed(host, fetch, keys, lifetime, outcome),
             Err(error) if error.is_broken_connection() && !fetch.has_reconnected => {
                 let has_reconnected = true;
@@ -128,13 +128,13 @@ impl KeyRefresh {
                 };
                 self.begin(host, fetch);
             }
-            Err(error) => self.try_again(host, fetch, error),
+            Err(error) => self.try_again(host, fetch, &error),
         }
         true
     }
 
-    /// Begins a try, from the start: a document that was read earlier may have moved the keys, and
-    /// somebody may have asked for others since.
+    /// Begins a try, from the start: the document may lead elsewhere by now, and requests may have
+    /// asked for other keys since.
     pub(super) fn begin(&mut self, host: &impl BackgroundHost, fetch: Fetch) {
         let now = host.now_milliseconds();
         let fetch = Fetch {
@@ -142,15 +142,15 @@ impl KeyRefresh {
             began_at: now,
             ..fetch
         };
-        let (stage, location) = match &self.settings.source {
-            RemoteSource::JwkSet(location) => (Stage::Keys, location),
+        let (stage, url) = match &self.settings.source {
+            RemoteSource::JwkSet(url) => (Stage::Keys, url),
             RemoteSource::Discovery { document, .. } => (Stage::Document, document),
         };
-        let location = location.clone();
-        self.ask(host, fetch, stage, &location);
+        let url = url.clone();
+        self.ask(host, fetch, stage, &url);
     }
 
-    fn ask(&mut self, host: &impl BackgroundHost, fetch: Fetch, stage: Stage, location: &Location) {
+    fn ask(&mut self, host: &impl BackgroundHost, fetch: Fetch, stage: Stage, url: &Url) {
         let mut headers = vec![("accept", "application/json".to_owned())];
         if fetch.is_wanted {
             // A cache on the way may hold the very set that lacks the key (RFC 9111 section 5.2.1.4).
@@ -159,8 +159,8 @@ impl KeyRefresh {
         let call = Call {
             cluster: self.settings.cluster.clone(),
             method: "GET",
-            authority: location.authority.clone(),
-            path: location.path.clone(),
+            authority: url.authority.clone(),
+            path: url.path.clone(),
             headers,
             body: None,
             timeout: self.settings.timeout,
@@ -175,7 +175,7 @@ impl KeyRefresh {
                     patience: Interval::new(host.now_milliseconds(), patience),
                 };
             }
-            Err(_) => self.try_again(host, fetch, FetchError::NotSent(call.cluster)),
+            Err(_) => self.try_again(host, fetch, &FetchError::NotSent(call.cluster)),
         }
     }
 
@@ -193,8 +193,8 @@ impl KeyRefresh {
         }
         match (stage, &self.settings.source) {
             (Stage::Document, RemoteSource::Discovery { document, issuer }) => {
-                let location = discovery::jwk_set_location(body, issuer, document)?;
-                Ok(Answer::KeysAreAt(location))
+                let url = discovery::jwk_set_url(body, issuer, document)?;
+                Ok(Answer::KeysAreAt(url))
             }
             _ => Ok(Answer::Keys(
                 self.settings.read(body)?,
@@ -241,7 +241,7 @@ impl KeyRefresh {
         &mut self,
         host: &impl BackgroundHost,
         fetch: Fetch,
-        error: FetchError,
+        error: &FetchError,
     ) {
         let now = host.now_milliseconds();
         let retries = self.settings.retries;
@@ -267,9 +267,9 @@ impl KeyRefresh {
         );
         self.published.next_at = now.saturating_add(pause);
         self.counts.failed += 1;
-        self.complain(host, now, &error);
+        self.complain(host, now, error);
         self.publish(host);
-        // In case it is a matter of this worker. The pause until the next fetch is everybody's.
+        // The cause may lie in this worker. The pause until the next fetch holds for all of them.
         if self.published.failures.is_multiple_of(FAILURES_PER_LEADER) {
             self.lease.stand_back(host, now, host.random());
         }
@@ -304,7 +304,7 @@ impl KeyRefresh {
 
 /// What an answer was good for.
 enum Answer {
-    KeysAreAt(Location),
+    KeysAreAt(Url),
     Keys(KeySet, Duration),
 }
 
@@ -316,12 +316,12 @@ fn ahead_of(lifetime: u64, random: u64) -> u64 {
     ahead.max(milliseconds(SHORTEST_REFRESH))
 }
 
-/// How much longer than the time-out of a call its answer is waited for. The host always answers;
-/// should it not, the source would be stuck.
+/// How long after its time-out a call is given up. The host always tells the end of a call; if it
+/// did not, the source would be stuck.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Fetches in a row that fail until somebody else tries.
+/// Fetches in a row that fail until another leader tries.
 const FAILURES_PER_LEADER: u32 = 3;
 
-/// Shortest time between two fetches that nobody asked for, whatever the configuration says.
+/// Shortest time between two fetches that no request has asked for, whatever the configuration says.
 const SHORTEST_REFRESH: Duration = Duration::from_secs(1);

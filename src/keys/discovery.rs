@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::gate::Location;
+use super::Url;
 use crate::token::{JsonError, parse_json};
 
 /// Longest document that is read. Those of large identity providers are below 8 KiB.
@@ -34,11 +34,11 @@ pub enum DiscoveryError {
 }
 
 /// Where the JWK Set is, according to a document that was fetched from `asked`.
-pub(super) fn jwk_set_location(
+pub(super) fn jwk_set_url(
     document: &[u8],
     issuer: &str,
-    asked: &Location,
-) -> Result<Location, DiscoveryError> {
+    asked: &Url,
+) -> Result<Url, DiscoveryError> {
     if document.len() > MAX_DOCUMENT_BYTES {
         return Err(DiscoveryError::TooLarge(document.len()));
     }
@@ -48,13 +48,13 @@ pub(super) fn jwk_set_location(
         return Err(DiscoveryError::Issuer);
     }
     let uri = member("jwks_uri").ok_or(DiscoveryError::Uri)?;
-    let location = Location::from_url(uri).ok_or(DiscoveryError::Uri)?;
-    if server(&location.authority) != server(&asked.authority) {
+    let found = Url::parse(uri).ok_or(DiscoveryError::Uri)?;
+    if server(&found.authority) != server(&asked.authority) {
         return Err(DiscoveryError::Elsewhere);
     }
-    Ok(Location {
+    Ok(Url {
         authority: asked.authority.clone(),
-        path: location.path,
+        path: found.path,
     })
 }
 
@@ -78,13 +78,13 @@ mod tests {
     const ISSUER: &str = "https://issuer.example/tenant";
 
     fn read(document: &Value) -> Result<String, DiscoveryError> {
-        let asked = Location {
+        let asked = Url {
             authority: "issuer.example".to_owned(),
             path: "/tenant/.well-known/openid-configuration".to_owned(),
         };
-        let location = jwk_set_location(document.to_string().as_bytes(), ISSUER, &asked)?;
-        assert_eq!(location.authority, "issuer.example");
-        Ok(location.path)
+        let found = jwk_set_url(document.to_string().as_bytes(), ISSUER, &asked)?;
+        assert_eq!(found.authority, "issuer.example");
+        Ok(found.path)
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -137,12 +137,12 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn what_is_no_document_is_refused() {
-        let asked = Location {
+        let asked = Url {
             authority: "issuer.example".to_owned(),
             path: "/".to_owned(),
         };
         for document in [&b""[..], b"<html>", b"{\"issuer\":", &[0xff; 8]] {
-            let outcome = jwk_set_location(document, ISSUER, &asked);
+            let outcome = jwk_set_url(document, ISSUER, &asked);
             assert!(
                 matches!(outcome, Err(DiscoveryError::Json(_))),
                 "{document:?}"
@@ -150,7 +150,7 @@ mod tests {
         }
         let long = vec![b' '; MAX_DOCUMENT_BYTES + 1];
         assert_eq!(
-            jwk_set_location(&long, ISSUER, &asked),
+            jwk_set_url(&long, ISSUER, &asked),
             Err(DiscoveryError::TooLarge(long.len()))
         );
         assert_eq!(read(&json!([])), Err(DiscoveryError::Issuer));

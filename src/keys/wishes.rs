@@ -12,11 +12,11 @@
 //!
 //! # Why may a flood of made-up ids not push out the others?
 //!
-//! It does no harm if an id is not here: its request is judged by the time when it came itself. Who
-//! comes again and again with a key that is gone, though, is answered at once only as long as it is
-//! known that there was a fetch since the first time. So a wish stays until a fetch has served it,
-//! and what does not fit in meanwhile is left out: the fetch that is to come serves it as well.
-//! That also bounds what a flood makes everybody write.
+//! It does no harm if an id is not here: its request is judged by the time when it came itself. A
+//! client that comes again and again with a key that is gone, though, is answered at once only as
+//! long as it is known that there was a fetch since the first time. So a wish stays until a fetch
+//! has served it, and what does not fit in meanwhile is left out: the fetch that is to come serves
+//! it as well. That also bounds what a flood makes all virtual machines write.
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::token::Algorithm;
+use super::Algorithm;
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
@@ -39,7 +39,7 @@ const IDENTIFIERS: [(Algorithm, &[u8]); 5] = [
 
 /// The blocks of a PEM text, each with its label. Whether they stand on lines of their own does
 /// not matter: environment variables often have them on one.
-pub(in crate::token) fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut pieces = text.split('-').filter(|piece| !piece.is_empty());
     std::iter::from_fn(move || {
         let label = pieces.find_map(|piece| piece.strip_prefix("BEGIN "))?;
@@ -107,8 +107,14 @@ pub(super) fn key_info(algorithm: Algorithm, bits: &[u8]) -> Vec<u8> {
 
 /// A `SEQUENCE` of two `INTEGER`s, each without zeros before it: an `RSAPublicKey`, or a signature
 /// by ECDSA.
-pub(in crate::token) fn pair(first: &[u8], second: &[u8]) -> Vec<u8> {
+pub(super) fn pair(first: &[u8], second: &[u8]) -> Vec<u8> {
     encoded(SEQUENCE, &[integer(first), integer(second)].concat())
+}
+
+/// The digits of a number without the zeros before them.
+pub(super) fn without_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
 }
 
 /// An `INTEGER` that is not negative.

@@ -1,29 +1,49 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
-use crate::gate::{Reason, read_configuration};
 use crate::host::mock_background::{MockBackground, MockSpace};
-use crate::token::fixtures;
+use crate::keys::{RemoteKeys, RemoteSource, Retries, Url};
+use crate::token::{KeyRules, fixtures};
 
 const START: u64 = 1_800_000_000_000;
 
 /// Two providers with the same source, one with another, and one with local keys.
-fn policy() -> Policy {
+fn sources() -> [KeySource; 4] {
+    let rules = KeyRules::default();
     let set = fixtures::jwk_set(&[&fixtures::es256()]);
+    let local = KeySet::parse(set.as_bytes(), &rules).unwrap();
     let remote = |path: &str| {
-        let uri = format!("https://issuer.example/{path}");
-        json!({"remote_jwks": {"http_uri": {"uri": uri, "cluster": "issuer", "timeout": "5s"}}})
+        KeySource::Remote(RemoteKeys {
+            source: RemoteSource::JwkSet(Url {
+                authority: "issuer.example".to_owned(),
+                path: path.to_owned(),
+            }),
+            cluster: "issuer".to_owned(),
+            timeout: Duration::from_secs(5),
+            cache_duration: Duration::from_mins(10),
+            failed_refetch: Duration::from_secs(1),
+            retries: Retries {
+                number: 0,
+                base_interval: Duration::from_secs(1),
+                max_interval: Duration::from_secs(10),
+            },
+            max_stale: Duration::from_hours(24),
+            rules: rules.clone(),
+        })
     };
-    let configuration = json!({"providers": {
-        "a": remote("one"), "b": {"local_jwks": {"inline_string": set}},
-        "c": remote("two"), "d": remote("one"),
-    }});
-    let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
-    configured.unwrap().policy
+    let local = KeySource::Local(Rc::new(local));
+    [remote("/one"), local, remote("/two"), remote("/one")]
+}
+
+fn ring_and_keeper() -> (Rc<KeyRing>, KeyKeeper) {
+    let sources = sources();
+    let ring = Rc::new(KeyRing::new(sources.iter()));
+    let named = ["a", "b", "c", "d"].into_iter().zip(&sources);
+    let keeper = KeyKeeper::new(named, &RecordSecret::none(), Rc::clone(&ring), 1);
+    (ring, keeper)
 }
 
 fn host() -> MockBackground {
@@ -32,9 +52,7 @@ fn host() -> MockBackground {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn providers_with_the_same_source_share_its_keys() {
-    let policy = policy();
-    let ring = Rc::new(KeyRing::new(&policy));
-    let mut keeper = KeyKeeper::new(&policy, Rc::clone(&ring), 1);
+    let (ring, mut keeper) = ring_and_keeper();
     let host = host();
     keeper.tick(&host);
     let calls = host.take_calls();
@@ -69,9 +87,7 @@ fn providers_with_the_same_source_share_its_keys() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn keys_that_are_too_old_are_taken_from_the_ring() {
-    let policy = policy();
-    let ring = Rc::new(KeyRing::new(&policy));
-    let mut keeper = KeyKeeper::new(&policy, Rc::clone(&ring), 1);
+    let (ring, mut keeper) = ring_and_keeper();
     let host = host();
     keeper.tick(&host);
     let body = fixtures::jwk_set(&[&fixtures::eddsa()]).into_bytes();
@@ -89,13 +105,16 @@ fn keys_that_are_too_old_are_taken_from_the_ring() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn nobody_waits_for_local_keys() {
-    let policy = policy();
-    let keeper = KeyKeeper::new(&policy, Rc::new(KeyRing::new(&policy)), 1);
+fn no_request_waits_for_local_keys() {
+    let (_, keeper) = ring_and_keeper();
     let host = host();
     for (provider, asked) in [(1, Asked::Settled), (9, Asked::Settled), (0, Asked::Wait)] {
-        let lack = Lack::example(provider, 7, Reason::KeyUnknown);
+        let missing = MissingKey {
+            provider,
+            key: 7,
+            tolerance: Duration::ZERO,
+        };
         let patience = Interval::new(START, Duration::from_secs(2));
-        assert_eq!(keeper.want(&host, START, &lack, patience), asked);
+        assert_eq!(keeper.want(&host, START, &missing, patience), asked);
     }
 }

@@ -1,30 +1,37 @@
 //! One JWK Set on a server, and how the copy of it here is kept right.
 //!
-//! Whoever holds the lease fetches: when the set is about to expire, when a request needs a key
-//! that is not in it, and after a failure, later each time. What it gets is read by
-//! [`RemoteKeys::read`] before anybody hears of it; garbage changes nothing but the counters.
-//! Everybody, the leader included, uses what is published in shared data and reads it again with
-//! the same code.
+//! The virtual machine that holds the lease fetches: when the set is about to expire, when a request
+//! needs a key that is not in it, and after a failure, later each time. What comes is read by
+//! [`RemoteKeys::read`] before it is published; garbage changes nothing but the counters. All virtual
+//! machines, the leader included, use what is published in shared data and read it again with the
+//! same code.
 //!
 //! # When is a key not there?
 //!
-//! When a fetch that began after somebody had asked for it has succeeded without it, and not before:
-//! not after one that failed, nor after one that was under way already. Until then its requests
-//! wait, and when that takes too long they are told that it is not known. What that may cost the
-//! server is in [`super::key_record`].
+//! When a fetch that began after the key was asked for has succeeded without it, and not before: not
+//! after one that failed, nor after one that was under way already. Until then its requests wait,
+//! and when that takes too long they are told that it is not known. What that may cost the server is
+//! in [`super::record`].
+//!
+//! # What does the log say of a source?
+//!
+//! The leader says what has changed: another set of keys, a fault of another kind than the last, or
+//! keys that were lost or are fetched again. What was said last is published with the keys, so
+//! that a change of leaders neither repeats a fault nor hides one.
 //!
 //! Two leaders at once fetch twice and publish by compare-and-swap: the second finds that it is
 //! late and takes over what the first has published.
 
 use std::rc::Rc;
+use std::time::Duration;
 
-use super::key_record::{KEYS, Published};
-use super::key_wishes::{WISHES, Wishes};
-use super::{Lease, Role, milliseconds};
-use crate::gate::{Lack, RemoteKeys};
+use super::RemoteKeys;
+use super::record::{KEYS, Published};
+use super::wishes::{WISHES, Wishes};
 use crate::host::{BackgroundHost, Expected, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
-use crate::time::Interval;
+use crate::sync::{Lease, Role};
+use crate::time::{Interval, milliseconds};
 use crate::token::KeySet;
 
 mod fetching;
@@ -44,6 +51,18 @@ pub struct Counts {
     pub failed: u32,
     /// Fetches of either kind that requests had asked for, whose keys were not in the set.
     pub refetched: u32,
+}
+
+/// A key that a request needs and that the keys in force lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MissingKey {
+    /// Index of the provider.
+    pub provider: usize,
+    /// A hash of the id of the key.
+    pub key: u64,
+    /// How long before the request came a fetch may have begun that settles whether there is such a
+    /// key.
+    pub tolerance: Duration,
 }
 
 /// What a request that lacks a key should do.
@@ -122,7 +141,7 @@ impl KeyRefresh {
                 _,
             ) if patience.is_over(now) => {
                 let fetch = *fetch;
-                self.try_again(host, fetch, FetchError::NoAnswer);
+                self.try_again(host, fetch, &FetchError::NoAnswer);
             }
             (Phase::Asking { .. }, _) => {}
             (_, Role::Follows) => self.phase = Phase::Idle,
@@ -140,13 +159,13 @@ impl KeyRefresh {
         }
     }
 
-    /// A request lacks a key, or all keys, and has been waiting for better ones since the start of
-    /// `patience`. Says whether it should go on, and sees to it that a fetch comes.
+    /// A request lacks a key, or all keys, and has been waiting since the start of `patience`. Says
+    /// whether it should go on waiting, and asks for a fetch.
     pub(super) fn want(
         &self,
         host: &impl SharedData,
         now: u64,
-        lack: &Lack,
+        missing: &MissingKey,
         patience: Interval,
     ) -> Asked {
         let has_keys = self.keys(now).is_some();
@@ -154,12 +173,15 @@ impl KeyRefresh {
             return Asked::Wait;
         }
         let wishes = self.wishes(host, now);
-        let first = wishes.since(lack.key).unwrap_or(now).min(patience.start());
-        let tolerance = milliseconds(lack.tolerance());
+        let first = wishes
+            .since(missing.key)
+            .unwrap_or(now)
+            .min(patience.start());
+        let tolerance = milliseconds(missing.tolerance);
         if has_keys && first.saturating_sub(tolerance) <= self.as_of(now) {
             return Asked::Settled;
         }
-        self.wish(host, now, lack.key, wishes);
+        self.wish(host, now, missing.key, wishes);
         // Without any keys there is an outage. Requests are not held up by it, but keep it short.
         if has_keys && patience.contains(self.next_at(now)) {
             Asked::Wait
@@ -220,7 +242,7 @@ impl KeyRefresh {
         if shared.version == self.version {
             return;
         }
-        // Remembered also for bytes that are nobody's, so that they can be replaced.
+        // Remembered also for bytes that are no record, so that they can be replaced.
         self.version = shared.version;
         let Some(published) = Published::open(&self.space, &shared.bytes) else {
             return;
@@ -233,7 +255,7 @@ impl KeyRefresh {
         }
     }
 
-    /// The same bytes give the same [`Rc`], so that a holder of keys sees whether they changed.
+    /// The same bytes give the same [`Rc`], which tells a holder of keys whether they changed.
     fn adopt(&mut self, host: &impl BackgroundHost, keys: KeySet) {
         if self.role == Role::Leads {
             let usable = keys.keys().len();
@@ -262,7 +284,7 @@ impl KeyRefresh {
         self.wishes(host, now).want_later_than(self.as_of(now))
     }
 
-    /// Publishes what is known here, unless somebody else has published since it was last read:
+    /// Publishes what is known here, unless another leader has published since it was last read:
     /// then that is taken over.
     fn publish(&mut self, host: &impl BackgroundHost) {
         let expected = match self.version {
@@ -272,8 +294,8 @@ impl KeyRefresh {
         let key = self.space.key_of(KEYS);
         let bytes = self.published.seal(&self.space);
         if host.set_shared(&key, &bytes, expected) {
-            // The version that the write made is not told. Somebody who overtook it between the
-            // two calls is noticed, since their bytes are others.
+            // The host does not tell the version that the write made. A write that came between the
+            // two calls is noticed, since its bytes are others.
             let written = host.shared(&key);
             let written = written.filter(|shared| shared.bytes == bytes);
             self.version = written.map_or(0, |shared| shared.version);
@@ -288,8 +310,8 @@ impl KeyRefresh {
         Wishes::open(&self.space, &bytes, now)
     }
 
-    /// Two machines that write at once may lose one of their wishes. Whoever waits for it asks again
-    /// when the fetch that serves the other has ended.
+    /// Two machines that write at once may lose one of their wishes. The requests that wait for it ask
+    /// again when the fetch that serves the other has ended.
     fn wish(&self, host: &impl SharedData, now: u64, key: u64, mut wishes: Wishes) {
         if wishes.add(key, now, self.as_of(now)) {
             let bytes = wishes.seal(&self.space);

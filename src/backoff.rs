@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::milliseconds;
+use crate::time::milliseconds;
 
 /// Longest wait between two tries.
 const LONGEST: Duration = Duration::from_mins(5);
@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_mins(5);
 /// The wait after `failures` failures in a row, in milliseconds: `first`, doubled with every
 /// further failure, up to five minutes. Of that, between a half and all, as `random` says:
 /// edges that have failed together should not come back together.
-pub(super) fn wait(first: Duration, failures: u32, random: u64) -> u64 {
+pub(crate) fn wait(first: Duration, failures: u32, random: u64) -> u64 {
     let doublings = failures.saturating_sub(1).min(20);
     let whole = milliseconds(first)
         .saturating_mul(1 << doublings)

@@ -9,9 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::KeyError;
-use crate::token::Algorithm;
-use crate::token::algorithm::Family;
+use super::algorithm::Family;
+use super::der::{rsa_numbers, without_zeros};
+use super::{Algorithm, KeyError};
 
 /// What only a private key has (RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2).
 const PRIVATE: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];
@@ -28,7 +28,7 @@ fn text<'j>(jwk: &'j Value, name: &str) -> Option<&'j str> {
 }
 
 /// `kid`; a number by its digits. Another kind of value is none.
-pub(in crate::token) fn key_id(jwk: &Value) -> Option<String> {
+pub(super) fn key_id(jwk: &Value) -> Option<String> {
     match said(jwk, "kid")? {
         Value::String(id) => Some(id.clone()),
         Value::Number(id) => Some(id.to_string()),
@@ -113,7 +113,7 @@ pub(super) fn point(jwk: &Value, coordinate_bytes: usize) -> Result<Vec<u8>, Key
     let mut point = vec![4];
     for name in ["x", "y"] {
         let coordinate = bytes(jwk, name)?;
-        let digits = super::without_zeros(&coordinate);
+        let digits = without_zeros(&coordinate);
         let missing = coordinate_bytes.checked_sub(digits.len());
         let missing = missing.ok_or(KeyError::Length {
             found: digits.len(),
@@ -130,8 +130,8 @@ pub(super) fn public(kind: Algorithm, bits: &[u8]) -> Option<Value> {
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     Some(match kind.family() {
         Family::Rsa => {
-            let (n, e) = super::der::rsa_numbers(bits)?;
-            let [n, e] = [n, e].map(|number| encode(super::without_zeros(number)));
+            let (n, e) = rsa_numbers(bits)?;
+            let [n, e] = [n, e].map(|number| encode(without_zeros(number)));
             json!({"kty": "RSA", "use": "sig", "n": n, "e": e})
         }
         Family::EdDsa => json!({"kty": "OKP", "use": "sig", "crv": "Ed25519", "x": encode(bits)}),

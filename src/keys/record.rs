@@ -18,7 +18,7 @@
 //!
 //! # How often may requests have keys fetched?
 //!
-//! Anybody can make up key ids, so this is all that stands between a flood of them and the identity
+//! A client can make up key ids, so this is all that stands between a flood of them and the identity
 //! provider. Every such fetch costs [`PRICE`], up to [`CREDIT`] may be owed, and there is [`REST`]
 //! after every fetch: four fetches in as many seconds, then one in five. So whatever is sent, a new
 //! key is here within five seconds and a fetch. Credit is for servers that answer: as long as
@@ -27,8 +27,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::milliseconds;
 use crate::namespace::{Fields, Namespace};
+use crate::time::milliseconds;
 use crate::token::MAX_JWK_SET_BYTES;
 
 /// The name of the record with the keys.

@@ -240,7 +240,7 @@ fn signatures_that_fail_cause_a_fetch_once_a_minute() {
     let mut calls = 0;
     for key in 0..4_800 {
         process.tick();
-        let asked = process.ask(1, key, process.now.get(), Reason::SignatureInvalid);
+        let asked = process.ask(1, key, process.now.get(), TRUSTED_AGE);
         let age = process.now.get() - process.machines[1].as_of(process.now.get());
         assert_eq!(asked == Asked::Settled, age <= 60_000);
         if !process.hosts[0].calls.borrow().is_empty() {
