@@ -129,7 +129,7 @@ pub enum CallOutcome {
 pub enum NotSent {
     /// The host knows no cluster of this name.
     NoCluster,
-    /// The cluster has nobody to send it to.
+    /// The cluster has no endpoint.
     NoEndpoint,
 }
 
@@ -148,7 +148,7 @@ pub trait BackgroundHost: SharedData + CallHost {
     /// Milliseconds since the epoch.
     fn now_milliseconds(&self) -> u64;
 
-    /// A number that nobody can foresee.
+    /// An unpredictable number.
     fn random(&self) -> u64;
 
     /// Logs at warning level.
@@ -164,7 +164,7 @@ pub trait Host: SignatureHost + SharedData {
     /// end of time: every token has expired then, which is the safe side.
     fn now_milliseconds(&self) -> u64;
 
-    /// A number that nobody can foresee.
+    /// An unpredictable number.
     fn random(&self) -> u64;
 
     /// Whether the host has failed at something that it was asked to do for this request, be it to
@@ -201,6 +201,6 @@ pub trait Host: SignatureHost + SharedData {
         verification()
     }
 
-    /// Logs at debug level; `message` is only made when somebody listens.
+    /// Logs at debug level; `message` is only made when that level is on.
     fn debug(&self, message: impl FnOnce() -> String);
 }

@@ -1,16 +1,16 @@
-//! Where records stand in shared data, and by what they are believed.
+//! Under which keys records lie in shared data, and what makes them credible.
 //!
-//! Shared data belong to everybody in a process who has the same `vm_id`; Istio leaves it empty, so
-//! that all plugins of a proxy are in one space. Another plugin can read our records and write over
-//! them. What it must not be able to do is make one that is believed: a JWK Set with a key of its
-//! own would let anybody in under any name.
+//! All plugins of a process with the same `vm_id` share one key space; Istio leaves `vm_id` empty, so
+//! that all plugins of a proxy are in one. Another plugin can read our records and overwrite them.
+//! It must not be able to make one that is believed: a JWK Set with a key of its own would admit any
+//! user under any name.
 //!
 //! So every record is sealed under a key that other plugins do not have. It is derived from a
 //! [`RecordSecret`], which is in our configuration and not in theirs, and from everything that the
 //! record depends on: a record of another source, another authority or another kind is none, and
-//! neither is one that was copied from one place to another. The name under which it stands has the
-//! same settings in it, as 128 bits of HMAC-SHA-256, so that nobody can look for settings that meet
-//! somebody else's records.
+//! neither is one that was copied from one key to another. The key under which it lies has the same
+//! settings in it, as 128 bits of HMAC-SHA-256, so that no settings can be searched for that meet
+//! another plugin's records.
 //!
 //! ```text
 //! key:    portcullis/8/<name>/<record>        // name: 16 bytes in base64url
@@ -31,12 +31,12 @@
 //!
 //! A plugin that has seen an older record can put it back, and a record does not say that there has
 //! been a newer one. An older page of the filter, or an older bucket of cut-offs, of the generation
-//! that is read is believed: what was revoked in it since is undone, tokens that it would refuse
-//! are let in as ones that are not revoked, and nobody notices before the next generation is
-//! loaded. Such a plugin has to have the same `vm_id`; only one of our own prevents it.
+//! that is read is believed: revocations since then are undone, their tokens pass as not revoked, and
+//! this goes unnoticed until the next generation is loaded. Such a plugin has to have the same
+//! `vm_id`; only a `vm_id` of our own prevents it.
 //!
-//! Where there is no secret in the configuration, the key is one that anybody can derive, and tells
-//! only our records from the bytes of a plugin that uses the same name by accident.
+//! Where the configuration has no secret, the sealing key can be derived by any plugin, and only tells
+//! our records from the bytes of a plugin that uses the same name by accident.
 
 use std::hash::{Hash, Hasher};
 
@@ -88,7 +88,7 @@ impl std::fmt::Debug for Namespace {
 }
 
 impl Namespace {
-    /// The records for `purpose` of whoever has these settings and this secret.
+    /// The records for `purpose` of all plugins with these settings and this secret.
     #[must_use]
     pub fn new(secret: &RecordSecret, purpose: &str, settings: &impl Hash) -> Self {
         let mut hashed = Bytes::default();
@@ -183,7 +183,7 @@ impl Hasher for Bytes {
         self.write(&(number as i64).to_le_bytes());
     }
 
-    /// Nobody asks for it.
+    /// Never asked for.
     fn finish(&self) -> u64 {
         0
     }

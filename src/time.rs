@@ -76,8 +76,8 @@ impl UnixTime {
 ///
 /// A stretch has its beginning with it, so that an instant further ahead than possible can be told
 /// from one to come. On a clock that was set to before the beginning the stretch is over: how much of
-/// it has passed cannot be known, and whoever waited for the clock to catch up would wait for as
-/// long as it was set back by. So there is no comparison of a bare instant with such a clock.
+/// it has passed cannot be known, and waiting for the clock to catch up would take as long as
+/// it was set back by. So there is no comparison of a bare instant with such a clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interval {
     start: u64,

@@ -79,7 +79,7 @@ impl HeaderBlock {
     }
 }
 
-/// The same layout and the same names, for whoever is not told by a host.
+/// The same layout and the same names, made without a host.
 impl<Name: AsRef<[u8]>, Value: AsRef<[u8]>> FromIterator<(Name, Value)> for HeaderBlock {
     fn from_iter<Lines: IntoIterator<Item = (Name, Value)>>(lines: Lines) -> Self {
         let length = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();

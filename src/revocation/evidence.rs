@@ -1,10 +1,10 @@
 //! What an edge shows when it says how far it has come.
 //!
 //! An edge that knows changes which the store does not makes the authority begin a new line of
-//! history: the store was put back to an older backup. Whoever has an `edge` credential can say so,
-//! and every edge then loads the whole filter again. So the word alone counts for nothing. With
-//! every batch the authority signs where the edge is after it, and the edge hands that back with its
-//! next question; only the authority's own keys can have made it.
+//! history: the store was put back to an older backup. Every caller with an `edge` credential could
+//! claim so, and all edges would load the whole filter again. So the claim alone counts for nothing.
+//! With every batch the authority signs where the edge is after it, and the edge hands that back with
+//! its next poll; only the authority's own keys can have made it.
 //!
 //! ```text
 //! struct Evidence {

@@ -2,8 +2,8 @@
 //!
 //! Manifests, batches and exact answers are signed with Ed25519 (RFC 8032). The operator pins the public halves
 //! in the filter's configuration; there may be several, so that one can be replaced while edges
-//! run. Transport security protects what the feed tells of users; that nobody can write a feed of
-//! his own rests on these signatures alone.
+//! run. Transport security protects what the feed tells of users; these signatures alone protect the
+//! feed from being forged.
 
 use ed25519_dalek::{Signature, VerifyingKey};
 

@@ -30,12 +30,12 @@ use crate::namespace::Fields;
 ///
 /// # Who believes it?
 ///
-/// Whoever pins the key that has signed the manifest *and* the one that has signed the last batch.
+/// Edges that pin the key that has signed the manifest *and* the one that has signed the last batch.
 /// Several configurations may follow one feed, before and after an update or in two listeners, and
-/// each trusts what its own keys vouch for, whoever has loaded it. The last batch vouches for all
+/// each trusts what its own keys vouch for, no matter which of them has loaded it. The last batch vouches for all
 /// before it: it names the chain of the whole history up to there. When the authority has gone over
 /// to another key, the manifest is fetched once more: it is the same, under the new signature, and
-/// then nobody needs the old key for what is held.
+/// then the old key is not needed any more for what is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedState {
     /// The line of history that the sequence numbers belong to.

@@ -196,7 +196,7 @@ impl Manifest {
         Ok((manifest, signer))
     }
 
-    /// What tells it from every other one, whoever has signed it.
+    /// What tells it from every other one, whichever key has signed it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.encode()).into()

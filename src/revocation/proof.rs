@@ -1,7 +1,7 @@
 //! The authority's word about one token.
 //!
 //! The feed is believed by its signature alone, and so is the exact answer that is asked for when
-//! the filter says "perhaps": otherwise whoever can answer in the authority's place, be it another
+//! the filter says "perhaps": otherwise a server that answers in the authority's place, be it another
 //! installation that a cluster leads to by mistake, could let revoked tokens through.
 //!
 //! ```text

@@ -14,7 +14,7 @@
 //! }
 //! ```
 //!
-//! A record of another generation, of another place or of somebody else is as good as none: what
+//! A record of another generation, with another index or of another plugin is as good as none: what
 //! is asked of it is then answered with "no data", never with "not revoked".
 
 mod bucket;
@@ -43,7 +43,7 @@ const STATE: &str = "state";
 /// The name of the record that says what is to be loaded again.
 const DAMAGED: &str = "damaged";
 
-/// How often a write is tried again when somebody else was faster.
+/// How often a write is tried again when another writer was faster.
 const WRITE_ATTEMPTS: usize = 16;
 
 /// What the shared filter says of a token.
@@ -126,7 +126,7 @@ impl SharedFilter {
         host.set_shared(&self.space.key_of(DAMAGED), &record, Expected::Anything);
     }
 
-    /// Whether somebody has found records of this generation missing.
+    /// Whether a virtual machine has found records of this generation missing.
     pub(crate) fn is_damaged(&self, host: &impl SharedData, state: &FeedState) -> bool {
         let damaged = host.shared(&self.space.key_of(DAMAGED));
         damaged.is_some_and(|damaged| {
@@ -203,7 +203,7 @@ impl SharedFilter {
     /// Applies changes to the records of a generation, which have all changes up to the sequence
     /// number `after`, and may have these and later ones. `false` when the records are not there any
     /// more, when they are further than the batch after `after`, so that the state cannot be there
-    /// any more, or when somebody else is always faster.
+    /// any more, or when other writers are always faster.
     ///
     /// Every record is read and written once, however many of the changes are in it: what a batch
     /// costs is bounded by its length, and by the length of the buckets.
@@ -320,7 +320,7 @@ impl SharedFilter {
         if !is_open() {
             return false;
         }
-        // Whoever was faster has written the same.
+        // A faster leader has written the same.
         self.write(host, state, record, index, body, expected);
         true
     }

@@ -11,8 +11,8 @@ use crate::namespace::Namespace;
 /// How far ahead of the clock the feed may have been heard: clocks are put right now and then.
 const AHEAD_MILLISECONDS: u64 = 5_000;
 
-/// The feed as this virtual machine saw it on its last tick. Shared between whoever keeps it
-/// right and whoever asks.
+/// The feed as this virtual machine saw it on its last tick. Shared between the
+/// follower, which keeps it right, and the gate, which asks.
 #[derive(Debug)]
 pub struct View {
     filter: SharedFilter,

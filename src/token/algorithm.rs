@@ -138,7 +138,7 @@ impl Algorithm {
             .find(|algorithm| algorithm.name() == name)
     }
 
-    /// Whether whoever can verify can also sign.
+    /// Whether the key that verifies can also sign.
     #[must_use]
     pub fn is_symmetric(self) -> bool {
         self.family() == Family::Hmac

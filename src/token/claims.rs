@@ -20,8 +20,8 @@ pub enum ClaimError {
         expected: &'static str,
     },
     /// A time that would lie after the year 9999, and does not if it is one in milliseconds, as the
-    /// clocks of some languages give it (`Date.now()`). Whoever guessed the unit would have
-    /// two meanings for one number.
+    /// clocks of some languages give it (`Date.now()`). Guessing the unit would
+    /// give one number two meanings.
     #[error("claim `{name}`: expected seconds since 1970, found what looks like milliseconds")]
     Milliseconds {
         /// Name of the claim.
@@ -218,7 +218,7 @@ mod tests {
                 assert_eq!(error, ClaimError::Milliseconds { name }, "{value}");
             }
         }
-        // No claim of ours, so nobody goes by it.
+        // No claim that the gate reads.
         assert!(claims(json!({"auth_time": 1_767_225_600_000_u64})).is_ok());
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::host::SignatureHost;
 
-/// Longest token that is looked at, in bytes, unless somebody wants it otherwise. Real tokens with
+/// Longest token that is looked at, in bytes, by default. Real tokens with
 /// hundreds of group claims reach 12 KiB.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
@@ -100,7 +100,7 @@ pub enum TokenError {
     Claim(#[from] ClaimError),
 }
 
-/// A well-formed token that nobody has vouched for yet.
+/// A well-formed token that is not verified yet.
 #[derive(Debug)]
 pub struct UnverifiedToken<'t> {
     signing_input: &'t [u8],

@@ -1,7 +1,7 @@
 //! Public keys in DER and PEM (RFC 5280, RFC 7468), as far as they hold keys that verify here.
 //!
-//! A certificate is the wrapping of a key, and no more: whoever publishes it at the place that the
-//! operator chose is trusted with it. So neither its signature, nor its names, nor its times are
+//! A certificate is the wrapping of a key, and no more: what is published at the address that the
+//! operator chose is trusted. So neither its signature, nor its names, nor its times are
 //! looked at, as `jwt_authn` does not either.
 
 use base64::Engine as _;

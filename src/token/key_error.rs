@@ -90,7 +90,7 @@ pub enum KeyError {
         /// That of its curve.
         expected: usize,
     },
-    /// Coordinates of no point, or a point in a form that nobody publishes.
+    /// Coordinates of no point, or a point in a form that is not in use.
     #[error("not an uncompressed point of its curve")]
     NotOnCurve,
     /// A secret that is shorter than the hash (RFC 7518 section 3.2).

@@ -23,7 +23,7 @@ pub(super) struct LargeCurveKey {
 
 impl LargeCurveKey {
     /// Takes an uncompressed point (SEC 1 section 2.3.3) for ES384 or ES512. Whether the point is on
-    /// the curve is checked by whoever does the arithmetic.
+    /// the curve is checked where the arithmetic is done.
     pub(super) fn new(algorithm: Algorithm, point: &[u8]) -> Option<Self> {
         Some(Self {
             point: arithmetic::Point::from_sec1(algorithm, point)?,

@@ -21,8 +21,8 @@ use crate::host::{ForeignAnswer, SignatureHost};
 
 /// Why a signature is not believed. Ordered by how far the check came.
 ///
-/// A client is told the same for all of them: which key ids and algorithms a provider has is not
-/// for somebody without a genuine token to find out.
+/// A client is told the same for all of them: a client without a genuine token must
+/// not find out which key ids and algorithms a provider has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
@@ -141,7 +141,7 @@ fn verify_hmac(digest: Digest, secret: &[u8], signature: &[u8], text: &[u8]) -> 
     }
 }
 
-/// The host's answer, or `None` when there is nobody to ask.
+/// The host's answer, or `None` when there is no host to ask.
 fn ask(
     backend: Backend,
     host: &impl SignatureHost,

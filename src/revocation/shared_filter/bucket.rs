@@ -11,11 +11,11 @@
 //!
 //! A cut-off can be taken back, and set again, so it matters which change comes last. Two leaders
 //! may be at work at once, and one of them may have been stopped with an old batch in its hands.
-//! Everybody applies those of a batch that are in one bucket in their order, all by one
+//! Each applies those of a batch that are in one bucket in their order, all by one
 //! compare-and-swap, and no batch before all earlier ones are in. So a bucket that has come to a
 //! number has everything of its own up to it, and a change that is not above that number has nothing
-//! to add: whoever is late does nothing, and whoever takes over from a leader that was stopped half
-//! way through a batch goes through all of it again.
+//! to add: a leader that is late does nothing, and the successor of one that was stopped half way
+//! through a batch goes through all of it again.
 //!
 //! A number stands for one change as long as the records last. Their header names the epoch, and an
 //! authority that was put back to a backup begins another one as soon as an edge knows more than it.
@@ -48,7 +48,7 @@ pub(super) enum Changed {
     To(Vec<u8>),
     /// Nothing new: the change is in.
     Nothing,
-    /// Nothing at all: nobody of ours has written what is there.
+    /// Nothing at all: what is there was not written by one of ours.
     Foreign,
 }
 
@@ -81,7 +81,7 @@ pub(super) fn changed<'c>(
     }
 }
 
-/// Whoever applies a batch goes no further than that from the state, so this is how far a bucket
+/// A leader that applies a batch goes no further than that from the state, so this is how far a bucket
 /// may be ahead while the state is what it was. A bucket that claims more would have changes passed
 /// over for as long as it stands.
 const FURTHEST_AHEAD: u64 = MAX_BATCH_CHANGES as u64;

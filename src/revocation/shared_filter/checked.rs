@@ -1,6 +1,6 @@
 //! Which records were found whole, so that their checksum is not made again for every new token.
 //!
-//! The host changes a record's version with every write, whoever writes. What has been checked
+//! The host changes a record's version with every write of any plugin. What has been checked
 //! under a version is what it was.
 
 use std::cell::RefCell;
@@ -20,7 +20,7 @@ struct Sight {
     /// The loading, which is random, and the kind of the record.
     load: u64,
     index: u32,
-    /// Never 0, so that an empty place is nobody's.
+    /// Never 0, so that an empty slot matches no record.
     version: u32,
 }
 

@@ -30,7 +30,7 @@ impl Names {
         }
     }
 
-    /// All of them, for whoever remembers what concerns the token.
+    /// All of them, for a cache that remembers what concerns the token.
     pub fn all(&self) -> impl Iterator<Item = Fingerprint> {
         self.entries.iter().chain(&self.cut_offs).copied()
     }

@@ -14,7 +14,7 @@ impl Point {
         Some(Self)
     }
 
-    /// Nobody can tell, so nobody passes.
+    /// Cannot be told, so no signature passes.
     #[expect(clippy::unused_self, reason = "the arithmetic's own needs the point")]
     pub(super) const fn verify(&self, _text: &[u8], _signature: &[u8]) -> bool {
         false
