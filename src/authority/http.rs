@@ -36,7 +36,7 @@ mod visitor;
 
 use description::Description;
 
-pub use check::{CheckAnswer, CheckRequest};
+pub use check::{CheckAnswer, CheckRequest, Member};
 pub use operations::{
     BackupAnswer, BackupRequest, FeedKeyAnswer, GenerationStats, MAX_OVERLAP, RotationRequest,
     Stats,

@@ -1,6 +1,7 @@
 //! `portcullis check`: is this revoked?
 
 use std::io::Write;
+use std::iter;
 
 use clap::Args;
 use serde::Serialize;
@@ -9,9 +10,9 @@ use super::authority_client::{self, Client, ClientError};
 use super::instant::Instant;
 use super::printable::printable;
 use super::target::{Names, TargetError};
-use super::token_names::{Nameless, TokenNames};
+use super::token_names::{Name, Nameless, TokenNames};
 use super::{CommandError, known_issuer, print_json};
-use crate::authority::http::{CheckAnswer, CheckRequest};
+use crate::authority::http::{CheckAnswer, CheckRequest, Member};
 use crate::revocation::Kind;
 
 /// The arguments of `portcullis check`.
@@ -57,8 +58,7 @@ fn about_one(
     let of_token = of_token.and_then(|token| token.question().issued_at);
     let issued_at = arguments.issued_at.map(Instant::seconds).or(of_token);
     let request = request(&target.issuer, issued_at, kind, target.value.as_deref());
-    let client = Client::new(&arguments.authority)?;
-    let answer = ask(&client, &request)?;
+    let answer = ask(&Client::new(&arguments.authority)?, &request)?;
     if arguments.authority.json {
         print_json(output, &answer)?;
     } else {
@@ -68,7 +68,7 @@ fn about_one(
             writeln!(output, "{}", printable(&text)).map_err(CommandError::Output)?;
         }
     }
-    finish(&client, &answer, &target.issuer)
+    finish(&answer, &target.issuer)
 }
 
 /// What one name of a token comes to.
@@ -106,9 +106,8 @@ fn about_token(
     if let Some(issued_at) = arguments.issued_at {
         question.issued_at = Some(issued_at.seconds());
     }
-    let client = Client::new(&arguments.authority)?;
-    let names = names(&client, token, &question)?;
-    let answer = ask(&client, &question)?;
+    let answer = ask(&Client::new(&arguments.authority)?, &question)?;
+    let names = names(token, &answer.members);
     if arguments.authority.json {
         let answer = TokenAnswer {
             answer: &answer,
@@ -121,49 +120,25 @@ fn about_token(
             writeln!(output, "{}", name.line()).map_err(CommandError::Output)?;
         }
     }
-    finish(&client, &answer, token.issuer())
+    finish(&answer, token.issuer())
 }
 
-/// Each name by itself, so that all revocations are told and not only the first.
-fn names(
-    client: &Client,
-    token: &TokenNames,
-    question: &CheckRequest,
-) -> Result<Vec<NameAnswer>, CommandError> {
-    let is_revoked = |kind: Kind, value: Option<&str>| {
-        let mut request = request(&question.issuer, question.issued_at, kind, value);
-        if kind.is_cut_off() {
-            // A cut-off may spare it.
-            request.sid.clone_from(&question.sid);
-        }
-        let answer = ask(client, &request)?;
-        // It is found behind a session that is revoked by itself.
-        if answer.by == Some(Kind::Session) && kind != Kind::Session {
-            request.sid = None;
-            return Ok(ask(client, &request)?.by == Some(kind));
-        }
-        Ok::<_, ClientError>(answer.by == Some(kind))
+/// Every name of the token, with what the authority says of it.
+fn names(token: &TokenNames, revoked: &[Member]) -> Vec<NameAnswer> {
+    let issuer = Name {
+        member: Member::Issuer,
+        claim: "iss",
+        value: Ok(token.issuer()),
     };
-    let mut names = vec![NameAnswer {
-        kind: Kind::Issuer,
-        claim: "iss".to_owned(),
-        value: Some(token.issuer().to_owned()),
-        revoked: Some(is_revoked(Kind::Issuer, None)?),
-        nameless: None,
-    }];
-    for name in token.all() {
-        let value = name.value.ok();
-        names.push(NameAnswer {
-            kind: name.kind,
-            claim: name.claim.to_owned(),
-            value: value.map(str::to_owned),
-            revoked: value
-                .map(|value| is_revoked(name.kind, Some(value)))
-                .transpose()?,
-            nameless: name.value.err(),
-        });
-    }
-    Ok(names)
+    let names = iter::once(issuer).chain(token.all());
+    let answers = names.map(|name| NameAnswer {
+        kind: name.member.kind(),
+        claim: name.claim.to_owned(),
+        value: name.value.ok().map(str::to_owned),
+        revoked: name.value.ok().map(|_| revoked.contains(&name.member)),
+        nameless: name.value.err(),
+    });
+    answers.collect()
 }
 
 impl NameAnswer {
@@ -212,9 +187,11 @@ fn text_of(by: Option<Kind>) -> String {
     }
 }
 
-fn finish(client: &Client, answer: &CheckAnswer, issuer: &str) -> Result<(), CommandError> {
+fn finish(answer: &CheckAnswer, issuer: &str) -> Result<(), CommandError> {
     if answer.revoked {
         return Err(CommandError::Negative);
     }
-    Ok(known_issuer::warn(client, issuer)?)
+    let known = answer.issuer.as_ref();
+    known_issuer::print(known.and_then(|known| known_issuer::warning(issuer, known)));
+    Ok(())
 }

@@ -9,37 +9,48 @@ use super::list::encoded;
 use super::printable::printable;
 use crate::authority::http::IssuerAnswer;
 
-/// Writes the warning to standard error, where there is reason for one.
+/// Asks, and writes the warning to standard error, where there is reason for one.
 ///
 /// # Errors
 ///
 /// [`ClientError`], where nobody answers.
 pub(super) fn warn(client: &Client, issuer: &str) -> Result<(), ClientError> {
-    if let Some(doubt) = doubt(client, issuer)? {
-        // Data on standard output, what people should look at on the other.
-        let _ = writeln!(io::stderr(), "{doubt}");
-    }
+    print(doubt(client, issuer)?);
     Ok(())
 }
 
-/// The warning, where there is reason for one. Whoever may not ask goes without.
+/// Writes a warning where people look: data goes to standard output.
+pub(super) fn print(doubt: Option<String>) {
+    if let Some(doubt) = doubt {
+        let _ = writeln!(io::stderr(), "{doubt}");
+    }
+}
+
+/// The warning, where there is reason for one. A command whose credential may not ask goes without.
 ///
 /// # Errors
 ///
 /// [`ClientError`], where nobody answers.
 pub(super) fn doubt(client: &Client, issuer: &str) -> Result<Option<String>, ClientError> {
     let answer = client.get::<IssuerAnswer>(&format!("/v1/issuers?issuer={}", encoded(issuer)));
-    let answer = match answer {
-        Ok(answer) if !answer.known => answer,
-        Err(error) if error.is_of_the_way() => return Err(error),
-        Ok(_) | Err(_) => return Ok(None),
-    };
+    match answer {
+        Ok(answer) => Ok(warning(issuer, &answer)),
+        Err(error) if error.is_of_the_way() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The warning about an issuer of which the authority says this.
+pub(super) fn warning(issuer: &str, answer: &IssuerAnswer) -> Option<String> {
+    if answer.known {
+        return None;
+    }
     let issuer = printable(issuer);
-    let known = match answer.similar {
-        Some(similar) => format!("; did you mean `{}`?", printable(&similar)),
+    let similar = match &answer.similar {
+        Some(similar) => format!("; did you mean `{}`?", printable(similar)),
         None => String::new(),
     };
-    Ok(Some(format!(
-        "warning: nothing of the issuer `{issuer}` was ever revoked here{known}"
-    )))
+    Some(format!(
+        "warning: nothing of the issuer `{issuer}` was ever revoked here{similar}"
+    ))
 }

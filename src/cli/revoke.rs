@@ -81,9 +81,7 @@ pub fn run(
     // Before it is made known by this very revocation.
     let doubt = known_issuer::doubt(&client, &target.issuer)?;
     let answer: RevocationAnswer = client.post("/v1/revocations", &request)?;
-    if let Some(doubt) = doubt {
-        let _ = writeln!(io::stderr(), "{doubt}");
-    }
+    known_issuer::print(doubt);
     if arguments.authority.json {
         return print_json(output, &answer);
     }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::authority::http::CheckRequest;
+use crate::authority::http::{CheckRequest, Member};
 use crate::gate::question_about;
 use crate::revocation::{Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
@@ -24,8 +24,8 @@ pub struct TokenNames {
 /// What one claim names the token by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name<'n> {
-    /// What is named.
-    pub kind: Kind,
+    /// The member of the question that asks about it.
+    pub member: Member,
     /// The claim.
     pub claim: &'n str,
     /// The name, or why there is none.
@@ -99,26 +99,30 @@ impl TokenNames {
         &self.question
     }
 
-    /// Every claim that names tokens, in the order in which they are looked up.
+    /// Every claim besides `iss` that names tokens, in the order in which they are looked up.
     #[must_use]
     pub fn all(&self) -> Vec<Name<'_>> {
         let asked = &self.question;
         let device = self.device_claim.as_deref();
         let claims = [
-            (Kind::Token, "jti", &asked.jti),
-            (Kind::Session, "sid", &asked.sid),
-            (Kind::Device, device.unwrap_or_default(), &asked.device),
-            (Kind::Subject, "sub", &asked.subject),
-            (Kind::Client, "client_id", &asked.client),
-            (Kind::Client, "azp", &asked.azp),
+            (Member::Jti, "jti", &asked.jti),
+            (Member::Sid, "sid", &asked.sid),
+            (Member::Device, device.unwrap_or_default(), &asked.device),
+            (Member::Subject, "sub", &asked.subject),
+            (Member::Client, "client_id", &asked.client),
+            (Member::Azp, "azp", &asked.azp),
         ];
-        let claims = claims.into_iter().filter(|(kind, claim, asked)| {
-            let is_one_too_many = *claim == "azp" && asked.is_none() && !self.is_unusable(claim);
-            !(is_one_too_many || *kind == Kind::Device && device.is_none())
+        let claims = claims.into_iter().filter(|(member, claim, asked)| {
+            let is_absent = asked.is_none() && !self.is_unusable(claim);
+            match member {
+                Member::Device => device.is_some(),
+                Member::Azp => !is_absent,
+                _ => true,
+            }
         });
         claims
-            .map(|(kind, claim, asked)| Name {
-                kind,
+            .map(|(member, claim, asked)| Name {
+                member,
                 claim,
                 value: asked.as_deref().ok_or(if self.is_unusable(claim) {
                     Nameless::Unusable
@@ -139,7 +143,7 @@ impl TokenNames {
             return Ok(None);
         }
         let names = self.all();
-        let of_kind = || names.iter().filter(|name| name.kind == kind);
+        let of_kind = || names.iter().filter(|name| name.member.kind() == kind);
         if let Some(value) = of_kind().find_map(|name| name.value.ok()) {
             return Ok(Some(value.to_owned()));
         }

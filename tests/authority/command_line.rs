@@ -49,7 +49,7 @@ fn the_command_line_asks_and_answers_by_exit_codes() {
     let (code, text) = run(&[&check[..], &["--json"]].concat());
     assert_eq!(
         (code, text.trim()),
-        (1, r#"{"revoked":true,"by":"session"}"#)
+        (1, r#"{"revoked":true,"by":"session","members":["sid"]}"#)
     );
     let list = ["list", "session", "s", "--issuer", ISSUER];
     assert!(run(&list).1.contains("  revoked  session  s  "));

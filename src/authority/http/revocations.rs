@@ -334,8 +334,15 @@ pub(super) async fn issuer(
     query: Result<Query<IssuerQuery>, QueryRejection>,
 ) -> Result<Json<IssuerAnswer>, Problem> {
     let Query(IssuerQuery { issuer }) = query?;
-    let known = read(&authority, move |store| store.issuer(&issuer)).await?;
-    Ok(Json(match known {
+    Ok(Json(known_issuer(&authority, issuer).await?))
+}
+
+pub(super) async fn known_issuer(
+    authority: &Arc<Authority>,
+    issuer: String,
+) -> Result<IssuerAnswer, Problem> {
+    let known = read(authority, move |store| store.issuer(&issuer)).await?;
+    Ok(match known {
         KnownIssuer::Same => IssuerAnswer {
             known: true,
             similar: None,
@@ -344,7 +351,7 @@ pub(super) async fn issuer(
             known: false,
             similar,
         },
-    }))
+    })
 }
 
 /// Revokes everything that the lines name, or nothing when one of them is wrong or does not arrive.

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::super::access::{credential, guarded};
 use super::super::process::{Authority, ISSUER, directory};
 use super::{mint, run, told};
 
@@ -210,6 +211,109 @@ fn a_token_names_what_is_meant_and_is_shown_nowhere() {
     let (code, _, errors) = ask(&["revoke", "device", "--from-token", "-"]);
     assert_eq!(code, 2);
     assert!(errors.contains("expected `--device-claim`"), "{errors}");
+}
+
+/// Every set of revocations that could concern one token, each under an issuer of its own.
+#[test]
+fn a_check_blames_exactly_what_revokes_the_token() {
+    let names = [
+        ("token", "jti", "t"),
+        ("session", "sid", "s"),
+        ("device", "device", "d"),
+        ("subject", "sub", "u"),
+        ("client", "client_id", "c"),
+        ("client", "azp", "z"),
+        ("issuer", "iss", ""),
+    ];
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    let mut lines = String::new();
+    let mut cases = Vec::new();
+    for set in 0_u32..1 << names.len() {
+        for spares in [false, true] {
+            let issuer = format!("{ISSUER}/{set}/{spares}");
+            let mut blamed = Vec::new();
+            let members = names.iter().enumerate();
+            for &(kind, claim, value) in members
+                .filter(|(bit, _)| set >> bit & 1 == 1)
+                .map(|(_, it)| it)
+            {
+                let mut line = json!({"kind": kind, "issuer": issuer});
+                if kind != "issuer" {
+                    line["value"] = value.into();
+                }
+                if kind == "subject" && spares {
+                    line["except_session"] = "s".into();
+                } else {
+                    blamed.push(claim);
+                }
+                lines.extend([line.to_string(), "\n".to_owned()]);
+            }
+            cases.push((issuer, blamed));
+        }
+    }
+    let import = authority.post_text("/v1/import", "application/x-ndjson", &lines);
+    assert_eq!(import.status, 200);
+    for (issuer, blamed) in cases {
+        let claims = [
+            &format!("iss={issuer}"),
+            "jti=t",
+            "sid=s",
+            "device=d",
+            "sub=u",
+            "client_id=c",
+            "azp=z",
+        ];
+        let claims = claims.iter().flat_map(|claim| ["--claim", claim]);
+        let token = mint(&claims.collect::<Vec<_>>());
+        let check = [
+            "check",
+            "--token",
+            "-",
+            "--device-claim",
+            "device",
+            "--json",
+        ];
+        let (code, text, errors) = told(&authority.command_with(&check, &token));
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        let revoked = answer["names"].as_array().unwrap().iter();
+        let revoked = revoked.filter(|name| name["revoked"] == true);
+        let mut told: Vec<_> = revoked
+            .map(|name| name["claim"].as_str().unwrap())
+            .collect();
+        // The issuer is told of first, and looked up last.
+        if told.first() == Some(&"iss") {
+            told.rotate_left(1);
+        }
+        assert_eq!(told, blamed, "{issuer}: {errors}");
+        assert_eq!(code, i32::from(!blamed.is_empty()), "{issuer}");
+        let first = names
+            .iter()
+            .find(|(_, claim, _)| Some(claim) == blamed.first());
+        assert_eq!(
+            answer["by"].as_str(),
+            first.map(|(kind, ..)| *kind),
+            "{issuer}"
+        );
+    }
+}
+
+/// A refusal in the log means that somebody's credential is wrong.
+#[test]
+fn a_check_with_the_credential_of_an_edge_is_refused_nothing() {
+    let directory = directory();
+    let edge = credential(directory.path(), "edge", "edges");
+    let authority = guarded(directory.path()).with_credential(&edge);
+    let token = mint(&["--subject", "u"]);
+    for arguments in [
+        &["check", "session", "s", "--issuer", ISSUER][..],
+        &["check", "--token", "-"],
+    ] {
+        let (code, text, errors) = told(&authority.command_with(arguments, &token));
+        assert_eq!((code, errors.as_str()), (0, ""), "{text}");
+        assert!(text.starts_with("not revoked\n"), "{text}");
+    }
+    assert!(!authority.log().contains("role_missing"));
 }
 
 #[test]
