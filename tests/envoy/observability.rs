@@ -1,10 +1,15 @@
 //! What the operator's tools see: metrics with labels, and access logs that say who and why.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::support::{
-    Bootstrap, Envoy, JwksServer, Listener, Plugin, Request, Token, configuration, jwks, until,
+    Authority, Bootstrap, Envoy, JwksServer, Listener, Plugin, Request, Token, configuration, jwks,
+    until,
 };
+
+const README: &str = include_str!("../../README.md");
 
 /// The rules of `envoy/envoy.yaml` that make labels of parts of names, read without a YAML parser:
 /// each is a line `- tag_name: …` and a line `regex: '…'`.
@@ -27,9 +32,8 @@ fn stats_tags() -> Value {
         .collect()
 }
 
-#[test]
-fn metrics_have_labels_in_prometheus() {
-    let server = JwksServer::with_keys(jwks(&["es256"]));
+/// A configuration with two providers, the keys of one of which are fetched from a cluster `issuer`.
+fn with_fetched_keys() -> Value {
     let mut configuration = configuration();
     let providers = configuration["providers"].as_object_mut().unwrap();
     let mut dotted = providers["demo"].clone();
@@ -41,7 +45,13 @@ fn metrics_have_labels_in_prometheus() {
     configuration["rules"].as_array_mut().unwrap().push(json!({
         "match": {"prefix": "/remote"}, "requires": {"provider_name": "id.example"},
     }));
-    let bootstrap = Bootstrap::with_plugin(Plugin::new(&configuration));
+    configuration
+}
+
+#[test]
+fn metrics_have_labels_in_prometheus() {
+    let server = JwksServer::with_keys(jwks(&["es256"]));
+    let bootstrap = Bootstrap::with_plugin(Plugin::new(&with_fetched_keys()));
     let bootstrap = bootstrap.with_cluster("issuer", server.address());
     let envoy = Envoy::start(&bootstrap.with_stats_tags(stats_tags()));
     let mut client = envoy.client();
@@ -86,6 +96,125 @@ fn metrics_have_labels_in_prometheus() {
         .find(|line| line.starts_with("portcullis_keys_age_seconds"));
     let age: u64 = age.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     assert!(age < 60, "{age}");
+}
+
+/// The README's table of metrics: the names, one for each alternative, with `*` for a reason, a fault
+/// or a provider; and what it calls them at `/stats/prometheus`, with their labels.
+fn named() -> (Vec<String>, Vec<&'static str>) {
+    let (_, table) = README.split_once("| metric | what it counts |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let (mut names, mut shown) = (Vec::new(), Vec::new());
+    for row in table.lines().skip(2) {
+        // A bar in a name is no bar of the table.
+        let bars = row.match_indices('|').map(|(place, _)| place);
+        let bars: Vec<_> = bars
+            .filter(|&place| !row[..place].ends_with('\\'))
+            .collect();
+        let cell = |number: usize| row[bars[number] + 1..bars[number + 1]].split('`');
+        let mut group = String::new();
+        for span in cell(0).skip(1).step_by(2) {
+            let name = if span.starts_with('.') {
+                format!("{group}{span}")
+            } else {
+                span.replace("[.<provider>]", "")
+            };
+            name[..name.rfind('.').unwrap()].clone_into(&mut group);
+            names.extend(alternatives(&name));
+        }
+        shown.extend(cell(2).skip(1).step_by(2));
+    }
+    (names, shown)
+}
+
+fn alternatives(name: &str) -> Vec<String> {
+    let Some((before, rest)) = name.split_once('<') else {
+        return vec![name.to_owned()];
+    };
+    let (inner, after) = rest.split_once('>').unwrap();
+    let words: Vec<_> = if inner.contains("\\|") {
+        inner.split("\\|").collect()
+    } else {
+        vec!["*"]
+    };
+    let each = words.into_iter();
+    each.flat_map(|word| alternatives(&format!("{before}{word}{after}")))
+        .collect()
+}
+
+fn is_of(pattern: &str, name: &str) -> bool {
+    let is_of_requests = pattern.starts_with("portcullis.requests.");
+    let provider = if is_of_requests { ".demo" } else { "" };
+    let name = name.strip_suffix(provider).unwrap_or(name);
+    let parts = pattern.split('.').zip(name.split('.'));
+    pattern.split('.').count() == name.split('.').count()
+        && parts
+            .into_iter()
+            .all(|(part, found)| part == "*" || part == found)
+}
+
+#[test]
+fn the_metrics_are_those_that_the_readme_names() {
+    let server = JwksServer::with_keys(jwks(&["es256"]));
+    let authority = Authority::start();
+    let text = with_fetched_keys().to_string().replace("id.example", "idp");
+    let mut configuration: Value = serde_json::from_str(&text).unwrap();
+    configuration["revocation"] = authority.settings();
+    let bootstrap = Bootstrap::with_plugin(Plugin::new(&configuration))
+        .with_cluster("issuer", server.address())
+        .with_authority(authority.address());
+    let envoy = Envoy::start(&bootstrap.with_stats_tags(stats_tags()));
+    let token = Token::signed_by("es256");
+    let request = Request::get("/api").bearer(&token);
+    let mut client = envoy.client();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while client.send(&request).status != 200 {
+        assert!(Instant::now() < deadline, "no feed: {}", envoy.log());
+    }
+    let (names, shown) = named();
+    assert!(names.len() > 25, "{names:?}");
+    let found = || {
+        let names = envoy.stat_names().into_iter();
+        names
+            .filter_map(|name| Some(name.strip_prefix("wasmcustom.")?.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    for pattern in &names {
+        let is_found = || found().iter().any(|name| is_of(pattern, name));
+        until(|| format!("no `{pattern}` among {:?}", found()), is_found);
+    }
+    for name in found() {
+        let is_named = names.iter().any(|pattern| is_of(pattern, &name));
+        assert!(is_named, "`{name}` is not in the README");
+    }
+    let page = envoy.prometheus();
+    let has = |name: &str, labels: &str| {
+        let is_it = |line: &str| {
+            let rest = line.strip_prefix(name);
+            let labels = labels.split(',').filter(|label| !label.is_empty());
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ', '_']))
+                && labels
+                    .into_iter()
+                    .all(|label| line.contains(&format!("{label}=\"")))
+        };
+        page.lines().any(is_it)
+    };
+    for name in names.iter().filter(|name| !name.contains('*')) {
+        assert!(has(&name.replace('.', "_"), ""), "no `{name}` in {page}");
+    }
+    for span in shown {
+        let name = span.trim_end_matches(['…', '}']);
+        let (name, labels) = name.split_once('{').unwrap_or((name, ""));
+        assert!(
+            has(name.trim_end_matches('_'), labels),
+            "no `{span}` in {page}"
+        );
+    }
+    let is_letter = |letter: char| letter == '_' || letter.is_ascii_lowercase();
+    for name in README.split(|letter| !is_letter(letter)) {
+        if name.starts_with("portcullis_feed_") {
+            assert!(has(name.trim_end_matches('_'), ""), "no `{name}` in {page}");
+        }
+    }
 }
 
 #[test]

@@ -108,6 +108,13 @@ impl Envoy {
         )
     }
 
+    /// The names of everything that Envoy counts or measures.
+    pub(crate) fn stat_names(&self) -> Vec<String> {
+        let text = admin_page(self.admin, "/stats");
+        let names = text.lines().filter_map(|line| line.split_once(": "));
+        names.map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// A figure of what Envoy says about its memory, in bytes.
     #[allow(dead_code, reason = "for the bench")]
     pub(crate) fn memory(&self, figure: &str) -> u64 {
