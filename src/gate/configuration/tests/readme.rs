@@ -123,17 +123,17 @@ fn the_readme_tells_of_every_field_what_becomes_of_it() {
     }
 }
 
-/// The table in the README is what operators read; the code is what they get.
+/// The table in `envoy/configuration.md` is what operators read; the code is what they get.
 #[test]
-fn the_readme_lists_exactly_the_keys_that_are_read() {
+fn the_documents_list_exactly_the_keys_that_are_read() {
     let configuration = complete();
     let reading = Reading::new(&|_| Variable::Unknown);
     policy(&Node::root(&configuration, &reading)).unwrap();
     let asked = reading.asked.borrow();
     let read: BTreeSet<_> = asked.iter().map(|key| as_documented(key)).collect();
 
-    let readme = include_str!("../../../../README.md");
-    let (_, table) = readme.split_once("<!-- configuration keys -->").unwrap();
+    let document = include_str!("../../../../envoy/configuration.md");
+    let (_, table) = document.split_once("<!-- configuration keys -->").unwrap();
     let (table, _) = table
         .split_once("<!-- end of configuration keys -->")
         .unwrap();
@@ -145,7 +145,7 @@ fn the_readme_lists_exactly_the_keys_that_are_read() {
 }
 
 /// Names that the operator chooses, places in lists, and what can stand in several places, as
-/// they are written in the README.
+/// they are written in `envoy/configuration.md`.
 pub(super) fn as_documented(key: &str) -> String {
     let mut key = key.to_owned();
     for digit in 0..10 {
