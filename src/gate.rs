@@ -238,11 +238,7 @@ impl Gate {
         };
         match outcome {
             Ok(admission) => {
-                let provider = decision
-                    .provider()
-                    .and_then(|index| self.policy.providers.get(index));
-                let provider = provider.map(|provider| &*provider.name);
-                host.increment(Outcome::Allowed(admission).counter(), provider);
+                host.count(Outcome::Allowed(admission), decision.provider());
                 Verdict::Forward
             }
             Err(Setback::Waits { on, .. }) => Verdict::Wait(on),
@@ -258,7 +254,7 @@ impl Gate {
         let providers = &self.policy.providers;
         let provider = refusal.provider.and_then(|index| providers.get(index));
         let provider = provider.map(|provider| &*provider.name);
-        host.increment(Outcome::Refused(reason).counter(), provider);
+        host.count(Outcome::Refused(reason), refusal.provider);
         host.debug(|| {
             format!(
                 "refused request_id={} reason={} provider={}",

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 pub use header_block::HeaderBlock;
 
+use crate::gate::Outcome;
+
 /// The host's answer to `verify_signature`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignAnswer {
@@ -32,10 +34,6 @@ pub trait SignatureHost {
 
 /// One header line: its name in lower case and its bytes, which need not be UTF-8.
 pub type HeaderLine = (String, Vec<u8>);
-
-/// Index of a counter in [`crate::gate::Outcome::all`], whose names the glue registers at start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counter(pub usize);
 
 /// An answer that is sent to the client instead of the upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,8 +191,8 @@ pub trait Host: SignatureHost + SharedData {
     /// Answers the client; the request goes no further.
     fn respond(&self, response: &Response);
 
-    /// Adds one to a counter, under the name of the provider whose token decided, if one did.
-    fn increment(&self, counter: Counter, provider: Option<&str>);
+    /// Counts a request that has ended so, for the provider with this index if its token decided.
+    fn count(&self, outcome: Outcome, provider: Option<usize>);
 
     /// Does what it is given, the verification of a signature, and may measure how long it takes.
     fn timed<T>(&self, verification: impl FnOnce() -> T) -> T {

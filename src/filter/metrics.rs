@@ -30,7 +30,6 @@ use proxy_wasm::types::MetricType;
 
 use super::raw;
 use crate::gate::{CacheCounts, Confirmation, Outcome, Policy, Settled};
-use crate::host::Counter;
 use crate::keys::{Counts, KeySource, Sight};
 use crate::revocation::{FeedState, Fill};
 use crate::sync::{Fault, FeedCounts};
@@ -43,12 +42,11 @@ const NANOSECONDS_PER_MICROSECOND: u64 = 1_000;
 
 /// Envoy's ids of the metrics of one virtual machine. All of them feed the same metrics.
 pub(super) struct Metrics {
-    outcomes: Vec<Outcome>,
     providers: Vec<String>,
     /// For every outcome: first without a provider, then with each. Those with one are defined
     /// when first needed: most pairs never occur.
     requests: Vec<Vec<Cell<Option<u32>>>>,
-    /// By the provider's place; only for keys that are fetched.
+    /// By provider index; only for keys that are fetched.
     keys: Vec<Option<KeyMetrics>>,
     feed: FeedMetrics,
     cache: CacheMetrics,
@@ -93,9 +91,8 @@ struct KeyMetrics {
 
 impl Metrics {
     pub(super) fn new(policy: &Policy, has_feed: bool) -> Self {
-        let outcomes: Vec<_> = Outcome::all().collect();
         let sources: Vec<_> = policy.key_sources().collect();
-        let row = |outcome: &Outcome| {
+        let row = |outcome: Outcome| {
             let total = define(MetricType::Counter, &outcome.metric_name());
             let others = sources.iter().map(|_| Cell::new(None));
             [Cell::new(Some(total))].into_iter().chain(others).collect()
@@ -105,8 +102,7 @@ impl Metrics {
             _ => None,
         };
         Self {
-            requests: outcomes.iter().map(row).collect(),
-            outcomes,
+            requests: Outcome::all().map(row).collect(),
             providers: sources.iter().map(|(name, _)| (*name).to_owned()).collect(),
             keys: sources.iter().map(keys).collect(),
             feed: FeedMetrics::new(has_feed),
@@ -119,25 +115,25 @@ impl Metrics {
         }
     }
 
-    pub(super) fn count_request(&self, Counter(place): Counter, provider: Option<&str>) {
-        let known = |provider: &str| self.providers.iter().position(|known| known == provider);
-        let column = provider.and_then(known).map_or(0, |place| place + 1);
-        let Some(cell) = self.requests.get(place).and_then(|row| row.get(column)) else {
+    pub(super) fn count_request(&self, outcome: Outcome, provider: Option<usize>) {
+        let column = provider.map_or(0, |index| index + 1);
+        let row = self.requests.get(outcome.index());
+        let Some(cell) = row.and_then(|row| row.get(column)) else {
             return;
         };
         let id = cell
             .get()
-            .unwrap_or_else(|| self.define_request(place, provider));
+            .unwrap_or_else(|| self.define_request(outcome, provider));
         cell.set(Some(id));
         increment(id, 1);
     }
 
-    fn define_request(&self, place: usize, provider: Option<&str>) -> u32 {
-        let outcome = self.outcomes.get(place);
-        let name = outcome.map(|outcome| outcome.metric_name());
-        let name = name.into_iter().chain(provider.map(str::to_owned));
-        let name: Vec<_> = name.collect();
-        define(MetricType::Counter, &name.join("."))
+    fn define_request(&self, outcome: Outcome, provider: Option<usize>) -> u32 {
+        let mut name = outcome.metric_name();
+        if let Some(provider) = provider.and_then(|index| self.providers.get(index)) {
+            name.extend([".", provider]);
+        }
+        define(MetricType::Counter, &name)
     }
 
     pub(super) fn count_fetches(&self, place: usize, counts: Counts) {

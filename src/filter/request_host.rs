@@ -7,9 +7,10 @@ use proxy_wasm::types::{LogLevel, MapType};
 use super::background::{self, Background};
 use super::metrics::Metrics;
 use super::raw;
+use crate::gate::Outcome;
 use crate::host::{
-    BackgroundHost as _, Counter, Expected, ForeignAnswer, HeaderBlock, Host, Response, Shared,
-    SharedData, SignatureHost,
+    BackgroundHost as _, Expected, ForeignAnswer, HeaderBlock, Host, Response, Shared, SharedData,
+    SignatureHost,
 };
 
 /// `verify_signature` of Envoy (`source/extensions/common/wasm/foreign.cc`).
@@ -124,8 +125,8 @@ impl Host for RequestHost<'_> {
         );
     }
 
-    fn increment(&self, counter: Counter, provider: Option<&str>) {
-        self.metrics.count_request(counter, provider);
+    fn count(&self, outcome: Outcome, provider: Option<usize>) {
+        self.metrics.count_request(outcome, provider);
     }
 
     fn timed<T>(&self, verification: impl FnOnce() -> T) -> T {

@@ -180,9 +180,9 @@ pub fn request(bytes: &[u8]) {
 
 fn decided(gate: &Gate, host: &MockHost, target: &[u8], text: &[u8]) {
     let verdict = gate.on_request(host, Attempt::Last);
-    let counters = host.counters.borrow();
-    assert_eq!(counters.len(), 1);
-    let outcome = Outcome::all().nth(counters[0].0.0).unwrap();
+    let counted = host.counted.borrow();
+    assert_eq!(counted.len(), 1);
+    let (outcome, _) = counted[0];
     let response = host.response.borrow();
     let Outcome::Allowed(admission) = outcome else {
         assert_eq!(verdict, Verdict::Stop);

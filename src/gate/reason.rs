@@ -1,7 +1,6 @@
 //! Why a request was let through or refused, and the one place that says what follows from it.
 
 use super::text::TooLong;
-use crate::host::Counter;
 use crate::token::{ClaimError, SignatureError, TokenError};
 
 /// Why a request was refused. Each is a metric and stands in the log; what the *client* is told
@@ -361,7 +360,7 @@ impl Admission {
 }
 
 impl Outcome {
-    /// Every outcome; the counter of an outcome is its place in this list.
+    /// Every outcome, in the order of [`Outcome::index`].
     pub fn all() -> impl Iterator<Item = Self> {
         let allowed = Admission::ALL.into_iter().map(Self::Allowed);
         allowed.chain(Reason::ALL.into_iter().map(Self::Refused))
@@ -381,12 +380,12 @@ impl Outcome {
 
     /// Where [`Outcome::all`] has this outcome.
     #[must_use]
-    pub const fn counter(self) -> Counter {
+    pub const fn index(self) -> usize {
         // Both enums are listed in the order of their declaration, which a test holds them to.
-        Counter(match self {
+        match self {
             Self::Allowed(admission) => admission as usize,
             Self::Refused(reason) => Admission::ALL.len() + reason as usize,
-        })
+        }
     }
 }
 
@@ -410,9 +409,9 @@ mod tests {
     use super::*;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn every_outcome_has_a_counter_of_its_own_in_the_order_of_the_list() {
-        for (place, outcome) in Outcome::all().enumerate() {
-            assert_eq!(outcome.counter(), Counter(place), "{outcome:?}");
+    fn every_outcome_has_an_index_and_a_metric_of_its_own() {
+        for (index, outcome) in Outcome::all().enumerate() {
+            assert_eq!(outcome.index(), index, "{outcome:?}");
         }
         let names: std::collections::BTreeSet<_> =
             Outcome::all().map(Outcome::metric_name).collect();

@@ -48,8 +48,8 @@ pub struct MockHost {
     pub edits: RefCell<Vec<Edit>>,
     /// What was answered.
     pub response: RefCell<Option<Response>>,
-    /// Which counters were increased, and for which providers.
-    pub counters: RefCell<Vec<(Counter, Option<String>)>>,
+    /// The outcomes that were counted, and for which providers.
+    pub counted: RefCell<Vec<(Outcome, Option<usize>)>>,
     /// What was logged.
     pub log: RefCell<Vec<String>>,
 }
@@ -73,7 +73,7 @@ impl MockHost {
             process: Rc::default(),
             edits: RefCell::default(),
             response: RefCell::default(),
-            counters: RefCell::default(),
+            counted: RefCell::default(),
             log: RefCell::default(),
         }
     }
@@ -227,9 +227,8 @@ impl Host for MockHost {
         assert_eq!(earlier, None, "a request is answered once");
     }
 
-    fn increment(&self, counter: Counter, provider: Option<&str>) {
-        let provider = provider.map(str::to_owned);
-        self.counters.borrow_mut().push((counter, provider));
+    fn count(&self, outcome: Outcome, provider: Option<usize>) {
+        self.counted.borrow_mut().push((outcome, provider));
     }
 
     fn timed<T>(&self, verification: impl FnOnce() -> T) -> T {

@@ -2,9 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 
+use portcullis::gate::Outcome;
 use portcullis::host::{
-    Counter, Expected, ForeignAnswer, HeaderBlock, Host, Response, Shared, SharedData,
-    SignatureHost,
+    Expected, ForeignAnswer, HeaderBlock, Host, Response, Shared, SharedData, SignatureHost,
 };
 
 pub(crate) struct SilentHost {
@@ -123,7 +123,7 @@ impl Host for SilentHost {
         self.answered.set(response.status);
     }
 
-    fn increment(&self, _counter: Counter, _provider: Option<&str>) {}
+    fn count(&self, _outcome: Outcome, _provider: Option<usize>) {}
 
     fn debug(&self, _message: impl FnOnce() -> String) {}
 }

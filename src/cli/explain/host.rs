@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use super::Arguments;
-use crate::gate::Verdict;
+use crate::gate::{Outcome, Verdict};
 use crate::host::{
-    Counter, Expected, ForeignAnswer, HeaderBlock, HeaderLine, Host, Response, Shared, SharedData,
+    Expected, ForeignAnswer, HeaderBlock, HeaderLine, Host, Response, Shared, SharedData,
     SignatureHost,
 };
 use crate::time::UnixTime;
@@ -195,7 +195,7 @@ impl Host for ExplainingHost {
         self.response.replace(Some(response.clone()));
     }
 
-    fn increment(&self, _counter: Counter, _provider: Option<&str>) {}
+    fn count(&self, _outcome: Outcome, _provider: Option<usize>) {}
 
     fn debug(&self, _message: impl FnOnce() -> String) {}
 }

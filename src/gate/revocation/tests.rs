@@ -130,10 +130,8 @@ impl Edge {
         };
         let verified = host.verifications.get();
         self.verifications.set(self.verifications.get() + verified);
-        let counters = host.counters.borrow();
-        let outcome = counters
-            .first()
-            .and_then(|counter| Outcome::all().nth(counter.0.0));
+        let counted = host.counted.borrow();
+        let outcome = counted.first().map(|(outcome, _)| *outcome);
         (verdict, outcome)
     }
 

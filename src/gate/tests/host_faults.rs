@@ -33,7 +33,7 @@ fn a_request_whose_headers_are_not_shown_is_refused_on_every_path() {
     for gate in [open_gate(), preflights] {
         assert_eq!(refusal(&gate, &host), Some(Reason::HostFault));
         host.response.take();
-        host.counters.take();
+        host.counted.take();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::host::{Counter, Response};
+use crate::host::Response;
 use crate::token::{KeyRules, KeySet};
 
 /// `far` has its keys on a server, `near` has them here. They share the place of their tokens.
@@ -284,8 +284,7 @@ fn refused_after(gate: &Gate, token: &str, answers: Vec<KeyAnswer>) -> (u16, Rea
         ..Answers::default()
     };
     assert_eq!(gate.on_answers(&host, &answers), Verdict::Stop);
-    let Counter(place) = host.counters.borrow()[0].0;
-    let Some(Outcome::Refused(reason)) = Outcome::all().nth(place) else {
+    let Outcome::Refused(reason) = host.counted.borrow()[0].0 else {
         panic!("it was let in");
     };
     (host.response.borrow().as_ref().unwrap().status, reason)

@@ -342,7 +342,7 @@ fn a_request_waits_once_for_keys_and_is_refused_with_503_without_them() {
         waits,
         Verdict::Wait(Wait::Keys(Lack { provider: 0, .. }))
     ));
-    assert!(host.counters.borrow().is_empty() && host.response.borrow().is_none());
+    assert!(host.counted.borrow().is_empty() && host.response.borrow().is_none());
     assert_eq!(outcome(&gate, &host), Some(Reason::KeysUnavailable));
     let response = host.response.borrow().clone().unwrap();
     assert_eq!(response.status, 503);
