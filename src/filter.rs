@@ -1,23 +1,23 @@
-//! The proxy-wasm glue: contexts of Envoy on one side, the traits of [`crate::host`] on the other.
-//! Decides nothing.
+//! The proxy-wasm glue: contexts of Envoy on one side, the [`Edge`] and its host on the other. Decides
+//! nothing.
 
-mod background;
-mod feed;
+mod envoy;
+mod envoy_request;
 mod metrics;
 mod raw;
 mod request;
-mod request_host;
-mod shared;
 
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 
+use crate::edge::{ContextId, Edge};
 use crate::gate::read_configuration;
 use crate::host::CallId;
+use envoy::Envoy;
+use metrics::Metrics;
 use request::Request;
-use shared::Shared;
 
 proxy_wasm::main! {{
     std::panic::set_hook(Box::new(|panic| raw::log(LogLevel::Critical, &panic.to_string())));
@@ -26,17 +26,17 @@ proxy_wasm::main! {{
 
 /// One per plugin and virtual machine: holds what all its requests share.
 struct Root {
-    context: u32,
+    context: ContextId,
     configuration: Vec<u8>,
-    shared: Option<Rc<Shared>>,
+    edge: Option<Rc<Edge<Envoy>>>,
 }
 
 impl Root {
     const fn new(context: u32) -> Self {
         Self {
-            context,
+            context: ContextId(context),
             configuration: Vec::new(),
-            shared: None,
+            edge: None,
         }
     }
 }
@@ -45,17 +45,17 @@ impl Root {
 /// In place of `on_done`, which would be called for every request as well.
 impl Drop for Root {
     fn drop(&mut self) {
-        if let Some(shared) = &self.shared {
-            shared.release();
+        if let Some(edge) = &self.edge {
+            edge.release();
         }
     }
 }
 
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, _headers: usize, body: usize, _trailers: usize) {
-        if let Some(shared) = &self.shared {
-            let outcome = background::call_outcome(body);
-            shared.root_call_ended(self.context, CallId(call), &outcome);
+        if let Some(edge) = &self.edge {
+            let outcome = envoy::call_outcome(body);
+            edge.on_call_ended(self.context, CallId(call), &outcome);
         }
     }
 }
@@ -71,7 +71,7 @@ impl RootContext for Root {
         };
         // A second listener with the same plugin configures the same context again. What it
         // holds, requests that wait above all, is still good.
-        if self.shared.is_some() && bytes == self.configuration {
+        if self.edge.is_some() && bytes == self.configuration {
             return true;
         }
         let environment = |name: &str| std::env::var(name).ok();
@@ -81,12 +81,13 @@ impl RootContext for Root {
                     raw::log(LogLevel::Error, "the host gives no random numbers");
                     return false;
                 };
-                let shared = Shared::new(configured, secret);
-                if raw::set_tick_period(shared.first_tick()).is_err() {
+                let metrics = Metrics::new(&configured.policy);
+                let edge = Edge::new(configured, Envoy { metrics }, self.context, secret);
+                if raw::set_tick_period(edge.tick_period()).is_err() {
                     raw::log(LogLevel::Error, "the host gives no ticks");
                     return false;
                 }
-                self.shared = Some(Rc::new(shared));
+                self.edge = Some(Rc::new(edge));
                 self.configuration = bytes;
                 true
             }
@@ -100,11 +101,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        let period = self
-            .shared
-            .as_ref()
-            .and_then(|shared| shared.tick(self.context));
-        if let Some(period) = period {
+        if let Some(period) = self.edge.as_ref().and_then(|edge| edge.on_tick()) {
             let _ = raw::set_tick_period(period);
         }
     }
@@ -114,6 +111,6 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request::new(context, self.shared.clone())))
+        Some(Box::new(Request::new(context, self.edge.clone())))
     }
 }

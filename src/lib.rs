@@ -8,8 +8,9 @@
 //! | [`token`] | bytes → unverified token → verified token; keys, algorithms, signatures |
 //! | [`gate`] | one request: configuration → policy, rules, extraction, verdict, headers, refusals |
 //! | [`revocation`] | what can be revoked and how it is asked: names, filter, cut-offs, the feed's formats |
+//! | [`edge`] | one virtual machine at work: gate, keys, feed, requests that wait, calls and their ends |
 //! | [`keys`] | the keys of token issuers: where they come from, and keeping the copies of them right |
-//! | [`sync`] | keeping in step: who leads, the revocation feed, requests that wait |
+//! | [`sync`] | keeping in step: who leads, the revocation feed |
 //! | `backoff` | how long to wait before the next try |
 //! | [`namespace`] | where records stand in the data that a process shares, and by what they are believed |
 //! | [`host`] | what the gate needs from whatever it runs in |
@@ -17,7 +18,7 @@
 //!
 //! | WebAssembly only | |
 //! |---|---|
-//! | `filter` | proxy-wasm contexts ↔ [`host`]; decides nothing |
+//! | `filter` | proxy-wasm contexts ↔ [`edge`]; decides nothing |
 //!
 //! | native only | |
 //! |---|---|
@@ -26,8 +27,8 @@
 //! | `cli` | the command line, one module per command |
 //! | `fuzzing` | in tests and fuzz targets only: what holds for any bytes |
 //!
-//! Data goes one way: `filter` → [`gate`] → [`keys`] → [`sync`] → [`revocation`]. Nothing points
-//! back, and nothing shared names the proxy-wasm SDK or `tokio`.
+//! Data goes one way: `filter` → [`edge`] → [`gate`] → [`keys`] → [`sync`] → [`revocation`]. Nothing
+//! points back, and nothing shared names the proxy-wasm SDK or `tokio`.
 
 #![cfg_attr(
     any(test, fuzzing),
@@ -45,6 +46,7 @@
 #![cfg_attr(target_os = "wasi", deny(clippy::use_debug))]
 
 mod backoff;
+pub mod edge;
 pub mod gate;
 pub mod host;
 pub mod keys;

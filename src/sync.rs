@@ -22,22 +22,18 @@ mod fault;
 mod follower;
 #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
 pub(crate) mod fuzzing;
-mod inquiries;
 mod lease;
 mod line;
 mod loader;
 mod mark;
 mod trouble;
-mod waiting;
 
 use std::time::Duration;
 
 pub use announcement::Purge;
 pub use fault::Fault;
 pub use follower::{Counts as FeedCounts, FeedSource, Follower};
-pub use inquiries::{Ended, Inquiries, MAX_ASKING};
 pub use lease::{Lease, Role};
-pub use waiting::{MAX_WAITING, Waiting};
 
 /// How often every virtual machine looks at shared data. What one publishes the others have after
 /// this time at the latest.

@@ -29,6 +29,7 @@ use std::cell::Cell;
 use proxy_wasm::types::MetricType;
 
 use super::raw;
+use crate::edge::Metric;
 use crate::gate::{CacheCounts, Confirmation, Outcome, Policy, Settled};
 use crate::keys::{Counts, KeySource, Sight};
 use crate::revocation::{FeedState, Fill};
@@ -90,7 +91,7 @@ struct KeyMetrics {
 }
 
 impl Metrics {
-    pub(super) fn new(policy: &Policy, has_feed: bool) -> Self {
+    pub(super) fn new(policy: &Policy) -> Self {
         let sources: Vec<_> = policy.key_sources().collect();
         let row = |outcome: Outcome| {
             let total = define(MetricType::Counter, &outcome.metric_name());
@@ -105,13 +106,29 @@ impl Metrics {
             requests: Outcome::all().map(row).collect(),
             providers: sources.iter().map(|(name, _)| (*name).to_owned()).collect(),
             keys: sources.iter().map(keys).collect(),
-            feed: FeedMetrics::new(has_feed),
+            feed: FeedMetrics::new(policy.has_feed()),
             cache: CacheMetrics::new(),
             verification: define(
                 MetricType::Histogram,
                 "portcullis.verification_microseconds",
             ),
             verifications: Cell::new(0),
+        }
+    }
+
+    /// Counts, or writes into gauges, what does not belong to a request.
+    pub(super) fn measure(&self, metric: Metric<'_>) {
+        match metric {
+            Metric::Fetches { provider, counts } => self.count_fetches(provider, counts),
+            Metric::Keys { provider, sight } => self.show_keys(provider, sight),
+            Metric::FeedCounts { before, now } => self.count_feed(before, now),
+            Metric::Feed {
+                state,
+                fill,
+                staleness,
+            } => self.show_feed(state, fill, staleness),
+            Metric::Cache(counts) => self.count_cache(&counts),
+            Metric::Check(confirmation) => self.count_confirmation(confirmation),
         }
     }
 
@@ -136,7 +153,7 @@ impl Metrics {
         define(MetricType::Counter, &name)
     }
 
-    pub(super) fn count_fetches(&self, place: usize, counts: Counts) {
+    fn count_fetches(&self, place: usize, counts: Counts) {
         let Some(Some(keys)) = self.keys.get(place) else {
             return;
         };
@@ -145,7 +162,7 @@ impl Metrics {
         increment(keys.refetched, counts.refetched);
     }
 
-    pub(super) fn show_keys(&self, place: usize, sight: Sight) {
+    fn show_keys(&self, place: usize, sight: Sight) {
         let Some(Some(keys)) = self.keys.get(place) else {
             return;
         };
@@ -155,7 +172,7 @@ impl Metrics {
         record(keys.left_out, number(sight.left_out));
     }
 
-    pub(super) fn count_feed(&self, before: &FeedCounts, now: &FeedCounts) {
+    fn count_feed(&self, before: &FeedCounts, now: &FeedCounts) {
         let more = |id, field: fn(&FeedCounts) -> u64| {
             let by = field(now).saturating_sub(field(before));
             increment(id, u32::try_from(by).unwrap_or(u32::MAX));
@@ -172,7 +189,7 @@ impl Metrics {
         }
     }
 
-    pub(super) fn show_feed(&self, state: Option<&FeedState>, fill: Option<Fill>, staleness: u64) {
+    fn show_feed(&self, state: Option<&FeedState>, fill: Option<Fill>, staleness: u64) {
         record(self.feed.staleness, staleness);
         record(self.feed.loaded, u64::from(state.is_some()));
         if let Some(fill) = fill {
@@ -186,7 +203,7 @@ impl Metrics {
 
     /// Counts look-ups of tokens. The number of entries is a sum over all virtual machines, to which
     /// each adds what has changed.
-    pub(super) fn count_cache(&self, counts: &CacheCounts) {
+    fn count_cache(&self, counts: &CacheCounts) {
         increment(self.cache.hits, counts.hits);
         increment(self.cache.misses, counts.misses);
         increment(self.cache.void, counts.void);
@@ -198,7 +215,7 @@ impl Metrics {
         }
     }
 
-    pub(super) fn count_confirmation(&self, confirmation: &Confirmation) {
+    fn count_confirmation(&self, confirmation: &Confirmation) {
         let id = match confirmation.settled {
             Some(Settled::Revoked) => self.feed.revoked,
             Some(Settled::NotRevoked) => self.feed.not_revoked,

@@ -6,47 +6,23 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use super::background;
-use super::shared::Shared;
-use crate::gate::{Answers, Verdict};
+use super::envoy::{self, Envoy};
+use crate::edge::{ContextId, Edge, State};
 use crate::host::CallId;
-use crate::time::Interval;
 
 /// One per request.
 pub(super) struct Request {
-    context: u32,
-    shared: Option<Rc<Shared>>,
+    context: ContextId,
+    edge: Option<Rc<Edge<Envoy>>>,
     state: Rc<Cell<State>>,
     has_waited: Cell<bool>,
 }
 
-/// A request on its way to a verdict, which may have to wait.
-pub(super) struct Held {
-    pub(super) context: u32,
-    /// How long it may wait for keys, once it has begun to.
-    pub(super) patience: Option<Interval>,
-    /// What has come of all waiting so far.
-    pub(super) answers: Answers,
-    pub(super) state: Rc<Cell<State>>,
-}
-
-/// What has been decided about a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum State {
-    /// It goes on.
-    Forwarded,
-    /// It waits.
-    Held,
-    /// It was answered, or nobody can decide about it.
-    #[default]
-    Stopped,
-}
-
 impl Request {
-    pub(super) fn new(context: u32, shared: Option<Rc<Shared>>) -> Self {
+    pub(super) fn new(context: u32, edge: Option<Rc<Edge<Envoy>>>) -> Self {
         Self {
-            context,
-            shared,
+            context: ContextId(context),
+            edge,
             state: Rc::default(),
             has_waited: Cell::new(false),
         }
@@ -64,9 +40,9 @@ impl Request {
 
 impl Context for Request {
     fn on_http_call_response(&mut self, call: u32, _headers: usize, body: usize, _trailers: usize) {
-        if let Some(shared) = &self.shared {
-            let outcome = background::call_outcome(body);
-            shared.request_call_ended(self.context, CallId(call), &outcome);
+        if let Some(edge) = &self.edge {
+            let outcome = envoy::call_outcome(body);
+            edge.on_call_ended(self.context, CallId(call), &outcome);
         }
     }
 }
@@ -75,8 +51,8 @@ impl Context for Request {
 impl Drop for Request {
     fn drop(&mut self) {
         // Also one that has its verdict may own a call that others wait for.
-        if let Some(shared) = self.shared.as_ref().filter(|_| self.has_waited.get()) {
-            shared.leave(self.context);
+        if let Some(edge) = self.edge.as_ref().filter(|_| self.has_waited.get()) {
+            edge.on_gone(self.context);
         }
     }
 }
@@ -85,13 +61,8 @@ impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         // Envoy sends no requests to a plugin that is not configured; if it did, they would wait
         // here until the client gives up.
-        if let Some(shared) = &self.shared {
-            shared.begin(Held {
-                context: self.context,
-                patience: None,
-                answers: Answers::default(),
-                state: Rc::clone(&self.state),
-            });
+        if let Some(edge) = &self.edge {
+            edge.on_request(self.context, Rc::clone(&self.state));
             self.has_waited.set(self.state.get() == State::Held);
         }
         self.action()
@@ -102,11 +73,8 @@ impl HttpContext for Request {
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        // Now, whatever the state: to a request that waits they do not come again.
-        if let Some(shared) = &self.shared
-            && shared.strip_trailers(self.context) == Verdict::Stop
-        {
-            self.state.set(State::Stopped);
+        if let Some(edge) = &self.edge {
+            edge.on_trailers(self.context, &self.state);
         }
         self.action()
     }

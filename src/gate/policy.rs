@@ -158,6 +158,12 @@ impl Policy {
         (self, has_revocation)
     }
 
+    /// Whether there is a revocation feed.
+    #[must_use]
+    pub const fn has_feed(&self) -> bool {
+        self.revocation.is_some()
+    }
+
     /// Under which records in shared data are sealed.
     #[must_use]
     pub const fn record_secret(&self) -> &RecordSecret {

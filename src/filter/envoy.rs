@@ -1,12 +1,15 @@
-//! [`BackgroundHost`] over Envoy's host calls.
+//! [`EdgeHost`] over Envoy's host calls.
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, Status};
 
+use super::envoy_request::EnvoyRequest;
+use super::metrics::Metrics;
 use super::raw;
+use crate::edge::{ContextId, EdgeHost, Metric};
 use crate::host::{
-    BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, HeaderLine, NotSent, Shared,
-    SharedData,
+    BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, ForeignAnswer, HeaderLine,
+    NotSent, Shared, SharedData, SignatureHost,
 };
 use crate::revocation::{MAX_BATCH_BYTES, SEGMENT_BYTES};
 use crate::token::MAX_JWK_SET_BYTES;
@@ -24,10 +27,12 @@ const NO_VERSION: u32 = u32::MAX;
 /// What stands for any version where one is expected.
 const ANY_VERSION: u32 = 0;
 
-/// What the root context of a virtual machine may do at any time.
-pub(super) struct Background;
+/// The host of one virtual machine, with the metrics of one plugin.
+pub(super) struct Envoy {
+    pub(super) metrics: Metrics,
+}
 
-impl SharedData for Background {
+impl SharedData for Envoy {
     fn shared(&self, key: &str) -> Option<Shared> {
         let (bytes, version) = raw::shared(key).ok()??;
         (version != ANY_VERSION).then_some(Shared { bytes, version })
@@ -43,7 +48,7 @@ impl SharedData for Background {
     }
 }
 
-impl CallHost for Background {
+impl CallHost for Envoy {
     fn call(&self, call: &Call) -> Result<CallId, NotSent> {
         let mut headers = vec![
             (":method", call.method),
@@ -67,10 +72,11 @@ impl CallHost for Background {
     }
 }
 
-impl BackgroundHost for Background {
+impl BackgroundHost for Envoy {
     /// The end of time where there is no clock: then nothing that is known can be relied upon.
     fn now_milliseconds(&self) -> u64 {
-        now().unwrap_or(u64::MAX)
+        const NANOSECONDS: u64 = 1_000_000;
+        raw::now().map_or(u64::MAX, |now| now / NANOSECONDS)
     }
 
     fn random(&self) -> u64 {
@@ -86,10 +92,38 @@ impl BackgroundHost for Background {
     }
 }
 
-/// Milliseconds since the epoch, if the host has a clock.
-pub(super) fn now() -> Option<u64> {
-    const NANOSECONDS: u64 = 1_000_000;
-    raw::now().ok().map(|now| now / NANOSECONDS)
+/// `verify_signature` of Envoy (`source/extensions/common/wasm/foreign.cc`).
+impl SignatureHost for Envoy {
+    fn verify_signature(&self, arguments: &[u8]) -> ForeignAnswer {
+        /// Field 1 of `VerifySignatureResult`, a boolean, set. A false one is left out.
+        const GENUINE: &[u8] = &[0x08, 0x01];
+        match raw::call_foreign_function("verify_signature", arguments) {
+            Ok(result) if result.starts_with(GENUINE) => ForeignAnswer::Genuine,
+            Ok(_) | Err(raw::BAD_ARGUMENT) => ForeignAnswer::Forged,
+            Err(_) => ForeignAnswer::Unavailable,
+        }
+    }
+}
+
+impl EdgeHost for Envoy {
+    type Request<'h> = EnvoyRequest<'h>;
+
+    fn request(&self) -> EnvoyRequest<'_> {
+        EnvoyRequest::new(self)
+    }
+
+    fn enter(&self, ContextId(context): ContextId) -> bool {
+        raw::enter(context).is_ok()
+    }
+
+    // Fails when the stream is gone.
+    fn resume(&self) {
+        let _ = raw::resume_request();
+    }
+
+    fn measure(&self, metric: Metric<'_>) {
+        self.metrics.measure(metric);
+    }
 }
 
 /// What stands in for a random number should the host have none: enough to tell virtual machines

@@ -1,53 +1,30 @@
-//! [`Host`] over Envoy's host calls, for the request that is in effect.
+//! [`RequestHost`] over Envoy's host calls, for the request that is in effect.
 
 use std::cell::Cell;
 
 use proxy_wasm::types::{LogLevel, MapType};
 
-use super::background::{self, Background};
-use super::metrics::Metrics;
+use super::envoy::Envoy;
 use super::raw;
+use crate::edge::RequestHost;
 use crate::gate::Outcome;
 use crate::host::{
     BackgroundHost as _, Expected, ForeignAnswer, HeaderBlock, Host, Response, Shared, SharedData,
     SignatureHost,
 };
 
-/// `verify_signature` of Envoy (`source/extensions/common/wasm/foreign.cc`).
-pub(super) struct EnvoySignatures;
-
-impl SignatureHost for EnvoySignatures {
-    fn verify_signature(&self, arguments: &[u8]) -> ForeignAnswer {
-        /// Field 1 of `VerifySignatureResult`, a boolean, set. A false one is left out.
-        const GENUINE: &[u8] = &[0x08, 0x01];
-        match raw::call_foreign_function("verify_signature", arguments) {
-            Ok(result) if result.starts_with(GENUINE) => ForeignAnswer::Genuine,
-            Ok(_) | Err(raw::BAD_ARGUMENT) => ForeignAnswer::Forged,
-            Err(_) => ForeignAnswer::Unavailable,
-        }
-    }
-}
-
-pub(super) struct RequestHost<'m> {
-    metrics: &'m Metrics,
+pub(super) struct EnvoyRequest<'e> {
+    envoy: &'e Envoy,
     /// Whether a call for this request has failed.
     has_failed: Cell<bool>,
 }
 
-impl<'m> RequestHost<'m> {
-    pub(super) const fn new(metrics: &'m Metrics) -> Self {
+impl<'e> EnvoyRequest<'e> {
+    pub(super) const fn new(envoy: &'e Envoy) -> Self {
         Self {
-            metrics,
+            envoy,
             has_failed: Cell::new(false),
         }
-    }
-
-    pub(super) fn trailers(&self) -> HeaderBlock {
-        self.noted(raw::header_block(MapType::HttpRequestTrailers))
-    }
-
-    pub(super) fn remove_trailer(&self, name: &str) {
-        self.noted(raw::remove_header(MapType::HttpRequestTrailers, name));
     }
 
     /// What a call has come to, or nothing, and then it is remembered that it has failed.
@@ -59,29 +36,29 @@ impl<'m> RequestHost<'m> {
     }
 }
 
-impl SignatureHost for RequestHost<'_> {
+impl SignatureHost for EnvoyRequest<'_> {
     fn verify_signature(&self, arguments: &[u8]) -> ForeignAnswer {
-        EnvoySignatures.verify_signature(arguments)
+        self.envoy.verify_signature(arguments)
     }
 }
 
-impl SharedData for RequestHost<'_> {
+impl SharedData for EnvoyRequest<'_> {
     fn shared(&self, key: &str) -> Option<Shared> {
-        Background.shared(key)
+        self.envoy.shared(key)
     }
 
     fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool {
-        Background.set_shared(key, value, expected)
+        self.envoy.set_shared(key, value, expected)
     }
 }
 
-impl Host for RequestHost<'_> {
+impl Host for EnvoyRequest<'_> {
     fn now_milliseconds(&self) -> u64 {
-        background::now().unwrap_or(u64::MAX)
+        self.envoy.now_milliseconds()
     }
 
     fn random(&self) -> u64 {
-        Background.random()
+        self.envoy.random()
     }
 
     fn request_headers(&self) -> HeaderBlock {
@@ -126,16 +103,26 @@ impl Host for RequestHost<'_> {
     }
 
     fn count(&self, outcome: Outcome, provider: Option<usize>) {
-        self.metrics.count_request(outcome, provider);
+        self.envoy.metrics.count_request(outcome, provider);
     }
 
     fn timed<T>(&self, verification: impl FnOnce() -> T) -> T {
-        self.metrics.timed(verification)
+        self.envoy.metrics.timed(verification)
     }
 
     fn debug(&self, message: impl FnOnce() -> String) {
         if raw::is_debugging() {
             raw::log(LogLevel::Debug, &message());
         }
+    }
+}
+
+impl RequestHost for EnvoyRequest<'_> {
+    fn trailers(&self) -> HeaderBlock {
+        self.noted(raw::header_block(MapType::HttpRequestTrailers))
+    }
+
+    fn remove_trailer(&self, name: &str) {
+        self.noted(raw::remove_header(MapType::HttpRequestTrailers, name));
     }
 }

@@ -1,0 +1,395 @@
+//! One virtual machine at work: the gate, and everything that keeps it able to decide.
+//!
+//! An [`Edge`] owns the gate, the keepers of its keys and of its revocation feed, the requests that
+//! wait, and the checks that are under way. It is told what happens, and does the rest over its
+//! [`EdgeHost`]:
+//!
+//! | what happens | what the edge is told |
+//! |---|---|
+//! | a request comes | [`Edge::on_request`] |
+//! | the trailers of a request come | [`Edge::on_trailers`] |
+//! | a request has gone | [`Edge::on_gone`] |
+//! | a call has ended | [`Edge::on_call_ended`] |
+//! | time has passed | [`Edge::on_tick`], as often as [`Edge::tick_period`] says |
+//! | the plugin is let go | [`Edge::release`] |
+//!
+//! What has been decided about a request stands in its [`State`], which the edge shares with whoever
+//! tells it of the request. A request that was held and may go on is resumed.
+//!
+//! # What does a request wait for?
+//!
+//! For newer keys, where those in force do not let its token in: until the next fetch of its
+//! provider's keys has ended, and no longer than [`PATIENCE`] in all. And for the authority, which is
+//! asked where the revocation filter is not sure: once for each of its tokens, as long as the
+//! configuration allows. It may have to wait for both, in either order. Every end of a wait leaves an
+//! answer, about one more provider or one more token, so this comes to an end.
+//!
+//! # How does the end of a call find its way?
+//!
+//! The host names a call by a number when it is made, and by that number when it has ended. In
+//! between, [`calls`] keeps which part of the edge has made it, so that only this one is told, and in
+//! which context: when a request goes, the host cancels its calls and does not say so. Another part
+//! that makes calls has to be another [`calls::Owner`], and nothing else.
+//!
+//! # Why do checks belong to the context that the host has called?
+//!
+//! The proxy-wasm SDK notes a call under the context whose callback is running, whatever context is
+//! in effect, and hands its end to that one; the host notes it under the context in effect. So the
+//! two have to be the same when a call is made, also where the end of one request's call lets another
+//! request go on, which then needs an answer itself.
+
+mod calls;
+mod checks;
+mod feed_keeper;
+mod host;
+mod pace;
+mod waiting;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+pub use host::{ContextId, EdgeHost, Metric, RequestHost};
+
+use crate::gate::{Answers, CacheCounts, Configured, Gate, Lack, Question, Verdict, Wait};
+use crate::host::{CallId, CallOutcome};
+use crate::keys::{Asked, KeyKeeper};
+use crate::time::Interval;
+use crate::token::Backend;
+use calls::{Caller, Calls, Owner};
+use checks::{Checks, Ended};
+use feed_keeper::FeedKeeper;
+use pace::Pace;
+use waiting::Waiting;
+
+/// How long a request waits for keys at most.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What one plugin holds in one virtual machine.
+pub struct Edge<H> {
+    host: H,
+    /// The context of the plugin itself, which stays.
+    root: ContextId,
+    /// The context that the host has called.
+    called: Cell<ContextId>,
+    gate: Gate,
+    keys: RefCell<KeyKeeper>,
+    feed: Option<RefCell<FeedKeeper>>,
+    calls: Calls,
+    /// The requests that wait for keys.
+    waiting: RefCell<Waiting<Held>>,
+    /// The checks at the authority, and the requests that wait for them.
+    checks: RefCell<Checks<Question, Held>>,
+    pace: Pace,
+}
+
+/// What has been decided about a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// It goes on.
+    Forwarded,
+    /// It waits.
+    Held,
+    /// It was answered, or cannot be decided.
+    #[default]
+    Stopped,
+}
+
+/// A request on its way to a verdict, which may have to wait.
+struct Held {
+    context: ContextId,
+    /// How long it may wait for keys, once it has begun to.
+    patience: Option<Interval>,
+    /// What has come of all waiting so far.
+    answers: Answers,
+    state: Rc<Cell<State>>,
+}
+
+impl<H: EdgeHost> Edge<H> {
+    /// An edge whose plugin has this context, which the host has called. `secret` is one that no
+    /// client can know.
+    pub fn new(configured: Configured, host: H, root: ContextId, secret: [u8; 16]) -> Self {
+        for warning in configured.warnings {
+            host.warn(&format!("configuration: {warning}"));
+        }
+        let backend = Backend::detect(&host);
+        host.info(match backend {
+            Backend::Host => "RSA and ECDSA signatures are checked by the host",
+            Backend::Module => "RSA and ECDSA signatures are checked by the module",
+        });
+        let gate = Gate::new(configured.policy, backend, secret);
+        let keys = gate.key_keeper(host.random());
+        let calls = Calls::default();
+        let feed = FeedKeeper::new(&calls.caller(&host, Owner::Feed, root), &gate);
+        Self {
+            pace: Pace::new(!keys.is_idle() || feed.is_some()),
+            host,
+            root,
+            called: Cell::new(root),
+            gate,
+            keys: RefCell::new(keys),
+            feed: feed.map(RefCell::new),
+            calls,
+            waiting: RefCell::default(),
+            checks: RefCell::default(),
+        }
+    }
+
+    /// How long it is from one tick to the next, at first.
+    pub const fn tick_period(&self) -> Duration {
+        self.pace.period()
+    }
+
+    /// Decides about a new request, whose context is in effect. Its state is told in `state`, now
+    /// and, if it is held, later.
+    pub fn on_request(&self, context: ContextId, state: Rc<Cell<State>>) {
+        self.called.set(context);
+        self.decide(Held {
+            context,
+            patience: None,
+            answers: Answers::default(),
+            state,
+        });
+    }
+
+    /// Has what only the gate may say taken out of the trailers of a request, whose context is in
+    /// effect, whatever has been decided about it: to a request that is held they do not come again.
+    pub fn on_trailers(&self, context: ContextId, state: &Cell<State>) {
+        let host = self.host.request();
+        let remove = |name: &str| host.remove_trailer(name);
+        if self.gate.strip_trailers(&host, host.trailers(), remove) == Verdict::Stop {
+            state.set(State::Stopped);
+            self.on_gone(context);
+        }
+    }
+
+    /// Forgets a request, for whose verdict no client waits any more. To be called of every request
+    /// that was held.
+    pub fn on_gone(&self, context: ContextId) {
+        let has_gone = |held: &Held| held.context == context;
+        self.waiting.borrow_mut().leave(has_gone);
+        let mut checks = self.checks.borrow_mut();
+        checks.leave(has_gone);
+        for (call, owner) in self.calls.cancel(context) {
+            match owner {
+                Owner::Checks => checks.lose(call),
+                // Made under the plugin's context, which stays.
+                Owner::Keys | Owner::Feed => {}
+            }
+        }
+    }
+
+    /// Hands the end of a call to the part of the edge that has made it, in the context that has.
+    pub fn on_call_ended(&self, context: ContextId, call: CallId, outcome: &CallOutcome) {
+        self.called.set(context);
+        let Some(owner) = self.calls.close(call) else {
+            return;
+        };
+        let caller = self.caller(owner);
+        match owner {
+            Owner::Keys => {
+                self.keys.borrow_mut().answered(&caller, call, outcome);
+                self.report_fetches();
+                self.wake();
+            }
+            Owner::Feed => {
+                if let Some(feed) = &self.feed {
+                    feed.borrow_mut().answered(&caller, call, outcome);
+                }
+            }
+            Owner::Checks => {
+                let ended = self.checks.borrow_mut().answered(&caller, call, outcome);
+                if let Some(ended) = ended {
+                    self.conclude(ended, outcome);
+                }
+            }
+        }
+        self.return_to_plugin();
+    }
+
+    /// Looks after keys, feed and the requests that wait, in the plugin's context. The new period of
+    /// the ticks, when it changes.
+    pub fn on_tick(&self) -> Option<Duration> {
+        self.called.set(self.root);
+        self.keys.borrow_mut().tick(&self.caller(Owner::Keys));
+        if let Some(feed) = &self.feed {
+            let caller = self.caller(Owner::Feed);
+            feed.borrow_mut().tick(&caller, &self.gate);
+        }
+        self.report_fetches();
+        self.make_lost_checks();
+        self.wake();
+        self.return_to_plugin();
+        if self.pace.shows_gauges() {
+            self.report_keys();
+        }
+        self.host
+            .measure(Metric::Cache(self.gate.take_cache_counts()));
+        self.pace.count(self.gate.has_what_it_needs())
+    }
+
+    /// Lets other virtual machines lead at once, since this one stops.
+    pub fn release(&self) {
+        self.keys.borrow().release(&self.caller(Owner::Keys));
+        if let Some(feed) = &self.feed {
+            feed.borrow().release(&self.caller(Owner::Feed));
+        }
+        self.host.measure(Metric::Cache(CacheCounts {
+            entries: 0,
+            ..self.gate.take_cache_counts()
+        }));
+    }
+
+    /// The host, for calls of this part of the edge in the context that the host has called.
+    const fn caller(&self, owner: Owner) -> Caller<'_, H> {
+        self.calls.caller(&self.host, owner, self.called.get())
+    }
+
+    /// Puts the plugin's own context back into effect after those of requests, if it was called.
+    fn return_to_plugin(&self) {
+        if self.called.get() == self.root {
+            // It is there as long as the edge is.
+            let _ = self.host.enter(self.root);
+        }
+    }
+
+    /// Decides about the request whose context is in effect.
+    fn decide(&self, mut held: Held) {
+        loop {
+            match self.gate.on_answers(&self.host.request(), &held.answers) {
+                Verdict::Forward => return held.state.set(State::Forwarded),
+                Verdict::Stop => return held.state.set(State::Stopped),
+                Verdict::Wait(Wait::Confirmation(question)) => return self.ask(&question, held),
+                Verdict::Wait(Wait::Keys(lack)) => match self.wait_for_keys(&lack, held) {
+                    Ok(()) => return,
+                    Err(again) => held = again,
+                },
+            }
+        }
+    }
+
+    /// Lets a request wait for newer keys, if they are going to come. Otherwise gives it back, with
+    /// the answer why not.
+    fn wait_for_keys(&self, lack: &Lack, mut held: Held) -> Result<(), Held> {
+        let now = self.host.now_milliseconds();
+        let begin = || Interval::new(now, PATIENCE);
+        let patience = *held.patience.get_or_insert_with(begin);
+        let keys = self.keys.borrow();
+        let seen = keys.finished_at(lack.provider);
+        let caller = self.caller(Owner::Keys);
+        let asked = keys.want(&caller, now, &lack.missing_key(), patience);
+        let (mut held, answer) = match asked {
+            Asked::Settled => (held, lack.settled()),
+            Asked::Unsettled => (held, lack.unsettled()),
+            Asked::Wait => {
+                held.state.set(State::Held);
+                let mut waiting = self.waiting.borrow_mut();
+                match waiting.add(held, lack.provider, seen, patience) {
+                    Ok(()) => return Ok(()),
+                    Err(held) => (held, lack.unsettled()),
+                }
+            }
+        };
+        held.answers.keys.push(answer);
+        Err(held)
+    }
+
+    /// Asks the authority about a token of the request whose context is in effect.
+    fn ask(&self, question: &Question, held: Held) {
+        let context = held.context;
+        held.state.set(State::Held);
+        let asked = if self.host.enter(self.called.get()) {
+            let call = || self.gate.confirmation_call(question);
+            let mut checks = self.checks.borrow_mut();
+            checks.ask(&self.caller(Owner::Checks), question, call, held)
+        } else {
+            Err(held)
+        };
+        // In the context of another request this one's headers must not be touched.
+        let is_there = self.host.enter(context);
+        if let Err(mut held) = asked
+            && is_there
+        {
+            self.note_answer(question, &CallOutcome::Failed, [&mut held]);
+            self.decide(held);
+        }
+    }
+
+    /// Makes the checks again whose calls were cancelled with their requests.
+    fn make_lost_checks(&self) {
+        let caller = self.caller(Owner::Checks);
+        let lost = self.checks.borrow_mut().send_again(&caller);
+        for ended in lost {
+            self.conclude(ended, &CallOutcome::Failed);
+        }
+    }
+
+    /// Decides about the requests that have waited for a check.
+    fn conclude(&self, (question, mut waiting): Ended<Question, Held>, outcome: &CallOutcome) {
+        self.note_answer(&question, outcome, &mut waiting);
+        for held in waiting {
+            self.resume(held);
+        }
+    }
+
+    fn note_answer<'h>(
+        &self,
+        question: &Question,
+        outcome: &CallOutcome,
+        waiting: impl IntoIterator<Item = &'h mut Held>,
+    ) {
+        let confirmation = self.gate.confirmation(question, outcome);
+        for held in waiting {
+            self.host.measure(Metric::Check(&confirmation));
+            held.answers.confirmations.push(confirmation.clone());
+        }
+    }
+
+    /// Decides about the requests that have waited for keys long enough, or for the right fetch.
+    fn wake(&self) {
+        for held in self.take_ready() {
+            self.resume(held);
+        }
+    }
+
+    fn take_ready(&self) -> Vec<Held> {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.is_empty() {
+            return Vec::new();
+        }
+        let keys = self.keys.borrow();
+        waiting.take_ready(self.host.now_milliseconds(), |provider| {
+            keys.finished_at(provider)
+        })
+    }
+
+    /// Decides about a request that has waited. There may be other keys than before.
+    fn resume(&self, mut held: Held) {
+        held.answers.keys.clear();
+        if self.host.enter(held.context) {
+            let state = Rc::clone(&held.state);
+            self.decide(held);
+            if state.get() == State::Forwarded {
+                self.host.resume();
+            }
+        }
+    }
+
+    fn report_fetches(&self) {
+        for (provider, counts) in self.keys.borrow_mut().take_counts() {
+            self.host.measure(Metric::Fetches { provider, counts });
+        }
+    }
+
+    /// Gauges. Those of the leader, so that they do not flicker.
+    fn report_keys(&self) {
+        let keys = self.keys.borrow();
+        let now = self.host.now_milliseconds();
+        for provider in keys.providers() {
+            let sight = keys.sight(provider, now);
+            if sight.is_leader {
+                self.host.measure(Metric::Keys { provider, sight });
+            }
+        }
+    }
+}

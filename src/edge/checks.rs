@@ -1,0 +1,210 @@
+//! Checks at the authority that requests wait for.
+//!
+//! The same check is made once, however many requests of this virtual machine wait for its answer; a
+//! call that fails is made once more, within the time that was allowed for it.
+//!
+//! # What if the call is lost?
+//!
+//! The call belongs to the request that needed the answer first, and is cancelled with it. If others
+//! wait for the same answer, the check is made again by the root context, which stays, on the next
+//! tick.
+
+use std::time::Duration;
+
+use crate::host::{BackgroundHost, Call, CallId, CallOutcome};
+use crate::time::Interval;
+
+/// Most requests of one virtual machine that wait for the authority. Each holds a stream of Envoy;
+/// further ones are decided as if it had not answered.
+pub(super) const MAX_CHECKING: usize = 1024;
+
+/// A call that has less time than this is not worth making.
+const SHORTEST_CALL: Duration = Duration::from_millis(5);
+
+/// The checks of one virtual machine that have not been answered. `Q` is what is asked, `W` a
+/// request that waits.
+#[derive(Debug)]
+pub(super) struct Checks<Q, W> {
+    pending: Vec<Check<Q, W>>,
+}
+
+/// What was asked, and the requests that have waited for the answer.
+pub(super) type Ended<Q, W> = (Q, Vec<W>);
+
+#[derive(Debug)]
+struct Check<Q, W> {
+    question: Q,
+    call: Call,
+    waiting: Vec<W>,
+    flight: Flight,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Flight {
+    /// The call is under way.
+    Sent {
+        id: CallId,
+        /// The time that was allowed for the answer when the call was first made.
+        allowed: Interval,
+        is_retry: bool,
+    },
+    /// The call was cancelled.
+    Lost,
+}
+
+impl<Q, W> Default for Checks<Q, W> {
+    fn default() -> Self {
+        Self {
+            pending: Vec::new(),
+        }
+    }
+}
+
+impl<Q: Clone + PartialEq, W> Checks<Q, W> {
+    /// Lets `waiter` wait for the answer to a question, which is asked by `call` unless it has been
+    /// already.
+    ///
+    /// # Errors
+    ///
+    /// The waiter, when there is no room or the call cannot be made.
+    pub(super) fn ask(
+        &mut self,
+        host: &impl BackgroundHost,
+        question: &Q,
+        call: impl FnOnce() -> Option<Call>,
+        waiter: W,
+    ) -> Result<(), W> {
+        if self.waiting() >= MAX_CHECKING {
+            return Err(waiter);
+        }
+        let mut pending = self.pending.iter_mut();
+        if let Some(same) = pending.find(|check| check.question == *question) {
+            same.waiting.push(waiter);
+            return Ok(());
+        }
+        let sent = call().and_then(|call| Some((host.call(&call).ok()?, call)));
+        let Some((id, call)) = sent else {
+            return Err(waiter);
+        };
+        let allowed = Interval::new(host.now_milliseconds(), call.timeout);
+        self.pending.push(Check {
+            question: question.clone(),
+            call,
+            waiting: vec![waiter],
+            flight: Flight::Sent {
+                id,
+                allowed,
+                is_retry: false,
+            },
+        });
+        Ok(())
+    }
+
+    /// Takes the end of a call. `None` when no request waits for it any more, or when the call is
+    /// made once more.
+    pub(super) fn answered(
+        &mut self,
+        host: &impl BackgroundHost,
+        id: CallId,
+        outcome: &CallOutcome,
+    ) -> Option<Ended<Q, W>> {
+        let index = self.index_of(id)?;
+        if has_failed(outcome) && self.pending.get_mut(index)?.retry(host) {
+            return None;
+        }
+        let check = self.pending.swap_remove(index);
+        Some((check.question, check.waiting))
+    }
+
+    /// Takes note that a call was cancelled, of whose end nothing will be heard.
+    pub(super) fn lose(&mut self, id: CallId) {
+        let index = self.index_of(id);
+        if let Some(check) = index.and_then(|index| self.pending.get_mut(index)) {
+            check.flight = Flight::Lost;
+        }
+    }
+
+    /// Drops the requests that have gone, and the checks that no request waits for.
+    pub(super) fn leave(&mut self, has_gone: impl Fn(&W) -> bool) {
+        for check in &mut self.pending {
+            check.waiting.retain(|waiter| !has_gone(waiter));
+        }
+        self.pending.retain(|check| !check.waiting.is_empty());
+    }
+
+    /// Makes lost calls again. Gives back the checks for which that is not possible.
+    pub(super) fn send_again(&mut self, host: &impl BackgroundHost) -> Vec<Ended<Q, W>> {
+        for check in &mut self.pending {
+            if matches!(check.flight, Flight::Lost)
+                && let Ok(id) = host.call(&check.call)
+            {
+                check.flight = Flight::Sent {
+                    id,
+                    allowed: Interval::new(host.now_milliseconds(), check.call.timeout),
+                    is_retry: true,
+                };
+            }
+        }
+        let lost = self
+            .pending
+            .extract_if(.., |check| matches!(check.flight, Flight::Lost));
+        lost.map(|check| (check.question, check.waiting)).collect()
+    }
+
+    fn index_of(&self, id: CallId) -> Option<usize> {
+        let is_it = |check: &Check<Q, W>| match check.flight {
+            Flight::Sent { id: sent, .. } => sent == id,
+            Flight::Lost => false,
+        };
+        self.pending.iter().position(is_it)
+    }
+
+    fn waiting(&self) -> usize {
+        let waiting = self.pending.iter().map(|check| check.waiting.len());
+        waiting.sum()
+    }
+}
+
+impl<Q, W> Check<Q, W> {
+    /// Makes the call once more, in what is left of its time. `false` when that has been done, or
+    /// is not possible.
+    fn retry(&mut self, host: &impl BackgroundHost) -> bool {
+        let Flight::Sent {
+            allowed,
+            is_retry: false,
+            ..
+        } = self.flight
+        else {
+            return false;
+        };
+        let timeout = allowed.remaining(host.now_milliseconds());
+        if timeout < SHORTEST_CALL {
+            return false;
+        }
+        let call = Call {
+            timeout,
+            ..self.call.clone()
+        };
+        let Ok(id) = host.call(&call) else {
+            return false;
+        };
+        self.flight = Flight::Sent {
+            id,
+            allowed,
+            is_retry: true,
+        };
+        true
+    }
+}
+
+/// Whether asking again may help: a connection that broke, an authority that is just starting or
+/// stopping. An authority that refuses the credential or the question will do so again.
+fn has_failed(outcome: &CallOutcome) -> bool {
+    match outcome {
+        CallOutcome::Answered { status, .. } => *status >= 500,
+        CallOutcome::Failed => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

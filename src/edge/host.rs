@@ -1,0 +1,83 @@
+//! What the edge needs of the virtual machine's host.
+
+use crate::gate::{CacheCounts, Confirmation};
+use crate::host::{BackgroundHost, HeaderBlock, Host, SignatureHost};
+use crate::keys::{Counts, Sight};
+use crate::revocation::{FeedState, Fill};
+use crate::sync::FeedCounts;
+
+/// Names a context of the host: a request, or the plugin itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContextId(pub u32);
+
+/// A virtual machine's host, with requests that can be held and sent on.
+///
+/// Whatever is asked about a request is about the one whose context is in effect. That is the context
+/// that the host has called, until another one is entered.
+pub trait EdgeHost: BackgroundHost + SignatureHost {
+    /// The host for the request whose context is in effect.
+    type Request<'h>: RequestHost
+    where
+        Self: 'h;
+
+    /// The host for the request whose context is in effect.
+    fn request(&self) -> Self::Request<'_>;
+
+    /// Puts a context into effect. `false` when it has gone: then none of its own may be touched.
+    #[must_use]
+    fn enter(&self, context: ContextId) -> bool;
+
+    /// Sends on the request whose context is in effect, which was held.
+    fn resume(&self);
+
+    /// Takes what was counted or measured beside the requests.
+    fn measure(&self, metric: Metric<'_>);
+}
+
+/// The host of one request that may have trailers.
+pub trait RequestHost: Host {
+    /// Every line of the trailers.
+    fn trailers(&self) -> HeaderBlock;
+
+    /// Removes every line of the trailers with this name.
+    fn remove_trailer(&self, name: &str);
+}
+
+/// Something that was counted or measured beside the requests.
+#[derive(Clone, Copy, Debug)]
+pub enum Metric<'m> {
+    /// Fetches of a provider's keys since the last time.
+    Fetches {
+        /// Its index.
+        provider: usize,
+        /// How many.
+        counts: Counts,
+    },
+    /// The state of a provider's keys.
+    Keys {
+        /// Its index.
+        provider: usize,
+        /// As the leader for these keys sees them.
+        sight: Sight,
+    },
+    /// What the feed has brought up to now.
+    FeedCounts {
+        /// The counts of the last time.
+        before: &'m FeedCounts,
+        /// The counts now.
+        now: &'m FeedCounts,
+    },
+    /// The state of the feed.
+    Feed {
+        /// What is held.
+        state: Option<&'m FeedState>,
+        /// How full the records are, if that is known.
+        fill: Option<Fill>,
+        /// Milliseconds since the authority was heard.
+        staleness: u64,
+    },
+    /// Look-ups of verified tokens since the last time, and how many there are now.
+    Cache(CacheCounts),
+    /// What came of a check, for one request.
+    Check(&'m Confirmation),
+}
