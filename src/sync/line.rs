@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::backoff;
 use crate::host::{BackgroundHost, Call, CallId, NotSent};
-use crate::time::{Interval, milliseconds};
+use crate::time::Interval;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -39,7 +40,7 @@ impl<T> Default for Line<T> {
 }
 
 impl<T> Line<T> {
-    /// One on which all was well at that time, for somebody else.
+    /// One on which all was well at that time, for another leader.
     pub(super) fn well_at(milliseconds: u64) -> Self {
         Self {
             well_at: Some(milliseconds),
@@ -84,7 +85,7 @@ impl<T> Line<T> {
         }
     }
 
-    /// Takes a call for failed that the host has never told the end of.
+    /// Gives up a call after so long, whose end the host has never told, and takes it for failed.
     pub(super) fn give_up(&mut self, host: &impl BackgroundHost, after: Duration) -> bool {
         let patience = Interval::new(self.started, after);
         let is_lost = self.outstanding.is_some() && patience.is_over(host.now_milliseconds());
@@ -112,8 +113,8 @@ impl<T> Line<T> {
         self.pause = Interval::new(self.started, shortest);
     }
 
-    /// Doubles the pause, up to two seconds while the outage is new and to ten seconds later, and
-    /// takes a random half of it off: edges that have failed together do not come back together.
+    /// The next call goes out after a pause that doubles with every failure, up to two seconds while
+    /// the outage is new and to ten seconds later.
     pub(super) fn fail(&mut self, host: &impl BackgroundHost) {
         let now = host.now_milliseconds();
         let is_new = Interval::new(self.well_at.unwrap_or(now), AT_FIRST).contains(now);
@@ -122,9 +123,8 @@ impl<T> Line<T> {
         } else {
             LONGEST_PAUSE
         };
-        let pause = (FIRST_PAUSE * (1 << self.failures.min(7))).min(longest);
-        let jitter = host.random() % (milliseconds(pause) / 2);
-        self.pause = Interval::new(now, pause.saturating_sub(Duration::from_millis(jitter)));
         self.failures = self.failures.saturating_add(1);
+        let pause = backoff::wait(FIRST_PAUSE, longest, self.failures, host.random());
+        self.pause = Interval::new(now, pause);
     }
 }

@@ -247,25 +247,22 @@ impl KeyRefresh {
         let retries = self.settings.retries;
         let failed_tries = fetch.failed_tries.saturating_add(1);
         if failed_tries <= retries.number {
-            let pause = backoff::wait(retries.base_interval, failed_tries, host.random());
-            let pause = pause.min(milliseconds(retries.max_interval));
+            let (first, longest) = (retries.base_interval, retries.max_interval);
+            let pause = backoff::wait(first, longest, failed_tries, host.random());
             let fetch = Fetch {
                 failed_tries,
                 ..fetch
             };
-            let pause = Interval::new(now, Duration::from_millis(pause));
+            let pause = Interval::new(now, pause);
             self.phase = Phase::Pausing { fetch, pause };
             return;
         }
         self.phase = Phase::Idle;
         self.finish(now, fetch);
         self.published.failures = self.published.failures.saturating_add(1);
-        let pause = backoff::wait(
-            self.settings.failed_refetch,
-            self.published.failures,
-            host.random(),
-        );
-        self.published.next_at = now.saturating_add(pause);
+        let (first, failures) = (self.settings.failed_refetch, self.published.failures);
+        let pause = backoff::wait(first, LONGEST_PAUSE, failures, host.random());
+        self.published.next_at = now.saturating_add(milliseconds(pause));
         self.counts.failed += 1;
         self.complain(host, now, error);
         self.publish(host);
@@ -319,6 +316,9 @@ fn ahead_of(lifetime: u64, random: u64) -> u64 {
 /// How long after its time-out a call is given up. The host always tells the end of a call; if it
 /// did not, the source would be stuck.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Longest pause between two fetches that fail, unless the configuration says a longer one.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// Fetches in a row that fail until another leader tries.
 const FAILURES_PER_LEADER: u32 = 3;

@@ -2,298 +2,378 @@
 
 use std::time::Duration;
 
+use super::calls::{Asked, Refusal};
+use super::lead::Scope;
 use super::remarks::Work;
-use super::{Asked, CALL_TIMEOUT, Follower, Refusal, Step};
-use crate::host::{BackgroundHost, Call, CallOutcome, Expected};
-use crate::revocation::{FeedState, Manifest};
+use crate::host::{BackgroundHost, Call, CallId, CallOutcome};
+use crate::revocation::{Batch, FeedState, Manifest};
 use crate::sync::announcement::{Begun, UNACCOUNTED};
 use crate::sync::claim::Claim;
-use crate::sync::discard::Discard;
 use crate::sync::line::Line;
 use crate::sync::loader::{LoadError, Loader, Need};
 use crate::sync::mark::fresher;
-use crate::sync::trouble::Trouble;
+use crate::time::{Interval, milliseconds};
 
-impl Follower {
-    /// Goes on with what is to be loaded, as far as that needs no answer.
-    pub(super) fn continue_loading(&mut self, host: &impl BackgroundHost, now: u64) {
-        if self.loader.is_none() {
-            if self.load_after.is_some_and(|pause| pause.is_over(now)) {
-                let call = self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT);
-                self.start_load(host, &call, Step::Manifest);
-            }
+/// Records that are found missing as soon as they are loaded are not loaded again sooner than this:
+/// a plugin that writes over them all the time would have the whole filter fetched all the time.
+/// Meanwhile the authority is asked about every token.
+pub(super) const REPAIR_PAUSE: Duration = Duration::from_secs(3);
+
+/// Most of the delay before a generation is loaded that replaces a crowded one.
+const CROWDED_JITTER: Duration = Duration::from_secs(1);
+
+/// Loads a generation when one is asked for.
+#[derive(Debug)]
+pub(super) struct LoadJob {
+    line: Line<Step>,
+    loader: Option<Loader>,
+    /// Set when a generation has to be loaded, to what is waited for before that.
+    pub(super) pause: Option<Interval>,
+    /// The newest generation that the authority has told of.
+    newest: Option<u64>,
+    /// For how long records that are missing are not loaded again.
+    repair_pause: Interval,
+}
+
+/// What the call that is under way is for.
+#[derive(Debug)]
+pub(super) enum Step {
+    Manifest,
+    Segment,
+    Changes(Asked),
+}
+
+/// Who has put another generation in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Switch {
+    /// This leader.
+    Own,
+    /// Another one, to which this load was left.
+    Foreign,
+}
+
+impl LoadJob {
+    /// One for a leader that begins, of a feed that was heard of then.
+    pub(super) fn begin(heard_at: u64) -> Self {
+        Self {
+            line: Line::well_at(heard_at),
+            loader: None,
+            pause: None,
+            newest: None,
+            repair_pause: Interval::default(),
+        }
+    }
+
+    /// The newest generation that the authority has told of.
+    pub(super) const fn newest(&self) -> Option<u64> {
+        self.newest
+    }
+
+    /// Whether a generation has to be loaded, now or after a pause.
+    pub(super) const fn is_requested(&self) -> bool {
+        self.pause.is_some()
+    }
+
+    /// Whether a generation is being loaded.
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.loader.is_some()
+    }
+
+    /// Has a generation loaded after so long, or sooner if that was asked for already.
+    pub(super) fn request(&mut self, now: u64, delay: Duration) {
+        let known = self.pause.map(|pause| pause.remaining(now));
+        if known.is_none_or(|known| delay < known) {
+            self.pause = Some(Interval::new(now, delay));
+        }
+    }
+
+    /// Has the generation loaded again whose records are missing.
+    pub(super) fn repair(&mut self, now: u64) {
+        self.request(now, self.repair_pause.remaining(now));
+    }
+
+    /// Takes in which generation the authority has. A newer one can wait, so that a thousand edges
+    /// do not all load it at once; it waits for less where the one that is held is crowded.
+    pub(super) fn on_news(
+        &mut self,
+        scope: &Scope<'_, impl BackgroundHost>,
+        held: &FeedState,
+        batch: &Batch,
+    ) {
+        self.newest = Some(batch.generation);
+        if !held.is_older_than(batch.epoch, batch.generation) {
             return;
         }
-        if self.is_superseded(host) {
-            return self.leave_to_others(host);
+        let (host, now) = (scope.host, scope.now());
+        let jitter =
+            |longest: Duration| Duration::from_millis(host.random() % milliseconds(longest).max(1));
+        let longest = scope.source.reload_jitter;
+        let known = self.pause.map(|pause| pause.remaining(now));
+        if known.is_none() {
+            self.request(now, jitter(longest));
+        }
+        let is_late = known.is_none_or(|known| known > CROWDED_JITTER);
+        if is_late
+            && let Some(fill) = scope.filter().fill(host, held, host.random())
+            && fill.is_crowded()
+        {
+            self.request(now, jitter(longest.min(CROWDED_JITTER)));
+        }
+    }
+
+    /// Gives up a call that the host has never told the end of.
+    pub(super) fn give_up(&mut self, host: &impl BackgroundHost, after: Duration) -> bool {
+        let is_given_up = self.line.give_up(host, after);
+        if is_given_up {
+            self.loader = None;
+        }
+        is_given_up
+    }
+
+    /// What the call with this id was for, if it is the one under way, which has ended.
+    pub(super) fn take(&mut self, id: CallId) -> Option<Step> {
+        self.line.take(id)
+    }
+
+    /// Goes on with what is to be loaded, as far as that needs no answer.
+    pub(super) fn advance(&mut self, scope: &mut Scope<'_, impl BackgroundHost>) -> Option<Switch> {
+        if !self.line.is_free(scope.now()) {
+            return None;
+        }
+        if self.loader.is_none() {
+            if self.pause.is_some_and(|pause| pause.is_over(scope.now())) {
+                let call = scope.source.manifest_call();
+                self.start(scope, &call, Step::Manifest);
+            }
+            return None;
+        }
+        if self.is_superseded(scope) {
+            return Some(self.leave_to_others(scope));
         }
         while let Some(loader) = &mut self.loader {
             match loader.need() {
                 Need::Step => {
-                    let step = loader.step(host, &self.filter);
+                    let step = loader.step(scope.host, scope.filter());
                     if let Err(error) = step {
-                        return self.refuse_load(host, &error.into());
+                        self.refuse(scope, &error.into());
+                        return None;
                     }
                     if loader.need() == Need::Step {
                         // The rest on the next tick.
-                        return;
+                        return None;
                     }
                 }
                 Need::Segment(index) => {
                     let generation = loader.state().generation;
-                    let path = format!("/v1/feed/segments/{generation}/{index}");
-                    let call = self.get(path, CALL_TIMEOUT);
-                    return self.start_load(host, &call, Step::Segment);
+                    let call = scope.source.segment_call(generation, index);
+                    self.start(scope, &call, Step::Segment);
+                    return None;
                 }
                 Need::Changes => {
-                    let state = loader.state().clone();
-                    let asked = Asked::now(host, Duration::ZERO);
-                    let call = self.changes_call(&state, asked);
-                    return self.start_load(host, &call, Step::Changes(asked));
+                    let asked = Asked::now(scope.host, Duration::ZERO);
+                    let state = loader.state();
+                    let call = scope.source.changes_call(state, self.newest, asked);
+                    self.start(scope, &call, Step::Changes(asked));
+                    return None;
                 }
             }
         }
+        None
     }
 
-    /// Has what is held vouched for by the key that signs now, when that is another one than the
-    /// manifest was signed with. Nobody needs the old key any more then.
-    pub(super) fn continue_attesting(&mut self, host: &impl BackgroundHost) {
-        let Some((state, _)) = self.read_state(host) else {
-            return;
-        };
-        let is_signed_by_one =
-            state.manifest_signer == state.batch_signer && state.is_trusted_by(&self.source.keys);
-        if self.load_after.is_none() && !is_signed_by_one {
-            let call = self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT);
-            if let Err(reason) = self.attest.start(host, &call, ()) {
-                self.on_not_sent(host, Work::Attest, reason);
-            }
+    fn start(&mut self, scope: &mut Scope<'_, impl BackgroundHost>, call: &Call, step: Step) {
+        if let Err(reason) = self.line.start(scope.host, call, step) {
+            scope.on_not_sent(Work::Load, reason);
         }
     }
 
-    pub(super) fn on_attest(&mut self, host: &impl BackgroundHost, outcome: &CallOutcome) {
-        let CallOutcome::Answered {
-            status: 200, body, ..
-        } = outcome
-        else {
-            self.on_no_use(host, Work::Attest, outcome);
-            return self.attest.fail(host);
-        };
-        if let Err(refusal) = self.attest(host, body) {
-            self.trouble.refused(host.now_milliseconds());
-            self.on_refusal(host, Work::Attest, &refusal);
-            self.attest.fail(host);
-        }
-    }
-
-    fn attest(&mut self, host: &impl BackgroundHost, body: &[u8]) -> Result<(), Refusal> {
-        let (manifest, signer) = Manifest::decode_signed(body, &self.source.keys)?;
-        let Some((held, version)) = self.read_state(host) else {
-            return Ok(());
-        };
-        if manifest.digest() == held.manifest {
-            if signer == held.manifest_signer {
-                // Not signed anew yet. It is asked again after a pause.
-                self.attest.fail(host);
-                return Ok(());
-            }
-            self.attest.succeed(host);
-            self.settle(host, Work::Attest);
-            let next = FeedState {
-                manifest_signer: signer,
-                ..held
-            };
-            let expected = Expected::Version(version);
-            self.filter.write_state(host, &next, expected);
-        } else {
-            // There is another generation by now, or what is held is somebody else's.
-            self.load_within(host.now_milliseconds(), Duration::ZERO);
-        }
-        Ok(())
-    }
-
-    fn start_load(&mut self, host: &impl BackgroundHost, call: &Call, step: Step) {
-        if let Err(reason) = self.load.start(host, call, step) {
-            self.on_not_sent(host, Work::Load, reason);
-        }
-    }
-
-    pub(super) fn on_load(
+    pub(super) fn on_answer(
         &mut self,
-        host: &impl BackgroundHost,
+        scope: &mut Scope<'_, impl BackgroundHost>,
         step: &Step,
         outcome: &CallOutcome,
-    ) {
+    ) -> Option<Switch> {
         let CallOutcome::Answered {
             status: 200, body, ..
         } = outcome
         else {
-            self.on_no_use(host, Work::Load, outcome);
-            self.abandon_load(host);
-            return;
+            scope.on_no_use(Work::Load, outcome);
+            self.abandon(scope.host);
+            return None;
         };
         // A worker may have been stopped for long before it takes an answer in.
-        if self.is_superseded(host) {
-            return self.leave_to_others(host);
+        if self.is_superseded(scope) {
+            return Some(self.leave_to_others(scope));
         }
-        if let Err(refusal) = self.take_in(host, step, body) {
-            return self.refuse_load(host, &refusal);
-        }
+        let switch = match self.take_in(scope, step, body) {
+            Ok(switch) => switch,
+            Err(refusal) => {
+                self.refuse(scope, &refusal);
+                return None;
+            }
+        };
         if matches!(step, Step::Manifest | Step::Segment) {
-            self.trouble.went_on();
+            scope.report.trouble.went_on();
         }
         // The pauses shrink only when a generation is whole: its manifest may be fine for ever.
-        self.load.go_on();
-        if self.load_after.is_some() {
-            self.continue_loading(host, host.now_milliseconds());
+        self.line.go_on();
+        if self.pause.is_some() {
+            return self.advance(scope);
         }
+        switch
     }
 
     /// Whether another leader has published a generation since: a newer one, or one in the loader's
-    /// slot, where whatever is written now is missing from what everybody reads.
-    fn is_superseded(&self, host: &impl BackgroundHost) -> bool {
+    /// slot, where whatever is written now is missing from what is read.
+    fn is_superseded(&self, scope: &Scope<'_, impl BackgroundHost>) -> bool {
         self.loader.as_ref().is_some_and(|loader| {
-            let held = self.read_state(host);
-            held.is_some_and(|(held, _)| self.supersedes(&held, loader.state()))
+            let held = scope.state();
+            held.is_some_and(|(held, _)| supersedes(scope, &held, loader.state()))
         })
     }
 
-    fn supersedes(&self, held: &FeedState, next: &FeedState) -> bool {
-        let is_newer = |held: &FeedState| next.is_older_than(held.epoch, held.generation);
-        held.slot == next.slot || self.trusted(Some(held)).is_some_and(is_newer)
-    }
-
-    fn refuse_load(&mut self, host: &impl BackgroundHost, refusal: &Refusal) {
-        self.trouble.refused(host.now_milliseconds());
-        self.on_refusal(host, Work::Load, refusal);
+    fn refuse(&mut self, scope: &mut Scope<'_, impl BackgroundHost>, refusal: &Refusal) {
+        scope.report.trouble.refused(scope.now());
+        scope.on_refusal(Work::Load, refusal);
         if matches!(refusal, Refusal::Lagging) {
             // What is loaded is good, and goes on from here when the authority does.
-            self.load.fail(host);
+            self.line.fail(scope.host);
         } else {
-            self.abandon_load(host);
+            self.abandon(scope.host);
         }
     }
 
-    /// Gives up what is loaded since another leader has done it, with no blame on anybody.
-    fn leave_to_others(&mut self, host: &impl BackgroundHost) {
+    /// Gives up what is loaded since another leader has done it, which is no fault.
+    fn leave_to_others(&mut self, scope: &mut Scope<'_, impl BackgroundHost>) -> Switch {
         self.loader = None;
-        self.load.succeed(host);
-        self.settle(host, Work::Load);
-        self.load_after = None;
-        self.discard = Some(Discard::begin(host.now_milliseconds()));
+        self.line.succeed(scope.host);
+        scope.settle(Work::Load);
+        self.pause = None;
+        Switch::Foreign
     }
 
-    fn abandon_load(&mut self, host: &impl BackgroundHost) {
+    fn abandon(&mut self, host: &impl BackgroundHost) {
         self.loader = None;
-        self.load.fail(host);
+        self.line.fail(host);
     }
 
     fn take_in(
         &mut self,
-        host: &impl BackgroundHost,
+        scope: &mut Scope<'_, impl BackgroundHost>,
         step: &Step,
         body: &[u8],
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Switch>, Refusal> {
         match step {
             Step::Manifest => {
-                let (manifest, signer) = Manifest::decode_signed(body, &self.source.keys)?;
-                let held = self.read_state(host).map(|(held, _)| held);
-                let is_older = |held: &FeedState| {
-                    (manifest.epoch, manifest.generation) < (held.epoch, held.generation)
-                };
-                if self.trusted(held.as_ref()).is_some_and(is_older) {
-                    return Err(Refusal::Replayed);
-                }
-                let slot = held.map_or(0, |held| 1 - held.slot.min(1));
-                let space = self.filter.space();
-                // Two that claim it at once both try again later.
-                let claim = Claim::take(host, space, &manifest.digest(), slot);
-                let claim = claim.ok_or(LoadError::Contended)?;
-                self.loader = Some(Loader::new(manifest, slot, claim).signed_by(signer));
-                Ok(())
+                self.loader = Some(begin(scope, body)?);
+                Ok(None)
             }
-            Step::Segment => match &mut self.loader {
-                Some(loader) => Ok(loader.on_segment(host, &self.filter, body)?),
-                None => Ok(()),
-            },
-            Step::Changes(asked) => {
-                let (batch, signer) = self.fresh_batch(*asked, body)?;
+            Step::Segment => {
                 if let Some(loader) = &mut self.loader {
-                    loader.on_changes(host, &self.filter, &batch, asked.sent)?;
-                    loader.note_signer(signer);
-                    if loader.is_whole() {
-                        self.publish(host);
-                    }
-                    // What is held has come further.
-                    if self.loader.is_some() && batch.changes.is_empty() {
-                        return Err(Refusal::Lagging);
-                    }
+                    loader.on_segment(scope.host, scope.filter(), body)?;
                 }
-                Ok(())
+                Ok(None)
+            }
+            Step::Changes(asked) => {
+                let (batch, signer) = scope.source.batch(*asked, body)?;
+                let Some(loader) = &mut self.loader else {
+                    return Ok(None);
+                };
+                loader.on_changes(scope.host, scope.filter(), &batch, asked.sent)?;
+                loader.note_signer(signer);
+                let switch = loader.is_whole().then(|| self.publish(scope)).flatten();
+                // What is held has come further.
+                if self.loader.is_some() && batch.changes.is_empty() {
+                    return Err(Refusal::Lagging);
+                }
+                Ok(switch)
             }
         }
-    }
-
-    /// What is held, as far as our keys vouch for it.
-    fn trusted<'s>(&self, held: Option<&'s FeedState>) -> Option<&'s FeedState> {
-        held.filter(|held| held.is_trusted_by(&self.source.keys))
     }
 
     /// Makes the loaded generation the one that is read, by one write. What is held meanwhile may
     /// have come further; then a few more changes are fetched first.
-    fn publish(&mut self, host: &impl BackgroundHost) {
-        let Some(loader) = self.loader.take() else {
-            return;
-        };
+    fn publish(&mut self, scope: &mut Scope<'_, impl BackgroundHost>) -> Option<Switch> {
+        let loader = self.loader.take()?;
         let mut next = loader.state().clone();
-        let (found, expected) = self.filter.found_state(host);
-        // What others are told of goes on from whatever is there; how far it has come counts only
-        // where our keys vouch for it.
-        let held = self.trusted(found.as_ref());
-        let is_superseded = found
-            .as_ref()
-            .is_some_and(|found| self.supersedes(found, &next));
-        if is_superseded {
-            return self.leave_to_others(host);
+        let (found, expected) = scope.filter().found_state(scope.host);
+        if let Some(found) = &found
+            && supersedes(scope, found, &next)
+        {
+            return Some(self.leave_to_others(scope));
         }
+        // How far what is there has come counts only where our keys vouch for it.
+        let held = scope.source.trusted(found.as_ref());
         let is_behind =
             |held: &FeedState| held.epoch == next.epoch && held.sequence > next.sequence;
         if held.is_some_and(is_behind) {
             self.loader = Some(loader);
-            return;
+            return None;
         }
-        // Caches are emptied, unless nothing is new but the place. Records of the old one may have
-        // been missing; then nothing was taken from them either. They may have had changes that
-        // come later, or never.
-        let is_same = held.is_some_and(|held| {
-            (held.epoch, held.sequence, held.chain, held.filter_key)
-                == (next.epoch, next.sequence, next.chain, next.filter_key)
-                && !Begun::read(host, &self.filter, held).is_any()
-        });
-        let known = held
-            .filter(|held| held.epoch == next.epoch)
-            .map_or(0, |held| held.verified_at);
-        next.verified_at = fresher(known, Some(next.verified_at), host.now_milliseconds());
-        let batches = found.as_ref().map_or(0, |found| found.batches);
-        next.batches = if is_same {
-            batches
-        } else {
-            batches.wrapping_add(UNACCOUNTED)
-        };
-        self.load.succeed(host);
-        if self.filter.write_state(host, &next, expected) {
-            self.counts.generations += 1;
-            self.loaded_at = host.now_milliseconds();
-            self.load_after = None;
-            self.poll = Line::default();
-            self.has_heard = true;
-            self.trouble = Trouble::default();
-            self.settle(host, Work::Load);
-            host.info(&format!(
-                "revocation feed: generation {} of epoch {} is in force, sequence {}",
-                next.generation, next.epoch, next.sequence
-            ));
-            self.discard = Some(Discard::begin(host.now_milliseconds()));
+        let known = held.filter(|held| held.epoch == next.epoch);
+        let known = known.map_or(0, |held| held.verified_at);
+        next.verified_at = fresher(known, Some(next.verified_at), scope.now());
+        next.batches = batches_after(scope, found.as_ref(), held, &next);
+        self.line.succeed(scope.host);
+        if !scope.filter().write_state(scope.host, &next, expected) {
+            return None;
         }
+        scope.report.counts.generations += 1;
+        self.repair_pause = Interval::new(scope.now(), REPAIR_PAUSE);
+        self.pause = None;
+        scope.report.went_well();
+        scope.settle(Work::Load);
+        scope.host.info(&format!(
+            "revocation feed: generation {} of epoch {} is in force, sequence {}",
+            next.generation, next.epoch, next.sequence
+        ));
+        Some(Switch::Own)
+    }
+}
+
+/// Begins to load the generation with this manifest, in the slot that is not read.
+fn begin(scope: &Scope<'_, impl BackgroundHost>, body: &[u8]) -> Result<Loader, Refusal> {
+    let (manifest, signer) = Manifest::decode_signed(body, &scope.source.keys)?;
+    let held = scope.state().map(|(held, _)| held);
+    let is_older =
+        |held: &FeedState| (manifest.epoch, manifest.generation) < (held.epoch, held.generation);
+    if scope.source.trusted(held.as_ref()).is_some_and(is_older) {
+        return Err(Refusal::Replayed);
+    }
+    let slot = held.map_or(0, |held| 1 - held.slot.min(1));
+    // Two that claim it at once both try again later.
+    let claim = Claim::take(scope.host, scope.filter().space(), &manifest.digest(), slot);
+    let claim = claim.ok_or(LoadError::Contended)?;
+    Ok(Loader::new(manifest, slot, claim).signed_by(signer))
+}
+
+/// Whether what is held leaves no place for a generation that is being loaded.
+fn supersedes(scope: &Scope<'_, impl BackgroundHost>, held: &FeedState, next: &FeedState) -> bool {
+    let is_newer = |held: &FeedState| next.is_older_than(held.epoch, held.generation);
+    held.slot == next.slot || scope.source.trusted(Some(held)).is_some_and(is_newer)
+}
+
+/// The count of batches of a generation that replaces what was found, which other virtual machines
+/// go by, whoever has signed it; `held` is the same where our keys vouch for it.
+///
+/// Caches are emptied, unless nothing is new but the slot. Records of the old one may have been
+/// missing; then nothing was taken from them either. They may have had changes that come later, or
+/// never.
+fn batches_after(
+    scope: &Scope<'_, impl BackgroundHost>,
+    found: Option<&FeedState>,
+    held: Option<&FeedState>,
+    next: &FeedState,
+) -> u64 {
+    let is_same = held.is_some_and(|held| {
+        (held.epoch, held.sequence, held.chain, held.filter_key)
+            == (next.epoch, next.sequence, next.chain, next.filter_key)
+            && !Begun::read(scope.host, scope.filter(), held).is_any()
+    });
+    let batches = found.map_or(0, |found| found.batches);
+    if is_same {
+        batches
+    } else {
+        batches.wrapping_add(UNACCOUNTED)
     }
 }

@@ -1,54 +1,132 @@
 //! Calls that came to nothing, and a feed that grows old: what is counted and said of them.
 
-use super::remarks::Work;
-use super::{Follower, Refusal};
+use super::calls::Refusal;
+use super::lead::Scope;
+use super::remarks::{Remarks, Work};
+use super::{Counts, FeedSource};
 use crate::host::{BackgroundHost, CallOutcome, NotSent};
-use crate::revocation::Standing;
+use crate::revocation::{SharedFilter, Standing, View};
 use crate::sync::fault::{Fault, code};
 use crate::sync::loader::LoadError;
+use crate::sync::trouble::Trouble;
 
-impl Follower {
+/// How the feed does, for metrics, the log, and the question whether another one should lead.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) counts: Counts,
+    pub(super) trouble: Trouble,
+    remarks: Remarks,
+    /// The moment from before which nothing was missing when this one last looked, or that of the
+    /// first leader while nothing was ever loaded.
+    heard_at: u64,
+}
+
+impl Report {
+    /// Begins with what leaders before have said. `verified_at` is how fresh what is held is. Gives
+    /// when the feed was last heard of.
+    pub(super) fn take_over(
+        &mut self,
+        host: &impl BackgroundHost,
+        filter: &SharedFilter,
+        verified_at: Option<u64>,
+    ) -> u64 {
+        self.remarks = Remarks::begin(host, filter.space(), host.now_milliseconds());
+        self.heard_at = verified_at.unwrap_or(self.remarks.began_at);
+        self.heard_at
+    }
+
+    /// Leaves the lead to another one, to which the trouble of this one says nothing.
+    pub(super) fn hand_over(&mut self) {
+        self.trouble = Trouble::default();
+    }
+
+    /// There is no trouble any more.
+    pub(super) fn went_well(&mut self) {
+        self.trouble = Trouble::default();
+    }
+
+    /// [`super::Follower::is_hopeless`].
+    pub(super) fn is_hopeless(&self, now_milliseconds: u64) -> bool {
+        self.trouble.is_hopeless(now_milliseconds)
+    }
+
+    /// [`super::Follower::staleness`].
+    pub(super) const fn staleness(&self, now_milliseconds: u64) -> u64 {
+        now_milliseconds.saturating_sub(self.heard_at)
+    }
+
+    /// Says when `max_staleness` is over, and when it is not any more.
+    pub(super) fn look_at_the_age(
+        &mut self,
+        host: &impl BackgroundHost,
+        source: &FeedSource,
+        view: &View,
+    ) {
+        if let Some(state) = view.state() {
+            self.heard_at = state.verified_at;
+        }
+        let now = host.now_milliseconds();
+        let longest = source.max_staleness;
+        let standing = view.standing(host, now, longest);
+        let is_late = match standing {
+            Standing::Current => false,
+            Standing::Stale => true,
+            Standing::Missing => u128::from(self.staleness(now)) > longest.as_millis(),
+        };
+        if is_late == self.remarks.is_late {
+            return;
+        }
+        self.remarks.is_late = is_late;
+        self.remarks.write(host, view.filter().space());
+        match standing {
+            Standing::Missing if is_late => {
+                host.warn("revocation feed: none was loaded within `max_staleness`; `on_missing_feed` decides about requests");
+            }
+            _ if is_late => {
+                host.warn("revocation feed: older than `max_staleness`; `on_stale` decides about requests");
+            }
+            _ => host.info("revocation feed: no older than `max_staleness` again"),
+        }
+    }
+}
+
+impl<H: BackgroundHost> Scope<'_, H> {
     /// The host would not send a call at all.
-    pub(super) fn on_not_sent(&mut self, host: &impl BackgroundHost, work: Work, reason: NotSent) {
-        self.trouble.unanswered(host.now_milliseconds());
-        self.fail(host, work, Fault::from(reason), "");
+    pub(super) fn on_not_sent(&mut self, work: Work, reason: NotSent) {
+        self.report.trouble.unanswered(self.now());
+        self.fail(work, Fault::from(reason), "");
     }
 
     /// An answer that says nothing of the feed, or none.
-    pub(super) fn on_no_use(
-        &mut self,
-        host: &impl BackgroundHost,
-        work: Work,
-        outcome: &CallOutcome,
-    ) {
-        let now = host.now_milliseconds();
+    pub(super) fn on_no_use(&mut self, work: Work, outcome: &CallOutcome) {
+        let now = self.now();
         let CallOutcome::Answered { status, body, .. } = outcome else {
-            self.trouble.unanswered(now);
-            return self.fail(host, work, Fault::NoAnswer, "");
+            self.report.trouble.unanswered(now);
+            return self.fail(work, Fault::NoAnswer, "");
         };
         if *status < 500 {
-            self.trouble.refused(now);
+            self.report.trouble.refused(now);
         } else {
-            self.trouble.unanswered(now);
+            self.report.trouble.unanswered(now);
         }
         let answer = format!("{status} {}", code(body).unwrap_or_default());
-        self.fail(host, work, Fault::of_answer(*status, body), &answer);
+        self.fail(work, Fault::of_answer(*status, body), &answer);
     }
 
     /// An answer that is not used, for this reason.
-    pub(super) fn on_refusal(&mut self, host: &impl BackgroundHost, work: Work, reason: &Refusal) {
+    pub(super) fn on_refusal(&mut self, work: Work, reason: &Refusal) {
         let fault = match reason {
             Refusal::Lagging => Fault::Behind,
             Refusal::Load(LoadError::Contended) => Fault::Contended,
             _ => Fault::NotBelieved,
         };
-        self.fail(host, work, fault, &reason.to_string());
+        self.fail(work, fault, &reason.to_string());
     }
 
     /// Counts a fault, and warns of it once, again when it has become another, and every ten
     /// minutes.
-    fn fail(&mut self, host: &impl BackgroundHost, work: Work, fault: Fault, details: &str) {
-        self.counts.add(fault);
+    fn fail(&mut self, work: Work, fault: Fault, details: &str) {
+        self.report.counts.add(fault);
         let (before, after) = words(fault);
         let cluster = &self.source.cluster;
         let details = match fault {
@@ -64,48 +142,18 @@ impl Follower {
         // An authority that is away is away for all that is asked of it.
         let of = if fault == Fault::NotBelieved { of } else { "" };
         let text = ["revocation feed: ", before, details, after, of].concat();
-        let space = self.filter.space();
-        if self
-            .remarks
-            .is_news(space, work, &text, host.now_milliseconds())
-        {
+        let (host, space) = (self.host, self.filter().space());
+        let remarks = &mut self.report.remarks;
+        if remarks.is_news(space, work, &text, host.now_milliseconds()) {
             host.warn(&text);
-            self.remarks.write(host, space);
+            remarks.write(host, space);
         }
     }
 
     /// What was complained of about this work is so no more.
-    pub(super) fn settle(&mut self, host: &impl BackgroundHost, work: Work) {
-        if self.remarks.is_settled(work) {
-            self.remarks.write(host, self.filter.space());
-        }
-    }
-
-    /// Says when `max_staleness` is over, and when it is not any more.
-    pub(super) fn look_at_the_age(&mut self, host: &impl BackgroundHost, now: u64) {
-        if let Some(state) = self.view.state() {
-            self.heard_at = state.verified_at;
-        }
-        let longest = self.source.max_staleness;
-        let standing = self.view.standing(host, now, longest);
-        let is_late = match standing {
-            Standing::Current => false,
-            Standing::Stale => true,
-            Standing::Missing => u128::from(self.staleness(now)) > longest.as_millis(),
-        };
-        if is_late == self.remarks.is_late {
-            return;
-        }
-        self.remarks.is_late = is_late;
-        self.remarks.write(host, self.filter.space());
-        match standing {
-            Standing::Missing if is_late => {
-                host.warn("revocation feed: none was loaded within `max_staleness`; `on_missing_feed` decides about requests");
-            }
-            _ if is_late => {
-                host.warn("revocation feed: older than `max_staleness`; `on_stale` decides about requests");
-            }
-            _ => host.info("revocation feed: no older than `max_staleness` again"),
+    pub(super) fn settle(&mut self, work: Work) {
+        if self.report.remarks.is_settled(work) {
+            self.report.remarks.write(self.host, self.filter().space());
         }
     }
 }

@@ -3,14 +3,17 @@
 use ed25519_dalek::SigningKey;
 use wasm_bindgen_test::wasm_bindgen_test;
 
+use super::loading::REPAIR_PAUSE;
 use super::*;
 use crate::host::mock::MockProcess;
+use crate::host::{Call, Expected};
 use crate::namespace::Namespace;
 use crate::revocation::cut_off::CutOff;
 use crate::revocation::{
-    Change, FilterKey, Fingerprint, Kind, MAX_BATCH_CHANGES, Names, Status, cut_off,
+    Batch, Change, FeedState, FilterKey, Fingerprint, Kind, MAX_BATCH_CHANGES, Names, Status,
+    cut_off,
 };
-use crate::time::UnixTime;
+use crate::time::{Interval, UnixTime, milliseconds};
 
 mod answers;
 mod authority;
@@ -40,6 +43,38 @@ fn name(token: &str) -> Fingerprint {
 fn follower_pinning(seeds: &[u8]) -> Follower {
     let key = |seed: &u8| SigningKey::from_bytes(&[*seed; 32]).verifying_key();
     follower_with(FeedKeys::new(seeds.iter().map(key).collect()))
+}
+
+impl Follower {
+    fn read_state(&self, host: &impl SharedData) -> Option<(FeedState, u32)> {
+        self.view.filter().state(host)
+    }
+
+    /// Has a leader load a generation on its next tick, whatever it has been told.
+    fn load_at_once(&mut self) {
+        self.load_after(0, Duration::ZERO);
+    }
+
+    fn load_after(&mut self, now: u64, delay: Duration) {
+        if let Some(lead) = &mut self.lead {
+            lead.load.pause = Some(Interval::new(now, delay));
+        }
+    }
+
+    fn is_to_load(&self) -> bool {
+        let lead = self.lead.as_ref();
+        lead.is_some_and(|lead| lead.load.is_requested())
+    }
+
+    fn is_loading(&self) -> bool {
+        let lead = self.lead.as_ref();
+        lead.is_some_and(|lead| lead.load.is_under_way())
+    }
+
+    fn may_attest(&self, now: u64) -> bool {
+        let lead = self.lead.as_ref();
+        lead.is_some_and(|lead| lead.attester.line.is_free(now))
+    }
 }
 
 fn follower() -> Follower {

@@ -1,5 +1,7 @@
 //! What is made of an authority that fails, begins anew, or is not the authority.
 
+use std::cell::Cell;
+
 use ed25519_dalek::Signer as _;
 
 use super::*;
@@ -89,7 +91,7 @@ fn a_manifest_that_is_older_than_what_is_held_is_refused() {
     authority.revoke("a");
     authority.publish_generation();
     tick(&process, &mut leader, &authority);
-    leader.load_after = Some(Interval::default());
+    leader.load_at_once();
     process.pass(100);
     leader.on_tick(&process, true);
     let calls = process.calls.take();
@@ -105,6 +107,29 @@ fn a_manifest_that_is_older_than_what_is_held_is_refused() {
     leader.on_response(&process, id, &outcome);
     assert_eq!(leader.counts().of(Fault::NotBelieved), 1);
     assert_eq!(status(&process, &leader, "a"), Status::PossiblyRevoked);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn of_all_answers_to_a_poll_without_changes_only_410_leads_to_a_load() {
+    for status in [204, 301, 400, 401, 404, 409, 410, 429, 500, 503] {
+        let (process, authority, mut leader) =
+            (MockProcess::default(), Authority::new(), follower());
+        tick(&process, &mut leader, &authority);
+        let is_loading = Cell::new(false);
+        for _ in 0..100 {
+            process.pass(100);
+            leader.on_tick(&process, true);
+            settle_with(&process, &mut leader, |call| {
+                is_loading.set(is_loading.get() || !call.path.contains("/deltas?"));
+                Some(CallOutcome::Answered {
+                    status,
+                    headers: Vec::new(),
+                    body: Vec::new(),
+                })
+            });
+        }
+        assert_eq!(is_loading.get(), status == 410, "{status}");
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -200,7 +225,7 @@ fn an_authority_that_lags_behind_what_is_held_is_waited_for_without_haste() {
     // It was put back to a backup, and begins no epoch.
     let mut lagging = authority.clone();
     lagging.changes.truncate(1);
-    leader.load_after = Some(Interval::default());
+    leader.load_at_once();
     let calls = std::cell::RefCell::new(std::collections::BTreeMap::<String, u32>::new());
     for _ in 0..600 {
         process.pass(100);

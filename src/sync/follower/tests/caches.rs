@@ -57,10 +57,10 @@ fn a_count_of_batches_that_is_at_its_end_begins_again_and_caches_are_emptied() {
     let (process, mut authority) = (MockProcess::default(), Authority::new());
     let (mut leader, mut other) = (follower(), follower());
     tick(&process, &mut leader, &authority);
-    let (mut state, version) = leader.filter.state(&process).unwrap();
+    let (mut state, version) = leader.view.filter().state(&process).unwrap();
     state.batches = u64::MAX;
     let expected = Expected::Version(version);
-    assert!(leader.filter.write_state(&process, &state, expected));
+    assert!(leader.view.filter().write_state(&process, &state, expected));
     other.on_tick(&process, false);
     authority.revoke("a");
     tick(&process, &mut leader, &authority);

@@ -192,7 +192,8 @@ fn a_bucket_that_claims_to_have_come_further_than_anybody_can_have_is_loaded_aga
     process.set_shared(bucket, b"", Expected::Anything);
     assert!(
         leader
-            .filter
+            .view
+            .filter()
             .write_bucket(&process, &ahead, 0, &[], || true)
     );
     for round in 0..3 {
@@ -226,14 +227,15 @@ fn a_generation_that_replaces_a_crowded_one_is_not_waited_for() {
             let changes = [Change::Add(name(&number.to_string()))];
             assert!(
                 leader
-                    .filter
+                    .view
+                    .filter()
                     .apply(&process, &state, state.sequence, &changes)
             );
         }
         authority.publish_generation();
         authority.revoke("a");
         // It is to be loaded at leisure.
-        leader.load_after = Some(Interval::new(process.now.get(), Duration::from_mins(10)));
+        leader.load_after(process.now.get(), Duration::from_mins(10));
         let before = leader.counts().generations;
         for _ in 0..15 {
             tick(&process, &mut leader, &authority);
@@ -253,7 +255,7 @@ fn a_poll_says_which_generation_is_known_of() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
     tick(&process, &mut leader, &authority);
-    leader.load_after = Some(Interval::new(process.now.get(), Duration::from_mins(10)));
+    leader.load_after(process.now.get(), Duration::from_mins(10));
     authority.publish_generation();
     authority.revoke("a");
     tick(&process, &mut leader, &authority);

@@ -112,7 +112,7 @@ fn goes_on(second: &mut Leader<'_>, authority: &RefCell<Authority>, meanwhile: M
         if !matches!(meanwhile, Meanwhile::Reload(_)) {
             authority.borrow_mut().publish_generation();
         }
-        second.follower.load_after = Some(Interval::default());
+        second.follower.load_at_once();
         // Until what was before it is discarded.
         for _ in 0..30 {
             second.tick(&authority.borrow());
@@ -185,7 +185,7 @@ fn stopped_while_loading(stopped: usize, overtaking: Overtaking, more: usize) {
     second.borrow_mut().tick(&authority.borrow());
     first.machine.writes.set(0);
     first.machine.lives.set(stopped + more);
-    first.follower.load_after = Some(Interval::default());
+    first.follower.load_at_once();
     // The authority goes on serving the segments of a generation that it has replaced.
     let old = authority.borrow().clone();
     first.tick_with(|call| {
@@ -208,13 +208,13 @@ fn overtakes(second: &mut Leader<'_>, authority: &RefCell<Authority>, overtaking
     match overtaking {
         Overtaking::Batch => {}
         Overtaking::Load | Overtaking::LoadInVain => {
-            second.follower.load_after = Some(Interval::default());
+            second.follower.load_at_once();
         }
         Overtaking::LoadTwice => {
-            second.follower.load_after = Some(Interval::default());
+            second.follower.load_at_once();
             second.tick(&authority.borrow());
             authority.borrow_mut().publish_generation();
-            second.follower.load_after = Some(Interval::default());
+            second.follower.load_at_once();
         }
         Overtaking::Epoch => authority.borrow_mut().restore(1),
     }
@@ -263,14 +263,14 @@ fn a_leader_that_was_overtaken_writes_nothing_more_and_leaves_it_at_that() {
     // It has the manifest of the next generation, and is stopped before the first segment.
     authority.publish_generation();
     let old = authority.clone();
-    first.follower.load_after = Some(Interval::default());
+    first.follower.load_at_once();
     first.tick_with(|call| {
         let is_segment = call.path.contains("/segments/");
         (!is_segment).then(|| authority.answer(call)).flatten()
     });
     for _ in 0..2 {
         authority.publish_generation();
-        second.follower.load_after = Some(Interval::default());
+        second.follower.load_at_once();
         for _ in 0..60 {
             second.tick(&authority);
         }
@@ -304,7 +304,7 @@ fn whoever_leads_again_does_not_load_what_another_one_has_loaded_meanwhile() {
             .then(|| authority.answer_or_heartbeat(call))
             .flatten()
     });
-    assert!(first.follower.load_after.is_some());
+    assert!(first.follower.is_to_load());
     first.follower.on_tick(&first.machine, false);
     for _ in 0..40 {
         second.tick_with(|call| authority.answer_or_heartbeat(call));
@@ -397,7 +397,7 @@ fn wakes_after_another_has_loaded(is_first_generation: bool) {
         second.tick(&authority);
         authority.publish_generation();
         for leader in [&mut first, &mut second] {
-            leader.follower.load_after = Some(Interval::default());
+            leader.follower.load_at_once();
         }
     }
     first.tick_with(|call| {
@@ -414,10 +414,10 @@ fn wakes_after_another_has_loaded(is_first_generation: bool) {
     first.machine.writes.set(0);
     first.hear(id, &outcome);
     assert_eq!(first.machine.writes.get(), 0);
-    assert!(first.follower.loader.is_none());
+    assert!(!first.follower.is_loading());
     let found = status(&process, &second.follower, "a");
     assert_eq!(found, Status::PossiblyRevoked);
-    assert!(!second.follower.filter.is_damaged(&process, &held));
+    assert!(!second.follower.view.filter().is_damaged(&process, &held));
     for _ in 0..60 {
         first.tick(&authority);
         second.tick(&authority);
@@ -439,7 +439,7 @@ fn a_leader_that_wakes_with_a_segment_does_not_write_where_another_has_published
 fn a_generation_is_published_only_over_what_was_found_though_that_was_nothing_or_unreadable() {
     for is_unreadable in [false, true] {
         let (process, authority) = (MockProcess::default(), Authority::new());
-        let state_key = follower().filter.space().key_of("state");
+        let state_key = follower().view.filter().space().key_of("state");
         let mut other = follower();
         tick(&process, &mut other, &authority);
         let foreign = process.shared(&state_key).unwrap().bytes;

@@ -168,7 +168,7 @@ fn a_generation_that_can_wait_keeps_nobody_from_loading_what_is_needed_at_once()
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
     tick(&process, &mut leader, &authority);
-    leader.load_after = Some(Interval::new(process.now.get(), Duration::from_hours(1)));
+    leader.load_after(process.now.get(), Duration::from_hours(1));
     authority.revoke("a");
     for key in process.keys().iter().filter(|key| key.contains("/page/")) {
         process.set_shared(key, b"foreign", Expected::Anything);

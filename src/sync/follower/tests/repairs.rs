@@ -97,7 +97,7 @@ fn a_leader_whose_generation_is_still_coming_in_is_not_without_answers() {
     for _ in 0..3 {
         tick(&process, &mut leader, &authority);
     }
-    leader.load_after = Some(Interval::default());
+    leader.load_at_once();
     let (start, pace) = (process.now.get(), 2_500);
     // Nobody answers polls; the loader's own question is answered once all segments are in.
     let poll = |call: &Call| {

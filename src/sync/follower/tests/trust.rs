@@ -13,7 +13,7 @@ fn signer(seed: u8) -> Signer {
 
 /// Who has signed the manifest and the last batch of what stands in shared data.
 fn signers(process: &MockProcess, follower: &Follower) -> [Signer; 2] {
-    let (state, _) = follower.filter.state(process).unwrap();
+    let (state, _) = follower.view.filter().state(process).unwrap();
     [state.manifest_signer, state.batch_signer]
 }
 
@@ -57,7 +57,7 @@ fn whoever_pins_a_key_that_signed_nothing_lets_go_and_disturbs_nobody() {
     let (mut right, mut wrong) = (follower(), follower_pinning(&[2]));
     authority.revoke("a");
     for is_loaded in [false, true] {
-        let before = right.filter.state(&process);
+        let before = right.view.filter().state(&process);
         while !wrong.is_hopeless(process.now.get()) {
             process.pass(100);
             wrong.on_tick(&process, true);
@@ -67,7 +67,7 @@ fn whoever_pins_a_key_that_signed_nothing_lets_go_and_disturbs_nobody() {
             right.on_tick(&process, false);
             assert_eq!(right.view.state().is_some(), is_loaded);
         }
-        assert_eq!(right.filter.state(&process), before);
+        assert_eq!(right.view.filter().state(&process), before);
         assert_eq!(standing(&process, &wrong), Standing::Missing);
         wrong.on_tick(&process, false);
         tick(&process, &mut right, &authority);
@@ -185,7 +185,7 @@ fn a_manifest_that_cannot_be_vouched_for_delays_no_repair() {
         }
         assert_eq!(signers(&process, &leader), [signer(1), signer(2)]);
         let now = process.now.get();
-        assert!(!leader.attest.is_free(now), "it pauses in between");
+        assert!(!leader.may_attest(now), "it pauses in between");
         let time = time_of_repair(&process, &mut leader, |call| {
             let is_poll = call.path.contains("/deltas?");
             (if is_poll { &rotated } else { &authority }).answer_or_heartbeat(call)

@@ -1,0 +1,122 @@
+//! The calls to the authority, and what an answer has to be to be used.
+
+use std::time::Duration;
+
+use super::FeedSource;
+use crate::host::{BackgroundHost, Call};
+use crate::revocation::{Batch, BatchError, FeedState, ManifestError, Signer};
+use crate::sync::loader::LoadError;
+
+/// How long a call may take, besides what the authority may hold it back for.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What makes a request for changes another one than every other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    nonce: u64,
+    /// When it was sent, in milliseconds.
+    pub(super) sent: u64,
+    /// How long the authority may hold it back while there are no changes.
+    pub(super) wait: Duration,
+}
+
+/// Why an answer is not used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("batch: {0}")]
+    Batch(#[from] BatchError),
+    #[error("manifest: {0}")]
+    Manifest(#[from] ManifestError),
+    #[error("{0}")]
+    Load(#[from] LoadError),
+    #[error("the answer is to another question")]
+    Nonce,
+    #[error("changes do not continue the history that is held")]
+    Discontinuous,
+    #[error("changes that are held already are not in the authority's history any more")]
+    Lost,
+    #[error("the manifest is older than what is held")]
+    Replayed,
+    #[error("the authority has fewer changes than what is held")]
+    Lagging,
+}
+
+impl Refusal {
+    /// Whether the cause is what is held, and goes when that is loaded anew.
+    pub(super) const fn is_mended_by_loading(&self) -> bool {
+        matches!(self, Self::Load(_) | Self::Discontinuous | Self::Lost)
+    }
+}
+
+impl Asked {
+    /// A request that is about to be sent.
+    pub(super) fn now(host: &impl BackgroundHost, wait: Duration) -> Self {
+        Self {
+            nonce: host.random(),
+            sent: host.now_milliseconds(),
+            wait,
+        }
+    }
+}
+
+impl FeedSource {
+    /// Asks for the manifest of the newest generation.
+    pub(super) fn manifest_call(&self) -> Call {
+        self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT)
+    }
+
+    /// Asks for a segment of a generation.
+    pub(super) fn segment_call(&self, generation: u64, index: usize) -> Call {
+        self.get(
+            format!("/v1/feed/segments/{generation}/{index}"),
+            CALL_TIMEOUT,
+        )
+    }
+
+    /// Asks for what came after a state, which says what it holds. `newest` is the newest generation
+    /// that the authority has told of: it answers at once when there is one after that.
+    pub(super) fn changes_call(
+        &self,
+        state: &FeedState,
+        newest: Option<u64>,
+        asked: Asked,
+    ) -> Call {
+        let Asked { nonce, sent, wait } = asked;
+        let (epoch, after, chain) = (state.epoch, state.sequence, state.chain.to_text());
+        let evidence = state.evidence.to_text();
+        let generation = newest.map_or(state.generation, |newest| newest.max(state.generation));
+        let wait_seconds = wait.as_secs();
+        let path = format!(
+            "/v1/feed/deltas?epoch={epoch}&after={after}&chain={chain}&evidence={evidence}\
+             &generation={generation}&time={sent}&nonce={nonce}&wait={wait_seconds}"
+        );
+        self.get(path, wait + CALL_TIMEOUT)
+    }
+
+    fn get(&self, path: String, timeout: Duration) -> Call {
+        Call {
+            cluster: self.cluster.clone(),
+            method: "GET",
+            authority: self.authority.clone(),
+            path,
+            headers: vec![("authorization", format!("Bearer {}", self.credential))],
+            body: None,
+            timeout,
+        }
+    }
+
+    /// The changes that were asked for, with the key that has signed them.
+    pub(super) fn batch(&self, asked: Asked, body: &[u8]) -> Result<(Batch, Signer), Refusal> {
+        let (batch, signer) = Batch::decode_signed(body, &self.keys)?;
+        if batch.nonce == asked.nonce {
+            Ok((batch, signer))
+        } else {
+            Err(Refusal::Nonce)
+        }
+    }
+
+    /// A state, as far as our keys vouch for it.
+    pub(super) fn trusted<'s>(&self, state: Option<&'s FeedState>) -> Option<&'s FeedState> {
+        state.filter(|state| state.is_trusted_by(&self.keys))
+    }
+}
