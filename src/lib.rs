@@ -12,6 +12,7 @@
 //! | [`keys`] | the keys of token issuers: where they come from, and keeping the copies of them right |
 //! | [`sync`] | keeping in step: who leads, the revocation feed |
 //! | `backoff` | how long to wait before the next try |
+//! | `little_endian` | reading the numbers of records and messages |
 //! | [`namespace`] | where records stand in the data that a process shares, and by what they are believed |
 //! | [`host`] | what the gate needs from whatever it runs in |
 //! | [`time`] | instants, which are always an argument |
@@ -50,6 +51,7 @@ pub mod edge;
 pub mod gate;
 pub mod host;
 pub mod keys;
+mod little_endian;
 pub mod namespace;
 pub mod revocation;
 pub mod sync;

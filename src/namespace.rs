@@ -189,36 +189,6 @@ impl Hasher for Bytes {
     }
 }
 
-/// What is left of a payload.
-#[derive(Debug)]
-pub(crate) struct Fields<'b>(pub(crate) &'b [u8]);
-
-impl<'b> Fields<'b> {
-    pub(crate) fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    pub(crate) fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (first, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    /// Everything up to the end.
-    pub(crate) const fn rest(self) -> &'b [u8] {
-        self.0
-    }
-
-    /// The value, if nothing comes after it.
-    pub(crate) fn end<T>(self, value: T) -> Option<T> {
-        self.0.is_empty().then_some(value)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;

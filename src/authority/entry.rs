@@ -22,6 +22,7 @@
 //! struct Text { length: u16, bytes: [u8; length] }
 //! ```
 
+use crate::little_endian::LittleEndian;
 use crate::revocation::cut_off::{CutOff, Exception};
 use crate::revocation::{FilterKey, Fingerprint, Kind};
 use crate::time::UnixTime;
@@ -248,7 +249,7 @@ impl Record {
     /// bring about.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut row = Row(bytes);
+        let mut row = LittleEndian(bytes);
         if row.u8()? != VERSION {
             return None;
         }
@@ -259,14 +260,16 @@ impl Record {
         let not_before = UnixTime::from_seconds(row.u64()?)?;
         let target = Target {
             kind,
-            issuer: row.text()?,
-            value: row.text()?,
+            issuer: text(&mut row)?,
+            value: text(&mut row)?,
         };
-        let except_session = row.text()?;
+        let except_session = text(&mut row)?;
         let except_from = UnixTime::from_seconds(row.u64()?)?;
-        let subject = row.text()?;
-        let events = (0..row.u8()?).map(|_| row.event()).collect::<Option<_>>()?;
-        row.0.is_empty().then_some(Self {
+        let subject = text(&mut row)?;
+        let events = (0..row.u8()?)
+            .map(|_| event(&mut row))
+            .collect::<Option<_>>()?;
+        row.end(Self {
             target,
             in_force,
             expires_at,
@@ -284,7 +287,7 @@ impl Record {
 /// when it expires.
 #[must_use]
 pub fn summary(row: &[u8]) -> Option<(Kind, bool, UnixTime)> {
-    let mut row = Row(row);
+    let mut row = LittleEndian(row);
     if row.u8()? != VERSION {
         return None;
     }
@@ -293,42 +296,22 @@ pub fn summary(row: &[u8]) -> Option<(Kind, bool, UnixTime)> {
     Some((kind, in_force, UnixTime::from_seconds(row.u64()?)?))
 }
 
-struct Row<'b>(&'b [u8]);
+fn text(row: &mut LittleEndian<'_>) -> Option<String> {
+    let length = usize::from(row.u16()?);
+    String::from_utf8(row.slice(length)?.to_vec()).ok()
+}
 
-impl Row<'_> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let length = usize::from(self.array().map(u16::from_le_bytes)?);
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        String::from_utf8(taken.to_vec()).ok()
-    }
-
-    fn event(&mut self) -> Option<Event> {
-        Some(Event {
-            time: self.u64()?,
-            action: match self.u8()? {
-                1 => Action::Revoked,
-                0 => Action::Restored,
-                _ => return None,
-            },
-            actor: self.text()?,
-            reason: self.text()?,
-        })
-    }
+fn event(row: &mut LittleEndian<'_>) -> Option<Event> {
+    Some(Event {
+        time: row.u64()?,
+        action: match row.u8()? {
+            1 => Action::Revoked,
+            0 => Action::Restored,
+            _ => return None,
+        },
+        actor: text(row)?,
+        reason: text(row)?,
+    })
 }
 
 /// Texts longer than 64 KiB do not get here: the interface's limits are far below.

@@ -27,7 +27,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::namespace::{Fields, Namespace};
+use crate::little_endian::LittleEndian;
+use crate::namespace::Namespace;
 use crate::time::milliseconds;
 use crate::token::MAX_JWK_SET_BYTES;
 
@@ -129,7 +130,7 @@ impl Published {
     }
 
     pub(super) fn open(space: &Namespace, bytes: &[u8]) -> Option<Self> {
-        let mut fields = Fields(space.open(KEYS, bytes)?);
+        let mut fields = LittleEndian(space.open(KEYS, bytes)?);
         let published = Self {
             finished_at: fields.u64()?,
             failures: fields.u32()?,

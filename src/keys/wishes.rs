@@ -20,7 +20,8 @@
 
 use std::time::Duration;
 
-use crate::namespace::{Fields, Namespace};
+use crate::little_endian::LittleEndian;
+use crate::namespace::Namespace;
 use crate::time::Interval;
 
 /// The name of the record.
@@ -46,7 +47,7 @@ struct Wish {
 impl Wishes {
     /// Those that still count; none if it is not ours.
     pub(super) fn open(space: &Namespace, bytes: &[u8], now: u64) -> Self {
-        let mut fields = Fields(space.open(WISHES, bytes).unwrap_or_default());
+        let mut fields = LittleEndian(space.open(WISHES, bytes).unwrap_or_default());
         let next = || {
             let (key, since) = (fields.u64()?, fields.u64()?);
             Some(Wish { key, since })

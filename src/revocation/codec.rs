@@ -1,6 +1,8 @@
 //! Reading and writing bytes in the feed's formats: little-endian, lengths checked before anything
 //! is allocated, nothing left over.
 
+use crate::little_endian::LittleEndian;
+
 /// Why bytes are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -24,37 +26,42 @@ pub enum DecodeError {
     Value(&'static str),
 }
 
-/// Takes values from the front of a slice.
-pub(super) struct Reader<'b>(&'b [u8]);
+/// Takes values from the front of a slice, and says what is wrong where it cannot.
+pub(super) struct Reader<'b>(LittleEndian<'b>);
 
 impl<'b> Reader<'b> {
     pub(super) const fn new(bytes: &'b [u8]) -> Self {
-        Self(bytes)
+        Self(LittleEndian(bytes))
+    }
+
+    fn take<T>(
+        &mut self,
+        read: impl FnOnce(&mut LittleEndian<'b>) -> Option<T>,
+    ) -> Result<T, DecodeError> {
+        read(&mut self.0).ok_or(DecodeError::Truncated {
+            expected: size_of::<T>(),
+            found: self.0.0.len(),
+        })
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(DecodeError::Truncated {
-            expected: N,
-            found: self.0.len(),
-        })?;
-        self.0 = rest;
-        Ok(*taken)
+        self.take(LittleEndian::array)
     }
 
     pub(super) fn u8(&mut self) -> Result<u8, DecodeError> {
-        self.array().map(u8::from_le_bytes)
+        self.take(LittleEndian::u8)
     }
 
     pub(super) fn u16(&mut self) -> Result<u16, DecodeError> {
-        self.array().map(u16::from_le_bytes)
+        self.take(LittleEndian::u16)
     }
 
     pub(super) fn u32(&mut self) -> Result<u32, DecodeError> {
-        self.array().map(u32::from_le_bytes)
+        self.take(LittleEndian::u32)
     }
 
     pub(super) fn u64(&mut self) -> Result<u64, DecodeError> {
-        self.array().map(u64::from_le_bytes)
+        self.take(LittleEndian::u64)
     }
 
     /// Checks magic, version and the reserved byte after it.
@@ -66,7 +73,7 @@ impl<'b> Reader<'b> {
     }
 
     pub(super) const fn finish(self) -> Result<(), DecodeError> {
-        match self.0.len() {
+        match self.0.rest().len() {
             0 => Ok(()),
             left => Err(DecodeError::Trailing(left)),
         }

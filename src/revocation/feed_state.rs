@@ -1,7 +1,7 @@
 //! The one record that says which generation counts and how far it has come.
 
 use super::{Chain, Evidence, FeedKeys, FilterKey, Signer};
-use crate::namespace::Fields;
+use crate::little_endian::LittleEndian;
 
 /// What every virtual machine of a process agrees on. It stands in shared data, sealed as every
 /// record is (see [`crate::namespace`]), as
@@ -104,7 +104,7 @@ impl FeedState {
     /// The state in the payload of a record; `None` for anything else, which is treated as if
     /// nothing were there.
     pub(super) fn decode(payload: &[u8]) -> Option<Self> {
-        let mut fields = Fields(payload);
+        let mut fields = LittleEndian(payload);
         let [version, slot, reserved @ ..] = fields.array::<8>()?;
         if version != VERSION || slot > 1 || reserved != [0; 6] {
             return None;

@@ -35,6 +35,7 @@ use super::cut_off::CutOff;
 use super::page::{PAGE_BYTES, insert, may_contain, page_of};
 use super::{Change, FeedState, cut_off};
 use crate::host::{Expected, Shared, SharedData};
+use crate::little_endian::LittleEndian;
 use crate::namespace::Namespace;
 
 /// The name of the record with the [`FeedState`].
@@ -478,10 +479,8 @@ fn generation_id(state: &FeedState) -> Vec<u8> {
 
 /// Epoch and generation of a record, whatever its state.
 fn generation_of(record: &[u8]) -> Option<(u64, u64)> {
-    let numbers = record.get(8..24)?;
-    let (epoch, generation) = numbers.split_at_checked(8)?;
-    let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).ok();
-    Some((number(epoch)?, number(generation)?))
+    let mut numbers = LittleEndian(record.get(8..)?);
+    Some((numbers.u64()?, numbers.u64()?))
 }
 
 #[cfg(test)]

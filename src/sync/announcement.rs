@@ -24,6 +24,7 @@
 //! had more to apply announced it over that of another one, which then wrote the state.
 
 use crate::host::{Expected, Shared, SharedData};
+use crate::little_endian::LittleEndian;
 use crate::revocation::{Batch, Chain, FeedState, Fingerprint, SharedFilter};
 
 /// Announcements that are kept: some seconds' worth, and a tick is a tenth of one.
@@ -130,17 +131,16 @@ impl<'b> Announcement<'b> {
     ) -> Option<Self> {
         let payload = filter.space().open(&name(number), &shared.bytes)?;
         let expected = [state.epoch, number].map(u64::to_le_bytes).concat();
-        let rest = payload.strip_prefix(expected.as_slice())?;
-        let (after, rest) = rest.split_first_chunk()?;
-        let (through, rest) = rest.split_first_chunk()?;
-        let (chain, fingerprints) = rest.split_first_chunk()?;
-        let (fingerprints, []) = fingerprints.as_chunks() else {
+        let mut fields = LittleEndian(payload.strip_prefix(expected.as_slice())?);
+        let (after, through) = (fields.u64()?, fields.u64()?);
+        let chain = Chain(fields.array()?);
+        let (fingerprints, []) = fields.rest().as_chunks() else {
             return None;
         };
         Some(Self {
-            after: u64::from_le_bytes(*after),
-            through: u64::from_le_bytes(*through),
-            chain: Chain(*chain),
+            after,
+            through,
+            chain,
             fingerprints,
         })
     }

@@ -32,7 +32,8 @@
 //! what it has read: no change was in that, and whatever has been written since moved the version.
 
 use crate::host::{BackgroundHost, Expected, SharedData};
-use crate::namespace::{Fields, Namespace};
+use crate::little_endian::LittleEndian;
+use crate::namespace::Namespace;
 use crate::revocation::FeedState;
 
 /// The name of its record.
@@ -71,7 +72,7 @@ impl Claim {
         let found = host.shared(&space.key_of(NAME));
         let begun = found.as_ref().and_then(|found| {
             let payload = space.open(NAME, &found.bytes)?;
-            let mut fields = Fields(payload.strip_prefix(manifest)?.strip_prefix(&[slot])?);
+            let mut fields = LittleEndian(payload.strip_prefix(manifest)?.strip_prefix(&[slot])?);
             let load = fields.u64()?;
             let (segment, bucket) = (fields.u32()?, fields.u32()?);
             Some((load, Progress { segment, bucket }))

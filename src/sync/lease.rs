@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use crate::host::{Expected, Shared, SharedData};
-use crate::namespace::{Fields, Namespace};
+use crate::little_endian::LittleEndian;
+use crate::namespace::Namespace;
 use crate::time::Interval;
 
 /// The name of its record.
@@ -168,7 +169,7 @@ impl Holding {
     }
 
     fn decode(payload: &[u8]) -> Option<Self> {
-        let mut fields = Fields(payload);
+        let mut fields = LittleEndian(payload);
         let holding = Self {
             holder: fields.u64()?,
             renewed_at: fields.u64()?,

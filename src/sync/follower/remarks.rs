@@ -15,7 +15,8 @@
 use std::time::Duration;
 
 use crate::host::{Expected, SharedData};
-use crate::namespace::{Fields, Namespace};
+use crate::little_endian::LittleEndian;
+use crate::namespace::Namespace;
 use crate::time::Interval;
 
 /// The name of its record.
@@ -101,7 +102,7 @@ impl Remarks {
     }
 
     fn decode(payload: &[u8]) -> Option<Self> {
-        let mut fields = Fields(payload);
+        let mut fields = LittleEndian(payload);
         let mut remarks = Self {
             began_at: fields.u64()?,
             is_late: fields.u64()? != 0,
