@@ -86,8 +86,8 @@ pub(super) struct KeyRefresh {
     role: Role,
     space: Namespace,
     published: Published,
-    /// Version in shared data of `published`; 0 when nothing has been read.
-    version: u32,
+    /// The version of the record that was read or written last.
+    version: Option<u32>,
     keys: Option<Rc<KeySet>>,
     phase: Phase,
     counts: Counts,
@@ -109,7 +109,7 @@ impl KeyRefresh {
             settings,
             label,
             published: Published::default(),
-            version: 0,
+            version: None,
             keys: None,
             phase: Phase::Idle,
             counts: Counts::default(),
@@ -239,11 +239,11 @@ impl KeyRefresh {
         let Some(shared) = host.shared(&self.space.key_of(KEYS)) else {
             return;
         };
-        if shared.version == self.version {
+        if self.version == Some(shared.version) {
             return;
         }
         // Remembered also for bytes that are no record, so that they can be replaced.
-        self.version = shared.version;
+        self.version = Some(shared.version);
         let Some(published) = Published::open(&self.space, &shared.bytes) else {
             return;
         };
@@ -287,10 +287,7 @@ impl KeyRefresh {
     /// Publishes what is known here, unless another leader has published since it was last read:
     /// then that is taken over.
     fn publish(&mut self, host: &impl BackgroundHost) {
-        let expected = match self.version {
-            0 => Expected::Absent,
-            version => Expected::Version(version),
-        };
+        let expected = self.version.map_or(Expected::Absent, Expected::Version);
         let key = self.space.key_of(KEYS);
         let bytes = self.published.seal(&self.space);
         if host.set_shared(&key, &bytes, expected) {
@@ -298,7 +295,7 @@ impl KeyRefresh {
             // two calls is noticed, since its bytes are others.
             let written = host.shared(&key);
             let written = written.filter(|shared| shared.bytes == bytes);
-            self.version = written.map_or(0, |shared| shared.version);
+            self.version = written.map(|shared| shared.version);
         }
         self.look(host);
     }
