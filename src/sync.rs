@@ -1,9 +1,9 @@
 //! Staying in step: one copy of the work, however many virtual machines a process has.
 //!
-//! Envoy runs the module once for every worker, and once more on the main thread. Whatever has to
-//! be asked from other servers is asked by one of them, which holds a [`Lease`] in shared data,
-//! and is published there for the others, who look on every [`TICK`]. What is read back is
-//! treated as anybody's bytes: other plugins may share the space.
+//! Envoy runs the module once for every worker, and once more on the main thread. What has to be
+//! fetched from other servers is fetched by one of them, which holds a [`Lease`] in shared data, and
+//! is published there for the others, which look on every [`TICK`]. What is read back is untrusted:
+//! other plugins may share the space.
 //!
 //! Everything here is a state machine over [`crate::host::BackgroundHost`]: it is told the time,
 //! never waits, and a host that answers late, twice or not at all does it no harm.
@@ -11,9 +11,9 @@
 //! # Why a lease for each source of keys, not one for everything
 //!
 //! Two plugins with different configurations, old and new during an update, or two listeners, may
-//! live in the same space. Each of them has to find somebody who leads for *its* sources, and
-//! plugins with the same source should share the fetches. It spreads the work over the workers,
-//! too. A look at a lease costs a microsecond for each source and tick.
+//! live in the same space. Each of them needs a leader for *its* sources, and plugins with the same
+//! source should share the fetches. It spreads the work over the workers, too. A look at a lease
+//! costs a microsecond for each source and tick.
 
 mod announcement;
 mod claim;

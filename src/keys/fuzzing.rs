@@ -22,7 +22,7 @@ const NOW: u64 = 1_767_225_600_000;
 /// bytes as the payload of one.
 ///
 /// One that is read is written as it was. Whatever stands there, at most one virtual machine
-/// leads, and after one term somebody does; keys in force are those of the record.
+/// leads, and after one term one does; keys in force are those of the record.
 pub fn shared_record(bytes: &[u8]) {
     let space = Namespace::example();
     for name in ["lease", KEYS, WISHES] {
@@ -35,13 +35,13 @@ pub fn shared_record(bytes: &[u8]) {
             }
             let wishes = Wishes::open(&space, bytes, NOW);
             assert_eq!(Wishes::open(&space, &wishes.seal(&space), NOW), wishes);
-            somebody_leads(bytes);
+            one_leads(bytes);
         }
         keys_are_of_the_record(name, bytes);
     }
 }
 
-fn somebody_leads(bytes: &[u8]) {
+fn one_leads(bytes: &[u8]) {
     let space = MockSpace::default();
     let [first, second] = [1, 2].map(|holder| Lease::new(Namespace::example(), holder));
     let key = Namespace::example().key_of("lease");

@@ -14,10 +14,10 @@
 //! # Why is a batch announced before it is applied?
 //!
 //! The leader may die half way through it. Then the records have changes that the state does not
-//! name, and that is right as long as the authority has them too: whoever takes over applies them
+//! name, and that is right as long as the authority has them too: the next leader applies them
 //! again. But an authority that was put back to a backup may have lost just those, and as far as
 //! the state goes nothing has happened: no edge knows more than it, and no epoch begins. The
-//! announcement after the last one that the state counts tells of them, so that whoever takes over
+//! announcement after the last one that the state counts tells of them, so that the next leader
 //! can see that the history has become another one.
 //!
 //! So does the last one that the state counts, if it reaches further than the state: a leader that
@@ -30,8 +30,8 @@ use crate::revocation::{Batch, Chain, FeedState, Fingerprint, SharedFilter};
 /// Announcements that are kept: some seconds' worth, and a tick is a tenth of one.
 const KEPT: u64 = 256;
 
-/// How far the count of batches goes on when caches have to be emptied: nobody can account for so
-/// many, even with announcements of a leader that was stopped half way.
+/// How far the count of batches goes on when caches have to be emptied: so many cannot be accounted
+/// for, even with announcements of a leader that was stopped half way.
 pub(super) const UNACCOUNTED: u64 = KEPT + 1;
 
 /// What a virtual machine has to drop from its cache of tokens.
@@ -51,14 +51,14 @@ fn name(number: u64) -> String {
 /// What is announced of changes after a state.
 #[derive(Debug)]
 pub(super) struct Begun {
-    /// What stands in place of the next one, so that nobody else's is written over.
+    /// What stands in place of the next one, so that no other leader's is written over.
     found: Expected,
     /// Where the last batch and the next one end, and the history up to there.
     ends: [Option<(u64, Chain)>; 2],
 }
 
 impl Begun {
-    /// Looks whether somebody has begun to apply a batch that the state does not name.
+    /// Looks whether a leader has begun to apply a batch that the state does not name.
     pub(super) fn read(host: &impl SharedData, filter: &SharedFilter, state: &FeedState) -> Self {
         let next = state.batches.wrapping_add(1);
         let mut found = Expected::Absent;
@@ -90,7 +90,7 @@ impl Begun {
     }
 
     /// Announces a batch, before anything of it is applied. `state` is the one after it. `false`
-    /// when somebody else has announced one meanwhile.
+    /// when another leader has announced one meanwhile.
     #[must_use]
     pub(super) fn announce(
         &self,

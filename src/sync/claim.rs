@@ -1,4 +1,4 @@
-//! Who loads a generation, so that a load outlives whoever has begun it.
+//! Who loads a generation, so that a load outlives the leader that has begun it.
 //!
 //! A large generation takes longer than some leaders last: a control plane that pushes every other
 //! second replaces them all the time. So the leader that begins a load notes under which number it
@@ -12,22 +12,22 @@
 //!     load: u64,             // random, as in the state
 //!     segment: u32,          // the first one that is to be fetched
 //!     bucket: u32,           // the first one that is not written
-//!     holder: u64,           // random, who has written this
+//!     holder: u64,           // random, of the leader that has written this
 //! }
 //! ```
 //!
 //! # Why may a load be continued only until changes are applied to it?
 //!
-//! What comes from the manifest is the same whoever writes it. Changes are not: an authority that
+//! What comes from the manifest is the same from every leader. Changes are not: an authority that
 //! was put back to a backup may have others under the same numbers, and a leader that was stopped
 //! with the old ones in its hands might still apply them. Before the first change the claim is
-//! therefore given up, which only its holder can do: whoever went on with the load meanwhile holds
-//! it now, and the former leader has nothing to say any more.
+//! therefore given up, which only its holder can do: a leader that went on with the load meanwhile
+//! holds it now, and the former one can give up nothing.
 //!
 //! # Why is the claim looked at for every record that is written?
 //!
 //! A leader may be stopped between any two calls of the host, and go on when others have long since
-//! applied changes to this load, and somebody else has written over the record that it is about to
+//! applied changes to this load, and another plugin has written over the record that it is about to
 //! write. So it reads what stands there, then sees that the load is still open, and writes only over
 //! what it has read: no change was in that, and whatever has been written since moved the version.
 
@@ -61,7 +61,7 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Claims the generation with this manifest for a slot. `None` when somebody else does so at
+    /// Claims the generation with this manifest for a slot. `None` when another leader does so at
     /// the same time.
     pub(super) fn take(
         host: &impl BackgroundHost,
@@ -89,7 +89,7 @@ impl Claim {
         claim.write(host, space, &head, expected).then_some(claim)
     }
 
-    /// Notes how far the load whose state this is has come. `false` when it is somebody else's now.
+    /// Notes how far the load whose state this is has come. `false` when another leader holds it now.
     #[must_use]
     pub(super) fn note(
         &mut self,
@@ -126,7 +126,7 @@ impl Claim {
         own.inspect(|own| self.version = own.version).is_some()
     }
 
-    /// Gives it up, so that nobody goes on with it from here on. `false` when somebody else holds it.
+    /// Gives it up, so that no leader goes on with it from here on. `false` when another one holds it.
     #[must_use]
     pub(super) fn end(self, host: &impl SharedData, space: &Namespace) -> bool {
         let record = space.seal(NAME, &[]);
@@ -135,7 +135,7 @@ impl Claim {
     }
 }
 
-/// Whether the load whose state this is goes on, whoever holds it: no change has been applied to it.
+/// Whether the load whose state this is goes on, under any holder: no change has been applied to it.
 pub(super) fn is_open(host: &impl SharedData, space: &Namespace, state: &FeedState) -> bool {
     let found = host.shared(&space.key_of(NAME));
     let payload = found
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn only_who_holds_it_gives_it_up_and_then_nobody_goes_on_with_it() {
+    fn only_its_holder_gives_it_up_and_then_no_leader_goes_on_with_it() {
         let (process, space) = (MockProcess::default(), Namespace::example());
         let first = take(&process, MANIFEST, 0);
         let state = state_of(&first);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn bytes_that_are_nobodys_claim_are_none() {
+    fn bytes_that_are_no_claim_of_ours_are_none() {
         let (process, space) = (MockProcess::default(), Namespace::example());
         let own = take(&process, MANIFEST, 0);
         let state = state_of(&own);

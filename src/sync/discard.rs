@@ -3,12 +3,12 @@
 //! Envoy has no call that removes a value, so records are overwritten with nothing. Their keys stay,
 //! some hundred bytes for each page, and the next generation in the same place finds them there.
 //!
-//! # Who else may be reading?
+//! # May another virtual machine still read them?
 //!
-//! Nobody who has ticked since the switch: what is read is what the state names. Whoever has not
-//! finds no record, looks for a newer state, and finds that. Whoever leads besides finds records of
-//! its own generation left alone, since only older ones are emptied, and each only if it is still
-//! the one that was looked at.
+//! Not one that has ticked since the switch: it reads what the state names. One that has not ticked
+//! finds no record, looks for a newer state, and finds that. A second leader finds records of its
+//! own generation left alone, since only older ones are emptied, and each only if it is still the
+//! one that was looked at.
 
 use std::time::Duration;
 
@@ -68,8 +68,8 @@ impl Discard {
     }
 }
 
-/// Where records may be that nobody reads: in the other slot, and in the slot of the state behind
-/// its own, where a larger generation stood that nobody has discarded.
+/// Where records may be that are not read: in the other slot, and in the slot of the state behind
+/// its own, where a larger generation may have left some.
 const fn place(state: &FeedState, area: usize) -> Option<(Record, u8, u32)> {
     let (own, other) = match state.slot {
         0 => (0, 1),

@@ -1,8 +1,8 @@
 //! What is wrong between an edge and its authority, told apart.
 //!
-//! Somebody has to mend it, and where he has to begin depends on who has answered: the host, which
-//! could not send the question; the host in the place of an authority that it has not reached; the
-//! authority, which says why it does not answer; or somebody who is no authority of ours.
+//! Where the operator has to look depends on what has answered: the host, which could not send the
+//! call; the host in the place of an authority that it has not reached; the authority, which says
+//! why it does not answer; or another server.
 //!
 //! # What does the host tell of a connection?
 //!
@@ -89,7 +89,7 @@ impl Fault {
             let text = text.as_bytes();
             body.windows(text.len()).any(|part| part == text)
         };
-        // Envoy's own words; newer ones first say that somebody else has answered.
+        // Envoy's own words; newer ones first say that another server has answered.
         match status {
             504 => Self::NoAnswer,
             502 | 503 if says("TLS_error") || says("protocol error") => Self::Tls,
@@ -110,7 +110,7 @@ impl From<NotSent> for Fault {
     }
 }
 
-/// The `code` of a problem of the authority, as it writes them. Whoever answers may write anything,
+/// The `code` of a problem of the authority, as it writes them. Another server may write anything,
 /// and this goes into a log: letters and `_` only.
 pub(super) fn code(body: &[u8]) -> Option<&str> {
     const MEMBER: &[u8] = b"\"code\":\"";
@@ -149,7 +149,7 @@ mod tests {
             (400, problem("tls_expected"), Fault::Tls),
             (403, problem("cross_site"), Fault::Status),
             (503, problem("feed_not_ready"), Fault::Status),
-            // Somebody on the way.
+            // A proxy on the way.
             (401, String::new(), Fault::Status),
             (403, "RBAC: access denied".into(), Fault::Status),
             (404, "<html>".into(), Fault::Status),

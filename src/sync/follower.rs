@@ -47,7 +47,7 @@ pub struct FeedSource {
     /// Keys that may sign the feed.
     pub keys: FeedKeys,
     /// How long the authority may hold a poll back when nothing changes. A heartbeat comes after
-    /// it, so it is a part of the staleness that is put up with.
+    /// it, so it is a part of `max_staleness`.
     pub heartbeat: Duration,
     /// Most of the delay before a newer generation is loaded, so that a thousand edges do not all
     /// load it at once.

@@ -198,7 +198,7 @@ pub fn batch(body: &[u8]) {
         assert!(!begun.is_any() && !begun.is_lost_by(&batch));
         assert!(begun.announce(&host, &filter, &new, &batch));
         let again = begun.announce(&host, &filter, &new, &batch);
-        assert!(!again, "somebody else's was written over");
+        assert!(!again, "another one was written over");
         let begun = Begun::read(&host, &filter, &old);
         assert!(begun.is_any() && !begun.is_lost_by(&batch));
         let mut shorter = batch.clone();

@@ -44,7 +44,7 @@ pub(super) enum LoadError {
     /// Shared data does not hold what was written.
     #[error("the records are gone")]
     Gone,
-    /// Somebody else has the claim, or has written over it.
+    /// Another leader has the claim, or it was written over.
     #[error("another leader loads a generation")]
     Contended,
 }
@@ -70,7 +70,7 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// Begins with a manifest, in a slot that nobody reads, or goes on with what another leader has
+    /// Begins with a manifest, in the slot that is not read, or goes on with what another leader has
     /// brought in under the same claim.
     pub(super) fn new(manifest: Manifest, slot: u8, claim: Claim) -> Self {
         let state = FeedState {
@@ -103,13 +103,13 @@ impl Loader {
         }
     }
 
-    /// With who has signed the manifest.
+    /// With the key that has signed the manifest.
     pub(super) const fn signed_by(mut self, signer: Signer) -> Self {
         self.state.manifest_signer = signer;
         self
     }
 
-    /// Notes who has signed the last changes.
+    /// Notes the key that has signed the last changes.
     pub(super) const fn note_signer(&mut self, signer: Signer) {
         self.state.batch_signer = signer;
     }
@@ -137,7 +137,7 @@ impl Loader {
         segments.chain(&self.manifest.cut_off_segments).nth(index)
     }
 
-    /// Takes the next segment in, and notes for whoever goes on that it is.
+    /// Takes the next segment in, and notes that for the leader that goes on.
     pub(super) fn on_segment(
         &mut self,
         host: &impl SharedData,
@@ -183,7 +183,7 @@ impl Loader {
     }
 
     /// Writes those buckets of a segment of cut-offs that end in it. Gives how far the load has come:
-    /// whoever goes on needs all of the bucket that is next, and so the segment in which that begins.
+    /// the leader that goes on needs all of the bucket that is next, and so the segment in which that begins.
     fn write_table(
         &mut self,
         host: &impl SharedData,
@@ -242,8 +242,8 @@ impl Loader {
         Ok(())
     }
 
-    /// Applies changes that came after the manifest, with which nobody else can go on with this load
-    /// any more. The caller has checked that they answer the right question, which was sent at `sent`.
+    /// Applies changes that came after the manifest, after which no other leader can go on with this
+    /// load. The caller has checked that they answer the right question, which was sent at `sent`.
     pub(super) fn on_changes(
         &mut self,
         host: &impl SharedData,

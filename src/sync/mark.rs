@@ -2,30 +2,30 @@
 //!
 //! Everything is held that had been revoked at some moment, and that moment is what
 //! [`verified_at`](crate::revocation::FeedState::verified_at) says. An answer tells where the feed
-//! stood when it was made, which is not before its question was sent. So as soon as the edge has
-//! come to that place, it has everything from before the question; when the answer *arrived* says
-//! nothing, and neither does it that an answer arrived while there is more to fetch.
+//! stood when it was made, which is not before the call was sent. So once the edge has reached that
+//! sequence number, it has everything from before the call. When the answer *arrived* says nothing,
+//! and an answer proves nothing while there is more to fetch.
 //!
-//! # Why is a place remembered?
+//! # Why is a sequence number remembered?
 //!
 //! Where changes come all the time, hardly any batch is the last one. The edge is only a little
-//! behind then, and how much is told by the place that it was told of last and has come to since.
+//! behind then: by as much as it has taken to reach the number that it was told last.
 
 use crate::revocation::Batch;
 
-/// A place that has to be come to, and what that would mean.
+/// What has to be reached, and what that would mean.
 #[derive(Debug, Default)]
-pub(super) struct Mark(Option<Place>);
+pub(super) struct Mark(Option<Target>);
 
 #[derive(Debug)]
-struct Place {
+struct Target {
     epoch: u64,
     head: u64,
     sent: u64,
 }
 
 impl Mark {
-    /// Takes in that everything up to the end of a batch is held, whose question was sent at `sent`.
+    /// Takes in that everything up to the end of a batch is held, which was asked for at `sent`.
     /// Gives the latest moment, if it is a new one, from before which nothing is missing.
     pub(super) fn reached(&mut self, batch: &Batch, sent: u64) -> Option<u64> {
         if batch.is_last() {
@@ -33,15 +33,15 @@ impl Mark {
             return Some(sent);
         }
         let found = match &self.0 {
-            Some(place) if place.epoch == batch.epoch => {
-                if batch.through() < place.head {
+            Some(target) if target.epoch == batch.epoch => {
+                if batch.through() < target.head {
                     return None;
                 }
-                Some(place.sent)
+                Some(target.sent)
             }
             _ => None,
         };
-        self.0 = Some(Place {
+        self.0 = Some(Target {
             epoch: batch.epoch,
             head: batch.head,
             sent,
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn what_is_held_is_as_old_as_the_question_that_it_leaves_nothing_open_of() {
+    fn what_is_held_is_as_old_as_the_last_call_that_it_leaves_nothing_open_of() {
         let mut mark = Mark::default();
         assert_eq!(mark.reached(&batch(1, 0, 0, 0), 10), Some(10));
         // A backlog.
@@ -91,7 +91,7 @@ mod tests {
         // Everything is in that there was at 20.
         assert_eq!(mark.reached(&batch(1, 10, 5, 30), 40), Some(20));
         assert_eq!(mark.reached(&batch(1, 15, 5, 31), 50), None);
-        // What was to be come to in one epoch means nothing in the next.
+        // What was to be reached in one epoch means nothing in the next.
         assert_eq!(mark.reached(&batch(2, 40, 5, 60), 60), None);
         assert_eq!(mark.reached(&batch(2, 45, 5, 50), 70), Some(70));
     }

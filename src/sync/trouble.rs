@@ -1,6 +1,6 @@
 //! When a leader lets go of its work.
 //!
-//! Whoever leads may be the only one that cannot: its credential is refused, or its configuration
+//! The one that leads may be the only one that cannot: its credential is refused, or its configuration
 //! pins a key that signs nothing, and others in the same space have better luck. A leader that
 //! answers are of no use to lets go after three of them. One that gets no answer at all would be
 //! followed by others that get none either, most likely; it lets go too, later, in case it is a
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_clock_that_was_set_back_makes_nobody_hold_on() {
+    fn a_clock_that_was_set_back_keeps_no_leader() {
         let mut trouble = Trouble::default();
         trouble.unanswered(3_600_000);
         assert!(trouble.is_hopeless(0));

@@ -86,7 +86,7 @@ pub(super) fn purpose(jwk: &Value) -> Result<(Algorithm, Option<Algorithm>), Key
     Ok((kind, named))
 }
 
-/// The bytes of a member in base64url. Padding and white space are put up with.
+/// The bytes of a member in base64url. Padding and white space are allowed.
 pub(super) fn bytes(jwk: &Value, member: &'static str) -> Result<Vec<u8>, KeyError> {
     let text = text(jwk, member).ok_or(KeyError::Missing(member))?;
     let mut base64 = String::with_capacity(text.len());

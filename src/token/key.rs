@@ -19,7 +19,8 @@ use super::key_error::MODULUS_BITS;
 use super::large_curve::LargeCurveKey;
 use super::{Algorithm, KeyError, der, jwk};
 
-/// 65537. Small exponents have been forged, and large ones are as dear as long moduli.
+/// The number 65537. Signatures under small exponents have been forged, and large exponents cost as
+/// much as long moduli.
 const EXPONENT: [u8; 3] = [1, 0, 1];
 
 /// Keys that are tried for one token unless the provider says otherwise. A token that names no key

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use super::{Algorithm, JsonError};
 
 /// Lengths that an RSA modulus may have. RFC 7518 section 3.3 has the least; the longer it is, the
-/// dearer is every forged token.
+/// more every forged token costs.
 pub(super) const MODULUS_BITS: RangeInclusive<usize> = 2048..=4096;
 
 /// Longest JWK Set that is read. Sets of large identity providers are below 16 KiB.
@@ -34,7 +34,7 @@ pub enum KeyError {
     NotAKey,
     /// A private key, or the private half of one.
     #[error(
-        "a private key, with which whoever has read it can sign; \
+        "a private key, and every program that has read it can sign; \
          hint: replace it, and publish only the public half of the next one"
     )]
     Private,
@@ -70,7 +70,7 @@ pub enum KeyError {
     /// It stands behind the first [`MAX_KEYS`].
     #[error("only the first {MAX_KEYS} keys of a set are looked at")]
     Surplus,
-    /// An RSA modulus that is too weak, or so long that every check is dear.
+    /// An RSA modulus that is too weak, or so long that every check is expensive.
     #[error("{bits} bits, expected at {}", nearest_length(*bits))]
     Modulus {
         /// Its length.

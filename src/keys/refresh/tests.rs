@@ -58,7 +58,7 @@ impl Process {
         }
     }
 
-    /// Ticks for so long; gives how long it took until somebody made a call, if somebody did.
+    /// Ticks for so long; gives how long it took until a call was made, if one was.
     fn time_to_call(&mut self, at_most: Duration) -> Option<u64> {
         let start = self.now.get();
         while self.now.get() - start < milliseconds(at_most) {
@@ -159,7 +159,7 @@ impl Process {
         machine.want(host, self.now.get(), &missing, patience)
     }
 
-    /// So much later; nobody looks meanwhile.
+    /// So much later, without a tick in between.
     fn later(&self, milliseconds: u64) {
         self.now.set(self.now.get() + milliseconds);
     }

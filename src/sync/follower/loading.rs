@@ -43,7 +43,7 @@ pub(super) enum Step {
     Changes(Asked),
 }
 
-/// Who has put another generation in force.
+/// Which leader has put another generation in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Switch {
     /// This leader.
@@ -353,8 +353,8 @@ fn supersedes(scope: &Scope<'_, impl BackgroundHost>, held: &FeedState, next: &F
     held.slot == next.slot || scope.source.trusted(Some(held)).is_some_and(is_newer)
 }
 
-/// The count of batches of a generation that replaces what was found, which other virtual machines
-/// go by, whoever has signed it; `held` is the same where our keys vouch for it.
+/// The count of batches of a generation that replaces what was found. Other virtual machines go by
+/// the count that was found, under whatever key; `held` is the same where our keys vouch for it.
 ///
 /// Caches are emptied, unless nothing is new but the slot. Records of the old one may have been
 /// missing; then nothing was taken from them either. They may have had changes that come later, or

@@ -1,8 +1,8 @@
 //! What the leaders of a process have said to the operator.
 //!
 //! Leaders follow each other while there is trouble, and each would say the same once more. So what
-//! was said stands in shared data, where the next one finds it: the record is read when somebody
-//! begins to lead and written when something is said, or is none any more.
+//! was said stands in shared data, where the next one finds it: the record is read when a leader
+//! begins, and written when something is said or settled.
 //!
 //! ```text
 //! struct Remarks {
@@ -25,7 +25,7 @@ const NAME: &str = "remarks";
 /// How often the same trouble is warned of.
 const SAME_COMPLAINT: Duration = Duration::from_mins(10);
 
-/// What somebody may complain of. That one goes well says nothing of the others.
+/// What may fail. One that goes well says nothing of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
     /// Hearing of changes.
@@ -52,7 +52,7 @@ struct Complaint {
 }
 
 impl Remarks {
-    /// What those before have said; the beginning, when nobody has led yet.
+    /// What leaders before have said; the beginning, when this is the first.
     pub(super) fn begin(host: &impl SharedData, space: &Namespace, now: u64) -> Self {
         let shared = host.shared(&space.key_of(NAME));
         let found = shared.and_then(|shared| Self::decode(space.open(NAME, &shared.bytes)?));
