@@ -37,7 +37,7 @@ pub(crate) use configuration::{boolean, joined_path, whole};
 pub use decision::{Check, Observer};
 pub use lack::{KeyAnswer, Lack};
 pub use policy::{Chosen, Policy};
-pub use reason::{Action, Admission, Answer, Challenge, Outcome, Reason};
+pub use reason::{Action, Admission, ChallengeKind, Outcome, Problem, Reason};
 #[cfg(not(target_family = "wasm"))]
 pub use revocation::question_about;
 pub use revocation::{Confirmation, Posture, Question, RevocationSettings, Settled};
@@ -110,7 +110,7 @@ impl Gate {
     pub fn new(policy: Policy, backend: Backend, secret: [u8; 16]) -> Self {
         Self {
             verification: Verification::new(&policy, backend, secret),
-            refusals: Refusals::new(policy.answers.clone()),
+            refusals: Refusals::new(policy.refusals.clone()),
             policy,
         }
     }
@@ -263,15 +263,8 @@ impl Gate {
                 provider.unwrap_or("-")
             )
         });
-        let scopes = refusal
-            .requirement
-            .map(|requirement| requirement.scopes.needed());
-        host.respond(&self.refusals.response(
-            reason,
-            &scopes.unwrap_or_default(),
-            request,
-            providers.iter().flat_map(|provider| &provider.locations),
-        ));
+        let locations = providers.iter().flat_map(|provider| &provider.locations);
+        host.respond(&self.refusals.response(refusal, request, locations));
     }
 }
 

@@ -164,7 +164,7 @@ fn policy(root: &Node<'_>) -> Read<Policy> {
             session_headers,
             revocation,
             record_secret,
-            answers: answers?,
+            refusals: answers?,
         })
     })
 }

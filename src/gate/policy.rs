@@ -18,7 +18,7 @@ use super::matching::Matcher;
 use super::own_headers::OwnHeaders;
 use super::path;
 use super::reason::Reason;
-use super::refusal::Answers;
+use super::refusal::RefusalSettings;
 use super::request::Request;
 use super::revocation::{Posture, RevocationSettings};
 use super::session::SessionHeaders;
@@ -39,7 +39,7 @@ pub struct Policy {
     pub(super) session_headers: Option<SessionHeaders>,
     pub(super) revocation: Option<RevocationSettings>,
     pub(super) record_secret: RecordSecret,
-    pub(super) answers: Answers,
+    pub(super) refusals: RefusalSettings,
     /// What nobody but the gate may say on any path.
     pub(super) own_headers: OwnHeaders,
 }

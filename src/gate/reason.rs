@@ -4,7 +4,7 @@ use super::text::TooLong;
 use crate::token::{ClaimError, SignatureError, TokenError};
 
 /// Why a request was refused. Each is a metric and stands in the log; what the *client* is told
-/// is in [`Reason::answer`], and is less.
+/// is in [`Reason::problem`], and is less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -47,8 +47,8 @@ pub enum Reason {
     PathAmbiguous,
     /// The provider's keys could not be had, or only ones that are too old.
     KeysUnavailable,
-    /// The same, and `iss` is not the provider's issuer, which nobody is told: as nothing can be
-    /// verified, everybody could otherwise try out which issuers are configured.
+    /// The same, and `iss` is not the provider's issuer. The client is not told: while nothing can
+    /// be verified, it could otherwise try out which issuers are configured.
     IssuerUndisclosed,
     /// The provider has no key with this `kid`, or none that fits the signature, and whether its
     /// server has one by now is not known.
@@ -61,16 +61,16 @@ pub enum Reason {
     TokenTooOld,
     /// `typ` says that the token is for something else.
     TokenTypeMismatch,
-    /// `cnf` binds the token to a key, of which nobody asks for a proof here.
+    /// `cnf` binds the token to a key, and no proof of possession is verified here.
     TokenBound,
-    /// `sub` is not one of those that are let in.
+    /// `sub` is not one of the provider's subjects.
     SubjectMismatch,
     /// A scope is missing that the rule asks for.
     ScopeMissing,
     /// A claim is not what the rule asks for.
     ClaimMismatch,
-    /// The route's metadata names a requirement that there is not; or a header that only the gate
-    /// may set came with the request, and may have chosen the route.
+    /// The route's metadata names a requirement that is not configured; or a header that only the
+    /// gate may set came with the request, and may have chosen the route.
     RequirementUnknown,
     /// The token, its session, device, subject, client or issuer was revoked.
     TokenRevoked,
@@ -78,11 +78,11 @@ pub enum Reason {
     TokenUnnamed,
     /// No revocation feed has been loaded.
     RevocationUnavailable,
-    /// The revocation feed has been silent for longer than is put up with.
+    /// The revocation feed has been silent for longer than `max_staleness`.
     RevocationStale,
     /// The filter says "perhaps revoked", and the authority does not answer.
     RevocationUnconfirmed,
-    /// `access_token` in the query, where no token is looked for.
+    /// `access_token` in the query, which is none of the token's locations.
     TokenInQuery,
     /// The path, or a header or parameter that a rule looks at, is longer than what is compared
     /// with patterns, or all of them with all rules are.
@@ -133,12 +133,12 @@ pub enum Action {
     None,
 }
 
-/// Error code of the challenge (RFC 6750 section 3.1).
+/// Whether a challenge goes with a refusal, and its error code (RFC 6750 section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Challenge {
+pub enum ChallengeKind {
     /// No challenge: it is not about the token.
     Absent,
-    /// The scheme alone: no token was sent, so there is nothing to say about it.
+    /// A challenge without an error: no token was sent, so there is nothing to say about it.
     Bare,
     /// `error="invalid_request"`.
     InvalidRequest,
@@ -148,9 +148,9 @@ pub enum Challenge {
     InsufficientScope,
 }
 
-/// Everything that the client is told.
+/// Everything that the client is told of a refusal, as in a problem document (RFC 9457).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Problem {
     /// HTTP status.
     pub status: u16,
     /// Stable code for programs.
@@ -158,7 +158,7 @@ pub struct Answer {
     /// One sentence for people, in the characters that RFC 6750 section 3 allows.
     pub detail: &'static str,
     /// What kind of challenge goes with it.
-    pub challenge: Challenge,
+    pub challenge: ChallengeKind,
     /// What the client should do.
     pub action: Action,
 }
@@ -254,13 +254,13 @@ impl Reason {
     /// What the client is told.
     ///
     /// Reasons that are found before the signature is verified either depend on the request's own
-    /// form alone, or are all told as `signature_invalid`: somebody without a genuine token must
+    /// form alone, or are all told as `signature_invalid`: a client without a genuine token must
     /// not learn which issuers, keys and algorithms are configured here.
     #[must_use]
-    pub const fn answer(self) -> Answer {
+    pub const fn problem(self) -> Problem {
         use Action::{None, Refresh, SignIn, Wait};
-        use Challenge::{Absent, Bare, InsufficientScope, InvalidRequest, InvalidToken};
-        #[rustfmt::skip] // one line for each answer
+        use ChallengeKind::{Absent, Bare, InsufficientScope, InvalidRequest, InvalidToken};
+        #[rustfmt::skip] // one line for each problem
         let (status, code, challenge, action, detail) = match self {
             Self::TokenMissing => (401, "token_missing", Bare, SignIn, "a token is required"),
             Self::TokenAmbiguous => (400, "token_ambiguous", InvalidRequest, None, "the request has more than one token"),
@@ -295,12 +295,25 @@ impl Reason {
             Self::RevocationUnavailable | Self::RevocationStale | Self::RevocationUnconfirmed => (503, "revocation_unavailable", Absent, Wait, "whether the session has ended cannot be told at the moment"),
             Self::HostFault => (503, "host_fault", Absent, Wait, "the request cannot be handled at the moment"),
         };
-        Answer {
+        Problem {
             status,
             code,
             detail,
             challenge,
             action,
+        }
+    }
+}
+
+impl ChallengeKind {
+    /// The error code of the challenge, if it has one.
+    #[must_use]
+    pub const fn error(self) -> Option<&'static str> {
+        match self {
+            Self::Absent | Self::Bare => None,
+            Self::InvalidRequest => Some("invalid_request"),
+            Self::InvalidToken => Some("invalid_token"),
+            Self::InsufficientScope => Some("insufficient_scope"),
         }
     }
 }
@@ -419,25 +432,25 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn every_answer_can_be_written_into_a_challenge() {
+    fn every_problem_can_be_written_into_a_challenge() {
         for reason in Reason::ALL {
-            let answer = reason.answer();
+            let problem = reason.problem();
             // RFC 6750 section 3: %x20-21 / %x23-5B / %x5D-7E.
             let fits = |text: &str| {
                 text.bytes()
                     .all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\')
             };
-            assert!(fits(answer.detail), "{reason:?}");
-            let status = match answer.challenge {
-                Challenge::Bare => 401..=401,
-                Challenge::InvalidToken => 401..=403,
-                Challenge::InvalidRequest => 400..=400,
-                Challenge::InsufficientScope => 403..=403,
-                Challenge::Absent => 400..=503,
+            assert!(fits(problem.detail), "{reason:?}");
+            let status = match problem.challenge {
+                ChallengeKind::Bare => 401..=401,
+                ChallengeKind::InvalidToken => 401..=403,
+                ChallengeKind::InvalidRequest => 400..=400,
+                ChallengeKind::InsufficientScope => 403..=403,
+                ChallengeKind::Absent => 400..=503,
             };
-            assert!(status.contains(&answer.status), "{reason:?}");
+            assert!(status.contains(&problem.status), "{reason:?}");
             assert!(
-                answer.status != 401 || answer.challenge != Challenge::Absent,
+                problem.status != 401 || problem.challenge != ChallengeKind::Absent,
                 "{reason:?}"
             );
         }
@@ -445,15 +458,15 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn what_is_found_before_the_signature_is_verified_sounds_all_the_same() {
-        let answers = [
+        let problems = [
             Reason::IssuerMismatch,
             Reason::KeyUnknown,
             Reason::AlgorithmMismatch,
             Reason::SignatureInvalid,
         ]
-        .map(Reason::answer);
-        assert!(answers.iter().all(|answer| *answer == answers[0]));
-        let answers = [Reason::KeysUnavailable, Reason::IssuerUndisclosed].map(Reason::answer);
-        assert_eq!(answers[0], answers[1]);
+        .map(Reason::problem);
+        assert!(problems.iter().all(|problem| *problem == problems[0]));
+        let problems = [Reason::KeysUnavailable, Reason::IssuerUndisclosed].map(Reason::problem);
+        assert_eq!(problems[0], problems[1]);
     }
 }

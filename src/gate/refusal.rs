@@ -1,5 +1,6 @@
 //! The answer to a refused request, in the form that the client understands.
 
+mod challenge;
 mod negotiation;
 
 use std::cell::OnceCell;
@@ -9,16 +10,19 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::alias::reads_as;
+use super::decision::Refusal;
 use super::extraction::{self, Location};
 use super::path;
-use super::reason::{Action, Answer, Challenge, Reason};
+use super::policy::Scopes;
+use super::reason::{Action, Problem, Reason};
 use super::request::Request;
 use crate::host::Response;
+use challenge::Challenge;
 use negotiation::Representation;
 
-/// What the operator decided about answers.
+/// What the operator decided about the answers to refused requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answers {
+pub(super) struct RefusalSettings {
     /// `realm` of challenges; needs no escape in a quoted string.
     pub(super) realm: String,
     /// URL of the protected resource's metadata (RFC 9728 section 5.1); needs no escape either.
@@ -57,64 +61,58 @@ enum Form {
     Told(Representation),
 }
 
-/// The answers to refused requests. Most are the same for everybody and made once: whoever floods
-/// the gate with forged tokens should cost as little as can be.
+/// The answers to refused requests. Most are the same for every client and are made once, so that a
+/// flood of forged tokens costs little.
 #[derive(Debug)]
 pub(super) struct Refusals {
-    answers: Answers,
+    settings: RefusalSettings,
     made: Vec<OnceCell<Rc<Response>>>,
 }
 
-/// Forms of answers that are the same for everybody.
+/// Forms in which answers are the same for every client.
 const COMMON_FORMS: usize = 4;
 
 impl Refusals {
-    pub(super) fn new(answers: Answers) -> Self {
-        let places = Reason::ALL.len() * COMMON_FORMS;
+    pub(super) fn new(settings: RefusalSettings) -> Self {
+        let count = Reason::ALL.len() * COMMON_FORMS;
         Self {
-            answers,
-            made: std::iter::repeat_with(OnceCell::new).take(places).collect(),
+            settings,
+            made: std::iter::repeat_with(OnceCell::new).take(count).collect(),
         }
     }
 
     /// The answer to a request. Nothing of the request is repeated in it but the return address of
     /// a redirect, without the tokens that `locations` may have put there.
-    ///
-    /// `scopes` are those that the request would have needed, for [`Reason::ScopeMissing`].
     pub(super) fn response<'l>(
         &self,
-        reason: Reason,
-        scopes: &str,
+        refusal: Refusal<'_>,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
     ) -> Rc<Response> {
-        let form = self.answers.form(&reason.answer(), request);
+        let reason = refusal.reason;
+        let form = self.settings.form(&reason.problem(), request);
+        let scopes = needed_scopes(refusal);
         let common = match form {
-            _ if !scopes.is_empty() => None,
-            Form::Redirect => None,
             Form::Grpc => Some(0),
             Form::Stripped => Some(1),
-            Form::Told(Representation::Problem) => Some(2),
-            Form::Told(Representation::Text) => Some(3),
+            Form::Told(Representation::Problem) if scopes.is_none() => Some(2),
+            Form::Told(Representation::Text) if scopes.is_none() => Some(3),
+            Form::Redirect | Form::Told(_) => None,
         };
-        let new = || {
-            Rc::new(
-                self.answers
-                    .response(reason, form, scopes, request, locations),
-            )
-        };
-        let place = common.map(|form| reason as usize * COMMON_FORMS + form);
-        match place.and_then(|place| self.made.get(place)) {
+        let settings = &self.settings;
+        let new = || Rc::new(settings.response(reason, form, scopes, request, locations));
+        let index = common.map(|form| reason as usize * COMMON_FORMS + form);
+        match index.and_then(|index| self.made.get(index)) {
             Some(made) => Rc::clone(made.get_or_init(new)),
             None => new(),
         }
     }
 }
 
-impl Answers {
-    fn form(&self, answer: &Answer, request: &Request) -> Form {
+impl RefusalSettings {
+    fn form(&self, problem: &Problem, request: &Request) -> Form {
         let leads_to_login = self.login.is_some()
-            && matches!(answer.action, Action::SignIn | Action::Refresh)
+            && matches!(problem.action, Action::SignIn | Action::Refresh)
             && negotiation::is_page_load(request);
         if request.is_grpc() {
             Form::Grpc
@@ -131,26 +129,26 @@ impl Answers {
         &self,
         reason: Reason,
         form: Form,
-        scopes: &str,
+        scopes: Option<&Scopes>,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
     ) -> Response {
-        let answer = reason.answer();
+        let problem = reason.problem();
         let mut headers = vec![("cache-control", "no-store".to_owned())];
-        if answer.status == 503 {
+        if problem.status == 503 {
             headers.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
         }
-        let (mut status, mut grpc_status) = (answer.status, None);
+        let (mut status, mut grpc_status) = (problem.status, None);
         let body = match form {
             // A response of trailers only, all of which stand in the headers. Envoy would make the
             // like of status and body, but not for a request that its `grpc_web` filter has
             // translated: that filter tells what it takes for plain text by its HTTP status.
             Form::Grpc => {
-                let code = self::grpc_status(answer.status);
+                let code = self::grpc_status(problem.status);
                 (status, grpc_status) = (200, Some(code));
                 headers.push(("grpc-status", code.to_string()));
                 if !self.is_stripped {
-                    let message = format!("{}: {}", answer.code, answer.detail);
+                    let message = format!("{}: {}", problem.code, problem.detail);
                     headers.push(("grpc-message", message));
                 }
                 String::new()
@@ -164,14 +162,14 @@ impl Answers {
             }
             Form::Stripped => String::new(),
             Form::Told(representation) => {
-                if let Some(challenge) = challenge(&answer, scopes, self) {
-                    headers.push(("www-authenticate", challenge));
+                if let Some(challenge) = Challenge::of(&problem, scopes, self) {
+                    headers.push(("www-authenticate", challenge.header_value()));
                 }
                 let (content_type, body) = match representation {
-                    Representation::Problem => ("application/problem+json", problem(&answer)),
+                    Representation::Problem => ("application/problem+json", document(&problem)),
                     Representation::Text => (
                         "text/plain; charset=utf-8",
-                        format!("{}: {}\n", answer.code, answer.detail),
+                        format!("{}: {}\n", problem.code, problem.detail),
                     ),
                 };
                 headers.push(("content-type", content_type.to_owned()));
@@ -190,42 +188,23 @@ impl Answers {
     }
 }
 
-fn problem(answer: &Answer) -> String {
-    let problem = json!({
-        "type": "about:blank",
-        "title": title(answer.status),
-        "status": answer.status,
-        "code": answer.code,
-        "detail": answer.detail,
-        "action": answer.action.label(),
-    });
-    problem.to_string()
+/// The scopes that the token would have needed, if it is refused for one of them.
+fn needed_scopes(refusal: Refusal<'_>) -> Option<&Scopes> {
+    let requirement = refusal.requirement?;
+    (refusal.reason == Reason::ScopeMissing).then_some(&requirement.scopes)
 }
 
-/// What stands in it comes from the configuration, which has checked that it needs no escape.
-fn challenge(answer: &Answer, scopes: &str, answers: &Answers) -> Option<String> {
-    let error = match answer.challenge {
-        Challenge::Absent => return None,
-        Challenge::Bare => None,
-        Challenge::InvalidRequest => Some("invalid_request"),
-        Challenge::InvalidToken => Some("invalid_token"),
-        Challenge::InsufficientScope => Some("insufficient_scope"),
-    };
-    let mut challenge = format!("Bearer realm=\"{}\"", answers.realm);
-    let mut add = |name: &str, value: &str| {
-        challenge.extend([", ", name, "=\"", value, "\""]);
-    };
-    if let Some(error) = error {
-        add("error", error);
-        add("error_description", answer.detail);
-    }
-    if answer.challenge == Challenge::InsufficientScope && !scopes.is_empty() {
-        add("scope", scopes);
-    }
-    if let Some(url) = &answers.resource_metadata {
-        add("resource_metadata", url);
-    }
-    Some(challenge)
+/// The problem document (RFC 9457).
+fn document(problem: &Problem) -> String {
+    let document = json!({
+        "type": "about:blank",
+        "title": title(problem.status),
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+        "action": problem.action.label(),
+    });
+    document.to_string()
 }
 
 impl Login {
@@ -263,8 +242,8 @@ impl Login {
     }
 }
 
-/// `/` in place of whatever a browser might take for another site: `//host`, `/.//host`, `/\host`, and what
-/// does not begin with `/` or has control characters, which browsers drop before they look.
+/// `/` in place of what a browser might take for another site: `//host`, `/.//host`, `/\host`, and
+/// what does not begin with `/` or has control characters, which browsers drop before they look.
 fn return_path(target: &[u8]) -> &[u8] {
     let leads_away = match target {
         [b'/', b'/' | b'\\', ..] => true,
@@ -274,7 +253,7 @@ fn return_path(target: &[u8]) -> &[u8] {
     let is_odd = target
         .iter()
         .any(|byte| byte.is_ascii_control() || *byte == b'\\');
-    // `/.//host` is `//host` for whoever resolves it, and a browser also resolves `/%2e//host`.
+    // `/.//host` is resolved to `//host`, and browsers resolve `/%2e//host` as well.
     let path = path::without_query(target);
     let stays = |reading: &[u8]| !reading.starts_with(b"//");
     let may_lead_away = leads_away || is_odd || target.len() > MAX_RETURN_BYTES;

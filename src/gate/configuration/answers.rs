@@ -1,7 +1,7 @@
 //! What clients are told, and where they are sent.
 
 use super::reader::{Fields, Node, Read, boolean_or};
-use crate::gate::refusal::{Answers, Login};
+use crate::gate::refusal::{Login, RefusalSettings};
 
 /// What names the protection space in challenges (RFC 9110 section 11.5).
 const DEFAULT_REALM: &str = "portcullis";
@@ -9,14 +9,14 @@ const DEFAULT_REALM: &str = "portcullis";
 /// The parameter that tells a login page where its visitor came from.
 const DEFAULT_RETURN_PARAMETER: &str = "return_to";
 
-pub(super) fn answers(fields: &mut Fields<'_>) -> Read<Answers> {
+pub(super) fn answers(fields: &mut Fields<'_>) -> Read<RefusalSettings> {
     let realm = fields.nullable("realm");
     let realm = realm.map_or_else(|| Ok(DEFAULT_REALM.to_owned()), |node| quotable(&node));
     let metadata = fields.nullable("resource_metadata");
     let metadata = metadata.as_ref().map(metadata_url).transpose();
     let login = fields.nullable("login_redirect").as_ref().map(login);
     let is_stripped = boolean_or(fields.nullable("strip_failure_response"), false);
-    Ok(Answers {
+    Ok(RefusalSettings {
         realm: realm?,
         resource_metadata: metadata?,
         login: login.transpose()?,

@@ -66,7 +66,7 @@ fn every_key_is_read_into_the_policy() {
     assert_eq!(configured.warnings, []);
     let policy = configured.policy;
     assert!(policy.allow_unmatched);
-    assert_eq!(policy.answers.realm, "api");
+    assert_eq!(policy.refusals.realm, "api");
     let provider = &policy.providers[0];
     assert_eq!(provider.issuer.as_deref(), Some("https://issuer.example"));
     assert_eq!(provider.audiences, ["api"]);
@@ -115,7 +115,7 @@ fn what_is_left_out_has_the_defaults_of_jwt_authn_or_safer_ones() {
     let policy = read_value(&configuration).unwrap().policy;
     assert!(!policy.allow_unmatched);
     assert_eq!(policy.session_headers, None);
-    assert_eq!(policy.answers.realm, "portcullis");
+    assert_eq!(policy.refusals.realm, "portcullis");
     let provider = &policy.providers[0];
     assert_eq!(provider.issuer, None);
     assert_eq!(provider.clock_skew, Duration::from_mins(1));

@@ -99,7 +99,7 @@ impl<'g> Setback<'g> {
     /// Whether it may turn out that the token is good.
     pub(super) const fn is_unknown(&self) -> bool {
         match self {
-            Self::Refused(refusal) => refusal.reason.answer().status == UNAVAILABLE,
+            Self::Refused(refusal) => refusal.reason.problem().status == UNAVAILABLE,
             Self::Waits { .. } => true,
         }
     }

@@ -2,9 +2,10 @@ use serde_json::Value;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
+use crate::gate::policy::TokenRequirement;
 
-fn answers() -> Answers {
-    Answers {
+fn settings() -> RefusalSettings {
+    RefusalSettings {
         realm: "api".into(),
         resource_metadata: None,
         login: None,
@@ -19,22 +20,26 @@ fn request(path: &str, lines: &[(&str, &str)]) -> Request {
     Request::new(lines.map(line).collect())
 }
 
-fn answer(reason: Reason, answers: &Answers, lines: &[(&str, &str)]) -> Rc<Response> {
-    response(reason, "", answers, &request("/x", lines), [].into_iter())
+fn answer(reason: Reason, settings: &RefusalSettings, lines: &[(&str, &str)]) -> Rc<Response> {
+    response(
+        reason.into(),
+        settings,
+        &request("/x", lines),
+        [].into_iter(),
+    )
 }
 
 /// Made anew, and once more as one that is there already.
 fn response<'l>(
-    reason: Reason,
-    scopes: &str,
-    answers: &Answers,
+    refusal: Refusal<'_>,
+    settings: &RefusalSettings,
     request: &Request,
     locations: impl Iterator<Item = &'l Location> + Clone,
 ) -> Rc<Response> {
-    let refusals = Refusals::new(answers.clone());
-    let first = refusals.response(reason, scopes, request, locations.clone());
-    let second = refusals.response(reason, scopes, request, locations);
-    assert_eq!(first, second, "{reason:?}");
+    let refusals = Refusals::new(settings.clone());
+    let first = refusals.response(refusal, request, locations.clone());
+    let second = refusals.response(refusal, request, locations);
+    assert_eq!(first, second, "{refusal:?}");
     first
 }
 
@@ -45,7 +50,7 @@ fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_missing_token_gets_a_challenge_without_an_error() {
-    let response = answer(Reason::TokenMissing, &answers(), &[]);
+    let response = answer(Reason::TokenMissing, &settings(), &[]);
     assert_eq!(response.status, 401);
     assert_eq!(
         header(&response, "www-authenticate"),
@@ -60,7 +65,7 @@ fn a_missing_token_gets_a_challenge_without_an_error() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn an_expired_token_is_named_in_challenge_and_problem() {
-    let response = answer(Reason::TokenExpired, &answers(), &[]);
+    let response = answer(Reason::TokenExpired, &settings(), &[]);
     assert_eq!(
         header(&response, "www-authenticate"),
         Some(
@@ -80,18 +85,14 @@ fn an_expired_token_is_named_in_challenge_and_problem() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn the_challenge_tells_the_scopes_and_where_to_ask_for_tokens() {
-    let answers = Answers {
+    let settings = RefusalSettings {
         resource_metadata: Some("https://api.example/.well-known/oauth-protected-resource".into()),
-        ..answers()
+        ..settings()
     };
     let request = request("/x", &[]);
-    let response = response(
-        Reason::ScopeMissing,
-        "read write",
-        &answers,
-        &request,
-        [].into_iter(),
-    );
+    let requirement = needing_scopes();
+    let missing = refused_for(Reason::ScopeMissing, &requirement);
+    let response = response(missing, &settings, &request, [].into_iter());
     assert_eq!(response.status, 403);
     assert_eq!(
         header(&response, "www-authenticate"),
@@ -105,8 +106,40 @@ fn the_challenge_tells_the_scopes_and_where_to_ask_for_tokens() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn only_a_refusal_for_its_scopes_depends_on_what_the_rule_asks_for() {
+    let requirement = needing_scopes();
+    let refusals = Refusals::new(settings());
+    let request = request("/x", &[]);
+    for reason in Reason::ALL {
+        let refusal = refused_for(reason, &requirement);
+        let with_scopes = refusals.response(refusal, &request, [].into_iter());
+        let without = refusals.response(reason.into(), &request, [].into_iter());
+        let is_same = Rc::ptr_eq(&with_scopes, &without);
+        assert_eq!(is_same, reason != Reason::ScopeMissing, "{reason:?}");
+    }
+}
+
+fn needing_scopes() -> TokenRequirement {
+    TokenRequirement {
+        scopes: Scopes {
+            all_of: vec!["read".into(), "write".into()],
+            any_of: Vec::new(),
+        },
+        ..TokenRequirement::PLAIN
+    }
+}
+
+const fn refused_for(reason: Reason, requirement: &TokenRequirement) -> Refusal<'_> {
+    Refusal {
+        reason,
+        provider: None,
+        requirement: Some(requirement),
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn missing_keys_are_the_servers_fault_and_say_when_to_come_back() {
-    let response = answer(Reason::KeysUnavailable, &answers(), &[]);
+    let response = answer(Reason::KeysUnavailable, &settings(), &[]);
     assert_eq!(response.status, 503);
     assert_eq!(header(&response, "retry-after"), Some("5"));
     assert_eq!(header(&response, "www-authenticate"), None);
@@ -114,13 +147,13 @@ fn missing_keys_are_the_servers_fault_and_say_when_to_come_back() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_stripped_answer_is_a_status_and_nothing_else() {
-    let answers = Answers {
+    let settings = RefusalSettings {
         is_stripped: true,
-        ..answers()
+        ..settings()
     };
     for reason in Reason::ALL {
-        let response = answer(reason, &answers, &[]);
-        assert_eq!(response.status, reason.answer().status);
+        let response = answer(reason, &settings, &[]);
+        assert_eq!(response.status, reason.problem().status);
         assert!(response.body.is_empty(), "{reason:?}");
         assert_eq!(header(&response, "www-authenticate"), None, "{reason:?}");
     }
@@ -134,21 +167,21 @@ fn grpc_clients_get_a_grpc_status() {
         (Reason::TokenAmbiguous, 3),
         (Reason::KeysUnavailable, 14),
     ] {
-        let response = answer(reason, &answers(), &[("content-type", "application/grpc")]);
+        let response = answer(reason, &settings(), &[("content-type", "application/grpc")]);
         assert_eq!(response.grpc_status, Some(status), "{reason:?}");
         assert_eq!(header(&response, "grpc-status"), Some(&*status.to_string()));
         let message = header(&response, "grpc-message").unwrap();
-        assert!(message.starts_with(reason.answer().code), "{message}");
+        assert!(message.starts_with(reason.problem().code), "{message}");
         assert_eq!(response.body, b"", "{reason:?}");
     }
 }
 
 /// Messages need no encoding: gRPC's are percent-encoded (PROTOCOL-HTTP2, `Status-Message`).
 #[wasm_bindgen_test(unsupported = test)]
-fn every_answer_can_be_written_into_the_message_of_a_grpc_status() {
+fn every_problem_can_be_written_into_the_message_of_a_grpc_status() {
     for reason in Reason::ALL {
-        let answer = reason.answer();
-        let mut bytes = answer.detail.bytes().chain(answer.code.bytes());
+        let problem = reason.problem();
+        let mut bytes = problem.detail.bytes().chain(problem.code.bytes());
         assert!(
             bytes.all(|byte| matches!(byte, b' '..=b'~') && byte != b'%'),
             "{reason:?}"
@@ -160,7 +193,7 @@ fn every_answer_can_be_written_into_the_message_of_a_grpc_status() {
 fn people_who_ask_for_text_get_a_line_of_text() {
     let response = answer(
         Reason::TokenMissing,
-        &answers(),
+        &settings(),
         &[("accept", "text/plain")],
     );
     assert_eq!(
@@ -170,13 +203,13 @@ fn people_who_ask_for_text_get_a_line_of_text() {
     assert_eq!(response.body, b"token_missing: a token is required\n");
 }
 
-fn with_login(url: &str) -> Answers {
-    Answers {
+fn with_login(url: &str) -> RefusalSettings {
+    RefusalSettings {
         login: Some(Login {
             url: url.into(),
             parameter: "return_to".into(),
         }),
-        ..answers()
+        ..settings()
     }
 }
 
@@ -184,8 +217,7 @@ fn redirect(path: &str) -> String {
     let request = request(path, &[("accept", "text/html")]);
     let locations = [Location::Parameter("token".into())];
     let response = response(
-        Reason::TokenMissing,
-        "",
+        Reason::TokenMissing.into(),
         &with_login("/login?a=b"),
         &request,
         locations.iter(),
@@ -224,7 +256,7 @@ fn the_way_back_never_leads_to_another_site() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn nobody_else_is_redirected() {
-    let answers = with_login("/login");
+    let settings = with_login("/login");
     for (reason, lines) in [
         (Reason::TokenMissing, &[("accept", "application/json")][..]),
         (Reason::ScopeMissing, &[("accept", "text/html")]),
@@ -234,7 +266,7 @@ fn nobody_else_is_redirected() {
             &[("accept", "text/html"), ("sec-fetch-mode", "cors")],
         ),
     ] {
-        let response = answer(reason, &answers, lines);
+        let response = answer(reason, &settings, lines);
         assert_eq!(header(&response, "location"), None, "{reason:?} {lines:?}");
     }
 }
@@ -246,11 +278,11 @@ const README: &str = include_str!("../../../README.md");
 #[cfg(not(target_family = "wasm"))]
 #[test]
 fn the_refusals_that_the_readme_shows_are_given() {
-    let answers = Answers {
+    let settings = RefusalSettings {
         realm: "portcullis".into(),
-        ..answers()
+        ..settings()
     };
-    let given = Reason::ALL.map(|reason| answer(reason, &answers, &[]));
+    let given = Reason::ALL.map(|reason| answer(reason, &settings, &[]));
     let bodies = README
         .lines()
         .filter(|line| line.starts_with("{\"action\":"));
@@ -286,15 +318,15 @@ fn the_readme_lists_exactly_the_codes_of_refusals() {
             listed.insert(code, (cells[2].parse().unwrap(), what));
         }
     }
-    let given = Reason::ALL.map(Reason::answer).map(|answer| {
-        let what = match answer.action {
+    let given = Reason::ALL.map(Reason::problem).map(|problem| {
+        let what = match problem.action {
             Action::SignIn => Some("sign in"),
             Action::Refresh => Some("refresh the token"),
-            Action::Wait if answer.code == "host_fault" => Some("try again"),
+            Action::Wait if problem.code == "host_fault" => Some("try again"),
             Action::Wait => Some("wait"),
             Action::None => None,
         };
-        (answer.code, (answer.status, what))
+        (problem.code, (problem.status, what))
     });
     assert_eq!(listed, BTreeMap::from(given));
 }

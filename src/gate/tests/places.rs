@@ -350,7 +350,7 @@ fn an_access_token_in_the_query_is_refused_unless_it_is_read() {
         }
         assert_eq!(refusal(&gate, &bare("/public/x")), None);
     }
-    let told = Reason::TokenInQuery.answer();
+    let told = Reason::TokenInQuery.problem();
     assert_eq!((told.status, told.code), (400, "token_in_query"));
     // Every request goes through there, but nobody is called.
     let gate = optional(json!({"allow_missing_or_failed": {}}));

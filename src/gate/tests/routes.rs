@@ -267,7 +267,7 @@ fn the_metadata_of_the_route_names_a_requirement_that_has_to_exist() {
     assert_eq!(with("open", "/api/x"), None);
     assert_eq!(with("token", "/public/x"), Some(Reason::TokenMissing));
     assert_eq!(with("opne", "/public/x"), Some(Reason::RequirementUnknown));
-    let told = Reason::RequirementUnknown.answer();
+    let told = Reason::RequirementUnknown.problem();
     assert_eq!((told.status, told.code), (403, "no_rule"));
 }
 

@@ -12,7 +12,7 @@ const PATH: &str = "login_redirect.url";
 impl Reviewed<'_> {
     /// Whoever is sent to a page that needs a token is sent there again, for ever.
     pub(super) fn login(&self, findings: &mut Vec<Fault>) {
-        let login = self.policy.answers.login.as_ref();
+        let login = self.policy.refusals.login.as_ref();
         // Which host a URL leads to is not known here, and routes choose for paths of their own.
         let url = login.map(|login| login.url.as_str());
         let Some(url) = url.filter(|url| url.starts_with('/')) else {

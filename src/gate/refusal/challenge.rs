@@ -1,0 +1,67 @@
+//! Challenges, which tell a client how to authenticate (RFC 9110 section 11.3).
+
+use std::borrow::Cow;
+
+use super::RefusalSettings;
+use crate::gate::policy::Scopes;
+use crate::gate::reason::{ChallengeKind, Problem};
+
+/// A challenge. Its values come from the configuration, which has checked that they need no escape
+/// in a quoted string, and from [`Problem`], which a test holds to the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Challenge<'c> {
+    scheme: Scheme,
+    parameters: Vec<(&'static str, Cow<'c, str>)>,
+}
+
+/// An authentication scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    /// RFC 6750.
+    Bearer,
+}
+
+impl<'c> Challenge<'c> {
+    /// The challenge that goes with a problem (RFC 6750 section 3), if one does. `scopes` are those
+    /// that the token would need, where it lacks one.
+    pub(super) fn of(
+        problem: &Problem,
+        scopes: Option<&Scopes>,
+        settings: &'c RefusalSettings,
+    ) -> Option<Self> {
+        if problem.challenge == ChallengeKind::Absent {
+            return None;
+        }
+        let mut parameters = vec![("realm", Cow::Borrowed(&*settings.realm))];
+        if let Some(code) = problem.challenge.error() {
+            parameters.push(("error", code.into()));
+            parameters.push(("error_description", problem.detail.into()));
+        }
+        parameters.extend(scopes.map(|scopes| ("scope", scopes.needed().into())));
+        let metadata = settings.resource_metadata.as_deref();
+        parameters.extend(metadata.map(|url| ("resource_metadata", url.into())));
+        Some(Self {
+            scheme: Scheme::Bearer,
+            parameters,
+        })
+    }
+
+    /// The value of `WWW-Authenticate`.
+    pub(super) fn header_value(&self) -> String {
+        let mut value = self.scheme.name().to_owned();
+        let mut separator = " ";
+        for (name, parameter) in &self.parameters {
+            value.extend([separator, name, "=\"", parameter, "\""]);
+            separator = ", ";
+        }
+        value
+    }
+}
+
+impl Scheme {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+        }
+    }
+}
