@@ -1,6 +1,6 @@
 //! One request: from its headers to a verdict.
 //!
-//! [`Gate::on_request`] is the whole path, in its order: strip what nobody but the gate may say,
+//! [`Gate::on_request`] is the whole path, in its order: strip what only the gate may say,
 //! choose what is asked for by route or rule, and let a `Decision` see whether the request has
 //! it: find the token, parse it, check its issuer, verify its signature, check its claims, tell
 //! the upstream who is calling. Everything happens over [`Host`]; nothing here knows that it runs
@@ -69,8 +69,8 @@ pub enum Verdict {
 /// What a request waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wait {
-    /// Newer keys of a provider: those in force do not let the token in. When nobody should wait
-    /// for them any longer, the [`KeyAnswer`] says why it is refused.
+    /// Newer keys of a provider: those in force do not let the token in. When the wait is over, the
+    /// [`KeyAnswer`] says why it is refused.
     Keys(Lack),
     /// The authority's answer to [`Gate::confirmation_call`]; then [`Gate::on_answers`].
     Confirmation(Question),
@@ -142,12 +142,14 @@ impl Gate {
         self.verification.cache.take_counts()
     }
 
-    /// Forgets the verified tokens that have one of these names; all of them for `None`.
-    pub fn forget(&self, names: Option<&[Fingerprint]>) {
-        match names {
-            Some(names) => self.verification.cache.void(names),
-            None => self.verification.cache.clear(),
-        }
+    /// Voids the cached tokens that have one of these names.
+    pub fn void(&self, names: &[Fingerprint]) {
+        self.verification.cache.void(names);
+    }
+
+    /// Voids every cached token.
+    pub fn void_all(&self) {
+        self.verification.cache.void_all();
     }
 
     /// What the operator decided.
@@ -184,14 +186,15 @@ impl Gate {
     }
 
     /// Decides again, with what is known now. Its verdict may be to wait for other keys, or to ask
-    /// about another token, but never for what has an answer here, be it only that there was none.
+    /// about another token, but never to wait for what has an answer here, even for one that says
+    /// that none came.
     pub fn on_answers(&self, host: &impl Host, answers: &Answers) -> Verdict {
         self.decide_request(host, Attempt::First, answers, ())
     }
 
-    /// Has what only the gate may say taken out of the request's trailers as well, and tokens that
-    /// nobody has looked at: servers that merge them into the headers (RFC 9110 section 6.5.1)
-    /// would believe them. Where the host has failed to show them, or fails to change them, the
+    /// Has what only the gate may say taken out of the request's trailers as well, and tokens, which
+    /// are not verified there: servers that merge trailers into the headers (RFC 9110 section 6.5.1)
+    /// would believe both. Where the host has failed to show them, or fails to change them, the
     /// request is refused, as far as it has come.
     pub fn strip_trailers(
         &self,

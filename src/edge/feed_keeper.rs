@@ -48,8 +48,8 @@ impl FeedKeeper {
         let now = host.now_milliseconds();
         let leads = self.lease.tick(host, now) == Role::Leads;
         match self.follower.on_tick(host, leads) {
-            Some(Purge::Everything) => gate.forget(None),
-            Some(Purge::Named(names)) => gate.forget(Some(&names)),
+            Some(Purge::Everything) => gate.void_all(),
+            Some(Purge::Named(names)) => gate.void(&names),
             None => {}
         }
         if leads && self.follower.is_hopeless(now) {

@@ -23,8 +23,8 @@ pub(super) struct ByToken<'c> {
     requirement: &'c TokenRequirement,
 }
 
-/// That a token has passed the checks by token of one requirement, which is known by where it lies
-/// in memory: it stays there for as long as the gate does.
+/// That a token has passed the checks by token of one requirement. The requirement is known by its
+/// address, which does not change as long as the gate is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Met(*const TokenRequirement);
 
@@ -37,7 +37,7 @@ pub(super) struct ByRequest<'c> {
 /// Who may use a token (`cnf`, RFC 7800).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Binding {
-    /// Whoever bears it.
+    /// Any bearer.
     Bearer,
     /// Only the holder of a key, who has to prove it.
     Holder,

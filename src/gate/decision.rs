@@ -396,5 +396,5 @@ fn together(earlier: Admission, next: Admission) -> Admission {
     }
 }
 
-/// In one place of memory, by which a token keeps that it has met it.
+/// A static, since a token knows a requirement that it has met by its address.
 static PLAIN: TokenRequirement = TokenRequirement::PLAIN;

@@ -8,7 +8,7 @@ use super::reason::Reason;
 use super::request::Request;
 use crate::host::Host;
 
-/// A place in which a provider's tokens come.
+/// Where in a request a provider's tokens come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Location {
     /// A header.
@@ -20,7 +20,7 @@ pub(super) enum Location {
 }
 
 impl Location {
-    /// Whether both are cookies that somebody reads as one.
+    /// Whether both are cookies that some upstream reads as one.
     pub(super) fn is_cookie_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Cookie(own), Self::Cookie(other)) => reads_as(&own.name, other.name.as_bytes()),
@@ -75,7 +75,7 @@ impl HeaderLocation {
     /// [`Reason::TokenMalformed`] for the scheme with anything but a space after it, or with
     /// what some upstream takes for blanks before it; and for a value of another header, which has
     /// no other schemes, without the prefix. An upstream that is less strict would find a token
-    /// there, which nobody has verified.
+    /// there, which was not verified.
     fn token<'v>(&self, value: &'v [u8]) -> Result<Option<&'v [u8]>, Reason> {
         let prefix = self.prefix.as_bytes();
         let parts = value.split_at_checked(prefix.len());
@@ -139,7 +139,7 @@ impl HeaderLocation {
 /// What the lines of one header hold.
 struct Lines<'r> {
     values: usize,
-    /// How many times somebody says who they are, where that can be told.
+    /// How many credentials there are, where that can be told.
     credentials: usize,
     outcome: Result<Option<&'r [u8]>, Reason>,
 }
@@ -165,7 +165,7 @@ impl<'r> Lines<'r> {
 
     /// Envoy joins repeated `Authorization` lines with commas, which neither a scheme nor a token
     /// contains. The parameters of other schemes do (RFC 9110 section 11.4), so what follows a
-    /// comma is somebody's credentials only if it is no parameter and does not stand in quotes.
+    /// comma is another set of credentials only if it is no parameter and does not stand in quotes.
     fn read_list(&mut self, header: &HeaderLocation, line: &'r [u8]) {
         let (mut is_first, mut is_quoted) = (true, false);
         let mut rest = Some(line);
@@ -216,7 +216,7 @@ pub(super) struct Found<'r> {
 #[derive(Debug, PartialEq, Eq)]
 struct Choice<'r> {
     rivals: Vec<&'r [u8]>,
-    /// Whether one of them stands in another place too, so that no other can be the token.
+    /// Whether one of them stands in another location too, so that no other can be the token.
     is_settled: bool,
 }
 
@@ -249,7 +249,7 @@ struct Search<'r> {
 impl<'r> Search<'r> {
     /// Whether a token was found in a header of this name.
     fn has_read(&self, header: &HeaderLocation) -> bool {
-        let mut names = self.locations.iter().filter_map(|place| match place {
+        let mut names = self.locations.iter().filter_map(|location| match location {
             Location::Header(read) => Some(read.name.as_bytes()),
             _ => None,
         });
@@ -257,30 +257,30 @@ impl<'r> Search<'r> {
     }
 
     /// Another token, which has to be the one that is there already.
-    fn add(&mut self, place: &'r Location, token: Cow<'r, [u8]>) -> Result<(), Reason> {
+    fn add(&mut self, location: &'r Location, token: Cow<'r, [u8]>) -> Result<(), Reason> {
         match &self.token {
             _ if token.is_empty() => return Ok(()),
             Some(earlier) if *earlier != token => return Err(Reason::TokenAmbiguous),
             Some(_) => {}
             None => self.token = Some(token),
         }
-        self.found_in(place);
+        self.found_in(location);
         Ok(())
     }
 
-    fn found_in(&mut self, place: &'r Location) {
+    fn found_in(&mut self, location: &'r Location) {
         if self.locations.is_empty() {
             // Mostly the only one, and `push` would make room for four.
-            self.locations = vec![place];
-        } else if !self.locations.contains(&place) {
-            self.locations.push(place);
+            self.locations = vec![location];
+        } else if !self.locations.contains(&location) {
+            self.locations.push(location);
         }
     }
 
     /// What the cookies of this name hold.
     fn add_cookies(
         &mut self,
-        place: &'r Location,
+        location: &'r Location,
         expected: &CookieLocation,
         request: &'r Request,
     ) -> Result<(), Reason> {
@@ -308,7 +308,7 @@ impl<'r> Search<'r> {
             }
         }
         if rivals.is_empty() {
-            return self.add(place, Cow::Borrowed(first));
+            return self.add(location, Cow::Borrowed(first));
         }
         match &self.choice {
             None => {
@@ -321,7 +321,7 @@ impl<'r> Search<'r> {
             Some(choice) if choice.has_same(&rivals) => {}
             Some(_) => return Err(Reason::TokenAmbiguous),
         }
-        self.found_in(place);
+        self.found_in(location);
         Ok(())
     }
 
@@ -342,7 +342,7 @@ impl<'r> Choice<'r> {
         self.rivals.len() == rivals.len() && rivals.iter().all(|rival| self.rivals.contains(rival))
     }
 
-    /// What may be the token: what stands in another place, or else the first of the cookies.
+    /// What may be the token: what stands in another location, or else the first of the cookies.
     #[cold]
     fn settle(&mut self, token: Option<Cow<'r, [u8]>>) -> Result<Option<Cow<'r, [u8]>>, Reason> {
         match token {
@@ -364,7 +364,7 @@ const MAX_RIVALS: usize = 4;
 /// has for tokens.
 pub(super) const ACCESS_TOKEN: &str = "access_token";
 
-/// Looks in all of these places, under every name by which an upstream might look there.
+/// Looks in all of these locations, under every name by which an upstream might look there.
 ///
 /// # Errors
 ///
@@ -373,8 +373,8 @@ pub(super) const ACCESS_TOKEN: &str = "access_token";
 /// its prefixes; [`Reason::TokenAmbiguous`] for two different tokens, for a header
 /// that has more than the token, for a cookie that only some upstreams would see, and for
 /// several different cookies of one name where these are [`Duplicates::Refused`]; or
-/// [`Reason::TokenInQuery`] for an `access_token` in the query that is none of the places, so that
-/// nobody would look at it.
+/// [`Reason::TokenInQuery`] for an `access_token` in the query that is none of the locations, so
+/// that it would go on unverified.
 pub(super) fn find<'r>(
     locations: impl IntoIterator<Item = &'r Location>,
     request: &'r Request,
@@ -382,7 +382,7 @@ pub(super) fn find<'r>(
     find_in(&mut locations.into_iter(), request)
 }
 
-/// The same, once in the module whatever the places come from.
+/// The same, compiled once whatever the locations come from.
 fn find_in<'r>(
     locations: &mut dyn Iterator<Item = &'r Location>,
     request: &'r Request,
@@ -390,22 +390,22 @@ fn find_in<'r>(
     let mut search = Search::default();
     let mut unread = Vec::new();
     let mut reads_access_token = false;
-    for place in locations {
-        match place {
+    for location in locations {
+        match location {
             Location::Header(header) => match header.only_token(request) {
-                Ok(Some(token)) => search.add(place, Cow::Borrowed(token))?,
+                Ok(Some(token)) => search.add(location, Cow::Borrowed(token))?,
                 Ok(None) => {}
-                // It may have another prefix in another of the places.
+                // It may have another prefix in another of the locations.
                 Err(Reason::TokenMalformed) if !header.is_authorization() => unread.push(header),
                 Err(reason) => return Err(reason),
             },
             Location::Parameter(expected) => {
                 reads_access_token |= is_alias(ACCESS_TOKEN, expected.as_bytes());
                 for value in parameters(expected, request) {
-                    search.add(place, path::decoded(value))?;
+                    search.add(location, path::decoded(value))?;
                 }
             }
-            Location::Cookie(expected) => search.add_cookies(place, expected, request)?,
+            Location::Cookie(expected) => search.add_cookies(location, expected, request)?,
         }
     }
     let is_unread = |value: &[u8]| !value.is_empty();
@@ -418,8 +418,8 @@ fn find_in<'r>(
     search.outcome()
 }
 
-/// The values, still encoded, of all parameters that somebody reads as this one. Where `;` stands
-/// in one, it is read whole and in its parts.
+/// The values, still encoded, of all parameters that some upstream reads as this one. One with a `;`
+/// in it is read whole and in its parts.
 fn parameters<'r>(expected: &'r str, request: &'r Request) -> impl Iterator<Item = &'r [u8]> {
     let read = request.parameters().flat_map(|whole| {
         let has_parts = memchr::memchr(b';', whole).is_some();
@@ -431,7 +431,7 @@ fn parameters<'r>(expected: &'r str, request: &'r Request) -> impl Iterator<Item
         .map(|(_, value)| value)
 }
 
-/// The value of a cookie that somebody reads as this one, without blanks and quotes round it.
+/// The value of a cookie that some upstream reads as this one, without blanks and quotes round it.
 fn cookie_value<'r>(expected: &str, cookie: &'r [u8]) -> Option<&'r [u8]> {
     // Werkzeug has taken `=name=value` for `name=value` (CVE-2023-23934).
     let start = cookie.iter().position(|byte| *byte != b'=')?;
@@ -442,7 +442,7 @@ fn cookie_value<'r>(expected: &str, cookie: &'r [u8]) -> Option<&'r [u8]> {
     reads_as(expected, name).then_some(inner.unwrap_or(value))
 }
 
-/// Whether somebody finds this cookie within another: Python's `http.cookies` ends a cookie at a
+/// Whether some upstream finds this cookie within another: Python's `http.cookies` ends a cookie at a
 /// blank, of Unicode's too, and servers that follow RFC 2965 at a comma.
 fn is_hidden_in(expected: &str, cookie: &[u8]) -> bool {
     let is_separator = |byte: &u8| !byte.is_ascii_graphic() || *byte == b',';
@@ -462,20 +462,20 @@ fn is_hidden_in(expected: &str, cookie: &[u8]) -> bool {
     false
 }
 
-/// What is taken out of a place.
+/// A location from which tokens are taken out; all of them, or all but one with this value.
 pub(super) type Stripped<'l> = (&'l Location, Option<&'l [u8]>);
 
-/// Takes tokens out of the request, every copy in the places where they were found. Where something
-/// stands beside the place, only cookies are taken out, and those with this value are not.
+/// Takes tokens out of the request, every copy in the locations where they were found. Where a value
+/// stands beside the location, only cookies are taken out, and those with this value are not.
 pub(super) fn strip<'l>(
     host: &impl Host,
     request: &Request,
-    places: impl Iterator<Item = Stripped<'l>>,
+    locations: impl Iterator<Item = Stripped<'l>>,
 ) {
     let mut parameters: Vec<&str> = Vec::new();
     let mut cookies: Vec<(&str, Option<&[u8]>)> = Vec::new();
-    for place in places {
-        match place {
+    for location in locations {
+        match location {
             (Location::Cookie(cookie), kept) => cookies.push((&cookie.name, kept)),
             (_, Some(_)) => {}
             (Location::Header(header), None) => strip_header(host, request, &header.name),

@@ -1,4 +1,4 @@
-//! Why a request was let through or refused, and the one place that says what follows from it.
+//! Why a request was let through or refused, and what follows from it: counter, status, challenge.
 
 use super::text::TooLong;
 use crate::token::{ClaimError, SignatureError, TokenError};

@@ -1,4 +1,4 @@
-//! Asking whether a token was revoked, and what to do when nobody knows.
+//! Whether a token was revoked, and what to do when that is not known.
 
 mod naming;
 
@@ -90,13 +90,13 @@ type Position = Option<(u64, u64)>;
 #[derive(Clone, Debug)]
 pub struct Question {
     body: Value,
-    /// A random number, so that nobody can have the answer beforehand, or use it for another one.
+    /// A random number, so that an answer can neither be made in advance nor be used again.
     nonce: u64,
     /// How far the feed was when it was asked.
     asked_at: Position,
 }
 
-/// Whoever asks the same of the same feed, be it a moment later, asks the same question.
+/// Two requests that ask the same of the same feed ask the same question, even at different times.
 impl PartialEq for Question {
     fn eq(&self, other: &Self) -> bool {
         (&self.body, self.asked_at) == (&other.body, other.asked_at)
@@ -133,8 +133,8 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
-    /// Reads the answer to a question. One that none of these keys has signed is none: whoever
-    /// answers in the authority's place must not let a revoked token through.
+    /// Reads the answer to a question. One that none of these keys has signed is none: a server that
+    /// answers instead of the authority must not let a revoked token through.
     #[must_use]
     pub fn read(question: &Question, outcome: &CallOutcome, keys: &FeedKeys) -> Self {
         let settled = match outcome {
@@ -252,9 +252,9 @@ impl Revocations {
         if self.settings.on_unnamed != Posture::Allow {
             return Err(Reason::TokenUnnamed);
         }
-        // By the names that it has it can be revoked all the same. That it was not revoked by any
-        // other is never known.
-        if naming.is_nobodys() {
+        // It can still be revoked by the names that it has. That it was not revoked by any other is
+        // never known.
+        if !naming.has_issuer() {
             return Ok(Finding::UNKNOWN);
         }
         let finding = self.find_named(host, &naming, standing, confirmations)?;

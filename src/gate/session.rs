@@ -57,7 +57,7 @@ pub(super) enum Form {
     /// Their JSON, in ASCII.
     Json,
     /// Lists of scalars with commas between them. Other values, and elements that have a comma or
-    /// are empty, refuse the request: nobody could tell them apart again.
+    /// are empty, refuse the request: an upstream could not tell them apart again.
     Comma,
 }
 
@@ -180,13 +180,13 @@ impl Injections {
         let made = self.session.get_or_init(|| {
             self.are_news.set(true);
             let headers = session.claims.iter().enumerate();
-            let claim = headers.map(|(place, (_, names))| {
+            let claim = headers.map(|(index, (_, names))| {
                 let value = names.iter().find_map(|name| claims.get(name));
                 let Some(value) = value else {
                     return Ok(None);
                 };
                 let made = standard_value(value).and_then(forwardable);
-                let may_lack = place >= IDENTITIES && session.unfit == Unfit::Omit;
+                let may_lack = index >= IDENTITIES && session.unfit == Unfit::Omit;
                 made.or_else(|reason| if may_lack { Ok(None) } else { Err(reason) })
             });
             claim.chain([forwardable(provider.name.clone())]).collect()

@@ -56,8 +56,8 @@ pub(super) struct KnownToken {
     pub(super) injections: Injections,
     /// The requirement that it was last found to meet, as far as the token alone decides.
     met: Cell<Option<Met>>,
-    /// The set whose key has made the signature. Held so that no other can take its place in memory,
-    /// but not with what is in it: entries outlive it by far.
+    /// The set whose key has made the signature. A weak reference keeps its address from being used
+    /// again, but not what is in it: entries outlive it by far.
     keys: Weak<KeySet>,
     /// What it is found by.
     key: Key,
@@ -92,7 +92,7 @@ impl KnownToken {
         }
     }
 
-    /// The same token, to be put in the place of this one.
+    /// The same token, to replace this one.
     pub(super) fn again(&self) -> Self {
         Self {
             met: self.met.clone(),
@@ -270,7 +270,7 @@ impl TokenCache {
     ///
     /// What is void makes room as others come. To drop twenty thousand entries at once would keep the
     /// worker from everything else for some milliseconds.
-    pub(super) fn clear(&self) {
+    pub(super) fn void_all(&self) {
         self.stamps.void_all();
     }
 

@@ -68,9 +68,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     }
 }
 
-/// A hash of the id of the key that may have made the signature. None of the provider's has if it
-/// does not use the algorithm, or if the key is a shared secret, which could be fetched with the
-/// set by anybody.
+/// A hash of the id of the key that may have made the signature. `None` if newer keys cannot help: the
+/// provider does not use the algorithm, or it is symmetric, and a secret that is fetched is none.
 pub(super) fn key_of(remote: &RemoteKeys, token: &UnverifiedToken<'_>) -> Option<u64> {
     let algorithm = Algorithm::from_name(token.unverified_algorithm())?;
     let mut hasher = DefaultHasher::new();

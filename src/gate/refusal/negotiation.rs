@@ -5,7 +5,7 @@ use super::super::request::Request;
 /// A representation of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Representation {
-    /// `application/problem+json`; for everybody who does not ask for something else.
+    /// `application/problem+json`; unless the client asks for something else.
     Problem,
     /// `text/plain`.
     Text,

@@ -190,7 +190,7 @@ fn every_problem_can_be_written_into_the_message_of_a_grpc_status() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn people_who_ask_for_text_get_a_line_of_text() {
+fn a_client_that_asks_for_text_gets_a_line_of_text() {
     let response = answer(
         Reason::TokenMissing,
         &settings(),
@@ -255,7 +255,7 @@ fn the_way_back_never_leads_to_another_site() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn nobody_else_is_redirected() {
+fn only_page_loads_that_have_to_sign_in_are_redirected() {
     let settings = with_login("/login");
     for (reason, lines) in [
         (Reason::TokenMissing, &[("accept", "application/json")][..]),

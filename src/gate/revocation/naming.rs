@@ -1,9 +1,9 @@
 //! By what a token can be revoked.
 //!
 //! A name is a claim of the issuer's that is text, not empty, and no longer than the authority takes
-//! names. Where nobody has a name, nobody can revoke; where a claim is there to name the token and
-//! cannot, somebody would revoke in vain. Both are told apart from a token that was looked up by
-//! everything that it could be revoked by, which alone may count as verified.
+//! names. A token without a name cannot be revoked; one with a claim that ought to name it and cannot
+//! could be revoked in vain. Both are told apart from a token that was looked up by everything that
+//! it could be revoked by, which alone may count as verified.
 
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ enum Reading<'c> {
     Absent,
     /// It is a name.
     Name(&'c str),
-    /// It is no name that anybody could revoke.
+    /// It cannot be a name in a revocation.
     Unusable,
 }
 
@@ -94,9 +94,9 @@ impl<'c> Naming<'c> {
         self.extent
     }
 
-    /// Whether there is nothing to look up, not even the issuer.
-    pub(super) const fn is_nobodys(&self) -> bool {
-        self.issuer.is_none()
+    /// Whether there is something to look up, be it only the issuer.
+    pub(super) const fn has_issuer(&self) -> bool {
+        self.issuer.is_some()
     }
 
     /// The names as they stand in a filter with this key.

@@ -99,7 +99,7 @@ impl Edge {
         let filter = self.view().filter();
         assert!(filter.apply(&*self.process, &state, state.sequence, &[*change]));
         self.view().replace(Some(FeedState { sequence, ..state }));
-        self.gate.forget(Some(&[change.fingerprint()]));
+        self.gate.void(&[change.fingerprint()]);
     }
 
     fn name(kind: Kind, value: &str) -> crate::revocation::Fingerprint {
