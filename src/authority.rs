@@ -14,7 +14,6 @@
 //! A revocation goes `http` → `request` (checks) → `writer` → `store` (on the disk) → `index` →
 //! `history` (edges hear of it) → answer.
 
-use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,6 +39,7 @@ pub mod server;
 pub mod signing;
 pub mod store;
 pub mod strict;
+pub mod text;
 pub mod writer;
 
 use clock::Trust;
@@ -248,7 +248,7 @@ impl Authority {
                 Ok(Err(_)) => self.metrics.store_is_writable(false),
                 // Nothing, which opens a store that was closed meanwhile.
                 Ok(Ok(())) if was_taken => {
-                    let _ = self.writer.write(store::Work::Drop(Vec::new())).await;
+                    let _ = self.writer.write(store::Nothing).await;
                 }
                 Ok(Ok(())) => {}
                 Err(_) => return,
@@ -275,13 +275,14 @@ impl Authority {
                 if count == 0 {
                     break;
                 }
-                match self.writer.write(store::Work::Drop(expired)).await {
-                    Ok(store::Outcome::Done(damaged)) if damaged > 0 => {
-                        tracing::error!(damaged, "expired entries cannot be read: {DAMAGED}");
-                        self.metrics.rows_damaged(damaged);
-                    }
-                    Ok(_) => tracing::debug!(count, "dropped expired entries"),
-                    Err(_) => break,
+                let Ok(dropped) = self.writer.write(store::DropExpired(expired)).await else {
+                    break;
+                };
+                tracing::debug!(count, "dropped expired entries");
+                if dropped.damaged > 0 {
+                    let damaged = dropped.damaged;
+                    tracing::error!(damaged, "expired entries cannot be read: {DAMAGED}");
+                    self.metrics.rows_damaged(damaged);
                 }
             }
         }
@@ -301,25 +302,6 @@ pub enum AuthorityError {
     /// The system has no thread to give.
     #[error("could not start a thread")]
     Thread(#[source] std::io::Error),
-}
-
-/// The error with its causes on one line, for the log.
-#[must_use]
-pub fn chain_of(error: &dyn Error) -> String {
-    let mut chain = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        chain.push_str(": ");
-        chain.push_str(&error.to_string());
-        cause = error.source();
-    }
-    chain
-}
-
-/// A number with the words that agree with it.
-#[must_use]
-pub fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// How often edges' clocks are compared with this one, and how often it is said that they differ.

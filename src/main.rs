@@ -3,10 +3,10 @@
 //! The exit codes are listed in [`EXIT_CODES`](portcullis::cli::EXIT_CODES). What was asked for goes
 //! to standard output, everything else to standard error.
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use portcullis::authority::text::chain_of;
 use portcullis::cli::{self, CommandError, arguments};
 
 fn main() -> ExitCode {
@@ -25,13 +25,7 @@ fn main() -> ExitCode {
 
 /// The error with its causes on one line, and after a blank line what to do about it.
 fn report(error: &CommandError) -> String {
-    let mut report = format!("error: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        report.push_str(": ");
-        report.push_str(&error.to_string());
-        cause = error.source();
-    }
+    let mut report = format!("error: {}", chain_of(error));
     if let Some(hint) = error.hint() {
         report.push_str("\n\nhint: ");
         report.push_str(hint);

@@ -98,7 +98,7 @@ impl Certificate {
             Err(error) if looks.bad != now_seen => {
                 looks.bad = now_seen;
                 tracing::warn!(
-                    error = %super::chain_of(&error),
+                    error = %super::text::chain_of(&error),
                     "the changed certificate is not usable; the one from before stays in force"
                 );
             }

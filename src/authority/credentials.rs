@@ -133,7 +133,7 @@ impl Credentials {
                 state.callers = callers;
             }
             Err(error) => tracing::error!(
-                error = %super::chain_of(&error),
+                error = %super::text::chain_of(&error),
                 "the changed credentials are not usable; those from before stay in force"
             ),
         }

@@ -27,6 +27,13 @@ use crate::revocation::cut_off::{CutOff, Exception};
 use crate::revocation::{FilterKey, Fingerprint, Kind};
 use crate::time::UnixTime;
 
+/// 1 was without `except_from`.
+const VERSION: u8 = 2;
+
+/// Enough to see how an entry came about and what happened lately; a script that revokes one
+/// subject every minute does not make its row grow for ever.
+const MAX_EVENTS: usize = 32;
+
 /// What is revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
@@ -212,11 +219,7 @@ impl Record {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(128);
-        bytes.extend([
-            VERSION,
-            kind_byte(self.target.kind),
-            u8::from(self.in_force),
-        ]);
+        bytes.extend([VERSION, self.target.kind.tag(), u8::from(self.in_force)]);
         let times = [
             self.expires_at.seconds(),
             self.sequence,
@@ -253,7 +256,7 @@ impl Record {
         if row.u8()? != VERSION {
             return None;
         }
-        let kind = kind_of(row.u8()?)?;
+        let kind = Kind::from_tag(row.u8()?)?;
         let in_force = row.u8()? == 1;
         let expires_at = UnixTime::from_seconds(row.u64()?)?;
         let sequence = row.u64()?;
@@ -291,7 +294,7 @@ pub fn summary(row: &[u8]) -> Option<(Kind, bool, UnixTime)> {
     if row.u8()? != VERSION {
         return None;
     }
-    let kind = kind_of(row.u8()?)?;
+    let kind = Kind::from_tag(row.u8()?)?;
     let in_force = row.u8()? == 1;
     Some((kind, in_force, UnixTime::from_seconds(row.u64()?)?))
 }
@@ -320,28 +323,6 @@ fn put_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(length.to_le_bytes());
     bytes.extend(text.as_bytes().iter().take(usize::from(length)));
 }
-
-const fn kind_byte(kind: Kind) -> u8 {
-    match kind {
-        Kind::Token => 1,
-        Kind::Session => 2,
-        Kind::Device => 3,
-        Kind::Subject => 4,
-        Kind::Client => 5,
-        Kind::Issuer => 6,
-    }
-}
-
-fn kind_of(byte: u8) -> Option<Kind> {
-    Kind::ALL.into_iter().find(|kind| kind_byte(*kind) == byte)
-}
-
-/// 1 was without `except_from`.
-const VERSION: u8 = 2;
-
-/// Enough to see how an entry came about and what happened lately; a script that revokes one
-/// subject every minute does not make its row grow for ever.
-const MAX_EVENTS: usize = 32;
 
 #[cfg(test)]
 mod tests {

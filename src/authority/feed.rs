@@ -13,7 +13,8 @@ use super::history::{Changes, History, Since};
 use super::index::Index;
 use super::metrics::Metrics;
 use super::signing::FeedSigner;
-use super::store::{EPOCH, LOG_LENGTH, Store, StoreError, Work};
+use super::store::{Epoch, GenerationNumber, Keep, LOG_LENGTH, Store, StoreError};
+use super::text::chain_of;
 use super::writer::{WriteError, Writer};
 use crate::revocation::{Batch, Chain, Evidence, MAX_BATCH_CHANGES, Signable};
 
@@ -100,15 +101,17 @@ impl Feed {
     /// [`StoreError`].
     pub fn open(store: &Store, parts: Parts) -> Result<Self, StoreError> {
         let now = clock::now_milliseconds();
-        let epoch = if let Some(epoch) = kept_number(store, EPOCH)? {
+        let epoch = if let Some(epoch) = store.kept::<Epoch>()? {
             epoch
         } else {
-            store.commit(&[keep_number(EPOCH, now)], now)?;
-            now
+            let first = Epoch(now);
+            store.commit(now, |writing| writing.keep(&first))?;
+            first
         };
+        let last = store.kept::<GenerationNumber>()?;
         let state = State {
-            epoch,
-            last_number: kept_number(store, GENERATION)?.unwrap_or(0),
+            epoch: epoch.0,
+            last_number: last.map_or(0, |last| last.0),
             current: None,
             previous: None,
         };
@@ -290,8 +293,9 @@ impl Feed {
         if is_recent || !self.claims_more(question) {
             return Ok(());
         }
-        let epoch = clock::now_milliseconds().max(question.epoch.saturating_add(1));
-        self.parts.writer.write(keep_number(EPOCH, epoch)).await?;
+        let epoch = Epoch(question.epoch).after(clock::now_milliseconds());
+        self.parts.writer.write(Keep(epoch)).await?;
+        let Epoch(epoch) = epoch;
         *last = Some(Instant::now());
         drop(last);
         tracing::error!(
@@ -333,7 +337,7 @@ impl Feed {
                 Ok(Err(error)) => {
                     self.parts.metrics.generation_failed();
                     tracing::error!(
-                        error = %super::chain_of(&error),
+                        error = %chain_of(&error),
                         "the new generation is not published; edges go on with the old one"
                     );
                     tokio::time::sleep(FAILURE_PAUSE).await;
@@ -350,7 +354,7 @@ impl Feed {
             let _ = self
                 .parts
                 .writer
-                .write(keep_number(GENERATION, number))
+                .write(Keep(GenerationNumber(number)))
                 .await;
         }
     }
@@ -433,20 +437,6 @@ impl Feed {
         }
     }
 }
-
-fn kept_number(store: &Store, name: &str) -> Result<Option<u64>, StoreError> {
-    let Some(bytes) = store.kept(name)? else {
-        return Ok(None);
-    };
-    let bytes = bytes.try_into().map_err(|_| StoreError::Row)?;
-    Ok(Some(u64::from_le_bytes(bytes)))
-}
-
-fn keep_number(name: &'static str, number: u64) -> Work {
-    Work::Keep(name, number.to_le_bytes().to_vec())
-}
-
-const GENERATION: &str = "generation";
 
 /// Changes in one batch: what an edge takes at once.
 const BATCH_LENGTH: usize = MAX_BATCH_CHANGES as usize;

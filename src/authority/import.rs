@@ -29,8 +29,9 @@ use utoipa::ToSchema;
 
 use super::entry::{Action, Event, Record, Revocation};
 use super::request::{Limits, RevocationRequest};
+use super::text::counted;
 use super::writer::WriteError;
-use super::{Authority, clock, counted, strict};
+use super::{Authority, clock, strict};
 use crate::time::UnixTime;
 
 mod turn;

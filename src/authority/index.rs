@@ -4,13 +4,8 @@
 //! waits for the disk, nor for a revocation that is being written. So the table is divided into
 //! shards, each behind a lock of its own that is held for one look-up.
 //!
-//! An entry takes 28 bytes and what the hash table leaves free, 33 to 66 bytes in all.
-//!
-//! # Why does it know where each entry is on the disk?
-//!
-//! Because the disk then needs no order by fingerprint. Fingerprints are random, and a tree that is
-//! sorted by them rewrites a page for every single entry; rows that are written one behind the
-//! other share their pages, and a million of them are imported six times as fast.
+//! An entry takes 28 bytes and what the hash table leaves free, 33 to 66 bytes in all. Eight of them
+//! are the number of its last change, under which the embedded engine of the store has its row.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -40,12 +35,12 @@ impl Expiry {
     }
 }
 
-/// How long the store has an entry, and where.
+/// How long the store has an entry, and as of which change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// When it is dropped.
     pub expires_at: UnixTime,
-    /// Number of its last change, by which its row is found.
+    /// Number of its last change.
     pub sequence: u64,
 }
 
@@ -86,6 +81,8 @@ pub enum Effect {
     Restored(Fingerprint, Kind, Place),
     /// The store has nothing about a name any more.
     Dropped(Fingerprint),
+    /// The store cannot read what it has about a name: it is forgotten, if its time has passed.
+    DroppedIfExpired(Fingerprint, UnixTime),
 }
 
 /// Everything in force.
@@ -142,6 +139,14 @@ impl Index {
                 self.remove(name, false);
                 self.forget_restored(name);
             }
+            Effect::DroppedIfExpired(name, now) => {
+                if self
+                    .slot_of(name)
+                    .is_some_and(|slot| slot.expiry.is_past(now))
+                {
+                    self.apply(Effect::Dropped(name));
+                }
+            }
         }
     }
 
@@ -184,17 +189,10 @@ impl Index {
             .map(|(cut_off, _)| *cut_off)
     }
 
-    /// Where the store has its row, whether it is in force or not.
+    /// Number of the last change of an entry, whether it is in force or not.
     #[must_use]
     pub fn sequence_of(&self, name: Fingerprint) -> Option<u64> {
         self.slot_of(name).map(Slot::sequence)
-    }
-
-    /// Whether the time of something that is there has passed.
-    #[must_use]
-    pub fn is_expired(&self, name: Fingerprint, now: UnixTime) -> bool {
-        self.slot_of(name)
-            .is_some_and(|slot| slot.expiry.is_past(now))
     }
 
     fn slot_of(&self, name: Fingerprint) -> Option<Slot> {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::counted;
 use super::entry::{Revocation, Target};
 use super::store::Restoration;
+use super::text::counted;
 use crate::revocation::{Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
 

@@ -236,7 +236,7 @@ impl Connection {
             .max_buf_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         if let Err(error) = self.watcher.watch(connection).await {
-            tracing::debug!(error = %super::chain_of(&error), "a connection broke off");
+            tracing::debug!(error = %super::text::chain_of(&error), "a connection broke off");
         }
     }
 }

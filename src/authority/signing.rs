@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
-use super::store::{FEED_KEYS, Store, StoreError, Work};
+use super::store::{Keep, Setting, Store, StoreError};
 use crate::revocation::{FeedKeys, FeedSignature, Signable};
 use crate::time::UnixTime;
 
@@ -56,17 +56,15 @@ impl FeedSigner {
     ///
     /// [`StoreError`].
     pub fn load_or_make(store: &Store, now_milliseconds: u64) -> Result<Self, StoreError> {
-        let keys = if let Some(bytes) = store.kept(FEED_KEYS)? {
-            decode(&bytes).ok_or(StoreError::Row)?
+        let kept = if let Some(kept) = store.kept::<KeptKeys>()? {
+            kept
         } else {
-            let keys = vec![FeedKey::make(
-                UnixTime::from_seconds(0).unwrap_or(UnixTime::MAX),
-            )?];
-            store.commit(&[Work::Keep(FEED_KEYS, encode(&keys))], now_milliseconds)?;
-            keys
+            let made = KeptKeys(vec![FeedKey::make(UnixTime::EPOCH)?]);
+            store.commit(now_milliseconds, |writing| writing.keep(&made))?;
+            made
         };
         Ok(Self {
-            keys: RwLock::new(keys),
+            keys: RwLock::new(kept.0),
         })
     }
 
@@ -124,8 +122,8 @@ impl FeedSigner {
 
     /// How these keys are kept.
     #[must_use]
-    pub fn kept(keys: &[FeedKey]) -> Work {
-        Work::Keep(FEED_KEYS, encode(keys))
+    pub fn kept(keys: &[FeedKey]) -> Keep<KeptKeys> {
+        Keep(KeptKeys(keys.to_vec()))
     }
 
     /// Puts keys into force.
@@ -161,6 +159,22 @@ impl FeedKey {
 impl fmt::Debug for FeedKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "FeedKey({})", self.public_text())
+    }
+}
+
+/// The keys, as the store has them.
+#[derive(Clone, Debug)]
+pub struct KeptKeys(Vec<FeedKey>);
+
+impl Setting for KeptKeys {
+    const NAME: &'static str = "feed_keys";
+
+    fn encode(&self) -> Vec<u8> {
+        encode(&self.0)
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        decode(bytes).map(Self)
     }
 }
 

@@ -1,74 +1,59 @@
 //! What outlives a crash: revocations, the order in which they came, the feed's recent changes and
-//! the secrets, in one redb file.
+//! the secrets.
 //!
-//! A commit returns when its bytes are on the disk. Many pieces of work share one commit, because
-//! that is what costs: see [`super::writer`].
+//! | | |
+//! |---|---|
+//! | `decide` | entry and work → what is to be written; reads and writes nothing |
+//! | `writing` | work inside one transaction: looks entries up, decides, writes, numbers changes |
+//! | `work`, `setting` | what can be done, and what is kept under a name, with their types |
+//! | `reading` | looking entries up, for people |
+//! | `engine` | the contract with what keeps the rows |
+//! | `embedded` | the engine for one authority: a redb file |
 //!
-//! | table | key → value | for |
-//! |---|---|---|
-//! | `entries` | sequence of the last change → fingerprint ‖ [`Record`] | the exact answer, and its history |
-//! | `subjects` | fingerprint of the subject ‖ fingerprint → nothing | searching by whose it is |
-//! | `log` | sequence → chain ‖ change | deltas for edges, across a restart |
-//! | `issuers` | issuer → nothing | searching without naming one |
-//! | `staged` | number → revocations | an import that is not applied yet |
-//! | `meta` | name → bytes | head of the feed, epoch, generation, keys |
-//! | `ledger` | nothing → counts and sums | noticing what is missing |
-//!
-//! Every value ends in a checksum (`seal`). Where the row of a fingerprint is, the [`Index`] knows,
-//! which is brought up to date with every commit.
+//! A commit returns when it is on the disk, and the [`Index`] has been told of it. Many pieces of work
+//! share one, because that is what costs: see [`super::writer`].
 //!
 //! # What happens when the disk is full, or turns read-only?
 //!
-//! The commit fails, whoever asked is told so, and the file is opened anew before the next
-//! attempt, since redb does not go on after a failed write. What had been acknowledged is on the
-//! disk and stays in memory, so checks and the feed go on.
+//! The commit fails, its callers are told so, and the engine recovers before the next attempt. What
+//! had been acknowledged is on the disk and stays in memory, so checks and the feed go on.
 //!
 //! # And when it changes, or loses, what was written?
 //!
-//! Then the next start says so and is refused (`opening`). A file that is taken away, or written to
-//! by another program, while it is in use is noticed before anything else is acknowledged
-//! (`guard`).
+//! Then the next start says so and is refused (`embedded/opening`). A file that is taken away, or
+//! written to by another program, while it is in use is noticed before anything else is
+//! acknowledged (`embedded/guard`).
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _};
+use super::index::Index;
+use super::text::chain_of;
+use crate::revocation::{Chain, Change, FilterKey};
 
-use super::entry::{self, Record};
-use super::index::{Effect, Index, Place};
-use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
-
-mod backend;
-mod backup;
-mod caught;
+mod decide;
+mod embedded;
+mod engine;
 mod error;
-mod file;
-mod guard;
-mod loading;
-mod mark;
-mod opening;
 mod reading;
-mod room;
-mod salvage;
-mod seal;
-mod tables;
-mod transaction;
+mod setting;
+mod work;
+mod writing;
 
-pub use backup::Backup;
-use caught::{caught, discard};
-use error::failed;
+pub use decide::Restoration;
+pub use embedded::{CHECKED_BYTES, Loss, Opening};
+pub use engine::Backup;
 pub use error::{Damage, Holder, StoreError, Taken};
-use file::{begin_write, reopen_database};
-use guard::Guard;
-use mark::{Mark, Standing};
-pub use opening::{CHECKED_BYTES, Loss, Opening};
 pub use reading::{Filter, KnownIssuer, Page, from_hex, to_hex};
-use seal::{Seal, Section};
-use tables::{LOG, STAGED, kept_in, ledger_in};
-use transaction::Transaction;
-pub use transaction::{LOG_LENGTH, Outcome, Restoration, Work};
+pub use setting::{CompleteImport, Epoch, GenerationNumber, Setting};
+pub use work::{ApplyStaged, DropExpired, DropStaged, Keep, Nothing, Rank, Room, Stage, Work};
+pub use writing::{LOG_LENGTH, Restored, Revoked, Writing};
+
+use decide::Now;
+use embedded::Embedded;
+use engine::{Engine, Fate, Opened, Snapshot};
+use writing::Told;
 
 /// Where the feed stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,51 +66,63 @@ pub struct Head {
 
 /// What a commit did.
 #[derive(Debug)]
-pub struct Committed {
-    /// One for each piece of work, in order.
-    pub outcomes: Vec<Outcome>,
+pub struct Committed<T> {
+    /// What came of the work.
+    pub outcome: T,
     /// Changes for the feed, each with the chain after it.
     pub changes: Vec<(Change, Chain)>,
 }
 
-/// The store, open or waiting to be opened again.
+/// The store: an engine, and in memory what is in force.
+#[derive(Debug)]
 pub struct Store {
-    path: PathBuf,
-    cache_bytes: usize,
-    filter_key: FilterKey,
+    engine: Box<dyn Engine>,
     index: Arc<Index>,
-    /// Whether the file is still there.
-    guard: Arc<Guard>,
-    /// Who has the directory, and how far the store has come.
-    mark: Mark,
-    progress: Mutex<Progress>,
-    database: RwLock<Option<Database>>,
-    /// Held while a copy is made.
-    backing_up: Mutex<()>,
-    /// How many times the file was to be opened anew, after which a copy that had been begun is not
-    /// finished. Changed under the lock of `database` only.
-    openings: AtomicU64,
-    /// What the last look at the file has said.
+    filter_key: FilterKey,
+    /// What follows from a transaction that has not been acknowledged yet.
+    unsure: Mutex<Option<Told>>,
+    /// What the last look at the engine has said.
     is_taken: AtomicBool,
 }
 
-/// How far this process has come.
-#[derive(Debug)]
-struct Progress {
-    standing: Standing,
-    /// A commit of which nobody knows yet whether it is on the disk.
-    unsure: Option<Unsure>,
-}
-
-/// What follows from a commit once it is known to be on the disk.
-#[derive(Debug)]
-struct Unsure {
-    standing: Standing,
-    effects: Vec<Effect>,
-    changes: Vec<(Change, Chain)>,
+impl Head {
+    /// Before the first change.
+    pub const EMPTY: Self = Self {
+        sequence: 0,
+        chain: Chain::EMPTY,
+    };
 }
 
 impl Store {
+    /// Opens the store in `directory`, making both when neither was ever there, and reads all of
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; of these [`StoreError::Damaged`] when something is missing.
+    pub fn open(directory: &Path, opening: Opening) -> Result<Self, StoreError> {
+        Embedded::open(directory, opening).map(Self::over)
+    }
+
+    fn over(opened: Opened) -> Self {
+        Self {
+            engine: opened.engine,
+            index: opened.index,
+            filter_key: opened.filter_key,
+            unsure: Mutex::new(None),
+            is_taken: AtomicBool::new(false),
+        }
+    }
+
+    /// Refuses a directory that another process has, without taking it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`].
+    pub fn expect_free(directory: &Path) -> Result<(), StoreError> {
+        Embedded::expect_free(directory)
+    }
+
     /// Everything in force, in step with what is on the disk.
     #[must_use]
     pub const fn index(&self) -> &Arc<Index> {
@@ -138,98 +135,80 @@ impl Store {
         self.filter_key
     }
 
-    /// Refuses a directory that another process has, without taking it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::InUse`].
-    pub fn expect_free(directory: &Path) -> Result<(), StoreError> {
-        Mark::expect_free(directory)
-    }
-
-    /// Says where the process listens that has the directory, for whoever finds it in use.
+    /// Notes where the process listens that has the store, for whoever finds it in use.
     pub fn say_where(&self, url: &str) {
-        if let Some(directory) = self.path.parent() {
-            mark::say_who(directory, url);
-        }
+        self.engine.say_where(url);
     }
 
     /// Does all the work in one transaction that is on the disk, and in the index, when this
-    /// returns. After an error none of it is done, unless the next [`Store::reopen`] finds that it
+    /// returns. After an error none of it is done, unless the next [`Store::recover`] finds that it
     /// is on the disk all the same.
     ///
     /// # Errors
     ///
-    /// [`StoreError`].
-    pub fn commit(&self, works: &[Work], now_milliseconds: u64) -> Result<Committed, StoreError> {
+    /// That of the work, or [`StoreError`].
+    pub fn commit<T>(
+        &self,
+        now_milliseconds: u64,
+        work: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError>,
+    ) -> Result<Committed<T>, StoreError> {
         self.check()?;
-        if works.iter().any(Work::takes_room) {
-            room::check(&self.path)?;
-        }
-        let outcomes = self.with(|database| self.write(database, works, now_milliseconds))?;
-        // What was written to a file that has lost its name is gone when the process ends.
-        self.check()?;
+        let now = Now {
+            milliseconds: now_milliseconds,
+        };
+        let (mut work, mut outcome) = (Some(work), None);
+        self.engine.write(&mut |transaction| {
+            let mut writing = Writing::new(transaction, self.filter_key, now)?;
+            if let Some(work) = work.take() {
+                outcome = Some(work(&mut writing)?);
+            }
+            *self.unsure() = Some(writing.finish()?);
+            Ok(())
+        })?;
         Ok(Committed {
-            outcomes,
+            // An engine that says it has committed has run the work.
+            outcome: outcome.ok_or(StoreError::Closed)?,
             changes: self.settle(),
         })
     }
 
-    fn write(
-        &self,
-        database: &Database,
-        works: &[Work],
-        now_milliseconds: u64,
-    ) -> Result<Vec<Outcome>, StoreError> {
-        let transaction = begin_write(database)?;
-        let mut open = Transaction::new(&transaction, self, now_milliseconds)?;
-        let outcomes = works
-            .iter()
-            .map(|work| open.perform(work))
-            .collect::<Result<_, _>>()?;
-        let finished = open.finish()?;
-        let mut progress = self.progress();
-        let standing = Standing {
-            commits: finished.commits,
-            sequence: finished.sequence,
-            ..progress.standing
-        };
-        progress.unsure = Some(Unsure {
-            standing,
-            effects: finished.effects,
-            changes: finished.changes,
-        });
-        drop(progress);
-        transaction.commit().map_err(failed)?;
-        Ok(outcomes)
-    }
-
-    /// Brings memory and the mark to where the disk is, and gives the changes of the last commit.
+    /// Tells the index of the last transaction, and gives its changes.
     fn settle(&self) -> Vec<(Change, Chain)> {
-        let mut progress = self.progress();
-        let Some(unsure) = progress.unsure.take() else {
-            return Vec::new();
-        };
-        progress.standing = unsure.standing;
-        drop(progress);
-        for effect in unsure.effects {
+        let Told { effects, changes } = self.unsure().take().unwrap_or_default();
+        for effect in effects {
             self.index.apply(effect);
         }
-        self.mark.say(unsure.standing);
-        unsure.changes
+        changes
     }
 
-    /// Whether the store's file is where it was, and as it was left.
+    /// Makes the engine usable after an error. A commit that was reported as failed may be on the
+    /// disk after all; its changes are given then.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; the store stays closed then, or as it was when its file was taken away.
+    pub fn recover(&self) -> Result<Vec<(Change, Chain)>, StoreError> {
+        self.check()?;
+        match self.engine.recover()? {
+            Fate::Committed => Ok(self.settle()),
+            Fate::Lost => {
+                *self.unsure() = None;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// Whether the engine has still got what it had.
     ///
     /// # Errors
     ///
     /// [`StoreError::Taken`].
     pub fn check(&self) -> Result<(), StoreError> {
-        let checked = self.guard.check().and_then(|()| self.mark.check());
+        let checked = self.engine.check();
         let was_taken = self.is_taken.swap(checked.is_err(), Ordering::Relaxed);
         match &checked {
             Err(error) if !was_taken => tracing::error!(
-                error = %super::chain_of(error),
+                error = %chain_of(error),
                 "nothing is written until it is back, or the authority is started anew"
             ),
             Ok(()) if was_taken => tracing::warn!("the store's file is back"),
@@ -244,44 +223,24 @@ impl Store {
         self.is_taken.load(Ordering::Relaxed)
     }
 
-    /// Opens the file anew after an error. A commit that was reported as failed may be on the disk
-    /// after all, when only the last step of it failed; its changes are given then.
+    /// Whether there is room for an import, which must not take the last of it.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; the store stays closed then, or as it was when its file was taken away.
-    pub fn reopen(&self) -> Result<Vec<(Change, Chain)>, StoreError> {
-        self.check()?;
-        let mut database = self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        self.openings.fetch_add(1, Ordering::Relaxed);
-        // The old handle holds the lock on the file.
-        let old = database.take();
-        discard(old);
-        let opened = caught(|| reopen_database(&self.path, self.cache_bytes, &self.guard))?;
-        let commits = caught(|| {
-            let reading = opened.begin_read().map_err(failed)?;
-            Ok(ledger_in(&reading)?.commits)
-        })?;
-        let mut progress = self.progress();
-        let known = progress.standing.commits;
-        let unsure = progress.unsure.as_ref();
-        let is_there = unsure.is_some_and(|unsure| unsure.standing.commits == commits);
-        if commits != known && !is_there {
-            return Err(StoreError::Row);
-        }
-        if !is_there {
-            progress.unsure = None;
-        }
-        drop(progress);
-        self.guard.learn().map_err(|source| StoreError::File {
-            path: self.path.clone(),
-            source,
-        })?;
-        *database = Some(opened);
-        Ok(self.settle())
+    /// [`StoreError::Full`].
+    pub fn check_room(&self) -> Result<(), StoreError> {
+        self.engine.check_room()
+    }
+
+    /// Copies the store, in the place of the last copy once this one is whole and on the disk.
+    /// Breaks off when the engine has to recover, or when `is_stopping`, which is asked before every
+    /// row and before the end, says so.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; the last copy is still there then.
+    pub fn back_up(&self, is_stopping: &dyn Fn() -> bool) -> Result<Backup, StoreError> {
+        self.engine.back_up(is_stopping)
     }
 
     /// Where the feed stands.
@@ -290,17 +249,17 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn head(&self) -> Result<Head, StoreError> {
-        let head = self.kept(HEAD)?.ok_or(StoreError::Row)?;
-        Head::decode(&head)
+        self.read(|snapshot| snapshot.head())
     }
 
-    /// The bytes kept under a name.
+    /// A setting, if it was ever kept.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.reading(|reading| kept_in(reading, name))
+    pub fn kept<S: Setting>(&self) -> Result<Option<S>, StoreError> {
+        let bytes = self.read(|snapshot| snapshot.setting(S::NAME))?;
+        bytes.as_deref().map(S::read).transpose()
     }
 
     /// The changes after `sequence` that are still kept, each with its number and the chain after
@@ -310,19 +269,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn log(&self, after: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError> {
-        let seal = Seal::of(Section::Log, self.filter_key);
-        self.reading(|reading| {
-            let log = reading.open_table(LOG).map_err(failed)?;
-            let rows = log.range(after.saturating_add(1)..).map_err(failed)?;
-            rows.map(|row| {
-                let (sequence, row) = row.map_err(failed)?;
-                let sequence = sequence.value();
-                let row = seal.opened(&sequence.to_le_bytes(), row.value())?;
-                let (change, chain) = transaction::decode_log(row)?;
-                Ok((sequence, change, chain))
-            })
-            .collect()
-        })
+        self.read(|snapshot| snapshot.log(after))
     }
 
     /// The first part of an import that was put aside, of those from `number` on.
@@ -331,129 +278,26 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn staged(&self, number: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        let seal = Seal::of(Section::Staged, self.filter_key);
-        self.reading(|reading| {
-            let staged = reading.open_table(STAGED).map_err(failed)?;
-            let first = staged.range(number..).map_err(failed)?.next();
-            let Some(row) = first else {
-                return Ok(None);
-            };
-            let (number, piece) = row.map_err(failed)?;
-            let number = number.value();
-            let piece = seal.opened(&number.to_le_bytes(), piece.value())?;
-            Ok(Some((number, piece.to_vec())))
-        })
+        self.read(|snapshot| snapshot.staged(number))
     }
 
-    fn reading<T>(
+    fn read<T>(
         &self,
-        work: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
+        work: impl Fn(&dyn Snapshot) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.with(|database| work(&database.begin_read().map_err(failed)?))
+        let mut read = None;
+        self.engine.read(&mut |snapshot| {
+            read = Some(work(snapshot)?);
+            Ok(())
+        })?;
+        // An engine that says it has read has run the work.
+        read.ok_or(StoreError::Closed)
     }
 
-    fn with<T>(
-        &self,
-        work: impl FnOnce(&Database) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let database = database.as_ref().ok_or(StoreError::Closed)?;
-        caught(|| work(database))
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unsure(&self) -> MutexGuard<'_, Option<Told>> {
+        self.unsure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-impl Progress {
-    const fn at(standing: Standing) -> Self {
-        Self {
-            standing,
-            unsure: None,
-        }
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        let database = self
-            .database
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        let database = database.take();
-        discard(database);
-    }
-}
-
-impl fmt::Debug for Store {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Store")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Head {
-    /// Before the first change.
-    pub const EMPTY: Self = Self {
-        sequence: 0,
-        chain: Chain::EMPTY,
-    };
-
-    fn encode(self) -> [u8; 40] {
-        let mut bytes = [0; 40];
-        let (sequence, chain) = bytes.split_at_mut(8);
-        sequence.copy_from_slice(&self.sequence.to_le_bytes());
-        chain.copy_from_slice(&self.chain.0);
-        bytes
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        let (sequence, chain) = bytes.split_first_chunk().ok_or(StoreError::Row)?;
-        Ok(Self {
-            sequence: u64::from_le_bytes(*sequence),
-            chain: Chain(chain.try_into().map_err(|_| StoreError::Row)?),
-        })
-    }
-}
-
-/// A row of `entries`: whose it is, and the record.
-fn split_row(row: &[u8]) -> Result<(Fingerprint, &[u8]), StoreError> {
-    let (name, record) = row.split_first_chunk().ok_or(StoreError::Row)?;
-    Ok((Fingerprint(*name), record))
-}
-
-/// What the index has to know of a row of `entries`.
-fn effect_of(sequence: u64, row: &[u8], key: &FilterKey) -> Result<Effect, StoreError> {
-    let (name, row) = split_row(row)?;
-    let (kind, in_force, expires_at) = entry::summary(row).ok_or(StoreError::Row)?;
-    let place = Place {
-        expires_at,
-        sequence,
-    };
-    if !in_force {
-        return Ok(Effect::Restored(name, kind, place));
-    }
-    if !kind.is_cut_off() {
-        return Ok(Effect::Entry(name, place));
-    }
-    let record = Record::decode(row).ok_or(StoreError::Row)?;
-    Ok(Effect::CutOff(record.cut_off(key), place))
-}
-
-const HEAD: &str = "head";
-
-/// Under this name, the feed's line of history.
-pub(super) const EPOCH: &str = "epoch";
-
-/// Under this name, the keys that the feed is signed with.
-pub(super) const FEED_KEYS: &str = "feed_keys";
-
-/// Under this name, the number of its parts while an import is complete and not carried out, else
-/// nothing. It goes together with the last of them, so that it never speaks of another import's.
-pub(super) const COMPLETE: &str = "import_complete";
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,10 @@
 //! The one thread that writes: many requests, one commit.
 //!
-//! A commit costs about a millisecond of waiting for the disk, however much is in it. So whoever
-//! wants something written puts it into a queue and waits, and the writer takes everything that
-//! has come in during the last commit into the next one. One client alone gets a commit of its
-//! own; a thousand share one. Nobody is answered before his commit is on the disk, in the index
-//! and in the feed, in this order: who hears "revoked" and asks `check` hears "revoked" again.
+//! A commit costs about a millisecond of waiting for the disk, however much is in it. So work is
+//! put into a queue, and the writer takes everything that has come in during the last commit into
+//! the next one. One client alone gets a commit of its own; a thousand share one. An answer is given
+//! when the commit is on the disk, in the index and in the feed, in this order: a client that is
+//! told "revoked" and asks `check` is told "revoked" again.
 
 use std::mem;
 use std::sync::Arc;
@@ -16,19 +16,63 @@ use tokio::sync::{mpsc, oneshot};
 use super::clock;
 use super::history::History;
 use super::metrics::Metrics;
-use super::store::{Committed, Outcome, Store, StoreError, Work};
+use super::store::{Rank, Room, Store, StoreError, Work, Writing};
+use super::text::chain_of;
+use crate::revocation::{Chain, Change};
 
-/// A piece of work and who waits for it.
-#[derive(Debug)]
-struct Command {
-    work: Work,
-    reply: oneshot::Sender<Result<Outcome, WriteError>>,
-}
+/// Requests that may wait: a second's worth at full speed.
+const QUEUE_LENGTH: usize = 32_768;
+
+/// Requests in one commit, which then takes some tens of milliseconds.
+const BATCH_LENGTH: usize = 4_096;
+
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Hands work to the writer's thread, which ends when the last of these is gone.
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: mpsc::Sender<Command>,
+}
+
+/// A piece of work, whatever its kind, and whoever waits for it.
+type Command = Box<dyn Waiting>;
+
+/// What the thread does with work of any kind.
+trait Waiting: Send {
+    fn rank(&self) -> Rank;
+
+    /// Does it, as often as it takes until a commit comes through.
+    fn carry_out(&mut self, writing: &mut Writing<'_>) -> Result<(), StoreError>;
+
+    /// Answers with what came of it the last time, once that is on the disk.
+    fn answer(self: Box<Self>, written: Result<(), WriteError>);
+}
+
+/// A piece of work of one kind.
+struct Pending<W: Work> {
+    work: W,
+    outcome: Option<W::Outcome>,
+    reply: Reply<W>,
+}
+
+type Reply<W> = oneshot::Sender<Result<<W as Work>::Outcome, WriteError>>;
+
+impl<W: Work> Waiting for Pending<W> {
+    fn rank(&self) -> Rank {
+        W::RANK
+    }
+
+    fn carry_out(&mut self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
+        self.outcome = Some(self.work.carry_out(writing)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, written: Result<(), WriteError>) {
+        let Self { outcome, reply, .. } = *self;
+        let outcome = written.and_then(|()| outcome.ok_or(WriteError::Unavailable));
+        // A client that does not wait any more has hung up; the work is done all the same.
+        let _ = reply.send(outcome);
+    }
 }
 
 /// Why something was not written. The details are in the log.
@@ -73,9 +117,8 @@ impl Writer {
     /// # Errors
     ///
     /// [`WriteError`].
-    pub async fn write(&self, work: Work) -> Result<Outcome, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        let command = Command { work, reply };
+    pub async fn write<W: Work>(&self, work: W) -> Result<W::Outcome, WriteError> {
+        let (command, answer) = pending(work);
         self.queue.try_send(command).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => WriteError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => WriteError::Unavailable,
@@ -88,12 +131,22 @@ impl Writer {
     /// # Errors
     ///
     /// [`WriteError::Unavailable`].
-    pub async fn write_in_turn(&self, work: Work) -> Result<Outcome, WriteError> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.queue.send(Command { work, reply }).await;
+    pub async fn write_in_turn<W: Work>(&self, work: W) -> Result<W::Outcome, WriteError> {
+        let (command, answer) = pending(work);
+        let sent = self.queue.send(command).await;
         sent.map_err(|_| WriteError::Unavailable)?;
         answer.await.unwrap_or(Err(WriteError::Unavailable))
     }
+}
+
+fn pending<W: Work>(work: W) -> (Command, oneshot::Receiver<Result<W::Outcome, WriteError>>) {
+    let (reply, answer) = oneshot::channel();
+    let pending = Pending {
+        work,
+        outcome: None,
+        reply,
+    };
+    (Box::new(pending), answer)
 }
 
 /// Dropped at the end of the writer's thread.
@@ -132,22 +185,18 @@ impl Parts {
     }
 
     /// Writes a batch, without what can wait when it cannot be written with it: an import takes the
-    /// room of thousands, what has expired may be damaged, and whoever revokes one session must not be
-    /// refused for it. Where a row cannot be read that one of the others needs, halves are tried, so
-    /// that only this one is refused. Gives whether the store is open.
-    fn write(&self, batch: Vec<Command>, is_closed: bool) -> bool {
-        let (works, replies): (Vec<_>, Vec<_>) = batch
-            .into_iter()
-            .map(|command| (command.work, command.reply))
-            .unzip();
+    /// room of thousands, what has expired may be damaged, and a request to revoke one session must
+    /// not be refused for either. Where a row cannot be read that one of the others needs, halves are
+    /// tried, so that only this one is refused. Gives whether the store is open.
+    fn write(&self, mut batch: Vec<Command>, is_closed: bool) -> bool {
         let committed = if is_closed {
             Err(StoreError::Closed)
         } else {
-            self.store.commit(&works, clock::now_milliseconds())
+            self.commit(&mut batch)
         };
         let error = match committed {
-            Ok(committed) => {
-                self.publish(committed, replies);
+            Ok(changes) => {
+                self.publish(&changes, batch);
                 return true;
             }
             Err(error) => error,
@@ -155,11 +204,14 @@ impl Parts {
         // Nothing of the store has failed when it only keeps its last room for others. Else it is
         // opened at once, because people who list entries need it open as well.
         let is_full = matches!(error, StoreError::Full { .. });
-        let (failed, mut others): (Vec<Command>, Vec<Command>) = works
+        let can_wait = |rank| match rank {
+            Rank::Import(_) => true,
+            Rank::Background => !is_full,
+            Rank::Request => false,
+        };
+        let (failed, mut others): (Vec<Command>, Vec<Command>) = batch
             .into_iter()
-            .zip(replies)
-            .map(|(work, reply)| Command { work, reply })
-            .partition(|Command { work, .. }| work.is_large() || !is_full && work.can_wait());
+            .partition(|command| can_wait(command.rank()));
         if failed.is_empty() && others.len() > 1 && error.is_damage() {
             let second = others.split_off(others.len() / 2);
             let is_open = self.recover();
@@ -179,44 +231,53 @@ impl Parts {
         self.write(others, !is_open)
     }
 
-    fn publish(
-        &self,
-        committed: Committed,
-        replies: Vec<oneshot::Sender<Result<Outcome, WriteError>>>,
-    ) {
-        self.metrics
-            .committed(replies.len(), committed.changes.len());
+    /// Does everything in one commit, and gives the changes for the feed.
+    fn commit(&self, batch: &mut [Command]) -> Result<Vec<(Change, Chain)>, StoreError> {
+        if batch
+            .iter()
+            .any(|command| command.rank() == Rank::Import(Room::Taken))
+        {
+            self.store.check_room()?;
+        }
+        let committed = self.store.commit(clock::now_milliseconds(), |writing| {
+            let mut commands = batch.iter_mut();
+            commands.try_for_each(|command| command.carry_out(writing))
+        })?;
+        Ok(committed.changes)
+    }
+
+    fn publish(&self, changes: &[(Change, Chain)], batch: Vec<Command>) {
+        self.metrics.committed(batch.len(), changes.len());
         self.metrics.store_is_writable(true);
-        self.history.extend(&committed.changes);
-        for (reply, outcome) in replies.into_iter().zip(committed.outcomes) {
-            // Who does not wait any more has hung up; the work is done all the same.
-            let _ = reply.send(Ok(outcome));
+        self.history.extend(changes);
+        for command in batch {
+            command.answer(Ok(()));
         }
     }
 
-    fn fail(&self, error: &StoreError, commands: Vec<Command>) {
+    fn fail(&self, error: &StoreError, batch: Vec<Command>) {
         tracing::error!(
-            error = %super::chain_of(error),
-            requests = commands.len(),
+            error = %chain_of(error),
+            requests = batch.len(),
             "could not write; nothing was changed"
         );
-        self.metrics.write_failed(commands.len());
-        for command in commands {
-            let _ = command.reply.send(Err(WriteError::Unavailable));
+        self.metrics.write_failed(batch.len());
+        for command in batch {
+            command.answer(Err(WriteError::Unavailable));
         }
     }
 
-    /// Opens the store anew. A commit that was reported as failed may be on the disk after all,
-    /// when only the last step of it failed, so what is there is brought into memory.
+    /// Makes the store usable again. A commit that was reported as failed may be on the disk after
+    /// all, when only the last step of it failed, so what is there is brought into memory.
     fn recover(&self) -> bool {
-        match self.store.reopen() {
+        match self.store.recover() {
             Ok(changes) => {
                 self.history.extend(&changes);
                 tracing::info!("the store is open again");
                 true
             }
             Err(error) => {
-                tracing::error!(error = %super::chain_of(&error), "could not open the store again");
+                tracing::error!(error = %chain_of(&error), "could not open the store again");
                 // A full disk does not become empty within a millisecond.
                 thread::sleep(RETRY_PAUSE);
                 false
@@ -225,19 +286,11 @@ impl Parts {
     }
 }
 
-/// Requests that may wait: a second's worth at full speed.
-const QUEUE_LENGTH: usize = 32_768;
-
-/// Requests in one commit, which then takes some tens of milliseconds.
-const BATCH_LENGTH: usize = 4_096;
-
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::authority::entry::{Revocation, Target};
-    use crate::authority::store::{CHECKED_BYTES, Loss, Opening};
+    use crate::authority::store::{CHECKED_BYTES, DropExpired, DropStaged, Loss, Opening};
     use crate::revocation::Kind;
 
     fn session(value: &str) -> Target {
@@ -248,8 +301,8 @@ mod tests {
         }
     }
 
-    fn revoke(value: &str, lives: u64) -> Work {
-        Work::Revoke(Box::new(Revocation {
+    fn revoke(value: &str, lives: u64) -> Revocation {
+        Revocation {
             target: session(value),
             expires_at: clock::now().later_by(Duration::from_secs(lives)),
             not_before: clock::now(),
@@ -257,7 +310,7 @@ mod tests {
             subject: String::new(),
             actor: "operator".into(),
             reason: String::new(),
-        }))
+        }
     }
 
     #[test]
@@ -277,31 +330,25 @@ mod tests {
             history,
             metrics,
         };
-        let write = |works: Vec<Work>| {
-            let (commands, mut answers): (Vec<_>, Vec<_>) = works
-                .into_iter()
-                .map(|work| {
-                    let (reply, answer) = oneshot::channel();
-                    (Command { work, reply }, answer)
-                })
-                .unzip();
+        let write = |revocations: Vec<Revocation>| {
+            let (mut commands, mut answers): (Vec<_>, Vec<_>) =
+                revocations.into_iter().map(pending).unzip();
+            let (expired, _answer) = pending(DropExpired(Vec::new()));
+            commands.push(expired);
             assert!(parts.write(commands, false));
-            let is_done = |answer: &mut oneshot::Receiver<_>| {
-                let answer: Result<Outcome, WriteError> = answer.try_recv().unwrap();
-                answer.is_ok()
-            };
+            let is_done =
+                |answer: &mut oneshot::Receiver<Result<_, _>>| answer.try_recv().unwrap().is_ok();
             answers.iter_mut().map(is_done).collect::<Vec<_>>()
         };
         assert_eq!(write(vec![revoke("damaged", 100)]), [true]);
         let key = store.filter_key();
         store.damage(session("damaged").fingerprint(&key));
-        let mut works: Vec<_> = (0..40)
+        let mut revocations: Vec<_> = (0..40)
             .map(|number| revoke(&number.to_string(), 9))
             .collect();
-        works.insert(17, revoke("damaged", 200));
-        works.push(Work::Drop(Vec::new()));
-        let done = write(works);
-        let refused: Vec<_> = (0..40).filter(|number| !done[*number]).collect();
+        revocations.insert(17, revoke("damaged", 200));
+        let done = write(revocations);
+        let refused: Vec<_> = (0..41).filter(|number| !done[*number]).collect();
         assert_eq!(refused, [17]);
         let is_there = |number: u64| {
             store
@@ -324,7 +371,7 @@ mod tests {
             panic!("as if the store had");
         });
         let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let written = runtime.unwrap().block_on(writer.write(Work::DropStaged));
+        let written = runtime.unwrap().block_on(writer.write(DropStaged));
         assert_eq!(written, Err(WriteError::Unavailable));
         assert!(thread.join().is_err());
         assert!(!writer.is_running());

@@ -76,8 +76,9 @@ impl Kind {
         matches!(self, Self::Subject | Self::Client | Self::Issuer)
     }
 
-    /// The byte that separates the kinds in a fingerprint. Part of the feed's format.
-    const fn tag(self) -> u8 {
+    /// The byte that separates the kinds in a fingerprint. Part of the feed's format, and of the
+    /// store's.
+    pub(crate) const fn tag(self) -> u8 {
         match self {
             Self::Token => 1,
             Self::Session => 2,
@@ -86,6 +87,12 @@ impl Kind {
             Self::Client => 5,
             Self::Issuer => 6,
         }
+    }
+
+    /// The kind with this tag.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn from_tag(tag: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.tag() == tag)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Reading bodies, within bounds of length and time.
 
 use std::error::Error;
-use std::iter;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -12,6 +11,7 @@ use tokio::time::timeout;
 
 use super::Problem;
 use crate::authority::strict;
+use crate::authority::text::causes;
 
 /// A JSON body.
 ///
@@ -72,9 +72,7 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
 }
 
 fn is_too_large(error: &axum::Error) -> bool {
-    let first: &(dyn Error + 'static) = error;
-    let mut chain = iter::successors(Some(first), |error| (*error).source());
-    chain.any(<dyn Error>::is::<LengthLimitError>)
+    causes(error).any(<dyn Error>::is::<LengthLimitError>)
 }
 
 /// Every member of a revocation at its longest, every character escaped as `\u0000`.

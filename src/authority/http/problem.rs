@@ -7,12 +7,12 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::counted;
 use super::super::credentials::Role;
 use super::super::import::{ImportError, LineFault};
 use super::super::request::RequestError;
 use super::super::signing::RotationError;
 use super::super::store::StoreError;
+use super::super::text::counted;
 use super::super::writer::WriteError;
 
 /// A problem, with the status it is answered with.
@@ -131,7 +131,7 @@ impl Problem {
 
     /// A body that is cut off, or not in chunks as it says.
     pub(super) fn broken_off(error: &(dyn std::error::Error + 'static)) -> Self {
-        let detail = format!("the body: {}", super::super::chain_of(error));
+        let detail = format!("the body: {}", super::super::text::chain_of(error));
         Self::new(StatusCode::BAD_REQUEST, "body_broken_off", detail)
     }
 
@@ -175,7 +175,7 @@ impl Problem {
             }
             _ => {
                 tracing::error!(
-                    error = %super::super::chain_of(&error),
+                    error = %super::super::text::chain_of(&error),
                     "could not make a backup"
                 );
                 let detail = "the backup could not be made, see the authority's log; the store \
@@ -226,7 +226,7 @@ impl From<WriteError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        tracing::error!(error = %super::super::chain_of(&error), "could not read the store");
+        tracing::error!(error = %super::super::text::chain_of(&error), "could not read the store");
         let detail = "the store cannot be read";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
     }

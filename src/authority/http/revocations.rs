@@ -17,7 +17,7 @@ use crate::authority::entry::{Action, Event, Record};
 use crate::authority::import::{Import, Imported};
 use crate::authority::request::{RestorationRequest, RevocationRequest};
 use crate::authority::store::{
-    Filter, KnownIssuer, Outcome, Store, StoreError, Work, from_hex, to_hex,
+    Filter, KnownIssuer, Restored, Revoked, Store, StoreError, from_hex, to_hex,
 };
 use crate::authority::{Authority, clock};
 use crate::revocation::{Fingerprint, Kind};
@@ -216,11 +216,16 @@ pub(super) async fn revoke(
 ) -> Result<Json<RevocationAnswer>, Problem> {
     let limits = authority.limits();
     let revocation = request.check(&caller.name, clock::now(), &limits)?;
-    let outcome = authority
-        .writer
-        .write(Work::Revoke(Box::new(revocation)))
-        .await?;
-    Ok(Json(answer(&authority, &outcome)))
+    let revoked = authority.writer.write(revocation).await?;
+    let (outcome, record) = match &revoked {
+        Revoked::Newly(record) => (OutcomeName::Revoked, record),
+        Revoked::Already(record) => (OutcomeName::AlreadyRevoked, record),
+        Revoked::Expired => return Ok(Json(RevocationAnswer::of(OutcomeName::AlreadyExpired))),
+    };
+    Ok(Json(RevocationAnswer {
+        refused_from: refused_from(&revoked),
+        ..answer(&authority, outcome, record)
+    }))
 }
 
 /// Takes a revocation back.
@@ -242,11 +247,10 @@ pub(super) async fn restore(
     JsonBody(request): JsonBody<RestorationRequest>,
 ) -> Result<Json<RevocationAnswer>, Problem> {
     let restoration = request.check(&caller.name)?;
-    let outcome = authority
-        .writer
-        .write(Work::Restore(Box::new(restoration)))
-        .await?;
-    Ok(Json(answer(&authority, &outcome)))
+    Ok(Json(match authority.writer.write(restoration).await? {
+        Restored::Newly(record) => answer(&authority, OutcomeName::Restored, &record),
+        Restored::NotRevoked => RevocationAnswer::of(OutcomeName::NotRevoked),
+    }))
 }
 
 /// Entries, newest first, or those that are searched for.
@@ -420,25 +424,32 @@ async fn read<T: Send + 'static>(
     Ok(read.map_err(|_| Problem::internal())??)
 }
 
-fn answer(authority: &Authority, outcome: &Outcome) -> RevocationAnswer {
-    let (name, record) = match outcome {
-        Outcome::Revoked(record) => (OutcomeName::Revoked, Some(record)),
-        Outcome::AlreadyRevoked(record) => (OutcomeName::AlreadyRevoked, Some(record)),
-        Outcome::Restored(record) => (OutcomeName::Restored, Some(record)),
-        Outcome::AlreadyExpired => (OutcomeName::AlreadyExpired, None),
-        Outcome::NotRevoked | Outcome::Done(_) => (OutcomeName::NotRevoked, None),
-    };
-    let key = authority.store.filter_key();
-    let is_cut_off = record.is_some_and(|record| record.target.kind.is_cut_off());
+impl RevocationAnswer {
+    /// Where there is no entry.
+    const fn of(outcome: OutcomeName) -> Self {
+        Self {
+            outcome,
+            id: None,
+            sequence: None,
+            refused_from: None,
+            not_before: None,
+            kept_until: None,
+            clock_difference: None,
+        }
+    }
+}
+
+fn answer(authority: &Authority, outcome: OutcomeName, record: &Record) -> RevocationAnswer {
+    let name = record.target.fingerprint(&authority.store.filter_key());
     let clocks = authority.clocks.verdict(Instant::now());
+    let is_doubtful = record.target.kind.is_cut_off() && clocks.is_off;
     RevocationAnswer {
-        outcome: name,
-        id: record.map(|record| to_hex(&record.target.fingerprint(&key).0)),
-        sequence: record.map(|record| record.sequence),
-        refused_from: refused_from(outcome),
-        not_before: record.and_then(|record| not_before(record)),
-        kept_until: record.map(|record| record.expires_at.seconds()),
-        clock_difference: (is_cut_off && clocks.is_off).then(|| clocks.seconds()),
+        id: Some(to_hex(&name.0)),
+        sequence: Some(record.sequence),
+        not_before: not_before(record),
+        kept_until: Some(record.expires_at.seconds()),
+        clock_difference: is_doubtful.then(|| clocks.seconds()),
+        ..RevocationAnswer::of(outcome)
     }
 }
 
@@ -461,15 +472,15 @@ fn describe(name: Fingerprint, record: &Record, now: UnixTime) -> EntryAnswer {
 
 /// When it came into force: just now, or with the first revocation since the last one that was taken
 /// back. Since when an earlier cut-off reaches as far as it does, its history does not say.
-fn refused_from(outcome: &Outcome) -> Option<u64> {
-    let event = match outcome {
-        Outcome::Revoked(record) => record.events.last(),
-        Outcome::AlreadyRevoked(record) if !record.target.kind.is_cut_off() => {
+fn refused_from(revoked: &Revoked) -> Option<u64> {
+    let event = match revoked {
+        Revoked::Newly(record) => record.events.last(),
+        Revoked::Already(record) if !record.target.kind.is_cut_off() => {
             let latest = record.events.iter().rev();
             let latest = latest.take_while(|event| event.action == Action::Revoked);
             latest.last()
         }
-        _ => None,
+        Revoked::Already(_) | Revoked::Expired => None,
     };
     event.map(|event| event.time / 1_000)
 }

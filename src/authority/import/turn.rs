@@ -14,7 +14,10 @@ use super::{ImportError, decode};
 use crate::authority::Authority;
 use crate::authority::entry::Revocation;
 use crate::authority::history::History;
-use crate::authority::store::{COMPLETE, Outcome, Store, StoreError, Work};
+use crate::authority::store::{
+    ApplyStaged, CompleteImport, DropStaged, Keep, Nothing, Stage, Store, StoreError,
+};
+use crate::authority::text::chain_of;
 use crate::authority::writer::{WriteError, Writer};
 
 /// The right to put an import aside.
@@ -44,16 +47,15 @@ impl Turn {
     }
 
     /// Puts a piece aside.
-    pub(super) async fn stage(&self, number: u64, piece: Vec<u8>) -> Result<(), WriteError> {
-        let work = Work::Stage(number, piece);
-        self.writer.write_in_turn(work).await.map(|_| ())
+    pub(super) async fn stage(&self, number: u64, part: Vec<u8>) -> Result<(), WriteError> {
+        self.writer.write_in_turn(Stage { number, part }).await
     }
 
     /// Declares the import complete, carries it out and gives the number of revocations that were
     /// new. After an error nobody knows whether it was declared; what is on the disk decides.
     pub(super) async fn complete(mut self, pieces: u64) -> Result<u64, WriteError> {
-        let complete = Work::Keep(COMPLETE, pieces.to_le_bytes().to_vec());
-        self.writer.write_in_turn(complete).await?;
+        let complete = CompleteImport(Some(pieces));
+        self.writer.write_in_turn(Keep(complete)).await?;
         let revoked = carry_out(&self.store, &self.writer, &self.history, pieces).await?;
         self.place = None;
         Ok(revoked)
@@ -61,7 +63,7 @@ impl Turn {
 
     /// Throws away what was put aside.
     pub(super) async fn give_up(mut self) -> Result<(), WriteError> {
-        self.writer.write_in_turn(Work::DropStaged).await?;
+        self.writer.write_in_turn(DropStaged).await?;
         self.place = None;
         Ok(())
     }
@@ -85,7 +87,7 @@ pub fn resume(authority: &Authority) {
         // Nobody is kept waiting for the place then. The first commit writes down which parts of the
         // file are free.
         let writer = authority.writer.clone();
-        tokio::spawn(async move { writer.write_in_turn(Work::Drop(Vec::new())).await });
+        tokio::spawn(async move { writer.write_in_turn(Nothing).await });
         return;
     }
     // Nobody has it yet.
@@ -98,8 +100,13 @@ pub fn resume(authority: &Authority) {
 
 /// Whether anything of an import lies aside.
 fn is_left(store: &Store) -> Result<bool, StoreError> {
-    let is_complete = store.kept(COMPLETE)?.is_some_and(|bytes| !bytes.is_empty());
-    Ok(is_complete || store.staged(0)?.is_some())
+    Ok(complete_in(store)?.is_some() || store.staged(0)?.is_some())
+}
+
+/// How many pieces an import has that is complete and not carried out.
+fn complete_in(store: &Store) -> Result<Option<u64>, StoreError> {
+    let complete = store.kept::<CompleteImport>()?;
+    Ok(complete.and_then(|CompleteImport(pieces)| pieces))
 }
 
 /// Brings what was left to its end, however long the store cannot be written to.
@@ -122,10 +129,10 @@ async fn settle(
 /// throws it away. Costs one commit when there is none.
 async fn finish_left(store: &Store, writer: &Writer, history: &History) -> Result<(), WriteError> {
     // Nothing; but a store that is closed after a failure is opened by the next write only.
-    writer.write_in_turn(Work::Drop(Vec::new())).await?;
-    let complete = store.kept(COMPLETE).map_err(|error| unavailable(&error))?;
-    if let Some(pieces) = complete.as_deref().and_then(|bytes| bytes.first_chunk()) {
-        let revoked = carry_out(store, writer, history, u64::from_le_bytes(*pieces)).await?;
+    writer.write_in_turn(Nothing).await?;
+    let complete = complete_in(store).map_err(|error| unavailable(&error))?;
+    if let Some(pieces) = complete {
+        let revoked = carry_out(store, writer, history, pieces).await?;
         tracing::warn!(revoked, "carried out an import that had been interrupted");
         return Ok(());
     }
@@ -134,7 +141,7 @@ async fn finish_left(store: &Store, writer: &Writer, history: &History) -> Resul
         .map_err(|error| unavailable(&error))?
         .is_some()
     {
-        writer.write_in_turn(Work::DropStaged).await?;
+        writer.write_in_turn(DropStaged).await?;
         tracing::warn!("threw away an import that had been interrupted");
     }
     Ok(())
@@ -152,17 +159,18 @@ async fn carry_out(
     let mut next = piece_from(store, 0, pieces)?;
     while let Some((number, revocations)) = next {
         history.wait_for_edges().await;
-        let work = Work::ApplyStaged(number, revocations);
+        let work = ApplyStaged {
+            number,
+            revocations,
+        };
         // The next piece is read while this one is written.
         let (written, read) = tokio::join!(biased; writer.write_in_turn(work), async {
             piece_from(store, number.saturating_add(1), pieces)
         });
-        if let Outcome::Done(new) = written? {
-            revoked += new;
-        }
+        revoked += written?.revoked;
         next = read?;
     }
-    writer.write_in_turn(Work::DropStaged).await?;
+    writer.write_in_turn(DropStaged).await?;
     Ok(revoked)
 }
 
@@ -181,7 +189,7 @@ fn piece_from(
 }
 
 fn unavailable(error: &StoreError) -> WriteError {
-    let error = crate::authority::chain_of(error);
+    let error = chain_of(error);
     tracing::error!(error, "could not read what an import put aside");
     WriteError::Unavailable
 }

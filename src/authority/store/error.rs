@@ -1,12 +1,11 @@
 //! Why the store does not do what it is asked.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::file::FORMAT;
-pub use super::guard::Taken;
-use crate::authority::counted;
+use crate::authority::text::counted;
 
 /// Why the store does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -52,13 +51,13 @@ pub enum StoreError {
     },
     /// Reading or writing failed.
     #[error("the store failed")]
-    Failed(#[source] Box<redb::Error>),
+    Failed(#[source] Box<dyn Error + Send + Sync>),
     /// A row is not what this version has written.
     #[error("the store holds a row that is damaged, or lacks one")]
     Row,
-    /// The database stumbled over something in its file.
+    /// The engine stumbled over something in its file; with what it says, unless it panicked.
     #[error("the store's file is damaged")]
-    Broken,
+    Broken(#[source] Option<Box<dyn Error + Send + Sync>>),
     /// The store is not what it was when it was last written to.
     #[error("store `{}` {damage}", path.display())]
     Damaged {
@@ -68,8 +67,13 @@ pub enum StoreError {
         damage: Damage,
     },
     /// The file was made by a version with another format.
-    #[error("expected format {FORMAT} of the store, found {0}")]
-    Format(u8),
+    #[error("expected format {expected} of the store, found {found}")]
+    Format {
+        /// The format of this version.
+        expected: u8,
+        /// The format of the file.
+        found: u8,
+    },
     /// The file could not be opened again after an error.
     #[error("the store is closed after an error")]
     Closed,
@@ -82,6 +86,24 @@ pub enum StoreError {
     /// The system has no randomness for a secret.
     #[error("could not make a secret")]
     Random(#[source] getrandom::Error),
+}
+
+/// What has become of the file of a store that is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Taken {
+    /// There is no file of this name any more.
+    #[error("was removed or renamed")]
+    Removed,
+    /// Another file has its name.
+    #[error("was replaced by another file")]
+    Replaced,
+    /// It is not as long as it was left.
+    #[error("was cut or added to by another program")]
+    Resized,
+    /// Its header is not the one that was written last.
+    #[error("was written to by another program")]
+    Overwritten,
 }
 
 /// The process that has a directory.
@@ -126,7 +148,7 @@ pub enum Damage {
     },
     /// Something in it has changed by itself.
     Changed {
-        /// Entries that cannot be read; `None` where nobody can tell how many there were.
+        /// Entries that cannot be read; `None` where their number is unknown.
         lost: Option<u64>,
         /// Entries that can be read.
         left: u64,
@@ -187,7 +209,7 @@ impl fmt::Display for Damage {
                 is_all,
             } => write!(
                 formatter,
-                "is damaged: entries are missing, nobody can tell how many; {}{} left",
+                "is damaged: an unknown number of entries is missing; {}{} left",
                 if *is_all { "" } else { "at least " },
                 counted(*left, "is", "are")
             ),
@@ -200,12 +222,8 @@ impl StoreError {
     /// Whether something that was written cannot be read, which may concern one piece of work and none
     /// of the others in its commit.
     #[must_use]
-    pub fn is_damage(&self) -> bool {
-        match self {
-            Self::Row | Self::Broken => true,
-            Self::Failed(failure) => super::file::is_damage(failure),
-            _ => false,
-        }
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Row | Self::Broken(_))
     }
 
     /// Whether something has been lost: what a backup brings back, and nothing else.
@@ -214,14 +232,9 @@ impl StoreError {
         matches!(self, Self::Damaged { .. })
     }
 
-    /// Whether the store can go on with what is left, should somebody say so.
+    /// Whether the store can go on with what is left, if the operator says so.
     #[must_use]
     pub const fn leaves_something(&self) -> bool {
         matches!(self, Self::Damaged { damage, .. } if !matches!(damage, Damage::Unreadable))
     }
-}
-
-/// Any error of the database.
-pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {
-    StoreError::Failed(Box::new(error.into()))
 }

@@ -1,17 +1,22 @@
 //! Looking entries up, for people.
 
-use std::thread;
-use std::time::Duration;
+use std::ops::ControlFlow;
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
-
-use super::super::entry::{Record, Target};
-use super::seal::{Seal, Section};
-use super::tables::{ENTRIES, ISSUERS, SUBJECTS};
-use super::transaction::owner_key;
-use super::{Store, StoreError, failed, split_row};
-use crate::revocation::{Fingerprint, Kind};
+use super::engine::Snapshot;
+use super::{Store, StoreError};
+use crate::authority::entry::Record;
+use crate::revocation::{FilterKey, Fingerprint, Kind};
 use crate::time::UnixTime;
+
+/// Comparing takes as many steps as the product of the lengths: all together some ten milliseconds.
+const MAX_COMPARED: usize = 1_000;
+const MAX_COMPARED_BYTES: usize = 128;
+
+/// Rows that one request looks at: some ten milliseconds.
+const MAX_ROWS: usize = 10_000;
+
+/// The first of all names.
+const FIRST: Fingerprint = Fingerprint([0; 16]);
 
 /// Which entries are looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +51,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
-        self.with(|database| Reading::new(self, database)?.entry(name))
+        self.read(|snapshot| snapshot.entry(name))
     }
 
     /// Entries, newest first; those with a given name or subject in no order. A page may have
@@ -62,12 +67,18 @@ impl Store {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        self.with(|database| {
-            let reading = Reading::new(self, database)?;
+        self.read(|snapshot| {
+            let search = Search {
+                snapshot,
+                key: self.filter_key,
+                filter,
+                limit,
+                entries: Vec::new(),
+            };
             match (&filter.value, &filter.subject) {
-                (Some(value), _) => reading.named(filter, value, limit),
-                (None, Some(subject)) => reading.owned(filter, subject, cursor, limit),
-                (None, None) => reading.newest(filter, cursor, limit),
+                (Some(value), _) => search.named(value),
+                (None, Some(subject)) => search.owned(subject, cursor),
+                (None, None) => search.newest(cursor),
             }
         })
     }
@@ -78,13 +89,11 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn issuer(&self, issuer: &str) -> Result<KnownIssuer, StoreError> {
-        self.with(|database| {
-            let reading = Reading::new(self, database)?;
-            let issuers = reading.transaction.open_table(ISSUERS).map_err(failed)?;
-            if issuers.get(issuer).map_err(failed)?.is_some() {
+        self.read(|snapshot| {
+            if snapshot.has_issuer(issuer)? {
                 return Ok(KnownIssuer::Same);
             }
-            let others = reading.issuers(&Filter::default())?;
+            let others = snapshot.issuers(MAX_ROWS)?;
             Ok(KnownIssuer::Other {
                 similar: most_similar(issuer, others),
             })
@@ -115,195 +124,124 @@ pub enum KnownIssuer {
     },
 }
 
-/// What index and disk say of a name at one moment.
-enum Found {
-    Nothing,
-    Entry(Box<Record>),
-    /// Not the same.
-    Disagreement,
+/// A page that is being filled.
+struct Search<'s> {
+    snapshot: &'s dyn Snapshot,
+    key: FilterKey,
+    filter: &'s Filter,
+    limit: usize,
+    entries: Vec<(Fingerprint, Record)>,
 }
 
-struct Reading<'s> {
-    store: &'s Store,
-    database: &'s Database,
-    transaction: ReadTransaction,
-}
-
-impl<'s> Reading<'s> {
-    fn new(store: &'s Store, database: &'s Database) -> Result<Self, StoreError> {
-        let transaction = database.begin_read().map_err(failed)?;
-        Ok(Self {
-            store,
-            database,
-            transaction,
-        })
-    }
-
-    /// What is on the disk now.
-    fn anew(&self) -> Result<Self, StoreError> {
-        Self::new(self.store, self.database)
-    }
-
-    /// The index is told of a commit when it is on the disk, so for a moment it may be behind, and
-    /// ahead of a transaction that began before. What is at neither place after that is lost.
-    fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
-        let mut found = self.entry_now(name)?;
-        for _ in 0..ATTEMPTS {
-            match found {
-                Found::Nothing => return Ok(None),
-                Found::Entry(record) => return Ok(Some(*record)),
-                Found::Disagreement => thread::sleep(ATTEMPT_PAUSE),
-            }
-            found = self.anew()?.entry_now(name)?;
+impl Search<'_> {
+    fn page(self, next: Option<String>) -> Page {
+        Page {
+            entries: self.entries,
+            next,
         }
-        Err(StoreError::Row)
     }
 
-    fn entry_now(&self, name: Fingerprint) -> Result<Found, StoreError> {
-        let Some(sequence) = self.store.index.sequence_of(name) else {
-            return Ok(Found::Nothing);
-        };
-        let entries = self.transaction.open_table(ENTRIES).map_err(failed)?;
-        let Some(row) = entries.get(sequence).map_err(failed)? else {
-            return Ok(Found::Disagreement);
-        };
-        let (found, record) = self.open(sequence, row.value())?;
-        Ok(if found == name {
-            Found::Entry(Box::new(record))
-        } else {
-            Found::Disagreement
-        })
+    /// Takes the entry of a name if it is one of those that are looked for.
+    fn take(&mut self, name: Fingerprint) -> Result<(), StoreError> {
+        let record = self.snapshot.entry(name)?;
+        if let Some(record) = record.filter(|record| self.filter.takes(record)) {
+            self.entries.push((name, record));
+        }
+        Ok(())
     }
 
-    fn open(&self, sequence: u64, row: &[u8]) -> Result<(Fingerprint, Record), StoreError> {
-        let seal = Seal::of(Section::Entries, self.store.filter_key);
-        let row = seal.opened(&sequence.to_le_bytes(), row)?;
-        let (name, record) = split_row(row)?;
-        Ok((name, Record::decode(record).ok_or(StoreError::Row)?))
-    }
-
-    fn newest(
-        &self,
-        filter: &Filter,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
+    fn newest(mut self, cursor: Option<&str>) -> Result<Page, StoreError> {
         let end = cursor.and_then(|cursor| cursor.parse().ok());
-        let rows = self.transaction.open_table(ENTRIES).map_err(failed)?;
-        let mut entries = Vec::new();
-        let rows = rows.range(..end.unwrap_or(u64::MAX)).map_err(failed)?;
-        for (looked_at, row) in rows.rev().enumerate() {
-            let (sequence, row) = row.map_err(failed)?;
-            if entries.len() == limit || looked_at == MAX_ROWS {
-                let next = sequence.value().saturating_add(1).to_string();
-                return Ok(Page {
-                    entries,
-                    next: Some(next),
-                });
-            }
-            let (name, record) = self.open(sequence.value(), row.value())?;
-            if filter.takes(&record) {
-                entries.push((name, record));
-            }
-        }
-        Ok(Page {
-            entries,
-            next: None,
-        })
+        let (mut looked_at, mut next) = (0, None);
+        self.snapshot
+            .newest(end.unwrap_or(u64::MAX), &mut |name, record| {
+                if self.entries.len() == self.limit || looked_at == MAX_ROWS {
+                    next = Some(record.sequence.saturating_add(1).to_string());
+                    return ControlFlow::Break(());
+                }
+                looked_at += 1;
+                if self.filter.takes(&record) {
+                    self.entries.push((name, record));
+                }
+                ControlFlow::Continue(())
+            })?;
+        Ok(self.page(next))
     }
 
     /// Fingerprints hold issuer and kind, so where these are open, all of them are tried.
-    fn named(&self, filter: &Filter, value: &str, limit: usize) -> Result<Page, StoreError> {
-        let mut entries = Vec::new();
-        for issuer in self.issuers(filter)? {
+    fn named(mut self, value: &str) -> Result<Page, StoreError> {
+        for issuer in self.issuers()? {
             for kind in Kind::ALL {
-                if filter.kind.is_some_and(|wanted| wanted != kind) {
-                    continue;
-                }
-                let target = Target {
-                    kind,
-                    issuer: issuer.clone(),
-                    value: value.to_owned(),
-                };
-                let name = target.fingerprint(&self.store.filter_key);
-                if let Some(record) = self.entry(name)?.filter(|record| filter.takes(record)) {
-                    entries.push((name, record));
+                if self.filter.kind.is_none_or(|wanted| wanted == kind) {
+                    self.take(self.key.fingerprint(kind, &issuer, value))?;
                 }
             }
         }
-        entries.truncate(limit);
-        Ok(Page {
-            entries,
-            next: None,
-        })
+        self.entries.truncate(self.limit);
+        Ok(self.page(None))
     }
 
-    fn owned(
-        &self,
-        filter: &Filter,
-        subject: &str,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
-        let key = self.store.filter_key;
+    fn owned(mut self, subject: &str, cursor: Option<&str>) -> Result<Page, StoreError> {
         let mut owners: Vec<Fingerprint> = self
-            .issuers(filter)?
+            .issuers()?
             .iter()
-            .map(|issuer| key.fingerprint(Kind::Subject, issuer, subject))
+            .map(|issuer| self.key.fingerprint(Kind::Subject, issuer, subject))
             .collect();
         owners.sort_unstable();
-        let cursor = cursor.and_then(from_hex::<32>);
-        let subjects = self.transaction.open_table(SUBJECTS).map_err(failed)?;
-        let seal = Seal::of(Section::Subjects, key);
-        let mut entries = Vec::new();
+        let start = cursor.and_then(from_hex).map(OwnedCursor::of);
+        let mut next = None;
         for owner in owners {
-            if cursor.is_none()
-                && let Some(record) = self.entry(owner)?.filter(|record| filter.takes(record))
-            {
-                entries.push((owner, record));
-            }
-            let first = owner_key(owner, Fingerprint([0; 16]));
-            let last = owner_key(owner, Fingerprint([u8::MAX; 16]));
-            let start = cursor.map_or(first, |cursor| cursor.max(first));
-            if start > last {
+            if start.is_some_and(|start| start.owner > owner) {
                 continue;
             }
-            for row in subjects
-                .range::<&[u8; 32]>(&start..=&last)
-                .map_err(failed)?
-            {
-                let (key, row) = row.map_err(failed)?;
-                seal.opened(key.value(), row.value())?;
-                if entries.len() >= limit {
-                    let next = Some(to_hex(key.value()));
-                    return Ok(Page { entries, next });
+            // That of the owner at which the page before has ended was on it.
+            if start.is_none_or(|start| start.owner < owner) {
+                self.take(owner)?;
+            }
+            let first = start.filter(|start| start.owner == owner);
+            let first = first.map_or(FIRST, |start| start.name);
+            let snapshot = self.snapshot;
+            snapshot.owned(owner, first, &mut |name| {
+                if self.entries.len() >= self.limit {
+                    next = Some(OwnedCursor { owner, name }.text());
+                    return Ok(ControlFlow::Break(()));
                 }
-                let name = key.value().last_chunk().copied().map(Fingerprint);
-                let name = name.ok_or(StoreError::Row)?;
-                if let Some(record) = self.entry(name)?.filter(|record| filter.takes(record)) {
-                    entries.push((name, record));
-                }
+                self.take(name)?;
+                Ok(ControlFlow::Continue(()))
+            })?;
+            if next.is_some() {
+                break;
             }
         }
-        Ok(Page {
-            entries,
-            next: None,
-        })
+        Ok(self.page(next))
     }
 
-    fn issuers(&self, filter: &Filter) -> Result<Vec<String>, StoreError> {
-        if let Some(issuer) = &filter.issuer {
-            return Ok(vec![issuer.clone()]);
+    fn issuers(&self) -> Result<Vec<String>, StoreError> {
+        match &self.filter.issuer {
+            Some(issuer) => Ok(vec![issuer.clone()]),
+            None => self.snapshot.issuers(MAX_ROWS),
         }
-        let issuers = self.transaction.open_table(ISSUERS).map_err(failed)?;
-        let seal = Seal::of(Section::Issuers, self.store.filter_key);
-        let rows = issuers.iter().map_err(failed)?.take(MAX_ROWS);
-        rows.map(|row| {
-            let (issuer, row) = row.map_err(failed)?;
-            seal.opened(issuer.value().as_bytes(), row.value())?;
-            Ok(issuer.value().to_owned())
-        })
-        .collect()
+    }
+}
+
+/// Where a page begins of what belongs to a subject, at all issuers that it may be one of.
+#[derive(Clone, Copy)]
+struct OwnedCursor {
+    owner: Fingerprint,
+    name: Fingerprint,
+}
+
+impl OwnedCursor {
+    fn of(halves: [u8; 32]) -> Self {
+        let (mut owner, mut name) = (FIRST, FIRST);
+        let (first, second) = halves.split_at(16);
+        owner.0.copy_from_slice(first);
+        name.0.copy_from_slice(second);
+        Self { owner, name }
+    }
+
+    fn text(self) -> String {
+        to_hex([self.owner.0, self.name.0].as_flattened())
     }
 }
 
@@ -341,14 +279,3 @@ pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     }
     Some(bytes)
 }
-
-/// Together a second, in which the writer surely gets from the disk to the index.
-const ATTEMPTS: usize = 50;
-const ATTEMPT_PAUSE: Duration = Duration::from_millis(20);
-
-/// Comparing takes as many steps as the product of the lengths: all together some ten milliseconds.
-const MAX_COMPARED: usize = 1_000;
-const MAX_COMPARED_BYTES: usize = 128;
-
-/// Rows that one request looks at: some ten milliseconds.
-const MAX_ROWS: usize = 10_000;

@@ -12,9 +12,10 @@ use redb::{
     ReadableTableMetadata as _, TableDefinition,
 };
 
+use super::StoreError;
 use super::caught::caught;
-use super::effect_of;
-use super::error::{StoreError, failed};
+use super::failure::failed;
+use super::rows::effect_of;
 use super::seal::{Ledger, Seal, Section};
 use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS};
 use crate::authority::index::{Index, Loader};
@@ -45,7 +46,7 @@ pub(super) fn load(
             .map(|_| scope.spawn(|| caught(|| work.do_parts())))
             .collect();
         threads.into_iter().try_for_each(|thread| {
-            counted.add(&thread.join().unwrap_or(Err(StoreError::Broken))?);
+            counted.add(&thread.join().unwrap_or(Err(StoreError::Broken(None)))?);
             Ok::<_, StoreError>(())
         })
     })?;

@@ -18,7 +18,7 @@ pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<
     let before = IS_CAUGHT.replace(true);
     let done = panic::catch_unwind(AssertUnwindSafe(work));
     IS_CAUGHT.set(before);
-    done.unwrap_or(Err(StoreError::Broken))
+    done.unwrap_or(Err(StoreError::Broken(None)))
 }
 
 /// Drops something of the database, which may make it write, and stumble.
@@ -53,7 +53,10 @@ mod tests {
     #[test]
     fn a_panic_becomes_an_error_and_what_is_done_comes_through() {
         let broken = caught(|| -> Result<(), _> { panic!("as the database does") });
-        assert!(matches!(broken, Err(StoreError::Broken)), "{broken:?}");
+        assert!(
+            matches!(broken, Err(StoreError::Broken(None))),
+            "{broken:?}"
+        );
         assert!(!IS_CAUGHT.get());
         assert_eq!(caught(|| Ok(7)).unwrap(), 7);
     }

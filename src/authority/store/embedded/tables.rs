@@ -2,7 +2,8 @@
 
 use redb::{ReadTransaction, TableDefinition, WriteTransaction};
 
-use super::error::{StoreError, failed};
+use super::StoreError;
+use super::failure::failed;
 use super::seal::{Ledger, Rows, Seal, Section};
 use crate::revocation::FilterKey;
 

@@ -5,7 +5,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use super::*;
-use crate::authority::store::file::FILE_NAME;
+use crate::authority::entry::Record;
+use crate::authority::store::Setting;
+use crate::revocation::{Chain, Change};
 
 const SESSIONS: usize = 3_000;
 const CUT_OFFS: usize = 60;
@@ -42,8 +44,8 @@ impl Facts {
         Self {
             head: store.head().unwrap(),
             log: store.log(0).unwrap(),
-            kept: [EPOCH, FEED_KEYS, COMPLETE]
-                .map(|name| store.kept(name).unwrap())
+            kept: [Epoch::NAME, KeptKeys::NAME, CompleteImport::NAME]
+                .map(|name| store.read(|snapshot| snapshot.setting(name)).unwrap())
                 .to_vec(),
             listed: store.list(&all(), None, 10_000).unwrap().entries,
             owned: store.list(&owned, None, 1_000).unwrap().entries,
@@ -65,22 +67,22 @@ impl Sample {
     fn make(is_killed: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = open_in(directory.path()).unwrap();
-        let mut works = vec![
-            Work::Keep(EPOCH, 77_u64.to_le_bytes().to_vec()),
-            Work::Keep(FEED_KEYS, vec![1; 40]),
-            Work::Keep(COMPLETE, Vec::new()),
-        ];
-        works.extend((0..SESSIONS).map(|number| {
-            Work::Revoke(Box::new(Revocation {
-                subject: format!("user{}", number % 100),
-                ..revocation(Kind::Session, &format!("session{number}"), 1_000)
-            }))
-        }));
-        works.extend(
-            (0..CUT_OFFS).map(|number| revoke(Kind::Subject, &format!("u{number}"), 1_000)),
-        );
-        for works in works.chunks(256) {
-            store.commit(works, NOW).unwrap();
+        store
+            .commit(NOW, |writing| {
+                writing.keep(&Epoch(77))?;
+                writing.keep(&SomeKeys)?;
+                writing.keep(&CompleteImport(None))
+            })
+            .unwrap();
+        let sessions = (0..SESSIONS).map(|number| Revocation {
+            subject: format!("user{}", number % 100),
+            ..session(&format!("session{number}"), 1_000)
+        });
+        let cut_offs =
+            (0..CUT_OFFS).map(|number| revocation(Kind::Subject, &format!("u{number}"), 1_000));
+        let all: Vec<_> = sessions.chain(cut_offs).collect();
+        for some in all.chunks(256) {
+            revoke_all(&store, some);
         }
         let facts = Facts::of(&store);
         assert_eq!((facts.entries, facts.cut_offs), (3_000, 60));
@@ -119,6 +121,46 @@ impl Sample {
         fs::write(directory.path().join(MARK), &self.mark).unwrap();
         (directory, store)
     }
+}
+
+/// Bytes that are no keys, which the store need not know.
+struct SomeKeys;
+
+impl Setting for SomeKeys {
+    const NAME: &'static str = KeptKeys::NAME;
+
+    fn encode(&self) -> Vec<u8> {
+        vec![1; 40]
+    }
+
+    fn decode(_: &[u8]) -> Option<Self> {
+        None
+    }
+}
+
+/// An epoch that cannot be read.
+struct BrokenEpoch;
+
+impl Setting for BrokenEpoch {
+    const NAME: &'static str = Epoch::NAME;
+
+    fn encode(&self) -> Vec<u8> {
+        vec![1, 2, 3]
+    }
+
+    fn decode(_: &[u8]) -> Option<Self> {
+        None
+    }
+}
+
+/// Epoch 77, with one change.
+fn begin_epoch(store: &Store) {
+    store
+        .commit(NOW, |writing| {
+            writing.keep(&Epoch(77))?;
+            writing.revoke(&session("a", 10))
+        })
+        .unwrap();
 }
 
 /// What became of many stores.
@@ -172,12 +214,10 @@ impl Count {
         let epoch = match damage {
             // A new store has none until the feed begins one.
             Damage::Gone { .. } | Damage::Empty { .. } => None,
-            _ => Some(NOW.to_le_bytes().to_vec()),
+            _ => Some(Epoch(NOW)),
         };
-        assert_eq!(store.kept(EPOCH).unwrap(), epoch, "{what}: the old epoch");
-        store
-            .commit(&[revoke(Kind::Token, "new", 10)], NOW)
-            .unwrap();
+        assert_eq!(store.kept().unwrap(), epoch, "{what}: the old epoch");
+        revoke(&store, &token("new", 10)).unwrap();
         drop(store);
         assert!(
             sample.open(directory, Loss::Refused).is_ok(),
@@ -309,23 +349,17 @@ fn a_header_that_names_an_earlier_commit_says_what_is_lacking() {
 fn a_copy_of_an_earlier_state_opens_and_begins_an_epoch() {
     let directory = tempfile::tempdir().unwrap();
     let store = open_in(directory.path()).unwrap();
-    let works = [
-        Work::Keep(EPOCH, 77_u64.to_le_bytes().to_vec()),
-        revoke(Kind::Session, "a", 10),
-    ];
-    store.commit(&works, NOW).unwrap();
+    begin_epoch(&store);
     let path = directory.path().join(FILE_NAME);
     let earlier = fs::read(&path).unwrap();
-    let works = ["b", "c"].map(|value| revoke(Kind::Session, value, 10));
-    store.commit(&works[..1], NOW).unwrap();
-    store.commit(&works[1..], NOW).unwrap();
+    revoke(&store, &session("b", 10)).unwrap();
+    revoke(&store, &session("c", 10)).unwrap();
     drop(store);
     fs::write(&path, earlier).unwrap();
-    for (opening, epoch) in [("first", NOW), ("second", NOW)] {
+    for opening in ["first", "second"] {
         let store = open_in(directory.path()).unwrap();
         assert_eq!(store.head().unwrap().sequence, 1, "{opening}");
-        let kept = store.kept(EPOCH).unwrap();
-        assert_eq!(kept, Some(epoch.to_le_bytes().to_vec()), "{opening}");
+        assert_eq!(store.kept().unwrap(), Some(Epoch(NOW)), "{opening}");
     }
 }
 
@@ -336,12 +370,12 @@ fn what_is_missing_is_forgotten_only_once_the_new_epoch_is_on_the_disk() {
     let directory = tempfile::tempdir().unwrap();
     let store = open_in(directory.path()).unwrap();
     // An epoch that cannot be read is one that cannot be renewed.
-    let broken = Work::Keep(EPOCH, vec![1, 2, 3]);
-    store.commit(&[broken], NOW).unwrap();
+    store
+        .commit(NOW, |writing| writing.keep(&BrokenEpoch))
+        .unwrap();
     let path = directory.path().join(FILE_NAME);
     let earlier = fs::read(&path).unwrap();
-    let work = revoke(Kind::Session, "a", 10);
-    store.commit(&[work], NOW).unwrap();
+    revoke(&store, &session("a", 10)).unwrap();
     drop(store);
     fs::write(&path, earlier).unwrap();
     let mark = fs::read(directory.path().join(MARK)).unwrap();
@@ -357,24 +391,17 @@ fn a_backup_in_the_place_of_the_store_opens_and_begins_an_epoch_when_it_is_older
     for is_older in [false, true] {
         let directory = tempfile::tempdir().unwrap();
         let store = open_in(directory.path()).unwrap();
-        let works = [
-            Work::Keep(EPOCH, 77_u64.to_le_bytes().to_vec()),
-            revoke(Kind::Session, "a", 10),
-        ];
-        store.commit(&works, NOW).unwrap();
+        begin_epoch(&store);
         let backup = store.back_up(&|| false).unwrap().path;
         if is_older {
-            store
-                .commit(&[revoke(Kind::Session, "b", 10)], NOW)
-                .unwrap();
+            revoke(&store, &session("b", 10)).unwrap();
         }
         drop(store);
         fs::rename(backup, directory.path().join(FILE_NAME)).unwrap();
         let store = open_in(directory.path()).unwrap();
         assert_eq!(store.index().entry_count(), 1);
         let epoch = if is_older { NOW } else { 77 };
-        let kept = store.kept(EPOCH).unwrap();
-        assert_eq!(kept, Some(epoch.to_le_bytes().to_vec()), "{is_older}");
+        assert_eq!(store.kept().unwrap(), Some(Epoch(epoch)), "{is_older}");
     }
 }
 
@@ -382,12 +409,12 @@ fn a_backup_in_the_place_of_the_store_opens_and_begins_an_epoch_when_it_is_older
 #[test]
 fn what_is_left_of_a_large_table_is_not_counted_for_ever() {
     let (directory, store) = open();
-    let works = ["a", "b", "c"].map(|value| revoke(Kind::Session, value, 10));
-    store.commit(&works, NOW).unwrap();
-    let keys = Work::Keep(FEED_KEYS, vec![1; 40]);
-    store.commit(&[keys], NOW).unwrap();
-    // As when the root is damaged: nothing in it can be read.
+    revoke_all(&store, &["a", "b", "c"].map(|value| session(value, 10)));
     store
+        .commit(NOW, |writing| writing.keep(&SomeKeys))
+        .unwrap();
+    // As when the root is damaged: nothing in it can be read.
+    Embedded::under(&store)
         .with(|database| {
             let transaction = begin_write(database)?;
             transaction.delete_table(tables::ENTRIES).map_err(failed)?;
@@ -447,7 +474,7 @@ fn no_backup_is_made_of_a_store_that_is_damaged_while_it_is_in_use() {
     assert!(matches!(refused, Err(StoreError::Row)), "{refused:?}");
     let listed = store.list(&Filter::default(), None, 10_000);
     assert!(matches!(listed, Err(StoreError::Row)), "{listed:?}");
-    let name = target(Kind::Session, "session1234").fingerprint(&store.filter_key());
+    let name = name_of(&store, Kind::Session, "session1234");
     assert!(store.entry(name).is_err());
 }
 
@@ -512,18 +539,18 @@ fn aside(path: &Path) -> PathBuf {
 fn nothing_is_acknowledged_once_the_file_is_not_what_its_path_names() {
     for (what, mishap, expected) in mishaps() {
         let (directory, store) = open();
-        store.commit(&[revoke(Kind::Token, "a", 10)], NOW).unwrap();
+        revoke(&store, &token("a", 10)).unwrap();
         mishap(&directory.path().join(FILE_NAME));
         for _ in 0..2 {
-            let refused = store.commit(&[revoke(Kind::Token, "b", 10)], NOW);
+            let refused = revoke(&store, &token("b", 10));
             let how = match refused {
                 Err(StoreError::Taken { how, .. }) => how,
                 other => panic!("{what}: {other:?}"),
             };
             assert_eq!(how, expected, "{what}");
-            assert!(store.reopen().is_err(), "{what}");
+            assert!(store.recover().is_err(), "{what}");
         }
-        let name = |value| target(Kind::Token, value).fingerprint(&store.filter_key());
+        let name = |value| name_of(&store, Kind::Token, value);
         assert!(store.index().is_revoked(name("a"), time(1)), "{what}");
         assert!(!store.index().is_revoked(name("b"), time(1)), "{what}");
     }
@@ -532,13 +559,13 @@ fn nothing_is_acknowledged_once_the_file_is_not_what_its_path_names() {
 #[test]
 fn a_file_that_is_put_back_is_gone_on_with() {
     let (directory, store) = open();
-    store.commit(&[revoke(Kind::Token, "a", 10)], NOW).unwrap();
+    revoke(&store, &token("a", 10)).unwrap();
     let path = directory.path().join(FILE_NAME);
     fs::rename(&path, aside(&path)).unwrap();
-    assert!(store.commit(&[revoke(Kind::Token, "b", 10)], NOW).is_err());
+    assert!(revoke(&store, &token("b", 10)).is_err());
     fs::rename(aside(&path), &path).unwrap();
-    assert!(store.reopen().unwrap().is_empty());
-    store.commit(&[revoke(Kind::Token, "b", 10)], NOW).unwrap();
+    assert!(store.recover().unwrap().is_empty());
+    revoke(&store, &token("b", 10)).unwrap();
     drop(store);
     assert_eq!(open_in(directory.path()).unwrap().index().entry_count(), 2);
 }
@@ -547,7 +574,7 @@ fn a_file_that_is_put_back_is_gone_on_with() {
 fn a_directory_whose_mark_was_taken_is_not_written_to() {
     let (directory, store) = open();
     fs::remove_file(directory.path().join(MARK)).unwrap();
-    let refused = store.commit(&[revoke(Kind::Token, "a", 10)], NOW);
+    let refused = revoke(&store, &token("a", 10));
     assert!(
         matches!(refused, Err(StoreError::Taken { .. })),
         "{refused:?}"

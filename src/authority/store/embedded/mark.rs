@@ -21,9 +21,9 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::error::{Holder, StoreError};
 use super::guard::Guard;
 use super::seal::checksum;
+use super::{Holder, StoreError};
 use crate::revocation::FilterKey;
 
 /// The mark, locked.

@@ -18,25 +18,18 @@ use redb::{
 };
 
 use super::caught::{caught, discard};
+use super::failure::failed;
 use super::file::{
     FILTER_KEY, FORMAT_NAME, STORE_NUMBER, begin_write, make_database, put_beginnings,
 };
+use super::rows::HEAD;
 use super::salvage::put_in_place;
 use super::seal::{Ledger, Rows, Seal, Section};
 use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS, Tables, kept_in, ledger_in};
-use super::{HEAD, Head, Store, StoreError, failed};
+use super::{Backup, Embedded, Head, StoreError, chain_of};
 use crate::revocation::FilterKey;
 
-/// A copy of the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Backup {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Number of the last change that is in it.
-    pub sequence: u64,
-}
-
-impl Store {
+impl Embedded {
     /// Copies the store into a file beside it, in the place of the last copy once it is whole and on
     /// the disk. Breaks off when the store has to be opened anew, or when `is_stopping`, which is
     /// asked before every row and before the end, says so.
@@ -44,7 +37,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`]; the last copy is still there then.
-    pub fn back_up(&self, is_stopping: &dyn Fn() -> bool) -> Result<Backup, StoreError> {
+    pub(super) fn copy(&self, is_stopping: &dyn Fn() -> bool) -> Result<Backup, StoreError> {
         let _turn = match self.backing_up.try_lock() {
             Ok(turn) => turn,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -129,7 +122,7 @@ pub(super) fn tidy_up(store: &Path) {
     let unfinished = unfinished(store);
     if let Err(error) = remove(&unfinished) {
         tracing::warn!(
-            error = %super::super::chain_of(&error),
+            error = %chain_of(&error),
             "could not remove what is left of a backup"
         );
     }

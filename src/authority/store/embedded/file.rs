@@ -1,19 +1,19 @@
 //! The file: opening it, and what every one holds.
 
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::{Builder, Database, DatabaseError, ReadTransaction, WriteTransaction};
+use redb::{Builder, Database, ReadTransaction, WriteTransaction};
 
 use super::backend::Backend;
-use super::error::{StoreError, failed};
+use super::failure::failed;
 use super::guard::{Guard, Header};
 use super::mark::StoreNumber;
-use super::tables::{Tables, kept_in};
-use super::{HEAD, Head};
+use super::rows::HEAD;
+use super::tables::{META, Tables, kept_in};
+use super::{Head, StoreError};
 use crate::revocation::FilterKey;
 
 /// How much of the file is looked at while it is opened.
@@ -32,7 +32,7 @@ pub(super) fn make_database(path: &Path, cache_bytes: usize) -> Result<Database,
     let backend = Backend::new(file, guard)?;
     builder(cache_bytes, Trust::Given)
         .create_with_backend(backend)
-        .map_err(opening)
+        .map_err(failed)
 }
 
 /// Opens a file that this process had open before.
@@ -45,7 +45,7 @@ pub(super) fn reopen_database(
     let backend = Backend::new(file, Arc::clone(guard))?;
     builder(cache_bytes, Trust::Given)
         .create_with_backend(backend)
-        .map_err(opening)
+        .map_err(failed)
 }
 
 /// Opens a file that is left as it is until the backend is told otherwise.
@@ -59,7 +59,7 @@ pub(super) fn try_database(
     let backend = Backend::on_trial(file, Arc::clone(guard))?;
     let database = builder(cache_bytes, trust)
         .create_with_backend(backend.clone())
-        .map_err(opening)?;
+        .map_err(failed)?;
     Ok((database, backend))
 }
 
@@ -127,11 +127,11 @@ pub(super) fn filter_key(reading: &ReadTransaction) -> Result<FilterKey, StoreEr
         Ok(Some(format)) if format == [FORMAT] => {}
         Ok(format) => {
             let format = format.and_then(|format| format.first().copied());
-            return Err(StoreError::Format(format.unwrap_or(0)));
+            return Err(other_format(format.unwrap_or(0)));
         }
         // Formats before the third had no checksum.
         Err(StoreError::Row) => {
-            return Err(old_format(reading)?.map_or(StoreError::Row, StoreError::Format));
+            return Err(old_format(reading)?.map_or(StoreError::Row, other_format));
         }
         Err(error) => return Err(error),
     }
@@ -139,8 +139,15 @@ pub(super) fn filter_key(reading: &ReadTransaction) -> Result<FilterKey, StoreEr
     Ok(FilterKey::new(key.try_into().map_err(|_| StoreError::Row)?))
 }
 
+const fn other_format(found: u8) -> StoreError {
+    StoreError::Format {
+        expected: FORMAT,
+        found,
+    }
+}
+
 fn old_format(reading: &ReadTransaction) -> Result<Option<u8>, StoreError> {
-    let meta = reading.open_table(super::tables::META).map_err(failed)?;
+    let meta = reading.open_table(META).map_err(failed)?;
     let row = meta.get(FORMAT_NAME).map_err(failed)?;
     Ok(row.and_then(|row| match row.value() {
         [format] => Some(*format),
@@ -186,34 +193,6 @@ fn open_file(options: &mut OpenOptions, path: &Path) -> Result<File, StoreError>
             path: path.to_owned(),
             source,
         })
-}
-
-/// An error of redb while it opens a file.
-fn opening(error: DatabaseError) -> StoreError {
-    let error = redb::Error::from(error);
-    if is_damage(&error) {
-        StoreError::Broken
-    } else {
-        failed(error)
-    }
-}
-
-/// Whether this is what redb says of a file that something else has changed.
-pub(super) fn is_damage(error: &redb::Error) -> bool {
-    match error {
-        redb::Error::Corrupted(_)
-        | redb::Error::UpgradeRequired(_)
-        | redb::Error::TableDoesNotExist(_)
-        | redb::Error::TableTypeMismatch { .. }
-        | redb::Error::TableIsMultimap(_)
-        | redb::Error::TableIsNotMultimap(_)
-        | redb::Error::TypeDefinitionChanged { .. } => true,
-        redb::Error::Io(error) => matches!(
-            error.kind(),
-            ErrorKind::InvalidData | ErrorKind::UnexpectedEof
-        ),
-        _ => false,
-    }
 }
 
 /// Of redb's header (its `docs/design.md`): the byte with the bit, and the numbers of the commits.

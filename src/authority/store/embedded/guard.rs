@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::StoreError;
+use super::{StoreError, Taken};
 
 /// Knows the file that is open.
 #[derive(Debug)]
@@ -27,24 +27,6 @@ pub(super) struct Guard {
 pub(super) struct Known {
     length: Option<u64>,
     header: Option<Header>,
-}
-
-/// What has become of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Taken {
-    /// There is no file of this name any more.
-    #[error("was removed or renamed")]
-    Removed,
-    /// Another file has its name.
-    #[error("was replaced by another file")]
-    Replaced,
-    /// It is not as long as it was left.
-    #[error("was cut or added to by another program")]
-    Resized,
-    /// Its header is not the one that was written last.
-    #[error("was written to by another program")]
-    Overwritten,
 }
 
 impl Guard {

@@ -15,7 +15,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-use super::error::{StoreError, failed};
+use super::StoreError;
+use super::failure::failed;
 use super::guard::Guard;
 
 /// The file, for redb and for whoever ends the trial.

@@ -17,7 +17,8 @@ use std::hash::Hasher as _;
 use redb::{Key, Table};
 use siphasher::sip::SipHasher13;
 
-use super::error::{StoreError, failed};
+use super::StoreError;
+use super::failure::failed;
 use crate::revocation::{FilterKey, Kind};
 
 /// What the rows of a table are sealed with.

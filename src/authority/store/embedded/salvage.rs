@@ -13,18 +13,17 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _};
 
 use super::backend::Backend;
 use super::caught::{caught, discard};
-use super::error::{Damage, StoreError, failed};
+use super::failure::failed;
 use super::file::{
     Trust, begin_write, filter_key, guard, make_database, put_beginnings, try_database,
 };
 use super::guard::Guard;
 use super::mark::Said;
-use super::opening::{Opening, epoch_after};
+use super::opening::Opening;
+use super::rows::{HEAD, decode_entry, owner_key};
 use super::seal::{Ledger, Seal, Section};
 use super::tables::{ENTRIES, STAGED, Tables, kept_in, ledger_in};
-use super::transaction::owner_key;
-use super::{COMPLETE, EPOCH, FEED_KEYS, HEAD, Head, split_row};
-use crate::authority::entry::Record;
+use super::{CompleteImport, Damage, Epoch, Head, KeptKeys, Setting as _, StoreError};
 use crate::revocation::{Chain, FilterKey};
 
 /// A store that is damaged, open for reading.
@@ -98,7 +97,7 @@ impl Wreck {
     ) -> Result<(FilterKey, Vec<u8>, Option<Ledger>, Head, u64), StoreError> {
         let reading = database.begin_read().map_err(failed)?;
         let key = filter_key(&reading)?;
-        let feed_keys = kept_in(&reading, FEED_KEYS)?.ok_or(StoreError::Row)?;
+        let feed_keys = kept_in(&reading, KeptKeys::NAME)?.ok_or(StoreError::Row)?;
         let ledger = caught(|| ledger_in(&reading)).ok();
         let head = caught(|| kept_in(&reading, HEAD)?.ok_or(StoreError::Row));
         let head = head.and_then(|head| Head::decode(&head)).ok();
@@ -172,7 +171,7 @@ impl Wreck {
             let (sequence, row) = row.map_err(failed)?;
             let sequence = sequence.value();
             if !(next..end).contains(&sequence) {
-                return Err(StoreError::Broken);
+                return Err(StoreError::Broken(None));
             }
             next = sequence + 1;
             if let Ok(row) = seal.opened(&sequence.to_le_bytes(), row.value()) {
@@ -218,7 +217,7 @@ impl Wreck {
 pub(super) fn salvage(path: &Path, said: Said, opening: Opening) -> Result<(), StoreError> {
     let unfinished = unfinished(path);
     let guard = guard(path)?;
-    let wreck = Wreck::open(path, &guard, said).ok_or(StoreError::Broken)?;
+    let wreck = Wreck::open(path, &guard, said).ok_or(StoreError::Broken(None))?;
     let database = make_database(&unfinished, opening.cache_bytes)?;
     let written = write(&wreck, &database, opening.now_milliseconds);
     wreck.close();
@@ -241,19 +240,20 @@ fn write(wreck: &Wreck, database: &Database, now_milliseconds: u64) -> Result<()
     let mut tables = Tables::make(&transaction, wreck.key)?;
     put_beginnings(&mut tables, wreck.key)?;
     tables.put_meta(HEAD, wreck.head.encode().to_vec())?;
-    tables.put_meta(FEED_KEYS, wreck.feed_keys.clone())?;
+    tables.put_meta(KeptKeys::NAME, wreck.feed_keys.clone())?;
     // A new one from the beginning: once this store has its place, nothing shows a start what it lacks.
     // One that cannot be read is one from before any clock.
-    let epoch = wreck.kept(EPOCH).and_then(|epoch| epoch.try_into().ok());
-    let epoch = epoch_after(epoch.map_or(0, u64::from_le_bytes), now_milliseconds);
-    tables.put_meta(EPOCH, epoch.to_le_bytes().to_vec())?;
+    let epoch = wreck.kept(Epoch::NAME);
+    let epoch = epoch.and_then(|epoch| Epoch::decode(&epoch));
+    let epoch = epoch.unwrap_or(Epoch(0)).after(now_milliseconds);
+    tables.put_meta(Epoch::NAME, epoch.encode())?;
     tracing::error!(
-        new_epoch = epoch,
+        new_epoch = epoch.0,
         sequence = wreck.head.sequence,
         "what was revoked with the entries that are missing has to be revoked again; a new epoch begins"
     );
-    if let Some(complete) = wreck.kept(COMPLETE) {
-        tables.put_meta(COMPLETE, complete)?;
+    if let Some(complete) = wreck.kept(CompleteImport::NAME) {
+        tables.put_meta(CompleteImport::NAME, complete)?;
     }
     for (number, piece) in wreck.staged() {
         tables.staged.insert(&mut tables.ledger, &number, piece)?;
@@ -274,8 +274,7 @@ fn put_entry(
     row: Vec<u8>,
     last_issuer: &mut String,
 ) -> Result<(), StoreError> {
-    let (name, record) = split_row(&row)?;
-    let record = Record::decode(record).ok_or(StoreError::Row)?;
+    let (name, record) = decode_entry(&row)?;
     if let Some(owner) = record.owner(&key) {
         let owner = owner_key(owner, name);
         tables

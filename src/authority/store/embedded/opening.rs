@@ -8,26 +8,32 @@ use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
 
 use redb::{Database, ReadableDatabase as _};
 
 use super::backend::Backend;
 use super::caught::{caught, discard};
-use super::error::{Damage, StoreError, failed};
+use super::failure::failed;
 use super::file::{
-    FILE_NAME, Trust, filter_key, guard, initialize, is_damage, make_database,
-    names_earlier_commit, store_number, try_database,
+    FILE_NAME, Trust, filter_key, guard, initialize, make_database, names_earlier_commit,
+    store_number, try_database,
 };
 use super::guard::Guard;
 use super::loading::load;
 use super::mark::{Mark, Said, Standing};
+use super::rows::HEAD;
 use super::salvage::{self, Wreck};
 use super::tables::{kept_in, ledger_in};
-use super::{EPOCH, HEAD, Head, Progress, Store, Work, backup};
+use super::{
+    Damage, Embedded, Engine as _, Epoch, Head, Opened, Progress, Setting as _, StoreError, backup,
+};
 use crate::authority::index::Index;
 use crate::revocation::FilterKey;
+
+/// Some three million entries.
+pub const CHECKED_BYTES: u64 = 512 << 20;
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug)]
@@ -61,14 +67,17 @@ struct Found {
     standing: Standing,
 }
 
-impl Store {
+impl Embedded {
     /// Opens the store in `directory`, making both when neither was ever there, and reads all of
     /// it.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; of these [`StoreError::Damaged`] when something is missing.
-    pub fn open(directory: &Path, opening: Opening) -> Result<Self, StoreError> {
+    pub(in crate::authority::store) fn open(
+        directory: &Path,
+        opening: Opening,
+    ) -> Result<Opened, StoreError> {
         make_directory(directory)?;
         let mark = Mark::hold(directory)?;
         let path = directory.join(FILE_NAME);
@@ -102,56 +111,56 @@ impl Store {
         path: &Path,
         opening: Opening,
         has_lost: bool,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Opened, StoreError> {
         found.backend.acquit()?;
-        let store = Self {
+        let engine = Self {
             path: path.to_owned(),
             cache_bytes: opening.cache_bytes,
             filter_key: found.filter_key,
-            index: found.index,
+            index: Arc::clone(&found.index),
             guard,
             mark,
             progress: Mutex::new(Progress::at(found.standing)),
             database: RwLock::new(Some(found.database)),
             backing_up: Mutex::new(()),
             openings: AtomicU64::new(0),
-            is_taken: AtomicBool::new(false),
         };
         // The mark last: if the process ended in between, the next start would see nothing missing, and
         // would go on in the old epoch.
         if has_lost {
-            store.renew_epoch(opening.now_milliseconds)?;
+            engine.renew_epoch(opening.now_milliseconds)?;
         }
-        let standing = store.progress().standing;
-        store.mark.say_for_good(standing)?;
-        Ok(store)
+        let standing = engine.progress().standing;
+        engine.mark.say_for_good(standing)?;
+        Ok(Opened {
+            engine: Box::new(engine),
+            index: found.index,
+            filter_key: found.filter_key,
+        })
     }
 
     /// Sequence numbers that were given out are given out again for other changes, so they have to
     /// count as another line of history. A store that has no epoch yet begins one anyway.
     fn renew_epoch(&self, now_milliseconds: u64) -> Result<(), StoreError> {
-        let Some(old) = self.kept(EPOCH)? else {
+        let mut old = None;
+        self.read(&mut |snapshot| {
+            old = snapshot.setting(Epoch::NAME)?;
+            Ok(())
+        })?;
+        let Some(old) = old.as_deref().map(Epoch::read).transpose()? else {
             return Ok(());
         };
-        let old = old.try_into().map_err(|_| StoreError::Row)?;
-        let old_epoch = u64::from_le_bytes(old);
-        let epoch = epoch_after(old_epoch, now_milliseconds);
-        let work = Work::Keep(EPOCH, epoch.to_le_bytes().to_vec());
-        self.commit(&[work], now_milliseconds)?;
+        let epoch = old.after(now_milliseconds);
+        self.write(&mut |transaction| transaction.put_setting(Epoch::NAME, epoch.encode()))?;
         tracing::error!(
-            old_epoch,
-            new_epoch = epoch,
-            sequence = self.head()?.sequence,
+            old_epoch = old.0,
+            new_epoch = epoch.0,
+            sequence = self.progress().standing.sequence,
             "the store lacks changes that it had; what was revoked with them has to be revoked \
              again; a new epoch begins"
         );
         Ok(())
     }
-}
-
-/// The number of the epoch that follows.
-pub(super) fn epoch_after(old: u64, now_milliseconds: u64) -> u64 {
-    now_milliseconds.max(old.saturating_add(1))
 }
 
 fn make_directory(directory: &Path) -> Result<(), StoreError> {
@@ -172,7 +181,7 @@ fn find(path: &Path, opening: Opening, said: Said) -> Result<(Found, Arc<Guard>)
     }
     let guard = guard(path)?;
     let found = match examine(path, opening, &guard) {
-        Err(StoreError::Row | StoreError::Broken) => {
+        Err(StoreError::Row | StoreError::Broken(_)) => {
             return Err(StoreError::Damaged {
                 path: path.to_owned(),
                 damage: Wreck::assess(path, &guard, said)?,
@@ -266,10 +275,7 @@ fn examine(path: &Path, opening: Opening, guard: &Arc<Guard>) -> Result<Found, S
         Err(error) => {
             // On its own, since it may stumble as well.
             discard(database);
-            Err(match error {
-                StoreError::Failed(failure) if is_damage(&failure) => StoreError::Broken,
-                other => other,
-            })
+            Err(error)
         }
     }
 }
@@ -316,6 +322,3 @@ fn accept(path: &Path, damage: Damage, said: Said, opening: Opening) -> Result<(
         }),
     }
 }
-
-/// Some three million entries.
-pub const CHECKED_BYTES: u64 = 512 << 20;

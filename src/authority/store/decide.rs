@@ -1,0 +1,223 @@
+//! What a piece of work makes of the entry of its name.
+//!
+//! Nothing is read or written here: the entry as it is, the work and the clock go in, and what is to
+//! be written comes out, be the rows wherever they are.
+
+use crate::authority::entry::{Action, Event, Record, Revocation, Target};
+use crate::time::UnixTime;
+
+/// A revocation that is taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restoration {
+    /// What is not revoked any more.
+    pub target: Target,
+    /// Who asks.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The clock, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Now {
+    /// Since the epoch.
+    pub(super) milliseconds: u64,
+}
+
+/// What a revocation makes of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Revoked {
+    /// Every token that is named has expired: nothing.
+    Expired,
+    /// Nothing, since it says nothing that is new.
+    Unchanged(Record),
+    /// This, of which edges need not hear: it is kept for longer, or more is known of it.
+    Noted(Record),
+    /// This, which is a change in the feed.
+    Changed(Record),
+}
+
+/// What a restoration makes of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Restored {
+    /// Nothing, since it is not in force.
+    NotInForce,
+    /// This, which is a change in the feed.
+    Changed(Record),
+}
+
+impl Now {
+    pub(super) fn time(self) -> UnixTime {
+        UnixTime::from_seconds(self.milliseconds / 1000).unwrap_or(UnixTime::MAX)
+    }
+
+    fn event(self, action: Action, actor: &str, reason: &str) -> Event {
+        Event {
+            time: self.milliseconds,
+            action,
+            actor: actor.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// The entry with the revocation in it.
+pub(super) fn revoke(old: Option<Record>, revocation: &Revocation, now: Now) -> Revoked {
+    if revocation.expires_at <= now.time() {
+        return Revoked::Expired;
+    }
+    let known = old
+        .as_ref()
+        .map(|old| (old.expires_at, old.subject.is_empty()));
+    let mut record = match old {
+        Some(old) if old.is_in_force(now.time()) => old,
+        Some(old) => Record {
+            in_force: false,
+            expires_at: revocation.expires_at,
+            ..old
+        },
+        None => Record::new(revocation.target.clone()),
+    };
+    let is_change = if record.in_force {
+        revocation.target.kind.is_cut_off() && record.extend_cut_off(revocation)
+    } else {
+        record.in_force = true;
+        record.set_cut_off(revocation);
+        true
+    };
+    record.expires_at = record.expires_at.max(revocation.expires_at);
+    if record.subject.is_empty() {
+        record.subject.clone_from(&revocation.subject);
+    }
+    let same = (record.expires_at, record.subject.is_empty());
+    if !is_change && known == Some(same) {
+        return Revoked::Unchanged(record);
+    }
+    record.note(now.event(Action::Revoked, &revocation.actor, &revocation.reason));
+    if is_change {
+        Revoked::Changed(record)
+    } else {
+        Revoked::Noted(record)
+    }
+}
+
+/// The entry without the revocation.
+pub(super) fn restore(old: Option<Record>, restoration: &Restoration, now: Now) -> Restored {
+    let Some(mut record) = old.filter(|record| record.is_in_force(now.time())) else {
+        return Restored::NotInForce;
+    };
+    record.in_force = false;
+    record.note(now.event(Action::Restored, &restoration.actor, &restoration.reason));
+    Restored::Changed(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::revocation::Kind;
+
+    const NOW: Now = Now {
+        milliseconds: 1_767_225_600_123,
+    };
+
+    fn time(seconds_from_now: u64) -> UnixTime {
+        UnixTime::from_seconds(NOW.milliseconds / 1000 + seconds_from_now).unwrap()
+    }
+
+    fn revocation(kind: Kind, lives: u64) -> Revocation {
+        Revocation {
+            target: Target {
+                kind,
+                issuer: "https://issuer.example".into(),
+                value: "a".into(),
+            },
+            expires_at: time(lives),
+            not_before: time(1),
+            except_session: String::new(),
+            subject: String::new(),
+            actor: "operator".into(),
+            reason: "why".into(),
+        }
+    }
+
+    fn revoked(old: Option<Record>, kind: Kind, lives: u64) -> Record {
+        match revoke(old, &revocation(kind, lives), NOW) {
+            Revoked::Changed(record) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_first_revocation_is_a_change_with_an_event() {
+        for kind in Kind::ALL {
+            let record = revoked(None, kind, 10);
+            assert!(record.in_force);
+            assert_eq!(record.expires_at, time(10));
+            let event = &record.events[0];
+            assert_eq!(
+                (event.time, event.action, event.actor.as_str()),
+                (NOW.milliseconds, Action::Revoked, "operator")
+            );
+        }
+    }
+
+    #[test]
+    fn what_names_no_token_any_more_makes_nothing_of_anything() {
+        let old = revoked(None, Kind::Token, 10);
+        for old in [None, Some(old)] {
+            let late = revoke(old, &revocation(Kind::Token, 0), NOW);
+            assert_eq!(late, Revoked::Expired);
+        }
+    }
+
+    #[test]
+    fn of_a_longer_life_or_an_owner_edges_do_not_hear() {
+        let old = revoked(None, Kind::Token, 10);
+        let again = |lives| revoke(Some(old.clone()), &revocation(Kind::Token, lives), NOW);
+        assert_eq!(again(10), Revoked::Unchanged(old.clone()));
+        assert_eq!(again(9), Revoked::Unchanged(old.clone()));
+        let Revoked::Noted(longer) = again(11) else {
+            panic!("{:?}", again(11));
+        };
+        assert_eq!(longer.expires_at, time(11));
+        assert_eq!(longer.events.len(), 2);
+        let owned = Revocation {
+            subject: "u".into(),
+            ..revocation(Kind::Token, 10)
+        };
+        let Revoked::Noted(owned) = revoke(Some(old.clone()), &owned, NOW) else {
+            panic!("an owner was not taken");
+        };
+        assert_eq!(owned.subject, "u");
+    }
+
+    #[test]
+    fn what_was_restored_or_has_lapsed_is_revoked_anew_with_its_history() {
+        let old = revoked(None, Kind::Subject, 10);
+        let restoration = Restoration {
+            target: old.target.clone(),
+            actor: "operator".into(),
+            reason: String::new(),
+        };
+        let Restored::Changed(restored) = restore(Some(old.clone()), &restoration, NOW) else {
+            panic!("it was in force");
+        };
+        assert!(!restored.in_force);
+        assert_eq!(
+            restore(Some(restored.clone()), &restoration, NOW),
+            Restored::NotInForce
+        );
+        assert_eq!(restore(None, &restoration, NOW), Restored::NotInForce);
+        let again = revoked(Some(restored), Kind::Subject, 5);
+        assert_eq!((again.expires_at, again.events.len()), (time(5), 3));
+        let later = Now {
+            milliseconds: NOW.milliseconds + 10_000,
+        };
+        assert_eq!(
+            restore(Some(old.clone()), &restoration, later),
+            Restored::NotInForce
+        );
+        let lapsed = revoke(Some(old), &revocation(Kind::Subject, 30), later);
+        assert!(matches!(lapsed, Revoked::Changed(record) if record.events.len() == 2));
+    }
+}

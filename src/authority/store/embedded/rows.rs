@@ -1,0 +1,175 @@
+//! What stands in a row.
+
+use super::{Head, StoreError};
+use crate::authority::entry::{self, Record};
+use crate::authority::index::{Effect, Place};
+use crate::revocation::cut_off::{self, CutOff};
+use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
+
+/// Under this name in `meta`, where the feed stands.
+pub(super) const HEAD: &str = "head";
+
+impl Head {
+    pub(super) fn encode(self) -> [u8; 40] {
+        let mut bytes = [0; 40];
+        let (sequence, chain) = bytes.split_at_mut(8);
+        sequence.copy_from_slice(&self.sequence.to_le_bytes());
+        chain.copy_from_slice(&self.chain.0);
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let (sequence, chain) = bytes.split_first_chunk().ok_or(StoreError::Row)?;
+        Ok(Self {
+            sequence: u64::from_le_bytes(*sequence),
+            chain: Chain(chain.try_into().map_err(|_| StoreError::Row)?),
+        })
+    }
+}
+
+/// A row of `entries`.
+pub(super) fn encode_entry(name: Fingerprint, record: &Record) -> Vec<u8> {
+    let encoded = record.encode();
+    // With room for the checksum.
+    let mut row = Vec::with_capacity(encoded.len() + 24);
+    row.extend(name.0);
+    row.extend(encoded);
+    row
+}
+
+pub(super) fn decode_entry(row: &[u8]) -> Result<(Fingerprint, Record), StoreError> {
+    let (name, record) = split_entry(row)?;
+    Ok((name, Record::decode(record).ok_or(StoreError::Row)?))
+}
+
+fn split_entry(row: &[u8]) -> Result<(Fingerprint, &[u8]), StoreError> {
+    let (name, record) = row.split_first_chunk().ok_or(StoreError::Row)?;
+    Ok((Fingerprint(*name), record))
+}
+
+/// What the index has to know of a row of `entries`, of which no more is read than that takes.
+pub(super) fn effect_of(sequence: u64, row: &[u8], key: &FilterKey) -> Result<Effect, StoreError> {
+    let (name, row) = split_entry(row)?;
+    let (kind, in_force, expires_at) = entry::summary(row).ok_or(StoreError::Row)?;
+    let place = Place {
+        expires_at,
+        sequence,
+    };
+    if !in_force {
+        return Ok(Effect::Restored(name, kind, place));
+    }
+    if !kind.is_cut_off() {
+        return Ok(Effect::Entry(name, place));
+    }
+    let record = Record::decode(row).ok_or(StoreError::Row)?;
+    Ok(Effect::CutOff(record.cut_off(key), place))
+}
+
+/// A key of `subjects`.
+pub(super) fn owner_key(owner: Fingerprint, name: Fingerprint) -> [u8; 32] {
+    let mut key = [0; 32];
+    let (first, second) = key.split_at_mut(16);
+    first.copy_from_slice(&owner.0);
+    second.copy_from_slice(&name.0);
+    key
+}
+
+/// A row of `log`.
+pub(super) fn encode_log(chain: Chain, change: &Change) -> Vec<u8> {
+    let mut row = chain.0.to_vec();
+    change.encode_to(&mut row);
+    row
+}
+
+pub(super) fn decode_log(row: &[u8]) -> Result<(Change, Chain), StoreError> {
+    let (chain, change) = row.split_first_chunk().ok_or(StoreError::Row)?;
+    let (operation, rest) = change.split_first().ok_or(StoreError::Row)?;
+    let name = || {
+        let bytes = rest.try_into().map_err(|_| StoreError::Row)?;
+        Ok::<_, StoreError>(Fingerprint(bytes))
+    };
+    let change = match operation {
+        1 => Change::Add(name()?),
+        2 => Change::Restore(name()?),
+        3 => Change::SetCutOff(read_cut_off(rest)?),
+        4 => Change::ClearCutOff(name()?),
+        _ => return Err(StoreError::Row),
+    };
+    Ok((change, Chain(*chain)))
+}
+
+fn read_cut_off(bytes: &[u8]) -> Result<CutOff, StoreError> {
+    let cut_offs = cut_off::decode(bytes).map_err(|_| StoreError::Row)?;
+    cut_offs.into_iter().next().ok_or(StoreError::Row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::entry::{Action, Event, Target};
+    use crate::authority::store::to_hex;
+    use crate::revocation::Kind;
+    use crate::time::UnixTime;
+
+    /// A store that was written by an earlier version has these.
+    #[test]
+    fn rows_are_written_as_they_always_were() {
+        let (name, chain) = (Fingerprint([0xaa; 16]), Chain([0xcc; 32]));
+        let time = |seconds| UnixTime::from_seconds(seconds).unwrap();
+        let record = Record {
+            in_force: true,
+            expires_at: time(7),
+            sequence: 9,
+            not_before: time(5),
+            except_session: "s".into(),
+            except_from: time(3),
+            subject: "u".into(),
+            events: vec![Event {
+                time: 1,
+                action: Action::Revoked,
+                actor: "a".into(),
+                reason: String::new(),
+            }],
+            ..Record::new(Target {
+                kind: Kind::Subject,
+                issuer: "i".into(),
+                value: "v".into(),
+            })
+        };
+        let row = encode_entry(name, &record);
+        assert_eq!(
+            to_hex(&row),
+            [
+                &"aa".repeat(16),
+                "020401",
+                "0700000000000000",
+                "0900000000000000",
+                "0500000000000000",
+                "010069",
+                "010076",
+                "010073",
+                "0300000000000000",
+                "010075",
+                "01",
+                "0100000000000000",
+                "01",
+                "010061",
+                "0000",
+            ]
+            .concat()
+        );
+        assert_eq!(decode_entry(&row).unwrap(), (name, record));
+        let row = encode_log(chain, &Change::Add(name));
+        assert_eq!(
+            to_hex(&row),
+            ["cc".repeat(32), "01".into(), "aa".repeat(16)].concat()
+        );
+        assert_eq!(decode_log(&row).unwrap(), (Change::Add(name), chain));
+        let head = Head { sequence: 9, chain };
+        let row = ["0900000000000000", &"cc".repeat(32)].concat();
+        assert_eq!(to_hex(&head.encode()), row);
+        assert_eq!(Head::decode(&head.encode()).unwrap(), head);
+        let key = [&"aa".repeat(16)[..], &"00".repeat(16)].concat();
+        assert_eq!(to_hex(&owner_key(name, Fingerprint([0; 16]))), key);
+    }
+}

@@ -1,0 +1,184 @@
+//! Reading, inside one transaction of redb.
+
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::Duration;
+
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
+
+use super::failure::failed;
+use super::rows::{HEAD, decode_entry, decode_log, owner_key};
+use super::seal::{Seal, Section};
+use super::tables::{ENTRIES, ISSUERS, LOG, STAGED, SUBJECTS, kept_in};
+use super::{Embedded, Head, StoreError};
+use crate::authority::entry::Record;
+use crate::authority::store::engine::Snapshot;
+use crate::revocation::{Chain, Change, Fingerprint};
+
+/// Together a second, in which the writer surely gets from the disk to the index.
+const ATTEMPTS: usize = 50;
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// A transaction that reads.
+pub(super) struct OpenSnapshot<'e> {
+    engine: &'e Embedded,
+    database: &'e Database,
+    transaction: ReadTransaction,
+}
+
+/// What index and disk say of a name at one moment.
+enum Found {
+    Nothing,
+    Entry(Box<Record>),
+    /// Not the same.
+    Disagreement,
+}
+
+impl<'e> OpenSnapshot<'e> {
+    pub(super) fn new(engine: &'e Embedded, database: &'e Database) -> Result<Self, StoreError> {
+        let transaction = database.begin_read().map_err(failed)?;
+        Ok(Self {
+            engine,
+            database,
+            transaction,
+        })
+    }
+
+    /// What is on the disk now.
+    fn anew(&self) -> Result<Self, StoreError> {
+        Self::new(self.engine, self.database)
+    }
+
+    fn entry_now(&self, name: Fingerprint) -> Result<Found, StoreError> {
+        let Some(sequence) = self.engine.index.sequence_of(name) else {
+            return Ok(Found::Nothing);
+        };
+        let entries = self.transaction.open_table(ENTRIES).map_err(failed)?;
+        let Some(row) = entries.get(sequence).map_err(failed)? else {
+            return Ok(Found::Disagreement);
+        };
+        let (found, record) = self.open(sequence, row.value())?;
+        Ok(if found == name {
+            Found::Entry(Box::new(record))
+        } else {
+            Found::Disagreement
+        })
+    }
+
+    fn open(&self, sequence: u64, row: &[u8]) -> Result<(Fingerprint, Record), StoreError> {
+        let seal = self.seal(Section::Entries);
+        decode_entry(seal.opened(&sequence.to_le_bytes(), row)?)
+    }
+
+    const fn seal(&self, section: Section) -> Seal {
+        Seal::of(section, self.engine.filter_key)
+    }
+}
+
+impl Snapshot for OpenSnapshot<'_> {
+    fn head(&self) -> Result<Head, StoreError> {
+        let head = kept_in(&self.transaction, HEAD)?.ok_or(StoreError::Row)?;
+        Head::decode(&head)
+    }
+
+    fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        kept_in(&self.transaction, name)
+    }
+
+    fn log(&self, after: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError> {
+        let seal = self.seal(Section::Log);
+        let log = self.transaction.open_table(LOG).map_err(failed)?;
+        let rows = log.range(after.saturating_add(1)..).map_err(failed)?;
+        rows.map(|row| {
+            let (sequence, row) = row.map_err(failed)?;
+            let sequence = sequence.value();
+            let row = seal.opened(&sequence.to_le_bytes(), row.value())?;
+            let (change, chain) = decode_log(row)?;
+            Ok((sequence, change, chain))
+        })
+        .collect()
+    }
+
+    fn staged(&self, number: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let staged = self.transaction.open_table(STAGED).map_err(failed)?;
+        let first = staged.range(number..).map_err(failed)?.next();
+        let Some(row) = first else {
+            return Ok(None);
+        };
+        let (number, part) = row.map_err(failed)?;
+        let number = number.value();
+        let seal = self.seal(Section::Staged);
+        let part = seal.opened(&number.to_le_bytes(), part.value())?;
+        Ok(Some((number, part.to_vec())))
+    }
+
+    /// The index is told of a commit when it is on the disk, so for a moment it may be behind, and
+    /// ahead of a transaction that began before. What is at neither place after that is lost.
+    fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
+        let mut found = self.entry_now(name)?;
+        for _ in 0..ATTEMPTS {
+            match found {
+                Found::Nothing => return Ok(None),
+                Found::Entry(record) => return Ok(Some(*record)),
+                Found::Disagreement => thread::sleep(ATTEMPT_PAUSE),
+            }
+            found = self.anew()?.entry_now(name)?;
+        }
+        Err(StoreError::Row)
+    }
+
+    fn newest(
+        &self,
+        before: u64,
+        visit: &mut dyn FnMut(Fingerprint, Record) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let rows = self.transaction.open_table(ENTRIES).map_err(failed)?;
+        for row in rows.range(..before).map_err(failed)?.rev() {
+            let (sequence, row) = row.map_err(failed)?;
+            let (name, record) = self.open(sequence.value(), row.value())?;
+            if visit(name, record).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn owned(
+        &self,
+        owner: Fingerprint,
+        first: Fingerprint,
+        visit: &mut dyn FnMut(Fingerprint) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let subjects = self.transaction.open_table(SUBJECTS).map_err(failed)?;
+        let seal = self.seal(Section::Subjects);
+        let first = owner_key(owner, first);
+        let last = owner_key(owner, Fingerprint([u8::MAX; 16]));
+        let rows = subjects.range::<&[u8; 32]>(&first..=&last);
+        for row in rows.map_err(failed)? {
+            let (key, row) = row.map_err(failed)?;
+            seal.opened(key.value(), row.value())?;
+            let name = key.value().last_chunk().copied().map(Fingerprint);
+            if visit(name.ok_or(StoreError::Row)?)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_issuer(&self, issuer: &str) -> Result<bool, StoreError> {
+        let issuers = self.transaction.open_table(ISSUERS).map_err(failed)?;
+        Ok(issuers.get(issuer).map_err(failed)?.is_some())
+    }
+
+    fn issuers(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        let issuers = self.transaction.open_table(ISSUERS).map_err(failed)?;
+        let seal = self.seal(Section::Issuers);
+        let rows = issuers.iter().map_err(failed)?.take(limit);
+        rows.map(|row| {
+            let (issuer, row) = row.map_err(failed)?;
+            seal.opened(issuer.value().as_bytes(), row.value())?;
+            Ok(issuer.value().to_owned())
+        })
+        .collect()
+    }
+}

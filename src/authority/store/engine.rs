@@ -1,0 +1,280 @@
+//! What keeps the rows: the contract that the store relies on.
+//!
+//! # What has an engine to promise?
+//!
+//! - **One order.** [`Engine::write`] runs one transaction after the other, whoever asks, other
+//!   processes on the same database included. A database with transactions locks the row of the
+//!   head first, and so reads in the transaction what the last one has left.
+//! - **All or nothing.** What a transaction has written is there as a whole once it is committed, and
+//!   not at all when its work fails.
+//! - **Written is on the disk.** `Ok` says that what was written survives a crash of the process and
+//!   of the machine. An error says nothing; [`Engine::recover`] says what became of it.
+//! - **A read is of one instant.** [`Engine::read`] sees the whole of a transaction or none of it.
+//! - **A row is what was written.** One that the engine has lost, or can see to be another one, is
+//!   [`StoreError::Row`], never an empty answer.
+//!
+//! `tests/conformance.rs` holds every engine to that.
+//!
+//! # Why closures, and not a transaction that is given out?
+//!
+//! The embedded engine's tables borrow from its transaction, and its database can be closed by a
+//! failure at any time; both end with the closure. One over a network needs neither, and loses
+//! nothing.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Head, StoreError};
+use crate::authority::entry::Record;
+use crate::authority::index::Index;
+use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
+
+/// An engine that is open, and what it has read meanwhile.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// The engine.
+    pub(super) engine: Box<dyn Engine>,
+    /// Everything that is in the store, as of the moment of opening.
+    pub(super) index: Arc<Index>,
+    /// The secret under which this installation hashes names.
+    pub(super) filter_key: FilterKey,
+}
+
+/// Keeps the rows.
+pub(super) trait Engine: Any + Debug + Send + Sync {
+    /// Lets `work` look at what is committed.
+    ///
+    /// # Errors
+    ///
+    /// That of the work, or the engine's own.
+    fn read(&self, work: Look<'_>) -> Result<(), StoreError>;
+
+    /// Runs `work` in a transaction, alone, and commits what it has written unless it fails. Called
+    /// by one thread at a time.
+    ///
+    /// # Errors
+    ///
+    /// That of the work, after which nothing of it is there; or the engine's own, after which
+    /// nothing can be done until [`recover`](Self::recover) has succeeded.
+    fn write(&self, work: Task<'_>) -> Result<(), StoreError>;
+
+    /// Makes the engine usable after an error, and says what became of the transaction that failed
+    /// last: its commit may have come through although its answer did not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then this has to be called again.
+    fn recover(&self) -> Result<Fate, StoreError>;
+
+    /// Whether what is written would last: whether the engine has still got its file, or is
+    /// connected.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn check(&self) -> Result<(), StoreError>;
+
+    /// Whether there is room for an import, which must not take the last of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Full`].
+    fn check_room(&self) -> Result<(), StoreError>;
+
+    /// Copies everything, as it is at one instant. Breaks off when `is_stopping` says so.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; the last copy is still there then.
+    fn back_up(&self, is_stopping: &dyn Fn() -> bool) -> Result<Backup, StoreError>;
+
+    /// Notes where the process listens that has the store, for whoever finds it in use.
+    fn say_where(&self, url: &str);
+}
+
+/// Looks at what is committed.
+pub(super) type Look<'w> = &'w mut dyn FnMut(&dyn Snapshot) -> Result<(), StoreError>;
+
+/// Reads and writes within one transaction.
+pub(super) type Task<'w> = &'w mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>;
+
+/// What became of the last transaction that was written and not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is there.
+    Committed,
+    /// It is not, or there was none.
+    Lost,
+}
+
+/// A copy of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Number of the last change that is in it.
+    pub sequence: u64,
+}
+
+/// Everything that is committed, at one instant.
+pub(super) trait Snapshot {
+    /// Where the feed stands.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], as all below.
+    fn head(&self) -> Result<Head, StoreError>;
+
+    /// The bytes of a setting.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The changes after `sequence` that are still kept, each with its number and the chain after
+    /// it, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn log(&self, after: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError>;
+
+    /// The first part of an import that was put aside, of those from `number` on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn staged(&self, number: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
+
+    /// The entry of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError>;
+
+    /// Hands entries to `visit`, the last changed first, of those whose last change has a number
+    /// below `before`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn newest(
+        &self,
+        before: u64,
+        visit: &mut dyn FnMut(Fingerprint, Record) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
+    /// Hands the names of what belongs to `owner` to `visit`, in their order, from `first` on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn owned(
+        &self,
+        owner: Fingerprint,
+        first: Fingerprint,
+        visit: &mut dyn FnMut(Fingerprint) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError>;
+
+    /// Whether anything of an issuer was ever put here.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn has_issuer(&self, issuer: &str) -> Result<bool, StoreError>;
+
+    /// Issuers of which something was, at most `limit` of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn issuers(&self, limit: usize) -> Result<Vec<String>, StoreError>;
+}
+
+/// A transaction that is open. It sees what it has written itself.
+pub(super) trait Transaction {
+    /// Where the feed stands.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], as all below.
+    fn head(&self) -> Result<Head, StoreError>;
+
+    /// The entry of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError>;
+
+    /// Puts the entry of a name in the place of what is there, to be found by its owner as well if it
+    /// has one, and by its issuer.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn put_entry(
+        &mut self,
+        name: Fingerprint,
+        owner: Option<Fingerprint>,
+        record: &Record,
+    ) -> Result<(), StoreError>;
+
+    /// Removes the entry of a name, which has to be there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn remove_entry(
+        &mut self,
+        name: Fingerprint,
+        owner: Option<Fingerprint>,
+    ) -> Result<(), StoreError>;
+
+    /// Appends a change to the log, after which the feed stands at `head`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn append(&mut self, head: Head, change: &Change) -> Result<(), StoreError>;
+
+    /// Removes the changes up to this one from the log.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn trim_log(&mut self, through: u64) -> Result<(), StoreError>;
+
+    /// Keeps the bytes of a setting.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn put_setting(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Puts a part of an import aside.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn stage(&mut self, number: u64, part: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Removes a part of an import, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn unstage(&mut self, number: u64) -> Result<(), StoreError>;
+
+    /// Removes every part of an import.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn unstage_all(&mut self) -> Result<(), StoreError>;
+}

@@ -1,0 +1,112 @@
+//! What is kept under a name, each with the type of its value.
+
+use super::StoreError;
+
+/// A value that is kept under a name of its own.
+pub trait Setting: Sized + Send + 'static {
+    /// The name. Part of the store's format.
+    const NAME: &'static str;
+
+    /// The bytes that are kept.
+    fn encode(&self) -> Vec<u8>;
+
+    /// The value; `None` when these bytes are none.
+    fn decode(bytes: &[u8]) -> Option<Self>;
+
+    /// The same, of bytes that a store has kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Row`].
+    fn read(bytes: &[u8]) -> Result<Self, StoreError> {
+        Self::decode(bytes).ok_or(StoreError::Row)
+    }
+}
+
+/// The feed's line of history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The epoch that follows this one.
+    #[must_use]
+    pub fn after(self, now_milliseconds: u64) -> Self {
+        Self(now_milliseconds.max(self.0.saturating_add(1)))
+    }
+}
+
+impl Setting for Epoch {
+    const NAME: &'static str = "epoch";
+
+    fn encode(&self) -> Vec<u8> {
+        self.0.to_le_bytes().to_vec()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(u64::from_le_bytes).map(Self)
+    }
+}
+
+/// Number of the newest generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GenerationNumber(pub u64);
+
+impl Setting for GenerationNumber {
+    const NAME: &'static str = "generation";
+
+    fn encode(&self) -> Vec<u8> {
+        self.0.to_le_bytes().to_vec()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(u64::from_le_bytes).map(Self)
+    }
+}
+
+/// How many parts an import has that is complete and not carried out, if there is one. It is taken
+/// away together with the last of them, so that it never speaks of another import's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompleteImport(pub Option<u64>);
+
+impl Setting for CompleteImport {
+    const NAME: &'static str = "import_complete";
+
+    fn encode(&self) -> Vec<u8> {
+        let parts = self.0.map(u64::to_le_bytes);
+        parts.map_or(Vec::new(), |parts| parts.to_vec())
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self(None));
+        }
+        let parts = bytes.try_into().ok().map(u64::from_le_bytes)?;
+        Some(Self(Some(parts)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As stores have them that were written by earlier versions.
+    #[test]
+    fn settings_are_kept_as_they_always_were() {
+        let seven = [7, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!((Epoch::NAME, Epoch(7).encode()), ("epoch", seven.to_vec()));
+        assert_eq!(Epoch::decode(&seven), Some(Epoch(7)));
+        assert_eq!(GenerationNumber::NAME, "generation");
+        assert_eq!(GenerationNumber(7).encode(), seven);
+        assert_eq!(GenerationNumber::decode(&seven), Some(GenerationNumber(7)));
+        assert_eq!(CompleteImport::NAME, "import_complete");
+        for (import, bytes) in [(None, &[][..]), (Some(7), &seven)] {
+            assert_eq!(CompleteImport(import).encode(), bytes);
+            assert_eq!(CompleteImport::decode(bytes), Some(CompleteImport(import)));
+        }
+        for length in 1..8 {
+            assert_eq!(Epoch::decode(&seven[..length]), None);
+            assert_eq!(GenerationNumber::decode(&seven[..length]), None);
+            assert_eq!(CompleteImport::decode(&seven[..length]), None);
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! An engine in memory: what the contract says, and nothing else.
+//!
+//! It stands for a database with transactions that several processes share. The lock is that of the
+//! head's row, a clone the transaction, and putting it in the place of the rows the commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use super::super::engine::{Engine, Fate, Look, Opened, Snapshot, Task, Transaction};
+use super::super::writing::effect_of;
+use super::*;
+use crate::authority::entry::Record;
+
+/// The rows, which every engine that is opened on them shares.
+#[derive(Clone, Debug)]
+pub(super) struct Database(Arc<Mutex<Rows>>);
+
+#[derive(Clone, Debug)]
+struct Rows {
+    head: Head,
+    entries: BTreeMap<Fingerprint, Record>,
+    owned: BTreeSet<(Fingerprint, Fingerprint)>,
+    issuers: BTreeSet<String>,
+    log: BTreeMap<u64, (Change, Chain)>,
+    staged: BTreeMap<u64, Vec<u8>>,
+    settings: BTreeMap<String, Vec<u8>>,
+}
+
+/// What goes wrong with the next commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It does not come through.
+    Before,
+    /// It does, and its answer does not.
+    After,
+}
+
+#[derive(Debug)]
+pub(super) struct Memory {
+    database: Database,
+    trouble: Mutex<Option<Trouble>>,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Until it has recovered.
+    Failed(Fate),
+}
+
+const KEY: FilterKey = FilterKey::new([3; 16]);
+
+impl Database {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Rows {
+            head: Head::EMPTY,
+            entries: BTreeMap::new(),
+            owned: BTreeSet::new(),
+            issuers: BTreeSet::new(),
+            log: BTreeMap::new(),
+            staged: BTreeMap::new(),
+            settings: BTreeMap::new(),
+        })))
+    }
+
+    pub(super) fn open(&self) -> Store {
+        let index = Index::new();
+        for (name, record) in &self.0.lock().unwrap().entries {
+            index.apply(effect_of(*name, record, &KEY));
+        }
+        Store::over(Opened {
+            engine: Box::new(Memory {
+                database: self.clone(),
+                trouble: Mutex::new(None),
+                state: Mutex::new(State::Open),
+            }),
+            index: Arc::new(index),
+            filter_key: KEY,
+        })
+    }
+}
+
+impl Memory {
+    pub(super) fn fail_next(&self, trouble: Trouble) {
+        *self.trouble.lock().unwrap() = Some(trouble);
+    }
+
+    fn expect_open(&self) -> Result<(), StoreError> {
+        match *self.state.lock().unwrap() {
+            State::Open => Ok(()),
+            State::Failed(_) => Err(StoreError::Closed),
+        }
+    }
+
+    fn failed(&self, fate: Fate) -> StoreError {
+        *self.state.lock().unwrap() = State::Failed(fate);
+        StoreError::Failed("the connection is gone".into())
+    }
+}
+
+impl Engine for Memory {
+    fn read(&self, work: Look<'_>) -> Result<(), StoreError> {
+        self.expect_open()?;
+        let rows = self.database.0.lock().unwrap().clone();
+        work(&rows)
+    }
+
+    fn write(&self, work: Task<'_>) -> Result<(), StoreError> {
+        self.expect_open()?;
+        let mut committed = self.database.0.lock().unwrap();
+        let mut rows = committed.clone();
+        work(&mut rows).inspect_err(|_| {
+            self.failed(Fate::Lost);
+        })?;
+        let trouble = self.trouble.lock().unwrap().take();
+        if trouble == Some(Trouble::Before) {
+            return Err(self.failed(Fate::Lost));
+        }
+        *committed = rows;
+        match trouble {
+            Some(_) => Err(self.failed(Fate::Committed)),
+            None => Ok(()),
+        }
+    }
+
+    fn recover(&self) -> Result<Fate, StoreError> {
+        Ok(
+            match mem::replace(&mut *self.state.lock().unwrap(), State::Open) {
+                State::Open => Fate::Lost,
+                State::Failed(fate) => fate,
+            },
+        )
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn check_room(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn back_up(&self, is_stopping: &dyn Fn() -> bool) -> Result<Backup, StoreError> {
+        if is_stopping() {
+            return Err(StoreError::BrokenOff);
+        }
+        Ok(Backup {
+            path: PathBuf::new(),
+            sequence: self.database.0.lock().unwrap().head.sequence,
+        })
+    }
+
+    fn say_where(&self, _: &str) {}
+}
+
+impl Snapshot for Rows {
+    fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.head)
+    }
+
+    fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.settings.get(name).cloned())
+    }
+
+    fn log(&self, after: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError> {
+        let rows = self.log.range(after + 1..);
+        Ok(rows
+            .map(|(sequence, (change, chain))| (*sequence, *change, *chain))
+            .collect())
+    }
+
+    fn staged(&self, number: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let first = self.staged.range(number..).next();
+        Ok(first.map(|(number, part)| (*number, part.clone())))
+    }
+
+    fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
+        Ok(self.entries.get(&name).cloned())
+    }
+
+    fn newest(
+        &self,
+        before: u64,
+        visit: &mut dyn FnMut(Fingerprint, Record) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let entries = self.entries.iter();
+        let mut entries: Vec<_> = entries
+            .filter(|(_, record)| record.sequence < before)
+            .collect();
+        entries.sort_by_key(|(_, record)| std::cmp::Reverse(record.sequence));
+        let _ = entries
+            .into_iter()
+            .try_for_each(|(name, record)| visit(*name, record.clone()));
+        Ok(())
+    }
+
+    fn owned(
+        &self,
+        owner: Fingerprint,
+        first: Fingerprint,
+        visit: &mut dyn FnMut(Fingerprint) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let last = Fingerprint([u8::MAX; 16]);
+        for (_, name) in self.owned.range((owner, first)..=(owner, last)) {
+            if visit(*name)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_issuer(&self, issuer: &str) -> Result<bool, StoreError> {
+        Ok(self.issuers.contains(issuer))
+    }
+
+    fn issuers(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        Ok(self.issuers.iter().take(limit).cloned().collect())
+    }
+}
+
+impl Transaction for Rows {
+    fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.head)
+    }
+
+    fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
+        Ok(self.entries.get(&name).cloned())
+    }
+
+    fn put_entry(
+        &mut self,
+        name: Fingerprint,
+        owner: Option<Fingerprint>,
+        record: &Record,
+    ) -> Result<(), StoreError> {
+        self.entries.insert(name, record.clone());
+        self.owned.extend(owner.map(|owner| (owner, name)));
+        self.issuers.insert(record.target.issuer.clone());
+        Ok(())
+    }
+
+    fn remove_entry(
+        &mut self,
+        name: Fingerprint,
+        owner: Option<Fingerprint>,
+    ) -> Result<(), StoreError> {
+        self.entries.remove(&name).ok_or(StoreError::Row)?;
+        if let Some(owner) = owner {
+            self.owned.remove(&(owner, name));
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, head: Head, change: &Change) -> Result<(), StoreError> {
+        self.log.insert(head.sequence, (*change, head.chain));
+        self.head = head;
+        Ok(())
+    }
+
+    fn trim_log(&mut self, through: u64) -> Result<(), StoreError> {
+        self.log = self.log.split_off(&(through + 1));
+        Ok(())
+    }
+
+    fn put_setting(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.settings.insert(name.to_owned(), bytes);
+        Ok(())
+    }
+
+    fn stage(&mut self, number: u64, part: Vec<u8>) -> Result<(), StoreError> {
+        self.staged.insert(number, part);
+        Ok(())
+    }
+
+    fn unstage(&mut self, number: u64) -> Result<(), StoreError> {
+        self.staged.remove(&number);
+        Ok(())
+    }
+
+    fn unstage_all(&mut self) -> Result<(), StoreError> {
+        self.staged.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! Pieces of work that are handed to the writer, each with the type of what comes of it.
+
+use super::StoreError;
+use super::decide::Restoration;
+use super::setting::Setting;
+use super::writing::{Applied, Dropped, Restored, Revoked, Writing};
+use crate::authority::entry::Revocation;
+use crate::revocation::Fingerprint;
+
+/// Something to be done in a transaction, together with others or alone.
+pub trait Work: Send + 'static {
+    /// What comes of it.
+    type Outcome: Send + 'static;
+
+    /// How it stands to others.
+    const RANK: Rank;
+
+    /// Does it. May be called again when the transaction has failed for another's fault.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn carry_out(&self, writing: &mut Writing<'_>) -> Result<Self::Outcome, StoreError>;
+}
+
+/// How a piece of work stands to others in its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// Somebody waits for it.
+    Request,
+    /// It can wait: it is given up rather than that a request is refused for it.
+    Background,
+    /// It can wait and, being of an import, takes as much room as thousands of others.
+    Import(Room),
+}
+
+/// What becomes of the room on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// It is taken.
+    Taken,
+    /// It is given back.
+    Freed,
+}
+
+/// An empty commit, which opens a store that was closed by a failure.
+#[derive(Clone, Copy, Debug)]
+pub struct Nothing;
+
+/// Drop what has expired; what has not stays.
+#[derive(Clone, Debug)]
+pub struct DropExpired(pub Vec<Fingerprint>);
+
+/// Keep a setting.
+#[derive(Clone, Debug)]
+pub struct Keep<S>(pub S);
+
+/// Put a part of an import aside.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Its number, from 0.
+    pub number: u64,
+    /// Its revocations.
+    pub part: Vec<u8>,
+}
+
+/// Revoke what a part of an import names, and remove the part.
+#[derive(Clone, Debug)]
+pub struct ApplyStaged {
+    /// Its number.
+    pub number: u64,
+    /// Its revocations.
+    pub revocations: Vec<Revocation>,
+}
+
+/// Remove every part of an import, which is not complete any more.
+#[derive(Clone, Copy, Debug)]
+pub struct DropStaged;
+
+impl Work for Revocation {
+    type Outcome = Revoked;
+    const RANK: Rank = Rank::Request;
+
+    fn carry_out(&self, writing: &mut Writing<'_>) -> Result<Revoked, StoreError> {
+        writing.revoke(self)
+    }
+}
+
+impl Work for Restoration {
+    type Outcome = Restored;
+    const RANK: Rank = Rank::Request;
+
+    fn carry_out(&self, writing: &mut Writing<'_>) -> Result<Restored, StoreError> {
+        writing.restore(self)
+    }
+}
+
+impl Work for Nothing {
+    type Outcome = ();
+    const RANK: Rank = Rank::Background;
+
+    fn carry_out(&self, _: &mut Writing<'_>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl Work for DropExpired {
+    type Outcome = Dropped;
+    const RANK: Rank = Rank::Background;
+
+    fn carry_out(&self, writing: &mut Writing<'_>) -> Result<Dropped, StoreError> {
+        writing.drop_expired(&self.0)
+    }
+}
+
+impl<S: Setting> Work for Keep<S> {
+    type Outcome = ();
+    const RANK: Rank = Rank::Request;
+
+    fn carry_out(&self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
+        writing.keep(&self.0)
+    }
+}
+
+impl Work for Stage {
+    type Outcome = ();
+    const RANK: Rank = Rank::Import(Room::Taken);
+
+    fn carry_out(&self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
+        writing.stage(self.number, &self.part)
+    }
+}
+
+impl Work for ApplyStaged {
+    type Outcome = Applied;
+    const RANK: Rank = Rank::Import(Room::Taken);
+
+    fn carry_out(&self, writing: &mut Writing<'_>) -> Result<Applied, StoreError> {
+        writing.apply_staged(self.number, &self.revocations)
+    }
+}
+
+impl Work for DropStaged {
+    type Outcome = ();
+    const RANK: Rank = Rank::Import(Room::Freed);
+
+    fn carry_out(&self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
+        writing.drop_staged()
+    }
+}

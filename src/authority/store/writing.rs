@@ -1,0 +1,254 @@
+//! Carrying out work inside one transaction, whatever the engine.
+
+use super::decide::{self, Now, Restoration};
+use super::engine::Transaction;
+use super::setting::{CompleteImport, Setting};
+use super::{Head, StoreError};
+use crate::authority::entry::{Record, Revocation};
+use crate::authority::index::{Effect, Place};
+use crate::revocation::{Chain, Change, FilterKey, Fingerprint, KEPT_CHANGES};
+
+/// Changes that the log keeps.
+pub const LOG_LENGTH: usize = KEPT_CHANGES as usize;
+
+/// What became of a revocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// It is revoked now, or more of it than before.
+    Newly(Box<Record>),
+    /// It was so already, and may be for longer now.
+    Already(Box<Record>),
+    /// Every token that is named has expired already: nothing to do.
+    Expired,
+}
+
+/// What became of a restoration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// It is not revoked any more.
+    Newly(Box<Record>),
+    /// It was not revoked.
+    NotRevoked,
+}
+
+/// What became of entries that were to be dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// So many could not be read, and were left for the next start to find.
+    pub damaged: u64,
+}
+
+/// What became of a part of an import.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// So many of its revocations were new.
+    pub revoked: u64,
+}
+
+/// A transaction, and what follows from it for those who are told of it afterwards.
+pub struct Writing<'t> {
+    transaction: &'t mut dyn Transaction,
+    filter_key: FilterKey,
+    now: Now,
+    head: Head,
+    told: Told,
+}
+
+/// What index and feed have to be told once it is on the disk.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) effects: Vec<Effect>,
+    /// Each with the chain after it.
+    pub(super) changes: Vec<(Change, Chain)>,
+}
+
+impl<'t> Writing<'t> {
+    pub(super) fn new(
+        transaction: &'t mut dyn Transaction,
+        filter_key: FilterKey,
+        now: Now,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            head: transaction.head()?,
+            transaction,
+            filter_key,
+            now,
+            told: Told::default(),
+        })
+    }
+
+    /// Cuts off the oldest part of the log.
+    pub(super) fn finish(self) -> Result<Told, StoreError> {
+        if !self.told.changes.is_empty() {
+            let oldest = self.head.sequence.saturating_sub(LOG_LENGTH as u64);
+            self.transaction.trim_log(oldest)?;
+        }
+        Ok(self.told)
+    }
+
+    /// Revokes something.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], as all below; the transaction has to be given up then.
+    pub fn revoke(&mut self, revocation: &Revocation) -> Result<Revoked, StoreError> {
+        let name = revocation.target.fingerprint(&self.filter_key);
+        let old = self.transaction.entry(name)?;
+        Ok(match decide::revoke(old, revocation, self.now) {
+            decide::Revoked::Expired => Revoked::Expired,
+            decide::Revoked::Unchanged(record) => Revoked::Already(Box::new(record)),
+            decide::Revoked::Noted(record) => {
+                self.put(name, &record)?;
+                Revoked::Already(Box::new(record))
+            }
+            decide::Revoked::Changed(record) => Revoked::Newly(self.put_change(name, record)?),
+        })
+    }
+
+    /// Takes a revocation back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn restore(&mut self, restoration: &Restoration) -> Result<Restored, StoreError> {
+        let name = restoration.target.fingerprint(&self.filter_key);
+        let old = self.transaction.entry(name)?;
+        Ok(match decide::restore(old, restoration, self.now) {
+            decide::Restored::NotInForce => Restored::NotRevoked,
+            decide::Restored::Changed(record) => Restored::Newly(self.put_change(name, record)?),
+        })
+    }
+
+    /// Drops those of these entries whose time has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn drop_expired(&mut self, names: &[Fingerprint]) -> Result<Dropped, StoreError> {
+        let mut dropped = Dropped::default();
+        for name in names {
+            match self.transaction.entry(*name) {
+                Ok(Some(record)) if record.expires_at > self.now.time() => {
+                    self.tell(*name, &record);
+                }
+                Ok(Some(record)) => {
+                    let owner = record.owner(&self.filter_key);
+                    self.transaction.remove_entry(*name, owner)?;
+                    self.told.effects.push(Effect::Dropped(*name));
+                }
+                Ok(None) => self.told.effects.push(Effect::Dropped(*name)),
+                // It revokes nothing any more, and must not keep others from being dropped.
+                Err(StoreError::Row) => {
+                    dropped.damaged += 1;
+                    let lapsed = Effect::DroppedIfExpired(*name, self.now.time());
+                    self.told.effects.push(lapsed);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// Keeps a setting.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn keep<S: Setting>(&mut self, setting: &S) -> Result<(), StoreError> {
+        self.transaction.put_setting(S::NAME, setting.encode())
+    }
+
+    /// Puts a part of an import aside.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn stage(&mut self, number: u64, part: &[u8]) -> Result<(), StoreError> {
+        self.transaction.stage(number, part.to_vec())
+    }
+
+    /// Revokes what a part of an import names, and removes the part.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn apply_staged(
+        &mut self,
+        number: u64,
+        revocations: &[Revocation],
+    ) -> Result<Applied, StoreError> {
+        let mut applied = Applied::default();
+        for revocation in revocations {
+            if let Revoked::Newly(_) = self.revoke(revocation)? {
+                applied.revoked += 1;
+            }
+        }
+        self.transaction.unstage(number)?;
+        Ok(applied)
+    }
+
+    /// Removes every part of an import, which is not complete any more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn drop_staged(&mut self) -> Result<(), StoreError> {
+        self.transaction.unstage_all()?;
+        self.keep(&CompleteImport(None))
+    }
+
+    /// Writes an entry together with the change in the feed that follows from it, whose number it
+    /// is given.
+    fn put_change(
+        &mut self,
+        name: Fingerprint,
+        mut record: Record,
+    ) -> Result<Box<Record>, StoreError> {
+        let change = change_of(name, &record, &self.filter_key);
+        self.head = Head {
+            sequence: self.head.sequence.saturating_add(1),
+            chain: self.head.chain.followed_by(&change),
+        };
+        record.sequence = self.head.sequence;
+        self.transaction.append(self.head, &change)?;
+        self.told.changes.push((change, self.head.chain));
+        self.put(name, &record)?;
+        Ok(Box::new(record))
+    }
+
+    fn put(&mut self, name: Fingerprint, record: &Record) -> Result<(), StoreError> {
+        let owner = record.owner(&self.filter_key);
+        self.transaction.put_entry(name, owner, record)?;
+        self.tell(name, record);
+        Ok(())
+    }
+
+    fn tell(&mut self, name: Fingerprint, record: &Record) {
+        let effect = effect_of(name, record, &self.filter_key);
+        self.told.effects.push(effect);
+    }
+}
+
+/// What edges have to know of an entry that has changed.
+fn change_of(name: Fingerprint, record: &Record, key: &FilterKey) -> Change {
+    match (record.in_force, record.target.kind.is_cut_off()) {
+        (true, false) => Change::Add(name),
+        (true, true) => Change::SetCutOff(record.cut_off(key)),
+        (false, false) => Change::Restore(name),
+        (false, true) => Change::ClearCutOff(name),
+    }
+}
+
+/// What the index has to know of an entry.
+pub(super) fn effect_of(name: Fingerprint, record: &Record, key: &FilterKey) -> Effect {
+    let place = Place {
+        expires_at: record.expires_at,
+        sequence: record.sequence,
+    };
+    let kind = record.target.kind;
+    match (record.in_force, kind.is_cut_off()) {
+        (false, _) => Effect::Restored(name, kind, place),
+        (true, true) => Effect::CutOff(record.cut_off(key), place),
+        (true, false) => Effect::Entry(name, place),
+    }
+}
