@@ -54,6 +54,21 @@ use signing::FeedSigner;
 use store::{CHECKED_BYTES, Loss, Opening, Store, StoreError};
 use writer::Writer;
 
+/// What follows from a row that cannot be read.
+const DAMAGED: &str = "the store is damaged, and the next start will be refused for it";
+
+/// How often edges' clocks are compared with this one, and how often it is said that they differ.
+const CLOCKS_INTERVAL: Duration = Duration::from_secs(5);
+const WARNING_INTERVAL: Duration = Duration::from_mins(1);
+
+/// With the time that the look takes, less than a second.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Entries dropped in one commit.
+const SWEEP_LENGTH: usize = 2_000;
+
 /// How an authority is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -289,9 +304,6 @@ impl Authority {
     }
 }
 
-/// What follows from a row that cannot be read.
-const DAMAGED: &str = "the store is damaged, and the next start will be refused for it";
-
 /// Why an authority does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -303,15 +315,3 @@ pub enum AuthorityError {
     #[error("could not start a thread")]
     Thread(#[source] std::io::Error),
 }
-
-/// How often edges' clocks are compared with this one, and how often it is said that they differ.
-const CLOCKS_INTERVAL: Duration = Duration::from_secs(5);
-const WARNING_INTERVAL: Duration = Duration::from_mins(1);
-
-/// With the time that the look takes, less than a second.
-const WATCH_INTERVAL: Duration = Duration::from_millis(500);
-
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Entries dropped in one commit.
-const SWEEP_LENGTH: usize = 2_000;

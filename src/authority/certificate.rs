@@ -17,6 +17,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A certificate with its chain, and its key, both PEM files.
 #[derive(Debug)]
 pub struct Certificate {
@@ -165,5 +167,3 @@ pub enum TlsError {
     #[error("certificate and key are not usable")]
     Unusable(#[from] rustls::Error),
 }
-
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);

@@ -4,6 +4,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::time::UnixTime;
 
+/// A clock that is kept by NTP is stepped by less.
+const LARGEST_STEP: Duration = Duration::from_mins(5);
+
+/// Long enough for somebody to notice.
+const DISTRUST: Duration = Duration::from_hours(24);
+
 /// Milliseconds since the epoch; 0 on a machine whose clock stands before it, where nothing would
 /// ever expire.
 #[must_use]
@@ -67,12 +73,6 @@ impl Trust {
         is_over
     }
 }
-
-/// A clock that is kept by NTP is stepped by less.
-const LARGEST_STEP: Duration = Duration::from_mins(5);
-
-/// Long enough for somebody to notice.
-const DISTRUST: Duration = Duration::from_hours(24);
 
 #[cfg(test)]
 mod tests {

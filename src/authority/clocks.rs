@@ -24,6 +24,17 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Polls take up to a second over a bad line, and clocks that are kept are within that, too.
+const LEAST_TOLERANCE: Duration = Duration::from_secs(5);
+
+/// An edge asks every minute at least.
+const REMEMBERED: Duration = Duration::from_mins(5);
+
+const JUDGED_EVERY: Duration = Duration::from_secs(1);
+
+/// As many as there may be connections.
+const MAX_VOICES: usize = 10_000;
+
 /// What was said lately.
 #[derive(Debug)]
 pub struct Clocks {
@@ -215,17 +226,6 @@ fn median(sorted: &[i64]) -> i64 {
         .min_by_key(|difference| difference.unsigned_abs())
         .unwrap_or(0)
 }
-
-/// Polls take up to a second over a bad line, and clocks that are kept are within that, too.
-const LEAST_TOLERANCE: Duration = Duration::from_secs(5);
-
-/// An edge asks every minute at least.
-const REMEMBERED: Duration = Duration::from_mins(5);
-
-const JUDGED_EVERY: Duration = Duration::from_secs(1);
-
-/// As many as there may be connections.
-const MAX_VOICES: usize = 10_000;
 
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::store::{from_hex, to_hex};
 
+/// Makes a leaked secret recognisable, to people and to scanners.
+const PREFIX: &str = "portcullis_";
+
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What a caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -231,11 +236,6 @@ fn seen(path: &Path) -> Option<Seen> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }
-
-/// Makes a leaked secret recognisable, to people and to scanners.
-const PREFIX: &str = "portcullis_";
-
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -22,6 +22,20 @@ mod pace;
 
 use pace::{Pace, Urgency};
 
+/// Changes in one batch: what an edge takes at once.
+const BATCH_LENGTH: usize = MAX_BATCH_CHANGES as usize;
+
+/// Below this many entries a filter has no expired ones worth removing.
+const SMALL: u64 = 1_000;
+
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// After a generation that could not be built.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+
+/// No edge, however confused, can begin epochs more often.
+const EPOCH_PAUSE: Duration = Duration::from_mins(1);
+
 /// The publisher.
 #[derive(Debug)]
 pub struct Feed {
@@ -437,17 +451,3 @@ impl Feed {
         }
     }
 }
-
-/// Changes in one batch: what an edge takes at once.
-const BATCH_LENGTH: usize = MAX_BATCH_CHANGES as usize;
-
-/// Below this many entries a filter has no expired ones worth removing.
-const SMALL: u64 = 1_000;
-
-const CHECK_INTERVAL: Duration = Duration::from_millis(500);
-
-/// After a generation that could not be built.
-const FAILURE_PAUSE: Duration = Duration::from_secs(5);
-
-/// No edge, however confused, can begin epochs more often.
-const EPOCH_PAUSE: Duration = Duration::from_mins(1);

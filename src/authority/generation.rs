@@ -27,6 +27,30 @@ use crate::revocation::{
 };
 use crate::time::UnixTime;
 
+/// Bits for each entry and the rate of false positives, measured.
+const MEASURED: [(u32, f64); 3] = [(24, 2.9e-5), (28, 6e-6), (32, 1.7e-6)];
+
+/// How much more often than promised edges may ask about tokens before the next generation has to
+/// come at once.
+const CROWDED: f64 = 10.0;
+
+/// How much longer than intended buckets may be.
+const LONG_BUCKETS: u64 = 4;
+
+/// Names in a block past which it is as good as full.
+const FULL: f64 = 300.0;
+
+/// Past this number of names in a block, none has so many unless all are full.
+const LONGEST_SUM: u32 = 1_000;
+
+/// Entries, and cut-offs, that there is room for however few there are, so that a new installation
+/// does not build a generation for every handful of them.
+const ROOM: u64 = 10_000;
+
+/// Together two seconds, in which the writer surely gets from the index to the history.
+const ATTEMPTS: usize = 20;
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// A generation that can be served.
 #[derive(Debug)]
 pub struct Generation {
@@ -339,30 +363,6 @@ fn segments(bytes: Vec<u8>, length: usize) -> Vec<axum::body::Bytes> {
         .map(|start| bytes.slice(start..bytes.len().min(start + length)))
         .collect()
 }
-
-/// Bits for each entry and the rate of false positives, measured.
-const MEASURED: [(u32, f64); 3] = [(24, 2.9e-5), (28, 6e-6), (32, 1.7e-6)];
-
-/// How much more often than promised edges may ask about tokens before the next generation has to
-/// come at once.
-const CROWDED: f64 = 10.0;
-
-/// How much longer than intended buckets may be.
-const LONG_BUCKETS: u64 = 4;
-
-/// Names in a block past which it is as good as full.
-const FULL: f64 = 300.0;
-
-/// Past this number of names in a block, none has so many unless all are full.
-const LONGEST_SUM: u32 = 1_000;
-
-/// Entries, and cut-offs, that there is room for however few there are, so that a new installation
-/// does not build a generation for every handful of them.
-const ROOM: u64 = 10_000;
-
-/// Together two seconds, in which the writer surely gets from the index to the history.
-const ATTEMPTS: usize = 20;
-const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

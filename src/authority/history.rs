@@ -21,6 +21,15 @@ mod followers;
 
 use followers::Followers;
 
+/// Processor time that one answer takes, connection and signature included.
+const COST_OF_AN_EDGE: Duration = Duration::from_micros(100);
+
+/// How often an import that waits looks where the edges are.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// However many edges there are, a revocation is announced within this time.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
 /// The recent changes.
 #[derive(Debug)]
 pub struct History {
@@ -290,12 +299,3 @@ impl Drop for Waiting<'_> {
         followers.answer(self.after, self.through, Instant::now());
     }
 }
-
-/// Processor time that one answer takes, connection and signature included.
-const COST_OF_AN_EDGE: Duration = Duration::from_micros(100);
-
-/// How often an import that waits looks where the edges are.
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
-
-/// However many edges there are, a revocation is announced within this time.
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);

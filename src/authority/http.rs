@@ -47,6 +47,11 @@ pub use revocations::{
     EntryAnswer, EventAnswer, IssuerAnswer, ListAnswer, OutcomeName, RevocationAnswer,
 };
 
+const CONTENT_TYPE_JSON: (&str, &str) = ("content-type", "application/json");
+
+/// Who acts where nobody has to say who he is.
+const ANYBODY: &str = "anybody";
+
 /// The interface of this authority.
 pub fn router(authority: Arc<Authority>) -> Router {
     let (router, document) = routes(&authority).split_for_parts();
@@ -196,8 +201,3 @@ async fn count(State(authority): State<Arc<Authority>>, request: Request, next: 
         .answered(route, response.status().as_u16());
     response
 }
-
-const CONTENT_TYPE_JSON: (&str, &str) = ("content-type", "application/json");
-
-/// Who acts where nobody has to say who he is.
-const ANYBODY: &str = "anybody";

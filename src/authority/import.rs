@@ -39,6 +39,15 @@ mod turn;
 use turn::Turn;
 pub use turn::resume;
 
+/// Revocations put aside, and carried out, in one piece: some tens of milliseconds of the writer's.
+const PIECE_LENGTH: usize = 8_192;
+
+/// All members at their longest, every character escaped.
+const MAX_LINE_BYTES: usize = 64 * 1024;
+
+/// Wrong lines that are told of; more help nobody.
+const MAX_FAULTS: usize = 100;
+
 /// An import that is being read. One that is dropped before [`finish`](Self::finish) revokes
 /// nothing.
 #[derive(Debug)]
@@ -285,12 +294,3 @@ pub(super) fn decode(mut bytes: &[u8]) -> Option<Vec<Revocation>> {
     }
     bytes.is_empty().then_some(revocations)
 }
-
-/// Revocations put aside, and carried out, in one piece: some tens of milliseconds of the writer's.
-const PIECE_LENGTH: usize = 8_192;
-
-/// All members at their longest, every character escaped.
-const MAX_LINE_BYTES: usize = 64 * 1024;
-
-/// Wrong lines that are told of; more help nobody.
-const MAX_FAULTS: usize = 100;

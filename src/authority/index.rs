@@ -20,6 +20,11 @@ mod loading;
 
 pub use loading::Loader;
 
+/// A sweep through fifty million entries holds each for two milliseconds. That matters to a commit
+/// of thousands of entries at the same time: it waits for the sweep in one shard, which then goes on
+/// to the next, and so in as many of them as the commit has entries for each.
+const SHARDS: usize = 1024;
+
 /// An instant as the index keeps it: seconds in 32 bits, which reach to the year 2106. What lies
 /// later is kept as the last instant; [`super::Limits`] lets nothing through that does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -309,11 +314,6 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// A sweep through fifty million entries holds each for two milliseconds. That matters to a commit
-/// of thousands of entries at the same time: it waits for the sweep in one shard, which then goes on
-/// to the next, and so in as many of them as the commit has entries for each.
-const SHARDS: usize = 1024;
 
 #[cfg(test)]
 mod tests {

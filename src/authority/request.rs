@@ -11,6 +11,18 @@ use super::text::counted;
 use crate::revocation::{Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
 
+/// A sentence or two.
+const MAX_REASON_BYTES: usize = 512;
+
+/// A name, an address, a job's id.
+const MAX_ACTOR_BYTES: usize = 128;
+
+/// Two years; no token lives that long, and a mistyped time in milliseconds is found out.
+pub const MAX_EXPIRY: Duration = Duration::from_hours(17568);
+
+/// A cut-off may be set for a near future, "from midnight on"; a later one is a mistake.
+const MAX_AHEAD: Duration = Duration::from_hours(24);
+
 /// A revocation.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -310,18 +322,6 @@ const fn unexpected(field: &'static str, kind: Kind, is_so: bool) -> Result<(), 
         Ok(())
     }
 }
-
-/// A sentence or two.
-const MAX_REASON_BYTES: usize = 512;
-
-/// A name, an address, a job's id.
-const MAX_ACTOR_BYTES: usize = 128;
-
-/// Two years; no token lives that long, and a mistyped time in milliseconds is found out.
-pub const MAX_EXPIRY: Duration = Duration::from_hours(17568);
-
-/// A cut-off may be set for a near future, "from midnight on"; a later one is a mistake.
-const MAX_AHEAD: Duration = Duration::from_hours(24);
 
 #[cfg(test)]
 mod tests;

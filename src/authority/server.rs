@@ -31,6 +31,19 @@ use places::Places;
 pub(super) use places::{Interface, Place};
 pub(super) use seldom::Seldom;
 
+/// Ten times as many edges as one authority is measured with.
+const MAX_CONNECTIONS: usize = 10_000;
+
+/// As many bytes as Envoy allows a request's headers by default.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection that is kept open without asking anything is closed after this time.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// Serves until `stopping` turns true and what was begun is finished, or `drain` is over.
 ///
 /// # Errors
@@ -258,16 +271,3 @@ fn is_alert(error: &io::Error) -> bool {
 pub fn is_private(address: SocketAddr) -> bool {
     address.ip().is_loopback()
 }
-
-/// Ten times as many edges as one authority is measured with.
-const MAX_CONNECTIONS: usize = 10_000;
-
-/// As many bytes as Envoy allows a request's headers by default.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
-
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A connection that is kept open without asking anything is closed after this time.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
-
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -18,6 +18,12 @@ use super::store::{Keep, Setting, Store, StoreError};
 use crate::revocation::{FeedKeys, FeedSignature, Signable};
 use crate::time::UnixTime;
 
+const ROW_BYTES: usize = 48;
+
+/// Keys that are published at once: a rotation that was made twice by mistake, and the one that is to
+/// put it right, with room to spare. Each of them has to be in every filter's configuration.
+pub const MAX_KEYS: usize = 8;
+
 /// The installation's keys, oldest first; never empty.
 #[derive(Debug)]
 pub struct FeedSigner {
@@ -207,12 +213,6 @@ fn decode(bytes: &[u8]) -> Option<Vec<FeedKey>> {
     })
     .collect()
 }
-
-const ROW_BYTES: usize = 48;
-
-/// Keys that are published at once: a rotation that was made twice by mistake, and the one that is to
-/// put it right, with room to spare. Each of them has to be in every filter's configuration.
-pub const MAX_KEYS: usize = 8;
 
 #[cfg(test)]
 mod tests {

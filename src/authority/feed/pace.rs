@@ -4,6 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Edges empty their caches for every generation.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// A long import overtakes every generation. Where one takes longer to build than the import to
+/// overtake it, all of them are in vain, and building without a pause keeps one processor busy and
+/// the index locked in parts for as long as the import lasts. With this it is a fifth of that.
+const PAUSE: u32 = 4;
+
 /// Whether a generation should be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Urgency {
@@ -58,14 +66,6 @@ impl Pace {
         now.saturating_duration_since(last) >= pause
     }
 }
-
-/// Edges empty their caches for every generation.
-const SHORTEST: Duration = Duration::from_secs(1);
-
-/// A long import overtakes every generation. Where one takes longer to build than the import to
-/// overtake it, all of them are in vain, and building without a pause keeps one processor busy and
-/// the index locked in parts for as long as the import lasts. With this it is a fifth of that.
-const PAUSE: u32 = 4;
 
 #[cfg(test)]
 mod tests {

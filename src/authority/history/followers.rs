@@ -27,6 +27,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Changes that an edge may have left to fetch when more are added in bulk: eight answers, so that it
+/// has something to do while the next piece is written.
+const MOST_LEFT: u64 = 2_048;
+
+/// An edge with more left than that was away, or is too slow to be waited for.
+const FAR_BEHIND: u64 = 65_536;
+
+/// An edge that follows asks again within this time: after a round trip and, when the answer was
+/// empty, half a second. One that does not has gone.
+const REMEMBERED: Duration = Duration::from_secs(3);
+
+/// How long one piece of an import waits for edges at most, since whoever has an edge's credential
+/// could have everybody wait: time for 32 answers of 256 changes, a whole piece, where each takes a
+/// quarter of a second. An import of a million is over after 17 minutes at the latest.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
+
 /// Where the edges are.
 #[derive(Debug, Default)]
 pub(super) struct Followers {
@@ -103,22 +119,6 @@ impl Answered {
         now.saturating_duration_since(self.last) < REMEMBERED
     }
 }
-
-/// Changes that an edge may have left to fetch when more are added in bulk: eight answers, so that it
-/// has something to do while the next piece is written.
-const MOST_LEFT: u64 = 2_048;
-
-/// An edge with more left than that was away, or is too slow to be waited for.
-const FAR_BEHIND: u64 = 65_536;
-
-/// An edge that follows asks again within this time: after a round trip and, when the answer was
-/// empty, half a second. One that does not has gone.
-const REMEMBERED: Duration = Duration::from_secs(3);
-
-/// How long one piece of an import waits for edges at most, since whoever has an edge's credential
-/// could have everybody wait: time for 32 answers of 256 changes, a whole piece, where each takes a
-/// quarter of a second. An import of a million is over after 17 minutes at the latest.
-const LONGEST_WAIT: Duration = Duration::from_secs(8);
 
 #[cfg(test)]
 mod tests {

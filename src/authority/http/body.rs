@@ -13,6 +13,12 @@ use super::Problem;
 use crate::authority::strict;
 use crate::authority::text::causes;
 
+/// Every member of a revocation at its longest, every character escaped as `\u0000`.
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// How long a body may take; for an import, how long it may pause.
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A JSON body.
 ///
 /// It must say that it is JSON: a page in somebody's browser can send anything else to a loopback
@@ -74,9 +80,3 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
 fn is_too_large(error: &axum::Error) -> bool {
     causes(error).any(<dyn Error>::is::<LengthLimitError>)
 }
-
-/// Every member of a revocation at its longest, every character escaped as `\u0000`.
-pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
-
-/// How long a body may take; for an import, how long it may pause.
-pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);

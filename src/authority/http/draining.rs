@@ -23,6 +23,9 @@ use tokio::time::timeout;
 
 use super::body::MAX_BODY_BYTES;
 
+/// More than a round trip, which is what a body needs that is on its way already.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
 /// Answers, and reads what is left of the body first.
 pub(super) async fn drain(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
@@ -108,6 +111,3 @@ async fn read(mut body: Body) {
         }
     }
 }
-
-/// More than a round trip, which is what a body needs that is on its way already.
-const DRAIN_TIME: Duration = Duration::from_secs(1);

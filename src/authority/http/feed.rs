@@ -18,6 +18,11 @@ use crate::authority::server::Peer;
 use crate::authority::{Authority, SegmentCaching, clock};
 use crate::revocation::{Chain, Evidence};
 
+const BINARY: (&str, &str) = ("content-type", "application/octet-stream");
+
+/// Load balancers cut connections that are silent for longer.
+const MAX_WAIT: Duration = Duration::from_mins(1);
+
 /// The signed manifest of the newest generation.
 #[utoipa::path(
     get,
@@ -173,8 +178,3 @@ pub(super) async fn deltas(
 const fn default_wait() -> u64 {
     25
 }
-
-const BINARY: (&str, &str) = ("content-type", "application/octet-stream");
-
-/// Load balancers cut connections that are silent for longer.
-const MAX_WAIT: Duration = Duration::from_mins(1);

@@ -17,6 +17,11 @@ use crate::authority::store::Backup;
 use crate::authority::{Authority, clock};
 use crate::time::UnixTime;
 
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A rotation that takes longer than a quarter of a year is a mistake.
+pub const MAX_OVERLAP: Duration = Duration::from_hours(90 * 24);
+
 /// How the authority is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub struct Stats {
@@ -291,14 +296,9 @@ fn describe(keys: &[FeedKey]) -> Vec<FeedKeyAnswer> {
     keys.iter().enumerate().map(describe).collect()
 }
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 const fn default_overlap() -> u64 {
     24 * 60 * 60
 }
-
-/// A rotation that takes longer than a quarter of a year is a mistake.
-pub const MAX_OVERLAP: Duration = Duration::from_hours(90 * 24);
 
 #[cfg(test)]
 mod tests;

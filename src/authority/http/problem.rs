@@ -15,6 +15,11 @@ use super::super::store::StoreError;
 use super::super::text::counted;
 use super::super::writer::WriteError;
 
+const TOO_MANY_CONNECTIONS: &str = "too_many_connections";
+
+/// Who speaks plain HTTP to a port with TLS is told by this code.
+pub const TLS_EXPECTED: &str = "tls_expected";
+
 /// A problem, with the status it is answered with.
 #[derive(Debug)]
 pub struct Problem {
@@ -290,8 +295,3 @@ impl IntoResponse for Problem {
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
-
-const TOO_MANY_CONNECTIONS: &str = "too_many_connections";
-
-/// Who speaks plain HTTP to a port with TLS is told by this code.
-pub const TLS_EXPECTED: &str = "tls_expected";

@@ -12,6 +12,9 @@ use std::time::Instant;
 use super::super::clocks::network;
 use super::super::server::Seldom;
 
+/// One a second is written at most.
+const MOST_LINES: usize = 10;
+
 /// What is said of callers that were refused.
 #[derive(Debug, Default)]
 pub(in crate::authority) struct Refusals(Mutex<HashMap<Reason, Arc<Seldom>>>);
@@ -42,9 +45,6 @@ impl Refusals {
         seldom.take(now)
     }
 }
-
-/// One a second is written at most.
-const MOST_LINES: usize = 10;
 
 #[cfg(test)]
 mod tests {

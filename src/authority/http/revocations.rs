@@ -23,6 +23,13 @@ use crate::authority::{Authority, clock};
 use crate::revocation::{Fingerprint, Kind};
 use crate::time::UnixTime;
 
+const DEFAULT_PAGE: usize = 100;
+
+/// A thousand entries with their histories are some megabytes at worst.
+const MAX_PAGE: usize = 1_000;
+
+const LAST_MILLISECOND: u64 = 253_402_300_799_999;
+
 /// What became of a request. By now it is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -504,10 +511,3 @@ fn describe_event(event: &Event) -> EventAnswer {
         reason: event.reason.clone(),
     }
 }
-
-const DEFAULT_PAGE: usize = 100;
-
-/// A thousand entries with their histories are some megabytes at worst.
-const MAX_PAGE: usize = 1_000;
-
-const LAST_MILLISECOND: u64 = 253_402_300_799_999;

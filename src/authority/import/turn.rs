@@ -20,6 +20,11 @@ use crate::authority::store::{
 use crate::authority::text::chain_of;
 use crate::authority::writer::{WriteError, Writer};
 
+/// As long as the writer needs to open the store anew after most failures.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// The right to put an import aside.
 #[derive(Debug)]
 pub(super) struct Turn {
@@ -193,8 +198,3 @@ fn unavailable(error: &StoreError) -> WriteError {
     tracing::error!(error, "could not read what an import put aside");
     WriteError::Unavailable
 }
-
-/// As long as the writer needs to open the store anew after most failures.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);

@@ -7,6 +7,9 @@
 use super::{Effect, Index, SHARDS, Slot, write};
 use crate::revocation::Fingerprint;
 
+/// Some hundreds for each shard, in 15 MiB.
+const GATHERED: usize = 512 * 1024;
+
 /// Gathers what one thread has read, and hands it to the index in bulk: when enough has come
 /// together, and when it is dropped.
 #[derive(Debug)]
@@ -71,9 +74,6 @@ impl Drop for Loader<'_> {
         self.hand_over();
     }
 }
-
-/// Some hundreds for each shard, in 15 MiB.
-const GATHERED: usize = 512 * 1024;
 
 #[cfg(test)]
 mod tests {

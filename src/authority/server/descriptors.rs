@@ -4,6 +4,13 @@ use std::fs;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+/// For reading credentials and certificates again, for a backup, and for connections that have just
+/// been told to go.
+const SPARE: usize = 16;
+
+/// With less, nobody could be served; the system says so then.
+const LEAST: usize = 8;
+
 /// As many as `most`, and no more than there are file descriptors for beside those that are open
 /// and those that the work needs now and then. The soft limit is raised as far as the hard one
 /// allows, since it is low for programs that cannot deal with more.
@@ -22,10 +29,3 @@ pub(super) fn connections(most: usize) -> usize {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     limit.saturating_sub(open + SPARE).clamp(LEAST, most)
 }
-
-/// For reading credentials and certificates again, for a backup, and for connections that have just
-/// been told to go.
-const SPARE: usize = 16;
-
-/// With less, nobody could be served; the system says so then.
-const LEAST: usize = 8;

@@ -22,6 +22,10 @@ use tokio::sync::Notify;
 
 use super::seldom::Seldom;
 
+/// How long an edge's connection may be without a question before it makes room for another: longer
+/// than a segment takes on a slow line, which is sent after it was answered.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What is asked on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::authority) enum Interface {
@@ -365,10 +369,6 @@ impl Drop for Busy {
         self.0.rest(Instant::now());
     }
 }
-
-/// How long an edge's connection may be without a question before it makes room for another: longer
-/// than a segment takes on a slow line, which is sent after it was answered.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+const PAUSE: Duration = Duration::from_secs(10);
+
 /// Lets a line into the log at once, and then at most every [`PAUSE`], with how often it would have
 /// been written meanwhile.
 #[derive(Debug, Default)]
@@ -36,8 +38,6 @@ impl Seldom {
         state.last.is_some_and(is_old)
     }
 }
-
-const PAUSE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -29,6 +29,11 @@ use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS, Tables, kept_
 use super::{Backup, Embedded, Head, StoreError, chain_of};
 use crate::revocation::FilterKey;
 
+const BACKUP_NAME: &str = "backup.redb";
+
+/// Rows come in order, so that hardly a page is needed twice.
+const CACHE_BYTES: usize = 64 << 20;
+
 impl Embedded {
     /// Copies the store into a file beside it, in the place of the last copy once it is whole and on
     /// the disk. Breaks off when the store has to be opened anew, or when `is_stopping`, which is
@@ -182,8 +187,3 @@ fn remove(path: &Path) -> Result<(), StoreError> {
         _ => Ok(()),
     }
 }
-
-const BACKUP_NAME: &str = "backup.redb";
-
-/// Rows come in order, so that hardly a page is needed twice.
-const CACHE_BYTES: usize = 64 << 20;

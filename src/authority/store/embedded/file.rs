@@ -16,6 +16,19 @@ use super::tables::{META, Tables, kept_in};
 use super::{Head, StoreError};
 use crate::revocation::FilterKey;
 
+/// Of redb's header (its `docs/design.md`): the byte with the bit, and the numbers of the commits.
+const LAST_SLOT_OFFSET: usize = 9;
+const SLOT_NUMBERS: usize = 64 + 104;
+const SLOT_BYTES: usize = 128;
+
+pub(super) const FILE_NAME: &str = "authority.redb";
+pub(super) const FORMAT_NAME: &str = "format";
+pub(super) const STORE_NUMBER: &str = "store";
+pub(super) const FILTER_KEY: &str = "filter_key";
+
+/// 2 had neither seals nor a ledger.
+pub(super) const FORMAT: u8 = 3;
+
 /// How much of the file is looked at while it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
@@ -194,16 +207,3 @@ fn open_file(options: &mut OpenOptions, path: &Path) -> Result<File, StoreError>
             source,
         })
 }
-
-/// Of redb's header (its `docs/design.md`): the byte with the bit, and the numbers of the commits.
-const LAST_SLOT_OFFSET: usize = 9;
-const SLOT_NUMBERS: usize = 64 + 104;
-const SLOT_BYTES: usize = 128;
-
-pub(super) const FILE_NAME: &str = "authority.redb";
-pub(super) const FORMAT_NAME: &str = "format";
-pub(super) const STORE_NUMBER: &str = "store";
-pub(super) const FILTER_KEY: &str = "filter_key";
-
-/// 2 had neither seals nor a ledger.
-pub(super) const FORMAT: u8 = 3;

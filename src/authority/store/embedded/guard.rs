@@ -13,6 +13,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{StoreError, Taken};
 
+/// What redb writes anew with every commit.
+const HEADER_BYTES: usize = 320;
+
 /// Knows the file that is open.
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -172,6 +175,3 @@ fn read_header(file: &File) -> io::Result<Option<Header>> {
 }
 
 pub(super) type Header = [u8; HEADER_BYTES];
-
-/// What redb writes anew with every commit.
-const HEADER_BYTES: usize = 320;

@@ -21,6 +21,9 @@ use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS};
 use crate::authority::index::{Index, Loader};
 use crate::revocation::FilterKey;
 
+/// Sequence numbers in one part: few enough that all threads end at about the same time.
+const PART: u64 = 64 * 1024;
+
 /// Fills the index, which has to be empty, and gives what all rows of all tables come to.
 ///
 /// # Errors
@@ -183,6 +186,3 @@ impl Subjects {
         u8::try_from(self.next.fetch_add(1, Ordering::Relaxed)).ok()
     }
 }
-
-/// Sequence numbers in one part: few enough that all threads end at about the same time.
-const PART: u64 = 64 * 1024;

@@ -26,6 +26,13 @@ use super::seal::checksum;
 use super::{Holder, StoreError};
 use crate::revocation::FilterKey;
 
+const MARK_NAME: &str = "authority.mark";
+
+/// The process that has the directory, and its address once it has one, on a line each.
+const HOLDER_NAME: &str = "authority.holder";
+const MAGIC: &[u8] = b"pcmark\0\x01";
+const MARK_BYTES: usize = 48;
+
 /// The mark, locked.
 #[derive(Debug)]
 pub(super) struct Mark {
@@ -230,13 +237,6 @@ fn checksum_of(said: &[u8]) -> u64 {
 
 /// Tells one store from another, and from its copies.
 pub(super) type StoreNumber = [u8; 16];
-
-const MARK_NAME: &str = "authority.mark";
-
-/// The process that has the directory, and its address once it has one, on a line each.
-const HOLDER_NAME: &str = "authority.holder";
-const MAGIC: &[u8] = b"pcmark\0\x01";
-const MARK_BYTES: usize = 48;
 
 #[cfg(test)]
 mod tests {

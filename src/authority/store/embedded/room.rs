@@ -9,6 +9,9 @@ use nix::sys::statvfs::statvfs;
 
 use super::StoreError;
 
+/// Hundreds of thousands of single revocations.
+const MOST_KEPT: u64 = 64 << 20;
+
 /// Whether the disk with the store has room for more of an import.
 ///
 /// # Errors
@@ -31,9 +34,6 @@ pub(super) fn check(store: &Path) -> Result<(), StoreError> {
 fn kept(size: u64) -> u64 {
     (size / 8).min(MOST_KEPT)
 }
-
-/// Hundreds of thousands of single revocations.
-const MOST_KEPT: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -26,6 +26,15 @@ use super::tables::{ENTRIES, STAGED, Tables, kept_in, ledger_in};
 use super::{CompleteImport, Damage, Epoch, Head, KeptKeys, Setting as _, StoreError};
 use crate::revocation::{Chain, FilterKey};
 
+/// Some seconds' worth. Where the root of a large table is damaged, every read fails.
+const MAX_FAILURES: u64 = 10_000;
+
+/// Entries that are read at once.
+const PART: u64 = 4096;
+
+/// Pages of pieces that lie aside: gigabytes.
+const MAX_STAGED_READS: u64 = 1 << 20;
+
 /// A store that is damaged, open for reading.
 pub(super) struct Wreck {
     database: Database,
@@ -331,12 +340,3 @@ impl Budget {
         self.0 = self.0.saturating_sub(1);
     }
 }
-
-/// Some seconds' worth. Where the root of a large table is damaged, every read fails.
-const MAX_FAILURES: u64 = 10_000;
-
-/// Entries that are read at once.
-const PART: u64 = 4096;
-
-/// Pages of pieces that lie aside: gigabytes.
-const MAX_STAGED_READS: u64 = 1 << 20;

@@ -21,6 +21,12 @@ use super::StoreError;
 use super::failure::failed;
 use crate::revocation::{FilterKey, Kind};
 
+/// One for each kind of entry, one for each other section.
+const TALLIES: usize = Kind::ALL.len() + 5;
+
+/// Behind the fingerprint and the version of the record.
+const KIND_OFFSET: usize = 17;
+
 /// What the rows of a table are sealed with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seal {
@@ -311,12 +317,6 @@ fn checksum_of(sealed: &[u8]) -> u64 {
         .last_chunk()
         .map_or(0, |checksum| u64::from_le_bytes(*checksum))
 }
-
-/// One for each kind of entry, one for each other section.
-const TALLIES: usize = Kind::ALL.len() + 5;
-
-/// Behind the fingerprint and the version of the record.
-const KIND_OFFSET: usize = 17;
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,16 @@ use super::failure::failed;
 use super::seal::{Ledger, Rows, Seal, Section};
 use crate::revocation::FilterKey;
 
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+pub(super) const LEDGER: TableDefinition<'_, (), &[u8]> = TableDefinition::new("ledger");
+pub(super) const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
+pub(super) const SUBJECTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("subjects");
+pub(super) const ISSUERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("issuers");
+pub(super) const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
+pub(super) const STAGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("staged");
+
+const LEDGER_SEAL: Seal = Seal::of_meta();
+
 /// All tables of a store, for writing. What is done to them is in the ledger at once, and in the
 /// store with [`Tables::finish`].
 pub(super) struct Tables<'t> {
@@ -120,13 +130,3 @@ pub(super) fn kept_in(
     let row = Seal::of_meta().opened(name.as_bytes(), row.value())?;
     Ok(Some(row.to_vec()))
 }
-
-pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-pub(super) const LEDGER: TableDefinition<'_, (), &[u8]> = TableDefinition::new("ledger");
-pub(super) const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
-pub(super) const SUBJECTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("subjects");
-pub(super) const ISSUERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("issuers");
-pub(super) const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
-pub(super) const STAGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("staged");
-
-const LEDGER_SEAL: Seal = Seal::of_meta();
