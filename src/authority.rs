@@ -2,56 +2,64 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`store`] | on the disk: entries with their history, the feed's log, secrets |
-//! | [`writer`] | many requests, one commit |
-//! | [`index`] | in memory: what `check` asks |
-//! | [`history`], [`generation`], [`feed`] | what edges are told |
-//! | [`signing`] | the keys that the feed is signed with |
-//! | [`request`], [`import`], [`strict`] | what callers send |
-//! | [`credentials`], [`certificate`] | who may do what, and who the authority is |
-//! | [`http`], [`server`] | the interface, and the connections it is spoken over |
+//! | `store` | on the disk: entries with their history, the feed's log, secrets |
+//! | `writer` | many requests, one commit |
+//! | `index` | in memory: what `check` asks |
+//! | `history`, `generation`, `feed` | what edges are told |
+//! | `signing` | the keys that the feed is signed with |
+//! | `request`, `import`, `strict` | what callers send |
+//! | `credentials`, `certificate` | who may do what, and who the authority is |
+//! | [`http`], `server` | the interface, and the connections it is spoken over |
 //!
 //! A revocation goes `http` → `request` (checks) → `writer` → `store` (on the disk) → `index` →
 //! `history` (edges hear of it) → answer.
 
-use std::path::PathBuf;
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
 use tokio::sync::watch;
 
-pub mod certificate;
-pub mod clock;
-pub mod clocks;
-pub mod credentials;
-pub mod entry;
-pub mod feed;
+mod certificate;
+mod clock;
+mod clocks;
+mod credentials;
+mod entry;
+mod feed;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-pub mod generation;
-pub mod history;
+mod generation;
+mod history;
 pub mod http;
-pub mod import;
-pub mod index;
-pub mod metrics;
-pub mod request;
-pub mod server;
-pub mod signing;
-pub mod store;
-pub mod strict;
-pub mod text;
-pub mod writer;
+mod import;
+mod index;
+mod metrics;
+mod request;
+mod server;
+mod signing;
+mod store;
+mod strict;
+mod text;
+mod writer;
+
+pub use certificate::{Certificate, TlsError};
+pub use credentials::{Access, Credentials, CredentialsError, Role, generate as new_credential};
+pub use request::{Limits, MAX_EXPIRY};
+pub use server::is_private;
+pub use store::{Damage, Holder, Loss, StoreError, Taken};
+pub use text::chain_of;
 
 use clock::Trust;
 use clocks::Clocks;
-use credentials::Access;
 use feed::Feed;
 use history::History;
 use index::Index;
 use metrics::{Metrics, Readings};
-use request::Limits;
-use signing::FeedSigner;
-use store::{CHECKED_BYTES, Loss, Opening, Store, StoreError};
+use signing::{FeedKey, FeedSigner};
+use store::{CHECKED_BYTES, Opening, Store};
 use writer::Writer;
 
 /// What follows from a row that cannot be read.
@@ -103,34 +111,34 @@ pub enum SegmentCaching {
 #[derive(Debug)]
 pub struct Authority {
     /// On the disk.
-    pub store: Arc<Store>,
+    store: Arc<Store>,
     /// In memory.
-    pub index: Arc<Index>,
+    index: Arc<Index>,
     /// What edges are told.
-    pub feed: Arc<Feed>,
+    feed: Arc<Feed>,
     /// What changed lately.
-    pub history: Arc<History>,
+    history: Arc<History>,
     /// The feed's keys.
-    pub signer: Arc<FeedSigner>,
+    signer: Arc<FeedSigner>,
     /// Where work is handed in.
-    pub writer: Writer,
+    writer: Writer,
     /// What is counted.
-    pub metrics: Arc<Metrics>,
+    metrics: Arc<Metrics>,
     /// What edges say that the time is.
-    pub clocks: Clocks,
+    clocks: Clocks,
     refusals: http::Refusals,
     limits: Limits,
     /// Who may keep segments of the filter.
-    pub segment_caching: SegmentCaching,
+    segment_caching: SegmentCaching,
     /// Who may do what.
-    pub access: Access,
+    access: Access,
     /// Held while an import is read and carried out: there is one place to put its parts aside.
-    pub importing: Arc<tokio::sync::Mutex<()>>,
+    importing: Arc<tokio::sync::Mutex<()>>,
     /// Held while a key is made. An import has no part in that, and takes longer than a key that has
     /// leaked should stay.
     rotating: tokio::sync::Mutex<()>,
     /// Turns true when the authority is about to stop.
-    pub stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 }
 
 impl Authority {
@@ -197,9 +205,45 @@ impl Authority {
         Ok(authority)
     }
 
+    /// Refuses a directory that another process serves, without taking it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`].
+    pub fn expect_free(directory: &Path) -> Result<(), AuthorityError> {
+        Ok(Store::expect_free(directory)?)
+    }
+
+    /// The public keys for filters, as they stand in their configurations.
+    #[must_use]
+    pub fn feed_public_keys(&self) -> Vec<String> {
+        let published = self.signer.published(clock::now());
+        published.iter().map(FeedKey::public_text).collect()
+    }
+
+    /// Notes where it listens, for whoever finds its directory in use.
+    pub fn say_where(&self, url: &str) {
+        self.store.say_where(url);
+    }
+
+    /// Serves until it is about to stop and what was begun is finished, or `drain` is over.
+    ///
+    /// # Errors
+    ///
+    /// When the listener cannot be handed to the runtime.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        drain: Duration,
+    ) -> io::Result<()> {
+        let stopping = self.stopping.clone();
+        server::serve(listener, tls, http::router(self), stopping, drain).await
+    }
+
     /// What requests are held to just now.
     #[must_use]
-    pub fn limits(&self) -> Limits {
+    fn limits(&self) -> Limits {
         let clocks = self.clocks.verdict(Instant::now());
         Limits {
             disagreement: clocks.is_agreed.then(|| clocks.seconds()),
@@ -209,7 +253,7 @@ impl Authority {
 
     /// Numbers for the operator.
     #[must_use]
-    pub fn readings(&self) -> Readings {
+    fn readings(&self) -> Readings {
         Readings {
             entries: self.index.entry_count(),
             cut_offs: self.index.cut_off_count(),
@@ -313,5 +357,5 @@ pub enum AuthorityError {
     Store(#[from] StoreError),
     /// The system has no thread to give.
     #[error("could not start a thread")]
-    Thread(#[source] std::io::Error),
+    Thread(#[source] io::Error),
 }

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use portcullis::authority::text::chain_of;
+use portcullis::authority::chain_of;
 use portcullis::cli::{self, CommandError, arguments};
 
 fn main() -> ExitCode {

@@ -17,7 +17,7 @@ const DISTRUST: Duration = Duration::from_hours(24);
     clippy::disallowed_methods,
     reason = "the one place that asks the clock"
 )]
-pub fn now_milliseconds() -> u64 {
+pub(super) fn now_milliseconds() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| {
@@ -27,7 +27,7 @@ pub fn now_milliseconds() -> u64 {
 
 /// The same in seconds.
 #[must_use]
-pub fn now() -> UnixTime {
+pub(super) fn now() -> UnixTime {
     UnixTime::from_seconds(now_milliseconds() / 1000).unwrap_or(UnixTime::MAX)
 }
 
@@ -35,7 +35,7 @@ pub fn now() -> UnixTime {
 /// mistake makes everything look expired; checks are right again when it is put right, but what was
 /// dropped is gone.
 #[derive(Clone, Copy, Debug)]
-pub struct Trust {
+pub(super) struct Trust {
     milliseconds: u64,
     instant: Instant,
     /// When it was first found to be ahead.
@@ -45,7 +45,7 @@ pub struct Trust {
 impl Trust {
     /// Takes the clock as it is now for right.
     #[must_use]
-    pub const fn new(milliseconds: u64, instant: Instant) -> Self {
+    pub(super) const fn new(milliseconds: u64, instant: Instant) -> Self {
         Self {
             milliseconds,
             instant,
@@ -55,7 +55,7 @@ impl Trust {
 
     /// Whether the clock says about as much as time has passed. One that stays ahead for a day is
     /// taken for right: it was wrong before, or the machine was asleep.
-    pub fn is_kept(&mut self, milliseconds: u64, instant: Instant) -> bool {
+    pub(super) fn is_kept(&mut self, milliseconds: u64, instant: Instant) -> bool {
         let passed = instant.saturating_duration_since(self.instant);
         let passed = u64::try_from((passed + LARGEST_STEP).as_millis()).unwrap_or(u64::MAX);
         if milliseconds <= self.milliseconds.saturating_add(passed) {

@@ -37,7 +37,7 @@ const MAX_VOICES: usize = 10_000;
 
 /// What was said lately.
 #[derive(Debug)]
-pub struct Clocks {
+pub(super) struct Clocks {
     tolerance_milliseconds: u64,
     state: Mutex<State>,
 }
@@ -63,7 +63,7 @@ struct Report {
 
 /// What it comes to. Differences are in milliseconds, and positive where edges are ahead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub(super) struct Verdict {
     /// How many voices there are.
     pub voices: usize,
     /// The median of what they say; 0 when there are none.
@@ -78,7 +78,7 @@ impl Clocks {
     /// Nobody has said anything yet. Clocks may differ by this skew, and by five seconds where it is
     /// less, since polls take their time and clocks are set by small steps.
     #[must_use]
-    pub fn new(skew: Duration) -> Self {
+    pub(super) fn new(skew: Duration) -> Self {
         let tolerance = skew.max(LEAST_TOLERANCE).as_millis();
         Self {
             tolerance_milliseconds: u64::try_from(tolerance).unwrap_or(u64::MAX),
@@ -88,7 +88,14 @@ impl Clocks {
 
     /// Somebody with this credential, at this address, says what time it is. Both times are in
     /// milliseconds since 1970.
-    pub fn hear(&self, credential: &Arc<str>, address: IpAddr, said: u64, own: u64, now: Instant) {
+    pub(super) fn hear(
+        &self,
+        credential: &Arc<str>,
+        address: IpAddr,
+        said: u64,
+        own: u64,
+        now: Instant,
+    ) {
         let voice = Voice {
             credential: Arc::clone(credential),
             address: network(address),
@@ -108,7 +115,7 @@ impl Clocks {
     }
 
     /// What it comes to, at most a second ago.
-    pub fn verdict(&self, now: Instant) -> Verdict {
+    pub(super) fn verdict(&self, now: Instant) -> Verdict {
         let mut state = self.lock();
         if let Some((judged, verdict)) = state.judged
             && now.saturating_duration_since(judged) < JUDGED_EVERY
@@ -174,13 +181,13 @@ impl Verdict {
     /// Whether most edges agree that this machine is ahead, by which entries lapse that are needed
     /// still.
     #[must_use]
-    pub const fn is_ahead(&self) -> bool {
+    pub(super) const fn is_ahead(&self) -> bool {
         self.is_agreed && self.difference_milliseconds < 0
     }
 
     /// The difference in whole seconds, for people.
     #[must_use]
-    pub const fn seconds(&self) -> i64 {
+    pub(super) const fn seconds(&self) -> i64 {
         self.difference_milliseconds / 1_000
     }
 }

@@ -74,7 +74,7 @@ pub struct Revocation {
 
 /// What was done to an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// It was revoked, or its revocation changed.
     Revoked,
     /// The revocation was taken back.
@@ -83,7 +83,7 @@ pub enum Action {
 
 /// One line of an entry's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub(super) struct Event {
     /// When, in milliseconds since the epoch.
     pub time: u64,
     /// What.
@@ -96,7 +96,7 @@ pub struct Event {
 
 /// An entry with its history, oldest event first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub(super) struct Record {
     /// What is revoked.
     pub target: Target,
     /// Whether it is, or was once and was taken back.
@@ -121,7 +121,7 @@ pub struct Record {
 impl Record {
     /// A record of nothing yet.
     #[must_use]
-    pub fn new(target: Target) -> Self {
+    pub(super) fn new(target: Target) -> Self {
         Self {
             target,
             in_force: false,
@@ -136,7 +136,7 @@ impl Record {
     }
 
     /// Sets the cut-off to what the revocation asks for, whatever it was.
-    pub fn set_cut_off(&mut self, revocation: &Revocation) {
+    pub(super) fn set_cut_off(&mut self, revocation: &Revocation) {
         self.not_before = revocation.not_before;
         self.except_session.clone_from(&revocation.except_session);
         self.except_from = UnixTime::EPOCH;
@@ -144,7 +144,7 @@ impl Record {
 
     /// Adds a revocation to the cut-off: afterwards it revokes what it has revoked before, and
     /// what the revocation asks for, and nothing else. `false` when it did so already.
-    pub fn extend_cut_off(&mut self, revocation: &Revocation) -> bool {
+    pub(super) fn extend_cut_off(&mut self, revocation: &Revocation) -> bool {
         let mut sum = self.clone();
         sum.set_cut_off(revocation);
         sum.not_before = self.not_before.max(revocation.not_before);
@@ -179,7 +179,7 @@ impl Record {
     }
 
     /// Adds an event, dropping one from the middle when there are too many.
-    pub fn note(&mut self, event: Event) {
+    pub(super) fn note(&mut self, event: Event) {
         if self.events.len() >= MAX_EVENTS {
             self.events.remove(1);
         }
@@ -188,7 +188,7 @@ impl Record {
 
     /// The cut-off that the record describes, under `key`.
     #[must_use]
-    pub fn cut_off(&self, key: &FilterKey) -> CutOff {
+    pub(super) fn cut_off(&self, key: &FilterKey) -> CutOff {
         let except = (!self.except_session.is_empty())
             .then(|| key.fingerprint(Kind::Session, &self.target.issuer, &self.except_session))
             .map(|session| Exception {
@@ -204,20 +204,20 @@ impl Record {
 
     /// Whether it is revoked at `now`: not taken back, and not lapsed with its tokens.
     #[must_use]
-    pub fn is_in_force(&self, now: UnixTime) -> bool {
+    pub(super) fn is_in_force(&self, now: UnixTime) -> bool {
         self.in_force && self.expires_at > now
     }
 
     /// The fingerprint of whose it is, where that is known.
     #[must_use]
-    pub fn owner(&self, key: &FilterKey) -> Option<Fingerprint> {
+    pub(super) fn owner(&self, key: &FilterKey) -> Option<Fingerprint> {
         let issuer = &self.target.issuer;
         (!self.subject.is_empty()).then(|| key.fingerprint(Kind::Subject, issuer, &self.subject))
     }
 
     /// The row.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(128);
         bytes.extend([VERSION, self.target.kind.tag(), u8::from(self.in_force)]);
         let times = [
@@ -251,7 +251,7 @@ impl Record {
     /// Reads a row; `None` when it is not one, which only a damaged file or a newer version can
     /// bring about.
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut row = LittleEndian(bytes);
         if row.u8()? != VERSION {
             return None;
@@ -289,7 +289,7 @@ impl Record {
 /// The beginning of a row, for the start, when all of them are read: kind, whether it is in force,
 /// when it expires.
 #[must_use]
-pub fn summary(row: &[u8]) -> Option<(Kind, bool, UnixTime)> {
+pub(super) fn summary(row: &[u8]) -> Option<(Kind, bool, UnixTime)> {
     let mut row = LittleEndian(row);
     if row.u8()? != VERSION {
         return None;

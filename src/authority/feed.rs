@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::clock;
 use super::generation::{Generation, GenerationError, Plan};
-use super::history::{Changes, History, Since};
+use super::history::{History, Since, Stretch};
 use super::index::Index;
 use super::metrics::Metrics;
 use super::signing::FeedSigner;
@@ -38,7 +38,7 @@ const EPOCH_PAUSE: Duration = Duration::from_mins(1);
 
 /// The publisher.
 #[derive(Debug)]
-pub struct Feed {
+pub(super) struct Feed {
     parts: Parts,
     state: RwLock<State>,
     /// Held while an epoch begins, so that a thousand edges that are ahead begin one.
@@ -51,7 +51,7 @@ pub struct Feed {
 
 /// What the feed is made from.
 #[derive(Debug)]
-pub struct Parts {
+pub(super) struct Parts {
     /// What is in force.
     pub index: Arc<Index>,
     /// What changed.
@@ -81,7 +81,7 @@ struct State {
 
 /// What an edge asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Question {
+pub(super) struct Question {
     /// The line of history that it knows.
     pub epoch: u64,
     /// The last change that it knows.
@@ -100,7 +100,7 @@ pub struct Question {
 
 /// What it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(super) enum Answer {
     /// A signed batch.
     Batch(Vec<u8>),
     /// It has to fetch the whole filter again.
@@ -113,14 +113,17 @@ impl Feed {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn open(store: &Store, parts: Parts) -> Result<Self, StoreError> {
+    pub(super) fn open(store: &Store, parts: Parts) -> Result<Self, StoreError> {
         let now = clock::now_milliseconds();
         let epoch = if let Some(epoch) = store.kept::<Epoch>()? {
             epoch
         } else {
             let first = Epoch(now);
-            store.commit(now, |writing| writing.keep(&first))?;
-            first
+            let committed = store.commit(now, |writing| {
+                writing.keep(&first)?;
+                Ok(first)
+            });
+            committed?.outcome
         };
         let last = store.kept::<GenerationNumber>()?;
         let state = State {
@@ -141,7 +144,7 @@ impl Feed {
 
     /// The signed manifest of the newest generation, and its number.
     #[must_use]
-    pub fn manifest(&self) -> Option<(u64, Vec<u8>)> {
+    pub(super) fn manifest(&self) -> Option<(u64, Vec<u8>)> {
         let generation = self.current()?;
         let body = generation.manifest.encode();
         let message = self
@@ -153,7 +156,7 @@ impl Feed {
 
     /// A segment of the newest generation or the one before it.
     #[must_use]
-    pub fn segment(&self, number: u64, index: usize) -> Option<Bytes> {
+    pub(super) fn segment(&self, number: u64, index: usize) -> Option<Bytes> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         [&state.current, &state.previous]
             .into_iter()
@@ -164,14 +167,14 @@ impl Feed {
 
     /// The newest generation.
     #[must_use]
-    pub fn current(&self) -> Option<Arc<Generation>> {
+    pub(super) fn current(&self) -> Option<Arc<Generation>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.current.clone()
     }
 
     /// The share of tokens not revoked that edges with the newest generation ask about.
     #[must_use]
-    pub fn false_positive_rate(&self) -> f64 {
+    pub(super) fn false_positive_rate(&self) -> f64 {
         let (_, tally) = self.parts.history.head_and_tally();
         let generation = self.current();
         generation.map_or(0.0, |generation| generation.false_positive_rate(tally))
@@ -179,7 +182,7 @@ impl Feed {
 
     /// The line of history.
     #[must_use]
-    pub fn epoch(&self) -> u64 {
+    pub(super) fn epoch(&self) -> u64 {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.epoch
     }
@@ -190,7 +193,7 @@ impl Feed {
     /// # Errors
     ///
     /// [`WriteError`] when a new epoch should begin and cannot be kept.
-    pub async fn poll(
+    pub(super) async fn poll(
         self: &Arc<Self>,
         question: Question,
         mut stopping: watch::Receiver<bool>,
@@ -229,7 +232,7 @@ impl Feed {
         }
     }
 
-    fn batch(&self, question: Question, found: Changes) -> Answer {
+    fn batch(&self, question: Question, found: Stretch) -> Answer {
         let generation = self.current();
         let through = question.after.saturating_add(found.changes.len() as u64);
         let statement = Evidence::statement(question.epoch, through, found.chain_through);
@@ -330,7 +333,7 @@ impl Feed {
     }
 
     /// Builds generations when they are due, for ever.
-    pub async fn maintain(self: Arc<Self>) {
+    pub(super) async fn maintain(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(CHECK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pace = Pace::new(self.parts.interval);

@@ -8,6 +8,12 @@ use super::strict;
 use crate::revocation::EXPIRY_MARGIN;
 use crate::time::UnixTime;
 
+#[cfg(test)]
+mod published;
+
+#[cfg(test)]
+pub(crate) use published::{in_an_hour, published};
+
 /// The lines of an import, each of which is what the body of a revocation or of a restoration
 /// would be.
 ///

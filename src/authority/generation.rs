@@ -53,7 +53,7 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A generation that can be served.
 #[derive(Debug)]
-pub struct Generation {
+pub(super) struct Generation {
     /// What is signed.
     pub manifest: Manifest,
     /// The segments, those of the filter first.
@@ -78,7 +78,7 @@ struct Room {
 
 /// What a generation is made for.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     /// The line of history.
     pub epoch: u64,
     /// Its number.
@@ -98,7 +98,7 @@ pub struct Plan {
 /// Why a generation is not published.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum GenerationError {
+pub(super) enum GenerationError {
     /// More entries than a filter can hold.
     #[error("expected at most {MAX_PAGES} pages, found {0}")]
     TooLarge(u64),
@@ -120,7 +120,7 @@ impl Generation {
     /// # Errors
     ///
     /// [`GenerationError::TooLarge`].
-    pub fn build(index: &Index, plan: &Plan) -> Result<Self, GenerationError> {
+    pub(super) fn build(index: &Index, plan: &Plan) -> Result<Self, GenerationError> {
         let now = plan.now();
         let capacity = with_room(index.entry_count());
         let page_count = page_count(capacity, plan.bits)?;
@@ -174,7 +174,7 @@ impl Generation {
     /// Entries in it at an edge that has heard of everything that was added, at most. None ever
     /// leaves it, be it restored or expired.
     #[must_use]
-    pub const fn entries(&self, now: Tally) -> u64 {
+    pub(super) const fn entries(&self, now: Tally) -> u64 {
         let added = now.entries.saturating_sub(self.before.entries);
         self.manifest.entries.saturating_add(added)
     }
@@ -186,14 +186,14 @@ impl Generation {
 
     /// Whether more has been added than it has room for.
     #[must_use]
-    pub const fn is_full(&self, now: Tally) -> bool {
+    pub(super) const fn is_full(&self, now: Tally) -> bool {
         self.entries(now) > self.capacity || self.cut_offs_at(now) > self.room.cut_offs
     }
 
     /// Whether so much has been added that edges ask about tokens ten times as often as they should,
     /// or that buckets are four times as long as they should be.
     #[must_use]
-    pub fn is_crowded(&self, now: Tally) -> bool {
+    pub(super) fn is_crowded(&self, now: Tally) -> bool {
         self.false_positive_rate(now) > self.room.rate
             || self.cut_offs_at(now) / LONG_BUCKETS > self.room.cut_offs
     }
@@ -201,7 +201,7 @@ impl Generation {
     /// The share of tokens not revoked that an edge asks about which has heard of everything that was
     /// added.
     #[must_use]
-    pub fn false_positive_rate(&self, now: Tally) -> f64 {
+    pub(super) fn false_positive_rate(&self, now: Tally) -> f64 {
         false_positive_rate(self.entries(now), self.manifest.page_count)
     }
 
@@ -211,7 +211,7 @@ impl Generation {
     /// # Errors
     ///
     /// [`GenerationError`]; the generation must not be published then.
-    pub fn read_back(
+    pub(super) fn read_back(
         &self,
         message: &[u8],
         keys: &FeedKeys,
@@ -305,7 +305,7 @@ impl Plan {
 /// The bits for each entry that give this false-positive rate, of those that were measured; the
 /// most of them for a rate that is lower still.
 #[must_use]
-pub fn bits_for(false_positive_rate: f64) -> u32 {
+pub(super) fn bits_for(false_positive_rate: f64) -> u32 {
     let enough = MEASURED
         .iter()
         .find(|(_, rate)| *rate <= false_positive_rate);
@@ -328,7 +328,7 @@ const fn with_room(count: u64) -> u64 {
 /// The names in a block are Poisson distributed, two blocks for each name; each name sets one bit in
 /// each of the eight words of a block, and a stranger's eight bits have to be set in both of his.
 #[must_use]
-pub fn false_positive_rate(entries: u64, page_count: u32) -> f64 {
+pub(super) fn false_positive_rate(entries: u64, page_count: u32) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let in_a_block = 2.0 * entries as f64 / (f64::from(page_count.max(1)) * page::BLOCKS as f64);
     if in_a_block > FULL {

@@ -32,7 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// The recent changes.
 #[derive(Debug)]
-pub struct History {
+pub(super) struct History {
     recent: RwLock<Recent>,
     announced: watch::Sender<u64>,
     changed: Notify,
@@ -50,7 +50,7 @@ struct Recent {
 
 /// Changes of each kind that add to what edges hold, since this process has started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(super) struct Tally {
     /// Tokens, sessions and devices.
     pub entries: u64,
     /// Cut-offs.
@@ -59,9 +59,9 @@ pub struct Tally {
 
 /// The changes after a sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Since {
+pub(super) enum Since {
     /// These, none of them perhaps.
-    Changes(Changes),
+    Changes(Stretch),
     /// They are not kept any more.
     Forgotten,
     /// There is no such sequence number yet.
@@ -70,7 +70,7 @@ pub enum Since {
 
 /// Changes that follow one another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changes {
+pub(super) struct Stretch {
     /// The history before them.
     pub chain: Chain,
     /// The changes.
@@ -83,7 +83,7 @@ pub struct Changes {
 
 /// Counts as a waiting edge until dropped.
 #[derive(Debug)]
-pub struct Waiting<'h> {
+pub(super) struct Waiting<'h> {
     history: &'h History,
     after: u64,
     through: u64,
@@ -95,7 +95,7 @@ impl History {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn load(store: &Store) -> Result<Self, StoreError> {
+    pub(super) fn load(store: &Store) -> Result<Self, StoreError> {
         let head = store.head()?;
         let log = store.log(0)?;
         let mut recent = Recent {
@@ -130,7 +130,7 @@ impl History {
     }
 
     /// Adds what was committed.
-    pub fn extend(&self, changes: &[(Change, Chain)]) {
+    pub(super) fn extend(&self, changes: &[(Change, Chain)]) {
         if changes.is_empty() {
             return;
         }
@@ -153,28 +153,28 @@ impl History {
 
     /// Where the feed stands.
     #[must_use]
-    pub fn head(&self) -> Head {
+    pub(super) fn head(&self) -> Head {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         recent.head()
     }
 
     /// Where the feed stands, and how much has been added until then.
     #[must_use]
-    pub fn head_and_tally(&self) -> (Head, Tally) {
+    pub(super) fn head_and_tally(&self) -> (Head, Tally) {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         (recent.head(), recent.tally)
     }
 
     /// The oldest sequence number that changes can be given after.
     #[must_use]
-    pub fn start(&self) -> u64 {
+    pub(super) fn start(&self) -> u64 {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         recent.start.sequence
     }
 
     /// The chain at a sequence number, unless it is forgotten or not there yet.
     #[must_use]
-    pub fn chain_at(&self, sequence: u64) -> Option<Chain> {
+    pub(super) fn chain_at(&self, sequence: u64) -> Option<Chain> {
         match self.since(sequence, 0) {
             Since::Changes(changes) => Some(changes.chain),
             Since::Forgotten | Since::Ahead => None,
@@ -183,7 +183,7 @@ impl History {
 
     /// At most `limit` changes after a sequence number.
     #[must_use]
-    pub fn since(&self, after: u64, limit: usize) -> Since {
+    pub(super) fn since(&self, after: u64, limit: usize) -> Since {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let Some(skipped) = after.checked_sub(recent.start.sequence) else {
             return Since::Forgotten;
@@ -194,7 +194,7 @@ impl History {
         }
         let changes = recent.changes.range(skipped..);
         let changes: Vec<_> = changes.take(limit).map(|(change, _)| *change).collect();
-        Since::Changes(Changes {
+        Since::Changes(Stretch {
             chain: recent.chain_after(skipped),
             chain_through: recent.chain_after(skipped + changes.len()),
             head: recent.head().sequence,
@@ -204,13 +204,13 @@ impl History {
 
     /// Tells of every sequence number that is announced.
     #[must_use]
-    pub fn announcements(&self) -> watch::Receiver<u64> {
+    pub(super) fn announcements(&self) -> watch::Receiver<u64> {
         self.announced.subscribe()
     }
 
     /// Counts an edge that waits for what comes after a sequence number.
     #[must_use]
-    pub fn wait(&self, after: u64) -> Waiting<'_> {
+    pub(super) fn wait(&self, after: u64) -> Waiting<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.followers().ask(after);
         Waiting {
@@ -222,7 +222,7 @@ impl History {
 
     /// Edges that wait.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
@@ -233,7 +233,7 @@ impl History {
 
     /// Waits until the edges that follow have come near to where the feed stands. Not for long:
     /// whoever has an edge's credential could have everybody wait.
-    pub async fn wait_for_edges(&self) {
+    pub(super) async fn wait_for_edges(&self) {
         let since = Instant::now();
         loop {
             let head = self.head().sequence;
@@ -245,7 +245,7 @@ impl History {
     }
 
     /// Announces changes as they come, for ever.
-    pub async fn announce(self: Arc<Self>) {
+    pub(super) async fn announce(self: Arc<Self>) {
         let mut earliest = Instant::now();
         loop {
             self.changed.notified().await;
@@ -286,7 +286,7 @@ impl Recent {
 
 impl Waiting<'_> {
     /// The edge is answered with everything up to a sequence number.
-    pub fn answered(mut self, through: u64) {
+    pub(super) fn answered(mut self, through: u64) {
         self.through = through;
     }
 }

@@ -36,12 +36,15 @@ mod visitor;
 
 use description::Description;
 
+pub use super::import::{Imported, LineFault};
+pub use super::request::{RestorationRequest, RevocationRequest};
 pub use check::{CheckAnswer, CheckRequest, Member};
 pub use operations::{
     BackupAnswer, BackupRequest, FeedKeyAnswer, GenerationStats, MAX_OVERLAP, RotationRequest,
     Stats,
 };
-pub use problem::{Problem, ProblemBody, TLS_EXPECTED};
+use problem::Problem;
+pub use problem::{ProblemBody, TLS_EXPECTED};
 pub(super) use refusals::Refusals;
 pub use revocations::{
     EntryAnswer, EventAnswer, IssuerAnswer, ListAnswer, OutcomeName, RevocationAnswer,
@@ -53,7 +56,7 @@ const CONTENT_TYPE_JSON: (&str, &str) = ("content-type", "application/json");
 const ANYBODY: &str = "anybody";
 
 /// The interface of this authority.
-pub fn router(authority: Arc<Authority>) -> Router {
+pub(super) fn router(authority: Arc<Authority>) -> Router {
     let (router, document) = routes(&authority).split_for_parts();
     let document = description::complete(&document);
     let described = get(move || async move { ([CONTENT_TYPE_JSON], document) });
@@ -71,7 +74,7 @@ pub fn router(authority: Arc<Authority>) -> Router {
 }
 
 /// What those are told who speak plain HTTP where TLS is spoken.
-pub fn only_over_tls() -> Router {
+pub(super) fn only_over_tls() -> Router {
     Router::new()
         .fallback(async || Problem::tls_expected())
         .layer(middleware::from_fn(draining::drain))

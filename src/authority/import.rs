@@ -37,7 +37,7 @@ use crate::time::UnixTime;
 mod turn;
 
 use turn::Turn;
-pub use turn::resume;
+pub(super) use turn::resume;
 
 /// Revocations put aside, and carried out, in one piece: some tens of milliseconds of the writer's.
 const PIECE_LENGTH: usize = 8_192;
@@ -51,7 +51,7 @@ const MAX_FAULTS: usize = 100;
 /// An import that is being read. One that is dropped before [`finish`](Self::finish) revokes
 /// nothing.
 #[derive(Debug)]
-pub struct Import {
+pub(super) struct Import {
     turn: Turn,
     caller: String,
     limits: Limits,
@@ -87,7 +87,7 @@ pub struct Imported {
 /// Why an import did nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ImportError {
+pub(super) enum ImportError {
     /// Lines are wrong.
     #[error("{} wrong", counted(*count, "line is", "lines are"))]
     Lines {
@@ -111,7 +111,7 @@ impl Import {
     /// # Errors
     ///
     /// [`ImportError`].
-    pub async fn begin(authority: &Authority, caller: String) -> Result<Self, ImportError> {
+    pub(super) async fn begin(authority: &Authority, caller: String) -> Result<Self, ImportError> {
         Ok(Self {
             turn: Turn::begin(authority).await?,
             caller,
@@ -133,7 +133,7 @@ impl Import {
     /// # Errors
     ///
     /// [`WriteError`].
-    pub async fn take(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+    pub(super) async fn take(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         let mut rest = std::mem::take(&mut self.rest);
         rest.extend(bytes);
         let mut start = 0;
@@ -161,7 +161,7 @@ impl Import {
     ///
     /// [`ImportError`]; nothing is revoked then, unless the store failed after the last line had
     /// been read.
-    pub async fn finish(self) -> Result<Imported, ImportError> {
+    pub(super) async fn finish(self) -> Result<Imported, ImportError> {
         let finished = tokio::spawn(self.carry_out()).await;
         finished.unwrap_or(Err(ImportError::Write(WriteError::Unavailable)))
     }
@@ -171,7 +171,7 @@ impl Import {
     /// # Errors
     ///
     /// [`WriteError`]; it is thrown away later then.
-    pub async fn give_up(self) -> Result<(), WriteError> {
+    pub(super) async fn give_up(self) -> Result<(), WriteError> {
         self.turn.give_up().await
     }
 

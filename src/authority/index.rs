@@ -18,7 +18,7 @@ use crate::time::UnixTime;
 
 mod loading;
 
-pub use loading::Loader;
+pub(super) use loading::Loader;
 
 /// A sweep through fifty million entries holds each for two milliseconds. That matters to a commit
 /// of thousands of entries at the same time: it waits for the sweep in one shard, which then goes on
@@ -42,7 +42,7 @@ impl Expiry {
 
 /// How long the store has an entry, and as of which change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(super) struct Place {
     /// When it is dropped.
     pub expires_at: UnixTime,
     /// Number of its last change.
@@ -77,7 +77,7 @@ impl Slot {
 
 /// What the index is told after a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub(super) enum Effect {
     /// A token, session or device is revoked.
     Entry(Fingerprint, Place),
     /// A cut-off holds.
@@ -92,7 +92,7 @@ pub enum Effect {
 
 /// Everything in force.
 #[derive(Debug)]
-pub struct Index {
+pub(super) struct Index {
     entries: Box<[RwLock<ByFingerprint<Slot>>]>,
     cut_offs: RwLock<ByFingerprint<(CutOff, Slot)>>,
     /// What was taken back, so that its history is found, and dropped in time.
@@ -102,12 +102,12 @@ pub struct Index {
 }
 
 /// By fingerprint, which is its own hash.
-pub type ByFingerprint<V> = HashMap<Fingerprint, V, BuildHasherDefault<FingerprintHasher>>;
+pub(super) type ByFingerprint<V> = HashMap<Fingerprint, V, BuildHasherDefault<FingerprintHasher>>;
 
 impl Index {
     /// Nothing in force.
     #[must_use]
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             entries: (0..SHARDS).map(|_| RwLock::default()).collect(),
             cut_offs: RwLock::default(),
@@ -118,7 +118,7 @@ impl Index {
     }
 
     /// Brings the index to where the store is.
-    pub fn apply(&self, effect: Effect) {
+    pub(super) fn apply(&self, effect: Effect) {
         match effect {
             Effect::Entry(name, place) => {
                 self.forget_restored(name);
@@ -176,7 +176,7 @@ impl Index {
 
     /// Whether this token, session or device is revoked at `now`.
     #[must_use]
-    pub fn is_revoked(&self, name: Fingerprint, now: UnixTime) -> bool {
+    pub(super) fn is_revoked(&self, name: Fingerprint, now: UnixTime) -> bool {
         let Some(shard) = self.shard(name) else {
             return true;
         };
@@ -187,7 +187,7 @@ impl Index {
 
     /// The cut-off that holds for this subject, client or issuer at `now`.
     #[must_use]
-    pub fn cut_off(&self, key: Fingerprint, now: UnixTime) -> Option<CutOff> {
+    pub(super) fn cut_off(&self, key: Fingerprint, now: UnixTime) -> Option<CutOff> {
         read(&self.cut_offs)
             .get(&key)
             .filter(|(_, slot)| !slot.expiry.is_past(now))
@@ -196,7 +196,7 @@ impl Index {
 
     /// Number of the last change of an entry, whether it is in force or not.
     #[must_use]
-    pub fn sequence_of(&self, name: Fingerprint) -> Option<u64> {
+    pub(super) fn sequence_of(&self, name: Fingerprint) -> Option<u64> {
         self.slot_of(name).map(Slot::sequence)
     }
 
@@ -211,19 +211,19 @@ impl Index {
 
     /// Tokens, sessions and devices, expired ones included until they are swept.
     #[must_use]
-    pub fn entry_count(&self) -> u64 {
+    pub(super) fn entry_count(&self) -> u64 {
         self.entry_count.load(Ordering::Relaxed)
     }
 
     /// Cut-offs, likewise.
     #[must_use]
-    pub fn cut_off_count(&self) -> u64 {
+    pub(super) fn cut_off_count(&self) -> u64 {
         self.cut_off_count.load(Ordering::Relaxed)
     }
 
     /// Hands every token, session and device in force at `now` to `visit`. One shard at a time is
     /// locked for reading; what changes meanwhile may or may not be seen.
-    pub fn for_each_entry(&self, now: UnixTime, mut visit: impl FnMut(Fingerprint)) {
+    pub(super) fn for_each_entry(&self, now: UnixTime, mut visit: impl FnMut(Fingerprint)) {
         for shard in &self.entries {
             for (name, slot) in &*read(shard) {
                 if !slot.expiry.is_past(now) {
@@ -235,7 +235,7 @@ impl Index {
 
     /// Every cut-off in force at `now`.
     #[must_use]
-    pub fn cut_offs(&self, now: UnixTime) -> Vec<CutOff> {
+    pub(super) fn cut_offs(&self, now: UnixTime) -> Vec<CutOff> {
         read(&self.cut_offs)
             .values()
             .filter(|(_, slot)| !slot.expiry.is_past(now))
@@ -245,7 +245,7 @@ impl Index {
 
     /// Names whose time has passed, at most `limit` of them.
     #[must_use]
-    pub fn expired(&self, now: UnixTime, limit: usize) -> Vec<Fingerprint> {
+    pub(super) fn expired(&self, now: UnixTime, limit: usize) -> Vec<Fingerprint> {
         let mut expired: Vec<Fingerprint> = read(&self.cut_offs)
             .iter()
             .filter(|(_, (_, slot))| slot.expiry.is_past(now))
@@ -288,7 +288,7 @@ impl Default for Index {
 
 /// Takes the first half of a fingerprint as its hash, which it is already.
 #[derive(Debug, Default)]
-pub struct FingerprintHasher(u64);
+pub(super) struct FingerprintHasher(u64);
 
 impl Hasher for FingerprintHasher {
     fn write(&mut self, bytes: &[u8]) {

@@ -14,7 +14,7 @@ use super::clocks::Verdict;
 
 /// The counters.
 #[derive(Debug)]
-pub struct Metrics {
+pub(super) struct Metrics {
     registry: Registry,
     responses: Family<ResponseLabels, Counter>,
     checks: Family<CheckLabels, Counter>,
@@ -38,7 +38,7 @@ pub struct Metrics {
 
 /// Numbers that are read when somebody asks.
 #[derive(Clone, Copy, Debug)]
-pub struct Readings {
+pub(super) struct Readings {
     /// Tokens, sessions and devices in force.
     pub entries: u64,
     /// Cut-offs in force.
@@ -67,7 +67,7 @@ struct CheckLabels {
 impl Metrics {
     /// All counters at zero.
     #[must_use]
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("portcullis"),
             responses: Family::default(),
@@ -172,7 +172,7 @@ impl Metrics {
     }
 
     /// An answer was given.
-    pub fn answered(&self, route: &str, status: u16) {
+    pub(super) fn answered(&self, route: &str, status: u16) {
         let labels = ResponseLabels {
             route: route.to_owned(),
             status,
@@ -181,59 +181,59 @@ impl Metrics {
     }
 
     /// A check was answered.
-    pub fn checked(&self, is_revoked: bool) {
+    pub(super) fn checked(&self, is_revoked: bool) {
         let revoked = if is_revoked { "true" } else { "false" };
         self.checks.get_or_create(&CheckLabels { revoked }).inc();
     }
 
     /// A commit is on the disk.
-    pub fn committed(&self, writes: usize, changes: usize) {
+    pub(super) fn committed(&self, writes: usize, changes: usize) {
         self.commits.inc();
         self.writes.inc_by(writes as u64);
         self.changes.inc_by(changes as u64);
     }
 
     /// Whether writing works.
-    pub fn store_is_writable(&self, is_writable: bool) {
+    pub(super) fn store_is_writable(&self, is_writable: bool) {
         self.writable.set(i64::from(is_writable));
     }
 
     /// Whether it did the last time.
     #[must_use]
-    pub fn is_store_writable(&self) -> bool {
+    pub(super) fn is_store_writable(&self) -> bool {
         self.writable.get() == 1
     }
 
     /// Requests were not written.
-    pub fn write_failed(&self, requests: usize) {
+    pub(super) fn write_failed(&self, requests: usize) {
         self.write_failures.inc_by(requests as u64);
         self.store_is_writable(false);
     }
 
     /// Rows were found that cannot be read.
-    pub fn rows_damaged(&self, rows: u64) {
+    pub(super) fn rows_damaged(&self, rows: u64) {
         self.damaged_rows.inc_by(rows);
     }
 
     /// A generation is published.
-    pub fn generation_published(&self, took: Duration) {
+    pub(super) fn generation_published(&self, took: Duration) {
         self.generations.inc();
         self.generation_seconds.observe(took.as_secs_f64());
     }
 
     /// A generation could not be.
-    pub fn generation_failed(&self) {
+    pub(super) fn generation_failed(&self) {
         self.generation_failures.inc();
     }
 
     /// An epoch began.
-    pub fn epoch_began(&self) {
+    pub(super) fn epoch_began(&self) {
         self.epochs.inc();
     }
 
     /// Everything as text.
     #[must_use]
-    pub fn encode(&self, readings: &Readings) -> String {
+    pub(super) fn encode(&self, readings: &Readings) -> String {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.entries.set(number(readings.entries));
         self.cut_offs.set(number(readings.cut_offs));

@@ -22,17 +22,17 @@ const ROW_BYTES: usize = 48;
 
 /// Keys that are published at once: a rotation that was made twice by mistake, and the one that is to
 /// put it right, with room to spare. Each of them has to be in every filter's configuration.
-pub const MAX_KEYS: usize = 8;
+pub(super) const MAX_KEYS: usize = 8;
 
 /// The installation's keys, oldest first; never empty.
 #[derive(Debug)]
-pub struct FeedSigner {
+pub(super) struct FeedSigner {
     keys: RwLock<Vec<FeedKey>>,
 }
 
 /// One key and when it is used.
 #[derive(Clone)]
-pub struct FeedKey {
+pub(super) struct FeedKey {
     key: SigningKey,
     /// It signs from then on, until a later one does.
     pub signs_from: UnixTime,
@@ -43,7 +43,7 @@ pub struct FeedKey {
 /// Why there is no new key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum RotationError {
+pub(super) enum RotationError {
     /// As many are published as can be.
     #[error(
         "{MAX_KEYS} keys are published already; the first of them ends {} seconds after 1970",
@@ -61,13 +61,16 @@ impl FeedSigner {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn load_or_make(store: &Store, now_milliseconds: u64) -> Result<Self, StoreError> {
+    pub(super) fn load_or_make(store: &Store, now_milliseconds: u64) -> Result<Self, StoreError> {
         let kept = if let Some(kept) = store.kept::<KeptKeys>()? {
             kept
         } else {
             let made = KeptKeys(vec![FeedKey::make(UnixTime::EPOCH)?]);
-            store.commit(now_milliseconds, |writing| writing.keep(&made))?;
-            made
+            let committed = store.commit(now_milliseconds, |writing| {
+                writing.keep(&made)?;
+                Ok(made)
+            });
+            committed?.outcome
         };
         Ok(Self {
             keys: RwLock::new(kept.0),
@@ -76,7 +79,7 @@ impl FeedSigner {
 
     /// The message: the body with the signature of the key whose turn it is.
     #[must_use]
-    pub fn sign(&self, kind: Signable, body: Vec<u8>, now: UnixTime) -> Vec<u8> {
+    pub(super) fn sign(&self, kind: Signable, body: Vec<u8>, now: UnixTime) -> Vec<u8> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let turn = keys.iter().rev().find(|key| key.signs_from <= now);
         let Some(FeedKey { key, .. }) = turn.or(keys.first()) else {
@@ -91,13 +94,13 @@ impl FeedSigner {
 
     /// The keys as an edge knows them.
     #[must_use]
-    pub fn public_keys(&self, now: UnixTime) -> FeedKeys {
+    pub(super) fn public_keys(&self, now: UnixTime) -> FeedKeys {
         FeedKeys::new(self.published(now).iter().map(FeedKey::public).collect())
     }
 
     /// Every key that an edge should accept, oldest first.
     #[must_use]
-    pub fn published(&self, now: UnixTime) -> Vec<FeedKey> {
+    pub(super) fn published(&self, now: UnixTime) -> Vec<FeedKey> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let published = keys.iter().filter(|key| key.ends_at > now);
         published.cloned().collect()
@@ -110,7 +113,11 @@ impl FeedSigner {
     /// # Errors
     ///
     /// [`RotationError`].
-    pub fn rotated(&self, now: UnixTime, overlap: Duration) -> Result<Vec<FeedKey>, RotationError> {
+    pub(super) fn rotated(
+        &self,
+        now: UnixTime,
+        overlap: Duration,
+    ) -> Result<Vec<FeedKey>, RotationError> {
         let new = FeedKey::make(now.later_by(overlap))?;
         let end = new.signs_from.later_by(overlap);
         let mut keys = self.published(now);
@@ -128,12 +135,12 @@ impl FeedSigner {
 
     /// How these keys are kept.
     #[must_use]
-    pub fn kept(keys: &[FeedKey]) -> Keep<KeptKeys> {
+    pub(super) fn kept(keys: &[FeedKey]) -> Keep<KeptKeys> {
         Keep(KeptKeys(keys.to_vec()))
     }
 
     /// Puts keys into force.
-    pub fn replace(&self, keys: Vec<FeedKey>) {
+    pub(super) fn replace(&self, keys: Vec<FeedKey>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 }
@@ -151,13 +158,13 @@ impl FeedKey {
 
     /// The public half.
     #[must_use]
-    pub fn public(&self) -> VerifyingKey {
+    pub(super) fn public(&self) -> VerifyingKey {
         self.key.verifying_key()
     }
 
     /// The public half as it stands in the filter's configuration: 32 bytes in base64url without padding.
     #[must_use]
-    pub fn public_text(&self) -> String {
+    pub(super) fn public_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.public().as_bytes())
     }
 }
@@ -170,7 +177,7 @@ impl fmt::Debug for FeedKey {
 
 /// The keys, as the store has them.
 #[derive(Clone, Debug)]
-pub struct KeptKeys(Vec<FeedKey>);
+pub(super) struct KeptKeys(Vec<FeedKey>);
 
 impl Setting for KeptKeys {
     const NAME: &'static str = "feed_keys";

@@ -41,14 +41,17 @@ mod setting;
 mod work;
 mod writing;
 
-pub use decide::Restoration;
-pub use embedded::{CHECKED_BYTES, Loss, Opening};
-pub use engine::Backup;
+pub(super) use decide::Restoration;
+pub use embedded::Loss;
+pub(super) use embedded::{CHECKED_BYTES, Opening};
+pub(super) use engine::Backup;
 pub use error::{Damage, Holder, StoreError, Taken};
-pub use reading::{Filter, KnownIssuer, Page, from_hex, to_hex};
-pub use setting::{CompleteImport, Epoch, GenerationNumber, Setting};
-pub use work::{ApplyStaged, DropExpired, DropStaged, Keep, Nothing, Rank, Room, Stage, Work};
-pub use writing::{LOG_LENGTH, Restored, Revoked, Writing};
+pub(super) use reading::{Filter, KnownIssuer, from_hex, to_hex};
+pub(super) use setting::{CompleteImport, Epoch, GenerationNumber, Setting};
+pub(super) use work::{
+    ApplyStaged, DropExpired, DropStaged, Keep, Nothing, Rank, Room, Stage, Work,
+};
+pub(super) use writing::{LOG_LENGTH, Restored, Revoked, Writing};
 
 use decide::Now;
 use embedded::Embedded;
@@ -57,7 +60,7 @@ use writing::Told;
 
 /// Where the feed stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub(super) struct Head {
     /// Number of the last change.
     pub sequence: u64,
     /// Chain over all changes so far.
@@ -66,7 +69,7 @@ pub struct Head {
 
 /// What a commit did.
 #[derive(Debug)]
-pub struct Committed<T> {
+pub(super) struct Committed<T> {
     /// What came of the work.
     pub outcome: T,
     /// Changes for the feed, each with the chain after it.
@@ -75,7 +78,7 @@ pub struct Committed<T> {
 
 /// The store: an engine, and in memory what is in force.
 #[derive(Debug)]
-pub struct Store {
+pub(super) struct Store {
     engine: Box<dyn Engine>,
     index: Arc<Index>,
     filter_key: FilterKey,
@@ -87,7 +90,7 @@ pub struct Store {
 
 impl Head {
     /// Before the first change.
-    pub const EMPTY: Self = Self {
+    pub(super) const EMPTY: Self = Self {
         sequence: 0,
         chain: Chain::EMPTY,
     };
@@ -100,7 +103,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`]; of these [`StoreError::Damaged`] when something is missing.
-    pub fn open(directory: &Path, opening: Opening) -> Result<Self, StoreError> {
+    pub(super) fn open(directory: &Path, opening: Opening) -> Result<Self, StoreError> {
         Embedded::open(directory, opening).map(Self::over)
     }
 
@@ -119,24 +122,24 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::InUse`].
-    pub fn expect_free(directory: &Path) -> Result<(), StoreError> {
+    pub(super) fn expect_free(directory: &Path) -> Result<(), StoreError> {
         Embedded::expect_free(directory)
     }
 
     /// Everything in force, in step with what is on the disk.
     #[must_use]
-    pub const fn index(&self) -> &Arc<Index> {
+    pub(super) const fn index(&self) -> &Arc<Index> {
         &self.index
     }
 
     /// The secret under which this installation hashes names.
     #[must_use]
-    pub const fn filter_key(&self) -> FilterKey {
+    pub(super) const fn filter_key(&self) -> FilterKey {
         self.filter_key
     }
 
     /// Notes where the process listens that has the store, for whoever finds it in use.
-    pub fn say_where(&self, url: &str) {
+    pub(super) fn say_where(&self, url: &str) {
         self.engine.say_where(url);
     }
 
@@ -147,7 +150,7 @@ impl Store {
     /// # Errors
     ///
     /// That of the work, or [`StoreError`].
-    pub fn commit<T>(
+    pub(super) fn commit<T>(
         &self,
         now_milliseconds: u64,
         work: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError>,
@@ -187,7 +190,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`]; the store stays closed then, or as it was when its file was taken away.
-    pub fn recover(&self) -> Result<Vec<(Change, Chain)>, StoreError> {
+    pub(super) fn recover(&self) -> Result<Vec<(Change, Chain)>, StoreError> {
         self.check()?;
         match self.engine.recover()? {
             Fate::Committed => Ok(self.settle()),
@@ -203,7 +206,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Taken`].
-    pub fn check(&self) -> Result<(), StoreError> {
+    pub(super) fn check(&self) -> Result<(), StoreError> {
         let checked = self.engine.check();
         let was_taken = self.is_taken.swap(checked.is_err(), Ordering::Relaxed);
         match &checked {
@@ -219,7 +222,7 @@ impl Store {
 
     /// Whether the last [`Store::check`] found that the file is not what it was.
     #[must_use]
-    pub fn is_taken(&self) -> bool {
+    pub(super) fn is_taken(&self) -> bool {
         self.is_taken.load(Ordering::Relaxed)
     }
 
@@ -228,7 +231,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Full`].
-    pub fn check_room(&self) -> Result<(), StoreError> {
+    pub(super) fn check_room(&self) -> Result<(), StoreError> {
         self.engine.check_room()
     }
 
@@ -239,7 +242,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`]; the last copy is still there then.
-    pub fn back_up(&self, is_stopping: &dyn Fn() -> bool) -> Result<Backup, StoreError> {
+    pub(super) fn back_up(&self, is_stopping: &dyn Fn() -> bool) -> Result<Backup, StoreError> {
         self.engine.back_up(is_stopping)
     }
 
@@ -248,7 +251,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn head(&self) -> Result<Head, StoreError> {
+    pub(super) fn head(&self) -> Result<Head, StoreError> {
         self.read(|snapshot| snapshot.head())
     }
 
@@ -257,7 +260,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn kept<S: Setting>(&self) -> Result<Option<S>, StoreError> {
+    pub(super) fn kept<S: Setting>(&self) -> Result<Option<S>, StoreError> {
         let bytes = self.read(|snapshot| snapshot.setting(S::NAME))?;
         bytes.as_deref().map(S::read).transpose()
     }
@@ -268,7 +271,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn log(&self, after: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError> {
+    pub(super) fn log(&self, after: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError> {
         self.read(|snapshot| snapshot.log(after))
     }
 
@@ -277,7 +280,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn staged(&self, number: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+    pub(super) fn staged(&self, number: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
         self.read(|snapshot| snapshot.staged(number))
     }
 

@@ -17,7 +17,7 @@ use serde::forward_to_deserialize_any;
 /// # Errors
 ///
 /// What is wrong with the text, and where.
-pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+pub(super) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = T::deserialize(Strict(&mut deserializer))?;
     deserializer.end()?;

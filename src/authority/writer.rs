@@ -30,7 +30,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Hands work to the writer's thread, which ends when the last of these is gone.
 #[derive(Clone, Debug)]
-pub struct Writer {
+pub(super) struct Writer {
     queue: mpsc::Sender<Command>,
 }
 
@@ -78,7 +78,7 @@ impl<W: Work> Waiting for Pending<W> {
 /// Why something was not written. The details are in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum WriteError {
+pub(super) enum WriteError {
     /// More is waiting than can be written in reasonable time.
     #[error("too many requests are waiting to be written")]
     Overloaded,
@@ -93,7 +93,7 @@ impl Writer {
     /// # Errors
     ///
     /// When the system has no thread to give.
-    pub fn start(parts: Parts) -> std::io::Result<Self> {
+    pub(super) fn start(parts: Parts) -> std::io::Result<Self> {
         let (queue, commands) = mpsc::channel(QUEUE_LENGTH);
         let watch = Watch(Arc::clone(&parts.metrics));
         thread::Builder::new()
@@ -108,7 +108,7 @@ impl Writer {
     /// Whether the thread is there. Without it nothing is written until the process is started
     /// again.
     #[must_use]
-    pub fn is_running(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         !self.queue.is_closed()
     }
 
@@ -117,7 +117,7 @@ impl Writer {
     /// # Errors
     ///
     /// [`WriteError`].
-    pub async fn write<W: Work>(&self, work: W) -> Result<W::Outcome, WriteError> {
+    pub(super) async fn write<W: Work>(&self, work: W) -> Result<W::Outcome, WriteError> {
         let (command, answer) = pending(work);
         self.queue.try_send(command).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => WriteError::Overloaded,
@@ -131,7 +131,7 @@ impl Writer {
     /// # Errors
     ///
     /// [`WriteError::Unavailable`].
-    pub async fn write_in_turn<W: Work>(&self, work: W) -> Result<W::Outcome, WriteError> {
+    pub(super) async fn write_in_turn<W: Work>(&self, work: W) -> Result<W::Outcome, WriteError> {
         let (command, answer) = pending(work);
         let sent = self.queue.send(command).await;
         sent.map_err(|_| WriteError::Unavailable)?;
@@ -163,7 +163,7 @@ impl Drop for Watch {
 
 /// What the writer keeps in step.
 #[derive(Debug)]
-pub struct Parts {
+pub(super) struct Parts {
     /// On the disk, and in memory what is in force.
     pub store: Arc<Store>,
     /// For the edges.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::CommandError;
-use crate::authority::credentials::{self, Role};
+use crate::authority::{Role, new_credential};
 
 /// The arguments of `portcullis credential`.
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub struct Arguments {
 /// [`CredentialError`].
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandError> {
     let (secret, line) =
-        credentials::generate(arguments.role, &arguments.name).map_err(CredentialError::Random)?;
+        new_credential(arguments.role, &arguments.name).map_err(CredentialError::Random)?;
     let failed = |source| CredentialError::Write {
         path: arguments.file.clone(),
         source,

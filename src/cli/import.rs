@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::authority_client::{self, Client, ClientError};
 use super::{CommandError, print_json};
-use crate::authority::import::Imported;
+use crate::authority::http::Imported;
 
 /// The arguments of `portcullis import`.
 #[derive(Debug, Args)]

@@ -8,8 +8,7 @@ use super::authority_client::{self, Client};
 use super::printable::printable;
 use super::target::Names;
 use super::{CommandError, known_issuer, print_json};
-use crate::authority::http::{OutcomeName, RevocationAnswer};
-use crate::authority::request::RestorationRequest;
+use crate::authority::http::{OutcomeName, RestorationRequest, RevocationAnswer};
 use crate::revocation::Kind;
 
 /// The arguments of `portcullis restore`.

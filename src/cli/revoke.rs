@@ -12,8 +12,7 @@ use super::target::{Names, Target};
 use super::time_offset::TimeOffset;
 use super::token_names::TokenNames;
 use super::{CommandError, known_issuer, mint, print_json};
-use crate::authority::http::{OutcomeName, RevocationAnswer};
-use crate::authority::request::RevocationRequest;
+use crate::authority::http::{OutcomeName, RevocationAnswer, RevocationRequest};
 use crate::revocation::Kind;
 use crate::time::UnixTime;
 

@@ -16,12 +16,10 @@ use tracing::level_filters::LevelFilter;
 
 use super::UNREADABLE;
 use super::bounds::{BoundError, duration, number};
-use crate::authority::certificate::{Certificate, TlsError};
-use crate::authority::credentials::{Access, Credentials, CredentialsError};
-use crate::authority::request::{Limits, MAX_EXPIRY};
-use crate::authority::server;
-use crate::authority::store::{Loss, Store, StoreError};
-use crate::authority::{Authority, AuthorityError, SegmentCaching, Settings, clock, http};
+use crate::authority::{
+    Access, Authority, AuthorityError, Certificate, Credentials, CredentialsError, Limits, Loss,
+    MAX_EXPIRY, SegmentCaching, Settings, StoreError, TlsError, is_private,
+};
 use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
 
 /// The arguments of `portcullis serve`.
@@ -134,7 +132,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
 async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeError> {
     let access = match &arguments.credentials {
         Some(file) => Access::Credentials(Arc::new(Credentials::open(file)?)),
-        None if server::is_private(arguments.listen) => Access::Machine,
+        None if is_private(arguments.listen) => Access::Machine,
         None => Access::Anybody,
     };
     let tls = arguments
@@ -147,7 +145,7 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     let listener = listen(arguments)?;
     let address = listener.local_addr().map_err(ServeError::Serve)?;
     let (stop, stopping) = watch::channel(false);
-    let authority = Authority::start(&settings(arguments), access, stopping.clone())?;
+    let authority = Authority::start(&settings(arguments), access, stopping)?;
     tokio::spawn(stop_on_signal(stop)?);
     let tls = match tls {
         Some(certificate) => {
@@ -158,14 +156,9 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     };
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
-    authority.store.say_where(&url);
+    authority.say_where(&url);
     // A closed output is no reason not to serve.
-    let keys: Vec<String> = authority
-        .signer
-        .published(clock::now())
-        .iter()
-        .map(super::super::authority::signing::FeedKey::public_text)
-        .collect();
+    let keys = authority.feed_public_keys();
     let _ = writeln!(
         output,
         "{}",
@@ -173,15 +166,8 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     );
     let _ = output.flush();
     let _ = writeln!(io::stderr(), "listening on {url}");
-    server::serve(
-        listener,
-        tls,
-        http::router(authority),
-        stopping,
-        arguments.drain,
-    )
-    .await
-    .map_err(ServeError::Serve)
+    let served = authority.serve(listener, tls, arguments.drain).await;
+    served.map_err(ServeError::Serve)
 }
 
 /// The listener. Where the address is taken by the process that has the same store, that is said, and
@@ -190,8 +176,8 @@ fn listen(arguments: &Arguments) -> Result<TcpListener, ServeError> {
     let address = arguments.listen;
     TcpListener::bind(address).map_err(|source| {
         let is_taken = source.kind() == io::ErrorKind::AddrInUse;
-        match Store::expect_free(&arguments.data) {
-            Err(in_use) if is_taken => AuthorityError::Store(in_use).into(),
+        match Authority::expect_free(&arguments.data) {
+            Err(in_use) if is_taken => in_use.into(),
             _ => ServeError::Listen { address, source },
         }
     })
@@ -240,7 +226,7 @@ fn settings(arguments: &Arguments) -> Settings {
 
 /// What is lacking for listening on this address, where others may connect.
 fn refusal(arguments: &Arguments) -> Option<&'static str> {
-    if server::is_private(arguments.listen) || arguments.allow_insecure_listen {
+    if is_private(arguments.listen) || arguments.allow_insecure_listen {
         return None;
     }
     match (&arguments.credentials, &arguments.tls_certificate) {

@@ -22,7 +22,7 @@ pub const TLS_EXPECTED: &str = "tls_expected";
 
 /// A problem, with the status it is answered with.
 #[derive(Debug)]
-pub struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     body: Box<ProblemBody>,
 }

@@ -87,7 +87,7 @@ impl Drop for Turn {
 /// Brings what an earlier process has left to its end, while everything else goes on: an import of
 /// millions takes longer than edges go without the authority, and nobody was told that it was done.
 /// Others are refused until then.
-pub fn resume(authority: &Authority) {
+pub(crate) fn resume(authority: &Authority) {
     if matches!(is_left(&authority.store), Ok(false)) {
         // Nobody is kept waiting for the place then. The first commit writes down which parts of the
         // file are free.

@@ -13,7 +13,7 @@ const GATHERED: usize = 512 * 1024;
 /// Gathers what one thread has read, and hands it to the index in bulk: when enough has come
 /// together, and when it is dropped.
 #[derive(Debug)]
-pub struct Loader<'i> {
+pub(crate) struct Loader<'i> {
     index: &'i Index,
     gathered: Vec<Vec<(Fingerprint, Slot)>>,
     count: usize,
@@ -22,7 +22,7 @@ pub struct Loader<'i> {
 impl Index {
     /// Makes room for so many tokens, sessions and devices, so that no table is copied into a
     /// larger one while they are loaded.
-    pub fn reserve(&self, entries: u64) {
+    pub(crate) fn reserve(&self, entries: u64) {
         // The shards are not equally full, by some hundredths.
         let each = entries / SHARDS as u64;
         let each = usize::try_from(each + each / 32).unwrap_or(usize::MAX);
@@ -33,7 +33,7 @@ impl Index {
 
     /// For reading everything that the store has into an index that is empty.
     #[must_use]
-    pub fn loader(&self) -> Loader<'_> {
+    pub(crate) fn loader(&self) -> Loader<'_> {
         Loader {
             index: self,
             gathered: (0..SHARDS).map(|_| Vec::new()).collect(),
@@ -45,7 +45,7 @@ impl Index {
 impl Loader<'_> {
     /// Takes what the store has about a name. Nothing else may have been, or be, told of the same
     /// name.
-    pub fn add(&mut self, effect: Effect) {
+    pub(crate) fn add(&mut self, effect: Effect) {
         let Effect::Entry(name, place) = effect else {
             return self.index.apply(effect);
         };

@@ -55,7 +55,8 @@ mod snapshot;
 mod tables;
 mod transaction;
 
-pub use opening::{CHECKED_BYTES, Loss, Opening};
+pub use opening::Loss;
+pub(crate) use opening::{CHECKED_BYTES, Opening};
 
 use caught::{caught, discard};
 use failure::failed;

@@ -112,7 +112,7 @@ pub(super) enum Fate {
 
 /// A copy of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Backup {
+pub(crate) struct Backup {
     /// Where it is.
     pub path: PathBuf,
     /// Number of the last change that is in it.

@@ -20,7 +20,7 @@ const FIRST: Fingerprint = Fingerprint([0; 16]);
 
 /// Which entries are looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
+pub(crate) struct Filter {
     /// Only of this kind.
     pub kind: Option<Kind>,
     /// Only of this issuer.
@@ -37,7 +37,7 @@ pub struct Filter {
 
 /// Some entries, and where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub(crate) struct Page {
     /// The entries with their fingerprints.
     pub entries: Vec<(Fingerprint, Record)>,
     /// The cursor for what follows; `None` at the end.
@@ -50,7 +50,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
+    pub(crate) fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
         self.read(|snapshot| snapshot.entry(name))
     }
 
@@ -61,7 +61,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn list(
+    pub(crate) fn list(
         &self,
         filter: &Filter,
         cursor: Option<&str>,
@@ -88,7 +88,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn issuer(&self, issuer: &str) -> Result<KnownIssuer, StoreError> {
+    pub(crate) fn issuer(&self, issuer: &str) -> Result<KnownIssuer, StoreError> {
         self.read(|snapshot| {
             if snapshot.has_issuer(issuer)? {
                 return Ok(KnownIssuer::Same);
@@ -114,7 +114,7 @@ fn most_similar(issuer: &str, others: Vec<String>) -> Option<String> {
 
 /// Whether the store has heard of an issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KnownIssuer {
+pub(crate) enum KnownIssuer {
     /// Something of it was revoked.
     Same,
     /// Nothing was.
@@ -259,7 +259,7 @@ impl Filter {
 
 /// Bytes as lower-case hexadecimal digits.
 #[must_use]
-pub fn to_hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits
         .filter_map(|digit| char::from_digit(digit.into(), 16))
@@ -268,7 +268,7 @@ pub fn to_hex(bytes: &[u8]) -> String {
 
 /// So many bytes from as many pairs of hexadecimal digits.
 #[must_use]
-pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;

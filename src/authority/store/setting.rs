@@ -3,7 +3,7 @@
 use super::StoreError;
 
 /// A value that is kept under a name of its own.
-pub trait Setting: Sized + Send + 'static {
+pub(crate) trait Setting: Sized + Send + 'static {
     /// The name. Part of the store's format.
     const NAME: &'static str;
 
@@ -25,12 +25,12 @@ pub trait Setting: Sized + Send + 'static {
 
 /// The feed's line of history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Epoch(pub u64);
+pub(crate) struct Epoch(pub u64);
 
 impl Epoch {
     /// The epoch that follows this one.
     #[must_use]
-    pub fn after(self, now_milliseconds: u64) -> Self {
+    pub(crate) fn after(self, now_milliseconds: u64) -> Self {
         Self(now_milliseconds.max(self.0.saturating_add(1)))
     }
 }
@@ -49,7 +49,7 @@ impl Setting for Epoch {
 
 /// Number of the newest generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GenerationNumber(pub u64);
+pub(crate) struct GenerationNumber(pub u64);
 
 impl Setting for GenerationNumber {
     const NAME: &'static str = "generation";
@@ -66,7 +66,7 @@ impl Setting for GenerationNumber {
 /// How many parts an import has that is complete and not carried out, if there is one. It is taken
 /// away together with the last of them, so that it never speaks of another import's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CompleteImport(pub Option<u64>);
+pub(crate) struct CompleteImport(pub Option<u64>);
 
 impl Setting for CompleteImport {
     const NAME: &'static str = "import_complete";

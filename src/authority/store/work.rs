@@ -8,7 +8,7 @@ use crate::authority::entry::Revocation;
 use crate::revocation::Fingerprint;
 
 /// Something to be done in a transaction, together with others or alone.
-pub trait Work: Send + 'static {
+pub(crate) trait Work: Send + 'static {
     /// What comes of it.
     type Outcome: Send + 'static;
 
@@ -25,7 +25,7 @@ pub trait Work: Send + 'static {
 
 /// How a piece of work stands to others in its commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rank {
+pub(crate) enum Rank {
     /// Somebody waits for it.
     Request,
     /// It can wait: it is given up rather than that a request is refused for it.
@@ -36,7 +36,7 @@ pub enum Rank {
 
 /// What becomes of the room on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub(crate) enum Room {
     /// It is taken.
     Taken,
     /// It is given back.
@@ -45,19 +45,19 @@ pub enum Room {
 
 /// An empty commit, which opens a store that was closed by a failure.
 #[derive(Clone, Copy, Debug)]
-pub struct Nothing;
+pub(crate) struct Nothing;
 
 /// Drop what has expired; what has not stays.
 #[derive(Clone, Debug)]
-pub struct DropExpired(pub Vec<Fingerprint>);
+pub(crate) struct DropExpired(pub Vec<Fingerprint>);
 
 /// Keep a setting.
 #[derive(Clone, Debug)]
-pub struct Keep<S>(pub S);
+pub(crate) struct Keep<S>(pub S);
 
 /// Put a part of an import aside.
 #[derive(Clone, Debug)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// Its number, from 0.
     pub number: u64,
     /// Its revocations.
@@ -66,7 +66,7 @@ pub struct Stage {
 
 /// Revoke what a part of an import names, and remove the part.
 #[derive(Clone, Debug)]
-pub struct ApplyStaged {
+pub(crate) struct ApplyStaged {
     /// Its number.
     pub number: u64,
     /// Its revocations.
@@ -75,7 +75,7 @@ pub struct ApplyStaged {
 
 /// Remove every part of an import, which is not complete any more.
 #[derive(Clone, Copy, Debug)]
-pub struct DropStaged;
+pub(crate) struct DropStaged;
 
 impl Work for Revocation {
     type Outcome = Revoked;

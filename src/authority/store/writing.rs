@@ -9,11 +9,11 @@ use crate::authority::index::{Effect, Place};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint, KEPT_CHANGES};
 
 /// Changes that the log keeps.
-pub const LOG_LENGTH: usize = KEPT_CHANGES as usize;
+pub(crate) const LOG_LENGTH: usize = KEPT_CHANGES as usize;
 
 /// What became of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Revoked {
+pub(crate) enum Revoked {
     /// It is revoked now, or more of it than before.
     Newly(Box<Record>),
     /// It was so already, and may be for longer now.
@@ -24,7 +24,7 @@ pub enum Revoked {
 
 /// What became of a restoration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Restored {
+pub(crate) enum Restored {
     /// It is not revoked any more.
     Newly(Box<Record>),
     /// It was not revoked.
@@ -33,20 +33,20 @@ pub enum Restored {
 
 /// What became of entries that were to be dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
+pub(crate) struct Dropped {
     /// So many could not be read, and were left for the next start to find.
     pub damaged: u64,
 }
 
 /// What became of a part of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
+pub(crate) struct Applied {
     /// So many of its revocations were new.
     pub revoked: u64,
 }
 
 /// A transaction, and what follows from it for those who are told of it afterwards.
-pub struct Writing<'t> {
+pub(crate) struct Writing<'t> {
     transaction: &'t mut dyn Transaction,
     filter_key: FilterKey,
     now: Now,
@@ -91,7 +91,7 @@ impl<'t> Writing<'t> {
     /// # Errors
     ///
     /// [`StoreError`], as all below; the transaction has to be given up then.
-    pub fn revoke(&mut self, revocation: &Revocation) -> Result<Revoked, StoreError> {
+    pub(crate) fn revoke(&mut self, revocation: &Revocation) -> Result<Revoked, StoreError> {
         let name = revocation.target.fingerprint(&self.filter_key);
         let old = self.transaction.entry(name)?;
         Ok(match decide::revoke(old, revocation, self.now) {
@@ -110,7 +110,7 @@ impl<'t> Writing<'t> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn restore(&mut self, restoration: &Restoration) -> Result<Restored, StoreError> {
+    pub(crate) fn restore(&mut self, restoration: &Restoration) -> Result<Restored, StoreError> {
         let name = restoration.target.fingerprint(&self.filter_key);
         let old = self.transaction.entry(name)?;
         Ok(match decide::restore(old, restoration, self.now) {
@@ -124,7 +124,7 @@ impl<'t> Writing<'t> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn drop_expired(&mut self, names: &[Fingerprint]) -> Result<Dropped, StoreError> {
+    pub(crate) fn drop_expired(&mut self, names: &[Fingerprint]) -> Result<Dropped, StoreError> {
         let mut dropped = Dropped::default();
         for name in names {
             match self.transaction.entry(*name) {
@@ -154,7 +154,7 @@ impl<'t> Writing<'t> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn keep<S: Setting>(&mut self, setting: &S) -> Result<(), StoreError> {
+    pub(crate) fn keep<S: Setting>(&mut self, setting: &S) -> Result<(), StoreError> {
         self.transaction.put_setting(S::NAME, setting.encode())
     }
 
@@ -163,7 +163,7 @@ impl<'t> Writing<'t> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn stage(&mut self, number: u64, part: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn stage(&mut self, number: u64, part: &[u8]) -> Result<(), StoreError> {
         self.transaction.stage(number, part.to_vec())
     }
 
@@ -172,7 +172,7 @@ impl<'t> Writing<'t> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn apply_staged(
+    pub(crate) fn apply_staged(
         &mut self,
         number: u64,
         revocations: &[Revocation],
@@ -192,7 +192,7 @@ impl<'t> Writing<'t> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn drop_staged(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn drop_staged(&mut self) -> Result<(), StoreError> {
         self.transaction.unstage_all()?;
         self.keep(&CompleteImport(None))
     }

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use rustls::{CertificateError, InvalidMessage};
 
 use super::super::printable::printable;
-use crate::authority::http::ProblemBody;
-use crate::authority::import::LineFault;
+use crate::authority::http::{LineFault, ProblemBody};
 
 /// Why there is no answer to print.
 #[derive(Debug, thiserror::Error)]

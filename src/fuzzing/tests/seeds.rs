@@ -1,26 +1,16 @@
 //! What a fuzzer begins with: real tokens, keys, configurations and requests, and a feed that was
 //! made by an authority. Each is taken by the code that it is for, or it would lead nowhere.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use super::*;
-use crate::authority::credentials::Access;
-use crate::authority::feed::{Answer, Question};
-use crate::authority::generation::{Generation, Plan};
-use crate::authority::history::Tally;
-use crate::authority::import::Import;
-use crate::authority::request::Limits;
-use crate::authority::{Authority, SegmentCaching, Settings, clock};
+use crate::authority::fuzzing::{in_an_hour, published as published_by_an_authority};
 use crate::cli::yaml;
 use crate::gate::fuzzing::{GENUINE_MARK, OTHER_MARK, encoded};
 use crate::gate::read_configuration;
 use crate::keys::fuzzing::records;
 use crate::revocation::cut_off;
-use crate::revocation::{Batch, Change, EXPIRY_MARGIN, Manifest, Signable};
+use crate::revocation::{Batch, Change};
 use crate::signer::Signer;
 use crate::token::fixtures::{eddsa, es256, jwk_set as public_set, rs256, rsa, symmetric};
 use crate::token::fuzzing::genuine_claims;
@@ -194,41 +184,22 @@ fn feed() -> Vec<Seed> {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
-        let directory = tempfile::tempdir().unwrap();
-        let (_stop, stopping) = watch::channel(false);
-        let authority = authority(directory.path(), stopping.clone());
-        let import = Import::begin(&authority, "operator".into()).await;
-        let mut import = import.unwrap();
-        import.take(lines_of_today().as_bytes()).await.unwrap();
-        assert_eq!(import.finish().await.unwrap().accepted, 6);
-        let (manifest, cut_offs) = generation(&authority);
-        let mut seeds = vec![("manifest", manifest), ("segment", cut_offs)];
-        for after in [0, authority.history.head().sequence] {
-            let question = Question {
-                epoch: authority.feed.epoch(),
-                after,
-                chain: None,
-                evidence: None,
-                generation: None,
-                nonce: 1,
-                wait: Duration::ZERO,
-            };
-            let answer = authority.feed.poll(question, stopping.clone()).await;
-            let Ok(Answer::Batch(message)) = answer else {
-                panic!("no batch after {after}");
-            };
-            let keys = authority.signer.public_keys(clock::now());
-            let batch = Batch::decode(&message, &keys).unwrap();
-            assert_eq!(batch.changes.len(), if after == 0 { 6 } else { 0 });
-            let body = keys.verified(Signable::Batch, &message).unwrap();
-            seeds.push(("batch", body.to_vec()));
-            if !batch.changes.is_empty() {
-                seeds.push(("batch", taken_back(batch).encode()));
-            }
+    let published = runtime.block_on(published_by_an_authority(&lines_of_today()));
+    let cut_offs = published.cut_offs;
+    assert_eq!(cut_off::decode(&cut_offs).unwrap().len(), 3);
+    let mut seeds = vec![
+        ("manifest", published.manifest),
+        // With what goes before it for the target.
+        ("segment", [&[1, 2], &cut_offs[..]].concat()),
+    ];
+    for ((body, batch), changes) in published.batches.into_iter().zip([6, 0]) {
+        assert_eq!(batch.changes.len(), changes);
+        seeds.push(("batch", body));
+        if changes > 0 {
+            seeds.push(("batch", taken_back(batch).encode()));
         }
-        seeds
-    })
+    }
+    seeds
 }
 
 /// The batch, and then every cut-off is taken back, and all but the last are set again.
@@ -244,49 +215,7 @@ fn taken_back(mut batch: Batch) -> Batch {
 
 /// The lines with times that the authority's clock does not find too far away.
 fn lines_of_today() -> String {
-    let hour = clock::now().seconds() + 3_600;
-    LINES.replace("1767229200", &hour.to_string())
-}
-
-fn authority(directory: &Path, stopping: watch::Receiver<bool>) -> Arc<Authority> {
-    let settings = Settings {
-        directory: directory.to_owned(),
-        cache_bytes: 1 << 20,
-        loss: crate::authority::store::Loss::Refused,
-        limits: Limits {
-            max_token_lifetime: Duration::from_hours(24),
-            clock_skew: Duration::from_mins(1),
-            disagreement: None,
-            expiry_margin: EXPIRY_MARGIN,
-        },
-        false_positive_rate: 2.9e-5,
-        generation_interval: Duration::from_mins(1),
-        segment_caching: SegmentCaching::Private,
-    };
-    let access = Access::Machine;
-    Authority::start(&settings, access, stopping).unwrap()
-}
-
-/// The signed part of a manifest, and the segment of cut-offs with what goes before it for
-/// [`segment`].
-fn generation(authority: &Authority) -> (Vec<u8>, Vec<u8>) {
-    let plan = Plan {
-        epoch: authority.feed.epoch(),
-        number: 2,
-        head: authority.history.head(),
-        tally: Tally::default(),
-        bits: 24,
-        filter_key: authority.store.filter_key(),
-        now_milliseconds: clock::now_milliseconds(),
-    };
-    let generation = Generation::build(&authority.index, &plan).unwrap();
-    let body = generation.manifest.encode();
-    let signer = &authority.signer;
-    let message = signer.sign(Signable::Manifest, body.clone(), clock::now());
-    assert!(Manifest::decode(&message, &signer.public_keys(clock::now())).is_ok());
-    let cut_offs = generation.segments.last().unwrap();
-    assert_eq!(cut_off::decode(cut_offs).unwrap().len(), 3);
-    (body, [&[1, 2], &cut_offs[..]].concat())
+    LINES.replace("1767229200", &in_an_hour().to_string())
 }
 
 /// Every way of writing over every record of the feed, and a state that has counted all batches

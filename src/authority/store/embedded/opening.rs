@@ -33,11 +33,11 @@ use crate::authority::index::Index;
 use crate::revocation::FilterKey;
 
 /// Some three million entries.
-pub const CHECKED_BYTES: u64 = 512 << 20;
+pub(crate) const CHECKED_BYTES: u64 = 512 << 20;
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug)]
-pub struct Opening {
+pub(crate) struct Opening {
     /// Memory for pages of the file.
     pub cache_bytes: usize,
     /// The longest file all of which redb checks as well; [`CHECKED_BYTES`] outside of tests.

@@ -389,9 +389,11 @@ fn an_import_is_put_aside_in_parts_and_goes_with_the_last(kept: &dyn Kept) {
     assert_eq!(applied.unwrap().outcome.revoked, 1);
     assert_eq!(store.staged(1).unwrap(), Some((2, b"third".to_vec())));
     store
-        .commit(NOW, |writing| writing.apply_staged(1, &part))
+        .commit(NOW, |writing| {
+            writing.apply_staged(1, &part)?;
+            writing.drop_staged()
+        })
         .unwrap();
-    store.commit(NOW, |writing| writing.drop_staged()).unwrap();
     assert_eq!(store.staged(0).unwrap(), None);
     assert_eq!(store.kept().unwrap(), Some(CompleteImport(None)));
     assert_eq!(store.head().unwrap().sequence, 1);
