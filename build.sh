@@ -50,7 +50,7 @@ Usage: ./build.sh [VERB]
            bench -- --smoke only shows in some minutes that all of it works, and counts instructions;
            bench gate -- warm forged measures less of one part: bench gate -- --help
   fuzz     tries to break every parser for a minute each; or: fuzz [TARGET [SECONDS]]
-  readme   writes those tables of README.md anew that are made from lists of the tests
+  readme   writes those tables of envoy/jwt_authn.md anew that are made from lists of the tests
   help     this text
 
 Environment:
@@ -456,11 +456,11 @@ run_bench() {
     "bench_$part" "$@"
 }
 
-# The test that holds the README to the lists, told to write what it would compare.
+# The test that holds the document to the lists, told to write what it would compare.
 write_readme() {
     need_cargo
-    say "writing the tables of README.md"
-    PORTCULLIS_README=write cargo test --locked --quiet --lib -- the_tables_of_the_readme >&2
+    say "writing the tables of envoy/jwt_authn.md"
+    PORTCULLIS_README=write cargo test --locked --quiet --lib -- the_tables_of_the_documents >&2
 }
 
 usage() {

@@ -198,9 +198,11 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn the_readme_says_of_every_fault_where_to_look() {
-        let readme = include_str!("../../README.md");
-        let (_, rows) = readme.split_once("| `<fault>` | the line says |").unwrap();
+    fn the_documents_say_of_every_fault_where_to_look() {
+        let document = include_str!("../../envoy/operations.md");
+        let (_, rows) = document
+            .split_once("| `<fault>` | the line says |")
+            .unwrap();
         let rows = rows.lines().skip(2);
         let told = rows.map_while(|row| row.strip_prefix("| `")?.split('`').next());
         assert!(told.eq(Fault::ALL.map(Fault::name)));

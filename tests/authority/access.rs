@@ -558,7 +558,7 @@ fn arguments_have_bounds_and_defaults_and_the_help_says_which() {
         .unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    // Those that the README names.
+    // Those that the documents name.
     for default in ["31d", "60s", "127.0.0.1:10002"] {
         let default = format!("[default: {default}]");
         assert!(help.contains(&default), "{default}: {help}");

@@ -1,5 +1,5 @@
-//! What the README shows, held to what happens: its commands are run as they stand there, its
-//! configuration is read, and its metrics are looked for.
+//! What the documents show, held to what happens: their commands are run as they stand there, their
+//! configurations are read, and their metrics are looked for.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,12 +12,19 @@ use super::certificate::make_certificate;
 use super::command_line::{mint, told};
 use super::process::{Authority, ISSUER, binary, directory};
 
-const README: &str = include_str!("../../README.md");
+const DOCUMENTS: &str = concat!(
+    include_str!("../../README.md"),
+    include_str!("../../envoy/README.md"),
+    include_str!("../../envoy/configuration.md"),
+    include_str!("../../envoy/jwt_authn.md"),
+    include_str!("../../envoy/operations.md"),
+    include_str!("../../envoy/revocation.md"),
+);
 
 /// The blocks of this language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let mark = format!("\n```{language}\n");
-    let rest = README.split(&mark).skip(1);
+    let rest = DOCUMENTS.split(&mark).skip(1);
     rest.filter_map(|rest| rest.split("\n```").next()).collect()
 }
 
@@ -116,7 +123,7 @@ fn run(commands: &str, authority: &Authority) -> String {
 }
 
 #[test]
-fn the_commands_that_the_readme_shows_run() {
+fn the_commands_that_the_documents_show_run() {
     let home = directory();
     let admin = credential(home.path(), "admin", "console");
     let authority = guarded(home.path()).with_credential(&admin);
@@ -125,7 +132,7 @@ fn the_commands_that_the_readme_shows_run() {
     for block in commands.filter(|block| block.contains("portcullis ")) {
         let text = run(block, &authority);
         if block.contains("revoke session --issuer https://issuer.example session-1") {
-            // The README shows these three lines, of another time.
+            // The documents show these three lines, of another time.
             let untimed = |text: &str| {
                 let lines = text.lines().take(3).map(|line| {
                     let words = line.split(' ').filter(|word| !word.starts_with("20"));
@@ -140,7 +147,7 @@ fn the_commands_that_the_readme_shows_run() {
         count += 1;
     }
     assert_eq!(count, 7, "blocks with commands in them");
-    let rows = README.lines().filter(|line| line.starts_with("| "));
+    let rows = DOCUMENTS.lines().filter(|line| line.starts_with("| "));
     let in_tables = rows.filter_map(|row| row.split('`').nth(1));
     for command in in_tables.filter(|command| command.starts_with("portcullis ")) {
         let text = run(command, &authority);
@@ -151,7 +158,7 @@ fn the_commands_that_the_readme_shows_run() {
 }
 
 #[test]
-fn the_filter_that_the_readme_shows_is_valid_and_faults_are_told_as_there() {
+fn the_filters_that_the_documents_show_are_valid_and_faults_are_told_as_there() {
     let place = directory();
     let validate = |text: &str| {
         fs::write(place.path().join("filter.yaml"), text).unwrap();
@@ -161,28 +168,33 @@ fn the_filter_that_the_readme_shows_is_valid_and_faults_are_told_as_there() {
             .output();
         told(&output.unwrap())
     };
-    let mut blocks = blocks("yaml").into_iter();
-    let filter = blocks.find(|block| block.contains("envoy.filters.http.wasm"));
-    let filter = filter.unwrap().replace(r#"{"keys":[…]}"#, &keys());
-    let (code, text, errors) = validate(&filter);
-    assert_eq!((code, errors.as_str()), (0, ""), "{text}");
-    let wrong = filter.replace("issuer:", "isuer:");
-    let wrong = wrong.replace("provider_name: idp", "provider_name: ipd");
-    let (code, text, _) = validate(&wrong);
-    assert_eq!(code, 1);
-    let faults: Vec<_> = README
+    let mut filters = blocks("yaml");
+    filters.retain(|block| block.contains("envoy.filters.http.wasm"));
+    assert_eq!(filters.len(), 2);
+    let mut texts = String::new();
+    for filter in filters {
+        let filter = filter.replace(r#"{"keys":[…]}"#, &keys());
+        let (code, text, errors) = validate(&filter);
+        assert_eq!((code, errors.as_str()), (0, ""), "{text}");
+        let wrong = filter.replace("issuer:", "isuer:");
+        let wrong = wrong.replace("provider_name: idp", "provider_name: ipd");
+        let (code, text, _) = validate(&wrong);
+        assert_eq!(code, 1);
+        texts += &text;
+    }
+    let faults: Vec<_> = DOCUMENTS
         .lines()
         .filter_map(|line| line.strip_prefix("configuration: "))
         .collect();
     assert_eq!(faults.len(), 2);
     for fault in faults {
-        assert!(text.contains(fault), "no {fault:?} in {text}");
+        assert!(texts.contains(fault), "no {fault:?} in {texts}");
     }
 }
 
 /// Those of edges are held to what Envoy shows, in the tests with Envoy.
 #[test]
-fn the_authority_has_the_metrics_that_the_readme_names() {
+fn the_authority_has_the_metrics_that_the_documents_name() {
     let of_edges = [
         "requests",
         "keys_",
@@ -201,7 +213,7 @@ fn the_authority_has_the_metrics_that_the_readme_names() {
         lines.into_iter().any(|found| found == name)
     };
     let is_letter = |letter: char| letter == '_' || letter.is_ascii_lowercase();
-    let named: BTreeSet<_> = README
+    let named: BTreeSet<_> = DOCUMENTS
         .split(|letter| !is_letter(letter))
         .filter_map(|word| word.strip_prefix("portcullis_"))
         .filter(|name| !name.is_empty() && *name != "denied")

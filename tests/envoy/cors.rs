@@ -1,4 +1,4 @@
-//! Scripts of other origins: Envoy's `cors` filter stands before the gate, as the README says.
+//! Scripts of other origins: Envoy's `cors` filter stands before the gate, as `envoy/README.md` says.
 
 use serde_json::{Value, json};
 

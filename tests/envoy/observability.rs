@@ -9,7 +9,8 @@ use crate::support::{
     until,
 };
 
-const README: &str = include_str!("../../README.md");
+const OPERATIONS: &str = include_str!("../../envoy/operations.md");
+const REVOCATION: &str = include_str!("../../envoy/revocation.md");
 
 /// The rules of `envoy/envoy.yaml` that make labels of parts of names, read without a YAML parser:
 /// each is a line `- tag_name: …` and a line `regex: '…'`.
@@ -98,10 +99,12 @@ fn metrics_have_labels_in_prometheus() {
     assert!(age < 60, "{age}");
 }
 
-/// The README's table of metrics: the names, one for each alternative, with `*` for a reason, a fault
+/// The documents' table of metrics: the names, one for each alternative, with `*` for a reason, a fault
 /// or a provider; and what it calls them at `/stats/prometheus`, with their labels.
 fn named() -> (Vec<String>, Vec<&'static str>) {
-    let (_, table) = README.split_once("| metric | what it counts |").unwrap();
+    let (_, table) = OPERATIONS
+        .split_once("| metric | what it counts |")
+        .unwrap();
     let (table, _) = table.split_once("\n\n").unwrap();
     let (mut names, mut shown) = (Vec::new(), Vec::new());
     for row in table.lines().skip(2) {
@@ -153,7 +156,7 @@ fn is_of(pattern: &str, name: &str) -> bool {
 }
 
 #[test]
-fn the_metrics_are_those_that_the_readme_names() {
+fn the_metrics_are_those_that_the_documents_name() {
     let server = JwksServer::with_keys(jwks(&["es256"]));
     let authority = Authority::start();
     let text = with_fetched_keys().to_string().replace("id.example", "idp");
@@ -184,7 +187,7 @@ fn the_metrics_are_those_that_the_readme_names() {
     }
     for name in found() {
         let is_named = names.iter().any(|pattern| is_of(pattern, &name));
-        assert!(is_named, "`{name}` is not in the README");
+        assert!(is_named, "`{name}` is in no document");
     }
     let page = envoy.prometheus();
     let has = |name: &str, labels: &str| {
@@ -210,7 +213,8 @@ fn the_metrics_are_those_that_the_readme_names() {
         );
     }
     let is_letter = |letter: char| letter == '_' || letter.is_ascii_lowercase();
-    for name in README.split(|letter| !is_letter(letter)) {
+    let words = [OPERATIONS, REVOCATION].into_iter();
+    for name in words.flat_map(|text| text.split(|letter| !is_letter(letter))) {
         if name.starts_with("portcullis_feed_") {
             assert!(has(name.trim_end_matches('_'), ""), "no `{name}` in {page}");
         }

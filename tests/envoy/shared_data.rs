@@ -85,7 +85,7 @@ fn keys_that_another_plugin_has_written_let_nobody_in_where_there_is_a_secret() 
     let none = RecordSecret::none();
     thread::scope(|scope| {
         for (secret, ours, theirs, is_let_in) in [
-            // What the README says of a configuration without a secret, and `validate`.
+            // What `envoy/README.md` says of a configuration without a secret, and `validate`.
             (None, none, none, true),
             (Some(SECRET), of_operator(), of_operator(), true),
             (Some(SECRET), of_operator(), none, false),

@@ -163,16 +163,24 @@ fn whoever_speaks_to_an_authority_lists_the_exit_codes_in_its_help() {
     assert!(root.contains(EXIT_CODES));
 }
 
-/// What stands in the README between backticks, outside of blocks.
+const DOCUMENTS: &str = concat!(
+    include_str!("../../../README.md"),
+    include_str!("../../../envoy/README.md"),
+    include_str!("../../../envoy/configuration.md"),
+    include_str!("../../../envoy/jwt_authn.md"),
+    include_str!("../../../envoy/operations.md"),
+    include_str!("../../../envoy/revocation.md"),
+);
+
+/// What the documents have between backticks, outside of blocks.
 fn spans() -> Vec<&'static str> {
-    let readme = include_str!("../../../README.md");
-    let text = readme.split("\n```").step_by(2);
+    let text = DOCUMENTS.split("\n```").step_by(2);
     text.flat_map(|text| text.split('`').skip(1).step_by(2))
         .collect()
 }
 
 #[test]
-fn the_readme_names_no_command_and_no_option_that_there_is_not() {
+fn the_documents_name_no_command_and_no_option_that_there_is_not() {
     let commands = commands(&definition());
     let is_command = |name: &str| {
         let mut names = commands

@@ -304,10 +304,11 @@ fn the_refusals_that_the_readme_shows_are_given() {
 /// Every code with its status and what to do about it.
 #[cfg(not(target_family = "wasm"))]
 #[test]
-fn the_readme_lists_exactly_the_codes_of_refusals() {
+fn the_documents_list_exactly_the_codes_of_refusals() {
     use std::collections::BTreeMap;
 
-    let (_, table) = README.split_once("| code | status |").unwrap();
+    let document = include_str!("../../../envoy/operations.md");
+    let (_, table) = document.split_once("| code | status |").unwrap();
     let (table, _) = table.split_once("\n\n").unwrap();
     let mut listed = BTreeMap::new();
     for row in table.lines().skip(2) {

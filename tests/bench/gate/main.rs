@@ -79,7 +79,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     other: Option<PathBuf>,
     /// Measure nothing; keep the results of the last run, which has to be a whole one, in
-    /// tests/bench/results and in the README
+    /// tests/bench/results
     #[arg(long)]
     keep: bool,
     /// Cargo says this to every bench

@@ -111,7 +111,7 @@ impl Report {
     fn to_markdown(&self, targets: &[Target]) -> String {
         let about = self.about.to_markdown();
         let mut text = format!("# Beside Envoy's own filter\n\n{about}");
-        let _ = write!(text, "\n{BEGIN}\n{}{END}\n", self.summary(targets));
+        let _ = write!(text, "\n{}", self.summary(targets));
         text += PICTURES;
         text += &overview::starts(self);
         text += &overview::forged(self);
@@ -124,7 +124,7 @@ impl Report {
         text
     }
 
-    /// What the README shows.
+    /// What a reader wants to know first.
     fn summary(&self, targets: &[Target]) -> String {
         let mut text = self.about.to_sentence() + "\n\n";
         text += &targets::table(targets);
@@ -194,7 +194,7 @@ impl Report {
     }
 }
 
-/// Copies the results of the last run to `tests/bench/results` and its summary into the README.
+/// Copies the results of the last run to `tests/bench/results`.
 pub(crate) fn keep() {
     let figures = fs::read_to_string(directory().join("gate.json")).expect("the results");
     let figures: Value = serde_json::from_str(&figures).expect("JSON");
@@ -204,15 +204,6 @@ pub(crate) fn keep() {
         let kept = fs::copy(directory().join(name), results.join(name));
         kept.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    let text = fs::read_to_string(directory().join("gate.md")).expect("the results");
-    let readme = repository().join("README.md");
-    let old = fs::read_to_string(&readme).expect("the README");
-    let (before, rest) = old.split_once(BEGIN).expect("the marker in the README");
-    let (_, after) = rest.split_once(END).expect("the second marker");
-    let (_, rest) = text.split_once(BEGIN).expect("the marker");
-    let (summary, _) = rest.split_once(END).expect("the second marker");
-    let new = format!("{before}{BEGIN}{summary}{END}{after}");
-    fs::write(readme, new).expect("a file to write");
 }
 
 fn repository() -> PathBuf {
@@ -278,9 +269,6 @@ pub(crate) fn range(estimate: Estimate, digits: usize) -> String {
     let Estimate { median, low, high } = estimate;
     format!("{median:.digits$} [{low:.digits$}, {high:.digits$}]")
 }
-
-const BEGIN: &str = "<!-- bench -->";
-const END: &str = "<!-- end of bench -->";
 
 const PICTURES: &str = "
 ![Added CPU](gate-added.svg)

@@ -1,5 +1,5 @@
 //! The list of deviations, `tests/envoy/deviations.json`: where Portcullis is meant to differ from
-//! `jwt_authn`, and why. The README's table is held to the same list.
+//! `jwt_authn`, and why. The table in `envoy/jwt_authn.md` is held to the same list.
 
 use serde_json::Value;
 

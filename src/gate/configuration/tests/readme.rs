@@ -1,4 +1,4 @@
-//! Tables of the README: the keys that are read, and two that are made from lists that the tests
+//! Tables of the documents: the keys that are read, and two that are made from lists that the tests
 //! decide by too, which `./build.sh readme` writes anew.
 
 use std::collections::BTreeSet;
@@ -54,10 +54,10 @@ impl Table {
 }
 
 #[test]
-fn the_tables_of_the_readme_are_those_of_the_lists() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(&path).unwrap();
-    let mut written = readme.clone();
+fn the_tables_of_the_documents_are_those_of_the_lists() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/jwt_authn.md");
+    let document = fs::read_to_string(&path).unwrap();
+    let mut written = document.clone();
     for table in TABLES {
         let (first, last) = (
             format!("<!-- {} -->\n", table.name),
@@ -71,8 +71,9 @@ fn the_tables_of_the_readme_are_those_of_the_lists() {
         fs::write(&path, written).unwrap();
     } else {
         assert!(
-            written == readme,
-            "the README is behind; run: ./build.sh readme"
+            written == document,
+            "{} is behind; run: ./build.sh readme",
+            path.display()
         );
     }
 }
@@ -110,7 +111,7 @@ const FIELDS_OF_JWT_AUTHN: &[&str] = &[
 ];
 
 #[test]
-fn the_readme_tells_of_every_field_what_becomes_of_it() {
+fn the_documents_tell_of_every_field_what_becomes_of_it() {
     let rows = TABLES[0].rows();
     for field in FIELDS_OF_JWT_AUTHN {
         let names = |cell: &str| {

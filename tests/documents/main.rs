@@ -1,0 +1,83 @@
+//! The documents, held to what they speak of: links, figures, words.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod figures;
+mod links;
+mod words;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The directories that have documents, besides the root.
+const DIRECTORIES: [&str; 3] = [".github", "envoy", "tests"];
+
+/// A Markdown file.
+struct Document {
+    /// Its path in the repository.
+    name: String,
+    text: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every document of the repository.
+fn documents() -> Vec<Document> {
+    let mut paths = vec![root().join("README.md")];
+    for directory in DIRECTORIES {
+        paths.extend(files(&root().join(directory), "md"));
+    }
+    let documents = paths.into_iter().map(|path| Document {
+        name: path.strip_prefix(root()).unwrap().display().to_string(),
+        text: fs::read_to_string(&path).unwrap(),
+    });
+    documents.collect()
+}
+
+/// The files below a directory whose names end so.
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|it| it == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// One document.
+fn document(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// The cells of a table's rows, from below this head.
+fn rows(text: &str, head: &str) -> Vec<Vec<String>> {
+    let (_, below) = text.split_once(head).unwrap();
+    let lines = below
+        .lines()
+        .skip(1)
+        .skip_while(|line| line.starts_with("|--"));
+    let rows = lines.take_while(|line| line.starts_with('|'));
+    let cells = |row: &str| {
+        let row = row.trim_matches('|');
+        row.split(" | ")
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    };
+    rows.map(cells).collect()
+}

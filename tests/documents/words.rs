@@ -1,0 +1,78 @@
+//! Words that the glossary has retired.
+
+use std::fs;
+
+use super::{Document, document, documents, files, root};
+
+/// Where the list is, which has the words in it.
+const GLOSSARY: &str = ".github/CONTRIBUTING.md";
+
+struct Retired {
+    words: Vec<String>,
+    is_gone_from_code: bool,
+}
+
+fn retired() -> Vec<Retired> {
+    let rows = super::rows(&document(GLOSSARY), "| retired | say | where |");
+    let read = |row: &Vec<String>| Retired {
+        words: row[0]
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect(),
+        is_gone_from_code: match row[2].as_str() {
+            "everywhere" => true,
+            "documents" => false,
+            other => panic!("{other}"),
+        },
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Whether a line has the word, by itself, in any case.
+fn has(line: &str, word: &str) -> bool {
+    let is_part = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+    let line = line.to_lowercase();
+    line.match_indices(word).any(|(begin, _)| {
+        let (before, after) = (&line[..begin], &line[begin + word.len()..]);
+        !is_part(before.chars().next_back()) && !is_part(after.chars().next())
+    })
+}
+
+#[test]
+fn retired_words_are_gone() {
+    let retired = retired();
+    assert!(retired.len() >= 8);
+    let mut texts: Vec<_> = documents();
+    for text in &mut texts {
+        if text.name == GLOSSARY {
+            let (before, _) = text.text.split_once("### Retired words").unwrap();
+            text.text = before.to_owned();
+        }
+    }
+    let code = files(&root().join("src"), "rs").into_iter();
+    texts.extend(code.map(|path| Document {
+        name: path.strip_prefix(root()).unwrap().display().to_string(),
+        text: fs::read_to_string(&path).unwrap(),
+    }));
+    let mut faults = Vec::new();
+    for text in &texts {
+        let is_code = text.name.starts_with("src/");
+        for (number, line) in text.text.lines().enumerate() {
+            let in_force = retired.iter().filter(|it| it.is_gone_from_code || !is_code);
+            for word in in_force.flat_map(|it| &it.words) {
+                if has(line, word) {
+                    faults.push(format!("{}:{}: {word}", text.name, number + 1));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn a_word_is_found_by_itself() {
+    assert!(has("Whoever asks", "whoever") && has("a `purge`", "purge"));
+    assert!(!has("forgets", "forget") && !has("endear", "dear"));
+}
