@@ -261,7 +261,7 @@ Exit codes:
    0  done
    1  failed, or the answer is no
    2  the command line is wrong
-   3  the authority cannot be reached: nobody answers, or the connection broke off
+   3  the authority cannot be reached: no answer, or the connection broke off
    4  what answers is no authority, or speaks TLS where `http://` was asked for, or the other way round
    5  the authority's certificate is not trusted
    6  the authority does not know the credential, or was given none

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let command_line = arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     match cli::run(command_line, &mut io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever asked has his answer, on standard output.
+        // The answer is on standard output already.
         Err(error @ CommandError::Negative) => ExitCode::from(error.exit_code()),
         Err(error) => {
             // When even standard error is closed, the exit code is all that is left to say.

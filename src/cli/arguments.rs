@@ -1,9 +1,9 @@
 //! Reading the command line, by rules that hold for every command.
 //!
-//! One base64url id in 64 begins with `-`, and so may whatever else people give names to. So what an
-//! option takes is the argument that follows it, whatever that looks like, as with `getopt`: this is
-//! said here once for all options, the next one that somebody adds included. The name of what is
-//! revoked stands alone, and takes whatever is no option of the command.
+//! One base64url id in 64 begins with `-`, and other names may as well. So the value of an option is
+//! the argument that follows it, whatever that looks like, as with `getopt`: this is set here once for
+//! all options, future ones included. The name of what is revoked stands alone, and may be anything
+//! that is no option of the command.
 //!
 //! # And a mistyped option, which would be taken for the name?
 //!

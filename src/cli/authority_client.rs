@@ -1,9 +1,9 @@
 //! Talking to a running authority.
 //!
-//! What was answered is never blamed on the way. So a request says `Expect: 100-continue`: its body
-//! waits until the authority wants it, and whoever is refused for what stands in the headers reads
-//! the refusal, in place of a "broken pipe" from sending to somebody who has hung up already. What
-//! goes wrong with the file that is sent is told as that.
+//! A refusal is never reported as a broken connection. So a request says `Expect: 100-continue`: its
+//! body waits until the authority wants it, and a request that is refused for its headers ends with
+//! that refusal, in place of a "broken pipe" from sending to a peer that has hung up already. A fault
+//! of the file that is sent is reported as that.
 
 use std::fs;
 use std::io::{self, Read};
@@ -37,7 +37,7 @@ pub struct Arguments {
     pub authority: String,
     /// The file with the secret that `portcullis credential` printed; or set
     /// `PORTCULLIS_CREDENTIAL` to the secret itself
-    // No flag takes the secret itself: everybody on the machine could read it.
+    // No flag takes the secret itself: every user of the machine could read it.
     #[arg(long, value_name = "FILE", env = "PORTCULLIS_CREDENTIAL_FILE")]
     pub credential_file: Option<PathBuf>,
     /// The certificate authority to trust, PEM [default: the public ones]
@@ -162,12 +162,12 @@ impl Client {
         }
     }
 
-    /// Whether somebody at this address, to whom plain HTTP was spoken in vain, takes up TLS, or the
-    /// other way round. Nothing is said to him, so it does not matter who he is.
+    /// Whether the peer at this address, which did not understand plain HTTP, speaks TLS, or the other
+    /// way round. Nothing is sent to it, so it does not matter whose it is.
     fn other_way(&self) -> Option<ClientError> {
         let url = self.base.clone();
         if let Some(address) = self.base.strip_prefix("http://") {
-            // Whatever he says there, he speaks TLS.
+            // Whatever it answers there, it speaks TLS.
             let is_answered = Self::asked_for_health(&format!("https://{address}")).is_some();
             return is_answered.then_some(ClientError::SpeaksTls { url });
         }
@@ -205,7 +205,7 @@ impl Client {
     }
 }
 
-/// Remembers what went wrong with reading it, which is nobody else's fault.
+/// A body that keeps its own fault, so that a file that cannot be read is not blamed on the peer.
 struct Input<R> {
     body: R,
     fault: Option<io::Error>,
@@ -269,6 +269,6 @@ const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a body waits for somebody between here and the authority who does not know
-/// `Expect: 100-continue`. The authority itself answers at once.
+/// How long a body waits where a proxy on the way does not know `Expect: 100-continue`. The authority
+/// itself answers at once.
 const BODY_WAIT: Duration = Duration::from_secs(1);

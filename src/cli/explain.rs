@@ -177,7 +177,7 @@ pub fn run(
     let configuration = inspection.configuration;
     let policy = inspection.policy.ok_or(CommandError::Faults { number })?;
     let (policy, has_revocation) = policy.without_feed();
-    // One token is looked at, once: nobody can make another one that pushes it out of the cache.
+    // One token is looked at, once: no other one can push it out of the cache.
     let gate = Gate::new(policy, Backend::Module, [0; 16]);
     put_keys(&gate, &arguments.key_sets)?;
     let token = token(arguments)?;

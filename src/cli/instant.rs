@@ -60,8 +60,8 @@ impl FromStr for Instant {
     }
 }
 
-/// RFC 3339 section 5.6, to the second. Without an offset from UTC it would be another instant for
-/// everybody, and is none.
+/// RFC 3339 section 5.6, to the second. Without an offset from UTC it would be another instant in
+/// each time zone, and is refused.
 fn rfc_3339(text: &str) -> Option<u64> {
     let (local, offset) = if let Some(local) = text.strip_suffix(['Z', 'z']) {
         (local, 0)

@@ -89,7 +89,7 @@ fn public_text(path: &Path) -> Result<Option<Vec<u8>>, KeyFileError> {
     })
 }
 
-/// The public JWKs of a set that somebody publishes.
+/// The public JWKs of a published set.
 fn published(path: &Path, text: &[u8], errors: &mut dyn Write) -> Result<Vec<Value>, CommandError> {
     let keys =
         KeySet::parse(text, &KeyRules::asymmetric()).map_err(|source| KeyFileError::Set {

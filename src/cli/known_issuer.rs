@@ -1,6 +1,6 @@
 //! A warning where a name belongs to an issuer that the authority has never heard of: most often it
 //! is mistyped, by a slash at the end for example, and nothing says so. What is revoked under such a
-//! name refuses nobody, and what is asked about it is always "not revoked".
+//! name refuses no token, and every check of it is answered "not revoked".
 
 use std::io::{self, Write as _};
 
@@ -13,7 +13,7 @@ use crate::authority::http::IssuerAnswer;
 ///
 /// # Errors
 ///
-/// [`ClientError`], where nobody answers.
+/// [`ClientError`], where the authority does not answer.
 pub(super) fn warn(client: &Client, issuer: &str) -> Result<(), ClientError> {
     print(doubt(client, issuer)?);
     Ok(())
@@ -30,7 +30,7 @@ pub(super) fn print(doubt: Option<String>) {
 ///
 /// # Errors
 ///
-/// [`ClientError`], where nobody answers.
+/// [`ClientError`], where the authority does not answer.
 pub(super) fn doubt(client: &Client, issuer: &str) -> Result<Option<String>, ClientError> {
     let answer = client.get::<IssuerAnswer>(&format!("/v1/issuers?issuer={}", encoded(issuer)));
     match answer {

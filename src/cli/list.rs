@@ -32,7 +32,7 @@ pub struct Arguments {
         conflicts_with_all = ["target", "name", "issuer", "from_token", "of_subject"]
     )]
     pub id: Option<String>,
-    /// Those that were taken back or have lapsed, too
+    /// Those that were restored or have lapsed, too
     #[arg(long)]
     pub include_restored: bool,
     /// How many at most, one or more
@@ -143,7 +143,7 @@ fn print(
     }
     for event in &entry.history {
         let action = match event.action {
-            OutcomeName::Restored => "taken back",
+            OutcomeName::Restored => "restored",
             _ => "revoked",
         };
         let (actor, reason) = (printable(&event.actor), printable(&event.reason));
@@ -153,15 +153,15 @@ fn print(
     Ok(())
 }
 
-/// An entry that nobody took back and that is not in force has lapsed, with its tokens.
+/// An entry that was not restored and is not in force has lapsed, with its tokens.
 fn state(entry: &EntryAnswer) -> &'static str {
-    let is_taken_back = entry
+    let is_restored = entry
         .history
         .last()
         .is_some_and(|event| event.action == OutcomeName::Restored);
-    match (entry.in_force, is_taken_back) {
+    match (entry.in_force, is_restored) {
         (true, _) => "revoked",
-        (false, true) => "taken back",
+        (false, true) => "restored",
         (false, false) => "lapsed",
     }
 }

@@ -1,12 +1,12 @@
 //! Texts of others, safe for a terminal.
 //!
-//! A name in a token, or a reason that somebody gave, may hold what moves the cursor, turns the
+//! A name in a token, or the reason of an entry, may hold what moves the cursor, turns the
 //! direction of writing or is not seen at all, and so show another entry than is there.
 
 use std::fmt::Write as _;
 
 /// The text with every letter escaped that is not seen as itself: controls, what turns the
-/// direction of writing, blanks of no width, and letters that nobody has assigned. Marks that belong
+/// direction of writing, blanks of no width, and letters that are not assigned. Marks that belong
 /// to the letter before them stay.
 pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

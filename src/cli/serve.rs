@@ -35,7 +35,7 @@ pub struct Arguments {
     /// lost has to be revoked again
     #[arg(long)]
     pub accept_loss: bool,
-    /// Who may do what; `portcullis credential` makes its lines [default: everybody, everything]
+    /// Who may do what; `portcullis credential` makes its lines [default: every caller everything]
     #[arg(long, value_name = "FILE")]
     pub credentials: Option<PathBuf>,
     /// The certificate and its chain, PEM
@@ -53,22 +53,22 @@ pub struct Arguments {
     pub max_token_lifetime: Duration,
     /// How far the clocks of issuers may be ahead of this machine's, 0s to 10m; what
     /// `clock_skew_seconds` is in the filters. "Everything issued up to now" reaches as far ahead,
-    /// and whoever signs in again meanwhile has to do it once more
+    /// and a sign-in meanwhile has to be repeated
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = clock_skew)]
     pub clock_skew: Duration,
     /// How long an entry is kept past the end of the tokens that it names, for tests: with less
     /// than the 15 minutes that it is otherwise, tokens pass at edges that allow for skewed clocks
     #[arg(long, value_name = "DURATION", hide = true, value_parser = humantime::parse_duration)]
     pub danger_expiry_margin: Option<Duration>,
-    /// Share of tokens, not revoked, that edges ask about all the same, 1.7e-6 to 3e-5; less takes
-    /// more room in every edge
+    /// Target false-positive rate of the filter, 1.7e-6 to 3e-5: the share of unrevoked tokens that
+    /// edges ask about; less takes more memory in every edge
     #[arg(long, value_name = "SHARE", default_value_t = MAX_FALSE_POSITIVE_RATE, value_parser = false_positive_rate)]
     pub false_positive_rate: f64,
     /// Shortest time between two generations of the filter, 1s to 1d
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = generation_interval)]
     pub generation_interval: Duration,
     /// Let caches that edges share, such as a CDN, keep the filter's segments, and give them to
-    /// whoever can reach the cache, without a credential: how many revocations there are and when
+    /// every client of the cache, without a credential: how many revocations there are and when
     /// cut-offs were made, under keyed hashes of the names
     #[arg(long)]
     pub allow_shared_caches: bool,
@@ -86,7 +86,7 @@ pub struct Arguments {
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// What needs somebody's attention at once.
+    /// What needs attention at once.
     Error,
     /// What needs it some time.
     Warn,
@@ -306,7 +306,7 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
 const MIN_FALSE_POSITIVE_RATE: f64 = 1.7e-6;
 const MAX_FALSE_POSITIVE_RATE: f64 = 3e-5;
 
-/// How long work that nobody waits for may hold up the end of the process.
+/// How long work without a waiting caller may hold up the end of the process.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Why the authority does not serve.
@@ -362,7 +362,7 @@ impl ServeError {
             ),
             Self::OthersMayWrite { .. } => Some(
                 "`chmod go-w` it, or name a directory in it that is not there yet: that is made \
-                 for nobody else",
+                 for you alone",
             ),
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Some(
                 "another program listens there; name another port with `--listen`, or port 0 for \

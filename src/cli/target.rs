@@ -21,8 +21,8 @@ pub struct Names {
     /// Whose name it is: claim `iss`
     #[arg(long, value_name = "ISSUER")]
     pub issuer: Option<String>,
-    /// Take issuer and name from the token in this file, or from standard input (`-`). Nobody checks
-    /// whether the token is genuine
+    /// Take issuer and name from the token in this file, or from standard input (`-`). Whether
+    /// the token is genuine is not checked
     #[arg(
         long,
         visible_alias = "token",
@@ -89,7 +89,7 @@ impl Names {
 }
 
 impl Target {
-    /// It in words, where it was taken from a token, for whoever has not typed it.
+    /// It in words, where it was taken from a token and not typed.
     #[must_use]
     pub fn taken_from_token(&self) -> Option<String> {
         self.token.as_ref()?;

@@ -1,7 +1,7 @@
 //! The names in a token: what it could be revoked by.
 //!
-//! The token itself is shown nowhere, not in an error either: whoever reads it over somebody's
-//! shoulder, or in a log, could use it.
+//! The token itself is shown nowhere, not in an error either: from a screen or a log, it could be
+//! used.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use crate::revocation::{Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
 use crate::token::{Claims, LARGEST_MAX_TOKEN_BYTES, TokenError, UnverifiedToken};
 
-/// The names in a token that nobody has vouched for.
+/// The names in a token that was not verified.
 #[derive(Debug)]
 pub struct TokenNames {
     claims: Claims,
@@ -205,7 +205,7 @@ pub enum TokenFileError {
     /// It is no token.
     #[error("the token is not one that the gate would take")]
     Token(#[from] TokenError),
-    /// It has no issuer, so nothing in it is anybody's name.
+    /// It has no issuer, which every name needs.
     #[error("the token has no `iss`, and cannot be revoked by anything")]
     Issuer,
     /// It has no name of this kind.
@@ -214,7 +214,7 @@ pub enum TokenFileError {
         /// The claim.
         claim: String,
     },
-    /// Nobody said which claim names the device.
+    /// It is not known which claim names the device.
     #[error("expected `--device-claim`, as it stands in `revocation.device_claim` of the filters")]
     DeviceClaim,
 }
@@ -235,7 +235,7 @@ impl TokenFileError {
         match self {
             Self::Typed => Some(
                 "put the token into a file, or pipe it in and name `-`: what is typed can be read by \
-                 everybody on the machine",
+                 every user of the machine",
             ),
             Self::Token(TokenError::Parts { .. }) => Some(
                 "a token has three parts with dots between them; what an identity provider keeps to \

@@ -1,6 +1,6 @@
 //! `portcullis upstream`: an upstream that shows what the gate let through.
 //!
-//! It trusts whoever connects and keeps nothing; it is for trying things out, on loopback.
+//! It trusts every caller and keeps nothing; it is for trying things out, on loopback.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};

@@ -31,7 +31,7 @@ pub enum ClientError {
     /// What was given as a credential cannot be one.
     #[error("expected a credential on one line, found something else")]
     Credential,
-    /// Nobody answers there.
+    /// There is no answer.
     #[error("could not reach the authority at {url}")]
     Unreachable {
         /// Its address.
@@ -39,7 +39,7 @@ pub enum ClientError {
         /// What went wrong.
         source: Box<ureq::Error>,
     },
-    /// The connection to whoever answered broke off in the middle of an import.
+    /// The connection broke off in the middle of an import.
     #[error("the connection to the authority at {url} broke off while the import was under way")]
     ImportBrokenOff {
         /// Its address.
@@ -55,14 +55,14 @@ pub enum ClientError {
         /// What is wrong with it.
         source: Box<ureq::Error>,
     },
-    /// Plain HTTP was sent to somebody who speaks TLS.
-    #[error("whoever answers at {url} speaks TLS")]
+    /// Plain HTTP was sent to a peer that speaks TLS.
+    #[error("what answers at {url} speaks TLS")]
     SpeaksTls {
         /// The address.
         url: String,
     },
-    /// A TLS connection was begun with somebody who speaks plain HTTP, or anything else.
-    #[error("whoever answers at {url} speaks no TLS")]
+    /// A TLS connection was begun with a peer that speaks plain HTTP, or anything else.
+    #[error("what answers at {url} speaks no TLS")]
     SpeaksNoTls {
         /// The address.
         url: String,
@@ -84,7 +84,7 @@ pub enum ClientError {
         distrust: Distrust,
     },
     /// What was answered is no HTTP.
-    #[error("whoever answers at {url} speaks no HTTP")]
+    #[error("what answers at {url} speaks no HTTP")]
     SpeaksNoHttp {
         /// The address.
         url: String,
@@ -118,7 +118,7 @@ pub enum ClientError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Distrust {
-    /// Nobody who is trusted vouches for it.
+    /// It leads to no trusted certificate authority.
     Stranger,
     /// It is the certificate of a certificate authority, which no server may show as its own.
     OwnAuthority,
@@ -174,8 +174,8 @@ impl ClientError {
         }
     }
 
-    /// Whether it is what comes of plain HTTP that is spoken to somebody who expects TLS, or the other
-    /// way round: an answer in no HTTP, or none, on a connection that came about.
+    /// Whether it is what comes of plain HTTP to a peer that expects TLS, or the other way round: an
+    /// answer that is not HTTP, or none, on a connection that came about.
     pub(super) fn is_hung_up(&self) -> bool {
         use io::ErrorKind as Kind;
         match self {
@@ -226,12 +226,12 @@ impl ClientError {
                  where it is",
             ),
             Self::ImportBrokenOff { .. } => Some(
-                "an import counts as a whole or not at all, and nobody has acknowledged this one: \
+                "an import counts as a whole or not at all, and this one was not acknowledged: \
                  run it again",
             ),
             Self::SpeaksTls { .. } => Some(
-                "write `https://` in `--authority`; where a credential was sent, everybody on the \
-                 way could read it: replace it",
+                "write `https://` in `--authority`; a credential that was sent could be read on the \
+                 way: replace it",
             ),
             Self::SpeaksNoTls { .. } => Some("write `http://` in `--authority`"),
             Self::SpeaksNoHttp { .. } => {
