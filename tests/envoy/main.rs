@@ -18,12 +18,14 @@ mod attacks;
 mod configuration;
 mod cookies;
 mod cors;
+
 mod fallback;
 mod istio;
 mod metrics;
 mod native;
 mod new_keys;
 mod observability;
+mod pasted;
 mod path;
 mod published_keys;
 mod refusals;

@@ -12,6 +12,7 @@ mod authority;
 mod bootstrap;
 mod certificate;
 mod configuration;
+pub(crate) mod documents;
 mod envoy;
 mod http;
 mod intruder;

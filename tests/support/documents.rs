@@ -1,0 +1,206 @@
+//! The documents of the repository, and the shell blocks in them: what a reader pastes has to run
+//! as it stands, wherever it stands.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "only tests have need of it"
+)]
+
+#[path = "documents/scene.rs"]
+mod scene;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub(crate) use scene::Scene;
+
+/// A Markdown file.
+pub(crate) struct Document {
+    /// Its path in the repository.
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// A fenced block.
+pub(crate) struct Block {
+    /// The line of its first fence.
+    pub(crate) line: usize,
+    pub(crate) language: String,
+    pub(crate) text: String,
+    /// The block of text right below it: what a shell block answers.
+    pub(crate) answer: Option<String>,
+}
+
+/// What the tests do with a block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trial {
+    /// It is run.
+    Run,
+    /// It is not run, for this reason.
+    Left(&'static str),
+}
+
+/// What a command of a shell block begins with, and whether it is run. The first one that fits
+/// counts, and a command that none fits is not known here.
+const COMMANDS: &[(&str, Trial)] = &[
+    (
+        "portcullis keygen --algorithm RS256",
+        Trial::Left("a debug build takes a minute for the primes"),
+    ),
+    ("portcullis", Trial::Run),
+    ("target/release/portcullis", Trial::Run),
+    ("curl", Trial::Run),
+    ("sleep", Trial::Run),
+    // The scene has one that prints an Envoy file.
+    ("helm template", Trial::Run),
+    (
+        "./build.sh",
+        Trial::Left("builds the module for minutes; CI runs the verbs themselves"),
+    ),
+    ("cargo", Trial::Left("measures for minutes to hours")),
+    (
+        "bash -c 'source build.sh",
+        Trial::Left("works on a module that was built only to be measured"),
+    ),
+];
+
+/// Where documents are looked for: the files of these, and of what is in them.
+const DIRECTORIES: [&str; 3] = [".github", "envoy", "tests"];
+
+/// Every document of the repository.
+pub(crate) fn documents() -> Vec<Document> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = entries(root);
+    paths.retain(|path| path.is_file());
+    let mut directories: Vec<_> = DIRECTORIES.map(|name| root.join(name)).into();
+    while let Some(directory) = directories.pop() {
+        for path in entries(&directory) {
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                paths.push(path);
+            }
+        }
+    }
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    paths.sort();
+    let documents = paths.into_iter().map(|path| Document {
+        name: path.strip_prefix(root).unwrap().display().to_string(),
+        text: fs::read_to_string(&path).unwrap(),
+    });
+    documents.collect()
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+impl Document {
+    pub(crate) fn blocks(&self) -> Vec<Block> {
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut lines = self.text.lines().enumerate();
+        let mut is_right_below = false;
+        while let Some((index, line)) = lines.next() {
+            let Some(language) = line.trim_start().strip_prefix("```") else {
+                is_right_below &= line.is_empty();
+                continue;
+            };
+            let inside = lines
+                .by_ref()
+                .map(|(_, line)| line)
+                .take_while(|line| line.trim() != "```");
+            let text: String = inside.flat_map(|line| [line, "\n"]).collect();
+            match blocks.last_mut() {
+                Some(shell) if is_right_below && shell.language == "sh" && language == "text" => {
+                    shell.answer = Some(text.clone());
+                }
+                _ => {}
+            }
+            blocks.push(Block {
+                line: index + 1,
+                language: language.to_owned(),
+                text,
+                answer: None,
+            });
+            is_right_below = true;
+        }
+        blocks
+    }
+
+    /// The shell blocks.
+    pub(crate) fn shell_blocks(&self) -> Vec<Block> {
+        let mut blocks = self.blocks();
+        blocks.retain(|block| block.language == "sh");
+        blocks
+    }
+}
+
+impl Block {
+    /// Whether it is run, and if not, why; an error says what is not known of it.
+    pub(crate) fn trial(&self) -> Result<Trial, String> {
+        let mut trials = Vec::new();
+        for command in self.commands() {
+            let known = COMMANDS
+                .iter()
+                .find(|(start, _)| command.starts_with(start));
+            let (_, trial) = known.ok_or(format!("neither run nor listed: {command}"))?;
+            trials.push(*trial);
+        }
+        let is_run = |trial: &Trial| *trial == Trial::Run;
+        if trials.iter().any(is_run) != trials.iter().all(is_run) {
+            return Err("some of it can be run and some cannot; make it two blocks".to_owned());
+        }
+        trials.first().copied().ok_or("no command".to_owned())
+    }
+
+    /// Its commands, each from the program's name on, without comments.
+    pub(crate) fn commands(&self) -> Vec<String> {
+        let mut commands = vec![String::new()];
+        let mut quote = None;
+        let mut letters = self.text.chars().peekable();
+        while let Some(letter) = letters.next() {
+            let command = commands.last_mut().unwrap();
+            match (letter, quote) {
+                ('\\', None) if letters.next_if_eq(&'\n').is_some() => command.push(' '),
+                ('\n', None) => commands.push(String::new()),
+                ('#', None) if command.is_empty() || command.ends_with(' ') => {
+                    while letters.next_if(|letter| *letter != '\n').is_some() {}
+                }
+                ('\'' | '"', None) => {
+                    quote = Some(letter);
+                    command.push(letter);
+                }
+                _ => {
+                    quote = quote.filter(|quote| *quote != letter);
+                    command.push(letter);
+                }
+            }
+        }
+        let commands = commands.iter().map(|command| program_onwards(command));
+        commands.filter(|command| !command.is_empty()).collect()
+    }
+}
+
+/// A command without the variables that are set before it, or around it.
+fn program_onwards(command: &str) -> String {
+    let mut rest = command.trim();
+    while let Some((name, value)) = rest.split_once('=') {
+        if name.is_empty()
+            || !name
+                .chars()
+                .all(|letter| letter.is_ascii_uppercase() || letter == '_')
+        {
+            break;
+        }
+        rest = match value.strip_prefix("$(") {
+            Some(inner) => inner,
+            None => value.split_once(' ').map_or("", |(_, rest)| rest),
+        }
+        .trim_start();
+    }
+    rest.split_whitespace().collect::<Vec<_>>().join(" ")
+}
