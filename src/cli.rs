@@ -294,7 +294,6 @@ impl CommandError {
                 "it says when the tokens expire that are meant; to revoke what a subject, client or \
                  issuer was issued until an hour ago, write `--not-before-in -1h`",
             ),
-            Self::Faults { .. } => Some("`portcullis validate` tells each of them"),
             Self::Foreign { .. } => Some("`portcullis convert FILE` makes a configuration of it"),
             Self::PolicyAlone { .. } => {
                 Some("it says whose tokens there are; name the file that it stands in too")

@@ -4,7 +4,9 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test fails by panicking"
 )]
 
@@ -20,8 +22,17 @@ use jwt_simple::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-#[path = "cli/published_keys.rs"]
-mod published_keys;
+#[path = "support/inputs.rs"]
+#[allow(dead_code, reason = "the tests in Envoy need a part of their own")]
+mod inputs;
+#[path = "support/keys.rs"]
+#[allow(dead_code, reason = "the tests in Envoy need more of it")]
+mod keys;
+#[path = "support/token.rs"]
+#[allow(dead_code, reason = "the tests in Envoy need more of it")]
+mod token;
+#[path = "cli/inputs.rs"]
+mod with_inputs;
 
 #[test]
 fn a_token_minted_with_a_new_key_verifies_with_the_printed_public_key() {
@@ -180,7 +191,7 @@ fn a_failure_says_why_on_standard_error_and_by_its_exit_code() {
         (
             1,
             &["jwks", "text.json"],
-            "error: key file `text.json` is not usable: expected a private JWK: ",
+            "error: the keys in `text.json` are not usable: invalid JSON at line 1 column 2",
         ),
         (
             1,

@@ -1,7 +1,7 @@
-//! `portcullis explain`: what becomes of one request under one configuration, and why.
+//! `portcullis explain`: how one request is decided under one configuration, and why.
 //!
-//! The gate itself decides, over a host that is not Envoy; this module only listens to it. What
-//! is told about the token are the claims that the gate looks at, never the token.
+//! The gate itself decides, over a host that is not Envoy; this module only writes down what it does.
+//! It shows the claims that the gate looks at, never the token.
 
 mod host;
 mod steps;
@@ -18,8 +18,9 @@ use clap::Args;
 use super::configuration_file::{self, ConfigurationFileError};
 use super::printable::printable;
 use super::token_names::bare;
+use super::validate::joined;
 use super::{CommandError, convert, mint};
-use crate::gate::{Attempt, Gate, Verdict, inspect_configuration};
+use crate::gate::{Attempt, Fault, Gate, Verdict, inspect_configuration};
 use crate::keys::KeySource;
 use crate::time::UnixTime;
 use crate::token::{Backend, KeySet, LARGEST_MAX_TOKEN_BYTES, UnverifiedToken};
@@ -173,13 +174,19 @@ pub fn run(
     for warning in &inspection.warnings {
         writeln!(errors, "warning: {warning}").map_err(CommandError::Output)?;
     }
+    let file = configuration_file::shown(&arguments.file).display();
+    for Fault { path, message } in &inspection.faults {
+        let place = joined(&found.place, path);
+        writeln!(errors, "{file}:{}: error: {place}{message}", line(path))
+            .map_err(CommandError::Output)?;
+    }
     let number = inspection.faults.len();
     let configuration = inspection.configuration;
     let policy = inspection.policy.ok_or(CommandError::Faults { number })?;
     let (policy, has_revocation) = policy.without_feed();
-    // One token is looked at, once: no other one can push it out of the cache.
+    // One token is checked, once, so the hash key of the token cache need not be secret.
     let gate = Gate::new(policy, Backend::Module, [0; 16]);
-    put_keys(&gate, &arguments.key_sets)?;
+    put_keys(&gate, &arguments.key_sets, errors)?;
     let token = token(arguments)?;
     let mut host = ExplainingHost::new(now, arguments);
     for Header { name, value } in &arguments.headers {
@@ -187,7 +194,7 @@ pub fn run(
     }
     if let Some(token) = &token {
         host.add_header("authorization", &format!("Bearer {token}"));
-        // Whatever it is, it was given as a token.
+        // It was given as a token, well formed or not.
         host.hide(token, SHORTEST_HIDDEN);
     }
     if let Some(name) = &arguments.route_name {
@@ -229,15 +236,15 @@ fn explain(
     }
 }
 
-fn put_keys(gate: &Gate, files: &[KeySetFile]) -> Result<(), ExplainError> {
+fn put_keys(gate: &Gate, files: &[KeySetFile], errors: &mut dyn Write) -> Result<(), CommandError> {
     for KeySetFile { provider, file } in files {
         let mut sources = gate.policy().key_sources().enumerate();
-        let source = sources.find_map(|(place, (name, source))| match source {
-            KeySource::Remote(remote) if name == provider => Some((place, &remote.rules)),
-            KeySource::Unknown(rules) if name == provider => Some((place, rules)),
+        let source = sources.find_map(|(index, (name, source))| match source {
+            KeySource::Remote(remote) if name == provider => Some((index, &remote.rules)),
+            KeySource::Unknown(rules) if name == provider => Some((index, rules)),
             _ => None,
         });
-        let (place, rules) = source.ok_or_else(|| ExplainError::Provider {
+        let (index, rules) = source.ok_or_else(|| ExplainError::Provider {
             name: provider.clone(),
         })?;
         let text = fs::read(file).map_err(|source| ExplainError::Read {
@@ -248,7 +255,10 @@ fn put_keys(gate: &Gate, files: &[KeySetFile]) -> Result<(), ExplainError> {
             path: file.clone(),
             source,
         })?;
-        gate.keys().set(place, Some(Rc::new(keys)));
+        for key in keys.complaints() {
+            writeln!(errors, "{}: warning: {key}", file.display()).map_err(CommandError::Output)?;
+        }
+        gate.keys().set(index, Some(Rc::new(keys)));
     }
     Ok(())
 }

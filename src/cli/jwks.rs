@@ -1,4 +1,4 @@
-//! `portcullis jwks`: what a gate needs to know of keys, made of whatever they stand in.
+//! `portcullis jwks`: the public JWK Set of the keys in some files, of whatever format.
 
 use std::collections::HashSet;
 use std::fs;
@@ -33,59 +33,65 @@ pub fn run(
     output: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> Result<(), CommandError> {
-    let mut keys = Vec::new();
+    let mut files = Vec::new();
     for file in &arguments.files {
-        match public_text(file)? {
-            Some(text) => keys.extend(published(file, &text, errors)?),
-            None => keys.push(key_file::read(file)?.public_jwk()),
-        }
+        files.push(match public_text(file)? {
+            Some(text) => published(file, &text, errors)?,
+            None => vec![key_file::read(file)?.public_jwk()],
+        });
     }
-    print_set(&keys, output)
+    print_set(&files, output)
 }
 
 pub(super) fn print(signers: &[Signer], output: &mut dyn Write) -> Result<(), CommandError> {
-    let keys: Vec<_> = signers.iter().map(Signer::public_jwk).collect();
+    let keys: Vec<_> = signers
+        .iter()
+        .map(|signer| vec![signer.public_jwk()])
+        .collect();
     print_set(&keys, output)
 }
 
-fn print_set(keys: &[Value], output: &mut dyn Write) -> Result<(), CommandError> {
-    let set = public_set(keys)?;
+fn print_set(files: &[Vec<Value>], output: &mut dyn Write) -> Result<(), CommandError> {
+    let set = public_set(files)?;
     writeln!(output, "{set}").map_err(CommandError::Output)
 }
 
-/// The public JWK Set (RFC 7517 section 5) of these keys, in their order.
+/// The public JWK Set (RFC 7517 section 5) of the keys of these files, in their order.
 ///
 /// # Errors
 ///
-/// [`KeySetError::RepeatedKeyId`], since a verifier that looks a key up by its id would find only
-/// one of the two.
-pub fn public_set(keys: &[Value]) -> Result<Value, KeySetError> {
+/// [`KeySetError::RepeatedKeyId`] for one id in two files, since many verifiers that look a key up
+/// by its id find only one of the two. Within a file it is how their issuer publishes them.
+pub fn public_set(files: &[Vec<Value>]) -> Result<Value, KeySetError> {
     let mut seen = HashSet::new();
-    for key_id in keys.iter().filter_map(|key| key["kid"].as_str()) {
-        if !seen.insert(key_id) {
+    for keys in files {
+        let key_ids: HashSet<_> = keys.iter().filter_map(|key| key["kid"].as_str()).collect();
+        if let Some(key_id) = key_ids.intersection(&seen).next() {
             return Err(KeySetError::RepeatedKeyId {
-                key_id: key_id.to_owned(),
+                key_id: (*key_id).to_owned(),
             });
         }
+        seen.extend(key_ids);
     }
-    Ok(json!({ "keys": keys }))
+    Ok(json!({ "keys": files.concat() }))
 }
 
-/// The set of keys in a file, a public key alone among them; `None` for a private JWK, and for what
-/// is nothing of all that.
+/// What is in a file, where a public key alone is a set of one; `None` for a private JWK.
 fn public_text(path: &Path) -> Result<Option<Vec<u8>>, KeyFileError> {
     let text = fs::read(path).map_err(|source| KeyFileError::Read {
         path: path.to_owned(),
         source,
     })?;
-    Ok(match parse_json(&text) {
-        Ok(jwk) if jwk.get("kty").is_none() => Some(text),
-        Ok(jwk) if jwk.get("d").is_none() => Some(json!({"keys": [jwk]}).to_string().into_bytes()),
-        Ok(_) => None,
-        Err(_) => text
-            .windows(11)
-            .any(|part| part == b"-----BEGIN ")
-            .then_some(text),
+    let Ok(jwk) = parse_json(&text) else {
+        return Ok(Some(text));
+    };
+    let is_key = jwk.get("kty").is_some();
+    // Some libraries write members that say nothing.
+    let private = jwk.get("d").and_then(Value::as_str).unwrap_or_default();
+    Ok(match (is_key, private.is_empty()) {
+        (false, _) => Some(text),
+        (true, true) => Some(json!({"keys": [jwk]}).to_string().into_bytes()),
+        (true, false) => None,
     })
 }
 
@@ -119,14 +125,14 @@ mod tests {
     use super::*;
     use crate::token::Algorithm;
 
-    fn key(key_id: &str) -> Value {
+    fn file(key_id: &str) -> Vec<Value> {
         let signer = Signer::generate(Algorithm::EdDsa, Some(key_id)).unwrap();
-        signer.public_jwk()
+        vec![signer.public_jwk()]
     }
 
     #[test]
     fn the_set_holds_public_keys_in_the_order_given() {
-        let set = public_set(&[key("b"), key("a")]).unwrap();
+        let set = public_set(&[file("b"), file("a")]).unwrap();
         assert_eq!(set["keys"][0]["kid"], "b");
         assert_eq!(set["keys"][1]["kid"], "a");
         assert!(
@@ -139,9 +145,9 @@ mod tests {
     }
 
     #[test]
-    fn two_keys_with_one_id_are_refused() {
+    fn two_files_with_one_id_are_refused() {
         assert_eq!(
-            public_set(&[key("a"), key("a")]),
+            public_set(&[file("a"), file("a")]),
             Err(KeySetError::RepeatedKeyId {
                 key_id: "a".to_owned()
             })

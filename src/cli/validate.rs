@@ -186,7 +186,7 @@ fn is_compared(path: &str) -> bool {
 }
 
 /// The path of a fault in the whole file, and what separates it from the message.
-fn joined(place: &str, path: &str) -> String {
+pub(super) fn joined(place: &str, path: &str) -> String {
     match configuration_file::under(place, path) {
         path if path.is_empty() => path,
         path => format!("{path}: "),

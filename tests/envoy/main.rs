@@ -20,6 +20,7 @@ mod cookies;
 mod cors;
 
 mod fallback;
+mod inputs;
 mod istio;
 mod metrics;
 mod native;
@@ -27,7 +28,6 @@ mod new_keys;
 mod observability;
 mod pasted;
 mod path;
-mod published_keys;
 mod refusals;
 mod remote_keys;
 mod revocation;

@@ -15,6 +15,7 @@ mod configuration;
 pub(crate) mod documents;
 mod envoy;
 mod http;
+pub(crate) mod inputs;
 mod intruder;
 mod jwks_server;
 mod keys;

@@ -132,7 +132,7 @@ impl ExplainingHost {
     }
 }
 
-/// Whether somebody looks for it who permits so long ones is not for here to say.
+/// Whether the configuration permits tokens this long is for the gate to decide.
 fn is_token(text: &str) -> bool {
     UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, text.as_bytes()).is_ok()
 }
@@ -143,7 +143,7 @@ impl SignatureHost for ExplainingHost {
     }
 }
 
-/// Nothing is shared with anybody.
+/// There are no shared data.
 impl SharedData for ExplainingHost {
     fn shared(&self, _key: &str) -> Option<Shared> {
         None
@@ -159,7 +159,7 @@ impl Host for ExplainingHost {
         self.now.seconds() * 1_000
     }
 
-    /// Nobody is asked anything, so that nothing has to be unforeseeable.
+    /// No calls are made, so nothing has to be unpredictable.
     fn random(&self) -> u64 {
         0
     }

@@ -18,11 +18,11 @@ pub(super) struct Configured<'c> {
 }
 
 impl Configured<'_> {
-    /// A rule with its line, what it is for, and what it needs.
-    fn rule(&self, place: usize) -> String {
-        let line = (self.line)(&format!("rules[{place}]"));
+    /// A rule with its line, what it matches, and what it asks for.
+    fn rule(&self, index: usize) -> String {
+        let line = (self.line)(&format!("rules[{index}]"));
         let rules = self.configuration.get("rules");
-        let rule = rules.and_then(|rules| rules.get(place));
+        let rule = rules.and_then(|rules| rules.get(index));
         let part = |key: &str| rule.and_then(|rule| rule.get(key));
         let matcher = part("match").map_or_else(String::new, |matcher| format!(": {matcher}"));
         let needs = match (part("requires"), part("requirement_name")) {
@@ -30,7 +30,7 @@ impl Configured<'_> {
             (Some(requirement), _) => format!("asks for {requirement}"),
             (None, _) => "asks for nothing".to_owned(),
         };
-        format!("rules[{place}] (line {line}) matches{matcher}, {needs}")
+        format!("rules[{index}] (line {line}) matches{matcher}, {needs}")
     }
 
     fn chosen_by_route(&self) -> String {
@@ -73,7 +73,7 @@ impl<'c> Steps<'c> {
         self.lines
     }
 
-    /// A key of the provider at work, as it stands in the configuration.
+    /// A key of the provider that is being checked, as it stands in the configuration.
     fn configured(&self, key: &str) -> String {
         let provider = self
             .configured
@@ -146,7 +146,7 @@ impl<'c> Steps<'c> {
 impl Observer for &mut Steps<'_> {
     fn chosen(&mut self, chosen: Chosen) {
         self.lines.push(match chosen {
-            Chosen::Rule(place) => format!("rule       {}", self.configured.rule(place)),
+            Chosen::Rule(index) => format!("rule       {}", self.configured.rule(index)),
             Chosen::Route => format!("rule       {}", self.configured.chosen_by_route()),
             Chosen::FilterState => "rule       the filter state chooses the requirement".to_owned(),
             Chosen::Nothing => "rule       no rule matches".to_owned(),
@@ -159,7 +159,7 @@ impl Observer for &mut Steps<'_> {
     }
 
     fn checked(&mut self, check: Check, fault: Option<Reason>) {
-        // Nobody was asked, as a note says.
+        // The authority is not asked, as a note says.
         if check == Check::Revocation && fault.is_none() {
             return;
         }
