@@ -37,7 +37,7 @@ use portcullis::revocation::Status;
 
 use edge::Edge;
 use support::{Authority, Random};
-use table::{Life, MARGIN, Named, Table, Truth};
+use table::{LONGEST_SHORT_LIFE, Life, MARGIN, Named, Table, Truth};
 
 /// Tokens that are tried after every step in which the edges catch up.
 const TOKENS: usize = 60;
@@ -63,8 +63,7 @@ fn nothing_that_was_revoked_is_ever_said_not_to_be() {
         let tally = run(seed, steps);
         println!("seed {seed}: {tally:?}");
         assert!(tally.revoked.min(tally.not_revoked) > 50, "{tally:?}");
-        // The faster the machine, the fewer.
-        assert!(tally.lapsed > 10, "{tally:?}");
+        assert!(tally.lapsed > 50, "{tally:?}");
         assert!(tally.remembered > 50 && tally.purged > 50, "{tally:?}");
         assert!(tally.either * 10 < tally.revoked, "{tally:?}");
     }
@@ -130,10 +129,19 @@ fn run(seed: u64, steps: usize) -> Tally {
             }
         }
     }
-    for (place, edge) in edges.iter_mut().enumerate() {
-        edge.catch_up(&authority);
-        let context = format!("seed {seed}, at the end, edge {place}");
-        compare(&mut random, &table, &authority, edge, &context, &mut tally);
+    // However fast the steps were: what was revoked for a moment lapses before the end.
+    for (when, pause) in [
+        ("after the last step", LONGEST_SHORT_LIFE),
+        ("at the end", Duration::ZERO),
+    ] {
+        for (place, edge) in edges.iter_mut().enumerate() {
+            edge.catch_up(&authority);
+            let context = format!("seed {seed}, {when}, edge {place}");
+            compare(&mut random, &table, &authority, edge, &context, &mut tally);
+        }
+        thread::sleep(pause);
+    }
+    for edge in &edges {
         tally.purged += edge.second.purged;
     }
     tally

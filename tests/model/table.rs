@@ -1,6 +1,7 @@
 //! What was revoked, as a plain table.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use portcullis::revocation::{FeedState, Kind, Names};
 use portcullis::time::UnixTime;
@@ -26,6 +27,12 @@ pub(crate) enum Life {
 
 /// How much longer than asked for an entry is kept, in seconds; what the authority is started with.
 pub(crate) const MARGIN: u64 = 1;
+
+/// The most seconds of a short life.
+const SHORT_LIFE: usize = 3;
+
+/// After so long everything with a short life has lapsed; times are whole seconds.
+pub(crate) const LONGEST_SHORT_LIFE: Duration = Duration::from_secs(SHORT_LIFE as u64 + MARGIN + 1);
 
 /// Kind and value.
 pub(crate) type Name = (&'static str, String);
@@ -86,7 +93,7 @@ impl Table {
         let lives = match life {
             // What revokes everybody must not go on for ever, or nothing else is seen.
             Life::Long if kind != Kind::Issuer => 3_600,
-            _ => 1 + random.below(3) as u64,
+            _ => 1 + random.below(SHORT_LIFE) as u64,
         };
         let value = value(kind, random);
         let expires_at = now + lives;
