@@ -6,6 +6,7 @@ mod missing_keys;
 mod places;
 mod requirements;
 mod routes;
+mod session_headers;
 
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -222,88 +223,6 @@ fn faults_before_the_signature_is_verified_are_told_all_alike() {
     assert!(responses.iter().all(|response| *response == responses[0]));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
-fn spoofed_headers_and_their_aliases_are_removed_on_every_path() {
-    let spoofed = [
-        "x-session-subject",
-        "x_session_id",
-        "x.session.scope",
-        "x-user",
-        "x_roles",
-    ];
-    for (path, allow_unmatched) in [("/public/x", false), ("/nowhere", true), ("/api/x", false)] {
-        let gate = gate_with(|configuration| {
-            configuration["allow_unmatched"] = json!(allow_unmatched);
-        });
-        let genuine = format!("Bearer {}", token(&es256(), &claims()));
-        let host = spoofed
-            .iter()
-            .fold(MockHost::get(path, now()), |host, name| {
-                host.with_header(name, "admin").with_header(name, "root")
-            });
-        let host = host
-            .with_header("authorization", genuine)
-            .with_header("x-other", "kept");
-        assert_eq!(refusal(&gate, &host), None, "{path}");
-        let lines = host.forwarded_headers();
-        let values: Vec<_> = lines.iter().map(|(_, value)| value.as_str()).collect();
-        assert!(
-            !values.contains(&"admin") && !values.contains(&"root"),
-            "{path}: {lines:?}"
-        );
-        assert!(values.contains(&"kept"));
-    }
-}
-
-/// It says no less of the caller than the headers that tokens fill.
-#[wasm_bindgen_test(unsupported = test)]
-fn everything_below_the_prefix_is_taken_off() {
-    for path in ["/public/x", "/api/x"] {
-        let mut host = request(&token(&es256(), &claims()));
-        host = host.without_header(":path").with_header(":path", path);
-        for name in [
-            "x-session-role",
-            "x-session-",
-            "x!session!subject",
-            "x~session+id",
-        ] {
-            host = host.with_header(name, "admin");
-        }
-        host = host.with_header("x-sessions", "kept");
-        assert_eq!(refusal(&gate(), &host), None);
-        let lines = host.forwarded_headers();
-        assert!(lines.iter().all(|(_, value)| value != "admin"), "{lines:?}");
-        assert_eq!(host.forwarded("x-sessions").as_deref(), Some("kept"));
-    }
-}
-
-/// Whoever heeds the list would take what the gate says for something that the client has said.
-#[wasm_bindgen_test(unsupported = test)]
-fn no_list_of_connection_names_what_the_upstream_relies_on() {
-    let genuine = token(&es256(), &claims());
-    let with = |lists: &[&str]| {
-        let mut host = request(&genuine);
-        for list in lists {
-            host = host.with_header("connection", list);
-        }
-        assert_eq!(refusal(&gate(), &host), None);
-        host.forwarded("connection")
-    };
-    for (lists, left) in [
-        (&["Upgrade, X-Session-Subject"][..], Some("Upgrade")),
-        (&["x_user,upgrade,authorization"], Some("upgrade")),
-        (
-            &["upgrade", "x-session-role, x-own"],
-            Some("upgrade, x-own"),
-        ),
-        (&["x-session-id", "upgrade"], Some("upgrade")),
-        (&["x-user"], None),
-        (&["keep-alive,  Upgrade"], Some("keep-alive,  Upgrade")),
-    ] {
-        assert_eq!(with(lists).as_deref(), left, "{lists:?}");
-    }
-}
-
 /// A header that never reaches the upstream has no say in what is asked of the request.
 #[wasm_bindgen_test(unsupported = test)]
 fn rules_match_the_request_without_what_was_taken_off() {
@@ -373,29 +292,6 @@ fn rules_are_matched_without_the_query() {
     assert_eq!(refusal(&gate(), &host), Some(Reason::NoRule));
     let host = MockHost::get("/public?x", now());
     assert_eq!(refusal(&gate(), &host), None);
-}
-
-#[wasm_bindgen_test(unsupported = test)]
-fn a_claim_that_no_header_can_carry_refuses_the_request() {
-    for subject in ["a\r\nx-admin: 1", "a\0", " alice", "\u{85}"] {
-        let outcome = refusal_of_claims(&claims_with("sub", json!(subject)));
-        assert_eq!(
-            outcome,
-            Some(Reason::ClaimNotForwardable),
-            "{}",
-            subject.escape_debug()
-        );
-    }
-}
-
-#[wasm_bindgen_test(unsupported = test)]
-fn forwarding_keeps_the_token_and_only_then() {
-    let gate = gate_with(|configuration| {
-        configuration["providers"]["idp"]["forward"] = json!(true);
-    });
-    let host = request(&token(&es256(), &claims()));
-    assert_eq!(refusal(&gate, &host), None);
-    assert!(host.forwarded("authorization").is_some());
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -18,7 +18,6 @@ mod attacks;
 mod configuration;
 mod cookies;
 mod cors;
-
 mod fallback;
 mod inputs;
 mod istio;

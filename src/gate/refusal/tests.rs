@@ -84,6 +84,23 @@ fn an_expired_token_is_named_in_challenge_and_problem() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn the_challenge_says_whether_the_token_or_the_request_is_at_fault() {
+    for (reason, status, error, action) in [
+        (Reason::TokenNotYetValid, 401, Some("invalid_token"), "wait"),
+        (Reason::AudienceMismatch, 403, Some("invalid_token"), "none"),
+        (Reason::TokenAmbiguous, 400, Some("invalid_request"), "none"),
+        (Reason::NoRule, 403, None, "none"),
+    ] {
+        let response = answer(reason, &settings(), &[]);
+        let challenge = header(&response, "www-authenticate");
+        let told = challenge.map(|text| text.split('"').nth(3).unwrap());
+        let problem: Value = serde_json::from_slice(&response.body).unwrap();
+        assert_eq!((response.status, told), (status, error), "{reason:?}");
+        assert_eq!(problem["action"], action, "{reason:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn the_challenge_tells_the_scopes_and_where_to_ask_for_tokens() {
     let settings = RefusalSettings {
         resource_metadata: Some("https://api.example/.well-known/oauth-protected-resource".into()),
