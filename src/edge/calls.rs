@@ -3,7 +3,7 @@
 //! A part makes its calls through a [`Caller`], which writes down whose they are. Calls are few: one
 //! or two for each source of keys, three for the feed, and one for each check.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 
 use super::{ContextId, EdgeHost, Metric};
 use crate::host::{BackgroundHost, Call, CallHost, CallId, Expected, NotSent, Shared, SharedData};
@@ -39,6 +39,8 @@ pub(super) struct Caller<'e, H> {
     calls: &'e Calls,
     owner: Owner,
     context: ContextId,
+    /// One look at the clock, for all that follows from one callback of the host.
+    now_milliseconds: OnceCell<u64>,
 }
 
 impl Calls {
@@ -54,6 +56,7 @@ impl Calls {
             calls: self,
             owner,
             context,
+            now_milliseconds: OnceCell::new(),
         }
     }
 
@@ -103,7 +106,9 @@ impl<H: CallHost> CallHost for Caller<'_, H> {
 
 impl<H: BackgroundHost> BackgroundHost for Caller<'_, H> {
     fn now_milliseconds(&self) -> u64 {
-        self.host.now_milliseconds()
+        *self
+            .now_milliseconds
+            .get_or_init(|| self.host.now_milliseconds())
     }
 
     fn random(&self) -> u64 {
