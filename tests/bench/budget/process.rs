@@ -66,7 +66,7 @@ pub(crate) struct Process {
     pub(crate) milliseconds: u64,
     pub(crate) cost: Cost,
     /// How often each probe of the module, if it has any, has said no and yes.
-    pub(crate) answers: BTreeMap<u32, [u64; 2]>,
+    pub(crate) answers: Vec<[u64; 2]>,
     last_call: u32,
     random: u64,
 }
@@ -90,7 +90,7 @@ impl Process {
             authority: None,
             log: Vec::new(),
             cost: Cost::default(),
-            answers: BTreeMap::new(),
+            answers: Vec::new(),
             last_call: 0,
             random: 0,
         }

@@ -64,6 +64,7 @@ mod world;
 
 use std::{env, fs};
 
+use probes::Probed;
 use process::Process;
 use profile::Profile;
 use scenario::Scenario;
@@ -127,21 +128,21 @@ fn order(filter: &[u8]) -> Vec<u8> {
 
 /// What the requests of every usual scenario do.
 fn profile_of(filter: &[u8]) -> Profile {
-    let compiled = Compiled::from(&probes::added_to(filter));
+    let compiled = Compiled::from(&probes::added_to(filter, Probed::Branches));
     let mut profile = Profile::default();
     for scenario in usual_scenarios() {
         let mut vm = scenario.world.start(&compiled);
         vm.process().answers.clear();
         scenario.send(&mut vm, 0..REQUESTS);
-        profile.add(std::mem::take(&mut vm.process().answers));
+        profile.add(&vm.process().answers);
     }
     profile
 }
 
-/// What is done at all: also at the start, for a configuration with faults, on ticks with changes, and
+/// Which functions are needed at all: also at the start, for a configuration with faults, on ticks with changes, and
 /// where an operator wants back-traces, which are never printed.
 fn profile_of_everything(filter: &[u8]) -> Profile {
-    let compiled = Compiled::from(&probes::added_to(filter));
+    let compiled = Compiled::from(&probes::added_to(filter, Probed::Functions));
     let mut profile = Profile::default();
     let scenarios = Scenario::all();
     for scenario in scenarios.into_iter().chain(Scenario::errors_of_libraries()) {
@@ -155,12 +156,12 @@ fn profile_of_everything(filter: &[u8]) -> Profile {
             }
             vm.tick();
         }
-        profile.add(std::mem::take(&mut vm.process().answers));
+        profile.add(&vm.process().answers);
     }
     for configuration in faults::configurations() {
         let mut vm = Vm::load(&compiled, Process::new(configuration, true));
         assert!(!vm.configure(), "a configuration with faults");
-        profile.add(std::mem::take(&mut vm.process().answers));
+        profile.add(&vm.process().answers);
     }
     profile
 }

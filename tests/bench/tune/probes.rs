@@ -27,9 +27,18 @@ impl Numbers {
     }
 }
 
-/// The module with probes in it.
-pub(crate) fn added_to(module: &[u8]) -> Vec<u8> {
+/// What has a probe. Those of branches take most of the time that the module then needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probed {
+    Functions,
+    /// And functions.
+    Branches,
+}
+
+/// The module with probes in it, whose numbers are the same whatever has one.
+pub(crate) fn added_to(module: &[u8], which: Probed) -> Vec<u8> {
     let mut probes = Probes {
+        which,
         imported: imported_functions(module),
         probe_type: 0,
         numbers: Numbers::default(),
@@ -42,6 +51,7 @@ pub(crate) fn added_to(module: &[u8]) -> Vec<u8> {
 }
 
 struct Probes {
+    which: Probed,
     imported: u32,
     /// The type of the function that is called.
     probe_type: u32,
@@ -50,11 +60,10 @@ struct Probes {
 
 impl Probes {
     /// Asks the host about the number on the stack, and leaves it there.
-    fn probe(&mut self, function: &mut Function) {
-        let number = self.numbers.next().cast_signed();
+    fn probe(&self, number: u32, function: &mut Function) {
         function
             .instructions()
-            .i32_const(number)
+            .i32_const(number.cast_signed())
             .call(self.imported);
     }
 }
@@ -92,12 +101,16 @@ impl Reencode for Probes {
     fn parse_function_body(&mut self, code: &mut CodeSection, body: FunctionBody<'_>) -> Result {
         let mut function = self.new_function_with_parsed_locals(&body)?;
         function.instructions().i32_const(1);
-        self.probe(&mut function);
+        let number = self.numbers.next();
+        self.probe(number, &mut function);
         function.instructions().drop();
         for operator in body.get_operators_reader()? {
             let operator = operator?;
             if is_branch(&operator) {
-                self.probe(&mut function);
+                let number = self.numbers.next();
+                if self.which == Probed::Branches {
+                    self.probe(number, &mut function);
+                }
             }
             function.instruction(&self.instruction(operator)?);
         }

@@ -15,11 +15,12 @@ pub(crate) struct Profile {
 
 impl Profile {
     /// What one scenario did: for each probe, how often it has said no and yes.
-    pub(crate) fn add(&mut self, answers: BTreeMap<u32, [u64; 2]>) {
-        for (probe, [no, yes]) in answers {
+    pub(crate) fn add(&mut self, answers: &[[u64; 2]]) {
+        let reached = (0..).zip(answers).filter(|(_, counts)| **counts != [0, 0]);
+        for (probe, [no, yes]) in reached {
             let (scenarios, shares) = self.shares.entry(probe).or_default();
             *scenarios += 1;
-            *shares += yes as f64 / (no + yes) as f64;
+            *shares += *yes as f64 / (no + yes) as f64;
         }
     }
 
