@@ -70,7 +70,9 @@ impl Rule<'_> {
     /// `/public` is the beginning of `/publications` too.
     fn loose_prefix(&self) -> Option<Fault> {
         let (path, prefix) = self.text("prefix")?;
-        let ends_in_a_word = prefix.ends_with(|letter: char| letter.is_alphanumeric());
+        // What letters there are outside of ASCII is a table of two kilobytes.
+        let in_a_word = |letter: char| letter.is_ascii_alphanumeric() || !letter.is_ascii();
+        let ends_in_a_word = prefix.ends_with(in_a_word);
         (ends_in_a_word && !self.requirement.needs_token()).then(|| {
             let message = format!(
                 "needs no token, and is the beginning of other words too: `{prefix}-x`; hint: \
