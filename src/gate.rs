@@ -32,7 +32,7 @@ mod verification;
 pub use configuration::{Configured, Fault, Variable, read as read_configuration};
 #[cfg(not(target_family = "wasm"))]
 pub use configuration::{Inspection, inspect as inspect_configuration};
-#[cfg(not(target_family = "wasm"))]
+#[cfg(not(any(target_family = "wasm", fuzzing)))]
 pub(crate) use configuration::{boolean, joined_path, whole};
 pub use decision::{Check, Observer};
 pub use lack::{KeyAnswer, Lack};

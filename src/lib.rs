@@ -67,7 +67,8 @@ pub mod signer;
 #[cfg(not(target_family = "wasm"))]
 pub mod authority;
 
-#[cfg(not(target_family = "wasm"))]
+// Nothing of it is fuzzed, and it is half of what there is to compile.
+#[cfg(not(any(target_family = "wasm", fuzzing)))]
 pub mod cli;
 
 #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]

@@ -24,7 +24,7 @@ mod rules;
 pub use inspection::{Inspection, inspect};
 pub use reader::{Fault, Variable};
 use reader::{Fields, Node, Read, Reading, boolean_or, joined};
-#[cfg(not(target_family = "wasm"))]
+#[cfg(not(any(target_family = "wasm", fuzzing)))]
 pub(crate) use reader::{boolean, joined as joined_path, whole};
 
 use serde_json::Value;
