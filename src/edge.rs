@@ -41,7 +41,11 @@
 mod calls;
 mod checks;
 mod feed_keeper;
+#[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
+pub(crate) mod fuzzing;
 mod host;
+#[cfg(any(test, fuzzing))]
+pub mod mock;
 mod pace;
 mod waiting;
 
@@ -393,3 +397,6 @@ impl<H: EdgeHost> Edge<H> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,11 @@
 //! What holds is written down beside the code that it is about, in its module's `fuzzing`.
 
 pub use crate::authority::fuzzing::import;
+pub use crate::edge::fuzzing::shared_feed;
 pub use crate::gate::fuzzing::{configuration, request};
 pub use crate::keys::fuzzing::shared_record;
 pub use crate::revocation::fuzzing::manifest;
-pub use crate::sync::fuzzing::{batch, segment, shared_feed};
+pub use crate::sync::fuzzing::{batch, segment};
 pub use crate::token::fuzzing::{jwk_set, token};
 
 #[cfg(test)]

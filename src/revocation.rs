@@ -24,6 +24,8 @@ mod feed_state;
 #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
 pub(crate) mod fuzzing;
 mod manifest;
+#[cfg(any(test, fuzzing))]
+pub mod mock_authority;
 mod name;
 pub mod page;
 pub mod proof;

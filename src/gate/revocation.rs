@@ -394,6 +394,3 @@ fn confirmation_of<'c>(
 
 /// JSON numbers are read as signed ones here and there.
 const NONCE_SHIFT: u32 = 1;
-
-#[cfg(test)]
-mod tests;

@@ -252,6 +252,8 @@ pub struct MockProcess {
     /// What was logged.
     pub log: RefCell<Vec<String>>,
     numbers: Cell<u64>,
+    /// How many writes have gone through.
+    pub writes: Cell<u64>,
     /// Whether calls are refused at once.
     pub refuses_calls: Cell<bool>,
     /// Writes that still go through; the rest is as if the writer had died before it.
@@ -267,6 +269,7 @@ impl Default for MockProcess {
             calls: RefCell::default(),
             log: RefCell::default(),
             numbers: Cell::new(0),
+            writes: Cell::new(0),
             refuses_calls: Cell::new(false),
             writes_left: Cell::new(None),
         }
@@ -310,6 +313,7 @@ impl SharedData for MockProcess {
             _ => false,
         };
         if is_expected {
+            self.writes.set(self.writes.get() + 1);
             let version = u32::try_from(self.number()).unwrap();
             let bytes = value.to_vec();
             let value = Shared { bytes, version };

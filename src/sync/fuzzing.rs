@@ -1,29 +1,20 @@
 //! What holds for segments, batches and the records of the feed, made of any bytes.
 
-mod feed;
-
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
-use std::time::Duration;
 
 use super::announcement::{Begun, Purge, purge};
 use super::claim::Claim;
 use super::loader::{LoadError, Loader, Need};
-use super::{FeedSource, Follower};
 use crate::host::mock::MockProcess;
-use crate::host::{CallOutcome, Expected, SharedData};
 use crate::namespace::Namespace;
 use crate::revocation::cut_off::{self, CutOff, RECORD_BYTES};
 use crate::revocation::fuzzing::signed;
-use crate::revocation::page::{PAGE_BYTES, insert, page_of};
+use crate::revocation::page::PAGE_BYTES;
 use crate::revocation::{
-    Batch, Chain, Change, Evidence, FeedState, FilterKey, Fingerprint, Kind, MAX_BATCH_BYTES,
+    Batch, Chain, Change, FeedState, FilterKey, Fingerprint, Kind, MAX_BATCH_BYTES,
     MAX_BATCH_CHANGES, Manifest, Names, SEGMENT_BYTES, Segment, SharedFilter, Signable, Status,
-    View,
 };
 use crate::time::UnixTime;
-
-pub use feed::shared_feed;
 
 const FILTER_KEY: FilterKey = FilterKey::new([7; 16]);
 

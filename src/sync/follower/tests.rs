@@ -9,14 +9,13 @@ use crate::host::mock::MockProcess;
 use crate::host::{Call, Expected};
 use crate::namespace::Namespace;
 use crate::revocation::cut_off::CutOff;
+use crate::revocation::mock_authority::{self, FILTER_KEY, MockAuthority as Authority, name_of};
 use crate::revocation::{
-    Batch, Change, FeedState, FilterKey, Fingerprint, Kind, MAX_BATCH_CHANGES, Names, Status,
-    cut_off,
+    Change, FeedState, Fingerprint, Kind, MAX_BATCH_CHANGES, Names, Status, cut_off,
 };
 use crate::time::{Interval, UnixTime, milliseconds};
 
 mod answers;
-mod authority;
 mod backlog;
 mod caches;
 mod company;
@@ -29,14 +28,10 @@ mod repairs;
 mod successions;
 mod trust;
 
-use authority::Authority;
-
-const FILTER_KEY: FilterKey = FilterKey::new([7; 16]);
-
 const MAX_CHANGES: usize = MAX_BATCH_CHANGES as usize;
 
 fn name(token: &str) -> Fingerprint {
-    FILTER_KEY.fingerprint(Kind::Token, "iss", token)
+    name_of(Kind::Token, token)
 }
 
 /// One that pins the keys that are made of these bytes.
@@ -78,16 +73,24 @@ impl Follower {
 }
 
 fn follower() -> Follower {
+    follower_with(keys())
+}
+
+fn new_view() -> View {
+    view_with(keys())
+}
+
+fn keys() -> FeedKeys {
     // Made once: some tests have thousands of followers.
     thread_local! {
         static KEYS: FeedKeys =
             FeedKeys::new(vec![SigningKey::from_bytes(&[1; 32]).verifying_key()]);
     }
-    follower_with(KEYS.with(Clone::clone))
+    KEYS.with(Clone::clone)
 }
 
 fn follower_with(keys: FeedKeys) -> Follower {
-    let view = Rc::new(View::new(Namespace::example(), keys.clone()));
+    let view = Rc::new(view_with(keys.clone()));
     let source = FeedSource {
         cluster: "authority".into(),
         authority: "authority".into(),
@@ -98,6 +101,13 @@ fn follower_with(keys: FeedKeys) -> Follower {
         max_staleness: Duration::from_secs(30),
     };
     Follower::new(source, view)
+}
+
+fn view_with(keys: FeedKeys) -> View {
+    thread_local! {
+        static SPACE: Namespace = company::space();
+    }
+    View::new(SPACE.with(Clone::clone), keys)
 }
 
 /// Answers every call that the authority has an answer for, until it is quiet.

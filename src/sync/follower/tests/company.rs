@@ -6,10 +6,19 @@
 //! been let through before and stands in a cache.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use serde_json::json;
 
 use super::*;
+use crate::edge::State;
+use crate::edge::mock::VirtualMachine;
+use crate::gate::{Outcome, Reason};
+use crate::host::mock::MockHost;
 use crate::host::{CallHost, NotSent, Shared};
+use crate::sync::Lease;
+use crate::token::Algorithm;
+use crate::token::fixtures::symmetric;
 
 /// A token that was issued at [`ISSUED_AT`], by what can revoke it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +39,28 @@ pub(super) const BEARERS: [Bearer; 8] = [
 
 impl Bearer {
     fn fingerprint(self) -> Fingerprint {
-        FILTER_KEY.fingerprint(self.0, "iss", self.1)
+        name_of(self.0, self.1)
+    }
+
+    /// A request with it.
+    fn request(self) -> MockHost {
+        // Made once: they are sent by the thousand.
+        thread_local! {
+            static TOKENS: Vec<(Bearer, String)> = BEARERS.map(Bearer::token).into();
+        }
+        let token = TOKENS.with(|tokens| {
+            let mut tokens = tokens.iter();
+            let (_, token) = tokens.find(|(bearer, _)| *bearer == self).unwrap();
+            format!("Bearer {token}")
+        });
+        MockHost::get("/", UnixTime::EPOCH).with_header("authorization", token)
+    }
+
+    fn token(self) -> (Self, String) {
+        let name = if self.0 == Kind::Token { "jti" } else { "sub" };
+        let mut claims = json!({"iss": "iss", "exp": 2_000_000_000, name: self.1});
+        claims["iat"] = ISSUED_AT.unwrap().seconds().into();
+        (self, symmetric(Algorithm::Hs256, &claims).1)
     }
 
     fn names(self) -> Names {
@@ -206,85 +236,108 @@ impl<'p> Leader<'p> {
     }
 }
 
-/// A virtual machine that follows, and remembers what it has let through.
-struct Edge {
-    follower: Follower,
-    passed: BTreeSet<Bearer>,
+/// The filter's own edge in a virtual machine that never leads.
+struct Edge<'p> {
+    machine: VirtualMachine<&'p MockProcess>,
+    /// What somebody else holds.
+    lease: Lease,
 }
 
 /// The earliest moments that what has been said of tokens so far can be of.
 type Moments = BTreeMap<Bearer, usize>;
 
-impl Edge {
-    fn new() -> Self {
-        Self {
-            follower: follower(),
-            passed: BTreeSet::new(),
-        }
+impl<'p> Edge<'p> {
+    fn new(process: &'p MockProcess) -> Self {
+        let machine = VirtualMachine::new(process, &configuration());
+        let lease = Lease::new(machine.feed_space(), 0);
+        Self { machine, lease }
     }
 
-    fn tick(&mut self, process: &MockProcess) {
-        match self.follower.on_tick(process, false) {
-            None => {}
-            Some(Purge::Everything) => self.passed.clear(),
-            Some(Purge::Named(names)) => {
-                let is_named = |bearer: &Bearer| names.contains(&bearer.fingerprint());
-                self.passed.retain(|bearer| !is_named(bearer));
-            }
-        }
+    fn tick(&self, process: &MockProcess) {
+        self.lease.tick(process, process.now.get());
+        self.machine.tick();
     }
 
-    /// Whether it refuses, or has the authority asked. `None` when it knows nothing.
-    fn refuses(&mut self, process: &MockProcess, bearer: Bearer) -> Option<bool> {
-        if self.passed.contains(&bearer) {
-            return Some(false);
-        }
-        let view = &self.follower.view;
-        match view.status(process, |_| bearer.names()).0 {
-            Status::NoData => None,
-            Status::PossiblyRevoked | Status::CutOff => Some(true),
-            Status::NotRevoked => {
-                self.passed.insert(bearer);
-                Some(false)
-            }
+    /// Whether it refuses a request, or has the authority asked. `None` when it knows nothing.
+    fn refuses(&self, process: &MockProcess, bearer: Bearer) -> Option<bool> {
+        let context = self.machine.send(bearer.request());
+        let (state, outcome) = (self.machine.state(context), self.machine.outcome(context));
+        self.machine.leave(context);
+        match (state, outcome) {
+            (_, Some(Outcome::Allowed(_))) => Some(false),
+            (_, Some(Outcome::Refused(Reason::TokenRevoked))) => Some(true),
+            (_, Some(Outcome::Refused(Reason::RevocationUnavailable))) => None,
+            (State::Held, None) => finds(self.machine.view(), process, bearer),
+            other => panic!("{bearer:?}: {other:?}"),
         }
     }
+}
 
-    fn held(&self, process: &MockProcess) -> Option<FeedState> {
-        let held = self.follower.view.state().map(|state| (*state).clone());
-        held.or_else(|| Some(self.follower.read_state(process)?.0))
+/// What is found in shared data about a token that is in no cache.
+fn finds(view: &View, process: &MockProcess, bearer: Bearer) -> Option<bool> {
+    match view.status(process, |_| bearer.names()).0 {
+        Status::NoData => None,
+        Status::PossiblyRevoked | Status::CutOff => Some(true),
+        Status::NotRevoked => Some(false),
     }
+}
 
-    /// What it says of every token is so at some moment, which is no earlier than what it holds
-    /// and than what was said before.
-    fn look(
-        &mut self,
-        process: &MockProcess,
-        authority: &Authority,
-        said: &mut Moments,
-        may_be_mute: bool,
-        context: &str,
-    ) {
-        let Some(held) = self.held(process) else {
-            let mut bearers = BEARERS.iter();
-            let is_mute = bearers.all(|bearer| self.refuses(process, *bearer).is_none());
-            return assert!(is_mute, "{context}: out of nothing");
+/// The state that is gone by, be it the one that is published.
+fn held(view: &View, process: &MockProcess) -> Option<FeedState> {
+    let held = view.state().map(|state| (*state).clone());
+    held.or_else(|| Some(view.published(process)?.0))
+}
+
+/// What is said of every token is so at some moment, which is no earlier than what is held and than
+/// what was said before.
+fn is_true(
+    held: Option<FeedState>,
+    refuses: impl Fn(Bearer) -> Option<bool>,
+    authority: &Authority,
+    said: &mut Moments,
+    may_be_mute: bool,
+    context: &str,
+) {
+    let Some(held) = held else {
+        let is_mute = BEARERS.into_iter().all(|bearer| refuses(bearer).is_none());
+        return assert!(is_mute, "{context}: out of nothing");
+    };
+    for bearer in BEARERS {
+        let refuses = refuses(bearer);
+        if may_be_mute && refuses.is_none() {
+            continue;
+        }
+        let earliest = said.entry(bearer).or_default();
+        let mut moments = authority.moments_since(&held, *earliest);
+        let is_so = |changes: &[Change]| Some(bearer.is_revoked(changes)) == refuses;
+        let moment = moments.find(|moment| is_so(authority.history(*moment)));
+        let Some(moment) = moment else {
+            panic!("{context}: {bearer:?} {refuses:?} {earliest} {held:?}");
         };
-        for bearer in BEARERS {
-            let refuses = self.refuses(process, bearer);
-            if may_be_mute && refuses.is_none() {
-                continue;
-            }
-            let earliest = said.entry(bearer).or_default();
-            let mut moments = authority.moments_since(&held, *earliest);
-            let is_so = |changes: &[Change]| Some(bearer.is_revoked(changes)) == refuses;
-            let moment = moments.find(|moment| is_so(authority.history(*moment)));
-            let Some(moment) = moment else {
-                panic!("{context}: {bearer:?} {refuses:?} {earliest} {held:?}");
-            };
-            *earliest = moment;
-        }
+        *earliest = moment;
     }
+}
+
+/// Of a gate with the key of all bearers' tokens, whose feed does not grow stale here.
+fn configuration() -> serde_json::Value {
+    let (key, _) = symmetric(Algorithm::Hs256, &json!({}));
+    let keys = json!({"keys": [key]}).to_string();
+    let mut revocation = mock_authority::settings();
+    revocation["max_staleness"] = json!("3600s");
+    json!({
+        "providers": {"idp": {
+            "issuer": "iss",
+            "allow_symmetric_keys": true,
+            "local_jwks": {"inline_string": keys},
+        }},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+        "revocation": revocation,
+    })
+}
+
+/// Where the records of these edges are.
+pub(super) fn space() -> Namespace {
+    VirtualMachine::new(&MockProcess::default(), &configuration()).feed_space()
 }
 
 /// Moments are numbered, those of the epoch before first.
@@ -315,42 +368,51 @@ impl Authority {
     }
 }
 
-/// Those that look on: one that ticks before every look, one that has not ticked since it knows
-/// anything, and a new one whenever there is something to see.
-pub(super) struct Onlookers {
-    keen: Edge,
-    lazy: Edge,
+/// Those that look on: an edge that ticks before every look, and remembers what it has let through;
+/// one that has not ticked since it knows anything; and a new one whenever there is something to see.
+/// The last two are asked about tokens that are in no cache, so that they have to look.
+pub(super) struct Onlookers<'p> {
+    process: &'p MockProcess,
+    keen: Edge<'p>,
+    lazy: Edge<'p>,
     said: [Moments; 3],
     /// Epoch and generation that were in force last.
     newest: (u64, u64),
     /// Whether it may come to it that nothing is known, when two leaders write over each other.
     pub(super) may_be_mute: bool,
+    /// How much had been written when they looked last.
+    seen: u64,
 }
 
-impl Onlookers {
-    pub(super) fn new() -> Self {
+impl<'p> Onlookers<'p> {
+    pub(super) fn new(process: &'p MockProcess) -> Self {
         Self {
-            keen: Edge::new(),
-            lazy: Edge::new(),
+            process,
+            keen: Edge::new(process),
+            lazy: Edge::new(process),
             said: Default::default(),
             newest: (0, 0),
             may_be_mute: false,
+            seen: 0,
         }
     }
 
     /// Everybody's tick.
-    pub(super) fn tick(&mut self, process: &MockProcess) {
-        self.keen.tick(process);
-        self.lazy.tick(process);
+    pub(super) fn tick(&self) {
+        self.keen.tick(self.process);
+        self.lazy.tick(self.process);
     }
 
-    /// Nothing is said that is not so, and no generation comes back.
-    pub(super) fn look(&mut self, process: &MockProcess, authority: &Authority, context: &str) {
-        self.keen.tick(process);
-        if self.lazy.follower.view.state().is_none() {
-            self.lazy.tick(process);
+    /// If there is something to see, nothing is said that is not so, and no generation comes back.
+    pub(super) fn look(&mut self, authority: &Authority, context: &str) {
+        if self.process.writes.get() == self.seen {
+            return;
         }
-        if let Some((state, _)) = self.keen.follower.read_state(process) {
+        self.keen.tick(self.process);
+        if self.lazy.machine.view().state().is_none() {
+            self.lazy.tick(self.process);
+        }
+        if let Some((state, _)) = self.keen.machine.view().published(self.process) {
             let newest = (state.epoch, state.generation);
             assert!(
                 self.newest <= newest,
@@ -358,28 +420,36 @@ impl Onlookers {
             );
             self.newest = newest;
         }
-        let edges = [&mut self.keen, &mut self.lazy, &mut Edge::new()];
-        for (edge, said) in edges.into_iter().zip(&mut self.said) {
-            edge.look(process, authority, said, self.may_be_mute, context);
+        let process = self.process;
+        let keen = |bearer| self.keen.refuses(process, bearer);
+        let [by_keen, by_lazy, by_new] = &mut self.said;
+        let mute = self.may_be_mute;
+        let held_by_keen = held(self.keen.machine.view(), process);
+        is_true(held_by_keen, keen, authority, by_keen, mute, context);
+        let new = new_view();
+        for (view, said) in [(self.lazy.machine.view(), by_lazy), (&new, by_new)] {
+            let finds = |bearer| finds(view, process, bearer);
+            is_true(held(view, process), finds, authority, said, mute, context);
         }
+        self.seen = self.process.writes.get();
     }
 
     /// Everybody asks about every token, and remembers what is let through.
-    pub(super) fn ask(&mut self, process: &MockProcess) {
-        for edge in [&mut self.keen, &mut self.lazy] {
-            edge.tick(process);
+    pub(super) fn ask(&self) {
+        for edge in [&self.keen, &self.lazy] {
+            edge.tick(self.process);
             for bearer in BEARERS {
-                edge.refuses(process, bearer);
+                edge.refuses(self.process, bearer);
             }
         }
     }
 
     /// What is said is what is so now.
-    pub(super) fn agree(&mut self, process: &MockProcess, authority: &Authority, context: &str) {
-        self.tick(process);
-        for edge in [&mut self.keen, &mut self.lazy, &mut Edge::new()] {
+    pub(super) fn agree(&self, authority: &Authority, context: &str) {
+        self.tick();
+        for edge in [&self.keen, &self.lazy, &Edge::new(self.process)] {
             for bearer in BEARERS {
-                let refuses = edge.refuses(process, bearer);
+                let refuses = edge.refuses(self.process, bearer);
                 let is_revoked = bearer.is_revoked(&authority.changes);
                 assert_eq!(refuses, Some(is_revoked), "{context}: {bearer:?}");
             }

@@ -17,10 +17,10 @@ fn dies_after_any_write(prepare: impl Fn(&mut Authority), news: impl Fn(&mut Aut
     for lives in 0.. {
         let process = MockProcess::default();
         let authority = RefCell::new(Authority::new());
-        let onlookers = RefCell::new(Onlookers::new());
+        let onlookers = RefCell::new(Onlookers::new(&process));
         let look = |when: String| {
             let mut onlookers = onlookers.borrow_mut();
-            onlookers.look(&process, &authority.borrow(), &when);
+            onlookers.look(&authority.borrow(), &when);
         };
         let of_first = |write| look(format!("dies after {lives}, before write {write}"));
         let of_second = |write| {
@@ -35,7 +35,7 @@ fn dies_after_any_write(prepare: impl Fn(&mut Authority), news: impl Fn(&mut Aut
                 first.tick(&authority.borrow());
             }
         }
-        onlookers.borrow_mut().tick(&process);
+        onlookers.borrow().tick();
         look(format!("before death after {lives}"));
         news(&mut authority.borrow_mut());
         first.machine.writes.set(0);
@@ -55,8 +55,8 @@ fn dies_after_any_write(prepare: impl Fn(&mut Authority), news: impl Fn(&mut Aut
             look(format!("died after {lives}, a tick later"));
         }
         let authority = authority.borrow();
-        let mut onlookers = onlookers.borrow_mut();
-        onlookers.agree(&process, &authority, &format!("died after {lives}"));
+        let onlookers = onlookers.borrow();
+        onlookers.agree(&authority, &format!("died after {lives}"));
         assert_eq!(records(&process, "/page/"), authority.page_count, "{lives}");
         assert_eq!(
             records(&process, "/bucket/"),
@@ -154,7 +154,7 @@ fn a_leader_that_dies_while_an_epoch_begins_does_no_harm() {
 fn loses_what_a_dead_leader_was_applying(lives: usize, others: &[Change]) {
     let context = format!("dies after {lives}, and then {others:?}");
     let (process, mut authority) = (MockProcess::default(), Authority::new());
-    let mut onlookers = Onlookers::new();
+    let onlookers = Onlookers::new(&process);
     let mut first = Leader::new(&process, &|_| {});
     something(&mut authority);
     first.tick(&authority);
@@ -164,7 +164,7 @@ fn loses_what_a_dead_leader_was_applying(lives: usize, others: &[Change]) {
     first.machine.lives.set(lives);
     first.tick(&authority);
     assert!(first.is_dead(), "{context}");
-    onlookers.ask(&process);
+    onlookers.ask();
     authority.changes = backup;
     authority.changes.extend(others);
     process.pass(3_000);
@@ -172,14 +172,14 @@ fn loses_what_a_dead_leader_was_applying(lives: usize, others: &[Change]) {
     for _ in 0..TICKS {
         second.tick_with(|call| authority.answer_or_heartbeat(call));
     }
-    onlookers.agree(&process, &authority, &context);
+    onlookers.agree(&authority, &context);
     // And it goes on.
     authority.changes.extend([cleared("bob"), revoked("2")]);
     for _ in 0..TICKS {
         second.tick_with(|call| authority.answer_or_heartbeat(call));
     }
     assert!(second.follower.counts().generations <= 1, "{context}");
-    onlookers.agree(&process, &authority, &context);
+    onlookers.agree(&authority, &context);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -216,7 +216,7 @@ fn loses_what_was_announced_over_another_leader(
 ) -> bool {
     let context = format!("stopped before {stopped}, dies after {lives}, and then {others:?}");
     let (process, authority) = (MockProcess::default(), RefCell::new(Authority::new()));
-    let mut onlookers = Onlookers::new();
+    let onlookers = Onlookers::new(&process);
     let second = RefCell::new(Leader::new(&process, &|_| {}));
     let of_first = |write| {
         if write == stopped {
@@ -244,7 +244,7 @@ fn loses_what_was_announced_over_another_leader(
     }
     let written = first.follower.read_state(&process).unwrap().0;
     assert_eq!(written.sequence, 6, "{context}");
-    onlookers.ask(&process);
+    onlookers.ask();
     let authority = &mut *authority.borrow_mut();
     authority.changes = backup;
     authority.changes.extend(others);
@@ -253,14 +253,14 @@ fn loses_what_was_announced_over_another_leader(
     for _ in 0..TICKS {
         third.tick_with(|call| authority.answer_or_heartbeat(call));
     }
-    onlookers.agree(&process, authority, &context);
+    onlookers.agree(authority, &context);
     // And it goes on.
     authority.changes.extend([cleared("bob"), revoked("2")]);
     for _ in 0..TICKS {
         third.tick_with(|call| authority.answer_or_heartbeat(call));
     }
     assert!(third.follower.counts().generations <= 1, "{context}");
-    onlookers.agree(&process, authority, &context);
+    onlookers.agree(authority, &context);
     true
 }
 
@@ -294,25 +294,25 @@ fn changes_that_were_announced_over_another_leader_when_the_authority_lost_them_
 fn is_damaged_before_any_write(kind: &str, moment: usize) -> bool {
     let process = MockProcess::default();
     let authority = RefCell::new(Authority::new());
-    let onlookers = RefCell::new(Onlookers::new());
+    let onlookers = RefCell::new(Onlookers::new(&process));
     onlookers.borrow_mut().may_be_mute = true;
     let damages = Cell::new(usize::MAX);
     let meanwhile = |write| {
         let mut onlookers = onlookers.borrow_mut();
         let context = format!("{kind} before write {moment}, at write {write}");
-        onlookers.look(&process, &authority.borrow(), &context);
+        onlookers.look(&authority.borrow(), &context);
         if write == damages.get() {
             damages.set(usize::MAX);
             for key in process.keys().iter().filter(|key| key.contains(kind)) {
                 process.set_shared(key, b"foreign", Expected::Anything);
             }
-            onlookers.look(&process, &authority.borrow(), &context);
+            onlookers.look(&authority.borrow(), &context);
         }
     };
     let mut leader = Leader::new(&process, &meanwhile);
     something(&mut authority.borrow_mut());
     leader.tick(&authority.borrow());
-    onlookers.borrow_mut().ask(&process);
+    onlookers.borrow().ask();
     leader.machine.writes.set(0);
     damages.set(moment);
     // A token that everybody has let through is revoked, and one is let through again.
@@ -323,12 +323,12 @@ fn is_damaged_before_any_write(kind: &str, moment: usize) -> bool {
         for _ in 0..TICKS {
             leader.tick(&authority.borrow());
         }
-        onlookers.borrow_mut().ask(&process);
+        onlookers.borrow().ask();
     }
     leader.tick(&authority.borrow());
     let context = format!("{kind} before write {moment}");
-    let mut onlookers = onlookers.borrow_mut();
-    onlookers.agree(&process, &authority.borrow(), &context);
+    let onlookers = onlookers.borrow();
+    onlookers.agree(&authority.borrow(), &context);
     assert!(leader.follower.counts().generations <= 2, "{context}");
     damages.get() == usize::MAX
 }

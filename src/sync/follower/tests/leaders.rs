@@ -54,10 +54,10 @@ fn stopped_and_dead(stopped: usize, meanwhile: Meanwhile, more: usize) {
     let context = format!("stopped before write {stopped}, {meanwhile:?}, dead {more} later");
     let survives = stopped + more > WRITES;
     let (process, authority) = (MockProcess::default(), RefCell::new(Authority::new()));
-    let onlookers = RefCell::new(Onlookers::new());
+    let onlookers = RefCell::new(Onlookers::new(&process));
     let look = |_| {
         let mut onlookers = onlookers.borrow_mut();
-        onlookers.look(&process, &authority.borrow(), &context);
+        onlookers.look(&authority.borrow(), &context);
     };
     let second = RefCell::new(Leader::new(&process, &look));
     let of_first = |write| {
@@ -87,8 +87,8 @@ fn stopped_and_dead(stopped: usize, meanwhile: Meanwhile, more: usize) {
         second.tick(&authority.borrow());
         look(0);
     }
-    let mut onlookers = onlookers.borrow_mut();
-    onlookers.agree(&process, &authority.borrow(), &context);
+    let onlookers = onlookers.borrow();
+    onlookers.agree(&authority.borrow(), &context);
     let loaded = match meanwhile {
         Meanwhile::Batches(_) => 0,
         Meanwhile::Reload(_) | Meanwhile::Switch(_) => 1,
@@ -162,11 +162,11 @@ enum Overtaking {
 fn stopped_while_loading(stopped: usize, overtaking: Overtaking, more: usize) {
     let context = format!("stopped before write {stopped}, {overtaking:?}, dead {more} later");
     let (process, authority) = (MockProcess::default(), RefCell::new(Authority::new()));
-    let onlookers = RefCell::new(Onlookers::new());
+    let onlookers = RefCell::new(Onlookers::new(&process));
     onlookers.borrow_mut().may_be_mute = true;
     let look = |_| {
         let mut onlookers = onlookers.borrow_mut();
-        onlookers.look(&process, &authority.borrow(), &context);
+        onlookers.look(&authority.borrow(), &context);
     };
     let second = RefCell::new(Leader::new(&process, &look));
     let of_first = |write| {
@@ -199,8 +199,8 @@ fn stopped_while_loading(stopped: usize, overtaking: Overtaking, more: usize) {
         second.borrow_mut().tick(&authority.borrow());
         look(0);
     }
-    let mut onlookers = onlookers.borrow_mut();
-    onlookers.agree(&process, &authority.borrow(), &context);
+    let onlookers = onlookers.borrow();
+    onlookers.agree(&authority.borrow(), &context);
 }
 
 fn overtakes(second: &mut Leader<'_>, authority: &RefCell<Authority>, overtaking: Overtaking) {

@@ -1,36 +1,74 @@
-//! An authority that is a list of changes.
+//! An authority for tests that is a list of changes.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
+use serde_json::{Value, json};
 
+use super::page::{PAGE_BYTES, insert, page_of};
 use super::*;
-use crate::revocation::page::{PAGE_BYTES, insert, page_of};
-use crate::revocation::{
-    Chain, Evidence, FeedSignature, Manifest, SEGMENT_BYTES, Segment, Signable,
-};
+use crate::host::{Call, CallOutcome};
+use crate::time::UnixTime;
+
+/// The secret of every filter of it.
+pub const FILTER_KEY: FilterKey = FilterKey::new([7; 16]);
 
 /// Whole records only.
 const TABLE_BYTES: usize = SEGMENT_BYTES / cut_off::RECORD_BYTES * cut_off::RECORD_BYTES;
 
-#[derive(Clone)]
-pub(super) struct Authority {
-    pub(super) key: SigningKey,
-    pub(super) epoch: u64,
-    pub(super) generation: u64,
-    /// Changes that are in the generation.
-    pub(super) base: usize,
-    pub(super) changes: Vec<Change>,
-    /// Those of the epoch before.
-    pub(super) former: Vec<Change>,
-    /// Changes that were in the backup with which the epoch began.
-    pub(super) restored: usize,
-    pub(super) page_count: u32,
-    pub(super) bucket_count: u32,
-    /// Of a segment of cut-offs, at most.
-    pub(super) table_bytes: usize,
+/// The name of something that `iss` has issued.
+#[must_use]
+pub fn name_of(kind: Kind, value: &str) -> Fingerprint {
+    FILTER_KEY.fingerprint(kind, "iss", value)
 }
 
-impl Authority {
-    pub(super) fn new() -> Self {
+/// What a configuration of the gate has under `revocation`, to follow an authority with its first
+/// key.
+#[must_use]
+pub fn settings() -> Value {
+    let key = MockAuthority::new().key.verifying_key();
+    json!({
+        "cluster": "authority",
+        "credential": {"inline_string": "edge"},
+        "public_keys": [URL_SAFE_NO_PAD.encode(key.as_bytes())],
+    })
+}
+
+/// The authority.
+#[derive(Clone, Debug)]
+pub struct MockAuthority {
+    /// What it signs with.
+    pub key: SigningKey,
+    /// The line of history.
+    pub epoch: u64,
+    /// The number of the generation.
+    pub generation: u64,
+    /// Changes that are in the generation.
+    pub base: usize,
+    /// All changes.
+    pub changes: Vec<Change>,
+    /// Those of the epoch before.
+    pub former: Vec<Change>,
+    /// Changes that were in the backup with which the epoch began.
+    pub restored: usize,
+    /// Pages of the filter.
+    pub page_count: u32,
+    /// Buckets of cut-offs.
+    pub bucket_count: u32,
+    /// Bytes of a segment of cut-offs, at most.
+    pub table_bytes: usize,
+}
+
+impl Default for MockAuthority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MockAuthority {
+    /// One without changes.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             key: SigningKey::from_bytes(&[1; 32]),
             epoch: 1,
@@ -45,17 +83,19 @@ impl Authority {
         }
     }
 
-    pub(super) fn revoke(&mut self, token: &str) {
-        self.changes.push(Change::Add(name(token)));
+    /// Revokes the token with this `jti`.
+    pub fn revoke(&mut self, token: &str) {
+        self.changes.push(Change::Add(name_of(Kind::Token, token)));
     }
 
-    pub(super) fn publish_generation(&mut self) {
+    /// Publishes a generation with all changes.
+    pub fn publish_generation(&mut self) {
         self.base = self.changes.len();
         self.generation += 1;
     }
 
     /// It is put back to a backup with so many changes.
-    pub(super) fn restore(&mut self, changes: usize) {
+    pub fn restore(&mut self, changes: usize) {
         self.former = self.changes.clone();
         self.changes.truncate(changes);
         self.base = changes;
@@ -64,12 +104,16 @@ impl Authority {
         self.generation = 1;
     }
 
-    pub(super) fn chain(&self, sequence: usize) -> Chain {
+    /// The chain over so many changes.
+    #[must_use]
+    pub fn chain(&self, sequence: usize) -> Chain {
         let changes = &self.changes[..sequence];
         changes.iter().fold(Chain::EMPTY, Chain::followed_by)
     }
 
-    pub(super) fn sign(&self, kind: Signable, body: Vec<u8>) -> Vec<u8> {
+    /// Signs a message.
+    #[must_use]
+    pub fn sign(&self, kind: Signable, body: Vec<u8>) -> Vec<u8> {
         let signature = FeedSignature {
             key: self.key.verifying_key(),
             signature: self.key.sign(&kind.input(&body)),
@@ -77,7 +121,9 @@ impl Authority {
         signature.append_to(body)
     }
 
-    pub(super) fn segments(&self) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    /// The segments of the generation: of the filter, and of cut-offs.
+    #[must_use]
+    pub fn segments(&self) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let mut pages = vec![0; self.page_count as usize * PAGE_BYTES];
         let mut records = Vec::new();
         for change in &self.changes[..self.base] {
@@ -104,7 +150,9 @@ impl Authority {
         (pages, tables)
     }
 
-    pub(super) fn manifest(&self) -> Vec<u8> {
+    /// The manifest of the generation.
+    #[must_use]
+    pub fn manifest(&self) -> Vec<u8> {
         let (pages, records) = self.segments();
         let segments = |bytes: &[Vec<u8>]| {
             bytes
@@ -128,8 +176,12 @@ impl Authority {
         self.sign(Signable::Manifest, manifest.encode())
     }
 
-    pub(super) fn batch(&self, after: usize, nonce: u64) -> Vec<u8> {
-        let changes = self.changes[after..].iter().take(MAX_CHANGES);
+    /// The changes after so many.
+    #[must_use]
+    pub fn batch(&self, after: usize, nonce: u64) -> Vec<u8> {
+        let changes = self.changes[after..]
+            .iter()
+            .take(MAX_BATCH_CHANGES as usize);
         let changes: Vec<_> = changes.copied().collect();
         let batch = Batch {
             nonce,
@@ -151,13 +203,17 @@ impl Authority {
     }
 
     /// The answer to a call; `None` for a long poll without news.
-    pub(super) fn answer(&self, call: &Call) -> Option<CallOutcome> {
+    #[must_use]
+    pub fn answer(&self, call: &Call) -> Option<CallOutcome> {
         let ok = |body| CallOutcome::Answered {
             status: 200,
             headers: Vec::new(),
             body,
         };
         let path = call.path.as_str();
+        if path == "/v1/check" {
+            return Some(ok(self.check(call.body.as_deref().unwrap_or_default())));
+        }
         if path == "/v1/feed/manifest" {
             return Some(ok(self.manifest()));
         }
@@ -197,7 +253,8 @@ impl Authority {
     }
 
     /// The answer to a call, and to a long poll without news when its time is up.
-    pub(super) fn answer_or_heartbeat(&self, call: &Call) -> Option<CallOutcome> {
+    #[must_use]
+    pub fn answer_or_heartbeat(&self, call: &Call) -> Option<CallOutcome> {
         let (path, _) = call.path.rsplit_once("&wait=").unwrap_or((&call.path, ""));
         let at_once = Call {
             path: format!("{path}&wait=0"),
@@ -205,5 +262,44 @@ impl Authority {
         };
         let is_poll = call.path.contains("/deltas?");
         self.answer(if is_poll { &at_once } else { call })
+    }
+
+    /// The answer to a check, signed.
+    #[must_use]
+    pub fn check(&self, question: &[u8]) -> Vec<u8> {
+        let members: Value = serde_json::from_slice(question).unwrap();
+        let is_revoked = self.has_revoked(&members);
+        let statement = proof::statement(question, is_revoked);
+        let proof = proof::encode(&self.sign(Signable::Check, statement));
+        let answer = json!({"revoked": is_revoked, "proof": proof});
+        answer.to_string().into_bytes()
+    }
+
+    fn has_revoked(&self, token: &Value) -> bool {
+        let issuer = token["issuer"].as_str().unwrap();
+        let name = |member: &str, kind| {
+            let value = token[member].as_str()?;
+            Some(FILTER_KEY.fingerprint(kind, issuer, value))
+        };
+        let session = name("sid", Kind::Session);
+        let names = [
+            name("jti", Kind::Token),
+            session,
+            name("device", Kind::Device),
+            name("subject", Kind::Subject),
+            name("client", Kind::Client),
+            name("azp", Kind::Client),
+            Some(FILTER_KEY.fingerprint(Kind::Issuer, issuer, "")),
+        ];
+        let issued_at = token["issued_at"].as_u64().and_then(UnixTime::from_seconds);
+        let is_revoked = |name: Fingerprint| {
+            let mut changes = self.changes.iter();
+            match changes.rfind(|change| change.fingerprint() == name) {
+                Some(Change::Add(_)) => true,
+                Some(Change::SetCutOff(cut_off)) => cut_off.revokes(issued_at, session),
+                None | Some(Change::Restore(_) | Change::ClearCutOff(_)) => false,
+            }
+        };
+        names.into_iter().flatten().any(is_revoked)
     }
 }

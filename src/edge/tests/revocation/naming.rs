@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn lenient() -> Edge {
-    Edge::new(|settings| settings["on_unnamed"] = json!("allow")).with_feed()
+fn lenient() -> Fixture {
+    Fixture::new(|settings| settings["on_unnamed"] = json!("allow")).with_feed()
 }
 
 /// Claims that are there to name a token and cannot, and whom the others name.
@@ -49,7 +49,7 @@ fn a_name_that_can_be_revoked_is_looked_up_whatever_stands_beside_it() {
                 edge.cut_off(kind, name);
                 assert_eq!(edge.outcome(&claims), revoked, "{claim} beside {odd}");
             } else {
-                edge.apply(&Change::Add(Edge::name(kind, name)));
+                edge.apply(Change::Add(name_of(kind, name)));
                 let outcome = edge.answered(&claims, Some(true));
                 assert_eq!(outcome, revoked, "{claim} beside {odd}");
             }
@@ -61,7 +61,7 @@ fn a_name_that_can_be_revoked_is_looked_up_whatever_stands_beside_it() {
 fn a_token_with_a_claim_that_cannot_name_it_is_refused_or_counted_as_unknown() {
     for (name, value) in odd() {
         let claims = with(name, value);
-        let strict = Edge::new(|_| {}).with_feed();
+        let strict = Fixture::new(|_| {}).with_feed();
         let unnamed = refused(Reason::TokenUnnamed);
         assert_eq!(strict.outcome(&claims), unnamed, "{name}");
         let edge = lenient();
@@ -70,14 +70,14 @@ fn a_token_with_a_claim_that_cannot_name_it_is_refused_or_counted_as_unknown() {
         }
         // Nor when the authority has said that the other names are not revoked.
         let (_, kind, value) = NAMES[usize::from(name == "jti")];
-        edge.apply(&Change::Add(Edge::name(kind, value)));
+        edge.apply(Change::Add(name_of(kind, value)));
         assert_eq!(edge.answered(&claims, Some(false)), UNKNOWN, "{name}");
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_name_as_long_as_the_authority_takes_names_is_one() {
-    let edge = Edge::new(|_| {}).with_feed();
+    let edge = Fixture::new(|_| {}).with_feed();
     for (name, ..) in NAMES {
         let claims = with(name, "x".repeat(1_024).into());
         assert_eq!(edge.outcome(&claims), ALLOWED, "{name}");
@@ -92,7 +92,7 @@ fn a_token_without_any_name_is_refused_unless_told_otherwise() {
         json!({"iss": "iss", "sub": "", "jti": "", "exp": NOW + 300}),
         json!({"iss": "iss", "sid": "", "device": "", "client_id": "", "azp": "", "exp": NOW + 300}),
     ] {
-        let edge = Edge::new(|_| {}).with_feed();
+        let edge = Fixture::new(|_| {}).with_feed();
         assert_eq!(edge.outcome(&nameless), unnamed, "{nameless}");
         let edge = lenient();
         assert_eq!(edge.outcome(&nameless), UNKNOWN, "{nameless}");
@@ -112,7 +112,7 @@ fn without_an_issuer_nothing_is_named() {
             claims["iss"] = json!(issuer);
         }
         for (posture, expected) in [("deny", refused(Reason::TokenUnnamed)), ("allow", UNKNOWN)] {
-            let edge = Edge::of_issuer(None, |settings| settings["on_unnamed"] = json!(posture));
+            let edge = Fixture::of_issuer(None, |settings| settings["on_unnamed"] = json!(posture));
             let edge = edge.with_feed();
             for _ in 0..2 {
                 assert_eq!(edge.outcome(&claims), expected, "{issuer:?}");
@@ -123,7 +123,7 @@ fn without_an_issuer_nothing_is_named() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn an_empty_name_beside_others_is_none() {
-    let edge = Edge::new(|_| {}).with_feed();
+    let edge = Fixture::new(|_| {}).with_feed();
     for (name, ..) in NAMES {
         assert_eq!(edge.outcome(&with(name, json!(""))), ALLOWED, "{name}");
     }
@@ -133,7 +133,7 @@ fn an_empty_name_beside_others_is_none() {
 fn of_two_claims_that_name_a_client_either_may_be_revoked() {
     let claims = with("azp", json!("party"));
     for client in ["app", "party"] {
-        let edge = Edge::new(|_| {}).with_feed();
+        let edge = Fixture::new(|_| {}).with_feed();
         assert_eq!(edge.outcome(&claims), ALLOWED);
         edge.cut_off(Kind::Client, client);
         let revoked = refused(Reason::TokenRevoked);
@@ -144,10 +144,10 @@ fn of_two_claims_that_name_a_client_either_may_be_revoked() {
 #[wasm_bindgen_test(unsupported = test)]
 fn the_authority_is_asked_about_both_clients_of_a_token() {
     for (azp, expected) in [("party", Some("party")), ("app", None), ("", None)] {
-        let edge = Edge::new(|_| {}).with_feed();
-        edge.apply(&Change::Add(Edge::name(Kind::Token, "token")));
-        let question = edge.question(&with("azp", json!(azp)));
-        let body: Value = serde_json::from_slice(&question.bytes()).unwrap();
+        let edge = Fixture::new(|_| {}).with_feed();
+        edge.apply(Change::Add(name_of(Kind::Token, "token")));
+        let (_, check) = edge.check(&with("azp", json!(azp)));
+        let body: Value = serde_json::from_slice(&question(&check)).unwrap();
         assert_eq!(body["client"], "app");
         let asked = body.get("azp").and_then(Value::as_str);
         assert_eq!(asked, expected, "{azp}");
@@ -158,7 +158,7 @@ fn the_authority_is_asked_about_both_clients_of_a_token() {
 fn without_a_feed_a_token_that_is_named_in_part_is_no_better_off() {
     let claims = with("azp", Value::Null);
     let with = |posture: &str| {
-        Edge::new(|settings| {
+        Fixture::new(|settings| {
             settings["on_unnamed"] = json!("allow");
             settings["on_missing_feed"] = json!(posture);
         })
