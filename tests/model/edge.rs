@@ -1,50 +1,61 @@
-//! Processes of Envoy, with two virtual machines each: one leads, and one never does.
+//! Processes of Envoy, with two virtual machines each, of which one leads.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Duration;
 
-use portcullis::host::CallOutcome;
-use portcullis::namespace::{Namespace, RecordSecret};
-use portcullis::revocation::{FeedState, Status, View};
-use portcullis::sync::{FeedSource, Follower, Purge};
+use portcullis::gate::{Outcome, Reason};
+use portcullis::host::{Call, CallOutcome};
+use serde_json::json;
 
+use super::machine::Machine;
 use super::memory::Memory;
-use super::support::{Authority, Random};
+use super::support::{Authority, ISSUER, Random, Token, jwks};
 use super::table::Named;
+
+/// Tokens that were let pass and are tried again whenever there may be something new: some more than
+/// come between two times.
+const TRIED_AGAIN: usize = 200;
+
+/// What the edge says of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Pass,
+    Revoked,
+}
 
 /// One process.
 pub(crate) struct Edge {
-    memory: Memory,
-    leader: VirtualMachine,
-    pub(crate) second: Second,
+    memory: Rc<Memory>,
+    machines: [Machine; 2],
+    /// Tokens that were let pass, the latest last.
+    passed: VecDeque<(Named, String)>,
     random: Random,
 }
 
-/// One virtual machine.
-struct VirtualMachine {
-    view: Rc<View>,
-    follower: Follower,
-}
-
-/// The one that never leads, and remembers tokens that it let pass.
-pub(crate) struct Second {
-    machine: VirtualMachine,
-    passed: BTreeSet<Named>,
-    /// Tokens that left because a change named them.
-    pub(crate) purged: usize,
-}
-
 impl Edge {
-    pub(crate) fn new(authority: &Authority, seed: u64) -> Self {
+    /// A process that nobody has sent anything yet. Its feed may be silent for as long as is said.
+    pub(crate) fn new(authority: &Authority, seed: u64, max_staleness: &str) -> Self {
+        let mut revocation = authority.settings();
+        revocation["device_claim"] = json!("device");
+        revocation["max_staleness"] = json!(max_staleness);
+        revocation["reload_jitter"] = json!("0.001s");
+        // Of a token that only its issuer names it can be said whether it is revoked.
+        revocation["on_unnamed"] = json!("allow");
+        let provider = json!({
+            "issuer": ISSUER,
+            "local_jwks": {"inline_string": jwks(&["eddsa"])},
+        });
+        let configuration = json!({
+            "providers": {"idp": provider},
+            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+            "revocation": revocation,
+        });
+        let memory = Rc::new(Memory::seeded(seed));
+        let machine = |secret| Machine::new(&memory, &configuration, [secret; 16]);
         Self {
-            memory: Memory::seeded(seed),
-            leader: VirtualMachine::new(authority, seed),
-            second: Second {
-                machine: VirtualMachine::new(authority, seed),
-                passed: BTreeSet::new(),
-                purged: 0,
-            },
+            machines: [machine(1), machine(2)],
+            memory: Rc::clone(&memory),
+            passed: VecDeque::new(),
             random: Random::seeded(seed),
         }
     }
@@ -52,116 +63,114 @@ impl Edge {
     /// Lets its time pass until it knows everything that the authority has acknowledged.
     pub(crate) fn catch_up(&mut self, authority: &Authority) {
         let head = authority.stats()["sequence"].as_u64().expect("a number");
-        let is_there = |state: Rc<FeedState>| state.sequence >= head;
+        let [first, second] = &self.machines;
         for _ in 0..2_000 {
             self.memory.now.set(self.memory.now.get() + 100);
-            self.leader.follower.on_tick(&self.memory, true);
-            let is_there = self.leader.view.state().is_some_and(is_there);
+            first.tick();
+            // The first to tick leads for as long as it goes on doing so.
+            let is_there = first.host.sequence() >= Some(head);
             if is_there || self.random.below(3) == 0 {
-                self.second.tick(&self.memory);
+                second.tick();
             }
             if is_there {
                 return;
             }
-            self.answer_calls(authority);
+            // An empty answer is not asked for again at once.
+            let is_quiet = || self.memory.now.get().is_multiple_of(500);
+            while first.answer_calls(|call| answer(authority, call)) && !is_quiet() {}
         }
         let warnings = self.memory.take_warnings();
-        panic!(
-            "not at {head}: {:?}, {warnings:?}",
-            self.leader.view.state()
-        );
+        panic!("not at {head}: {:?}, {warnings:?}", first.host.sequence());
     }
 
-    fn answer_calls(&mut self, authority: &Authority) {
-        loop {
-            let calls = self.memory.take_calls();
-            if calls.is_empty() {
-                return;
-            }
-            for (id, call) in calls {
-                let (status, body) = authority.request(&call.path);
-                let outcome = CallOutcome::Answered {
-                    status,
-                    headers: Vec::new(),
-                    body,
-                };
-                let follower = &mut self.leader.follower;
-                follower.on_response(&self.memory, id, &outcome);
-            }
-            // An empty answer is not asked for again at once.
-            if self.memory.now.get().is_multiple_of(500) {
-                return;
-            }
+    /// What its virtual machines say of a token, now or, if it is issued later, then. They agree.
+    pub(crate) fn word(&mut self, authority: &Authority, token: &Named) -> Word {
+        let text = text(token);
+        let word = self.word_on(authority, token.issued_at, &text);
+        if word == Word::Pass {
+            self.passed.push_back((token.clone(), text));
         }
+        let surplus = self.passed.len().saturating_sub(TRIED_AGAIN);
+        self.passed.drain(..surplus);
+        word
     }
 
-    pub(crate) fn status(&self, token: &Named) -> Status {
-        self.leader.status(&self.memory, token)
+    fn word_on(&self, authority: &Authority, issued_at: u64, text: &str) -> Word {
+        let now = self.memory.now.get();
+        self.memory.now.set(now.max(issued_at * 1_000));
+        let outcomes = self.machines.each_ref().map(|machine| {
+            let outcome = machine.send(text, |call| answer(authority, call));
+            match outcome {
+                Outcome::Allowed(_) => Word::Pass,
+                Outcome::Refused(Reason::TokenRevoked) => Word::Revoked,
+                other @ Outcome::Refused(_) => panic!("{other:?}"),
+            }
+        });
+        self.memory.now.set(now);
+        let [first, second] = outcomes;
+        assert_eq!(first, second, "{text}");
+        first
     }
 
-    /// What the second virtual machine says of a token, unless it remembers it. It takes the
-    /// authority's word where the filter is not sure.
-    pub(crate) fn lets_pass(&mut self, token: &Named, exact: impl FnOnce() -> bool) -> bool {
-        if self.second.passed.contains(token) {
-            return true;
-        }
-        let passes = match self.second.machine.status(&self.memory, token) {
-            Status::NotRevoked => true,
-            Status::PossiblyRevoked => !exact(),
-            _ => false,
-        };
-        if passes {
-            self.second.passed.insert(token.clone());
-        }
-        passes
+    /// The tokens that were let pass last, and what is said of them now, when most of them are
+    /// remembered.
+    pub(crate) fn words_again(&self, authority: &Authority) -> Vec<(Named, Word)> {
+        let passed = self.passed.iter();
+        let again = passed.map(|(token, text)| {
+            let word = self.word_on(authority, token.issued_at, text);
+            (token.clone(), word)
+        });
+        again.collect()
+    }
+
+    /// How often a token was found in a cache.
+    pub(crate) fn remembered(&self) -> usize {
+        let machines = self.machines.iter();
+        machines.map(|machine| machine.host.remembered()).sum()
+    }
+
+    /// How often a token was found in a cache and had been voided.
+    pub(crate) fn void(&self) -> usize {
+        let machines = self.machines.iter();
+        machines.map(|machine| machine.host.void()).sum()
     }
 }
 
-impl VirtualMachine {
-    fn new(authority: &Authority, seed: u64) -> Self {
-        let space = Namespace::new(&RecordSecret::none(), "model", &seed);
-        let view = Rc::new(View::new(space, authority.feed_keys()));
-        let source = FeedSource {
-            cluster: "authority".to_owned(),
-            authority: "authority".to_owned(),
-            credential: authority.edge_credential().to_owned(),
-            keys: authority.feed_keys(),
-            heartbeat: Duration::ZERO,
-            reload_jitter: Duration::from_millis(1),
-            max_staleness: Duration::from_secs(30),
-        };
-        Self {
-            follower: Follower::new(source, Rc::clone(&view)),
-            view,
+/// What the authority answers at once: a poll is not held back.
+fn answer(authority: &Authority, call: &Call) -> CallOutcome {
+    let (status, body) = if let Some(body) = &call.body {
+        let body = str::from_utf8(body).expect("JSON");
+        let (status, answer) = authority.post(&call.path, body);
+        (status, answer.into_bytes())
+    } else {
+        match call.path.split_once("&wait=") {
+            Some((poll, _)) => authority.request(&format!("{poll}&wait=0")),
+            None => authority.request(&call.path),
         }
-    }
-
-    fn status(&self, memory: &Memory, token: &Named) -> Status {
-        self.view.status(memory, |state| token.names(state)).0
+    };
+    CallOutcome::Answered {
+        status,
+        headers: Vec::new(),
+        body,
     }
 }
 
-impl Second {
-    fn tick(&mut self, memory: &Memory) {
-        let before = self.passed.len();
-        let purge = self.machine.follower.on_tick(memory, false);
-        match purge {
-            None => {}
-            Some(Purge::Everything) => self.passed.clear(),
-            Some(Purge::Named(names)) => {
-                let state = self.machine.view.state().expect("what names came with");
-                let is_named = |token: &Named| {
-                    let mut all = token.names(&state).all().collect::<Vec<_>>().into_iter();
-                    all.any(|name| names.contains(&name))
-                };
-                self.passed.retain(|token| !is_named(token));
-                self.purged += before - self.passed.len();
-            }
-        }
+fn text(token: &Named) -> String {
+    let mut signed = Token::signed_by("eddsa")
+        .claim("iat", token.issued_at)
+        .without_claim("sub")
+        .without_claim("aud")
+        .expiring_in(1_000_000);
+    for (kind, value) in &token.values {
+        let claim = match *kind {
+            "token" => "jti",
+            "session" => "sid",
+            "subject" => "sub",
+            "client" => "client_id",
+            "issuer" => continue,
+            same => same,
+        };
+        signed = signed.claim(claim, value.as_str());
     }
-
-    /// The tokens that it remembers.
-    pub(crate) fn remembered(&self) -> impl Iterator<Item = &Named> {
-        self.passed.iter()
-    }
+    signed.to_string()
 }

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use portcullis::revocation::{FeedState, Kind, Names};
-use portcullis::time::UnixTime;
+use portcullis::revocation::Kind;
 use serde_json::{Value, json};
 
 use super::now;
@@ -210,18 +209,6 @@ impl Named {
 
     pub(crate) fn session(&self) -> Option<String> {
         self.values.get("session").cloned()
-    }
-
-    pub(crate) fn names(&self, state: &FeedState) -> Names {
-        let mut names = Names {
-            issued_at: UnixTime::from_seconds(self.issued_at),
-            ..Names::default()
-        };
-        for (kind, value) in &self.values {
-            let kind = Kind::from_name(kind).expect("a kind");
-            names.add(&state.filter_key, kind, ISSUER, value);
-        }
-        names
     }
 
     pub(crate) fn question(&self) -> Value {

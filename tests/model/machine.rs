@@ -1,0 +1,297 @@
+//! A virtual machine of Envoy: the filter's own edge, and a host that answers for Envoy.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use portcullis::edge::{ContextId, Edge, EdgeHost, Metric, RequestHost, State};
+use portcullis::gate::{Outcome, read_configuration};
+use portcullis::host::{
+    BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, ForeignAnswer, HeaderBlock,
+    Host, NotSent, Response, Shared, SharedData, SignatureHost,
+};
+use serde_json::Value;
+
+use super::memory::Memory;
+
+const ROOT: ContextId = ContextId(1);
+
+/// One virtual machine.
+pub(crate) struct Machine {
+    edge: Edge<MachineHost>,
+    pub(crate) host: MachineHost,
+    last: Cell<u32>,
+}
+
+impl Machine {
+    pub(crate) fn new(memory: &Rc<Memory>, configuration: &Value, secret: [u8; 16]) -> Self {
+        let configuration = configuration.to_string();
+        let configured = read_configuration(configuration.as_bytes(), &|_| None);
+        let host = MachineHost(Rc::new(Inner {
+            memory: Rc::clone(memory),
+            in_effect: Cell::new(ROOT),
+            requests: RefCell::default(),
+            calls: RefCell::default(),
+            sequence: Cell::new(None),
+            remembered: Cell::new(0),
+            void: Cell::new(0),
+        }));
+        let configured = configured.expect("a configuration without faults");
+        Self {
+            edge: Edge::new(configured, host.clone(), ROOT, secret),
+            host,
+            last: Cell::new(ROOT.0),
+        }
+    }
+
+    pub(crate) fn tick(&self) {
+        self.host.0.in_effect.set(ROOT);
+        self.edge.on_tick();
+    }
+
+    /// Ends the calls that it has made so far. Says whether there were any.
+    pub(crate) fn answer_calls(&self, answer: impl Fn(&Call) -> CallOutcome) -> bool {
+        let calls = self.host.0.calls.take();
+        let has_any = !calls.is_empty();
+        for (context, id, call) in calls {
+            let outcome = answer(&call);
+            self.host.0.in_effect.set(context);
+            self.edge.on_call_ended(context, id, &outcome);
+        }
+        has_any
+    }
+
+    /// What becomes of a request with this token. `answer` is for its checks.
+    pub(crate) fn send(&self, token: &str, answer: impl Fn(&Call) -> CallOutcome) -> Outcome {
+        let context = ContextId(self.last.get() + 1);
+        self.last.set(context.0);
+        let request = Rc::new(Request::new(token));
+        let mut requests = self.host.0.requests.borrow_mut();
+        requests.insert(context, Rc::clone(&request));
+        drop(requests);
+        let state = Rc::new(Cell::new(State::default()));
+        self.host.0.in_effect.set(context);
+        self.edge.on_request(context, Rc::clone(&state));
+        if state.get() == State::Held {
+            assert!(self.answer_checks(context, answer), "a call to wait for");
+            self.edge.on_gone(context);
+        }
+        self.host.0.requests.borrow_mut().remove(&context);
+        let outcome = request.outcome.get().expect("a verdict");
+        let is_allowed = matches!(outcome, Outcome::Allowed(_));
+        let is_forwarded = state.get() == State::Forwarded;
+        assert_eq!(is_allowed, is_forwarded, "{outcome:?}");
+        outcome
+    }
+
+    fn answer_checks(&self, context: ContextId, answer: impl Fn(&Call) -> CallOutcome) -> bool {
+        let calls = self.host.0.calls.take();
+        let (own, others): (Vec<_>, Vec<_>) =
+            calls.into_iter().partition(|(owner, ..)| *owner == context);
+        self.host.0.calls.replace(others);
+        let has_any = !own.is_empty();
+        for (_, id, call) in own {
+            let outcome = answer(&call);
+            self.host.0.in_effect.set(context);
+            self.edge.on_call_ended(context, id, &outcome);
+        }
+        has_any
+    }
+}
+
+/// The host of a virtual machine. A clone is the same one.
+#[derive(Clone)]
+pub(crate) struct MachineHost(Rc<Inner>);
+
+struct Inner {
+    memory: Rc<Memory>,
+    in_effect: Cell<ContextId>,
+    requests: RefCell<BTreeMap<ContextId, Rc<Request>>>,
+    calls: RefCell<Vec<(ContextId, CallId, Call)>>,
+    /// How far the feed was when the leader last told of it.
+    sequence: Cell<Option<u64>>,
+    /// Tokens that were found in the cache, which takes no other look.
+    remembered: Cell<usize>,
+    /// Tokens that were found there and had been voided.
+    void: Cell<usize>,
+}
+
+impl MachineHost {
+    pub(crate) fn sequence(&self) -> Option<u64> {
+        self.0.sequence.get()
+    }
+
+    pub(crate) fn remembered(&self) -> usize {
+        self.0.remembered.get()
+    }
+
+    pub(crate) fn void(&self) -> usize {
+        self.0.void.get()
+    }
+}
+
+impl SharedData for MachineHost {
+    fn shared(&self, key: &str) -> Option<Shared> {
+        self.0.memory.shared(key)
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool {
+        self.0.memory.set_shared(key, value, expected)
+    }
+}
+
+impl CallHost for MachineHost {
+    fn call(&self, call: &Call) -> Result<CallId, NotSent> {
+        let id = self.0.memory.call(call)?;
+        // The process keeps it for none of its virtual machines.
+        let sent = self.0.memory.take_calls();
+        let context = self.0.in_effect.get();
+        let mut calls = self.0.calls.borrow_mut();
+        calls.extend(sent.into_iter().map(|(id, call)| (context, id, call)));
+        Ok(id)
+    }
+}
+
+impl BackgroundHost for MachineHost {
+    fn now_milliseconds(&self) -> u64 {
+        self.0.memory.now.get()
+    }
+
+    fn random(&self) -> u64 {
+        self.0.memory.random()
+    }
+
+    fn warn(&self, message: &str) {
+        self.0.memory.warn(message);
+    }
+
+    fn info(&self, message: &str) {
+        self.0.memory.info(message);
+    }
+}
+
+impl SignatureHost for MachineHost {
+    fn verify_signature(&self, _arguments: &[u8]) -> ForeignAnswer {
+        ForeignAnswer::Unavailable
+    }
+}
+
+impl EdgeHost for MachineHost {
+    type Request<'h> = MachineRequest;
+
+    fn request(&self) -> MachineRequest {
+        let context = self.0.in_effect.get();
+        let request = self.0.requests.borrow().get(&context).cloned();
+        MachineRequest {
+            host: self.clone(),
+            request: request.expect("a request that is there"),
+        }
+    }
+
+    fn enter(&self, context: ContextId) -> bool {
+        let is_there = context == ROOT || self.0.requests.borrow().contains_key(&context);
+        if is_there {
+            self.0.in_effect.set(context);
+        }
+        is_there
+    }
+
+    fn resume(&self) {}
+
+    fn measure(&self, metric: Metric<'_>) {
+        match metric {
+            Metric::Feed { state, .. } => {
+                self.0.sequence.set(state.map(|state| state.sequence));
+            }
+            Metric::Cache(counts) => {
+                let add = |sum: &Cell<usize>, count: u32| sum.set(sum.get() + count as usize);
+                add(&self.0.remembered, counts.hits);
+                add(&self.0.void, counts.void);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A request with a token, and what became of it.
+struct Request {
+    headers: HeaderBlock,
+    outcome: Cell<Option<Outcome>>,
+}
+
+impl Request {
+    fn new(token: &str) -> Self {
+        let lines = [
+            (":method", "GET"),
+            (":path", "/"),
+            (":authority", "api.example"),
+            ("authorization", &format!("Bearer {token}")),
+        ];
+        Self {
+            headers: lines.into_iter().collect(),
+            outcome: Cell::new(None),
+        }
+    }
+}
+
+pub(crate) struct MachineRequest {
+    host: MachineHost,
+    request: Rc<Request>,
+}
+
+impl SharedData for MachineRequest {
+    fn shared(&self, key: &str) -> Option<Shared> {
+        self.host.shared(key)
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool {
+        self.host.set_shared(key, value, expected)
+    }
+}
+
+impl SignatureHost for MachineRequest {
+    fn verify_signature(&self, arguments: &[u8]) -> ForeignAnswer {
+        self.host.verify_signature(arguments)
+    }
+}
+
+impl Host for MachineRequest {
+    fn now_milliseconds(&self) -> u64 {
+        self.host.now_milliseconds()
+    }
+
+    fn random(&self) -> u64 {
+        BackgroundHost::random(&self.host)
+    }
+
+    fn request_headers(&self) -> HeaderBlock {
+        self.request.headers.clone()
+    }
+
+    fn remove_request_header(&self, _name: &str) {}
+
+    fn set_request_header(&self, _name: &str, _value: &[u8]) {}
+
+    fn property(&self, _path: &[&str]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn set_filter_state(&self, _name: &str, _value: &[u8]) {}
+
+    fn respond(&self, _response: &Response) {}
+
+    fn count(&self, outcome: Outcome, _provider: Option<usize>) {
+        let earlier = self.request.outcome.replace(Some(outcome));
+        assert_eq!(earlier, None, "a request has one outcome");
+    }
+
+    fn debug(&self, _message: impl FnOnce() -> String) {}
+}
+
+impl RequestHost for MachineRequest {
+    fn trailers(&self) -> HeaderBlock {
+        HeaderBlock::default()
+    }
+
+    fn remove_trailer(&self, _name: &str) {}
+}
