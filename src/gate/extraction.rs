@@ -1,12 +1,17 @@
 //! Finding the token in a request, and taking it out again.
 
+mod header;
+mod stripping;
+
 use std::borrow::Cow;
+
+pub(super) use header::HeaderLocation;
+pub(super) use stripping::{Stripped, strip};
 
 use super::alias::{is_alias, reads_as};
 use super::path;
 use super::reason::Reason;
 use super::request::Request;
-use crate::host::Host;
 
 /// Where in a request a provider's tokens come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,160 +50,6 @@ pub(super) enum Duplicates {
     Refused,
     /// The one that is genuine counts, if exactly one is.
     FirstGenuine,
-}
-
-/// A header in which a provider's tokens come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct HeaderLocation {
-    /// Name in lower case.
-    pub(super) name: String,
-    /// What stands before the token, `Bearer ` for instance; blanks behind it do not matter.
-    pub(super) prefix: String,
-}
-
-impl HeaderLocation {
-    /// `Authorization: Bearer` (RFC 6750 section 2.1).
-    pub(super) fn authorization() -> Self {
-        Self {
-            name: "authorization".to_owned(),
-            prefix: "Bearer ".to_owned(),
-        }
-    }
-
-    /// The token in a value of this header, if there is one.
-    ///
-    /// The prefix has to stand at the beginning, and any blanks may follow. An authentication scheme
-    /// is compared without regard to case (RFC 9110 section 11.1), every other prefix as it is.
-    ///
-    /// # Errors
-    ///
-    /// [`Reason::TokenMalformed`] for the scheme with anything but a space after it, or with
-    /// what some upstream takes for blanks before it; and for a value of another header, which has
-    /// no other schemes, without the prefix. An upstream that is less strict would find a token
-    /// there, which was not verified.
-    fn token<'v>(&self, value: &'v [u8]) -> Result<Option<&'v [u8]>, Reason> {
-        let prefix = self.prefix.as_bytes();
-        let parts = value.split_at_checked(prefix.len());
-        if !self.is_authorization() {
-            // Envoy has taken off the blank with which the prefix may end.
-            if value == prefix.trim_ascii_end() {
-                return Ok(None);
-            }
-            let rest = parts.filter(|(start, _)| *start == prefix);
-            let rest = rest.ok_or(Reason::TokenMalformed)?.1;
-            return Ok(Some(rest.trim_ascii_start()));
-        }
-        if let Some((start, rest)) = parts
-            && start.eq_ignore_ascii_case(prefix)
-        {
-            return Ok(Some(rest.trim_ascii_start()));
-        }
-        let scheme = prefix.trim_ascii_end();
-        let start = value.iter().position(u8::is_ascii_graphic);
-        let value = start.and_then(|start| value.get(start..));
-        match value.and_then(|value| value.split_at_checked(scheme.len())) {
-            Some((start, [_, ..])) if !scheme.is_empty() && start.eq_ignore_ascii_case(scheme) => {
-                Err(Reason::TokenMalformed)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    fn is_authorization(&self) -> bool {
-        self.name == "authorization"
-    }
-
-    /// The token in all lines of this header, in whatever spelling their names are.
-    ///
-    /// # Errors
-    ///
-    /// [`Reason::TokenAmbiguous`] when anything stands beside the token, be it the same once more:
-    /// of several lines the upstream might read another one, and of a list none, or all of it.
-    /// [`Reason::TokenMalformed`] as for [`Self::token`].
-    fn only_token<'r>(&self, request: &'r Request) -> Result<Option<&'r [u8]>, Reason> {
-        let mut lines = Lines::default();
-        let own = request
-            .lines()
-            .filter(|(name, _)| is_alias(&self.name, name));
-        for (_, line) in own {
-            if self.is_authorization() {
-                lines.read_list(self, line);
-            } else if !line.is_empty() {
-                lines.read(self, line);
-            }
-        }
-        match lines.outcome {
-            _ if lines.credentials > 1 => Err(Reason::TokenAmbiguous),
-            Ok(None) => Ok(None),
-            _ if lines.values > 1 => Err(Reason::TokenAmbiguous),
-            outcome => outcome,
-        }
-    }
-}
-
-/// What the lines of one header hold.
-struct Lines<'r> {
-    values: usize,
-    /// How many credentials there are, where that can be told.
-    credentials: usize,
-    outcome: Result<Option<&'r [u8]>, Reason>,
-}
-
-impl Default for Lines<'_> {
-    fn default() -> Self {
-        Self {
-            values: 0,
-            credentials: 0,
-            outcome: Ok(None),
-        }
-    }
-}
-
-impl<'r> Lines<'r> {
-    fn read(&mut self, header: &HeaderLocation, value: &'r [u8]) {
-        self.values += 1;
-        match header.token(value) {
-            Ok(Some([]) | None) => {}
-            outcome => self.outcome = outcome,
-        }
-    }
-
-    /// Envoy joins repeated `Authorization` lines with commas, which neither a scheme nor a token
-    /// contains. The parameters of other schemes do (RFC 9110 section 11.4), so what follows a
-    /// comma is another set of credentials only if it is no parameter and does not stand in quotes.
-    fn read_list(&mut self, header: &HeaderLocation, line: &'r [u8]) {
-        let (mut is_first, mut is_quoted) = (true, false);
-        let mut rest = Some(line);
-        while let Some(list) = rest {
-            let (part, after) = split(list);
-            let begins = is_first || !(is_quoted || is_parameter(part));
-            self.credentials += usize::from(begins && !part.is_empty());
-            self.read(header, part);
-            if after.is_some() {
-                let quotes = memchr::memchr_iter(b'"', part).count();
-                is_quoted ^= !quotes.is_multiple_of(2);
-            }
-            (is_first, rest) = (false, after);
-        }
-    }
-}
-
-/// Whether it is `name=value`.
-fn is_parameter(part: &[u8]) -> bool {
-    let end = part
-        .iter()
-        .position(|byte| matches!(byte, b' ' | b'\t' | b'='));
-    let rest = end.and_then(|end| part.get(end..)).unwrap_or_default();
-    rest.trim_ascii_start().first() == Some(&b'=')
-}
-
-/// What stands before the first comma, and what stands after it. Values are long and commas rare,
-/// so they are looked for by words.
-fn split(list: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let comma = memchr::memchr(b',', list);
-    let parts = comma.and_then(|comma| list.split_at_checked(comma));
-    let (part, rest) = parts.map_or((list, None), |(before, rest)| (before, rest.get(1..)));
-    (part.trim_ascii(), rest)
 }
 
 /// A token and where it was found.
@@ -460,64 +311,6 @@ fn is_hidden_in(expected: &str, cookie: &[u8]) -> bool {
         }
     }
     false
-}
-
-/// A location from which tokens are taken out; all of them, or all but one with this value.
-pub(super) type Stripped<'l> = (&'l Location, Option<&'l [u8]>);
-
-/// Takes tokens out of the request, every copy in the locations where they were found. Where a value
-/// stands beside the location, only cookies are taken out, and those with this value are not.
-pub(super) fn strip<'l>(
-    host: &impl Host,
-    request: &Request,
-    locations: impl Iterator<Item = Stripped<'l>>,
-) {
-    let mut parameters: Vec<&str> = Vec::new();
-    let mut cookies: Vec<(&str, Option<&[u8]>)> = Vec::new();
-    for location in locations {
-        match location {
-            (Location::Cookie(cookie), kept) => cookies.push((&cookie.name, kept)),
-            (_, Some(_)) => {}
-            (Location::Header(header), None) => strip_header(host, request, &header.name),
-            (Location::Parameter(name), None) => parameters.push(name),
-        }
-    }
-    if let (false, Some(target)) = (parameters.is_empty(), request.target()) {
-        let is_token = |name: &[u8]| parameters.iter().any(|own| reads_as(own, name));
-        host.set_request_header(":path", &path::without_parameters(target, is_token));
-    }
-    if !cookies.is_empty() {
-        strip_cookies(host, request, &cookies);
-    }
-}
-
-fn strip_header(host: &impl Host, request: &Request, own: &str) {
-    host.remove_request_header(own);
-    let names = request.lines().map(|(name, _)| name);
-    let aliases = names.filter(|name| *name != own.as_bytes() && is_alias(own, name));
-    // Envoy takes no name that is not ASCII.
-    let aliases = aliases.filter_map(|name| str::from_utf8(name).ok());
-    aliases.for_each(|name| host.remove_request_header(name));
-}
-
-/// What is left goes into one line, which means the same as several (RFC 9113 section 8.2.3).
-fn strip_cookies(host: &impl Host, request: &Request, names: &[(&str, Option<&[u8]>)]) {
-    let is_token = |cookie: &[u8]| {
-        let mut names = names.iter();
-        names.any(|(own, kept)| {
-            let value = cookie_value(own, cookie);
-            value.is_some() && value != *kept
-        })
-    };
-    let kept: Vec<&[u8]> = request
-        .cookies()
-        .filter(|cookie| !cookie.is_empty() && !is_token(cookie))
-        .collect();
-    if kept.is_empty() {
-        host.remove_request_header("cookie");
-    } else {
-        host.set_request_header("cookie", &kept.join(&b"; "[..]));
-    }
 }
 
 #[cfg(test)]

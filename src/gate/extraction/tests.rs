@@ -1,6 +1,7 @@
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
+use crate::host::Host as _;
 use crate::host::mock::MockHost;
 use crate::time::UnixTime;
 

@@ -254,3 +254,31 @@ fn claims_reach_headers_and_access_logs_in_their_forms() {
         Some(Reason::ClaimNotForwardable)
     );
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_known_token_is_spared_no_other_requirement_and_no_look_at_the_clock() {
+    let needing = |scope| json!({"provider_name": "idp", "scopes": {"all_of": [scope]}});
+    let gate = gate_with(|configuration| {
+        configuration["rules"] = json!([
+            {"match": {"prefix": "/read"}, "requires": needing("read")},
+            {"match": {"prefix": "/admin"}, "requires": needing("admin")},
+        ]);
+    });
+    let bearer = format!("Bearer {}", token(&es256(), &claims()));
+    let mut verifications = 0;
+    let mut outcome = |path, seconds| {
+        let now = UnixTime::from_seconds(seconds).unwrap();
+        let host = MockHost::get(path, now).with_header("authorization", &bearer);
+        let refusal = refusal(&gate, &host);
+        verifications += host.verifications.get();
+        refusal
+    };
+    for _ in 0..2 {
+        assert_eq!(outcome("/read", NOW), None);
+        assert_eq!(outcome("/admin", NOW), Some(Reason::ScopeMissing));
+    }
+    let expired = NOW + 3_600;
+    assert_eq!(outcome("/read", expired), Some(Reason::TokenExpired));
+    assert_eq!(outcome("/read", NOW), None);
+    assert_eq!(verifications, 1);
+}
