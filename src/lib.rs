@@ -13,6 +13,7 @@
 //! | [`sync`] | keeping in step: who leads, the revocation feed |
 //! | `backoff` | how long to wait before the next try |
 //! | `little_endian` | reading the numbers of records and messages |
+//! | `protobuf` | its wire format, as far as messages from and for Envoy need it |
 //! | [`namespace`] | where records stand in the data that a process shares, and by what they are believed |
 //! | [`host`] | what the gate needs from whatever it runs in |
 //! | [`time`] | instants, which are always an argument |
@@ -53,6 +54,7 @@ pub mod host;
 pub mod keys;
 mod little_endian;
 pub mod namespace;
+mod protobuf;
 pub mod revocation;
 pub mod sync;
 pub mod time;

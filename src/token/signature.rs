@@ -18,6 +18,7 @@ use super::algorithm::Digest;
 use super::key::Material;
 use super::{Algorithm, Key};
 use crate::host::{ForeignAnswer, SignatureHost};
+use crate::protobuf::write_bytes;
 
 /// Why a signature is not believed. Ordered by how far the check came.
 ///
@@ -176,13 +177,7 @@ fn arguments(digest: Digest, public_key: &[u8], signature: &[u8], text: &[u8]) -
     // A key and a length of at most five bytes stand before each field.
     let mut message = Vec::with_capacity(fields.iter().map(|field| field.len() + 6).sum());
     for (tag, field) in (1..).zip(fields) {
-        prost::encoding::encode_key(
-            tag,
-            prost::encoding::WireType::LengthDelimited,
-            &mut message,
-        );
-        prost::encoding::encode_varint(field.len() as u64, &mut message);
-        message.extend_from_slice(field);
+        write_bytes(&mut message, tag, field);
     }
     message
 }
