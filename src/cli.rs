@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 
-use crate::gate::Variable;
+use crate::configuration::Variable;
 
 pub mod arguments;
 pub mod authority_client;

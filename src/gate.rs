@@ -29,11 +29,9 @@ mod text;
 mod token_cache;
 mod verification;
 
-pub use configuration::{Configured, Fault, Variable, read as read_configuration};
+pub use configuration::{Configured, read as read_configuration};
 #[cfg(not(target_family = "wasm"))]
 pub use configuration::{Inspection, inspect as inspect_configuration};
-#[cfg(not(any(target_family = "wasm", fuzzing)))]
-pub(crate) use configuration::{boolean, joined_path, whole};
 pub use decision::{Check, Observer};
 pub use lack::{KeyAnswer, Lack};
 pub use policy::{Chosen, Policy};

@@ -13,6 +13,7 @@
 //! | [`sync`] | keeping in step: who leads, the revocation feed |
 //! | `backoff` | how long to wait before the next try |
 //! | `little_endian` | reading the numbers of records and messages |
+//! | [`configuration`] | the strict reader: values with paths, every fault at once |
 //! | `protobuf` | its wire format, as far as messages from and for Envoy need it |
 //! | [`namespace`] | where records stand in the data that a process shares, and by what they are believed |
 //! | [`host`] | what the gate needs from whatever it runs in |
@@ -48,6 +49,7 @@
 #![cfg_attr(target_os = "wasi", deny(clippy::use_debug))]
 
 mod backoff;
+pub mod configuration;
 pub mod edge;
 pub mod gate;
 pub mod host;

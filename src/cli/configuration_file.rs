@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::yaml::{self, Lines, YamlError};
-use crate::gate::joined_path as joined;
+use crate::configuration::joined;
 pub use surroundings::{ClusterFinding, Surroundings};
 
 /// A plugin configuration, and where in the file it stands.

@@ -22,7 +22,8 @@ use serde_json::Value;
 
 use super::configuration_file::{self, ConfigurationFileError, Document, Found};
 use super::{CommandError, yaml};
-use crate::gate::{Variable, inspect_configuration, joined_path};
+use crate::configuration::{Variable, joined as joined_path};
+use crate::gate::inspect_configuration;
 use item::{Item, Remark, Remarks};
 
 /// The arguments of `portcullis convert`.

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::configuration_file::{self, ClusterFinding, Found};
 use super::{CommandError, convert};
-use crate::gate::{Fault, inspect_configuration};
+use crate::configuration::Fault;
+use crate::gate::inspect_configuration;
 
 /// The arguments of `portcullis validate`.
 #[derive(Debug, Args)]

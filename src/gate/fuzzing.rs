@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use super::path::{percent_decoded, without_query};
 use super::request::Request;
 use super::{
-    Admission, Attempt, Configured, Fault, Gate, Outcome, Reason, Verdict, extraction,
-    read_configuration,
+    Admission, Attempt, Configured, Gate, Outcome, Reason, Verdict, extraction, read_configuration,
 };
+use crate::configuration::Fault;
 use crate::host::mock::MockHost;
 use crate::time::UnixTime;
 use crate::token::fixtures::{eddsa, es256, jwk_set, token};

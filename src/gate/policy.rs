@@ -2,6 +2,7 @@
 //! has been checked.
 
 mod conditions;
+mod headers;
 mod provider;
 mod requirement;
 
@@ -9,9 +10,8 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 pub(super) use conditions::{ClaimCondition, ClaimTest, Scopes};
-pub(super) use provider::{
-    FilterStateClaim, IssuedAhead, PayloadHeader, Provider, comparable_audience,
-};
+pub(super) use headers::{ClaimHeader, Form, PayloadHeader, SessionHeaders, Unfit};
+pub(super) use provider::{FilterStateClaim, IssuedAhead, Provider, comparable_audience};
 pub(super) use requirement::{Alternatives, Otherwise, Requirement, TokenRequirement};
 
 use super::matching::Matcher;
@@ -21,7 +21,6 @@ use super::reason::Reason;
 use super::refusal::RefusalSettings;
 use super::request::Request;
 use super::revocation::{Posture, RevocationSettings};
-use super::session::SessionHeaders;
 use super::text::{MAX_PATTERN_TEXT_BYTES, TooLong};
 use crate::host::Host;
 use crate::keys::KeySource;

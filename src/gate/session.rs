@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::policy::Provider;
+use super::policy::{Form, Provider, SessionHeaders, Unfit};
 use super::reason::Reason;
 use crate::token::{Claims, heap};
 
@@ -15,92 +15,6 @@ use crate::token::{Claims, heap};
 /// line than 8 KiB is refused by upstreams in wide use, whatever there is besides (nginx's
 /// `large_client_header_buffers`).
 const MAX_VALUE_BYTES: usize = 8 * 1024;
-
-/// The standard set: what stands after the prefix, and the claim that it is taken from. Where two
-/// claims are named, the first that is present counts.
-const STANDARD_SET: [(&str, &[&str]); 12] = [
-    ("subject", &["sub"]),
-    ("id", &["sid"]),
-    ("issuer", &["iss"]),
-    ("client", &["client_id", "azp"]),
-    ("token-id", &["jti"]),
-    ("audience", &["aud"]),
-    ("scope", &["scope", "scp"]),
-    ("expires-at", &["exp"]),
-    ("issued-at", &["iat"]),
-    ("authenticated-at", &["auth_time"]),
-    ("authentication-class", &["acr"]),
-    ("authentication-methods", &["amr"]),
-];
-
-/// How many of these say who is calling. They come first.
-const IDENTITIES: usize = 5;
-
-/// What the provider's name goes by, after the prefix.
-const PROVIDER: &str = "provider";
-
-/// One entry of `claim_to_headers`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ClaimHeader {
-    /// Name in lower case.
-    pub(super) header: String,
-    /// Names of the members that lead to the value, outermost first.
-    pub(super) path: Vec<String>,
-    pub(super) form: Form,
-}
-
-/// How lists and objects are written into a header. Text and scalars are written as they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// Base64 of their JSON, as `jwt_authn` does.
-    Base64,
-    /// Their JSON, in ASCII.
-    Json,
-    /// Lists of scalars with commas between them. Other values, and elements that have a comma or
-    /// are empty, refuse the request: an upstream could not tell them apart again.
-    Comma,
-}
-
-/// The standard set under one prefix, with the names made once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SessionHeaders {
-    /// What all of them begin with, in lower case.
-    pub(super) prefix: String,
-    claims: Vec<(String, &'static [&'static str])>,
-    provider: String,
-    unfit: Unfit,
-}
-
-/// What becomes of a request when a header of the standard set cannot carry its claim unchanged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unfit {
-    /// It is refused.
-    Refuse,
-    /// It goes on without the header, unless that is one of those that say who is calling: without
-    /// it, one user could look like another.
-    Omit,
-}
-
-impl SessionHeaders {
-    pub(super) fn new(prefix: &str, unfit: Unfit) -> Self {
-        let prefix = prefix.to_ascii_lowercase();
-        let name = |suffix: &str| format!("{prefix}{suffix}");
-        Self {
-            claims: STANDARD_SET
-                .map(|(suffix, claims)| (name(suffix), claims))
-                .to_vec(),
-            provider: name(PROVIDER),
-            prefix,
-            unfit,
-        }
-    }
-
-    /// Names of all headers of the set.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        let claims = self.claims.iter().map(|(name, _)| name.as_str());
-        claims.chain([self.provider.as_str()])
-    }
-}
 
 /// What the claims of one token come to as headers. Made when it is first needed and kept with the
 /// token, which is the same for all its requests.
@@ -179,14 +93,13 @@ impl Injections {
     ) -> Result<impl Iterator<Item = (&'a str, &'a str)>, Reason> {
         let made = self.session.get_or_init(|| {
             self.are_news.set(true);
-            let headers = session.claims.iter().enumerate();
-            let claim = headers.map(|(index, (_, names))| {
-                let value = names.iter().find_map(|name| claims.get(name));
+            let claim = SessionHeaders::standard().map(|header| {
+                let value = header.claims.iter().find_map(|name| claims.get(name));
                 let Some(value) = value else {
                     return Ok(None);
                 };
                 let made = standard_value(value).and_then(forwardable);
-                let may_lack = index >= IDENTITIES && session.unfit == Unfit::Omit;
+                let may_lack = !header.is_identity && session.unfit == Unfit::Omit;
                 made.or_else(|reason| if may_lack { Ok(None) } else { Err(reason) })
             });
             claim.chain([forwardable(provider.name.clone())]).collect()

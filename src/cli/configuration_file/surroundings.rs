@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Kind, joined};
 use crate::cli::yaml::plain;
-use crate::gate::{Variable, boolean};
+use crate::configuration::{Variable, boolean};
 
 /// What is known of the surroundings of one plugin configuration.
 #[derive(Clone, Debug, Default, PartialEq)]

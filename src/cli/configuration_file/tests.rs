@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::gate::Variable;
+use crate::configuration::Variable;
 
 fn search(text: &str) -> Result<Vec<Found>, YamlError> {
     Ok(found(&parts(Path::new("test"), text)?))

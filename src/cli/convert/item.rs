@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::configuration_file::{Document, under};
 use crate::cli::yaml::plain;
-use crate::gate::{boolean, joined_path, whole};
+use crate::configuration::{boolean, joined as joined_path, whole};
 
 /// Something to be said, with its line and its path in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::plain::{Reader, misreading};
 use super::{Content, Node};
-use crate::gate::joined_path;
+use crate::configuration::joined as joined_path;
 
 /// The lines of a document, by the paths of what stands there.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::reader::{Fault, Node, Reading, Variable};
 use super::{Policy, decoded, policy, review};
+use crate::configuration::{Fault, Reading, Variable};
 
 /// What there is to say about a configuration.
 #[derive(Debug, Default)]
@@ -52,10 +52,10 @@ pub fn inspect(bytes: &[u8], environment: &dyn Fn(&str) -> Variable) -> Inspecti
             };
         }
     };
-    let reading = Reading::new(environment);
-    let policy = policy(&Node::root(&value, &reading)).ok();
-    let configuration = reading.in_usual_spelling(&value);
-    let (faults, warnings) = reading.into_findings();
+    let reading = Reading::new(&value, environment);
+    let policy = policy(reading.root()).ok();
+    let configuration = reading.in_usual_spelling();
+    let (faults, warnings) = reading.findings();
     Inspection {
         policy: policy.filter(|_| faults.is_empty()),
         faults,

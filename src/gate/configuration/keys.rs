@@ -6,7 +6,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::reader::{Fields, Node, Read, duration_or};
+use super::sources::variable;
+use crate::configuration::{Fields, Node, Read};
 use crate::keys::{KeySource, RemoteKeys, RemoteSource, Retries, Url};
 use crate::token::{KeyRules, KeySet};
 
@@ -37,19 +38,15 @@ pub(super) fn source(
     issuer: Read<Option<&str>>,
     rules: &KeyRules,
 ) -> Read<KeySource> {
-    let local = fields.optional("local_jwks");
-    let remote = fields.optional("remote_jwks");
-    match (local, remote) {
-        (Some(node), None) => local_keys(&node, rules),
-        (None, Some(node)) => Ok(KeySource::Remote(remote_keys(&node, issuer, rules)?)),
-        _ => {
-            let message = "expected either `local_jwks` or `remote_jwks`";
-            Err(fields.node().fault(message))
-        }
+    let (is_remote, node) = fields.one_of(&[("local_jwks", false), ("remote_jwks", true)])?;
+    if is_remote {
+        Ok(KeySource::Remote(remote_keys(node, issuer, rules)?))
+    } else {
+        local_keys(node, rules)
     }
 }
 
-fn local_keys(node: &Node<'_>, rules: &KeyRules) -> Read<KeySource> {
+fn local_keys(node: Node<'_>, rules: &KeyRules) -> Read<KeySource> {
     node.object(|fields| {
         for key in ["filename", "watched_directory"] {
             fields.refused(
@@ -58,32 +55,38 @@ fn local_keys(node: &Node<'_>, rules: &KeyRules) -> Read<KeySource> {
                  `environment_variable` or `remote_jwks`",
             );
         }
-        let inline = fields.optional("inline_string");
-        let bytes = fields.optional("inline_bytes");
-        let variable = fields.optional("environment_variable");
-        match (inline, bytes, variable) {
-            (Some(node), None, None) => key_set(&node, node.text()?.as_bytes(), rules),
-            (None, Some(node), None) => {
-                // Protobuf's JSON takes either alphabet, with padding or without.
-                let text = node.text()?.trim_end_matches('=');
-                let bytes = URL_SAFE_NO_PAD.decode(text.replace('+', "-").replace('/', "_"));
-                let bytes = bytes.map_err(|_| node.fault("expected base64"))?;
-                key_set(&node, &bytes, rules)
-            }
-            (None, None, Some(node)) => match node.variable()? {
-                Some(text) => key_set(&node, text.as_bytes(), rules),
-                None => Ok(KeySource::Unknown(rules.clone())),
-            },
-            _ => {
-                let message = "expected one of `inline_string`, `inline_bytes` and \
-                               `environment_variable`";
-                Err(fields.node().fault(message))
-            }
-        }
+        let (read, node) = fields.one_of(&[
+            ("inline_string", written as ReadSet),
+            ("inline_bytes", encoded),
+            ("environment_variable", named),
+        ])?;
+        read(node, rules)
     })
 }
 
-fn key_set(node: &Node<'_>, text: &[u8], rules: &KeyRules) -> Read<KeySource> {
+/// How a set of keys that is not fetched is read.
+type ReadSet = fn(Node<'_>, &KeyRules) -> Read<KeySource>;
+
+fn written(node: Node<'_>, rules: &KeyRules) -> Read<KeySource> {
+    key_set(node, node.text()?.as_bytes(), rules)
+}
+
+/// Protobuf's JSON takes either alphabet, with padding or without.
+fn encoded(node: Node<'_>, rules: &KeyRules) -> Read<KeySource> {
+    let text = node.text()?.trim_end_matches('=');
+    let bytes = URL_SAFE_NO_PAD.decode(text.replace('+', "-").replace('/', "_"));
+    let bytes = bytes.map_err(|_| node.fault("expected base64"))?;
+    key_set(node, &bytes, rules)
+}
+
+fn named(node: Node<'_>, rules: &KeyRules) -> Read<KeySource> {
+    match variable(node)? {
+        Some(text) => key_set(node, text.as_bytes(), rules),
+        None => Ok(KeySource::Unknown(rules.clone())),
+    }
+}
+
+fn key_set(node: Node<'_>, text: &[u8], rules: &KeyRules) -> Read<KeySource> {
     match KeySet::parse(text, rules) {
         Ok(keys) => {
             for key in keys.complaints() {
@@ -95,31 +98,32 @@ fn key_set(node: &Node<'_>, text: &[u8], rules: &KeyRules) -> Read<KeySource> {
     }
 }
 
-fn remote_keys(node: &Node<'_>, issuer: Read<Option<&str>>, rules: &KeyRules) -> Read<RemoteKeys> {
+fn remote_keys(node: Node<'_>, issuer: Read<Option<&str>>, rules: &KeyRules) -> Read<RemoteKeys> {
     node.object(|fields| {
-        let uri = fields.optional("http_uri");
-        let discovery = fields.optional("openid_discovery");
-        let cache_duration = fields.optional("cache_duration");
-        let cache_duration = duration_or(cache_duration, DEFAULT_CACHE_DURATION);
-        let max_stale = duration_or(fields.optional("max_stale"), DEFAULT_MAX_STALE);
+        let cache_duration = fields.duration("cache_duration", DEFAULT_CACHE_DURATION);
+        let max_stale = fields.duration("max_stale", DEFAULT_MAX_STALE);
         let failed_refetch = failed_refetch(fields);
         let retries = retries(fields);
-        let (source, cluster, timeout) = match (uri, discovery) {
-            (Some(node), None) => http_uri(&node)?,
-            (None, Some(node)) => openid_discovery(&node, issuer)?,
-            _ => {
-                let message = "expected either `http_uri` or `openid_discovery`";
-                return Err(fields.node().fault(message));
-            }
-        };
+        let server = fields.one_of(&[("http_uri", false), ("openid_discovery", true)]);
+        let (is_discovered, node) = server?;
+        let (source, cluster, timeout) = node.object(|fields| {
+            let source = if is_discovered {
+                discovered(fields, issuer)
+            } else {
+                json_web_keys(fields)
+            };
+            let cluster = fields.required_text("cluster");
+            let timeout = fields.nullable_duration("timeout", DEFAULT_TIMEOUT);
+            Ok((source?, cluster?.to_owned(), timeout))
+        })?;
         Ok(RemoteKeys {
             source,
             cluster,
             timeout,
-            cache_duration: cache_duration?,
-            failed_refetch: failed_refetch?,
+            cache_duration,
+            failed_refetch,
             retries: retries?,
-            max_stale: max_stale?,
+            max_stale,
             rules: KeyRules {
                 allow_symmetric: false,
                 ..rules.clone()
@@ -128,67 +132,41 @@ fn remote_keys(node: &Node<'_>, issuer: Read<Option<&str>>, rules: &KeyRules) ->
     })
 }
 
-fn http_uri(node: &Node<'_>) -> Read<(RemoteSource, String, Duration)> {
-    node.object(|fields| {
-        let url = fields.required("uri").and_then(|node| url(&node));
-        let cluster = cluster(fields);
-        let timeout = duration_or(fields.nullable("timeout"), DEFAULT_TIMEOUT);
-        Ok((RemoteSource::JwkSet(url?), cluster?, timeout?))
-    })
-}
-
-fn openid_discovery(
-    node: &Node<'_>,
-    provider_issuer: Read<Option<&str>>,
-) -> Read<(RemoteSource, String, Duration)> {
-    node.object(|fields| {
-        let own = fields.optional("issuer");
-        let issuer = match &own {
-            Some(node) => node.text().map(Some),
-            None => provider_issuer,
-        };
-        let missing = "`issuer` is missing, here and in the provider";
-        let issuer = issuer.and_then(|issuer| issuer.ok_or_else(|| fields.node().fault(missing)));
-        // OpenID Connect Discovery 1.0 section 4: one `/` at the end is dropped first.
-        let document = issuer.and_then(|issuer| {
-            let base = issuer.strip_suffix('/').unwrap_or(issuer);
-            let document = Url::parse(&format!("{base}{DISCOVERY_DOCUMENT}"));
-            let node = own.as_ref().unwrap_or(fields.node());
-            document.ok_or_else(|| node.fault(NOT_A_URL))
-        });
-        let cluster = cluster(fields);
-        let timeout = duration_or(fields.nullable("timeout"), DEFAULT_TIMEOUT);
-        let source = RemoteSource::Discovery {
-            document: document?,
-            issuer: issuer?.to_owned(),
-        };
-        Ok((source, cluster?, timeout?))
-    })
-}
-
-fn cluster(fields: &mut Fields<'_>) -> Read<String> {
-    let node = fields.required("cluster")?;
-    node.text().map(str::to_owned)
-}
-
-fn url(node: &Node<'_>) -> Read<Url> {
+fn json_web_keys(fields: &mut Fields<'_>) -> Read<RemoteSource> {
+    let node = fields.required("uri")?;
     let url = Url::parse(node.text()?);
-    url.ok_or_else(|| node.fault(NOT_A_URL))
+    let url = url.ok_or_else(|| node.fault(NOT_A_URL))?;
+    Ok(RemoteSource::JwkSet(url))
 }
 
-fn failed_refetch(fields: &mut Fields<'_>) -> Read<Duration> {
+fn discovered(fields: &mut Fields<'_>, provider_issuer: Read<Option<&str>>) -> Read<RemoteSource> {
+    let own = fields.optional("issuer");
+    let issuer = own.map_or(provider_issuer, |node| node.text().map(Some))?;
+    let missing = "`issuer` is missing, here and in the provider";
+    let issuer = issuer.ok_or_else(|| fields.node().fault(missing))?;
+    // OpenID Connect Discovery 1.0 section 4: one `/` at the end is dropped first.
+    let base = issuer.strip_suffix('/').unwrap_or(issuer);
+    let document = Url::parse(&format!("{base}{DISCOVERY_DOCUMENT}"));
+    let document = document.ok_or_else(|| own.unwrap_or_else(|| fields.node()).fault(NOT_A_URL))?;
+    Ok(RemoteSource::Discovery {
+        document,
+        issuer: issuer.to_owned(),
+    })
+}
+
+fn failed_refetch(fields: &mut Fields<'_>) -> Duration {
     let Some(node) = fields.nullable("async_fetch") else {
-        return Ok(DEFAULT_FAILED_REFETCH);
+        return DEFAULT_FAILED_REFETCH;
     };
-    node.object(|fields| {
+    let pause = node.object(|fields| {
         if let Some(node) = fields.nullable("fast_listener")
             && let Ok(false) = node.boolean()
         {
             node.warning("a filter cannot hold a listener back; the first requests wait instead");
         }
-        let pause = fields.nullable("failed_refetch_duration");
-        duration_or(pause, DEFAULT_FAILED_REFETCH)
-    })
+        Ok(fields.nullable_duration("failed_refetch_duration", DEFAULT_FAILED_REFETCH))
+    });
+    pause.unwrap_or_default()
 }
 
 fn retries(fields: &mut Fields<'_>) -> Read<Retries> {
@@ -199,17 +177,16 @@ fn retries(fields: &mut Fields<'_>) -> Read<Retries> {
         });
     };
     node.object(|fields| {
-        let number = match fields.nullable("num_retries") {
-            Some(node) => node.whole_number(),
-            None => Ok(DEFAULT_RETRIES.number),
-        };
-        let pauses = match fields.nullable("retry_back_off") {
-            Some(node) => pauses(&node),
-            None => Ok((DEFAULT_RETRIES.base_interval, DEFAULT_RETRIES.max_interval)),
-        };
-        let (number, (base_interval, max_interval)) = (number?, pauses?);
+        let number = fields.nullable("num_retries").map(Node::whole_number);
+        let number = number.unwrap_or(Ok(DEFAULT_RETRIES.number));
+        let pauses = fields.nullable("retry_back_off").map(pauses);
+        let pauses = pauses.unwrap_or(Ok((
+            DEFAULT_RETRIES.base_interval,
+            DEFAULT_RETRIES.max_interval,
+        )));
+        let (base_interval, max_interval) = pauses?;
         Ok(Retries {
-            number,
+            number: number?,
             base_interval,
             max_interval,
         })
@@ -217,12 +194,12 @@ fn retries(fields: &mut Fields<'_>) -> Read<Retries> {
 }
 
 /// The first and the longest.
-fn pauses(node: &Node<'_>) -> Read<(Duration, Duration)> {
+fn pauses(node: Node<'_>) -> Read<(Duration, Duration)> {
     node.object(|fields| {
         let base = fields.required("base_interval");
-        let longest = fields.nullable("max_interval");
+        let longest = fields.nullable("max_interval").map(Node::duration);
         let base = base?.duration()?;
-        let longest = duration_or(longest, base.saturating_mul(10))?;
+        let longest = longest.unwrap_or(Ok(base.saturating_mul(10)))?;
         if longest < base {
             let message = "expected a `max_interval` that is not below `base_interval`";
             return Err(fields.node().fault(message));

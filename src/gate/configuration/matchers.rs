@@ -1,51 +1,33 @@
 //! Envoy's matchers: `StringMatcher`, `RegexMatcher`, `HeaderMatcher`, `QueryParameterMatcher`.
 
-use super::header_name;
-use super::reader::{Node, Read};
+use super::headers::header_name;
+use crate::configuration::{Node, Read};
 use crate::gate::matching::{HeaderMatcher, ParameterMatcher, ValueMatcher};
 use crate::gate::text::{Pattern, TextMatcher};
 use crate::host::HeaderBlock;
 
-/// How a matcher for text is made from the text and from whether case matters.
-type Maker = fn(&str, bool) -> TextMatcher;
-
-const NOT_ONE: &str = "expected one of `exact`, `prefix`, `suffix`, `contains` and `safe_regex`";
-
 /// A `StringMatcher`.
-pub(super) fn text(node: &Node<'_>) -> Read<TextMatcher> {
+pub(super) fn text(node: Node<'_>) -> Read<TextMatcher> {
     node.object(|fields| {
         let ignore_case = fields.flag("ignore_case", false);
         fields.refused(
             "custom",
             "not supported: extensions of Envoy cannot be called",
         );
-        let makers: [(&'static str, Maker); 4] = [
-            ("exact", TextMatcher::exact),
-            ("prefix", TextMatcher::prefix),
-            ("suffix", TextMatcher::suffix),
-            ("contains", TextMatcher::contains),
-        ];
-        let mut found = Vec::new();
-        for (key, make) in makers {
-            if let Some(node) = fields.optional(key) {
-                // An empty prefix would match everything; only `exact` may be empty, as in Envoy.
-                let text = if key == "exact" {
-                    node.string()
-                } else {
-                    node.text()
-                };
-                found.push(text.map(|text| make(text, ignore_case)));
-            }
-        }
-        if let Some(node) = fields.optional("safe_regex") {
-            found.push(pattern(&node).map(TextMatcher::pattern));
-        }
-        fields.one_of(found, NOT_ONE)
+        let (read, node) = fields.one_of(&[
+            // An empty prefix would match everything; only `exact` may be empty, as in Envoy.
+            ("exact", exact_or_empty as ReadText),
+            ("prefix", prefix),
+            ("suffix", suffix),
+            ("contains", contains),
+            ("safe_regex", whole_pattern),
+        ])?;
+        read(node, ignore_case)
     })
 }
 
 /// A `RegexMatcher`.
-pub(super) fn pattern(node: &Node<'_>) -> Read<Pattern> {
+pub(super) fn pattern(node: Node<'_>) -> Read<Pattern> {
     node.object(|fields| {
         // Its one field, a limit on the size of the program, is out of use in Envoy too.
         let _ = fields.nullable("google_re2");
@@ -59,83 +41,101 @@ pub(super) fn pattern(node: &Node<'_>) -> Read<Pattern> {
 }
 
 /// A `HeaderMatcher`, with the fields that are deprecated in Envoy.
-pub(super) fn header(node: &Node<'_>) -> Read<HeaderMatcher> {
+pub(super) fn header(node: Node<'_>) -> Read<HeaderMatcher> {
     node.object(|fields| {
         let name = fields.required("name").and_then(|node| match node.text()? {
             pseudo @ (":method" | ":path" | ":authority" | ":scheme") => Ok(pseudo.to_owned()),
-            _ => header_name(&node).map(|name| HeaderBlock::kept_name(&name).to_owned()),
+            _ => header_name(node).map(|name| HeaderBlock::kept_name(&name).to_owned()),
         });
         let invert = fields.flag("invert_match", false);
         let missing_is_empty = fields.flag("treat_missing_header_as_empty", false);
-        let mut found = Vec::new();
-        let makers: [(&'static str, Maker); 4] = [
-            ("exact_match", TextMatcher::exact),
-            ("prefix_match", TextMatcher::prefix),
-            ("suffix_match", TextMatcher::suffix),
-            ("contains_match", TextMatcher::contains),
-        ];
-        for (key, make) in makers {
-            if let Some(node) = fields.optional(key) {
-                let matcher = node.text().map(|text| make(text, false));
-                found.push(matcher.map(ValueMatcher::Text));
-            }
-        }
-        if let Some(node) = fields.optional("safe_regex_match") {
-            let matcher = pattern(&node).map(TextMatcher::pattern);
-            found.push(matcher.map(ValueMatcher::Text));
-        }
-        if let Some(node) = fields.optional("string_match") {
-            found.push(text(&node).map(ValueMatcher::Text));
-        }
-        if let Some(node) = fields.optional("range_match") {
-            found.push(range(&node));
-        }
-        if let Some(node) = fields.optional("present_match") {
-            found.push(node.boolean().map(ValueMatcher::Present));
-        }
-        if found.is_empty() {
-            found.push(Ok(ValueMatcher::Present(true)));
-        }
-        let value = fields.one_of(found, "expected at most one way of matching");
+        let way = fields.at_most_one_of(&[
+            ("exact_match", (|node| of_text(node, exact)) as ReadValue),
+            ("prefix_match", |node| of_text(node, prefix)),
+            ("suffix_match", |node| of_text(node, suffix)),
+            ("contains_match", |node| of_text(node, contains)),
+            ("safe_regex_match", |node| of_text(node, whole_pattern)),
+            ("string_match", string),
+            ("range_match", range),
+            ("present_match", present),
+        ]);
         Ok(HeaderMatcher {
             name: name?,
-            value: value?,
+            value: value(way?)?,
             invert,
             missing_is_empty,
         })
     })
 }
 
-fn range(node: &Node<'_>) -> Read<ValueMatcher> {
+/// A `QueryParameterMatcher`.
+pub(super) fn parameter(node: Node<'_>) -> Read<ParameterMatcher> {
     node.object(|fields| {
-        let mut end = |key| match fields.optional(key) {
-            Some(node) => node.integer(),
-            None => Ok(0),
-        };
-        let (start, end) = (end("start"), end("end"));
-        Ok(ValueMatcher::Range(start?, end?))
+        let name = fields.required_text("name");
+        let way = fields.at_most_one_of(&[
+            ("string_match", string as ReadValue),
+            ("present_match", present),
+        ]);
+        let value = value(way?)?;
+        Ok(ParameterMatcher {
+            name: name?.to_owned(),
+            value,
+        })
     })
 }
 
-/// A `QueryParameterMatcher`.
-pub(super) fn parameter(node: &Node<'_>) -> Read<ParameterMatcher> {
+/// How a matcher for text is read, where case matters or not.
+pub(super) type ReadText = fn(Node<'_>, bool) -> Read<TextMatcher>;
+
+fn exact_or_empty(node: Node<'_>, ignore_case: bool) -> Read<TextMatcher> {
+    Ok(TextMatcher::exact(node.string()?, ignore_case))
+}
+
+pub(super) fn exact(node: Node<'_>, ignore_case: bool) -> Read<TextMatcher> {
+    Ok(TextMatcher::exact(node.text()?, ignore_case))
+}
+
+fn prefix(node: Node<'_>, ignore_case: bool) -> Read<TextMatcher> {
+    Ok(TextMatcher::prefix(node.text()?, ignore_case))
+}
+
+fn suffix(node: Node<'_>, ignore_case: bool) -> Read<TextMatcher> {
+    Ok(TextMatcher::suffix(node.text()?, ignore_case))
+}
+
+fn contains(node: Node<'_>, ignore_case: bool) -> Read<TextMatcher> {
+    Ok(TextMatcher::contains(node.text()?, ignore_case))
+}
+
+/// Which says itself whether case matters.
+pub(super) fn whole_pattern(node: Node<'_>, _: bool) -> Read<TextMatcher> {
+    pattern(node).map(TextMatcher::pattern)
+}
+
+/// How a matcher for the value of a header or a parameter is read.
+type ReadValue = fn(Node<'_>) -> Read<ValueMatcher>;
+
+/// The value has to be there where nothing is said about it.
+fn value(way: Option<(ReadValue, Node<'_>)>) -> Read<ValueMatcher> {
+    way.map_or(Ok(ValueMatcher::Present(true)), |(read, node)| read(node))
+}
+
+fn of_text(node: Node<'_>, read: ReadText) -> Read<ValueMatcher> {
+    read(node, false).map(ValueMatcher::Text)
+}
+
+fn string(node: Node<'_>) -> Read<ValueMatcher> {
+    text(node).map(ValueMatcher::Text)
+}
+
+fn present(node: Node<'_>) -> Read<ValueMatcher> {
+    node.boolean().map(ValueMatcher::Present)
+}
+
+fn range(node: Node<'_>) -> Read<ValueMatcher> {
     node.object(|fields| {
-        let name = fields.required("name").and_then(|node| node.text());
-        let mut found = Vec::new();
-        if let Some(node) = fields.optional("string_match") {
-            found.push(text(&node).map(ValueMatcher::Text));
-        }
-        if let Some(node) = fields.optional("present_match") {
-            found.push(node.boolean().map(ValueMatcher::Present));
-        }
-        if found.is_empty() {
-            found.push(Ok(ValueMatcher::Present(true)));
-        }
-        let message = "expected at most one of `string_match` and `present_match`";
-        let value = fields.one_of(found, message);
-        Ok(ParameterMatcher {
-            name: name?.to_owned(),
-            value: value?,
-        })
+        let mut end = |key| fields.optional(key).map_or(Ok(0), Node::integer);
+        let (start, end) = (end("start"), end("end"));
+        Ok(ValueMatcher::Range(start?, end?))
     })
 }

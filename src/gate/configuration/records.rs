@@ -1,7 +1,7 @@
 //! `shared_data_secret`: what records in the memory are sealed with that plugins of a proxy share.
 
-use super::reader::{Node, Read};
-use super::revocation::written_or_named;
+use super::sources::written_or_named;
+use crate::configuration::{Node, Read};
 use crate::gate::revocation::RevocationSettings;
 use crate::namespace::RecordSecret;
 
@@ -9,7 +9,7 @@ use crate::namespace::RecordSecret;
 const SHORTEST: usize = 32;
 
 /// The secret that the operator has set, if there is one.
-pub(super) fn secret(node: &Node<'_>) -> Read<RecordSecret> {
+pub(super) fn secret(node: Node<'_>) -> Read<RecordSecret> {
     let is_long = |text: &str| text.len() >= SHORTEST;
     let expected = "expected at least 32 characters that nobody can guess; \
                     hint: `openssl rand -hex 32` prints some";

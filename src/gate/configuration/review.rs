@@ -15,7 +15,7 @@ mod spellings;
 
 use serde_json::Value;
 
-use super::reader::{Fault, joined};
+use crate::configuration::{Fault, joined};
 use crate::gate::policy::{Policy, Requirement};
 
 /// A configuration as it was written, and what it came to.

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::VerifyingKey;
 
-use super::reader::{Fields, Node, Read, all, duration_or};
+use super::sources::{variable, written_or_named};
+use crate::configuration::{Fields, Node, Read, all};
 use crate::gate::policy::Provider;
 use crate::gate::revocation::{Posture, RevocationSettings};
 use crate::namespace::RecordSecret;
@@ -19,41 +20,53 @@ const DEFAULT_RELOAD_JITTER: Duration = Duration::from_secs(30);
 /// A shorter silence than this cannot be told from an ordinary pause between two heartbeats.
 const SHORTEST_MAX_STALENESS: Duration = Duration::from_secs(3);
 
-pub(super) fn settings(node: &Node<'_>) -> Read<RevocationSettings> {
+/// The settings, if revocation is on, for these providers.
+pub(super) fn settings(
+    fields: &mut Fields<'_>,
+    providers: &[(String, Read<Provider>)],
+) -> Read<Option<RevocationSettings>> {
+    let Some(node) = fields.optional("revocation") else {
+        return Ok(None);
+    };
+    refuse_long_skews(fields.node(), providers);
+    settings_of(node).map(Some)
+}
+
+fn settings_of(node: Node<'_>) -> Read<RevocationSettings> {
     node.object(|fields| {
-        let cluster = fields.required("cluster").and_then(|node| node.text());
-        let authority = fields.nullable("authority").map(|node| node.text());
-        let credential = fields.required("credential").and_then(|node| secret(&node));
+        let cluster = fields.required_text("cluster");
+        let authority = fields.nullable("authority").map(Node::text);
+        let credential = fields.required("credential").and_then(credential);
         let keys = public_keys(fields);
-        let device_claim = fields.optional_as("device_claim", Node::text);
+        let device_claim = fields.optional_text("device_claim");
         let max_staleness = max_staleness(fields);
-        let on_stale = posture(fields, "on_stale", true);
-        let on_missing_feed = posture(fields, "on_missing_feed", true);
-        let on_unconfirmed = posture(fields, "on_unconfirmed", false);
-        let on_unnamed = posture(fields, "on_unnamed", false);
-        let check_timeout = duration_or(fields.nullable("check_timeout"), DEFAULT_CHECK_TIMEOUT);
-        let reload_jitter = duration_or(fields.nullable("reload_jitter"), DEFAULT_RELOAD_JITTER);
+        let on_stale = fields.word("on_stale", &CONFIRMABLE, Posture::Deny);
+        let on_missing_feed = fields.word("on_missing_feed", &CONFIRMABLE, Posture::Deny);
+        let on_unconfirmed = fields.word("on_unconfirmed", &POSTURES, Posture::Deny);
+        let on_unnamed = fields.word("on_unnamed", &POSTURES, Posture::Deny);
+        let check_timeout = fields.nullable_duration("check_timeout", DEFAULT_CHECK_TIMEOUT);
+        let reload_jitter = fields.nullable_duration("reload_jitter", DEFAULT_RELOAD_JITTER);
         Ok(RevocationSettings {
             cluster: cluster?.to_owned(),
             authority: authority.unwrap_or(cluster)?.to_owned(),
             record_secret: RecordSecret::none(),
             credential: credential?,
             keys: keys?,
-            device_claim: device_claim?.map(str::to_owned),
-            max_staleness: max_staleness?,
+            device_claim: device_claim.map(str::to_owned),
+            max_staleness,
             on_stale,
             on_missing_feed,
             on_unconfirmed,
             on_unnamed,
-            check_timeout: check_timeout?,
-            reload_jitter: reload_jitter?,
+            check_timeout,
+            reload_jitter,
         })
     })
 }
 
 /// An entry is dropped some time after its tokens have expired. A provider that lets them pass for
 /// longer than that would let revoked ones pass again.
-pub(super) fn refuse_long_skews(node: &Node<'_>, providers: &[(String, Read<Provider>)]) {
+fn refuse_long_skews(node: Node<'_>, providers: &[(String, Read<Provider>)]) {
     for (name, provider) in providers {
         let skew = provider.as_ref().map(|provider| provider.clock_skew);
         if skew.is_ok_and(|skew| skew > MAX_CLOCK_SKEW) {
@@ -66,87 +79,45 @@ pub(super) fn refuse_long_skews(node: &Node<'_>, providers: &[(String, Read<Prov
     }
 }
 
-fn max_staleness(fields: &mut Fields<'_>) -> Read<Duration> {
-    let duration = fields.optional_as("max_staleness", |node| {
-        let duration = node.duration()?;
-        if duration < SHORTEST_MAX_STALENESS {
-            let message = "expected at least `3s`: heartbeats come every third of it";
-            return Err(node.fault(message));
-        }
-        Ok(duration)
-    });
-    Ok(duration?.unwrap_or(DEFAULT_MAX_STALENESS))
-}
-
-fn posture(fields: &mut Fields<'_>, key: &'static str, can_confirm: bool) -> Posture {
-    let read = |node: Node<'_>| match (node.string()?, can_confirm) {
-        ("deny", _) => Ok(Posture::Deny),
-        ("allow", _) => Ok(Posture::Allow),
-        ("confirm", true) => Ok(Posture::Confirm),
-        _ => Err(node.fault(if can_confirm {
-            "expected `deny`, `confirm` or `allow`"
-        } else {
-            "expected `deny` or `allow`"
-        })),
+fn max_staleness(fields: &mut Fields<'_>) -> Duration {
+    let node = fields.optional("max_staleness");
+    let duration = node.map(|node| (node, node.duration().unwrap_or(DEFAULT_MAX_STALENESS)));
+    let Some((node, duration)) = duration else {
+        return DEFAULT_MAX_STALENESS;
     };
-    let posture = fields.nullable(key).map(read);
-    posture
-        .unwrap_or(Ok(Posture::Deny))
-        .unwrap_or(Posture::Deny)
+    if duration < SHORTEST_MAX_STALENESS {
+        node.fault("expected at least `3s`: heartbeats come every third of it");
+    }
+    duration
 }
 
-/// `inline_string` or `environment_variable`, as for keys; what is sent as a header has to be one.
-fn secret(node: &Node<'_>) -> Read<String> {
+const POSTURES: [(&str, Posture); 2] = [("deny", Posture::Deny), ("allow", Posture::Allow)];
+
+const CONFIRMABLE: [(&str, Posture); 3] = [
+    ("deny", Posture::Deny),
+    ("confirm", Posture::Confirm),
+    ("allow", Posture::Allow),
+];
+
+/// What is sent as a header has to be one.
+fn credential(node: Node<'_>) -> Read<String> {
     let is_credential =
         |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     let expected = "expected a credential as `portcullis credential` prints it";
     written_or_named(node, is_credential, expected).map(Option::unwrap_or_default)
 }
 
-/// The text that stands in `inline_string` or in the variable that `environment_variable` names,
-/// without blanks around it; `None` where only Envoy knows what the variable holds.
-pub(super) fn written_or_named(
-    node: &Node<'_>,
-    is_good: impl Fn(&str) -> bool,
-    expected: &str,
-) -> Read<Option<String>> {
-    node.object(|source| {
-        let inline = source.optional("inline_string");
-        let variable = source.optional("environment_variable");
-        let (node, text) = match (inline, variable) {
-            (Some(node), None) => (node.clone(), node.text()?.to_owned()),
-            (None, Some(node)) => match node.variable()? {
-                Some(text) => (node, text),
-                None => return Ok(None),
-            },
-            _ => {
-                let message = "expected either `inline_string` or `environment_variable`";
-                return Err(source.node().fault(message));
-            }
-        };
-        let text = text.trim();
-        if !is_good(text) {
-            return Err(node.fault(expected));
-        }
-        Ok(Some(text.to_owned()))
-    })
-}
-
 fn public_keys(fields: &mut Fields<'_>) -> Read<FeedKeys> {
     let node = fields.required("public_keys")?;
-    let elements = node.elements()?;
-    if elements.is_empty() {
-        let message = "expected at least one key, as `portcullis serve` prints it at start";
-        return Err(node.fault(message));
-    }
-    let keys = all(&elements, public_key)?;
+    let keys = node.some_elements("key, as `portcullis serve` prints it at start")?;
+    let keys = all(keys, public_key)?;
     Ok(FeedKeys::new(keys.into_iter().flatten().collect()))
 }
 
 /// A key as text, or the variable that holds it; `None` where only Envoy knows what it holds.
-fn public_key(node: &Node<'_>) -> Read<Option<VerifyingKey>> {
+fn public_key(node: Node<'_>) -> Read<Option<VerifyingKey>> {
     let text = if node.is_object() {
-        node.object(|source| source.required("environment_variable")?.variable())?
+        node.object(|source| variable(source.required("environment_variable")?))?
     } else {
         Some(node.text()?.to_owned())
     };

@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use super::reader::{Fields, Node, Read};
-use super::{matchers, requirement};
+use super::matchers::{self, exact, whole_pattern};
+use super::requirement::requirement;
+use crate::configuration::{Fields, Node, Read, all};
 use crate::gate::matching::{Matcher, PathMatcher};
 use crate::gate::policy::{FilterStateRules, Requirement, Routes, Rule};
 use crate::gate::text::TextMatcher;
@@ -12,16 +13,14 @@ type Named = [(String, Rc<Requirement>)];
 
 /// `requirement_map`, and ◆ which route chooses which of them.
 pub(super) fn routes(fields: &mut Fields<'_>, providers: &[String]) -> Routes {
-    let requirements = fields.optional_as("requirement_map", |node| {
-        Ok(requirements_of(node, providers))
-    });
-    let requirements = requirements.ok().flatten().unwrap_or_default();
-    let entries = fields.optional_as("requirement_by_route_name", |node| {
-        Ok(node.entries()?.collect::<Vec<_>>())
-    });
+    let requirements = fields.optional("requirement_map");
+    let requirements = requirements.map(|node| requirements_of(node, providers));
+    let requirements = requirements.unwrap_or_default();
     let mut by_name = Vec::new();
-    for (route, node) in entries.ok().flatten().unwrap_or_default() {
-        if let Ok(requirement) = chosen(&node, &requirements) {
+    let entries = fields.optional("requirement_by_route_name");
+    let entries = entries.and_then(|node| node.entries().ok());
+    for (route, node) in entries.into_iter().flatten() {
+        if let Ok(requirement) = chosen(node, &requirements) {
             by_name.push((route.to_owned(), requirement));
         }
     }
@@ -37,24 +36,25 @@ pub(super) fn filter_state_rules(
     fields: &mut Fields<'_>,
     providers: &[String],
 ) -> Read<Option<FilterStateRules>> {
-    fields.optional_as("filter_state_rules", |node| {
-        node.object(|fields| {
-            let name = fields.required("name").and_then(|node| node.text());
-            let requires = fields.optional("requires");
-            let requirements = requires.map(|node| requirements_of(&node, providers));
-            Ok(FilterStateRules {
-                name: name?.to_owned(),
-                requirements: requirements.unwrap_or_default(),
-            })
-        })
+    let Some(node) = fields.optional("filter_state_rules") else {
+        return Ok(None);
+    };
+    node.object(|fields| {
+        let name = fields.required_text("name");
+        let requires = fields.optional("requires");
+        let requirements = requires.map(|node| requirements_of(node, providers));
+        Ok(Some(FilterStateRules {
+            name: name?.to_owned(),
+            requirements: requirements.unwrap_or_default(),
+        }))
     })
 }
 
 /// Requirements by names that the operator chooses.
-fn requirements_of(node: &Node<'_>, providers: &[String]) -> Vec<(String, Rc<Requirement>)> {
+fn requirements_of(node: Node<'_>, providers: &[String]) -> Vec<(String, Rc<Requirement>)> {
     let mut requirements = Vec::new();
     for (name, node) in node.entries().into_iter().flatten() {
-        if let Ok(requirement) = requirement::requirement(&node, providers) {
+        if let Ok(requirement) = requirement(node, providers) {
             requirements.push((name.to_owned(), Rc::new(requirement)));
         }
     }
@@ -62,7 +62,7 @@ fn requirements_of(node: &Node<'_>, providers: &[String]) -> Vec<(String, Rc<Req
 }
 
 /// The name of a requirement, or `disabled: true` as in `jwt_authn`'s settings of a route.
-fn chosen(node: &Node<'_>, requirements: &Named) -> Read<Rc<Requirement>> {
+fn chosen(node: Node<'_>, requirements: &Named) -> Read<Rc<Requirement>> {
     if !node.is_object() {
         return named(node, requirements);
     }
@@ -75,7 +75,7 @@ fn chosen(node: &Node<'_>, requirements: &Named) -> Read<Rc<Requirement>> {
     })
 }
 
-fn named(node: &Node<'_>, requirements: &Named) -> Read<Rc<Requirement>> {
+fn named(node: Node<'_>, requirements: &Named) -> Read<Rc<Requirement>> {
     let name = node.text()?;
     let found = requirements.iter().find(|(known, _)| known == name);
     let requirement = found.map(|(_, requirement)| Rc::clone(requirement));
@@ -92,23 +92,21 @@ pub(super) fn rules(
     providers: &[String],
     requirements: &Named,
 ) -> Read<Vec<Rule>> {
-    fields.each("rules", |node| rule(node, providers, requirements))
+    match fields.optional("rules") {
+        None => Ok(Vec::new()),
+        Some(node) => all(node.elements()?, |node| rule(node, providers, requirements)),
+    }
 }
 
 /// `requires: {}` and neither key ask for nothing, as in `jwt_authn`.
-fn rule(node: &Node<'_>, providers: &[String], requirements: &Named) -> Read<Rule> {
+fn rule(node: Node<'_>, providers: &[String], requirements: &Named) -> Read<Rule> {
     node.object(|fields| {
-        let matcher = fields.required("match").and_then(|node| matcher(&node));
-        let requires = fields.optional("requires");
-        let name = fields.optional("requirement_name");
-        let requirement = match (requires, name) {
-            (None, None) => Ok(Rc::new(Requirement::Nothing)),
-            (Some(node), None) => requirement::requirement(&node, providers).map(Rc::new),
-            (None, Some(node)) => named(&node, requirements),
-            _ => {
-                let message = "expected either `requires` or `requirement_name`";
-                Err(fields.node().fault(message))
-            }
+        let matcher = fields.required("match").and_then(matcher);
+        let way = fields.at_most_one_of(&[("requires", true), ("requirement_name", false)]);
+        let requirement = match way? {
+            None => Ok(Rc::new(Requirement::Nothing)),
+            Some((true, node)) => requirement(node, providers).map(Rc::new),
+            Some((false, node)) => named(node, requirements),
         };
         Ok(Rule {
             matcher: matcher?,
@@ -117,7 +115,7 @@ fn rule(node: &Node<'_>, providers: &[String], requirements: &Named) -> Read<Rul
     })
 }
 
-fn matcher(node: &Node<'_>) -> Read<Matcher> {
+fn matcher(node: Node<'_>) -> Read<Matcher> {
     node.object(|fields| {
         for key in [
             "dynamic_metadata",
@@ -133,43 +131,40 @@ fn matcher(node: &Node<'_>) -> Read<Matcher> {
             "URI templates are not supported; hint: `safe_regex`",
         );
         let ignore_case = !fields.flag("case_sensitive", true);
-        let path = path_matcher(fields, ignore_case);
+        let path = fields.one_of(&[
+            ("prefix", prefix as ReadPath),
+            ("path", |node, ignore_case| {
+                exact(node, ignore_case).map(PathMatcher::Text)
+            }),
+            ("path_separated_prefix", separated_prefix),
+            ("safe_regex", |node, ignore_case| {
+                whole_pattern(node, ignore_case).map(PathMatcher::Text)
+            }),
+            ("connect_matcher", |node, _| {
+                node.object(|_| Ok(PathMatcher::Connect))
+            }),
+        ]);
+        let path = path.and_then(|(read, node)| read(node, ignore_case));
         let headers = fields.each("headers", matchers::header);
         let parameters = fields.each("query_parameters", matchers::parameter);
         Ok(Matcher {
             path: path?,
-            headers: headers?,
-            parameters: parameters?,
+            headers,
+            parameters,
         })
     })
 }
 
-fn path_matcher(fields: &mut Fields<'_>, ignore_case: bool) -> Read<PathMatcher> {
-    let mut found = Vec::new();
-    if let Some(node) = fields.optional("prefix") {
-        let prefix = node.string();
-        found.push(prefix.map(|text| PathMatcher::Text(TextMatcher::prefix(text, ignore_case))));
-    }
-    if let Some(node) = fields.optional("path") {
-        let path = node.text();
-        found.push(path.map(|text| PathMatcher::Text(TextMatcher::exact(text, ignore_case))));
-    }
-    if let Some(node) = fields.optional("path_separated_prefix") {
-        found.push(separated_prefix(&node, ignore_case));
-    }
-    if let Some(node) = fields.optional("safe_regex") {
-        let pattern = matchers::pattern(&node).map(TextMatcher::pattern);
-        found.push(pattern.map(PathMatcher::Text));
-    }
-    if let Some(node) = fields.optional("connect_matcher") {
-        found.push(node.object(|_| Ok(PathMatcher::Connect)));
-    }
-    let message = "expected one of `prefix`, `path`, `path_separated_prefix`, `safe_regex` and \
-                   `connect_matcher`";
-    fields.one_of(found, message)
+/// How a matcher for the path is read, where case matters or not.
+type ReadPath = fn(Node<'_>, bool) -> Read<PathMatcher>;
+
+/// Which may be empty, and matches every path then.
+fn prefix(node: Node<'_>, ignore_case: bool) -> Read<PathMatcher> {
+    let prefix = TextMatcher::prefix(node.string()?, ignore_case);
+    Ok(PathMatcher::Text(prefix))
 }
 
-fn separated_prefix(node: &Node<'_>, ignore_case: bool) -> Read<PathMatcher> {
+fn separated_prefix(node: Node<'_>, ignore_case: bool) -> Read<PathMatcher> {
     let text = node.text()?;
     if text.contains(['?', '#']) || text.ends_with('/') {
         let message = "expected a path without `?` and `#` that does not end with `/`";

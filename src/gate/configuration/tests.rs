@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
-use crate::gate::extraction::{CookieLocation, Duplicates, HeaderLocation};
-use crate::gate::session::{ClaimHeader, Form};
+use crate::gate::extraction::{CookieLocation, Duplicates, HeaderLocation, Location};
+use crate::gate::policy::{ClaimHeader, Form};
 use crate::token::fixtures::{es256, jwk_set};
 
 fn environment(name: &str) -> Option<String> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::headers::{ClaimHeader, PayloadHeader};
 use crate::gate::extraction::Location;
 use crate::gate::reason::Reason;
-use crate::gate::session::ClaimHeader;
 use crate::gate::text::TextMatcher;
 use crate::keys::KeySource;
 use crate::time::UnixTime;
@@ -45,15 +45,6 @@ pub(in crate::gate) enum IssuedAhead {
     Accepted,
     /// Its age is limited, or tokens can be revoked: no cut-off reaches further ahead.
     Refused,
-}
-
-/// Where the claims set goes as a whole (`forward_payload_header`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::gate) struct PayloadHeader {
-    /// Name in lower case.
-    pub(in crate::gate) name: String,
-    /// Whether the base64 is padded.
-    pub(in crate::gate) is_padded: bool,
 }
 
 /// A claim that access logs may show.

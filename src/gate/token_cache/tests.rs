@@ -6,8 +6,8 @@ use wasm_bindgen_test::wasm_bindgen_test;
 use super::*;
 #[cfg(not(target_family = "wasm"))]
 use crate::gate::allocator;
+use crate::gate::policy::{SessionHeaders, Unfit};
 use crate::gate::read_configuration;
-use crate::gate::session::{SessionHeaders, Unfit};
 use crate::host::mock::MockHost;
 use crate::revocation::{FilterKey, Kind};
 use crate::time::UnixTime;

@@ -1,7 +1,7 @@
 //! The login page that browsers are sent to, if it is behind the gate itself.
 
 use super::{Reviewed, finding};
-use crate::gate::configuration::reader::Fault;
+use crate::configuration::Fault;
 use crate::gate::extraction::Location;
 use crate::gate::path::without_query;
 use crate::gate::policy::{Otherwise, Requirement};

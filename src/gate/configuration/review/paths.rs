@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::shadowing::literal_prefix;
 use super::{Reviewed, Rule, elements, finding};
-use crate::gate::configuration::reader::Fault;
+use crate::configuration::Fault;
 
 impl Reviewed<'_> {
     pub(super) fn paths(&self, findings: &mut Vec<Fault>) {

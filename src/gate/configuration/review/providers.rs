@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::requirements::{NOTHING_CHECKED, is_empty_list};
 use super::{Reviewed, finding, members};
+use crate::configuration::{Fault, joined};
 use crate::gate::alias::is_alias;
-use crate::gate::configuration::reader::{Fault, joined};
 use crate::gate::extraction::Location;
 use crate::gate::policy::{Provider, Requirement, Scopes, TokenRequirement};
 use crate::keys::KeySource;

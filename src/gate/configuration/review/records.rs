@@ -1,7 +1,7 @@
 //! Who could write the keys that are fetched.
 
 use super::{Reviewed, finding, members};
-use crate::gate::configuration::reader::{Fault, joined};
+use crate::configuration::{Fault, joined};
 
 impl Reviewed<'_> {
     /// Without a secret in the configuration, records in shared data are sealed under a key that

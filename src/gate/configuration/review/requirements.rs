@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::{Reviewed, elements, finding, members};
-use crate::gate::configuration::reader::{Fault, joined};
+use crate::configuration::{Fault, joined};
 use crate::gate::policy::Requirement;
 
 impl Reviewed<'_> {

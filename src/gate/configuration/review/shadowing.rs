@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::{Reviewed, Rule, elements, finding};
-use crate::gate::configuration::reader::Fault;
+use crate::configuration::Fault;
 use crate::gate::text::{Pattern, TextMatcher};
 
 /// Which paths a rule is for.

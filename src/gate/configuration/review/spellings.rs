@@ -5,7 +5,7 @@
 
 use super::shadowing::{Paths, Text};
 use super::{Reviewed, Rule, finding};
-use crate::gate::configuration::reader::Fault;
+use crate::configuration::Fault;
 
 /// A path in another spelling, and who lets requests for it through.
 struct Opened {

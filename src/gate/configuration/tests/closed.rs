@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::readme::as_documented;
 use super::*;
+use crate::configuration::joined;
 use crate::gate::configuration::{Variable, inspect};
 
 /// Where `null` means the default, with a warning. Nothing may come to this list by which a caller

@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use serde_json::Value;
 
-use super::{Node, Reading, Variable, complete, policy};
+use super::{Reading, Variable, complete, policy};
 
 /// A table: the name of its marks, its list, and the columns, each with the key of its cells.
 struct Table {
@@ -128,9 +128,9 @@ fn the_documents_tell_of_every_field_what_becomes_of_it() {
 #[test]
 fn the_documents_list_exactly_the_keys_that_are_read() {
     let configuration = complete();
-    let reading = Reading::new(&|_| Variable::Unknown);
-    policy(&Node::root(&configuration, &reading)).unwrap();
-    let asked = reading.asked.borrow();
+    let reading = Reading::new(&configuration, &|_| Variable::Unknown);
+    policy(reading.root()).unwrap();
+    let asked = reading.asked();
     let read: BTreeSet<_> = asked.iter().map(|key| as_documented(key)).collect();
 
     let document = include_str!("../../../../envoy/configuration.md");
