@@ -8,6 +8,8 @@ mod records;
 mod review;
 mod revocation;
 #[cfg(not(target_family = "wasm"))]
+mod schema;
+#[cfg(not(target_family = "wasm"))]
 mod spelling;
 
 use std::time::Duration;

@@ -123,6 +123,16 @@ impl Place {
         configuration
     }
 
+    /// The configuration without this member.
+    pub(super) fn without(&self, configuration: &Value) -> Value {
+        let mut configuration = configuration.clone();
+        if let Some((Step::Member(name), parent)) = self.0.split_last() {
+            let parent = Self(parent.to_vec()).get(&mut configuration);
+            parent.as_object_mut().unwrap().remove(name);
+        }
+        configuration
+    }
+
     /// The configuration with this member's name spelt as `name`; `None` for an element, and for
     /// a name that the operator chooses.
     pub(super) fn renamed(&self, configuration: &Value, name: &str) -> Option<Value> {
