@@ -99,11 +99,11 @@ pub struct Settings {
 /// Who may keep segments of the filter, beside the edge that has fetched them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SegmentCaching {
-    /// Nobody, so that every reader has shown a credential.
+    /// No cache, so that every reader has shown a credential.
     #[default]
     Private,
-    /// Any cache on the way, which gives them to whoever can reach it, without a credential (RFC
-    /// 9111 section 3.5). They hold keyed hashes; the key is in the manifest, which nobody keeps.
+    /// Any cache on the way, which gives them to every client that can reach it, without a credential (RFC
+    /// 9111 section 3.5). They hold keyed hashes; the key is in the manifest, which is not kept.
     Shared,
 }
 
@@ -221,7 +221,7 @@ impl Authority {
         published.iter().map(FeedKey::public_text).collect()
     }
 
-    /// Notes where it listens, for whoever finds its directory in use.
+    /// Notes where it listens, for a process that finds its directory in use.
     pub fn say_where(&self, url: &str) {
         self.store.say_where(url);
     }
@@ -315,7 +315,7 @@ impl Authority {
         }
     }
 
-    /// Drops what has expired, a little at a time so that nobody waits for it, for ever.
+    /// Drops what has expired, a little at a time so that no request waits for it, for ever.
     async fn sweep(self: Arc<Self>) {
         let mut clock = Trust::new(clock::now_milliseconds(), Instant::now());
         loop {

@@ -31,6 +31,7 @@ pub mod page;
 pub mod proof;
 mod shared_filter;
 mod view;
+pub mod wire;
 
 pub use change::{
     Batch, BatchError, Chain, Change, KEPT_CHANGES, MAX_BATCH_BYTES, MAX_BATCH_CHANGES,

@@ -7,7 +7,7 @@ use crate::time::UnixTime;
 /// A clock that is kept by NTP is stepped by less.
 const LARGEST_STEP: Duration = Duration::from_mins(5);
 
-/// Long enough for somebody to notice.
+/// Long enough for an operator to notice.
 const DISTRUST: Duration = Duration::from_hours(24);
 
 /// Milliseconds since the epoch; 0 on a machine whose clock stands before it, where nothing would

@@ -7,7 +7,7 @@
 //!
 //! # Who has a say?
 //!
-//! Whoever has an `edge` credential can say anything, and must not be able to keep others from
+//! A holder of an `edge` credential can say anything, and must not be able to keep others from
 //! revoking. Each credential at each address has one voice; a credential is of the opinion of more
 //! than half of its voices; and there is a verdict only when more than half of all voices and more
 //! than half of all credentials are of the same opinion, ahead or behind, and there are two voices
@@ -75,7 +75,7 @@ pub(super) struct Verdict {
 }
 
 impl Clocks {
-    /// Nobody has said anything yet. Clocks may differ by this skew, and by five seconds where it is
+    /// Nothing has been said yet. Clocks may differ by this skew, and by five seconds where it is
     /// less, since polls take their time and clocks are set by small steps.
     #[must_use]
     pub(super) fn new(skew: Duration) -> Self {
@@ -86,7 +86,7 @@ impl Clocks {
         }
     }
 
-    /// Somebody with this credential, at this address, says what time it is. Both times are in
+    /// An edge with this credential, at this address, says what time it is. Both times are in
     /// milliseconds since 1970.
     pub(super) fn hear(
         &self,
@@ -209,7 +209,7 @@ impl Count {
     }
 }
 
-/// Whoever has one address of version 6 has the other 2^64 of the network, too.
+/// The holder of one address of version 6 has the other 2^64 of the network, too.
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(

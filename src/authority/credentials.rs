@@ -12,8 +12,8 @@
 //!
 //! # Why a plain SHA-256, and no slow password hash?
 //!
-//! Slow hashes make up for passwords that can be guessed. Nobody guesses 256 random bits, however
-//! fast he can try, and a slow hash would cost every request what it should cost the thief.
+//! Slow hashes make up for passwords that can be guessed. 256 random bits cannot be, however fast
+//! the attempts are, and a slow hash would cost every request what it should cost the thief.
 //! For the same reason the look-up needs no constant time: what it could betray is how a hash of
 //! the caller's choice compares with others, and from that there is no way back to a secret.
 //!

@@ -46,6 +46,16 @@ pub struct Target {
 }
 
 impl Target {
+    /// All tokens of an issuer.
+    #[must_use]
+    pub(super) fn issuer(issuer: &str) -> Self {
+        Self {
+            kind: Kind::Issuer,
+            issuer: issuer.to_owned(),
+            value: String::new(),
+        }
+    }
+
     /// Its fingerprint.
     #[must_use]
     pub fn fingerprint(&self, key: &FilterKey) -> Fingerprint {

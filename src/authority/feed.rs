@@ -275,7 +275,7 @@ impl Feed {
     }
 
     /// Whether one of this authority's published keys, which may sign no more, has signed that the
-    /// edge is where it says. Whoever has a credential can say anything, and would have every edge load the
+    /// edge is where it says. A holder of a credential can say anything, and would have every edge load the
     /// whole filter again.
     fn is_shown(&self, question: Question) -> bool {
         let keys = self.parts.signer.public_keys(clock::now());
@@ -285,7 +285,7 @@ impl Feed {
         })
     }
 
-    /// Says now and then that somebody claims what he cannot show. A store that was put back to a
+    /// Says now and then that an edge claims what it cannot show. A store that was put back to a
     /// backup from before a rotation of keys does not know the key that would show it.
     async fn note_unproven(&self, question: Question) {
         let mut last = self.unproven.lock().await;

@@ -232,7 +232,7 @@ impl History {
     }
 
     /// Waits until the edges that follow have come near to where the feed stands. Not for long:
-    /// whoever has an edge's credential could have everybody wait.
+    /// the holder of an edge's credential could have all others wait.
     pub(super) async fn wait_for_edges(&self) {
         let since = Instant::now();
         loop {

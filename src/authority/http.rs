@@ -24,7 +24,6 @@ mod check;
 mod description;
 mod draining;
 mod encoding;
-#[expect(unused_qualifications, reason = "what the description's macro makes")]
 mod feed;
 mod operations;
 mod precondition;
@@ -38,7 +37,6 @@ use description::Description;
 
 pub use super::import::{Imported, LineFault};
 pub use super::request::{RestorationRequest, RevocationRequest};
-pub use check::{CheckAnswer, CheckRequest, Member};
 pub use operations::{
     BackupAnswer, BackupRequest, FeedKeyAnswer, GenerationStats, MAX_OVERLAP, RotationRequest,
     Stats,
@@ -46,13 +44,11 @@ pub use operations::{
 use problem::Problem;
 pub use problem::{ProblemBody, TLS_EXPECTED};
 pub(super) use refusals::Refusals;
-pub use revocations::{
-    EntryAnswer, EventAnswer, IssuerAnswer, ListAnswer, OutcomeName, RevocationAnswer,
-};
+pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
 
 const CONTENT_TYPE_JSON: (&str, &str) = ("content-type", "application/json");
 
-/// Who acts where nobody has to say who he is.
+/// The name of every caller where none is asked for a credential.
 const ANYBODY: &str = "anybody";
 
 /// The interface of this authority.

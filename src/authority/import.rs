@@ -8,7 +8,7 @@
 //!
 //! # Why not one large transaction?
 //!
-//! There is only one writer. A million revocations in one transaction would keep everybody else
+//! There is only one writer. A million revocations in one transaction would keep all others
 //! waiting for seconds, and revoking a stolen telephone must not wait for a nightly import.
 //!
 //! # Why does it not run ahead of the edges?
@@ -19,7 +19,7 @@
 //! imported changes before it, which take an edge 40 round trips to the authority, and the import goes
 //! on at the pace of the farthest edge (see the table in `history/followers.rs`). It waits for eight
 //! seconds for each piece at most, enough for round trips of a quarter of a second; edges farther away
-//! fall behind. Where nobody follows, nobody is waited for.
+//! fall behind. Where no edge follows, none is waited for.
 //!
 //! Two orders, one for imports and one for all else, would need rules for a name that is in both, at
 //! every edge; and a burst of single revocations would have to be got through all the same.
@@ -45,7 +45,7 @@ const PIECE_LENGTH: usize = 8_192;
 /// All members at their longest, every character escaped.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// Wrong lines that are told of; more help nobody.
+/// Wrong lines that are told of; more are of no help.
 const MAX_FAULTS: usize = 100;
 
 /// An import that is being read. One that is dropped before [`finish`](Self::finish) revokes
@@ -155,7 +155,7 @@ impl Import {
         Ok(())
     }
 
-    /// Carries the import out, to its end even when nobody waits for this any more.
+    /// Carries the import out, to its end even when the caller waits no more.
     ///
     /// # Errors
     ///

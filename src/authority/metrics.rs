@@ -36,7 +36,7 @@ pub(super) struct Metrics {
     clock_difference: Gauge<f64, AtomicU64>,
 }
 
-/// Numbers that are read when somebody asks.
+/// Numbers that are read when they are asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Readings {
     /// Tokens, sessions and devices in force.

@@ -58,7 +58,7 @@ pub struct RevocationRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 1024)]
     pub subject: Option<String>,
-    /// Why, for whoever reads the history; at most 512 bytes in UTF-8.
+    /// Why, for readers of the history; at most 512 bytes in UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 512)]
     pub reason: Option<String>,
@@ -86,7 +86,7 @@ pub struct RestorationRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1024)]
     pub value: Option<String>,
-    /// Why, for whoever reads the history; at most 512 bytes in UTF-8.
+    /// Why, for readers of the history; at most 512 bytes in UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 512)]
     pub reason: Option<String>,

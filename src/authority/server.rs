@@ -133,7 +133,7 @@ impl Room {
             self.places.send_away(1);
             let freed = Arc::clone(&self.permits).acquire_owned();
             if let Ok(permit) = timeout(ACCEPT_PAUSE, freed).await {
-                // Nobody closes the semaphore.
+                // The semaphore is never closed.
                 return permit.ok();
             }
         }

@@ -138,7 +138,7 @@ impl Store {
         self.filter_key
     }
 
-    /// Notes where the process listens that has the store, for whoever finds it in use.
+    /// Notes where the process listens that has the store, for a process that finds it in use.
     pub(super) fn say_where(&self, url: &str) {
         self.engine.say_where(url);
     }

@@ -176,9 +176,9 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::authority::http::CheckRequest;
     use crate::authority::request::{RestorationRequest, RevocationRequest};
     use crate::revocation::Kind;
+    use crate::revocation::wire::CheckRequest;
 
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -28,13 +28,21 @@ const BATCH_LENGTH: usize = 4_096;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// Whether the store can be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// By a failure, until it has recovered.
+    Closed,
+}
+
 /// Hands work to the writer's thread, which ends when the last of these is gone.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Command>,
 }
 
-/// A piece of work, whatever its kind, and whoever waits for it.
+/// A piece of work of any kind, with the request that waits for it.
 type Command = Box<dyn Waiting>;
 
 /// What the thread does with work of any kind.
@@ -175,29 +183,28 @@ pub(super) struct Parts {
 impl Parts {
     fn write_all(self, mut commands: mpsc::Receiver<Command>) {
         let mut batch = Vec::new();
-        let mut is_closed = false;
+        let mut state = State::Open;
         while commands.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
-            if is_closed {
-                is_closed = !self.recover();
+            if state == State::Closed {
+                state = self.recover();
             }
-            is_closed = !self.write(mem::take(&mut batch), is_closed);
+            state = self.write(mem::take(&mut batch), state);
         }
     }
 
     /// Writes a batch, without what can wait when it cannot be written with it: an import takes the
     /// room of thousands, what has expired may be damaged, and a request to revoke one session must
     /// not be refused for either. Where a row cannot be read that one of the others needs, halves are
-    /// tried, so that only this one is refused. Gives whether the store is open.
-    fn write(&self, mut batch: Vec<Command>, is_closed: bool) -> bool {
-        let committed = if is_closed {
-            Err(StoreError::Closed)
-        } else {
-            self.commit(&mut batch)
+    /// tried, so that only this one is refused. Gives the state of the store afterwards.
+    fn write(&self, mut batch: Vec<Command>, state: State) -> State {
+        let committed = match state {
+            State::Open => self.commit(&mut batch),
+            State::Closed => Err(StoreError::Closed),
         };
         let error = match committed {
             Ok(changes) => {
                 self.publish(&changes, batch);
-                return true;
+                return State::Open;
             }
             Err(error) => error,
         };
@@ -214,9 +221,8 @@ impl Parts {
             .partition(|command| can_wait(command.rank()));
         if failed.is_empty() && others.len() > 1 && error.is_damage() {
             let second = others.split_off(others.len() / 2);
-            let is_open = self.recover();
-            let is_open = self.write(others, !is_open);
-            return self.write(second, !is_open);
+            let state = self.write(others, self.recover());
+            return self.write(second, state);
         }
         let (failed, others) = if failed.is_empty() {
             (others, failed)
@@ -224,11 +230,15 @@ impl Parts {
             (failed, others)
         };
         self.fail(&error, failed);
-        let is_open = is_full || !is_closed && self.recover();
+        let state = match state {
+            _ if is_full => State::Open,
+            State::Open => self.recover(),
+            State::Closed => State::Closed,
+        };
         if others.is_empty() {
-            return is_open;
+            return state;
         }
-        self.write(others, !is_open)
+        self.write(others, state)
     }
 
     /// Does everything in one commit, and gives the changes for the feed.
@@ -269,18 +279,18 @@ impl Parts {
 
     /// Makes the store usable again. A commit that was reported as failed may be on the disk after
     /// all, when only the last step of it failed, so what is there is brought into memory.
-    fn recover(&self) -> bool {
+    fn recover(&self) -> State {
         match self.store.recover() {
             Ok(changes) => {
                 self.history.extend(&changes);
                 tracing::info!("the store is open again");
-                true
+                State::Open
             }
             Err(error) => {
                 tracing::error!(error = %chain_of(&error), "could not open the store again");
                 // A full disk does not become empty within a millisecond.
                 thread::sleep(RETRY_PAUSE);
-                false
+                State::Closed
             }
         }
     }
@@ -335,7 +345,7 @@ mod tests {
                 revocations.into_iter().map(pending).unzip();
             let (expired, _answer) = pending(DropExpired(Vec::new()));
             commands.push(expired);
-            assert!(parts.write(commands, false));
+            assert_eq!(parts.write(commands, State::Open), State::Open);
             let is_done =
                 |answer: &mut oneshot::Receiver<Result<_, _>>| answer.try_recv().unwrap().is_ok();
             answers.iter_mut().map(is_done).collect::<Vec<_>>()

@@ -12,8 +12,8 @@ use super::printable::printable;
 use super::target::{Names, TargetError};
 use super::token_names::{Name, Nameless, TokenNames};
 use super::{CommandError, known_issuer, print_json};
-use crate::authority::http::{CheckAnswer, CheckRequest, Member};
 use crate::revocation::Kind;
+use crate::revocation::wire::{CHECK_PATH, CheckAnswer, CheckRequest, Member};
 
 /// The arguments of `portcullis check`.
 #[derive(Debug, Args)]
@@ -177,7 +177,7 @@ fn request(issuer: &str, issued_at: Option<u64>, kind: Kind, value: Option<&str>
 }
 
 fn ask(client: &Client, request: &CheckRequest) -> Result<CheckAnswer, ClientError> {
-    client.post("/v1/check", request)
+    client.post(CHECK_PATH, &request.to_json())
 }
 
 fn text_of(by: Option<Kind>) -> String {

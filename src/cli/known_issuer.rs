@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use super::authority_client::{Client, ClientError};
 use super::list::encoded;
 use super::printable::printable;
-use crate::authority::http::IssuerAnswer;
+use crate::revocation::wire::IssuerAnswer;
 
 /// Asks, and writes the warning to standard error, where there is reason for one.
 ///

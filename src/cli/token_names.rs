@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::authority::http::{CheckRequest, Member};
 use crate::gate::question_about;
+use crate::revocation::wire::{CheckRequest, Member};
 use crate::revocation::{Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
 use crate::token::{Claims, LARGEST_MAX_TOKEN_BYTES, TokenError, UnverifiedToken};
@@ -69,8 +69,6 @@ impl TokenNames {
         let token = UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, token)?;
         let claims = token.unverified_claims().clone();
         let question = question_about(&claims, device_claim);
-        let question: CheckRequest =
-            serde_json::from_value(question).map_err(|_| TokenFileError::Issuer)?;
         if question.issuer.is_empty() {
             return Err(TokenFileError::Issuer);
         }

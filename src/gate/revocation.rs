@@ -5,11 +5,10 @@ mod naming;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::reason::{Admission, Reason};
 use crate::host::{Call, CallOutcome, Host, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
+use crate::revocation::wire::{self, CheckRequest};
 use crate::revocation::{FeedKeys, Names, Standing, Status, View, proof};
 use crate::token::Claims;
 use naming::{Extent, Naming};
@@ -29,7 +28,7 @@ pub enum Posture {
 /// it. For people who want to know what the gate goes by.
 #[cfg(not(target_family = "wasm"))]
 #[must_use]
-pub fn question_about(claims: &Claims, device_claim: Option<&str>) -> Value {
+pub fn question_about(claims: &Claims, device_claim: Option<&str>) -> CheckRequest {
     Naming::of(claims, device_claim).question()
 }
 
@@ -89,7 +88,8 @@ type Position = Option<(u64, u64)>;
 /// What the authority is asked about one token.
 #[derive(Clone, Debug)]
 pub struct Question {
-    body: Value,
+    /// Boxed, since a decision that may hold a question is moved for every request.
+    names: Box<CheckRequest>,
     /// A random number, so that an answer can neither be made in advance nor be used again.
     nonce: u64,
     /// How far the feed was when it was asked.
@@ -99,18 +99,19 @@ pub struct Question {
 /// Two requests that ask the same of the same feed ask the same question, even at different times.
 impl PartialEq for Question {
     fn eq(&self, other: &Self) -> bool {
-        (&self.body, self.asked_at) == (&other.body, other.asked_at)
+        (&self.names, self.asked_at) == (&other.names, other.asked_at)
     }
 }
 
 impl Question {
     /// The body of the call that asks it.
     fn bytes(&self) -> Vec<u8> {
-        let mut body = self.body.clone();
-        if let Value::Object(members) = &mut body {
-            members.insert("nonce".to_owned(), self.nonce.into());
-        }
-        body.to_string().into_bytes()
+        let request = CheckRequest {
+            at_least: self.asked_at.map(|(_, sequence)| sequence),
+            nonce: Some(self.nonce),
+            ..(*self.names).clone()
+        };
+        request.to_json().to_string().into_bytes()
     }
 }
 
@@ -140,20 +141,14 @@ impl Confirmation {
         let settled = match outcome {
             CallOutcome::Answered {
                 status: 200, body, ..
-            } => {
-                let answer: Option<Value> = serde_json::from_slice(body).ok();
-                let proof = answer
-                    .as_ref()
-                    .and_then(|answer| answer.get("proof")?.as_str());
-                proof.and_then(|proof| {
-                    let is_revoked = proof::verdict(proof, &question.bytes(), keys)?;
-                    Some(if is_revoked {
-                        Settled::Revoked
-                    } else {
-                        Settled::NotRevoked
-                    })
+            } => wire::proof_in(body).and_then(|proof| {
+                let is_revoked = proof::verdict(&proof, &question.bytes(), keys)?;
+                Some(if is_revoked {
+                    Settled::Revoked
+                } else {
+                    Settled::NotRevoked
                 })
-            }
+            }),
             _ => None,
         };
         Self {
@@ -356,7 +351,7 @@ impl Revocations {
 
     fn question(&self, host: &impl Host, naming: &Naming<'_>) -> Question {
         Question {
-            body: naming.question(),
+            names: Box::new(naming.question()),
             nonce: host.random() >> NONCE_SHIFT,
             asked_at: self.position(),
         }
@@ -369,7 +364,7 @@ impl Revocations {
             cluster: self.settings.cluster.clone(),
             method: "POST",
             authority: self.settings.authority.clone(),
-            path: "/v1/check".to_owned(),
+            path: wire::CHECK_PATH.to_owned(),
             headers: vec![
                 ("authorization", format!("Bearer {credential}")),
                 ("content-type", "application/json".to_owned()),
@@ -388,8 +383,8 @@ fn confirmation_of<'c>(
 ) -> Option<&'c Confirmation> {
     let mut confirmations = confirmations.iter().peekable();
     confirmations.peek()?;
-    let body = naming.question();
-    confirmations.find(|confirmation| confirmation.question.body == body)
+    let names = naming.question();
+    confirmations.find(|confirmation| *confirmation.question.names == names)
 }
 
 /// JSON numbers are read as signed ones here and there.

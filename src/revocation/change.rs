@@ -1,20 +1,7 @@
 //! What changed since: batches of changes, chained and signed.
 //!
 //! An edge asks for what came after the last change that it holds, and says which history that
-//! change ended:
-//!
-//! ```text
-//! GET /v1/feed/deltas?epoch=…&after=…&chain=…&evidence=…&generation=…&nonce=…&wait=…
-//!
-//! epoch       the line of history, decimal
-//! after       number of the last change that is held, decimal
-//! chain       the chain at `after`, 32 bytes in base64url without padding; may be absent
-//! evidence    what the last batch said of that place, 72 bytes in base64url without padding; may
-//!             be absent
-//! generation  the newest that is known of, decimal; may be absent. Of a newer one is told at once
-//! nonce       random, decimal
-//! wait        seconds that the answer may take when there is none yet, decimal
-//! ```
+//! change ended ([`DeltaQuery`](super::wire::DeltaQuery)).
 //!
 //! The answer is 200 with a batch, or 410: the epoch is another one, what came after `after` is
 //! forgotten, there is no such number yet, or the chain at that number is another one. The last two

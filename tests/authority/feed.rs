@@ -347,6 +347,31 @@ fn an_edge_with_another_history_has_to_start_again() {
     }
 }
 
+/// A replica may lag behind the one that has told the edge, and one that was put back to a backup has
+/// lost something.
+#[test]
+fn an_authority_that_knows_less_than_the_edge_does_not_say_that_a_token_is_not_revoked() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    authority.revoke("session", "a");
+    authority.revoke("session", "b");
+    let check = |sid: &str, at_least: u64| {
+        let request = json!({"issuer": ISSUER, "sid": sid, "at_least": at_least, "nonce": 1});
+        authority.post("/v1/check", &request)
+    };
+    for known in [0, 2] {
+        assert_eq!(check("other", known).json()["revoked"], false, "{known}");
+    }
+    let behind = check("other", 3);
+    assert_eq!(
+        (behind.status, behind.json()["code"].as_str()),
+        (503, Some("feed_behind"))
+    );
+    assert_eq!(check("a", 3).json()["revoked"], true, "that is known");
+    authority.revoke("session", "c");
+    assert_eq!(check("other", 3).json()["revoked"], false);
+}
+
 /// An edge's credential is enough to say anything.
 #[test]
 fn nothing_but_what_the_authority_has_signed_begins_an_epoch() {

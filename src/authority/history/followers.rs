@@ -38,8 +38,8 @@ const FAR_BEHIND: u64 = 65_536;
 /// empty, half a second. One that does not has gone.
 const REMEMBERED: Duration = Duration::from_secs(3);
 
-/// How long one piece of an import waits for edges at most, since whoever has an edge's credential
-/// could have everybody wait: time for 32 answers of 256 changes, a whole piece, where each takes a
+/// How long one piece of an import waits for edges at most, since the holder of an edge's
+/// credential could have all others wait: time for 32 answers of 256 changes, a whole piece, where each takes a
 /// quarter of a second. An import of a million is over after 17 minutes at the latest.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
 

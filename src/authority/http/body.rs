@@ -21,7 +21,7 @@ pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A JSON body.
 ///
-/// It must say that it is JSON: a page in somebody's browser can send anything else to a loopback
+/// It must say that it is JSON: a page in a browser can send anything else to a loopback
 /// address without asking, but not that.
 #[derive(Debug)]
 pub(super) struct JsonBody<T>(pub(super) T);
@@ -35,7 +35,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// The same, for whoever needs the very bytes too.
+/// The same, with the very bytes too.
 #[derive(Debug)]
 pub(super) struct ReadJson<T> {
     pub(super) value: T,

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::Problem;
 
-/// Refuses a path or query that is not UTF-8 in percent-encoding, before anybody reads it with
+/// Refuses a path or query that is not UTF-8 in percent-encoding, before it is read with
 /// loss: `%ff` would be some other name.
 pub(super) async fn expect_well_encoded(request: Request, next: Next) -> Response {
     let uri = request.uri();

@@ -8,15 +8,13 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::{Problem, ProblemBody, precondition};
 use crate::authority::credentials::Caller;
 use crate::authority::feed::{Answer, Question};
 use crate::authority::server::Peer;
 use crate::authority::{Authority, SegmentCaching, clock};
-use crate::revocation::{Chain, Evidence};
+use crate::revocation::wire::{DELTAS_PATH, DeltaQuery, MANIFEST_PATH};
 
 const BINARY: (&str, &str) = ("content-type", "application/octet-stream");
 
@@ -26,7 +24,7 @@ const MAX_WAIT: Duration = Duration::from_mins(1);
 /// The signed manifest of the newest generation.
 #[utoipa::path(
     get,
-    path = "/v1/feed/manifest",
+    path = MANIFEST_PATH,
     security(("edge" = [])),
     responses(
         (status = 200, description = "`PCMF`, see the feed's format", body = Vec<u8>,
@@ -93,40 +91,10 @@ const fn cache_control(caching: SegmentCaching) -> &'static str {
     }
 }
 
-/// What an edge knows, and how long it waits.
-#[derive(Clone, Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct DeltaQuery {
-    /// The epoch it follows.
-    epoch: u64,
-    /// The last change it knows.
-    after: u64,
-    /// The chain at that change: 32 bytes in base64url without padding. An edge that knows another
-    /// history than the authority is told so.
-    #[param(pattern = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$")]
-    chain: Option<String>,
-    /// What the last batch said of that place: 72 bytes in base64url without padding. Only an edge
-    /// that has it is believed that it knows more than the authority.
-    #[param(pattern = "^[A-Za-z0-9_-]{96}$")]
-    evidence: Option<String>,
-    /// The newest generation that it knows of. The answer comes at once when there is a newer one.
-    generation: Option<u64>,
-    /// What time it is for the edge, in milliseconds since 1970. An authority whose clock is off from
-    /// most of them refuses cut-offs that are made by it.
-    time: Option<u64>,
-    /// A random number; it is signed with the answer.
-    #[serde(default)]
-    nonce: u64,
-    /// Seconds to wait for a change; 25 by default, and more than 60 are 60.
-    #[serde(default = "default_wait")]
-    wait: u64,
-}
-
 /// The changes after a sequence number, as soon as there are some; none when the time is up.
 #[utoipa::path(
     get,
-    path = "/v1/feed/deltas",
+    path = DELTAS_PATH,
     security(("edge" = [])),
     params(DeltaQuery),
     responses(
@@ -148,20 +116,11 @@ pub(super) async fn deltas(
         let clocks = &authority.clocks;
         clocks.hear(&caller.name, address, time, own, Instant::now());
     }
-    let chain = query.chain.as_deref().map(|text| {
-        let not_a_chain = || Problem::invalid("`chain`: expected 32 bytes in base64url".to_owned());
-        Chain::from_text(text).ok_or_else(not_a_chain)
-    });
-    let evidence = query.evidence.as_deref().map(|text| {
-        let not_evidence =
-            || Problem::invalid("`evidence`: expected 72 bytes in base64url".to_owned());
-        Evidence::from_text(text).ok_or_else(not_evidence)
-    });
     let question = Question {
         epoch: query.epoch,
         after: query.after,
-        chain: chain.transpose()?,
-        evidence: evidence.transpose()?,
+        chain: query.chain,
+        evidence: query.evidence,
         generation: query.generation,
         nonce: query.nonce,
         wait: Duration::from_secs(query.wait).min(MAX_WAIT),
@@ -173,8 +132,4 @@ pub(super) async fn deltas(
         }
         Answer::Gone => Err(Problem::gone()),
     }
-}
-
-const fn default_wait() -> u64 {
-    25
 }

@@ -166,7 +166,7 @@ pub(super) async fn rotate(
         let detail = format!("`overlap_seconds`: expected at most {most}");
         return Err(Problem::invalid(detail));
     }
-    // To its end even when nobody waits for the answer any more: else the new key could be on the
+    // To its end even when the caller waits no more: else the new key could be on the
     // disk, and in force after the next start only.
     let overlap = Duration::from_secs(request.overlap_seconds);
     let rotated = tokio::spawn(replace_keys(authority, overlap)).await;
@@ -253,7 +253,7 @@ pub(super) async fn healthz(State(authority): State<Arc<Authority>>) -> (StatusC
 }
 
 /// Whether edges can be served. A store that cannot be written to is no reason to keep them away:
-/// they go on with what is known. One whose file was taken away is, since it needs somebody to see to
+/// they go on with what is known. One whose file was taken away is, since it needs an operator to see to
 /// it before the next start.
 #[utoipa::path(
     get,

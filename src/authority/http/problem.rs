@@ -165,6 +165,12 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "feed_not_ready", detail)
     }
 
+    /// A replica that has not come as far as the edge.
+    pub(super) fn behind() -> Self {
+        let detail = "this authority has not come as far as the edge that asks, and cannot tell";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "feed_behind", detail)
+    }
+
     pub(super) fn import_in_progress() -> Self {
         let detail = "another import is being read or carried out";
         Self::new(StatusCode::CONFLICT, "import_in_progress", detail)

@@ -66,7 +66,7 @@ mod tests {
         let lines =
             (0..=255).filter(|last| refusals.take("a", Some(address(*last)), start).is_some());
         assert_eq!(lines.count(), 8);
-        // Whoever has gone makes room.
+        // An address that has gone makes room.
         let later = start + Duration::from_secs(20);
         assert_eq!(refusals.take("a", Some(address(1)), later), Some(1));
         assert_eq!(refusals.take("a", Some(address(77)), later), Some(1));

@@ -20,6 +20,7 @@ use crate::authority::store::{
     Filter, KnownIssuer, Restored, Revoked, Store, StoreError, from_hex, to_hex,
 };
 use crate::authority::{Authority, clock};
+use crate::revocation::wire::IssuerAnswer;
 use crate::revocation::{Fingerprint, Kind};
 use crate::time::UnixTime;
 
@@ -129,16 +130,6 @@ pub struct ListAnswer {
     /// What to ask for to see the next ones; absent at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-}
-
-/// Whether anything of an issuer was ever revoked here.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-pub struct IssuerAnswer {
-    /// Whether it was.
-    pub known: bool,
-    /// Where it was not: an issuer whose name is nearly the same, and of which something was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub similar: Option<String>,
 }
 
 /// Which issuer.
@@ -421,7 +412,7 @@ pub(super) async fn import(
     Ok(Json(import.finish().await?))
 }
 
-/// Reads the store where waiting for the disk holds nobody up.
+/// Reads the store where waiting for the disk holds up no other request.
 async fn read<T: Send + 'static>(
     authority: &Authority,
     work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,

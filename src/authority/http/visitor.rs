@@ -1,9 +1,9 @@
-//! Where nobody has to show a credential: who asks, a program of this machine or a page.
+//! Where no credential is asked for: whether a program of this machine asks, or a page.
 //!
-//! A page that somebody has open in a browser of this machine can reach loopback as well. Its
+//! A page that is open in a browser of this machine can reach loopback as well. Its
 //! requests are told apart in two ways, of which each alone is not enough:
 //!
-//! - By the name that the page believes to speak to. Whoever owns a name can let it point to
+//! - By the name that the page believes to speak to. The owner of a name can let it point to
 //!   127.0.0.1 once the page is loaded ("DNS rebinding"), and the browser takes both for the same
 //!   site. The request still has the name in `Host`.
 //! - By what browsers say themselves: `Sec-Fetch-Site`, which no page can set, and `Origin`.

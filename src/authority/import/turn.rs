@@ -1,6 +1,6 @@
 //! The one place where an import is put aside, and bringing what lies there to its end.
 //!
-//! Whoever holds a [`Turn`] is alone with that place. A turn that is dropped before it is over,
+//! The holder of a [`Turn`] is alone with that place. A turn that is dropped before it is over,
 //! because the client hung up or the store failed, is brought to its end by a task of its own,
 //! which holds the place until nothing lies there any more.
 
@@ -57,7 +57,7 @@ impl Turn {
     }
 
     /// Declares the import complete, carries it out and gives the number of revocations that were
-    /// new. After an error nobody knows whether it was declared; what is on the disk decides.
+    /// new. After an error it is not known whether it was declared; what is on the disk decides.
     pub(super) async fn complete(mut self, pieces: u64) -> Result<u64, WriteError> {
         let complete = CompleteImport(Some(pieces));
         self.writer.write_in_turn(Keep(complete)).await?;
@@ -85,17 +85,17 @@ impl Drop for Turn {
 }
 
 /// Brings what an earlier process has left to its end, while everything else goes on: an import of
-/// millions takes longer than edges go without the authority, and nobody was told that it was done.
+/// millions takes longer than edges go without the authority, and no caller was told that it was done.
 /// Others are refused until then.
 pub(crate) fn resume(authority: &Authority) {
     if matches!(is_left(&authority.store), Ok(false)) {
-        // Nobody is kept waiting for the place then. The first commit writes down which parts of the
+        // No import is kept waiting for the place then. The first commit writes down which parts of the
         // file are free.
         let writer = authority.writer.clone();
         tokio::spawn(async move { writer.write_in_turn(Nothing).await });
         return;
     }
-    // Nobody has it yet.
+    // No import has it yet.
     if let Ok(place) = Arc::clone(&authority.importing).try_lock_owned() {
         let (store, writer) = (Arc::clone(&authority.store), authority.writer.clone());
         let history = Arc::clone(&authority.history);

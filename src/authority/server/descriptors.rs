@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// been told to go.
 const SPARE: usize = 16;
 
-/// With less, nobody could be served; the system says so then.
+/// With less, no caller could be served; the system says so then.
 const LEAST: usize = 8;
 
 /// As many as `most`, and no more than there are file descriptors for beside those that are open

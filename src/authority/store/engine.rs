@@ -2,8 +2,8 @@
 //!
 //! # What has an engine to promise?
 //!
-//! - **One order.** [`Engine::write`] runs one transaction after the other, whoever asks, other
-//!   processes on the same database included. A database with transactions locks the row of the
+//! - **One order.** [`Engine::write`] runs one transaction after the other, also those of
+//!   other processes on the same database. A database with transactions locks the row of the
 //!   head first, and so reads in the transaction what the last one has left.
 //! - **All or nothing.** What a transaction has written is there as a whole once it is committed, and
 //!   not at all when its work fails.
@@ -91,7 +91,7 @@ pub(super) trait Engine: Any + Debug + Send + Sync {
     /// [`StoreError`]; the last copy is still there then.
     fn back_up(&self, is_stopping: &dyn Fn() -> bool) -> Result<Backup, StoreError>;
 
-    /// Notes where the process listens that has the store, for whoever finds it in use.
+    /// Notes where the process listens that has the store, for a process that finds it in use.
     fn say_where(&self, url: &str);
 }
 

@@ -26,7 +26,7 @@ pub(crate) trait Work: Send + 'static {
 /// How a piece of work stands to others in its commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rank {
-    /// Somebody waits for it.
+    /// A request waits for it.
     Request,
     /// It can wait: it is given up rather than that a request is refused for it.
     Background,

@@ -5,8 +5,9 @@
 //! could be revoked in vain. Both are told apart from a token that was looked up by everything that
 //! it could be revoked by, which alone may count as verified.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::revocation::wire::{CheckRequest, Member};
 use crate::revocation::{FilterKey, Kind, MAX_NAME_BYTES, Names};
 use crate::time::UnixTime;
 use crate::token::Claims;
@@ -35,9 +36,8 @@ pub(super) enum Extent {
 /// What one claim names the token by.
 #[derive(Clone, Copy, Debug)]
 struct Name<'c> {
-    kind: Kind,
     /// What it is called in a question.
-    member: &'static str,
+    member: Member,
     value: Option<&'c str>,
 }
 
@@ -62,15 +62,15 @@ impl<'c> Naming<'c> {
         };
         let device = device_claim.map_or(Reading::Absent, |claim| read(claims, claim));
         let readings = [
-            (Kind::Token, "jti", read(claims, "jti")),
-            (Kind::Session, "sid", read(claims, "sid")),
-            (Kind::Device, "device", device),
-            (Kind::Subject, "subject", read(claims, "sub")),
-            (Kind::Client, "client", client),
-            (Kind::Client, "azp", party),
+            (Member::Jti, read(claims, "jti")),
+            (Member::Sid, read(claims, "sid")),
+            (Member::Device, device),
+            (Member::Subject, read(claims, "sub")),
+            (Member::Client, client),
+            (Member::Azp, party),
         ];
         let issuer = read(claims, "iss").name();
-        let mut all = readings.iter().map(|(.., reading)| reading);
+        let mut all = readings.iter().map(|(_, reading)| reading);
         let extent = if issuer.is_none() || !all.clone().any(|reading| reading.name().is_some()) {
             Extent::Nothing
         } else if all.any(|reading| *reading == Reading::Unusable) {
@@ -80,8 +80,7 @@ impl<'c> Naming<'c> {
         };
         Self {
             issuer,
-            names: readings.map(|(kind, member, reading)| Name {
-                kind,
+            names: readings.map(|(member, reading)| Name {
                 member,
                 value: reading.name(),
             }),
@@ -108,8 +107,8 @@ impl<'c> Naming<'c> {
             ..Names::default()
         };
         if let Some(issuer) = self.issuer {
-            for (kind, value) in self.present() {
-                names.add(key, kind, issuer, value);
+            for (member, value) in self.present() {
+                names.add(key, member.kind(), issuer, value);
             }
             names.add(key, Kind::Issuer, issuer, "");
         }
@@ -117,24 +116,18 @@ impl<'c> Naming<'c> {
     }
 
     /// What the authority is asked: about every name.
-    pub(super) fn question(&self) -> Value {
-        let mut body = json!({"issuer": self.issuer.unwrap_or_default()});
-        if let Value::Object(members) = &mut body {
-            for Name { member, value, .. } in self.names {
-                if let Some(value) = value {
-                    members.insert(member.to_owned(), value.into());
-                }
-            }
-            if let Some(issued_at) = self.issued_at {
-                members.insert("issued_at".to_owned(), issued_at.seconds().into());
-            }
+    pub(super) fn question(&self) -> CheckRequest {
+        let issuer = self.issuer.unwrap_or_default();
+        let mut request = CheckRequest::of(issuer, self.issued_at);
+        for (member, value) in self.present() {
+            request.put(member, value);
         }
-        body
+        request
     }
 
-    fn present(&self) -> impl Iterator<Item = (Kind, &'c str)> {
+    fn present(&self) -> impl Iterator<Item = (Member, &'c str)> {
         let names = self.names.iter();
-        names.filter_map(|name| Some((name.kind, name.value?)))
+        names.filter_map(|name| Some((name.member, name.value?)))
     }
 }
 

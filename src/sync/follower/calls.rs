@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::FeedSource;
 use crate::host::{BackgroundHost, Call};
+use crate::revocation::wire::{DeltaQuery, MANIFEST_PATH, segment_path};
 use crate::revocation::{Batch, BatchError, FeedState, ManifestError, Signer};
 use crate::sync::loader::LoadError;
 
@@ -62,15 +63,12 @@ impl Asked {
 impl FeedSource {
     /// Asks for the manifest of the newest generation.
     pub(super) fn manifest_call(&self) -> Call {
-        self.get("/v1/feed/manifest".to_owned(), CALL_TIMEOUT)
+        self.get(MANIFEST_PATH.to_owned(), CALL_TIMEOUT)
     }
 
     /// Asks for a segment of a generation.
     pub(super) fn segment_call(&self, generation: u64, index: usize) -> Call {
-        self.get(
-            format!("/v1/feed/segments/{generation}/{index}"),
-            CALL_TIMEOUT,
-        )
+        self.get(segment_path(generation, index), CALL_TIMEOUT)
     }
 
     /// Asks for what came after a state, which says what it holds. `newest` is the newest generation
@@ -82,15 +80,18 @@ impl FeedSource {
         asked: Asked,
     ) -> Call {
         let Asked { nonce, sent, wait } = asked;
-        let (epoch, after, chain) = (state.epoch, state.sequence, state.chain.to_text());
-        let evidence = state.evidence.to_text();
         let generation = newest.map_or(state.generation, |newest| newest.max(state.generation));
-        let wait_seconds = wait.as_secs();
-        let path = format!(
-            "/v1/feed/deltas?epoch={epoch}&after={after}&chain={chain}&evidence={evidence}\
-             &generation={generation}&time={sent}&nonce={nonce}&wait={wait_seconds}"
-        );
-        self.get(path, wait + CALL_TIMEOUT)
+        let query = DeltaQuery {
+            epoch: state.epoch,
+            after: state.sequence,
+            chain: Some(state.chain),
+            evidence: Some(state.evidence),
+            generation: Some(generation),
+            time: Some(sent),
+            nonce,
+            wait: wait.as_secs(),
+        };
+        self.get(query.path(), wait + CALL_TIMEOUT)
     }
 
     fn get(&self, path: String, timeout: Duration) -> Call {

@@ -3,7 +3,7 @@
 //! # Why a trial?
 //!
 //! Opening a file writes to it, and closing it again writes more. A damaged file should be left as
-//! it was found, for whoever wants to get something out of it. So what redb writes while it opens
+//! it was found, for an attempt to get something out of it. So what redb writes while it opens
 //! the file is kept in memory, and goes to the disk when the rows have been read and are all there.
 
 use std::fs::File;
@@ -19,7 +19,7 @@ use super::StoreError;
 use super::failure::failed;
 use super::guard::Guard;
 
-/// The file, for redb and for whoever ends the trial.
+/// The file, for redb and for ending the trial.
 #[derive(Clone, Debug)]
 pub(super) struct Backend(Arc<Inner>);
 

@@ -122,7 +122,7 @@ fn copy(
 }
 
 /// Removes what a process that was killed has left of a copy: it is as large as the store, and has
-/// the signing key in it. Only whoever has the store open may do so.
+/// the signing key in it. Only the process that has the store open may do so.
 pub(super) fn tidy_up(store: &Path) {
     let unfinished = unfinished(store);
     if let Err(error) = remove(&unfinished) {

@@ -1,7 +1,7 @@
 //! Work on the database, whose panics become errors.
 //!
 //! redb trusts its file: pages that something else has changed make it panic. What it has to say
-//! then helps nobody who runs an authority, so it is not shown.
+//! then is of no help to an operator, so it is not shown.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};

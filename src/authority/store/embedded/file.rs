@@ -99,8 +99,8 @@ pub(super) fn guard(path: &Path) -> Result<Arc<Guard>, StoreError> {
 /// Whether the header names another commit than its latest one as the last.
 ///
 /// redb writes commits into two slots in turns, and one bit says which is the last. A process that is
-/// killed between the two writes leaves a later commit than the last one, which nobody was told of.
-/// Where somebody was, the bit has changed by itself.
+/// killed between the two writes leaves a later commit than the last one, which was not acknowledged.
+/// Where it was, the bit has changed by itself.
 pub(super) fn names_earlier_commit(header: &Header) -> bool {
     let number = |slot: usize| {
         let number = header.get(SLOT_NUMBERS + slot * SLOT_BYTES..);

@@ -156,7 +156,7 @@ impl Entries {
         })
     }
 
-    /// Where a part begins that nobody else reads.
+    /// Where a part begins that no other thread reads.
     fn next_part(&self) -> Option<u64> {
         let advance = |start: u64| {
             self.last.filter(|last| start <= *last)?;

@@ -108,7 +108,7 @@ impl Mark {
         };
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Err(in_use(directory)),
-            // What cannot be locked is told of by whoever takes it.
+            // What cannot be locked is told of when it is taken.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
         }
     }
@@ -192,7 +192,7 @@ fn in_use(directory: &Path) -> StoreError {
     }
 }
 
-/// Says who has the directory, for whoever finds it locked. It is only for people, and true only as
+/// Says who has the directory, for a process that finds it locked. It is only for people, and true only as
 /// long as the lock is held, so nothing depends on it.
 pub(super) fn say_who(directory: &Path, url: &str) {
     let text = format!("{}\n{url}\n", std::process::id());

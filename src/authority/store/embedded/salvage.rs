@@ -268,7 +268,7 @@ fn write(wreck: &Wreck, database: &Database, now_milliseconds: u64) -> Result<()
         tables.staged.insert(&mut tables.ledger, &number, piece)?;
     }
     let mut last_issuer = String::new();
-    // Nobody waits for this one: as much as there is.
+    // There is time for this one: as much as there is.
     wreck.entries(&mut Budget(u64::MAX), &mut |sequence, row| {
         put_entry(&mut tables, wreck.key, sequence, row, &mut last_issuer)
     })?;

@@ -10,7 +10,7 @@
 //!
 //! It would have to be computed anew from all rows with every commit, or need a tree of hashes,
 //! which costs a path of it for each row. A sum takes one hash for a row that comes, none for one
-//! that goes. It stands against chance, not against somebody who can write the file.
+//! that goes. It stands against chance, not against an attacker who can write the file.
 
 use std::hash::Hasher as _;
 

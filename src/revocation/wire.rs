@@ -1,0 +1,387 @@
+//! What an edge and the authority say to each other: where, with which queries and bodies.
+//!
+//! What is signed has a format of its own: [`Manifest`](super::Manifest), [`Batch`](super::Batch),
+//! [`proof`](super::proof).
+//!
+//! # Why does an edge say how far it is?
+//!
+//! There may be several authorities on one database, and one of them may be behind what the edge has
+//! been told by another. It must not say "not revoked" of a token whose revocation it has not heard
+//! of yet. So a check carries the number of the last change that the edge knows (`at_least`), and an
+//! authority that has not come so far says that it cannot tell (503). A poll carries the same as
+//! `after`. An authority that is alone and behind has lost something; it finds that out by the polls
+//! (see [`Evidence`]).
+
+use serde_json::{Map, Value};
+
+use super::{Chain, Evidence, Kind};
+use crate::time::UnixTime;
+
+/// Where the exact answer for one token is asked for, with a [`CheckRequest`].
+pub const CHECK_PATH: &str = "/v1/check";
+
+/// Where the manifest of the newest generation is.
+pub const MANIFEST_PATH: &str = "/v1/feed/manifest";
+
+/// Where changes are asked for, with a [`DeltaQuery`].
+pub const DELTAS_PATH: &str = "/v1/feed/deltas";
+
+/// Where a segment of a generation is.
+#[must_use]
+pub fn segment_path(generation: u64, index: usize) -> String {
+    format!("/v1/feed/segments/{generation}/{index}")
+}
+
+/// The claims of a token that a revocation could name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    not(target_family = "wasm"),
+    derive(serde::Deserialize, utoipa::ToSchema),
+    serde(deny_unknown_fields)
+)]
+pub struct CheckRequest {
+    /// `iss`.
+    pub issuer: String,
+    /// `jti`.
+    pub jti: Option<String>,
+    /// `sid`.
+    pub sid: Option<String>,
+    /// The claim that names the device.
+    pub device: Option<String>,
+    /// `sub`.
+    pub subject: Option<String>,
+    /// `client_id`.
+    pub client: Option<String>,
+    /// `azp`, which names a client as well; a token may have both.
+    pub azp: Option<String>,
+    /// `iat`; without it, any cut-off holds.
+    #[cfg_attr(not(target_family = "wasm"), schema(maximum = 253_402_300_799_isize))]
+    pub issued_at: Option<u64>,
+    /// Number of the last change in the feed that the asker knows. An authority that has not come
+    /// so far does not say that a token is not revoked.
+    pub at_least: Option<u64>,
+    /// A random number, below 2^63; with it the answer has a proof, which serves for this question
+    /// only.
+    pub nonce: Option<u64>,
+}
+
+/// A member of a [`CheckRequest`] that a revocation can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(target_family = "wasm"),
+    derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema),
+    serde(rename_all = "snake_case")
+)]
+pub enum Member {
+    /// `jti`.
+    Jti,
+    /// `sid`.
+    Sid,
+    /// The claim that names the device.
+    Device,
+    /// `sub`.
+    Subject,
+    /// `client_id`.
+    Client,
+    /// `azp`.
+    Azp,
+    /// `iss`.
+    Issuer,
+}
+
+impl Member {
+    /// What the member names.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Jti => Kind::Token,
+            Self::Sid => Kind::Session,
+            Self::Device => Kind::Device,
+            Self::Subject => Kind::Subject,
+            Self::Client | Self::Azp => Kind::Client,
+            Self::Issuer => Kind::Issuer,
+        }
+    }
+}
+
+impl CheckRequest {
+    /// About a token of this issuer, by no name yet.
+    #[must_use]
+    pub fn of(issuer: &str, issued_at: Option<UnixTime>) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            issued_at: issued_at.map(UnixTime::seconds),
+            ..Self::default()
+        }
+    }
+
+    /// Asks by this name too.
+    pub fn put(&mut self, member: Member, name: &str) {
+        let place = match member {
+            Member::Jti => &mut self.jti,
+            Member::Sid => &mut self.sid,
+            Member::Device => &mut self.device,
+            Member::Subject => &mut self.subject,
+            Member::Client => &mut self.client,
+            Member::Azp => &mut self.azp,
+            Member::Issuer => return name.clone_into(&mut self.issuer),
+        };
+        *place = Some(name.to_owned());
+    }
+
+    /// The body that asks it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let names = [
+            ("jti", &self.jti),
+            ("sid", &self.sid),
+            ("device", &self.device),
+            ("subject", &self.subject),
+            ("client", &self.client),
+            ("azp", &self.azp),
+        ];
+        let numbers = [
+            ("issued_at", self.issued_at),
+            ("at_least", self.at_least),
+            ("nonce", self.nonce),
+        ];
+        let mut members = Map::new();
+        members.insert("issuer".to_owned(), self.issuer.as_str().into());
+        for (member, name) in names {
+            if let Some(name) = name {
+                members.insert(member.to_owned(), name.as_str().into());
+            }
+        }
+        for (member, number) in numbers {
+            if let Some(number) = number {
+                members.insert(member.to_owned(), number.into());
+            }
+        }
+        Value::Object(members)
+    }
+}
+
+/// The proof in the answer to a check, which is all that an edge believes of it.
+#[must_use]
+pub fn proof_in(answer: &[u8]) -> Option<String> {
+    match serde_json::from_slice::<Value>(answer)
+        .ok()?
+        .get_mut("proof")?
+        .take()
+    {
+        Value::String(proof) => Some(proof),
+        _ => None,
+    }
+}
+
+/// Whether a token is revoked.
+#[cfg(not(target_family = "wasm"))]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+pub struct CheckAnswer {
+    /// Whether it is.
+    pub revoked: bool,
+    /// What kind of revocation names it: the first of token, session, device, subject, client,
+    /// issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Kind>,
+    /// Every member of the question that a revocation names, in the order of `by`. For questions
+    /// without a nonce.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+    /// Whether anything of the issuer was ever revoked. For admins whose question has no nonce,
+    /// when the token is not revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<IssuerAnswer>,
+    /// The same, signed with a key of the feed: base64url of SHA-256 of the question's body, one
+    /// byte that is 1 for revoked, eight bytes that name the key, and an Ed25519 signature over
+    /// `portcullis check 1`, a zero byte and what is before the key. For questions with a nonce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+}
+
+/// Whether anything of an issuer was ever revoked here.
+#[cfg(not(target_family = "wasm"))]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
+pub struct IssuerAnswer {
+    /// Whether it was.
+    pub known: bool,
+    /// Where it was not: an issuer whose name is nearly the same, and of which something was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similar: Option<String>,
+}
+
+/// What an edge knows, and how long it waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(target_family = "wasm"),
+    derive(serde::Deserialize, utoipa::IntoParams),
+    serde(deny_unknown_fields),
+    into_params(parameter_in = Query)
+)]
+pub struct DeltaQuery {
+    /// The epoch it follows.
+    pub epoch: u64,
+    /// The last change it knows.
+    pub after: u64,
+    /// The chain at that change: 32 bytes in base64url without padding. An edge that knows another
+    /// history than the authority is told so.
+    #[cfg_attr(
+        not(target_family = "wasm"),
+        serde(default, deserialize_with = "text::chain"),
+        param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$")
+    )]
+    pub chain: Option<Chain>,
+    /// What the last batch said of that place: 72 bytes in base64url without padding. Only an edge
+    /// that has it is believed that it knows more than the authority.
+    #[cfg_attr(
+        not(target_family = "wasm"),
+        serde(default, deserialize_with = "text::evidence"),
+        param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{96}$")
+    )]
+    pub evidence: Option<Evidence>,
+    /// The newest generation that it knows of. The answer comes at once when there is a newer one.
+    pub generation: Option<u64>,
+    /// What time it is for the edge, in milliseconds since 1970. An authority whose clock is off from
+    /// most of them refuses cut-offs that are made by it.
+    pub time: Option<u64>,
+    /// A random number; it is signed with the answer.
+    #[cfg_attr(not(target_family = "wasm"), serde(default))]
+    pub nonce: u64,
+    /// Seconds to wait for a change; 25 by default, and more than 60 are 60.
+    #[cfg_attr(not(target_family = "wasm"), serde(default = "text::default_wait"))]
+    pub wait: u64,
+}
+
+impl DeltaQuery {
+    /// The path that asks it.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let texts = [
+            ("chain", self.chain.map(Chain::to_text)),
+            ("evidence", self.evidence.map(Evidence::to_text)),
+            (
+                "generation",
+                self.generation.map(|number| number.to_string()),
+            ),
+            ("time", self.time.map(|number| number.to_string())),
+        ];
+        let mut path = format!("{DELTAS_PATH}?epoch={}&after={}", self.epoch, self.after);
+        for (name, text) in texts {
+            if let Some(text) = text {
+                path.extend(["&", name, "=", &text]);
+            }
+        }
+        path + &format!("&nonce={}&wait={}", self.nonce, self.wait)
+    }
+}
+
+/// What a query has as text, for the authority.
+#[cfg(not(target_family = "wasm"))]
+mod text {
+    use serde::de::{Deserialize as _, Deserializer, Error};
+
+    use super::{Chain, Evidence};
+
+    pub(super) fn chain<'d, D: Deserializer<'d>>(reader: D) -> Result<Option<Chain>, D::Error> {
+        let text = String::deserialize(reader)?;
+        let chain = Chain::from_text(&text);
+        chain.map(Some).ok_or_else(|| expected(32))
+    }
+
+    pub(super) fn evidence<'d, D: Deserializer<'d>>(
+        reader: D,
+    ) -> Result<Option<Evidence>, D::Error> {
+        let text = String::deserialize(reader)?;
+        let evidence = Evidence::from_text(&text);
+        evidence.map(Some).ok_or_else(|| expected(72))
+    }
+
+    fn expected<E: Error>(bytes: usize) -> E {
+        E::custom(format_args!("expected {bytes} bytes in base64url"))
+    }
+
+    pub(super) const fn default_wait() -> u64 {
+        25
+    }
+}
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_authority_reads_what_an_edge_asks() {
+        let mut request = CheckRequest::of("i", UnixTime::from_seconds(7));
+        assert_eq!(
+            request.to_json(),
+            json!({"issuer": "i", "issued_at": 7}),
+            "what is absent is not there"
+        );
+        let members = [
+            Member::Jti,
+            Member::Sid,
+            Member::Device,
+            Member::Subject,
+            Member::Client,
+            Member::Azp,
+        ];
+        for (number, member) in members.into_iter().enumerate() {
+            request.put(member, &number.to_string());
+        }
+        (request.at_least, request.nonce) = (Some(8), Some(9));
+        let json = request.to_json();
+        assert_eq!(json.as_object().unwrap().len(), 10);
+        for (number, member) in members.into_iter().enumerate() {
+            let name = serde_json::to_value(member).unwrap();
+            assert_eq!(json[name.as_str().unwrap()], number.to_string());
+        }
+        let read: CheckRequest = serde_json::from_value(json).unwrap();
+        assert_eq!(read, request);
+    }
+
+    #[test]
+    fn an_edge_finds_the_proof_that_the_authority_gives() {
+        let mut answer = CheckAnswer {
+            revoked: true,
+            by: Some(Kind::Token),
+            members: vec![Member::Jti],
+            issuer: None,
+            proof: Some("proof".to_owned()),
+        };
+        let proof = |answer: &CheckAnswer| proof_in(&serde_json::to_vec(answer).unwrap());
+        assert_eq!(proof(&answer).as_deref(), Some("proof"));
+        answer.proof = None;
+        assert_eq!(proof(&answer), None);
+        for other in ["", "[]", "{\"proof\":1}", "proof"] {
+            assert_eq!(proof_in(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_query_comes_to_the_authority_as_an_edge_has_made_it() {
+        let full = DeltaQuery {
+            epoch: u64::MAX,
+            after: 2,
+            chain: Some(Chain([3; 32])),
+            evidence: Some(Evidence([4; 72])),
+            generation: Some(5),
+            time: Some(6),
+            nonce: u64::MAX - 1,
+            wait: 8,
+        };
+        let sparse = DeltaQuery {
+            chain: None,
+            evidence: None,
+            generation: None,
+            time: None,
+            ..full.clone()
+        };
+        for query in [full, sparse] {
+            let uri = query.path().parse().unwrap();
+            let read = axum::extract::Query::<DeltaQuery>::try_from_uri(&uri);
+            assert_eq!(read.unwrap().0, query);
+        }
+    }
+}
