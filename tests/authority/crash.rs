@@ -118,5 +118,9 @@ fn a_restart_keeps_everything() {
     }
     let signed_in_before = json!({"issuer": ISSUER, "subject": "x", "issued_at": 1});
     let answer = authority.post("/v1/check", &signed_in_before).json();
-    assert_eq!(answer, json!({"revoked": true, "by": "subject"}));
+    let members = ["subject", "issuer"];
+    assert_eq!(
+        answer,
+        json!({"revoked": true, "by": "subject", "members": members})
+    );
 }
