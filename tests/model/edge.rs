@@ -1,13 +1,14 @@
-//! Processes of Envoy, with two virtual machines each, of which one leads.
+//! Processes of Envoy, with two virtual machines each, of which one leads: now and then one of them is
+//! stopped for a while, or replaced by a new one.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use portcullis::gate::{Outcome, Reason};
 use portcullis::host::{Call, CallOutcome};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::machine::Machine;
+use super::machine::{Counted, Machine};
 use super::memory::Memory;
 use super::support::{Authority, ISSUER, Random, Token, jwks};
 use super::table::Named;
@@ -26,35 +27,25 @@ pub(crate) enum Word {
 /// One process.
 pub(crate) struct Edge {
     memory: Rc<Memory>,
+    configuration: Value,
     machines: [Machine; 2],
+    /// What machines counted that were replaced.
+    counted: Counted,
     /// Tokens that were let pass, the latest last.
     passed: VecDeque<(Named, String)>,
     random: Random,
 }
 
 impl Edge {
-    /// A process that nobody has sent anything yet. Its feed may be silent for as long as is said.
+    /// A process that no client has sent anything yet. Its feed may be silent for as long as is said.
     pub(crate) fn new(authority: &Authority, seed: u64, max_staleness: &str) -> Self {
-        let mut revocation = authority.settings();
-        revocation["device_claim"] = json!("device");
-        revocation["max_staleness"] = json!(max_staleness);
-        revocation["reload_jitter"] = json!("0.001s");
-        // Of a token that only its issuer names it can be said whether it is revoked.
-        revocation["on_unnamed"] = json!("allow");
-        let provider = json!({
-            "issuer": ISSUER,
-            "local_jwks": {"inline_string": jwks(&["eddsa"])},
-        });
-        let configuration = json!({
-            "providers": {"idp": provider},
-            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
-            "revocation": revocation,
-        });
+        let configuration = configuration(authority, max_staleness);
         let memory = Rc::new(Memory::seeded(seed));
-        let machine = |secret| Machine::new(&memory, &configuration, [secret; 16]);
         Self {
-            machines: [machine(1), machine(2)],
-            memory: Rc::clone(&memory),
+            machines: [(); 2].map(|()| Machine::new(&memory, &configuration)),
+            memory,
+            configuration,
+            counted: Counted::default(),
             passed: VecDeque::new(),
             random: Random::seeded(seed),
         }
@@ -63,24 +54,46 @@ impl Edge {
     /// Lets its time pass until it knows everything that the authority has acknowledged.
     pub(crate) fn catch_up(&mut self, authority: &Authority) {
         let head = authority.stats()["sequence"].as_u64().expect("a number");
-        let [first, second] = &self.machines;
+        let either = self.random.below(2);
+        match self.random.below(10) {
+            0 => self.replace(either),
+            1..4 => return self.catch_up_without(authority, head, Some(either)),
+            _ => {}
+        }
+        self.catch_up_without(authority, head, None);
+    }
+
+    /// The same, while one machine is stopped. If it leads, the other one does so when its lease has
+    /// run out. When it goes on, it is told first how its calls have ended.
+    fn catch_up_without(&mut self, authority: &Authority, head: u64, stopped: Option<usize>) {
         for _ in 0..2_000 {
             self.memory.now.set(self.memory.now.get() + 100);
-            first.tick();
-            // The first to tick leads for as long as it goes on doing so.
-            let is_there = first.host.sequence() >= Some(head);
-            if is_there || self.random.below(3) == 0 {
-                second.tick();
+            let is_quiet = self.memory.now.get().is_multiple_of(500);
+            for (index, machine) in self.machines.iter().enumerate() {
+                if stopped == Some(index) || self.random.below(3) == 0 {
+                    continue;
+                }
+                machine.tick();
+                // An empty answer is not asked for again at once.
+                while machine.answer_calls(|call| answer(authority, call)) && !is_quiet {}
             }
-            if is_there {
+            let sequences = self.machines.iter().map(|machine| machine.host.sequence());
+            if sequences.max().flatten() >= Some(head) {
+                for machine in &self.machines {
+                    machine.tick();
+                }
                 return;
             }
-            // An empty answer is not asked for again at once.
-            let is_quiet = || self.memory.now.get().is_multiple_of(500);
-            while first.answer_calls(|call| answer(authority, call)) && !is_quiet() {}
         }
         let warnings = self.memory.take_warnings();
-        panic!("not at {head}: {:?}, {warnings:?}", first.host.sequence());
+        panic!("not at {head}: {warnings:?}");
+    }
+
+    /// One machine goes without a word, and another one begins.
+    fn replace(&mut self, index: usize) {
+        let new = Machine::new(&self.memory, &self.configuration);
+        let old = std::mem::replace(&mut self.machines[index], new);
+        self.counted += old.host.counted();
     }
 
     /// What its virtual machines say of a token, now or, if it is issued later, then. They agree.
@@ -123,17 +136,31 @@ impl Edge {
         again.collect()
     }
 
-    /// How often a token was found in a cache.
-    pub(crate) fn remembered(&self) -> usize {
-        let machines = self.machines.iter();
-        machines.map(|machine| machine.host.remembered()).sum()
+    /// What its virtual machines have counted.
+    pub(crate) fn counted(&self) -> Counted {
+        let mut counted = self.counted;
+        for machine in &self.machines {
+            counted += machine.host.counted();
+        }
+        counted
     }
+}
 
-    /// How often a token was found in a cache and had been voided.
-    pub(crate) fn void(&self) -> usize {
-        let machines = self.machines.iter();
-        machines.map(|machine| machine.host.void()).sum()
-    }
+fn configuration(authority: &Authority, max_staleness: &str) -> Value {
+    let mut revocation = authority.settings();
+    revocation["device_claim"] = json!("device");
+    revocation["max_staleness"] = json!(max_staleness);
+    revocation["reload_jitter"] = json!("0.001s");
+    // Of a token that only its issuer names it can be said whether it is revoked.
+    revocation["on_unnamed"] = json!("allow");
+    json!({
+        "providers": {"idp": {
+            "issuer": ISSUER,
+            "local_jwks": {"inline_string": jwks(&["eddsa"])},
+        }},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+        "revocation": revocation,
+    })
 }
 
 /// What the authority answers at once: a poll is not held back.

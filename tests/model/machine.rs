@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::rc::Rc;
 
 use portcullis::edge::{ContextId, Edge, EdgeHost, Metric, RequestHost, State};
@@ -24,7 +25,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(memory: &Rc<Memory>, configuration: &Value, secret: [u8; 16]) -> Self {
+    pub(crate) fn new(memory: &Rc<Memory>, configuration: &Value) -> Self {
         let configuration = configuration.to_string();
         let configured = read_configuration(configuration.as_bytes(), &|_| None);
         let host = MachineHost(Rc::new(Inner {
@@ -33,12 +34,11 @@ impl Machine {
             requests: RefCell::default(),
             calls: RefCell::default(),
             sequence: Cell::new(None),
-            remembered: Cell::new(0),
-            void: Cell::new(0),
+            counted: Cell::default(),
         }));
         let configured = configured.expect("a configuration without faults");
         Self {
-            edge: Edge::new(configured, host.clone(), ROOT, secret),
+            edge: Edge::new(configured, host.clone(), ROOT, [1; 16]),
             host,
             last: Cell::new(ROOT.0),
         }
@@ -110,10 +110,23 @@ struct Inner {
     calls: RefCell<Vec<(ContextId, CallId, Call)>>,
     /// How far the feed was when the leader last told of it.
     sequence: Cell<Option<u64>>,
-    /// Tokens that were found in the cache, which takes no other look.
-    remembered: Cell<usize>,
-    /// Tokens that were found there and had been voided.
-    void: Cell<usize>,
+    counted: Cell<Counted>,
+}
+
+/// How often tokens were found in a cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
+    /// As they were put there.
+    pub(crate) remembered: usize,
+    /// Voided since.
+    pub(crate) void: usize,
+}
+
+impl AddAssign for Counted {
+    fn add_assign(&mut self, other: Self) {
+        self.remembered += other.remembered;
+        self.void += other.void;
+    }
 }
 
 impl MachineHost {
@@ -121,12 +134,8 @@ impl MachineHost {
         self.0.sequence.get()
     }
 
-    pub(crate) fn remembered(&self) -> usize {
-        self.0.remembered.get()
-    }
-
-    pub(crate) fn void(&self) -> usize {
-        self.0.void.get()
+    pub(crate) fn counted(&self) -> Counted {
+        self.0.counted.get()
     }
 }
 
@@ -204,9 +213,12 @@ impl EdgeHost for MachineHost {
                 self.0.sequence.set(state.map(|state| state.sequence));
             }
             Metric::Cache(counts) => {
-                let add = |sum: &Cell<usize>, count: u32| sum.set(sum.get() + count as usize);
-                add(&self.0.remembered, counts.hits);
-                add(&self.0.void, counts.void);
+                let mut counted = self.0.counted.get();
+                counted += Counted {
+                    remembered: counts.hits as usize,
+                    void: counts.void as usize,
+                };
+                self.0.counted.set(counted);
             }
             _ => {}
         }

@@ -143,8 +143,8 @@ fn run(seed: u64, steps: usize) -> Tally {
         thread::sleep(pause);
     }
     for edge in &edges {
-        tally.remembered += edge.remembered();
-        tally.void += edge.void();
+        tally.remembered += edge.counted().remembered;
+        tally.void += edge.counted().void;
     }
     tally
 }
