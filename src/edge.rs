@@ -13,14 +13,14 @@
 //! | time has passed | [`Edge::on_tick`], as often as [`Edge::tick_period`] says |
 //! | the plugin is let go | [`Edge::release`] |
 //!
-//! What has been decided about a request stands in its [`State`], which the edge shares with whoever
-//! tells it of the request. A request that was held and may go on is resumed.
+//! What has been decided about a request stands in its [`State`], which the edge shares with the
+//! context of the request. A request that was held and may go on is resumed.
 //!
 //! # What does a request wait for?
 //!
 //! For newer keys, where those in force do not let its token in: until the next fetch of its
 //! provider's keys has ended, and no longer than [`PATIENCE`] in all. And for the authority, which is
-//! asked where the revocation filter is not sure: once for each of its tokens, as long as the
+//! asked where the revocation filter is not sure: once for each of its tokens, for as long as the
 //! configuration allows. It may have to wait for both, in either order. Every end of a wait leaves an
 //! answer, about one more provider or one more token, so this comes to an end.
 //!
@@ -167,8 +167,7 @@ impl<H: EdgeHost> Edge<H> {
         }
     }
 
-    /// Forgets a request, for whose verdict no client waits any more. To be called of every request
-    /// that was held.
+    /// Drops a request that has gone. To be called for every request that was held.
     pub fn on_gone(&self, context: ContextId) {
         let has_gone = |held: &Held| held.context == context;
         self.waiting.borrow_mut().leave(has_gone);

@@ -1,4 +1,4 @@
-//! What holds of edges, whatever anybody has written over the feed's records in shared data.
+//! What holds of edges, whatever has been written over the feed's records in shared data.
 
 use std::cell::Cell;
 
@@ -225,16 +225,16 @@ fn sealed_name<'k>(space: &Namespace, key: &'k str) -> Option<&'k str> {
 /// Bytes of a page's or a bucket's record before its checksum.
 const HEADER_BYTES: usize = 32;
 
-/// What somebody writes in the place of a record.
+/// What is written over a record.
 fn overwritten(
     space: &Namespace,
     key: &str,
     genuine: &[Vec<u8>],
-    place: usize,
+    index: usize,
     how: u8,
     with: &[u8],
 ) -> Vec<u8> {
-    let mut record = genuine[place].clone();
+    let mut record = genuine[index].clone();
     let (start, rest) = with.split_first_chunk().unwrap_or((&[0; 2], with));
     let start = usize::from(u16::from_le_bytes(*start)) % record.len();
     match how % 5 {
@@ -249,7 +249,7 @@ fn overwritten(
         // Forged: right in everything but what it says.
         _ => {
             let Some(name) = sealed_name(space, key) else {
-                let header = &genuine[place][..HEADER_BYTES];
+                let header = &genuine[index][..HEADER_BYTES];
                 let checksum = space.checksum(&[header, rest]);
                 return [header, &checksum.to_le_bytes(), rest].concat();
             };

@@ -268,7 +268,7 @@ fn a_held_request_whose_trailers_cannot_be_changed_is_refused_and_never_goes_on(
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_end_of_an_unknown_call_is_nothing_to_anybody() {
+fn the_end_of_an_unknown_call_changes_nothing() {
     let (process, authority) = (MockProcess::default(), MockAuthority::new());
     let machine = ready(&process, &authority);
     for id in [0, u32::MAX] {

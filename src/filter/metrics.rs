@@ -153,8 +153,8 @@ impl Metrics {
         define(MetricType::Counter, &name)
     }
 
-    fn count_fetches(&self, place: usize, counts: Counts) {
-        let Some(Some(keys)) = self.keys.get(place) else {
+    fn count_fetches(&self, provider: usize, counts: Counts) {
+        let Some(Some(keys)) = self.keys.get(provider) else {
             return;
         };
         increment(keys.succeeded, counts.fetched);
@@ -162,8 +162,8 @@ impl Metrics {
         increment(keys.refetched, counts.refetched);
     }
 
-    fn show_keys(&self, place: usize, sight: Sight) {
-        let Some(Some(keys)) = self.keys.get(place) else {
+    fn show_keys(&self, provider: usize, sight: Sight) {
+        let Some(Some(keys)) = self.keys.get(provider) else {
             return;
         };
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);

@@ -348,7 +348,7 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Result<Vec
         return Ok(Vec::new());
     }
     // SAFETY: the host has had `proxy_on_memory_allocate` make a block of exactly this size, which
-    // nobody else holds: the SDK makes it as a boxed slice of bytes.
+    // has no other holder: the SDK makes it as a boxed slice of bytes.
     let block = unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(data, size)) };
     Ok(block.into_vec())
 }

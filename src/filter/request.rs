@@ -47,7 +47,7 @@ impl Context for Request {
     }
 }
 
-/// Nobody waits for the verdict any more.
+/// Envoy has let go of the request.
 impl Drop for Request {
     fn drop(&mut self) {
         // Also one that has its verdict may own a call that others wait for.

@@ -51,7 +51,7 @@ fn only_call(host: &MockBackground) -> (CallId, Call) {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_same_question_is_asked_once_and_everybody_hears_the_answer() {
+fn the_same_check_is_made_once_and_every_request_hears_the_answer() {
     let (host, mut checks) = (machine(), Tried::default());
     for context in [10, 11, 12] {
         ask(&mut checks, &host, "same", context);
@@ -143,7 +143,7 @@ fn a_call_that_was_cancelled_is_made_again_for_the_requests_that_still_wait() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn no_more_wait_than_may_and_nobody_for_a_call_that_was_not_made() {
+fn no_more_requests_wait_than_may_and_none_for_a_call_that_was_not_made() {
     let (host, mut checks) = (machine(), Tried::default());
     let admitted = (0..2_000).filter(|context| {
         let question = ["a", "b"][*context as usize % 2];

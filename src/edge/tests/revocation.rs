@@ -164,7 +164,7 @@ const fn refused(reason: Reason) -> Option<Outcome> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_that_nobody_revoked_passes_and_the_next_time_without_a_look() {
+fn a_token_that_is_not_revoked_passes_and_the_next_time_without_a_look() {
     let edge = Fixture::new(|_| {}).with_feed();
     assert_eq!(edge.outcome(&claims()), ALLOWED);
     edge.wipe();

@@ -1,4 +1,4 @@
-//! What becomes of tokens of which nobody knows whether they were revoked.
+//! What becomes of tokens when it is not known whether they are revoked.
 
 use super::*;
 
@@ -113,7 +113,7 @@ fn without_a_feed_nothing_is_remembered() {
         let revoked = refused(Reason::TokenRevoked);
         assert_eq!(edge.answered(&claims(), Some(true)), revoked);
         edge.wipe();
-        // Somebody else leads, and loads nothing.
+        // The edge leads now, but the authority does not answer.
         edge.machine.tick();
         match expected {
             Some(expected) => assert_eq!(edge.outcome(&claims()), expected, "{posture}"),

@@ -239,7 +239,7 @@ impl<'p> Leader<'p> {
 /// The filter's own edge in a virtual machine that never leads.
 struct Edge<'p> {
     machine: VirtualMachine<&'p MockProcess>,
-    /// What somebody else holds.
+    /// Held by another virtual machine.
     lease: Lease,
 }
 
@@ -397,7 +397,7 @@ impl<'p> Onlookers<'p> {
         }
     }
 
-    /// Everybody's tick.
+    /// The tick of both.
     pub(super) fn tick(&self) {
         self.keen.tick(self.process);
         self.lazy.tick(self.process);
@@ -434,7 +434,7 @@ impl<'p> Onlookers<'p> {
         self.seen = self.process.writes.get();
     }
 
-    /// Everybody asks about every token, and remembers what is let through.
+    /// Both have a request with every token, and remember what they let through.
     pub(super) fn ask(&self) {
         for edge in [&self.keen, &self.lazy] {
             edge.tick(self.process);
