@@ -50,7 +50,7 @@ Usage: ./build.sh [VERB]
            bench -- --smoke only shows in some minutes that all of it works, and counts instructions;
            bench gate -- warm forged measures less of one part: bench gate -- --help
   fuzz     tries to break every parser for a minute each; or: fuzz [TARGET [SECONDS]]
-  readme   writes those tables of envoy/jwt_authn.md anew that are made from lists of the tests
+  readme   writes anew what is made from lists: tables of envoy/*.md, and the JSON Schema
   help     this text
 
 Environment:
@@ -459,7 +459,7 @@ run_bench() {
 # The test that holds the document to the lists, told to write what it would compare.
 write_readme() {
     need_cargo
-    say "writing the tables of envoy/jwt_authn.md"
+    say "writing the tables of envoy/*.md and the JSON Schema"
     PORTCULLIS_README=write cargo test --locked --quiet --lib -- the_tables_of_the_documents >&2
 }
 

@@ -6,8 +6,8 @@
 //!
 //! **What stands there and cannot be read is never taken for absent.** A reader gives a value or
 //! [`Unread`], which only a fault makes. Where the value has a default, that may stand in for what
-//! cannot be read, which keeps the readers short: [`Reading::findings`] gives the faults, and whoever
-//! starts a reading makes nothing of it when there is one.
+//! cannot be read, which keeps the readers short: [`Reading::findings`] gives the faults, and with one
+//! of them nothing that was read may be used.
 //!
 //! **Spelling.** Every key and value may be spelt in each way that protobuf's JSON takes, as Envoy
 //! reads it: keys in camel case too, one element in place of a list, numbers and booleans in quotes or
@@ -155,8 +155,8 @@ impl<'c> Node<'c> {
         self.reading.warnings.borrow_mut().push(warning);
     }
 
-    /// Where the value stands. No two values of one configuration are in the same place of the
-    /// memory, and none is moved while it is read.
+    /// Where the value stands. Each value of a configuration has an address of its own, and none is
+    /// moved while it is read.
     fn path(self) -> String {
         path_of(self.value, self.reading.whole)
     }

@@ -62,7 +62,7 @@ impl<'c> Fields<'c> {
     }
 
     /// A member that may be absent, and is so with a warning when it is `null`. Only for keys whose
-    /// default lets nobody in whom another value would keep out.
+    /// default admits no request that another value would refuse.
     pub(crate) fn nullable(&mut self, key: &'static str) -> Option<Node<'c>> {
         let node = self.optional(key)?;
         if node.value.is_null() {

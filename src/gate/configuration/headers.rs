@@ -182,20 +182,20 @@ fn refuse_joint_headers(root: Node<'_>, requirement: &Requirement, providers: &[
         return;
     }
     let names = |child: &Requirement| {
-        let places = child.providers(true).into_iter();
-        let used = places.filter_map(|place| Some((place, providers.get(place)?)));
-        let named = used.flat_map(|(place, provider)| {
-            injected_by(provider).map(move |name| (place, canonical_name(name)))
+        let indices = child.providers(true).into_iter();
+        let used = indices.filter_map(|index| Some((index, providers.get(index)?)));
+        let named = used.flat_map(|(index, provider)| {
+            injected_by(provider).map(move |name| (index, canonical_name(name)))
         });
         named.collect::<Vec<_>>()
     };
     let mut earlier: Vec<(usize, String)> = Vec::new();
     for child in children {
         let names = names(child);
-        for (place, name) in &names {
+        for (index, name) in &names {
             if earlier
                 .iter()
-                .any(|(other, known)| other != place && known == name)
+                .any(|(other, known)| other != index && known == name)
             {
                 root.fault(format!(
                     "`{name}` would be filled from two tokens that `requires_all` asks for"

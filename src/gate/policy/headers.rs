@@ -102,9 +102,9 @@ impl SessionHeaders {
     /// The headers of every set but the last, in the order of their names.
     pub(in crate::gate) fn standard() -> impl Iterator<Item = StandardHeader> {
         let set = STANDARD_SET.iter().enumerate();
-        set.map(|(place, (_, claims))| StandardHeader {
+        set.map(|(index, (_, claims))| StandardHeader {
             claims,
-            is_identity: place < IDENTITIES,
+            is_identity: index < IDENTITIES,
         })
     }
 }
