@@ -30,7 +30,7 @@ mod trouble;
 
 use std::time::Duration;
 
-pub use announcement::Purge;
+pub use announcement::VoidTokens;
 pub use fault::Fault;
 pub use follower::{Counts as FeedCounts, FeedSource, Follower};
 pub use lease::{Lease, Role};

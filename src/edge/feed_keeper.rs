@@ -5,7 +5,7 @@ use super::calls::Caller;
 use super::{EdgeHost, Metric};
 use crate::gate::Gate;
 use crate::host::{BackgroundHost, CallId, CallOutcome, SharedData};
-use crate::sync::{FeedCounts, FeedSource, Follower, Lease, Purge, Role};
+use crate::sync::{FeedCounts, FeedSource, Follower, Lease, Role, VoidTokens};
 
 /// A heartbeat comes after this part of `max_staleness`. What it tells is as old as its question, so
 /// that what is held grows two parts old when all is well; the third is for a heartbeat that is lost.
@@ -48,8 +48,8 @@ impl FeedKeeper {
         let now = host.now_milliseconds();
         let leads = self.lease.tick(host, now) == Role::Leads;
         match self.follower.on_tick(host, leads) {
-            Some(Purge::Everything) => gate.void_all(),
-            Some(Purge::Named(names)) => gate.void(&names),
+            Some(VoidTokens::All) => gate.void_all(),
+            Some(VoidTokens::Named(names)) => gate.void(&names),
             None => {}
         }
         if leads && self.follower.is_hopeless(now) {

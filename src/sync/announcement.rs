@@ -34,13 +34,13 @@ const KEPT: u64 = 256;
 /// for, even with announcements of a leader that was stopped half way.
 pub(super) const UNACCOUNTED: u64 = KEPT + 1;
 
-/// What a virtual machine has to drop from its cache of tokens.
+/// Which tokens in the cache of a virtual machine are void.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purge {
+pub enum VoidTokens {
     /// Tokens that have one of these names.
     Named(Vec<Fingerprint>),
     /// All tokens: what was missed is not known.
-    Everything,
+    All,
 }
 
 /// The name of the record of a batch with this number.
@@ -146,15 +146,15 @@ impl<'b> Announcement<'b> {
     }
 }
 
-/// What to drop when the state went from `old` to `new`.
-pub(super) fn purge(
+/// Which tokens are void since the state went from `old` to `new`.
+pub(super) fn void_tokens(
     host: &impl SharedData,
     filter: &SharedFilter,
     old: Option<&FeedState>,
     new: &FeedState,
-) -> Purge {
+) -> VoidTokens {
     let named = old.and_then(|old| missed(host, filter, old, new));
-    named.map_or(Purge::Everything, Purge::Named)
+    named.map_or(VoidTokens::All, VoidTokens::Named)
 }
 
 fn missed(

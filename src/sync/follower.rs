@@ -18,7 +18,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::announcement::{Purge, purge};
+use super::announcement::{VoidTokens, void_tokens};
 use super::fault::Fault;
 use crate::host::{BackgroundHost, CallId, CallOutcome, SharedData};
 use crate::revocation::{FeedKeys, Fill, View};
@@ -146,8 +146,8 @@ impl Follower {
 
     /// Looks at shared data, and when this virtual machine leads, at the authority. Says which tokens
     /// of the cache are void, if any.
-    pub fn on_tick(&mut self, host: &impl BackgroundHost, is_leading: bool) -> Option<Purge> {
-        let purge = self.refresh(host);
+    pub fn on_tick(&mut self, host: &impl BackgroundHost, is_leading: bool) -> Option<VoidTokens> {
+        let void = self.refresh(host);
         let mut scope = Scope {
             host,
             source: &self.source,
@@ -160,26 +160,26 @@ impl Follower {
         } else if self.lead.take().is_some() {
             scope.report.hand_over();
         }
-        purge
+        void
     }
 
     /// Takes over a state that another virtual machine, or this one, has written.
-    fn refresh(&mut self, host: &impl SharedData) -> Option<Purge> {
+    fn refresh(&mut self, host: &impl SharedData) -> Option<VoidTokens> {
         let held = self.view.state();
         let Some((state, version)) = self.view.published(host) else {
             // The record was written over, or is signed by keys that are not pinned here. What is
             // held is still true, but nothing adds to it any more.
             self.version = None;
             self.view.replace(None);
-            return held.map(|_| Purge::Everything);
+            return held.map(|_| VoidTokens::All);
         };
         if self.version == Some(version) && held.is_some() {
             return None;
         }
         self.version = Some(version);
-        let purge = purge(host, self.view.filter(), held.as_deref(), &state);
+        let void = void_tokens(host, self.view.filter(), held.as_deref(), &state);
         self.view.replace(Some(state));
-        Some(purge).filter(|purge| *purge != Purge::Named(Vec::new()))
+        Some(void).filter(|void| *void != VoidTokens::Named(Vec::new()))
     }
 
     /// The end of one of this follower's calls; `false` for any other call.

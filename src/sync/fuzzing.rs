@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::announcement::{Begun, Purge, purge};
+use super::announcement::{Begun, VoidTokens, void_tokens};
 use super::claim::Claim;
 use super::loader::{LoadError, Loader, Need};
 use crate::host::mock::MockProcess;
@@ -196,8 +196,8 @@ pub fn batch(body: &[u8]) {
         shorter.changes.pop();
         assert!(begun.is_lost_by(&shorter));
         let names = batch.changes.iter().map(Change::fingerprint).collect();
-        let dropped = purge(&host, &filter, Some(&old), &new);
-        assert_eq!(dropped, Purge::Named(names));
+        let void = void_tokens(&host, &filter, Some(&old), &new);
+        assert_eq!(void, VoidTokens::Named(names));
         let again = loader.on_changes(&host, &filter, &batch, NOW);
         assert_eq!(again, Err(LoadError::Discontinuous));
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use portcullis::host::{Call, CallOutcome};
 use portcullis::namespace::{Namespace, RecordSecret};
 use portcullis::revocation::{FeedKeys, Fingerprint, View};
-use portcullis::sync::{FeedSource, Follower, Purge, TICK};
+use portcullis::sync::{FeedSource, Follower, TICK, VoidTokens};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::{LocalSet, spawn_local};
@@ -196,8 +196,8 @@ async fn run(fleet: Rc<Fleet>, number: u64) {
                 let is_loaded = view.state().is_some();
                 let news = match purge {
                     _ if is_loaded && !was_loaded => Some(News::Loaded),
-                    Some(Purge::Named(names)) => Some(News::Noticed(Instant::now(), names)),
-                    Some(Purge::Everything) => Some(News::Emptied),
+                    Some(VoidTokens::Named(names)) => Some(News::Noticed(Instant::now(), names)),
+                    Some(VoidTokens::All) => Some(News::Emptied),
                     None => None,
                 };
                 was_loaded = is_loaded;

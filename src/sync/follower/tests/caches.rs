@@ -9,7 +9,7 @@ fn others_learn_from_shared_data_what_to_drop_and_call_nobody() {
     tick(&process, &mut leader, &authority);
     assert_eq!(
         other.on_tick(&process, false),
-        Some(Purge::Everything),
+        Some(VoidTokens::All),
         "the first state"
     );
     for token in ["a", "b"] {
@@ -18,7 +18,7 @@ fn others_learn_from_shared_data_what_to_drop_and_call_nobody() {
     }
     assert_eq!(
         other.on_tick(&process, false),
-        Some(Purge::Named(vec![name("a"), name("b")]))
+        Some(VoidTokens::Named(vec![name("a"), name("b")]))
     );
     assert_eq!(other.on_tick(&process, false), None);
     assert_eq!(status(&process, &other, "b"), Status::PossiblyRevoked);
@@ -34,7 +34,7 @@ fn whoever_missed_too_much_drops_everything() {
         authority.revoke(&number.to_string());
         tick(&process, &mut leader, &authority);
     }
-    assert_eq!(other.on_tick(&process, false), Some(Purge::Everything));
+    assert_eq!(other.on_tick(&process, false), Some(VoidTokens::All));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -48,7 +48,7 @@ fn the_leader_drops_what_it_applied_itself() {
     settle(&process, &mut leader, &authority);
     assert_eq!(
         leader.on_tick(&process, true),
-        Some(Purge::Named(vec![name("a")]))
+        Some(VoidTokens::Named(vec![name("a")]))
     );
 }
 
@@ -64,6 +64,6 @@ fn a_count_of_batches_that_is_at_its_end_begins_again_and_caches_are_emptied() {
     other.on_tick(&process, false);
     authority.revoke("a");
     tick(&process, &mut leader, &authority);
-    assert_eq!(other.on_tick(&process, false), Some(Purge::Everything));
+    assert_eq!(other.on_tick(&process, false), Some(VoidTokens::All));
     assert_eq!(other.view.state().unwrap().batches, 0);
 }
