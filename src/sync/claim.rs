@@ -48,6 +48,10 @@ pub(super) struct Progress {
     pub(super) bucket: u32,
 }
 
+/// Another leader has the claim, or its record was written over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Contended;
+
 /// A load that was begun or taken over.
 #[derive(Debug)]
 pub(super) struct Claim {
@@ -61,14 +65,17 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Claims the generation with this manifest for a slot. `None` when another leader does so at
-    /// the same time.
+    /// Claims the generation with this manifest for a slot.
+    ///
+    /// # Errors
+    ///
+    /// [`Contended`] when another leader does so at the same time.
     pub(super) fn take(
         host: &impl BackgroundHost,
         space: &Namespace,
         manifest: &[u8; 32],
         slot: u8,
-    ) -> Option<Self> {
+    ) -> Result<Self, Contended> {
         let found = host.shared(&space.key_of(NAME));
         let begun = found.as_ref().and_then(|found| {
             let payload = space.open(NAME, &found.bytes)?;
@@ -86,18 +93,22 @@ impl Claim {
         };
         let head = head(manifest, slot, load);
         let expected = found.map_or(Expected::Absent, |found| Expected::Version(found.version));
-        claim.write(host, space, &head, expected).then_some(claim)
+        claim.write(host, space, &head, expected)?;
+        Ok(claim)
     }
 
-    /// Notes how far the load whose state this is has come. `false` when another leader holds it now.
-    #[must_use]
+    /// Notes how far the load whose state this is has come.
+    ///
+    /// # Errors
+    ///
+    /// [`Contended`].
     pub(super) fn note(
         &mut self,
         host: &impl SharedData,
         space: &Namespace,
         state: &FeedState,
         progress: Progress,
-    ) -> bool {
+    ) -> Result<(), Contended> {
         self.progress = progress;
         let expected = Expected::Version(self.version);
         self.write(host, space, &head_of(state), expected)
@@ -109,7 +120,7 @@ impl Claim {
         space: &Namespace,
         head: &[u8],
         expected: Expected,
-    ) -> bool {
+    ) -> Result<(), Contended> {
         let Progress { segment, bucket } = self.progress;
         let payload = [
             head,
@@ -120,18 +131,23 @@ impl Claim {
         let record = space.seal(NAME, &payload.concat());
         let key = space.key_of(NAME);
         if !host.set_shared(&key, &record, expected) {
-            return false;
+            return Err(Contended);
         }
         let own = host.shared(&key).filter(|own| own.bytes == record);
-        own.inspect(|own| self.version = own.version).is_some()
+        self.version = own.ok_or(Contended)?.version;
+        Ok(())
     }
 
-    /// Gives it up, so that no leader goes on with it from here on. `false` when another one holds it.
-    #[must_use]
-    pub(super) fn end(self, host: &impl SharedData, space: &Namespace) -> bool {
+    /// Gives it up, so that no leader goes on with it from here on.
+    ///
+    /// # Errors
+    ///
+    /// [`Contended`].
+    pub(super) fn end(self, host: &impl SharedData, space: &Namespace) -> Result<(), Contended> {
         let record = space.seal(NAME, &[]);
         let expected = Expected::Version(self.version);
-        host.set_shared(&space.key_of(NAME), &record, expected)
+        let is_written = host.set_shared(&space.key_of(NAME), &record, expected);
+        is_written.then_some(()).ok_or(Contended)
     }
 }
 
@@ -185,10 +201,11 @@ mod tests {
             bucket: 3,
         };
         let state = state_of(&first);
-        assert!(first.note(&process, &space, &state, progress));
+        assert_eq!(first.note(&process, &space, &state, progress), Ok(()));
         let second = take(&process, MANIFEST, 0);
         assert_eq!((second.load, second.progress), (first.load, progress));
-        assert!(!first.note(&process, &space, &state, Progress::default()));
+        let noted = first.note(&process, &space, &state, Progress::default());
+        assert_eq!(noted, Err(Contended));
         assert!(is_open(&process, &space, &state));
         for (manifest, slot) in [(MANIFEST, 1), ([2; 32], 1)] {
             let other = take(&process, manifest, slot);
@@ -204,9 +221,9 @@ mod tests {
         let first = take(&process, MANIFEST, 0);
         let state = state_of(&first);
         let second = take(&process, MANIFEST, 0);
-        assert!(!first.end(&process, &space));
+        assert_eq!(first.end(&process, &space), Err(Contended));
         assert!(is_open(&process, &space, &state));
-        assert!(second.end(&process, &space));
+        assert_eq!(second.end(&process, &space), Ok(()));
         assert!(!is_open(&process, &space, &state));
         assert_ne!(take(&process, MANIFEST, 0).load, state.load);
     }

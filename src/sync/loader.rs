@@ -5,7 +5,7 @@
 //! table of cut-offs comes in the order of its buckets, so that of it, too, no more is held than a
 //! segment: a virtual machine's memory never shrinks.
 
-use super::claim::{self, Claim, Progress};
+use super::claim::{self, Claim, Contended, Progress};
 use crate::host::SharedData;
 use crate::revocation::page::PAGE_BYTES;
 use crate::revocation::{
@@ -47,6 +47,12 @@ pub(super) enum LoadError {
     /// Another leader has the claim, or it was written over.
     #[error("another leader loads a generation")]
     Contended,
+}
+
+impl From<Contended> for LoadError {
+    fn from(_: Contended) -> Self {
+        Self::Contended
+    }
 }
 
 /// A generation on its way in.
@@ -157,10 +163,10 @@ impl Loader {
             self.write_table(host, filter, index, bytes)?
         };
         self.loaded += 1;
-        let noted = progress
-            .zip(self.claim.as_mut())
-            .map(|(progress, claim)| claim.note(host, filter.space(), &self.state, progress));
-        contended_unless(noted.unwrap_or(true))
+        if let (Some(progress), Some(claim)) = (progress, &mut self.claim) {
+            claim.note(host, filter.space(), &self.state, progress)?;
+        }
+        Ok(())
     }
 
     /// Writes a segment of pages. Gives how far the load has come.
@@ -175,7 +181,9 @@ impl Loader {
         let first = segment * (SEGMENT_BYTES / PAGE_BYTES);
         for (index, page) in (first..).zip(bytes.chunks_exact(PAGE_BYTES)) {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
-            contended_unless(filter.write_page(host, &self.state, index, page, is_open))?;
+            if !filter.write_page(host, &self.state, index, page, is_open) {
+                return Err(LoadError::Contended);
+            }
         }
         Ok(u32::try_from(segment + 1)
             .ok()
@@ -234,8 +242,9 @@ impl Loader {
         while self.buckets_written < end {
             let is_open = || claim::is_open(host, filter.space(), &self.state);
             let index = self.buckets_written;
-            let is_done = filter.write_bucket(host, &self.state, index, &self.bucket, is_open);
-            contended_unless(is_done)?;
+            if !filter.write_bucket(host, &self.state, index, &self.bucket, is_open) {
+                return Err(LoadError::Contended);
+            }
             self.bucket.clear();
             self.buckets_written += 1;
         }
@@ -255,8 +264,9 @@ impl Loader {
         if (batch.epoch, batch.after, batch.chain) != (state.epoch, state.sequence, state.chain) {
             return Err(LoadError::Discontinuous);
         }
-        let is_own = |claim: Claim| claim.end(host, filter.space());
-        contended_unless(self.claim.take().is_none_or(is_own))?;
+        if let Some(claim) = self.claim.take() {
+            claim.end(host, filter.space())?;
+        }
         if !filter.apply(host, state, batch.after, &batch.changes) {
             return Err(LoadError::Gone);
         }
@@ -277,13 +287,5 @@ impl Loader {
     pub(super) fn is_whole(&self) -> bool {
         self.target
             .is_some_and(|(head, _)| self.state.sequence >= head)
-    }
-}
-
-const fn contended_unless(is_own: bool) -> Result<(), LoadError> {
-    if is_own {
-        Ok(())
-    } else {
-        Err(LoadError::Contended)
     }
 }

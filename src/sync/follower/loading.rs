@@ -343,7 +343,7 @@ fn begin(scope: &Scope<'_, impl BackgroundHost>, body: &[u8]) -> Result<Loader, 
     let slot = held.map_or(0, |held| 1 - held.slot.min(1));
     // Two that claim it at once both try again later.
     let claim = Claim::take(scope.host, scope.filter().space(), &manifest.digest(), slot);
-    let claim = claim.ok_or(LoadError::Contended)?;
+    let claim = claim.map_err(LoadError::from)?;
     Ok(Loader::new(manifest, slot, claim).signed_by(signer))
 }
 

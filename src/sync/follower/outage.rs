@@ -144,7 +144,7 @@ impl<H: BackgroundHost> Scope<'_, H> {
         let text = ["revocation feed: ", before, details, after, of].concat();
         let (host, space) = (self.host, self.filter().space());
         let remarks = &mut self.report.remarks;
-        if remarks.is_news(space, work, &text, host.now_milliseconds()) {
+        if remarks.complain(space, work, &text, host.now_milliseconds()) {
             host.warn(&text);
             remarks.write(host, space);
         }
@@ -152,7 +152,7 @@ impl<H: BackgroundHost> Scope<'_, H> {
 
     /// What was complained of about this work is so no more.
     pub(super) fn settle(&mut self, work: Work) {
-        if self.report.remarks.is_settled(work) {
+        if self.report.remarks.settle(work) {
             self.report.remarks.write(self.host, self.filter().space());
         }
     }

@@ -68,8 +68,9 @@ impl Remarks {
         beginning
     }
 
-    /// Whether a complaint is to be said: it is another one than before, or ten minutes have passed.
-    pub(super) fn is_news(&mut self, space: &Namespace, work: Work, text: &str, now: u64) -> bool {
+    /// Notes a complaint, and says whether it is to be logged: it is another one than before, or ten
+    /// minutes have passed.
+    pub(super) fn complain(&mut self, space: &Namespace, work: Work, text: &str, now: u64) -> bool {
         let hash = space.checksum(&[text.as_bytes()]);
         let is_known = self.complaints.iter().any(|known| {
             known.hash == hash && Interval::new(known.at, SAME_COMPLAINT).contains(now)
@@ -82,8 +83,8 @@ impl Remarks {
         !is_known
     }
 
-    /// Forgets what was complained of about this work, which goes well. Whether there was anything.
-    pub(super) fn is_settled(&mut self, work: Work) -> bool {
+    /// Notes that this work goes well, and says whether there was a complaint about it.
+    pub(super) fn settle(&mut self, work: Work) -> bool {
         let complaint = self.complaints.get_mut(work as usize);
         complaint.is_some_and(|complaint| std::mem::take(complaint) != Complaint::default())
     }
