@@ -32,6 +32,11 @@ const DEFAULT_RETRIES: Retries = Retries {
     max_interval: Duration::from_secs(10),
 };
 
+/// Where the document is, seen from the issuer (OpenID Connect Discovery 1.0 section 4).
+const DISCOVERY_DOCUMENT: &str = "/.well-known/openid-configuration";
+
+const NOT_A_URL: &str = "expected a URL that begins with `https://` or `http://`";
+
 /// Where the keys come from, by either of the two keys of a provider.
 pub(super) fn source(
     fields: &mut Fields<'_>,
@@ -207,8 +212,3 @@ fn pauses(node: Node<'_>) -> Read<(Duration, Duration)> {
         Ok((base, longest))
     })
 }
-
-/// Where the document is, seen from the issuer (OpenID Connect Discovery 1.0 section 4).
-const DISCOVERY_DOCUMENT: &str = "/.well-known/openid-configuration";
-
-const NOT_A_URL: &str = "expected a URL that begins with `https://` or `http://`";

@@ -11,6 +11,19 @@ use crate::keys::{RemoteSource, Url, freshness};
 use crate::time::{Interval, milliseconds};
 use crate::token::{KeySet, KeySetError};
 
+/// How long after its time-out a call is given up. The host always tells the end of a call; if it
+/// did not, the source would be stuck.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Longest pause between two fetches that fail, unless the configuration says a longer one.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
+/// Fetches in a row that fail until another leader tries.
+const FAILURES_PER_LEADER: u32 = 3;
+
+/// Shortest time between two fetches that no request has asked for, whatever the configuration says.
+const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
+
 /// Why a fetch gave no keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -312,16 +325,3 @@ fn ahead_of(lifetime: u64, random: u64) -> u64 {
     let ahead = lifetime - tenth - random % (tenth + 1);
     ahead.max(milliseconds(SHORTEST_REFRESH))
 }
-
-/// How long after its time-out a call is given up. The host always tells the end of a call; if it
-/// did not, the source would be stuck.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// Longest pause between two fetches that fail, unless the configuration says a longer one.
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
-
-/// Fetches in a row that fail until another leader tries.
-const FAILURES_PER_LEADER: u32 = 3;
-
-/// Shortest time between two fetches that no request has asked for, whatever the configuration says.
-const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
