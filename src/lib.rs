@@ -77,3 +77,58 @@ pub mod cli;
 
 #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
 pub mod fuzzing;
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// Each names only those behind it.
+    const MODULES: [&str; 11] = [
+        "filter",
+        "edge",
+        "gate",
+        "keys",
+        "sync",
+        "revocation",
+        "token",
+        "namespace",
+        "backoff",
+        "little_endian",
+        "time",
+    ];
+
+    fn files(path: &Path) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(path) else {
+            return Vec::new();
+        };
+        // Tests may drive their module from further up.
+        let entries = entries.map(|entry| entry.unwrap());
+        let entries = entries.filter(|entry| entry.file_name() != "tests");
+        let paths = entries.map(|entry| entry.path());
+        let nested = paths.flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        });
+        nested.collect()
+    }
+
+    #[test]
+    fn data_goes_one_way() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        for (place, module) in MODULES.into_iter().enumerate() {
+            let mut files = files(&source.join(module));
+            files.push(source.join(module).with_extension("rs"));
+            for file in files {
+                let text = fs::read_to_string(&file).unwrap();
+                for before in MODULES.into_iter().take(place) {
+                    let named = format!("crate::{before}");
+                    assert!(!text.contains(&named), "{} names {before}", file.display());
+                }
+            }
+        }
+    }
+}
