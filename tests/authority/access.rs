@@ -11,22 +11,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::certificate::make_certificate;
+pub(crate) use super::process::credential;
 use super::process::{Authority, binary, directory, revocation, serve, until};
 
 /// Makes a credential and gives its secret.
-pub(crate) fn credential(directory: &Path, role: &str, name: &str) -> String {
-    let file = directory.join("credentials");
-    let output = Command::new(binary())
-        .args(["credential", "--role", role, "--name", name, "--file"])
-        .arg(&file)
-        .output()
-        .unwrap();
-    assert!(output.status.success());
-    let secret = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-    assert!(!fs::read_to_string(&file).unwrap().contains(&secret));
-    secret
-}
-
 pub(crate) fn guarded(directory: &Path) -> Authority {
     let file = directory.join("credentials");
     Authority::start_with(directory, &["--credentials", file.to_str().unwrap()])

@@ -24,5 +24,7 @@ mod feed;
 mod import;
 mod interface;
 mod loss;
+#[path = "../support/process.rs"]
+#[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod process;
 mod readme;

@@ -1,34 +1,27 @@
-//! A real `portcullis serve`, with its own data and credentials.
+//! An authority of a test with Envoy: a `portcullis serve` with data and credentials of its own, which
+//! can be killed, started again and taken back to earlier data.
 
-use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ed25519_dalek::VerifyingKey;
 use portcullis::revocation::FeedKeys;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::patience::PATIENCE;
-use super::token::ISSUER;
+use super::patience::until;
+use super::process::{self, Authority as Process, binary, credential, revocation};
 
 /// A running authority, killed when dropped.
 pub(crate) struct Authority {
-    process: Option<Child>,
+    process: Option<Process>,
     directory: TempDir,
-    scheme: &'static str,
     address: SocketAddr,
     arguments: Vec<String>,
     feed_keys: Vec<String>,
     secrets: Secrets,
-    agent: ureq::Agent,
 }
 
 /// One of each role.
@@ -48,7 +41,7 @@ impl Authority {
     /// The same, with more arguments of `portcullis serve`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let secret = |role| credential(directory.path(), role);
+        let secret = |role| credential(directory.path(), role, role);
         let secrets = Secrets {
             admin: secret("admin"),
             edge: secret("edge"),
@@ -66,20 +59,12 @@ impl Authority {
     }
 
     fn start_in(directory: TempDir, secrets: Secrets, arguments: &[&str]) -> Self {
-        // Those of tests sign themselves.
-        let any_certificate = ureq::tls::TlsConfig::builder().disable_verification(true);
-        let config = ureq::Agent::config_builder()
-            .tls_config(any_certificate.build())
-            .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE));
         let mut authority = Self {
             process: None,
-            scheme: "http",
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
             feed_keys: Vec::new(),
             secrets,
-            agent: config.build().into(),
             directory,
         };
         authority.restart();
@@ -90,47 +75,31 @@ impl Authority {
     /// data that are there, on the port that it had.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let log = fs::File::create(self.directory.path().join("log")).expect("a file to write");
-        let mut process = Command::new(program())
+        let mut command = Command::new(binary());
+        command
             .arg("serve")
             .args(["--listen", &self.address.to_string()])
             .arg("--data")
             .arg(self.directory.path().join("data"))
             .arg("--credentials")
             .arg(self.directory.path().join("credentials"))
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("portcullis");
-        let mut line = String::new();
-        let stdout = process.stdout.take().expect("its output");
+            .args(&self.arguments);
+        let process = Process::spawn(&mut command).with_credential(&self.secrets.admin);
+        self.address = process.address().parse().expect("address and port");
+        self.feed_keys.clone_from(&process.feed_keys);
+        until(|| process.log(), || process.get("/readyz").status == 200);
         self.process = Some(process);
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("a line that says where it listens");
-        let ready: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("the authority did not start: {}", self.log()));
-        let url = ready["url"].as_str().expect("a URL");
-        let (scheme, address) = url.split_once("://").expect("a URL");
-        self.scheme = if scheme == "https" { "https" } else { "http" };
-        self.address = address.parse().expect("address and port");
-        self.feed_keys =
-            serde_json::from_value(ready["feed_public_keys"].clone()).expect("a list of keys");
-        let deadline = Instant::now() + PATIENCE;
-        while self.get("/readyz").0 != 200 {
-            assert!(Instant::now() < deadline, "not ready: {}", self.log());
-            thread::sleep(Duration::from_millis(5));
-        }
     }
 
     /// Kills it, as a power cut would.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().expect("a process to kill");
-            process.wait().expect("its end");
+        if let Some(process) = self.process.take() {
+            process.kill();
         }
+    }
+
+    fn running(&self) -> &Process {
+        self.process.as_ref().expect("a running authority")
     }
 
     /// Stops it for a moment and copies its data.
@@ -158,11 +127,11 @@ impl Authority {
 
     /// The process, for measurements.
     pub(crate) fn id(&self) -> u32 {
-        self.process.as_ref().expect("a running authority").id()
+        self.running().id()
     }
 
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+        self.process.as_ref().map_or_else(String::new, Process::log)
     }
 
     /// The `revocation` part of a filter's configuration.
@@ -174,43 +143,39 @@ impl Authority {
         })
     }
 
-    /// The secret of whoever may revoke.
+    /// The secret with the role `admin`.
     pub(crate) fn admin_credential(&self) -> &str {
         &self.secrets.admin
     }
 
-    /// The secret of an edge.
+    /// The secret with the role `edge`.
     pub(crate) fn edge_credential(&self) -> &str {
         &self.secrets.edge
     }
 
-    /// The secret of whoever may read metrics.
+    /// The secret with the role `scrape`.
     pub(crate) fn scrape_credential(&self) -> &str {
         &self.secrets.scrape
     }
 
     /// The public key that signs the feed.
     pub(crate) fn feed_key(&self) -> [u8; 32] {
-        let bytes = URL_SAFE_NO_PAD.decode(&self.feed_keys[0]);
-        bytes.expect("base64url").try_into().expect("32 bytes")
+        process::public_key(&self.feed_keys[0]).to_bytes()
     }
 
     pub(crate) fn feed_keys(&self) -> FeedKeys {
-        let key = |text: &String| {
-            let bytes = URL_SAFE_NO_PAD.decode(text).expect("base64url");
-            VerifyingKey::try_from(bytes.as_slice()).expect("an Ed25519 key")
-        };
-        FeedKeys::new(self.feed_keys.iter().map(key).collect())
+        let keys = self.feed_keys.iter().map(|key| process::public_key(key));
+        FeedKeys::new(keys.collect())
     }
 
-    /// Revokes what a value of [`ISSUER`] names. It is on disk when this returns.
+    /// Revokes what a value of [`process::ISSUER`] names. It is on disk when this returns.
     pub(crate) fn revoke(&self, kind: &str, value: &str) {
         self.revoke_with(kind, value, &json!({}));
     }
 
     /// The same, with more members in the request.
     pub(crate) fn revoke_with(&self, kind: &str, value: &str, members: &Value) {
-        let mut request = target(kind, value);
+        let mut request = revocation(kind, value);
         for (name, member) in members.as_object().expect("an object") {
             request[name] = member.clone();
         }
@@ -220,7 +185,7 @@ impl Authority {
 
     /// Takes a revocation back.
     pub(crate) fn restore_access(&self, kind: &str, value: &str) {
-        let (status, answer) = self.post("/v1/restorations", &target(kind, value).to_string());
+        let (status, answer) = self.post("/v1/restorations", &revocation(kind, value).to_string());
         assert_eq!(status, 200, "{answer}");
     }
 
@@ -239,11 +204,12 @@ impl Authority {
     }
 
     pub(crate) fn stats(&self) -> Value {
-        serde_json::from_str(&self.get("/v1/stats").1).expect("JSON")
+        self.running().stats()
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        text(self.request(path))
+        let answer = self.running().get(path);
+        (answer.status, answer.text())
     }
 
     /// The body of an answer with status 200.
@@ -255,11 +221,8 @@ impl Authority {
 
     /// An answer of any status.
     pub(crate) fn request(&self, path: &str) -> (u16, Vec<u8>) {
-        let request = self
-            .agent
-            .get(format!("{}://{}{path}", self.scheme, self.address))
-            .header("authorization", format!("Bearer {}", self.secrets.admin));
-        read(request.call())
+        let answer = self.running().get(path);
+        (answer.status, answer.bytes)
     }
 
     pub(crate) fn post(&self, path: &str, body: &str) -> (u16, String) {
@@ -267,22 +230,13 @@ impl Authority {
     }
 
     fn send(&self, path: &str, media_type: &str, body: &str) -> (u16, String) {
-        let request = self
-            .agent
-            .post(format!("{}://{}{path}", self.scheme, self.address))
-            .header("authorization", format!("Bearer {}", self.secrets.admin))
-            .header("content-type", media_type);
-        text(read(request.send(body)))
+        let answer = self.running().post_text(path, media_type, body);
+        (answer.status, answer.text())
     }
 
     /// A command of the command line against it, to be run.
     pub(crate) fn start_command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
-        command
-            .args(arguments)
-            .env("PORTCULLIS_AUTHORITY", format!("http://{}", self.address))
-            .env("PORTCULLIS_CREDENTIAL", &self.secrets.admin);
-        command
+        self.running().start_command(arguments)
     }
 }
 
@@ -291,35 +245,12 @@ impl Drop for Authority {
         if thread::panicking() {
             eprintln!("the authority's log:\n{}", self.log());
         }
-        if let Some(process) = &mut self.process {
-            // An error means that it has ended already.
-            let _ = process.kill();
-            let _ = process.wait();
-        }
     }
 }
 
-/// `PORTCULLIS_BIN`, else the one that Cargo has built for this test.
+/// The program under test.
 pub(crate) fn program() -> PathBuf {
-    env::var_os("PORTCULLIS_BIN")
-        .map_or_else(|| env!("CARGO_BIN_EXE_portcullis").into(), Into::into)
-}
-
-fn credential(directory: &Path, role: &str) -> String {
-    let output = Command::new(program())
-        .args(["credential", "--role", role, "--name", role, "--file"])
-        .arg(directory.join("credentials"))
-        .output()
-        .expect("portcullis");
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-fn target(kind: &str, value: &str) -> Value {
-    match kind {
-        "issuer" => json!({"kind": kind, "issuer": ISSUER}),
-        _ => json!({"kind": kind, "issuer": ISSUER, "value": value}),
-    }
+    binary().into()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -327,17 +258,4 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.expect("an entry");
         fs::copy(entry.path(), to.join(entry.file_name())).expect("a file to copy");
     }
-}
-
-fn read(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, Vec<u8>) {
-    let (parts, body) = response.expect("an answer").into_parts();
-    let mut bytes = Vec::new();
-    body.into_reader()
-        .read_to_end(&mut bytes)
-        .expect("the whole answer");
-    (parts.status.as_u16(), bytes)
-}
-
-fn text((status, bytes): (u16, Vec<u8>)) -> (u16, String) {
-    (status, String::from_utf8_lossy(&bytes).into_owned())
 }

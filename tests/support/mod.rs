@@ -23,6 +23,7 @@ mod listener;
 mod meddler;
 mod patience;
 mod plugin;
+mod process;
 mod random;
 mod refusal;
 mod token;

@@ -1,9 +1,11 @@
 //! A running `portcullis serve`, and the ways to speak to it.
 
+use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,10 @@ impl Answer {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap()
     }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
 }
 
 impl Authority {
@@ -59,8 +65,10 @@ impl Authority {
         Self::spawn(command.args(serve(directory)))
     }
 
-    fn spawn(command: &mut Command) -> Self {
+    /// Starts this command and waits until it listens.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut process = command
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -72,7 +80,10 @@ impl Authority {
             .unwrap();
         let ready: Value = serde_json::from_str(&line)
             .unwrap_or_else(|_| panic!("not ready: {line:?}, log: {}", log.lock().unwrap()));
+        // Those of tests sign themselves.
+        let any_certificate = ureq::tls::TlsConfig::builder().disable_verification(true);
         let config = ureq::Agent::config_builder()
+            .tls_config(any_certificate.build())
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE));
         Self {
@@ -179,13 +190,8 @@ impl Authority {
         FeedKeys::new(keys.collect())
     }
 
-    /// Runs a command of the command line against it.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
-        self.command_with(arguments, "")
-    }
-
-    /// The same with something on its standard input.
-    pub(crate) fn command_with(&self, arguments: &[&str], input: &str) -> Output {
+    /// A command of the command line against it, to be run.
+    pub(crate) fn start_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command
             .args(arguments)
@@ -193,7 +199,18 @@ impl Authority {
         if let Some(credential) = &self.credential {
             command.env("PORTCULLIS_CREDENTIAL", credential);
         }
-        let mut process = command
+        command
+    }
+
+    /// Runs a command of the command line against it.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
+        self.command_with(arguments, "")
+    }
+
+    /// The same with something on its standard input.
+    pub(crate) fn command_with(&self, arguments: &[&str], input: &str) -> Output {
+        let mut process = self
+            .start_command(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -213,8 +230,25 @@ impl Drop for Authority {
     }
 }
 
+/// `PORTCULLIS_BIN`, else the one that Cargo has built for this test.
 pub(crate) fn binary() -> &'static str {
-    env!("CARGO_BIN_EXE_portcullis")
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    let built = env!("CARGO_BIN_EXE_portcullis");
+    PROGRAM.get_or_init(|| env::var("PORTCULLIS_BIN").unwrap_or_else(|_| built.to_owned()))
+}
+
+/// A secret for this role, whose hash stands in `credentials` in the directory from now on.
+pub(crate) fn credential(directory: &Path, role: &str, name: &str) -> String {
+    let file = directory.join("credentials");
+    let output = Command::new(binary())
+        .args(["credential", "--role", role, "--name", name, "--file"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let secret = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    assert!(!fs::read_to_string(&file).unwrap().contains(&secret));
+    secret
 }
 
 pub(crate) fn serve(directory: &Path) -> Vec<String> {
