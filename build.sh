@@ -456,11 +456,11 @@ run_bench() {
     "bench_$part" "$@"
 }
 
-# The test that holds the document to the lists, told to write what it would compare.
+# The test that holds the documents to the lists, told to write what it would compare.
 write_readme() {
     need_cargo
     say "writing the tables of envoy/*.md and the JSON Schema"
-    PORTCULLIS_README=write cargo test --locked --quiet --lib -- the_tables_of_the_documents >&2
+    PORTCULLIS_README=write cargo test --locked --quiet --lib --test documents -- the_tables_of_the_documents >&2
 }
 
 usage() {

@@ -27,4 +27,3 @@ mod loss;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod process;
-mod readme;

@@ -1,5 +1,9 @@
-//! The documents, held to what they speak of: links, figures, words.
+//! The documents, held to what they speak of: commands, configurations, tables, links, figures, words.
 
+#![allow(
+    unused_imports,
+    reason = "the support of the Envoy tests, of which a part is needed"
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,38 +12,22 @@
     reason = "a test fails by panicking"
 )]
 
+mod examples;
 mod figures;
 mod links;
+mod shell_blocks;
+#[path = "../support/mod.rs"]
+mod support;
+mod tables;
 mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The directories that have documents, besides the root.
-const DIRECTORIES: [&str; 3] = [".github", "envoy", "tests"];
-
-/// A Markdown file.
-struct Document {
-    /// Its path in the repository.
-    name: String,
-    text: String,
-}
+use support::documents::{Document, documents};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Every document of the repository.
-fn documents() -> Vec<Document> {
-    let mut paths = vec![root().join("README.md")];
-    for directory in DIRECTORIES {
-        paths.extend(files(&root().join(directory), "md"));
-    }
-    let documents = paths.into_iter().map(|path| Document {
-        name: path.strip_prefix(root()).unwrap().display().to_string(),
-        text: fs::read_to_string(&path).unwrap(),
-    });
-    documents.collect()
 }
 
 /// The files below a directory whose names end so.

@@ -7,13 +7,14 @@ use super::support::documents::{Scene, Trial, documents};
 use super::support::{Authority, program};
 
 #[test]
-fn every_shell_block_of_the_documents_has_a_trial() {
+fn every_block_has_a_language_and_every_shell_block_a_trial() {
     let mut faults = Vec::new();
     let (mut run, mut left) = (0, 0);
     for document in documents() {
         for block in document.blocks() {
             let place = format!("{}:{}", document.name, block.line);
             match block.language.as_str() {
+                "" => faults.push(format!("{place}: no language")),
                 "bash" | "console" | "shell" => faults.push(format!("{place}: expected `sh`")),
                 "sh" => match block.trial() {
                     Ok(Trial::Run) => run += 1,
