@@ -243,7 +243,7 @@ optimise() {
     # those V8 takes the most time and memory. The stack grows down to address 0, so that nothing is ever
     # read or written in the first kibibyte, and a small number that is added to an address may become
     # part of the instruction.
-    node "$binaryen/wasm-opt" -Oz --converge --one-caller-inline-max-function-size=100 --low-memory-unused \
+    node "$binaryen/wasm-opt" -Oz -Oz --one-caller-inline-max-function-size=100 --low-memory-unused \
         --strip-producers --strip-target-features "${features[@]}" "$result.cut" -o "$result.$$"
     # By way of a rename: an Envoy that is starting never reads half a module.
     mv -f -- "$result.$$" "$result"
@@ -272,22 +272,37 @@ tune() {
     mv -f -- "$2.$$" "$2"
 }
 
+# beside COMMAND…: starts it in the background, one at a time; it ends with this shell at the latest.
+beside() {
+    "$@" &
+    background=$!
+    trap 'kill "$background" 2>/dev/null || true' EXIT
+}
+
+# finish_beside WHAT: waits for what `beside` has started, and fails with this sentence if that has failed.
+finish_beside() {
+    wait "$background" || fail "$1"
+    trap - EXIT
+}
+
 # ---- the verbs
 
 build() {
+    local built="$root/target/wasm32-wasip1/wasm/portcullis.wasm" wasm="$root/target/portcullis.wasm" how began=$SECONDS
     need_cargo
     need_rust_target wasm32-wasip1
     find_binaryen
-    local built="$root/target/wasm32-wasip1/wasm/portcullis.wasm" wasm="$root/target/portcullis.wasm" how
 
-    say "building target/release/portcullis, and what tunes the filter"
-    cargo build --locked --release --workspace --bins
-
-    say "building target/portcullis.wasm"
+    # Both at a time, since either of them leaves processors idle: the filter is linked by one thread, and
+    # crates wait for one another. Neither waits for the other's lock, which each profile has its own of.
+    say "building target/portcullis.wasm, and beside it target/release/portcullis and what tunes the filter"
+    beside env CARGO_TERM_PROGRESS_WHEN=never cargo build --locked --release --workspace --bins
     # The crate type stands here, not in the manifest: Cargo drops link-time optimisation when one
     # library is built as both cdylib and rlib.
     for_the_filter rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm -- \
         -C link-arg=--emit-relocs
+    finish_beside "target/release/portcullis could not be built"
+    say "compiled after $((SECONDS - began)) s"
     # Also when it would be made in another way than the one that is there.
     how="$binaryen_package ${callbacks[*]} $(declare -f cut_out optimise tune) $(cksum <"$tuner")"
     if [[ ! -f $wasm || ! -f $wasm.how || $(<"$wasm.how") != "$how" ]] || ! cmp -s -- "$built" "$wasm.before"; then
@@ -298,6 +313,7 @@ build() {
         cp -- "$built" "$wasm.before"
         printf '%s\n' "$how" >"$wasm.how"
     fi
+    say "target/portcullis.wasm and target/release/portcullis are there after $((SECONDS - began)) s"
 }
 
 demo() {
