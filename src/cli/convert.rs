@@ -13,6 +13,7 @@ mod jwt_authn;
 mod shape;
 mod template;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -371,6 +372,10 @@ fn converted(
     remarks: &Remarks,
     files: jwt_authn::Files<'_>,
 ) -> Vec<Converted> {
+    tell_repeated(documents, remarks);
+    for policy in of_kind(documents, "SecurityPolicy", remarks) {
+        envoy_gateway::merges(&policy);
+    }
     let mut converted = Vec::new();
     for source in sources(documents) {
         let (title, configuration) = match source.kind {
@@ -437,6 +442,23 @@ fn of_kind<'d>(documents: &'d [Document], wanted: &str, remarks: &'d Remarks) ->
         .collect()
 }
 
+/// Says of every resource that has stood in the documents before: a cluster keeps the last one.
+fn tell_repeated(documents: &[Document], remarks: &Remarks) {
+    let mut seen = BTreeSet::new();
+    for kind in RESOURCES {
+        for item in of_kind(documents, kind, remarks) {
+            let metadata = item.member("metadata");
+            let is_named = metadata.is_some_and(|metadata| metadata.member("name").is_some());
+            if is_named && !seen.insert(named(&item)) {
+                item.opens(
+                    "has stood in these files before; a cluster keeps only the last one, and here both \
+                     count, which may OPEN what the last one closes; hint: leave the other out",
+                );
+            }
+        }
+    }
+}
+
 /// A resource of Kubernetes by its kind and name.
 fn named(item: &Item<'_>) -> String {
     let metadata = item.member("metadata");
@@ -448,6 +470,14 @@ fn named(item: &Item<'_>) -> String {
         _ => kind,
     }
 }
+
+/// The resources that are read.
+const RESOURCES: [&str; 4] = [
+    "AuthorizationPolicy",
+    "ConfigMap",
+    "RequestAuthentication",
+    "SecurityPolicy",
+];
 
 /// The name that Envoy's filter has unless somebody gave it another.
 const NATIVE: &str = "envoy.filters.http.jwt_authn";

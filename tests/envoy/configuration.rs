@@ -274,7 +274,7 @@ fn a_key_of_jwt_authn_that_is_not_supported_is_told_from_a_typing_error() {
         &Envoy::refuses(&Bootstrap::with_plugin(Plugin::new(&configuration))),
         &[
             "rules[1].requires.extract_only_without_validation: \
-             refused: it passes on what nobody has verified",
+             refused: it passes on what nothing has verified",
             "providers.demo.payload_in_metadata: \
              a WebAssembly module cannot write dynamic metadata; hint: `claims_to_filter_state`",
         ],

@@ -18,6 +18,30 @@ const CACHE_DURATION: &str = "300s";
 /// The claim that it splits at blanks.
 const SCOPE: &str = "scope";
 
+/// What of a policy's `spec` is translated, or tells what that is for; `mergeType` by [`merges`].
+const TRANSLATED: [&str; 6] = [
+    "jwt",
+    "authorization",
+    "targetRef",
+    "targetRefs",
+    "targetSelectors",
+    "mergeType",
+];
+
+/// What of it has nothing to do with tokens.
+const STAYING: [&str; 6] = ["apiKeyAuth", "basicAuth", "cors", "csrf", "extAuth", "oidc"];
+
+/// Says of a policy that is merged with one further up, be it one without `jwt`, that it is not here.
+pub(super) fn merges(policy: &Item<'_>) {
+    let spec = policy.member("spec");
+    if let Some(merge) = spec.and_then(|spec| spec.member("mergeType")) {
+        merge.opens(
+            "the policy is merged with the one of its Gateway there, and not here, which may OPEN what \
+             that one closes; hint: write the two as one policy, and convert that",
+        );
+    }
+}
+
 /// A plugin configuration for this policy; `maps` are the `ConfigMap`s of the same files.
 pub(super) fn policy(item: &Item<'_>, maps: &[Item<'_>]) -> Value {
     let spec = item.member("spec").unwrap_or_else(|| item.clone());
@@ -41,16 +65,9 @@ pub(super) fn policy(item: &Item<'_>, maps: &[Item<'_>]) -> Value {
         translate(&authorization, &names, &mut clauses);
     }
     let rules = clauses.rules(&base, &spec);
-    for (name, member) in spec.members() {
-        if ![
-            "jwt",
-            "authorization",
-            "targetRef",
-            "targetRefs",
-            "targetSelectors",
-        ]
-        .contains(&name)
-        {
+    spec.refuse_others(&[&TRANSLATED[..], &STAYING[..]].concat());
+    for name in STAYING {
+        if let Some(member) = spec.member(name) {
             member.note("stays as it is: it is not about tokens");
         }
     }
@@ -182,6 +199,7 @@ fn remote_keys(remote: &Item<'_>) -> Value {
 
 /// Keys in the policy, or in a `ConfigMap` of the same files.
 fn local_keys(provider: &str, local: &Item<'_>, policy: &Item<'_>, maps: &[Item<'_>]) -> Value {
+    local.refuse_others(&["type", "inline", "valueRef"]);
     if let Some(keys) = local.text_of("inline") {
         return json!({"inline_string": keys});
     }
@@ -225,6 +243,7 @@ fn translate(authorization: &Item<'_>, providers: &[String], clauses: &mut Claus
         authorization.note("stays as it is: no token decides in it");
         return;
     }
+    authorization.refuse_others(&["defaultAction", "rules"]);
     authorization.note(
         "the gate decides in its place from now on: take it out of the policy, or it goes by claims \
          that it does not find any more",
@@ -322,13 +341,30 @@ fn demand(rule: &Item<'_>, providers: &[String]) -> Option<Demand> {
 
 /// One of these: a text has to be one of the values, and a list has to have one of them.
 fn claim_needs(claim: &Item<'_>, providers: &[String]) -> Vec<Need> {
+    claim.refuse_others(&["name", "valueType", "values"]);
     let name = claim.text_of("name").unwrap_or_default();
     let values = claim.texts_of("values");
+    let kind = claim.text_of("valueType");
+    if let Some(kind) = &kind
+        && !["String", "StringArray"].contains(&kind.as_str())
+    {
+        claim.opens(format!(
+            "`{kind}` is no `valueType` that is known here, so a text is looked for, which may OPEN \
+             what it closed"
+        ));
+    }
     let need = |claim: Value| Need {
         providers: providers.to_vec(),
         claims: vec![claim],
     };
-    if claim.text_of("valueType").as_deref() != Some("StringArray") {
+    if kind.as_deref() != Some("StringArray") {
+        if name == SCOPE {
+            claim.note(
+                "`scope` is a list of words there, which is like no text, so the rule lets nothing \
+                 through, as before; hint: `scopes`",
+            );
+            return Vec::new();
+        }
         return vec![need(json!({"claim_name": name, "one_of": values}))];
     }
     let way = if name == SCOPE {

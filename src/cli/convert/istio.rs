@@ -31,6 +31,16 @@ struct Target {
     references: BTreeSet<String>,
 }
 
+/// A reference in one spelling: of the core group without it.
+fn reference(one: &Item<'_>) -> String {
+    one.refuse_others(&["group", "kind", "name", "namespace", "sectionName"]);
+    let mut members = one.value.clone();
+    if let Some(members) = members.as_object_mut() {
+        members.retain(|name, value| name != "group" || *value != "");
+    }
+    members.to_string()
+}
+
 impl Target {
     fn of(resource: &Item<'_>) -> Self {
         let namespace = resource
@@ -49,7 +59,7 @@ impl Target {
         Self {
             namespace: namespace.unwrap_or_default(),
             labels: labels.unwrap_or_default(),
-            references: references.map(|one| one.value.to_string()).collect(),
+            references: references.map(|one| reference(&one)).collect(),
         }
     }
 

@@ -115,7 +115,7 @@ fn without_validation(item: &Item<'_>, kept: &mut Map<String, Value>) {
     let found = kept.values_mut().map(replaced);
     if found.fold(false, |found, one| found | one) {
         item.differs(
-            "`extract_only_without_validation` passes on what nobody has verified; \
+            "`extract_only_without_validation` passes on what nothing has verified; \
              `allow_missing_or_failed` takes its place, which lets every request through too, and \
              passes on only what is good",
         );

@@ -3,6 +3,7 @@ mod istio;
 mod jwt_authn;
 mod routes;
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -143,9 +144,11 @@ fn authentication(more: &str) -> String {
     )
 }
 
+/// A policy that has its name from what it says, so that two of them are two.
 fn policy(action: &str, rules: &str) -> String {
+    let name = BuildHasherDefault::<DefaultHasher>::default().hash_one((action, rules));
     format!(
-        "---\nkind: AuthorizationPolicy\nmetadata: {{name: p, namespace: shop}}\n\
+        "---\nkind: AuthorizationPolicy\nmetadata: {{name: p{name}, namespace: shop}}\n\
          spec: {{selector: {{matchLabels: {{app: api}}}}, action: {action}, rules: {rules}}}\n"
     )
 }

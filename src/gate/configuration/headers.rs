@@ -155,6 +155,17 @@ fn refuse_collisions(root: Node<'_>, policy: &Policy) {
                 provider.name
             ));
         }
+        let payload = provider.payload_header.as_ref().map(|header| &header.name);
+        let mut claims = provider.claim_headers.iter();
+        if let Some(name) = payload
+            && claims.any(|claim| is_alias(&claim.header, name.as_bytes()))
+        {
+            root.fault(format!(
+                "`{name}` is filled by `forward_payload_header` and by `claim_to_headers` of \
+                 provider `{}`",
+                provider.name
+            ));
+        }
         for name in injected_by(provider) {
             let mut names = session.into_iter().flat_map(SessionHeaders::names);
             if names.any(|session| is_alias(session, name.as_bytes())) {

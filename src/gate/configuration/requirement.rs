@@ -157,15 +157,21 @@ fn with_conditions(fields: &mut Fields<'_>, requirement: Read<Parsed>) -> Read<P
 
 fn scopes_of(node: Node<'_>) -> Read<Scopes> {
     node.object(|fields| {
-        let scopes = Scopes {
-            all_of: fields.each("all_of", scope),
-            any_of: fields.each("any_of", scope),
-        };
-        if scopes == Scopes::default() {
+        let (all_of, any_of) = (each_scope(fields, "all_of"), each_scope(fields, "any_of"));
+        let (all_of, any_of) = (all_of?, any_of?);
+        if all_of.is_empty() && any_of.is_empty() {
             return Err(fields.node().fault("expected `all_of` or `any_of`"));
         }
-        Ok(scopes)
+        Ok(Scopes {
+            all_of: all_of.into_iter().collect::<Read<_>>()?,
+            any_of: any_of.into_iter().collect::<Read<_>>()?,
+        })
     })
+}
+
+fn each_scope(fields: &mut Fields<'_>, key: &'static str) -> Read<Vec<Read<String>>> {
+    let elements = fields.optional(key).map(Node::elements).transpose()?;
+    Ok(elements.into_iter().flatten().map(scope).collect())
 }
 
 /// RFC 6749 section 3.3; so that it needs no escape in a challenge either.

@@ -59,7 +59,10 @@ pub(super) fn is_translated(policy: &Item<'_>, policies: &[&Item<'_>]) -> bool {
 /// Says what becomes of a policy, or a rule of it, that has been translated.
 fn tell_fate(item: &Item<'_>, is_replaced: bool, done: &str) {
     if is_replaced {
-        item.note(format!("the gate decides in its place from now on: {done}"));
+        item.note(format!(
+            "the gate decides in its place from now on: {done}; of plain TCP, which it kept away as \
+             well, the gate sees nothing: keep a policy for such ports"
+        ));
     } else {
         item.differs(
             "the gate decides in its place only for the workloads of these configurations, and it is \
@@ -168,6 +171,11 @@ impl<'r, 'd> Rule<'r, 'd> {
             sources.push(Source::default());
         }
         let to = item.list("to");
+        for (list, known) in [(&from, "source"), (&to, "operation")] {
+            for one in list {
+                one.refuse_others(&[known]);
+            }
+        }
         let mut regions: Vec<_> = to.iter().flat_map(operation).collect();
         if to.is_empty() {
             regions.push(Reach::all());
@@ -184,8 +192,15 @@ impl<'r, 'd> Rule<'r, 'd> {
     }
 
     fn add_condition(&mut self, when: &Item<'_>, issuers: &[Issuer]) {
+        when.refuse_others(&["key", "values", "notValues"]);
         let key = when.text_of("key").unwrap_or_default();
         let (values, others) = (when.list("values"), when.list("notValues"));
+        if values.is_empty() && others.is_empty() {
+            when.opens(
+                "says of no value what it should be, so it narrows nothing; that may OPEN what it was \
+                 to close; hint: `values` or `notValues`",
+            );
+        }
         if let Some(name) = bracketed(&key, HEADERS)
             .as_deref()
             .and_then(<[String]>::first)

@@ -101,8 +101,51 @@ fn one_of_several_values_of_a_claim_never_becomes_a_word_of_a_text() {
 }
 
 #[test]
+fn what_a_policy_is_merged_with_and_what_is_not_known_in_it_opens() {
+    let policy = |members: &str| {
+        format!(
+            "kind: SecurityPolicy\nmetadata: {{name: p}}\nspec:\n  jwt: {{providers: [{{name: a, issuer: i, localJWKS: {{inline: '{{\"keys\": []}}'}}}}]}}\n{members}"
+        )
+    };
+    for (text, expected) in [
+        (policy("  mergeType: StrategicMerge\n"), 1),
+        (policy("  unheardOf: x\n"), 1),
+        (policy("").clone() + "---\n" + &policy(""), 1),
+        (
+            policy("").clone() + "---\n" + &policy("").replace("name: p", "name: q"),
+            0,
+        ),
+        (
+            policy("")
+                + "---\nkind: SecurityPolicy\nmetadata: {name: q}\nspec: {mergeType: JSONMerge}\n",
+            1,
+        ),
+        (
+            policy(
+                "  authorization: {unheardOf: x, rules: [{action: Allow, principal: {jwt: {scopes: [a]}}}]}\n",
+            ),
+            1,
+        ),
+    ] {
+        let outcome = Outcome::of(&text);
+        assert_eq!(
+            outcome.openings.len(),
+            expected,
+            "{text}{:#?}",
+            outcome.openings
+        );
+    }
+    let outcome = asking("{jwt: {claims: [{name: scope, values: ['a b']}]}}");
+    assert!(outcome.notes("is a list of words there"));
+    let rules = outcome.one()["rules"].to_string();
+    assert!(!rules.contains("one_of"), "{rules}");
+}
+
+#[test]
 fn what_a_principal_loses_opens_it() {
     for principal in [
+        "{jwt: {claims: [{name: a, values: [x], invert: true}]}}",
+        "{jwt: {claims: [{name: a, values: [x], valueType: Number}]}}",
         "{jwt: {scopes: [read], unheardOf: x}}",
         "{jwt: {scopes: [read, {}]}}",
         "{jwt: {provider: [a]}}",

@@ -31,32 +31,43 @@ pub(super) fn principal(value: &Item<'_>, issuers: &[Issuer]) -> Option<Vec<Need
         value.differs("a requirement cannot say how `sub` begins or ends");
         return (!needs.is_empty()).then_some(needs);
     }
+    let takes_any = |need: &Need| need.claims.iter().any(|claim| claim["present"] == true);
+    if needs.iter().any(takes_any) {
+        value.note("a token with an empty `sub` is let through as well, which Istio refuses");
+    }
     if needs.is_empty() {
         value.note("no provider here has such an issuer, so nobody is meant");
     }
     Some(needs)
 }
 
-/// What `sub` has to be so that an issuer, a slash and `sub` are like this text. Either may have
-/// slashes itself. `None` for what a requirement cannot say.
+/// What `sub` has to be so that a token of this issuer is like this text. Istio takes what follows
+/// the last slash for the subject; before 1.22 it compared issuer, slash and subject as one text,
+/// which let through what this does and more. `None` for what a requirement cannot say.
 fn subjects(text: &str, issuer: &str) -> Option<Vec<Value>> {
-    let there = json!({"claim_name": "sub", "present": true});
-    let is = |subject: &str| json!({"claim_name": "sub", "equals": subject});
-    let before = format!("{issuer}/");
-    match (text.strip_prefix('*'), text.strip_suffix('*')) {
-        (Some(""), _) => Some(vec![there]),
-        (Some(end), _) => {
-            // The subjects that end so as well are left out: less is let through.
-            let places = end
-                .match_indices('/')
-                .map(|(place, _)| end.split_at(place + 1));
-            let whole = places.filter(|(of_issuer, _)| before.ends_with(of_issuer));
-            let subjects: Vec<_> = whole.map(|(_, subject)| is(subject)).collect();
-            end.contains('/').then_some(subjects)
+    let there = || vec![json!({"claim_name": "sub", "present": true})];
+    let is = |subject: &str| vec![json!({"claim_name": "sub", "equals": subject})];
+    let only_if = |is_meant: bool, claims: Vec<Value>| if is_meant { claims } else { Vec::new() };
+    if text == "*" {
+        return Some(there());
+    }
+    match (text.strip_prefix('*'), text.rsplit_once('/')) {
+        (Some(end), Some((_, subject))) => {
+            let of_issuer = end.strip_suffix(subject)?.strip_suffix('/')?;
+            Some(only_if(issuer.ends_with(of_issuer), is(subject)))
         }
-        (None, Some(begin)) if before.starts_with(begin) => Some(vec![there]),
-        (None, Some(begin)) => (!begin.starts_with(&before)).then(Vec::new),
-        (None, None) => Some(text.strip_prefix(&before).map(is).into_iter().collect()),
+        (Some(_), None) => None,
+        (None, Some((of_issuer, _))) if of_issuer != issuer => Some(Vec::new()),
+        (None, Some((_, subject))) => match subject.strip_suffix('*') {
+            Some("") => Some(there()),
+            Some(_) => None,
+            None => Some(is(subject)),
+        },
+        (None, None) => {
+            let begin = text.strip_suffix('*');
+            let is_meant = begin.is_some_and(|begin| issuer.starts_with(begin));
+            Some(only_if(is_meant, there()))
+        }
     }
 }
 
