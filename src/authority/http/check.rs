@@ -63,7 +63,8 @@ pub(super) async fn check(
     }
     answer.members = first.into_iter().chain(members).collect();
     if !answer.revoked && caller.role == Role::Admin {
-        answer.issuer = Some(known_issuer(&authority, value.issuer).await?);
+        // The answer comes from memory; a store that cannot be read takes only this away from it.
+        answer.issuer = known_issuer(&authority, value.issuer).await.ok();
     }
     Ok(Json(answer))
 }
