@@ -1,12 +1,13 @@
 //! A disk that takes no more.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::import::lines_named;
+use super::import::{begin, lines_named};
 use super::process::{Authority, binary, directory, revocation, serve, until};
 
 /// When the disk takes nothing more while the lines are put aside, and while they are carried out.
@@ -19,18 +20,27 @@ fn an_import_on_a_full_disk_is_done_whole_or_not_at_all_once_there_is_room() {
         until(|| authority.get("/readyz").status == 200);
         let entries = || usize::try_from(authority.stats()["entries"].as_u64().unwrap()).unwrap();
         let import = |lines: &str| authority.post_text("/v1/import", "application/x-ndjson", lines);
-        let answer = thread::scope(|scope| {
-            let first = scope.spawn(|| import(&lines_named("first", COUNT)));
-            if is_complete {
+        let lines = lines_named("first", COUNT);
+        if is_complete {
+            let answer = thread::scope(|scope| {
+                let first = scope.spawn(|| import(&lines));
                 until(|| entries() > 0);
-            } else {
-                // Some pieces lie aside by then, and more follow.
-                thread::sleep(Duration::from_millis(300));
-            }
+                limit_files(&authority, "0");
+                first.join().unwrap()
+            });
+            assert_eq!(answer.status, 503, "{answer:?}");
+        } else {
+            let rest = lines.len() / 2;
+            let mut stream = begin(&authority, &lines, rest);
+            // Some pieces lie aside by then, and more follow.
+            thread::sleep(Duration::from_millis(300));
             limit_files(&authority, "0");
-            first.join().unwrap()
-        });
-        assert_eq!(answer.status, 503, "{answer:?}");
+            // The answer may come before all of it was read.
+            drop(stream.write_all(&lines.as_bytes()[lines.len() - rest..]));
+            let mut answer = String::new();
+            BufReader::new(stream).read_line(&mut answer).unwrap();
+            assert!(answer.contains(" 503 "), "{answer}");
+        }
         let there = entries();
         assert!(there < COUNT && (there > 0) == is_complete, "{there}");
         limit_files(&authority, "unlimited");

@@ -25,7 +25,7 @@ pub(crate) fn lines_named(prefix: &str, count: usize) -> String {
 }
 
 /// A connection on which an import has begun that lacks the last `missing` of its bytes.
-fn begin(authority: &Authority, body: &str, missing: usize) -> TcpStream {
+pub(crate) fn begin(authority: &Authority, body: &str, missing: usize) -> TcpStream {
     let mut stream = TcpStream::connect(authority.address()).unwrap();
     let head = format!(
         "POST /v1/import HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
