@@ -5,15 +5,15 @@
 //! and the reading goes on. A key that nothing asks for is unknown, which is a fault.
 //!
 //! **What stands there and cannot be read is never taken for absent.** A reader gives a value or
-//! [`Unread`], which only a fault makes. Where the value has a default, that may stand in for what
-//! cannot be read, which keeps the readers short: [`Reading::findings`] gives the faults, and with one
+//! `Unread`, which only a fault makes. Where the value has a default, that may stand in for what
+//! cannot be read, which keeps the readers short: `Reading::findings` gives the faults, and with one
 //! of them nothing that was read may be used.
 //!
 //! **Spelling.** Every key and value may be spelt in each way that protobuf's JSON takes, as Envoy
 //! reads it: keys in camel case too, one element in place of a list, numbers and booleans in quotes or
 //! in a wrapper (`{value: 3}`), durations as text or as `{seconds: 300}`.
 //!
-//! **Paths.** A [`Node`] does not carry its path. Only a fault needs one, and finds it by looking for
+//! **Paths.** A `Node` does not carry its path. Only a fault needs one, and finds it by looking for
 //! the value in the whole: so nodes are two pointers that are copied, and the readers of ordinary
 //! values, which are most of this code, have nothing to build up and to clean away.
 

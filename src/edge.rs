@@ -19,7 +19,7 @@
 //! # What does a request wait for?
 //!
 //! For newer keys, where those in force do not let its token in: until the next fetch of its
-//! provider's keys has ended, and no longer than [`PATIENCE`] in all. And for the authority, which is
+//! provider's keys has ended, and no longer than `PATIENCE` in all. And for the authority, which is
 //! asked where the revocation filter is not sure: once for each of its tokens, for as long as the
 //! configuration allows. It may have to wait for both, in either order. Every end of a wait leaves an
 //! answer, about one more provider or one more token, so this comes to an end.
@@ -27,9 +27,9 @@
 //! # How does the end of a call find its way?
 //!
 //! The host names a call by a number when it is made, and by that number when it has ended. In
-//! between, [`calls`] keeps which part of the edge has made it, so that only this one is told, and in
+//! between, `calls` keeps which part of the edge has made it, so that only this one is told, and in
 //! which context: when a request goes, the host cancels its calls and does not say so. Another part
-//! that makes calls has to be another [`calls::Owner`], and nothing else.
+//! that makes calls has to be another `calls::Owner`, and nothing else.
 //!
 //! # Why do checks belong to the context that the host has called?
 //!

@@ -163,7 +163,7 @@ impl RevocationRequest {
     ///
     /// # Errors
     ///
-    /// [`RequestError`].
+    /// `RequestError`.
     pub fn check(
         self,
         caller: &str,
@@ -227,7 +227,7 @@ impl RestorationRequest {
     ///
     /// # Errors
     ///
-    /// [`RequestError`].
+    /// `RequestError`.
     pub fn check(self, caller: &str) -> Result<Restoration, RequestError> {
         Ok(Restoration {
             target: target(self.kind, self.issuer, self.value)?,
