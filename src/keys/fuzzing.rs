@@ -2,11 +2,10 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::record::{KEYS, Published};
 use super::wishes::{WISHES, Wishes};
-use super::{KeyKeeper, KeyRing, KeySource, RemoteKeys, RemoteSource, Retries, Url};
+use super::{KeyKeeper, KeyRing, KeySource, RemoteKeys};
 use crate::host::mock_background::{MockBackground, MockSpace};
 use crate::host::{CallOutcome, Expected, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
@@ -58,7 +57,7 @@ fn one_leads(bytes: &[u8]) {
 fn keys_are_of_the_record(name: &str, payload: &[u8]) {
     let (space, now) = (Rc::new(MockSpace::default()), Rc::new(Cell::new(NOW)));
     let host = MockBackground::new(&space, &now);
-    let settings = settings();
+    let settings = RemoteKeys::example();
     let secret = RecordSecret::of("test", "secret");
     let of_keys = Namespace::new(&secret, "keys", &settings);
     let source = KeySource::Remote(settings);
@@ -82,26 +81,6 @@ fn keys_are_of_the_record(name: &str, payload: &[u8]) {
         let published = Published::open(&of_keys, &sealed).expect("keys have no other source");
         let set = KeySet::parse(&published.set, &KeyRules::default());
         assert_eq!(set.unwrap().keys().len(), keys.keys().len());
-    }
-}
-
-fn settings() -> RemoteKeys {
-    RemoteKeys {
-        source: RemoteSource::JwkSet(Url {
-            authority: "i".to_owned(),
-            path: "/jwks".to_owned(),
-        }),
-        cluster: "i".to_owned(),
-        timeout: Duration::from_secs(5),
-        cache_duration: Duration::from_mins(10),
-        failed_refetch: Duration::from_secs(1),
-        retries: Retries {
-            number: 0,
-            base_interval: Duration::from_secs(1),
-            max_interval: Duration::from_secs(10),
-        },
-        max_stale: Duration::from_hours(24),
-        rules: KeyRules::default(),
     }
 }
 

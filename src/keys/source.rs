@@ -79,4 +79,26 @@ impl RemoteKeys {
     pub fn read(&self, text: &[u8]) -> Result<KeySet, KeySetError> {
         KeySet::parse(text, &self.rules)
     }
+
+    /// Those of a JWK Set on a server, for tests.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn example() -> Self {
+        Self {
+            source: RemoteSource::JwkSet(Url {
+                authority: "issuer.example".to_owned(),
+                path: "/jwks".to_owned(),
+            }),
+            cluster: "issuer".to_owned(),
+            timeout: Duration::from_secs(5),
+            cache_duration: Duration::from_mins(10),
+            failed_refetch: Duration::from_secs(1),
+            retries: Retries {
+                number: 0,
+                base_interval: Duration::from_secs(1),
+                max_interval: Duration::from_secs(10),
+            },
+            max_stale: Duration::from_hours(24),
+            rules: KeyRules::default(),
+        }
+    }
 }

@@ -5,33 +5,22 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::*;
 use crate::host::mock_background::{MockBackground, MockSpace};
-use crate::keys::{RemoteKeys, RemoteSource, Retries, Url};
+use crate::keys::{RemoteKeys, RemoteSource, Url};
 use crate::token::{KeyRules, fixtures};
 
 const START: u64 = 1_800_000_000_000;
 
 /// Two providers with the same source, one with another, and one with local keys.
 fn sources() -> [KeySource; 4] {
-    let rules = KeyRules::default();
     let set = fixtures::jwk_set(&[&fixtures::es256()]);
-    let local = KeySet::parse(set.as_bytes(), &rules).unwrap();
+    let local = KeySet::parse(set.as_bytes(), &KeyRules::default()).unwrap();
     let remote = |path: &str| {
         KeySource::Remote(RemoteKeys {
             source: RemoteSource::JwkSet(Url {
                 authority: "issuer.example".to_owned(),
                 path: path.to_owned(),
             }),
-            cluster: "issuer".to_owned(),
-            timeout: Duration::from_secs(5),
-            cache_duration: Duration::from_mins(10),
-            failed_refetch: Duration::from_secs(1),
-            retries: Retries {
-                number: 0,
-                base_interval: Duration::from_secs(1),
-                max_interval: Duration::from_secs(10),
-            },
-            max_stale: Duration::from_hours(24),
-            rules: rules.clone(),
+            ..RemoteKeys::example()
         })
     };
     let local = KeySource::Local(Rc::new(local));

@@ -8,7 +8,6 @@ use super::*;
 use crate::host::mock_background::{MockBackground, MockSpace};
 use crate::host::{Call, CallId, CallOutcome};
 use crate::keys::{RemoteSource, Retries, TRUSTED_AGE, Url};
-use crate::token::KeyRules;
 use crate::token::fixtures;
 
 mod clocks;
@@ -173,21 +172,8 @@ impl Process {
 
 fn settings() -> RemoteKeys {
     RemoteKeys {
-        source: RemoteSource::JwkSet(Url {
-            authority: "issuer.example".into(),
-            path: "/jwks".into(),
-        }),
-        cluster: "issuer".into(),
-        timeout: Duration::from_secs(5),
-        cache_duration: Duration::from_mins(10),
-        failed_refetch: Duration::from_secs(1),
-        retries: Retries {
-            number: 0,
-            base_interval: Duration::from_secs(1),
-            max_interval: Duration::from_secs(10),
-        },
         max_stale: Duration::from_hours(1),
-        rules: KeyRules::default(),
+        ..RemoteKeys::example()
     }
 }
 
