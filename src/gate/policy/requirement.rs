@@ -30,10 +30,10 @@ pub(in crate::gate) enum Requirement {
 #[derive(Debug)]
 pub(in crate::gate) struct Alternatives {
     pub(in crate::gate) requirements: Vec<Requirement>,
-    /// Places of the providers whose tokens must not contradict one another: all of those in
+    /// Indices of the providers whose tokens must not contradict one another: all of those in
     /// `requirements` but for those that stand under an `All`.
     pub(in crate::gate) together: Vec<usize>,
-    /// Places of all providers in `requirements`.
+    /// Indices of all providers in `requirements`.
     pub(in crate::gate) providers: Vec<usize>,
     pub(in crate::gate) otherwise: Otherwise,
 }
@@ -50,14 +50,14 @@ pub(in crate::gate) enum Otherwise {
 }
 
 impl Requirement {
-    /// Places of the providers in it; of all of them, or without those under an `All`.
+    /// Indices of the providers in it; of all of them, or without those under an `All`.
     pub(in crate::gate) fn providers(&self, with_all: bool) -> Vec<usize> {
         match self {
             Self::Token { provider, .. } => vec![*provider],
             Self::Any(alternatives) => Self::all_providers(&alternatives.requirements, with_all),
             Self::All(requirements) if with_all => Self::all_providers(requirements, with_all),
             Self::Nothing | Self::All(_) => Vec::new(),
-            Self::AllowMissing(places) | Self::AllowMissingOrFailed(places) => places.clone(),
+            Self::AllowMissing(indices) | Self::AllowMissingOrFailed(indices) => indices.clone(),
         }
     }
 
@@ -95,15 +95,15 @@ impl Requirement {
         }
     }
 
-    /// The same for several, each place once.
+    /// The same for several, each index once.
     pub(in crate::gate) fn all_providers(list: &[Self], with_all: bool) -> Vec<usize> {
-        let mut places = Vec::new();
-        for place in list.iter().flat_map(|one| one.providers(with_all)) {
-            if !places.contains(&place) {
-                places.push(place);
+        let mut indices = Vec::new();
+        for index in list.iter().flat_map(|one| one.providers(with_all)) {
+            if !indices.contains(&index) {
+                indices.push(index);
             }
         }
-        places
+        indices
     }
 }
 
@@ -151,7 +151,7 @@ impl TokenRequirement {
         }
     }
 
-    /// Scopes and other claims.
+    /// `scope` or `scp`.
     pub(in crate::gate) fn check_scopes(&self, claims: &Claims) -> Result<(), Reason> {
         if self.scopes.are_met(claims) {
             Ok(())
@@ -160,6 +160,7 @@ impl TokenRequirement {
         }
     }
 
+    /// The other claims that are asked for.
     pub(in crate::gate) fn check_conditions(&self, claims: &Claims) -> Result<(), Reason> {
         if self.claims.iter().all(|condition| condition.is_met(claims)) {
             Ok(())
