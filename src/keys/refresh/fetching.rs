@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::KeyRefresh;
 use crate::backoff;
-use crate::host::{BackgroundHost, Call, CallId, CallOutcome, HeaderLine};
+use crate::host::{BackgroundHost, Call, CallId, CallOutcome};
 use crate::keys::discovery::{self, DiscoveryError};
 use crate::keys::{RemoteSource, Url, freshness};
 use crate::time::{Interval, milliseconds};
@@ -132,7 +132,7 @@ impl KeyRefresh {
         self.phase = Phase::Idle;
         match self.read(stage, outcome) {
             Ok(Answer::KeysAreAt(url)) => self.ask(host, fetch, Stage::Keys, &url),
-            Ok(Answer::Keys(keys, lifetime)) => self.succeed(host, fetch, keys, lifetime, outcome),
+            Ok(Answer::Keys(fetched)) => self.succeed(host, fetch, fetched),
             Err(error) if error.is_broken_connection() && !fetch.has_reconnected => {
                 let has_reconnected = true;
                 let fetch = Fetch {
@@ -192,7 +192,7 @@ impl KeyRefresh {
         }
     }
 
-    fn read(&self, stage: Stage, outcome: &CallOutcome) -> Result<Answer, FetchError> {
+    fn read<'o>(&self, stage: Stage, outcome: &'o CallOutcome) -> Result<Answer<'o>, FetchError> {
         let (status, headers, body) = match outcome {
             CallOutcome::Failed => return Err(FetchError::NoAnswer),
             CallOutcome::Answered {
@@ -209,30 +209,17 @@ impl KeyRefresh {
                 let url = discovery::jwk_set_url(body, issuer, document)?;
                 Ok(Answer::KeysAreAt(url))
             }
-            _ => Ok(Answer::Keys(
-                self.settings.read(body)?,
-                self.lifetime(headers),
-            )),
+            _ => Ok(Answer::Keys(Fetched {
+                keys: self.settings.read(body)?,
+                set: body,
+                lifetime: freshness::lifetime(headers, self.settings.cache_duration),
+            })),
         }
     }
 
-    fn lifetime(&self, headers: &[HeaderLine]) -> Duration {
-        freshness::lifetime(headers, self.settings.cache_duration)
-    }
-
-    fn succeed(
-        &mut self,
-        host: &impl BackgroundHost,
-        fetch: Fetch,
-        keys: KeySet,
-        lifetime: Duration,
-        outcome: &CallOutcome,
-    ) {
-        let CallOutcome::Answered { body, .. } = outcome else {
-            return;
-        };
+    fn succeed(&mut self, host: &impl BackgroundHost, fetch: Fetch, fetched: Fetched<'_>) {
         let now = host.now_milliseconds();
-        let lifetime = milliseconds(lifetime);
+        let lifetime = milliseconds(fetched.lifetime);
         self.published.began_at = fetch.began_at;
         self.finish(now, fetch);
         self.published.failures = 0;
@@ -243,9 +230,9 @@ impl KeyRefresh {
         if self.published.complaint.take().is_some() {
             host.info(&format!("keys of {}: fetched again", self.label));
         }
-        if self.published.set != *body {
-            self.published.set.clone_from(body);
-            self.adopt(host, keys);
+        if self.published.set != fetched.set {
+            fetched.set.clone_into(&mut self.published.set);
+            self.adopt(host, fetched.keys);
         }
         self.publish(host);
     }
@@ -313,9 +300,18 @@ impl KeyRefresh {
 }
 
 /// What an answer was good for.
-enum Answer {
+enum Answer<'o> {
     KeysAreAt(Url),
-    Keys(KeySet, Duration),
+    Keys(Fetched<'o>),
+}
+
+/// A usable set.
+struct Fetched<'o> {
+    keys: KeySet,
+    /// As it was fetched.
+    set: &'o [u8],
+    /// How long it is fresh.
+    lifetime: Duration,
 }
 
 /// When to refresh a set that is fresh for so long: after 80 to 90 % of it, as `random` says, so
