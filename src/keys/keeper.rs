@@ -83,17 +83,14 @@ impl KeyKeeper {
         self.tell(host.now_milliseconds());
     }
 
-    /// To be called with the end of every call; `false` when it was not a call for keys.
-    pub fn answered(
-        &mut self,
-        host: &impl BackgroundHost,
-        call: CallId,
-        outcome: &CallOutcome,
-    ) -> bool {
-        let mut sources = self.sources.iter_mut();
-        let was_asked = sources.any(|source| source.refresh.answered(host, call, outcome));
+    /// To be called with the end of every call for keys.
+    pub fn answered(&mut self, host: &impl BackgroundHost, call: CallId, outcome: &CallOutcome) {
+        for source in &mut self.sources {
+            if source.refresh.answered(host, call, outcome) {
+                break;
+            }
+        }
         self.tell(host.now_milliseconds());
-        was_asked
     }
 
     /// A request came at the start of `patience`, and the keys in force lack one that it needs:

@@ -182,21 +182,17 @@ impl Follower {
         Some(void).filter(|void| *void != VoidTokens::Named(Vec::new()))
     }
 
-    /// The end of one of this follower's calls; `false` for any other call.
-    pub fn on_response(
-        &mut self,
-        host: &impl BackgroundHost,
-        id: CallId,
-        outcome: &CallOutcome,
-    ) -> bool {
+    /// The end of one of this follower's calls. That of any other call changes nothing.
+    pub fn on_response(&mut self, host: &impl BackgroundHost, id: CallId, outcome: &CallOutcome) {
         let mut scope = Scope {
             host,
             source: &self.source,
             view: &self.view,
             report: &mut self.report,
         };
-        let lead = self.lead.as_mut();
-        lead.is_some_and(|lead| lead.on_response(&mut scope, id, outcome))
+        if let Some(lead) = &mut self.lead {
+            lead.on_response(&mut scope, id, outcome);
+        }
     }
 }
 

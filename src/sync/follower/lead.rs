@@ -101,13 +101,13 @@ impl Lead {
         }
     }
 
-    /// Takes the end of a call; `false` when it is none of this leader's.
+    /// Takes the end of a call, if it is one of this leader's.
     pub(super) fn on_response(
         &mut self,
         scope: &mut Scope<'_, impl BackgroundHost>,
         id: CallId,
         outcome: &CallOutcome,
-    ) -> bool {
+    ) {
         if let Some(asked) = self.poller.take(id) {
             self.poller.on_answer(scope, &mut self.load, asked, outcome);
             self.poller.advance(scope, self.load.newest());
@@ -116,10 +116,7 @@ impl Lead {
             self.on_switch(scope.now(), switch);
         } else if self.attester.take(id).is_some() {
             self.attester.on_answer(scope, &mut self.load, outcome);
-        } else {
-            return false;
         }
-        true
     }
 
     /// Another generation is in force.
