@@ -31,6 +31,11 @@
 //! which context: when a request goes, the host cancels its calls and does not say so. Another part
 //! that makes calls has to be another `calls::Owner`, and nothing else.
 //!
+//! The proxy-wasm SDK has a table of its own, which only the end of a call takes anything out of. So a
+//! call that was cancelled with its context stays there as long as the virtual machine lives, with
+//! eight bytes for number and context. Envoy's numbers come round after a billion calls of a virtual
+//! machine; the SDK panics when one comes that is still in its table.
+//!
 //! # Why do checks belong to the context that the host has called?
 //!
 //! The proxy-wasm SDK notes a call under the context whose callback is running, whatever context is
