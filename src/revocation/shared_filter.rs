@@ -321,7 +321,9 @@ impl SharedFilter {
         if !is_open() {
             return false;
         }
-        // A faster leader has written the same.
+        // Fails when another writer was faster. A leader with this load has written the same. One that
+        // was stopped in the middle of a load which was replaced since, or another plugin, has not:
+        // then the record is missing, and the generation is loaded again when it is looked for.
         self.write(host, state, record, index, body, expected);
         true
     }
