@@ -44,9 +44,8 @@ enum Flight {
     /// The call is under way.
     Sent {
         id: CallId,
-        /// The time that was allowed for the answer when the call was first made.
-        allowed: Interval,
-        is_retry: bool,
+        /// The time that is allowed for the answer, as long as the call may be made once more.
+        allowed: Option<Interval>,
     },
     /// The call was cancelled.
     Lost,
@@ -93,8 +92,7 @@ impl<Q: Clone + PartialEq, W> Checks<Q, W> {
             waiting: vec![waiter],
             flight: Flight::Sent {
                 id,
-                allowed,
-                is_retry: false,
+                allowed: Some(allowed),
             },
         });
         Ok(())
@@ -138,11 +136,7 @@ impl<Q: Clone + PartialEq, W> Checks<Q, W> {
             if matches!(check.flight, Flight::Lost)
                 && let Ok(id) = host.call(&check.call)
             {
-                check.flight = Flight::Sent {
-                    id,
-                    allowed: Interval::new(host.now_milliseconds(), check.call.timeout),
-                    is_retry: true,
-                };
+                check.flight = Flight::Sent { id, allowed: None };
             }
         }
         let lost = self
@@ -170,8 +164,7 @@ impl<Q, W> Check<Q, W> {
     /// is not possible.
     fn retry(&mut self, host: &impl BackgroundHost) -> bool {
         let Flight::Sent {
-            allowed,
-            is_retry: false,
+            allowed: Some(allowed),
             ..
         } = self.flight
         else {
@@ -188,11 +181,7 @@ impl<Q, W> Check<Q, W> {
         let Ok(id) = host.call(&call) else {
             return false;
         };
-        self.flight = Flight::Sent {
-            id,
-            allowed,
-            is_retry: true,
-        };
+        self.flight = Flight::Sent { id, allowed: None };
         true
     }
 }
