@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::{ContextId, Edge, EdgeHost, Metric, RequestHost, State};
-use crate::gate::{CacheCounts, Configured, Outcome, read_configuration};
+use crate::gate::{CacheCounts, Outcome, read_configuration};
 use crate::host::mock::{MockHost, MockProcess};
 use crate::host::{
     BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, ForeignAnswer, HeaderBlock,
@@ -33,14 +33,9 @@ impl<P: Deref<Target = MockProcess> + Clone> VirtualMachine<P> {
     pub fn new(process: P, configuration: &Value) -> Self {
         let configuration = configuration.to_string();
         let configured = read_configuration(configuration.as_bytes(), &|_| None);
-        Self::configured(process, configured.unwrap())
-    }
-
-    /// With a configuration that was read.
-    pub fn configured(process: P, configured: Configured) -> Self {
         let host = MockEdgeHost::new(process);
         Self {
-            edge: Edge::new(configured, host.clone(), ROOT, [1; 16]),
+            edge: Edge::new(configured.unwrap(), host.clone(), ROOT, [1; 16]),
             host,
         }
     }
