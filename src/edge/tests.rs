@@ -60,6 +60,17 @@ fn ready<'p>(process: &'p MockProcess, authority: &MockAuthority) -> Machine<'p>
     machine
 }
 
+/// One that has keys and feed, and has to ask about these tokens. The authority has revoked them.
+fn ready_to_ask<'p>(process: &'p MockProcess, tokens: &[&str]) -> (Machine<'p>, MockAuthority) {
+    let mut authority = MockAuthority::new();
+    let machine = ready(process, &authority);
+    for token in tokens {
+        authority.revoke(token);
+    }
+    settle(&machine, &authority);
+    (machine, authority)
+}
+
 /// The server of the keys and the authority answer, but for checks.
 fn settle(machine: &Machine<'_>, authority: &MockAuthority) {
     machine.answer(|call| answer_but_checks(authority, call));
@@ -154,10 +165,8 @@ fn a_request_waits_for_keys_as_long_as_its_patience_lasts_however_many_fetches_e
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_check_is_made_once_and_every_request_that_waits_for_it_goes_on() {
-    let (process, mut authority) = (MockProcess::default(), MockAuthority::new());
-    let machine = ready(&process, &authority);
-    authority.revoke("a");
-    settle(&machine, &authority);
+    let process = MockProcess::default();
+    let (machine, mut authority) = ready_to_ask(&process, &["a"]);
     let requests = [(); 3].map(|()| send(&machine, "a"));
     let check = only_check(&machine);
     assert_eq!(check.context, requests[0]);
@@ -180,10 +189,8 @@ fn a_check_is_made_once_and_every_request_that_waits_for_it_goes_on() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_check_whose_request_has_gone_is_made_again_by_the_plugin_for_those_that_wait() {
-    let (process, mut authority) = (MockProcess::default(), MockAuthority::new());
-    let machine = ready(&process, &authority);
-    authority.revoke("a");
-    settle(&machine, &authority);
+    let process = MockProcess::default();
+    let (machine, authority) = ready_to_ask(&process, &["a"]);
     let [first, second] = [(); 2].map(|()| send(&machine, "a"));
     let lost = only_check(&machine);
     machine.leave(first);
@@ -198,10 +205,8 @@ fn a_check_whose_request_has_gone_is_made_again_by_the_plugin_for_those_that_wai
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_request_that_has_gone_leaves_nothing_behind() {
-    let (process, mut authority) = (MockProcess::default(), MockAuthority::new());
-    let machine = ready(&process, &authority);
-    authority.revoke("a");
-    settle(&machine, &authority);
+    let process = MockProcess::default();
+    let (machine, authority) = ready_to_ask(&process, &["a"]);
     let asks = send(&machine, "a");
     let waits = machine.send(with_token(&es256(), "b"));
     for request in [asks, waits] {
@@ -220,11 +225,8 @@ fn a_request_that_has_gone_leaves_nothing_behind() {
 /// is the one in effect.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_request_that_goes_on_with_the_call_of_another_one_asks_in_its_context() {
-    let (process, mut authority) = (MockProcess::default(), MockAuthority::new());
-    let machine = ready(&process, &authority);
-    authority.revoke("a");
-    authority.revoke("b");
-    settle(&machine, &authority);
+    let process = MockProcess::default();
+    let (machine, mut authority) = ready_to_ask(&process, &["a", "b"]);
     authority.changes.push(restored("a"));
     let first = send(&machine, "a");
     let [a, b] = ["a", "b"].map(|name| token_of(&eddsa(), name));
@@ -242,10 +244,8 @@ fn a_request_that_goes_on_with_the_call_of_another_one_asks_in_its_context() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_held_request_whose_trailers_cannot_be_changed_is_refused_and_never_goes_on() {
-    let (process, mut authority) = (MockProcess::default(), MockAuthority::new());
-    let machine = ready(&process, &authority);
-    authority.revoke("a");
-    settle(&machine, &authority);
+    let process = MockProcess::default();
+    let (machine, _) = ready_to_ask(&process, &["a"]);
     for fails in [false, true] {
         let request = send(&machine, "a");
         let check = only_check(&machine);
