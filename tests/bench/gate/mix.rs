@@ -4,9 +4,9 @@
 use crate::client::{Protocol, Request, requests};
 use crate::gates::{Gate, World};
 use crate::report::Report;
-use crate::scenarios::Bench;
+use crate::scenarios::{Bench, Extent};
 use crate::support::{Random, jwks};
-use crate::sweep::{Field, Plan};
+use crate::sweep::{Field, Measured, Plan};
 use crate::{tokens, upstream};
 
 /// Users at work; their tokens are known.
@@ -19,7 +19,6 @@ const NEW: usize = 20;
 pub(crate) const NAME: &str = "mix, 95 % warm, through an upstream, RS256";
 
 pub(crate) fn measure(bench: &Bench<'_>, key: &str, report: &mut Report) {
-    let extent = bench.extent;
     let gates = [
         Gate::Nobody,
         Gate::Native,
@@ -28,7 +27,6 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, report: &mut Report) {
         Gate::NobodyAgain,
     ];
     let genuine = requests(&tokens::genuine(key));
-    let (users, strangers) = genuine.split_at(USERS);
     let mut world = World::new(jwks(&[key]), bench.authority);
     let envoy = bench.cores.start_on_envoys(|| {
         // Its threads are on the core of the load.
@@ -36,23 +34,49 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, report: &mut Report) {
         world.start(&gates)
     });
     let mut field = Field::new(&envoy, &gates, Protocol::Http1);
-    let new_in_a_round = (extent.warm + extent.singles) / NEW;
-    let mixed = |round: usize, count: usize, first: usize| -> Vec<&Request> {
-        let mut random = Random::seeded(round as u64);
-        let mut new = strangers.iter().skip(round * new_in_a_round + first);
-        let request = |number: usize| match number % NEW {
-            0 => new.next().expect("a new token"),
-            _ => random.pick(users),
-        };
-        (0..count).map(request).collect()
-    };
-    let measured = field.run(&Plan {
-        rounds: extent.rounds,
-        warm_up: users.iter().collect(),
-        batch: &|round| mixed(round, extent.warm, 0),
-        singles: &|round| mixed(round, extent.singles, extent.warm / NEW),
-        calls: &[],
-    });
+    let measured = Mix::new(bench.extent, &genuine).sweep(&mut field);
     let algorithm = tokens::algorithm(key);
     report.add(&NAME.replace("RS256", &algorithm), measured);
+}
+
+/// Everybody's requests, whose tokens are genuine.
+pub(crate) struct Mix<'r> {
+    extent: Extent,
+    pub(crate) users: &'r [Request],
+    /// Their tokens are used once.
+    strangers: &'r [Request],
+}
+
+impl<'r> Mix<'r> {
+    pub(crate) fn new(extent: Extent, genuine: &'r [Request]) -> Self {
+        let (users, strangers) = genuine.split_at(USERS);
+        Self {
+            extent,
+            users,
+            strangers,
+        }
+    }
+
+    pub(crate) fn sweep(&self, field: &mut Field) -> Measured {
+        let Extent { warm, singles, .. } = self.extent;
+        field.run(&Plan {
+            rounds: self.extent.rounds,
+            warm_up: self.users.iter().collect(),
+            batch: &|round| self.requests(round, warm, 0),
+            singles: &|round| self.requests(round, singles, warm / NEW),
+            calls: &[],
+        })
+    }
+
+    /// So many requests of a sweep, before which so many of its new tokens were used.
+    fn requests(&self, round: usize, count: usize, used: usize) -> Vec<&Request> {
+        let new_in_a_round = (self.extent.warm + self.extent.singles) / NEW;
+        let mut random = Random::seeded(round as u64);
+        let mut new = self.strangers.iter().skip(round * new_in_a_round + used);
+        let request = |number: usize| match number % NEW {
+            0 => new.next().expect("a new token"),
+            _ => random.pick(self.users),
+        };
+        (0..count).map(request).collect()
+    }
 }

@@ -15,11 +15,12 @@ use crate::about::About;
 use crate::client::{Protocol, Request, requests};
 use crate::directory;
 use crate::gates::{Checks, Gate, World};
+use crate::mix::Mix;
 use crate::report::range;
 use crate::scenarios::{Bench, Extent};
 use crate::series::Series;
 use crate::statistics::{estimate, median, quantile, ratio};
-use crate::support::{self, Authority, Envoy, Random, jwks, until};
+use crate::support::{self, Authority, Envoy, jwks, until};
 use crate::sweep::{Field, Load, Measured, Plan, added, microseconds};
 use crate::tokens;
 
@@ -40,12 +41,6 @@ const SLOW: Duration = Duration::from_millis(50);
 
 /// What most backends sign with.
 const KEY: &str = "es256";
-
-/// Users at work, in the mix; their tokens are known.
-const USERS: usize = 2_000;
-
-/// One request in so many has a token that nobody has seen.
-const NEW: usize = 20;
 
 const GATES: [Gate; 6] = [
     Gate::Nobody,
@@ -134,31 +129,15 @@ fn scenarios(
         singles: &|round| series.tail(round + 1, extent.cold),
         calls: &[],
     });
-    let (users, strangers) = warm.split_at(USERS);
+    let mix = Mix::new(extent, warm);
     let known = field.run(&Plan {
         rounds: extent.rounds,
-        warm_up: users.iter().collect(),
-        batch: &|round| some(users, round, extent.warm),
-        singles: &|round| some(users, round + 1, extent.singles),
+        warm_up: mix.users.iter().collect(),
+        batch: &|round| some(mix.users, round, extent.warm),
+        singles: &|round| some(mix.users, round + 1, extent.singles),
         calls: &[],
     });
-    let new_in_a_round = (extent.warm + extent.singles) / NEW;
-    let mixed = |round: usize, count: usize, first: usize| -> Vec<&Request> {
-        let mut random = Random::seeded(round as u64);
-        let mut new = strangers.iter().skip(round * new_in_a_round + first);
-        let request = |number: usize| match number % NEW {
-            0 => new.next().expect("a new token"),
-            _ => random.pick(users),
-        };
-        (0..count).map(request).collect()
-    };
-    let mix = field.run(&Plan {
-        rounds: extent.rounds,
-        warm_up: Vec::new(),
-        batch: &|round| mixed(round, extent.warm, 0),
-        singles: &|round| mixed(round, extent.singles, extent.warm / NEW),
-        calls: &[],
-    });
+    let mix = mix.sweep(&mut field);
     let algorithm = tokens::algorithm(KEY);
     [
         ("warm, 2,000 tokens", known),

@@ -1,16 +1,13 @@
 //! Tokens, signed in advance.
 
 use std::fs;
-use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, SystemTime};
 
 use portcullis::signer::Signer;
-use portcullis::token::Algorithm;
 use serde_json::{Value, json};
 
 use crate::directory;
-use crate::support::{AUDIENCE, ISSUER, encode_part};
+use crate::support::{AUDIENCE, ISSUER};
 
 /// Tokens of one kind that all differ.
 pub(crate) const POOL: usize = 10_000;
