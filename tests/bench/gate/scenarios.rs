@@ -24,7 +24,7 @@ pub(crate) enum Part {
     Http2,
     /// 95 % warm requests, through to an upstream
     Mix,
-    /// Users whose tokens are known, beside four times as many requests with tokens that are used once
+    /// Users whose tokens are known, beside 49 times as many requests with tokens that are used once
     Flood,
     /// What a forged token costs, for every algorithm
     Bound,
