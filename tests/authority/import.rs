@@ -1,7 +1,7 @@
 //! Many revocations at once.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -24,15 +24,20 @@ pub(crate) fn lines_named(prefix: &str, count: usize) -> String {
     })
 }
 
-/// A connection on which an import has begun that lacks the last `missing` of its bytes.
+/// A connection on which an import has begun that lacks the last `missing` of its bytes. The authority
+/// asks for them once no other import can come between.
 pub(crate) fn begin(authority: &Authority, body: &str, missing: usize) -> TcpStream {
+    const ASKED_FOR: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
     let mut stream = TcpStream::connect(authority.address()).unwrap();
     let head = format!(
         "POST /v1/import HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
-         content-length: {}\r\n\r\n",
+         expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; ASKED_FOR.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, ASKED_FOR, "{}", String::from_utf8_lossy(&answer));
     let sent = &body.as_bytes()[..body.len() - missing];
     stream.write_all(sent).unwrap();
     stream
@@ -160,11 +165,8 @@ fn an_import_whose_client_goes_away_before_the_last_line_does_nothing() {
     let authority = Authority::start(directory.path());
     let lost = lines_named("lost", 30_000);
     let stream = begin(&authority, &lost, 1);
-    // Nobody else puts anything aside meanwhile.
-    until(|| {
-        let answer = authority.post_text("/v1/import", "application/x-ndjson", "nonsense");
-        answer.status == 409
-    });
+    let other = authority.post_text("/v1/import", "application/x-ndjson", "nonsense");
+    assert_eq!(other.status, 409, "no other puts anything aside meanwhile");
     thread::sleep(Duration::from_secs(1));
     drop(stream);
     let answer = import(&authority, &lines(5)).json();
