@@ -115,6 +115,19 @@ impl Change {
         bytes.extend(name.0);
     }
 
+    /// Reads a change with nothing after it.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`].
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let change = Self::read(&mut reader)?;
+        reader.finish()?;
+        Ok(change)
+    }
+
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match reader.u8()? {
             ADD => Ok(Self::Add(Fingerprint(reader.array()?))),

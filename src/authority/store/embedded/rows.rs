@@ -3,7 +3,6 @@
 use super::{Head, StoreError};
 use crate::authority::entry::{self, Record};
 use crate::authority::index::{Effect, Place};
-use crate::revocation::cut_off::{self, CutOff};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
 /// Under this name in `meta`, where the feed stands.
@@ -83,24 +82,8 @@ pub(super) fn encode_log(chain: Chain, change: &Change) -> Vec<u8> {
 
 pub(super) fn decode_log(row: &[u8]) -> Result<(Change, Chain), StoreError> {
     let (chain, change) = row.split_first_chunk().ok_or(StoreError::Row)?;
-    let (operation, rest) = change.split_first().ok_or(StoreError::Row)?;
-    let name = || {
-        let bytes = rest.try_into().map_err(|_| StoreError::Row)?;
-        Ok::<_, StoreError>(Fingerprint(bytes))
-    };
-    let change = match operation {
-        1 => Change::Add(name()?),
-        2 => Change::Restore(name()?),
-        3 => Change::SetCutOff(read_cut_off(rest)?),
-        4 => Change::ClearCutOff(name()?),
-        _ => return Err(StoreError::Row),
-    };
+    let change = Change::decode(change).map_err(|_| StoreError::Row)?;
     Ok((change, Chain(*chain)))
-}
-
-fn read_cut_off(bytes: &[u8]) -> Result<CutOff, StoreError> {
-    let cut_offs = cut_off::decode(bytes).map_err(|_| StoreError::Row)?;
-    cut_offs.into_iter().next().ok_or(StoreError::Row)
 }
 
 #[cfg(test)]
