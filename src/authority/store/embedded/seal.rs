@@ -14,7 +14,7 @@
 
 use std::hash::Hasher as _;
 
-use redb::{Key, Table};
+use redb::{Key, Table, TableDefinition, WriteTransaction};
 use siphasher::sip::SipHasher13;
 
 use super::StoreError;
@@ -125,8 +125,14 @@ impl Seal {
 }
 
 impl<'t, K: Key + 'static> Rows<'t, K> {
-    pub(super) const fn new(table: Table<'t, K, &'static [u8]>, seal: Seal) -> Self {
-        Self { table, seal }
+    /// The rows of a table, which is made if it is not there.
+    pub(super) fn open(
+        transaction: &'t WriteTransaction,
+        table: TableDefinition<'_, K, &'static [u8]>,
+        seal: Seal,
+    ) -> Result<Self, StoreError> {
+        let table = transaction.open_table(table).map_err(failed)?;
+        Ok(Self { table, seal })
     }
 
     /// What `read` makes of the row under `key`.

@@ -60,30 +60,12 @@ impl<'t> Tables<'t> {
     ) -> Result<Self, StoreError> {
         let seal = |section| Seal::of(section, key);
         Ok(Self {
-            entries: Rows::new(
-                transaction.open_table(ENTRIES).map_err(failed)?,
-                seal(Section::Entries),
-            ),
-            subjects: Rows::new(
-                transaction.open_table(SUBJECTS).map_err(failed)?,
-                seal(Section::Subjects),
-            ),
-            issuers: Rows::new(
-                transaction.open_table(ISSUERS).map_err(failed)?,
-                seal(Section::Issuers),
-            ),
-            log: Rows::new(
-                transaction.open_table(LOG).map_err(failed)?,
-                seal(Section::Log),
-            ),
-            staged: Rows::new(
-                transaction.open_table(STAGED).map_err(failed)?,
-                seal(Section::Staged),
-            ),
-            meta: Rows::new(
-                transaction.open_table(META).map_err(failed)?,
-                Seal::of_meta(),
-            ),
+            entries: Rows::open(transaction, ENTRIES, seal(Section::Entries))?,
+            subjects: Rows::open(transaction, SUBJECTS, seal(Section::Subjects))?,
+            issuers: Rows::open(transaction, ISSUERS, seal(Section::Issuers))?,
+            log: Rows::open(transaction, LOG, seal(Section::Log))?,
+            staged: Rows::open(transaction, STAGED, seal(Section::Staged))?,
+            meta: Rows::open(transaction, META, Seal::of_meta())?,
             ledger_row: transaction.open_table(LEDGER).map_err(failed)?,
             ledger: Ledger::default(),
         })
