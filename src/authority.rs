@@ -359,3 +359,6 @@ pub enum AuthorityError {
     #[error("could not start a thread")]
     Thread(#[source] io::Error),
 }
+
+#[cfg(test)]
+mod tests;

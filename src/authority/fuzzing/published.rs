@@ -1,20 +1,16 @@
 //! What an authority publishes, for fuzz targets to begin with.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::authority::credentials::Access;
 use crate::authority::feed::{Answer, Question};
 use crate::authority::generation::{Generation, Plan};
 use crate::authority::history::Tally;
 use crate::authority::import::Import;
-use crate::authority::request::Limits;
-use crate::authority::store::Loss;
-use crate::authority::{Authority, SegmentCaching, Settings, clock};
-use crate::revocation::{Batch, EXPIRY_MARGIN, Manifest, Signable};
+use crate::authority::tests::start;
+use crate::authority::{Authority, clock};
+use crate::revocation::{Batch, Manifest, Signable};
 
 /// The signed parts of what edges fetch, without their signatures.
 pub(crate) struct Published {
@@ -29,8 +25,8 @@ pub(crate) struct Published {
 /// What an authority publishes that has imported these lines.
 pub(crate) async fn published(lines: &str) -> Published {
     let directory = tempfile::tempdir().unwrap();
-    let (_stop, stopping) = watch::channel(false);
-    let authority = start(directory.path(), stopping.clone());
+    let (authority, stop) = start(directory.path());
+    let stopping = stop.subscribe();
     let import = Import::begin(&authority, "operator".into()).await;
     let mut import = import.unwrap();
     import.take(lines.as_bytes()).await.unwrap();
@@ -50,24 +46,6 @@ pub(crate) async fn published(lines: &str) -> Published {
 /// By the authority's clock, in seconds.
 pub(crate) fn in_an_hour() -> u64 {
     clock::now().seconds() + 3_600
-}
-
-fn start(directory: &Path, stopping: watch::Receiver<bool>) -> Arc<Authority> {
-    let settings = Settings {
-        directory: directory.to_owned(),
-        cache_bytes: 1 << 20,
-        loss: Loss::Refused,
-        limits: Limits {
-            max_token_lifetime: Duration::from_hours(24),
-            clock_skew: Duration::from_mins(1),
-            disagreement: None,
-            expiry_margin: EXPIRY_MARGIN,
-        },
-        false_positive_rate: 2.9e-5,
-        generation_interval: Duration::from_mins(1),
-        segment_caching: SegmentCaching::Private,
-    };
-    Authority::start(&settings, Access::Machine, stopping).unwrap()
 }
 
 fn generation(authority: &Authority) -> (Vec<u8>, Vec<u8>) {

@@ -1,38 +1,12 @@
-use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
 use axum::body::Body;
 use axum::extract::Request;
-use tokio::sync::watch;
 use tower_service::Service as _;
 
 use super::*;
-use crate::authority::credentials::Access;
-use crate::authority::request::Limits;
-use crate::authority::{SegmentCaching, Settings};
-use crate::revocation::EXPIRY_MARGIN;
-
-/// An authority, until the second is dropped.
-fn start(directory: &Path) -> (Arc<Authority>, watch::Sender<bool>) {
-    let settings = Settings {
-        directory: directory.to_owned(),
-        cache_bytes: 1 << 20,
-        loss: crate::authority::store::Loss::Refused,
-        limits: Limits {
-            max_token_lifetime: Duration::from_hours(24),
-            clock_skew: Duration::from_mins(1),
-            disagreement: None,
-            expiry_margin: EXPIRY_MARGIN,
-        },
-        false_positive_rate: 2.9e-5,
-        generation_interval: Duration::from_mins(1),
-        segment_caching: SegmentCaching::Private,
-    };
-    let (stop, stopping) = watch::channel(false);
-    let authority = Authority::start(&settings, Access::Machine, stopping);
-    (authority.unwrap(), stop)
-}
+use crate::authority::tests::start;
 
 fn rotation() -> Request {
     Request::post("/v1/feed/keys")
