@@ -64,3 +64,20 @@ pub(super) fn revoke_all(store: &Store, revocations: &[Revocation]) -> Committed
 pub(super) fn name_of(store: &Store, kind: Kind, value: &str) -> Fingerprint {
     target(kind, value).fingerprint(&store.filter_key())
 }
+
+/// Numbers that are the same in every run.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % end
+    }
+
+    /// A place in a list of this length.
+    pub(super) fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap()
+    }
+}

@@ -7,7 +7,7 @@ use super::file::FILE_NAME;
 use super::*;
 use crate::authority::entry::Revocation;
 use crate::authority::store::tests::{
-    NOW, name_of, restoration, revocation, revoke, revoke_all, time,
+    NOW, Random, name_of, restoration, revocation, revoke, revoke_all, time,
 };
 use crate::authority::store::{Filter, Store};
 use crate::revocation::{Fingerprint, Kind};

@@ -137,7 +137,7 @@ fn work_in_one_commit_sees_what_went_before(kept: &dyn Kept) {
     let committed = store.commit(NOW, |writing| {
         let restored = writing.restore(&restoration(Kind::Session, "a"))?;
         let again = writing.restore(&restoration(Kind::Session, "a"))?;
-        let revoked = writing.revoke(&again_of(Kind::Session, "a"))?;
+        let revoked = writing.revoke(&revocation(Kind::Session, "a", 10))?;
         Ok((restored, again, revoked))
     });
     let (restored, again, revoked) = committed.unwrap().outcome;
@@ -145,10 +145,6 @@ fn work_in_one_commit_sees_what_went_before(kept: &dyn Kept) {
     assert_eq!(again, Restored::NotRevoked);
     assert!(matches!(revoked, Revoked::Newly(record) if record.sequence == 3));
     assert_eq!(store.head().unwrap().sequence, 3);
-}
-
-fn again_of(kind: Kind, value: &str) -> Revocation {
-    revocation(kind, value, 10)
 }
 
 fn a_reader_sees_no_half_of_a_commit(kept: &dyn Kept) {
@@ -516,25 +512,19 @@ impl Facts {
 fn the_engines_do_the_same() {
     let engines: [Box<dyn Kept>; 2] = [Box::new(OnDisk::new()), Box::new(InMemory::new())];
     let [expected, found] = engines.map(|kept| {
-        let mut random = 0x5eed_u64;
-        let mut below = |end: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            (random >> 11) % end
-        };
+        let mut random = Random(0x5eed);
         let (mut facts, mut store) = (Vec::new(), kept.open());
         for round in 0..300 {
             let now = NOW + round * 200;
-            let kind = Kind::ALL[usize::try_from(below(6)).unwrap()];
-            let value = below(4).to_string();
-            let outcome = match below(10) {
+            let kind = Kind::ALL[random.index(6)];
+            let value = random.below(4).to_string();
+            let outcome = match random.below(10) {
                 0..6 => {
                     let revocation = Revocation {
-                        not_before: time(below(60)),
-                        except_session: ["", "s", "t"][usize::try_from(below(3)).unwrap()].into(),
-                        subject: ["", "u"][usize::try_from(below(2)).unwrap()].into(),
-                        ..revocation(kind, &value, below(80))
+                        not_before: time(random.below(60)),
+                        except_session: ["", "s", "t"][random.index(3)].into(),
+                        subject: ["", "u"][random.index(2)].into(),
+                        ..revocation(kind, &value, random.below(80))
                     };
                     let committed = store.commit(now, |writing| writing.revoke(&revocation));
                     format!("{:?}", committed.unwrap().outcome)

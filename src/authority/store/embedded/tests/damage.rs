@@ -226,18 +226,6 @@ impl Count {
     }
 }
 
-/// Numbers that are the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 11).unwrap() % end
-    }
-}
-
 /// How often; ten times as often in the long form, which `PORTCULLIS_LONG=1` asks for.
 fn rounds(short: usize) -> usize {
     match std::env::var_os("PORTCULLIS_LONG") {
@@ -256,14 +244,14 @@ fn no_bit_that_flips_loses_a_revocation_in_silence() {
         let mut random = Random(seed);
         let mut count = Count::default();
         for round in 0..rounds(30) {
-            let bit = random.below(sample.store.len() * 8);
+            let bit = random.index(sample.store.len() * 8);
             let what = format!("round {round}, bit {bit}");
             let (directory, changed) = sample.put(|store| store[bit / 8] ^= 1 << (bit % 8));
             count.open(&sample, directory.path(), &changed, &what);
         }
         // In the header, where a bit decides which commit is the last one.
         for _ in 0..rounds(20) {
-            let bit = random.below(320 * 8);
+            let bit = random.index(320 * 8);
             let what = format!("bit {bit} of the header");
             let (directory, changed) = sample.put(|store| store[bit / 8] ^= 1 << (bit % 8));
             count.open(&sample, directory.path(), &changed, &what);
@@ -285,9 +273,9 @@ fn no_store_that_was_cut_loses_a_revocation_in_silence() {
     let mut random = Random(0xc0de);
     let mut count = Count::default();
     let ends = (0..rounds(30)).map(|round| match round % 3 {
-        0 => random.below(sample.store.len()),
-        1 => random.below(sample.store.len() / 4096) * 4096,
-        _ => random.below(8_192),
+        0 => random.index(sample.store.len()),
+        1 => random.index(sample.store.len() / 4096) * 4096,
+        _ => random.index(8_192),
     });
     for end in [0, 1, 4096].into_iter().chain(ends) {
         let (directory, changed) = sample.put(|store| store.truncate(end));
