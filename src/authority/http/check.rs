@@ -40,10 +40,12 @@ pub(super) async fn check(
     });
     let now = clock::now();
     // Before the index is read, which is told of every change before the history is.
-    let known = authority.history.head().sequence;
+    let is_behind = value
+        .at_least
+        .is_some_and(|asked| asked > authority.history.head().sequence);
     let mut members = revoked_members(&authority, &value, issued_at.transpose()?, now);
     let first = members.next();
-    if first.is_none() && value.at_least.is_some_and(|asked| asked > known) {
+    if first.is_none() && is_behind {
         return Err(Problem::behind());
     }
     authority.metrics.checked(first.is_some());
