@@ -24,6 +24,8 @@ mod feed;
 mod import;
 mod interface;
 mod loss;
+#[path = "../support/patience.rs"]
+mod patience;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod process;

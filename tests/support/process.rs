@@ -14,6 +14,8 @@ use portcullis::revocation::FeedKeys;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::patience::{self, PATIENCE};
+
 pub(crate) const ISSUER: &str = "https://issuer.example";
 
 /// A running authority, killed when dropped.
@@ -26,7 +28,7 @@ pub(crate) struct Authority {
     pub(crate) credential: Option<String>,
 }
 
-/// An answer: its status and, when it is JSON, its body.
+/// An answer, with its body as it came.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -285,16 +287,9 @@ pub(crate) fn public_key(text: &str) -> VerifyingKey {
 
 /// Waits until something holds.
 #[track_caller]
-pub(crate) fn until(mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "does not come to hold");
-        thread::sleep(Duration::from_millis(10));
-    }
+pub(crate) fn until(holds: impl FnMut() -> bool) {
+    patience::until(|| "what is waited for".to_owned(), holds);
 }
-
-/// Longer than anything takes here, since other programs may want the processor too.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
     let response = response.unwrap();
