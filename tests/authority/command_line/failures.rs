@@ -82,11 +82,8 @@ fn whatever_keeps_from_an_answer_has_its_own_sentence_and_exit_code() {
         "the authority refuses: `value`: expected at most 1024",
     );
 
-    let at = |url: &str| ["stats", "--authority", url].map(str::to_owned);
     let expect_at = |url: &str, code, sentence: &str| {
-        let arguments = at(url);
-        let arguments = arguments.each_ref().map(String::as_str);
-        expect(&authority, &arguments, code, sentence);
+        expect(&authority, &["stats", "--authority", url], code, sentence);
     };
     expect_at(
         "http://127.0.0.1:1",

@@ -12,89 +12,45 @@ use super::{mint, run, told};
 fn what_is_not_named_in_full_is_a_wrong_command_line() {
     let directory = directory();
     let authority = Authority::start(directory.path());
-    for (arguments, message) in [
+    for (typed, message) in [
         (
-            &["revoke", "session", "--issuer", "i"][..],
+            "revoke session --issuer i",
             "expected the name of a session, found none\n\nhint: it stands behind the kind",
         ),
+        ("check subject s", "expected `--issuer`, found none"),
         (
-            &["check", "subject", "s"],
-            "expected `--issuer`, found none",
-        ),
-        (
-            &["restore", "issuer", "https://i"],
+            "restore issuer https://i",
             "hint: write `issuer --issuer ISSUER`",
         ),
-        (&["list", "issuer", "https://i"], "write `issuer --issuer"),
+        ("list issuer https://i", "write `issuer --issuer"),
+        ("list --token -", "expected one of `token`, `session`"),
+        ("revoke --issuer i", "<TARGET>"),
         (
-            &["list", "--token", "-"],
-            "expected one of `token`, `session`",
-        ),
-        (&["revoke", "--issuer", "i"], "<TARGET>"),
-        (
-            &[
-                "revoke",
-                "session",
-                "s",
-                "--issuer",
-                "i",
-                "--expires-in=-1h",
-            ],
+            "revoke session s --issuer i --expires-in=-1h",
             "found one that is past\n\nhint: it says when the tokens expire that are meant; to \
              revoke what",
         ),
         (
-            &[
-                "revoke",
-                "session",
-                "s",
-                "--issuer",
-                "i",
-                "--expires-in",
-                "-1h",
-            ],
+            "revoke session s --issuer i --expires-in -1h",
             "`--not-before-in -1h`",
         ),
         (
-            &[
-                "revoke",
-                "subject",
-                "s",
-                "--issuer",
-                "i",
-                "--not-before",
-                "-1h",
-            ],
+            "revoke subject s --issuer i --not-before -1h",
             "goes into the option that ends in `-in`",
         ),
         (
-            &[
-                "revoke",
-                "subject",
-                "s",
-                "--issuer",
-                "i",
-                "--not-before-in",
-                "2026-12-01T00:00:00Z",
-            ],
+            "revoke subject s --issuer i --not-before-in 2026-12-01T00:00:00Z",
             "found an instant: that goes into `--expires-at` or `--not-before`",
         ),
         (
-            &[
-                "revoke",
-                "subject",
-                "s",
-                "--issuer",
-                "i",
-                "--not-before-in",
-                "-99999d",
-            ],
+            "revoke subject s --issuer i --not-before-in -99999d",
             "`--not-before-in`: expected a time after 1970, found one before",
         ),
     ] {
-        let (code, output, errors) = run(&authority, arguments);
-        assert_eq!((code, output.as_str()), (2, ""), "{arguments:?} {errors}");
-        assert!(errors.contains(message), "{arguments:?}: {errors}");
+        let arguments: Vec<_> = typed.split(' ').collect();
+        let (code, output, errors) = run(&authority, &arguments);
+        assert_eq!((code, output.as_str()), (2, ""), "{typed} {errors}");
+        assert!(errors.contains(message), "{typed}: {errors}");
     }
     assert_eq!(authority.stats()["sequence"], 0);
 }
