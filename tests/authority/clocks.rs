@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::access::{credential, guarded};
-use super::process::{Authority, ISSUER, directory, revocation, until};
+use super::access::guarded;
+use super::process::{Authority, ISSUER, credential, directory, revocation, until};
 
 const HOUR: i64 = 3_600;
 

@@ -18,6 +18,7 @@ mod backup;
 mod certificate;
 mod clocks;
 mod command_line;
+mod connections;
 mod crash;
 mod disk;
 mod feed;

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::super::access::{credential, guarded, with_tls};
+use super::super::access::guarded;
 use super::super::certificate::make_certificate_with;
-use super::super::process::{Authority, ISSUER, directory};
+use super::super::connections::with_tls;
+use super::super::process::{Authority, ISSUER, credential, directory};
 use super::run;
 
 fn file(directory: &Path, name: &str, text: &str) -> String {

@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::super::access::{credential, guarded};
-use super::super::process::{Authority, ISSUER, directory};
+use super::super::access::guarded;
+use super::super::process::{Authority, ISSUER, credential, directory};
 use super::{mint, run, told};
 
 #[test]
