@@ -25,6 +25,7 @@ mod description;
 mod draining;
 mod encoding;
 mod feed;
+mod import;
 mod operations;
 mod precondition;
 mod problem;
@@ -86,7 +87,7 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
         .routes(routes!(revocations::entry))
         .routes(routes!(revocations::issuer))
         .routes(routes!(revocations::restore))
-        .routes(routes!(revocations::import))
+        .routes(routes!(import::import))
         .routes(routes!(operations::stats))
         .routes(routes!(operations::rotate))
         .routes(routes!(operations::back_up))

@@ -1,20 +1,18 @@
-//! `/v1/revocations`, `/v1/restorations`, `/v1/import`.
+//! `/v1/revocations`, `/v1/restorations`, `/v1/issuers`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
-use super::body::{BODY_TIMEOUT, JsonBody, expect_type};
+use super::body::JsonBody;
 use super::{Problem, ProblemBody};
 use crate::authority::credentials::Caller;
 use crate::authority::entry::{Action, Event, Record};
-use crate::authority::import::{Import, Imported};
 use crate::authority::request::{RestorationRequest, RevocationRequest};
 use crate::authority::store::{
     Filter, KnownIssuer, Restored, Revoked, Store, StoreError, from_hex, to_hex,
@@ -354,62 +352,6 @@ pub(super) async fn known_issuer(
             similar,
         },
     })
-}
-
-/// Revokes everything that the lines name, or nothing when one of them is wrong or does not arrive.
-/// Each line is a `RevocationRequest`. When the last one has been read, all of them are carried out
-/// whether the caller waits for it or not.
-#[utoipa::path(
-    post,
-    path = "/v1/import",
-    security(("admin" = [])),
-    request_body(content = Vec<RevocationRequest>, content_type = "application/x-ndjson",
-                 description = "One of these on each line, and no list around them"),
-    responses(
-        (status = 200, body = Imported),
-        (status = 409, description = "Another import is being read or carried out", body = ProblemBody,
-         content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Lines are wrong; nothing was revoked", body = ProblemBody,
-         content_type = "application/problem+json"),
-        (status = 503, description = "The store failed. Nothing was revoked, unless all lines had \
-          been read: then they may be carried out as soon as the store can be written to. To send \
-          them again does no harm", body = ProblemBody,
-         content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn import(
-    State(authority): State<Arc<Authority>>,
-    Extension(caller): Extension<Caller>,
-    request: Request,
-) -> Result<Json<Imported>, Problem> {
-    expect_type(&request, "application/x-ndjson")?;
-    let mut import = Import::begin(&authority, caller.name.to_string()).await;
-    let mut body = request.into_body();
-    // Read here and not in a task that outlives the connection: when that is lost, this is dropped
-    // together with the import, and what has come so far is never taken for all of it. And read to
-    // the end even after a failure, since who is still sending does not listen.
-    let broke_off = loop {
-        use http_body_util::BodyExt as _;
-        match timeout(BODY_TIMEOUT, body.frame()).await {
-            Ok(Some(Ok(frame))) => {
-                if let (Ok(bytes), Ok(open)) = (frame.into_data(), &mut import)
-                    && let Err(error) = open.take(&bytes).await
-                {
-                    import = Err(error.into());
-                }
-            }
-            Ok(None) => break None,
-            Ok(Some(Err(error))) => break Some(Problem::invalid(error.to_string())),
-            Err(_) => break Some(Problem::timeout()),
-        }
-    };
-    let import = import?;
-    if let Some(problem) = broke_off {
-        import.give_up().await?;
-        return Err(problem);
-    }
-    Ok(Json(import.finish().await?))
 }
 
 /// Reads the store where waiting for the disk holds up no other request.
