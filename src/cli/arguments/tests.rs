@@ -219,3 +219,26 @@ fn the_documents_name_no_command_and_no_option_that_there_is_not() {
     }
     assert!(count > 40, "{count}");
 }
+
+/// The document says `--option`, and behind it the value "by default" in parentheses.
+#[test]
+fn the_defaults_of_the_authority_are_those_that_the_document_names() {
+    let document = include_str!("../../../envoy/revocation.md");
+    let definition = definition();
+    let serve = definition.find_subcommand("serve").unwrap();
+    let mut count = 0;
+    for (place, _) in document.match_indices(" by default") {
+        let (before, value) = document[..place].rsplit_once(['(', '.']).unwrap();
+        let Ok(value) = humantime::parse_duration(value) else {
+            continue;
+        };
+        let (_, behind) = before.rsplit_once("`--").unwrap();
+        let name = behind.split('`').next();
+        let mut options = serve.get_opts();
+        let option = options.find(|option| option.get_long() == name).unwrap();
+        let default = option.get_default_values()[0].to_str().unwrap();
+        assert_eq!(humantime::parse_duration(default), Ok(value), "{name:?}");
+        count += 1;
+    }
+    assert_eq!(count, 2);
+}
