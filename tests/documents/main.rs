@@ -22,31 +22,8 @@ mod tables;
 mod words;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use support::documents::{Document, documents};
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The files below a directory whose names end so.
-fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut directories = vec![directory.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|it| it == extension) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
+use support::documents::{Document, documents, files, root};
 
 /// One document.
 fn document(name: &str) -> String {

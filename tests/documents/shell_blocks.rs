@@ -1,8 +1,8 @@
 //! The commands that the documents show.
 
-use std::path::Path;
 use std::process::Command;
 
+use super::root;
 use super::support::documents::{Scene, Trial, documents};
 use super::support::{Authority, program};
 
@@ -32,7 +32,7 @@ fn every_block_has_a_language_and_every_shell_block_a_trial() {
 /// What is left to CI has to be there at least.
 #[test]
 fn every_verb_of_the_build_script_that_the_documents_name_is_one() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("build.sh");
+    let script = root().join("build.sh");
     let help = Command::new(script).arg("help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     for document in documents() {

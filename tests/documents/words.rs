@@ -1,8 +1,6 @@
 //! Words that the glossary has retired.
 
-use std::fs;
-
-use super::{Document, document, documents, files, root};
+use super::{Document, document, documents, files};
 
 /// Where the list is, which has the words in it.
 const GLOSSARY: &str = ".github/CONTRIBUTING.md";
@@ -44,18 +42,14 @@ fn has(line: &str, word: &str) -> bool {
 fn retired_words_are_gone() {
     let retired = retired();
     assert!(retired.len() >= 8);
-    let mut texts: Vec<_> = documents();
+    let mut texts = documents();
     for text in &mut texts {
         if text.name == GLOSSARY {
             let (before, _) = text.text.split_once("### Retired words").unwrap();
             text.text = before.to_owned();
         }
     }
-    let code = files(&root().join("src"), "rs").into_iter();
-    texts.extend(code.map(|path| Document {
-        name: path.strip_prefix(root()).unwrap().display().to_string(),
-        text: fs::read_to_string(&path).unwrap(),
-    }));
+    texts.extend(files("src", "rs").iter().map(|path| Document::at(path)));
     let mut faults = Vec::new();
     for text in &texts {
         let is_code = text.name.starts_with("src/");

@@ -70,36 +70,50 @@ const DIRECTORIES: [&str; 3] = [".github", "envoy", "tests"];
 
 /// Every document of the repository.
 pub(crate) fn documents() -> Vec<Document> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut paths = entries(root);
-    paths.retain(|path| path.is_file());
-    let mut directories: Vec<_> = DIRECTORIES.map(|name| root.join(name)).into();
+    let mut paths = entries(root());
+    paths.retain(|path| is_one(path, "md"));
+    paths.extend(DIRECTORIES.iter().flat_map(|name| files(name, "md")));
+    paths.sort();
+    paths.iter().map(|path| Document::at(path)).collect()
+}
+
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files below a directory of the repository whose names end so.
+pub(crate) fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut directories = vec![root().join(directory)];
     while let Some(directory) = directories.pop() {
         for path in entries(&directory) {
             if path.is_dir() {
                 directories.push(path);
-            } else {
-                paths.push(path);
+            } else if is_one(&path, extension) {
+                found.push(path);
             }
         }
     }
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
-    paths.sort();
-    let documents = paths.into_iter().map(|path| Document {
-        name: path.strip_prefix(root).unwrap().display().to_string(),
-        text: fs::read_to_string(&path).unwrap(),
-    });
-    documents.collect()
+    found
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return Vec::new();
-    };
+    let entries = fs::read_dir(directory).unwrap();
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
+fn is_one(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
 impl Document {
+    pub(crate) fn at(path: &Path) -> Self {
+        Self {
+            name: path.strip_prefix(root()).unwrap().display().to_string(),
+            text: fs::read_to_string(path).unwrap(),
+        }
+    }
+
     pub(crate) fn blocks(&self) -> Vec<Block> {
         let mut blocks: Vec<Block> = Vec::new();
         let mut lines = self.text.lines().enumerate();
