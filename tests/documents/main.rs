@@ -1,10 +1,6 @@
 //! The documents, held to what they speak of: commands, configurations, tables, links, figures, words.
 
 #![allow(
-    unused_imports,
-    reason = "the support of the Envoy tests, of which a part is needed"
-)]
-#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,

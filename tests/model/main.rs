@@ -9,10 +9,6 @@
 //! times as long.
 
 #![allow(
-    unused_imports,
-    reason = "the support of the Envoy tests, of which a part is needed"
-)]
-#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,

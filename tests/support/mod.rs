@@ -5,6 +5,7 @@
 
 #![allow(
     dead_code,
+    unused_imports,
     reason = "the tests and the bench that include this need a part of it each"
 )]
 

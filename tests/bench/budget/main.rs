@@ -5,10 +5,6 @@
 //! `budget.json` beside this; after a change on purpose, `PORTCULLIS_BUDGET=write` writes it anew.
 
 #![allow(
-    unused_imports,
-    reason = "the support of the Envoy tests, of which a part is needed"
-)]
-#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -2,10 +2,6 @@
 //! a virtual machine. For finding out which step a change made slower, not for promises.
 
 #![allow(
-    unused_imports,
-    reason = "the support of the tests, of which a bench needs a part"
-)]
-#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -3,10 +3,6 @@
 //! for a request, throughput, latency. `README.md` in the directory above says how and why so.
 
 #![allow(
-    unused_imports,
-    reason = "the support of the tests, of which a bench needs a part"
-)]
-#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -10,10 +10,6 @@
 //! What is printed goes to `target/bench/revocation.json` as well.
 
 #![allow(
-    unused_imports,
-    reason = "the support of the tests, of which a bench needs a part"
-)]
-#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -4,10 +4,6 @@
 //! The filter in `module/` takes the steps, and this program asks it for them, in turns.
 
 #![allow(
-    unused_imports,
-    reason = "the support of the tests, of which a bench needs a part"
-)]
-#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
