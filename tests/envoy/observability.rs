@@ -1,7 +1,5 @@
 //! What the operator's tools see: metrics with labels, and access logs that say who and why.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -169,10 +167,7 @@ fn the_metrics_are_those_that_the_documents_name() {
     let token = Token::signed_by("es256");
     let request = Request::get("/api").bearer(&token);
     let mut client = envoy.client();
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while client.send(&request).status != 200 {
-        assert!(Instant::now() < deadline, "no feed: {}", envoy.log());
-    }
+    until(|| envoy.log(), || client.send(&request).status == 200);
     let (names, shown) = named();
     assert!(names.len() > 25, "{names:?}");
     let found = || {
