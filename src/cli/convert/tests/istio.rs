@@ -458,12 +458,20 @@ fn a_principal_is_an_issuer_of_these_a_slash_and_a_subject() {
         outcome.differs_only_in(&[]);
         let rules = outcome.one()["rules"].as_array().unwrap();
         let requires = rules.first().map(|rule| rule["requires"].clone());
+        let told = json!(expected).to_string();
         let expected = match expected.as_slice() {
             [] => None,
             [one] => Some(one.clone()),
             _ => Some(any(&expected.into())),
         };
         assert_eq!(requires, expected, "{principal}");
+        for (part, is_told) in [
+            ("an empty `sub`", told.contains("present")),
+            ("nobody is meant", told == "[]"),
+            ("before 1.21", principal.starts_with("*/")),
+        ] {
+            assert_eq!(outcome.notes(part), is_told, "{principal}: {part}");
+        }
     }
     // Where subjects begin or end like something, nobody is let through.
     for principal in ["https://a.example/adm*", "*123"] {

@@ -14,26 +14,28 @@ const CLAIMS: &str = "request.auth.claims";
 pub(super) fn principal(value: &Item<'_>, issuers: &[Issuer]) -> Option<Vec<Need>> {
     let text = value.text()?;
     if text.starts_with("*/") {
-        value.note("means subjects that are this, and no longer those that only end so");
+        value.note("means only this subject; Istio before 1.21 took those that end so as well");
     }
     let mut needs = Vec::new();
-    let mut is_more = false;
     for issuer in issuers {
-        match subjects(&text, &issuer.name) {
-            Some(subjects) => needs.extend(subjects.into_iter().map(|claim| Need {
-                providers: vec![issuer.provider.clone()],
-                claims: vec![claim],
-            })),
-            None => is_more = true,
-        }
-    }
-    if is_more {
-        value.differs("a requirement cannot say how `sub` begins or ends");
-        return (!needs.is_empty()).then_some(needs);
-    }
-    let takes_any = |need: &Need| need.claims.iter().any(|claim| claim["present"] == true);
-    if needs.iter().any(takes_any) {
-        value.note("a token with an empty `sub` is let through as well, which Istio refuses");
+        let claim = match subjects(&text, &issuer.name) {
+            Subjects::None => continue,
+            Subjects::One(subject) => json!({"claim_name": "sub", "equals": subject}),
+            Subjects::Like => {
+                value.differs("a requirement cannot say how `sub` begins or ends");
+                return None;
+            }
+            Subjects::All => {
+                value.note(
+                    "a token with an empty `sub` is let through as well, which Istio refuses",
+                );
+                json!({"claim_name": "sub", "present": true})
+            }
+        };
+        needs.push(Need {
+            providers: vec![issuer.provider.clone()],
+            claims: vec![claim],
+        });
     }
     if needs.is_empty() {
         value.note("no provider here has such an issuer, so nobody is meant");
@@ -41,33 +43,39 @@ pub(super) fn principal(value: &Item<'_>, issuers: &[Issuer]) -> Option<Vec<Need
     Some(needs)
 }
 
-/// What `sub` has to be so that a token of this issuer is like this text. Istio takes what follows
-/// the last slash for the subject; before 1.22 it compared issuer, slash and subject as one text,
-/// which let through what this does and more. `None` for what a requirement cannot say.
-fn subjects(text: &str, issuer: &str) -> Option<Vec<Value>> {
-    let there = || vec![json!({"claim_name": "sub", "present": true})];
-    let is = |subject: &str| vec![json!({"claim_name": "sub", "equals": subject})];
-    let only_if = |is_meant: bool, claims: Vec<Value>| if is_meant { claims } else { Vec::new() };
+/// Which subjects of an issuer are meant.
+enum Subjects<'t> {
+    None,
+    One(&'t str),
+    /// Those that begin or end like something.
+    Like,
+    All,
+}
+
+/// Istio takes what follows the last slash for the subject; before 1.21 it compared issuer, slash and
+/// subject as one text, which let through what this does and more.
+fn subjects<'t>(text: &'t str, issuer: &str) -> Subjects<'t> {
     if text == "*" {
-        return Some(there());
+        return Subjects::All;
     }
-    match (text.strip_prefix('*'), text.rsplit_once('/')) {
-        (Some(end), Some((_, subject))) => {
-            let of_issuer = end.strip_suffix(subject)?.strip_suffix('/')?;
-            Some(only_if(issuer.ends_with(of_issuer), is(subject)))
-        }
-        (Some(_), None) => None,
-        (None, Some((of_issuer, _))) if of_issuer != issuer => Some(Vec::new()),
-        (None, Some((_, subject))) => match subject.strip_suffix('*') {
-            Some("") => Some(there()),
-            Some(_) => None,
-            None => Some(is(subject)),
-        },
-        (None, None) => {
-            let begin = text.strip_suffix('*');
-            let is_meant = begin.is_some_and(|begin| issuer.starts_with(begin));
-            Some(only_if(is_meant, there()))
-        }
+    if let Some(end) = text.strip_prefix('*') {
+        return match end.rsplit_once('/') {
+            Some((of_issuer, subject)) if issuer.ends_with(of_issuer) => Subjects::One(subject),
+            Some(_) => Subjects::None,
+            None => Subjects::Like,
+        };
+    }
+    let Some((of_issuer, subject)) = text.rsplit_once('/') else {
+        return match text.strip_suffix('*') {
+            Some(begin) if issuer.starts_with(begin) => Subjects::All,
+            _ => Subjects::None,
+        };
+    };
+    match subject.strip_suffix('*') {
+        _ if of_issuer != issuer => Subjects::None,
+        Some("") => Subjects::All,
+        Some(_) => Subjects::Like,
+        None => Subjects::One(subject),
     }
 }
 
