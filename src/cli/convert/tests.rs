@@ -3,7 +3,6 @@ mod istio;
 mod jwt_authn;
 mod routes;
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -144,17 +143,27 @@ fn authentication(more: &str) -> String {
     )
 }
 
-/// A policy that has its name from what it says, so that two of them are two.
+/// A policy without a name, so that two of them are two.
 fn policy(action: &str, rules: &str) -> String {
-    let name = BuildHasherDefault::<DefaultHasher>::default().hash_one((action, rules));
     format!(
-        "---\nkind: AuthorizationPolicy\nmetadata: {{name: p{name}, namespace: shop}}\n\
+        "---\nkind: AuthorizationPolicy\nmetadata: {{namespace: shop}}\n\
          spec: {{selector: {{matchLabels: {{app: api}}}}, action: {action}, rules: {rules}}}\n"
     )
 }
 
 fn any(requirements: &Value) -> Value {
     json!({"requires_any": {"requirements": requirements}})
+}
+
+#[test]
+fn a_resource_that_stands_in_the_files_twice_opens() {
+    for kind in RESOURCES {
+        let one = |name| format!("---\nkind: {kind}\nmetadata: {{name: {name}, namespace: n}}\n");
+        for (text, expected) in [(one("a") + &one("a"), 1), (one("a") + &one("b"), 0)] {
+            let outcome = Outcome::of(&text);
+            assert_eq!(outcome.openings.len(), expected, "{text}");
+        }
+    }
 }
 
 #[test]
