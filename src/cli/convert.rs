@@ -451,8 +451,9 @@ fn tell_repeated(documents: &[Document], remarks: &Remarks) {
             let is_named = metadata.is_some_and(|metadata| metadata.member("name").is_some());
             if is_named && !seen.insert(named(&item)) {
                 item.opens(
-                    "has stood in these files before; a cluster keeps only the last one, and here both \
-                     count, which may OPEN what the last one closes; hint: leave the other out",
+                    "has stood in these files before; a cluster keeps only the last one, and here the \
+                     first still counts, which may OPEN what the last one closes; hint: leave the \
+                     other out",
                 );
             }
         }
