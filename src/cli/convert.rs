@@ -11,6 +11,7 @@ mod istio;
 mod item;
 mod jwt_authn;
 mod shape;
+mod source;
 mod template;
 
 use std::collections::BTreeSet;
@@ -23,9 +24,11 @@ use serde_json::Value;
 
 use super::configuration_file::{self, ConfigurationFileError, Document, Found};
 use super::{CommandError, yaml};
-use crate::configuration::{Variable, joined as joined_path};
+use crate::configuration::Variable;
 use crate::gate::inspect_configuration;
 use item::{Item, Remark, Remarks};
+pub(super) use source::sources;
+use source::{Kind, Source, kind};
 
 /// The arguments of `portcullis convert`.
 #[derive(Debug, Args)]
@@ -40,146 +43,6 @@ pub struct Arguments {
     /// Print JSON, one configuration on a line
     #[arg(long)]
     pub json: bool,
-}
-
-/// What can be translated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    JwtAuthn,
-    RequestAuthentication,
-    SecurityPolicy,
-}
-
-impl Kind {
-    /// What it is called in messages.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::JwtAuthn => "Envoy's own `jwt_authn` filter",
-            Self::RequestAuthentication => "an Istio `RequestAuthentication`",
-            Self::SecurityPolicy => "an Envoy Gateway `SecurityPolicy`",
-        }
-    }
-}
-
-/// Something that can be translated, and where it stands.
-#[derive(Debug)]
-pub(super) struct Source<'d> {
-    kind: Kind,
-    document: &'d Document,
-    /// Path in the document.
-    path: String,
-    value: &'d Value,
-    /// For `jwt_authn` only.
-    chain: Chain<'d>,
-}
-
-/// How a filter stands in its chain.
-#[derive(Clone, Debug)]
-struct Chain<'d> {
-    /// The name that it has there, by which routes mean it.
-    filter: &'d str,
-    /// Whether it stands in another filter, which has the name in the chain.
-    is_wrapped: bool,
-    /// What the translation does not do as the original did, by paths.
-    differences: Vec<(String, &'static str)>,
-}
-
-impl<'d> Chain<'d> {
-    /// How what is in this object stands.
-    fn with(&self, path: &str, members: &'d serde_json::Map<String, Value>) -> Self {
-        let mut inner = self.clone();
-        if !self.is_wrapped
-            && let Some(name) = members.get("name").and_then(Value::as_str)
-        {
-            inner.filter = name;
-        }
-        let mut differs = |name: &str, message| {
-            inner.differences.push((joined_path(path, name), message));
-        };
-        let is_filter = members.contains_key("typed_config") || members.contains_key("typedConfig");
-        if is_filter && members.get("disabled") == Some(&Value::Bool(true)) {
-            differs(
-                "disabled",
-                "the filter is off but where a route turns it on, and what is written is on \
-                 everywhere; hint: say `disabled: true` of the new filter too, and turn it on there",
-            );
-        }
-        for name in members.keys() {
-            match yaml::plain(name).as_str() {
-                "configdiscovery" => differs(
-                    name,
-                    "what counts comes from elsewhere and cannot be seen here, even if it asks for \
-                     more; only what stands in for it is translated; hint: convert that",
-                ),
-                "extensionconfig" | "xdsmatcher" => {
-                    differs(
-                        name,
-                        "the filter is one that only some requests reach, and what is written is for \
-                         all of them; hint: put the new filter in the same place",
-                    );
-                }
-                _ => {}
-            }
-        }
-        inner.is_wrapped |= members
-            .keys()
-            .any(|name| matches!(yaml::plain(name).as_str(), "extensionconfig" | "xdsmatcher"));
-        inner
-    }
-
-    const fn new() -> Self {
-        Self {
-            filter: NATIVE,
-            is_wrapped: false,
-            differences: Vec::new(),
-        }
-    }
-}
-
-impl Source<'_> {
-    pub(super) const fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// Its path in the file.
-    pub(super) fn place(&self) -> String {
-        configuration_file::under(&self.document.place, &self.path)
-    }
-
-    pub(super) fn line(&self) -> usize {
-        self.document.lines.of(&self.path)
-    }
-
-    fn item<'i>(&'i self, remarks: &'i Remarks) -> Item<'i> {
-        Item {
-            path: self.path.clone(),
-            value: self.value,
-            ..Item::of(self.document, remarks)
-        }
-    }
-}
-
-/// Everything in these documents that can be translated.
-pub(super) fn sources(documents: &[Document]) -> Vec<Source<'_>> {
-    let mut sources = Vec::new();
-    for document in documents {
-        let kind = match kind(document) {
-            Some("RequestAuthentication") => Kind::RequestAuthentication,
-            Some("SecurityPolicy") if has_tokens(document) => Kind::SecurityPolicy,
-            _ => {
-                collect_filters(document, "", &document.value, &Chain::new(), &mut sources);
-                continue;
-            }
-        };
-        sources.push(Source {
-            kind,
-            document,
-            path: String::new(),
-            value: &document.value,
-            chain: Chain::new(),
-        });
-    }
-    sources
 }
 
 /// The plugin configurations in a file, and its documents.
@@ -203,61 +66,6 @@ pub(super) fn configurations(file: &Path) -> Result<(Vec<Found>, Vec<Document>),
         },
         None => ConfigurationFileError::Nothing { path }.into(),
     })
-}
-
-fn kind(document: &Document) -> Option<&str> {
-    document.value.get("kind")?.as_str()
-}
-
-fn has_tokens(policy: &Document) -> bool {
-    let spec = policy.value.get("spec");
-    spec.and_then(|spec| spec.get("jwt"))
-        .is_some_and(Value::is_object)
-}
-
-/// Envoy's filters, by the type of their configuration, which nobody else has.
-fn collect_filters<'d>(
-    document: &'d Document,
-    path: &str,
-    value: &'d Value,
-    outer: &Chain<'d>,
-    sources: &mut Vec<Source<'d>>,
-) {
-    match value {
-        Value::Object(members) => {
-            let is_native = |key: &str| {
-                let kind = members.get(key).and_then(Value::as_str);
-                kind.is_some_and(|kind| {
-                    kind.contains("filters.http.jwt_authn.") && kind.ends_with(".JwtAuthentication")
-                })
-            };
-            // A `TypedStruct` names the type of what it wraps.
-            let wrapped = members.get("value").filter(|_| is_native("type_url"));
-            let inside = wrapped.map(|value| (joined_path(path, "value"), value));
-            let found = is_native("@type").then(|| (path.to_owned(), value));
-            if let Some((path, value)) = found.or(inside) {
-                sources.push(Source {
-                    kind: Kind::JwtAuthn,
-                    document,
-                    path,
-                    value,
-                    chain: outer.clone(),
-                });
-                return;
-            }
-            let chain = outer.with(path, members);
-            for (name, inner) in members {
-                collect_filters(document, &joined_path(path, name), inner, &chain, sources);
-            }
-        }
-        Value::Array(elements) => {
-            for (index, inner) in elements.iter().enumerate() {
-                let path = format!("{path}[{index}]");
-                collect_filters(document, &path, inner, outer, sources);
-            }
-        }
-        _ => {}
-    }
 }
 
 /// Writes a plugin configuration for everything that the files have to `output`, as YAML or JSON, and what
@@ -378,7 +186,7 @@ fn converted(
     }
     let mut converted = Vec::new();
     for source in sources(documents) {
-        let (title, configuration) = match source.kind {
+        let (title, configuration) = match source.kind() {
             Kind::RequestAuthentication => continue,
             Kind::JwtAuthn => native(&source, documents, remarks, files),
             Kind::SecurityPolicy => {
@@ -479,9 +287,6 @@ const RESOURCES: [&str; 4] = [
     "RequestAuthentication",
     "SecurityPolicy",
 ];
-
-/// The name that Envoy's filter has unless somebody gave it another.
-const NATIVE: &str = "envoy.filters.http.jwt_authn";
 
 #[cfg(test)]
 mod tests;
