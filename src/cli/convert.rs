@@ -101,31 +101,10 @@ pub fn run(
             tell(kind, remark, errors).map_err(CommandError::Output)?;
         }
     }
-    let mut faults = 0;
-    for one in &converted {
-        let text = one.configuration.to_string();
-        let inspection = inspect_configuration(text.as_bytes(), &|_| Variable::Unknown);
-        for fault in &inspection.faults {
-            writeln!(errors, "error: what came out has a fault: {fault}")
-                .map_err(CommandError::Output)?;
-        }
-        // What is doubtful in the original is no difference, so these do not count.
-        for finding in inspection.warnings.iter().chain(&inspection.review()) {
-            writeln!(errors, "warning: of what came out: {finding}")
-                .map_err(CommandError::Output)?;
-        }
-        faults += inspection.faults.len();
-        if arguments.json {
-            writeln!(output, "{text}").map_err(CommandError::Output)?;
-            continue;
-        }
-        let separator = if converted.len() > 1 { "---\n" } else { "" };
-        let title = super::printable::printable(&one.title);
-        let yaml = yaml::to_yaml(&one.configuration);
-        write!(output, "{separator}# {title}\n{yaml}").map_err(CommandError::Output)?;
-    }
-    if faults > 0 {
-        return Err(CommandError::Faults { number: faults });
+    let written = write(&converted, arguments.json, output, errors);
+    match written.map_err(CommandError::Output)? {
+        0 => {}
+        number => return Err(CommandError::Faults { number }),
     }
     match differences.iter().filter(|remark| remark.opens).count() {
         0 => {}
@@ -137,6 +116,37 @@ pub fn run(
         }
         _ => Ok(()),
     }
+}
+
+/// Writes these, and what is wrong with them; the number of faults.
+fn write(
+    converted: &[Converted],
+    as_json: bool,
+    output: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> io::Result<usize> {
+    let mut faults = 0;
+    for one in converted {
+        let text = one.configuration.to_string();
+        let inspection = inspect_configuration(text.as_bytes(), &|_| Variable::Unknown);
+        for fault in &inspection.faults {
+            writeln!(errors, "error: what came out has a fault: {fault}")?;
+        }
+        // What is doubtful in the original is no difference, so these do not count.
+        for finding in inspection.warnings.iter().chain(&inspection.review()) {
+            writeln!(errors, "warning: of what came out: {finding}")?;
+        }
+        faults += inspection.faults.len();
+        if as_json {
+            writeln!(output, "{text}")?;
+            continue;
+        }
+        let separator = if converted.len() > 1 { "---\n" } else { "" };
+        let title = super::printable::printable(&one.title);
+        let yaml = yaml::to_yaml(&one.configuration);
+        write!(output, "{separator}# {title}\n{yaml}")?;
+    }
+    Ok(faults)
 }
 
 fn tell(kind: &str, remark: &Remark, errors: &mut dyn Write) -> io::Result<()> {
