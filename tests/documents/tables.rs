@@ -1,11 +1,16 @@
 //! Tables that are made from lists which the tests decide by too; `./build.sh readme` writes them anew.
+//! And the table of limits.
 
 use std::collections::BTreeSet;
 use std::{env, fs};
 
+use portcullis::revocation::MAX_BATCH_CHANGES;
+use portcullis::token::{
+    LARGEST_MAX_TOKEN_BYTES, MAX_JSON_DEPTH, MAX_JWK_SET_BYTES, MAX_KEYS, MAX_TOKEN_BYTES,
+};
 use serde_json::Value;
 
-use super::{documents, root};
+use super::{document, documents, root, rows};
 
 /// A table: the name of its marks, its list, and the columns, each with the key of its cells.
 struct Table {
@@ -122,5 +127,28 @@ fn every_field_of_jwt_authn_is_told_of() {
         };
         let is_told = |row: &[String; 3]| names(&row[0]);
         assert!(rows.iter().any(is_told), "{field}");
+    }
+}
+
+/// Of the limits those that the library tells.
+#[test]
+fn the_limits_are_those_of_the_code() {
+    let rows = rows(&document("envoy/operations.md"), "| what | limit |");
+    let kib = |bytes: usize| format!("{} KiB", bytes / 1024);
+    let (usual, largest) = (kib(MAX_TOKEN_BYTES), kib(LARGEST_MAX_TOKEN_BYTES));
+    for (what, limit) in [
+        ("token", format!("{usual}, or up to {largest} by")),
+        ("nesting of JSON", format!("{MAX_JSON_DEPTH} levels")),
+        (
+            "set of keys",
+            format!("{}; the first {MAX_KEYS} keys", kib(MAX_JWK_SET_BYTES)),
+        ),
+        (
+            "changes of the feed in one batch",
+            MAX_BATCH_CHANGES.to_string(),
+        ),
+    ] {
+        let row = rows.iter().find(|row| row[0] == what).unwrap();
+        assert!(row[1].starts_with(&limit), "{what}: {limit}");
     }
 }
