@@ -154,33 +154,26 @@ fn together(routes: &[Route<'_>]) -> Need {
     strictest
 }
 
-/// The name of a requirement that nothing meets.
+/// The name of a requirement that nothing meets, which no other has.
 fn refusal(kept: &mut Map<String, Value>) -> String {
+    let mut name = "nothing-passes".to_owned();
     let provider = kept.get("providers").and_then(Value::as_object);
-    let provider = provider
-        .and_then(|providers| providers.keys().next())
-        .cloned();
+    let provider = provider.and_then(|providers| providers.keys().next());
     // Without a provider the name is that of no requirement, which the filter does not take.
     let Some(provider) = provider else {
-        return "nothing-passes".to_owned();
+        return name;
     };
     let never = json!({"provider_name": provider, "claims": [
         {"claim_name": "exp", "equals": 0}, {"claim_name": "exp", "equals": 1},
     ]});
-    added(kept, "nothing-passes", never)
-}
-
-/// Adds a requirement, by a name that no other has.
-fn added(kept: &mut Map<String, Value>, name: &str, requirement: Value) -> String {
     let map = kept
         .entry("requirement_map")
         .or_insert_with(|| Value::Object(Map::new()));
-    let mut name = name.to_owned();
     if let Some(map) = map.as_object_mut() {
-        while map.get(&name).is_some_and(|known| *known != requirement) {
+        while map.get(&name).is_some_and(|known| *known != never) {
             name.push('_');
         }
-        map.insert(name.clone(), requirement);
+        map.insert(name.clone(), never);
     }
     name
 }
