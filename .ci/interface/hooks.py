@@ -20,6 +20,8 @@ def map_body(context, body):
     """An edge knows no change that its authority has not made, or the answer is 503, as described; the
     tests of the authority look at that."""
     known = isinstance(body, dict) and body.get("at_least")
-    if isinstance(known, int) and not isinstance(known, bool) and known > 0:
-        body["at_least"] = 0
+    if isinstance(known, (int, float)) and not isinstance(known, bool):
+        # What is not allowed stays as it is: it has to be refused.
+        if 0 < known < 2**64 and known == int(known):
+            body["at_least"] = 0
     return body

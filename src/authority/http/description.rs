@@ -125,13 +125,17 @@ fn describe_numbers(document: &mut Value) {
             .get_mut("parameters")
             .and_then(Value::as_array_mut);
         for parameter in parameters.into_iter().flatten() {
-            if let Some(schema) = parameter.get_mut("schema")
-                && schema["format"] == "int64"
-            {
-                schema["format"] = "uint64".into();
-                schema["maximum"] = u64::MAX.into();
-            }
+            parameter.get_mut("schema").map(describe_number);
         }
+    }
+    let sequence = "/components/schemas/CheckRequest/properties/at_least";
+    document.pointer_mut(sequence).map(describe_number);
+}
+
+fn describe_number(schema: &mut Value) {
+    if schema["format"] == "int64" {
+        schema["format"] = "uint64".into();
+        schema["maximum"] = u64::MAX.into();
     }
 }
 
