@@ -75,7 +75,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     other: Option<PathBuf>,
     /// Measure nothing; keep the results of the last run, which has to be a whole one, in
-    /// tests/bench/results
+    /// tests/bench/results; with `peers`, of the last one of that part
     #[arg(long)]
     keep: bool,
     /// Cargo says this to every bench
@@ -87,7 +87,13 @@ impl Arguments {
     /// Whether the results can stand for the project: everything, as often as it takes.
     fn is_whole(&self) -> bool {
         let is_long = self.rounds.is_none_or(|rounds| rounds >= FEWEST_ROUNDS);
-        self.parts.is_empty() && self.other.is_none() && !self.smoke && is_long
+        let is_all = self.parts.is_empty() || self.is_of_peers();
+        is_all && self.other.is_none() && !self.smoke && is_long
+    }
+
+    /// Whether this is the one part with results of its own.
+    fn is_of_peers(&self) -> bool {
+        self.parts == [Part::Peers]
     }
 }
 
@@ -98,7 +104,11 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     if arguments.keep {
-        report::keep();
+        if arguments.is_of_peers() {
+            peers::keep();
+        } else {
+            report::keep();
+        }
         return ExitCode::SUCCESS;
     }
     std::fs::create_dir_all(directory()).expect("a directory to make");
@@ -109,7 +119,7 @@ fn main() -> ExitCode {
     let command = format!("./build.sh bench gate -- {}", words.join(" "));
     let mut report = Report::new(command, arguments.is_whole());
     scenarios::measure(&arguments, &mut report);
-    if arguments.parts != [Part::Peers] {
+    if !arguments.is_of_peers() {
         report.finish();
     }
     ExitCode::SUCCESS

@@ -11,12 +11,14 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::about::About;
 use crate::client::{Protocol, Request, requests};
 use crate::directory;
 use crate::gates::{Checks, Gate, World};
 use crate::mix::Mix;
-use crate::report::range;
+use crate::report::{self, range};
 use crate::scenarios::{Bench, Extent};
 use crate::series::Series;
 use crate::statistics::{estimate, median, quantile, ratio};
@@ -86,9 +88,16 @@ pub(crate) fn measure(bench: &Bench<'_>, about: &About) {
         text,
         "\n## When what it needs is slow or gone\n\n{OUTAGES}\n{table}"
     );
+    let about = Value::Object(about.to_json()).to_string();
+    fs::write(directory().join("peers.json"), about).expect("a file to write");
     let file = directory().join("peers.md");
     fs::write(&file, text).expect("a file to write");
     println!("written to {}", file.display());
+}
+
+/// Copies the results of the last run to `tests/bench/results`.
+pub(crate) fn keep() {
+    report::keep_files("peers.json", &["peers.md"]);
 }
 
 /// All three know of the same session that it was revoked.

@@ -196,11 +196,17 @@ impl Report {
 
 /// Copies the results of the last run to `tests/bench/results`.
 pub(crate) fn keep() {
-    let figures = fs::read_to_string(directory().join("gate.json")).expect("the results");
-    let figures: Value = serde_json::from_str(&figures).expect("JSON");
-    about::assert_worth_keeping(&figures);
+    let files = ["gate.md", "gate.json", "gate-added.svg", "gate-latency.svg"];
+    keep_files("gate.json", &files);
+}
+
+/// Copies `files` to `tests/bench/results`, where the run that `about` tells of is worth it.
+pub(crate) fn keep_files(about: &str, files: &[&str]) {
+    let about = fs::read_to_string(directory().join(about)).expect("the results");
+    let about: Value = serde_json::from_str(&about).expect("JSON");
+    about::assert_worth_keeping(&about);
     let results = repository().join("tests/bench/results");
-    for name in ["gate.md", "gate.json", "gate-added.svg", "gate-latency.svg"] {
+    for name in files {
         let kept = fs::copy(directory().join(name), results.join(name));
         kept.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
