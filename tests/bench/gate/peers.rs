@@ -32,8 +32,9 @@ pub(crate) use helper::{HELPER, SESSION, serve};
 /// Requests on their way that keep Envoy busy.
 const IN_FLIGHT: usize = 32;
 
-/// How old the feed may be here: longer than an outage takes to measure, and short enough to wait for.
-pub(crate) const MAX_STALENESS: Duration = Duration::from_secs(15);
+/// How old the feed may be: the default. What is held grows two thirds as old when all is well, so that
+/// an outage is survived for ten seconds at least.
+pub(crate) const MAX_STALENESS: Duration = Duration::from_secs(30);
 
 /// Requests through one gate during an outage. With a slow helper two gates take three seconds each.
 const DURING_OUTAGE: usize = 60;
