@@ -32,7 +32,7 @@ mod verification;
 pub use configuration::{Configured, read as read_configuration};
 #[cfg(not(target_family = "wasm"))]
 pub use configuration::{Inspection, inspect as inspect_configuration};
-pub use decision::{Check, Observer};
+pub use decision::{Observer, Step};
 pub use lack::{KeyAnswer, Lack};
 pub use policy::{Chosen, Policy};
 pub use reason::{Action, Admission, ChallengeKind, Outcome, Problem, Reason};

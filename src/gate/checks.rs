@@ -9,7 +9,7 @@
 //! A token keeps a [`Met`] and nothing else. Only [`ByToken::check_claims`] makes one, and a
 //! [`ByToken`] has neither the request nor the time at hand.
 
-use super::decision::{Check, Observer};
+use super::decision::{Observer, Step};
 use super::policy::{Provider, TokenRequirement};
 use super::reason::Reason;
 use super::token_cache::KnownToken;
@@ -66,16 +66,16 @@ impl<'c> ByToken<'c> {
     /// The rest of them, after which the token may keep that it has passed.
     pub(super) fn check_claims(self, observer: &mut impl Observer) -> Result<Met, Reason> {
         let claims = self.token.claims();
-        let mut told = |check, outcome: Result<(), Reason>| {
-            observer.checked(check, outcome.err());
+        let mut told = |step, outcome: Result<(), Reason>| {
+            observer.checked(step, outcome.err());
             outcome
         };
         let audiences = self.requirement.audiences.as_deref();
         let audience = self.provider.check_audience(claims, audiences);
-        told(Check::Audience, audience)?;
-        told(Check::Subject, self.provider.check_subject(claims))?;
-        told(Check::Scopes, self.requirement.check_scopes(claims))?;
-        told(Check::Claims, self.requirement.check_conditions(claims))?;
+        told(Step::Audience, audience)?;
+        told(Step::Subject, self.provider.check_subject(claims))?;
+        told(Step::Scopes, self.requirement.check_scopes(claims))?;
+        told(Step::Claims, self.requirement.check_conditions(claims))?;
         Ok(Met(self.requirement))
     }
 }

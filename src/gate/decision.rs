@@ -13,7 +13,7 @@ mod waiting;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-pub use observer::{Check, Observer};
+pub use observer::{Observer, Step};
 pub(super) use setback::{Refusal, Setback};
 
 use super::checks::{ByRequest, ByToken};
@@ -254,7 +254,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
     }
 
-    /// Every check of one token, in the order of [`Check`].
+    /// Every check of one token, in the order of [`Step`].
     fn check(
         &mut self,
         index: usize,
@@ -262,7 +262,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         requirement: &TokenRequirement,
     ) -> Result<Pass<'g>, Setback<'g>> {
         let found = extraction::find(&provider.locations, self.request);
-        let mut found = self.told(Check::Location, found)?;
+        let mut found = self.told(Step::Location, found)?;
         let candidate = if found.is_choice() {
             self.choose(index, provider, &mut found)?
         } else {
@@ -275,15 +275,15 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         };
         let by_token = ByToken::open(&candidate, provider, requirement);
         if let Some(by_token) = &by_token {
-            self.told(Check::Type, by_token.check_type())?;
+            self.told(Step::Type, by_token.check_type())?;
         }
         let times = by_request.check_times(candidate.claims());
-        self.told(Check::Times, times)?;
+        self.told(Step::Times, times)?;
         if let Some(by_token) = by_token {
             candidate.keep(by_token.check_claims(&mut self.observer)?);
         }
         let binding = by_request.check_binding(candidate.binding());
-        self.told(Check::Binding, binding)?;
+        self.told(Step::Binding, binding)?;
         let (admission, token) = self.check_revocation(index, candidate, now)?;
         Ok(Pass {
             provider,
@@ -307,10 +307,10 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             verification.check_revocation(self.host, index, candidate, now, confirmations);
         let is_checked = verification.revocations.is_some();
         match &outcome {
-            Ok(_) if is_checked => self.observer.checked(Check::Revocation, None),
+            Ok(_) if is_checked => self.observer.checked(Step::Revocation, None),
             Err(Setback::Refused(refusal)) => {
                 let fault = Some(refusal.reason);
-                self.observer.checked(Check::Revocation, fault);
+                self.observer.checked(Step::Revocation, fault);
             }
             Ok(_) | Err(Setback::Waits { .. }) => {}
         }
@@ -350,11 +350,11 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let (verification, host) = (&self.gate.verification, self.host);
         // It was decided a moment ago what the keys say, and would come out the same.
         if let Some(reason) = self.answer_of(sought.token) {
-            self.told(Check::Keys, Err(reason))?;
+            self.told(Step::Keys, Err(reason))?;
         }
         let parsed = UnverifiedToken::parse_up_to(provider.max_token_bytes, token);
         let parsed = parsed.map_err(|error| Reason::from(&error));
-        let parsed = self.told(Check::Form, parsed)?;
+        let parsed = self.told(Step::Form, parsed)?;
         if let KeySource::Remote(remote) = &provider.keys {
             sought.key = key_of(remote, &parsed);
         }
@@ -364,10 +364,10 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             Some(_) => mismatch,
             None => Reason::IssuerUndisclosed,
         });
-        self.told(Check::Issuer, issuer)?;
-        let keys = self.told(Check::Keys, keys.ok_or(Reason::KeysUnavailable))?;
+        self.told(Step::Issuer, issuer)?;
+        let keys = self.told(Step::Keys, keys.ok_or(Reason::KeysUnavailable))?;
         let verified = host.timed(|| parsed.verify(&keys, verification.backend, host));
-        let verified = self.told(Check::Signature, verified.map_err(Reason::from))?;
+        let verified = self.told(Step::Signature, verified.map_err(Reason::from))?;
         Ok(KnownToken::new(sought.token, verified, &keys))
     }
 
@@ -377,9 +377,9 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             .get_or_init(|| self.host.now_milliseconds())
     }
 
-    fn told<T>(&mut self, check: Check, outcome: Result<T, Reason>) -> Result<T, Reason> {
+    fn told<T>(&mut self, step: Step, outcome: Result<T, Reason>) -> Result<T, Reason> {
         self.observer
-            .checked(check, outcome.as_ref().err().copied());
+            .checked(step, outcome.as_ref().err().copied());
         outcome
     }
 }

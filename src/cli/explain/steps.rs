@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::distance;
-use crate::gate::{Check, Chosen, Observer, Reason};
+use crate::gate::{Chosen, Observer, Reason, Step};
 use crate::time::UnixTime;
 use crate::token::{TokenError, UnverifiedToken};
 
@@ -103,16 +103,16 @@ impl<'c> Steps<'c> {
         }
     }
 
-    /// What the check looked at.
-    fn detail(&self, check: Check) -> String {
+    /// What the step looked at.
+    fn detail(&self, step: Step) -> String {
         let token = match self.token {
             Some(Ok(token)) => token,
-            Some(Err(error)) if check == Check::Form => return error.to_string(),
+            Some(Err(error)) if step == Step::Form => return error.to_string(),
             _ => return String::new(),
         };
         let claims = token.unverified_claims();
-        match check {
-            Check::Form | Check::Signature => format!(
+        match step {
+            Step::Form | Step::Signature => format!(
                 "`alg` is {:?}, {}",
                 token.unverified_algorithm(),
                 match token.unverified_key_id() {
@@ -120,24 +120,24 @@ impl<'c> Steps<'c> {
                     None => "no `kid`".to_owned(),
                 }
             ),
-            Check::Issuer => format!("{}, {}", self.claim("iss"), self.configured("issuer")),
-            Check::Type => match token.unverified_type() {
+            Step::Issuer => format!("{}, {}", self.claim("iss"), self.configured("issuer")),
+            Step::Type => match token.unverified_type() {
                 Some(name) => format!("`typ` is {name:?}"),
                 None => "no `typ`".to_owned(),
             },
-            Check::Times => [
+            Step::Times => [
                 self.time("exp", claims.expires_at()),
                 self.time("nbf", claims.not_before()),
                 self.time("iat", claims.issued_at()),
                 self.configured("clock_skew_seconds"),
             ]
             .join(", "),
-            Check::Audience => {
+            Step::Audience => {
                 format!("{}, {}", self.claim("aud"), self.configured("audiences"))
             }
-            Check::Subject => format!("{}, {}", self.claim("sub"), self.configured("subjects")),
-            Check::Binding => self.claim("cnf"),
-            Check::Scopes => format!("{}, {}", self.claim("scope"), self.claim("scp")),
+            Step::Subject => format!("{}, {}", self.claim("sub"), self.configured("subjects")),
+            Step::Binding => self.claim("cnf"),
+            Step::Scopes => format!("{}, {}", self.claim("scope"), self.claim("scp")),
             _ => String::new(),
         }
     }
@@ -158,12 +158,12 @@ impl Observer for &mut Steps<'_> {
         self.lines.push(format!("provider   {name}"));
     }
 
-    fn checked(&mut self, check: Check, fault: Option<Reason>) {
+    fn checked(&mut self, step: Step, fault: Option<Reason>) {
         // The authority is not asked, as a note says.
-        if check == Check::Revocation && fault.is_none() {
+        if step == Step::Revocation && fault.is_none() {
             return;
         }
-        let detail = match (self.detail(check).as_str(), fault) {
+        let detail = match (self.detail(step).as_str(), fault) {
             ("", None) => String::new(),
             (detail, None) => format!(": {detail}"),
             ("", Some(reason)) => format!(": {}", reason.label()),
@@ -171,8 +171,8 @@ impl Observer for &mut Steps<'_> {
         };
         let outcome = if fault.is_some() { "NO" } else { "ok" };
         self.lines
-            .push(format!("  {outcome:<9}{}{detail}", name(check)));
-        if check == Check::Keys && fault.is_some() {
+            .push(format!("  {outcome:<9}{}{detail}", name(step)));
+        if step == Step::Keys && fault.is_some() {
             self.lines.push(format!(
                 "           hint: `--jwks {}=FILE` gives them here, a JWK Set as its server has it",
                 self.provider
@@ -181,21 +181,21 @@ impl Observer for &mut Steps<'_> {
     }
 }
 
-const fn name(check: Check) -> &'static str {
-    match check {
-        Check::Location => "there is one token where the provider's come in",
-        Check::Form => "it is a well-formed token",
-        Check::Issuer => "it is this issuer's",
-        Check::Keys => "the provider's keys are there",
-        Check::Signature => "one of them made the signature",
-        Check::Type => "it is for access",
-        Check::Times => "its times are right",
-        Check::Audience => "it is meant for this audience",
-        Check::Subject => "its subject is let in",
-        Check::Binding => "it needs no proof of possession",
-        Check::Scopes => "it has the scopes",
-        Check::Claims => "it has the claims",
-        Check::Revocation => "it could be revoked",
-        Check::Headers => "its claims fit into headers",
+const fn name(step: Step) -> &'static str {
+    match step {
+        Step::Location => "there is one token where the provider's come in",
+        Step::Form => "it is a well-formed token",
+        Step::Issuer => "it is this issuer's",
+        Step::Keys => "the provider's keys are there",
+        Step::Signature => "one of them made the signature",
+        Step::Type => "it is for access",
+        Step::Times => "its times are right",
+        Step::Audience => "it is meant for this audience",
+        Step::Subject => "its subject is let in",
+        Step::Binding => "it needs no proof of possession",
+        Step::Scopes => "it has the scopes",
+        Step::Claims => "it has the claims",
+        Step::Revocation => "it could be revoked",
+        Step::Headers => "its claims fit into headers",
     }
 }

@@ -1,7 +1,7 @@
 //! What an admitted request is changed to before it goes on: the upstream is told who is calling,
 //! and tokens that are not for it are taken out.
 
-use super::{Check, Decision, Observer, Pass, Setback};
+use super::{Decision, Observer, Pass, Setback, Step};
 use crate::gate::extraction::{self, Stripped};
 use crate::gate::reason::Reason;
 use crate::gate::session;
@@ -25,7 +25,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         for (number, pass) in self.passes.iter().enumerate() {
             let made = self.headers(number, pass).map(|_| ());
             self.gate.verification.cache.weigh(&pass.token);
-            self.observer.checked(Check::Headers, made.err());
+            self.observer.checked(Step::Headers, made.err());
             made.map_err(|reason| Setback::from(reason).about(pass.index, None))?;
         }
         extraction::strip(

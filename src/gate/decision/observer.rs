@@ -3,10 +3,10 @@
 use crate::gate::policy::Chosen;
 use crate::gate::reason::Reason;
 
-/// One thing that is checked about a token, in the order of the checks.
+/// A step of the decision about one token, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Check {
+pub enum Step {
     /// There is one token in the provider's locations.
     Location,
     /// It is a well-formed JWT.
@@ -45,8 +45,8 @@ pub trait Observer {
     /// A token of this provider is looked for.
     fn provider(&mut self, _name: &str) {}
 
-    /// Something was checked, and came out well or not.
-    fn checked(&mut self, _check: Check, _fault: Option<Reason>) {}
+    /// A step was taken, and has found this fault, or none.
+    fn checked(&mut self, _step: Step, _fault: Option<Reason>) {}
 }
 
 /// Listens to nothing.
