@@ -60,7 +60,7 @@ use std::time::Duration;
 
 pub use host::{ContextId, EdgeHost, Metric, RequestHost};
 
-use crate::gate::{Answers, CacheCounts, Configured, Gate, Lack, Question, Verdict, Wait};
+use crate::gate::{Answers, CacheCounts, Check, Configured, Gate, Lack, Verdict, Wait};
 use crate::host::{CallId, CallOutcome};
 use crate::keys::{Asked, KeyKeeper};
 use crate::time::Interval;
@@ -88,7 +88,7 @@ pub struct Edge<H> {
     /// The requests that wait for keys.
     waiting: RefCell<Waiting<Held>>,
     /// The checks at the authority, and the requests that wait for them.
-    checks: RefCell<Checks<Question, Held>>,
+    checks: RefCell<Checks<Check, Held>>,
     pace: Pace,
 }
 
@@ -267,7 +267,7 @@ impl<H: EdgeHost> Edge<H> {
             match self.gate.on_answers(&self.host.request(), &held.answers) {
                 Verdict::Forward => return held.state.set(State::Forwarded),
                 Verdict::Stop => return held.state.set(State::Stopped),
-                Verdict::Wait(Wait::Confirmation(question)) => return self.ask(&question, held),
+                Verdict::Wait(Wait::Check(check)) => return self.check(&check, held),
                 Verdict::Wait(Wait::Keys(lack)) => match self.wait_for_keys(&lack, held) {
                     Ok(()) => return,
                     Err(again) => held = again,
@@ -302,23 +302,23 @@ impl<H: EdgeHost> Edge<H> {
         Err(held)
     }
 
-    /// Asks the authority about a token of the request whose context is in effect.
-    fn ask(&self, question: &Question, held: Held) {
+    /// Makes a check for the request whose context is in effect.
+    fn check(&self, check: &Check, held: Held) {
         let context = held.context;
         held.state.set(State::Held);
-        let asked = if self.host.enter(self.called.get()) {
-            let call = || self.gate.confirmation_call(question);
+        let made = if self.host.enter(self.called.get()) {
+            let call = || self.gate.check_call(check);
             let mut checks = self.checks.borrow_mut();
-            checks.ask(&self.caller(Owner::Checks), question, call, held)
+            checks.make(&self.caller(Owner::Checks), check, call, held)
         } else {
             Err(held)
         };
         // In the context of another request this one's headers must not be touched.
         let is_there = self.host.enter(context);
-        if let Err(mut held) = asked
+        if let Err(mut held) = made
             && is_there
         {
-            self.note_answer(question, &CallOutcome::Failed, [&mut held]);
+            self.note_outcome(check, &CallOutcome::Failed, [&mut held]);
             self.decide(held);
         }
     }
@@ -333,23 +333,23 @@ impl<H: EdgeHost> Edge<H> {
     }
 
     /// Decides about the requests that have waited for a check.
-    fn conclude(&self, (question, mut waiting): Ended<Question, Held>, outcome: &CallOutcome) {
-        self.note_answer(&question, outcome, &mut waiting);
+    fn conclude(&self, (check, mut waiting): Ended<Check, Held>, outcome: &CallOutcome) {
+        self.note_outcome(&check, outcome, &mut waiting);
         for held in waiting {
             self.resume(held);
         }
     }
 
-    fn note_answer<'h>(
+    fn note_outcome<'h>(
         &self,
-        question: &Question,
+        check: &Check,
         outcome: &CallOutcome,
         waiting: impl IntoIterator<Item = &'h mut Held>,
     ) {
-        let confirmation = self.gate.confirmation(question, outcome);
+        let outcome = self.gate.check_outcome(check, outcome);
         for held in waiting {
-            self.host.measure(Metric::Check(&confirmation));
-            held.answers.confirmations.push(confirmation.clone());
+            self.host.measure(Metric::Check(&outcome));
+            held.answers.checks.push(outcome.clone());
         }
     }
 

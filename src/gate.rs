@@ -37,8 +37,8 @@ pub use lack::{KeyAnswer, Lack};
 pub use policy::{Chosen, Policy};
 pub use reason::{Action, Admission, ChallengeKind, Outcome, Problem, Reason};
 #[cfg(not(target_family = "wasm"))]
-pub use revocation::question_about;
-pub use revocation::{Confirmation, Posture, Question, RevocationSettings, Settled};
+pub use revocation::check_request_of;
+pub use revocation::{Check, CheckOutcome, Posture, RevocationSettings, Settled};
 pub use token_cache::CacheCounts;
 
 use std::rc::Rc;
@@ -70,17 +70,17 @@ pub enum Wait {
     /// Newer keys of a provider: those in force do not let the token in. When the wait is over, the
     /// [`KeyAnswer`] says why it is refused.
     Keys(Lack),
-    /// The authority's answer to [`Gate::confirmation_call`]; then [`Gate::on_answers`].
-    Confirmation(Question),
+    /// The authority's answer to [`Gate::check_call`]; then [`Gate::on_answers`].
+    Check(Check),
 }
 
-/// What a request has waited for, as far as it has come.
+/// What the waits of a request have ended with so far.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// Of providers whose newer keys it does not wait for any longer.
+    /// For each provider whose newer keys it has waited for.
     pub keys: Vec<KeyAnswer>,
-    /// Of the authority, about its tokens.
-    pub confirmations: Vec<Confirmation>,
+    /// For each of its tokens that the authority was asked about.
+    pub checks: Vec<CheckOutcome>,
 }
 
 /// Whether a request may be told to wait.
@@ -120,18 +120,18 @@ impl Gate {
         Some((revocations.settings(), revocations.view()))
     }
 
-    /// The call that a request waits for; `None` without revocation.
+    /// The call that makes a check; `None` without revocation.
     #[must_use]
-    pub fn confirmation_call(&self, question: &Question) -> Option<Call> {
+    pub fn check_call(&self, check: &Check) -> Option<Call> {
         let revocations = self.verification.revocations.as_ref();
-        revocations.map(|revocations| revocations.call(question))
+        revocations.map(|revocations| revocations.call(check))
     }
 
-    /// The authority's answer to that call. It has to be signed as the feed is.
+    /// How a check has ended with its call. An answer counts only if a key of the feed has signed it.
     #[must_use]
-    pub fn confirmation(&self, question: &Question, outcome: &CallOutcome) -> Confirmation {
+    pub fn check_outcome(&self, check: &Check, outcome: &CallOutcome) -> CheckOutcome {
         let keys = self.feed().map(|(settings, _)| &settings.keys);
-        Confirmation::read(question, outcome, keys.unwrap_or(&FeedKeys::default()))
+        CheckOutcome::read(check, outcome, keys.unwrap_or(&FeedKeys::default()))
     }
 
     /// How the cache of verified tokens has done since this was asked last.

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::gate::question_about;
+use crate::gate::check_request_of;
 use crate::revocation::wire::{CheckRequest, Member};
 use crate::revocation::{Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
@@ -68,7 +68,7 @@ impl TokenNames {
         let token = bare(text).as_bytes();
         let token = UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, token)?;
         let claims = token.unverified_claims().clone();
-        let question = question_about(&claims, device_claim);
+        let question = check_request_of(&claims, device_claim);
         if question.issuer.is_empty() {
             return Err(TokenFileError::Issuer);
         }

@@ -21,19 +21,19 @@ pub(super) const MAX_CHECKING: usize = 1024;
 /// A call that has less time than this is not worth making.
 const SHORTEST_CALL: Duration = Duration::from_millis(5);
 
-/// The checks of one virtual machine that have not been answered. `Q` is what is asked, `W` a
-/// request that waits.
+/// The checks of one virtual machine that have not been answered. `C` is a check, `W` a request that
+/// waits.
 #[derive(Debug)]
-pub(super) struct Checks<Q, W> {
-    pending: Vec<Check<Q, W>>,
+pub(super) struct Checks<C, W> {
+    pending: Vec<Pending<C, W>>,
 }
 
-/// What was asked, and the requests that have waited for the answer.
-pub(super) type Ended<Q, W> = (Q, Vec<W>);
+/// A check that has ended, and the requests that have waited for its answer.
+pub(super) type Ended<C, W> = (C, Vec<W>);
 
 #[derive(Debug)]
-struct Check<Q, W> {
-    question: Q,
+struct Pending<C, W> {
+    check: C,
     call: Call,
     waiting: Vec<W>,
     flight: Flight,
@@ -51,7 +51,7 @@ enum Flight {
     Lost,
 }
 
-impl<Q, W> Default for Checks<Q, W> {
+impl<C, W> Default for Checks<C, W> {
     fn default() -> Self {
         Self {
             pending: Vec::new(),
@@ -59,17 +59,17 @@ impl<Q, W> Default for Checks<Q, W> {
     }
 }
 
-impl<Q: Clone + PartialEq, W> Checks<Q, W> {
-    /// Lets `waiter` wait for the answer to a question, which is asked by `call` unless it has been
+impl<C: Clone + PartialEq, W> Checks<C, W> {
+    /// Lets `waiter` wait for the answer to a check, which is made by `call` unless it is pending
     /// already.
     ///
     /// # Errors
     ///
     /// The waiter, when there is no room or the call cannot be made.
-    pub(super) fn ask(
+    pub(super) fn make(
         &mut self,
         host: &impl BackgroundHost,
-        question: &Q,
+        check: &C,
         call: impl FnOnce() -> Option<Call>,
         waiter: W,
     ) -> Result<(), W> {
@@ -77,7 +77,7 @@ impl<Q: Clone + PartialEq, W> Checks<Q, W> {
             return Err(waiter);
         }
         let mut pending = self.pending.iter_mut();
-        if let Some(same) = pending.find(|check| check.question == *question) {
+        if let Some(same) = pending.find(|pending| pending.check == *check) {
             same.waiting.push(waiter);
             return Ok(());
         }
@@ -86,8 +86,8 @@ impl<Q: Clone + PartialEq, W> Checks<Q, W> {
             return Err(waiter);
         };
         let allowed = Interval::new(host.now_milliseconds(), call.timeout);
-        self.pending.push(Check {
-            question: question.clone(),
+        self.pending.push(Pending {
+            check: check.clone(),
             call,
             waiting: vec![waiter],
             flight: Flight::Sent {
@@ -105,48 +105,48 @@ impl<Q: Clone + PartialEq, W> Checks<Q, W> {
         host: &impl BackgroundHost,
         id: CallId,
         outcome: &CallOutcome,
-    ) -> Option<Ended<Q, W>> {
+    ) -> Option<Ended<C, W>> {
         let index = self.index_of(id)?;
         if has_failed(outcome) && self.pending.get_mut(index)?.retry(host) {
             return None;
         }
-        let check = self.pending.swap_remove(index);
-        Some((check.question, check.waiting))
+        let ended = self.pending.swap_remove(index);
+        Some((ended.check, ended.waiting))
     }
 
     /// Takes note that a call was cancelled, of whose end nothing will be heard.
     pub(super) fn lose(&mut self, id: CallId) {
         let index = self.index_of(id);
-        if let Some(check) = index.and_then(|index| self.pending.get_mut(index)) {
-            check.flight = Flight::Lost;
+        if let Some(pending) = index.and_then(|index| self.pending.get_mut(index)) {
+            pending.flight = Flight::Lost;
         }
     }
 
     /// Drops the requests that have gone, and the checks that no request waits for.
     pub(super) fn leave(&mut self, has_gone: impl Fn(&W) -> bool) {
-        for check in &mut self.pending {
-            check.waiting.retain(|waiter| !has_gone(waiter));
+        for pending in &mut self.pending {
+            pending.waiting.retain(|waiter| !has_gone(waiter));
         }
-        self.pending.retain(|check| !check.waiting.is_empty());
+        self.pending.retain(|pending| !pending.waiting.is_empty());
     }
 
     /// Makes lost calls again. Gives back the checks for which that is not possible.
-    pub(super) fn send_again(&mut self, host: &impl BackgroundHost) -> Vec<Ended<Q, W>> {
-        for check in &mut self.pending {
-            if matches!(check.flight, Flight::Lost)
-                && let Ok(id) = host.call(&check.call)
+    pub(super) fn send_again(&mut self, host: &impl BackgroundHost) -> Vec<Ended<C, W>> {
+        for pending in &mut self.pending {
+            if matches!(pending.flight, Flight::Lost)
+                && let Ok(id) = host.call(&pending.call)
             {
-                check.flight = Flight::Sent { id, allowed: None };
+                pending.flight = Flight::Sent { id, allowed: None };
             }
         }
         let lost = self
             .pending
-            .extract_if(.., |check| matches!(check.flight, Flight::Lost));
-        lost.map(|check| (check.question, check.waiting)).collect()
+            .extract_if(.., |pending| matches!(pending.flight, Flight::Lost));
+        lost.map(|lost| (lost.check, lost.waiting)).collect()
     }
 
     fn index_of(&self, id: CallId) -> Option<usize> {
-        let is_it = |check: &Check<Q, W>| match check.flight {
+        let is_it = |pending: &Pending<C, W>| match pending.flight {
             Flight::Sent { id: sent, .. } => sent == id,
             Flight::Lost => false,
         };
@@ -154,12 +154,12 @@ impl<Q: Clone + PartialEq, W> Checks<Q, W> {
     }
 
     fn waiting(&self) -> usize {
-        let waiting = self.pending.iter().map(|check| check.waiting.len());
+        let waiting = self.pending.iter().map(|pending| pending.waiting.len());
         waiting.sum()
     }
 }
 
-impl<Q, W> Check<Q, W> {
+impl<C, W> Pending<C, W> {
     /// Makes the call once more, in what is left of its time. `false` when that has been done, or
     /// is not possible.
     fn retry(&mut self, host: &impl BackgroundHost) -> bool {
@@ -186,8 +186,8 @@ impl<Q, W> Check<Q, W> {
     }
 }
 
-/// Whether asking again may help: a connection that broke, an authority that is just starting or
-/// stopping. An authority that refuses the credential or the question will do so again.
+/// Whether another try may help: the connection broke, or the authority is just starting or stopping.
+/// An authority that refuses the credential or the check will do so again.
 fn has_failed(outcome: &CallOutcome) -> bool {
     match outcome {
         CallOutcome::Answered { status, .. } => *status >= 500,

@@ -1,6 +1,6 @@
 //! What the edge needs of the virtual machine's host.
 
-use crate::gate::{CacheCounts, Confirmation};
+use crate::gate::{CacheCounts, CheckOutcome};
 use crate::host::{BackgroundHost, HeaderBlock, Host, SignatureHost};
 use crate::keys::{Counts, Sight};
 use crate::revocation::{FeedState, Fill};
@@ -78,6 +78,6 @@ pub enum Metric<'m> {
     },
     /// Look-ups of verified tokens since the last time, and how many there are now.
     Cache(CacheCounts),
-    /// What came of a check, for one request.
-    Check(&'m Confirmation),
+    /// How a check ended, for one of the requests that waited for it.
+    Check(&'m CheckOutcome),
 }

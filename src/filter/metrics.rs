@@ -30,7 +30,7 @@ use proxy_wasm::types::MetricType;
 
 use super::raw;
 use crate::edge::Metric;
-use crate::gate::{CacheCounts, Confirmation, Outcome, Policy, Settled};
+use crate::gate::{CacheCounts, CheckOutcome, Outcome, Policy, Settled};
 use crate::keys::{Counts, KeySource, Sight};
 use crate::revocation::{FeedState, Fill};
 use crate::sync::{Fault, FeedCounts};
@@ -128,7 +128,7 @@ impl Metrics {
                 staleness,
             } => self.show_feed(state, fill, staleness),
             Metric::Cache(counts) => self.count_cache(&counts),
-            Metric::Check(confirmation) => self.count_confirmation(confirmation),
+            Metric::Check(outcome) => self.count_check(outcome),
         }
     }
 
@@ -215,8 +215,8 @@ impl Metrics {
         }
     }
 
-    fn count_confirmation(&self, confirmation: &Confirmation) {
-        let id = match confirmation.settled {
+    fn count_check(&self, outcome: &CheckOutcome) {
+        let id = match outcome.answer {
             Some(Settled::Revoked) => self.feed.revoked,
             Some(Settled::NotRevoked) => self.feed.not_revoked,
             None => self.feed.unanswered,

@@ -302,9 +302,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         now: u64,
     ) -> Result<(Admission, Rc<KnownToken>), Setback<'g>> {
         let verification = &self.gate.verification;
-        let confirmations = &self.answers.confirmations;
-        let outcome =
-            verification.check_revocation(self.host, index, candidate, now, confirmations);
+        let checks = &self.answers.checks;
+        let outcome = verification.check_revocation(self.host, index, candidate, now, checks);
         let is_checked = verification.revocations.is_some();
         match &outcome {
             Ok(_) if is_checked => self.observer.checked(Step::Revocation, None),

@@ -24,12 +24,11 @@ pub enum Posture {
     Allow,
 }
 
-/// What the authority is asked about a token with these claims: about every name that could revoke
-/// it. For people who want to know what the gate goes by.
+/// The check of a token with these claims: it asks about every name that could revoke the token.
 #[cfg(not(target_family = "wasm"))]
 #[must_use]
-pub fn question_about(claims: &Claims, device_claim: Option<&str>) -> CheckRequest {
-    Naming::of(claims, device_claim).question()
+pub fn check_request_of(claims: &Claims, device_claim: Option<&str>) -> CheckRequest {
+    Naming::of(claims, device_claim).check_request()
 }
 
 /// The `revocation` part of a configuration.
@@ -85,10 +84,10 @@ impl RevocationSettings {
 /// How far the feed is: line of history and sequence number. None before there is a feed.
 type Position = Option<(u64, u64)>;
 
-/// What the authority is asked about one token.
+/// The exact question to the authority about one token.
 #[derive(Clone, Debug)]
-pub struct Question {
-    /// Boxed, since a decision that may hold a question is moved for every request.
+pub struct Check {
+    /// Boxed, since a decision that may hold a check is moved for every request.
     names: Box<CheckRequest>,
     /// A random number, so that an answer can neither be made in advance nor be used again.
     nonce: u64,
@@ -96,16 +95,16 @@ pub struct Question {
     asked_at: Position,
 }
 
-/// Two requests that ask the same of the same feed ask the same question, even at different times.
-impl PartialEq for Question {
+/// Checks of the same names at the same state of the feed are the same, whenever they are made.
+impl PartialEq for Check {
     fn eq(&self, other: &Self) -> bool {
         (&self.names, self.asked_at) == (&other.names, other.asked_at)
     }
 }
 
-impl Question {
-    /// The body of the call that asks it.
-    fn bytes(&self) -> Vec<u8> {
+impl Check {
+    /// The body of its call.
+    fn body(&self) -> Vec<u8> {
         let request = CheckRequest {
             at_least: self.asked_at.map(|(_, sequence)| sequence),
             nonce: Some(self.nonce),
@@ -124,25 +123,25 @@ pub enum Settled {
     Revoked,
 }
 
-/// The authority's answer about one token. A request may have several tokens, so it goes with its
-/// question and counts for no other.
+/// How a check ended. A request may have several tokens, so the outcome goes with its check and counts
+/// for no other.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Confirmation {
-    question: Question,
-    /// What the authority has said; `None` when it has not answered.
-    pub settled: Option<Settled>,
+pub struct CheckOutcome {
+    check: Check,
+    /// The authority's answer; `None` when it has not answered.
+    pub answer: Option<Settled>,
 }
 
-impl Confirmation {
-    /// Reads the answer to a question. One that none of these keys has signed is none: a server that
-    /// answers instead of the authority must not let a revoked token through.
+impl CheckOutcome {
+    /// Reads the end of a check's call. An answer that none of these keys has signed does not count: a
+    /// server that poses as the authority must not let a revoked token through.
     #[must_use]
-    pub fn read(question: &Question, outcome: &CallOutcome, keys: &FeedKeys) -> Self {
-        let settled = match outcome {
+    pub fn read(check: &Check, outcome: &CallOutcome, keys: &FeedKeys) -> Self {
+        let answer = match outcome {
             CallOutcome::Answered {
                 status: 200, body, ..
             } => wire::proof_in(body).and_then(|proof| {
-                let is_revoked = proof::verdict(&proof, &question.bytes(), keys)?;
+                let is_revoked = proof::verdict(&proof, &check.body(), keys)?;
                 Some(if is_revoked {
                     Settled::Revoked
                 } else {
@@ -152,8 +151,8 @@ impl Confirmation {
             _ => None,
         };
         Self {
-            question: question.clone(),
-            settled,
+            check: check.clone(),
+            answer,
         }
     }
 }
@@ -166,7 +165,7 @@ pub(super) enum Finding {
     /// It is let through this once; the next request has to look again.
     Unsettled(Admission),
     /// The authority has to be asked.
-    Ask(Question),
+    Ask(Check),
 }
 
 impl Finding {
@@ -224,8 +223,8 @@ impl Revocations {
         }
     }
 
-    /// What is known of a token whose signature and claims are good. `confirmations` are the
-    /// authority's answers about the tokens of this request.
+    /// What is known of a token whose signature and claims are good. `checks` are those
+    /// that were made for this request.
     ///
     /// # Errors
     ///
@@ -238,11 +237,11 @@ impl Revocations {
         host: &impl Host,
         claims: &Claims,
         standing: Standing,
-        confirmations: &[Confirmation],
+        checks: &[CheckOutcome],
     ) -> Result<Finding, Reason> {
         let naming = Naming::of(claims, self.settings.device_claim.as_deref());
         if naming.extent() == Extent::Whole {
-            return self.find_named(host, &naming, standing, confirmations);
+            return self.find_named(host, &naming, standing, checks);
         }
         if self.settings.on_unnamed != Posture::Allow {
             return Err(Reason::TokenUnnamed);
@@ -252,7 +251,7 @@ impl Revocations {
         if !naming.has_issuer() {
             return Ok(Finding::UNKNOWN);
         }
-        let finding = self.find_named(host, &naming, standing, confirmations)?;
+        let finding = self.find_named(host, &naming, standing, checks)?;
         Ok(finding.without_certainty())
     }
 
@@ -261,21 +260,21 @@ impl Revocations {
         host: &impl Host,
         naming: &Naming<'_>,
         standing: Standing,
-        confirmations: &[Confirmation],
+        checks: &[CheckOutcome],
     ) -> Result<Finding, Reason> {
-        let confirmation = confirmation_of(naming, confirmations);
-        if let Some(Confirmation {
-            question,
-            settled: Some(settled),
-        }) = confirmation
+        let outcome = outcome_for(naming, checks);
+        if let Some(CheckOutcome {
+            check,
+            answer: Some(settled),
+        }) = outcome
         {
-            return if question.asked_at == self.position() {
-                self.confirmed(host, naming, *settled)
+            return if check.asked_at == self.position() {
+                self.answered(host, naming, *settled)
             } else {
                 self.overtaken(host, naming, *settled)
             };
         }
-        let has_asked = confirmation.is_some();
+        let has_asked = outcome.is_some();
         match (standing, self.posture(standing)) {
             (_, None) => self.look_up(host, naming, has_asked),
             // What is held is not forgotten, but there may be more by now.
@@ -285,7 +284,7 @@ impl Revocations {
             }
             (_, Some(Posture::Allow)) => Ok(Finding::UNKNOWN),
             (_, Some(Posture::Confirm)) if !has_asked => {
-                Ok(Finding::Ask(self.question(host, naming)))
+                Ok(Finding::Ask(self.check(host, naming)))
             }
             (Standing::Stale, _) => Err(Reason::RevocationStale),
             _ => Err(Reason::RevocationUnavailable),
@@ -293,7 +292,7 @@ impl Revocations {
     }
 
     /// What follows from the authority's answer.
-    fn confirmed(
+    fn answered(
         &self,
         host: &impl SharedData,
         naming: &Naming<'_>,
@@ -306,9 +305,9 @@ impl Revocations {
         }
     }
 
-    /// The same where the feed has brought something since the question was asked. It may have been
-    /// about this token, in either sense: so the answer serves only once, and a "no" only where the
-    /// feed does not know better.
+    /// The same where the feed has changed since the check was made. The change may have revoked or
+    /// restored this token. So the answer serves only once, and "not revoked" only where no cut-off of
+    /// the feed says otherwise.
     fn overtaken(
         &self,
         host: &impl SharedData,
@@ -340,7 +339,7 @@ impl Revocations {
             Status::NotRevoked => Ok(Finding::Settled(Settled::NotRevoked, names)),
             Status::CutOff => Ok(Finding::Settled(Settled::Revoked, names)),
             Status::PossiblyRevoked | Status::NoData if !has_asked => {
-                Ok(Finding::Ask(self.question(host, naming)))
+                Ok(Finding::Ask(self.check(host, naming)))
             }
             Status::PossiblyRevoked | Status::NoData => match self.settings.on_unconfirmed {
                 Posture::Allow => Ok(Finding::UNKNOWN),
@@ -349,16 +348,16 @@ impl Revocations {
         }
     }
 
-    fn question(&self, host: &impl Host, naming: &Naming<'_>) -> Question {
-        Question {
-            names: Box::new(naming.question()),
+    fn check(&self, host: &impl Host, naming: &Naming<'_>) -> Check {
+        Check {
+            names: Box::new(naming.check_request()),
             nonce: host.random() >> NONCE_SHIFT,
             asked_at: self.position(),
         }
     }
 
-    /// The call that asks a question.
-    pub(super) fn call(&self, question: &Question) -> Call {
+    /// The call that makes a check.
+    pub(super) fn call(&self, check: &Check) -> Call {
         let credential = &self.settings.credential;
         Call {
             cluster: self.settings.cluster.clone(),
@@ -369,22 +368,19 @@ impl Revocations {
                 ("authorization", format!("Bearer {credential}")),
                 ("content-type", "application/json".to_owned()),
             ],
-            body: Some(question.bytes()),
+            body: Some(check.body()),
             timeout: self.settings.check_timeout,
         }
     }
 }
 
-/// The answer about the token with these names. Most requests have none, and then nothing is
-/// compared.
-fn confirmation_of<'c>(
-    naming: &Naming<'_>,
-    confirmations: &'c [Confirmation],
-) -> Option<&'c Confirmation> {
-    let mut confirmations = confirmations.iter().peekable();
-    confirmations.peek()?;
-    let names = naming.question();
-    confirmations.find(|confirmation| *confirmation.question.names == names)
+/// How the check of the token with these names ended, if it was made. Most requests have made none,
+/// and then nothing is compared.
+fn outcome_for<'c>(naming: &Naming<'_>, checks: &'c [CheckOutcome]) -> Option<&'c CheckOutcome> {
+    let mut checks = checks.iter().peekable();
+    checks.peek()?;
+    let names = naming.check_request();
+    checks.find(|outcome| *outcome.check.names == names)
 }
 
 /// JSON numbers are read as signed ones here and there.

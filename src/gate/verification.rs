@@ -13,7 +13,7 @@ use super::Wait;
 use super::decision::Setback;
 use super::policy::Policy;
 use super::reason::{Admission, Reason};
-use super::revocation::{Confirmation, Finding, Posture, Revocations, Settled};
+use super::revocation::{CheckOutcome, Finding, Posture, Revocations, Settled};
 use super::token_cache::{Key, KnownToken, TokenCache};
 use crate::host::Host;
 use crate::keys::KeyRing;
@@ -77,7 +77,7 @@ impl Verification {
         provider: usize,
         candidate: Candidate,
         now_milliseconds: u64,
-        confirmations: &[Confirmation],
+        checks: &[CheckOutcome],
     ) -> Result<(Admission, Rc<KnownToken>), Setback<'static>> {
         let Some(revocations) = &self.revocations else {
             return Ok((Admission::Verified, self.keep(candidate)));
@@ -93,7 +93,7 @@ impl Verification {
             }
             _ => {}
         }
-        match revocations.find(host, candidate.claims(), standing, confirmations) {
+        match revocations.find(host, candidate.claims(), standing, checks) {
             Ok(Finding::Settled(settled, names)) => {
                 let token = self.settle(candidate, settled, &names);
                 match settled {
@@ -102,10 +102,10 @@ impl Verification {
                 }
             }
             Ok(Finding::Unsettled(admission)) => Ok((admission, self.keep(candidate))),
-            Ok(Finding::Ask(question)) => {
+            Ok(Finding::Ask(check)) => {
                 self.keep(candidate);
                 Err(Setback::Waits {
-                    on: Wait::Confirmation(question),
+                    on: Wait::Check(check),
                     provider,
                 })
             }

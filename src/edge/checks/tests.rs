@@ -6,7 +6,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 use super::*;
 use crate::host::mock_background::{MockBackground, MockSpace};
 
-/// A question, and a context that waits.
+/// A check, and a context that waits.
 type Tried = Checks<&'static str, u32>;
 
 const LIMIT: Duration = Duration::from_secs(1);
@@ -36,9 +36,9 @@ fn answer(status: u16) -> CallOutcome {
     }
 }
 
-fn ask(checks: &mut Tried, host: &MockBackground, question: &'static str, context: u32) {
+fn make(checks: &mut Tried, host: &MockBackground, check: &'static str, context: u32) {
     assert_eq!(
-        checks.ask(host, &question, || Some(call()), context),
+        checks.make(host, &check, || Some(call()), context),
         Ok(())
     );
 }
@@ -54,16 +54,16 @@ fn only_call(host: &MockBackground) -> (CallId, Call) {
 fn the_same_check_is_made_once_and_every_request_hears_the_answer() {
     let (host, mut checks) = (machine(), Tried::default());
     for context in [10, 11, 12] {
-        ask(&mut checks, &host, "same", context);
+        make(&mut checks, &host, "same", context);
     }
     let (id, _) = only_call(&host);
-    ask(&mut checks, &host, "other", 13);
+    make(&mut checks, &host, "other", 13);
     let (other, _) = only_call(&host);
     let ended = checks.answered(&host, id, &answer(200));
     assert_eq!(ended, Some(("same", vec![10, 11, 12])));
     assert_eq!(checks.answered(&host, id, &answer(200)), None);
-    // What was answered is asked anew.
-    ask(&mut checks, &host, "same", 14);
+    // A check that was answered is made anew.
+    make(&mut checks, &host, "same", 14);
     only_call(&host);
     let ended = checks.answered(&host, other, &answer(200));
     assert_eq!(ended, Some(("other", vec![13])));
@@ -73,7 +73,7 @@ fn the_same_check_is_made_once_and_every_request_hears_the_answer() {
 fn a_call_that_failed_is_made_once_more_in_what_is_left_of_its_time() {
     for failure in [CallOutcome::Failed, answer(503)] {
         let (host, mut checks) = (machine(), Tried::default());
-        ask(&mut checks, &host, "question", 10);
+        make(&mut checks, &host, "check", 10);
         let (first, call) = only_call(&host);
         assert_eq!(call.timeout, LIMIT);
         host.now.set(host.now.get() + 300);
@@ -81,9 +81,9 @@ fn a_call_that_failed_is_made_once_more_in_what_is_left_of_its_time() {
         assert_eq!(ended, None);
         let (second, call) = only_call(&host);
         assert_eq!(call.timeout, Duration::from_millis(700));
-        ask(&mut checks, &host, "question", 11);
+        make(&mut checks, &host, "check", 11);
         let ended = checks.answered(&host, second, &failure);
-        assert_eq!(ended, Some(("question", vec![10, 11])), "no third time");
+        assert_eq!(ended, Some(("check", vec![10, 11])), "no third time");
         assert!(host.take_calls().is_empty());
     }
 }
@@ -91,11 +91,11 @@ fn a_call_that_failed_is_made_once_more_in_what_is_left_of_its_time() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_clock_set_back_does_not_make_an_answer_worth_waiting_for_longer() {
     let (host, mut checks) = (machine(), Tried::default());
-    ask(&mut checks, &host, "question", 10);
+    make(&mut checks, &host, "check", 10);
     let (id, _) = only_call(&host);
     host.now.set(host.now.get() - 500);
     let ended = checks.answered(&host, id, &CallOutcome::Failed);
-    assert_eq!(ended, Some(("question", vec![10])));
+    assert_eq!(ended, Some(("check", vec![10])));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -107,11 +107,11 @@ fn what_would_come_out_the_same_or_too_late_is_not_tried_again() {
     ];
     for (outcome, elapsed) in outcomes {
         let (host, mut checks) = (machine(), Tried::default());
-        ask(&mut checks, &host, "question", 10);
+        make(&mut checks, &host, "check", 10);
         let (id, _) = only_call(&host);
         host.now.set(host.now.get() + elapsed);
         let ended = checks.answered(&host, id, &outcome);
-        assert_eq!(ended, Some(("question", vec![10])), "{outcome:?}");
+        assert_eq!(ended, Some(("check", vec![10])), "{outcome:?}");
         assert!(host.take_calls().is_empty());
     }
 }
@@ -120,9 +120,9 @@ fn what_would_come_out_the_same_or_too_late_is_not_tried_again() {
 fn a_call_that_was_cancelled_is_made_again_for_the_requests_that_still_wait() {
     let (host, mut checks) = (machine(), Tried::default());
     for context in [10, 11] {
-        ask(&mut checks, &host, "shared", context);
+        make(&mut checks, &host, "shared", context);
     }
-    ask(&mut checks, &host, "alone", 10);
+    make(&mut checks, &host, "alone", 10);
     let cancelled: Vec<_> = host.take_calls().into_iter().map(|(id, _)| id).collect();
     checks.leave(|waiter| *waiter == 10);
     for id in &cancelled {
@@ -136,7 +136,7 @@ fn a_call_that_was_cancelled_is_made_again_for_the_requests_that_still_wait() {
     let ended = checks.answered(&host, id, &answer(200));
     assert_eq!(ended, Some(("shared", vec![11])));
 
-    ask(&mut checks, &host, "shared", 21);
+    make(&mut checks, &host, "shared", 21);
     checks.lose(only_call(&host).0);
     host.refuses_calls.set(true);
     assert_eq!(checks.send_again(&host), [("shared", vec![21])]);
@@ -146,14 +146,14 @@ fn a_call_that_was_cancelled_is_made_again_for_the_requests_that_still_wait() {
 fn no_more_requests_wait_than_may_and_none_for_a_call_that_was_not_made() {
     let (host, mut checks) = (machine(), Tried::default());
     let admitted = (0..2_000).filter(|context| {
-        let question = ["a", "b"][*context as usize % 2];
+        let check = ["a", "b"][*context as usize % 2];
         checks
-            .ask(&host, &question, || Some(call()), *context)
+            .make(&host, &check, || Some(call()), *context)
             .is_ok()
     });
     assert_eq!(admitted.count(), MAX_CHECKING);
     let mut checks = Tried::default();
-    assert_eq!(checks.ask(&host, &"a", || None, 7), Err(7));
+    assert_eq!(checks.make(&host, &"a", || None, 7), Err(7));
     host.refuses_calls.set(true);
-    assert_eq!(checks.ask(&host, &"a", || Some(call()), 7), Err(7));
+    assert_eq!(checks.make(&host, &"a", || Some(call()), 7), Err(7));
 }

@@ -129,7 +129,7 @@ impl Fixture {
         let before = self.process.now.replace(now * 1_000);
         match is_revoked {
             Some(is_revoked) => {
-                let proof = proof_of(&question(&check), is_revoked, &authority_key());
+                let proof = proof_of(&body_of(&check), is_revoked, &authority_key());
                 self.machine.end_call(&check, &says(&proof));
             }
             None => self.fail(&check),
@@ -289,16 +289,16 @@ fn authority_key() -> SigningKey {
 }
 
 /// The body of a check.
-fn question(check: &OpenCall) -> Vec<u8> {
+fn body_of(check: &OpenCall) -> Vec<u8> {
     check.call.body.clone().unwrap()
 }
 
-fn proof_of(question: &[u8], is_revoked: bool, key: &SigningKey) -> String {
+fn proof_of(body: &[u8], is_revoked: bool, key: &SigningKey) -> String {
     let authority = MockAuthority {
         key: key.clone(),
         ..MockAuthority::new()
     };
-    let statement = proof::statement(question, is_revoked);
+    let statement = proof::statement(body, is_revoked);
     proof::encode(&authority.sign(Signable::Check, statement))
 }
 

@@ -36,7 +36,7 @@ pub(super) enum Extent {
 /// What one claim names the token by.
 #[derive(Clone, Copy, Debug)]
 struct Name<'c> {
-    /// What it is called in a question.
+    /// What it is called in a check.
     member: Member,
     value: Option<&'c str>,
 }
@@ -115,8 +115,8 @@ impl<'c> Naming<'c> {
         names
     }
 
-    /// What the authority is asked: about every name.
-    pub(super) fn question(&self) -> CheckRequest {
+    /// The request of the check: it asks about every name.
+    pub(super) fn check_request(&self) -> CheckRequest {
         let issuer = self.issuer.unwrap_or_default();
         let mut request = CheckRequest::of(issuer, self.issued_at);
         for (member, value) in self.present() {

@@ -7,7 +7,7 @@ use crate::token::{KeyRules, KeySet};
 
 const UNCONFIRMED: Option<Outcome> = Some(Outcome::Refused(Reason::RevocationUnconfirmed));
 
-/// What is said of a question.
+/// What the authority says of a check.
 type Proof<'p> = dyn Fn(&[u8]) -> String + 'p;
 
 /// An edge that has to ask about the token of [`claims`], though it is not revoked.
@@ -23,23 +23,23 @@ fn what_the_authority_has_not_signed_for_this_very_check_is_no_answer() {
     let outcome = |make: &Proof| {
         let (context, check) = edge.check(&claims());
         edge.machine
-            .end_call(&check, &says(&make(&question(&check))));
+            .end_call(&check, &says(&make(&body_of(&check))));
         edge.machine.outcome(context)
     };
-    let good = |question: &[u8]| proof_of(question, false, &authority_key());
+    let good = |body: &[u8]| proof_of(body, false, &authority_key());
     let other = SigningKey::from_bytes(&[2; 32]);
     let earlier = edge.check(&claims());
     edge.machine.leave(earlier.0);
     let bad: [&Proof<'_>; 6] = [
-        &|question| proof_of(question, false, &other),
-        &|_| good(&question(&earlier.1)),
+        &|body| proof_of(body, false, &other),
+        &|_| good(&body_of(&earlier.1)),
         &|_| good(b"{}"),
-        &|question| {
-            let mut turned = URL_SAFE_NO_PAD.decode(good(question)).unwrap();
+        &|body| {
+            let mut turned = URL_SAFE_NO_PAD.decode(good(body)).unwrap();
             turned[32] = 1;
             proof::encode(&turned)
         },
-        &|question| good(question)[4..].to_owned(),
+        &|body| good(body)[4..].to_owned(),
         &|_| String::new(),
     ];
     for (number, bad) in bad.into_iter().enumerate() {
@@ -55,7 +55,7 @@ fn the_nonce_of_a_check_is_random_and_no_time() {
         let before = edge.process.random();
         let (context, check) = edge.check(&claims());
         let after = edge.process.random();
-        let body: Value = serde_json::from_slice(&question(&check)).unwrap();
+        let body: Value = serde_json::from_slice(&body_of(&check)).unwrap();
         // JSON numbers are read as signed ones here and there.
         let possible = before >> 1..=after >> 1;
         assert!(
@@ -72,7 +72,7 @@ fn an_answer_that_a_change_has_overtaken_serves_once_in_either_sense() {
         let edge = unsure();
         let (context, check) = edge.check(&claims());
         edge.apply(Change::Add(name_of(Kind::Session, "session")));
-        let proof = proof_of(&question(&check), is_revoked, &authority_key());
+        let proof = proof_of(&body_of(&check), is_revoked, &authority_key());
         edge.machine.end_call(&check, &says(&proof));
         assert_eq!(edge.machine.outcome(context), expected);
         edge.check(&claims());
@@ -84,7 +84,7 @@ fn an_overtaken_no_does_not_lead_round_a_cut_off() {
     let edge = unsure();
     let (context, check) = edge.check(&claims());
     edge.cut_off(Kind::Subject, "alice");
-    let proof = proof_of(&question(&check), false, &authority_key());
+    let proof = proof_of(&body_of(&check), false, &authority_key());
     edge.machine.end_call(&check, &says(&proof));
     let revoked = refused(Reason::TokenRevoked);
     assert_eq!(edge.machine.outcome(context), revoked);
@@ -143,7 +143,7 @@ fn a_signature_is_verified_again_once_the_keys_were_replaced_while_the_request_w
         let ring = edge.machine.edge.gate.keys();
         ring.set(0, Some(Rc::new(keys.unwrap())));
         assert_eq!(edge.machine.host.take_verifications(), 1);
-        let proof = proof_of(&question(&check), false, &authority_key());
+        let proof = proof_of(&body_of(&check), false, &authority_key());
         edge.machine.end_call(&check, &says(&proof));
         assert_eq!(edge.machine.outcome(context), expected);
         assert_eq!(edge.machine.host.take_verifications(), 1);

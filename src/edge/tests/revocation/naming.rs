@@ -147,7 +147,7 @@ fn the_authority_is_asked_about_both_clients_of_a_token() {
         let edge = Fixture::new(|_| {}).with_feed();
         edge.apply(Change::Add(name_of(Kind::Token, "token")));
         let (_, check) = edge.check(&with("azp", json!(azp)));
-        let body: Value = serde_json::from_slice(&question(&check)).unwrap();
+        let body: Value = serde_json::from_slice(&body_of(&check)).unwrap();
         assert_eq!(body["client"], "app");
         let asked = body.get("azp").and_then(Value::as_str);
         assert_eq!(asked, expected, "{azp}");
