@@ -56,7 +56,7 @@ pub const KEY_PREFIX: &str = "portcullis/8/";
 
 /// A value in shared data, and its version for compare-and-swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shared {
+pub struct SharedValue {
     /// The bytes. Other plugins may write into the same space: untrusted.
     pub bytes: Vec<u8>,
     /// Changes with every write of this key; never 0.
@@ -77,7 +77,7 @@ pub enum Expected {
 /// Memory that all virtual machines of one process share.
 pub trait SharedData {
     /// The value of a key.
-    fn shared(&self, key: &str) -> Option<Shared>;
+    fn shared(&self, key: &str) -> Option<SharedValue>;
 
     /// Writes a value; says whether what was expected was there, and so whether it was written.
     fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool;

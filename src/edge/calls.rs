@@ -6,7 +6,9 @@
 use std::cell::{OnceCell, RefCell};
 
 use super::{ContextId, EdgeHost, Metric};
-use crate::host::{BackgroundHost, Call, CallHost, CallId, Expected, NotSent, Shared, SharedData};
+use crate::host::{
+    BackgroundHost, Call, CallHost, CallId, Expected, NotSent, SharedData, SharedValue,
+};
 
 /// The part of the edge that is told how a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +85,7 @@ impl<H: EdgeHost> Caller<'_, H> {
 }
 
 impl<H: SharedData> SharedData for Caller<'_, H> {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         self.host.shared(key)
     }
 

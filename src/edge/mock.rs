@@ -12,7 +12,7 @@ use crate::gate::{CacheCounts, Outcome, read_configuration};
 use crate::host::mock::{MockHost, MockProcess};
 use crate::host::{
     BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, ForeignAnswer, HeaderBlock,
-    Host, NotSent, Response, Shared, SharedData, SignatureHost,
+    Host, NotSent, Response, SharedData, SharedValue, SignatureHost,
 };
 use crate::namespace::Namespace;
 use crate::revocation::View;
@@ -247,7 +247,7 @@ impl<P> MockEdgeHost<P> {
 }
 
 impl<P: Deref<Target = MockProcess>> SharedData for MockEdgeHost<P> {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         self.0.process.shared(key)
     }
 
@@ -352,7 +352,7 @@ pub struct MockEdgeRequest<P> {
 }
 
 impl<P: Deref<Target = MockProcess>> SharedData for MockEdgeRequest<P> {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         self.machine.shared(key)
     }
 

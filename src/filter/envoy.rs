@@ -9,7 +9,7 @@ use super::raw;
 use crate::edge::{ContextId, EdgeHost, Metric};
 use crate::host::{
     BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, ForeignAnswer, HeaderLine,
-    NotSent, Shared, SharedData, SignatureHost,
+    NotSent, SharedData, SharedValue, SignatureHost,
 };
 use crate::revocation::{MAX_BATCH_BYTES, SEGMENT_BYTES};
 use crate::token::MAX_JWK_SET_BYTES;
@@ -33,9 +33,9 @@ pub(super) struct Envoy {
 }
 
 impl SharedData for Envoy {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         let (bytes, version) = raw::shared(key).ok()??;
-        (version != ANY_VERSION).then_some(Shared { bytes, version })
+        (version != ANY_VERSION).then_some(SharedValue { bytes, version })
     }
 
     fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool {

@@ -9,8 +9,8 @@ use super::raw;
 use crate::edge::RequestHost;
 use crate::gate::Outcome;
 use crate::host::{
-    BackgroundHost as _, Expected, ForeignAnswer, HeaderBlock, Host, Response, Shared, SharedData,
-    SignatureHost,
+    BackgroundHost as _, Expected, ForeignAnswer, HeaderBlock, Host, Response, SharedData,
+    SharedValue, SignatureHost,
 };
 
 pub(super) struct EnvoyRequest<'e> {
@@ -43,7 +43,7 @@ impl SignatureHost for EnvoyRequest<'_> {
 }
 
 impl SharedData for EnvoyRequest<'_> {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         self.envoy.shared(key)
     }
 

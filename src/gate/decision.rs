@@ -377,8 +377,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     }
 
     fn told<T>(&mut self, step: Step, outcome: Result<T, Reason>) -> Result<T, Reason> {
-        self.observer
-            .checked(step, outcome.as_ref().err().copied());
+        self.observer.checked(step, outcome.as_ref().err().copied());
         outcome
     }
 }

@@ -283,9 +283,7 @@ impl Revocations {
                 Ok(finding.without_certainty())
             }
             (_, Some(Posture::Allow)) => Ok(Finding::UNKNOWN),
-            (_, Some(Posture::Confirm)) if !has_asked => {
-                Ok(Finding::Ask(self.check(host, naming)))
-            }
+            (_, Some(Posture::Confirm)) if !has_asked => Ok(Finding::Ask(self.check(host, naming))),
             (Standing::Stale, _) => Err(Reason::RevocationStale),
             _ => Err(Reason::RevocationUnavailable),
         }

@@ -158,7 +158,7 @@ impl MockHost {
 }
 
 impl SharedData for MockHost {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         self.process.shared(key)
     }
 
@@ -244,7 +244,7 @@ impl Host for MockHost {
 /// The memory that the virtual machines of one process share, and the network around it.
 #[derive(Debug)]
 pub struct MockProcess {
-    values: RefCell<BTreeMap<String, Shared>>,
+    values: RefCell<BTreeMap<String, SharedValue>>,
     /// Milliseconds since the epoch.
     pub now: Cell<u64>,
     /// Calls that have not been answered.
@@ -296,7 +296,7 @@ impl MockProcess {
 }
 
 impl SharedData for MockProcess {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         self.values.borrow().get(key).cloned()
     }
 
@@ -316,7 +316,7 @@ impl SharedData for MockProcess {
             self.writes.set(self.writes.get() + 1);
             let version = u32::try_from(self.number()).unwrap();
             let bytes = value.to_vec();
-            let value = Shared { bytes, version };
+            let value = SharedValue { bytes, version };
             self.values.borrow_mut().insert(key.to_owned(), value);
         }
         is_expected

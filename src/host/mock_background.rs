@@ -5,12 +5,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{BackgroundHost, Call, CallHost, CallId, Expected, NotSent, Shared, SharedData};
+use super::{BackgroundHost, Call, CallHost, CallId, Expected, NotSent, SharedData, SharedValue};
 
 /// The shared data of a process, and its clock.
 #[derive(Debug, Default)]
 pub struct MockSpace {
-    values: RefCell<BTreeMap<String, Shared>>,
+    values: RefCell<BTreeMap<String, SharedValue>>,
     writes: Cell<u32>,
 }
 
@@ -27,7 +27,7 @@ impl MockSpace {
 }
 
 impl SharedData for MockSpace {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         self.values.borrow().get(key).cloned()
     }
 
@@ -41,7 +41,7 @@ impl SharedData for MockSpace {
         };
         if is_as_expected {
             self.writes.set(self.writes.get() + 1);
-            let shared = Shared {
+            let shared = SharedValue {
                 bytes: value.to_vec(),
                 version: self.writes.get(),
             };
@@ -93,7 +93,7 @@ impl MockBackground {
 }
 
 impl SharedData for MockBackground {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         self.space.shared(key)
     }
 

@@ -34,7 +34,7 @@ use recent::Recent;
 use super::cut_off::CutOff;
 use super::page::{PAGE_BYTES, insert, may_contain, page_of};
 use super::{Change, FeedState, cut_off};
-use crate::host::{Expected, Shared, SharedData};
+use crate::host::{Expected, SharedData, SharedValue};
 use crate::little_endian::LittleEndian;
 use crate::namespace::Namespace;
 
@@ -101,7 +101,7 @@ impl SharedFilter {
         }
     }
 
-    fn opened(&self, shared: &Shared) -> Option<FeedState> {
+    fn opened(&self, shared: &SharedValue) -> Option<FeedState> {
         FeedState::decode(self.space.open(STATE, &shared.bytes)?)
     }
 
@@ -359,7 +359,13 @@ impl SharedFilter {
     }
 
     /// What stands in a record's place, if it is that record of this load, and whole.
-    fn whole(&self, state: &FeedState, record: Record, index: u32, shared: Shared) -> Option<Body> {
+    fn whole(
+        &self,
+        state: &FeedState,
+        record: Record,
+        index: u32,
+        shared: SharedValue,
+    ) -> Option<Body> {
         let header = header(state, record, index);
         let body = shared.bytes.strip_prefix(&header)?;
         let (checksum, body) = body.split_first_chunk::<8>()?;
@@ -404,7 +410,7 @@ impl SharedFilter {
 
 /// A record that was found whole.
 #[derive(Debug)]
-struct Body(Shared);
+struct Body(SharedValue);
 
 impl Body {
     fn bytes(&self) -> &[u8] {

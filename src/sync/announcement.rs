@@ -23,7 +23,7 @@
 //! So does the last one that the state counts, if it reaches further than the state: a leader that
 //! had more to apply announced it over that of another one, which then wrote the state.
 
-use crate::host::{Expected, Shared, SharedData};
+use crate::host::{Expected, SharedData, SharedValue};
 use crate::little_endian::LittleEndian;
 use crate::revocation::{Batch, Chain, FeedState, Fingerprint, SharedFilter};
 
@@ -124,7 +124,7 @@ struct Announcement<'b> {
 impl<'b> Announcement<'b> {
     /// The announcement of this batch, if it is one, of the state's feed and epoch.
     fn read(
-        shared: &'b Shared,
+        shared: &'b SharedValue,
         filter: &SharedFilter,
         state: &FeedState,
         number: u64,

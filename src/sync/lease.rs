@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use crate::host::{Expected, Shared, SharedData};
+use crate::host::{Expected, SharedData, SharedValue};
 use crate::little_endian::LittleEndian;
 use crate::namespace::Namespace;
 use crate::time::Interval;
@@ -148,11 +148,11 @@ impl Lease {
 }
 
 impl Lease {
-    fn shared(&self, host: &impl SharedData) -> Option<Shared> {
+    fn shared(&self, host: &impl SharedData) -> Option<SharedValue> {
         host.shared(&self.space.key_of(NAME))
     }
 
-    fn holding(&self, shared: &Shared) -> Option<Holding> {
+    fn holding(&self, shared: &SharedValue) -> Option<Holding> {
         Holding::decode(self.space.open(NAME, &shared.bytes)?)
     }
 

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use portcullis::gate::Outcome;
 use portcullis::host::{
-    Expected, ForeignAnswer, HeaderBlock, Host, Response, Shared, SharedData, SignatureHost,
+    Expected, ForeignAnswer, HeaderBlock, Host, Response, SharedData, SharedValue, SignatureHost,
 };
 
 pub(crate) struct SilentHost {
@@ -87,7 +87,7 @@ impl SignatureHost for SilentHost {
 }
 
 impl SharedData for SilentHost {
-    fn shared(&self, _key: &str) -> Option<Shared> {
+    fn shared(&self, _key: &str) -> Option<SharedValue> {
         None
     }
 

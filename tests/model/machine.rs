@@ -9,7 +9,7 @@ use portcullis::edge::{ContextId, Edge, EdgeHost, Metric, RequestHost, State};
 use portcullis::gate::{Outcome, read_configuration};
 use portcullis::host::{
     BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, ForeignAnswer, HeaderBlock,
-    Host, NotSent, Response, Shared, SharedData, SignatureHost,
+    Host, NotSent, Response, SharedData, SharedValue, SignatureHost,
 };
 use serde_json::Value;
 
@@ -140,7 +140,7 @@ impl MachineHost {
 }
 
 impl SharedData for MachineHost {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         self.0.memory.shared(key)
     }
 
@@ -252,7 +252,7 @@ pub(crate) struct MachineRequest {
 }
 
 impl SharedData for MachineRequest {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         self.host.shared(key)
     }
 

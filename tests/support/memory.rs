@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use portcullis::host::{
-    BackgroundHost, Call, CallHost, CallId, Expected, NotSent, Shared, SharedData,
+    BackgroundHost, Call, CallHost, CallId, Expected, NotSent, SharedData, SharedValue,
 };
 
 use super::support::Random;
@@ -14,7 +14,7 @@ use super::support::Random;
 pub(crate) struct Memory {
     /// Milliseconds since the epoch.
     pub(crate) now: Cell<u64>,
-    values: RefCell<HashMap<String, Shared>>,
+    values: RefCell<HashMap<String, SharedValue>>,
     calls: RefCell<Vec<(CallId, Call)>>,
     random: RefCell<Random>,
     last: Cell<u32>,
@@ -55,7 +55,7 @@ impl Memory {
 }
 
 impl SharedData for Memory {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         self.values.borrow().get(key).cloned()
     }
 
@@ -70,7 +70,7 @@ impl SharedData for Memory {
         if is_expected {
             let version = self.number();
             let bytes = value.to_vec();
-            values.insert(key.to_owned(), Shared { bytes, version });
+            values.insert(key.to_owned(), SharedValue { bytes, version });
         }
         is_expected
     }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use super::Arguments;
 use crate::gate::{Outcome, Verdict};
 use crate::host::{
-    Expected, ForeignAnswer, HeaderBlock, HeaderLine, Host, Response, Shared, SharedData,
+    Expected, ForeignAnswer, HeaderBlock, HeaderLine, Host, Response, SharedData, SharedValue,
     SignatureHost,
 };
 use crate::time::UnixTime;
@@ -145,7 +145,7 @@ impl SignatureHost for ExplainingHost {
 
 /// There are no shared data.
 impl SharedData for ExplainingHost {
-    fn shared(&self, _key: &str) -> Option<Shared> {
+    fn shared(&self, _key: &str) -> Option<SharedValue> {
         None
     }
 

@@ -37,10 +37,7 @@ fn answer(status: u16) -> CallOutcome {
 }
 
 fn make(checks: &mut Tried, host: &MockBackground, check: &'static str, context: u32) {
-    assert_eq!(
-        checks.make(host, &check, || Some(call()), context),
-        Ok(())
-    );
+    assert_eq!(checks.make(host, &check, || Some(call()), context), Ok(()));
 }
 
 /// The only call since this was last asked.

@@ -15,7 +15,7 @@ use crate::edge::State;
 use crate::edge::mock::VirtualMachine;
 use crate::gate::{Outcome, Reason};
 use crate::host::mock::MockHost;
-use crate::host::{CallHost, NotSent, Shared};
+use crate::host::{CallHost, NotSent, SharedValue};
 use crate::sync::Lease;
 use crate::token::Algorithm;
 use crate::token::fixtures::symmetric;
@@ -134,7 +134,7 @@ pub(super) struct Machine<'p> {
 }
 
 impl SharedData for Machine<'_> {
-    fn shared(&self, key: &str) -> Option<Shared> {
+    fn shared(&self, key: &str) -> Option<SharedValue> {
         self.process.shared(key)
     }
 
