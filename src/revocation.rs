@@ -38,7 +38,7 @@ pub use change::{
 };
 pub use codec::DecodeError;
 pub use evidence::Evidence;
-pub use feed_key::{FeedKeys, FeedSignature, Signable, SignatureError, Signer};
+pub use feed_key::{FeedKeys, FeedSignature, FeedSignatureError, Signable, Signer};
 pub use feed_state::FeedState;
 #[cfg(test)]
 pub(crate) use feed_state::example as example_state;

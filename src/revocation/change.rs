@@ -56,7 +56,7 @@ use sha2::{Digest as _, Sha256};
 use super::codec::{DecodeError, Reader};
 use super::cut_off::CutOff;
 use super::evidence::Evidence;
-use super::feed_key::{FeedKeys, Signable, SignatureError, Signer};
+use super::feed_key::{FeedKeys, FeedSignatureError, Signable, Signer};
 use super::name::Fingerprint;
 
 /// Longest batch; the edge buffers it whole.
@@ -182,7 +182,7 @@ pub enum BatchError {
     TooLarge(usize),
     /// Not signed by the authority.
     #[error(transparent)]
-    Signature(#[from] SignatureError),
+    Signature(#[from] FeedSignatureError),
     /// Signed, and still not the format.
     #[error(transparent)]
     Decode(#[from] DecodeError),

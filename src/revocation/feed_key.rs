@@ -15,7 +15,7 @@ const KEY_ID_BYTES: usize = 8;
 /// Why a message is not the authority's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum SignatureError {
+pub enum FeedSignatureError {
     /// Shorter than a signature.
     #[error("too short to be signed")]
     TooShort,
@@ -96,12 +96,12 @@ impl FeedKeys {
     ///
     /// # Errors
     ///
-    /// [`SignatureError`].
+    /// [`FeedSignatureError`].
     pub fn verified<'m>(
         &self,
         kind: Signable,
         message: &'m [u8],
-    ) -> Result<&'m [u8], SignatureError> {
+    ) -> Result<&'m [u8], FeedSignatureError> {
         self.verified_by(kind, message).map(|(body, _)| body)
     }
 
@@ -109,24 +109,25 @@ impl FeedKeys {
     ///
     /// # Errors
     ///
-    /// [`SignatureError`].
+    /// [`FeedSignatureError`].
     pub fn verified_by<'m>(
         &self,
         kind: Signable,
         message: &'m [u8],
-    ) -> Result<(&'m [u8], Signer), SignatureError> {
+    ) -> Result<(&'m [u8], Signer), FeedSignatureError> {
         let length = message.len().checked_sub(SIGNATURE_BYTES);
         let (body, trailer) = length
             .and_then(|length| message.split_at_checked(length))
-            .ok_or(SignatureError::TooShort)?;
+            .ok_or(FeedSignatureError::TooShort)?;
         let (id, signature) = trailer
             .split_at_checked(KEY_ID_BYTES)
-            .ok_or(SignatureError::TooShort)?;
+            .ok_or(FeedSignatureError::TooShort)?;
         let key = self.0.iter().find(|key| key_id(key) == id);
-        let key = key.ok_or(SignatureError::UnknownKey)?;
-        let signature = Signature::from_slice(signature).map_err(|_| SignatureError::Invalid)?;
+        let key = key.ok_or(FeedSignatureError::UnknownKey)?;
+        let signature =
+            Signature::from_slice(signature).map_err(|_| FeedSignatureError::Invalid)?;
         key.verify_strict(&kind.input(body), &signature)
-            .map_err(|_| SignatureError::Invalid)?;
+            .map_err(|_| FeedSignatureError::Invalid)?;
         Ok((body, Signer(*key.as_bytes())))
     }
 

@@ -34,7 +34,7 @@ use sha2::{Digest as _, Sha256};
 use super::change::Chain;
 use super::codec::{DecodeError, Reader};
 use super::cut_off::{MAX_BUCKETS, RECORD_BYTES};
-use super::feed_key::{FeedKeys, Signable, SignatureError, Signer};
+use super::feed_key::{FeedKeys, FeedSignatureError, Signable, Signer};
 use super::name::FilterKey;
 use super::page::{MAX_PAGES, PAGE_BYTES};
 
@@ -62,7 +62,7 @@ pub enum ManifestError {
     TooLarge(usize),
     /// Not signed by the authority.
     #[error(transparent)]
-    Signature(#[from] SignatureError),
+    Signature(#[from] FeedSignatureError),
     /// Signed, and still not the format.
     #[error(transparent)]
     Decode(#[from] DecodeError),

@@ -96,10 +96,10 @@ fn a_batch_cut_anywhere_is_refused() {
 #[wasm_bindgen_test(unsupported = test)]
 fn only_pinned_keys_and_the_right_kind_of_message_count() {
     let other = sign(Signable::Batch, &signing_key(2), batch().encode());
-    let unknown = BatchError::Signature(SignatureError::UnknownKey);
+    let unknown = BatchError::Signature(FeedSignatureError::UnknownKey);
     assert_eq!(Batch::decode(&other, &keys()), Err(unknown));
     let manifest = sign(Signable::Manifest, &signing_key(1), batch().encode());
-    let invalid = BatchError::Signature(SignatureError::Invalid);
+    let invalid = BatchError::Signature(FeedSignatureError::Invalid);
     assert_eq!(Batch::decode(&manifest, &keys()), Err(invalid));
     let both = FeedKeys::new(vec![
         signing_key(2).verifying_key(),
