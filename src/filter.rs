@@ -5,7 +5,7 @@ mod envoy;
 mod envoy_request;
 mod metrics;
 mod raw;
-mod request;
+mod request_context;
 
 use std::rc::Rc;
 
@@ -17,21 +17,21 @@ use crate::gate::read_configuration;
 use crate::host::CallId;
 use envoy::Envoy;
 use metrics::Metrics;
-use request::Request;
+use request_context::RequestContext;
 
 proxy_wasm::main! {{
     std::panic::set_hook(Box::new(|panic| raw::log(LogLevel::Critical, &panic.to_string())));
-    proxy_wasm::set_root_context(|context| Box::new(Root::new(context)));
+    proxy_wasm::set_root_context(|context| Box::new(PluginContext::new(context)));
 }}
 
-/// One per plugin and virtual machine: holds what all its requests share.
-struct Root {
+/// The context of the plugin in one virtual machine, with what all its requests share.
+struct PluginContext {
     context: ContextId,
     configuration: Vec<u8>,
     edge: Option<Rc<Edge<Envoy>>>,
 }
 
-impl Root {
+impl PluginContext {
     const fn new(context: u32) -> Self {
         Self {
             context: ContextId(context),
@@ -41,9 +41,9 @@ impl Root {
     }
 }
 
-/// Called when Envoy lets go of the plugin, whose successor then need not wait for leases to end.
-/// In place of `on_done`, which would be called for every request as well.
-impl Drop for Root {
+/// Called when Envoy drops the plugin, whose successor then need not wait for leases to end.
+/// Not `on_done`, which Envoy would call for every request as well.
+impl Drop for PluginContext {
     fn drop(&mut self) {
         if let Some(edge) = &self.edge {
             edge.release();
@@ -51,7 +51,7 @@ impl Drop for Root {
     }
 }
 
-impl Context for Root {
+impl Context for PluginContext {
     fn on_http_call_response(&mut self, call: u32, _headers: usize, body: usize, _trailers: usize) {
         if let Some(edge) = &self.edge {
             let outcome = envoy::call_outcome(body);
@@ -60,7 +60,7 @@ impl Context for Root {
     }
 }
 
-impl RootContext for Root {
+impl RootContext for PluginContext {
     fn on_configure(&mut self, size: usize) -> bool {
         let Ok(bytes) = raw::buffer(BufferType::PluginConfiguration, size) else {
             raw::log(
@@ -111,6 +111,6 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request::new(context, self.edge.clone())))
+        Some(Box::new(RequestContext::new(context, self.edge.clone())))
     }
 }

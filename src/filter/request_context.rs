@@ -1,4 +1,4 @@
-//! One request on its way through the filter.
+//! The context of one request.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,15 +10,15 @@ use super::envoy::{self, Envoy};
 use crate::edge::{ContextId, Edge, State};
 use crate::host::CallId;
 
-/// One per request.
-pub(super) struct Request {
+/// Hands one request to the edge, and tells Envoy whether it may go on.
+pub(super) struct RequestContext {
     context: ContextId,
     edge: Option<Rc<Edge<Envoy>>>,
     state: Rc<Cell<State>>,
     has_waited: Cell<bool>,
 }
 
-impl Request {
+impl RequestContext {
     pub(super) fn new(context: u32, edge: Option<Rc<Edge<Envoy>>>) -> Self {
         Self {
             context: ContextId(context),
@@ -38,7 +38,7 @@ impl Request {
     }
 }
 
-impl Context for Request {
+impl Context for RequestContext {
     fn on_http_call_response(&mut self, call: u32, _headers: usize, body: usize, _trailers: usize) {
         if let Some(edge) = &self.edge {
             let outcome = envoy::call_outcome(body);
@@ -47,17 +47,17 @@ impl Context for Request {
     }
 }
 
-/// Envoy has let go of the request.
-impl Drop for Request {
+/// Called when Envoy drops the request.
+impl Drop for RequestContext {
     fn drop(&mut self) {
-        // Also one that has its verdict may own a call that others wait for.
+        // Even a request that has its verdict may own a call that others wait for.
         if let Some(edge) = self.edge.as_ref().filter(|_| self.has_waited.get()) {
             edge.on_gone(self.context);
         }
     }
 }
 
-impl HttpContext for Request {
+impl HttpContext for RequestContext {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         // Envoy sends no requests to a plugin that is not configured; if it did, they would wait
         // here until the client gives up.
