@@ -324,7 +324,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         token: &[u8],
     ) -> Result<Candidate, Setback<'g>> {
         let verification = &self.gate.verification;
-        let id = verification.cache.key(index, token);
+        let id = verification.cache.id(index, token);
         if let Some(known) = verification.known(index, id) {
             return Ok(Candidate::Known(known));
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reason::Reason;
-use super::token_cache::Key as TokenId;
+use super::token_cache::TokenId;
 use crate::keys::{MissingKey, TRUSTED_AGE};
 
 /// What the keys in force say against a token, as long as newer ones may say something else.

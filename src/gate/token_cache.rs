@@ -60,7 +60,7 @@ pub(super) struct KnownToken {
     /// again, but not what is in it: entries outlive it by far.
     keys: Weak<KeySet>,
     /// What it is found by.
-    key: Key,
+    id: TokenId,
     /// Bytes that it was taken for when it was put where it is.
     weight: Cell<u64>,
     slots: Vec<u16>,
@@ -72,11 +72,11 @@ pub(super) struct KnownToken {
 impl KnownToken {
     /// A token that was verified with these keys. [`TokenCache::admit`] says what is known of its
     /// revocation.
-    pub(super) fn new(key: Key, token: VerifiedToken, keys: &Rc<KeySet>) -> Self {
-        Self::with_keys(key, token, Rc::downgrade(keys))
+    pub(super) fn new(id: TokenId, token: VerifiedToken, keys: &Rc<KeySet>) -> Self {
+        Self::with_keys(id, token, Rc::downgrade(keys))
     }
 
-    fn with_keys(key: Key, token: VerifiedToken, keys: Weak<KeySet>) -> Self {
+    fn with_keys(id: TokenId, token: VerifiedToken, keys: Weak<KeySet>) -> Self {
         Self {
             binding: Binding::of(token.claims()),
             token,
@@ -84,7 +84,7 @@ impl KnownToken {
             injections: Injections::default(),
             met: Cell::new(None),
             keys,
-            key,
+            id,
             weight: Cell::new(0),
             slots: Vec::new(),
             stamp: 0,
@@ -96,7 +96,7 @@ impl KnownToken {
     pub(super) fn again(&self) -> Self {
         Self {
             met: self.met.clone(),
-            ..Self::with_keys(self.key, self.token.clone(), Weak::clone(&self.keys))
+            ..Self::with_keys(self.id, self.token.clone(), Weak::clone(&self.keys))
         }
     }
 
@@ -168,18 +168,18 @@ impl std::fmt::Debug for TokenCache {
 }
 
 type Entries = Cache<
-    Key,
+    TokenId,
     Rc<KnownToken>,
     Weight,
-    BuildHasherDefault<Identity>,
-    DefaultLifecycle<Key, Rc<KnownToken>>,
+    BuildHasherDefault<Unhashed>,
+    DefaultLifecycle<TokenId, Rc<KnownToken>>,
 >;
 
 impl TokenCache {
     /// An empty cache. `secret` keys the hash, so that no client can make tokens that push each
     /// other out.
     pub(super) fn new(secret: [u8; 16]) -> Self {
-        let hasher = BuildHasherDefault::<Identity>::default();
+        let hasher = BuildHasherDefault::<Unhashed>::default();
         let lifecycle = DefaultLifecycle::default();
         Self {
             entries: RefCell::new(Cache::with(
@@ -195,18 +195,18 @@ impl TokenCache {
         }
     }
 
-    /// What these bytes are to be found by, at this provider.
-    pub(super) fn key(&self, provider: usize, token: &[u8]) -> Key {
+    /// The id of the token with these bytes, at this provider.
+    pub(super) fn id(&self, provider: usize, token: &[u8]) -> TokenId {
         let mut hasher = SipHasher13::new_with_key(&self.secret);
         hasher.write_usize(provider);
         hasher.write(token);
-        Key(hasher.finish128().as_u128())
+        TokenId(hasher.finish128().as_u128())
     }
 
     /// The entry, if it still holds under these keys.
-    pub(super) fn get(&self, key: Key, keys: &Rc<KeySet>) -> Option<Rc<KnownToken>> {
+    pub(super) fn get(&self, id: TokenId, keys: &Rc<KeySet>) -> Option<Rc<KnownToken>> {
         let entries = self.entries.borrow();
-        let found = entries.get(&key);
+        let found = entries.get(&id);
         let holds = |entry: &&Rc<KnownToken>| {
             ptr::eq(entry.keys.as_ptr(), Rc::as_ptr(keys)) && self.stamps.hold(entry)
         };
@@ -236,14 +236,14 @@ impl TokenCache {
         settled: Option<Settled>,
         names: &Names,
     ) -> Rc<KnownToken> {
-        let key = entry.key;
+        let id = entry.id;
         entry.settled = settled;
         entry.slots = names.all().map(Stamps::slot).collect();
         entry.stamp = self.stamps.sum(&entry.slots);
         entry.seen_changes = Cell::new(self.stamps.changes.get());
         entry.weight.set(entry.heap_bytes());
         let entry = Rc::new(entry);
-        self.entries.borrow_mut().insert(key, Rc::clone(&entry));
+        self.entries.borrow_mut().insert(id, Rc::clone(&entry));
         entry
     }
 
@@ -252,9 +252,9 @@ impl TokenCache {
         if entry.injections.are_news() {
             let mut entries = self.entries.borrow_mut();
             // Taken out with what it went in with, or the sum would be wrong from then on.
-            if let Some((key, entry)) = entries.remove(&entry.key) {
+            if let Some((id, entry)) = entries.remove(&entry.id) {
                 entry.weight.set(entry.heap_bytes());
-                entries.insert(key, entry);
+                entries.insert(id, entry);
             }
         }
     }
@@ -280,9 +280,9 @@ impl TokenCache {
     }
 }
 
-/// 128 bits of SipHash-1-3 under a secret.
+/// What a token is found by: 128 bits of SipHash-1-3 under a secret, of its bytes and its provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Key(u128);
+pub(super) struct TokenId(u128);
 
 struct Stamps {
     counters: Vec<Cell<u64>>,
@@ -340,17 +340,17 @@ impl Stamps {
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Key, Rc<KnownToken>> for Weight {
-    fn weight(&self, _key: &Key, entry: &Rc<KnownToken>) -> u64 {
+impl Weighter<TokenId, Rc<KnownToken>> for Weight {
+    fn weight(&self, _id: &TokenId, entry: &Rc<KnownToken>) -> u64 {
         entry.weight.get()
     }
 }
 
-/// The keys are hashes already.
+/// Token ids are hashes already.
 #[derive(Default)]
-struct Identity(u64);
+struct Unhashed(u64);
 
-impl Hasher for Identity {
+impl Hasher for Unhashed {
     fn finish(&self) -> u64 {
         self.0
     }

@@ -14,7 +14,7 @@ use super::decision::Setback;
 use super::policy::Policy;
 use super::reason::{Admission, Reason};
 use super::revocation::{CheckOutcome, Finding, Posture, Revocations, Settled};
-use super::token_cache::{Key, KnownToken, TokenCache};
+use super::token_cache::{KnownToken, TokenCache, TokenId};
 use crate::host::Host;
 use crate::keys::KeyRing;
 use crate::revocation::Names;
@@ -64,9 +64,9 @@ impl Verification {
     }
 
     /// The token, if it was verified earlier with the keys of this provider that are in force.
-    pub(super) fn known(&self, provider: usize, key: Key) -> Option<Rc<KnownToken>> {
+    pub(super) fn known(&self, provider: usize, id: TokenId) -> Option<Rc<KnownToken>> {
         let keys = self.keys.get(provider)?;
-        self.cache.get(key, &keys)
+        self.cache.get(id, &keys)
     }
 
     /// Lets a token of this provider whose claims are good through unless it was revoked. Whatever

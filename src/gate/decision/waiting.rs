@@ -6,7 +6,7 @@ use super::{Decision, Observer, Setback};
 use crate::gate::lack::Lack;
 use crate::gate::policy::Provider;
 use crate::gate::reason::Reason;
-use crate::gate::token_cache::Key as TokenId;
+use crate::gate::token_cache::TokenId;
 use crate::gate::{Attempt, Wait};
 use crate::host::Host;
 use crate::keys::{KeySource, RemoteKeys};

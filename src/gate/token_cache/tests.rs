@@ -42,14 +42,14 @@ fn names(session: &str) -> Names {
     names
 }
 
-fn admit(cache: &TokenCache, token: &str, keys: &Rc<KeySet>, session: &str) -> Key {
-    let key = cache.key(0, token.as_bytes());
+fn admit(cache: &TokenCache, token: &str, keys: &Rc<KeySet>, session: &str) -> TokenId {
+    let id = cache.id(0, token.as_bytes());
     keep(
         cache,
-        KnownToken::new(key, ordinary(), keys),
+        KnownToken::new(id, ordinary(), keys),
         &names(session),
     );
-    key
+    id
 }
 
 fn keep(cache: &TokenCache, token: KnownToken, names: &Names) -> Rc<KnownToken> {
@@ -59,11 +59,11 @@ fn keep(cache: &TokenCache, token: KnownToken, names: &Names) -> Rc<KnownToken> 
 #[wasm_bindgen_test(unsupported = test)]
 fn an_entry_is_found_by_provider_and_bytes() {
     let (cache, keys) = (TokenCache::new([1; 16]), keys());
-    let key = admit(&cache, "token", &keys, "one");
-    assert!(cache.get(key, &keys).is_some());
-    assert!(cache.get(cache.key(1, b"token"), &keys).is_none());
-    assert!(cache.get(cache.key(0, b"tokeN"), &keys).is_none());
-    assert_ne!(TokenCache::new([2; 16]).key(0, b"token"), key);
+    let id = admit(&cache, "token", &keys, "one");
+    assert!(cache.get(id, &keys).is_some());
+    assert!(cache.get(cache.id(1, b"token"), &keys).is_none());
+    assert!(cache.get(cache.id(0, b"tokeN"), &keys).is_none());
+    assert_ne!(TokenCache::new([2; 16]).id(0, b"token"), id);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -85,8 +85,8 @@ fn a_change_voids_the_entries_that_it_names_and_no_others() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_rotated_key_set_takes_its_tokens_with_it() {
     let (cache, old, new) = (TokenCache::new([1; 16]), keys(), keys());
-    let key = admit(&cache, "token", &old, "one");
-    assert!(cache.get(key, &new).is_none());
+    let id = admit(&cache, "token", &old, "one");
+    assert!(cache.get(id, &new).is_none());
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -94,8 +94,8 @@ fn the_cache_is_bounded_whatever_comes() {
     let (cache, keys) = (TokenCache::new([1; 16]), keys());
     let large = token_of(750);
     for number in 0..100_000_u32 {
-        let key = cache.key(0, &number.to_le_bytes());
-        let entry = KnownToken::new(key, large.clone(), &keys);
+        let id = cache.id(0, &number.to_le_bytes());
+        let entry = KnownToken::new(id, large.clone(), &keys);
         keep(&cache, entry, &Names::default());
     }
     let most = CAPACITY_BYTES / 1_000;
@@ -159,8 +159,8 @@ fn an_entry_weighs_what_it_holds_whatever_is_in_its_claims() {
         let original = full_token(&claims);
         let before = allocator::held();
         // A copy of its own, so that what is held more is held by the entry.
-        let key = cache.key(0, shape.as_bytes());
-        let entry = KnownToken::new(key, original.clone(), &keys);
+        let id = cache.id(0, shape.as_bytes());
+        let entry = KnownToken::new(id, original.clone(), &keys);
         let entry = keep(&cache, entry, &names("one"));
         let held = allocator::held() - before;
         let weight = usize::try_from(entry.weight.get()).unwrap();
@@ -180,8 +180,8 @@ fn the_cache_holds_no_more_than_its_capacity_whatever_is_in_the_tokens() {
         let before = allocator::held();
         let cache = TokenCache::new([1; 16]);
         for number in 0..4_000_u32 {
-            let key = cache.key(0, &number.to_le_bytes());
-            let entry = KnownToken::new(key, original.clone(), &keys);
+            let id = cache.id(0, &number.to_le_bytes());
+            let entry = KnownToken::new(id, original.clone(), &keys);
             keep(&cache, entry, &names("one"));
         }
         let held = (allocator::held() - before) as u64;
@@ -193,8 +193,8 @@ fn the_cache_holds_no_more_than_its_capacity_whatever_is_in_the_tokens() {
 #[wasm_bindgen_test(unsupported = test)]
 fn the_headers_of_an_entry_are_weighed_with_it() {
     let (cache, keys) = (TokenCache::new([1; 16]), keys());
-    let key = admit(&cache, "token", &keys, "one");
-    let entry = cache.get(key, &keys).unwrap();
+    let id = admit(&cache, "token", &keys, "one");
+    let entry = cache.get(id, &keys).unwrap();
     let before = entry.weight.get();
     let configuration = json!({
         "providers": {"idp": {
@@ -217,18 +217,18 @@ fn the_headers_of_an_entry_are_weighed_with_it() {
     let weight = entry.weight.get();
     cache.weigh(&entry);
     assert_eq!(entry.weight.get(), weight);
-    assert!(cache.get(key, &keys).is_some());
+    assert!(cache.get(id, &keys).is_some());
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn an_entry_does_not_hold_what_was_rotated_out() {
     let (cache, old) = (TokenCache::new([1; 16]), keys());
-    let key = admit(&cache, "token", &old, "one");
+    let id = admit(&cache, "token", &old, "one");
     assert_eq!(Rc::strong_count(&old), 1);
     drop(old);
     // A set in the same place of memory would be taken for the old one.
     let others: Vec<_> = (0..16).map(|_| keys()).collect();
-    assert!(others.iter().all(|keys| cache.get(key, keys).is_none()));
+    assert!(others.iter().all(|keys| cache.get(id, keys).is_none()));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -131,8 +131,8 @@ impl KeyRefresh {
         }
         self.phase = Phase::Idle;
         match self.read(stage, outcome) {
-            Ok(Answer::KeysAreAt(url)) => self.ask(host, fetch, Stage::Keys, &url),
-            Ok(Answer::Keys(fetched)) => self.succeed(host, fetch, fetched),
+            Ok(Usable::KeysAreAt(url)) => self.ask(host, fetch, Stage::Keys, &url),
+            Ok(Usable::Keys(fetched)) => self.succeed(host, fetch, fetched),
             Err(error) if error.is_broken_connection() && !fetch.has_reconnected => {
                 let has_reconnected = true;
                 let fetch = Fetch {
@@ -192,7 +192,7 @@ impl KeyRefresh {
         }
     }
 
-    fn read<'o>(&self, stage: Stage, outcome: &'o CallOutcome) -> Result<Answer<'o>, FetchError> {
+    fn read<'o>(&self, stage: Stage, outcome: &'o CallOutcome) -> Result<Usable<'o>, FetchError> {
         let (status, headers, body) = match outcome {
             CallOutcome::Failed => return Err(FetchError::NoAnswer),
             CallOutcome::Answered {
@@ -207,9 +207,9 @@ impl KeyRefresh {
         match (stage, &self.settings.source) {
             (Stage::Document, RemoteSource::Discovery { document, issuer }) => {
                 let url = discovery::jwk_set_url(body, issuer, document)?;
-                Ok(Answer::KeysAreAt(url))
+                Ok(Usable::KeysAreAt(url))
             }
-            _ => Ok(Answer::Keys(Fetched {
+            _ => Ok(Usable::Keys(Fetched {
                 keys: self.settings.read(body)?,
                 set: body,
                 lifetime: freshness::lifetime(headers, self.settings.cache_duration),
@@ -299,8 +299,8 @@ impl KeyRefresh {
     }
 }
 
-/// What an answer was good for.
-enum Answer<'o> {
+/// What an answer of the source is good for.
+enum Usable<'o> {
     KeysAreAt(Url),
     Keys(Fetched<'o>),
 }
