@@ -48,9 +48,9 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 /// Longest return address; one that is longer is left out.
 const MAX_RETURN_BYTES: usize = 2 * 1024;
 
-/// What form an answer has.
+/// The form of the answer to a refused request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum ResponseForm {
     /// A gRPC status.
     Grpc,
     /// A redirect to the login page.
@@ -93,11 +93,11 @@ impl Refusals {
         let form = self.settings.form(&reason.problem(), request);
         let scopes = needed_scopes(refusal);
         let common = match form {
-            Form::Grpc => Some(0),
-            Form::Stripped => Some(1),
-            Form::Told(Representation::Problem) if scopes.is_none() => Some(2),
-            Form::Told(Representation::Text) if scopes.is_none() => Some(3),
-            Form::Redirect | Form::Told(_) => None,
+            ResponseForm::Grpc => Some(0),
+            ResponseForm::Stripped => Some(1),
+            ResponseForm::Told(Representation::Problem) if scopes.is_none() => Some(2),
+            ResponseForm::Told(Representation::Text) if scopes.is_none() => Some(3),
+            ResponseForm::Redirect | ResponseForm::Told(_) => None,
         };
         let settings = &self.settings;
         let new = || Rc::new(settings.response(reason, form, scopes, request, locations));
@@ -110,25 +110,25 @@ impl Refusals {
 }
 
 impl RefusalSettings {
-    fn form(&self, problem: &Problem, request: &Request) -> Form {
+    fn form(&self, problem: &Problem, request: &Request) -> ResponseForm {
         let leads_to_login = self.login.is_some()
             && matches!(problem.action, Action::SignIn | Action::Refresh)
             && negotiation::is_page_load(request);
         if request.is_grpc() {
-            Form::Grpc
+            ResponseForm::Grpc
         } else if leads_to_login {
-            Form::Redirect
+            ResponseForm::Redirect
         } else if self.is_stripped {
-            Form::Stripped
+            ResponseForm::Stripped
         } else {
-            Form::Told(negotiation::representation(request))
+            ResponseForm::Told(negotiation::representation(request))
         }
     }
 
     fn response<'l>(
         &self,
         reason: Reason,
-        form: Form,
+        form: ResponseForm,
         scopes: Option<&Scopes>,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
@@ -143,7 +143,7 @@ impl RefusalSettings {
             // A response of trailers only, all of which stand in the headers. Envoy would make the
             // like of status and body, but not for a request that its `grpc_web` filter has
             // translated: that filter tells what it takes for plain text by its HTTP status.
-            Form::Grpc => {
+            ResponseForm::Grpc => {
                 let code = self::grpc_status(problem.status);
                 (status, grpc_status) = (200, Some(code));
                 headers.push(("grpc-status", code.to_string()));
@@ -153,15 +153,15 @@ impl RefusalSettings {
                 }
                 String::new()
             }
-            Form::Redirect => {
+            ResponseForm::Redirect => {
                 status = 302;
                 let login = self.login.as_ref();
                 let address = login.map(|login| login.address(request, locations));
                 headers.extend(address.map(|address| ("location", address)));
                 String::new()
             }
-            Form::Stripped => String::new(),
-            Form::Told(representation) => {
+            ResponseForm::Stripped => String::new(),
+            ResponseForm::Told(representation) => {
                 if let Some(challenge) = Challenge::of(&problem, scopes, self) {
                     headers.push(("www-authenticate", challenge.header_value()));
                 }

@@ -82,7 +82,7 @@ impl RevocationSettings {
 }
 
 /// How far the feed is: line of history and sequence number. None before there is a feed.
-type Position = Option<(u64, u64)>;
+type FeedPosition = Option<(u64, u64)>;
 
 /// The exact question to the authority about one token.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ pub struct Check {
     /// A random number, so that an answer can neither be made in advance nor be used again.
     nonce: u64,
     /// How far the feed was when it was asked.
-    asked_at: Position,
+    asked_at: FeedPosition,
 }
 
 /// Checks of the same names at the same state of the feed are the same, whenever they are made.
@@ -202,7 +202,7 @@ impl Revocations {
     }
 
     /// How far the feed is, to notice that it has moved on.
-    fn position(&self) -> Position {
+    fn position(&self) -> FeedPosition {
         let state = self.view.state()?;
         Some((state.epoch, state.sequence))
     }

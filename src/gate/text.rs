@@ -8,12 +8,12 @@ use regex_lite::Regex;
 /// What a text has to be like. Without regard to case means that of ASCII letters, as in Envoy.
 #[derive(Clone, Debug)]
 pub(super) struct TextMatcher {
-    kind: Kind,
+    comparison: Comparison,
     ignore_case: bool,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum Comparison {
     Exact(String),
     Prefix(String),
     Suffix(String),
@@ -23,28 +23,31 @@ enum Kind {
 
 impl TextMatcher {
     pub(super) fn exact(text: &str, ignore_case: bool) -> Self {
-        Self::new(Kind::Exact(folded(text, ignore_case)), ignore_case)
+        Self::new(Comparison::Exact(folded(text, ignore_case)), ignore_case)
     }
 
     pub(super) fn prefix(text: &str, ignore_case: bool) -> Self {
-        Self::new(Kind::Prefix(folded(text, ignore_case)), ignore_case)
+        Self::new(Comparison::Prefix(folded(text, ignore_case)), ignore_case)
     }
 
     pub(super) fn suffix(text: &str, ignore_case: bool) -> Self {
-        Self::new(Kind::Suffix(folded(text, ignore_case)), ignore_case)
+        Self::new(Comparison::Suffix(folded(text, ignore_case)), ignore_case)
     }
 
     pub(super) fn contains(text: &str, ignore_case: bool) -> Self {
-        Self::new(Kind::Contains(folded(text, ignore_case)), ignore_case)
+        Self::new(Comparison::Contains(folded(text, ignore_case)), ignore_case)
     }
 
     /// A pattern says itself whether case matters.
     pub(super) const fn pattern(pattern: Pattern) -> Self {
-        Self::new(Kind::Pattern(pattern), false)
+        Self::new(Comparison::Pattern(pattern), false)
     }
 
-    const fn new(kind: Kind, ignore_case: bool) -> Self {
-        Self { kind, ignore_case }
+    const fn new(comparison: Comparison, ignore_case: bool) -> Self {
+        Self {
+            comparison,
+            ignore_case,
+        }
     }
 
     /// Whether the text is like this.
@@ -69,21 +72,21 @@ impl TextMatcher {
         } else {
             Cow::Borrowed(text)
         };
-        Ok(match &self.kind {
-            Kind::Exact(expected) => *text == *expected.as_bytes(),
-            Kind::Prefix(prefix) => text.starts_with(prefix.as_bytes()),
-            Kind::Suffix(suffix) => text.ends_with(suffix.as_bytes()),
-            Kind::Contains(part) => {
+        Ok(match &self.comparison {
+            Comparison::Exact(expected) => *text == *expected.as_bytes(),
+            Comparison::Prefix(prefix) => text.starts_with(prefix.as_bytes()),
+            Comparison::Suffix(suffix) => text.ends_with(suffix.as_bytes()),
+            Comparison::Contains(part) => {
                 let mut windows = text.windows(part.len().max(1));
                 part.is_empty() || windows.any(|window| window == part.as_bytes())
             }
-            Kind::Pattern(pattern) => return pattern.matches(left, &text),
+            Comparison::Pattern(pattern) => return pattern.matches(left, &text),
         })
     }
 
     /// Whether it takes a pattern to tell.
     pub(super) const fn is_pattern(&self) -> bool {
-        matches!(self.kind, Kind::Pattern(_))
+        matches!(self.comparison, Comparison::Pattern(_))
     }
 }
 

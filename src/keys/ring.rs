@@ -19,11 +19,11 @@ pub const TRUSTED_AGE: Duration = Duration::from_mins(1);
 /// where they come from, and a ring beside it holds the sets, each of which is replaced as a whole.
 #[derive(Debug)]
 pub struct KeyRing {
-    providers: Vec<Provider>,
+    providers: Vec<ProviderKeys>,
 }
 
 #[derive(Debug, Default)]
-struct Provider {
+struct ProviderKeys {
     keys: RefCell<Option<Rc<KeySet>>>,
     /// Start of the fetch that gave them, in milliseconds since the epoch.
     as_of: Cell<u64>,
@@ -35,11 +35,11 @@ impl KeyRing {
     #[must_use]
     pub fn new<'s>(sources: impl Iterator<Item = &'s KeySource>) -> Self {
         let providers = sources.map(|source| match source {
-            KeySource::Local(keys) => Provider {
+            KeySource::Local(keys) => ProviderKeys {
                 keys: RefCell::new(Some(Rc::clone(keys))),
                 as_of: Cell::new(0),
             },
-            KeySource::Remote(_) | KeySource::Unknown(_) => Provider::default(),
+            KeySource::Remote(_) | KeySource::Unknown(_) => ProviderKeys::default(),
         });
         Self {
             providers: providers.collect(),
