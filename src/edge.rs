@@ -13,35 +13,35 @@
 //! | time has passed | [`Edge::on_tick`], as often as [`Edge::tick_period`] says |
 //! | the plugin is let go | [`Edge::release`] |
 //!
-//! What has been decided about a request stands in its [`State`], which the edge shares with the
-//! context of the request. A request that was held and may go on is resumed.
+//! What was decided about a request is in its [`State`], which the edge shares with the context of
+//! the request. A request that was held and may go on is resumed.
 //!
 //! # What does a request wait for?
 //!
-//! For newer keys, where those in force do not let its token in: until the next fetch of its
-//! provider's keys has ended, and no longer than `PATIENCE` in all. And for the authority, which is
-//! asked where the revocation filter is not sure: once for each of its tokens, for as long as the
-//! configuration allows. It may have to wait for both, in either order. Every end of a wait leaves an
-//! answer, about one more provider or one more token, so this comes to an end.
+//! For newer keys, if those in force do not let its token in: until the next fetch of its
+//! provider's keys has ended, and for at most `PATIENCE` in all. And for the authority, if the
+//! revocation filter is not sure: one check for each of its tokens, each for as long as the
+//! configuration allows. It may have to wait for both, in either order. Each wait ends with an
+//! answer about one more provider or one more token, so the waiting comes to an end.
 //!
 //! # How does the end of a call find its way?
 //!
-//! The host names a call by a number when it is made, and by that number when it has ended. In
-//! between, `calls` keeps which part of the edge has made it, so that only this one is told, and in
-//! which context: when a request goes, the host cancels its calls and does not say so. Another part
-//! that makes calls has to be another `calls::Owner`, and nothing else.
+//! The host gives each call a number when it is made, and repeats the number when the call has
+//! ended. In between, `calls` keeps which part of the edge made the call, so that only that part is
+//! told, and in which context: when a request goes, the host cancels its calls without saying so. A
+//! new part that makes calls only needs a `calls::Owner` of its own.
 //!
-//! The proxy-wasm SDK has a table of its own, which only the end of a call takes anything out of. So a
-//! call that was cancelled with its context stays there as long as the virtual machine lives, with
-//! eight bytes for number and context. Envoy's numbers come round after a billion calls of a virtual
-//! machine; the SDK panics when one comes that is still in its table.
+//! The proxy-wasm SDK has a table of its own, from which only the end of a call removes anything.
+//! So a call that was cancelled with its context stays there as long as the virtual machine lives,
+//! and takes eight bytes for number and context. Envoy's numbers wrap around after a billion calls
+//! of a virtual machine; the SDK panics if it meets a number that is still in its table.
 //!
 //! # Why do checks belong to the context that the host has called?
 //!
 //! The proxy-wasm SDK notes a call under the context whose callback is running, whatever context is
-//! in effect, and hands its end to that one; the host notes it under the context in effect. So the
-//! two have to be the same when a call is made, also where the end of one request's call lets another
-//! request go on, which then needs an answer itself.
+//! in effect, and hands its end to that context; the host notes it under the context in effect. So
+//! the two have to be the same when a call is made, even if the end of one request's call lets
+//! another request go on, which then needs an answer itself.
 
 mod calls;
 mod checks;
@@ -77,7 +77,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What one plugin holds in one virtual machine.
 pub struct Edge<H> {
     host: H,
-    /// The context of the plugin itself, which stays.
+    /// The plugin's own context, which stays.
     root: ContextId,
     /// The context that the host has called.
     called: Cell<ContextId>,
@@ -109,14 +109,14 @@ struct Held {
     context: ContextId,
     /// How long it may wait for keys, once it has begun to.
     patience: Option<Interval>,
-    /// What has come of all waiting so far.
+    /// What its waits have ended with so far.
     answers: Answers,
     state: Rc<Cell<State>>,
 }
 
 impl<H: EdgeHost> Edge<H> {
-    /// An edge whose plugin has this context, which the host has called. `secret` is one that no
-    /// client can know.
+    /// An edge for the plugin with this context, which the host has called. No client can know
+    /// `secret`.
     pub fn new(configured: Configured, host: H, root: ContextId, secret: [u8; 16]) -> Self {
         for warning in configured.warnings {
             host.warn(&format!("configuration: {warning}"));
@@ -144,13 +144,13 @@ impl<H: EdgeHost> Edge<H> {
         }
     }
 
-    /// How long it is from one tick to the next, at first.
+    /// The time between ticks, until [`Edge::on_tick`] changes it.
     pub const fn tick_period(&self) -> Duration {
         self.pace.period()
     }
 
-    /// Decides about a new request, whose context is in effect. Its state is told in `state`, now
-    /// and, if it is held, later.
+    /// Decides about a new request, whose context is in effect. Its state is written to `state`,
+    /// now and, if it is held, again later.
     pub fn on_request(&self, context: ContextId, state: Rc<Cell<State>>) {
         self.called.set(context);
         self.decide(Held {
@@ -161,8 +161,8 @@ impl<H: EdgeHost> Edge<H> {
         });
     }
 
-    /// Has what only the gate may say taken out of the trailers of a request, whose context is in
-    /// effect, whatever has been decided about it: to a request that is held they do not come again.
+    /// Removes what only the gate may set from the trailers of a request, whose context is in
+    /// effect, whatever was decided about it: the trailers of a held request do not come again.
     pub fn on_trailers(&self, context: ContextId, state: &Cell<State>) {
         let host = self.host.request();
         let remove = |name: &str| host.remove_trailer(name);
@@ -187,7 +187,7 @@ impl<H: EdgeHost> Edge<H> {
         }
     }
 
-    /// Hands the end of a call to the part of the edge that has made it, in the context that has.
+    /// Hands the end of a call to the part of the edge that made it, in the context that made it.
     pub fn on_call_ended(&self, context: ContextId, call: CallId, outcome: &CallOutcome) {
         self.called.set(context);
         let Some(owner) = self.calls.close(call) else {
@@ -215,8 +215,8 @@ impl<H: EdgeHost> Edge<H> {
         self.return_to_plugin();
     }
 
-    /// Looks after keys, feed and the requests that wait, in the plugin's context. The new period of
-    /// the ticks, when it changes.
+    /// Looks after keys, feed and waiting requests, in the plugin's context. Gives the new time
+    /// between ticks when it changes.
     pub fn on_tick(&self) -> Option<Duration> {
         self.called.set(self.root);
         self.keys.borrow_mut().tick(&self.caller(Owner::Keys));
@@ -253,7 +253,8 @@ impl<H: EdgeHost> Edge<H> {
         self.calls.caller(&self.host, owner, self.called.get())
     }
 
-    /// Puts the plugin's own context back into effect after those of requests, if it was called.
+    /// Puts the plugin's own context back into effect after those of requests, if the host called
+    /// it.
     fn return_to_plugin(&self) {
         if self.called.get() == self.root {
             // It is there as long as the edge is.
@@ -276,8 +277,8 @@ impl<H: EdgeHost> Edge<H> {
         }
     }
 
-    /// Lets a request wait for newer keys, if they are going to come. Otherwise gives it back, with
-    /// the answer why not.
+    /// Lets a request wait for newer keys, if any are on their way. Otherwise gives it back, with
+    /// an answer that says why not.
     fn wait_for_keys(&self, lack: &Lack, mut held: Held) -> Result<(), Held> {
         let now = self.host.now_milliseconds();
         let begin = || Interval::new(now, PATIENCE);
@@ -323,7 +324,7 @@ impl<H: EdgeHost> Edge<H> {
         }
     }
 
-    /// Makes the checks again whose calls were cancelled with their requests.
+    /// Repeats the checks whose calls were cancelled with their requests.
     fn make_lost_checks(&self) {
         let caller = self.caller(Owner::Checks);
         let lost = self.checks.borrow_mut().send_again(&caller);
@@ -353,7 +354,7 @@ impl<H: EdgeHost> Edge<H> {
         }
     }
 
-    /// Decides about the requests that have waited for keys long enough, or for the right fetch.
+    /// Decides about the requests that have waited for keys long enough, or whose fetch has ended.
     fn wake(&self) {
         for held in self.take_ready() {
             self.resume(held);
@@ -371,7 +372,7 @@ impl<H: EdgeHost> Edge<H> {
         })
     }
 
-    /// Decides about a request that has waited. There may be other keys than before.
+    /// Decides about a request that has waited. The keys may have changed since.
     fn resume(&self, mut held: Held) {
         held.answers.keys.clear();
         if self.host.enter(held.context) {
@@ -389,7 +390,7 @@ impl<H: EdgeHost> Edge<H> {
         }
     }
 
-    /// Gauges. Those of the leader, so that they do not flicker.
+    /// Writes the gauges of keys. Only the leader's are written, so that they do not flicker.
     fn report_keys(&self) {
         let keys = self.keys.borrow();
         let now = self.host.now_milliseconds();

@@ -69,8 +69,8 @@ impl RootContext for PluginContext {
             );
             return false;
         };
-        // A second listener with the same plugin configures the same context again. What it
-        // holds, requests that wait above all, is still good.
+        // A second listener with the same plugin configures the same context again. Its state,
+        // above all the requests that wait, is still good.
         if self.edge.is_some() && bytes == self.configuration {
             return true;
         }

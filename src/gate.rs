@@ -1,10 +1,9 @@
 //! One request: from its headers to a verdict.
 //!
-//! [`Gate::on_request`] is the whole path, in its order: strip what only the gate may say,
-//! choose what is asked for by route or rule, and let a `Decision` see whether the request has
-//! it: find the token, parse it, check its issuer, verify its signature, check its claims, tell
-//! the upstream who is calling. Everything happens over [`Host`]; nothing here knows that it runs
-//! in Envoy.
+//! [`Gate::on_request`] is the whole path, in its order: strip what only the gate may set, choose
+//! the requirement by route or rule, and let a `Decision` see whether the request meets it: find
+//! the token, parse it, check its issuer, verify its signature, check its claims, tell the upstream
+//! who is calling. Everything happens over [`Host`]; nothing here knows that it runs in Envoy.
 
 mod alias;
 #[cfg(all(test, not(target_family = "wasm")))]
@@ -60,15 +59,15 @@ pub enum Verdict {
     /// Stop; the client has been answered.
     Stop,
     /// Hold the request until what it waits for has come or has taken too long, then decide again.
-    /// Nothing has been counted or answered.
+    /// Nothing was counted or answered.
     Wait(Wait),
 }
 
 /// What a request waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wait {
-    /// Newer keys of a provider: those in force do not let the token in. When the wait is over, the
-    /// [`KeyAnswer`] says why it is refused.
+    /// Newer keys of a provider: those in force do not let the token in. If the request waits no
+    /// longer, its [`KeyAnswer`] says why the token is refused.
     Keys(Lack),
     /// The authority's answer to [`Gate::check_call`]; then [`Gate::on_answers`].
     Check(Check),
@@ -88,8 +87,8 @@ pub struct Answers {
 pub enum Attempt {
     /// It may.
     First,
-    /// It may not wait for keys: those in force are taken for all that there are. It may still be
-    /// told to wait for the authority.
+    /// It may not wait for keys: those in force count as all that there are. It may still be told
+    /// to wait for the authority.
     Last,
 }
 
@@ -102,8 +101,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate that checks signatures where `backend` says. `secret` is random, and keys the hash
-    /// by which verified tokens are found again.
+    /// A gate that checks signatures where `backend` says. `secret` is random, and keys the hash by
+    /// which cached tokens are found.
     #[must_use]
     pub fn new(policy: Policy, backend: Backend, secret: [u8; 16]) -> Self {
         Self {
@@ -113,7 +112,7 @@ impl Gate {
         }
     }
 
-    /// The revocation feed as this gate reads it, and where it comes from, when there is one.
+    /// The revocation feed as this gate reads it, with its settings, if there is one.
     #[must_use]
     pub fn feed(&self) -> Option<(&RevocationSettings, &Rc<View>)> {
         let revocations = self.verification.revocations.as_ref()?;
@@ -127,14 +126,14 @@ impl Gate {
         revocations.map(|revocations| revocations.call(check))
     }
 
-    /// How a check has ended with its call. An answer counts only if a key of the feed has signed it.
+    /// Reads the end of a check's call. An answer counts only if a key of the feed has signed it.
     #[must_use]
     pub fn check_outcome(&self, check: &Check, outcome: &CallOutcome) -> CheckOutcome {
         let keys = self.feed().map(|(settings, _)| &settings.keys);
         CheckOutcome::read(check, outcome, keys.unwrap_or(&FeedKeys::default()))
     }
 
-    /// How the cache of verified tokens has done since this was asked last.
+    /// What the token cache has counted since this was last called.
     #[must_use]
     pub fn take_cache_counts(&self) -> CacheCounts {
         self.verification.cache.take_counts()
@@ -170,30 +169,30 @@ impl Gate {
         KeyKeeper::new(policy.key_sources(), secret, Rc::clone(self.keys()), holder)
     }
 
-    /// Whether all keys and the feed are there, so that requests are refused for their own sake
-    /// only.
+    /// Whether all keys and the feed are there, so that a request is refused only for a fault of
+    /// its own.
     #[must_use]
     pub fn has_what_it_needs(&self) -> bool {
         let has_feed = self.feed().is_none_or(|(_, view)| view.state().is_some());
         has_feed && self.verification.keys.is_complete()
     }
 
-    /// Decides about one request, edits its headers or answers it, and counts what came out.
+    /// Decides about one request, edits its headers or answers it, and counts the outcome.
     pub fn on_request(&self, host: &impl Host, attempt: Attempt) -> Verdict {
         self.decide_request(host, attempt, &Answers::default(), ())
     }
 
-    /// Decides again, with what is known now. Its verdict may be to wait for other keys, or to ask
-    /// about another token, but never to wait for what has an answer here, even for one that says
-    /// that none came.
+    /// Decides again, with what is known now. The verdict may be to wait for other keys, or for a
+    /// check of another token, but never for what has an answer here, even if that says that none
+    /// came.
     pub fn on_answers(&self, host: &impl Host, answers: &Answers) -> Verdict {
         self.decide_request(host, Attempt::First, answers, ())
     }
 
-    /// Has what only the gate may say taken out of the request's trailers as well, and tokens, which
-    /// are not verified there: servers that merge trailers into the headers (RFC 9110 section 6.5.1)
-    /// would believe both. Where the host has failed to show them, or fails to change them, the
-    /// request is refused, as far as it has come.
+    /// Removes what only the gate may set from the request's trailers as well, and tokens, which
+    /// are not verified there: servers that merge trailers into the headers (RFC 9110 section
+    /// 6.5.1) would believe both. If the host fails to show the trailers or to change them, the
+    /// request is refused, however far it has come.
     pub fn strip_trailers(
         &self,
         host: &impl Host,
@@ -230,7 +229,7 @@ impl Gate {
         let (request, is_spoofed) = self.policy.own_headers.take_off(host, request);
         let mut decision = Decision::new(self, host, &request, attempt, answers, observer);
         let outcome = decision.decide(is_spoofed);
-        // What could not be read has said nothing, and what could not be changed is as it came.
+        // What the host could not show is missing here, and what it could not change is as it came.
         let has_failed = host.has_failed() || request.is_empty();
         let outcome = if has_failed {
             Err(Reason::HostFault.into())

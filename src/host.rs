@@ -1,7 +1,7 @@
-//! What the gate needs from whatever it runs in, as traits.
+//! What the gate needs from its host, as traits.
 //!
-//! Everything that decides is written against these and has no idea that it runs in Envoy. The
-//! proxy-wasm glue implements them over the host's calls; `mock::MockHost` does so for tests.
+//! Everything that decides is written against these traits and does not know that it runs in Envoy.
+//! The proxy-wasm glue implements them over the host's calls; `mock::MockHost` does so for tests.
 
 mod header_block;
 #[cfg(any(test, fuzzing))]
@@ -20,7 +20,7 @@ use crate::gate::Outcome;
 pub enum ForeignAnswer {
     /// The signature is the key's.
     Genuine,
-    /// It is not, or the key or signature made no sense. Final.
+    /// It is not, or key or signature are malformed. Final.
     Forged,
     /// The host has no such function.
     Unavailable,
@@ -40,7 +40,7 @@ pub type HeaderLine = (String, Vec<u8>);
 pub struct Response {
     /// HTTP status.
     pub status: u16,
-    /// Status for gRPC clients, in place of the HTTP status.
+    /// Status for gRPC clients, who do not look at the HTTP status.
     pub grpc_status: Option<u8>,
     /// Headers besides `:status`.
     pub headers: Vec<(&'static str, String)>,
@@ -50,8 +50,8 @@ pub struct Response {
     pub details: String,
 }
 
-/// What all keys in shared data begin with. The number changes with the meaning of the records: a
-/// process may have two versions of the gate in it for a while, and each has to find only its own.
+/// The prefix of all keys in shared data. The number changes with the meaning of the records: a
+/// process may run two versions of the gate for a while, and each has to find only its own.
 pub const KEY_PREFIX: &str = "portcullis/8/";
 
 /// A value in shared data, and its version for compare-and-swap.
@@ -63,7 +63,7 @@ pub struct SharedValue {
     pub version: u32,
 }
 
-/// What has to be there for a write to take place.
+/// What has to be there for a write to succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// Whatever is there is replaced.
@@ -79,11 +79,11 @@ pub trait SharedData {
     /// The value of a key.
     fn shared(&self, key: &str) -> Option<SharedValue>;
 
-    /// Writes a value; says whether what was expected was there, and so whether it was written.
+    /// Writes a value if what is expected is there; says whether it was.
     fn set_shared(&self, key: &str, value: &[u8], expected: Expected) -> bool;
 }
 
-/// An HTTP request of the gate's own to a named cluster.
+/// An HTTP request of the edge's own to a named cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// Name of the cluster in Envoy's configuration.
@@ -102,14 +102,14 @@ pub struct Call {
     pub timeout: Duration,
 }
 
-/// Names a call until it is answered.
+/// Identifies a call until it has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u32);
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// An answer came, of whatever status.
+    /// An answer came, whatever its status.
     Answered {
         /// HTTP status.
         status: u16,
@@ -141,7 +141,7 @@ pub trait CallHost {
     fn call(&self, call: &Call) -> Result<CallId, NotSent>;
 }
 
-/// What work beside the requests may ask of the host, on every tick.
+/// What work outside of requests may ask of the host, on every tick.
 pub trait BackgroundHost: SharedData + CallHost {
     /// Milliseconds since the epoch.
     fn now_milliseconds(&self) -> u64;
@@ -165,8 +165,8 @@ pub trait Host: SignatureHost + SharedData {
     /// An unpredictable number.
     fn random(&self) -> u64;
 
-    /// Whether the host has failed at something that it was asked to do for this request, be it to
-    /// show its headers or a property, or to change a header. What was decided does not count then.
+    /// Whether the host has failed at anything that it was asked to do for this request: to show
+    /// its headers or a property, or to change a header. What was decided does not count then.
     fn has_failed(&self) -> bool {
         false
     }
@@ -180,9 +180,9 @@ pub trait Host: SignatureHost + SharedData {
     /// Sets a header, replacing every line with this name.
     fn set_request_header(&self, name: &str, value: &[u8]);
 
-    /// A property of the request by its path (`["xds", "route_name"]`), as the host writes it:
-    /// text as its bytes. `None` when it is absent; empty when it is there and has no bytes, as
-    /// `null` in metadata.
+    /// A property of the request by its path (`["xds", "route_name"]`), as the host writes it: text
+    /// as its bytes. `None` when it is absent; empty when it is there without bytes, as `null` in
+    /// metadata is.
     fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
 
     /// Writes into the filter state of the request, where access logs find it.
@@ -191,10 +191,10 @@ pub trait Host: SignatureHost + SharedData {
     /// Answers the client; the request goes no further.
     fn respond(&self, response: &Response);
 
-    /// Counts a request that has ended so, for the provider with this index if its token decided.
+    /// Counts a request with this outcome, for the provider with this index if its token decided.
     fn count(&self, outcome: Outcome, provider: Option<usize>);
 
-    /// Does what it is given, the verification of a signature, and may measure how long it takes.
+    /// Runs the verification of a signature, and may measure how long it takes.
     fn timed<T>(&self, verification: impl FnOnce() -> T) -> T {
         verification()
     }

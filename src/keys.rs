@@ -1,4 +1,4 @@
-//! Where the keys of token issuers come from, and how the copies of them here are kept right.
+//! Where the keys of token issuers come from, and how the local copies are kept up to date.
 //!
 //! | part | what it is |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | `refresh` | one source on a server: when it is fetched, by which virtual machine, and what a failure means |
 //! | `record`, `wishes` | what the virtual machines of a process tell each other about a source |
 //! | `ring` | the keys in force, one set for each provider |
-//! | `keeper` | all sources of a configuration; keeps the ring right |
+//! | `keeper` | all sources of a configuration; keeps the ring up to date |
 //!
 //! The gate verifies tokens with a [`KeyRing`]. A [`KeyKeeper`] is driven by ticks and by the ends
 //! of its calls; in the filter the worker that holds the source's [`crate::sync::Lease`] fetches, and

@@ -7,16 +7,16 @@
 //! |---|---|
 //! | [`token`] | bytes → unverified token → verified token; keys, algorithms, signatures |
 //! | [`gate`] | one request: configuration → policy, rules, extraction, verdict, headers, refusals |
-//! | [`revocation`] | what can be revoked and how it is asked: names, filter, cut-offs, the feed's formats |
+//! | [`revocation`] | what can be revoked and how it is checked: names, filter, cut-offs, the feed's formats |
 //! | [`edge`] | one virtual machine at work: gate, keys, feed, requests that wait, calls and their ends |
-//! | [`keys`] | the keys of token issuers: where they come from, and keeping the copies of them right |
+//! | [`keys`] | the keys of token issuers: where they come from, and keeping the local copies up to date |
 //! | [`sync`] | keeping in step: who leads, the revocation feed |
 //! | `backoff` | how long to wait before the next try |
 //! | `little_endian` | reading the numbers of records and messages |
 //! | [`configuration`] | the strict reader: values with paths, every fault at once |
-//! | `protobuf` | its wire format, as far as messages from and for Envoy need it |
-//! | [`namespace`] | where records stand in the data that a process shares, and by what they are believed |
-//! | [`host`] | what the gate needs from whatever it runs in |
+//! | `protobuf` | the wire format of messages from and for Envoy |
+//! | [`namespace`] | where records are in shared data, and how they are authenticated |
+//! | [`host`] | what the gate needs from its host |
 //! | [`time`] | instants, which are always an argument |
 //!
 //! | WebAssembly only | |
@@ -44,8 +44,8 @@
         reason = "a test fails by panicking; what is shipped is checked without tests as well"
     )
 )]
-// The build of the filter leaves nothing of `Debug`: what must be read, or told apart by it, prints
-// itself in another way.
+// The filter contains no code of `Debug`: what has to be read, or told apart by it, prints itself
+// in another way.
 #![cfg_attr(target_os = "wasi", deny(clippy::use_debug))]
 
 mod backoff;
@@ -71,7 +71,7 @@ pub mod signer;
 #[cfg(not(target_family = "wasm"))]
 pub mod authority;
 
-// Nothing of it is fuzzed, and it is half of what there is to compile.
+// It is not fuzzed, and it is half of what there is to compile.
 #[cfg(not(any(target_family = "wasm", fuzzing)))]
 pub mod cli;
 
@@ -83,7 +83,7 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    /// Each names only those behind it.
+    /// Each depends only on those after it.
     const MODULES: [&str; 11] = [
         "filter",
         "edge",
@@ -102,7 +102,7 @@ mod tests {
         let Ok(entries) = fs::read_dir(path) else {
             return Vec::new();
         };
-        // Tests may drive their module from further up.
+        // Tests may drive their module from one before it.
         let entries = entries.map(|entry| entry.unwrap());
         let entries = entries.filter(|entry| entry.file_name() != "tests");
         let paths = entries.map(|entry| entry.path());

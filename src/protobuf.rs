@@ -4,20 +4,20 @@
 //! wire type; a string, a byte string or a message has its length before it. Numbers of variable
 //! length (`varint`) have seven bits in a byte, the least first, and the eighth says that more come.
 //!
-//! A crate for it is made for generated code: of what it brings into the module, two messages with
-//! a handful of fields use a tenth.
+//! A crate for it is made for generated code, of which two messages with a handful of fields would
+//! use a tenth.
 
-/// The key of field `number` where that is a varint.
+/// The key of field `number`, a varint.
 pub(crate) const fn varint_key(number: u8) -> u64 {
     key(number, 0)
 }
 
-/// The key of field `number` where that is eight bytes.
+/// The key of field `number`, eight bytes.
 pub(crate) const fn fixed64_key(number: u8) -> u64 {
     key(number, 1)
 }
 
-/// The key of field `number` where that has its length before it.
+/// The key of field `number`, which has its length before it.
 pub(crate) const fn bytes_key(number: u8) -> u64 {
     key(number, 2)
 }
@@ -42,7 +42,7 @@ fn write_varint(message: &mut Vec<u8>, mut value: u64) {
     message.push(value as u8);
 }
 
-/// What is left of a message that is read. Whatever is asked for and is not there is `None`.
+/// The rest of a message that is being read. What is asked for and missing is `None`.
 #[derive(Clone, Copy)]
 pub(crate) struct Message<'b>(pub(crate) &'b [u8]);
 

@@ -1,7 +1,7 @@
 //! Which part of the edge a call belongs to.
 //!
-//! A part makes its calls through a [`Caller`], which writes down whose they are. Calls are few: one
-//! or two for each source of keys, three for the feed, and one for each check.
+//! A part makes its calls through a [`Caller`], which records whose they are. Calls are few: one or
+//! two for each source of keys, three for the feed, and one for each check.
 
 use std::cell::{OnceCell, RefCell};
 
@@ -21,8 +21,8 @@ pub(super) enum Owner {
     Checks,
 }
 
-/// The calls that have not ended. The host tells the end of every call, unless it cancels it with the
-/// context that has made it.
+/// The calls that have not ended. The host reports the end of every call, unless it cancels the
+/// call with the context that made it.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     open: RefCell<Vec<OpenCall>>,
@@ -41,7 +41,7 @@ pub(super) struct Caller<'e, H> {
     calls: &'e Calls,
     owner: Owner,
     context: ContextId,
-    /// One look at the clock, for all that follows from one callback of the host.
+    /// The time, read once for everything that follows from one callback of the host.
     now_milliseconds: OnceCell<u64>,
 }
 
@@ -62,14 +62,14 @@ impl Calls {
         }
     }
 
-    /// Takes out a call that has ended, and says whose it was.
+    /// Removes a call that has ended, and says whose it was.
     pub(super) fn close(&self, id: CallId) -> Option<Owner> {
         let mut open = self.open.borrow_mut();
         let index = open.iter().position(|call| call.id == id)?;
         Some(open.swap_remove(index).owner)
     }
 
-    /// Takes out the calls of a context that has gone, with which the host has cancelled them.
+    /// Removes the calls of a context that has gone. The host has cancelled them with it.
     pub(super) fn cancel(&self, context: ContextId) -> Vec<(CallId, Owner)> {
         let mut open = self.open.borrow_mut();
         let cancelled = open.extract_if(.., |call| call.context == context);

@@ -15,10 +15,10 @@ use crate::host::{BackgroundHost, Call, CallId, CallOutcome};
 use crate::time::Interval;
 
 /// Most requests of one virtual machine that wait for the authority. Each holds a stream of Envoy;
-/// further ones are decided as if it had not answered.
+/// further ones are decided as if the authority had not answered.
 pub(super) const MAX_CHECKING: usize = 1024;
 
-/// A call that has less time than this is not worth making.
+/// A call with less time left than this is not worth making.
 const SHORTEST_CALL: Duration = Duration::from_millis(5);
 
 /// The checks of one virtual machine that have not been answered. `C` is a check, `W` a request that
@@ -114,7 +114,7 @@ impl<C: Clone + PartialEq, W> Checks<C, W> {
         Some((ended.check, ended.waiting))
     }
 
-    /// Takes note that a call was cancelled, of whose end nothing will be heard.
+    /// Notes that a call was cancelled, whose end will not be reported.
     pub(super) fn lose(&mut self, id: CallId) {
         let index = self.index_of(id);
         if let Some(pending) = index.and_then(|index| self.pending.get_mut(index)) {
@@ -130,7 +130,7 @@ impl<C: Clone + PartialEq, W> Checks<C, W> {
         self.pending.retain(|pending| !pending.waiting.is_empty());
     }
 
-    /// Makes lost calls again. Gives back the checks for which that is not possible.
+    /// Makes lost calls again. Gives back the checks whose calls cannot be made.
     pub(super) fn send_again(&mut self, host: &impl BackgroundHost) -> Vec<Ended<C, W>> {
         for pending in &mut self.pending {
             if matches!(pending.flight, Flight::Lost)
@@ -160,8 +160,8 @@ impl<C: Clone + PartialEq, W> Checks<C, W> {
 }
 
 impl<C, W> Pending<C, W> {
-    /// Makes the call once more, in what is left of its time. `false` when that has been done, or
-    /// is not possible.
+    /// Makes the call once more, in what is left of its time. `false` when it was already repeated,
+    /// or cannot be.
     fn retry(&mut self, host: &impl BackgroundHost) -> bool {
         let Flight::Sent {
             allowed: Some(allowed),

@@ -1,5 +1,5 @@
-//! The revocation feed of one plugin in one virtual machine: who leads, and what the token cache and
-//! the metrics learn of it.
+//! The revocation feed of one plugin in one virtual machine: who leads, and what the token cache
+//! and the metrics are told.
 
 use super::calls::Caller;
 use super::{EdgeHost, Metric};
@@ -7,11 +7,12 @@ use crate::gate::Gate;
 use crate::host::{BackgroundHost, CallId, CallOutcome, SharedData};
 use crate::sync::{FeedCounts, FeedSource, Follower, Lease, Role, VoidTokens};
 
-/// A heartbeat comes after this part of `max_staleness`. What it tells is as old as its question, so
-/// that what is held grows two parts old when all is well; the third is for a heartbeat that is lost.
+/// A heartbeat is due after this part of `max_staleness`. It is as old as the poll that it answers,
+/// so the feed becomes two parts old when all is well; the third part is for a heartbeat that is
+/// lost.
 const HEARTBEATS_PER_STALENESS: u32 = 3;
 
-/// Keeps the feed that a gate reads right.
+/// Keeps a gate's feed up to date.
 #[derive(Debug)]
 pub(super) struct FeedKeeper {
     follower: Follower,
@@ -33,8 +34,8 @@ impl FeedKeeper {
             max_staleness: settings.max_staleness,
         };
         let mut follower = Follower::new(source, view.clone());
-        // What another plugin or an earlier configuration has loaded is there before the first
-        // request; otherwise requests would be refused until the first tick.
+        // Takes over what another plugin or an earlier configuration has loaded; otherwise requests
+        // would be refused until the first tick.
         follower.on_tick(host, false);
         Some(Self {
             follower,

@@ -1,4 +1,4 @@
-//! What holds of edges, whatever has been written over the feed's records in shared data.
+//! What holds for edges, whatever has overwritten the feed's records in shared data.
 
 use std::cell::Cell;
 
@@ -22,12 +22,12 @@ const NOW: u64 = 1_767_225_600;
 
 const PAGES: u32 = 2;
 
-/// Writes over the records of a feed, one after the other: which record, how, and with what, each
-/// behind a byte that says how long it is.
+/// Overwrites records of a feed, one after the other: which record, how, and with what, each behind
+/// a byte that says how long it is.
 ///
-/// Unless a record was forged whole, checksum and all, no token that was revoked passes any more,
-/// neither where the state was held before, be the token in the cache there, nor where it comes later;
-/// and the authority's next answers put everything right again.
+/// Unless a record was forged whole, checksum included, no revoked token passes: neither at an edge
+/// that held the state before, even with the token in its cache, nor at one that comes later. And
+/// the authority's next answers put everything right again.
 pub fn shared_feed(bytes: &[u8]) {
     let (process, mut authority) = (MockProcess::default(), authority());
     let [leader, other, behind] = [(); 3].map(|()| Edge::new(&process));
@@ -56,7 +56,7 @@ pub fn shared_feed(bytes: &[u8]) {
         for edge in &onlookers {
             edge.machine.tick();
         }
-        // What is wrong may come out only with the next change or the next generation.
+        // A fault may show only with the next change or the next generation.
         if round >= 3 && onlookers.iter().all(Edge::knows_all) {
             return;
         }
@@ -64,7 +64,7 @@ pub fn shared_feed(bytes: &[u8]) {
     assert!(is_forged, "the feed is not put right again");
 }
 
-/// Writes over the records, and says whether one of them was forged.
+/// Overwrites the records, and says whether one of them was forged.
 fn meddle(process: &MockProcess, space: &Namespace, bytes: &[u8]) -> bool {
     let mut keys = process.keys();
     keys.sort_by_key(|key| key.ends_with("/lease"));
@@ -81,7 +81,7 @@ fn meddle(process: &MockProcess, space: &Namespace, bytes: &[u8]) -> bool {
     records.any(|(key, genuine)| is_forged(space, key, genuine, &value(process, key)))
 }
 
-/// What a token is named by.
+/// The kind and the value of a name.
 type Named = (Kind, &'static str);
 
 const REVOKED_BEFORE: Named = (Kind::Token, "revoked before");
@@ -97,7 +97,7 @@ fn never_revoked() -> [Named; PAGES as usize] {
     })
 }
 
-/// What comes of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Word {
     Passes,
@@ -123,7 +123,7 @@ impl<'p> Edge<'p> {
         }
     }
 
-    /// Lets it look, and the authority answer, until nothing more is asked.
+    /// Lets it tick, and the authority answer, until no call is open.
     fn settle(&self, authority: &MockAuthority) {
         self.machine.tick();
         for _ in 0..20 {
@@ -137,12 +137,12 @@ impl<'p> Edge<'p> {
         self.machine.tick();
     }
 
-    /// Always the same token.
+    /// Always sends the same token.
     fn send(&self, named: Named) -> Word {
         self.send_with(named, &json!(null))
     }
 
-    /// A token that was not seen before.
+    /// Sends a token that was not seen before.
     fn send_new(&self, named: Named) -> Word {
         self.sent.set(self.sent.get() + 1);
         self.send_with(named, &self.sent.get().into())
@@ -192,7 +192,7 @@ fn configuration() -> Value {
     })
 }
 
-/// One that has published a generation.
+/// An authority that has published a generation.
 fn authority() -> MockAuthority {
     let mut authority = MockAuthority {
         page_count: PAGES,
@@ -246,7 +246,7 @@ fn overwritten(
         }
         2 => return genuine[start % genuine.len()].clone(),
         3 => record.truncate(start),
-        // Forged: right in everything but what it says.
+        // Forged: right in everything but its content.
         _ => {
             let Some(name) = sealed_name(space, key) else {
                 let header = &genuine[index][..HEADER_BYTES];
@@ -264,8 +264,8 @@ fn overwritten(
     record
 }
 
-/// Whether a record is not what it was and yet has everything that makes it believed. That takes
-/// the secret of the filter, which only who may read our memory has.
+/// Whether a record has changed and still has everything that makes it believed. That takes the
+/// secret of the filter, which only a reader of our memory has.
 fn is_forged(space: &Namespace, key: &str, genuine: &[u8], found: &[u8]) -> bool {
     if found == genuine {
         return false;

@@ -12,8 +12,8 @@ pub struct ContextId(pub u32);
 
 /// A virtual machine's host, with requests that can be held and sent on.
 ///
-/// Whatever is asked about a request is about the one whose context is in effect. That is the context
-/// that the host has called, until another one is entered.
+/// What concerns a request concerns the one whose context is in effect: the context that the host
+/// has called, until another one is entered.
 pub trait EdgeHost: BackgroundHost + SignatureHost {
     /// The host for the request whose context is in effect.
     type Request<'h>: RequestHost
@@ -23,14 +23,14 @@ pub trait EdgeHost: BackgroundHost + SignatureHost {
     /// The host for the request whose context is in effect.
     fn request(&self) -> Self::Request<'_>;
 
-    /// Puts a context into effect. `false` when it has gone: then none of its own may be touched.
+    /// Puts a context into effect. `false` when it has gone: then its request must not be touched.
     #[must_use]
     fn enter(&self, context: ContextId) -> bool;
 
-    /// Sends on the request whose context is in effect, which was held.
+    /// Resumes the request whose context is in effect, which was held.
     fn resume(&self);
 
-    /// Takes what was counted or measured beside the requests.
+    /// Takes what was counted or measured outside of requests.
     fn measure(&self, metric: Metric<'_>);
 }
 
@@ -43,7 +43,7 @@ pub trait RequestHost: Host {
     fn remove_trailer(&self, name: &str);
 }
 
-/// Something that was counted or measured beside the requests.
+/// Something that was counted or measured outside of requests.
 #[derive(Clone, Copy, Debug)]
 pub enum Metric<'m> {
     /// Fetches of a provider's keys since the last time.
@@ -73,7 +73,7 @@ pub enum Metric<'m> {
         state: Option<&'m FeedState>,
         /// How full the records are, if that is known.
         fill: Option<Fill>,
-        /// Milliseconds since the authority was heard.
+        /// Milliseconds since the authority was last heard.
         staleness: u64,
     },
     /// Look-ups of verified tokens since the last time, and how many there are now.

@@ -1,4 +1,4 @@
-//! An edge in a virtual machine whose requests, calls and time are in the hands of a test.
+//! An edge in a virtual machine whose requests, calls and time a test controls.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -96,7 +96,7 @@ impl<P: Deref<Target = MockProcess> + Clone> VirtualMachine<P> {
         counted.first().map(|(outcome, _)| *outcome)
     }
 
-    /// Ends every call that there is an answer for, and those that are made meanwhile.
+    /// Ends every call for which there is an answer, and those that are made meanwhile.
     pub fn answer(&self, answer: impl Fn(&Call) -> Option<CallOutcome>) {
         for _ in 0..100 {
             if !self.answer_round(&answer) {
@@ -106,7 +106,7 @@ impl<P: Deref<Target = MockProcess> + Clone> VirtualMachine<P> {
         panic!("the edge never comes to rest");
     }
 
-    /// Ends every call that there is an answer for. `false` when there was none.
+    /// Ends every call for which there is an answer. `false` when there was none.
     pub fn answer_round(&self, answer: impl Fn(&Call) -> Option<CallOutcome>) -> bool {
         let mut has_any = false;
         for call in self.host.calls() {
@@ -218,7 +218,7 @@ impl<P> MockEdgeHost<P> {
         self.0.verifications.take()
     }
 
-    /// What was told of the token cache since this was last asked.
+    /// What was reported of the token cache since this was last asked.
     #[must_use]
     pub fn take_cache_counts(&self) -> CacheCounts {
         self.0.cache.take()

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use crate::sync::TICK;
 
-/// How often until everything is there without which requests are refused, for
-/// [`MOST_EAGER_TICKS`] at most: a deployment waits for that.
+/// The period until everything is there without which requests are refused, for at most
+/// [`MOST_EAGER_TICKS`]: a deployment waits for it.
 const EAGER_TICK: Duration = Duration::from_millis(10);
 
 /// Five seconds' worth.
 const MOST_EAGER_TICKS: u32 = 500;
 
-/// How often where there is nothing to do but to report what has been counted.
+/// The period if there is nothing to do but to report what was counted.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
-/// Gauges are written once in so many ticks.
+/// Gauges are written once in this many ticks.
 const TICKS_PER_SIGHT: u32 = 10;
 
 /// How often the edge ticks, and what it does only now and then.
@@ -36,7 +36,7 @@ enum Step {
 }
 
 impl Pace {
-    /// The pace of an edge that has something to keep right, or nothing.
+    /// The pace of an edge that has something to keep up to date, or nothing.
     pub(super) const fn new(has_work: bool) -> Self {
         let step = if has_work { Step::Eager } else { Step::Idle };
         Self {
@@ -45,7 +45,7 @@ impl Pace {
         }
     }
 
-    /// How long it is from one tick to the next.
+    /// The time from one tick to the next.
     pub(super) const fn period(&self) -> Duration {
         match self.step.get() {
             Step::Eager => EAGER_TICK,
@@ -59,7 +59,7 @@ impl Pace {
         self.ticks.get().is_multiple_of(TICKS_PER_SIGHT)
     }
 
-    /// To be called at the end of every tick. The new period, when this was the last of the eager
+    /// To be called at the end of every tick. Gives the new period after the last of the eager
     /// ticks.
     pub(super) fn count(&self, has_everything: bool) -> Option<Duration> {
         let ticks = self.ticks.get().wrapping_add(1);

@@ -6,8 +6,8 @@ use crate::time::Interval;
 /// ones are decided at once.
 pub(super) const MAX_WAITING: usize = 1024;
 
-/// Most of them that go on at once. Each may have its signature checked under several keys, and the
-/// worker does nothing else meanwhile; the others go on with the next tick.
+/// Most of them that are resumed at once. Each may have its signature checked under several keys,
+/// and the worker does nothing else meanwhile; the others are resumed with the next tick.
 const MAX_READY: usize = 256;
 
 /// The requests, `W`, of one virtual machine that wait for keys, oldest first.
@@ -70,8 +70,8 @@ impl<W> Waiting<W> {
         self.entries.is_empty()
     }
 
-    /// Takes out the requests whose time is up, and those whose fetch has ended: for which
-    /// `finished_at` of their provider is no longer what it was. Of them, the first 256.
+    /// Removes the requests whose time is up, and those whose fetch has ended: `finished_at` of
+    /// their provider has changed. Takes the first [`MAX_READY`] of them.
     pub(super) fn take_ready(
         &mut self,
         now_milliseconds: u64,

@@ -14,17 +14,17 @@ use crate::host::{
 use crate::revocation::{MAX_BATCH_BYTES, SEGMENT_BYTES};
 use crate::token::MAX_JWK_SET_BYTES;
 
-/// Most bytes of an answer that are copied into the virtual machine: enough to see that it is
-/// longer than anything that is read here. The longest is a segment or batch of the feed.
+/// Most bytes of an answer that are copied into the virtual machine: one more than the longest that
+/// is read here, a segment or batch of the feed, so that a longer one is noticed.
 const MAX_BODY_BYTES: usize = MAX_BATCH_BYTES + 1;
 
 const _: () = assert!(SEGMENT_BYTES < MAX_BODY_BYTES && MAX_JWK_SET_BYTES < MAX_BODY_BYTES);
 
-/// A version that no value ever has: the host counts from 1, so that a value with it would have
-/// been written four billion times. The host compares versions only where there is a value.
+/// A version that no value has: the host counts from 1, and would need four billion writes to reach
+/// it. The host compares versions only if there is a value.
 const NO_VERSION: u32 = u32::MAX;
 
-/// What stands for any version where one is expected.
+/// Stands for any version where one is expected.
 const ANY_VERSION: u32 = 0;
 
 /// The host of one virtual machine, with the metrics of one plugin.
@@ -61,8 +61,9 @@ impl CallHost for Envoy {
                 .map(|(name, value)| (*name, value.as_str())),
         );
         let body = call.body.as_deref();
-        // The one function of the SDK here that panics on a status it does not expect, of which Envoy
-        // gives none: the answer comes back through the SDK's own list of calls.
+        // The only function of the SDK that is called here, since the end of a call comes back
+        // through the SDK's own table of calls. It panics on statuses that it does not expect, of
+        // which Envoy gives none.
         let sent =
             hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), call.timeout);
         sent.map(CallId).map_err(|status| match status {
@@ -73,7 +74,7 @@ impl CallHost for Envoy {
 }
 
 impl BackgroundHost for Envoy {
-    /// The end of time where there is no clock: then nothing that is known can be relied upon.
+    /// The end of time if there is no clock: then nothing counts as current.
     fn now_milliseconds(&self) -> u64 {
         const NANOSECONDS: u64 = 1_000_000;
         raw::now().map_or(u64::MAX, |now| now / NANOSECONDS)
@@ -126,15 +127,15 @@ impl EdgeHost for Envoy {
     }
 }
 
-/// What stands in for a random number should the host have none: enough to tell virtual machines
-/// and questions apart and to spread calls, but no secret.
+/// Stands in for a random number if the host has none: enough to tell virtual machines and checks
+/// apart and to spread calls, but no secret.
 fn nanoseconds() -> u64 {
     const SECOND: u64 = 1_000_000_000;
     raw::now().map_or(0, |now| now % SECOND)
 }
 
-/// The answer that `on_http_call_response` was called about. One that the host does not hand over
-/// whole is none.
+/// The end of the call that `on_http_call_response` reports. If the host does not hand over the
+/// whole answer, the call has failed.
 pub(super) fn call_outcome(body_size: usize) -> CallOutcome {
     answer(body_size).unwrap_or(CallOutcome::Failed)
 }

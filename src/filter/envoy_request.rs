@@ -27,7 +27,7 @@ impl<'e> EnvoyRequest<'e> {
         }
     }
 
-    /// What a call has come to, or nothing, and then it is remembered that it has failed.
+    /// The result of a call. If the call has failed, that is remembered, and the result is empty.
     fn noted<T: Default>(&self, outcome: raw::Result<T>) -> T {
         outcome.unwrap_or_else(|_| {
             self.has_failed.set(true);
@@ -81,14 +81,14 @@ impl Host for EnvoyRequest<'_> {
         self.has_failed.get()
     }
 
-    // Fails when the stream is gone, and then there is no access log to write for it, or when
-    // another filter owns the name.
+    // Fails when the stream is gone, so that no access log is written for it, or when another
+    // filter owns the name.
     fn set_filter_state(&self, name: &str, value: &[u8]) {
         let _ = raw::set_property(name, value);
     }
 
     fn respond(&self, response: &Response) {
-        // Fails when the client is gone. Where it did not, the request would be held.
+        // Fails when the client is gone. After any other failure the request stays held.
         let _ = raw::send_local_response(
             response.status,
             &response.details,

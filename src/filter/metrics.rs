@@ -13,13 +13,13 @@
 //! | `portcullis.keys.usable.<provider>` | gauge: keys that may be used; 0 when they are too old |
 //! | `portcullis.keys.left_out.<provider>` | gauge: keys of the set that cannot be used |
 //! | `portcullis.feed.<batches, changes, heartbeats or generations>` | counter |
-//! | `portcullis.feed.failures.<fault>` | counter: calls that came to nothing |
-//! | `portcullis.feed.loaded` | gauge: 1 while a feed is held; where there is revocation |
-//! | `portcullis.feed.staleness_milliseconds` | gauge: time since the authority was heard, or since the start |
+//! | `portcullis.feed.failures.<fault>` | counter: calls that failed |
+//! | `portcullis.feed.loaded` | gauge: 1 while a feed is held; if one is configured |
+//! | `portcullis.feed.staleness_milliseconds` | gauge: time since the authority was last heard, or since the start |
 //! | `portcullis.feed.sequence` | gauge: changes that have been applied |
 //! | `portcullis.feed.pages` | gauge: pages of the filter, 4 KiB each |
 //! | `portcullis.feed.false_positives_per_billion` | gauge: names not revoked that the filter takes for revoked |
-//! | `portcullis.confirmations.<revoked, not_revoked or unanswered>` | counter: the filter said perhaps |
+//! | `portcullis.confirmations.<revoked, not_revoked or unanswered>` | counter: checks, one for each request that waited |
 //! | `portcullis.token_cache.<hits, misses or void>` | counter: look-ups of tokens verified before |
 //! | `portcullis.token_cache.entries` | gauge: tokens held, of all virtual machines together |
 //! | `portcullis.verification_microseconds` | histogram, of one verification in sixteen |
@@ -35,8 +35,8 @@ use crate::keys::{Counts, KeySource, Sight};
 use crate::revocation::{FeedState, Fill};
 use crate::sync::{Fault, FeedCounts};
 
-/// One verification out of so many is measured. Looking at the clock twice costs as much as
-/// everything else that is done for a token which is known already.
+/// One verification in this many is measured. Reading the clock twice costs as much as everything
+/// else that is done for a cached token.
 const SAMPLE: u32 = 16;
 
 const NANOSECONDS_PER_MICROSECOND: u64 = 1_000;
@@ -44,8 +44,8 @@ const NANOSECONDS_PER_MICROSECOND: u64 = 1_000;
 /// Envoy's ids of the metrics of one virtual machine. All of them feed the same metrics.
 pub(super) struct Metrics {
     providers: Vec<String>,
-    /// For every outcome: first without a provider, then with each. Those with one are defined
-    /// when first needed: most pairs never occur.
+    /// For every outcome: first without a provider, then with each. Those with a provider are
+    /// defined when first needed, since most pairs never occur.
     requests: Vec<Vec<Cell<Option<u32>>>>,
     /// By provider index; only for keys that are fetched.
     keys: Vec<Option<KeyMetrics>>,
@@ -60,7 +60,7 @@ struct CacheMetrics {
     misses: u32,
     void: u32,
     entries: u32,
-    /// How many entries this virtual machine has told of.
+    /// The number of entries that this virtual machine has reported.
     told: Cell<usize>,
 }
 
@@ -70,7 +70,7 @@ struct FeedMetrics {
     heartbeats: u32,
     generations: u32,
     failures: [u32; Fault::ALL.len()],
-    /// Missing where nothing is ever loaded: 0 would be an alarm.
+    /// [`MISSING`] if no feed is configured: 0 would raise an alarm.
     loaded: u32,
     staleness: u32,
     sequence: u32,
@@ -201,8 +201,8 @@ impl Metrics {
         }
     }
 
-    /// Counts look-ups of tokens. The number of entries is a sum over all virtual machines, to which
-    /// each adds what has changed.
+    /// Counts look-ups of tokens. The number of entries is a sum over all virtual machines, so each
+    /// adds the difference.
     fn count_cache(&self, counts: &CacheCounts) {
         increment(self.cache.hits, counts.hits);
         increment(self.cache.misses, counts.misses);
@@ -224,7 +224,7 @@ impl Metrics {
         increment(id, 1);
     }
 
-    /// Does the verification, and measures it if it is its turn.
+    /// Runs the verification, and measures one in [`SAMPLE`].
     pub(super) fn timed<T>(&self, verification: impl FnOnce() -> T) -> T {
         let count = self.verifications.get();
         self.verifications.set(count.wrapping_add(1));
@@ -292,9 +292,9 @@ impl KeyMetrics {
     }
 }
 
-// Nothing is done about a metric that the host refuses: it is missing, and requests go on.
+// A metric that the host refuses is missing, and requests go on.
 
-/// The number of a metric that the host has refused. Other numbers may be those of other metrics.
+/// The id of a metric that the host has refused. Any other number may be the id of another metric.
 const MISSING: u32 = u32::MAX;
 
 fn define(kind: MetricType, name: &str) -> u32 {

@@ -1,10 +1,11 @@
 //! Every host call but one, with an error for whatever the host may answer.
 //!
 //! The SDK's own functions panic when the host answers with a status that they do not expect, as
-//! `remove_map_value` and `set_map_value_bytes` do for every error: the virtual machine of the worker
-//! would be gone, for a request that was reset meanwhile. So they are not called (`.clippy.toml` bans
-//! them), but for `dispatch_http_call`, without which the SDK would not know whom to tell of the
-//! answer. It expects what Envoy answers: that it does not know the cluster, or could not send.
+//! `remove_map_value` and `set_map_value_bytes` do for every error: the worker would lose its
+//! virtual machine to a request that was reset meanwhile. So they are not called (`.clippy.toml`
+//! bans them), except for `dispatch_http_call`, without which the SDK would not know which context
+//! to tell of the answer. It expects what Envoy answers: that the cluster is unknown, or that the
+//! call could not be sent.
 //!
 //! The only module with unsafe code. Every function hands the host pointers into slices that
 //! outlive the call, with their lengths; the host copies from them and keeps none (proxy-wasm ABI
@@ -18,10 +19,10 @@ use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, StreamType};
 
 use crate::host::HeaderBlock;
 
-/// The number with which the host says that it did not do what it was asked to do (`WasmResult`).
+/// A status of the host (`WasmResult`).
 pub(super) type Status = u32;
 
-/// What comes of a host call.
+/// The result of a host call.
 pub(super) type Result<T = ()> = std::result::Result<T, Status>;
 
 /// `WasmResult::Ok`.
@@ -36,7 +37,7 @@ pub(super) const BAD_ARGUMENT: Status = 2;
 /// `WasmResult::SerializationFailure`.
 const SERIALIZATION_FAILURE: Status = 3;
 
-/// `WasmResult::ParseFailure`: what the host has handed over is not what it should be.
+/// `WasmResult::ParseFailure`: what the host has handed over is malformed.
 const PARSE_FAILURE: Status = 4;
 
 /// What the host takes for "no gRPC status".
@@ -147,7 +148,7 @@ unsafe extern "C" {
     fn random_get(buffer: *mut u8, size: usize) -> u16;
 }
 
-/// Writes into the host's log, which leaves out what is below its level.
+/// Writes into the host's log, which drops messages below its level.
 pub(super) fn log(level: LogLevel, message: &str) {
     // SAFETY: see the module.
     let _ = unsafe { proxy_log(level, message.as_ptr(), message.len()) };
@@ -169,21 +170,21 @@ pub(super) fn now() -> Result<u64> {
     done(result).map(|()| now)
 }
 
-/// How often the plugin's own context is called from now on.
+/// Sets how often the plugin's own context is called.
 pub(super) fn set_tick_period(period: Duration) -> Result {
     let period = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
     // SAFETY: no pointers.
     done(unsafe { proxy_set_tick_period_milliseconds(period) })
 }
 
-/// The beginning of a buffer, so many bytes at most.
+/// The beginning of a buffer, at most `size` bytes.
 pub(super) fn buffer(buffer: BufferType, size: usize) -> Result<Vec<u8>> {
     // SAFETY: see `returned`.
     returned(|data, length| unsafe { proxy_get_buffer_bytes(buffer, 0, size, data, length) })
 }
 
-/// Every line of a header map. A block that is not whole is an error: what is missing may be what a
-/// request has to be refused for.
+/// Every line of a header map. A block that is not whole is an error: the missing part may be what
+/// the request has to be refused for.
 pub(super) fn header_block(map: MapType) -> Result<HeaderBlock> {
     // SAFETY: see `returned`.
     let block = returned(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })?;
@@ -201,7 +202,7 @@ pub(super) fn remove_header(map: MapType, name: &str) -> Result {
     done(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
 }
 
-/// Sets a header in place of every line with this name.
+/// Sets a header, replacing every line with this name.
 pub(super) fn set_header(map: MapType, name: &str, value: &[u8]) -> Result {
     // SAFETY: see the module.
     done(unsafe {
@@ -209,8 +210,8 @@ pub(super) fn set_header(map: MapType, name: &str, value: &[u8]) -> Result {
     })
 }
 
-/// A property by the names that lead to it; `None` when there is none. One that has no bytes is there
-/// all the same: `null` in metadata, for instance.
+/// A property by the names that lead to it; `None` when there is none. A property may be there
+/// without bytes, as `null` in metadata is.
 pub(super) fn property(path: &[&str]) -> Result<Option<Vec<u8>>> {
     let path = path.join("\0");
     // SAFETY: see `returned`.
@@ -238,7 +239,7 @@ pub(super) fn shared(key: &str) -> Result<Option<(Vec<u8>, u32)>> {
     Ok(optional(found)?.map(|value| (value, version)))
 }
 
-/// Writes a value into shared data if what is there has this version; 0 stands for any.
+/// Writes a value into shared data if the current one has this version; 0 stands for any.
 pub(super) fn set_shared(key: &str, value: &[u8], version: u32) -> Result {
     // SAFETY: see the module.
     done(unsafe {
@@ -252,13 +253,13 @@ pub(super) fn set_shared(key: &str, value: &[u8], version: u32) -> Result {
     })
 }
 
-/// Makes a context the one that the calls are about. An error means that it has gone.
+/// Puts a context into effect: the calls that follow are about it. An error means that it has gone.
 pub(super) fn enter(context: u32) -> Result {
     // SAFETY: no pointers.
     done(unsafe { proxy_set_effective_context(context) })
 }
 
-/// Sends on the request that is in effect.
+/// Resumes the request whose context is in effect.
 pub(super) fn resume_request() -> Result {
     // SAFETY: no pointers.
     done(unsafe { proxy_continue_stream(StreamType::HttpRequest) })
@@ -288,7 +289,7 @@ pub(super) fn send_local_response(
     })
 }
 
-/// Calls a function that the host has besides those of the interface.
+/// Calls a function of the host that is not part of the interface.
 pub(super) fn call_foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<u8>> {
     // SAFETY: see `returned`.
     returned(|data, size| unsafe {
@@ -323,7 +324,7 @@ pub(super) fn record_metric(id: u32, value: u64) -> Result {
     done(unsafe { proxy_record_metric(id, value) })
 }
 
-/// Random bytes of the host, if it gives some. The standard library offers none.
+/// Random bytes of the host, if it has some. The standard library offers none.
 pub(super) fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
     let mut bytes = [0; LENGTH];
     // SAFETY: see the module; the host writes `size` bytes at most.
@@ -338,7 +339,7 @@ const fn done(status: Status) -> Result {
     }
 }
 
-/// The bytes that a call hands over, by way of two pointers to where it writes data and size. None
+/// The bytes that a call hands over, through two pointers to which it writes data and size. None
 /// for an empty value.
 fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Result<Vec<u8>> {
     let mut data = std::ptr::null_mut();
@@ -347,8 +348,8 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Result<Vec
     if data.is_null() {
         return Ok(Vec::new());
     }
-    // SAFETY: the host has had `proxy_on_memory_allocate` make a block of exactly this size, which
-    // has no other holder: the SDK makes it as a boxed slice of bytes.
+    // SAFETY: `proxy_on_memory_allocate` has made the block, of exactly this size and as a boxed
+    // slice of bytes, and it has no other owner.
     let block = unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(data, size)) };
     Ok(block.into_vec())
 }

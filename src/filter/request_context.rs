@@ -28,8 +28,8 @@ impl RequestContext {
         }
     }
 
-    /// Envoy keeps back body and trailers of a request that is paused, unless the operator has
-    /// set `allow_on_headers_stop_iteration`: letting them pass would then let the request pass.
+    /// Envoy keeps back body and trailers of a paused request, unless the operator has set
+    /// `allow_on_headers_stop_iteration`: then letting them pass would let the request pass.
     fn action(&self) -> Action {
         match self.state.get() {
             State::Forwarded => Action::Continue,

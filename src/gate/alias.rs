@@ -1,7 +1,7 @@
-//! Spellings of a name that somebody on the way takes for the name itself.
+//! Spellings of a name that some server on the way takes for the name itself.
 //!
-//! CGI and what came after it (WSGI, Rack, PHP) read `x_user` as `x-user`, PHP also `x.user`, and
-//! lighttpd makes `_` of every byte that is neither a letter nor a digit. So names are compared
+//! CGI and its successors (WSGI, Rack, PHP) read `x_user` as `x-user`, PHP also `x.user`, and
+//! lighttpd turns every byte that is neither a letter nor a digit into `_`. So names are compared
 //! with all of these bytes as `-`, and without regard to case.
 
 use super::path;
@@ -17,12 +17,12 @@ pub(super) fn starts_as(prefix: &str, name: &[u8]) -> bool {
     name.len() >= prefix.len() && bytes.zip(name).all(|(own, byte)| own == canonical(*byte))
 }
 
-/// Whether somebody reads `written`, the name of a parameter or a cookie, as `own`.
+/// Whether some server reads `written`, the name of a parameter or a cookie, as `own`.
 ///
-/// ASP.NET does not care for case; PHP begins after blanks, ends at a zero byte or a `[`, and reads
+/// ASP.NET ignores case; PHP skips leading blanks, ends a name at a zero byte or a `[`, and reads
 /// `.` and blanks within as `_`; qs and Rack have taken `[name]` for `name`; Django strips what
-/// Unicode calls a blank; Werkzeug has taken `=name` for `name`; `URLSearchParams` drops a `?` at the
-/// beginning; and a proxy may have undone percent-encoding before.
+/// Unicode calls a blank; Werkzeug has taken `=name` for `name`; `URLSearchParams` drops a leading
+/// `?`; and a proxy may have undone percent-encoding before.
 pub(super) fn reads_as(own: &str, written: &[u8]) -> bool {
     if is_read_as(own, written) {
         return true;
@@ -30,7 +30,7 @@ pub(super) fn reads_as(own: &str, written: &[u8]) -> bool {
     if memchr::memchr(b'%', written).is_none() {
         return false;
     }
-    // A query can have tens of thousands of names, so none that is short is copied to the heap.
+    // A query can have tens of thousands of names, so short ones are not copied to the heap.
     let mut short = [0; LONGEST_ON_THE_STACK];
     let mut long = Vec::new();
     let mut name = if let Some(short) = short.get_mut(..written.len()) {
@@ -56,9 +56,9 @@ fn is_read_as(own: &str, name: &[u8]) -> bool {
     is_alias(own, name) || (name.len() > own.len() && is_alias(own, bare(own, name)))
 }
 
-/// What is left of a name for whoever trims and cuts it.
+/// What is left of a name after a server has trimmed and cut it.
 fn bare<'n>(own: &str, name: &'n [u8]) -> &'n [u8] {
-    // Of bytes beyond ASCII blanks are made too, in UTF-8 and in Latin-1.
+    // Some bytes beyond ASCII are blanks too, in UTF-8 and in Latin-1.
     let is_ascii = own.is_ascii();
     let may_begin_or_end = |byte: u8| byte.is_ascii_graphic() || !(byte.is_ascii() || is_ascii);
     let is_filling =
@@ -167,7 +167,7 @@ mod tests {
         ] {
             assert!(!reads_as("my_tok", written.as_bytes()), "{written}");
         }
-        // However odd the name is that the operator has chosen.
+        // However odd the configured name is.
         for own in ["a[b]", " a", "a%20b", "\u{e9}", "[a]"] {
             assert!(reads_as(own, own.as_bytes()), "{own}");
         }

@@ -13,12 +13,12 @@ thread_local! {
     static BLOCKS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Bytes that this thread has asked for and not given back.
+/// Bytes that this thread has allocated and not freed.
 pub(super) fn held() -> usize {
     HELD.get()
 }
 
-/// Blocks that this thread has ever asked for.
+/// Blocks that this thread has ever allocated.
 pub(super) fn blocks() -> usize {
     BLOCKS.get()
 }

@@ -23,8 +23,8 @@ pub(super) struct ByToken<'c> {
     requirement: &'c TokenRequirement,
 }
 
-/// That a token has passed the checks by token of one requirement. The requirement is known by its
-/// address, which does not change as long as the gate is there.
+/// Proof that a token has passed the checks by token of one requirement, which is identified by its
+/// address: that does not change while the gate exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Met(*const TokenRequirement);
 
@@ -39,7 +39,7 @@ pub(super) struct ByRequest<'c> {
 pub(super) enum Binding {
     /// Any bearer.
     Bearer,
-    /// Only the holder of a key, who has to prove it.
+    /// Only the holder of a key, who has to prove possession of it.
     Holder,
 }
 
@@ -63,7 +63,7 @@ impl<'c> ByToken<'c> {
         self.requirement.check_type(self.token)
     }
 
-    /// The rest of them, after which the token may keep that it has passed.
+    /// The remaining ones, after which the token may keep that it has passed.
     pub(super) fn check_claims(self, observer: &mut impl Observer) -> Result<Met, Reason> {
         let claims = self.token.claims();
         let mut told = |step, outcome: Result<(), Reason>| {
@@ -88,7 +88,7 @@ impl ByRequest<'_> {
 
     /// Whether the request may use a token with this binding.
     ///
-    /// No proof of possession is verified here, and to let a bound token pass as a plain bearer
+    /// No proof of possession is verified here, and letting a bound token pass as a plain bearer
     /// token would undo what its issuer meant. So such tokens are refused, unless the operator says
     /// that something else verifies the proof.
     pub(super) const fn check_binding(&self, binding: Binding) -> Result<(), Reason> {
@@ -100,8 +100,8 @@ impl ByRequest<'_> {
 }
 
 impl Binding {
-    /// `null` binds to nothing; an object without a member that is known here may bind to something
-    /// that is not.
+    /// `null` binds to nothing; an object without a member that is known here may still bind to
+    /// something.
     pub(super) fn of(claims: &Claims) -> Self {
         match claims.get("cnf") {
             Some(confirmation) if !confirmation.is_null() => Self::Holder,

@@ -1,8 +1,8 @@
-//! Whether a request has what is asked of it.
+//! Whether a request meets its requirement.
 //!
 //! One [`Decision`] walks one requirement. It keeps the tokens that were found good, and tells an
-//! [`Observer`] about every check: none listens while the gate is at work, the command line does
-//! when it explains.
+//! [`Observer`] about every step: the gate at work has none, the command line has one when it
+//! explains.
 
 mod choice;
 mod forwarding;
@@ -49,10 +49,10 @@ pub(super) struct Decision<'g, H, O> {
     host: &'g H,
     request: &'g Request,
     attempt: Attempt,
-    /// What has come of all waiting so far.
+    /// What the waits of the request have ended with so far.
     answers: &'g Answers,
     observer: O,
-    /// One look at the clock, for everything that is decided about the request.
+    /// The time, read once for everything that is decided about the request.
     now_milliseconds: OnceCell<u64>,
     passes: Vec<Pass<'g>>,
 }
@@ -78,8 +78,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
     }
 
-    /// Whether the request is let through, with its headers as the upstream should see them, and
-    /// why. `is_spoofed` says that it came with headers that only the gate may set.
+    /// Whether the request is let through, and why. If it is, its headers are as the upstream
+    /// should see them. `is_spoofed` says that it came with headers that only the gate may set.
     pub(super) fn decide(&mut self, is_spoofed: bool) -> Result<Admission, Setback<'g>> {
         let admission = self.choose_requirement_and_meet_it(is_spoofed)?;
         self.forward()?;
@@ -99,8 +99,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         if policy.bypass_cors_preflight && self.request.is_cors_preflight() {
             return Ok(Admission::CorsPreflight);
         }
-        // Envoy tells the route that it chose before anything was taken off, and chooses another
-        // when it sends the request on. A spoofed header must not have a say in the first.
+        // Envoy reports the route that it chose before anything was removed, and chooses again when
+        // it sends the request on. A spoofed header must not influence the first choice.
         if is_spoofed && policy.routes.choose() {
             return Err(Reason::RequirementUnknown.into());
         }
@@ -179,7 +179,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         extraction::find(locations, self.request).map(|_| ())
     }
 
-    /// Whether one of these providers calls the token good.
+    /// Whether one of these providers accepts the token.
     fn first_of(&mut self, providers: &'g [usize]) -> Result<Admission, Setback<'g>> {
         self.first_met(providers, providers.len(), &|decision, alternative| {
             let index = providers.get(alternative).ok_or(Reason::NoRule)?;
@@ -187,9 +187,9 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         })
     }
 
-    /// The first of several alternatives that is met; or else why none is, by the setback that says
-    /// most. What one of them says of its token is no answer to another token that may still be
-    /// good. `providers` are those of all alternatives.
+    /// The first of several alternatives that is met; otherwise the setback that says most about
+    /// why none is. What one alternative says of its token is no answer to another token that may
+    /// still be good. `providers` are those of all alternatives.
     fn first_met(
         &mut self,
         providers: &[usize],
@@ -215,7 +215,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             unknown = unknown.or(less.filter(Setback::is_unknown));
             setback = Some(more);
         }
-        // The configuration admits no empty lists; were there one, it would refuse every request.
+        // The configuration admits no empty lists; an empty one would refuse every request.
         let setback = setback.unwrap_or(Reason::NoRule.into());
         let unknown = unknown
             .filter(|unknown| !setback.is_unknown() && self.are_of_two_tokens(&setback, unknown));
@@ -239,8 +239,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         index: usize,
         requirement: &'g TokenRequirement,
     ) -> Result<Admission, Setback<'g>> {
-        // The configuration admits no other indices than those of providers; were there one, it
-        // would refuse every request.
+        // The configuration admits only indices of providers; any other would refuse every request.
         let providers = &self.gate.policy.providers;
         let provider = providers.get(index).ok_or(Reason::NoRule)?;
         self.observer.provider(&provider.name);
@@ -254,7 +253,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
     }
 
-    /// Every check of one token, in the order of [`Step`].
+    /// Every step of the decision about one token, in the order of [`Step`].
     fn check(
         &mut self,
         index: usize,
@@ -294,7 +293,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         })
     }
 
-    /// Whether the token was revoked; and the token as it is kept from now on.
+    /// Checks whether the token was revoked, and gives it as it is kept from now on.
     fn check_revocation(
         &mut self,
         index: usize,
@@ -316,7 +315,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         outcome
     }
 
-    /// The token with a good signature: verified earlier, or now.
+    /// The token with a good signature, verified earlier or now.
     fn candidate(
         &mut self,
         index: usize,
@@ -347,7 +346,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         sought: &mut Sought,
     ) -> Result<KnownToken, Reason> {
         let (verification, host) = (&self.gate.verification, self.host);
-        // It was decided a moment ago what the keys say, and would come out the same.
+        // What the keys say was decided a moment ago, and would be the same now.
         if let Some(reason) = self.answer_of(sought.token) {
             self.told(Step::Keys, Err(reason))?;
         }
@@ -382,8 +381,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     }
 }
 
-/// What two requirements that are both met come to: what is known of the weakest token counts,
-/// and a token counts more than none.
+/// The admission by two requirements that are both met: what is known of the weakest token counts,
+/// and any token counts more than none.
 fn together(earlier: Admission, next: Admission) -> Admission {
     match (earlier, next) {
         (Admission::RevocationUnknown, _) | (_, Admission::RevocationUnknown) => {
@@ -394,5 +393,5 @@ fn together(earlier: Admission, next: Admission) -> Admission {
     }
 }
 
-/// A static, since a token knows a requirement that it has met by its address.
+/// A static, since a token remembers the requirement that it has met by its address.
 static PLAIN: TokenRequirement = TokenRequirement::PLAIN;

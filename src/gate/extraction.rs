@@ -13,7 +13,7 @@ use super::path;
 use super::reason::Reason;
 use super::request::Request;
 
-/// Where in a request a provider's tokens come.
+/// Where a request may carry a provider's tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Location {
     /// A header.
@@ -34,15 +34,15 @@ impl Location {
     }
 }
 
-/// A cookie in which a provider's tokens come.
+/// A cookie that may carry a provider's tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CookieLocation {
     pub(super) name: String,
     pub(super) duplicates: Duplicates,
 }
 
-/// What becomes of a request with several different cookies of one name. A browser sends them where
-/// a site and the domain above it have both set one, and does not tell which is whose (RFC 6265
+/// What becomes of a request with several different cookies of one name. A browser sends them if a
+/// site and the domain above it have both set one, and does not say which is whose (RFC 6265
 /// section 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Duplicates {
@@ -55,19 +55,19 @@ pub(super) enum Duplicates {
 /// A token and where it was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found<'r> {
-    /// The token, or what may be one as much as the other [`Found::rivals`].
+    /// The token, or if there are [`Found::rivals`], one of the candidates.
     pub(super) token: Cow<'r, [u8]>,
     /// All locations that hold it.
     pub(super) locations: Vec<&'r Location>,
-    /// Boxed, so that it takes next to no room where there is none: with almost every token.
+    /// Boxed, so that it takes little room in the usual case, when there is none.
     choice: Option<Box<Choice<'r>>>,
 }
 
-/// Several different cookies of one name, of which one is to be chosen.
+/// Several different cookies of one name, one of which is to be chosen.
 #[derive(Debug, PartialEq, Eq)]
 struct Choice<'r> {
     rivals: Vec<&'r [u8]>,
-    /// Whether one of them stands in another location too, so that no other can be the token.
+    /// Whether one of them is in another location too, so that no other can be the token.
     is_settled: bool,
 }
 
@@ -83,7 +83,7 @@ impl<'r> Found<'r> {
         choice.flat_map(|choice| choice.rivals.iter().copied())
     }
 
-    /// Whether no other of them can be it.
+    /// Whether it is settled that no other of them can be the token.
     pub(super) fn is_settled(&self) -> bool {
         self.choice.as_ref().is_some_and(|choice| choice.is_settled)
     }
@@ -107,7 +107,7 @@ impl<'r> Search<'r> {
         names.any(|name| is_alias(&header.name, name))
     }
 
-    /// Another token, which has to be the one that is there already.
+    /// Adds another token, which has to be the same as the one before.
     fn add(&mut self, location: &'r Location, token: Cow<'r, [u8]>) -> Result<(), Reason> {
         match &self.token {
             _ if token.is_empty() => return Ok(()),
@@ -121,7 +121,7 @@ impl<'r> Search<'r> {
 
     fn found_in(&mut self, location: &'r Location) {
         if self.locations.is_empty() {
-            // Mostly the only one, and `push` would make room for four.
+            // It is usually the only one, and `push` would make room for four.
             self.locations = vec![location];
         } else if !self.locations.contains(&location) {
             self.locations.push(location);
@@ -168,7 +168,7 @@ impl<'r> Search<'r> {
                     is_settled: false,
                 }));
             }
-            // What is chosen for one name has to be right for the next.
+            // The choice for one name has to be right for the next one too.
             Some(choice) if choice.has_same(&rivals) => {}
             Some(_) => return Err(Reason::TokenAmbiguous),
         }
@@ -193,7 +193,7 @@ impl<'r> Choice<'r> {
         self.rivals.len() == rivals.len() && rivals.iter().all(|rival| self.rivals.contains(rival))
     }
 
-    /// What may be the token: what stands in another location, or else the first of the cookies.
+    /// What may be the token: what another location holds, or else the first of the cookies.
     #[cold]
     fn settle(&mut self, token: Option<Cow<'r, [u8]>>) -> Result<Option<Cow<'r, [u8]>>, Reason> {
         match token {
@@ -207,12 +207,12 @@ impl<'r> Choice<'r> {
     }
 }
 
-/// Most cookies of one name that are looked at. A host has few domains above it, and each of them
+/// Most cookies of one name that are looked at. A host has few domains above it, and each cookie
 /// costs as much as a token does.
 const MAX_RIVALS: usize = 4;
 
-/// The parameter that `jwt_authn` reads unless it is told otherwise, and that RFC 6750 section 2.3
-/// has for tokens.
+/// The parameter that `jwt_authn` reads by default, and that RFC 6750 section 2.3 defines for
+/// tokens.
 pub(super) const ACCESS_TOKEN: &str = "access_token";
 
 /// Looks in all of these locations, under every name by which an upstream might look there.
@@ -233,7 +233,7 @@ pub(super) fn find<'r>(
     find_in(&mut locations.into_iter(), request)
 }
 
-/// The same, compiled once whatever the locations come from.
+/// The same, compiled once for all kinds of iterators.
 fn find_in<'r>(
     locations: &mut dyn Iterator<Item = &'r Location>,
     request: &'r Request,
@@ -269,8 +269,8 @@ fn find_in<'r>(
     search.outcome()
 }
 
-/// The values, still encoded, of all parameters that some upstream reads as this one. One with a `;`
-/// in it is read whole and in its parts.
+/// The values, still encoded, of all parameters that some upstream reads as this one. A parameter
+/// with a `;` in it is read whole and in its parts.
 fn parameters<'r>(expected: &'r str, request: &'r Request) -> impl Iterator<Item = &'r [u8]> {
     let read = request.parameters().flat_map(|whole| {
         let has_parts = memchr::memchr(b';', whole).is_some();
@@ -282,7 +282,8 @@ fn parameters<'r>(expected: &'r str, request: &'r Request) -> impl Iterator<Item
         .map(|(_, value)| value)
 }
 
-/// The value of a cookie that some upstream reads as this one, without blanks and quotes round it.
+/// The value of a cookie that some upstream reads as this one, without surrounding blanks and
+/// quotes.
 fn cookie_value<'r>(expected: &str, cookie: &'r [u8]) -> Option<&'r [u8]> {
     // Werkzeug has taken `=name=value` for `name=value` (CVE-2023-23934).
     let start = cookie.iter().position(|byte| *byte != b'=')?;
@@ -293,8 +294,8 @@ fn cookie_value<'r>(expected: &str, cookie: &'r [u8]) -> Option<&'r [u8]> {
     reads_as(expected, name).then_some(inner.unwrap_or(value))
 }
 
-/// Whether some upstream finds this cookie within another: Python's `http.cookies` ends a cookie at a
-/// blank, of Unicode's too, and servers that follow RFC 2965 at a comma.
+/// Whether some upstream finds this cookie inside another: Python's `http.cookies` ends a cookie at
+/// a blank, even one of Unicode, and servers that follow RFC 2965 end it at a comma.
 fn is_hidden_in(expected: &str, cookie: &[u8]) -> bool {
     let is_separator = |byte: &u8| !byte.is_ascii_graphic() || *byte == b',';
     let names = memchr::memrchr(b'=', cookie).and_then(|end| cookie.get(..end));

@@ -1,4 +1,4 @@
-//! What holds for configurations and for requests made of any bytes.
+//! What holds for configurations and for requests, whatever their bytes.
 
 mod upstreams;
 
@@ -30,7 +30,7 @@ static KEYS: LazyLock<String> = LazyLock::new(|| jwk_set(&[&eddsa()]));
 /// A configuration, as JSON text or as an encoded `google.protobuf.Struct`.
 ///
 /// One that is refused says why; one that is accepted can serve a request. The same configuration
-/// in the other form is read alike.
+/// in the other form is read the same way.
 pub fn configuration(bytes: &[u8]) {
     let read = |bytes: &[u8]| {
         let environment = |name: &str| (name == ENVIRONMENT_VARIABLE).then(|| KEYS.clone());
@@ -55,8 +55,8 @@ pub fn configuration(bytes: &[u8]) {
     }
 }
 
-/// What a configuration comes to, but for the wording of faults, which shows numbers as they were
-/// written.
+/// What a configuration is read as, except for the wording of faults, which shows numbers as they
+/// were written.
 fn summary(outcome: &Result<Configured, Vec<Fault>>) -> Result<String, Vec<&str>> {
     match outcome {
         Ok(configured) => Ok(format!("{configured:?}")),
@@ -98,7 +98,7 @@ fn struct_value(value: &Value) -> Option<StructValue> {
     Some(StructValue { kind: Some(kind) })
 }
 
-/// Stands in a request for [`GENUINE`], since nobody finds a signature by trying.
+/// Stands in a request for [`GENUINE`], since trying does not find a signature.
 pub(crate) const GENUINE_MARK: u8 = 1;
 
 /// Stands in a request for [`OTHER`].
@@ -145,11 +145,11 @@ fn gate() -> Gate {
 }
 
 /// A request: its target on the first line, then one header line on each. [`GENUINE_MARK`] stands
-/// for a token that is in order, [`OTHER_MARK`] for one that is not.
+/// for a good token, [`OTHER_MARK`] for one that is not.
 ///
-/// It goes on only to a path that is open for every kind of upstream, or with the genuine token; no copy of
-/// which goes with it. Who is calling is told by the gate and by nobody else. It is answered, or
-/// it goes on, and is counted once.
+/// It goes on only to a path that is open for every kind of upstream, or with the genuine token,
+/// and no copy of the token goes with it. Only the gate says who is calling. It is answered or goes
+/// on, and is counted once.
 pub fn request(bytes: &[u8]) {
     thread_local! {
         static GATE: Gate = gate();
@@ -238,7 +238,7 @@ const TOLD: [(&str, &str); 6] = [
     ("x-session-subject", "alice"),
 ];
 
-/// Whether the part stands in the text as it is, or with some of its bytes percent-encoded.
+/// Whether the text contains the part, as it is or with some of its bytes percent-encoded.
 fn contains_behind_escapes(text: &[u8], part: &[u8]) -> bool {
     let has = |text: &[u8]| text.windows(part.len()).any(|window| window == part);
     has(text) || percent_decoded(text).is_some_and(|text| has(&text))

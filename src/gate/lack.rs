@@ -6,7 +6,7 @@ use super::reason::Reason;
 use super::token_cache::TokenId;
 use crate::keys::{MissingKey, TRUSTED_AGE};
 
-/// What the keys in force say against a token, as long as newer ones may say something else.
+/// What the keys in force say against a token, while newer ones may say something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lack {
     /// Index of the provider, as in [`super::Policy::key_sources`].
@@ -18,7 +18,7 @@ pub struct Lack {
     pub(super) reason: Reason,
 }
 
-/// What has come of waiting for newer keys of a provider: why a token is refused after all.
+/// How a wait for newer keys of a provider has ended: why a token is refused after all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyAnswer {
     pub(super) token: TokenId,
@@ -26,7 +26,7 @@ pub struct KeyAnswer {
 }
 
 impl Lack {
-    /// The key that is needed. An older fetch may settle that a signature is a bad one, but not that
+    /// The key that is needed. An older fetch can settle that a signature is bad, but not that
     /// there is no key of this name: issuers begin to use keys that they have only just published.
     #[must_use]
     pub const fn missing_key(&self) -> MissingKey {
@@ -40,7 +40,7 @@ impl Lack {
         }
     }
 
-    /// The answer when such a fetch has had no better keys.
+    /// The answer when such a fetch has brought no better keys.
     #[must_use]
     pub const fn settled(self) -> KeyAnswer {
         KeyAnswer {

@@ -1,10 +1,10 @@
-//! Which requests a rule is for: Envoy's `RouteMatch`, as far as `jwt_authn` takes it.
+//! Which requests a rule applies to: Envoy's `RouteMatch`, as far as `jwt_authn` takes it.
 
 use super::path;
 use super::request::Request;
 use super::text::{TextMatcher, TooLong};
 
-/// Everything that a request has to be for one rule.
+/// What a request has to be like for a rule to apply.
 #[derive(Clone, Debug)]
 pub(super) struct Matcher {
     pub(super) path: PathMatcher,
@@ -60,12 +60,12 @@ pub(super) struct ParameterMatcher {
 }
 
 impl Matcher {
-    /// Whether everything but the path is as it should be.
+    /// Whether everything except the path matches.
     ///
     /// # Errors
     ///
-    /// [`TooLong`] when that takes a pattern and a value is too long for one, or all that the request
-    /// was compared with.
+    /// [`TooLong`] when that takes a pattern, and a value is too long for one, or everything that
+    /// the request was compared with is.
     pub(super) fn matches_beside_the_path(&self, request: &Request) -> Result<bool, TooLong> {
         for header in &self.headers {
             if !header.matches(request)? {
@@ -82,12 +82,12 @@ impl Matcher {
 }
 
 impl PathMatcher {
-    /// Whether this is such a path, of a request with this method.
+    /// Whether the path of this request matches.
     ///
     /// # Errors
     ///
-    /// [`TooLong`] when that takes a pattern and the path is too long for one, or all that the
-    /// request was compared with.
+    /// [`TooLong`] when that takes a pattern, and the path is too long for one, or everything that
+    /// the request was compared with is.
     pub(super) fn matches(&self, path: Option<&[u8]>, request: &Request) -> Result<bool, TooLong> {
         match (self, path) {
             (Self::Connect, _) => Ok(request.method() == Some(b"CONNECT")),
@@ -100,7 +100,7 @@ impl PathMatcher {
         }
     }
 
-    /// Whether it takes a pattern to tell.
+    /// Whether matching takes a pattern.
     pub(super) const fn is_pattern(&self) -> bool {
         matches!(self, Self::Text(text) if text.is_pattern())
     }

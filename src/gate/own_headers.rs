@@ -1,10 +1,9 @@
-//! What only the gate may say to the upstream, and how it is kept from saying otherwise.
+//! The headers that only the gate may set, and how clients are kept from setting them.
 //!
 //! A client can forge such a header, in any spelling that the upstream may read as the header, or
-//! have a genuine one dropped on the way: a proxy takes off what `Connection` names (RFC 9110
-//! section 7.6.1), and Envoy passes that list on as it is where a connection is to be upgraded.
-//! Trailers are one more place for both, since servers may merge them into the headers (section
-//! 6.5.1).
+//! have a genuine one dropped on the way: a proxy removes what `Connection` names (RFC 9110 section
+//! 7.6.1), and Envoy passes that list on unchanged when a connection is to be upgraded. Trailers
+//! allow both as well, since servers may merge them into the headers (section 6.5.1).
 
 use std::borrow::Cow;
 
@@ -15,17 +14,17 @@ use crate::host::{HeaderBlock, Host};
 /// The headers that belong to the gate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OwnHeaders {
-    /// Every name that begins like this, where there are session headers: also those that no
-    /// token fills, since an upstream that knows `x-session-subject` believes `x-session-role`.
+    /// Every name with this prefix, if there are session headers: also those that no token fills,
+    /// since an upstream that knows `x-session-subject` believes `x-session-role`.
     prefix: Option<String>,
     /// Names outside of it.
     names: Vec<String>,
-    /// Where tokens come in.
+    /// The headers that carry tokens.
     tokens: Vec<String>,
 }
 
-/// Fields that must not stand in trailers (RFC 9110 section 6.5.1) and would change who is calling
-/// or what is asked for. They say something before the body or not at all.
+/// Fields that must not be in trailers (RFC 9110 section 6.5.1) and would change who is calling or
+/// what is asked for. They count before the body or not at all.
 const NEVER_IN_TRAILERS: [&str; 8] = [
     "authorization",
     "connection",
@@ -38,8 +37,8 @@ const NEVER_IN_TRAILERS: [&str; 8] = [
 ];
 
 impl OwnHeaders {
-    /// Those below `prefix`, and those with one of these names. Tokens come in the headers that
-    /// `tokens` names.
+    /// Those with this prefix, and those with one of these names. `tokens` names the headers that
+    /// carry tokens.
     pub(super) fn new<'n>(
         prefix: Option<&str>,
         names: impl Iterator<Item = &'n str>,
@@ -80,8 +79,8 @@ impl OwnHeaders {
         self.tokens.iter().any(|own| is_alias(own, name))
     }
 
-    /// Takes off what the client has said in the gate's place. The request as it is then, and
-    /// whether there was anything.
+    /// Removes the gate's headers that the client has set. Gives the request as it is then, and
+    /// whether there was anything to remove.
     pub(super) fn take_off(&self, host: &impl Host, request: Request) -> (Request, bool) {
         let is_changed = |(name, value): (&[u8], &[u8])| {
             self.has(name) || (name == CONNECTION && self.without_own(value).is_some())
@@ -94,7 +93,7 @@ impl OwnHeaders {
         let mut connection: Option<Vec<u8>> = None;
         for (name, value) in request.lines() {
             if self.has(name) {
-                // Envoy takes no name that is not ASCII.
+                // Envoy accepts only names in ASCII.
                 taken.extend(str::from_utf8(name));
             } else if name == CONNECTION {
                 let list = self.without_own(value).unwrap_or_else(|| value.to_vec());
@@ -127,7 +126,7 @@ impl OwnHeaders {
     }
 
     /// A list of `Connection` without the names of headers that the upstream relies on; `None` when
-    /// there are none.
+    /// it has none of them.
     fn without_own(&self, list: &[u8]) -> Option<Vec<u8>> {
         let names = || list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         let is_own = |name: &&[u8]| self.is_relied_on(name);
@@ -137,7 +136,7 @@ impl OwnHeaders {
         })
     }
 
-    /// Takes out of trailers what is the gate's or has no business there.
+    /// Removes from trailers what is the gate's or must not be there.
     pub(super) fn take_off_trailers(&self, trailers: &Request, remove: impl Fn(&str)) {
         let names = trailers.lines().map(|(name, _)| name);
         let is_unfit = |name: &[u8]| NEVER_IN_TRAILERS.iter().any(|own| is_alias(own, name));

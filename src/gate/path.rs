@@ -3,9 +3,8 @@
 //! Rules match the path as it was sent, as Envoy's own filter does. But an upstream may read
 //! `/public/../admin`, `/public/%2e%2e/admin` or `/public/..;/admin` as `/admin`, and a rule that
 //! opens `/public` would let the request through. So a path that is not in its normal form is also
-//! read in every way that is known, and when one of these readings falls under another rule the
-//! request is refused: it means one thing here and another thing there, and nobody honest needs
-//! that.
+//! read in every way that is known, and if one of these readings falls under another rule, the
+//! request is refused: it means one thing here and another there, and no honest client needs that.
 
 pub(super) mod readings;
 
@@ -38,14 +37,14 @@ pub(super) fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     percent_decoded(text).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// The parts of a parameter for whoever takes `;` for `&`, as HTML 4 has recommended (appendix
-/// B.2.2) and Python, Rack and Perl did for long.
+/// The parts of a parameter for servers that take `;` for `&`, as HTML 4 recommended (appendix
+/// B.2.2) and Python, Rack and Perl did for a long time.
 pub(super) fn parts(parameter: &[u8]) -> impl Iterator<Item = &[u8]> {
     parameter.split(|byte| *byte == b';')
 }
 
 /// The path with its query, without the parameters whose names, still encoded, `is_dropped` knows,
-/// be it the name of the whole or of a part. Nothing else changes.
+/// as names of the whole or of a part. Nothing else changes.
 pub(super) fn without_parameters(target: &[u8], is_dropped: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let is_dropped = |part: &[u8]| is_dropped(pair(part).0);
     let path = without_query(target);
@@ -65,7 +64,7 @@ pub(super) fn without_parameters(target: &[u8], is_dropped: impl Fn(&[u8]) -> bo
         }
         let rest = rebuilt.get(start + 1..);
         if rest.is_some_and(|rest| !is_whole(rest) && is_dropped(rest)) {
-            // What stood round a part that is gone is a name of its own now.
+            // What surrounded a part that is gone is a name of its own now.
             rebuilt.truncate(start);
         } else if rest.is_some() {
             separator = b'&';
@@ -77,9 +76,9 @@ pub(super) fn without_parameters(target: &[u8], is_dropped: impl Fn(&[u8]) -> bo
     rebuilt
 }
 
-/// Whether there is one way to read a path, as there is for nearly all of them: it is of printable
-/// ASCII, nothing in it is encoded, it has no `\`, path parameters (`;name=value`), empty segments
-/// or segments that begin or end with a dot, and it starts at the root.
+/// Whether there is one way to read a path, as there is for nearly all of them: it is printable
+/// ASCII, nothing in it is encoded, it starts at the root, and it has no `\`, path parameters
+/// (`;name=value`), empty segments or segments that begin or end with a dot.
 pub(super) fn is_normal(path: &[u8]) -> bool {
     let starts_at_the_root = path.first() == Some(&b'/');
     let special = |byte: &u8| !byte.is_ascii_graphic() || matches!(byte, b'%' | b'\\' | b';');
@@ -97,8 +96,8 @@ pub(super) fn climbs(path: &[u8]) -> bool {
         .any(|segment| segment == b"..")
 }
 
-/// One round of percent-decoding; `None` when there was nothing to decode. A `%` that no two hex
-/// digits follow stays.
+/// One round of percent-decoding; `None` when there was nothing to decode. A `%` without two hex
+/// digits after it stays.
 pub(super) fn percent_decoded(path: &[u8]) -> Option<Vec<u8>> {
     memchr::memchr(b'%', path)?;
     let mut decoded = path.to_vec();

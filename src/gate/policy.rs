@@ -39,7 +39,7 @@ pub struct Policy {
     pub(super) revocation: Option<RevocationSettings>,
     pub(super) record_secret: RecordSecret,
     pub(super) refusals: RefusalSettings,
-    /// What nobody but the gate may say on any path.
+    /// The headers that only the gate may set, on any path.
     pub(super) own_headers: OwnHeaders,
 }
 
@@ -85,7 +85,7 @@ impl FilterStateRules {
 /// Which part of the configuration decides about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chosen {
-    /// The rule with this place.
+    /// The rule with this index.
     Rule(usize),
     /// The route.
     Route,
@@ -104,11 +104,11 @@ const METADATA: [&str; 5] = [
     "requirement_name",
 ];
 
-/// Where all of a route's metadata stand that are meant for the gate.
+/// The metadata of a route that are meant for the gate.
 const METADATA_OF_THE_GATE: [&str; 4] = ["xds", "route_metadata", "filter_metadata", "portcullis"];
 
 impl Routes {
-    /// Whether a route may have a say.
+    /// Whether a route may choose the requirement.
     pub(super) const fn choose(&self) -> bool {
         self.by_metadata || !self.by_name.is_empty()
     }
@@ -117,9 +117,9 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// [`Reason::RequirementUnknown`] when it names one that there is not, or has metadata for the
-    /// gate that name none: `null`, which a template leaves where its value is missing, or another
-    /// key.
+    /// [`Reason::RequirementUnknown`] when it names one that is not configured, or has metadata for
+    /// the gate that name none: `null`, which a template leaves where its value is missing, or
+    /// another key.
     fn requirement(&self, host: &impl Host) -> Result<Option<&Rc<Requirement>>, Reason> {
         let named = |list: &'_ [(String, Rc<Requirement>)], name: &[u8]| {
             let mut places = list.iter();
@@ -146,8 +146,8 @@ impl Routes {
 }
 
 impl Policy {
-    /// The same for whoever has no revocation feed to look at, and wants to know what is decided
-    /// without; says whether there ought to be one.
+    /// The policy without its revocation feed, to see what it decides without one; says whether
+    /// there was one.
     #[must_use]
     pub fn without_feed(mut self) -> (Self, bool) {
         let revocation = self.revocation.as_mut();
@@ -163,7 +163,7 @@ impl Policy {
         self.revocation.is_some()
     }
 
-    /// Under which records in shared data are sealed.
+    /// The secret that seals records in shared data.
     #[must_use]
     pub const fn record_secret(&self) -> &RecordSecret {
         &self.record_secret
@@ -175,14 +175,14 @@ impl Policy {
         providers.map(|provider| (provider.name.as_str(), &provider.keys))
     }
 
-    /// What is asked of a request, and who says so; `None` when nothing does.
+    /// What is required of a request, and what says so; `None` when nothing does.
     ///
     /// # Errors
     ///
     /// [`Reason::PathAmbiguous`] when the path can be read as one that falls under another rule, or
-    /// as one with `..` where a route decides; [`Reason::RequestTooLong`] when a pattern would have
-    /// to be compared with a text that is too long for it, or all of them with too much;
-    /// [`Reason::RequirementUnknown`] when the route names a requirement that there is not.
+    /// as one with `..` where a route decides; [`Reason::RequestTooLong`] when a text that has to
+    /// be compared with a pattern is too long for it, or all of them together are;
+    /// [`Reason::RequirementUnknown`] when the route names a requirement that is not configured.
     pub(super) fn requirement(
         &self,
         host: &impl Host,
@@ -217,8 +217,8 @@ impl Policy {
         )
     }
 
-    /// The place of the first rule for a request, read with this path. `beside` says whether
-    /// everything but the path is as the rule wants it.
+    /// The index of the first rule for a request, read with this path. `beside` says whether
+    /// everything except the path matches the rule.
     fn rule(
         &self,
         path: Option<&[u8]>,
@@ -234,10 +234,10 @@ impl Policy {
     }
 
     /// The same where the path can be read in several ways, all of which have to fall under the
-    /// same rule. What the routes match is not known here, so where one of them decides nobody may
-    /// be able to climb out of its path.
+    /// same rule. What the routes match is not known here, so where one of them decides, no reading
+    /// may climb out of its path.
     ///
-    /// Patterns are dear: no header is compared with one once more for every reading, and all
+    /// Patterns are expensive: no header is compared with one again for every reading, and all
     /// readings together may be as long as one path may.
     fn only_rule(
         &self,

@@ -7,8 +7,8 @@ pub use problem::{Action, ChallengeKind, Problem};
 use super::text::TooLong;
 use crate::token::{ClaimError, SignatureError, TokenError};
 
-/// Why a request was refused. Each is a metric and stands in the log; what the *client* is told
-/// is in [`Reason::problem`], and is less.
+/// Why a request was refused. Each is a metric and is in the log; what the *client* is told is in
+/// [`Reason::problem`], and is less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -16,7 +16,7 @@ pub enum Reason {
     TokenMissing,
     /// Two different tokens, or a header with more than one in it.
     TokenAmbiguous,
-    /// Longer than the provider permits, [`crate::token::MAX_TOKEN_BYTES`] unless it says so.
+    /// Longer than the provider permits, by default [`crate::token::MAX_TOKEN_BYTES`].
     TokenTooLarge,
     /// Not a well-formed JWT.
     TokenMalformed,
@@ -38,8 +38,8 @@ pub enum Reason {
     TokenExpired,
     /// `nbf` is still to come.
     TokenNotYetValid,
-    /// `iat` lies further ahead than clocks may differ, where revocation or the age of tokens goes
-    /// by it.
+    /// `iat` lies further ahead than clocks may differ, and revocation or the age of tokens depends
+    /// on it.
     TokenIssuedAhead,
     /// None of the provider's audiences is in `aud`.
     AudienceMismatch,
@@ -49,15 +49,15 @@ pub enum Reason {
     NoRule,
     /// The path can be read as one under another rule.
     PathAmbiguous,
-    /// The provider's keys could not be had, or only ones that are too old.
+    /// The provider's keys could not be fetched, or are too old.
     KeysUnavailable,
-    /// The same, and `iss` is not the provider's issuer. The client is not told: while nothing can
-    /// be verified, it could otherwise try out which issuers are configured.
+    /// The same, and `iss` is not the provider's issuer. The client is not told: otherwise it could
+    /// find out which issuers are configured while nothing can be verified.
     IssuerUndisclosed,
-    /// The provider has no key with this `kid`, or none that fits the signature, and whether its
-    /// server has one by now is not known.
+    /// The provider has no key with this `kid`, or none that fits the signature, and it is not
+    /// known whether its server has one by now.
     KeyUnconfirmed,
-    /// The token is still good for longer than the provider allows.
+    /// The token expires later than the provider allows.
     LifetimeTooLong,
     /// No `iat`, and the provider limits the age of tokens.
     IssueTimeMissing,
@@ -78,7 +78,7 @@ pub enum Reason {
     RequirementUnknown,
     /// The token, its session, device, subject, client or issuer was revoked.
     TokenRevoked,
-    /// The token has none of the claims that a revocation could name, or one that none could.
+    /// The token has no claim by which it could be revoked, or one that no revocation could name.
     TokenUnnamed,
     /// No revocation feed has been loaded.
     RevocationUnavailable,
@@ -86,12 +86,12 @@ pub enum Reason {
     RevocationStale,
     /// The filter says "perhaps revoked", and the authority does not answer.
     RevocationUnconfirmed,
-    /// `access_token` in the query, which is none of the token's locations.
+    /// `access_token` in the query, which is not one of the token's locations.
     TokenInQuery,
-    /// The path, or a header or parameter that a rule looks at, is longer than what is compared
-    /// with patterns, or all of them with all rules are.
+    /// The path, or a header or parameter that a rule looks at, is too long to be compared with
+    /// patterns, or all of them together are.
     RequestTooLong,
-    /// The host has not shown the request's headers, or not made a change to it.
+    /// The host did not show the request's headers, or did not make a change to it.
     HostFault,
 }
 
@@ -286,10 +286,10 @@ impl Outcome {
         }
     }
 
-    /// Where [`Outcome::all`] has this outcome.
+    /// The index of this outcome in [`Outcome::all`].
     #[must_use]
     pub const fn index(self) -> usize {
-        // Both enums are listed in the order of their declaration, which a test holds them to.
+        // Both enums are listed in the order of their declaration, which a test checks.
         match self {
             Self::Allowed(admission) => admission as usize,
             Self::Refused(reason) => Admission::ALL.len() + reason as usize,

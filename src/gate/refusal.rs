@@ -27,7 +27,7 @@ pub(super) struct RefusalSettings {
     pub(super) realm: String,
     /// URL of the protected resource's metadata (RFC 9728 section 5.1); needs no escape either.
     pub(super) resource_metadata: Option<String>,
-    /// Where browsers are sent that load a page and have to sign in.
+    /// Where browsers are sent if they load a page and the user has to sign in.
     pub(super) login: Option<Login>,
     /// `strip_failure_response`: neither a body nor a challenge.
     pub(super) is_stripped: bool,
@@ -81,8 +81,8 @@ impl Refusals {
         }
     }
 
-    /// The answer to a request. Nothing of the request is repeated in it but the return address of
-    /// a redirect, without the tokens that `locations` may have put there.
+    /// The answer to a request. It repeats nothing of the request except the return address of a
+    /// redirect, without the tokens that may be in its `locations`.
     pub(super) fn response<'l>(
         &self,
         refusal: Refusal<'_>,
@@ -140,9 +140,9 @@ impl RefusalSettings {
         }
         let (mut status, mut grpc_status) = (problem.status, None);
         let body = match form {
-            // A response of trailers only, all of which stand in the headers. Envoy would make the
-            // like of status and body, but not for a request that its `grpc_web` filter has
-            // translated: that filter tells what it takes for plain text by its HTTP status.
+            // A response of trailers only, all of which are in the headers. Envoy could make one of
+            // status and body, but not for a request that its `grpc_web` filter has translated:
+            // that filter decides by the HTTP status what it takes for plain text.
             ResponseForm::Grpc => {
                 let code = self::grpc_status(problem.status);
                 (status, grpc_status) = (200, Some(code));
@@ -209,7 +209,7 @@ fn document(problem: &Problem) -> String {
 
 impl Login {
     /// The page's address with the way back in it: the path and query of the request, so that it
-    /// can lead nowhere but here, and every byte of it encoded that could mean something else.
+    /// can only lead to this host, with every byte encoded that could mean something else.
     fn address<'l>(
         &self,
         request: &Request,
@@ -242,7 +242,7 @@ impl Login {
     }
 }
 
-/// `/` in place of what a browser might take for another site: `//host`, `/.//host`, `/\host`, and
+/// `/` instead of what a browser might take for another site: `//host`, `/.//host`, `/\host`, and
 /// what does not begin with `/` or has control characters, which browsers drop before they look.
 fn return_path(target: &[u8]) -> &[u8] {
     let leads_away = match target {

@@ -6,11 +6,11 @@ use super::path;
 use super::text::MAX_PATTERN_BYTES;
 use crate::host::HeaderBlock;
 
-/// Every header line of a request. Read once: asking the host for single headers would show only
-/// the first of several equal ones.
+/// Every header line of a request. All are read at once: asking the host for single headers would
+/// show only the first of several equal ones.
 pub(super) struct Request {
     block: HeaderBlock,
-    /// Bytes that patterns may still be compared with on its account.
+    /// Bytes that may still be compared with patterns for this request.
     pub(super) pattern_bytes: Cell<usize>,
 }
 
@@ -70,8 +70,8 @@ impl Request {
         pairs.map(<[u8]>::trim_ascii)
     }
 
-    /// Whether a browser asks which requests it may send (Fetch section 3.2.2): nothing that an
-    /// upstream should act on.
+    /// Whether a browser asks which requests it may send (Fetch section 3.2.2), which no upstream
+    /// should act on.
     pub(super) fn is_cors_preflight(&self) -> bool {
         let has = |name| self.values(name).any(|value| !value.is_empty());
         self.method() == Some(b"OPTIONS") && has("origin") && has("access-control-request-method")

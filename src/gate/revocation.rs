@@ -40,7 +40,7 @@ pub struct RevocationSettings {
     pub authority: String,
     /// An `edge` credential.
     pub credential: String,
-    /// Under which records in shared data are sealed.
+    /// The secret that seals records in shared data.
     pub record_secret: RecordSecret,
     /// Keys that may sign the feed.
     pub keys: FeedKeys,
@@ -58,7 +58,7 @@ pub struct RevocationSettings {
     pub on_unnamed: Posture,
     /// How long the authority may take to answer for one token.
     pub check_timeout: Duration,
-    /// Most of the delay before a newer generation is loaded.
+    /// Longest delay before a newer generation is loaded.
     pub reload_jitter: Duration,
 }
 
@@ -72,8 +72,8 @@ impl std::fmt::Debug for RevocationSettings {
 }
 
 impl RevocationSettings {
-    /// Where the records of this feed are: the same server is the same feed, also while one of its
-    /// keys is replaced by another.
+    /// Where the records of this feed are. The same server is the same feed, even while one of its
+    /// keys is being replaced.
     #[must_use]
     pub fn space(&self) -> Namespace {
         let server = (self.cluster.as_str(), self.authority.as_str());
@@ -81,7 +81,7 @@ impl RevocationSettings {
     }
 }
 
-/// How far the feed is: line of history and sequence number. None before there is a feed.
+/// How far the feed is: epoch and sequence number. None before there is a feed.
 type FeedPosition = Option<(u64, u64)>;
 
 /// The exact question to the authority about one token.
@@ -91,7 +91,7 @@ pub struct Check {
     names: Box<CheckRequest>,
     /// A random number, so that an answer can neither be made in advance nor be used again.
     nonce: u64,
-    /// How far the feed was when it was asked.
+    /// How far the feed was when the check was made.
     asked_at: FeedPosition,
 }
 
@@ -123,8 +123,8 @@ pub enum Settled {
     Revoked,
 }
 
-/// How a check ended. A request may have several tokens, so the outcome goes with its check and counts
-/// for no other.
+/// How a check ended. A request may have several tokens, so the outcome goes with its check and
+/// counts for no other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckOutcome {
     check: Check,
@@ -171,7 +171,7 @@ pub(super) enum Finding {
 impl Finding {
     const UNKNOWN: Self = Self::Unsettled(Admission::RevocationUnknown);
 
-    /// The same where more could be known: nothing is then certain but that a token was revoked.
+    /// The same where more could be known: then nothing is certain but that a token was revoked.
     fn without_certainty(self) -> Self {
         match self {
             Self::Settled(Settled::NotRevoked, _) | Self::Unsettled(_) => Self::UNKNOWN,
@@ -208,7 +208,7 @@ impl Revocations {
     }
 
     /// Whether the feed can be relied on now, for tokens that were found not revoked before. They
-    /// are fine as long as it is; past that the posture decides.
+    /// are good as long as it can; after that the posture decides.
     pub(super) fn standing(&self, host: &impl SharedData, now_milliseconds: u64) -> Standing {
         self.view
             .standing(host, now_milliseconds, self.settings.max_staleness)
@@ -223,15 +223,15 @@ impl Revocations {
         }
     }
 
-    /// What is known of a token whose signature and claims are good. `checks` are those
-    /// that were made for this request.
+    /// What is known of a token whose signature and claims are good. `checks` are those that were
+    /// made for this request.
     ///
     /// # Errors
     ///
     /// [`Reason::RevocationUnavailable`], [`Reason::RevocationStale`] and
-    /// [`Reason::RevocationUnconfirmed`] where nothing is known and the posture is to refuse;
-    /// [`Reason::TokenUnnamed`]; [`Reason::TokenRevoked`] where the authority said so before
-    /// something else changed, so that the next request has to look again.
+    /// [`Reason::RevocationUnconfirmed`] if nothing is known and the posture is to refuse;
+    /// [`Reason::TokenUnnamed`]; [`Reason::TokenRevoked`] if the authority said so before the feed
+    /// changed, so that the next request has to look again.
     pub(super) fn find(
         &self,
         host: &impl Host,
@@ -246,8 +246,7 @@ impl Revocations {
         if self.settings.on_unnamed != Posture::Allow {
             return Err(Reason::TokenUnnamed);
         }
-        // It can still be revoked by the names that it has. That it was not revoked by any other is
-        // never known.
+        // Its names can still revoke it. That no other name has is never known.
         if !naming.has_issuer() {
             return Ok(Finding::UNKNOWN);
         }
@@ -277,7 +276,7 @@ impl Revocations {
         let has_asked = outcome.is_some();
         match (standing, self.posture(standing)) {
             (_, None) => self.look_up(host, naming, has_asked),
-            // What is held is not forgotten, but there may be more by now.
+            // What is held still counts, but there may be more by now.
             (Standing::Stale, Some(Posture::Allow)) => {
                 let finding = self.look_up(host, naming, has_asked)?;
                 Ok(finding.without_certainty())
@@ -298,7 +297,7 @@ impl Revocations {
     ) -> Result<Finding, Reason> {
         match self.view.state() {
             Some(state) => Ok(Finding::Settled(settled, naming.names(&state.filter_key))),
-            // No change could be noticed without a feed.
+            // Without a feed, a change would go unnoticed.
             None => self.overtaken(host, naming, settled),
         }
     }
@@ -381,5 +380,5 @@ fn outcome_for<'c>(naming: &Naming<'_>, checks: &'c [CheckOutcome]) -> Option<&'
     checks.find(|outcome| *outcome.check.names == names)
 }
 
-/// JSON numbers are read as signed ones here and there.
+/// Some readers of JSON take every integer for a signed one.
 const NONCE_SHIFT: u32 = 1;

@@ -11,13 +11,12 @@ use super::policy::{Form, Provider, SessionHeaders, Unfit};
 use super::reason::Reason;
 use crate::token::{Claims, heap};
 
-/// Longest value that is put into a header. Lists of groups and scopes reach some KiB; a longer
-/// line than 8 KiB is refused by upstreams in wide use, whatever there is besides (nginx's
-/// `large_client_header_buffers`).
+/// Longest value of a header. Lists of groups and scopes reach some KiB; upstreams in wide use
+/// refuse a line longer than 8 KiB, whatever else there is (nginx's `large_client_header_buffers`).
 const MAX_VALUE_BYTES: usize = 8 * 1024;
 
-/// What the claims of one token come to as headers. Made when it is first needed and kept with the
-/// token, which is the same for all its requests.
+/// The claims of one token as headers. Made when first needed and kept with the token, since they
+/// are the same for all its requests.
 #[derive(Debug, Default)]
 pub(super) struct Injections {
     provider: OnceCell<Result<Values, Reason>>,
@@ -26,11 +25,11 @@ pub(super) struct Injections {
 }
 
 /// Values in the order of the names that they belong to. Claims that are absent, `null` or empty
-/// give none.
+/// have none.
 type Values = Box<[Option<Box<str>>]>;
 
 impl Injections {
-    /// Whether some were made since this was asked last.
+    /// Whether some were made since this was last asked.
     pub(super) fn are_news(&self) -> bool {
         self.are_news.take()
     }
@@ -49,7 +48,7 @@ impl Injections {
 
     /// The headers that the provider asks for: names and values.
     ///
-    /// `token` is where the claims come from, in its compact form.
+    /// `token` is the compact form that the claims come from.
     ///
     /// # Errors
     ///
@@ -84,7 +83,7 @@ impl Injections {
     ///
     /// # Errors
     ///
-    /// As above, but for what is left out as [`Unfit::Omit`] says.
+    /// As above, except for what [`Unfit::Omit`] leaves out.
     pub(super) fn of_session<'a>(
         &'a self,
         session: &'a SessionHeaders,
@@ -127,7 +126,7 @@ fn forwardable(value: String) -> Result<Option<Box<str>>, Reason> {
     }
 }
 
-/// The claims set as it stands in the token, which is base64url without padding.
+/// The claims set as it is in the token, which is base64url without padding.
 fn payload(token: &[u8], is_padded: bool) -> String {
     let encoded = token.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
     let mut payload = String::from_utf8_lossy(encoded).into_owned();
@@ -183,7 +182,7 @@ fn ascii(json: &str) -> String {
     text
 }
 
-/// A claim as access logs may show it: in one line, whatever it is, and not without end.
+/// A claim as access logs may show it: on one line, whatever it is, and cut to a limit.
 pub(super) fn loggable(value: &Value) -> String {
     const MOST_CHARACTERS: usize = 256;
     let text = match value {
@@ -226,9 +225,9 @@ fn scalar_value(value: &Value) -> String {
 /// Whether a header carries the value to the upstream byte by byte.
 ///
 /// Control characters end or split a header (RFC 9110 section 5.5), and so do those of Unicode in
-/// upstreams that decode first. Those that turn the direction of writing make a log show another
-/// name than it holds (CVE-2021-42574). Blanks at the ends are trimmed on the way, which would
-/// make ` alice` into `alice`.
+/// upstreams that decode first. Characters that change the direction of writing make a log show
+/// another name than it holds (CVE-2021-42574). Blanks at the ends are trimmed on the way, which
+/// would make ` alice` into `alice`.
 fn is_forwardable(value: &str) -> bool {
     let breaks = |character: char| {
         character.is_control()

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use regex_lite::Regex;
 
-/// What a text has to be like. Without regard to case means that of ASCII letters, as in Envoy.
+/// What a text has to be like. If case is ignored, that is only for ASCII letters, as in Envoy.
 #[derive(Clone, Debug)]
 pub(super) struct TextMatcher {
     comparison: Comparison,
@@ -50,22 +50,22 @@ impl TextMatcher {
         }
     }
 
-    /// Whether the text is like this.
+    /// Whether the text matches.
     ///
     /// # Errors
     ///
-    /// [`TooLong`] when it takes a pattern to tell, and the text is longer than
+    /// [`TooLong`] when that takes a pattern, and the text is longer than
     /// [`MAX_PATTERN_TEXT_BYTES`].
     pub(super) fn matches(&self, text: &[u8]) -> Result<bool, TooLong> {
         self.matches_within(&Cell::new(MAX_PATTERN_TEXT_BYTES), text)
     }
 
-    /// The same where patterns may be compared with so many bytes more, of which the text's are
-    /// taken.
+    /// The same, where patterns may be compared with this many more bytes, from which the text's
+    /// are deducted.
     ///
     /// # Errors
     ///
-    /// [`TooLong`] also when there are not so many left.
+    /// [`TooLong`] also when fewer bytes are left.
     pub(super) fn matches_within(&self, left: &Cell<usize>, text: &[u8]) -> Result<bool, TooLong> {
         let text = if self.ignore_case {
             Cow::Owned(text.to_ascii_lowercase())
@@ -84,7 +84,7 @@ impl TextMatcher {
         })
     }
 
-    /// Whether it takes a pattern to tell.
+    /// Whether matching takes a pattern.
     pub(super) const fn is_pattern(&self) -> bool {
         matches!(self.comparison, Comparison::Pattern(_))
     }
@@ -107,16 +107,17 @@ fn folded(text: &str, ignore_case: bool) -> String {
 pub(super) struct Pattern(Regex);
 
 impl Pattern {
-    /// `None` for what is no pattern.
+    /// `None` for what is not a pattern.
     pub(super) fn new(pattern: &str) -> Option<Self> {
         // Alone first: `a)|(b` would be a pattern only inside the group. A comment, which the flag
-        // `x` allows and RE2 does not know, would swallow the end of the group: no pattern either.
+        // `x` allows and RE2 does not know, would swallow the end of the group, so it is not a
+        // pattern either.
         Regex::new(pattern).ok()?;
         Regex::new(&format!("^(?:{pattern})$")).ok().map(Self)
     }
 
-    /// Bytes that are not UTF-8 count as U+FFFD, so that `.` matches them: a rule that they evade
-    /// would be a hole.
+    /// Bytes that are not UTF-8 count as U+FFFD, so that `.` matches them: otherwise they would
+    /// evade the rule.
     ///
     /// # Errors
     ///
@@ -132,13 +133,13 @@ impl Pattern {
     }
 }
 
-/// The text is too long to be compared with a pattern, so nobody knows whether it is like it.
+/// The text is too long to be compared with a pattern, so it is not known whether it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
 
 /// Longest text that is compared with a pattern. The engine takes more than a hundred nanoseconds
-/// for a byte, of which whoever sends the text pays none; servers commonly take no longer paths
-/// than this (nginx `large_client_header_buffers`, Apache `LimitRequestLine`).
+/// for a byte, at no cost to the sender; servers commonly take no longer paths than this (nginx
+/// `large_client_header_buffers`, Apache `LimitRequestLine`).
 pub(super) const MAX_PATTERN_TEXT_BYTES: usize = 8 * 1024;
 
 /// Bytes of all comparisons with patterns that one request may cause, whatever it repeats and

@@ -8,10 +8,10 @@
 //! # How does a revocation reach the entries it names?
 //!
 //! By a *stamp*: a few thousand slots with a counter each. Every name has a slot by its hash, and a
-//! change counts in the slot of its name. An entry holds the sum of its names' slots as they were
-//! when it was put in, and is void when the sum is another: as counters only grow, that is when any
-//! of them has. So a change costs one addition and never a walk through the cache; that now and then
-//! a change voids another token's entry too costs one verification.
+//! change counts in the slot of its name. An entry holds the sum of its names' slots at the time it
+//! was cached, and is void when the sum is another: counters only grow, so it is another as soon as
+//! one of them has grown. So a change costs one addition and never a walk through the cache. Now
+//! and then it voids the entry of another token too, which costs one verification.
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -28,8 +28,9 @@ use super::session::Injections;
 use crate::revocation::{Fingerprint, Names};
 use crate::token::{Claims, KeySet, VerifiedToken, heap};
 
-/// Memory that the entries of one virtual machine may take, in bytes: some 14,000 tokens of ordinary
-/// size. What is promised is 24 MiB; the rest is for what the allocator cannot use between blocks.
+/// Memory that the entries of one virtual machine may take, in bytes: some 14,000 tokens of
+/// ordinary size. The promise is 24 MiB; the rest is for what the allocator cannot use between
+/// blocks.
 const CAPACITY_BYTES: u64 = 20 * 1024 * 1024;
 
 /// What the cache itself takes for an entry: a share of a list that doubles when it is full, and of
@@ -49,19 +50,19 @@ pub(super) struct KnownToken {
     /// What the key's owner signed.
     token: VerifiedToken,
     binding: Binding,
-    /// Whether it was revoked; `None` when the next request has to look again. That it was is kept
-    /// because applications that have not noticed yet come again and again.
+    /// Whether it was revoked; `None` when the next request has to look again. Revoked tokens are
+    /// kept too, because applications that have not noticed yet come again and again.
     settled: Option<Settled>,
     /// The headers that its claims come to.
     pub(super) injections: Injections,
     /// The requirement that it was last found to meet, as far as the token alone decides.
     met: Cell<Option<Met>>,
     /// The set whose key has made the signature. A weak reference keeps its address from being used
-    /// again, but not what is in it: entries outlive it by far.
+    /// again, but not its content: entries outlive it by far.
     keys: Weak<KeySet>,
     /// What it is found by.
     id: TokenId,
-    /// Bytes that it was taken for when it was put where it is.
+    /// Its weight when it was cached, in bytes.
     weight: Cell<u64>,
     slots: Vec<u16>,
     stamp: u64,
@@ -70,7 +71,7 @@ pub(super) struct KnownToken {
 }
 
 impl KnownToken {
-    /// A token that was verified with these keys. [`TokenCache::admit`] says what is known of its
+    /// A token that was verified with these keys. [`TokenCache::admit`] adds what is known of its
     /// revocation.
     pub(super) fn new(id: TokenId, token: VerifiedToken, keys: &Rc<KeySet>) -> Self {
         Self::with_keys(id, token, Rc::downgrade(keys))
@@ -92,7 +93,7 @@ impl KnownToken {
         }
     }
 
-    /// The same token, to replace this one.
+    /// A copy of the token, to replace this one.
     pub(super) fn again(&self) -> Self {
         Self {
             met: self.met.clone(),
@@ -121,7 +122,7 @@ impl KnownToken {
         self.met.get()
     }
 
-    /// Keeps that it meets a requirement.
+    /// Notes that it meets a requirement.
     pub(super) fn keep(&self, met: Met) {
         self.met.set(Some(met));
     }
@@ -136,7 +137,7 @@ impl KnownToken {
     }
 }
 
-/// How the cache of verified tokens does.
+/// Counts of the token cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheCounts {
     /// Look-ups that found a token which still holds.
@@ -203,7 +204,7 @@ impl TokenCache {
         TokenId(hasher.finish128().as_u128())
     }
 
-    /// The entry, if it still holds under these keys.
+    /// The entry, unless it is void under these keys.
     pub(super) fn get(&self, id: TokenId, keys: &Rc<KeySet>) -> Option<Rc<KnownToken>> {
         let entries = self.entries.borrow();
         let found = entries.get(&id);
@@ -221,7 +222,7 @@ impl TokenCache {
         entry.map(Rc::clone)
     }
 
-    /// What was looked for since this was asked last, and what there is.
+    /// What was looked up since this was last called, and how many entries there are.
     pub(super) fn take_counts(&self) -> CacheCounts {
         CacheCounts {
             entries: self.len(),
@@ -251,7 +252,7 @@ impl TokenCache {
     pub(super) fn weigh(&self, entry: &Rc<KnownToken>) {
         if entry.injections.are_news() {
             let mut entries = self.entries.borrow_mut();
-            // Taken out with what it went in with, or the sum would be wrong from then on.
+            // Removed with the weight that it went in with, or the sum would be wrong from then on.
             if let Some((id, entry)) = entries.remove(&entry.id) {
                 entry.weight.set(entry.heap_bytes());
                 entries.insert(id, entry);
@@ -268,8 +269,8 @@ impl TokenCache {
 
     /// Voids everything.
     ///
-    /// What is void makes room as others come. To drop twenty thousand entries at once would keep the
-    /// worker from everything else for some milliseconds.
+    /// Void entries make room as others come. Dropping twenty thousand entries at once would keep
+    /// the worker from everything else for some milliseconds.
     pub(super) fn void_all(&self) {
         self.stamps.void_all();
     }
@@ -286,9 +287,9 @@ pub(super) struct TokenId(u128);
 
 struct Stamps {
     counters: Vec<Cell<u64>>,
-    /// Counts for every name.
+    /// Counts the changes that concern every name.
     all: Cell<u64>,
-    /// All of them together: most requests come when there was no change since the last one.
+    /// The number of all changes. For most requests there was none since the last one.
     changes: Cell<u64>,
 }
 
@@ -336,7 +337,7 @@ impl Stamps {
     }
 }
 
-/// What an entry was weighed to when it was put in.
+/// The weight of an entry when it was cached.
 #[derive(Clone)]
 struct Weight;
 

@@ -1,10 +1,10 @@
-//! Signature and revocation of a token, remembered together.
+//! Signature and revocation of a token, cached together.
 //!
-//! What is found in the cache was verified with keys that are still in force. Where it is settled
-//! whether the token was revoked, no change of the revocation feed has named it since, so a warm
-//! request needs neither cryptography nor a look at shared data. Where it is not, because the
-//! authority has to be asked first or because nothing is known, that is looked up for each request;
-//! the signature is not verified again.
+//! A token from the cache was verified with keys that are still in force. If it is settled whether
+//! the token was revoked, no change of the revocation feed has named it since, so a warm request
+//! needs neither cryptography nor a look at shared data. If it is not, because the authority has to
+//! be asked first or because nothing is known, the revocation is looked up for each request; the
+//! signature is not verified again.
 
 use std::ops::Deref;
 use std::rc::Rc;
@@ -69,8 +69,8 @@ impl Verification {
         self.cache.get(id, &keys)
     }
 
-    /// Lets a token of this provider whose claims are good through unless it was revoked. Whatever
-    /// comes of it, the token is kept, with what is settled of its revocation.
+    /// Lets a token of this provider whose claims are good through unless it was revoked. In any
+    /// case the token is kept, with what is settled about its revocation.
     pub(super) fn check_revocation(
         &self,
         host: &impl Host,
@@ -84,7 +84,8 @@ impl Verification {
         };
         let standing = revocations.standing(host, now_milliseconds);
         match (candidate.settled(), revocations.posture(standing)) {
-            // What is known to be revoked is not let through because nothing else is known.
+            // A token that is known to be revoked is not let through just because the feed is
+            // stale.
             (Some(Settled::Revoked), None | Some(Posture::Allow)) => {
                 return Err(Reason::TokenRevoked.into());
             }
@@ -116,7 +117,7 @@ impl Verification {
         }
     }
 
-    /// Keeps a token, with nothing said of its revocation if it is new.
+    /// Keeps a token. If it is new, nothing is settled about its revocation.
     fn keep(&self, candidate: Candidate) -> Rc<KnownToken> {
         match candidate {
             Candidate::Known(token) => token,

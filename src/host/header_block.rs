@@ -1,7 +1,7 @@
 //! The header lines of a request in one piece of memory, as the host hands them over.
 //!
-//! Taking them apart into a string for every name and every value costs more than everything else
-//! that is done for a token which is known already, so they are read where they lie:
+//! Copying every name and every value into a string costs more than everything else that is done
+//! for a cached token, so they are read in place:
 //!
 //! ```text
 //! struct HeaderBlock {               // little-endian; proxy-wasm ABI 0.2.1
@@ -13,7 +13,7 @@
 
 /// The header lines of one request, in their order.
 ///
-/// A block that ends too early, which no host makes, has the lines up to there.
+/// A block that ends too early, which no host makes, has only the lines before its end.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderBlock(Vec<u8>);
 
@@ -30,7 +30,7 @@ impl HeaderBlock {
         Self(bytes)
     }
 
-    /// The name under which a block has a header whose name, in lower case, is this. Envoy keeps
+    /// The name under which a block has the header with this name, in lower case. Envoy keeps
     /// `Host` as `:authority`, whatever the version of HTTP, and its own filters find it under both.
     #[must_use]
     pub fn kept_name(name: &str) -> &str {
@@ -40,8 +40,8 @@ impl HeaderBlock {
         }
     }
 
-    /// Whether it has all the lines that it says it has, and nothing else. A block without lines may
-    /// be no bytes at all.
+    /// Whether it has exactly the lines that it says it has. A block without lines may be no bytes
+    /// at all.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let Some(count) = word(&self.0) else {
@@ -79,7 +79,7 @@ impl HeaderBlock {
     }
 }
 
-/// The same layout and the same names, made without a host.
+/// A block as a host would write it.
 impl<Name: AsRef<[u8]>, Value: AsRef<[u8]>> FromIterator<(Name, Value)> for HeaderBlock {
     fn from_iter<Lines: IntoIterator<Item = (Name, Value)>>(lines: Lines) -> Self {
         let length = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();

@@ -99,7 +99,7 @@ impl MockHost {
         self
     }
 
-    /// With a `verify_signature` that gives always the same answer.
+    /// With a `verify_signature` that always gives the same answer.
     #[must_use]
     pub fn with_foreign_answer(mut self, answer: ForeignAnswer) -> Self {
         self.foreign = answer;
@@ -113,7 +113,7 @@ impl MockHost {
         self
     }
 
-    /// Which fails whenever it is asked for this.
+    /// With a host that fails whenever it is asked for this.
     #[must_use]
     pub fn failing_at(mut self, call: HostCall) -> Self {
         self.fails_at = Some(call);
@@ -252,11 +252,11 @@ pub struct MockProcess {
     /// What was logged.
     pub log: RefCell<Vec<String>>,
     numbers: Cell<u64>,
-    /// How many writes have gone through.
+    /// How many writes have succeeded.
     pub writes: Cell<u64>,
     /// Whether calls are refused at once.
     pub refuses_calls: Cell<bool>,
-    /// Writes that still go through; the rest is as if the writer had died before it.
+    /// Writes that still succeed; the rest is as if the writer had died before it.
     pub writes_left: Cell<Option<u64>>,
 }
 

@@ -62,7 +62,7 @@ pub struct MockBackground {
     pub random: Cell<u64>,
     /// Whether calls are refused at once.
     pub refuses_calls: Cell<bool>,
-    /// Calls that were sent, with the ids that they got.
+    /// Calls that were sent, with their ids.
     pub calls: RefCell<Vec<(CallId, Call)>>,
     /// What was logged, warnings with `warning: ` before them.
     pub log: RefCell<Vec<String>>,

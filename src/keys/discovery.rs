@@ -21,11 +21,11 @@ pub enum DiscoveryError {
     /// `issuer` is not the configured one, byte by byte (Discovery 1.0 section 4.3).
     #[error("`issuer` is not the configured one")]
     Issuer,
-    /// No `jwks_uri`, or none that could be asked.
+    /// No `jwks_uri`, or one that cannot be called.
     #[error("expected `jwks_uri` to be an http or https URL without user and fragment")]
     Uri,
     /// `jwks_uri` is on another server than the document. Calls go to the configured cluster, so
-    /// the one at that address would never be asked.
+    /// that server would never be asked.
     #[error(
         "`jwks_uri` is on another server than this document; \
          hint: configure it as `remote_jwks.http_uri` with its own cluster"
@@ -58,8 +58,8 @@ pub(super) fn jwk_set_url(
     })
 }
 
-/// An authority in the spelling that all names of the same server share. The port that a scheme
-/// has by default may be left out, and the scheme of a call is the cluster's business.
+/// An authority in the spelling that all names of the same server share. The default port of a
+/// scheme may be left out; the scheme of a call is the cluster's business.
 fn server(authority: &str) -> String {
     let bare = authority
         .strip_suffix(":443")

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use crate::host::HeaderLine;
 
-/// Shortest time that a server can make a set fresh for. Less would let it turn every edge into a
-/// load test of itself.
+/// Shortest freshness that a server can ask for. With less, it could turn every edge into a load
+/// test of itself.
 const SHORTEST: Duration = Duration::from_secs(30);
 
-/// The freshness lifetime (RFC 9111 section 4.2): `max-age` without the `Age` that the response
-/// already has, at most `cache_duration` and at least 30 seconds, or `cache_duration` where that
-/// is less. `cache_duration` itself when the server says nothing.
+/// The freshness lifetime (RFC 9111 section 4.2): `max-age` minus the `Age` that the response
+/// already has, at most `cache_duration` and at least 30 seconds, or `cache_duration` if that is
+/// less. `cache_duration` itself when the server says nothing.
 ///
-/// `no-store`, `no-cache` and a `max-age` that is no number count as 0: the server's wish is to be
+/// `no-store`, `no-cache` and a `max-age` that is not a number count as 0: the server wants to be
 /// asked again soon.
 pub(super) fn lifetime(headers: &[HeaderLine], cache_duration: Duration) -> Duration {
     let Some(max_age) = max_age(headers) else {
@@ -24,7 +24,7 @@ pub(super) fn lifetime(headers: &[HeaderLine], cache_duration: Duration) -> Dura
         .min(cache_duration)
 }
 
-/// The smallest one, should there be several.
+/// The smallest one, if there are several.
 fn max_age(headers: &[HeaderLine]) -> Option<u64> {
     let directives =
         values(headers, "cache-control").flat_map(|value| value.split(|byte| *byte == b','));
@@ -47,7 +47,7 @@ fn values<'h>(headers: &'h [HeaderLine], name: &'h str) -> impl Iterator<Item = 
     lines.map(|(_, value)| value.as_slice())
 }
 
-/// `delta-seconds` (RFC 9111 section 1.2.2), which may stand in quotes.
+/// `delta-seconds` (RFC 9111 section 1.2.2), which may be in quotes.
 fn seconds(text: &[u8]) -> Option<u64> {
     let text = text.trim_ascii();
     let text = text
@@ -56,7 +56,7 @@ fn seconds(text: &[u8]) -> Option<u64> {
         .unwrap_or(text);
     let digits = str::from_utf8(text).ok()?;
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    // Too long to count is as good as for ever.
+    // A number that is too long to parse counts as forever.
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 

@@ -1,4 +1,4 @@
-//! What holds for the records of a source of keys, made of any bytes.
+//! What holds for the records of a source of keys, whatever their bytes.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,10 +17,10 @@ use crate::token::{KeyRules, KeySet, MAX_JWK_SET_BYTES};
 /// 2026-01-01T00:00:00Z in milliseconds.
 const NOW: u64 = 1_767_225_600_000;
 
-/// A record of keys, of wishes for keys or of a lease, as it stands in shared data; and the same
-/// bytes as the payload of one.
+/// A record of keys, of wishes for keys or of a lease, as it is in shared data; and the same bytes
+/// as the payload of one.
 ///
-/// One that is read is written as it was. Whatever stands there, at most one virtual machine
+/// A record that is read is written as it was. Whatever is there, at most one virtual machine
 /// leads, and after one term one does; keys in force are those of the record.
 pub fn shared_record(bytes: &[u8]) {
     let space = Namespace::example();
@@ -53,7 +53,7 @@ fn one_leads(bytes: &[u8]) {
     }
 }
 
-/// What a virtual machine finds in the place of one of its records, sealed as one of ours would.
+/// What a virtual machine makes of this payload as one of its records, sealed as its own would be.
 fn keys_are_of_the_record(name: &str, payload: &[u8]) {
     let (space, now) = (Rc::new(MockSpace::default()), Rc::new(Cell::new(NOW)));
     let host = MockBackground::new(&space, &now);
@@ -84,7 +84,7 @@ fn keys_are_of_the_record(name: &str, payload: &[u8]) {
     }
 }
 
-/// A lease, wishes for keys, and keys, as they stand in shared data, whole and as payloads.
+/// A lease, wishes for keys, and keys, as they are in shared data, whole and as payloads.
 #[cfg(test)]
 pub(crate) fn records() -> Vec<Vec<u8>> {
     let (process, space) = (MockSpace::default(), Namespace::example());

@@ -10,7 +10,7 @@ use crate::sync::Role;
 use crate::time::Interval;
 use crate::token::KeySet;
 
-/// Keeps a [`KeyRing`] right.
+/// Keeps a [`KeyRing`] up to date.
 #[derive(Debug)]
 pub struct KeyKeeper {
     ring: Rc<KeyRing>,
@@ -22,14 +22,14 @@ struct Source {
     refresh: KeyRefresh,
     /// Indices of the providers that use it.
     providers: Vec<usize>,
-    /// What the ring was last told.
+    /// What the ring was last given.
     told: Option<Rc<KeySet>>,
 }
 
 /// The state of one provider's keys, for gauges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sight {
-    /// Whether this virtual machine is the one to report it.
+    /// Whether this virtual machine is the one that reports it.
     pub is_leader: bool,
     /// Keys that may be used; 0 also when the set is too old.
     pub usable: usize,
@@ -40,8 +40,9 @@ pub struct Sight {
 }
 
 impl KeyKeeper {
-    /// Keeps `ring`, which was made for the providers with these names and sources. What is published
-    /// is sealed under `secret`. `holder` is a random number that no other virtual machine has.
+    /// Keeps `ring`, which was made for the providers with these names and sources. Published
+    /// records are sealed under `secret`. `holder` is a random number that no other virtual machine
+    /// has.
     #[must_use]
     pub fn new<'s>(
         key_sources: impl Iterator<Item = (&'s str, &'s KeySource)>,
@@ -94,7 +95,7 @@ impl KeyKeeper {
     }
 
     /// A request came at the start of `patience`, and the keys in force lack one that it needs:
-    /// should it wait for others?
+    /// should it wait for newer ones?
     pub fn want(
         &self,
         host: &impl SharedData,
@@ -165,7 +166,7 @@ impl KeyKeeper {
             .find(|source| source.providers.contains(&provider))
     }
 
-    /// Tells the ring what has changed.
+    /// Gives the ring what has changed.
     fn tell(&mut self, now: u64) {
         for Source {
             refresh,

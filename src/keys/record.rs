@@ -18,11 +18,11 @@
 //!
 //! # How often may requests have keys fetched?
 //!
-//! A client can make up key ids, so this is all that stands between a flood of them and the identity
+//! A client can make up key ids, so only this limit stands between a flood of them and the identity
 //! provider. Every such fetch costs [`PRICE`], up to [`CREDIT`] may be owed, and there is [`REST`]
 //! after every fetch: four fetches in as many seconds, then one in five. So whatever is sent, a new
-//! key is here within five seconds and a fetch. Credit is for servers that answer: as long as
-//! fetches fail there is one every [`PRICE`], besides those that the pauses after a failure allow.
+//! key is here within five seconds and a fetch. Credit is for servers that answer: while fetches
+//! fail there is one every [`PRICE`], besides those that the pauses after a failure allow.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -35,14 +35,14 @@ use crate::token::MAX_JWK_SET_BYTES;
 /// The name of the record with the keys.
 pub(super) const KEYS: &str = "keys";
 
-/// In how much time a fetch that requests have asked for is paid for.
+/// The time in which a fetch for requests is paid off.
 const PRICE: Duration = Duration::from_secs(5);
 
 /// How much may be owed when the next one begins: three fetches.
 const CREDIT: Duration = Duration::from_secs(15);
 
-/// Time between the end of a fetch and the next one that requests ask for, as long as anything is
-/// owed. Those that come meanwhile are served by one.
+/// Time between the end of a fetch and the next one for requests, as long as anything is owed.
+/// Requests that come meanwhile are served by one fetch.
 const REST: Duration = Duration::from_secs(1);
 
 /// The state of a source, as far as all virtual machines need to know it.
@@ -61,7 +61,7 @@ pub(super) struct Published {
 }
 
 impl Published {
-    /// The record, as it stands in the namespace of its source.
+    /// The record, sealed for the namespace of its source.
     pub(super) fn seal(&self, space: &Namespace) -> Vec<u8> {
         let mut payload = Vec::with_capacity(56 + self.set.len());
         payload.extend(self.finished_at.to_le_bytes());
@@ -81,10 +81,9 @@ impl Published {
         space.seal(KEYS, &payload)
     }
 
-    /// Takes back what it says of a time that the clock, which shows `now`, has not reached: it was
-    /// set back since. How old the set is cannot be told then, so it counts as fetched now, and is as
-    /// long fresh as one that was; and it may lack whatever is asked for. To be called before the end
-    /// of another fetch is noted.
+    /// Corrects times that lie after `now`, since the clock was set back. How old the set is cannot
+    /// be told then, so it counts as fetched now, and is fresh for as long as a new one; and it may
+    /// lack whatever is asked for. To be called before the end of another fetch is noted.
     pub(super) fn set_back_to(&mut self, now: u64) {
         let ahead = self.fetched_at.saturating_sub(now);
         self.fetched_at = self.fetched_at.saturating_sub(ahead);
@@ -94,8 +93,8 @@ impl Published {
         self.spent_until = self.spent_until.saturating_sub(ahead);
     }
 
-    /// Start of the last good fetch; 0 if the clock was set back to before it, as it began later
-    /// than everything that the clock shows then, and has seen none of it.
+    /// Start of the last good fetch; 0 if the clock was set back to before it: everything that the
+    /// clock shows then comes before the fetch, which tells nothing about it.
     pub(super) const fn believed(&self, now: u64) -> u64 {
         if self.began_at > now {
             0
@@ -121,7 +120,7 @@ impl Published {
         paid.max(after(REST))
     }
 
-    /// Notes a fetch that requests have asked for.
+    /// Notes a fetch for requests.
     pub(super) fn spend(&mut self, now: u64) {
         // While fetches fail they are not paid for in advance. That is not made up for later.
         let most = now.saturating_add(milliseconds(CREDIT));

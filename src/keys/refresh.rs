@@ -1,4 +1,4 @@
-//! One JWK Set on a server, and how the copy of it here is kept right.
+//! One JWK Set on a server, and how the local copy of it is kept up to date.
 //!
 //! The virtual machine that holds the lease fetches: when the set is about to expire, when a request
 //! needs a key that is not in it, and after a failure, later each time. What comes is read by
@@ -8,10 +8,10 @@
 //!
 //! # When is a key not there?
 //!
-//! When a fetch that began after the key was asked for has succeeded without it, and not before: not
-//! after one that failed, nor after one that was under way already. Until then its requests wait,
-//! and when that takes too long they are told that it is not known. What that may cost the server is
-//! in [`super::record`].
+//! When a fetch that began after the key was asked for has succeeded without it, and not before:
+//! not after one that failed, nor after one that was already under way. Until then its requests
+//! wait, and when that takes too long they are told that it is not known. What that may cost the
+//! server is in [`super::record`].
 //!
 //! # What does the log say of a source?
 //!
@@ -39,17 +39,17 @@ mod fetching;
 pub use fetching::FetchError;
 use fetching::{Fetch, Phase};
 
-/// Keys left out of a set that are named in the log one by one; how many there are is said before.
+/// Keys left out of a set that the log names one by one; it says before how many there are.
 const MAX_COMPLAINTS: usize = 32;
 
-/// What has happened since it was last asked, for counters.
+/// What has happened since the last look, for counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Fetches that gave a usable set, changed or not.
     pub fetched: u32,
     /// Fetches that did not, all their tries included.
     pub failed: u32,
-    /// Fetches of either kind that requests had asked for, whose keys were not in the set.
+    /// Fetches of either kind for requests, whose keys were not in the set.
     pub refetched: u32,
 }
 
@@ -60,8 +60,7 @@ pub struct MissingKey {
     pub provider: usize,
     /// A hash of the id of the key.
     pub key: u64,
-    /// How long before the request came a fetch may have begun that settles whether there is such a
-    /// key.
+    /// How long before the request a fetch may have begun that settles whether there is such a key.
     pub tolerance: Duration,
 }
 
@@ -70,7 +69,7 @@ pub struct MissingKey {
 pub enum Asked {
     /// Wait: a fetch is on its way.
     Wait,
-    /// Not wait: a fetch has seen to it, and there are no better keys.
+    /// Not wait: a fetch has settled it, and there are no better keys.
     Settled,
     /// Not wait: no such fetch has succeeded, and none will in time.
     Unsettled,
@@ -124,12 +123,12 @@ impl KeyRefresh {
         self.label = format!("{}, {label}", self.label);
     }
 
-    /// Looks at shared data, and does what there is to do if it leads.
+    /// Looks at shared data, and does what is due if it leads.
     pub(super) fn tick(&mut self, host: &impl BackgroundHost) {
         let now = host.now_milliseconds();
         self.look(host);
         self.role = self.lease.tick(host, now);
-        // The host answers by another clock than this one.
+        // The host times a call by another clock than this one.
         if let Phase::Asking { patience, .. } = &mut self.phase {
             *patience = patience.begun_by(now);
         }
@@ -182,7 +181,8 @@ impl KeyRefresh {
             return Asked::Settled;
         }
         self.wish(host, now, missing.key, wishes);
-        // Without any keys there is an outage. Requests are not held up by it, but keep it short.
+        // Without any keys there is an outage. Requests do not wait for its end, but their fetches
+        // keep it short.
         if has_keys && patience.contains(self.next_at(now)) {
             Asked::Wait
         } else {
@@ -195,7 +195,7 @@ impl KeyRefresh {
         self.published.believed(now)
     }
 
-    /// When a fetch is made at the latest that requests have asked for.
+    /// When the next fetch for requests is made at the latest.
     fn next_at(&self, now: u64) -> u64 {
         let granted = self.published.grants_at(now);
         self.published.next_at.min(granted).max(now)
@@ -204,15 +204,15 @@ impl KeyRefresh {
     /// The keys that may be used now.
     ///
     /// The one instant that is compared as it is: a clock that was set back must not take away keys
-    /// that are good. A fetch is due then, and [`Published::set_back_to`] sees to it that its failure
-    /// makes them no younger than they can be.
+    /// that are good. A fetch is due then, and [`Published::set_back_to`] makes sure that its
+    /// failure makes them no younger than they can be.
     pub(super) fn keys(&self, now: u64) -> Option<&Rc<KeySet>> {
         let expires_at = self.published.expires_at;
         let unusable_at = expires_at.saturating_add(milliseconds(self.settings.max_stale));
         self.keys.as_ref().filter(|_| now < unusable_at)
     }
 
-    /// Changes when a fetch has ended, well or not.
+    /// Changes when a fetch has ended, whether it succeeded or not.
     pub(super) const fn finished_at(&self) -> u64 {
         self.published.finished_at
     }
@@ -242,7 +242,7 @@ impl KeyRefresh {
         if self.version == Some(shared.version) {
             return;
         }
-        // Remembered also for bytes that are no record, so that they can be replaced.
+        // Also noted for bytes that are no record, so that they can be replaced.
         self.version = Some(shared.version);
         let Some(published) = Published::open(&self.space, &shared.bytes) else {
             return;
@@ -255,7 +255,7 @@ impl KeyRefresh {
         }
     }
 
-    /// The same bytes give the same [`Rc`], which tells a holder of keys whether they changed.
+    /// The same bytes give the same [`Rc`], which shows a holder of keys whether they changed.
     fn adopt(&mut self, host: &impl BackgroundHost, keys: KeySet) {
         if self.role == Role::Leads {
             let usable = keys.keys().len();
@@ -272,7 +272,7 @@ impl KeyRefresh {
         self.keys = Some(Rc::new(keys));
     }
 
-    /// Whether a fetch is to begin: it is time for one, or requests have asked for one and get it.
+    /// Whether a fetch is to begin: one is due, or requests have asked for one and may have it.
     fn is_due(&self, host: &impl BackgroundHost, now: u64) -> bool {
         let published = &self.published;
         Interval::between(published.finished_at, published.next_at).is_over(now)
@@ -284,15 +284,15 @@ impl KeyRefresh {
         self.wishes(host, now).want_later_than(self.as_of(now))
     }
 
-    /// Publishes what is known here, unless another leader has published since it was last read:
-    /// then that is taken over.
+    /// Publishes what is known here, unless another leader has published since the last read: then
+    /// that is taken over.
     fn publish(&mut self, host: &impl BackgroundHost) {
         let expected = self.version.map_or(Expected::Absent, Expected::Version);
         let key = self.space.key_of(KEYS);
         let bytes = self.published.seal(&self.space);
         if host.set_shared(&key, &bytes, expected) {
-            // The host does not tell the version that the write made. A write that came between the
-            // two calls is noticed, since its bytes are others.
+            // The host does not tell the version that the write made. A write between the two calls
+            // is noticed, since its bytes differ.
             let written = host.shared(&key);
             let written = written.filter(|shared| shared.bytes == bytes);
             self.version = written.map(|shared| shared.version);

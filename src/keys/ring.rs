@@ -9,8 +9,8 @@ use crate::time::Interval;
 use crate::token::KeySet;
 
 /// How old a fetched set may be to be believed about a signature that fails under its keys. An
-/// issuer whose keys have no ids, or that uses one again, could have other keys since; older sets
-/// are fetched again first, so a flood of forged tokens causes a fetch in so much time.
+/// issuer whose keys have no ids, or that uses an id again, could have other keys by now; older
+/// sets are fetched again first, so a flood of forged tokens causes one fetch in this time.
 pub const TRUSTED_AGE: Duration = Duration::from_mins(1);
 
 /// The keys that are in force now: one set for each provider, by the provider's index.
@@ -60,14 +60,14 @@ impl KeyRing {
             .all(|provider| provider.keys.borrow().is_some())
     }
 
-    /// Puts keys in force, or with `None` takes those that are too old out of it.
+    /// Puts keys in force, or with `None` takes keys that are too old out of force.
     pub fn set(&self, provider: usize, keys: Option<Rc<KeySet>>) {
         if let Some(provider) = self.providers.get(provider) {
             provider.keys.replace(keys);
         }
     }
 
-    /// Says when the fetch began that gave the keys in force, or has confirmed them.
+    /// Notes when the fetch began that gave the keys in force, or confirmed them.
     pub fn set_as_of(&self, provider: usize, milliseconds: u64) {
         if let Some(provider) = self.providers.get(provider) {
             provider.as_of.set(milliseconds);

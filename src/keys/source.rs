@@ -17,7 +17,7 @@ pub enum KeySource {
     Local(Rc<KeySet>),
     /// A server.
     Remote(RemoteKeys),
-    /// An environment variable that only Envoy knows; never so in the filter itself.
+    /// An environment variable that only Envoy knows; never in the filter itself.
     Unknown(KeyRules),
 }
 
@@ -32,7 +32,7 @@ pub struct RemoteKeys {
     /// How long one attempt may take.
     pub timeout: Duration,
     /// How long a fetched set is used before the next fetch, unless the server's `Cache-Control`
-    /// says something shorter.
+    /// asks for less.
     pub cache_duration: Duration,
     /// Time between two attempts after a failure, before any backoff
     /// (`async_fetch.failed_refetch_duration`).

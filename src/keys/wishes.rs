@@ -10,13 +10,13 @@
 //! }
 //! ```
 //!
-//! # Why may a flood of made-up ids not push out the others?
+//! # Why can a flood of made-up ids not push out the others?
 //!
-//! It does no harm if an id is not here: its request is judged by the time when it came itself. A
-//! client that comes again and again with a key that is gone, though, is answered at once only as
-//! long as it is known that there was a fetch since the first time. So a wish stays until a fetch
-//! has served it, and what does not fit in meanwhile is left out: the fetch that is to come serves
-//! it as well. That also bounds what a flood makes all virtual machines write.
+//! It does no harm if an id is missing here: its request is judged by the time when it came itself.
+//! But a client that comes again and again with a key that is gone is answered at once only as long
+//! as it is known that there was a fetch since its first request. So a wish stays until a fetch has
+//! served it, and what does not fit in meanwhile is left out: the fetch that is to come serves it
+//! as well. That also bounds what a flood makes all virtual machines write.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ pub(super) const WISHES: &str = "wishes";
 /// Most wishes that are held.
 pub(super) const MAX_WISHES: usize = 64;
 
-/// How long one is held. A client with an old token causes a fetch in so much time; no longer, since
-/// an issuer may begin to sign with a key before all its servers publish it.
+/// How long a wish is held. A client with an old token causes one fetch in this time; it is no
+/// longer, since an issuer may begin to sign with a key before all its servers publish it.
 const LIFETIME: Duration = Duration::from_secs(30);
 
 /// The wishes of all virtual machines, oldest first.
@@ -45,7 +45,7 @@ struct Wish {
 }
 
 impl Wishes {
-    /// Those that still count; none if it is not ours.
+    /// Those that still count; none if the record is not ours.
     pub(super) fn open(space: &Namespace, bytes: &[u8], now: u64) -> Self {
         let mut fields = LittleEndian(space.open(WISHES, bytes).unwrap_or_default());
         let next = || {
@@ -72,13 +72,13 @@ impl Wishes {
         Some(wish.since)
     }
 
-    /// Whether there is one that a fetch which began then has not served.
+    /// Whether there is one that a fetch which began at `began_at` has not served.
     pub(super) fn want_later_than(&self, began_at: u64) -> bool {
         self.0.iter().any(|wish| wish.since > began_at)
     }
 
-    /// Adds one, in the place of one that a fetch which began then has served if need be. Says
-    /// whether anything changed.
+    /// Adds a wish, if need be instead of one that a fetch which began at `began_at` has served.
+    /// Says whether anything changed.
     pub(super) fn add(&mut self, key: u64, now: u64, began_at: u64) -> bool {
         if self.since(key).is_some() {
             return false;

@@ -68,7 +68,7 @@ impl FromIterator<Algorithm> for Algorithms {
     }
 }
 
-/// What keys of an algorithm are.
+/// What the keys of an algorithm are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     /// RSA keys, with either padding.
@@ -77,7 +77,7 @@ pub(super) enum Family {
     Ecdsa,
     /// Points on Ed25519.
     EdDsa,
-    /// Secrets that the issuer shares with everybody who verifies.
+    /// Secrets that the issuer shares with every verifier.
     Hmac,
 }
 
@@ -155,8 +155,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether a key can be for this algorithm and for the other one, as far as its type and its
-    /// curve go.
+    /// Whether one key can be for both algorithms, as far as its type and its curve go.
     pub(super) fn has_keys_of(self, other: Self) -> bool {
         let family = self.family();
         family == other.family() && (family != Family::Ecdsa || self == other)

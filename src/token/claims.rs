@@ -19,9 +19,9 @@ pub enum ClaimError {
         /// What it should have been.
         expected: &'static str,
     },
-    /// A time that would lie after the year 9999, and does not if it is one in milliseconds, as the
-    /// clocks of some languages give it (`Date.now()`). Guessing the unit would
-    /// give one number two meanings.
+    /// A time that would lie after the year 9999, and does not if it is in milliseconds, as the
+    /// clocks of some languages give it (`Date.now()`). Guessing the unit would give one number two
+    /// meanings.
     #[error("claim `{name}`: expected seconds since 1970, found what looks like milliseconds")]
     Milliseconds {
         /// Name of the claim.

@@ -1,8 +1,8 @@
 //! The compact serialisation (RFC 7515 section 7.1), read strictly.
 //!
 //! A token has exactly one spelling here. Padding, white space, the other base64 alphabet, unused
-//! bits that are not zero and extra dots are refused, since each of them would let two different
-//! byte strings be the same token, and a deny list keyed by either be led round.
+//! bits that are not zero and extra dots are refused: each would let two different byte strings be
+//! the same token, and so evade a list of tokens that is kept by their bytes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,12 +14,12 @@ use super::{
 };
 use crate::host::SignatureHost;
 
-/// Longest token that is looked at, in bytes, by default. Real tokens with
-/// hundreds of group claims reach 12 KiB.
+/// Longest token that is looked at, in bytes, by default. Real tokens with hundreds of group claims
+/// reach 12 KiB.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// The most that can be wanted. Envoy's own limit for all headers together is 60 KiB, and every
-/// byte of a token is parsed before anything is known about its sender.
+/// The highest limit that can be configured. Envoy's own limit for all headers together is 60 KiB,
+/// and every byte of a token is parsed before anything is known about its sender.
 pub const LARGEST_MAX_TOKEN_BYTES: usize = 32 * 1024;
 
 /// Longest JOSE header, in base64url characters. It holds an algorithm, a type and a key id.
@@ -46,8 +46,8 @@ impl std::fmt::Display for Part {
     }
 }
 
-/// Why bytes are not a token that could be verified. Says nothing about whom it came from, and
-/// depends on the token alone, so telling the client is no oracle.
+/// Why bytes are not a token that could be verified. Says nothing about its sender, and depends on
+/// the token alone, so telling the client is no oracle.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
@@ -121,11 +121,11 @@ impl<'t> UnverifiedToken<'t> {
         Self::parse_up_to(MAX_TOKEN_BYTES, token)
     }
 
-    /// Takes a token of at most so many bytes apart and checks its form: sizes, three parts,
+    /// Takes a token of at most `max_bytes` apart and checks its form: sizes, three parts,
     /// canonical base64url, strict JSON, registered types, no `crit`.
     ///
-    /// Header parameters that name or carry keys (`jwk`, `jku`, `x5u`, `x5c`) are not looked at
-    /// and never fetched (RFC 8725 section 3.10).
+    /// Header parameters that name or carry keys (`jwk`, `jku`, `x5u`, `x5c`) are ignored and never
+    /// fetched (RFC 8725 section 3.10).
     ///
     /// # Errors
     ///
@@ -156,7 +156,7 @@ impl<'t> UnverifiedToken<'t> {
         &self.claims
     }
 
-    /// `kid` as the sender wrote it: whether a key of this name exists anywhere is open.
+    /// `kid` as the sender wrote it; there need not be a key of this name anywhere.
     #[must_use]
     pub fn unverified_key_id(&self) -> Option<&str> {
         self.key_id.as_deref()
@@ -206,7 +206,7 @@ impl<'t> UnverifiedToken<'t> {
             }
             fault = SignatureError::Invalid;
         }
-        // A key without an id was tried in place of the one that is named and not there (yet).
+        // A key without an id was tried instead of the named one, which is not there (yet).
         if keys.lacks(key_id) {
             fault = SignatureError::KeyUnknown;
         }

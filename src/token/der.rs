@@ -1,8 +1,7 @@
 //! Public keys in DER and PEM (RFC 5280, RFC 7468), as far as they hold keys that verify here.
 //!
-//! A certificate is the wrapping of a key, and no more: what is published at the address that the
-//! operator chose is trusted. So neither its signature, nor its names, nor its times are
-//! looked at, as `jwt_authn` does not either.
+//! A certificate is only the wrapping of a key: what is published at the address that the operator
+//! chose is trusted. So its signature, names and times are not looked at, just as in `jwt_authn`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -37,8 +36,8 @@ const IDENTIFIERS: [(Algorithm, &[u8]); 5] = [
     (Algorithm::EdDsa, b"\x30\x05\x06\x03\x2b\x65\x70"),
 ];
 
-/// The blocks of a PEM text, each with its label. Whether they stand on lines of their own does
-/// not matter: environment variables often have them on one.
+/// The blocks of a PEM text, each with its label. They need not be on lines of their own:
+/// environment variables often have them on one line.
 pub(super) fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut pieces = text.split('-').filter(|piece| !piece.is_empty());
     std::iter::from_fn(move || {
@@ -47,8 +46,8 @@ pub(super) fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// What a PEM block holds. White space may stand anywhere in it, and so may `\n` as two characters,
-/// which is what is left of a line break in many a variable.
+/// The content of a PEM block. It may have white space anywhere, and so `\n` as two characters,
+/// which many a variable has for a line break.
 pub(super) fn block_bytes(body: &str) -> Option<Vec<u8>> {
     let mut base64 = String::with_capacity(body.len());
     for (number, piece) in body.split('\\').enumerate() {
@@ -95,8 +94,8 @@ pub(super) fn rsa_numbers(key: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((modulus, only(numbers, INTEGER)?))
 }
 
-/// The `SubjectPublicKeyInfo` of a key of this kind with these bits; empty for another kind than
-/// [`IDENTIFIERS`] has.
+/// The `SubjectPublicKeyInfo` of a key of this kind with these bits; empty for a kind that
+/// [`IDENTIFIERS`] lacks.
 pub(super) fn key_info(algorithm: Algorithm, bits: &[u8]) -> Vec<u8> {
     let known = IDENTIFIERS.iter().find(|(kind, _)| *kind == algorithm);
     known.map_or_else(Vec::new, |(_, identifier)| {
@@ -105,13 +104,13 @@ pub(super) fn key_info(algorithm: Algorithm, bits: &[u8]) -> Vec<u8> {
     })
 }
 
-/// A `SEQUENCE` of two `INTEGER`s, each without zeros before it: an `RSAPublicKey`, or a signature
-/// by ECDSA.
+/// A `SEQUENCE` of two `INTEGER`s, each without leading zeros: an `RSAPublicKey`, or a signature by
+/// ECDSA.
 pub(super) fn pair(first: &[u8], second: &[u8]) -> Vec<u8> {
     encoded(SEQUENCE, &[integer(first), integer(second)].concat())
 }
 
-/// The digits of a number without the zeros before them.
+/// The digits of a number without leading zeros.
 pub(super) fn without_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.get(zeros..).unwrap_or_default()
@@ -139,14 +138,14 @@ fn encoded(tag: u8, content: &[u8]) -> Vec<u8> {
     element
 }
 
-/// The content of the one element that `bytes` are.
+/// The content of the only element in `bytes`.
 fn only(mut bytes: &[u8], tag: u8) -> Option<&[u8]> {
     let content = element(&mut bytes, tag)?;
     bytes.is_empty().then_some(content)
 }
 
-/// Takes the next element off, which has this tag and, by the rules of DER (X.690 section 10.1),
-/// a definite length in its shortest form. At most 64 KiB, which is longer than any key.
+/// Removes the next element, which has this tag and, by the rules of DER (X.690 section 10.1), a
+/// definite length in its shortest form. At most 64 KiB, which is longer than any key.
 fn element<'d>(rest: &mut &'d [u8], tag: u8) -> Option<&'d [u8]> {
     let [found, length, after @ ..] = *rest else {
         return None;

@@ -1,4 +1,4 @@
-//! What holds for tokens and JWK Sets made of any bytes.
+//! What holds for tokens and JWK Sets, whatever their bytes.
 
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
@@ -35,8 +35,8 @@ pub(crate) fn genuine_claims() -> Value {
 
 /// A token in its compact form.
 ///
-/// One that is read has one spelling, and its claims are what any other reader of JSON sees. One
-/// that is verified was signed: its signature may have been changed, what it says may not.
+/// A token that is read has one spelling, and its claims are what any other reader of JSON sees. A
+/// token that is verified was signed: its signature may have been changed, its content may not.
 pub fn token(bytes: &[u8]) {
     let Ok(token) = UnverifiedToken::parse(bytes) else {
         return;
@@ -67,13 +67,13 @@ pub fn token(bytes: &[u8]) {
             |genuine: &String| signing_input(genuine.as_bytes()) == signing_input(bytes);
         assert!(
             GENUINE.with(|all| all.iter().any(is_genuine)),
-            "nobody signed this"
+            "this was never signed"
         );
     }
 }
 
-/// What the three parts are, by a decoder that puts up with everything; each is spelled as a
-/// strict encoder spells it.
+/// What the three parts are, by a decoder that accepts everything; each is spelled as a strict
+/// encoder spells it.
 fn parts(token: &[u8]) -> [Vec<u8>; 3] {
     let lenient = GeneralPurposeConfig::new()
         .with_decode_allow_trailing_bits(true)
@@ -103,7 +103,7 @@ fn depth(value: &Value) -> usize {
 
 /// A set of keys: a JWK Set, a document of certificates, or PEM.
 ///
-/// Of one that is read, every key is either usable or has a fault; none is usable that the rules
+/// In a set that is read, every key is either usable or has a fault; none is usable that the rules
 /// do not allow, or that has a private half; and whatever a key is made of, it can be tried.
 pub fn jwk_set(bytes: &[u8]) {
     let any = KeyRules {
@@ -119,7 +119,7 @@ pub fn jwk_set(bytes: &[u8]) {
         let set = match KeySet::parse(bytes, &rules) {
             Ok(set) => set,
             Err(error) => {
-                // What is told of it is one line, whatever it is.
+                // What is said of it is one line, whatever it is.
                 assert!(
                     error
                         .to_string()
@@ -181,7 +181,8 @@ fn follows(set: &KeySet, rules: &KeyRules) {
     }
 }
 
-/// What holds for a JWK Set: its keys are those that it has, and another spelling of it has them too.
+/// What holds for a JWK Set: it has the keys of its text, and another spelling of the text gives
+/// the same.
 fn is_its_own(set: &KeySet, rules: &KeyRules, value: &Value) {
     let members = value["keys"].as_array().unwrap();
     assert_eq!(set.keys().len() + set.left_out().len(), members.len());

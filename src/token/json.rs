@@ -1,8 +1,8 @@
 //! JSON as a security boundary wants it: one meaning per text.
 //!
-//! RFC 8259 leaves open what a repeated member means, and parsers disagree, so one party may
-//! check the first `aud` and the next party use the second. RFC 7519 section 4 allows refusing
-//! such texts, and RFC 8725 section 2.6 warns of the confusion: they are refused here, in tokens, in key
+//! RFC 8259 leaves open what a repeated member means, and parsers disagree, so one party may check
+//! the first `aud` and the next party use the second. RFC 7519 section 4 allows refusing such
+//! texts, and RFC 8725 section 2.6 warns of the confusion: they are refused here, in tokens, in key
 //! sets and in configurations alike.
 
 pub(crate) mod heap;
@@ -78,7 +78,7 @@ fn parse_with<'t, T>(
         &mut serde_json::Deserializer<serde_json::de::StrRead<'t>>,
     ) -> serde_json::Result<T>,
 ) -> Result<T, JsonError> {
-    // Once for the whole text costs less than for every string in it.
+    // Checking the whole text once costs less than checking every string in it.
     let text = str::from_utf8(text).map_err(|error| not_text(text, error.valid_up_to()))?;
     let fault = RefCell::new(None);
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -96,7 +96,7 @@ fn parse_with<'t, T>(
     })
 }
 
-/// The place where a text stops being UTF-8, counted as `serde_json` does.
+/// The position at which a text stops being UTF-8, counted as `serde_json` does.
 fn not_text(text: &[u8], valid: usize) -> JsonError {
     let before = text.get(..valid).unwrap_or_default();
     let lines = memchr::memchr_iter(b'\n', before).count();

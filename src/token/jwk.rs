@@ -1,8 +1,8 @@
 //! One JWK (RFC 7517) as identity providers publish it.
 //!
-//! A set comes from where the operator said, so what is odd about it and has one meaning is put up
-//! with: members that say nothing, numbers with zeros before them, padding. What a token says is
-//! read strictly all the same.
+//! A set comes from where the operator said, so oddities that have only one meaning are accepted:
+//! members that say nothing, leading zeros, padding. What a token says is read strictly all the
+//! same.
 
 use base64::DecodeError;
 use base64::Engine as _;
@@ -13,7 +13,7 @@ use super::algorithm::Family;
 use super::der::{rsa_numbers, without_zeros};
 use super::{Algorithm, KeyError};
 
-/// What only a private key has (RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2).
+/// Members that only a private key has (RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2).
 const PRIVATE: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];
 
 /// A member of a JWK, unless it says nothing: some libraries write `null` or `""` for what is not
@@ -27,7 +27,7 @@ fn text<'j>(jwk: &'j Value, name: &str) -> Option<&'j str> {
     said(jwk, name).and_then(Value::as_str)
 }
 
-/// `kid`; a number by its digits. Another kind of value is none.
+/// `kid`; a number by its digits. Any other kind of value counts as none.
 pub(super) fn key_id(jwk: &Value) -> Option<String> {
     match said(jwk, "kid")? {
         Value::String(id) => Some(id.clone()),
@@ -36,8 +36,8 @@ pub(super) fn key_id(jwk: &Value) -> Option<String> {
     }
 }
 
-/// The kind of the key, by the algorithm that it has when nothing else is said, and the algorithm
-/// that it names; once it has said nothing against verifying (RFC 7517 sections 4.2 and 4.3).
+/// The kind of the key, by the algorithm that it has by default, and the algorithm that it names;
+/// an error if it is not meant for verifying (RFC 7517 sections 4.2 and 4.3).
 pub(super) fn purpose(jwk: &Value) -> Result<(Algorithm, Option<Algorithm>), KeyError> {
     let key_type = text(jwk, "kty").ok_or(KeyError::NotAKey)?;
     let is_secret = key_type == "oct";
@@ -48,7 +48,7 @@ pub(super) fn purpose(jwk: &Value) -> Result<(Algorithm, Option<Algorithm>), Key
         None => None,
         Some(value) => {
             let algorithm = value.as_str().and_then(Algorithm::from_name);
-            // An `alg` that is there but no string must not count as "no algorithm".
+            // An `alg` that is there but not a string must not count as "no algorithm".
             Some(algorithm.ok_or_else(|| refused("alg", value))?)
         }
     };
@@ -56,7 +56,7 @@ pub(super) fn purpose(jwk: &Value) -> Result<(Algorithm, Option<Algorithm>), Key
     let kind = match (key_type, curve) {
         ("RSA", _) => Algorithm::Rs256,
         ("oct", _) => Algorithm::Hs256,
-        // Without a curve as `jwt_authn` has it.
+        // As in `jwt_authn`, the curve may be missing.
         ("EC", None) => named
             .filter(|algorithm| algorithm.family() == Family::Ecdsa)
             .unwrap_or(Algorithm::Es256),
@@ -107,8 +107,8 @@ pub(super) fn bytes(jwk: &Value, member: &'static str) -> Result<Vec<u8>, KeyErr
     })
 }
 
-/// `x` and `y` (RFC 7518 section 6.2.1) as an uncompressed point (SEC 1 section 2.3.3). Zeros that
-/// were left out before a coordinate are put back, and those too many are dropped.
+/// `x` and `y` (RFC 7518 section 6.2.1) as an uncompressed point (SEC 1 section 2.3.3). Missing
+/// leading zeros are added, and superfluous ones dropped.
 pub(super) fn point(jwk: &Value, coordinate_bytes: usize) -> Result<Vec<u8>, KeyError> {
     let mut point = vec![4];
     for name in ["x", "y"] {

@@ -1,10 +1,10 @@
 //! Keys: what a provider signs with, made of numbers, points and secrets that are checked here.
 //!
-//! Wherever a key stands, in a JWK (RFC 7517), a certificate or a public key in DER, it ends up as
-//! the same few bytes, and by the same rules: RSA moduli have 2048 to 4096 bits and the exponent
-//! 65537, points are on their curve, secrets are as long as the hash, and nothing private is used.
+//! Whatever a key stands in, a JWK (RFC 7517), a certificate or a public key in DER, it ends up as
+//! the same few bytes, by the same rules: RSA moduli have 2048 to 4096 bits and the exponent 65537,
+//! points are on their curve, secrets are as long as the hash, and nothing private is used.
 //! Libraries have readers for all of that too; they bring along everything else that can be done
-//! with a key, and the filter needs none of it.
+//! with a key, which the filter does not need.
 
 use ed25519_dalek::VerifyingKey as Ed25519Key;
 use p256::ecdsa::VerifyingKey as P256Key;
@@ -24,7 +24,7 @@ use super::{Algorithm, KeyError, der, jwk};
 const EXPONENT: [u8; 3] = [1, 0, 1];
 
 /// Keys that are tried for one token unless the provider says otherwise. A token that names no key
-/// is tried with several, and every try costs a signature check, which a forger gets for nothing.
+/// is tried with several, and every try costs a signature check, which is free for a forger.
 pub const DEFAULT_MAX_CANDIDATES: usize = 8;
 
 /// Which keys of a set may be used.
@@ -49,7 +49,7 @@ impl Default for KeyRules {
 }
 
 impl KeyRules {
-    /// What any key is taken by that others may know.
+    /// The rules for keys that are not secret.
     #[must_use]
     pub fn asymmetric() -> Self {
         let all = Algorithm::ALL.into_iter();
@@ -59,13 +59,13 @@ impl KeyRules {
         }
     }
 
-    /// Whether keys of this algorithm may be used, as far as that is a matter of the algorithm.
+    /// Whether keys of this algorithm may be used, as far as the algorithm decides that.
     pub(crate) fn allows(&self, algorithm: Algorithm) -> bool {
         self.algorithms.is_empty() || self.algorithms.contains(&algorithm)
     }
 
     /// The algorithms of a key of this kind: the one that it names, or else all that are listed and
-    /// that such a key can have, or else the usual one.
+    /// possible for such a key, or else the usual one.
     fn algorithms_of(
         &self,
         kind: Algorithm,
@@ -124,7 +124,7 @@ impl Key {
     /// and a secret without one to all algorithms of their kind that `rules` list, or if they list
     /// none to RS256, as OpenID Connect's default, or HS256.
     ///
-    /// `x5c` and whatever else leads to keys is not looked at, nor are members that belong to keys
+    /// `x5c` and everything else that leads to keys is ignored, as are members that belong to keys
     /// of other types: the set itself is what is trusted.
     ///
     /// # Errors
@@ -290,7 +290,7 @@ fn ed25519(bytes: &[u8]) -> Result<Prepared, KeyError> {
     ))
 }
 
-/// Those algorithms that a secret of this length is long enough for.
+/// Those of the algorithms that a secret of this length is long enough for.
 fn secret_algorithms(algorithms: Algorithms, length: usize) -> Result<Algorithms, KeyError> {
     let needed = |algorithm: Algorithm| algorithm.digest().bytes();
     let fitting: Algorithms = algorithms
@@ -306,7 +306,7 @@ fn secret_algorithms(algorithms: Algorithms, length: usize) -> Result<Algorithms
     Ok(fitting)
 }
 
-/// A number in decimal, or how long it is.
+/// A number in decimal, or its length.
 fn number(digits: &[u8]) -> String {
     if digits.len() > 8 {
         return format!("of {} bytes", digits.len());

@@ -12,14 +12,14 @@ pub(super) const MODULUS_BITS: RangeInclusive<usize> = 2048..=4096;
 /// Longest JWK Set that is read. Sets of large identity providers are below 16 KiB.
 pub const MAX_JWK_SET_BYTES: usize = 256 * 1024;
 
-/// Most keys of a set that are looked at. Those of large identity providers have a dozen; what a
+/// Most keys of a set that are looked at. Large identity providers have a dozen; a set that a
 /// hundred tenants share has some more. How many are tried for a token is another limit.
 pub const MAX_KEYS: usize = 256;
 
-/// Most members of its list of keys, which is more than there is room for: what is no key is short.
+/// Most members of its list of keys. More can only fit in if they are not keys.
 pub(super) const MAX_MEMBERS: usize = 4096;
 
-/// Keys that a message names, of those that are left out; how many there are besides is said.
+/// Most left-out keys that a message names; it says how many more there are.
 const MOST_TOLD: usize = 16;
 
 /// Characters of a member's value that a message shows.
@@ -38,8 +38,8 @@ pub enum KeyError {
          hint: replace it, and publish only the public half of the next one"
     )]
     Private,
-    /// What a member says, or the label of a PEM block, is nothing that verifies signatures here,
-    /// or does not belong to the rest.
+    /// A member's value, or the label of a PEM block, is nothing that verifies signatures here, or
+    /// does not fit the rest.
     #[error("`{name}` is `{value}`")]
     Member {
         /// The member's name.
@@ -47,7 +47,7 @@ pub enum KeyError {
         /// The beginning of its value, in printable characters.
         value: String,
     },
-    /// A member of the key's type is not there, or is no text.
+    /// A member of the key's type is missing, or is not text.
     #[error("`{0}` is missing")]
     Missing(&'static str),
     /// A character that base64url does not have.
@@ -67,7 +67,7 @@ pub enum KeyError {
     /// An algorithm that the provider does not list.
     #[error("{0} is not one of the provider's `algorithms`")]
     NotAllowed(Algorithm),
-    /// It stands behind the first [`MAX_KEYS`].
+    /// It comes after the first [`MAX_KEYS`].
     #[error("only the first {MAX_KEYS} keys of a set are looked at")]
     Surplus,
     /// An RSA modulus that is too weak, or so long that every check is expensive.
@@ -90,7 +90,7 @@ pub enum KeyError {
         /// That of its curve.
         expected: usize,
     },
-    /// Coordinates of no point, or a point in a form that is not in use.
+    /// Coordinates that are not a point of the curve, or a form of point that is not in use.
     #[error("not an uncompressed point of its curve")]
     NotOnCurve,
     /// A secret that is shorter than the hash (RFC 7518 section 3.2).
@@ -101,10 +101,10 @@ pub enum KeyError {
         /// The least.
         expected: usize,
     },
-    /// A PEM block with something else in it than its label says, or a key of another kind.
+    /// A PEM block with something else in it than its label says, or with a key of another kind.
     #[error("expected a public key for RSA, ECDSA or Ed25519 in DER")]
     NotAPublicKey,
-    /// A certificate behind the first one of a text.
+    /// A certificate after the first one of a text.
     #[error(
         "behind the first certificate, whose issuer it may be; hint: a document of certificates"
     )]
@@ -123,8 +123,8 @@ impl KeyError {
 /// A key that was left out: which one, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Its place from 0: in the list, among the members of a document of certificates in the order
-    /// of their names, or among the blocks of a PEM text.
+    /// Its position from 0: in the list, among the members of a document of certificates in the
+    /// order of their names, or among the blocks of a PEM text.
     pub place: usize,
     /// Its `kid`, where it has one.
     pub key_id: Option<String>,
@@ -163,7 +163,7 @@ pub enum KeySetError {
     NoUsableKey(Vec<LeftOut>),
 }
 
-/// The end of the range that an RSA modulus of so many bits lies beyond.
+/// The end of the range that the length of this RSA modulus is beyond.
 fn nearest_length(bits: usize) -> &'static str {
     if bits < *MODULUS_BITS.start() {
         "least 2048"

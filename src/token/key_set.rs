@@ -20,9 +20,9 @@ impl KeySet {
     /// used are left out and listed in [`KeySet::left_out`]: identity providers publish encryption
     /// keys in the same set.
     ///
-    /// Of a certificate nothing but the key counts, not even when it ends: the place where it was
-    /// found is what is trusted. Of PEM alone only the first certificate is used, since those
-    /// behind it are those of its issuers more often than not.
+    /// Of a certificate only the key counts, and its validity does not: the source of the set is
+    /// what is trusted. Of PEM alone only the first certificate is used, since those after it are
+    /// its issuers' more often than not.
     ///
     /// # Errors
     ///
@@ -126,14 +126,14 @@ impl KeySet {
         &self.left_out
     }
 
-    /// Those of them that are worth a line: one speaks for all behind the last that is looked at.
+    /// Those of them that are worth a line: one stands for all after the last that is looked at.
     pub fn complaints(&self) -> impl Iterator<Item = &LeftOut> {
         let left_out = self.left_out.iter();
         left_out.take_while(|key| key.place <= MAX_KEYS)
     }
 
-    /// Whether the token names a key and none has that name. One without a name may still be
-    /// tried, but that it has not made the signature says nothing about the key that is missing.
+    /// Whether the token names a key and none has that name. A key without a name may still be
+    /// tried, but if it has not made the signature, that says nothing about the missing key.
     pub(super) fn lacks(&self, key_id: Option<&str>) -> bool {
         key_id.is_some() && !self.keys.iter().any(|key| key.id() == key_id)
     }

@@ -1,9 +1,9 @@
 //! Who checks a signature: the host where it can, the module where it must.
 //!
 //! Envoy's BoringSSL checks RS256 in a twentieth and ES256 in a tenth of the time that the same
-//! takes inside the module, through the foreign function `verify_signature`. RSA-PSS, Ed25519 and
-//! HMAC it does not offer. The host's "no" is final: only when the function is not there is the module asked,
-//! otherwise every forged token would cost both.
+//! takes inside the module, through the foreign function `verify_signature`. It does not offer
+//! RSA-PSS, Ed25519 and HMAC. The host's "no" is final: the module is asked only if the function is
+//! missing, otherwise every forged token would cost both.
 
 use ed25519_dalek::Signature as Ed25519Signature;
 use p256::ecdsa::Signature as P256Signature;
@@ -22,8 +22,8 @@ use crate::protobuf::write_bytes;
 
 /// Why a signature is not believed. Ordered by how far the check came.
 ///
-/// A client is told the same for all of them: a client without a genuine token must
-/// not find out which key ids and algorithms a provider has.
+/// A client is told the same for all of them: a client without a genuine token must not find out
+/// which key ids and algorithms a provider has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
@@ -43,14 +43,14 @@ pub enum SignatureError {
 pub enum Backend {
     /// By the host's `verify_signature`.
     Host,
-    /// Inside the module, since the host has no such function or one that is wrong.
+    /// Inside the module, since the host has no such function or a wrong one.
     Module,
 }
 
 impl Backend {
-    /// Finds out whether the host can be relied on: its function has to accept a signature that
-    /// is known to be good and to refuse one that is known to be bad. An absent function, or
-    /// another one that has the same name, fails that.
+    /// Finds out whether the host can be relied on: its function has to accept a signature that is
+    /// known to be good and to refuse one that is known to be bad. A missing function, or another
+    /// one of the same name, fails that.
     #[must_use]
     pub fn detect(host: &impl SignatureHost) -> Self {
         let ask = |text: &[u8]| {
@@ -142,7 +142,7 @@ fn verify_hmac(digest: Digest, secret: &[u8], signature: &[u8], text: &[u8]) -> 
     }
 }
 
-/// The host's answer, or `None` when there is no host to ask.
+/// The host's answer, or `None` if the host is not to be asked.
 fn ask(
     backend: Backend,
     host: &impl SignatureHost,
@@ -174,7 +174,7 @@ fn ask(
 /// ```
 fn arguments(digest: Digest, public_key: &[u8], signature: &[u8], text: &[u8]) -> Vec<u8> {
     let fields = [digest.host_name().as_bytes(), public_key, signature, text];
-    // A key and a length of at most five bytes stand before each field.
+    // Before each field are a key and a length of at most five bytes.
     let mut message = Vec::with_capacity(fields.iter().map(|field| field.len() + 6).sum());
     for (tag, field) in (1..).zip(fields) {
         write_bytes(&mut message, tag, field);

@@ -21,8 +21,8 @@ impl Pass<'_> {
 }
 
 impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
-    /// The one of several cookies that has a good signature. As long as it is not known whether
-    /// one of them has, none is taken.
+    /// The one of several cookies that has a good signature. While it is not known whether one of
+    /// them has, none is taken.
     #[cold]
     pub(super) fn choose(
         &mut self,
@@ -50,13 +50,13 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                 found.token = Cow::Borrowed(token);
                 Ok(candidate)
             }
-            // There are two at least.
+            // There are at least two.
             None => Err(fault.unwrap_or(Reason::TokenAmbiguous.into())),
         }
     }
 
     /// Refuses what was met since then if another cookie is genuine for one of these providers,
-    /// even one that is good for nothing else: the order of the providers would decide whose
+    /// even if it is good for nothing else: otherwise the order of the providers would decide whose
     /// session it is.
     #[cold]
     pub(super) fn check_choices(

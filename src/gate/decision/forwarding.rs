@@ -1,5 +1,5 @@
-//! What an admitted request is changed to before it goes on: the upstream is told who is calling,
-//! and tokens that are not for it are taken out.
+//! How an admitted request is changed before it goes on: the upstream is told who is calling, and
+//! tokens that are not meant for it are removed.
 
 use super::{Decision, Observer, Pass, Setback, Step};
 use crate::gate::extraction::{self, Stripped};
@@ -8,8 +8,8 @@ use crate::gate::session;
 use crate::host::Host;
 
 impl Pass<'_> {
-    /// What is taken out of the request: the token, or where that goes on, the other cookies of its
-    /// name, of which the upstream might read one.
+    /// What is removed from the request: the token, or if the token goes on, the other cookies of
+    /// its name, one of which the upstream might read.
     fn stripped(&self) -> impl Iterator<Item = Stripped<'_>> {
         let kept = self.provider.forward.then_some(&*self.found.token);
         let has_any = kept.is_none() || self.found.is_choice();
@@ -19,9 +19,9 @@ impl Pass<'_> {
 }
 
 impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
-    /// Tells the upstream who is calling, and takes the tokens out of the request.
+    /// Tells the upstream who is calling, and removes the tokens from the request.
     pub(super) fn forward(&mut self) -> Result<(), Setback<'g>> {
-        // All of them can be made before the first one is set: a request is refused as it came.
+        // All headers are made before the first one is set: a refused request stays as it came.
         for (number, pass) in self.passes.iter().enumerate() {
             let made = self.headers(number, pass).map(|_| ());
             self.gate.verification.cache.weigh(&pass.token);
@@ -49,8 +49,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         Ok(())
     }
 
-    /// The headers that one of the passes puts into the request. The first token is the one of
-    /// the session.
+    /// The headers that one of the passes adds to the request. The first token is the session's.
     fn headers<'p>(
         &self,
         number: usize,

@@ -3,7 +3,7 @@
 use crate::gate::policy::Chosen;
 use crate::gate::reason::Reason;
 
-/// A step of the decision about one token, in their order.
+/// A step of the decision about one token. The steps are taken in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
@@ -17,7 +17,7 @@ pub enum Step {
     Keys,
     /// A key of the provider has made the signature.
     Signature,
-    /// `typ` is not that of something else.
+    /// `typ` does not say that it is something other than an access token.
     Type,
     /// `exp`, `nbf`, `iat`.
     Times,
@@ -33,11 +33,11 @@ pub enum Step {
     Binding,
     /// It was not revoked.
     Revocation,
-    /// The claims fit into the headers where they are to go.
+    /// The claims fit into the headers that they go into.
     Headers,
 }
 
-/// Is told how a decision comes about.
+/// Listens to a decision.
 pub trait Observer {
     /// A part of the configuration was chosen.
     fn chosen(&mut self, _chosen: Chosen) {}

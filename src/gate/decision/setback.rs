@@ -4,12 +4,12 @@ use crate::gate::Wait;
 use crate::gate::policy::TokenRequirement;
 use crate::gate::reason::Reason;
 
-/// Why a request is not let through, as far as it has come.
+/// Why a request is not let through, so far.
 #[derive(Clone, Debug)]
 pub(in crate::gate) enum Setback<'g> {
     /// It is refused.
     Refused(Refusal<'g>),
-    /// Something may still change the outcome, and has to come first.
+    /// Something that may still change the outcome has to come first.
     Waits {
         /// What has to come.
         on: Wait,
@@ -45,8 +45,8 @@ impl From<Reason> for Setback<'_> {
 }
 
 impl<'g> Setback<'g> {
-    /// The same, said of the token of this provider, and of what it would have to meet if that is
-    /// known.
+    /// The same setback, with the provider whose token it is about, and with what the token would
+    /// have to meet if that is known.
     pub(super) fn about(self, provider: usize, requirement: Option<&'g TokenRequirement>) -> Self {
         match self {
             Self::Refused(refusal) => Self::Refused(Refusal {
@@ -66,14 +66,14 @@ impl<'g> Setback<'g> {
         }
     }
 
-    /// How much a setback says among those of several alternatives. What can still change comes
-    /// first; that a token is another issuer's, or absent, says least.
+    /// How much a setback says, compared with those of other alternatives. What can still change
+    /// comes first; that a token is absent, or another issuer's, says least.
     ///
     /// A token that is forged for one provider could be genuine for another whose keys are missing.
     /// So everything that is found before a signature is verified says less than missing keys do,
-    /// whether the request may wait for them or not, and whether `iss` is that of the provider or
-    /// not. What is found behind a good signature says more: it is neither held up nor answered for
-    /// the sake of another provider.
+    /// whether or not the request may wait for them, and whether or not `iss` is the provider's.
+    /// What is found after a good signature says more: another provider neither delays it nor
+    /// answers for it.
     const fn weight(&self) -> u8 {
         match self {
             Self::Waits {
@@ -86,8 +86,8 @@ impl<'g> Setback<'g> {
         }
     }
 
-    /// The one of two setbacks that says more, the earlier one when they say the same; and the
-    /// other one.
+    /// The one of two setbacks that says more, the earlier one if they say the same; and the other
+    /// one.
     pub(super) fn beside(self, earlier: Option<Self>) -> (Self, Option<Self>) {
         match earlier {
             Some(earlier) if earlier.weight() >= self.weight() => (earlier, Some(self)),
@@ -107,7 +107,7 @@ impl<'g> Setback<'g> {
 const fn weight_of(reason: Reason) -> u8 {
     match reason {
         Reason::TokenMissing => 0,
-        // Said of the locations of one provider; another may have looked at the token.
+        // About the locations of one provider; another may have looked at the token.
         Reason::TokenInQuery => 1,
         Reason::IssuerMismatch => 2,
         Reason::KeyUnknown | Reason::AlgorithmMismatch | Reason::SignatureInvalid => 3,
@@ -124,5 +124,5 @@ const fn weight_of(reason: Reason) -> u8 {
     }
 }
 
-/// The status that says that something is not known.
+/// The status for what is not known.
 const UNAVAILABLE: u16 = 503;

@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::keys::{KeySource, RemoteKeys};
 use crate::token::{Algorithm, UnverifiedToken};
 
-/// A token for which a key is looked for.
+/// A token whose key is sought.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sought {
     pub(super) token: TokenId,
@@ -21,7 +21,8 @@ pub(super) struct Sought {
 }
 
 impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
-    /// What comes of it that the keys in force of this provider do not let the token in.
+    /// What follows if the keys in force of this provider do not let the token in: a refusal, or a
+    /// wait.
     pub(super) fn lacking(
         &self,
         index: usize,
@@ -47,7 +48,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
     }
 
-    /// Whether newer keys of the provider may let a token in that was refused for this.
+    /// Whether newer keys of the provider may let in a token that was refused for this reason.
     fn may_change(&self, index: usize, sought: Sought, reason: Reason) -> bool {
         let keys = &self.gate.verification.keys;
         match reason {
@@ -60,7 +61,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
     }
 
-    /// What has come of waiting for newer keys for this token.
+    /// The answer that the wait for newer keys for this token has ended with, if it has.
     pub(super) fn answer_of(&self, token: TokenId) -> Option<Reason> {
         let mut answers = self.answers.keys.iter();
         let answer = answers.find(|answer| answer.token == token)?;
@@ -68,8 +69,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     }
 }
 
-/// A hash of the id of the key that may have made the signature. `None` if newer keys cannot help: the
-/// provider does not use the algorithm, or it is symmetric, and a secret that is fetched is none.
+/// A hash of the id of the key that may have made the signature. `None` if newer keys cannot help:
+/// the provider does not use the algorithm, or it is symmetric, and a fetched secret is not secret.
 pub(super) fn key_of(remote: &RemoteKeys, token: &UnverifiedToken<'_>) -> Option<u64> {
     let algorithm = Algorithm::from_name(token.unverified_algorithm())?;
     let mut hasher = DefaultHasher::new();

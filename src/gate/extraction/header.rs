@@ -4,12 +4,12 @@ use crate::gate::alias::is_alias;
 use crate::gate::reason::Reason;
 use crate::gate::request::Request;
 
-/// A header in which a provider's tokens come.
+/// A header that may carry a provider's tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::gate) struct HeaderLocation {
     /// Name in lower case.
     pub(in crate::gate) name: String,
-    /// What stands before the token, `Bearer ` for instance; blanks behind it do not matter.
+    /// What comes before the token, `Bearer ` for instance; trailing blanks in it do not matter.
     pub(in crate::gate) prefix: String,
 }
 
@@ -24,20 +24,20 @@ impl HeaderLocation {
 
     /// The token in a value of this header, if there is one.
     ///
-    /// The prefix has to stand at the beginning, and any blanks may follow. An authentication scheme
-    /// is compared without regard to case (RFC 9110 section 11.1), every other prefix as it is.
+    /// The prefix has to come first, and any blanks may follow. An authentication scheme is
+    /// compared without regard to case (RFC 9110 section 11.1), every other prefix byte by byte.
     ///
     /// # Errors
     ///
     /// [`Reason::TokenMalformed`] for the scheme with anything but a space after it, or with
-    /// what some upstream takes for blanks before it; and for a value of another header, which has
-    /// no other schemes, without the prefix. An upstream that is less strict would find a token
-    /// there, which was not verified.
+    /// something before it that some upstream takes for blanks; and for a value of another header,
+    /// which has no other schemes, without the prefix. A more lenient upstream would find a token
+    /// there that was not verified.
     fn token<'v>(&self, value: &'v [u8]) -> Result<Option<&'v [u8]>, Reason> {
         let prefix = self.prefix.as_bytes();
         let parts = value.split_at_checked(prefix.len());
         if !self.is_authorization() {
-            // Envoy has taken off the blank with which the prefix may end.
+            // Envoy has removed the blank with which the prefix may end.
             if value == prefix.trim_ascii_end() {
                 return Ok(None);
             }
@@ -65,13 +65,13 @@ impl HeaderLocation {
         self.name == "authorization"
     }
 
-    /// The token in all lines of this header, in whatever spelling their names are.
+    /// The token in all lines of this header, however their names are spelled.
     ///
     /// # Errors
     ///
-    /// [`Reason::TokenAmbiguous`] when anything stands beside the token, be it the same once more:
-    /// of several lines the upstream might read another one, and of a list none, or all of it.
-    /// [`Reason::TokenMalformed`] as for [`Self::token`].
+    /// [`Reason::TokenAmbiguous`] when there is anything beside the token, even the same token
+    /// again: of several lines the upstream might read another one, and of a list none, or all of
+    /// it. [`Reason::TokenMalformed`] as for [`Self::token`].
     pub(super) fn only_token<'r>(&self, request: &'r Request) -> Result<Option<&'r [u8]>, Reason> {
         let mut lines = Lines::default();
         let own = request
@@ -96,7 +96,7 @@ impl HeaderLocation {
 /// What the lines of one header hold.
 struct Lines<'r> {
     values: usize,
-    /// How many credentials there are, where that can be told.
+    /// How many credentials there are, if that can be told.
     credentials: usize,
     outcome: Result<Option<&'r [u8]>, Reason>,
 }
@@ -122,7 +122,7 @@ impl<'r> Lines<'r> {
 
     /// Envoy joins repeated `Authorization` lines with commas, which neither a scheme nor a token
     /// contains. The parameters of other schemes do (RFC 9110 section 11.4), so what follows a
-    /// comma is another set of credentials only if it is no parameter and does not stand in quotes.
+    /// comma is another set of credentials only if it is not a parameter and not inside quotes.
     fn read_list(&mut self, header: &HeaderLocation, line: &'r [u8]) {
         let (mut is_first, mut is_quoted) = (true, false);
         let mut rest = Some(line);
@@ -149,8 +149,8 @@ fn is_parameter(part: &[u8]) -> bool {
     rest.trim_ascii_start().first() == Some(&b'=')
 }
 
-/// What stands before the first comma, and what stands after it. Values are long and commas rare,
-/// so they are looked for by words.
+/// What comes before the first comma, and what comes after it. Values are long and commas rare, so
+/// the search goes by words.
 fn split(list: &[u8]) -> (&[u8], Option<&[u8]>) {
     let comma = memchr::memchr(b',', list);
     let parts = comma.and_then(|comma| list.split_at_checked(comma));

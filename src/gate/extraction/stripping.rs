@@ -1,4 +1,4 @@
-//! Taking tokens out of a request.
+//! Removing tokens from a request.
 
 use super::{Location, cookie_value};
 use crate::gate::alias::{is_alias, reads_as};
@@ -6,11 +6,11 @@ use crate::gate::path;
 use crate::gate::request::Request;
 use crate::host::Host;
 
-/// A location from which tokens are taken out; all of them, or all but one with this value.
+/// A location from which tokens are removed: all of them, or all but those with this value.
 pub(in crate::gate) type Stripped<'l> = (&'l Location, Option<&'l [u8]>);
 
-/// Takes tokens out of the request, every copy in the locations where they were found. Where a value
-/// stands beside the location, only cookies are taken out, and those with this value are not.
+/// Removes tokens from the request, every copy in the locations where they were found. Where a
+/// location comes with a value, only cookies are removed, except those with this value.
 pub(in crate::gate) fn strip<'l>(
     host: &impl Host,
     request: &Request,
@@ -39,7 +39,7 @@ fn strip_header(host: &impl Host, request: &Request, own: &str) {
     host.remove_request_header(own);
     let names = request.lines().map(|(name, _)| name);
     let aliases = names.filter(|name| *name != own.as_bytes() && is_alias(own, name));
-    // Envoy takes no name that is not ASCII.
+    // Envoy accepts only names in ASCII.
     let aliases = aliases.filter_map(|name| str::from_utf8(name).ok());
     aliases.for_each(|name| host.remove_request_header(name));
 }

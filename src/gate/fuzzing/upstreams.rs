@@ -1,7 +1,7 @@
-//! How upstreams read paths, each written down as it does it: what the gate thinks of must hold for
+//! How upstreams read paths, each written down as it does it: what the gate decides must hold for
 //! them, though it does not know them.
 
-/// Somebody who reads paths.
+/// A way to read paths.
 type Reader = fn(&[u8]) -> Vec<u8>;
 
 pub(super) const ALL: [(&str, Reader); 13] = [
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use crate::gate::path::readings;
 
-    /// What paths are made of by those who look for a gap.
+    /// What an attacker makes paths of.
     const PIECES: [&str; 34] = [
         "/",
         "/",

@@ -1,16 +1,16 @@
-//! Every way in which somebody between here and the upstream may read a path.
+//! Every way in which a server between here and the upstream may read a path.
 //!
 //! What becomes of `/public/../admin/..;/public/x` depends on whether `..;` is taken for `..`, and
-//! one reading of a whole path hides another: it leads back to `/public` for whoever drops path
-//! parameters, and to `/admin` for whoever does not. Proxies in a row make it worse, each of which
-//! undoes a part: dot segments are resolved here, and percent-encoding is undone there, which
-//! gives new dot segments. So each single step of reading is tried on what every other has left,
-//! in every order, until nothing new comes out.
+//! one reading of a whole path hides another: it leads back to `/public` for a server that drops
+//! path parameters, and to `/admin` for one that does not. A row of proxies makes it worse, since
+//! each undoes a part: one resolves dot segments, and another undoes percent-encoding, which gives
+//! new dot segments. So each single step of reading is tried on the result of every other, in every
+//! order, until nothing new comes out.
 //!
-//! Some paths nobody should have to read at all: with control characters, at which some readers
-//! end and others trim; with bytes that are no UTF-8, among them the overlong forms in which
-//! `/` and `.` have been hidden from those who look for them; with the `%u002e` of IIS; and with the
-//! full-width forms of `/`, `\` and `.`, which Windows and whoever normalises (NFKC) take for these.
+//! Some paths are refused unread: those with control characters, at which some servers end a path
+//! and others trim it; with bytes that are not UTF-8, among them the overlong forms in which `/`
+//! and `.` have been hidden from filters; with the `%u002e` of IIS; and with the full-width forms
+//! of `/`, `\` and `.`, which Windows and servers that normalise (NFKC) take for these.
 
 use super::percent_decoded;
 
@@ -18,8 +18,8 @@ use super::percent_decoded;
 /// rounds means nothing good.
 const MAX_DECODING_ROUNDS: usize = 4;
 
-/// Readings of one path. Paths with one oddity have two or three, and only somebody who looks for
-/// a gap puts all of them into one path.
+/// Readings of one path. Paths with one oddity have two or three, and only an attacker puts all of
+/// them into one path.
 const MAX_READINGS: usize = 128;
 
 /// Bytes of all readings of one path together: two of the longest path that Envoy takes by default
@@ -40,14 +40,13 @@ const STEPS: [Step; 7] = [
     cut,
 ];
 
-/// Whether `is_same` holds for every reading of the path, with itself as the first. Of one that
-/// has too many readings, or is encoded too often, or in a way that nobody honest needs, nobody can
-/// say that it does.
+/// Whether `is_same` holds for every reading of the path, which is itself the first. It does not
+/// for a path that is refused unread, is encoded too often or has too many readings.
 pub(in crate::gate) fn all(path: &[u8], is_same: impl FnMut(&[u8]) -> bool) -> bool {
     all_within(MAX_BYTES, path, is_same)
 }
 
-/// The same, for whoever has less to spend than [`MAX_BYTES`] for all readings together.
+/// The same, where all readings together may have fewer bytes than [`MAX_BYTES`].
 pub(in crate::gate) fn all_within(
     max_bytes: usize,
     path: &[u8],
@@ -108,7 +107,7 @@ impl<F: FnMut(&[u8]) -> bool> Known<F> {
     }
 }
 
-/// Whether it has nothing in it that nobody honest needs, see the module.
+/// Whether the path is one of those that are not refused unread, see the module.
 fn is_readable(path: &[u8]) -> bool {
     let hides_a_separator = |letter: char| matches!(letter, '\u{ff0e}' | '\u{ff0f}' | '\u{ff3c}');
     let is_escape_of_iis =
@@ -141,8 +140,9 @@ fn without_empty_segments(path: &[u8]) -> Vec<u8> {
     merged
 }
 
-/// Without blanks round segments and dots behind them, as Windows and whoever trims what was decoded
-/// see it. What has nothing but dots goes up: `.. ` does, and so did `...` on some Windows.
+/// Without blanks around segments and dots after them, as Windows and servers that trim what they
+/// have decoded see it. A segment of nothing but dots goes up: `.. ` does, and so did `...` on some
+/// Windows.
 fn trimmed(path: &[u8]) -> Vec<u8> {
     let Ok(path) = str::from_utf8(path) else {
         return path.to_vec();
@@ -160,11 +160,11 @@ fn trimmed(path: &[u8]) -> Vec<u8> {
     segments.collect::<Vec<_>>().join("/").into_bytes()
 }
 
-/// With characters of Unicode as those of ASCII that they stand for, to whoever normalises (NFKC)
-/// or has an encoding that lacks them (the best fit of Windows), and without those that nobody
-/// sees. All that NFKC makes into something with a separator, a dot, `%`, `?` or `#` in it, and of
-/// letters and digits the full-width ones only: another alphabet leads to another name, which rules
-/// for one name need not cover, but not out of a directory.
+/// With characters of Unicode as the ASCII that they stand for, for servers that normalise (NFKC)
+/// or have an encoding that lacks them (the best fit of Windows), and without invisible ones. All
+/// that NFKC turns into something with a separator, a dot, `%`, `?` or `#` in it, and of letters
+/// and digits the full-width ones only: another alphabet leads to another name, which rules for one
+/// name need not cover, but not out of a directory.
 fn in_ascii(path: &[u8]) -> Vec<u8> {
     let Ok(text) = str::from_utf8(path) else {
         return path.to_vec();
@@ -249,7 +249,7 @@ fn resolved(path: &[u8]) -> Vec<u8> {
     whole
 }
 
-/// Up to where a decoded query or fragment ends the path for whoever decodes too early.
+/// Up to where a decoded query or fragment ends the path for a server that decodes too early.
 fn cut(path: &[u8]) -> Vec<u8> {
     let end = path.iter().position(|byte| matches!(byte, b'?' | b'#'));
     let end = end.unwrap_or(path.len());
@@ -262,7 +262,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether nobody can read the path as one outside of `/public`.
+    /// Whether no server can read the path as one outside of `/public`.
     fn is_public(path: &str) -> bool {
         let is_below = |path: &[u8]| {
             let rest = path.strip_prefix(b"/public");
@@ -428,7 +428,7 @@ mod tests {
         };
         assert!(!all(odd.as_bytes(), count));
         assert_eq!(readings, MAX_READINGS);
-        // As long as Envoy lets it be, and as odd as many are; then a little odder.
+        // As long as Envoy allows, and as odd as many are; then a little odder.
         let long = format!("/public/caf%C3%A9/{}", "x".repeat(60_000));
         assert!(is_public(&long));
         assert!(!is_public(&format!("{long}//;x")));

@@ -1,4 +1,4 @@
-//! What the claims of a token have to be for one requirement.
+//! What a requirement asks of the claims of a token.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::token::Claims;
 pub(in crate::gate) struct Scopes {
     /// Every one of these.
     pub(in crate::gate) all_of: Vec<String>,
-    /// One of these; none is needed when the list is empty.
+    /// One of these; empty if none is needed.
     pub(in crate::gate) any_of: Vec<String>,
 }
 
@@ -44,8 +44,8 @@ impl Scopes {
         self.all_of.iter().all(has) && (self.any_of.is_empty() || self.any_of.iter().any(has))
     }
 
-    /// The scopes for a challenge (RFC 6750 section 3): those that are all needed, or else those
-    /// of which one is.
+    /// The scopes for a challenge (RFC 6750 section 3): those that are all needed, or else those of
+    /// which one is needed.
     pub(in crate::gate) fn needed(&self) -> String {
         if self.all_of.is_empty() {
             self.any_of.join(" ")

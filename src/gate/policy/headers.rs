@@ -1,6 +1,6 @@
 //! The headers that tell the upstream who is calling, as the operator wants them.
 
-/// The standard set: what stands after the prefix, and the claim that it is taken from. Where two
+/// The standard set: what comes after the prefix, and the claim that it is taken from. If two
 /// claims are named, the first that is present counts.
 const STANDARD_SET: [(&str, &[&str]); 12] = [
     ("subject", &["sub"]),
@@ -20,7 +20,7 @@ const STANDARD_SET: [(&str, &[&str]); 12] = [
 /// How many of these say who is calling. They come first.
 const IDENTITIES: usize = 5;
 
-/// What the provider's name goes by, after the prefix.
+/// The header with the provider's name, after the prefix.
 const PROVIDER: &str = "provider";
 
 /// One entry of `claim_to_headers`.
@@ -77,8 +77,8 @@ pub(in crate::gate) struct StandardHeader {
 pub(in crate::gate) enum Unfit {
     /// It is refused.
     Refuse,
-    /// It goes on without the header, unless that is one of those that say who is calling: without
-    /// it, one user could look like another.
+    /// It goes on without the header, unless the header says who is calling: without it, one user
+    /// could look like another.
     Omit,
 }
 

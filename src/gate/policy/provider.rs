@@ -1,4 +1,4 @@
-//! Somebody who issues tokens, and what every token of theirs has to be.
+//! An issuer of tokens as it is configured, and what each of its tokens has to be.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::keys::KeySource;
 use crate::time::UnixTime;
 use crate::token::Claims;
 
-/// Somebody who issues tokens.
+/// An issuer of tokens as it is configured.
 #[derive(Debug)]
 pub(in crate::gate) struct Provider {
     pub(in crate::gate) name: String,
     pub(in crate::gate) issuer: Option<String>,
-    /// What `iss` may be like, where several issuers share their keys.
+    /// What `iss` has to match, if several issuers share their keys.
     pub(in crate::gate) issuer_pattern: Option<TextMatcher>,
     /// As [`comparable_audience`] gives them; empty when the audience is not checked.
     pub(in crate::gate) audiences: Vec<String>,
@@ -30,9 +30,9 @@ pub(in crate::gate) struct Provider {
     pub(in crate::gate) filter_state: Vec<FilterStateClaim>,
     pub(in crate::gate) clock_skew: Duration,
     pub(in crate::gate) require_expiration: bool,
-    /// The longest that a token may still be good for.
+    /// Maximum time until a token expires.
     pub(in crate::gate) max_lifetime: Option<Duration>,
-    /// The longest that ago a token may have been issued.
+    /// Maximum token age.
     pub(in crate::gate) max_token_age: Option<Duration>,
     pub(in crate::gate) allow_bound_tokens: bool,
     pub(in crate::gate) issued_ahead: IssuedAhead,
@@ -41,9 +41,9 @@ pub(in crate::gate) struct Provider {
 /// What becomes of a token whose `iat` lies further ahead than clocks may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::gate) enum IssuedAhead {
-    /// Nothing goes by its `iat`.
+    /// Nothing depends on its `iat`.
     Accepted,
-    /// Its age is limited, or tokens can be revoked: no cut-off reaches further ahead.
+    /// Its age is limited, or tokens can be revoked: no cut-off reaches that far ahead.
     Refused,
 }
 
@@ -56,13 +56,13 @@ pub(in crate::gate) struct FilterStateClaim {
     pub(in crate::gate) path: Vec<String>,
 }
 
-/// Longest `iss` that is compared with `issuer_pattern`, which costs whoever forges tokens nothing.
-/// An issuer is a URL (OpenID Connect Core section 2), and no shorter limit is known for these.
+/// Longest `iss` that is compared with `issuer_pattern`: comparing costs a forger nothing. An
+/// issuer is a URL (OpenID Connect Core section 2), for which no shorter limit is known.
 const MAX_ISSUER_BYTES: usize = 1024;
 
 impl Provider {
-    /// Whether the token can be this provider's at all. Looked at before the signature is
-    /// verified, since it saves the verification.
+    /// Whether the token can be this provider's at all. Checked before the signature, since it may
+    /// save the verification.
     pub(in crate::gate) fn check_issuer(&self, unverified: &Claims) -> Result<(), Reason> {
         let found = unverified.issuer();
         let is_expected = match (&self.issuer, &self.issuer_pattern) {
@@ -109,8 +109,8 @@ impl Provider {
         self.check_issue_time(claims, now)
     }
 
-    /// `iat`, where anything goes by it. A token without it is revoked by every cut-off that names
-    /// it, so only a limit of the age asks for it.
+    /// `iat`, if anything depends on it. A token without it is revoked by every cut-off that names
+    /// it, so only a limit of the age requires it.
     fn check_issue_time(&self, claims: &Claims, now: UnixTime) -> Result<(), Reason> {
         let latest = now.later_by(self.clock_skew);
         match (claims.issued_at(), self.max_token_age) {
@@ -158,8 +158,8 @@ impl Provider {
 }
 
 /// An audience as `jwt_authn` compares it: without `http://` or `https://` before it and without
-/// one `/` at its end. Kept, since configurations rely on it, and harmless, since it is the
-/// issuer who writes audiences.
+/// one `/` at its end. Kept, since configurations rely on it, and harmless, since the issuer writes
+/// audiences.
 pub(in crate::gate) fn comparable_audience(audience: &str) -> &str {
     let bare = audience
         .strip_prefix("https://")

@@ -31,7 +31,7 @@ pub(in crate::gate) enum Requirement {
 pub(in crate::gate) struct Alternatives {
     pub(in crate::gate) requirements: Vec<Requirement>,
     /// Indices of the providers whose tokens must not contradict one another: all of those in
-    /// `requirements` but for those that stand under an `All`.
+    /// `requirements` except those under an `All`.
     pub(in crate::gate) together: Vec<usize>,
     /// Indices of all providers in `requirements`.
     pub(in crate::gate) providers: Vec<usize>,
@@ -74,8 +74,8 @@ impl Requirement {
         }
     }
 
-    /// Whether an optional token stands before another provider's of which all are asked for, so
-    /// that it depends on the request whose token is the first one.
+    /// Whether an optional token comes before another provider's in an `All`, so that it depends on
+    /// the request whose token is the first one.
     pub(in crate::gate) fn has_uncertain_session(&self) -> bool {
         match self {
             Self::All(requirements) => {
@@ -95,7 +95,7 @@ impl Requirement {
         }
     }
 
-    /// The same for several, each index once.
+    /// The same for several requirements, each index once.
     pub(in crate::gate) fn all_providers(list: &[Self], with_all: bool) -> Vec<usize> {
         let mut indices = Vec::new();
         for index in list.iter().flat_map(|one| one.providers(with_all)) {
@@ -110,7 +110,7 @@ impl Requirement {
 /// What a token has to say for one requirement.
 #[derive(Debug)]
 pub(in crate::gate) struct TokenRequirement {
-    /// In place of the provider's own, as [`super::comparable_audience`] gives them.
+    /// Instead of the provider's own, as [`super::comparable_audience`] gives them.
     pub(in crate::gate) audiences: Option<Vec<String>>,
     pub(in crate::gate) scopes: Scopes,
     pub(in crate::gate) claims: Vec<ClaimCondition>,
@@ -133,9 +133,9 @@ impl TokenRequirement {
     /// `typ` (RFC 7515 section 4.1.9), compared without regard to case and without
     /// `application/`.
     ///
-    /// Where nothing is asked for, tokens that say of themselves that they are something else
-    /// than an access token are refused (RFC 8725 section 3.11): whoever can make an issuer log
-    /// somebody out, say, would hold a token of theirs.
+    /// Without `types`, tokens that say of themselves that they are something other than an access
+    /// token are refused (RFC 8725 section 3.11): otherwise a service that receives logout tokens,
+    /// say, could use them as their users.
     pub(in crate::gate) fn check_type(&self, token: &VerifiedToken) -> Result<(), Reason> {
         let found = token.token_type().map(bare_type).unwrap_or_default();
         let is = |name: &str| found.eq_ignore_ascii_case(name);
@@ -170,7 +170,7 @@ impl TokenRequirement {
     }
 }
 
-/// Types of tokens that are good for something else than access: logout (OpenID Connect
+/// Types of tokens that serve another purpose than access: logout (OpenID Connect
 /// Back-Channel Logout 1.0), security events (RFC 8417), proofs of possession (RFC 9449, RFC
 /// 9728), requests and answers of OAuth (RFC 9101, RFC 9701), client authentication (RFC 7523bis),
 /// verifiable credentials' key binding.

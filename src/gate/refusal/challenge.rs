@@ -7,7 +7,7 @@ use crate::gate::policy::Scopes;
 use crate::gate::reason::{ChallengeKind, Problem};
 
 /// A challenge. Its values come from the configuration, which has checked that they need no escape
-/// in a quoted string, and from [`Problem`], which a test holds to the same.
+/// in a quoted string, and from [`Problem`], for which a test checks the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Challenge<'c> {
     scheme: Scheme,

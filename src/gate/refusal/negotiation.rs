@@ -1,4 +1,4 @@
-//! What kind of answer a client understands (RFC 9110 section 12.5.1).
+//! Which representation of a refusal a client understands (RFC 9110 section 12.5.1).
 
 use super::super::request::Request;
 
@@ -11,8 +11,8 @@ pub(super) enum Representation {
     Text,
 }
 
-/// The representation that the client likes better; the problem document where it likes both
-/// alike, or neither.
+/// The representation that the client likes better; the problem document if it likes both alike, or
+/// neither.
 pub(super) fn representation(request: &Request) -> Representation {
     let problem = || weight(request, "application", &["problem+json", "json"]);
     let text = weight(request, "text", &["plain"]);
@@ -43,8 +43,8 @@ pub(super) fn is_page_load(request: &Request) -> bool {
         && tells("sec-fetch-dest", b"document")
 }
 
-/// How much the client likes the best of these media types, in thousandths. Without `Accept`
-/// everything is liked alike. The range that names a type more closely counts.
+/// How much the client likes the best of these media types, in thousandths. Without `Accept` all
+/// are liked alike. The most specific range for a type counts.
 fn weight(request: &Request, kind: &str, subtypes: &[&str]) -> u16 {
     let mut is_said = false;
     let mut best = (0, 0);

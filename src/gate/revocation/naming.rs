@@ -1,9 +1,9 @@
-//! By what a token can be revoked.
+//! The names by which a token can be revoked.
 //!
-//! A name is a claim of the issuer's that is text, not empty, and no longer than the authority takes
-//! names. A token without a name cannot be revoked; one with a claim that ought to name it and cannot
-//! could be revoked in vain. Both are told apart from a token that was looked up by everything that
-//! it could be revoked by, which alone may count as verified.
+//! A name is a claim of the issuer's that is text, not empty, and no longer than the authority
+//! allows. A token without a name cannot be revoked; for a token with a claim that should name it
+//! and cannot, a revocation could be in vain. Both are told apart from a token that was looked up
+//! by everything by which it could be revoked: only that one may count as verified.
 
 use serde_json::Value;
 
@@ -15,14 +15,14 @@ use crate::token::Claims;
 /// The names of a token, as far as its claims have any.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Naming<'c> {
-    /// Whose names they are; without an issuer there are none.
+    /// The issuer that has given the names; without one there are none.
     issuer: Option<&'c str>,
     names: [Name<'c>; 6],
     extent: Extent,
     issued_at: Option<UnixTime>,
 }
 
-/// How much of what should name a token does.
+/// How many of the claims that should name a token do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
     /// Every claim that is there to name it.
@@ -55,7 +55,7 @@ enum Reading<'c> {
 impl<'c> Naming<'c> {
     pub(super) fn of(claims: &'c Claims, device_claim: Option<&str>) -> Self {
         let client = read(claims, "client_id");
-        // What a token is called twice it is called once.
+        // A name that two claims give counts once.
         let party = match read(claims, "azp") {
             party if party == client => Reading::Absent,
             party => party,
@@ -98,7 +98,7 @@ impl<'c> Naming<'c> {
         self.issuer.is_some()
     }
 
-    /// The names as they stand in a filter with this key.
+    /// The names as a filter with this key has them.
     pub(super) fn names(&self, key: &FilterKey) -> Names {
         let mut names = Names {
             entries: Vec::with_capacity(3),

@@ -11,14 +11,14 @@ use crate::keys::{RemoteSource, Url, freshness};
 use crate::time::{Interval, milliseconds};
 use crate::token::{KeySet, KeySetError};
 
-/// How long after its time-out a call is given up. The host always tells the end of a call; if it
+/// How long after its time-out a call is given up. The host always reports the end of a call; if it
 /// did not, the source would be stuck.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Longest pause between two fetches that fail, unless the configuration says a longer one.
+/// Longest pause between two failing fetches, unless the configuration has a longer one.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
-/// Fetches in a row that fail until another leader tries.
+/// Failing fetches in a row until another leader tries.
 const FAILURES_PER_LEADER: u32 = 3;
 
 /// Shortest time between two fetches that no request has asked for, whatever the configuration says.
@@ -28,7 +28,7 @@ const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// The host would not send the call at all.
+    /// The host did not send the call.
     #[error("the call was refused; hint: is there a cluster `{0}` with a healthy endpoint?")]
     NotSent(String),
     /// No connection, a reset, or a time-out.
@@ -54,7 +54,7 @@ impl FetchError {
     }
 
     /// A number for the kind of fault, the same in every virtual machine and never 0. Details, such
-    /// as a length or a position in a text, have no part in it.
+    /// as a length or a position in a text, are not part of it.
     fn kind(&self) -> u32 {
         match self {
             Self::NotSent(_) => 1,
@@ -102,7 +102,7 @@ pub(super) struct Fetch {
     /// When its last try began.
     began_at: u64,
     failed_tries: u32,
-    /// Whether a connection has broken off, after which there was a try at once.
+    /// Whether a connection was lost, after which another try was made at once.
     has_reconnected: bool,
 }
 

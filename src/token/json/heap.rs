@@ -1,4 +1,4 @@
-//! How much memory what was parsed takes.
+//! How much memory a parsed text takes.
 //!
 //! It may be sixty times the text: every object, be it `{"":0}`, is a node of a tree with room for
 //! eleven members.
@@ -12,8 +12,8 @@ const FEWEST_MEMBERS: usize = 5;
 
 const WORD: usize = size_of::<usize>();
 
-/// What a block of so many bytes takes with what the allocator adds: dlmalloc, which a WebAssembly
-/// module has, and glibc's put a word before each and cut blocks of four words at least.
+/// What a block of so many bytes takes with the allocator's overhead: dlmalloc, which a WebAssembly
+/// module has, and glibc's put a word before each block and cut blocks of at least four words.
 pub(crate) const fn block(bytes: usize) -> usize {
     const SMALLEST: usize = 4 * WORD;
     if bytes == 0 {
@@ -28,7 +28,7 @@ pub(crate) const fn list<T>(capacity: usize) -> usize {
     block(capacity * size_of::<T>())
 }
 
-/// What a value holds besides itself. Never less than it is.
+/// What a value holds besides itself, or more.
 pub(crate) fn value(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,

@@ -1,7 +1,7 @@
 //! The members of one object, as a list.
 //!
-//! A claims set has a dozen members, which are found faster by going through them than by way of a
-//! tree, and need an allocation for each value at most, none for each name.
+//! A claims set has a dozen members. Walking through them finds one faster than a tree does, and
+//! needs at most one allocation for each value, none for each name.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::{JsonError, Strict, heap};
 
-/// Up to so many members, a new name is compared with all earlier ones; beyond it, names are sorted
-/// once at the end, since a token of 16 KiB has room for thousands.
+/// Up to this many members, a new name is compared with all earlier ones; beyond it, names are
+/// sorted once at the end, since a token of 16 KiB has room for thousands.
 const FEW: usize = 32;
 
-/// The members of one object in the order of the text, no two of them of one name.
+/// The members of one object in the order of the text, no two of them with the same name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Members {
     /// All names, one after the other.
@@ -84,9 +84,9 @@ impl Members {
         self.tagged(Tag::of(name.as_bytes()), name)
     }
 
-    /// The place of the member with this name, whose tag is known.
+    /// The index of the member with this name, whose tag is known.
     fn tagged(&self, tag: Tag, name: &str) -> Option<usize> {
-        // As bytes, where there are no boundaries of characters to look for.
+        // As bytes, in which no character boundaries have to be looked for.
         let (names, name) = (self.names.as_bytes(), name.as_bytes());
         let is_it = |member: &Member| {
             member.tag == tag

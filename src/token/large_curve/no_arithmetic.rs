@@ -1,4 +1,4 @@
-//! In the place of the arithmetic of P-384 and P-521, inside the filter.
+//! Stands in for the arithmetic of P-384 and P-521 inside the filter.
 
 use crate::token::Algorithm;
 
