@@ -119,12 +119,12 @@ mod tests {
     #[test]
     fn data_goes_one_way() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        for (place, module) in MODULES.into_iter().enumerate() {
+        for (index, module) in MODULES.into_iter().enumerate() {
             let mut files = files(&source.join(module));
             files.push(source.join(module).with_extension("rs"));
             for file in files {
                 let text = fs::read_to_string(&file).unwrap();
-                for before in MODULES.into_iter().take(place) {
+                for before in MODULES.into_iter().take(index) {
                     let named = format!("crate::{before}");
                     assert!(!text.contains(&named), "{} names {before}", file.display());
                 }

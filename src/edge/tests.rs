@@ -21,7 +21,7 @@ const ALLOWED: Option<Outcome> = Some(Outcome::Allowed(Admission::Verified));
 /// 2026-01-01T00:00:00Z, when the clock of a mock process begins.
 const NOW: u64 = 1_767_225_600;
 
-/// With keys from a server and a revocation feed.
+/// One with keys from a server and a revocation feed.
 fn configuration() -> Value {
     let keys = json!({"http_uri": {"uri": "https://idp/jwks", "cluster": "idp"}});
     let [first, second] = ["idp", "second"].map(|name| json!({"provider_name": name}));
@@ -49,7 +49,7 @@ fn machine(process: &MockProcess) -> Machine<'_> {
     VirtualMachine::new(process, &configuration())
 }
 
-/// One that has keys and feed.
+/// A machine that has keys and feed.
 fn ready<'p>(process: &'p MockProcess, authority: &MockAuthority) -> Machine<'p> {
     let machine = machine(process);
     machine.tick();
@@ -60,7 +60,8 @@ fn ready<'p>(process: &'p MockProcess, authority: &MockAuthority) -> Machine<'p>
     machine
 }
 
-/// One that has keys and feed, and has to ask about these tokens. The authority has revoked them.
+/// A machine that has keys and feed, and has to ask about these tokens, which the authority has
+/// revoked.
 fn ready_to_ask<'p>(process: &'p MockProcess, tokens: &[&str]) -> (Machine<'p>, MockAuthority) {
     let mut authority = MockAuthority::new();
     let machine = ready(process, &authority);
@@ -71,7 +72,7 @@ fn ready_to_ask<'p>(process: &'p MockProcess, tokens: &[&str]) -> (Machine<'p>, 
     (machine, authority)
 }
 
-/// The server of the keys and the authority answer, but for checks.
+/// Has the server of the keys and the authority answer everything but checks.
 fn settle(machine: &Machine<'_>, authority: &MockAuthority) {
     machine.answer(|call| answer_but_checks(authority, call));
     machine.tick();
@@ -149,7 +150,7 @@ fn a_request_waits_for_keys_as_long_as_its_patience_lasts_however_many_fetches_e
     let (process, authority) = (MockProcess::default(), MockAuthority::new());
     let machine = ready(&process, &authority);
     let start = process.now.get();
-    // Of a key that the server does not have, and never answers about.
+    // It names a key that the server does not have, and the server does not answer.
     let request = machine.send(with_token(&es256(), "a"));
     assert_eq!(machine.state(request), State::Held);
     while machine.state(request) == State::Held {
@@ -221,8 +222,8 @@ fn a_request_that_has_gone_leaves_nothing_behind() {
     assert_eq!(machine.host.take_resumed(), []);
 }
 
-/// The SDK hands an answer to the context whose callback made the call. The mock sees to it that this
-/// is the one in effect.
+/// The SDK hands an answer to the context whose callback made the call. The mock makes sure that
+/// this is the one in effect.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_request_that_goes_on_with_the_call_of_another_one_asks_in_its_context() {
     let process = MockProcess::default();

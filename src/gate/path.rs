@@ -27,8 +27,8 @@ pub(super) fn query(target: &[u8]) -> &[u8] {
 
 /// Name and value of `name=value`, of a parameter or a cookie. Without `=` the value is empty.
 pub(super) fn pair(pair: &[u8]) -> (&[u8], &[u8]) {
-    let place = pair.iter().position(|byte| *byte == b'=');
-    let parts = place.and_then(|place| Some((pair.get(..place)?, pair.get(place + 1..)?)));
+    let equals = pair.iter().position(|byte| *byte == b'=');
+    let parts = equals.and_then(|equals| Some((pair.get(..equals)?, pair.get(equals + 1..)?)));
     parts.unwrap_or((pair, b""))
 }
 
@@ -116,8 +116,8 @@ pub(super) fn decode_in_place(text: &mut [u8]) -> Option<usize> {
             _ => None,
         };
         let (byte, length) = pair.map_or((byte, 1), |(high, low)| (high << 4 | low, 3));
-        if let Some(place) = text.get_mut(to) {
-            *place = byte;
+        if let Some(slot) = text.get_mut(to) {
+            *slot = byte;
         }
         from += length;
         to += 1;

@@ -122,8 +122,8 @@ impl Routes {
     /// another key.
     fn requirement(&self, host: &impl Host) -> Result<Option<&Rc<Requirement>>, Reason> {
         let named = |list: &'_ [(String, Rc<Requirement>)], name: &[u8]| {
-            let mut places = list.iter();
-            places.position(|(known, _)| !name.is_empty() && known.as_bytes() == name)
+            let mut list = list.iter();
+            list.position(|(known, _)| !name.is_empty() && known.as_bytes() == name)
         };
         let in_metadata = || {
             let name = host.property(&METADATA);
@@ -132,14 +132,14 @@ impl Routes {
         if self.by_metadata
             && let Some(name) = in_metadata()
         {
-            let place = named(&self.requirements, &name).ok_or(Reason::RequirementUnknown)?;
-            return Ok(self.requirements.get(place).map(|(_, chosen)| chosen));
+            let index = named(&self.requirements, &name).ok_or(Reason::RequirementUnknown)?;
+            return Ok(self.requirements.get(index).map(|(_, chosen)| chosen));
         }
         if !self.by_name.is_empty()
             && let Some(name) = host.property(&["xds", "route_name"])
-            && let Some(place) = named(&self.by_name, &name)
+            && let Some(index) = named(&self.by_name, &name)
         {
-            return Ok(self.by_name.get(place).map(|(_, chosen)| chosen));
+            return Ok(self.by_name.get(index).map(|(_, chosen)| chosen));
         }
         Ok(None)
     }
@@ -194,7 +194,7 @@ impl Policy {
         if is_plain && let Some(requirement) = by_route {
             return Ok((Chosen::Route, Some(requirement)));
         }
-        let place = if is_plain {
+        let index = if is_plain {
             self.rule(sent, request, |_, rule| {
                 rule.matcher.matches_beside_the_path(request)
             })?
@@ -204,9 +204,9 @@ impl Policy {
         if let Some(requirement) = by_route {
             return Ok((Chosen::Route, Some(requirement)));
         }
-        let chosen = place.and_then(|place| Some((place, self.rules.get(place)?)));
-        if let Some((place, rule)) = chosen {
-            return Ok((Chosen::Rule(place), Some(&rule.requirement)));
+        let chosen = index.and_then(|index| Some((index, self.rules.get(index)?)));
+        if let Some((index, rule)) = chosen {
+            return Ok((Chosen::Rule(index), Some(&rule.requirement)));
         }
         let by_filter_state = self.filter_state_rules.as_ref();
         Ok(
@@ -225,9 +225,9 @@ impl Policy {
         request: &Request,
         beside: impl Fn(usize, &Rule) -> Result<bool, TooLong>,
     ) -> Result<Option<usize>, TooLong> {
-        for (place, rule) in self.rules.iter().enumerate() {
-            if rule.matcher.path.matches(path, request)? && beside(place, rule)? {
-                return Ok(Some(place));
+        for (index, rule) in self.rules.iter().enumerate() {
+            if rule.matcher.path.matches(path, request)? && beside(index, rule)? {
+                return Ok(Some(index));
             }
         }
         Ok(None)
@@ -247,13 +247,13 @@ impl Policy {
     ) -> Result<Option<usize>, Reason> {
         let known: Vec<OnceCell<Result<bool, TooLong>>> =
             self.rules.iter().map(|_| OnceCell::new()).collect();
-        let beside = |place: usize, rule: &Rule| {
+        let beside = |index: usize, rule: &Rule| {
             let matches = || rule.matcher.matches_beside_the_path(request);
             known
-                .get(place)
+                .get(index)
                 .map_or_else(matches, |known| *known.get_or_init(matches))
         };
-        let place = self.rule(Some(sent), request, beside)?;
+        let index = self.rule(Some(sent), request, beside)?;
         let has_patterns = self.rules.iter().any(|rule| rule.matcher.path.is_pattern());
         let max_bytes = if has_patterns {
             MAX_PATTERN_TEXT_BYTES
@@ -264,7 +264,7 @@ impl Policy {
         let is_same = |reading: &[u8]| {
             let is_known = reading == sent
                 || match self.rule(Some(reading), request, beside) {
-                    Ok(other) => other == place,
+                    Ok(other) => other == index,
                     Err(too_long) => {
                         objection = too_long.into();
                         false
@@ -273,7 +273,7 @@ impl Policy {
             is_known && !(is_by_route && path::climbs(reading))
         };
         if path::readings::all_within(max_bytes, sent, is_same) {
-            Ok(place)
+            Ok(index)
         } else {
             Err(objection)
         }

@@ -2,8 +2,8 @@
 
 mod claims;
 mod host_faults;
+mod locations;
 mod missing_keys;
-mod places;
 mod requirements;
 mod routes;
 mod session_headers;
@@ -215,7 +215,7 @@ fn faults_before_the_signature_is_verified_are_told_all_alike() {
         let host = request(&token);
         assert_eq!(refusal(&gate(), &host), Some(reason));
         let mut response = host.response.take().unwrap();
-        // For the access log alone, which is to know.
+        // Only for the access log, which is to know.
         assert!(response.details.contains(reason.label()), "{response:?}");
         response.details.clear();
         response
@@ -223,7 +223,7 @@ fn faults_before_the_signature_is_verified_are_told_all_alike() {
     assert!(responses.iter().all(|response| *response == responses[0]));
 }
 
-/// A header that never reaches the upstream has no say in what is asked of the request.
+/// A header that never reaches the upstream has no say in what is required of the request.
 #[wasm_bindgen_test(unsupported = test)]
 fn rules_match_the_request_without_what_was_taken_off() {
     let header =

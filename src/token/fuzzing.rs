@@ -154,10 +154,10 @@ pub fn jwk_set(bytes: &[u8]) {
 fn follows(set: &KeySet, rules: &KeyRules) {
     assert!(set.keys().len() <= MAX_KEYS);
     assert!(!set.keys().is_empty());
-    let mut places: Vec<_> = set.left_out().iter().map(|key| key.place).collect();
-    places.dedup();
-    assert_eq!(places.len(), set.left_out().len());
-    assert!(places.is_sorted());
+    let mut positions: Vec<_> = set.left_out().iter().map(|key| key.position).collect();
+    positions.dedup();
+    assert_eq!(positions.len(), set.left_out().len());
+    assert!(positions.is_sorted());
     for key in set.left_out() {
         assert!(
             key.to_string()
@@ -186,9 +186,9 @@ fn follows(set: &KeySet, rules: &KeyRules) {
 fn is_its_own(set: &KeySet, rules: &KeyRules, value: &Value) {
     let members = value["keys"].as_array().unwrap();
     assert_eq!(set.keys().len() + set.left_out().len(), members.len());
-    let is_left_out = |place| set.left_out().iter().any(|key| key.place == place);
+    let is_left_out = |position| set.left_out().iter().any(|key| key.position == position);
     let usable = members.iter().enumerate();
-    let usable = usable.filter(|(place, _)| !is_left_out(*place));
+    let usable = usable.filter(|(position, _)| !is_left_out(*position));
     for (key, (_, jwk)) in set.keys().iter().zip(usable) {
         if jwk["kty"] != "oct" {
             assert!(jwk["d"].is_null() || jwk["d"] == "");

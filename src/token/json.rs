@@ -191,7 +191,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             match object.entry(name) {
-                Entry::Vacant(place) => place.insert(members.next_value_seed(deeper)?),
+                Entry::Vacant(entry) => entry.insert(members.next_value_seed(deeper)?),
                 Entry::Occupied(earlier) => {
                     let name = earlier.key().clone();
                     return Err(self.stop::<A::Error>(JsonError::DuplicateMember { name }));

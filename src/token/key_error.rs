@@ -125,7 +125,7 @@ impl KeyError {
 pub struct LeftOut {
     /// Its position from 0: in the list, among the members of a document of certificates in the
     /// order of their names, or among the blocks of a PEM text.
-    pub place: usize,
+    pub position: usize,
     /// Its `kid`, where it has one.
     pub key_id: Option<String>,
     /// Why.
@@ -134,7 +134,7 @@ pub struct LeftOut {
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "keys[{}]", self.place)?;
+        write!(formatter, "keys[{}]", self.position)?;
         if let Some(key_id) = &self.key_id {
             write!(formatter, " (`kid` {})", shown(key_id))?;
         }

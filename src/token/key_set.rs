@@ -92,12 +92,12 @@ impl KeySet {
         Ok(())
     }
 
-    fn place(&self) -> usize {
+    fn position(&self) -> usize {
         self.keys.len() + self.left_out.len()
     }
 
     fn room(&self) -> Result<(), KeyError> {
-        if self.place() < MAX_KEYS {
+        if self.position() < MAX_KEYS {
             return Ok(());
         }
         Err(KeyError::Surplus)
@@ -107,7 +107,7 @@ impl KeySet {
         match key {
             Ok(key) => self.keys.push(key),
             Err(error) => self.left_out.push(LeftOut {
-                place: self.place(),
+                position: self.position(),
                 key_id,
                 error,
             }),
@@ -129,7 +129,7 @@ impl KeySet {
     /// Those of them that are worth a line: one stands for all after the last that is looked at.
     pub fn complaints(&self) -> impl Iterator<Item = &LeftOut> {
         let left_out = self.left_out.iter();
-        left_out.take_while(|key| key.place <= MAX_KEYS)
+        left_out.take_while(|key| key.position <= MAX_KEYS)
     }
 
     /// Whether the token names a key and none has that name. A key without a name may still be

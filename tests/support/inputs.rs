@@ -122,7 +122,7 @@ fn left_out(key: &Value) -> String {
     let reason = text(&key["reason"]);
     format!(
         "keys[{}]{} is left out: {reason}",
-        key["place"],
+        key["position"],
         id.unwrap_or_default()
     )
 }

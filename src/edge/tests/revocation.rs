@@ -24,7 +24,7 @@ impl Fixture {
         Self::of_issuer(Some("iss"), change)
     }
 
-    /// One whose provider has this issuer, or any.
+    /// A fixture whose provider has this issuer, or any.
     fn of_issuer(issuer: Option<&str>, change: impl FnOnce(&mut Value)) -> Self {
         let mut revocation = mock_authority::settings();
         revocation["device_claim"] = json!("device");
@@ -46,14 +46,14 @@ impl Fixture {
         }
     }
 
-    /// With an empty generation that was heard of just now.
+    /// With an empty generation that was just heard of.
     fn with_feed(self) -> Self {
         self.hear();
         assert!(self.machine.view().state().is_some());
         self
     }
 
-    /// Hears from the authority what is new.
+    /// Lets the edge hear what is new.
     fn hear(&self) {
         self.machine.tick();
         let authority = self.authority.borrow();
@@ -80,7 +80,7 @@ impl Fixture {
         }));
     }
 
-    /// Makes it that nothing stands in shared data any more.
+    /// Empties shared data.
     fn wipe(&self) {
         for key in self.process.keys() {
             self.process.set_shared(&key, b"", Expected::Anything);
@@ -95,7 +95,7 @@ impl Fixture {
         context
     }
 
-    /// What comes of a request that does not wait.
+    /// The outcome of a request that does not wait.
     fn outcome_at(&self, now: u64, claims: &Value) -> Option<Outcome> {
         self.machine.outcome(self.send_at(now, claims))
     }
@@ -231,7 +231,7 @@ fn cut_offs_refuse_older_tokens_without_a_call_and_leave_newer_ones_alone() {
     }
 }
 
-/// No cut-off reaches further ahead.
+/// No cut-off reaches that far ahead.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_token_issued_further_ahead_than_clocks_may_differ_is_refused_every_time() {
     let edge = Fixture::new(|_| {}).with_feed();
@@ -246,7 +246,7 @@ fn a_token_issued_further_ahead_than_clocks_may_differ_is_refused_every_time() {
     for seconds in [61, 3_600, 900_000_000] {
         assert_eq!(edge.outcome(&ahead(seconds)), too_far, "{seconds}");
     }
-    // Also one that is known, when the clock is set back.
+    // Even a cached one, when the clock is set back.
     assert_eq!(edge.outcome_at(NOW - 1, &ahead(60)), too_far);
 }
 
@@ -271,7 +271,7 @@ fn a_token_that_was_cut_off_is_remembered_until_that_is_taken_back() {
     }));
     assert_eq!(edge.outcome(&claims()), refused(Reason::TokenRevoked));
     let looked_up = |edge: &Fixture| {
-        // Which tells of them.
+        // This tells of them.
         edge.machine.tick();
         let counts = edge.machine.host.take_cache_counts();
         (counts.hits, counts.misses, counts.void)

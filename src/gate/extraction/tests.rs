@@ -39,7 +39,7 @@ fn custom() -> Location {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn tokens_in_two_places_have_to_be_the_same() {
+fn tokens_in_two_locations_have_to_be_the_same() {
     let locations = [authorization(), custom()];
     let lines = [("authorization", "Bearer abc"), ("x-jwt", "jwt=abc")];
     assert_eq!(token(&locations, &lines).as_deref(), Ok("abc"));
@@ -116,15 +116,16 @@ fn several_cookies_of_one_name_are_all_kept_to_choose_from_where_that_is_wanted(
             duplicates: Duplicates::FirstGenuine,
         })
     };
-    let places = [cookie("tok"), authorization(), cookie("other")];
+    let locations = [cookie("tok"), authorization(), cookie("other")];
     let of = |lines: &[(&str, &str)]| {
         let request = request(lines);
-        let found = find(&places, &request)?;
+        let found = find(&locations, &request)?;
         let rivals = found.rivals();
         let rivals: Vec<_> = rivals.map(|rival| str::from_utf8(rival).unwrap()).collect();
         Ok((rivals.join(" "), found.is_settled(), found.locations.len()))
     };
-    let several = |rivals: &str, is_settled, places| Ok((rivals.to_owned(), is_settled, places));
+    let several =
+        |rivals: &str, is_settled, locations| Ok((rivals.to_owned(), is_settled, locations));
     let header = ("authorization", "Bearer b");
     for (lines, expected) in [
         (
@@ -177,7 +178,7 @@ fn several_cookies_of_one_name_are_all_kept_to_choose_from_where_that_is_wanted(
     }
 }
 
-/// A name under which some upstream finds the parameter, see [`reads_as`].
+/// Names under which some upstream finds the parameter, see [`reads_as`].
 const SPELLINGS: [&str; 15] = [
     "tok",
     "%20tok",
@@ -214,7 +215,7 @@ fn a_parameter_is_found_wherever_a_lenient_upstream_would_find_it() {
         let beside = format!("/x?{name}=def&tok=abc");
         assert_eq!(of(&beside), Err(Reason::TokenAmbiguous), "{name}");
     }
-    // Whoever knows no `;` reads another value here.
+    // A server that knows no `;` reads another value here.
     assert_eq!(of("/x?tok=abc;a=1"), Err(Reason::TokenAmbiguous));
 }
 
@@ -290,14 +291,14 @@ fn an_access_token_in_the_query_is_refused_where_nobody_would_look_at_it() {
 
 #[cfg(not(target_family = "wasm"))]
 #[test]
-fn parameters_that_are_none_of_the_places_cost_no_memory() {
+fn parameters_that_are_none_of_the_locations_cost_no_memory() {
     use crate::gate::allocator;
 
-    let place = Location::Parameter("tok".into());
+    let location = Location::Parameter("tok".into());
     for parameter in ["a&", "%61&", "%2561&", "a;%c2%a0b&", "t%25&"] {
         let request = request(&[(":path", &format!("/x?{}", parameter.repeat(9_000)))]);
         let before = allocator::blocks();
-        assert_eq!(find([&place], &request), Err(Reason::TokenMissing));
+        assert_eq!(find([&location], &request), Err(Reason::TokenMissing));
         assert_eq!(allocator::blocks(), before, "{parameter}");
         let target = request.target().unwrap();
         let kept = path::without_parameters(target, |name| reads_as("tok", name));

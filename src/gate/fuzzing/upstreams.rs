@@ -101,19 +101,19 @@ impl MapBytes for Vec<u8> {
 
 fn decoded(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::new();
-    let mut place = 0;
-    while place < path.len() {
-        let digits = path.get(place + 1..place + 3);
+    let mut index = 0;
+    while index < path.len() {
+        let digits = path.get(index + 1..index + 3);
         let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) if path[place] == b'%' => {
+            Some(byte) if path[index] == b'%' => {
                 decoded.push(byte);
-                place += 3;
+                index += 3;
             }
             _ => {
-                decoded.push(path[place]);
-                place += 1;
+                decoded.push(path[index]);
+                index += 1;
             }
         }
     }

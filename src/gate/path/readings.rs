@@ -64,13 +64,13 @@ pub(in crate::gate) fn all_within(
         if !known.add_all(decoded) {
             return false;
         }
-        let mut place = first;
-        while let Some(reading) = known.readings.get(place) {
+        let mut index = first;
+        while let Some(reading) = known.readings.get(index) {
             let next = STEPS.iter().map(|step| step(reading)).collect();
             if !known.add_all(next) {
                 return false;
             }
-            place += 1;
+            index += 1;
         }
         let undone = known.readings.iter().skip(first);
         decoded = undone.filter_map(|it| percent_decoded(it)).collect();

@@ -29,7 +29,7 @@ fn answer(reason: Reason, settings: &RefusalSettings, lines: &[(&str, &str)]) ->
     )
 }
 
-/// Made anew, and once more as one that is there already.
+/// Made anew, and once more as one that was made before.
 fn response<'l>(
     refusal: Refusal<'_>,
     settings: &RefusalSettings,

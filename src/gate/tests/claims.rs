@@ -93,7 +93,7 @@ fn a_token_must_not_be_older_than_its_age() {
     assert_eq!(at(NOW + 60), None);
     assert_eq!(at(NOW + 61), Some(Reason::TokenIssuedAhead));
     assert_eq!(refused(&limited, &claims()), Some(Reason::IssueTimeMissing));
-    // Without the limit nobody looks at it.
+    // Without the limit it is not looked at.
     assert_eq!(
         refused(&gate(), &claims_with("iat", json!(NOW + 999))),
         None
@@ -207,7 +207,7 @@ fn shared_secrets_work_only_where_they_are_allowed() {
         provider["allow_symmetric_keys"] = json!(true);
     });
     assert_eq!(refusal(&allowing, &request(&token)), None);
-    // The public key of another algorithm is no secret.
+    // The public key of another algorithm is not a secret.
     let public = gate();
     assert_eq!(refusal(&public, &request(&token)), Some(Reason::KeyUnknown));
 }

@@ -1,9 +1,9 @@
-//! What the host does not show has said nothing, and what it does not change is as it came.
+//! What the host does not show is missing, and what it does not change is as it came.
 
 use super::*;
 use crate::host::mock::HostCall;
 
-/// Everybody may pass who is not stopped by the host's failure.
+/// Lets every request pass that the host's failure does not stop.
 fn open_gate() -> Gate {
     gate_with(|configuration| {
         configuration["allow_unmatched"] = json!(true);
@@ -55,7 +55,7 @@ fn a_request_that_the_host_does_not_change_as_it_should_is_refused() {
     }
 }
 
-/// Where the route or another filter chooses what is asked for, "nothing" would be a choice.
+/// Where the route or another filter chooses the requirement, "nothing" would be a choice.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_property_that_cannot_be_read_is_not_one_that_is_absent() {
     let unmatched = MockHost::get("/unmatched", now());

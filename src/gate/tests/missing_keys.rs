@@ -1,4 +1,4 @@
-//! What is told while the keys of a provider cannot be had.
+//! What is answered while the keys of a provider cannot be had.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::host::Response;
 use crate::token::{KeyRules, KeySet};
 
-/// `far` has its keys on a server, `near` has them here. They share the place of their tokens.
+/// `far` has its keys on a server, `near` has them here. Their tokens come in the same location.
 fn gate_requiring(requirement: &Value) -> Gate {
     gate_with_far(requirement, |_| ())
 }
@@ -36,7 +36,7 @@ fn either(first: &str, second: &str) -> Value {
     json!({"requires_any": {"requirements": requirements}})
 }
 
-/// Signed by a key that nobody has configured, for issuers that are configured and others.
+/// Signed by a key that is not configured, for issuers that are configured and others.
 fn forged() -> Vec<String> {
     let issuers = [
         "https://far.example",
@@ -59,7 +59,7 @@ fn answer_to(gate: &Gate, host: &MockHost) -> Response {
     gate.on_request(host, Attempt::Last);
     let response = host.response.borrow().clone().unwrap();
     Response {
-        // Stands in Envoy's log only.
+        // It is in Envoy's log only.
         details: String::new(),
         ..response
     }
@@ -77,7 +77,7 @@ fn as_long_as_keys_are_missing_every_forged_token_waits_and_is_answered_alike() 
         for token in forged() {
             let waits = gate.on_request(&request(&token), Attempt::First);
             let waits_for = matches!(waits, Verdict::Wait(Wait::Keys(Lack { provider, .. }))
-                if provider == place_of(&gate, "far"));
+                if provider == index_of(&gate, "far"));
             assert!(waits_for, "{requirement}: {waits:?}");
         }
         let answers: Vec<_> = forged().iter().map(|token| answer(&gate, token)).collect();
@@ -89,7 +89,7 @@ fn as_long_as_keys_are_missing_every_forged_token_waits_and_is_answered_alike() 
     }
 }
 
-fn place_of(gate: &Gate, provider: &str) -> usize {
+fn index_of(gate: &Gate, provider: &str) -> usize {
     let mut sources = gate.policy().key_sources();
     sources.position(|(name, _)| name == provider).unwrap()
 }
@@ -125,11 +125,11 @@ fn what_is_no_token_is_told_so_without_keys() {
     assert_eq!(refusal(&gate, &host), Some(Reason::TokenMissing));
 }
 
-/// A request with a token where it is sent.
+/// Makes a request with a token in one location.
 type Sent<'s> = &'s dyn Fn(&str) -> MockHost;
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_another_provider_says_of_its_places_does_not_tell_whose_token_waits_for_keys() {
+fn what_another_provider_says_of_its_locations_does_not_tell_whose_token_waits_for_keys() {
     let in_query = |token: &str| MockHost::get(&format!("/?access_token={token}"), now());
     let in_cookie = |beside: &'static str| {
         move |token: &str| {
@@ -137,14 +137,14 @@ fn what_another_provider_says_of_its_places_does_not_tell_whose_token_waits_for_
             host.with_header("authorization", beside)
         }
     };
-    let other_places: [(&str, Value, Sent<'_>); 3] = [
+    let other_locations: [(&str, Value, Sent<'_>); 3] = [
         ("from_params", json!(["access_token"]), &in_query),
         ("from_cookies", json!(["tok"]), &in_cookie("Bearerx")),
         ("from_cookies", json!(["tok"]), &in_cookie("")),
     ];
-    for (key, places, sent) in other_places {
+    for (key, location, sent) in other_locations {
         for requirement in [either("far", "near"), either("near", "far")] {
-            let gate = gate_with_far(&requirement, |far| far[key] = places.clone());
+            let gate = gate_with_far(&requirement, |far| far[key] = location.clone());
             for token in forged() {
                 let waits = gate.on_request(&sent(&token), Attempt::First);
                 assert!(matches!(waits, Verdict::Wait(Wait::Keys(_))), "{waits:?}");
@@ -191,7 +191,7 @@ fn of_several_cookies_none_is_taken_as_long_as_one_of_them_waits_for_keys() {
     }
 }
 
-/// Two tokens, each in the place of another provider: what one provider says of its own is no
+/// Two tokens, each in the location of another provider: what one provider says of its own is no
 /// answer to the other one, of which nothing is known.
 #[wasm_bindgen_test(unsupported = test)]
 fn another_token_that_is_no_good_is_no_answer_to_one_that_waits_for_keys() {
@@ -242,7 +242,7 @@ fn another_token_that_is_no_good_is_no_answer_to_one_that_waits_for_keys() {
 fn gate_with_keys_as_of(requirement: &Value, seconds: u64) -> Gate {
     let gate = gate_requiring(requirement);
     let set = KeySet::parse(jwk_set(&[&eddsa()]).as_bytes(), &KeyRules::default()).unwrap();
-    let far = place_of(&gate, "far");
+    let far = index_of(&gate, "far");
     gate.keys().set(far, Some(Rc::new(set)));
     gate.keys().set_as_of(far, seconds * 1_000);
     gate
@@ -344,7 +344,7 @@ fn no_newer_keys_are_asked_for_where_none_could_have_made_the_signature() {
     let set_algorithms = |far: &mut Value| far["algorithms"] = json!(["EdDSA"]);
     let gate = gate_with_far(&json!({"provider_name": "far"}), set_algorithms);
     let set = KeySet::parse(jwk_set(&[&eddsa()]).as_bytes(), &KeyRules::default()).unwrap();
-    gate.keys().set(place_of(&gate, "far"), Some(Rc::new(set)));
+    gate.keys().set(index_of(&gate, "far"), Some(Rc::new(set)));
     let signer = eddsa();
     let of_any_algorithm = gate_with_keys_as_of(&json!({"provider_name": "far"}), 0);
     for key_id in [Some("new"), signer.key_id(), None] {
@@ -375,10 +375,10 @@ fn an_answer_about_one_provider_does_not_stand_for_another() {
     }
     let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
     let gate = Gate::new(configured.unwrap().policy, Backend::Module, [1; 16]);
-    for place in [0, 1] {
+    for provider in [0, 1] {
         let set = KeySet::parse(jwk_set(&[&eddsa()]).as_bytes(), &KeyRules::default()).unwrap();
-        gate.keys().set(place, Some(Rc::new(set)));
-        gate.keys().set_as_of(place, NOW * 1_000);
+        gate.keys().set(provider, Some(Rc::new(set)));
+        gate.keys().set_as_of(provider, NOW * 1_000);
     }
     let token = named("ES256", Some("new"));
     let first = lack_of(&gate, &token).unwrap();
@@ -406,7 +406,7 @@ fn an_answer_about_one_token_does_not_stand_for_another_of_the_same_key() {
         far["duplicate_cookies"] = json!("first_genuine");
     });
     let set = KeySet::parse(jwk_set(&[&eddsa()]).as_bytes(), &KeyRules::default()).unwrap();
-    gate.keys().set(place_of(&gate, "far"), Some(Rc::new(set)));
+    gate.keys().set(index_of(&gate, "far"), Some(Rc::new(set)));
     let mut claims = claims();
     of_far(&mut claims);
     let forged = named("EdDSA", eddsa().key_id());
@@ -437,7 +437,7 @@ fn of_several_cookies_none_asks_for_the_key_of_another() {
         far["duplicate_cookies"] = json!("first_genuine");
     });
     let set = KeySet::parse(jwk_set(&[&eddsa()]).as_bytes(), &KeyRules::default()).unwrap();
-    let far = place_of(&gate, "far");
+    let far = index_of(&gate, "far");
     gate.keys().set(far, Some(Rc::new(set)));
     gate.keys().set_as_of(far, NOW * 1_000);
     // No key of the provider's can have made the one, and the other is not the provider's.

@@ -4,7 +4,7 @@ use super::*;
 use crate::signer::Signer;
 
 /// Two providers: `user` in `Authorization`, `service` in `x-service`, and a third, `partner`,
-/// that shares the place of the first.
+/// which shares the location of the first.
 fn gate_requiring(requirement: &Value) -> Gate {
     let provider = |name: &str, signer: &Signer, header: Value| {
         json!({
@@ -86,7 +86,7 @@ fn any_of_several_providers_is_enough() {
     let by_service = service(host(), &token_of("service"));
     assert_eq!(admission(&gate, &by_service), Ok(Admission::Verified));
     assert_eq!(admission(&gate, &host()), Err(Reason::TokenMissing));
-    // A user's token in the place of services is nobody's.
+    // A user's token in the location of services is no provider's.
     let misplaced = service(host(), &token_of("user"));
     assert_eq!(admission(&gate, &misplaced), Err(Reason::IssuerMismatch));
 }
@@ -144,7 +144,7 @@ fn allow_missing_lets_no_token_through_and_no_bad_one() {
         let bad = bearer(host(), BROKEN);
         assert_eq!(admission(gate, &bad), Err(Reason::TokenMalformed));
     }
-    // Nobody asks for the token of a service in the second one.
+    // The second one does not ask for the token of a service.
     let other = service(host(), BROKEN);
     assert_eq!(admission(&beside, &other), Ok(Admission::NoToken));
     let other = service(host(), BROKEN);
@@ -175,7 +175,7 @@ fn allow_missing_or_failed_lets_everybody_through_but_nobody_be_somebody() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn audiences_of_a_requirement_stand_in_place_of_the_providers() {
+fn audiences_of_a_requirement_replace_the_providers() {
     let gate = gate_requiring(&json!({"provider_and_audiences": {
         "provider_name": "user", "audiences": ["https://orders/"],
     }}));

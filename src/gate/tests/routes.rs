@@ -1,4 +1,4 @@
-//! Rules and routes: what is asked of which request, and waiting for keys.
+//! Rules and routes: what is required of which request, and waiting for keys.
 
 use super::*;
 use crate::gate::text::tests::COMPARED;
@@ -40,7 +40,7 @@ fn rules_match_by_each_kind_of_path() {
             "{path}"
         );
     }
-    // Read as `/opened` by whoever decodes once more.
+    // A server that decodes once more reads `/opened`.
     let odd = MockHost::get("/open/..%2fopened", now());
     assert_eq!(outcome(&gate, &odd), Some(Reason::PathAmbiguous));
 }
@@ -103,7 +103,7 @@ fn a_rule_for_a_host_matches_by_either_name() {
     }
 }
 
-/// In bytes that are compared with patterns, which cost whoever sends them nothing.
+/// In bytes that are compared with patterns, which cost the sender nothing.
 #[wasm_bindgen_test(unsupported = test)]
 fn what_patterns_cost_is_not_for_an_outsider_to_choose() {
     let regex = |pattern: &str| json!({"safe_regex": {"regex": pattern}});
@@ -118,7 +118,7 @@ fn what_patterns_cost_is_not_for_an_outsider_to_choose() {
         {"match": by_parameter},
         {"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}},
     ]));
-    // Two for the path, and two for what stands beside it.
+    // Two for the path, and two for what comes beside it.
     let most = 4 * MAX_PATTERN_TEXT_BYTES;
     let padded =
         |start: &str, length: usize| format!("{start}{}", "a".repeat(length - start.len()));
@@ -382,7 +382,7 @@ fn an_unknown_key_is_worth_waiting_for_and_a_bad_signature_is_not() {
         let last = outcome(&gate, &request(&rotated));
         assert_eq!(last, Some(Reason::KeyUnknown));
     }
-    // One that names no key is none that is missing.
+    // A token that names no key lacks none.
     let nameless = signed(
         &es256_other(),
         br#"{"alg":"ES256"}"#,
@@ -392,7 +392,7 @@ fn an_unknown_key_is_worth_waiting_for_and_a_bad_signature_is_not() {
     assert_eq!(verdict, Verdict::Stop);
     assert_eq!(outcome(&gate, &request(&token(&es256(), &claims()))), None);
     put(&gate, &[&es256()]);
-    // Another issuer's tokens never make anybody fetch anything.
+    // Another issuer's tokens never cause a fetch.
     let foreign = token(&eddsa(), &claims_with("iss", json!("https://evil.example")));
     assert_eq!(
         gate.on_request(&request(&foreign), Attempt::First),

@@ -1,4 +1,4 @@
-//! What the upstream is told about the caller, and that nobody else can tell it.
+//! What the upstream is told about the caller, and that only the gate can tell it.
 
 use super::*;
 
@@ -66,7 +66,7 @@ fn everything_below_the_prefix_is_taken_off() {
     }
 }
 
-/// Whoever heeds the list would take what the gate says for something that the client has said.
+/// A proxy that heeds the list would drop what the gate says.
 #[wasm_bindgen_test(unsupported = test)]
 fn no_list_of_connection_names_what_the_upstream_relies_on() {
     let genuine = token(&es256(), &claims());
@@ -185,7 +185,7 @@ fn claims_that_no_header_can_carry_are_left_out_where_the_operator_says_so() {
     }
 }
 
-/// Signing in anew would give the browser the same claims, and send it here again.
+/// Signing in again would give the browser the same claims, and send it here again.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_browser_whose_claims_no_header_can_carry_is_not_sent_round_in_a_circle() {
     let gate = gate_with(|configuration| {

@@ -102,7 +102,7 @@ fn the_cache_is_bounded_whatever_comes() {
     assert!(cache.len() as u64 <= most, "{} of {most}", cache.len());
 }
 
-/// The members of a token that has room for these claims and no more.
+/// The members of a token with room for these claims and no more.
 fn full_token(claims: &dyn Fn(usize) -> Value) -> VerifiedToken {
     const ROOM: usize = LARGEST_MAX_TOKEN_BYTES * 3 / 4 - 512;
     let mut count = ROOM;
@@ -118,11 +118,11 @@ fn full_token(claims: &dyn Fn(usize) -> Value) -> VerifiedToken {
 
 fn named(count: usize, value: impl Fn(usize) -> Value) -> Value {
     (0..count)
-        .map(|place| (format!("{place}"), value(place)))
+        .map(|index| (format!("{index}"), value(index)))
         .collect()
 }
 
-/// What may be in tokens, from what takes least of memory to what takes most.
+/// What may be in tokens, from what takes the least memory to what takes the most.
 type Shape = (&'static str, fn(usize) -> Value);
 
 const SHAPES: [Shape; 9] = [
@@ -158,14 +158,14 @@ fn an_entry_weighs_what_it_holds_whatever_is_in_its_claims() {
     for (shape, claims) in SHAPES {
         let original = full_token(&claims);
         let before = allocator::held();
-        // A copy of its own, so that what is held more is held by the entry.
+        // A copy of its own, so that all that is held in addition is held by the entry.
         let id = cache.id(0, shape.as_bytes());
         let entry = KnownToken::new(id, original.clone(), &keys);
         let entry = keep(&cache, entry, &names("one"));
         let held = allocator::held() - before;
         let weight = usize::try_from(entry.weight.get()).unwrap();
         assert!(held <= weight, "{shape}: {held} bytes weigh {weight}");
-        // Nodes of large objects are taken for as empty as they may be.
+        // Nodes of large objects are counted as if they were as empty as they may be.
         let most = held * 3 / 2 + SHARE_BYTES;
         assert!(weight <= most, "{shape}: {weight} for {held} bytes");
     }
@@ -226,7 +226,7 @@ fn an_entry_does_not_hold_what_was_rotated_out() {
     let id = admit(&cache, "token", &old, "one");
     assert_eq!(Rc::strong_count(&old), 1);
     drop(old);
-    // A set in the same place of memory would be taken for the old one.
+    // A set at the same address in memory would be taken for the old one.
     let others: Vec<_> = (0..16).map(|_| keys()).collect();
     assert!(others.iter().all(|keys| cache.get(id, keys).is_none()));
 }

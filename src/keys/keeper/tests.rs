@@ -54,7 +54,7 @@ fn providers_with_the_same_source_share_its_keys() {
         headers: Vec::new(),
         body,
     };
-    // The second time the call is not open any more, and nothing is counted.
+    // The second time the call is no longer open, and nothing is counted.
     for _ in 0..2 {
         keeper.answered(&host, calls[0].0, &outcome);
     }
@@ -71,7 +71,7 @@ fn providers_with_the_same_source_share_its_keys() {
     assert_eq!(keeper.sight(3, host.now.get()), sight);
     let counted: Vec<_> = keeper
         .take_counts()
-        .map(|(place, counts)| (place, counts.fetched))
+        .map(|(index, counts)| (index, counts.fetched))
         .collect();
     assert_eq!(counted, [(0, 1), (2, 0)]);
 }

@@ -92,7 +92,7 @@ impl Process {
         )
     }
 
-    /// Fails, and fails again after the try at once that follows when a connection breaks off.
+    /// Fails, and fails again after the try at once that follows a lost connection.
     fn fail(&mut self, machine: usize) {
         self.end_call(machine, &CallOutcome::Failed);
         if !self.hosts[machine].calls.borrow().is_empty() {
@@ -142,7 +142,7 @@ impl Process {
         self.still_want(machine, key, self.now.get())
     }
 
-    /// One that came then is asked for again.
+    /// A request that came then asks again.
     fn still_want(&self, machine: usize, key: u64, came_at: u64) -> Asked {
         self.ask(machine, key, came_at, Duration::ZERO)
     }

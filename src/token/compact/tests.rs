@@ -59,15 +59,15 @@ fn every_changed_byte_breaks_the_token() {
     let signer = eddsa();
     let keys = keys(&[&signer]);
     let genuine = token(&signer, &json!({"sub": "alice"}));
-    for place in 0..genuine.len() {
+    for index in 0..genuine.len() {
         let mut bytes = genuine.clone().into_bytes();
-        bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
+        bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(bytes).unwrap();
         let accepted = parse(&changed).is_ok_and(|token| {
             let host = MockHost::get("/", UnixTime::MAX);
             token.verify(&keys, Backend::Module, &host).is_ok()
         });
-        assert!(!accepted, "byte {place}");
+        assert!(!accepted, "byte {index}");
     }
 }
 

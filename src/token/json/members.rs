@@ -49,14 +49,14 @@ impl Members {
     /// The value of the member with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        let place = self.place(name)?;
-        self.list.get(place).map(|member| &member.value)
+        let index = self.index(name)?;
+        self.list.get(index).map(|member| &member.value)
     }
 
     /// Takes the value of the member with this name out.
     pub fn take(&mut self, name: &str) -> Option<Value> {
-        let place = self.place(name)?;
-        let member = self.list.get_mut(place)?;
+        let index = self.index(name)?;
+        let member = self.list.get_mut(index)?;
         Some(member.value.take())
     }
 
@@ -80,7 +80,7 @@ impl Members {
         self.names.get(range.clone()).unwrap_or_default()
     }
 
-    fn place(&self, name: &str) -> Option<usize> {
+    fn index(&self, name: &str) -> Option<usize> {
         self.tagged(Tag::of(name.as_bytes()), name)
     }
 
@@ -237,10 +237,10 @@ mod tests {
             &long("ab"),
         ];
         let members = names.iter().enumerate();
-        let members = members.map(|(place, name)| ((*name).to_owned(), json!(place)));
+        let members = members.map(|(index, name)| ((*name).to_owned(), json!(index)));
         let members: Members = members.collect();
-        for (place, name) in names.iter().enumerate() {
-            assert_eq!(members.get(name), Some(&json!(place)), "{name:?}");
+        for (index, name) in names.iter().enumerate() {
+            assert_eq!(members.get(name), Some(&json!(index)), "{name:?}");
         }
         assert_eq!(members.get("seven7"), None);
         assert_eq!(members.get(&long("c")), None);
@@ -265,12 +265,12 @@ mod tests {
             let whole = format!("{{{}}}", list.join(","));
             let members = parse_object(whole.as_bytes()).unwrap().unwrap();
             assert_eq!(members.get("m1"), Some(&json!(1)), "{count}");
-            for place in [1, count] {
-                list.insert(place, name(0));
+            for index in [1, count] {
+                list.insert(index, name(0));
                 let twice = format!("{{{}}}", list.join(","));
                 let error = JsonError::DuplicateMember { name: "m0".into() };
                 assert_eq!(parse_object(twice.as_bytes()), Err(error), "{count}");
-                list.remove(place);
+                list.remove(index);
             }
         }
     }

@@ -130,7 +130,7 @@ fn nothing_private_is_used_wherever_it_stands() {
             for signer in [rs256(), es256(), eddsa()] {
                 let jwk = with(signer.public_jwk(), name, value.clone());
                 assert_eq!(read(&jwk).unwrap_err(), KeyError::Private, "{jwk}");
-                // Rather that than that it is for something else.
+                // This message rather than that it is for something else.
                 let jwk = with(jwk, "use", json!("enc"));
                 assert_eq!(read(&jwk).unwrap_err(), KeyError::Private, "{jwk}");
             }
@@ -242,7 +242,7 @@ fn a_key_that_names_no_algorithm_is_good_for_every_one_listed_that_it_can_be_for
     let curves = [Algorithm::Es384, Algorithm::Es256];
     assert_eq!(bound(&point, &curves), Ok(vec![Algorithm::Es256]));
 
-    // A secret is for those that it is long enough for.
+    // A secret is for the algorithms that it is long enough for.
     let secret = |bytes: usize| json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(vec![7; bytes])});
     let hashes = [Algorithm::Hs512, Algorithm::Hs256, Algorithm::Rs256];
     assert_eq!(bound(&secret(64), &[]), Ok(vec![Algorithm::Hs256]));

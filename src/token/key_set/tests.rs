@@ -41,7 +41,7 @@ fn keys_are_usable_as_they_are_published_and_others_are_named_with_their_reason(
         let expected = set["left_out"].as_array().unwrap();
         assert_eq!(left_out.len(), expected.len(), "{name}: {left_out:?}");
         for (found, expected) in left_out.iter().zip(expected) {
-            assert_eq!(found.place, expected["place"], "{name}");
+            assert_eq!(found.position, expected["position"], "{name}");
             assert_eq!(found.key_id.as_deref(), expected["kid"].as_str(), "{name}");
             let reason = expected["reason"].as_str().unwrap();
             let told = found.to_string();
@@ -88,7 +88,7 @@ fn of_a_set_with_too_many_keys_the_first_ones_are_used() {
     let set = parse(&many).unwrap();
     assert_eq!(set.keys().len(), MAX_KEYS);
     let left_out = set.left_out().iter();
-    let left_out: Vec<_> = left_out.map(|key| (key.place, &key.error)).collect();
+    let left_out: Vec<_> = left_out.map(|key| (key.position, &key.error)).collect();
     assert_eq!(
         left_out,
         [
@@ -96,7 +96,7 @@ fn of_a_set_with_too_many_keys_the_first_ones_are_used() {
             (MAX_KEYS + 1, &KeyError::Surplus)
         ]
     );
-    let complaints: Vec<_> = set.complaints().map(|key| key.place).collect();
+    let complaints: Vec<_> = set.complaints().map(|key| key.position).collect();
     assert_eq!(complaints, [MAX_KEYS]);
 }
 
@@ -171,7 +171,7 @@ fn a_key_that_is_named_is_tried_before_those_without_a_name() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_set_that_is_no_list_is_not_read_as_one() {
-    // The JWK Set wins over whatever stands beside it.
+    // The JWK Set wins over whatever is beside it.
     let mut set: Value = serde_json::from_str(&jwk_set(&[&eddsa()])).unwrap();
     set["other"] = "-----BEGIN PUBLIC KEY-----AAAA-----END PUBLIC KEY-----".into();
     let keys = parse(&set.to_string()).unwrap();

@@ -119,13 +119,13 @@ SETS = []
 
 
 def case(name, text, genuine=(), left_out=(), **settings):
-    """`genuine`: tokens of keys that have to be usable. `left_out`: place, `kid`, reason."""
+    """`genuine`: tokens of keys that have to be usable. `left_out`: position, `kid`, reason."""
     SETS.append({
         "name": name,
         "text": text if isinstance(text, str) else json.dumps(text),
         "settings": settings,
         "genuine": list(genuine),
-        "left_out": [dict(zip(("place", "kid", "reason"), key)) for key in left_out],
+        "left_out": [dict(zip(("position", "kid", "reason"), key)) for key in left_out],
     })
 
 

@@ -56,7 +56,7 @@ fn the_nonce_of_a_check_is_random_and_no_time() {
         let (context, check) = edge.check(&claims());
         let after = edge.process.random();
         let body: Value = serde_json::from_slice(&body_of(&check)).unwrap();
-        // JSON numbers are read as signed ones here and there.
+        // Some readers of JSON take every integer for a signed one.
         let possible = before >> 1..=after >> 1;
         assert!(
             possible.contains(&body["nonce"].as_u64().unwrap()),

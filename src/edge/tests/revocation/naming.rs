@@ -6,7 +6,7 @@ fn lenient() -> Fixture {
     Fixture::new(|settings| settings["on_unnamed"] = json!("allow")).with_feed()
 }
 
-/// Claims that are there to name a token and cannot, and whom the others name.
+/// Claims that should name a token and cannot, of tokens that the others name.
 fn odd() -> Vec<(&'static str, Value)> {
     let long = || json!("x".repeat(1_025));
     vec![

@@ -23,7 +23,7 @@ fn without_an_answer_the_posture_decides() {
         let edge = with(&[("on_unconfirmed", posture)]).with_feed();
         edge.apply(Change::Add(name_of(Kind::Token, "token")));
         assert_eq!(edge.answered(&claims(), None), expected, "{posture}");
-        // Nothing was learnt, so it is asked again.
+        // Nothing was learnt, so the check is made again.
         edge.check(&claims());
     }
 }
@@ -64,7 +64,7 @@ fn what_is_let_through_while_the_feed_is_stale_is_not_remembered_as_verified() {
     }
     edge.process.now.set(LATE * 1_000);
     edge.hear();
-    // What is remembered needs no look at shared data.
+    // What is cached needs no look at shared data.
     edge.wipe();
     edge.check_at(LATE, &claims());
 }
@@ -99,7 +99,7 @@ fn a_token_remembered_as_revoked_is_let_through_by_no_posture() {
     assert_eq!(edge.answered_at(LATE, &claims(), None), stale);
 }
 
-/// What was missed is not known, be it that what is remembered is not so any more.
+/// A change may have been missed, so what is cached may be out of date.
 #[wasm_bindgen_test(unsupported = test)]
 fn without_a_feed_nothing_is_remembered() {
     let unavailable = refused(Reason::RevocationUnavailable);

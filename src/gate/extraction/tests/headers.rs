@@ -50,12 +50,12 @@ fn blanks_behind_a_prefix_do_not_matter_in_any_header() {
                 name: name.into(),
                 prefix: prefix.into(),
             };
-            let places = [Location::Header(header)];
+            let locations = [Location::Header(header)];
             for value in values {
-                let found = token(&places, &[(name, value)]);
+                let found = token(&locations, &[(name, value)]);
                 assert_eq!(found.as_deref(), Ok("abc"), "{name}: {prefix:?}: {value}");
             }
-            let nothing = token(&places, &[(name, prefix.trim_end())]);
+            let nothing = token(&locations, &[(name, prefix.trim_end())]);
             assert_eq!(nothing, Err(Reason::TokenMissing), "{name}: {prefix:?}");
         }
     }
@@ -86,7 +86,7 @@ fn an_authorization_header_that_is_repeated_is_refused() {
             assert_eq!(outcome, Err(Reason::TokenAmbiguous), "{joined}");
         }
     }
-    // Also without a token, when somebody says twice who they are.
+    // Even without a token, when the header comes twice.
     for twice in [
         "Basic abc, Basic abc",
         "Digest a=b, c=d, Basic abc",
@@ -140,16 +140,16 @@ fn other_prefixes_are_compared_as_they_are_and_nothing_goes_on_without_them() {
         "\u{a0}jwt=abc",
         "jwt",
     ] {
-        let places = [custom(), authorization()];
+        let locations = [custom(), authorization()];
         let alone = [("x-jwt", value)];
         assert_eq!(
-            token(&places, &alone),
+            token(&locations, &alone),
             Err(Reason::TokenMalformed),
             "{value}"
         );
         let beside = [("x-jwt", value), ("authorization", "Bearer abc")];
         assert_eq!(
-            token(&places, &beside),
+            token(&locations, &beside),
             Err(Reason::TokenMalformed),
             "{value}"
         );
@@ -166,8 +166,8 @@ fn a_header_has_one_of_its_prefixes() {
         name: "x_jwt".into(),
         prefix: "other=".into(),
     });
-    for places in [[custom(), other.clone()], [other, custom()]] {
-        let of = |value: &str| token(&places, &[("x-jwt", value)]);
+    for locations in [[custom(), other.clone()], [other, custom()]] {
+        let of = |value: &str| token(&locations, &[("x-jwt", value)]);
         assert_eq!(of("jwt=abc").as_deref(), Ok("abc"));
         assert_eq!(of("other=abc").as_deref(), Ok("abc"));
         assert_eq!(of("third=abc"), Err(Reason::TokenMalformed));

@@ -1,4 +1,4 @@
-//! Several machines, and others who write into the same space.
+//! Several machines, and other plugins that write into the same space.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! A server that fails, or answers with what is no set.
+//! A server that fails, or whose answer is not a set.
 
 use super::*;
 

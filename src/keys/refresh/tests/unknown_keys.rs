@@ -1,4 +1,5 @@
-//! Requests that lack a key: what they have fetched, and when it is certain that it is not there.
+//! Requests that lack a key: which fetches they cause, and when it is certain that the key does not
+//! exist.
 
 use super::*;
 
@@ -181,7 +182,7 @@ fn a_flood_makes_nobody_write_more_than_wishes_that_are_new() {
         process.want(0, key);
     }
     assert_eq!(process.hosts[0].space.writes() - writes, 64);
-    // Who came early and comes again is known all the same.
+    // A client that came early and comes again is known all the same.
     process.time_to_call(Duration::from_secs(1)).unwrap();
     process.answer(0, 200, &[], &old_set());
     process.tick();

@@ -21,7 +21,7 @@ fn a_token_in_a_parameter_is_taken_out_of_the_path() {
         refusal(&gate, &MockHost::get(&twice, now())),
         Some(Reason::TokenAmbiguous)
     );
-    // `Authorization` is no place once another one is named.
+    // `Authorization` is not a location once another one is configured.
     assert_eq!(refusal(&gate, &request(&token)), Some(Reason::TokenMissing));
 }
 
@@ -45,7 +45,7 @@ fn a_token_in_a_cookie_is_taken_out_unless_it_goes_on() {
     );
 }
 
-/// Takes the genuine one of several cookies.
+/// A gate that takes the genuine one of several cookies.
 fn choosing_gate(change: impl FnOnce(&mut Value)) -> Gate {
     gate_with(|configuration| {
         let provider = &mut configuration["providers"]["idp"];
@@ -141,7 +141,7 @@ fn several_cookies_that_are_genuine_are_refused_and_so_are_those_of_which_none_i
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_is_chosen_of_several_cookies_has_to_be_the_token_of_every_other_place() {
+fn what_is_chosen_of_several_cookies_has_to_be_the_token_of_every_other_location() {
     let gate = choosing_gate(|configuration| {
         let provider = &mut configuration["providers"]["idp"];
         provider["from_headers"] = json!([{"name": "authorization", "value_prefix": "Bearer "}]);
@@ -163,8 +163,8 @@ fn what_is_chosen_of_several_cookies_has_to_be_the_token_of_every_other_place() 
     }
 }
 
-/// Whoever can set a cookie for the domain above must not choose by their own token of another
-/// provider whose session it is.
+/// An attacker who can set a cookie for the domain above must not choose whose session it is, with
+/// their own token of another provider.
 #[wasm_bindgen_test(unsupported = test)]
 fn the_order_of_providers_does_not_decide_whose_cookie_counts() {
     let gate_of = |requirement: Value| {
@@ -223,7 +223,7 @@ fn gate_choosing_for_two(duplicates_of_idp: &str, requirement: &Value) -> Gate {
     })
 }
 
-/// It is somebody's session all the same.
+/// It is a session all the same.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_genuine_cookie_that_its_provider_refuses_does_not_give_way_to_one_of_another() {
     let any = |requirements: [&Value; 2]| json!({"requires_any": {"requirements": requirements}});
@@ -273,7 +273,7 @@ fn a_genuine_cookie_that_its_provider_refuses_does_not_give_way_to_one_of_anothe
         let gate = gate_choosing_for_two("first_genuine", &requirement);
         assert_eq!(refusal(&gate, &with_cookies(&[&forged, &own])), None);
     }
-    // A provider that reads no such cookie has none there.
+    // A provider that reads no such cookie has no token there.
     let gate = gate_choosing_for_two("first_genuine", &any([&absent, &idp]));
     assert_eq!(refusal(&gate, &with_cookies(&[&others, &own])), None);
 }
@@ -325,7 +325,7 @@ fn every_copy_of_the_token_is_taken_out() {
     );
 }
 
-/// The upstream may believe it, and nobody here has looked at it.
+/// The upstream may believe it, and it was not verified.
 #[wasm_bindgen_test(unsupported = test)]
 fn an_access_token_in_the_query_is_refused_unless_it_is_read() {
     let token = token(&es256(), &claims());
@@ -352,7 +352,7 @@ fn an_access_token_in_the_query_is_refused_unless_it_is_read() {
     }
     let told = Reason::TokenInQuery.problem();
     assert_eq!((told.status, told.code), (400, "token_in_query"));
-    // Every request goes through there, but nobody is called.
+    // Every request goes through there, but no caller is named.
     let gate = optional(json!({"allow_missing_or_failed": {}}));
     let host = beside("/api/x");
     assert_eq!(refusal(&gate, &host), None);
