@@ -258,10 +258,10 @@ for_the_filter() {
 
 tuner="$root/target/release/tune"
 
-# cut_out MODULE RESULT: without what only a panic needs, and without what nothing refers to. The module
-# has to have the names of its functions, and the linker's word on what refers to what.
+# cut_out MODULE RESULT: without what only a panic needs, what is never called and what nothing refers
+# to. The module has to have the names of its functions, and the linker's word on what refers to what.
 cut_out() {
-    say "taking out what only a panic needs"
+    say "taking out what only a panic needs, and methods that are not called"
     "$tuner" cut "$1" "$2" "${callbacks[@]}" >&2
 }
 

@@ -1,14 +1,18 @@
-//! Takes out of the filter what only a panic needs and what nobody reads: `tune cut`.
+//! Takes out of the filter what only a panic needs, what is never read and what is never called:
+//! `tune cut`.
 //!
 //! The linker keeps whatever something refers to. The standard library's own panic hook is there,
 //! with the back-traces that it prints, although the filter sets another one before anything else. And
 //! every `expect` drags in how its error would print itself for developers; who reads the log of a proxy
-//! is helped by file, line and message, which stay.
+//! is helped by file, line and message, which stay. The SDK's traits have a hundred methods that make
+//! host calls for their contexts. The filter makes its own, but a table of methods refers to all of them.
 //!
-//! Two things are done, by name, before the optimiser goes over the module and drops all that is no
+//! Three things are done, by name, before the optimiser goes over the module and drops all that is no
 //! longer referred to:
 //!
-//! - what only a back-trace in print needs becomes a trap ([`UNREACHABLE`]);
+//! - what only a back-trace in print needs, and a kind of context that the filter does not have, becomes
+//!   a trap ([`UNREACHABLE`]);
+//! - so do the methods of the SDK's traits that nothing but a context would call (`is_uncalled_method`);
 //! - `Debug` prints nothing ([`SILENT`]). That is no trap, so that a panic is reported whatever it
 //!   carries, and a message that should print something in this form would lose words and not the
 //!   worker. The filter itself prints nothing in this form: `clippy::use_debug` is denied in it.
@@ -36,8 +40,17 @@ use crate::probes::Result;
 use crate::reach::{Reference, reached};
 use crate::wasm::imported_functions;
 
-/// What only a back-trace in print needs, by a part of the name.
-const UNREACHABLE: &[&str] = &["<std::sys::backtrace::BacktraceLock>::print"];
+/// By a part of the name: what only a back-trace in print needs, and the contexts of TCP connections.
+const UNREACHABLE: &[&str] = &[
+    "<std::sys::backtrace::BacktraceLock>::print",
+    "proxy_wasm::dispatcher::Dispatcher::create_stream_context",
+];
+
+/// How the names of the methods begin that the SDK gives to every context.
+const METHODS: &str = "proxy_wasm::traits::";
+
+/// How the methods are called that are for the SDK itself to call.
+const CALLED_METHODS: &[&str] = &["on_", "get_type", "create_"];
 
 /// How the names of functions end that print for developers.
 const SILENT: &str = " as core::fmt::Debug>::fmt";
@@ -66,6 +79,14 @@ pub(crate) fn cut(module: &[u8], exports: &[String]) -> Cut {
         .filter_map(|(place, name)| Some((*place, replacement(name)?)))
         .collect();
     let reached = reached(module, exports, &replacements.keys().copied().collect());
+    let methods = names.iter().filter(|(_, name)| is_uncalled_method(name));
+    let called: Vec<_> = methods
+        .filter(|(place, _)| reached.called.contains(place))
+        .collect();
+    assert!(
+        called.is_empty(),
+        "called, and taken for methods that nothing calls: {called:?}"
+    );
     for place in (0..types.len()).filter(|place| !reached.functions.contains(place)) {
         replacements.insert(place, Replacement::Trap);
     }
@@ -109,13 +130,26 @@ enum Replacement {
 }
 
 fn replacement(name: &str) -> Option<Replacement> {
-    if UNREACHABLE.iter().any(|part| name.contains(part)) {
+    if UNREACHABLE.iter().any(|part| name.contains(part)) || is_uncalled_method(name) {
         Some(Replacement::Trap)
     } else if name.ends_with(SILENT) {
         Some(Replacement::Silence)
     } else {
         None
     }
+}
+
+/// Whether it is a method that only a context would call. That the filter's contexts do not is checked:
+/// no code may refer to it.
+fn is_uncalled_method(name: &str) -> bool {
+    let method = name
+        .strip_prefix(METHODS)
+        .and_then(|rest| rest.rsplit_once("::"));
+    method.is_some_and(|(_, method)| {
+        !CALLED_METHODS
+            .iter()
+            .any(|called| method.starts_with(called))
+    })
 }
 
 /// The functions' names as they are written in Rust, by their numbers.
@@ -142,6 +176,8 @@ fn names(module: &[u8]) -> BTreeMap<usize, String> {
         let is_there = names.values().any(|name| name.contains(part));
         assert!(is_there, "no function of the module is called `…{part}…`");
     }
+    let is_there = names.values().any(|name| is_uncalled_method(name));
+    assert!(is_there, "no method of the SDK is called `{METHODS}…`");
     names
 }
 

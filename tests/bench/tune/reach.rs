@@ -19,6 +19,8 @@ use crate::wasm::{bodies, imported_functions};
 pub(crate) struct Reached {
     /// Among the module's own functions, by their places.
     pub(crate) functions: BTreeSet<usize>,
+    /// Those of them that other code refers to, and not only data, in which tables of methods stand.
+    pub(crate) called: BTreeSet<usize>,
     /// The data that the linker placed and nothing reachable refers to, by where it stands in the
     /// module. What lies between the things that it placed is not in here.
     pub(crate) lost: Vec<Range<usize>>,
@@ -33,13 +35,17 @@ pub(crate) type Reference = [u8; 8];
 /// What can be reached from these exports, while these functions, by their places, reach nothing.
 pub(crate) fn reached(module: &[u8], exports: &[String], ends: &BTreeSet<usize>) -> Reached {
     let links = Links::of(module);
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut called) = (BTreeSet::new(), BTreeSet::new());
     let mut next: Vec<Thing> = exports.iter().map(|name| links.exported(name)).collect();
     while let Some(thing) = next.pop() {
         let is_end = matches!(thing, Thing::Function(place) if ends.contains(&place));
         if seen.insert(thing) && !is_end {
-            let links = links.to_others.get(&thing).into_iter().flatten();
-            next.extend(links.map(|link| link.to));
+            for link in links.to_others.get(&thing).into_iter().flatten() {
+                if let (Thing::Function(place), None) = (link.to, link.place) {
+                    called.insert(place);
+                }
+                next.push(link.to);
+            }
         }
     }
     let mut shorter = BTreeMap::new();
@@ -67,6 +73,7 @@ pub(crate) fn reached(module: &[u8], exports: &[String], ends: &BTreeSet<usize>)
     });
     Reached {
         functions: functions.collect(),
+        called,
         lost: ranges(lost),
         shorter,
     }
