@@ -1,21 +1,21 @@
-//! Reading a configuration so that every fault in it is found in one go, each with its path.
+//! Reading a configuration so that every fault in it is found at once, each with its path.
 //!
-//! A derived deserialiser stops at the first fault, and an operator would start the program once for
-//! every typing error. Here each value is asked for by name and type; what is wrong is written down
-//! and the reading goes on. A key that nothing asks for is unknown, which is a fault.
+//! A derived deserialiser stops at the first fault, and an operator would start the program once
+//! for every typing error. Here each value is asked for by name and type; a fault is noted and the
+//! reading goes on. A key that nothing asks for is unknown, which is a fault.
 //!
-//! **What stands there and cannot be read is never taken for absent.** A reader gives a value or
-//! `Unread`, which only a fault makes. Where the value has a default, that may stand in for what
-//! cannot be read, which keeps the readers short: `Reading::findings` gives the faults, and with one
-//! of them nothing that was read may be used.
+//! **What is there and cannot be read never counts as absent.** A reader gives a value or `Unread`,
+//! which only a fault makes. If the value has a default, the default may stand in for what cannot
+//! be read, which keeps the readers short: `Reading::findings` gives the faults, and with one of
+//! them nothing that was read may be used.
 //!
 //! **Spelling.** Every key and value may be spelt in each way that protobuf's JSON takes, as Envoy
-//! reads it: keys in camel case too, one element in place of a list, numbers and booleans in quotes or
-//! in a wrapper (`{value: 3}`), durations as text or as `{seconds: 300}`.
+//! reads it: keys in camel case too, one element in place of a list, numbers and booleans in quotes
+//! or in a wrapper (`{value: 3}`), durations as text or as `{seconds: 300}`.
 //!
-//! **Paths.** A `Node` does not carry its path. Only a fault needs one, and finds it by looking for
-//! the value in the whole: so nodes are two pointers that are copied, and the readers of ordinary
-//! values, which are most of this code, have nothing to build up and to clean away.
+//! **Paths.** A `Node` does not carry its path. Only a fault needs one, and finds it by searching
+//! the whole for the value: so nodes are two pointers that are copied, and the readers of ordinary
+//! values, which are most of this code, have nothing to build up and to drop.
 
 mod fields;
 mod spelling;
@@ -51,21 +51,21 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What is known of an environment variable of whatever the configuration is for.
+/// What is known of an environment variable of the program that the configuration is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
     /// It has this value.
     Set(String),
     /// There is no such variable.
     Unset,
-    /// It cannot be looked up from here; never so where the configuration is put to use.
+    /// It cannot be looked up from here; this never happens where the configuration is used.
     Unknown,
 }
 
-/// A value, or the proof that what stands in its place keeps the configuration from being used.
+/// A value, or the proof that what is there instead keeps the configuration from being used.
 pub(crate) type Read<T> = Result<T, Unread>;
 
-/// The proof that a fault was written down. Made by [`Node::fault`] and nothing else.
+/// The proof that a fault was noted. Only [`Node::fault`] makes one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unread(());
 
@@ -77,7 +77,7 @@ pub(crate) struct Reading<'c> {
     warnings: RefCell<Vec<Fault>>,
     #[cfg(not(target_family = "wasm"))]
     usual: RefCell<usual::Usual>,
-    /// Every key that was asked for, each of its object, for the test that compares the
+    /// Every key that was asked for, each with its object, for the test that compares the
     /// documentation with the code.
     #[cfg(test)]
     asked: RefCell<Vec<(*const Value, &'static str)>>,
@@ -141,12 +141,12 @@ pub(crate) struct Node<'c> {
 }
 
 impl<'c> Node<'c> {
-    /// Writes down a fault of this value.
+    /// Notes a fault of this value.
     pub(crate) fn fault(self, message: impl Into<String>) -> Unread {
         self.reading.fault(self.path(), message.into())
     }
 
-    /// Writes down what the operator should know about this value although it is no fault.
+    /// Notes what the operator should know about this value although it is not a fault.
     pub(crate) fn warning(self, message: impl Into<String>) {
         let warning = Fault {
             path: self.path(),
@@ -155,7 +155,7 @@ impl<'c> Node<'c> {
         self.reading.warnings.borrow_mut().push(warning);
     }
 
-    /// Where the value stands. Each value of a configuration has an address of its own, and none is
+    /// The path of the value. Each value of a configuration has an address of its own, and none is
     /// moved while it is read.
     fn path(self) -> String {
         path_of(self.value, self.reading.whole)
@@ -170,7 +170,7 @@ impl<'c> Node<'c> {
         self.fault(format!("expected {expected}, found {found}"))
     }
 
-    /// Whether it is an object, where something else may stand as well.
+    /// Whether it is an object, if something else may be there as well.
     pub(crate) fn is_object(self) -> bool {
         self.value.is_object()
     }
@@ -188,7 +188,7 @@ impl<'c> Node<'c> {
         }
     }
 
-    /// A text of characters that all are `expected`, in words and by a function.
+    /// A text whose characters are all `expected`, in words and by a function.
     pub(crate) fn text_of(self, expected: &str, is_fit: fn(u8) -> bool) -> Read<&'c str> {
         let text = self.text()?;
         if text.bytes().all(is_fit) {
@@ -246,7 +246,7 @@ impl<'c> Node<'c> {
         }
     }
 
-    /// Remembers what this would be without quotes and wrappers.
+    /// Notes what this would be without quotes and wrappers.
     #[cfg(not(target_family = "wasm"))]
     fn usually(self, value: impl Into<Value>) {
         let mut usual = self.reading.usual.borrow_mut();
@@ -260,7 +260,7 @@ impl<'c> Node<'c> {
     )]
     fn usually<T>(self, _: T) {}
 
-    /// The value itself, of any kind but `null`, which must not stand anywhere in it either.
+    /// The value itself, of any kind but `null`, which must not be anywhere in it either.
     pub(crate) fn value(self) -> Read<&'c Value> {
         match self.value {
             Value::Null => return Err(self.mismatch("a value")),
@@ -299,7 +299,7 @@ impl<'c> Node<'c> {
         })
     }
 
-    /// The elements of a list. What is no list is one of a single element.
+    /// The elements of a list. Anything else counts as a list of one element.
     pub(crate) fn elements(self) -> Read<impl ExactSizeIterator<Item = Self>> {
         let values = match self.value {
             Value::Array(values) => values,
@@ -313,7 +313,7 @@ impl<'c> Node<'c> {
         Ok(values.iter().map(move |value| self.with(value)))
     }
 
-    /// The elements of a list that must have some.
+    /// The elements of a list that must not be empty.
     pub(crate) fn some_elements(self, expected: &str) -> Read<impl ExactSizeIterator<Item = Self>> {
         let elements = self.elements()?;
         if elements.len() == 0 {
@@ -344,7 +344,7 @@ impl<'c> Node<'c> {
     }
 }
 
-/// A step of the way to a value.
+/// A step on the way to a value.
 enum Step<'v> {
     Member(&'v str),
     Element(usize),
@@ -367,7 +367,7 @@ fn path_of(wanted: *const Value, whole: &Value) -> String {
     path
 }
 
-/// Whether the value is in this one, with the way that leads there, the last step first.
+/// Whether the value is in this one, and the steps that lead there, the last one first.
 fn find<'v>(wanted: *const Value, within: &'v Value, steps: &mut Vec<Step<'v>>) -> bool {
     if ptr::eq(within, wanted) {
         return true;

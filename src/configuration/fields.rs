@@ -1,4 +1,4 @@
-//! An object whose names are fixed, and what is asked of it by name.
+//! An object with fixed names, which are asked for one by one.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::{Node, Read, Unread, joined, listed, spelling};
 
 /// The members of an object with fixed names.
 ///
-/// Those that may be absent are read to a default then, and to the same where a fault keeps the
-/// configuration from being used.
+/// Those that may be absent are read to a default then, and also if a fault keeps the configuration
+/// from being used.
 pub(crate) struct Fields<'c> {
     node: Node<'c>,
     members: &'c Map<String, Value>,
@@ -32,8 +32,8 @@ impl<'c> Fields<'c> {
         self.node
     }
 
-    /// A member that may be absent. `null` is there, and nothing that can be read: it is what a
-    /// template leaves where its value is missing, and would switch off what the key is for.
+    /// A member that may be absent. `null` is not absent, and cannot be read: a template leaves it
+    /// where its value is missing, and it would switch off what the key is for.
     pub(crate) fn optional(&mut self, key: &'static str) -> Option<Node<'c>> {
         self.known.push(key);
         #[cfg(test)]
@@ -61,8 +61,8 @@ impl<'c> Fields<'c> {
         member.map(|(name, value)| (name.as_str(), value))
     }
 
-    /// A member that may be absent, and is so with a warning when it is `null`. Only for keys whose
-    /// default admits no request that another value would refuse.
+    /// A member that may be absent, and counts as absent with a warning when it is `null`. Only for
+    /// keys whose default admits no request that another value would refuse.
     pub(crate) fn nullable(&mut self, key: &'static str) -> Option<Node<'c>> {
         let node = self.optional(key)?;
         if node.value.is_null() {
@@ -72,8 +72,8 @@ impl<'c> Fields<'c> {
         Some(node)
     }
 
-    /// A text that may be absent, and is so with a warning when it is empty. Only for keys of
-    /// `jwt_authn` for which it means the same.
+    /// A text that may be absent, and counts as absent with a warning when it is empty. Only for
+    /// keys of `jwt_authn` for which both mean the same.
     pub(crate) fn unset_if_empty(&mut self, key: &'static str) -> Option<Node<'c>> {
         let node = self.optional(key)?;
         if *node.value == "" {
@@ -89,8 +89,8 @@ impl<'c> Fields<'c> {
         member.ok_or_else(|| self.node.fault(format!("`{key}` is missing")))
     }
 
-    /// A member that other software knows and that cannot be had here; `message` says why, and what
-    /// to use in its place.
+    /// A member that other software knows and that is not supported here; `message` says why, and
+    /// what to use instead.
     pub(crate) fn refused(&mut self, key: &'static str, message: &str) {
         self.refused.push(key);
         if let Some((spelling, _)) = self.member(key) {
@@ -132,7 +132,7 @@ impl<'c> Fields<'c> {
         self.node.fault(format!("expected {words} {keys}"))
     }
 
-    /// A flag, with what it is when it is left out.
+    /// A flag, with its default.
     pub(crate) fn flag(&mut self, key: &'static str, default: bool) -> bool {
         boolean_or(self.optional(key), default)
     }
@@ -142,7 +142,7 @@ impl<'c> Fields<'c> {
         boolean_or(self.nullable(key), default)
     }
 
-    /// A duration, with what it is when it is left out.
+    /// A duration, with its default.
     pub(crate) fn duration(&mut self, key: &'static str, default: Duration) -> Duration {
         duration_or(self.optional(key), default)
     }
@@ -175,12 +175,12 @@ impl<'c> Fields<'c> {
         number
     }
 
-    /// A text that is not empty, where there has to be one.
+    /// A required text that is not empty.
     pub(crate) fn required_text(&mut self, key: &'static str) -> Read<&'c str> {
         self.required(key)?.text()
     }
 
-    /// A text that is not empty, where there may be one.
+    /// An optional text that is not empty.
     pub(crate) fn optional_text(&mut self, key: &'static str) -> Option<&'c str> {
         self.optional(key)?.text().ok()
     }
@@ -227,13 +227,13 @@ impl<'c> Fields<'c> {
         self.node.reading.fault(path, message);
     }
 
-    /// A fault of something below, by its whole path.
+    /// A fault of something inside, by its whole path.
     pub(crate) fn fault_at(&self, path: String, message: &str) {
         self.node.reading.fault(path, message.to_owned());
     }
 
     fn suggestion(&self, key: &str) -> String {
-        /// Letters that may differ before two keys count as different words.
+        /// Letters by which two keys may differ and still count as the same word, misspelt.
         const CLOSE: usize = 2;
         let plain = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
         let distance = |known: &str| strsim::levenshtein(&plain(key), &plain(known));
@@ -246,8 +246,8 @@ impl<'c> Fields<'c> {
     }
 }
 
-/// What `read` makes of each of these; all of them are looked at, so that a fault in one does not
-/// hide those in the next.
+/// What `read` makes of each of these. All of them are read, so that a fault in one does not hide
+/// those in the next.
 pub(crate) fn all<'c, T>(
     nodes: impl Iterator<Item = Node<'c>>,
     read: impl Fn(Node<'c>) -> Read<T>,

@@ -1,4 +1,4 @@
-//! How protobuf's JSON lets one write names and values, which is what Envoy takes: a pasted
+//! How names and values may be written in protobuf's JSON, which is what Envoy takes: a pasted
 //! `jwt_authn` configuration may have any of these spellings, and so may every key of our own.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::token::parse_json;
 
-/// Seconds in 10,000 years, which is as long as a duration of protobuf gets.
+/// Seconds in 10,000 years, the longest duration of protobuf.
 const MOST_SECONDS: u64 = 315_576_000_000;
 
 /// Whether this is the key as protobuf's JSON writes it: `fromHeaders` for `from_headers`.
@@ -47,7 +47,7 @@ pub(crate) fn whole(value: &Value) -> Option<i64> {
     }
 }
 
-/// The number, if it is whole and no two numbers come to the same double.
+/// The number, if it is whole and no other number comes to the same double.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "only of numbers that have no fraction and fit"

@@ -1,12 +1,12 @@
-//! A configuration in its usual spelling, for those who look at it after it was read.
+//! A configuration in its usual spelling, for looking at it after it was read.
 
 use std::collections::{HashMap, HashSet};
 use std::ptr;
 
 use serde_json::Value;
 
-/// What was found to be spelt in another way than the usual one. A value is known by where it is
-/// in memory, since several places of one configuration may look the same.
+/// What was found to be spelt in another way than the usual one. A value is identified by its
+/// address in memory, since several values of one configuration may look the same.
 #[derive(Default)]
 pub(super) struct Usual {
     keys: HashMap<*const Value, &'static str>,
@@ -15,7 +15,7 @@ pub(super) struct Usual {
 }
 
 impl Usual {
-    /// The member stands under the camel case of this key.
+    /// The member has the camel case of this key as its name.
     pub(super) fn rename(&mut self, member: &Value, key: &'static str) {
         self.keys.insert(ptr::from_ref(member), key);
     }
@@ -32,10 +32,10 @@ impl Usual {
 
     /// The value, which is the one that was read, in its usual spelling.
     pub(super) fn spelling_of(&self, written: &Value) -> Value {
-        let place = ptr::from_ref(written);
-        let value = self.values.get(&place).cloned();
+        let address = ptr::from_ref(written);
+        let value = self.values.get(&address).cloned();
         let value = value.unwrap_or_else(|| self.inside(written));
-        if self.lists.contains(&place) {
+        if self.lists.contains(&address) {
             return Value::Array(vec![value]);
         }
         value

@@ -29,7 +29,7 @@ use serde_json::Value;
 use super::policy::{IssuedAhead, Policy, Provider};
 use crate::configuration::{Fault, Fields, Node, Read, Reading, Variable};
 
-/// A policy, and what the operator should know about it although it is no fault.
+/// A policy, and what the operator should know about it although it is not a fault.
 #[derive(Debug)]
 pub struct Configured {
     /// The policy.
@@ -43,8 +43,8 @@ pub struct Configured {
 ///
 /// # Errors
 ///
-/// Every [`Fault`], in the order of the text where that is known. Whatever stands in a
-/// configuration and cannot be read is one, `null` and a variable that is not set included.
+/// Every [`Fault`], in the order of the text where that is known. Anything that
+/// is there and cannot be read is one, including `null` and a variable that is not set.
 pub fn read(
     bytes: &[u8],
     environment: &dyn Fn(&str) -> Option<String>,
@@ -114,7 +114,7 @@ fn policy(root: Node<'_>) -> Read<Policy> {
 
 /// Keys of `jwt_authn` that change nothing here.
 fn ignored(fields: &mut Fields<'_>) {
-    // What a pasted configuration was packed in (`typed_config`).
+    // The type that a pasted configuration was packed in (`typed_config`).
     if let Some(node) = fields.optional("@type")
         && node
             .string()
@@ -127,8 +127,8 @@ fn ignored(fields: &mut Fields<'_>) {
     }
 }
 
-/// Names with what could be made of them, so that rules can be checked against the names even
-/// where a provider has a fault.
+/// Names with what could be made of them, so that rules can be checked against the names even if a
+/// provider has a fault.
 fn providers(fields: &mut Fields<'_>) -> Vec<(String, Read<Provider>)> {
     let Ok(node) = fields.required("providers") else {
         return Vec::new();

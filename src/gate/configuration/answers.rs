@@ -4,10 +4,10 @@ use crate::configuration::{Fields, Node, Read};
 use crate::gate::refusal::{Login, RefusalSettings};
 use crate::keys::Url;
 
-/// What names the protection space in challenges (RFC 9110 section 11.5).
+/// The default name of the protection space in challenges (RFC 9110 section 11.5).
 const DEFAULT_REALM: &str = "portcullis";
 
-/// The parameter that tells a login page where its visitor came from.
+/// The default parameter that tells a login page where its visitor came from.
 const DEFAULT_RETURN_PARAMETER: &str = "return_to";
 
 pub(super) fn answers(fields: &mut Fields<'_>) -> Read<RefusalSettings> {
@@ -23,7 +23,7 @@ pub(super) fn answers(fields: &mut Fields<'_>) -> Read<RefusalSettings> {
     })
 }
 
-/// Stands in a quoted string, in the characters that need no escape there.
+/// A text for a quoted string, of characters that need no escape there.
 fn quotable(node: Node<'_>) -> Read<&str> {
     node.text_of("printable ASCII characters without `\"` and `\\`", |byte| {
         matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\'

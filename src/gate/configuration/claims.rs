@@ -5,8 +5,8 @@ use crate::configuration::{Fields, Node, Read, all};
 use crate::gate::alias::canonical_name;
 use crate::gate::policy::{ClaimHeader, FilterStateClaim, Form, PayloadHeader};
 
-/// Headers that carry the request itself. A claim must not be written over them, and a token that
-/// came in one of them could not be taken off.
+/// Headers that carry the request itself. A claim must not overwrite them, and a token that came in
+/// one of them could not be removed.
 pub(super) const RESERVED_HEADERS: [&str; 10] = [
     "connection",
     "content-length",
@@ -35,7 +35,7 @@ pub(super) fn claim_headers(fields: &mut Fields<'_>) -> Vec<ClaimHeader> {
     headers
 }
 
-/// Neither what goes to the upstream nor what is taken off on the way there may be one of them.
+/// Refuses one of them as a header that is set for the upstream or removed on the way there.
 pub(super) fn refuse_reserved(node: Node<'_>, name: &str, what: &str) {
     if RESERVED_HEADERS.contains(&name) {
         node.fault(format!(

@@ -12,8 +12,8 @@ use crate::token::{JsonError, MAX_JSON_DEPTH, parse_json};
 /// Reads either form.
 ///
 /// A `Struct` begins with the byte 0x0A, which JSON allows as white space, so the first byte does
-/// not tell. But the bytes of a non-empty `Struct` are never JSON, since its first key stands in
-/// it without quotes; so JSON is tried first, and its error is told when the bytes are neither.
+/// not tell. But the bytes of a non-empty `Struct` are never JSON, since its first key is not in
+/// quotes; so JSON is tried first, and its error is reported when the bytes are neither.
 pub(super) fn decode(bytes: &[u8]) -> Result<Value, JsonError> {
     parse_json(bytes).or_else(|error| match members(Message(bytes), MAX_JSON_DEPTH) {
         Some(members) if !members.is_empty() => Ok(Value::Object(members)),
@@ -21,8 +21,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Value, JsonError> {
     })
 }
 
-/// `message Struct { map<string, Value> fields = 1; }`. Whatever else a message could have in it
-/// makes it something else than a `Struct`, as does a name that is there twice.
+/// `message Struct { map<string, Value> fields = 1; }`. Anything else in the message makes it
+/// something other than a `Struct`, as does a repeated name.
 fn members(mut message: Message<'_>, levels: usize) -> Option<Map<String, Value>> {
     let levels = levels.checked_sub(1)?;
     let mut members = Map::new();
@@ -38,8 +38,8 @@ fn members(mut message: Message<'_>, levels: usize) -> Option<Map<String, Value>
     Some(members)
 }
 
-/// An entry of a map is a message with the key as field 1 and the value as field 2; what is left
-/// out is empty.
+/// An entry of a map is a message with the key as field 1 and the value as field 2; a missing field
+/// is empty.
 fn member(mut message: Message<'_>, levels: usize) -> Option<(String, Value)> {
     let (mut name, mut member) = ("", Value::Null);
     while !message.is_empty() {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn bytes_that_are_neither_are_refused_with_the_place_in_the_text() {
+    fn bytes_that_are_neither_are_refused_with_the_position_in_the_text() {
         for bytes in [
             &b""[..],
             b"{\n  \"a\": 1,\n}",

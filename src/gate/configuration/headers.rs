@@ -10,7 +10,7 @@ use crate::gate::policy::{Policy, Provider, Requirement, SessionHeaders, Unfit};
 /// Prefix of the standard session headers.
 const DEFAULT_SESSION_HEADER_PREFIX: &str = "x-session-";
 
-/// Headers that requests are not to lose, beside those that carry them: one of every family that
+/// Headers that requests must not lose, besides those that carry them: one of every family that
 /// clients, proxies and Envoy itself set.
 const NEEDED_HEADERS: [&str; 22] = [
     "accept-encoding",
@@ -60,7 +60,8 @@ pub(super) fn session_headers(fields: &mut Fields<'_>) -> Read<Option<SessionHea
     Ok(is_on.then(|| SessionHeaders::new(&prefix, unfit)))
 }
 
-/// Everything below the prefix is taken off every request, which must not lose what it is made of.
+/// Everything with the prefix is removed from every request, which must not lose what it is made
+/// of.
 fn refuse_wide_prefix(node: Node<'_>, prefix: &str) {
     let mut needed = NEEDED_HEADERS.iter().chain(&RESERVED_HEADERS);
     if let Some(name) = needed.find(|name| starts_as(prefix, name.as_bytes())) {
@@ -78,7 +79,7 @@ pub(super) fn header_name(node: Node<'_>) -> Read<String> {
     name.map(str::to_ascii_lowercase)
 }
 
-/// Every header that may be injected, with what else lies below the prefix of the session headers.
+/// Every header that may be set, and everything else with the prefix of the session headers.
 pub(super) fn own_headers(providers: &[Provider], session: Option<&SessionHeaders>) -> OwnHeaders {
     let prefix = session.map(|session| &*session.prefix);
     OwnHeaders::new(
@@ -88,7 +89,7 @@ pub(super) fn own_headers(providers: &[Provider], session: Option<&SessionHeader
     )
 }
 
-/// The headers in which a provider's tokens come.
+/// The headers that carry a provider's tokens.
 fn token_headers(provider: &Provider) -> impl Iterator<Item = &str> {
     let locations = provider.locations.iter();
     locations.filter_map(|location| match location {
@@ -105,7 +106,7 @@ fn injected_by(provider: &Provider) -> impl Iterator<Item = &str> {
         .chain(payload.map(|header| header.name.as_str()))
 }
 
-/// What a header says, and what a session is, must not depend on which token of a request counts.
+/// What a header says, and whose session it is, must not depend on which token of a request counts.
 pub(super) fn refuse_ambiguous(fields: &Fields<'_>, policy: &Policy) {
     let Policy {
         providers,
@@ -125,7 +126,7 @@ pub(super) fn refuse_ambiguous(fields: &Fields<'_>, policy: &Policy) {
     for (path, requirement) in rules.chain(mapped).chain(by_filter_state) {
         if policy.session_headers.is_some() && requirement.has_uncertain_session() {
             // The session is that of the first token. If that one may be missing, the sender
-            // chooses which token counts by leaving it out.
+            // chooses by leaving it out which token counts.
             fields.fault_at(
                 path,
                 "the session would be the one of another token when the first token of \
@@ -136,8 +137,8 @@ pub(super) fn refuse_ambiguous(fields: &Fields<'_>, policy: &Policy) {
     }
 }
 
-/// A header cannot be both: where tokens come in and where claims go out. The client's token would
-/// be stripped as a spoofed claim. Nor can it be filled twice.
+/// A header cannot both carry tokens in and carry claims out: the client's token would be stripped
+/// as a spoofed claim. Nor can it be filled twice.
 fn refuse_collisions(root: Node<'_>, policy: &Policy) {
     let session = policy.session_headers.as_ref();
     let own = &policy.own_headers;

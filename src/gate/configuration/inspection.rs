@@ -1,4 +1,4 @@
-//! A configuration as somebody looks at it who is not the filter: an operator at a shell, where the
+//! A configuration as it is looked at outside the filter: by an operator at a shell, where the
 //! virtual machine's environment is not known.
 
 use serde_json::Value;
@@ -9,21 +9,21 @@ use crate::configuration::{Fault, Reading, Variable};
 /// What there is to say about a configuration.
 #[derive(Debug, Default)]
 pub struct Inspection {
-    /// The policy, when there are no faults. What only Envoy knows is missing in it: keys and
-    /// credentials in variables that are [`Variable::Unknown`]. So it is good for looking at and
-    /// for explaining, not for serving.
+    /// The policy, when there are no faults. It lacks what only Envoy knows: keys and credentials
+    /// in variables that are [`Variable::Unknown`]. So it is good for looking at and for
+    /// explaining, not for serving.
     pub policy: Option<Policy>,
     /// What keeps the filter from starting, with the paths.
     pub faults: Vec<Fault>,
-    /// What should be known although it is no fault, with the paths.
+    /// What the operator should know although it is not a fault, with the paths.
     pub warnings: Vec<Fault>,
-    /// What was looked at, in its usual spelling; `null` when the text is no configuration at all.
+    /// The configuration in its usual spelling; `null` when the text is not a configuration at all.
     pub configuration: Value,
 }
 
 impl Inspection {
-    /// What opens the API although it looks closed, and what can never work, with the paths;
-    /// nothing of a configuration that has faults.
+    /// What opens the API although it looks closed, and what can never work, with the paths; empty
+    /// for a configuration that has faults.
     #[must_use]
     pub fn review(&self) -> Vec<Fault> {
         let policy = self.policy.as_ref();
@@ -39,8 +39,8 @@ impl Inspection {
     }
 }
 
-/// Looks at a configuration as [`super::read`] reads it, where some variables may be unknown, which
-/// is a warning for each.
+/// Looks at a configuration as [`super::read`] reads it, except that some variables may be unknown,
+/// each of which is a warning.
 #[must_use]
 pub fn inspect(bytes: &[u8], environment: &dyn Fn(&str) -> Variable) -> Inspection {
     let value = match decoded(bytes) {

@@ -17,11 +17,11 @@ const DEFAULT_CACHE_DURATION: Duration = Duration::from_mins(10);
 /// Pause after a failed fetch, as in `jwt_authn`.
 const DEFAULT_FAILED_REFETCH: Duration = Duration::from_secs(1);
 
-/// How long one fetch may take where `timeout` is left out, which `jwt_authn` does not allow.
+/// How long one fetch may take if `timeout` is left out, which `jwt_authn` does not allow.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long old keys stay in force while the server cannot be reached. `jwt_authn` keeps them for
-/// ever or not at all; a day outlasts most outages, and less than most certificates live.
+/// How long old keys stay in force while the server cannot be reached. `jwt_authn` keeps them
+/// forever or not at all; a day outlasts most outages, and is less than most certificates live.
 const DEFAULT_MAX_STALE: Duration = Duration::from_hours(24);
 
 /// Attempts after the first, once `retry_policy` is there, and their pauses (Envoy's
@@ -32,7 +32,7 @@ const DEFAULT_RETRIES: Retries = Retries {
     max_interval: Duration::from_secs(10),
 };
 
-/// Where the document is, seen from the issuer (OpenID Connect Discovery 1.0 section 4).
+/// The path of the document below the issuer (OpenID Connect Discovery 1.0 section 4).
 const DISCOVERY_DOCUMENT: &str = "/.well-known/openid-configuration";
 
 const NOT_A_URL: &str = "expected a URL that begins with `https://` or `http://`";
@@ -76,7 +76,7 @@ fn written(node: Node<'_>, rules: &KeyRules) -> Read<KeySource> {
     key_set(node, node.text()?.as_bytes(), rules)
 }
 
-/// Protobuf's JSON takes either alphabet, with padding or without.
+/// Protobuf's JSON takes either base64 alphabet, with padding or without.
 fn encoded(node: Node<'_>, rules: &KeyRules) -> Read<KeySource> {
     let text = node.text()?.trim_end_matches('=');
     let bytes = URL_SAFE_NO_PAD.decode(text.replace('+', "-").replace('/', "_"));

@@ -29,7 +29,7 @@ pub(super) fn text(node: Node<'_>) -> Read<TextMatcher> {
 /// A `RegexMatcher`.
 pub(super) fn pattern(node: Node<'_>) -> Read<Pattern> {
     node.object(|fields| {
-        // Its one field, a limit on the size of the program, is out of use in Envoy too.
+        // Its one field, a limit on the size of the program, is deprecated in Envoy too.
         let _ = fields.nullable("google_re2");
         let node = fields.required("regex")?;
         Pattern::new(node.text()?).ok_or_else(|| {
@@ -107,7 +107,7 @@ fn contains(node: Node<'_>, ignore_case: bool) -> Read<TextMatcher> {
     Ok(TextMatcher::contains(node.text()?, ignore_case))
 }
 
-/// Which says itself whether case matters.
+/// A pattern says itself whether case matters.
 pub(super) fn whole_pattern(node: Node<'_>, _: bool) -> Read<TextMatcher> {
     pattern(node).map(TextMatcher::pattern)
 }
@@ -115,7 +115,7 @@ pub(super) fn whole_pattern(node: Node<'_>, _: bool) -> Read<TextMatcher> {
 /// How a matcher for the value of a header or a parameter is read.
 type ReadValue = fn(Node<'_>) -> Read<ValueMatcher>;
 
-/// The value has to be there where nothing is said about it.
+/// The value has to be there if nothing else is said about it.
 fn value(way: Option<(ReadValue, Node<'_>)>) -> Read<ValueMatcher> {
     way.map_or(Ok(ValueMatcher::Present(true)), |(read, node)| read(node))
 }

@@ -11,13 +11,13 @@ use crate::token::{
     Algorithm, DEFAULT_MAX_CANDIDATES, KeyRules, LARGEST_MAX_TOKEN_BYTES, MAX_KEYS, MAX_TOKEN_BYTES,
 };
 
-/// From what no ordinary token exceeds by itself up to what can be had at all.
+/// From what ordinary tokens stay below up to the most that is possible.
 const MAX_TOKEN_BYTES_RANGE: (usize, usize) = (1024, LARGEST_MAX_TOKEN_BYTES);
 
 /// No more than there are keys to try.
 const MAX_CANDIDATES_RANGE: (usize, usize) = (1, MAX_KEYS);
 
-/// Difference between the clocks of issuer and edge that is put up with, as in `jwt_authn`.
+/// Default of the accepted difference between the clocks of issuer and edge, as in `jwt_authn`.
 const DEFAULT_CLOCK_SKEW_SECONDS: u32 = 60;
 
 pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
@@ -74,7 +74,7 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
     })
 }
 
-/// Keys of `jwt_authn` that change nothing here, and those that cannot be had.
+/// Keys of `jwt_authn` that change nothing here, and those that are not supported.
 fn ignored(fields: &mut Fields<'_>) {
     for key in [
         "payload_in_metadata",
@@ -122,9 +122,9 @@ fn key_rules(fields: &mut Fields<'_>) -> KeyRules {
     }
 }
 
-/// `Authorization: Bearer` when nothing is said. `jwt_authn` takes the query parameter
-/// `access_token` then too, which RFC 9700 section 4.3.2 advises against: addresses stand in logs
-/// and histories, and a link that somebody is made to follow could bring a token of its author's.
+/// `Authorization: Bearer` by default. `jwt_authn` takes the query parameter `access_token` then
+/// too, which RFC 9700 section 4.3.2 advises against: URLs are kept in logs and histories, and a
+/// link could carry a token of the one who made it to the one who follows it.
 fn locations(fields: &mut Fields<'_>) -> Vec<Location> {
     let mut locations = fields.each("from_headers", header_location);
     let parameters = fields.texts("from_params");

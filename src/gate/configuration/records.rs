@@ -1,4 +1,4 @@
-//! `shared_data_secret`: what records in the memory are sealed with that plugins of a proxy share.
+//! `shared_data_secret`: what seals records in the memory that plugins of a proxy share.
 
 use super::sources::written_or_named;
 use crate::configuration::{Node, Read};
@@ -18,7 +18,7 @@ pub(super) fn secret(node: Node<'_>) -> Read<RecordSecret> {
     Ok(text.map_or(RecordSecret::none(), secret))
 }
 
-/// That secret, or what stands in for it: the credential, which other plugins do not have either.
+/// That secret, or else the credential, which other plugins do not have either.
 pub(super) fn secret_or_credential(
     secret: Option<RecordSecret>,
     revocation: Option<&RevocationSettings>,

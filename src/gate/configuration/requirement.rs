@@ -9,13 +9,13 @@ use crate::gate::policy::{
 
 /// `{}` asks for nothing, as in `jwt_authn`.
 pub(super) fn requirement(node: Node<'_>, providers: &[String]) -> Read<Requirement> {
-    let everybody = || (0..providers.len()).collect();
+    let every_provider = || (0..providers.len()).collect();
     Ok(match parsed(node, providers)? {
         Parsed::Requirement(requirement) => requirement,
         Parsed::Otherwise(Otherwise::AllowMissingOrFailed) => {
-            Requirement::AllowMissingOrFailed(everybody())
+            Requirement::AllowMissingOrFailed(every_provider())
         }
-        Parsed::Otherwise(_) => Requirement::AllowMissing(everybody()),
+        Parsed::Otherwise(_) => Requirement::AllowMissing(every_provider()),
     })
 }
 
@@ -81,13 +81,13 @@ fn of_provider_and_audiences(node: Node<'_>, providers: &[String]) -> Read<Parse
         let name = fields.required("provider_name");
         let index = name.and_then(|node| provider_index(node, providers));
         let audiences = fields.texts("audiences");
-        // As in `jwt_authn`, where an empty list leaves the provider's own in force.
+        // As in `jwt_authn`, an empty list leaves the provider's own in force.
         let audiences = (!audiences.is_empty()).then(|| comparable(&audiences));
         Ok(token(index?, audiences))
     })
 }
 
-/// Two kinds of elements are no requirements of their own: `allow_missing` and
+/// Two kinds of elements are not requirements of their own: `allow_missing` and
 /// `allow_missing_or_failed` say what becomes of requests that meet none of the others; the more
 /// lenient one counts, as in `jwt_authn`.
 fn any(node: Node<'_>, providers: &[String]) -> Read<Parsed> {
@@ -119,7 +119,7 @@ fn all(node: Node<'_>, providers: &[String]) -> Read<Parsed> {
     Ok(Parsed::Requirement(Requirement::All(requirements)))
 }
 
-/// What `read` makes of the elements of `requirements`, of which there has to be one.
+/// What `read` makes of the elements of `requirements`, which must not be empty.
 fn elements<'c, T>(node: Node<'c>, read: impl Fn(Node<'c>) -> Read<T>) -> Read<Vec<T>> {
     node.object(|fields| {
         let node = fields.required("requirements")?;
@@ -127,7 +127,7 @@ fn elements<'c, T>(node: Node<'c>, read: impl Fn(Node<'c>) -> Read<T>) -> Read<V
     })
 }
 
-/// ◆ `scopes`, `claims` and `token_types`, which stand beside the provider.
+/// ◆ `scopes`, `claims` and `token_types`, which come beside the provider.
 fn with_conditions(fields: &mut Fields<'_>, requirement: Read<Parsed>) -> Read<Parsed> {
     let scopes = fields.optional("scopes").map(scopes_of);
     let claims = fields.each("claims", condition);

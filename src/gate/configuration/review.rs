@@ -1,9 +1,9 @@
 //! What a configuration without faults may still get wrong: what opens the API although it looks
 //! closed, and what can never work.
 //!
-//! That something cannot be, a rule that no request gets to for instance, is told only where it is
-//! certain: whoever has warnings turned into faults must not have to write a sound configuration
-//! differently.
+//! That something cannot be, a rule that no request reaches for instance, is reported only where it
+//! is certain: an operator who turns warnings into faults must not have to write a sound
+//! configuration differently.
 
 mod login;
 mod paths;
@@ -18,13 +18,13 @@ use serde_json::Value;
 use crate::configuration::{Fault, joined};
 use crate::gate::policy::{Policy, Requirement};
 
-/// A configuration as it was written, and what it came to.
+/// A configuration as it was written, and what was made of it.
 pub(super) struct Reviewed<'c> {
     configuration: &'c Value,
     policy: &'c Policy,
 }
 
-/// One rule as it was written, and what it came to.
+/// One rule as it was written, and what was made of it.
 struct Rule<'c> {
     path: String,
     written: &'c Value,
@@ -72,14 +72,14 @@ impl<'c> Reviewed<'c> {
     fn rules(&self) -> impl Iterator<Item = Rule<'c>> {
         let written = elements(self.configuration, "rules").enumerate();
         let rules = written.zip(&self.policy.rules);
-        rules.map(|((place, written), rule)| Rule {
-            path: format!("rules[{place}]"),
+        rules.map(|((index, written), rule)| Rule {
+            path: format!("rules[{index}]"),
             written,
             requirement: &rule.requirement,
         })
     }
 
-    /// Whether something else than rules chooses what a request needs.
+    /// Whether something other than rules chooses what a request needs.
     fn has_other_choices(&self) -> bool {
         self.policy.routes.choose() || self.policy.filter_state_rules.is_some()
     }
@@ -108,7 +108,7 @@ impl Rule<'_> {
         Some((format!("{}.match.{key}", self.path), text))
     }
 
-    /// The text that the path has to be, or to begin with, where that is no pattern.
+    /// The text that the path has to be, or to begin with, if it is not a pattern.
     fn plain_path(&self) -> Option<(String, &str)> {
         let mut keys = ["path", "prefix", "path_separated_prefix"].into_iter();
         keys.find_map(|key| self.text(key))

@@ -1,4 +1,4 @@
-//! The `revocation` key: where the feed comes from, and what counts while it does not.
+//! The `revocation` key: where the feed comes from, and what counts without it.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const DEFAULT_MAX_STALENESS: Duration = Duration::from_secs(30);
 const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_RELOAD_JITTER: Duration = Duration::from_secs(30);
 
-/// A shorter silence than this cannot be told from an ordinary pause between two heartbeats.
+/// Shorter silence could not be told from an ordinary pause between two heartbeats.
 const SHORTEST_MAX_STALENESS: Duration = Duration::from_secs(3);
 
 /// The settings, if revocation is on, for these providers.
@@ -64,8 +64,8 @@ fn settings_of(node: Node<'_>) -> Read<RevocationSettings> {
     })
 }
 
-/// An entry is dropped some time after its tokens have expired. A provider that lets them pass for
-/// longer than that would let revoked ones pass again.
+/// An entry is dropped some time after its tokens have expired. A provider that lets tokens pass
+/// for longer than that would let revoked ones pass again.
 fn refuse_long_skews(node: Node<'_>, providers: &[(String, Read<Provider>)]) {
     for (name, provider) in providers {
         let skew = provider.as_ref().map(|provider| provider.clock_skew);
@@ -99,7 +99,7 @@ const CONFIRMABLE: [(&str, Posture); 3] = [
     ("allow", Posture::Allow),
 ];
 
-/// What is sent as a header has to be one.
+/// A credential that can be sent in a header.
 fn credential(node: Node<'_>) -> Read<String> {
     let is_credential =
         |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());

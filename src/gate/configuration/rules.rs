@@ -155,10 +155,10 @@ fn matcher(node: Node<'_>) -> Read<Matcher> {
     })
 }
 
-/// How a matcher for the path is read, where case matters or not.
+/// How a matcher for the path is read, with or without regard to case.
 type ReadPath = fn(Node<'_>, bool) -> Read<PathMatcher>;
 
-/// Which may be empty, and matches every path then.
+/// A prefix, which may be empty and matches every path then.
 fn prefix(node: Node<'_>, ignore_case: bool) -> Read<PathMatcher> {
     let prefix = TextMatcher::prefix(node.string()?, ignore_case);
     Ok(PathMatcher::Text(prefix))

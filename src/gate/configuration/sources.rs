@@ -1,9 +1,9 @@
-//! Secrets and keys that stand in the configuration, or in a variable that it names.
+//! Secrets and keys that are in the configuration, or in a variable that it names.
 
 use crate::configuration::{Fields, Node, Read, Variable};
 
-/// What the environment variable of the virtual machine holds that this text names; `None` where
-/// only Envoy knows, which is a warning then.
+/// The content of the virtual machine's environment variable that this text names; `None`, with a
+/// warning, if only Envoy knows it.
 pub(super) fn variable(node: Node<'_>) -> Read<Option<String>> {
     match node.variable()? {
         Variable::Set(value) => Ok(Some(value)),
@@ -21,8 +21,8 @@ pub(super) fn variable(node: Node<'_>) -> Read<Option<String>> {
     }
 }
 
-/// The text that stands in `inline_string` or in the variable that `environment_variable` names,
-/// without blanks around it; `None` where only Envoy knows what the variable holds.
+/// The text in `inline_string` or in the variable that `environment_variable` names, without
+/// surrounding blanks; `None` if only Envoy knows the variable.
 pub(super) fn written_or_named(
     node: Node<'_>,
     is_good: fn(&str) -> bool,
@@ -41,7 +41,7 @@ pub(super) fn written_or_named(
     })
 }
 
-/// How a text is had from the member that names it.
+/// How a text is read from the member that names it.
 type Source = fn(Node<'_>) -> Read<Option<String>>;
 
 fn one_source<'c>(fields: &mut Fields<'c>) -> Read<(Source, Node<'c>)> {

@@ -51,14 +51,14 @@ fn complete() -> Value {
 
 fn with(path: &[&str], value: Value) -> Value {
     let mut configuration = complete();
-    let mut place = &mut configuration;
+    let mut target = &mut configuration;
     for name in path {
-        place = match name.parse::<usize>() {
-            Ok(index) => &mut place[index],
-            Err(_) => &mut place[*name],
+        target = match name.parse::<usize>() {
+            Ok(index) => &mut target[index],
+            Err(_) => &mut target[*name],
         };
     }
-    *place = value;
+    *target = value;
     configuration
 }
 
@@ -243,7 +243,7 @@ fn no_claim_can_be_written_over_the_request_or_the_token() {
     );
 }
 
-/// What lies below it is taken off every request.
+/// Everything with the prefix is removed from every request.
 #[wasm_bindgen_test(unsupported = test)]
 fn no_prefix_of_session_headers_takes_off_what_requests_need() {
     for (prefix, lost) in [

@@ -10,10 +10,10 @@ use crate::gate::request::Request;
 const PATH: &str = "login_redirect.url";
 
 impl Reviewed<'_> {
-    /// Whoever is sent to a page that needs a token is sent there again, for ever.
+    /// A browser that is sent to a page that needs a token is sent there again, for ever.
     pub(super) fn login(&self, findings: &mut Vec<Fault>) {
         let login = self.policy.refusals.login.as_ref();
-        // Which host a URL leads to is not known here, and routes choose for paths of their own.
+        // Which host a URL leads to is not known here, and routes decide about paths of their own.
         let url = login.map(|login| login.url.as_str());
         let Some(url) = url.filter(|url| url.starts_with('/')) else {
             return;
@@ -28,7 +28,7 @@ impl Reviewed<'_> {
             if known.matcher.path.matches(Some(path), &request) != Ok(true) {
                 continue;
             }
-            // One that may match or not decides nothing, unless both come to the same.
+            // A rule that may match or not decides nothing, unless both cases come to the same.
             if rule.has_conditions() {
                 if rule.requirement.needs_token() {
                     continue;
@@ -59,11 +59,10 @@ impl Reviewed<'_> {
         }
     }
 
-    /// Whether a request that has a token in a cookie is refused when the token is a bad one,
-    /// though it would pass without any.
+    /// Whether a request with a bad token in a cookie is refused, though it would pass without any.
     fn refuses_bad_cookies(&self, requirement: &Requirement) -> bool {
         let providers = match requirement {
-            Requirement::AllowMissing(places) => places.clone(),
+            Requirement::AllowMissing(providers) => providers.clone(),
             Requirement::Any(alternatives) if alternatives.otherwise == Otherwise::AllowMissing => {
                 alternatives.providers.clone()
             }
@@ -72,7 +71,7 @@ impl Reviewed<'_> {
         let mut providers = providers.into_iter();
         let mut providers = providers
             .by_ref()
-            .filter_map(|place| self.policy.providers.get(place));
+            .filter_map(|index| self.policy.providers.get(index));
         providers.any(|provider| {
             let mut locations = provider.locations.iter();
             locations.any(|location| matches!(location, Location::Cookie(_)))

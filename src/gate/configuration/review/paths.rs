@@ -1,5 +1,5 @@
-//! What rules match: paths and headers that no request has, and open prefixes that go further than
-//! they look.
+//! What rules match: paths and headers that no request has, and open prefixes that reach further
+//! than they seem to.
 
 use serde_json::Value;
 
@@ -12,8 +12,8 @@ impl Reviewed<'_> {
         for rule in self.rules() {
             findings.extend(rule.impossible_path());
             findings.extend(rule.loose_prefix());
-            for (place, header) in elements(rule.matcher(), "headers").enumerate() {
-                let path = format!("{}.match.headers[{place}]", rule.path);
+            for (index, header) in elements(rule.matcher(), "headers").enumerate() {
+                let path = format!("{}.match.headers[{index}]", rule.path);
                 findings.extend(self.header(&path, header));
             }
         }
@@ -45,7 +45,7 @@ impl Reviewed<'_> {
 }
 
 impl Rule<'_> {
-    /// Every path begins with `/` but the one of `OPTIONS *`, and none has a query in it.
+    /// Every path begins with `/` except the one of `OPTIONS *`, and none has a query in it.
     fn impossible_path(&self) -> Option<Fault> {
         if let Some((path, text)) = self.plain_path() {
             if !text.is_empty() && !text.starts_with(['/', '*']) {
@@ -70,7 +70,7 @@ impl Rule<'_> {
     /// `/public` is the beginning of `/publications` too.
     fn loose_prefix(&self) -> Option<Fault> {
         let (path, prefix) = self.text("prefix")?;
-        // What letters there are outside of ASCII is a table of two kilobytes.
+        // A table of letters outside of ASCII would take two kilobytes.
         let in_a_word = |letter: char| letter.is_ascii_alphanumeric() || !letter.is_ascii();
         let ends_in_a_word = prefix.ends_with(in_a_word);
         (ends_in_a_word && !self.requirement.needs_token()).then(|| {

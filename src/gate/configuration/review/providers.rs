@@ -1,5 +1,5 @@
-//! Providers: tokens that nobody can revoke for long enough, places of tokens that are one place,
-//! and what nothing uses.
+//! Providers: tokens that cannot be revoked for long enough, locations of tokens that upstreams may
+//! take for one, and what nothing uses.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ impl Reviewed<'_> {
     pub(super) fn providers(&self, findings: &mut Vec<Fault>) {
         let requirements = self.used_requirements();
         let written = members(self.configuration, "providers");
-        for ((name, written), place) in written.zip(0..) {
-            let Some(provider) = self.policy.providers.get(place) else {
+        for ((name, written), index) in written.zip(0..) {
+            let Some(provider) = self.policy.providers.get(index) else {
                 continue;
             };
             let path = joined("providers", name);
@@ -35,15 +35,15 @@ impl Reviewed<'_> {
             }
             findings.extend(without_effect(&path, written));
             findings.extend(strange_cookies(&path, written));
-            let is_used = requirements.iter().any(|one| uses(one, place));
+            let is_used = requirements.iter().any(|one| uses(one, index));
             if !is_used && !requirements.is_empty() {
                 let message = "no rule and no route asks for its tokens";
                 findings.push(finding(&*path, message));
             }
-            // Keys that are fetched are those of an identity provider, which has other clients too.
+            // Fetched keys are those of an identity provider, which has other clients too.
             let is_shared = matches!(provider.keys, KeySource::Remote(_));
             let asked = |condition: &dyn Fn(&TokenRequirement) -> bool| {
-                let meets = |one: &&Requirement| asks_for(one, place, condition);
+                let meets = |one: &&Requirement| asks_for(one, index, condition);
                 provider.audiences.is_empty() && requirements.iter().any(meets)
             };
             let takes_any = |token: &TokenRequirement| {
@@ -80,7 +80,7 @@ impl Reviewed<'_> {
             .collect()
     }
 
-    /// Two places that upstreams may take for one: which of two tokens would they read?
+    /// Two locations that upstreams may take for one: which of two tokens would they read?
     fn aliases(&self, findings: &mut Vec<Fault>) {
         let mut seen: Vec<(&str, &String)> = Vec::new();
         for provider in &self.policy.providers {
@@ -110,7 +110,7 @@ impl Reviewed<'_> {
     }
 }
 
-/// What clocks differ by that nobody sets right. More is a lifetime, or a mistyped unit.
+/// The most by which clocks differ that are not set right. More is a lifetime, or a mistyped unit.
 const MAX_USUAL_CLOCK_SKEW: Duration = Duration::from_mins(10);
 
 fn outlives_revocations(provider: &Provider) -> bool {
@@ -145,7 +145,7 @@ fn strange_cookies(path: &str, written: &Value) -> Vec<Fault> {
     let path = joined(path, "from_cookies");
     let message = "no cookie has such a name: expected letters, digits and `!#$%&'*+-.^_`|~`";
     strange
-        .map(|(place, _)| finding(format!("{path}[{place}]"), message))
+        .map(|(index, _)| finding(format!("{path}[{index}]"), message))
         .collect()
 }
 
@@ -154,20 +154,20 @@ fn uses(requirement: &Requirement, provider: usize) -> bool {
 }
 
 /// Whether a rule asks neither for audiences nor for scopes. A token that tells a client who has
-/// signed in has claims of any kind, and no scopes.
+/// signed in has claims of any kind, but no scopes.
 fn takes_other_audiences(token: &TokenRequirement) -> bool {
     token.audiences.is_none() && token.scopes == Scopes::default()
 }
 
-/// Whether a token of the provider is enough that meets a requirement like this.
+/// Whether a token of the provider is enough if it meets a requirement like this.
 fn asks_for(
     requirement: &Requirement,
-    place: usize,
+    index: usize,
     condition: &dyn Fn(&TokenRequirement) -> bool,
 ) -> bool {
-    let asks_for = |list: &[Requirement]| list.iter().any(|one| asks_for(one, place, condition));
+    let asks_for = |list: &[Requirement]| list.iter().any(|one| asks_for(one, index, condition));
     match requirement {
-        Requirement::Token { provider, needs } => *provider == place && condition(needs),
+        Requirement::Token { provider, needs } => *provider == index && condition(needs),
         Requirement::Any(alternatives) => asks_for(&alternatives.requirements),
         Requirement::All(requirements) => asks_for(requirements),
         Requirement::Nothing

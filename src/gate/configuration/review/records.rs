@@ -1,11 +1,11 @@
-//! Who could write the keys that are fetched.
+//! Which plugins could write the keys that are fetched.
 
 use super::{Reviewed, finding, members};
 use crate::configuration::{Fault, joined};
 
 impl Reviewed<'_> {
     /// Without a secret in the configuration, records in shared data are sealed under a key that
-    /// every plugin can derive. Of records, only fetched keys let somebody in.
+    /// every plugin can derive. Of these records, only fetched keys could let an attacker in.
     pub(super) fn records(&self, findings: &mut Vec<Fault>) {
         let is_written = |key| self.configuration.get(key).is_some();
         if is_written("shared_data_secret") || is_written("revocation") {

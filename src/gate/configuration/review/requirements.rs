@@ -36,7 +36,7 @@ impl Reviewed<'_> {
         let by_filter_state = by_filter_state.unwrap_or(&empty);
         let filter_state_rules = self.policy.filter_state_rules.iter();
         let chosen_by_filter_state = filter_state_rules.flat_map(|rules| &rules.requirements);
-        // Whatever refers to an entry of the map by its name is told of where it does.
+        // What refers to an entry of the map by its name is reported there.
         let chosen_by_metadata = routes.requirements.iter();
         let chosen_by_metadata = chosen_by_metadata.filter(|_| routes.by_metadata);
         let holders: [(&Value, &str, &str, Vec<&Named>); 3] = [
@@ -80,7 +80,7 @@ const OPENS_WHAT_CHOOSES_IT: &str = "asks for nothing, so whatever chooses it is
                                      place of a name, and `allow_missing_or_failed: {}` has \
                                      tokens checked that come all the same";
 
-/// Whether every request meets it, without a word in it that says so, such as `allow_missing`.
+/// Whether every request meets it, although it does not say so by `allow_missing`, for instance.
 fn opens(requirement: &Requirement) -> bool {
     match requirement {
         Requirement::Nothing => true,
@@ -92,7 +92,7 @@ fn opens(requirement: &Requirement) -> bool {
     }
 }
 
-/// What stands inside a requirement. Whether a part of it is told of that asks for nothing.
+/// What is inside a requirement. Says whether a part was reported that asks for nothing.
 fn inside(path: &str, requirement: &Value, findings: &mut Vec<Fault>) -> bool {
     let mut is_told = false;
     for (key, message) in [
@@ -104,8 +104,8 @@ fn inside(path: &str, requirement: &Value, findings: &mut Vec<Fault>) -> bool {
         ("requires_all", "asks for nothing"),
     ] {
         let list = requirement.get(key).unwrap_or(&Value::Null);
-        for (place, element) in elements(list, "requirements").enumerate() {
-            let path = format!("{path}.{key}.requirements[{place}]");
+        for (index, element) in elements(list, "requirements").enumerate() {
+            let path = format!("{path}.{key}.requirements[{index}]");
             if is_empty(element) {
                 findings.push(finding(&*path, message));
                 is_told = true;

@@ -1,8 +1,8 @@
-//! Rules that no request gets to, since an earlier one matches all of theirs.
+//! Rules that no request reaches, since an earlier one matches all of theirs.
 //!
-//! The first rule that matches decides, so a rule is in the shadow of an earlier one when whatever
-//! fits it fits the earlier one too. That is told only where it follows from how the two are
-//! written: a rule that some request can reach is never told of.
+//! The first rule that matches decides, so a rule is in the shadow of an earlier one when
+//! everything that fits it fits the earlier one too. That is reported only if it follows from how
+//! the two are written: a rule that some request can reach is never reported.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use super::{Reviewed, Rule, elements, finding};
 use crate::configuration::Fault;
 use crate::gate::text::{Pattern, TextMatcher};
 
-/// Which paths a rule is for.
+/// The paths that a rule is for.
 pub(super) enum Paths {
     /// Those that begin so.
     Prefix(Text),
@@ -33,8 +33,8 @@ pub(super) struct Text {
 impl Reviewed<'_> {
     pub(super) fn shadowed_rules(&self, findings: &mut Vec<Fault>) {
         let rules: Vec<_> = self.rules().collect();
-        for (place, rule) in rules.iter().enumerate() {
-            let mut earlier = rules.iter().take(place);
+        for (index, rule) in rules.iter().enumerate() {
+            let mut earlier = rules.iter().take(index);
             let Some(shadow) = earlier.find(|earlier| earlier.covers(rule)) else {
                 continue;
             };
@@ -95,7 +95,7 @@ impl Rule<'_> {
 }
 
 impl Paths {
-    /// A prefix or a whole path where the regular expression is nothing else.
+    /// A prefix or a whole path, if the regular expression is nothing else.
     fn of_pattern(pattern: &str) -> Self {
         let (text, rest) = literal_prefix(pattern);
         let text = Text {
@@ -132,7 +132,7 @@ impl Paths {
             (Self::Segments(own), Self::Pattern(pattern)) => {
                 own.with_slash().begins(&Text::before(pattern))
             }
-            // A `CONNECT` may have no path at all, and what else is left is not certain.
+            // A `CONNECT` may have no path at all, and the remaining cases are not certain.
             _ => false,
         }
     }
@@ -147,7 +147,7 @@ impl Text {
         }
     }
 
-    /// What each path begins with that fits this regular expression.
+    /// What every path begins with that fits this regular expression.
     fn before(pattern: &str) -> Self {
         Self::new(&literal_prefix(pattern).0)
     }
@@ -159,8 +159,8 @@ impl Text {
         }
     }
 
-    /// Both texts in a spelling in which they can be compared: whatever fits `other` in any case
-    /// fits this one if they agree. `None` where case is told apart here and not there.
+    /// Both texts in a spelling in which they can be compared: if they agree, everything that fits
+    /// `other` in any case fits this one. `None` if case matters here and not there.
     fn comparable(&self, other: &Self) -> Option<(String, String)> {
         let has_letters = self.text.bytes().any(|byte| byte.is_ascii_alphabetic());
         if self.ignores_case {
@@ -184,8 +184,8 @@ impl Text {
     }
 }
 
-/// What everything begins with that fits a regular expression as a whole, and the part of the
-/// expression behind it. May be shorter than it could be, never longer.
+/// What every text begins with that fits a regular expression as a whole, and the rest of the
+/// expression. May be shorter than possible, never longer.
 pub(super) fn literal_prefix(pattern: &str) -> (String, &str) {
     let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
     if may_have_alternatives(pattern) {
@@ -204,7 +204,7 @@ pub(super) fn literal_prefix(pattern: &str) -> (String, &str) {
             _ => return (literal, rest),
         };
         let after = letters.as_str();
-        // It may be missing, or stand there several times.
+        // It may be missing or repeated.
         if after.starts_with(['*', '?', '{', '+']) {
             return (literal, rest);
         }
@@ -214,7 +214,7 @@ pub(super) fn literal_prefix(pattern: &str) -> (String, &str) {
 }
 
 /// Whether the expression as a whole may be one of several: whether there is a `|` outside of
-/// parentheses. Where brackets and escapes make that hard to say, there may be.
+/// parentheses. If brackets and escapes make that hard to tell, there may be.
 fn may_have_alternatives(pattern: &str) -> bool {
     if !pattern.contains('|') {
         return false;
@@ -239,8 +239,8 @@ fn follows(condition: &Value, other: &Value, key: &str) -> bool {
     })
 }
 
-/// Names of parameters differ by their case. That two names of one header may count as different is
-/// a finding less.
+/// Names of parameters differ by their case. If two names of one header count as different, a
+/// finding is missed.
 fn name(condition: &Value) -> Option<&str> {
     condition.get("name")?.as_str()
 }

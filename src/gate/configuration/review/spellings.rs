@@ -1,13 +1,13 @@
 //! Paths that some upstreams take for a protected one, and that an open rule takes here.
 //!
-//! To the gate, as to `jwt_authn`, a slash at the end and letters of the other case make another
+//! To the gate, as to `jwt_authn`, a trailing slash and letters of the other case make another
 //! path. Express and others answer both alike unless they are told otherwise.
 
 use super::shadowing::{Paths, Text};
 use super::{Reviewed, Rule, finding};
 use crate::configuration::Fault;
 
-/// A path in another spelling, and who lets requests for it through.
+/// A path in another spelling, and the rule that lets requests for it through.
 struct Opened {
     spelling: String,
     by: String,
@@ -16,12 +16,12 @@ struct Opened {
 impl Reviewed<'_> {
     pub(super) fn open_spellings(&self, findings: &mut Vec<Fault>) {
         let rules: Vec<_> = self.rules().collect();
-        for (place, rule) in rules.iter().enumerate() {
+        for (index, rule) in rules.iter().enumerate() {
             let Some((path, text)) = rule.plain_path() else {
                 continue;
             };
-            let mut earlier = rules.iter().take(place);
-            // What an earlier rule takes in any spelling is told of as such.
+            let mut earlier = rules.iter().take(index);
+            // What an earlier rule takes in any spelling is reported as such.
             if !rule.requirement.needs_token() || earlier.any(|earlier| earlier.takes(text)) {
                 continue;
             }
@@ -50,8 +50,8 @@ impl Reviewed<'_> {
         }
     }
 
-    /// Who lets every request for this path through without a token. A rule that is for this path
-    /// alone is meant so.
+    /// What lets every request for this path through without a token. A rule for this path alone is
+    /// intended.
     fn opener(&self, rules: &[Rule<'_>], path: &str) -> Option<String> {
         let mut deciding = rules.iter().filter(|rule| rule.takes(path));
         match deciding.next() {
@@ -65,7 +65,7 @@ impl Reviewed<'_> {
 }
 
 impl Rule<'_> {
-    /// Whether it takes every request for this path that gets to it.
+    /// Whether it takes every request for this path that reaches it.
     fn takes(&self, path: &str) -> bool {
         let path = Paths::Exact(Text::new(path));
         let covers = self.paths().is_some_and(|paths| paths.cover(&path));
@@ -77,7 +77,7 @@ impl Rule<'_> {
     }
 }
 
-/// With or without the slash at its end, and in the other case.
+/// With or without a trailing slash, and in the other case.
 fn spellings(path: &str, is_prefix: bool) -> impl Iterator<Item = String> {
     let slash = match path.strip_suffix('/') {
         Some("") => None,

@@ -1,6 +1,6 @@
-//! What is written and cannot be read is a fault: every place of a configuration with every key is
-//! replaced in turn by what cannot be read there, and the configuration as a whole must not be taken
-//! then as if that place were empty.
+//! What is written and cannot be read is a fault: every value of a configuration with every key is
+//! replaced in turn by what cannot be read there, and the configuration as a whole must not be read
+//! then as if that value were absent.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use super::*;
 use crate::configuration::joined;
 use crate::gate::configuration::{Variable, inspect};
 
-/// Where `null` means the default, with a warning. Nothing may come to this list by which a caller
-/// is kept out, or told to the upstream as somebody else.
+/// Where `null` means the default, with a warning. A key by which a caller is kept out, or told to
+/// the upstream as another, does not belong into this list.
 const NULLABLE: &[&str] = &[
     "providers.<name>.allow_symmetric_keys",
     "providers.<name>.duplicate_cookies",
@@ -48,7 +48,7 @@ const NULLABLE: &[&str] = &[
     "revocation.reload_jitter",
 ];
 
-/// Where a value of any kind may stand.
+/// Where a value of any kind is allowed.
 pub(super) const OF_ANY_KIND: &[&str] = &[
     "<requirement>.claims[].equals",
     "<requirement>.claims[].one_of",
@@ -57,9 +57,9 @@ pub(super) const OF_ANY_KIND: &[&str] = &[
     "<regex>.google_re2",
 ];
 
-/// One place of a configuration: the members and elements that lead there.
+/// A path in a configuration: the members and elements that lead to a value.
 #[derive(Clone, Debug)]
-pub(super) struct Place(pub(super) Vec<Step>);
+pub(super) struct NodePath(pub(super) Vec<Step>);
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -67,15 +67,15 @@ pub(super) enum Step {
     Element(usize),
 }
 
-impl Place {
-    /// Every place below the whole.
+impl NodePath {
+    /// Every path below the whole.
     pub(super) fn all(value: &Value) -> Vec<Self> {
-        let mut places = Vec::new();
-        Self(Vec::new()).collect(value, &mut places);
-        places
+        let mut paths = Vec::new();
+        Self(Vec::new()).collect(value, &mut paths);
+        paths
     }
 
-    fn collect(&self, value: &Value, places: &mut Vec<Self>) {
+    fn collect(&self, value: &Value, paths: &mut Vec<Self>) {
         let steps: Vec<(Step, &Value)> = match value {
             Value::Object(members) => {
                 let members = members.iter();
@@ -91,10 +91,10 @@ impl Place {
             _ => Vec::new(),
         };
         for (step, value) in steps {
-            let mut place = self.clone();
-            place.0.push(step);
-            places.push(place.clone());
-            place.collect(value, places);
+            let mut node = self.clone();
+            node.0.push(step);
+            paths.push(node.clone());
+            node.collect(value, paths);
         }
     }
 
@@ -166,7 +166,7 @@ const MAY_BE_EMPTY: &[&str] = &[
     "<text>.exact",
 ];
 
-/// Every key there is, keys and credentials in variables included.
+/// Every key there is, with keys and credentials in variables too.
 fn configurations() -> [Value; 2] {
     let mut by_variables = complete();
     by_variables["providers"]["idp"]["local_jwks"] = json!({"environment_variable": "JWKS"});
@@ -178,18 +178,18 @@ fn paths(findings: &[Fault]) -> Vec<&str> {
     findings.iter().map(|finding| &*finding.path).collect()
 }
 
-fn is_at_or_below(path: &str, place: &str) -> bool {
-    let rest = path.strip_prefix(place);
+fn is_at_or_below(path: &str, ancestor: &str) -> bool {
+    let rest = path.strip_prefix(ancestor);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 #[test]
-fn null_is_a_fault_wherever_its_absence_could_let_somebody_in() {
+fn null_is_a_fault_wherever_its_absence_could_let_a_caller_in() {
     let mut nullable = BTreeSet::new();
     for configuration in configurations() {
-        for place in Place::all(&configuration) {
-            let path = place.path();
-            match read_value(&place.with(&configuration, Value::Null)) {
+        for node in NodePath::all(&configuration) {
+            let path = node.path();
+            match read_value(&node.with(&configuration, Value::Null)) {
                 Ok(configured) => {
                     let warnings = paths(&configured.warnings);
                     assert_eq!(warnings, [&*path], "no warning");
@@ -207,15 +207,15 @@ fn null_is_a_fault_wherever_its_absence_could_let_somebody_in() {
 fn keys_without_effect_may_be_null() {
     for key in ["stat_prefix", "providers.idp.jwt_cache_config"] {
         let steps = key.split('.').map(|name| Step::Member(name.to_owned()));
-        let place = Place(steps.collect());
-        let read = read_value(&place.with(&complete(), Value::Null));
+        let node = NodePath(steps.collect());
+        let read = read_value(&node.with(&complete(), Value::Null));
         assert_eq!(paths(&read.unwrap().warnings), [key]);
     }
 }
 
 #[test]
 fn null_in_a_value_that_claims_are_compared_with_is_a_fault_at_any_depth() {
-    for (key, value, place) in [
+    for (key, value, path) in [
         ("equals", json!({"a": [1, null]}), "equals.a[1]"),
         ("one_of", json!([1, {"a": null}]), "one_of[1].a"),
         ("contains", json!([null]), "contains[0]"),
@@ -226,7 +226,7 @@ fn null_in_a_value_that_claims_are_compared_with_is_a_fault_at_any_depth() {
         let found = read_value(&with(&["rules"], rules)).unwrap_err();
         assert_eq!(
             paths(&found),
-            [format!("rules[0].requires.claims[0].{place}")]
+            [format!("rules[0].requires.claims[0].{path}")]
         );
     }
 }
@@ -234,10 +234,10 @@ fn null_in_a_value_that_claims_are_compared_with_is_a_fault_at_any_depth() {
 #[test]
 fn a_value_of_another_kind_is_a_fault_everywhere() {
     for configuration in configurations() {
-        for place in Place::all(&configuration) {
-            let path = place.path();
+        for node in NodePath::all(&configuration) {
+            let path = node.path();
             let mut original = configuration.clone();
-            let original = place.get(&mut original);
+            let original = node.get(&mut original);
             for value in [
                 json!(true),
                 json!(-0.5),
@@ -248,7 +248,7 @@ fn a_value_of_another_kind_is_a_fault_everywhere() {
                 if is_alike || OF_ANY_KIND.contains(&&*as_documented(&path)) {
                     continue;
                 }
-                let read = read_value(&place.with(&configuration, value.clone()));
+                let read = read_value(&node.with(&configuration, value.clone()));
                 let Err(faults) = read else {
                     panic!("{path}: {value} is taken");
                 };
@@ -264,16 +264,16 @@ fn a_value_of_another_kind_is_a_fault_everywhere() {
 fn an_empty_text_is_a_fault_wherever_one_is_needed() {
     let mut found = BTreeSet::new();
     for configuration in configurations() {
-        for place in Place::all(&configuration) {
-            let path = as_documented(&place.path());
+        for node in NodePath::all(&configuration) {
+            let path = as_documented(&node.path());
             if OF_ANY_KIND.contains(&&*path) {
                 continue;
             }
-            match read_value(&place.with(&configuration, json!(""))) {
+            match read_value(&node.with(&configuration, json!(""))) {
                 Ok(_) => {
                     found.insert(path);
                 }
-                Err(faults) => assert!(paths(&faults).contains(&&*place.path()), "{faults:?}"),
+                Err(faults) => assert!(paths(&faults).contains(&&*node.path()), "{faults:?}"),
             }
         }
     }
@@ -284,13 +284,13 @@ fn an_empty_text_is_a_fault_wherever_one_is_needed() {
 #[test]
 fn a_misspelt_key_is_a_fault_everywhere() {
     for configuration in configurations() {
-        for place in Place::all(&configuration) {
-            let path = place.path();
-            let Some(Step::Member(name)) = place.0.last() else {
+        for node in NodePath::all(&configuration) {
+            let path = node.path();
+            let Some(Step::Member(name)) = node.0.last() else {
                 continue;
             };
             let misspelt = format!("{name}_");
-            if let Some(configuration) = place.renamed(&configuration, &misspelt) {
+            if let Some(configuration) = node.renamed(&configuration, &misspelt) {
                 let Err(faults) = read_value(&configuration) else {
                     panic!("{path}_ is taken");
                 };
@@ -331,7 +331,7 @@ fn a_variable_that_is_not_set_is_a_fault_wherever_one_can_be() {
         assert_eq!(paths(&found), [path]);
         assert!(!found[0].message.contains("NOT_SET"), "{found:?}");
 
-        // Where only Envoy knows, it is a warning that names the variable.
+        // If only Envoy knows it, that is a warning that names the variable.
         let environment = |name: &str| {
             let value = environment(name);
             value.map_or(Variable::Unknown, Variable::Set)
@@ -348,7 +348,7 @@ fn a_variable_that_is_not_set_is_a_fault_wherever_one_can_be() {
 #[test]
 fn a_variable_that_holds_nothing_that_can_be_read_is_a_fault() {
     for value in ["", " ", "{}", "\u{fffd}"] {
-        for (steps, place) in [
+        for (steps, expected) in [
             (
                 &["providers", "idp", "local_jwks"][..],
                 "providers.idp.local_jwks",
@@ -368,7 +368,7 @@ fn a_variable_that_holds_nothing_that_can_be_read_is_a_fault() {
                 name => environment(name),
             };
             let found = read(configuration.to_string().as_bytes(), &environment).unwrap_err();
-            assert!(is_at_or_below(&found[0].path, place), "{found:?}");
+            assert!(is_at_or_below(&found[0].path, expected), "{found:?}");
         }
     }
 }

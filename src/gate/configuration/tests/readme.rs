@@ -25,8 +25,8 @@ fn the_documents_list_exactly_the_keys_that_are_read() {
     assert_eq!(documented, read);
 }
 
-/// Names that the operator chooses, places in lists, and what can stand in several places, as
-/// they are written in `envoy/configuration.md`.
+/// Names that the operator chooses, indices of lists, and what may be in several objects, as they
+/// are written in `envoy/configuration.md`.
 pub(super) fn as_documented(key: &str) -> String {
     let mut key = key.to_owned();
     for digit in 0..10 {
@@ -49,7 +49,7 @@ pub(super) fn as_documented(key: &str) -> String {
         key = key.replace(name, written);
     }
     key = key.replace("[\"@type\"]", "@type");
-    for (place, written) in [
+    for (suffix, written) in [
         ("safe_regex", "<regex>"),
         ("safe_regex_match", "<regex>"),
         ("string_match", "<text>"),
@@ -62,7 +62,7 @@ pub(super) fn as_documented(key: &str) -> String {
         ("match.headers[]", "<header>"),
         ("match.query_parameters[]", "<parameter>"),
     ] {
-        if let Some((_, rest)) = key.rsplit_once(&format!("{place}.")) {
+        if let Some((_, rest)) = key.rsplit_once(&format!("{suffix}.")) {
             return format!("{written}.{rest}");
         }
     }

@@ -148,7 +148,7 @@ fn a_login_page_that_sends_its_visitors_round_is_told() {
     with_cookies["rules"][0]["requires"] = json!({"allow_missing_or_failed": {}});
     assert_sound(&with_cookies);
 
-    // What is not certain is not told.
+    // What is not certain is not reported.
     let conditional = json!({"match": {"path": "/login", "headers": [{"name": "x"}]}});
     assert_sound(&login(json!([conditional, rest])));
     let elsewhere = json!({"login_redirect": {"url": "https://login.example/"}});

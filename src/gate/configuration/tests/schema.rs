@@ -7,13 +7,13 @@ use std::{env, fs};
 
 use serde_json::{Map, Value, json};
 
-use super::closed::{OF_ANY_KIND, Place};
+use super::closed::{NodePath, OF_ANY_KIND};
 use super::readme::as_documented;
 use super::{complete, environment, read_value};
 use crate::configuration::Variable;
 use crate::gate::configuration::inspect;
 
-/// One key, with what it holds and what counts where it is left out.
+/// One key, with what it holds and its default.
 struct Key {
     path: String,
     kind: String,
@@ -51,7 +51,7 @@ impl Key {
         format!("| `{path}`{mark} | {kind} | {default} | {meaning} |\n")
     }
 
-    /// The default, where it is a value.
+    /// The default, if it is a value.
     fn default_value(&self) -> Option<Value> {
         let text = self.default.strip_prefix('`')?.strip_suffix('`')?;
         if text.contains('`') {
@@ -121,7 +121,7 @@ fn words(kind: &str) -> Value {
     json!({"enum": words.collect::<Vec<_>>()})
 }
 
-/// The whole schema. What may stand in several places, `<text>` for instance, is defined once.
+/// The whole schema. What is allowed in several objects, `<text>` for instance, is defined once.
 fn schema(keys: &[Key]) -> Value {
     let mut whole = object();
     let mut definitions = Map::new();
@@ -161,29 +161,29 @@ fn schema(keys: &[Key]) -> Value {
 
 /// The schema of the objects at this path below an object.
 fn below<'s>(schema: &'s mut Value, path: &str) -> &'s mut Value {
-    let mut place = schema;
+    let mut inner = schema;
     for step in path.split('.') {
         let (step, is_list) = match step.strip_suffix("[]") {
             Some(step) => (step, true),
             None => (step, false),
         };
-        place = if step.starts_with('<') {
-            &mut place["additionalProperties"]
+        inner = if step.starts_with('<') {
+            &mut inner["additionalProperties"]
         } else {
-            &mut place["properties"][step]
+            &mut inner["properties"][step]
         };
         if is_list {
-            place = &mut place["items"];
+            inner = &mut inner["items"];
         }
-        // An object where a text may stand as well.
-        if place["type"] == "string" {
-            *place = json!({"anyOf": [place.clone(), object()]});
+        // An object where a text is allowed as well.
+        if inner["type"] == "string" {
+            *inner = json!({"anyOf": [inner.clone(), object()]});
         }
-        if place.get("anyOf").is_some() {
-            place = &mut place["anyOf"][1];
+        if inner.get("anyOf").is_some() {
+            inner = &mut inner["anyOf"][1];
         }
     }
-    place
+    inner
 }
 
 fn document(name: &str) -> PathBuf {
@@ -289,10 +289,10 @@ fn the_schema_takes_what_the_filter_takes_and_no_value_of_another_kind() {
     let schema = schema(&Key::all());
     let configuration = usual();
     assert!(conforms(&configuration, &schema, &schema));
-    for place in Place::all(&configuration) {
-        let path = as_documented(&place.path());
+    for node in NodePath::all(&configuration) {
+        let path = as_documented(&node.path());
         let mut original = configuration.clone();
-        let original = place.get(&mut original);
+        let original = node.get(&mut original);
         for value in [
             json!(true),
             json!(-0.5),
@@ -304,7 +304,7 @@ fn the_schema_takes_what_the_filter_takes_and_no_value_of_another_kind() {
             if (is_alike && value != "") || OF_ANY_KIND.contains(&&*path) {
                 continue;
             }
-            let changed = place.with(&configuration, value.clone());
+            let changed = node.with(&configuration, value.clone());
             let is_taken = read_value(&changed).is_ok();
             assert_eq!(
                 conforms(&changed, &schema, &schema),
@@ -324,9 +324,9 @@ fn a_key_that_is_missing_is_told_by_the_schema_where_the_list_says_that_it_is_re
         let key = keys.iter().find(|key| key.path == path);
         key.is_some_and(|key| key.default == "required")
     };
-    for place in Place::all(&configuration) {
-        let path = as_documented(&place.path());
-        let Some(changed) = place.renamed(&configuration, "no such key") else {
+    for node in NodePath::all(&configuration) {
+        let path = as_documented(&node.path());
+        let Some(changed) = node.renamed(&configuration, "no such key") else {
             continue;
         };
         let Err(faults) = read_value(&changed) else {
@@ -340,21 +340,21 @@ fn a_key_that_is_missing_is_told_by_the_schema_where_the_list_says_that_it_is_re
     }
 }
 
-/// Where the key has its default in the configuration and where it is not there, it is the same.
+/// A key with its default comes to the same as a key that is left out.
 #[test]
 fn the_defaults_of_the_list_are_those_that_count() {
     let configuration = usual();
     let mut tried = 0;
-    for place in Place::all(&configuration) {
-        let path = as_documented(&place.path());
+    for node in NodePath::all(&configuration) {
+        let path = as_documented(&node.path());
         let keys = Key::all();
         let key = keys.iter().find(|key| key.path == path);
         let Some(default) = key.and_then(Key::default_value) else {
             continue;
         };
-        let written = place.with(&configuration, default);
-        let left_out = place.without(&configuration);
-        // Where another key has no effect without it, neither way is taken.
+        let written = node.with(&configuration, default);
+        let left_out = node.without(&configuration);
+        // If another key has no effect without it, neither of them is read.
         let read = |configuration: &Value| {
             let read = read_value(configuration);
             read.map(|configured| format!("{:?}", configured.policy))

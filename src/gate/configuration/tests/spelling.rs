@@ -1,12 +1,12 @@
-//! Every spelling that protobuf's JSON takes is read, wherever it can stand, and comes to the same.
+//! Every spelling that protobuf's JSON takes is read wherever it may be, and comes to the same.
 
-use super::closed::{OF_ANY_KIND, Place, Step};
+use super::closed::{NodePath, OF_ANY_KIND, Step};
 use super::readme::as_documented;
 use super::*;
 use crate::gate::configuration::inspect;
 
-/// The spellings of a value, the usual one left out. Wrapped where protobuf wraps, and everywhere
-/// else where it would be the same.
+/// The other spellings of a value: wrapped where protobuf wraps, and everywhere else where it would
+/// be the same.
 fn respelt(value: &Value) -> Vec<Value> {
     match value {
         Value::Bool(boolean) => {
@@ -53,7 +53,7 @@ fn camel_case(key: &str) -> String {
     first + &rest.collect::<String>()
 }
 
-/// What the configuration comes to, and how those see it who look at it later on.
+/// What the configuration is read as, and its usual spelling.
 fn outcome(configuration: &Value) -> (String, Value) {
     let environment = |name: &str| environment(name).map_or(Variable::Unset, Variable::Set);
     let inspection = inspect(configuration.to_string().as_bytes(), &environment);
@@ -72,17 +72,17 @@ fn every_value_may_be_spelt_in_each_way_that_protobuf_takes() {
     let usual = usual();
     let (expected, _) = outcome(&usual);
     let mut number = 0;
-    for place in Place::all(&usual) {
-        if OF_ANY_KIND.contains(&&*as_documented(&place.path())) {
+    for node in NodePath::all(&usual) {
+        if OF_ANY_KIND.contains(&&*as_documented(&node.path())) {
             continue;
         }
         let mut original = usual.clone();
-        let original = place.get(&mut original).clone();
+        let original = node.get(&mut original).clone();
         for value in respelt(&original) {
             let is_duration = value.get("seconds").is_some();
-            let (policy, seen) = outcome(&place.with(&usual, value.clone()));
-            assert_eq!(policy, expected, "{}: {value}", place.path());
-            assert!(is_duration || seen == usual, "{}: {value}", place.path());
+            let (policy, seen) = outcome(&node.with(&usual, value.clone()));
+            assert_eq!(policy, expected, "{}: {value}", node.path());
+            assert!(is_duration || seen == usual, "{}: {value}", node.path());
             number += 1;
         }
     }
@@ -93,20 +93,20 @@ fn every_value_may_be_spelt_in_each_way_that_protobuf_takes() {
 fn every_key_may_be_in_camel_case_but_not_in_both_spellings() {
     let usual = usual();
     let expected = (outcome(&usual).0, usual.clone());
-    for place in Place::all(&usual) {
-        let Some(Step::Member(name)) = place.0.last() else {
+    for node in NodePath::all(&usual) {
+        let Some(Step::Member(name)) = node.0.last() else {
             continue;
         };
         let camel = camel_case(name);
-        let Some(renamed) = place.renamed(&usual, &camel).filter(|_| camel != *name) else {
+        let Some(renamed) = node.renamed(&usual, &camel).filter(|_| camel != *name) else {
             continue;
         };
         assert_eq!(outcome(&renamed), expected, "{camel}");
 
-        // One cannot know which of the two is meant.
-        let parent = Place(place.0[..place.0.len() - 1].to_vec());
+        // Which of the two is meant cannot be known.
+        let parent = NodePath(node.0[..node.0.len() - 1].to_vec());
         let (mut both, mut original) = (usual.clone(), usual.clone());
-        let value = place.get(&mut original).clone();
+        let value = node.get(&mut original).clone();
         parent.get(&mut both)[&camel] = value;
         let found = faults(&both);
         let expected = format!("{camel}: is `{name}` too, which stands here as well");
@@ -224,7 +224,7 @@ fn what_is_no_element_is_none_without_a_list_either() {
     }
 }
 
-/// As in `jwt_authn`; whoever has left it empty by mistake is told.
+/// As in `jwt_authn`, with a warning for an operator who has left it empty by mistake.
 #[test]
 fn an_empty_issuer_and_an_empty_header_count_as_not_set_with_a_warning() {
     for key in ["issuer", "forward_payload_header"] {

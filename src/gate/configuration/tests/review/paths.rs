@@ -1,4 +1,4 @@
-//! Paths and headers that no request has, and prefixes that go further than they look.
+//! Paths and headers that no request has, and prefixes that reach further than they seem to.
 
 use super::*;
 

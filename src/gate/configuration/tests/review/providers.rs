@@ -1,4 +1,4 @@
-//! Providers, and the places of their tokens.
+//! Providers, and the locations of their tokens.
 
 use super::*;
 
@@ -32,12 +32,12 @@ fn a_token_that_outlives_its_revocation_is_told() {
 }
 
 #[test]
-fn places_of_tokens_that_are_one_place_for_some_upstreams_are_told() {
-    let with = |places: Value| {
+fn locations_of_tokens_that_are_one_for_some_upstreams_are_told() {
+    let with = |locations: Value| {
         let rules = json!([{"match": {"prefix": "/"}, "requires": token()}]);
         let mut configuration = configuration(rules, json!({}));
         let provider = configuration["providers"]["idp"].as_object_mut().unwrap();
-        provider.extend(places.as_object().unwrap().clone());
+        provider.extend(locations.as_object().unwrap().clone());
         configuration
     };
     for (key, value) in [
@@ -74,8 +74,8 @@ fn a_clock_skew_that_is_a_lifetime_is_told() {
     for (seconds, is_told) in [(600, false), (601, true), (u32::MAX, true)] {
         configuration["providers"]["idp"]["clock_skew_seconds"] = json!(seconds);
         if is_told {
-            let place = "providers.idp.clock_skew_seconds: a token is good for so long after";
-            assert_finding(&configuration, place);
+            let finding = "providers.idp.clock_skew_seconds: a token is good for so long after";
+            assert_finding(&configuration, finding);
         } else {
             assert_sound(&configuration);
         }

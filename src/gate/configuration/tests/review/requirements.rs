@@ -56,7 +56,7 @@ fn a_requirement_that_opens_is_told_wherever_it_is_referred_to() {
         configuration(json!([rest()]), json!({"filter_state_rules": rules}))
     };
     let nothing = json!({});
-    for (configuration, place) in [
+    for (configuration, path) in [
         (by_name(&nothing), "rules[0].requirement_name"),
         (by_route(&nothing), "requirement_by_route_name.a"),
         (by_metadata(&nothing), "requirement_map.open"),
@@ -65,7 +65,7 @@ fn a_requirement_that_opens_is_told_wherever_it_is_referred_to() {
             "filter_state_rules.requires.open",
         ),
     ] {
-        let expected = format!("{place}: asks for nothing, so ");
+        let expected = format!("{path}: asks for nothing, so ");
         assert_finding(&configuration, &expected);
     }
     let said = json!({"requirement_by_route_name": {"a": {"disabled": true}}});
@@ -77,11 +77,11 @@ fn a_requirement_that_opens_is_told_wherever_it_is_referred_to() {
     ] {
         for configuration in [by_name(&open), by_route(&open)] {
             let found = review(&configuration);
-            let places = [
+            let paths = [
                 "rules[0].requirement_name: ",
                 "requirement_by_route_name.a: ",
             ];
-            let is_told = |finding: &String| places.iter().any(|place| finding.starts_with(place));
+            let is_told = |finding: &String| paths.iter().any(|path| finding.starts_with(path));
             assert!(found.iter().any(is_told), "{open}: {found:?}");
         }
         let found = review(&by_filter_state(&open));

@@ -1,4 +1,4 @@
-//! Rules that no request gets to.
+//! Rules that no request reaches.
 
 use super::*;
 

@@ -55,7 +55,7 @@ fn a_protected_path_that_another_rule_leaves_open_in_another_spelling_is_told() 
         let found = review(&closed_before_open(closed));
         assert!(found[0].ends_with(hint), "{found:?}");
     }
-    // By which only some of the requests are kept out in any spelling.
+    // It keeps out only some of the requests, in any spelling.
     let on_post = json!({"string_match": {"exact": "POST"}});
     let closed = on(path("/admin"), "headers", ":method", on_post);
     let expected = "rules[0].match.path: `/admin/` and `/ADMIN` are other paths";
@@ -90,9 +90,9 @@ fn a_protected_path_that_no_other_spelling_leads_round_is_not_told() {
             {"match": path("/admin"), "requires": token()},
             {"match": prefix("/"), "requires": token()},
         ]),
-        // Refused, since nobody says anything.
+        // Refused, since no rule matches it.
         json!([{"match": path("/admin"), "requires": token()}]),
-        // Meant so.
+        // Intended.
         json!([
             {"match": path("/a"), "requires": token()},
             {"match": path("/A")},
