@@ -51,7 +51,7 @@ impl<'c> Fields<'c> {
         let mut members = self.members.iter();
         let camel = members.find(|(name, _)| *name != key && spelling::is_camel_case(name, key));
         if let (Some(_), Some((name, _))) = (snake, camel) {
-            self.fault_of(name, format!("is `{key}` too, which stands here as well"));
+            self.fault_of(name, format!("is `{key}` too, which is here as well"));
         }
         #[cfg(not(target_family = "wasm"))]
         if let Some((_, value)) = camel {

@@ -66,7 +66,8 @@ fn refuse_wide_prefix(node: Node<'_>, prefix: &str) {
     let mut needed = NEEDED_HEADERS.iter().chain(&RESERVED_HEADERS);
     if let Some(name) = needed.find(|name| starts_as(prefix, name.as_bytes())) {
         node.fault(format!(
-            "everything that begins with `{prefix}` would be taken off every request, `{name}` too"
+            "everything that begins with `{prefix}` would be removed from every request, \
+             `{name}` too"
         ));
     }
 }

@@ -11,7 +11,7 @@ const SHORTEST: usize = 32;
 /// The secret that the operator has set, if there is one.
 pub(super) fn secret(node: Node<'_>) -> Read<RecordSecret> {
     let is_long = |text: &str| text.len() >= SHORTEST;
-    let expected = "expected at least 32 characters that nobody can guess; \
+    let expected = "expected at least 32 characters that cannot be guessed; \
                     hint: `openssl rand -hex 32` prints some";
     let text = written_or_named(node, is_long, expected)?;
     let secret = |text: String| RecordSecret::of("shared_data_secret", &text);

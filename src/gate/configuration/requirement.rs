@@ -219,5 +219,5 @@ fn present(node: Node<'_>) -> Read<ClaimTest> {
     if node.boolean()? {
         return Ok(ClaimTest::Present);
     }
-    Err(node.fault("expected `true`: that a claim is absent cannot be asked for"))
+    Err(node.fault("expected `true`: a rule cannot ask for a claim to be absent"))
 }

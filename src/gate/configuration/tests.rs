@@ -253,7 +253,7 @@ fn no_prefix_of_session_headers_takes_off_what_requests_need() {
         ("ho", "host"),
     ] {
         let found = faults(&with(&["session_header_prefix"], json!(prefix)));
-        let expected = format!("would be taken off every request, `{lost}` too");
+        let expected = format!("would be removed from every request, `{lost}` too");
         let is_told = |fault: &String| fault.ends_with(&expected);
         assert!(found.iter().any(is_told), "{prefix}: {found:?}");
     }

@@ -59,7 +59,7 @@ impl Reason {
         let (status, code, challenge, action, detail) = match self {
             Self::TokenMissing => (401, "token_missing", Bare, SignIn, "a token is required"),
             Self::TokenAmbiguous => (400, "token_ambiguous", InvalidRequest, None, "the request has more than one token"),
-            Self::TokenInQuery => (400, "token_in_query", InvalidRequest, None, "tokens belong into the Authorization header, or where else this API takes them, not into access_token in the query"),
+            Self::TokenInQuery => (400, "token_in_query", InvalidRequest, None, "tokens belong in the Authorization header, or where else this API takes them, not in access_token in the query"),
             Self::TokenTooLarge => (401, "token_too_large", InvalidToken, None, "the token is too large"),
             Self::TokenMalformed | Self::CriticalHeader => (401, "token_malformed", InvalidToken, SignIn, "the token is not well formed"),
             Self::TimeInMilliseconds => (401, "time_in_milliseconds", InvalidToken, None, "a time in the token is in milliseconds, where seconds belong"),

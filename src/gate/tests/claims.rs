@@ -43,9 +43,9 @@ fn subjects_are_matched_as_text() {
         assert_eq!(outcome, expected, "{matcher}");
     }
     let gate = gate_of_provider("subjects", json!({"prefix": "a"}));
-    let mut nobody = claims();
-    nobody.as_object_mut().unwrap().remove("sub");
-    assert_eq!(refused(&gate, &nobody), Some(Reason::SubjectMismatch));
+    let mut unnamed = claims();
+    unnamed.as_object_mut().unwrap().remove("sub");
+    assert_eq!(refused(&gate, &unnamed), Some(Reason::SubjectMismatch));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -64,9 +64,9 @@ fn one_provider_may_have_several_issuers() {
         let outcome = refused(&gate, &claims_with("iss", json!(issuer)));
         assert_eq!(outcome, expected, "{issuer}");
     }
-    let mut nobody = claims();
-    nobody.as_object_mut().unwrap().remove("iss");
-    assert_eq!(refused(&gate, &nobody), Some(Reason::IssuerMismatch));
+    let mut unnamed = claims();
+    unnamed.as_object_mut().unwrap().remove("iss");
+    assert_eq!(refused(&gate, &unnamed), Some(Reason::IssuerMismatch));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

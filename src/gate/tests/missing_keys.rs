@@ -388,7 +388,7 @@ fn an_answer_about_one_provider_does_not_stand_for_another() {
             ..Answers::default()
         };
         let Verdict::Wait(Wait::Keys(second)) = gate.on_answers(&request(&token), &answers) else {
-            panic!("nobody asks the other");
+            panic!("the other is not asked");
         };
         assert_ne!(first.provider, second.provider);
         for (second, status) in [(second.settled(), 401), (second.unsettled(), 503)] {

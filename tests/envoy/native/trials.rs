@@ -160,7 +160,7 @@ pub(super) fn refused() -> [(&'static str, Value, &'static str); 9] {
         (
             "a key in both spellings",
             usual(json!({"from_params": ["a"], "fromParams": ["b"]})),
-            "providers.demo.fromParams: is `from_params` too, which stands here as well",
+            "providers.demo.fromParams: is `from_params` too, which is here as well",
         ),
         (
             "a list in a list",

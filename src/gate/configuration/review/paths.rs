@@ -23,8 +23,8 @@ impl Reviewed<'_> {
         let name = header.get("name")?.as_str()?.to_ascii_lowercase();
         if self.policy.own_headers.has(name.as_bytes()) {
             let message = format!(
-                "`{name}` is what the gate tells the upstream: it is taken off every request, and \
-                 no rule can rely on it"
+                "`{name}` is a header of the gate: it is removed from every request, so no rule \
+                 can rely on it"
             );
             return Some(finding(format!("{path}.name"), message));
         }

@@ -10,7 +10,7 @@ use crate::configuration::joined;
 use crate::gate::configuration::{Variable, inspect};
 
 /// Where `null` means the default, with a warning. A key by which a caller is kept out, or told to
-/// the upstream as another, does not belong into this list.
+/// the upstream as another, does not belong in this list.
 const NULLABLE: &[&str] = &[
     "providers.<name>.allow_symmetric_keys",
     "providers.<name>.duplicate_cookies",

@@ -109,7 +109,7 @@ fn every_key_may_be_in_camel_case_but_not_in_both_spellings() {
         let value = node.get(&mut original).clone();
         parent.get(&mut both)[&camel] = value;
         let found = faults(&both);
-        let expected = format!("{camel}: is `{name}` too, which stands here as well");
+        let expected = format!("{camel}: is `{name}` too, which is here as well");
         assert!(
             found.iter().any(|fault| fault.ends_with(&expected)),
             "{found:?}"

@@ -65,7 +65,7 @@ fn a_header_that_cannot_be_relied_on_is_told() {
     for (header, expected) in [
         (
             json!({"name": "X_Session_Subject", "exact_match": "admin"}),
-            "name: `x_session_subject` is what the gate tells the upstream",
+            "name: `x_session_subject` is a header of the gate",
         ),
         (
             json!({"name": ":path", "prefix_match": "/public/"}),
