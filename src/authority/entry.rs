@@ -3,7 +3,7 @@
 //! The store's rows are written here and read nowhere else:
 //!
 //! ```text
-//! struct Record {               // little-endian
+//! struct Entry {               // little-endian
 //!     version: u8,              // 2
 //!     kind: u8,                 // 1 token, 2 session, 3 device, 4 subject, 5 client, 6 issuer
 //!     in_force: u8,             // 1 revoked, 0 taken back
@@ -106,7 +106,7 @@ pub(super) struct Event {
 
 /// An entry with its history, oldest event first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct Entry {
     /// What is revoked.
     pub target: Target,
     /// Whether it is, or was once and was taken back.
@@ -128,8 +128,8 @@ pub(super) struct Record {
     pub events: Vec<Event>,
 }
 
-impl Record {
-    /// A record of nothing yet.
+impl Entry {
+    /// An entry of nothing yet.
     #[must_use]
     pub(super) fn new(target: Target) -> Self {
         Self {
@@ -196,7 +196,7 @@ impl Record {
         self.events.push(event);
     }
 
-    /// The cut-off that the record describes, under `key`.
+    /// The cut-off that the entry describes, under `key`.
     #[must_use]
     pub(super) fn cut_off(&self, key: &FilterKey) -> CutOff {
         let except = (!self.except_session.is_empty())
@@ -338,14 +338,14 @@ fn put_text(bytes: &mut Vec<u8>, text: &str) {
 mod tests {
     use super::*;
 
-    fn record() -> Record {
+    fn entry() -> Entry {
         let event = |action, time| Event {
             time,
             action,
             actor: "operator".into(),
             reason: "lost telephone – gestohlen".into(),
         };
-        Record {
+        Entry {
             in_force: true,
             expires_at: UnixTime::from_seconds(7).unwrap(),
             sequence: 9,
@@ -353,7 +353,7 @@ mod tests {
             except_session: "session".into(),
             except_from: UnixTime::from_seconds(3).unwrap(),
             events: vec![event(Action::Revoked, 1), event(Action::Restored, u64::MAX)],
-            ..Record::new(Target {
+            ..Entry::new(Target {
                 kind: Kind::Subject,
                 issuer: "https://issuer.example".into(),
                 value: "alice".into(),
@@ -362,38 +362,38 @@ mod tests {
     }
 
     #[test]
-    fn a_record_comes_back_as_it_was() {
+    fn an_entry_comes_back_as_it_was() {
         for kind in Kind::ALL {
-            let mut record = record();
-            record.target.kind = kind;
-            assert_eq!(Record::decode(&record.encode()), Some(record.clone()));
-            let summary = summary(&record.encode());
-            assert_eq!(summary, Some((kind, true, record.expires_at)));
+            let mut entry = entry();
+            entry.target.kind = kind;
+            assert_eq!(Entry::decode(&entry.encode()), Some(entry.clone()));
+            let summary = summary(&entry.encode());
+            assert_eq!(summary, Some((kind, true, entry.expires_at)));
         }
     }
 
     #[test]
     fn a_row_cut_anywhere_or_too_long_is_none() {
-        let mut row = record().encode();
+        let mut row = entry().encode();
         for length in 0..row.len() {
-            assert_eq!(Record::decode(&row[..length]), None, "{length} bytes");
+            assert_eq!(Entry::decode(&row[..length]), None, "{length} bytes");
         }
         row.push(0);
-        assert_eq!(Record::decode(&row), None);
+        assert_eq!(Entry::decode(&row), None);
     }
 
     #[test]
     fn a_long_history_keeps_its_beginning_and_its_end() {
-        let mut record = record();
+        let mut entry = entry();
         for time in 0..100 {
-            record.note(Event {
+            entry.note(Event {
                 time,
-                ..record.events[0].clone()
+                ..entry.events[0].clone()
             });
         }
-        assert_eq!(record.events.len(), MAX_EVENTS);
-        assert_eq!(record.events[0].time, 1);
-        assert_eq!(record.events.last().unwrap().time, 99);
-        assert_eq!(Record::decode(&record.encode()), Some(record));
+        assert_eq!(entry.events.len(), MAX_EVENTS);
+        assert_eq!(entry.events[0].time, 1);
+        assert_eq!(entry.events.last().unwrap().time, 99);
+        assert_eq!(Entry::decode(&entry.encode()), Some(entry));
     }
 }

@@ -27,7 +27,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::entry::{Action, Event, Record, Revocation};
+use super::entry::{Action, Event, Entry, Revocation};
 use super::request::{Limits, RevocationRequest};
 use super::text::counted;
 use super::writer::WriteError;
@@ -250,9 +250,9 @@ pub(super) fn read(
         .map_err(|error| error.to_string())
 }
 
-/// The length (32 bits) and the bytes of a [`Record`] with one event.
+/// The length (32 bits) and the bytes of an [`Entry`] with one event.
 pub(super) fn encode(revocation: &Revocation, now: UnixTime, bytes: &mut Vec<u8>) {
-    let record = Record {
+    let entry = Entry {
         in_force: true,
         expires_at: revocation.expires_at,
         sequence: 0,
@@ -268,7 +268,7 @@ pub(super) fn encode(revocation: &Revocation, now: UnixTime, bytes: &mut Vec<u8>
         }],
         target: revocation.target.clone(),
     };
-    let row = record.encode();
+    let row = entry.encode();
     bytes.extend(u32::try_from(row.len()).unwrap_or(0).to_le_bytes());
     bytes.extend(row);
 }
@@ -280,14 +280,14 @@ pub(super) fn decode(mut bytes: &[u8]) -> Option<Vec<Revocation>> {
         let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
         let (row, rest) = rest.split_at_checked(length)?;
         bytes = rest;
-        let record = Record::decode(row)?;
-        let event = record.events.into_iter().next()?;
+        let entry = Entry::decode(row)?;
+        let event = entry.events.into_iter().next()?;
         revocations.push(Revocation {
-            target: record.target,
-            expires_at: record.expires_at,
-            not_before: record.not_before,
-            except_session: record.except_session,
-            subject: record.subject,
+            target: entry.target,
+            expires_at: entry.expires_at,
+            not_before: entry.not_before,
+            except_session: entry.except_session,
+            subject: entry.subject,
             actor: event.actor,
             reason: event.reason,
         });

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::body::JsonBody;
 use super::{Problem, ProblemBody};
 use crate::authority::credentials::Caller;
-use crate::authority::entry::{Action, Event, Record};
+use crate::authority::entry::{Action, Event, Entry};
 use crate::authority::request::{RestorationRequest, RevocationRequest};
 use crate::authority::store::{
     Filter, KnownIssuer, Restored, Revoked, Store, StoreError, from_hex, to_hex,
@@ -213,14 +213,14 @@ pub(super) async fn revoke(
     let limits = authority.limits();
     let revocation = request.check(&caller.name, clock::now(), &limits)?;
     let revoked = authority.writer.write(revocation).await?;
-    let (outcome, record) = match &revoked {
-        Revoked::Newly(record) => (OutcomeName::Revoked, record),
-        Revoked::Already(record) => (OutcomeName::AlreadyRevoked, record),
+    let (outcome, entry) = match &revoked {
+        Revoked::Newly(entry) => (OutcomeName::Revoked, entry),
+        Revoked::Already(entry) => (OutcomeName::AlreadyRevoked, entry),
         Revoked::Expired => return Ok(Json(RevocationAnswer::of(OutcomeName::AlreadyExpired))),
     };
     Ok(Json(RevocationAnswer {
         refused_from: refused_from(&revoked),
-        ..answer(&authority, outcome, record)
+        ..answer(&authority, outcome, entry)
     }))
 }
 
@@ -244,7 +244,7 @@ pub(super) async fn restore(
 ) -> Result<Json<RevocationAnswer>, Problem> {
     let restoration = request.check(&caller.name)?;
     Ok(Json(match authority.writer.write(restoration).await? {
-        Restored::Newly(record) => answer(&authority, OutcomeName::Restored, &record),
+        Restored::Newly(entry) => answer(&authority, OutcomeName::Restored, &entry),
         Restored::NotRevoked => RevocationAnswer::of(OutcomeName::NotRevoked),
     }))
 }
@@ -289,7 +289,7 @@ pub(super) async fn list(
         entries: page
             .entries
             .iter()
-            .map(|(name, record)| describe(*name, record, now))
+            .map(|(name, entry)| describe(*name, entry, now))
             .collect(),
         next_cursor: page.next,
     }))
@@ -313,9 +313,9 @@ pub(super) async fn entry(
     let name = from_hex(&id)
         .map(Fingerprint)
         .ok_or_else(Problem::not_found)?;
-    let record = read(&authority, move |store| store.entry(name)).await?;
-    let record = record.ok_or_else(Problem::not_found)?;
-    Ok(Json(describe(name, &record, clock::now())))
+    let entry = read(&authority, move |store| store.entry(name)).await?;
+    let entry = entry.ok_or_else(Problem::not_found)?;
+    Ok(Json(describe(name, &entry, clock::now())))
 }
 
 /// Whether anything of an issuer was ever revoked here. What is not known may be mistyped.
@@ -379,34 +379,34 @@ impl RevocationAnswer {
     }
 }
 
-fn answer(authority: &Authority, outcome: OutcomeName, record: &Record) -> RevocationAnswer {
-    let name = record.target.fingerprint(&authority.store.filter_key());
+fn answer(authority: &Authority, outcome: OutcomeName, entry: &Entry) -> RevocationAnswer {
+    let name = entry.target.fingerprint(&authority.store.filter_key());
     let clocks = authority.clocks.verdict(Instant::now());
-    let is_doubtful = record.target.kind.is_cut_off() && clocks.is_off;
+    let is_doubtful = entry.target.kind.is_cut_off() && clocks.is_off;
     RevocationAnswer {
         id: Some(to_hex(&name.0)),
-        sequence: Some(record.sequence),
-        not_before: not_before(record),
-        kept_until: Some(record.expires_at.seconds()),
+        sequence: Some(entry.sequence),
+        not_before: not_before(entry),
+        kept_until: Some(entry.expires_at.seconds()),
         clock_difference: is_doubtful.then(|| clocks.seconds()),
         ..RevocationAnswer::of(outcome)
     }
 }
 
-fn describe(name: Fingerprint, record: &Record, now: UnixTime) -> EntryAnswer {
+fn describe(name: Fingerprint, entry: &Entry, now: UnixTime) -> EntryAnswer {
     EntryAnswer {
         id: to_hex(&name.0),
-        kind: record.target.kind,
-        issuer: record.target.issuer.clone(),
-        value: record.target.value.clone(),
-        in_force: record.is_in_force(now),
-        not_before: not_before(record),
-        except_session: record.except_session.clone(),
-        except_from: Some(record.except_from.seconds()).filter(|from| *from > 0),
-        subject: record.subject.clone(),
-        kept_until: record.expires_at.seconds(),
-        sequence: record.sequence,
-        history: record.events.iter().map(describe_event).collect(),
+        kind: entry.target.kind,
+        issuer: entry.target.issuer.clone(),
+        value: entry.target.value.clone(),
+        in_force: entry.is_in_force(now),
+        not_before: not_before(entry),
+        except_session: entry.except_session.clone(),
+        except_from: Some(entry.except_from.seconds()).filter(|from| *from > 0),
+        subject: entry.subject.clone(),
+        kept_until: entry.expires_at.seconds(),
+        sequence: entry.sequence,
+        history: entry.events.iter().map(describe_event).collect(),
     }
 }
 
@@ -414,9 +414,9 @@ fn describe(name: Fingerprint, record: &Record, now: UnixTime) -> EntryAnswer {
 /// back. Since when an earlier cut-off reaches as far as it does, its history does not say.
 fn refused_from(revoked: &Revoked) -> Option<u64> {
     let event = match revoked {
-        Revoked::Newly(record) => record.events.last(),
-        Revoked::Already(record) if !record.target.kind.is_cut_off() => {
-            let latest = record.events.iter().rev();
+        Revoked::Newly(entry) => entry.events.last(),
+        Revoked::Already(entry) if !entry.target.kind.is_cut_off() => {
+            let latest = entry.events.iter().rev();
             let latest = latest.take_while(|event| event.action == Action::Revoked);
             latest.last()
         }
@@ -425,9 +425,9 @@ fn refused_from(revoked: &Revoked) -> Option<u64> {
     event.map(|event| event.time / 1_000)
 }
 
-fn not_before(record: &Record) -> Option<u64> {
-    let is_cut_off = record.target.kind.is_cut_off();
-    is_cut_off.then(|| record.not_before.seconds())
+fn not_before(entry: &Entry) -> Option<u64> {
+    let is_cut_off = entry.target.kind.is_cut_off();
+    is_cut_off.then(|| entry.not_before.seconds())
 }
 
 fn describe_event(event: &Event) -> EventAnswer {

@@ -3,7 +3,7 @@
 //! Nothing is read or written here: the entry as it is, the work and the clock go in, and what is to
 //! be written comes out, be the rows wherever they are.
 
-use crate::authority::entry::{Action, Event, Record, Revocation, Target};
+use crate::authority::entry::{Action, Event, Entry, Revocation, Target};
 use crate::time::UnixTime;
 
 /// A revocation that is taken back.
@@ -30,11 +30,11 @@ pub(super) enum Revoked {
     /// Every token that is named has expired: nothing.
     Expired,
     /// Nothing, since it says nothing that is new.
-    Unchanged(Record),
+    Unchanged(Entry),
     /// This, of which edges need not hear: it is kept for longer, or more is known of it.
-    Noted(Record),
+    Noted(Entry),
     /// This, which is a change in the feed.
-    Changed(Record),
+    Changed(Entry),
 }
 
 /// What a restoration makes of an entry.
@@ -43,7 +43,7 @@ pub(super) enum Restored {
     /// Nothing, since it is not in force.
     NotInForce,
     /// This, which is a change in the feed.
-    Changed(Record),
+    Changed(Entry),
 }
 
 impl Now {
@@ -62,53 +62,53 @@ impl Now {
 }
 
 /// The entry with the revocation in it.
-pub(super) fn revoke(old: Option<Record>, revocation: &Revocation, now: Now) -> Revoked {
+pub(super) fn revoke(old: Option<Entry>, revocation: &Revocation, now: Now) -> Revoked {
     if revocation.expires_at <= now.time() {
         return Revoked::Expired;
     }
     let known = old
         .as_ref()
         .map(|old| (old.expires_at, old.subject.is_empty()));
-    let mut record = match old {
+    let mut entry = match old {
         Some(old) if old.is_in_force(now.time()) => old,
-        Some(old) => Record {
+        Some(old) => Entry {
             in_force: false,
             expires_at: revocation.expires_at,
             ..old
         },
-        None => Record::new(revocation.target.clone()),
+        None => Entry::new(revocation.target.clone()),
     };
-    let is_change = if record.in_force {
-        revocation.target.kind.is_cut_off() && record.extend_cut_off(revocation)
+    let is_change = if entry.in_force {
+        revocation.target.kind.is_cut_off() && entry.extend_cut_off(revocation)
     } else {
-        record.in_force = true;
-        record.set_cut_off(revocation);
+        entry.in_force = true;
+        entry.set_cut_off(revocation);
         true
     };
-    record.expires_at = record.expires_at.max(revocation.expires_at);
-    if record.subject.is_empty() {
-        record.subject.clone_from(&revocation.subject);
+    entry.expires_at = entry.expires_at.max(revocation.expires_at);
+    if entry.subject.is_empty() {
+        entry.subject.clone_from(&revocation.subject);
     }
-    let same = (record.expires_at, record.subject.is_empty());
+    let same = (entry.expires_at, entry.subject.is_empty());
     if !is_change && known == Some(same) {
-        return Revoked::Unchanged(record);
+        return Revoked::Unchanged(entry);
     }
-    record.note(now.event(Action::Revoked, &revocation.actor, &revocation.reason));
+    entry.note(now.event(Action::Revoked, &revocation.actor, &revocation.reason));
     if is_change {
-        Revoked::Changed(record)
+        Revoked::Changed(entry)
     } else {
-        Revoked::Noted(record)
+        Revoked::Noted(entry)
     }
 }
 
 /// The entry without the revocation.
-pub(super) fn restore(old: Option<Record>, restoration: &Restoration, now: Now) -> Restored {
-    let Some(mut record) = old.filter(|record| record.is_in_force(now.time())) else {
+pub(super) fn restore(old: Option<Entry>, restoration: &Restoration, now: Now) -> Restored {
+    let Some(mut entry) = old.filter(|entry| entry.is_in_force(now.time())) else {
         return Restored::NotInForce;
     };
-    record.in_force = false;
-    record.note(now.event(Action::Restored, &restoration.actor, &restoration.reason));
-    Restored::Changed(record)
+    entry.in_force = false;
+    entry.note(now.event(Action::Restored, &restoration.actor, &restoration.reason));
+    Restored::Changed(entry)
 }
 
 #[cfg(test)]
@@ -140,9 +140,9 @@ mod tests {
         }
     }
 
-    fn revoked(old: Option<Record>, kind: Kind, lives: u64) -> Record {
+    fn revoked(old: Option<Entry>, kind: Kind, lives: u64) -> Entry {
         match revoke(old, &revocation(kind, lives), NOW) {
-            Revoked::Changed(record) => record,
+            Revoked::Changed(entry) => entry,
             other => panic!("{other:?}"),
         }
     }
@@ -150,10 +150,10 @@ mod tests {
     #[test]
     fn a_first_revocation_is_a_change_with_an_event() {
         for kind in Kind::ALL {
-            let record = revoked(None, kind, 10);
-            assert!(record.in_force);
-            assert_eq!(record.expires_at, time(10));
-            let event = &record.events[0];
+            let entry = revoked(None, kind, 10);
+            assert!(entry.in_force);
+            assert_eq!(entry.expires_at, time(10));
+            let event = &entry.events[0];
             assert_eq!(
                 (event.time, event.action, event.actor.as_str()),
                 (NOW.milliseconds, Action::Revoked, "operator")
@@ -218,6 +218,6 @@ mod tests {
             Restored::NotInForce
         );
         let lapsed = revoke(Some(old), &revocation(Kind::Subject, 30), later);
-        assert!(matches!(lapsed, Revoked::Changed(record) if record.events.len() == 2));
+        assert!(matches!(lapsed, Revoked::Changed(entry) if entry.events.len() == 2));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | table | key → value | for |
 //! |---|---|---|
-//! | `entries` | number of the last change → fingerprint ‖ [`Record`] | the exact answer, and its history |
+//! | `entries` | number of the last change → fingerprint ‖ [`Entry`] | the exact answer, and its history |
 //! | `subjects` | fingerprint of the subject ‖ fingerprint → nothing | searching by whose it is |
 //! | `log` | sequence → chain ‖ change | deltas for edges, across a restart |
 //! | `issuers` | issuer → nothing | searching without naming one |
@@ -20,7 +20,7 @@
 //! [`Index`] is told that number of every name anyway, and the engine looks it up there: a table of
 //! its own would have every name in memory twice, 24 bytes more for each of ten million.
 //!
-//! [`Record`]: crate::authority::entry::Record
+//! [`Entry`]: crate::authority::entry::Entry
 
 use std::fmt;
 use std::path::{Path, PathBuf};

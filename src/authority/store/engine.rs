@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Head, StoreError};
-use crate::authority::entry::Record;
+use crate::authority::entry::Entry;
 use crate::authority::index::Index;
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
@@ -155,7 +155,7 @@ pub(super) trait Snapshot {
     /// # Errors
     ///
     /// [`StoreError`].
-    fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError>;
+    fn entry(&self, name: Fingerprint) -> Result<Option<Entry>, StoreError>;
 
     /// Hands entries to `visit`, the last changed first, of those whose last change has a number
     /// below `before`.
@@ -166,7 +166,7 @@ pub(super) trait Snapshot {
     fn newest(
         &self,
         before: u64,
-        visit: &mut dyn FnMut(Fingerprint, Record) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Fingerprint, Entry) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
     /// Hands the names of what belongs to `owner` to `visit`, in their order, from `first` on.
@@ -210,7 +210,7 @@ pub(super) trait Transaction {
     /// # Errors
     ///
     /// [`StoreError`].
-    fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError>;
+    fn entry(&self, name: Fingerprint) -> Result<Option<Entry>, StoreError>;
 
     /// Puts the entry of a name in the place of what is there, to be found by its owner as well if it
     /// has one, and by its issuer.
@@ -222,7 +222,7 @@ pub(super) trait Transaction {
         &mut self,
         name: Fingerprint,
         owner: Option<Fingerprint>,
-        record: &Record,
+        entry: &Entry,
     ) -> Result<(), StoreError>;
 
     /// Removes the entry of a name, which has to be there.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::engine::Snapshot;
 use super::{Store, StoreError};
-use crate::authority::entry::Record;
+use crate::authority::entry::Entry;
 use crate::revocation::{FilterKey, Fingerprint, Kind};
 use crate::time::UnixTime;
 
@@ -39,7 +39,7 @@ pub(crate) struct Filter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     /// The entries with their fingerprints.
-    pub entries: Vec<(Fingerprint, Record)>,
+    pub entries: Vec<(Fingerprint, Entry)>,
     /// The cursor for what follows; `None` at the end.
     pub next: Option<String>,
 }
@@ -50,7 +50,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub(crate) fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
+    pub(crate) fn entry(&self, name: Fingerprint) -> Result<Option<Entry>, StoreError> {
         self.read(|snapshot| snapshot.entry(name))
     }
 
@@ -130,7 +130,7 @@ struct Search<'s> {
     key: FilterKey,
     filter: &'s Filter,
     limit: usize,
-    entries: Vec<(Fingerprint, Record)>,
+    entries: Vec<(Fingerprint, Entry)>,
 }
 
 impl Search<'_> {
@@ -143,9 +143,9 @@ impl Search<'_> {
 
     /// Takes the entry of a name if it is one of those that are looked for.
     fn take(&mut self, name: Fingerprint) -> Result<(), StoreError> {
-        let record = self.snapshot.entry(name)?;
-        if let Some(record) = record.filter(|record| self.filter.takes(record)) {
-            self.entries.push((name, record));
+        let entry = self.snapshot.entry(name)?;
+        if let Some(entry) = entry.filter(|entry| self.filter.takes(entry)) {
+            self.entries.push((name, entry));
         }
         Ok(())
     }
@@ -154,14 +154,14 @@ impl Search<'_> {
         let end = cursor.and_then(|cursor| cursor.parse().ok());
         let (mut looked_at, mut next) = (0, None);
         self.snapshot
-            .newest(end.unwrap_or(u64::MAX), &mut |name, record| {
+            .newest(end.unwrap_or(u64::MAX), &mut |name, entry| {
                 if self.entries.len() == self.limit || looked_at == MAX_ROWS {
-                    next = Some(record.sequence.saturating_add(1).to_string());
+                    next = Some(entry.sequence.saturating_add(1).to_string());
                     return ControlFlow::Break(());
                 }
                 looked_at += 1;
-                if self.filter.takes(&record) {
-                    self.entries.push((name, record));
+                if self.filter.takes(&entry) {
+                    self.entries.push((name, entry));
                 }
                 ControlFlow::Continue(())
             })?;
@@ -246,9 +246,9 @@ impl OwnedCursor {
 }
 
 impl Filter {
-    fn takes(&self, record: &Record) -> bool {
-        let target = &record.target;
-        (record.is_in_force(self.now) || self.include_restored)
+    fn takes(&self, entry: &Entry) -> bool {
+        let target = &entry.target;
+        (entry.is_in_force(self.now) || self.include_restored)
             && self.kind.is_none_or(|kind| kind == target.kind)
             && self
                 .issuer

@@ -4,7 +4,7 @@ use super::decide::{self, Now, Restoration};
 use super::engine::Transaction;
 use super::setting::{CompleteImport, Setting};
 use super::{Head, StoreError};
-use crate::authority::entry::{Record, Revocation};
+use crate::authority::entry::{Entry, Revocation};
 use crate::authority::index::{Effect, Place};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint, KEPT_CHANGES};
 
@@ -15,9 +15,9 @@ pub(crate) const LOG_LENGTH: usize = KEPT_CHANGES as usize;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Revoked {
     /// It is revoked now, or more of it than before.
-    Newly(Box<Record>),
+    Newly(Box<Entry>),
     /// It was so already, and may be for longer now.
-    Already(Box<Record>),
+    Already(Box<Entry>),
     /// Every token that is named has expired already: nothing to do.
     Expired,
 }
@@ -26,7 +26,7 @@ pub(crate) enum Revoked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Restored {
     /// It is not revoked any more.
-    Newly(Box<Record>),
+    Newly(Box<Entry>),
     /// It was not revoked.
     NotRevoked,
 }
@@ -96,12 +96,12 @@ impl<'t> Writing<'t> {
         let old = self.transaction.entry(name)?;
         Ok(match decide::revoke(old, revocation, self.now) {
             decide::Revoked::Expired => Revoked::Expired,
-            decide::Revoked::Unchanged(record) => Revoked::Already(Box::new(record)),
-            decide::Revoked::Noted(record) => {
-                self.put(name, &record)?;
-                Revoked::Already(Box::new(record))
+            decide::Revoked::Unchanged(entry) => Revoked::Already(Box::new(entry)),
+            decide::Revoked::Noted(entry) => {
+                self.put(name, &entry)?;
+                Revoked::Already(Box::new(entry))
             }
-            decide::Revoked::Changed(record) => Revoked::Newly(self.put_change(name, record)?),
+            decide::Revoked::Changed(entry) => Revoked::Newly(self.put_change(name, entry)?),
         })
     }
 
@@ -115,7 +115,7 @@ impl<'t> Writing<'t> {
         let old = self.transaction.entry(name)?;
         Ok(match decide::restore(old, restoration, self.now) {
             decide::Restored::NotInForce => Restored::NotRevoked,
-            decide::Restored::Changed(record) => Restored::Newly(self.put_change(name, record)?),
+            decide::Restored::Changed(entry) => Restored::Newly(self.put_change(name, entry)?),
         })
     }
 
@@ -128,11 +128,11 @@ impl<'t> Writing<'t> {
         let mut dropped = Dropped::default();
         for name in names {
             match self.transaction.entry(*name) {
-                Ok(Some(record)) if record.expires_at > self.now.time() => {
-                    self.tell(*name, &record);
+                Ok(Some(entry)) if entry.expires_at > self.now.time() => {
+                    self.tell(*name, &entry);
                 }
-                Ok(Some(record)) => {
-                    let owner = record.owner(&self.filter_key);
+                Ok(Some(entry)) => {
+                    let owner = entry.owner(&self.filter_key);
                     self.transaction.remove_entry(*name, owner)?;
                     self.told.effects.push(Effect::Dropped(*name));
                 }
@@ -202,53 +202,53 @@ impl<'t> Writing<'t> {
     fn put_change(
         &mut self,
         name: Fingerprint,
-        mut record: Record,
-    ) -> Result<Box<Record>, StoreError> {
-        let change = change_of(name, &record, &self.filter_key);
+        mut entry: Entry,
+    ) -> Result<Box<Entry>, StoreError> {
+        let change = change_of(name, &entry, &self.filter_key);
         self.head = Head {
             sequence: self.head.sequence.saturating_add(1),
             chain: self.head.chain.followed_by(&change),
         };
-        record.sequence = self.head.sequence;
+        entry.sequence = self.head.sequence;
         self.transaction.append(self.head, &change)?;
         self.told.changes.push((change, self.head.chain));
-        self.put(name, &record)?;
-        Ok(Box::new(record))
+        self.put(name, &entry)?;
+        Ok(Box::new(entry))
     }
 
-    fn put(&mut self, name: Fingerprint, record: &Record) -> Result<(), StoreError> {
-        let owner = record.owner(&self.filter_key);
-        self.transaction.put_entry(name, owner, record)?;
-        self.tell(name, record);
+    fn put(&mut self, name: Fingerprint, entry: &Entry) -> Result<(), StoreError> {
+        let owner = entry.owner(&self.filter_key);
+        self.transaction.put_entry(name, owner, entry)?;
+        self.tell(name, entry);
         Ok(())
     }
 
-    fn tell(&mut self, name: Fingerprint, record: &Record) {
-        let effect = effect_of(name, record, &self.filter_key);
+    fn tell(&mut self, name: Fingerprint, entry: &Entry) {
+        let effect = effect_of(name, entry, &self.filter_key);
         self.told.effects.push(effect);
     }
 }
 
 /// What edges have to know of an entry that has changed.
-fn change_of(name: Fingerprint, record: &Record, key: &FilterKey) -> Change {
-    match (record.in_force, record.target.kind.is_cut_off()) {
+fn change_of(name: Fingerprint, entry: &Entry, key: &FilterKey) -> Change {
+    match (entry.in_force, entry.target.kind.is_cut_off()) {
         (true, false) => Change::Add(name),
-        (true, true) => Change::SetCutOff(record.cut_off(key)),
+        (true, true) => Change::SetCutOff(entry.cut_off(key)),
         (false, false) => Change::Restore(name),
         (false, true) => Change::ClearCutOff(name),
     }
 }
 
 /// What the index has to know of an entry.
-pub(super) fn effect_of(name: Fingerprint, record: &Record, key: &FilterKey) -> Effect {
+pub(super) fn effect_of(name: Fingerprint, entry: &Entry, key: &FilterKey) -> Effect {
     let place = Place {
-        expires_at: record.expires_at,
-        sequence: record.sequence,
+        expires_at: entry.expires_at,
+        sequence: entry.sequence,
     };
-    let kind = record.target.kind;
-    match (record.in_force, kind.is_cut_off()) {
+    let kind = entry.target.kind;
+    match (entry.in_force, kind.is_cut_off()) {
         (false, _) => Effect::Restored(name, kind, place),
-        (true, true) => Effect::CutOff(record.cut_off(key), place),
+        (true, true) => Effect::CutOff(entry.cut_off(key), place),
         (true, false) => Effect::Entry(name, place),
     }
 }

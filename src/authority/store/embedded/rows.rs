@@ -1,7 +1,7 @@
 //! What stands in a row.
 
 use super::{Head, StoreError};
-use crate::authority::entry::{self, Record};
+use crate::authority::entry::{self, Entry};
 use crate::authority::index::{Effect, Place};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
@@ -27,8 +27,8 @@ impl Head {
 }
 
 /// A row of `entries`.
-pub(super) fn encode_entry(name: Fingerprint, record: &Record) -> Vec<u8> {
-    let encoded = record.encode();
+pub(super) fn encode_entry(name: Fingerprint, entry: &Entry) -> Vec<u8> {
+    let encoded = entry.encode();
     // With room for the checksum.
     let mut row = Vec::with_capacity(encoded.len() + 24);
     row.extend(name.0);
@@ -36,14 +36,14 @@ pub(super) fn encode_entry(name: Fingerprint, record: &Record) -> Vec<u8> {
     row
 }
 
-pub(super) fn decode_entry(row: &[u8]) -> Result<(Fingerprint, Record), StoreError> {
-    let (name, record) = split_entry(row)?;
-    Ok((name, Record::decode(record).ok_or(StoreError::Row)?))
+pub(super) fn decode_entry(row: &[u8]) -> Result<(Fingerprint, Entry), StoreError> {
+    let (name, entry) = split_entry(row)?;
+    Ok((name, Entry::decode(entry).ok_or(StoreError::Row)?))
 }
 
 fn split_entry(row: &[u8]) -> Result<(Fingerprint, &[u8]), StoreError> {
-    let (name, record) = row.split_first_chunk().ok_or(StoreError::Row)?;
-    Ok((Fingerprint(*name), record))
+    let (name, entry) = row.split_first_chunk().ok_or(StoreError::Row)?;
+    Ok((Fingerprint(*name), entry))
 }
 
 /// What the index has to know of a row of `entries`, of which no more is read than that takes.
@@ -60,8 +60,8 @@ pub(super) fn effect_of(sequence: u64, row: &[u8], key: &FilterKey) -> Result<Ef
     if !kind.is_cut_off() {
         return Ok(Effect::Entry(name, place));
     }
-    let record = Record::decode(row).ok_or(StoreError::Row)?;
-    Ok(Effect::CutOff(record.cut_off(key), place))
+    let entry = Entry::decode(row).ok_or(StoreError::Row)?;
+    Ok(Effect::CutOff(entry.cut_off(key), place))
 }
 
 /// A key of `subjects`.
@@ -99,7 +99,7 @@ mod tests {
     fn rows_are_written_as_they_always_were() {
         let (name, chain) = (Fingerprint([0xaa; 16]), Chain([0xcc; 32]));
         let time = |seconds| UnixTime::from_seconds(seconds).unwrap();
-        let record = Record {
+        let entry = Entry {
             in_force: true,
             expires_at: time(7),
             sequence: 9,
@@ -113,13 +113,13 @@ mod tests {
                 actor: "a".into(),
                 reason: String::new(),
             }],
-            ..Record::new(Target {
+            ..Entry::new(Target {
                 kind: Kind::Subject,
                 issuer: "i".into(),
                 value: "v".into(),
             })
         };
-        let row = encode_entry(name, &record);
+        let row = encode_entry(name, &entry);
         assert_eq!(
             to_hex(&row),
             [
@@ -141,7 +141,7 @@ mod tests {
             ]
             .concat()
         );
-        assert_eq!(decode_entry(&row).unwrap(), (name, record));
+        assert_eq!(decode_entry(&row).unwrap(), (name, entry));
         let row = encode_log(chain, &Change::Add(name));
         assert_eq!(
             to_hex(&row),

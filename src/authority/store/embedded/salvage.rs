@@ -283,15 +283,15 @@ fn put_entry(
     row: Vec<u8>,
     last_issuer: &mut String,
 ) -> Result<(), StoreError> {
-    let (name, record) = decode_entry(&row)?;
-    if let Some(owner) = record.owner(&key) {
+    let (name, entry) = decode_entry(&row)?;
+    if let Some(owner) = entry.owner(&key) {
         let owner = owner_key(owner, name);
         tables
             .subjects
             .insert(&mut tables.ledger, &&owner, Vec::new())?;
     }
-    if record.target.issuer != *last_issuer {
-        last_issuer.clone_from(&record.target.issuer);
+    if entry.target.issuer != *last_issuer {
+        last_issuer.clone_from(&entry.target.issuer);
         tables
             .issuers
             .insert(&mut tables.ledger, &last_issuer.as_str(), Vec::new())?;

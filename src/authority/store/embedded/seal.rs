@@ -24,7 +24,7 @@ use crate::revocation::{FilterKey, Kind};
 /// One for each kind of entry, one for each other section.
 const TALLIES: usize = Kind::ALL.len() + 5;
 
-/// Behind the fingerprint and the version of the record.
+/// Behind the fingerprint and the version of the entry.
 const KIND_OFFSET: usize = 17;
 
 /// What the rows of a table are sealed with.

@@ -11,7 +11,7 @@ use super::rows::{HEAD, decode_entry, decode_log, owner_key};
 use super::seal::{Seal, Section};
 use super::tables::{ENTRIES, ISSUERS, LOG, STAGED, SUBJECTS, kept_in};
 use super::{Embedded, Head, StoreError};
-use crate::authority::entry::Record;
+use crate::authority::entry::Entry;
 use crate::authority::store::engine::Snapshot;
 use crate::revocation::{Chain, Change, Fingerprint};
 
@@ -29,7 +29,7 @@ pub(super) struct OpenSnapshot<'e> {
 /// What index and disk say of a name at one moment.
 enum Found {
     Nothing,
-    Entry(Box<Record>),
+    Entry(Box<Entry>),
     /// Not the same.
     Disagreement,
 }
@@ -57,15 +57,15 @@ impl<'e> OpenSnapshot<'e> {
         let Some(row) = entries.get(sequence).map_err(failed)? else {
             return Ok(Found::Disagreement);
         };
-        let (found, record) = self.open(sequence, row.value())?;
+        let (found, entry) = self.open(sequence, row.value())?;
         Ok(if found == name {
-            Found::Entry(Box::new(record))
+            Found::Entry(Box::new(entry))
         } else {
             Found::Disagreement
         })
     }
 
-    fn open(&self, sequence: u64, row: &[u8]) -> Result<(Fingerprint, Record), StoreError> {
+    fn open(&self, sequence: u64, row: &[u8]) -> Result<(Fingerprint, Entry), StoreError> {
         let seal = self.seal(Section::Entries);
         decode_entry(seal.opened(&sequence.to_le_bytes(), row)?)
     }
@@ -114,12 +114,12 @@ impl Snapshot for OpenSnapshot<'_> {
 
     /// The index is told of a commit when it is on the disk, so for a moment it may be behind, and
     /// ahead of a transaction that began before. What is at neither place after that is lost.
-    fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
+    fn entry(&self, name: Fingerprint) -> Result<Option<Entry>, StoreError> {
         let mut found = self.entry_now(name)?;
         for _ in 0..ATTEMPTS {
             match found {
                 Found::Nothing => return Ok(None),
-                Found::Entry(record) => return Ok(Some(*record)),
+                Found::Entry(entry) => return Ok(Some(*entry)),
                 Found::Disagreement => thread::sleep(ATTEMPT_PAUSE),
             }
             found = self.anew()?.entry_now(name)?;
@@ -130,13 +130,13 @@ impl Snapshot for OpenSnapshot<'_> {
     fn newest(
         &self,
         before: u64,
-        visit: &mut dyn FnMut(Fingerprint, Record) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Fingerprint, Entry) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let rows = self.transaction.open_table(ENTRIES).map_err(failed)?;
         for row in rows.range(..before).map_err(failed)?.rev() {
             let (sequence, row) = row.map_err(failed)?;
-            let (name, record) = self.open(sequence.value(), row.value())?;
-            if visit(name, record).is_break() {
+            let (name, entry) = self.open(sequence.value(), row.value())?;
+            if visit(name, entry).is_break() {
                 break;
             }
         }

@@ -5,7 +5,7 @@ use redb::WriteTransaction;
 use super::rows::{HEAD, decode_entry, encode_entry, encode_log, owner_key};
 use super::tables::Tables;
 use super::{Embedded, Head, StoreError};
-use crate::authority::entry::Record;
+use crate::authority::entry::Entry;
 use crate::authority::index::{ByFingerprint, Index};
 use crate::authority::store::engine::Transaction;
 use crate::revocation::{Change, Fingerprint};
@@ -76,11 +76,11 @@ impl Transaction for OpenTransaction<'_> {
     }
 
     /// A row that is not where it should be is lost.
-    fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
+    fn entry(&self, name: Fingerprint) -> Result<Option<Entry>, StoreError> {
         let Some(sequence) = self.row_of(name) else {
             return Ok(None);
         };
-        let (found, record) = self
+        let (found, entry) = self
             .tables
             .entries
             .get(&sequence, decode_entry)?
@@ -88,16 +88,16 @@ impl Transaction for OpenTransaction<'_> {
         if found != name {
             return Err(StoreError::Row);
         }
-        Ok(Some(record))
+        Ok(Some(entry))
     }
 
     fn put_entry(
         &mut self,
         name: Fingerprint,
         owner: Option<Fingerprint>,
-        record: &Record,
+        entry: &Entry,
     ) -> Result<(), StoreError> {
-        let old = self.row_of(name).filter(|old| *old != record.sequence);
+        let old = self.row_of(name).filter(|old| *old != entry.sequence);
         let tables = &mut self.tables;
         if let Some(old) = old {
             tables.entries.remove(&mut tables.ledger, &old)?;
@@ -108,12 +108,12 @@ impl Transaction for OpenTransaction<'_> {
                 .subjects
                 .insert(&mut tables.ledger, &&owner, Vec::new())?;
         }
-        let row = encode_entry(name, record);
+        let row = encode_entry(name, entry);
         tables
             .entries
-            .insert(&mut tables.ledger, &record.sequence, row)?;
-        self.moved.insert(name, Some(record.sequence));
-        self.put_issuer(&record.target.issuer)
+            .insert(&mut tables.ledger, &entry.sequence, row)?;
+        self.moved.insert(name, Some(entry.sequence));
+        self.put_issuer(&entry.target.issuer)
     }
 
     fn remove_entry(

@@ -4,7 +4,7 @@ use std::thread;
 
 use super::memory::{Database, Memory, Trouble};
 use super::*;
-use crate::authority::entry::Record;
+use crate::authority::entry::Entry;
 use crate::authority::history::History;
 use crate::authority::store::embedded::tests::opening;
 
@@ -141,9 +141,9 @@ fn work_in_one_commit_sees_what_went_before(kept: &dyn Kept) {
         Ok((restored, again, revoked))
     });
     let (restored, again, revoked) = committed.unwrap().outcome;
-    assert!(matches!(restored, Restored::Newly(record) if record.sequence == 2));
+    assert!(matches!(restored, Restored::Newly(entry) if entry.sequence == 2));
     assert_eq!(again, Restored::NotRevoked);
-    assert!(matches!(revoked, Revoked::Newly(record) if record.sequence == 3));
+    assert!(matches!(revoked, Revoked::Newly(entry) if entry.sequence == 3));
     assert_eq!(store.head().unwrap().sequence, 3);
 }
 
@@ -232,12 +232,12 @@ fn a_later_cut_off_replaces_an_earlier_one_and_never_the_reverse(kept: &dyn Kept
     assert_eq!(change_count(5, ""), 0);
     assert_eq!(change_count(11, "s"), 1);
     let name = name_of(&store, Kind::Subject, "u");
-    let record = store.entry(name).unwrap().unwrap();
+    let entry = store.entry(name).unwrap().unwrap();
     assert_eq!(
-        (record.not_before, record.except_from),
+        (entry.not_before, entry.except_from),
         (time(11), time(10))
     );
-    assert_eq!(record.sequence, 4);
+    assert_eq!(entry.sequence, 4);
 }
 
 /// Every way to set two or three cut-offs one after the other, against all of them asked singly.
@@ -484,7 +484,7 @@ fn filters() -> Vec<Filter> {
 struct Facts {
     sequence: u64,
     log: Vec<u64>,
-    entries: Vec<Record>,
+    entries: Vec<Entry>,
     counts: (u64, u64),
     expired: usize,
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use super::super::engine::{Engine, Fate, Look, Opened, Snapshot, Task, Transaction};
 use super::super::writing::effect_of;
 use super::*;
-use crate::authority::entry::Record;
+use crate::authority::entry::Entry;
 
 /// The rows, which every engine that is opened on them shares.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Database(Arc<Mutex<Rows>>);
 #[derive(Clone, Debug)]
 struct Rows {
     head: Head,
-    entries: BTreeMap<Fingerprint, Record>,
+    entries: BTreeMap<Fingerprint, Entry>,
     owned: BTreeSet<(Fingerprint, Fingerprint)>,
     issuers: BTreeSet<String>,
     log: BTreeMap<u64, (Change, Chain)>,
@@ -69,8 +69,8 @@ impl Database {
 
     pub(super) fn open(&self) -> Store {
         let index = Index::new();
-        for (name, record) in &self.0.lock().unwrap().entries {
-            index.apply(effect_of(*name, record, &KEY));
+        for (name, entry) in &self.0.lock().unwrap().entries {
+            index.apply(effect_of(*name, entry, &KEY));
         }
         Store::over(Opened {
             engine: Box::new(Memory {
@@ -178,23 +178,23 @@ impl Snapshot for Rows {
         Ok(first.map(|(number, part)| (*number, part.clone())))
     }
 
-    fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
+    fn entry(&self, name: Fingerprint) -> Result<Option<Entry>, StoreError> {
         Ok(self.entries.get(&name).cloned())
     }
 
     fn newest(
         &self,
         before: u64,
-        visit: &mut dyn FnMut(Fingerprint, Record) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Fingerprint, Entry) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let entries = self.entries.iter();
         let mut entries: Vec<_> = entries
-            .filter(|(_, record)| record.sequence < before)
+            .filter(|(_, entry)| entry.sequence < before)
             .collect();
-        entries.sort_by_key(|(_, record)| std::cmp::Reverse(record.sequence));
+        entries.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.sequence));
         let _ = entries
             .into_iter()
-            .try_for_each(|(name, record)| visit(*name, record.clone()));
+            .try_for_each(|(name, entry)| visit(*name, entry.clone()));
         Ok(())
     }
 
@@ -227,7 +227,7 @@ impl Transaction for Rows {
         Ok(self.head)
     }
 
-    fn entry(&self, name: Fingerprint) -> Result<Option<Record>, StoreError> {
+    fn entry(&self, name: Fingerprint) -> Result<Option<Entry>, StoreError> {
         Ok(self.entries.get(&name).cloned())
     }
 
@@ -235,11 +235,11 @@ impl Transaction for Rows {
         &mut self,
         name: Fingerprint,
         owner: Option<Fingerprint>,
-        record: &Record,
+        entry: &Entry,
     ) -> Result<(), StoreError> {
-        self.entries.insert(name, record.clone());
+        self.entries.insert(name, entry.clone());
         self.owned.extend(owner.map(|owner| (owner, name)));
-        self.issuers.insert(record.target.issuer.clone());
+        self.issuers.insert(entry.target.issuer.clone());
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use super::*;
-use crate::authority::entry::Record;
+use crate::authority::entry::Entry;
 use crate::authority::store::Setting;
 use crate::revocation::{Chain, Change};
 
@@ -28,8 +28,8 @@ struct Facts {
     head: Head,
     log: Vec<(u64, Change, Chain)>,
     kept: Vec<Option<Vec<u8>>>,
-    listed: Vec<(Fingerprint, Record)>,
-    owned: Vec<(Fingerprint, Record)>,
+    listed: Vec<(Fingerprint, Entry)>,
+    owned: Vec<(Fingerprint, Entry)>,
     entries: u64,
     cut_offs: u64,
 }
