@@ -27,7 +27,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::entry::{Action, Event, Entry, Revocation};
+use super::entry::{Action, Entry, Event, Revocation};
 use super::request::{Limits, RevocationRequest};
 use super::text::counted;
 use super::writer::WriteError;

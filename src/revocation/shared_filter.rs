@@ -62,7 +62,7 @@ pub enum Status {
 
 /// What kind of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Record {
+pub(crate) enum RecordKind {
     Page,
     Bucket,
 }
@@ -137,11 +137,11 @@ impl SharedFilter {
     }
 
     /// Made for every new token, several times, and so without the machinery of `format!`.
-    fn record_key(&self, record: Record, slot: u8, index: u32) -> String {
+    fn record_key(&self, record: RecordKind, slot: u8, index: u32) -> String {
         const LONGEST_END: usize = "bucket/255/4294967295".len();
         let kind = match record {
-            Record::Page => "page/",
-            Record::Bucket => "bucket/",
+            RecordKind::Page => "page/",
+            RecordKind::Bucket => "bucket/",
         };
         let prefix = self.space.prefix();
         let mut key = String::with_capacity(prefix.len() + LONGEST_END);
@@ -173,7 +173,7 @@ impl SharedFilter {
             let index = page_of(*name, state.page_count);
             if held.as_ref().is_none_or(|(held, _)| *held != index) {
                 held = self
-                    .read(host, state, Record::Page, index)
+                    .read(host, state, RecordKind::Page, index)
                     .map(|page| (index, page));
             }
             match &held {
@@ -195,7 +195,7 @@ impl SharedFilter {
         index: u32,
     ) -> Option<Rc<Body>> {
         self.recent.get(state, index).or_else(|| {
-            let bucket = Rc::new(self.read(host, state, Record::Bucket, index)?);
+            let bucket = Rc::new(self.read(host, state, RecordKind::Bucket, index)?);
             self.recent.add(state, index, Rc::clone(&bucket));
             Some(bucket)
         })
@@ -234,8 +234,8 @@ impl SharedFilter {
             };
             let own = own.iter().map(|(_, sequence, change)| (*sequence, *change));
             self.update(host, state, *record, *index, |body| match record {
-                Record::Page => page_changed(body, own.clone()),
-                Record::Bucket => bucket::changed(body, after, own.clone()),
+                RecordKind::Page => page_changed(body, own.clone()),
+                RecordKind::Bucket => bucket::changed(body, after, own.clone()),
             })
         })
     }
@@ -245,7 +245,7 @@ impl SharedFilter {
         &self,
         host: &impl SharedData,
         state: &FeedState,
-        record: Record,
+        record: RecordKind,
         index: u32,
         change: impl Fn(&[u8]) -> Changed,
     ) -> bool {
@@ -277,7 +277,7 @@ impl SharedFilter {
         page: &[u8],
         is_open: impl FnOnce() -> bool,
     ) -> bool {
-        self.write_first(host, state, Record::Page, index, page, is_open)
+        self.write_first(host, state, RecordKind::Page, index, page, is_open)
     }
 
     /// Writes a bucket of a generation that is being loaded, as it is at the state's sequence
@@ -292,7 +292,7 @@ impl SharedFilter {
         is_open: impl FnOnce() -> bool,
     ) -> bool {
         let bucket = bucket::encode(state.sequence, cut_offs);
-        self.write_first(host, state, Record::Bucket, index, &bucket, is_open)
+        self.write_first(host, state, RecordKind::Bucket, index, &bucket, is_open)
     }
 
     /// Writes what the manifest names, but over nothing that this load has brought in, and only as
@@ -302,7 +302,7 @@ impl SharedFilter {
         &self,
         host: &impl SharedData,
         state: &FeedState,
-        record: Record,
+        record: RecordKind,
         index: u32,
         body: &[u8],
         is_open: impl FnOnce() -> bool,
@@ -332,7 +332,7 @@ impl SharedFilter {
         &self,
         host: &impl SharedData,
         state: &FeedState,
-        record: Record,
+        record: RecordKind,
         index: u32,
         body: &[u8],
         expected: Expected,
@@ -351,7 +351,7 @@ impl SharedFilter {
         &self,
         host: &impl SharedData,
         state: &FeedState,
-        record: Record,
+        record: RecordKind,
         index: u32,
     ) -> Option<Body> {
         let shared = host.shared(&self.record_key(record, state.slot, index))?;
@@ -362,7 +362,7 @@ impl SharedFilter {
     fn whole(
         &self,
         state: &FeedState,
-        record: Record,
+        record: RecordKind,
         index: u32,
         shared: SharedValue,
     ) -> Option<Body> {
@@ -370,8 +370,8 @@ impl SharedFilter {
         let body = shared.bytes.strip_prefix(&header)?;
         let (checksum, body) = body.split_first_chunk::<8>()?;
         let is_whole = match record {
-            Record::Page => body.len() == PAGE_BYTES,
-            Record::Bucket => bucket::decode(body).is_some(),
+            RecordKind::Page => body.len() == PAGE_BYTES,
+            RecordKind::Bucket => bucket::decode(body).is_some(),
         };
         if !is_whole {
             return None;
@@ -392,7 +392,7 @@ impl SharedFilter {
         &self,
         host: &impl SharedData,
         state: &FeedState,
-        record: Record,
+        record: RecordKind,
         slot: u8,
         index: u32,
     ) -> bool {
@@ -429,10 +429,10 @@ impl Body {
 
 const HEADER_BYTES: usize = 32;
 
-fn header(state: &FeedState, record: Record, index: u32) -> [u8; HEADER_BYTES] {
+fn header(state: &FeedState, record: RecordKind, index: u32) -> [u8; HEADER_BYTES] {
     let magic = match record {
-        Record::Page => *b"PCPG",
-        Record::Bucket => *b"PCCO",
+        RecordKind::Page => *b"PCPG",
+        RecordKind::Bucket => *b"PCCO",
     };
     let place = u64::from(u32::from_le_bytes(magic)) | u64::from(index) << 32;
     let mut header = [0; HEADER_BYTES];
@@ -445,14 +445,14 @@ fn header(state: &FeedState, record: Record, index: u32) -> [u8; HEADER_BYTES] {
 
 /// The record that a change is in; `None` for one that is in none. A bit may stand for several names,
 /// so none is ever cleared: the filter goes on saying "maybe", and the authority says "no".
-fn place_of(change: &Change, state: &FeedState) -> Option<(Record, u32)> {
+fn place_of(change: &Change, state: &FeedState) -> Option<(RecordKind, u32)> {
     let name = change.fingerprint();
     match change {
-        Change::Add(_) => Some((Record::Page, page_of(name, state.page_count))),
+        Change::Add(_) => Some((RecordKind::Page, page_of(name, state.page_count))),
         Change::Restore(_) => None,
         Change::SetCutOff(_) | Change::ClearCutOff(_) => {
             let index = cut_off::bucket_of(name, state.bucket_count);
-            Some((Record::Bucket, index))
+            Some((RecordKind::Bucket, index))
         }
     }
 }

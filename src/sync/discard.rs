@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use crate::host::SharedData;
-use crate::revocation::{FeedState, Record, SharedFilter};
+use crate::revocation::{FeedState, RecordKind, SharedFilter};
 use crate::time::Interval;
 
 /// How long a virtual machine may take to notice a new generation before the old one goes.
@@ -70,16 +70,16 @@ impl Discard {
 
 /// Where records may be that are not read: in the other slot, and in the slot of the state behind
 /// its own, where a larger generation may have left some.
-const fn place(state: &FeedState, area: usize) -> Option<(Record, u8, u32)> {
+const fn place(state: &FeedState, area: usize) -> Option<(RecordKind, u8, u32)> {
     let (own, other) = match state.slot {
         0 => (0, 1),
         _ => (1, 0),
     };
     match area {
-        0 => Some((Record::Page, other, 0)),
-        1 => Some((Record::Bucket, other, 0)),
-        2 => Some((Record::Page, own, state.page_count)),
-        3 => Some((Record::Bucket, own, state.bucket_count)),
+        0 => Some((RecordKind::Page, other, 0)),
+        1 => Some((RecordKind::Bucket, other, 0)),
+        2 => Some((RecordKind::Page, own, state.page_count)),
+        3 => Some((RecordKind::Bucket, own, state.bucket_count)),
         _ => None,
     }
 }

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::body::JsonBody;
 use super::{Problem, ProblemBody};
 use crate::authority::credentials::Caller;
-use crate::authority::entry::{Action, Event, Entry};
+use crate::authority::entry::{Action, Entry, Event};
 use crate::authority::request::{RestorationRequest, RevocationRequest};
 use crate::authority::store::{
     Filter, KnownIssuer, Restored, Revoked, Store, StoreError, from_hex, to_hex,

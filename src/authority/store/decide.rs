@@ -3,7 +3,7 @@
 //! Nothing is read or written here: the entry as it is, the work and the clock go in, and what is to
 //! be written comes out, be the rows wherever they are.
 
-use crate::authority::entry::{Action, Event, Entry, Revocation, Target};
+use crate::authority::entry::{Action, Entry, Event, Revocation, Target};
 use crate::time::UnixTime;
 
 /// A revocation that is taken back.

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use super::{FeedState, Record};
+use super::{FeedState, RecordKind};
 
 /// Records that are remembered; one per place, the newer one stays. 16 bytes each, as soon as the
 /// first one is.
@@ -25,10 +25,10 @@ struct Sight {
 }
 
 impl Sight {
-    fn new(state: &FeedState, record: Record, index: u32, version: u32) -> Self {
+    fn new(state: &FeedState, record: RecordKind, index: u32, version: u32) -> Self {
         let load = match record {
-            Record::Page => state.load,
-            Record::Bucket => !state.load,
+            RecordKind::Page => state.load,
+            RecordKind::Bucket => !state.load,
         };
         Self {
             load,
@@ -46,7 +46,7 @@ impl Checked {
     pub(super) fn holds(
         &self,
         state: &FeedState,
-        record: Record,
+        record: RecordKind,
         index: u32,
         version: u32,
     ) -> bool {
@@ -54,7 +54,7 @@ impl Checked {
         version != 0 && self.0.borrow().get(sight.place()) == Some(&sight)
     }
 
-    pub(super) fn add(&self, state: &FeedState, record: Record, index: u32, version: u32) {
+    pub(super) fn add(&self, state: &FeedState, record: RecordKind, index: u32, version: u32) {
         let sight = Sight::new(state, record, index, version);
         let mut places = self.0.borrow_mut();
         if places.is_empty() {

@@ -3,7 +3,7 @@
 //! Names are spread evenly over pages and buckets, so that a few of them tell of all. Reading eight of
 //! each takes some fifty microseconds.
 
-use super::{Record, SharedFilter};
+use super::{RecordKind, SharedFilter};
 use crate::host::SharedData;
 use crate::revocation::cut_off::{RECORD_BYTES, RECORDS_PER_BUCKET};
 use crate::revocation::{FeedState, page};
@@ -47,11 +47,11 @@ impl SharedFilter {
         };
         Some(Fill {
             false_positives_per_billion: mean(
-                Record::Page,
+                RecordKind::Page,
                 state.page_count,
                 page::false_positives_per_billion,
             )?,
-            cut_offs_per_bucket: mean(Record::Bucket, state.bucket_count, |bucket| {
+            cut_offs_per_bucket: mean(RecordKind::Bucket, state.bucket_count, |bucket| {
                 (bucket.len() / RECORD_BYTES) as u64
             })?,
         })

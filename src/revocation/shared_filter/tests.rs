@@ -102,7 +102,7 @@ fn a_change_that_comes_late_is_in_already_and_is_not_written_again() {
     let cut_off = subject_cut_off(101, None);
     let clearing = Change::ClearCutOff(cut_off.fingerprint());
     let place = cut_off::bucket_of(cut_off.fingerprint(), state.bucket_count);
-    let key = filter.record_key(Record::Bucket, state.slot, place);
+    let key = filter.record_key(RecordKind::Bucket, state.slot, place);
     // The generation has come to 3.
     for (sequence, change, is_late, expected) in [
         (3, cut_off, true, Status::NotRevoked),
@@ -169,7 +169,7 @@ fn what_was_written_over_is_not_brought_in_again_once_changes_have_been_applied(
         .collect();
     assert_eq!(before, after);
     // Even if the claim is given up between the look at the record and the look at the claim.
-    let key = filter.record_key(Record::Page, state.slot, 0);
+    let key = filter.record_key(RecordKind::Page, state.slot, 0);
     let overtaken = || {
         process.set_shared(&key, b"another", Expected::Anything);
         true
@@ -188,7 +188,7 @@ fn a_bucket_that_is_no_bucket_says_nothing_whatever_its_checksum() {
         let mut body = whole.clone();
         body.resize(length, 0);
         let any = Expected::Anything;
-        assert!(filter.write(&process, &state, Record::Bucket, index, &body, any));
+        assert!(filter.write(&process, &state, RecordKind::Bucket, index, &body, any));
         let status = filter.status(&process, &state, &names("a"));
         assert_eq!(status, Status::NoData, "{length}");
         assert!(!filter.apply(&process, &state, 3, &[change]), "{length}");
@@ -220,7 +220,7 @@ fn a_bucket_is_read_again_when_the_feed_has_moved_on_and_not_before() {
 fn numbers_in_keys_are_decimal() {
     let filter = SharedFilter::new(Namespace::example());
     for index in [0, 9, 10, 100, 4_096, u32::MAX] {
-        let key = filter.record_key(Record::Bucket, 1, index);
+        let key = filter.record_key(RecordKind::Bucket, 1, index);
         let record = format!("bucket/1/{index}");
         assert_eq!(key, Namespace::example().key_of(&record));
     }
@@ -230,7 +230,7 @@ fn numbers_in_keys_are_decimal() {
 fn records_that_are_foreign_or_of_another_generation_say_nothing() {
     let (process, filter, state) = filled();
     let key = filter.record_key(
-        Record::Page,
+        RecordKind::Page,
         state.slot,
         page_of(name("a"), state.page_count),
     );
@@ -257,16 +257,22 @@ fn records_that_are_foreign_or_of_another_generation_say_nothing() {
 #[wasm_bindgen_test(unsupported = test)]
 fn only_records_of_older_generations_are_discarded() {
     let (process, filter, state) = filled();
-    let page = |index| process.shared(&filter.record_key(Record::Page, state.slot, index));
-    assert!(filter.discard(&process, &state, Record::Page, state.slot, 0));
+    let page = |index| process.shared(&filter.record_key(RecordKind::Page, state.slot, index));
+    assert!(filter.discard(&process, &state, RecordKind::Page, state.slot, 0));
     assert!(!page(0).unwrap().bytes.is_empty());
     let newer = FeedState {
         generation: state.generation + 1,
         ..state.clone()
     };
-    assert!(filter.discard(&process, &newer, Record::Page, state.slot, 0));
+    assert!(filter.discard(&process, &newer, RecordKind::Page, state.slot, 0));
     assert!(page(0).unwrap().bytes.is_empty());
-    assert!(!filter.discard(&process, &newer, Record::Page, state.slot, state.page_count));
+    assert!(!filter.discard(
+        &process,
+        &newer,
+        RecordKind::Page,
+        state.slot,
+        state.page_count
+    ));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -233,10 +233,7 @@ fn a_later_cut_off_replaces_an_earlier_one_and_never_the_reverse(kept: &dyn Kept
     assert_eq!(change_count(11, "s"), 1);
     let name = name_of(&store, Kind::Subject, "u");
     let entry = store.entry(name).unwrap().unwrap();
-    assert_eq!(
-        (entry.not_before, entry.except_from),
-        (time(11), time(10))
-    );
+    assert_eq!((entry.not_before, entry.except_from), (time(11), time(10)));
     assert_eq!(entry.sequence, 4);
 }
 
