@@ -54,7 +54,7 @@ pub use text::chain_of;
 
 use clock::Trust;
 use clocks::Clocks;
-use feed::Feed;
+use feed::Publisher;
 use history::History;
 use index::Index;
 use metrics::{Metrics, Readings};
@@ -115,7 +115,7 @@ pub struct Authority {
     /// In memory.
     index: Arc<Index>,
     /// What edges are told.
-    feed: Arc<Feed>,
+    feed: Arc<Publisher>,
     /// What changed lately.
     history: Arc<History>,
     /// The feed's keys.
@@ -171,7 +171,7 @@ impl Authority {
             metrics: Arc::clone(&metrics),
         })
         .map_err(AuthorityError::Thread)?;
-        let feed = Feed::open(
+        let feed = Publisher::open(
             &store,
             feed::Parts {
                 index: Arc::clone(&index),

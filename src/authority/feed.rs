@@ -36,9 +36,9 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 /// No edge, however confused, can begin epochs more often.
 const EPOCH_PAUSE: Duration = Duration::from_mins(1);
 
-/// The publisher.
+/// Builds generations and answers polls.
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(super) struct Publisher {
     parts: Parts,
     state: RwLock<State>,
     /// Held while an epoch begins, so that a thousand edges that are ahead begin one.
@@ -79,9 +79,9 @@ struct State {
     previous: Option<Arc<Generation>>,
 }
 
-/// What an edge asks.
+/// What an edge polls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Question {
+pub(super) struct Poll {
     /// The line of history that it knows.
     pub epoch: u64,
     /// The last change that it knows.
@@ -98,16 +98,16 @@ pub(super) struct Question {
     pub wait: Duration,
 }
 
-/// What it is answered.
+/// The answer to a poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum PollAnswer {
     /// A signed batch.
     Batch(Vec<u8>),
     /// It has to fetch the whole filter again.
     Gone,
 }
 
-impl Feed {
+impl Publisher {
     /// Goes on with the epoch in the store, or begins the first one.
     ///
     /// # Errors
@@ -195,65 +195,65 @@ impl Feed {
     /// [`WriteError`] when a new epoch should begin and cannot be kept.
     pub(super) async fn poll(
         self: &Arc<Self>,
-        question: Question,
+        poll: Poll,
         mut stopping: watch::Receiver<bool>,
-    ) -> Result<Answer, WriteError> {
-        if self.claims_more(question) && !self.is_shown(question) {
-            self.note_unproven(question).await;
-            return Ok(Answer::Gone);
+    ) -> Result<PollAnswer, WriteError> {
+        if self.claims_more(poll) && !self.is_shown(poll) {
+            self.note_unproven(poll).await;
+            return Ok(PollAnswer::Gone);
         }
-        if self.claims_more(question) {
+        if self.claims_more(poll) {
             // To its end even when the edge hangs up: the epoch that is kept is the one in force.
-            let begun = tokio::spawn(Arc::clone(self).begin_epoch(question)).await;
+            let begun = tokio::spawn(Arc::clone(self).begin_epoch(poll)).await;
             begun.unwrap_or(Err(WriteError::Unavailable))?;
-            return Ok(Answer::Gone);
+            return Ok(PollAnswer::Gone);
         }
-        if question.epoch != self.epoch() {
-            return Ok(Answer::Gone);
+        if poll.epoch != self.epoch() {
+            return Ok(PollAnswer::Gone);
         }
         let mut announcements = self.parts.history.announcements();
         let mut published = self.published.subscribe();
-        let known = question.generation.unwrap_or(u64::MAX);
-        let waiting = self.parts.history.wait(question.after);
-        let is_new = announcements.wait_for(|announced| *announced > question.after);
+        let known = poll.generation.unwrap_or(u64::MAX);
+        let waiting = self.parts.history.wait(poll.after);
+        let is_new = announcements.wait_for(|announced| *announced > poll.after);
         tokio::select! {
             _ = is_new => {}
             _ = published.wait_for(|published| *published > known) => {}
-            () = tokio::time::sleep(question.wait) => {}
+            () = tokio::time::sleep(poll.wait) => {}
             _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
         }
-        match self.parts.history.since(question.after, BATCH_LENGTH) {
+        match self.parts.history.since(poll.after, BATCH_LENGTH) {
             Since::Changes(changes) => {
-                let through = question.after.saturating_add(changes.changes.len() as u64);
+                let through = poll.after.saturating_add(changes.changes.len() as u64);
                 waiting.answered(through);
-                Ok(self.batch(question, changes))
+                Ok(self.batch(poll, changes))
             }
-            Since::Forgotten | Since::Ahead => Ok(Answer::Gone),
+            Since::Forgotten | Since::Ahead => Ok(PollAnswer::Gone),
         }
     }
 
-    fn batch(&self, question: Question, found: Stretch) -> Answer {
+    fn batch(&self, poll: Poll, found: Stretch) -> PollAnswer {
         let generation = self.current();
-        let through = question.after.saturating_add(found.changes.len() as u64);
-        let statement = Evidence::statement(question.epoch, through, found.chain_through);
+        let through = poll.after.saturating_add(found.changes.len() as u64);
+        let statement = Evidence::statement(poll.epoch, through, found.chain_through);
         let signer = &self.parts.signer;
         let evidence = Evidence::of_signed(&signer.sign(Signable::Head, statement, clock::now()));
         let Some(evidence) = evidence else {
             // Nothing that is signed is shorter than a signature.
-            return Answer::Gone;
+            return PollAnswer::Gone;
         };
         let batch = Batch {
-            nonce: question.nonce,
+            nonce: poll.nonce,
             time: clock::now_milliseconds(),
-            epoch: question.epoch,
+            epoch: poll.epoch,
             generation: generation.map_or(0, |generation| generation.manifest.generation),
             head: found.head,
-            after: question.after,
+            after: poll.after,
             chain: found.chain,
             changes: found.changes,
             evidence,
         };
-        Answer::Batch(signer.sign(Signable::Batch, batch.encode(), clock::now()))
+        PollAnswer::Batch(signer.sign(Signable::Batch, batch.encode(), clock::now()))
     }
 
     /// Whether the edge says that it knows changes which this store does not: a later one, other
@@ -262,40 +262,38 @@ impl Feed {
     ///
     /// The store was put back to an earlier state then. Sequence numbers that were given out are
     /// given out again for other changes, so they have to count as another line of history.
-    fn claims_more(&self, question: Question) -> bool {
+    fn claims_more(&self, poll: Poll) -> bool {
         let epoch = self.epoch();
-        let is_later_epoch = question.epoch > epoch;
+        let is_later_epoch = poll.epoch > epoch;
         let history = &self.parts.history;
-        let is_later_change = question.after > history.head().sequence;
-        let is_other_history = question
+        let is_later_change = poll.after > history.head().sequence;
+        let is_other_history = poll
             .chain
-            .zip(history.chain_at(question.after))
+            .zip(history.chain_at(poll.after))
             .is_some_and(|(known, own)| known != own);
-        is_later_epoch || question.epoch == epoch && (is_later_change || is_other_history)
+        is_later_epoch || poll.epoch == epoch && (is_later_change || is_other_history)
     }
 
     /// Whether one of this authority's published keys, which may sign no more, has signed that the
     /// edge is where it says. A holder of a credential can say anything, and would have every edge load the
     /// whole filter again.
-    fn is_shown(&self, question: Question) -> bool {
+    fn is_shown(&self, poll: Poll) -> bool {
         let keys = self.parts.signer.public_keys(clock::now());
-        let shown = question.evidence.zip(question.chain);
-        shown.is_some_and(|(evidence, chain)| {
-            evidence.holds(question.epoch, question.after, chain, &keys)
-        })
+        let shown = poll.evidence.zip(poll.chain);
+        shown.is_some_and(|(evidence, chain)| evidence.holds(poll.epoch, poll.after, chain, &keys))
     }
 
     /// Says now and then that an edge claims what it cannot show. A store that was put back to a
     /// backup from before a rotation of keys does not know the key that would show it.
-    async fn note_unproven(&self, question: Question) {
+    async fn note_unproven(&self, poll: Poll) {
         let mut last = self.unproven.lock().await;
         if last.is_some_and(|last| last.elapsed() < EPOCH_PAUSE) {
             return;
         }
         *last = Some(Instant::now());
         tracing::warn!(
-            edge_epoch = question.epoch,
-            edge_sequence = question.after,
+            edge_epoch = poll.epoch,
+            edge_sequence = poll.after,
             epoch = self.epoch(),
             sequence = self.parts.history.head().sequence,
             "an edge claims to know revocations that this store does not, and shows nothing that a \
@@ -304,21 +302,21 @@ impl Feed {
         );
     }
 
-    async fn begin_epoch(self: Arc<Self>, question: Question) -> Result<(), WriteError> {
+    async fn begin_epoch(self: Arc<Self>, poll: Poll) -> Result<(), WriteError> {
         let mut last = self.beginning.lock().await;
         let is_recent = last.is_some_and(|last| last.elapsed() < EPOCH_PAUSE);
-        if is_recent || !self.claims_more(question) {
+        if is_recent || !self.claims_more(poll) {
             return Ok(());
         }
-        let epoch = Epoch(question.epoch).after(clock::now_milliseconds());
+        let epoch = Epoch(poll.epoch).after(clock::now_milliseconds());
         self.parts.writer.write(Keep(epoch)).await?;
         let Epoch(epoch) = epoch;
         *last = Some(Instant::now());
         drop(last);
         tracing::error!(
-            edge_sequence = question.after,
+            edge_sequence = poll.after,
             sequence = self.parts.history.head().sequence,
-            old_epoch = question.epoch,
+            old_epoch = poll.epoch,
             new_epoch = epoch,
             "an edge knows revocations that this store does not: it was restored from an older \
              backup, and what was revoked since has to be revoked again; a new epoch begins"

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::authority::feed::{Answer, Question};
+use crate::authority::feed::{Poll, PollAnswer};
 use crate::authority::generation::{Generation, Plan};
 use crate::authority::history::Tally;
 use crate::authority::import::Import;
@@ -71,7 +71,7 @@ async fn batch(
     after: u64,
     stopping: &watch::Receiver<bool>,
 ) -> (Vec<u8>, Batch) {
-    let question = Question {
+    let poll = Poll {
         epoch: authority.feed.epoch(),
         after,
         chain: None,
@@ -80,8 +80,8 @@ async fn batch(
         nonce: 1,
         wait: Duration::ZERO,
     };
-    let answer = authority.feed.poll(question, stopping.clone()).await;
-    let Ok(Answer::Batch(message)) = answer else {
+    let answer = authority.feed.poll(poll, stopping.clone()).await;
+    let Ok(PollAnswer::Batch(message)) = answer else {
         panic!("no batch after {after}");
     };
     let keys = authority.signer.public_keys(clock::now());

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::{Problem, ProblemBody, precondition};
 use crate::authority::credentials::Caller;
-use crate::authority::feed::{Answer, Question};
+use crate::authority::feed::{Poll, PollAnswer};
 use crate::authority::server::Peer;
 use crate::authority::{Authority, SegmentCaching, clock};
 use crate::revocation::wire::{DELTAS_PATH, DeltaQuery, MANIFEST_PATH};
@@ -116,7 +116,7 @@ pub(super) async fn deltas(
         let clocks = &authority.clocks;
         clocks.hear(&caller.name, address, time, own, Instant::now());
     }
-    let question = Question {
+    let poll = Poll {
         epoch: query.epoch,
         after: query.after,
         chain: query.chain,
@@ -126,10 +126,10 @@ pub(super) async fn deltas(
         wait: Duration::from_secs(query.wait).min(MAX_WAIT),
     };
     let stopping = authority.stopping.clone();
-    match authority.feed.poll(question, stopping).await? {
-        Answer::Batch(message) => {
+    match authority.feed.poll(poll, stopping).await? {
+        PollAnswer::Batch(message) => {
             Ok(([BINARY, ("cache-control", "no-store")], message).into_response())
         }
-        Answer::Gone => Err(Problem::gone()),
+        PollAnswer::Gone => Err(Problem::gone()),
     }
 }
