@@ -49,12 +49,12 @@ pub(super) struct Followers {
     /// How many wait for an answer, by the place that they ask from.
     asking: BTreeMap<u64, usize>,
     /// How many have been answered and not asked again, by the place that the answer took them to.
-    answered: BTreeMap<u64, Answered>,
+    answered: BTreeMap<u64, AnsweredEdges>,
     purged: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Answered {
+struct AnsweredEdges {
     edges: usize,
     last: Instant,
 }
@@ -80,7 +80,7 @@ impl Followers {
                 self.asking.remove(&after);
             }
         }
-        let fresh = Answered {
+        let fresh = AnsweredEdges {
             edges: 0,
             last: now,
         };
@@ -114,7 +114,7 @@ impl Followers {
     }
 }
 
-impl Answered {
+impl AnsweredEdges {
     fn is_kept(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last) < REMEMBERED
     }
