@@ -277,9 +277,9 @@ impl Generation {
     }
 
     fn may_contain(&self, name: Fingerprint) -> bool {
-        let place = page::page_of(name, self.manifest.page_count) as usize * PAGE_BYTES;
-        let segment = self.segments.get(place / SEGMENT_BYTES);
-        let start = place % SEGMENT_BYTES;
+        let offset = page::page_of(name, self.manifest.page_count) as usize * PAGE_BYTES;
+        let segment = self.segments.get(offset / SEGMENT_BYTES);
+        let start = offset % SEGMENT_BYTES;
         let page = segment.and_then(|segment| segment.get(start..start + PAGE_BYTES));
         // A page that is not there contains nothing, though the filter would take it for a maybe.
         page.is_some_and(|page| page::may_contain(page, name))

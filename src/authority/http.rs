@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use super::Authority;
 use super::credentials::{Access, Caller, Role};
-use super::server::{Interface, Peer, Place};
+use super::server::{ConnectionSlot, Interface, Peer};
 
 mod body;
 mod check;
@@ -124,12 +124,12 @@ async fn require(
     next: Next,
 ) -> Response {
     // There is none where no connection is, in tests.
-    let place = request.extensions().get::<Arc<Place>>().cloned();
+    let slot = request.extensions().get::<Arc<ConnectionSlot>>().cloned();
     let caller = match identify(&authority.access, door.interface, &request) {
         Ok(caller) => caller,
         Err(problem) => {
-            if let Some(place) = place {
-                place.become_stranger();
+            if let Some(slot) = slot {
+                slot.become_stranger();
             }
             return authority.refuse(&request, None, problem);
         }
@@ -137,7 +137,7 @@ async fn require(
     if !caller.role.includes(door.role) {
         return authority.refuse(&request, Some(&caller), Problem::forbidden(door.role));
     }
-    let busy = place.map(|place| place.begin(door.interface, &caller.name, Instant::now()));
+    let busy = slot.map(|slot| slot.begin(door.interface, &caller.name, Instant::now()));
     let _busy = match busy.transpose() {
         Ok(busy) => busy,
         Err(full) => return Problem::too_many_connections(full.limit).into_response(),

@@ -42,29 +42,29 @@ impl Expiry {
 
 /// How long the store has an entry, and as of which change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Row {
     /// When it is dropped.
     pub expires_at: UnixTime,
     /// Number of its last change.
     pub sequence: u64,
 }
 
-/// A [`Place`] as the index keeps it, in 12 bytes: with 64 bits in one piece it would take 16.
+/// A [`Row`] as the index keeps it, in 12 bytes: with 64 bits in one piece it would take 16.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct PackedRow {
     expiry: Expiry,
     sequence: [u32; 2],
 }
 
-impl Slot {
-    fn of(place: Place) -> Self {
+impl PackedRow {
+    fn of(row: Row) -> Self {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the halves are what is wanted"
         )]
-        let halves = [place.sequence as u32, (place.sequence >> 32) as u32];
+        let halves = [row.sequence as u32, (row.sequence >> 32) as u32];
         Self {
-            expiry: Expiry::at(place.expires_at),
+            expiry: Expiry::at(row.expires_at),
             sequence: halves,
         }
     }
@@ -79,11 +79,11 @@ impl Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// A token, session or device is revoked.
-    Entry(Fingerprint, Place),
+    Entry(Fingerprint, Row),
     /// A cut-off holds.
-    CutOff(CutOff, Place),
+    CutOff(CutOff, Row),
     /// A revocation was taken back; its history is kept.
-    Restored(Fingerprint, Kind, Place),
+    Restored(Fingerprint, Kind, Row),
     /// The store has nothing about a name any more.
     Dropped(Fingerprint),
     /// The store cannot read what it has about a name: it is forgotten, if its time has passed.
@@ -93,10 +93,10 @@ pub(super) enum Effect {
 /// Everything in force.
 #[derive(Debug)]
 pub(super) struct Index {
-    entries: Box<[RwLock<ByFingerprint<Slot>>]>,
-    cut_offs: RwLock<ByFingerprint<(CutOff, Slot)>>,
+    entries: Box<[RwLock<ByFingerprint<PackedRow>>]>,
+    cut_offs: RwLock<ByFingerprint<(CutOff, PackedRow)>>,
     /// What was taken back, so that its history is found, and dropped in time.
-    restored: RwLock<ByFingerprint<Slot>>,
+    restored: RwLock<ByFingerprint<PackedRow>>,
     entry_count: AtomicU64,
     cut_off_count: AtomicU64,
 }
@@ -120,24 +120,24 @@ impl Index {
     /// Brings the index to where the store is.
     pub(super) fn apply(&self, effect: Effect) {
         match effect {
-            Effect::Entry(name, place) => {
+            Effect::Entry(name, row) => {
                 self.forget_restored(name);
                 if let Some(shard) = self.shard(name)
-                    && write(shard).insert(name, Slot::of(place)).is_none()
+                    && write(shard).insert(name, PackedRow::of(row)).is_none()
                 {
                     self.count_entries(1);
                 }
             }
-            Effect::CutOff(cut_off, place) => {
+            Effect::CutOff(cut_off, row) => {
                 self.forget_restored(cut_off.key);
-                let value = (cut_off, Slot::of(place));
+                let value = (cut_off, PackedRow::of(row));
                 if write(&self.cut_offs).insert(cut_off.key, value).is_none() {
                     self.cut_off_count.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            Effect::Restored(name, kind, place) => {
+            Effect::Restored(name, kind, row) => {
                 self.remove(name, kind.is_cut_off());
-                write(&self.restored).insert(name, Slot::of(place));
+                write(&self.restored).insert(name, PackedRow::of(row));
             }
             Effect::Dropped(name) => {
                 self.remove(name, true);
@@ -145,10 +145,7 @@ impl Index {
                 self.forget_restored(name);
             }
             Effect::DroppedIfExpired(name, now) => {
-                if self
-                    .slot_of(name)
-                    .is_some_and(|slot| slot.expiry.is_past(now))
-                {
+                if self.row_of(name).is_some_and(|row| row.expiry.is_past(now)) {
                     self.apply(Effect::Dropped(name));
                 }
             }
@@ -182,7 +179,7 @@ impl Index {
         };
         read(shard)
             .get(&name)
-            .is_some_and(|slot| !slot.expiry.is_past(now))
+            .is_some_and(|row| !row.expiry.is_past(now))
     }
 
     /// The cut-off that holds for this subject, client or issuer at `now`.
@@ -190,21 +187,21 @@ impl Index {
     pub(super) fn cut_off(&self, key: Fingerprint, now: UnixTime) -> Option<CutOff> {
         read(&self.cut_offs)
             .get(&key)
-            .filter(|(_, slot)| !slot.expiry.is_past(now))
+            .filter(|(_, row)| !row.expiry.is_past(now))
             .map(|(cut_off, _)| *cut_off)
     }
 
     /// Number of the last change of an entry, whether it is in force or not.
     #[must_use]
     pub(super) fn sequence_of(&self, name: Fingerprint) -> Option<u64> {
-        self.slot_of(name).map(Slot::sequence)
+        self.row_of(name).map(PackedRow::sequence)
     }
 
-    fn slot_of(&self, name: Fingerprint) -> Option<Slot> {
+    fn row_of(&self, name: Fingerprint) -> Option<PackedRow> {
         let entry = self
             .shard(name)
             .and_then(|shard| read(shard).get(&name).copied());
-        let cut_off = || read(&self.cut_offs).get(&name).map(|(_, slot)| *slot);
+        let cut_off = || read(&self.cut_offs).get(&name).map(|(_, row)| *row);
         let restored = || read(&self.restored).get(&name).copied();
         entry.or_else(cut_off).or_else(restored)
     }
@@ -225,8 +222,8 @@ impl Index {
     /// locked for reading; what changes meanwhile may or may not be seen.
     pub(super) fn for_each_entry(&self, now: UnixTime, mut visit: impl FnMut(Fingerprint)) {
         for shard in &self.entries {
-            for (name, slot) in &*read(shard) {
-                if !slot.expiry.is_past(now) {
+            for (name, row) in &*read(shard) {
+                if !row.expiry.is_past(now) {
                     visit(*name);
                 }
             }
@@ -238,7 +235,7 @@ impl Index {
     pub(super) fn cut_offs(&self, now: UnixTime) -> Vec<CutOff> {
         read(&self.cut_offs)
             .values()
-            .filter(|(_, slot)| !slot.expiry.is_past(now))
+            .filter(|(_, row)| !row.expiry.is_past(now))
             .map(|(cut_off, _)| *cut_off)
             .collect()
     }
@@ -248,7 +245,7 @@ impl Index {
     pub(super) fn expired(&self, now: UnixTime, limit: usize) -> Vec<Fingerprint> {
         let mut expired: Vec<Fingerprint> = read(&self.cut_offs)
             .iter()
-            .filter(|(_, (_, slot))| slot.expiry.is_past(now))
+            .filter(|(_, (_, row))| row.expiry.is_past(now))
             .map(|(name, _)| *name)
             .take(limit)
             .collect();
@@ -258,14 +255,14 @@ impl Index {
                 break;
             }
             let shard = read(shard);
-            let past = shard.iter().filter(|(_, slot)| slot.expiry.is_past(now));
+            let past = shard.iter().filter(|(_, row)| row.expiry.is_past(now));
             expired.extend(past.map(|(name, _)| *name).take(left));
         }
         expired
     }
 
     /// The shard of a fingerprint. There always is one, since its number is taken modulo theirs.
-    fn shard(&self, name: Fingerprint) -> Option<&RwLock<ByFingerprint<Slot>>> {
+    fn shard(&self, name: Fingerprint) -> Option<&RwLock<ByFingerprint<PackedRow>>> {
         self.entries.get(Self::shard_number(name))
     }
 
@@ -323,8 +320,8 @@ mod tests {
         UnixTime::from_seconds(seconds).unwrap()
     }
 
-    fn until(seconds: u64) -> Place {
-        Place {
+    fn until(seconds: u64) -> Row {
+        Row {
             expires_at: time(seconds),
             sequence: u64::MAX - seconds,
         }

@@ -24,12 +24,12 @@ use tower_service::Service as _;
 use super::http;
 
 mod descriptors;
-mod places;
 mod seldom;
+mod slots;
 
-use places::Places;
-pub(super) use places::{Interface, Place};
 pub(super) use seldom::Seldom;
+use slots::ConnectionSlots;
+pub(super) use slots::{ConnectionSlot, Interface};
 
 /// Ten times as many edges as one authority is measured with.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -60,10 +60,10 @@ pub(super) async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let acceptor = tls.map(TlsAcceptor::from);
     let total = descriptors::connections(MAX_CONNECTIONS);
-    tracing::info!(total, "places for connections");
+    tracing::info!(total, "slots for connections");
     let room = Room {
         permits: Arc::new(Semaphore::new(total)),
-        places: Places::new(total),
+        slots: ConnectionSlots::new(total),
         crowded: Seldom::default(),
     };
     let failing = Seldom::default();
@@ -84,7 +84,7 @@ pub(super) async fn serve(
                 if let Some(times) = failing.take(Instant::now()) {
                     tracing::warn!(%error, times, "could not accept a connection");
                 }
-                room.places.send_away(total / 8);
+                room.slots.send_away(total / 8);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -95,7 +95,7 @@ pub(super) async fn serve(
             router: router.clone(),
             peer: Peer(peer.ip()),
             watcher: graceful.watcher(),
-            place: room.places.admit(),
+            slot: room.slots.admit(),
             misled: Arc::clone(&misled),
             stopping: stopping.clone(),
         };
@@ -108,11 +108,11 @@ pub(super) async fn serve(
     Ok(())
 }
 
-/// Where connections have their places.
+/// Where connections have their slots.
 struct Room {
-    /// One for each connection that is open, also one that has lost its place and is about to end.
+    /// One for each connection that is open, also one that has lost its slot and is about to end.
     permits: Arc<Semaphore>,
-    places: Arc<Places>,
+    slots: Arc<ConnectionSlots>,
     crowded: Seldom,
 }
 
@@ -130,7 +130,7 @@ impl Room {
                     "all connections are taken; the oldest that show no credential make room"
                 );
             }
-            self.places.send_away(1);
+            self.slots.send_away(1);
             let freed = Arc::clone(&self.permits).acquire_owned();
             if let Ok(permit) = timeout(ACCEPT_PAUSE, freed).await {
                 // The semaphore is never closed.
@@ -148,7 +148,7 @@ struct Connection {
     router: Router,
     peer: Peer,
     watcher: Watcher,
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
     misled: Arc<Misled>,
     stopping: watch::Receiver<bool>,
 }
@@ -169,10 +169,10 @@ impl Connection {
         acceptor: Option<TlsAcceptor>,
         permit: Option<OwnedSemaphorePermit>,
     ) {
-        let place = Arc::clone(&self.place);
+        let slot = Arc::clone(&self.slot);
         tokio::select! {
             () = self.serve_to_the_end(stream, acceptor) => {}
-            () = place.sent_away() => tracing::debug!("closed a connection, for another"),
+            () = slot.sent_away() => tracing::debug!("closed a connection, for another"),
         }
         drop(permit);
     }
@@ -233,10 +233,10 @@ impl Connection {
 
     async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let router = self.router;
-        let (place, peer) = (self.place, self.peer);
+        let (slot, peer) = (self.slot, self.peer);
         let service = service_fn(move |mut request: Request<Incoming>| {
             let mut router = router.clone();
-            request.extensions_mut().insert(Arc::clone(&place));
+            request.extensions_mut().insert(Arc::clone(&slot));
             request.extensions_mut().insert(peer);
             async move {
                 let response = router.call(request.map(Body::new)).await;

@@ -116,7 +116,7 @@ pub fn bucket_count(cut_offs: u64) -> u32 {
 /// The bucket that a key is in, of `bucket_count`.
 #[must_use]
 pub fn bucket_of(key: Fingerprint, bucket_count: u32) -> u32 {
-    key.place(bucket_count)
+    key.index_below(bucket_count)
 }
 
 /// Sorts a table by the upper halves of the keys, read as little-endian numbers. This is the order
@@ -128,8 +128,8 @@ pub fn sort(table: &mut [CutOff]) {
 /// The cut-off for a key in a table that is sorted.
 #[must_use]
 pub fn find_sorted(table: &[CutOff], key: Fingerprint) -> Option<&CutOff> {
-    let place = table.binary_search_by_key(&key.halves(), |cut_off| cut_off.key.halves());
-    table.get(place.ok()?)
+    let index = table.binary_search_by_key(&key.halves(), |cut_off| cut_off.key.halves());
+    table.get(index.ok()?)
 }
 
 /// Reads all records.
@@ -177,11 +177,11 @@ pub fn set(bucket: &mut Vec<u8>, cut_off: &CutOff) {
 
 /// Takes the cut-off for a key out of its bucket.
 pub fn clear(bucket: &mut Vec<u8>, key: Fingerprint) {
-    let place = bucket
+    let index = bucket
         .chunks_exact(RECORD_BYTES)
         .position(|record| record.starts_with(&key.0));
-    if let Some(place) = place {
-        let start = place * RECORD_BYTES;
+    if let Some(index) = index {
+        let start = index * RECORD_BYTES;
         bucket.drain(start..start + RECORD_BYTES);
     }
 }

@@ -180,10 +180,10 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn other_lengths_versions_and_slots_are_nothing() {
         let state = example().encode();
-        for place in [0, 1, 2, 7] {
+        for index in [0, 1, 2, 7] {
             let mut changed = state.clone();
-            changed[place] ^= 2;
-            assert_eq!(FeedState::decode(&changed), None, "byte {place}");
+            changed[index] ^= 2;
+            assert_eq!(FeedState::decode(&changed), None, "byte {index}");
         }
         for length in 0..state.len() {
             assert_eq!(FeedState::decode(&state[..length]), None, "{length} bytes");

@@ -145,7 +145,7 @@ impl FilterKey {
 }
 
 impl Fingerprint {
-    /// The halves as numbers: one chooses the place, the other the bits.
+    /// The halves as numbers: one chooses the page or bucket, the other the bits.
     pub(super) fn halves(self) -> (u64, u64) {
         let number = u128::from_le_bytes(self.0);
         #[expect(
@@ -157,11 +157,11 @@ impl Fingerprint {
         (high, low)
     }
 
-    /// One of `places` places, all equally likely; 0 when there is none.
-    pub(super) fn place(self, places: u32) -> u32 {
+    /// A number below `count`, all equally likely; 0 when there is none.
+    pub(super) fn index_below(self, count: u32) -> u32 {
         let (high, _) = self.halves();
         // Lemire's reduction: the upper bits of the product, without a division.
-        let product = (high >> 32) * u64::from(places);
+        let product = (high >> 32) * u64::from(count);
         (product >> 32) as u32
     }
 }
@@ -196,17 +196,17 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn places_are_within_bounds_and_even() {
+    fn indexes_are_within_bounds_and_even() {
         let mut counts = [0_u32; 7];
         for number in 0..7_000 {
             let fingerprint = KEY.fingerprint(Kind::Token, "", &number.to_string());
-            counts[fingerprint.place(7) as usize] += 1;
+            counts[fingerprint.index_below(7) as usize] += 1;
         }
         assert!(
             counts.iter().all(|count| (800..1_200).contains(count)),
             "{counts:?}"
         );
-        assert_eq!(Fingerprint([0xff; 16]).place(0), 0);
+        assert_eq!(Fingerprint([0xff; 16]).index_below(0), 0);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -41,7 +41,7 @@ const SALTS: [u32; 8] = [
 /// The page that a fingerprint is in, of `page_count`.
 #[must_use]
 pub fn page_of(fingerprint: Fingerprint, page_count: u32) -> u32 {
-    fingerprint.place(page_count)
+    fingerprint.index_below(page_count)
 }
 
 /// Whether the page may have been told of this fingerprint. A page of the wrong length may have

@@ -217,18 +217,18 @@ impl SharedFilter {
         changes: &[Change],
     ) -> bool {
         let numbered = (1..).zip(changes);
-        let mut placed: Vec<_> = numbered
+        let mut located: Vec<_> = numbered
             .filter_map(|(number, change)| {
                 Some((
-                    place_of(change, state)?,
+                    record_of(change, state)?,
                     after.saturating_add(number),
                     change,
                 ))
             })
             .collect();
         // In every record they stay in their order, which their numbers give.
-        placed.sort_unstable_by_key(|(place, sequence, _)| (*place, *sequence));
-        placed.chunk_by(|a, b| a.0 == b.0).all(|own| {
+        located.sort_unstable_by_key(|(record, sequence, _)| (*record, *sequence));
+        located.chunk_by(|a, b| a.0 == b.0).all(|own| {
             let Some(((record, index), ..)) = own.first() else {
                 return true;
             };
@@ -434,9 +434,9 @@ fn header(state: &FeedState, record: RecordKind, index: u32) -> [u8; HEADER_BYTE
         RecordKind::Page => *b"PCPG",
         RecordKind::Bucket => *b"PCCO",
     };
-    let place = u64::from(u32::from_le_bytes(magic)) | u64::from(index) << 32;
+    let kind_and_index = u64::from(u32::from_le_bytes(magic)) | u64::from(index) << 32;
     let mut header = [0; HEADER_BYTES];
-    let fields = [place, state.epoch, state.generation, state.load];
+    let fields = [kind_and_index, state.epoch, state.generation, state.load];
     for (to, from) in header.chunks_exact_mut(8).zip(fields) {
         to.copy_from_slice(&from.to_le_bytes());
     }
@@ -445,7 +445,7 @@ fn header(state: &FeedState, record: RecordKind, index: u32) -> [u8; HEADER_BYTE
 
 /// The record that a change is in; `None` for one that is in none. A bit may stand for several names,
 /// so none is ever cleared: the filter goes on saying "maybe", and the authority says "no".
-fn place_of(change: &Change, state: &FeedState) -> Option<(RecordKind, u32)> {
+fn record_of(change: &Change, state: &FeedState) -> Option<(RecordKind, u32)> {
     let name = change.fingerprint();
     match change {
         Change::Add(_) => Some((RecordKind::Page, page_of(name, state.page_count))),
@@ -473,8 +473,8 @@ fn page_changed<'c>(page: &[u8], own: impl Iterator<Item = (u64, &'c Change)>) -
 /// Appends a number in decimal digits.
 fn push_decimal(text: &mut String, number: u32) {
     let digits = number.checked_ilog10().unwrap_or(0);
-    for place in (0..=digits).rev() {
-        let digit = char::from_digit(number / 10_u32.pow(place) % 10, 10);
+    for exponent in (0..=digits).rev() {
+        let digit = char::from_digit(number / 10_u32.pow(exponent) % 10, 10);
         text.push(digit.unwrap_or_default());
     }
 }

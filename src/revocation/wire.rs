@@ -117,7 +117,7 @@ impl CheckRequest {
 
     /// Asks by this name too.
     pub fn put(&mut self, member: Member, name: &str) {
-        let place = match member {
+        let field = match member {
             Member::Jti => &mut self.jti,
             Member::Sid => &mut self.sid,
             Member::Device => &mut self.device,
@@ -126,7 +126,7 @@ impl CheckRequest {
             Member::Azp => &mut self.azp,
             Member::Issuer => return name.clone_into(&mut self.issuer),
         };
-        *place = Some(name.to_owned());
+        *field = Some(name.to_owned());
     }
 
     /// The body that asks it.

@@ -53,7 +53,7 @@ impl Discard {
             return false;
         }
         for _ in 0..RECORDS_PER_TICK {
-            let Some((record, slot, first)) = place(state, self.area) else {
+            let Some((record, slot, first)) = leftover(state, self.area) else {
                 return true;
             };
             let index = first.saturating_add(self.next);
@@ -70,7 +70,7 @@ impl Discard {
 
 /// Where records may be that are not read: in the other slot, and in the slot of the state behind
 /// its own, where a larger generation may have left some.
-const fn place(state: &FeedState, area: usize) -> Option<(RecordKind, u8, u32)> {
+const fn leftover(state: &FeedState, area: usize) -> Option<(RecordKind, u8, u32)> {
     let (own, other) = match state.slot {
         0 => (0, 1),
         _ => (1, 0),

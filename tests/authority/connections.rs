@@ -232,7 +232,7 @@ fn an_edge_that_holds_polls_keeps_no_operator_and_no_health_check_out() {
 }
 
 #[test]
-fn one_credential_leaves_places_to_the_edges_of_another() {
+fn one_credential_leaves_slots_to_the_edges_of_another() {
     let directory = directory();
     let (authority, poll, _) = crowded(directory.path());
     let other = credential(directory.path(), "edge", "other");

@@ -42,17 +42,17 @@ fn a_damaged_store_is_refused_with_what_is_missing_and_goes_on_when_told_to() {
     authority.kill();
     let file = file(directory.path());
     let mut bytes = fs::read(&file).unwrap();
-    let places: Vec<usize> = (0..bytes.len() - 3)
+    let offsets: Vec<usize> = (0..bytes.len() - 3)
         .filter(|start| bytes[*start..].starts_with(b"s13"))
         .collect();
-    assert!(!places.is_empty());
-    for place in places {
-        bytes[place] ^= 0x20;
+    assert!(!offsets.is_empty());
+    for offset in offsets {
+        bytes[offset] ^= 0x20;
     }
     fs::write(&file, &bytes).unwrap();
     for _ in 0..2 {
         let stderr = refusal(directory.path(), &[]);
-        let said = "is damaged: 1 of 20 entries is missing\n\nhint: put a backup in its place";
+        let said = "is damaged: 1 of 20 entries is missing\n\nhint: put a backup in its offset";
         assert!(stderr.contains(said), "{stderr}");
         assert!(stderr.contains("--accept-loss"), "{stderr}");
     }
@@ -162,7 +162,7 @@ fn a_store_that_was_taken_away_is_no_new_one_at_the_next_start() {
     let epoch = authority.stats()["epoch"].as_u64().unwrap();
     authority.kill();
 
-    // A backup in its place.
+    // A backup in its offset.
     fs::rename(file.with_file_name("backup.redb"), &file).unwrap();
     let authority = Authority::start(directory.path());
     assert!(authority.is_session_revoked("s19"));

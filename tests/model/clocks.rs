@@ -78,10 +78,10 @@ pub(crate) fn run(seed: u64, steps: usize) -> Tally {
                 history.cut_offs.remove(&name);
             }
             _ => {
-                let place = random.below(edges.len());
-                let edge = &mut edges[place];
+                let index = random.below(edges.len());
+                let edge = &mut edges[index];
                 edge.catch_up(&authority);
-                let context = format!("seed {seed}, step {step}, edge {place}");
+                let context = format!("seed {seed}, step {step}, edge {index}");
                 history.compare(&authority, edge, &context, &mut tally);
             }
         }

@@ -118,9 +118,9 @@ fn run(seed: u64, steps: usize) -> Tally {
             79..81 => edges.push(Edge::new(&authority, random.next(), "30s")),
             81..82 => thread::sleep(Duration::from_secs(1)),
             _ => {
-                let place = random.below(edges.len());
-                let context = format!("seed {seed}, step {step}, edge {place}");
-                let edge = &mut edges[place];
+                let index = random.below(edges.len());
+                let context = format!("seed {seed}, step {step}, edge {index}");
+                let edge = &mut edges[index];
                 edge.catch_up(&authority);
                 compare(&mut random, &table, &authority, edge, &context, &mut tally);
             }
@@ -131,9 +131,9 @@ fn run(seed: u64, steps: usize) -> Tally {
         ("after the last step", LONGEST_SHORT_LIFE),
         ("at the end", Duration::ZERO),
     ] {
-        for (place, edge) in edges.iter_mut().enumerate() {
+        for (index, edge) in edges.iter_mut().enumerate() {
             edge.catch_up(&authority);
-            let context = format!("seed {seed}, {when}, edge {place}");
+            let context = format!("seed {seed}, {when}, edge {index}");
             compare(&mut random, &table, &authority, edge, &context, &mut tally);
         }
         thread::sleep(pause);

@@ -2,7 +2,7 @@
 //!
 //! # How is one edge told from another?
 //!
-//! By its place. An answer leaves an edge at some sequence number, and its next question begins
+//! By its position. An answer leaves an edge at some sequence number, and its next question begins
 //! there. Credentials and addresses say less: a hundred edges may share both.
 //!
 //! # How far behind can an edge fall?
@@ -20,7 +20,7 @@
 //!
 //! What an edge needs for applying an answer, a millisecond or two, counts as part of the round
 //! trip, and up to 0.2 s pass before an announcement. What an edge holds is known to be as old as twice that
-//! time at most, because the place that it has to come to is chosen anew only when it is there.
+//! time at most, because the position that it has to come to is chosen anew only when it is there.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,9 +46,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// Where the edges are.
 #[derive(Debug, Default)]
 pub(super) struct Followers {
-    /// How many wait for an answer, by the place that they ask from.
+    /// How many wait for an answer, by the position that they ask from.
     asking: BTreeMap<u64, usize>,
-    /// How many have been answered and not asked again, by the place that the answer took them to.
+    /// How many have been answered and not asked again, by the position that the answer took them to.
     answered: BTreeMap<u64, AnsweredEdges>,
     purged: Option<Instant>,
 }
@@ -60,7 +60,7 @@ struct AnsweredEdges {
 }
 
 impl Followers {
-    /// An edge asks for what comes after a place.
+    /// An edge asks for what comes after a position.
     pub(super) fn ask(&mut self, after: u64) {
         if let Some(answered) = self.answered.get_mut(&after) {
             answered.edges = answered.edges.saturating_sub(1);
@@ -129,21 +129,21 @@ mod tests {
     const ANSWER: u64 = 256;
     const MILLISECOND: Duration = Duration::from_millis(1);
 
-    /// What an edge does. It holds everything up to `place`.
+    /// What an edge does. It holds everything up to `position`.
     struct Edge {
         round_trip: u32,
-        place: u64,
+        position: u64,
         /// While an answer or a question travels: where it leads, and for how many milliseconds
         /// still.
         travelling: Option<(u64, u32)>,
     }
 
     impl Edge {
-        fn waiting(followers: &mut Followers, round_trip: u32, place: u64) -> Self {
-            followers.ask(place);
+        fn waiting(followers: &mut Followers, round_trip: u32, position: u64) -> Self {
+            followers.ask(position);
             Self {
                 round_trip,
-                place,
+                position,
                 travelling: None,
             }
         }
@@ -151,17 +151,17 @@ mod tests {
         /// A millisecond goes by, while so much has been announced and the feed stands at `head`.
         fn tick(&mut self, followers: &mut Followers, announced: u64, head: u64, now: Instant) {
             match &mut self.travelling {
-                None if announced > self.place => {
-                    let through = head.min(self.place + ANSWER);
-                    followers.answer(self.place, through, now);
+                None if announced > self.position => {
+                    let through = head.min(self.position + ANSWER);
+                    followers.answer(self.position, through, now);
                     self.travelling = Some((through, self.round_trip));
                 }
                 None => {}
                 Some((_, left)) if *left > 1 => *left -= 1,
                 Some((through, _)) => {
-                    self.place = *through;
+                    self.position = *through;
                     self.travelling = None;
-                    followers.ask(self.place);
+                    followers.ask(self.position);
                 }
             }
         }
@@ -186,7 +186,7 @@ mod tests {
             }
             for edge in &mut *edges {
                 edge.tick(followers, announced, head, now);
-                most = most.max(head - edge.place);
+                most = most.max(head - edge.position);
             }
         }
         unreachable!("it ends")
@@ -228,7 +228,7 @@ mod tests {
     fn no_edge_holds_a_piece_of_an_import_back_for_longer_than_the_longest_wait() {
         let mut followers = Followers::default();
         let start = Instant::now();
-        // Asks from the same place, time and again.
+        // Asks from the same position, time and again.
         for second in 0..8 {
             let now = start + second * 1_000 * MILLISECOND;
             followers.ask(0);
@@ -242,7 +242,7 @@ mod tests {
     fn an_edge_that_was_away_is_not_waited_for_and_one_that_is_near_neither() {
         let now = Instant::now();
         let head = 100_000;
-        for (place, is_waited_for) in [
+        for (position, is_waited_for) in [
             (head, false),
             (head - MOST_LEFT, false),
             (head - MOST_LEFT - 1, true),
@@ -250,20 +250,20 @@ mod tests {
             (head - FAR_BEHIND - 1, false),
         ] {
             let mut followers = Followers::default();
-            followers.ask(place);
-            assert_eq!(followers.is_behind(head, now), is_waited_for, "{place}");
-            followers.answer(place, place, now);
-            assert_eq!(followers.is_behind(head, now), is_waited_for, "{place}");
+            followers.ask(position);
+            assert_eq!(followers.is_behind(head, now), is_waited_for, "{position}");
+            followers.answer(position, position, now);
+            assert_eq!(followers.is_behind(head, now), is_waited_for, "{position}");
         }
     }
 
     #[test]
-    fn places_of_edges_that_have_gone_are_forgotten() {
+    fn positions_of_edges_that_have_gone_are_forgotten() {
         let mut followers = Followers::default();
         let start = Instant::now();
-        for place in 0..1_000 {
-            followers.ask(place);
-            followers.answer(place, place, start);
+        for position in 0..1_000 {
+            followers.ask(position);
+            followers.answer(position, position, start);
         }
         assert_eq!(followers.answered.len(), 1_000);
         followers.ask(5_000);

@@ -50,7 +50,7 @@ pub(super) async fn manifest(State(authority): State<Arc<Authority>>) -> Result<
     security(("edge" = [])),
     params(
         ("generation" = u64, Path, description = "Number of the generation"),
-        ("index" = usize, Path, description = "Place in the manifest's list, from 0"),
+        ("index" = usize, Path, description = "Position in the manifest's list, from 0"),
     ),
     responses(
         (status = 200, description = "At most 1 MiB", body = Vec<u8>,

@@ -284,8 +284,8 @@ pub(super) async fn readyz(State(authority): State<Arc<Authority>>) -> (StatusCo
 }
 
 fn describe(keys: &[FeedKey]) -> Vec<FeedKeyAnswer> {
-    let describe = |(place, key): (usize, &FeedKey)| {
-        let later = keys.iter().skip(place + 1).map(|later| later.signs_from);
+    let describe = |(index, key): (usize, &FeedKey)| {
+        let later = keys.iter().skip(index + 1).map(|later| later.signs_from);
         FeedKeyAnswer {
             public_key: key.public_text(),
             signs_from: key.signs_from.seconds(),

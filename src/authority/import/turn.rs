@@ -32,20 +32,20 @@ pub(super) struct Turn {
     writer: Writer,
     history: Arc<History>,
     /// Taken when nothing lies there any more.
-    place: Option<OwnedMutexGuard<()>>,
+    area: Option<OwnedMutexGuard<()>>,
 }
 
 impl Turn {
     /// Begins with nothing put aside.
     pub(super) async fn begin(authority: &Authority) -> Result<Self, ImportError> {
-        let place = Arc::clone(&authority.importing)
+        let area = Arc::clone(&authority.importing)
             .try_lock_owned()
             .map_err(|_| ImportError::InProgress)?;
         let turn = Self {
             store: Arc::clone(&authority.store),
             writer: authority.writer.clone(),
             history: Arc::clone(&authority.history),
-            place: Some(place),
+            area: Some(area),
         };
         finish_left(&turn.store, &turn.writer, &turn.history).await?;
         Ok(turn)
@@ -62,14 +62,14 @@ impl Turn {
         let complete = CompleteImport(Some(pieces));
         self.writer.write_in_turn(Keep(complete)).await?;
         let revoked = carry_out(&self.store, &self.writer, &self.history, pieces).await?;
-        self.place = None;
+        self.area = None;
         Ok(revoked)
     }
 
     /// Throws away what was put aside.
     pub(super) async fn give_up(mut self) -> Result<(), WriteError> {
         self.writer.write_in_turn(DropStaged).await?;
-        self.place = None;
+        self.area = None;
         Ok(())
     }
 }
@@ -77,9 +77,9 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         // Without a runtime the process is ending, and the next one resumes.
-        if let (Some(place), Ok(runtime)) = (self.place.take(), Handle::try_current()) {
+        if let (Some(area), Ok(runtime)) = (self.area.take(), Handle::try_current()) {
             let (store, history) = (Arc::clone(&self.store), Arc::clone(&self.history));
-            runtime.spawn(settle(store, self.writer.clone(), history, place));
+            runtime.spawn(settle(store, self.writer.clone(), history, area));
         }
     }
 }
@@ -89,17 +89,17 @@ impl Drop for Turn {
 /// Others are refused until then.
 pub(crate) fn resume(authority: &Authority) {
     if matches!(is_left(&authority.store), Ok(false)) {
-        // No import is kept waiting for the place then. The first commit writes down which parts of the
+        // No import is kept waiting for the area then. The first commit writes down which parts of the
         // file are free.
         let writer = authority.writer.clone();
         tokio::spawn(async move { writer.write_in_turn(Nothing).await });
         return;
     }
     // No import has it yet.
-    if let Ok(place) = Arc::clone(&authority.importing).try_lock_owned() {
+    if let Ok(area) = Arc::clone(&authority.importing).try_lock_owned() {
         let (store, writer) = (Arc::clone(&authority.store), authority.writer.clone());
         let history = Arc::clone(&authority.history);
-        tokio::spawn(settle(store, writer, history, place));
+        tokio::spawn(settle(store, writer, history, area));
     }
 }
 
@@ -119,7 +119,7 @@ async fn settle(
     store: Arc<Store>,
     writer: Writer,
     history: Arc<History>,
-    place: OwnedMutexGuard<()>,
+    area: OwnedMutexGuard<()>,
 ) {
     let mut pause = FIRST_PAUSE;
     while let Err(error) = finish_left(&store, &writer, &history).await {
@@ -127,7 +127,7 @@ async fn settle(
         tokio::time::sleep(pause).await;
         pause = LONGEST_PAUSE.min(pause * 2);
     }
-    drop(place);
+    drop(area);
 }
 
 /// Brings an import that was interrupted to its end: carries it out when it was complete, else

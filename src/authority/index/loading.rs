@@ -4,7 +4,7 @@
 //! memory once each. Gathered by shard first, some hundreds go into the same part of the memory
 //! one behind the other, which is small enough for the processor's cache.
 
-use super::{Effect, Index, SHARDS, Slot, write};
+use super::{Effect, Index, PackedRow, SHARDS, write};
 use crate::revocation::Fingerprint;
 
 /// Some hundreds for each shard, in 15 MiB.
@@ -15,7 +15,7 @@ const GATHERED: usize = 512 * 1024;
 #[derive(Debug)]
 pub(crate) struct Loader<'i> {
     index: &'i Index,
-    gathered: Vec<Vec<(Fingerprint, Slot)>>,
+    gathered: Vec<Vec<(Fingerprint, PackedRow)>>,
     count: usize,
 }
 
@@ -46,11 +46,11 @@ impl Loader<'_> {
     /// Takes what the store has about a name. Nothing else may have been, or be, told of the same
     /// name.
     pub(crate) fn add(&mut self, effect: Effect) {
-        let Effect::Entry(name, place) = effect else {
+        let Effect::Entry(name, row) = effect else {
             return self.index.apply(effect);
         };
         if let Some(gathered) = self.gathered.get_mut(Index::shard_number(name)) {
-            gathered.push((name, Slot::of(place)));
+            gathered.push((name, PackedRow::of(row)));
             self.count += 1;
         }
         if self.count >= GATHERED {
@@ -77,7 +77,7 @@ impl Drop for Loader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Place;
+    use super::super::Row;
     use super::*;
     use crate::revocation::Kind;
     use crate::time::UnixTime;
@@ -86,8 +86,8 @@ mod tests {
         Fingerprint((u128::from(number) << 64 | u128::from(number)).to_le_bytes())
     }
 
-    fn place(sequence: u32) -> Place {
-        Place {
+    fn row(sequence: u32) -> Row {
+        Row {
             expires_at: UnixTime::from_seconds(100).unwrap(),
             sequence: sequence.into(),
         }
@@ -103,10 +103,10 @@ mod tests {
                 scope.spawn(move || {
                     let mut loader = index.loader();
                     for number in (thread * 100_000..).take(100_000) {
-                        loader.add(Effect::Entry(name(number), place(number)));
+                        loader.add(Effect::Entry(name(number), row(number)));
                     }
                     let restored = name(1_000_000 + thread);
-                    loader.add(Effect::Restored(restored, Kind::Session, place(thread)));
+                    loader.add(Effect::Restored(restored, Kind::Session, row(thread)));
                 });
             }
         });

@@ -5,7 +5,7 @@ use super::engine::Transaction;
 use super::setting::{CompleteImport, Setting};
 use super::{Head, StoreError};
 use crate::authority::entry::{Entry, Revocation};
-use crate::authority::index::{Effect, Place};
+use crate::authority::index::{Effect, Row};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint, KEPT_CHANGES};
 
 /// Changes that the log keeps.
@@ -241,14 +241,14 @@ fn change_of(name: Fingerprint, entry: &Entry, key: &FilterKey) -> Change {
 
 /// What the index has to know of an entry.
 pub(super) fn effect_of(name: Fingerprint, entry: &Entry, key: &FilterKey) -> Effect {
-    let place = Place {
+    let row = Row {
         expires_at: entry.expires_at,
         sequence: entry.sequence,
     };
     let kind = entry.target.kind;
     match (entry.in_force, kind.is_cut_off()) {
-        (false, _) => Effect::Restored(name, kind, place),
-        (true, true) => Effect::CutOff(entry.cut_off(key), place),
-        (true, false) => Effect::Entry(name, place),
+        (false, _) => Effect::Restored(name, kind, row),
+        (true, true) => Effect::CutOff(entry.cut_off(key), row),
+        (true, false) => Effect::Entry(name, row),
     }
 }

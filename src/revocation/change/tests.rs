@@ -75,10 +75,10 @@ fn a_batch_comes_back_as_it_was() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_batch_with_any_bit_flipped_is_refused() {
     let message = signed(&batch());
-    for place in 0..message.len() {
+    for index in 0..message.len() {
         let mut changed = message.clone();
-        changed[place] ^= 1;
-        assert!(Batch::decode(&changed, &keys()).is_err(), "byte {place}");
+        changed[index] ^= 1;
+        assert!(Batch::decode(&changed, &keys()).is_err(), "byte {index}");
     }
 }
 
@@ -111,7 +111,7 @@ fn only_pinned_keys_and_the_right_kind_of_message_count() {
 #[wasm_bindgen_test(unsupported = test)]
 fn signed_bytes_of_another_form_are_refused() {
     let encoded = batch().encode();
-    let place_of_count = encoded.len() - 72 - (17 + 17 + 49 + 17) - 4;
+    let offset_of_count = encoded.len() - 72 - (17 + 17 + 49 + 17) - 4;
     let with = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut body = encoded.clone();
         change(&mut body);
@@ -130,21 +130,21 @@ fn signed_bytes_of_another_form_are_refused() {
         with(&|body| body.push(0)),
         BatchError::Decode(DecodeError::Trailing(1))
     );
-    let operation = with(&|body| body[place_of_count + 4] = 9);
+    let operation = with(&|body| body[offset_of_count + 4] = 9);
     assert_eq!(
         operation,
         BatchError::Decode(DecodeError::Value("operation"))
     );
     let count = |count: u32| {
         with(&|body| {
-            body[place_of_count..place_of_count + 4].copy_from_slice(&count.to_le_bytes());
+            body[offset_of_count..offset_of_count + 4].copy_from_slice(&count.to_le_bytes());
         })
     };
     let too_many = count(MAX_BATCH_CHANGES + 1);
     assert_eq!(too_many, BatchError::Decode(DecodeError::Value("count")));
-    let place_of_after = place_of_count - 32 - 8;
+    let offset_of_after = offset_of_count - 32 - 8;
     let beyond_the_last_number = with(&|body| {
-        body[place_of_after..place_of_after + 8].copy_from_slice(&(u64::MAX - 3).to_le_bytes());
+        body[offset_of_after..offset_of_after + 8].copy_from_slice(&(u64::MAX - 3).to_le_bytes());
     });
     assert_eq!(beyond_the_last_number, too_many);
     let behind_itself = Batch { head: 8, ..batch() };

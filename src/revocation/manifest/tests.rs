@@ -49,13 +49,13 @@ fn a_manifest_comes_back_as_it_was() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_manifest_with_any_bit_flipped_or_cut_anywhere_is_refused() {
     let message = signed(&manifest());
-    for place in 0..message.len() {
+    for index in 0..message.len() {
         let mut changed = message.clone();
-        changed[place] ^= 0x80;
-        assert!(Manifest::decode(&changed, &keys()).is_err(), "byte {place}");
+        changed[index] ^= 0x80;
+        assert!(Manifest::decode(&changed, &keys()).is_err(), "byte {index}");
         assert!(
-            Manifest::decode(&message[..place], &keys()).is_err(),
-            "{place} bytes"
+            Manifest::decode(&message[..index], &keys()).is_err(),
+            "{index} bytes"
         );
     }
 }

@@ -7,9 +7,9 @@ use std::cell::RefCell;
 
 use super::{FeedState, RecordKind};
 
-/// Records that are remembered; one per place, the newer one stays. 16 bytes each, as soon as the
+/// Records that are remembered; one per slot, the newer one stays. 16 bytes each, as soon as the
 /// first one is.
-const PLACES: usize = 8_192;
+const SLOTS: usize = 8_192;
 
 /// The records of one virtual machine that were found whole.
 #[derive(Clone, Debug, Default)]
@@ -37,8 +37,8 @@ impl Sight {
         }
     }
 
-    const fn place(self) -> usize {
-        self.index as usize % PLACES
+    const fn slot(self) -> usize {
+        self.index as usize % SLOTS
     }
 }
 
@@ -51,17 +51,17 @@ impl Checked {
         version: u32,
     ) -> bool {
         let sight = Sight::new(state, record, index, version);
-        version != 0 && self.0.borrow().get(sight.place()) == Some(&sight)
+        version != 0 && self.0.borrow().get(sight.slot()) == Some(&sight)
     }
 
     pub(super) fn add(&self, state: &FeedState, record: RecordKind, index: u32, version: u32) {
         let sight = Sight::new(state, record, index, version);
-        let mut places = self.0.borrow_mut();
-        if places.is_empty() {
-            places.resize(PLACES, Sight::default());
+        let mut slots = self.0.borrow_mut();
+        if slots.is_empty() {
+            slots.resize(SLOTS, Sight::default());
         }
-        if let Some(place) = places.get_mut(sight.place()) {
-            *place = sight;
+        if let Some(slot) = slots.get_mut(sight.slot()) {
+            *slot = sight;
         }
     }
 }

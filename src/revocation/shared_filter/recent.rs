@@ -11,9 +11,9 @@ use std::rc::Rc;
 use super::{Body, FeedState};
 
 /// Buckets that are kept, of some 1,500 bytes each.
-const PLACES: usize = 16;
+const SLOTS: usize = 16;
 
-/// The buckets that were read last, one for each place.
+/// The buckets that were read last, one for each slot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent(RefCell<Vec<Option<Read>>>);
 
@@ -28,19 +28,19 @@ struct Read {
 
 impl Recent {
     pub(super) fn get(&self, state: &FeedState, index: u32) -> Option<Rc<Body>> {
-        let places = self.0.borrow();
-        let read = places.get(place_of(index))?.as_ref()?;
+        let slots = self.0.borrow();
+        let read = slots.get(slot_of(index))?.as_ref()?;
         let is_it = (read.load, read.sequence, read.index) == (state.load, state.sequence, index);
         is_it.then(|| Rc::clone(&read.bucket))
     }
 
     pub(super) fn add(&self, state: &FeedState, index: u32, bucket: Rc<Body>) {
-        let mut places = self.0.borrow_mut();
-        if places.is_empty() {
-            places.resize(PLACES, None);
+        let mut slots = self.0.borrow_mut();
+        if slots.is_empty() {
+            slots.resize(SLOTS, None);
         }
-        if let Some(place) = places.get_mut(place_of(index)) {
-            *place = Some(Read {
+        if let Some(slot) = slots.get_mut(slot_of(index)) {
+            *slot = Some(Read {
                 load: state.load,
                 sequence: state.sequence,
                 index,
@@ -50,6 +50,6 @@ impl Recent {
     }
 }
 
-const fn place_of(index: u32) -> usize {
-    index as usize % PLACES
+const fn slot_of(index: u32) -> usize {
+    index as usize % SLOTS
 }

@@ -101,8 +101,8 @@ fn a_change_that_comes_late_is_in_already_and_is_not_written_again() {
     let (process, filter, mut state) = filled();
     let cut_off = subject_cut_off(101, None);
     let clearing = Change::ClearCutOff(cut_off.fingerprint());
-    let place = cut_off::bucket_of(cut_off.fingerprint(), state.bucket_count);
-    let key = filter.record_key(RecordKind::Bucket, state.slot, place);
+    let index = cut_off::bucket_of(cut_off.fingerprint(), state.bucket_count);
+    let key = filter.record_key(RecordKind::Bucket, state.slot, index);
     // The generation has come to 3.
     for (sequence, change, is_late, expected) in [
         (3, cut_off, true, Status::NotRevoked),

@@ -23,7 +23,7 @@ use super::file::{
     FILTER_KEY, FORMAT_NAME, STORE_NUMBER, begin_write, make_database, put_beginnings,
 };
 use super::rows::HEAD;
-use super::salvage::put_in_place;
+use super::salvage::install;
 use super::seal::{Ledger, Rows, Seal, Section};
 use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS, Tables, kept_in, ledger_in};
 use super::{Backup, Embedded, Head, StoreError, chain_of};
@@ -52,7 +52,7 @@ impl Embedded {
         let unfinished = unfinished(&self.path);
         remove(&unfinished)?;
         let copied = self.copy_to(&unfinished, is_stopping).and_then(|sequence| {
-            put_in_place(&unfinished, &path)?;
+            install(&unfinished, &path)?;
             Ok(sequence)
         });
         if copied.is_err() {

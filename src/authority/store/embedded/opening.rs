@@ -252,7 +252,7 @@ fn make_new(path: &Path, cache_bytes: usize) -> Result<(), StoreError> {
     let database = make_database(&unfinished, cache_bytes)?;
     initialize(&database)?;
     drop(database);
-    salvage::put_in_place(&unfinished, path)
+    salvage::install(&unfinished, path)
 }
 
 /// Opens the file on trial and reads all of it.

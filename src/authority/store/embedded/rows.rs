@@ -2,7 +2,7 @@
 
 use super::{Head, StoreError};
 use crate::authority::entry::{self, Entry};
-use crate::authority::index::{Effect, Place};
+use crate::authority::index::{Effect, Row};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
 /// Under this name in `meta`, where the feed stands.
@@ -50,18 +50,18 @@ fn split_entry(row: &[u8]) -> Result<(Fingerprint, &[u8]), StoreError> {
 pub(super) fn effect_of(sequence: u64, row: &[u8], key: &FilterKey) -> Result<Effect, StoreError> {
     let (name, row) = split_entry(row)?;
     let (kind, in_force, expires_at) = entry::summary(row).ok_or(StoreError::Row)?;
-    let place = Place {
+    let found = Row {
         expires_at,
         sequence,
     };
     if !in_force {
-        return Ok(Effect::Restored(name, kind, place));
+        return Ok(Effect::Restored(name, kind, found));
     }
     if !kind.is_cut_off() {
-        return Ok(Effect::Entry(name, place));
+        return Ok(Effect::Entry(name, found));
     }
     let entry = Entry::decode(row).ok_or(StoreError::Row)?;
-    Ok(Effect::CutOff(entry.cut_off(key), place))
+    Ok(Effect::CutOff(entry.cut_off(key), found))
 }
 
 /// A key of `subjects`.

@@ -241,7 +241,7 @@ pub(super) fn salvage(path: &Path, said: Said, opening: Opening) -> Result<(), S
         source,
     })?;
     tracing::error!(path = %damaged.display(), "the damaged store is kept");
-    put_in_place(&unfinished, path)
+    install(&unfinished, path)
 }
 
 fn write(wreck: &Wreck, database: &Database, now_milliseconds: u64) -> Result<(), StoreError> {
@@ -317,7 +317,7 @@ pub(super) fn tidy_up(path: &Path) -> Result<(), StoreError> {
 }
 
 /// The name has to be on the disk as well.
-pub(super) fn put_in_place(unfinished: &Path, path: &Path) -> Result<(), StoreError> {
+pub(super) fn install(unfinished: &Path, path: &Path) -> Result<(), StoreError> {
     let renamed = fs::rename(unfinished, path).and_then(|()| match path.parent() {
         Some(directory) => File::open(directory)?.sync_all(),
         None => Ok(()),

@@ -223,10 +223,10 @@ impl<'p> Leader<'p> {
     ) -> Option<(CallId, CallOutcome)> {
         let mut calls = self.machine.calls.borrow_mut();
         let mut answers = calls.iter().map(|(_, call)| answer(call));
-        let (place, outcome) = (0..)
+        let (index, outcome) = (0..)
             .zip(&mut answers)
-            .find_map(|(place, answer)| Some((place, answer?)))?;
-        Some((calls.remove(place).0, outcome))
+            .find_map(|(index, answer)| Some((index, answer?)))?;
+        Some((calls.remove(index).0, outcome))
     }
 
     pub(super) fn hear(&mut self, id: CallId, outcome: &CallOutcome) {

@@ -453,10 +453,10 @@ fn no_backup_is_made_of_a_store_that_is_damaged_while_it_is_in_use() {
     let path = directory.path().join(FILE_NAME);
     let text = fs::read(&path).unwrap();
     let name = b"session1234";
-    let places = (0..text.len() - name.len()).filter(|start| text[*start..].starts_with(name));
+    let offsets = (0..text.len() - name.len()).filter(|start| text[*start..].starts_with(name));
     let file = OpenOptions::new().write(true).open(&path).unwrap();
-    for place in places {
-        file.write_all_at(b"S", place as u64).unwrap();
+    for offset in offsets {
+        file.write_all_at(b"S", offset as u64).unwrap();
     }
     let refused = store.back_up(&|| false);
     assert!(matches!(refused, Err(StoreError::Row)), "{refused:?}");

@@ -1,17 +1,17 @@
 //! Who has a connection, and who makes room for the next.
 //!
-//! | of all places | for whom | when they are taken |
+//! | of all slots | for whom | when they are taken |
 //! |---|---|---|
-//! | an eighth, and what the others leave | strangers: connections on which nobody has shown a credential yet, health checks among them | the newest gets the place of the oldest |
-//! | a quarter, and three quarters of it for one credential | the operator's interface | the newest gets the place of one that asks nothing just now, else it is refused |
+//! | an eighth, and what the others leave | strangers: connections on which nobody has shown a credential yet, health checks among them | the newest gets the slot of the oldest |
+//! | a quarter, and three quarters of it for one credential | the operator's interface | the newest gets the slot of one that asks nothing just now, else it is refused |
 //! | five eighths, and half of all for one credential | what edges ask | the same, where one has asked nothing for some time |
 //!
-//! So there is always a place for one more stranger, whoever has a credential shows it within a
+//! So there is always a slot for one more stranger, whoever has a credential shows it within a
 //! moment, and no number of edges, polls or strangers keeps an operator or a health check out.
 //!
 //! # Why are edges refused, and not the oldest sent away?
 //!
-//! One credential serves many edges, and somebody may have taken it. If the newest got the place of
+//! One credential serves many edges, and somebody may have taken it. If the newest got the slot of
 //! the oldest, he could send away every edge that works; so he only keeps out new ones.
 
 use std::collections::{BTreeMap, HashMap};
@@ -35,9 +35,9 @@ pub(in crate::authority) enum Interface {
     Edges,
 }
 
-/// All places.
+/// All slots.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionSlots {
     taken: Mutex<Taken>,
     total: usize,
     refused: Seldom,
@@ -53,7 +53,7 @@ struct Taken {
     edges: usize,
 }
 
-/// What has places of its own.
+/// What has slots of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Holder {
     interface: Interface,
@@ -73,16 +73,16 @@ struct Idle {
     send_away: Arc<Notify>,
 }
 
-/// One connection's place. Its requests have it among their extensions.
+/// One connection's slot. Its requests have it among their extensions.
 #[derive(Debug)]
-pub(in crate::authority) struct Place {
-    places: Arc<Places>,
-    seat: Mutex<Seat>,
+pub(in crate::authority) struct ConnectionSlot {
+    slots: Arc<ConnectionSlots>,
+    state: Mutex<State>,
     send_away: Arc<Notify>,
 }
 
 #[derive(Debug)]
-enum Seat {
+enum State {
     Stranger(u64),
     Busy(Holder),
     Idle(Holder, u64),
@@ -90,16 +90,16 @@ enum Seat {
 
 /// A request is being answered, until this is dropped.
 #[derive(Debug)]
-pub(in crate::authority) struct Busy(Arc<Place>);
+pub(in crate::authority) struct Busy(Arc<ConnectionSlot>);
 
-/// All places that could be had are taken by others who are being answered.
+/// All slots that could be had are taken by others who are being answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::authority) struct Full {
     /// How many there are.
     pub(in crate::authority) limit: usize,
 }
 
-impl Places {
+impl ConnectionSlots {
     pub(super) fn new(total: usize) -> Arc<Self> {
         Arc::new(Self {
             taken: Mutex::default(),
@@ -108,13 +108,13 @@ impl Places {
         })
     }
 
-    /// A place for one more, who is a stranger.
-    pub(super) fn admit(self: &Arc<Self>) -> Arc<Place> {
+    /// A slot for one more, who is a stranger.
+    pub(super) fn admit(self: &Arc<Self>) -> Arc<ConnectionSlot> {
         let send_away = Arc::new(Notify::new());
         let number = self.lock().admit(&send_away);
-        Arc::new(Place {
-            places: Arc::clone(self),
-            seat: Mutex::new(Seat::Stranger(number)),
+        Arc::new(ConnectionSlot {
+            slots: Arc::clone(self),
+            state: Mutex::new(State::Stranger(number)),
             send_away,
         })
     }
@@ -147,7 +147,7 @@ impl Places {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds a place for a request, that of an idle connection if it has to be.
+    /// Finds a slot for a request, that of an idle connection if it has to be.
     fn make_room(&self, taken: &mut Taken, holder: &Holder, now: Instant) -> Result<(), Full> {
         let (interface, limit) = (holder.interface, self.limit(holder.interface));
         let limit_of_one = self.limit_of_one(interface);
@@ -207,31 +207,31 @@ impl Taken {
         *self.count_mut(holder.interface) += 1;
     }
 
-    /// Whether the one who has this seat was not sent away.
-    fn has(&self, seat: &Seat) -> bool {
-        match seat {
-            Seat::Stranger(number) => self.strangers.contains_key(number),
-            Seat::Busy(_) => true,
-            Seat::Idle(holder, number) => {
+    /// Whether the one who has this state was not sent away.
+    fn has(&self, state: &State) -> bool {
+        match state {
+            State::Stranger(number) => self.strangers.contains_key(number),
+            State::Busy(_) => true,
+            State::Idle(holder, number) => {
                 let group = self.groups.get(holder);
                 group.is_some_and(|group| group.idle.contains_key(number))
             }
         }
     }
 
-    /// Takes back what a seat stands for. One that was sent away is not there any more.
-    fn leave(&mut self, seat: &Seat) {
-        let holder = match seat {
-            Seat::Stranger(number) => {
+    /// Takes back what a state stands for. One that was sent away is not there any more.
+    fn leave(&mut self, state: &State) {
+        let holder = match state {
+            State::Stranger(number) => {
                 self.strangers.remove(number);
                 return;
             }
-            Seat::Busy(holder) | Seat::Idle(holder, _) => holder,
+            State::Busy(holder) | State::Idle(holder, _) => holder,
         };
         let Some(group) = self.groups.get_mut(holder) else {
             return;
         };
-        if let Seat::Idle(_, number) = seat {
+        if let State::Idle(_, number) = state {
             if group.idle.remove(number).is_none() {
                 return;
             }
@@ -246,7 +246,7 @@ impl Taken {
         }
     }
 
-    /// Frees the place of the connection that has been idle for longest.
+    /// Frees the slot of the connection that has been idle for longest.
     fn send_idle_away(&mut self, holder: &Holder, now: Instant) -> Option<()> {
         let group = self.groups.get_mut(holder)?;
         let (number, idle) = group.idle.first_key_value()?;
@@ -258,8 +258,8 @@ impl Taken {
             return None;
         }
         idle.send_away.notify_one();
-        let seat = Seat::Idle(holder.clone(), *number);
-        self.leave(&seat);
+        let state = State::Idle(holder.clone(), *number);
+        self.leave(&state);
         Some(())
     }
 }
@@ -270,7 +270,7 @@ impl Group {
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// Somebody has shown a credential and asks something.
     ///
     /// # Errors
@@ -287,23 +287,23 @@ impl Place {
             interface,
             credential: Arc::clone(credential),
         };
-        let (mut seat, mut taken) = (self.seat(), self.places.lock());
-        if !taken.has(&seat) {
+        let (mut state, mut taken) = (self.state(), self.slots.lock());
+        if !taken.has(&state) {
             return Err(Full {
-                limit: self.places.limit_of_one(interface),
+                limit: self.slots.limit_of_one(interface),
             });
         }
-        taken.leave(&seat);
-        match self.places.make_room(&mut taken, &holder, now) {
+        taken.leave(&state);
+        match self.slots.make_room(&mut taken, &holder, now) {
             Ok(()) => {
                 taken.begin(&holder);
-                *seat = Seat::Busy(holder);
+                *state = State::Busy(holder);
                 Ok(Busy(Arc::clone(self)))
             }
             Err(full) => {
-                *seat = Seat::Stranger(taken.admit(&self.send_away));
+                *state = State::Stranger(taken.admit(&self.send_away));
                 drop(taken);
-                if let Some(times) = self.places.refused.take(now) {
+                if let Some(times) = self.slots.refused.take(now) {
                     let limit = full.limit;
                     tracing::warn!(%credential, ?interface, limit, times, "too many connections");
                 }
@@ -314,29 +314,29 @@ impl Place {
 
     /// Somebody asks without a credential that is known.
     pub(in crate::authority) fn become_stranger(&self) {
-        let mut seat = self.seat();
-        if !matches!(*seat, Seat::Stranger(_)) {
-            let mut taken = self.places.lock();
-            if taken.has(&seat) {
-                taken.leave(&seat);
-                *seat = Seat::Stranger(taken.admit(&self.send_away));
+        let mut state = self.state();
+        if !matches!(*state, State::Stranger(_)) {
+            let mut taken = self.slots.lock();
+            if taken.has(&state) {
+                taken.leave(&state);
+                *state = State::Stranger(taken.admit(&self.send_away));
             }
         }
     }
 
-    /// Returns when the connection has lost its place.
+    /// Returns when the connection has lost its slot.
     pub(super) async fn sent_away(&self) {
         self.send_away.notified().await;
     }
 
-    /// The place, while nothing is asked.
+    /// The slot, while nothing is asked.
     fn rest(&self, now: Instant) {
-        let mut seat = self.seat();
-        let Seat::Busy(holder) = &*seat else {
+        let mut state = self.state();
+        let State::Busy(holder) = &*state else {
             return;
         };
         let holder = holder.clone();
-        let mut taken = self.places.lock();
+        let mut taken = self.slots.lock();
         let number = taken.number();
         if let Some(group) = taken.groups.get_mut(&holder) {
             group.busy = group.busy.saturating_sub(1);
@@ -349,18 +349,18 @@ impl Place {
                 },
             );
         }
-        *seat = Seat::Idle(holder, number);
+        *state = State::Idle(holder, number);
     }
 
-    fn seat(&self) -> MutexGuard<'_, Seat> {
-        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let seat = self.seat();
-        self.places.lock().leave(&seat);
+        let state = self.state();
+        self.slots.lock().leave(&state);
     }
 }
 
