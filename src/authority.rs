@@ -62,14 +62,14 @@ use signing::{FeedKey, FeedSigner};
 use store::{CHECKED_BYTES, Opening, Store};
 use writer::Writer;
 
-/// What follows from a row that cannot be read.
+/// Logged when a row cannot be read.
 const DAMAGED: &str = "the store is damaged, and the next start will be refused for it";
 
-/// How often edges' clocks are compared with this one, and how often it is said that they differ.
+/// How often edges' clocks are compared with this one, and how often a difference is logged.
 const CLOCKS_INTERVAL: Duration = Duration::from_secs(5);
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
-/// With the time that the look takes, less than a second.
+/// Less than a second, including the check itself.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -86,9 +86,9 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// What is done when the store lacks something.
     pub loss: Loss,
-    /// What requests are held to.
+    /// Limits for requests.
     pub limits: Limits,
-    /// Share of tokens not revoked that an edge asks about all the same.
+    /// Target false-positive rate of the filter.
     pub false_positive_rate: f64,
     /// Shortest time between two generations.
     pub generation_interval: Duration,
@@ -102,8 +102,9 @@ pub enum SegmentCaching {
     /// No cache, so that every reader has shown a credential.
     #[default]
     Private,
-    /// Any cache on the way, which gives them to every client that can reach it, without a credential (RFC
-    /// 9111 section 3.5). They hold keyed hashes; the key is in the manifest, which is not kept.
+    /// Any cache on the way, which serves them to every client that can reach it, without a
+    /// credential (RFC 9111 section 3.5). They hold keyed hashes; the key is in the manifest, which
+    /// is not kept.
     Shared,
 }
 
@@ -120,11 +121,11 @@ pub struct Authority {
     history: Arc<History>,
     /// The feed's keys.
     signer: Arc<FeedSigner>,
-    /// Where work is handed in.
+    /// Takes work for the store.
     writer: Writer,
     /// What is counted.
     metrics: Arc<Metrics>,
-    /// What edges say that the time is.
+    /// The time according to edges.
     clocks: Clocks,
     refusals: http::Refusals,
     limits: Limits,
@@ -132,18 +133,18 @@ pub struct Authority {
     segment_caching: SegmentCaching,
     /// Who may do what.
     access: Access,
-    /// Held while an import is read and carried out: there is one place to put its parts aside.
+    /// Held while an import is read and carried out: only one can be staged at a time.
     importing: Arc<tokio::sync::Mutex<()>>,
-    /// Held while a key is made. An import has no part in that, and takes longer than a key that has
-    /// leaked should stay.
+    /// Held while a key is made. Apart from `importing`, because an import takes longer than a
+    /// leaked key should stay in force.
     rotating: tokio::sync::Mutex<()>,
     /// Turns true when the authority is about to stop.
     stopping: watch::Receiver<bool>,
 }
 
 impl Authority {
-    /// Opens the store, loads everything and starts the work beside the requests. Must be called
-    /// within a Tokio runtime.
+    /// Opens the store, loads everything and starts the background work. Must be called within a
+    /// Tokio runtime.
     ///
     /// # Errors
     ///
@@ -221,7 +222,7 @@ impl Authority {
         published.iter().map(FeedKey::public_text).collect()
     }
 
-    /// Notes where it listens, for a process that finds its directory in use.
+    /// Notes the address it listens on, for a process that finds its directory in use.
     pub fn say_where(&self, url: &str) {
         self.store.say_where(url);
     }
@@ -241,7 +242,7 @@ impl Authority {
         server::serve(listener, tls, http::router(self), stopping, drain).await
     }
 
-    /// What requests are held to just now.
+    /// The limits for requests at this moment.
     #[must_use]
     fn limits(&self) -> Limits {
         let clocks = self.clocks.verdict(Instant::now());
@@ -251,7 +252,7 @@ impl Authority {
         }
     }
 
-    /// Numbers for the operator.
+    /// Figures for the operator.
     #[must_use]
     fn readings(&self) -> Readings {
         Readings {
@@ -276,7 +277,7 @@ impl Authority {
         }
     }
 
-    /// Says now and then, for ever, that edges find this clock wrong.
+    /// Logs now and then, for ever, that edges disagree with this clock.
     async fn compare_clocks(self: Arc<Self>) {
         loop {
             let clocks = self.clocks.verdict(Instant::now());
@@ -297,7 +298,7 @@ impl Authority {
         }
     }
 
-    /// Looks whether the store's file is still there, between commits, for ever.
+    /// Checks between commits, for ever, that the store's file is still there.
     async fn watch_store(self: Arc<Self>) {
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
@@ -305,7 +306,7 @@ impl Authority {
             let checked = tokio::task::spawn_blocking(move || store.check()).await;
             match checked {
                 Ok(Err(_)) => self.metrics.store_is_writable(false),
-                // Nothing, which opens a store that was closed meanwhile.
+                // An empty commit opens a store that was closed meanwhile.
                 Ok(Ok(())) if was_taken => {
                     let _ = self.writer.write(store::Nothing).await;
                 }

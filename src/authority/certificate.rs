@@ -1,8 +1,8 @@
-//! The certificate that the authority shows, and its key: read again when the files change, so that
-//! a certificate that is renewed every few weeks needs no restart.
+//! The authority's TLS certificate and key, read again when the files change: a certificate that is
+//! renewed every few weeks needs no restart.
 //!
-//! Both files are replaced one after the other, and what is read in between does not go together.
-//! Then the certificate from before stays, and the files are read again a second later.
+//! The two files are replaced one after the other, so a certificate and a key read in between do
+//! not match. Then the previous certificate stays, and the files are read again a second later.
 
 use std::fs;
 use std::io;
@@ -28,7 +28,7 @@ pub struct Certificate {
     looks: Mutex<Looks>,
 }
 
-/// The files as they were last found good, and as they were last complained about.
+/// The files as they were last found good, and as they were last reported as unusable.
 #[derive(Debug)]
 struct Looks {
     good: Seen,
@@ -60,7 +60,7 @@ impl Certificate {
         }))
     }
 
-    /// What speaks TLS with it.
+    /// The TLS configuration that uses it.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Certificate {
         Ok(Arc::new(config))
     }
 
-    /// Looks at the files, for ever.
+    /// Follows changes of the files, for ever.
     pub async fn follow(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(LOOK_INTERVAL);
         loop {
@@ -143,7 +143,7 @@ fn seen(files: &[PathBuf; 2]) -> Seen {
     })
 }
 
-/// Why no TLS can be spoken.
+/// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -163,7 +163,7 @@ pub enum TlsError {
         /// What is wrong.
         source: rustls::pki_types::pem::Error,
     },
-    /// Certificate and key do not go together, or not with this library.
+    /// Certificate and key do not match, or this library does not support them.
     #[error("certificate and key are not usable")]
     Unusable(#[from] rustls::Error),
 }

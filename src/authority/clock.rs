@@ -1,10 +1,10 @@
-//! The authority's clock, read here and nowhere else.
+//! The authority's clock. Nothing else reads the time.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::time::UnixTime;
 
-/// A clock that is kept by NTP is stepped by less.
+/// NTP steps a clock by less.
 const LARGEST_STEP: Duration = Duration::from_mins(5);
 
 /// Long enough for an operator to notice.
@@ -15,7 +15,7 @@ const DISTRUST: Duration = Duration::from_hours(24);
 #[must_use]
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place that asks the clock"
+    reason = "the only function that asks the clock"
 )]
 pub(super) fn now_milliseconds() -> u64 {
     SystemTime::now()
@@ -38,12 +38,12 @@ pub(super) fn now() -> UnixTime {
 pub(super) struct Trust {
     milliseconds: u64,
     instant: Instant,
-    /// When it was first found to be ahead.
+    /// When the clock was first found to be ahead.
     ahead_since: Option<Instant>,
 }
 
 impl Trust {
-    /// Takes the clock as it is now for right.
+    /// Trusts the clock as it is now.
     #[must_use]
     pub(super) const fn new(milliseconds: u64, instant: Instant) -> Self {
         Self {
@@ -53,8 +53,8 @@ impl Trust {
         }
     }
 
-    /// Whether the clock says about as much as time has passed. One that stays ahead for a day is
-    /// taken for right: it was wrong before, or the machine was asleep.
+    /// Whether the clock has advanced by about the time that has passed. A clock that stays ahead
+    /// for a day is trusted: it was wrong before, or the machine was asleep.
     pub(super) fn is_kept(&mut self, milliseconds: u64, instant: Instant) -> bool {
         let passed = instant.saturating_duration_since(self.instant);
         let passed = u64::try_from((passed + LARGEST_STEP).as_millis()).unwrap_or(u64::MAX);

@@ -1,13 +1,13 @@
-//! What edges say that the time is.
+//! What time it is according to the edges.
 //!
-//! A cut-off that names no instant is made of the authority's "now". With a clock that is an hour
-//! behind it refuses nothing that was issued in that hour, and would be acknowledged all the same.
-//! So edges send their time with every poll, and while most of them agree that this clock is off by
-//! more than the skew, such cut-offs are refused, unless the caller insists.
+//! A cut-off that names no instant begins at the authority's "now". If the authority's clock is an
+//! hour behind, the cut-off misses every token issued in that hour, and would be acknowledged all
+//! the same. So edges send their time with every poll, and while most of them agree that this clock
+//! is off by more than the skew, such cut-offs are refused, unless the caller insists.
 //!
 //! # Who has a say?
 //!
-//! A holder of an `edge` credential can say anything, and must not be able to keep others from
+//! The holder of an `edge` credential can claim any time, and must not be able to keep others from
 //! revoking. Each credential at each address has one voice; a credential is of the opinion of more
 //! than half of its voices; and there is a verdict only when more than half of all voices and more
 //! than half of all credentials are of the same opinion, ahead or behind, and there are two voices
@@ -16,26 +16,26 @@
 //! # What remains?
 //!
 //! One edge alone, or all edges behind one address with one credential, are one voice: that only
-//! warns. Where all edges share one credential, somebody who has it and more addresses than there
-//! are edges can outvote them; the caller's word goes before it.
+//! warns. Where all edges share one credential, an attacker who has it and more addresses than
+//! there are edges can outvote them; a caller who insists is not bound by the vote.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Polls take up to a second over a bad line, and clocks that are kept are within that, too.
+/// A poll takes up to a second over a bad line, and a synchronised clock is within that, too.
 const LEAST_TOLERANCE: Duration = Duration::from_secs(5);
 
-/// An edge asks every minute at least.
+/// An edge polls at least once a minute.
 const REMEMBERED: Duration = Duration::from_mins(5);
 
 const JUDGED_EVERY: Duration = Duration::from_secs(1);
 
-/// As many as there may be connections.
+/// The connection limit.
 const MAX_VOICES: usize = 10_000;
 
-/// What was said lately.
+/// What edges have reported lately.
 #[derive(Debug)]
 pub(super) struct Clocks {
     tolerance_milliseconds: u64,
@@ -61,22 +61,22 @@ struct Report {
     heard: Instant,
 }
 
-/// What it comes to. Differences are in milliseconds, and positive where edges are ahead.
+/// What the reports come to. Differences are in milliseconds, and positive where edges are ahead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// How many voices there are.
     pub voices: usize,
-    /// The median of what they say; 0 when there are none.
+    /// The median of what they report; 0 when there are none.
     pub difference_milliseconds: i64,
     /// Whether that is more than clocks may differ by.
     pub is_off: bool,
-    /// Whether most of them say so, and no single one can have brought it about.
+    /// Whether most of them agree, and no single one can have decided it.
     pub is_agreed: bool,
 }
 
 impl Clocks {
-    /// Nothing has been said yet. Clocks may differ by this skew, and by five seconds where it is
-    /// less, since polls take their time and clocks are set by small steps.
+    /// No reports yet. Clocks may differ by this skew, or by five seconds where the skew is less,
+    /// since polls take time and clocks are set in small steps.
     #[must_use]
     pub(super) fn new(skew: Duration) -> Self {
         let tolerance = skew.max(LEAST_TOLERANCE).as_millis();
@@ -86,8 +86,8 @@ impl Clocks {
         }
     }
 
-    /// An edge with this credential, at this address, says what time it is. Both times are in
-    /// milliseconds since 1970.
+    /// Records the time that an edge with this credential, at this address, reports. Both times are
+    /// in milliseconds since 1970.
     pub(super) fn hear(
         &self,
         credential: &Arc<str>,
@@ -114,7 +114,7 @@ impl Clocks {
         state.voices.insert(voice, report);
     }
 
-    /// What it comes to, at most a second ago.
+    /// The verdict, at most a second old.
     pub(super) fn verdict(&self, now: Instant) -> Verdict {
         let mut state = self.lock();
         if let Some((judged, verdict)) = state.judged
@@ -178,8 +178,8 @@ impl State {
 }
 
 impl Verdict {
-    /// Whether most edges agree that this machine is ahead, by which entries lapse that are needed
-    /// still.
+    /// Whether most edges agree that this machine's clock is ahead, so that entries would lapse
+    /// while they are still needed.
     #[must_use]
     pub(super) const fn is_ahead(&self) -> bool {
         self.is_agreed && self.difference_milliseconds < 0
@@ -209,7 +209,7 @@ impl Count {
     }
 }
 
-/// The holder of one address of version 6 has the other 2^64 of the network, too.
+/// The holder of one IPv6 address has the other 2^64 of its network, too.
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(

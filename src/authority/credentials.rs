@@ -12,12 +12,12 @@
 //!
 //! # Why a plain SHA-256, and no slow password hash?
 //!
-//! Slow hashes make up for passwords that can be guessed. 256 random bits cannot be, however fast
-//! the attempts are, and a slow hash would cost every request what it should cost the thief.
-//! For the same reason the look-up needs no constant time: what it could betray is how a hash of
-//! the caller's choice compares with others, and from that there is no way back to a secret.
+//! A slow hash makes up for a password that can be guessed. 256 random bits cannot be, however fast
+//! the attempts are, and a slow hash would cost every request what it should cost the thief. For
+//! the same reason the look-up need not be constant-time: its timing could only reveal how a hash
+//! of the caller's choice compares with others, which does not lead back to a secret.
 //!
-//! # How is one replaced without a pause?
+//! # How is a credential replaced without downtime?
 //!
 //! The file is read again whenever it changes. Add the new line, hand out the new secret, remove
 //! the old line. A file that cannot be read or understood changes nothing and is reported.
@@ -56,19 +56,19 @@ pub enum Role {
 pub struct Caller {
     /// What it may do.
     pub role: Role,
-    /// Its name in the file, which histories mention.
+    /// Its name in the file, which entry histories record.
     pub name: Arc<str>,
 }
 
-/// Who may do anything at all.
+/// Which callers are served.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// Whoever shows a credential, what its role may.
+    /// Callers with a credential, as far as its role allows.
     Credentials(Arc<Credentials>),
-    /// Everything, every program of this machine; the listener is on loopback. Pages in a browser
-    /// of this machine can reach that too, and are kept out.
+    /// Everything, for every program on this machine; the listener is on loopback. Pages in a
+    /// browser on this machine can reach it too, and are refused.
     Machine,
-    /// Everything, whoever can connect: the operator insists.
+    /// Everything, for every client that can connect, because the operator insists.
     Anybody,
 }
 
@@ -85,7 +85,7 @@ struct State {
     seen: Option<Seen>,
 }
 
-/// What shows that a file has changed.
+/// Modification time and length, which show that a file has changed.
 type Seen = (SystemTime, u64);
 
 impl Credentials {
@@ -104,7 +104,7 @@ impl Credentials {
         })
     }
 
-    /// Who shows this secret.
+    /// The caller that this secret belongs to.
     #[must_use]
     pub fn caller(&self, secret: &str) -> Option<Caller> {
         let hash: [u8; 32] = Sha256::digest(secret).into();
@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_shows_a_generated_secret_is_found() {
+    fn a_generated_secret_identifies_its_caller() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("credentials");
         let (admin, admin_line) = generate(Role::Admin, "console").unwrap();

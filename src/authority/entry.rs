@@ -1,4 +1,4 @@
-//! One revocation as the store keeps it.
+//! An entry: one revocation as the store keeps it.
 //!
 //! The store's rows are written here and read nowhere else:
 //!
@@ -6,7 +6,7 @@
 //! struct Entry {               // little-endian
 //!     version: u8,              // 2
 //!     kind: u8,                 // 1 token, 2 session, 3 device, 4 subject, 5 client, 6 issuer
-//!     in_force: u8,             // 1 revoked, 0 taken back
+//!     in_force: u8,             // 1 revoked, 0 restored
 //!     expires_at: u64,          // seconds
 //!     sequence: u64,            // of the last change in the feed
 //!     not_before: u64,          // seconds; 0 unless a cut-off
@@ -14,7 +14,7 @@
 //!     value: Text,
 //!     except_session: Text,     // empty for none
 //!     except_from: u64,         // seconds; 0 for none
-//!     subject: Text,            // empty for none; whose it is, for people who search
+//!     subject: Text,            // empty for none; the subject it belongs to, for searches
 //!     events: u8,
 //!     event: [Event; events],
 //! }
@@ -30,8 +30,8 @@ use crate::time::UnixTime;
 /// 1 was without `except_from`.
 const VERSION: u8 = 2;
 
-/// Enough to see how an entry came about and what happened lately; a script that revokes one
-/// subject every minute does not make its row grow for ever.
+/// Enough to see how an entry came about and what happened lately, and a bound for a script that
+/// revokes the same subject every minute.
 const MAX_EVENTS: usize = 32;
 
 /// What is revoked.
@@ -39,7 +39,7 @@ const MAX_EVENTS: usize = 32;
 pub struct Target {
     /// What kind of thing.
     pub kind: Kind,
-    /// Who gave out the name.
+    /// The issuer that gave out the name.
     pub issuer: String,
     /// The name; empty for [`Kind::Issuer`].
     pub value: String,
@@ -63,18 +63,18 @@ impl Target {
     }
 }
 
-/// A revocation that was asked for and found to be in order.
+/// A revocation request that passed validation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
     /// What is revoked.
     pub target: Target,
-    /// When the last token that it names is gone, the margin for late clocks included.
+    /// When the last token that it names has expired, including the margin for late clocks.
     pub expires_at: UnixTime,
-    /// For a cut-off: what was issued before is revoked.
+    /// For a cut-off: tokens issued before are revoked.
     pub not_before: UnixTime,
     /// For a cut-off: the session that goes on; empty for none.
     pub except_session: String,
-    /// Whose it is, for people who search; empty for unknown.
+    /// The subject it belongs to, for searches; empty for unknown.
     pub subject: String,
     /// Who asks.
     pub actor: String,
@@ -87,7 +87,7 @@ pub struct Revocation {
 pub(super) enum Action {
     /// It was revoked, or its revocation changed.
     Revoked,
-    /// The revocation was taken back.
+    /// The entry was restored.
     Restored,
 }
 
@@ -109,7 +109,7 @@ pub(super) struct Event {
 pub(super) struct Entry {
     /// What is revoked.
     pub target: Target,
-    /// Whether it is, or was once and was taken back.
+    /// Whether it is revoked; `false` once it was restored.
     pub in_force: bool,
     /// When the entry is dropped.
     pub expires_at: UnixTime,
@@ -119,8 +119,8 @@ pub(super) struct Entry {
     pub not_before: UnixTime,
     /// For a cut-off; empty for none.
     pub except_session: String,
-    /// For a cut-off with a session that goes on: tokens of it that were issued before are revoked
-    /// all the same.
+    /// For a cut-off with a session that goes on: its tokens issued before this are revoked all the
+    /// same.
     pub except_from: UnixTime,
     /// Empty for unknown.
     pub subject: String,
@@ -129,7 +129,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// An entry of nothing yet.
+    /// An entry that revokes nothing yet.
     #[must_use]
     pub(super) fn new(target: Target) -> Self {
         Self {
@@ -212,13 +212,13 @@ impl Entry {
         }
     }
 
-    /// Whether it is revoked at `now`: not taken back, and not lapsed with its tokens.
+    /// Whether it is revoked at `now`: neither restored nor lapsed with its tokens.
     #[must_use]
     pub(super) fn is_in_force(&self, now: UnixTime) -> bool {
         self.in_force && self.expires_at > now
     }
 
-    /// The fingerprint of whose it is, where that is known.
+    /// The fingerprint of the subject it belongs to, where that is known.
     #[must_use]
     pub(super) fn owner(&self, key: &FilterKey) -> Option<Fingerprint> {
         let issuer = &self.target.issuer;
@@ -327,7 +327,7 @@ fn event(row: &mut LittleEndian<'_>) -> Option<Event> {
     })
 }
 
-/// Texts longer than 64 KiB do not get here: the interface's limits are far below.
+/// No text here is longer than 64 KiB: the interface's limits are far lower.
 fn put_text(bytes: &mut Vec<u8>, text: &str) {
     let length = u16::try_from(text.len()).unwrap_or(0);
     bytes.extend(length.to_le_bytes());

@@ -25,7 +25,7 @@ use pace::{Pace, Urgency};
 /// Changes in one batch: what an edge takes at once.
 const BATCH_LENGTH: usize = MAX_BATCH_CHANGES as usize;
 
-/// Below this many entries a filter has no expired ones worth removing.
+/// In a filter with fewer entries, removing expired ones is not worth a new generation.
 const SMALL: u64 = 1_000;
 
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -33,7 +33,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// After a generation that could not be built.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
-/// No edge, however confused, can begin epochs more often.
+/// The most often that edges, however confused, can make new epochs begin.
 const EPOCH_PAUSE: Duration = Duration::from_mins(1);
 
 /// Builds generations and answers polls.
@@ -44,7 +44,7 @@ pub(super) struct Publisher {
     /// Held while an epoch begins, so that a thousand edges that are ahead begin one.
     beginning: Mutex<Option<Instant>>,
     due: Notify,
-    /// Number of the newest generation, for those who wait.
+    /// Number of the newest generation, for polls that wait.
     published: watch::Sender<u64>,
     unproven: Mutex<Option<Instant>>,
 }
@@ -58,7 +58,7 @@ pub(super) struct Parts {
     pub history: Arc<History>,
     /// Who signs.
     pub signer: Arc<FeedSigner>,
-    /// For keeping epoch and generation.
+    /// Keeps epoch and generation in the store.
     pub writer: Writer,
     /// For the operator.
     pub metrics: Arc<Metrics>,
@@ -75,22 +75,22 @@ struct State {
     epoch: u64,
     last_number: u64,
     current: Option<Arc<Generation>>,
-    /// Served for those that have begun to fetch it.
+    /// Still served to edges that have begun to fetch it.
     previous: Option<Arc<Generation>>,
 }
 
 /// What an edge polls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Poll {
-    /// The line of history that it knows.
+    /// The epoch that it knows.
     pub epoch: u64,
     /// The last change that it knows.
     pub after: u64,
-    /// The history up to there, as it knows it.
+    /// The chain up to that change, as it knows it.
     pub chain: Option<Chain>,
-    /// What shows that this authority has told it so.
+    /// Proof that this authority has told it so.
     pub evidence: Option<Evidence>,
-    /// The newest generation that it knows of, if it wants to be told of a newer one at once.
+    /// The newest generation that it knows of, if it wants to hear of a newer one at once.
     pub generation: Option<u64>,
     /// What makes the answer fresh.
     pub nonce: u64,
@@ -172,7 +172,7 @@ impl Publisher {
         state.current.clone()
     }
 
-    /// The share of tokens not revoked that edges with the newest generation ask about.
+    /// The false-positive rate of the filter at edges with the newest generation.
     #[must_use]
     pub(super) fn false_positive_rate(&self) -> f64 {
         let (_, tally) = self.parts.history.head_and_tally();
@@ -180,7 +180,7 @@ impl Publisher {
         generation.map_or(0.0, |generation| generation.false_positive_rate(tally))
     }
 
-    /// The line of history.
+    /// The current epoch.
     #[must_use]
     pub(super) fn epoch(&self) -> u64 {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -203,7 +203,8 @@ impl Publisher {
             return Ok(PollAnswer::Gone);
         }
         if self.claims_more(poll) {
-            // To its end even when the edge hangs up: the epoch that is kept is the one in force.
+            // Runs to its end even when the edge hangs up, so that the epoch in the store is the
+            // one in force.
             let begun = tokio::spawn(Arc::clone(self).begin_epoch(poll)).await;
             begun.unwrap_or(Err(WriteError::Unavailable))?;
             return Ok(PollAnswer::Gone);
@@ -239,7 +240,7 @@ impl Publisher {
         let signer = &self.parts.signer;
         let evidence = Evidence::of_signed(&signer.sign(Signable::Head, statement, clock::now()));
         let Some(evidence) = evidence else {
-            // Nothing that is signed is shorter than a signature.
+            // Cannot happen: a signed message is at least as long as a signature.
             return PollAnswer::Gone;
         };
         let batch = Batch {
@@ -260,8 +261,8 @@ impl Publisher {
     /// ones under the same numbers, or a later epoch, which began after the backup that was
     /// restored.
     ///
-    /// The store was put back to an earlier state then. Sequence numbers that were given out are
-    /// given out again for other changes, so they have to count as another line of history.
+    /// Then the store was put back to an earlier state. Sequence numbers are given out a second
+    /// time for other changes, so a new epoch has to tell them apart.
     fn claims_more(&self, poll: Poll) -> bool {
         let epoch = self.epoch();
         let is_later_epoch = poll.epoch > epoch;
@@ -274,17 +275,17 @@ impl Publisher {
         is_later_epoch || poll.epoch == epoch && (is_later_change || is_other_history)
     }
 
-    /// Whether one of this authority's published keys, which may sign no more, has signed that the
-    /// edge is where it says. A holder of a credential can say anything, and would have every edge load the
-    /// whole filter again.
+    /// Whether one of this authority's published keys, even one that no longer signs, has signed
+    /// the position that the edge claims. Otherwise any holder of a credential could claim
+    /// anything, and make every edge load the whole filter again.
     fn is_shown(&self, poll: Poll) -> bool {
         let keys = self.parts.signer.public_keys(clock::now());
         let shown = poll.evidence.zip(poll.chain);
         shown.is_some_and(|(evidence, chain)| evidence.holds(poll.epoch, poll.after, chain, &keys))
     }
 
-    /// Says now and then that an edge claims what it cannot show. A store that was put back to a
-    /// backup from before a rotation of keys does not know the key that would show it.
+    /// Logs now and then that an edge claims a position without proof. A store restored from a
+    /// backup older than a key rotation does not know the key that would prove it.
     async fn note_unproven(&self, poll: Poll) {
         let mut last = self.unproven.lock().await;
         if last.is_some_and(|last| last.elapsed() < EPOCH_PAUSE) {
@@ -359,13 +360,13 @@ impl Publisher {
                     continue;
                 }
                 Err(error) => {
-                    tracing::error!(%error, "building a generation broke off");
+                    tracing::error!(%error, "building a generation was aborted");
                     tokio::time::sleep(FAILURE_PAUSE).await;
                     continue;
                 }
             };
-            // Only so that numbers go on when the clock is put back; a full disk is no reason to
-            // keep the generation from edges.
+            // Only keeps numbers increasing when the clock is put back. A full disk is no reason to
+            // withhold the generation from edges.
             let _ = self
                 .parts
                 .writer
@@ -403,12 +404,12 @@ impl Publisher {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             (state.epoch, state.last_number)
         };
-        // Before the index is read, which is told of every change before the history is.
+        // Read before the index, which is told of every change before the history is.
         let (head, tally) = self.parts.history.head_and_tally();
         let plan = Plan {
             epoch,
-            // Not one more than the last, because after a restored backup that number was given
-            // out before, and caches hold its segments for ever.
+            // Not simply one more than the last: after a restored backup that number was given out
+            // before, and caches hold its segments for ever.
             number: now_milliseconds.max(last_number.saturating_add(1)),
             head,
             tally,
@@ -443,7 +444,7 @@ impl Publisher {
         let number = generation.manifest.generation;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.last_number = number;
-        // One of an epoch that has ended meanwhile is not wanted any more.
+        // A generation of an epoch that has ended meanwhile is dropped.
         if state.epoch == generation.manifest.epoch {
             state.previous = state.current.take();
             state.current = Some(Arc::new(generation));

@@ -1,4 +1,4 @@
-//! What holds for requests made of any bytes.
+//! Invariants of requests made of arbitrary bytes.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ pub(crate) use published::{in_an_hour, published};
 /// The lines of an import, each of which is what the body of a revocation or of a restoration
 /// would be.
 ///
-/// A line that is accepted comes back as it was after it has been put aside, all of it within the
-/// limits, and asks for the same when it is written anew.
+/// A line that is accepted survives staging unchanged, is within the limits, and means the same
+/// when it is written out again.
 pub fn import(bytes: &[u8]) {
     // 2026-01-01T00:00:00Z.
     let now = UnixTime::from_seconds(1_767_225_600).unwrap();

@@ -9,10 +9,10 @@
 //!
 //! # What becomes of a generation that is overfull?
 //!
-//! Edges go on adding to it. Its pages then take more and more tokens for revoked ones, about which
-//! the authority is asked, and its buckets of cut-offs grow, of which every change rewrites one. Far
-//! past its room, neither is what was promised, and the next generation cannot wait: it is
-//! [crowded](Generation::is_crowded).
+//! Edges go on adding to it. Its pages then report more and more false positives, each of which
+//! costs a check, and its buckets of cut-offs grow, one of which every change rewrites. Far past
+//! its capacity it keeps neither the promised rate nor the promised cost, and the next generation
+//! cannot wait: it is [crowded](Generation::is_crowded).
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -30,7 +30,7 @@ use crate::time::UnixTime;
 /// Bits for each entry and the rate of false positives, measured.
 const MEASURED: [(u32, f64); 3] = [(24, 2.9e-5), (28, 6e-6), (32, 1.7e-6)];
 
-/// How much more often than promised edges may ask about tokens before the next generation has to
+/// How many times the target false-positive rate may be exceeded before the next generation has to
 /// come at once.
 const CROWDED: f64 = 10.0;
 
@@ -40,14 +40,14 @@ const LONG_BUCKETS: u64 = 4;
 /// Names in a block past which it is as good as full.
 const FULL: f64 = 300.0;
 
-/// Past this number of names in a block, none has so many unless all are full.
+/// No block has more names than this unless all are full.
 const LONGEST_SUM: u32 = 1_000;
 
-/// Entries, and cut-offs, that there is room for however few there are, so that a new installation
-/// does not build a generation for every handful of them.
+/// The least number of entries, and of cut-offs, to leave room for, so that a new installation does
+/// not build a generation for every handful of them.
 const ROOM: u64 = 10_000;
 
-/// Together two seconds, in which the writer surely gets from the index to the history.
+/// Two seconds together, more than the writer takes from the index to the history.
 const ATTEMPTS: usize = 20;
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -58,7 +58,7 @@ pub(super) struct Generation {
     pub manifest: Manifest,
     /// The segments, those of the filter first.
     pub segments: Vec<axum::body::Bytes>,
-    /// Entries that it has room for at the wanted rate.
+    /// Entries that it has room for at the target rate.
     pub capacity: u64,
     room: Room,
     /// What had been added to the feed before it was made.
@@ -67,12 +67,12 @@ pub(super) struct Generation {
     cut_offs: u64,
 }
 
-/// What else a generation has room for.
+/// Capacities of a generation other than for entries.
 #[derive(Clone, Copy, Debug)]
 struct Room {
     /// Cut-offs, at the wanted length of buckets.
     cut_offs: u64,
-    /// The highest rate of false positives that is put up with for a while.
+    /// The highest false-positive rate that is accepted for a while.
     rate: f64,
 }
 
@@ -83,9 +83,9 @@ pub(super) struct Plan {
     pub epoch: u64,
     /// Its number.
     pub number: u64,
-    /// Where the feed stands. Read before the index is.
+    /// The head of the feed. Read before the index.
     pub head: Head,
-    /// What had been added until then.
+    /// What had been added by then.
     pub tally: Tally,
     /// Bits for each entry.
     pub bits: u32,
@@ -102,10 +102,10 @@ pub(super) enum GenerationError {
     /// More entries than a filter can hold.
     #[error("expected at most {MAX_PAGES} pages, found {0}")]
     TooLarge(u64),
-    /// Its manifest is not read back.
+    /// Its manifest could not be read back.
     #[error("the manifest is not read back")]
     Manifest(#[from] ManifestError),
-    /// It does not say what it was made to say.
+    /// What was read back differs from what was written.
     #[error("the {0} read back differ from those that were written")]
     Different(&'static str),
     /// Entries in force are not in it.
@@ -171,8 +171,8 @@ impl Generation {
         })
     }
 
-    /// Entries in it at an edge that has heard of everything that was added, at most. None ever
-    /// leaves it, be it restored or expired.
+    /// The most entries in it at an edge that has applied every change. None ever leaves it,
+    /// whether restored or expired.
     #[must_use]
     pub(super) const fn entries(&self, now: Tally) -> u64 {
         let added = now.entries.saturating_sub(self.before.entries);
@@ -190,23 +190,22 @@ impl Generation {
         self.entries(now) > self.capacity || self.cut_offs_at(now) > self.room.cut_offs
     }
 
-    /// Whether so much has been added that edges ask about tokens ten times as often as they should,
-    /// or that buckets are four times as long as they should be.
+    /// Whether so much has been added that the false-positive rate is ten times the target, or that
+    /// buckets are four times as long as intended.
     #[must_use]
     pub(super) fn is_crowded(&self, now: Tally) -> bool {
         self.false_positive_rate(now) > self.room.rate
             || self.cut_offs_at(now) / LONG_BUCKETS > self.room.cut_offs
     }
 
-    /// The share of tokens not revoked that an edge asks about which has heard of everything that was
-    /// added.
+    /// The false-positive rate at an edge that has applied every change.
     #[must_use]
     pub(super) fn false_positive_rate(&self, now: Tally) -> f64 {
         false_positive_rate(self.entries(now), self.manifest.page_count)
     }
 
-    /// Reads the generation with the filter's own code, from the bytes that edges are sent, and
-    /// looks for everything in force in it.
+    /// Reads the generation with the edge's own code, from the bytes that edges are sent, and looks
+    /// up everything in force in it.
     ///
     /// # Errors
     ///
@@ -249,8 +248,8 @@ impl Generation {
         self.excuse_later(&mut missing, history)
     }
 
-    /// What came after the generation's sequence number is not in it and need not be. The index
-    /// is told of a change somewhat earlier than the history, so this may take a moment.
+    /// Changes after the generation's sequence number need not be in it. The index is told of a
+    /// change somewhat earlier than the history, so this may take a moment.
     fn excuse_later(
         &self,
         missing: &mut Vec<Fingerprint>,
@@ -281,7 +280,7 @@ impl Generation {
         let segment = self.segments.get(offset / SEGMENT_BYTES);
         let start = offset % SEGMENT_BYTES;
         let page = segment.and_then(|segment| segment.get(start..start + PAGE_BYTES));
-        // A page that is not there contains nothing, though the filter would take it for a maybe.
+        // A missing page contains nothing, although the filter would answer "maybe".
         page.is_some_and(|page| page::may_contain(page, name))
     }
 
@@ -302,8 +301,8 @@ impl Plan {
     }
 }
 
-/// The bits for each entry that give this false-positive rate, of those that were measured; the
-/// most of them for a rate that is lower still.
+/// The measured number of bits for each entry that gives this false-positive rate; the largest one
+/// for a rate that is lower still.
 #[must_use]
 pub(super) fn bits_for(false_positive_rate: f64) -> u32 {
     let enough = MEASURED
@@ -318,15 +317,16 @@ fn rate_of(bits: u32) -> f64 {
     measured.or(MEASURED.first()).map_or(1.0, |(_, rate)| *rate)
 }
 
-/// So many, and those that may come until the next generation.
+/// This count, and room for those that may come until the next generation.
 const fn with_room(count: u64) -> u64 {
     count + count / 32 + ROOM
 }
 
-/// The share of all names that a filter with so many entries takes for its own.
+/// The share of other names that a filter with so many entries reports as its own.
 ///
-/// The names in a block are Poisson distributed, two blocks for each name; each name sets one bit in
-/// each of the eight words of a block, and a stranger's eight bits have to be set in both of his.
+/// The names in a block are Poisson distributed, two blocks for each name; each name sets one bit
+/// in each of the eight words of a block, and a false positive needs all eight bits of both of its
+/// blocks set.
 #[must_use]
 pub(super) fn false_positive_rate(entries: u64, page_count: u32) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]

@@ -1,10 +1,10 @@
-//! The feed's recent changes in memory, and who waits for the next one.
+//! The feed's recent changes in memory, and the edges that wait for the next one.
 //!
 //! # Why are changes not announced at once?
 //!
-//! The first after a pause is. But every announcement makes every waiting edge ask again, and a
-//! thousand of them cost a tenth of a second of processor time. So the next announcement waits in
-//! proportion to how many edges there are; what is committed meanwhile goes out together.
+//! The first one after a pause is. But every announcement makes every waiting edge poll again, and
+//! a thousand polls cost a tenth of a second of processor time. So the next announcement waits in
+//! proportion to the number of edges; what is committed meanwhile goes out together.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,10 +24,10 @@ use followers::Followers;
 /// Processor time that one answer takes, connection and signature included.
 const COST_OF_AN_EDGE: Duration = Duration::from_micros(100);
 
-/// How often an import that waits looks where the edges are.
+/// How often an import that waits looks how far the edges are.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// However many edges there are, a revocation is announced within this time.
+/// A revocation is announced within this time, however many edges there are.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// The recent changes.
@@ -42,7 +42,7 @@ pub(super) struct History {
 
 #[derive(Debug)]
 struct Recent {
-    /// Where the feed stood before the oldest of `changes`.
+    /// The head before the oldest of `changes`.
     start: Head,
     changes: VecDeque<(Change, Chain)>,
     tally: Tally,
@@ -60,7 +60,7 @@ pub(super) struct Tally {
 /// The changes after a sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Since {
-    /// These, none of them perhaps.
+    /// These, possibly none.
     Changes(Stretch),
     /// They are not kept any more.
     Forgotten,
@@ -77,7 +77,7 @@ pub(super) struct Stretch {
     pub changes: Vec<Change>,
     /// The history with them.
     pub chain_through: Chain,
-    /// Where the feed stood when they were looked up.
+    /// The feed's head when they were looked up.
     pub head: u64,
 }
 
@@ -90,7 +90,7 @@ pub(super) struct Waiting<'h> {
 }
 
 impl History {
-    /// What the store has kept.
+    /// Loads what the store has kept.
     ///
     /// # Errors
     ///
@@ -103,8 +103,8 @@ impl History {
             changes: VecDeque::with_capacity(log.len()),
             tally: Tally::default(),
         };
-        // The oldest row only tells where the others start: its own change follows on a chain that
-        // is not kept. A log that begins with the very first change has nothing before it.
+        // The oldest row only gives the chain that the others start from: the chain before its own
+        // change is not kept. A log that begins with the very first change has nothing before it.
         let mut rows = log.into_iter().peekable();
         match rows.peek() {
             Some((1, ..)) => recent.start = Head::EMPTY,
@@ -151,14 +151,14 @@ impl History {
         self.changed.notify_one();
     }
 
-    /// Where the feed stands.
+    /// The head of the feed.
     #[must_use]
     pub(super) fn head(&self) -> Head {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         recent.head()
     }
 
-    /// Where the feed stands, and how much has been added until then.
+    /// The head of the feed, and how much has been added by then.
     #[must_use]
     pub(super) fn head_and_tally(&self) -> (Head, Tally) {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
@@ -231,8 +231,8 @@ impl History {
         followers.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the edges that follow have come near to where the feed stands. Not for long:
-    /// the holder of an edge's credential could have all others wait.
+    /// Waits until the edges that follow are near the head of the feed. Not for long, or the holder
+    /// of an edge's credential could make all others wait.
     pub(super) async fn wait_for_edges(&self) {
         let since = Instant::now();
         loop {
@@ -294,7 +294,7 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.history.waiting.fetch_sub(1, Ordering::Relaxed);
-        // One that hangs up is where it was, and may be back in a moment.
+        // An edge that hangs up has not moved, and may be back in a moment.
         let mut followers = self.history.followers();
         followers.answer(self.after, self.through, Instant::now());
     }

@@ -49,7 +49,7 @@ pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, Revocat
 
 const CONTENT_TYPE_JSON: (&str, &str) = ("content-type", "application/json");
 
-/// The name of every caller where none is asked for a credential.
+/// The name of every caller where no credential is required.
 const ANYBODY: &str = "anybody";
 
 /// The interface of this authority.
@@ -70,7 +70,7 @@ pub(super) fn router(authority: Arc<Authority>) -> Router {
         .with_state(authority)
 }
 
-/// What those are told who speak plain HTTP where TLS is spoken.
+/// The answer to plain HTTP on a TLS listener.
 pub(super) fn only_over_tls() -> Router {
     Router::new()
         .fallback(async || Problem::tls_expected())
@@ -110,20 +110,20 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
         .routes(routes!(operations::readyz))
 }
 
-/// Who may pass.
+/// The role that a route requires, and the interface it belongs to.
 #[derive(Clone, Copy, Debug)]
 struct Door {
     role: Role,
     interface: Interface,
 }
 
-/// Lets a caller pass who may do what the door asks for, and tells the handler who it is.
+/// Admits a caller with the required role, and tells the handler who it is.
 async fn require(
     State((authority, door)): State<(Arc<Authority>, Door)>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    // There is none where no connection is, in tests.
+    // Tests call handlers without a connection.
     let slot = request.extensions().get::<Arc<ConnectionSlot>>().cloned();
     let caller = match identify(&authority.access, door.interface, &request) {
         Ok(caller) => caller,
@@ -173,7 +173,7 @@ fn identify(access: &Access, interface: Interface, request: &Request) -> Result<
             .ok_or_else(Problem::unauthorized),
         Access::Machine | Access::Anybody => {
             visitor::expect_no_other_site(request.headers())?;
-            // Edges may call it what they like.
+            // Edges may use any host name.
             if interface == Interface::Operators && matches!(access, Access::Machine) {
                 visitor::expect_loopback_name(request)?;
             }

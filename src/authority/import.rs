@@ -1,25 +1,25 @@
 //! Many revocations at once: all of them, or none.
 //!
-//! Lines are checked as they arrive and put aside in the store, some thousands in one piece. Only
-//! when the last line was found to be in order is the import declared complete, in one small
+//! Lines are checked as they arrive and staged in the store, some thousands in one piece. The
+//! import is declared complete only when the last line was found to be in order, in one small
 //! commit; from then on it will be carried out, whether the client is still there or not, and even
-//! if the process is killed in the middle, since the next one goes on with it. Before that, the
-//! pieces put aside are thrown away.
+//! if the process is killed in the middle, since the next process resumes it. Before that, the
+//! staged pieces are thrown away.
 //!
 //! # Why not one large transaction?
 //!
-//! There is only one writer. A million revocations in one transaction would keep all others
-//! waiting for seconds, and revoking a stolen telephone must not wait for a nightly import.
+//! There is only one writer. A million revocations in one transaction would keep all others waiting
+//! for seconds, and revoking the session of a stolen phone must not wait for a nightly import.
 //!
 //! # Why does it not run ahead of the edges?
 //!
-//! The feed has one order, and an edge that has half a million imported changes to fetch comes to the
-//! stolen telephone behind them. So a piece is carried out only when every edge that follows has
-//! nearly come to the end of the one before: whatever is revoked meanwhile has some ten thousand
-//! imported changes before it, which take an edge 40 round trips to the authority, and the import goes
-//! on at the pace of the farthest edge (see the table in `history/followers.rs`). It waits for eight
-//! seconds for each piece at most, enough for round trips of a quarter of a second; edges farther away
-//! fall behind. Where no edge follows, none is waited for.
+//! The feed has one order, so an edge that has half a million imported changes to fetch learns of
+//! the stolen phone only after them. So a piece is carried out only when every edge that follows is
+//! near the end of the one before: a revocation made meanwhile has some ten thousand imported
+//! changes ahead of it, which take an edge 40 round trips to the authority, and the import goes on
+//! at the pace of the farthest edge (see the table in `history/followers.rs`). It waits for eight
+//! seconds for each piece at most, enough for round trips of a quarter of a second; edges farther
+//! away fall behind. Without edges it does not wait.
 //!
 //! Two orders, one for imports and one for all else, would need rules for a name that is in both, at
 //! every edge; and a burst of single revocations would have to be got through all the same.
@@ -39,13 +39,14 @@ mod turn;
 use turn::Turn;
 pub(super) use turn::resume;
 
-/// Revocations put aside, and carried out, in one piece: some tens of milliseconds of the writer's.
+/// Revocations staged, and carried out, in one piece: some tens of milliseconds of the writer's
+/// time.
 const PIECE_LENGTH: usize = 8_192;
 
 /// All members at their longest, every character escaped.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// Wrong lines that are told of; more are of no help.
+/// The most wrong lines to report; more would not help.
 const MAX_FAULTS: usize = 100;
 
 /// An import that is being read. One that is dropped before [`finish`](Self::finish) revokes
@@ -96,7 +97,7 @@ pub(super) enum ImportError {
         /// All of them.
         count: u64,
     },
-    /// There is one place to put imports aside, and it is taken.
+    /// Another import is staged: only one can be at a time.
     #[error("another import is being read or carried out")]
     InProgress,
     /// The store failed. When that was after the last line had been read, the import may have been
@@ -106,7 +107,7 @@ pub(super) enum ImportError {
 }
 
 impl Import {
-    /// An import without lines. What an earlier one left is brought to its end first.
+    /// An import without lines. What an earlier one left is finished first.
     ///
     /// # Errors
     ///
@@ -148,14 +149,14 @@ impl Import {
         }
         rest.drain(..start);
         if rest.len() > MAX_LINE_BYTES {
-            // Counted as a line that is too long, once, however much of it is still to come.
+            // Counted once as a line that is too long, however much of it is still to come.
             rest.truncate(MAX_LINE_BYTES + 1);
         }
         self.rest = rest;
         Ok(())
     }
 
-    /// Carries the import out, to its end even when the caller waits no more.
+    /// Carries the import out, to its end even when the caller hangs up.
     ///
     /// # Errors
     ///
@@ -166,7 +167,7 @@ impl Import {
         finished.unwrap_or(Err(ImportError::Write(WriteError::Unavailable)))
     }
 
-    /// Throws away what was put aside.
+    /// Throws away what was staged.
     ///
     /// # Errors
     ///
@@ -208,7 +209,7 @@ impl Import {
                 encode(&revocation, self.now, &mut self.piece);
                 self.piece_length += 1;
             }
-            // Once a line is wrong, the others are only read to find out about them too.
+            // Once a line is wrong, the others are read only to report their faults too.
             Ok(_) => {}
             Err(message) => {
                 self.fault_count += 1;

@@ -1,8 +1,7 @@
-//! Everything that is in force, in memory, by fingerprint: what `check` asks.
+//! Everything that is in force, in memory, by fingerprint: what checks are answered from.
 //!
-//! Thirty million look-ups a second are not needed here; what is needed is that a look-up never
-//! waits for the disk, nor for a revocation that is being written. So the table is divided into
-//! shards, each behind a lock of its own that is held for one look-up.
+//! A look-up must never wait for the disk, nor for a revocation that is being written. So the table
+//! is divided into shards, each behind a lock of its own that is held for one look-up.
 //!
 //! An entry takes 28 bytes and what the hash table leaves free, 33 to 66 bytes in all. Eight of them
 //! are the number of its last change, under which the embedded engine of the store has its row.
@@ -20,13 +19,12 @@ mod loading;
 
 pub(super) use loading::Loader;
 
-/// A sweep through fifty million entries holds each for two milliseconds. That matters to a commit
-/// of thousands of entries at the same time: it waits for the sweep in one shard, which then goes on
-/// to the next, and so in as many of them as the commit has entries for each.
+/// A sweep through fifty million entries locks each shard for two milliseconds. A commit of
+/// thousands of entries at the same time may wait for the sweep in one shard after another.
 const SHARDS: usize = 1024;
 
-/// An instant as the index keeps it: seconds in 32 bits, which reach to the year 2106. What lies
-/// later is kept as the last instant; [`super::Limits`] lets nothing through that does.
+/// An instant as the index keeps it: seconds in 32 bits, which reach to the year 2106. A later
+/// instant is kept as the last one; [`super::Limits`] lets none through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Expiry(u32);
 
@@ -40,16 +38,16 @@ impl Expiry {
     }
 }
 
-/// How long the store has an entry, and as of which change.
+/// An entry's row in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// When it is dropped.
+    /// When the entry is dropped.
     pub expires_at: UnixTime,
-    /// Number of its last change.
+    /// Number of the entry's last change.
     pub sequence: u64,
 }
 
-/// A [`Row`] as the index keeps it, in 12 bytes: with 64 bits in one piece it would take 16.
+/// A [`Row`] as the index keeps it, in 12 bytes: with an aligned `u64` it would take 16.
 #[derive(Clone, Copy, Debug)]
 struct PackedRow {
     expiry: Expiry,
@@ -82,11 +80,11 @@ pub(super) enum Effect {
     Entry(Fingerprint, Row),
     /// A cut-off holds.
     CutOff(CutOff, Row),
-    /// A revocation was taken back; its history is kept.
+    /// An entry was restored; its history is kept.
     Restored(Fingerprint, Kind, Row),
-    /// The store has nothing about a name any more.
+    /// The store has no entry of a name any more.
     Dropped(Fingerprint),
-    /// The store cannot read what it has about a name: it is forgotten, if its time has passed.
+    /// The store cannot read the entry of a name: it is dropped, if it has expired by then.
     DroppedIfExpired(Fingerprint, UnixTime),
 }
 
@@ -95,7 +93,7 @@ pub(super) enum Effect {
 pub(super) struct Index {
     entries: Box<[RwLock<ByFingerprint<PackedRow>>]>,
     cut_offs: RwLock<ByFingerprint<(CutOff, PackedRow)>>,
-    /// What was taken back, so that its history is found, and dropped in time.
+    /// Restored entries, so that their history is found, and dropped in time.
     restored: RwLock<ByFingerprint<PackedRow>>,
     entry_count: AtomicU64,
     cut_off_count: AtomicU64,
@@ -117,7 +115,7 @@ impl Index {
         }
     }
 
-    /// Brings the index to where the store is.
+    /// Brings the index in step with the store.
     pub(super) fn apply(&self, effect: Effect) {
         match effect {
             Effect::Entry(name, row) => {
@@ -153,7 +151,7 @@ impl Index {
     }
 
     fn forget_restored(&self, name: Fingerprint) {
-        // Hardly ever is there one, and reading does not keep others from reading.
+        // Rarely is there one, and readers do not block one another.
         if read(&self.restored).contains_key(&name) {
             write(&self.restored).remove(&name);
         }
@@ -240,7 +238,7 @@ impl Index {
             .collect()
     }
 
-    /// Names whose time has passed, at most `limit` of them.
+    /// Expired names, at most `limit` of them.
     #[must_use]
     pub(super) fn expired(&self, now: UnixTime, limit: usize) -> Vec<Fingerprint> {
         let mut expired: Vec<Fingerprint> = read(&self.cut_offs)
@@ -261,12 +259,13 @@ impl Index {
         expired
     }
 
-    /// The shard of a fingerprint. There always is one, since its number is taken modulo theirs.
+    /// The shard of a fingerprint. There always is one, since its number is taken modulo their
+    /// count.
     fn shard(&self, name: Fingerprint) -> Option<&RwLock<ByFingerprint<PackedRow>>> {
         self.entries.get(Self::shard_number(name))
     }
 
-    /// From bytes that the hash tables do not look at.
+    /// From bytes that the hash tables do not use.
     fn shard_number(name: Fingerprint) -> usize {
         let [.., high, low] = name.0;
         usize::from(u16::from_be_bytes([high, low])) % SHARDS

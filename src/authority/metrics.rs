@@ -1,4 +1,4 @@
-//! What the authority counts, in the text format of Prometheus (`OpenMetrics` 1.0).
+//! The authority's metrics, in the text format of Prometheus (`OpenMetrics` 1.0).
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(super) struct Metrics {
     clock_difference: Gauge<f64, AtomicU64>,
 }
 
-/// Numbers that are read when they are asked for.
+/// Values that are read when metrics are scraped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Readings {
     /// Tokens, sessions and devices in force.
@@ -47,9 +47,9 @@ pub(super) struct Readings {
     pub sequence: u64,
     /// Long polls that are open.
     pub edges_waiting: usize,
-    /// The share of tokens not revoked that edges ask about.
+    /// The false-positive rate of the newest filter.
     pub false_positive_ratio: f64,
-    /// What edges say that the time is.
+    /// How far the edges' clocks are ahead.
     pub clock_difference: Verdict,
 }
 
@@ -198,19 +198,19 @@ impl Metrics {
         self.writable.set(i64::from(is_writable));
     }
 
-    /// Whether it did the last time.
+    /// Whether the last attempt to write succeeded.
     #[must_use]
     pub(super) fn is_store_writable(&self) -> bool {
         self.writable.get() == 1
     }
 
-    /// Requests were not written.
+    /// Counts requests that were not written.
     pub(super) fn write_failed(&self, requests: usize) {
         self.write_failures.inc_by(requests as u64);
         self.store_is_writable(false);
     }
 
-    /// Rows were found that cannot be read.
+    /// Counts rows that cannot be read.
     pub(super) fn rows_damaged(&self, rows: u64) {
         self.damaged_rows.inc_by(rows);
     }

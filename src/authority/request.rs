@@ -17,7 +17,7 @@ const MAX_REASON_BYTES: usize = 512;
 /// A name, an address, a job's id.
 const MAX_ACTOR_BYTES: usize = 128;
 
-/// Two years; no token lives that long, and a mistyped time in milliseconds is found out.
+/// Two years: no token lives that long, and a time given in milliseconds by mistake is noticed.
 pub const MAX_EXPIRY: Duration = Duration::from_hours(17568);
 
 /// A cut-off may be set for a near future, "from midnight on"; a later one is a mistake.
@@ -45,16 +45,17 @@ pub struct RevocationRequest {
     /// For `subject`, `client` and `issuer`: tokens issued before this second are revoked, at most
     /// a day from now. Without it, everything up to and including the current second by the clock
     /// of any issuer that is ahead by no more than the authority's `--clock-skew`; the answer says
-    /// when that is. One that is given here is taken as it is.
+    /// when that is. A given instant is used as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 253_402_300_799_isize)]
     pub not_before: Option<u64>,
-    /// For `subject`, `client` and `issuer`: the `sid` of one session that goes on. Of that
-    /// session, too, nothing comes back that an earlier revocation of the same name took.
+    /// For `subject`, `client` and `issuer`: the `sid` of one session that goes on. Tokens of it
+    /// that an earlier revocation of the same name revoked stay revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 1024)]
     pub except_session: Option<String>,
-    /// For `token`, `session` and `device`: whose it is, so that it is found by subject.
+    /// For `token`, `session` and `device`: the subject it belongs to, so that it is found by
+    /// subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 1024)]
     pub subject: Option<String>,
@@ -62,18 +63,18 @@ pub struct RevocationRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 512)]
     pub reason: Option<String>,
-    /// To take a cut-off that names no instant even while most edges say that the authority's clock,
-    /// by which it would be made, is off by more than the skew. Otherwise that is refused (503).
+    /// Accepts a cut-off that names no instant even while most edges report that the authority's
+    /// clock is off by more than the skew. Otherwise it is refused (503).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub despite_clocks: bool,
-    /// On whose behalf the caller acts, kept beside the caller's own name; at most 128 bytes in
-    /// UTF-8.
+    /// The person or program that the caller acts for, kept beside the caller's own name; at most
+    /// 128 bytes in UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 128)]
     pub actor: Option<String>,
 }
 
-/// A revocation to be taken back.
+/// A request to restore what was revoked.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RestorationRequest {
@@ -90,24 +91,24 @@ pub struct RestorationRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 512)]
     pub reason: Option<String>,
-    /// On whose behalf the caller acts; at most 128 bytes in UTF-8.
+    /// The person or program that the caller acts for; at most 128 bytes in UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 128)]
     pub actor: Option<String>,
 }
 
-/// How long revocations live.
+/// How long revocations are kept, and how far clocks may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest life of any token that an edge lets pass, for revocations that do not say when
-    /// theirs expire. With less, a revocation lapses while a token that it names is still good.
+    /// The longest lifetime of any token that edges accept, for revocations without an expiry. If
+    /// it is too short, a revocation lapses while a token that it names is still valid.
     pub max_token_lifetime: Duration,
-    /// How far the clock of an issuer may be ahead of this one: as far ahead of "now" do cut-offs
-    /// reach that name no instant, since `iat` is the issuer's time. At most
+    /// How far the clock of an issuer may be ahead of this one. Cut-offs that name no instant reach
+    /// that far past "now", since `iat` is the issuer's time. At most
     /// [`MAX_CLOCK_SKEW`](crate::revocation::MAX_CLOCK_SKEW).
     pub clock_skew: Duration,
     /// By how many seconds the clocks of most edges are ahead of this one, where that is more than
-    /// clocks may differ by; what is cut off up to "now" is not what the caller means then.
+    /// clocks may differ by; then a cut-off up to "now" is not what the caller means.
     pub disagreement: Option<i64>,
     /// How much longer an entry is kept: [`EXPIRY_MARGIN`](crate::revocation::EXPIRY_MARGIN), since
     /// edges let tokens pass for some minutes after their end. Less is for tests.
@@ -121,7 +122,7 @@ pub enum RequestError {
     /// Something that this kind needs is absent or empty.
     #[error("`{0}` is missing")]
     Missing(&'static str),
-    /// A name that is there and says nothing.
+    /// A name that is present and empty.
     #[error("`{0}` is empty; leave it out")]
     Empty(&'static str),
     /// Something that this kind does not have is present.
@@ -142,7 +143,7 @@ pub enum RequestError {
         /// What was sent.
         found: usize,
     },
-    /// "Now" is not the same for this machine and for most edges.
+    /// This machine and most edges do not agree on "now".
     #[error(
         "most edges find this machine's clock off by {0} seconds, so that a cut-off up to now would \
          not be one: give `not_before`, or insist with `despite_clocks`"
@@ -159,7 +160,7 @@ pub enum RequestError {
 }
 
 impl RevocationRequest {
-    /// The revocation, when everything about it is in order.
+    /// The revocation, if the request is valid.
     ///
     /// # Errors
     ///
@@ -192,7 +193,7 @@ impl RevocationRequest {
         } else {
             now
         };
-        // The clock of an issuer may be ahead, and what it issued now expires so much later.
+        // The clock of an issuer may be ahead, so that what it issues now expires that much later.
         let expires_at = match self.expires_at {
             Some(seconds) => {
                 let last = within("expires_at", seconds, now, MAX_EXPIRY)?;
@@ -223,7 +224,7 @@ impl RevocationRequest {
 }
 
 impl RestorationRequest {
-    /// The work, when everything about it is in order.
+    /// The restoration, if the request is valid.
     ///
     /// # Errors
     ///
@@ -254,8 +255,8 @@ fn target(kind: Kind, issuer: String, value: Option<String>) -> Result<Target, R
     })
 }
 
-/// A token says when it was issued by the issuer's clock, which may be ahead, and in whole seconds,
-/// so only the next second leaves out what was issued in this one.
+/// `iat` is by the issuer's clock, which may be ahead, and in whole seconds, so the cut-off has to
+/// be at the next second to include what was issued in this one.
 fn not_before(
     requested: Option<u64>,
     now: UnixTime,

@@ -1,4 +1,4 @@
-//! Connections: where they are accepted, TLS, limits, and the end.
+//! Connections: accepting them, TLS, limits, and shutting down.
 
 use std::convert::Infallible;
 use std::io;
@@ -39,7 +39,7 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection that is kept open without asking anything is closed after this time.
+/// A connection that is kept open without a request is closed after this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -60,7 +60,7 @@ pub(super) async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let acceptor = tls.map(TlsAcceptor::from);
     let total = descriptors::connections(MAX_CONNECTIONS);
-    tracing::info!(total, "slots for connections");
+    tracing::info!(total, "connection limit");
     let room = Room {
         permits: Arc::new(Semaphore::new(total)),
         slots: ConnectionSlots::new(total),
@@ -80,7 +80,7 @@ pub(super) async fn serve(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Most often the machine has no file descriptor left.
+                // Most often the machine has run out of file descriptors.
                 if let Some(times) = failing.take(Instant::now()) {
                     tracing::warn!(%error, times, "could not accept a connection");
                 }
@@ -89,7 +89,7 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        // Answers are small and written whole; waiting for more of them only delays.
+        // Answers are small and written whole; Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         let connection = Connection {
             router: router.clone(),
@@ -108,17 +108,17 @@ pub(super) async fn serve(
     Ok(())
 }
 
-/// Where connections have their slots.
+/// The connections that may be open.
 struct Room {
-    /// One for each connection that is open, also one that has lost its slot and is about to end.
+    /// One for each open connection, including one that has lost its slot and is about to end.
     permits: Arc<Semaphore>,
     slots: Arc<ConnectionSlots>,
     crowded: Seldom,
 }
 
 impl Room {
-    /// Waits until one more connection may be open, for which the oldest stranger has to go if there
-    /// is no other room.
+    /// Waits until one more connection may be open. If there is no room, the oldest stranger is
+    /// sent away.
     async fn one(&self) -> Option<OwnedSemaphorePermit> {
         loop {
             if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
@@ -127,7 +127,7 @@ impl Room {
             if let Some(times) = self.crowded.take(Instant::now()) {
                 tracing::warn!(
                     times,
-                    "all connections are taken; the oldest that show no credential make room"
+                    "all connections are in use; the oldest without a credential are closed"
                 );
             }
             self.slots.send_away(1);
@@ -140,7 +140,7 @@ impl Room {
     }
 }
 
-/// Where a connection comes from. Its requests have it among their extensions.
+/// The address that a connection comes from. Its requests have it among their extensions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) IpAddr);
 
@@ -153,7 +153,8 @@ struct Connection {
     stopping: watch::Receiver<bool>,
 }
 
-/// Callers that speak TLS where there is none, the other way round, or with another idea of it.
+/// Callers that use TLS where there is none, plain HTTP where there is TLS, or do not accept the
+/// certificate.
 #[derive(Debug, Default)]
 struct Misled {
     without_tls: Seldom,
@@ -172,7 +173,7 @@ impl Connection {
         let slot = Arc::clone(&self.slot);
         tokio::select! {
             () = self.serve_to_the_end(stream, acceptor) => {}
-            () = slot.sent_away() => tracing::debug!("closed a connection, for another"),
+            () = slot.sent_away() => tracing::debug!("closed a connection to make room for another"),
         }
         drop(permit);
     }
@@ -194,7 +195,7 @@ impl Connection {
         };
         if !speaks_tls {
             self.turn_away(&self.misled.without_tls, "no TLS, which this listener does");
-            // What a program understands that speaks HTTP, and nothing else.
+            // A plain HTTP answer, which is all that such a client understands.
             self.router = http::only_over_tls();
             return self.speak(stream).await;
         }
@@ -207,12 +208,13 @@ impl Connection {
                     &format!("TLS, but not with this certificate: {error}"),
                 );
             }
-            Ok(Err(error)) => tracing::debug!(%error, "no TLS connection came about"),
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
-    /// What the caller begins with, which stays to be read. `None` when he says nothing, or has gone.
+    /// The first byte that the caller sends, without consuming it. `None` when the caller sends
+    /// nothing, or has gone.
     async fn first_byte(&mut self, stream: &TcpStream, patience: Duration) -> Option<u8> {
         let mut byte = [0];
         let stopping = self.stopping.wait_for(|is_stopping| *is_stopping);
@@ -249,18 +251,18 @@ impl Connection {
             .max_buf_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         if let Err(error) = self.watcher.watch(connection).await {
-            tracing::debug!(error = %super::text::chain_of(&error), "a connection broke off");
+            tracing::debug!(error = %super::text::chain_of(&error), "a connection was lost");
         }
     }
 }
 
-/// Whether a connection that begins with this byte is one of TLS: the type of a record that has part
-/// of a handshake in it (RFC 8446 section 5.1). No method of HTTP begins with it.
+/// Whether a connection that begins with this byte uses TLS: it is the type of a handshake record
+/// (RFC 8446 section 5.1), and no HTTP method begins with it.
 const fn is_tls(first_byte: u8) -> bool {
     first_byte == 22
 }
 
-/// Whether a handshake has failed because the caller said so.
+/// Whether a handshake failed because the caller rejected it.
 fn is_alert(error: &io::Error) -> bool {
     let error = error.get_ref().and_then(|error| error.downcast_ref());
     matches!(error, Some(rustls::Error::AlertReceived(_)))

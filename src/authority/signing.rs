@@ -2,9 +2,8 @@
 //!
 //! A key is made at the first start and stays until the operator asks for another. The new one is
 //! published at once and signs only after a while, so that there is time to add it to the filters'
-//! configurations; the old one stays published for as long again, so that an edge that still holds
-//! something it signed goes on. Then it ends by itself, and at no time are there more than
-//! [`MAX_KEYS`].
+//! configurations; the old one stays published for as long again, so that edges that still hold
+//! something it signed can go on. Then it ends by itself. There are never more than [`MAX_KEYS`].
 
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
@@ -20,8 +19,9 @@ use crate::time::UnixTime;
 
 const ROW_BYTES: usize = 48;
 
-/// Keys that are published at once: a rotation that was made twice by mistake, and the one that is to
-/// put it right, with room to spare. Each of them has to be in every filter's configuration.
+/// The most keys that are published at once: enough for a rotation that was made twice by mistake
+/// and one more to put it right, with room to spare. Each of them has to be in every filter's
+/// configuration.
 pub(super) const MAX_KEYS: usize = 8;
 
 /// The installation's keys, oldest first; never empty.
@@ -44,7 +44,7 @@ pub(super) struct FeedKey {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(super) enum RotationError {
-    /// As many are published as can be.
+    /// The most keys are published already.
     #[error(
         "{MAX_KEYS} keys are published already; the first of them ends {} seconds after 1970",
         .0.seconds()
@@ -77,7 +77,7 @@ impl FeedSigner {
         })
     }
 
-    /// The message: the body with the signature of the key whose turn it is.
+    /// The message: the body with the signature of the key in use.
     #[must_use]
     pub(super) fn sign(&self, kind: Signable, body: Vec<u8>, now: UnixTime) -> Vec<u8> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
@@ -107,8 +107,8 @@ impl FeedSigner {
     }
 
     /// The published keys with another one that signs after `overlap`; the others end when it has
-    /// signed for as long again. The result has to be kept in the store before it is put into force
-    /// with [`FeedSigner::replace`].
+    /// signed for as long again. The result has to be kept in the store before
+    /// [`FeedSigner::replace`] puts it in force.
     ///
     /// # Errors
     ///
@@ -133,13 +133,13 @@ impl FeedSigner {
         Ok(keys)
     }
 
-    /// How these keys are kept.
+    /// These keys in the form in which they are kept.
     #[must_use]
     pub(super) fn kept(keys: &[FeedKey]) -> Keep<KeptKeys> {
         Keep(KeptKeys(keys.to_vec()))
     }
 
-    /// Puts keys into force.
+    /// Puts these keys in force.
     pub(super) fn replace(&self, keys: Vec<FeedKey>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }

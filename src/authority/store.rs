@@ -1,4 +1,4 @@
-//! What outlives a crash: revocations, the order in which they came, the feed's recent changes and
+//! What survives a crash: revocations, the order in which they came, the feed's recent changes and
 //! the secrets.
 //!
 //! | | |
@@ -6,22 +6,22 @@
 //! | `decide` | entry and work → what is to be written; reads and writes nothing |
 //! | `writing` | work inside one transaction: looks entries up, decides, writes, numbers changes |
 //! | `work`, `setting` | what can be done, and what is kept under a name, with their types |
-//! | `reading` | looking entries up, for people |
+//! | `reading` | searching entries, for people |
 //! | `engine` | the contract with what keeps the rows |
 //! | `embedded` | the engine for one authority: a redb file |
 //!
-//! A commit returns when it is on the disk, and the [`Index`] has been told of it. Many pieces of work
-//! share one, because that is what costs: see [`super::writer`].
+//! A commit returns when it is on the disk, and the [`Index`] has been told of it. Many pieces of
+//! work share a commit, because commits are what is expensive: see [`super::writer`].
 //!
 //! # What happens when the disk is full, or turns read-only?
 //!
-//! The commit fails, its callers are told so, and the engine recovers before the next attempt. What
-//! had been acknowledged is on the disk and stays in memory, so checks and the feed go on.
+//! The commit fails, its callers are told so, and the engine recovers before the next attempt.
+//! Acknowledged work is on the disk and stays in memory, so checks and the feed go on.
 //!
 //! # And when it changes, or loses, what was written?
 //!
-//! Then the next start says so and is refused (`embedded/opening`). A file that is taken away, or
-//! written to by another program, while it is in use is noticed before anything else is
+//! Then the next start reports it and fails (`embedded/opening`). If the file is taken away, or
+//! written to by another program, while it is in use, that is noticed before anything else is
 //! acknowledged (`embedded/guard`).
 
 use std::path::Path;
@@ -58,7 +58,7 @@ use embedded::Embedded;
 use engine::{Engine, Fate, Opened, Snapshot};
 use writing::Told;
 
-/// Where the feed stands.
+/// The head of the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     /// Number of the last change.
@@ -70,7 +70,7 @@ pub(super) struct Head {
 /// What a commit did.
 #[derive(Debug)]
 pub(super) struct Committed<T> {
-    /// What came of the work.
+    /// The result of the work.
     pub outcome: T,
     /// Changes for the feed, each with the chain after it.
     pub changes: Vec<(Change, Chain)>,
@@ -82,9 +82,9 @@ pub(super) struct Store {
     engine: Box<dyn Engine>,
     index: Arc<Index>,
     filter_key: FilterKey,
-    /// What follows from a transaction that has not been acknowledged yet.
+    /// The effects of a transaction that has not been acknowledged yet.
     unsure: Mutex<Option<Told>>,
-    /// What the last look at the engine has said.
+    /// The result of the last [`Store::check`].
     is_taken: AtomicBool,
 }
 
@@ -97,8 +97,7 @@ impl Head {
 }
 
 impl Store {
-    /// Opens the store in `directory`, making both when neither was ever there, and reads all of
-    /// it.
+    /// Opens the store in `directory`, creating both if neither ever existed, and reads all of it.
     ///
     /// # Errors
     ///
@@ -138,7 +137,7 @@ impl Store {
         self.filter_key
     }
 
-    /// Notes where the process listens that has the store, for a process that finds it in use.
+    /// Notes the address that this process listens on, for a process that finds the store in use.
     pub(super) fn say_where(&self, url: &str) {
         self.engine.say_where(url);
     }
@@ -175,7 +174,7 @@ impl Store {
         })
     }
 
-    /// Tells the index of the last transaction, and gives its changes.
+    /// Tells the index of the last transaction, and returns its changes.
     fn settle(&self) -> Vec<(Change, Chain)> {
         let Told { effects, changes } = self.unsure().take().unwrap_or_default();
         for effect in effects {
@@ -185,7 +184,7 @@ impl Store {
     }
 
     /// Makes the engine usable after an error. A commit that was reported as failed may be on the
-    /// disk after all; its changes are given then.
+    /// disk after all; then its changes are returned.
     ///
     /// # Errors
     ///
@@ -201,7 +200,7 @@ impl Store {
         }
     }
 
-    /// Whether the engine has still got what it had.
+    /// Whether the engine still has its file.
     ///
     /// # Errors
     ///
@@ -212,7 +211,7 @@ impl Store {
         match &checked {
             Err(error) if !was_taken => tracing::error!(
                 error = %chain_of(error),
-                "nothing is written until it is back, or the authority is started anew"
+                "nothing is written until it is back, or the authority is restarted"
             ),
             Ok(()) if was_taken => tracing::warn!("the store's file is back"),
             _ => {}
@@ -226,7 +225,7 @@ impl Store {
         self.is_taken.load(Ordering::Relaxed)
     }
 
-    /// Whether there is room for an import, which must not take the last of it.
+    /// Whether there is room for an import, which must leave some for single revocations.
     ///
     /// # Errors
     ///
@@ -235,9 +234,9 @@ impl Store {
         self.engine.check_room()
     }
 
-    /// Copies the store, in the place of the last copy once this one is whole and on the disk.
-    /// Breaks off when the engine has to recover, or when `is_stopping`, which is asked before every
-    /// row and before the end, says so.
+    /// Copies the store; the copy replaces the last one once it is whole and on the disk. Stops
+    /// when the engine has to recover, or when `is_stopping`, which is called before every row and
+    /// before the end, says so.
     ///
     /// # Errors
     ///
@@ -246,7 +245,7 @@ impl Store {
         self.engine.back_up(is_stopping)
     }
 
-    /// Where the feed stands.
+    /// The head of the feed.
     ///
     /// # Errors
     ///
@@ -275,7 +274,7 @@ impl Store {
         self.read(|snapshot| snapshot.log(after))
     }
 
-    /// The first part of an import that was put aside, of those from `number` on.
+    /// The first staged part of an import, of those from `number` on.
     ///
     /// # Errors
     ///

@@ -1,9 +1,9 @@
-//! Reading JSON as the interface describes it, and no more.
+//! Reading JSON exactly as the interface describes it.
 //!
-//! What serde derives reads a little more than it writes: an array where an object is meant, with
-//! the members in the order of the source code, and an object with one member where a word is
-//! meant. Neither is in any description, and `[]` would make a backup. So every request goes
-//! through here, whatever its type and however deep its parts are.
+//! Derived deserializers accept a little more than they write: an array instead of an object, with
+//! the members in the order of the source code, and an object with one member instead of an enum's
+//! word. Neither is in the description, and `[]` would make a backup. So every request goes through
+//! here, whatever its type and however deeply it is nested.
 
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer as _, MapAccess,
@@ -11,8 +11,8 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-/// Reads a value that nothing but white space stands around. Objects have to be objects, words have
-/// to be text, and whole numbers are below 2^63, of which `1.0` is one.
+/// Reads a value, with nothing but white space around it. Objects have to be objects, words have to
+/// be text, and whole numbers, of which `1.0` is one, have to be below 2^63.
 ///
 /// # Errors
 ///
@@ -24,7 +24,7 @@ pub(super) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_j
     Ok(value)
 }
 
-/// Whatever of serde's parts it is around, it is around the next one too.
+/// Wraps one of serde's parts, and every part that it leads to.
 struct Strict<T>(T);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
@@ -90,7 +90,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
-                reason = "the range and the fraction were looked at"
+                reason = "the range and the fraction were checked"
             )]
             return self.0.visit_u64(value as u64);
         }

@@ -1,4 +1,4 @@
-//! Words for messages: errors with their causes, numbers with what they count.
+//! Parts of messages: errors with their causes, numbers with nouns.
 
 use std::error::Error;
 use std::iter;
@@ -17,7 +17,7 @@ pub fn chain_of(error: &(dyn Error + 'static)) -> String {
     texts.join(": ")
 }
 
-/// A number with the words that agree with it.
+/// A number with the singular or the plural that agrees with it.
 #[must_use]
 pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })

@@ -1,10 +1,10 @@
 //! The one thread that writes: many requests, one commit.
 //!
-//! A commit costs about a millisecond of waiting for the disk, however much is in it. So work is
-//! put into a queue, and the writer takes everything that has come in during the last commit into
-//! the next one. One client alone gets a commit of its own; a thousand share one. An answer is given
-//! when the commit is on the disk, in the index and in the feed, in this order: a client that is
-//! told "revoked" and asks `check` is told "revoked" again.
+//! A commit waits about a millisecond for the disk, however much is in it. So work is queued, and
+//! the writer takes everything that has come in during the last commit into the next one. A single
+//! client gets a commit of its own; a thousand share one. An answer is given when the commit is on
+//! the disk, in the index and in the feed, in this order: a client that is told "revoked" and then
+//! sends a check is told "revoked" again.
 
 use std::mem;
 use std::sync::Arc;
@@ -32,11 +32,11 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// By a failure, until it has recovered.
+    /// Closed by a failure, until it has recovered.
     Closed,
 }
 
-/// Hands work to the writer's thread, which ends when the last of these is gone.
+/// Hands work to the writer's thread, which ends when the last of these is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Command>,
@@ -45,14 +45,14 @@ pub(super) struct Writer {
 /// A piece of work of any kind, with the request that waits for it.
 type Command = Box<dyn Waiting>;
 
-/// What the thread does with work of any kind.
+/// What the thread can do with work of any kind.
 trait Waiting: Send {
     fn rank(&self) -> Rank;
 
-    /// Does it, as often as it takes until a commit comes through.
+    /// Does it, once for every attempt to commit.
     fn carry_out(&mut self, writing: &mut Writing<'_>) -> Result<(), StoreError>;
 
-    /// Answers with what came of it the last time, once that is on the disk.
+    /// Answers with the outcome of the last attempt, once that is on the disk.
     fn answer(self: Box<Self>, written: Result<(), WriteError>);
 }
 
@@ -78,7 +78,7 @@ impl<W: Work> Waiting for Pending<W> {
     fn answer(self: Box<Self>, written: Result<(), WriteError>) {
         let Self { outcome, reply, .. } = *self;
         let outcome = written.and_then(|()| outcome.ok_or(WriteError::Unavailable));
-        // A client that does not wait any more has hung up; the work is done all the same.
+        // If the client has hung up, the work is done all the same.
         let _ = reply.send(outcome);
     }
 }
@@ -87,7 +87,7 @@ impl<W: Work> Waiting for Pending<W> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(super) enum WriteError {
-    /// More is waiting than can be written in reasonable time.
+    /// More work is queued than can be written in reasonable time.
     #[error("too many requests are waiting to be written")]
     Overloaded,
     /// The store failed. Nothing was changed.
@@ -113,8 +113,7 @@ impl Writer {
         Ok(Self { queue })
     }
 
-    /// Whether the thread is there. Without it nothing is written until the process is started
-    /// again.
+    /// Whether the thread is running. Without it nothing is written until the process is restarted.
     #[must_use]
     pub(super) fn is_running(&self) -> bool {
         !self.queue.is_closed()
@@ -134,7 +133,8 @@ impl Writer {
         answer.await.unwrap_or(Err(WriteError::Unavailable))
     }
 
-    /// The same, and waits for room in the queue too: for work that is better late than not done.
+    /// The same, but waits for room in the queue: for work that is better done late than not at
+    /// all.
     ///
     /// # Errors
     ///
@@ -169,12 +169,12 @@ impl Drop for Watch {
     }
 }
 
-/// What the writer keeps in step.
+/// What the writer works on.
 #[derive(Debug)]
 pub(super) struct Parts {
-    /// On the disk, and in memory what is in force.
+    /// The store, with the index.
     pub store: Arc<Store>,
-    /// For the edges.
+    /// Announces changes to edges.
     pub history: Arc<History>,
     /// For the operator.
     pub metrics: Arc<Metrics>,
@@ -192,10 +192,11 @@ impl Parts {
         }
     }
 
-    /// Writes a batch, without what can wait when it cannot be written with it: an import takes the
-    /// room of thousands, what has expired may be damaged, and a request to revoke one session must
-    /// not be refused for either. Where a row cannot be read that one of the others needs, halves are
-    /// tried, so that only this one is refused. Gives the state of the store afterwards.
+    /// Writes a batch. If that fails, tries again without the work that can wait: an import takes
+    /// the space of thousands, expired rows may be damaged, and a request to revoke one session
+    /// must not be refused because of either. If a row that one of the others needs cannot be read,
+    /// the halves are tried, so that only that one is refused. Returns the state of the store
+    /// afterwards.
     fn write(&self, mut batch: Vec<Command>, state: State) -> State {
         let committed = match state {
             State::Open => self.commit(&mut batch),
@@ -208,8 +209,8 @@ impl Parts {
             }
             Err(error) => error,
         };
-        // Nothing of the store has failed when it only keeps its last room for others. Else it is
-        // opened at once, because people who list entries need it open as well.
+        // A store that only reserves its last space has not failed. Otherwise it is reopened at
+        // once, because listing entries needs it open as well.
         let is_full = matches!(error, StoreError::Full { .. });
         let can_wait = |rank| match rank {
             Rank::Import(_) => true,
@@ -241,7 +242,7 @@ impl Parts {
         self.write(others, state)
     }
 
-    /// Does everything in one commit, and gives the changes for the feed.
+    /// Does everything in one commit, and returns the changes for the feed.
     fn commit(&self, batch: &mut [Command]) -> Result<Vec<(Change, Chain)>, StoreError> {
         if batch
             .iter()
@@ -278,7 +279,7 @@ impl Parts {
     }
 
     /// Makes the store usable again. A commit that was reported as failed may be on the disk after
-    /// all, when only the last step of it failed, so what is there is brought into memory.
+    /// all, if only its last step failed; then its changes are brought into memory.
     fn recover(&self) -> State {
         match self.store.recover() {
             Ok(changes) => {
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_cannot_be_read_fails_the_one_who_needs_it_and_nobody_else() {
+    fn a_row_that_cannot_be_read_fails_only_the_work_that_needs_it() {
         let directory = tempfile::tempdir().unwrap();
         let opening = Opening {
             cache_bytes: 1 << 20,

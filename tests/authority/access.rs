@@ -1,4 +1,4 @@
-//! Who may do what, and where it listens.
+//! Roles, credentials and listeners.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use super::connections::connection;
 use super::process::{Authority, binary, credential, directory, revocation, serve, until};
 
-/// An authority that lets in those only who have a credential of this directory.
+/// An authority that requires a credential from the file in this directory.
 pub(crate) fn guarded(directory: &Path) -> Authority {
     let file = directory.join("credentials");
     Authority::start_with(directory, &["--credentials", file.to_str().unwrap()])
 }
 
 #[test]
-fn a_role_may_do_what_is_its_own_and_nobody_may_do_anything() {
+fn each_role_may_do_its_own_and_no_credential_means_nothing() {
     let directory = directory();
     let admin = credential(directory.path(), "admin", "console");
     let edge = credential(directory.path(), "edge", "envoys");
@@ -85,7 +85,7 @@ pub(crate) fn warnings(authority: &Authority, text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn whoever_is_refused_is_in_the_log_once_in_a_while_and_his_secret_is_not() {
+fn refused_callers_are_logged_once_in_a_while_and_their_secrets_never() {
     let directory = directory();
     let edge = credential(directory.path(), "edge", "envoys");
     let authority = guarded(directory.path()).with_credential("portcullis_wrong");
@@ -127,13 +127,14 @@ fn a_credential_is_replaced_without_a_restart() {
     until(|| authority.get("/v1/stats").status == 401);
     let authority = authority.with_credential(&second);
     assert_eq!(authority.get("/v1/stats").status, 200);
-    // A file that is not understood changes nothing.
+    // A malformed file changes nothing.
     fs::write(&file, "nonsense").unwrap();
     until(|| authority.log().contains("those from before stay in force"));
     assert_eq!(authority.get("/v1/stats").status, 200);
 }
 
-/// Asks with these headers, which are not those of a well-behaved client, and gives status and body.
+/// Sends a request with these headers, which no well-behaved client sends, and returns status and
+/// body.
 fn ask(authority: &Authority, target: &str, headers: &[&str]) -> (u16, String) {
     let headers = headers.join("\r\n");
     let text = format!("{target} HTTP/1.1\r\n{headers}\r\nconnection: close\r\n\r\n");
@@ -147,7 +148,7 @@ fn ask(authority: &Authority, target: &str, headers: &[&str]) -> (u16, String) {
     (status, body)
 }
 
-/// A name that points to 127.0.0.1 is one that a page can have been loaded from.
+/// A page can have been loaded from a name that points to 127.0.0.1.
 #[test]
 fn without_credentials_the_operators_interface_answers_to_loopback_names_only() {
     let directory = directory();
@@ -239,7 +240,7 @@ fn without_credentials_pages_of_other_sites_are_refused() {
     }
 }
 
-/// The credential shows who asks; no page has it.
+/// No page has a credential.
 #[test]
 fn with_credentials_the_authority_may_have_any_name() {
     let directory = directory();

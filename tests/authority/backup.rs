@@ -53,7 +53,7 @@ fn a_backup_brings_everything_back_as_it_was_when_it_was_made() {
     let mode = fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(authority.revoke("session", "later").status, 200);
-    // The next takes the place of the last.
+    // The next copy replaces the last.
     let second = authority.post("/v1/backup", &json!({})).json();
     assert_eq!(second["sequence"], sequence.as_u64().unwrap() + 1);
     assert_eq!(second["path"], path);

@@ -1,4 +1,4 @@
-//! An authority whose clock is not that of its edges.
+//! An authority whose clock differs from its edges'.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ impl Scene {
         self.authority.as_ref().unwrap()
     }
 
-    /// An edge asks, with a clock that is so many seconds ahead.
+    /// An edge polls, with a clock that is this many seconds ahead.
     fn poll(&mut self, edge: usize, ahead: i64) {
         let time = (now() + ahead) * 1_000;
         let path = format!("/v1/feed/deltas?epoch=0&after=0&wait=0&time={time}");
@@ -98,7 +98,8 @@ fn cut_offs_are_refused_while_most_edges_say_that_the_clock_is_wrong() {
             .contains("edges do not agree with the clock")
     });
 
-    // What does not go by this clock is taken, and what the caller insists on.
+    // A cut-off that does not depend on this clock is accepted, and so is one that the caller
+    // insists on.
     assert_eq!(scene.authority().revoke("session", "s").status, 200);
     assert_eq!(scene.revoke(&json!({"not_before": now()})).0, 200);
     let (status, answer) = scene.revoke(&json!({"despite_clocks": true}));
@@ -123,9 +124,9 @@ fn cut_offs_are_refused_while_most_edges_say_that_the_clock_is_wrong() {
     assert_eq!((status, answer.get("clock_difference")), (200, None));
 }
 
-/// Whoever has an `edge` credential may say what he likes.
+/// The holder of an `edge` credential may report any time.
 #[test]
-fn one_edge_that_is_wrong_or_lies_keeps_nobody_from_revoking() {
+fn one_edge_that_is_wrong_or_lies_does_not_block_revocations() {
     for ahead in [HOUR, -HOUR, 30 * 24 * HOUR] {
         let directory = directory();
         let mut scene = Scene::new(directory.path());

@@ -172,7 +172,7 @@ fn rotate_says_when_which_key_signs() {
 }
 
 #[test]
-fn a_store_in_use_says_who_has_it() {
+fn a_store_in_use_names_the_process_that_has_it() {
     let directory = directory();
     let authority = Authority::start(directory.path());
     let expected = format!(

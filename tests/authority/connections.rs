@@ -1,4 +1,4 @@
-//! The connections: with TLS and without, and who has to go where there are too many.
+//! Connections: with TLS and without, and which are closed when there are too many.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -59,7 +59,7 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
 }
 
 #[test]
-fn whoever_speaks_tls_to_a_listener_without_is_in_the_log() {
+fn tls_on_a_plain_listener_is_logged() {
     let directory = directory();
     let authority = Authority::start(directory.path());
     // The beginning of a handshake (RFC 8446).
@@ -73,7 +73,7 @@ fn whoever_speaks_tls_to_a_listener_without_is_in_the_log() {
 }
 
 #[test]
-fn whoever_speaks_no_tls_to_a_listener_with_it_is_told_so() {
+fn plain_http_on_a_tls_listener_is_told_so() {
     let directory = directory();
     let (authority, certificate) = with_tls(directory.path());
     let asks = "POST /v1/revocations HTTP/1.1\r\nhost: a\r\nauthorization: Bearer x\r\n\
@@ -85,7 +85,7 @@ fn whoever_speaks_no_tls_to_a_listener_with_it_is_told_so() {
     assert!(answer.contains(r#""code":"tls_expected""#), "{answer}");
     assert!(answer.contains("connection: close"), "{answer}");
     until(|| !warnings(&authority, "speaks no TLS").is_empty());
-    // Whoever does not trust it says so, if it is polite.
+    // A client that does not trust the certificate sends an alert, if it is polite.
     let doubting = Command::new("openssl")
         .args(["s_client", "-verify_return_error", "-connect"])
         .arg(authority.address())
@@ -96,7 +96,7 @@ fn whoever_speaks_no_tls_to_a_listener_with_it_is_told_so() {
     assert!(is_trusted_by(&authority, &certificate));
 }
 
-/// A connection on which something was sent.
+/// A connection on which this was sent.
 pub(crate) fn connection(authority: &Authority, sent: &str) -> TcpStream {
     let mut stream = TcpStream::connect(authority.address()).unwrap();
     stream
@@ -106,14 +106,14 @@ pub(crate) fn connection(authority: &Authority, sent: &str) -> TcpStream {
     stream
 }
 
-/// Whether what was asked last is answered; not when the connection is closed.
+/// Whether the last request is answered; `false` when the connection is closed.
 fn is_answered(stream: &TcpStream) -> bool {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-    // Something of an earlier answer may come first.
+    // Part of an earlier answer may come first.
     lines.any(|line| line == "HTTP/1.1 200 OK")
 }
 
-/// Whether the authority has closed the connection; not when it only says nothing.
+/// Whether the authority has closed the connection; `false` when it is only silent.
 fn is_closed(mut stream: &TcpStream) -> bool {
     match std::io::copy(&mut stream, &mut std::io::sink()) {
         Ok(_) => true,
@@ -139,7 +139,7 @@ fn connections_that_say_nothing_do_not_hold_up_the_end() {
 }
 
 #[test]
-fn who_has_no_credential_keeps_nobody_out_who_has_one() {
+fn callers_without_a_credential_keep_out_none_with_one() {
     let directory = directory();
     let admin = credential(directory.path(), "admin", "console");
     let file = directory.path().join("credentials");
@@ -168,14 +168,14 @@ fn who_has_no_credential_keeps_nobody_out_who_has_one() {
     let log = authority.log();
     let lines = log
         .lines()
-        .filter(|line| line.contains("all connections are taken"));
+        .filter(|line| line.contains("all connections are in use"));
     assert!(
         (1..=2).contains(&lines.count()),
         "a line now and then: {log}"
     );
 }
 
-/// A process of few connections, and what an edge and an admin ask it.
+/// A process with few connections, and requests of an edge and an admin.
 fn crowded(directory: &Path) -> (Authority, String, String) {
     let [admin, edge] = ["admin", "edge"].map(|role| credential(directory, role, role));
     let file = directory.join("credentials");

@@ -1,4 +1,4 @@
-//! What was acknowledged is there afterwards.
+//! Acknowledged work survives crashes.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -38,7 +38,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
             .iter()
             .all(|value| authority.is_session_revoked(value))
     );
-    // What was on its way may be there too, one for each client and round.
+    // What was in flight may be there too, one for each client and round.
     let entries = authority.stats()["entries"].as_u64().unwrap();
     let most = acknowledged.len() + rounds() * CLIENTS;
     assert!((acknowledged.len()..=most).contains(&(usize::try_from(entries).unwrap())));
@@ -46,7 +46,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
 
 const CLIENTS: usize = 4;
 
-/// Four clients revoke until the process is killed under them; gives what was acknowledged.
+/// Four clients revoke until the process is killed; returns what was acknowledged.
 fn revoke_until_killed(authority: Authority, round: usize) -> Vec<String> {
     let (stop, count) = (AtomicBool::new(false), AtomicUsize::new(0));
     let url = format!("{}/v1/revocations", authority.url);

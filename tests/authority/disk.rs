@@ -1,4 +1,4 @@
-//! A disk that takes no more.
+//! Disks that are full or fail.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::import::{begin, lines_named};
 use super::process::{Authority, binary, directory, revocation, serve, until};
 
-/// When the disk takes nothing more while the lines are put aside, and while they are carried out.
+/// The disk fills up while the lines are staged, and while they are carried out.
 #[test]
 fn an_import_on_a_full_disk_is_done_whole_or_not_at_all_once_there_is_room() {
     const COUNT: usize = 100_000;
@@ -32,7 +32,7 @@ fn an_import_on_a_full_disk_is_done_whole_or_not_at_all_once_there_is_room() {
         } else {
             let rest = lines.len() / 2;
             let mut stream = begin(&authority, &lines, rest);
-            // Some pieces lie aside by then, and more follow.
+            // Some pieces are staged by then, and more follow.
             thread::sleep(Duration::from_millis(300));
             limit_files(&authority, "0");
             // The answer may come before all of it was read.
@@ -46,7 +46,7 @@ fn an_import_on_a_full_disk_is_done_whole_or_not_at_all_once_there_is_room() {
         limit_files(&authority, "unlimited");
         let first = if is_complete { COUNT } else { 0 };
         until(|| entries() == first);
-        // What was left is out of the way soon.
+        // What was left is removed soon.
         until(|| import("").status == 200);
         let answer = import(&lines_named("second", 20_000));
         assert_eq!(answer.json()["revoked"], 20_000, "{answer:?}");
@@ -163,7 +163,7 @@ impl FileSystem {
 
 impl Drop for FileSystem {
     fn drop(&mut self) {
-        // An error leaves the directory to whoever tidies up; the test has ended.
+        // An error only leaves the directory behind; the test has ended.
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
@@ -195,8 +195,8 @@ fn a_real_disk_that_is_full_or_read_only_loses_nothing() {
     assert!(disk.remount("size=64m"));
     until(|| authority.revoke("session", "room again").status == 200);
 
-    // A file that is open for writing keeps root from making its disk read-only. The authority that
-    // starts finds it so; for one that runs see the test after this one.
+    // A file that is open for writing keeps root from making its disk read-only. Here the authority
+    // starts on such a disk; the test after this one is for an authority that runs.
     authority.kill();
     assert!(disk.remount("ro"));
     let output = Command::new(binary())
@@ -220,7 +220,7 @@ fn a_real_disk_that_is_full_or_read_only_loses_nothing() {
     authority.kill();
 }
 
-/// Whoever revokes one session is not refused because somebody imports a million.
+/// Revoking one session is not refused because of an import of a million.
 #[test]
 fn an_import_that_fills_the_disk_leaves_room_for_single_revocations() {
     let directory = directory();
@@ -236,7 +236,7 @@ fn an_import_that_fills_the_disk_leaves_room_for_single_revocations() {
 }
 
 /// Imports more than there is room for and revokes single sessions meanwhile, and for a second
-/// afterwards; gives how many of these were refused.
+/// afterwards; returns how many of these were refused.
 fn revoke_beside_an_import(authority: &Authority) -> usize {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -294,9 +294,9 @@ impl Disk {
         )
     }
 
-    /// Does what the system does when the disk fails, whatever is open for writing.
+    /// Does what the system does when the disk fails, even with files open for writing.
     fn fail(&self) {
-        // It complains that it is in use, and has stopped taking anything all the same.
+        // It reports that the disk is in use, and has stopped accepting writes all the same.
         let mut command = Command::new("mount");
         let _ = succeeds(command.args(["-o", "remount,abort"]).arg(&self.point));
     }
@@ -308,7 +308,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // An error leaves the directory to whoever tidies up; the test has ended.
+        // An error only leaves the directory behind; the test has ended.
         let _ = succeeds(Command::new("umount").arg("--lazy").arg(&self.point));
     }
 }

@@ -1,4 +1,4 @@
-//! What edges are told.
+//! The feed.
 
 use std::fs;
 use std::path::Path;
@@ -12,13 +12,13 @@ use serde_json::json;
 
 use super::process::{Answer, Authority, ISSUER, directory, public_key, until};
 
-/// Asks for what came after a sequence number.
+/// Polls for what came after a sequence number.
 fn deltas(authority: &Authority, epoch: u64, after: u64, wait: u64) -> Answer {
     let path = format!("/v1/feed/deltas?epoch={epoch}&after={after}&nonce=77&wait={wait}");
     authority.get(&path)
 }
 
-/// Asks as an edge that has come to the end of a batch, or claims to have come `further`.
+/// Polls as an edge that has reached the end of a batch, or claims to be `further`.
 fn claim(authority: &Authority, batch: &Batch, further: u64) -> Answer {
     let epoch = batch.epoch;
     let after = batch.through() + further;
@@ -129,7 +129,7 @@ fn a_waiting_edge_hears_of_a_revocation_at_once_and_a_heartbeat_otherwise() {
 }
 
 #[test]
-fn stopping_answers_those_who_wait() {
+fn stopping_answers_polls_that_wait() {
     let directory = directory();
     let mut authority = Authority::start(directory.path());
     let epoch = authority.manifest().epoch;
@@ -185,7 +185,7 @@ fn a_generation_holds_everything_in_force() {
         table[0].key,
         manifest.filter_key.fingerprint(Kind::Subject, ISSUER, "u")
     );
-    // The one before is served to those who have begun to fetch it.
+    // The one before is still served to edges that have begun to fetch it.
     let old = authority.get(&format!("/v1/feed/segments/{}/0", first.generation));
     assert_eq!(old.status, 200);
     let path = format!("/v1/feed/segments/{}/99", manifest.generation);
@@ -295,13 +295,14 @@ fn an_edge_of_another_epoch_or_from_the_future_has_to_start_again() {
     );
 }
 
-/// Puts a copy of the store where nothing says how far the store had come.
+/// Restores a copy of the store into a directory without a mark, which would say how far the store
+/// had come.
 fn restore(backup: &Path, store: &Path) {
     fs::remove_file(store.with_file_name("authority.mark")).unwrap();
     fs::copy(backup, store).unwrap();
 }
 
-/// The numbers that the edge knows have been given out again when it asks.
+/// When the edge polls, the numbers that it knows have been given out again.
 #[test]
 fn an_edge_with_another_history_has_to_start_again() {
     let directory = directory();
@@ -347,8 +348,8 @@ fn an_edge_with_another_history_has_to_start_again() {
     }
 }
 
-/// A replica may lag behind the one that has told the edge, and one that was put back to a backup has
-/// lost something.
+/// A replica may lag behind the one that the edge has heard from, and one that was restored from a
+/// backup has lost something.
 #[test]
 fn an_authority_that_knows_less_than_the_edge_does_not_say_that_a_token_is_not_revoked() {
     let directory = directory();
@@ -372,7 +373,7 @@ fn an_authority_that_knows_less_than_the_edge_does_not_say_that_a_token_is_not_r
     assert_eq!(check("other", 3).json()["revoked"], false);
 }
 
-/// An edge's credential is enough to say anything.
+/// With an edge's credential a caller can claim anything.
 #[test]
 fn nothing_but_what_the_authority_has_signed_begins_an_epoch() {
     let directory = directory();
@@ -514,13 +515,13 @@ fn a_rotated_key_overlaps_with_the_old_one() {
     assert_eq!(authority.feed_keys.len(), 2, "both are kept");
 }
 
-/// So many sessions, each in a line.
+/// This many sessions, each on a line.
 fn sessions(count: u64) -> String {
     let line = |number| format!(r#"{{"kind":"session","issuer":"{ISSUER}","value":"s{number}"}}"#);
     (0..count).map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The share of tokens that edges ask about, as the metrics have it.
+/// The filter's false-positive rate in the metrics.
 fn false_positive_ratio(authority: &Authority) -> f64 {
     let metrics = String::from_utf8(authority.get("/metrics").bytes).unwrap();
     let name = "portcullis_filter_false_positive_ratio ";
@@ -529,9 +530,9 @@ fn false_positive_ratio(authority: &Authority) -> f64 {
 }
 
 #[test]
-fn an_overfull_filter_is_replaced_at_once_and_those_who_wait_hear_of_it() {
+fn an_overfull_filter_is_replaced_at_once_and_waiting_polls_hear_of_it() {
     let directory = directory();
-    // An hour is not waited for.
+    // The hour is not waited for.
     let authority = Authority::start_with(directory.path(), &["--generation-interval", "1h"]);
     let first = authority.manifest();
     let started = Instant::now();
@@ -544,12 +545,13 @@ fn an_overfull_filter_is_replaced_at_once_and_those_who_wait_hear_of_it() {
     let told = batch(&authority, &authority.get(&path));
     assert!(told.changes.is_empty() && told.generation > generation);
     assert!(started.elapsed() < Duration::from_secs(40));
-    // Perhaps one was built when half of the import was done, and is crowded by the rest.
+    // A generation may have been built when half of the import was done, and be crowded by the
+    // rest.
     until(|| false_positive_ratio(&authority) < 3.2e-5);
     assert!(authority.manifest().bucket_count > 300);
 }
 
-/// An edge that takes in as many changes as fit into an answer, fifty times a second.
+/// An edge that applies as many changes as fit into an answer, fifty times a second.
 #[test]
 fn an_import_does_not_run_ahead_of_the_edges_that_follow() {
     const LINES: u64 = 60_000;

@@ -13,7 +13,7 @@ fn lines(count: usize) -> String {
     lines_named("s", count)
 }
 
-/// One line for each session of so many.
+/// One line for each of this many sessions.
 pub(crate) fn lines_named(prefix: &str, count: usize) -> String {
     (0..count).fold(String::new(), |mut lines, number| {
         let _ = writeln!(
@@ -43,7 +43,7 @@ pub(crate) fn begin(authority: &Authority, body: &str, missing: usize) -> TcpStr
     stream
 }
 
-/// An import that waits for its turn.
+/// Imports, after waiting for the turn.
 fn import(authority: &Authority, lines: &str) -> Answer {
     let mut answer = None;
     until(|| {
@@ -138,7 +138,7 @@ fn until_settled(authority: &Authority) {
     });
 }
 
-/// Edges wait for the authority, and nobody waits for the rest of that import.
+/// Edges wait for the authority to start, and no caller waits for the rest of that import.
 #[test]
 fn a_start_does_not_wait_for_an_import_that_was_interrupted() {
     const COUNT: u64 = 60_000;
@@ -234,7 +234,7 @@ fn an_import_whose_authority_dies_in_the_middle_is_told_as_that() {
         .spawn()
         .unwrap();
     let mut input = client.stdin.take().unwrap();
-    // Far more than the pipe holds: when it is written, the client has sent some of it.
+    // Far more than the pipe holds: once it is written, the client has sent some of it.
     input.write_all(lines(20_000).as_bytes()).unwrap();
     authority.kill();
     let _ = input.write_all(lines(1_000).as_bytes());

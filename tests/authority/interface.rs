@@ -1,4 +1,4 @@
-//! What the interface says, and what its description says of it.
+//! The interface, and its description.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::process::{Authority, ISSUER, directory, revocation};
 
 #[test]
-fn revoking_is_idempotent_and_can_be_taken_back() {
+fn revoking_is_idempotent_and_entries_can_be_restored() {
     let directory = directory();
     let authority = Authority::start(directory.path());
     for kind in ["token", "session", "device", "subject", "client", "issuer"] {
@@ -92,7 +92,8 @@ fn the_exact_answer_is_about_every_name_of_the_token() {
     }
 }
 
-/// `iat` is the issuer's time, so a sign-in before the revocation may say that it comes after it.
+/// `iat` is the issuer's time, so for a sign-in before the revocation it may be later than the
+/// revocation.
 #[test]
 fn a_cut_off_reaches_as_far_ahead_as_clocks_may_be() {
     for (arguments, ahead) in [
@@ -250,9 +251,9 @@ fn wrong_requests_are_refused_with_a_reason() {
     assert_eq!(authority.stats()["sequence"], 0);
 }
 
-/// What is derived reads the members of an array in the order of the source code.
+/// Derived deserializers read the members of an array in the order of the source code.
 #[test]
-fn an_array_is_no_request_whatever_it_asks_for() {
+fn an_array_is_never_a_request() {
     let directory = directory();
     let authority = Authority::start(directory.path());
     for path in [
@@ -371,8 +372,8 @@ fn what_has_expired_is_not_revoked() {
     assert_eq!(authority.stats()["sequence"], 0);
 }
 
-/// Entries are dropped some seconds after they have lapsed, and in these seconds are no other than
-/// afterwards. That they print as what they are is seen where they are printed.
+/// Entries are dropped some seconds after they have lapsed, and in those seconds already count as
+/// not revoked.
 #[test]
 fn what_has_lapsed_is_not_in_force_in_the_list_either() {
     let directory = directory();
@@ -422,8 +423,8 @@ fn an_entry_whose_tokens_have_no_known_end_outlives_a_token_of_a_month() {
     assert!(kept(&authority, "session") >= 90 * 86_400);
 }
 
-/// The routes and schemas come from the same place as the description, so what is left to compare
-/// is what the process really answers.
+/// Routes and schemas come from the same source as the description, so what is left to compare is
+/// what the process really answers.
 #[test]
 fn the_description_is_of_what_is_served() {
     let directory = directory();
@@ -454,14 +455,14 @@ fn the_description_is_of_what_is_served() {
         for (method, operation) in operations.as_object().unwrap() {
             assert!(
                 operation["security"].is_array(),
-                "{method} {path} says not who may"
+                "{method} {path} does not say which role it needs"
             );
             let responses = &operation["responses"];
             let is_open = ["/healthz", "/readyz"].contains(&path.as_str());
             let tells_refusals = responses["4XX"].is_object() && responses["503"].is_object();
             assert!(
                 is_open || tells_refusals,
-                "{method} {path} says not how it refuses"
+                "{method} {path} does not say how it refuses"
             );
             let concrete = path.replace("{generation}", "1").replace("{index}", "0");
             let answer = match method.as_str() {

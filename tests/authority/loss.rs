@@ -11,7 +11,7 @@ fn file(directory: &Path) -> PathBuf {
     directory.join("data/authority.redb")
 }
 
-/// What a start that is refused says.
+/// The error message of a start that fails.
 fn refusal(directory: &Path, arguments: &[&str]) -> String {
     let output = Command::new(binary())
         .args(serve(directory))
@@ -24,7 +24,7 @@ fn refusal(directory: &Path, arguments: &[&str]) -> String {
     stderr
 }
 
-/// One with 20 sessions, all of them acknowledged.
+/// An authority with 20 sessions, all of them acknowledged.
 fn filled(directory: &Path) -> Authority {
     let authority = Authority::start(directory);
     for number in 0..20 {
@@ -52,7 +52,7 @@ fn a_damaged_store_is_refused_with_what_is_missing_and_goes_on_when_told_to() {
     fs::write(&file, &bytes).unwrap();
     for _ in 0..2 {
         let stderr = refusal(directory.path(), &[]);
-        let said = "is damaged: 1 of 20 entries is missing\n\nhint: put a backup in its offset";
+        let said = "is damaged: 1 of 20 entries is missing\n\nhint: put a backup in its place";
         assert!(stderr.contains(said), "{stderr}");
         assert!(stderr.contains("--accept-loss"), "{stderr}");
     }
@@ -70,7 +70,7 @@ fn a_damaged_store_is_refused_with_what_is_missing_and_goes_on_when_told_to() {
     assert!(epoch(&authority.stats()) > epoch(&stats));
     assert_eq!(authority.revoke("session", "s13").status, 200);
     authority.kill();
-    // Said once, and no reason for another epoch.
+    // Reported once, and no reason for another epoch.
     let authority = Authority::start_with(directory.path(), &["--accept-loss"]);
     assert!(authority.is_session_revoked("s13"));
     assert!(!authority.log().contains("new epoch"));
@@ -162,7 +162,7 @@ fn a_store_that_was_taken_away_is_no_new_one_at_the_next_start() {
     let epoch = authority.stats()["epoch"].as_u64().unwrap();
     authority.kill();
 
-    // A backup in its offset.
+    // A backup replaces it.
     fs::rename(file.with_file_name("backup.redb"), &file).unwrap();
     let authority = Authority::start(directory.path());
     assert!(authority.is_session_revoked("s19"));
@@ -197,7 +197,7 @@ fn a_second_process_does_not_start_on_the_directory() {
     let stderr = refusal(directory.path(), &[]);
     let in_use = format!("is in use by process {}", authority.id());
     assert!(stderr.contains(&in_use), "{stderr}");
-    // Nor when the file has been moved aside meanwhile.
+    // Nor when the file has been moved away meanwhile.
     let file = file(directory.path());
     fs::rename(&file, file.with_extension("aside")).unwrap();
     let stderr = refusal(directory.path(), &["--accept-loss"]);

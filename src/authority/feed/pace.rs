@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Edges empty their caches for every generation.
+/// Every generation makes edges empty their token caches.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// A long import overtakes every generation. Where one takes longer to build than the import to
@@ -15,7 +15,7 @@ const PAUSE: u32 = 4;
 /// Whether a generation should be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Urgency {
-    /// The newest is good.
+    /// The newest generation is good.
     None,
     /// The newest is too full, or too empty.
     Due,
@@ -25,11 +25,11 @@ pub(super) enum Urgency {
     /// An edge that fetches the newest cannot go on from it: what changed since is not kept any
     /// more.
     Overtaken,
-    /// There is none.
+    /// There is no generation.
     Now,
 }
 
-/// How much time is left between two generations.
+/// How much time passes between two generations.
 #[derive(Debug)]
 pub(super) struct Pace {
     interval: Duration,
@@ -38,7 +38,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Before the first generation. The interval is the operator's.
+    /// Before the first generation. The interval is configured.
     pub(super) const fn new(interval: Duration) -> Self {
         Self {
             interval,
@@ -46,7 +46,7 @@ impl Pace {
         }
     }
 
-    /// A generation was built, or not, and it took so long.
+    /// An attempt to build a generation has ended, and took so long.
     pub(super) fn built(&mut self, now: Instant, took: Duration) {
         self.last = Some((now, took));
     }

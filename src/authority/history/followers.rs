@@ -2,14 +2,14 @@
 //!
 //! # How is one edge told from another?
 //!
-//! By its position. An answer leaves an edge at some sequence number, and its next question begins
-//! there. Credentials and addresses say less: a hundred edges may share both.
+//! By its position in the history. An answer takes an edge to some sequence number, and its next
+//! poll starts there. Credentials and addresses say less: a hundred edges may share both.
 //!
 //! # How far behind can an edge fall?
 //!
-//! An edge takes up to 256 changes for each round trip to the authority. The next piece of an import
-//! (8,192 changes) goes out when no edge that follows has more than [`MOST_LEFT`] to fetch, so
-//! 10,240 imported changes are before it at most, in 40 answers, and 32 answers later the next
+//! An edge takes up to 256 changes for each round trip to the authority. The next piece of an
+//! import (8,192 changes) goes out when no edge that follows has more than [`MOST_LEFT`] to fetch,
+//! so at most 10,240 imported changes are ahead of it, in 40 answers, and 32 answers later the next
 //! piece goes out:
 //!
 //! | round trip | until an edge has it all | imported a second |
@@ -18,37 +18,39 @@
 //! | 50 ms | 2 s | 5,120 |
 //! | 200 ms | 8 s | 1,280 |
 //!
-//! What an edge needs for applying an answer, a millisecond or two, counts as part of the round
-//! trip, and up to 0.2 s pass before an announcement. What an edge holds is known to be as old as twice that
-//! time at most, because the position that it has to come to is chosen anew only when it is there.
+//! The time that an edge takes to apply an answer, a millisecond or two, counts as part of the
+//! round trip, and up to 0.2 s pass before an announcement. An edge's staleness is at most twice
+//! the time in the table, because the position that it has to reach is chosen anew only when it
+//! gets there.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Changes that an edge may have left to fetch when more are added in bulk: eight answers, so that it
-/// has something to do while the next piece is written.
+/// How many changes an edge may have left to fetch when the next piece goes out: eight answers, so
+/// that it has something to do while the piece is written.
 const MOST_LEFT: u64 = 2_048;
 
-/// An edge with more left than that was away, or is too slow to be waited for.
+/// An edge with more left than this was away, or is too slow to wait for.
 const FAR_BEHIND: u64 = 65_536;
 
-/// An edge that follows asks again within this time: after a round trip and, when the answer was
+/// An edge that follows polls again within this time: after a round trip and, when the answer was
 /// empty, half a second. One that does not has gone.
 const REMEMBERED: Duration = Duration::from_secs(3);
 
-/// How long one piece of an import waits for edges at most, since the holder of an edge's
-/// credential could have all others wait: time for 32 answers of 256 changes, a whole piece, where each takes a
-/// quarter of a second. An import of a million is over after 17 minutes at the latest.
+/// The longest that one piece of an import waits for edges, or the holder of an edge's credential
+/// could make all others wait: time for 32 answers of 256 changes, a whole piece, where each takes
+/// a quarter of a second. An import of a million is over after 17 minutes at the latest.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
 
-/// Where the edges are.
+/// How far the edges have come.
 #[derive(Debug, Default)]
 pub(super) struct Followers {
-    /// How many wait for an answer, by the position that they ask from.
+    /// How many wait for an answer, by the position that they poll from.
     asking: BTreeMap<u64, usize>,
-    /// How many have been answered and not asked again, by the position that the answer took them to.
+    /// How many have been answered and not polled again, by the position that the answer took them
+    /// to.
     answered: BTreeMap<u64, AnsweredEdges>,
     purged: Option<Instant>,
 }
@@ -60,7 +62,7 @@ struct AnsweredEdges {
 }
 
 impl Followers {
-    /// An edge asks for what comes after a position.
+    /// An edge polls for what comes after a position.
     pub(super) fn ask(&mut self, after: u64) {
         if let Some(answered) = self.answered.get_mut(&after) {
             answered.edges = answered.edges.saturating_sub(1);
@@ -71,7 +73,7 @@ impl Followers {
         *self.asking.entry(after).or_default() += 1;
     }
 
-    /// What was asked for with [`ask`](Self::ask) was answered with everything up to `through`, or
+    /// The poll begun with [`ask`](Self::ask) was answered with everything up to `through`, or
     /// given up, which leaves the edge where it was.
     pub(super) fn answer(&mut self, after: u64, through: u64, now: Instant) {
         if let Some(edges) = self.asking.get_mut(&after) {
@@ -96,15 +98,15 @@ impl Followers {
         }
     }
 
-    /// Whether the next piece of an import may go out, which has waited since `since`, while the feed
-    /// stands at `head`.
+    /// Whether the next piece of an import may go out, having waited since `since`, while the feed
+    /// is at `head`.
     pub(super) fn let_go_on(&self, head: u64, since: Instant, now: Instant) -> bool {
         now.saturating_duration_since(since) >= LONGEST_WAIT || !self.is_behind(head, now)
     }
 
     /// Whether an edge that follows has too much left to fetch.
     fn is_behind(&self, head: u64, now: Instant) -> bool {
-        // One that was away for longer is not waited for: it does not follow, it catches up.
+        // An edge that was away for longer is not waited for: it is catching up, not following.
         let behind = head.saturating_sub(FAR_BEHIND)..head.saturating_sub(MOST_LEFT);
         self.asking.range(behind.clone()).next().is_some()
             || self
@@ -133,8 +135,7 @@ mod tests {
     struct Edge {
         round_trip: u32,
         position: u64,
-        /// While an answer or a question travels: where it leads, and for how many milliseconds
-        /// still.
+        /// While an answer or a poll travels: the position it leads to, and the milliseconds left.
         travelling: Option<(u64, u32)>,
     }
 
@@ -148,7 +149,7 @@ mod tests {
             }
         }
 
-        /// A millisecond goes by, while so much has been announced and the feed stands at `head`.
+        /// A millisecond goes by, while so much has been announced and the feed is at `head`.
         fn tick(&mut self, followers: &mut Followers, announced: u64, head: u64, now: Instant) {
             match &mut self.travelling {
                 None if announced > self.position => {
@@ -196,7 +197,7 @@ mod tests {
     fn an_import_stays_near_every_edge_that_follows_however_long_its_round_trip_is() {
         for round_trip in [5, 50, 200] {
             let mut followers = Followers::default();
-            // The farthest counts, and those that are near cover nothing up.
+            // The farthest edge counts; near ones do not hide it.
             let mut edges = [1, 7, round_trip, round_trip]
                 .map(|round_trip| Edge::waiting(&mut followers, round_trip, 0));
             let (most, took) = import(&mut followers, &mut edges, 0);
@@ -228,7 +229,7 @@ mod tests {
     fn no_edge_holds_a_piece_of_an_import_back_for_longer_than_the_longest_wait() {
         let mut followers = Followers::default();
         let start = Instant::now();
-        // Asks from the same position, time and again.
+        // It polls from the same position, time and again.
         for second in 0..8 {
             let now = start + second * 1_000 * MILLISECOND;
             followers.ask(0);

@@ -21,8 +21,8 @@ pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A JSON body.
 ///
-/// It must say that it is JSON: a page in a browser can send anything else to a loopback
-/// address without asking, but not that.
+/// Its content type must be JSON, the one type that a page in a browser cannot send to a loopback
+/// address without a preflight.
 #[derive(Debug)]
 pub(super) struct JsonBody<T>(pub(super) T);
 
@@ -35,7 +35,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// The same, with the very bytes too.
+/// The same, together with its bytes.
 #[derive(Debug)]
 pub(super) struct ReadJson<T> {
     pub(super) value: T,

@@ -39,7 +39,7 @@ pub(super) async fn check(
         UnixTime::from_seconds(seconds).ok_or_else(too_late)
     });
     let now = clock::now();
-    // Before the index is read, which is told of every change before the history is.
+    // Read before the index, which is told of every change before the history is.
     let is_behind = value
         .at_least
         .is_some_and(|asked| asked > authority.history.head().sequence);
@@ -56,7 +56,7 @@ pub(super) async fn check(
         issuer: None,
         proof: None,
     };
-    // A question with a nonce is an edge's, which reads nothing but the proof.
+    // A check with a nonce comes from an edge, which reads nothing but the proof.
     if value.nonce.is_some() {
         let statement = proof::statement(&bytes, answer.revoked);
         let statement = authority.signer.sign(Signable::Check, statement, now);
@@ -65,7 +65,7 @@ pub(super) async fn check(
     }
     answer.members = first.into_iter().chain(members).collect();
     if !answer.revoked && caller.role == Role::Admin {
-        // The answer comes from memory; a store that cannot be read takes only this away from it.
+        // The answer comes from memory; without a readable store it only lacks this.
         answer.issuer = known_issuer(&authority, value.issuer).await.ok();
     }
     Ok(Json(answer))

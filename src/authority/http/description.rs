@@ -1,4 +1,4 @@
-//! The description of the interface (`OpenAPI`), as far as it does not stand at the routes.
+//! The `OpenAPI` description of the interface, apart from what is written at the routes.
 
 use serde_json::{Value, json};
 use utoipa::OpenApi;
@@ -42,7 +42,7 @@ impl utoipa::Modify for Security {
     }
 }
 
-/// The whole description as JSON, with what cannot be said where a route or a type is made.
+/// The whole description as JSON, including what cannot be written at a route or type.
 pub(super) fn complete(document: &utoipa::openapi::OpenApi) -> String {
     // A document that cannot be written as JSON does not exist.
     let mut document = serde_json::to_value(document).unwrap_or_default();
@@ -52,7 +52,8 @@ pub(super) fn complete(document: &utoipa::openapi::OpenApi) -> String {
     document.to_string()
 }
 
-/// Whatever asks for a credential refuses who has none, and may have too many connections.
+/// Adds the answers that every route with a credential can give: unknown credential, wrong role,
+/// too many connections.
 fn describe_refusals(document: &mut Value) {
     let problem = |description| {
         let schema = json!({"$ref": "#/components/schemas/ProblemBody"});
@@ -77,7 +78,7 @@ fn describe_refusals(document: &mut Value) {
     }
 }
 
-/// What goes with which kind.
+/// Which members each kind allows and requires.
 fn describe_kinds(document: &mut Value) {
     let text = json!({"type": "string", "minLength": 1});
     let named = |kinds: Value, absent: &[&str]| {
@@ -118,7 +119,7 @@ fn forbid(properties: &mut Value, names: &[&str]) {
     }
 }
 
-/// What edges count with takes all 64 bits.
+/// Numbers in the edges' interface use all 64 bits.
 fn describe_numbers(document: &mut Value) {
     for operation in operations(document) {
         let parameters = operation

@@ -1,11 +1,11 @@
-//! Hearing a short request out, whatever the answer.
+//! Reading a short request to its end, whatever the answer.
 //!
-//! Who is refused for what stands in the headers may still be sending the body. If the connection is
-//! closed with bytes of it unread, the system throws away what it has sent as well (RFC 9112 section
-//! 9.6), and the caller sees a connection that broke off in place of the reason. So what a handler has
-//! not read of a short body is read here before its answer goes out. A caller who asks first whether
-//! the body is wanted (`Expect: 100-continue`) has not sent it, and is told by the answer that it is
-//! not.
+//! A caller that is refused because of its headers may still be sending the body. If the connection
+//! is closed with part of the body unread, the system discards the answer as well (RFC 9112 section
+//! 9.6), and the caller sees a broken connection instead of the reason. So what a handler has not
+//! read of a short body is read here before its answer goes out. A caller that asks first whether
+//! the body is wanted (`Expect: 100-continue`) has not sent it, and learns from the answer that it
+//! is not.
 
 use std::mem;
 use std::pin::Pin;
@@ -23,10 +23,10 @@ use tokio::time::timeout;
 
 use super::body::MAX_BODY_BYTES;
 
-/// More than a round trip, which is what a body needs that is on its way already.
+/// More than a round trip, so that a body that is already on its way arrives.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// Answers, and reads what is left of the body first.
+/// Reads what is left of the body, then answers.
 pub(super) async fn drain(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
@@ -48,13 +48,13 @@ pub(super) async fn drain(request: Request, next: Next) -> Response {
     if let Some(Left { body, was_read }) = rest
         && (was_read || !asks_first)
     {
-        // Not all of it came in time: then the caller may miss the answer, and that is all.
+        // If not all of it comes in time, the worst case is that the caller misses the answer.
         let _ = timeout(DRAIN_TIME, read(body)).await;
     }
     response
 }
 
-/// A body that comes back when its reader has done with it.
+/// A body that is given back when its reader drops it.
 struct Lent {
     body: Body,
     was_read: bool,
@@ -101,7 +101,7 @@ impl Drop for Lent {
     }
 }
 
-/// No more than any request but an import may have.
+/// Reads as much as any request but an import may have.
 async fn read(mut body: Body) {
     let mut length = 0;
     while let Some(Ok(frame)) = body.frame().await {

@@ -6,8 +6,8 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::Problem;
 
-/// Refuses a path or query that is not UTF-8 in percent-encoding, before it is read with
-/// loss: `%ff` would be some other name.
+/// Refuses a path or query that is not percent-encoded UTF-8, before a lossy decoder reads it:
+/// `%ff` would become some other name.
 pub(super) async fn expect_well_encoded(request: Request, next: Next) -> Response {
     let uri = request.uri();
     if is_well_encoded(uri.path()) && uri.query().is_none_or(is_well_encoded) {
@@ -18,8 +18,8 @@ pub(super) async fn expect_well_encoded(request: Request, next: Next) -> Respons
     }
 }
 
-/// Whether every `%` has its two digits, and what they stand for is UTF-8. What separates
-/// parameters is ASCII, so each of them is when all of them are.
+/// Whether every `%` has its two digits, and the decoded bytes are UTF-8. Separators are ASCII, so
+/// if the whole is UTF-8, so is each parameter.
 fn is_well_encoded(text: &str) -> bool {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();

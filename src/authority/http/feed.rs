@@ -18,7 +18,7 @@ use crate::revocation::wire::{DELTAS_PATH, DeltaQuery, MANIFEST_PATH};
 
 const BINARY: (&str, &str) = ("content-type", "application/octet-stream");
 
-/// Load balancers cut connections that are silent for longer.
+/// Load balancers close connections that are silent for longer.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 
 /// The signed manifest of the newest generation.
@@ -68,7 +68,7 @@ pub(super) async fn segment(
     let numbers = generation.parse().ok().zip(index.parse().ok());
     let segment = numbers.and_then(|(generation, index)| authority.feed.segment(generation, index));
     let segment = segment.ok_or_else(Problem::not_found)?;
-    // A number is given out once, so it names the bytes.
+    // A generation number is given out once, so it identifies the bytes.
     let tag = format!("{generation}-{index}");
     let is_held = precondition::is_held(&request, &tag);
     let tag = format!("\"{tag}\"");

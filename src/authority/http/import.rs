@@ -15,8 +15,8 @@ use crate::authority::import::{Import, Imported};
 use crate::authority::request::RevocationRequest;
 
 /// Revokes everything that the lines name, or nothing when one of them is wrong or does not arrive.
-/// Each line is a `RevocationRequest`. When the last one has been read, all of them are carried out
-/// whether the caller waits for it or not.
+/// Each line is a `RevocationRequest`. Once the last one has been read, all of them are carried
+/// out, even if the caller hangs up.
 #[utoipa::path(
     post,
     path = "/v1/import",
@@ -44,9 +44,10 @@ pub(super) async fn import(
     expect_type(&request, "application/x-ndjson")?;
     let mut import = Import::begin(&authority, caller.name.to_string()).await;
     let mut body = request.into_body();
-    // Read here and not in a task that outlives the connection: when that is lost, this is dropped
-    // together with the import, and what has come so far is never taken for all of it. And read to
-    // the end even after a failure, since who is still sending does not listen.
+    // Read here and not in a task that outlives the connection: when the connection is lost, this
+    // is dropped together with the import, and a part of the lines is never taken for all of them.
+    // Read to the end even after a failure, since a caller that is still sending does not read the
+    // answer.
     let broke_off = loop {
         match timeout(BODY_TIMEOUT, body.frame()).await {
             Ok(Some(Ok(frame))) => {

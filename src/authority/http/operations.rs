@@ -1,4 +1,4 @@
-//! What operators and their monitoring ask.
+//! Requests of operators and their monitoring.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// A rotation that takes longer than a quarter of a year is a mistake.
 pub const MAX_OVERLAP: Duration = Duration::from_hours(90 * 24);
 
-/// How the authority is.
+/// The authority's state.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub struct Stats {
     /// Tokens, sessions and devices revoked; expired ones are counted until they are dropped.
@@ -31,7 +31,7 @@ pub struct Stats {
     pub cut_offs: u64,
     /// Number of the last change in the feed.
     pub sequence: u64,
-    /// The feed's line of history.
+    /// The feed's epoch.
     pub epoch: u64,
     /// Newest generation; absent while the first is being built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,7 +69,7 @@ pub struct FeedKeyAnswer {
     /// When the next one takes over; absent while none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signs_until: Option<u64>,
-    /// When filters may forget it; absent while no other one follows it.
+    /// When filters may drop it from their configuration; absent while no other key follows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_until: Option<u64>,
 }
@@ -83,12 +83,12 @@ pub struct BackupAnswer {
     pub sequence: u64,
 }
 
-/// A wish for a copy: an empty object.
+/// A request for a copy: an empty object.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupRequest {}
 
-/// A wish for a new key.
+/// A request for a new key.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotationRequest {
@@ -99,7 +99,7 @@ pub struct RotationRequest {
     pub overlap_seconds: u64,
 }
 
-/// How the authority is.
+/// The authority's state.
 #[utoipa::path(
     get,
     path = "/v1/stats",
@@ -166,8 +166,8 @@ pub(super) async fn rotate(
         let detail = format!("`overlap_seconds`: expected at most {most}");
         return Err(Problem::invalid(detail));
     }
-    // To its end even when the caller waits no more: else the new key could be on the
-    // disk, and in force after the next start only.
+    // Runs to its end even when the caller hangs up: otherwise the new key could be on the disk but
+    // not in force until the next start.
     let overlap = Duration::from_secs(request.overlap_seconds);
     let rotated = tokio::spawn(replace_keys(authority, overlap)).await;
     let rotated = rotated.map_err(|_| Problem::internal())??;
@@ -178,7 +178,7 @@ async fn replace_keys(
     authority: Arc<Authority>,
     overlap: Duration,
 ) -> Result<Vec<FeedKey>, Problem> {
-    // Two at once would each start from the same keys, and one of the new ones would be lost.
+    // Two at once would start from the same keys, and one of the new keys would be lost.
     let _turn = authority.rotating.lock().await;
     let rotated = authority.signer.rotated(clock::now(), overlap)?;
     authority.writer.write(FeedSigner::kept(&rotated)).await?;
@@ -234,7 +234,7 @@ pub(super) async fn metrics(State(authority): State<Arc<Authority>>) -> Response
     ([("content-type", OPEN_METRICS)], text).into_response()
 }
 
-/// Whether the process is whole; one that is not has to be started again.
+/// Whether the process is healthy; if not, it has to be restarted.
 #[utoipa::path(
     get,
     path = "/healthz",
@@ -252,9 +252,9 @@ pub(super) async fn healthz(State(authority): State<Arc<Authority>>) -> (StatusC
     }
 }
 
-/// Whether edges can be served. A store that cannot be written to is no reason to keep them away:
-/// they go on with what is known. One whose file was taken away is, since it needs an operator to see to
-/// it before the next start.
+/// Whether edges can be served. They are served even from a store that cannot be written to, since
+/// they go on with what is known; not from one whose file was taken away, since an operator has to
+/// act before the next start.
 #[utoipa::path(
     get,
     path = "/readyz",

@@ -5,8 +5,8 @@ use axum::http::header::IF_NONE_MATCH;
 
 /// Whether the client says that it has the representation with this opaque tag, which is given
 /// without its quotation marks. `*` stands for every representation, and a weak tag is as good as a
-/// strong one. What is no list of tags names none from there on, so that the client is sent the
-/// representation once more.
+/// strong one. A malformed list ends at the fault, so that the client is sent the representation
+/// again.
 pub(super) fn is_held(headers: &HeaderMap, tag: &str) -> bool {
     let mut fields = headers.get_all(IF_NONE_MATCH).iter();
     fields.any(|field| {

@@ -1,4 +1,4 @@
-//! Everything that is answered instead of what was asked for (RFC 9457).
+//! Every answer other than what was asked for, as problem details (RFC 9457).
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -17,7 +17,7 @@ use super::super::writer::WriteError;
 
 const TOO_MANY_CONNECTIONS: &str = "too_many_connections";
 
-/// Who speaks plain HTTP to a port with TLS is told by this code.
+/// The code of the answer to plain HTTP on a TLS port.
 pub const TLS_EXPECTED: &str = "tls_expected";
 
 /// A problem, with the status it is answered with.
@@ -37,9 +37,9 @@ pub struct ProblemBody {
     pub title: String,
     /// The status.
     pub status: u16,
-    /// What programs should look at.
+    /// For programs to act on.
     pub code: String,
-    /// What people should read.
+    /// For people to read.
     pub detail: String,
     /// For an import: the first hundred of the lines that are wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -65,17 +65,17 @@ impl Problem {
         }
     }
 
-    /// What programs look at.
+    /// For programs to act on.
     pub(super) fn code(&self) -> &str {
         &self.body.code
     }
 
     pub(super) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
+        Self::new(StatusCode::NOT_FOUND, "not_found", "resource not found")
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        let detail = "this method is not for this path";
+        let detail = "this path does not support the method";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
     }
 
@@ -134,13 +134,13 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     }
 
-    /// A body that is cut off, or not in chunks as it says.
+    /// A body that is cut off, or whose chunks are malformed.
     pub(super) fn broken_off(error: &(dyn std::error::Error + 'static)) -> Self {
         let detail = format!("the body: {}", super::super::text::chain_of(error));
         Self::new(StatusCode::BAD_REQUEST, "body_broken_off", detail)
     }
 
-    /// What is as it is described, and cannot be done all the same.
+    /// A request that matches its schema and still cannot be carried out.
     fn out_of_bounds(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "out_of_bounds", detail)
     }
@@ -165,9 +165,9 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "feed_not_ready", detail)
     }
 
-    /// A replica that has not come as far as the edge.
+    /// A replica that is behind the edge.
     pub(super) fn behind() -> Self {
-        let detail = "this authority has not come as far as the edge that asks, and cannot tell";
+        let detail = "this authority is behind the edge that asks, and cannot answer yet";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "feed_behind", detail)
     }
 
@@ -176,7 +176,7 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "import_in_progress", detail)
     }
 
-    /// Why there is no copy of the store, whose own fault that is only where it is closed.
+    /// Why there is no copy of the store. It is the store's own failure only where it is closed.
     pub(super) fn backup(error: StoreError) -> Self {
         match error {
             StoreError::Closed => error.into(),

@@ -1,8 +1,10 @@
-//! Callers that are refused, in the log: an edge with the wrong credential is not heard of otherwise.
+//! Logging of callers that are refused: an edge with the wrong credential would not be noticed
+//! otherwise.
 //!
-//! Each network that calls has a line of its own for each reason, at once and then at most every ten
-//! seconds, so that whoever tries credentials at random hides no edge behind him. Strangers may have
-//! any number of addresses: beyond so many networks at a time they share a line.
+//! Each network has a line of its own for each reason, at once and then at most every ten seconds,
+//! so that a client that tries credentials at random does not hide an edge that is refused. An
+//! attacker may have any number of addresses: beyond a number of networks at a time they share a
+//! line.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,10 +14,10 @@ use std::time::Instant;
 use super::super::clocks::network;
 use super::super::server::Seldom;
 
-/// One a second is written at most.
+/// At most one line a second is written.
 const MOST_LINES: usize = 10;
 
-/// What is said of callers that were refused.
+/// The lines about callers that were refused.
 #[derive(Debug, Default)]
 pub(in crate::authority) struct Refusals(Mutex<HashMap<Reason, Arc<Seldom>>>);
 
@@ -27,8 +29,8 @@ struct Reason {
 }
 
 impl Refusals {
-    /// A caller was refused with this code: how often since the last line about such, if another is
-    /// due.
+    /// Counts a caller refused with this code; returns how many there were since the last line, if
+    /// another is due.
     pub(super) fn take(&self, code: &str, address: Option<IpAddr>, now: Instant) -> Option<u64> {
         let mut reason = Reason {
             code: code.to_owned(),
@@ -66,14 +68,14 @@ mod tests {
         let lines =
             (0..=255).filter(|last| refusals.take("a", Some(address(*last)), start).is_some());
         assert_eq!(lines.count(), 8);
-        // An address that has gone makes room.
+        // An address that has stopped calling makes room.
         let later = start + Duration::from_secs(20);
         assert_eq!(refusals.take("a", Some(address(1)), later), Some(1));
         assert_eq!(refusals.take("a", Some(address(77)), later), Some(1));
     }
 
     #[test]
-    fn whoever_has_a_network_of_version_6_has_one_line() {
+    fn an_ipv6_network_has_one_line() {
         let (refusals, start) = (Refusals::default(), Instant::now());
         let address = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]);
         assert_eq!(refusals.take("a", Some(address(1)), start), Some(1));

@@ -29,7 +29,7 @@ const MAX_PAGE: usize = 1_000;
 
 const LAST_MILLISECOND: u64 = 253_402_300_799_999;
 
-/// What became of a request. By now it is on the disk.
+/// The outcome of a request. By now it is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeName {
@@ -48,7 +48,7 @@ pub enum OutcomeName {
 /// The answer to a revocation or a restoration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub struct RevocationAnswer {
-    /// What became of it.
+    /// The outcome.
     pub outcome: OutcomeName,
     /// The entry, unless there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,18 +56,18 @@ pub struct RevocationAnswer {
     /// Number of the change in the feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
-    /// Since when it is refused, in seconds since 1970.
+    /// Since when it has been revoked, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_from: Option<u64>,
-    /// For cut-offs: tokens issued before this second are revoked, by the time that is written in
-    /// them, so a new sign-in counts from then on.
+    /// For cut-offs: tokens whose `iat` is before this second are revoked; a new sign-in counts
+    /// from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<u64>,
     /// When the entry is dropped: the expiry of the tokens and a margin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_until: Option<u64>,
     /// For cut-offs: by how many seconds edges are ahead of the authority (behind, when negative),
-    /// where that is more than clocks may differ by. The cut-off may not be what was meant then.
+    /// where that is more than clocks may differ by. Then the cut-off may not be what was meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_difference: Option<i64>,
 }
@@ -79,11 +79,11 @@ pub struct EntryAnswer {
     pub id: String,
     /// What kind of thing.
     pub kind: Kind,
-    /// Who gave out the name.
+    /// The issuer that gave out the name.
     pub issuer: String,
     /// The name; empty for an issuer.
     pub value: String,
-    /// Whether it is revoked; `false` when that was taken back, or has lapsed with its tokens.
+    /// Whether it is revoked; `false` when it was restored, or has lapsed with its tokens.
     pub in_force: bool,
     /// For cut-offs: tokens issued before this second are revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,7 +95,7 @@ pub struct EntryAnswer {
     /// earlier cut-off had revoked, stay revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub except_from: Option<u64>,
-    /// Whose it is, where that was said.
+    /// The subject it belongs to, where that was given.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subject: String,
     /// When the entry is dropped, in seconds since 1970.
@@ -150,9 +150,9 @@ pub(super) struct ListQuery {
     issuer: Option<String>,
     /// Only with this name.
     value: Option<String>,
-    /// Only what is this subject's.
+    /// Only what belongs to this subject.
     subject: Option<String>,
-    /// Those that were taken back or have lapsed, too.
+    /// Also those that were restored or have lapsed.
     #[serde(default)]
     include_restored: bool,
     /// `next_cursor` of the page before, of the same search.
@@ -164,8 +164,8 @@ pub(super) struct ListQuery {
 }
 
 impl ListQuery {
-    /// Whether a page of this very search can have said so: the number of a row, for one subject
-    /// the key of a row, and for a name, which has one page, nothing.
+    /// Whether a page of this search can have given this cursor: the number of a row; for a
+    /// subject, the key of a row; for a name, which has one page, none.
     fn check_cursor(&self) -> Result<(), Problem> {
         let Some(cursor) = &self.cursor else {
             return Ok(());
@@ -191,8 +191,8 @@ impl ListQuery {
     }
 }
 
-/// Revokes something. When this is answered, it is on the disk; edges that are connected hear of it
-/// within 250 ms, others when they have reached the authority again.
+/// Revokes something. When this is answered, it is on the disk; connected edges apply it within 250
+/// ms, others when they reach the authority again.
 #[utoipa::path(
     post,
     path = "/v1/revocations",
@@ -224,7 +224,7 @@ pub(super) async fn revoke(
     }))
 }
 
-/// Takes a revocation back.
+/// Restores what was revoked.
 #[utoipa::path(
     post,
     path = "/v1/restorations",
@@ -318,7 +318,7 @@ pub(super) async fn entry(
     Ok(Json(describe(name, &entry, clock::now())))
 }
 
-/// Whether anything of an issuer was ever revoked here. What is not known may be mistyped.
+/// Whether anything of an issuer was ever revoked here. An unknown issuer may be mistyped.
 #[utoipa::path(
     get,
     path = "/v1/issuers",
@@ -354,7 +354,7 @@ pub(super) async fn known_issuer(
     })
 }
 
-/// Reads the store where waiting for the disk holds up no other request.
+/// Reads the store on a thread where waiting for the disk holds up no other request.
 async fn read<T: Send + 'static>(
     authority: &Authority,
     work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
@@ -410,8 +410,8 @@ fn describe(name: Fingerprint, entry: &Entry, now: UnixTime) -> EntryAnswer {
     }
 }
 
-/// When it came into force: just now, or with the first revocation since the last one that was taken
-/// back. Since when an earlier cut-off reaches as far as it does, its history does not say.
+/// When it came into force: just now, or with the first revocation since it was last restored. A
+/// cut-off's history does not say since when it has reached as far as it does.
 fn refused_from(revoked: &Revoked) -> Option<u64> {
     let event = match revoked {
         Revoked::Newly(entry) => entry.events.last(),
@@ -431,7 +431,7 @@ fn not_before(entry: &Entry) -> Option<u64> {
 }
 
 fn describe_event(event: &Event) -> EventAnswer {
-    // The clock gave the time, and a clock that stands past the year 9999 cannot be written.
+    // The time comes from the clock, and a time past the year 9999 cannot be written.
     let milliseconds = event.time.min(LAST_MILLISECOND);
     let time = UNIX_EPOCH + Duration::from_millis(milliseconds);
     EventAnswer {

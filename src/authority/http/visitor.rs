@@ -1,14 +1,15 @@
-//! Where no credential is asked for: whether a program of this machine asks, or a page.
+//! Telling a program of this machine from a page in a browser, where no credential is required.
 //!
-//! A page that is open in a browser of this machine can reach loopback as well. Its
-//! requests are told apart in two ways, of which each alone is not enough:
+//! A page that is open in a browser of this machine can reach loopback as well. Its requests are
+//! recognised in two ways, neither of which is enough alone:
 //!
-//! - By the name that the page believes to speak to. The owner of a name can let it point to
-//!   127.0.0.1 once the page is loaded ("DNS rebinding"), and the browser takes both for the same
-//!   site. The request still has the name in `Host`.
-//! - By what browsers say themselves: `Sec-Fetch-Site`, which no page can set, and `Origin`.
+//! - By the host name. The owner of a name can point it to 127.0.0.1 once the page is loaded ("DNS
+//!   rebinding"), and the browser takes both for the same site. The request still has the name in
+//!   `Host`.
+//! - By headers that browsers set themselves: `Sec-Fetch-Site`, which no page can set, and
+//!   `Origin`.
 //!
-//! A program is not held up by either: it can say what it likes, and reaches everything anyway.
+//! Neither hinders a program: it can send any header, and reaches everything anyway.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,7 +19,7 @@ use axum::http::{HeaderMap, HeaderValue};
 
 use super::Problem;
 
-/// Refuses what goes to another name than one of loopback.
+/// Refuses a request to a name other than loopback's.
 pub(super) fn expect_loopback_name(request: &Request) -> Result<(), Problem> {
     let target = request
         .uri()
@@ -33,7 +34,7 @@ pub(super) fn expect_loopback_name(request: &Request) -> Result<(), Problem> {
     }
 }
 
-/// Refuses what a browser says that a page of another site has sent.
+/// Refuses a request that, according to the browser, a page of another site has sent.
 pub(super) fn expect_no_other_site(headers: &HeaderMap) -> Result<(), Problem> {
     let is_own_site = |value: &[u8]| matches!(value, b"same-origin" | b"none");
     let is_own_origin = |value: &[u8]| {
@@ -54,7 +55,7 @@ pub(super) fn expect_no_other_site(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Whether a host, with or without a port, is one that only the machine itself can be reached by.
+/// Whether a host, with or without a port, can only mean this machine.
 fn is_loopback(host: &[u8]) -> bool {
     let Ok(host) = str::from_utf8(host) else {
         return false;

@@ -1,8 +1,8 @@
-//! The one place where an import is put aside, and bringing what lies there to its end.
+//! The staging area, which holds one import at a time, and finishing what was left in it.
 //!
-//! The holder of a [`Turn`] is alone with that place. A turn that is dropped before it is over,
-//! because the client hung up or the store failed, is brought to its end by a task of its own,
-//! which holds the place until nothing lies there any more.
+//! The holder of a [`Turn`] has the area to itself. A turn that is dropped before it is over,
+//! because the client hung up or the store failed, is finished by a task of its own, which holds
+//! the area until it is empty.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,18 +25,18 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The right to put an import aside.
+/// The right to stage an import.
 #[derive(Debug)]
 pub(super) struct Turn {
     store: Arc<Store>,
     writer: Writer,
     history: Arc<History>,
-    /// Taken when nothing lies there any more.
+    /// Given up when the area is empty.
     area: Option<OwnedMutexGuard<()>>,
 }
 
 impl Turn {
-    /// Begins with nothing put aside.
+    /// Begins with an empty area.
     pub(super) async fn begin(authority: &Authority) -> Result<Self, ImportError> {
         let area = Arc::clone(&authority.importing)
             .try_lock_owned()
@@ -51,7 +51,7 @@ impl Turn {
         Ok(turn)
     }
 
-    /// Puts a piece aside.
+    /// Stages a piece.
     pub(super) async fn stage(&self, number: u64, part: Vec<u8>) -> Result<(), WriteError> {
         self.writer.write_in_turn(Stage { number, part }).await
     }
@@ -66,7 +66,7 @@ impl Turn {
         Ok(revoked)
     }
 
-    /// Throws away what was put aside.
+    /// Throws away what was staged.
     pub(super) async fn give_up(mut self) -> Result<(), WriteError> {
         self.writer.write_in_turn(DropStaged).await?;
         self.area = None;
@@ -84,13 +84,13 @@ impl Drop for Turn {
     }
 }
 
-/// Brings what an earlier process has left to its end, while everything else goes on: an import of
-/// millions takes longer than edges go without the authority, and no caller was told that it was done.
-/// Others are refused until then.
+/// Finishes what an earlier process has left, while everything else goes on: an import of millions
+/// takes longer than edges can do without the authority, and no caller was told that it was done.
+/// Other imports are refused until then.
 pub(crate) fn resume(authority: &Authority) {
     if matches!(is_left(&authority.store), Ok(false)) {
-        // No import is kept waiting for the area then. The first commit writes down which parts of the
-        // file are free.
+        // Then no import has to wait for the area. The first commit records which parts of the file
+        // are free.
         let writer = authority.writer.clone();
         tokio::spawn(async move { writer.write_in_turn(Nothing).await });
         return;
@@ -103,7 +103,7 @@ pub(crate) fn resume(authority: &Authority) {
     }
 }
 
-/// Whether anything of an import lies aside.
+/// Whether anything of an import is staged.
 fn is_left(store: &Store) -> Result<bool, StoreError> {
     Ok(complete_in(store)?.is_some() || store.staged(0)?.is_some())
 }
@@ -114,7 +114,7 @@ fn complete_in(store: &Store) -> Result<Option<u64>, StoreError> {
     Ok(complete.and_then(|CompleteImport(pieces)| pieces))
 }
 
-/// Brings what was left to its end, however long the store cannot be written to.
+/// Finishes what was left, however long the store cannot be written to.
 async fn settle(
     store: Arc<Store>,
     writer: Writer,
@@ -130,10 +130,11 @@ async fn settle(
     drop(area);
 }
 
-/// Brings an import that was interrupted to its end: carries it out when it was complete, else
-/// throws it away. Costs one commit when there is none.
+/// Finishes an import that was interrupted: carries it out when it was complete, else throws it
+/// away. Costs one commit when there is none.
 async fn finish_left(store: &Store, writer: &Writer, history: &History) -> Result<(), WriteError> {
-    // Nothing; but a store that is closed after a failure is opened by the next write only.
+    // An empty commit, since a store that is closed after a failure is opened only by the next
+    // write.
     writer.write_in_turn(Nothing).await?;
     let complete = complete_in(store).map_err(|error| unavailable(&error))?;
     if let Some(pieces) = complete {
@@ -152,8 +153,8 @@ async fn finish_left(store: &Store, writer: &Writer, history: &History) -> Resul
     Ok(())
 }
 
-/// Applies the pieces that are left of an import of so many, as fast as the edges that follow can take
-/// them in.
+/// Applies the remaining pieces of an import of so many, as fast as the edges that follow can apply
+/// them.
 async fn carry_out(
     store: &Store,
     writer: &Writer,
@@ -195,6 +196,6 @@ fn piece_from(
 
 fn unavailable(error: &StoreError) -> WriteError {
     let error = chain_of(error);
-    tracing::error!(error, "could not read what an import put aside");
+    tracing::error!(error, "could not read a staged import");
     WriteError::Unavailable
 }

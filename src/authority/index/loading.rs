@@ -1,8 +1,8 @@
 //! Filling the index at the start of the authority.
 //!
-//! Fingerprints are random, so that entries put into the table one by one as they are read wait for
-//! memory once each. Gathered by shard first, some hundreds go into the same part of the memory
-//! one behind the other, which is small enough for the processor's cache.
+//! Fingerprints are random, so inserting entries one by one as they are read costs a cache miss for
+//! each. Gathered by shard first, some hundreds in a row go into the same part of memory, which is
+//! small enough for the processor's cache.
 
 use super::{Effect, Index, PackedRow, SHARDS, write};
 use crate::revocation::Fingerprint;
@@ -23,7 +23,7 @@ impl Index {
     /// Makes room for so many tokens, sessions and devices, so that no table is copied into a
     /// larger one while they are loaded.
     pub(crate) fn reserve(&self, entries: u64) {
-        // The shards are not equally full, by some hundredths.
+        // The shards' sizes differ by some hundredths.
         let each = entries / SHARDS as u64;
         let each = usize::try_from(each + each / 32).unwrap_or(usize::MAX);
         for shard in &self.entries {
@@ -43,8 +43,7 @@ impl Index {
 }
 
 impl Loader<'_> {
-    /// Takes what the store has about a name. Nothing else may have been, or be, told of the same
-    /// name.
+    /// Adds what the store has of a name. Each name may be added only once.
     pub(crate) fn add(&mut self, effect: Effect) {
         let Effect::Entry(name, row) = effect else {
             return self.index.apply(effect);

@@ -31,8 +31,8 @@ fn an_entry_lives_as_long_as_the_tokens_it_names() {
     assert_eq!(expires(&not_before(NOW + 70)), 1_070);
 }
 
-/// With a clock that is ahead by the skew, it was issued up to a second before the cut-off, and an
-/// edge whose clock is behind by as much lets it pass for so much longer.
+/// The latest such token was issued up to a second before the cut-off by a clock that is ahead by
+/// the skew, and an edge whose clock is behind by as much accepts it for that much longer.
 #[test]
 fn a_cut_off_outlives_every_token_that_it_names() {
     for kind in ["subject", "client"] {
@@ -90,7 +90,7 @@ fn times_far_ahead_are_mistakes() {
 }
 
 #[test]
-fn who_acts_for_somebody_is_named_beside_him() {
+fn the_caller_is_named_beside_the_one_it_acts_for() {
     let revocation = check(r#"{"kind":"issuer","issuer":"i","actor":"alice"}"#).unwrap();
     assert_eq!(revocation.actor, "console:alice");
 }

@@ -1,19 +1,19 @@
-//! How many connections the system lets the process have.
+//! How many connections the system allows the process.
 
 use std::fs;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// For reading credentials and certificates again, for a backup, and for connections that have just
-/// been told to go.
+/// For reading credentials and certificates again, for a backup, and for connections that are being
+/// closed.
 const SPARE: usize = 16;
 
-/// With less, no caller could be served; the system says so then.
+/// With fewer, callers could not be served; then accepting connections fails, and that is logged.
 const LEAST: usize = 8;
 
-/// As many as `most`, and no more than there are file descriptors for beside those that are open
-/// and those that the work needs now and then. The soft limit is raised as far as the hard one
-/// allows, since it is low for programs that cannot deal with more.
+/// At most `most`, and no more than there are file descriptors for, apart from those that are open
+/// and those that are needed now and then. The soft limit is raised to the hard one: it is low only
+/// for programs that use `select`.
 pub(super) fn connections(most: usize) -> usize {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return most;

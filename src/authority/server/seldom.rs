@@ -1,12 +1,12 @@
-//! Saying once in a while what happens all the time.
+//! Rate-limited logging.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Lets a line into the log at once, and then at most every [`PAUSE`], with how often it would have
-/// been written meanwhile.
+/// Lets a line into the log at once, and then at most every [`PAUSE`], with the number of
+/// occurrences in between.
 #[derive(Debug, Default)]
 pub(in crate::authority) struct Seldom(Mutex<State>);
 
@@ -17,7 +17,7 @@ struct State {
 }
 
 impl Seldom {
-    /// It has happened once more: how often since the last line, if another is due.
+    /// Counts an occurrence; returns how many there were since the last line, if another is due.
     pub(in crate::authority) fn take(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.times += 1;
@@ -31,7 +31,7 @@ impl Seldom {
         Some(std::mem::take(&mut state.times))
     }
 
-    /// Whether it has not been worth a line for so long that it may be forgotten.
+    /// Whether it has been quiet for so long that it may be dropped.
     pub(in crate::authority) fn is_over(&self, now: Instant) -> bool {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_old = |last| now.saturating_duration_since(last) >= 2 * PAUSE;

@@ -1,18 +1,19 @@
-//! Who has a connection, and who makes room for the next.
+//! Connection slots: which connections may be open, and which one is closed for the next.
 //!
-//! | of all slots | for whom | when they are taken |
+//! | share of the slots | for | when all are taken |
 //! |---|---|---|
-//! | an eighth, and what the others leave | strangers: connections on which nobody has shown a credential yet, health checks among them | the newest gets the slot of the oldest |
-//! | a quarter, and three quarters of it for one credential | the operator's interface | the newest gets the slot of one that asks nothing just now, else it is refused |
-//! | five eighths, and half of all for one credential | what edges ask | the same, where one has asked nothing for some time |
+//! | an eighth, and what the others leave | strangers: connections without a valid credential so far, such as health checks | the newest gets the slot of the oldest |
+//! | a quarter, and three quarters of it for one credential | the operator's interface | the newest gets the slot of an idle connection, else it is refused |
+//! | five eighths, and half of all for one credential | the edges' interface | the same, where a connection has been idle for some time |
 //!
-//! So there is always a slot for one more stranger, whoever has a credential shows it within a
-//! moment, and no number of edges, polls or strangers keeps an operator or a health check out.
+//! So there is always a slot for one more stranger, a caller with a credential is a stranger for a
+//! moment only, and no number of edges, polls or strangers keeps an operator or a health check out.
 //!
-//! # Why are edges refused, and not the oldest sent away?
+//! # Why is a new edge refused, instead of closing the oldest connection?
 //!
-//! One credential serves many edges, and somebody may have taken it. If the newest got the slot of
-//! the oldest, he could send away every edge that works; so he only keeps out new ones.
+//! One credential serves many edges, and it may have been stolen. If the newest connection got the
+//! slot of the oldest, the thief could disconnect every edge; like this, only new ones are kept
+//! out.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,11 +23,11 @@ use tokio::sync::Notify;
 
 use super::seldom::Seldom;
 
-/// How long an edge's connection may be without a question before it makes room for another: longer
-/// than a segment takes on a slow line, which is sent after it was answered.
+/// How long an edge's connection may be idle before it makes room for another: longer than a
+/// segment takes on a slow line, since it is still being sent when the request counts as answered.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is asked on a connection.
+/// What a connection is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::authority) enum Interface {
     /// Revoking, looking, monitoring.
@@ -35,7 +36,7 @@ pub(in crate::authority) enum Interface {
     Edges,
 }
 
-/// All slots.
+/// The slots of all connections.
 #[derive(Debug)]
 pub(super) struct ConnectionSlots {
     taken: Mutex<Taken>,
@@ -46,14 +47,14 @@ pub(super) struct ConnectionSlots {
 #[derive(Debug, Default)]
 struct Taken {
     last_number: u64,
-    /// The oldest first, each with the means to send it away.
+    /// The oldest first, each with the signal that closes it.
     strangers: BTreeMap<u64, Arc<Notify>>,
     groups: HashMap<Holder, Group>,
     operators: usize,
     edges: usize,
 }
 
-/// What has slots of its own.
+/// A credential on an interface, whose connections are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Holder {
     interface: Interface,
@@ -63,7 +64,7 @@ struct Holder {
 #[derive(Debug, Default)]
 struct Group {
     busy: usize,
-    /// The one that has been so for longest first.
+    /// The longest idle first.
     idle: BTreeMap<u64, Idle>,
 }
 
@@ -92,10 +93,10 @@ enum State {
 #[derive(Debug)]
 pub(in crate::authority) struct Busy(Arc<ConnectionSlot>);
 
-/// All slots that could be had are taken by others who are being answered.
+/// All slots that the caller may use are taken by connections that are being answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::authority) struct Full {
-    /// How many there are.
+    /// How many that are.
     pub(in crate::authority) limit: usize,
 }
 
@@ -108,7 +109,7 @@ impl ConnectionSlots {
         })
     }
 
-    /// A slot for one more, who is a stranger.
+    /// A slot for one more connection, which is a stranger.
     pub(super) fn admit(self: &Arc<Self>) -> Arc<ConnectionSlot> {
         let send_away = Arc::new(Notify::new());
         let number = self.lock().admit(&send_away);
@@ -119,7 +120,7 @@ impl ConnectionSlots {
         })
     }
 
-    /// Sends the oldest strangers away, as many as this or all.
+    /// Closes the oldest strangers, this many or all.
     pub(super) fn send_away(&self, count: usize) {
         let mut taken = self.lock();
         for _ in 0..count {
@@ -147,7 +148,7 @@ impl ConnectionSlots {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds a slot for a request, that of an idle connection if it has to be.
+    /// Finds a slot for a request, if necessary that of an idle connection.
     fn make_room(&self, taken: &mut Taken, holder: &Holder, now: Instant) -> Result<(), Full> {
         let (interface, limit) = (holder.interface, self.limit(holder.interface));
         let limit_of_one = self.limit_of_one(interface);
@@ -207,7 +208,7 @@ impl Taken {
         *self.count_mut(holder.interface) += 1;
     }
 
-    /// Whether the one who has this state was not sent away.
+    /// Whether the connection in this state was not sent away.
     fn has(&self, state: &State) -> bool {
         match state {
             State::Stranger(number) => self.strangers.contains_key(number),
@@ -219,7 +220,7 @@ impl Taken {
         }
     }
 
-    /// Takes back what a state stands for. One that was sent away is not there any more.
+    /// Undoes the count of a state, unless the connection was sent away.
     fn leave(&mut self, state: &State) {
         let holder = match state {
             State::Stranger(number) => {
@@ -246,7 +247,7 @@ impl Taken {
         }
     }
 
-    /// Frees the slot of the connection that has been idle for longest.
+    /// Frees the slot of the connection that has been idle longest.
     fn send_idle_away(&mut self, holder: &Holder, now: Instant) -> Option<()> {
         let group = self.groups.get_mut(holder)?;
         let (number, idle) = group.idle.first_key_value()?;
@@ -271,12 +272,12 @@ impl Group {
 }
 
 impl ConnectionSlot {
-    /// Somebody has shown a credential and asks something.
+    /// A request with a valid credential begins.
     ///
     /// # Errors
     ///
-    /// [`Full`]. The connection counts as a stranger's then, or it was sent away before this request
-    /// came and is about to end: the request must not have begun, since it would be cut off.
+    /// [`Full`]. The connection is a stranger then, or it was sent away before this request came
+    /// and is about to end: the request must not begin, since it would be cut off.
     pub(in crate::authority) fn begin(
         self: &Arc<Self>,
         interface: Interface,
@@ -312,7 +313,7 @@ impl ConnectionSlot {
         }
     }
 
-    /// Somebody asks without a credential that is known.
+    /// A request without a valid credential begins.
     pub(in crate::authority) fn become_stranger(&self) {
         let mut state = self.state();
         if !matches!(*state, State::Stranger(_)) {
@@ -329,7 +330,7 @@ impl ConnectionSlot {
         self.send_away.notified().await;
     }
 
-    /// The slot, while nothing is asked.
+    /// The connection becomes idle.
     fn rest(&self, now: Instant) {
         let mut state = self.state();
         let State::Busy(holder) = &*state else {

@@ -1,15 +1,15 @@
-//! What a piece of work makes of the entry of its name.
+//! What a revocation or restoration makes of an entry.
 //!
-//! Nothing is read or written here: the entry as it is, the work and the clock go in, and what is to
-//! be written comes out, be the rows wherever they are.
+//! Pure: the entry as it is, the work and the clock go in, and what is to be written comes out,
+//! whatever engine keeps the rows.
 
 use crate::authority::entry::{Action, Entry, Event, Revocation, Target};
 use crate::time::UnixTime;
 
-/// A revocation that is taken back.
+/// A valid request to restore an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restoration {
-    /// What is not revoked any more.
+    /// What is to be restored.
     pub target: Target,
     /// Who asks.
     pub actor: String,
@@ -27,11 +27,11 @@ pub(super) struct Now {
 /// What a revocation makes of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Revoked {
-    /// Every token that is named has expired: nothing.
+    /// Nothing: every token that it names has expired.
     Expired,
-    /// Nothing, since it says nothing that is new.
+    /// Nothing: it adds nothing to the entry.
     Unchanged(Entry),
-    /// This, of which edges need not hear: it is kept for longer, or more is known of it.
+    /// This, which edges need not hear of: it is kept for longer, or more is known of it.
     Noted(Entry),
     /// This, which is a change in the feed.
     Changed(Entry),

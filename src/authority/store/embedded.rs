@@ -3,7 +3,7 @@
 //! | table | key → value | for |
 //! |---|---|---|
 //! | `entries` | number of the last change → fingerprint ‖ [`Entry`] | the exact answer, and its history |
-//! | `subjects` | fingerprint of the subject ‖ fingerprint → nothing | searching by whose it is |
+//! | `subjects` | fingerprint of the subject ‖ fingerprint → nothing | searching by subject |
 //! | `log` | sequence → chain ‖ change | deltas for edges, across a restart |
 //! | `issuers` | issuer → nothing | searching without naming one |
 //! | `staged` | number → revocations | an import that is not applied yet |
@@ -14,11 +14,11 @@
 //!
 //! # Why are entries not in the order of their fingerprints?
 //!
-//! Fingerprints are random, and a tree that is sorted by them rewrites a page for every single entry;
-//! rows that are written one behind the other share their pages, and a million of them are imported
-//! six times as fast. So a row stands under the number of the last change of its entry. The
-//! [`Index`] is told that number of every name anyway, and the engine looks it up there: a table of
-//! its own would have every name in memory twice, 24 bytes more for each of ten million.
+//! Fingerprints are random, and a tree that is sorted by them rewrites a page for every single
+//! entry; rows that are written in key order share their pages, and a million of them are imported
+//! six times as fast. So the key of a row is the number of its entry's last change. The [`Index`]
+//! knows that number for every name anyway, and the engine looks it up there: a table of its own
+//! would have every name in memory twice, 24 bytes more for each of ten million.
 //!
 //! [`Entry`]: crate::authority::entry::Entry
 
@@ -72,18 +72,18 @@ pub(super) struct Embedded {
     path: PathBuf,
     cache_bytes: usize,
     filter_key: FilterKey,
-    /// Where the row of a name is.
+    /// Has the key of each name's row.
     index: Arc<Index>,
     /// Whether the file is still there.
     guard: Arc<Guard>,
-    /// Who has the directory, and how far the store has come.
+    /// Which process has the directory, and how far the store has come.
     mark: Mark,
     progress: Mutex<Progress>,
     database: RwLock<Option<Database>>,
     /// Held while a copy is made.
     backing_up: Mutex<()>,
-    /// How many times the file was to be opened anew, after which a copy that had been begun is not
-    /// finished. Changed under the lock of `database` only.
+    /// How often the file was reopened. A copy that was begun before is not finished. Changed only
+    /// under the lock of `database`.
     openings: AtomicU64,
 }
 
@@ -91,7 +91,7 @@ pub(super) struct Embedded {
 #[derive(Debug)]
 struct Progress {
     standing: Standing,
-    /// With a commit of which is not known yet whether it is on the disk.
+    /// Including a commit that may or may not be on the disk.
     unsure: Option<Standing>,
 }
 
@@ -120,7 +120,7 @@ impl Embedded {
         transaction.commit().map_err(failed)
     }
 
-    /// Brings the mark to where the disk is.
+    /// Brings the mark in step with the disk.
     fn settle(&self) {
         let mut progress = self.progress();
         let Some(standing) = progress.unsure.take() else {
@@ -152,13 +152,13 @@ impl Engine for Embedded {
 
     fn write(&self, work: Task<'_>) -> Result<(), StoreError> {
         self.with(|database| self.write_in(database, work))?;
-        // What was written to a file that has lost its name is gone when the process ends.
+        // What is written to a file that has lost its name is gone when the process ends.
         self.check()?;
         self.settle();
         Ok(())
     }
 
-    /// Opens the file anew. A commit is on the disk after all when only the last step of it failed.
+    /// Reopens the file. A commit is on the disk after all if only its last step failed.
     fn recover(&self) -> Result<Fate, StoreError> {
         let mut database = self
             .database

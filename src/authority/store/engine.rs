@@ -1,6 +1,6 @@
 //! What keeps the rows: the contract that the store relies on.
 //!
-//! # What has an engine to promise?
+//! # What must an engine promise?
 //!
 //! - **One order.** [`Engine::write`] runs one transaction after the other, also those of
 //!   other processes on the same database. A database with transactions locks the row of the
@@ -10,12 +10,12 @@
 //! - **Written is on the disk.** `Ok` says that what was written survives a crash of the process and
 //!   of the machine. An error says nothing; [`Engine::recover`] says what became of it.
 //! - **A read is of one instant.** [`Engine::read`] sees the whole of a transaction or none of it.
-//! - **A row is what was written.** One that the engine has lost, or can see to be another one, is
+//! - **A row is what was written.** A row that the engine has lost, or can see to have changed, is
 //!   [`StoreError::Row`], never an empty answer.
 //!
 //! `tests/conformance.rs` holds every engine to that.
 //!
-//! # Why closures, and not a transaction that is given out?
+//! # Why closures, and not a transaction object?
 //!
 //! The embedded engine's tables borrow from its transaction, and its database can be closed by a
 //! failure at any time; both end with the closure. One over a network needs neither, and loses
@@ -32,12 +32,12 @@ use crate::authority::entry::Entry;
 use crate::authority::index::Index;
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
-/// An engine that is open, and what it has read meanwhile.
+/// An open engine, and what it has read while opening.
 #[derive(Debug)]
 pub(super) struct Opened {
     /// The engine.
     pub(super) engine: Box<dyn Engine>,
-    /// Everything that is in the store, as of the moment of opening.
+    /// Everything in the store at the moment of opening.
     pub(super) index: Arc<Index>,
     /// The secret under which this installation hashes names.
     pub(super) filter_key: FilterKey,
@@ -45,7 +45,7 @@ pub(super) struct Opened {
 
 /// Keeps the rows.
 pub(super) trait Engine: Any + Debug + Send + Sync {
-    /// Lets `work` look at what is committed.
+    /// Lets `work` read what is committed.
     ///
     /// # Errors
     ///
@@ -57,56 +57,55 @@ pub(super) trait Engine: Any + Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// That of the work, after which nothing of it is there; or the engine's own, after which
-    /// nothing can be done until [`recover`](Self::recover) has succeeded.
+    /// That of the work, none of which is kept then; or the engine's own, after which nothing can
+    /// be done until [`recover`](Self::recover) has succeeded.
     fn write(&self, work: Task<'_>) -> Result<(), StoreError>;
 
-    /// Makes the engine usable after an error, and says what became of the transaction that failed
-    /// last: its commit may have come through although its answer did not.
+    /// Makes the engine usable after an error, and returns the fate of the transaction that failed
+    /// last: its commit may have succeeded although its answer was lost.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; then this has to be called again.
     fn recover(&self) -> Result<Fate, StoreError>;
 
-    /// Whether what is written would last: whether the engine has still got its file, or is
-    /// connected.
+    /// Checks that writes would last: that the engine still has its file, or is connected.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     fn check(&self) -> Result<(), StoreError>;
 
-    /// Whether there is room for an import, which must not take the last of it.
+    /// Checks that there is room for an import, which must leave some for single revocations.
     ///
     /// # Errors
     ///
     /// [`StoreError::Full`].
     fn check_room(&self) -> Result<(), StoreError>;
 
-    /// Copies everything, as it is at one instant. Breaks off when `is_stopping` says so.
+    /// Copies everything, as it is at one instant. Stops when `is_stopping` says so.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; the last copy is still there then.
     fn back_up(&self, is_stopping: &dyn Fn() -> bool) -> Result<Backup, StoreError>;
 
-    /// Notes where the process listens that has the store, for a process that finds it in use.
+    /// Notes the address that this process listens on, for a process that finds the store in use.
     fn say_where(&self, url: &str);
 }
 
-/// Looks at what is committed.
+/// Reads what is committed.
 pub(super) type Look<'w> = &'w mut dyn FnMut(&dyn Snapshot) -> Result<(), StoreError>;
 
 /// Reads and writes within one transaction.
 pub(super) type Task<'w> = &'w mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>;
 
-/// What became of the last transaction that was written and not acknowledged.
+/// The fate of the last transaction that was written and not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is there.
+    /// It was committed.
     Committed,
-    /// It is not, or there was none.
+    /// It was not committed, or there was none.
     Lost,
 }
 
@@ -121,7 +120,7 @@ pub(crate) struct Backup {
 
 /// Everything that is committed, at one instant.
 pub(super) trait Snapshot {
-    /// Where the feed stands.
+    /// The head of the feed.
     ///
     /// # Errors
     ///
@@ -143,7 +142,7 @@ pub(super) trait Snapshot {
     /// [`StoreError`].
     fn log(&self, after: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError>;
 
-    /// The first part of an import that was put aside, of those from `number` on.
+    /// The first staged part of an import, of those from `number` on.
     ///
     /// # Errors
     ///
@@ -188,7 +187,7 @@ pub(super) trait Snapshot {
     /// [`StoreError`].
     fn has_issuer(&self, issuer: &str) -> Result<bool, StoreError>;
 
-    /// Issuers of which something was, at most `limit` of them.
+    /// Issuers of which anything was ever put here, at most `limit` of them.
     ///
     /// # Errors
     ///
@@ -198,7 +197,7 @@ pub(super) trait Snapshot {
 
 /// A transaction that is open. It sees what it has written itself.
 pub(super) trait Transaction {
-    /// Where the feed stands.
+    /// The head of the feed.
     ///
     /// # Errors
     ///
@@ -212,8 +211,8 @@ pub(super) trait Transaction {
     /// [`StoreError`].
     fn entry(&self, name: Fingerprint) -> Result<Option<Entry>, StoreError>;
 
-    /// Puts the entry of a name in the place of what is there, to be found by its owner as well if it
-    /// has one, and by its issuer.
+    /// Puts the entry of a name, replacing the one that is there, so that it is also found by its
+    /// owner if it has one, and by its issuer.
     ///
     /// # Errors
     ///
@@ -236,7 +235,7 @@ pub(super) trait Transaction {
         owner: Option<Fingerprint>,
     ) -> Result<(), StoreError>;
 
-    /// Appends a change to the log, after which the feed stands at `head`.
+    /// Appends a change to the log, after which the head of the feed is `head`.
     ///
     /// # Errors
     ///
@@ -257,7 +256,7 @@ pub(super) trait Transaction {
     /// [`StoreError`].
     fn put_setting(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError>;
 
-    /// Puts a part of an import aside.
+    /// Stages a part of an import.
     ///
     /// # Errors
     ///

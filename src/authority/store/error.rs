@@ -1,4 +1,4 @@
-//! Why the store does not do what it is asked.
+//! Why the store could not do what was asked.
 
 use std::error::Error;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::authority::text::counted;
 
-/// Why the store does not do what it is asked.
+/// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -35,15 +35,15 @@ pub enum StoreError {
         /// Which process, where it has said so.
         holder: Option<Holder>,
     },
-    /// What is open is not what its path names, or is not as it was left.
+    /// The open file is not the one that its path names, or is not as it was left.
     #[error("`{}` {how} while it was in use", path.display())]
     Taken {
         /// The file.
         path: PathBuf,
-        /// What became of it.
+        /// What happened to it.
         how: Taken,
     },
-    /// The disk has room left, which is kept for single revocations.
+    /// The space that is left on the disk is reserved for single revocations.
     #[error("the disk is full, but for {left} bytes that are kept for single revocations")]
     Full {
         /// Bytes that are left.
@@ -55,10 +55,10 @@ pub enum StoreError {
     /// A row is not what this version has written.
     #[error("the store holds a row that is damaged, or lacks one")]
     Row,
-    /// The engine stumbled over something in its file; with what it says, unless it panicked.
+    /// The engine failed on something in its file; with its message, unless it panicked.
     #[error("the store's file is damaged")]
     Broken(#[source] Option<Box<dyn Error + Send + Sync>>),
-    /// The store is not what it was when it was last written to.
+    /// The store is not as it was when it was last written to.
     #[error("store `{}` {damage}", path.display())]
     Damaged {
         /// The file.
@@ -77,10 +77,11 @@ pub enum StoreError {
     /// The file could not be opened again after an error.
     #[error("the store is closed after an error")]
     Closed,
-    /// One copy at a time is enough.
+    /// Another copy is being made.
     #[error("a backup is being made")]
     BackingUp,
-    /// A copy must not keep the store from being opened anew, nor the process from ending.
+    /// The copy was stopped, since it must not keep the store from being reopened, nor the process
+    /// from ending.
     #[error("the backup was broken off")]
     BrokenOff,
     /// The system has no randomness for a secret.
@@ -88,7 +89,7 @@ pub enum StoreError {
     Random(#[source] getrandom::Error),
 }
 
-/// What has become of the file of a store that is in use.
+/// What has happened to the file of a store that is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Taken {
@@ -106,7 +107,7 @@ pub enum Taken {
     Overwritten,
 }
 
-/// The process that has a directory.
+/// The process that has the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// Its number.
@@ -152,12 +153,12 @@ pub enum Damage {
         lost: Option<u64>,
         /// Entries that can be read.
         left: u64,
-        /// Whether all were tried. Where most cannot be read, `lost` is what there may be, and `left`
-        /// what there is at least.
+        /// Whether all were tried. Where most cannot be read, `lost` is an upper bound, and `left`
+        /// a lower bound.
         is_all: bool,
     },
-    /// Something in it has changed by itself, and without what that was, such as the keys of the
-    /// feed, nothing of it can be used.
+    /// Something in it has changed by itself that everything else needs, such as the keys of the
+    /// feed, so none of it can be used.
     Unreadable,
 }
 
@@ -219,14 +220,14 @@ impl fmt::Display for Damage {
 }
 
 impl StoreError {
-    /// Whether something that was written cannot be read, which may concern one piece of work and none
-    /// of the others in its commit.
+    /// Whether something that was written cannot be read, which may affect one piece of work and
+    /// none of the others in its commit.
     #[must_use]
     pub const fn is_damage(&self) -> bool {
         matches!(self, Self::Row | Self::Broken(_))
     }
 
-    /// Whether something has been lost: what a backup brings back, and nothing else.
+    /// Whether something has been lost that only a backup brings back.
     #[must_use]
     pub const fn is_loss(&self) -> bool {
         matches!(self, Self::Damaged { .. })

@@ -1,4 +1,4 @@
-//! Looking entries up, for people.
+//! Searching entries, for people.
 
 use std::ops::ControlFlow;
 
@@ -8,7 +8,8 @@ use crate::authority::entry::Entry;
 use crate::revocation::{FilterKey, Fingerprint, Kind};
 use crate::time::UnixTime;
 
-/// Comparing takes as many steps as the product of the lengths: all together some ten milliseconds.
+/// Comparing two names takes as many steps as the product of their lengths: some ten milliseconds
+/// for all together.
 const MAX_COMPARED: usize = 1_000;
 const MAX_COMPARED_BYTES: usize = 128;
 
@@ -27,9 +28,9 @@ pub(crate) struct Filter {
     pub issuer: Option<String>,
     /// Only with this name: a session's id, a subject, …
     pub value: Option<String>,
-    /// Only what is this subject's: the cut-off for it, and what was said to be its own.
+    /// Only what belongs to this subject: its cut-off, and entries that were said to belong to it.
     pub subject: Option<String>,
-    /// Those that were taken back or have lapsed, too.
+    /// Also those that were restored or have lapsed.
     pub include_restored: bool,
     /// The clock, for those that have lapsed and are not dropped yet.
     pub now: UnixTime,
@@ -54,9 +55,9 @@ impl Store {
         self.read(|snapshot| snapshot.entry(name))
     }
 
-    /// Entries, newest first; those with a given name or subject in no order. A page may have
-    /// fewer than `limit` entries and still a next one, since a search looks at no more than
-    /// 10,000 rows at a time. A cursor that is none of ours starts from the beginning.
+    /// Entries, newest first; those with a given name or subject in no order. A page may have fewer
+    /// than `limit` entries and still a next one, since a search looks at no more than 10,000 rows
+    /// at a time. A cursor in another form starts from the beginning.
     ///
     /// # Errors
     ///
@@ -101,8 +102,8 @@ impl Store {
     }
 }
 
-/// Names of which one in ten letters differs, or two of a short one: a slash at the end, `http` for
-/// `https`, letters that were exchanged.
+/// Whether two names are alike: one letter in ten differs, or two of a short one. That covers a
+/// slash at the end, `http` for `https`, and transposed letters.
 fn most_similar(issuer: &str, others: Vec<String>) -> Option<String> {
     let is_comparable = |other: &String| other.len().max(issuer.len()) <= MAX_COMPARED_BYTES;
     let others = others.into_iter().filter(is_comparable).take(MAX_COMPARED);
@@ -119,7 +120,7 @@ pub(crate) enum KnownIssuer {
     Same,
     /// Nothing was.
     Other {
-        /// One of which something was, and whose name is nearly the same.
+        /// A similar name of which something was.
         similar: Option<String>,
     },
 }
@@ -141,7 +142,7 @@ impl Search<'_> {
         }
     }
 
-    /// Takes the entry of a name if it is one of those that are looked for.
+    /// Adds the entry of a name to the page if it matches.
     fn take(&mut self, name: Fingerprint) -> Result<(), StoreError> {
         let entry = self.snapshot.entry(name)?;
         if let Some(entry) = entry.filter(|entry| self.filter.takes(entry)) {
@@ -168,7 +169,8 @@ impl Search<'_> {
         Ok(self.page(next))
     }
 
-    /// Fingerprints hold issuer and kind, so where these are open, all of them are tried.
+    /// Issuer and kind are part of the fingerprint, so where the search leaves them open, all are
+    /// tried.
     fn named(mut self, value: &str) -> Result<Page, StoreError> {
         for issuer in self.issuers()? {
             for kind in Kind::ALL {
@@ -194,7 +196,7 @@ impl Search<'_> {
             if start.is_some_and(|start| start.owner > owner) {
                 continue;
             }
-            // That of the owner at which the page before has ended was on it.
+            // The cut-off of the owner at which the previous page ended was on that page.
             if start.is_none_or(|start| start.owner < owner) {
                 self.take(owner)?;
             }
@@ -224,7 +226,7 @@ impl Search<'_> {
     }
 }
 
-/// Where a page begins of what belongs to a subject, at all issuers that it may be one of.
+/// Where a page begins in a search by subject, across all issuers.
 #[derive(Clone, Copy)]
 struct OwnedCursor {
     owner: Fingerprint,

@@ -1,4 +1,4 @@
-//! What is kept under a name, each with the type of its value.
+//! Settings: values that are kept under a name, each with its type.
 
 use super::StoreError;
 
@@ -10,10 +10,10 @@ pub(crate) trait Setting: Sized + Send + 'static {
     /// The bytes that are kept.
     fn encode(&self) -> Vec<u8>;
 
-    /// The value; `None` when these bytes are none.
+    /// The value; `None` when these bytes are not one.
     fn decode(bytes: &[u8]) -> Option<Self>;
 
-    /// The same, of bytes that a store has kept.
+    /// The value of bytes that a store has kept.
     ///
     /// # Errors
     ///
@@ -23,7 +23,7 @@ pub(crate) trait Setting: Sized + Send + 'static {
     }
 }
 
-/// The feed's line of history.
+/// The feed's epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch(pub u64);
 
@@ -63,8 +63,8 @@ impl Setting for GenerationNumber {
     }
 }
 
-/// How many parts an import has that is complete and not carried out, if there is one. It is taken
-/// away together with the last of them, so that it never speaks of another import's.
+/// The number of parts of an import that is complete and not carried out, if there is one. It is
+/// removed together with the last part, so that it never counts for another import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CompleteImport(pub Option<u64>);
 
@@ -89,7 +89,7 @@ impl Setting for CompleteImport {
 mod tests {
     use super::*;
 
-    /// As stores have them that were written by earlier versions.
+    /// As earlier versions have written them.
     #[test]
     fn settings_are_kept_as_they_always_were() {
         let seven = [7, 0, 0, 0, 0, 0, 0, 0];

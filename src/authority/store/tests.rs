@@ -76,7 +76,7 @@ impl Random {
         (self.0 >> 11) % end
     }
 
-    /// A place in a list of this length.
+    /// An index into a list of this length.
     pub(super) fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap()
     }

@@ -1,4 +1,4 @@
-//! Pieces of work that are handed to the writer, each with the type of what comes of it.
+//! Pieces of work for the writer, each with the type of its outcome.
 
 use super::StoreError;
 use super::decide::Restoration;
@@ -9,13 +9,13 @@ use crate::revocation::Fingerprint;
 
 /// Something to be done in a transaction, together with others or alone.
 pub(crate) trait Work: Send + 'static {
-    /// What comes of it.
+    /// Its outcome.
     type Outcome: Send + 'static;
 
-    /// How it stands to others.
+    /// Its rank in a commit.
     const RANK: Rank;
 
-    /// Does it. May be called again when the transaction has failed for another's fault.
+    /// Does it. May be called again when the transaction has failed because of other work.
     ///
     /// # Errors
     ///
@@ -23,23 +23,23 @@ pub(crate) trait Work: Send + 'static {
     fn carry_out(&self, writing: &mut Writing<'_>) -> Result<Self::Outcome, StoreError>;
 }
 
-/// How a piece of work stands to others in its commit.
+/// How a piece of work ranks with others in its commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rank {
     /// A request waits for it.
     Request,
-    /// It can wait: it is given up rather than that a request is refused for it.
+    /// It can wait, and is given up before a request is refused because of it.
     Background,
-    /// It can wait and, being of an import, takes as much room as thousands of others.
+    /// It can wait, and as part of an import takes as much space as thousands of others.
     Import(Room),
 }
 
-/// What becomes of the room on the disk.
+/// What happens to space on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     /// It is taken.
     Taken,
-    /// It is given back.
+    /// It is freed.
     Freed,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct DropExpired(pub Vec<Fingerprint>);
 #[derive(Clone, Debug)]
 pub(crate) struct Keep<S>(pub S);
 
-/// Put a part of an import aside.
+/// Stage a part of an import.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
     /// Its number, from 0.
@@ -73,7 +73,7 @@ pub(crate) struct ApplyStaged {
     pub revocations: Vec<Revocation>,
 }
 
-/// Remove every part of an import, which is not complete any more.
+/// Remove every part of an import, which then no longer counts as complete.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DropStaged;
 

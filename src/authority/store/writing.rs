@@ -11,7 +11,7 @@ use crate::revocation::{Chain, Change, FilterKey, Fingerprint, KEPT_CHANGES};
 /// Changes that the log keeps.
 pub(crate) const LOG_LENGTH: usize = KEPT_CHANGES as usize;
 
-/// What became of a revocation.
+/// The outcome of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Revoked {
     /// It is revoked now, or more of it than before.
@@ -22,7 +22,7 @@ pub(crate) enum Revoked {
     Expired,
 }
 
-/// What became of a restoration.
+/// The outcome of a restoration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Restored {
     /// It is not revoked any more.
@@ -31,21 +31,21 @@ pub(crate) enum Restored {
     NotRevoked,
 }
 
-/// What became of entries that were to be dropped.
+/// The outcome of dropping expired entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dropped {
     /// So many could not be read, and were left for the next start to find.
     pub damaged: u64,
 }
 
-/// What became of a part of an import.
+/// The outcome of a part of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
     /// So many of its revocations were new.
     pub revoked: u64,
 }
 
-/// A transaction, and what follows from it for those who are told of it afterwards.
+/// A transaction, and its effects on the index and the feed.
 pub(crate) struct Writing<'t> {
     transaction: &'t mut dyn Transaction,
     filter_key: FilterKey,
@@ -54,7 +54,7 @@ pub(crate) struct Writing<'t> {
     told: Told,
 }
 
-/// What index and feed have to be told once it is on the disk.
+/// What the index and the feed are told once it is on the disk.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) effects: Vec<Effect>,
@@ -77,7 +77,7 @@ impl<'t> Writing<'t> {
         })
     }
 
-    /// Cuts off the oldest part of the log.
+    /// Removes the oldest part of the log.
     pub(super) fn finish(self) -> Result<Told, StoreError> {
         if !self.told.changes.is_empty() {
             let oldest = self.head.sequence.saturating_sub(LOG_LENGTH as u64);
@@ -105,7 +105,7 @@ impl<'t> Writing<'t> {
         })
     }
 
-    /// Takes a revocation back.
+    /// Restores an entry.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ impl<'t> Writing<'t> {
         })
     }
 
-    /// Drops those of these entries whose time has passed.
+    /// Drops those of these entries that have expired.
     ///
     /// # Errors
     ///
@@ -158,7 +158,7 @@ impl<'t> Writing<'t> {
         self.transaction.put_setting(S::NAME, setting.encode())
     }
 
-    /// Puts a part of an import aside.
+    /// Stages a part of an import.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ impl<'t> Writing<'t> {
         Ok(applied)
     }
 
-    /// Removes every part of an import, which is not complete any more.
+    /// Removes every part of an import, which then no longer counts as complete.
     ///
     /// # Errors
     ///
@@ -197,8 +197,7 @@ impl<'t> Writing<'t> {
         self.keep(&CompleteImport(None))
     }
 
-    /// Writes an entry together with the change in the feed that follows from it, whose number it
-    /// is given.
+    /// Writes an entry together with its change in the feed, whose number it gets.
     fn put_change(
         &mut self,
         name: Fingerprint,
@@ -229,7 +228,7 @@ impl<'t> Writing<'t> {
     }
 }
 
-/// What edges have to know of an entry that has changed.
+/// The change that tells edges of an entry.
 fn change_of(name: Fingerprint, entry: &Entry, key: &FilterKey) -> Change {
     match (entry.in_force, entry.target.kind.is_cut_off()) {
         (true, false) => Change::Add(name),
@@ -239,7 +238,7 @@ fn change_of(name: Fingerprint, entry: &Entry, key: &FilterKey) -> Change {
     }
 }
 
-/// What the index has to know of an entry.
+/// The effect that tells the index of an entry.
 pub(super) fn effect_of(name: Fingerprint, entry: &Entry, key: &FilterKey) -> Effect {
     let row = Row {
         expires_at: entry.expires_at,

@@ -1,4 +1,4 @@
-//! What keeps from an answer: a sentence and an exit code for each thing that there is to do about it.
+//! Failures: a sentence and an exit code for each thing that the caller can do about them.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -20,7 +20,7 @@ fn file(directory: &Path, name: &str, text: &str) -> String {
 }
 
 #[test]
-fn whatever_keeps_from_an_answer_has_its_own_sentence_and_exit_code() {
+fn every_failure_has_its_own_sentence_and_exit_code() {
     let directory = directory();
     let admin = credential(directory.path(), "admin", "console");
     let edge = credential(directory.path(), "edge", "edges");
@@ -106,7 +106,7 @@ fn whatever_keeps_from_an_answer_has_its_own_sentence_and_exit_code() {
     expect_at(&other, 4, "speaks no HTTP");
 }
 
-/// The address of somebody who says this to everybody.
+/// The address of a server that sends this to every client.
 fn answering(text: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -168,9 +168,9 @@ fn a_certificate_that_is_not_believed_is_told_with_its_reason() {
     );
 }
 
-/// A server of whatever kind, which closes a connection on which no TLS begins.
+/// A server that closes connections without TLS.
 #[test]
-fn whoever_hangs_up_on_plain_http_and_takes_up_tls_speaks_tls() {
+fn a_server_that_hangs_up_on_plain_http_and_accepts_tls_speaks_tls() {
     let directory = directory();
     let (authority, _) = with_tls(directory.path());
     let behind = authority.address().to_owned();
@@ -200,7 +200,7 @@ fn whoever_hangs_up_on_plain_http_and_takes_up_tls_speaks_tls() {
     );
 }
 
-/// The answer comes before the body was read, and must be heard all the same.
+/// The answer comes before the body was read, and must be received all the same.
 #[test]
 fn a_refusal_is_heard_however_much_was_to_be_sent() {
     let directory = directory();
@@ -217,7 +217,7 @@ fn a_refusal_is_heard_however_much_was_to_be_sent() {
     }
 }
 
-/// Of callers who do not ask first whether the body is wanted.
+/// For callers that do not ask first whether the body is wanted.
 #[test]
 fn a_short_body_is_heard_out_before_it_is_refused() {
     let (own, other) = (directory(), directory());

@@ -1,4 +1,4 @@
-//! How what is meant is named: by kind and name, or by a token that has it.
+//! Naming what is meant: by kind and name, or by a token that has it.
 
 use std::fs;
 
@@ -139,7 +139,7 @@ fn a_token_names_what_is_meant_and_is_shown_nowhere() {
         assert!(revoked[0].starts_with(kind), "{text}");
         assert_eq!(from("restore", file).0, 0, "{kind}");
     }
-    // A token's entry is kept as long as the token lives, and is found by whose it is.
+    // A token's entry is kept as long as the token lives, and is found by subject.
     let revoke = ["revoke", "token", "--from-token", "-"];
     let (_, text, _) = ask(&revoke);
     let is_kept_for_half_an_hour = ["(29m ", "(30m"].iter().any(|time| text.contains(time));
@@ -169,7 +169,7 @@ fn a_token_names_what_is_meant_and_is_shown_nowhere() {
     assert!(errors.contains("expected `--device-claim`"), "{errors}");
 }
 
-/// Every set of revocations that could concern one token, each under an issuer of its own.
+/// Every set of revocations that could affect one token, each under an issuer of its own.
 #[test]
 fn a_check_blames_exactly_what_revokes_the_token() {
     let names = [
@@ -254,7 +254,7 @@ fn a_check_blames_exactly_what_revokes_the_token() {
     }
 }
 
-/// A refusal in the log means that somebody's credential is wrong.
+/// A refusal in the log means that a credential is wrong.
 #[test]
 fn a_check_with_the_credential_of_an_edge_is_refused_nothing() {
     let directory = directory();

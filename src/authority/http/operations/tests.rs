@@ -16,7 +16,7 @@ fn rotation() -> Request {
         .unwrap()
 }
 
-/// A key that has leaked does not have to stay for as long as an import takes.
+/// A leaked key can be replaced while an import runs.
 #[tokio::test]
 async fn a_key_is_rotated_while_an_import_is_carried_out() {
     let directory = tempfile::tempdir().unwrap();
@@ -28,7 +28,7 @@ async fn a_key_is_rotated_while_an_import_is_carried_out() {
     assert_eq!(authority.signer.published(clock::now()).len(), 2);
 }
 
-/// Each starts from the keys that the other has left.
+/// The second rotation starts from the keys that the first has left.
 #[tokio::test]
 async fn no_key_is_lost_of_two_that_are_made_at_once() {
     let directory = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ fn is_sent_away(slot: &ConnectionSlot) -> bool {
     sent_away.as_mut().poll(&mut context).is_ready()
 }
 
-/// ConnectionSlots at which this credential is being answered, as many as it can have.
+/// Connections on which this credential is being answered, as many as it can have.
 fn fill(slots: &Arc<ConnectionSlots>, interface: Interface, credential: &str) -> Vec<Busy> {
     let begin = || {
         slots
@@ -20,7 +20,7 @@ fn fill(slots: &Arc<ConnectionSlots>, interface: Interface, credential: &str) ->
 }
 
 #[test]
-fn the_oldest_strangers_make_room_and_nobody_who_is_known() {
+fn the_oldest_strangers_make_room_and_no_caller_with_a_credential() {
     let slots = ConnectionSlots::new(TOTAL);
     let known = slots.admit();
     let busy = known.begin(Interface::Edges, &"edge".into(), Instant::now());
@@ -82,7 +82,7 @@ fn an_idle_connection_makes_room_and_a_busy_one_does_not() {
     assert!(busy.is_ok() && is_sent_away(&kept[0]) && !is_sent_away(&kept[1]));
 }
 
-/// The connection ends whatever it is asked, so it must not be asked to do anything.
+/// The connection is about to end, so no request may begin on it.
 #[test]
 fn no_request_begins_on_a_connection_that_was_sent_away() {
     let slots = ConnectionSlots::new(TOTAL);

@@ -1,10 +1,11 @@
-//! The file as redb sees it: guarded, and on trial until everything in it was found to be whole.
+//! The file as redb sees it: guarded, and on trial until everything in it was found intact.
 //!
 //! # Why a trial?
 //!
 //! Opening a file writes to it, and closing it again writes more. A damaged file should be left as
-//! it was found, for an attempt to get something out of it. So what redb writes while it opens
-//! the file is kept in memory, and goes to the disk when the rows have been read and are all there.
+//! it was found, so that something can still be recovered from it. So what redb writes while it
+//! opens the file is kept in memory, and goes to the disk once the rows have been read and are
+//! complete.
 
 use std::fs::File;
 use std::io;
@@ -28,11 +29,11 @@ struct Inner {
     file: FileBackend,
     guard: Arc<Guard>,
     trial: RwLock<Option<Trial>>,
-    /// Reads that are left, for a walk through pages that may lead round in a circle.
+    /// Reads that are left, for a walk through pages that may form a cycle.
     reads: AtomicU64,
 }
 
-/// What was written and is not in the file.
+/// What was written and is not in the file yet.
 #[derive(Debug)]
 struct Trial {
     length: u64,
@@ -76,11 +77,11 @@ impl Backend {
         Ok(backend)
     }
 
-    /// Writes to the disk what was written on trial, in its order.
+    /// Writes to the disk what was written on trial, in order.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Failed`]; the trial is over all the same, and the file has to be opened anew.
+    /// [`StoreError::Failed`]; the trial is over all the same, and the file has to be reopened.
     pub(super) fn acquit(&self) -> Result<(), StoreError> {
         let mut trial = self.0.trial.write().unwrap_or_else(PoisonError::into_inner);
         let steps = trial.take().map_or(Vec::new(), |trial| trial.steps);
@@ -92,7 +93,7 @@ impl Backend {
         done.map_err(|error| failed(redb::Error::Io(error)))
     }
 
-    /// Lets so many more reads through, after which they fail.
+    /// Allows so many more reads; later ones fail.
     pub(super) fn allow_reads(&self, reads: u64) {
         self.0.reads.store(reads, Ordering::Relaxed);
     }
@@ -111,7 +112,7 @@ impl Inner {
         known.resized(length, done)
     }
 
-    /// Reads what is in the file of it; the rest is zero.
+    /// Reads what the file has of this range; the rest is zero.
     fn read_some(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         out.fill(0);
         let left = self.file.len()?.saturating_sub(offset);
@@ -130,7 +131,7 @@ impl Inner {
 }
 
 impl Trial {
-    /// Puts what was written over what was read.
+    /// Overlays what was written on what was read.
     fn overlay(&self, offset: u64, out: &mut [u8]) {
         for step in &self.steps {
             let Step::Write(start, bytes) = step else {
@@ -165,7 +166,7 @@ impl StorageBackend for Backend {
                 }
             });
         if left.is_err() {
-            return Err(io::Error::other("the pages lead round in a circle"));
+            return Err(io::Error::other("the pages form a cycle"));
         }
         let trial = self.0.trial.read().unwrap_or_else(PoisonError::into_inner);
         let Some(trial) = trial.as_ref() else {

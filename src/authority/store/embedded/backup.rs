@@ -1,12 +1,12 @@
 //! A copy of the whole store while it is in use.
 //!
-//! One transaction reads it, so that the copy is of one instant, between two commits. It lies beside
-//! the store, for its owner only, since it holds the feed's signing key as the store does; nothing of
-//! it goes over the network.
+//! One transaction reads it, so the copy is of one instant, between two commits. It is written
+//! beside the store, readable by its owner only, since it holds the feed's signing key as the store
+//! does; none of it goes over the network.
 //!
-//! What is copied has to be what the ledger says, else there is no copy: a backup of what is left
-//! would take the place of the last one that was whole. A copy has a number of its own, so that the
-//! store is not taken for it, nor it for a store that has lost something.
+//! What is copied has to be what the ledger says, else there is no copy: a backup of a damaged
+//! store would replace the last good one. A copy has a store number of its own, so that it is not
+//! confused with the store, nor with a store that has lost something.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,13 +31,13 @@ use crate::revocation::FilterKey;
 
 const BACKUP_NAME: &str = "backup.redb";
 
-/// Rows come in order, so that hardly a page is needed twice.
+/// Rows are read in order, so hardly any page is needed twice.
 const CACHE_BYTES: usize = 64 << 20;
 
 impl Embedded {
-    /// Copies the store into a file beside it, in the place of the last copy once it is whole and on
-    /// the disk. Breaks off when the store has to be opened anew, or when `is_stopping`, which is
-    /// asked before every row and before the end, says so.
+    /// Copies the store into a file beside it, which replaces the last copy once it is whole and on
+    /// the disk. Stops when the store has to be reopened, or when `is_stopping`, which is called
+    /// before every row and before the end, says so.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Embedded {
             Ok(sequence)
         });
         if copied.is_err() {
-            // Its room may be what the store itself lacks.
+            // The store itself may need the space.
             let _ = remove(&unfinished);
         }
         Ok(Backup {
@@ -66,7 +66,7 @@ impl Embedded {
     }
 
     fn copy_to(&self, path: &Path, is_stopping: &dyn Fn() -> bool) -> Result<u64, StoreError> {
-        // Under one lock, so that no opening comes between the two.
+        // Under one lock, so that the file is not reopened between the two.
         let (reading, opening) = self.with(|database| {
             let reading = database.begin_read().map_err(failed)?;
             Ok((reading, self.openings.load(Ordering::Relaxed)))
@@ -113,16 +113,16 @@ fn copy(
     put_beginnings(&mut tables, key)?;
     let head = kept_in(&copying.reading, HEAD)?.ok_or(StoreError::Row)?;
     tables.finish()?;
-    // The commit takes as long as the disk likes. The pages that have been replaced meanwhile,
-    // and the old handle where the file was opened anew, need not be kept for that.
+    // The commit may take long. Until then, pages that have been replaced meanwhile, and the old
+    // handle if the file was reopened, need not be kept.
     drop(copying);
     go_on()?;
     transaction.commit().map_err(failed)?;
     Ok(Head::decode(&head)?.sequence)
 }
 
-/// Removes what a process that was killed has left of a copy: it is as large as the store, and has
-/// the signing key in it. Only the process that has the store open may do so.
+/// Removes what a killed process has left of a copy: it is as large as the store, and has the
+/// signing key in it. Only the process that has the store open may do so.
 pub(super) fn tidy_up(store: &Path) {
     let unfinished = unfinished(store);
     if let Err(error) = remove(&unfinished) {
@@ -139,7 +139,7 @@ struct Copying<'c> {
 }
 
 impl Copying<'_> {
-    /// Copies a table, each row of which has to be what was written.
+    /// Copies a table, checking the seal of each row.
     fn table<K: Key>(
         &self,
         table: TableDefinition<'_, K, &'static [u8]>,
@@ -157,7 +157,7 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// Copies what is kept under names, apart from what every store has of its own.
+    /// Copies the settings, apart from those that are particular to each store.
     fn meta(&self, to: &mut Rows<'_, &'static str>, ledger: &mut Ledger) -> Result<(), StoreError> {
         let from = self.reading.open_table(META).map_err(failed)?;
         for row in from.iter().map_err(failed)? {

@@ -1,7 +1,7 @@
-//! Work on the database, whose panics become errors.
+//! Turning panics of the database into errors.
 //!
-//! redb trusts its file: pages that something else has changed make it panic. What it has to say
-//! then is of no help to an operator, so it is not shown.
+//! redb trusts its file: pages that something else has changed make it panic. The panic's message
+//! does not help an operator, so it is not shown.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -11,8 +11,8 @@ use super::StoreError;
 
 /// Does the work, and gives [`StoreError::Broken`] when it panics.
 ///
-/// What the work has changed may be half done then. That is sound here: a transaction that is
-/// dropped is none, and after an error the file is opened anew.
+/// The work may be half done then. That is sound here: a dropped transaction has no effect, and
+/// after an error the file is reopened.
 pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     keep_quiet();
     let before = IS_CAUGHT.replace(true);
@@ -21,7 +21,7 @@ pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<
     done.unwrap_or(Err(StoreError::Broken(None)))
 }
 
-/// Drops something of the database, which may make it write, and stumble.
+/// Drops something of the database, which may make it write, and panic.
 pub(super) fn discard<T>(database: T) {
     let _ = caught(|| {
         drop(database);
@@ -29,7 +29,7 @@ pub(super) fn discard<T>(database: T) {
     });
 }
 
-/// Has panics that are caught say nothing. All others say what they always did.
+/// Silences panics that are caught. All others print as before.
 fn keep_quiet() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

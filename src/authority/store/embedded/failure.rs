@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use super::StoreError;
 
-/// Any error of redb; where it says that something else has changed the file, that is
+/// Converts any error of redb; those that mean that something else has changed the file become
 /// [`StoreError::Broken`].
 pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {
     let error = error.into();

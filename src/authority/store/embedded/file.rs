@@ -1,4 +1,4 @@
-//! The file: opening it, and what every one holds.
+//! The file: opening it, and what every file contains.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -29,16 +29,16 @@ pub(super) const FILTER_KEY: &str = "filter_key";
 /// 2 had neither seals nor a ledger.
 pub(super) const FORMAT: u8 = 3;
 
-/// How much of the file is looked at while it is opened.
+/// How much of the file is checked while it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// What redb needs. It was in the hands of this process, or is read with care afterwards.
+    /// What redb needs. Only this process has had the file, or it is read with care afterwards.
     Given,
-    /// All of it, against redb's own checksums, and what says which parts are free is made anew.
+    /// All of it, against redb's own checksums, and the record of free pages is rebuilt.
     Withheld,
 }
 
-/// Makes a file that is not there yet, with a database that has no tables.
+/// Creates a file that does not exist yet, with a database without tables.
 pub(super) fn make_database(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
     let file = open_file(OpenOptions::new().create_new(true), path)?;
     let guard = guard(path)?;
@@ -61,7 +61,7 @@ pub(super) fn reopen_database(
         .map_err(failed)
 }
 
-/// Opens a file that is left as it is until the backend is told otherwise.
+/// Opens a file on trial, so that it is left as it is until it is acquitted.
 pub(super) fn try_database(
     path: &Path,
     cache_bytes: usize,
@@ -76,11 +76,12 @@ pub(super) fn try_database(
     Ok((database, backend))
 }
 
-/// Begins a transaction whose commit also writes down which parts of the file are free.
+/// Begins a transaction whose commit also records which parts of the file are free.
 ///
-/// Else a process that follows on one that was killed reads the whole file twice to find out, while
-/// edges wait for it: two seconds for ten million entries. A commit takes a second wait for the disk
-/// for it, which whatever is in the commit shares, and some 100 KiB for each GiB of the file.
+/// Otherwise the process that starts after one was killed reads the whole file twice to find out,
+/// while edges wait for it: two seconds for ten million entries. A commit pays for it with a second
+/// sync of the disk, which all work in the commit shares, and some 100 KiB for each GiB of the
+/// file.
 pub(super) fn begin_write(database: &Database) -> Result<WriteTransaction, StoreError> {
     let mut transaction = database.begin_write().map_err(failed)?;
     transaction.set_quick_repair(true);
@@ -96,11 +97,11 @@ pub(super) fn guard(path: &Path) -> Result<Arc<Guard>, StoreError> {
     Ok(Arc::new(guard))
 }
 
-/// Whether the header names another commit than its latest one as the last.
+/// Whether the header names a commit other than its latest one as the last.
 ///
-/// redb writes commits into two slots in turns, and one bit says which is the last. A process that is
-/// killed between the two writes leaves a later commit than the last one, which was not acknowledged.
-/// Where it was, the bit has changed by itself.
+/// redb writes commits into two slots in turns, and one bit says which is the last. A process that
+/// is killed between the two writes leaves a commit after the one the bit names, which was never
+/// acknowledged. If it was acknowledged, the bit has changed by itself.
 pub(super) fn names_earlier_commit(header: &Header) -> bool {
     let number = |slot: usize| {
         let number = header.get(SLOT_NUMBERS + slot * SLOT_BYTES..);
@@ -115,7 +116,7 @@ pub(super) fn names_earlier_commit(header: &Header) -> bool {
     number(1 - last) > number(last)
 }
 
-/// Makes the tables of a new store, and gives the filter's key.
+/// Creates the tables of a new store, and returns the filter's key.
 pub(super) fn initialize(database: &Database) -> Result<FilterKey, StoreError> {
     let key = FilterKey::new(random()?);
     let transaction = begin_write(database)?;
@@ -134,7 +135,7 @@ pub(super) fn put_beginnings(tables: &mut Tables<'_>, key: FilterKey) -> Result<
     tables.put_meta(FILTER_KEY, key.bytes().to_vec())
 }
 
-/// The filter's key, of a store in this format.
+/// The filter's key, if the store has this format.
 pub(super) fn filter_key(reading: &ReadTransaction) -> Result<FilterKey, StoreError> {
     match kept_in(reading, FORMAT_NAME) {
         Ok(Some(format)) if format == [FORMAT] => {}
@@ -187,7 +188,7 @@ fn builder(cache_bytes: usize, trust: Trust) -> Builder {
     builder
 }
 
-/// The file that the guard knows, and no other.
+/// Opens the file that the guard knows, and no other.
 fn open_guarded(path: &Path, guard: &Guard) -> Result<File, StoreError> {
     guard.check()?;
     let file = open_file(&mut OpenOptions::new(), path)?;
@@ -195,7 +196,7 @@ fn open_guarded(path: &Path, guard: &Guard) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// The file holds the feed's signing key, so it is for its owner only.
+/// The file holds the feed's signing key, so only its owner may read it.
 fn open_file(options: &mut OpenOptions, path: &Path) -> Result<File, StoreError> {
     options
         .read(true)

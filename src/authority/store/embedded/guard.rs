@@ -1,9 +1,9 @@
 //! Whether the file that is open is still the one that its path names.
 //!
-//! A file that was removed, renamed or replaced takes whatever is written to it, and all of that is
-//! gone when it is closed. One that was cut short or written over by another program has lost what
-//! was in it already. So before and after every commit, and between them, the path is asked what it
-//! names: the same file, as long as it was left, with the header that was written last?
+//! Writes to a file that was removed, renamed or replaced succeed, and are gone when it is closed.
+//! A file that was truncated or overwritten by another program has lost what was in it already. So
+//! before and after every commit, and between them, the path is checked: does it name the same
+//! file, with the same length, and with the header that was written last?
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -16,16 +16,16 @@ use super::{StoreError, Taken};
 /// What redb writes anew with every commit.
 const HEADER_BYTES: usize = 320;
 
-/// Knows the file that is open.
+/// The file that is open, as it should be.
 #[derive(Debug)]
 pub(super) struct Guard {
     path: PathBuf,
-    /// Open for as long as the store is, so that no other file is given its number.
+    /// Open for as long as the store is, so that no other file gets its inode number.
     file: File,
     known: Mutex<Known>,
 }
 
-/// What this process has made of the file; `None` where it cannot tell, after a failed write.
+/// What this process has written; `None` where that is unknown, after a failed write.
 #[derive(Debug)]
 pub(super) struct Known {
     length: Option<u64>,
@@ -33,7 +33,7 @@ pub(super) struct Known {
 }
 
 impl Guard {
-    /// Of a file that is there.
+    /// Of an existing file.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let known = Known {
@@ -47,7 +47,7 @@ impl Guard {
         })
     }
 
-    /// Whether the path names the file still, and the file is as it was left.
+    /// Whether the path still names the file, and the file is as it was left.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl Guard {
         self.answer(self.compare(&known))
     }
 
-    /// Whether a file that was opened is the one that is guarded.
+    /// Whether an opened file is the one that is guarded.
     ///
     /// # Errors
     ///
@@ -96,8 +96,7 @@ impl Guard {
         Ok(is_other.then_some(Taken::Overwritten))
     }
 
-    /// Takes what this process cannot tell of the file for what it should be: after a failed write,
-    /// once the file has been read again.
+    /// Accepts the file as it is, after a failed write, once it has been read again.
     pub(super) fn learn(&self) -> io::Result<()> {
         let mut known = self.lock();
         let length = self.file.metadata()?.len();
@@ -108,25 +107,25 @@ impl Guard {
         Ok(())
     }
 
-    /// The header, where this process can tell it.
+    /// The header, where it is known.
     pub(super) fn header(&self) -> Option<Header> {
         self.lock().header
     }
 
-    /// To be held while the file is changed, so that no check sees half of it.
+    /// Held while the file is changed, so that no check sees half a change.
     pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Known {
-    /// The file is to be as long as this.
+    /// Expects the file to have this length.
     pub(super) fn resized<T>(&mut self, length: u64, done: io::Result<T>) -> io::Result<T> {
         self.length = done.is_ok().then_some(length);
         done
     }
 
-    /// The file is to have these bytes from `offset` on.
+    /// Expects the file to have these bytes at `offset`.
     pub(super) fn written<T>(
         &mut self,
         offset: u64,

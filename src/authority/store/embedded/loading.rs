@@ -1,7 +1,7 @@
-//! Reading everything into the index, at the start, and counting it.
+//! Reading everything into the index at the start, and counting it.
 //!
-//! Edges wait for it, and refuse once they have waited for too long. So all processors read, each a
-//! part of the rows at a time.
+//! Edges wait for it, and refuse requests once they have waited too long. So all processors read,
+//! each one part of the rows at a time.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,14 +21,14 @@ use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS};
 use crate::authority::index::{Index, Loader};
 use crate::revocation::FilterKey;
 
-/// Sequence numbers in one part: few enough that all threads end at about the same time.
+/// Sequence numbers in one part: few enough that all threads finish at about the same time.
 const PART: u64 = 64 * 1024;
 
-/// Fills the index, which has to be empty, and gives what all rows of all tables come to.
+/// Fills the index, which has to be empty, and returns the tallies of all rows of all tables.
 ///
 /// # Errors
 ///
-/// [`StoreError`]; what is in the index is of no use then.
+/// [`StoreError`]; then the index is not usable.
 pub(super) fn load(
     database: &Database,
     index: &Index,
@@ -93,7 +93,7 @@ struct Work<'i> {
 }
 
 impl Work<'_> {
-    /// Does one part after the other, until none is left.
+    /// Reads one part after another, until none is left.
     fn do_parts(&self) -> Result<Ledger, StoreError> {
         let mut counted = Ledger::default();
         let mut loader = self.index.loader();
@@ -156,7 +156,7 @@ impl Entries {
         })
     }
 
-    /// Where a part begins that no other thread reads.
+    /// Claims the next part, and returns where it begins.
     fn next_part(&self) -> Option<u64> {
         let advance = |start: u64| {
             self.last.filter(|last| start <= *last)?;

@@ -1,9 +1,9 @@
-//! The mark beside the store: who has the directory, and how far the store had come.
+//! The mark beside the store: which process has the directory, and how far the store had come.
 //!
-//! A store that is not there looks like one that never was, and one that was put back to an earlier
-//! state like one that never came further. The mark tells them apart. It is locked as long as the
-//! store is open, and says after every commit how many there were. It does not wait for the disk:
-//! after a power cut it may say less than the store has, never more.
+//! A store that is missing looks like one that never existed, and one that was put back to an
+//! earlier state like one that never came further. The mark tells them apart. It is locked as long
+//! as the store is open, and records after every commit how many there were. It is not synced to
+//! the disk: after a power cut it may be behind the store, never ahead of it.
 //!
 //! ```text
 //! struct Mark {            // little-endian
@@ -39,7 +39,7 @@ pub(super) struct Mark {
     path: PathBuf,
     file: File,
     guard: Guard,
-    /// What it says has been in the log: that it cannot be written.
+    /// Whether the log already says that the mark cannot be written.
     is_behind: AtomicBool,
 }
 
@@ -51,19 +51,19 @@ pub(super) struct Standing {
     pub(super) sequence: u64,
 }
 
-/// What the mark says.
+/// The content of the mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     /// There was no store here.
     Nothing,
     /// There was one that had come so far.
     Was(Standing),
-    /// There was one; how far it had come cannot be read.
+    /// There was one; how far it had come is unreadable.
     Unreadable,
 }
 
 impl Mark {
-    /// Takes the directory for this process, until this is dropped.
+    /// Locks the directory for this process, until this is dropped.
     ///
     /// # Errors
     ///
@@ -108,12 +108,12 @@ impl Mark {
         };
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Err(in_use(directory)),
-            // What cannot be locked is told of when it is taken.
+            // Other errors are reported when the directory is taken.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
         }
     }
 
-    /// What it says.
+    /// Reads the mark.
     ///
     /// # Errors
     ///
@@ -133,8 +133,8 @@ impl Mark {
         }
     }
 
-    /// Says how far the store has come. A failure is told once: the mark says less then, which
-    /// hides a loss and invents none.
+    /// Records how far the store has come. A failure is logged once: then the mark is behind, which
+    /// may hide a loss but never invents one.
     pub(super) fn say(&self, standing: Standing) {
         let bytes = encode(standing);
         let mut known = self.guard.lock();
@@ -149,7 +149,7 @@ impl Mark {
         }
     }
 
-    /// Says it, and waits for the disk.
+    /// Records it, and syncs it to the disk.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Mark {
             })
     }
 
-    /// Whether it is still there: without it a second process could take the directory.
+    /// Whether the mark is still there: without it a second process could take the directory.
     ///
     /// # Errors
     ///
@@ -192,8 +192,8 @@ fn in_use(directory: &Path) -> StoreError {
     }
 }
 
-/// Says who has the directory, for a process that finds it locked. It is only for people, and true only as
-/// long as the lock is held, so nothing depends on it.
+/// Records which process has the directory, for a process that finds it locked. It is for people
+/// only, and true only while the lock is held, so nothing depends on it.
 pub(super) fn say_who(directory: &Path, url: &str) {
     let text = format!("{}\n{url}\n", std::process::id());
     let _ = fs::write(directory.join(HOLDER_NAME), text);

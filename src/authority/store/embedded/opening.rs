@@ -1,8 +1,8 @@
-//! Opening the store, and finding out whether it is all there.
+//! Opening the store, and finding out whether it is complete.
 //!
 //! Four things have to agree: the path, the mark beside it, the ledger in the store, and the rows.
-//! Where they do not, the start is refused with what is missing, and the file is left as it was.
-//! Going on without it is for the operator to decide, not for a restart at night.
+//! If they do not, the start fails and reports what is missing, and the file is left as it was.
+//! Whether to go on without it is for the operator to decide, not for a restart at night.
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
@@ -40,7 +40,7 @@ pub(crate) const CHECKED_BYTES: u64 = 512 << 20;
 pub(crate) struct Opening {
     /// Memory for pages of the file.
     pub cache_bytes: usize,
-    /// The longest file all of which redb checks as well; [`CHECKED_BYTES`] outside of tests.
+    /// The longest file that redb checks completely as well; [`CHECKED_BYTES`] outside tests.
     pub checked_bytes: u64,
     /// What is done when something is missing.
     pub loss: Loss,
@@ -48,7 +48,7 @@ pub(crate) struct Opening {
     pub now_milliseconds: u64,
 }
 
-/// What is done when the store is not what it was.
+/// What is done when the store has lost something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Loss {
     /// It is not opened.
@@ -58,7 +58,7 @@ pub enum Loss {
     Accepted,
 }
 
-/// A store that was found to be whole, on trial still.
+/// A store that was found complete, still on trial.
 struct Found {
     database: Database,
     backend: Backend,
@@ -68,8 +68,7 @@ struct Found {
 }
 
 impl Embedded {
-    /// Opens the store in `directory`, making both when neither was ever there, and reads all of
-    /// it.
+    /// Opens the store in `directory`, creating both if neither ever existed, and reads all of it.
     ///
     /// # Errors
     ///
@@ -96,7 +95,7 @@ impl Embedded {
                 );
                 accept(&path, damage, said, opening)?;
                 let (found, guard) = find(&path, opening, Said::Nothing)?;
-                // What was made of a damaged store is in a new epoch from the beginning.
+                // A store made from a damaged one is in a new epoch from the beginning.
                 let is_renewed = matches!(damage, Damage::Changed { .. });
                 Self::of(found, guard, mark, &path, opening, !is_renewed)
             }
@@ -125,8 +124,8 @@ impl Embedded {
             backing_up: Mutex::new(()),
             openings: AtomicU64::new(0),
         };
-        // The mark last: if the process ended in between, the next start would see nothing missing, and
-        // would go on in the old epoch.
+        // The mark comes last: if it were written first and the process ended in between, the next
+        // start would see nothing missing, and would go on in the old epoch.
         if has_lost {
             engine.renew_epoch(opening.now_milliseconds)?;
         }
@@ -139,8 +138,8 @@ impl Embedded {
         })
     }
 
-    /// Sequence numbers that were given out are given out again for other changes, so they have to
-    /// count as another line of history. A store that has no epoch yet begins one anyway.
+    /// Sequence numbers are given out a second time for other changes, so a new epoch has to tell
+    /// them apart. A store that has no epoch yet begins one anyway.
     fn renew_epoch(&self, now_milliseconds: u64) -> Result<(), StoreError> {
         let mut old = None;
         self.read(&mut |snapshot| {
@@ -174,7 +173,7 @@ fn make_directory(directory: &Path) -> Result<(), StoreError> {
         })
 }
 
-/// Opens what is there, or a new store where nothing ever was, and reads it.
+/// Opens the store, or a new one where none ever existed, and reads it.
 fn find(path: &Path, opening: Opening, said: Said) -> Result<(Found, Arc<Guard>), StoreError> {
     if is_new(path, said)? {
         make_new(path, opening.cache_bytes)?;
@@ -208,8 +207,8 @@ fn find(path: &Path, opening: Opening, said: Said) -> Result<(Found, Arc<Guard>)
     Ok((found, guard))
 }
 
-/// Whether a copy was put in the place of a store that had come further. It is whole, so somebody
-/// has put it there.
+/// Whether an older backup has replaced a store that had come further. A backup is complete, so an
+/// operator has put it there.
 fn is_earlier(said: Said, standing: Standing) -> bool {
     match said {
         Said::Was(was) if was.store == standing.store => was.commits > standing.commits,
@@ -246,7 +245,8 @@ fn is_new(path: &Path, said: Said) -> Result<bool, StoreError> {
     })
 }
 
-/// Made under another name and whole before it has its own, so that whatever lies there is a store.
+/// Created completely under another name before it gets its own, so that a file of that name is
+/// always a store.
 fn make_new(path: &Path, cache_bytes: usize) -> Result<(), StoreError> {
     let unfinished = salvage::unfinished(path);
     let database = make_database(&unfinished, cache_bytes)?;
@@ -273,7 +273,7 @@ fn examine(path: &Path, opening: Opening, guard: &Arc<Guard>) -> Result<Found, S
             standing,
         }),
         Err(error) => {
-            // On its own, since it may stumble as well.
+            // Caught separately, since it may panic as well.
             discard(database);
             Err(error)
         }
@@ -281,9 +281,9 @@ fn examine(path: &Path, opening: Opening, guard: &Arc<Guard>) -> Result<Found, S
 }
 
 /// redb's own check reads every page, on one processor, while edges wait: a third of a second for a
-/// million entries. What it finds beyond what the ledger does is damage to what redb keeps for
-/// itself, such as which pages are free. That is one part in ten thousand of a large file, and what
-/// comes of it is found by the next start.
+/// million entries. It finds more than the ledger does only where redb's own records, such as which
+/// pages are free, are damaged. Those are one part in ten thousand of a large file, and the next
+/// start finds the consequences.
 fn trust_in(path: &Path, checked_bytes: u64) -> Trust {
     match fs::metadata(path) {
         Ok(metadata) if metadata.len() > checked_bytes => Trust::Given,
@@ -307,7 +307,7 @@ fn read(database: &Database, index: &Index) -> Result<(FilterKey, Standing), Sto
     Ok((key, standing))
 }
 
-/// Makes what is left ready to be opened.
+/// Makes a store of what is left, ready to be opened.
 fn accept(path: &Path, damage: Damage, said: Said, opening: Opening) -> Result<(), StoreError> {
     match damage {
         Damage::Gone { .. } | Damage::Earlier { .. } => Ok(()),

@@ -1,6 +1,6 @@
-//! Room on the disk that imports leave to others.
+//! Disk space that imports leave for single revocations.
 //!
-//! An import writes everything twice, aside and in its place, and would fill any disk. Then a single
+//! An import writes everything twice, staged and as entries, and could fill any disk. Then a single
 //! revocation, for which there may be no second chance, would not find the few pages that it needs.
 
 use std::path::Path;
@@ -12,14 +12,14 @@ use super::StoreError;
 /// Hundreds of thousands of single revocations.
 const MOST_KEPT: u64 = 64 << 20;
 
-/// Whether the disk with the store has room for more of an import.
+/// Checks that the store's disk has room for more of an import.
 ///
 /// # Errors
 ///
 /// [`StoreError::Full`].
 pub(super) fn check(store: &Path) -> Result<(), StoreError> {
     let directory = store.parent().unwrap_or(store);
-    // Where the system does not say, the write will.
+    // If the system does not say, the write will tell.
     let Ok(disk) = statvfs(directory) else {
         return Ok(());
     };
@@ -30,7 +30,7 @@ pub(super) fn check(store: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// How much of a disk of so many bytes is kept.
+/// How much of a disk of so many bytes is reserved.
 fn kept(size: u64) -> u64 {
     (size / 8).min(MOST_KEPT)
 }

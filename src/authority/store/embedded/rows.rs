@@ -1,11 +1,11 @@
-//! What stands in a row.
+//! The content of rows.
 
 use super::{Head, StoreError};
 use crate::authority::entry::{self, Entry};
 use crate::authority::index::{Effect, Row};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
-/// Under this name in `meta`, where the feed stands.
+/// The key in `meta` of the feed's head.
 pub(super) const HEAD: &str = "head";
 
 impl Head {
@@ -46,7 +46,7 @@ fn split_entry(row: &[u8]) -> Result<(Fingerprint, &[u8]), StoreError> {
     Ok((Fingerprint(*name), entry))
 }
 
-/// What the index has to know of a row of `entries`, of which no more is read than that takes.
+/// What the index has to know of a row of `entries`. No more of the row is decoded than that takes.
 pub(super) fn effect_of(sequence: u64, row: &[u8], key: &FilterKey) -> Result<Effect, StoreError> {
     let (name, row) = split_entry(row)?;
     let (kind, in_force, expires_at) = entry::summary(row).ok_or(StoreError::Row)?;
@@ -94,7 +94,7 @@ mod tests {
     use crate::revocation::Kind;
     use crate::time::UnixTime;
 
-    /// A store that was written by an earlier version has these.
+    /// Earlier versions have written these.
     #[test]
     fn rows_are_written_as_they_always_were() {
         let (name, chain) = (Fingerprint([0xaa; 16]), Chain([0xcc; 32]));

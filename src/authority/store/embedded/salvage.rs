@@ -1,8 +1,8 @@
-//! Getting out of a damaged store what can be read.
+//! Recovering what can be read from a damaged store.
 //!
-//! Every row says by its checksum whether it is what was written, so what is found is right, however
-//! it was found. Entries are what matters: the tables for searching follow from them, and the feed's
-//! log is of no use in the new epoch that begins.
+//! The checksum of every row shows whether it is what was written, so a row that is found is right,
+//! however it was found. Only entries matter: the search tables follow from them, and the feed's
+//! log has no meaning in the new epoch that begins.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -26,16 +26,16 @@ use super::tables::{ENTRIES, STAGED, Tables, kept_in, ledger_in};
 use super::{CompleteImport, Damage, Epoch, Head, KeptKeys, Setting as _, StoreError};
 use crate::revocation::{Chain, FilterKey};
 
-/// Some seconds' worth. Where the root of a large table is damaged, every read fails.
+/// Some seconds' worth. If the root of a large table is damaged, every read fails.
 const MAX_FAILURES: u64 = 10_000;
 
 /// Entries that are read at once.
 const PART: u64 = 4096;
 
-/// Pages of pieces that lie aside: gigabytes.
+/// Pages of staged pieces: gigabytes.
 const MAX_STAGED_READS: u64 = 1 << 20;
 
-/// A store that is damaged, open for reading.
+/// A damaged store, open for reading.
 pub(super) struct Wreck {
     database: Database,
     backend: Backend,
@@ -74,12 +74,13 @@ impl Wreck {
         })
     }
 
-    /// `None` where the keys cannot be read, without which nothing else is of use.
+    /// `None` where the keys cannot be read, without which nothing else can be used.
     fn open(path: &Path, guard: &Arc<Guard>, said: Said) -> Option<Self> {
         [Trust::Given, Trust::Withheld]
             .into_iter()
             .find_map(|trust| {
-                // Every page is read from the file, so that a walk in a circle is one of many reads.
+                // Without a cache every page is read from the file, so that a walk along a cycle
+                // uses up its reads.
                 let opened = caught(|| try_database(path, 0, guard, trust));
                 let (database, backend) = opened.ok()?;
                 let read = caught(|| Self::read(&database, said));
@@ -129,8 +130,8 @@ impl Wreck {
         Ok((key, feed_keys, ledger, head, known))
     }
 
-    /// Hands every entry that can be read to `visit`, in the order of their sequence numbers. Gives
-    /// whether that was all of them; else so much could not be read that the rest is given up.
+    /// Hands every entry that can be read to `visit`, in the order of their sequence numbers.
+    /// `false` when so much could not be read that the rest was given up.
     fn entries(
         &self,
         budget: &mut Budget,
@@ -145,7 +146,7 @@ impl Wreck {
         Ok(!budget.is_spent())
     }
 
-    /// Where a part cannot be read as a whole, its halves are tried.
+    /// If a part cannot be read as a whole, its halves are tried.
     fn entries_between(
         &self,
         start: u64,
@@ -190,12 +191,12 @@ impl Wreck {
         Ok(rows)
     }
 
-    /// An import that lies aside, as far as it can be read; it is complete or it is not.
+    /// A staged import, complete or not, as far as it can be read.
     fn staged(&self) -> Vec<(u64, Vec<u8>)> {
         let seal = Seal::of(Section::Staged, self.key);
         let mut pieces = Vec::new();
         self.backend.allow_reads(MAX_STAGED_READS);
-        // What has been gathered by the time it stumbles is right.
+        // What has been gathered when it panics is right.
         let _ = caught(|| {
             let reading = self.database.begin_read().map_err(failed)?;
             let staged = reading.open_table(STAGED).map_err(failed)?;
@@ -222,7 +223,7 @@ impl Wreck {
     }
 }
 
-/// Makes a store of what can be read, puts it in the place of the damaged one and keeps that.
+/// Makes a store of what can be read, which replaces the damaged one; the damaged one is kept.
 pub(super) fn salvage(path: &Path, said: Said, opening: Opening) -> Result<(), StoreError> {
     let unfinished = unfinished(path);
     let guard = guard(path)?;
@@ -250,8 +251,8 @@ fn write(wreck: &Wreck, database: &Database, now_milliseconds: u64) -> Result<()
     put_beginnings(&mut tables, wreck.key)?;
     tables.put_meta(HEAD, wreck.head.encode().to_vec())?;
     tables.put_meta(KeptKeys::NAME, wreck.feed_keys.clone())?;
-    // A new one from the beginning: once this store has its place, nothing shows a start what it lacks.
-    // One that cannot be read is one from before any clock.
+    // A new epoch from the beginning: once this store is installed, a start cannot see what it
+    // lacks. An unreadable epoch counts as the earliest.
     let epoch = wreck.kept(Epoch::NAME);
     let epoch = epoch.and_then(|epoch| Epoch::decode(&epoch));
     let epoch = epoch.unwrap_or(Epoch(0)).after(now_milliseconds);
@@ -268,7 +269,7 @@ fn write(wreck: &Wreck, database: &Database, now_milliseconds: u64) -> Result<()
         tables.staged.insert(&mut tables.ledger, &number, piece)?;
     }
     let mut last_issuer = String::new();
-    // There is time for this one: as much as there is.
+    // Without a bound: this read has to be complete.
     wreck.entries(&mut Budget(u64::MAX), &mut |sequence, row| {
         put_entry(&mut tables, wreck.key, sequence, row, &mut last_issuer)
     })?;
@@ -299,12 +300,12 @@ fn put_entry(
     tables.entries.insert(&mut tables.ledger, &sequence, row)
 }
 
-/// Where a store is made before it has its name.
+/// The path at which a store is made before it is installed.
 pub(super) fn unfinished(path: &Path) -> PathBuf {
     path.with_extension("unfinished")
 }
 
-/// Removes what a process that was killed has left of a store that it made.
+/// Removes what a killed process has left of a store that it made.
 pub(super) fn tidy_up(path: &Path) -> Result<(), StoreError> {
     let unfinished = unfinished(path);
     match fs::remove_file(&unfinished) {
@@ -316,7 +317,8 @@ pub(super) fn tidy_up(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// The name has to be on the disk as well.
+/// Moves a finished file to its path, and syncs the directory, since the name has to be on the disk
+/// as well.
 pub(super) fn install(unfinished: &Path, path: &Path) -> Result<(), StoreError> {
     let renamed = fs::rename(unfinished, path).and_then(|()| match path.parent() {
         Some(directory) => File::open(directory)?.sync_all(),

@@ -1,16 +1,16 @@
-//! Seals on rows, and a ledger of what must be there.
+//! Seals on rows, and a ledger of what rows there must be.
 //!
-//! A disk that changes a bit makes no error: the database finds fewer rows, or others. So every row
-//! ends in a checksum over its table, its key and itself, and the ledger has for each kind of row
-//! how many there are and the sum of their checksums, which does not depend on their order. The
-//! ledger changes in the same transaction as the rows. At the start all rows are read anyway: what
-//! they come to has to be what the ledger says.
+//! A flipped bit on the disk is not an error: the database finds fewer rows, or others. So every
+//! row ends in a checksum over its table, its key and itself, and for each kind of row the ledger
+//! has their number and the sum of their checksums, which does not depend on their order. The
+//! ledger changes in the same transaction as the rows. At the start all rows are read anyway, and
+//! their tallies have to match the ledger.
 //!
 //! # Why is there no hash over everything?
 //!
-//! It would have to be computed anew from all rows with every commit, or need a tree of hashes,
-//! which costs a path of it for each row. A sum takes one hash for a row that comes, none for one
-//! that goes. It stands against chance, not against an attacker who can write the file.
+//! It would have to be recomputed from all rows with every commit, or need a tree of hashes, which
+//! costs a path for each row. A sum takes one hash for a row that is added, none for one that is
+//! removed. It protects against accidents, not against an attacker who can write the file.
 
 use std::hash::Hasher as _;
 
@@ -24,7 +24,7 @@ use crate::revocation::{FilterKey, Kind};
 /// One for each kind of entry, one for each other section.
 const TALLIES: usize = Kind::ALL.len() + 5;
 
-/// Behind the fingerprint and the version of the entry.
+/// After the fingerprint and the version of the entry.
 const KIND_OFFSET: usize = 17;
 
 /// What the rows of a table are sealed with.
@@ -37,7 +37,7 @@ pub(super) struct Seal {
 /// A part of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
-    /// `entries`, where each kind is counted for itself.
+    /// `entries`, where each kind is counted separately.
     Entries,
     /// `subjects`.
     Subjects,
@@ -51,14 +51,14 @@ pub(super) enum Section {
     Meta,
 }
 
-/// How many rows there are of one kind, and the sum of their checksums.
+/// The number of rows of one kind, and the sum of their checksums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) count: u64,
     sum: u64,
 }
 
-/// What must be in the store.
+/// The rows that must be in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ledger {
     /// Commits so far.
@@ -66,7 +66,7 @@ pub(super) struct Ledger {
     tallies: [Tally; TALLIES],
 }
 
-/// A table whose rows are sealed and counted, whatever is done to it.
+/// A table whose rows are sealed and counted with every change.
 pub(super) struct Rows<'t, K: Key + 'static> {
     table: Table<'t, K, &'static [u8]>,
     seal: Seal,
@@ -107,7 +107,7 @@ impl Seal {
         Ok(row)
     }
 
-    /// The row, which is counted.
+    /// The row without its checksum, counted.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Seal {
 }
 
 impl<'t, K: Key + 'static> Rows<'t, K> {
-    /// The rows of a table, which is made if it is not there.
+    /// The rows of a table, which is created if it does not exist.
     pub(super) fn open(
         transaction: &'t WriteTransaction,
         table: TableDefinition<'_, K, &'static [u8]>,
@@ -135,7 +135,7 @@ impl<'t, K: Key + 'static> Rows<'t, K> {
         Ok(Self { table, seal })
     }
 
-    /// What `read` makes of the row under `key`.
+    /// Applies `read` to the row under `key`.
     pub(super) fn get<T>(
         &self,
         key: &K::SelfType<'_>,
@@ -151,7 +151,7 @@ impl<'t, K: Key + 'static> Rows<'t, K> {
         read(row).map(Some)
     }
 
-    /// Puts the row under `key`, in place of what is there.
+    /// Puts the row under `key`, replacing the one that is there.
     pub(super) fn insert(
         &mut self,
         ledger: &mut Ledger,
@@ -183,7 +183,7 @@ impl<'t, K: Key + 'static> Rows<'t, K> {
         Ok(())
     }
 
-    /// The same for a row that may be gone already.
+    /// Removes the row under `key`, if it is there.
     pub(super) fn remove_if_there(
         &mut self,
         ledger: &mut Ledger,
@@ -237,7 +237,7 @@ impl Tally {
 }
 
 impl Ledger {
-    /// Tokens, sessions, devices and cut-offs, in force or taken back.
+    /// Tokens, sessions, devices and cut-offs, in force or restored.
     pub(super) fn entries(&self) -> u64 {
         let entries = self.tallies.iter().take(Kind::ALL.len());
         entries.map(|tally| tally.count).sum()
@@ -251,12 +251,12 @@ impl Ledger {
         }
     }
 
-    /// Whether the rows that another one has counted are those that this one has.
+    /// Whether another ledger has counted the same rows.
     pub(super) fn is_of(&self, counted: &Self) -> bool {
         self.tallies == counted.tallies
     }
 
-    /// Whether they are, apart from `meta`.
+    /// The same, apart from `meta`.
     pub(super) fn is_of_beside_meta(&self, counted: &Self) -> bool {
         let meta = Section::Meta as usize - 1 + Kind::ALL.len();
         let rows = |ledger: &Self| ledger.tallies.into_iter().take(meta).collect::<Vec<_>>();
@@ -309,7 +309,7 @@ impl Ledger {
     }
 }
 
-/// SipHash-1-3 over the parts, one behind the other.
+/// SipHash-1-3 over the concatenated parts.
 pub(super) fn checksum(key: &FilterKey, parts: &[&[u8]]) -> u64 {
     let mut hasher = SipHasher13::new_with_key(key.bytes());
     for part in parts {

@@ -15,7 +15,7 @@ use crate::authority::entry::Entry;
 use crate::authority::store::engine::Snapshot;
 use crate::revocation::{Chain, Change, Fingerprint};
 
-/// Together a second, in which the writer surely gets from the disk to the index.
+/// A second together, more than the writer takes from the disk to the index.
 const ATTEMPTS: usize = 50;
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -26,11 +26,11 @@ pub(super) struct OpenSnapshot<'e> {
     transaction: ReadTransaction,
 }
 
-/// What index and disk say of a name at one moment.
+/// What index and disk have of a name at one moment.
 enum Found {
     Nothing,
     Entry(Box<Entry>),
-    /// Not the same.
+    /// They differ.
     Disagreement,
 }
 
@@ -112,8 +112,9 @@ impl Snapshot for OpenSnapshot<'_> {
         Ok(Some((number, part.to_vec())))
     }
 
-    /// The index is told of a commit when it is on the disk, so for a moment it may be behind, and
-    /// ahead of a transaction that began before. What is at neither place after that is lost.
+    /// The index is told of a commit once it is on the disk, so for a moment it may be behind the
+    /// disk, or ahead of a transaction that began before. If the two still differ after that, the
+    /// row is lost.
     fn entry(&self, name: Fingerprint) -> Result<Option<Entry>, StoreError> {
         let mut found = self.entry_now(name)?;
         for _ in 0..ATTEMPTS {

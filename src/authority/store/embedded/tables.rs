@@ -17,8 +17,8 @@ pub(super) const STAGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new(
 
 const LEDGER_SEAL: Seal = Seal::of_meta();
 
-/// All tables of a store, for writing. What is done to them is in the ledger at once, and in the
-/// store with [`Tables::finish`].
+/// All tables of a store, for writing. The ledger counts every change at once; [`Tables::finish`]
+/// writes it to the store.
 pub(super) struct Tables<'t> {
     pub(super) entries: Rows<'t, u64>,
     pub(super) subjects: Rows<'t, &'static [u8; 32]>,
@@ -26,13 +26,13 @@ pub(super) struct Tables<'t> {
     pub(super) log: Rows<'t, u64>,
     pub(super) staged: Rows<'t, u64>,
     pub(super) meta: Rows<'t, &'static str>,
-    /// Alone in a table, since it cannot count itself.
+    /// In a table of its own, since the ledger cannot count itself.
     ledger_row: redb::Table<'t, (), &'static [u8]>,
     pub(super) ledger: Ledger,
 }
 
 impl<'t> Tables<'t> {
-    /// The tables of a store that has them.
+    /// The tables of an existing store.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl<'t> Tables<'t> {
         Ok(tables)
     }
 
-    /// Tables that are empty, and a ledger that says so.
+    /// Empty tables with a ledger to match.
     ///
     /// # Errors
     ///

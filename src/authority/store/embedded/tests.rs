@@ -70,7 +70,7 @@ fn session(value: &str, lives: u64) -> Revocation {
     revocation(Kind::Session, value, lives)
 }
 
-/// It revokes nothing any more. What it was is for the next start to say.
+/// It no longer revokes anything. The next start reports the damage.
 #[test]
 fn an_expired_row_that_cannot_be_read_keeps_no_other_from_being_dropped() {
     let (directory, store) = open();
@@ -155,7 +155,8 @@ fn a_file_whose_process_was_killed_is_opened_without_reading_all_of_it() {
     assert!(!reads_all(), "after it was opened anew");
 }
 
-/// What is asked of a backup before each row is where these tests do what has to happen meanwhile.
+/// A backup calls `is_stopping` before each row, which is where these tests do what has to happen
+/// meanwhile.
 #[test]
 fn only_one_backup_is_made_at_a_time() {
     let (_directory, store) = open();

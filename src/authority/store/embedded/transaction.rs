@@ -13,14 +13,14 @@ use crate::revocation::{Change, Fingerprint};
 /// A transaction with its tables open.
 pub(super) struct OpenTransaction<'t> {
     tables: Tables<'t>,
-    /// As the last commit has left it.
+    /// The head as of the last commit.
     last_head: Head,
     head: Head,
-    /// The issuer that was seen last, to spare looking it up again.
+    /// The last issuer seen, to avoid looking it up again.
     last_issuer: String,
     index: &'t Index,
-    /// Where the rows of names are that this transaction has written or removed. The index is told
-    /// of them once they are on the disk.
+    /// The keys of rows that this transaction has written or removed, by name. The index is told of
+    /// them once they are on the disk.
     moved: ByFingerprint<Option<u64>>,
 }
 
@@ -42,7 +42,7 @@ impl<'t> OpenTransaction<'t> {
         })
     }
 
-    /// Writes head and ledger; gives the number of this commit, and where the feed stands then.
+    /// Writes head and ledger; returns the number of this commit, and the head after it.
     pub(super) fn finish(mut self) -> Result<(u64, Head), StoreError> {
         if self.head != self.last_head {
             self.tables.put_meta(HEAD, self.head.encode().to_vec())?;
@@ -75,7 +75,7 @@ impl Transaction for OpenTransaction<'_> {
         Ok(self.head)
     }
 
-    /// A row that is not where it should be is lost.
+    /// A row that is not under its key is lost.
     fn entry(&self, name: Fingerprint) -> Result<Option<Entry>, StoreError> {
         let Some(sequence) = self.row_of(name) else {
             return Ok(None);

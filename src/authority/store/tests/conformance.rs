@@ -1,4 +1,4 @@
-//! What every engine is held to: each of these runs on all of them.
+//! The contract of every engine: each of these tests runs on all of them.
 
 use std::thread;
 
@@ -8,7 +8,7 @@ use crate::authority::entry::Entry;
 use crate::authority::history::History;
 use crate::authority::store::embedded::tests::opening;
 
-/// What an engine keeps. It can be opened one time after the other.
+/// What an engine keeps. It can be opened again and again.
 trait Kept {
     fn open(&self) -> Store;
 }
@@ -66,7 +66,7 @@ conformance! {
     the_log_and_the_chain_come_back_as_they_were_written,
     the_oldest_part_of_the_log_can_be_cut_off,
     what_is_loaded_is_what_is_in_force,
-    an_import_is_put_aside_in_parts_and_goes_with_the_last,
+    an_import_is_staged_in_parts_and_removed_with_the_last,
     pages_put_together_are_the_whole,
 }
 
@@ -201,14 +201,14 @@ fn what_expired_is_dropped_and_what_did_not_stays(kept: &dyn Kept) {
         ..all
     };
     assert_eq!(store.list(&of_subject, None, 10).unwrap().entries.len(), 1);
-    // What expired and is revoked again is new to edges.
+    // An expired entry that is revoked again is new to edges.
     let again = Revocation {
         expires_at: time(30),
         ..owned
     };
     let again = store.commit(later, |writing| writing.revoke(&again));
     assert_eq!(again.unwrap().changes.len(), 1);
-    // To drop what is not there does no harm.
+    // Dropping what is not there does no harm.
     let never = name_of(&store, Kind::Token, "never");
     let dropped = store.commit(later, |writing| writing.drop_expired(&[never]));
     assert_eq!(dropped.unwrap().outcome.damaged, 0);
@@ -237,7 +237,7 @@ fn a_later_cut_off_replaces_an_earlier_one_and_never_the_reverse(kept: &dyn Kept
     assert_eq!(entry.sequence, 4);
 }
 
-/// Every way to set two or three cut-offs one after the other, against all of them asked singly.
+/// Every way to set two or three cut-offs one after the other, compared with each of them alone.
 fn no_cut_off_brings_back_what_an_earlier_one_has_revoked(kept: &dyn Kept) {
     let cut_offs = [5, 10, 15].into_iter().flat_map(|not_before| {
         let sessions = ["", "s", "t"].into_iter();
@@ -362,7 +362,7 @@ fn what_is_loaded_is_what_is_in_force(kept: &dyn Kept) {
     assert_eq!(index.expired(time(10), 10).len(), 3);
 }
 
-fn an_import_is_put_aside_in_parts_and_goes_with_the_last(kept: &dyn Kept) {
+fn an_import_is_staged_in_parts_and_removed_with_the_last(kept: &dyn Kept) {
     let store = kept.open();
     store
         .commit(NOW, |writing| {
@@ -414,7 +414,7 @@ fn pages_put_together_are_the_whole(kept: &dyn Kept) {
     }
 }
 
-/// Entries of three issuers and two subjects, some of them taken back.
+/// Entries of three issuers and two subjects, some of them restored.
 fn fill(store: &Store) {
     let mut revocations = Vec::new();
     for issuer in [
@@ -551,7 +551,7 @@ fn the_engines_do_the_same() {
     }
 }
 
-/// The answer to a commit can be lost on its way, with the commit done or not.
+/// The answer to a commit can be lost, whether the commit was done or not.
 #[test]
 fn what_became_of_a_commit_without_an_answer_is_found_out() {
     for (trouble, is_there) in [(Trouble::Before, false), (Trouble::After, true)] {
@@ -564,7 +564,7 @@ fn what_became_of_a_commit_without_an_answer_is_found_out() {
         assert!(revoke(&store, &revocation(Kind::Session, "b", 10)).is_err());
         assert!(
             !store.index().is_revoked(name, time(1)),
-            "nobody was told of it"
+            "no caller was told of it"
         );
         assert!(store.head().is_err(), "it is closed until it has recovered");
         assert_eq!(store.recover().unwrap().len(), usize::from(is_there));
@@ -577,7 +577,7 @@ fn what_became_of_a_commit_without_an_answer_is_found_out() {
     }
 }
 
-/// What an engine has to pass as well that several processes share.
+/// Further tests for an engine that several processes share.
 #[test]
 fn processes_on_one_database_make_one_log() {
     let database = Database::new();

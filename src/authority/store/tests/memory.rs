@@ -1,7 +1,8 @@
-//! An engine in memory: what the contract says, and nothing else.
+//! An engine in memory: the contract and nothing else.
 //!
-//! It stands for a database with transactions that several processes share. The lock is that of the
-//! head's row, a clone the transaction, and putting it in the place of the rows the commit.
+//! It stands for a database with transactions that several processes share. The lock stands for
+//! that of the head's row, a clone for the transaction, and replacing the rows with it for the
+//! commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -32,9 +33,9 @@ struct Rows {
 /// What goes wrong with the next commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// It does not come through.
+    /// It is not done.
     Before,
-    /// It does, and its answer does not.
+    /// It is done, and its answer is lost.
     After,
 }
 

@@ -1,4 +1,4 @@
-//! A store that has lost something says so.
+//! Damaged stores are noticed and reported.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -13,12 +13,12 @@ const SESSIONS: usize = 3_000;
 const CUT_OFFS: usize = 60;
 const MARK: &str = "authority.mark";
 
-/// A store as a process leaves it, with everything that one has.
+/// A store as a process leaves it, with everything that one contains.
 struct Sample {
     store: Vec<u8>,
     mark: Vec<u8>,
     facts: Facts,
-    /// Of what length of a file redb checks all.
+    /// The longest file that redb checks completely.
     checked_bytes: u64,
 }
 
@@ -63,7 +63,7 @@ fn all() -> Filter {
 }
 
 impl Sample {
-    /// As one that was ended in order leaves it, or one that was killed.
+    /// As a process leaves it that ended in order, or one that was killed.
     fn make(is_killed: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = open_in(directory.path()).unwrap();
@@ -112,7 +112,7 @@ impl Sample {
         Store::open(directory, opening)
     }
 
-    /// A directory with this store in it, changed.
+    /// A directory with a changed copy of this store in it.
     fn put(&self, change: impl FnOnce(&mut Vec<u8>)) -> (tempfile::TempDir, Vec<u8>) {
         let directory = tempfile::tempdir().unwrap();
         let mut store = self.store.clone();
@@ -163,7 +163,7 @@ fn begin_epoch(store: &Store) {
         .unwrap();
 }
 
-/// What became of many stores.
+/// The outcomes of many stores.
 #[derive(Debug, Default)]
 struct Count {
     whole: usize,
@@ -172,8 +172,8 @@ struct Count {
 }
 
 impl Count {
-    /// Opens a store that was changed: it is whole, or it is refused with what is missing, left as it
-    /// was, and goes on with what is left when it is told to.
+    /// Opens a changed store: it is complete, or opening fails with what is missing and leaves it
+    /// as it was, and it goes on with what is left when told to.
     fn open(&mut self, sample: &Sample, directory: &Path, changed: &[u8], what: &str) {
         let error = match sample.open(directory, Loss::Refused) {
             Ok(store) => {
@@ -226,7 +226,7 @@ impl Count {
     }
 }
 
-/// How often; ten times as often in the long form, which `PORTCULLIS_LONG=1` asks for.
+/// The number of rounds; ten times as many with `PORTCULLIS_LONG=1`.
 fn rounds(short: usize) -> usize {
     match std::env::var_os("PORTCULLIS_LONG") {
         Some(_) => short * 10,
@@ -325,7 +325,7 @@ fn a_header_that_names_an_earlier_commit_says_what_is_lacking() {
                 let text = refused.to_string();
                 assert!(text.ends_with(" changes, in 1 commit"), "{text}");
             }
-            // Ended in order, the one before the last has all of it too.
+            // After an orderly end, the commit before the last has everything too.
             let mut count = Count::default();
             count.open(&sample, directory.path(), &changed, "the other slot");
             assert_eq!(count.refused, usize::from(is_killed), "{count:?}");
@@ -351,10 +351,10 @@ fn a_copy_of_an_earlier_state_opens_and_begins_an_epoch() {
     }
 }
 
-/// Else the next start would see nothing missing, and give out sequence numbers a second time in the
-/// old epoch.
+/// Otherwise the next start would see nothing missing, and give out sequence numbers a second time
+/// in the old epoch.
 #[test]
-fn what_is_missing_is_forgotten_only_once_the_new_epoch_is_on_the_disk() {
+fn what_is_missing_is_given_up_only_once_the_new_epoch_is_on_the_disk() {
     let directory = tempfile::tempdir().unwrap();
     let store = open_in(directory.path()).unwrap();
     // An epoch that cannot be read is one that cannot be renewed.
@@ -375,7 +375,7 @@ fn what_is_missing_is_forgotten_only_once_the_new_epoch_is_on_the_disk() {
 }
 
 #[test]
-fn a_backup_in_the_place_of_the_store_opens_and_begins_an_epoch_when_it_is_older() {
+fn a_backup_that_replaces_the_store_opens_and_begins_an_epoch_when_it_is_older() {
     for is_older in [false, true] {
         let directory = tempfile::tempdir().unwrap();
         let store = open_in(directory.path()).unwrap();
@@ -393,7 +393,8 @@ fn a_backup_in_the_place_of_the_store_opens_and_begins_an_epoch_when_it_is_older
     }
 }
 
-/// An operator, and whatever starts the authority again and again, waits for the sentence.
+/// Opening a badly damaged store must not take long: operators and restart loops wait for the
+/// error.
 #[test]
 fn what_is_left_of_a_large_table_is_not_counted_for_ever() {
     let (directory, store) = open();
@@ -466,7 +467,7 @@ fn no_backup_is_made_of_a_store_that_is_damaged_while_it_is_in_use() {
     assert!(store.entry(name).is_err());
 }
 
-/// What may happen to the file of a store that is in use, and what is said of it then.
+/// What may happen to the file of a store that is in use, and how it is reported.
 type Mishap = (&'static str, fn(&Path), Taken);
 
 fn mishaps() -> Vec<Mishap> {
