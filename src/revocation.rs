@@ -1,19 +1,18 @@
-//! What can be revoked, and how an edge asks whether it was.
+//! What can be revoked, and how an edge finds out whether it was.
 //!
-//! A revocation names a token (`jti`), a session (`sid`) or a device, or it is a *cut-off*: nothing
-//! of this subject, client or issuer that was issued before an instant counts any more. The names
+//! A revocation names a token (`jti`), a session (`sid`) or a device, or it is a *cut-off*, which
+//! revokes everything of a subject, client or issuer that was issued before an instant. The names
 //! are never hashes of the token's bytes, which its holder can change without breaking the
 //! signature; they are claims, hashed under a secret key ([`FilterKey`]).
 //!
-//! Names of tokens, sessions and devices stand in a Bloom filter of 4 KiB [`page`]s, so that a
-//! process of Envoy needs three bytes for each, however many workers it has. A hit there is a
-//! *maybe*, and the authority is asked for the exact answer. Cut-offs are exact, in [`cut_off`]
-//! buckets, so that a user who signs in again after a password change is not disturbed.
+//! Names of tokens, sessions and devices are in a Bloom filter of 4 KiB [`page`]s, so that an Envoy
+//! process needs three bytes for each, however many workers it has. A hit there is a *maybe*, and
+//! the authority is asked for the exact answer. Cut-offs are exact, in [`cut_off`] buckets, so that
+//! a user who signs in again after a password change does not wait for the authority.
 //!
 //! The authority publishes both as a [`Manifest`] with immutable segments, and what changed since
-//! as [`Batch`]es. This module reads them; what it takes to build them stands in the authority.
-//! In a process of Envoy they stand in shared data ([`SharedFilter`]), where every virtual machine
-//! reads them through its [`View`].
+//! as [`Batch`]es. This module reads them; the authority builds them. In an Envoy process they are
+//! in shared data ([`SharedFilter`]), where every virtual machine reads them through its [`View`].
 
 mod change;
 mod codec;

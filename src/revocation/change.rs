@@ -1,32 +1,32 @@
 //! What changed since: batches of changes, chained and signed.
 //!
-//! An edge asks for what came after the last change that it holds, and says which history that
-//! change ended ([`DeltaQuery`](super::wire::DeltaQuery)).
+//! An edge polls for what came after the last change that it has, and names the history that ends
+//! with that change ([`DeltaQuery`](super::wire::DeltaQuery)).
 //!
-//! The answer is 200 with a batch, or 410: the epoch is another one, what came after `after` is
-//! forgotten, there is no such number yet, or the chain at that number is another one. The last two
-//! mean that the authority was put back to a backup, and in the last one it has since given the
-//! numbers to other changes. A new epoch begins then, if the [evidence](super::Evidence) shows that
-//! the authority itself has told the edge so. An edge that is told 410 fetches the manifest.
+//! The answer is 200 with a batch, or 410: the epoch is another one, the changes after `after` are
+//! no longer kept, there is no such number yet, or the chain at that number is another one. The
+//! last two mean that the authority was restored from a backup, and in the last one it has since
+//! given the numbers to other changes. Then a new epoch begins, if the [evidence](super::Evidence)
+//! shows that the authority itself has told the edge so. An edge that is told 410 fetches the
+//! manifest.
 //!
-//! Without `chain` the edge finds out for itself, by the chain in the batch, and the authority does
-//! not.
+//! Without `chain` only the edge notices, by the chain in the batch, and the authority does not.
 //!
 //! ```text
 //! struct Batch {                  // little-endian
 //!     magic: [u8; 4],             // "PCDB"
 //!     version: u8,                // 3; 1 had no `except_from`, 2 no `head` and no `evidence`
 //!     reserved: u8,               // 0
-//!     nonce: u64,                 // what the edge sent: the batch answers this question
+//!     nonce: u64,                 // what the edge sent: the batch answers this poll
 //!     time: u64,                  // the authority's clock, milliseconds
-//!     epoch: u64,                 // the line of history that sequence numbers belong to
+//!     epoch: u64,                 // the history that sequence numbers belong to
 //!     generation: u64,            // the newest that is published
 //!     head: u64,                  // the last sequence number that there is, at this moment
 //!     after: u64,                 // the sequence number before the first change
 //!     chain: [u8; 32],            // the chain at `after`
 //!     count: u32,                 // at most 256; the last sequence number is below 2^64
 //!     changes: [Change; count],
-//!     evidence: Evidence,         // of where an edge is that has all of them
+//!     evidence: Evidence,         // of the position of an edge that has all of them
 //!     key: [u8; 8],               // beginning of the public key
 //!     signature: [u8; 64],        // Ed25519 over "portcullis batch 1\0" and all before `key`
 //! }
@@ -41,13 +41,13 @@
 //! ```
 //!
 //! A batch without changes is the heartbeat. The nonce makes both fresh: an answer that was
-//! recorded earlier, or is held back, is the answer to another question.
+//! recorded earlier, or is held back, has the nonce of another poll.
 //!
-//! # Why does a batch say where the feed stands?
+//! # Why does a batch contain the head of the feed?
 //!
-//! What an edge holds is as old as the last moment at which it held everything. A batch alone does
-//! not tell that moment, however fresh it is: there may be thousands of changes after it. Where its
-//! last change is the `head`, everything is held that was revoked when the question was sent.
+//! An edge's staleness is the time since it last had everything. A batch alone does not tell when
+//! that was, however fresh it is: there may be thousands of changes after it. If its last change is
+//! the `head`, the edge has everything that was revoked when it sent the poll.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -62,12 +62,13 @@ use super::name::Fingerprint;
 /// Longest batch; the edge buffers it whole.
 pub const MAX_BATCH_BYTES: usize = 1 << 20;
 
-/// Most changes of one batch. Where each is in a page of its own, applying one takes an edge some five
-/// microseconds, and a worker serves no request meanwhile; there is a next batch.
+/// Most changes of one batch. Applying a change in a page of its own takes an edge some five
+/// microseconds, and the worker serves no request meanwhile; more changes come in the next batch.
 pub const MAX_BATCH_CHANGES: u32 = 256;
 
 /// Changes that an authority keeps, and so how far an edge may fall behind before it has to fetch
-/// the whole filter again. Half a million of them are as many bytes as a filter of three million.
+/// the whole filter again. Half a million changes take as many bytes as a filter of three million
+/// entries.
 pub const KEPT_CHANGES: u32 = 500_000;
 
 const FORMAT: [u8; 6] = *b"PCDB\x03\x00";
@@ -81,16 +82,16 @@ const CLEAR_CUT_OFF: u8 = 4;
 pub enum Change {
     /// A token, session or device was revoked.
     Add(Fingerprint),
-    /// A revocation was taken back.
+    /// A token, session or device was restored.
     Restore(Fingerprint),
     /// A cut-off was set, or replaced.
     SetCutOff(CutOff),
-    /// A cut-off was taken back.
+    /// A cut-off was restored.
     ClearCutOff(Fingerprint),
 }
 
 impl Change {
-    /// What it is about.
+    /// The name that it changes.
     #[must_use]
     pub const fn fingerprint(&self) -> Fingerprint {
         match self {
@@ -159,13 +160,13 @@ impl Chain {
         Self(hasher.finalize().into())
     }
 
-    /// The text for it in a question.
+    /// Its text form in a poll.
     #[must_use]
     pub fn to_text(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// The chain that a question names.
+    /// The chain in a poll.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -195,7 +196,7 @@ pub struct Batch {
     pub nonce: u64,
     /// The authority's clock, milliseconds since the epoch.
     pub time: u64,
-    /// The line of history.
+    /// The epoch.
     pub epoch: u64,
     /// The newest published generation.
     pub generation: u64,
@@ -207,7 +208,7 @@ pub struct Batch {
     pub chain: Chain,
     /// The changes.
     pub changes: Vec<Change>,
-    /// What an edge that has all of them shows for it.
+    /// Proof for an edge that has all of them.
     pub evidence: Evidence,
 }
 
@@ -267,8 +268,8 @@ impl Batch {
         bytes
     }
 
-    /// Verifies the signature, then reads the batch. Whether it answers the right question and
-    /// continues the right history is for the caller to compare.
+    /// Verifies the signature, then reads the batch. The caller has to compare whether it answers
+    /// the right poll and continues the right history.
     ///
     /// # Errors
     ///
@@ -277,7 +278,7 @@ impl Batch {
         Self::decode_signed(message, keys).map(|(batch, _)| batch)
     }
 
-    /// The same, with who has signed it.
+    /// The same, with the signer.
     ///
     /// # Errors
     ///

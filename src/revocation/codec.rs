@@ -3,16 +3,16 @@
 
 use crate::little_endian::LittleEndian;
 
-/// Why bytes are not what they should be.
+/// Why bytes could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The bytes end too early.
     #[error("expected {expected} more bytes, found {found}")]
     Truncated {
-        /// Bytes that should have followed.
+        /// Bytes that were expected.
         expected: usize,
-        /// Bytes that did.
+        /// Bytes that followed.
         found: usize,
     },
     /// There are bytes after the end.
@@ -26,7 +26,7 @@ pub enum DecodeError {
     Value(&'static str),
 }
 
-/// Takes values from the front of a slice, and says what is wrong where it cannot.
+/// Takes values from the front of a slice, or says what is wrong.
 pub(super) struct Reader<'b>(LittleEndian<'b>);
 
 impl<'b> Reader<'b> {

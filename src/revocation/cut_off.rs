@@ -1,7 +1,7 @@
-//! Cut-offs: "nothing of this subject that was issued before twelve o'clock".
+//! Cut-offs: "everything of this subject that was issued before twelve o'clock is revoked".
 //!
-//! They are exact. The table is divided into buckets by the fingerprint, so that one look-up reads
-//! some tens of records and a change rewrites as many.
+//! They are exact. The table is divided into buckets by the fingerprint, so that a look-up reads a
+//! few dozen records and a change rewrites as many.
 //!
 //! A bucket, and a segment of the table, is a list of records, those of the table in the order of
 //! [`sort`]:
@@ -11,17 +11,16 @@
 //!     key: [u8; 16],         // fingerprint of the subject, client or issuer
 //!     not_before: u64,       // seconds; tokens issued earlier are revoked
 //!     except: [u8; 16],      // fingerprint of a session that goes on; zeros for none
-//!     except_from: u64,      // seconds; tokens of that session issued earlier do not; 0 where
-// `except` is zeros, anything else is an error
+//!     except_from: u64,      // seconds; older tokens of that session are revoked; 0 without `except`
 //! }
 //! ```
 //!
 //! # Why does an exception have an instant of its own?
 //!
-//! Because cut-offs for one key add up, and none may bring back what an earlier one has revoked.
-//! "Everything before Monday", and then "everything before Friday, except this session", leave of
-//! the session what was issued since Monday. The sum of any number of cut-offs is one record of
-//! this form: of two different exceptions the one that belongs to the earlier instant is covered by
+//! Because cut-offs for one key add up, and none may restore what an earlier one has revoked. After
+//! "everything before Monday" and then "everything before Friday, except this session", only the
+//! session's tokens issued since Monday remain. The sum of any number of cut-offs is one record of
+//! this form: of two different exceptions, the one that belongs to the earlier instant is covered by
 //! the later cut-off.
 
 use super::codec::{DecodeError, Reader};
@@ -42,7 +41,7 @@ const NO_SESSION: [u8; 16] = [0; 16];
 /// One cut-off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CutOff {
-    /// What it is about.
+    /// The fingerprint of the subject, client or issuer.
     pub key: Fingerprint,
     /// Tokens that were issued before this instant are revoked.
     pub not_before: UnixTime,
@@ -60,8 +59,8 @@ pub struct Exception {
 }
 
 impl CutOff {
-    /// Whether it revokes a token issued at `issued_at` in this session. A token that does not
-    /// say when it was issued may have been issued before any instant.
+    /// Whether it revokes a token issued at `issued_at` in this session. A token without `iat` may
+    /// have been issued before any instant.
     #[must_use]
     pub fn revokes(&self, issued_at: Option<UnixTime>, session: Option<Fingerprint>) -> bool {
         let spared = self.except.filter(|except| Some(except.session) == session);
@@ -92,7 +91,7 @@ impl CutOff {
             session: Fingerprint(session),
             from,
         });
-        // One meaning has one spelling.
+        // Each meaning has exactly one encoding.
         if except.is_none() && from != UnixTime::EPOCH {
             return Err(DecodeError::Value("except_from"));
         }
@@ -120,7 +119,7 @@ pub fn bucket_of(key: Fingerprint, bucket_count: u32) -> u32 {
 }
 
 /// Sorts a table by the upper halves of the keys, read as little-endian numbers. This is the order
-/// of buckets, however many there are.
+/// of buckets, whatever their number.
 pub fn sort(table: &mut [CutOff]) {
     table.sort_unstable_by_key(|cut_off| cut_off.key.halves());
 }
@@ -169,7 +168,7 @@ pub fn find(bucket: &[u8], key: Fingerprint) -> Option<CutOff> {
     CutOff::read(&mut Reader::new(record)).ok()
 }
 
-/// Puts a cut-off into its bucket, in the place of an earlier one for the same key.
+/// Puts a cut-off into its bucket, replacing an earlier one for the same key.
 pub fn set(bucket: &mut Vec<u8>, cut_off: &CutOff) {
     clear(bucket, cut_off.key);
     cut_off.encode_to(bucket);
@@ -250,10 +249,10 @@ mod tests {
         let mut late = encode(&all[..1]);
         late[16..24].fill(0xff);
         assert_eq!(decode(&late), Err(DecodeError::Value("not_before")));
-        let mut of_nobody = encode(&all[..1]);
-        of_nobody[40] = 1;
+        let mut without_session = encode(&all[..1]);
+        without_session[40] = 1;
         assert_eq!(
-            decode(&of_nobody),
+            decode(&without_session),
             Err(DecodeError::Value("except_from")),
             "an instant for a session that is not there"
         );

@@ -1,10 +1,10 @@
-//! What an edge shows when it says how far it has come.
+//! Proof of how far an edge has come.
 //!
-//! An edge that knows changes which the store does not makes the authority begin a new line of
-//! history: the store was put back to an older backup. Every caller with an `edge` credential could
-//! claim so, and all edges would load the whole filter again. So the claim alone counts for nothing.
-//! With every batch the authority signs where the edge is after it, and the edge hands that back with
-//! its next poll; only the authority's own keys can have made it.
+//! An edge that knows changes which the store does not makes the authority begin a new epoch: the
+//! store was restored from an older backup. Any caller with an `edge` credential could claim so,
+//! and all edges would load the whole filter again. So the claim alone is not enough. With every
+//! batch the authority signs the edge's position after it, and the edge sends that back with its
+//! next poll; only the authority's own keys can have made it.
 //!
 //! ```text
 //! struct Evidence {
@@ -12,7 +12,7 @@
 //!     signature: [u8; 64],    // Ed25519 over "portcullis head 1\0" and a `Head`
 //! }
 //! struct Head {               // little-endian
-//!     epoch: u64,             // the line of history
+//!     epoch: u64,
 //!     sequence: u64,          // number of the last change that is known
 //!     chain: [u8; 32],        // the history up to there
 //! }
@@ -26,7 +26,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::Chain;
 use super::feed_key::{FeedKeys, SIGNATURE_BYTES, Signable};
 
-/// The authority's signature over where the feed stood.
+/// The authority's signature over a position in the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence(pub [u8; SIGNATURE_BYTES]);
 
@@ -41,26 +41,26 @@ impl Evidence {
         statement
     }
 
-    /// The evidence behind a signed statement.
+    /// The evidence at the end of a signed statement.
     #[must_use]
     pub fn of_signed(message: &[u8]) -> Option<Self> {
         message.last_chunk().copied().map(Self)
     }
 
-    /// Whether one of the keys has signed that the feed stood there.
+    /// Whether one of the keys has signed this position.
     #[must_use]
     pub fn holds(&self, epoch: u64, sequence: u64, chain: Chain, keys: &FeedKeys) -> bool {
         let message = [&Self::statement(epoch, sequence, chain)[..], &self.0].concat();
         keys.verified(Signable::Head, &message).is_ok()
     }
 
-    /// The text for it in a question.
+    /// Its text form in a poll.
     #[must_use]
     pub fn to_text(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// The evidence that a question has.
+    /// The evidence in a poll.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn evidence_is_of_one_place_in_one_history_and_of_a_key_of_the_authoritys() {
+    fn evidence_is_for_one_position_in_one_history_by_a_key_of_the_authority() {
         let keys = FeedKeys::new(vec![SigningKey::from_bytes(&[1; 32]).verifying_key()]);
         let evidence = signed(Signable::Head, 1);
         assert_eq!(Evidence::from_text(&evidence.to_text()), Some(evidence));

@@ -1,13 +1,13 @@
-//! Who may speak for the authority.
+//! The keys that sign for the authority.
 //!
-//! Manifests, batches and exact answers are signed with Ed25519 (RFC 8032). The operator pins the public halves
-//! in the filter's configuration; there may be several, so that one can be replaced while edges
-//! run. Transport security protects what the feed tells of users; these signatures alone protect the
-//! feed from being forged.
+//! Manifests, batches and exact answers are signed with Ed25519 (RFC 8032). The operator pins the
+//! public halves in the filter's configuration; there may be several, so that one can be replaced
+//! while edges run. Transport security only keeps the feed's content private; these signatures
+//! alone protect the feed from forgery.
 
 use ed25519_dalek::{Signature, VerifyingKey};
 
-/// What stands behind every signed message: eight bytes that name the key, and the signature.
+/// The end of every signed message: eight bytes that name the key, and the signature.
 pub(super) const SIGNATURE_BYTES: usize = KEY_ID_BYTES + Signature::BYTE_SIZE;
 
 const KEY_ID_BYTES: usize = 8;
@@ -27,8 +27,8 @@ pub enum FeedSignatureError {
     Invalid,
 }
 
-/// What is signed: a domain, so that a signature of one kind of message is none of another, and
-/// the message's bytes.
+/// What is signed: a domain, so that a signature of one kind of message is not valid for another,
+/// and the message's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signable {
     /// A [`super::Manifest`].
@@ -37,7 +37,7 @@ pub enum Signable {
     Batch,
     /// A [statement](super::proof) about one token.
     Check,
-    /// Where the feed stood, as an edge [shows](super::Evidence) it.
+    /// A position in the feed, as [evidence](super::Evidence) of an edge.
     Head,
 }
 
@@ -58,7 +58,7 @@ impl Signable {
     }
 }
 
-/// The signature of a message with the name of its key, as it stands behind the message.
+/// The signature of a message with the name of its key, as it is appended to the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedSignature {
     /// The key that made it.
@@ -68,7 +68,7 @@ pub struct FeedSignature {
 }
 
 impl FeedSignature {
-    /// The body with the signature behind it.
+    /// The body with the signature appended.
     #[must_use]
     pub fn append_to(&self, mut body: Vec<u8>) -> Vec<u8> {
         body.extend(key_id(&self.key));
@@ -77,7 +77,7 @@ impl FeedSignature {
     }
 }
 
-/// The public key that has signed a message: all of it, since what is believed depends on it.
+/// The public key that has signed a message: the whole key, since trust depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Signer(pub [u8; 32]);
 
@@ -105,7 +105,7 @@ impl FeedKeys {
         self.verified_by(kind, message).map(|(body, _)| body)
     }
 
-    /// The body of a signed message, and who has signed it.
+    /// The body of a signed message, and its signer.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl FeedKeys {
     }
 }
 
-/// The first bytes of the public key. No hash is needed: it only saves trying all of them.
+/// The first bytes of the public key. No hash is needed: the id only saves trying all keys.
 fn key_id(key: &VerifyingKey) -> [u8; KEY_ID_BYTES] {
     let mut id = [0; KEY_ID_BYTES];
     for (to, from) in id.iter_mut().zip(key.as_bytes()) {

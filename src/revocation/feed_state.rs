@@ -1,20 +1,20 @@
-//! The one record that says which generation counts and how far it has come.
+//! The record that says which generation is in use and how far it has come.
 
 use super::{Chain, Evidence, FeedKeys, FilterKey, Signer};
 use crate::little_endian::LittleEndian;
 
-/// What every virtual machine of a process agrees on. It stands in shared data, sealed as every
-/// record is (see [`crate::namespace`]), as
+/// What all virtual machines of a process agree on. It is in shared data, sealed like every record
+/// (see [`crate::namespace`]), as
 ///
 /// ```text
 /// struct State {             // little-endian
 ///     version: u8,           // 3; 2 did not say who has signed
-///     slot: u8,              // 0 or 1: which of the two places the generation is in
+///     slot: u8,              // 0 or 1: which of the two slots the generation is in
 ///     reserved: [u8; 6],     // 0
 ///     epoch: u64,
 ///     generation: u64,
 ///     sequence: u64,
-///     load: u64,             // random; names the loading that wrote the generation's records
+///     load: u64,             // random; identifies the load that wrote the generation's records
 ///     batches: u64,          // that were applied in this process
 ///     verified_at: u64,      // milliseconds of this edge's clock
 ///     page_count: u32,
@@ -28,41 +28,41 @@ use crate::little_endian::LittleEndian;
 /// }
 /// ```
 ///
-/// # Who believes it?
+/// # Which edges believe it?
 ///
-/// Edges that pin the key that has signed the manifest *and* the one that has signed the last batch.
+/// Edges that pin the key that signed the manifest *and* the one that signed the last batch.
 /// Several configurations may follow one feed, before and after an update or in two listeners, and
-/// each trusts what its own keys vouch for, no matter which of them has loaded it. The last batch vouches for all
-/// before it: it names the chain of the whole history up to there. When the authority has gone over
-/// to another key, the manifest is fetched once more: it is the same, under the new signature, and
-/// then the old key is not needed any more for what is held.
+/// each trusts what its own keys vouch for, no matter which of them has loaded it. The last batch
+/// vouches for all before it: it contains the chain of the whole history up to there. When the
+/// authority has switched to another key, the manifest is fetched once more: it is the same, under
+/// the new signature, and then the old key is no longer needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedState {
-    /// The line of history that the sequence numbers belong to.
+    /// The history that the sequence numbers belong to.
     pub epoch: u64,
-    /// The generation that is read.
+    /// The generation in use.
     pub generation: u64,
-    /// Which of two places its pages are in.
+    /// Which of the two slots its pages are in.
     pub slot: u8,
     /// Every change up to this one has been applied.
     pub sequence: u64,
-    /// The history up to there.
+    /// The chain up to there.
     pub chain: Chain,
-    /// What shows that the authority has said so.
+    /// Proof that the authority has said so.
     pub evidence: Evidence,
-    /// Names the loading that wrote the records. Two loadings of one generation, by a leader that
-    /// was stopped and by its successor, do not take each other's records for their own.
+    /// Identifies the load that wrote the records. Two loads of one generation, by a leader that
+    /// was stopped and by its successor, do not mistake each other's records for their own.
     pub load: u64,
-    /// How many batches were applied in this process; names the announcement of the last one.
+    /// How many batches were applied in this process; identifies the announcement of the last one.
     pub batches: u64,
-    /// Everything is in that had been revoked by then, by this edge's clock, in milliseconds: when
-    /// the question was sent to which the authority answered that there is no more.
+    /// Everything revoked by this time is applied, by this edge's clock, in milliseconds: it is
+    /// when the poll was sent to which the authority answered that there is no more.
     pub verified_at: u64,
-    /// SHA-256 of the manifest of the generation that is read.
+    /// SHA-256 of the manifest of the generation in use.
     pub manifest: [u8; 32],
-    /// Who has signed that manifest.
+    /// The signer of that manifest.
     pub manifest_signer: Signer,
-    /// Who has signed the last batch that was heard, with changes or without.
+    /// The signer of the last batch that was received, with or without changes.
     pub batch_signer: Signer,
     /// The secret under which names are hashed.
     pub filter_key: FilterKey,
@@ -137,7 +137,7 @@ impl FeedState {
         keys.has(self.manifest_signer) && keys.has(self.batch_signer)
     }
 
-    /// Whether a generation of this number would be news.
+    /// Whether a generation of this number would be newer.
     #[must_use]
     pub fn is_older_than(&self, epoch: u64, generation: u64) -> bool {
         (self.epoch, self.generation) < (epoch, generation)

@@ -1,12 +1,12 @@
-//! What holds for messages of the feed made of any bytes, once somebody has signed them: without
-//! a signature nothing of them is looked at.
+//! Invariants of feed messages made of arbitrary bytes and signed: without a signature none of them
+//! is read.
 
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use super::page::{MAX_PAGES, PAGE_BYTES};
 use super::{Batch, FeedKeys, FeedSignature, Manifest, SEGMENT_BYTES, Signable};
 
-/// What the bytes become when the authority signs them, and the key that it is known by.
+/// The bytes as a message signed by the authority, and the key that verifies it.
 pub(crate) fn signed(kind: Signable, body: &[u8]) -> (Vec<u8>, FeedKeys) {
     thread_local! {
         static KEY: SigningKey = SigningKey::from_bytes(&[1; 32]);
@@ -23,8 +23,8 @@ pub(crate) fn signed(kind: Signable, body: &[u8]) -> (Vec<u8>, FeedKeys) {
 
 /// The signed part of a manifest.
 ///
-/// One that is believed is written as it was read, and its segments are exactly the pages that it
-/// promises. Signed as a batch it is nothing.
+/// A manifest that is accepted encodes to the same bytes, and its segments are exactly the pages
+/// that it promises. Signed as a batch it is not accepted.
 pub fn manifest(body: &[u8]) {
     let (message, keys) = signed(Signable::Manifest, body);
     assert!(Manifest::decode(body, &keys).is_err());

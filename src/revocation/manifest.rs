@@ -6,7 +6,7 @@
 //!     version: u8,                // 2; 1 had segments of 256 pages, and a table in another form
 //!     reserved: u8,               // 0
 //!     created: u64,               // the authority's clock, milliseconds
-//!     epoch: u64,                 // the line of history that sequence numbers belong to
+//!     epoch: u64,                 // the history that sequence numbers belong to
 //!     generation: u64,            // grows from one to the next, within an epoch
 //!     sequence: u64,              // every change up to this one is in it
 //!     chain: [u8; 32],            // the chain at `sequence`
@@ -40,8 +40,8 @@ use super::page::{MAX_PAGES, PAGE_BYTES};
 
 /// Pages of one segment.
 ///
-/// A worker that takes in a segment, hashes it and writes its pages serves no request meanwhile,
-/// for about a millisecond.
+/// A worker that receives a segment hashes it and writes its pages, and serves no request
+/// meanwhile, for about a millisecond.
 const SEGMENT_PAGES: usize = 64;
 
 /// Longest segment; the edge buffers it whole.
@@ -49,8 +49,8 @@ pub const SEGMENT_BYTES: usize = SEGMENT_PAGES * PAGE_BYTES;
 
 const FORMAT: [u8; 6] = *b"PCMF\x02\x00";
 
-/// Longest manifest that is looked at: room for as many segments as [`MAX_PAGES`] and
-/// [`MAX_BUCKETS`] need.
+/// Longest manifest that is read: room for as many segments as [`MAX_PAGES`] and [`MAX_BUCKETS`]
+/// need.
 const MAX_MANIFEST_BYTES: usize = 832 * 1024;
 
 /// Why a manifest is not believed.
@@ -100,7 +100,7 @@ impl Segment {
 pub struct Manifest {
     /// The authority's clock, milliseconds since the epoch.
     pub created: u64,
-    /// The line of history.
+    /// The epoch.
     pub epoch: u64,
     /// Number of the generation.
     pub generation: u64,
@@ -156,7 +156,7 @@ impl Manifest {
         Self::decode_signed(message, keys).map(|(manifest, _)| manifest)
     }
 
-    /// The same, with who has signed it.
+    /// The same, with the signer.
     ///
     /// # Errors
     ///
@@ -196,7 +196,7 @@ impl Manifest {
         Ok((manifest, signer))
     }
 
-    /// What tells it from every other one, whichever key has signed it.
+    /// Identifies the manifest, whichever key has signed it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.encode()).into()

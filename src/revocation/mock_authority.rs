@@ -10,7 +10,7 @@ use super::*;
 use crate::host::{Call, CallOutcome};
 use crate::time::UnixTime;
 
-/// The secret of every filter of it.
+/// The secret of all its filters.
 pub const FILTER_KEY: FilterKey = FilterKey::new([7; 16]);
 
 /// Whole records only.
@@ -22,8 +22,7 @@ pub fn name_of(kind: Kind, value: &str) -> Fingerprint {
     FILTER_KEY.fingerprint(kind, "iss", value)
 }
 
-/// What a configuration of the gate has under `revocation`, to follow an authority with its first
-/// key.
+/// The `revocation` section of a gate's configuration that follows an authority with its first key.
 #[must_use]
 pub fn settings() -> Value {
     let key = MockAuthority::new().key.verifying_key();
@@ -39,7 +38,7 @@ pub fn settings() -> Value {
 pub struct MockAuthority {
     /// What it signs with.
     pub key: SigningKey,
-    /// The line of history.
+    /// The epoch.
     pub epoch: u64,
     /// The number of the generation.
     pub generation: u64,
@@ -94,7 +93,7 @@ impl MockAuthority {
         self.generation += 1;
     }
 
-    /// It is put back to a backup with so many changes.
+    /// Restores a backup with so many changes.
     pub fn restore(&mut self, changes: usize) {
         self.former = self.changes.clone();
         self.changes.truncate(changes);
@@ -104,7 +103,7 @@ impl MockAuthority {
         self.generation = 1;
     }
 
-    /// The chain over so many changes.
+    /// The chain over this many changes.
     #[must_use]
     pub fn chain(&self, sequence: usize) -> Chain {
         let changes = &self.changes[..sequence];
@@ -176,7 +175,7 @@ impl MockAuthority {
         self.sign(Signable::Manifest, manifest.encode())
     }
 
-    /// The changes after so many.
+    /// The changes after this many.
     #[must_use]
     pub fn batch(&self, after: usize, nonce: u64) -> Vec<u8> {
         let changes = self.changes[after..]

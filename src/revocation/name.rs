@@ -12,8 +12,8 @@ pub const MAX_NAME_BYTES: usize = 1024;
 /// The most that a provider's `clock_skew_seconds` may be where revocation is configured.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(10);
 
-/// So much longer than its tokens live an entry is kept: [`MAX_CLOCK_SKEW`], in which an edge lets
-/// them pass all the same, and five minutes by which the edge's clock may be late besides.
+/// How much longer than its tokens live an entry is kept: [`MAX_CLOCK_SKEW`], during which edges
+/// still accept them, and five minutes by which an edge's clock may be late besides.
 pub const EXPIRY_MARGIN: Duration = Duration::from_mins(15);
 
 const _: () = assert!(MAX_CLOCK_SKEW.as_secs() < EXPIRY_MARGIN.as_secs());
@@ -70,7 +70,7 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether it revokes up to an instant, and not for good.
+    /// Whether it revokes what was issued before an instant, and not a name for good.
     #[must_use]
     pub const fn is_cut_off(self) -> bool {
         matches!(self, Self::Subject | Self::Client | Self::Issuer)
@@ -96,8 +96,8 @@ impl Kind {
     }
 }
 
-/// The secret under which names are hashed. Who does not know it can neither find names that
-/// collide nor, holding the filter, tell whose sessions are in it.
+/// The secret under which names are hashed. Without it, an attacker can neither find names that
+/// collide nor, with the filter in hand, tell whose sessions are in it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FilterKey([u8; 16]);
 
@@ -109,8 +109,8 @@ impl std::fmt::Debug for FilterKey {
 
 /// A name under a [`FilterKey`]: 128 bits of SipHash-2-4.
 ///
-/// A million million names have a chance of one in 2⁴⁸ that any two are the same, so for deltas
-/// and cut-offs fingerprints count as exact.
+/// Among a trillion names the chance that any two collide is one in 2⁴⁸, so for deltas and cut-offs
+/// fingerprints count as exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 16]);
 
@@ -130,8 +130,8 @@ impl FilterKey {
     /// The fingerprint of the name `value` that `issuer` gave out. For [`Kind::Issuer`] the value
     /// is empty.
     ///
-    /// Hashed is the kind's byte, then issuer and value, each with its length as 64 bits before
-    /// it, so that no two names run together to the same bytes.
+    /// The hash covers the kind's byte, then issuer and value, each preceded by its length as 64
+    /// bits, so that no two names become the same bytes.
     #[must_use]
     pub fn fingerprint(&self, kind: Kind, issuer: &str, value: &str) -> Fingerprint {
         let mut hasher = SipHasher24::new_with_key(&self.0);

@@ -1,16 +1,15 @@
 //! The Bloom filter, one page at a time.
 //!
 //! A split-block Bloom filter (the layout of Apache Parquet: blocks of 32 bytes, in each of whose
-//! eight words one bit is set), with two blocks for every fingerprint, both inside one page. So one
-//! page answers for one fingerprint, and false positives are a hundred times rarer than with one
-//! block of the same size. Measured rates, by bits for each entry: 24 bits 2.9e-5, 28 bits 6e-6,
-//! 32 bits 1.7e-6.
+//! eight words one bit is set), with two blocks for every fingerprint, both inside one page. So a
+//! look-up reads one page, and false positives are a hundred times rarer than with one block of the
+//! same size. Measured rates, by bits for each entry: 24 bits 2.9e-5, 28 bits 6e-6, 32 bits 1.7e-6.
 //!
 //! # Why 126 blocks and not 128?
 //!
-//! Envoy keeps a page as a string with a header of ours before it and a byte after it. With 126
-//! blocks all of that fits into an allocation of 4 KiB; with 128 the allocator would take the next
-//! larger size, and an eighth of the memory would hold nothing.
+//! Envoy keeps a page as a string, with our header before it and a byte after it. With 126 blocks
+//! all of that fits into an allocation of 4 KiB; with 128 the allocator would use the next larger
+//! size, and an eighth of the memory would be wasted.
 
 use super::Fingerprint;
 
@@ -23,7 +22,7 @@ const BLOCK_BYTES: usize = 32;
 /// Bytes of one page.
 pub const PAGE_BYTES: usize = BLOCKS * BLOCK_BYTES;
 
-/// Most pages of one filter, 4 GiB of them: more than a process wants to hold.
+/// Most pages of one filter: 4 GiB, more than any process should hold.
 pub const MAX_PAGES: u32 = 1 << 20;
 
 /// Odd constants, one for each word (Parquet's specification, "Algorithm").
@@ -44,8 +43,7 @@ pub fn page_of(fingerprint: Fingerprint, page_count: u32) -> u32 {
     fingerprint.index_below(page_count)
 }
 
-/// Whether the page may have been told of this fingerprint. A page of the wrong length may have
-/// been told of everything.
+/// Whether the page may contain this fingerprint. A page of the wrong length may contain any.
 #[must_use]
 pub fn may_contain(page: &[u8], fingerprint: Fingerprint) -> bool {
     if page.len() != PAGE_BYTES {
@@ -62,9 +60,9 @@ pub fn may_contain(page: &[u8], fingerprint: Fingerprint) -> bool {
     })
 }
 
-/// How many of a billion fingerprints that the page was not told of it takes for its own: the share
-/// of a block's bits that a stranger finds set, word by word, and both of his blocks have to fit.
-/// Nothing is said of a page of the wrong length.
+/// False positives among a billion fingerprints that are not in the page: the share of bits that
+/// are set in each word of a block, multiplied over the words and over both blocks. 0 for a page of
+/// the wrong length.
 #[must_use]
 pub fn false_positives_per_billion(page: &[u8]) -> u64 {
     let of_block = |block: &[u8]| {
@@ -79,8 +77,8 @@ pub fn false_positives_per_billion(page: &[u8]) -> u64 {
     ((of_one.saturating_pow(2) >> 32) * 1_000_000_000) >> 32
 }
 
-/// Tells the page of a fingerprint. Bits are only ever set, so that two who do it at once, or one
-/// who does it twice, do no harm. A page of the wrong length is left alone.
+/// Adds a fingerprint to the page. Bits are only ever set, so adding one twice, or two at the same
+/// time, does no harm. A page of the wrong length is left alone.
 pub fn insert(page: &mut [u8], fingerprint: Fingerprint) {
     if page.len() != PAGE_BYTES {
         return;

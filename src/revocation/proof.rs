@@ -1,20 +1,20 @@
-//! The authority's word about one token.
+//! The authority's signed answer about one token.
 //!
-//! The feed is believed by its signature alone, and so is the exact answer that is asked for when
-//! the filter says "perhaps": otherwise a server that answers in the authority's place, be it another
-//! installation that a cluster leads to by mistake, could let revoked tokens through.
+//! The feed is trusted for its signature alone, and so is the exact answer that is asked for when
+//! the filter says "maybe": otherwise a server that answers instead of the authority, such as
+//! another installation that a cluster points to by mistake, could let revoked tokens through.
 //!
 //! ```text
 //! struct Proof {
-//!     question: [u8; 32],     // SHA-256 of the body of the question
+//!     check: [u8; 32],        // SHA-256 of the body of the check
 //!     revoked: u8,            // 0 or 1
 //!     key: [u8; 8],           // beginning of the public key
 //!     signature: [u8; 64],    // Ed25519 over "portcullis check 1\0" and all before `key`
 //! }
 //! ```
 //!
-//! It stands in the answer as base64url. A question has a number of its own in it, so that no
-//! answer serves for a later one.
+//! It is in the answer as base64url. Every check contains a fresh nonce, so that no answer can be
+//! replayed for a later one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::feed_key::{FeedKeys, Signable};
 
-/// What is to be signed when this is the answer to the question with this body.
+/// What is to be signed as the answer to the check with this body.
 #[must_use]
 pub fn statement(question: &[u8], is_revoked: bool) -> Vec<u8> {
     let mut statement = Sha256::digest(question).to_vec();
@@ -36,7 +36,7 @@ pub fn encode(signed: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(signed)
 }
 
-/// What the text proves about the question with this body; `None` when it proves nothing.
+/// What the text proves about the check with this body; `None` when it proves nothing.
 #[must_use]
 pub fn verdict(text: &str, question: &[u8], keys: &FeedKeys) -> Option<bool> {
     let message = URL_SAFE_NO_PAD.decode(text).ok()?;

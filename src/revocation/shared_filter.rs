@@ -14,8 +14,8 @@
 //! }
 //! ```
 //!
-//! A record of another generation, with another index or of another plugin is as good as none: what
-//! is asked of it is then answered with "no data", never with "not revoked".
+//! A record of another generation, with another index or of another plugin counts as missing: the
+//! answer is then "no data", never "not revoked".
 
 mod bucket;
 mod checked;
@@ -44,7 +44,7 @@ const STATE: &str = "state";
 /// The name of the record that says what is to be loaded again.
 const DAMAGED: &str = "damaged";
 
-/// How often a write is tried again when another writer was faster.
+/// How often a write is retried when another writer was faster.
 const WRITE_ATTEMPTS: usize = 16;
 
 /// What the shared filter says of a token.
@@ -54,20 +54,20 @@ pub enum Status {
     NotRevoked,
     /// Certainly revoked, by a cut-off.
     CutOff,
-    /// Perhaps: the filter may have mistaken it for another. Ask the authority.
+    /// Maybe: it can be a false positive. Ask the authority.
     PossiblyRevoked,
     /// The filter cannot say.
     NoData,
 }
 
-/// What kind of record.
+/// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RecordKind {
     Page,
     Bucket,
 }
 
-/// Where the records of one feed are.
+/// The records of one feed in shared data.
 #[derive(Clone, Debug)]
 pub struct SharedFilter {
     space: Namespace,
@@ -92,8 +92,8 @@ impl SharedFilter {
         Some((self.opened(&shared)?, shared.version))
     }
 
-    /// The state in shared data, if there is one that can be read, and what has to be there still
-    /// when another one is written over what was found.
+    /// The state in shared data, if there is a valid one, and what must still be there when another
+    /// one overwrites what was found.
     pub(crate) fn found_state(&self, host: &impl SharedData) -> (Option<FeedState>, Expected) {
         match host.shared(&self.space.key_of(STATE)) {
             Some(shared) => (self.opened(&shared), Expected::Version(shared.version)),
@@ -105,7 +105,7 @@ impl SharedFilter {
         FeedState::decode(self.space.open(STATE, &shared.bytes)?)
     }
 
-    /// Writes the state over the one of `expected`.
+    /// Writes the state, if what is there is still `expected`.
     pub(crate) fn write_state(
         &self,
         host: &impl SharedData,
@@ -116,12 +116,12 @@ impl SharedFilter {
         host.set_shared(&self.space.key_of(STATE), &record, expected)
     }
 
-    /// Where all records of this feed are.
+    /// The namespace of all records of this feed.
     pub(crate) const fn space(&self) -> &Namespace {
         &self.space
     }
 
-    /// Says that records of this generation are missing, so that the leader loads it again.
+    /// Reports that records of this generation are missing, so that the leader loads it again.
     pub(crate) fn report_damage(&self, host: &impl SharedData, state: &FeedState) {
         let record = self.space.seal(DAMAGED, &generation_id(state));
         host.set_shared(&self.space.key_of(DAMAGED), &record, Expected::Anything);
@@ -136,7 +136,7 @@ impl SharedFilter {
         })
     }
 
-    /// Made for every new token, several times, and so without the machinery of `format!`.
+    /// Made several times for every new token, so without the machinery of `format!`.
     fn record_key(&self, record: RecordKind, slot: u8, index: u32) -> String {
         const LONGEST_END: usize = "bucket/255/4294967295".len();
         let kind = match record {
@@ -202,9 +202,9 @@ impl SharedFilter {
     }
 
     /// Applies changes to the records of a generation, which have all changes up to the sequence
-    /// number `after`, and may have these and later ones. `false` when the records are not there any
-    /// more, when they are further than the batch after `after`, so that the state cannot be there
-    /// any more, or when other writers are always faster.
+    /// number `after`, and may have these and later ones. `false` when the records are gone, when
+    /// they are ahead of the batch after `after`, so that the state must have changed, or when
+    /// other writers are always faster.
     ///
     /// Every record is read and written once, however many of the changes are in it: what a batch
     /// costs is bounded by its length, and by the length of the buckets.
@@ -226,7 +226,7 @@ impl SharedFilter {
                 ))
             })
             .collect();
-        // In every record they stay in their order, which their numbers give.
+        // Within each record, changes stay in the order of their numbers.
         located.sort_unstable_by_key(|(record, sequence, _)| (*record, *sequence));
         located.chunk_by(|a, b| a.0 == b.0).all(|own| {
             let Some(((record, index), ..)) = own.first() else {
@@ -240,7 +240,7 @@ impl SharedFilter {
         })
     }
 
-    /// Writes what changes make of a record's body, unless that is nothing new.
+    /// Writes a record's body after changes, unless it stays the same.
     fn update(
         &self,
         host: &impl SharedData,
@@ -295,9 +295,9 @@ impl SharedFilter {
         self.write_first(host, state, RecordKind::Bucket, index, &bucket, is_open)
     }
 
-    /// Writes what the manifest names, but over nothing that this load has brought in, and only as
-    /// long as the load is open, for which it is asked after the look at what stands there: another
-    /// leader may go on with it, and may have applied changes already.
+    /// Writes a record of a generation, unless this load has written it already, and only while the
+    /// load is open. `is_open` is called after reading what is there: another leader may have taken
+    /// over the load, and may have applied changes already.
     fn write_first(
         &self,
         host: &impl SharedData,
@@ -321,9 +321,10 @@ impl SharedFilter {
         if !is_open() {
             return false;
         }
-        // Fails when another writer was faster. A leader with this load has written the same. One that
-        // was stopped in the middle of a load which was replaced since, or another plugin, has not:
-        // then the record is missing, and the generation is loaded again when it is looked for.
+        // Fails when another writer was faster. A leader with this load has written the same. A
+        // leader that was stopped in a load that has been replaced since, or another plugin, has
+        // not: then the record counts as missing, and the generation is loaded again when the
+        // record is looked up.
         self.write(host, state, record, index, body, expected);
         true
     }
@@ -358,7 +359,7 @@ impl SharedFilter {
         self.whole(state, record, index, shared)
     }
 
-    /// What stands in a record's place, if it is that record of this load, and whole.
+    /// What was found under a record's key, if it is that record of this load, and intact.
     fn whole(
         &self,
         state: &FeedState,
@@ -386,8 +387,8 @@ impl SharedFilter {
         Some(Body(shared))
     }
 
-    /// Empties the place of a record that belongs to an older generation than `state`'s. `false`
-    /// when there has never been a record in this place.
+    /// Empties a record that belongs to an older generation than `state`'s. `false` when there has
+    /// never been a record under this key.
     pub(crate) fn discard(
         &self,
         host: &impl SharedData,
@@ -408,7 +409,7 @@ impl SharedFilter {
     }
 }
 
-/// A record that was found whole.
+/// A record that was found intact.
 #[derive(Debug)]
 struct Body(SharedValue);
 
@@ -443,8 +444,9 @@ fn header(state: &FeedState, record: RecordKind, index: u32) -> [u8; HEADER_BYTE
     header
 }
 
-/// The record that a change is in; `None` for one that is in none. A bit may stand for several names,
-/// so none is ever cleared: the filter goes on saying "maybe", and the authority says "no".
+/// The record that a change applies to; `None` for a change that applies to none. A bit may belong
+/// to several names, so none is ever cleared: the filter goes on saying "maybe", and the authority
+/// says "no".
 fn record_of(change: &Change, state: &FeedState) -> Option<(RecordKind, u32)> {
     let name = change.fingerprint();
     match change {
@@ -457,7 +459,7 @@ fn record_of(change: &Change, state: &FeedState) -> Option<(RecordKind, u32)> {
     }
 }
 
-/// The page that knows of these names as well.
+/// The page with these names added.
 fn page_changed<'c>(page: &[u8], own: impl Iterator<Item = (u64, &'c Change)>) -> Changed {
     let mut body = page.to_vec();
     for (_, change) in own {
@@ -479,13 +481,13 @@ fn push_decimal(text: &mut String, number: u32) {
     }
 }
 
-/// What names one loading of a generation.
+/// Identifies one load of a generation.
 fn generation_id(state: &FeedState) -> Vec<u8> {
     let numbers = [state.epoch, state.generation, state.load];
     numbers.map(u64::to_le_bytes).concat()
 }
 
-/// Epoch and generation of a record, whatever its state.
+/// Epoch and generation of a record, intact or not.
 fn generation_of(record: &[u8]) -> Option<(u64, u64)> {
     let mut numbers = LittleEndian(record.get(8..)?);
     Some((numbers.u64()?, numbers.u64()?))

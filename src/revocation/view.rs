@@ -8,11 +8,11 @@ use super::{FeedKeys, FeedState, Names, SharedFilter, Status};
 use crate::host::SharedData;
 use crate::namespace::Namespace;
 
-/// How far ahead of the clock the feed may have been heard: clocks are put right now and then.
+/// How far ahead of the clock the last answer may lie: clocks are corrected now and then.
 const AHEAD_MILLISECONDS: u64 = 5_000;
 
-/// The feed as this virtual machine saw it on its last tick. Shared between the
-/// follower, which keeps it right, and the gate, which asks.
+/// The feed as this virtual machine saw it on its last tick. Shared between the follower, which
+/// updates it, and the gate, which reads it.
 #[derive(Debug)]
 pub struct View {
     filter: SharedFilter,
@@ -20,20 +20,20 @@ pub struct View {
     state: RefCell<Option<Rc<FeedState>>>,
 }
 
-/// How far the feed can be relied on.
+/// Whether the feed can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// No generation has been loaded.
     Missing,
-    /// The authority has not been heard for longer than is put up with.
+    /// The authority has been silent for longer than `max_staleness`.
     Stale,
-    /// It was heard within that time.
+    /// The authority was heard within `max_staleness`.
     Current,
 }
 
 impl View {
-    /// A view of the feed whose records are in this namespace, as far as these keys vouch for it.
-    /// It holds nothing yet.
+    /// A view, empty as yet, of the feed whose records are in this namespace, as far as these keys
+    /// vouch for it.
     #[must_use]
     pub fn new(space: Namespace, keys: FeedKeys) -> Self {
         Self {
@@ -43,20 +43,20 @@ impl View {
         }
     }
 
-    /// What is held.
+    /// The current state.
     #[must_use]
     pub fn state(&self) -> Option<Rc<FeedState>> {
         self.state.borrow().clone()
     }
 
-    /// What is held, or, before the first tick that has found something, what there is now: another
-    /// virtual machine may have loaded it in between.
+    /// The current state, or, before the first tick that has found one, the state in shared data:
+    /// another virtual machine may have loaded it in between.
     fn at_hand(&self, host: &impl SharedData) -> Option<Rc<FeedState>> {
         self.state()
             .or_else(|| Some(Rc::new(self.published(host)?.0)))
     }
 
-    /// What stands in shared data now, if the keys vouch for it, and its version there.
+    /// The state in shared data, if the keys vouch for it, and its version there.
     pub(crate) fn published(&self, host: &impl SharedData) -> Option<(FeedState, u32)> {
         let found = self.filter.state(host)?;
         found.0.is_trusted_by(&self.keys).then_some(found)
@@ -70,9 +70,9 @@ impl View {
         &self.filter
     }
 
-    /// How far what is held can be relied on at `now_milliseconds`, a time of the same clock that
-    /// the feed was followed by. A clock that was set back makes what is held stale, until the
-    /// authority is heard again: how old it is cannot be told.
+    /// Whether the feed can be relied on at `now_milliseconds`, by the clock that it was followed
+    /// with. A clock that was set back makes the feed stale until the authority is heard again,
+    /// since its age is unknown.
     #[must_use]
     pub fn standing(
         &self,
@@ -92,9 +92,8 @@ impl View {
         }
     }
 
-    /// What the filter says of a token, and the names that it was asked about; `names` makes them
-    /// for a state. When records of the state that is held are gone, a newer state is looked for
-    /// once.
+    /// What the filter says of a token, and the names that were looked up; `names` computes them
+    /// for a state. If records of the current state are gone, a newer state is looked for once.
     pub fn status(
         &self,
         host: &impl SharedData,

@@ -1,32 +1,31 @@
-//! What an edge and the authority say to each other: where, with which queries and bodies.
+//! The interface between an edge and the authority: paths, queries and bodies.
 //!
-//! What is signed has a format of its own: [`Manifest`](super::Manifest), [`Batch`](super::Batch),
-//! [`proof`](super::proof).
+//! Signed messages have formats of their own: [`Manifest`](super::Manifest),
+//! [`Batch`](super::Batch), [`proof`](super::proof).
 //!
-//! # Why does an edge say how far it is?
+//! # Why does an edge send the last sequence number that it knows?
 //!
-//! There may be several authorities on one database, and one of them may be behind what the edge has
-//! been told by another. It must not say "not revoked" of a token whose revocation it has not heard
-//! of yet. So a check carries the number of the last change that the edge knows (`at_least`), and an
-//! authority that has not come so far says that it cannot tell (503). A poll carries the same as
-//! `after`. An authority that is alone and behind has lost something; it finds that out by the polls
-//! (see [`Evidence`]).
+//! There may be several authorities on one database, and one of them may be behind another that the
+//! edge has heard from. It must not answer "not revoked" for a token whose revocation it does not
+//! know yet. So a check carries the number of the last change that the edge knows (`at_least`), and
+//! an authority that is behind answers 503. A poll carries the same number as `after`. An authority
+//! that is alone and behind has lost something, which it notices by the polls (see [`Evidence`]).
 
 use serde_json::{Map, Value};
 
 use super::{Chain, Evidence, Kind};
 use crate::time::UnixTime;
 
-/// Where the exact answer for one token is asked for, with a [`CheckRequest`].
+/// The path for the exact answer about one token, with a [`CheckRequest`].
 pub const CHECK_PATH: &str = "/v1/check";
 
-/// Where the manifest of the newest generation is.
+/// The path of the newest generation's manifest.
 pub const MANIFEST_PATH: &str = "/v1/feed/manifest";
 
-/// Where changes are asked for, with a [`DeltaQuery`].
+/// The path for changes, with a [`DeltaQuery`].
 pub const DELTAS_PATH: &str = "/v1/feed/deltas";
 
-/// Where a segment of a generation is.
+/// The path of a segment of a generation.
 #[must_use]
 pub fn segment_path(generation: u64, index: usize) -> String {
     format!("/v1/feed/segments/{generation}/{index}")
@@ -54,13 +53,13 @@ pub struct CheckRequest {
     pub client: Option<String>,
     /// `azp`, which names a client as well; a token may have both.
     pub azp: Option<String>,
-    /// `iat`; without it, any cut-off holds.
+    /// `iat`; without it, any cut-off applies.
     #[cfg_attr(not(target_family = "wasm"), schema(maximum = 253_402_300_799_isize))]
     pub issued_at: Option<u64>,
-    /// Number of the last change in the feed that the asker knows. An authority that has not come
-    /// so far does not say that a token is not revoked.
+    /// Number of the last change in the feed that the caller knows. An authority that is behind it
+    /// never answers that a token is not revoked.
     pub at_least: Option<u64>,
-    /// A random number, below 2^63; with it the answer has a proof, which serves for this question
+    /// A random number, below 2^63; with it the answer has a proof, which is valid for this check
     /// only.
     pub nonce: Option<u64>,
 }
@@ -105,7 +104,7 @@ impl Member {
 }
 
 impl CheckRequest {
-    /// About a token of this issuer, by no name yet.
+    /// A check for a token of this issuer, without names yet.
     #[must_use]
     pub fn of(issuer: &str, issued_at: Option<UnixTime>) -> Self {
         Self {
@@ -115,7 +114,7 @@ impl CheckRequest {
         }
     }
 
-    /// Asks by this name too.
+    /// Adds a name.
     pub fn put(&mut self, member: Member, name: &str) {
         let field = match member {
             Member::Jti => &mut self.jti,
@@ -129,7 +128,7 @@ impl CheckRequest {
         *field = Some(name.to_owned());
     }
 
-    /// The body that asks it.
+    /// The body of the request.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let names = [
@@ -161,7 +160,7 @@ impl CheckRequest {
     }
 }
 
-/// The proof in the answer to a check, which is all that an edge believes of it.
+/// The proof in the answer to a check, the only part that an edge trusts.
 #[must_use]
 pub fn proof_in(answer: &[u8]) -> Option<String> {
     match serde_json::from_slice::<Value>(answer)
@@ -184,17 +183,17 @@ pub struct CheckAnswer {
     /// issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Kind>,
-    /// Every member of the question that a revocation names, in the order of `by`. For questions
-    /// without a nonce.
+    /// Every member of the check that a revocation names, in the order of `by`. For checks without
+    /// a nonce.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Member>,
-    /// Whether anything of the issuer was ever revoked. For admins whose question has no nonce,
-    /// when the token is not revoked.
+    /// Whether anything of the issuer was ever revoked. For admins whose check has no nonce, when
+    /// the token is not revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<IssuerAnswer>,
-    /// The same, signed with a key of the feed: base64url of SHA-256 of the question's body, one
-    /// byte that is 1 for revoked, eight bytes that name the key, and an Ed25519 signature over
-    /// `portcullis check 1`, a zero byte and what is before the key. For questions with a nonce.
+    /// The same, signed with a key of the feed: base64url of SHA-256 of the check's body, one byte
+    /// that is 1 for revoked, eight bytes that name the key, and an Ed25519 signature over
+    /// `portcullis check 1`, a zero byte and what is before the key. For checks with a nonce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
 }
@@ -205,7 +204,7 @@ pub struct CheckAnswer {
 pub struct IssuerAnswer {
     /// Whether it was.
     pub known: bool,
-    /// Where it was not: an issuer whose name is nearly the same, and of which something was.
+    /// If it was not: an issuer with a similar name, of which something was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similar: Option<String>,
 }
@@ -223,16 +222,16 @@ pub struct DeltaQuery {
     pub epoch: u64,
     /// The last change it knows.
     pub after: u64,
-    /// The chain at that change: 32 bytes in base64url without padding. An edge that knows another
-    /// history than the authority is told so.
+    /// The chain at that change: 32 bytes in base64url without padding. An edge whose history
+    /// differs from the authority's is told so.
     #[cfg_attr(
         not(target_family = "wasm"),
         serde(default, deserialize_with = "text::chain"),
         param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$")
     )]
     pub chain: Option<Chain>,
-    /// What the last batch said of that place: 72 bytes in base64url without padding. Only an edge
-    /// that has it is believed that it knows more than the authority.
+    /// The evidence for `after` in the last batch: 72 bytes in base64url without padding. Only with
+    /// it does the authority believe that an edge knows more than itself.
     #[cfg_attr(
         not(target_family = "wasm"),
         serde(default, deserialize_with = "text::evidence"),
@@ -241,19 +240,19 @@ pub struct DeltaQuery {
     pub evidence: Option<Evidence>,
     /// The newest generation that it knows of. The answer comes at once when there is a newer one.
     pub generation: Option<u64>,
-    /// What time it is for the edge, in milliseconds since 1970. An authority whose clock is off from
-    /// most of them refuses cut-offs that are made by it.
+    /// The time by the edge's clock, in milliseconds since 1970. An authority whose clock disagrees
+    /// with most edges refuses cut-offs at "now".
     pub time: Option<u64>,
     /// A random number; it is signed with the answer.
     #[cfg_attr(not(target_family = "wasm"), serde(default))]
     pub nonce: u64,
-    /// Seconds to wait for a change; 25 by default, and more than 60 are 60.
+    /// Seconds to wait for a change; 25 by default, 60 at most.
     #[cfg_attr(not(target_family = "wasm"), serde(default = "text::default_wait"))]
     pub wait: u64,
 }
 
 impl DeltaQuery {
-    /// The path that asks it.
+    /// The path with this query.
     #[must_use]
     pub fn path(&self) -> String {
         let texts = [
@@ -275,7 +274,7 @@ impl DeltaQuery {
     }
 }
 
-/// What a query has as text, for the authority.
+/// Values that a query has as text, for the authority.
 #[cfg(not(target_family = "wasm"))]
 mod text {
     use serde::de::{Deserialize as _, Deserializer, Error};

@@ -1,4 +1,4 @@
-//! What a bucket of cut-offs holds in shared data, behind the header that all records have:
+//! The body of a bucket of cut-offs in shared data, after the header that all records have:
 //!
 //! ```text
 //! struct Bucket {            // little-endian
@@ -9,19 +9,18 @@
 //!
 //! # Why does a bucket know how far it has come?
 //!
-//! A cut-off can be taken back, and set again, so it matters which change comes last. Two leaders
-//! may be at work at once, and one of them may have been stopped with an old batch in its hands.
-//! Each applies those of a batch that are in one bucket in their order, all by one
-//! compare-and-swap, and no batch before all earlier ones are in. So a bucket that has come to a
-//! number has everything of its own up to it, and a change that is not above that number has nothing
-//! to add: a leader that is late does nothing, and the successor of one that was stopped half way
-//! through a batch goes through all of it again.
+//! A cut-off can be restored, and set again, so it matters which change comes last. Two leaders may
+//! be at work at once, and one of them may have been paused with an old batch. Each applies a
+//! batch's changes to a bucket in order, by one compare-and-swap, and no batch before all earlier
+//! ones are applied. So a bucket at a sequence number has all of its own changes up to it, and a
+//! change that is not above that number has nothing to add: a late leader changes nothing, and the
+//! successor of one that was stopped half way through a batch applies all of it again.
 //!
-//! A number stands for one change as long as the records last. Their header names the epoch, and an
-//! authority that was put back to a backup begins another one as soon as an edge knows more than it.
-//! Where only records knew more, since a leader died over a batch before the state named it, the
-//! batch's announcement tells, and the records are loaded again. Pages need nothing of the kind,
-//! since their bits are only ever set.
+//! A number stands for one change as long as the records last. Their header has the epoch, and an
+//! authority that was restored from a backup begins another one as soon as an edge knows more than
+//! it. If only the records know more, since a leader died in the middle of a batch before the state
+//! had it, the batch's announcement shows that, and the records are loaded again. Pages need none
+//! of this, since their bits are only ever set.
 
 use super::cut_off::{self, RECORD_BYTES};
 use crate::revocation::cut_off::CutOff;
@@ -34,25 +33,25 @@ pub(super) fn encode(through: u64, cut_offs: &[CutOff]) -> Vec<u8> {
     bucket
 }
 
-/// How far a bucket has come, and its cut-offs; `None` for what is no bucket.
+/// A bucket's sequence number and its cut-offs; `None` if it is malformed.
 pub(super) fn decode(bucket: &[u8]) -> Option<(u64, &[u8])> {
     let (through, cut_offs) = bucket.split_first_chunk()?;
     let is_whole = cut_offs.len().is_multiple_of(RECORD_BYTES);
     is_whole.then_some((u64::from_le_bytes(*through), cut_offs))
 }
 
-/// What a change makes of a record.
+/// The effect of changes on a record.
 #[derive(Debug)]
 pub(super) enum Changed {
     /// A new body.
     To(Vec<u8>),
-    /// Nothing new: the change is in.
+    /// None: they are applied already.
     Nothing,
-    /// Nothing at all: what is there was not written by one of ours.
+    /// None possible: what is there was not written by an edge of this feed.
     Foreign,
 }
 
-/// The bucket after those of its own changes, in order, that come after `after`.
+/// The bucket after its own changes, in order, which come after `after`.
 pub(super) fn changed<'c>(
     bucket: &[u8],
     after: u64,
@@ -81,7 +80,6 @@ pub(super) fn changed<'c>(
     }
 }
 
-/// A leader that applies a batch goes no further than that from the state, so this is how far a bucket
-/// may be ahead while the state is what it was. A bucket that claims more would have changes passed
-/// over for as long as it stands.
+/// How far a bucket may be ahead of the state: a leader applies one batch before it updates the
+/// state. A bucket that claims more would make leaders skip changes for as long as it exists.
 const FURTHEST_AHEAD: u64 = MAX_BATCH_CHANGES as u64;

@@ -1,23 +1,24 @@
-//! Which records were found whole, so that their checksum is not made again for every new token.
+//! Which records were found intact, so that their checksum is not computed again for every new
+//! token.
 //!
-//! The host changes a record's version with every write of any plugin. What has been checked
-//! under a version is what it was.
+//! The host changes a record's version with every write of any plugin, so a record with the version
+//! that was checked is unchanged.
 
 use std::cell::RefCell;
 
 use super::{FeedState, RecordKind};
 
-/// Records that are remembered; one per slot, the newer one stays. 16 bytes each, as soon as the
-/// first one is.
+/// Number of slots. Each remembers one record, the latest. They take 16 bytes each, allocated with
+/// the first record.
 const SLOTS: usize = 8_192;
 
-/// The records of one virtual machine that were found whole.
+/// The records that one virtual machine has found intact.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Checked(RefCell<Vec<Sight>>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sight {
-    /// The loading, which is random, and the kind of the record.
+    /// The load, which is random, and the kind of the record.
     load: u64,
     index: u32,
     /// Never 0, so that an empty slot matches no record.

@@ -1,7 +1,7 @@
-//! How full the records are, by a few of them.
+//! How full the records are, estimated from a sample.
 //!
-//! Names are spread evenly over pages and buckets, so that a few of them tell of all. Reading eight of
-//! each takes some fifty microseconds.
+//! Names are spread evenly over pages and buckets, so a few of them are representative. Reading
+//! eight of each takes some fifty microseconds.
 
 use super::{RecordKind, SharedFilter};
 use crate::host::SharedData;
@@ -11,16 +11,15 @@ use crate::revocation::{FeedState, page};
 /// How full the records are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fill {
-    /// Of a billion names that were never revoked, so many are taken for revoked ones, about which
-    /// the authority is asked.
+    /// False positives among a billion names that were never revoked; each costs a check.
     pub false_positives_per_billion: u64,
     /// Cut-offs in a bucket, on average.
     pub cut_offs_per_bucket: u64,
 }
 
 impl Fill {
-    /// Whether more is asked about, or rewritten with every change, than can be put up with until a
-    /// newer generation is loaded at leisure.
+    /// Whether checks are too frequent, or rewriting buckets is too expensive, to wait the usual
+    /// time before a newer generation is loaded.
     #[must_use]
     pub const fn is_crowded(&self) -> bool {
         self.false_positives_per_billion > MOST_FALSE_POSITIVES
@@ -58,7 +57,7 @@ impl SharedFilter {
     }
 }
 
-/// Some neighbouring records, all of them where there are few.
+/// Some neighbouring records, or all of them if there are few.
 fn sample(random: u64, count: u32) -> impl Iterator<Item = u32> {
     let count = count.max(1);
     let first = u32::try_from(random % u64::from(count)).unwrap_or(0);
@@ -67,7 +66,7 @@ fn sample(random: u64, count: u32) -> impl Iterator<Item = u32> {
 
 const SAMPLE: u32 = 8;
 
-/// Ten times as many as an authority promises by default.
+/// Ten times the default target of an authority.
 const MOST_FALSE_POSITIVES: u64 = 300_000;
 
 /// How much longer than intended buckets may be.

@@ -1,4 +1,4 @@
-//! What a token is looked up by.
+//! The names by which a token is looked up.
 
 use crate::revocation::{FilterKey, Fingerprint, Kind};
 use crate::time::UnixTime;
@@ -30,7 +30,7 @@ impl Names {
         }
     }
 
-    /// All of them, for a cache that remembers what concerns the token.
+    /// All of them, for a cache that remembers which changes affect the token.
     pub fn all(&self) -> impl Iterator<Item = Fingerprint> {
         self.entries.iter().chain(&self.cut_offs).copied()
     }

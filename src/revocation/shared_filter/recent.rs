@@ -1,9 +1,9 @@
 //! Buckets of cut-offs that a virtual machine has read lately.
 //!
-//! Nearly all tokens have the same issuer and one of a few clients, so nearly all ask for the same
-//! buckets. What was read serves until the feed moves on: every change of a bucket has a sequence
-//! number of its own, and a virtual machine that has not seen that number yet would not have
-//! dropped the tokens either that it knows.
+//! Nearly all tokens have the same issuer and one of a few clients, so nearly all need the same
+//! buckets. A bucket that was read is used until the feed moves on: every change of a bucket has a
+//! sequence number of its own, and a virtual machine that has not seen that number yet has not
+//! voided its cached tokens either.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,13 +13,13 @@ use super::{Body, FeedState};
 /// Buckets that are kept, of some 1,500 bytes each.
 const SLOTS: usize = 16;
 
-/// The buckets that were read last, one for each slot.
+/// The buckets that were read last, one in each slot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent(RefCell<Vec<Option<Read>>>);
 
 #[derive(Clone, Debug)]
 struct Read {
-    /// The loading, which is random.
+    /// The load, which is random.
     load: u64,
     sequence: u64,
     index: u32,

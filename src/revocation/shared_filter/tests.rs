@@ -21,7 +21,7 @@ fn names(text: &str) -> Names {
     names
 }
 
-/// A filter whose pages and buckets are all there and empty.
+/// A filter whose pages and buckets all exist and are empty.
 fn filled() -> (MockProcess, SharedFilter, FeedState) {
     let (process, filter, state) = (
         MockProcess::default(),
@@ -103,7 +103,7 @@ fn a_change_that_comes_late_is_in_already_and_is_not_written_again() {
     let clearing = Change::ClearCutOff(cut_off.fingerprint());
     let index = cut_off::bucket_of(cut_off.fingerprint(), state.bucket_count);
     let key = filter.record_key(RecordKind::Bucket, state.slot, index);
-    // The generation has come to 3.
+    // The generation is at 3.
     for (sequence, change, is_late, expected) in [
         (3, cut_off, true, Status::NotRevoked),
         (100, cut_off, false, Status::CutOff),
