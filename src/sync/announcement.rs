@@ -1,4 +1,4 @@
-//! What the last batches named, for the caches of the other virtual machines.
+//! The names in the last batches, for the token caches of the other virtual machines.
 //!
 //! ```text
 //! struct Announcement {      // little-endian; sealed, see `crate::namespace`
@@ -14,14 +14,14 @@
 //! # Why is a batch announced before it is applied?
 //!
 //! The leader may die half way through it. Then the records have changes that the state does not
-//! name, and that is right as long as the authority has them too: the next leader applies them
-//! again. But an authority that was put back to a backup may have lost just those, and as far as
-//! the state goes nothing has happened: no edge knows more than it, and no epoch begins. The
-//! announcement after the last one that the state counts tells of them, so that the next leader
-//! can see that the history has become another one.
+//! have, which is fine as long as the authority has them too: the next leader applies them again.
+//! But an authority that was restored from a backup may have lost just those, and by the state
+//! alone nothing has happened: no edge knows more than the authority, and no epoch begins. The
+//! announcement after the last one that the state counts names those changes, so that the next
+//! leader can see that the history is another one.
 //!
-//! So does the last one that the state counts, if it reaches further than the state: a leader that
-//! had more to apply announced it over that of another one, which then wrote the state.
+//! The last one that the state counts does so too, if it reaches further than the state: a leader
+//! with more to apply announced it over that of another leader, which then wrote the state.
 
 use crate::host::{Expected, SharedData, SharedValue};
 use crate::little_endian::LittleEndian;
@@ -30,8 +30,8 @@ use crate::revocation::{Batch, Chain, FeedState, Fingerprint, SharedFilter};
 /// Announcements that are kept: some seconds' worth, and a tick is a tenth of one.
 const KEPT: u64 = 256;
 
-/// How far the count of batches goes on when caches have to be emptied: so many cannot be accounted
-/// for, even with announcements of a leader that was stopped half way.
+/// How far the count of batches jumps when caches have to be emptied: more than announcements can
+/// cover, even with those of a leader that was stopped half way.
 pub(super) const UNACCOUNTED: u64 = KEPT + 1;
 
 /// Which tokens in the cache of a virtual machine are void.
@@ -39,7 +39,7 @@ pub(super) const UNACCOUNTED: u64 = KEPT + 1;
 pub enum VoidTokens {
     /// Tokens that have one of these names.
     Named(Vec<Fingerprint>),
-    /// All tokens: what was missed is not known.
+    /// All tokens: some changes were missed.
     All,
 }
 
@@ -48,17 +48,17 @@ fn name(number: u64) -> String {
     format!("announcement/{}", number % KEPT)
 }
 
-/// What is announced of changes after a state.
+/// The announced changes after a state.
 #[derive(Debug)]
 pub(super) struct Begun {
-    /// What stands in place of the next one, so that no other leader's is written over.
+    /// What was found under the next one's key, so that another leader's is not overwritten.
     found: Expected,
-    /// Where the last batch and the next one end, and the history up to there.
+    /// Where the last batch and the next one end, and the chain up to there.
     ends: [Option<(u64, Chain)>; 2],
 }
 
 impl Begun {
-    /// Looks whether a leader has begun to apply a batch that the state does not name.
+    /// Looks whether a leader has begun to apply a batch that the state does not have.
     pub(super) fn read(host: &impl SharedData, filter: &SharedFilter, state: &FeedState) -> Self {
         let next = state.batches.wrapping_add(1);
         let mut found = Expected::Absent;
@@ -89,8 +89,8 @@ impl Begun {
         ends.any(|(through, chain)| batch.chain_at(*through) != Some(*chain))
     }
 
-    /// Announces a batch, before anything of it is applied. `state` is the one after it. `false`
-    /// when another leader has announced one meanwhile.
+    /// Announces a batch, before any of it is applied. `state` is the one after it. `false` when
+    /// another leader has announced one meanwhile.
     #[must_use]
     pub(super) fn announce(
         &self,
@@ -113,7 +113,7 @@ impl Begun {
     }
 }
 
-/// An announcement that was found whole.
+/// An announcement that was found intact.
 struct Announcement<'b> {
     after: u64,
     through: u64,
@@ -146,7 +146,7 @@ impl<'b> Announcement<'b> {
     }
 }
 
-/// Which tokens are void since the state went from `old` to `new`.
+/// Which tokens became void when the state changed from `old` to `new`.
 pub(super) fn void_tokens(
     host: &impl SharedData,
     filter: &SharedFilter,

@@ -1,9 +1,9 @@
-//! Who loads a generation, so that a load outlives the leader that has begun it.
+//! The claim on loading a generation, so that a load outlives the leader that has begun it.
 //!
-//! A large generation takes longer than some leaders last: a control plane that pushes every other
-//! second replaces them all the time. So the leader that begins a load notes under which number it
-//! does so and how far it has come, and the next one that loads the same generation goes on from
-//! there: the records that are there already are records of its own.
+//! Loading a large generation can take longer than a leader lives: a control plane that pushes
+//! configuration every other second replaces leaders all the time. So the leader that begins a load
+//! records its number and how far it has come, and the next leader that loads the same generation
+//! continues from there: the existing records count as its own.
 //!
 //! ```text
 //! struct Claim {             // little-endian; sealed, see `crate::namespace`; empty once given up
@@ -18,18 +18,18 @@
 //!
 //! # Why may a load be continued only until changes are applied to it?
 //!
-//! What comes from the manifest is the same from every leader. Changes are not: an authority that
-//! was put back to a backup may have others under the same numbers, and a leader that was stopped
-//! with the old ones in its hands might still apply them. Before the first change the claim is
-//! therefore given up, which only its holder can do: a leader that went on with the load meanwhile
-//! holds it now, and the former one can give up nothing.
+//! What the manifest names is the same for every leader. Changes are not: an authority that was
+//! restored from a backup may have others under the same numbers, and a leader that was paused with
+//! the old ones might still apply them. So the claim is given up before the first change, which
+//! only its holder can do: if another leader has continued the load meanwhile, it holds the claim,
+//! and the former one cannot give it up.
 //!
-//! # Why is the claim looked at for every record that is written?
+//! # Why is the claim read for every record that is written?
 //!
-//! A leader may be stopped between any two calls of the host, and go on when others have long since
-//! applied changes to this load, and another plugin has written over the record that it is about to
-//! write. So it reads what stands there, then sees that the load is still open, and writes only over
-//! what it has read: no change was in that, and whatever has been written since moved the version.
+//! A leader may be paused between any two host calls, and resume when others have long since
+//! applied changes to this load, and another plugin has overwritten the record that it is about to
+//! write. So it first reads what is there, then checks that the load is still open, and overwrites
+//! only what it has read: that contained no change, and any later write has changed the version.
 
 use crate::host::{BackgroundHost, Expected, SharedData};
 use crate::little_endian::LittleEndian;
@@ -42,23 +42,23 @@ const NAME: &str = "load";
 /// How far a load has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
-    /// The first segment that is to be fetched.
+    /// The first segment to be fetched.
     pub(super) segment: u32,
-    /// The first bucket that is not written; cut-offs before it are passed over in that segment.
+    /// The first bucket that is not written; cut-offs before it are skipped in that segment.
     pub(super) bucket: u32,
 }
 
-/// Another leader has the claim, or its record was written over.
+/// Another leader has the claim, or its record was overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Contended;
 
 /// A load that was begun or taken over.
 #[derive(Debug)]
 pub(super) struct Claim {
-    /// The number under which it goes.
+    /// The number of the load.
     pub(super) load: u64,
     pub(super) progress: Progress,
-    /// What tells its record from that of every other holder.
+    /// Tells its record from that of every other holder.
     holder: [u8; 8],
     /// The version of the record.
     version: u32,
@@ -97,7 +97,7 @@ impl Claim {
         Ok(claim)
     }
 
-    /// Notes how far the load whose state this is has come.
+    /// Records how far the load with this state has come.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl Claim {
         Ok(())
     }
 
-    /// Gives it up, so that no leader goes on with it from here on.
+    /// Gives it up, so that no leader continues the load from here on.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl Claim {
     }
 }
 
-/// Whether the load whose state this is goes on, under any holder: no change has been applied to it.
+/// Whether the load with this state is open, under any holder: no change has been applied to it.
 pub(super) fn is_open(host: &impl SharedData, space: &Namespace, state: &FeedState) -> bool {
     let found = host.shared(&space.key_of(NAME));
     let payload = found

@@ -1,14 +1,15 @@
 //! Emptying what older generations have left in shared data.
 //!
-//! Envoy has no call that removes a value, so records are overwritten with nothing. Their keys stay,
-//! some hundred bytes for each page, and the next generation in the same place finds them there.
+//! Envoy has no call that removes a value, so records are overwritten with nothing. Their keys
+//! stay, some hundred bytes for each page, and the next generation in the same slot uses them
+//! again.
 //!
 //! # May another virtual machine still read them?
 //!
-//! Not one that has ticked since the switch: it reads what the state names. One that has not ticked
-//! finds no record, looks for a newer state, and finds that. A second leader finds records of its
-//! own generation left alone, since only older ones are emptied, and each only if it is still the
-//! one that was looked at.
+//! Not one that has ticked since the switch: it reads the new state's records. One that has not
+//! ticked finds no record, looks for a newer state, and finds it. Records of a second leader's own
+//! generation are safe, since only older ones are emptied, and each only if it is still the one
+//! that was read.
 
 use std::time::Duration;
 
@@ -16,14 +17,14 @@ use crate::host::SharedData;
 use crate::revocation::{FeedState, RecordKind, SharedFilter};
 use crate::time::Interval;
 
-/// How long a virtual machine may take to notice a new generation before the old one goes.
+/// How long a virtual machine may take to notice a new generation before the old one is emptied.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Records of one tick: half a millisecond's worth, and ten million entries are gone in five
+/// Records emptied in one tick: half a millisecond's worth; those of ten million entries take five
 /// seconds.
 const RECORDS_PER_TICK: u32 = 150;
 
-/// The records that are not read any more, from the first to the last.
+/// Empties the records that are no longer read, from the first to the last.
 #[derive(Debug)]
 pub(super) struct Discard {
     area: usize,
@@ -32,7 +33,7 @@ pub(super) struct Discard {
 }
 
 impl Discard {
-    /// Everything but what the state names, when the grace is over.
+    /// Everything but the state's own records, after the grace period.
     pub(super) fn begin(now_milliseconds: u64) -> Self {
         Self {
             area: 0,
@@ -68,8 +69,8 @@ impl Discard {
     }
 }
 
-/// Where records may be that are not read: in the other slot, and in the slot of the state behind
-/// its own, where a larger generation may have left some.
+/// Where records may be left over: in the other slot, and in the state's slot beyond its own
+/// records, where a larger generation may have left some.
 const fn leftover(state: &FeedState, area: usize) -> Option<(RecordKind, u8, u32)> {
     let (own, other) = match state.slot {
         0 => (0, 1),

@@ -1,44 +1,44 @@
-//! What is wrong between an edge and its authority, told apart.
+//! Classification of what can go wrong between an edge and its authority.
 //!
 //! Where the operator has to look depends on what has answered: the host, which could not send the
-//! call; the host in the place of an authority that it has not reached; the authority, which says
-//! why it does not answer; or another server.
+//! call; the host, because it could not reach the authority; the authority, which says why it
+//! refuses; or another server.
 //!
-//! # What does the host tell of a connection?
+//! # What does the host say about a connection?
 //!
-//! Envoy answers in the place of a server that it cannot reach, in plain text. Why TLS failed was a
-//! part of that up to 1.39; since then it says only that there is no connection, unless
+//! Envoy answers in place of a server that it cannot reach, in plain text. Up to 1.39 that text
+//! said why TLS failed; since then it says only that there is no connection, unless
 //! `envoy.reloadable_features.hide_transport_failure_reason_in_response_body` is off. So a cluster
-//! with a `transport_socket` before an authority without TLS is [`Fault::NoConnection`] there, which
-//! names both causes; the authority's log tells which. The other way round it is told apart
-//! everywhere: an authority with TLS answers a request without, and says what it lacks.
+//! with a `transport_socket` before an authority without TLS is [`Fault::NoConnection`] there,
+//! which names both causes; the authority's log tells which. The reverse is recognised everywhere:
+//! an authority with TLS answers a request without, and says what is wrong.
 
 use crate::host::NotSent;
 
-/// Why a call to the authority has come to nothing.
+/// Why a call to the authority has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Envoy has no cluster of the name.
     NoCluster,
-    /// The cluster has no endpoint, or none that is healthy.
+    /// The cluster has no healthy endpoint.
     NoEndpoint,
-    /// No connection came about.
+    /// No connection was established.
     NoConnection,
-    /// One side speaks TLS and the other does not, or not in a way that both accept.
+    /// One side speaks TLS and the other does not, or they do not agree on how.
     Tls,
-    /// There was a connection, and no answer on it, or not all of it, or not in time.
+    /// There was a connection, but no complete answer in time.
     NoAnswer,
     /// The authority does not know the credential.
     Credential,
-    /// It knows it, for something else than following.
+    /// It knows the credential, but its role does not allow following.
     Role,
     /// An answer with another status.
     Status,
-    /// The authority has not come as far as what is held.
+    /// The authority is behind the edge.
     Behind,
     /// Two leaders have begun to load a generation at the same time.
     Contended,
-    /// An answer that does not prove itself: signature, format, hash, history.
+    /// An answer that fails verification: signature, format, hash or history.
     NotBelieved,
 }
 
@@ -58,7 +58,7 @@ impl Fault {
         Self::NotBelieved,
     ];
 
-    /// The word for it in the name of its metric.
+    /// Its name in the name of its metric.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,7 +76,7 @@ impl Fault {
         }
     }
 
-    /// What an answer without what was asked for means.
+    /// The fault that an unsuccessful answer means.
     pub(super) fn of_answer(status: u16, body: &[u8]) -> Self {
         match code(body) {
             Some("credential_missing") => return Self::Credential,
@@ -89,7 +89,8 @@ impl Fault {
             let text = text.as_bytes();
             body.windows(text.len()).any(|part| part == text)
         };
-        // Envoy's own words; newer ones first say that another server has answered.
+        // Envoy's own texts; those of newer versions begin with a remark that a local reply was
+        // sent.
         match status {
             504 => Self::NoAnswer,
             502 | 503 if says("TLS_error") || says("protocol error") => Self::Tls,
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn who_has_answered_and_why_is_told_apart() {
+    fn the_source_and_the_cause_of_an_answer_are_told_apart() {
         let reset = |reason: &str| {
             format!(
                 "upstream connect error or disconnect/reset before headers. reset reason: {reason}"

@@ -1,19 +1,18 @@
 //! Following the authority's feed.
 //!
 //! Every virtual machine runs a [`Follower`]. On each tick it looks whether the state in shared
-//! data has changed, and says which cached tokens are void. The one that leads talks to the
-//! authority as well: it loads a generation when there is none or a newer one, and keeps a long
-//! poll open for what changes. A message that is not signed, does not answer the call or does not
-//! continue the history is never applied; what is held stays, and the call is made again, later
-//! and later, with jitter.
+//! data has changed, and says which cached tokens are void. The leader also talks to the authority:
+//! it loads a generation when there is none or a newer one, and keeps a long poll open for changes.
+//! A message that is not signed, does not answer the call or does not continue the history is never
+//! applied; the current state stays, and the call is retried, with growing pauses and jitter.
 //!
 //! | part of a leader | its work |
 //! |---|---|
 //! | `polling` | the long poll, and the changes that come by it |
 //! | `loading` | a generation, from its manifest to the switch |
-//! | `attesting` | a signature by the current key for what is held |
+//! | `attesting` | a signature by the current key for the manifest in use |
 //! | `tidying` | records of older generations, and how full those of this one are |
-//! | `outage` | what is counted and logged of calls that fail and of a feed that grows old |
+//! | `outage` | counting and logging failed calls and a stale feed |
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -35,24 +34,24 @@ mod tidying;
 use lead::{Lead, Scope};
 use outage::Report;
 
-/// Where the feed comes from.
+/// The source of the feed.
 #[derive(Clone)]
 pub struct FeedSource {
     /// Envoy's name for the authority.
     pub cluster: String,
     /// `:authority` of the requests.
     pub authority: String,
-    /// What stands after `Bearer `; an `edge` credential.
+    /// The bearer token; an `edge` credential.
     pub credential: String,
     /// Keys that may sign the feed.
     pub keys: FeedKeys,
-    /// How long the authority may hold a poll back when nothing changes. A heartbeat comes after
-    /// it, so it is a part of `max_staleness`.
+    /// How long the authority may hold a poll when nothing changes. A heartbeat comes after it, so
+    /// it is a part of `max_staleness`.
     pub heartbeat: Duration,
-    /// Most of the delay before a newer generation is loaded, so that a thousand edges do not all
-    /// load it at once.
+    /// The longest random delay before a newer generation is loaded, so that a thousand edges do
+    /// not all load it at once.
     pub reload_jitter: Duration,
-    /// The age past which it is said that the feed is stale.
+    /// The age past which the feed is reported as stale.
     pub max_staleness: Duration,
 }
 
@@ -65,7 +64,7 @@ impl std::fmt::Debug for FeedSource {
     }
 }
 
-/// What happened, for metrics. All of them only grow.
+/// Counters for metrics. All of them only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Batches with changes that were applied.
@@ -76,12 +75,12 @@ pub struct Counts {
     pub heartbeats: u64,
     /// Generations that were loaded.
     pub generations: u64,
-    /// Calls that came to nothing, by the number of the [`Fault`].
+    /// Calls that failed, by the number of the [`Fault`].
     pub faults: [u64; Fault::ALL.len()],
 }
 
 impl Counts {
-    /// How often there was this fault.
+    /// How often this fault has occurred.
     #[must_use]
     pub fn of(&self, fault: Fault) -> u64 {
         self.faults.get(fault as usize).copied().unwrap_or_default()
@@ -99,15 +98,15 @@ impl Counts {
 pub struct Follower {
     source: FeedSource,
     view: Rc<View>,
-    /// The version in shared data of what the view holds.
+    /// The version in shared data of the view's state.
     version: Option<u32>,
     report: Report,
-    /// What this one does while it leads.
+    /// The leader's work, while this one leads.
     lead: Option<Lead>,
 }
 
 impl Follower {
-    /// A follower that keeps `view` right, which holds nothing yet.
+    /// A follower that updates `view`, which is still empty.
     #[must_use]
     pub fn new(source: FeedSource, view: Rc<View>) -> Self {
         Self {
@@ -119,26 +118,26 @@ impl Follower {
         }
     }
 
-    /// What happened so far.
+    /// The counters so far.
     #[must_use]
     pub const fn counts(&self) -> Counts {
         self.report.counts
     }
 
-    /// How full the records are, if this one leads and has looked.
+    /// How full the records are, if this one leads and has measured.
     #[must_use]
     pub fn fill(&self) -> Option<Fill> {
         self.lead.as_ref()?.fill()
     }
 
-    /// How old what is held is, in milliseconds, if this one leads; as long as there has never been
-    /// anything, for how long it has been tried.
+    /// Staleness in milliseconds, if this one leads; as long as nothing was ever loaded, the time
+    /// since loading was first tried.
     #[must_use]
     pub const fn staleness(&self, now_milliseconds: u64) -> u64 {
         self.report.staleness(now_milliseconds)
     }
 
-    /// Whether this one should leave the lead to others, since it cannot do what a leader has to.
+    /// Whether this one should leave the lead to others, since it does not succeed.
     #[must_use]
     pub fn is_hopeless(&self, now_milliseconds: u64) -> bool {
         self.report.is_hopeless(now_milliseconds)
@@ -163,12 +162,12 @@ impl Follower {
         void
     }
 
-    /// Takes over a state that another virtual machine, or this one, has written.
+    /// Adopts a state that another virtual machine, or this one, has written.
     fn refresh(&mut self, host: &impl SharedData) -> Option<VoidTokens> {
         let held = self.view.state();
         let Some((state, version)) = self.view.published(host) else {
-            // The record was written over, or is signed by keys that are not pinned here. What is
-            // held is still true, but nothing adds to it any more.
+            // The record was overwritten, or is signed by keys that are not pinned here. The view's
+            // state is still true, but nothing updates it any more.
             self.version = None;
             self.view.replace(None);
             return held.map(|_| VoidTokens::All);
@@ -182,7 +181,7 @@ impl Follower {
         Some(void).filter(|void| *void != VoidTokens::Named(Vec::new()))
     }
 
-    /// The end of one of this follower's calls. That of any other call changes nothing.
+    /// The end of one of this follower's calls. Other calls are ignored.
     pub fn on_response(&mut self, host: &impl BackgroundHost, id: CallId, outcome: &CallOutcome) {
         let mut scope = Scope {
             host,

@@ -1,4 +1,4 @@
-//! What holds for segments, batches and the records of the feed, made of any bytes.
+//! Invariants of segments, batches and records of the feed, made of arbitrary bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ const FILTER_KEY: FilterKey = FilterKey::new([7; 16]);
 /// 2026-01-01T00:00:00Z in milliseconds.
 const NOW: u64 = 1_767_225_600_000;
 
-/// A generation of so many pages and buckets, and what its records are made of.
+/// A generation with these pages and this many buckets.
 fn generation(pages: &[u8], buckets: u32, cut_offs: &[u8]) -> Manifest {
     let segments = pages.chunks(SEGMENT_BYTES);
     Manifest {
@@ -44,7 +44,7 @@ fn begin(host: &MockProcess, filter: &SharedFilter, manifest: Manifest) -> Loade
     Loader::new(manifest, 0, claim)
 }
 
-/// Loads a generation into shared data, as far as its segments are in order.
+/// Loads a generation into shared data, as far as its segments are valid.
 fn load(
     host: &MockProcess,
     filter: &SharedFilter,
@@ -62,7 +62,7 @@ fn load(
     Ok(loader)
 }
 
-/// A token that does not say when it was issued, with this subject.
+/// A token without `iat`, with this subject.
 fn of_subject(subject: Fingerprint) -> Names {
     Names {
         cut_offs: vec![subject],
@@ -80,9 +80,9 @@ fn of_token(token: Fingerprint) -> Names {
 /// A segment of cut-offs, after a byte for the number of pages and one for that of buckets; the
 /// pages are made of the same bytes.
 ///
-/// One that is taken in is written as it was read, and every cut-off in it is found; whatever the
-/// pages are, a name that is added to them is found. One that is not taken in is malformed or not
-/// in the order of its buckets. One with a bit flipped is not taken in.
+/// A segment that is accepted encodes to the same bytes, and every cut-off in it is found; whatever
+/// the pages are, a name that is added to them is found. One that is refused is malformed or not in
+/// the order of its buckets. One with a bit flipped is refused.
 pub fn segment(bytes: &[u8]) {
     let [pages, buckets, records @ ..] = bytes else {
         return;
@@ -143,10 +143,10 @@ fn flipped_is_refused(
 
 /// The signed part of a batch, which may be a heartbeat.
 ///
-/// One that is believed is written as it was read. Applied to a generation, it leaves exactly the
-/// cut-offs that a table would have, and no name that was added is "not revoked"; what it named
-/// is what other virtual machines drop. It is not applied twice, and nothing of it that comes late
-/// takes anything back.
+/// A batch that is accepted encodes to the same bytes. Applied to a generation, it leaves exactly
+/// the cut-offs that a table would have, and no name that was added is "not revoked"; the names in
+/// it are those whose tokens other virtual machines void. It is not applied twice, and none of its
+/// changes that come late undoes a later one.
 pub fn batch(body: &[u8]) {
     let (message, keys) = signed(Signable::Batch, body);
     assert!(Batch::decode(body, &keys).is_err());
@@ -177,7 +177,7 @@ pub fn batch(body: &[u8]) {
     };
     assert_eq!(new.sequence, batch.through());
     as_a_table_would_have_it(&host, &filter, &new, &batch.changes);
-    // Another leader is late, and nothing is remembered of what was read before.
+    // Another leader is late, and has nothing cached.
     let late = SharedFilter::new(Namespace::example());
     let numbered: Vec<_> = (0..).zip(&batch.changes).collect();
     for (before, change) in numbered.into_iter().rev() {

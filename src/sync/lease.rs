@@ -1,4 +1,4 @@
-//! Who does the work that only one virtual machine of a process should do.
+//! Leases, for work that only one virtual machine of a process should do.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,27 +11,27 @@ use crate::time::Interval;
 /// The name of its record.
 const NAME: &str = "lease";
 
-/// How long a lease holds. So long can nobody lead after a leader has gone without a word: longer
-/// than any pause of a worker that is still alive, shorter than anybody would notice.
+/// How long a lease holds. If the leader dies, nobody leads for this long. It is longer than any
+/// pause of a live worker, and too short to matter.
 const TERM: Duration = Duration::from_secs(3);
 
-/// Parts of the term after which the leader renews it: it may miss two chances.
+/// How often the leader renews the lease in a term: it may miss two renewals.
 const RENEWALS_PER_TERM: u32 = 3;
 
-/// What this virtual machine has to do.
+/// What this virtual machine does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It does the work and publishes what comes of it.
+    /// It does the work and publishes the results.
     Leads,
-    /// It takes over what is published.
+    /// It uses what is published.
     Follows,
 }
 
-/// A lease in shared data: `holder: u64, renewed_at: u64`, in milliseconds since the epoch; 0 when it
-/// was given back.
+/// A lease in shared data: `holder: u64, renewed_at: u64`, in milliseconds since the epoch; 0 when
+/// it was released.
 ///
-/// Two holders at once are possible for a moment, when a holder is stopped between its look at the
-/// lease and its work, or when the clock jumps. Work done under a lease has to stand that.
+/// There may be two holders for a moment, when a holder is paused between reading the lease and its
+/// work, or when the clock jumps. Work done under a lease has to tolerate that.
 #[derive(Debug)]
 pub struct Lease {
     space: Namespace,
@@ -39,16 +39,16 @@ pub struct Lease {
     rest: Cell<Rest>,
 }
 
-/// Who has tried in vain lets somebody try who may have better luck.
+/// A pause of a leader that failed, so that another one that may succeed can lead.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rest {
     stands_back: Interval,
-    /// How long the lease has to have been free: then nobody else wants it.
+    /// After the lease was free for this long, no other virtual machine wants it.
     patience: Duration,
     free_since: Option<u64>,
 }
 
-/// What stands in shared data.
+/// The lease as it is in shared data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Holding {
     holder: u64,
@@ -71,7 +71,7 @@ impl Lease {
     pub fn tick(&self, host: &impl SharedData, now_milliseconds: u64) -> Role {
         let now = now_milliseconds;
         let shared = self.shared(host);
-        // Expired ones, and bytes that are nobody's lease, are as good as none.
+        // An expired lease, or bytes that are not a lease, count as none.
         let holding = shared.as_ref().and_then(|shared| self.holding(shared));
         let holding =
             holding.filter(|holding| Interval::new(holding.renewed_at, TERM).contains(now));
@@ -90,8 +90,7 @@ impl Lease {
         self.take(host, now, expected)
     }
 
-    /// Whether this one stands back, and somebody else may still come who wants the lease that is
-    /// free now.
+    /// Whether this one stands back, while another one may still take the free lease.
     fn leaves_it_to_others(&self, now: u64) -> bool {
         let rest = self.rest.get();
         if rest.stands_back.is_over(now) {
@@ -107,7 +106,7 @@ impl Lease {
         self.rest.set(Rest { free_since, ..rest });
     }
 
-    /// Gives the lease back, if it is held, so that another one can take it at once.
+    /// Releases the lease, if this one holds it, so that another one can take it at once.
     pub fn release(&self, host: &impl SharedData) {
         if let Some(shared) = self.shared(host)
             && self
@@ -122,8 +121,8 @@ impl Lease {
         }
     }
 
-    /// Gives the lease back and leaves it to others for a while, of 5 to 15 seconds as `random`
-    /// says. If nobody wants it for about a second, this one takes it again.
+    /// Releases the lease and leaves it to others for 5 to 15 seconds, by `random`. If it stays
+    /// free for about a second, this one takes it again.
     pub fn stand_back(&self, host: &impl SharedData, now_milliseconds: u64, random: u64) {
         let now = now_milliseconds;
         self.release(host);
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn who_stands_back_leaves_the_lease_to_others_and_takes_it_if_nobody_wants_it() {
+    fn a_lease_is_left_to_others_and_taken_again_if_it_stays_free() {
         let (space, leases) = (MockSpace::default(), leases(2));
         assert_eq!(leaders(&leases, &space, START), [1]);
         leases[0].stand_back(&space, START, 0);
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn foreign_bytes_and_a_clock_set_back_keep_nobody_from_leading() {
+    fn foreign_bytes_and_a_clock_set_back_do_not_block_the_lease() {
         for foreign in [
             &b""[..],
             b"x",

@@ -1,9 +1,9 @@
 //! Loading a generation: manifest, segments, cut-offs, and then what has changed since.
 //!
-//! Everything goes into the slot that is not read, a segment at a time, so that no callback takes
-//! longer than a segment. Nothing of it can be seen until the follower writes the new state. The
-//! table of cut-offs comes in the order of its buckets, so that of it, too, no more is held than a
-//! segment: a virtual machine's memory never shrinks.
+//! Everything goes into the slot that is not in use, a segment at a time, so that no callback takes
+//! longer than a segment. None of it is visible until the follower writes the new state. The table
+//! of cut-offs is in the order of its buckets, so that no more than a segment of it is in memory: a
+//! virtual machine's memory never shrinks.
 
 use super::claim::{self, Claim, Contended, Progress};
 use crate::host::SharedData;
@@ -12,10 +12,10 @@ use crate::revocation::{
     Batch, Evidence, FeedState, Manifest, SEGMENT_BYTES, Segment, SharedFilter, Signer, cut_off,
 };
 
-/// A generation has none: it is read only when changes were asked for, with which some comes.
+/// A manifest has none, but a generation is only used after a poll, and the batch has evidence.
 const NO_EVIDENCE: Evidence = Evidence([0; 72]);
 
-/// Empty buckets that are written in one go, about half a millisecond's worth.
+/// Empty buckets that are written in one step, about half a millisecond's worth.
 const BUCKETS_PER_STEP: u32 = 500;
 
 /// What the loader needs next.
@@ -32,19 +32,19 @@ pub(super) enum Need {
 /// Why a generation cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LoadError {
-    /// The segment's bytes are not those that the manifest names.
+    /// The segment's bytes are not those in the manifest.
     #[error("segment {0} does not match the manifest")]
     Segment(usize),
     /// A segment of cut-offs is malformed or not in order although its hash is right.
     #[error("segment {0} is malformed")]
     Malformed(usize),
-    /// Changes that do not follow.
+    /// Changes that do not continue the history.
     #[error("changes do not continue the manifest's history")]
     Discontinuous,
-    /// Shared data does not hold what was written.
+    /// Shared data does not contain what was written.
     #[error("the records are gone")]
     Gone,
-    /// Another leader has the claim, or it was written over.
+    /// Another leader has the claim, or it was overwritten.
     #[error("another leader loads a generation")]
     Contended,
 }
@@ -55,29 +55,29 @@ impl From<Contended> for LoadError {
     }
 }
 
-/// A generation on its way in.
+/// A generation being loaded.
 #[derive(Debug)]
 pub(super) struct Loader {
     manifest: Manifest,
     /// Until it is given up.
     claim: Option<Claim>,
-    /// What the state will be.
+    /// The future state.
     state: FeedState,
-    /// Where this one has begun.
+    /// Where this load was begun or resumed.
     from: Progress,
-    /// Segments that are in.
+    /// Segments that are loaded.
     loaded: usize,
-    /// Cut-offs of the bucket that is next to be written, so far.
+    /// The cut-offs so far of the next bucket to be written.
     bucket: Vec<cut_off::CutOff>,
     buckets_written: u32,
-    /// What has to be in before the generation may be read: where the feed stood when it was asked
-    /// for the first changes, and when that was.
+    /// What has to be applied before the generation may be used: the head of the feed when changes
+    /// were first polled for, and when that was.
     target: Option<(u64, u64)>,
 }
 
 impl Loader {
-    /// Begins with a manifest, in the slot that is not read, or goes on with what another leader has
-    /// brought in under the same claim.
+    /// Begins with a manifest, in the slot that is not in use, or resumes what another leader has
+    /// loaded under the same claim.
     pub(super) fn new(manifest: Manifest, slot: u8, claim: Claim) -> Self {
         let state = FeedState {
             epoch: manifest.epoch,
@@ -109,13 +109,13 @@ impl Loader {
         }
     }
 
-    /// With the key that has signed the manifest.
+    /// Notes the signer of the manifest.
     pub(super) const fn signed_by(mut self, signer: Signer) -> Self {
         self.state.manifest_signer = signer;
         self
     }
 
-    /// Notes the key that has signed the last changes.
+    /// Notes the signer of the last changes.
     pub(super) const fn note_signer(&mut self, signer: Signer) {
         self.state.batch_signer = signer;
     }
@@ -143,7 +143,7 @@ impl Loader {
         segments.chain(&self.manifest.cut_off_segments).nth(index)
     }
 
-    /// Takes the next segment in, and notes that for the leader that goes on.
+    /// Loads the next segment, and records that for a leader that may resume.
     pub(super) fn on_segment(
         &mut self,
         host: &impl SharedData,
@@ -169,7 +169,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Writes a segment of pages. Gives how far the load has come.
+    /// Writes a segment of pages. Returns how far the load has come.
     fn write_pages(
         &self,
         host: &impl SharedData,
@@ -190,8 +190,9 @@ impl Loader {
             .map(|segment| Progress { segment, bucket: 0 }))
     }
 
-    /// Writes those buckets of a segment of cut-offs that end in it. Gives how far the load has come:
-    /// the leader that goes on needs all of the bucket that is next, and so the segment in which that begins.
+    /// Writes those buckets of a segment of cut-offs that end in it. Returns how far the load has
+    /// come: a leader that resumes needs all of the next bucket, and so the segment in which that
+    /// begins.
     fn write_table(
         &mut self,
         host: &impl SharedData,
@@ -217,7 +218,7 @@ impl Loader {
         Ok(segment.map(|segment| Progress { segment, bucket }))
     }
 
-    /// Writes some of the buckets that are left when all records are there.
+    /// Writes some of the remaining buckets when all records are loaded.
     ///
     /// # Errors
     ///
@@ -231,8 +232,8 @@ impl Loader {
         self.write_buckets(host, filter, end.min(self.state.bucket_count))
     }
 
-    /// Writes the buckets before `end`. Empty ones are written too: a bucket that is missing means
-    /// that nothing is known.
+    /// Writes the buckets before `end`. Empty ones are written too: a missing bucket means that
+    /// nothing is known.
     fn write_buckets(
         &mut self,
         host: &impl SharedData,
@@ -251,8 +252,8 @@ impl Loader {
         Ok(())
     }
 
-    /// Applies changes that came after the manifest, after which no other leader can go on with this
-    /// load. The caller has checked that they answer the right question, which was sent at `sent`.
+    /// Applies changes that came after the manifest; from then on no other leader can resume this
+    /// load. The caller has checked that they answer the right poll, which was sent at `sent`.
     pub(super) fn on_changes(
         &mut self,
         host: &impl SharedData,
@@ -282,8 +283,8 @@ impl Loader {
         Ok(())
     }
 
-    /// Whether everything is in that had been revoked when the changes were first asked for. It is
-    /// not waited for the last change: they may be made faster than they are fetched.
+    /// Whether everything is loaded that was revoked when changes were first polled for. It need
+    /// not be the last change: changes may be made faster than they are fetched.
     pub(super) fn is_whole(&self) -> bool {
         self.target
             .is_some_and(|(head, _)| self.state.sequence >= head)

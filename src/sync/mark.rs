@@ -1,19 +1,19 @@
-//! How old what is held is.
+//! The staleness of the feed.
 //!
-//! Everything is held that had been revoked at some moment, and that moment is what
-//! [`verified_at`](crate::revocation::FeedState::verified_at) says. An answer tells where the feed
-//! stood when it was made, which is not before the call was sent. So once the edge has reached that
-//! sequence number, it has everything from before the call. When the answer *arrived* says nothing,
-//! and an answer proves nothing while there is more to fetch.
+//! The edge has everything that was revoked up to some moment, and that moment is
+//! [`verified_at`](crate::revocation::FeedState::verified_at). An answer contains the head of the
+//! feed when it was made, which is not before the call was sent. So once the edge has reached that
+//! sequence number, it has everything from before the call. The time at which the answer *arrived*
+//! proves nothing, nor does an answer while there is more to fetch.
 //!
 //! # Why is a sequence number remembered?
 //!
-//! Where changes come all the time, hardly any batch is the last one. The edge is only a little
-//! behind then: by as much as it has taken to reach the number that it was told last.
+//! When changes come all the time, hardly any batch is the last one. The edge is only a little
+//! behind then: by the time that it took to reach the last head that it was told.
 
 use crate::revocation::Batch;
 
-/// What has to be reached, and what that would mean.
+/// The sequence number to be reached, and the moment that it proves.
 #[derive(Debug, Default)]
 pub(super) struct Mark(Option<Target>);
 
@@ -25,8 +25,8 @@ struct Target {
 }
 
 impl Mark {
-    /// Takes in that everything up to the end of a batch is held, which was asked for at `sent`.
-    /// Gives the latest moment, if it is a new one, from before which nothing is missing.
+    /// Notes that everything up to the end of a batch is applied, which was polled for at `sent`.
+    /// Returns the new `verified_at`, if it has changed.
     pub(super) fn reached(&mut self, batch: &Batch, sent: u64) -> Option<u64> {
         if batch.is_last() {
             self.0 = None;
@@ -50,8 +50,8 @@ impl Mark {
     }
 }
 
-/// The fresher of what was known and what is found, at `now`. What lies ahead of the clock was told
-/// before the clock was set back, and counts for nothing.
+/// The fresher of the known and the found moment, at `now`. A moment in the future dates from
+/// before the clock was set back, and does not count.
 pub(super) fn fresher(known: u64, found: Option<u64>, now: u64) -> u64 {
     match found.map(|found| found.min(now)) {
         Some(found) if known > now => found,

@@ -1,22 +1,22 @@
-//! When a leader lets go of its work.
+//! When a leader gives up the lead.
 //!
-//! The one that leads may be the only one that cannot: its credential is refused, or its configuration
-//! pins a key that signs nothing, and others in the same space have better luck. A leader that
-//! answers are of no use to lets go after three of them. One that gets no answer at all would be
-//! followed by others that get none either, most likely; it lets go too, later, in case it is a
-//! matter of its worker.
+//! The leader may be the only virtual machine that cannot do the work: its credential is refused,
+//! or its configuration pins a key that signs nothing, while others in the same space would
+//! succeed. A leader gives up after three useless answers. One that gets no answer at all would
+//! most likely be followed by others that get none either; it gives up too, but later, in case the
+//! cause is its worker.
 
 use std::time::Duration;
 
 use crate::time::Interval;
 
-/// Answers of no use after which a leader lets go.
+/// Useless answers after which a leader gives up.
 const MOST_REFUSALS: u32 = 3;
 
-/// How long a leader goes on without success at most.
+/// The longest that a leader goes on without success.
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// What a leader has tried in vain since it last had success.
+/// A leader's failures since its last success.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Trouble {
     began_at: Option<u64>,
@@ -31,19 +31,19 @@ impl Trouble {
         }
     }
 
-    /// An answer came that is of no use to this one.
+    /// A useless answer came.
     pub(super) const fn refused(&mut self, now_milliseconds: u64) {
         self.unanswered(now_milliseconds);
         self.refusals = self.refusals.saturating_add(1);
     }
 
-    /// A part of something longer came. Answers of no use still count: a generation may come in
-    /// whole, time and again, under a key that signs no changes any more.
+    /// A part of something longer came. Useless answers still count: a generation may load
+    /// completely, again and again, under a key that no longer signs changes.
     pub(super) const fn went_on(&mut self) {
         self.began_at = None;
     }
 
-    /// Whether it is time to let go.
+    /// Whether it is time to give up.
     pub(super) fn is_hopeless(&self, now_milliseconds: u64) -> bool {
         let is_long = |began_at| Interval::new(began_at, LONGEST).is_over(now_milliseconds);
         self.refusals >= MOST_REFUSALS || self.began_at.is_some_and(is_long)

@@ -1,4 +1,4 @@
-//! Having what is held vouched for by the key that signs now.
+//! Getting the manifest in use signed by the current key.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use crate::host::{BackgroundHost, CallId, CallOutcome, Expected};
 use crate::revocation::{FeedState, Manifest};
 use crate::sync::line::Line;
 
-/// Asks for the manifest of what is held under a signature that is pinned here, when the key that
-/// signs changes is another one than the manifest was signed with. The old key is not needed then.
+/// Fetches the manifest in use again when batches are signed by another key than it was. With the
+/// new signature the old key is no longer needed.
 ///
-/// Its line is its own: the pauses after its failures are not for what has to be loaded.
+/// It has a line of its own, so that pauses after its failures do not delay loading.
 #[derive(Debug)]
 pub(super) struct Attester {
     pub(super) line: Line<()>,
 }
 
 impl Attester {
-    /// One for a leader that begins, of a feed that was heard of then.
+    /// For a new leader, of a feed that was last heard then.
     pub(super) fn begin(heard_at: u64) -> Self {
         Self {
             line: Line::well_at(heard_at),
         }
     }
 
-    /// Gives up a call that the host has never told the end of.
+    /// Gives up a call whose end the host has never reported.
     pub(super) fn give_up(&mut self, host: &impl BackgroundHost, after: Duration) -> bool {
         self.line.give_up(host, after)
     }
@@ -37,7 +37,7 @@ impl Attester {
         self.line.take(id)
     }
 
-    /// Makes the call when there is a need for it.
+    /// Makes the call when it is needed.
     pub(super) fn advance(&mut self, scope: &mut Scope<'_, impl BackgroundHost>) {
         if !self.line.is_free(scope.now()) {
             return;
@@ -87,10 +87,10 @@ impl Attester {
             return Ok(());
         };
         if manifest.digest() != held.manifest {
-            // There is another generation by now, or what is held is of another authority.
+            // There is another generation by now, or the state in use is of another authority.
             load.request(scope.now(), Duration::ZERO);
         } else if signer == held.manifest_signer {
-            // Not signed anew yet. It is asked again after a pause.
+            // Not signed with the new key yet. It is fetched again after a pause.
             self.line.fail(scope.host);
         } else {
             self.line.succeed(scope.host);

@@ -1,4 +1,4 @@
-//! The calls to the authority, and what an answer has to be to be used.
+//! The calls to the authority, and the conditions for using an answer.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use crate::revocation::wire::{DeltaQuery, MANIFEST_PATH, segment_path};
 use crate::revocation::{Batch, BatchError, FeedState, ManifestError, Signer};
 use crate::sync::loader::LoadError;
 
-/// How long a call may take, besides what the authority may hold it back for.
+/// How long a call may take, in addition to the time that the authority may hold it.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What makes a request for changes another one than every other.
+/// What identifies a poll.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     nonce: u64,
     /// When it was sent, in milliseconds.
     pub(super) sent: u64,
-    /// How long the authority may hold it back while there are no changes.
+    /// How long the authority may hold it while there are no changes.
     pub(super) wait: Duration,
 }
 
@@ -43,14 +43,14 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// Whether the cause is what is held, and goes when that is loaded anew.
+    /// Whether the cause is the current state, so that loading a generation cures it.
     pub(super) const fn is_mended_by_loading(&self) -> bool {
         matches!(self, Self::Load(_) | Self::Discontinuous | Self::Lost)
     }
 }
 
 impl Asked {
-    /// A request that is about to be sent.
+    /// A request to be sent.
     pub(super) fn now(host: &impl BackgroundHost, wait: Duration) -> Self {
         Self {
             nonce: host.random(),
@@ -71,8 +71,8 @@ impl FeedSource {
         self.get(segment_path(generation, index), CALL_TIMEOUT)
     }
 
-    /// Asks for what came after a state, which says what it holds. `newest` is the newest generation
-    /// that the authority has told of: it answers at once when there is one after that.
+    /// Polls for what came after a state. `newest` is the newest generation that the authority has
+    /// announced: it answers at once when there is a newer one.
     pub(super) fn changes_call(
         &self,
         state: &FeedState,
@@ -106,7 +106,7 @@ impl FeedSource {
         }
     }
 
-    /// The changes that were asked for, with the key that has signed them.
+    /// The changes that were polled for, and their signer.
     pub(super) fn batch(&self, asked: Asked, body: &[u8]) -> Result<(Batch, Signer), Refusal> {
         let (batch, signer) = Batch::decode_signed(body, &self.keys)?;
         if batch.nonce == asked.nonce {

@@ -1,4 +1,4 @@
-//! What a virtual machine does while it leads.
+//! The work of a leading virtual machine.
 
 use super::FeedSource;
 use super::attesting::Attester;
@@ -37,9 +37,9 @@ impl<'s, H: BackgroundHost> Scope<'s, H> {
         self.view.filter()
     }
 
-    /// What stands in shared data, by whatever key it is signed. One of ours has written it, and
-    /// has verified it by its own keys. Not the state of the view: that is what the cache of tokens
-    /// has been told of.
+    /// The state in shared data, by whatever key it is signed. A virtual machine of ours has
+    /// written it, and has verified it by its own keys. Not the state of the view, which is what
+    /// the token cache has been told of.
     pub(super) fn state(&self) -> Option<(FeedState, u32)> {
         self.filter().state(self.host)
     }
@@ -49,7 +49,7 @@ impl Lead {
     /// Begins to lead.
     pub(super) fn begin(scope: &mut Scope<'_, impl BackgroundHost>) -> Self {
         let now = scope.now();
-        // An outage does not begin anew with every leader.
+        // An outage does not start over with every leader.
         let verified_at = scope.state().map(|(state, _)| state.verified_at);
         let heard_at = scope
             .report
@@ -58,7 +58,7 @@ impl Lead {
             poller: Poller::begin(heard_at),
             load: LoadJob::begin(heard_at),
             attester: Attester::begin(heard_at),
-            // The leader before may have died before it had tidied up.
+            // The previous leader may have died before it had tidied up.
             tidier: Tidier::begin(now),
         }
     }
@@ -85,7 +85,7 @@ impl Lead {
             .look_at_the_age(scope.host, scope.source, scope.view);
     }
 
-    /// Takes calls for failed that the host has never told the end of.
+    /// Fails calls whose end the host has never reported.
     fn give_up_calls(&mut self, scope: &mut Scope<'_, impl BackgroundHost>) {
         let patience = 2 * CALL_TIMEOUT;
         let longest_poll = scope.source.heartbeat + patience;
@@ -101,7 +101,7 @@ impl Lead {
         }
     }
 
-    /// Takes the end of a call, if it is one of this leader's.
+    /// Handles the end of a call, if it is one of this leader's.
     pub(super) fn on_response(
         &mut self,
         scope: &mut Scope<'_, impl BackgroundHost>,

@@ -14,12 +14,12 @@ use crate::sync::loader::{LoadError, Loader, Need};
 use crate::sync::mark::fresher;
 use crate::time::{Interval, milliseconds};
 
-/// Records that are found missing as soon as they are loaded are not loaded again sooner than this:
-/// a plugin that writes over them all the time would have the whole filter fetched all the time.
+/// If records are missing again right after a load, the next load waits this long: otherwise a
+/// plugin that keeps overwriting them would make the leader fetch the whole filter over and over.
 /// Meanwhile the authority is asked about every token.
 pub(super) const REPAIR_PAUSE: Duration = Duration::from_secs(3);
 
-/// Most of the delay before a generation is loaded that replaces a crowded one.
+/// The longest random delay before a generation that replaces a crowded one is loaded.
 const CROWDED_JITTER: Duration = Duration::from_secs(1);
 
 /// Loads a generation when one is asked for.
@@ -27,15 +27,15 @@ const CROWDED_JITTER: Duration = Duration::from_secs(1);
 pub(super) struct LoadJob {
     line: Line<Step>,
     loader: Option<Loader>,
-    /// Set when a generation has to be loaded, to what is waited for before that.
+    /// Set when a generation has to be loaded, to the pause before that.
     pub(super) pause: Option<Interval>,
-    /// The newest generation that the authority has told of.
+    /// The newest generation that the authority has announced.
     newest: Option<u64>,
-    /// For how long records that are missing are not loaded again.
+    /// How long missing records are not loaded again.
     repair_pause: Interval,
 }
 
-/// What the call that is under way is for.
+/// The purpose of the call in flight.
 #[derive(Debug)]
 pub(super) enum Step {
     Manifest,
@@ -48,12 +48,12 @@ pub(super) enum Step {
 pub(super) enum Switch {
     /// This leader.
     Own,
-    /// Another one, to which this load was left.
+    /// Another one, which has taken over this load.
     Foreign,
 }
 
 impl LoadJob {
-    /// One for a leader that begins, of a feed that was heard of then.
+    /// For a new leader, of a feed that was last heard then.
     pub(super) fn begin(heard_at: u64) -> Self {
         Self {
             line: Line::well_at(heard_at),
@@ -64,7 +64,7 @@ impl LoadJob {
         }
     }
 
-    /// The newest generation that the authority has told of.
+    /// The newest generation that the authority has announced.
     pub(super) const fn newest(&self) -> Option<u64> {
         self.newest
     }
@@ -79,7 +79,7 @@ impl LoadJob {
         self.loader.is_some()
     }
 
-    /// Has a generation loaded after so long, or sooner if that was asked for already.
+    /// Requests a load after this delay, or sooner if one was requested already.
     pub(super) fn request(&mut self, now: u64, delay: Duration) {
         let known = self.pause.map(|pause| pause.remaining(now));
         if known.is_none_or(|known| delay < known) {
@@ -87,13 +87,13 @@ impl LoadJob {
         }
     }
 
-    /// Has the generation loaded again whose records are missing.
+    /// Requests that the generation is loaded again because records are missing.
     pub(super) fn repair(&mut self, now: u64) {
         self.request(now, self.repair_pause.remaining(now));
     }
 
-    /// Takes in which generation the authority has. A newer one can wait, so that a thousand edges
-    /// do not all load it at once; it waits for less where the one that is held is crowded.
+    /// Notes which generation the authority has. Loading a newer one can wait, so that a thousand
+    /// edges do not all load it at once; it waits for less if the current one is crowded.
     pub(super) fn on_news(
         &mut self,
         scope: &Scope<'_, impl BackgroundHost>,
@@ -121,7 +121,7 @@ impl LoadJob {
         }
     }
 
-    /// Gives up a call that the host has never told the end of.
+    /// Gives up a call whose end the host has never reported.
     pub(super) fn give_up(&mut self, host: &impl BackgroundHost, after: Duration) -> bool {
         let is_given_up = self.line.give_up(host, after);
         if is_given_up {
@@ -130,12 +130,12 @@ impl LoadJob {
         is_given_up
     }
 
-    /// What the call with this id was for, if it is the one under way, which has ended.
+    /// The purpose of the call with this id, if it is the one in flight, which has ended.
     pub(super) fn take(&mut self, id: CallId) -> Option<Step> {
         self.line.take(id)
     }
 
-    /// Goes on with what is to be loaded, as far as that needs no answer.
+    /// Continues the load, as far as that needs no answer.
     pub(super) fn advance(&mut self, scope: &mut Scope<'_, impl BackgroundHost>) -> Option<Switch> {
         if !self.line.is_free(scope.now()) {
             return None;
@@ -201,7 +201,7 @@ impl LoadJob {
             self.abandon(scope.host);
             return None;
         };
-        // A worker may have been stopped for long before it takes an answer in.
+        // A worker may have been paused for long before it handles an answer.
         if self.is_superseded(scope) {
             return Some(self.leave_to_others(scope));
         }
@@ -215,7 +215,8 @@ impl LoadJob {
         if matches!(step, Step::Manifest | Step::Segment) {
             scope.report.trouble.went_on();
         }
-        // The pauses shrink only when a generation is whole: its manifest may be fine for ever.
+        // The pauses shrink only when a generation is complete: a good manifest alone proves
+        // nothing.
         self.line.go_on();
         if self.pause.is_some() {
             return self.advance(scope);
@@ -224,7 +225,7 @@ impl LoadJob {
     }
 
     /// Whether another leader has published a generation since: a newer one, or one in the loader's
-    /// slot, where whatever is written now is missing from what is read.
+    /// slot, whose records further writes would damage.
     fn is_superseded(&self, scope: &Scope<'_, impl BackgroundHost>) -> bool {
         self.loader.as_ref().is_some_and(|loader| {
             let held = scope.state();
@@ -236,14 +237,14 @@ impl LoadJob {
         scope.report.trouble.refused(scope.now());
         scope.on_refusal(Work::Load, refusal);
         if matches!(refusal, Refusal::Lagging) {
-            // What is loaded is good, and goes on from here when the authority does.
+            // What is loaded is good, and the load continues when the authority has caught up.
             self.line.fail(scope.host);
         } else {
             self.abandon(scope.host);
         }
     }
 
-    /// Gives up what is loaded since another leader has done it, which is no fault.
+    /// Gives up the load because another leader has done it, which is not a fault.
     fn leave_to_others(&mut self, scope: &mut Scope<'_, impl BackgroundHost>) -> Switch {
         self.loader = None;
         self.line.succeed(scope.host);
@@ -282,7 +283,7 @@ impl LoadJob {
                 loader.on_changes(scope.host, scope.filter(), &batch, asked.sent)?;
                 loader.note_signer(signer);
                 let switch = loader.is_whole().then(|| self.publish(scope)).flatten();
-                // What is held has come further.
+                // The current state is ahead.
                 if self.loader.is_some() && batch.changes.is_empty() {
                     return Err(Refusal::Lagging);
                 }
@@ -291,8 +292,8 @@ impl LoadJob {
         }
     }
 
-    /// Makes the loaded generation the one that is read, by one write. What is held meanwhile may
-    /// have come further; then a few more changes are fetched first.
+    /// Switches to the loaded generation, by one write. The current state may be ahead of it by
+    /// now; then a few more changes are fetched first.
     fn publish(&mut self, scope: &mut Scope<'_, impl BackgroundHost>) -> Option<Switch> {
         let loader = self.loader.take()?;
         let mut next = loader.state().clone();
@@ -302,7 +303,7 @@ impl LoadJob {
         {
             return Some(self.leave_to_others(scope));
         }
-        // How far what is there has come counts only where our keys vouch for it.
+        // The position of the state that is there counts only if our keys vouch for it.
         let held = scope.source.trusted(found.as_ref());
         let is_behind =
             |held: &FeedState| held.epoch == next.epoch && held.sequence > next.sequence;
@@ -331,7 +332,7 @@ impl LoadJob {
     }
 }
 
-/// Begins to load the generation with this manifest, in the slot that is not read.
+/// Begins to load the generation with this manifest, in the slot that is not in use.
 fn begin(scope: &Scope<'_, impl BackgroundHost>, body: &[u8]) -> Result<Loader, Refusal> {
     let (manifest, signer) = Manifest::decode_signed(body, &scope.source.keys)?;
     let held = scope.state().map(|(held, _)| held);
@@ -341,23 +342,24 @@ fn begin(scope: &Scope<'_, impl BackgroundHost>, body: &[u8]) -> Result<Loader, 
         return Err(Refusal::Replayed);
     }
     let slot = held.map_or(0, |held| 1 - held.slot.min(1));
-    // Two that claim it at once both try again later.
+    // If two leaders claim it at once, both try again later.
     let claim = Claim::take(scope.host, scope.filter().space(), &manifest.digest(), slot);
     let claim = claim.map_err(LoadError::from)?;
     Ok(Loader::new(manifest, slot, claim).signed_by(signer))
 }
 
-/// Whether what is held leaves no place for a generation that is being loaded.
+/// Whether the current state uses the slot of a generation that is being loaded.
 fn supersedes(scope: &Scope<'_, impl BackgroundHost>, held: &FeedState, next: &FeedState) -> bool {
     let is_newer = |held: &FeedState| next.is_older_than(held.epoch, held.generation);
     held.slot == next.slot || scope.source.trusted(Some(held)).is_some_and(is_newer)
 }
 
-/// The count of batches of a generation that replaces what was found. Other virtual machines go by
-/// the count that was found, under whatever key; `held` is the same where our keys vouch for it.
+/// The count of batches for a generation that replaces the state that was found. Other virtual
+/// machines compare it with the count that was found, under whatever key; `held` is that state if
+/// our keys vouch for it.
 ///
-/// Caches are emptied, unless nothing is new but the slot. Records of the old one may have been
-/// missing; then nothing was taken from them either. They may have had changes that come later, or
+/// Caches are emptied, unless only the slot is new. Records of the old generation may have been
+/// missing; then no answers came from them either. They may have had changes that come later, or
 /// never.
 fn batches_after(
     scope: &Scope<'_, impl BackgroundHost>,

@@ -1,4 +1,4 @@
-//! Calls that came to nothing, and a feed that grows old: what is counted and said of them.
+//! Failed calls and a stale feed: counting and logging them.
 
 use super::calls::Refusal;
 use super::lead::Scope;
@@ -10,20 +10,21 @@ use crate::sync::fault::{Fault, code};
 use crate::sync::loader::LoadError;
 use crate::sync::trouble::Trouble;
 
-/// How the feed does, for metrics, the log, and the question whether another one should lead.
+/// The health of the feed, for metrics, for the log, and for deciding whether another one should
+/// lead.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) counts: Counts,
     pub(super) trouble: Trouble,
     remarks: Remarks,
-    /// The moment from before which nothing was missing when this one last looked, or that of the
-    /// first leader while nothing was ever loaded.
+    /// `verified_at` when this one last looked, or the beginning of the first leader while nothing
+    /// was ever loaded.
     heard_at: u64,
 }
 
 impl Report {
-    /// Begins with what leaders before have said. `verified_at` is how fresh what is held is. Gives
-    /// when the feed was last heard of.
+    /// Begins with the remarks of earlier leaders. `verified_at` is that of the current state.
+    /// Returns when the feed was last heard.
     pub(super) fn take_over(
         &mut self,
         host: &impl BackgroundHost,
@@ -35,12 +36,12 @@ impl Report {
         self.heard_at
     }
 
-    /// Leaves the lead to another one, to which the trouble of this one says nothing.
+    /// Leaves the lead to another one, and resets the trouble, which says nothing about that one.
     pub(super) fn hand_over(&mut self) {
         self.trouble = Trouble::default();
     }
 
-    /// There is no trouble any more.
+    /// The trouble is over.
     pub(super) fn went_well(&mut self) {
         self.trouble = Trouble::default();
     }
@@ -55,7 +56,7 @@ impl Report {
         now_milliseconds.saturating_sub(self.heard_at)
     }
 
-    /// Says when `max_staleness` is over, and when it is not any more.
+    /// Logs when `max_staleness` is exceeded, and when that is over.
     pub(super) fn look_at_the_age(
         &mut self,
         host: &impl BackgroundHost,
@@ -91,13 +92,13 @@ impl Report {
 }
 
 impl<H: BackgroundHost> Scope<'_, H> {
-    /// The host would not send a call at all.
+    /// The host did not send a call.
     pub(super) fn on_not_sent(&mut self, work: Work, reason: NotSent) {
         self.report.trouble.unanswered(self.now());
         self.fail(work, Fault::from(reason), "");
     }
 
-    /// An answer that says nothing of the feed, or none.
+    /// An unusable answer, or none.
     pub(super) fn on_no_use(&mut self, work: Work, outcome: &CallOutcome) {
         let now = self.now();
         let CallOutcome::Answered { status, body, .. } = outcome else {
@@ -113,7 +114,7 @@ impl<H: BackgroundHost> Scope<'_, H> {
         self.fail(work, Fault::of_answer(*status, body), &answer);
     }
 
-    /// An answer that is not used, for this reason.
+    /// An answer that was rejected for this reason.
     pub(super) fn on_refusal(&mut self, work: Work, reason: &Refusal) {
         let fault = match reason {
             Refusal::Lagging => Fault::Behind,
@@ -123,7 +124,7 @@ impl<H: BackgroundHost> Scope<'_, H> {
         self.fail(work, fault, &reason.to_string());
     }
 
-    /// Counts a fault, and warns of it once, again when it has become another, and every ten
+    /// Counts a fault, and logs it once, again when it has become another one, and every ten
     /// minutes.
     fn fail(&mut self, work: Work, fault: Fault, details: &str) {
         self.report.counts.add(fault);
@@ -139,7 +140,7 @@ impl<H: BackgroundHost> Scope<'_, H> {
             Work::Load => " (loading a generation)",
             Work::Attest => " (vouching for what is held)",
         };
-        // An authority that is away is away for all that is asked of it.
+        // An authority that is down is down for every kind of call.
         let of = if fault == Fault::NotBelieved { of } else { "" };
         let text = ["revocation feed: ", before, details, after, of].concat();
         let (host, space) = (self.host, self.filter().space());
@@ -150,7 +151,7 @@ impl<H: BackgroundHost> Scope<'_, H> {
         }
     }
 
-    /// What was complained of about this work is so no more.
+    /// Logs that this work succeeds again, if a fault was logged.
     pub(super) fn settle(&mut self, work: Work) {
         if self.report.remarks.settle(work) {
             self.report.remarks.write(self.host, self.filter().space());
@@ -158,7 +159,7 @@ impl<H: BackgroundHost> Scope<'_, H> {
     }
 }
 
-/// What is said of a fault, before and after what it is about.
+/// The log line of a fault, before and after its subject.
 const fn words(fault: Fault) -> (&'static str, &'static str) {
     match fault {
         Fault::NoCluster => ("there is no cluster `", "`"),

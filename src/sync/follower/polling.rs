@@ -1,4 +1,4 @@
-//! The long poll: hearing of changes, and applying them to what is held.
+//! The long poll: receiving changes, and applying them to the current state.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use crate::sync::line::Line;
 use crate::sync::loader::LoadError;
 use crate::sync::mark::{Mark, fresher};
 
-/// Empty answers do not come faster than this, whatever the authority does.
+/// The shortest time between empty answers, whatever the authority does.
 const SHORTEST_POLL: Duration = Duration::from_millis(500);
 
-/// Keeps a call open by which changes come.
+/// Keeps a call open that changes arrive by.
 #[derive(Debug, Default)]
 pub(super) struct Poller {
     line: Line<Asked>,
     mark: Mark,
-    /// Whether the authority has been heard since this one began to lead.
+    /// Whether the authority has answered since this one began to lead.
     has_heard: bool,
 }
 
-/// What came of writing changes.
+/// The outcome of writing changes.
 enum Written {
     Whole,
     /// Another leader has written the same meanwhile, or is about to.
@@ -33,7 +33,7 @@ enum Written {
 }
 
 impl Poller {
-    /// One for a leader that begins, of a feed that was heard of then.
+    /// For a new leader, of a feed that was last heard then.
     pub(super) fn begin(heard_at: u64) -> Self {
         Self {
             line: Line::well_at(heard_at),
@@ -41,13 +41,13 @@ impl Poller {
         }
     }
 
-    /// Begins anew with a generation that was just loaded.
+    /// Starts over with a generation that was just loaded.
     pub(super) fn begin_anew(&mut self) {
         self.line = Line::default();
         self.has_heard = true;
     }
 
-    /// Gives up a call that the host has never told the end of.
+    /// Gives up a call whose end the host has never reported.
     pub(super) fn give_up(&mut self, host: &impl BackgroundHost, after: Duration) -> bool {
         self.line.give_up(host, after)
     }
@@ -57,7 +57,7 @@ impl Poller {
         self.line.take(id)
     }
 
-    /// Makes the next call when it is time for it.
+    /// Makes the next call when it is due.
     pub(super) fn advance(
         &mut self,
         scope: &mut Scope<'_, impl BackgroundHost>,
@@ -69,9 +69,8 @@ impl Poller {
         let Some((state, _)) = scope.state() else {
             return;
         };
-        // A leader that begins finds out at once how things stand: the one before may have been in
-        // the middle of a poll, time and again, and what is held grows stale meanwhile. The same
-        // after a failure.
+        // A new leader polls without waiting for changes: its predecessors may each have died in
+        // the middle of a poll, while the feed grew stale. The same after a failure.
         let wait = if self.has_heard && self.line.is_well() {
             scope.source.heartbeat
         } else {
@@ -106,7 +105,8 @@ impl Poller {
                 }
                 Err(refusal) => self.refuse(scope, load, &refusal),
             },
-            // What came after our sequence number cannot be had any more, or the history is another.
+            // The changes after our sequence number are no longer kept, or the history is another
+            // one.
             CallOutcome::Answered { status: 410, .. } => {
                 load.request(scope.now(), Duration::ZERO);
                 self.line.fail(scope.host);
@@ -118,7 +118,7 @@ impl Poller {
         }
     }
 
-    /// Applies a batch to what is held and says how many changes there were.
+    /// Applies a batch to the current state and returns the number of changes.
     fn apply(
         &mut self,
         scope: &mut Scope<'_, impl BackgroundHost>,
@@ -131,7 +131,7 @@ impl Poller {
             return Ok(0);
         };
         if batch.epoch == state.epoch && batch.after < state.sequence {
-            // Another leader was faster. What it has not applied either is asked for next.
+            // Another leader was faster. What it has not applied either is polled for next.
             return Ok(0);
         }
         if (batch.epoch, batch.after, batch.chain) != (state.epoch, state.sequence, state.chain) {
@@ -151,7 +151,8 @@ impl Poller {
         if batch.changes.is_empty() {
             scope.report.counts.heartbeats += 1;
         } else {
-            // Wrapping, since the count comes from shared data: one that goes back empties caches.
+            // Wrapping, since the count comes from shared data; a count that decreases empties
+            // caches.
             next.batches = next.batches.wrapping_add(1);
             let written = write(scope, (&state, version), &begun, &next, &batch)?;
             if matches!(written, Written::Overtaken) {
@@ -163,11 +164,11 @@ impl Poller {
         load.on_news(scope, &state, &batch);
         let found = self.mark.reached(&batch, asked.sent);
         next.verified_at = fresher(state.verified_at, found, scope.now());
-        // When another leader was at work at the same time, its state stays. What was written here
-        // does no harm to that: it has all of it already, or will have.
+        // If another leader was at work at the same time, its state stays. The records written here
+        // do not contradict it: it has those changes already, or will have them.
         let expected = Expected::Version(version);
         scope.filter().write_state(scope.host, &next, expected);
-        // The view takes it from there on the next tick, together with what is void in the cache.
+        // The view adopts it on the next tick, together with what is void in the cache.
         Ok(batch.changes.len())
     }
 
@@ -177,8 +178,8 @@ impl Poller {
         load: &mut LoadJob,
         refusal: &Refusal,
     ) {
-        // What a generation that is on its way mends says nothing against the leader that loads it:
-        // the next one would have to begin with that anew.
+        // A refusal that the pending load will cure does not count against the leader: its
+        // successor would have to start the load again.
         let is_being_mended = load.is_requested() && refusal.is_mended_by_loading();
         if !is_being_mended {
             scope.report.trouble.refused(scope.now());
@@ -191,7 +192,7 @@ impl Poller {
     }
 }
 
-/// Announces a batch and applies its changes to the records of what is held, a state with its
+/// Announces a batch and applies its changes to the records of the current state, given with its
 /// version; `next` is the state after it.
 fn write(
     scope: &Scope<'_, impl BackgroundHost>,
@@ -205,8 +206,8 @@ fn write(
         return Ok(Written::Overtaken);
     }
     if scope.state().is_none_or(|(_, now)| now != version) {
-        // Another leader has applied it, and what was announced here is looked for no more where
-        // later batches are in: nothing may be applied by it.
+        // Another leader has applied it, and once later batches are applied this announcement is no
+        // longer read, so nothing may be applied under it.
         return Ok(Written::Overtaken);
     }
     if filter.apply(scope.host, state, batch.after, &batch.changes) {

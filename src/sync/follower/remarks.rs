@@ -1,14 +1,14 @@
-//! What the leaders of a process have said to the operator.
+//! What the leaders of a process have logged.
 //!
-//! Leaders follow each other while there is trouble, and each would say the same once more. So what
-//! was said stands in shared data, where the next one finds it: the record is read when a leader
-//! begins, and written when something is said or settled.
+//! During an outage leaders follow one another, and each would log the same again. So what was
+//! logged is kept in shared data, where the next one finds it: the record is read when a leader
+//! begins, and written when something is logged or resolved.
 //!
 //! ```text
 //! struct Remarks {
 //!     began_at: u64,                   // when the first one led, in milliseconds since 1970
-//!     is_late: u64,                    // 1 when it was said that `max_staleness` is over
-//!     complaints: [(u64, u64); 3],     // for each work: a hash of what was complained of, and when
+//!     is_late: u64,                    // 1 when it was logged that `max_staleness` is exceeded
+//!     complaints: [(u64, u64); 3],     // for each kind of work: a hash of the last complaint, and when
 //! }
 //! ```
 
@@ -22,21 +22,21 @@ use crate::time::Interval;
 /// The name of its record.
 const NAME: &str = "remarks";
 
-/// How often the same trouble is warned of.
+/// How often the same complaint is logged.
 const SAME_COMPLAINT: Duration = Duration::from_mins(10);
 
-/// What may fail. One that goes well says nothing of the others.
+/// Kinds of work that fail independently of one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
-    /// Hearing of changes.
+    /// Polling for changes.
     Poll,
     /// Loading a generation.
     Load,
-    /// Having what is held vouched for.
+    /// Getting the manifest in use signed by the current key.
     Attest,
 }
 
-/// What has been said, as far as this one knows.
+/// What has been logged, as far as this one knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Remarks {
     pub(super) began_at: u64,
@@ -44,7 +44,7 @@ pub(super) struct Remarks {
     complaints: [Complaint; 3],
 }
 
-/// The default is none.
+/// The default means none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Complaint {
     hash: u64,
@@ -52,11 +52,11 @@ struct Complaint {
 }
 
 impl Remarks {
-    /// What leaders before have said; the beginning, when this is the first.
+    /// The remarks of earlier leaders; empty ones if this is the first.
     pub(super) fn begin(host: &impl SharedData, space: &Namespace, now: u64) -> Self {
         let shared = host.shared(&space.key_of(NAME));
         let found = shared.and_then(|shared| Self::decode(space.open(NAME, &shared.bytes)?));
-        // What lies ahead was written before the clock was set back.
+        // A time in the future was written before the clock was set back.
         if let Some(found) = found.filter(|found| found.began_at <= now) {
             return found;
         }
@@ -68,7 +68,7 @@ impl Remarks {
         beginning
     }
 
-    /// Notes a complaint, and says whether it is to be logged: it is another one than before, or ten
+    /// Notes a complaint, and returns whether to log it: it differs from the last one, or ten
     /// minutes have passed.
     pub(super) fn complain(&mut self, space: &Namespace, work: Work, text: &str, now: u64) -> bool {
         let hash = space.checksum(&[text.as_bytes()]);
@@ -83,7 +83,7 @@ impl Remarks {
         !is_known
     }
 
-    /// Notes that this work goes well, and says whether there was a complaint about it.
+    /// Notes that this work succeeds, and returns whether there was a complaint about it.
     pub(super) fn settle(&mut self, work: Work) -> bool {
         let complaint = self.complaints.get_mut(work as usize);
         complaint.is_some_and(|complaint| std::mem::take(complaint) != Complaint::default())

@@ -34,7 +34,7 @@ fn name(token: &str) -> Fingerprint {
     name_of(Kind::Token, token)
 }
 
-/// One that pins the keys that are made of these bytes.
+/// A follower that pins the keys made from these bytes.
 fn follower_pinning(seeds: &[u8]) -> Follower {
     let key = |seed: &u8| SigningKey::from_bytes(&[*seed; 32]).verifying_key();
     follower_with(FeedKeys::new(seeds.iter().map(key).collect()))
@@ -45,7 +45,7 @@ impl Follower {
         self.view.filter().state(host)
     }
 
-    /// Has a leader load a generation on its next tick, whatever it has been told.
+    /// Makes a leader load a generation on its next tick, in any case.
     fn load_at_once(&mut self) {
         self.load_after(0, Duration::ZERO);
     }
@@ -81,7 +81,7 @@ fn new_view() -> View {
 }
 
 fn keys() -> FeedKeys {
-    // Made once: some tests have thousands of followers.
+    // Computed once: some tests have thousands of followers.
     thread_local! {
         static KEYS: FeedKeys =
             FeedKeys::new(vec![SigningKey::from_bytes(&[1; 32]).verifying_key()]);

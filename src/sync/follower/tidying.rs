@@ -1,4 +1,4 @@
-//! Emptying the records of older generations, and looking how full those of this one are.
+//! Emptying the records of older generations, and measuring how full those of the current one are.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use crate::revocation::Fill;
 use crate::sync::discard::Discard;
 use crate::time::Interval;
 
-/// How often the fill of the records is looked at.
+/// How often the fill of the records is measured.
 const FILL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks after the records of the feed.
+/// Maintains the records of the feed.
 #[derive(Debug)]
 pub(super) struct Tidier {
     discard: Option<Discard>,
     fill: Option<Fill>,
-    /// How long the fill that was found counts.
+    /// How long the last measurement counts.
     fill_counts: Interval,
 }
 
 impl Tidier {
-    /// One that begins by emptying what is not read.
+    /// Begins by emptying records that are not in use.
     pub(super) fn begin(now: u64) -> Self {
         Self {
             discard: Some(Discard::begin(now)),
@@ -30,17 +30,17 @@ impl Tidier {
         }
     }
 
-    /// How full the records were when that was last looked at.
+    /// How full the records were when last measured.
     pub(super) const fn fill(&self) -> Option<Fill> {
         self.fill
     }
 
-    /// Has the records emptied that a new generation has replaced.
+    /// Begins to empty the records that a new generation has replaced.
     pub(super) fn discard(&mut self, now: u64) {
         self.discard = Some(Discard::begin(now));
     }
 
-    /// Empties some more records, unless a generation is being loaded, and looks at the fill from
+    /// Empties some more records, unless a generation is being loaded, and measures the fill from
     /// time to time.
     pub(super) fn advance(&mut self, scope: &Scope<'_, impl BackgroundHost>, is_loading: bool) {
         let Some(state) = scope.view.state() else {

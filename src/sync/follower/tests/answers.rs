@@ -1,4 +1,4 @@
-//! What is made of an authority that fails, begins anew, or is not the authority.
+//! Authorities that fail, begin a new epoch, or are not the authority.
 
 use std::cell::Cell;
 
@@ -7,7 +7,7 @@ use ed25519_dalek::Signer as _;
 use super::*;
 use crate::revocation::{FeedSignature, Signable, Standing};
 
-/// What somebody on the way makes of a message.
+/// A change of a message on its way.
 type Corruption = fn(Vec<u8>) -> Vec<u8>;
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -65,7 +65,7 @@ fn what_is_not_the_authoritys_is_never_applied() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_answer_that_was_recorded_is_the_answer_to_another_question() {
+fn a_recorded_answer_is_the_answer_to_another_call() {
     let (process, authority, mut leader) = (MockProcess::default(), Authority::new(), follower());
     tick(&process, &mut leader, &authority);
     let recorded = authority.batch(0, 12345);
@@ -181,7 +181,7 @@ fn an_authority_that_is_there_again_is_heard_at_once_and_not_a_heartbeat_later()
 #[wasm_bindgen_test(unsupported = test)]
 fn failures_are_tried_again_later_and_later_and_said_once() {
     let authority = Authority::new();
-    // Nothing answers; or the manifest is fine, and nothing after it.
+    // Nothing answers; or the manifest is fine, and nothing after it is.
     let steps = [
         "/v1/feed/manifest",
         "/v1/feed/segments/1/0",
@@ -222,7 +222,7 @@ fn an_authority_that_lags_behind_what_is_held_is_waited_for_without_haste() {
     }
     tick(&process, &mut leader, &authority);
     let before = leader.view.state().unwrap();
-    // It was put back to a backup, and begins no epoch.
+    // It was restored from a backup, and begins no epoch.
     let mut lagging = authority.clone();
     lagging.changes.truncate(1);
     leader.load_at_once();
@@ -242,7 +242,7 @@ fn an_authority_that_lags_behind_what_is_held_is_waited_for_without_haste() {
         assert!((1..=most).contains(count), "{calls:?}");
     }
     assert_eq!(process.log.borrow().len(), 3, "{:?}", process.log);
-    // What is held stays, and is no fresher for it.
+    // The current state stays, and does not become fresher.
     assert_eq!(leader.view.state().unwrap(), before);
     let now = process.now.get();
     let most = Duration::from_secs(30);

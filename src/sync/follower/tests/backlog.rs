@@ -6,7 +6,7 @@ use super::company::{Leader, cleared};
 use super::*;
 use crate::revocation::Standing;
 
-/// Answers the poll that is open, and says when it was sent.
+/// Answers the open poll, and returns when it was sent.
 fn answer_poll(process: &MockProcess, leader: &mut Follower, authority: &Authority) {
     let (id, call) = next_call(process).expect("a poll");
     assert!(call.path.contains("/deltas?"), "{}", call.path);
@@ -54,7 +54,7 @@ fn a_backlog_is_stale_until_it_is_worked_off() {
     let last = process.now.get();
     authority.revoke("one more");
     answer_poll(&process, &mut leader, &authority);
-    // One is left, but everything is in that there was when the first question was sent.
+    // One is left, but everything is applied that there was when the first poll was sent.
     assert_eq!(verified_at(&process, &leader), second);
     answer_poll(&process, &mut leader, &authority);
     assert_eq!(verified_at(&process, &leader), last);
@@ -87,7 +87,7 @@ fn an_edge_shows_where_the_authority_has_told_it_that_it_is() {
     }
 }
 
-/// How many records are not what they were.
+/// How many records have changed.
 fn records_written(process: &MockProcess, before: &BTreeMap<String, u32>) -> usize {
     let is_record = |key: &&String| key.contains("/page/") || key.contains("/bucket/");
     let keys = process.keys();

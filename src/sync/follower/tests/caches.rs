@@ -1,9 +1,9 @@
-//! What leaves the caches of tokens, in the virtual machine that leads and in the others.
+//! Which cached tokens become void, in the leader and in the other virtual machines.
 
 use super::*;
 
 #[wasm_bindgen_test(unsupported = test)]
-fn others_learn_from_shared_data_what_to_drop_and_call_nobody() {
+fn others_learn_from_shared_data_what_to_void_and_make_no_calls() {
     let (process, mut authority) = (MockProcess::default(), Authority::new());
     let (mut leader, mut other) = (follower(), follower());
     tick(&process, &mut leader, &authority);
@@ -25,7 +25,7 @@ fn others_learn_from_shared_data_what_to_drop_and_call_nobody() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn whoever_missed_too_much_drops_everything() {
+fn a_virtual_machine_that_missed_too_much_voids_everything() {
     let (process, mut authority) = (MockProcess::default(), Authority::new());
     let (mut leader, mut other) = (follower(), follower());
     tick(&process, &mut leader, &authority);
@@ -38,7 +38,7 @@ fn whoever_missed_too_much_drops_everything() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_leader_drops_what_it_applied_itself() {
+fn the_leader_voids_what_it_applied_itself() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
     tick(&process, &mut leader, &authority);

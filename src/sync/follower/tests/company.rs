@@ -1,9 +1,10 @@
-//! A process with leaders that may be stopped or die at any write, and others that look on.
+//! A process with leaders that may be paused or die at any write, and other virtual machines that
+//! observe.
 //!
-//! What may be said of a token is told by the authority's plain list of changes: what was so at
-//! some moment, which is no earlier than the state that is held, and no earlier than what was said
-//! of it before. So nothing that was revoked is let through again, whether it is looked up or has
-//! been let through before and stands in a cache.
+//! The authority's plain list of changes decides which answers about a token are right: those that
+//! were true at some moment, no earlier than the current state, and no earlier than the previous
+//! answer about it. So nothing that was revoked is admitted again, whether it is looked up or is in
+//! a cache.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -42,9 +43,9 @@ impl Bearer {
         name_of(self.0, self.1)
     }
 
-    /// A request with it.
+    /// A request with the token.
     fn request(self) -> MockHost {
-        // Made once: they are sent by the thousand.
+        // Computed once: they are sent by the thousand.
         thread_local! {
             static TOKENS: Vec<(Bearer, String)> = BEARERS.map(Bearer::token).into();
         }
@@ -75,7 +76,7 @@ impl Bearer {
         let own = |change: &&Change| change.fingerprint() == self.fingerprint();
         match changes.iter().rfind(own) {
             None | Some(Change::ClearCutOff(_)) => false,
-            // The filter says "maybe" of it for as long as the generation lasts.
+            // The filter answers "maybe" for as long as the generation lasts.
             Some(Change::Add(_) | Change::Restore(_)) => true,
             Some(Change::SetCutOff(cut_off)) => cut_off.revokes(ISSUED_AT, None),
         }
@@ -96,13 +97,13 @@ pub(super) fn cut_off_at(subject: &'static str, seconds: u64) -> Change {
     })
 }
 
-/// Nothing of the subject is.
+/// The subject's cut-off is restored.
 pub(super) fn cleared(subject: &'static str) -> Change {
     Change::ClearCutOff(Bearer(Kind::Subject, subject).fingerprint())
 }
 
-/// How many writes a leader needs for one batch, when it has followed the authority to some changes
-/// before.
+/// How many writes a leader needs for one batch, after it has followed the authority through some
+/// changes.
 pub(super) fn writes_of(before: &[Change], batch: &[Change]) -> usize {
     let (process, mut authority) = (MockProcess::default(), Authority::new());
     let mut leader = Leader::new(&process, &|_| {});
@@ -125,11 +126,11 @@ pub(super) fn records(process: &MockProcess, kind: &str) -> u32 {
 pub(super) struct Machine<'p> {
     pub(super) process: &'p MockProcess,
     calls: RefCell<Vec<(CallId, Call)>>,
-    /// Writes that it has come to.
+    /// Writes that it has reached.
     pub(super) writes: Cell<usize>,
-    /// Writes that it comes to alive.
+    /// Writes that it lives for.
     pub(super) lives: Cell<usize>,
-    /// What happens before the write with this number, be it the one that it dies before.
+    /// What happens before the write with this number, even the one that it dies before.
     meanwhile: &'p dyn Fn(usize),
 }
 
@@ -181,7 +182,7 @@ pub(super) struct Leader<'p> {
 }
 
 impl<'p> Leader<'p> {
-    /// One that lives for ever.
+    /// A leader that lives for ever.
     pub(super) fn new(process: &'p MockProcess, meanwhile: &'p dyn Fn(usize)) -> Self {
         let machine = Machine {
             process,
@@ -243,7 +244,7 @@ struct Edge<'p> {
     lease: Lease,
 }
 
-/// The earliest moments that what has been said of tokens so far can be of.
+/// For each token the earliest moment at which the last answer about it can have been true.
 type Moments = BTreeMap<Bearer, usize>;
 
 impl<'p> Edge<'p> {
@@ -258,7 +259,7 @@ impl<'p> Edge<'p> {
         self.machine.tick();
     }
 
-    /// Whether it refuses a request, or has the authority asked. `None` when it knows nothing.
+    /// Whether it refuses a request, or sends a check. `None` when it knows nothing.
     fn refuses(&self, process: &MockProcess, bearer: Bearer) -> Option<bool> {
         let context = self.machine.send(bearer.request());
         let (state, outcome) = (self.machine.state(context), self.machine.outcome(context));
@@ -273,7 +274,7 @@ impl<'p> Edge<'p> {
     }
 }
 
-/// What is found in shared data about a token that is in no cache.
+/// What shared data says about a token that is in no cache.
 fn finds(view: &View, process: &MockProcess, bearer: Bearer) -> Option<bool> {
     match view.status(process, |_| bearer.names()).0 {
         Status::NoData => None,
@@ -282,14 +283,14 @@ fn finds(view: &View, process: &MockProcess, bearer: Bearer) -> Option<bool> {
     }
 }
 
-/// The state that is gone by, be it the one that is published.
+/// The state that is used: the view's, or the published one.
 fn held(view: &View, process: &MockProcess) -> Option<FeedState> {
     let held = view.state().map(|state| (*state).clone());
     held.or_else(|| Some(view.published(process)?.0))
 }
 
-/// What is said of every token is so at some moment, which is no earlier than what is held and than
-/// what was said before.
+/// Checks that the answer about every token was true at some moment, no earlier than the current
+/// state and than the previous answer.
 fn is_true(
     held: Option<FeedState>,
     refuses: impl Fn(Bearer) -> Option<bool>,
@@ -318,7 +319,7 @@ fn is_true(
     }
 }
 
-/// Of a gate with the key of all bearers' tokens, whose feed does not grow stale here.
+/// For a gate with the key of all bearers' tokens, whose feed does not grow stale here.
 fn configuration() -> serde_json::Value {
     let (key, _) = symmetric(Algorithm::Hs256, &json!({}));
     let keys = json!({"keys": [key]}).to_string();
@@ -335,7 +336,7 @@ fn configuration() -> serde_json::Value {
     })
 }
 
-/// Where the records of these edges are.
+/// The namespace of these edges' records.
 pub(super) fn space() -> Namespace {
     VirtualMachine::new(&MockProcess::default(), &configuration()).feed_space()
 }
@@ -368,9 +369,9 @@ impl Authority {
     }
 }
 
-/// Those that look on: an edge that ticks before every look, and remembers what it has let through;
-/// one that has not ticked since it knows anything; and a new one whenever there is something to see.
-/// The last two are asked about tokens that are in no cache, so that they have to look.
+/// The observers: an edge that ticks before every look, and caches what it has admitted; one that
+/// has not ticked since it first knew anything; and a new one whenever there is something to see.
+/// The last two are asked about tokens that are in no cache, so that they have to look them up.
 pub(super) struct Onlookers<'p> {
     process: &'p MockProcess,
     keen: Edge<'p>,
@@ -378,7 +379,8 @@ pub(super) struct Onlookers<'p> {
     said: [Moments; 3],
     /// Epoch and generation that were in force last.
     newest: (u64, u64),
-    /// Whether it may come to it that nothing is known, when two leaders write over each other.
+    /// Whether it may happen that nothing is known, when two leaders overwrite each other's
+    /// records.
     pub(super) may_be_mute: bool,
     /// How much had been written when they looked last.
     seen: u64,
@@ -403,7 +405,8 @@ impl<'p> Onlookers<'p> {
         self.lazy.tick(self.process);
     }
 
-    /// If there is something to see, nothing is said that is not so, and no generation comes back.
+    /// If there is something to see, checks that no answer is wrong, and that no older generation
+    /// returns.
     pub(super) fn look(&mut self, authority: &Authority, context: &str) {
         if self.process.writes.get() == self.seen {
             return;
@@ -434,7 +437,7 @@ impl<'p> Onlookers<'p> {
         self.seen = self.process.writes.get();
     }
 
-    /// Both have a request with every token, and remember what they let through.
+    /// Sends a request with every token to both, which cache what they admit.
     pub(super) fn ask(&self) {
         for edge in [&self.keen, &self.lazy] {
             edge.tick(self.process);
@@ -444,7 +447,7 @@ impl<'p> Onlookers<'p> {
         }
     }
 
-    /// What is said is what is so now.
+    /// Checks that the answers are true now.
     pub(super) fn agree(&self, authority: &Authority, context: &str) {
         self.tick();
         for edge in [&self.keen, &self.lazy, &Edge::new(self.process)] {

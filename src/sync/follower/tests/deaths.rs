@@ -1,4 +1,4 @@
-//! Leaders that die between any two writes, and others that take over.
+//! Leaders that die between any two writes, and their successors.
 
 use std::cell::{Cell, RefCell};
 
@@ -9,10 +9,9 @@ use super::*;
 /// discarded.
 const TICKS: usize = 60;
 
-/// A leader follows the authority to what `prepare` makes of it, and then hears of `news`. For
-/// every number of writes, it dies after so many of them, and another one takes over: nobody is
-/// told what is not so before any write of either, and all comes right. Says how many writes the
-/// news took.
+/// A leader follows the authority through `prepare`, and then hears of `news`. For every number of
+/// writes, it dies after that many, and another one takes over: no answer is wrong before any write
+/// of either, and in the end everything is right. Returns how many writes the news took.
 fn dies_after_any_write(prepare: impl Fn(&mut Authority), news: impl Fn(&mut Authority)) -> usize {
     for lives in 0.. {
         let process = MockProcess::default();
@@ -149,8 +148,8 @@ fn a_leader_that_dies_while_an_epoch_begins_does_no_harm() {
     assert!(writes >= 3 + buckets + 2 + 1 + 3 + buckets, "{writes}");
 }
 
-/// The authority is put back to a backup, and has exactly the changes that the state says. It may
-/// have given the numbers of those that it has lost to `others`.
+/// The authority is restored from a backup, and has exactly the changes of the state. It may have
+/// given the numbers of those that it has lost to `others`.
 fn loses_what_a_dead_leader_was_applying(lives: usize, others: &[Change]) {
     let context = format!("dies after {lives}, and then {others:?}");
     let (process, mut authority) = (MockProcess::default(), Authority::new());
@@ -205,10 +204,10 @@ fn changes_that_a_dead_leader_was_applying_when_the_authority_lost_them_are_undo
     }
 }
 
-/// A leader has announced a batch and is stopped before its write `stopped`. Another one announces
-/// more over it and dies after `lives` writes; the first goes on and writes a state that is behind
-/// what is announced. Then the authority is put back to just that state, and has given the numbers
-/// of those that it has lost to `others`. `false` when the second leader is not dead by then.
+/// A leader has announced a batch and is paused before its write `stopped`. Another one announces
+/// more over it and dies after `lives` writes; the first resumes and writes a state that is behind
+/// what is announced. Then the authority is restored to just that state, and has given the numbers
+/// of the changes that it has lost to `others`. `false` when the second leader is not dead by then.
 fn loses_what_was_announced_over_another_leader(
     stopped: usize,
     lives: usize,
@@ -276,7 +275,7 @@ fn changes_that_were_announced_over_another_leader_when_the_authority_lost_them_
     let (mut before, mut after) = (Authority::new(), Authority::new());
     something(&mut before);
     all_sorts(&mut after);
-    // The announcement is out; the records and the state are not.
+    // The announcement is written; the records and the state are not.
     for stopped in 1..writes_of(&before.changes, &after.changes[..3]) {
         for others in 0..=longer.len() {
             let others = &longer[..others];
@@ -289,8 +288,8 @@ fn changes_that_were_announced_over_another_leader_when_the_authority_lost_them_
     }
 }
 
-/// Before the leader's write `moment`, with which it applies a batch, somebody writes over all
-/// records of a kind. Says whether it came to that write.
+/// Before the leader's write `moment`, with which it applies a batch, another plugin overwrites all
+/// records of a kind. Returns whether the leader reached that write.
 fn is_damaged_before_any_write(kind: &str, moment: usize) -> bool {
     let process = MockProcess::default();
     let authority = RefCell::new(Authority::new());
@@ -315,7 +314,7 @@ fn is_damaged_before_any_write(kind: &str, moment: usize) -> bool {
     onlookers.borrow().ask();
     leader.machine.writes.set(0);
     damages.set(moment);
-    // A token that everybody has let through is revoked, and one is let through again.
+    // A token that every cache has is revoked, and another one is restored.
     for news in [all_sorts, |authority: &mut Authority| {
         authority.changes.push(cut_off_at("bob", 20));
     }] {

@@ -1,4 +1,4 @@
-//! How a generation comes in, and what becomes of the one before it.
+//! Loading a generation, and discarding the one before it.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn a_generation_is_loaded_and_changes_follow_it() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn whoever_takes_over_goes_on_with_what_is_held_and_loads_nothing() {
+fn a_new_leader_goes_on_with_the_current_state_and_loads_nothing() {
     let (process, mut authority) = (MockProcess::default(), Authority::new());
     let (mut first, mut second) = (follower(), follower());
     authority.revoke("a");
@@ -42,13 +42,13 @@ fn whoever_takes_over_goes_on_with_what_is_held_and_loads_nothing() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn whoever_takes_over_learns_of_a_newer_generation_from_a_heartbeat_or_a_batch() {
+fn a_new_leader_learns_of_a_newer_generation_from_a_heartbeat_or_a_batch() {
     for is_news in [false, true] {
         let (process, mut authority) = (MockProcess::default(), Authority::new());
         let (mut first, mut second) = (follower(), follower());
         authority.revoke("a");
         tick(&process, &mut first, &authority);
-        // It hears of the generation, and is gone before it has loaded that.
+        // It hears of the generation, and dies before it has loaded it.
         authority.publish_generation();
         process.calls.take();
         process.pass(3_000);
@@ -71,7 +71,7 @@ fn whoever_takes_over_learns_of_a_newer_generation_from_a_heartbeat_or_a_batch()
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_newer_generation_replaces_the_older_one_and_frees_its_place() {
+fn a_newer_generation_replaces_the_older_one_and_frees_its_slot() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
     authority.revoke("a");
@@ -103,7 +103,7 @@ fn a_newer_generation_replaces_the_older_one_and_frees_its_place() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_smaller_generation_in_a_place_that_was_left_full_frees_the_rest() {
+fn a_smaller_generation_in_a_slot_that_was_left_full_frees_the_rest() {
     let (process, mut authority, mut first) =
         (MockProcess::default(), Authority::new(), follower());
     let load = |follower: &mut Follower, authority: &mut Authority, page_count| {
@@ -117,7 +117,7 @@ fn a_smaller_generation_in_a_place_that_was_left_full_frees_the_rest() {
     };
     load(&mut first, &mut authority, 6);
     load(&mut first, &mut authority, 4);
-    // It is gone before it has discarded anything.
+    // It dies before it has discarded anything.
     process.calls.take();
     let mut second = follower();
     load(&mut second, &mut authority, 2);
@@ -161,7 +161,7 @@ fn a_table_of_cut_offs_is_loaded_whole_whatever_its_size() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn records_that_somebody_overwrote_are_noticed_and_loaded_again() {
+fn overwritten_records_are_noticed_and_loaded_again() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
     authority.revoke("a");
@@ -177,7 +177,7 @@ fn records_that_somebody_overwrote_are_noticed_and_loaded_again() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_bucket_that_claims_to_have_come_further_than_anybody_can_have_is_loaded_again() {
+fn a_bucket_that_claims_to_be_further_ahead_than_possible_is_loaded_again() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
     authority.bucket_count = 1;
@@ -234,7 +234,7 @@ fn a_generation_that_replaces_a_crowded_one_is_not_waited_for() {
         }
         authority.publish_generation();
         authority.revoke("a");
-        // It is to be loaded at leisure.
+        // Loading it can wait.
         leader.load_after(process.now.get(), Duration::from_mins(10));
         let before = leader.counts().generations;
         for _ in 0..15 {

@@ -1,18 +1,19 @@
-//! Two leaders at once, of which one is stopped in the middle of what it does.
+//! Two leaders at once, one of which is paused in the middle of its work.
 
 use std::cell::{Cell, RefCell};
 
 use super::company::{Leader, Onlookers, cleared, cut_off_at, records, revoked, writes_of};
 use super::*;
 
-/// What the second leader does while the first one is stopped.
+/// What the second leader does while the first one is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meanwhile {
-    /// It applies so many batches, of which the first has what the other one has in its hands.
+    /// It applies this many batches, the first of which has the changes that the other one is
+    /// applying.
     Batches(usize),
-    /// The same, and loads what it holds once more.
+    /// The same, and loads its generation once more.
     Reload(usize),
-    /// The same, and goes over to a generation that was published after them.
+    /// The same, and switches to a generation that was published after them.
     Switch(usize),
     /// The same, and on to yet another one. The records of the first are discarded.
     SwitchTwice(usize),
@@ -37,7 +38,7 @@ fn old_batch() -> [Change; 5] {
 
 const WRITES: usize = 5;
 
-/// What comes after it, batch by batch. Every cut-off of the old one is overruled, one of them
+/// What comes after it, batch by batch. Every cut-off of the old one is replaced, one of them
 /// twice.
 fn newer_batches() -> [Vec<Change>; 3] {
     [
@@ -47,9 +48,8 @@ fn newer_batches() -> [Vec<Change>; 3] {
     ]
 }
 
-/// The first leader, with an old batch in its hands, is stopped before its write `stopped`; it
-/// goes on when the second one is done, and is dead after `more` writes, unless it has all of them
-/// behind it.
+/// The first leader, applying an old batch, is paused before its write `stopped`; it resumes when
+/// the second one is done, and dies after `more` writes, unless it has finished by then.
 fn stopped_and_dead(stopped: usize, meanwhile: Meanwhile, more: usize) {
     let context = format!("stopped before write {stopped}, {meanwhile:?}, dead {more} later");
     let survives = stopped + more > WRITES;
@@ -113,7 +113,7 @@ fn goes_on(second: &mut Leader<'_>, authority: &RefCell<Authority>, meanwhile: M
             authority.borrow_mut().publish_generation();
         }
         second.follower.load_at_once();
-        // Until what was before it is discarded.
+        // Until the one before it is discarded.
         for _ in 0..30 {
             second.tick(&authority.borrow());
         }
@@ -142,23 +142,23 @@ fn whatever_a_leader_with_an_old_batch_still_writes_takes_nothing_back_and_cause
     }
 }
 
-/// What the second leader does while the first one is stopped with a generation half loaded.
+/// What the second leader does while the first one is paused with a generation half loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Overtaking {
     /// It applies a batch.
     Batch,
-    /// It loads the same generation, in the same place.
+    /// It loads the same generation, in the same slot.
     Load,
-    /// And then another one, in the other place.
+    /// And then another one, in the other slot.
     LoadTwice,
     /// It follows the authority into another epoch.
     Epoch,
-    /// It loads the same generation, in the same place, and somebody writes over all of that.
+    /// It loads the same generation, in the same slot, and another plugin overwrites all of it.
     LoadInVain,
 }
 
-/// The first leader loads a generation and is stopped before its write `stopped`; it goes on when
-/// the second one is done, and is dead after `more` writes.
+/// The first leader loads a generation and is paused before its write `stopped`; it resumes when
+/// the second one is done, and dies after `more` writes.
 fn stopped_while_loading(stopped: usize, overtaking: Overtaking, more: usize) {
     let context = format!("stopped before write {stopped}, {overtaking:?}, dead {more} later");
     let (process, authority) = (MockProcess::default(), RefCell::new(Authority::new()));
@@ -234,7 +234,7 @@ fn overtakes(second: &mut Leader<'_>, authority: &RefCell<Authority>, overtaking
 
 #[wasm_bindgen_test(unsupported = test)]
 fn whatever_a_leader_with_half_a_generation_still_writes_takes_nothing_back() {
-    // The claim, which is taken, noted twice and given up, three pages, the buckets, a change and
+    // The claim, which is taken, updated twice and given up, three pages, the buckets, a change and
     // the state.
     let writes = 4 + 3 + Authority::new().bucket_count as usize + 2;
     for overtaking in [
@@ -260,7 +260,7 @@ fn a_leader_that_was_overtaken_writes_nothing_more_and_leaves_it_at_that() {
     for _ in 0..40 {
         first.tick(&authority);
     }
-    // It has the manifest of the next generation, and is stopped before the first segment.
+    // It has the manifest of the next generation, and is paused before the first segment.
     authority.publish_generation();
     let old = authority.clone();
     first.follower.load_at_once();
@@ -291,7 +291,7 @@ fn a_leader_that_was_overtaken_writes_nothing_more_and_leaves_it_at_that() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn whoever_leads_again_does_not_load_what_another_one_has_loaded_meanwhile() {
+fn a_leader_that_returns_does_not_load_what_another_one_has_loaded() {
     let (process, mut authority) = (MockProcess::default(), Authority::new());
     let mut first = Leader::new(&process, &|_| {});
     let mut second = Leader::new(&process, &|_| {});
@@ -368,7 +368,7 @@ fn a_leader_that_was_stopped_while_loading_cannot_take_back_what_came_since() {
     let (process, mut authority) = (MockProcess::default(), Authority::new());
     let (mut first, mut second) = (follower(), follower());
     authority.publish_generation();
-    // The first leader has the manifest, and is stopped before the first segment is taken in.
+    // The first leader has the manifest, and is paused before the first segment is loaded.
     first.on_tick(&process, true);
     let (id, call) = next_call(&process).unwrap();
     let outcome = authority.answer(&call).unwrap();
@@ -390,8 +390,8 @@ fn a_leader_that_was_stopped_while_loading_cannot_take_back_what_came_since() {
     assert_eq!(status(&process, &second, "b"), Status::NotRevoked);
 }
 
-/// The first leader has half a generation, and is stopped when the answer with the next segment
-/// comes. The second one loads the same generation into the same place, and publishes it.
+/// The first leader has half a generation, and is paused when the answer with the next segment
+/// comes. The second one loads the same generation into the same slot, and publishes it.
 fn wakes_after_another_has_loaded(is_first_generation: bool) {
     let (process, mut authority) = (MockProcess::default(), Authority::new());
     authority.revoke("a");
@@ -452,7 +452,8 @@ fn a_generation_is_published_only_over_what_was_found_though_that_was_nothing_or
         if is_unreadable {
             process.set_shared(&state_key, b"foreign", Expected::Anything);
         }
-        // Somebody publishes between its look at the state and its write of one, the last of all.
+        // Another leader publishes between its look at the state and its write of one, the last of
+        // all.
         let writes = Cell::new(usize::MAX);
         let meanwhile = |write| {
             if write == writes.get() {

@@ -1,8 +1,8 @@
-//! An authority that is not there, or has no use for who asks it, and what is said of that.
+//! An authority that is down, or refuses the caller, and what is logged about it.
 
 use super::*;
 
-/// When something is asked, in milliseconds from now on, while `outcome` is the answer.
+/// When calls are made, in milliseconds from now on, while `outcome` is the answer.
 fn tries(
     process: &MockProcess,
     leader: &mut Follower,
@@ -46,7 +46,7 @@ fn the_first_retry_comes_within_half_a_second_and_the_next_within_two_for_a_minu
         assert!((200..=longest).contains(&gap), "{gap} before {at}");
     }
     assert!(times.len() < 1_000, "{} tries in an hour", times.len());
-    // It is there again, and the long poll too, without a pause.
+    // It is up again, and so is the long poll, without a pause.
     process.pass(11_000);
     leader.on_tick(&process, true);
     let (id, call) = next_call(&process).expect("another try");
@@ -73,12 +73,12 @@ fn an_outage_does_not_begin_anew_with_every_leader() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn who_begins_to_lead_asks_at_once_how_things_stand() {
+fn a_new_leader_polls_at_once() {
     let (process, authority) = (MockProcess::default(), Authority::new());
     let mut first = follower();
     tick(&process, &mut first, &authority);
     process.calls.take();
-    // Leaders are replaced oftener than heartbeats come.
+    // Leaders are replaced more often than heartbeats come.
     for _ in 0..20 {
         let mut successor = follower();
         process.pass(2_000);
@@ -95,7 +95,7 @@ fn who_begins_to_lead_asks_at_once_how_things_stand() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_leader_whose_answers_are_of_no_use_lets_go_after_three() {
+fn a_leader_gives_up_after_three_useless_answers() {
     for status in [401, 403, 404, 200] {
         let (process, mut leader) = (MockProcess::default(), follower());
         let outcome = status_only(status);
@@ -106,14 +106,14 @@ fn a_leader_whose_answers_are_of_no_use_lets_go_after_three() {
         let some = Duration::from_secs(2);
         assert!(!tries(&process, &mut leader, &outcome, some).is_empty());
         assert!(leader.is_hopeless(process.now.get()), "{status}");
-        // Whoever is asked to lead again may have better luck.
+        // When it leads again, it may succeed.
         leader.on_tick(&process, false);
         assert!(!leader.is_hopeless(process.now.get()), "{status}");
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_leader_without_answers_lets_go_after_fifteen_seconds() {
+fn a_leader_without_answers_gives_up_after_fifteen_seconds() {
     for outcome in [CallOutcome::Failed, status_only(503)] {
         let (process, authority, mut leader) =
             (MockProcess::default(), Authority::new(), follower());
@@ -123,7 +123,7 @@ fn a_leader_without_answers_lets_go_after_fifteen_seconds() {
         assert!(!leader.is_hopeless(process.now.get()));
         tries(&process, &mut leader, &outcome, Duration::from_secs(2));
         assert!(leader.is_hopeless(process.now.get()));
-        // An answer that is in order, and all is well.
+        // A valid answer, and all is well.
         process.pass(2_000);
         tick(&process, &mut leader, &authority);
         assert!(!leader.is_hopeless(process.now.get() + 3_600_000));
@@ -139,7 +139,7 @@ fn problem(status: u16, code: &str) -> CallOutcome {
     }
 }
 
-/// What is logged in so many seconds, but of the age of what is held.
+/// What is logged in this many seconds, except about staleness.
 fn complaints(
     process: &MockProcess,
     leader: &mut Follower,
@@ -216,7 +216,7 @@ fn what_one_leader_has_said_the_next_one_does_not_say_again() {
         log.extend(complaints(&process, &mut leader, &outcome, 5));
     }
     assert_eq!(log.len(), 1, "{log:?}");
-    // All was well in between, whoever led.
+    // All was well in between, under any leader.
     let authority = Authority::new();
     process.pass(11_000);
     for leader in &mut [follower(), follower()] {
@@ -229,7 +229,7 @@ fn what_one_leader_has_said_the_next_one_does_not_say_again() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_record_of_remarks_that_somebody_has_written_over_is_none() {
+fn an_overwritten_record_of_remarks_counts_as_none() {
     let process = MockProcess::default();
     complaints(&process, &mut follower(), &CallOutcome::Failed, 5);
     for key in process.keys() {
@@ -240,7 +240,7 @@ fn a_record_of_remarks_that_somebody_has_written_over_is_none() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn that_polls_go_well_makes_nobody_say_again_what_is_wrong_with_a_generation() {
+fn successful_polls_do_not_make_a_leader_repeat_what_is_wrong_with_a_generation() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
     tick(&process, &mut leader, &authority);
@@ -260,7 +260,7 @@ fn that_polls_go_well_makes_nobody_say_again_what_is_wrong_with_a_generation() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn that_the_feed_grows_old_and_that_it_is_fresh_again_is_said_once_whoever_leads() {
+fn a_stale_and_a_fresh_feed_are_logged_once_across_leaders() {
     let (process, authority) = (MockProcess::default(), Authority::new());
     tick(&process, &mut follower(), &authority);
     let ages = |process: &MockProcess| {
@@ -313,7 +313,7 @@ fn a_feed_that_was_never_loaded_is_as_old_as_the_first_leader() {
     log.retain(|line| line.contains("max_staleness"));
     assert_eq!(log.len(), 1, "{log:?}");
     assert!(log[0].contains("`on_missing_feed`"), "{log:?}");
-    // Set back by an hour, the clock tells nothing of how long it was.
+    // A clock that was set back by an hour does not tell how long it was.
     process.now.set(process.now.get() - 3_600_000);
     let mut leader = follower();
     leader.on_tick(&process, true);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Lets the authority answer, which revokes something else after every answer.
+/// Lets the authority answer, and revokes something else after every answer.
 fn settle_under_load(
     process: &MockProcess,
     follower: &mut Follower,
@@ -64,7 +64,7 @@ fn an_edge_that_cannot_keep_up_goes_on_once_it_has_everything_from_before_it_beg
         let status = status(&process, &leader, &token.to_string());
         assert_eq!(status, Status::PossiblyRevoked, "{token}");
     }
-    // It is not more than it was a moment ago, and what follows is fetched as always.
+    // The head is no higher than it was a moment ago, and what follows is fetched as usual.
     let held = state.sequence;
     settle_under_load(&process, &mut leader, &mut authority, 2 * MAX_CHANGES);
     leader.on_tick(&process, true);
@@ -81,7 +81,7 @@ fn an_edge_that_fell_out_of_the_log_keeps_what_it_holds_and_how_old_that_is() {
     let before = leader.view.state().unwrap();
     authority.revoke("b");
     let gone = |call: &Call| {
-        // The manifest cannot be had either, for now.
+        // The manifest is not available either, for now.
         let status = if call.path.contains("/deltas?") {
             410
         } else {
@@ -128,7 +128,7 @@ fn records_that_are_written_over_all_the_time_are_not_fetched_all_the_time() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_clock_that_is_set_back_keeps_nobody_from_asking() {
+fn a_clock_that_is_set_back_does_not_stop_calls() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
     for is_answered in [true, false] {
@@ -164,7 +164,7 @@ fn an_authority_that_is_never_to_hold_a_poll_back_is_not_asked_without_a_rest() 
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_generation_that_can_wait_keeps_nobody_from_loading_what_is_needed_at_once() {
+fn a_generation_that_can_wait_does_not_delay_what_is_needed_at_once() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
     tick(&process, &mut leader, &authority);

@@ -1,10 +1,10 @@
-//! Generations that come in slowly, to replace what is damaged.
+//! Generations that load slowly, to replace damaged records.
 
 use super::*;
 use crate::revocation::SEGMENT_BYTES;
 use crate::revocation::page::PAGE_BYTES;
 
-/// How many a large generation has, besides the table of cut-offs.
+/// Segments of a large generation, besides the table of cut-offs.
 const SEGMENTS: usize = 6;
 
 fn large() -> Authority {
@@ -20,8 +20,8 @@ fn write_over_pages(process: &MockProcess) {
     }
 }
 
-/// Loads another generation, of which one part comes in every `pace`, while polls are answered at
-/// once. The leader has to hold on to it until it is whole.
+/// Loads another generation, one part of which arrives every `pace`, while polls are answered at
+/// once. The leader has to stick to it until it is complete.
 fn loads_slowly(
     process: &MockProcess,
     leader: &mut Follower,
@@ -51,7 +51,7 @@ fn loads_slowly(
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn changes_that_cannot_be_applied_to_missing_records_keep_nobody_from_loading_them_again() {
+fn changes_that_cannot_be_applied_to_missing_records_do_not_delay_loading_them_again() {
     let (process, mut authority, mut leader) = (MockProcess::default(), large(), follower());
     for _ in 0..3 {
         tick(&process, &mut leader, &authority);
@@ -70,12 +70,12 @@ fn changes_that_cannot_be_applied_to_missing_records_keep_nobody_from_loading_th
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_history_that_does_not_continue_what_is_held_keeps_nobody_from_loading_its_generation() {
+fn a_history_that_does_not_continue_the_current_one_does_not_delay_loading_its_generation() {
     let (process, mut authority, mut leader) = (MockProcess::default(), large(), follower());
     for _ in 0..3 {
         tick(&process, &mut leader, &authority);
     }
-    // Put back to a backup, it has given the number to another change.
+    // Restored from a backup, it has given the number to another change.
     authority.changes.clear();
     authority.revoke("c");
     authority.publish_generation();
@@ -99,7 +99,7 @@ fn a_leader_whose_generation_is_still_coming_in_is_not_without_answers() {
     }
     leader.load_at_once();
     let (start, pace) = (process.now.get(), 2_500);
-    // Nobody answers polls; the loader's own question is answered once all segments are in.
+    // Polls are not answered; the loader's own poll is answered once all segments are loaded.
     let poll = |call: &Call| {
         let is_over = process.now.get() >= start + pace * (2 + SEGMENTS as u64);
         if is_over {

@@ -1,8 +1,8 @@
-//! Leaders that follow one another while a generation is on its way in.
+//! Leaders that follow one another while a generation is being loaded.
 
 use super::*;
 
-/// One whose filter comes in ten segments.
+/// An authority whose filter has ten segments.
 fn large() -> Authority {
     Authority {
         page_count: 640,
@@ -14,7 +14,7 @@ fn is_segment(call: &Call) -> bool {
     call.path.starts_with("/v1/feed/segments/")
 }
 
-/// Lets one lead from the beginning until it has called for so many segments, and counts them.
+/// Lets a new leader lead until it has fetched this many segments, and returns their number.
 fn leads_for(process: &MockProcess, authority: &Authority, segments: usize) -> usize {
     let mut leader = follower();
     let mut fetched = 0;
@@ -99,7 +99,7 @@ fn a_table_of_cut_offs_counts_for_the_next_one_too() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_claim_that_somebody_writes_over_is_a_fault_and_no_reason_to_fetch_without_a_pause() {
+fn an_overwritten_claim_is_a_fault_and_no_reason_to_fetch_without_a_pause() {
     let (process, authority) = (MockProcess::default(), large());
     let mut leader = follower();
     let mut fetched = 0;
@@ -121,7 +121,7 @@ fn a_claim_that_somebody_writes_over_is_a_fault_and_no_reason_to_fetch_without_a
     assert!(fetched <= 12, "{fetched}");
 }
 
-/// The leader that begins is stopped when it has called for the changes, or for the last segment.
+/// The first leader is paused when it has called for the changes, or for the last segment.
 fn is_taken_over(is_stopped_at: impl Fn(&Call) -> bool) {
     let (process, mut authority) = (MockProcess::default(), large());
     let change = Change::SetCutOff(CutOff {

@@ -1,4 +1,4 @@
-//! Whose word counts, where several configurations with other keys follow one feed.
+//! Which signatures count when configurations with different keys follow one feed.
 
 use super::*;
 use crate::revocation::{Signer, Standing};
@@ -11,7 +11,7 @@ fn signer(seed: u8) -> Signer {
     )
 }
 
-/// Who has signed the manifest and the last batch of what stands in shared data.
+/// The signers of the manifest and the last batch of the state in shared data.
 fn signers(process: &MockProcess, follower: &Follower) -> [Signer; 2] {
     let (state, _) = follower.view.filter().state(process).unwrap();
     [state.manifest_signer, state.batch_signer]
@@ -30,7 +30,7 @@ fn rotated(authority: &Authority) -> Authority {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_state_is_good_only_for_whoever_pins_the_keys_that_have_signed_it() {
+fn a_state_is_good_only_with_the_keys_that_have_signed_it() {
     let (process, authority) = (MockProcess::default(), Authority::new());
     let mut leader = follower();
     tick(&process, &mut leader, &authority);
@@ -52,7 +52,7 @@ fn a_state_is_good_only_for_whoever_pins_the_keys_that_have_signed_it() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn whoever_pins_a_key_that_signed_nothing_lets_go_and_disturbs_nobody() {
+fn a_leader_that_pins_a_key_that_signed_nothing_gives_up_and_disturbs_no_other() {
     let (process, mut authority) = (MockProcess::default(), Authority::new());
     let (mut right, mut wrong) = (follower(), follower_pinning(&[2]));
     authority.revoke("a");
@@ -79,9 +79,10 @@ fn whoever_pins_a_key_that_signed_nothing_lets_go_and_disturbs_nobody() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn when_another_key_signs_what_is_held_is_vouched_for_anew_and_the_old_key_is_not_needed() {
+fn after_a_key_change_the_manifest_is_signed_again_and_the_old_key_is_not_needed() {
     let (process, mut authority) = (MockProcess::default(), Authority::new());
-    // Also by one who has never pinned the old key, and by one who does not yet pin the new one.
+    // Also by a follower that has never pinned the old key, and by one that does not yet pin the
+    // new one.
     for leads in [&[1, 2][..], &[2]] {
         let (mut first, mut leader) = (follower(), follower_pinning(leads));
         let (mut old, mut new) = (follower(), follower_pinning(&[2]));
@@ -112,7 +113,7 @@ fn when_another_key_signs_what_is_held_is_vouched_for_anew_and_the_old_key_is_no
 #[wasm_bindgen_test(unsupported = test)]
 fn what_a_key_has_signed_that_is_not_pinned_any_more_does_not_stand_in_the_way() {
     let (process, mut authority) = (MockProcess::default(), Authority::new());
-    // Whoever had the old key has made a feed of his own with it, which nothing can be newer than.
+    // A forger with the old key has made a feed than which nothing can be newer.
     let mut forger = authority.clone();
     (forger.epoch, forger.generation) = (u64::MAX, u64::MAX - 1);
     let mut misled = follower();
@@ -133,7 +134,7 @@ fn what_a_key_has_signed_that_is_not_pinned_any_more_does_not_stand_in_the_way()
     assert_eq!(standing(&process, &misled), Standing::Missing);
 }
 
-/// Lets the leader find that pages are missing, and says how long it takes until they are loaded
+/// Lets the leader find that pages are missing, and returns how long it takes until they are loaded
 /// again.
 fn time_of_repair(
     process: &MockProcess,
