@@ -1,12 +1,12 @@
-//! How long to wait before the next try.
+//! How long to wait before the next attempt.
 
 use std::time::Duration;
 
 use crate::time::milliseconds;
 
 /// The wait after `failures` failures in a row: `first`, doubled with every further failure, up to
-/// `longest` or `first`, whichever is longer. Of that, between a half and all, as `random` says:
-/// edges that have failed together should not come back together.
+/// `longest` or `first`, whichever is longer. Of that, between a half and all, by `random`: edges
+/// that have failed together should not retry together.
 pub(crate) fn wait(first: Duration, longest: Duration, failures: u32, random: u64) -> Duration {
     let doublings = failures.saturating_sub(1).min(20);
     let whole = milliseconds(first)

@@ -1,7 +1,7 @@
-//! Reading numbers and arrays from the front of bytes, as all formats of this crate have them:
-//! little-endian, and with lengths that are checked before anything is taken.
+//! Reading numbers and arrays from the front of bytes, as in all formats of this crate:
+//! little-endian, with lengths that are checked before anything is taken.
 
-/// What is left to be read. Nothing is taken where there is not enough.
+/// The bytes that are left. If there are not enough, nothing is taken.
 #[derive(Debug)]
 pub(crate) struct LittleEndian<'b>(pub(crate) &'b [u8]);
 
@@ -28,7 +28,7 @@ impl<'b> LittleEndian<'b> {
         Some(*taken)
     }
 
-    /// As many bytes.
+    /// This many bytes.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn slice(&mut self, length: usize) -> Option<&'b [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;

@@ -1,16 +1,16 @@
-//! Under which keys records lie in shared data, and what makes them credible.
+//! The keys of records in shared data, and what makes records credible.
 //!
-//! All plugins of a process with the same `vm_id` share one key space; Istio leaves `vm_id` empty, so
-//! that all plugins of a proxy are in one. Another plugin can read our records and overwrite them.
-//! It must not be able to make one that is believed: a JWK Set with a key of its own would admit any
+//! All plugins of a process with the same `vm_id` share one key space; Istio leaves `vm_id` empty,
+//! so all plugins of a proxy share one. Another plugin can read our records and overwrite them. It
+//! must not be able to forge one that is believed: a JWK Set with a key of its own would admit any
 //! user under any name.
 //!
 //! So every record is sealed under a key that other plugins do not have. It is derived from a
 //! [`RecordSecret`], which is in our configuration and not in theirs, and from everything that the
-//! record depends on: a record of another source, another authority or another kind is none, and
-//! neither is one that was copied from one key to another. The key under which it lies has the same
-//! settings in it, as 128 bits of HMAC-SHA-256, so that no settings can be searched for that meet
-//! another plugin's records.
+//! record depends on: a record of another source, another authority or another kind is not
+//! accepted, and neither is one that was copied from one key to another. The key of a record has
+//! the same settings in it, as 128 bits of HMAC-SHA-256, so that no settings can be found by search
+//! that collide with another plugin's records.
 //!
 //! ```text
 //! key:    portcullis/8/<name>/<record>        // name: 16 bytes in base64url
@@ -25,18 +25,17 @@
 //!
 //! # What does this not prevent?
 //!
-//! A plugin that can write at all can write rubbish: then nothing is known until it is fetched
-//! again, and the posture decides. The same goes for a page or a bucket of a generation that is not
-//! read any more.
+//! A plugin that can write at all can write garbage: then nothing is known until it is fetched
+//! again, and the posture decides.
 //!
-//! A plugin that has seen an older record can put it back, and a record does not say that there has
-//! been a newer one. An older page of the filter, or an older bucket of cut-offs, of the generation
-//! that is read is believed: revocations since then are undone, their tokens pass as not revoked, and
-//! this goes unnoticed until the next generation is loaded. Such a plugin has to have the same
-//! `vm_id`; only a `vm_id` of our own prevents it.
+//! A plugin that has seen an older record can put it back, and nothing shows that there has been a
+//! newer one. An older page of the filter, or an older bucket of cut-offs, of the generation that
+//! is read is believed: revocations since then are undone, their tokens pass as not revoked, and
+//! this goes unnoticed until the next generation is loaded. Only plugins with the same `vm_id` can
+//! do this; a `vm_id` of our own prevents it.
 //!
-//! Where the configuration has no secret, the sealing key can be derived by any plugin, and only tells
-//! our records from the bytes of a plugin that uses the same name by accident.
+//! Without a secret in the configuration, any plugin can derive the sealing key, which then only
+//! tells our records from those of a plugin that uses the same name by accident.
 
 use std::hash::{Hash, Hasher};
 
@@ -48,19 +47,19 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use crate::host::KEY_PREFIX;
 
-/// What other plugins of the process do not know.
+/// A secret that other plugins of the process do not have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RecordSecret([u8; 32]);
 
 impl RecordSecret {
     /// The secret that the operator has set for this, or another one that only our configuration
-    /// has. `origin` says which, so that the same text in two places gives two secrets.
+    /// has. `origin` says which, so that the same text in two settings gives two secrets.
     #[must_use]
     pub fn of(origin: &str, text: &str) -> Self {
         Self(HMAC::mac(origin.as_bytes(), text.as_bytes()))
     }
 
-    /// For a configuration that has no secret at all. Everybody knows it.
+    /// For a configuration without a secret. It is public.
     #[must_use]
     pub const fn none() -> Self {
         Self([0; 32])
@@ -114,7 +113,7 @@ impl Namespace {
         Self::new(&RecordSecret::of("test", "secret"), "test", &())
     }
 
-    /// What the keys of all its records begin with.
+    /// The prefix of the keys of all its records.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
@@ -151,8 +150,9 @@ impl Namespace {
         hasher.finish128().as_bytes()
     }
 
-    /// The seal of something that is too large and read too often for the other one: SipHash-1-3,
-    /// 64 bits. The parts have to say what and where it is, and have fixed lengths but the last.
+    /// The seal of something that is too large and read too often for the other seal: SipHash-1-3,
+    /// 64 bits. The parts have to say what it is and under which key, and all but the last have
+    /// fixed lengths.
     #[must_use]
     pub fn checksum(&self, parts: &[&[u8]]) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.page_key);
@@ -165,7 +165,7 @@ impl Namespace {
 
 const HEADER: [u8; 4] = [2, 0, 0, 0];
 
-/// Settings as the bytes that their [`Hash`] consists of, which tell their parts apart.
+/// Collects the bytes that the [`Hash`] of settings feeds to a hasher, which delimit their parts.
 #[derive(Default)]
 struct Bytes(Vec<u8>);
 
@@ -183,7 +183,7 @@ impl Hasher for Bytes {
         self.write(&(number as i64).to_le_bytes());
     }
 
-    /// Never asked for.
+    /// Never called.
     fn finish(&self) -> u64 {
         0
     }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn what_was_sealed_is_opened_by_whoever_has_the_same_settings_and_secret() {
+    fn what_was_sealed_is_opened_with_the_same_settings_and_secret() {
         for (again, namespace) in namespaces().iter().zip(namespaces()) {
             let record = namespace.seal("lease", b"payload");
             assert_eq!(again.open("lease", &record), Some(&b"payload"[..]));

@@ -1,23 +1,24 @@
-//! The wire format of protobuf, as far as messages from and for Envoy need it.
+//! The wire format of protobuf, as far as messages from and to Envoy need it.
 //!
 //! A message is a sequence of fields. Each begins with a key, which is the field's number and its
-//! wire type; a string, a byte string or a message has its length before it. Numbers of variable
-//! length (`varint`) have seven bits in a byte, the least first, and the eighth says that more come.
+//! wire type; a string, a byte string or a message is preceded by its length. Numbers of variable
+//! length (`varint`) have seven bits in a byte, the lowest first, and the eighth bit says that more
+//! follow.
 //!
-//! A crate for it is made for generated code, of which two messages with a handful of fields would
-//! use a tenth.
+//! A protobuf crate is made for generated code: two messages with a handful of fields use a tenth
+//! of what it adds to the module.
 
-/// The key of field `number`, a varint.
+/// The key of field `number` if its value is a varint.
 pub(crate) const fn varint_key(number: u8) -> u64 {
     key(number, 0)
 }
 
-/// The key of field `number`, eight bytes.
+/// The key of field `number` if its value is eight bytes.
 pub(crate) const fn fixed64_key(number: u8) -> u64 {
     key(number, 1)
 }
 
-/// The key of field `number`, which has its length before it.
+/// The key of field `number` if its value is preceded by its length.
 pub(crate) const fn bytes_key(number: u8) -> u64 {
     key(number, 2)
 }
@@ -42,7 +43,7 @@ fn write_varint(message: &mut Vec<u8>, mut value: u64) {
     message.push(value as u8);
 }
 
-/// The rest of a message that is being read. What is asked for and missing is `None`.
+/// The rest of a message that is being read. A value that is not there is `None`.
 #[derive(Clone, Copy)]
 pub(crate) struct Message<'b>(pub(crate) &'b [u8]);
 
@@ -72,7 +73,7 @@ impl<'b> Message<'b> {
         Some(f64::from_le_bytes(*bytes))
     }
 
-    /// What has its length before it.
+    /// A value that is preceded by its length.
     pub(crate) fn bytes(&mut self) -> Option<&'b [u8]> {
         let length = usize::try_from(self.varint()?).ok()?;
         let (bytes, rest) = self.0.split_at_checked(length)?;
@@ -115,7 +116,7 @@ mod tests {
         assert_eq!(Message(&[0xff; 11]).varint(), None);
         assert_eq!(Message(&[0; 7]).double(), None);
         assert_eq!(Message(b"\x02a").bytes(), None);
-        // A length that no memory has.
+        // A length beyond any memory.
         let mut long = Vec::new();
         encode_varint(u64::MAX, &mut long);
         assert_eq!(Message(&long).bytes(), None);

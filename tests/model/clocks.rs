@@ -1,8 +1,8 @@
 //! Cut-offs against the order of events, where the clocks that write `iat` differ.
 //!
-//! Whoever signs in does so at an instant by the machine's clock, and the token that he gets says
-//! another one, off by as much as clocks may be, in either direction. What counts is which came first,
-//! the sign-in or the acknowledgement of the cut-off; and the acknowledgement says from which `iat` on
+//! A sign-in happens at an instant by the machine's clock, and the token's `iat` is another one,
+//! off by as much as clocks may be, in either direction. What counts is which came first, the
+//! sign-in or the acknowledgement of the cut-off; and the acknowledgement says from which `iat` on
 //! a token is spared.
 
 use std::collections::BTreeMap;
@@ -15,20 +15,19 @@ use super::milliseconds_now;
 use super::support::{Authority, ISSUER, Random};
 use super::table::{Name, Named, any_cut_off, session};
 
-/// How far the clocks of issuers are off, in milliseconds: what the authority allows unless it is
-/// told otherwise.
+/// How far the clocks of issuers are off, in milliseconds: the authority's default tolerance.
 const SKEW: usize = 60_000;
 
 /// How much later than now a sign-in may be, so that some come after the end of a cut-off.
 const LATER: usize = 200_000;
 
-/// Tokens that are tried when an edge has caught up: the latest.
+/// How many of the latest tokens are tried when an edge has caught up.
 const TRIED: usize = 40;
 
 /// A cut-off that is in force.
 #[derive(Clone, Debug)]
 struct CutOff {
-    /// Events before this one are those that it is about.
+    /// It revokes the events before this one.
     order: usize,
     /// From which `iat` on tokens are spared, as it was acknowledged.
     not_before: u64,
@@ -50,10 +49,10 @@ struct History {
     cut_offs: BTreeMap<Name, Vec<CutOff>>,
 }
 
-/// How often each was met.
+/// How often each case occurred.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Refused, though their `iat` lies after the cut-off was acknowledged.
+    /// Refused, though their `iat` is after the acknowledgement of the cut-off.
     pub(crate) ahead: usize,
     pub(crate) refused: usize,
     pub(crate) accepted: usize,
@@ -63,7 +62,7 @@ pub(crate) fn run(seed: u64, steps: usize) -> Tally {
     let mut random = Random::seeded(seed);
     let authority = Authority::start_with(&["--generation-interval", "1s"]);
     let mut edges: Vec<_> = (0..2)
-        // Some tokens are used minutes from now, and nothing is heard until then.
+        // Some tokens are used minutes from now, and the feed is silent until then.
         .map(|seed| Edge::new(&authority, seed, "3600s"))
         .collect();
     let mut history = History::default();
@@ -90,14 +89,14 @@ pub(crate) fn run(seed: u64, steps: usize) -> Tally {
 }
 
 impl History {
-    /// Somebody signs in, now or later, and the clock of whoever issues the token is off.
+    /// A user signs in, now or later, and the clock of the token's issuer is off.
     fn sign_in(&mut self, random: &mut Random) {
         let later = *random.pick(&[0, 0, LATER]);
         let issued_at = milliseconds_now() + random.below(later + 1) as u64;
         let by_the_issuer = issued_at + random.below(2 * SKEW + 1) as u64 - SKEW as u64;
         self.events += 1;
         self.issued.push(Issued {
-            // What is issued later comes after everything that is cut off before then.
+            // A token that is issued later comes after every cut-off before then.
             order: if later == 0 { self.events } else { usize::MAX },
             token: Named::issued_at(random, by_the_issuer / 1_000),
         });

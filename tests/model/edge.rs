@@ -1,5 +1,5 @@
-//! Processes of Envoy, with two virtual machines each, of which one leads: now and then one of them is
-//! stopped for a while, or replaced by a new one.
+//! Envoy processes with two virtual machines each, one of which leads. Now and then one is paused
+//! for a while, or replaced by a new one.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -22,8 +22,8 @@ const TRIED_AGAIN: usize = 200;
 pub(crate) enum Word {
     Pass,
     Revoked,
-    /// One lets it pass and the other does not. So they may where an entry has lapsed, which one of
-    /// them remembers.
+    /// One admits it and the other does not. That is allowed where an entry has lapsed, which one
+    /// of them still knows.
     Apart,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Edge {
     memory: Rc<Memory>,
     configuration: Value,
     machines: [Machine; 2],
-    /// What machines counted that were replaced.
+    /// The counts of machines that were replaced.
     counted: Counted,
     /// Tokens that were let pass, the latest last.
     passed: VecDeque<(Named, String)>,
@@ -40,7 +40,7 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// A process that no client has sent anything yet. Its feed may be silent for as long as is said.
+    /// A process that has had no requests yet.
     pub(crate) fn new(authority: &Authority, seed: u64, max_staleness: &str) -> Self {
         let configuration = configuration(authority, max_staleness);
         let memory = Rc::new(Memory::seeded(seed));
@@ -54,7 +54,7 @@ impl Edge {
         }
     }
 
-    /// Lets its time pass until it knows everything that the authority has acknowledged.
+    /// Lets time pass until it knows everything that the authority has acknowledged.
     pub(crate) fn catch_up(&mut self, authority: &Authority) {
         let head = authority.stats()["sequence"].as_u64().expect("a number");
         let either = self.random.below(2);
@@ -66,8 +66,8 @@ impl Edge {
         self.catch_up_without(authority, head, None);
     }
 
-    /// The same, while one machine is stopped. If it leads, the other one does so when its lease has
-    /// run out. When it goes on, it is told first how its calls have ended.
+    /// The same, while one machine is paused. If it leads, the other one takes over when its lease
+    /// has run out. When it resumes, it first gets the answers to its calls.
     fn catch_up_without(&mut self, authority: &Authority, head: u64, stopped: Option<usize>) {
         for _ in 0..2_000 {
             self.memory.now.set(self.memory.now.get() + 100);
@@ -77,7 +77,7 @@ impl Edge {
                     continue;
                 }
                 machine.tick();
-                // An empty answer is not asked for again at once.
+                // After an empty answer there is no poll at once.
                 while machine.answer_calls(|call| answer(authority, call)) && !is_quiet {}
             }
             let sequences = self.machines.iter().map(|machine| machine.host.sequence());
@@ -92,14 +92,14 @@ impl Edge {
         panic!("not at {head}: {warnings:?}");
     }
 
-    /// One machine goes without a word, and another one begins.
+    /// One machine dies, and another one starts.
     fn replace(&mut self, index: usize) {
         let new = Machine::new(&self.memory, &self.configuration);
         let old = std::mem::replace(&mut self.machines[index], new);
         self.counted += old.host.counted();
     }
 
-    /// What its virtual machines say of a token, now or, if it is issued later, then.
+    /// What its virtual machines say about a token, now or, if it is issued later, then.
     pub(crate) fn word(&mut self, authority: &Authority, token: &Named) -> Word {
         let text = text(token);
         let word = self.word_on(authority, token.issued_at, &text);
@@ -153,7 +153,7 @@ fn configuration(authority: &Authority, max_staleness: &str) -> Value {
     revocation["device_claim"] = json!("device");
     revocation["max_staleness"] = json!(max_staleness);
     revocation["reload_jitter"] = json!("0.001s");
-    // Of a token that only its issuer names it can be said whether it is revoked.
+    // A token that only its issuer names can be revoked.
     revocation["on_unnamed"] = json!("allow");
     json!({
         "providers": {"idp": {
@@ -165,7 +165,7 @@ fn configuration(authority: &Authority, max_staleness: &str) -> Value {
     })
 }
 
-/// What the authority answers at once: a poll is not held back.
+/// The authority's answer, at once: no poll is held.
 fn answer(authority: &Authority, call: &Call) -> CallOutcome {
     let (status, body) = if let Some(body) = &call.body {
         let body = str::from_utf8(body).expect("JSON");

@@ -49,7 +49,7 @@ impl Machine {
         self.edge.on_tick();
     }
 
-    /// Ends the calls that it has made so far. Says whether there were any.
+    /// Answers the calls that it has made so far. Returns whether there were any.
     pub(crate) fn answer_calls(&self, answer: impl Fn(&Call) -> CallOutcome) -> bool {
         let calls = self.host.0.calls.take();
         let has_any = !calls.is_empty();
@@ -61,7 +61,7 @@ impl Machine {
         has_any
     }
 
-    /// What becomes of a request with this token. `answer` is for its checks.
+    /// The outcome of a request with this token. `answer` answers its checks.
     pub(crate) fn send(&self, token: &str, answer: impl Fn(&Call) -> CallOutcome) -> Outcome {
         let context = ContextId(self.last.get() + 1);
         self.last.set(context.0);
@@ -108,7 +108,7 @@ struct Inner {
     in_effect: Cell<ContextId>,
     requests: RefCell<BTreeMap<ContextId, Rc<Request>>>,
     calls: RefCell<Vec<(ContextId, CallId, Call)>>,
-    /// How far the feed was when the leader last told of it.
+    /// The feed's sequence number when the leader last reported it.
     sequence: Cell<Option<u64>>,
     counted: Cell<Counted>,
 }
@@ -116,9 +116,9 @@ struct Inner {
 /// How often tokens were found in a cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counted {
-    /// As they were put there.
+    /// Found valid.
     pub(crate) remembered: usize,
-    /// Voided since.
+    /// Found void.
     pub(crate) void: usize,
 }
 
@@ -152,7 +152,7 @@ impl SharedData for MachineHost {
 impl CallHost for MachineHost {
     fn call(&self, call: &Call) -> Result<CallId, NotSent> {
         let id = self.0.memory.call(call)?;
-        // The process keeps it for none of its virtual machines.
+        // The process does not track the calls of its virtual machines.
         let sent = self.0.memory.take_calls();
         let context = self.0.in_effect.get();
         let mut calls = self.0.calls.borrow_mut();
@@ -225,7 +225,7 @@ impl EdgeHost for MachineHost {
     }
 }
 
-/// A request with a token, and what became of it.
+/// A request with a token, and its outcome.
 struct Request {
     headers: HeaderBlock,
     outcome: Cell<Option<Outcome>>,

@@ -1,5 +1,5 @@
-//! Authority and edge against a plain table: whatever was revoked is never let pass, and what was
-//! not revoked is never refused.
+//! Authority and edge against a plain table: what was revoked is never admitted, and what was not
+//! revoked is never refused.
 //!
 //! A real authority takes random revocations, restorations, imports and kills. Edges follow it, some
 //! from the beginning and some from later on: the filter's own, with its gate, its token cache and the
@@ -37,7 +37,7 @@ use table::{LONGEST_SHORT_LIFE, Life, MARGIN, Named, Table, Truth};
 /// Tokens that are tried after every step in which the edges catch up.
 const TOKENS: usize = 60;
 
-/// How often each was met.
+/// How often each case occurred.
 #[derive(Debug, Default)]
 struct Tally {
     revoked: usize,
@@ -46,7 +46,7 @@ struct Tally {
     either: usize,
     /// Found in a token cache.
     remembered: usize,
-    /// Found in a token cache, and voided since.
+    /// Found in a token cache, and void.
     void: usize,
 }
 
@@ -126,7 +126,7 @@ fn run(seed: u64, steps: usize) -> Tally {
             }
         }
     }
-    // However fast the steps were: what was revoked for a moment lapses before the end.
+    // However fast the steps were, what was revoked for a moment lapses before the end.
     for (when, pause) in [
         ("after the last step", LONGEST_SHORT_LIFE),
         ("at the end", Duration::ZERO),

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use super::now;
 use super::support::{ISSUER, Random};
 
-/// Few enough values that the same is revoked again and again.
+/// Few enough values that the same one is revoked again and again.
 const VALUES: usize = 30;
 
 /// How much earlier than the latest a cut-off may be.
 const WEAKER: usize = 20;
 
-/// How long the tokens are good that a revocation is for.
+/// How long the tokens of a revocation live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
     /// Some seconds, so that it expires while the model runs.
@@ -24,13 +24,13 @@ pub(crate) enum Life {
     Long,
 }
 
-/// How much longer than asked for an entry is kept, in seconds; what the authority is started with.
+/// How much longer than asked for an entry is kept, in seconds, as the authority is configured.
 pub(crate) const MARGIN: u64 = 1;
 
 /// The most seconds of a short life.
 const SHORT_LIFE: usize = 3;
 
-/// After so long everything with a short life has lapsed; times are whole seconds.
+/// After this time everything with a short life has lapsed; times are whole seconds.
 pub(crate) const LONGEST_SHORT_LIFE: Duration = Duration::from_secs(SHORT_LIFE as u64 + MARGIN + 1);
 
 /// Kind and value.
@@ -44,12 +44,12 @@ struct Part {
     kept_until: u64,
 }
 
-/// What is in force and what was.
+/// What is and what was in force.
 #[derive(Debug)]
 pub(crate) struct Table {
     /// Requests for one name add up.
     entries: BTreeMap<Name, Vec<Part>>,
-    /// Names of which a part expired while they were revoked again, before it or after.
+    /// Names a part of which expired while they were revoked again, before or after that.
     uncertain: BTreeSet<Name>,
     /// Names that are being revoked again, and when the first part of them expires otherwise.
     touched: Vec<(Name, u64)>,
@@ -57,14 +57,14 @@ pub(crate) struct Table {
     pub(crate) not_before: u64,
 }
 
-/// What can be named of a token.
+/// The names of a token.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Named {
     pub(crate) values: BTreeMap<&'static str, String>,
     pub(crate) issued_at: u64,
 }
 
-/// What holds of a token; of several things that hold, the last.
+/// What is true of a token; of several, the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Truth {
     NotRevoked,
@@ -90,7 +90,7 @@ impl Table {
     pub(crate) fn revoke(&mut self, random: &mut Random, life: Life) -> Value {
         let (kind, now) = (kind(random), now());
         let lives = match life {
-            // What revokes everybody must not go on for ever, or nothing else is seen.
+            // A cut-off for the issuer must not last, or it hides everything else.
             Life::Long if kind != Kind::Issuer => 3_600,
             _ => 1 + random.below(SHORT_LIFE) as u64,
         };
@@ -116,7 +116,7 @@ impl Table {
         }
         let name = (kind.name(), value);
         let parts = self.entries.entry(name.clone()).or_default();
-        // To revoke again does not shorten what is in force, and what has expired stays so.
+        // Revoking again does not shorten what is in force, and what has expired stays expired.
         let ends = parts.iter().map(|part| part.kept_until);
         let ends: Vec<u64> = ends.filter(|end| now < *end).collect();
         let kept_until = ends.iter().copied().fold(expires_at + MARGIN, u64::max);
@@ -134,7 +134,7 @@ impl Table {
         request
     }
 
-    /// What was asked for has been done.
+    /// The request has been carried out.
     pub(crate) fn is_done(&mut self) {
         let end = now();
         for (name, first) in self.touched.drain(..) {
@@ -144,13 +144,13 @@ impl Table {
         }
     }
 
-    /// A name whose revocation is to be taken back.
+    /// A name to be restored.
     pub(crate) fn any_name(random: &mut Random) -> Name {
         let kind = kind(random);
         (kind.name(), value(kind, random))
     }
 
-    /// A revocation has been taken back. What had expired by then may have been left alone.
+    /// An entry has been restored. What had expired by then may have been left alone.
     pub(crate) fn restored(&mut self, name: &Name) {
         let end = now();
         if let Some(parts) = self.entries.get_mut(name) {
@@ -163,7 +163,7 @@ impl Table {
         }
     }
 
-    /// What holds of a token between two moments, in seconds.
+    /// What is true of a token between two moments, in seconds.
     pub(crate) fn truth(&self, token: &Named, from: u64, to: u64) -> Truth {
         let mut truth = Truth::NotRevoked;
         for (kind, value) in &token.values {
@@ -195,11 +195,11 @@ impl Named {
         Self::issued_at(random, now_in_cut_offs.saturating_sub(earlier))
     }
 
-    /// Anybody's, with this `iat`.
+    /// A token of any user, with this `iat`.
     pub(crate) fn issued_at(random: &mut Random, issued_at: u64) -> Self {
         let mut values = BTreeMap::new();
         for kind in Kind::ALL {
-            // With all of them, hardly a token would be left that is not revoked.
+            // With all of them, hardly any token would not be revoked.
             if kind == Kind::Issuer || random.chance(35) {
                 values.insert(kind.name(), value(kind, random));
             }
@@ -253,7 +253,8 @@ fn value(kind: Kind, random: &mut Random) -> String {
     }
 }
 
-/// Some sessions are met more often than others: those that a cut-off excepts have to be met.
+/// Some sessions occur more often than others, so that tokens have the sessions that cut-offs
+/// except.
 pub(crate) fn session(random: &mut Random) -> String {
     let few = [3, VALUES][random.below(2)];
     format!("session-{}", random.below(few))
