@@ -72,10 +72,10 @@ pub struct Revocation {
     pub expires_at: UnixTime,
     /// For a cut-off: tokens issued before are revoked.
     pub not_before: UnixTime,
-    /// For a cut-off: the session that goes on; empty for none.
-    pub except_session: String,
-    /// The subject it belongs to, for searches; empty for unknown.
-    pub subject: String,
+    /// For a cut-off: the session that goes on.
+    pub except_session: Option<String>,
+    /// The subject it belongs to, for searches, where that is known.
+    pub subject: Option<String>,
     /// Who asks.
     pub actor: String,
     /// Why.
@@ -117,15 +117,31 @@ pub(super) struct Entry {
     pub sequence: u64,
     /// For a cut-off.
     pub not_before: UnixTime,
-    /// For a cut-off; empty for none.
-    pub except_session: String,
-    /// For a cut-off with a session that goes on: its tokens issued before this are revoked all the
-    /// same.
-    pub except_from: UnixTime,
-    /// Empty for unknown.
-    pub subject: String,
+    /// For a cut-off: the session that goes on.
+    pub except: Option<ExceptedSession>,
+    /// The subject it belongs to, where that is known.
+    pub subject: Option<String>,
     /// Its history. Of a longer one the first and the latest events are kept.
     pub events: Vec<Event>,
+}
+
+/// The session that a cut-off does not revoke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ExceptedSession {
+    /// Its name.
+    pub session: String,
+    /// Its tokens issued before this are revoked all the same.
+    pub from: UnixTime,
+}
+
+impl ExceptedSession {
+    /// The session with all of its tokens.
+    pub(super) const fn whole(session: String) -> Self {
+        Self {
+            session,
+            from: UnixTime::EPOCH,
+        }
+    }
 }
 
 impl Entry {
@@ -138,9 +154,8 @@ impl Entry {
             expires_at: UnixTime::EPOCH,
             sequence: 0,
             not_before: UnixTime::EPOCH,
-            except_session: String::new(),
-            except_from: UnixTime::EPOCH,
-            subject: String::new(),
+            except: None,
+            subject: None,
             events: Vec::new(),
         }
     }
@@ -148,18 +163,16 @@ impl Entry {
     /// Sets the cut-off to what the revocation asks for, whatever it was.
     pub(super) fn set_cut_off(&mut self, revocation: &Revocation) {
         self.not_before = revocation.not_before;
-        self.except_session.clone_from(&revocation.except_session);
-        self.except_from = UnixTime::EPOCH;
+        let session = revocation.except_session.clone();
+        self.except = session.map(ExceptedSession::whole);
     }
 
     /// Adds a revocation to the cut-off: afterwards it revokes what it has revoked before, and
     /// what the revocation asks for, and nothing else. `false` when it did so already.
     pub(super) fn extend_cut_off(&mut self, revocation: &Revocation) -> bool {
-        let mut sum = self.clone();
-        sum.set_cut_off(revocation);
-        sum.not_before = self.not_before.max(revocation.not_before);
+        let not_before = self.not_before.max(revocation.not_before);
         let floor = |session: &str| {
-            let asked = if session == revocation.except_session {
+            let asked = if revocation.except_session.as_deref() == Some(session) {
                 UnixTime::EPOCH
             } else {
                 revocation.not_before
@@ -168,23 +181,24 @@ impl Entry {
         };
         // Both cannot be spared unless they are the same: the one of the earlier instant is
         // covered by the later one.
-        let sessions = [&self.except_session, &revocation.except_session];
-        let spared = sessions
+        let known = self.except.as_ref().map(|except| &except.session);
+        let except = [known, revocation.except_session.as_ref()]
             .into_iter()
-            .filter(|session| !session.is_empty())
-            .map(|session| (session.clone(), floor(session)))
-            .find(|(_, floor)| *floor < sum.not_before);
-        (sum.except_session, sum.except_from) = spared.unwrap_or((String::new(), UnixTime::EPOCH));
-        let is_more = sum != *self;
-        *self = sum;
+            .flatten()
+            .map(|session| ExceptedSession {
+                session: session.clone(),
+                from: floor(session),
+            })
+            .find(|except| except.from < not_before);
+        let is_more = (not_before, &except) != (self.not_before, &self.except);
+        (self.not_before, self.except) = (not_before, except);
         is_more
     }
 
     fn not_before_of(&self, session: &str) -> UnixTime {
-        if session == self.except_session {
-            self.except_from
-        } else {
-            self.not_before
+        match &self.except {
+            Some(except) if except.session == session => except.from,
+            _ => self.not_before,
         }
     }
 
@@ -199,12 +213,10 @@ impl Entry {
     /// The cut-off that the entry describes, under `key`.
     #[must_use]
     pub(super) fn cut_off(&self, key: &FilterKey) -> CutOff {
-        let except = (!self.except_session.is_empty())
-            .then(|| key.fingerprint(Kind::Session, &self.target.issuer, &self.except_session))
-            .map(|session| Exception {
-                session,
-                from: self.except_from,
-            });
+        let except = self.except.as_ref().map(|except| Exception {
+            session: key.fingerprint(Kind::Session, &self.target.issuer, &except.session),
+            from: except.from,
+        });
         CutOff {
             key: self.target.fingerprint(key),
             not_before: self.not_before,
@@ -222,7 +234,8 @@ impl Entry {
     #[must_use]
     pub(super) fn owner(&self, key: &FilterKey) -> Option<Fingerprint> {
         let issuer = &self.target.issuer;
-        (!self.subject.is_empty()).then(|| key.fingerprint(Kind::Subject, issuer, &self.subject))
+        let subject = self.subject.as_ref()?;
+        Some(key.fingerprint(Kind::Subject, issuer, subject))
     }
 
     /// The row.
@@ -236,15 +249,15 @@ impl Entry {
             self.not_before.seconds(),
         ];
         bytes.extend(times.into_iter().flat_map(u64::to_le_bytes));
-        for text in [
-            &self.target.issuer,
-            &self.target.value,
-            &self.except_session,
-        ] {
-            put_text(&mut bytes, text);
-        }
-        bytes.extend(self.except_from.seconds().to_le_bytes());
-        put_text(&mut bytes, &self.subject);
+        put_text(&mut bytes, &self.target.issuer);
+        put_text(&mut bytes, &self.target.value);
+        let (except_session, except_from) = match &self.except {
+            Some(except) => (except.session.as_str(), except.from),
+            None => ("", UnixTime::EPOCH),
+        };
+        put_text(&mut bytes, except_session);
+        bytes.extend(except_from.seconds().to_le_bytes());
+        put_text(&mut bytes, self.subject.as_deref().unwrap_or_default());
         bytes.push(u8::try_from(self.events.len()).unwrap_or(u8::MAX));
         for event in self.events.iter().take(usize::from(u8::MAX)) {
             bytes.extend(event.time.to_le_bytes());
@@ -276,9 +289,9 @@ impl Entry {
             issuer: text(&mut row)?,
             value: text(&mut row)?,
         };
-        let except_session = text(&mut row)?;
+        let except_session = unless_empty(text(&mut row)?);
         let except_from = UnixTime::from_seconds(row.u64()?)?;
-        let subject = text(&mut row)?;
+        let subject = unless_empty(text(&mut row)?);
         let events = (0..row.u8()?)
             .map(|_| event(&mut row))
             .collect::<Option<_>>()?;
@@ -288,8 +301,10 @@ impl Entry {
             expires_at,
             sequence,
             not_before,
-            except_session,
-            except_from,
+            except: except_session.map(|session| ExceptedSession {
+                session,
+                from: except_from,
+            }),
             subject,
             events,
         })
@@ -312,6 +327,11 @@ pub(super) fn summary(row: &[u8]) -> Option<(Kind, bool, UnixTime)> {
 fn text(row: &mut LittleEndian<'_>) -> Option<String> {
     let length = usize::from(row.u16()?);
     String::from_utf8(row.slice(length)?.to_vec()).ok()
+}
+
+/// A text that is empty for none.
+fn unless_empty(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn event(row: &mut LittleEndian<'_>) -> Option<Event> {
@@ -350,8 +370,10 @@ mod tests {
             expires_at: UnixTime::from_seconds(7).unwrap(),
             sequence: 9,
             not_before: UnixTime::MAX,
-            except_session: "session".into(),
-            except_from: UnixTime::from_seconds(3).unwrap(),
+            except: Some(ExceptedSession {
+                session: "session".into(),
+                from: UnixTime::from_seconds(3).unwrap(),
+            }),
             events: vec![event(Action::Revoked, 1), event(Action::Restored, u64::MAX)],
             ..Entry::new(Target {
                 kind: Kind::Subject,

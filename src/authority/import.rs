@@ -27,7 +27,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::entry::{Action, Entry, Event, Revocation};
+use super::entry::{Action, Entry, Event, ExceptedSession, Revocation};
 use super::request::{Limits, RevocationRequest};
 use super::text::counted;
 use super::writer::WriteError;
@@ -258,8 +258,10 @@ pub(super) fn encode(revocation: &Revocation, now: UnixTime, bytes: &mut Vec<u8>
         expires_at: revocation.expires_at,
         sequence: 0,
         not_before: revocation.not_before,
-        except_session: revocation.except_session.clone(),
-        except_from: UnixTime::EPOCH,
+        except: revocation
+            .except_session
+            .clone()
+            .map(ExceptedSession::whole),
         subject: revocation.subject.clone(),
         events: vec![Event {
             time: now.seconds().saturating_mul(1000),
@@ -287,7 +289,7 @@ pub(super) fn decode(mut bytes: &[u8]) -> Option<Vec<Revocation>> {
             target: entry.target,
             expires_at: entry.expires_at,
             not_before: entry.not_before,
-            except_session: entry.except_session,
+            except_session: entry.except.map(|except| except.session),
             subject: entry.subject,
             actor: event.actor,
             reason: event.reason,

@@ -297,11 +297,12 @@ fn text(field: &'static str, text: Option<String>, limit: usize) -> Result<Strin
 }
 
 /// A name that may be absent, and must not be empty.
-fn name(field: &'static str, name: Option<String>) -> Result<String, RequestError> {
+fn name(field: &'static str, name: Option<String>) -> Result<Option<String>, RequestError> {
     if name.as_ref().is_some_and(String::is_empty) {
         return Err(RequestError::Empty(field));
     }
-    text(field, name, MAX_NAME_BYTES)
+    let name = name.map(|name| text(field, Some(name), MAX_NAME_BYTES));
+    name.transpose()
 }
 
 fn actor(caller: &str, actor: Option<String>) -> Result<String, RequestError> {

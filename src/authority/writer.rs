@@ -317,8 +317,8 @@ mod tests {
             target: session(value),
             expires_at: clock::now().later_by(Duration::from_secs(lives)),
             not_before: clock::now(),
-            except_session: String::new(),
-            subject: String::new(),
+            except_session: None,
+            subject: None,
             actor: "operator".into(),
             reason: String::new(),
         }

@@ -89,15 +89,15 @@ pub struct EntryAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<u64>,
     /// For cut-offs: the session that goes on.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub except_session: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub except_session: Option<String>,
     /// For cut-offs with a session that goes on: its tokens issued before this second, which an
     /// earlier cut-off had revoked, stay revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub except_from: Option<u64>,
     /// The subject it belongs to, where that was given.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub subject: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// When the entry is dropped, in seconds since 1970.
     pub kept_until: u64,
     /// Number of its last change in the feed.
@@ -394,6 +394,7 @@ fn answer(authority: &Authority, outcome: OutcomeName, entry: &Entry) -> Revocat
 }
 
 fn describe(name: Fingerprint, entry: &Entry, now: UnixTime) -> EntryAnswer {
+    let except = entry.except.as_ref();
     EntryAnswer {
         id: to_hex(&name.0),
         kind: entry.target.kind,
@@ -401,8 +402,10 @@ fn describe(name: Fingerprint, entry: &Entry, now: UnixTime) -> EntryAnswer {
         value: entry.target.value.clone(),
         in_force: entry.is_in_force(now),
         not_before: not_before(entry),
-        except_session: entry.except_session.clone(),
-        except_from: Some(entry.except_from.seconds()).filter(|from| *from > 0),
+        except_session: except.map(|except| except.session.clone()),
+        except_from: except
+            .map(|except| except.from.seconds())
+            .filter(|from| *from > 0),
         subject: entry.subject.clone(),
         kept_until: entry.expires_at.seconds(),
         sequence: entry.sequence,

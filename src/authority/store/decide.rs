@@ -68,7 +68,7 @@ pub(super) fn revoke(old: Option<Entry>, revocation: &Revocation, now: Now) -> R
     }
     let known = old
         .as_ref()
-        .map(|old| (old.expires_at, old.subject.is_empty()));
+        .map(|old| (old.expires_at, old.subject.is_none()));
     let mut entry = match old {
         Some(old) if old.is_in_force(now.time()) => old,
         Some(old) => Entry {
@@ -86,10 +86,10 @@ pub(super) fn revoke(old: Option<Entry>, revocation: &Revocation, now: Now) -> R
         true
     };
     entry.expires_at = entry.expires_at.max(revocation.expires_at);
-    if entry.subject.is_empty() {
+    if entry.subject.is_none() {
         entry.subject.clone_from(&revocation.subject);
     }
-    let same = (entry.expires_at, entry.subject.is_empty());
+    let same = (entry.expires_at, entry.subject.is_none());
     if !is_change && known == Some(same) {
         return Revoked::Unchanged(entry);
     }
@@ -133,8 +133,8 @@ mod tests {
             },
             expires_at: time(lives),
             not_before: time(1),
-            except_session: String::new(),
-            subject: String::new(),
+            except_session: None,
+            subject: None,
             actor: "operator".into(),
             reason: "why".into(),
         }
@@ -182,13 +182,13 @@ mod tests {
         assert_eq!(longer.expires_at, time(11));
         assert_eq!(longer.events.len(), 2);
         let owned = Revocation {
-            subject: "u".into(),
+            subject: Some("u".into()),
             ..revocation(Kind::Token, 10)
         };
         let Revoked::Noted(owned) = revoke(Some(old.clone()), &owned, NOW) else {
             panic!("an owner was not taken");
         };
-        assert_eq!(owned.subject, "u");
+        assert_eq!(owned.subject.as_deref(), Some("u"));
     }
 
     #[test]

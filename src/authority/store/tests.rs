@@ -27,8 +27,8 @@ pub(super) fn revocation(kind: Kind, value: &str, lives: u64) -> Revocation {
         target: target(kind, value),
         expires_at: time(lives),
         not_before: time(1),
-        except_session: String::new(),
-        subject: String::new(),
+        except_session: None,
+        subject: None,
         actor: "operator".into(),
         reason: String::new(),
     }

@@ -89,7 +89,7 @@ pub(super) fn decode_log(row: &[u8]) -> Result<(Change, Chain), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authority::entry::{Action, Event, Target};
+    use crate::authority::entry::{Action, Event, ExceptedSession, Target};
     use crate::authority::store::to_hex;
     use crate::revocation::Kind;
     use crate::time::UnixTime;
@@ -104,9 +104,11 @@ mod tests {
             expires_at: time(7),
             sequence: 9,
             not_before: time(5),
-            except_session: "s".into(),
-            except_from: time(3),
-            subject: "u".into(),
+            except: Some(ExceptedSession {
+                session: "s".into(),
+                from: time(3),
+            }),
+            subject: Some("u".into()),
             events: vec![Event {
                 time: 1,
                 action: Action::Revoked,

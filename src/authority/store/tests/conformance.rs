@@ -177,7 +177,7 @@ fn a_longer_life_is_kept_and_is_no_change_for_edges(kept: &dyn Kept) {
 fn what_expired_is_dropped_and_what_did_not_stays(kept: &dyn Kept) {
     let store = kept.open();
     let owned = Revocation {
-        subject: "u".into(),
+        subject: Some("u".into()),
         ..revocation(Kind::Token, "a", 10)
     };
     revoke_all(&store, &[owned.clone(), revocation(Kind::Subject, "u", 20)]);
@@ -216,34 +216,36 @@ fn what_expired_is_dropped_and_what_did_not_stays(kept: &dyn Kept) {
 
 fn a_later_cut_off_replaces_an_earlier_one_and_never_the_reverse(kept: &dyn Kept) {
     let store = kept.open();
-    let change_count = |not_before, except: &str| {
+    let change_count = |not_before, except: Option<&str>| {
         let cut_off = Revocation {
             not_before: time(not_before),
-            except_session: except.into(),
+            except_session: except.map(Into::into),
             ..revocation(Kind::Subject, "u", 100)
         };
         revoke(&store, &cut_off).unwrap().changes.len()
     };
-    assert_eq!(change_count(10, "s"), 1);
-    assert_eq!(change_count(10, "s"), 0);
-    assert_eq!(change_count(5, "s"), 0);
-    assert_eq!(change_count(5, ""), 1, "the session is older");
-    assert_eq!(change_count(10, ""), 1, "the session goes on no more");
-    assert_eq!(change_count(5, ""), 0);
-    assert_eq!(change_count(11, "s"), 1);
+    assert_eq!(change_count(10, Some("s")), 1);
+    assert_eq!(change_count(10, Some("s")), 0);
+    assert_eq!(change_count(5, Some("s")), 0);
+    assert_eq!(change_count(5, None), 1, "the session is older");
+    assert_eq!(change_count(10, None), 1, "the session goes on no more");
+    assert_eq!(change_count(5, None), 0);
+    assert_eq!(change_count(11, Some("s")), 1);
     let name = name_of(&store, Kind::Subject, "u");
     let entry = store.entry(name).unwrap().unwrap();
-    assert_eq!((entry.not_before, entry.except_from), (time(11), time(10)));
+    let except = entry.except.map(|except| (except.session, except.from));
+    assert_eq!(entry.not_before, time(11));
+    assert_eq!(except, Some(("s".into(), time(10))));
     assert_eq!(entry.sequence, 4);
 }
 
 /// Every way to set two or three cut-offs one after the other, compared with each of them alone.
 fn no_cut_off_brings_back_what_an_earlier_one_has_revoked(kept: &dyn Kept) {
     let cut_offs = [5, 10, 15].into_iter().flat_map(|not_before| {
-        let sessions = ["", "s", "t"].into_iter();
+        let sessions = [None, Some("s"), Some("t")].into_iter();
         sessions.map(move |except| (not_before, except))
     });
-    let cut_offs: Vec<(u64, &str)> = cut_offs.collect();
+    let cut_offs: Vec<(u64, Option<&str>)> = cut_offs.collect();
     let store = kept.open();
     let (mut asked_of, mut revocations) = (Vec::new(), Vec::new());
     for &first in &cut_offs {
@@ -252,7 +254,7 @@ fn no_cut_off_brings_back_what_an_earlier_one_has_revoked(kept: &dyn Kept) {
                 let (asked, user) = ([first, second, third], asked_of.len().to_string());
                 revocations.extend(asked.map(|(not_before, except)| Revocation {
                     not_before: time(not_before),
-                    except_session: except.into(),
+                    except_session: except.map(Into::into),
                     ..revocation(Kind::Subject, &user, 100)
                 }));
                 asked_of.push((user, asked));
@@ -268,7 +270,7 @@ fn no_cut_off_brings_back_what_an_earlier_one_has_revoked(kept: &dyn Kept) {
             for issued_at in [4, 5, 9, 10, 14, 15] {
                 let is_meant = asked
                     .iter()
-                    .any(|(not_before, except)| issued_at < *not_before && session != *except);
+                    .any(|(not_before, except)| issued_at < *not_before && Some(session) != *except);
                 assert_eq!(
                     held.revokes(Some(time(issued_at)), Some(hashed)),
                     is_meant,
@@ -428,7 +430,7 @@ fn fill(store: &Store) {
         };
         for number in 0..7 {
             revocations.push(Revocation {
-                subject: format!("u{}", number % 2),
+                subject: Some(format!("u{}", number % 2)),
                 target: target(Kind::Session, &format!("s{number}")),
                 ..revocation(Kind::Session, "", 100)
             });
@@ -519,8 +521,8 @@ fn the_engines_do_the_same() {
                 0..6 => {
                     let revocation = Revocation {
                         not_before: time(random.below(60)),
-                        except_session: ["", "s", "t"][random.index(3)].into(),
-                        subject: ["", "u"][random.index(2)].into(),
+                        except_session: [None, Some("s"), Some("t")][random.index(3)].map(Into::into),
+                        subject: [None, Some("u")][random.index(2)].map(Into::into),
                         ..revocation(kind, &value, random.below(80))
                     };
                     let committed = store.commit(now, |writing| writing.revoke(&revocation));

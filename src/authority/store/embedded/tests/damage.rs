@@ -75,7 +75,7 @@ impl Sample {
             })
             .unwrap();
         let sessions = (0..SESSIONS).map(|number| Revocation {
-            subject: format!("user{}", number % 100),
+            subject: Some(format!("user{}", number % 100)),
             ..session(&format!("session{number}"), 1_000)
         });
         let cut_offs =
