@@ -12,6 +12,7 @@
 //! | [`keys`] | the keys of token issuers: where they come from, and keeping the local copies up to date |
 //! | [`sync`] | keeping in step: who leads, the revocation feed |
 //! | `backoff` | how long to wait before the next try |
+//! | `identity_hash` | hash tables whose keys are hashes already |
 //! | `little_endian` | reading the numbers of records and messages |
 //! | [`configuration`] | the strict reader: values with paths, every fault at once |
 //! | `protobuf` | the wire format of messages from and for Envoy |
@@ -53,6 +54,7 @@ pub mod configuration;
 pub mod edge;
 pub mod gate;
 pub mod host;
+mod identity_hash;
 pub mod keys;
 mod little_endian;
 pub mod namespace;
@@ -84,7 +86,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// Each depends only on those after it.
-    const MODULES: [&str; 11] = [
+    const MODULES: [&str; 12] = [
         "filter",
         "edge",
         "gate",
@@ -94,6 +96,7 @@ mod tests {
         "token",
         "namespace",
         "backoff",
+        "identity_hash",
         "little_endian",
         "time",
     ];

@@ -7,10 +7,10 @@
 //! are the number of its last change, under which the embedded engine of the store has its row.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::identity_hash::IdentityHash;
 use crate::revocation::cut_off::CutOff;
 use crate::revocation::{Fingerprint, Kind};
 use crate::time::UnixTime;
@@ -100,7 +100,7 @@ pub(super) struct Index {
 }
 
 /// By fingerprint, which is its own hash.
-pub(super) type ByFingerprint<V> = HashMap<Fingerprint, V, BuildHasherDefault<FingerprintHasher>>;
+pub(super) type ByFingerprint<V> = HashMap<Fingerprint, V, IdentityHash>;
 
 impl Index {
     /// Nothing in force.
@@ -279,25 +279,6 @@ impl Index {
 impl Default for Index {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Takes the first half of a fingerprint as its hash, which it is already.
-#[derive(Debug, Default)]
-pub(super) struct FingerprintHasher(u64);
-
-impl Hasher for FingerprintHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(half) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*half);
-        }
-    }
-
-    // The length, which the standard library writes before the bytes of an array.
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

@@ -14,7 +14,7 @@
 //! and then it voids the entry of another token too, which costs one verification.
 
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher as _;
 use std::ptr;
 use std::rc::{Rc, Weak};
 
@@ -25,6 +25,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use super::checks::{Binding, Met};
 use super::revocation::Settled;
 use super::session::Injections;
+use crate::identity_hash::IdentityHash;
 use crate::revocation::{Fingerprint, Names};
 use crate::token::{Claims, KeySet, VerifiedToken, heap};
 
@@ -168,19 +169,14 @@ impl std::fmt::Debug for TokenCache {
     }
 }
 
-type Entries = Cache<
-    TokenId,
-    Rc<KnownToken>,
-    Weight,
-    BuildHasherDefault<Unhashed>,
-    DefaultLifecycle<TokenId, Rc<KnownToken>>,
->;
+type Entries =
+    Cache<TokenId, Rc<KnownToken>, Weight, IdentityHash, DefaultLifecycle<TokenId, Rc<KnownToken>>>;
 
 impl TokenCache {
     /// An empty cache. `secret` keys the hash, so that no client can make tokens that push each
     /// other out.
     pub(super) fn new(secret: [u8; 16]) -> Self {
-        let hasher = BuildHasherDefault::<Unhashed>::default();
+        let hasher = IdentityHash::default();
         let lifecycle = DefaultLifecycle::default();
         Self {
             entries: RefCell::new(Cache::with(
@@ -344,32 +340,6 @@ struct Weight;
 impl Weighter<TokenId, Rc<KnownToken>> for Weight {
     fn weight(&self, _id: &TokenId, entry: &Rc<KnownToken>) -> u64 {
         entry.weight.get()
-    }
-}
-
-/// Token ids are hashes already.
-#[derive(Default)]
-struct Unhashed(u64);
-
-impl Hasher for Unhashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            for (to, from) in word.iter_mut().zip(chunk) {
-                *to = *from;
-            }
-            self.0 ^= u64::from_le_bytes(word);
-        }
-    }
-
-    fn write_u128(&mut self, value: u128) {
-        #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
-        let half = value as u64;
-        self.0 = half;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a revocation names, as 128 bits.
 
-use std::hash::Hasher as _;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
@@ -111,7 +111,7 @@ impl std::fmt::Debug for FilterKey {
 ///
 /// Among a trillion names the chance that any two collide is one in 2⁴⁸, so for deltas and cut-offs
 /// fingerprints count as exact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 16]);
 
 impl FilterKey {
@@ -163,6 +163,13 @@ impl Fingerprint {
         // Lemire's reduction: the upper bits of the product, without a division.
         let product = (high >> 32) * u64::from(count);
         (product >> 32) as u32
+    }
+}
+
+impl Hash for Fingerprint {
+    /// As one number, since it is a hash already.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u128(u128::from_le_bytes(self.0));
     }
 }
 
