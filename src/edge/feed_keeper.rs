@@ -36,7 +36,7 @@ impl FeedKeeper {
         let mut follower = Follower::new(source, view.clone());
         // Takes over what another plugin or an earlier configuration has loaded; otherwise requests
         // would be refused until the first tick.
-        follower.on_tick(host, false);
+        follower.on_tick(host, Role::Follows);
         Some(Self {
             follower,
             lease: Lease::new(settings.space(), host.random()),
@@ -47,12 +47,13 @@ impl FeedKeeper {
     /// Takes over what is published, and follows the authority if this virtual machine leads.
     pub(super) fn tick<H: EdgeHost>(&mut self, host: &Caller<'_, H>, gate: &Gate) {
         let now = host.now_milliseconds();
-        let leads = self.lease.tick(host, now) == Role::Leads;
-        match self.follower.on_tick(host, leads) {
+        let role = self.lease.tick(host, now);
+        match self.follower.on_tick(host, role) {
             Some(VoidTokens::All) => gate.void_all(),
             Some(VoidTokens::Named(names)) => gate.void(&names),
             None => {}
         }
+        let leads = role == Role::Leads;
         if leads && self.follower.is_hopeless(now) {
             self.lease.stand_back(host, now, host.random());
         }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::announcement::{VoidTokens, void_tokens};
 use super::fault::Fault;
+use super::lease::Role;
 use crate::host::{BackgroundHost, CallId, CallOutcome, SharedData};
 use crate::revocation::{FeedKeys, Fill, View};
 
@@ -143,9 +144,9 @@ impl Follower {
         self.report.is_hopeless(now_milliseconds)
     }
 
-    /// Looks at shared data, and when this virtual machine leads, at the authority. Says which tokens
-    /// of the cache are void, if any.
-    pub fn on_tick(&mut self, host: &impl BackgroundHost, is_leading: bool) -> Option<VoidTokens> {
+    /// Looks at shared data, and as the leader polls the authority. Returns which tokens of the cache
+    /// are void, if any.
+    pub fn on_tick(&mut self, host: &impl BackgroundHost, role: Role) -> Option<VoidTokens> {
         let void = self.refresh(host);
         let mut scope = Scope {
             host,
@@ -153,7 +154,7 @@ impl Follower {
             view: &self.view,
             report: &mut self.report,
         };
-        if is_leading {
+        if role == Role::Leads {
             let lead = self.lead.get_or_insert_with(|| Lead::begin(&mut scope));
             lead.tick(&mut scope);
         } else if self.lead.take().is_some() {

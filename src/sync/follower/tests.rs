@@ -145,9 +145,9 @@ fn next_call(process: &MockProcess) -> Option<(CallId, Call)> {
 
 fn tick(process: &MockProcess, follower: &mut Follower, authority: &Authority) {
     process.pass(100);
-    follower.on_tick(process, true);
+    follower.on_tick(process, Role::Leads);
     settle(process, follower, authority);
-    follower.on_tick(process, true);
+    follower.on_tick(process, Role::Leads);
 }
 
 fn status(process: &MockProcess, follower: &Follower, token: &str) -> Status {

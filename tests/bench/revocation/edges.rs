@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use portcullis::host::{Call, CallOutcome};
 use portcullis::namespace::{Namespace, RecordSecret};
 use portcullis::revocation::{FeedKeys, Fingerprint, View};
-use portcullis::sync::{FeedSource, Follower, TICK, VoidTokens};
+use portcullis::sync::{FeedSource, Follower, Role, TICK, VoidTokens};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::{LocalSet, spawn_local};
@@ -192,9 +192,9 @@ async fn run(fleet: Rc<Fleet>, number: u64) {
         tokio::select! {
             _ = ticks.tick() => {
                 memory.look_at_the_clock();
-                let purge = follower.on_tick(&memory, true);
+                let void = follower.on_tick(&memory, Role::Leads);
                 let is_loaded = view.state().is_some();
-                let news = match purge {
+                let news = match void {
                     _ if is_loaded && !was_loaded => Some(News::Loaded),
                     Some(VoidTokens::Named(names)) => Some(News::Noticed(Instant::now(), names)),
                     Some(VoidTokens::All) => Some(News::Emptied),

@@ -268,9 +268,9 @@ fn no_cut_off_brings_back_what_an_earlier_one_has_revoked(kept: &dyn Kept) {
         for session in ["s", "t", "u"] {
             let hashed = name_of(&store, Kind::Session, session);
             for issued_at in [4, 5, 9, 10, 14, 15] {
-                let is_meant = asked
-                    .iter()
-                    .any(|(not_before, except)| issued_at < *not_before && Some(session) != *except);
+                let is_meant = asked.iter().any(|(not_before, except)| {
+                    issued_at < *not_before && Some(session) != *except
+                });
                 assert_eq!(
                     held.revokes(Some(time(issued_at)), Some(hashed)),
                     is_meant,
@@ -521,7 +521,8 @@ fn the_engines_do_the_same() {
                 0..6 => {
                     let revocation = Revocation {
                         not_before: time(random.below(60)),
-                        except_session: [None, Some("s"), Some("t")][random.index(3)].map(Into::into),
+                        except_session: [None, Some("s"), Some("t")][random.index(3)]
+                            .map(Into::into),
                         subject: [None, Some("u")][random.index(2)].map(Into::into),
                         ..revocation(kind, &value, random.below(80))
                     };

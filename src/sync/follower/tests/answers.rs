@@ -42,7 +42,7 @@ fn what_is_not_the_authoritys_is_never_applied() {
         let (process, mut leader) = (MockProcess::default(), follower());
         tick(&process, &mut leader, &honest);
         process.pass(100);
-        leader.on_tick(&process, true);
+        leader.on_tick(&process, Role::Leads);
         let calls = process.calls.take();
         let (id, call) = calls.into_iter().next().unwrap();
         let Some(CallOutcome::Answered { body, .. }) = authority.answer(&call) else {
@@ -54,7 +54,7 @@ fn what_is_not_the_authoritys_is_never_applied() {
             body: corruption(body),
         };
         leader.on_response(&process, id, &outcome);
-        leader.on_tick(&process, true);
+        leader.on_tick(&process, Role::Leads);
         assert_eq!(leader.counts().of(Fault::NotBelieved), 1, "{title}");
         assert_eq!(
             status(&process, &leader, "a"),
@@ -78,7 +78,7 @@ fn a_recorded_answer_is_the_answer_to_another_call() {
     let before = leader.view.state().unwrap().verified_at;
     leader.on_response(&process, id, &outcome);
     process.pass(50);
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     assert_eq!(leader.view.state().unwrap().verified_at, before);
     assert_eq!(leader.counts().of(Fault::NotBelieved), 1);
 }
@@ -93,7 +93,7 @@ fn a_manifest_that_is_older_than_what_is_held_is_refused() {
     tick(&process, &mut leader, &authority);
     leader.load_at_once();
     process.pass(100);
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     let calls = process.calls.take();
     let (id, _) = calls
         .into_iter()
@@ -118,7 +118,7 @@ fn of_all_answers_to_a_poll_without_changes_only_410_leads_to_a_load() {
         let is_loading = Cell::new(false);
         for _ in 0..100 {
             process.pass(100);
-            leader.on_tick(&process, true);
+            leader.on_tick(&process, Role::Leads);
             settle_with(&process, &mut leader, |call| {
                 is_loading.set(is_loading.get() || !call.path.contains("/deltas?"));
                 Some(CallOutcome::Answered {
@@ -151,7 +151,7 @@ fn an_authority_that_was_restored_from_a_backup_is_followed_in_its_new_epoch() {
             None => Some(CallOutcome::Failed),
             answer => answer,
         });
-        leader.on_tick(&process, true);
+        leader.on_tick(&process, Role::Leads);
     }
     let state = leader.view.state().unwrap();
     assert_eq!((state.epoch, state.sequence), (2, 1));
@@ -166,14 +166,14 @@ fn an_authority_that_is_there_again_is_heard_at_once_and_not_a_heartbeat_later()
     assert!(call.path.ends_with("wait=10"), "{}", call.path);
     leader.on_response(&process, lost, &CallOutcome::Failed);
     process.pass(1_000);
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     let (id, call) = next_call(&process).unwrap();
     assert!(call.path.ends_with("wait=0"), "{}", call.path);
     leader.on_response(&process, id, &authority.answer(&call).unwrap());
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     assert_eq!(leader.view.state().unwrap().verified_at, process.now.get());
     process.pass(1_000);
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     let (_, call) = next_call(&process).unwrap();
     assert!(call.path.ends_with("wait=10"), "{}", call.path);
 }
@@ -192,7 +192,7 @@ fn failures_are_tried_again_later_and_later_and_said_once() {
         let mut failed = 0;
         for _ in 0..600 {
             process.pass(100);
-            leader.on_tick(&process, true);
+            leader.on_tick(&process, Role::Leads);
             while let Some((id, call)) = next_call(&process) {
                 let outcome = if good.contains(&call.path.as_str()) {
                     authority.answer(&call).unwrap()
@@ -229,7 +229,7 @@ fn an_authority_that_lags_behind_what_is_held_is_waited_for_without_haste() {
     let calls = std::cell::RefCell::new(std::collections::BTreeMap::<String, u32>::new());
     for _ in 0..600 {
         process.pass(100);
-        leader.on_tick(&process, true);
+        leader.on_tick(&process, Role::Leads);
         settle_with(&process, &mut leader, |call| {
             let path = call.path.split(['?', '&']).take(3).collect::<String>();
             *calls.borrow_mut().entry(path).or_default() += 1;

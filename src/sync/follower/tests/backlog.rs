@@ -37,7 +37,7 @@ fn a_backlog_is_stale_until_it_is_worked_off() {
     process.pass(10_000);
     answer_poll(&process, &mut leader, &authority);
     assert_eq!(verified_at(&process, &leader), first);
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     let second = process.now.get();
     for number in 0..3 * MAX_CHANGES {
         authority.revoke(&number.to_string());
@@ -47,7 +47,7 @@ fn a_backlog_is_stale_until_it_is_worked_off() {
         answer_poll(&process, &mut leader, &authority);
         assert_eq!(verified_at(&process, &leader), first);
     }
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     let most = Duration::from_secs(15);
     let standing = |leader: &Follower| leader.view.standing(&process, process.now.get(), most);
     assert_eq!(standing(&leader), Standing::Stale);
@@ -58,7 +58,7 @@ fn a_backlog_is_stale_until_it_is_worked_off() {
     assert_eq!(verified_at(&process, &leader), second);
     answer_poll(&process, &mut leader, &authority);
     assert_eq!(verified_at(&process, &leader), last);
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     assert_eq!(standing(&leader), Standing::Current);
 }
 

@@ -206,10 +206,10 @@ impl<'p> Leader<'p> {
 
     pub(super) fn tick_with(&mut self, answer: impl Fn(&Call) -> Option<CallOutcome>) {
         self.machine.process.pass(100);
-        self.follower.on_tick(&self.machine, true);
+        self.follower.on_tick(&self.machine, Role::Leads);
         for _ in 0..100 {
             let Some((id, outcome)) = self.answered(&answer) else {
-                self.follower.on_tick(&self.machine, true);
+                self.follower.on_tick(&self.machine, Role::Leads);
                 return;
             };
             self.hear(id, &outcome);

@@ -57,12 +57,12 @@ fn a_new_leader_learns_of_a_newer_generation_from_a_heartbeat_or_a_batch() {
         }
         for _ in 0..30 {
             process.pass(100);
-            second.on_tick(&process, true);
+            second.on_tick(&process, Role::Leads);
             settle_with(&process, &mut second, |call| {
                 authority.answer_or_heartbeat(call)
             });
         }
-        second.on_tick(&process, true);
+        second.on_tick(&process, Role::Leads);
         let state = second.view.state().unwrap();
         assert_eq!(state.generation, authority.generation, "{is_news}");
         assert_eq!(second.counts().generations, 1, "{is_news}");

@@ -305,7 +305,7 @@ fn a_leader_that_returns_does_not_load_what_another_one_has_loaded() {
             .flatten()
     });
     assert!(first.follower.is_to_load());
-    first.follower.on_tick(&first.machine, false);
+    first.follower.on_tick(&first.machine, Role::Follows);
     for _ in 0..40 {
         second.tick_with(|call| authority.answer_or_heartbeat(call));
     }
@@ -328,7 +328,7 @@ fn two_leaders_at_once_do_no_harm() {
         }
         process.pass(500);
         for leader in [&mut first, &mut second] {
-            leader.on_tick(&process, true);
+            leader.on_tick(&process, Role::Leads);
         }
         let calls = process.calls.take();
         for (id, call) in calls {
@@ -348,11 +348,11 @@ fn two_leaders_at_once_do_no_harm() {
     for _ in 0..20 {
         process.pass(2_000);
         for leader in [&mut first, &mut second] {
-            leader.on_tick(&process, true);
+            leader.on_tick(&process, Role::Leads);
             settle(&process, leader, &authority);
         }
     }
-    other.on_tick(&process, false);
+    other.on_tick(&process, Role::Follows);
     for round in 0..20 {
         assert_eq!(
             status(&process, &other, &round.to_string()),
@@ -369,7 +369,7 @@ fn a_leader_that_was_stopped_while_loading_cannot_take_back_what_came_since() {
     let (mut first, mut second) = (follower(), follower());
     authority.publish_generation();
     // The first leader has the manifest, and is paused before the first segment is loaded.
-    first.on_tick(&process, true);
+    first.on_tick(&process, Role::Leads);
     let (id, call) = next_call(&process).unwrap();
     let outcome = authority.answer(&call).unwrap();
     first.on_response(&process, id, &outcome);
@@ -463,7 +463,7 @@ fn a_generation_is_published_only_over_what_was_found_though_that_was_nothing_or
         // Three pages and the buckets.
         writes.set(3 + authority.bucket_count as usize);
         let mut leader = Leader::new(&process, &meanwhile);
-        leader.follower.on_tick(&leader.machine, true);
+        leader.follower.on_tick(&leader.machine, Role::Leads);
         while leader.machine.writes.get() <= writes.get() {
             let answered = leader.answered(|call| authority.answer(call));
             let (id, outcome) = answered.expect("it loads");

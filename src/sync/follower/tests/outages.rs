@@ -12,7 +12,7 @@ fn tries(
     let (mut times, start) = (Vec::new(), process.now.get());
     while process.now.get() < start + milliseconds(duration) {
         process.pass(50);
-        leader.on_tick(process, true);
+        leader.on_tick(process, Role::Leads);
         while let Some((id, _)) = next_call(process) {
             times.push(process.now.get() - start);
             leader.on_response(process, id, outcome);
@@ -48,7 +48,7 @@ fn the_first_retry_comes_within_half_a_second_and_the_next_within_two_for_a_minu
     assert!(times.len() < 1_000, "{} tries in an hour", times.len());
     // It is up again, and so is the long poll, without a pause.
     process.pass(11_000);
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     let (id, call) = next_call(&process).expect("another try");
     assert!(call.path.ends_with("&wait=0"));
     leader.on_response(&process, id, &authority.answer(&call).unwrap());
@@ -61,7 +61,7 @@ fn an_outage_does_not_begin_anew_with_every_leader() {
     let (process, authority) = (MockProcess::default(), Authority::new());
     let mut first = follower();
     tick(&process, &mut first, &authority);
-    first.on_tick(&process, false);
+    first.on_tick(&process, Role::Follows);
     process.calls.take();
     process.pass(120_000);
     let mut successor = follower();
@@ -82,13 +82,13 @@ fn a_new_leader_polls_at_once() {
     for _ in 0..20 {
         let mut successor = follower();
         process.pass(2_000);
-        successor.on_tick(&process, true);
+        successor.on_tick(&process, Role::Leads);
         let (id, call) = next_call(&process).expect("a poll");
         assert!(call.path.ends_with("&wait=0"), "{}", call.path);
         successor.on_response(&process, id, &authority.answer(&call).unwrap());
         let (_, call) = next_call(&process).expect("another one, without a pause");
         assert!(call.path.ends_with("&wait=10"), "{}", call.path);
-        first.on_tick(&process, false);
+        first.on_tick(&process, Role::Follows);
         let state = first.view.state().unwrap();
         assert_eq!(state.verified_at, process.now.get());
     }
@@ -107,7 +107,7 @@ fn a_leader_gives_up_after_three_useless_answers() {
         assert!(!tries(&process, &mut leader, &outcome, some).is_empty());
         assert!(leader.is_hopeless(process.now.get()), "{status}");
         // When it leads again, it may succeed.
-        leader.on_tick(&process, false);
+        leader.on_tick(&process, Role::Follows);
         assert!(!leader.is_hopeless(process.now.get()), "{status}");
     }
 }
@@ -249,7 +249,7 @@ fn successful_polls_do_not_make_a_leader_repeat_what_is_wrong_with_a_generation(
     process.log.take();
     for _ in 0..1_200 {
         process.pass(100);
-        leader.on_tick(&process, true);
+        leader.on_tick(&process, Role::Leads);
         settle_with(&process, &mut leader, |call| match authority.answer(call) {
             Some(_) if call.path.contains("/segments/") => Some(CallOutcome::Failed),
             answer => answer,
@@ -307,7 +307,7 @@ fn a_feed_that_was_never_loaded_is_as_old_as_the_first_leader() {
         tries(&process, &mut leader, &CallOutcome::Failed, some);
     }
     let mut leader = follower();
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     assert_eq!(leader.staleness(process.now.get()), 40_000 - 50);
     let mut log = process.log.take();
     log.retain(|line| line.contains("max_staleness"));
@@ -316,6 +316,6 @@ fn a_feed_that_was_never_loaded_is_as_old_as_the_first_leader() {
     // A clock that was set back by an hour does not tell how long it was.
     process.now.set(process.now.get() - 3_600_000);
     let mut leader = follower();
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     assert_eq!(leader.staleness(process.now.get() + 1_000), 1_000);
 }

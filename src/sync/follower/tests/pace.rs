@@ -25,11 +25,11 @@ fn settle_under_load(
 fn changes_that_never_cease_keep_no_generation_from_being_loaded() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     for _ in 0..20 {
         settle_under_load(&process, &mut leader, &mut authority, MAX_CHANGES * 3 / 4);
     }
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     let state = leader.view.state().unwrap();
     assert_eq!(state.verified_at, process.now.get());
     assert!(state.sequence > 0);
@@ -43,7 +43,7 @@ fn changes_that_never_cease_keep_no_generation_from_being_loaded() {
 fn an_edge_that_cannot_keep_up_goes_on_once_it_has_everything_from_before_it_began() {
     let (process, mut authority, mut leader) =
         (MockProcess::default(), Authority::new(), follower());
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     // When it first asked for changes, and how many there were.
     let mut asked = None;
     while leader.read_state(&process).is_none() {
@@ -54,7 +54,7 @@ fn an_edge_that_cannot_keep_up_goes_on_once_it_has_everything_from_before_it_beg
             asked = Some((process.now.get(), authority.changes.len() as u64));
         }
     }
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     let state = leader.view.state().unwrap();
     assert!(state.sequence < authority.changes.len() as u64);
     let (asked_at, last) = asked.unwrap();
@@ -67,7 +67,7 @@ fn an_edge_that_cannot_keep_up_goes_on_once_it_has_everything_from_before_it_beg
     // The head is no higher than it was a moment ago, and what follows is fetched as usual.
     let held = state.sequence;
     settle_under_load(&process, &mut leader, &mut authority, 2 * MAX_CHANGES);
-    leader.on_tick(&process, true);
+    leader.on_tick(&process, Role::Leads);
     assert!(leader.view.state().unwrap().sequence > held);
 }
 
@@ -95,7 +95,7 @@ fn an_edge_that_fell_out_of_the_log_keeps_what_it_holds_and_how_old_that_is() {
     };
     for _ in 0..50 {
         process.pass(100);
-        leader.on_tick(&process, true);
+        leader.on_tick(&process, Role::Leads);
         settle_with(&process, &mut leader, gone);
     }
     assert_eq!(leader.view.state().unwrap(), before);
@@ -156,7 +156,7 @@ fn an_authority_that_is_never_to_hold_a_poll_back_is_not_asked_without_a_rest() 
     leader.source.heartbeat = Duration::ZERO;
     for _ in 0..100 {
         process.pass(100);
-        leader.on_tick(&process, true);
+        leader.on_tick(&process, Role::Leads);
         settle_with(&process, &mut leader, |call| authority.answer(call));
     }
     let polls = leader.counts().heartbeats;

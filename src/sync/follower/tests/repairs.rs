@@ -32,7 +32,7 @@ fn loads_slowly(
     let loaded = leader.counts().generations;
     for _ in 0..80 {
         process.pass(pace);
-        leader.on_tick(process, true);
+        leader.on_tick(process, Role::Leads);
         for (id, call) in process.calls.take() {
             let is_poll = call.path.contains("/deltas?");
             let outcome = if is_poll { poll(&call) } else { load(&call) };
@@ -120,7 +120,7 @@ fn a_leader_that_loads_generations_but_cannot_believe_changes_lets_go() {
     rotated.key = SigningKey::from_bytes(&[2; 32]);
     for _ in 0..60 {
         process.pass(100);
-        leader.on_tick(&process, true);
+        leader.on_tick(&process, Role::Leads);
         settle_with(&process, &mut leader, |call| {
             let is_poll = call.path.contains("/deltas?");
             (if is_poll { &rotated } else { &authority }).answer(call)

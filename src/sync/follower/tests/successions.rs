@@ -20,7 +20,7 @@ fn leads_for(process: &MockProcess, authority: &Authority, segments: usize) -> u
     let mut fetched = 0;
     for _ in 0..30 {
         process.pass(100);
-        leader.on_tick(process, true);
+        leader.on_tick(process, Role::Leads);
         while let Some((id, call)) = next_call(process) {
             if is_segment(&call) && fetched == segments {
                 return fetched;
@@ -105,7 +105,7 @@ fn an_overwritten_claim_is_a_fault_and_no_reason_to_fetch_without_a_pause() {
     let mut fetched = 0;
     for _ in 0..100 {
         process.pass(100);
-        leader.on_tick(&process, true);
+        leader.on_tick(&process, Role::Leads);
         while let Some((id, call)) = next_call(&process) {
             fetched += usize::from(is_segment(&call));
             for key in process.keys().iter().filter(|key| key.ends_with("/load")) {
@@ -131,7 +131,7 @@ fn is_taken_over(is_stopped_at: impl Fn(&Call) -> bool) {
     });
     authority.changes.push(change);
     let mut first = follower();
-    first.on_tick(&process, true);
+    first.on_tick(&process, Role::Leads);
     let (id, call) = loop {
         let (id, call) = next_call(&process).unwrap();
         if is_stopped_at(&call) {
@@ -144,7 +144,7 @@ fn is_taken_over(is_stopped_at: impl Fn(&Call) -> bool) {
     authority.changes = vec![Change::Add(name("a"))];
     let mut second = follower();
     process.pass(3_000);
-    second.on_tick(&process, true);
+    second.on_tick(&process, Role::Leads);
     let (manifest, call) = next_call(&process).unwrap();
     second.on_response(&process, manifest, &authority.answer(&call).unwrap());
     first.on_response(&process, id, &outcome);

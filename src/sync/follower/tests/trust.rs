@@ -46,7 +46,7 @@ fn a_state_is_good_only_with_the_keys_that_have_signed_it() {
             assert_eq!(standing(&process, &other), expected, "{seeds:?}");
             let is_unknown = status(&process, &other, "a") == Status::NoData;
             assert_eq!(is_unknown, expected == Standing::Missing, "{seeds:?}");
-            other.on_tick(&process, false);
+            other.on_tick(&process, Role::Follows);
         }
     }
 }
@@ -60,20 +60,20 @@ fn a_leader_that_pins_a_key_that_signed_nothing_gives_up_and_disturbs_no_other()
         let before = right.view.filter().state(&process);
         while !wrong.is_hopeless(process.now.get()) {
             process.pass(100);
-            wrong.on_tick(&process, true);
+            wrong.on_tick(&process, Role::Leads);
             settle_with(&process, &mut wrong, |call| {
                 authority.answer_or_heartbeat(call)
             });
-            right.on_tick(&process, false);
+            right.on_tick(&process, Role::Follows);
             assert_eq!(right.view.state().is_some(), is_loaded);
         }
         assert_eq!(right.view.filter().state(&process), before);
         assert_eq!(standing(&process, &wrong), Standing::Missing);
-        wrong.on_tick(&process, false);
+        wrong.on_tick(&process, Role::Follows);
         tick(&process, &mut right, &authority);
         assert_eq!(standing(&process, &right), Standing::Current);
         assert_eq!(status(&process, &right, "a"), Status::PossiblyRevoked);
-        right.on_tick(&process, false);
+        right.on_tick(&process, Role::Follows);
     }
     assert_eq!(right.counts().generations, 1);
 }
@@ -94,19 +94,19 @@ fn after_a_key_change_the_manifest_is_signed_again_and_the_old_key_is_not_needed
             tick(&process, &mut first, &authority);
         }
         assert_eq!(signers(&process, &first), [signer(1); 2]);
-        first.on_tick(&process, false);
+        first.on_tick(&process, Role::Follows);
         let rotated = rotated(&authority);
         for _ in 0..30 {
             tick(&process, &mut leader, &rotated);
         }
         assert_eq!(signers(&process, &leader), [signer(2); 2], "{leads:?}");
         assert_eq!(leader.counts().generations, 0, "loaded once more");
-        new.on_tick(&process, false);
+        new.on_tick(&process, Role::Follows);
         assert_eq!(standing(&process, &new), Standing::Current);
         assert_eq!(status(&process, &new, "b"), Status::PossiblyRevoked);
-        old.on_tick(&process, false);
+        old.on_tick(&process, Role::Follows);
         assert_eq!(standing(&process, &old), Standing::Missing);
-        leader.on_tick(&process, false);
+        leader.on_tick(&process, Role::Follows);
     }
 }
 
@@ -119,7 +119,7 @@ fn what_a_key_has_signed_that_is_not_pinned_any_more_does_not_stand_in_the_way()
     let mut misled = follower();
     tick(&process, &mut misled, &forger);
     assert_eq!(standing(&process, &misled), Standing::Current);
-    misled.on_tick(&process, false);
+    misled.on_tick(&process, Role::Follows);
     authority.revoke("a");
     let rotated = rotated(&authority);
     let mut leader = follower_pinning(&[2]);
@@ -130,7 +130,7 @@ fn what_a_key_has_signed_that_is_not_pinned_any_more_does_not_stand_in_the_way()
     assert_eq!(standing(&process, &leader), Standing::Current);
     assert_eq!(leader.view.state().unwrap().epoch, 1);
     assert_eq!(status(&process, &leader, "a"), Status::PossiblyRevoked);
-    misled.on_tick(&process, false);
+    misled.on_tick(&process, Role::Follows);
     assert_eq!(standing(&process, &misled), Standing::Missing);
 }
 
@@ -149,7 +149,7 @@ fn time_of_repair(
     while leader.counts().generations == loaded {
         assert!(process.now.get() - start < 60_000, "it is never loaded");
         process.pass(50);
-        leader.on_tick(process, true);
+        leader.on_tick(process, Role::Leads);
         settle_with(process, leader, &answer);
     }
     process.now.get() - start
@@ -162,7 +162,7 @@ fn a_manifest_that_cannot_be_vouched_for_delays_no_repair() {
     authority.revoke("a");
     authority.publish_generation();
     tick(&process, &mut first, &authority);
-    first.on_tick(&process, false);
+    first.on_tick(&process, Role::Follows);
     process.calls.take();
     // Changes are signed with the new key, the manifest is not, or cannot be had at all.
     let mut leader = follower_pinning(&[1, 2]);
@@ -170,7 +170,7 @@ fn a_manifest_that_cannot_be_vouched_for_delays_no_repair() {
     for is_had in [true, false] {
         for _ in 0..1_200 {
             process.pass(100);
-            leader.on_tick(&process, true);
+            leader.on_tick(&process, Role::Leads);
             settle_with(&process, &mut leader, |call| {
                 let is_poll = call.path.contains("/deltas?");
                 if is_poll {
