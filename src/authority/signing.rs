@@ -36,8 +36,8 @@ pub(super) struct FeedKey {
     key: SigningKey,
     /// It signs from then on, until a later one does.
     pub signs_from: UnixTime,
-    /// It is published until then; [`UnixTime::MAX`] while no other one follows it.
-    pub ends_at: UnixTime,
+    /// It is published until then; `None` while no other key follows it.
+    pub ends_at: Option<UnixTime>,
 }
 
 /// Why there is no new key.
@@ -102,7 +102,7 @@ impl FeedSigner {
     #[must_use]
     pub(super) fn published(&self, now: UnixTime) -> Vec<FeedKey> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let published = keys.iter().filter(|key| key.ends_at > now);
+        let published = keys.iter().filter(|key| key.is_published(now));
         published.cloned().collect()
     }
 
@@ -122,11 +122,11 @@ impl FeedSigner {
         let end = new.signs_from.later_by(overlap);
         let mut keys = self.published(now);
         for key in &mut keys {
-            key.ends_at = key.ends_at.min(end);
+            key.ends_at = Some(key.ends_at.map_or(end, |ends_at| ends_at.min(end)));
         }
-        keys.retain(|key| key.ends_at > now);
+        keys.retain(|key| key.is_published(now));
         if keys.len() >= MAX_KEYS {
-            let ends = keys.iter().map(|key| key.ends_at);
+            let ends = keys.iter().filter_map(|key| key.ends_at);
             return Err(RotationError::TooMany(ends.min().unwrap_or(end)));
         }
         keys.push(new);
@@ -152,8 +152,12 @@ impl FeedKey {
         Ok(Self {
             key: SigningKey::from_bytes(&seed),
             signs_from,
-            ends_at: UnixTime::MAX,
+            ends_at: None,
         })
+    }
+
+    fn is_published(&self, now: UnixTime) -> bool {
+        self.ends_at.is_none_or(|ends_at| ends_at > now)
     }
 
     /// The public half.
@@ -191,14 +195,15 @@ impl Setting for KeptKeys {
     }
 }
 
-/// For each key its seed (32 bytes), the second from which it signs and the one at which it ends (64
-/// bits each, little-endian).
+/// For each key its seed (32 bytes), the second from which it signs and the one at which it ends, the
+/// last of all for none (64 bits each, little-endian).
 fn encode(keys: &[FeedKey]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(keys.len() * ROW_BYTES);
     for key in keys {
         bytes.extend(key.key.to_bytes());
         bytes.extend(key.signs_from.seconds().to_le_bytes());
-        bytes.extend(key.ends_at.seconds().to_le_bytes());
+        let ends_at = key.ends_at.unwrap_or(UnixTime::MAX);
+        bytes.extend(ends_at.seconds().to_le_bytes());
     }
     bytes
 }
@@ -212,10 +217,11 @@ fn decode(bytes: &[u8]) -> Option<Vec<FeedKey>> {
         let (seed, rest) = row.split_first_chunk()?;
         let (signs_from, ends_at) = rest.split_first_chunk()?;
         let time = |bytes| UnixTime::from_seconds(u64::from_le_bytes(bytes));
+        let ends_at = time(ends_at.try_into().ok()?)?;
         Some(FeedKey {
             key: SigningKey::from_bytes(seed),
             signs_from: time(*signs_from)?,
-            ends_at: time(ends_at.try_into().ok()?)?,
+            ends_at: (ends_at < UnixTime::MAX).then_some(ends_at),
         })
     })
     .collect()
@@ -241,6 +247,9 @@ mod tests {
         let keys = signer.rotated(time(100), Duration::from_secs(10)).unwrap();
         let read = decode(&encode(&keys)).unwrap();
         assert_eq!(encode(&read), encode(&keys));
+        let ends = |keys: &[FeedKey]| keys.iter().map(|key| key.ends_at).collect::<Vec<_>>();
+        assert_eq!(ends(&read), [Some(time(120)), None]);
+        assert_eq!(ends(&keys), ends(&read));
         assert!(decode(&[]).is_none());
         assert!(decode(&encode(&keys)[1..]).is_none());
     }

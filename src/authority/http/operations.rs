@@ -290,7 +290,7 @@ fn describe(keys: &[FeedKey]) -> Vec<FeedKeyAnswer> {
             public_key: key.public_text(),
             signs_from: key.signs_from.seconds(),
             signs_until: later.min().map(UnixTime::seconds),
-            published_until: (key.ends_at < UnixTime::MAX).then(|| key.ends_at.seconds()),
+            published_until: key.ends_at.map(UnixTime::seconds),
         }
     };
     keys.iter().enumerate().map(describe).collect()
