@@ -223,11 +223,11 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn a_record_of_other_settings_another_secret_or_another_place_is_none() {
         let all = namespaces();
-        for (place, one) in all.iter().enumerate() {
+        for (index, one) in all.iter().enumerate() {
             let record = one.seal("announcement/1", b"payload");
             assert_eq!(one.open("announcement/2", &record), None);
             assert_eq!(one.open("announcement/", &record), None);
-            for other in all.iter().skip(place + 1) {
+            for other in all.iter().skip(index + 1) {
                 assert_ne!(one.prefix(), other.prefix());
                 assert_eq!(other.open("announcement/1", &record), None);
                 assert_ne!(one.checksum(&[b"page"]), other.checksum(&[b"page"]));
@@ -239,11 +239,11 @@ mod tests {
     fn a_record_with_any_byte_changed_missing_or_added_is_none() {
         let namespace = &namespaces()[0];
         let record = namespace.seal("keys", b"{\"keys\":[]}");
-        for place in 0..record.len() {
+        for index in 0..record.len() {
             let mut changed = record.clone();
-            changed[place] ^= 1;
-            assert_eq!(namespace.open("keys", &changed), None, "byte {place}");
-            assert_eq!(namespace.open("keys", &record[..place]), None);
+            changed[index] ^= 1;
+            assert_eq!(namespace.open("keys", &changed), None, "byte {index}");
+            assert_eq!(namespace.open("keys", &record[..index]), None);
         }
         let longer = [record.as_slice(), b"x"].concat();
         assert_eq!(namespace.open("keys", &longer), None);

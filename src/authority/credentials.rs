@@ -69,7 +69,7 @@ pub enum Access {
     /// browser on this machine can reach it too, and are refused.
     Machine,
     /// Everything, for every client that can connect, because the operator insists.
-    Anybody,
+    Everyone,
 }
 
 /// The credentials in force.

@@ -171,7 +171,7 @@ fn identify(access: &Access, interface: Interface, request: &Request) -> Result<
         Access::Credentials(credentials) => bearer(request)
             .and_then(|secret| credentials.caller(secret))
             .ok_or_else(Problem::unauthorized),
-        Access::Machine | Access::Anybody => {
+        Access::Machine | Access::Everyone => {
             visitor::expect_no_other_site(request.headers())?;
             // Edges may use any host name.
             if interface == Interface::Operators && matches!(access, Access::Machine) {

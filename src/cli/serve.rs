@@ -133,7 +133,7 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     let access = match &arguments.credentials {
         Some(file) => Access::Credentials(Arc::new(Credentials::open(file)?)),
         None if is_private(arguments.listen) => Access::Machine,
-        None => Access::Anybody,
+        None => Access::Everyone,
     };
     let tls = arguments
         .tls_certificate

@@ -265,10 +265,10 @@ impl MockAuthority {
 
     /// The answer to a check, signed.
     #[must_use]
-    pub fn check(&self, question: &[u8]) -> Vec<u8> {
-        let members: Value = serde_json::from_slice(question).unwrap();
+    pub fn check(&self, body: &[u8]) -> Vec<u8> {
+        let members: Value = serde_json::from_slice(body).unwrap();
         let is_revoked = self.has_revoked(&members);
-        let statement = proof::statement(question, is_revoked);
+        let statement = proof::statement(body, is_revoked);
         let proof = proof::encode(&self.sign(Signable::Check, statement));
         let answer = json!({"revoked": is_revoked, "proof": proof});
         answer.to_string().into_bytes()

@@ -24,8 +24,8 @@ use super::feed_key::{FeedKeys, Signable};
 
 /// What is to be signed as the answer to the check with this body.
 #[must_use]
-pub fn statement(question: &[u8], is_revoked: bool) -> Vec<u8> {
-    let mut statement = Sha256::digest(question).to_vec();
+pub fn statement(check: &[u8], is_revoked: bool) -> Vec<u8> {
+    let mut statement = Sha256::digest(check).to_vec();
     statement.push(is_revoked.into());
     statement
 }
@@ -38,9 +38,9 @@ pub fn encode(signed: &[u8]) -> String {
 
 /// What the text proves about the check with this body; `None` when it proves nothing.
 #[must_use]
-pub fn verdict(text: &str, question: &[u8], keys: &FeedKeys) -> Option<bool> {
+pub fn verdict(text: &str, check: &[u8], keys: &FeedKeys) -> Option<bool> {
     let message = URL_SAFE_NO_PAD.decode(text).ok()?;
-    let statement_of = |is_revoked| statement(question, is_revoked);
+    let statement_of = |is_revoked| statement(check, is_revoked);
     let found = keys.verified(Signable::Check, &message).ok()?;
     [false, true]
         .into_iter()

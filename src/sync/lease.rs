@@ -113,11 +113,11 @@ impl Lease {
                 .holding(&shared)
                 .is_some_and(|holding| holding.holder == self.holder)
         {
-            let nobody = Holding {
+            let released = Holding {
                 holder: self.holder,
                 renewed_at: 0,
             };
-            self.write(host, nobody, Expected::Version(shared.version));
+            self.write(host, released, Expected::Version(shared.version));
         }
     }
 

@@ -498,18 +498,15 @@ fn the_description_is_of_what_is_served() {
     }
     let check = authority.post("/v1/check", &json!({"issuer": ISSUER, "sid": "s"}));
     conforms(&document, "CheckAnswer", &check.json());
-    let question = json!({"issuer": ISSUER, "sid": "s", "nonce": 7});
-    let proven = authority.post("/v1/check", &question).json();
+    let check = json!({"issuer": ISSUER, "sid": "s", "nonce": 7});
+    let proven = authority.post("/v1/check", &check).json();
     conforms(&document, "CheckAnswer", &proven);
     let backup = authority.post("/v1/backup", &json!({})).json();
     conforms(&document, "BackupAnswer", &backup);
     let proof = proven["proof"].as_str().unwrap();
     let keys = authority.public_keys();
-    let question = question.to_string();
-    assert_eq!(
-        proof::verdict(proof, question.as_bytes(), &keys),
-        Some(true)
-    );
+    let check = check.to_string();
+    assert_eq!(proof::verdict(proof, check.as_bytes(), &keys), Some(true));
     conforms(
         &document,
         "ProblemBody",

@@ -139,7 +139,7 @@ impl History {
             let cut_offs = self.of(token);
             let is_earlier = cut_offs.iter().any(|cut_off| *order < cut_off.order);
             let is_spared = |cut_off: &&CutOff| token.issued_at >= cut_off.not_before;
-            let exact = authority.is_revoked(&token.question());
+            let exact = authority.is_revoked(&token.check());
             let word = edge.word(authority, token);
             let told = format!("{context}: {exact}, {word:?} for {token:?}");
             if is_earlier {

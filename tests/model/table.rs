@@ -211,8 +211,8 @@ impl Named {
         self.values.get("session").cloned()
     }
 
-    pub(crate) fn question(&self) -> Value {
-        let mut question = json!({"issuer": ISSUER, "issued_at": self.issued_at});
+    pub(crate) fn check(&self) -> Value {
+        let mut check = json!({"issuer": ISSUER, "issued_at": self.issued_at});
         for (kind, value) in &self.values {
             let member = match *kind {
                 "token" => "jti",
@@ -220,9 +220,9 @@ impl Named {
                 "issuer" => continue,
                 same => same,
             };
-            question[member] = value.as_str().into();
+            check[member] = value.as_str().into();
         }
-        question
+        check
     }
 }
 

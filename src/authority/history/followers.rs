@@ -52,7 +52,7 @@ pub(super) struct Followers {
     /// How many have been answered and not polled again, by the position that the answer took them
     /// to.
     answered: BTreeMap<u64, AnsweredEdges>,
-    purged: Option<Instant>,
+    swept: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -90,10 +90,10 @@ impl Followers {
         answered.edges += 1;
         answered.last = now;
         if self
-            .purged
-            .is_none_or(|purged| now.saturating_duration_since(purged) >= REMEMBERED)
+            .swept
+            .is_none_or(|swept| now.saturating_duration_since(swept) >= REMEMBERED)
         {
-            self.purged = Some(now);
+            self.swept = Some(now);
             self.answered.retain(|_, answered| answered.is_kept(now));
         }
     }
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_of_edges_that_have_gone_are_forgotten() {
+    fn positions_of_edges_that_have_gone_are_dropped() {
         let mut followers = Followers::default();
         let start = Instant::now();
         for position in 0..1_000 {

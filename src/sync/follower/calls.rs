@@ -30,7 +30,7 @@ pub(super) enum Refusal {
     Manifest(#[from] ManifestError),
     #[error("{0}")]
     Load(#[from] LoadError),
-    #[error("the answer is to another question")]
+    #[error("the answer is to another call")]
     Nonce,
     #[error("changes do not continue the history that is held")]
     Discontinuous,

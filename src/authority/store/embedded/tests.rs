@@ -176,20 +176,20 @@ fn a_backup_does_not_keep_the_store_from_being_opened_anew() {
         .map(|number| session(&number.to_string(), 10))
         .collect();
     revoke_all(&store, &sessions);
-    let questions = Cell::new(0);
-    let ask = || questions.replace(questions.get() + 1) + 1;
+    let calls = Cell::new(0);
+    let ask = || calls.replace(calls.get() + 1) + 1;
     let count = || {
         ask();
         false
     };
     store.back_up(&count).unwrap();
-    let last = questions.get();
+    let last = calls.get();
     assert!(last > 20, "{last}");
     for number in [1, 7, last] {
-        questions.set(0);
+        calls.set(0);
         let broken_off = store.back_up(&|| {
             assert!(ask() <= number, "it goes on");
-            if questions.get() == number {
+            if calls.get() == number {
                 store.recover().unwrap();
             }
             false
