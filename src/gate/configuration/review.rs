@@ -5,7 +5,9 @@
 //! is certain: an operator who turns warnings into faults must not have to write a sound
 //! configuration differently.
 
+mod blanks;
 mod login;
+mod methods;
 mod paths;
 mod providers;
 mod records;
@@ -40,7 +42,9 @@ pub(super) fn review(configuration: &Value, policy: &Policy) -> Vec<Fault> {
     let mut findings = Vec::new();
     reviewed.no_rules(&mut findings);
     reviewed.providers(&mut findings);
+    reviewed.blanks(&mut findings);
     reviewed.paths(&mut findings);
+    reviewed.methods(&mut findings);
     reviewed.shadowed_rules(&mut findings);
     reviewed.open_spellings(&mut findings);
     reviewed.requirements(&mut findings);

@@ -60,11 +60,15 @@ impl Rule<'_> {
         }
         let (path, pattern) = self.pattern()?;
         let (literal, _) = literal_prefix(pattern);
-        (!literal.is_empty() && !literal.starts_with(['/', '*'])).then(|| {
-            let message = "no request has such a path: the expression has to match the whole of \
-                           it, which begins with `/`";
-            finding(path, message)
-        })
+        let message = if literal.contains(['?', '#']) {
+            "no request has such a path: it is matched without the query; hint: `query_parameters`"
+        } else if !literal.is_empty() && !literal.starts_with(['/', '*']) {
+            "no request has such a path: the expression has to match the whole of it, which begins \
+             with `/`"
+        } else {
+            return None;
+        };
+        Some(finding(path, message))
     }
 
     /// `/public` is the beginning of `/publications` too.

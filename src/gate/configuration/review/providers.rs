@@ -10,7 +10,7 @@ use super::{Reviewed, finding, members};
 use crate::configuration::{Fault, joined};
 use crate::gate::alias::is_alias;
 use crate::gate::extraction::Location;
-use crate::gate::policy::{Provider, Requirement, Scopes, TokenRequirement};
+use crate::gate::policy::{Otherwise, Provider, Requirement, Scopes, TokenRequirement};
 use crate::keys::KeySource;
 
 impl Reviewed<'_> {
@@ -32,6 +32,13 @@ impl Reviewed<'_> {
                 let message = "a token is good for so long after its `exp`: expected at most 600 \
                                seconds; hint: clocks that are set by NTP do with the default, 60";
                 findings.push(finding(joined(&path, "clock_skew_seconds"), message));
+            }
+            let passes_bad_tokens = |one: &&Requirement| passes_bad_tokens(one, index);
+            if provider.forward && requirements.iter().any(passes_bad_tokens) {
+                let message = "under `allow_missing_or_failed`, a token that was not accepted goes \
+                               on as well, and the upstream cannot tell it from a good one; hint: \
+                               `claim_to_headers` or `session_headers` in place of `forward`";
+                findings.push(finding(joined(&path, "forward"), message));
             }
             findings.extend(without_effect(&path, written));
             findings.extend(strange_cookies(&path, written));
@@ -151,6 +158,24 @@ fn strange_cookies(path: &str, written: &Value) -> Vec<Fault> {
 
 fn uses(requirement: &Requirement, provider: usize) -> bool {
     requirement.providers(true).contains(&provider)
+}
+
+/// Whether a request goes through with a token of the provider that was not accepted.
+fn passes_bad_tokens(requirement: &Requirement, provider: usize) -> bool {
+    match requirement {
+        Requirement::AllowMissingOrFailed(providers) => providers.contains(&provider),
+        Requirement::Any(alternatives) => {
+            let mut inner = alternatives.requirements.iter();
+            let is_word = alternatives.otherwise == Otherwise::AllowMissingOrFailed;
+            (is_word && alternatives.providers.contains(&provider))
+                || inner.any(|one| passes_bad_tokens(one, provider))
+        }
+        Requirement::All(requirements) => {
+            let mut inner = requirements.iter();
+            inner.any(|one| passes_bad_tokens(one, provider))
+        }
+        Requirement::Nothing | Requirement::Token { .. } | Requirement::AllowMissing(_) => false,
+    }
 }
 
 /// Whether a rule asks neither for audiences nor for scopes. A token that tells a client who has

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use super::blanks::audiences;
 use super::{Reviewed, elements, finding, members};
 use crate::configuration::{Fault, joined};
 use crate::gate::policy::Requirement;
@@ -113,7 +114,11 @@ fn inside(path: &str, requirement: &Value, findings: &mut Vec<Fault>) -> bool {
             is_told |= inside(&path, element, findings);
         }
     }
+    void_alternatives(path, requirement, findings);
     let own_audiences = requirement.get("provider_and_audiences");
+    if let Some(holder) = own_audiences {
+        audiences(&joined(path, "provider_and_audiences"), holder, findings);
+    }
     if own_audiences.is_some_and(|holder| is_empty_list(holder, "audiences")) {
         let path = joined(&joined(path, "provider_and_audiences"), "audiences");
         let message = "is empty, so the provider's own `audiences` count, if it has any";
@@ -126,6 +131,45 @@ fn inside(path: &str, requirement: &Value, findings: &mut Vec<Fault>) -> bool {
     }
     is_told
 }
+
+/// Alternatives that refuse nothing, since what stands beside them lets through what they would.
+fn void_alternatives(path: &str, requirement: &Value, findings: &mut Vec<Fault>) {
+    let list = requirement.get("requires_any").unwrap_or(&Value::Null);
+    let is = |element: &Value, key: &str| element.get(key).is_some();
+    let is_word = |element: &Value| is(element, MISSING) || is(element, MISSING_OR_FAILED);
+    let others = || elements(list, "requirements").filter(|element| !is_word(element));
+    let has_others = others().any(|element| !is_empty(element));
+    let has_conditions = others().any(asks_for_more);
+    for (index, element) in elements(list, "requirements").enumerate() {
+        let message = if is(element, MISSING_OR_FAILED) && has_others {
+            "lets every request through, so what stands beside it refuses none and only chooses \
+             whose claims are passed on; hint: `allow_missing` refuses bad tokens"
+        } else if is(element, MISSING) && has_conditions {
+            "lets requests without a token through, so a client that does not have the `scopes` or \
+             `claims` asked for beside it leaves its token out; hint: a rule without conditions for \
+             what such clients may do"
+        } else {
+            continue;
+        };
+        findings.push(finding(
+            format!("{path}.requires_any.requirements[{index}]"),
+            message,
+        ));
+    }
+}
+
+/// Whether tokens have to say something beside who has issued them.
+fn asks_for_more(requirement: &Value) -> bool {
+    let has = |key| requirement.get(key).is_some() && !is_empty_list(requirement, key);
+    let inner = ["requires_any", "requires_all"].into_iter();
+    let mut inner = inner.filter_map(|key| requirement.get(key));
+    has("scopes")
+        || has("claims")
+        || inner.any(|list| elements(list, "requirements").any(asks_for_more))
+}
+
+const MISSING: &str = "allow_missing";
+const MISSING_OR_FAILED: &str = "allow_missing_or_failed";
 
 pub(super) const NOTHING_CHECKED: &str = "is empty, so nothing is checked";
 

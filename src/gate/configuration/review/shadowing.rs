@@ -26,7 +26,7 @@ pub(super) enum Paths {
 
 /// A text that paths are compared with.
 pub(super) struct Text {
-    text: String,
+    pub(super) text: String,
     ignores_case: bool,
 }
 
@@ -96,7 +96,7 @@ impl Rule<'_> {
 
 impl Paths {
     /// A prefix or a whole path, if the regular expression is nothing else.
-    fn of_pattern(pattern: &str) -> Self {
+    pub(super) fn of_pattern(pattern: &str) -> Self {
         let (text, rest) = literal_prefix(pattern);
         let text = Text {
             text,

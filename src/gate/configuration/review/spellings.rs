@@ -13,19 +13,35 @@ struct Opened {
     by: String,
 }
 
+/// What a rule protects: a path, or what begins with it.
+struct Protected {
+    /// Where the rule says so.
+    path: String,
+    text: String,
+    is_prefix: bool,
+    /// How it is written so that other spellings are protected too.
+    hint: String,
+}
+
 impl Reviewed<'_> {
     pub(super) fn open_spellings(&self, findings: &mut Vec<Fault>) {
         let rules: Vec<_> = self.rules().collect();
         for (index, rule) in rules.iter().enumerate() {
-            let Some((path, text)) = rule.plain_path() else {
+            let Some(Protected {
+                path,
+                text,
+                is_prefix,
+                hint,
+            }) = rule.protected()
+            else {
                 continue;
             };
             let mut earlier = rules.iter().take(index);
             // What an earlier rule takes in any spelling is reported as such.
-            if !rule.requirement.needs_token() || earlier.any(|earlier| earlier.takes(text)) {
+            if !rule.requirement.needs_token() || earlier.any(|earlier| earlier.takes(&text)) {
                 continue;
             }
-            let spellings = spellings(text, rule.is_prefix());
+            let spellings = spellings(&text, is_prefix);
             let opened = spellings.filter_map(|spelling| {
                 let by = self.opener(&rules, &spelling)?;
                 Some(Opened { spelling, by })
@@ -42,9 +58,8 @@ impl Reviewed<'_> {
             };
             let message = format!(
                 "{} {are}, and `{by}` leaves {them} open, though some upstreams answer {them} \
-                 alike; hint: `path_separated_prefix: {}` with `case_sensitive: false`",
+                 alike; hint: {hint}",
                 others.join(" and "),
-                text.trim_end_matches('/'),
             );
             findings.push(finding(path, message));
         }
@@ -72,9 +87,52 @@ impl Rule<'_> {
         covers && !self.has_conditions()
     }
 
-    fn is_prefix(&self) -> bool {
-        self.text("path").is_none()
+    fn protected(&self) -> Option<Protected> {
+        if let Some((path, text)) = self.plain_path() {
+            let bare = text.trim_end_matches('/');
+            return Some(Protected {
+                path,
+                text: text.to_owned(),
+                is_prefix: self.text("path").is_none(),
+                hint: format!("`path_separated_prefix: {bare}` with `case_sensitive: false`"),
+            });
+        }
+        let (path, pattern) = self.pattern()?;
+        let (text, is_prefix) = match Paths::of_pattern(pattern) {
+            Paths::Prefix(prefix) => (prefix.text, true),
+            _ => (example(pattern)?, false),
+        };
+        Some(Protected {
+            path,
+            text,
+            is_prefix,
+            hint: "an expression has to match the whole path: `(?i)` before it takes any case, \
+                   `(/.*)?` behind it what is below"
+                .to_owned(),
+        })
     }
+}
+
+/// A path that fits the regular expression, where one is found by writing out its usual parts.
+fn example(pattern: &str) -> Option<String> {
+    let mut written_out = pattern.to_owned();
+    for (part, text) in [
+        ("[^/]+", "a"),
+        ("[^/]*", "a"),
+        ("[0-9]+", "1"),
+        (r"\d+", "1"),
+        (r"\w+", "a"),
+        (".+", "a"),
+        (".*", "a"),
+    ] {
+        written_out = written_out.replace(part, text);
+    }
+    let Paths::Exact(text) = Paths::of_pattern(&written_out) else {
+        return None;
+    };
+    let example = text.text.clone();
+    let fits = Paths::of_pattern(pattern).cover(&Paths::Exact(text));
+    fits.then_some(example)
 }
 
 /// With or without a trailing slash, and in the other case.

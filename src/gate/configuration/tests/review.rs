@@ -6,6 +6,8 @@
     reason = "values are made where they are used"
 )]
 
+mod blanks;
+mod methods;
 mod paths;
 mod providers;
 mod requirements;

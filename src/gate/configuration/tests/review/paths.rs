@@ -41,6 +41,14 @@ fn a_path_that_no_request_has_is_told() {
         ),
         ("path", json!({"path": "/search?q=1"})),
         ("prefix", json!({"prefix": "/search?"})),
+        (
+            "safe_regex.regex",
+            json!({"safe_regex": {"regex": r"/search\?q=.*"}}),
+        ),
+        (
+            "safe_regex.regex",
+            json!({"safe_regex": {"regex": "/search#top"}}),
+        ),
     ] {
         let rules = json!([{"match": matcher}, rest]);
         assert_finding(
@@ -52,7 +60,8 @@ fn a_path_that_no_request_has_is_told() {
         json!({"path": "*"}),
         json!({"safe_regex": {"regex": ".*/health"}}),
         json!({"safe_regex": {"regex": "(/a|/b)"}}),
-        json!({"safe_regex": {"regex": r"/search\?"}}),
+        json!({"safe_regex": {"regex": r"/search(\?.*)?"}}),
+        json!({"safe_regex": {"regex": "/search[?]?"}}),
     ] {
         assert_sound(&configuration(json!([{"match": matcher}, rest]), json!({})));
     }

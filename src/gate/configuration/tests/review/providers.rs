@@ -138,3 +138,25 @@ fn a_provider_with_keys_of_its_own_that_takes_id_tokens_is_told() {
     without_audiences["rules"] = rules(json!({"provider_and_audiences": audiences}));
     assert_sound(&without_audiences);
 }
+
+#[test]
+fn a_token_that_reaches_the_upstream_without_being_accepted_is_told() {
+    let all = |list: Value| json!({"requires_all": {"requirements": list}});
+    let with = |requires: Value, forward: bool| {
+        let rules = json!([
+            {"match": prefix("/open/"), "requires": requires},
+            {"match": prefix("/"), "requires": token()},
+        ]);
+        let mut configuration = configuration(rules, json!({}));
+        configuration["providers"]["idp"]["forward"] = json!(forward);
+        configuration
+    };
+    let failed = json!({"allow_missing_or_failed": {}});
+    let any = json!({"requires_any": {"requirements": [failed]}});
+    for requires in [&failed, &any, &all(json!([failed]))] {
+        let expected = "providers.idp.forward: under `allow_missing_or_failed`, a token that was";
+        assert_finding(&with(requires.clone(), true), expected);
+        assert_sound(&with(requires.clone(), false));
+    }
+    assert_sound(&with(json!({"allow_missing": {}}), true));
+}

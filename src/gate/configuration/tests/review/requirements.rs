@@ -114,3 +114,59 @@ fn empty_audiences_of_a_requirement_are_told() {
         "rules[0].requires.provider_and_audiences.audiences: is empty, so the provider's own",
     );
 }
+
+#[test]
+fn alternatives_that_refuse_nothing_are_told() {
+    let any = |list: Value| json!({"requires_any": {"requirements": list}});
+    let with = |requires: Value| {
+        let rules = json!([{"match": prefix("/"), "requires": requires}]);
+        configuration(rules, json!({}))
+    };
+    let (missing, failed) = (
+        json!({"allow_missing": {}}),
+        json!({"allow_missing_or_failed": {}}),
+    );
+    let scopes = || json!({"provider_name": "idp", "scopes": {"all_of": ["orders"]}});
+    let claims = json!([{"claim_name": "sub", "present": true}]);
+    let claims = || json!({"provider_name": "idp", "claims": claims});
+    let place = "rules[0].requires.requires_any.requirements";
+    for (list, index) in [
+        (json!([token(), failed]), 1),
+        (json!([failed, scopes()]), 0),
+        (json!([token(), missing, failed]), 2),
+        (json!([any(json!([token()])), failed]), 1),
+    ] {
+        let expected = format!("{place}[{index}]: lets every request through, so what stands");
+        assert_finding(&with(any(list)), &expected);
+    }
+    for (list, index) in [
+        (json!([scopes(), missing]), 1),
+        (json!([missing, token(), claims()]), 0),
+        (json!([any(json!([token(), claims()])), missing]), 1),
+        (
+            json!([
+                json!({"requires_all": {"requirements": [claims()]}}),
+                missing
+            ]),
+            1,
+        ),
+    ] {
+        let expected = format!("{place}[{index}]: lets requests without a token through, so a");
+        assert_finding(&with(any(list)), &expected);
+    }
+    let inside =
+        with(json!({"requires_all": {"requirements": [token(), any(json!([token(), failed]))]}}));
+    let expected =
+        "rules[0].requires.requires_all.requirements[1].requires_any.requirements[1]: lets";
+    assert_finding(&inside, expected);
+    for requires in [
+        failed.clone(),
+        missing.clone(),
+        any(json!([failed])),
+        any(json!([missing, failed])),
+        any(json!([token(), missing])),
+        any(json!([token(), scopes()])),
+    ] {
+        assert_sound(&with(requires));
+    }
+}

@@ -61,6 +61,21 @@ fn a_protected_path_that_another_rule_leaves_open_in_another_spelling_is_told() 
     let expected = "rules[0].match.path: `/admin/` and `/ADMIN` are other paths";
     assert_finding(&closed_before_open(closed), expected);
 
+    for (closed, told) in [
+        (regex("/admin"), "`/admin/` and `/ADMIN` are other paths"),
+        (regex("^/admin$"), "`/admin/` and `/ADMIN` are other paths"),
+        (regex("/admin/.*"), "`/admin` and `/ADMIN/` are other paths"),
+        (regex("/v[0-9]+/x"), "`/v1/x/` and `/V1/X` are other paths"),
+        (regex("/a/[^/]+"), "`/a/a/` and `/A/A` are other paths"),
+        (
+            regex(r"/a/\d+\.xml"),
+            "`/a/1.xml/` and `/A/1.XML` are other paths",
+        ),
+    ] {
+        let expected = format!("rules[0].match.safe_regex.regex: {told}, and `rules[1]` leaves");
+        assert_finding(&closed_before_open(closed), &expected);
+    }
+
     let rules = json!([{"match": path("/admin"), "requires": token()}]);
     let open = json!({"allow_unmatched": true});
     assert_finding(
@@ -76,6 +91,9 @@ fn a_protected_path_that_no_other_spelling_leads_round_is_not_told() {
         any_case(prefix("/admin")),
         prefix("/7"),
         regex("(?i)/admin/?"),
+        regex("(?i)/admin(/.*)?"),
+        regex("/7.*"),
+        regex("/[0-9]+/?"),
     ] {
         assert_sound(&closed_before_open(closed));
     }
