@@ -131,7 +131,7 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
     }
 }
 
-/// What stands in for a variable of the filter's virtual machine, whose own only Envoy knows.
+/// A variable of this process, in place of the filter's virtual machine's, which only Envoy knows.
 fn variable(name: &str) -> Variable {
     std::env::var(name).map_or(Variable::Unknown, Variable::Set)
 }
@@ -164,23 +164,23 @@ pub enum CommandError {
         /// How many faults.
         number: usize,
     },
-    /// The configuration has something in it that warnings were given of, and there should be none.
+    /// There were warnings of the configuration, with `--deny-warnings`.
     #[error("expected a configuration without warnings, found {number}")]
     Warnings {
         /// How many warnings.
         number: usize,
     },
-    /// A file has no configuration of the filter in it, but what can be translated to one.
+    /// A file has no configuration of the filter in it, but one that can be translated.
     #[error("{path}:{line}: expected a plugin configuration, found {kind}")]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// Where it stands.
+        /// Its line.
         line: usize,
         /// What it is.
         kind: &'static str,
     },
-    /// What should be translated is a plugin configuration already.
+    /// The input of the translation is a plugin configuration already.
     #[error("{path}: is a plugin configuration already; nothing is left to translate")]
     Converted {
         /// The file.
@@ -195,30 +195,30 @@ pub enum CommandError {
         /// The first of the files.
         path: PathBuf,
     },
-    /// A policy is there, and nothing that says whose tokens it means.
+    /// There is a policy, but no resource that says whose tokens it means.
     #[error("{path}:{line}: expected a `RequestAuthentication` beside the `AuthorizationPolicy`")]
     PolicyAlone {
         /// The file.
         path: PathBuf,
-        /// Where the policy stands.
+        /// Its line.
         line: usize,
     },
-    /// What was translated is not, or not quite, what it was.
-    #[error("expected what can be translated as it is, found {number} differences")]
+    /// The translation is not, or not quite, the same.
+    #[error("expected a translation without differences, found {number}")]
     Differences {
         /// How many.
         number: usize,
     },
-    /// What was translated would let more through than before.
-    #[error("expected what asks for as much as before, found {number} places that it would open")]
+    /// The translation would let more through than before.
+    #[error("expected a translation that opens nothing, found {number} openings")]
     Opens {
         /// How many.
         number: usize,
     },
-    /// There is no such command to show a page of.
+    /// There is no manual page of this command.
     #[error("expected the name of a command, found `{name}`")]
     NoCommand {
-        /// What there is in its place.
+        /// The name that was given.
         name: String,
     },
     /// There was nothing to explain.
@@ -236,13 +236,13 @@ pub enum CommandError {
     /// The authority did not do what it was asked.
     #[error(transparent)]
     Client(#[from] authority_client::ClientError),
-    /// It is not known what is meant.
+    /// The target is not known.
     #[error(transparent)]
     Target(#[from] target::TargetError),
-    /// What is to expire has done so.
-    #[error("`--expires-in`: expected a time ahead, found one that is past")]
+    /// The entry would have expired already.
+    #[error("`--expires-in`: expected a time in the future, found one in the past")]
     Past,
-    /// What is to be refused from then on was never issued.
+    /// The cut-off is before everything that was ever issued.
     #[error(
         "`--not-before-in`: expected a time after 1970, found one before, when nothing was issued that could be refused"
     )]

@@ -1,14 +1,14 @@
 //! Reading the command line, by rules that hold for every command.
 //!
-//! One base64url id in 64 begins with `-`, and other names may as well. So the value of an option is
-//! the argument that follows it, whatever that looks like, as with `getopt`: this is set here once for
-//! all options, future ones included. The name of what is revoked stands alone, and may be anything
-//! that is no option of the command.
+//! One base64url id in 64 begins with `-`, and other names may as well. So the value of an option
+//! is the argument that follows it, whatever that looks like, as with `getopt`: this is set here
+//! once for all options, future ones included. The name of what is revoked is a positional
+//! argument, and may be anything that is not an option of the command.
 //!
 //! # And a mistyped option, which would be taken for the name?
 //!
-//! It is refused where it looks like one: two hyphens and small letters. Names that do, or that are an
-//! option of the command, stand behind `--`.
+//! It is refused where it looks like one: two hyphens and lower-case letters. Names that look so,
+//! or that are an option of the command, go after `--`.
 
 use std::ffi::OsString;
 
@@ -23,7 +23,7 @@ pub fn definition() -> clap::Command {
     complete(CommandLine::command())
 }
 
-/// What was typed, the name of the program first.
+/// Parses what was typed, the name of the program first.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn read(
     let asks_for_help = is_typed(&["-h", "--help", "help", "-V", "--version"]);
     let mut definition = definition();
     let matches = match definition.try_get_matches_from_mut(arguments) {
-        // Of `-hABC`, which stands where no name is expected: nothing was done, so it is no success.
+        // For `-hABC`, where no name is expected: nothing was done, so it is not a success.
         Err(error) if is_help(&error) && !asks_for_help => {
             let message = "expected `-h` by itself, found it with other letters behind";
             return Err(definition.error(ErrorKind::UnknownArgument, message));
@@ -62,7 +62,7 @@ pub fn read(
 }
 
 impl Command {
-    /// The name that stands alone, of what is revoked.
+    /// The positional argument: the name of what is revoked.
     fn name(&self) -> Option<&str> {
         let names = match self {
             Self::Revoke(arguments) => &arguments.names,

@@ -1,9 +1,9 @@
 //! Talking to a running authority.
 //!
-//! A refusal is never reported as a broken connection. So a request says `Expect: 100-continue`: its
-//! body waits until the authority wants it, and a request that is refused for its headers ends with
-//! that refusal, in place of a "broken pipe" from sending to a peer that has hung up already. A fault
-//! of the file that is sent is reported as that.
+//! A refusal is never reported as a broken connection. So a request says `Expect: 100-continue`:
+//! its body is held back until the authority asks for it, and a request that is refused for its
+//! headers ends with that refusal, in place of a "broken pipe" from sending to a peer that has hung
+//! up already. An error in reading the file that is sent is reported as such.
 
 use std::fs;
 use std::io::{self, Read};
@@ -167,12 +167,12 @@ impl Client {
     fn other_way(&self) -> Option<ClientError> {
         let url = self.base.clone();
         if let Some(address) = self.base.strip_prefix("http://") {
-            // Whatever it answers there, it speaks TLS.
+            // Whatever it answers, it speaks TLS.
             let is_answered = Self::asked_for_health(&format!("https://{address}")).is_some();
             return is_answered.then_some(ClientError::SpeaksTls { url });
         }
         let address = self.base.strip_prefix("https://")?;
-        // Many who speak TLS answer to plain HTTP as well, that they do.
+        // Many servers that speak TLS answer plain HTTP with a hint that they do.
         let status = Self::asked_for_health(&format!("http://{address}"))?;
         status
             .is_success()
@@ -205,7 +205,7 @@ impl Client {
     }
 }
 
-/// A body that keeps its own fault, so that a file that cannot be read is not blamed on the peer.
+/// A body that records its own read error, so that an unreadable file is not blamed on the peer.
 struct Input<R> {
     body: R,
     fault: Option<io::Error>,

@@ -20,7 +20,7 @@ pub(super) fn duration(
     }
 }
 
-/// A number as it is typed, within bounds; `nan` is in none.
+/// A number as it is typed, within bounds; `nan` is never within bounds.
 pub(super) fn number(text: &str, bounds: RangeInclusive<f64>) -> Result<f64, BoundError> {
     let number: f64 = text.parse()?;
     if bounds.contains(&number) {
@@ -37,7 +37,7 @@ pub(super) fn number(text: &str, bounds: RangeInclusive<f64>) -> Result<f64, Bou
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub(super) enum BoundError {
-    /// No number with a unit.
+    /// Not a number with a unit.
     #[error("expected a duration such as `30s` or `1h`: {0}")]
     Syntax(#[from] humantime::DurationError),
     /// Times in tokens are whole seconds.

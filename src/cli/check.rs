@@ -71,7 +71,7 @@ fn about_one(
     finish(&answer, &target.issuer)
 }
 
-/// What one name of a token comes to.
+/// The result for one name of a token.
 #[derive(Debug, Serialize)]
 struct NameAnswer {
     /// What it names.
@@ -81,7 +81,7 @@ struct NameAnswer {
     /// The name.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
-    /// Whether a revocation of this name concerns the token. Not where there is no name.
+    /// Whether the name is revoked, in a way that concerns the token; `None` if there is no name.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked: Option<bool>,
     /// Why there is no name.
@@ -89,7 +89,7 @@ struct NameAnswer {
     nameless: Option<Nameless>,
 }
 
-/// What a token comes to.
+/// The result for a token.
 #[derive(Debug, Serialize)]
 struct TokenAnswer<'a> {
     #[serde(flatten)]
@@ -157,7 +157,7 @@ impl NameAnswer {
     }
 }
 
-/// The question about one name; about the issuer alone where there is none.
+/// The check of one name; of the issuer alone if there is none.
 fn request(issuer: &str, issued_at: Option<u64>, kind: Kind, value: Option<&str>) -> CheckRequest {
     let value = value.map(str::to_owned);
     let mut request = CheckRequest {

@@ -1,5 +1,5 @@
-//! `portcullis completions` and `portcullis man`: what a shell completes, and what `man` shows. Both
-//! are made of the definition of the command line, and so never behind it.
+//! `portcullis completions` and `portcullis man`: completions for a shell, and pages for `man`.
+//! Both are generated from the definition of the command line, so they are never out of date.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use super::{CommandError, arguments};
 /// The arguments of `portcullis completions`.
 #[derive(Debug, Args)]
 pub struct CompletionsArguments {
-    /// The shell that is to complete
+    /// The shell
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
 }

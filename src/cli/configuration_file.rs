@@ -16,62 +16,61 @@ use super::yaml::{self, Lines, YamlError};
 use crate::configuration::joined;
 pub use surroundings::{ClusterFinding, Surroundings};
 
-/// A plugin configuration, and where in the file it stands.
+/// A plugin configuration, and where it is in the file.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// Path of the configuration in the file; empty when the file is nothing else.
-    pub place: String,
+    pub path: String,
     /// The configuration, as the filter would get it; empty where it gets none.
     pub text: String,
-    /// What the file says of how it is used.
+    /// What the file says about its use.
     pub surroundings: Surroundings,
-    /// Path of the document that it stands in; empty when that is the file's.
+    /// Path of the document that it is in; empty if that is the file's own.
     within: String,
     lines: Rc<Lines>,
-    /// What tells the lines of what is in it, and where its own path begins there.
+    /// The lines of its contents, and its own path among them.
     own_lines: (Rc<Lines>, String),
 }
 
 impl Found {
-    /// The line in which something of the configuration stands, by its path there; where it is
-    /// missing, that of what it would stand in. Of text in quotes, only the line is known in which
-    /// it begins.
+    /// The line of a path in the configuration; if that is missing, of the nearest path above it.
+    /// Inside of text in quotes, the line where the text begins.
     #[must_use]
     pub fn line(&self, path: &str) -> usize {
         let (lines, root) = &self.own_lines;
         lines.of(&under(root, path))
     }
 
-    /// Where something is read otherwise than it looks, by its path in the configuration, with a
-    /// sentence on it.
+    /// Scalars that are not read as what they look like, by their paths in the configuration, each
+    /// with a sentence on it.
     pub fn misread(&self) -> impl Iterator<Item = (&str, &str)> {
         let (lines, root) = &self.own_lines;
         lines.misread(root)
     }
 
-    /// What stands around it: its path in the file, and its line.
+    /// The path in the file, and the line, of something around the configuration.
     #[must_use]
-    pub fn around(&self, place: &str) -> (String, usize) {
-        (under(&self.within, place), self.lines.of(place))
+    pub fn around(&self, path: &str) -> (String, usize) {
+        (under(&self.within, path), self.lines.of(path))
     }
 }
 
-/// A document of a file, be it one inside of a `ConfigMap`.
+/// A document of a file, or of a file inside of a `ConfigMap`.
 #[derive(Debug)]
 pub(crate) struct Document {
-    /// The file, as messages have it.
+    /// The file, as shown in messages.
     pub(crate) file: Rc<Path>,
     /// Path in the file; empty for the file's own documents.
-    pub(crate) place: String,
+    pub(crate) path: String,
     /// What stands in it.
     pub(crate) value: Value,
     /// Where; by the paths in the document.
     pub(crate) lines: Rc<Lines>,
 }
 
-/// What a configuration stands in.
+/// What holds a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum HolderKind {
     /// `configuration` of Envoy's `PluginConfig`.
     Envoy,
     /// `pluginConfig` of Istio's `WasmPlugin` and `TrafficExtension`.
@@ -92,7 +91,7 @@ pub enum ConfigurationFileError {
         /// What the system said.
         source: io::Error,
     },
-    /// It is no UTF-8.
+    /// It is not UTF-8.
     #[error("{path}: expected text in UTF-8; hint: save it as UTF-8")]
     Encoding {
         /// The file.
@@ -165,7 +164,7 @@ fn parts(file: &Path, text: &str) -> Result<Vec<Document>, YamlError> {
     for document in yaml::documents(text)? {
         let part = Document {
             file: Rc::clone(&file),
-            place: String::new(),
+            path: String::new(),
             value: document.value,
             lines: Rc::new(document.lines),
         };
@@ -174,7 +173,8 @@ fn parts(file: &Path, text: &str) -> Result<Vec<Document>, YamlError> {
     Ok(parts)
 }
 
-/// Kubernetes has lists of what could stand as documents, and files as text in `ConfigMap`s.
+/// Adds a document; the items of a Kubernetes `List` and the files in a `ConfigMap` count as
+/// documents.
 fn add(document: Document, parts: &mut Vec<Document>) -> Result<(), YamlError> {
     let kind = document
         .value
@@ -189,7 +189,7 @@ fn add(document: Document, parts: &mut Vec<Document>) -> Result<(), YamlError> {
                 let path = format!("items[{index}]");
                 inner.push(Document {
                     file: Rc::clone(&document.file),
-                    place: under(&document.place, &path),
+                    path: under(&document.path, &path),
                     value: item.clone(),
                     lines: Rc::new(document.lines.below(&path)),
                 });
@@ -212,7 +212,8 @@ fn add(document: Document, parts: &mut Vec<Document>) -> Result<(), YamlError> {
     inner.into_iter().try_for_each(|part| add(part, parts))
 }
 
-/// The documents of a file in a `ConfigMap`. What is no file of that kind is not ours to judge.
+/// The documents of a file in a `ConfigMap`. A file that is neither JSON nor YAML is ignored,
+/// unless its name says that it is.
 fn files(text: &str, name: &str, map: &Document) -> Result<Vec<Document>, YamlError> {
     let path = joined("data", name);
     let first = map.lines.of_text(&path);
@@ -229,7 +230,7 @@ fn files(text: &str, name: &str, map: &Document) -> Result<Vec<Document>, YamlEr
     };
     let documents = documents.into_iter().map(|document| Document {
         file: Rc::clone(&map.file),
-        place: under(&map.place, &path),
+        path: under(&map.path, &path),
         lines: Rc::new(match first {
             Some(first) => document.lines.beginning_at(first),
             None => Lines::all_in(map.lines.of(&path)),
@@ -245,10 +246,10 @@ pub(crate) fn found(documents: &[Document]) -> Vec<Found> {
     for document in documents {
         if is_configuration(&document.value) {
             found.push(Found {
-                place: document.place.clone(),
+                path: document.path.clone(),
                 text: document.value.to_string(),
                 surroundings: Surroundings::default(),
-                within: document.place.clone(),
+                within: document.path.clone(),
                 lines: Rc::clone(&document.lines),
                 own_lines: (Rc::clone(&document.lines), String::new()),
             });
@@ -260,39 +261,39 @@ pub(crate) fn found(documents: &[Document]) -> Vec<Found> {
     found
 }
 
-/// The path of something in a place.
-pub(crate) fn under(place: &str, path: &str) -> String {
-    match (place, path) {
-        (place, "") => place.to_owned(),
-        ("", path) => path.to_owned(),
-        (place, path) if path.starts_with('[') => format!("{place}{path}"),
-        (place, path) => format!("{place}.{path}"),
+/// The path of what has the path `inner` below `outer`.
+pub(crate) fn under(outer: &str, inner: &str) -> String {
+    match (outer, inner) {
+        (outer, "") => outer.to_owned(),
+        ("", inner) => inner.to_owned(),
+        (outer, inner) if inner.starts_with('[') => format!("{outer}{inner}"),
+        (outer, inner) => format!("{outer}.{inner}"),
     }
 }
 
-/// What no other configuration has at its top.
+/// Whether it has the key that only our configurations have at the top.
 fn is_configuration(value: &Value) -> bool {
     value.get("providers").is_some()
 }
 
-/// Looks for configurations in the last of these, which stands inside of the others. Those of
-/// other plugins are not ours to judge.
+/// Looks for configurations in the last of these, which is inside of the others. Those of other
+/// plugins are ignored.
 fn walk<'d>(
     document: &'d Document,
     ancestors: &mut Vec<(String, &'d Value)>,
     found: &mut Vec<Found>,
 ) {
-    let Some((place, value)) = ancestors.last().cloned() else {
+    let Some((path, value)) = ancestors.last().cloned() else {
         return;
     };
     let inner: Vec<(String, &Value)> = match value {
         Value::Object(members) => {
             if let Some((key, kind, text)) = held(members) {
-                let inside = joined(&place, key);
+                let inside = joined(&path, key);
                 found.push(Found {
-                    surroundings: Surroundings::of(kind, members, &place, ancestors),
-                    place: under(&document.place, &inside),
-                    within: document.place.clone(),
+                    surroundings: Surroundings::of(kind, members, &path, ancestors),
+                    path: under(&document.path, &inside),
+                    within: document.path.clone(),
                     lines: Rc::clone(&document.lines),
                     own_lines: own_lines(&document.lines, kind, members.get(key), inside, &text),
                     text,
@@ -301,13 +302,13 @@ fn walk<'d>(
             }
             let members = members.iter();
             members
-                .map(|(name, member)| (joined(&place, name), member))
+                .map(|(name, member)| (joined(&path, name), member))
                 .collect()
         }
         Value::Array(elements) => {
             let elements = elements.iter().enumerate();
             elements
-                .map(|(index, element)| (format!("{place}[{index}]"), element))
+                .map(|(index, element)| (format!("{path}[{index}]"), element))
                 .collect()
         }
         _ => Vec::new(),
@@ -319,18 +320,18 @@ fn walk<'d>(
     }
 }
 
-/// What tells the lines of a configuration that stands at `place`, and where its path begins there.
+/// The lines of a configuration that has this path, and its own path among them.
 fn own_lines(
     lines: &Rc<Lines>,
-    kind: Kind,
+    kind: HolderKind,
     holder: Option<&Value>,
-    place: String,
+    path: String,
     text: &str,
 ) -> (Rc<Lines>, String) {
-    if kind != Kind::Envoy {
-        return (Rc::clone(lines), place);
+    if kind != HolderKind::Envoy {
+        return (Rc::clone(lines), path);
     }
-    let value = joined(&place, "value");
+    let value = joined(&path, "value");
     let is_text = holder
         .and_then(|any| any.get("value"))
         .is_some_and(Value::is_string);
@@ -346,17 +347,21 @@ fn own_lines(
 }
 
 /// The configuration that this object holds: its key, what holds it, and its text. One that cannot
-/// be read, or is missing, is the filter's too where the object says that it is for Portcullis.
-fn held(members: &Map<String, Value>) -> Option<(&'static str, Kind, String)> {
+/// be read, or is missing, counts too if the object says that it is for Portcullis.
+fn held(members: &Map<String, Value>) -> Option<(&'static str, HolderKind, String)> {
     let has = |keys: &[&str]| keys.iter().any(|key| members.contains_key(*key));
     for (key, kind, beside) in [
-        ("configuration", Kind::Envoy, &["vm_config", "vmConfig"][..]),
-        ("pluginConfig", Kind::Istio, &["url"]),
-        ("config", Kind::EnvoyGateway, &["code"]),
+        (
+            "configuration",
+            HolderKind::Envoy,
+            &["vm_config", "vmConfig"][..],
+        ),
+        ("pluginConfig", HolderKind::Istio, &["url"]),
+        ("config", HolderKind::EnvoyGateway, &["code"]),
     ] {
         let text = match (members.get(key), kind) {
             (None, _) => None,
-            (Some(any), Kind::Envoy) => unpacked(any),
+            (Some(any), HolderKind::Envoy) => unpacked(any),
             (Some(value), _) => Some(value.to_string()),
         };
         let value: Option<Value> = text
@@ -370,7 +375,7 @@ fn held(members: &Map<String, Value>) -> Option<(&'static str, Kind, String)> {
     None
 }
 
-/// Whether a name, or where the module is, says so.
+/// Whether a name, or the location of the module, says so.
 fn is_for_portcullis(members: &Map<String, Value>, configuration: &str) -> bool {
     fn says_so(value: &Value) -> bool {
         match value {
@@ -384,7 +389,7 @@ fn is_for_portcullis(members: &Map<String, Value>, configuration: &str) -> bool 
     members.any(|(name, value)| name != configuration && says_so(value))
 }
 
-/// What the filter gets of a `google.protobuf.Struct`, or of text or bytes in a
+/// What the filter gets from a `google.protobuf.Struct`, or from text or bytes in a
 /// `google.protobuf.StringValue` or `BytesValue`.
 fn unpacked(any: &Value) -> Option<String> {
     let kind = any.get("@type")?.as_str()?;

@@ -1,9 +1,9 @@
-//! `portcullis convert`: from what people have to a plugin configuration.
+//! `portcullis convert`: turns existing configurations into one of the plugin.
 //!
-//! What comes out means the same, or it is told what does not: whatever cannot be translated is a
-//! warning with its place, and the command ends with 1 unless that is accepted. Where there is a
-//! choice, less goes through than before. What would let more through, as far as the files tell, is
-//! never accepted.
+//! The result means the same, or says where it does not: whatever cannot be translated is a warning
+//! with its path, and the command ends with 1 unless that is accepted. Where there is a choice,
+//! less goes through than before. What would let more through, as far as the files tell, is never
+//! accepted.
 
 mod clauses;
 mod envoy_gateway;
@@ -28,7 +28,7 @@ use crate::configuration::Variable;
 use crate::gate::inspect_configuration;
 use item::{Item, Remark, Remarks};
 pub(super) use source::sources;
-use source::{Kind, Source, kind};
+use source::{Source, SourceKind, kind};
 
 /// The arguments of `portcullis convert`.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// [`CommandError::Foreign`] when there is none, but what can be translated to one, else
+/// [`CommandError::Foreign`] when there is none but something that can be translated to one, else
 /// [`CommandError::ConfigurationFile`].
 pub(super) fn configurations(file: &Path) -> Result<(Vec<Found>, Vec<Document>), CommandError> {
     let documents = configuration_file::documents(file)?;
@@ -68,8 +68,8 @@ pub(super) fn configurations(file: &Path) -> Result<(Vec<Found>, Vec<Document>),
     })
 }
 
-/// Writes a plugin configuration for everything that the files have to `output`, as YAML or JSON, and what
-/// is to be said of it to `errors`, each on a line with its file, line and place.
+/// Writes a plugin configuration for everything that the files have to `output`, as YAML or JSON,
+/// and the remarks on it to `errors`, each on a line with its file, line and path.
 ///
 /// # Errors
 ///
@@ -118,7 +118,7 @@ pub fn run(
     }
 }
 
-/// Writes these, and what is wrong with them; the number of faults.
+/// Writes these, and what is wrong with them; returns the number of faults.
 fn write(
     converted: &[Converted],
     as_json: bool,
@@ -130,11 +130,11 @@ fn write(
         let text = one.configuration.to_string();
         let inspection = inspect_configuration(text.as_bytes(), &|_| Variable::Unknown);
         for fault in &inspection.faults {
-            writeln!(errors, "error: what came out has a fault: {fault}")?;
+            writeln!(errors, "error: the result has a fault: {fault}")?;
         }
-        // What is doubtful in the original is no difference, so these do not count.
+        // A finding that holds for the original too is no difference, so these do not count.
         for finding in inspection.warnings.iter().chain(&inspection.review()) {
-            writeln!(errors, "warning: of what came out: {finding}")?;
+            writeln!(errors, "warning: in the result: {finding}")?;
         }
         faults += inspection.faults.len();
         if as_json {
@@ -153,13 +153,13 @@ fn tell(kind: &str, remark: &Remark, errors: &mut dyn Write) -> io::Result<()> {
     let Remark {
         file,
         line,
-        place,
+        path,
         message,
         ..
     } = remark;
-    let separator = if place.is_empty() { "" } else { ": " };
+    let separator = if path.is_empty() { "" } else { ": " };
     let file = file.display();
-    writeln!(errors, "{file}:{line}: {kind}: {place}{separator}{message}")
+    writeln!(errors, "{file}:{line}: {kind}: {path}{separator}{message}")
 }
 
 fn nothing(arguments: &Arguments, documents: &[Document]) -> CommandError {
@@ -197,9 +197,9 @@ fn converted(
     let mut converted = Vec::new();
     for source in sources(documents) {
         let (title, configuration) = match source.kind() {
-            Kind::RequestAuthentication => continue,
-            Kind::JwtAuthn => native(&source, documents, remarks, files),
-            Kind::SecurityPolicy => {
+            SourceKind::RequestAuthentication => continue,
+            SourceKind::JwtAuthn => native(&source, documents, remarks, files),
+            SourceKind::SecurityPolicy => {
                 let item = source.item(remarks);
                 let maps = of_kind(documents, "ConfigMap", remarks);
                 let title = format!("in place of `jwt` in {}", named(&item));
@@ -242,13 +242,9 @@ fn native(
         at.differs(*message);
     }
     jwt_authn::routes(&documents, source.chain.filter, &mut configuration);
-    let place = source.place();
-    let place = if place.is_empty() {
-        "this file"
-    } else {
-        &place
-    };
-    (format!("in place of {place}"), configuration.into())
+    let path = source.path();
+    let replaced = if path.is_empty() { "this file" } else { &path };
+    (format!("in place of {replaced}"), configuration.into())
 }
 
 fn of_kind<'d>(documents: &'d [Document], wanted: &str, remarks: &'d Remarks) -> Vec<Item<'d>> {
@@ -260,7 +256,7 @@ fn of_kind<'d>(documents: &'d [Document], wanted: &str, remarks: &'d Remarks) ->
         .collect()
 }
 
-/// Says of every resource that has stood in the documents before: a cluster keeps the last one.
+/// Warns of every resource that the documents contain twice: a cluster keeps the last one.
 fn tell_repeated(documents: &[Document], remarks: &Remarks) {
     let mut seen = BTreeSet::new();
     for kind in RESOURCES {

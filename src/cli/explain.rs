@@ -1,6 +1,6 @@
 //! `portcullis explain`: how one request is decided under one configuration, and why.
 //!
-//! The gate itself decides, over a host that is not Envoy; this module only writes down what it does.
+//! The gate itself decides, over a host that is not Envoy; this module only records what it does.
 //! It shows the claims that the gate looks at, never the token.
 
 mod host;
@@ -113,7 +113,7 @@ impl FromStr for KeySetFile {
     }
 }
 
-/// An argument that is not what it should be.
+/// An argument that is not in the expected form.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ArgumentError(&'static str);
@@ -138,7 +138,7 @@ pub enum ExplainError {
         /// What is wrong with it.
         source: crate::token::KeySetError,
     },
-    /// There is no provider of that name whose keys are not in the configuration.
+    /// No provider of that name has its keys outside of the configuration.
     #[error("expected the name of a provider whose keys are not known here, found `{name}`")]
     Provider {
         /// The name.
@@ -177,9 +177,13 @@ pub fn run(
     }
     let file = configuration_file::shown(&arguments.file).display();
     for Fault { path, message } in &inspection.faults {
-        let place = joined(&found.place, path);
-        writeln!(errors, "{file}:{}: error: {place}{message}", line(path))
-            .map_err(CommandError::Output)?;
+        let path_in_file = joined(&found.path, path);
+        writeln!(
+            errors,
+            "{file}:{}: error: {path_in_file}{message}",
+            line(path)
+        )
+        .map_err(CommandError::Output)?;
     }
     let number = inspection.faults.len();
     let configuration = inspection.configuration;
@@ -202,7 +206,7 @@ pub fn run(
         host.add_property("xds.route_name", name);
     }
     if has_revocation {
-        let note = "whether a token was revoked is not looked at here; `portcullis check` asks \
+        let note = "whether a token was revoked is not checked here; `portcullis check` asks \
                     the authority";
         writeln!(output, "note       {note}").map_err(CommandError::Output)?;
     }
@@ -280,7 +284,7 @@ fn token(arguments: &Arguments) -> Result<Option<String>, ExplainError> {
     }
 }
 
-/// How far off an instant is, for people.
+/// How far off an instant is, in words.
 fn distance(from: UnixTime, to: UnixTime) -> String {
     let seconds = to.seconds().abs_diff(from.seconds());
     let text = humantime::format_duration(std::time::Duration::from_secs(seconds));

@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
             };
             let file = File::open(path).map_err(failed)?;
             let metadata = file.metadata().map_err(failed)?;
-            // It can be opened, and only reading it fails.
+            // It can be opened, but reading it fails.
             if metadata.is_dir() {
                 return Err(failed(io::ErrorKind::IsADirectory.into()).into());
             }

@@ -1,4 +1,4 @@
-//! An instant, as it is typed: `2026-12-01T18:00:00Z`, `2026-12-01T19:00:00+01:00`, or the seconds
+//! An instant as it is typed: `2026-12-01T18:00:00Z`, `2026-12-01T19:00:00+01:00`, or the seconds
 //! since 1970 that tokens and answers have.
 
 use std::str::FromStr;
@@ -26,7 +26,7 @@ pub(super) fn shown(seconds: u64) -> Option<String> {
     Some(humantime::format_rfc3339_seconds(time).to_string())
 }
 
-/// How long so many seconds are, by the two largest units: `31d 16m`.
+/// A number of seconds in the two largest units: `31d 16m`.
 #[must_use]
 pub(super) fn lasting(seconds: u64) -> String {
     let parts = [
@@ -69,7 +69,7 @@ fn rfc_3339(text: &str) -> Option<u64> {
         let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
         (local, offset_seconds(offset)?)
     };
-    // Otherwise a date and its offset, or a fraction, would be taken for something else.
+    // Otherwise an offset or a fraction would be misread.
     let is_whole = local.len() == "2026-12-01T18:00:00".len();
     let mut local = local.to_ascii_uppercase();
     if !is_whole || local.as_bytes().get(10) != Some(&b'T') {
@@ -81,7 +81,7 @@ fn rfc_3339(text: &str) -> Option<u64> {
     seconds.checked_add_signed(-offset)
 }
 
-/// Seconds that `+01:00` is ahead of UTC.
+/// The seconds that an offset like `+01:00` is ahead of UTC.
 fn offset_seconds(text: &str) -> Option<i64> {
     let (sign, rest) = match text.split_at_checked(1)? {
         ("+", rest) => (1, rest),
@@ -97,7 +97,7 @@ fn offset_seconds(text: &str) -> Option<i64> {
     Some(sign * (number(hours, 23)? * 3600 + number(minutes, 59)? * 60))
 }
 
-/// The text is no [`Instant`].
+/// The text is not an [`Instant`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected an instant such as `2026-12-01T18:00:00Z` or `2026-12-01T19:00:00+01:00`, or seconds \

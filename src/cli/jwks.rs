@@ -76,7 +76,7 @@ pub fn public_set(files: &[Vec<Value>]) -> Result<Value, KeySetError> {
     Ok(json!({ "keys": files.concat() }))
 }
 
-/// What is in a file, where a public key alone is a set of one; `None` for a private JWK.
+/// The keys in a file, where a single public key is a set of one; `None` for a private JWK.
 fn public_text(path: &Path) -> Result<Option<Vec<u8>>, KeyFileError> {
     let text = fs::read(path).map_err(|source| KeyFileError::Read {
         path: path.to_owned(),
@@ -86,7 +86,7 @@ fn public_text(path: &Path) -> Result<Option<Vec<u8>>, KeyFileError> {
         return Ok(Some(text));
     };
     let is_key = jwk.get("kty").is_some();
-    // Some libraries write members that say nothing.
+    // Some libraries write members without a value.
     let private = jwk.get("d").and_then(Value::as_str).unwrap_or_default();
     Ok(match (is_key, private.is_empty()) {
         (false, _) => Some(text),

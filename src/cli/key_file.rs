@@ -48,13 +48,13 @@ pub fn write_new(path: &Path, signer: &Signer) -> Result<(), KeyFileError> {
     writeln!(file, "{}", signer.to_jwk())
         .and_then(|()| file.sync_all())
         .map_err(|source| {
-            // Half a key is of no use and would stand in the way of the next attempt.
+            // Half a key is useless and would block the next attempt.
             let _ = fs::remove_file(path);
             failed(source)
         })
 }
 
-/// Why a key file is of no use.
+/// Why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyFileError {

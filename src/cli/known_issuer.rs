@@ -1,6 +1,6 @@
 //! A warning where a name belongs to an issuer that the authority has never heard of: most often it
-//! is mistyped, by a slash at the end for example, and nothing says so. What is revoked under such a
-//! name refuses no token, and every check of it is answered "not revoked".
+//! is mistyped, with a slash at the end for example, and nothing else would show it. What is
+//! revoked under such a name refuses no token, and every check of it is answered "not revoked".
 
 use std::io::{self, Write as _};
 
@@ -9,7 +9,7 @@ use super::list::encoded;
 use super::printable::printable;
 use crate::revocation::wire::IssuerAnswer;
 
-/// Asks, and writes the warning to standard error, where there is reason for one.
+/// Asks the authority, and writes the warning to standard error where there is reason for one.
 ///
 /// # Errors
 ///
@@ -19,7 +19,7 @@ pub(super) fn warn(client: &Client, issuer: &str) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// Writes a warning where people look: data goes to standard output.
+/// Writes a warning to standard error, since standard output is for data.
 pub(super) fn print(doubt: Option<String>) {
     if let Some(doubt) = doubt {
         let _ = writeln!(io::stderr(), "{doubt}");

@@ -100,7 +100,7 @@ fn header(arguments: &Arguments, signer: &Signer) -> Value {
     Value::Object(header)
 }
 
-/// The token's claims. What `--claim` says stands last and therefore holds.
+/// The token's claims. `--claim` comes last and therefore wins.
 fn claims(arguments: &Arguments, now: UnixTime, token_id: &str) -> Result<Value, MintError> {
     let text = |argument: &Option<String>| argument.as_deref().map(Value::from);
     let time = |offset: TimeOffset| Value::from(offset.counted_from(now));
@@ -148,7 +148,7 @@ fn audience(audiences: &[String]) -> Option<Value> {
 /// When a token expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiration {
-    /// So much later than now, or earlier.
+    /// This much later than now, or earlier.
     After(TimeOffset),
     /// The token has no `exp`.
     Never,
@@ -197,7 +197,7 @@ impl FromStr for Claim {
     }
 }
 
-/// The text is no claim.
+/// The text is not a claim.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected `NAME=VALUE`")]
 pub struct ClaimSyntaxError;
@@ -230,7 +230,7 @@ pub(super) fn unix_time(now: SystemTime) -> Result<UnixTime, MintError> {
     UnixTime::from_seconds(since_epoch.as_secs()).ok_or(MintError::Clock)
 }
 
-/// 128 random bits: two tokens with one id will not happen, and an id cannot be guessed.
+/// 128 random bits: ids do not repeat and cannot be guessed.
 fn random_token_id() -> Result<String, MintError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(MintError::Random)?;

@@ -1,13 +1,13 @@
-//! Texts of others, safe for a terminal.
+//! Makes text from outside safe to print on a terminal.
 //!
-//! A name in a token, or the reason of an entry, may hold what moves the cursor, turns the
-//! direction of writing or is not seen at all, and so show another entry than is there.
+//! A name in a token, or the reason of an entry, may contain characters that move the cursor,
+//! reverse the direction of writing or are invisible, and so make one entry look like another.
 
 use std::fmt::Write as _;
 
-/// The text with every letter escaped that is not seen as itself: controls, what turns the
-/// direction of writing, blanks of no width, and letters that are not assigned. Marks that belong
-/// to the letter before them stay.
+/// The text with every character escaped that does not show as itself: controls, direction marks,
+/// zero-width blanks, and unassigned code points. Marks that combine with the letter before them
+/// stay.
 pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -20,7 +20,8 @@ pub(super) fn printable(text: &str) -> String {
     shown
 }
 
-/// JSON with the same letters escaped as JSON does it. In JSON they stand in strings only.
+/// JSON with the same characters escaped the way JSON does it; in JSON they can only be inside
+/// strings.
 pub(super) fn printable_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for letter in json.chars() {

@@ -77,7 +77,7 @@ pub fn run(
     let target = arguments.names.target(arguments.target)?;
     let request = request(arguments, &target, now)?;
     let client = Client::new(&arguments.authority)?;
-    // Before it is made known by this very revocation.
+    // Before this revocation makes the issuer known.
     let doubt = known_issuer::doubt(&client, &target.issuer)?;
     let answer: RevocationAnswer = client.post("/v1/revocations", &request)?;
     known_issuer::print(doubt);
@@ -105,8 +105,8 @@ fn request(
     let typed = |offset: Option<TimeOffset>, instant: Option<Instant>| {
         offset.map(seconds).or(instant.map(Instant::seconds))
     };
-    // A script may well give the `exp` of a token that has expired meanwhile; who counts backwards
-    // means something else.
+    // A script may well give the `exp` of a token that has expired meanwhile; a negative offset is
+    // a mistake.
     let is_past = |offset: TimeOffset| seconds(offset) <= now.seconds();
     if arguments.expires_in.is_some_and(is_past) {
         return Err(CommandError::Past);
@@ -143,7 +143,7 @@ fn lines(answer: &RevocationAnswer, target: &Target, now: UnixTime) -> Vec<Strin
     };
     let mut lines = vec![outcome.to_owned()];
     lines.extend(target.taken_from_token().map(|text| printable(&text)));
-    // The authority's times can all be written.
+    // All times of the authority are within range.
     let time = |seconds: Option<u64>| seconds.and_then(shown);
     let not_before = time(answer.not_before);
     if let Some(since) = time(answer.refused_from) {

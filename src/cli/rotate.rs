@@ -60,7 +60,7 @@ pub(super) fn times(key: &FeedKeyAnswer) -> String {
     if signs_until.is_some_and(|until| until <= signs_from) {
         return "never signs: a later key does so before it".to_owned();
     }
-    // The authority's times can all be written.
+    // All times of the authority are within range.
     let time = |seconds: Option<u64>| seconds.and_then(shown);
     // Writing to a string does not fail.
     let mut times = "signs".to_owned();

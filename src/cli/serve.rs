@@ -88,7 +88,7 @@ pub struct Arguments {
 pub enum LogLevel {
     /// What needs attention at once.
     Error,
-    /// What needs it some time.
+    /// What needs attention some time.
     Warn,
     /// What happens seldom.
     Info,
@@ -123,8 +123,8 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
         .build()
         .map_err(ServeError::Serve)?;
     let served = runtime.block_on(serve(arguments, output));
-    // The requests have had their time. What a thread is still at when it cannot be interrupted,
-    // such as a wait for the disk, is as if the process had been killed.
+    // The requests have had their time. Work that cannot be interrupted, such as a wait for the
+    // disk, ends as if the process had been killed.
     runtime.shutdown_timeout(LAST_WORK);
     served
 }
@@ -170,8 +170,8 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     served.map_err(ServeError::Serve)
 }
 
-/// The listener. Where the address is taken by the process that has the same store, that is said, and
-/// not that some other program is in the way.
+/// The listener. Where the process that has the same store has the address too, the message says so
+/// instead of blaming some other program.
 fn listen(arguments: &Arguments) -> Result<TcpListener, ServeError> {
     let address = arguments.listen;
     TcpListener::bind(address).map_err(|source| {
@@ -257,10 +257,10 @@ fn false_positive_rate(text: &str) -> Result<f64, BoundError> {
     number(text, MIN_FALSE_POSITIVE_RATE..=MAX_FALSE_POSITIVE_RATE)
 }
 
-/// Refuses a directory in which others than the owner can put another store in the place of this
-/// one, or another program's file in the place of the next.
+/// Refuses a directory in which others than the owner can put another store in place of this one,
+/// or another program's file in place of the next.
 fn expect_own_directory(directory: &Path) -> Result<(), ServeError> {
-    // What cannot be looked at cannot be opened either, and is told of there.
+    // What cannot be inspected cannot be opened either, and that is reported then.
     let Ok(metadata) = fs::metadata(directory) else {
         return Ok(());
     };
@@ -313,7 +313,7 @@ const LAST_WORK: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// Others could connect who must not.
+    /// Others could connect without being authenticated.
     #[error("refused to listen on {address}, where others can connect, without {lacking}")]
     Public {
         /// The address.
@@ -321,7 +321,7 @@ pub enum ServeError {
         /// `credentials` or `TLS`.
         lacking: &'static str,
     },
-    /// Others may write where the store is.
+    /// Others can write to the directory of the store.
     #[error("refused to keep the store in `{}`, where others may write (mode {mode:o})", directory.display())]
     OthersMayWrite {
         /// The directory.
@@ -329,7 +329,7 @@ pub enum ServeError {
         /// Its permissions.
         mode: u32,
     },
-    /// The address could not be had.
+    /// The address could not be bound.
     #[error("could not listen on {address}")]
     Listen {
         /// The address.
@@ -340,7 +340,7 @@ pub enum ServeError {
     /// The credentials are not usable.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// No TLS can be spoken.
+    /// TLS is not possible.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The store is not usable.

@@ -1,5 +1,5 @@
-//! What is meant, as it is typed: a kind of thing, its name and its issuer. Every command that names
-//! something names it so.
+//! The target of a command as it is typed: its kind, its name and its issuer. Every command takes
+//! its target in this form.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::token_names::{TokenFileError, TokenNames};
 use crate::revocation::Kind;
 
-/// Which one of a kind is meant.
+/// The target within its kind.
 #[derive(Clone, Debug, Default, Args)]
 // Its name would be that of the command's own arguments, which clap takes for one group.
 #[group(skip)]
@@ -35,21 +35,21 @@ pub struct Names {
     pub device_claim: Option<String>,
 }
 
-/// What is meant, in full.
+/// A whole target.
 #[derive(Debug)]
 pub struct Target {
-    /// What kind of thing.
+    /// Its kind.
     pub kind: Kind,
-    /// Who gave out the name.
+    /// The issuer that gave out the name.
     pub issuer: String,
-    /// The name; none of an issuer.
+    /// The name; `None` for an issuer.
     pub value: Option<String>,
     /// The token that the names were taken from.
     pub token: Option<TokenNames>,
 }
 
 impl Names {
-    /// What is meant, of this kind.
+    /// The target, of this kind.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl Names {
 }
 
 impl Target {
-    /// It in words, where it was taken from a token and not typed.
+    /// The target in words, if it was taken from a token and not typed.
     #[must_use]
     pub fn taken_from_token(&self) -> Option<String> {
         self.token.as_ref()?;
@@ -101,11 +101,11 @@ impl Target {
     }
 }
 
-/// Why it is not known what is meant.
+/// Why the target is not known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetError {
-    /// No kind of thing is named.
+    /// The kind is missing.
     #[error("expected one of `token`, `session`, `device`, `subject`, `client`, `issuer`")]
     Kind,
     /// No name.

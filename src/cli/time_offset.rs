@@ -49,7 +49,7 @@ impl FromStr for TimeOffset {
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TimeOffsetError {
-    /// No number with a unit.
+    /// Not a number with a unit.
     #[error("expected a duration such as `15m`, `1h` or `-1h`: {0}")]
     Syntax(#[from] humantime::DurationError),
     /// An instant, which does not count from now.

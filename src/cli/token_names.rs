@@ -1,7 +1,7 @@
 //! The names in a token: what it could be revoked by.
 //!
-//! The token itself is shown nowhere, not in an error either: from a screen or a log, it could be
-//! used.
+//! The token itself is never shown, not even in an error: on a screen or in a log, it could be
+//! copied and used.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,10 +21,10 @@ pub struct TokenNames {
     device_claim: Option<String>,
 }
 
-/// What one claim names the token by.
+/// The name that one claim gives the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name<'n> {
-    /// The member of the question that asks about it.
+    /// The member of a check that asks about it.
     pub member: Member,
     /// The claim.
     pub claim: &'n str,
@@ -32,18 +32,18 @@ pub struct Name<'n> {
     pub value: Result<&'n str, Nameless>,
 }
 
-/// Why a claim is no name.
+/// Why a claim cannot be used as a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nameless {
-    /// It is not there, or empty.
+    /// It is missing or empty.
     Absent,
-    /// It is no text, or too long a one.
+    /// It is not text, or too long.
     Unusable,
 }
 
 impl TokenNames {
-    /// Reads the token in a file, or on standard input (`-`). What people paste with it is taken off:
-    /// white space and quotes around it, and `Bearer` or the name of the header before it.
+    /// Reads the token in a file, or on standard input (`-`). What is often pasted with it is
+    /// removed: white space and quotes around it, and `Bearer` or the name of the header before it.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl TokenNames {
             .collect()
     }
 
-    /// The name of this kind; none of an issuer.
+    /// The name of this kind; `None` for an issuer.
     ///
     /// # Errors
     ///
@@ -159,14 +159,14 @@ impl TokenNames {
     }
 }
 
-/// Not more than what a token may have, and what may stand around it.
+/// Enough for the longest token and what may surround it.
 fn text_of(source: impl Read) -> io::Result<String> {
     let mut text = String::new();
     source.take(MAX_TEXT_BYTES).read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// The token in what was pasted: a whole header, one in quotes, or what it is asked for.
+/// The token in what was pasted: a whole header, a token in quotes, or the token alone.
 pub(super) fn bare(pasted: &str) -> &str {
     let mut text = pasted.trim().trim_matches(['"', '\'']).trim();
     for word in ["authorization:", "bearer "] {
@@ -197,11 +197,11 @@ pub enum TokenFileError {
         /// What the system said.
         source: io::Error,
     },
-    /// The token itself stands where the name of its file should.
+    /// The token itself was given where the name of its file belongs.
     #[error("expected the name of a file, found a token")]
     Typed,
-    /// It is no token.
-    #[error("the token is not one that the gate would take")]
+    /// It is not a token.
+    #[error("the gate would not accept the token")]
     Token(#[from] TokenError),
     /// It has no issuer, which every name needs.
     #[error("the token has no `iss`, and cannot be revoked by anything")]
@@ -212,8 +212,8 @@ pub enum TokenFileError {
         /// The claim.
         claim: String,
     },
-    /// It is not known which claim names the device.
-    #[error("expected `--device-claim`, as it stands in `revocation.device_claim` of the filters")]
+    /// The claim that names the device is not known.
+    #[error("expected `--device-claim`, as in `revocation.device_claim` of the filters")]
     DeviceClaim,
 }
 

@@ -93,7 +93,7 @@ fn readable(bytes: &[u8]) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpstreamError {
-    /// The address could not be had.
+    /// The address could not be bound.
     #[error("could not listen on {address}")]
     Listen {
         /// The address.

@@ -23,8 +23,8 @@ pub struct Arguments {
     pub deny_warnings: bool,
 }
 
-/// Writes every fault to `output`, and every warning and what cannot be found out here to `errors`,
-/// each on a line with its file, line and place. Every file is looked at.
+/// Writes every fault to `output`, and every warning and every note on what cannot be known here to
+/// `errors`, each on a line with its file, line and path. Every file is looked at.
 ///
 /// # Errors
 ///
@@ -84,18 +84,18 @@ pub fn run(
     Ok(())
 }
 
-/// Something to be said, with its path in the file, and its line.
+/// A line of the report, with its path in the file.
 struct Finding {
     line: usize,
     text: String,
 }
 
-/// What is to be said of a file.
+/// The report on a file.
 #[derive(Default)]
 struct Report {
     faults: Vec<Finding>,
     warnings: Vec<Finding>,
-    /// What cannot be found out here.
+    /// What cannot be known here.
     notes: Vec<Finding>,
 }
 
@@ -110,8 +110,8 @@ impl Report {
             report.notes.push(Finding {
                 line: source.line(),
                 text: format!(
-                    "{}: {} is not looked at here; `portcullis convert` translates it",
-                    source.place(),
+                    "{}: {} is not checked here; `portcullis convert` translates it",
+                    source.path(),
                     source.kind().name()
                 ),
             });
@@ -125,13 +125,13 @@ impl Report {
         let inspection = inspect_configuration(found.text.as_bytes(), &environment);
         let finding = |path: &str, message: &str| Finding {
             line: found.line(path),
-            text: format!("{}{message}", joined(&found.place, path)),
+            text: format!("{}{message}", joined(&found.path, path)),
         };
         let told = |fault: &Fault| finding(&fault.path, &fault.message);
         self.faults.extend(inspection.faults.iter().map(told));
-        let openings = surroundings.openings.iter().map(|(place, message)| {
-            let (place, line) = found.around(place);
-            let text = format!("{place}: {message}");
+        let openings = surroundings.openings.iter().map(|(path, message)| {
+            let (path, line) = found.around(path);
+            let text = format!("{path}: {message}");
             Finding { line, text }
         });
         self.warnings.extend(openings);
@@ -156,12 +156,12 @@ impl Report {
                     )
                 }
                 Some(ClusterFinding::Plaintext) => format!(
-                    "`{cluster}` leads to another machine without TLS: whoever stands in between \
-                     can have {}; hint: `transport_socket`",
+                    "`{cluster}` leads to another machine without TLS: an attacker on the way {}; \
+                     hint: `transport_socket`",
                     if path.starts_with("revocation") {
-                        "the credential, and the key that the feed's names are hashed with"
+                        "can read the credential, and the key that the feed's names are hashed with"
                     } else {
-                        "their own keys taken for those of the issuer"
+                        "can put keys of its own in place of the issuer's"
                     }
                 ),
                 Some(ClusterFinding::Unknown) => {
@@ -178,8 +178,8 @@ impl Report {
     }
 }
 
-/// Whether it is what a claim is compared with, which may be of any kind. Everywhere else a value of
-/// another kind is a fault or comes to the same.
+/// Whether a claim is compared with this value, which may be of any type. Everywhere else a value
+/// of another type is a fault or makes no difference.
 fn is_compared(path: &str) -> bool {
     let condition = path.rsplit_once(".claims").map(|(_, condition)| condition);
     let keys = [".equals", ".one_of", ".oneOf", ".contains"];
@@ -187,8 +187,8 @@ fn is_compared(path: &str) -> bool {
 }
 
 /// The path of a fault in the whole file, and what separates it from the message.
-pub(super) fn joined(place: &str, path: &str) -> String {
-    match configuration_file::under(place, path) {
+pub(super) fn joined(outer: &str, inner: &str) -> String {
+    match configuration_file::under(outer, inner) {
         path if path.is_empty() => path,
         path => format!("{path}: "),
     }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_a_line_with_its_place_in_the_file() {
+    fn every_fault_is_a_line_with_its_path_in_the_file() {
         let text = "\
 spec:
   pluginConfig:
@@ -259,7 +259,7 @@ spec:
     }
 
     #[test]
-    fn what_people_write_is_valid_in_every_spelling() {
+    fn a_configuration_is_valid_in_every_spelling() {
         let text = include_str!("../../tests/vectors/configurations/as-people-write-it.yaml");
         let (output, warnings, _) = outcome(text, false);
         assert_eq!(output, "portcullis.yaml: the configuration is valid\n");

@@ -1,8 +1,8 @@
 //! YAML, and so JSON, with the line of everything in it.
 //!
-//! What stands without quotes is what the reader of the file would take it for, Envoy or
-//! Kubernetes. What they would read differently besides, or what people bring along without seeing
-//! it (a tab, a byte order mark, UTF-16), is refused with a sentence that says what to do.
+//! Unquoted scalars are read as the reader of the file, Envoy or Kubernetes, would read them. What
+//! else the two read differently, and invisible mistakes (a tab, a byte order mark, UTF-16), are
+//! refused with a sentence that says what to do.
 
 mod lines;
 mod plain;
@@ -17,24 +17,24 @@ use serde_json::Value;
 pub(crate) use lines::{Lines, plain};
 pub(crate) use writer::to_yaml;
 
-/// How deep lists and objects may be nested: deeper than any configuration, and no danger to the
+/// Maximum depth of nested lists and objects: more than any configuration needs, and safe for the
 /// stack.
 const MAX_DEPTH: usize = 128;
 
-/// How many values there may be, those that aliases repeat included: a page of aliases can stand
-/// for more than any memory holds.
+/// Maximum number of values, those that aliases repeat included: a page of aliases can expand to
+/// more than fits into memory.
 const MAX_VALUES: usize = 1_000_000;
 
 /// One document of a file.
 #[derive(Debug)]
 pub(crate) struct Document {
-    /// What stands in it.
+    /// Its value.
     pub(crate) value: Value,
-    /// Where.
+    /// The lines of it.
     pub(crate) lines: Lines,
 }
 
-/// Why a text is no YAML that can be used.
+/// Why a text cannot be read as YAML.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
 pub(crate) struct YamlError {
@@ -71,13 +71,12 @@ pub(crate) struct Node {
 #[derive(Clone)]
 enum Content {
     Text(String),
-    /// What stands without quotes, or has a tag, which may say that it is text; Envoy does not look
-    /// at tags.
+    /// A scalar without quotes, or with a tag, which may say that it is text; Envoy ignores tags.
     Plain {
         text: String,
         is_text: bool,
     },
-    /// Text that stands in the file as it is, from the next line on.
+    /// A literal block, whose lines are those of the file, from the next line on.
     Literal(String),
     List(Vec<Node>),
     /// Members, each with the line of its name.
@@ -164,7 +163,7 @@ impl<'t> Composer<'t> {
                     message: "an alias (`*`) stands inside of what it repeats".to_owned(),
                 })?;
                 self.count(size(&node), line)?;
-                // What is wrong with it is wrong where it is written.
+                // Messages give the line where it is written.
                 return Ok(node);
             }
             // An empty document.
@@ -235,14 +234,14 @@ impl<'t> Composer<'t> {
         Ok(())
     }
 
-    /// What the parser says, or what is behind it where that is known.
+    /// The parser's message, or the real cause where that is known.
     fn syntax(&self, error: &ScanError) -> YamlError {
         let told = error.marker().line();
         let mut lines = self.text.lines().enumerate();
         let tabbed = lines.find(|(index, line)| {
             let blanks = line.trim_start_matches([' ', '\t']);
             let indentation = line.strip_suffix(blanks).unwrap_or_default();
-            // The parser tells where it gave up, which may be the line behind.
+            // The parser gives the line where it stopped, which may be the next one.
             (told.saturating_sub(1)..=told + 1).contains(&(index + 1))
                 && (indentation.contains('\t') || line.contains(":\t") || line.contains("-\t"))
         });
@@ -268,7 +267,7 @@ fn size(node: &Node) -> usize {
     }
 }
 
-/// Refuses tags other than the one that says what there is anyway.
+/// Refuses tags other than the one for what is there anyway.
 fn untagged(tag: Option<&Tag>, own: &str, line: usize) -> Result<(), YamlError> {
     match tag {
         Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == own) => Err(unknown(tag, line)),

@@ -63,7 +63,7 @@ fn every_option_takes_what_follows_it_whatever_it_begins_with() {
 }
 
 #[test]
-fn a_name_that_begins_with_a_hyphen_is_a_name_for_every_verb_at_every_place() {
+fn a_name_that_begins_with_a_hyphen_is_a_name_for_every_verb_in_every_position() {
     for id in ids() {
         for verb in VERBS {
             for typed in [
@@ -146,7 +146,7 @@ fn every_verb_names_its_target_the_same_way() {
 }
 
 #[test]
-fn whoever_speaks_to_an_authority_lists_the_exit_codes_in_its_help() {
+fn every_command_that_speaks_to_an_authority_lists_the_exit_codes_in_its_help() {
     let commands = commands(&definition());
     let speaking = commands.iter().filter(|command| {
         let mut options = command.get_opts();
@@ -227,8 +227,8 @@ fn the_defaults_of_the_authority_are_those_that_the_document_names() {
     let definition = definition();
     let serve = definition.find_subcommand("serve").unwrap();
     let mut count = 0;
-    for (place, _) in document.match_indices(" by default") {
-        let (before, value) = document[..place].rsplit_once(['(', '.']).unwrap();
+    for (index, _) in document.match_indices(" by default") {
+        let (before, value) = document[..index].rsplit_once(['(', '.']).unwrap();
         let Ok(value) = humantime::parse_duration(value) else {
             continue;
         };

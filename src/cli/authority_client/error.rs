@@ -1,5 +1,5 @@
-//! Why there is no answer of the authority: one sentence for each reason, and one exit code for each
-//! thing to do about it.
+//! Why the authority gave no answer: one sentence for each reason, and one exit code for each thing
+//! to do about it.
 
 use std::fmt;
 use std::io;
@@ -23,12 +23,12 @@ pub enum ClientError {
         source: io::Error,
     },
     /// What is to be sent could not be read.
-    #[error("could not read what is to be sent")]
+    #[error("could not read the input")]
     Input(#[source] io::Error),
     /// A file holds no certificate.
     #[error("`{}` holds no certificate", .0.display())]
     Certificate(PathBuf),
-    /// What was given as a credential cannot be one.
+    /// The given credential is malformed.
     #[error("expected a credential on one line, found something else")]
     Credential,
     /// There is no answer.
@@ -47,7 +47,7 @@ pub enum ClientError {
         /// What went wrong.
         source: Box<ureq::Error>,
     },
-    /// The address is none.
+    /// The address is malformed.
     #[error("expected the URL of an authority, found `{url}`")]
     Url {
         /// The address.
@@ -56,26 +56,26 @@ pub enum ClientError {
         source: Box<ureq::Error>,
     },
     /// Plain HTTP was sent to a peer that speaks TLS.
-    #[error("what answers at {url} speaks TLS")]
+    #[error("the server at {url} speaks TLS")]
     SpeaksTls {
         /// The address.
         url: String,
     },
     /// A TLS connection was begun with a peer that speaks plain HTTP, or anything else.
-    #[error("what answers at {url} speaks no TLS")]
+    #[error("the server at {url} speaks no TLS")]
     SpeaksNoTls {
         /// The address.
         url: String,
     },
-    /// Both speak TLS, and not in a way that suits both.
-    #[error("no TLS connection came about with {url}")]
+    /// Both speak TLS, but have no version or cipher in common.
+    #[error("could not agree on TLS with {url}")]
     Tls {
         /// The address.
         url: String,
         /// What went wrong.
         source: Box<ureq::Error>,
     },
-    /// The certificate that was shown is not believed.
+    /// The certificate of the peer is not trusted.
     #[error("the certificate of {url} {distrust}")]
     Untrusted {
         /// The address.
@@ -83,38 +83,38 @@ pub enum ClientError {
         /// Why not.
         distrust: Distrust,
     },
-    /// What was answered is no HTTP.
-    #[error("what answers at {url} speaks no HTTP")]
+    /// The answer is not HTTP.
+    #[error("the server at {url} speaks no HTTP")]
     SpeaksNoHttp {
         /// The address.
         url: String,
         /// What went wrong.
         source: Box<ureq::Error>,
     },
-    /// Something answers that is no authority.
+    /// The server that answers is not an authority.
     #[error("expected an answer of the authority, found status {0}")]
     Status(u16),
-    /// The answer is not what it should be.
+    /// The answer is not in the expected form.
     #[error("expected an answer of the authority")]
     Answer(#[source] serde_json::Error),
-    /// The authority wants a credential, and was given none.
+    /// The authority requires a credential, and got none.
     #[error("the authority expects a credential, and none was given")]
     NoCredential,
-    /// The authority was given a credential that it does not know.
+    /// The authority does not know the credential.
     #[error("the authority does not know the credential that was given")]
     UnknownCredential,
-    /// The credential is good for something else.
+    /// The credential does not permit the request.
     #[error("the credential is not for this: {}", printable(.0))]
     Role(String),
     /// The authority refuses.
     #[error("the authority refuses: {}{}", printable(&.0.detail), lines(.0))]
     Refused(Box<ProblemBody>),
-    /// The authority would, and cannot.
+    /// The authority failed to do it.
     #[error("the authority cannot do it at present: {}", printable(&.0.detail))]
     Unable(Box<ProblemBody>),
 }
 
-/// Why a certificate is not believed.
+/// Why a certificate is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Distrust {
@@ -124,7 +124,7 @@ pub enum Distrust {
     OwnAuthority,
     /// It is for other names; in words.
     Name(String),
-    /// Its time is over or has not come; in words.
+    /// It has expired or is not valid yet; in words.
     Time(String),
     /// Anything else; in words.
     Other(String),
@@ -202,7 +202,7 @@ impl ClientError {
         }
     }
 
-    /// Whether nothing was heard of the authority itself.
+    /// Whether the authority itself did not answer.
     #[must_use]
     pub const fn is_of_the_way(&self) -> bool {
         !matches!(

@@ -1,18 +1,18 @@
-//! What stands around a plugin configuration and decides whether it counts at all: what becomes of
-//! requests when the filter fails, which variables it sees, which clusters there are.
+//! The surroundings of a plugin configuration that decide whether it takes effect: what happens to
+//! requests when the filter fails, which variables it sees, which clusters exist.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Kind, joined};
+use super::{HolderKind, joined};
 use crate::cli::yaml::plain;
 use crate::configuration::{Variable, boolean};
 
-/// What is known of the surroundings of one plugin configuration.
+/// The surroundings of one plugin configuration, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Surroundings {
-    /// The variables of its virtual machine; `None` where the file does not tell.
+    /// The variables of its virtual machine; `None` if the file does not list them.
     variables: Option<BTreeMap<String, Origin>>,
     clusters: Clusters,
     /// The names of all routes; `None` where others may be added while Envoy runs.
@@ -26,7 +26,7 @@ pub struct Surroundings {
 enum Origin {
     /// It is written in the file.
     File(String),
-    /// It is that of Envoy's own environment.
+    /// It is in Envoy's own environment.
     Host,
 }
 
@@ -36,35 +36,35 @@ enum Clusters {
     /// None, since the file is no bootstrap.
     #[default]
     Elsewhere,
-    /// These, and others that Envoy is told of while it runs.
+    /// These, and others that Envoy learns of while it runs.
     Dynamic(Vec<Value>),
     /// These and no others.
     Static(Vec<Value>),
 }
 
-/// What is to be said of a cluster that a configuration names.
+/// A finding about a cluster that a configuration names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClusterFinding {
     /// There is none of this name.
     Missing,
     /// It may come from elsewhere.
     Unknown,
-    /// Whoever stands between Envoy and its servers can read and change what they say.
+    /// Traffic to its servers can be read and changed on the way.
     Plaintext,
 }
 
 impl Surroundings {
-    /// Those of what this object configures, which stands at `place`, inside of `ancestors`, the
-    /// outermost first.
+    /// The surroundings of what this object configures, which has this path and is inside of
+    /// `ancestors`, the outermost first.
     pub(super) fn of(
-        kind: Kind,
+        kind: HolderKind,
         holder: &Map<String, Value>,
-        place: &str,
+        path: &str,
         ancestors: &[(String, &Value)],
     ) -> Self {
         let document = ancestors.first().map_or(&Value::Null, |(_, value)| value);
-        let mut openings = when_it_fails(holder, place);
-        if kind == Kind::Envoy {
+        let mut openings = when_it_fails(holder, path);
+        if kind == HolderKind::Envoy {
             openings.extend(when_it_is_left_out(document, ancestors));
         }
         Self {
@@ -94,7 +94,7 @@ impl Surroundings {
         }
     }
 
-    /// What is to be said of a cluster with this name.
+    /// The finding about a cluster with this name.
     #[must_use]
     pub fn cluster(&self, name: &str) -> Option<ClusterFinding> {
         let (clusters, is_whole) = match &self.clusters {
@@ -128,8 +128,9 @@ impl Clusters {
     }
 }
 
-/// The keys of Envoy, Istio and Envoy Gateway for what becomes of requests then.
-fn when_it_fails(holder: &Map<String, Value>, place: &str) -> Vec<(String, &'static str)> {
+/// The keys of Envoy, Istio and Envoy Gateway that decide what happens to requests when the filter
+/// fails.
+fn when_it_fails(holder: &Map<String, Value>, path: &str) -> Vec<(String, &'static str)> {
     let opens = |(name, value): &(&String, &Value)| match plain(name).as_str() {
         // Protobuf's JSON takes the number of a value for its name, and Envoy any case.
         "failurepolicy" => {
@@ -144,7 +145,7 @@ fn when_it_fails(holder: &Map<String, Value>, place: &str) -> Vec<(String, &'sta
                    crashed; hint: leave it out, which fails closed";
     let found = holder.iter().filter(opens);
     found
-        .map(|(name, _)| (joined(place, name), message))
+        .map(|(name, _)| (joined(path, name), message))
         .collect()
 }
 
@@ -155,8 +156,7 @@ fn when_it_is_left_out(
 ) -> Vec<(String, &'static str)> {
     let mut openings = Vec::new();
     let mut around = ancestors.iter().rev();
-    let Some((place, filter)) = around.find(|(_, one)| member(one, "typed_config").is_some())
-    else {
+    let Some((path, filter)) = around.find(|(_, one)| member(one, "typed_config").is_some()) else {
         return openings;
     };
     for (key, message) in [
@@ -170,7 +170,7 @@ fn when_it_is_left_out(
         ),
     ] {
         if member(filter, key).is_some_and(is_true) {
-            openings.push((joined(place, key), message));
+            openings.push((joined(path, key), message));
         }
     }
     if let Some(name) = filter.get("name").and_then(Value::as_str) {
@@ -180,16 +180,11 @@ fn when_it_is_left_out(
 }
 
 /// Routes, hosts and the like that switch the filter of this name off.
-fn switched_off(
-    value: &Value,
-    place: &str,
-    name: &str,
-    openings: &mut Vec<(String, &'static str)>,
-) {
+fn switched_off(value: &Value, path: &str, name: &str, openings: &mut Vec<(String, &'static str)>) {
     match value {
         Value::Object(members) => {
             for (key, inner) in members {
-                let place = joined(place, key);
+                let path = joined(path, key);
                 let settings = inner.get(name).filter(|settings| {
                     plain(key) == "typedperfilterconfig"
                         && settings.get("disabled").is_some_and(is_true)
@@ -198,14 +193,14 @@ fn switched_off(
                     let message = "the filter is off here, and headers that only it may set go \
                                    through as clients send them; hint: a requirement `{}` in \
                                    `requirement_map`, which `requirement_by_route_name` chooses";
-                    openings.push((format!("{place}[\"{name}\"].disabled"), message));
+                    openings.push((format!("{path}[\"{name}\"].disabled"), message));
                 }
-                switched_off(inner, &place, name, openings);
+                switched_off(inner, &path, name, openings);
             }
         }
         Value::Array(elements) => {
             for (index, inner) in elements.iter().enumerate() {
-                switched_off(inner, &format!("{place}[{index}]"), name, openings);
+                switched_off(inner, &format!("{path}[{index}]"), name, openings);
             }
         }
         _ => {}
@@ -218,7 +213,7 @@ fn is_true(value: &Value) -> bool {
     boolean(value) == Some(true)
 }
 
-fn variables(kind: Kind, holder: &Map<String, Value>) -> Option<BTreeMap<String, Origin>> {
+fn variables(kind: HolderKind, holder: &Map<String, Value>) -> Option<BTreeMap<String, Origin>> {
     let mut variables = BTreeMap::new();
     let mut add_hosts = |names: Option<&Value>| {
         let names = names.map(elements).unwrap_or_default().iter();
@@ -226,7 +221,7 @@ fn variables(kind: Kind, holder: &Map<String, Value>) -> Option<BTreeMap<String,
         variables.extend(names.map(|name| (name.to_owned(), Origin::Host)));
     };
     match kind {
-        Kind::Envoy => {
+        HolderKind::Envoy => {
             let machine = holder.get("vm_config").or_else(|| holder.get("vmConfig"))?;
             let environment = member(machine, "environment_variables").unwrap_or(&Value::Null);
             add_hosts(member(environment, "host_env_keys"));
@@ -235,7 +230,7 @@ fn variables(kind: Kind, holder: &Map<String, Value>) -> Option<BTreeMap<String,
                 Some((name.clone(), Origin::File(value.as_str()?.to_owned())))
             }));
         }
-        Kind::Istio => {
+        HolderKind::Istio => {
             let machine = holder.get("vmConfig").unwrap_or(&Value::Null);
             let list = machine.get("env").and_then(Value::as_array);
             variables.extend(list.into_iter().flatten().filter_map(|entry| {
@@ -246,12 +241,14 @@ fn variables(kind: Kind, holder: &Map<String, Value>) -> Option<BTreeMap<String,
                 Some((name, if is_of_the_host { Origin::Host } else { value }))
             }));
         }
-        Kind::EnvoyGateway => add_hosts(holder.get("env").and_then(|env| env.get("hostKeys"))),
+        HolderKind::EnvoyGateway => {
+            add_hosts(holder.get("env").and_then(|env| env.get("hostKeys")));
+        }
     }
     Some(variables)
 }
 
-/// The routes of a bootstrap in which no listener is told its routes while it runs.
+/// The routes of a bootstrap in which no listener gets its routes while it runs.
 fn routes(document: &Value) -> Option<Vec<String>> {
     fn collect(value: &Value, names: &mut Vec<String>) -> Option<()> {
         match value {
@@ -284,7 +281,7 @@ fn routes(document: &Value) -> Option<Vec<String>> {
     Some(names)
 }
 
-/// Whether a cluster certainly speaks without TLS to another machine than this.
+/// Whether a cluster certainly speaks to another machine without TLS.
 fn is_plaintext(cluster: &Value) -> bool {
     let keys = ["transport_socket", "transport_socket_matches"];
     let has_transport = keys.into_iter().any(|key| member(cluster, key).is_some());

@@ -7,9 +7,9 @@ fn search(text: &str) -> Result<Vec<Found>, YamlError> {
     Ok(found(&parts(Path::new("test"), text)?))
 }
 
-fn places(text: &str) -> Vec<String> {
+fn paths(text: &str) -> Vec<String> {
     let found = search(text).unwrap();
-    found.into_iter().map(|found| found.place).collect()
+    found.into_iter().map(|found| found.path).collect()
 }
 
 fn one(text: &str) -> Found {
@@ -20,9 +20,9 @@ fn one(text: &str) -> Found {
 
 #[test]
 fn a_file_may_be_nothing_but_a_configuration() {
-    assert_eq!(places(r#"{"providers": {}}"#), [""]);
-    assert_eq!(places("providers: {a: {}}\nrules: []\n"), [""]);
-    assert_eq!(places("- 1\n- a\n"), [] as [&str; 0]);
+    assert_eq!(paths(r#"{"providers": {}}"#), [""]);
+    assert_eq!(paths("providers: {a: {}}\nrules: []\n"), [""]);
+    assert_eq!(paths("- 1\n- a\n"), [] as [&str; 0]);
 }
 
 #[test]
@@ -38,19 +38,19 @@ fn configurations_are_found_in_the_files_of_envoy_istio_and_envoy_gateway() {
         of_type("BytesValue", STANDARD.encode(inner.to_string()).into()),
     ] {
         let found = one(&text);
-        assert_eq!(found.place, "filters[0].configuration");
+        assert_eq!(found.path, "filters[0].configuration");
         assert_eq!(found.text, inner.to_string());
     }
     assert_eq!(
-        places(&of_type("Struct", json!({"other": 1}))),
+        paths(&of_type("Struct", json!({"other": 1}))),
         [] as [&str; 0]
     );
     assert_eq!(
-        places("kind: A\n---\nspec: {pluginConfig: {providers: {}}}\n"),
+        paths("kind: A\n---\nspec: {pluginConfig: {providers: {}}}\n"),
         ["spec.pluginConfig"]
     );
     assert_eq!(
-        places("spec: {wasm: [{config: {providers: {}}}]}"),
+        paths("spec: {wasm: [{config: {providers: {}}}]}"),
         ["spec.wasm[0].config"]
     );
 }
@@ -59,7 +59,7 @@ fn configurations_are_found_in_the_files_of_envoy_istio_and_envoy_gateway() {
 #[test]
 fn a_configuration_of_portcullis_that_is_missing_or_misspelt_is_not_passed_over() {
     let vm = "{code: {local: {filename: /etc/envoy/portcullis.wasm}}}";
-    for (text, place, expected) in [
+    for (text, path, expected) in [
         (
             format!("config: {{name: gate, vm_config: {vm}}}"),
             "config.configuration",
@@ -85,10 +85,10 @@ fn a_configuration_of_portcullis_that_is_missing_or_misspelt_is_not_passed_over(
         ),
     ] {
         let found = one(&text);
-        assert_eq!((&*found.place, &*found.text), (place, expected));
+        assert_eq!((&*found.path, &*found.text), (path, expected));
     }
     let other = "spec: {url: 'oci://x/other:1', pluginConfig: {provider: {}}}";
-    assert_eq!(places(other), [] as [&str; 0]);
+    assert_eq!(paths(other), [] as [&str; 0]);
 }
 
 #[test]
@@ -183,9 +183,9 @@ fn what_lets_requests_through_without_the_filter_is_told() {
         ),
     ] {
         let openings = one(&text).surroundings.openings;
-        let places = openings.into_iter().map(|(place, _)| place);
+        let paths = openings.into_iter().map(|(path, _)| path);
         assert_eq!(
-            places.collect::<Vec<_>>(),
+            paths.collect::<Vec<_>>(),
             Vec::from_iter(expected),
             "{text}"
         );

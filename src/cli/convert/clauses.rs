@@ -1,9 +1,9 @@
-//! From clauses that count together to rules of which the first that matches decides.
+//! Turns clauses that count together into rules of which the first match decides.
 //!
 //! An `AuthorizationPolicy` lets a request through when one of many clauses fits it, and refuses it
 //! when one of others does, in whatever order they stand. So the requests are divided into regions:
-//! those of the clauses, and all intersections of these, the narrower ones first. What a region
-//! needs is what all clauses that reach over it come to.
+//! those of the clauses, and all intersections of these, the narrower ones first. A region needs
+//! what all clauses that cover it need together.
 
 mod region;
 
@@ -15,7 +15,7 @@ use super::item::Item;
 use region::Common;
 pub(super) use region::{Paths, Region};
 
-/// How many regions there may be, with their intersections; more are nobody's policy.
+/// How many regions there may be, with their intersections; no sensible policy has more.
 const MAX_REGIONS: usize = 256;
 
 /// How many alternatives one region may need.
@@ -30,8 +30,7 @@ pub(super) struct Need {
     pub(super) claims: Vec<Value>,
 }
 
-/// How the original finds one value of a claim where the claim is text; in a list it finds each
-/// element.
+/// How the original looks for a value in a claim that is text; in a list it looks at each element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Text {
     /// As a word of it.
@@ -43,8 +42,8 @@ pub(super) enum Text {
 }
 
 impl Text {
-    /// A condition on the claim (`claim_name` or `claim_path`) that no more tokens meet than before:
-    /// `contains` finds words too. Where it is met by fewer, that is told.
+    /// A condition on the claim (`claim_name` or `claim_path`) that no more tokens meet than
+    /// before: `contains` finds words too. Where fewer tokens meet it, that is a warning.
     pub(super) fn condition(self, claim: (&str, &Value), value: &str, item: &Item<'_>) -> Value {
         let (key, claim) = claim;
         if self == Self::Split {
@@ -66,7 +65,7 @@ impl Text {
 pub(super) enum Demand {
     /// What every request needs.
     Base,
-    /// One of these; when there are none, nothing helps.
+    /// One of these; if there are none, no token is enough.
     OneOf(Vec<Need>),
 }
 
@@ -84,7 +83,7 @@ pub(super) struct Clause {
 pub(super) struct Clauses {
     /// Every one of these that reaches a request has to be met.
     pub(super) demands: Vec<Clause>,
-    /// One of these that reaches it has to be met; `None` where nobody says so.
+    /// One of these that reaches it has to be met; `None` if there is no such condition.
     pub(super) allows: Option<Vec<Clause>>,
 }
 
@@ -92,7 +91,7 @@ pub(super) struct Clauses {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
     Whole,
-    /// It is not, or for a part of it that is a region of its own.
+    /// It is not, or only for a part of it that is a region of its own.
     Nothing,
     Unknown,
 }
@@ -117,8 +116,8 @@ impl Clause {
 }
 
 impl Clauses {
-    /// Rules for what these clauses come to; `base` is what every request needs. What is not certain
-    /// is decided so that less goes through, and told.
+    /// Rules for what these clauses come to; `base` is what every request needs. What is not
+    /// certain is decided so that less goes through, with a warning.
     pub(super) fn rules(&self, base: &Value, item: &Item<'_>) -> Vec<Value> {
         let Some(regions) = self.regions() else {
             item.differs("there are too many cases to tell them apart, so nothing goes through");
@@ -129,7 +128,7 @@ impl Clauses {
             let demand = self.demand(&region, item);
             decided.push((region, demand));
         }
-        // What nothing helps and no rule matches is refused anyway.
+        // What no token is enough for is refused by having no rule.
         while let Some((_, Demand::OneOf(needs))) = decided.last() {
             if !needs.is_empty() {
                 break;
@@ -139,8 +138,8 @@ impl Clauses {
         let needed = decided
             .iter()
             .enumerate()
-            .filter(|(place, (region, demand))| {
-                let behind = decided.get(place + 1..).unwrap_or_default();
+            .filter(|(index, (region, demand))| {
+                let behind = decided.get(index + 1..).unwrap_or_default();
                 !is_needless(region, demand, behind)
             });
         let written = needed.map(|(_, (region, demand))| {
@@ -176,8 +175,8 @@ impl Clauses {
         }
         let mut ordered: Vec<Region> = Vec::new();
         for region in found {
-            let place = ordered.iter().position(|other| other.contains(&region));
-            ordered.insert(place.unwrap_or(ordered.len()), region);
+            let position = ordered.iter().position(|other| other.contains(&region));
+            ordered.insert(position.unwrap_or(ordered.len()), region);
         }
         Some(ordered)
     }
@@ -228,7 +227,7 @@ fn add(more: &[Need], needs: &mut Vec<Need>) {
     }
 }
 
-/// Whether what stands behind decides the same for this region.
+/// Whether the later rules decide the same for this region.
 fn is_needless(region: &Region, demand: &Demand, behind: &[(Region, Demand)]) -> bool {
     for (other, others) in behind {
         if other.contains(region) {
@@ -242,7 +241,7 @@ fn is_needless(region: &Region, demand: &Demand, behind: &[(Region, Demand)]) ->
     false
 }
 
-/// Needs that meet one of each.
+/// Needs that meet one of each list.
 pub(super) fn both(one: Demand, other: Demand) -> Demand {
     let (one, other) = match (one, other) {
         (Demand::Base, demand) | (demand, Demand::Base) => return demand,
@@ -294,7 +293,7 @@ fn requirement(demand: &Demand, base: &Value) -> Value {
     }
 }
 
-/// What no token meets. There is no word for it, since a rule that is not there refuses as well.
+/// A requirement that no token meets. There is no keyword for it, since having no rule refuses too.
 fn never(base: &Value) -> Value {
     let provider = first_provider(base).unwrap_or_default();
     let claim = json!({"claim_name": "iss", "one_of": []});

@@ -18,7 +18,8 @@ const CACHE_DURATION: &str = "300s";
 /// The claim that it splits at blanks.
 const SCOPE: &str = "scope";
 
-/// What of a policy's `spec` is translated, or tells what that is for; `mergeType` by [`merges`].
+/// The parts of a policy's `spec` that are translated, or that say what the policy is for;
+/// `mergeType` by [`merges`].
 const TRANSLATED: [&str; 6] = [
     "jwt",
     "authorization",
@@ -28,10 +29,11 @@ const TRANSLATED: [&str; 6] = [
     "mergeType",
 ];
 
-/// What of it has nothing to do with tokens.
+/// The parts of it that have nothing to do with tokens.
 const STAYING: [&str; 6] = ["apiKeyAuth", "basicAuth", "cors", "csrf", "extAuth", "oidc"];
 
-/// Says of a policy that is merged with one further up, be it one without `jwt`, that it is not here.
+/// Warns of a policy that Envoy Gateway merges with one of its Gateway, which is not done here,
+/// even if it has no `jwt`.
 pub(super) fn merges(policy: &Item<'_>) {
     let spec = policy.member("spec");
     if let Some(merge) = spec.and_then(|spec| spec.member("mergeType")) {
@@ -52,10 +54,10 @@ pub(super) fn policy(item: &Item<'_>, maps: &[Item<'_>]) -> Value {
     let listed = jwt.list("providers");
     let mut providers = Map::new();
     let mut names = Vec::new();
-    for (place, one) in listed.iter().enumerate() {
+    for (index, one) in listed.iter().enumerate() {
         let name = one
             .text_of("name")
-            .unwrap_or_else(|| format!("provider-{place}"));
+            .unwrap_or_else(|| format!("provider-{index}"));
         providers.insert(name.clone(), provider(&name, one, item, maps).into());
         names.push(name);
     }
@@ -113,13 +115,13 @@ fn provider(
         "extractFrom",
     ]);
     let claims = one.list("claimToHeaders");
-    let places = one.member("extractFrom");
-    let places = places.as_ref();
-    if let Some(places) = places {
-        places.refuse_others(&["headers", "params", "cookies"]);
+    let locations = one.member("extractFrom");
+    let locations = locations.as_ref();
+    if let Some(locations) = locations {
+        locations.refuse_others(&["headers", "params", "cookies"]);
     }
-    let headers = places.map_or_else(Vec::new, |places| places.list("headers"));
-    let listed = |key: &str| texts(places.map_or_else(Vec::new, |places| places.texts_of(key)));
+    let headers = locations.map_or_else(Vec::new, |from| from.list("headers"));
+    let listed = |key: &str| texts(locations.map_or_else(Vec::new, |from| from.texts_of(key)));
     let mut provider = object([
         ("issuer", one.text_of("issuer").map(Value::from)),
         ("audiences", texts(one.texts_of("audiences"))),
@@ -232,7 +234,7 @@ fn local_keys(provider: &str, local: &Item<'_>, policy: &Item<'_>, maps: &[Item<
     json!({"environment_variable": variable})
 }
 
-/// Its rules stand in an order: the first one that fits decides.
+/// Its rules are ordered: the first one that matches decides.
 fn translate(authorization: &Item<'_>, providers: &[String], clauses: &mut Clauses) {
     let rules = authorization.list("rules");
     let asks = |rule: &Item<'_>| {
@@ -296,7 +298,7 @@ fn region(rule: &Item<'_>) -> Option<Region> {
     Some(region)
 }
 
-/// What a token has to be like; `None` for a rule that goes by something else.
+/// What a token has to say; `None` for a rule that depends on something else.
 fn demand(rule: &Item<'_>, providers: &[String]) -> Option<Demand> {
     let mut demand = Demand::Base;
     let Some(principal) = rule.member("principal") else {

@@ -1,126 +1,37 @@
 //! From Istio's `RequestAuthentication`, with what an `AuthorizationPolicy` asks of tokens.
 //!
-//! A `RequestAuthentication` refuses bad tokens and lets requests without one through; that a token
-//! has to be there, and what it has to say, is for policies. Those read what Istio's own filter has
-//! found, which is nothing once that is replaced, so whatever in them needs a token is translated
-//! along with it, and whatever does not stays where it is.
+//! A `RequestAuthentication` refuses bad tokens and lets requests without one through; policies say
+//! that there has to be a token, and what it has to say. They read what Istio's own filter has
+//! found, which is nothing once that filter is replaced. So what depends on a token in them is
+//! translated too, and the rest stays where it is.
 
 mod policy;
-
-use std::collections::BTreeSet;
+mod target;
 
 use serde_json::{Map, Value, json};
 
 use super::clauses::Clauses;
 use super::item::{Item, object, renamed, texts};
 use super::jwt_authn;
+use target::Target;
 
-/// Where Istio keeps what counts for every namespace, unless it was installed otherwise.
-const ROOT_NAMESPACE: &str = "istio-system";
-
-/// Claims that Istio splits at blanks whatever it is told.
+/// Claims that Istio always splits at blanks.
 const SPLIT: [&str; 2] = ["scope", "permission"];
 
-/// Which workloads a resource is for.
-#[derive(Clone, Debug, PartialEq)]
-struct Target {
-    namespace: String,
-    /// What their labels are, all of these.
-    labels: Map<String, Value>,
-    /// What they stand behind, one of these (`targetRefs`); anything if there are none.
-    references: BTreeSet<String>,
-}
-
-/// A reference in one spelling: of the core group without it.
-fn reference(one: &Item<'_>) -> String {
-    one.refuse_others(&["group", "kind", "name", "namespace", "sectionName"]);
-    let mut members = one.value.clone();
-    if let Some(members) = members.as_object_mut() {
-        members.retain(|name, value| name != "group" || *value != "");
-    }
-    members.to_string()
-}
-
-impl Target {
-    fn of(resource: &Item<'_>) -> Self {
-        let namespace = resource
-            .member("metadata")
-            .and_then(|metadata| metadata.text_of("namespace"));
-        let spec = resource.member("spec");
-        let selector = spec.as_ref().and_then(|spec| spec.member("selector"));
-        let labels = selector.and_then(|selector| {
-            selector.refuse_others(&["matchLabels"]);
-            selector.member("matchLabels")?.value.as_object().cloned()
-        });
-        let references = spec.iter().flat_map(|spec| {
-            let keys = ["targetRef", "targetRefs"].into_iter();
-            keys.flat_map(|key| spec.list(key))
-        });
-        Self {
-            namespace: namespace.unwrap_or_default(),
-            labels: labels.unwrap_or_default(),
-            references: references.map(|one| reference(&one)).collect(),
-        }
-    }
-
-    /// Whether a resource for this target counts for all that is in the other one.
-    fn covers(&self, other: &Self) -> bool {
-        let mut labels = self.labels.iter();
-        let by_reference = self.references.is_empty()
-            || (!other.references.is_empty() && other.references.is_subset(&self.references));
-        (self.is_everywhere() || self.namespace == other.namespace)
-            && by_reference
-            && labels.all(|(name, value)| other.labels.get(name) == Some(value))
-    }
-
-    /// Whether there may be a workload for which both count.
-    fn may_meet(&self, other: &Self) -> bool {
-        let mut labels = self.labels.iter();
-        let by_reference = self.references.is_empty()
-            || other.references.is_empty()
-            || !self.references.is_disjoint(&other.references);
-        (self.is_everywhere() || other.is_everywhere() || self.namespace == other.namespace)
-            && by_reference
-            && labels.all(|(name, value)| other.labels.get(name).is_none_or(|own| own == value))
-    }
-
-    /// Whether it is for every namespace. In the root one, labels choose among the workloads of all
-    /// of them, and references do not.
-    fn is_everywhere(&self) -> bool {
-        self.namespace == ROOT_NAMESPACE && self.references.is_empty()
-    }
-
-    fn name(&self) -> String {
-        let place = match self.namespace.as_str() {
-            "" => "the namespace it is applied to".to_owned(),
-            namespace => format!("namespace {namespace}"),
-        };
-        let labels = self.labels.iter().map(|(name, value)| match value {
-            Value::String(value) => format!("{name}={value}"),
-            other => format!("{name}={other}"),
-        });
-        let chosen: Vec<_> = labels.chain(self.references.iter().cloned()).collect();
-        if chosen.is_empty() {
-            return format!("all workloads of {place}");
-        }
-        format!("workloads of {place} with {}", chosen.join(", "))
-    }
-}
-
-/// A set of workloads, and what counts there.
-struct Place<'i, 'd> {
+/// A set of workloads, and what applies to it.
+struct Workloads<'i, 'd> {
     target: Target,
     authentications: Vec<&'i Item<'d>>,
     policies: Vec<&'i Item<'d>>,
 }
 
-/// Whether the gate decides in the place of a policy for all of its workloads.
-fn is_replaced(policy: &Item<'_>, places: &[Place<'_, '_>]) -> bool {
+/// Whether the gate decides in place of a policy for all of its workloads.
+fn is_replaced(policy: &Item<'_>, sets: &[Workloads<'_, '_>]) -> bool {
     let target = Target::of(policy);
-    places.iter().any(|place| {
-        place.target.covers(&target)
-            && target.covers(&place.target)
-            && policy::is_translated(policy, &place.policies)
+    sets.iter().any(|set| {
+        set.target.covers(&target)
+            && target.covers(&set.target)
+            && policy::is_translated(policy, &set.policies)
     })
 }
 
@@ -154,44 +65,61 @@ pub(super) fn configurations(
             targets.push(target);
         }
     }
-    let places = targets.into_iter().map(|target| {
+    let sets = targets.into_iter().map(|target| {
         let is_for = |resource: &&Item<'_>| Target::of(resource).covers(&target);
-        Place {
+        Workloads {
             authentications: authentications.iter().filter(is_for).collect(),
             policies: policies.iter().filter(is_for).collect(),
             target,
         }
     });
-    let places = places.filter(|place| !place.authentications.is_empty());
-    let places: Vec<_> = places.collect();
-    let configurations = places
+    let sets = sets.filter(|set| !set.authentications.is_empty());
+    let sets: Vec<_> = sets.collect();
+    let configurations = sets
         .iter()
-        .map(|place| (place.target.name(), configuration(place, &places)));
+        .map(|set| (set.target.name(), configuration(set, &sets)));
     let configurations: Vec<_> = configurations.collect();
     for policy in policies.iter().filter(|one| policy::asks_for_tokens(one)) {
         let target = Target::of(policy);
         let own: Vec<_> = authentications.iter().map(Target::of).collect();
-        let mut covering = own.iter();
-        if covering.any(|own| own.covers(&target) || target.covers(own)) {
-            continue;
-        }
-        if own.iter().any(|own| own.may_meet(&target)) {
+        let counts = |own: &&Target| own.covers(&target) || target.covers(own);
+        let mut uncertain = own.iter().filter(|own| !counts(own));
+        if uncertain.any(|own| own.may_meet(&target)) {
             policy.opens(
-                "is for workloads of which some may have a RequestAuthentication of these files, and \
-                 is left out; where the gate is, it finds no tokens any more, which may OPEN what it \
-                 closed; hint: let both choose the same workloads, and convert again",
+                "is for workloads of which some may have a RequestAuthentication of these files, in \
+                 whose configuration it is left out; where the gate is, it finds no tokens any \
+                 more, which may OPEN what it closed; hint: let both choose the same workloads, and \
+                 convert again",
             );
-        } else {
+        } else if !own.iter().any(|own| counts(&own)) {
             policy.differs(
                 "asks for tokens where no RequestAuthentication of these files counts, so it is \
                  left out",
             );
         }
     }
+    tell_overlaps(authentications);
     configurations
 }
 
-/// A provider of tokens, and what it calls itself.
+/// Warns where two resources may apply to one workload, which would then have both configurations.
+fn tell_overlaps(authentications: &[Item<'_>]) {
+    let targets: Vec<_> = authentications.iter().map(Target::of).collect();
+    for (index, (resource, target)) in authentications.iter().zip(&targets).enumerate() {
+        let mut earlier = targets.iter().take(index);
+        let overlaps = earlier
+            .any(|other| target.may_meet(other) && !target.covers(other) && !other.covers(target));
+        if overlaps {
+            resource.differs(
+                "may be for workloads that an earlier RequestAuthentication is for too: where they \
+                 have both configurations, each refuses the tokens of the other; hint: let both \
+                 choose the same workloads, and convert again",
+            );
+        }
+    }
+}
+
+/// A provider, and its issuer.
 pub(super) struct Issuer {
     pub(super) provider: String,
     /// Its `iss`.
@@ -200,8 +128,8 @@ pub(super) struct Issuer {
     pub(super) split: Vec<String>,
 }
 
-fn configuration(place: &Place<'_, '_>, places: &[Place<'_, '_>]) -> Value {
-    let (authentications, policies) = (&place.authentications, &place.policies);
+fn configuration(workloads: &Workloads<'_, '_>, sets: &[Workloads<'_, '_>]) -> Value {
+    let (authentications, policies) = (&workloads.authentications, &workloads.policies);
     let mut providers = Map::new();
     let mut issuers = Vec::new();
     for resource in authentications {
@@ -231,7 +159,7 @@ fn configuration(place: &Place<'_, '_>, places: &[Place<'_, '_>]) -> Value {
     let mut alternatives: Vec<_> = named.collect();
     alternatives.push(json!({"allow_missing": {}}));
     let base = json!({"requires_any": {"requirements": alternatives}});
-    let clauses = policy::clauses(policies, &issuers, &|policy| is_replaced(policy, places));
+    let clauses = policy::clauses(policies, &issuers, &|policy| is_replaced(policy, sets));
     let Some(first) = authentications.first() else {
         return Value::Null;
     };
@@ -267,7 +195,7 @@ fn preflight(item: &Item<'_>, clauses: &Clauses, configuration: &mut Map<String,
     }
 }
 
-/// A name for a provider, made of its issuer's.
+/// A name for a provider, derived from its issuer.
 fn free_name(issuer: &str, taken: &Map<String, Value>) -> String {
     let bare = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
     let letters = bare.trim_end_matches('/').chars();
@@ -348,7 +276,7 @@ fn provider(name: &str, issuer: &str, rule: &Item<'_>) -> Map<String, Value> {
     provider
 }
 
-/// In the order in which Istio looks: `jwks`, `jwksUri`, what the issuer's discovery says.
+/// In Istio's order: `jwks`, `jwksUri`, what the issuer's discovery says.
 fn keys(provider: &str, issuer: &str, rule: &Item<'_>) -> (&'static str, Value) {
     let timeout = rule
         .member("timeout")
@@ -356,19 +284,19 @@ fn keys(provider: &str, issuer: &str, rule: &Item<'_>) -> (&'static str, Value) 
     if let Some(keys) = rule.text_of("jwks") {
         return ("local_jwks", json!({"inline_string": keys}));
     }
-    let (place, uri) = match rule.member("jwksUri") {
+    let (source, uri) = match rule.member("jwksUri") {
         Some(uri) => (uri.clone(), uri.text().unwrap_or_default()),
         None => (rule.clone(), issuer.to_owned()),
     };
     let Some(cluster) = cluster(&uri) else {
         let variable = jwt_authn::variable(provider);
-        place.differs(format!(
+        source.differs(format!(
             "there is no URL to fetch keys from; put them into the variable `{variable}`, and name \
              that in `vmConfig.env`"
         ));
         return ("local_jwks", json!({"environment_variable": variable}));
     };
-    place.note(format!(
+    source.note(format!(
         "the proxy fetches the keys itself from now on, not istiod, through the cluster \
          `{cluster}`, which Istio makes of a Service or a ServiceEntry for that host{}",
         if uri.starts_with("https:") {

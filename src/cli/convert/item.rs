@@ -1,4 +1,4 @@
-//! What is translated, with its place, and what is to be said of it.
+//! A value that is translated, with its path, and remarks on it.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -10,23 +10,23 @@ use crate::cli::configuration_file::{Document, under};
 use crate::cli::yaml::plain;
 use crate::configuration::{boolean, joined as joined_path, whole};
 
-/// Something to be said, with its line and its path in the file.
+/// A warning or note, with its line and its path in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Remark {
     pub(super) file: Rc<Path>,
     pub(super) line: usize,
-    pub(super) place: String,
+    pub(super) path: String,
     pub(super) message: String,
-    /// More goes through than before, or may; nobody can accept that unseen.
+    /// More goes through than before, or may; `--accept-differences` does not accept that.
     pub(super) opens: bool,
 }
 
-/// What is to be said of a translation.
+/// The remarks on a translation.
 #[derive(Debug, Default)]
 pub(super) struct Remarks {
-    /// What the translation does not do as the original did.
+    /// What the translation does differently from the original.
     pub(super) differences: RefCell<Vec<Remark>>,
-    /// What should be known although it is the same, or on purpose.
+    /// What the reader should know although it is no difference, or one on purpose.
     pub(super) notes: RefCell<Vec<Remark>>,
 }
 
@@ -55,18 +55,18 @@ impl<'d> Item<'d> {
         Remark {
             file: Rc::clone(&self.document.file),
             line: self.document.lines.of(&self.path),
-            place: under(&self.document.place, &self.path),
+            path: under(&self.document.path, &self.path),
             message: message.into(),
             opens: false,
         }
     }
 
-    /// It is not, or not quite, what it was.
+    /// Warns that the translation is not, or not quite, the same.
     pub(super) fn differs(&self, message: impl Into<String>) {
         self.tell(self.remark(message));
     }
 
-    /// More goes through than before, or may. `message` says that it OPENS something.
+    /// Warns that more goes through than before, or may. `message` says that it OPENS something.
     pub(super) fn opens(&self, message: impl Into<String>) {
         let remark = Remark {
             opens: true,
@@ -75,12 +75,12 @@ impl<'d> Item<'d> {
         self.tell(remark);
     }
 
-    /// Nobody knows what it said. Neither Envoy nor Kubernetes takes such an original.
+    /// Warns of what cannot be read. Neither Envoy nor Kubernetes takes such an original.
     fn unread(&self, message: &str) {
         self.opens(format!("{message}; {MENDED}"));
     }
 
-    /// It may do anything in the original, be it only in a newer one.
+    /// Warns of an unknown key, which may do anything in some version of the original.
     pub(super) fn is_unknown(&self) {
         self.opens(
             "is not known here, so it is left out; that may OPEN what it closed; hint: delete it in \
@@ -88,13 +88,14 @@ impl<'d> Item<'d> {
         );
     }
 
-    /// What is lost in this, a rule for instance, decides who gets through: it OPENS something.
+    /// Marks what was lost inside of this, a rule for instance, as opening something: it decides
+    /// which requests get through.
     pub(super) fn lost_is_open(&self) {
-        let place = under(&self.document.place, &self.path);
+        let path = under(&self.document.path, &self.path);
         let mut differences = self.remarks.differences.borrow_mut();
         for remark in differences.iter_mut().filter(|remark| !remark.opens) {
             let is_of_this = remark.file == self.document.file;
-            let rest = remark.place.strip_prefix(&place).filter(|_| is_of_this);
+            let rest = remark.path.strip_prefix(&path).filter(|_| is_of_this);
             if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])) {
                 remark.opens = true;
                 remark.message.push_str("; ");
@@ -110,7 +111,7 @@ impl<'d> Item<'d> {
         }
     }
 
-    /// The reader should know.
+    /// Adds a note.
     pub(super) fn note(&self, message: impl Into<String>) {
         let remark = self.remark(message);
         let mut notes = self.remarks.notes.borrow_mut();
@@ -119,7 +120,7 @@ impl<'d> Item<'d> {
         }
     }
 
-    /// Something in it.
+    /// A value inside of this one.
     pub(super) fn inner(&self, name: &str, value: &'d Value) -> Self {
         Self {
             path: joined_path(&self.path, name),
@@ -128,7 +129,7 @@ impl<'d> Item<'d> {
         }
     }
 
-    /// The members of an object; of `null` none.
+    /// The members of an object; none of `null`.
     pub(super) fn members(&self) -> Vec<(&'d str, Self)> {
         let Some(members) = self.value.as_object() else {
             if !self.value.is_null() {
@@ -157,7 +158,7 @@ impl<'d> Item<'d> {
         (!value.is_null()).then(|| self.inner(name, value))
     }
 
-    /// The elements of a list, or the one thing that stands in its place.
+    /// The elements of a list, or the single value in place of a list.
     pub(super) fn elements(&self) -> Vec<Self> {
         let Some(elements) = self.value.as_array() else {
             return vec![self.clone()];
@@ -191,16 +192,20 @@ impl<'d> Item<'d> {
         self.member(name).and_then(|member| member.flag()) == Some(true)
     }
 
-    /// A text; numbers and booleans without quotes count as their text.
+    /// A text. Envoy and Kubernetes refuse numbers and booleans where text is meant, and what is
+    /// written without quotes may be one of these to them.
     pub(super) fn text(&self) -> Option<String> {
-        match self.value {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(_) | Value::Bool(_) => Some(self.value.to_string()),
-            _ => {
-                self.unread("expected text, so it is left out");
-                None
-            }
-        }
+        let message = match self.value {
+            Value::String(text) => return Some(text.clone()),
+            Value::Number(_) | Value::Bool(_) => format!(
+                "expected text, found `{}`, as which Envoy and Kubernetes read it without quotes, \
+                 so it is left out",
+                self.value
+            ),
+            _ => "expected text, so it is left out".to_owned(),
+        };
+        self.unread(&message);
+        None
     }
 
     pub(super) fn flag(&self) -> Option<bool> {
@@ -245,7 +250,7 @@ impl<'d> Item<'d> {
         text.map(Value::from)
     }
 
-    /// Says of every member that is none of these that it is left out.
+    /// Warns of every member that is none of these, and is left out.
     pub(super) fn refuse_others(&self, known: &[&str]) {
         for (name, member) in self.members() {
             let is_known = known.iter().any(|known| plain(known) == plain(name));
@@ -259,7 +264,7 @@ impl<'d> Item<'d> {
 const MENDED: &str =
     "that may OPEN what was closed; hint: mend it in the original, and convert again";
 
-/// Go's durations have those of protobuf among them.
+/// Go's format for durations includes protobuf's.
 fn duration(text: &str) -> Option<String> {
     let is_known = text.ends_with('s') || text.ends_with('m') || text.ends_with('h');
     let is_decimal = text.contains('.');
@@ -282,8 +287,8 @@ fn seconds(seconds: u64, nanoseconds: u64) -> String {
     format!("{seconds}.{}s", fraction.trim_end_matches('0'))
 }
 
-/// These objects with other names for their members, which are texts: a name there, and here.
-/// `None` when there are none.
+/// These objects with their members renamed, from the first name to the second; the values are
+/// text. `None` when there are none.
 pub(super) fn renamed(objects: &[Item<'_>], names: [(&str, &str); 2]) -> Option<Value> {
     let renamed = objects.iter().map(|one| {
         one.refuse_others(&names.map(|(name, _)| name));
@@ -298,7 +303,7 @@ pub(super) fn texts(texts: Vec<String>) -> Option<Value> {
     (!texts.is_empty()).then(|| texts.into())
 }
 
-/// An object with those of these members that there are.
+/// An object with the members that are not `None`.
 pub(super) fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
     let members = members.into_iter();
     members

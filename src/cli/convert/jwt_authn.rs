@@ -1,8 +1,8 @@
 //! From Envoy's own `jwt_authn` filter.
 //!
 //! Portcullis takes its configuration as it is, but for what a module cannot do, and decides
-//! otherwise where that is safer. Here what can be said in a configuration is said, so that the
-//! verdicts stay the same: that requests which no rule matches go through, for instance.
+//! otherwise where that is safer. Here such defaults are written out, so that the verdicts stay the
+//! same: that requests without a matching rule go through, for instance.
 
 mod routes;
 mod tables;
@@ -15,7 +15,7 @@ use crate::token::{KeyRules, KeySet};
 pub(super) use routes::routes;
 use tables::{FILTER, MATCHER, PROVIDER, REQUIREMENT, TEXT};
 
-/// What reads a file that the configuration names, where there is one.
+/// Reads a file that the configuration names, if there is one.
 pub(super) type Files<'f> = &'f dyn Fn(&str) -> Option<String>;
 
 /// A plugin configuration for this `JwtAuthentication`.
@@ -91,8 +91,8 @@ fn template_of(policy: &Item<'_>) -> Option<String> {
     policy.member("typed_config")?.text_of("path_template")
 }
 
-/// Nothing takes the place of claims that nobody has verified; what lets every request through as
-/// well, and passes on what is good, does.
+/// Unverified claims have no equivalent; what is written instead lets every request through as
+/// well, and passes on verified claims.
 fn without_validation(item: &Item<'_>, kept: &mut Map<String, Value>) {
     const UNVERIFIED: &str = "extract_only_without_validation";
     fn replaced(value: &mut Value) -> bool {
@@ -159,7 +159,7 @@ fn provider(name: &str, item: &Item<'_>, files: Files<'_>) -> Map<String, Value>
     kept
 }
 
-/// What `jwt_authn` does with a provider that says nothing of it, for all that make it do so.
+/// The defaults of `jwt_authn` for a provider, for every source that configures it.
 pub(super) fn as_before(item: &Item<'_>, provider: &mut Map<String, Value>) {
     let requires = provider.get("require_expiration") == Some(&true.into());
     if !requires && !provider.contains_key("max_lifetime") {
@@ -169,9 +169,9 @@ pub(super) fn as_before(item: &Item<'_>, provider: &mut Map<String, Value>) {
         );
         provider.insert("require_expiration".to_owned(), false.into());
     }
-    let mut places = ["from_headers", "from_params", "from_cookies"].into_iter();
+    let mut locations = ["from_headers", "from_params", "from_cookies"].into_iter();
     let is_empty = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
-    if places.all(|place| provider.get(place).is_none_or(is_empty)) {
+    if locations.all(|key| provider.get(key).is_none_or(is_empty)) {
         item.note(
             "tokens are taken from `Authorization` and from the query parameter `access_token`, as \
              before; addresses stand in logs and histories; hint: leave `from_headers` and \
@@ -187,10 +187,10 @@ pub(super) fn as_before(item: &Item<'_>, provider: &mut Map<String, Value>) {
         && let Some(cookies) = provider.get("from_cookies")
         && !is_empty(cookies)
     {
-        let place = item.member("from_cookies").unwrap_or_else(|| item.clone());
-        place.differs(
+        let cookies = item.member("from_cookies").unwrap_or_else(|| item.clone());
+        cookies.differs(
             "a cookie with a token went on to the upstream and is taken out now; hint: \
-             `forward: true` lets it go on, and the tokens of the other places too",
+             `forward: true` lets it go on, and the tokens of the other locations too",
         );
     }
     if let Some(text) = provider.get("local_jwks").and_then(inline_keys)
@@ -221,7 +221,7 @@ fn has_secrets(set: &str) -> bool {
     keys.any(|key| key.get("kty").is_some_and(|kind| kind == "oct"))
 }
 
-/// Keys in a file, which a module cannot read, are put in its place where they can be read here.
+/// A module cannot read files, so the keys in a file are copied where the file can be read here.
 fn local_keys(provider: &str, item: &Item<'_>, files: Files<'_>) -> Value {
     static LOCAL_KEYS: [Member; 5] = [
         Member::kept("inline_string", &TEXT),

@@ -1,11 +1,11 @@
-//! Translating by a table: which members an object of protobuf may have, and what becomes of each.
+//! Translation by tables: the members that a protobuf object may have, and what becomes of each.
 
 use serde_json::{Map, Value};
 
 use super::item::Item;
 use crate::cli::yaml::plain;
 
-/// What a value is like.
+/// The type of a value.
 pub(super) enum Shape {
     Text,
     Flag,
@@ -34,7 +34,7 @@ enum Fate {
     Needless(&'static str),
     /// It is left out, which changes something.
     Lost(&'static str),
-    /// Somebody else looks at it.
+    /// Other code reads it.
     Elsewhere,
 }
 
@@ -61,7 +61,7 @@ impl Member {
 }
 
 impl Shape {
-    /// The value in the plain spelling; `None` for what cannot be read, which is told.
+    /// The value in the usual spelling; `None` for what cannot be read, with a warning.
     pub(super) fn of(&self, item: &Item<'_>) -> Option<Value> {
         match self {
             Self::Text => item.text().map(Value::String),

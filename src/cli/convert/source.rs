@@ -1,4 +1,4 @@
-//! What of some documents can be translated, and where it stands.
+//! What can be translated in some documents, and where it is.
 
 use serde_json::{Map, Value};
 
@@ -9,13 +9,13 @@ use crate::configuration::joined;
 
 /// What can be translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Kind {
+pub(in crate::cli) enum SourceKind {
     JwtAuthn,
     RequestAuthentication,
     SecurityPolicy,
 }
 
-impl Kind {
+impl SourceKind {
     /// What it is called in messages.
     pub(in crate::cli) const fn name(self) -> &'static str {
         match self {
@@ -26,10 +26,10 @@ impl Kind {
     }
 }
 
-/// Something that can be translated, and where it stands.
+/// Something that can be translated, and where it is.
 #[derive(Debug)]
 pub(in crate::cli) struct Source<'d> {
-    kind: Kind,
+    kind: SourceKind,
     document: &'d Document,
     /// Path in the document.
     path: String,
@@ -38,19 +38,19 @@ pub(in crate::cli) struct Source<'d> {
     pub(super) chain: Chain<'d>,
 }
 
-/// How a filter stands in its chain.
+/// The position of a filter in its chain.
 #[derive(Clone, Debug)]
 pub(super) struct Chain<'d> {
-    /// The name that it has there, by which routes mean it.
+    /// Its name there, by which routes refer to it.
     pub(super) filter: &'d str,
-    /// Whether it stands in another filter, which has the name in the chain.
+    /// Whether it is wrapped in another filter, which has the name in the chain.
     is_wrapped: bool,
-    /// What the translation does not do as the original did, by paths.
+    /// What the translation does differently from the original, by path.
     pub(super) differences: Vec<(String, &'static str)>,
 }
 
 impl<'d> Chain<'d> {
-    /// How what is in this object stands.
+    /// The position of what is in this object.
     fn with(&self, path: &str, members: &'d Map<String, Value>) -> Self {
         let mut inner = self.clone();
         if !self.is_wrapped
@@ -80,7 +80,7 @@ impl<'d> Chain<'d> {
                     differs(
                         name,
                         "the filter is one that only some requests reach, and what is written is for \
-                         all of them; hint: put the new filter in the same place",
+                         all of them; hint: put the new filter in the same position",
                     );
                 }
                 _ => {}
@@ -102,13 +102,13 @@ impl<'d> Chain<'d> {
 }
 
 impl Source<'_> {
-    pub(in crate::cli) const fn kind(&self) -> Kind {
+    pub(in crate::cli) const fn kind(&self) -> SourceKind {
         self.kind
     }
 
     /// Its path in the file.
-    pub(in crate::cli) fn place(&self) -> String {
-        configuration_file::under(&self.document.place, &self.path)
+    pub(in crate::cli) fn path(&self) -> String {
+        configuration_file::under(&self.document.path, &self.path)
     }
 
     pub(in crate::cli) fn line(&self) -> usize {
@@ -129,8 +129,8 @@ pub(in crate::cli) fn sources(documents: &[Document]) -> Vec<Source<'_>> {
     let mut sources = Vec::new();
     for document in documents {
         let kind = match kind(document) {
-            Some("RequestAuthentication") => Kind::RequestAuthentication,
-            Some("SecurityPolicy") if has_tokens(document) => Kind::SecurityPolicy,
+            Some("RequestAuthentication") => SourceKind::RequestAuthentication,
+            Some("SecurityPolicy") if has_tokens(document) => SourceKind::SecurityPolicy,
             _ => {
                 collect_filters(document, "", &document.value, &Chain::new(), &mut sources);
                 continue;
@@ -157,7 +157,7 @@ fn has_tokens(policy: &Document) -> bool {
         .is_some_and(Value::is_object)
 }
 
-/// Envoy's filters, by the type of their configuration, which nobody else has.
+/// Envoy's filters, recognized by the type of their configuration.
 fn collect_filters<'d>(
     document: &'d Document,
     path: &str,
@@ -179,7 +179,7 @@ fn collect_filters<'d>(
             let found = is_native("@type").then(|| (path.to_owned(), value));
             if let Some((path, value)) = found.or(inside) {
                 sources.push(Source {
-                    kind: Kind::JwtAuthn,
+                    kind: SourceKind::JwtAuthn,
                     document,
                     path,
                     value,
@@ -202,5 +202,5 @@ fn collect_filters<'d>(
     }
 }
 
-/// The name that Envoy's filter has unless somebody gave it another.
+/// The usual name of Envoy's filter.
 const NATIVE: &str = "envoy.filters.http.jwt_authn";

@@ -3,7 +3,7 @@
 /// What Envoy takes for a letter of a segment: `pchar` of RFC 3986 section 3.3, with `%` alone.
 const LETTER: &str = "a-zA-Z0-9._~%!$&'()+,;:@=-";
 
-/// A pattern for the same paths; `None` for what is no template.
+/// A pattern for the same paths; `None` if it is not a template.
 pub(super) fn pattern(template: &str) -> Option<String> {
     let rest = template.strip_prefix('/')?;
     let mut pattern = String::new();

@@ -41,7 +41,7 @@ impl Outcome {
         let converted = converted(&documents, &remarks, files).into_iter();
         outcome.configurations = converted.map(|one| one.configuration).collect();
         let told =
-            |remark: &Remark| format!("{}: {}: {}", remark.line, remark.place, remark.message);
+            |remark: &Remark| format!("{}: {}: {}", remark.line, remark.path, remark.message);
         let differences = remarks.differences.into_inner();
         for remark in &differences {
             let says_so = remark.message.contains("OPEN");
@@ -158,7 +158,7 @@ fn any(requirements: &Value) -> Value {
 #[test]
 fn a_resource_that_stands_in_the_files_twice_opens() {
     for kind in RESOURCES {
-        let one = |name| format!("---\nkind: {kind}\nmetadata: {{name: {name}, namespace: n}}\n");
+        let one = |name| format!("---\nkind: {kind}\nmetadata: {{name: {name}, namespace: ns}}\n");
         for (text, expected) in [(one("a") + &one("a"), 1), (one("a") + &one("b"), 0)] {
             let outcome = Outcome::of(&text);
             assert_eq!(outcome.openings.len(), expected, "{text}");

@@ -1,4 +1,4 @@
-//! A host that is nothing but the request that was typed, and remembers what the gate did to it.
+//! A host that consists of the request that was typed, and records what the gate did to it.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ use crate::token::{LARGEST_MAX_TOKEN_BYTES, UnverifiedToken};
 /// it is the name of a host, say.
 const SHORTEST_PART: usize = 16;
 
-/// What stands before and behind a token in a header, be it that of cookies or the path.
+/// What may surround a token in a header, the path or a cookie.
 const SEPARATORS: &str = " \t,;&?=/\"#";
 
 /// The request and what becomes of it.
@@ -31,7 +31,7 @@ pub(super) struct ExplainingHost {
 }
 
 impl ExplainingHost {
-    /// With what Envoy has of every request: method, path, scheme, and the host it is for.
+    /// With what Envoy knows of every request: method, path, scheme, and the host it is for.
     pub(super) fn new(now: UnixTime, arguments: &Arguments) -> Self {
         let mut host = Self {
             now,
@@ -55,7 +55,7 @@ impl ExplainingHost {
         host
     }
 
-    /// A header, in which a token may stand in any place.
+    /// A header; a token may stand in any of them.
     pub(super) fn add_header(&mut self, name: &str, value: &str) {
         for text in value.split(|letter| SEPARATORS.contains(letter)) {
             if text.matches('.').count() >= 2 {
@@ -82,7 +82,7 @@ impl ExplainingHost {
         }
     }
 
-    /// Keeps the parts of this token from being shown, those at least that have so many bytes.
+    /// Keeps the parts of this token that are long enough from being shown.
     pub(super) fn hide(&mut self, token: &str, shortest: usize) {
         let parts = token.split('.').filter(|part| part.len() >= shortest);
         self.secrets.extend(parts.map(str::to_owned));
@@ -90,7 +90,7 @@ impl ExplainingHost {
             .sort_by_key(|part| std::cmp::Reverse(part.len()));
     }
 
-    /// The line as it may be shown: what is a part of a token is not.
+    /// The line with every part of a token replaced.
     pub(super) fn redacted(&self, line: &str) -> String {
         let mut shown = Cow::Borrowed(line);
         for secret in &self.secrets {
@@ -143,7 +143,7 @@ impl SignatureHost for ExplainingHost {
     }
 }
 
-/// There are no shared data.
+/// There is no shared data.
 impl SharedData for ExplainingHost {
     fn shared(&self, _key: &str) -> Option<SharedValue> {
         None

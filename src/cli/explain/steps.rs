@@ -7,7 +7,7 @@ use crate::gate::{Chosen, Observer, Reason, Step};
 use crate::time::UnixTime;
 use crate::token::{TokenError, UnverifiedToken};
 
-/// The configuration, as far as words for it need it.
+/// The configuration, as far as the descriptions need it.
 #[derive(Clone, Copy)]
 pub(super) struct Configured<'c> {
     pub(super) configuration: &'c Value,
@@ -45,7 +45,7 @@ impl Configured<'_> {
     }
 }
 
-/// Writes down what the gate does, with what it looked at.
+/// Records what the gate does, with what it looked at.
 pub(super) struct Steps<'c> {
     configured: Configured<'c>,
     token: Option<&'c Result<UnverifiedToken<'c>, TokenError>>,
@@ -86,7 +86,7 @@ impl<'c> Steps<'c> {
         }
     }
 
-    /// A claim as the token has it.
+    /// A claim as it is in the token.
     fn claim(&self, name: &str) -> String {
         let token = self.token.and_then(|token| token.as_ref().ok());
         let claims = token.map(UnverifiedToken::unverified_claims);

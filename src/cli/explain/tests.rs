@@ -133,7 +133,8 @@ fn a_request_that_goes_on_shows_what_the_upstream_gets() {
     assert!(output.contains("- authorization\n"), "{output}");
 }
 
-/// All that can be told of it without a feed: what nobody could revoke is refused as by the filter.
+/// All that is known of it without a feed: a token that could not be revoked is refused, as by the
+/// filter.
 #[test]
 fn what_revocation_asks_of_a_token_is_explained() {
     let mut configuration = json!({
@@ -295,7 +296,7 @@ fn a_token_may_be_pasted_as_it_was_copied_and_come_in_any_header() {
 }
 
 #[test]
-fn what_decides_is_named_with_its_place() {
+fn what_decides_is_named_with_its_line_and_path() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gate.yaml");
     let keys = jwk_set(&[&es256()]);

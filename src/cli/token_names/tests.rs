@@ -57,7 +57,7 @@ fn what_names_nothing_is_told_from_what_is_not_there() {
 }
 
 #[test]
-fn what_people_paste_with_a_token_is_taken_off() {
+fn what_is_pasted_with_a_token_is_removed() {
     let token = token(&json!({"iss": "i"}));
     for around in [
         "TOKEN\n",

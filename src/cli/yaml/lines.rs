@@ -1,4 +1,4 @@
-//! In which line of a file something stands.
+//! The lines of a file, by the paths of what is in them.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,23 @@ use super::plain::{Reader, misreading};
 use super::{Content, Node};
 use crate::configuration::joined as joined_path;
 
-/// The lines of a document, by the paths of what stands there.
+/// The lines of a document, by path.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Lines {
     /// The first line of the document.
     first: usize,
     by_path: BTreeMap<String, usize>,
-    /// The same by names as [`plain`] has them: a configuration may be told of by other spellings of
-    /// its keys than it is written in.
+    /// The same by names as [`plain`] has them: messages may spell the keys of a configuration
+    /// differently than the file does.
     by_plain_path: BTreeMap<String, usize>,
-    /// Where text begins that stands in the file as it is, line by line.
+    /// Where text begins whose lines are lines of the file.
     texts: BTreeMap<String, usize>,
-    /// What reads otherwise than it looks, and as what.
+    /// Scalars that are not read as what they look like, each with a sentence on it.
     misread: BTreeMap<String, String>,
 }
 
 impl Lines {
-    /// The line of what has this path, or else of what it would stand in.
+    /// The line of this path, or of the nearest path above it that exists.
     pub(crate) fn of(&self, path: &str) -> usize {
         let mut path = path;
         while !path.is_empty() {
@@ -38,13 +38,13 @@ impl Lines {
     }
 
     /// The line in which the text with this path begins, where its lines are those of the file: a
-    /// block after `|`. Nothing of the kind is known of text in quotes or after `>`.
+    /// block after `|`. For text in quotes or after `>`, it is not known.
     pub(crate) fn of_text(&self, path: &str) -> Option<usize> {
         self.texts.get(path).copied()
     }
 
-    /// The paths below this one where something without quotes is read otherwise than it looks, with
-    /// a sentence on it. Few of these matter: most keys take one kind of value only.
+    /// The paths below this one of unquoted scalars that are not read as what they look like, each
+    /// with a sentence on it. Few of these matter: most keys take one kind of value only.
     pub(crate) fn misread(&self, path: &str) -> impl Iterator<Item = (&str, &str)> {
         let misread = self.misread.iter();
         misread.filter_map(move |(known, message)| {
@@ -66,7 +66,7 @@ impl Lines {
         self
     }
 
-    /// The lines of what has this path, by the paths in it.
+    /// The lines of what is below this path, by the paths inside it.
     pub(crate) fn below(&self, path: &str) -> Self {
         let inside = |lines: &BTreeMap<String, usize>, path: &str| {
             let lines = lines.iter().filter_map(|(known, line)| {
@@ -88,7 +88,7 @@ impl Lines {
         }
     }
 
-    /// The lines of something of which only the first one is known.
+    /// Lines of which only the first one is known.
     pub(crate) fn all_in(line: usize) -> Self {
         Self {
             first: line,
@@ -138,7 +138,7 @@ fn value(node: Node, path: &str, reader: Reader, lines: &mut Lines) -> Value {
             value
         }
         Content::Literal(text) => {
-            // The parser tells where the first line is that is not empty.
+            // The parser gives the first line that is not empty.
             let empty = text.bytes().take_while(|byte| *byte == b'\n').count();
             let first = node.line.saturating_sub(empty);
             lines.texts.insert(path.to_owned(), first);
@@ -163,7 +163,7 @@ fn value(node: Node, path: &str, reader: Reader, lines: &mut Lines) -> Value {
     }
 }
 
-/// `a.b[0]` → `a.b`, `a.b` → `a`; nothing of a path with one part.
+/// `a.b[0]` → `a.b`, `a.b` → `a`; empty for a path with one part.
 fn parent(path: &str) -> &str {
     let end = path.rfind(['.', '[']).unwrap_or_default();
     path.get(..end).unwrap_or_default()

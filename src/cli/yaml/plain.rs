@@ -1,12 +1,12 @@
-//! What a text without quotes stands for, which depends on who reads the file: `no` may be a
+//! What an unquoted scalar stands for, which depends on the reader of the file: `no` may be a
 //! country, and `010` eight.
 
 use serde_json::{Number, Value};
 
-/// Who reads a file.
+/// The reader of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reader {
-    /// Any reader of JSON, which YAML is made from here: all agree on it.
+    /// Any reader of JSON: all of them agree.
     Json,
     /// Envoy, whose YAML is that of `yaml-cpp`, and whose numbers are those that fit into 32 bits:
     /// all others stay text, fractions too.
@@ -30,7 +30,7 @@ impl Reader {
     }
 }
 
-/// What the text looks like, and what it is taken for, where these are two things.
+/// A sentence that says what the text is read as, where that is not what it looks like.
 pub(super) fn misreading(text: &str, value: &Value) -> Option<String> {
     let looks_like: Value = serde_json::from_str(text).unwrap_or_else(|_| text.into());
     match value {
@@ -47,7 +47,7 @@ pub(super) fn misreading(text: &str, value: &Value) -> Option<String> {
     }
 }
 
-/// In lower case, in upper case, or with a capital letter.
+/// The words for booleans, in lower case, in upper case or capitalized.
 fn boolean(text: &str) -> Option<Value> {
     let lower = text.to_ascii_lowercase();
     let (first, rest) = text.split_at_checked(1)?;

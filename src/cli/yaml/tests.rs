@@ -81,7 +81,7 @@ spec:
 }
 
 #[test]
-fn what_people_bring_without_seeing_it_is_told_in_a_sentence() {
+fn mistakes_that_cannot_be_seen_are_refused_with_a_sentence() {
     for (text, expected) in [
         (
             "a:\n\tb: 1\n",

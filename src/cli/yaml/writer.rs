@@ -1,8 +1,8 @@
-//! A value as YAML that people read and change.
+//! Writes a value as YAML that is meant to be read and edited.
 
 use serde_json::{Map, Value};
 
-/// Words that some reader of YAML takes for something else than text.
+/// Words that some YAML readers do not take for text.
 const WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
 
 /// The value in block style, members in the order of their names, with a line break at the end.
@@ -19,10 +19,10 @@ pub(crate) fn to_yaml(value: &Value) -> String {
     text
 }
 
-/// Every member on a line of its own, the first one too, all of them so far from the margin.
+/// Every member on a line of its own, indented by `margin`.
 fn object(members: &Map<String, Value>, margin: usize, text: &mut String) {
     for (index, (name, value)) in members.iter().enumerate() {
-        // What stands before the first one is written already.
+        // The indentation of the first one is written already.
         if index > 0 {
             text.push_str(&" ".repeat(margin));
         }
@@ -49,7 +49,7 @@ fn list(elements: &[Value], margin: usize, text: &mut String) {
     }
 }
 
-/// What stands behind the name of a member.
+/// The value of a member, after its name.
 fn below(value: &Value, margin: usize, text: &mut String) {
     let margin = margin + 2;
     match value {
@@ -74,12 +74,13 @@ fn below(value: &Value, margin: usize, text: &mut String) {
 fn scalar(value: &Value) -> String {
     match value {
         Value::String(text) => word(text),
-        // What is empty looks the same in JSON.
+        // Empty lists and objects look the same in JSON.
         other => other.to_string(),
     }
 }
 
-/// Text as it is where every reader takes it for text, else as JSON writes it, which is YAML too.
+/// Text without quotes where every reader takes it for text, otherwise as JSON writes it, which is
+/// YAML too.
 fn word(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
     let begins = text.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '/');

@@ -1,15 +1,15 @@
-//! Which requests something is for.
+//! Sets of requests.
 
 use std::collections::BTreeSet;
 
 use regex_lite::{Regex, escape};
 use serde_json::{Value, json};
 
-/// Which paths.
+/// A set of paths.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::cli::convert) enum Paths {
     One(String),
-    /// Those that begin and end so; the two may share letters.
+    /// Paths with this beginning and this end, which may overlap.
     Within {
         begin: String,
         end: String,
@@ -18,7 +18,7 @@ pub(in crate::cli::convert) enum Paths {
     Like(String),
 }
 
-/// Which requests.
+/// A set of requests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::cli::convert) struct Region {
     pub(in crate::cli::convert) paths: Paths,
@@ -28,7 +28,7 @@ pub(in crate::cli::convert) struct Region {
     pub(in crate::cli::convert) headers: BTreeSet<String>,
 }
 
-/// What two of these have in common.
+/// The intersection of two sets.
 pub(super) enum Common<T> {
     Nothing,
     This(T),
@@ -111,12 +111,12 @@ impl Paths {
         end: String::new(),
     };
 
-    /// Those that begin so.
+    /// Paths with this beginning.
     pub(in crate::cli::convert) fn below(begin: &str) -> Self {
         Self::within(begin, "")
     }
 
-    /// Those that begin and end so.
+    /// Paths with this beginning and this end.
     pub(in crate::cli::convert) fn within(begin: &str, end: &str) -> Self {
         Self::Within {
             begin: if begin == "/" { "" } else { begin }.to_owned(),
@@ -186,8 +186,8 @@ impl Paths {
             }
             Self::Within { begin, end } => {
                 let mut patterns = vec![format!("{}.*{}", escape(begin), escape(end))];
-                for (place, letter) in end.char_indices() {
-                    let (shared, rest) = end.split_at(place + letter.len_utf8());
+                for (index, letter) in end.char_indices() {
+                    let (shared, rest) = end.split_at(index + letter.len_utf8());
                     if begin.ends_with(shared) {
                         patterns.push(format!("{}{}", escape(begin), escape(rest)));
                     }

@@ -13,7 +13,7 @@ use words::{bracketed, header};
 
 const HEADERS: &str = "request.headers";
 
-/// Whether the policy decides by a token anywhere.
+/// Whether anything in the policy depends on a token.
 pub(super) fn asks_for_tokens(policy: &Item<'_>) -> bool {
     let spec = policy.member("spec");
     let rules = spec.map_or_else(Vec::new, |spec| spec.list("rules"));
@@ -41,13 +41,13 @@ fn action(policy: &Item<'_>) -> String {
     action.unwrap_or_else(|| "ALLOW".to_owned())
 }
 
-/// One of all that allow is enough, so it is all of them or none.
+/// Any policy that allows is enough, so either all of them are translated or none.
 fn translates_allows(policies: &[&Item<'_>]) -> bool {
     let mut allowing = policies.iter().filter(|policy| action(policy) == "ALLOW");
     allowing.any(|policy| asks_for_tokens(policy))
 }
 
-/// Whether something of the policy is translated where these count.
+/// Whether a part of the policy is translated where these apply.
 pub(super) fn is_translated(policy: &Item<'_>, policies: &[&Item<'_>]) -> bool {
     match action(policy).as_str() {
         "ALLOW" => translates_allows(policies),
@@ -115,8 +115,9 @@ pub(super) fn clauses(
             ),
             _ if asks_for_tokens(policy) => policy.opens(
                 "only the actions `ALLOW` and `DENY` can be translated, so it is left out; what it \
-                 asks of tokens finds none any more, and whoever it calls is not asked, which may \
-                 OPEN what it closed; hint: let it go by something else, and convert again",
+                 asks of tokens finds none any more, and the service that it calls is not \
+                 asked, which may OPEN what it closed; hint: let it go by something else, and \
+                 convert again",
             ),
             _ => policy.note("stays as it is: no token decides in it"),
         }
@@ -151,12 +152,12 @@ impl Reach {
     }
 }
 
-/// Who sends a request, as far as its token says so.
+/// The sender of a request, as far as its token names it.
 #[derive(Clone, Default)]
 struct Source {
-    /// What its token has to be like, all of these.
+    /// Conditions on its token, all of which have to hold.
     has: Vec<Vec<Need>>,
-    /// What it must not be like, all of these.
+    /// Conditions of which none may hold.
     lacks: Vec<Vec<Need>>,
     /// Whether there is more to it that the gate does not see, or cannot say.
     is_more: bool,

@@ -1,7 +1,7 @@
 //! What routes ask for in place of the rules.
 //!
-//! The gate chooses by the name of a route, Envoy by the route. Wherever the two could come to
-//! something else, what is written refuses more, or it is told that it opens something.
+//! The gate chooses by the name of a route, Envoy by the route. Wherever the two could differ, what
+//! is written refuses more, or a warning says that it opens something.
 
 mod collect;
 
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::convert::item::Item;
 use collect::{Route, collect};
 
-/// What is needed somewhere.
+/// What requests to a route need.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Need {
     /// No token: the filter is switched off, or the requirement asks for nothing.
@@ -25,7 +25,7 @@ enum Need {
     Unknown,
 }
 
-/// The most of what these ask for, as far as that is certain; else [`Need::Unknown`].
+/// The strictest of these, as far as that is certain; else [`Need::Unknown`].
 fn strictest(needs: &BTreeSet<Need>) -> Need {
     let mut more = needs.iter().filter(|need| **need != Need::Nothing);
     match (more.next(), more.next()) {
@@ -70,8 +70,8 @@ pub(in crate::cli::convert) fn routes(
     }
 }
 
-/// A requirement that asks for nothing is no need, and one that is all that the rules ask for is
-/// what the rules say.
+/// A requirement that asks for nothing counts as [`Need::Nothing`], and one that equals what all
+/// rules ask for as [`Need::Rules`].
 fn plain(need: Need, kept: &Map<String, Value>) -> Need {
     let Need::Named(name) = &need else {
         return need;
@@ -111,7 +111,7 @@ fn without_name(route: &Route<'_>) {
     );
 }
 
-/// What counts for all routes of a name; told where that is not what each of them asks for.
+/// What counts for all routes of a name, with a warning where one of them asks for something else.
 fn together(routes: &[Route<'_>]) -> Need {
     let needs: BTreeSet<_> = routes
         .iter()
@@ -154,7 +154,7 @@ fn together(routes: &[Route<'_>]) -> Need {
     strictest
 }
 
-/// The name of a requirement that nothing meets, which no other has.
+/// An unused name, for a requirement that no token meets.
 fn refusal(kept: &mut Map<String, Value>) -> String {
     let mut name = "nothing-passes".to_owned();
     let provider = kept.get("providers").and_then(Value::as_object);

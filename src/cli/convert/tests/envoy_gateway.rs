@@ -4,12 +4,12 @@ use super::*;
 fn a_security_policy_is_translated_with_what_it_asks_of_tokens() {
     let set = jwk_set(&[&es256()]);
     let text = format!(
-        "kind: SecurityPolicy\nmetadata: {{name: p, namespace: n}}\nspec:\n  cors: {{}}\n  jwt:\n    \
+        "kind: SecurityPolicy\nmetadata: {{name: p, namespace: ns}}\nspec:\n  cors: {{}}\n  jwt:\n    \
          optional: true\n    providers:\n    - name: a\n      issuer: i\n      recomputeRoute: true\n      \
          claimToHeaders: [{{claim: sub, header: x-sub}}]\n      extractFrom: {{cookies: [t], params: [t], \
          headers: [{{name: x-t, valuePrefix: 'T '}}]}}\n      localJWKS: {{type: ValueRef, valueRef: \
          {{kind: ConfigMap, name: keys}}}}\n---\nkind: ConfigMap\nmetadata: {{name: keys, namespace: \
-         n}}\ndata: {{jwks: '{set}'}}\n"
+         ns}}\ndata: {{jwks: '{set}'}}\n"
     );
     let outcome = Outcome::of(&text);
     outcome.differs_only_in(&[]);

@@ -60,7 +60,7 @@ fn a_request_authentication_lets_requests_without_a_token_through() {
 }
 
 #[test]
-fn without_a_place_for_keys_the_issuer_is_asked() {
+fn without_a_url_for_keys_the_issuer_is_asked() {
     let keys = |rule: &str| {
         let text = format!("kind: RequestAuthentication\nspec: {{jwtRules: [{rule}]}}\n");
         let outcome = Outcome::of(&text);
@@ -153,7 +153,7 @@ fn paths_by_their_ends_and_beginnings_are_told_apart_where_they_meet() {
     }
 }
 
-/// One policy that allows is enough, whatever their order, and all that refuse have to be content.
+/// One policy that allows is enough, whatever their order, and none may refuse.
 #[test]
 fn policies_count_together_whatever_their_order() {
     let deny = "[{to: [{operation: {paths: ['/admin/*']}}], when: [{key: \
@@ -211,7 +211,7 @@ fn policies_count_together_whatever_their_order() {
         list
     };
     assert_eq!(set(found), set(&both));
-    // Where nothing allows, nothing helps.
+    // Where nothing allows, no token is enough.
     let never = required(configuration, "PUT", "/admin/y");
     assert!(never.is_none_or(|never| never["claims"][0]["one_of"] == json!([])));
 }
@@ -261,7 +261,7 @@ fn workloads_that_differ_in_their_policies_get_configurations_of_their_own() {
     );
     let outcome = Outcome::of(&format!("{everywhere}{here}"));
     assert_eq!(outcome.configurations.len(), 2);
-    let requires = |place: usize| &outcome.configurations[place]["rules"][0]["requires"];
+    let requires = |index: usize| &outcome.configurations[index]["rules"][0]["requires"];
     assert!(requires(0).get("requires_any").is_some());
     assert_eq!(requires(1)["provider_name"], "a-example");
     // A policy for more workloads than the authentication is not left out.
@@ -428,7 +428,7 @@ fn a_word_of_a_claim_is_not_the_claim() {
 #[test]
 fn a_principal_is_an_issuer_of_these_a_slash_and_a_subject() {
     let second =
-        "{issuer: 'https://a.example/t', jwks: '{\"keys\": []}', fromHeaders: [{name: y}]}";
+        "{issuer: 'https://a.example/t', jwks: '{\"keys\": []}', fromHeaders: [{name: x-second}]}";
     let both = authentication("").replace("}]}]}\n", &format!("}}]}}, {second}]}}\n"));
     let there = json!({"present": true});
     let is = |subject: &str| json!({"equals": subject});
@@ -467,13 +467,13 @@ fn a_principal_is_an_issuer_of_these_a_slash_and_a_subject() {
         assert_eq!(requires, expected, "{principal}");
         for (part, is_told) in [
             ("an empty `sub`", told.contains("present")),
-            ("nobody is meant", told == "[]"),
+            ("it matches no token", told == "[]"),
             ("before 1.21", principal.starts_with("*/")),
         ] {
             assert_eq!(outcome.notes(part), is_told, "{principal}: {part}");
         }
     }
-    // Where subjects begin or end like something, nobody is let through.
+    // A pattern for subjects lets no request through.
     for principal in ["https://a.example/adm*", "*123"] {
         let rules = format!("[{{from: [{{source: {{requestPrincipals: ['{principal}']}}}}]}}]");
         let outcome = Outcome::of(&(both.clone() + &policy("ALLOW", &rules)));
@@ -495,7 +495,7 @@ fn what_is_lost_of_who_gets_through_opens() {
         ),
         (
             "ALLOW",
-            "[{TOKEN, when: [{key: 'request.headers[a]', values: [y], value: x}]}]",
+            "[{TOKEN, when: [{key: 'request.headers[a]', values: [z], value: x}]}]",
         ),
         (
             "ALLOW",
@@ -517,9 +517,9 @@ fn what_is_lost_of_who_gets_through_opens() {
     }
     let outcome = Outcome::of(&authentication(", audiences: [{}], unheardOf: x"));
     assert_eq!(outcome.openings.len(), 2, "{:#?}", outcome.differences);
-    let nobody = authentication("").replace("issuer: 'https://a.example', ", "");
-    assert_eq!(Outcome::of(&nobody).openings.len(), 1);
-    // Nobody waits for what is only logged.
+    let without_issuer = authentication("").replace("issuer: 'https://a.example', ", "");
+    assert_eq!(Outcome::of(&without_issuer).openings.len(), 1);
+    // What is only logged opens nothing.
     let audit = policy("AUDIT", &format!("[{{{token}}}]"));
     let outcome = Outcome::of(&(authentication("") + &audit));
     outcome.differs_only_in(&["5: : only the actions"]);
@@ -571,5 +571,107 @@ fn a_policy_counts_where_everything_that_it_could_mean_is_meant() {
             outcome.openings.len(),
         );
         assert_eq!(found, expected, "{text}{:#?}", outcome.differences);
+    }
+}
+
+/// In the root namespace, a class of gateways is that of the waypoints of every namespace, which all
+/// services with a waypoint are behind.
+#[test]
+fn a_class_of_gateways_counts_for_the_services_of_every_namespace() {
+    let selector = "selector: {matchLabels: {app: api}}";
+    let deny = policy(
+        "DENY",
+        "[{from: [{source: {notRequestPrincipals: ['*']}}]}]",
+    );
+    let to = |kind: &str, name: &str| format!("targetRefs: [{{kind: {kind}, name: {name}}}]");
+    let class = to("GatewayClass", "istio-waypoint");
+    let (service, gateway) = (to("Service", "api"), to("Gateway", "waypoint"));
+    // The configurations, how many of them ask for a token, and how many openings there are.
+    for (own, others, expected) in [
+        (
+            ("istio-system", &class),
+            ("istio-system", &class),
+            (1, 1, 0),
+        ),
+        (("istio-system", &class), ("shop", &service), (2, 1, 0)),
+        (
+            ("istio-system", &class),
+            ("shop", &to("ServiceEntry", "api")),
+            (2, 1, 0),
+        ),
+        (("shop", &service), ("istio-system", &class), (1, 1, 0)),
+        // A gateway may be a waypoint or another one.
+        (("istio-system", &class), ("shop", &gateway), (1, 0, 1)),
+        (("shop", &gateway), ("istio-system", &class), (1, 0, 1)),
+        (("shop", &gateway), ("shop", &service), (1, 0, 1)),
+        (("shop", &gateway), ("other", &service), (1, 0, 0)),
+        (
+            ("shop", &service),
+            ("shop", &to("Service", "other")),
+            (1, 0, 0),
+        ),
+        // Elsewhere it is nothing, unless this is the root namespace after all.
+        (("shop", &class), ("shop", &class), (1, 1, 2)),
+    ] {
+        let resource = |text: &str, (namespace, target): (&str, &String)| {
+            let text = text.replace("namespace: shop", &format!("namespace: {namespace}"));
+            assert!(text.contains(selector), "{text}");
+            text.replace(selector, target)
+        };
+        let text = resource(&authentication(""), own) + &resource(&deny, others);
+        let outcome = Outcome::of(&text);
+        let asks = |one: &&Value| one["rules"][0]["requires"].get("provider_name").is_some();
+        let found = (
+            outcome.configurations.len(),
+            outcome.configurations.iter().filter(asks).count(),
+            outcome.openings.len(),
+        );
+        assert_eq!(found, expected, "{text}{:#?}", outcome.differences);
+    }
+}
+
+#[test]
+fn resources_that_overlap_are_told() {
+    let selecting = |label: &str| {
+        let other = authentication("").replace("name: jwt", "name: other");
+        let labels = format!("matchLabels: {{{label}}}");
+        format!("---\n{}", other.replace("matchLabels: {app: api}", &labels))
+    };
+    for (other, is_told) in [
+        ("tier: web", true),
+        ("app: web", false),
+        ("app: api", false),
+    ] {
+        let outcome = Outcome::of(&(authentication("") + &selecting(other)));
+        let mut told = outcome.differences.iter();
+        let found = told.any(|told| told.contains("an earlier RequestAuthentication is for too"));
+        assert_eq!(found, is_told, "{other}: {:#?}", outcome.differences);
+    }
+}
+
+/// Envoy and Kubernetes refuse what is not text where text is meant, so a translation that took it
+/// for text would be of an original that cannot run.
+#[test]
+fn what_yaml_does_not_read_as_text_is_no_text() {
+    for version in ["", "apiVersion: security.istio.io/v1\n"] {
+        for word in ["yes", "on", "No", "true", "n", "12", "010", "0x1F"] {
+            let with = |word: &str| {
+                let more = format!(", audiences: [api, {word}], fromParams: [{word}]");
+                Outcome::of(&format!("{version}{}", authentication(&more)))
+            };
+            let outcome = with(word);
+            assert_eq!(
+                outcome.one()["providers"]["a-example"]["audiences"],
+                json!(["api"])
+            );
+            assert_eq!(
+                outcome.openings.len(),
+                2,
+                "{word}: {:#?}",
+                outcome.differences
+            );
+            let outcome = with(&format!("'{word}'"));
+            assert_eq!(outcome.openings, [] as [&str; 0], "{word}");
+        }
     }
 }

@@ -95,7 +95,7 @@ fn a_filter_is_found_in_whatever_wraps_it() {
 }
 
 #[test]
-fn what_a_module_cannot_do_is_a_difference_with_its_place() {
+fn what_a_module_cannot_do_is_a_difference_with_its_path() {
     let provider = json!({
         "payload_in_metadata": "x", "from_cookies": ["session"], "clock_skew_seconds": 0,
         "isuer": "x",

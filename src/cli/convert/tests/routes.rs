@@ -89,7 +89,7 @@ fn what_a_cluster_asks_for_counts_and_clusters_that_disagree_get_the_stricter() 
 }
 
 #[test]
-fn settings_in_any_other_place_open_what_they_closed() {
+fn settings_at_any_other_path_open_what_they_closed() {
     let mirrored = json!([{
         "name": "a", "route": {"new": [{"typed_per_filter_config": strict()}]},
     }]);
@@ -186,7 +186,7 @@ fn what_is_not_in_the_files_is_told() {
 fn a_filter_that_not_every_request_reaches_is_told() {
     let text = envoy(&json!([{"name": "a", "typed_per_filter_config": strict()}]));
     let typed = &text["http_filters"][0]["typed_config"];
-    for (filter, place) in [
+    for (filter, path) in [
         (
             json!({"name": "jwt", "typed_config": {"extension_config": {
                 "name": "other", "typed_config": typed,
@@ -205,8 +205,8 @@ fn a_filter_that_not_every_request_reaches_is_told() {
         let mut text = text.clone();
         text["http_filters"][0] = filter;
         let outcome = Outcome::of(&text.to_string());
-        outcome.differs_only_in(&[&format!("1: http_filters[0].{place}: ")]);
-        assert_eq!(chosen(&outcome), json!({"a": "strict"}), "{place}");
+        outcome.differs_only_in(&[&format!("1: http_filters[0].{path}: ")]);
+        assert_eq!(chosen(&outcome), json!({"a": "strict"}), "{path}");
     }
 }
 

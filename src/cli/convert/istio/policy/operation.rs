@@ -1,4 +1,4 @@
-//! Which requests an operation is for.
+//! The requests that an operation matches.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,8 @@ use crate::cli::convert::clauses::{Paths, Region};
 use crate::cli::convert::item::Item;
 use crate::cli::convert::template;
 
-/// The requests that an operation is for. What cannot be read narrows nothing, and is told.
+/// The requests that an operation is for. What cannot be read does not narrow them, which is a
+/// warning.
 pub(super) fn operation(to: &Item<'_>) -> Vec<Reach> {
     let Some(operation) = to.member("operation") else {
         return vec![Reach::all()];
@@ -90,7 +91,7 @@ fn paths(value: &Item<'_>) -> Option<Region> {
     })
 }
 
-/// Names together, and patterns (`P*`, `*ST`, `*`) each for itself.
+/// One region for all names, and one for each pattern (`P*`, `*ST`, `*`).
 fn methods(values: &[Item<'_>]) -> Vec<Option<Region>> {
     let mut names = BTreeSet::new();
     let mut regions = Vec::new();

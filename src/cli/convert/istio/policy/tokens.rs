@@ -38,7 +38,7 @@ pub(super) fn principal(value: &Item<'_>, issuers: &[Issuer]) -> Option<Vec<Need
         });
     }
     if needs.is_empty() {
-        value.note("no provider here has such an issuer, so nobody is meant");
+        value.note("no provider here has such an issuer, so it matches no token");
     }
     Some(needs)
 }
