@@ -419,7 +419,7 @@ fn validate_looks_at_several_files_and_at_standard_input() {
     let expected = "wrong.yaml:3: error: providers.idp.audience: unknown key, did you mean \
                     `audiences`?\nsound.yaml: the configuration is valid\n";
     assert_eq!(told(&output.stdout), expected);
-    // What cannot be read at all keeps nobody from looking at the rest.
+    // A file that cannot be read does not keep the others from being checked.
     let output = validate(&["tab.yaml", "other.yaml", "sound.yaml"]);
     complains(
         &output,

@@ -1,5 +1,5 @@
-//! Keys, tokens and configurations as people bring them, on the command line: `validate`, `explain`
-//! and `jwks` make of them what the filter makes of them, and say why in the same words.
+//! Keys, tokens and configurations as they are found in use, on the command line: `validate`,
+//! `explain` and `jwks` make of them what the filter makes of them, and say why in the same words.
 
 use std::fs;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn explain(directory: &Path, trial: &Trial, arguments: &[&str]) -> Output {
     )
 }
 
-/// Every request comes out as it has to under what is in the directory.
+/// Every request gets the expected verdict with the files in the directory.
 #[track_caller]
 fn comes_out(directory: &Path, input: &Input, arguments: &[&str], warnings: &[String]) {
     for (index, trial) in input.trials.iter().enumerate() {

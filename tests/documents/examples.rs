@@ -9,12 +9,12 @@ use super::{Document, documents};
 
 #[test]
 fn the_filters_that_the_documents_show_are_valid_and_faults_are_told_as_there() {
-    let place = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let validate = |text: &str| {
-        fs::write(place.path().join("filter.yaml"), text).unwrap();
+        fs::write(directory.path().join("filter.yaml"), text).unwrap();
         let mut command = Command::new(program());
         command.args(["validate", "--deny-warnings", "filter.yaml"]);
-        let output = command.current_dir(place.path()).output().unwrap();
+        let output = command.current_dir(directory.path()).output().unwrap();
         let told = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (
             output.status.success(),

@@ -1,4 +1,5 @@
-//! The documents, held to what they speak of: commands, configurations, tables, links, figures, words.
+//! The documents, checked against what they describe: commands, configurations, tables, links,
+//! figures, words.
 
 #![allow(
     clippy::unwrap_used,

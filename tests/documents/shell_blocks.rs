@@ -12,14 +12,14 @@ fn every_block_has_a_language_and_every_shell_block_a_trial() {
     let (mut run, mut left) = (0, 0);
     for document in documents() {
         for block in document.blocks() {
-            let place = format!("{}:{}", document.name, block.line);
+            let location = format!("{}:{}", document.name, block.line);
             match block.language.as_str() {
-                "" => faults.push(format!("{place}: no language")),
-                "bash" | "console" | "shell" => faults.push(format!("{place}: expected `sh`")),
+                "" => faults.push(format!("{location}: no language")),
+                "bash" | "console" | "shell" => faults.push(format!("{location}: expected `sh`")),
                 "sh" => match block.trial() {
                     Ok(Trial::Run) => run += 1,
                     Ok(Trial::Left(reason)) => left += usize::from(!reason.is_empty()),
-                    Err(fault) => faults.push(format!("{place}: {fault}")),
+                    Err(fault) => faults.push(format!("{location}: {fault}")),
                 },
                 _ => {}
             }

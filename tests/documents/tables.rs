@@ -130,7 +130,7 @@ fn every_field_of_jwt_authn_is_told_of() {
     }
 }
 
-/// Of the limits those that the library tells.
+/// The limits that the library exports.
 #[test]
 fn the_limits_are_those_of_the_code() {
     let rows = rows(&document("envoy/operations.md"), "| what | limit |");

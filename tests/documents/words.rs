@@ -2,7 +2,7 @@
 
 use super::{Document, document, documents, files};
 
-/// Where the list is, which has the words in it.
+/// The document with the list of the words.
 const GLOSSARY: &str = ".github/CONTRIBUTING.md";
 
 struct Retired {

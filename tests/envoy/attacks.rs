@@ -1,9 +1,8 @@
 //! The checklist of threats to a verifier of JWTs at the edge, row by row, against a running Envoy.
 //!
-//! Every row has the number that it has in the checklist, what it is about, and where it was
-//! found. After each of them a genuine request passes on every worker and no virtual machine has
-//! been started anew, in the Envoy that was attacked: rows about keys and settings have one of their
-//! own.
+//! Every row has its number in the checklist, its threat, and the source of that. After each of
+//! them a genuine request passes on every worker and no virtual machine has been started anew, in
+//! the Envoy that was attacked: rows about keys and settings have one of their own.
 
 mod keys;
 mod requests;
@@ -29,20 +28,20 @@ struct Row {
 /// Rows of the checklist.
 const ROWS: u8 = 46;
 
-/// An Envoy with what the attacks are aimed at.
+/// The Envoy that is attacked.
 struct World {
     envoy: Envoy,
     client: Client,
     before: Before,
 }
 
-/// How an Envoy was before it was attacked.
+/// The state of an Envoy before an attack.
 struct Before {
     machines: u64,
 }
 
 /// Everything that the attacks on tokens and requests need: session headers, claims in headers, an
-/// optional token, a requirement of a type, and answers to the questions that browsers ask first.
+/// optional token, a requirement of a type, and answers to preflights.
 fn target() -> Value {
     let mut configuration = configuration();
     configuration["session_headers"] = json!(true);
@@ -113,7 +112,7 @@ impl World {
         self.forwarded(&Request::get("/api").bearer(token))
     }
 
-    /// Every worker still lets genuine requests through, in the machine that it began with.
+    /// Every worker still lets genuine requests through, in the machine that it started with.
     fn assert_unharmed(&mut self) {
         self.before.assert_unharmed(&self.envoy, genuine());
         // An attack may have cost its connection.
@@ -133,7 +132,7 @@ impl Before {
         }
     }
 
-    /// Every worker lets this genuine token through, in the machine that it began with.
+    /// Every worker lets this genuine token through, in the machine that it started with.
     #[track_caller]
     fn assert_unharmed(&self, envoy: &Envoy, token: impl Into<String>) {
         let request = Request::get("/api").bearer(token);
@@ -160,7 +159,7 @@ fn all_rows() -> impl Iterator<Item = &'static Row> {
         .flatten()
 }
 
-/// Tries all of these rows, and then tells which have failed.
+/// Tries all of these rows, and then reports those that failed.
 fn try_all(rows: &[Row]) {
     let mut world = World::new();
     let mut failed = Vec::new();

@@ -1,4 +1,4 @@
-//! What the operator writes, and what he is told when it is wrong.
+//! What the operator writes, and the faults that are reported when it is wrong.
 
 use std::fs;
 use std::process::Command;
@@ -79,10 +79,10 @@ fn the_command_line_reads_yaml_as_envoy_does() {
         json!("4294967296"),
     ];
     let mut configuration = configuration();
-    let rules = compared.iter().enumerate().map(|(place, text)| {
+    let rules = compared.iter().enumerate().map(|(index, text)| {
         let claim = json!({"claim_name": "x", "equals": format!("plain:{text}")});
         let requires = json!({"provider_name": "demo", "claims": claim});
-        json!({"match": {"path": format!("/{place}")}, "requires": requires})
+        json!({"match": {"path": format!("/{index}")}, "requires": requires})
     });
     configuration["rules"] = rules.collect();
     let envoy = Envoy::start(&Bootstrap::with_plugin(Plugin::new(&configuration)).in_yaml());
@@ -90,8 +90,8 @@ fn the_command_line_reads_yaml_as_envoy_does() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("portcullis.yaml");
     fs::write(&file, as_yaml(&configuration)).unwrap();
-    for (place, text) in compared.iter().enumerate() {
-        let path = format!("/{place}");
+    for (index, text) in compared.iter().enumerate() {
+        let path = format!("/{index}");
         let mut accepted = 0;
         for claim in &claims {
             let token = Token::signed_by("es256")
@@ -151,7 +151,7 @@ fn a_variable_that_the_module_cannot_see_is_a_fault_wherever_one_may_be() {
         configuration
     };
     let credential = json!({"inline_string": "edge"});
-    for (configuration, value, place) in [
+    for (configuration, value, path) in [
         (by_keys, jwks(&["es256"]), "providers.demo.local_jwks"),
         (
             with_revocation(variable.clone(), json!([FEED_KEY])),
@@ -164,7 +164,7 @@ fn a_variable_that_the_module_cannot_see_is_a_fault_wherever_one_may_be() {
             "revocation.public_keys[1]",
         ),
     ] {
-        let fault = format!("{place}.environment_variable: the variable is not set");
+        let fault = format!("{path}.environment_variable: the variable is not set");
         let plugin = Plugin::new(&configuration);
         let set = |plugin| Bootstrap::with_plugin(plugin).with_environment(NAME, value.clone());
         let not_listed = set(plugin.clone());
@@ -176,7 +176,7 @@ fn a_variable_that_the_module_cannot_see_is_a_fault_wherever_one_may_be() {
     }
 }
 
-/// What a template renders that lacks its value.
+/// What a template renders where its value is missing.
 #[test]
 fn null_in_a_key_that_protects_is_a_fault() {
     let mut configuration = configuration();

@@ -23,7 +23,7 @@ fn genuine() -> Token {
     Token::signed_by("es256")
 }
 
-/// What is in a cookie of the same name that somebody else has set.
+/// The value of a cookie of the same name that another site has set.
 fn others() -> [String; 3] {
     let parents = Token::signed_by("es256-other").claim("iss", "https://parent.example");
     let forged = Token::signed_by("es256-other").header("kid", "test-es256");

@@ -1,4 +1,5 @@
-//! Scripts of other origins: Envoy's `cors` filter stands before the gate, as `envoy/README.md` says.
+//! Scripts of other origins: Envoy's `cors` filter comes before the gate, as `envoy/README.md`
+//! says.
 
 use serde_json::{Value, json};
 
@@ -32,11 +33,11 @@ fn cors() -> (Value, Value) {
     (filter, route)
 }
 
-/// An Envoy that has the filter where `place` puts it.
-fn start(place: impl FnOnce(Listener, &Value) -> Listener) -> Envoy {
+/// An Envoy that has the filter where `add` puts it.
+fn start(add: impl FnOnce(Listener, &Value) -> Listener) -> Envoy {
     let (filter, route) = cors();
     let listener = Listener::portcullis(Plugin::new(&configuration()));
-    let listener = place(listener, &filter).with_first_routes(&[route]);
+    let listener = add(listener, &filter).with_first_routes(&[route]);
     Envoy::start(&Bootstrap::new([listener]))
 }
 
@@ -134,6 +135,6 @@ fn the_shipped_file_has_the_lines_that_are_tested_here() {
     for line in lines.iter().chain(&others) {
         assert!(shipped.contains(line), "{line}");
     }
-    let place = |text: &str| shipped.iter().position(|line| line.ends_with(text));
-    assert!(place("name: envoy.filters.http.cors") < place("name: envoy.filters.http.wasm"));
+    let line = |text: &str| shipped.iter().position(|line| line.ends_with(text));
+    assert!(line("name: envoy.filters.http.cors") < line("name: envoy.filters.http.wasm"));
 }

@@ -3,7 +3,7 @@
 use crate::support::{Bootstrap, Envoy, Plugin, Request, Token, configuration};
 
 #[test]
-fn verdicts_are_the_same_whoever_checks_the_signatures() {
+fn verdicts_are_the_same_where_the_module_checks_the_signatures() {
     let plugin = Plugin::new(&configuration());
     let host = Envoy::start(&Bootstrap::with_plugin(plugin.clone()));
     let restricted = plugin.without_capability("proxy_call_foreign_function");

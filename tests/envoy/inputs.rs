@@ -1,11 +1,11 @@
-//! Keys, tokens and configurations as people bring them, in a real Envoy.
+//! Keys, tokens and configurations as they are found in use, in a real Envoy.
 
 use serde_json::Value;
 
 use crate::support::inputs::{Input, inputs};
 use crate::support::{Bootstrap, Envoy, JwksServer, Listener, Plugin, Request, assert_refused};
 
-/// Every request of an input comes out as it has to. `Envoy::client_of` of this name leads there.
+/// Every request of an input gets the expected answer. `Envoy::client_of` of this name leads there.
 fn comes_out(envoy: &Envoy, name: &str, input: &Input) {
     let mut client = envoy.client_of(name);
     for trial in &input.trials {

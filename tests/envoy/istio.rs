@@ -1,8 +1,8 @@
 //! What `portcullis convert` makes of Istio's resources lets the same requests through.
 //!
-//! Istio itself is not here. What it makes of these resources for its Envoy is, in filters that are
-//! written down beside them: its `jwt_authn`, and `rbac` for policies that refuse and for such that
-//! allow, in this order. The claims that `rbac` reads are where the first one puts them.
+//! Istio itself is not here. The filters that it makes of these resources for its Envoy are written
+//! down beside them: its `jwt_authn`, and `rbac` for policies that refuse and for such that allow,
+//! in this order. The claims that `rbac` reads are where the first one puts them.
 
 use serde_json::{Value, json};
 
@@ -97,11 +97,11 @@ fn any(requirements: &Value) -> Value {
 
 fn cases() -> Vec<Case> {
     let policy = |action: &str, rules: Value| json!({"kind": "AuthorizationPolicy", "spec": {"action": action, "rules": rules}});
-    let anybody = all_of(&json!([
+    let any_principal = all_of(&json!([
         claim(&["iss"], &pattern(".+")),
         claim(&["sub"], &pattern(".+"))
     ]));
-    let nobody = json!({"not_id": anybody});
+    let no_principal = json!({"not_id": any_principal});
     let open = json!({"not_rule": {"or_rules": {"rules": [
         path(&json!({"exact": "/healthz"})), path(&json!({"prefix": "/public/"})),
         path(&json!({"suffix": ".css"})),
@@ -164,7 +164,7 @@ fn cases() -> Vec<Case> {
     let denying = rbac(
         "DENY",
         &[
-            (open.clone(), nobody.clone()),
+            (open.clone(), no_principal.clone()),
             (admin.clone(), no_admin.clone()),
         ],
     );
@@ -194,9 +194,9 @@ fn cases() -> Vec<Case> {
 
 fn rbac(action: &str, clauses: &[(Value, Value)]) -> Value {
     let policies = clauses.iter().enumerate();
-    let policies = policies.map(|(place, (permission, principal))| {
+    let policies = policies.map(|(index, (permission, principal))| {
         let policy = json!({"permissions": [permission], "principals": [principal]});
-        (place.to_string(), policy)
+        (index.to_string(), policy)
     });
     let policies: serde_json::Map<_, _> = policies.collect();
     json!({
@@ -251,7 +251,7 @@ fn requests() -> Vec<(String, Request)> {
     let token = || Token::signed_by("es256");
     let role = |roles: Value| token().claim("realm", json!({"roles": roles}));
     let callers = [
-        ("nobody", None),
+        ("no token", None),
         ("alice", Some(token())),
         // Of several roles none counts: that is told, since no matcher means a list and no text.
         ("an admin", Some(role(json!(["admin"])))),
@@ -268,12 +268,9 @@ fn requests() -> Vec<(String, Request)> {
             "a reader",
             Some(token().claim("sub", "bob").claim("scope", "read writers")),
         ),
-        ("nobody in particular", Some(token().without_claim("sub"))),
-        (
-            "somebody without an end",
-            Some(token().without_claim("exp")),
-        ),
-        ("somebody late", Some(token().expiring_in(-3600))),
+        ("without a subject", Some(token().without_claim("sub"))),
+        ("without an end", Some(token().without_claim("exp"))),
+        ("expired", Some(token().expiring_in(-3600))),
         (
             "a forger",
             Some(Token::signed_by("es256-other").header("kid", "test-es256")),
@@ -310,7 +307,7 @@ fn requests() -> Vec<(String, Request)> {
                 requests.push((format!("{name}: {method} {path}"), request));
             }
             let request = request.header("x-other", other.to_string());
-            requests.push((format!("somebody else's: {method} {path}"), request));
+            requests.push((format!("another token: {method} {path}"), request));
         }
     }
     requests

@@ -72,18 +72,18 @@ fn every_outcome_is_counted_under_its_own_name() {
         ("refused.path_ambiguous", Request::get("/public/../api")),
     ];
     // Different counts, so that no counter can pass for another.
-    for (place, (_, request)) in cases.iter().enumerate() {
-        for _ in 0..=place {
+    for (index, (_, request)) in cases.iter().enumerate() {
+        for _ in 0..=index {
             client.send(request);
         }
     }
-    for (place, (name, _)) in (1..).zip(&cases) {
+    for (index, (name, _)) in (1..).zip(&cases) {
         let provider = match *name {
             "allowed.no_requirement" | "refused.no_rule" | "refused.path_ambiguous" => "",
             _ => ".demo",
         };
         let stat = format!("wasmcustom.portcullis.requests.{name}{provider}");
-        assert_eq!(envoy.stat(&stat), Some(place), "{name}");
+        assert_eq!(envoy.stat(&stat), Some(index), "{name}");
     }
     // The others need remote keys, revocation or requirements of their own, and are tried with
     // those; but they are there from the start, so that an alert on them can be.

@@ -1,10 +1,10 @@
 //! An operator who pastes his `jwt_authn` configuration gets the same verdicts.
 //!
-//! Envoy's own filter and Portcullis stand in one Envoy, on two listeners, with the same JSON.
-//! Every request goes to both, and they have to agree in the status, in whether a refusal says
-//! anything, and in everything that the upstream sees, unless the list of deviations says why
-//! not. Some pairs of configuration and request are made by hand, one for everything that is
-//! known to be difficult; a thousand and more are generated.
+//! Envoy's own filter and Portcullis run in one Envoy, on two listeners, with the same JSON. Every
+//! request goes to both, and they have to agree in the status, in whether a refusal says anything,
+//! and in everything that the upstream sees, unless the list of deviations explains the difference.
+//! Some pairs of configuration and request are made by hand, one for everything that is known to be
+//! difficult; a thousand and more are generated.
 
 mod comparison;
 mod converted;
@@ -12,7 +12,7 @@ mod deviations;
 mod generated;
 mod header_changes;
 mod keys;
-mod places;
+mod query;
 mod requests;
 mod requirements;
 mod tokens;

@@ -1,5 +1,5 @@
 //! Keys that an issuer has only just begun to use: what the gate does not know is a 503, and never
-//! a 401 that sends somebody to sign in again.
+//! a 401, which would start a new sign-in.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::remote_keys::{at_once, clients, key_stat, remote, signed_by, start, with_remote_jwks};
 use crate::support::{Client, ISSUER, JwksServer, PATIENCE, Request, Token, assert_refused, jwks};
 
-/// A server of keys as it is when something is wrong with it or on the way to it.
+/// Faults of a key server, or on the way to it.
 #[derive(Clone)]
 struct BadServer {
     address: SocketAddr,
@@ -82,8 +82,8 @@ impl State {
     }
 }
 
-/// Asks until the token is let in, as an application does that is told to wait. It is told nothing
-/// else meanwhile. How long that took.
+/// Repeats the request until the token is accepted, as an application does that is told to wait,
+/// and asserts that no other answer comes meanwhile. Returns how long that took.
 fn until_let_in(client: &mut Client, request: &Request) -> Duration {
     let start = Instant::now();
     loop {
@@ -132,7 +132,7 @@ fn a_new_key_while_its_server_is_down_is_a_503_until_it_is_back() {
 }
 
 #[test]
-fn a_connection_that_was_reset_while_it_was_idle_costs_nobody_anything() {
+fn a_connection_that_was_reset_while_it_was_idle_costs_no_request_anything() {
     let server = BadServer::start(jwks(&["es256"]));
     server
         .state
@@ -168,7 +168,7 @@ fn a_server_that_is_slow_does_not_have_a_new_key_refused() {
 }
 
 #[test]
-fn a_second_rotation_right_after_the_first_is_not_noticed_by_anybody() {
+fn a_second_rotation_right_after_the_first_goes_unnoticed() {
     let server = JwksServer::with_keys(jwks(&["es256"]));
     let envoy = start(&remote(&json!({})), server.address());
     let mut client = envoy.client();
@@ -191,12 +191,12 @@ fn a_flood_of_unknown_keys_keeps_no_new_one_out_and_has_few_fetches_made() {
     let is_over = AtomicBool::new(false);
     let (waited, sent) = thread::scope(|scope| {
         let mut floods = Vec::new();
-        for (place, mut client) in clients.drain(4..).enumerate() {
+        for (index, mut client) in clients.drain(4..).enumerate() {
             let is_over = &is_over;
             floods.push(scope.spawn(move || {
                 let mut sent = 0;
                 while !is_over.load(Ordering::Relaxed) {
-                    let reply = client.send(&made_up(sent * 100 + place));
+                    let reply = client.send(&made_up(sent * 100 + index));
                     let code = if reply.status == 401 {
                         "signature_invalid"
                     } else {

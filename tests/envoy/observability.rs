@@ -107,9 +107,9 @@ fn named() -> (Vec<String>, Vec<&'static str>) {
     let (mut names, mut shown) = (Vec::new(), Vec::new());
     for row in table.lines().skip(2) {
         // A bar in a name is no bar of the table.
-        let bars = row.match_indices('|').map(|(place, _)| place);
+        let bars = row.match_indices('|').map(|(index, _)| index);
         let bars: Vec<_> = bars
-            .filter(|&place| !row[..place].ends_with('\\'))
+            .filter(|&index| !row[..index].ends_with('\\'))
             .collect();
         let cell = |number: usize| row[bars[number] + 1..bars[number + 1]].split('`');
         let mut group = String::new();
@@ -283,7 +283,7 @@ fn access_logs_show_the_claims_that_the_operator_chose() {
     assert_eq!(logged[3], "- - -.");
 }
 
-/// What follows `logged ` in the access log, as soon as there are so many lines of it.
+/// What follows `logged ` in the access log, as soon as there are this many lines of it.
 fn logged(envoy: &Envoy, count: usize) -> Vec<String> {
     let logged = || {
         let log = envoy.log();

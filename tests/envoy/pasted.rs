@@ -1,5 +1,5 @@
-//! What the documents have a reader paste, in front of a real gate: the answers are those that
-//! stand below.
+//! The commands in the documents, against a real gate: the answers are those that the documents
+//! show.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! What those are told who are not let through. The cases are those of the gate's own tests; here is
-//! what Envoy makes of an answer.
+//! What refused clients are told. The cases are those of the gate's own tests; here is what Envoy
+//! makes of an answer.
 
 use serde_json::json;
 

@@ -45,7 +45,7 @@ pub(crate) fn clients(envoy: &Envoy) -> Vec<Client> {
     (0..16).map(|_| envoy.client()).collect()
 }
 
-/// Asks until the reply has this status; fails when it never has.
+/// Repeats the request until the reply has this status; fails if it never does.
 fn until_status(client: &mut Client, request: &Request, status: u16) -> Response {
     let start = Instant::now();
     loop {
@@ -213,7 +213,7 @@ fn an_outage_longer_than_allowed_is_a_503_until_the_server_is_back() {
 
 #[test]
 fn without_any_keys_requests_get_a_503_and_not_a_401() {
-    // Bound and closed: nobody listens there.
+    // Bound and closed: nothing listens there.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -236,9 +236,9 @@ fn without_any_keys_requests_get_a_503_and_not_a_401() {
     assert_eq!(envoy.client().send(&Request::get("/public")).status, 200);
 }
 
-/// Not by the answer, and not by its time, which is told in milliseconds.
+/// Neither from the answer nor from its timing, which is a matter of milliseconds.
 #[test]
-fn without_keys_nobody_learns_which_issuers_are_configured() {
+fn without_keys_a_client_does_not_learn_which_issuers_are_configured() {
     let server = JwksServer::with_keys(jwks(&["es256"]));
     server.delay(Duration::from_secs(4));
     let envoy = start(&remote(&json!({})), server.address());
@@ -305,7 +305,7 @@ fn a_cluster_that_does_not_exist_is_named_in_the_log() {
     );
 }
 
-/// Every way in which a server can be no server.
+/// The ways in which a server can fail.
 #[test]
 fn an_answer_that_breaks_off_is_a_failure_like_any_other() {
     for beginning in [

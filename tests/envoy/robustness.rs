@@ -1,4 +1,4 @@
-//! Requests that nobody honest sends: each is answered, and the filter lives on.
+//! Requests that no honest client sends: each is answered, and the filter lives on.
 
 use std::io;
 
@@ -95,8 +95,8 @@ fn repeated_headers_do_no_harm() {
         }
     }
     let mut many = Request::get("/api").bearer(&genuine);
-    for place in 0..80 {
-        many = many.header("x-session-subject", format!("spoofed {place}"));
+    for index in 0..80 {
+        many = many.header("x-session-subject", format!("spoofed {index}"));
     }
     let forwarded = client.send(&many).forwarded();
     assert_eq!(forwarded.header("x-session-subject"), Some("alice"));
@@ -223,7 +223,7 @@ fn assert_unharmed(envoy: &Envoy) {
     assert_eq!(log.lines().find(is_complaint), None, "{log}");
 }
 
-/// Random requests, each of which is nearly a proper one.
+/// Random requests, each nearly well-formed.
 struct Garbage {
     random: Random,
     tokens: Vec<String>,
@@ -309,8 +309,8 @@ impl Garbage {
             _ => {
                 let mut bytes = genuine.into_bytes();
                 for _ in 0..=self.random.below(4) {
-                    let place = self.random.below(bytes.len());
-                    bytes[place] = *self.random.pick(BASE64);
+                    let position = self.random.below(bytes.len());
+                    bytes[position] = *self.random.pick(BASE64);
                 }
                 text(bytes)
             }

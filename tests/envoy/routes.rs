@@ -1,4 +1,5 @@
-//! Requirements that the route chooses: Envoy chooses the route, and the gate asks what is its.
+//! Requirements that the route chooses: Envoy chooses the route, and the gate asks Envoy which one
+//! it is.
 
 use serde_json::{Value, json};
 
@@ -59,8 +60,8 @@ fn a_route_whose_metadata_name_no_requirement_that_can_be_read_refuses() {
         json!({"requirement": "open"}),
         json!({}),
     ];
-    let routes = metadata.iter().enumerate().map(|(place, metadata)| {
-        let mut route = to_upstream("odd", &json!({"path": format!("/public/{place}")}));
+    let routes = metadata.iter().enumerate().map(|(index, metadata)| {
+        let mut route = to_upstream("odd", &json!({"path": format!("/public/{index}")}));
         route["metadata"]["filter_metadata"]["portcullis"] = metadata.clone();
         route
     });
@@ -69,8 +70,8 @@ fn a_route_whose_metadata_name_no_requirement_that_can_be_read_refuses() {
     let routes: Vec<_> = routes.chain([others]).collect();
     let envoy = envoy(&routes);
     let mut client = envoy.client();
-    for (place, metadata) in metadata.iter().enumerate() {
-        let reply = client.send(&Request::get(format!("/public/{place}")));
+    for (index, metadata) in metadata.iter().enumerate() {
+        let reply = client.send(&Request::get(format!("/public/{index}")));
         assert_eq!(reply.status, 403, "{metadata}");
     }
     for path in ["/public/others", "/public/without-any"] {

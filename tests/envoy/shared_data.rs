@@ -1,7 +1,7 @@
 //! Another plugin of the proxy, with the same `vm_id`, that writes our records.
 //!
-//! Each attack is made twice: by somebody who has the secret, so that it is seen to work, and by
-//! somebody who has not, at the names that he can derive and, since names may leak, at ours.
+//! Each attack is made twice: with the secret, to show that it works, and without, at the names
+//! that can be derived then and, since names may leak, at ours.
 
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -74,14 +74,14 @@ fn forged_keys(configuration: &Value, ours: &RecordSecret, theirs: &RecordSecret
     }
     payload.extend(jwks(&["es256"]).into_bytes());
     let record = space(theirs).seal("keys", &payload);
-    let places = [space(theirs), space(ours)].map(|space| space.key_of("keys"));
-    places.map(|place| (place, record.clone())).to_vec()
+    let keys = [space(theirs), space(ours)].map(|space| space.key_of("keys"));
+    keys.map(|key| (key, record.clone())).to_vec()
 }
 
 type Records = Vec<(String, Vec<u8>)>;
 
 #[test]
-fn keys_that_another_plugin_has_written_let_nobody_in_where_there_is_a_secret() {
+fn keys_that_another_plugin_has_written_let_no_token_in_where_there_is_a_secret() {
     let none = RecordSecret::none();
     thread::scope(|scope| {
         for (secret, ours, theirs, is_let_in) in [
@@ -135,8 +135,8 @@ fn empty_feed(authority: &Authority, ours: &RecordSecret, theirs: &RecordSecret)
     state.extend([signer, signer].concat());
     let state = sealing.seal("state", &state);
     let record = |magic: [u8; 4], body: &[u8]| {
-        let place = u64::from(u32::from_le_bytes(magic));
-        let header = [place, 1, 1, 7].map(u64::to_le_bytes).concat();
+        let magic = u64::from(u32::from_le_bytes(magic));
+        let header = [magic, 1, 1, 7].map(u64::to_le_bytes).concat();
         let checksum = sealing.checksum(&[&header, body]).to_le_bytes();
         [&header, &checksum[..], body].concat()
     };
@@ -145,8 +145,8 @@ fn empty_feed(authority: &Authority, ours: &RecordSecret, theirs: &RecordSecret)
         ("page/0/0", record(*b"PCPG", &[0; PAGE_BYTES])),
         ("bucket/0/0", record(*b"PCCO", &[0; 8])),
     ];
-    let places = [sealing.clone(), real];
-    let written = places.iter().flat_map(|space| {
+    let spaces = [sealing.clone(), real];
+    let written = spaces.iter().flat_map(|space| {
         let record = |(name, bytes): &(&str, Vec<u8>)| (space.key_of(name), bytes.clone());
         records.iter().map(record)
     });
@@ -154,7 +154,7 @@ fn empty_feed(authority: &Authority, ours: &RecordSecret, theirs: &RecordSecret)
 }
 
 #[test]
-fn a_feed_that_another_plugin_has_written_lets_nobody_in() {
+fn a_feed_that_another_plugin_has_written_lets_no_token_in() {
     thread::scope(|scope| {
         for (secret, is_let_in) in [(None, false), (Some(of_operator()), false), (None, true)] {
             scope.spawn(move || {

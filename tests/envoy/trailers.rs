@@ -1,4 +1,4 @@
-//! Trailers are headers for whoever merges the two.
+//! Upstreams that merge trailers into the headers must not take a client's trailers for ours.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -44,7 +44,7 @@ fn listening() -> (SocketAddr, Receiver<String>) {
 }
 
 #[test]
-fn nobody_says_in_trailers_who_is_calling() {
+fn trailers_do_not_say_who_is_calling() {
     const TRAILERS: &str = "3\r\nabc\r\n0\r\n\
         X-Session-Subject: mallory\r\nx_session_issuer: mallory\r\nx.user: mallory\r\n\
         X-User: mallory\r\nx-session-role: mallory\r\nx!user: mallory\r\n\

@@ -1,5 +1,5 @@
-//! The vectors of `tests/vectors/signatures` in a real Envoy, where the host checks the signatures
-//! that it can.
+//! The vectors of `tests/vectors/signatures` in a real Envoy, where the host checks those
+//! signatures that it supports.
 
 use serde_json::{Value, json};
 
@@ -21,15 +21,15 @@ fn listener(name: &str, group: &Value) -> Listener {
 fn try_all(vectors: &str) -> usize {
     let vectors: Value = serde_json::from_str(vectors).unwrap();
     let groups = vectors["testGroups"].as_array().unwrap();
-    let name = |place: usize| format!("group-{place}");
+    let name = |index: usize| format!("group-{index}");
     let listeners = groups.iter().enumerate();
     let listeners: Vec<_> = listeners
-        .map(|(place, group)| listener(&name(place), group))
+        .map(|(index, group)| listener(&name(index), group))
         .collect();
     let envoy = Envoy::start(&Bootstrap::new(listeners).with_workers(1));
     let mut tried = 0;
-    for (place, group) in groups.iter().enumerate() {
-        let mut client = envoy.client_of(&name(place));
+    for (index, group) in groups.iter().enumerate() {
+        let mut client = envoy.client_of(&name(index));
         for test in group["tests"].as_array().unwrap() {
             let jws = test["jws"].as_str().unwrap();
             if jws.contains('\n') || test["flags"][0] == "NoClaims" {

@@ -1,5 +1,5 @@
-//! Who is let through and who is not. The cases are those of the gate's own tests; here is one of
-//! each kind, with what Envoy makes of it.
+//! Which requests go through. The cases are those of the gate's own tests; here is one of each
+//! kind, with what Envoy makes of it.
 
 use crate::support::{Envoy, Request, Token, assert_refused, configuration};
 
@@ -57,7 +57,7 @@ fn each_kind_of_verdict_reaches_the_client() {
 fn requests_with_a_body_are_decided_by_their_headers() {
     let envoy = Envoy::with(&configuration());
     let mut client = envoy.client();
-    // Longer than what one read from the socket gives.
+    // Longer than one read from the socket.
     let request = Request::post("/api/orders", "x".repeat(300_000));
     assert_refused(&client.send(&request), 401, "token_missing");
     let reply = client.send(&request.bearer(Token::signed_by("es256")));

@@ -71,8 +71,8 @@ impl Authority {
         authority
     }
 
-    /// Kills it, as a power cut would, unless that has been done, and starts it again with the
-    /// data that are there, on the port that it had.
+    /// Kills it, as a power cut would, unless it has ended already, and starts it again with the
+    /// same data and port.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let mut command = Command::new(binary());
@@ -111,7 +111,7 @@ impl Authority {
         backup
     }
 
-    /// Puts earlier data in the place of its own.
+    /// Puts earlier data in place of its own.
     pub(crate) fn restore(&mut self, backup: &TempDir) {
         self.kill();
         let data = self.directory.path().join("data");
@@ -195,7 +195,7 @@ impl Authority {
         assert_eq!(status, 200, "{answer}");
     }
 
-    /// The exact answer about a token with these members.
+    /// The answer to a check with these members.
     pub(crate) fn is_revoked(&self, question: &Value) -> bool {
         let (status, answer) = self.post("/v1/check", &question.to_string());
         assert_eq!(status, 200, "{answer}");

@@ -1,5 +1,5 @@
 //! The documents of the repository, and the shell blocks in them: what a reader pastes has to run
-//! as it stands, wherever it stands.
+//! unchanged.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ pub(crate) struct Document {
     pub(crate) text: String,
 }
 
-/// A fenced block.
+/// A fenced code block.
 pub(crate) struct Block {
     /// The line of its first fence.
     pub(crate) line: usize,

@@ -124,8 +124,8 @@ impl Envoy {
         figure.parse().expect("a number")
     }
 
-    /// How often a worker was busy without a break for longer than so many microseconds, one of the
-    /// bounds of Envoy's histograms. Needs `enable_dispatcher_stats`.
+    /// How often a worker was busy without a break for longer than this many microseconds, one of
+    /// the bounds of Envoy's histograms. Needs `enable_dispatcher_stats`.
     #[allow(dead_code, reason = "for the bench")]
     pub(crate) fn pauses_longer_than(&self, microseconds: u32) -> u64 {
         let page = "/stats?filter=worker_.*loop_duration_us&histogram_buckets=cumulative";
@@ -371,7 +371,7 @@ fn listeners(admin: SocketAddr) -> Vec<(String, SocketAddr)> {
     statuses.iter().map(listener).collect()
 }
 
-/// Where the module is that was built.
+/// The path of the module that was built.
 pub(crate) fn module() -> String {
     let path = env::var_os("PORTCULLIS_WASM").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/portcullis.wasm"),

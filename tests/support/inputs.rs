@@ -1,4 +1,4 @@
-//! Small inputs as people bring them, with what has to become of them: the keys of
+//! Small inputs as they are found in use, with the expected results: the keys of
 //! `tests/vectors/published/sets.json`, and the configurations and tokens of `inputs.json` there.
 
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use super::token::{AUDIENCE, ISSUER, Token};
 /// The keys under which `inputs.json` tries tokens unless it names others.
 const KEYS: [&str; 3] = ["rs256", "es256", "eddsa"];
 
-/// A configuration with its keys, and what has to become of both.
+/// A configuration with its keys, and the expected results of both.
 pub(crate) struct Input {
     pub(crate) name: String,
     pub(crate) configuration: Value,
@@ -19,7 +19,7 @@ pub(crate) struct Input {
     pub(crate) faults: Vec<String>,
     /// What is warned of in it, keys that are left out among that.
     pub(crate) warnings: Vec<String>,
-    /// Why nothing can be made of the keys alone.
+    /// Why the keys alone cannot be used.
     pub(crate) fault_of_keys: Option<String>,
     /// The keys of the set that are left out.
     pub(crate) left_out: Vec<String>,
@@ -30,11 +30,11 @@ pub(crate) struct Input {
 pub(crate) struct Trial {
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
-    /// With none, the request passes.
+    /// If `None`, the request passes.
     pub(crate) refusal: Option<Refusal>,
 }
 
-/// What the client is told, and what those who run the gate are told.
+/// What the client is told, and what the operator is told.
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) code: String,
@@ -206,7 +206,7 @@ fn trial(described: &Value) -> Trial {
     }
 }
 
-/// A genuine token, but for what is described.
+/// A genuine token except for what is described.
 fn token(described: &Value) -> String {
     let key = described["key"].as_str().unwrap_or("es256");
     let known = KEYS.into_iter().chain(["es256-other", "hs256"]);

@@ -55,17 +55,17 @@ fn module(records: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut data = Vec::new();
     let mut code = CodeSection::new();
     code.function(&body(&[]));
-    // Nobody asks for memory: this module reads nothing.
+    // No memory is needed: this module reads nothing.
     code.function(&body(&[Instruction::I32Const(0)]));
     code.function(&body(&[]));
     code.function(&body(&[Instruction::I32Const(1)]));
     let mut writing = Vec::new();
     for (key, value) in records {
         for part in [key.as_bytes(), value.as_slice()] {
-            let place = i32::try_from(data.len()).expect("a small module");
+            let offset = i32::try_from(data.len()).expect("a small module");
             let length = i32::try_from(part.len()).expect("a small module");
             data.extend(part);
-            writing.extend([place, length].map(Instruction::I32Const));
+            writing.extend([offset, length].map(Instruction::I32Const));
         }
         // Whatever is there.
         writing.push(Instruction::I32Const(0));

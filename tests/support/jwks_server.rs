@@ -1,4 +1,4 @@
-//! An identity provider, as far as it publishes keys.
+//! The part of an identity provider that publishes keys.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -87,12 +87,12 @@ impl JwksServer {
         self.content().answers.insert(path, answer);
     }
 
-    /// From now on takes so long for every answer.
+    /// From now on takes this long for every answer.
     pub(crate) fn delay(&self, delay: Duration) {
         self.content().delay = delay;
     }
 
-    /// How often it was asked for this path.
+    /// The number of requests for this path.
     pub(crate) fn requests(&self, path: &str) -> usize {
         let content = self.content();
         content
@@ -102,7 +102,7 @@ impl JwksServer {
             .count()
     }
 
-    /// How often it was asked.
+    /// The number of requests.
     pub(crate) fn all_requests(&self) -> usize {
         self.content().requests.len()
     }

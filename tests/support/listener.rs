@@ -1,4 +1,4 @@
-//! A listener of an Envoy, and what decides about its requests.
+//! A listener of an Envoy, and the filter that decides about its requests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::plugin::Plugin;
 enum Gatekeeper {
     Portcullis(Plugin),
     Native(Value),
-    Nobody,
+    Nothing,
 }
 
 /// One listener on a free port of loopback, with the upstream behind it.
@@ -40,7 +40,7 @@ impl Listener {
 
     /// With nothing in it that decides about requests.
     pub(crate) fn open(name: &str) -> Self {
-        Self::new(name, Gatekeeper::Nobody)
+        Self::new(name, Gatekeeper::Nothing)
     }
 
     /// With Portcullis in it.
@@ -105,7 +105,7 @@ impl Listener {
         match &self.gatekeeper {
             Gatekeeper::Portcullis(plugin) => Some(plugin.filter(wasm)),
             Gatekeeper::Native(configuration) => Some(jwt_authn(configuration)),
-            Gatekeeper::Nobody => None,
+            Gatekeeper::Nothing => None,
         }
     }
 

@@ -18,7 +18,7 @@ enum Manner {
     Cut,
     /// A byte at a time, with pauses.
     Trickle(Duration),
-    /// With another body; the length is made right.
+    /// With another body and its right length.
     Alter(Arc<Alteration>),
     /// With the length as it was and the end missing.
     BreakOff,
@@ -39,9 +39,9 @@ struct State {
     seen: Vec<(String, Vec<u8>)>,
     /// The path of every request.
     asked: Vec<String>,
-    /// Questions to paths that begin so are answered by the end of the connection, so many of them.
+    /// How many requests to paths with this beginning get a closed connection for an answer.
     dropped: (String, usize),
-    /// Answers to paths that begin so take so long.
+    /// How long answers to paths with this beginning take.
     held_back: (String, Duration),
 }
 
@@ -65,7 +65,7 @@ impl Meddler {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let serving = accepting.clone();
-                // An error is the end of a connection, whoever ended it.
+                // An error is the end of a connection, from either side.
                 thread::spawn(move || serving.serve(&stream));
             }
         });
@@ -121,7 +121,7 @@ impl Meddler {
         self.state().dropped = (prefix.to_owned(), count);
     }
 
-    /// Answers requests to paths that begin with `prefix` so much later.
+    /// Answers requests to paths that begin with `prefix` this much later.
     pub(crate) fn hold_back(&self, prefix: &str, delay: Duration) {
         self.state().held_back = (prefix.to_owned(), delay);
     }
@@ -152,7 +152,7 @@ impl Meddler {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.lock().expect("nobody panics with it")
+        self.shared.lock().expect("no thread panics with it")
     }
 
     fn serve(&self, stream: &TcpStream) -> io::Result<()> {

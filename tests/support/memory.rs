@@ -10,7 +10,7 @@ use portcullis::host::{
 
 use super::support::Random;
 
-/// One process: its shared data, its clock, and the calls that nobody has made yet.
+/// One process: its shared data, its clock, and the calls that are still to be made.
 pub(crate) struct Memory {
     /// Milliseconds since the epoch.
     pub(crate) now: Cell<u64>,

@@ -1,12 +1,12 @@
-//! How long is waited for what has to come, and is promised by nobody to come sooner.
+//! How long tests wait for what has to happen but has no deadline.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes on a machine that compiles at the same time.
+/// Longer than anything takes, even on a machine that compiles at the same time.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Waits until something holds; when it never does, fails and says `what` is the case.
+/// Waits until a condition holds; if it never does, fails and says `what` is the case.
 #[track_caller]
 pub(crate) fn until(what: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

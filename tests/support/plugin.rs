@@ -1,4 +1,4 @@
-//! The filter as an Envoy is told of it.
+//! The filter as Envoy is configured with it.
 
 use std::fs;
 use std::path::Path;
@@ -126,7 +126,7 @@ impl Plugin {
         self
     }
 
-    /// In a machine with so little memory, which is replaced when it has crashed.
+    /// In a machine with this little memory, which is replaced when it has crashed.
     pub(crate) const fn in_a_small_machine(mut self, max_pages: u32) -> Self {
         self.max_pages = Some(max_pages);
         self

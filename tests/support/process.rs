@@ -164,7 +164,7 @@ impl Authority {
         self.post("/v1/revocations", &revocation(kind, value))
     }
 
-    /// Whether a session is revoked, by the exact answer.
+    /// Whether a session is revoked, by a check.
     pub(crate) fn is_session_revoked(&self, value: &str) -> bool {
         let answer = self.post("/v1/check", &json!({"issuer": ISSUER, "sid": value}));
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -285,7 +285,7 @@ pub(crate) fn public_key(text: &str) -> VerifyingKey {
     VerifyingKey::from_bytes(&bytes.try_into().unwrap()).unwrap()
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 #[track_caller]
 pub(crate) fn until(holds: impl FnMut() -> bool) {
     patience::until(|| "what is waited for".to_owned(), holds);

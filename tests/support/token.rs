@@ -15,7 +15,7 @@ pub(crate) const ISSUER: &str = "https://issuer.example";
 /// `aud` of every genuine token.
 pub(crate) const AUDIENCE: &str = "api";
 
-/// A part of a token as it stands between the dots.
+/// A part of a token, between the dots.
 pub(crate) fn encode_part(text: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(text)
 }
@@ -86,12 +86,12 @@ impl Token {
         Value::Object(self.claims.clone()).to_string()
     }
 
-    /// Signed, with this text in the place of the claims.
+    /// Signed, with this text in place of the claims.
     pub(crate) fn with_claims_text(&self, claims: impl AsRef<[u8]>) -> String {
         self.with_parts(&encode_part(self.header_text()), &encode_part(claims))
     }
 
-    /// Signed, with these in the places of the encoded header and claims.
+    /// Signed, with these in place of the encoded header and claims.
     pub(crate) fn with_parts(&self, header: &str, claims: &str) -> String {
         let signing_input = format!("{header}.{claims}");
         let signature = keys::key(self.key).sign(signing_input.as_bytes());

@@ -40,7 +40,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         id: 31,
-        threat: "an outage of the issuer brings a key of nobody into force",
+        threat: "an outage of the issuer brings an unknown key into force",
         sources: "CVE-2026-31837",
         attack: outage,
     },
@@ -108,12 +108,12 @@ fn wait_for(envoy: &Envoy, request: &Request, status: u16) {
     );
 }
 
-/// Waits until somebody has fetched the keys once more, and has had the time to read them.
+/// Waits until the keys have been fetched once more, and the filter has had time to read them.
 #[track_caller]
 fn wait_for_fetch(server: &JwksServer) {
     let fetched = server.requests("/jwks");
     until(
-        || "nobody has asked again".to_owned(),
+        || "the keys were not fetched again".to_owned(),
         || server.requests("/jwks") > fetched,
     );
     thread::sleep(Duration::from_millis(300));
@@ -222,9 +222,9 @@ fn requests_during_a_fetch(_: &mut World) {
     let envoy = with_server(&server, &json!({}));
     let before = Before::of(&envoy);
     thread::scope(|scope| {
-        for place in 0..24 {
+        for index in 0..24 {
             let mut client = envoy.client();
-            let (request, status) = match place % 3 {
+            let (request, status) = match index % 3 {
                 0 => (api(forged()), 401),
                 1 => (api("rubbish"), 401),
                 _ => (api(genuine()), 200),
@@ -246,13 +246,16 @@ fn outage(_: &mut World) {
     let asked = server.requests("/jwks");
     let start = Instant::now();
     while server.requests("/jwks") < asked + 2 {
-        // The keys of an answer that says of itself that it is none are never taken.
+        // Keys in an answer with an error status are never taken.
         let status = envoy
             .client()
             .send(&api(Token::signed_by("es256-other")))
             .status;
         assert!(matches!(status, 401 | 503), "{status}");
-        assert!(start.elapsed() < PATIENCE, "nobody asked again");
+        assert!(
+            start.elapsed() < PATIENCE,
+            "the keys were not fetched again"
+        );
         thread::sleep(Duration::from_millis(50));
     }
     let status = envoy.client().send(&api(forged())).status;
@@ -266,9 +269,9 @@ fn hostile_set(_: &mut World) {
     let many = |count: usize| {
         let mut set = set_of(&["es256-other"]);
         let key = set["keys"][0].clone();
-        let named = |place| {
+        let named = |index| {
             let mut key = key.clone();
-            key["kid"] = format!("k{place}").into();
+            key["kid"] = format!("k{index}").into();
             key
         };
         set["keys"] = (0..count).map(named).collect();
@@ -280,7 +283,7 @@ fn hostile_set(_: &mut World) {
     let envoy = with_server(&server, &json!({"cache_duration": "1s"}));
     let before = Before::of(&envoy);
     wait_for(&envoy, &api(genuine()), 200);
-    // A secret that everybody can fetch is none.
+    // A secret that can be fetched is not a secret.
     let reply = envoy.client().send(&api(Token::signed_by("hs256")));
     assert!(matches!(reply.status, 401), "{reply:?}");
     let answers = [
@@ -313,8 +316,8 @@ fn storm_of_names(_: &mut World) {
     wait_for(&envoy, &api(genuine()), 200);
     let mut client = envoy.client();
     let start = Instant::now();
-    for place in 0..REQUESTS {
-        let token = forged().header("kid", format!("nobody's {place}"));
+    for index in 0..REQUESTS {
+        let token = forged().header("kid", format!("unknown {index}"));
         let status = client.send(&api(token)).status;
         assert!(matches!(status, 401 | 503), "{status}");
     }

@@ -1,4 +1,4 @@
-//! Requests that try to get past the token, or to look like somebody else without one.
+//! Requests that try to get past the token, or to pose as another caller without one.
 
 use super::{Row, World, genuine};
 use crate::support::{Request, Token, assert_refused};
@@ -66,7 +66,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         id: 44,
-        threat: "a token in a spelling of its place that only the upstream reads",
+        threat: "a token in a spelling of its location that only the upstream reads",
         sources: "CVE-2023-23934, CVE-2020-7070, ASP.NET, PHP and Python's `http.cookies`",
         attack: spellings,
     },
@@ -141,7 +141,7 @@ fn several_places(world: &mut World) {
     ] {
         world.refused(&request, 400, "token_ambiguous");
     }
-    // One token in all the places: none of the copies goes on.
+    // One token in every location: none of the copies goes on.
     let reply = world.send(&everywhere(&genuine, &genuine, &genuine));
     assert_eq!(reply.status, 200, "{reply:?}");
     let (_, signature) = genuine.rsplit_once('.').unwrap();
@@ -149,7 +149,7 @@ fn several_places(world: &mut World) {
     assert_eq!(reply.json()["path"], "/api?a=1&b=2");
 }
 
-/// Headers by which the upstream knows the caller, as an attacker would have them.
+/// Headers that tell the upstream who is calling, as an attacker would set them.
 const OWN: [(&str, &str); 5] = [
     ("x-user-id", "admin"),
     ("x-email", "admin@example.com"),
@@ -367,8 +367,8 @@ fn optional_token(world: &mut World) {
 fn crafted(world: &mut World) {
     let token = genuine().to_string();
     let mut many = Request::get("/api").bearer(&token);
-    for place in 0..90 {
-        many = many.header(format!("x-session-{place}"), "x".repeat(100));
+    for index in 0..90 {
+        many = many.header(format!("x-session-{index}"), "x".repeat(100));
     }
     for request in [
         many,

@@ -28,13 +28,13 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         id: 41,
-        threat: "another module in the place of this one",
+        threat: "another module in place of this one",
         sources: "Istio's WasmPlugin checks no signatures",
         attack: swapped_module,
     },
     Row {
         id: 42,
-        threat: "defaults that let everybody through when something is missing",
+        threat: "defaults that let every request through when something is missing",
         sources: "Istio's FailStrategy",
         attack: open_defaults,
     },
@@ -114,8 +114,8 @@ fn fetching_keys(cluster: &'static str, server: SocketAddr) -> Bootstrap {
     Bootstrap::with_plugin(Plugin::new(&remote)).with_cluster(cluster, server)
 }
 
-/// Envoy takes no other module than the one whose hash it was told, and nobody is let through in
-/// its place. Whatever fetches the module says how to pin it.
+/// Envoy takes only the module with the configured hash, and lets no request through without it.
+/// The documents say how to pin it, for every way to fetch the module.
 fn swapped_module(_: &mut World) {
     let bytes = fs::read(module()).unwrap();
     let server = JwksServer::start();

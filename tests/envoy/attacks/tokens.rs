@@ -1,4 +1,4 @@
-//! Tokens that were made to be taken for others.
+//! Tokens made to pass for others.
 
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         id: 8,
-        threat: "`kid` as a path or a query, and a `kid` that nobody has",
+        threat: "`kid` as a path or a query, and an unknown `kid`",
         sources: "WebGoat/WebGoat#1538",
         attack: key_id_injection,
     },
@@ -50,7 +50,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         id: 10,
-        threat: "psychic signatures, and DER in the place of r and s",
+        threat: "psychic signatures, and DER in place of r and s",
         sources: "CVE-2022-21449, auth0/java-jwt#579",
         attack: psychic_signature,
     },
@@ -202,7 +202,7 @@ fn key_elsewhere(world: &mut World) {
     world.refuses_token(token, "signature_invalid");
     world.accepts_token(genuine().header("x5c", chain).header("jku", own));
     fetched.set_nonblocking(true).unwrap();
-    assert!(fetched.accept().is_err(), "somebody went to fetch a key");
+    assert!(fetched.accept().is_err(), "a key was fetched");
 }
 
 fn key_id_injection(world: &mut World) {
@@ -294,9 +294,9 @@ fn signature_length(world: &mut World) {
 fn other_spelling(world: &mut World) {
     let token = genuine().claim("name", "???>>>~~~").to_string();
     world.accepts_token(&token);
-    let padded = |place: usize| {
+    let padded = |index: usize| {
         let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
-        parts[place] += "=";
+        parts[index] += "=";
         parts.join(".")
     };
     let other_alphabet = token.replace('_', "/").replace('-', "+");
@@ -461,7 +461,8 @@ fn claim_with_a_line_break(world: &mut World) {
     );
 }
 
-/// Whatever is wrong besides the signature: as long as that is wrong, too, it is all that is told.
+/// Whatever is wrong besides the signature: as long as the signature is wrong too, only that is
+/// told.
 fn error_oracle(world: &mut World) {
     let forged = || Token::signed_by("es256-other").header("kid", "test-es256");
     let expected = world.send(&Request::get("/api").bearer(forged()));

@@ -1,4 +1,4 @@
-//! What two filters made of the same request.
+//! The outcomes of one request under two filters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,12 +7,12 @@ use regex_lite::Regex;
 
 use crate::support::{Listener, Response};
 
-/// What became of one request.
+/// The outcome of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) status: u16,
-    /// Why it was refused, as the filter says itself: `Jwt_is_expired`, `token_expired`.
-    /// [`ACCEPTED`] where the upstream has answered.
+    /// The filter's own reason for the refusal: `Jwt_is_expired`, `token_expired`. [`ACCEPTED`]
+    /// where the upstream has answered.
     pub(super) reason: String,
     /// What the upstream saw: the values of each header, method and path among them.
     pub(super) seen: BTreeMap<String, Vec<String>>,
@@ -20,10 +20,10 @@ pub(super) struct Outcome {
     is_told: bool,
 }
 
-/// The reason of a request that went through.
+/// The reason for a request that went through.
 pub(super) const ACCEPTED: &str = "accepted";
 
-/// In what two outcomes differ; first what the native filter does, then what Portcullis does.
+/// The difference of two outcomes: first that of the native filter, then that of Portcullis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Difference {
     /// The status of the reply.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{deviations, differences, trials};
 use crate::support::program;
 
-/// Deviations that are matters of configuration, so that nothing of them is left.
+/// Deviations that a configuration can undo.
 const SETTLED: [&str; 4] = [
     "no-rule",
     "expiration-required",
@@ -40,7 +40,7 @@ fn a_converted_configuration_gives_the_verdicts_of_the_original() {
     assert!(found.len() < before.len(), "{found:#?}");
 }
 
-/// As somebody would do it who has a whole configuration of Envoy.
+/// As for a user with a whole configuration of Envoy.
 fn converted(configuration: &Value) -> Value {
     let mut filter = configuration.clone();
     let members = filter.as_object_mut().expect("an object");

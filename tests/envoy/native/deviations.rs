@@ -13,22 +13,21 @@ const REFUSED: &str = "refused";
 /// One deviation on purpose.
 pub(super) struct Deviation {
     pub(super) id: String,
-    /// Pairs made by hand that differ exactly so.
+    /// Handwritten pairs that differ in exactly this way.
     pub(super) shown_by: Vec<Shown>,
-    /// Configurations that only `jwt_authn` takes, by the names that they have in
-    /// [`super::trials::refused`].
+    /// Configurations that only `jwt_authn` takes, by their names in [`super::trials::refused`].
     pub(super) configurations: Vec<String>,
     /// Which generated pairs it explains.
     explains: Vec<Explanation>,
 }
 
-/// A pair made by hand, and the difference that it shows.
+/// A handwritten pair, and the difference that it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) trial: String,
     pub(super) request: String,
     pub(super) difference: Difference,
-    /// Whether it is chance which of two pairs of the deviation differ.
+    /// Whether it depends on chance which of two pairs of the deviation differs.
     pub(super) is_chance: bool,
 }
 
@@ -169,8 +168,7 @@ impl Change {
     }
 }
 
-/// Whether the outcome is one of those that are named: by their reasons, by their statuses, or as
-/// `refused`.
+/// Whether the outcome is one of these names: by their reasons, by their statuses, or as `refused`.
 fn is_one_of(named: &[String], outcome: &Outcome) -> bool {
     named.iter().any(|name| match name.as_str() {
         REFUSED => (400..500).contains(&outcome.status),
@@ -213,7 +211,7 @@ fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-/// A misspelt name would say nothing.
+/// A misspelt name would have no effect.
 #[test]
 fn every_deviation_names_reasons_and_features_that_there_are() {
     let own: Vec<_> = portcullis::gate::Reason::ALL

@@ -1,4 +1,4 @@
-//! Pairs that nobody thought of: configurations and requests by chance, from a seed.
+//! Random pairs of configurations and requests, from a seed.
 //!
 //! `PORTCULLIS_DIFFERENTIAL_SEED` and `PORTCULLIS_DIFFERENTIAL_PAIRS` choose others and more;
 //! `PORTCULLIS_DIFFERENTIAL_ONLY=17.4` tries request 4 of configuration 17 of the seed alone.
@@ -32,17 +32,17 @@ const REQUESTS: usize = 10;
 /// Configurations in one Envoy.
 const CONFIGURATIONS: usize = 50;
 
-/// A request with its place in the run.
+/// A request with its position in the run.
 struct Pair {
     /// Seed, configuration and request.
-    place: (u64, usize, usize),
+    position: (u64, usize, usize),
     request: Request,
     features: Features,
     native: Outcome,
     own: Outcome,
 }
 
-/// What came out of all pairs.
+/// The result of all pairs.
 #[derive(Default)]
 struct Tally {
     pairs: usize,
@@ -94,23 +94,23 @@ impl Tally {
     ) {
         let configurations: Vec<_> = configurations
             .iter()
-            .map(|place| {
-                let mut random = Random::seeded(mixed(seed, *place, 0));
-                (*place, Configuration::random(&mut random))
+            .map(|index| {
+                let mut random = Random::seeded(mixed(seed, *index, 0));
+                (*index, Configuration::random(&mut random))
             })
             .collect();
         let listeners = configurations.iter().flat_map(listeners);
         let bootstrap = Bootstrap::new(listeners.collect::<Vec<_>>());
         let bootstrap = bootstrap.with_workers(1).with_wasm_log_level("error");
         let envoy = Envoy::start(&bootstrap);
-        for (place, configuration) in &configurations {
-            let mut native = envoy.client_of(&format!("native-{place}"));
-            let mut own = envoy.client_of(&format!("portcullis-{place}"));
+        for (index, configuration) in &configurations {
+            let mut native = envoy.client_of(&format!("native-{index}"));
+            let mut own = envoy.client_of(&format!("portcullis-{index}"));
             for request in requests {
-                let mut random = Random::seeded(mixed(seed, *place, request + 1));
+                let mut random = Random::seeded(mixed(seed, *index, request + 1));
                 let generated = requests::random(&mut random, configuration);
                 let pair = Pair {
-                    place: (seed, *place, *request),
+                    position: (seed, *index, *request),
                     native: Outcome::of(&native.send(&generated.request)),
                     own: Outcome::of(&own.send(&generated.request)),
                     request: generated.request,
@@ -174,39 +174,39 @@ impl Tally {
 }
 
 impl Pair {
-    /// All that is needed to see the difference again.
+    /// All that is needed to reproduce the difference.
     fn report(&self, difference: &Difference, configuration: &Configuration) -> String {
-        let (seed, place, request) = self.place;
+        let (seed, index, request) = self.position;
         format!(
             "{difference:?}: jwt_authn {}, Portcullis {}\n\
              replay: PORTCULLIS_DIFFERENTIAL_SEED={seed} \
-             PORTCULLIS_DIFFERENTIAL_ONLY={place}.{request}\n\
+             PORTCULLIS_DIFFERENTIAL_ONLY={index}.{request}\n\
              features: {:?}\nconfiguration: {}\nrequest: {}",
             self.native, self.own, self.features, configuration.own, self.request
         )
     }
 }
 
-fn listeners((place, configuration): &(usize, Configuration)) -> [Listener; 2] {
+fn listeners((index, configuration): &(usize, Configuration)) -> [Listener; 2] {
     let own = configuration.own.to_string();
     let read = portcullis::gate::read_configuration(own.as_bytes(), &|_| None);
     let faults = read.err().unwrap_or_default();
     assert!(
         faults.is_empty(),
-        "configuration {place} is refused: {faults:?}\n{own}"
+        "configuration {index} is refused: {faults:?}\n{own}"
     );
     let native = Listener::native(&configuration.shared);
     let own = Listener::portcullis(Plugin::new(&configuration.own));
     [
-        native.named(format!("native-{place}")).telling_reasons(),
-        own.named(format!("portcullis-{place}")).telling_reasons(),
+        native.named(format!("native-{index}")).telling_reasons(),
+        own.named(format!("portcullis-{index}")).telling_reasons(),
     ]
 }
 
-/// A seed for one part of a run, so that each can be made again alone.
+/// A seed for one part of a run, so that each can be reproduced alone.
 fn mixed(seed: u64, configuration: usize, request: usize) -> u64 {
-    let place = (configuration as u64) << 32 | request as u64;
-    Random::seeded(seed ^ place.rotate_left(17)).next()
+    let number = (configuration as u64) << 32 | request as u64;
+    Random::seeded(seed ^ number.rotate_left(17)).next()
 }
 
 fn number(variable: &str) -> Option<u64> {

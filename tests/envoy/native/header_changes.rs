@@ -82,7 +82,8 @@ pub(super) fn filled_once(_: &str, native: &[String], own: &[String]) -> bool {
     native.len() > 1 && own.len() == 1 && native.iter().all(|value| *value == own[0])
 }
 
-/// There, a copy of the token whose scheme is spelt otherwise is none and goes on to the upstream.
+/// There, a copy of the token with another spelling of its scheme does not count as one and goes on
+/// to the upstream.
 pub(super) fn scheme_recognised(name: &str, native: &[String], own: &[String]) -> bool {
     let [native] = native else {
         return false;

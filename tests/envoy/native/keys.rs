@@ -1,4 +1,4 @@
-//! Keys that the two filters do not think of alike.
+//! Keys that the two filters treat differently.
 
 use serde_json::{Value, json};
 
@@ -18,15 +18,15 @@ fn odd() -> [Value; 2] {
     [file["keys"][0].clone(), file["keys"][1].clone()]
 }
 
-/// The key of this name as often as that, each time by another name, and then the key `es256`.
+/// This many copies of the key of this name, each with another `kid`, and then the key `es256`.
 fn behind(name: &str, count: usize) -> Value {
     let mut set: Value = serde_json::from_str(&jwks(&[name, "es256"])).unwrap();
     let keys = set["keys"].as_array_mut().unwrap();
     let last = keys.pop().unwrap();
     let other = keys.pop().unwrap();
-    for place in 0..count {
+    for index in 0..count {
         let mut key = other.clone();
-        key["kid"] = format!("another-{place}").into();
+        key["kid"] = format!("another-{index}").into();
         keys.push(key);
     }
     keys.push(last);
@@ -61,7 +61,7 @@ pub(super) fn without_a_name() -> Requests {
     ]
 }
 
-/// A key that does not say which tokens are its own, before another one.
+/// A key without `kid`, before another one.
 pub(super) fn with_a_nameless_key() -> Value {
     let mut set: Value = serde_json::from_str(&jwks(&["eddsa", "rs256"])).unwrap();
     for member in ["alg", "kid"] {
@@ -95,17 +95,17 @@ fn keys_of(names: &'static [&str]) -> Value {
     usual(json!({"local_jwks": {"inline_string": set.to_string()}}))
 }
 
-/// All their tokens, each by its place.
+/// All their tokens, each by its index.
 fn tokens_of(names: &'static [&str]) -> Requests {
-    const PLACES: [&str; 12] = [
+    const INDICES: [&str; 12] = [
         "1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th", "10th", "11th", "12th",
     ];
     let tokens = published(names).flat_map(|set| set["genuine"].as_array().unwrap().clone());
     let tokens: Vec<_> = tokens.collect();
-    assert!(tokens.len() <= PLACES.len());
-    let tokens = PLACES.into_iter().zip(tokens);
+    assert!(tokens.len() <= INDICES.len());
+    let tokens = INDICES.into_iter().zip(tokens);
     tokens
-        .map(|(place, token)| (place, api().bearer(token.as_str().unwrap())))
+        .map(|(index, token)| (index, api().bearer(token.as_str().unwrap())))
         .collect()
 }
 
@@ -134,7 +134,7 @@ pub(super) fn for_odd_spellings() -> Requests {
     tokens_of(ODD_SPELLINGS)
 }
 
-/// RSA certificates, of which `jwt_authn` reads nothing else.
+/// RSA certificates, the only ones that `jwt_authn` reads.
 pub(super) fn certificates() -> Value {
     let set = published(&["Firebase"]).next().unwrap();
     usual(json!({"local_jwks": {"inline_string": set["text"]}}))
@@ -144,7 +144,7 @@ pub(super) fn of_certificates() -> Requests {
     tokens_of(&["Firebase"])
 }
 
-/// Keys whose ids are a number, `null` and nothing.
+/// Keys whose ids are a number, `null` and empty.
 pub(super) fn with_odd_ids() -> Value {
     let mut set: Value = serde_json::from_str(&jwks(&["rs256", "es256", "eddsa"])).unwrap();
     for (key, id) in

@@ -1,5 +1,5 @@
-//! The requests that both filters are given, each under the name that [`super::deviations`] goes
-//! by.
+//! The requests that both filters are given, each with the name that [`super::deviations`] refers
+//! to.
 
 use serde_json::{Value, json};
 
@@ -154,7 +154,7 @@ pub(super) fn at_the_default_location() -> Requests {
             authorization(format!("XBearer {text}")),
         ),
         (
-            "Bearer in second place",
+            "Bearer in second position",
             authorization(format!("Basic YTpi, Bearer {text}")),
         ),
         (
@@ -216,11 +216,11 @@ pub(super) fn at_named_locations() -> Requests {
         ),
         ("the prefix in capitals", prefixed(format!("JWT={text}"))),
         (
-            "the prefix in second place",
+            "the prefix in second position",
             prefixed(format!("a=b jwt={text}")),
         ),
         ("the prefix in quotes", prefixed(format!("jwt=\"{text}"))),
-        ("the same token in two places", {
+        ("the same token in two locations", {
             own(&text).header("x-prefixed", format!("jwt={text}"))
         }),
         ("the same token with the scheme in another case", {

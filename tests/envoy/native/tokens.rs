@@ -73,7 +73,7 @@ pub(super) fn usual() -> Requests {
     ]
 }
 
-/// Tokens about which filters may well think differently.
+/// Tokens that filters may well treat differently.
 pub(super) fn odd() -> Requests {
     let text = genuine().to_string();
     let (signed, signature) = text.rsplit_once('.').unwrap();

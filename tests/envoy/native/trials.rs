@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Requests, Trial, keys, places, requests, requirements, tokens};
+use super::{Requests, Trial, keys, query, requests, requirements, tokens};
 use crate::support::{AUDIENCE, ISSUER, jwks};
 
 pub(super) fn all() -> Vec<Trial> {
@@ -71,7 +71,7 @@ pub(super) fn all() -> Vec<Trial> {
         ),
         trial("no server of keys", no_server_of_keys(), requests::of_one),
         trial("as people write it", as_people_write_it(), requests::of_one),
-        trial("parameters", places::configuration(), places::requests),
+        trial("parameters", query::configuration(), query::requests),
         trial(
             "an optional bearer",
             requirements::optional_bearer(),
@@ -309,7 +309,7 @@ fn claims() -> Value {
     }))
 }
 
-/// Whoever signs with one of the keys is believed.
+/// A signature by any of the keys is enough.
 fn unbound() -> Value {
     json!({
         "providers": {

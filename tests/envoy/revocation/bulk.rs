@@ -1,4 +1,4 @@
-//! What a bulk load does to an Envoy that follows.
+//! The effect of a bulk import on an Envoy that follows.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::scene::{Scene, session};
 use crate::support::{ISSUER, until};
 
-/// So many names of a kind, each in a line.
+/// This many names of a kind, one on each line.
 fn lines(kind: &str, count: usize) -> String {
     let line = |number| {
         let value = format!("bulk-{number}");
@@ -16,7 +16,7 @@ fn lines(kind: &str, count: usize) -> String {
     (0..count).map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Without the mend, 20,000 cut-offs took seven seconds of Envoy's processor.
+/// In an earlier version, 20,000 cut-offs took seven seconds of CPU time in Envoy.
 #[test]
 fn a_session_that_is_revoked_behind_a_bulk_of_cut_offs_is_refused_at_once() {
     let mut scene = Scene::new(&json!({}));
@@ -36,7 +36,7 @@ fn a_session_that_is_revoked_behind_a_bulk_of_cut_offs_is_refused_at_once() {
     scene.assert_accepted(&session("innocent"));
 }
 
-/// The jitter is longer than is waited for here.
+/// The jitter is longer than this test waits.
 #[test]
 fn tokens_are_asked_about_as_seldom_as_promised_soon_after_a_bulk_load() {
     let mut scene = Scene::new(&json!({"reload_jitter": "300s"}));

@@ -16,7 +16,7 @@ use crate::support::{
 /// When requests of the right filter are answered at the latest.
 const PROMISE: Duration = Duration::from_secs(35);
 
-/// Long enough for whoever cannot lead to have tried more than once.
+/// Long enough for a filter that cannot lead to have tried more than once.
 const A_WHILE: Duration = Duration::from_secs(20);
 
 fn another_key() -> String {
@@ -42,12 +42,12 @@ fn within_the_promise(envoy: &Envoy, client: &mut Client) {
 }
 
 #[test]
-fn a_filter_whose_keys_signed_nothing_answers_by_its_posture_and_disturbs_nobody() {
+fn a_filter_whose_keys_signed_nothing_answers_by_its_posture_and_disturbs_no_other() {
     let authority = Authority::start();
     authority.revoke("session", "before");
     let right = settings(&authority, &json!({}));
     let wrong = settings(&authority, &json!({"public_keys": [another_key()]}));
-    // The wrong one is there first, and may be the first to lead.
+    // The wrong one starts first, and may be the first to lead.
     let listeners = [listener("wrong", &wrong), listener("portcullis", &right)];
     let envoy = Envoy::start(&Bootstrap::new(listeners).with_authority(authority.address()));
     for mut client in envoy.client_of_every_worker() {

@@ -1,5 +1,5 @@
-//! An authority that is gone, slow, or not what it was; an Envoy that changes its configuration
-//! or has another idea of the time.
+//! An authority that is gone, slow, or replaced; an Envoy that changes its configuration or whose
+//! clock is wrong.
 
 use std::path::Path;
 use std::process::Command;
@@ -37,7 +37,7 @@ fn an_authority_that_was_killed_is_missed_only_when_the_feed_is_stale() {
 }
 
 #[test]
-fn nobody_is_refused_while_the_authority_restarts() {
+fn no_request_is_refused_while_the_authority_restarts() {
     let mut scene = Scene::new(&json!({}));
     scene.authority.revoke("session", "before");
     scene.wait_until_in_step();
@@ -92,7 +92,7 @@ fn an_authority_restored_from_an_older_backup_begins_a_new_history() {
     scene.wait_until_in_step();
     scene.assert_refused(&session("saved"), 401, "token_revoked");
     scene.assert_accepted(&session("innocent"));
-    // Nobody knows of it any more, and the authority says so to the operator.
+    // The revocation is lost, and the authority says so to the operator.
     assert!(
         scene
             .authority
@@ -143,8 +143,8 @@ fn an_authority_of_another_installation_is_not_believed() {
     // It knows its edges, but it has other keys.
     let other = scene.authority.start_another();
     scene.meddler.forward_to(other.address());
-    // Before the feed is stale as well as after it, and with a token that nobody has asked about:
-    // only the other authority could say now that it is not revoked.
+    // Before the feed is stale as well as after it, and with a token that was never checked: only
+    // the other authority could say now that it is not revoked.
     for number in 0.. {
         let unknown = session("revoked").claim("jti", format!("unknown-{number}"));
         for reply in scene.ask(&unknown) {
@@ -175,7 +175,7 @@ fn a_slow_authority_is_waited_for_as_long_as_configured() {
     scene.assert_refused(&session("revoked"), 401, "token_revoked");
     scene.assert_accepted(&session("innocent"));
 
-    // Some 450 bytes: nine seconds, and one is waited for.
+    // Some 450 bytes: nine seconds, and the filter waits one.
     scene.meddler.trickle(Duration::from_millis(20));
     let asked = Instant::now();
     let again = session("revoked").claim("jti", "another");
@@ -206,7 +206,7 @@ fn an_authority_that_comes_after_envoy_is_found() {
 }
 
 #[test]
-fn nobody_is_refused_while_envoy_takes_over_a_new_configuration() {
+fn no_request_is_refused_while_envoy_takes_over_a_new_configuration() {
     let authority = Authority::start();
     authority.revoke("session", "before");
     let bootstrap = |realm: &str| {
@@ -268,8 +268,8 @@ fn an_edge_whose_clock_is_as_far_off_as_it_may_be_refuses_the_same() {
     });
 }
 
-/// A library that sets the clock of a process off. libfaketime does more, so much that Envoy does
-/// not start with it.
+/// A library that shifts the clock of a process. libfaketime does more, so much that Envoy does not
+/// start with it.
 fn clock_off_by(seconds: i64, directory: &Path) -> String {
     const SOURCE: &str = r"
         #include <sys/syscall.h>
@@ -310,8 +310,8 @@ fn clock_off_by(seconds: i64, directory: &Path) -> String {
     library.to_str().expect("a path in UTF-8").to_owned()
 }
 
-/// Asserts that Envoy's clock, which its `Date` is of, is off by so many seconds, or the test would
-/// show nothing.
+/// Asserts that Envoy's clock, as its `Date` shows it, is off by this many seconds; otherwise the
+/// test would show nothing.
 #[expect(
     clippy::disallowed_methods,
     reason = "Envoy's clock is off from the machine's"
@@ -358,7 +358,7 @@ fn with_another_clock(authority: &Authority, envoy: &Envoy, offset: i64) {
     wait(&laptop, 200);
     authority.revoke("subject", "alice");
     wait(&laptop, 401);
-    // Longer than the staleness that is put up with, which is counted by one clock.
+    // Longer than `max_staleness`, which is measured by one clock.
     thread::sleep(STALENESS + Duration::from_secs(1));
     wait(&session("new"), 200);
     wait(&laptop, 401);

@@ -1,5 +1,5 @@
-//! A feed that is not what the authority sent. It is never applied; what is held stays, and when
-//! it gets too old, the posture decides.
+//! A feed that differs from what the authority sent. It is never applied; the edge keeps what it
+//! has, and when that gets too old, the posture decides.
 
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -19,8 +19,8 @@ const SIGNATURE_BYTES: usize = 8 + 64;
 type Alteration = Arc<dyn Fn(Vec<u8>) -> Vec<u8> + Send + Sync>;
 
 fn flipped(mut body: Vec<u8>) -> Vec<u8> {
-    let place = body.len() / 2;
-    body[place] ^= 1;
+    let middle = body.len() / 2;
+    body[middle] ^= 1;
     body
 }
 
@@ -29,7 +29,7 @@ fn truncated(mut body: Vec<u8>) -> Vec<u8> {
     body
 }
 
-/// The same message, signed with a key that nobody was told of.
+/// The same message, signed with an unknown key.
 fn signed_by_another(kind: Signable) -> impl Fn(Vec<u8>) -> Vec<u8> {
     move |mut message| {
         let key = SigningKey::from_bytes(&[7; 32]);
@@ -41,7 +41,7 @@ fn signed_by_another(kind: Signable) -> impl Fn(Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// Signed with a key that nobody was told of, under the name of the right one.
+/// Signed with an unknown key, under the name of the right one.
 fn forged(kind: Signable) -> impl Fn(Vec<u8>) -> Vec<u8> {
     move |message| {
         let name = message.len() - SIGNATURE_BYTES;
@@ -93,8 +93,7 @@ fn replay(meddler: &Meddler) {
     });
 }
 
-/// Answers to polls come in another order than they were given: each comes in place of the next
-/// one, and the latest first.
+/// Answers to polls arrive out of order: each in place of the next one, and the latest first.
 #[test]
 fn changes_that_come_out_of_order_are_not_applied_until_they_come_in_order() {
     let mut scene = Scene::new(&json!({}));
@@ -105,7 +104,7 @@ fn changes_that_come_out_of_order_are_not_applied_until_they_come_in_order() {
         if !path.starts_with("/v1/feed/deltas") {
             return body;
         }
-        let mut held = held.lock().expect("nobody panics with it");
+        let mut held = held.lock().expect("no thread panics with it");
         match held.replace(body.clone()) {
             Some(earlier) => earlier,
             // What was a long poll's answer comes after the next one's.

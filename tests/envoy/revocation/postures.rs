@@ -1,4 +1,4 @@
-//! What the configuration promises for when it is not known whether a token was revoked.
+//! What the configuration promises where it is not known whether a token was revoked.
 
 use std::thread;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::scene::{STALENESS, Scene, session, soon_stale};
 use crate::support::{Authority, Meddler, Request, Token, assert_refused, until};
 
-/// A verdict that every worker has to give.
+/// The verdict expected of every worker.
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
     Accepted,
@@ -31,7 +31,7 @@ fn with(mut settings: Value, name: &str, value: &str) -> Value {
     settings
 }
 
-/// Answers questions about one token, and no feed.
+/// Answers checks of one token, and has no feed.
 fn spoil_the_feed(meddler: &Meddler) {
     meddler.alter(|path, body| {
         if path.starts_with("/v1/feed") {
@@ -193,9 +193,9 @@ fn the_filter_says_perhaps_and_the_authority_nothing() {
     });
 }
 
-/// Whose clients have not noticed that they were signed out, and come again and again.
+/// Its client has not noticed that it was signed out, and comes again and again.
 #[test]
-fn a_token_remembered_as_revoked_is_refused_when_nobody_knows_more() {
+fn a_token_remembered_as_revoked_is_refused_when_nothing_more_is_known() {
     let more = with(soon_stale(), "on_stale", "allow");
     let mut scene = Scene::new(&with(more, "on_unconfirmed", "allow"));
     let revoked = Request::get("/api").bearer(session("revoked"));

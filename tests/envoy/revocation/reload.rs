@@ -1,7 +1,7 @@
 //! A machine that crashed and was replaced (`failure_policy: FAIL_RELOAD`).
 //!
-//! The way to crash it is the only one that is known: the same module is given less memory than
-//! its cache of tokens grows to, and a Rust program that gets no memory traps.
+//! There is only one known way to crash it: the same module is given less memory than its cache of
+//! tokens grows to, and a Rust program that gets no memory traps.
 
 use std::time::Instant;
 

@@ -10,7 +10,7 @@ use crate::support::{
     configuration, until,
 };
 
-/// A tick, and as much again for a busy machine: when every worker knows what the leader knows.
+/// A tick, and as much again for a busy machine: by then every worker knows what the leader knows.
 const SPREAD: Duration = Duration::from_millis(300);
 
 /// The shortest staleness that can be configured.
@@ -77,7 +77,7 @@ impl Scene {
         thread::sleep(SPREAD);
     }
 
-    /// Waits until the change with which the authority is now has arrived.
+    /// Waits until the authority's latest change has arrived.
     pub(crate) fn wait_until_in_step(&self) {
         let sequence = self.authority.stats()["sequence"].as_u64();
         self.wait_for("portcullis.feed.sequence", sequence.expect("a number"));
@@ -144,7 +144,7 @@ pub(crate) fn session(id: &str) -> Token {
     Token::signed_by("es256").claim("sid", id)
 }
 
-/// The least staleness, so that a silent authority is noticed soon.
+/// The shortest staleness, so that a silent authority is noticed soon.
 pub(crate) fn soon_stale() -> Value {
     json!({"max_staleness": "3s"})
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::scene::{Scene, session};
 use crate::support::{Authority, Request, Token, assert_refused};
 
-/// The clock's seconds decide about cut-offs, so that a sign-in afterwards is later.
+/// Cut-offs are compared in whole seconds; this waits until a sign-in counts as later.
 const NEXT_SECOND: Duration = Duration::from_millis(1_100);
 
 #[test]
@@ -137,7 +137,7 @@ fn a_token_issued_further_ahead_than_that_is_refused() {
         scene.assert_refused(&token, 401, "token_not_yet_valid");
     }
     assert!(scene.metric("portcullis.requests.refused.token_issued_ahead.demo") >= 6);
-    // One that does not say when it was issued may be older than any instant.
+    // One without `iat` may be older than any instant.
     let timeless = session("s").without_claim("iat");
     scene.assert_accepted(&timeless);
     scene.authority.revoke("subject", "alice");
@@ -192,7 +192,7 @@ fn a_false_positive_costs_a_question_and_never_a_refusal() {
     let token = |number| session(&format!("innocent-{number}"));
     let requests = (0..40).map(|number| Request::get("/api").bearer(token(number)));
     let requests: Vec<_> = requests.collect();
-    // The answer is kept with the token: nobody is asked again.
+    // The answer is kept with the token: there is no second check.
     for _ in 0..2 {
         for request in &requests {
             for reply in scene.send(request) {

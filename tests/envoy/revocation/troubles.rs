@@ -50,7 +50,7 @@ fn assert_told(bootstrap: &Bootstrap, times: u64, fault: &str, text: &str) -> En
     envoy
 }
 
-/// So often that a leader has let go of the lead in favour of the next one.
+/// Enough times for a leader to have handed over to the next one.
 const OFTEN: u64 = 5;
 
 #[test]
@@ -79,7 +79,7 @@ fn an_edge_that_may_not_follow_says_why() {
 }
 
 #[test]
-fn tls_on_one_side_only_is_said_by_whoever_can_know_it() {
+fn tls_on_one_side_only_is_reported_by_the_side_that_can_know_it() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (certificate, key) = make_certificate(directory.path());
     let with_tls = ["--tls-certificate", &certificate, "--tls-key", &key];
@@ -106,7 +106,7 @@ fn tls_on_one_side_only_is_said_by_whoever_can_know_it() {
         "{}",
         authority.log()
     );
-    // What Envoy told up to 1.39, and tells if it is asked to.
+    // What Envoy said up to 1.39, and still does where it is configured to.
     let feature = "envoy.reloadable_features.hide_transport_failure_reason_in_response_body";
     let layer = json!({"name": "static", "static_layer": {feature: false}});
     let telling = encrypted.with_member("layered_runtime", json!({"layers": [layer]}));

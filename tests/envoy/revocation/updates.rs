@@ -1,5 +1,5 @@
-//! Updates of the plugin's configuration while requests come in: what leads is replaced again and
-//! again, and nobody may notice.
+//! Updates of the plugin's configuration while requests come in: the leader is replaced again and
+//! again, and no request may show it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::support::{
 struct Updates {
     way: Way,
     count: u32,
-    /// Of these, in how many nothing is revoked, so that only heartbeats keep the feed fresh.
+    /// How many of these go by without a revocation, so that only heartbeats keep the feed fresh.
     quiet: u32,
     interval: Duration,
     max_staleness: &'static str,
@@ -35,7 +35,7 @@ enum Way {
 }
 
 impl Updates {
-    /// Oftener than heartbeats come, and for longer than silence is put up with.
+    /// More often than heartbeats come, and for longer than `max_staleness`.
     const fn short(way: Way) -> Self {
         Self {
             way,
@@ -63,14 +63,14 @@ fn updates_of_listeners_do_not_starve_the_feed() {
     thread::scope(|scope| {
         // For as long as Envoy lets them by default, and hardly at all.
         for drain in [600, 1] {
-            scope.spawn(move || nobody_notices(&Updates::short(Way::Listeners(drain))));
+            scope.spawn(move || no_request_shows_it(&Updates::short(Way::Listeners(drain))));
         }
     });
 }
 
 #[test]
 fn updates_of_the_filter_do_not_starve_the_feed() {
-    nobody_notices(&Updates::short(Way::Filter));
+    no_request_shows_it(&Updates::short(Way::Filter));
 }
 
 #[test]
@@ -85,14 +85,14 @@ fn a_minute_of_updates_does_not_starve_the_feed() {
             Way::Modules(3),
             Way::Filter,
         ] {
-            scope.spawn(move || nobody_notices(&Updates::long(way)));
+            scope.spawn(move || no_request_shows_it(&Updates::long(way)));
         }
     });
 }
 
-/// No request is refused that was not revoked, none is let through that was, and a revocation is
-/// in force as soon as ever.
-fn nobody_notices(updates: &Updates) {
+/// No unrevoked token is refused, no revoked one is let through, and revocations take effect as
+/// fast as ever.
+fn no_request_shows_it(updates: &Updates) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("filter.json");
     let authority = Authority::start();
@@ -179,7 +179,7 @@ fn another_module(file: &Path) -> PathBuf {
     file
 }
 
-/// Requests, one after the other, and what has become of the last revocation.
+/// Requests, one after the other, and the state of the last revocation.
 #[derive(Default)]
 struct Load {
     count: u32,
@@ -187,7 +187,7 @@ struct Load {
     slowest: Duration,
 }
 
-/// When every worker has to have heard of a revocation, on a machine that has other work besides.
+/// Within this time every worker has to know of a revocation, on a machine with other work to do.
 const LATE: Duration = Duration::from_millis(1_400);
 
 impl Load {

@@ -108,7 +108,7 @@ fn requests_with_the_same_question_share_one_call() {
 }
 
 #[test]
-fn whoever_shares_the_call_of_a_request_that_goes_away_is_answered_all_the_same() {
+fn a_request_that_shares_the_call_of_one_that_goes_away_is_answered_all_the_same() {
     let scene = Scene::new();
     scene.revoke("left");
     scene.meddler.hold_back(CHECK, Duration::from_millis(700));
@@ -184,9 +184,9 @@ fn a_request_that_has_waited_for_the_authority_waits_for_keys_as_well() {
     let reply = scene.send(&with(ask("taken-back"), "es256-other"));
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(scene.meddler.asked(CHECK), 1);
-    // A key that nobody has is not waited for without an end.
+    // The wait for a key that does not exist ends.
     scene.revoke_and_take_back("again");
-    let nobodys = other("es256").header("kid", "nobody's").to_string();
-    let reply = scene.send(&ask("again").header("x-other", nobodys));
+    let unknown = other("es256").header("kid", "unknown").to_string();
+    let reply = scene.send(&ask("again").header("x-other", unknown));
     assert_refused(&reply, 401, "signature_invalid");
 }

@@ -21,8 +21,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) gate: Option<SocketAddr>,
 }
 
-/// Stands for `portcullis` and `curl`, and notes how each of them ended. `serve` goes on until it
-/// is stopped: here, until it says where it listens.
+/// A stand-in for `portcullis` and `curl` that records how each of them ended. `serve` goes on
+/// until it is stopped: here, until it says where it listens.
 const STAND_IN: &str = r#"#!/bin/sh
 name=${0##*/}
 if [ "$name $1" = "portcullis serve" ]; then

@@ -9,7 +9,7 @@ use super::rules::{Aim, Matcher};
 use super::spelling;
 use crate::support::Random;
 
-/// A configuration with what the generator has to remember of it.
+/// A configuration with what the generator remembers of it.
 pub(super) struct Configuration {
     /// What both filters get.
     pub(super) shared: Value,
@@ -28,7 +28,7 @@ pub(super) struct Rule {
 impl Configuration {
     pub(super) fn random(random: &mut Random) -> Self {
         let number = 1 + random.below(3);
-        let providers = (0..number).map(|place| Provider::random(random, place));
+        let providers = (0..number).map(|index| Provider::random(random, index));
         let mut configuration = Self {
             shared: json!({}),
             own: json!({}),
@@ -42,7 +42,7 @@ impl Configuration {
         configuration
     }
 
-    /// The place of the first rule for a request, read with this path.
+    /// The index of the first rule for a request, read with this path.
     pub(super) fn rule(&self, path: &str, aim: &Aim) -> Option<usize> {
         let mut rules = self.rules.iter();
         rules.position(|rule| rule.matcher.matches(path, aim))
@@ -79,12 +79,12 @@ impl Configuration {
         }
     }
 
-    /// What a chart writes for a value that it was not given. Only in the place of keys that both
-    /// filters take as absent then: where one protects, `null` is a fault here.
+    /// What a chart writes for a value that it was not given. Only for keys that both filters take
+    /// as absent then: where one protects, `null` is a fault here.
     fn nulls(&mut self, random: &mut Random) {
         self.features.add("null");
-        let place = random.below(self.providers.len());
-        let name = self.providers[place].name;
+        let index = random.below(self.providers.len());
+        let name = self.providers[index].name;
         for (object, key) in [
             ("/providers", "forward"),
             ("/providers", "clear_route_cache"),
@@ -113,11 +113,11 @@ impl Configuration {
             .collect();
         let mut requirements = serde_json::Map::new();
         let mut rules = Vec::new();
-        for (place, rule) in self.rules.iter().enumerate() {
+        for (index, rule) in self.rules.iter().enumerate() {
             let requirement = rule.requirement.to_json(&names);
             let mut json = json!({"match": rule.matcher.to_json()});
             if random.chance(20) {
-                let name = format!("requirement-{place}");
+                let name = format!("requirement-{index}");
                 json["requirement_name"] = name.clone().into();
                 requirements.insert(name, requirement);
                 self.features.add("requirement_name");

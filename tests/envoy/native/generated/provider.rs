@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Features;
 use crate::support::{Random, jwks};
 
-/// What the generator has to remember of a provider.
+/// A provider with what the generator remembers of it.
 #[derive(Clone, Debug)]
 pub(super) struct Provider {
     pub(super) name: &'static str,
@@ -14,9 +14,9 @@ pub(super) struct Provider {
     /// A `sub` that the provider takes.
     pub(super) subject: &'static str,
     pub(super) keys: Vec<&'static str>,
-    /// In which tokens come, the default included.
-    pub(super) places: Vec<Place>,
-    /// Whether no places are configured.
+    /// Where tokens are found, the default included.
+    pub(super) locations: Vec<Location>,
+    /// Whether no locations are configured.
     pub(super) has_default_places: bool,
     /// Names of the headers that it fills.
     pub(super) headers: Vec<String>,
@@ -26,9 +26,9 @@ pub(super) struct Provider {
     pub(super) features: Features,
 }
 
-/// Where a token comes in.
+/// The location of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Location {
     Header(&'static str, &'static str),
     Parameter(&'static str),
     Cookie(&'static str),
@@ -60,16 +60,16 @@ const CLAIMS: &[&str] = &[
 ];
 
 impl Provider {
-    /// The provider with this place among the providers of a configuration.
-    pub(super) fn random(random: &mut Random, place: usize) -> Self {
-        let name = NAMES[place];
+    /// The provider with this index in a configuration.
+    pub(super) fn random(random: &mut Random, index: usize) -> Self {
+        let name = NAMES[index];
         let mut provider = Self {
             name,
             issuer: None,
             audiences: Vec::new(),
             subject: "alice",
             keys: Vec::new(),
-            places: Vec::new(),
+            locations: Vec::new(),
             has_default_places: false,
             headers: Vec::new(),
             json: json!({}),
@@ -79,16 +79,16 @@ impl Provider {
         provider.keys(random);
         provider.identity(random);
         provider.times(random);
-        provider.places(random);
+        provider.locations(random);
         provider.headers(random);
-        provider.nulls(place);
+        provider.nulls(index);
         provider
     }
 
     /// Where `null` means the default for both, it may stand for what is left out.
-    fn nulls(&mut self, place: usize) {
+    fn nulls(&mut self, index: usize) {
         let keys = ["forward", "require_expiration", "clear_route_cache"];
-        for key in keys.into_iter().filter(|_| place == 1) {
+        for key in keys.into_iter().filter(|_| index == 1) {
             if self.json.get(key).is_none() {
                 self.json[key] = Value::Null;
                 self.features.add("null");
@@ -191,17 +191,17 @@ impl Provider {
         }
     }
 
-    fn places(&mut self, random: &mut Random) {
+    fn locations(&mut self, random: &mut Random) {
         if random.chance(35) {
             self.has_default_places = true;
-            self.features.add("default places");
-            self.places = vec![Place::Header("Authorization", "Bearer ")];
+            self.features.add("default locations");
+            self.locations = vec![Location::Header("Authorization", "Bearer ")];
             return;
         }
         let (mut headers, mut parameters, mut cookies) = (Vec::new(), Vec::new(), Vec::new());
         for (name, prefix) in HEADERS {
             if random.chance(35) {
-                self.places.push(Place::Header(name, prefix));
+                self.locations.push(Location::Header(name, prefix));
                 headers.push(match *prefix {
                     "" => json!({"name": name}),
                     prefix => json!({"name": name, "value_prefix": prefix}),
@@ -209,11 +209,11 @@ impl Provider {
             }
         }
         if random.chance(30) {
-            self.places.push(Place::Parameter("token"));
+            self.locations.push(Location::Parameter("token"));
             parameters.push("token");
         }
-        if self.places.is_empty() || random.chance(30) {
-            self.places.push(Place::Cookie("session"));
+        if self.locations.is_empty() || random.chance(30) {
+            self.locations.push(Location::Cookie("session"));
             cookies.push("session");
         }
         if !headers.is_empty() {
@@ -261,7 +261,7 @@ impl Provider {
     }
 }
 
-/// What some libraries write and no gate should mind.
+/// What some libraries write and a gate should accept.
 fn oddly_published(key: &mut Map<String, Value>, random: &mut Random) {
     let is_rsa = key["kty"] == "RSA";
     let (name, value) = match random.below(6) {

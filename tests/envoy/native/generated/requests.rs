@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::configuration::Configuration;
-use super::provider::{Place, Provider};
+use super::provider::{Location, Provider};
 use super::requirement::Requirement;
 use super::rules::{self, Aim, PATHS};
 use super::{Features, tokens};
@@ -55,7 +55,7 @@ pub(super) fn random(random: &mut Random, configuration: &Configuration) -> Gene
     Generated { request, features }
 }
 
-/// Another way to write the path, now and then.
+/// Another spelling of the path, now and then.
 fn spelled(path: &str, random: &mut Random, features: &mut Features) -> String {
     if !random.chance(8) {
         return path.to_owned();
@@ -97,10 +97,10 @@ impl Draft {
         requirement: Option<&Requirement>,
         features: &mut Features,
     ) {
-        let anybody = (random.below(configuration.providers.len()), &[][..]);
+        let any_token = (random.below(configuration.providers.len()), &[][..]);
         let mut wanted = requirement.map(Requirement::tokens).unwrap_or_default();
         if wanted.is_empty() || random.chance(8) {
-            wanted = vec![anybody];
+            wanted = vec![any_token];
         }
         let everything = requirement.is_some_and(|requirement| {
             requirement.is_or_has(|part| matches!(part, Requirement::All(_)))
@@ -113,13 +113,13 @@ impl Draft {
             return;
         }
         let mut texts: Vec<String> = Vec::new();
-        for (place, audiences) in wanted {
-            let provider = &configuration.providers[place];
+        for (index, audiences) in wanted {
+            let provider = &configuration.providers[index];
             features.extend(&provider.features);
             let text = tokens::random(random, provider, audiences, features);
             self.place(&text, provider, random, features);
             if random.chance(5) {
-                features.add("token in two places");
+                features.add("token in two locations");
                 self.place(&text, provider, random, features);
             }
             texts.push(text);
@@ -146,24 +146,30 @@ impl Draft {
     ) {
         if random.chance(3) {
             features.add("token elsewhere");
-            let elsewhere = Place::Header("x-elsewhere", "");
+            let elsewhere = Location::Header("x-elsewhere", "");
             self.put(token, &elsewhere, random, features);
         } else if random.chance(if provider.has_default_places { 8 } else { 2 }) {
             features.add("access_token in the query");
             self.parameters.push(format!("access_token={token}"));
         } else {
-            self.put(token, random.pick(&provider.places), random, features);
+            self.put(token, random.pick(&provider.locations), random, features);
         }
     }
 
-    fn put(&mut self, token: &str, place: &Place, random: &mut Random, features: &mut Features) {
-        match place {
-            Place::Header(name, prefix) => {
+    fn put(
+        &mut self,
+        token: &str,
+        location: &Location,
+        random: &mut Random,
+        features: &mut Features,
+    ) {
+        match location {
+            Location::Header(name, prefix) => {
                 let value = with_prefix(token, name, prefix, random, features);
                 let name = match random.below(25) {
                     0..5 => name.to_ascii_uppercase(),
                     5 if name.contains('-') => {
-                        features.add("another spelling of a place");
+                        features.add("another spelling of a location");
                         let sign = *random.pick(&["_", ".", "!"]);
                         name.replace('-', sign)
                     }
@@ -178,7 +184,7 @@ impl Draft {
                 features.add_if(is_there, "repeated header");
                 self.headers.push((name, value));
             }
-            Place::Parameter(name) => {
+            Location::Parameter(name) => {
                 features.add("token in the query");
                 match random.below(20) {
                     0 | 1 => {
@@ -187,7 +193,7 @@ impl Draft {
                         self.parameters.push(format!("{name}={token}"));
                     }
                     2 | 3 => {
-                        features.add("another spelling of a place");
+                        features.add("another spelling of a location");
                         let upper = name.to_ascii_uppercase();
                         let spelling = random
                             .pick(&[
@@ -203,7 +209,7 @@ impl Draft {
                     _ => self.parameters.push(format!("{name}={token}")),
                 }
             }
-            Place::Cookie(name) => {
+            Location::Cookie(name) => {
                 features.add("token in a cookie");
                 match random.below(12) {
                     0 => self.cookies.push(format!("{name}=\"{token}\"")),
@@ -213,7 +219,7 @@ impl Draft {
                         self.cookies.push(format!("{name}={token}"));
                     }
                     2 | 3 => {
-                        features.add("another spelling of a place");
+                        features.add("another spelling of a location");
                         let upper = name.to_ascii_uppercase();
                         let spelling = random
                             .pick(&[
@@ -321,7 +327,7 @@ impl Draft {
     }
 }
 
-/// A header's value with a token in it, now and then not quite as it should be.
+/// A header's value with a token in it, now and then slightly wrong.
 fn with_prefix(
     token: &str,
     name: &str,
@@ -336,11 +342,11 @@ fn with_prefix(
             format!("{}{token}", prefix.to_ascii_lowercase())
         }
         3..5 if is_scheme => {
-            features.add("prefix in second place");
+            features.add("prefix in second position");
             format!("Basic YTpi, {prefix}{token}")
         }
         5..7 if !prefix.is_empty() => {
-            features.add("prefix in second place");
+            features.add("prefix in second position");
             format!("a=b {prefix}{token}")
         }
         7..9 if is_scheme => format!("{prefix} {token}"),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Features;
 use crate::support::Random;
 
-/// What a request needs; providers by their places.
+/// What a request needs; providers by their index.
 #[derive(Clone, Debug)]
 pub(super) enum Requirement {
     Nothing,
@@ -44,18 +44,18 @@ impl Requirement {
     }
 
     fn of_one(random: &mut Random, providers: usize) -> Self {
-        let place = random.below(providers);
+        let index = random.below(providers);
         if random.chance(35) {
             let choices: [&[&str]; 4] = [
                 &["orders"],
                 &["orders", "https://api.example/"],
-                &["nobody"],
+                &["unknown"],
                 &[],
             ];
             let audiences = random.pick(&choices);
-            Self::WithAudiences(place, audiences.to_vec())
+            Self::WithAudiences(index, audiences.to_vec())
         } else {
-            Self::Provider(place)
+            Self::Provider(index)
         }
     }
 
@@ -73,10 +73,10 @@ impl Requirement {
         };
         match self {
             Self::Nothing => json!({}),
-            Self::Provider(place) => json!({"provider_name": names[*place]}),
-            Self::WithAudiences(place, audiences) => json!({
+            Self::Provider(index) => json!({"provider_name": names[*index]}),
+            Self::WithAudiences(index, audiences) => json!({
                 "provider_and_audiences": {
-                    "provider_name": names[*place], "audiences": audiences,
+                    "provider_name": names[*index], "audiences": audiences,
                 },
             }),
             Self::Any(elements) => json!({"requires_any": list(elements)}),
@@ -86,11 +86,11 @@ impl Requirement {
         }
     }
 
-    /// The tokens that it speaks of: place of the provider, and audiences in place of its own.
+    /// The tokens that it mentions: the index of the provider, and audiences in place of its own.
     pub(super) fn tokens(&self) -> Vec<(usize, &[&'static str])> {
         match self {
-            Self::Provider(place) => vec![(*place, &[][..])],
-            Self::WithAudiences(place, audiences) => vec![(*place, audiences)],
+            Self::Provider(index) => vec![(*index, &[][..])],
+            Self::WithAudiences(index, audiences) => vec![(*index, audiences)],
             Self::Any(list) | Self::All(list) => list.iter().flat_map(Self::tokens).collect(),
             Self::Nothing | Self::AllowMissing | Self::AllowMissingOrFailed => Vec::new(),
         }

@@ -1,4 +1,4 @@
-//! Which requests a generated rule is for, as JSON and as a model.
+//! The requests that a generated rule matches, as JSON and as a model.
 //!
 //! The model is not the judge of the two filters. It only tells which facts hold of a request, so
 //! that a deviation cannot excuse a request that it is not about.
@@ -39,7 +39,7 @@ enum PathMatcher {
     Pattern(&'static str, &'static str),
 }
 
-/// What the host has to be like, and the name by which the rule speaks of it.
+/// A condition on the host, and the name of the header in the rule.
 #[derive(Clone, Copy, Debug)]
 struct HostMatcher {
     name: &'static str,
@@ -191,7 +191,7 @@ impl Matcher {
         }
     }
 
-    /// Whether the request fits, with this in the place of its path.
+    /// Whether the request fits, with this in place of its path.
     pub(super) fn matches(&self, path: &str, aim: &Aim) -> bool {
         self.path.matches(path, self.ignores_case)
             && self.host.is_none_or(|host| host.value.matches(&[aim.host]))
@@ -205,7 +205,7 @@ impl Matcher {
     }
 }
 
-/// A host, headers and parameters that matchers may or may not like.
+/// A host, headers and parameters that may or may not match.
 pub(super) fn clutter(aim: &mut Aim, random: &mut Random) {
     if random.chance(15) {
         aim.host = *random.pick(HOSTS);

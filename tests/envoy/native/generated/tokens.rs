@@ -8,8 +8,7 @@ use super::Features;
 use super::provider::Provider;
 use crate::support::{Random, Token, encode_part};
 
-/// A token for a provider that mostly is what it should be. What is odd about it becomes a
-/// feature.
+/// A token for a provider, mostly a good one. What is odd about it becomes a feature.
 pub(super) fn random(
     random: &mut Random,
     provider: &Provider,
@@ -48,7 +47,7 @@ fn signed(random: &mut Random, provider: &Provider, features: &mut Features) -> 
         }
         (20..23, _) => {
             features.add("unknown kid");
-            Token::signed_by(key).header("kid", "nobody")
+            Token::signed_by(key).header("kid", "unknown")
         }
         (23..26, _) => {
             features.add("kid of another key");
@@ -80,7 +79,7 @@ fn issued(
             token.without_claim("iss")
         }
         (_, Some(issuer)) => token.claim("iss", issuer.clone()),
-        (_, None) => token.claim("iss", "https://anybody.example"),
+        (_, None) => token.claim("iss", "https://unknown.example"),
     };
     let fitting = audiences.first().copied().unwrap_or("api");
     let token = match random.below(100) {
@@ -354,10 +353,10 @@ pub(in super::super) fn longer(signature: &str) -> String {
 fn flipped(text: &str, random: &mut Random) -> String {
     let mut bytes = text.as_bytes().to_vec();
     // Not the last one of a part: its unused bits may be all that changes.
-    let places: Vec<_> = (0..bytes.len() - 1)
-        .filter(|place| bytes[*place] != b'.' && bytes[place + 1] != b'.')
+    let positions: Vec<_> = (0..bytes.len() - 1)
+        .filter(|position| bytes[*position] != b'.' && bytes[position + 1] != b'.')
         .collect();
-    let place = *random.pick(&places);
-    bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
+    let position = *random.pick(&positions);
+    bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
     String::from_utf8(bytes).expect("ASCII")
 }
