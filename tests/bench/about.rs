@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::machine;
 
-/// Fewer rounds tell too little to be kept.
+/// Fewer rounds say too little to be kept.
 pub(crate) const FEWEST_ROUNDS: usize = 5;
 
 /// With more than this for each core when it began, a run has measured something else besides.

@@ -28,7 +28,7 @@ pub(crate) fn import_kind(authority: &Authority, kind: &str, from: u64, count: u
             input,
             r#"{{"kind":"{kind}","issuer":"{ISSUER}","value":"{kind}-{number:012}"}}"#
         )
-        .expect("somebody who reads");
+        .expect("a process that reads");
     }
     drop(input);
     let status = process.wait().expect("its end");

@@ -93,7 +93,7 @@ pub(crate) fn description() -> String {
     format!("{cpu}, {cores} cores, {kernel}, load {load:.2} when it began")
 }
 
-/// Runnable threads, averaged over the last minute; none where nobody knows.
+/// Runnable threads, averaged over the last minute; `None` where that is not known.
 fn load() -> f64 {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();

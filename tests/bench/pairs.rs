@@ -27,7 +27,7 @@ pub(crate) fn request_headers() -> Vec<u8> {
     if result != 0 || data.is_null() {
         return Vec::new();
     }
-    // SAFETY: the SDK has made a boxed slice of exactly this size for the host, which nobody else
-    // holds.
+    // SAFETY: the SDK has made a boxed slice of exactly this size for the host, and nothing else
+    // holds it.
     unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(data, size)) }.into_vec()
 }

@@ -1,4 +1,4 @@
-//! What the system says of a process.
+//! What the system reports about a process.
 
 use std::fs;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(crate) fn cpu(id: u32) -> Duration {
     // The name, which may have spaces, ends with the last parenthesis.
     let (_, fields) = stat.rsplit_once(')').expect("a name");
     let fields: Vec<&str> = fields.split_whitespace().collect();
-    let ticks = |place: usize| fields[place].parse::<f64>().expect("a number");
+    let ticks = |index: usize| fields[index].parse::<f64>().expect("a number");
     Duration::from_secs_f64((ticks(11) + ticks(12)) / TICKS_PER_SECOND)
 }
 

@@ -1,4 +1,4 @@
-//! A host that has one request to show and does nothing that it is asked to do.
+//! A host that has one request and ignores all other calls.
 
 use std::cell::{Cell, RefCell};
 

@@ -21,12 +21,12 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let place = share * (sorted.len() - 1) as f64;
+    let position = share * (sorted.len() - 1) as f64;
     let (below, above) = (
-        sorted[place.floor() as usize],
-        sorted[place.ceil() as usize],
+        sorted[position.floor() as usize],
+        sorted[position.ceil() as usize],
     );
-    below + (above - below) * place.fract()
+    below + (above - below) * position.fract()
 }
 
 /// The median, with its interval by the bootstrap (Efron, 1979).
@@ -55,6 +55,6 @@ fn interval(median: f64, count: usize, figure: impl Fn(&[usize]) -> f64) -> Esti
     }
 }
 
-fn pick(values: &[f64], places: &[usize]) -> Vec<f64> {
-    places.iter().map(|place| values[*place]).collect()
+fn pick(values: &[f64], indices: &[usize]) -> Vec<f64> {
+    indices.iter().map(|index| values[*index]).collect()
 }

@@ -62,7 +62,7 @@ impl Authority {
         }
     }
 
-    /// Revokes so many sessions that nobody has.
+    /// Revokes this many sessions that no token has.
     pub(crate) fn revoke(&mut self, sessions: u64) {
         let first = self.history.len() as u64;
         let session = |number| fingerprint(Kind::Session, &format!("revoked-{number}"));
@@ -149,7 +149,7 @@ impl Authority {
         self.sign(Signable::Batch, batch.encode())
     }
 
-    /// The answer to a question about one token.
+    /// The answer to a check of one token.
     fn not_revoked(&self, question: &[u8]) -> Vec<u8> {
         let proof = self.sign(Signable::Check, proof::statement(question, false));
         let answer = json!({"revoked": false, "proof": proof::encode(&proof)});

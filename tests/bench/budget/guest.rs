@@ -27,7 +27,7 @@ impl Guest<'_, '_> {
         let memory = self.memory();
         memory
             .write(&mut self.0, pointer as usize, bytes)
-            .expect("a place in the module's memory");
+            .expect("a location in the module's memory");
         self.process().cost.bytes_from_host += bytes.len() as u64;
     }
 

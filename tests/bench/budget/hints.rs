@@ -16,8 +16,11 @@ impl Hints {
         let (imported, bodies) = (imported_functions(module), bodies(module));
         for (function, hinted) in &hints {
             let branches = branches(&bodies[(function - imported) as usize]);
-            for place in hinted {
-                assert!(branches.contains(place), "{place} in {function}: no branch");
+            for offset in hinted {
+                assert!(
+                    branches.contains(offset),
+                    "{offset} in {function}: no branch"
+                );
             }
         }
         Self(hints)
@@ -48,9 +51,9 @@ fn read(module: &[u8]) -> BTreeMap<u32, Vec<u32>> {
         {
             for function in section {
                 let function = function.expect("the hints of a function");
-                let places = function.hints.into_iter();
-                let places = places.map(|hint| hint.expect("a hint").func_offset);
-                hints.insert(function.func, places.collect());
+                let offsets = function.hints.into_iter();
+                let offsets = offsets.map(|hint| hint.expect("a hint").func_offset);
+                hints.insert(function.func, offsets.collect());
             }
         }
     }

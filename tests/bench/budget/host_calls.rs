@@ -28,7 +28,7 @@ pub(crate) fn answer(name: &str, caller: &mut Caller<'_, Process>, arguments: &[
     if guest.process().fails_at.as_deref() == Some(name) {
         return INTERNAL_FAILURE;
     }
-    let number = |place: usize| match arguments[place] {
+    let number = |index: usize| match arguments[index] {
         Val::I32(number) => number.cast_unsigned(),
         // Metrics are counted in 64 bits, of which the lower ones are enough here.
         Val::I64(number) => number as u32,
@@ -326,8 +326,8 @@ fn serialized(lines: &Lines) -> Vec<u8> {
 }
 
 fn deserialized(bytes: &[u8]) -> Lines {
-    let number = |place: usize| {
-        let bytes = bytes[place * 4..place * 4 + 4].try_into();
+    let number = |index: usize| {
+        let bytes = bytes[index * 4..index * 4 + 4].try_into();
         u32::from_le_bytes(bytes.expect("four bytes")) as usize
     };
     let count = number(0);

@@ -105,10 +105,10 @@ fn a_panic_says_in_which_file_and_line_it_happened() {
     let [.., last] = &log[..] else {
         panic!("nothing is logged");
     };
-    let (place, message) = last.split_once('\n').expect("two lines");
-    let place = place.strip_prefix("panicked at ").expect("a place");
-    let numbers = place.split_once("proxy-wasm-").and_then(|(_, place)| {
-        let (_, numbers) = place.split_once("/src/dispatcher.rs:")?;
+    let (location, message) = last.split_once('\n').expect("two lines");
+    let location = location.strip_prefix("panicked at ").expect("a location");
+    let numbers = location.split_once("proxy-wasm-").and_then(|(_, source)| {
+        let (_, numbers) = source.split_once("/src/dispatcher.rs:")?;
         numbers.strip_suffix(':')
     });
     let numbers = numbers.expect("a file").split(':');
@@ -120,10 +120,10 @@ fn a_panic_says_in_which_file_and_line_it_happened() {
 #[test]
 fn the_filter_does_not_tell_where_its_sources_were() {
     let module = vm::built();
-    for place in ["/registry/src/", "/rustc/", env!("CARGO_MANIFEST_DIR")] {
-        let place = place.as_bytes();
-        let is_there = module.windows(place.len()).any(|part| part == place);
-        assert!(!is_there, "{}", place.escape_ascii());
+    for path in ["/registry/src/", "/rustc/", env!("CARGO_MANIFEST_DIR")] {
+        let path = path.as_bytes();
+        let is_there = module.windows(path.len()).any(|part| part == path);
+        assert!(!is_there, "{}", path.escape_ascii());
     }
 }
 
@@ -154,8 +154,8 @@ fn no_host_call_that_fails_ends_the_filter_or_lets_a_request_through() {
         "proxy_set_effective_context",
         "random_get",
     ];
-    /// In whose place there is something as good: the module checks signatures as well, and the
-    /// authority is asked where the feed cannot be read.
+    /// Calls with a substitute: the module checks signatures as well, and the authority is asked
+    /// where the feed cannot be read.
     const INSTEAD: [&str; 2] = ["proxy_call_foreign_function", "proxy_get_shared_data"];
     let compiled = Compiled::new();
     let genuine = || requests::with(requests::token("es256", 1));
@@ -227,7 +227,7 @@ fn verified_tokens_take_no_more_than_24_mib_whatever_is_in_them() {
     };
     let claims = |number: u64| {
         let token = requests::token("hs256", number);
-        (0..ROOM / 9).fold(token, |token, place| token.claim(&format!("{place:x}"), 0))
+        (0..ROOM / 9).fold(token, |token, index| token.claim(&format!("{index:x}"), 0))
     };
     let text = |number: u64| requests::token("hs256", number).claim("x", "x".repeat(ROOM));
     let compiled = Compiled::new();

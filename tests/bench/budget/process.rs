@@ -34,7 +34,7 @@ impl Cost {
     }
 }
 
-/// A call of a server that nobody has answered yet.
+/// A call to a server, not answered yet.
 pub(crate) struct OpenCall {
     pub(crate) id: u32,
     pub(crate) path: String,
@@ -58,7 +58,7 @@ pub(crate) struct Process {
     /// Whether the host knows the function `verify_signature`.
     pub(crate) verifies: bool,
     pub(crate) shared: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
-    /// Names and sums. The number of a metric is its place, counted from 1.
+    /// Names and sums. The number of a metric is its position, counted from 1.
     pub(crate) metrics: Vec<(String, u32)>,
     pub(crate) open_calls: Vec<OpenCall>,
     pub(crate) authority: Option<Authority>,
@@ -119,7 +119,7 @@ impl Process {
         bytes
     }
 
-    /// Takes the place of what was there, if that is what was expected.
+    /// Replaces the value, if it is the expected one.
     pub(crate) fn set_shared(&mut self, key: Vec<u8>, value: Vec<u8>, expected: u32) -> bool {
         let present = self.shared.get(&key).map(|(_, version)| *version);
         // As Envoy has it: 0 expects anything, and where nothing is nothing is compared.

@@ -53,10 +53,10 @@ pub(crate) fn expired(key: &'static str, number: u64) -> Token {
         .claim("exp", NOW - 3_600)
 }
 
-/// A genuine one of about 12 KB: somebody who is in 220 groups.
+/// A genuine one of about 12 KB: a user in 220 groups.
 pub(crate) fn long(key: &'static str, number: u64) -> Token {
     const GROUPS: u64 = 220;
-    let group = |place| format!("0b9a1e1c-6f53-4b0a-9b8c-{:012x}", place * 7_919);
+    let group = |index| format!("0b9a1e1c-6f53-4b0a-9b8c-{:012x}", index * 7_919);
     let groups: Vec<_> = (0..GROUPS).map(group).collect();
     token(key, number).claim("groups", json!(groups))
 }

@@ -7,7 +7,7 @@ use crate::requests::{expired, forged, forged_without_key, long, request, token,
 use crate::vm::Vm;
 use crate::world::World;
 
-/// So many requests that what is done for one in sixteen is in it once.
+/// Enough requests for what is done once in sixteen.
 pub(crate) const REQUESTS: u64 = 16;
 
 /// Requests before those that are counted, so that everything is there that is made once.
@@ -102,7 +102,7 @@ impl Scenario {
         ]
     }
 
-    /// What happens once in a while, to few, or to those who are attacked.
+    /// What happens once in a while, to few, or under attack.
     fn unusual() -> Vec<Self> {
         use World::{CutOff, EightKeys, LargeFilter, OtherAlgorithms, Perhaps, Revocation};
         let all = vec![

@@ -14,7 +14,7 @@ use crate::process::{Cost, Lines, OpenCall, Process};
 
 const ROOT: u32 = 1;
 
-/// More than anything needs that is done here.
+/// More than anything here needs.
 const FUEL: u64 = u64::MAX / 2;
 
 /// What the filter says about a request: it goes on.
@@ -80,11 +80,11 @@ impl Vm {
         let mut linker = Linker::new(&compiled.engine);
         let probe = |mut caller: Caller<'_, Process>, condition: u32, probe: u32| {
             let answers = &mut caller.data_mut().answers;
-            let place = usize::try_from(probe).expect("32 bits");
-            if answers.len() <= place {
-                answers.resize(place + 1, [0; 2]);
+            let index = usize::try_from(probe).expect("32 bits");
+            if answers.len() <= index {
+                answers.resize(index + 1, [0; 2]);
             }
-            answers[place][usize::from(condition != 0)] += 1;
+            answers[index][usize::from(condition != 0)] += 1;
             condition
         };
         let probe = linker.func_wrap(PROBES, PROBES, probe);
@@ -248,8 +248,8 @@ impl Vm {
 
     /// Has the filter panic: no host calls a context that it has not told of. What it has logged.
     pub(crate) fn panic(mut self) -> Vec<String> {
-        const NOBODY: u32 = 4_711;
-        let outcome = self.try_call::<_, ()>("proxy_on_tick", NOBODY);
+        const UNKNOWN: u32 = 4_711;
+        let outcome = self.try_call::<_, ()>("proxy_on_tick", UNKNOWN);
         assert!(outcome.is_err(), "the filter lives on");
         std::mem::take(&mut self.process().log)
     }

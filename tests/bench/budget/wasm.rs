@@ -40,8 +40,8 @@ pub(crate) fn branches(body: &FunctionBody<'_>) -> Vec<u32> {
     let operators = operators.into_iter_with_offsets();
     let operators = operators.map(|operator| operator.expect("an instruction"));
     let branches = operators.filter(|(operator, _)| is_branch(operator));
-    let places = branches.map(|(_, offset)| offset - body.range().start);
-    places
-        .map(|place| u32::try_from(place).expect("32 bits"))
+    let offsets = branches.map(|(_, offset)| offset - body.range().start);
+    offsets
+        .map(|offset| u32::try_from(offset).expect("32 bits"))
         .collect()
 }

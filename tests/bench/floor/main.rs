@@ -88,7 +88,7 @@ mod filter {
         Refuse,
     }
 
-    /// An answer that nobody expects ends the measurement.
+    /// An unexpected answer ends the measurement.
     fn give_up() -> Action {
         let _ = hostcalls::send_http_response(400, Vec::new(), None);
         Action::Pause
@@ -155,8 +155,8 @@ mod filter {
             .collect()
     }
 
-    /// Asks the host about the token's own signature, and whether the answer is as expected; without
-    /// a token about the configured one, whatever the answer.
+    /// Has the host check the token's own signature, and asserts that the answer is as expected;
+    /// without a token, the configured signature, whatever the answer.
     fn verify(configured: &[u8], token: Option<&Decoded>, is_genuine: bool) -> bool {
         let ask = |question| hostcalls::call_foreign_function("verify_signature", Some(question));
         let Some(token) = token else {

@@ -1,6 +1,6 @@
-//! What one forged token costs: for every way in which signatures are checked, with the digest that
-//! is named most, and at the limits that the filter sets: RSA keys of 4,096 bits, and tokens that
-//! name no key where there are eight to be tried.
+//! The cost of one forged token: for every way to check signatures, with the most common digest,
+//! and at the limits that the filter sets: RSA keys of 4,096 bits, and tokens that name no key
+//! where there are eight to be tried.
 
 use portcullis::signer::Signer;
 use portcullis::token::Algorithm;
@@ -29,11 +29,11 @@ const EXTENT: Extent = Extent {
 };
 
 const GATES: [Gate; 5] = [
-    Gate::Nobody,
+    Gate::NoFilter,
     Gate::Native,
     Gate::Portcullis,
     Gate::PortcullisFallback,
-    Gate::NobodyAgain,
+    Gate::NoFilterAgain,
 ];
 
 /// As many keys as the filter tries for a token that names none.

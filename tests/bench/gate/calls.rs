@@ -1,8 +1,8 @@
 //! Plans of host calls, which are measured without any code between the calls.
 //!
-//! The plan of Portcullis tells what its code costs besides. The fewest calls that a filter can do
-//! its work with tell which promises none can keep in WebAssembly. A plan that grows call by call
-//! tells what each of them costs on the way of a request, where nothing is at hand.
+//! The plan of Portcullis shows what its code costs besides the calls. The fewest calls that the
+//! work takes show which promises no filter can keep in WebAssembly. A plan that grows call by call
+//! shows what each of them costs within a request, with cold caches.
 //!
 //! A token that is known can be recognised by its bytes, but one that is new has to be read before
 //! its signature can be checked: header and claims say whose key that takes. The fewest calls alone
@@ -16,7 +16,7 @@ use serde_json::Value;
 /// What a filter asks of its host for a request.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Calls {
-    /// In listeners and in files, and what tables are sorted by.
+    /// Its name in listeners and in files, by which tables are sorted.
     pub(crate) id: &'static str,
     /// In tables and plots.
     pub(crate) label: &'static str,
@@ -157,8 +157,8 @@ impl Calls {
         self.label == DECODED
     }
 
-    /// The configuration of the filter that makes the calls. `question` is what the host is asked
-    /// about a signature.
+    /// The configuration of the filter that makes the calls. `question` is the argument of
+    /// `verify_signature`.
     pub(crate) fn text(&self, question: &[u8]) -> String {
         let digits = question.iter().fold(String::new(), |mut digits, byte| {
             let _ = write!(digits, "{byte:02x}");

@@ -29,7 +29,7 @@ pub(crate) enum Protocol {
 
 /// A request, made before anything is measured.
 pub(crate) struct Request {
-    /// What a filter that decides answers to it.
+    /// The answer of a filter that decides.
     pub(crate) verdict: u16,
     credentials: String,
     http1: Vec<u8>,

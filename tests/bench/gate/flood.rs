@@ -41,11 +41,11 @@ const SMOKE_FILLING: usize = 5_000;
 const KEY: &str = "es256";
 
 const GATES: [Gate; 5] = [
-    Gate::Nobody,
+    Gate::NoFilter,
     Gate::Native,
     Gate::NativeCached,
     Gate::Portcullis,
-    Gate::NobodyAgain,
+    Gate::NoFilterAgain,
 ];
 
 /// How many requests of users were answered from a cache.
@@ -80,7 +80,7 @@ pub(crate) fn measure(bench: &Bench<'_>, report: &mut Report) {
     report.add_kept(kept.collect());
 }
 
-/// Everybody's requests.
+/// All requests.
 struct Crowd {
     extent: Extent,
     /// Requests before the first sweep.
@@ -120,7 +120,7 @@ impl Crowd {
         self.extent.warm + self.extent.singles
     }
 
-    /// Makes every user known, and the caches full.
+    /// Fills the caches, with every user in them.
     fn fill(&self, field: &mut Field) {
         let users = std::iter::repeat_n(&self.users, VISITS).flatten();
         let requests = users.chain(self.requests(0, self.filling));
@@ -145,12 +145,12 @@ impl Crowd {
         })
     }
 
-    /// So many requests from this place on, which are the same whenever they are asked for.
+    /// This many requests from this index on, which are the same on every call.
     fn requests(&self, start: usize, count: usize) -> impl Iterator<Item = &Request> {
         let mut random = Random::seeded(start as u64);
-        (start..start + count).map(move |place| {
-            let once = place / ROW * STRANGERS + (place % ROW).saturating_sub(1) / 2;
-            match place % ROW {
+        (start..start + count).map(move |index| {
+            let once = index / ROW * STRANGERS + (index % ROW).saturating_sub(1) / 2;
+            match index % ROW {
                 0 => random.pick(&self.users),
                 odd if odd % 2 == 1 => &self.genuine[once],
                 _ => &self.forged[once],
@@ -183,7 +183,7 @@ const CACHES: [CacheStats; 2] = [
 
 impl CacheStats {
     fn hits(&self, envoy: &Envoy) -> u64 {
-        // Portcullis tells on every tick.
+        // Portcullis publishes it on every tick.
         thread::sleep(TICK * 3);
         let hits = envoy.stat(self.hits);
         hits.unwrap_or_else(|| panic!("no counter `{}`", self.hits))

@@ -11,7 +11,7 @@ use crate::calls::Calls;
 use crate::support::{AUDIENCE, Authority, Bootstrap, Envoy, ISSUER, Listener, Plugin};
 use crate::{directory, peers};
 
-/// The clusters of whom `ext_authz` asks.
+/// The clusters that `ext_authz` asks.
 const CHECKS_HTTP: &str = "checks-http";
 const CHECKS_GRPC: &str = "checks-grpc";
 
@@ -22,9 +22,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Gate {
     /// No filter but the router: what everything is compared with.
-    Nobody,
+    NoFilter,
     /// The same once more, which tells how large a difference has to be to mean something.
-    NobodyAgain,
+    NoFilterAgain,
     /// A Wasm filter that does nothing.
     Empty,
     /// Envoy's `jwt_authn`, as Istio and Envoy Gateway configure it.
@@ -56,11 +56,11 @@ pub(crate) enum Gate {
 }
 
 impl Gate {
-    /// What it is called in listeners and in files.
+    /// Its name in listeners and in files.
     pub(crate) const fn id(self) -> &'static str {
         match self {
-            Self::Nobody => "nobody",
-            Self::NobodyAgain => "nobody-again",
+            Self::NoFilter => "nobody",
+            Self::NoFilterAgain => "nobody-again",
             Self::Empty => "empty",
             Self::Native => "native",
             Self::NativeCached => "native-cached",
@@ -78,11 +78,11 @@ impl Gate {
         }
     }
 
-    /// What it is called in tables and plots.
+    /// Its name in tables and plots.
     pub(crate) const fn label(self) -> &'static str {
         match self {
-            Self::Nobody => "no filter",
-            Self::NobodyAgain => "no filter, again",
+            Self::NoFilter => "no filter",
+            Self::NoFilterAgain => "no filter, again",
             Self::Empty => "empty Wasm filter",
             Self::Native => "jwt_authn",
             Self::NativeCached => "jwt_authn, cache",
@@ -104,7 +104,7 @@ impl Gate {
     pub(crate) const fn decides(self) -> bool {
         !matches!(
             self,
-            Self::Nobody | Self::NobodyAgain | Self::Empty | Self::Calls(_)
+            Self::NoFilter | Self::NoFilterAgain | Self::Empty | Self::Calls(_)
         )
     }
 
@@ -130,11 +130,11 @@ pub(crate) struct World<'w> {
     pub(crate) authorities: Vec<(&'static str, &'w Authority)>,
     /// What is behind the gates; without it Envoy answers itself.
     pub(crate) upstream: Option<SocketAddr>,
-    /// What the host is asked about a signature, for filters that do nothing else.
+    /// The argument of `verify_signature`, for filters that do nothing else.
     pub(crate) question: Vec<u8>,
     /// Another build of the filter.
     pub(crate) other: Option<String>,
-    /// Who is asked what was revoked.
+    /// The helper that knows what was revoked.
     pub(crate) checks: Option<Checks>,
 }
 
@@ -143,7 +143,7 @@ pub(crate) struct World<'w> {
 pub(crate) struct Checks {
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
-    /// How long its answer is waited for.
+    /// The timeout for its answer.
     pub(crate) timeout: Duration,
 }
 
@@ -230,7 +230,7 @@ impl<'w> World<'w> {
 
     fn listener(&self, gate: Gate) -> Listener {
         let listener = match gate {
-            Gate::Nobody | Gate::NobodyAgain => Listener::open(gate.id()),
+            Gate::NoFilter | Gate::NoFilterAgain => Listener::open(gate.id()),
             Gate::Empty => {
                 let plugin = Plugin::new(&json!({})).with_module(directory().join("empty.wasm"));
                 Listener::portcullis(plugin.in_vm(gate.id()))

@@ -22,12 +22,12 @@ pub(crate) fn measure(bench: &Bench<'_>, report: &mut Report) {
     let million = authority_with(unit);
     let ten_million = authority_with(10 * unit);
     let gates = [
-        Gate::Nobody,
+        Gate::NoFilter,
         Gate::Portcullis,
         Gate::PortcullisMillion,
         Gate::PortcullisTenMillion,
         Gate::PortcullisAgain,
-        Gate::NobodyAgain,
+        Gate::NoFilterAgain,
     ];
     let mut world = World::new(jwks(&["rs256"]), bench.authority);
     world.authorities.push(("authority-million", &million));

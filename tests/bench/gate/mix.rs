@@ -12,7 +12,7 @@ use crate::{tokens, upstream};
 /// Users at work; their tokens are known.
 const USERS: usize = 2_000;
 
-/// One request in so many has a token that nobody has seen.
+/// One request in this many has a new token.
 const NEW: usize = 20;
 
 /// The scenario for which a throughput is promised.
@@ -20,11 +20,11 @@ pub(crate) const NAME: &str = "mix, 95 % warm, through an upstream, RS256";
 
 pub(crate) fn measure(bench: &Bench<'_>, key: &str, report: &mut Report) {
     let gates = [
-        Gate::Nobody,
+        Gate::NoFilter,
         Gate::Native,
         Gate::NativeCached,
         Gate::Portcullis,
-        Gate::NobodyAgain,
+        Gate::NoFilterAgain,
     ];
     let genuine = requests(&tokens::genuine(key));
     let mut world = World::new(jwks(&[key]), bench.authority);
@@ -39,7 +39,7 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, report: &mut Report) {
     report.add(&NAME.replace("RS256", &algorithm), measured);
 }
 
-/// Everybody's requests, whose tokens are genuine.
+/// All requests; their tokens are genuine.
 pub(crate) struct Mix<'r> {
     extent: Extent,
     pub(crate) users: &'r [Request],

@@ -1,4 +1,4 @@
-//! Figures of one kind side by side, for those who do not want every table.
+//! Figures of one kind side by side, as a summary of the tables.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ pub(crate) const FORGED: &str = "bound, forged ";
 /// The curves that the module has no arithmetic for.
 const HOST_ONLY: [&str; 2] = ["ES384", "ES512"];
 
-/// Start and memory of every gate: an empty filter shows what is not ours.
+/// Start and memory of every gate: an empty filter shows what Envoy and V8 need by themselves.
 pub(crate) fn starts(report: &Report) -> String {
     if report.starts.is_empty() {
         return String::new();

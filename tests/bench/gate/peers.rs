@@ -1,6 +1,7 @@
-//! What people run for the same job today: `jwt_authn` with its cache, and behind it `ext_authz`,
-//! which asks a process on the same machine whether the session was revoked. Beside it Portcullis
-//! with the feed of an authority, and what becomes of either when what it needs is slow or gone.
+//! The usual solution to the same problem today: `jwt_authn` with its cache, and behind it
+//! `ext_authz`, which asks a process on the same machine whether the session was revoked. Beside it
+//! Portcullis with the feed of an authority, and the effect on either when the helper or the
+//! authority is slow or gone.
 
 mod helper;
 
@@ -45,16 +46,16 @@ const TIMEOUT: Duration = Duration::from_millis(200);
 /// A helper, or an authority, that is slow.
 const SLOW: Duration = Duration::from_millis(50);
 
-/// What most backends sign with.
+/// The most common algorithm.
 const KEY: &str = "es256";
 
 const GATES: [Gate; 6] = [
-    Gate::Nobody,
+    Gate::NoFilter,
     Gate::NativeCached,
     Gate::CheckedByGrpc,
     Gate::CheckedByHttp,
     Gate::Portcullis,
-    Gate::NobodyAgain,
+    Gate::NoFilterAgain,
 ];
 
 /// Those that know what was revoked.
@@ -174,10 +175,10 @@ fn table(name: &str, measured: &Measured) -> String {
     );
     let own = added(measured, Gate::Portcullis);
     for (gate, samples) in measured {
-        let is_gate = !matches!(gate, Gate::Nobody | Gate::NobodyAgain);
+        let is_gate = !matches!(gate, Gate::NoFilter | Gate::NoFilterAgain);
         let added = added(measured, *gate);
         let cpu = match gate {
-            Gate::Nobody => format!("({:.1} in all)", median(&samples.cpu)),
+            Gate::NoFilter => format!("({:.1} in all)", median(&samples.cpu)),
             _ => range(estimate(&added), 1),
         };
         let helper = match gate {
@@ -207,7 +208,7 @@ fn table(name: &str, measured: &Measured) -> String {
     text
 }
 
-/// What users see meanwhile, by what is wrong.
+/// What users see during each outage.
 fn outages(
     envoy: &Envoy,
     helper: &mut Helper,

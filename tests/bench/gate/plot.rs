@@ -1,4 +1,4 @@
-//! The same as pictures.
+//! The results as plots.
 
 use std::path::Path;
 
@@ -66,8 +66,8 @@ fn draw(
     let bars = scenarios
         .iter()
         .enumerate()
-        .flat_map(|(place, (_, measured))| {
-            let row = move |number: usize| (place * (SHOWN.len() + 1) + number) as f64;
+        .flat_map(|(index, (_, measured))| {
+            let row = move |number: usize| (index * (SHOWN.len() + 1) + number) as f64;
             let shown = SHOWN.iter().enumerate();
             shown.filter_map(move |(number, (gate, _))| {
                 Some((number, row(number), bar(measured, *gate)?))
@@ -94,7 +94,7 @@ fn draw(
         .x_label_style(FONT)
         .draw()?;
     for (gate, (number, colour)) in SHOWN.iter().enumerate().map(|(n, (g, c))| (g, (n, *c))) {
-        let own = bars.iter().filter(|(place, _, _)| *place == number);
+        let own = bars.iter().filter(|(index, _, _)| *index == number);
         let boxes = own.clone().map(|(_, row, (length, _, _))| {
             Rectangle::new([(0.0, *row), (*length, row + 0.9)], colour.filled())
         });
@@ -107,8 +107,8 @@ fn draw(
         });
         chart.draw_series(whiskers)?;
     }
-    let labels = scenarios.iter().enumerate().map(|(place, (name, _))| {
-        let row = (place * (SHOWN.len() + 1) + SHOWN.len() / 2) as f64;
+    let labels = scenarios.iter().enumerate().map(|(index, (name, _))| {
+        let row = (index * (SHOWN.len() + 1) + SHOWN.len() / 2) as f64;
         let offset = 8 - i32::try_from(LABELS).unwrap_or_default();
         EmptyElement::at((0.0, row)) + Text::new(name.clone(), (offset, 0), FONT)
     });

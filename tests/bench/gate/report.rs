@@ -1,4 +1,4 @@
-//! Tables for the reader, a file for machines, and what is kept of a full run.
+//! Tables to read, a file for programs, and what is kept of a full run.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -78,7 +78,7 @@ impl Report {
         println!("{}", overview::kept(self));
     }
 
-    /// Those in which the filters are compared that people choose between.
+    /// Those that compare the filters in use today.
     pub(crate) fn main_scenarios(&self) -> impl Iterator<Item = &(String, Measured)> {
         let is_main = |name: &str| {
             let has_a_table = name.starts_with("bound") || name.starts_with("loaded");
@@ -124,7 +124,7 @@ impl Report {
         text
     }
 
-    /// What a reader wants to know first.
+    /// The summary.
     fn summary(&self, targets: &[Target]) -> String {
         let mut text = self.about.to_sentence() + "\n\n";
         text += &targets::table(targets);
@@ -223,7 +223,7 @@ fn table(name: &str, measured: &Measured) -> String {
     );
     for (gate, samples) in measured {
         let cpu = match gate {
-            Gate::Nobody => format!("({:.1} in all)", median(&samples.cpu)),
+            Gate::NoFilter => format!("({:.1} in all)", median(&samples.cpu)),
             _ => range(estimate(&added(measured, *gate)), 1),
         };
         let against = |other| against(measured, *gate, other).map(|ratio| range(ratio, 2));
@@ -243,7 +243,7 @@ fn table(name: &str, measured: &Measured) -> String {
 
 /// The ratio of what two gates add, where that is worth showing.
 fn against(measured: &Measured, gate: Gate, other: Gate) -> Option<Estimate> {
-    let is_shown = gate != other && !matches!(gate, Gate::Nobody | Gate::NobodyAgain);
+    let is_shown = gate != other && !matches!(gate, Gate::NoFilter | Gate::NoFilterAgain);
     let others = added(measured, other);
     let is_there = !others.is_empty();
     (is_shown && is_there).then(|| ratio(&added(measured, gate), &others))

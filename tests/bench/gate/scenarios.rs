@@ -1,4 +1,4 @@
-//! The parts of the measurement, and how much of each is done.
+//! The parts of the measurement, and their sizes.
 
 use clap::ValueEnum;
 
@@ -30,7 +30,7 @@ pub(crate) enum Part {
     Bound,
     /// With a million and ten million revocations loaded
     Loaded,
-    /// What people run for the same job: `jwt_authn` and `ext_authz`, in a report of its own
+    /// The usual solution to the same problem, `jwt_authn` and `ext_authz`, in a report of its own
     Peers,
     /// The calls of the host, one more at a time, on the way of a request
     Calls,

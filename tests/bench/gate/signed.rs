@@ -47,13 +47,13 @@ pub(crate) fn measure(bench: &Bench<'_>, key: &str, protocol: Protocol, report: 
     );
 }
 
-/// What single calls of the host cost on the way of a request.
+/// The cost of single host calls within a request.
 pub(crate) fn calls(bench: &Bench<'_>, report: &mut Report) {
     let key = "rs256";
     let tokens = tokens::genuine(key);
-    let mut gates = vec![Gate::Nobody, Gate::Empty];
+    let mut gates = vec![Gate::NoFilter, Gate::Empty];
     gates.extend(calls::STEPS.iter().map(Gate::Calls));
-    gates.push(Gate::NobodyAgain);
+    gates.push(Gate::NoFilterAgain);
     let mut world = World::new(jwks(&[key]), bench.authority);
     world.question = question(&world.keys, &tokens[0]);
     let envoy = bench.cores.start_on_envoys(|| world.start(&gates));
@@ -63,7 +63,7 @@ pub(crate) fn calls(bench: &Bench<'_>, report: &mut Report) {
     report.add(calls::NAME, measured);
 }
 
-/// What the host is asked about this token.
+/// The argument of `verify_signature` for this token.
 fn question(keys: &str, token: &str) -> Vec<u8> {
     let keys = KeySet::parse(keys.as_bytes(), &KeyRules::default()).expect("keys");
     let token = UnverifiedToken::parse(token.as_bytes()).expect("a token");
@@ -85,7 +85,7 @@ impl SignatureHost for Listener {
 
 fn gates(bench: &Bench<'_>, key: &str, protocol: Protocol) -> Vec<Gate> {
     let mut gates = vec![
-        Gate::Nobody,
+        Gate::NoFilter,
         Gate::Empty,
         Gate::Native,
         Gate::NativeCached,
@@ -105,7 +105,7 @@ fn gates(bench: &Bench<'_>, key: &str, protocol: Protocol) -> Vec<Gate> {
     if bench.other.is_some() {
         gates.push(Gate::PortcullisOther);
     }
-    gates.push(Gate::NobodyAgain);
+    gates.push(Gate::NoFilterAgain);
     gates
 }
 

@@ -1,4 +1,4 @@
-//! From the start of Envoy to the first verdict, and what it holds when it is at rest.
+//! The time from the start of Envoy to the first verdict, and its memory at rest.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::scenarios::Bench;
 use crate::support::{Envoy, Request, jwks};
 use crate::tokens;
 
-/// Envoy has given back by then what it will.
+/// By then Envoy has given back all the memory that it will.
 const REST: Duration = Duration::from_secs(2);
 
 /// For processor time without requests.
@@ -21,7 +21,7 @@ const IDLE: Duration = Duration::from_secs(4);
 const WORKERS: u32 = 2;
 
 const GATES: [Gate; 5] = [
-    Gate::Nobody,
+    Gate::NoFilter,
     Gate::Empty,
     Gate::Native,
     Gate::PortcullisAlone,
@@ -58,7 +58,7 @@ pub(crate) fn measure(bench: &Bench<'_>, report: &mut Report) {
     }
 }
 
-/// Asks until the filter has what it needs.
+/// Repeats the request until the filter is ready.
 fn accepted(envoy: &Envoy, gate: Gate, request: &Request) {
     const PAUSE: Duration = Duration::from_millis(1);
     let deadline = Instant::now() + Duration::from_secs(30);

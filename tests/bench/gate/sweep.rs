@@ -1,8 +1,8 @@
 //! Batches in rotation: every gate gets the same requests, one batch each, again and again, and
 //! Envoy's own clock is read around each of them.
 //!
-//! Every other sweep goes the other way round, so that what changes steadily meanwhile, and who
-//! comes after whom, is the same for all.
+//! Every other sweep runs in reverse, so that drift and the order of the gates affect all of them
+//! alike.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const IN_FLIGHT: usize = 8;
 /// The gates of one Envoy, each with its client.
 pub(crate) struct Field {
     clock: ProcessClock,
-    /// Of the processes that help.
+    /// The helper processes.
     helpers: Vec<ProcessClock>,
     clients: Vec<(Gate, Client)>,
 }
@@ -32,12 +32,12 @@ pub(crate) struct Load {
     pub(crate) in_flight: usize,
 }
 
-/// What one gate's batches took, by sweep.
+/// The measurements of one gate's batches, by sweep.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Samples {
     /// Envoy's processor time for each request, in microseconds.
     pub(crate) cpu: Vec<f64>,
-    /// The same of the processes that help.
+    /// The same for the helper processes.
     pub(crate) helpers: Vec<f64>,
     /// Requests for each second.
     pub(crate) rate: Vec<f64>,
@@ -53,7 +53,7 @@ pub(crate) type Measured = BTreeMap<Gate, Samples>;
 /// A scenario, as far as the sweeps are concerned.
 pub(crate) struct Plan<'p> {
     pub(crate) rounds: usize,
-    /// Requests before the first sweep, for everybody.
+    /// Requests before the first sweep, for every gate.
     pub(crate) warm_up: Vec<&'p Request>,
     /// The requests of a sweep.
     pub(crate) batch: &'p dyn Fn(usize) -> Vec<&'p Request>,
@@ -84,13 +84,13 @@ impl Field {
         }
     }
 
-    /// With the processor time of these processes told too.
+    /// With the processor time of these processes reported too.
     pub(crate) fn beside(mut self, helpers: &[u32]) -> Self {
         self.helpers = helpers.iter().copied().map(ProcessClock::of).collect();
         self
     }
 
-    /// The processor time of Envoy, and of the processes that help.
+    /// The processor time of Envoy, and of the helper processes.
     fn now(&self) -> [Duration; 2] {
         let helpers = self.helpers.iter().map(|clock| clock.now());
         [self.clock.now(), helpers.sum()]
@@ -160,10 +160,10 @@ pub(crate) fn added(measured: &Measured, gate: Gate) -> Vec<f64> {
             .map(|samples: &Samples| &samples.cpu[..])
     };
     let own = of(gate).unwrap_or_default();
-    let first = of(Gate::Nobody).expect("a measurement without a filter");
-    let base = match of(Gate::NobodyAgain) {
+    let first = of(Gate::NoFilter).expect("a measurement without a filter");
+    let base = match of(Gate::NoFilterAgain) {
         // What is in the middle of a sweep is compared with both of its ends.
-        Some(second) if gate != Gate::NobodyAgain => {
+        Some(second) if gate != Gate::NoFilterAgain => {
             let ends = first.iter().zip(second);
             ends.map(|(first, second)| f64::midpoint(*first, *second))
                 .collect()

@@ -1,4 +1,4 @@
-//! What is promised, beside what was measured.
+//! Promises beside measurements.
 
 use std::fmt::Write as _;
 
@@ -32,7 +32,7 @@ enum Limit {
 }
 
 impl Target {
-    /// Nobody knows when the limit lies within the interval of what was measured.
+    /// Undecided: the limit is within the interval of the measurement.
     const fn verdict(&self) -> &'static str {
         let Estimate { low, high, .. } = self.measured;
         match self.limit {

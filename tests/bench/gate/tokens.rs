@@ -21,7 +21,7 @@ pub(crate) fn genuine(key: &str) -> Vec<String> {
     pool(key, POOL)
 }
 
-/// So many of them. What is made for one run is kept for the next.
+/// This many of them. They are kept for the next run.
 pub(crate) fn pool(key: &str, count: usize) -> Vec<String> {
     let file = directory().join(format!("tokens-{key}.txt"));
     let kept = fs::read_to_string(&file).unwrap_or_default();

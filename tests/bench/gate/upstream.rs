@@ -1,4 +1,4 @@
-//! A real upstream, on the core of the load, that costs as little as one can.
+//! A real upstream, on the core of the load, that costs as little as possible.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

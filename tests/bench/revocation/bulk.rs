@@ -13,7 +13,7 @@ use super::report::{Report, milliseconds};
 use super::trickle::Trickle;
 use crate::support::{Authority, Client, Envoy, Request, Token};
 
-/// How long Envoy takes at most to tell what its workers have counted.
+/// How long Envoy takes at most to publish the counters of its workers.
 const FLUSHED_AFTER: Duration = Duration::from_millis(1_200);
 
 pub(crate) fn measure(extent: Extent, report: &mut Report) {

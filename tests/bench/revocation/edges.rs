@@ -32,11 +32,11 @@ struct Fleet {
     news: Sender<News>,
 }
 
-/// What an edge says.
+/// A report of an edge.
 enum News {
     /// It has loaded its first generation.
     Loaded,
-    /// At this moment it noticed that these were revoked.
+    /// It noticed at this moment that these were revoked.
     Noticed(Instant, Vec<Fingerprint>),
     /// It had to empty its cache.
     Emptied,
@@ -98,7 +98,7 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
     report.note("memory of the authority", memory, "MiB");
 }
 
-/// What the authority needs when nothing happens: heartbeats.
+/// The cost to the authority when nothing happens: heartbeats.
 fn idle(authority: &Authority, report: &mut Report) {
     // Every edge hears a heartbeat in this time.
     const TIME: Duration = Duration::from_secs(10);
@@ -201,7 +201,7 @@ async fn run(fleet: Rc<Fleet>, number: u64) {
                     None => None,
                 };
                 was_loaded = is_loaded;
-                // The main thread has gone when nobody listens.
+                // The main thread has ended if the receiver is gone.
                 if news.is_some_and(|news| fleet.news.send(news).is_err()) {
                     return;
                 }

@@ -27,7 +27,7 @@ const PROMISED_SINGLE: f64 = 20_000.0;
 /// A second, of a million in one import.
 const PROMISED_IMPORTED: f64 = 200_000.0;
 
-/// What a run of requests came to.
+/// The result of a run of requests.
 struct Run {
     delays: Vec<Duration>,
     took: Duration,
@@ -73,13 +73,13 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
         PROMISED_IMPORTED,
         "/s",
     );
-    // What other programs do to the rate, they do not do to this.
+    // Unlike the rate, this does not depend on other programs.
     let each = cpu * 1e6 / lines as f64;
     report.note("processor time for each that is imported", each, "µs");
     assert_eq!(authority.stats()["entries"].as_u64(), Some(lines));
 }
 
-/// Has all clients ask one thing after the other for so long.
+/// Has all clients send one request after the other for this long.
 fn drive(
     authority: &Authority,
     path: &str,

@@ -95,7 +95,7 @@ fn one_round(authority: &Authority, clients: &mut [Client], round: usize) -> Vec
     })
 }
 
-/// Asks again and again, and gives the time of the first answer with this status.
+/// Repeats the request, and gives the time of the first answer with this status.
 pub(crate) fn until_status(client: &mut Client, request: &Request, status: u16) -> Instant {
     let deadline = Instant::now() + PATIENCE;
     loop {

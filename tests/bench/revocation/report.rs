@@ -1,4 +1,4 @@
-//! A table for the reader and a file for machines.
+//! A table to read and a file for programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use crate::support::{Client, Envoy, Request, Token};
 
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// Requests that are under way.
+/// Requests in progress.
 pub(crate) struct Trickle {
     is_over: Arc<AtomicBool>,
     workers: Vec<JoinHandle<Vec<Duration>>>,

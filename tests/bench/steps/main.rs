@@ -106,12 +106,12 @@ fn main() {
     let mut report = Report::new(about, modules, &wanted);
     // The first round warms up, and is not counted.
     for round in 0..=rounds {
-        for (place, (number, _)) in wanted.iter().enumerate() {
+        for (index, (number, _)) in wanted.iter().enumerate() {
             let path = format!("/{number}/{milliseconds}");
             for (module, client) in clients.iter_mut().enumerate() {
                 let nanoseconds = answer(client, &path).parse().expect("nanoseconds");
                 if round > 0 {
-                    report.add(place, module, nanoseconds);
+                    report.add(index, module, nanoseconds);
                 }
             }
         }

@@ -3,9 +3,9 @@
 //!
 //! The linker keeps whatever something refers to. The standard library's own panic hook is there,
 //! with the back-traces that it prints, although the filter sets another one before anything else. And
-//! every `expect` drags in how its error would print itself for developers; who reads the log of a proxy
-//! is helped by file, line and message, which stay. The SDK's traits have a hundred methods that make
-//! host calls for their contexts. The filter makes its own, but a table of methods refers to all of them.
+//! every `expect` drags in how its error would print itself for developers; for the log of a proxy, file,
+//! line and message are enough, and they stay. The SDK's traits have a hundred methods that make host
+//! calls for their contexts. The filter makes its own, but a table of methods refers to all of them.
 //!
 //! Three things are done, by name, before the optimiser goes over the module and drops all that is no
 //! longer referred to:
@@ -17,10 +17,11 @@
 //!   carries, and a message that should print something in this form would lose words and not the
 //!   worker. The filter itself prints nothing in this form: `clippy::use_debug` is denied in it.
 //!
-//! What nothing refers to any more after that goes as well, functions and data ([`reach`](crate::reach)):
-//! the optimiser would keep all data, and every function whose place in the table is known to something
-//! that is gone. And the names of source files begin with the package or the part of the standard
-//! library that they belong to, and not with where the machine that builds keeps them.
+//! What nothing refers to any more after that goes as well, functions and data
+//! ([`reach`](crate::reach)): the optimiser would keep all data, and every function whose table
+//! index is known to something that is gone. And the names of source files begin with the package
+//! or the part of the standard library that they belong to, and not with where the machine that
+//! builds keeps them.
 //!
 //! Every name has to be found. A toolchain that calls something otherwise ends the build, instead of
 //! making the module larger without a word.
@@ -58,7 +59,7 @@ const SILENT: &str = " as core::fmt::Debug>::fmt";
 /// The module, and what was done to it.
 pub(crate) struct Cut {
     pub(crate) module: Vec<u8>,
-    /// The functions that do nothing any more, by their places among the module's own, with their
+    /// The functions that do nothing any more, by their indices among the module's own, with their
     /// names.
     pub(crate) functions: BTreeMap<usize, String>,
     /// How many bytes of data are nothing but zeros now.
@@ -76,26 +77,26 @@ pub(crate) fn cut(module: &[u8], exports: &[String]) -> Cut {
     assert_eq!(names.len(), types.len(), "a function has no name");
     let mut replacements: BTreeMap<usize, Replacement> = names
         .iter()
-        .filter_map(|(place, name)| Some((*place, replacement(name)?)))
+        .filter_map(|(index, name)| Some((*index, replacement(name)?)))
         .collect();
     let reached = reached(module, exports, &replacements.keys().copied().collect());
     let methods = names.iter().filter(|(_, name)| is_uncalled_method(name));
     let called: Vec<_> = methods
-        .filter(|(place, _)| reached.called.contains(place))
+        .filter(|(index, _)| reached.called.contains(index))
         .collect();
     assert!(
         called.is_empty(),
         "called, and taken for methods that nothing calls: {called:?}"
     );
-    for place in (0..types.len()).filter(|place| !reached.functions.contains(place)) {
-        replacements.insert(place, Replacement::Trap);
+    for index in (0..types.len()).filter(|index| !reached.functions.contains(index)) {
+        replacements.insert(index, Replacement::Trap);
     }
-    names.retain(|place, _| replacements.contains_key(place));
+    names.retain(|index, _| replacements.contains_key(index));
     let data_bytes = reached.lost.iter().map(Range::len).sum();
-    let bodies = replacements.iter().map(|(place, replacement)| {
+    let bodies = replacements.iter().map(|(index, replacement)| {
         (
-            *place,
-            body(*replacement, types[*place].results(), &names[place]),
+            *index,
+            body(*replacement, types[*index].results(), &names[index]),
         )
     });
     let cutting = Cutting {
@@ -216,8 +217,8 @@ fn body(replacement: Replacement, results: &[ValType], name: &str) -> Function {
     function
 }
 
-/// Writes the module with these functions exported, these in the places of those that it had, and
-/// zeros for the data that is lost.
+/// Writes the module with these functions exported, these in place of those that it had, and zeros
+/// for the data that is lost.
 struct Cutting<'a> {
     exports: &'a [String],
     replacements: BTreeMap<usize, Function>,
@@ -237,8 +238,7 @@ impl Cutting<'_> {
 impl Reencode for Cutting<'_> {
     type Error = Infallible;
 
-    /// Names, and what the linker says of places that are no longer the same, have done what they were
-    /// for.
+    /// Names, and relocations that no longer apply, are not needed any more.
     fn parse_custom_section(
         &mut self,
         module: &mut Module,
@@ -262,9 +262,9 @@ impl Reencode for Cutting<'_> {
         code: &mut CodeSection,
         section: CodeSectionReader<'_>,
     ) -> Result {
-        for (place, body) in section.into_iter().enumerate() {
+        for (index, body) in section.into_iter().enumerate() {
             let body: FunctionBody<'_> = body?;
-            match self.replacements.get(&place) {
+            match self.replacements.get(&index) {
                 Some(function) => {
                     code.function(function);
                 }
@@ -283,8 +283,8 @@ impl Reencode for Cutting<'_> {
                 data[lost.start - start..lost.end - start].fill(0);
             }
         }
-        for (place, reference) in self.shorter.range(segment.range.clone()) {
-            data[place - start..place - start + reference.len()].copy_from_slice(reference);
+        for (offset, reference) in self.shorter.range(segment.range.clone()) {
+            data[offset - start..offset - start + reference.len()].copy_from_slice(reference);
         }
         let data = data.as_slice();
         utils::parse_data(self, section, Data { data, ..segment })

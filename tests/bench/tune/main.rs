@@ -104,7 +104,7 @@ fn cut(filter: &[u8], exports: &[String]) -> Vec<u8> {
     let wrong = cut
         .functions
         .iter()
-        .filter(|(place, _)| needed.contains(place));
+        .filter(|(index, _)| needed.contains(index));
     let wrong: Vec<_> = wrong.map(|(_, name)| name).collect();
     assert!(wrong.is_empty(), "needed, and to be cut: {wrong:#?}");
     println!(

@@ -1,8 +1,8 @@
 //! What of a module can be reached from what the host calls.
 //!
-//! A module says of itself only which functions call which. Who refers to a function by its place in
-//! the table, or to data, is known to the linker, which writes it into the module when it is asked to
-//! (`--emit-relocs`): every place in code and data at which the address of something stands.
+//! A module says of itself only which functions call which. References to a function by its table
+//! index, and to data, are known to the linker, which writes them into the module when it is asked
+//! to (`--emit-relocs`): every location in code and data of an address.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::wasm::{bodies, imported_functions};
 
 /// What can be reached.
 pub(crate) struct Reached {
-    /// Among the module's own functions, by their places.
+    /// Indices among the module's own functions.
     pub(crate) functions: BTreeSet<usize>,
     /// Those of them that other code refers to, and not only data, in which tables of methods stand.
     pub(crate) called: BTreeSet<usize>,
@@ -32,17 +32,17 @@ pub(crate) struct Reached {
 /// A text as Rust refers to it: its address and its length.
 pub(crate) type Reference = [u8; 8];
 
-/// What can be reached from these exports, while these functions, by their places, reach nothing.
+/// What can be reached from these exports, while these functions, by their indices, reach nothing.
 pub(crate) fn reached(module: &[u8], exports: &[String], ends: &BTreeSet<usize>) -> Reached {
     let links = Links::of(module);
     let (mut seen, mut called) = (BTreeSet::new(), BTreeSet::new());
     let mut next: Vec<Thing> = exports.iter().map(|name| links.exported(name)).collect();
     while let Some(thing) = next.pop() {
-        let is_end = matches!(thing, Thing::Function(place) if ends.contains(&place));
+        let is_end = matches!(thing, Thing::Function(index) if ends.contains(&index));
         if seen.insert(thing) && !is_end {
             for link in links.to_others.get(&thing).into_iter().flatten() {
-                if let (Thing::Function(place), None) = (link.to, link.place) {
-                    called.insert(place);
+                if let (Thing::Function(index), None) = (link.to, link.offset) {
+                    called.insert(index);
                 }
                 next.push(link.to);
             }
@@ -66,9 +66,9 @@ pub(crate) fn reached(module: &[u8], exports: &[String], ends: &BTreeSet<usize>)
         }
     }
     // The same bytes may have several names.
-    lost.retain(|place| !kept.contains(place));
+    lost.retain(|offset| !kept.contains(offset));
     let functions = seen.into_iter().filter_map(|thing| match thing {
-        Thing::Function(place) => Some(place),
+        Thing::Function(index) => Some(index),
         Thing::Data(_) => None,
     });
     Reached {
@@ -81,7 +81,7 @@ pub(crate) fn reached(module: &[u8], exports: &[String], ends: &BTreeSet<usize>)
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Thing {
-    /// By its place among the module's own functions.
+    /// By its index among the module's own functions.
     Function(usize),
     /// By the number of its symbol.
     Data(u32),
@@ -92,7 +92,7 @@ enum Thing {
 struct Link {
     to: Thing,
     /// Where it stands in the module, in data.
-    place: Option<usize>,
+    offset: Option<usize>,
 }
 
 /// What refers to what.
@@ -113,13 +113,13 @@ impl Links {
         for (name, function) in &file.exports {
             links
                 .exports
-                .extend(own(*function).map(|place| (name.clone(), place)));
+                .extend(own(*function).map(|index| (name.clone(), index)));
         }
         let mut things = BTreeMap::new();
         for (number, symbol) in (0..).zip(&file.symbols) {
             match symbol {
                 Symbol::Function(function) => {
-                    things.extend(own(*function).map(|place| (number, Thing::Function(place))));
+                    things.extend(own(*function).map(|index| (number, Thing::Function(index))));
                 }
                 Symbol::Data(symbol) => {
                     let range = file.range(symbol).map(|range| (number, range));
@@ -131,39 +131,39 @@ impl Links {
         }
         let bodies = bodies(module);
         let code = bodies.iter().enumerate();
-        let code = code.map(|(place, body)| (Thing::Function(place), body.range()));
+        let code = code.map(|(index, body)| (Thing::Function(index), body.range()));
         links.relocated(code, &file.of_code, &things);
         let data = links.data.clone().into_iter();
         let data = data.map(|(symbol, range)| (Thing::Data(symbol), range));
         links.relocated(data, &file.of_data, &things);
         // What the linker wrote itself calls without that it says so elsewhere.
-        for (place, body) in bodies.iter().enumerate() {
+        for (index, body) in bodies.iter().enumerate() {
             for operator in body.get_operators_reader().expect("a function") {
                 if let Operator::Call { function_index } | Operator::RefFunc { function_index } =
                     operator.expect("an instruction")
                 {
                     let called = own(function_index).map(Thing::Function);
-                    let others = links.to_others.entry(Thing::Function(place)).or_default();
-                    others.extend(called.map(|to| Link { to, place: None }));
+                    let others = links.to_others.entry(Thing::Function(index)).or_default();
+                    others.extend(called.map(|to| Link { to, offset: None }));
                 }
             }
         }
         links
     }
 
-    /// Adds what the things refer to, which stand at these places in the module.
+    /// Adds what the things refer to, which have these ranges in the module.
     fn relocated(
         &mut self,
-        places: impl Iterator<Item = (Thing, Range<usize>)>,
+        ranges: impl Iterator<Item = (Thing, Range<usize>)>,
         relocations: &BTreeMap<usize, u32>,
         things: &BTreeMap<u32, Thing>,
     ) {
-        for (thing, range) in places {
+        for (thing, range) in ranges {
             let is_data = matches!(thing, Thing::Data(_));
             let others = relocations.range(range);
-            let others = others.filter_map(|(place, symbol)| {
-                let place = is_data.then_some(*place);
-                things.get(symbol).map(|to| Link { to: *to, place })
+            let others = others.filter_map(|(offset, symbol)| {
+                let offset = is_data.then_some(*offset);
+                things.get(symbol).map(|to| Link { to: *to, offset })
             });
             self.to_others.entry(thing).or_default().extend(others);
         }
@@ -181,26 +181,26 @@ impl Links {
         let links = self.to_others.values().flatten();
         let links = links.filter(|link| link.to == Thing::Data(symbol));
         let references = links.map(|link| {
-            let place = link.place?;
+            let offset = link.offset?;
             let number = |at: usize| {
                 let bytes = module.get(at..at + size_of::<u32>())?.try_into().ok()?;
                 Some(u32::from_le_bytes(bytes))
             };
-            let (address, length) = (number(place)?, number(place + size_of::<u32>())?);
+            let (address, length) = (number(offset)?, number(offset + size_of::<u32>())?);
             let cut = u32::try_from(cut).ok()?;
             (name.get(length as usize..)? == [0]).then(|| {
                 let mut reference = Reference::default();
                 reference[..4].copy_from_slice(&(address + cut).to_le_bytes());
                 reference[4..].copy_from_slice(&(length - cut).to_le_bytes());
-                (place, reference)
+                (offset, reference)
             })
         });
         Some((cut, references.collect::<Option<_>>()?))
     }
 
     fn exported(&self, name: &str) -> Thing {
-        let place = self.exports.get(name);
-        Thing::Function(*place.unwrap_or_else(|| panic!("the module exports no function `{name}`")))
+        let index = self.exports.get(name);
+        Thing::Function(*index.unwrap_or_else(|| panic!("the module exports no function `{name}`")))
     }
 }
 
@@ -246,10 +246,10 @@ impl File {
                 Payload::CustomSection(section) => match (section.as_known(), section.name()) {
                     (KnownCustom::Linking(section), _) => file.symbols = symbols(&section),
                     (KnownCustom::Reloc(section), "reloc.CODE") => {
-                        file.of_code = places(code, section.entries());
+                        file.of_code = offsets(code, section.entries());
                     }
                     (KnownCustom::Reloc(section), "reloc.DATA") => {
-                        file.of_data = places(data, section.entries());
+                        file.of_data = offsets(data, section.entries());
                     }
                     _ => {}
                 },
@@ -263,8 +263,8 @@ impl File {
         file
     }
 
-    /// Where the module says what a symbol is at first. It says nothing of what is zero, and of what only
-    /// marks a place in the memory.
+    /// Where the module says what a symbol is at first. It says nothing of what is zero, and of
+    /// what only marks a position in memory.
     fn range(&self, symbol: &DefinedDataSymbol) -> Option<Range<usize>> {
         let segment = self.segments.get(symbol.index as usize)?;
         let start = segment.start + symbol.offset as usize;
@@ -293,8 +293,10 @@ fn symbols(section: &LinkingSectionReader<'_>) -> Vec<Symbol> {
 
 /// Offsets in a section count from its beginning. Types are referred to by their numbers and not by
 /// symbols.
-fn places(section: usize, entries: SectionLimited<'_, RelocationEntry>) -> BTreeMap<usize, u32> {
-    let entries = entries.into_iter().map(|entry| entry.expect("a place"));
+fn offsets(section: usize, entries: SectionLimited<'_, RelocationEntry>) -> BTreeMap<usize, u32> {
+    let entries = entries
+        .into_iter()
+        .map(|entry| entry.expect("a relocation"));
     let entries = entries.filter(|entry| entry.ty != RelocationType::TypeIndexLeb);
     entries
         .map(|entry| (section + entry.offset as usize, entry.index))

@@ -48,13 +48,13 @@ pub(crate) fn tuned(module: &[u8], profile: &Profile) -> Tuned {
     }
 }
 
-/// The functions that are needed at all, by their places among the module's own.
+/// The functions that are needed at all, by their indices among the module's own.
 pub(crate) fn needed(module: &[u8], profile: &Profile) -> BTreeSet<usize> {
     let known = known(&bodies(module), profile);
     let known = known.iter().enumerate();
     known
         .filter(|(_, known)| known.scenarios > 0)
-        .map(|(place, _)| place)
+        .map(|(index, _)| index)
         .collect()
 }
 
@@ -101,7 +101,7 @@ fn order(known: &[Known], imported: u32) -> Vec<u32> {
     [short, needed, long].concat()
 }
 
-/// Writes the module with its functions in their new places and the hints before them.
+/// Writes the module with its functions in their new order and the hints before them.
 struct Tuning {
     imported: u32,
     /// The functions as they come, by their old numbers without those that are imported.
@@ -117,8 +117,8 @@ struct Tuning {
 impl Tuning {
     fn new(imported: u32, order: Vec<u32>) -> Self {
         let mut new = vec![0; order.len()];
-        for (place, old) in (imported..).zip(&order) {
-            new[*old as usize] = place;
+        for (index, old) in (imported..).zip(&order) {
+            new[*old as usize] = index;
         }
         Self {
             imported,
@@ -149,8 +149,8 @@ impl Tuning {
         }
         if !hints.is_empty() {
             self.hint_count += hints.len();
-            let place = u32::try_from(self.functions.len()).expect("32 bits");
-            self.hints.function_hints(self.imported + place, hints);
+            let index = u32::try_from(self.functions.len()).expect("32 bits");
+            self.hints.function_hints(self.imported + index, hints);
         }
         self.functions.push(function);
         Ok(())

@@ -1,5 +1,5 @@
 //! HTTP/1.1 over plain sockets, with requests that were rendered before: cheap enough never to be
-//! what is waited for.
+//! the bottleneck.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -26,7 +26,7 @@ impl Client {
             let stream = TcpStream::connect(server).await.expect("a connection");
             stream.set_nodelay(true).expect("a socket option");
             let (sender, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
-            // Its end is seen by whoever sends.
+            // The sender notices its end.
             tokio::spawn(async { drop(connection.await) });
             sender
         });

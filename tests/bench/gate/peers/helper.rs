@@ -1,5 +1,5 @@
-//! What `ext_authz` asks: a process of its own that keeps revoked sessions in memory, as cheap as
-//! one can be. It reads no token: `jwt_authn` has verified it and hands the session over.
+//! The process that `ext_authz` asks: it keeps revoked sessions in memory, and does as little as
+//! possible. It reads no token: `jwt_authn` has verified it and hands the session over.
 //!
 //! It is this program once more, so that nothing has to be built for it.
 
@@ -31,7 +31,7 @@ pub(crate) const SESSION: &str = "x-user-session";
 /// Revoked sessions that it keeps.
 const REVOKED: u64 = 100_000;
 
-/// Where it is told to wait before each answer.
+/// The path that sets the delay before each answer.
 const DELAY_PATH: &str = "/delay/";
 
 /// The revoked session with this number.
@@ -83,7 +83,7 @@ impl Helper {
         read.expect("an answer");
     }
 
-    /// Ends it. Whoever asks is refused the connection.
+    /// Ends it, so that connections are refused.
     pub(crate) fn end(&mut self) {
         drop(self.process.kill());
         drop(self.process.wait());
@@ -178,7 +178,7 @@ async fn speak_http(stream: AsyncStream, list: Rc<List>) {
         }
     });
     let connection = hyper::server::conn::http1::Builder::new();
-    // That Envoy closes it is nothing to tell.
+    // Envoy closing it is not worth a report.
     drop(
         connection
             .serve_connection(TokioIo::new(stream), answer)

@@ -1,4 +1,4 @@
-//! Something that is done again and again, and the clock.
+//! Something that is repeated, and the clock.
 
 use std::hint::black_box;
 use std::time::{Duration, SystemTime};
