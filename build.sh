@@ -3,7 +3,7 @@
 #
 # What is missing is installed under target/ (a Rust target: through rustup) and announced; what only
 # the operator can install ends the run with one line that names the command, and exit code 2.
-# Everything said here goes to standard error: standard output belongs to the programs that are run.
+# All messages go to standard error: standard output belongs to the programs that are run.
 #
 # .ci/run sources this file for its functions. They hand results over in variables, not by printing:
 # neither `set -e` nor `exit` reaches out of a command substitution.
@@ -66,7 +66,7 @@ Exit code: 0 done, 1 failed, 2 wrong usage or something missing.
 HELP
 }
 
-# ---- what has to be there
+# ---- prerequisites
 
 need_cargo() {
     # A shell that was open while rustup was installed does not have its directory on the PATH yet.
@@ -124,8 +124,8 @@ python_package() {
     printf '%s\n' "$requirement" >"$stamp"
 }
 
-# python_packages NAME FILE: a virtual environment target/NAME with what FILE lists, each in the one
-# version that it names, and nothing else.
+# python_packages NAME FILE: a virtual environment target/NAME with the packages that FILE lists, in the
+# versions that it names, and nothing else.
 python_packages() {
     local directory="$root/target/$1" list=$2
     local stamp="$directory/installed"
@@ -219,15 +219,15 @@ find_binaryen() {
     binaryen="$directory/node_modules/binaryen/bin"
 }
 
-# What the host calls in the gate. The SDK exports every callback of the interface, and Envoy enters the
-# module for each that is there, for every request. What to do with a request's body and trailers has to
-# stay: without them Envoy would let them pass while the headers are held.
+# The callbacks that the gate needs. The SDK exports every callback of the interface, and Envoy enters the
+# module for each export, for every request. Those for a request's body and trailers have to stay: without
+# them Envoy would let body and trailers pass while the headers are held.
 callbacks=(_initialize proxy_abi_version_0_2_1 proxy_on_memory_allocate proxy_on_context_create
     proxy_on_vm_start proxy_on_configure proxy_on_tick proxy_on_request_headers proxy_on_request_body
     proxy_on_request_trailers proxy_on_http_call_response proxy_on_delete)
 
-# optimise MODULE RESULT [EXPORT…]: without the callbacks that the gate has no use for, and a tenth
-# smaller; with these exports besides.
+# optimise MODULE RESULT [EXPORT…]: drops the callbacks that the gate does not need, keeps these exports
+# besides, and makes the module a tenth smaller.
 optimise() {
     local module=$1 result=$2 kept="" name
     # SIMD is for builds that are compared with this one; the filter has none.
@@ -239,10 +239,10 @@ optimise() {
     say "optimising it for size with binaryen"
     printf '[%s]\n' "${kept#,}" >"$result.kept"
     node "$binaryen/wasm-metadce" "${features[@]}" --graph-file "$result.kept" "$module" -o "$result.cut" >/dev/null
-    # Functions that are called once stay what they are: in one another they make large ones, and for
-    # those V8 takes the most time and memory. The stack grows down to address 0, so that nothing is ever
-    # read or written in the first kibibyte, and a small number that is added to an address may become
-    # part of the instruction.
+    # Functions that are called once are not inlined: that makes large functions, for which V8 takes the
+    # most time and memory. The stack grows down to address 0, so that nothing is ever read or written in
+    # the first kibibyte, and a small number that is added to an address may become part of the
+    # instruction.
     node "$binaryen/wasm-opt" -Oz -Oz --one-caller-inline-max-function-size=100 --low-memory-unused \
         --strip-producers --strip-target-features "${features[@]}" "$result.cut" -o "$result.$$"
     # By way of a rename: an Envoy that is starting never reads half a module.
@@ -250,22 +250,22 @@ optimise() {
     rm -f -- "$result.kept" "$result.cut"
 }
 
-# for_the_filter ARGUMENT…: cargo, where it builds modules. A RUSTFLAGS of the user's own, which is meant
-# for programs of this machine, would take the place of what .cargo/config.toml sets for the filter.
+# for_the_filter ARGUMENT…: cargo, for building modules. The user's own RUSTFLAGS, which are meant for
+# programs of this machine, would override what .cargo/config.toml sets for the filter.
 for_the_filter() {
     env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS cargo "$@"
 }
 
 tuner="$root/target/release/tune"
 
-# cut_out MODULE RESULT: without what only a panic needs, what is never called and what nothing refers
-# to. The module has to have the names of its functions, and the linker's word on what refers to what.
+# cut_out MODULE RESULT: removes what only a panic needs, what is never called and what nothing refers to.
+# The module has to have the names of its functions, and the linker's relocations.
 cut_out() {
     say "taking out what only a panic needs, and methods that are not called"
     "$tuner" cut "$1" "$2" "${callbacks[@]}" >&2
 }
 
-# tune MODULE RESULT: with what requests need of it side by side.
+# tune MODULE RESULT: puts the functions that requests need side by side.
 tune() {
     say "tuning it by what the requests of the budget do"
     "$tuner" order "$1" "$2.$$" >&2
@@ -294,16 +294,16 @@ build() {
     find_binaryen
 
     # Both at a time, since either of them leaves processors idle: the filter is linked by one thread, and
-    # crates wait for one another. Neither waits for the other's lock, which each profile has its own of.
+    # crates wait for one another. Each profile has a lock of its own, so neither waits for the other.
     say "building target/portcullis.wasm, and beside it target/release/portcullis and what tunes the filter"
     beside env CARGO_TERM_PROGRESS_WHEN=never cargo build --locked --release --workspace --bins
-    # The crate type stands here, not in the manifest: Cargo drops link-time optimisation when one
+    # The crate type is set here, not in the manifest: Cargo drops link-time optimisation when one
     # library is built as both cdylib and rlib.
     for_the_filter rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm -- \
         -C link-arg=--emit-relocs
     finish_beside "target/release/portcullis could not be built"
     say "compiled after $((SECONDS - began)) s"
-    # Also when it would be made in another way than the one that is there.
+    # Also rebuilds when the existing one was made in another way.
     how="$binaryen_package ${callbacks[*]} $(declare -f cut_out optimise tune) $(cksum <"$tuner")"
     if [[ ! -f $wasm || ! -f $wasm.how || $(<"$wasm.how") != "$how" ]] || ! cmp -s -- "$built" "$wasm.before"; then
         cut_out "$built" "$wasm.cut"
@@ -317,7 +317,7 @@ build() {
 }
 
 demo() {
-    # All that can be missing comes before the minutes of the build.
+    # Missing prerequisites are found before the minutes of the build.
     need_cargo
     need_curl
     need_python
@@ -372,7 +372,7 @@ test_envoy() {
 }
 
 test_all() {
-    # All that can be missing comes before the minutes of the tests.
+    # Missing prerequisites are found before the minutes of the tests.
     need_cargo
     find_envoy
     find_node
@@ -478,7 +478,7 @@ run_bench() {
     "bench_$part" "$@"
 }
 
-# The test that holds the documents to the lists, told to write what it would compare.
+# Has the test that compares the documents with the lists write them instead.
 write_readme() {
     need_cargo
     say "writing the tables of envoy/*.md and the JSON Schema"
@@ -491,8 +491,8 @@ usage() {
     exit 2
 }
 
-# run_fuzz [TARGET|all [SECONDS]]: the targets of tests/fuzz, two at a time, each beginning with what the
-# product makes itself and with what earlier runs found worth keeping.
+# run_fuzz [TARGET|all [SECONDS]]: the targets of tests/fuzz, two at a time, each beginning with inputs
+# that the product makes itself and with those that earlier runs kept.
 run_fuzz() {
     local directory="$root/target/fuzz" only=${1:-all} seconds=${2:-60} host target
     local -a targets
@@ -509,7 +509,7 @@ run_fuzz() {
     host=$(rustc -vV | sed -n 's/^host: //p')
     say "building the fuzz targets"
     # What `cargo fuzz --sanitizer none` would set; it wants a nightly toolchain, these flags do not.
-    # The code is safe Rust: what there is to find panics.
+    # The code is safe Rust: its faults are panics.
     RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares" \
@@ -549,7 +549,7 @@ main() {
     if [[ $verb != test && $verb != bench && $verb != fuzz && $# -gt 0 ]]; then
         usage "$verb takes no argument, found $1"
     fi
-    # ENVOY_BIN is relative to where the operator stands, everything else to the repository.
+    # ENVOY_BIN is relative to the caller's directory, everything else to the repository.
     if [[ ${ENVOY_BIN:-} == */* && ${ENVOY_BIN:-} != /* ]]; then
         ENVOY_BIN="$PWD/$ENVOY_BIN"
     fi

@@ -2,7 +2,7 @@
 
 Called as `examples.py DIRECTORY OUTPUT`. Of a Kubernetes manifest it takes the plugin configuration and
 writes a bootstrap around it, as JSON text in a StringValue: that is how Istio and Envoy Gateway hand it
-over. A file that it cannot place is an error, so that no example is left unchecked.
+over. A file of an unknown kind is an error, so that no example is left unchecked.
 """
 
 import json
@@ -19,13 +19,13 @@ PLUGIN_CONFIGURATIONS = {
 
 
 class StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, of which YAML loaders silently take the last."""
+    """Refuses a key that a mapping has twice, of which YAML loaders silently take the last."""
 
     def construct_mapping(self, node, deep=False):
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
         for name in names:
             if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"`{name}` stands twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"`{name}` is there twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
