@@ -54,13 +54,13 @@ pub(super) struct Publisher {
 pub(super) struct Parts {
     /// What is in force.
     pub index: Arc<Index>,
-    /// What changed.
+    /// The changes.
     pub history: Arc<History>,
-    /// Who signs.
+    /// Signs manifests and batches.
     pub signer: Arc<FeedSigner>,
     /// Keeps epoch and generation in the store.
     pub writer: Writer,
-    /// For the operator.
+    /// Counts for the operator.
     pub metrics: Arc<Metrics>,
     /// The secret under which names are hashed.
     pub filter_key: crate::revocation::FilterKey,

@@ -89,8 +89,8 @@ impl Fault {
             let text = text.as_bytes();
             body.windows(text.len()).any(|part| part == text)
         };
-        // Envoy's own texts; those of newer versions begin with a remark that a local reply was
-        // sent.
+        // Envoy's own texts, which differ from version to version, so only parts of them are
+        // compared.
         match status {
             504 => Self::NoAnswer,
             502 | 503 if says("TLS_error") || says("protocol error") => Self::Tls,

@@ -144,8 +144,8 @@ impl Follower {
         self.report.is_hopeless(now_milliseconds)
     }
 
-    /// Looks at shared data, and as the leader polls the authority. Returns which tokens of the cache
-    /// are void, if any.
+    /// Looks at shared data and, as the leader, at the authority. Returns which cached tokens are
+    /// void, if any.
     pub fn on_tick(&mut self, host: &impl BackgroundHost, role: Role) -> Option<VoidTokens> {
         let void = self.refresh(host);
         let mut scope = Scope {
