@@ -17,11 +17,12 @@ def lines(context, value):
 
 @schemathesis.hook
 def map_body(context, body):
-    """An edge knows no change that its authority has not made, or the answer is 503, as described; the
-    tests of the authority look at that."""
-    known = isinstance(body, dict) and body.get("at_least")
-    if isinstance(known, (int, float)) and not isinstance(known, bool):
-        # What is not allowed stays as it is: it has to be refused.
-        if 0 < known < 2**64 and known == int(known):
-            body["at_least"] = 0
+    """An edge follows the epoch of its authority, and knows no change that it has not made, or the
+    answer is 503, as described; the tests of the authority look at that."""
+    for name in ("epoch", "at_least"):
+        known = isinstance(body, dict) and body.get(name)
+        if isinstance(known, (int, float)) and not isinstance(known, bool):
+            # What is not allowed stays as it is: it has to be refused.
+            if 0 <= known < 2**63 and known == int(known):
+                body[name] = None
     return body

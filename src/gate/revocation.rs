@@ -106,6 +106,7 @@ impl Check {
     /// The body of its call.
     fn body(&self) -> Vec<u8> {
         let request = CheckRequest {
+            epoch: self.asked_at.map(|(epoch, _)| epoch),
             at_least: self.asked_at.map(|(_, sequence)| sequence),
             nonce: Some(self.nonce),
             ..(*self.names).clone()

@@ -10,6 +10,18 @@
 //! know yet. So a check carries the number of the last change that the edge knows (`at_least`), and
 //! an authority that is behind answers 503. A poll carries the same number as `after`. An authority
 //! that is alone and behind has lost something, which it notices by the polls (see [`Evidence`]).
+//!
+//! A sequence number means something only within its epoch: another history gives the same numbers to
+//! other changes. So check and poll name the epoch too. To a check of another epoch than its own, an
+//! authority never answers "not revoked", whichever is later: in a later epoch the edge knows what
+//! this authority does not, and in an earlier one it may know what was lost before the new epoch
+//! began. That does not last. The next poll makes the authority begin a still later epoch, or the
+//! edge load the generation of the new one, and the next check is of the same epoch.
+//!
+//! A check does not carry the chain. A store that was put back to a backup, and has taken as many
+//! changes since as it has lost, notices that by the first poll that reaches it, and until then
+//! answers "not revoked" for what it has lost. Edges poll without a pause, so that is as long as they
+//! need to connect again.
 
 use serde_json::{Map, Value};
 
@@ -56,8 +68,19 @@ pub struct CheckRequest {
     /// `iat`; without it, any cut-off applies.
     #[cfg_attr(not(target_family = "wasm"), schema(maximum = 253_402_300_799_isize))]
     pub issued_at: Option<u64>,
-    /// Number of the last change in the feed that the caller knows. An authority that is behind it
+    /// The epoch of the feed that the caller follows. An authority in another epoch never answers
+    /// that a token is not revoked.
+    #[cfg_attr(
+        not(target_family = "wasm"),
+        schema(maximum = 9_223_372_036_854_775_807_isize)
+    )]
+    pub epoch: Option<u64>,
+    /// Number of the last change in that epoch that the caller knows. An authority that is behind it
     /// never answers that a token is not revoked.
+    #[cfg_attr(
+        not(target_family = "wasm"),
+        schema(maximum = 9_223_372_036_854_775_807_isize)
+    )]
     pub at_least: Option<u64>,
     /// A random number, below 2^63; with it the answer has a proof, which is valid for this check
     /// only.
@@ -141,6 +164,7 @@ impl CheckRequest {
         ];
         let numbers = [
             ("issued_at", self.issued_at),
+            ("epoch", self.epoch),
             ("at_least", self.at_least),
             ("nonce", self.nonce),
         ];
@@ -329,9 +353,9 @@ mod tests {
         for (number, member) in members.into_iter().enumerate() {
             request.put(member, &number.to_string());
         }
-        (request.at_least, request.nonce) = (Some(8), Some(9));
+        (request.epoch, request.at_least, request.nonce) = (Some(8), Some(9), Some(10));
         let json = request.to_json();
-        assert_eq!(json.as_object().unwrap().len(), 10);
+        assert_eq!(json.as_object().unwrap().len(), 11);
         for (number, member) in members.into_iter().enumerate() {
             let name = serde_json::to_value(member).unwrap();
             assert_eq!(json[name.as_str().unwrap()], number.to_string());

@@ -373,6 +373,69 @@ fn an_authority_that_knows_less_than_the_edge_does_not_say_that_a_token_is_not_r
     assert_eq!(check("other", 3).json()["revoked"], false);
 }
 
+/// The numbers of one epoch say nothing of another, whichever is later.
+#[test]
+fn an_authority_of_another_epoch_than_the_edge_does_not_say_that_a_token_is_not_revoked() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    authority.revoke("session", "saved");
+    authority.kill();
+    let backup = directory.path().join("backup");
+    let store = directory.path().join("data/authority.redb");
+    fs::copy(&store, &backup).unwrap();
+    let authority = Authority::start(directory.path());
+    let old = authority.manifest().epoch;
+    authority.revoke("session", "lost");
+    let known = batch(&authority, &deltas(&authority, old, 0, 0));
+    authority.kill();
+    restore(&backup, &store);
+
+    let authority = Authority::start(directory.path());
+    let check = |sid: &str, epoch: u64, at_least: u64| {
+        let request = json!({
+            "issuer": ISSUER, "sid": sid, "epoch": epoch, "at_least": at_least, "nonce": 1,
+        });
+        let answer = authority.post("/v1/check", &request);
+        let json = answer.json();
+        (
+            answer.status,
+            json["revoked"].as_bool(),
+            json["code"].as_str().map(str::to_owned),
+        )
+    };
+    let unknown = |code: &str| (503, None, Some(code.to_owned()));
+    let (revoked, not_revoked) = ((200, Some(true), None), (200, Some(false), None));
+    assert_eq!(
+        check("lost", old, 1),
+        not_revoked,
+        "the edge does not know of it"
+    );
+    assert_eq!(check("lost", old, 2), unknown("feed_behind"));
+    assert_eq!(check("lost", old + 1, 0), unknown("feed_other_epoch"));
+    assert_eq!(claim(&authority, &known, 0).status, 410);
+    let new = authority.stats()["epoch"].as_u64().unwrap();
+    assert!(new > old);
+    for value in ["b", "c", "d"] {
+        authority.revoke("session", value);
+    }
+    for at_least in [0, 2, u64::MAX / 2] {
+        for epoch in [0, old, new - 1, new + 1, u64::MAX / 2] {
+            let told = format!("{epoch} and {at_least}");
+            let answer = check("lost", epoch, at_least);
+            assert_eq!(answer, unknown("feed_other_epoch"), "{told}");
+            assert_eq!(check("saved", epoch, at_least), revoked, "{told}");
+        }
+    }
+    assert_eq!(check("lost", new, 4), not_revoked, "once the edge follows");
+    assert_eq!(check("lost", new, 5), unknown("feed_behind"));
+    // An edge that has no feed, or is of an older version, names no epoch.
+    let request = json!({"issuer": ISSUER, "sid": "lost", "at_least": 4, "nonce": 1});
+    assert_eq!(
+        authority.post("/v1/check", &request).json()["revoked"],
+        false
+    );
+}
+
 /// With an edge's credential a caller can claim anything.
 #[test]
 fn nothing_but_what_the_authority_has_signed_begins_an_epoch() {

@@ -8,7 +8,7 @@ use portcullis::gate::{Outcome, Reason};
 use portcullis::host::{Call, CallOutcome};
 use serde_json::{Value, json};
 
-use super::machine::{Counted, Machine};
+use super::machine::{Counted, Machine, Position};
 use super::memory::Memory;
 use super::support::{Authority, ISSUER, Random, Token, jwks};
 use super::table::Named;
@@ -22,6 +22,8 @@ const TRIED_AGAIN: usize = 200;
 pub(crate) enum Word {
     Pass,
     Revoked,
+    /// Neither admits it, since the authority cannot answer, at least not one of them.
+    Unconfirmed,
     /// One admits it and the other does not. That is allowed where an entry has lapsed, which one
     /// of them still knows.
     Apart,
@@ -56,7 +58,7 @@ impl Edge {
 
     /// Lets time pass until it knows everything that the authority has acknowledged.
     pub(crate) fn catch_up(&mut self, authority: &Authority) {
-        let head = authority.stats()["sequence"].as_u64().expect("a number");
+        let head = head(authority);
         let either = self.random.below(2);
         match self.random.below(10) {
             0 => self.replace(either),
@@ -68,7 +70,24 @@ impl Edge {
 
     /// The same, while one machine is paused. If it leads, the other one takes over when its lease
     /// has run out. When it resumes, it first gets the answers to its calls.
-    fn catch_up_without(&mut self, authority: &Authority, head: u64, stopped: Option<usize>) {
+    fn catch_up_without(&mut self, authority: &Authority, head: Position, stopped: Option<usize>) {
+        self.follow(authority, stopped, |position| position >= Some(head));
+    }
+
+    /// Lets time pass until the authority has noticed that this process knows more than it does, and
+    /// has begun an epoch.
+    pub(crate) fn show(&mut self, authority: &Authority) {
+        let (before, _) = head(authority);
+        self.follow(authority, None, |_| head(authority).0 > before);
+    }
+
+    /// Lets time pass until its position is one that is waited for.
+    fn follow(
+        &mut self,
+        authority: &Authority,
+        stopped: Option<usize>,
+        is_there: impl Fn(Option<Position>) -> bool,
+    ) {
         for _ in 0..2_000 {
             self.memory.now.set(self.memory.now.get() + 100);
             let is_quiet = self.memory.now.get().is_multiple_of(500);
@@ -80,8 +99,8 @@ impl Edge {
                 // After an empty answer there is no poll at once.
                 while machine.answer_calls(|call| answer(authority, call)) && !is_quiet {}
             }
-            let sequences = self.machines.iter().map(|machine| machine.host.sequence());
-            if sequences.max().flatten() >= Some(head) {
+            let positions = self.machines.iter().map(|machine| machine.host.position());
+            if is_there(positions.max().flatten()) {
                 for machine in &self.machines {
                     machine.tick();
                 }
@@ -89,7 +108,7 @@ impl Edge {
             }
         }
         let warnings = self.memory.take_warnings();
-        panic!("not at {head}: {warnings:?}");
+        panic!("not there, at {:?}: {warnings:?}", head(authority));
     }
 
     /// One machine dies, and another one starts.
@@ -99,8 +118,16 @@ impl Edge {
         self.counted += old.host.counted();
     }
 
-    /// What its virtual machines say about a token, now or, if it is issued later, then.
+    /// What its virtual machines say about a token, now or, if it is issued later, then. The
+    /// authority is one that can answer.
     pub(crate) fn word(&mut self, authority: &Authority, token: &Named) -> Word {
+        let word = self.word_of_any(authority, token);
+        assert_ne!(word, Word::Unconfirmed, "{token:?}");
+        word
+    }
+
+    /// The same, with an authority that may be unable to answer.
+    pub(crate) fn word_of_any(&mut self, authority: &Authority, token: &Named) -> Word {
         let text = text(token);
         let word = self.word_on(authority, token.issued_at, &text);
         if word == Word::Pass {
@@ -119,12 +146,17 @@ impl Edge {
             match outcome {
                 Outcome::Allowed(_) => Word::Pass,
                 Outcome::Refused(Reason::TokenRevoked) => Word::Revoked,
+                Outcome::Refused(Reason::RevocationUnconfirmed) => Word::Unconfirmed,
                 other @ Outcome::Refused(_) => panic!("{other:?}"),
             }
         });
         self.memory.now.set(now);
         let [first, second] = outcomes;
-        if first == second { first } else { Word::Apart }
+        match (first, second) {
+            (first, second) if first == second => first,
+            (Word::Pass, _) | (_, Word::Pass) => Word::Apart,
+            _ => Word::Unconfirmed,
+        }
     }
 
     /// The tokens that were let pass last, and what is said of them now, when most of them are
@@ -146,6 +178,13 @@ impl Edge {
         }
         counted
     }
+}
+
+/// Where the authority is.
+pub(crate) fn head(authority: &Authority) -> Position {
+    let stats = authority.stats();
+    let number = |name: &str| stats[name].as_u64().expect("a number");
+    (number("epoch"), number("sequence"))
 }
 
 fn configuration(authority: &Authority, max_staleness: &str) -> Value {

@@ -33,7 +33,7 @@ impl Machine {
             in_effect: Cell::new(ROOT),
             requests: RefCell::default(),
             calls: RefCell::default(),
-            sequence: Cell::new(None),
+            position: Cell::new(None),
             counted: Cell::default(),
         }));
         let configured = configured.expect("a configuration without faults");
@@ -72,8 +72,12 @@ impl Machine {
         let state = Rc::new(Cell::new(State::default()));
         self.host.0.in_effect.set(context);
         self.edge.on_request(context, Rc::clone(&state));
-        if state.get() == State::Held {
-            assert!(self.answer_checks(context, answer), "a call to wait for");
+        let mut was_held = false;
+        while state.get() == State::Held {
+            assert!(self.answer_checks(context, &answer), "a call to wait for");
+            was_held = true;
+        }
+        if was_held {
             self.edge.on_gone(context);
         }
         self.host.0.requests.borrow_mut().remove(&context);
@@ -108,10 +112,13 @@ struct Inner {
     in_effect: Cell<ContextId>,
     requests: RefCell<BTreeMap<ContextId, Rc<Request>>>,
     calls: RefCell<Vec<(ContextId, CallId, Call)>>,
-    /// The feed's sequence number when the leader last reported it.
-    sequence: Cell<Option<u64>>,
+    /// Where the feed was when the leader last reported it.
+    position: Cell<Option<Position>>,
     counted: Cell<Counted>,
 }
+
+/// Epoch and sequence number.
+pub(crate) type Position = (u64, u64);
 
 /// How often tokens were found in a cache.
 #[derive(Clone, Copy, Debug, Default)]
@@ -130,8 +137,8 @@ impl AddAssign for Counted {
 }
 
 impl MachineHost {
-    pub(crate) fn sequence(&self) -> Option<u64> {
-        self.0.sequence.get()
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.0.position.get()
     }
 
     pub(crate) fn counted(&self) -> Counted {
@@ -210,7 +217,8 @@ impl EdgeHost for MachineHost {
     fn measure(&self, metric: Metric<'_>) {
         match metric {
             Metric::Feed { state, .. } => {
-                self.0.sequence.set(state.map(|state| state.sequence));
+                let position = state.map(|state| (state.epoch, state.sequence));
+                self.0.position.set(position);
             }
             Metric::Cache(counts) => {
                 let mut counted = self.0.counted.get();

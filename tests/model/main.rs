@@ -5,7 +5,8 @@
 //! from the beginning and some from later on: the filter's own, with its gate, its token cache and the
 //! checks at the authority, in two virtual machines over shared data in memory. Entries expire
 //! meanwhile, and not a second too early or too late. A second model has cut-offs as they are usually
-//! asked for, "up to now", and issuers whose clocks are off. `PORTCULLIS_LONG=1` makes the run a hundred
+//! asked for, "up to now", and issuers whose clocks are off; in a third one the authority is put back to
+//! backups. `PORTCULLIS_LONG=1` makes the run a hundred
 //! times as long.
 
 #![allow(
@@ -16,6 +17,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod backups;
 mod clocks;
 mod edge;
 mod machine;
@@ -77,6 +79,20 @@ fn no_token_issued_before_an_acknowledged_cut_off_is_accepted_after_it() {
         println!("seed {seed}: {tally:?}");
         assert!(tally.ahead > 50 && tally.accepted > 50, "{tally:?}");
         assert!(tally.refused > tally.ahead, "{tally:?}");
+    }
+}
+
+#[test]
+fn nothing_that_an_edge_has_heard_of_is_undone_by_an_authority_of_another_epoch() {
+    let (seeds, rounds) = match env::var_os("PORTCULLIS_LONG") {
+        Some(_) => (20, 40),
+        None => (2, 4),
+    };
+    for seed in 0..seeds {
+        let (heard, tally) = backups::run(seed, rounds);
+        println!("seed {seed}: {heard:?}, {tally:?}");
+        assert!(heard.revoked > 50 && heard.unconfirmed > 50, "{heard:?}");
+        assert!(tally.revoked.min(tally.not_revoked) > 50, "{tally:?}");
     }
 }
 

@@ -45,7 +45,7 @@ struct Part {
 }
 
 /// What is and what was in force.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Table {
     /// Requests for one name add up.
     entries: BTreeMap<Name, Vec<Part>>,

@@ -24,9 +24,9 @@ use crate::time::UnixTime;
     responses(
         (status = 200, body = CheckAnswer),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`feed_behind`: not known to be revoked, and the authority has \
-          not come as far as `at_least`", body = ProblemBody,
-         content_type = "application/problem+json"),
+        (status = 503, description = "Not known to be revoked, and the authority cannot tell: it is \
+          in another epoch than `epoch` (`feed_other_epoch`), or has not come as far as `at_least` \
+          (`feed_behind`)", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn check(
@@ -40,13 +40,11 @@ pub(super) async fn check(
     });
     let now = clock::now();
     // Read before the index, which is told of every change before the history is.
-    let is_behind = value
-        .at_least
-        .is_some_and(|asked| asked > authority.history.head().sequence);
+    let doubt = doubt(&authority, &value);
     let mut members = revoked_members(&authority, &value, issued_at.transpose()?, now);
     let first = members.next();
-    if first.is_none() && is_behind {
-        return Err(Problem::behind());
+    if let (None, Some(doubt)) = (first, doubt) {
+        return Err(doubt);
     }
     authority.metrics.checked(first.is_some());
     let mut answer = CheckAnswer {
@@ -69,6 +67,17 @@ pub(super) async fn check(
         answer.issuer = known_issuer(&authority, value.issuer).await.ok();
     }
     Ok(Json(answer))
+}
+
+/// Why this authority cannot say that a token is not revoked, where it cannot: the asker may have
+/// been told of a revocation that is not in this history.
+fn doubt(authority: &Authority, request: &CheckRequest) -> Option<Problem> {
+    let is_other = |epoch| epoch != authority.feed.epoch();
+    if request.epoch.is_some_and(is_other) {
+        return Some(Problem::other_epoch());
+    }
+    let is_ahead = |known| known > authority.history.head().sequence;
+    request.at_least.is_some_and(is_ahead).then(Problem::behind)
 }
 
 fn revoked_members(

@@ -119,24 +119,20 @@ fn forbid(properties: &mut Value, names: &[&str]) {
     }
 }
 
-/// Numbers in the edges' interface use all 64 bits.
+/// Numbers in queries use all 64 bits; those in bodies are below 2^63.
 fn describe_numbers(document: &mut Value) {
     for operation in operations(document) {
         let parameters = operation
             .get_mut("parameters")
             .and_then(Value::as_array_mut);
         for parameter in parameters.into_iter().flatten() {
-            parameter.get_mut("schema").map(describe_number);
+            if let Some(schema) = parameter.get_mut("schema")
+                && schema["format"] == "int64"
+            {
+                schema["format"] = "uint64".into();
+                schema["maximum"] = u64::MAX.into();
+            }
         }
-    }
-    let sequence = "/components/schemas/CheckRequest/properties/at_least";
-    document.pointer_mut(sequence).map(describe_number);
-}
-
-fn describe_number(schema: &mut Value) {
-    if schema["format"] == "int64" {
-        schema["format"] = "uint64".into();
-        schema["maximum"] = u64::MAX.into();
     }
 }
 

@@ -165,6 +165,13 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "feed_not_ready", detail)
     }
 
+    /// An authority in another epoch of the feed than the edge.
+    pub(super) fn other_epoch() -> Self {
+        let detail = "this authority is in another epoch of the feed than the edge that asks, and \
+                      cannot answer yet";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "feed_other_epoch", detail)
+    }
+
     /// A replica that is behind the edge.
     pub(super) fn behind() -> Self {
         let detail = "this authority is behind the edge that asks, and cannot answer yet";

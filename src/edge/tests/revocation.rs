@@ -202,7 +202,7 @@ fn a_check_names_everything_by_which_the_token_could_be_revoked() {
     assert!(nonce.is_some_and(|nonce| nonce.is_u64()));
     let expected = json!({
         "issuer": "iss", "jti": "token", "sid": "session", "device": "phone", "subject": "alice",
-        "client": "app", "issued_at": NOW - 10, "at_least": 1,
+        "client": "app", "issued_at": NOW - 10, "epoch": 1, "at_least": 1,
     });
     assert_eq!(body, expected);
 }
