@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use header_block::HeaderBlock;
 
-use crate::gate::Outcome;
+use crate::outcome::Outcome;
 
 /// The host's answer to `verify_signature`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

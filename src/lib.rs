@@ -18,6 +18,7 @@
 //! | `protobuf` | the wire format of messages from and for Envoy |
 //! | [`namespace`] | where records are in shared data, and how they are authenticated |
 //! | [`host`] | what the gate needs from its host |
+//! | [`outcome`] | how a request ended, and why: what is counted |
 //! | [`time`] | instants, which are always an argument |
 //!
 //! | WebAssembly only | |
@@ -31,8 +32,8 @@
 //! | `cli` | the command line, one module per command |
 //! | `fuzzing` | in tests and fuzz targets only: what holds for any bytes |
 //!
-//! Data goes one way: `filter` → [`edge`] → [`gate`] → [`keys`] → [`sync`] → [`revocation`]. Nothing
-//! points back, and nothing shared names the proxy-wasm SDK or `tokio`.
+//! Data goes one way: `filter` → [`edge`] → [`gate`] → [`keys`] → [`sync`] → [`revocation`], and all of
+//! them over [`host`]. Nothing points back, and nothing shared names the proxy-wasm SDK or `tokio`.
 
 #![cfg_attr(
     any(test, fuzzing),
@@ -58,6 +59,7 @@ mod identity_hash;
 pub mod keys;
 mod little_endian;
 pub mod namespace;
+pub mod outcome;
 mod protobuf;
 pub mod revocation;
 pub mod sync;
@@ -86,15 +88,19 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// Each depends only on those after it.
-    const MODULES: [&str; 12] = [
+    const MODULES: [&str; 16] = [
         "filter",
         "edge",
         "gate",
         "keys",
         "sync",
         "revocation",
+        "configuration",
         "token",
         "namespace",
+        "host",
+        "outcome",
+        "protobuf",
         "backoff",
         "identity_hash",
         "little_endian",

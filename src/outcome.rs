@@ -1,0 +1,281 @@
+//! How a request ended, and why: what the gate decides and a host counts.
+
+/// Why a request was refused. Each is a metric and is in the log; what the *client* is told is the
+/// gate's `Problem`, and is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The rule asks for a token and the request has none.
+    TokenMissing,
+    /// Two different tokens, or a header with more than one in it.
+    TokenAmbiguous,
+    /// Longer than the provider permits.
+    TokenTooLarge,
+    /// Not a well-formed JWT.
+    TokenMalformed,
+    /// `exp`, `nbf` or `iat` in milliseconds.
+    TimeInMilliseconds,
+    /// A `crit` header.
+    CriticalHeader,
+    /// `iss` is not the provider's issuer.
+    IssuerMismatch,
+    /// The provider has no key with this `kid`.
+    KeyUnknown,
+    /// `alg` is not the key's algorithm.
+    AlgorithmMismatch,
+    /// The signature is not the key's.
+    SignatureInvalid,
+    /// No `exp`, and the provider requires one.
+    ExpirationMissing,
+    /// `exp` has passed.
+    TokenExpired,
+    /// `nbf` is still to come.
+    TokenNotYetValid,
+    /// `iat` lies further ahead than clocks may differ, and revocation or the age of tokens depends
+    /// on it.
+    TokenIssuedAhead,
+    /// None of the provider's audiences is in `aud`.
+    AudienceMismatch,
+    /// A claim that goes into a header has a value that no header can carry unchanged.
+    ClaimNotForwardable,
+    /// No rule matches the request.
+    NoRule,
+    /// The path can be read as one under another rule.
+    PathAmbiguous,
+    /// The provider's keys could not be fetched, or are too old.
+    KeysUnavailable,
+    /// The same, and `iss` is not the provider's issuer. The client is not told: otherwise it could
+    /// find out which issuers are configured while nothing can be verified.
+    IssuerUndisclosed,
+    /// The provider has no key with this `kid`, or none that fits the signature, and it is not
+    /// known whether its server has one by now.
+    KeyUnconfirmed,
+    /// The token expires later than the provider allows.
+    LifetimeTooLong,
+    /// No `iat`, and the provider limits the age of tokens.
+    IssueTimeMissing,
+    /// Issued longer ago than the provider allows.
+    TokenTooOld,
+    /// `typ` says that the token is for something else.
+    TokenTypeMismatch,
+    /// `cnf` binds the token to a key, and no proof of possession is verified here.
+    TokenBound,
+    /// `sub` is not one of the provider's subjects.
+    SubjectMismatch,
+    /// A scope is missing that the rule asks for.
+    ScopeMissing,
+    /// A claim is not what the rule asks for.
+    ClaimMismatch,
+    /// The route's metadata names a requirement that is not configured; or a header that only the
+    /// gate may set came with the request, and may have chosen the route.
+    RequirementUnknown,
+    /// The token, its session, device, subject, client or issuer was revoked.
+    TokenRevoked,
+    /// The token has no claim by which it could be revoked, or one that no revocation could name.
+    TokenUnnamed,
+    /// No revocation feed has been loaded.
+    RevocationUnavailable,
+    /// The revocation feed has been silent for longer than `max_staleness`.
+    RevocationStale,
+    /// The filter says "perhaps revoked", and the authority does not answer.
+    RevocationUnconfirmed,
+    /// `access_token` in the query, which is not one of the token's locations.
+    TokenInQuery,
+    /// The path, or a header or parameter that a rule looks at, is too long to be compared with
+    /// patterns, or all of them together are.
+    RequestTooLong,
+    /// The host did not show the request's headers, or did not make a change to it.
+    HostFault,
+}
+
+/// Why a request was let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Admission {
+    /// A token was verified, and where revocation is configured, was not revoked.
+    Verified,
+    /// A token was verified; whether it was revoked is not known, and the posture lets it through.
+    RevocationUnknown,
+    /// The rule asks for nothing.
+    NoRequirement,
+    /// No rule matches, and `allow_unmatched` is on.
+    Unmatched,
+    /// The rule lets requests without a token through, and this is one.
+    NoToken,
+    /// The rule lets every token through, and this one is not good.
+    TokenIgnored,
+    /// A browser asks which requests it may send, and `bypass_cors_preflight` is on.
+    CorsPreflight,
+}
+
+/// How a request ended; the unit of the request metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It went on to the upstream.
+    Allowed(Admission),
+    /// It was answered by the gate.
+    Refused(Reason),
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 38] = [
+        Self::TokenMissing,
+        Self::TokenAmbiguous,
+        Self::TokenTooLarge,
+        Self::TokenMalformed,
+        Self::TimeInMilliseconds,
+        Self::CriticalHeader,
+        Self::IssuerMismatch,
+        Self::KeyUnknown,
+        Self::AlgorithmMismatch,
+        Self::SignatureInvalid,
+        Self::ExpirationMissing,
+        Self::TokenExpired,
+        Self::TokenNotYetValid,
+        Self::TokenIssuedAhead,
+        Self::AudienceMismatch,
+        Self::ClaimNotForwardable,
+        Self::NoRule,
+        Self::PathAmbiguous,
+        Self::KeysUnavailable,
+        Self::IssuerUndisclosed,
+        Self::KeyUnconfirmed,
+        Self::LifetimeTooLong,
+        Self::IssueTimeMissing,
+        Self::TokenTooOld,
+        Self::TokenTypeMismatch,
+        Self::TokenBound,
+        Self::SubjectMismatch,
+        Self::ScopeMissing,
+        Self::ClaimMismatch,
+        Self::RequirementUnknown,
+        Self::TokenRevoked,
+        Self::TokenUnnamed,
+        Self::RevocationUnavailable,
+        Self::RevocationStale,
+        Self::RevocationUnconfirmed,
+        Self::TokenInQuery,
+        Self::RequestTooLong,
+        Self::HostFault,
+    ];
+
+    /// Label for metrics and logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TokenMissing => "token_missing",
+            Self::TokenAmbiguous => "token_ambiguous",
+            Self::TokenTooLarge => "token_too_large",
+            Self::TokenMalformed => "token_malformed",
+            Self::TimeInMilliseconds => "time_in_milliseconds",
+            Self::CriticalHeader => "critical_header",
+            Self::IssuerMismatch => "issuer_mismatch",
+            Self::KeyUnknown => "key_unknown",
+            Self::AlgorithmMismatch => "algorithm_mismatch",
+            Self::SignatureInvalid => "signature_invalid",
+            Self::ExpirationMissing => "expiration_missing",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenIssuedAhead => "token_issued_ahead",
+            Self::AudienceMismatch => "audience_mismatch",
+            Self::ClaimNotForwardable => "claim_not_forwardable",
+            Self::NoRule => "no_rule",
+            Self::PathAmbiguous => "path_ambiguous",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::IssuerUndisclosed => "issuer_undisclosed",
+            Self::KeyUnconfirmed => "key_unconfirmed",
+            Self::LifetimeTooLong => "lifetime_too_long",
+            Self::IssueTimeMissing => "issue_time_missing",
+            Self::TokenTooOld => "token_too_old",
+            Self::TokenTypeMismatch => "token_type_mismatch",
+            Self::TokenBound => "token_bound",
+            Self::SubjectMismatch => "subject_mismatch",
+            Self::ScopeMissing => "scope_missing",
+            Self::ClaimMismatch => "claim_mismatch",
+            Self::RequirementUnknown => "requirement_unknown",
+            Self::TokenRevoked => "token_revoked",
+            Self::TokenUnnamed => "token_unnamed",
+            Self::RevocationUnavailable => "revocation_unavailable",
+            Self::RevocationStale => "revocation_stale",
+            Self::RevocationUnconfirmed => "revocation_unconfirmed",
+            Self::TokenInQuery => "token_in_query",
+            Self::RequestTooLong => "request_too_long",
+            Self::HostFault => "host_fault",
+        }
+    }
+}
+
+impl Admission {
+    /// Every kind of admission.
+    pub const ALL: [Self; 7] = [
+        Self::Verified,
+        Self::RevocationUnknown,
+        Self::NoRequirement,
+        Self::Unmatched,
+        Self::NoToken,
+        Self::TokenIgnored,
+        Self::CorsPreflight,
+    ];
+
+    /// Label for metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::RevocationUnknown => "revocation_unknown",
+            Self::NoRequirement => "no_requirement",
+            Self::Unmatched => "unmatched",
+            Self::NoToken => "no_token",
+            Self::TokenIgnored => "token_ignored",
+            Self::CorsPreflight => "cors_preflight",
+        }
+    }
+}
+
+impl Outcome {
+    /// Every outcome, in the order of [`Outcome::index`].
+    pub fn all() -> impl Iterator<Item = Self> {
+        let allowed = Admission::ALL.into_iter().map(Self::Allowed);
+        allowed.chain(Reason::ALL.into_iter().map(Self::Refused))
+    }
+
+    /// Name of the counter, `portcullis.requests.<verdict>.<reason>`. Envoy puts `wasmcustom.`
+    /// before it.
+    #[must_use]
+    pub fn metric_name(self) -> String {
+        match self {
+            Self::Allowed(admission) => {
+                format!("portcullis.requests.allowed.{}", admission.label())
+            }
+            Self::Refused(reason) => format!("portcullis.requests.refused.{}", reason.label()),
+        }
+    }
+
+    /// The index of this outcome in [`Outcome::all`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        // Both enums are listed in the order of their declaration, which a test checks.
+        match self {
+            Self::Allowed(admission) => admission as usize,
+            Self::Refused(reason) => Admission::ALL.len() + reason as usize,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn every_outcome_has_an_index_and_a_metric_of_its_own() {
+        for (index, outcome) in Outcome::all().enumerate() {
+            assert_eq!(outcome.index(), index, "{outcome:?}");
+        }
+        let names: std::collections::BTreeSet<_> =
+            Outcome::all().map(Outcome::metric_name).collect();
+        assert_eq!(names.len(), Outcome::all().count());
+    }
+}
