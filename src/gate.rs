@@ -37,7 +37,7 @@ pub use policy::{Chosen, Policy};
 pub use reason::{Action, Admission, ChallengeKind, Outcome, Problem, Reason};
 #[cfg(not(target_family = "wasm"))]
 pub use revocation::check_request_of;
-pub use revocation::{Check, CheckOutcome, Posture, RevocationSettings, Settled};
+pub use revocation::{Check, CheckOutcome, Posture, RevocationSettings};
 pub use token_cache::CacheCounts;
 
 use std::rc::Rc;
@@ -226,9 +226,9 @@ impl Gate {
         observer: impl Observer,
     ) -> Verdict {
         let request = Request::new(host.request_headers());
-        let (request, is_spoofed) = self.policy.own_headers.take_off(host, request);
+        let (request, spoofing) = self.policy.own_headers.take_off(host, request);
         let mut decision = Decision::new(self, host, &request, attempt, answers, observer);
-        let outcome = decision.decide(is_spoofed);
+        let outcome = decision.decide(spoofing);
         // What the host could not show is missing here, and what it could not change is as it came.
         let has_failed = host.has_failed() || request.is_empty();
         let outcome = if has_failed {

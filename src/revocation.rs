@@ -43,6 +43,7 @@ pub use feed_state::FeedState;
 pub(crate) use feed_state::example as example_state;
 pub use manifest::{Manifest, ManifestError, SEGMENT_BYTES, Segment};
 pub use name::{EXPIRY_MARGIN, FilterKey, Fingerprint, Kind, MAX_CLOCK_SKEW, MAX_NAME_BYTES};
+pub use proof::Settled;
 pub(crate) use shared_filter::RecordKind;
 pub use shared_filter::{Fill, Names, SharedFilter, Status};
 pub use view::{Standing, View};

@@ -30,9 +30,9 @@ use proxy_wasm::types::MetricType;
 
 use super::raw;
 use crate::edge::Metric;
-use crate::gate::{CacheCounts, CheckOutcome, Outcome, Policy, Settled};
+use crate::gate::{CacheCounts, CheckOutcome, Outcome, Policy};
 use crate::keys::{Counts, KeySource, Sight};
-use crate::revocation::{FeedState, Fill};
+use crate::revocation::{FeedState, Fill, Settled};
 use crate::sync::{Fault, FeedCounts};
 
 /// One verification in this many is measured. Reading the clock twice costs as much as everything

@@ -18,6 +18,7 @@ pub(super) use setback::{Refusal, Setback};
 
 use super::checks::{ByRequest, ByToken};
 use super::extraction::{self, Found};
+use super::own_headers::Spoofing;
 use super::policy::{Alternatives, Otherwise, Provider, Requirement, TokenRequirement};
 use super::reason::{Admission, Reason};
 use super::request::Request;
@@ -79,9 +80,9 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     }
 
     /// Whether the request is let through, and why. If it is, its headers are as the upstream
-    /// should see them. `is_spoofed` says that it came with headers that only the gate may set.
-    pub(super) fn decide(&mut self, is_spoofed: bool) -> Result<Admission, Setback<'g>> {
-        let admission = self.choose_requirement_and_meet_it(is_spoofed)?;
+    /// should see them. `spoofing` says whether it came with headers that only the gate may set.
+    pub(super) fn decide(&mut self, spoofing: Spoofing) -> Result<Admission, Setback<'g>> {
+        let admission = self.choose_requirement_and_meet_it(spoofing)?;
         self.forward()?;
         Ok(admission)
     }
@@ -93,7 +94,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
 
     fn choose_requirement_and_meet_it(
         &mut self,
-        is_spoofed: bool,
+        spoofing: Spoofing,
     ) -> Result<Admission, Setback<'g>> {
         let policy = &self.gate.policy;
         if policy.bypass_cors_preflight && self.request.is_cors_preflight() {
@@ -101,7 +102,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
         // Envoy reports the route that it chose before anything was removed, and chooses again when
         // it sends the request on. A spoofed header must not influence the first choice.
-        if is_spoofed && policy.routes.choose() {
+        if spoofing == Spoofing::TakenOff && policy.routes.choose() {
             return Err(Reason::RequirementUnknown.into());
         }
         let (chosen, requirement) = policy.requirement(self.host, self.request)?;

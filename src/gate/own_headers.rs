@@ -23,6 +23,15 @@ pub(super) struct OwnHeaders {
     tokens: Vec<String>,
 }
 
+/// Whether a client has set a header that only the gate may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoofing {
+    /// It has not.
+    Absent,
+    /// It has, and the header was taken off.
+    TakenOff,
+}
+
 /// Fields that must not be in trailers (RFC 9110 section 6.5.1) and would change who is calling or
 /// what is asked for. They count before the body or not at all.
 const NEVER_IN_TRAILERS: [&str; 8] = [
@@ -81,12 +90,12 @@ impl OwnHeaders {
 
     /// Removes the gate's headers that the client has set. Gives the request as it is then, and
     /// whether there was anything to remove.
-    pub(super) fn take_off(&self, host: &impl Host, request: Request) -> (Request, bool) {
+    pub(super) fn take_off(&self, host: &impl Host, request: Request) -> (Request, Spoofing) {
         let is_changed = |(name, value): (&[u8], &[u8])| {
             self.has(name) || (name == CONNECTION && self.without_own(value).is_some())
         };
         if !request.lines().any(is_changed) {
-            return (request, false);
+            return (request, Spoofing::Absent);
         }
         let mut kept: Vec<(&[u8], Cow<'_, [u8]>)> = Vec::new();
         let mut taken: Vec<&str> = Vec::new();
@@ -121,7 +130,7 @@ impl OwnHeaders {
         }
         (
             Request::new(kept.into_iter().collect::<HeaderBlock>()),
-            true,
+            Spoofing::TakenOff,
         )
     }
 

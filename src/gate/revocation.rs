@@ -9,7 +9,7 @@ use super::reason::{Admission, Reason};
 use crate::host::{Call, CallOutcome, Host, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
 use crate::revocation::wire::{self, CheckRequest};
-use crate::revocation::{FeedKeys, Names, Standing, Status, View, proof};
+use crate::revocation::{FeedKeys, Names, Settled, Standing, Status, View, proof};
 use crate::token::Claims;
 use naming::{Extent, Naming};
 
@@ -115,15 +115,6 @@ impl Check {
     }
 }
 
-/// Whether a token was revoked, where that is known for certain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// It was not.
-    NotRevoked,
-    /// It was.
-    Revoked,
-}
-
 /// How a check ended. A request may have several tokens, so the outcome goes with its check and
 /// counts for no other.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,14 +132,7 @@ impl CheckOutcome {
         let answer = match outcome {
             CallOutcome::Answered {
                 status: 200, body, ..
-            } => wire::proof_in(body).and_then(|proof| {
-                let is_revoked = proof::verdict(&proof, &check.body(), keys)?;
-                Some(if is_revoked {
-                    Settled::Revoked
-                } else {
-                    Settled::NotRevoked
-                })
-            }),
+            } => wire::proof_in(body).and_then(|proof| proof::verdict(&proof, &check.body(), keys)),
             _ => None,
         };
         Self {
@@ -179,6 +163,15 @@ impl Finding {
             other @ (Self::Settled(Settled::Revoked, _) | Self::Ask(_)) => other,
         }
     }
+}
+
+/// Whether the authority was asked about a token of which it has said nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// Not yet.
+    NotYet,
+    /// It was, and has not answered.
+    InVain,
 }
 
 /// The feed of a gate, and what its operator wants.
@@ -274,16 +267,18 @@ impl Revocations {
                 self.overtaken(host, naming, *settled)
             };
         }
-        let has_asked = outcome.is_some();
+        let asked = outcome.map_or(Asked::NotYet, |_| Asked::InVain);
         match (standing, self.posture(standing)) {
-            (_, None) => self.look_up(host, naming, has_asked),
+            (_, None) => self.look_up(host, naming, asked),
             // What is held still counts, but there may be more by now.
             (Standing::Stale, Some(Posture::Allow)) => {
-                let finding = self.look_up(host, naming, has_asked)?;
+                let finding = self.look_up(host, naming, asked)?;
                 Ok(finding.without_certainty())
             }
             (_, Some(Posture::Allow)) => Ok(Finding::UNKNOWN),
-            (_, Some(Posture::Confirm)) if !has_asked => Ok(Finding::Ask(self.check(host, naming))),
+            (_, Some(Posture::Confirm)) if asked == Asked::NotYet => {
+                Ok(Finding::Ask(self.check(host, naming)))
+            }
             (Standing::Stale, _) => Err(Reason::RevocationStale),
             _ => Err(Reason::RevocationUnavailable),
         }
@@ -330,18 +325,17 @@ impl Revocations {
         &self,
         host: &impl Host,
         naming: &Naming<'_>,
-        has_asked: bool,
+        asked: Asked,
     ) -> Result<Finding, Reason> {
         let (status, names) = self.status(host, naming);
         match status {
             Status::NotRevoked => Ok(Finding::Settled(Settled::NotRevoked, names)),
             Status::CutOff => Ok(Finding::Settled(Settled::Revoked, names)),
-            Status::PossiblyRevoked | Status::NoData if !has_asked => {
-                Ok(Finding::Ask(self.check(host, naming)))
-            }
-            Status::PossiblyRevoked | Status::NoData => match self.settings.on_unconfirmed {
-                Posture::Allow => Ok(Finding::UNKNOWN),
-                Posture::Deny | Posture::Confirm => Err(Reason::RevocationUnconfirmed),
+            Status::PossiblyRevoked | Status::NoData => match (asked, self.settings.on_unconfirmed)
+            {
+                (Asked::NotYet, _) => Ok(Finding::Ask(self.check(host, naming))),
+                (Asked::InVain, Posture::Allow) => Ok(Finding::UNKNOWN),
+                (Asked::InVain, _) => Err(Reason::RevocationUnconfirmed),
             },
         }
     }

@@ -23,10 +23,9 @@ use quick_cache::unsync::{Cache, DefaultLifecycle};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::checks::{Binding, Met};
-use super::revocation::Settled;
 use super::session::Injections;
 use crate::identity_hash::IdentityHash;
-use crate::revocation::{Fingerprint, Names};
+use crate::revocation::{Fingerprint, Names, Settled};
 use crate::token::{Claims, KeySet, VerifiedToken, heap};
 
 /// Memory that the entries of one virtual machine may take, in bytes: some 14,000 tokens of

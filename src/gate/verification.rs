@@ -13,11 +13,11 @@ use super::Wait;
 use super::decision::Setback;
 use super::policy::Policy;
 use super::reason::{Admission, Reason};
-use super::revocation::{CheckOutcome, Finding, Posture, Revocations, Settled};
+use super::revocation::{CheckOutcome, Finding, Posture, Revocations};
 use super::token_cache::{KnownToken, TokenCache, TokenId};
 use crate::host::Host;
 use crate::keys::KeyRing;
-use crate::revocation::Names;
+use crate::revocation::{Names, Settled};
 use crate::token::Backend;
 
 /// What is needed to verify tokens, and those that were.

@@ -268,10 +268,21 @@ impl MockAuthority {
     pub fn check(&self, body: &[u8]) -> Vec<u8> {
         let members: Value = serde_json::from_slice(body).unwrap();
         let is_revoked = self.has_revoked(&members);
-        let statement = proof::statement(body, is_revoked);
-        let proof = proof::encode(&self.sign(Signable::Check, statement));
+        let proof = self.proof(body, is_revoked);
         let answer = json!({"revoked": is_revoked, "proof": proof});
         answer.to_string().into_bytes()
+    }
+
+    /// The proof of an answer to a check.
+    #[must_use]
+    pub fn proof(&self, body: &[u8], is_revoked: bool) -> String {
+        let settled = if is_revoked {
+            Settled::Revoked
+        } else {
+            Settled::NotRevoked
+        };
+        let statement = proof::statement(body, settled);
+        proof::encode(&self.sign(Signable::Check, statement))
     }
 
     fn has_revoked(&self, token: &Value) -> bool {

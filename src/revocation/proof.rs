@@ -7,7 +7,7 @@
 //! ```text
 //! struct Proof {
 //!     check: [u8; 32],        // SHA-256 of the body of the check
-//!     revoked: u8,            // 0 or 1
+//!     settled: u8,            // 0 or 1, see `Settled`
 //!     key: [u8; 8],           // beginning of the public key
 //!     signature: [u8; 64],    // Ed25519 over "portcullis check 1\0" and all before `key`
 //! }
@@ -22,11 +22,21 @@ use sha2::{Digest as _, Sha256};
 
 use super::feed_key::{FeedKeys, Signable};
 
+/// Whether a token was revoked, where that is known for certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Settled {
+    /// It was not.
+    NotRevoked = 0,
+    /// It was.
+    Revoked = 1,
+}
+
 /// What is to be signed as the answer to the check with this body.
 #[must_use]
-pub fn statement(check: &[u8], is_revoked: bool) -> Vec<u8> {
+pub fn statement(check: &[u8], settled: Settled) -> Vec<u8> {
     let mut statement = Sha256::digest(check).to_vec();
-    statement.push(is_revoked.into());
+    statement.push(settled as u8);
     statement
 }
 
@@ -38,11 +48,10 @@ pub fn encode(signed: &[u8]) -> String {
 
 /// What the text proves about the check with this body; `None` when it proves nothing.
 #[must_use]
-pub fn verdict(text: &str, check: &[u8], keys: &FeedKeys) -> Option<bool> {
+pub fn verdict(text: &str, check: &[u8], keys: &FeedKeys) -> Option<Settled> {
     let message = URL_SAFE_NO_PAD.decode(text).ok()?;
-    let statement_of = |is_revoked| statement(check, is_revoked);
     let found = keys.verified(Signable::Check, &message).ok()?;
-    [false, true]
+    [Settled::NotRevoked, Settled::Revoked]
         .into_iter()
-        .find(|is_revoked| found == statement_of(*is_revoked))
+        .find(|settled| found == statement(check, *settled))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 
-use portcullis::revocation::proof;
+use portcullis::revocation::{Settled, proof};
 use serde_json::{Value, json};
 
 use super::process::{Authority, ISSUER, directory, revocation};
@@ -506,7 +506,10 @@ fn the_description_is_of_what_is_served() {
     let proof = proven["proof"].as_str().unwrap();
     let keys = authority.public_keys();
     let check = check.to_string();
-    assert_eq!(proof::verdict(proof, check.as_bytes(), &keys), Some(true));
+    assert_eq!(
+        proof::verdict(proof, check.as_bytes(), &keys),
+        Some(Settled::Revoked)
+    );
     conforms(
         &document,
         "ProblemBody",

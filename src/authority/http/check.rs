@@ -12,7 +12,7 @@ use crate::authority::credentials::{Caller, Role};
 use crate::authority::entry::Target;
 use crate::authority::{Authority, clock};
 use crate::revocation::wire::{CHECK_PATH, CheckAnswer, CheckRequest, Member};
-use crate::revocation::{Signable, proof};
+use crate::revocation::{Settled, Signable, proof};
 use crate::time::UnixTime;
 
 /// Whether a token with these claims is revoked, exactly.
@@ -56,7 +56,8 @@ pub(super) async fn check(
     };
     // A check with a nonce comes from an edge, which reads nothing but the proof.
     if value.nonce.is_some() {
-        let statement = proof::statement(&bytes, answer.revoked);
+        let settled = first.map_or(Settled::NotRevoked, |_| Settled::Revoked);
+        let statement = proof::statement(&bytes, settled);
         let statement = authority.signer.sign(Signable::Check, statement, now);
         answer.proof = Some(proof::encode(&statement));
         return Ok(Json(answer));

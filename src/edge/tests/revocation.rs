@@ -10,7 +10,6 @@ use ed25519_dalek::SigningKey;
 
 use super::*;
 use crate::revocation::cut_off::CutOff;
-use crate::revocation::{Signable, proof};
 
 /// An edge in a process of its own, and its authority.
 struct Fixture {
@@ -298,8 +297,7 @@ fn proof_of(body: &[u8], is_revoked: bool, key: &SigningKey) -> String {
         key: key.clone(),
         ..MockAuthority::new()
     };
-    let statement = proof::statement(body, is_revoked);
-    proof::encode(&authority.sign(Signable::Check, statement))
+    authority.proof(body, is_revoked)
 }
 
 fn says(proof: &str) -> CallOutcome {

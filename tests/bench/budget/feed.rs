@@ -4,7 +4,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use portcullis::revocation::page::PAGE_BYTES;
 use portcullis::revocation::{
     Batch, Chain, Change, Evidence, FeedSignature, FilterKey, Fingerprint, Kind, Manifest,
-    SEGMENT_BYTES, Segment, Signable, cut_off, proof,
+    SEGMENT_BYTES, Segment, Settled, Signable, cut_off, proof,
 };
 use portcullis::time::UnixTime;
 use serde_json::{Value, json};
@@ -151,7 +151,10 @@ impl Authority {
 
     /// The answer to a check of one token.
     fn not_revoked(&self, question: &[u8]) -> Vec<u8> {
-        let proof = self.sign(Signable::Check, proof::statement(question, false));
+        let proof = self.sign(
+            Signable::Check,
+            proof::statement(question, Settled::NotRevoked),
+        );
         let answer = json!({"revoked": false, "proof": proof::encode(&proof)});
         answer.to_string().into_bytes()
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::host::BackgroundHost as _;
+use crate::revocation::proof;
 use crate::token::fixtures::es256_other;
 use crate::token::{KeyRules, KeySet};
 
