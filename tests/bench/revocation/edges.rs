@@ -1,5 +1,5 @@
-//! A thousand edges: the filter's own follower, natively, each with its own shared data and
-//! connections, against one authority.
+//! A thousand edges: the filter's own, natively, each with its own shared data and connections, against
+//! one authority.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,9 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis::host::{Call, CallOutcome};
-use portcullis::namespace::{Namespace, RecordSecret};
-use portcullis::revocation::{FeedKeys, Fingerprint, View};
-use portcullis::sync::{FeedSource, Follower, Role, TICK, VoidTokens};
+use portcullis::sync::TICK;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::{LocalSet, spawn_local};
@@ -20,15 +19,16 @@ use tokio::task::{LocalSet, spawn_local};
 use super::Extent;
 use super::process;
 use super::report::Report;
+use crate::machine::Machine;
 use crate::memory::Memory;
-use crate::support::Authority;
+use crate::support::{Authority, ISSUER, jwks};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the edges share. All of them run on one thread.
 struct Fleet {
     authority: SocketAddr,
-    source: FeedSource,
+    configuration: Value,
     news: Sender<News>,
 }
 
@@ -36,10 +36,8 @@ struct Fleet {
 enum News {
     /// It has loaded its first generation.
     Loaded,
-    /// It noticed at this moment that these were revoked.
-    Noticed(Instant, Vec<Fingerprint>),
-    /// It had to empty its cache.
-    Emptied,
+    /// At this moment it noticed so many changes, and made void what they name in its cache.
+    Noticed(Instant, u64),
 }
 
 pub(crate) fn measure(extent: Extent, report: &mut Report) {
@@ -66,9 +64,9 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
     }
     let cpu = process::cpu(authority.id());
     let started = Instant::now();
-    let (mut last, mut all, mut emptied) = (Vec::new(), Vec::new(), 0);
+    let (mut last, mut all) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        let delays = one_round(&authority, &news, edges, round, &mut emptied);
+        let delays = one_round(&authority, &news, edges, round);
         last.push(delays.iter().copied().max().expect("an edge"));
         all.extend(delays);
     }
@@ -83,7 +81,6 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
         &mut last,
         None,
     );
-    report.note("caches emptied meanwhile", f64::from(emptied), "");
     report.note(
         "CPU of the authority for one revocation",
         used * 1000.0 / rounds as f64,
@@ -114,20 +111,15 @@ fn one_round(
     news: &Receiver<News>,
     edges: usize,
     round: usize,
-    emptied: &mut u32,
 ) -> Vec<Duration> {
     authority.revoke("session", &format!("edges-{round}"));
     let acknowledged = Instant::now();
     let mut delays = Vec::with_capacity(edges);
     while delays.len() < edges {
         match news.recv_timeout(PATIENCE).expect("news of every edge") {
-            News::Noticed(noticed, names) => {
-                assert_eq!(names.len(), 1, "one revocation at a time");
+            News::Noticed(noticed, changes) => {
+                assert_eq!(changes, 1, "one revocation at a time");
                 delays.push(noticed.saturating_duration_since(acknowledged));
-            }
-            News::Emptied => {
-                *emptied += 1;
-                delays.push(acknowledged.elapsed());
             }
             News::Loaded => {}
         }
@@ -142,14 +134,11 @@ fn wait(news: &Receiver<News>, is_meant: impl Fn(&News) -> bool) {
 
 fn launch(authority: &Authority, edges: usize, news: Sender<News>) {
     let address = authority.address();
-    let (keys, credential) = (
-        authority.feed_keys(),
-        authority.edge_credential().to_owned(),
-    );
+    let configuration = configuration(authority);
     thread::spawn(move || {
         let fleet = Rc::new(Fleet {
             authority: address,
-            source: source(keys, credential),
+            configuration,
             news,
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -165,62 +154,59 @@ fn launch(authority: &Authority, edges: usize, news: Sender<News>) {
 }
 
 /// As the filter has it by default.
-fn source(keys: FeedKeys, credential: String) -> FeedSource {
-    FeedSource {
-        cluster: "authority".to_owned(),
-        authority: "authority".to_owned(),
-        credential,
-        keys,
-        heartbeat: Duration::from_secs(10),
-        reload_jitter: Duration::from_secs(30),
-        max_staleness: Duration::from_secs(30),
-    }
+fn configuration(authority: &Authority) -> Value {
+    json!({
+        "providers": {"idp": {
+            "issuer": ISSUER,
+            "local_jwks": {"inline_string": jwks(&["eddsa"])},
+        }},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+        "revocation": authority.settings(),
+    })
 }
 
 /// One edge, for ever.
 async fn run(fleet: Rc<Fleet>, number: u64) {
-    let memory = Memory::seeded(number);
-    let space = Namespace::new(&RecordSecret::none(), "bench", &number);
-    let view = Rc::new(View::new(space, fleet.source.keys.clone()));
-    let mut follower = Follower::new(fleet.source.clone(), Rc::clone(&view));
+    let memory = Rc::new(Memory::seeded(number));
+    let machine = Machine::new(&memory, &fleet.configuration);
     let connections = Rc::new(RefCell::new(Vec::new()));
     let (sender, mut answers) = unbounded_channel();
     let phase = Duration::from_micros(number * 7_919 % 100_000);
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + phase, TICK);
-    let mut was_loaded = false;
+    let mut position = None;
     loop {
         tokio::select! {
             _ = ticks.tick() => {
                 memory.look_at_the_clock();
-                let void = follower.on_tick(&memory, Role::Leads);
-                let is_loaded = view.state().is_some();
-                let news = match void {
-                    _ if is_loaded && !was_loaded => Some(News::Loaded),
-                    Some(VoidTokens::Named(names)) => Some(News::Noticed(Instant::now(), names)),
-                    Some(VoidTokens::All) => Some(News::Emptied),
-                    None => None,
+                machine.tick();
+                let before = std::mem::replace(&mut position, machine.host.position());
+                let news = match (before, position) {
+                    (None, Some(_)) => Some(News::Loaded),
+                    (Some((_, before)), Some((_, now))) if now > before => {
+                        Some(News::Noticed(Instant::now(), now - before))
+                    }
+                    _ => None,
                 };
-                was_loaded = is_loaded;
                 // The main thread has ended if the receiver is gone.
                 if news.is_some_and(|news| fleet.news.send(news).is_err()) {
                     return;
                 }
             }
-            Some((id, outcome)) = answers.recv() => {
+            Some((call, outcome)) = answers.recv() => {
                 memory.look_at_the_clock();
-                follower.on_response(&memory, id, &outcome);
+                machine.end_call(&call, &outcome);
             }
         }
-        for (id, call) in memory.take_calls() {
+        for open in machine.take_calls() {
             let (sender, connections) = (sender.clone(), Rc::clone(&connections));
             let authority = fleet.authority;
             spawn_local(async move {
-                let exchange = exchange(authority, &connections, &call);
-                let answer = tokio::time::timeout(call.timeout, exchange).await;
+                let exchange = exchange(authority, &connections, &open.call);
+                let answer = tokio::time::timeout(open.call.timeout, exchange).await;
                 let outcome = answer.ok().and_then(Result::ok);
                 let outcome = outcome.unwrap_or(CallOutcome::Failed);
                 // The edge may have gone.
-                let _ = sender.send((id, outcome));
+                let _ = sender.send((open, outcome));
             });
         }
     }

@@ -21,6 +21,9 @@
     reason = "figures are counts far below 2^52, and rounded when they are shown"
 )]
 
+#[path = "../../support/machine.rs"]
+#[allow(dead_code, reason = "the model needs more of it")]
+mod machine;
 #[path = "../../support/memory.rs"]
 #[allow(dead_code, reason = "the model needs more of it")]
 mod memory;

@@ -1,4 +1,4 @@
-//! A virtual machine of Envoy: the filter's own edge, and a host that answers for Envoy.
+//! A virtual machine of a simulated Envoy: the filter's own edge, and a host for it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -51,14 +51,23 @@ impl Machine {
 
     /// Answers the calls that it has made so far. Returns whether there were any.
     pub(crate) fn answer_calls(&self, answer: impl Fn(&Call) -> CallOutcome) -> bool {
-        let calls = self.host.0.calls.take();
+        let calls = self.take_calls();
         let has_any = !calls.is_empty();
-        for (context, id, call) in calls {
-            let outcome = answer(&call);
-            self.host.0.in_effect.set(context);
-            self.edge.on_call_ended(context, id, &outcome);
+        for call in calls {
+            self.end_call(&call, &answer(&call.call));
         }
         has_any
+    }
+
+    /// The calls that it has made since this was asked last.
+    pub(crate) fn take_calls(&self) -> Vec<OpenCall> {
+        self.host.0.calls.take()
+    }
+
+    /// Reports the end of a call to it.
+    pub(crate) fn end_call(&self, call: &OpenCall, outcome: &CallOutcome) {
+        self.host.0.in_effect.set(call.context);
+        self.edge.on_call_ended(call.context, call.id, outcome);
     }
 
     /// The outcome of a request with this token. `answer` answers its checks.
@@ -89,18 +98,22 @@ impl Machine {
     }
 
     fn answer_checks(&self, context: ContextId, answer: impl Fn(&Call) -> CallOutcome) -> bool {
-        let calls = self.host.0.calls.take();
-        let (own, others): (Vec<_>, Vec<_>) =
-            calls.into_iter().partition(|(owner, ..)| *owner == context);
+        let calls = self.take_calls().into_iter();
+        let (own, others): (Vec<_>, Vec<_>) = calls.partition(|call| call.context == context);
         self.host.0.calls.replace(others);
         let has_any = !own.is_empty();
-        for (_, id, call) in own {
-            let outcome = answer(&call);
-            self.host.0.in_effect.set(context);
-            self.edge.on_call_ended(context, id, &outcome);
+        for call in own {
+            self.end_call(&call, &answer(&call.call));
         }
         has_any
     }
+}
+
+/// A call that has not ended, and the context in which it was made.
+pub(crate) struct OpenCall {
+    context: ContextId,
+    id: CallId,
+    pub(crate) call: Call,
 }
 
 /// The host of a virtual machine. A clone is the same one.
@@ -111,7 +124,7 @@ struct Inner {
     memory: Rc<Memory>,
     in_effect: Cell<ContextId>,
     requests: RefCell<BTreeMap<ContextId, Rc<Request>>>,
-    calls: RefCell<Vec<(ContextId, CallId, Call)>>,
+    calls: RefCell<Vec<OpenCall>>,
     /// Where the feed was when the leader last reported it.
     position: Cell<Option<Position>>,
     counted: Cell<Counted>,
@@ -163,7 +176,10 @@ impl CallHost for MachineHost {
         let sent = self.0.memory.take_calls();
         let context = self.0.in_effect.get();
         let mut calls = self.0.calls.borrow_mut();
-        calls.extend(sent.into_iter().map(|(id, call)| (context, id, call)));
+        calls.extend(
+            sent.into_iter()
+                .map(|(id, call)| OpenCall { context, id, call }),
+        );
         Ok(id)
     }
 }
