@@ -33,6 +33,7 @@ mod printable;
 pub mod restore;
 pub mod revoke;
 pub mod rotate;
+pub mod schema;
 pub mod serve;
 pub mod stats;
 pub mod target;
@@ -89,6 +90,8 @@ pub enum Command {
     Convert(convert::Arguments),
     /// Walk one request through a configuration and say what is checked and why it comes out so
     Explain(Box<explain::Arguments>),
+    /// Print the JSON Schema of the filter's configuration, by which editors check it
+    Schema,
     /// Print a script with which a shell completes these commands
     Completions(completions::CompletionsArguments),
     /// Print a manual page
@@ -126,6 +129,7 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Explain(arguments) => {
             explain::run(&arguments, SystemTime::now(), output, &mut io::stderr())
         }
+        Command::Schema => schema::run(output),
         Command::Completions(arguments) => completions::completions(&arguments, output),
         Command::Man(arguments) => completions::man(&arguments, output),
     }

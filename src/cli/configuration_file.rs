@@ -240,6 +240,15 @@ fn files(text: &str, name: &str, map: &Document) -> Result<Vec<Document>, YamlEr
     Ok(documents.collect())
 }
 
+/// The plugin configurations in the file.
+///
+/// # Errors
+///
+/// [`ConfigurationFileError`], when it cannot be read.
+pub fn configurations(path: &Path) -> Result<Vec<Found>, ConfigurationFileError> {
+    documents(path).map(|documents| found(&documents))
+}
+
 /// The plugin configurations in these documents.
 pub(crate) fn found(documents: &[Document]) -> Vec<Found> {
     let mut found = Vec::new();

@@ -1,6 +1,6 @@
 //! Links within the repository, and the length of the README.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -69,11 +69,14 @@ fn targets(text: &str) -> Vec<String> {
     targets
 }
 
-/// What GitHub makes of the headings.
+/// What GitHub makes of the headings, and the anchors that are written.
 fn anchors(text: &str) -> Vec<String> {
     let mut seen = BTreeMap::new();
     let mut anchors = Vec::new();
     for line in prose(text) {
+        for rest in line.split("<a id=\"").skip(1) {
+            anchors.push(rest.split('"').next().unwrap().to_owned());
+        }
         let heading = line.trim_start_matches('#');
         let Some(heading) = heading.strip_prefix(' ').filter(|_| line.starts_with('#')) else {
             continue;
@@ -93,9 +96,22 @@ fn anchors(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn an_anchor_leads_to_one_place() {
+    for document in documents() {
+        let anchors = anchors(&document.text);
+        let mut seen = BTreeSet::new();
+        let twice: Vec<_> = anchors.iter().filter(|it| !seen.insert(*it)).collect();
+        assert!(twice.is_empty(), "{}: {twice:?}", document.name);
+    }
+}
+
+#[test]
 fn anchors_are_those_of_github() {
-    let text = "# A `key`: what\n## Two\n```sh\n# no heading\n```\n## Two\n## x_y, or-z\n";
-    assert_eq!(anchors(text), ["a-key-what", "two", "two-1", "x_y-or-z"]);
+    let text = "# A `key`: what\n## Two\n```sh\n# no heading\n```\n## Two\n## x_y, or-z\n<a id=\"k\"></a>\n";
+    assert_eq!(
+        anchors(text),
+        ["a-key-what", "two", "two-1", "x_y-or-z", "k"]
+    );
     assert_eq!(targets("[a](b#c) `[d](e)` [`f`](g)"), ["b#c", "g"]);
 }
 

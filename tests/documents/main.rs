@@ -12,6 +12,7 @@
 mod examples;
 mod figures;
 mod links;
+mod schema;
 mod shell_blocks;
 #[path = "../support/mod.rs"]
 mod support;

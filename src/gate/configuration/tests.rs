@@ -2,7 +2,9 @@
 mod closed;
 mod keys;
 #[cfg(not(target_family = "wasm"))]
-mod readme;
+mod list;
+#[cfg(not(target_family = "wasm"))]
+mod page;
 mod records;
 #[cfg(not(target_family = "wasm"))]
 mod review;

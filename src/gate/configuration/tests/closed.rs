@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::readme::as_documented;
+use super::list::as_documented;
 use super::*;
 use crate::configuration::joined;
 use crate::gate::configuration::{Variable, inspect};

@@ -1,69 +1,17 @@
-//! The list of all keys, `envoy/configuration.json`, from which the table of
-//! `envoy/configuration.md` and the JSON Schema for editors, `envoy/configuration.schema.json`, are
-//! made (`./build.sh readme` writes them anew), and which is held to the code here.
+//! The JSON Schema for editors, `envoy/configuration.schema.json`, made from the [list of keys](super::list)
+//! (`./build.sh readme` writes it anew), and held to what the filter takes. `portcullis schema` prints it.
 
-use std::path::{Path, PathBuf};
-use std::{env, fs};
-
+use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
 use super::closed::{NodePath, OF_ANY_KIND};
-use super::readme::as_documented;
+use super::list::{Key, as_documented, with_examples};
+use super::page::hold;
 use super::{complete, environment, read_value};
 use crate::configuration::Variable;
 use crate::gate::configuration::inspect;
 
-/// One key, with what it holds and its default.
-struct Key {
-    path: String,
-    kind: String,
-    default: String,
-    meaning: String,
-    is_own: bool,
-}
-
 impl Key {
-    fn all() -> Vec<Self> {
-        let text = include_str!("../../../../envoy/configuration.json");
-        let list: Vec<Value> = serde_json::from_str(text).unwrap();
-        let key = |row: &Value| {
-            let cell = |name: &str| row[name].as_str().unwrap().to_owned();
-            Self {
-                path: cell("key"),
-                kind: cell("type"),
-                default: cell("default"),
-                meaning: cell("meaning"),
-                is_own: row["own"] == true,
-            }
-        };
-        list.iter().map(key).collect()
-    }
-
-    fn row(&self) -> String {
-        let mark = if self.is_own { " ◆" } else { "" };
-        let Self {
-            path,
-            kind,
-            default,
-            meaning,
-            ..
-        } = self;
-        format!("| `{path}`{mark} | {kind} | {default} | {meaning} |\n")
-    }
-
-    /// The default, if it is a value.
-    fn default_value(&self) -> Option<Value> {
-        let text = self.default.strip_prefix('`')?.strip_suffix('`')?;
-        if text.contains('`') {
-            return None;
-        }
-        Some(match self.kind.as_str() {
-            "flag" => text.parse::<bool>().unwrap().into(),
-            kind if kind.contains("number") => text.parse::<i64>().unwrap().into(),
-            _ => text.into(),
-        })
-    }
-
     /// What a value has to be like.
     fn schema(&self) -> Value {
         let text = json!({"type": "string", "minLength": 1});
@@ -73,11 +21,11 @@ impl Key {
             Some(json!({"$ref": format!("#/$defs/{name}")}))
         };
         match self.kind.as_str() {
-            "text" => text,
-            "text, also an empty one" => json!({"type": "string"}),
-            "flag" => json!({"type": "boolean"}),
+            "string" => text,
+            "string, may be empty" => json!({"type": "string"}),
+            "boolean" => json!({"type": "boolean"}),
             "`true`" => json!({"const": true}),
-            "duration" => json!({"type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,9})?s$"}),
+            "duration" => json!({"$ref": "#/$defs/duration"}),
             "number" => json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
             "whole number" => json!({"type": "integer"}),
             "any value" => any,
@@ -87,7 +35,7 @@ impl Key {
             "map" => json!({"type": "object", "additionalProperties": object()}),
             "map of names" => json!({"type": "object", "additionalProperties": text}),
             "list" => json!({"type": "array", "items": object()}),
-            "list of texts" => json!({"type": "array", "items": text}),
+            "list of strings" => json!({"type": "array", "items": text}),
             "list of any values" => json!({"type": "array", "items": any}),
             kind => {
                 if let Some(range) = kind.strip_prefix("number from ") {
@@ -104,10 +52,27 @@ impl Key {
             }
         }
     }
+
+    fn description(&self) -> String {
+        let text = match (self.meaning.as_str(), self.more.as_str()) {
+            (meaning, "") => meaning.to_owned(),
+            (meaning, more) => format!("{meaning}. {more}"),
+        };
+        without_links(&text)
+    }
 }
 
 fn object() -> Value {
     json!({"type": "object", "properties": {}, "additionalProperties": false})
+}
+
+fn duration() -> Value {
+    let integer = |maximum: u64| json!({"type": "integer", "minimum": 0, "maximum": maximum});
+    let parts = json!({"seconds": integer(315_576_000_000), "nanos": integer(999_999_999)});
+    json!({"anyOf": [
+        {"type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,9})?s$"},
+        {"type": "object", "properties": parts, "additionalProperties": false},
+    ]})
 }
 
 /// `a`, `b` or `c`.
@@ -139,7 +104,8 @@ fn schema(keys: &[Key]) -> Value {
             None => (holder, path),
         };
         let mut own = key.schema();
-        own["description"] = key.meaning.clone().into();
+        own["description"] = key.description().into();
+        own["examples"] = json!([key.example_value()]);
         if let Some(default) = key.default_value() {
             own["default"] = default;
         }
@@ -155,6 +121,7 @@ fn schema(keys: &[Key]) -> Value {
     whole["description"] =
         "The usual spelling of every key; `portcullis validate` knows the others too, and much more."
             .into();
+    definitions.insert("duration".to_owned(), duration());
     whole["$defs"] = definitions.into();
     whole
 }
@@ -186,98 +153,30 @@ fn below<'s>(schema: &'s mut Value, path: &str) -> &'s mut Value {
     inner
 }
 
-fn document(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("envoy")
-        .join(name)
+/// Without the targets of links, which are relative to a document.
+fn without_links(text: &str) -> String {
+    let mut parts = text.split("](");
+    let mut plain = parts.next().unwrap().replace('[', "");
+    for part in parts {
+        let (_, behind) = part.split_once(')').unwrap();
+        plain += &behind.replace('[', "");
+    }
+    plain
+}
+
+fn validator(schema: &Value) -> Validator {
+    jsonschema::draft202012::meta::validate(schema).unwrap();
+    jsonschema::draft202012::new(schema).unwrap()
 }
 
 #[test]
-fn the_tables_of_the_documents_and_the_schema_are_those_of_the_list_of_keys() {
-    let keys = Key::all();
-    let old = fs::read_to_string(document("configuration.md")).unwrap();
-    let (first, last) = (
-        "<!-- configuration keys -->\n",
-        "<!-- end of configuration keys -->",
-    );
-    let (before, rest) = old.split_once(first).unwrap();
-    let (_, after) = rest.split_once(last).unwrap();
-    let head = "| key | type | default | meaning |\n|---|---|---|---|\n";
-    let rows: String = keys.iter().map(Key::row).collect();
-    let table = [before, first, head, &rows, last, after].concat();
-    let schema = format!("{:#}\n", schema(&keys));
-    for (name, text) in [
-        ("configuration.md", table),
-        ("configuration.schema.json", schema),
-    ] {
-        let path = document(name);
-        if env::var("PORTCULLIS_README").is_ok_and(|mode| mode == "write") {
-            fs::write(&path, text).unwrap();
-        } else {
-            let found = fs::read_to_string(&path).unwrap_or_default();
-            assert!(found == text, "{name} is behind; run: ./build.sh readme");
-        }
-    }
-}
-
-/// Whether the schema takes a value.
-fn conforms(value: &Value, schema: &Value, whole: &Value) -> bool {
-    let mut keywords = schema.as_object().unwrap().iter();
-    keywords.all(|(keyword, wanted)| match keyword.as_str() {
-        "$schema" | "$defs" | "title" | "description" | "default" | "additionalProperties" => true,
-        "$ref" => {
-            let name = wanted.as_str().unwrap().strip_prefix("#/$defs/").unwrap();
-            conforms(value, &whole["$defs"][name], whole)
-        }
-        "type" => match wanted.as_str().unwrap() {
-            "null" => value.is_null(),
-            "boolean" => value.is_boolean(),
-            "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
-            "string" => value.is_string(),
-            "array" => value.is_array(),
-            "object" => value.is_object(),
-            other => panic!("{other}"),
-        },
-        "not" => !conforms(value, wanted, whole),
-        "const" => value == wanted,
-        "enum" => wanted.as_array().unwrap().contains(value),
-        "anyOf" => {
-            let mut schemas = wanted.as_array().unwrap().iter();
-            schemas.any(|schema| conforms(value, schema, whole))
-        }
-        "minLength" => value.as_str() != Some(""),
-        "pattern" => {
-            let pattern = regex_lite::Regex::new(wanted.as_str().unwrap()).unwrap();
-            value.as_str().is_none_or(|text| pattern.is_match(text))
-        }
-        "minimum" => value.as_f64() >= wanted.as_f64(),
-        "maximum" => value.as_f64() <= wanted.as_f64(),
-        "maxProperties" => value.as_object().is_none_or(Map::is_empty),
-        "required" => {
-            let mut names = wanted.as_array().unwrap().iter();
-            names.all(|name| value.get(name.as_str().unwrap()).is_some())
-        }
-        "items" => {
-            let mut elements = value.as_array().into_iter().flatten();
-            elements.all(|element| conforms(element, wanted, whole))
-        }
-        "properties" => members_conform(value, wanted, &schema["additionalProperties"], whole),
-        other => panic!("{other}"),
-    }) && (schema.get("properties").is_some()
-        || members_conform(value, &json!({}), &schema["additionalProperties"], whole))
-}
-
-fn members_conform(value: &Value, known: &Value, others: &Value, whole: &Value) -> bool {
-    let mut members = value.as_object().into_iter().flatten();
-    members.all(|(name, member)| match (known.get(name), others) {
-        (None, Value::Bool(is_taken)) => *is_taken,
-        (None, Value::Null) => true,
-        (Some(schema), _) | (None, schema) => conforms(member, schema, whole),
-    })
+fn the_schema_is_that_of_the_list_of_keys() {
+    let text = format!("{:#}\n", schema(&Key::all()));
+    hold("configuration.schema.json", &text);
 }
 
 /// A configuration with every key, in the usual spelling.
-fn usual() -> Value {
+pub(super) fn usual() -> Value {
     let environment = |name: &str| environment(name).map_or(Variable::Unset, Variable::Set);
     let inspection = inspect(complete().to_string().as_bytes(), &environment);
     assert_eq!(inspection.faults, []);
@@ -286,9 +185,9 @@ fn usual() -> Value {
 
 #[test]
 fn the_schema_takes_what_the_filter_takes_and_no_value_of_another_kind() {
-    let schema = schema(&Key::all());
+    let validator = validator(&schema(&Key::all()));
     let configuration = usual();
-    assert!(conforms(&configuration, &schema, &schema));
+    assert!(validator.is_valid(&configuration));
     for node in NodePath::all(&configuration) {
         let path = as_documented(&node.path());
         let mut original = configuration.clone();
@@ -306,18 +205,27 @@ fn the_schema_takes_what_the_filter_takes_and_no_value_of_another_kind() {
             }
             let changed = node.with(&configuration, value.clone());
             let is_taken = read_value(&changed).is_ok();
-            assert_eq!(
-                conforms(&changed, &schema, &schema),
-                is_taken,
-                "{path}: {value}"
-            );
+            assert_eq!(validator.is_valid(&changed), is_taken, "{path}: {value}");
         }
     }
 }
 
 #[test]
-fn a_key_that_is_missing_is_told_by_the_schema_where_the_list_says_that_it_is_required() {
-    let schema = schema(&Key::all());
+fn a_mistyped_key_is_refused_at_every_level() {
+    let validator = validator(&schema(&Key::all()));
+    let configuration = usual();
+    let mut tried = 0;
+    for node in NodePath::all(&configuration) {
+        if let Some(changed) = node.renamed(&configuration, "no such key") {
+            assert!(!validator.is_valid(&changed), "{}", node.path());
+            tried += 1;
+        }
+    }
+    assert!(tried > 150, "{tried}");
+}
+
+#[test]
+fn a_key_is_missing_where_the_list_says_that_it_is_required() {
     let configuration = usual();
     let required = |path: &str| {
         let keys = Key::all();
@@ -336,31 +244,22 @@ fn a_key_that_is_missing_is_told_by_the_schema_where_the_list_says_that_it_is_re
             .iter()
             .any(|fault| fault.message.ends_with("` is missing"));
         assert_eq!(is_told, required(&path), "{path}: {faults:?}");
-        assert!(!conforms(&changed, &schema, &schema), "{path}");
     }
 }
 
-/// A key with its default comes to the same as a key that is left out.
 #[test]
-fn the_defaults_of_the_list_are_those_that_count() {
-    let configuration = usual();
-    let mut tried = 0;
-    for node in NodePath::all(&configuration) {
-        let path = as_documented(&node.path());
-        let keys = Key::all();
-        let key = keys.iter().find(|key| key.path == path);
-        let Some(default) = key.and_then(Key::default_value) else {
-            continue;
-        };
-        let written = node.with(&configuration, default);
-        let left_out = node.without(&configuration);
-        // If another key has no effect without it, neither of them is read.
-        let read = |configuration: &Value| {
-            let read = read_value(configuration);
-            read.map(|configured| format!("{:?}", configured.policy))
-        };
-        assert_eq!(read(&written), read(&left_out), "{path}");
-        tried += 1;
+fn the_schema_takes_every_example() {
+    let validator = validator(&schema(&Key::all()));
+    for (key, configuration) in with_examples() {
+        let environment = |name: &str| environment(name).map_or(Variable::Unknown, Variable::Set);
+        let usual = inspect(configuration.to_string().as_bytes(), &environment).configuration;
+        let errors: Vec<_> = validator.iter_errors(&usual).collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", key.path);
     }
-    assert!(tried > 20);
+}
+
+#[test]
+fn a_description_has_no_links() {
+    assert_eq!(without_links("as [`a`](#a-b), [c](d.md)."), "as `a`, c.");
+    assert_eq!(without_links("a"), "a");
 }

@@ -1,7 +1,7 @@
 //! Every spelling that protobuf's JSON takes is read wherever it may be, and comes to the same.
 
 use super::closed::{NodePath, OF_ANY_KIND, Step};
-use super::readme::as_documented;
+use super::list::as_documented;
 use super::*;
 use crate::gate::configuration::inspect;
 
