@@ -152,3 +152,17 @@ fn the_limits_are_those_of_the_code() {
         assert!(row[1].starts_with(&limit), "{what}: {limit}");
     }
 }
+
+#[test]
+fn every_alert_has_a_row_that_says_what_to_do() {
+    let text = document("envoy/operations.md");
+    let alerts: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let rows = rows(&text, "| alert | what users notice | what to do |");
+    let answered: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
+    assert_eq!(alerts, answered);
+    assert!(!alerts.is_empty());
+}
