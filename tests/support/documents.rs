@@ -59,6 +59,7 @@ const COMMANDS: &[(&str, Trial)] = &[
         Trial::Left("builds the module for minutes; CI runs the verbs themselves"),
     ),
     ("cargo", Trial::Left("measures for minutes to hours")),
+    ("docker", Trial::Left("pulls images and runs containers")),
     (
         "bash -c 'source build.sh",
         Trial::Left("works on a module that was built only to be measured"),
