@@ -28,20 +28,17 @@
 //!
 //! The host gives each call a number when it is made, and repeats the number when the call has
 //! ended. In between, `calls` keeps which part of the edge made the call, so that only that part is
-//! told, and in which context: when a request goes, the host cancels its calls without saying so. A
-//! new part that makes calls only needs a `calls::Owner` of its own.
+//! told. A new part that makes calls only needs a `calls::Owner` of its own.
 //!
-//! The proxy-wasm SDK has a table of its own, from which only the end of a call removes anything.
-//! So a call that was cancelled with its context stays there as long as the virtual machine lives,
-//! and takes eight bytes for number and context. Envoy's numbers wrap around after a billion calls
-//! of a virtual machine; the SDK panics if it meets a number that is still in its table.
+//! # What becomes of a check when its request goes?
 //!
-//! # Why do checks belong to the context that the host has called?
-//!
-//! The proxy-wasm SDK notes a call under the context whose callback is running, whatever context is
-//! in effect, and hands its end to that context; the host notes it under the context in effect. So
-//! the two have to be the same when a call is made, even if the end of one request's call lets
-//! another request go on, which then needs an answer itself.
+//! For Envoy, every call belongs to the plugin, whatever context is in effect when it is made
+//! (`http_call` of its proxy-wasm-cpp-host): the call goes on when the request goes, and its end is
+//! always reported. With that, the proxy-wasm SDK removes the call from its table, so that nothing
+//! stays there; a test with thousands of clients that go away holds Envoy to it. But the SDK hands
+//! the end to the context whose callback was running when the call was made, and drops it if that
+//! was a request that has gone. So `calls` keeps this context too, and the check is repeated on the
+//! next tick for the others that wait for its answer.
 
 mod calls;
 mod checks;
@@ -79,7 +76,7 @@ pub struct Edge<H> {
     host: H,
     /// The plugin's own context, which stays.
     root: ContextId,
-    /// The context that the host has called.
+    /// The context that the host has called, whose callback is running.
     called: Cell<ContextId>,
     gate: Gate,
     keys: RefCell<KeyKeeper>,
@@ -178,7 +175,7 @@ impl<H: EdgeHost> Edge<H> {
         self.waiting.borrow_mut().leave(has_gone);
         let mut checks = self.checks.borrow_mut();
         checks.leave(has_gone);
-        for (call, owner) in self.calls.cancel(context) {
+        for (call, owner) in self.calls.take_of(context) {
             match owner {
                 Owner::Checks => checks.lose(call),
                 // Made under the plugin's context, which stays.
@@ -305,26 +302,17 @@ impl<H: EdgeHost> Edge<H> {
 
     /// Makes a check for the request whose context is in effect.
     fn check(&self, check: &Check, held: Held) {
-        let context = held.context;
         held.state.set(State::Held);
-        let made = if self.host.enter(self.called.get()) {
-            let call = || self.gate.check_call(check);
-            let mut checks = self.checks.borrow_mut();
-            checks.make(&self.caller(Owner::Checks), check, call, held)
-        } else {
-            Err(held)
-        };
-        // In the context of another request this one's headers must not be touched.
-        let is_there = self.host.enter(context);
-        if let Err(mut held) = made
-            && is_there
-        {
+        let caller = self.caller(Owner::Checks);
+        let call = || self.gate.check_call(check);
+        let made = self.checks.borrow_mut().make(&caller, check, call, held);
+        if let Err(mut held) = made {
             self.note_outcome(check, &CallOutcome::Failed, [&mut held]);
             self.decide(held);
         }
     }
 
-    /// Repeats the checks whose calls were cancelled with their requests.
+    /// Repeats the checks whose ends will not be reported, since their requests have gone.
     fn make_lost_checks(&self) {
         let caller = self.caller(Owner::Checks);
         let lost = self.checks.borrow_mut().send_again(&caller);

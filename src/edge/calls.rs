@@ -21,8 +21,8 @@ pub(super) enum Owner {
     Checks,
 }
 
-/// The calls that have not ended. The host reports the end of every call, unless it cancels the
-/// call with the context that made it.
+/// The calls that have not ended. The end of every call is reported, unless the context has gone
+/// whose callback made it.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     open: RefCell<Vec<OpenCall>>,
@@ -46,7 +46,7 @@ pub(super) struct Caller<'e, H> {
 }
 
 impl Calls {
-    /// The host for one part of the edge, whose calls the host takes for calls of this context.
+    /// The host for one part of the edge, in a callback of this context.
     pub(super) const fn caller<'e, H>(
         &'e self,
         host: &'e H,
@@ -69,11 +69,11 @@ impl Calls {
         Some(open.swap_remove(index).owner)
     }
 
-    /// Removes the calls of a context that has gone. The host has cancelled them with it.
-    pub(super) fn cancel(&self, context: ContextId) -> Vec<(CallId, Owner)> {
+    /// Removes the calls of a context that has gone, whose ends will not be reported.
+    pub(super) fn take_of(&self, context: ContextId) -> Vec<(CallId, Owner)> {
         let mut open = self.open.borrow_mut();
-        let cancelled = open.extract_if(.., |call| call.context == context);
-        cancelled.map(|call| (call.id, call.owner)).collect()
+        let lost = open.extract_if(.., |call| call.context == context);
+        lost.map(|call| (call.id, call.owner)).collect()
     }
 }
 

@@ -5,9 +5,9 @@
 //!
 //! # What if the call is lost?
 //!
-//! The call belongs to the request that needed the answer first, and is cancelled with it. If others
-//! wait for the same answer, the check is made again by the root context, which stays, on the next
-//! tick.
+//! The end of a call is reported to the request whose callback made it, and if that has gone, to
+//! none. If others wait for the same answer, the check is repeated in the plugin's context, which
+//! stays, on the next tick.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ enum Flight {
         /// The time that is allowed for the answer, as long as the call may be made once more.
         allowed: Option<Interval>,
     },
-    /// The call was cancelled.
+    /// The end of the call will not be reported.
     Lost,
 }
 
@@ -114,7 +114,7 @@ impl<C: Clone + PartialEq, W> Checks<C, W> {
         Some((ended.check, ended.waiting))
     }
 
-    /// Notes that a call was cancelled, whose end will not be reported.
+    /// Notes that the end of a call will not be reported.
     pub(super) fn lose(&mut self, id: CallId) {
         let index = self.index_of(id);
         if let Some(pending) = index.and_then(|index| self.pending.get_mut(index)) {

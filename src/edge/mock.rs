@@ -75,7 +75,7 @@ impl<P: Deref<Target = MockProcess> + Clone> VirtualMachine<P> {
         self.edge.on_trailers(context, &state);
     }
 
-    /// The client goes, and with it the request and its calls.
+    /// The client goes, and with it the request, to which the ends of its calls would be reported.
     pub fn leave(&self, context: ContextId) {
         self.host.call_into(context);
         self.edge.on_gone(context);
@@ -118,7 +118,7 @@ impl<P: Deref<Target = MockProcess> + Clone> VirtualMachine<P> {
         has_any
     }
 
-    /// Ends a call, unless it was cancelled.
+    /// Ends a call, unless that can no longer be reported.
     pub fn end_call(&self, call: &OpenCall, outcome: &CallOutcome) {
         let is_open = {
             let mut calls = self.host.0.calls.borrow_mut();
@@ -133,7 +133,7 @@ impl<P: Deref<Target = MockProcess> + Clone> VirtualMachine<P> {
     }
 }
 
-/// A call that has not ended, and the context that it was made in.
+/// A call that has not ended, and the context whose callback made it.
 #[derive(Clone, Debug)]
 pub struct OpenCall {
     /// The context.
@@ -258,12 +258,7 @@ impl<P: Deref<Target = MockProcess>> SharedData for MockEdgeHost<P> {
 
 impl<P: Deref<Target = MockProcess>> CallHost for MockEdgeHost<P> {
     fn call(&self, call: &Call) -> Result<CallId, NotSent> {
-        let context = self.0.in_effect.get();
-        assert_eq!(
-            context,
-            self.0.called.get(),
-            "the SDK would hand the answer to another context than the host"
-        );
+        let context = self.0.called.get();
         let id = self.0.process.call(call)?;
         let (_, call) = self.0.process.calls.borrow_mut().pop().expect("a call");
         let call = OpenCall { context, id, call };

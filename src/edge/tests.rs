@@ -222,8 +222,7 @@ fn a_request_that_has_gone_leaves_nothing_behind() {
     assert_eq!(machine.host.take_resumed(), []);
 }
 
-/// The SDK hands an answer to the context whose callback made the call. The mock makes sure that
-/// this is the one in effect.
+/// The SDK hands the end of a call to the context whose callback made it.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_request_that_goes_on_with_the_call_of_another_one_asks_in_its_context() {
     let process = MockProcess::default();

@@ -114,22 +114,22 @@ fn what_would_come_out_the_same_or_too_late_is_not_tried_again() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_call_that_was_cancelled_is_made_again_for_the_requests_that_still_wait() {
+fn a_check_whose_call_is_lost_is_made_again_for_the_requests_that_still_wait() {
     let (host, mut checks) = (machine(), Tried::default());
     for context in [10, 11] {
         make(&mut checks, &host, "shared", context);
     }
     make(&mut checks, &host, "alone", 10);
-    let cancelled: Vec<_> = host.take_calls().into_iter().map(|(id, _)| id).collect();
+    let lost: Vec<_> = host.take_calls().into_iter().map(|(id, _)| id).collect();
     checks.leave(|waiter| *waiter == 10);
-    for id in &cancelled {
+    for id in &lost {
         checks.lose(*id);
     }
     assert_eq!(checks.send_again(&host), []);
     let (id, _) = only_call(&host);
     assert_eq!(checks.send_again(&host), []);
     assert!(host.take_calls().is_empty(), "once is enough");
-    assert_eq!(checks.answered(&host, cancelled[0], &answer(200)), None);
+    assert_eq!(checks.answered(&host, lost[0], &answer(200)), None);
     let ended = checks.answered(&host, id, &answer(200));
     assert_eq!(ended, Some(("shared", vec![11])));
 

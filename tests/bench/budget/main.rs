@@ -216,6 +216,35 @@ fn no_host_call_that_fails_on_a_tick_ends_the_filter() {
     }
 }
 
+/// What a call leaves behind whose end is not told, the table of the SDK grows by; Envoy tells every
+/// end, also when the request has gone.
+#[test]
+fn clients_that_go_away_during_their_checks_leave_nothing_behind() {
+    const CLIENTS: u32 = 10_000;
+    let compiled = Compiled::new();
+    let grown = |is_told: bool| {
+        let mut vm = World::Perhaps.start(&compiled);
+        let headers = requests::with(requests::token("es256", 1));
+        let mut go_away = |clients: u32| {
+            for _ in 0..clients {
+                let open = vm.process().open_calls.len();
+                vm.hold_and_leave(&headers);
+                assert_eq!(vm.process().open_calls.len(), open + 1);
+                if is_told {
+                    vm.answer_calls();
+                } else {
+                    vm.process().open_calls.truncate(open);
+                }
+            }
+            vm.cost_so_far().memory_pages
+        };
+        let before = go_away(100);
+        go_away(CLIENTS) - before
+    };
+    assert_eq!(grown(true), 0);
+    assert_ne!(grown(false), 0, "it would be seen");
+}
+
 /// Tokens of 16 KiB may come to fifty times as much once they are read, and their headers besides.
 #[test]
 fn verified_tokens_take_no_more_than_24_mib_whatever_is_in_them() {

@@ -150,12 +150,12 @@ impl Vm {
     pub(crate) fn tick(&mut self) {
         self.process().milliseconds += 100;
         self.call::<_, ()>("proxy_on_tick", ROOT);
-        self.answer_calls(ROOT);
+        self.answer_calls();
     }
 
-    /// Hands over what the authority answers, until it has answered everything but a long poll. All
-    /// that it can answer now was asked by this context.
-    fn answer_calls(&mut self, context: u32) {
+    /// Hands over what the authority answers, until it has answered everything but a long poll.
+    /// Envoy names the plugin's context with every answer.
+    pub(crate) fn answer_calls(&mut self) {
         loop {
             let process = self.process();
             let Some(authority) = &process.authority else {
@@ -169,7 +169,7 @@ impl Vm {
             let size = u32::try_from(body.len()).expect("a length");
             process.answer_headers = vec![(":status".to_owned(), b"200".to_vec())];
             process.answer_body = body;
-            let arguments = (context, id, 1_u32, size, 0_u32);
+            let arguments = (ROOT, id, 1_u32, size, 0_u32);
             self.call::<_, ()>("proxy_on_http_call_response", arguments);
         }
     }
@@ -184,6 +184,33 @@ impl Vm {
 
     /// A request, from its beginning to its end, and what became of it.
     pub(crate) fn outcome(&mut self, headers: &Lines) -> Outcome {
+        let (context, action) = self.begin(headers);
+        if action != CONTINUE && self.process().local_response.is_none() {
+            self.answer_calls();
+        }
+        let refused = self.process().local_response;
+        let goes_on = action == CONTINUE || self.process().is_resumed;
+        // Envoy tells the filter of every answer, its own ones included.
+        self.tell::<_, u32>("proxy_on_response_headers", (context, 4_u32, 0_u32));
+        self.tell::<_, u32>("proxy_on_response_body", (context, 2_u32, 1_u32));
+        self.end(context);
+        match refused {
+            _ if goes_on => Outcome::GoesOn,
+            Some(status) => Outcome::Refused(status),
+            None => Outcome::Held,
+        }
+    }
+
+    /// A request that is held, and whose client then goes away.
+    #[allow(dead_code, reason = "the budget asks for it")]
+    pub(crate) fn hold_and_leave(&mut self, headers: &Lines) {
+        let (context, action) = self.begin(headers);
+        assert_ne!(action, CONTINUE);
+        assert_eq!(self.process().local_response, None);
+        self.end(context);
+    }
+
+    fn begin(&mut self, headers: &Lines) -> (u32, u32) {
         self.last_context += 1;
         let context = self.last_context;
         let process = self.process();
@@ -192,23 +219,14 @@ impl Vm {
         process.is_resumed = false;
         let count = u32::try_from(headers.len()).expect("a few headers");
         self.call::<_, ()>("proxy_on_context_create", (context, ROOT));
-        let action: u32 = self.call("proxy_on_request_headers", (context, count, 1_u32));
-        if action != CONTINUE && self.process().local_response.is_none() {
-            self.answer_calls(context);
-        }
-        let refused = self.process().local_response;
-        let goes_on = action == CONTINUE || self.process().is_resumed;
-        // Envoy tells the filter of every answer, its own ones included.
-        self.tell::<_, u32>("proxy_on_response_headers", (context, 4_u32, 0_u32));
-        self.tell::<_, u32>("proxy_on_response_body", (context, 2_u32, 1_u32));
+        let action = self.call("proxy_on_request_headers", (context, count, 1_u32));
+        (context, action)
+    }
+
+    fn end(&mut self, context: u32) {
         self.tell::<_, u32>("proxy_on_done", context);
         self.tell::<_, ()>("proxy_on_log", context);
         self.tell::<_, ()>("proxy_on_delete", context);
-        match refused {
-            _ if goes_on => Outcome::GoesOn,
-            Some(status) => Outcome::Refused(status),
-            None => Outcome::Held,
-        }
     }
 
     /// What everything so far has cost.

@@ -126,6 +126,51 @@ fn a_request_that_shares_the_call_of_one_that_goes_away_is_answered_all_the_same
     assert_eq!(scene.send(&ask("innocent")).status, 200);
 }
 
+/// The table of the SDK would keep every call whose end is not told.
+#[test]
+fn the_end_of_every_check_is_told_also_when_its_client_has_gone() {
+    const ROUNDS: usize = 15;
+    const CLIENTS: usize = 200;
+    let scene = Scene::new();
+    let name = |number: usize| format!("gone-{number}");
+    let lines = (0..ROUNDS * CLIENTS).map(|number| {
+        let line = json!({"kind": "session", "issuer": ISSUER, "value": name(number)});
+        line.to_string()
+    });
+    scene
+        .authority
+        .import(&lines.collect::<Vec<_>>().join("\n"));
+    scene.wait_until_in_step();
+    scene.meddler.hold_back(CHECK, Duration::from_millis(300));
+    let answered = || {
+        let answered = scene.envoy.stat("cluster.authority.upstream_rq_200");
+        answered.expect("answers")
+    };
+    let before = answered();
+    for round in 0..ROUNDS {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let request = ask(&name(round * CLIENTS + number));
+                scene.envoy.client().send_and_stay(&request)
+            })
+            .collect();
+        let asked = (round + 1) * CLIENTS;
+        until(|| scene.envoy.log(), || scene.meddler.asked(CHECK) >= asked);
+        drop(clients);
+    }
+    let expected = before + (ROUNDS * CLIENTS) as u64;
+    until(
+        || format!("{} of {expected}", answered()),
+        || answered() >= expected,
+    );
+    assert_eq!(scene.meddler.asked(CHECK), ROUNDS * CLIENTS);
+    assert_eq!(
+        scene.envoy.stat("cluster.authority.upstream_rq_tx_reset"),
+        Some(0)
+    );
+    assert_refused(&scene.send(&ask(&name(0))), 401, "token_revoked");
+}
+
 fn remote_keys() -> Value {
     json!({
         "http_uri": {"uri": "http://issuer.example/jwks", "cluster": "issuer", "timeout": "5s"},
