@@ -1,8 +1,8 @@
-//! The doorway for the fuzz targets of `tests/fuzz`: one function for each, which takes any bytes
-//! and panics when something does not hold that should. There only with `cfg(fuzzing)`, and in
-//! tests, which replay what the fuzzer has found worth keeping.
+//! The entry points for the fuzz targets of `tests/fuzz`: one function for each, which takes any
+//! bytes and panics when something does not hold that should. It exists only with `cfg(fuzzing)`,
+//! and in tests, which replay what was worth keeping of a fuzzer's finds.
 //!
-//! What holds is written down beside the code that it is about, in its module's `fuzzing`.
+//! What has to hold is written down beside the code that it is about, in its module's `fuzzing`.
 
 pub use crate::authority::fuzzing::import;
 pub use crate::edge::fuzzing::shared_feed;

@@ -36,7 +36,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Runs a target; a panic is told after the name of the input that brought it about.
+/// Runs a target; a panic is reported after the name of the input that caused it.
 fn replay(name: &str, target: Target, input: &str, bytes: &[u8]) {
     let outcome = std::panic::catch_unwind(|| target(bytes));
     assert!(outcome.is_ok(), "{name}: {input}");
@@ -69,8 +69,8 @@ fn what_holds_for_every_target_holds_for_what_the_product_makes_itself() {
     let seeds = seeds::all();
     for (name, target) in TARGETS {
         let of_target = seeds.iter().filter(|(owner, _)| *owner == name);
-        for (place, (_, bytes)) in of_target.clone().enumerate() {
-            replay(name, target, &format!("seed {place}"), bytes);
+        for (index, (_, bytes)) in of_target.clone().enumerate() {
+            replay(name, target, &format!("seed {index}"), bytes);
         }
         assert_ne!(of_target.count(), 0, "{name} has no seeds");
     }
@@ -83,9 +83,9 @@ const SEEDS: &str = "PORTCULLIS_SEEDS";
 #[ignore = "writes files: the seeds, for a new corpus"]
 fn write_the_seeds() {
     let directory = PathBuf::from(env::var_os(SEEDS).expect("PORTCULLIS_SEEDS names a directory"));
-    for (place, (name, bytes)) in seeds::all().into_iter().enumerate() {
+    for (index, (name, bytes)) in seeds::all().into_iter().enumerate() {
         let directory = directory.join(name);
         fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join(format!("seed-{place}")), bytes).unwrap();
+        fs::write(directory.join(format!("seed-{index}")), bytes).unwrap();
     }
 }

@@ -104,7 +104,7 @@ impl Binding {
     /// something.
     pub(super) fn of(claims: &Claims) -> Self {
         match claims.get("cnf") {
-            Some(confirmation) if !confirmation.is_null() => Self::Holder,
+            Some(binding) if !binding.is_null() => Self::Holder,
             _ => Self::Bearer,
         }
     }

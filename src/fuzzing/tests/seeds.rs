@@ -1,5 +1,5 @@
 //! What a fuzzer begins with: real tokens, keys, configurations and requests, and a feed that was
-//! made by an authority. Each is taken by the code that it is for, or it would lead nowhere.
+//! made by an authority. Each is accepted by the code that it is for, or it would lead nowhere.
 
 use serde_json::{Value, json};
 
@@ -202,7 +202,7 @@ fn feed() -> Vec<Seed> {
     seeds
 }
 
-/// The batch, and then every cut-off is taken back, and all but the last are set again.
+/// The batch, then every cut-off is restored, and all but the last are set again.
 fn taken_back(mut batch: Batch) -> Batch {
     let is_cut_off = |change: &&Change| matches!(change, Change::SetCutOff(_));
     let cut_offs: Vec<_> = batch.changes.iter().filter(is_cut_off).copied().collect();
@@ -218,13 +218,13 @@ fn lines_of_today() -> String {
     LINES.replace("1767229200", &in_an_hour().to_string())
 }
 
-/// Every way of writing over every record of the feed, and a state that has counted all batches
-/// that there can be.
+/// Every way of overwriting every record of the feed, and a state that has counted all batches that
+/// there can be.
 fn meddlings() -> Vec<Vec<u8>> {
     let mut meddlings = Vec::new();
     for how in 0..5 {
-        for place in 0..6 {
-            meddlings.push(vec![place, how, 4, place * 9, 0, 1, 0xff]);
+        for record in 0..6 {
+            meddlings.push(vec![record, how, 4, record * 9, 0, 1, 0xff]);
         }
     }
     meddlings.push(meddlings.concat());
