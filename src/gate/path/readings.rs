@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn whoever_reads_a_part_of_it_differently_is_thought_of() {
+    fn servers_that_read_a_part_of_it_differently_are_thought_of() {
         for (path, reader) in [
             ("/public/../admin/x", "resolves"),
             ("/public/%2e%2E/admin/x", "decodes and resolves"),

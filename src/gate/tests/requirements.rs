@@ -156,7 +156,7 @@ fn allow_missing_lets_no_token_through_and_no_bad_one() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn allow_missing_or_failed_lets_everybody_through_but_nobody_be_somebody() {
+fn allow_missing_or_failed_lets_every_request_through_and_names_no_caller() {
     let alone = gate_requiring(&json!({"allow_missing_or_failed": {}}));
     let beside = gate_requiring(&json!({"requires_any": {"requirements": [
         {"provider_name": "user"}, {"allow_missing_or_failed": {}},

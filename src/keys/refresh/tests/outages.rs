@@ -57,7 +57,7 @@ const ENDS: [(Option<&str>, u16, &str); 6] = [
 ];
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_log_says_once_what_is_wrong_whoever_leads_and_again_when_it_changes() {
+fn the_log_says_once_what_is_wrong_for_every_leader_and_again_when_it_changes() {
     let mut process = Process::started();
     let mut random = 1_u32;
     let mut draw = |number: usize| {
@@ -120,7 +120,7 @@ fn failures_are_retried_later_and_later_up_to_five_minutes() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn somebody_else_tries_after_three_failures_and_the_pauses_are_the_same() {
+fn another_leader_tries_after_three_failures_and_the_pauses_are_the_same() {
     let mut process = Process::with(&settings());
     process.tick();
     let mut callers = Vec::new();

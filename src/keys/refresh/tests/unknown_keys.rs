@@ -30,7 +30,7 @@ fn an_unknown_key_is_fetched_once_for_all_machines() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_try_that_is_made_again_after_somebody_has_asked_for_a_key_goes_past_caches() {
+fn a_try_that_is_made_again_after_a_key_was_asked_for_goes_past_caches() {
     let mut process = Process::started();
     process.time_to_call(Duration::from_mins(10)).unwrap();
     assert_eq!(process.want(1, 7), Asked::Wait);

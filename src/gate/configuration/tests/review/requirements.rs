@@ -129,14 +129,14 @@ fn alternatives_that_refuse_nothing_are_told() {
     let scopes = || json!({"provider_name": "idp", "scopes": {"all_of": ["orders"]}});
     let claims = json!([{"claim_name": "sub", "present": true}]);
     let claims = || json!({"provider_name": "idp", "claims": claims});
-    let place = "rules[0].requires.requires_any.requirements";
+    let path = "rules[0].requires.requires_any.requirements";
     for (list, index) in [
         (json!([token(), failed]), 1),
         (json!([failed, scopes()]), 0),
         (json!([token(), missing, failed]), 2),
         (json!([any(json!([token()])), failed]), 1),
     ] {
-        let expected = format!("{place}[{index}]: lets every request through, so what stands");
+        let expected = format!("{path}[{index}]: lets every request through, so what stands");
         assert_finding(&with(any(list)), &expected);
     }
     for (list, index) in [
@@ -151,7 +151,7 @@ fn alternatives_that_refuse_nothing_are_told() {
             1,
         ),
     ] {
-        let expected = format!("{place}[{index}]: lets requests without a token through, so a");
+        let expected = format!("{path}[{index}]: lets requests without a token through, so a");
         assert_finding(&with(any(list)), &expected);
     }
     let inside =
