@@ -332,7 +332,7 @@ impl<'c> Node<'c> {
 
     /// Reads an object whose names are fixed. Members that `read` does not ask for are faults.
     pub(crate) fn object<T>(self, read: impl FnOnce(&mut Fields<'c>) -> Read<T>) -> Read<T> {
-        let mut fields = Fields::of(self, self.members()?);
+        let mut fields = Fields::of(self)?;
         let outcome = read(&mut fields);
         fields.end();
         outcome

@@ -27,6 +27,7 @@ use serde_json::{Map, Value};
 
 use super::{Chain, Evidence, Kind};
 use crate::time::UnixTime;
+use crate::token::parse_json;
 
 /// The path for the exact answer about one token, with a [`CheckRequest`].
 pub const CHECK_PATH: &str = "/v1/check";
@@ -187,11 +188,7 @@ impl CheckRequest {
 /// The proof in the answer to a check, the only part that an edge trusts.
 #[must_use]
 pub fn proof_in(answer: &[u8]) -> Option<String> {
-    match serde_json::from_slice::<Value>(answer)
-        .ok()?
-        .get_mut("proof")?
-        .take()
-    {
+    match parse_json(answer).ok()?.get_mut("proof")?.take() {
         Value::String(proof) => Some(proof),
         _ => None,
     }
