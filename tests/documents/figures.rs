@@ -74,3 +74,76 @@ fn the_figures_of_the_readme_are_those_of_the_kept_runs() {
         assert!(lines.any(is_it), "{name}: {figure}");
     }
 }
+
+const PEERS: &str =
+    "| | Portcullis | `jwt_authn`, `ext_authz` over gRPC | `jwt_authn`, `ext_authz` over HTTP |";
+
+/// The columns of that table, as `peers.md` calls them.
+const GATES: [&str; 3] = [
+    "Portcullis",
+    "jwt_authn, cache, and ext_authz over gRPC",
+    "jwt_authn, cache, and ext_authz over HTTP",
+];
+
+/// What the README calls a scenario of `peers.md`, and whether it shows single requests too.
+const LOADS: [(&str, &str, bool); 3] = [
+    ("known token", "warm, 2,000 tokens, ES256", true),
+    ("new token", "cold, ES256", false),
+    ("95 % known", "mix, 95 % warm, ES256", false),
+];
+
+const OUTAGES: [&str; 3] = [
+    "the other process is slow (50 ms), or does not answer",
+    "it is gone",
+    "it is gone for longer than `max_staleness`",
+];
+
+#[test]
+fn the_comparison_in_the_readme_is_that_of_the_kept_run() {
+    let run = document("tests/bench/results/peers.md");
+    let mut expected = Vec::new();
+    for (label, scenario, shows_singles) in LOADS {
+        let head = run
+            .lines()
+            .find(|line| line.starts_with(&format!("| {scenario} |")));
+        let measured = rows(&run, head.unwrap());
+        let mut add = |what: &str, figure: &dyn Fn(&[String]) -> String| {
+            let mut row = vec![format!("{label}{what}")];
+            for gate in GATES {
+                row.push(figure(measured.iter().find(|row| row[0] == gate).unwrap()));
+            }
+            expected.push(row);
+        };
+        let median = |cell: &str| cell.split(' ').next().unwrap().to_owned();
+        add(": CPU of Envoy + of the other process, µs", &|row| {
+            format!("{} + {}", median(&row[1]), median(&row[2]))
+        });
+        add(": requests/s", &|row| row[4].clone());
+        add(": p50 / p99, µs", &|row| row[5].clone());
+        if shows_singles {
+            add(", one at a time: p50 / p99, µs", &|row| row[6].clone());
+        }
+    }
+    let outages = rows(
+        &run,
+        &format!("| | {} | {} | {} |", GATES[1], GATES[2], GATES[0]),
+    );
+    for (label, row) in OUTAGES.into_iter().zip(&outages[1..]) {
+        // All requests had the same answer.
+        let shown = |cell: &String| {
+            let (status, times) = cell
+                .strip_prefix("100 % ")
+                .unwrap()
+                .split_once("; ")
+                .unwrap();
+            format!("{status} after {} ms", times.split(' ').next().unwrap())
+        };
+        expected.push(vec![
+            label.to_owned(),
+            shown(&row[3]),
+            shown(&row[1]),
+            shown(&row[2]),
+        ]);
+    }
+    assert_eq!(rows(&document("README.md"), PEERS), expected);
+}
