@@ -256,8 +256,6 @@ for_the_filter() {
     env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS cargo "$@"
 }
 
-tuner="$root/target/release/tune"
-
 # cut_out MODULE RESULT: removes what only a panic needs, what is never called and what nothing refers to.
 # The module has to have the names of its functions, and the linker's relocations.
 cut_out() {
@@ -287,24 +285,29 @@ finish_beside() {
 
 # ---- the verbs
 
-build() {
-    local built="$root/target/wasm32-wasip1/wasm/portcullis.wasm" wasm="$root/target/portcullis.wasm" how began=$SECONDS
+# make_all PROFILE DIRECTORY: the filter, and with this profile of cargo's the program in target/DIRECTORY.
+# The filter is the same whatever the profile.
+make_all() {
+    local profile=$1 programs="$root/target/$2" built="$root/target/wasm32-wasip1/wasm/portcullis.wasm"
+    local wasm="$root/target/portcullis.wasm" how began=$SECONDS
     need_cargo
     need_rust_target wasm32-wasip1
     find_binaryen
 
     # Both at a time, since either of them leaves processors idle: the filter is linked by one thread, and
     # crates wait for one another. Each profile has a lock of its own, so neither waits for the other.
-    say "building target/portcullis.wasm, and beside it target/release/portcullis and what tunes the filter"
-    beside env CARGO_TERM_PROGRESS_WHEN=never cargo build --locked --release --workspace --bins
+    say "building target/portcullis.wasm, and beside it target/$2/portcullis and what tunes the filter"
+    beside env CARGO_TERM_PROGRESS_WHEN=never cargo build --locked --profile "$profile" --workspace --bins
     # The crate type is set here, not in the manifest: Cargo drops link-time optimisation when one
     # library is built as both cdylib and rlib.
     for_the_filter rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm -- \
         -C link-arg=--emit-relocs
-    finish_beside "target/release/portcullis could not be built"
+    finish_beside "target/$2/portcullis could not be built"
     say "compiled after $((SECONDS - began)) s"
     # Also rebuilds when the existing one was made in another way.
-    how="$binaryen_package ${callbacks[*]} $(declare -f cut_out optimise tune) $(cksum <"$tuner")"
+    tuner="$programs/tune"
+    how="$binaryen_package ${callbacks[*]} $(declare -f cut_out optimise tune)"
+    how+=" $(cat -- "$root"/tests/bench/{tune,budget}/*.rs | cksum)"
     if [[ ! -f $wasm || ! -f $wasm.how || $(<"$wasm.how") != "$how" ]] || ! cmp -s -- "$built" "$wasm.before"; then
         cut_out "$built" "$wasm.cut"
         optimise "$wasm.cut" "$wasm.optimised"
@@ -313,19 +316,29 @@ build() {
         cp -- "$built" "$wasm.before"
         printf '%s\n' "$how" >"$wasm.how"
     fi
-    say "target/portcullis.wasm and target/release/portcullis are there after $((SECONDS - began)) s"
+    say "target/portcullis.wasm and target/$2/portcullis are there after $((SECONDS - began)) s"
 }
 
+build() {
+    make_all release release
+}
+
+# The program of the demo is not optimised: it is compiled in less than half the time, and tests need it
+# too. What Docker runs is the one to ship.
 demo() {
+    local programs=debug
     # Missing prerequisites are found before the minutes of the build.
     need_cargo
     need_curl
     need_python
-    if [[ $1 != keys ]]; then
+    if [[ $1 == keys ]]; then
+        programs=release
+        build
+    else
         find_envoy
+        make_all dev debug
     fi
-    build
-    exec python3 -B "$root/envoy/demo" "$1"
+    PORTCULLIS_BIN="$root/target/$programs/portcullis" exec python3 -B "$root/envoy/demo" "$1"
 }
 
 test_core() {

@@ -1,7 +1,8 @@
 """Shows Portcullis at work in a real Envoy on loopback, and checks that it does what it promises.
 
-`./build.sh demo`, `up` and `keys` build what this needs and start it; ENVOY_BIN names the Envoy. The
-standard library is all it uses. Exit code: 0 every reply came out as promised, 1 not, 2 wrong usage.
+`./build.sh demo`, `up` and `keys` build what this needs and start it, with the Envoy's path in ENVOY_BIN
+and the program's in PORTCULLIS_BIN. The standard library is all it uses. Exit code: 0 every reply came out
+as promised, 1 not, 2 wrong usage.
 """
 
 import os
@@ -13,7 +14,7 @@ from cases import run_cases
 from servers import ADMIN, AUTHORITY, ENVOY_LOG, GATE, Servers, choose_ports, log_tail
 from story import run_story
 from terminal import Failure, Stopped, Usage, say
-from tokens import AUDIENCE, ISSUER, ROOT, make_keys
+from tokens import AUDIENCE, ISSUER, PORTCULLIS, ROOT, make_keys
 
 
 def demo():
@@ -55,7 +56,7 @@ def stay(servers):
     say(f"the gate stays up on http://127.0.0.1:{servers.ports[GATE]} until Ctrl-C: paste any line above")
     say("for a token of your own, in this directory:")
     say(
-        "  target/release/portcullis mint --key target/demo/es256.jwk"
+        f"  {PORTCULLIS.relative_to(ROOT)} mint --key target/demo/es256.jwk"
         f" --issuer {ISSUER} --audience {AUDIENCE} --subject bob"
     )
     try:

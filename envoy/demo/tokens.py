@@ -1,6 +1,7 @@
 """The demo's keys and tokens, made by the `portcullis` program. Everything of the demo's is in target/demo."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from terminal import Failure
 
 ROOT = Path(__file__).resolve().parents[2]
-PORTCULLIS = ROOT / "target" / "release" / "portcullis"
+PORTCULLIS = Path(os.environ["PORTCULLIS_BIN"])
 DEMO = ROOT / "target" / "demo"
 AUTHORITY = DEMO / "authority"
 CREDENTIALS = DEMO / "credentials"

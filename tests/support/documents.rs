@@ -49,7 +49,7 @@ const COMMANDS: &[(&str, Trial)] = &[
         Trial::Left("a debug build takes a minute for the primes"),
     ),
     ("portcullis", Trial::Run),
-    ("target/release/portcullis", Trial::Run),
+    ("target/debug/portcullis", Trial::Run),
     ("curl", Trial::Run),
     ("sleep", Trial::Run),
     // The scene has one that prints an Envoy file.

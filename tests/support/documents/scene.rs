@@ -120,7 +120,7 @@ impl Scene<'_> {
     }
 
     fn furnish(&self, directory: &Path) {
-        for name in ["bin", "target/release", "target/demo"] {
+        for name in ["bin", "target/debug", "target/demo"] {
             fs::create_dir_all(directory.join(name)).unwrap();
         }
         let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
@@ -136,7 +136,7 @@ impl Scene<'_> {
         }
         symlink(
             "../../bin/portcullis",
-            directory.join("target/release/portcullis"),
+            directory.join("target/debug/portcullis"),
         )
         .unwrap();
         let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/keys");
