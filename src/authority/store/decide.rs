@@ -26,7 +26,7 @@ pub(super) struct Now {
 
 /// What a revocation makes of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Revoked {
+pub(super) enum RevocationDecision {
     /// Nothing: every token that it names has expired.
     Expired,
     /// Nothing: it adds nothing to the entry.
@@ -39,7 +39,7 @@ pub(super) enum Revoked {
 
 /// What a restoration makes of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Restored {
+pub(super) enum RestorationDecision {
     /// Nothing, since it is not in force.
     NotInForce,
     /// This, which is a change in the feed.
@@ -62,9 +62,9 @@ impl Now {
 }
 
 /// The entry with the revocation in it.
-pub(super) fn revoke(old: Option<Entry>, revocation: &Revocation, now: Now) -> Revoked {
+pub(super) fn revoke(old: Option<Entry>, revocation: &Revocation, now: Now) -> RevocationDecision {
     if revocation.expires_at <= now.time() {
-        return Revoked::Expired;
+        return RevocationDecision::Expired;
     }
     let known = old
         .as_ref()
@@ -91,24 +91,28 @@ pub(super) fn revoke(old: Option<Entry>, revocation: &Revocation, now: Now) -> R
     }
     let same = (entry.expires_at, entry.subject.is_none());
     if !is_change && known == Some(same) {
-        return Revoked::Unchanged(entry);
+        return RevocationDecision::Unchanged(entry);
     }
     entry.note(now.event(Action::Revoked, &revocation.actor, &revocation.reason));
     if is_change {
-        Revoked::Changed(entry)
+        RevocationDecision::Changed(entry)
     } else {
-        Revoked::Noted(entry)
+        RevocationDecision::Noted(entry)
     }
 }
 
 /// The entry without the revocation.
-pub(super) fn restore(old: Option<Entry>, restoration: &Restoration, now: Now) -> Restored {
+pub(super) fn restore(
+    old: Option<Entry>,
+    restoration: &Restoration,
+    now: Now,
+) -> RestorationDecision {
     let Some(mut entry) = old.filter(|entry| entry.is_in_force(now.time())) else {
-        return Restored::NotInForce;
+        return RestorationDecision::NotInForce;
     };
     entry.in_force = false;
     entry.note(now.event(Action::Restored, &restoration.actor, &restoration.reason));
-    Restored::Changed(entry)
+    RestorationDecision::Changed(entry)
 }
 
 #[cfg(test)]
@@ -142,7 +146,7 @@ mod tests {
 
     fn revoked(old: Option<Entry>, kind: Kind, lives: u64) -> Entry {
         match revoke(old, &revocation(kind, lives), NOW) {
-            Revoked::Changed(entry) => entry,
+            RevocationDecision::Changed(entry) => entry,
             other => panic!("{other:?}"),
         }
     }
@@ -166,7 +170,7 @@ mod tests {
         let old = revoked(None, Kind::Token, 10);
         for old in [None, Some(old)] {
             let late = revoke(old, &revocation(Kind::Token, 0), NOW);
-            assert_eq!(late, Revoked::Expired);
+            assert_eq!(late, RevocationDecision::Expired);
         }
     }
 
@@ -174,9 +178,9 @@ mod tests {
     fn of_a_longer_life_or_an_owner_edges_do_not_hear() {
         let old = revoked(None, Kind::Token, 10);
         let again = |lives| revoke(Some(old.clone()), &revocation(Kind::Token, lives), NOW);
-        assert_eq!(again(10), Revoked::Unchanged(old.clone()));
-        assert_eq!(again(9), Revoked::Unchanged(old.clone()));
-        let Revoked::Noted(longer) = again(11) else {
+        assert_eq!(again(10), RevocationDecision::Unchanged(old.clone()));
+        assert_eq!(again(9), RevocationDecision::Unchanged(old.clone()));
+        let RevocationDecision::Noted(longer) = again(11) else {
             panic!("{:?}", again(11));
         };
         assert_eq!(longer.expires_at, time(11));
@@ -185,7 +189,7 @@ mod tests {
             subject: Some("u".into()),
             ..revocation(Kind::Token, 10)
         };
-        let Revoked::Noted(owned) = revoke(Some(old.clone()), &owned, NOW) else {
+        let RevocationDecision::Noted(owned) = revoke(Some(old.clone()), &owned, NOW) else {
             panic!("an owner was not taken");
         };
         assert_eq!(owned.subject.as_deref(), Some("u"));
@@ -199,15 +203,19 @@ mod tests {
             actor: "operator".into(),
             reason: String::new(),
         };
-        let Restored::Changed(restored) = restore(Some(old.clone()), &restoration, NOW) else {
+        let RestorationDecision::Changed(restored) = restore(Some(old.clone()), &restoration, NOW)
+        else {
             panic!("it was in force");
         };
         assert!(!restored.in_force);
         assert_eq!(
             restore(Some(restored.clone()), &restoration, NOW),
-            Restored::NotInForce
+            RestorationDecision::NotInForce
         );
-        assert_eq!(restore(None, &restoration, NOW), Restored::NotInForce);
+        assert_eq!(
+            restore(None, &restoration, NOW),
+            RestorationDecision::NotInForce
+        );
         let again = revoked(Some(restored), Kind::Subject, 5);
         assert_eq!((again.expires_at, again.events.len()), (time(5), 3));
         let later = Now {
@@ -215,9 +223,9 @@ mod tests {
         };
         assert_eq!(
             restore(Some(old.clone()), &restoration, later),
-            Restored::NotInForce
+            RestorationDecision::NotInForce
         );
         let lapsed = revoke(Some(old), &revocation(Kind::Subject, 30), later);
-        assert!(matches!(lapsed, Revoked::Changed(entry) if entry.events.len() == 2));
+        assert!(matches!(lapsed, RevocationDecision::Changed(entry) if entry.events.len() == 2));
     }
 }

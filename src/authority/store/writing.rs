@@ -1,6 +1,6 @@
 //! Carrying out work inside one transaction, whatever the engine.
 
-use super::decide::{self, Now, Restoration};
+use super::decide::{self, Now, Restoration, RestorationDecision, RevocationDecision};
 use super::engine::Transaction;
 use super::setting::{CompleteImport, Setting};
 use super::{Head, StoreError};
@@ -95,13 +95,13 @@ impl<'t> Writing<'t> {
         let name = revocation.target.fingerprint(&self.filter_key);
         let old = self.transaction.entry(name)?;
         Ok(match decide::revoke(old, revocation, self.now) {
-            decide::Revoked::Expired => Revoked::Expired,
-            decide::Revoked::Unchanged(entry) => Revoked::Already(Box::new(entry)),
-            decide::Revoked::Noted(entry) => {
+            RevocationDecision::Expired => Revoked::Expired,
+            RevocationDecision::Unchanged(entry) => Revoked::Already(Box::new(entry)),
+            RevocationDecision::Noted(entry) => {
                 self.put(name, &entry)?;
                 Revoked::Already(Box::new(entry))
             }
-            decide::Revoked::Changed(entry) => Revoked::Newly(self.put_change(name, entry)?),
+            RevocationDecision::Changed(entry) => Revoked::Newly(self.put_change(name, entry)?),
         })
     }
 
@@ -114,8 +114,8 @@ impl<'t> Writing<'t> {
         let name = restoration.target.fingerprint(&self.filter_key);
         let old = self.transaction.entry(name)?;
         Ok(match decide::restore(old, restoration, self.now) {
-            decide::Restored::NotInForce => Restored::NotRevoked,
-            decide::Restored::Changed(entry) => Restored::Newly(self.put_change(name, entry)?),
+            RestorationDecision::NotInForce => Restored::NotRevoked,
+            RestorationDecision::Changed(entry) => Restored::Newly(self.put_change(name, entry)?),
         })
     }
 
