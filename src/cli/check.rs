@@ -55,7 +55,7 @@ fn about_one(
 ) -> Result<(), CommandError> {
     let target = arguments.names.target(kind)?;
     let of_token = target.token.as_ref();
-    let of_token = of_token.and_then(|token| token.question().issued_at);
+    let of_token = of_token.and_then(|token| token.check().issued_at);
     let issued_at = arguments.issued_at.map(Instant::seconds).or(of_token);
     let request = request(&target.issuer, issued_at, kind, target.value.as_deref());
     let answer = ask(&Client::new(&arguments.authority)?, &request)?;
@@ -102,11 +102,11 @@ fn about_token(
     token: &TokenNames,
     output: &mut dyn Write,
 ) -> Result<(), CommandError> {
-    let mut question = token.question().clone();
+    let mut check = token.check().clone();
     if let Some(issued_at) = arguments.issued_at {
-        question.issued_at = Some(issued_at.seconds());
+        check.issued_at = Some(issued_at.seconds());
     }
-    let answer = ask(&Client::new(&arguments.authority)?, &question)?;
+    let answer = ask(&Client::new(&arguments.authority)?, &check)?;
     let names = names(token, &answer.members);
     if arguments.authority.json {
         let answer = TokenAnswer {

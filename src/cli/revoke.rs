@@ -118,7 +118,7 @@ fn request(
     let token = target.token.as_ref();
     let end_of_token = token.and_then(TokenNames::expires_at);
     let end_of_token = end_of_token.filter(|_| target.kind == Kind::Token);
-    let owner = token.and_then(|token| token.question().subject.clone());
+    let owner = token.and_then(|token| token.check().subject.clone());
     let owner = owner.filter(|_| !target.kind.is_cut_off());
     Ok(RevocationRequest {
         kind: target.kind,

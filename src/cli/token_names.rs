@@ -17,7 +17,7 @@ use crate::token::{Claims, LARGEST_MAX_TOKEN_BYTES, TokenError, UnverifiedToken}
 #[derive(Debug)]
 pub struct TokenNames {
     claims: Claims,
-    question: CheckRequest,
+    check: CheckRequest,
     device_claim: Option<String>,
 }
 
@@ -68,13 +68,13 @@ impl TokenNames {
         let token = bare(text).as_bytes();
         let token = UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, token)?;
         let claims = token.unverified_claims().clone();
-        let question = check_request_of(&claims, device_claim);
-        if question.issuer.is_empty() {
+        let check = check_request_of(&claims, device_claim);
+        if check.issuer.is_empty() {
             return Err(TokenFileError::Issuer);
         }
         Ok(Self {
             claims,
-            question,
+            check,
             device_claim: device_claim.map(str::to_owned),
         })
     }
@@ -82,7 +82,7 @@ impl TokenNames {
     /// Claim `iss`, which every name belongs to.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        &self.question.issuer
+        &self.check.issuer
     }
 
     /// Claim `exp`.
@@ -93,25 +93,25 @@ impl TokenNames {
 
     /// What an edge would ask the authority about this token: about every name that it has.
     #[must_use]
-    pub const fn question(&self) -> &CheckRequest {
-        &self.question
+    pub const fn check(&self) -> &CheckRequest {
+        &self.check
     }
 
     /// Every claim besides `iss` that names tokens, in the order in which they are looked up.
     #[must_use]
     pub fn all(&self) -> Vec<Name<'_>> {
-        let asked = &self.question;
+        let check = &self.check;
         let device = self.device_claim.as_deref();
         let claims = [
-            (Member::Jti, "jti", &asked.jti),
-            (Member::Sid, "sid", &asked.sid),
-            (Member::Device, device.unwrap_or_default(), &asked.device),
-            (Member::Subject, "sub", &asked.subject),
-            (Member::Client, "client_id", &asked.client),
-            (Member::Azp, "azp", &asked.azp),
+            (Member::Jti, "jti", &check.jti),
+            (Member::Sid, "sid", &check.sid),
+            (Member::Device, device.unwrap_or_default(), &check.device),
+            (Member::Subject, "sub", &check.subject),
+            (Member::Client, "client_id", &check.client),
+            (Member::Azp, "azp", &check.azp),
         ];
-        let claims = claims.into_iter().filter(|(member, claim, asked)| {
-            let is_absent = asked.is_none() && !self.is_unusable(claim);
+        let claims = claims.into_iter().filter(|(member, claim, name)| {
+            let is_absent = name.is_none() && !self.is_unusable(claim);
             match member {
                 Member::Device => device.is_some(),
                 Member::Azp => !is_absent,
@@ -119,10 +119,10 @@ impl TokenNames {
             }
         });
         claims
-            .map(|(member, claim, asked)| Name {
+            .map(|(member, claim, name)| Name {
                 member,
                 claim,
-                value: asked.as_deref().ok_or(if self.is_unusable(claim) {
+                value: name.as_deref().ok_or(if self.is_unusable(claim) {
                     Nameless::Unusable
                 } else {
                     Nameless::Absent

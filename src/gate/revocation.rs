@@ -84,7 +84,7 @@ impl RevocationSettings {
 /// How far the feed is: epoch and sequence number. None before there is a feed.
 type FeedPosition = Option<(u64, u64)>;
 
-/// The exact question to the authority about one token.
+/// What the authority is asked about one token, to be answered exactly.
 #[derive(Clone, Debug)]
 pub struct Check {
     /// Boxed, since a decision that may hold a check is moved for every request.

@@ -196,8 +196,8 @@ impl Authority {
     }
 
     /// The answer to a check with these members.
-    pub(crate) fn is_revoked(&self, question: &Value) -> bool {
-        let (status, answer) = self.post("/v1/check", &question.to_string());
+    pub(crate) fn is_revoked(&self, check: &Value) -> bool {
+        let (status, answer) = self.post("/v1/check", &check.to_string());
         assert_eq!(status, 200, "{answer}");
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         answer["revoked"].as_bool().expect("a verdict")

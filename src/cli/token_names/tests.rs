@@ -31,8 +31,8 @@ fn every_kind_has_the_name_that_the_gate_goes_by() {
     for (kind, name) in expected {
         assert_eq!(names.name(kind).unwrap().as_deref(), name);
     }
-    assert_eq!(names.question().azp.as_deref(), Some("p"));
-    assert_eq!(names.question().issued_at, Some(7));
+    assert_eq!(names.check().azp.as_deref(), Some("p"));
+    assert_eq!(names.check().issued_at, Some(7));
     assert_eq!(names.expires_at().map(UnixTime::seconds), Some(9));
     assert_eq!(names.all().len(), 6);
 }

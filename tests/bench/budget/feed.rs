@@ -150,10 +150,10 @@ impl Authority {
     }
 
     /// The answer to a check of one token.
-    fn not_revoked(&self, question: &[u8]) -> Vec<u8> {
+    fn not_revoked(&self, check: &[u8]) -> Vec<u8> {
         let proof = self.sign(
             Signable::Check,
-            proof::statement(question, Settled::NotRevoked),
+            proof::statement(check, Settled::NotRevoked),
         );
         let answer = json!({"revoked": false, "proof": proof::encode(&proof)});
         answer.to_string().into_bytes()

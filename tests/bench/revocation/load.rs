@@ -157,7 +157,7 @@ impl Client {
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();
     }
 
-    /// Waits for the answer and says how long after the question it came.
+    /// Waits for the answer and says how long after the request it came.
     fn hear(&mut self) -> Duration {
         let mut length = 0;
         let mut status = None;

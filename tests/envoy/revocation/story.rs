@@ -176,7 +176,7 @@ fn every_connection_is_refused_whatever_worker_it_has() {
 }
 
 #[test]
-fn a_false_positive_costs_a_question_and_never_a_refusal() {
+fn a_false_positive_costs_a_check_and_never_a_refusal() {
     let authority = Authority::start_with(&["--generation-interval", "1h"]);
     let mut scene = Scene::unready(authority, &json!({}), |_| ());
     scene.wait_for("portcullis.feed.generations", 1);

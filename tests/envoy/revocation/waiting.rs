@@ -94,7 +94,7 @@ fn a_call_that_broke_is_made_once_more_and_not_twice() {
 }
 
 #[test]
-fn requests_with_the_same_question_share_one_call() {
+fn requests_with_the_same_check_share_one_call() {
     let scene = Scene::new();
     scene.revoke("many");
     scene.meddler.hold_back(CHECK, Duration::from_millis(500));

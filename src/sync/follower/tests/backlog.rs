@@ -19,7 +19,7 @@ fn verified_at(process: &MockProcess, leader: &Follower) -> u64 {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_answer_is_as_old_as_its_question() {
+fn an_answer_is_as_old_as_its_poll() {
     let (process, authority, mut leader) = (MockProcess::default(), Authority::new(), follower());
     tick(&process, &mut leader, &authority);
     let sent = process.now.get();
@@ -131,7 +131,7 @@ fn a_batch_writes_every_record_once() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_backlog_takes_as_many_questions_as_it_fills_answers_and_no_tick() {
+fn a_backlog_takes_as_many_polls_as_it_fills_answers_and_no_tick() {
     const CHANGES: usize = 10_000;
     let (process, mut authority) = (MockProcess::default(), Authority::new());
     authority.page_count = 8;
