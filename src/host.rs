@@ -22,8 +22,19 @@ pub enum ForeignAnswer {
     Genuine,
     /// It is not, or key or signature are malformed. Final.
     Forged,
-    /// The host has no such function.
+    /// There is none: the host has no such function, or is not asked.
     Unavailable,
+}
+
+impl ForeignAnswer {
+    /// Whether the signature is the key's; `verify` finds that out if the host does not.
+    pub(crate) fn is_genuine_or_else(self, verify: impl FnOnce() -> bool) -> bool {
+        match self {
+            Self::Genuine => true,
+            Self::Forged => false,
+            Self::Unavailable => verify(),
+        }
+    }
 }
 
 /// A host that may be able to check signatures faster than the module itself.

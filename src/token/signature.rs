@@ -86,11 +86,11 @@ pub(super) fn verify(
         Material::Rsa(public) => {
             // The host knows PKCS#1 v1.5 only.
             let answer = if algorithm.is_pss() {
-                None
+                ForeignAnswer::Unavailable
             } else {
                 ask(signature)
             };
-            answer.unwrap_or_else(|| {
+            answer.is_genuine_or_else(|| {
                 verify_rsa(public, algorithm, signature, signing_input).unwrap_or(false)
             })
         }
@@ -98,10 +98,10 @@ pub(super) fn verify(
         // values past the order are refused here ("psychic signatures", CVE-2022-21449).
         Material::P256(public) => P256Signature::from_slice(signature).is_ok_and(|signature| {
             ask(signature.to_der().as_bytes())
-                .unwrap_or_else(|| public.verify(signing_input, &signature).is_ok())
+                .is_genuine_or_else(|| public.verify(signing_input, &signature).is_ok())
         }),
         Material::LargeCurve(public) => public.to_der(signature).is_some_and(|der| {
-            ask(&der).unwrap_or_else(|| public.verify(signing_input, signature))
+            ask(&der).is_genuine_or_else(|| public.verify(signing_input, signature))
         }),
     }
 }
@@ -142,7 +142,7 @@ fn verify_hmac(digest: Digest, secret: &[u8], signature: &[u8], text: &[u8]) -> 
     }
 }
 
-/// The host's answer, or `None` if the host is not to be asked.
+/// The host's answer, unless the module is to verify.
 fn ask(
     backend: Backend,
     host: &impl SignatureHost,
@@ -150,16 +150,12 @@ fn ask(
     key: &Key,
     signature: &[u8],
     text: &[u8],
-) -> Option<bool> {
+) -> ForeignAnswer {
     if backend == Backend::Module {
-        return None;
+        return ForeignAnswer::Unavailable;
     }
     let arguments = arguments(digest, key.subject_public_key_info(), signature, text);
-    match host.verify_signature(&arguments) {
-        ForeignAnswer::Genuine => Some(true),
-        ForeignAnswer::Forged => Some(false),
-        ForeignAnswer::Unavailable => None,
-    }
+    host.verify_signature(&arguments)
 }
 
 /// The message that `verify_signature` takes, written straight into one buffer:
