@@ -38,10 +38,20 @@ pub const MANIFEST_PATH: &str = "/v1/feed/manifest";
 /// The path for changes, with a [`DeltaQuery`].
 pub const DELTAS_PATH: &str = "/v1/feed/deltas";
 
-/// The path of a segment of a generation.
+// A macro, since `format!` takes no constant.
+macro_rules! segment_path {
+    () => {
+        "/v1/feed/segments/{generation}/{index}"
+    };
+}
+
+/// The path of a segment of a generation, both of which are parameters.
+pub const SEGMENT_PATH: &str = segment_path!();
+
+/// [`SEGMENT_PATH`] of this segment.
 #[must_use]
 pub fn segment_path(generation: u64, index: usize) -> String {
-    format!("/v1/feed/segments/{generation}/{index}")
+    format!(segment_path!(), generation = generation, index = index)
 }
 
 /// The claims of a token that a revocation could name.

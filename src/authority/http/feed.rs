@@ -14,7 +14,7 @@ use crate::authority::credentials::Caller;
 use crate::authority::feed::{Poll, PollAnswer};
 use crate::authority::server::Peer;
 use crate::authority::{Authority, SegmentCaching, clock};
-use crate::revocation::wire::{DELTAS_PATH, DeltaQuery, MANIFEST_PATH};
+use crate::revocation::wire::{DELTAS_PATH, DeltaQuery, MANIFEST_PATH, SEGMENT_PATH};
 
 const BINARY: (&str, &str) = ("content-type", "application/octet-stream");
 
@@ -46,7 +46,7 @@ pub(super) async fn manifest(State(authority): State<Arc<Authority>>) -> Result<
 /// own, unless the authority was started with `--allow-shared-caches`.
 #[utoipa::path(
     get,
-    path = "/v1/feed/segments/{generation}/{index}",
+    path = SEGMENT_PATH,
     security(("edge" = [])),
     params(
         ("generation" = u64, Path, description = "Number of the generation"),
