@@ -176,6 +176,9 @@ impl BackgroundHost for Machine<'_> {
 }
 
 /// A follower in a machine of its own that leads.
+///
+/// A bare follower and no [`Edge`], since it has to die at every single write, one run for each:
+/// with whole edges that took minutes.
 pub(super) struct Leader<'p> {
     pub(super) machine: Machine<'p>,
     pub(super) follower: Follower,
