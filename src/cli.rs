@@ -59,7 +59,7 @@ pub enum Command {
     Serve(Box<serve::Arguments>),
     /// Revoke a token, session or device, or what a subject, client or issuer was issued
     Revoke(Box<revoke::Arguments>),
-    /// Take a revocation back
+    /// Restore what was revoked
     #[command(visible_alias = "unrevoke")]
     Restore(restore::Arguments),
     /// Ask whether something is revoked, or what a token could be revoked by; exits with 1 when it is
@@ -106,7 +106,7 @@ pub enum Command {
 /// writing to it is what failed.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place of the command line that asks the clock"
+    reason = "the only function of the command line that reads the clock"
 )]
 pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), CommandError> {
     match command_line.command {

@@ -158,7 +158,7 @@ impl Signer {
         }
     }
 
-    /// The public key as a JWK with `alg`, `use` and `kid`, to be shown to everybody.
+    /// The public key as a JWK with `alg`, `use` and `kid`, as it is published.
     #[must_use]
     pub fn public_jwk(&self) -> Value {
         self.public_jwk.clone()

@@ -1,4 +1,4 @@
-//! `portcullis restore`: take a revocation back.
+//! `portcullis restore`: restore what was revoked.
 
 use std::io::Write;
 
@@ -31,12 +31,12 @@ pub struct Arguments {
     pub authority: authority_client::Arguments,
 }
 
-/// Takes a revocation back, and says whether there was one.
+/// Restores an entry, and says whether it was revoked.
 ///
 /// # Errors
 ///
-/// [`CommandError::Target`], [`CommandError::Client`], and [`CommandError::Negative`] when there was
-/// none.
+/// [`CommandError::Target`], [`CommandError::Client`], and [`CommandError::Negative`] when it was
+/// not revoked.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandError> {
     let target = arguments.names.target(arguments.target)?;
     let request = RestorationRequest {

@@ -183,7 +183,7 @@ impl Authority {
         assert_eq!(status, 200, "{answer}");
     }
 
-    /// Takes a revocation back.
+    /// Restores an entry.
     pub(crate) fn restore_access(&self, kind: &str, value: &str) {
         let (status, answer) = self.post("/v1/restorations", &revocation(kind, value).to_string());
         assert_eq!(status, 200, "{answer}");

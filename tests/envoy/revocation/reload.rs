@@ -18,7 +18,7 @@ const MAX_PAGES: u32 = 64;
 #[test]
 fn a_machine_that_crashed_is_replaced_and_says_the_same_as_before() {
     let authority = Authority::start();
-    for value in ["before", "taken-back"] {
+    for value in ["before", "restored"] {
         authority.revoke("session", value);
     }
     // Issued before the cut-off.
@@ -50,16 +50,16 @@ fn a_machine_that_crashed_is_replaced_and_says_the_same_as_before() {
             assert_refused(&client.send(&bob), 401, "token_revoked");
         }
         authority.revoke("session", &format!("after-{round}"));
-        authority.restore_access("session", "taken-back");
+        authority.restore_access("session", "restored");
         for client in &mut clients {
             for value in ["while-it-is-down", "after"] {
                 let request = ask(&format!("{value}-{round}"));
                 until(|| envoy.log(), || client.send(&request).status == 401);
             }
-            let request = ask("taken-back");
+            let request = ask("restored");
             until(|| envoy.log(), || client.send(&request).status == 200);
         }
-        authority.revoke("session", "taken-back");
+        authority.revoke("session", "restored");
     }
     let reloads = envoy.stat("wasm.portcullis.vm_reload_success").unwrap_or(0);
     assert!(reloads >= 4, "{reloads} in {}", envoy.log());

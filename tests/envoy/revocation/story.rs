@@ -180,7 +180,7 @@ fn a_false_positive_costs_a_check_and_never_a_refusal() {
     let authority = Authority::start_with(&["--generation-interval", "1h"]);
     let mut scene = Scene::unready(authority, &json!({}), |_| ());
     scene.wait_for("portcullis.feed.generations", 1);
-    // The bits of a revocation stay when it is taken back, until the next generation: the filter
+    // The bits of an entry stay when it is restored, until the next generation: the filter
     // says "perhaps" to these, as it does by chance to others.
     for number in 0..40 {
         let value = format!("innocent-{number}");

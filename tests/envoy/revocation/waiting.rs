@@ -59,7 +59,7 @@ impl Scene {
     }
 
     /// Lets the filter think that the session may be revoked.
-    fn revoke_and_take_back(&self, value: &str) {
+    fn revoke_and_restore(&self, value: &str) {
         self.authority.revoke("session", value);
         self.authority.restore_access("session", value);
         self.wait_until_in_step();
@@ -190,7 +190,7 @@ fn a_request_that_has_waited_for_keys_waits_for_the_authority_as_well() {
     let scene = Scene::with(change, Some(server.address()));
     assert_eq!(scene.send(&ask("innocent")).status, 200);
     scene.revoke("revoked");
-    scene.revoke_and_take_back("taken-back");
+    scene.revoke_and_restore("restored");
     server.serve("/jwks", jwks(&["es256-other"]));
     server.delay(Duration::from_millis(300));
     let signed = |value: &str| {
@@ -200,7 +200,7 @@ fn a_request_that_has_waited_for_keys_waits_for_the_authority_as_well() {
     // Both wait for the same fetch.
     thread::scope(|scope| {
         scope.spawn(|| assert_refused(&scene.send(&signed("revoked")), 401, "token_revoked"));
-        scope.spawn(|| assert_eq!(scene.send(&signed("taken-back")).status, 200));
+        scope.spawn(|| assert_eq!(scene.send(&signed("restored")).status, 200));
     });
     assert_eq!(scene.meddler.asked(CHECK), 2);
 }
@@ -224,13 +224,13 @@ fn a_request_that_has_waited_for_the_authority_waits_for_keys_as_well() {
     let other = |key: &'static str| Token::signed_by(key).claim("sid", "other");
     let with = |request: Request, key| request.header("x-other", other(key).to_string());
     assert_eq!(scene.send(&with(ask("innocent"), "es256")).status, 200);
-    scene.revoke_and_take_back("taken-back");
+    scene.revoke_and_restore("restored");
     server.serve("/jwks", jwks(&["es256-other"]));
-    let reply = scene.send(&with(ask("taken-back"), "es256-other"));
+    let reply = scene.send(&with(ask("restored"), "es256-other"));
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(scene.meddler.asked(CHECK), 1);
     // The wait for a key that does not exist ends.
-    scene.revoke_and_take_back("again");
+    scene.revoke_and_restore("again");
     let unknown = other("es256").header("kid", "unknown").to_string();
     let reply = scene.send(&ask("again").header("x-other", unknown));
     assert_refused(&reply, 401, "signature_invalid");
