@@ -243,7 +243,7 @@ optimise() {
     # most time and memory. The stack grows down to address 0, so that nothing is ever read or written in
     # the first kibibyte, and a small number that is added to an address may become part of the
     # instruction.
-    node "$binaryen/wasm-opt" -Oz -Oz --one-caller-inline-max-function-size=100 --low-memory-unused \
+    node "$binaryen/wasm-opt" -Oz --one-caller-inline-max-function-size=100 --low-memory-unused \
         --strip-producers --strip-target-features "${features[@]}" "$result.cut" -o "$result.$$"
     # By way of a rename: an Envoy that is starting never reads half a module.
     mv -f -- "$result.$$" "$result"
@@ -307,7 +307,8 @@ make_all() {
     # Also rebuilds when the existing one was made in another way.
     tuner="$programs/tune"
     how="$binaryen_package ${callbacks[*]} $(declare -f cut_out optimise tune)"
-    how+=" $(cat -- "$root"/tests/bench/{tune,budget}/*.rs | cksum)"
+    how+=" $(cd -- "$root" && cat -- Cargo.lock tests/bench/tune/Cargo.toml tests/bench/{tune,budget}/*.rs \
+        tests/support/{keys,token}.rs tests/vectors/configurations/every-key.json | cksum)"
     if [[ ! -f $wasm || ! -f $wasm.how || $(<"$wasm.how") != "$how" ]] || ! cmp -s -- "$built" "$wasm.before"; then
         cut_out "$built" "$wasm.cut"
         optimise "$wasm.cut" "$wasm.optimised"

@@ -34,7 +34,7 @@
 //!
 //! For Envoy, every call belongs to the plugin, whatever context is in effect when it is made
 //! (`http_call` of its proxy-wasm-cpp-host): the call goes on when the request goes, and its end is
-//! always reported. With that, the proxy-wasm SDK removes the call from its table, so that nothing
+//! reported as long as the plugin's context lives. With that, the proxy-wasm SDK removes the call from its table, so that nothing
 //! stays there; a test with thousands of clients that go away holds Envoy to it. But the SDK hands
 //! the end to the context whose callback was running when the call was made, and drops it if that
 //! was a request that has gone. So `calls` keeps this context too, and the check is repeated on the

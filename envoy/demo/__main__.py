@@ -85,7 +85,7 @@ def main(arguments):
     except Stopped as stopped:
         say(f"stopped by {stopped}")
     except BrokenPipeError:
-        # Whoever read the output has gone: the interpreter must not flush the rest to it when it ends.
+        # The reader of the output has gone: the interpreter must not flush the rest to it when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)

@@ -20,7 +20,7 @@ ALICE = {
     "x-user-email": ["alice@example.com"],
     "authorization": [],
 }
-NOBODY = {name: [] for name in ALICE}
+NO_CALLER = {name: [] for name in ALICE}
 
 
 def bearer(token):
@@ -71,7 +71,7 @@ def cases(gate):
         "The same header without a token, on a path that is open to all",
         [*spoofed, f"{gate}/public/prices"],
         "let through; the upstream sees no session header at all",
-        let_through(NOBODY),
+        let_through(NO_CALLER),
     )
     for algorithm in ALGORITHMS[1:]:
         yield (

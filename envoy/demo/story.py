@@ -14,7 +14,7 @@ from tokens import DEMO, ISSUER, PORTCULLIS, ROOT, mint
 REVOKED = refused("token_revoked", f'{CHALLENGE}, error="invalid_token"')
 # The promise for many edges is measured by `./build.sh bench`.
 PROMISED_SECONDS = 0.25
-# What the demo puts up with.
+# How long the demo waits for a promise.
 GIVE_UP_AFTER_SECONDS = 5
 # Of Envoy's two workers one has none of them once in eight million times.
 CONNECTIONS = 24
@@ -29,7 +29,7 @@ def run_story(gate_port, authority_port):
             request("alice signs in on her phone", phone, url, "let through", seen("phone-1")),
             request("and on her laptop", laptop, url, "let through", seen("laptop-1")),
             revoke("She loses the phone", authority_port, gate_port, phone, "session", "phone-1"),
-            request("Whoever found the phone", phone, url, "refused: 401 token_revoked", REVOKED),
+            request("The finder of the phone", phone, url, "refused: 401 token_revoked", REVOKED),
             request("alice, on her laptop", laptop, url, "let through all the same", seen("laptop-1")),
             revoke("She signs out everywhere", authority_port, gate_port, laptop, "subject", "alice"),
             request("Her laptop", laptop, url, "refused: 401 token_revoked", REVOKED),

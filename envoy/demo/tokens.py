@@ -9,7 +9,7 @@ from pathlib import Path
 from terminal import Failure
 
 ROOT = Path(__file__).resolve().parents[2]
-PORTCULLIS = Path(os.environ["PORTCULLIS_BIN"])
+PORTCULLIS = Path(os.environ["PORTCULLIS_BIN"]).resolve()
 DEMO = ROOT / "target" / "demo"
 AUTHORITY = DEMO / "authority"
 CREDENTIALS = DEMO / "credentials"
@@ -64,7 +64,7 @@ def credential(role):
 def serve(port):
     """The command that serves the authority.
 
-    Its clock is that of the issuer, so nobody has to wait for the other clock after a cut-off.
+    Its clock is that of the issuer, so a cut-off reaches no further than its second.
     """
     return [
         PORTCULLIS, "serve", "--listen", f"127.0.0.1:{port}",

@@ -49,7 +49,10 @@ fn retired_words_are_gone() {
             text.text = before.to_owned();
         }
     }
-    texts.extend(files("src", "rs").iter().map(|path| Document::at(path)));
+    for (directory, extension) in [("src", "rs"), ("envoy", "yaml"), ("envoy", "py")] {
+        let files = files(directory, extension);
+        texts.extend(files.iter().map(|path| Document::at(path)));
+    }
     let mut faults = Vec::new();
     for text in &texts {
         let is_code = text.name.starts_with("src/");
