@@ -256,6 +256,8 @@ for_the_filter() {
     env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS cargo "$@"
 }
 
+tuner="$root/target/release/tune"
+
 # cut_out MODULE RESULT: removes what only a panic needs, what is never called and what nothing refers to.
 # The module has to have the names of its functions, and the linker's relocations.
 cut_out() {
@@ -285,59 +287,94 @@ finish_beside() {
 
 # ---- the verbs
 
-# make_all PROFILE DIRECTORY: the filter, and with this profile of cargo's the program in target/DIRECTORY.
-# The filter is the same whatever the profile.
-make_all() {
-    local profile=$1 programs="$root/target/$2" built="$root/target/wasm32-wasip1/wasm/portcullis.wasm"
-    local wasm="$root/target/portcullis.wasm" how began=$SECONDS
+built="$root/target/wasm32-wasip1/wasm/portcullis.wasm"
+filter="$root/target/portcullis.wasm"
+
+# compile PROFILE DIRECTORY ARGUMENT…: the filter as the linker leaves it, and beside it with this profile
+# of cargo's the programs that these arguments name, in target/DIRECTORY.
+compile() {
+    local began=$SECONDS
     need_cargo
     need_rust_target wasm32-wasip1
     find_binaryen
 
     # Both at a time, since either of them leaves processors idle: the filter is linked by one thread, and
     # crates wait for one another. Each profile has a lock of its own, so neither waits for the other.
-    say "building target/portcullis.wasm, and beside it target/$2/portcullis and what tunes the filter"
-    beside env CARGO_TERM_PROGRESS_WHEN=never cargo build --locked --profile "$profile" --workspace --bins
+    say "building target/portcullis.wasm, and beside it target/$2/portcullis"
+    beside env CARGO_TERM_PROGRESS_WHEN=never cargo build --locked --profile "$1" "${@:3}"
     # The crate type is set here, not in the manifest: Cargo drops link-time optimisation when one
     # library is built as both cdylib and rlib.
     for_the_filter rustc --locked --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm -- \
         -C link-arg=--emit-relocs
     finish_beside "target/$2/portcullis could not be built"
     say "compiled after $((SECONDS - began)) s"
-    # Also rebuilds when the existing one was made in another way.
-    tuner="$programs/tune"
-    how="$binaryen_package ${callbacks[*]} $(declare -f cut_out optimise tune)"
-    how+=" $(cd -- "$root" && cat -- Cargo.lock tests/bench/tune/Cargo.toml tests/bench/{tune,budget}/*.rs \
-        tests/support/{keys,token}.rs tests/vectors/configurations/every-key.json | cksum)"
-    if [[ ! -f $wasm || ! -f $wasm.how || $(<"$wasm.how") != "$how" ]] || ! cmp -s -- "$built" "$wasm.before"; then
-        cut_out "$built" "$wasm.cut"
-        optimise "$wasm.cut" "$wasm.optimised"
-        tune "$wasm.optimised" "$wasm"
-        rm -f -- "$wasm.cut" "$wasm.optimised"
-        cp -- "$built" "$wasm.before"
-        printf '%s\n' "$how" >"$wasm.how"
-    fi
-    say "target/portcullis.wasm and target/$2/portcullis are there after $((SECONDS - began)) s"
+}
+
+# What the filter that is there was made by, beside what the linker left.
+how_tuned() {
+    printf 'tuned %s %s %s ' "$binaryen_package" "${callbacks[*]}" "$(declare -f cut_out optimise tune)"
+    cd -- "$root"
+    cat -- Cargo.lock tests/bench/tune/Cargo.toml tests/bench/{tune,budget}/*.rs tests/support/{keys,token}.rs \
+        tests/vectors/configurations/every-key.json | cksum
+}
+
+how_optimised() {
+    printf 'optimised %s %s %s\n' "$binaryen_package" "${callbacks[*]}" "$(declare -f optimise)"
+}
+
+# is_made HOW: whether target/portcullis.wasm is there, was made in this way, and of what was linked last.
+is_made() {
+    [[ -f $filter && -f $filter.how && $(<"$filter.how") == "$1" ]] && cmp -s -- "$built" "$filter.before"
+}
+
+# note_made HOW: notes what target/portcullis.wasm was made of.
+note_made() {
+    cp -- "$built" "$filter.before"
+    printf '%s\n' "$1" >"$filter.how"
 }
 
 build() {
-    make_all release release
+    local began=$SECONDS how
+    compile release release --workspace --bins
+    how=$(how_tuned)
+    if ! is_made "$how"; then
+        cut_out "$built" "$filter.cut"
+        optimise "$filter.cut" "$filter.optimised"
+        tune "$filter.optimised" "$filter"
+        rm -f -- "$filter.cut" "$filter.optimised"
+        note_made "$how"
+    fi
+    say "target/portcullis.wasm and target/release/portcullis are there after $((SECONDS - began)) s"
 }
 
-# The program of the demo is not optimised: it is compiled in less than half the time, and tests need it
-# too. What Docker runs is the one to ship.
+# What does the same as the artifacts to ship, and is there in three quarters of the time: a filter that is
+# not tuned, unless one is there that is, and the program without optimisation, which tests need as well.
+build_for_demo() {
+    local began=$SECONDS how
+    compile dev debug --bin portcullis
+    how=$(how_optimised)
+    if ! is_made "$how" && ! is_made "$(how_tuned)"; then
+        python3 -B "$root/envoy/demo/unlinked.py" "$built" "$filter.unlinked"
+        optimise "$filter.unlinked" "$filter"
+        rm -f -- "$filter.unlinked"
+        note_made "$how"
+    fi
+    say "all that the demo needs is there after $((SECONDS - began)) s; \`./build.sh\` makes what to ship"
+}
+
 demo() {
     local programs=debug
     # Missing prerequisites are found before the minutes of the build.
     need_cargo
     need_curl
     need_python
+    # Docker runs what is to be shipped.
     if [[ $1 == keys ]]; then
         programs=release
         build
     else
         find_envoy
-        make_all dev debug
+        build_for_demo
     fi
     PORTCULLIS_BIN="$root/target/$programs/portcullis" exec python3 -B "$root/envoy/demo" "$1"
 }
