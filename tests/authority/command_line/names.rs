@@ -27,7 +27,7 @@ fn what_is_not_named_in_full_is_a_wrong_command_line() {
         ("revoke --issuer i", "<TARGET>"),
         (
             "revoke session s --issuer i --expires-in=-1h",
-            "found one that is past\n\nhint: it says when the tokens expire that are meant; to \
+            "found one in the past\n\nhint: it says when the tokens expire that are meant; to \
              revoke what",
         ),
         (
