@@ -149,7 +149,8 @@ fn swapped_module(_: &mut World) {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
-        if text.contains("oci://") || text.contains("url:") {
+        let mut lines = text.lines();
+        if lines.any(|line| line.trim_start().starts_with("url: ")) {
             fetching += 1;
             assert!(text.contains("sha256"), "{}", path.display());
         }
