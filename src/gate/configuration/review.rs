@@ -18,6 +18,7 @@ mod spellings;
 use serde_json::Value;
 
 use crate::configuration::{Fault, joined};
+use crate::gate::matching::Matcher;
 use crate::gate::policy::{Policy, Requirement};
 
 /// A configuration as it was written, and what was made of it.
@@ -30,6 +31,8 @@ pub(super) struct Reviewed<'c> {
 struct Rule<'c> {
     path: String,
     written: &'c Value,
+    /// What was made of its `match`.
+    known: &'c Matcher,
     requirement: &'c Requirement,
 }
 
@@ -79,6 +82,7 @@ impl<'c> Reviewed<'c> {
         rules.map(|((index, written), rule)| Rule {
             path: format!("rules[{index}]"),
             written,
+            known: &rule.matcher,
             requirement: &rule.requirement,
         })
     }

@@ -1,14 +1,13 @@
 //! Methods as no client sends them: they are compared with their case (RFC 9110 section 9.1).
 
-use super::{Reviewed, elements, finding};
+use super::{Reviewed, finding};
 use crate::configuration::Fault;
 use crate::gate::matching::{HeaderMatcher, ValueMatcher};
 
 impl Reviewed<'_> {
     pub(super) fn methods(&self, findings: &mut Vec<Fault>) {
-        for (rule, known) in self.rules().zip(&self.policy.rules) {
-            let headers = elements(rule.matcher(), "headers").zip(&known.matcher.headers);
-            for (index, (_, header)) in headers.enumerate() {
+        for rule in self.rules() {
+            for (index, header) in rule.known.headers.iter().enumerate() {
                 if let Some(method) = in_lower_case(header) {
                     let path = format!("{}.match.headers[{index}]", rule.path);
                     let message = format!(
