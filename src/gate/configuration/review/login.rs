@@ -62,16 +62,14 @@ impl Reviewed<'_> {
     /// Whether a request with a bad token in a cookie is refused, though it would pass without any.
     fn refuses_bad_cookies(&self, requirement: &Requirement) -> bool {
         let providers = match requirement {
-            Requirement::AllowMissing(providers) => providers.clone(),
+            Requirement::AllowMissing(providers) => providers,
             Requirement::Any(alternatives) if alternatives.otherwise == Otherwise::AllowMissing => {
-                alternatives.providers.clone()
+                &alternatives.providers
             }
             _ => return false,
         };
-        let mut providers = providers.into_iter();
-        let mut providers = providers
-            .by_ref()
-            .filter_map(|index| self.policy.providers.get(index));
+        let providers = providers.iter();
+        let mut providers = providers.filter_map(|index| self.policy.providers.get(*index));
         providers.any(|provider| {
             let mut locations = provider.locations.iter();
             locations.any(|location| matches!(location, Location::Cookie(_)))
