@@ -178,7 +178,7 @@ fn the_filter_takes_every_example() {
 /// A key with its default comes to the same as a key that is left out.
 #[test]
 fn the_defaults_of_the_list_are_those_that_count() {
-    let configuration = super::schema::usual();
+    let configuration = super::spelling::usual();
     let keys = Key::all();
     let mut tried = 0;
     for node in NodePath::all(&configuration) {

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use super::closed::{NodePath, OF_ANY_KIND};
 use super::list::{Key, as_documented, with_examples};
 use super::page::hold;
-use super::{complete, environment, read_value};
+use super::spelling::usual;
+use super::{environment, read_value};
 use crate::configuration::Variable;
 use crate::gate::configuration::inspect;
 
@@ -173,14 +174,6 @@ fn validator(schema: &Value) -> Validator {
 fn the_schema_is_that_of_the_list_of_keys() {
     let text = format!("{:#}\n", schema(&Key::all()));
     hold("configuration.schema.json", &text);
-}
-
-/// A configuration with every key, in the usual spelling.
-pub(super) fn usual() -> Value {
-    let environment = |name: &str| environment(name).map_or(Variable::Unset, Variable::Set);
-    let inspection = inspect(complete().to_string().as_bytes(), &environment);
-    assert_eq!(inspection.faults, []);
-    inspection.configuration
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn outcome(configuration: &Value) -> (String, Value) {
 }
 
 /// Every key there is, with nothing spelt in another way than the usual one.
-fn usual() -> Value {
+pub(super) fn usual() -> Value {
     outcome(&complete()).1
 }
 
