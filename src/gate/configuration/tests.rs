@@ -37,6 +37,13 @@ fn read_value(configuration: &Value) -> Result<Configured, Vec<Fault>> {
     read(configuration.to_string().as_bytes(), &environment)
 }
 
+/// What `portcullis validate` makes of it. Other variables than those here only Envoy knows.
+#[cfg(not(target_family = "wasm"))]
+fn inspected(configuration: &Value) -> Inspection {
+    let environment = |name: &str| environment(name).map_or(Variable::Unknown, Variable::Set);
+    inspect(configuration.to_string().as_bytes(), &environment)
+}
+
 fn faults(configuration: &Value) -> Vec<String> {
     let faults = read_value(configuration).map(|_| ()).unwrap_err();
     faults.iter().map(ToString::to_string).collect()

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use super::list::as_documented;
 use super::*;
 use crate::configuration::joined;
-use crate::gate::configuration::{Variable, inspect};
 
 /// Where `null` means the default, with a warning. A key by which a caller is kept out, or told to
 /// the upstream as another, does not belong in this list.
@@ -332,11 +331,7 @@ fn a_variable_that_is_not_set_is_a_fault_wherever_one_can_be() {
         assert!(!found[0].message.contains("NOT_SET"), "{found:?}");
 
         // If only Envoy knows it, that is a warning that names the variable.
-        let environment = |name: &str| {
-            let value = environment(name);
-            value.map_or(Variable::Unknown, Variable::Set)
-        };
-        let inspection = inspect(configuration.to_string().as_bytes(), &environment);
+        let inspection = inspected(&configuration);
         assert_eq!(inspection.faults, []);
         assert_eq!(paths(&inspection.warnings), [path]);
         assert!(inspection.warnings[0].message.contains("`NOT_SET`"));

@@ -6,10 +6,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::closed::NodePath;
-use super::{Reading, complete, environment, policy, read_value};
+use super::{Reading, complete, inspected, policy, read_value};
 use crate::cli::yaml;
-use crate::configuration::{Fault, Variable, joined};
-use crate::gate::configuration::inspect;
+use crate::configuration::{Variable, joined};
 
 /// Keys with a table of their own.
 pub(super) struct Group {
@@ -124,12 +123,6 @@ impl Key {
     }
 }
 
-/// What `portcullis validate` finds.
-fn faults(configuration: &Value) -> Vec<Fault> {
-    let environment = |name: &str| environment(name).map_or(Variable::Unknown, Variable::Set);
-    inspect(configuration.to_string().as_bytes(), &environment).faults
-}
-
 /// The examples of the keys at the top, which fit together.
 fn of_examples() -> Value {
     let keys = Key::all().into_iter();
@@ -144,7 +137,7 @@ pub(super) fn with_examples() -> Vec<(Key, Value)> {
     let mut found = Vec::new();
     for key in Key::all() {
         let variants = frames.iter().flat_map(|frame| key.at_nodes_of(frame));
-        let taken = variants.filter(|variant| faults(variant).is_empty());
+        let taken = variants.filter(|variant| inspected(variant).faults.is_empty());
         found.extend(taken.map(|variant| (key.clone(), variant)));
     }
     found
@@ -165,7 +158,7 @@ fn the_list_has_exactly_the_keys_that_are_read() {
 
 #[test]
 fn the_filter_takes_every_example() {
-    assert_eq!(faults(&of_examples()), []);
+    assert_eq!(inspected(&of_examples()).faults, []);
     let taken: BTreeSet<_> = with_examples()
         .into_iter()
         .map(|(key, _)| key.path)

@@ -15,7 +15,6 @@ mod shadowing;
 mod spellings;
 
 use super::*;
-use crate::gate::configuration::inspect;
 
 fn keys() -> Value {
     json!({"inline_string": jwk_set(&[&es256()])})
@@ -33,8 +32,7 @@ fn configuration(rules: Value, more: Value) -> Value {
 }
 
 fn review(configuration: &Value) -> Vec<String> {
-    let environment = |name: &str| environment(name).map_or(Variable::Unknown, Variable::Set);
-    let inspection = inspect(configuration.to_string().as_bytes(), &environment);
+    let inspection = inspected(configuration);
     assert_eq!(inspection.faults, [], "{configuration}");
     let findings = inspection.review().into_iter();
     findings.map(|finding| finding.to_string()).collect()

@@ -8,9 +8,7 @@ use super::closed::{NodePath, OF_ANY_KIND};
 use super::list::{Key, as_documented, with_examples};
 use super::page::hold;
 use super::spelling::usual;
-use super::{environment, read_value};
-use crate::configuration::Variable;
-use crate::gate::configuration::inspect;
+use super::{inspected, read_value};
 
 impl Key {
     /// What a value has to be like.
@@ -244,8 +242,7 @@ fn a_key_is_missing_where_the_list_says_that_it_is_required() {
 fn the_schema_takes_every_example() {
     let validator = validator(&schema(&Key::all()));
     for (key, configuration) in with_examples() {
-        let environment = |name: &str| environment(name).map_or(Variable::Unknown, Variable::Set);
-        let usual = inspect(configuration.to_string().as_bytes(), &environment).configuration;
+        let usual = inspected(&configuration).configuration;
         let errors: Vec<_> = validator.iter_errors(&usual).collect();
         assert!(errors.is_empty(), "{}: {errors:?}", key.path);
     }
