@@ -115,14 +115,13 @@ fn inside(path: &str, requirement: &Value, findings: &mut Vec<Fault>) -> bool {
         }
     }
     void_alternatives(path, requirement, findings);
-    let own_audiences = requirement.get("provider_and_audiences");
-    if let Some(holder) = own_audiences {
-        audiences(&joined(path, "provider_and_audiences"), holder, findings);
-    }
-    if own_audiences.is_some_and(|holder| is_empty_list(holder, "audiences")) {
-        let path = joined(&joined(path, "provider_and_audiences"), "audiences");
-        let message = "is empty, so the provider's own `audiences` count, if it has any";
-        findings.push(finding(path, message));
+    if let Some(holder) = requirement.get("provider_and_audiences") {
+        let path = joined(path, "provider_and_audiences");
+        audiences(&path, holder, findings);
+        if is_empty_list(holder, "audiences") {
+            let message = "is empty, so the provider's own `audiences` count, if it has any";
+            findings.push(finding(joined(&path, "audiences"), message));
+        }
     }
     for key in ["claims", "token_types"] {
         if is_empty_list(requirement, key) {
