@@ -33,12 +33,15 @@
 //! # What becomes of a check when its request goes?
 //!
 //! For Envoy, every call belongs to the plugin, whatever context is in effect when it is made
-//! (`http_call` of its proxy-wasm-cpp-host): the call goes on when the request goes, and its end is
-//! reported as long as the plugin's context lives. With that, the proxy-wasm SDK removes the call from its table, so that nothing
-//! stays there; a test with thousands of clients that go away holds Envoy to it. But the SDK hands
-//! the end to the context whose callback was running when the call was made, and drops it if that
-//! was a request that has gone. So `calls` keeps this context too, and the check is repeated on the
-//! next tick for the others that wait for its answer.
+//! (`http_call` of its proxy-wasm-cpp-host): as long as the plugin's context lives, the call goes on
+//! when the request goes, its end is reported, and with that the proxy-wasm SDK removes the call
+//! from its table. A test with thousands of clients that go away holds Envoy to carrying such calls
+//! through. But the SDK hands the end to the context whose callback was running when the call was
+//! made, and drops it if that was a request that has gone. So `calls` keeps this context too, and
+//! the check is repeated on the next tick for the others that wait for its answer.
+//!
+//! The calls that are open when the plugin's own context goes are cancelled without a report, and
+//! stay in the SDK's table as long as the virtual machine lives.
 
 mod calls;
 mod checks;

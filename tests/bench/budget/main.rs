@@ -216,8 +216,8 @@ fn no_host_call_that_fails_on_a_tick_ends_the_filter() {
     }
 }
 
-/// What a call leaves behind whose end is not told, the table of the SDK grows by; Envoy tells every
-/// end, also when the request has gone.
+/// The table of the SDK grows with every call whose end is not told. As long as the plugin's context
+/// lives, Envoy tells every end, also when the request has gone.
 #[test]
 fn clients_that_go_away_during_their_checks_leave_nothing_behind() {
     const CLIENTS: u32 = 10_000;

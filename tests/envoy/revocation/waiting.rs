@@ -126,9 +126,9 @@ fn a_request_that_shares_the_call_of_one_that_goes_away_is_answered_all_the_same
     assert_eq!(scene.send(&ask("innocent")).status, 200);
 }
 
-/// The table of the SDK would keep every call whose end is not told.
+/// The table of the SDK would keep every call that is reset, whose end is not told.
 #[test]
-fn the_end_of_every_check_is_told_also_when_its_client_has_gone() {
+fn every_check_is_carried_through_also_when_its_client_has_gone() {
     const ROUNDS: usize = 15;
     const CLIENTS: usize = 200;
     let scene = Scene::new();
