@@ -6,8 +6,7 @@
 //! checks at the authority, in two virtual machines over shared data in memory. Entries expire
 //! meanwhile, and not a second too early or too late. A second model has cut-offs as they are usually
 //! asked for, "up to now", and issuers whose clocks are off; in a third one the authority is put back to
-//! backups. `PORTCULLIS_LONG=1` makes the run a hundred
-//! times as long.
+//! backups. `PORTCULLIS_LONG=1` makes the run a hundred times as long.
 
 #![allow(
     clippy::unwrap_used,
@@ -56,10 +55,7 @@ struct Tally {
 
 #[test]
 fn nothing_that_was_revoked_is_ever_said_not_to_be() {
-    let (seeds, steps) = match env::var_os("PORTCULLIS_LONG") {
-        Some(_) => (20, 4_000),
-        None => (2, 400),
-    };
+    let (seeds, steps) = extent(400);
     for seed in 0..seeds {
         let tally = run(seed, steps);
         println!("seed {seed}: {tally:?}");
@@ -72,10 +68,7 @@ fn nothing_that_was_revoked_is_ever_said_not_to_be() {
 
 #[test]
 fn no_token_issued_before_an_acknowledged_cut_off_is_accepted_after_it() {
-    let (seeds, steps) = match env::var_os("PORTCULLIS_LONG") {
-        Some(_) => (20, 4_000),
-        None => (2, 400),
-    };
+    let (seeds, steps) = extent(400);
     for seed in 0..seeds {
         let tally = clocks::run(seed, steps);
         println!("seed {seed}: {tally:?}");
@@ -86,15 +79,20 @@ fn no_token_issued_before_an_acknowledged_cut_off_is_accepted_after_it() {
 
 #[test]
 fn nothing_that_an_edge_has_heard_of_is_undone_by_an_authority_of_another_epoch() {
-    let (seeds, rounds) = match env::var_os("PORTCULLIS_LONG") {
-        Some(_) => (20, 40),
-        None => (2, 4),
-    };
+    let (seeds, rounds) = extent(4);
     for seed in 0..seeds {
         let (heard, tally) = backups::run(seed, rounds);
         println!("seed {seed}: {heard:?}, {tally:?}");
         assert!(heard.revoked > 50 && heard.unconfirmed > 50, "{heard:?}");
         assert!(tally.revoked.min(tally.not_revoked) > 50, "{tally:?}");
+    }
+}
+
+/// How many seeds, and how many steps with each: ten times as many of both in the long form.
+fn extent(steps: usize) -> (u64, usize) {
+    match env::var_os("PORTCULLIS_LONG") {
+        Some(_) => (20, 10 * steps),
+        None => (2, steps),
     }
 }
 
