@@ -171,15 +171,12 @@ impl SharedData for MachineHost {
 
 impl CallHost for MachineHost {
     fn call(&self, call: &Call) -> Result<CallId, NotSent> {
-        let id = self.0.memory.call(call)?;
-        // The process does not track the calls of its virtual machines.
-        let sent = self.0.memory.take_calls();
-        let context = self.0.in_effect.get();
-        let mut calls = self.0.calls.borrow_mut();
-        calls.extend(
-            sent.into_iter()
-                .map(|(id, call)| OpenCall { context, id, call }),
-        );
+        let id = CallId(self.0.memory.number());
+        self.0.calls.borrow_mut().push(OpenCall {
+            context: self.0.in_effect.get(),
+            id,
+            call: call.clone(),
+        });
         Ok(id)
     }
 }
@@ -197,9 +194,7 @@ impl BackgroundHost for MachineHost {
         self.0.memory.warn(message);
     }
 
-    fn info(&self, message: &str) {
-        self.0.memory.info(message);
-    }
+    fn info(&self, _message: &str) {}
 }
 
 impl SignatureHost for MachineHost {

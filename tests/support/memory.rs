@@ -1,21 +1,18 @@
-//! The shared data of a simulated process of Envoy, for the filter's own follower to run in.
+//! What the virtual machines of a simulated process of Envoy share.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-use portcullis::host::{
-    BackgroundHost, Call, CallHost, CallId, Expected, NotSent, SharedData, SharedValue,
-};
+use portcullis::host::{Expected, SharedData, SharedValue};
 
 use super::support::Random;
 
-/// One process: its shared data, its clock, and the calls that are still to be made.
+/// One process: its shared data, its clock and its log.
 pub(crate) struct Memory {
     /// Milliseconds since the epoch.
     pub(crate) now: Cell<u64>,
     values: RefCell<HashMap<String, SharedValue>>,
-    calls: RefCell<Vec<(CallId, Call)>>,
     random: RefCell<Random>,
     last: Cell<u32>,
     warnings: RefCell<Vec<String>>,
@@ -26,7 +23,6 @@ impl Memory {
         Self {
             now: Cell::new(clock()),
             values: RefCell::default(),
-            calls: RefCell::default(),
             random: RefCell::new(Random::seeded(seed)),
             last: Cell::new(0),
             warnings: RefCell::default(),
@@ -38,17 +34,21 @@ impl Memory {
         self.now.set(clock());
     }
 
-    /// The calls since this was asked last.
-    pub(crate) fn take_calls(&self) -> Vec<(CallId, Call)> {
-        self.calls.take()
-    }
-
     /// What was logged since this was asked last.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
         self.warnings.take()
     }
 
-    fn number(&self) -> u32 {
+    pub(crate) fn warn(&self, message: &str) {
+        self.warnings.borrow_mut().push(message.to_owned());
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.random.borrow_mut().next()
+    }
+
+    /// A number that nothing else in this process has.
+    pub(crate) fn number(&self) -> u32 {
         self.last.set(self.last.get() + 1);
         self.last.get()
     }
@@ -74,30 +74,6 @@ impl SharedData for Memory {
         }
         is_expected
     }
-}
-
-impl CallHost for Memory {
-    fn call(&self, call: &Call) -> Result<CallId, NotSent> {
-        let id = CallId(self.number());
-        self.calls.borrow_mut().push((id, call.clone()));
-        Ok(id)
-    }
-}
-
-impl BackgroundHost for Memory {
-    fn now_milliseconds(&self) -> u64 {
-        self.now.get()
-    }
-
-    fn random(&self) -> u64 {
-        self.random.borrow_mut().next()
-    }
-
-    fn warn(&self, message: &str) {
-        self.warnings.borrow_mut().push(message.to_owned());
-    }
-
-    fn info(&self, _message: &str) {}
 }
 
 #[expect(
