@@ -20,7 +20,6 @@ mod backups;
 mod clocks;
 mod edge;
 #[path = "../support/machine.rs"]
-#[allow(dead_code, reason = "the bench needs more of it")]
 mod machine;
 #[path = "../support/memory.rs"]
 #[allow(dead_code, reason = "the bench needs more of it")]

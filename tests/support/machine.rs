@@ -51,12 +51,7 @@ impl Machine {
 
     /// Answers the calls that it has made so far. Returns whether there were any.
     pub(crate) fn answer_calls(&self, answer: impl Fn(&Call) -> CallOutcome) -> bool {
-        let calls = self.take_calls();
-        let has_any = !calls.is_empty();
-        for call in calls {
-            self.end_call(&call, &answer(&call.call));
-        }
-        has_any
+        self.end_calls(&self.take_calls(), answer)
     }
 
     /// The calls that it has made since this was asked last.
@@ -101,11 +96,14 @@ impl Machine {
         let calls = self.take_calls().into_iter();
         let (own, others): (Vec<_>, Vec<_>) = calls.partition(|call| call.context == context);
         self.host.0.calls.replace(others);
-        let has_any = !own.is_empty();
-        for call in own {
-            self.end_call(&call, &answer(&call.call));
+        self.end_calls(&own, answer)
+    }
+
+    fn end_calls(&self, calls: &[OpenCall], answer: impl Fn(&Call) -> CallOutcome) -> bool {
+        for call in calls {
+            self.end_call(call, &answer(&call.call));
         }
-        has_any
+        !calls.is_empty()
     }
 }
 
