@@ -1,8 +1,9 @@
 //! An authority that is put back to a backup, and edges that know more than it does then.
 //!
 //! Until an edge follows the new epoch, no answer of the authority lets pass what the edge has heard
-//! was revoked: not while the epoch is still the old one, and not in the new one either, where more may
-//! have been revoked than was lost. After that, what counts is what the authority knows.
+//! was revoked: not in the old epoch, as long as the authority is behind there, and not in the new one
+//! either, where more may have been revoked than was lost. After that, what counts is what the
+//! authority knows.
 
 use portcullis::revocation::Kind;
 
