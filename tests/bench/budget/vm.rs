@@ -202,7 +202,6 @@ impl Vm {
     }
 
     /// A request that is held, and whose client then goes away.
-    #[allow(dead_code, reason = "the budget asks for it")]
     pub(crate) fn hold_and_leave(&mut self, headers: &Lines) {
         let (context, action) = self.begin(headers);
         assert_ne!(action, CONTINUE);
