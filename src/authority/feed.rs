@@ -198,15 +198,15 @@ impl Publisher {
         poll: Poll,
         mut stopping: watch::Receiver<bool>,
     ) -> Result<PollAnswer, WriteError> {
-        if self.claims_more(poll) && !self.is_shown(poll) {
-            self.note_unproven(poll).await;
-            return Ok(PollAnswer::Gone);
-        }
         if self.claims_more(poll) {
-            // Runs to its end even when the edge hangs up, so that the epoch in the store is the
-            // one in force.
-            let begun = tokio::spawn(Arc::clone(self).begin_epoch(poll)).await;
-            begun.unwrap_or(Err(WriteError::Unavailable))?;
+            if self.is_shown(poll) {
+                // Runs to its end even when the edge hangs up, so that the epoch in the store is
+                // the one in force.
+                let begun = tokio::spawn(Arc::clone(self).begin_epoch(poll)).await;
+                begun.unwrap_or(Err(WriteError::Unavailable))?;
+            } else {
+                self.note_unproven(poll).await;
+            }
             return Ok(PollAnswer::Gone);
         }
         if poll.epoch != self.epoch() {
