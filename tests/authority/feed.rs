@@ -10,6 +10,7 @@ use portcullis::revocation::{
 };
 use serde_json::json;
 
+use super::loss::file;
 use super::process::{Answer, Authority, ISSUER, directory, public_key, until};
 
 /// Polls for what came after a sequence number.
@@ -257,11 +258,8 @@ fn an_edge_of_another_epoch_or_from_the_future_has_to_start_again() {
     authority.revoke("session", "a");
     assert_eq!(deltas(&authority, epoch - 1, 0, 1).status, 410);
     assert_eq!(authority.get("/v1/feed/deltas?epoch=1").status, 400);
-    // The store as it is now, as a backup made while the authority is stopped would hold it.
     authority.kill();
-    let backup = directory.path().join("backup");
-    let store = directory.path().join("data/authority.redb");
-    fs::copy(&store, &backup).unwrap();
+    save(directory.path());
     let authority = Authority::start(directory.path());
     authority.revoke("session", "b");
     authority.revoke("session", "c");
@@ -269,7 +267,7 @@ fn an_edge_of_another_epoch_or_from_the_future_has_to_start_again() {
     let known = batch(&authority, &deltas(&authority, epoch, 0, 0));
     assert_eq!((known.through(), known.head), (3, 3));
     authority.kill();
-    restore(&backup, &store);
+    restore(directory.path());
 
     let authority = Authority::start(directory.path());
     assert_eq!(authority.manifest().epoch, epoch);
@@ -295,11 +293,16 @@ fn an_edge_of_another_epoch_or_from_the_future_has_to_start_again() {
     );
 }
 
-/// Restores a copy of the store into a directory without a mark, which would say how far the store
-/// had come.
-fn restore(backup: &Path, store: &Path) {
+/// Copies the store of an authority that does not run.
+fn save(directory: &Path) {
+    fs::copy(file(directory), directory.join("backup")).unwrap();
+}
+
+/// Restores that copy into a directory without a mark, which would say how far the store had come.
+fn restore(directory: &Path) {
+    let store = file(directory);
     fs::remove_file(store.with_file_name("authority.mark")).unwrap();
-    fs::copy(backup, store).unwrap();
+    fs::copy(directory.join("backup"), store).unwrap();
 }
 
 /// When the edge polls, the numbers that it knows have been given out again.
@@ -310,14 +313,12 @@ fn an_edge_with_another_history_has_to_start_again() {
     let epoch = authority.manifest().epoch;
     authority.revoke("session", "saved");
     authority.kill();
-    let backup = directory.path().join("backup");
-    let store = directory.path().join("data/authority.redb");
-    fs::copy(&store, &backup).unwrap();
+    save(directory.path());
     let authority = Authority::start(directory.path());
     authority.revoke("session", "lost");
     let known = batch(&authority, &deltas(&authority, epoch, 0, 0));
     authority.kill();
-    restore(&backup, &store);
+    restore(directory.path());
 
     let authority = Authority::start(directory.path());
     for value in ["b", "c", "d"] {
@@ -380,15 +381,13 @@ fn an_authority_of_another_epoch_than_the_edge_does_not_say_that_a_token_is_not_
     let authority = Authority::start(directory.path());
     authority.revoke("session", "saved");
     authority.kill();
-    let backup = directory.path().join("backup");
-    let store = directory.path().join("data/authority.redb");
-    fs::copy(&store, &backup).unwrap();
+    save(directory.path());
     let authority = Authority::start(directory.path());
     let old = authority.manifest().epoch;
     authority.revoke("session", "lost");
     let known = batch(&authority, &deltas(&authority, old, 0, 0));
     authority.kill();
-    restore(&backup, &store);
+    restore(directory.path());
 
     let authority = Authority::start(directory.path());
     let check = |sid: &str, epoch: u64, at_least: u64| {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::process::{Authority, binary, directory, serve, until};
 
-fn file(directory: &Path) -> PathBuf {
+/// The store's file.
+pub(crate) fn file(directory: &Path) -> PathBuf {
     directory.join("data/authority.redb")
 }
 
