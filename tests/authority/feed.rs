@@ -10,6 +10,7 @@ use portcullis::revocation::{
 };
 use serde_json::json;
 
+use super::import::lines_named;
 use super::loss::file;
 use super::process::{Answer, Authority, ISSUER, directory, public_key, until};
 
@@ -153,9 +154,7 @@ fn a_generation_holds_everything_in_force() {
     let directory = directory();
     let authority = Authority::start_with(directory.path(), &["--generation-interval", "1s"]);
     let first = authority.manifest();
-    let line = |number| format!(r#"{{"kind":"session","issuer":"{ISSUER}","value":"s{number}"}}"#);
-    let lines: Vec<_> = (0..12_000).map(line).collect();
-    let lines = lines.join("\n");
+    let lines = lines_named("s", 12_000);
     authority.revoke("subject", "u");
     assert_eq!(
         authority
@@ -491,9 +490,7 @@ fn a_batch_says_whether_there_is_more() {
     let directory = directory();
     let authority = Authority::start(directory.path());
     let epoch = authority.manifest().epoch;
-    let line = |number| format!(r#"{{"kind":"session","issuer":"{ISSUER}","value":"s{number}"}}"#);
-    let lines: Vec<_> = (0..1_000).map(line).collect();
-    let lines = lines.join("\n");
+    let lines = lines_named("s", 1_000);
     let answer = authority.post_text("/v1/import", "application/x-ndjson", &lines);
     assert_eq!(answer.status, 200);
     let mut after = 0;
@@ -577,12 +574,6 @@ fn a_rotated_key_overlaps_with_the_old_one() {
     assert_eq!(authority.feed_keys.len(), 2, "both are kept");
 }
 
-/// This many sessions, each on a line.
-fn sessions(count: u64) -> String {
-    let line = |number| format!(r#"{{"kind":"session","issuer":"{ISSUER}","value":"s{number}"}}"#);
-    (0..count).map(line).collect::<Vec<_>>().join("\n")
-}
-
 /// The filter's false-positive rate in the metrics.
 fn false_positive_ratio(authority: &Authority) -> f64 {
     let metrics = String::from_utf8(authority.get("/metrics").bytes).unwrap();
@@ -598,7 +589,8 @@ fn an_overfull_filter_is_replaced_at_once_and_waiting_polls_hear_of_it() {
     let authority = Authority::start_with(directory.path(), &["--generation-interval", "1h"]);
     let first = authority.manifest();
     let started = Instant::now();
-    let answer = authority.post_text("/v1/import", "application/x-ndjson", &sessions(20_000));
+    let lines = lines_named("s", 20_000);
+    let answer = authority.post_text("/v1/import", "application/x-ndjson", &lines);
     assert_eq!(answer.status, 200);
     let (epoch, generation) = (first.epoch, first.generation);
     let path = format!(
@@ -616,14 +608,14 @@ fn an_overfull_filter_is_replaced_at_once_and_waiting_polls_hear_of_it() {
 /// An edge that applies as many changes as fit into an answer, fifty times a second.
 #[test]
 fn an_import_does_not_run_ahead_of_the_edges_that_follow() {
-    const LINES: u64 = 60_000;
+    const LINES: usize = 60_000;
     let directory = directory();
     let authority = Authority::start_with(directory.path(), &["--generation-interval", "1h"]);
     let epoch = authority.manifest().epoch;
     let most = thread::scope(|scope| {
         let edge = scope.spawn(|| {
             let (mut after, mut most) = (0, 0);
-            while after < LINES {
+            while after < LINES as u64 {
                 let batch = batch(&authority, &deltas(&authority, epoch, after, 20));
                 after = batch.through();
                 most = most.max(batch.head - after);
@@ -631,7 +623,8 @@ fn an_import_does_not_run_ahead_of_the_edges_that_follow() {
             }
             most
         });
-        let answer = authority.post_text("/v1/import", "application/x-ndjson", &sessions(LINES));
+        let lines = lines_named("s", LINES);
+        let answer = authority.post_text("/v1/import", "application/x-ndjson", &lines);
         assert_eq!(answer.status, 200);
         edge.join().unwrap()
     });
