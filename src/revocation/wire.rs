@@ -95,6 +95,10 @@ pub struct CheckRequest {
     pub at_least: Option<u64>,
     /// A random number, below 2^63; with it the answer has a proof, which is valid for this check
     /// only.
+    #[cfg_attr(
+        not(target_family = "wasm"),
+        schema(maximum = 9_223_372_036_854_775_807_isize)
+    )]
     pub nonce: Option<u64>,
 }
 
