@@ -13,6 +13,9 @@ use crate::authority::store::{Filter, Store};
 use crate::revocation::{Fingerprint, Kind};
 
 mod damage;
+mod taken;
+
+const MARK: &str = "authority.mark";
 
 fn open() -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
