@@ -139,7 +139,7 @@ impl Scene<'_> {
             directory.join("target/debug/portcullis"),
         )
         .unwrap();
-        let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/keys");
+        let keys = super::root().join("tests/vectors/keys");
         for algorithm in ["rs256", "es256", "eddsa"] {
             let name = format!("{algorithm}.private.jwk.json");
             fs::copy(keys.join(&name), directory.join(&name)).unwrap();
