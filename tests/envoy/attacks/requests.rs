@@ -14,7 +14,7 @@ pub(super) const ROWS: &[Row] = &[
         id: 21,
         threat: "different tokens in header, query and cookie",
         sources: "envoyproxy/envoy#12089",
-        attack: several_places,
+        attack: several_locations,
     },
     Row {
         id: 22,
@@ -122,7 +122,7 @@ fn two_headers(world: &mut World) {
     }
 }
 
-fn several_places(world: &mut World) {
+fn several_locations(world: &mut World) {
     let genuine = genuine().to_string();
     let everywhere = |header: &str, query: &str, cookie: &str| {
         Request::get(format!("/api?a=1&token={query}&b=2"))

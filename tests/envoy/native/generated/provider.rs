@@ -17,7 +17,7 @@ pub(super) struct Provider {
     /// Where tokens are found, the default included.
     pub(super) locations: Vec<Location>,
     /// Whether no locations are configured.
-    pub(super) has_default_places: bool,
+    pub(super) has_default_locations: bool,
     /// Names of the headers that it fills.
     pub(super) headers: Vec<String>,
     pub(super) json: Value,
@@ -70,7 +70,7 @@ impl Provider {
             subject: "alice",
             keys: Vec::new(),
             locations: Vec::new(),
-            has_default_places: false,
+            has_default_locations: false,
             headers: Vec::new(),
             json: json!({}),
             own: json!({}),
@@ -193,7 +193,7 @@ impl Provider {
 
     fn locations(&mut self, random: &mut Random) {
         if random.chance(35) {
-            self.has_default_places = true;
+            self.has_default_locations = true;
             self.features.add("default locations");
             self.locations = vec![Location::Header("Authorization", "Bearer ")];
             return;

@@ -148,7 +148,7 @@ impl Draft {
             features.add("token elsewhere");
             let elsewhere = Location::Header("x-elsewhere", "");
             self.put(token, &elsewhere, random, features);
-        } else if random.chance(if provider.has_default_places { 8 } else { 2 }) {
+        } else if random.chance(if provider.has_default_locations { 8 } else { 2 }) {
             features.add("access_token in the query");
             self.parameters.push(format!("access_token={token}"));
         } else {
