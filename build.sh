@@ -347,8 +347,8 @@ build() {
     say "target/portcullis.wasm and target/release/portcullis are there after $((SECONDS - began)) s"
 }
 
-# What does the same as the artifacts to ship, and is there in three quarters of the time: a filter that is
-# not tuned, unless one is there that is, and the program without optimisation, which tests need as well.
+# What does the same as the artifacts to ship, and is there sooner: a filter that is not tuned, unless one is
+# there that is, and the program without optimisation, which tests need as well.
 build_for_demo() {
     local began=$SECONDS how
     compile dev debug --bin portcullis
