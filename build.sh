@@ -319,7 +319,8 @@ how_tuned() {
 }
 
 how_optimised() {
-    printf 'optimised %s %s %s\n' "$binaryen_package" "${callbacks[*]}" "$(declare -f optimise)"
+    printf 'optimised %s %s %s %s\n' "$binaryen_package" "${callbacks[*]}" "$(declare -f optimise)" \
+        "$(cksum <"$root/envoy/demo/unlinked.py")"
 }
 
 # is_made HOW: whether target/portcullis.wasm is there, was made in this way, and of what was linked last.
