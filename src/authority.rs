@@ -302,12 +302,13 @@ impl Authority {
     async fn watch_store(self: Arc<Self>) {
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
-            let (store, was_taken) = (Arc::clone(&self.store), self.store.is_taken());
+            let store = Arc::clone(&self.store);
             let checked = tokio::task::spawn_blocking(move || store.check()).await;
             match checked {
                 Ok(Err(_)) => self.metrics.store_is_writable(false),
-                // An empty commit opens a store that was closed meanwhile.
-                Ok(Ok(())) if was_taken => {
+                // An empty commit opens a store that was closed meanwhile, and shows that it can be
+                // written to.
+                Ok(Ok(())) if self.store.awaits_commit() => {
                     let _ = self.writer.write(store::Nothing).await;
                 }
                 Ok(Ok(())) => {}

@@ -86,6 +86,8 @@ pub(super) struct Store {
     unsure: Mutex<Option<Told>>,
     /// The result of the last [`Store::check`].
     is_taken: AtomicBool,
+    /// Whether the file was found taken since the last commit.
+    awaits_commit: AtomicBool,
 }
 
 impl Head {
@@ -113,6 +115,7 @@ impl Store {
             filter_key: opened.filter_key,
             unsure: Mutex::new(None),
             is_taken: AtomicBool::new(false),
+            awaits_commit: AtomicBool::new(false),
         }
     }
 
@@ -167,6 +170,7 @@ impl Store {
             *self.unsure() = Some(writing.finish()?);
             Ok(())
         })?;
+        self.awaits_commit.store(false, Ordering::Relaxed);
         Ok(Committed {
             // An engine that says it has committed has run the work.
             outcome: outcome.ok_or(StoreError::Closed)?,
@@ -208,6 +212,9 @@ impl Store {
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let checked = self.engine.check();
         let was_taken = self.is_taken.swap(checked.is_err(), Ordering::Relaxed);
+        if checked.is_err() {
+            self.awaits_commit.store(true, Ordering::Relaxed);
+        }
         match &checked {
             Err(error) if !was_taken => tracing::error!(
                 error = %chain_of(error),
@@ -223,6 +230,13 @@ impl Store {
     #[must_use]
     pub(super) fn is_taken(&self) -> bool {
         self.is_taken.load(Ordering::Relaxed)
+    }
+
+    /// Whether a commit has yet to show that writing works again: the file was taken away since the
+    /// last one, whichever [`Store::check`] found that, and whichever found it back.
+    #[must_use]
+    pub(super) fn awaits_commit(&self) -> bool {
+        self.awaits_commit.load(Ordering::Relaxed)
     }
 
     /// Whether there is room for an import, which must leave some for single revocations.
