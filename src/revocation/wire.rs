@@ -29,6 +29,8 @@ use super::{Chain, Evidence, Kind};
 use crate::time::UnixTime;
 use crate::token::parse_json;
 
+pub mod activity;
+
 /// The path for the exact answer about one token, with a [`CheckRequest`].
 pub const CHECK_PATH: &str = "/v1/check";
 
