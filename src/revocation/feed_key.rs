@@ -39,6 +39,8 @@ pub enum Signable {
     Check,
     /// A position in the feed, as [evidence](super::Evidence) of an edge.
     Head,
+    /// The [completion](super::proof::completion) of what a user has asked for with a token.
+    SignOut,
 }
 
 impl Signable {
@@ -48,6 +50,7 @@ impl Signable {
             Self::Batch => b"portcullis batch 1\0",
             Self::Check => b"portcullis check 1\0",
             Self::Head => b"portcullis head 1\0",
+            Self::SignOut => b"portcullis sign-out 1\0",
         }
     }
 

@@ -285,6 +285,13 @@ impl MockAuthority {
         proof::encode(&self.sign(Signable::Check, statement))
     }
 
+    /// The answer to a request that this authority has carried out for a user, signed.
+    #[must_use]
+    pub fn done(&self, body: &[u8]) -> Vec<u8> {
+        let proof = proof::encode(&self.sign(Signable::SignOut, proof::completion(body)));
+        json!({ "proof": proof }).to_string().into_bytes()
+    }
+
     fn has_revoked(&self, token: &Value) -> bool {
         let issuer = token["issuer"].as_str().unwrap();
         let name = |member: &str, kind| {

@@ -1,4 +1,4 @@
-//! The authority's signed answer about one token.
+//! The authority's signed answers: about one token, and that a user was signed out.
 //!
 //! The feed is trusted for its signature alone, and so is the exact answer that is asked for when
 //! the filter says "maybe": otherwise a server that answers instead of the authority, such as
@@ -15,6 +15,10 @@
 //!
 //! It is in the answer as base64url. Every check contains a fresh nonce, so that no answer can be
 //! replayed for a later one.
+//!
+//! An edge tells a user that he is signed out only with a proof as well. It lacks `settled`, since
+//! there is no other answer, and is signed under "portcullis sign-out 1\0", so that neither kind of
+//! proof is good as one of the other.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -40,6 +44,12 @@ pub fn statement(check: &[u8], settled: Settled) -> Vec<u8> {
     statement
 }
 
+/// What is to be signed once what the request with this body asks for is on the disk.
+#[must_use]
+pub fn completion(request: &[u8]) -> Vec<u8> {
+    Sha256::digest(request).to_vec()
+}
+
 /// The text for a signed statement.
 #[must_use]
 pub fn encode(signed: &[u8]) -> String {
@@ -54,4 +64,38 @@ pub fn verdict(text: &str, check: &[u8], keys: &FeedKeys) -> Option<Settled> {
     [Settled::NotRevoked, Settled::Revoked]
         .into_iter()
         .find(|settled| found == statement(check, *settled))
+}
+
+/// Whether the text proves that what the request with this body asks for is on the disk.
+#[must_use]
+pub fn is_done(text: &str, request: &[u8], keys: &FeedKeys) -> bool {
+    let message = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+    let found = keys.verified(Signable::SignOut, &message);
+    found.is_ok_and(|found| found == completion(request))
+}
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod tests {
+    use super::super::mock_authority::MockAuthority;
+    use super::super::wire::proof_in;
+    use super::*;
+
+    #[test]
+    fn a_proof_is_good_for_its_request_its_kind_and_its_authority_only() {
+        let authority = MockAuthority::new();
+        let keys = FeedKeys::new(vec![authority.key.verifying_key()]);
+        let done = proof_in(&authority.done(b"body")).unwrap();
+        assert!(is_done(&done, b"body", &keys));
+        assert!(!is_done(&done, b"another body", &keys));
+        assert!(!is_done(&done, b"body", &FeedKeys::default()));
+        assert_eq!(verdict(&done, b"body", &keys), None);
+        for is_revoked in [false, true] {
+            let checked = authority.proof(b"body", is_revoked);
+            assert!(verdict(&checked, b"body", &keys).is_some());
+            assert!(!is_done(&checked, b"body", &keys));
+        }
+        for text in ["", "proof", &done[1..]] {
+            assert!(!is_done(text, b"body", &keys), "{text}");
+        }
+    }
 }

@@ -30,6 +30,8 @@ use crate::time::UnixTime;
 use crate::token::parse_json;
 
 pub mod activity;
+pub mod own_sessions;
+pub mod sign_out;
 
 /// The path for the exact answer about one token, with a [`CheckRequest`].
 pub const CHECK_PATH: &str = "/v1/check";
@@ -201,7 +203,7 @@ impl CheckRequest {
     }
 }
 
-/// The proof in the answer to a check, the only part that an edge trusts.
+/// The proof in the answer to a check or a sign-out, the only part that an edge trusts.
 #[must_use]
 pub fn proof_in(answer: &[u8]) -> Option<String> {
     match parse_json(answer).ok()?.get_mut("proof")?.take() {
