@@ -46,7 +46,9 @@ mod text;
 mod writer;
 
 pub use certificate::{Certificate, TlsError};
-pub use credentials::{Access, Credentials, CredentialsError, Role, generate as new_credential};
+pub use credentials::{
+    Access, Credentials, CredentialsError, Permission, Role, generate as new_credential,
+};
 pub use request::{Limits, MAX_EXPIRY};
 pub use server::is_private;
 pub use store::{Damage, Holder, Loss, StoreError, Taken};

@@ -323,6 +323,7 @@ impl CommandError {
             Self::Target(target::TargetError::Token(error)) => error.exit_code(),
             Self::Mint(mint::MintError::RepeatedClaim { .. })
             | Self::Target(_)
+            | Self::Credential(credential::CredentialError::NotAnEdge(_))
             | Self::Past
             | Self::BeforeEverything => 2,
             Self::Client(error) => error.exit_code(),

@@ -7,8 +7,12 @@
 //! # role name sha256-of-the-secret
 //! admin console 6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b
 //! edge envoys d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35
+//! edge+sign-out+sessions phones ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d
 //! scrape prometheus 4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce
 //! ```
+//!
+//! An edge reads the feed and checks. What it may do for users, or tell of them, are permissions of
+//! its own after the role, so that an edge whose secret is stolen can do no more than it needs.
 //!
 //! # Why a plain SHA-256, and no slow password hash?
 //!
@@ -51,11 +55,24 @@ pub enum Role {
     Scrape,
 }
 
+/// What an edge may do beside reading the feed and checking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Sign a user out whose token it shows.
+    SignOut,
+    /// Report the activity of sessions.
+    Activity,
+    /// List and end the sessions of a user whose token it shows.
+    Sessions,
+}
+
 /// A caller that has shown a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// What it may do.
     pub role: Role,
+    /// What it may do besides, if it is an edge.
+    pub permissions: Vec<Permission>,
     /// Its name in the file, which entry histories record.
     pub name: Arc<str>,
 }
@@ -161,6 +178,40 @@ impl Role {
     pub fn includes(self, needed: Self) -> bool {
         self == Self::Admin || self == needed
     }
+
+    fn from_name(name: &str) -> Option<Self> {
+        let mut all = [Self::Admin, Self::Edge, Self::Scrape].into_iter();
+        all.find(|role| role.name() == name)
+    }
+}
+
+impl Permission {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::SignOut, Self::Activity, Self::Sessions];
+
+    /// The word for it in the file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SignOut => "sign-out",
+            Self::Activity => "activity",
+            Self::Sessions => "sessions",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|permission| permission.name() == name)
+    }
+}
+
+impl Caller {
+    /// Whether it has this permission; an admin has every one.
+    #[must_use]
+    pub fn may(&self, needed: Permission) -> bool {
+        self.role == Role::Admin || self.permissions.contains(&needed)
+    }
 }
 
 /// Why credentials are not usable.
@@ -176,7 +227,11 @@ pub enum CredentialsError {
         source: io::Error,
     },
     /// A line is none of `role name hash`.
-    #[error("credentials file `{}`, line {line}: expected `admin`, `edge` or `scrape`, a name and 64 hexadecimal digits", path.display())]
+    #[error(
+        "credentials file `{}`, line {line}: expected `admin`, `edge` or `scrape`, a name and 64 \
+         hexadecimal digits; after `edge`, any of `+sign-out`, `+activity` and `+sessions`, each once",
+        path.display()
+    )]
     Line {
         /// The file.
         path: PathBuf,
@@ -185,17 +240,25 @@ pub enum CredentialsError {
     },
 }
 
-/// A new secret, and the line for the file.
+/// A new secret, and the line for the file. Only edges have `permissions`.
 ///
 /// # Errors
 ///
 /// When the system has no randomness.
-pub fn generate(role: Role, name: &str) -> Result<(String, String), getrandom::Error> {
+pub fn generate(
+    role: Role,
+    permissions: &[Permission],
+    name: &str,
+) -> Result<(String, String), getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
     let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
     let hash = to_hex(&Sha256::digest(&secret));
-    Ok((secret, format!("{} {name} {hash}", role.name())))
+    let mut line = role.name().to_owned();
+    for permission in permissions {
+        line.extend(["+", permission.name()]);
+    }
+    Ok((secret, format!("{line} {name} {hash}")))
 }
 
 fn read(path: &Path) -> Result<HashMap<[u8; 32], Caller>, CredentialsError> {
@@ -220,16 +283,30 @@ fn parse(text: &str) -> Result<HashMap<[u8; 32], Caller>, usize> {
 
 fn parse_line(line: &str) -> Option<([u8; 32], Caller)> {
     let mut words = line.split_whitespace();
-    let role = match words.next()? {
-        "admin" => Role::Admin,
-        "edge" => Role::Edge,
-        "scrape" => Role::Scrape,
-        _ => return None,
-    };
+    let (role, permissions) = parse_role(words.next()?)?;
     let name = words.next()?.into();
     let hash = from_hex(words.next()?)?;
-    let caller = Caller { role, name };
+    let caller = Caller {
+        role,
+        permissions,
+        name,
+    };
     words.next().is_none().then_some((hash, caller))
+}
+
+/// A role, with the permissions of an edge after it.
+fn parse_role(word: &str) -> Option<(Role, Vec<Permission>)> {
+    let mut words = word.split('+');
+    let role = Role::from_name(words.next()?)?;
+    let mut permissions = Vec::new();
+    for word in words {
+        let permission = Permission::from_name(word)?;
+        if role != Role::Edge || permissions.contains(&permission) {
+            return None;
+        }
+        permissions.push(permission);
+    }
+    Some((role, permissions))
 }
 
 fn seen(path: &Path) -> Option<Seen> {
@@ -245,8 +322,8 @@ mod tests {
     fn a_generated_secret_identifies_its_caller() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("credentials");
-        let (admin, admin_line) = generate(Role::Admin, "console").unwrap();
-        let (edge, edge_line) = generate(Role::Edge, "envoys").unwrap();
+        let (admin, admin_line) = generate(Role::Admin, &[], "console").unwrap();
+        let (edge, edge_line) = generate(Role::Edge, &[], "envoys").unwrap();
         fs::write(&path, format!("# ours\n\n{admin_line}\n{edge_line}\n")).unwrap();
         assert!(!admin_line.contains(&admin));
         let credentials = Credentials::open(&path).unwrap();
@@ -257,16 +334,34 @@ mod tests {
     }
 
     #[test]
+    fn an_edge_may_do_what_its_line_says_and_an_admin_everything() {
+        let of = |role, permissions: &[Permission]| {
+            let (_, line) = generate(role, permissions, "name").unwrap();
+            parse(&line).unwrap().into_values().next().unwrap()
+        };
+        let may = |caller: &Caller| Permission::ALL.map(|permission| caller.may(permission));
+        assert_eq!(may(&of(Role::Edge, &[])), [false; 3]);
+        assert_eq!(may(&of(Role::Scrape, &[])), [false; 3]);
+        assert_eq!(may(&of(Role::Admin, &[])), [true; 3]);
+        assert_eq!(may(&of(Role::Edge, &Permission::ALL)), [true; 3]);
+        for permission in Permission::ALL {
+            let caller = of(Role::Edge, &[permission]);
+            assert_eq!(caller.role, Role::Edge);
+            assert_eq!(caller.permissions, [permission]);
+        }
+    }
+
+    #[test]
     fn a_changed_file_is_read_again_and_a_broken_one_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("credentials");
-        let (first, line) = generate(Role::Edge, "a").unwrap();
+        let (first, line) = generate(Role::Edge, &[], "a").unwrap();
         fs::write(&path, &line).unwrap();
         let credentials = Credentials::open(&path).unwrap();
         fs::write(&path, "edge a").unwrap();
         credentials.look();
         assert!(credentials.caller(&first).is_some());
-        let (second, line) = generate(Role::Edge, "bb").unwrap();
+        let (second, line) = generate(Role::Edge, &[], "bb").unwrap();
         fs::write(&path, &line).unwrap();
         credentials.look();
         assert!(credentials.caller(&first).is_none());
@@ -283,6 +378,11 @@ mod tests {
             &format!("root name {hash}"),
             &format!("edge name {hash} more"),
             &format!("edge name +{}", &hash[1..]),
+            &format!("edge+ name {hash}"),
+            &format!("edge+sign_out name {hash}"),
+            &format!("edge+sign-out+sign-out name {hash}"),
+            &format!("admin+sessions name {hash}"),
+            &format!("scrape+activity name {hash}"),
         ] {
             assert_eq!(
                 parse(&format!("edge a {hash}\n#\n{line}")),

@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Authority;
-use super::credentials::{Access, Caller, Role};
+use super::credentials::{Access, Caller, Permission, Role};
 use super::server::{ConnectionSlot, Interface, Peer};
 
 mod body;
@@ -78,10 +78,15 @@ pub(super) fn only_over_tls() -> Router {
 }
 
 fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
-    let guarded = |role, interface| {
-        let door = Door { role, interface };
+    let door = |role, permission, interface| {
+        let door = Door {
+            role,
+            permission,
+            interface,
+        };
         middleware::from_fn_with_state((Arc::clone(authority), door), require)
     };
+    let guarded = |role, interface| door(role, None, interface);
     let admin = OpenApiRouter::new()
         .routes(routes!(revocations::revoke, revocations::list))
         .routes(routes!(revocations::entry))
@@ -110,14 +115,28 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
         .routes(routes!(operations::readyz))
 }
 
-/// The role that a route requires, and the interface it belongs to.
+/// What a route requires of its callers, and the interface it belongs to.
 #[derive(Clone, Copy, Debug)]
 struct Door {
     role: Role,
+    permission: Option<Permission>,
     interface: Interface,
 }
 
-/// Admits a caller with the required role, and tells the handler who it is.
+impl Door {
+    /// Refuses a caller that lacks what is required.
+    fn expect(self, caller: &Caller) -> Result<(), Problem> {
+        if !caller.role.includes(self.role) {
+            return Err(Problem::forbidden(self.role));
+        }
+        match self.permission {
+            Some(needed) if !caller.may(needed) => Err(Problem::not_permitted(needed)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Admits a caller that may use the route, and tells the handler who it is.
 async fn require(
     State((authority, door)): State<(Arc<Authority>, Door)>,
     mut request: Request,
@@ -134,8 +153,8 @@ async fn require(
             return authority.refuse(&request, None, problem);
         }
     };
-    if !caller.role.includes(door.role) {
-        return authority.refuse(&request, Some(&caller), Problem::forbidden(door.role));
+    if let Err(problem) = door.expect(&caller) {
+        return authority.refuse(&request, Some(&caller), problem);
     }
     let busy = slot.map(|slot| slot.begin(door.interface, &caller.name, Instant::now()));
     let _busy = match busy.transpose() {
@@ -179,6 +198,7 @@ fn identify(access: &Access, interface: Interface, request: &Request) -> Result<
             }
             Ok(Caller {
                 role: Role::Admin,
+                permissions: Vec::new(),
                 name: ANYBODY.into(),
             })
         }

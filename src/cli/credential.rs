@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::CommandError;
-use crate::authority::{Role, new_credential};
+use crate::authority::{Permission, Role, new_credential};
 
 /// The arguments of `portcullis credential`.
 #[derive(Debug, Args)]
@@ -16,6 +16,10 @@ pub struct Arguments {
     /// What the caller may do: everything, read the feed and check, or read the metrics
     #[arg(long, value_enum)]
     pub role: Role,
+    /// What an edge may do besides: sign users out, report the activity of sessions, list and end
+    /// the sessions of users; several with commas between them
+    #[arg(long, value_enum, value_name = "PERMISSION", value_delimiter = ',')]
+    pub allow: Vec<Permission>,
     /// The caller's name, without spaces; histories mention it
     #[arg(long, value_name = "TEXT", value_parser = name)]
     pub name: String,
@@ -30,8 +34,16 @@ pub struct Arguments {
 ///
 /// [`CredentialError`].
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandError> {
+    let Arguments { role, allow, .. } = arguments;
+    if *role != Role::Edge && !allow.is_empty() {
+        return Err(CredentialError::NotAnEdge(*role).into());
+    }
+    let allowed = Permission::ALL.into_iter();
+    let allowed: Vec<_> = allowed
+        .filter(|permission| allow.contains(permission))
+        .collect();
     let (secret, line) =
-        new_credential(arguments.role, &arguments.name).map_err(CredentialError::Random)?;
+        new_credential(*role, &allowed, &arguments.name).map_err(CredentialError::Random)?;
     let failed = |source| CredentialError::Write {
         path: arguments.file.clone(),
         source,
@@ -53,6 +65,9 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
+    /// Only edges have permissions.
+    #[error("`--allow` goes with `--role edge` only, found `{}`", .0.name())]
+    NotAnEdge(Role),
     /// The system has no randomness.
     #[error("could not make a secret")]
     Random(#[source] getrandom::Error),
@@ -79,6 +94,16 @@ fn name(text: &str) -> Result<String, &'static str> {
 impl ValueEnum for Role {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self::Admin, Self::Edge, Self::Scrape]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.name()))
+    }
+}
+
+impl ValueEnum for Permission {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {

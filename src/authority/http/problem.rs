@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::credentials::Role;
+use super::super::credentials::{Permission, Role};
 use super::super::import::{ImportError, LineFault};
 use super::super::request::RequestError;
 use super::super::signing::RotationError;
@@ -87,6 +87,12 @@ impl Problem {
     pub(super) fn forbidden(role: Role) -> Self {
         let detail = format!("expected a credential with the role `{}`", role.name());
         Self::new(StatusCode::FORBIDDEN, "role_missing", detail)
+    }
+
+    pub(super) fn not_permitted(permission: Permission) -> Self {
+        let name = permission.name();
+        let detail = format!("expected a credential with `edge+{name}`");
+        Self::new(StatusCode::FORBIDDEN, "permission_missing", detail)
     }
 
     /// A request without TLS where there is TLS.
