@@ -3,6 +3,15 @@
 //! Every instant is an age, counted back from when the report is sent, so that no edge's clock
 //! matters. An edge reports a session at most once per interval, off the path of any request. If a
 //! report is lost, the registry only knows less of how recently a session was used.
+//!
+//! # Why does an edge send a request without reports?
+//!
+//! A session of which nothing was heard may be idle, or the edge that it uses may be silent, and only
+//! the first may end it. So an edge sends a request once per interval, also when there is nothing to
+//! report, and says how long that is: while such requests come in, the authority knows that it would
+//! have heard of a session that is used.
+
+use std::time::Duration;
 
 /// The path for an [`ActivityRequest`].
 pub const ACTIVITY_PATH: &str = "/v1/activity";
@@ -108,6 +117,11 @@ pub struct ActivityRequest {
     /// The version of the format: 1.
     #[schema(minimum = 1, maximum = 1)]
     pub version: u8,
+    /// Milliseconds within which the edge sends the next one, with reports or without; a minute by
+    /// default.
+    #[serde(default = "usual_interval")]
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_isize)]
+    pub interval: u64,
     /// The reports, one for each session.
     #[schema(max_items = 1000)]
     pub reports: Vec<Report>,
@@ -124,11 +138,13 @@ pub struct ActivityBody {
 }
 
 impl ActivityBody {
-    /// No reports yet.
+    /// No reports yet, of an edge that sends the next body within this interval.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(interval: Duration) -> Self {
+        let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
         let mut text = Object::begin(Vec::new());
         text.number("version", u64::from(ACTIVITY_VERSION));
+        text.number("interval", interval);
         text.name("reports");
         Self {
             text: text.0,
@@ -157,7 +173,7 @@ impl ActivityBody {
         self.count
     }
 
-    /// The body of the request. One without reports is not worth sending.
+    /// The body of the request. One without reports says that there is nothing to report.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
         if self.count == 0 {
@@ -165,12 +181,6 @@ impl ActivityBody {
         }
         self.text.extend_from_slice(END);
         self.text
-    }
-}
-
-impl Default for ActivityBody {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -267,6 +277,11 @@ impl Object {
 
 const END: &[u8] = b"]}";
 
+#[cfg(not(target_family = "wasm"))]
+const fn usual_interval() -> u64 {
+    60_000
+}
+
 #[cfg(all(test, not(target_family = "wasm")))]
 mod tests {
     use super::*;
@@ -310,25 +325,26 @@ mod tests {
         sparse.sightings.push(Sighting::default());
         let reports = [full(), sparse, Report::default()];
         for count in 0..=reports.len() {
-            let mut body = ActivityBody::new();
+            let mut body = ActivityBody::new(Duration::from_secs(7));
             assert!(reports[..count].iter().all(|report| body.add(report)));
             assert_eq!(body.count(), count);
             let request = read(body);
             assert_eq!(request.version, ACTIVITY_VERSION);
+            assert_eq!(request.interval, 7_000);
             assert_eq!(request.reports, reports[..count]);
         }
     }
 
     #[test]
     fn a_body_takes_as_many_reports_as_the_authority_and_no_more_bytes() {
-        let mut body = ActivityBody::new();
+        let mut body = ActivityBody::new(Duration::MAX);
         let added = (0..=MAX_REPORTS)
             .filter(|_| body.add(&Report::default()))
             .count();
         assert_eq!(added, MAX_REPORTS);
         assert_eq!(read(body).reports.len(), MAX_REPORTS);
 
-        let mut body = ActivityBody::new();
+        let mut body = ActivityBody::new(Duration::MAX);
         let long = Report {
             subject: Some("\u{0}".repeat(1024)),
             ..full()
