@@ -14,6 +14,7 @@
 //! as [`Batch`]es. This module reads them; the authority builds them. In an Envoy process they are
 //! in shared data ([`SharedFilter`]), where every virtual machine reads them through its [`View`].
 
+mod cause;
 mod change;
 mod codec;
 pub mod cut_off;
@@ -32,6 +33,7 @@ mod shared_filter;
 mod view;
 pub mod wire;
 
+pub use cause::Cause;
 pub use change::{
     Batch, BatchError, Chain, Change, KEPT_CHANGES, MAX_BATCH_BYTES, MAX_BATCH_CHANGES,
 };
