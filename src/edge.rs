@@ -1,7 +1,7 @@
 //! One virtual machine at work: the gate, and everything that keeps it able to decide.
 //!
 //! An [`Edge`] owns the gate, the keepers of its keys and of its revocation feed, the requests that
-//! wait, and the checks that are under way. It is told what happens, and does the rest over its
+//! wait, the checks that are under way, and the requests in progress that end with their tokens. It is told what happens, and does the rest over its
 //! [`EdgeHost`]:
 //!
 //! | what happens | what the edge is told |
@@ -13,7 +13,7 @@
 //! | time has passed | [`Edge::on_tick`], as often as [`Edge::tick_period`] says |
 //! | the plugin is let go | [`Edge::release`] |
 //!
-//! What was decided about a request is in its [`State`], which the edge shares with the context of
+//! What was decided about a request is in its [`Progress`], which the edge shares with the context of
 //! the request. A request that was held and may go on is resumed.
 //!
 //! # What does a request wait for?
@@ -52,6 +52,7 @@ mod host;
 #[cfg(any(test, fuzzing))]
 pub mod mock;
 mod pace;
+mod streams;
 mod waiting;
 
 use std::cell::{Cell, RefCell};
@@ -59,6 +60,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use host::{ContextId, EdgeHost, Metric, RequestHost};
+pub use streams::{End, StreamCounts};
 
 use crate::gate::{Answers, CacheCounts, Check, Configured, Gate, Lack, Verdict, Wait};
 use crate::host::{CallId, CallOutcome};
@@ -69,6 +71,7 @@ use calls::{Caller, Calls, Owner};
 use checks::{Checks, Ended};
 use feed_keeper::FeedKeeper;
 use pace::Pace;
+use streams::{Closing, Streams, Ticket};
 use waiting::Waiting;
 
 /// How long a request waits for keys at most.
@@ -89,6 +92,8 @@ pub struct Edge<H> {
     waiting: RefCell<Waiting<Held>>,
     /// The checks at the authority, and the requests that wait for them.
     checks: RefCell<Checks<Check, Held>>,
+    /// The requests in progress, where something can end them.
+    streams: Option<RefCell<Streams>>,
     pace: Pace,
 }
 
@@ -104,6 +109,30 @@ pub enum State {
     Stopped,
 }
 
+/// How a request gets on.
+#[derive(Debug, Default)]
+pub struct Progress {
+    state: Cell<State>,
+    has_waited: Cell<bool>,
+    /// Where it is watched, if it was let in and can be ended.
+    ticket: Cell<Option<Ticket>>,
+}
+
+impl Progress {
+    /// What has been decided about it.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state.get()
+    }
+
+    fn set(&self, state: State) {
+        self.state.set(state);
+        if state == State::Held {
+            self.has_waited.set(true);
+        }
+    }
+}
+
 /// A request on its way to a verdict, which may have to wait.
 struct Held {
     context: ContextId,
@@ -111,7 +140,7 @@ struct Held {
     patience: Option<Interval>,
     /// What its waits have ended with so far.
     answers: Answers,
-    state: Rc<Cell<State>>,
+    progress: Rc<Progress>,
 }
 
 impl<H: EdgeHost> Edge<H> {
@@ -130,6 +159,7 @@ impl<H: EdgeHost> Edge<H> {
         let keys = gate.key_keeper(host.random());
         let calls = Calls::default();
         let feed = FeedKeeper::new(&calls.caller(&host, Owner::Feed, root), &gate);
+        let streams = Streams::new(&gate);
         Self {
             pace: Pace::new(!keys.is_idle() || feed.is_some()),
             host,
@@ -141,6 +171,7 @@ impl<H: EdgeHost> Edge<H> {
             calls,
             waiting: RefCell::default(),
             checks: RefCell::default(),
+            streams: streams.map(RefCell::new),
         }
     }
 
@@ -149,31 +180,43 @@ impl<H: EdgeHost> Edge<H> {
         self.pace.period()
     }
 
-    /// Decides about a new request, whose context is in effect. Its state is written to `state`,
-    /// now and, if it is held, again later.
-    pub fn on_request(&self, context: ContextId, state: Rc<Cell<State>>) {
+    /// Decides about a new request, whose context is in effect. What was decided is
+    /// written to `progress`, now and, if it is held, again later.
+    pub fn on_request(&self, context: ContextId, progress: Rc<Progress>) {
         self.called.set(context);
         self.decide(Held {
             context,
             patience: None,
             answers: Answers::default(),
-            state,
+            progress,
         });
     }
 
     /// Removes what only the gate may set from the trailers of a request, whose context is in
     /// effect, whatever was decided about it: the trailers of a held request do not come again.
-    pub fn on_trailers(&self, context: ContextId, state: &Cell<State>) {
+    pub fn on_trailers(&self, context: ContextId, progress: &Progress) {
         let host = self.host.request();
         let remove = |name: &str| host.remove_trailer(name);
         if self.gate.strip_trailers(&host, host.trailers(), remove) == Verdict::Stop {
-            state.set(State::Stopped);
-            self.on_gone(context);
+            progress.set(State::Stopped);
+            self.on_gone(context, progress);
         }
     }
 
-    /// Drops a request that has gone. To be called for every request that was held.
-    pub fn on_gone(&self, context: ContextId) {
+    /// Drops a request that has gone.
+    pub fn on_gone(&self, context: ContextId, progress: &Progress) {
+        if let Some(ticket) = progress.ticket.take()
+            && let Some(streams) = &self.streams
+        {
+            streams.borrow_mut().forget(ticket, context);
+        }
+        // Even a request that has its verdict may own a call that others wait for.
+        if progress.has_waited.get() {
+            self.stop_waiting(context);
+        }
+    }
+
+    fn stop_waiting(&self, context: ContextId) {
         let has_gone = |held: &Held| held.context == context;
         self.waiting.borrow_mut().leave(has_gone);
         let mut checks = self.checks.borrow_mut();
@@ -182,7 +225,7 @@ impl<H: EdgeHost> Edge<H> {
             match owner {
                 Owner::Checks => checks.lose(call),
                 // Made under the plugin's context, which stays.
-                Owner::Keys | Owner::Feed => {}
+                Owner::Keys | Owner::Feed | Owner::Streams => {}
             }
         }
     }
@@ -211,6 +254,9 @@ impl<H: EdgeHost> Edge<H> {
                     self.conclude(ended, outcome);
                 }
             }
+            Owner::Streams => {
+                self.close(|streams| streams.answered(&caller, &self.gate, call, outcome));
+            }
         }
         self.return_to_plugin();
     }
@@ -222,8 +268,13 @@ impl<H: EdgeHost> Edge<H> {
         self.keys.borrow_mut().tick(&self.caller(Owner::Keys));
         if let Some(feed) = &self.feed {
             let caller = self.caller(Owner::Feed);
-            feed.borrow_mut().tick(&caller, &self.gate);
+            let changes = feed.borrow_mut().tick(&caller, &self.gate);
+            if let (Some(changes), Some(streams)) = (changes, &self.streams) {
+                streams.borrow_mut().note_changes(&self.gate, &changes);
+            }
         }
+        let caller = self.caller(Owner::Streams);
+        self.close(|streams| streams.tick(&caller, &self.gate));
         self.report_fetches();
         self.make_lost_checks();
         self.wake();
@@ -233,6 +284,10 @@ impl<H: EdgeHost> Edge<H> {
         }
         self.host
             .measure(Metric::Cache(self.gate.take_cache_counts()));
+        if let Some(streams) = &self.streams {
+            let counts = streams.borrow_mut().take_counts();
+            self.host.measure(Metric::Streams(counts));
+        }
         self.pace.count(self.gate.has_what_it_needs())
     }
 
@@ -246,6 +301,12 @@ impl<H: EdgeHost> Edge<H> {
             entries: 0,
             ..self.gate.take_cache_counts()
         }));
+        if let Some(streams) = &self.streams {
+            self.host.measure(Metric::Streams(StreamCounts {
+                watched: 0,
+                ..streams.borrow_mut().take_counts()
+            }));
+        }
     }
 
     /// The host, for calls of this part of the edge in the context that the host has called.
@@ -262,12 +323,39 @@ impl<H: EdgeHost> Edge<H> {
         }
     }
 
+    /// Ends the requests in progress that have to end.
+    fn close(&self, find: impl FnOnce(&mut Streams) -> Vec<Closing>) {
+        let Some(streams) = &self.streams else { return };
+        let closing = find(&mut streams.borrow_mut());
+        let mut is_allowed = true;
+        for Closing { context, end } in closing {
+            if !self.host.enter(context) {
+                continue;
+            }
+            if self.host.close(end) {
+                streams.borrow_mut().count(end);
+            } else {
+                is_allowed = false;
+            }
+        }
+        if !is_allowed {
+            self.host
+                .warn("the host does not let the filter end streams (`proxy_close_stream`)");
+        }
+    }
+
     /// Decides about the request whose context is in effect.
     fn decide(&self, mut held: Held) {
         loop {
-            match self.gate.on_answers(&self.host.request(), &held.answers) {
-                Verdict::Forward => return held.state.set(State::Forwarded),
-                Verdict::Stop => return held.state.set(State::Stopped),
+            let watch = |admitted| {
+                let watch =
+                    |streams: &RefCell<Streams>| streams.borrow_mut().watch(held.context, admitted);
+                held.progress.ticket.set(self.streams.as_ref().map(watch));
+            };
+            let request = self.host.request();
+            match self.gate.on_answers(&request, &held.answers, watch) {
+                Verdict::Forward => return held.progress.set(State::Forwarded),
+                Verdict::Stop => return held.progress.set(State::Stopped),
                 Verdict::Wait(Wait::Check(check)) => return self.check(&check, held),
                 Verdict::Wait(Wait::Keys(lack)) => match self.wait_for_keys(&lack, held) {
                     Ok(()) => return,
@@ -291,7 +379,7 @@ impl<H: EdgeHost> Edge<H> {
             Asked::Settled => (held, lack.settled()),
             Asked::Unsettled => (held, lack.unsettled()),
             Asked::Wait => {
-                held.state.set(State::Held);
+                held.progress.set(State::Held);
                 let mut waiting = self.waiting.borrow_mut();
                 match waiting.add(held, lack.provider, seen, patience) {
                     Ok(()) => return Ok(()),
@@ -305,7 +393,7 @@ impl<H: EdgeHost> Edge<H> {
 
     /// Makes a check for the request whose context is in effect.
     fn check(&self, check: &Check, held: Held) {
-        held.state.set(State::Held);
+        held.progress.set(State::Held);
         let caller = self.caller(Owner::Checks);
         let call = || self.gate.check_call(check);
         let made = self.checks.borrow_mut().make(&caller, check, call, held);
@@ -367,9 +455,9 @@ impl<H: EdgeHost> Edge<H> {
     fn resume(&self, mut held: Held) {
         held.answers.keys.clear();
         if self.host.enter(held.context) {
-            let state = Rc::clone(&held.state);
+            let progress = Rc::clone(&held.progress);
             self.decide(held);
-            if state.get() == State::Forwarded {
+            if progress.state() == State::Forwarded {
                 self.host.resume();
             }
         }

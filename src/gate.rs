@@ -5,6 +5,7 @@
 //! the token, parse it, check its issuer, verify its signature, check its claims, tell the upstream
 //! who is calling. Everything happens over [`Host`]; nothing here knows that it runs in Envoy.
 
+mod admitted;
 mod alias;
 #[cfg(all(test, not(target_family = "wasm")))]
 mod allocator;
@@ -28,12 +29,13 @@ mod text;
 mod token_cache;
 mod verification;
 
+pub use admitted::{Admitted, ChangedNames, Validity};
 pub use configuration::{Configured, read as read_configuration};
 #[cfg(not(target_family = "wasm"))]
 pub use configuration::{Inspection, inspect as inspect_configuration};
 pub use decision::{Observer, Step};
 pub use lack::{KeyAnswer, Lack};
-pub use policy::{Chosen, Policy};
+pub use policy::{Chosen, Policy, StreamRule, StreamRules};
 pub use reason::{Action, Admission, ChallengeKind, Outcome, Problem, Reason};
 #[cfg(not(target_family = "wasm"))]
 pub use revocation::check_request_of;
@@ -179,14 +181,19 @@ impl Gate {
 
     /// Decides about one request, edits its headers or answers it, and counts the outcome.
     pub fn on_request(&self, host: &impl Host, attempt: Attempt) -> Verdict {
-        self.decide_request(host, attempt, &Answers::default(), ())
+        self.decide_request(host, attempt, &Answers::default(), (), drop)
     }
 
     /// Decides again, with what is known now. The verdict may be to wait for other keys, or for a
     /// check of another token, but never for what has an answer here, even if that says that none
-    /// came.
-    pub fn on_answers(&self, host: &impl Host, answers: &Answers) -> Verdict {
-        self.decide_request(host, Attempt::First, answers, ())
+    /// came. `admit` takes what lets the request in, if it has to be watched from then on.
+    pub fn on_answers(
+        &self,
+        host: &impl Host,
+        answers: &Answers,
+        admit: impl FnOnce(Admitted),
+    ) -> Verdict {
+        self.decide_request(host, Attempt::First, answers, (), admit)
     }
 
     /// Removes what only the gate may set from the request's trailers as well, and tokens, which
@@ -215,7 +222,7 @@ impl Gate {
         attempt: Attempt,
         observer: impl Observer,
     ) -> Verdict {
-        self.decide_request(host, attempt, &Answers::default(), observer)
+        self.decide_request(host, attempt, &Answers::default(), observer, drop)
     }
 
     fn decide_request(
@@ -224,6 +231,7 @@ impl Gate {
         attempt: Attempt,
         answers: &Answers,
         observer: impl Observer,
+        admit: impl FnOnce(Admitted),
     ) -> Verdict {
         let request = Request::new(host.request_headers());
         let (request, spoofing) = self.policy.own_headers.take_off(host, request);
@@ -239,6 +247,9 @@ impl Gate {
         match outcome {
             Ok(admission) => {
                 host.count(Outcome::Allowed(admission), decision.provider());
+                if let Some(admitted) = decision.admitted() {
+                    admit(admitted);
+                }
                 Verdict::Forward
             }
             Err(Setback::Waits { on, .. }) => Verdict::Wait(on),

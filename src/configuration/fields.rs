@@ -155,6 +155,14 @@ impl<'c> Fields<'c> {
         duration_or(self.nullable(key), default)
     }
 
+    /// A duration that may be `0s`, with what it is when it is left out.
+    pub(crate) fn grace(&mut self, key: &'static str, default: Duration) -> Duration {
+        match self.optional(key) {
+            Some(node) if *node.value == "0s" => Duration::ZERO,
+            node => duration_or(node, default),
+        }
+    }
+
     /// A duration that has no default.
     pub(crate) fn optional_duration(&mut self, key: &'static str) -> Option<Duration> {
         self.optional(key)?.duration().ok()

@@ -17,8 +17,10 @@ pub(super) enum Owner {
     Keys,
     /// The keeper of the revocation feed.
     Feed,
-    /// The checks at the authority.
+    /// The checks at the authority that requests wait for.
     Checks,
+    /// Those about requests in progress.
+    Streams,
 }
 
 /// The calls that have not ended. The end of every call is reported, unless the context has gone

@@ -145,6 +145,11 @@ impl<C: Clone + PartialEq, W> Checks<C, W> {
         lost.map(|lost| (lost.check, lost.waiting)).collect()
     }
 
+    /// Whether so many questions are being asked, or all requests wait that may.
+    pub(super) fn is_busy(&self, most: usize) -> bool {
+        self.pending.len() >= most || self.waiting() >= MAX_CHECKING
+    }
+
     fn index_of(&self, id: CallId) -> Option<usize> {
         let is_it = |pending: &Pending<C, W>| match pending.flight {
             Flight::Sent { id: sent, .. } => sent == id,

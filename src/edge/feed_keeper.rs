@@ -44,13 +44,19 @@ impl FeedKeeper {
         })
     }
 
-    /// Takes over what is published, and follows the authority if this virtual machine leads.
-    pub(super) fn tick<H: EdgeHost>(&mut self, host: &Caller<'_, H>, gate: &Gate) {
+    /// Takes over what is published, and follows the authority if this virtual machine leads. Says
+    /// what has changed, after it has voided the cached tokens.
+    pub(super) fn tick<H: EdgeHost>(
+        &mut self,
+        host: &Caller<'_, H>,
+        gate: &Gate,
+    ) -> Option<VoidTokens> {
         let now = host.now_milliseconds();
         let role = self.lease.tick(host, now);
-        match self.follower.on_tick(host, role) {
+        let changes = self.follower.on_tick(host, role);
+        match &changes {
             Some(VoidTokens::All) => gate.void_all(),
-            Some(VoidTokens::Named(names)) => gate.void(&names),
+            Some(VoidTokens::Named(names)) => gate.void(names),
             None => {}
         }
         let leads = role == Role::Leads;
@@ -65,6 +71,7 @@ impl FeedKeeper {
                 staleness: self.follower.staleness(now),
             });
         }
+        changes
     }
 
     /// Takes the end of one of its calls.

@@ -1,5 +1,6 @@
 //! What the edge needs of the virtual machine's host.
 
+use super::streams::{End, StreamCounts};
 use crate::gate::{CacheCounts, CheckOutcome};
 use crate::host::{BackgroundHost, HeaderBlock, Host, SignatureHost};
 use crate::keys::{Counts, Sight};
@@ -29,6 +30,11 @@ pub trait EdgeHost: BackgroundHost + SignatureHost {
 
     /// Resumes the request whose context is in effect, which was held.
     fn resume(&self);
+
+    /// Ends the request whose context is in effect, which is in progress, on both sides. Its access
+    /// log says why. `false` where the host does not let the filter do so.
+    #[must_use]
+    fn close(&self, end: End) -> bool;
 
     /// Takes what was counted or measured outside of requests.
     fn measure(&self, metric: Metric<'_>);
@@ -80,4 +86,6 @@ pub enum Metric<'m> {
     Cache(CacheCounts),
     /// How a check ended, for one of the requests that waited for it.
     Check(&'m CheckOutcome),
+    /// Requests in progress that were ended since the last time, and how many there are now.
+    Streams(StreamCounts),
 }

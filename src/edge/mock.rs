@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::{ContextId, Edge, EdgeHost, Metric, RequestHost, State};
+use super::{ContextId, Edge, EdgeHost, End, Metric, Progress, RequestHost, State, StreamCounts};
 use crate::gate::{CacheCounts, Outcome, read_configuration};
 use crate::host::mock::{MockHost, MockProcess};
 use crate::host::{
@@ -62,8 +62,8 @@ impl<P: Deref<Target = MockProcess> + Clone> VirtualMachine<P> {
     pub fn send(&self, request: MockHost) -> ContextId {
         let context = self.host.add(request);
         self.host.call_into(context);
-        let state = self.host.of(context).state.clone();
-        self.edge.on_request(context, state);
+        let progress = self.host.of(context).progress;
+        self.edge.on_request(context, progress);
         context
     }
 
@@ -71,14 +71,14 @@ impl<P: Deref<Target = MockProcess> + Clone> VirtualMachine<P> {
     pub fn send_trailers(&self, context: ContextId, fails: bool) {
         self.host.call_into(context);
         self.host.0.trailers_fail.set(fails);
-        let state = self.host.of(context).state;
-        self.edge.on_trailers(context, &state);
+        let progress = self.host.of(context).progress;
+        self.edge.on_trailers(context, &progress);
     }
 
     /// The client goes, and with it the request, to which the ends of its calls would be reported.
     pub fn leave(&self, context: ContextId) {
         self.host.call_into(context);
-        self.edge.on_gone(context);
+        self.edge.on_gone(context, &self.host.of(context).progress);
         self.host.0.requests.borrow_mut().remove(&context);
         let mut calls = self.host.0.calls.borrow_mut();
         calls.retain(|call| call.context != context);
@@ -86,7 +86,7 @@ impl<P: Deref<Target = MockProcess> + Clone> VirtualMachine<P> {
 
     /// What has been decided about a request.
     pub fn state(&self, context: ContextId) -> State {
-        self.host.of(context).state.get()
+        self.host.of(context).progress.state()
     }
 
     /// What was counted for a request; `None` for one that is held.
@@ -162,13 +162,15 @@ struct Inner<P> {
     checks: Cell<u32>,
     verifications: Cell<u32>,
     cache: Cell<CacheCounts>,
+    closed: RefCell<Vec<(ContextId, End)>>,
+    streams: Cell<StreamCounts>,
     trailers_fail: Cell<bool>,
 }
 
 #[derive(Clone, Debug)]
 struct MockRequest {
     host: Rc<MockHost>,
-    state: Rc<Cell<State>>,
+    progress: Rc<Progress>,
 }
 
 impl<P> Clone for MockEdgeHost<P> {
@@ -190,6 +192,8 @@ impl<P> MockEdgeHost<P> {
             checks: Cell::new(0),
             verifications: Cell::new(0),
             cache: Cell::default(),
+            closed: RefCell::default(),
+            streams: Cell::default(),
             trailers_fail: Cell::new(false),
         }))
     }
@@ -224,6 +228,18 @@ impl<P> MockEdgeHost<P> {
         self.0.cache.take()
     }
 
+    /// The requests that were ended since this was last asked, and why.
+    #[must_use]
+    pub fn take_closed(&self) -> Vec<(ContextId, End)> {
+        self.0.closed.take()
+    }
+
+    /// What was last told of requests in progress.
+    #[must_use]
+    pub fn streams(&self) -> StreamCounts {
+        self.0.streams.get()
+    }
+
     fn call_into(&self, context: ContextId) {
         self.0.called.set(context);
         self.0.in_effect.set(context);
@@ -234,7 +250,7 @@ impl<P> MockEdgeHost<P> {
         self.0.last.set(context.0);
         let request = MockRequest {
             host: Rc::new(request),
-            state: Rc::default(),
+            progress: Rc::default(),
         };
         self.0.requests.borrow_mut().insert(context, request);
         context
@@ -316,13 +332,22 @@ impl<P: Deref<Target = MockProcess>> EdgeHost for MockEdgeHost<P> {
     fn resume(&self) {
         let context = self.0.in_effect.get();
         let request = self.of(context);
-        assert_eq!(request.state.get(), State::Forwarded);
+        assert_eq!(request.progress.state(), State::Forwarded);
         assert_eq!(*request.host.response.borrow(), None);
         self.0.resumed.borrow_mut().push(context);
     }
 
+    fn close(&self, end: End) -> bool {
+        let context = self.0.in_effect.get();
+        let request = self.of(context);
+        assert_eq!(request.progress.state(), State::Forwarded);
+        self.0.closed.borrow_mut().push((context, end));
+        true
+    }
+
     fn measure(&self, metric: Metric<'_>) {
         match metric {
+            Metric::Streams(counts) => self.0.streams.set(counts),
             Metric::Check(_) => self.0.checks.set(self.0.checks.get() + 1),
             Metric::Cache(counts) => {
                 let before = self.0.cache.get();

@@ -6,7 +6,7 @@ use proxy_wasm::types::{BufferType, LogLevel, MapType, Status};
 use super::envoy_request::EnvoyRequest;
 use super::metrics::Metrics;
 use super::raw;
-use crate::edge::{ContextId, EdgeHost, Metric};
+use crate::edge::{ContextId, EdgeHost, End, Metric};
 use crate::host::{
     BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, ForeignAnswer, HeaderLine,
     NotSent, SharedData, SharedValue, SignatureHost,
@@ -19,6 +19,10 @@ use crate::token::MAX_JWK_SET_BYTES;
 const MAX_BODY_BYTES: usize = MAX_BATCH_BYTES + 1;
 
 const _: () = assert!(SEGMENT_BYTES < MAX_BODY_BYTES && MAX_JWK_SET_BYTES < MAX_BODY_BYTES);
+
+/// Where access logs find why a request in progress was ended:
+/// `%FILTER_STATE(wasm.portcullis.stream_end:PLAIN)%`.
+const STREAM_END: &str = "portcullis.stream_end";
 
 /// A version that no value has: the host counts from 1, and would need four billion writes to reach
 /// it. The host compares versions only if there is a value.
@@ -120,6 +124,12 @@ impl EdgeHost for Envoy {
     // Fails when the stream is gone.
     fn resume(&self) {
         let _ = raw::resume_request();
+    }
+
+    // The name fails when another filter owns it.
+    fn close(&self, end: End) -> bool {
+        let _ = raw::set_property(STREAM_END, end.name().as_bytes());
+        raw::close_request().is_ok()
     }
 
     fn measure(&self, metric: Metric<'_>) {

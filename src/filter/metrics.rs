@@ -22,6 +22,9 @@
 //! | `portcullis.confirmations.<revoked, not_revoked or unanswered>` | counter: checks, one for each request that waited |
 //! | `portcullis.token_cache.<hits, misses or void>` | counter: look-ups of tokens verified before |
 //! | `portcullis.token_cache.entries` | gauge: tokens held, of all virtual machines together |
+//! | `portcullis.streams.watched` | gauge: requests in progress that can be ended, of all virtual machines together |
+//! | `portcullis.streams.unwatched` | counter: those that cannot any more, for want of room |
+//! | `portcullis.streams.closed.<revoked, expired, stale or unconfirmed>` | counter: those that were ended |
 //! | `portcullis.verification_microseconds` | histogram, of one verification in sixteen |
 
 use std::cell::Cell;
@@ -29,7 +32,7 @@ use std::cell::Cell;
 use proxy_wasm::types::MetricType;
 
 use super::raw;
-use crate::edge::Metric;
+use crate::edge::{End, Metric, StreamCounts};
 use crate::gate::{CacheCounts, CheckOutcome, Outcome, Policy};
 use crate::keys::{Counts, KeySource, Sight};
 use crate::revocation::{FeedState, Fill, Settled};
@@ -51,6 +54,7 @@ pub(super) struct Metrics {
     keys: Vec<Option<KeyMetrics>>,
     feed: FeedMetrics,
     cache: CacheMetrics,
+    streams: StreamMetrics,
     verification: u32,
     verifications: Cell<u32>,
 }
@@ -61,6 +65,14 @@ struct CacheMetrics {
     void: u32,
     entries: u32,
     /// The number of entries that this virtual machine has reported.
+    told: Cell<usize>,
+}
+
+struct StreamMetrics {
+    watched: u32,
+    unwatched: u32,
+    closed: [u32; End::ALL.len()],
+    /// How many this virtual machine has told of.
     told: Cell<usize>,
 }
 
@@ -108,6 +120,7 @@ impl Metrics {
             keys: sources.iter().map(keys).collect(),
             feed: FeedMetrics::new(policy.has_feed()),
             cache: CacheMetrics::new(),
+            streams: StreamMetrics::new(policy.watches_streams()),
             verification: define(
                 MetricType::Histogram,
                 "portcullis.verification_microseconds",
@@ -129,6 +142,7 @@ impl Metrics {
             } => self.show_feed(state, fill, staleness),
             Metric::Cache(counts) => self.count_cache(&counts),
             Metric::Check(outcome) => self.count_check(outcome),
+            Metric::Streams(counts) => self.streams.count(&counts),
         }
     }
 
@@ -207,12 +221,7 @@ impl Metrics {
         increment(self.cache.hits, counts.hits);
         increment(self.cache.misses, counts.misses);
         increment(self.cache.void, counts.void);
-        let told = self.cache.told.replace(counts.entries);
-        let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let more = signed(counts.entries) - signed(told);
-        if more != 0 {
-            add(self.cache.entries, more);
-        }
+        show_sum(self.cache.entries, &self.cache.told, counts.entries);
     }
 
     fn count_check(&self, outcome: &CheckOutcome) {
@@ -252,6 +261,33 @@ impl CacheMetrics {
             entries: define(MetricType::Gauge, "portcullis.token_cache.entries"),
             told: Cell::new(0),
         }
+    }
+}
+
+impl StreamMetrics {
+    fn new(are_watched: bool) -> Self {
+        let define = |kind, name: &str| {
+            if are_watched {
+                define(kind, &format!("portcullis.streams.{name}"))
+            } else {
+                MISSING
+            }
+        };
+        let closed = |end: End| define(MetricType::Counter, &format!("closed.{}", end.name()));
+        Self {
+            watched: define(MetricType::Gauge, "watched"),
+            unwatched: define(MetricType::Counter, "unwatched"),
+            closed: End::ALL.map(closed),
+            told: Cell::new(0),
+        }
+    }
+
+    fn count(&self, counts: &StreamCounts) {
+        increment(self.unwatched, counts.unwatched);
+        for (id, count) in self.closed.into_iter().zip(counts.closed) {
+            increment(id, count);
+        }
+        show_sum(self.watched, &self.told, counts.watched);
     }
 }
 
@@ -310,6 +346,16 @@ fn increment(id: u32, by: u32) {
 fn add(id: u32, by: i64) {
     if id != MISSING {
         let _ = raw::increment_metric(id, by);
+    }
+}
+
+/// Writes a number of this virtual machine into a gauge that is the sum of all of them. `told` is what
+/// it has in the sum already.
+fn show_sum(id: u32, told: &Cell<usize>, count: usize) {
+    let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let more = signed(count) - signed(told.replace(count));
+    if more != 0 {
+        add(id, more);
     }
 }
 

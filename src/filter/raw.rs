@@ -111,6 +111,8 @@ unsafe extern "C" {
 
     fn proxy_continue_stream(stream: StreamType) -> Status;
 
+    fn proxy_close_stream(stream: StreamType) -> Status;
+
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -263,6 +265,12 @@ pub(super) fn enter(context: u32) -> Result {
 pub(super) fn resume_request() -> Result {
     // SAFETY: no pointers.
     done(unsafe { proxy_continue_stream(StreamType::HttpRequest) })
+}
+
+/// Resets the stream of the request that is in effect, on both sides.
+pub(super) fn close_request() -> Result {
+    // SAFETY: no pointers.
+    done(unsafe { proxy_close_stream(StreamType::HttpRequest) })
 }
 
 /// Answers the client. `details` is what access logs show as `%RESPONSE_CODE_DETAILS%`.

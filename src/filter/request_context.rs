@@ -1,21 +1,19 @@
 //! The context of one request.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::envoy::{self, Envoy};
-use crate::edge::{ContextId, Edge, State};
+use crate::edge::{ContextId, Edge, Progress, State};
 use crate::host::CallId;
 
 /// Hands one request to the edge, and tells Envoy whether it may go on.
 pub(super) struct RequestContext {
     context: ContextId,
     edge: Option<Rc<Edge<Envoy>>>,
-    state: Rc<Cell<State>>,
-    has_waited: Cell<bool>,
+    progress: Rc<Progress>,
 }
 
 impl RequestContext {
@@ -23,15 +21,14 @@ impl RequestContext {
         Self {
             context: ContextId(context),
             edge,
-            state: Rc::default(),
-            has_waited: Cell::new(false),
+            progress: Rc::default(),
         }
     }
 
     /// Envoy keeps back body and trailers of a paused request, unless the operator has set
     /// `allow_on_headers_stop_iteration`: then letting them pass would let the request pass.
     fn action(&self) -> Action {
-        match self.state.get() {
+        match self.progress.state() {
             State::Forwarded => Action::Continue,
             State::Held | State::Stopped => Action::Pause,
         }
@@ -50,9 +47,8 @@ impl Context for RequestContext {
 /// Called when Envoy drops the request.
 impl Drop for RequestContext {
     fn drop(&mut self) {
-        // Even a request that has its verdict may own a call that others wait for.
-        if let Some(edge) = self.edge.as_ref().filter(|_| self.has_waited.get()) {
-            edge.on_gone(self.context);
+        if let Some(edge) = &self.edge {
+            edge.on_gone(self.context, &self.progress);
         }
     }
 }
@@ -62,8 +58,7 @@ impl HttpContext for RequestContext {
         // Envoy sends no requests to a plugin that is not configured; if it did, they would wait
         // here until the client gives up.
         if let Some(edge) = &self.edge {
-            edge.on_request(self.context, Rc::clone(&self.state));
-            self.has_waited.set(self.state.get() == State::Held);
+            edge.on_request(self.context, Rc::clone(&self.progress));
         }
         self.action()
     }
@@ -74,7 +69,7 @@ impl HttpContext for RequestContext {
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
         if let Some(edge) = &self.edge {
-            edge.on_trailers(self.context, &self.state);
+            edge.on_trailers(self.context, &self.progress);
         }
         self.action()
     }

@@ -20,6 +20,7 @@ mod review;
 mod revocation;
 mod rules;
 mod sources;
+mod streams;
 
 #[cfg(not(target_family = "wasm"))]
 pub use inspection::{Inspection, inspect};
@@ -78,6 +79,8 @@ fn policy(root: Node<'_>) -> Read<Policy> {
         let filter_state_rules = rules::filter_state_rules(fields, &names);
         let allow_unmatched = fields.nullable_flag("allow_unmatched", false);
         let revocation = revocation::settings(fields, &providers);
+        let has_revocation = !matches!(revocation, Ok(None));
+        let streams = streams::rules(fields, has_revocation);
         let record_secret = fields.optional("shared_data_secret").map(records::secret);
         let bypass_cors_preflight = fields.nullable_flag("bypass_cors_preflight", false);
         ignored(fields);
@@ -104,6 +107,7 @@ fn policy(root: Node<'_>) -> Read<Policy> {
             bypass_cors_preflight,
             session_headers,
             revocation,
+            streams: streams?,
             record_secret,
             refusals: answers?,
         };

@@ -16,6 +16,7 @@ use std::rc::Rc;
 pub use observer::{Observer, Step};
 pub(super) use setback::{Refusal, Setback};
 
+use super::admitted::Admitted;
 use super::checks::{ByRequest, ByToken};
 use super::extraction::{self, Found};
 use super::own_headers::Spoofing;
@@ -32,13 +33,21 @@ use crate::token::UnverifiedToken;
 use waiting::{Sought, key_of};
 
 /// A token that was found good.
-struct Pass<'g> {
+pub(super) struct Pass<'g> {
     provider: &'g Provider,
     /// Index of the provider.
     index: usize,
     found: Found<'g>,
-    token: Rc<KnownToken>,
+    pub(super) token: Rc<KnownToken>,
     admission: Admission,
+}
+
+impl Pass<'_> {
+    /// When the token has expired for its provider.
+    pub(super) fn expires_at(&self) -> Option<UnixTime> {
+        let expiry = self.token.claims().expires_at()?;
+        Some(expiry.later_by(self.provider.clock_skew))
+    }
 }
 
 /// Tries the alternative with this number.
@@ -85,6 +94,11 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let admission = self.choose_requirement_and_meet_it(spoofing)?;
         self.forward()?;
         Ok(admission)
+    }
+
+    /// What the request was admitted with, as far as that is to be watched.
+    pub(super) fn admitted(&self) -> Option<Admitted> {
+        Admitted::of(&self.gate.policy, &self.passes)
     }
 
     /// Index of the provider whose token decided, if one did.

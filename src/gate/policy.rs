@@ -5,6 +5,7 @@ mod conditions;
 mod headers;
 mod provider;
 mod requirement;
+mod streams;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ pub(super) use conditions::{ClaimCondition, ClaimTest, Scopes};
 pub(super) use headers::{ClaimHeader, Form, PayloadHeader, SessionHeaders, Unfit};
 pub(super) use provider::{FilterStateClaim, IssuedAhead, Provider, comparable_audience};
 pub(super) use requirement::{Alternatives, Otherwise, Requirement, TokenRequirement};
+pub use streams::{StreamRule, StreamRules};
 
 use super::matching::Matcher;
 use super::own_headers::OwnHeaders;
@@ -37,6 +39,7 @@ pub struct Policy {
     pub(super) bypass_cors_preflight: bool,
     pub(super) session_headers: Option<SessionHeaders>,
     pub(super) revocation: Option<RevocationSettings>,
+    pub(super) streams: StreamRules,
     pub(super) record_secret: RecordSecret,
     pub(super) refusals: RefusalSettings,
     /// The headers that only the gate may set, on any path.
@@ -161,6 +164,12 @@ impl Policy {
     #[must_use]
     pub const fn has_feed(&self) -> bool {
         self.revocation.is_some()
+    }
+
+    /// What becomes of requests in progress whose token ends.
+    #[must_use]
+    pub const fn streams(&self) -> StreamRules {
+        self.streams
     }
 
     /// The secret that seals records in shared data.

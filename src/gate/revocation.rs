@@ -5,11 +5,12 @@ mod naming;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::admitted::Validity;
 use super::reason::{Admission, Reason};
 use crate::host::{Call, CallOutcome, Host, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
 use crate::revocation::wire::{self, CheckRequest};
-use crate::revocation::{FeedKeys, Names, Settled, Standing, Status, View, proof};
+use crate::revocation::{FeedKeys, Fingerprint, Names, Settled, Standing, Status, View, proof};
 use crate::token::Claims;
 use naming::{Extent, Naming};
 
@@ -60,6 +61,8 @@ pub struct RevocationSettings {
     pub check_timeout: Duration,
     /// Longest delay before a newer generation is loaded.
     pub reload_jitter: Duration,
+    /// How long requests in progress go on where new ones are refused because nothing is known.
+    pub stream_grace: Duration,
 }
 
 impl std::fmt::Debug for RevocationSettings {
@@ -341,10 +344,48 @@ impl Revocations {
     }
 
     fn check(&self, host: &impl Host, naming: &Naming<'_>) -> Check {
+        self.check_of(naming.check_request(), host.random())
+    }
+
+    fn check_of(&self, names: CheckRequest, random: u64) -> Check {
         Check {
-            names: Box::new(naming.check_request()),
-            nonce: host.random() >> NONCE_SHIFT,
+            names: Box::new(names),
+            nonce: random >> NONCE_SHIFT,
             asked_at: self.position(),
+        }
+    }
+
+    /// Whether one of these names is a name of a token with these claims.
+    pub(super) fn is_named(&self, claims: &Claims, is_it: impl Fn(Fingerprint) -> bool) -> bool {
+        let naming = Naming::of(claims, self.settings.device_claim.as_deref());
+        // Without a feed nothing is known of its names, and nothing is ruled out.
+        self.view.state().is_none_or(|state| {
+            let names = naming.names(&state.filter_key);
+            names.all().any(is_it)
+        })
+    }
+
+    /// What is known now of a token that has let a request in which is still in progress.
+    pub(super) fn look_again(
+        &self,
+        host: &impl SharedData,
+        random: impl Fn() -> u64,
+        claims: &Claims,
+    ) -> Validity {
+        let naming = Naming::of(claims, self.settings.device_claim.as_deref());
+        if !naming.has_issuer() {
+            return Validity::Holds;
+        }
+        match self.status(host, &naming).0 {
+            Status::NotRevoked => Validity::Holds,
+            Status::CutOff => Validity::Revoked,
+            Status::PossiblyRevoked | Status::NoData => {
+                let names = CheckRequest {
+                    in_progress: true,
+                    ..naming.check_request()
+                };
+                Validity::Check(vec![self.check_of(names, random())])
+            }
         }
     }
 

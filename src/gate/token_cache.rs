@@ -64,7 +64,8 @@ pub(super) struct KnownToken {
     id: TokenId,
     /// Its weight when it was cached, in bytes.
     weight: Cell<u64>,
-    slots: Vec<u16>,
+    /// The marks of its names, of which each has a slot.
+    marks: Vec<u16>,
     stamp: u64,
     /// How many changes there had been when the stamp was last compared.
     seen_changes: Cell<u64>,
@@ -87,7 +88,7 @@ impl KnownToken {
             keys,
             id,
             weight: Cell::new(0),
-            slots: Vec::new(),
+            marks: Vec::new(),
             stamp: 0,
             seen_changes: Cell::new(0),
         }
@@ -117,6 +118,11 @@ impl KnownToken {
         self.settled
     }
 
+    /// The marks of the names that revoke it; none where they are not known.
+    pub(super) fn marks(&self) -> &[u16] {
+        &self.marks
+    }
+
     /// The requirement that it is known to meet, as far as the token alone decides.
     pub(super) const fn met(&self) -> Option<Met> {
         self.met.get()
@@ -132,7 +138,7 @@ impl KnownToken {
         // The two counters of an `Rc` are before what it points to.
         let own = heap::block(size_of::<Self>() + 2 * size_of::<usize>());
         let held = self.token.heap_bytes() + self.injections.heap_bytes();
-        let bytes = SHARE_BYTES + own + held + heap::list::<u16>(self.slots.capacity());
+        let bytes = SHARE_BYTES + own + held + heap::list::<u16>(self.marks.capacity());
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
@@ -234,8 +240,8 @@ impl TokenCache {
     ) -> Rc<KnownToken> {
         let id = entry.id;
         entry.settled = settled;
-        entry.slots = names.all().map(Stamps::slot).collect();
-        entry.stamp = self.stamps.sum(&entry.slots);
+        entry.marks = names.all().map(Fingerprint::mark).collect();
+        entry.stamp = self.stamps.sum(&entry.marks);
         entry.seen_changes = Cell::new(self.stamps.changes.get());
         entry.weight.set(entry.heap_bytes());
         let entry = Rc::new(entry);
@@ -300,22 +306,21 @@ impl Stamps {
     /// Whether no change has concerned the entry since it was put in.
     fn hold(&self, entry: &KnownToken) -> bool {
         let changes = self.changes.get();
-        let holds = entry.seen_changes.get() == changes || self.sum(&entry.slots) == entry.stamp;
+        let holds = entry.seen_changes.get() == changes || self.sum(&entry.marks) == entry.stamp;
         if holds {
             entry.seen_changes.set(changes);
         }
         holds
     }
 
-    fn slot(name: Fingerprint) -> u16 {
-        let [first, second, ..] = name.0;
-        u16::from_le_bytes([first, second]) % SLOTS
+    fn slot(mark: u16) -> usize {
+        usize::from(mark % SLOTS)
     }
 
-    fn sum(&self, slots: &[u16]) -> u64 {
-        let counters = slots
+    fn sum(&self, marks: &[u16]) -> u64 {
+        let counters = marks
             .iter()
-            .filter_map(|slot| self.counters.get(usize::from(*slot)));
+            .filter_map(|mark| self.counters.get(Self::slot(*mark)));
         self.all.get() + counters.map(Cell::get).sum::<u64>()
     }
 
@@ -325,7 +330,7 @@ impl Stamps {
     }
 
     fn void(&self, name: Fingerprint) {
-        if let Some(counter) = self.counters.get(usize::from(Self::slot(name))) {
+        if let Some(counter) = self.counters.get(Self::slot(name.mark())) {
             counter.set(counter.get() + 1);
             self.changes.set(self.changes.get() + 1);
         }

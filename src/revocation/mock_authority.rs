@@ -48,6 +48,8 @@ pub struct MockAuthority {
     pub changes: Vec<Change>,
     /// Those of the epoch before.
     pub former: Vec<Change>,
+    /// Tokens that were revoked only because others have taken their place.
+    pub rotated: Vec<Fingerprint>,
     /// Changes that were in the backup with which the epoch began.
     pub restored: usize,
     /// Pages of the filter.
@@ -75,6 +77,7 @@ impl MockAuthority {
             base: 0,
             changes: Vec::new(),
             former: Vec::new(),
+            rotated: Vec::new(),
             restored: 0,
             page_count: 3,
             bucket_count: 2,
@@ -85,6 +88,12 @@ impl MockAuthority {
     /// Revokes the token with this `jti`.
     pub fn revoke(&mut self, token: &str) {
         self.changes.push(Change::Add(name_of(Kind::Token, token)));
+    }
+
+    /// Revokes the token with this `jti`, whose place another one has taken.
+    pub fn rotate(&mut self, token: &str) {
+        self.rotated.push(name_of(Kind::Token, token));
+        self.revoke(token);
     }
 
     /// Publishes a generation with all changes.
@@ -308,11 +317,12 @@ impl MockAuthority {
             name("azp", Kind::Client),
             Some(FILTER_KEY.fingerprint(Kind::Issuer, issuer, "")),
         ];
+        let is_in_progress = token["in_progress"].as_bool().unwrap_or_default();
         let issued_at = token["issued_at"].as_u64().and_then(UnixTime::from_seconds);
         let is_revoked = |name: Fingerprint| {
             let mut changes = self.changes.iter();
             match changes.rfind(|change| change.fingerprint() == name) {
-                Some(Change::Add(_)) => true,
+                Some(Change::Add(_)) => !(is_in_progress && self.rotated.contains(&name)),
                 Some(Change::SetCutOff(cut_off)) => cut_off.revokes(issued_at, session),
                 None | Some(Change::Restore(_) | Change::ClearCutOff(_)) => false,
             }

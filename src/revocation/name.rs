@@ -114,6 +114,15 @@ impl std::fmt::Debug for FilterKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 16]);
 
+impl Fingerprint {
+    /// Sixteen bits of it, to tell at little cost what it is not.
+    #[must_use]
+    pub(crate) const fn mark(self) -> u16 {
+        let [first, second, ..] = self.0;
+        u16::from_le_bytes([first, second])
+    }
+}
+
 impl FilterKey {
     /// A key of 16 secret bytes.
     #[must_use]

@@ -97,6 +97,10 @@ pub struct CheckRequest {
         schema(maximum = 9_223_372_036_854_775_807_isize)
     )]
     pub at_least: Option<u64>,
+    /// Whether a request with the token is in progress already: that the token was revoked only
+    /// because another one has taken its place does not count then.
+    #[cfg_attr(not(target_family = "wasm"), serde(default))]
+    pub in_progress: bool,
     /// A random number, below 2^63; with it the answer has a proof, which is valid for this check
     /// only.
     #[cfg_attr(
@@ -198,6 +202,9 @@ impl CheckRequest {
             if let Some(number) = number {
                 members.insert(member.to_owned(), number.into());
             }
+        }
+        if self.in_progress {
+            members.insert("in_progress".to_owned(), true.into());
         }
         Value::Object(members)
     }

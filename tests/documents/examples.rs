@@ -61,6 +61,7 @@ fn the_authority_has_the_metrics_that_the_documents_name() {
         "feed_",
         "confirmations_",
         "token_cache_",
+        "streams_",
         "verification_",
     ];
     let (_, page) = Authority::start().get("/metrics");

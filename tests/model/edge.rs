@@ -8,7 +8,7 @@ use portcullis::gate::{Outcome, Reason};
 use portcullis::host::{Call, CallOutcome};
 use serde_json::{Value, json};
 
-use super::machine::{Counted, Machine, Position};
+use super::machine::{Counted, Machine, Position, Stream};
 use super::memory::Memory;
 use super::support::{Authority, ISSUER, Random, Token, jwks};
 use super::table::Named;
@@ -16,6 +16,9 @@ use super::table::Named;
 /// Tokens that were let pass and are tried again whenever there may be something new: some more than
 /// come between two times.
 const TRIED_AGAIN: usize = 200;
+
+/// Requests in progress in each virtual machine, at most.
+const STREAMS: usize = 100;
 
 /// What the edge says of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub(crate) struct Edge {
     counted: Counted,
     /// Tokens that were let pass, the latest last.
     passed: VecDeque<(Named, String)>,
+    /// Requests in progress of each machine, the latest last.
+    streams: [VecDeque<(Named, Stream)>; 2],
     random: Random,
 }
 
@@ -52,6 +57,7 @@ impl Edge {
             configuration,
             counted: Counted::default(),
             passed: VecDeque::new(),
+            streams: [(); 2].map(|()| VecDeque::new()),
             random: Random::seeded(seed),
         }
     }
@@ -116,6 +122,46 @@ impl Edge {
         let new = Machine::new(&self.memory, &self.configuration);
         let old = std::mem::replace(&mut self.machines[index], new);
         self.counted += old.host.counted();
+        self.streams[index].clear();
+    }
+
+    /// Begins a request with this token that stays, in a machine that lets it in.
+    pub(crate) fn open(&mut self, authority: &Authority, token: &Named) {
+        let index = self.random.below(2);
+        let (machine, streams) = (&self.machines[index], &mut self.streams[index]);
+        let text = text(token);
+        let (outcome, stream) = machine.open(&text, |call| answer(authority, call));
+        if !matches!(outcome, Outcome::Allowed(_)) {
+            return machine.leave(&stream);
+        }
+        streams.push_back((token.clone(), stream));
+        if streams.len() > STREAMS
+            && let Some((_, oldest)) = streams.pop_front()
+        {
+            machine.leave(&oldest);
+        }
+    }
+
+    /// The tokens of the requests in progress, and whether each request was ended. Those that were
+    /// have gone then.
+    pub(crate) fn streams(&mut self, authority: &Authority) -> Vec<(Named, bool)> {
+        let mut seen = Vec::new();
+        for (machine, streams) in self.machines.iter().zip(&mut self.streams) {
+            // Some ticks for what the last one has found, and until none is taken for a short one.
+            for _ in 0..12 {
+                machine.tick();
+                while machine.answer_calls(|call| answer(authority, call)) {}
+            }
+            streams.retain(|(token, stream)| {
+                let is_closed = machine.has_closed(stream);
+                if is_closed {
+                    machine.leave(stream);
+                }
+                seen.push((token.clone(), is_closed));
+                !is_closed
+            });
+        }
+        seen
     }
 
     /// What its virtual machines say about a token, now or, if it is issued later, then. The

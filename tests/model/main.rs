@@ -50,6 +50,10 @@ struct Tally {
     remembered: usize,
     /// Found in a token cache, and void.
     void: usize,
+    /// Requests in progress that were ended.
+    closed: usize,
+    /// Those that went on.
+    kept: usize,
 }
 
 #[test]
@@ -61,6 +65,7 @@ fn nothing_that_was_revoked_is_ever_said_not_to_be() {
         assert!(tally.revoked.min(tally.not_revoked) > 50, "{tally:?}");
         assert!(tally.lapsed > 50, "{tally:?}");
         assert!(tally.remembered > 50 && tally.void > 50, "{tally:?}");
+        assert!(tally.closed > 50 && tally.kept > 50, "{tally:?}");
         assert!(tally.either * 10 < tally.revoked, "{tally:?}");
     }
 }
@@ -175,8 +180,21 @@ fn compare(
             "{context}: it passes again: {token:?}"
         );
     }
+    for (token, is_closed) in edge.streams(authority) {
+        let truth = table.truth(&token, now(), now());
+        assert!(
+            truth != Truth::Revoked || is_closed,
+            "{context}: it goes on: {token:?}"
+        );
+        if is_closed {
+            tally.closed += 1;
+        } else {
+            tally.kept += 1;
+        }
+    }
     for _ in 0..TOKENS {
         let token = Named::random(random, table.not_before);
+        edge.open(authority, &token);
         let from = now();
         let exact = authority.is_revoked(&token.check());
         let word = edge.word(authority, &token);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::rc::Rc;
 
-use portcullis::edge::{ContextId, Edge, EdgeHost, Metric, RequestHost, State};
+use portcullis::edge::{ContextId, Edge, EdgeHost, End, Metric, Progress, RequestHost, State};
 use portcullis::gate::{Outcome, read_configuration};
 use portcullis::host::{
     BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, ForeignAnswer, HeaderBlock,
@@ -33,6 +33,7 @@ impl Machine {
             in_effect: Cell::new(ROOT),
             requests: RefCell::default(),
             calls: RefCell::default(),
+            closed: RefCell::default(),
             position: Cell::new(None),
             counted: Cell::default(),
         }));
@@ -67,29 +68,49 @@ impl Machine {
 
     /// The outcome of a request with this token. `answer` answers its checks.
     pub(crate) fn send(&self, token: &str, answer: impl Fn(&Call) -> CallOutcome) -> Outcome {
+        let (outcome, stream) = self.open(token, answer);
+        self.leave(&stream);
+        outcome
+    }
+
+    /// The same, for a request that stays in progress.
+    pub(crate) fn open(
+        &self,
+        token: &str,
+        answer: impl Fn(&Call) -> CallOutcome,
+    ) -> (Outcome, Stream) {
         let context = ContextId(self.last.get() + 1);
         self.last.set(context.0);
         let request = Rc::new(Request::new(token));
         let mut requests = self.host.0.requests.borrow_mut();
         requests.insert(context, Rc::clone(&request));
         drop(requests);
-        let state = Rc::new(Cell::new(State::default()));
+        let progress = Rc::new(Progress::default());
         self.host.0.in_effect.set(context);
-        self.edge.on_request(context, Rc::clone(&state));
-        let mut was_held = false;
-        while state.get() == State::Held {
+        self.edge.on_request(context, Rc::clone(&progress));
+        while progress.state() == State::Held {
             assert!(self.answer_checks(context, &answer), "a call to wait for");
-            was_held = true;
         }
-        if was_held {
-            self.edge.on_gone(context);
-        }
-        self.host.0.requests.borrow_mut().remove(&context);
         let outcome = request.outcome.get().expect("a verdict");
         let is_allowed = matches!(outcome, Outcome::Allowed(_));
-        let is_forwarded = state.get() == State::Forwarded;
+        let is_forwarded = progress.state() == State::Forwarded;
         assert_eq!(is_allowed, is_forwarded, "{outcome:?}");
-        outcome
+        (outcome, Stream { context, progress })
+    }
+
+    /// The client of a request goes.
+    pub(crate) fn leave(&self, stream: &Stream) {
+        self.edge.on_gone(stream.context, &stream.progress);
+        self.host.0.requests.borrow_mut().remove(&stream.context);
+        self.host.0.closed.borrow_mut().remove(&stream.context);
+    }
+
+    /// Whether the edge has ended a request in progress, since it was revoked.
+    pub(crate) fn has_closed(&self, stream: &Stream) -> bool {
+        let closed = self.host.0.closed.borrow();
+        let end = closed.get(&stream.context);
+        assert!(matches!(end, None | Some(End::Revoked)), "{end:?}");
+        end.is_some()
     }
 
     fn answer_checks(&self, context: ContextId, answer: impl Fn(&Call) -> CallOutcome) -> bool {
@@ -105,6 +126,12 @@ impl Machine {
         }
         !calls.is_empty()
     }
+}
+
+/// A request in progress.
+pub(crate) struct Stream {
+    context: ContextId,
+    progress: Rc<Progress>,
 }
 
 /// A call that has not ended, and the context in which it was made.
@@ -123,6 +150,8 @@ struct Inner {
     in_effect: Cell<ContextId>,
     requests: RefCell<BTreeMap<ContextId, Rc<Request>>>,
     calls: RefCell<Vec<OpenCall>>,
+    /// The requests in progress that were ended, and why.
+    closed: RefCell<BTreeMap<ContextId, End>>,
     /// Where the feed was when the leader last reported it.
     position: Cell<Option<Position>>,
     counted: Cell<Counted>,
@@ -222,6 +251,12 @@ impl EdgeHost for MachineHost {
     }
 
     fn resume(&self) {}
+
+    fn close(&self, end: End) -> bool {
+        let context = self.0.in_effect.get();
+        self.0.closed.borrow_mut().insert(context, end);
+        true
+    }
 
     fn measure(&self, metric: Metric<'_>) {
         match metric {

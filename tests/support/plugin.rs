@@ -9,11 +9,12 @@ use serde_json::{Map, Value, json};
 
 /// What the module calls in the host, and what the host calls in the module. A list of allowed
 /// capabilities has to name all of it, so a new host call of the filter has to be added here.
-const CAPABILITIES: [&str; 35] = [
+const CAPABILITIES: [&str; 36] = [
     "environ_get",
     "environ_sizes_get",
     "fd_write",
     "proxy_call_foreign_function",
+    "proxy_close_stream",
     "proxy_continue_stream",
     "proxy_define_metric",
     "proxy_get_buffer_bytes",

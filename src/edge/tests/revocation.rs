@@ -3,6 +3,7 @@
 mod answers;
 mod naming;
 mod postures;
+mod streams;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -37,9 +38,13 @@ impl Fixture {
             "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
             "revocation": revocation,
         });
+        Self::of(&configuration)
+    }
+
+    fn of(configuration: &Value) -> Self {
         let process = Rc::new(MockProcess::default());
         Self {
-            machine: VirtualMachine::new(Rc::clone(&process), &configuration),
+            machine: VirtualMachine::new(Rc::clone(&process), configuration),
             process,
             authority: RefCell::new(MockAuthority::new()),
         }

@@ -17,6 +17,9 @@ const DEFAULT_MAX_STALENESS: Duration = Duration::from_secs(30);
 const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_RELOAD_JITTER: Duration = Duration::from_secs(30);
 
+/// An operator has this long to bring an authority back before connections are lost.
+const DEFAULT_STREAM_GRACE: Duration = Duration::from_mins(5);
+
 /// Shorter silence could not be told from an ordinary pause between two heartbeats.
 const SHORTEST_MAX_STALENESS: Duration = Duration::from_secs(3);
 
@@ -46,6 +49,7 @@ fn settings_of(node: Node<'_>) -> Read<RevocationSettings> {
         let on_unnamed = fields.word("on_unnamed", &POSTURES, Posture::Deny);
         let check_timeout = fields.nullable_duration("check_timeout", DEFAULT_CHECK_TIMEOUT);
         let reload_jitter = fields.nullable_duration("reload_jitter", DEFAULT_RELOAD_JITTER);
+        let stream_grace = fields.grace("stream_grace", DEFAULT_STREAM_GRACE);
         Ok(RevocationSettings {
             cluster: cluster?.to_owned(),
             authority: authority.unwrap_or(cluster)?.to_owned(),
@@ -60,6 +64,7 @@ fn settings_of(node: Node<'_>) -> Read<RevocationSettings> {
             on_unnamed,
             check_timeout,
             reload_jitter,
+            stream_grace,
         })
     })
 }

@@ -13,6 +13,7 @@ mod revocation;
 mod schema;
 #[cfg(not(target_family = "wasm"))]
 mod spelling;
+mod streams;
 
 use std::time::Duration;
 

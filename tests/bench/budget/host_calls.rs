@@ -51,7 +51,12 @@ pub(crate) fn answer(name: &str, caller: &mut Caller<'_, Process>, arguments: &[
             guest.write(time, &now.to_le_bytes());
             OK
         }
-        ("proxy_set_tick_period_milliseconds" | "proxy_set_effective_context", &[_]) => OK,
+        (
+            "proxy_set_tick_period_milliseconds"
+            | "proxy_set_effective_context"
+            | "proxy_close_stream",
+            &[_],
+        ) => OK,
         ("proxy_continue_stream", &[_]) => {
             guest.process().is_resumed = true;
             OK

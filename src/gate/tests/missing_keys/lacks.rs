@@ -50,7 +50,7 @@ fn refused_after(gate: &Gate, token: &str, answers: Vec<KeyAnswer>) -> (u16, Rea
         keys: answers,
         ..Answers::default()
     };
-    assert_eq!(gate.on_answers(&host, &answers), Verdict::Stop);
+    assert_eq!(gate.on_answers(&host, &answers, drop), Verdict::Stop);
     let Outcome::Refused(reason) = host.counted.borrow()[0].0 else {
         panic!("it was let in");
     };
@@ -154,7 +154,8 @@ fn an_answer_about_one_provider_does_not_stand_for_another() {
             keys: vec![answer],
             ..Answers::default()
         };
-        let Verdict::Wait(Wait::Keys(second)) = gate.on_answers(&request(&token), &answers) else {
+        let Verdict::Wait(Wait::Keys(second)) = gate.on_answers(&request(&token), &answers, drop)
+        else {
             panic!("the other is not asked");
         };
         assert_ne!(first.provider, second.provider);
@@ -193,7 +194,7 @@ fn an_answer_about_one_token_does_not_stand_for_another_of_the_same_key() {
             keys: vec![answer],
             ..Answers::default()
         };
-        assert_eq!(gate.on_answers(&host(), &answers), verdict);
+        assert_eq!(gate.on_answers(&host(), &answers, drop), verdict);
     }
 }
 

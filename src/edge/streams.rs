@@ -1,0 +1,438 @@
+//! Requests in progress, which end with the tokens that let them in.
+//!
+//! Web sockets, server-sent events, gRPC streams, long down- and uploads: a request is decided when it
+//! begins, and may go on for days. Every virtual machine keeps its own, in a [`Register`], and
+//! on each tick finds out which of them have to end.
+//!
+//! # Which ones are looked at?
+//!
+//! Those that the changes since the last tick name, first of all: every watched request is compared
+//! with them, which costs some ten nanoseconds each. A request that a change names is looked up in the
+//! revocation filter, as a new one would be; where the filter says "perhaps" the authority is asked.
+//! Where it is not known what was missed, all of them are looked up, one after the other. What
+//! reads shared data or closes a stream is done for [`LOOKS_PER_TICK`] requests at most, so that
+//! new requests do not wait for it.
+//!
+//! # Is an ordinary request cut off as well?
+//!
+//! Not if it ends within [`SHORT_TICKS`]: its client would see a broken connection where it waits for
+//! an answer, and gains nothing by it. So a request is left alone until it is older than that.
+//!
+//! # What does a short request pay?
+//!
+//! A place in the register, which it gives back when it ends. It makes no call of the host, and takes no
+//! memory but that of its place, which the next one uses again.
+
+mod register;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::calls::Caller;
+use super::checks::Checks;
+use super::{ContextId, EdgeHost, Metric};
+use crate::gate::{
+    Admitted, ChangedNames, Check, Gate, Posture, StreamRule, StreamRules, Validity,
+};
+use crate::host::{BackgroundHost as _, CallId, CallOutcome};
+use crate::revocation::Settled;
+use crate::sync::VoidTokens;
+use crate::time::{Interval, UnixTime};
+use register::{Register, Watched};
+
+pub(super) use register::Ticket;
+
+/// Requests that are looked up or closed in one tick. A look-up takes some ten microseconds, closing
+/// a stream some thirty.
+const LOOKS_PER_TICK: usize = 512;
+
+/// A request that has been there for fewer ticks than this, about a second, is not a stream yet.
+const SHORT_TICKS: u32 = 10;
+
+/// Requests that are looked up when the authority has answered about another one.
+const LOOKS_PER_ANSWER: usize = 16;
+
+/// Checks that are under way at the same time.
+const MOST_CHECKS: usize = 64;
+
+/// When an authority that has not answered is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why a request in progress was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A token that let it in was revoked.
+    Revoked,
+    /// A token that let it in has expired.
+    Expired,
+    /// The revocation feed cannot be relied on, and has not been for a while.
+    Stale,
+    /// The filter takes a token for revoked, and the authority does not say whether it was.
+    Unconfirmed,
+}
+
+impl End {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Revoked, Self::Expired, Self::Stale, Self::Unconfirmed];
+
+    /// What metrics and access logs call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::Stale => "stale",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
+/// How many requests in progress there are, and what has become of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamCounts {
+    /// Those that are watched.
+    pub watched: usize,
+    /// Those that went on unwatched since this was told last, for want of room.
+    pub unwatched: u32,
+    /// Those that were ended since then, in the order of [`End::ALL`].
+    pub closed: [u32; End::ALL.len()],
+}
+
+/// A request that has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Closing {
+    pub(super) context: ContextId,
+    pub(super) end: End,
+}
+
+/// A request that has to be looked at.
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    watched: Watched,
+    /// Since when the authority was asked in vain.
+    unanswered: Option<Interval>,
+}
+
+/// The requests in progress of one virtual machine.
+#[derive(Debug)]
+pub(super) struct Streams {
+    rules: StreamRules,
+    /// How long they go on while nothing is known; `None` where no revocation ends them.
+    stream_grace: Option<Duration>,
+    on_unconfirmed: Posture,
+    register: Register<Admitted>,
+    /// The number of the last tick.
+    now: u32,
+    /// The next one to look at of all of them, while all have to be looked at.
+    sweep: Option<u32>,
+    suspects: VecDeque<Suspect>,
+    /// Those about which the authority did not answer, until it is asked again.
+    unanswered: Vec<Suspect>,
+    pause: Option<Interval>,
+    checks: Checks<Check, Suspect>,
+    /// No request expires earlier.
+    first_expiry: Option<UnixTime>,
+    /// The stretch for which they go on although nothing is known.
+    unknown: Option<Interval>,
+    counts: StreamCounts,
+}
+
+impl Streams {
+    /// None yet; `None` where the policy of this gate ends no request in progress.
+    pub(super) fn new(gate: &Gate) -> Option<Self> {
+        let policy = gate.policy();
+        if !policy.watches_streams() {
+            return None;
+        }
+        let settings = gate.feed().map(|(settings, _)| settings);
+        let settings = settings.filter(|_| policy.closes_revoked());
+        Some(Self {
+            rules: policy.streams(),
+            stream_grace: settings.map(|settings| settings.stream_grace),
+            on_unconfirmed: settings.map_or(Posture::Deny, |settings| settings.on_unconfirmed),
+            register: Register::default(),
+            now: 0,
+            sweep: None,
+            suspects: VecDeque::new(),
+            unanswered: Vec::new(),
+            pause: None,
+            checks: Checks::default(),
+            first_expiry: None,
+            unknown: None,
+            counts: StreamCounts::default(),
+        })
+    }
+
+    /// Watches a request that was let in.
+    pub(super) fn watch(&mut self, context: ContextId, admitted: Admitted) -> Ticket {
+        if let Some(expiry) = admitted.expires_at() {
+            let first = self.first_expiry.map_or(expiry, |first| first.min(expiry));
+            self.first_expiry = Some(first);
+        }
+        let is_settled = self.stream_grace.is_none() || admitted.is_settled();
+        if self.register.is_full() && self.register.remove_oldest() {
+            self.counts.unwatched += 1;
+        }
+        let ticket = self.register.add(context, self.now, admitted);
+        if !is_settled {
+            self.suspect(Watched { ticket, context });
+        }
+        ticket
+    }
+
+    /// Forgets a request that has gone.
+    pub(super) fn forget(&mut self, ticket: Ticket, context: ContextId) {
+        self.register.remove(Watched { ticket, context });
+    }
+
+    /// Has those looked at that the feed has said something about.
+    pub(super) fn note_changes(&mut self, gate: &Gate, changes: &VoidTokens) {
+        if self.stream_grace.is_none() || self.register.len() == 0 {
+            return;
+        }
+        match changes {
+            VoidTokens::All => self.begin_sweep(),
+            VoidTokens::Named(names) => {
+                let names = ChangedNames::new(names);
+                let concerned = |admitted: &Admitted| gate.concerns(admitted, &names);
+                for watched in self.register.find(concerned, usize::MAX) {
+                    self.suspect(watched);
+                }
+            }
+        }
+    }
+
+    /// Which requests have to end now.
+    pub(super) fn tick<H: EdgeHost>(&mut self, host: &Caller<'_, H>, gate: &Gate) -> Vec<Closing> {
+        let mut closing = Vec::new();
+        self.now = self.now.wrapping_add(1);
+        if self.register.len() == 0 {
+            self.suspects.clear();
+            self.unanswered.clear();
+            (self.sweep, self.unknown) = (None, None);
+            return closing;
+        }
+        let now = host.now_milliseconds();
+        self.end_expired(now, &mut closing);
+        if let Some(grace) = self.stream_grace {
+            self.end_unknown(host, gate, (now, grace), &mut closing);
+            self.ask_again(now);
+            self.look(host, gate, LOOKS_PER_TICK, &mut closing);
+        }
+        closing
+    }
+
+    /// Takes the end of a call of its own. Which requests have to end for it.
+    pub(super) fn answered<H: EdgeHost>(
+        &mut self,
+        host: &Caller<'_, H>,
+        gate: &Gate,
+        call: CallId,
+        outcome: &CallOutcome,
+    ) -> Vec<Closing> {
+        let mut closing = Vec::new();
+        if let Some((check, suspects)) = self.checks.answered(host, call, outcome) {
+            let outcome = gate.check_outcome(&check, outcome);
+            host.measure(Metric::Check(&outcome));
+            for suspect in suspects {
+                match outcome.answer {
+                    Some(Settled::Revoked) => {
+                        self.end(suspect.watched, End::Revoked, &mut closing);
+                    }
+                    Some(Settled::NotRevoked) => {}
+                    None => self.note_unanswered(host.now_milliseconds(), suspect, &mut closing),
+                }
+            }
+        }
+        self.look(host, gate, LOOKS_PER_ANSWER, &mut closing);
+        closing
+    }
+
+    /// Counts a request that was ended.
+    pub(super) fn count(&mut self, end: End) {
+        if let Some(count) = self.counts.closed.get_mut(end as usize) {
+            *count += 1;
+        }
+    }
+
+    /// What was counted since this was asked last.
+    pub(super) fn take_counts(&mut self) -> StreamCounts {
+        StreamCounts {
+            watched: self.register.len(),
+            ..std::mem::take(&mut self.counts)
+        }
+    }
+
+    fn end(&mut self, watched: Watched, end: End, closing: &mut Vec<Closing>) {
+        if self.register.remove(watched) {
+            closing.push(Closing {
+                context: watched.context,
+                end,
+            });
+        }
+    }
+
+    fn end_expired(&mut self, now_milliseconds: u64, closing: &mut Vec<Closing>) {
+        let now = UnixTime::from_milliseconds(now_milliseconds);
+        let grace = self.rules.expiry_grace;
+        let is_due = |expiry: UnixTime| expiry.later_by(grace) <= now;
+        if self.rules.on_expiry == StreamRule::Keep || !self.first_expiry.is_some_and(is_due) {
+            return;
+        }
+        let has_expired = |admitted: &Admitted| admitted.expires_at().is_some_and(is_due);
+        for watched in self.register.find(has_expired, LOOKS_PER_TICK) {
+            if self.is_short(watched) == Some(false) {
+                self.end(watched, End::Expired, closing);
+            }
+        }
+        self.first_expiry = self.register.all().filter_map(Admitted::expires_at).min();
+    }
+
+    /// Ends them, the oldest first, when nothing has been known for too long.
+    fn end_unknown<H: EdgeHost>(
+        &mut self,
+        host: &Caller<'_, H>,
+        gate: &Gate,
+        (now, grace): (u64, Duration),
+        closing: &mut Vec<Closing>,
+    ) {
+        if !gate.refuses_unknown(host, now) {
+            self.unknown = None;
+            return;
+        }
+        let unknown = self.unknown.unwrap_or(Interval::new(now, grace));
+        let unknown = unknown.begun_by(now);
+        self.unknown = Some(unknown);
+        if unknown.is_over(now) {
+            for watched in self.register.find(|_| true, LOOKS_PER_TICK) {
+                if self.is_short(watched) == Some(false) {
+                    self.end(watched, End::Stale, closing);
+                }
+            }
+        }
+    }
+
+    /// Whether a request may still be an ordinary one; `None` when it has gone.
+    fn is_short(&self, watched: Watched) -> Option<bool> {
+        let since = self.register.since(watched)?;
+        Some(self.now.wrapping_sub(since) < SHORT_TICKS)
+    }
+
+    fn begin_sweep(&mut self) {
+        self.sweep = Some(0);
+    }
+
+    fn suspect(&mut self, watched: Watched) {
+        self.push(Suspect {
+            watched,
+            unanswered: None,
+        });
+    }
+
+    fn push(&mut self, suspect: Suspect) {
+        // There are more entries than requests only when most of them have gone.
+        if self.suspects.len() >= register::MOST_WATCHED {
+            self.suspects.clear();
+            self.begin_sweep();
+        } else {
+            self.suspects.push_back(suspect);
+        }
+    }
+
+    fn next_suspect(&mut self) -> Option<Suspect> {
+        if let Some(suspect) = self.suspects.pop_front() {
+            return Some(suspect);
+        }
+        let (watched, next) = self.register.from(self.sweep?)?;
+        self.sweep = Some(next);
+        Some(Suspect {
+            watched,
+            unanswered: None,
+        })
+    }
+
+    /// Looks at some of those that have to be looked at, if there is a feed.
+    fn look<H: EdgeHost>(
+        &mut self,
+        host: &Caller<'_, H>,
+        gate: &Gate,
+        most: usize,
+        closing: &mut Vec<Closing>,
+    ) {
+        if gate.feed().is_none_or(|(_, view)| view.state().is_none()) {
+            // When there is one again, all of them are looked at.
+            self.suspects.clear();
+            return;
+        }
+        let mut later = Vec::new();
+        for _ in 0..most {
+            if self.checks.is_busy(MOST_CHECKS) {
+                break;
+            }
+            let Some(suspect) = self.next_suspect() else {
+                self.sweep = None;
+                break;
+            };
+            if self.is_short(suspect.watched) == Some(true) {
+                later.push(suspect);
+                continue;
+            }
+            let found = self.register.get(suspect.watched);
+            let random = || host.random();
+            let look = |admitted| gate.look_again(host, random, admitted);
+            match found.map(look) {
+                None | Some(Validity::Holds) => {}
+                Some(Validity::Revoked) => self.end(suspect.watched, End::Revoked, closing),
+                Some(Validity::Check(checks)) => {
+                    for check in checks {
+                        self.check(host, gate, &check, suspect, closing);
+                    }
+                }
+            }
+        }
+        self.suspects.extend(later);
+    }
+
+    fn check<H: EdgeHost>(
+        &mut self,
+        host: &Caller<'_, H>,
+        gate: &Gate,
+        check: &Check,
+        suspect: Suspect,
+        closing: &mut Vec<Closing>,
+    ) {
+        let call = || gate.check_call(check);
+        if let Err(suspect) = self.checks.make(host, check, call, suspect) {
+            self.note_unanswered(host.now_milliseconds(), suspect, closing);
+        }
+    }
+
+    /// Ends a request of which the authority has not said for too long whether it has to, or has it
+    /// asked again later.
+    fn note_unanswered(&mut self, now: u64, suspect: Suspect, closing: &mut Vec<Closing>) {
+        if self.on_unconfirmed == Posture::Allow {
+            return;
+        }
+        let grace = self.stream_grace.unwrap_or_default();
+        let unanswered = suspect.unanswered.unwrap_or(Interval::new(now, grace));
+        let unanswered = unanswered.begun_by(now);
+        if unanswered.is_over(now) {
+            self.end(suspect.watched, End::Unconfirmed, closing);
+        } else {
+            self.pause.get_or_insert(Interval::new(now, ASK_AGAIN));
+            self.unanswered.push(Suspect {
+                unanswered: Some(unanswered),
+                ..suspect
+            });
+        }
+    }
+
+    fn ask_again(&mut self, now: u64) {
+        if self.pause.is_some_and(|pause| pause.is_over(now)) {
+            self.pause = None;
+            for suspect in std::mem::take(&mut self.unanswered) {
+                self.push(suspect);
+            }
+        }
+    }
+}
