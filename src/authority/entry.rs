@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! struct Entry {               // little-endian
-//!     version: u8,              // 2
+//!     version: u8,              // 2; 3 for a token that was rotated
 //!     kind: u8,                 // 1 token, 2 session, 3 device, 4 subject, 5 client, 6 issuer
 //!     in_force: u8,             // 1 revoked, 0 restored
 //!     expires_at: u64,          // seconds
@@ -29,6 +29,10 @@ use crate::time::UnixTime;
 
 /// 1 was without `except_from`.
 const VERSION: u8 = 2;
+
+/// The same of a token that was rotated. A number of its own, so that a program that does not know
+/// of it reads no such row.
+const ROTATED_VERSION: u8 = 3;
 
 /// Enough to see how an entry came about and what happened lately, and a bound for a script that
 /// revokes the same subject every minute.
@@ -76,6 +80,8 @@ pub struct Revocation {
     pub except_session: Option<String>,
     /// The subject it belongs to, for searches, where that is known.
     pub subject: Option<String>,
+    /// Whether only another token has taken its place, so that requests in progress go on.
+    pub is_rotated: bool,
     /// Who asks.
     pub actor: String,
     /// Why.
@@ -111,6 +117,8 @@ pub(super) struct Entry {
     pub target: Target,
     /// Whether it is revoked; `false` once it was restored.
     pub in_force: bool,
+    /// Whether only another token has taken its place, so that requests in progress go on.
+    pub is_rotated: bool,
     /// When the entry is dropped.
     pub expires_at: UnixTime,
     /// Number of the last change in the feed that it made.
@@ -151,6 +159,7 @@ impl Entry {
         Self {
             target,
             in_force: false,
+            is_rotated: false,
             expires_at: UnixTime::EPOCH,
             sequence: 0,
             not_before: UnixTime::EPOCH,
@@ -242,7 +251,12 @@ impl Entry {
     #[must_use]
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(128);
-        bytes.extend([VERSION, self.target.kind.tag(), u8::from(self.in_force)]);
+        let version = if self.is_rotated {
+            ROTATED_VERSION
+        } else {
+            VERSION
+        };
+        bytes.extend([version, self.target.kind.tag(), u8::from(self.in_force)]);
         let times = [
             self.expires_at.seconds(),
             self.sequence,
@@ -276,9 +290,7 @@ impl Entry {
     #[must_use]
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut row = LittleEndian(bytes);
-        if row.u8()? != VERSION {
-            return None;
-        }
+        let is_rotated = is_rotated(row.u8()?)?;
         let kind = Kind::from_tag(row.u8()?)?;
         let in_force = row.u8()? == 1;
         let expires_at = UnixTime::from_seconds(row.u64()?)?;
@@ -298,6 +310,7 @@ impl Entry {
         row.end(Self {
             target,
             in_force,
+            is_rotated,
             expires_at,
             sequence,
             not_before,
@@ -311,17 +324,34 @@ impl Entry {
     }
 }
 
-/// The beginning of a row, for the start, when all of them are read: kind, whether it is in force,
-/// when it expires.
+/// The beginning of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Summary {
+    pub kind: Kind,
+    pub in_force: bool,
+    pub is_rotated: bool,
+    pub expires_at: UnixTime,
+}
+
+/// The beginning of a row, for the start, when all of them are read.
 #[must_use]
-pub(super) fn summary(row: &[u8]) -> Option<(Kind, bool, UnixTime)> {
+pub(super) fn summary(row: &[u8]) -> Option<Summary> {
     let mut row = LittleEndian(row);
-    if row.u8()? != VERSION {
-        return None;
+    Some(Summary {
+        is_rotated: is_rotated(row.u8()?)?,
+        kind: Kind::from_tag(row.u8()?)?,
+        in_force: row.u8()? == 1,
+        expires_at: UnixTime::from_seconds(row.u64()?)?,
+    })
+}
+
+/// What the version of a row says; `None` for one that is not known.
+const fn is_rotated(version: u8) -> Option<bool> {
+    match version {
+        VERSION => Some(false),
+        ROTATED_VERSION => Some(true),
+        _ => None,
     }
-    let kind = Kind::from_tag(row.u8()?)?;
-    let in_force = row.u8()? == 1;
-    Some((kind, in_force, UnixTime::from_seconds(row.u64()?)?))
 }
 
 fn text(row: &mut LittleEndian<'_>) -> Option<String> {
@@ -367,6 +397,7 @@ mod tests {
         };
         Entry {
             in_force: true,
+            is_rotated: false,
             expires_at: UnixTime::from_seconds(7).unwrap(),
             sequence: 9,
             not_before: UnixTime::MAX,
@@ -388,9 +419,15 @@ mod tests {
         for kind in Kind::ALL {
             let mut entry = entry();
             entry.target.kind = kind;
+            entry.is_rotated = kind == Kind::Token;
             assert_eq!(Entry::decode(&entry.encode()), Some(entry.clone()));
-            let summary = summary(&entry.encode());
-            assert_eq!(summary, Some((kind, true, entry.expires_at)));
+            let expected = Summary {
+                kind,
+                in_force: true,
+                is_rotated: entry.is_rotated,
+                expires_at: entry.expires_at,
+            };
+            assert_eq!(summary(&entry.encode()), Some(expected));
         }
     }
 

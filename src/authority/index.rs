@@ -45,9 +45,12 @@ pub(super) struct Row {
     pub expires_at: UnixTime,
     /// Number of the entry's last change.
     pub sequence: u64,
+    /// Whether it is a token in whose place there is only another one.
+    pub is_rotated: bool,
 }
 
-/// A [`Row`] as the index keeps it, in 12 bytes: with an aligned `u64` it would take 16.
+/// A [`Row`] as the index keeps it, in 12 bytes: with an aligned `u64` it would take 16. The first bit
+/// of the sequence number, which no history reaches, says whether the token was rotated.
 #[derive(Clone, Copy, Debug)]
 struct PackedRow {
     expiry: Expiry,
@@ -60,18 +63,27 @@ impl PackedRow {
             clippy::cast_possible_truncation,
             reason = "the halves are what is wanted"
         )]
-        let halves = [row.sequence as u32, (row.sequence >> 32) as u32];
+        let [low, high] = [row.sequence as u32, (row.sequence >> 32) as u32];
+        let rotated = if row.is_rotated { ROTATED } else { 0 };
         Self {
             expiry: Expiry::at(row.expires_at),
-            sequence: halves,
+            sequence: [low, high & !ROTATED | rotated],
         }
     }
 
     fn sequence(self) -> u64 {
         let [low, high] = self.sequence;
-        u64::from(low) | u64::from(high) << 32
+        u64::from(low) | u64::from(high & !ROTATED) << 32
+    }
+
+    const fn is_rotated(self) -> bool {
+        let [_, high] = self.sequence;
+        high & ROTATED != 0
     }
 }
+
+/// The first bit of the higher half of a sequence number.
+const ROTATED: u32 = 1 << 31;
 
 /// What the index is told after a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,12 +184,20 @@ impl Index {
     /// Whether this token, session or device is revoked at `now`.
     #[must_use]
     pub(super) fn is_revoked(&self, name: Fingerprint, now: UnixTime) -> bool {
+        self.holds(name, |row| !row.expiry.is_past(now))
+    }
+
+    /// The same for requests in progress, which a token that was only rotated does not end.
+    #[must_use]
+    pub(super) fn ends_streams(&self, name: Fingerprint, now: UnixTime) -> bool {
+        self.holds(name, |row| !row.expiry.is_past(now) && !row.is_rotated())
+    }
+
+    fn holds(&self, name: Fingerprint, is_it: impl Fn(&PackedRow) -> bool) -> bool {
         let Some(shard) = self.shard(name) else {
             return true;
         };
-        read(shard)
-            .get(&name)
-            .is_some_and(|row| !row.expiry.is_past(now))
+        read(shard).get(&name).is_some_and(is_it)
     }
 
     /// The cut-off that holds for this subject, client or issuer at `now`.
@@ -303,7 +323,8 @@ mod tests {
     fn until(seconds: u64) -> Row {
         Row {
             expires_at: time(seconds),
-            sequence: u64::MAX - seconds,
+            sequence: u64::MAX / 2 - seconds,
+            is_rotated: seconds.is_multiple_of(2),
         }
     }
 
@@ -320,6 +341,19 @@ mod tests {
         assert!(!index.is_revoked(name(2), time(1)));
         assert_eq!(index.expired(time(100), 10), [name(1)]);
         assert_eq!(index.expired(time(99), 10), []);
+    }
+
+    #[test]
+    fn a_token_that_was_rotated_is_revoked_and_ends_no_stream() {
+        let index = Index::new();
+        index.apply(Effect::Entry(name(1), until(100)));
+        index.apply(Effect::Entry(name(2), until(101)));
+        for (byte, ends) in [(1, false), (2, true)] {
+            assert!(index.is_revoked(name(byte), time(99)));
+            assert_eq!(index.ends_streams(name(byte), time(99)), ends);
+            assert!(!index.ends_streams(name(byte), time(101)));
+        }
+        assert_eq!(index.sequence_of(name(1)), Some(u64::MAX / 2 - 100));
     }
 
     #[test]
@@ -342,7 +376,7 @@ mod tests {
             index.apply(Effect::Restored(name(3), Kind::Subject, until(7)));
         }
         assert_eq!((index.entry_count(), index.cut_off_count()), (0, 0));
-        assert_eq!(index.sequence_of(name(3)), Some(u64::MAX - 7));
+        assert_eq!(index.sequence_of(name(3)), Some(u64::MAX / 2 - 7));
         assert_eq!(index.sequence_of(name(1)), None);
         assert_eq!(index.expired(time(7), 10), [name(3)]);
         index.apply(Effect::Dropped(name(3)));

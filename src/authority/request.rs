@@ -59,6 +59,11 @@ pub struct RevocationRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 1024)]
     pub subject: Option<String>,
+    /// For `token`: only another token has taken its place, as when a client refreshes. New requests
+    /// with it are refused; requests in progress go on as long as session, subject, device and client
+    /// are not revoked. Revoked otherwise too, it ends them as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rotated: bool,
     /// Why, for readers of the history; at most 512 bytes in UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 512)]
@@ -181,6 +186,7 @@ impl RevocationRequest {
             unexpected(field, kind, is_present && !kind.is_cut_off())?;
         }
         unexpected("subject", kind, self.subject.is_some() && kind.is_cut_off())?;
+        unexpected("rotated", kind, self.rotated && kind != Kind::Token)?;
         let is_until_now = kind.is_cut_off() && self.not_before.is_none();
         if let Some(seconds) = limits.disagreement
             && is_until_now
@@ -217,6 +223,7 @@ impl RevocationRequest {
             },
             except_session: name("except_session", self.except_session)?,
             subject: name("subject", self.subject)?,
+            is_rotated: self.rotated,
             actor: actor(caller, self.actor)?,
             reason: text("reason", self.reason, MAX_REASON_BYTES)?,
         })

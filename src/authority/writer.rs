@@ -319,6 +319,7 @@ mod tests {
             not_before: clock::now(),
             except_session: None,
             subject: None,
+            is_rotated: false,
             actor: "operator".into(),
             reason: String::new(),
         }

@@ -47,6 +47,9 @@ pub struct Arguments {
     /// a `--from-token`]
     #[arg(long, value_name = "TEXT")]
     pub of_subject: Option<String>,
+    /// For token: only another one has taken its place, so that requests in progress go on
+    #[arg(long)]
+    pub rotated: bool,
     /// For subject, client and issuer: also while most edges say that the authority's clock is wrong
     #[arg(long)]
     pub despite_clocks: bool,
@@ -129,6 +132,7 @@ fn request(
         not_before: typed(arguments.not_before_in, arguments.not_before),
         except_session: arguments.except_session.clone(),
         subject: arguments.of_subject.clone().or(owner),
+        rotated: arguments.rotated,
         despite_clocks: arguments.despite_clocks,
         reason: arguments.reason.clone(),
         actor: arguments.actor.clone(),

@@ -41,6 +41,43 @@ fn revoking_is_idempotent_and_entries_can_be_restored() {
 }
 
 #[test]
+fn a_token_that_was_rotated_is_revoked_for_new_requests_and_not_for_those_in_progress() {
+    let directory = directory();
+    let mut authority = Authority::start(directory.path());
+    let revoked = |authority: &Authority, in_progress: bool| {
+        let check = json!({
+            "issuer": ISSUER, "jti": "first", "sid": "a", "in_progress": in_progress,
+        });
+        authority.post("/v1/check", &check).json()["revoked"].clone()
+    };
+    let mut request = revocation("token", "first");
+    request["rotated"] = true.into();
+    request["expires_at"] = (now() + 3_600).into();
+    assert_eq!(authority.post("/v1/revocations", &request).status, 200);
+    for _ in 0..2 {
+        assert_eq!(revoked(&authority, false), true);
+        assert_eq!(revoked(&authority, true), false);
+        // It is on disk as it was.
+        authority.kill();
+        authority = Authority::start(directory.path());
+    }
+    authority.revoke("session", "a");
+    assert_eq!(revoked(&authority, true), true, "its session has ended");
+    authority.post("/v1/restorations", &revocation("session", "a"));
+    assert_eq!(revoked(&authority, true), false);
+    request["rotated"] = false.into();
+    let answer = authority.post("/v1/revocations", &request).json();
+    assert_eq!(answer["outcome"], "revoked", "edges have to hear of it");
+    assert_eq!(revoked(&authority, true), true);
+    request["rotated"] = true.into();
+    authority.post("/v1/revocations", &request);
+    assert_eq!(revoked(&authority, true), true, "never less than before");
+    let mut of_session = revocation("session", "b");
+    of_session["rotated"] = true.into();
+    assert_eq!(authority.post("/v1/revocations", &of_session).status, 400);
+}
+
+#[test]
 fn a_cut_off_names_what_was_issued_before_and_may_except_a_session() {
     let directory = directory();
     let authority = Authority::start(directory.path());

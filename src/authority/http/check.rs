@@ -109,6 +109,8 @@ fn revoked_members(
         let is_revoked = if member.kind().is_cut_off() {
             let cut_off = authority.index.cut_off(name, now);
             cut_off.is_some_and(|cut_off| cut_off.revokes(issued_at, session))
+        } else if request.in_progress {
+            authority.index.ends_streams(name, now)
         } else {
             authority.index.is_revoked(name, now)
         };

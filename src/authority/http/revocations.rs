@@ -95,6 +95,9 @@ pub struct EntryAnswer {
     /// earlier cut-off had revoked, stay revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub except_from: Option<u64>,
+    /// Whether only another token has taken its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rotated: bool,
     /// The subject it belongs to, where that was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -406,6 +409,7 @@ fn describe(name: Fingerprint, entry: &Entry, now: UnixTime) -> EntryAnswer {
         except_from: except
             .map(|except| except.from.seconds())
             .filter(|from| *from > 0),
+        rotated: entry.is_rotated,
         subject: entry.subject.clone(),
         kept_until: entry.expires_at.seconds(),
         sequence: entry.sequence,

@@ -89,6 +89,7 @@ mod tests {
         Row {
             expires_at: UnixTime::from_seconds(100).unwrap(),
             sequence: sequence.into(),
+            is_rotated: false,
         }
     }
 

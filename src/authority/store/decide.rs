@@ -79,9 +79,13 @@ pub(super) fn revoke(old: Option<Entry>, revocation: &Revocation, now: Now) -> R
         None => Entry::new(revocation.target.clone()),
     };
     let is_change = if entry.in_force {
-        revocation.target.kind.is_cut_off() && entry.extend_cut_off(revocation)
+        let is_more = revocation.target.kind.is_cut_off() && entry.extend_cut_off(revocation);
+        // Requests in progress, which were left alone, end now.
+        let is_rotated = entry.is_rotated && revocation.is_rotated;
+        is_more || std::mem::replace(&mut entry.is_rotated, is_rotated) != is_rotated
     } else {
         entry.in_force = true;
+        entry.is_rotated = revocation.is_rotated;
         entry.set_cut_off(revocation);
         true
     };
@@ -139,6 +143,7 @@ mod tests {
             not_before: time(1),
             except_session: None,
             subject: None,
+            is_rotated: false,
             actor: "operator".into(),
             reason: "why".into(),
         }
@@ -149,6 +154,24 @@ mod tests {
             RevocationDecision::Changed(entry) => entry,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn what_was_rotated_and_is_revoked_otherwise_is_a_change_and_never_the_other_way_round() {
+        let rotated = Revocation {
+            is_rotated: true,
+            ..revocation(Kind::Token, 100)
+        };
+        let RevocationDecision::Changed(entry) = revoke(None, &rotated, NOW) else {
+            panic!("it is new");
+        };
+        assert!(entry.is_rotated);
+        let again = revoke(Some(entry.clone()), &rotated, NOW);
+        assert_eq!(again, RevocationDecision::Unchanged(entry.clone()));
+        let entry = revoked(Some(entry), Kind::Token, 100);
+        assert!(!entry.is_rotated, "requests in progress end");
+        let after = revoke(Some(entry.clone()), &rotated, NOW);
+        assert_eq!(after, RevocationDecision::Unchanged(entry));
     }
 
     #[test]

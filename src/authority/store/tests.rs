@@ -29,6 +29,7 @@ pub(super) fn revocation(kind: Kind, value: &str, lives: u64) -> Revocation {
         not_before: time(1),
         except_session: None,
         subject: None,
+        is_rotated: false,
         actor: "operator".into(),
         reason: String::new(),
     }

@@ -1,7 +1,7 @@
 //! The content of rows.
 
 use super::{Head, StoreError};
-use crate::authority::entry::{self, Entry};
+use crate::authority::entry::{self, Entry, Summary};
 use crate::authority::index::{Effect, Row};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
@@ -49,10 +49,16 @@ fn split_entry(row: &[u8]) -> Result<(Fingerprint, &[u8]), StoreError> {
 /// What the index has to know of a row of `entries`. No more of the row is decoded than that takes.
 pub(super) fn effect_of(sequence: u64, row: &[u8], key: &FilterKey) -> Result<Effect, StoreError> {
     let (name, row) = split_entry(row)?;
-    let (kind, in_force, expires_at) = entry::summary(row).ok_or(StoreError::Row)?;
+    let Summary {
+        kind,
+        in_force,
+        is_rotated,
+        expires_at,
+    } = entry::summary(row).ok_or(StoreError::Row)?;
     let found = Row {
         expires_at,
         sequence,
+        is_rotated,
     };
     if !in_force {
         return Ok(Effect::Restored(name, kind, found));
@@ -101,6 +107,7 @@ mod tests {
         let time = |seconds| UnixTime::from_seconds(seconds).unwrap();
         let entry = Entry {
             in_force: true,
+            is_rotated: false,
             expires_at: time(7),
             sequence: 9,
             not_before: time(5),
