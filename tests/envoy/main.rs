@@ -34,6 +34,7 @@ mod robustness;
 mod routes;
 mod session_headers;
 mod shared_data;
+mod streams;
 mod trailers;
 mod vectors;
 mod verdicts;

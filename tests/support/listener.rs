@@ -127,7 +127,7 @@ impl Listener {
         self
     }
 
-    /// Lets connections be upgraded to `websocket`.
+    /// Lets connections be upgraded to `websocket`, over HTTP/2 too.
     pub(crate) const fn with_upgrades(mut self) -> Self {
         self.takes_upgrades = true;
         self
@@ -202,6 +202,10 @@ impl Listener {
                     "max_request_headers_kb": self.max_request_headers_kb,
                     "local_reply_config": {"mappers": mappers.as_slice()},
                     "upgrade_configs": upgrades,
+                    // Without it, there are no WebSockets over HTTP/2.
+                    "http2_protocol_options": {"allow_connect": self.takes_upgrades},
+                    // For so long Envoy leaves a connection of HTTP/1.1 open that it has to close.
+                    "delayed_close_timeout": if self.takes_upgrades { "0.1s" } else { "1s" },
                     "http_filters": filters.collect::<Vec<_>>(),
                     "route_config": {"virtual_hosts": [everything]},
                 },
