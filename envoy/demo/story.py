@@ -1,4 +1,4 @@
-"""The story of a session that ends before its token does."""
+"""The story of a session that ends before its token does, and of a WebSocket that ends with it."""
 
 import http.client
 import os
@@ -6,9 +6,10 @@ import subprocess
 import textwrap
 import time
 
+import chat
 from cases import CHALLENGE, bearer, show_outcome, show_title
 from replies import difference, let_through, refused, send, shell_line
-from terminal import Failure
+from terminal import Failure, paint
 from tokens import DEMO, ISSUER, PORTCULLIS, ROOT, mint
 
 REVOKED = refused("token_revoked", f'{CHALLENGE}, error="invalid_token"')
@@ -24,14 +25,18 @@ def run_story(gate_port, authority_port):
     """Shows every step; returns how many did not come out as promised."""
     url = f"http://127.0.0.1:{gate_port}/orders"
     phone, laptop = mint("es256", session="phone-1"), mint("es256", session="laptop-1")
+    sockets = [chat.Socket(gate_port, phone, "phone"), chat.Socket(gate_port, laptop, "laptop")]
     return sum(
         [
             request("alice signs in on her phone", phone, url, "let through", seen("phone-1")),
             request("and on her laptop", laptop, url, "let through", seen("laptop-1")),
+            show_sockets("On each of them a chat is open, a WebSocket", sockets, [True, True]),
             revoke("She loses the phone", authority_port, gate_port, phone, "session", "phone-1"),
+            show_sockets("The chats", sockets, [False, True]),
             request("The finder of the phone", phone, url, "refused: 401 token_revoked", REVOKED),
             request("alice, on her laptop", laptop, url, "let through all the same", seen("laptop-1")),
             revoke("She signs out everywhere", authority_port, gate_port, laptop, "subject", "alice"),
+            show_sockets("The last chat", sockets[1:], [False]),
             request("Her laptop", laptop, url, "refused: 401 token_revoked", REVOKED),
             sign_in_again(url),
         ]
@@ -48,6 +53,24 @@ def request(title, token, url, promise, faults_of):
     reply = send(arguments)
     reply.show()
     return show_outcome(promise, faults_of(reply))
+
+
+def show_sockets(title, sockets, are_open):
+    """Shows which WebSockets are open, and when the others were closed."""
+    print(f"\n{paint('1', title)}\n")
+    faults = []
+    for socket, is_open in zip(sockets, are_open):
+        if not is_open:
+            socket.wait_until_closed(GIVE_UP_AFTER_SECONDS)
+        print(f"  {socket.describe()}")
+        faults += difference("open", is_open, socket.is_open())
+    return show_outcome(promised(are_open), faults)
+
+
+def promised(are_open):
+    if all(are_open):
+        return "open"
+    return "cut off, though its token has not expired" + ("; the other goes on" if any(are_open) else "")
 
 
 def revoke(title, authority_port, gate_port, token, kind, value):
