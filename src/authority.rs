@@ -9,6 +9,7 @@
 //! | `signing` | the keys that the feed is signed with |
 //! | `request`, `import`, `strict` | what callers send |
 //! | `credentials`, `certificate` | who may do what, and who the authority is |
+//! | `configuration` | the authority's own file: which issuers it trusts, and what it does by itself |
 //! | [`http`], `server` | the interface, and the connections it is spoken over |
 //!
 //! A revocation goes `http` → `request` (checks) → `writer` → `store` (on the disk) → `index` →
@@ -26,6 +27,7 @@ use tokio::sync::watch;
 mod certificate;
 mod clock;
 mod clocks;
+mod configuration;
 mod credentials;
 mod entry;
 mod feed;
@@ -46,6 +48,7 @@ mod text;
 mod writer;
 
 pub use certificate::{Certificate, TlsError};
+pub use configuration::{Configuration, Configured, Issuer, IssuerKeys, KeyServer};
 pub use credentials::{
     Access, Credentials, CredentialsError, Permission, Role, generate as new_credential,
 };
@@ -96,6 +99,8 @@ pub struct Settings {
     pub generation_interval: Duration,
     /// Who may keep segments of the filter.
     pub segment_caching: SegmentCaching,
+    /// What the authority's own file says.
+    pub configuration: Configuration,
 }
 
 /// Who may keep segments of the filter, beside the edge that has fetched them.

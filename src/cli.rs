@@ -13,6 +13,7 @@ use crate::configuration::Variable;
 
 pub mod arguments;
 pub mod authority_client;
+pub mod authority_file;
 pub mod backup;
 mod bounds;
 pub mod check;

@@ -46,6 +46,7 @@ use problem::Problem;
 pub use problem::{ProblemBody, TLS_EXPECTED};
 pub(super) use refusals::Refusals;
 pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
+pub(super) use visitor::is_loopback;
 
 const CONTENT_TYPE_JSON: (&str, &str) = ("content-type", "application/json");
 

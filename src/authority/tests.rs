@@ -18,6 +18,7 @@ pub(super) fn start(directory: &Path) -> (Arc<Authority>, watch::Sender<bool>) {
         false_positive_rate: 2.9e-5,
         generation_interval: Duration::from_mins(1),
         segment_caching: SegmentCaching::Private,
+        configuration: Configuration::default(),
     };
     let (stop, stopping) = watch::channel(false);
     let authority = Authority::start(&settings, Access::Machine, stopping);

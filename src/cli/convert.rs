@@ -45,20 +45,28 @@ pub struct Arguments {
     pub json: bool,
 }
 
-/// The plugin configurations in a file, and its documents.
+/// The plugin configurations in a file.
+///
+/// # Errors
+///
+/// As [`found`], and [`CommandError::ConfigurationFile`] where it cannot be read.
+pub(super) fn configurations(file: &Path) -> Result<Vec<Found>, CommandError> {
+    found(file, &configuration_file::documents(file)?)
+}
+
+/// The plugin configurations in the documents of this file.
 ///
 /// # Errors
 ///
 /// [`CommandError::Foreign`] when there is none but something that can be translated to one, else
 /// [`CommandError::ConfigurationFile`].
-pub(super) fn configurations(file: &Path) -> Result<(Vec<Found>, Vec<Document>), CommandError> {
-    let documents = configuration_file::documents(file)?;
-    let found = configuration_file::found(&documents);
+pub(super) fn found(file: &Path, documents: &[Document]) -> Result<Vec<Found>, CommandError> {
+    let found = configuration_file::found(documents);
     if !found.is_empty() {
-        return Ok((found, documents));
+        return Ok(found);
     }
     let path = configuration_file::shown(file).to_owned();
-    Err(match sources(&documents).first() {
+    Err(match sources(documents).first() {
         Some(source) => CommandError::Foreign {
             path,
             line: source.line(),

@@ -160,7 +160,7 @@ pub fn run(
     errors: &mut dyn Write,
 ) -> Result<(), CommandError> {
     let now = mint::unix_time(now)?;
-    let (mut found, _) = convert::configurations(&arguments.file)?;
+    let mut found = convert::configurations(&arguments.file)?;
     let number = found.len();
     let (Some(found), 1) = (found.pop(), number) else {
         return Err(ConfigurationFileError::Several {

@@ -15,10 +15,12 @@ use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
 use super::UNREADABLE;
+use super::authority_file::{self, AuthorityFileError};
 use super::bounds::{BoundError, duration, number};
+use super::configuration_file::ConfigurationFileError;
 use crate::authority::{
-    Access, Authority, AuthorityError, Certificate, Credentials, CredentialsError, Limits, Loss,
-    MAX_EXPIRY, SegmentCaching, Settings, StoreError, TlsError, is_private,
+    Access, Authority, AuthorityError, Certificate, Configuration, Credentials, CredentialsError,
+    Limits, Loss, MAX_EXPIRY, SegmentCaching, Settings, StoreError, TlsError, is_private,
 };
 use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
 
@@ -35,6 +37,10 @@ pub struct Arguments {
     /// lost has to be revoked again
     #[arg(long)]
     pub accept_loss: bool,
+    /// The authority's own file, YAML or JSON: which issuers it trusts, and what it does by itself;
+    /// `portcullis validate` checks it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Who may do what; `portcullis credential` makes its lines [default: every caller everything]
     #[arg(long, value_name = "FILE")]
     pub credentials: Option<PathBuf>,
@@ -111,6 +117,14 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
         });
     }
     expect_own_directory(&arguments.data)?;
+    let configuration = match &arguments.config {
+        Some(file) => {
+            let (configuration, warnings) = authority_file::read(file)?;
+            let _ = io::stderr().write_all(warnings.as_bytes());
+            configuration
+        }
+        None => Configuration::default(),
+    };
     // Logging may have been set up before, by a test in the same process.
     let _ = tracing_subscriber::fmt()
         .json()
@@ -122,14 +136,18 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
         .enable_all()
         .build()
         .map_err(ServeError::Serve)?;
-    let served = runtime.block_on(serve(arguments, output));
+    let served = runtime.block_on(serve(arguments, configuration, output));
     // The requests have had their time. Work that cannot be interrupted, such as a wait for the
     // disk, ends as if the process had been killed.
     runtime.shutdown_timeout(LAST_WORK);
     served
 }
 
-async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeError> {
+async fn serve(
+    arguments: &Arguments,
+    configuration: Configuration,
+    output: &mut dyn Write,
+) -> Result<(), ServeError> {
     let access = match &arguments.credentials {
         Some(file) => Access::Credentials(Arc::new(Credentials::open(file)?)),
         None if is_private(arguments.listen) => Access::Machine,
@@ -145,7 +163,7 @@ async fn serve(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Serv
     let listener = listen(arguments)?;
     let address = listener.local_addr().map_err(ServeError::Serve)?;
     let (stop, stopping) = watch::channel(false);
-    let authority = Authority::start(&settings(arguments), access, stopping)?;
+    let authority = Authority::start(&settings(arguments, configuration), access, stopping)?;
     tokio::spawn(stop_on_signal(stop)?);
     let tls = match tls {
         Some(certificate) => {
@@ -199,7 +217,7 @@ fn stop_on_signal(
     })
 }
 
-fn settings(arguments: &Arguments) -> Settings {
+fn settings(arguments: &Arguments, configuration: Configuration) -> Settings {
     Settings {
         directory: arguments.data.clone(),
         cache_bytes: (arguments.store_cache as usize).saturating_mul(1 << 20),
@@ -221,6 +239,7 @@ fn settings(arguments: &Arguments) -> Settings {
         } else {
             SegmentCaching::Private
         },
+        configuration,
     }
 }
 
@@ -337,6 +356,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The authority's file is not usable.
+    #[error(transparent)]
+    File(#[from] AuthorityFileError),
     /// The credentials are not usable.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -372,7 +394,11 @@ impl ServeError {
                 Some("`portcullis credential --role admin --name NAME` makes a line for it")
             }
             Self::Authority(AuthorityError::Store(error)) => store_hint(error),
-            Self::Listen { .. } | Self::Tls(_) | Self::Authority(_) | Self::Serve(_) => None,
+            Self::Listen { .. }
+            | Self::File(_)
+            | Self::Tls(_)
+            | Self::Authority(_)
+            | Self::Serve(_) => None,
         }
     }
 
@@ -381,9 +407,9 @@ impl ServeError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Public { .. } | Self::OthersMayWrite { .. } => 2,
-            Self::Credentials(CredentialsError::Read { .. }) | Self::Tls(TlsError::Read { .. }) => {
-                UNREADABLE
-            }
+            Self::Credentials(CredentialsError::Read { .. })
+            | Self::File(AuthorityFileError::Unreadable(ConfigurationFileError::Read { .. }))
+            | Self::Tls(TlsError::Read { .. }) => UNREADABLE,
             _ => 1,
         }
     }

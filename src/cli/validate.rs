@@ -1,4 +1,4 @@
-//! `portcullis validate`: would the filter take this configuration?
+//! `portcullis validate`: would the filter, or the authority, take this configuration?
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,17 @@ use clap::Args;
 use serde_json::Value;
 
 use super::configuration_file::{self, ClusterFinding, Found};
-use super::{CommandError, convert};
+use super::{CommandError, authority_file, convert};
+use crate::authority::Configuration;
 use crate::configuration::Fault;
 use crate::gate::inspect_configuration;
 
 /// The arguments of `portcullis validate`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Plugin configurations, or files of Envoy, Istio or Envoy Gateway with the filter in them,
-    /// `ConfigMap`s with such a file too; JSON or YAML; `-` is standard input
+    /// Plugin configurations, files of Envoy, Istio or Envoy Gateway with the filter in them, or
+    /// files for the authority's `--config`; `ConfigMap`s with such a file too; JSON or YAML; `-` is
+    /// standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// End with 1 when there are warnings, too
@@ -46,19 +48,13 @@ pub fn run(
                 continue;
             }
         };
-        let told = |kind: &str, findings: &[Finding]| {
-            let file = configuration_file::shown(file).display();
-            let lines = findings
-                .iter()
-                .map(|Finding { line, text }| format!("{file}:{line}: {kind}: {text}\n"));
-            lines.collect::<String>()
-        };
+        let shown = configuration_file::shown(file);
+        let told = |kind: &str, findings: &[Finding]| Finding::lines(findings, kind, shown);
         let remarks = told("warning", &report.warnings) + &told("note", &report.notes);
         let mut result = told("error", &report.faults);
         let is_fine = report.warnings.is_empty() || !arguments.deny_warnings;
         if report.faults.is_empty() && is_fine {
-            let file = configuration_file::shown(file).display();
-            result = format!("{file}: the configuration is valid\n");
+            result = format!("{}: the configuration is valid\n", shown.display());
         }
         errors
             .write_all(remarks.as_bytes())
@@ -85,9 +81,20 @@ pub fn run(
 }
 
 /// A line of the report, with its path in the file.
-struct Finding {
-    line: usize,
-    text: String,
+pub(super) struct Finding {
+    pub(super) line: usize,
+    pub(super) text: String,
+}
+
+impl Finding {
+    /// A line for each, with the file and what kind of finding it is.
+    pub(super) fn lines(findings: &[Self], kind: &str, file: &Path) -> String {
+        let file = file.display();
+        let lines = findings
+            .iter()
+            .map(|Self { line, text }| format!("{file}:{line}: {kind}: {text}\n"));
+        lines.collect()
+    }
 }
 
 /// The report on a file.
@@ -101,10 +108,20 @@ struct Report {
 
 impl Report {
     fn of(file: &Path) -> Result<Self, CommandError> {
-        let (found, documents) = convert::configurations(file)?;
+        let documents = configuration_file::documents(file)?;
         let mut report = Self::default();
-        for one in &found {
-            report.look_at(one);
+        let own = documents
+            .iter()
+            .filter(|document| Configuration::is_in(&document.value));
+        let own: Vec<_> = own.map(authority_file::inspect).collect();
+        match convert::found(file, &documents) {
+            Ok(found) => found.iter().for_each(|one| report.look_at(one)),
+            Err(error) if own.is_empty() => return Err(error),
+            Err(_) => {}
+        }
+        for inspection in own {
+            report.faults.extend(inspection.faults);
+            report.warnings.extend(inspection.warnings);
         }
         for source in convert::sources(&documents) {
             report.notes.push(Finding {

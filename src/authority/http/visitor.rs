@@ -56,7 +56,7 @@ pub(super) fn expect_no_other_site(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Whether a host, with or without a port, can only mean this machine.
-fn is_loopback(host: &[u8]) -> bool {
+pub(in crate::authority) fn is_loopback(host: &[u8]) -> bool {
     let Ok(host) = str::from_utf8(host) else {
         return false;
     };

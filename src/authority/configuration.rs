@@ -1,0 +1,70 @@
+//! The authority's own file (`serve --config`): which issuers it trusts, and what it does by itself.
+//!
+//! There is one module for each section. The file is read as the filter's configuration is: each
+//! unknown key is a fault, all faults are reported at once, and with one of them nothing is used.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::configuration::{Fault, Node, Read, Reading, Variable};
+
+mod issuers;
+
+pub use issuers::{Issuer, IssuerKeys, KeyServer};
+
+/// What the authority's file says. Without a file, it is empty.
+#[derive(Clone, Debug, Default)]
+pub struct Configuration {
+    /// The issuers whose tokens count as evidence.
+    pub issuers: Vec<Issuer>,
+}
+
+/// A configuration, and what the operator should know about it although it is not a fault.
+#[derive(Debug)]
+pub struct Configured {
+    /// The configuration; none if there are faults.
+    pub configuration: Option<Configuration>,
+    /// What keeps the authority from starting, with the paths.
+    pub faults: Vec<Fault>,
+    /// Remarks, with their paths.
+    pub warnings: Vec<Fault>,
+}
+
+impl Configuration {
+    /// Whether a document is the authority's file, as far as its keys tell.
+    #[must_use]
+    pub fn is_in(document: &Value) -> bool {
+        SECTIONS
+            .iter()
+            .any(|section| document.get(section).is_some())
+            && document.get("providers").is_none()
+    }
+
+    /// Reads the file's document. Files that it names are in this directory, unless their paths are
+    /// absolute.
+    #[must_use]
+    pub fn read(document: &Value, directory: &Path) -> Configured {
+        let reading = Reading::new(document, &|_| Variable::Unset);
+        let configuration = configuration(reading.root(), directory).ok();
+        let (faults, warnings) = reading.findings();
+        Configured {
+            configuration: configuration.filter(|_| faults.is_empty()),
+            faults,
+            warnings,
+        }
+    }
+}
+
+fn configuration(root: Node<'_>, directory: &Path) -> Read<Configuration> {
+    root.object(|fields| {
+        let issuers = issuers::issuers(fields, directory);
+        Ok(Configuration { issuers: issuers? })
+    })
+}
+
+/// The keys at the top, by which a file is told from others.
+const SECTIONS: [&str; 1] = ["issuers"];
+
+#[cfg(test)]
+mod tests;

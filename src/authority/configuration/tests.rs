@@ -1,0 +1,118 @@
+use serde_json::json;
+
+use super::*;
+
+fn read(document: &Value) -> Configured {
+    Configuration::read(document, Path::new("/etc/portcullis"))
+}
+
+/// Every fault, as a line.
+fn faults(document: &Value) -> Vec<String> {
+    let faults = read(document).faults;
+    faults.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn issuers_are_read_with_what_is_left_out() {
+    let configured = read(&json!({"issuers": [
+        {"issuer": "https://a", "keys": {"jwks_file": "a.json"}},
+        {"issuer": "https://b", "keys": {"jwks_uri": "https://b:8443/keys?v=2",
+         "certificate_authority": "/ca.pem"}, "audiences": ["api"], "device_claim": "device_id"},
+        {"issuer": "https://c", "keys": {"jwks_uri": "http://127.0.0.1:80/keys"}},
+    ]}));
+    assert_eq!(configured.faults, []);
+    let issuers = configured.configuration.unwrap().issuers;
+    assert_eq!(
+        issuers[0].keys,
+        IssuerKeys::File("/etc/portcullis/a.json".into())
+    );
+    assert_eq!(
+        (&issuers[0].audiences, &issuers[0].device_claim),
+        (&vec![], &None)
+    );
+    let IssuerKeys::Server(server) = &issuers[1].keys else {
+        panic!("{issuers:?}");
+    };
+    assert_eq!(server.origin, "https://b:8443");
+    assert_eq!(server.url.path, "/keys?v=2");
+    assert_eq!(server.certificate_authority, Some("/ca.pem".into()));
+    assert_eq!(issuers[1].audiences, ["api"]);
+    assert_eq!(issuers[1].device_claim.as_deref(), Some("device_id"));
+}
+
+#[test]
+fn every_fault_of_a_file_is_told_with_its_path() {
+    let file = json!({"jwks_file": "a"});
+    for (document, expected) in [
+        (json!([]), "expected an object, found a list"),
+        (
+            json!({"isuers": []}),
+            "isuers: unknown key, did you mean `issuers`?",
+        ),
+        (
+            json!({"issuers": []}),
+            "issuers: expected at least one issuer",
+        ),
+        (
+            json!({"issuers": [{"keys": file}]}),
+            "issuers[0]: `issuer` is missing",
+        ),
+        (
+            json!({"issuers": [{"issuer": "i"}]}),
+            "issuers[0]: `keys` is missing",
+        ),
+        (
+            json!({"issuers": [{"issuer": "i", "keys": {}}]}),
+            "issuers[0].keys: expected either `jwks_file` or `jwks_uri`",
+        ),
+        (
+            json!({"issuers": [{"issuer": "i", "keys": {"jwks_file": "a", "jwks_uri": "https://a"}}]}),
+            "issuers[0].keys: expected either `jwks_file` or `jwks_uri`",
+        ),
+        (
+            json!({"issuers": [{"issuer": "i", "keys": file}, {"issuer": "i", "keys": file}]}),
+            "issuers[1]: `i` is in the list already",
+        ),
+        (
+            json!({"issuers": [{"issuer": "i", "keys": {"jwks_file": "a", "certificate_authority": "b"}}]}),
+            "issuers[0].keys.certificate_authority: has no effect without `jwks_uri`",
+        ),
+        (
+            json!({"issuers": [{"issuer": "i", "keys": file, "audience": ["a"]}]}),
+            "issuers[0].audience: unknown key, did you mean `audiences`?",
+        ),
+    ] {
+        assert_eq!(faults(&document), [expected], "{document}");
+        assert!(read(&document).configuration.is_none());
+    }
+    let several = json!({"issuers": [{"keys": {}}, {"issuer": 1, "keys": file}], "x": 1});
+    assert_eq!(faults(&several).len(), 4);
+}
+
+#[test]
+fn keys_come_over_tls_or_from_this_machine() {
+    for (uri, is_taken) in [
+        ("https://id.example/keys", true),
+        ("http://localhost/keys", true),
+        ("http://[::1]:8080/keys", true),
+        ("http://id.example/keys", false),
+        ("http://localhost.id.example/keys", false),
+        ("http://localhost@id.example/keys", false),
+        ("HTTPS://id.example/keys", false),
+        ("file:///keys", false),
+        ("id.example/keys", false),
+    ] {
+        let document = json!({"issuers": [{"issuer": "i", "keys": {"jwks_uri": uri}}]});
+        assert_eq!(faults(&document).is_empty(), is_taken, "{uri}");
+    }
+}
+
+#[test]
+fn a_file_is_told_from_the_filters_configuration() {
+    assert!(Configuration::is_in(&json!({"issuers": []})));
+    assert!(!Configuration::is_in(
+        &json!({"providers": {}, "issuers": []})
+    ));
+    assert!(!Configuration::is_in(&json!({"admin": {}})));
+    assert!(!Configuration::is_in(&json!([])));
+}
