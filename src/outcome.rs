@@ -71,6 +71,12 @@ pub enum Reason {
     RequirementUnknown,
     /// The token, its session, device, subject, client or issuer was revoked.
     TokenRevoked,
+    /// The session was ended because it was not used for too long.
+    SessionIdle,
+    /// The session was ended because it has lasted for as long as is permitted.
+    SessionTooOld,
+    /// The session was ended to make room for another one of the same subject.
+    SessionDisplaced,
     /// The token has no claim by which it could be revoked, or one that no revocation could name.
     TokenUnnamed,
     /// No revocation feed has been loaded.
@@ -119,7 +125,7 @@ pub enum Outcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -151,6 +157,9 @@ impl Reason {
         Self::ClaimMismatch,
         Self::RequirementUnknown,
         Self::TokenRevoked,
+        Self::SessionIdle,
+        Self::SessionTooOld,
+        Self::SessionDisplaced,
         Self::TokenUnnamed,
         Self::RevocationUnavailable,
         Self::RevocationStale,
@@ -195,6 +204,9 @@ impl Reason {
             Self::ClaimMismatch => "claim_mismatch",
             Self::RequirementUnknown => "requirement_unknown",
             Self::TokenRevoked => "token_revoked",
+            Self::SessionIdle => "session_idle",
+            Self::SessionTooOld => "session_too_old",
+            Self::SessionDisplaced => "session_displaced",
             Self::TokenUnnamed => "token_unnamed",
             Self::RevocationUnavailable => "revocation_unavailable",
             Self::RevocationStale => "revocation_stale",

@@ -4,9 +4,10 @@
 //!
 //! ```text
 //! struct Entry {               // little-endian
-//!     version: u8,              // 2; 3 for a token that was rotated
+//!     version: u8,              // 2; 3 with a cause
 //!     kind: u8,                 // 1 token, 2 session, 3 device, 4 subject, 5 client, 6 issuer
 //!     in_force: u8,             // 1 revoked, 0 restored
+//!     cause: u8,                // absent in version 2: plain
 //!     expires_at: u64,          // seconds
 //!     sequence: u64,            // of the last change in the feed
 //!     not_before: u64,          // seconds; 0 unless a cut-off
@@ -24,15 +25,15 @@
 
 use crate::little_endian::LittleEndian;
 use crate::revocation::cut_off::{CutOff, Exception};
-use crate::revocation::{FilterKey, Fingerprint, Kind};
+use crate::revocation::{Cause, FilterKey, Fingerprint, Kind};
 use crate::time::UnixTime;
 
 /// 1 was without `except_from`.
 const VERSION: u8 = 2;
 
-/// The same of a token that was rotated. A number of its own, so that a program that does not know
-/// of it reads no such row.
-const ROTATED_VERSION: u8 = 3;
+/// The same with a cause. A number of its own, so that a program that knows of no causes reads no
+/// such row, and reads all others.
+const VERSION_WITH_CAUSE: u8 = 3;
 
 /// Enough to see how an entry came about and what happened lately, and a bound for a script that
 /// revokes the same subject every minute.
@@ -80,8 +81,8 @@ pub struct Revocation {
     pub except_session: Option<String>,
     /// The subject it belongs to, for searches, where that is known.
     pub subject: Option<String>,
-    /// Whether only another token has taken its place, so that requests in progress go on.
-    pub is_rotated: bool,
+    /// Why, as far as clients can tell.
+    pub cause: Cause,
     /// Who asks.
     pub actor: String,
     /// Why.
@@ -117,8 +118,8 @@ pub(super) struct Entry {
     pub target: Target,
     /// Whether it is revoked; `false` once it was restored.
     pub in_force: bool,
-    /// Whether only another token has taken its place, so that requests in progress go on.
-    pub is_rotated: bool,
+    /// Why it was revoked, as far as clients can tell.
+    pub cause: Cause,
     /// When the entry is dropped.
     pub expires_at: UnixTime,
     /// Number of the last change in the feed that it made.
@@ -159,7 +160,7 @@ impl Entry {
         Self {
             target,
             in_force: false,
-            is_rotated: false,
+            cause: Cause::Plain,
             expires_at: UnixTime::EPOCH,
             sequence: 0,
             not_before: UnixTime::EPOCH,
@@ -251,12 +252,13 @@ impl Entry {
     #[must_use]
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(128);
-        let version = if self.is_rotated {
-            ROTATED_VERSION
+        let (kind, in_force) = (self.target.kind.tag(), u8::from(self.in_force));
+        if self.cause.is_plain() {
+            bytes.extend([VERSION, kind, in_force]);
         } else {
-            VERSION
-        };
-        bytes.extend([version, self.target.kind.tag(), u8::from(self.in_force)]);
+            let cause = self.cause.number();
+            bytes.extend([VERSION_WITH_CAUSE, kind, in_force, cause]);
+        }
         let times = [
             self.expires_at.seconds(),
             self.sequence,
@@ -290,9 +292,11 @@ impl Entry {
     #[must_use]
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut row = LittleEndian(bytes);
-        let is_rotated = is_rotated(row.u8()?)?;
-        let kind = Kind::from_tag(row.u8()?)?;
-        let in_force = row.u8()? == 1;
+        let Start {
+            kind,
+            in_force,
+            cause,
+        } = start(&mut row)?;
         let expires_at = UnixTime::from_seconds(row.u64()?)?;
         let sequence = row.u64()?;
         let not_before = UnixTime::from_seconds(row.u64()?)?;
@@ -310,7 +314,7 @@ impl Entry {
         row.end(Self {
             target,
             in_force,
-            is_rotated,
+            cause,
             expires_at,
             sequence,
             not_before,
@@ -329,7 +333,7 @@ impl Entry {
 pub(super) struct Summary {
     pub kind: Kind,
     pub in_force: bool,
-    pub is_rotated: bool,
+    pub cause: Cause,
     pub expires_at: UnixTime,
 }
 
@@ -337,21 +341,37 @@ pub(super) struct Summary {
 #[must_use]
 pub(super) fn summary(row: &[u8]) -> Option<Summary> {
     let mut row = LittleEndian(row);
+    let Start {
+        kind,
+        in_force,
+        cause,
+    } = start(&mut row)?;
     Some(Summary {
-        is_rotated: is_rotated(row.u8()?)?,
-        kind: Kind::from_tag(row.u8()?)?,
-        in_force: row.u8()? == 1,
+        kind,
+        in_force,
+        cause,
         expires_at: UnixTime::from_seconds(row.u64()?)?,
     })
 }
 
-/// What the version of a row says; `None` for one that is not known.
-const fn is_rotated(version: u8) -> Option<bool> {
-    match version {
-        VERSION => Some(false),
-        ROTATED_VERSION => Some(true),
-        _ => None,
-    }
+/// What a row has before its times.
+struct Start {
+    kind: Kind,
+    in_force: bool,
+    cause: Cause,
+}
+
+fn start(row: &mut LittleEndian<'_>) -> Option<Start> {
+    let version = row.u8()?;
+    Some(Start {
+        kind: Kind::from_tag(row.u8()?)?,
+        in_force: row.u8()? == 1,
+        cause: match version {
+            VERSION => Cause::Plain,
+            VERSION_WITH_CAUSE => Cause::from_number(row.u8()?),
+            _ => return None,
+        },
+    })
 }
 
 fn text(row: &mut LittleEndian<'_>) -> Option<String> {
@@ -397,7 +417,7 @@ mod tests {
         };
         Entry {
             in_force: true,
-            is_rotated: false,
+            cause: Cause::Plain,
             expires_at: UnixTime::from_seconds(7).unwrap(),
             sequence: 9,
             not_before: UnixTime::MAX,
@@ -416,15 +436,14 @@ mod tests {
 
     #[test]
     fn an_entry_comes_back_as_it_was() {
-        for kind in Kind::ALL {
+        for (kind, cause) in Kind::ALL.into_iter().zip(Cause::ALL) {
             let mut entry = entry();
-            entry.target.kind = kind;
-            entry.is_rotated = kind == Kind::Token;
+            (entry.target.kind, entry.cause) = (kind, cause);
             assert_eq!(Entry::decode(&entry.encode()), Some(entry.clone()));
             let expected = Summary {
                 kind,
                 in_force: true,
-                is_rotated: entry.is_rotated,
+                cause,
                 expires_at: entry.expires_at,
             };
             assert_eq!(summary(&entry.encode()), Some(expected));
@@ -433,12 +452,27 @@ mod tests {
 
     #[test]
     fn a_row_cut_anywhere_or_too_long_is_none() {
-        let mut row = entry().encode();
-        for length in 0..row.len() {
-            assert_eq!(Entry::decode(&row[..length]), None, "{length} bytes");
+        for cause in [Cause::Plain, Cause::Idle] {
+            let mut row = Entry { cause, ..entry() }.encode();
+            for length in 0..row.len() {
+                assert_eq!(Entry::decode(&row[..length]), None, "{length} bytes");
+            }
+            row.push(0);
+            assert_eq!(Entry::decode(&row), None);
         }
-        row.push(0);
-        assert_eq!(Entry::decode(&row), None);
+    }
+
+    #[test]
+    fn a_cause_of_a_newer_version_is_plain_and_one_of_a_newer_row_is_none() {
+        let mut row = Entry {
+            cause: Cause::Suspicious,
+            ..entry()
+        }
+        .encode();
+        row[3] = u8::MAX;
+        assert_eq!(Entry::decode(&row), Some(entry()));
+        row[0] += 1;
+        assert_eq!((Entry::decode(&row), summary(&row)), (None, None));
     }
 
     #[test]

@@ -255,7 +255,7 @@ pub(super) fn read(
 pub(super) fn encode(revocation: &Revocation, now: UnixTime, bytes: &mut Vec<u8>) {
     let entry = Entry {
         in_force: true,
-        is_rotated: revocation.is_rotated,
+        cause: revocation.cause,
         expires_at: revocation.expires_at,
         sequence: 0,
         not_before: revocation.not_before,
@@ -292,7 +292,7 @@ pub(super) fn decode(mut bytes: &[u8]) -> Option<Vec<Revocation>> {
             not_before: entry.not_before,
             except_session: entry.except.map(|except| except.session),
             subject: entry.subject,
-            is_rotated: entry.is_rotated,
+            cause: entry.cause,
             actor: event.actor,
             reason: event.reason,
         });

@@ -12,7 +12,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::identity_hash::IdentityHash;
 use crate::revocation::cut_off::CutOff;
-use crate::revocation::{Fingerprint, Kind};
+use crate::revocation::{Cause, Fingerprint, Kind};
 use crate::time::UnixTime;
 
 mod loading;
@@ -45,12 +45,12 @@ pub(super) struct Row {
     pub expires_at: UnixTime,
     /// Number of the entry's last change.
     pub sequence: u64,
-    /// Whether it is a token in whose place there is only another one.
-    pub is_rotated: bool,
+    /// Why it was revoked, as far as clients can tell.
+    pub cause: Cause,
 }
 
-/// A [`Row`] as the index keeps it, in 12 bytes: with an aligned `u64` it would take 16. The first bit
-/// of the sequence number, which no history reaches, says whether the token was rotated.
+/// A [`Row`] as the index keeps it, in 12 bytes: with an aligned `u64` it would take 16. The cause is in
+/// the first bits of the sequence number, which no history reaches, so that it takes no memory at all.
 #[derive(Clone, Copy, Debug)]
 struct PackedRow {
     expiry: Expiry,
@@ -64,26 +64,32 @@ impl PackedRow {
             reason = "the halves are what is wanted"
         )]
         let [low, high] = [row.sequence as u32, (row.sequence >> 32) as u32];
-        let rotated = if row.is_rotated { ROTATED } else { 0 };
+        let cause = u32::from(row.cause.number()) << CAUSE_SHIFT;
         Self {
             expiry: Expiry::at(row.expires_at),
-            sequence: [low, high & !ROTATED | rotated],
+            sequence: [low, high & SEQUENCE_BITS | cause],
         }
     }
 
     fn sequence(self) -> u64 {
         let [low, high] = self.sequence;
-        u64::from(low) | u64::from(high & !ROTATED) << 32
+        u64::from(low) | u64::from(high & SEQUENCE_BITS) << 32
     }
 
-    const fn is_rotated(self) -> bool {
+    fn cause(self) -> Cause {
         let [_, high] = self.sequence;
-        high & ROTATED != 0
+        let [.., first] = (high >> CAUSE_SHIFT).to_be_bytes();
+        Cause::from_number(first)
     }
 }
 
-/// The first bit of the higher half of a sequence number.
-const ROTATED: u32 = 1 << 31;
+/// Where the cause is in the higher half of a sequence number.
+const CAUSE_SHIFT: u32 = 29;
+
+/// The rest of it. There are 2^61 numbers, a million a second for 73,000 years.
+const SEQUENCE_BITS: u32 = (1 << CAUSE_SHIFT) - 1;
+
+const _: () = assert!(Cause::ALL.len() <= 1 << (32 - CAUSE_SHIFT));
 
 /// What the index is told after a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,23 +187,15 @@ impl Index {
         }
     }
 
-    /// Whether this token, session or device is revoked at `now`.
+    /// Why this token, session or device is revoked at `now`, if it is.
     #[must_use]
-    pub(super) fn is_revoked(&self, name: Fingerprint, now: UnixTime) -> bool {
-        self.holds(name, |row| !row.expiry.is_past(now))
-    }
-
-    /// The same for requests in progress, which a token that was only rotated does not end.
-    #[must_use]
-    pub(super) fn ends_streams(&self, name: Fingerprint, now: UnixTime) -> bool {
-        self.holds(name, |row| !row.expiry.is_past(now) && !row.is_rotated())
-    }
-
-    fn holds(&self, name: Fingerprint, is_it: impl Fn(&PackedRow) -> bool) -> bool {
+    pub(super) fn revoked(&self, name: Fingerprint, now: UnixTime) -> Option<Cause> {
         let Some(shard) = self.shard(name) else {
-            return true;
+            return Some(Cause::Plain);
         };
-        read(shard).get(&name).is_some_and(is_it)
+        let row = read(shard).get(&name).copied();
+        row.filter(|row| !row.expiry.is_past(now))
+            .map(PackedRow::cause)
     }
 
     /// The cut-off that holds for this subject, client or issuer at `now`.
@@ -323,8 +321,8 @@ mod tests {
     fn until(seconds: u64) -> Row {
         Row {
             expires_at: time(seconds),
-            sequence: u64::MAX / 2 - seconds,
-            is_rotated: seconds.is_multiple_of(2),
+            sequence: u64::MAX / 8 - seconds,
+            cause: Cause::Plain,
         }
     }
 
@@ -336,24 +334,30 @@ mod tests {
     fn an_entry_is_in_force_until_it_expires() {
         let index = Index::new();
         index.apply(Effect::Entry(name(1), until(100)));
-        assert!(index.is_revoked(name(1), time(99)));
-        assert!(!index.is_revoked(name(1), time(100)));
-        assert!(!index.is_revoked(name(2), time(1)));
+        assert_eq!(index.revoked(name(1), time(99)), Some(Cause::Plain));
+        assert_eq!(index.revoked(name(1), time(100)), None);
+        assert_eq!(index.revoked(name(2), time(1)), None);
         assert_eq!(index.expired(time(100), 10), [name(1)]);
         assert_eq!(index.expired(time(99), 10), []);
     }
 
     #[test]
-    fn a_token_that_was_rotated_is_revoked_and_ends_no_stream() {
+    fn the_cause_is_kept_beside_the_largest_sequence_numbers_and_takes_no_memory() {
         let index = Index::new();
-        index.apply(Effect::Entry(name(1), until(100)));
-        index.apply(Effect::Entry(name(2), until(101)));
-        for (byte, ends) in [(1, false), (2, true)] {
-            assert!(index.is_revoked(name(byte), time(99)));
-            assert_eq!(index.ends_streams(name(byte), time(99)), ends);
-            assert!(!index.ends_streams(name(byte), time(101)));
+        for cause in Cause::ALL {
+            for sequence in [0, 1, u64::from(u32::MAX) + 1, u64::MAX / 8] {
+                let row = Row {
+                    expires_at: time(100),
+                    sequence,
+                    cause,
+                };
+                index.apply(Effect::Entry(name(1), row));
+                assert_eq!(index.revoked(name(1), time(99)), Some(cause));
+                assert_eq!(index.revoked(name(1), time(100)), None);
+                assert_eq!(index.sequence_of(name(1)), Some(sequence));
+            }
         }
-        assert_eq!(index.sequence_of(name(1)), Some(u64::MAX / 2 - 100));
+        assert_eq!(size_of::<(Fingerprint, PackedRow)>(), 28);
     }
 
     #[test]
@@ -376,7 +380,7 @@ mod tests {
             index.apply(Effect::Restored(name(3), Kind::Subject, until(7)));
         }
         assert_eq!((index.entry_count(), index.cut_off_count()), (0, 0));
-        assert_eq!(index.sequence_of(name(3)), Some(u64::MAX / 2 - 7));
+        assert_eq!(index.sequence_of(name(3)), Some(u64::MAX / 8 - 7));
         assert_eq!(index.sequence_of(name(1)), None);
         assert_eq!(index.expired(time(7), 10), [name(3)]);
         index.apply(Effect::Dropped(name(3)));

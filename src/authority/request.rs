@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::entry::{Revocation, Target};
 use super::store::Restoration;
 use super::text::counted;
-use crate::revocation::{Kind, MAX_NAME_BYTES};
+use crate::revocation::{Cause, Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
 
 /// A sentence or two.
@@ -223,7 +223,11 @@ impl RevocationRequest {
             },
             except_session: name("except_session", self.except_session)?,
             subject: name("subject", self.subject)?,
-            is_rotated: self.rotated,
+            cause: if self.rotated {
+                Cause::Rotated
+            } else {
+                Cause::Plain
+            },
             actor: actor(caller, self.actor)?,
             reason: text("reason", self.reason, MAX_REASON_BYTES)?,
         })

@@ -302,7 +302,7 @@ mod tests {
     use super::*;
     use crate::authority::entry::{Revocation, Target};
     use crate::authority::store::{CHECKED_BYTES, DropExpired, DropStaged, Loss, Opening};
-    use crate::revocation::Kind;
+    use crate::revocation::{Cause, Kind};
 
     fn session(value: &str) -> Target {
         Target {
@@ -319,7 +319,7 @@ mod tests {
             not_before: clock::now(),
             except_session: None,
             subject: None,
-            is_rotated: false,
+            cause: Cause::Plain,
             actor: "operator".into(),
             reason: String::new(),
         }

@@ -236,7 +236,7 @@ impl Streams {
             host.measure(Metric::Check(&outcome));
             for suspect in suspects {
                 match outcome.answer {
-                    Some(Settled::Revoked) => {
+                    Some(Settled::Revoked(_)) => {
                         self.end(suspect.watched, End::Revoked, &mut closing);
                     }
                     Some(Settled::NotRevoked) => {}

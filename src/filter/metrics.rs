@@ -226,7 +226,7 @@ impl Metrics {
 
     fn count_check(&self, outcome: &CheckOutcome) {
         let id = match outcome.answer {
-            Some(Settled::Revoked) => self.feed.revoked,
+            Some(Settled::Revoked(_)) => self.feed.revoked,
             Some(Settled::NotRevoked) => self.feed.not_revoked,
             None => self.feed.unanswered,
         };

@@ -7,6 +7,7 @@ pub use problem::{Action, ChallengeKind, Problem};
 pub use crate::outcome::{Admission, Outcome, Reason};
 
 use super::text::TooLong;
+use crate::revocation::Cause;
 use crate::token::{ClaimError, SignatureError, TokenError};
 
 impl From<&TokenError> for Reason {
@@ -16,6 +17,19 @@ impl From<&TokenError> for Reason {
             TokenError::CriticalHeader => Self::CriticalHeader,
             TokenError::Claim(ClaimError::Milliseconds { .. }) => Self::TimeInMilliseconds,
             _ => Self::TokenMalformed,
+        }
+    }
+}
+
+/// A token is refused for this. That a session ended by itself may be told to whoever holds a genuine
+/// token of it; that it looked stolen may not.
+impl From<Cause> for Reason {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Plain | Cause::Rotated | Cause::Suspicious => Self::TokenRevoked,
+            Cause::Idle => Self::SessionIdle,
+            Cause::TooOld => Self::SessionTooOld,
+            Cause::Displaced => Self::SessionDisplaced,
         }
     }
 }

@@ -10,7 +10,9 @@ use super::reason::{Admission, Reason};
 use crate::host::{Call, CallOutcome, Host, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
 use crate::revocation::wire::{self, CheckRequest};
-use crate::revocation::{FeedKeys, Fingerprint, Names, Settled, Standing, Status, View, proof};
+use crate::revocation::{
+    Cause, FeedKeys, Fingerprint, Names, Settled, Standing, Status, View, proof,
+};
 use crate::token::Claims;
 use naming::{Extent, Naming};
 
@@ -111,6 +113,7 @@ impl Check {
         let request = CheckRequest {
             epoch: self.asked_at.map(|(epoch, _)| epoch),
             at_least: self.asked_at.map(|(_, sequence)| sequence),
+            with_cause: true,
             nonce: Some(self.nonce),
             ..(*self.names).clone()
         };
@@ -163,7 +166,7 @@ impl Finding {
     fn without_certainty(self) -> Self {
         match self {
             Self::Settled(Settled::NotRevoked, _) | Self::Unsettled(_) => Self::UNKNOWN,
-            other @ (Self::Settled(Settled::Revoked, _) | Self::Ask(_)) => other,
+            other @ (Self::Settled(Settled::Revoked(_), _) | Self::Ask(_)) => other,
         }
     }
 }
@@ -227,8 +230,8 @@ impl Revocations {
     ///
     /// [`Reason::RevocationUnavailable`], [`Reason::RevocationStale`] and
     /// [`Reason::RevocationUnconfirmed`] if nothing is known and the posture is to refuse;
-    /// [`Reason::TokenUnnamed`]; [`Reason::TokenRevoked`] if the authority said so before the feed
-    /// changed, so that the next request has to look again.
+    /// [`Reason::TokenUnnamed`]; [`Reason::TokenRevoked`], or that of the [`Cause`], if the authority
+    /// said so before the feed changed, so that the next request has to look again.
     pub(super) fn find(
         &self,
         host: &impl Host,
@@ -311,9 +314,9 @@ impl Revocations {
         settled: Settled,
     ) -> Result<Finding, Reason> {
         match settled {
-            Settled::Revoked => Err(Reason::TokenRevoked),
+            Settled::Revoked(cause) => Err(cause.into()),
             Settled::NotRevoked => Ok(match self.status(host, naming) {
-                (Status::CutOff, names) => Finding::Settled(Settled::Revoked, names),
+                (Status::CutOff, names) => Finding::Settled(CUT_OFF, names),
                 _ => Finding::Unsettled(Admission::Verified),
             }),
         }
@@ -333,7 +336,7 @@ impl Revocations {
         let (status, names) = self.status(host, naming);
         match status {
             Status::NotRevoked => Ok(Finding::Settled(Settled::NotRevoked, names)),
-            Status::CutOff => Ok(Finding::Settled(Settled::Revoked, names)),
+            Status::CutOff => Ok(Finding::Settled(CUT_OFF, names)),
             Status::PossiblyRevoked | Status::NoData => match (asked, self.settings.on_unconfirmed)
             {
                 (Asked::NotYet, _) => Ok(Finding::Ask(self.check(host, naming))),
@@ -415,6 +418,9 @@ fn outcome_for<'c>(naming: &Naming<'_>, checks: &'c [CheckOutcome]) -> Option<&'
     let names = naming.check_request();
     checks.find(|outcome| *outcome.check.names == names)
 }
+
+/// What is known of a token by a cut-off alone.
+const CUT_OFF: Settled = Settled::Revoked(Cause::Plain);
 
 /// Some readers of JSON take every integer for a signed one.
 const NONCE_SHIFT: u32 = 1;

@@ -86,8 +86,8 @@ impl Verification {
         match (candidate.settled(), revocations.posture(standing)) {
             // A token that is known to be revoked is not let through just because the feed is
             // stale.
-            (Some(Settled::Revoked), None | Some(Posture::Allow)) => {
-                return Err(Reason::TokenRevoked.into());
+            (Some(Settled::Revoked(cause)), None | Some(Posture::Allow)) => {
+                return Err(Reason::from(cause).into());
             }
             (Some(Settled::NotRevoked), None) => {
                 return Ok((Admission::Verified, self.keep(candidate)));
@@ -99,7 +99,7 @@ impl Verification {
                 let token = self.settle(candidate, settled, &names);
                 match settled {
                     Settled::NotRevoked => Ok((Admission::Verified, token)),
-                    Settled::Revoked => Err(Reason::TokenRevoked.into()),
+                    Settled::Revoked(cause) => Err(Reason::from(cause).into()),
                 }
             }
             Ok(Finding::Unsettled(admission)) => Ok((admission, self.keep(candidate))),

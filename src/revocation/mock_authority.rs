@@ -48,8 +48,8 @@ pub struct MockAuthority {
     pub changes: Vec<Change>,
     /// Those of the epoch before.
     pub former: Vec<Change>,
-    /// Tokens that were revoked only because others have taken their place.
-    pub rotated: Vec<Fingerprint>,
+    /// Why something was revoked, where there is more to say than that it was.
+    pub causes: Vec<(Fingerprint, Cause)>,
     /// Changes that were in the backup with which the epoch began.
     pub restored: usize,
     /// Pages of the filter.
@@ -77,7 +77,7 @@ impl MockAuthority {
             base: 0,
             changes: Vec::new(),
             former: Vec::new(),
-            rotated: Vec::new(),
+            causes: Vec::new(),
             restored: 0,
             page_count: 3,
             bucket_count: 2,
@@ -92,7 +92,8 @@ impl MockAuthority {
 
     /// Revokes the token with this `jti`, whose place another one has taken.
     pub fn rotate(&mut self, token: &str) {
-        self.rotated.push(name_of(Kind::Token, token));
+        self.causes
+            .push((name_of(Kind::Token, token), Cause::Rotated));
         self.revoke(token);
     }
 
@@ -276,20 +277,16 @@ impl MockAuthority {
     #[must_use]
     pub fn check(&self, body: &[u8]) -> Vec<u8> {
         let members: Value = serde_json::from_slice(body).unwrap();
-        let is_revoked = self.has_revoked(&members);
-        let proof = self.proof(body, is_revoked);
-        let answer = json!({"revoked": is_revoked, "proof": proof});
+        let cause = self.cause_of(&members);
+        let settled = cause.map_or(Settled::NotRevoked, Settled::Revoked);
+        let proof = self.proof(body, settled);
+        let answer = json!({"revoked": cause.is_some(), "proof": proof});
         answer.to_string().into_bytes()
     }
 
     /// The proof of an answer to a check.
     #[must_use]
-    pub fn proof(&self, body: &[u8], is_revoked: bool) -> String {
-        let settled = if is_revoked {
-            Settled::Revoked
-        } else {
-            Settled::NotRevoked
-        };
+    pub fn proof(&self, body: &[u8], settled: Settled) -> String {
         let statement = proof::statement(body, settled);
         proof::encode(&self.sign(Signable::Check, statement))
     }
@@ -301,7 +298,7 @@ impl MockAuthority {
         json!({ "proof": proof }).to_string().into_bytes()
     }
 
-    fn has_revoked(&self, token: &Value) -> bool {
+    fn cause_of(&self, token: &Value) -> Option<Cause> {
         let issuer = token["issuer"].as_str().unwrap();
         let name = |member: &str, kind| {
             let value = token[member].as_str()?;
@@ -319,14 +316,19 @@ impl MockAuthority {
         ];
         let is_in_progress = token["in_progress"].as_bool().unwrap_or_default();
         let issued_at = token["issued_at"].as_u64().and_then(UnixTime::from_seconds);
-        let is_revoked = |name: Fingerprint| {
+        let revoked = |name: Fingerprint| {
+            let mut causes = self.causes.iter();
+            let cause = causes.rfind(|(named, _)| *named == name);
+            let cause = cause.map_or(Cause::Plain, |(_, cause)| *cause);
             let mut changes = self.changes.iter();
-            match changes.rfind(|change| change.fingerprint() == name) {
-                Some(Change::Add(_)) => !(is_in_progress && self.rotated.contains(&name)),
+            let is_revoked = match changes.rfind(|change| change.fingerprint() == name) {
+                Some(Change::Add(_)) => !is_in_progress || cause.ends_streams(),
                 Some(Change::SetCutOff(cut_off)) => cut_off.revokes(issued_at, session),
                 None | Some(Change::Restore(_) | Change::ClearCutOff(_)) => false,
-            }
+            };
+            is_revoked.then_some(cause)
         };
-        names.into_iter().flatten().any(is_revoked)
+        let causes = names.into_iter().flatten().filter_map(revoked);
+        causes.reduce(Cause::and)
     }
 }

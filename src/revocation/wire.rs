@@ -25,6 +25,8 @@
 
 use serde_json::{Map, Value};
 
+#[cfg(not(target_family = "wasm"))]
+use super::Cause;
 use super::{Chain, Evidence, Kind};
 use crate::time::UnixTime;
 use crate::token::parse_json;
@@ -101,6 +103,10 @@ pub struct CheckRequest {
     /// because another one has taken its place does not count then.
     #[cfg_attr(not(target_family = "wasm"), serde(default))]
     pub in_progress: bool,
+    /// Whether the proof may say why the token was revoked. To callers that do not ask for it, every
+    /// revocation is the same.
+    #[cfg_attr(not(target_family = "wasm"), serde(default))]
+    pub with_cause: bool,
     /// A random number, below 2^63; with it the answer has a proof, which is valid for this check
     /// only.
     #[cfg_attr(
@@ -203,8 +209,14 @@ impl CheckRequest {
                 members.insert(member.to_owned(), number.into());
             }
         }
-        if self.in_progress {
-            members.insert("in_progress".to_owned(), true.into());
+        let flags = [
+            ("in_progress", self.in_progress),
+            ("with_cause", self.with_cause),
+        ];
+        for (member, flag) in flags {
+            if flag {
+                members.insert(member.to_owned(), flag.into());
+            }
         }
         Value::Object(members)
     }
@@ -229,6 +241,9 @@ pub struct CheckAnswer {
     /// issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Kind>,
+    /// Why it is, where there is more to say than that it was revoked. For checks without a nonce.
+    #[serde(default, skip_serializing_if = "Cause::is_plain")]
+    pub cause: Cause,
     /// Every member of the check that a revocation names, in the order of `by`. For checks without
     /// a nonce.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -238,7 +253,7 @@ pub struct CheckAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<IssuerAnswer>,
     /// The same, signed with a key of the feed: base64url of SHA-256 of the check's body, one byte
-    /// that is 1 for revoked, eight bytes that name the key, and an Ed25519 signature over
+    /// that is 0 for not revoked, eight bytes that name the key, and an Ed25519 signature over
     /// `portcullis check 1`, a zero byte and what is before the key. For checks with a nonce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
@@ -376,8 +391,9 @@ mod tests {
             request.put(member, &number.to_string());
         }
         (request.epoch, request.at_least, request.nonce) = (Some(8), Some(9), Some(10));
+        (request.in_progress, request.with_cause) = (true, true);
         let json = request.to_json();
-        assert_eq!(json.as_object().unwrap().len(), 11);
+        assert_eq!(json.as_object().unwrap().len(), 13);
         for (number, member) in members.into_iter().enumerate() {
             let name = serde_json::to_value(member).unwrap();
             assert_eq!(json[name.as_str().unwrap()], number.to_string());
@@ -391,6 +407,7 @@ mod tests {
         let mut answer = CheckAnswer {
             revoked: true,
             by: Some(Kind::Token),
+            cause: Cause::Plain,
             members: vec![Member::Jti],
             issuer: None,
             proof: Some("proof".to_owned()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use portcullis::revocation::{Settled, proof};
+use portcullis::revocation::{Cause, Settled, proof};
 use serde_json::{Value, json};
 
 use super::process::{Authority, ISSUER, directory, revocation};
@@ -356,7 +356,7 @@ fn the_description_is_of_what_is_served() {
     let check = check.to_string();
     assert_eq!(
         proof::verdict(proof, check.as_bytes(), &keys),
-        Some(Settled::Revoked)
+        Some(Settled::Revoked(Cause::Plain))
     );
     conforms(
         &document,

@@ -12,7 +12,7 @@ use crate::authority::credentials::{Caller, Role};
 use crate::authority::entry::Target;
 use crate::authority::{Authority, clock};
 use crate::revocation::wire::{CHECK_PATH, CheckAnswer, CheckRequest, Member};
-use crate::revocation::{Settled, Signable, proof};
+use crate::revocation::{Cause, Settled, Signable, proof};
 use crate::time::UnixTime;
 
 /// Whether a token with these claims is revoked, exactly.
@@ -41,28 +41,39 @@ pub(super) async fn check(
     let now = clock::now();
     // Read before the index, which is told of every change before the history is.
     let doubt = doubt(&authority, &value);
-    let mut members = revoked_members(&authority, &value, issued_at.transpose()?, now);
-    let first = members.next();
-    if let (None, Some(doubt)) = (first, doubt) {
+    let mut revocations = revocations(&authority, &value, issued_at.transpose()?, now);
+    let first = revocations.next();
+    if let (None, Some(doubt)) = (&first, doubt) {
         return Err(doubt);
     }
     authority.metrics.checked(first.is_some());
     let mut answer = CheckAnswer {
         revoked: first.is_some(),
-        by: first.map(Member::kind),
+        by: first.map(|(member, _)| member.kind()),
+        cause: Cause::Plain,
         members: Vec::new(),
         issuer: None,
         proof: None,
     };
     // A check with a nonce comes from an edge, which reads nothing but the proof.
     if value.nonce.is_some() {
-        let settled = first.map_or(Settled::NotRevoked, |_| Settled::Revoked);
+        let settled = match first {
+            None => Settled::NotRevoked,
+            Some(_) if !value.with_cause => Settled::Revoked(Cause::Plain),
+            Some((_, cause)) => {
+                let causes = revocations.map(|(_, cause)| cause);
+                Settled::Revoked(causes.fold(cause, Cause::and))
+            }
+        };
         let statement = proof::statement(&bytes, settled);
         let statement = authority.signer.sign(Signable::Check, statement, now);
         answer.proof = Some(proof::encode(&statement));
         return Ok(Json(answer));
     }
-    answer.members = first.into_iter().chain(members).collect();
+    let all: Vec<_> = first.into_iter().chain(revocations).collect();
+    let causes = all.iter().map(|(_, cause)| *cause);
+    answer.cause = causes.reduce(Cause::and).unwrap_or_default();
+    answer.members = all.into_iter().map(|(member, _)| member).collect();
     if !answer.revoked && caller.role == Role::Admin {
         // The answer comes from memory; without a readable store it only lacks this.
         answer.issuer = known_issuer(&authority, value.issuer).await.ok();
@@ -81,12 +92,13 @@ fn doubt(authority: &Authority, request: &CheckRequest) -> Option<Problem> {
     request.at_least.is_some_and(is_ahead).then(Problem::behind)
 }
 
-fn revoked_members(
+/// The members that are revoked, and why each is.
+fn revocations(
     authority: &Authority,
     request: &CheckRequest,
     issued_at: Option<UnixTime>,
     now: UnixTime,
-) -> impl Iterator<Item = Member> {
+) -> impl Iterator<Item = (Member, Cause)> {
     let key = authority.store.filter_key();
     let name =
         move |member: Member, value: &str| key.fingerprint(member.kind(), &request.issuer, value);
@@ -106,14 +118,14 @@ fn revoked_members(
     let issuer = Target::issuer(&request.issuer).fingerprint(&key);
     let named = named.chain([(Member::Issuer, issuer)]);
     named.filter_map(move |(member, name)| {
-        let is_revoked = if member.kind().is_cut_off() {
+        let cause = if member.kind().is_cut_off() {
             let cut_off = authority.index.cut_off(name, now);
-            cut_off.is_some_and(|cut_off| cut_off.revokes(issued_at, session))
-        } else if request.in_progress {
-            authority.index.ends_streams(name, now)
+            let cut_off = cut_off.filter(|cut_off| cut_off.revokes(issued_at, session));
+            cut_off.map(|_| Cause::Plain)
         } else {
-            authority.index.is_revoked(name, now)
+            let cause = authority.index.revoked(name, now);
+            cause.filter(|cause| !request.in_progress || cause.ends_streams())
         };
-        is_revoked.then_some(member)
+        Some((member, cause?))
     })
 }

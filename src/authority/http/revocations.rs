@@ -19,7 +19,7 @@ use crate::authority::store::{
 };
 use crate::authority::{Authority, clock};
 use crate::revocation::wire::IssuerAnswer;
-use crate::revocation::{Fingerprint, Kind};
+use crate::revocation::{Cause, Fingerprint, Kind};
 use crate::time::UnixTime;
 
 const DEFAULT_PAGE: usize = 100;
@@ -95,9 +95,9 @@ pub struct EntryAnswer {
     /// earlier cut-off had revoked, stay revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub except_from: Option<u64>,
-    /// Whether only another token has taken its place.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub rotated: bool,
+    /// Why it was revoked last, where there is more to say than that it was.
+    #[serde(default, skip_serializing_if = "Cause::is_plain")]
+    pub cause: Cause,
     /// The subject it belongs to, where that was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -409,7 +409,7 @@ fn describe(name: Fingerprint, entry: &Entry, now: UnixTime) -> EntryAnswer {
         except_from: except
             .map(|except| except.from.seconds())
             .filter(|from| *from > 0),
-        rotated: entry.is_rotated,
+        cause: entry.cause,
         subject: entry.subject.clone(),
         kept_until: entry.expires_at.seconds(),
         sequence: entry.sequence,

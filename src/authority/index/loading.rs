@@ -78,7 +78,7 @@ impl Drop for Loader<'_> {
 mod tests {
     use super::super::Row;
     use super::*;
-    use crate::revocation::Kind;
+    use crate::revocation::{Cause, Kind};
     use crate::time::UnixTime;
 
     fn name(number: u32) -> Fingerprint {
@@ -89,7 +89,7 @@ mod tests {
         Row {
             expires_at: UnixTime::from_seconds(100).unwrap(),
             sequence: sequence.into(),
-            is_rotated: false,
+            cause: Cause::Plain,
         }
     }
 
@@ -115,8 +115,8 @@ mod tests {
             assert_eq!(index.sequence_of(name(number)), Some(number.into()));
         }
         let now = UnixTime::EPOCH;
-        assert!(index.is_revoked(name(299_999), now));
-        assert!(!index.is_revoked(name(1_000_000), now));
+        assert!(index.revoked(name(299_999), now).is_some());
+        assert!(index.revoked(name(1_000_000), now).is_none());
         assert_eq!(index.sequence_of(name(1_000_002)), Some(2));
     }
 }

@@ -80,12 +80,12 @@ pub(super) fn revoke(old: Option<Entry>, revocation: &Revocation, now: Now) -> R
     };
     let is_change = if entry.in_force {
         let is_more = revocation.target.kind.is_cut_off() && entry.extend_cut_off(revocation);
-        // Requests in progress, which were left alone, end now.
-        let is_rotated = entry.is_rotated && revocation.is_rotated;
-        is_more || std::mem::replace(&mut entry.is_rotated, is_rotated) != is_rotated
+        // Requests in progress that were left alone may end now, and clients are told another code.
+        let cause = entry.cause.and(revocation.cause);
+        is_more || std::mem::replace(&mut entry.cause, cause) != cause
     } else {
         entry.in_force = true;
-        entry.is_rotated = revocation.is_rotated;
+        entry.cause = revocation.cause;
         entry.set_cut_off(revocation);
         true
     };
@@ -122,7 +122,7 @@ pub(super) fn restore(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::revocation::Kind;
+    use crate::revocation::{Cause, Kind};
 
     const NOW: Now = Now {
         milliseconds: 1_767_225_600_123,
@@ -143,7 +143,7 @@ mod tests {
             not_before: time(1),
             except_session: None,
             subject: None,
-            is_rotated: false,
+            cause: Cause::Plain,
             actor: "operator".into(),
             reason: "why".into(),
         }
@@ -159,19 +159,56 @@ mod tests {
     #[test]
     fn what_was_rotated_and_is_revoked_otherwise_is_a_change_and_never_the_other_way_round() {
         let rotated = Revocation {
-            is_rotated: true,
+            cause: Cause::Rotated,
             ..revocation(Kind::Token, 100)
         };
         let RevocationDecision::Changed(entry) = revoke(None, &rotated, NOW) else {
             panic!("it is new");
         };
-        assert!(entry.is_rotated);
+        assert_eq!(entry.cause, Cause::Rotated);
         let again = revoke(Some(entry.clone()), &rotated, NOW);
         assert_eq!(again, RevocationDecision::Unchanged(entry.clone()));
         let entry = revoked(Some(entry), Kind::Token, 100);
-        assert!(!entry.is_rotated, "requests in progress end");
+        assert_eq!(entry.cause, Cause::Plain, "requests in progress end");
         let after = revoke(Some(entry.clone()), &rotated, NOW);
         assert_eq!(after, RevocationDecision::Unchanged(entry));
+    }
+
+    #[test]
+    fn a_session_that_ended_by_itself_has_that_cause_until_it_is_revoked_otherwise_or_restored() {
+        let with = |cause| Revocation {
+            cause,
+            ..revocation(Kind::Session, 100)
+        };
+        let of = |old: Option<&Entry>, cause| match revoke(old.cloned(), &with(cause), NOW) {
+            RevocationDecision::Changed(entry) => (entry, true),
+            RevocationDecision::Unchanged(entry) => (entry, false),
+            other => panic!("{other:?}"),
+        };
+        let (idle, _) = of(None, Cause::Idle);
+        assert_eq!(idle.cause, Cause::Idle);
+        for (next, is_change) in [
+            (Cause::Idle, false),
+            (Cause::TooOld, false),
+            (Cause::Plain, true),
+            (Cause::Suspicious, true),
+        ] {
+            let expected = if is_change { next } else { Cause::Idle };
+            let (entry, is_told) = of(Some(&idle), next);
+            assert_eq!((entry.cause, is_told), (expected, is_change));
+            let (after, is_told) = of(Some(&entry), Cause::Displaced);
+            assert_eq!((after.cause, is_told), (expected, false));
+        }
+        let restoration = Restoration {
+            target: idle.target.clone(),
+            actor: "operator".into(),
+            reason: String::new(),
+        };
+        let RestorationDecision::Changed(restored) = restore(Some(idle), &restoration, NOW) else {
+            panic!("it was in force");
+        };
+        assert_eq!(of(Some(&restored), Cause::Plain).0.cause, Cause::Plain);
+        assert_eq!(of(Some(&restored), Cause::TooOld).0.cause, Cause::TooOld);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::authority::entry::{Revocation, Target};
-use crate::revocation::{Fingerprint, Kind};
+use crate::revocation::{Cause, Fingerprint, Kind};
 use crate::time::UnixTime;
 
 mod conformance;
@@ -29,7 +29,7 @@ pub(super) fn revocation(kind: Kind, value: &str, lives: u64) -> Revocation {
         not_before: time(1),
         except_session: None,
         subject: None,
-        is_rotated: false,
+        cause: Cause::Plain,
         actor: "operator".into(),
         reason: String::new(),
     }

@@ -243,7 +243,7 @@ pub(super) fn effect_of(name: Fingerprint, entry: &Entry, key: &FilterKey) -> Ef
     let row = Row {
         expires_at: entry.expires_at,
         sequence: entry.sequence,
-        is_rotated: entry.is_rotated,
+        cause: entry.cause,
     };
     let kind = entry.target.kind;
     match (entry.in_force, kind.is_cut_off()) {

@@ -11,6 +11,7 @@ use ed25519_dalek::SigningKey;
 
 use super::*;
 use crate::revocation::cut_off::CutOff;
+use crate::revocation::{Cause, Settled};
 
 /// An edge in a process of its own, and its authority.
 struct Fixture {
@@ -142,6 +143,14 @@ impl Fixture {
         self.machine.outcome(context)
     }
 
+    /// The outcome of a request that waits, after its authority has answered.
+    fn checked(&self) -> Option<Outcome> {
+        let (context, check) = self.check(&claims());
+        let answer = self.authority.borrow().answer(&check.call).unwrap();
+        self.machine.end_call(&check, &answer);
+        self.machine.outcome(context)
+    }
+
     /// Ends a check and the next try without an answer.
     fn fail(&self, check: &OpenCall) {
         self.machine.end_call(check, &CallOutcome::Failed);
@@ -207,6 +216,7 @@ fn a_check_names_everything_by_which_the_token_could_be_revoked() {
     let expected = json!({
         "issuer": "iss", "jti": "token", "sid": "session", "device": "phone", "subject": "alice",
         "client": "app", "issued_at": NOW - 10, "epoch": 1, "at_least": 1,
+        "with_cause": true,
     });
     assert_eq!(body, expected);
 }
@@ -302,7 +312,14 @@ fn proof_of(body: &[u8], is_revoked: bool, key: &SigningKey) -> String {
         key: key.clone(),
         ..MockAuthority::new()
     };
-    authority.proof(body, is_revoked)
+    authority.proof(
+        body,
+        if is_revoked {
+            Settled::Revoked(Cause::Plain)
+        } else {
+            Settled::NotRevoked
+        },
+    )
 }
 
 fn says(proof: &str) -> CallOutcome {

@@ -52,13 +52,13 @@ pub(super) fn effect_of(sequence: u64, row: &[u8], key: &FilterKey) -> Result<Ef
     let Summary {
         kind,
         in_force,
-        is_rotated,
+        cause,
         expires_at,
     } = entry::summary(row).ok_or(StoreError::Row)?;
     let found = Row {
         expires_at,
         sequence,
-        is_rotated,
+        cause,
     };
     if !in_force {
         return Ok(Effect::Restored(name, kind, found));
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::authority::entry::{Action, Event, ExceptedSession, Target};
     use crate::authority::store::to_hex;
-    use crate::revocation::Kind;
+    use crate::revocation::{Cause, Kind};
     use crate::time::UnixTime;
 
     /// Earlier versions have written these.
@@ -107,7 +107,7 @@ mod tests {
         let time = |seconds| UnixTime::from_seconds(seconds).unwrap();
         let entry = Entry {
             in_force: true,
-            is_rotated: false,
+            cause: Cause::Plain,
             expires_at: time(7),
             sequence: 9,
             not_before: time(5),

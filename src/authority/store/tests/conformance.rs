@@ -79,7 +79,10 @@ fn what_is_committed_is_there_when_it_is_opened_again(kept: &dyn Kept) {
             writing.keep(&Epoch(7))?;
             writing.keep(&GenerationNumber(8))?;
             writing.keep(&GenerationNumber(9))?;
-            writing.revoke(&revocation(Kind::Session, "a", 10))
+            writing.revoke(&Revocation {
+                cause: Cause::Idle,
+                ..revocation(Kind::Session, "a", 10)
+            })
         })
         .unwrap();
     let (head, key) = (store.head().unwrap(), store.filter_key());
@@ -93,7 +96,7 @@ fn what_is_committed_is_there_when_it_is_opened_again(kept: &dyn Kept) {
     assert_eq!(store.kept().unwrap(), Some(Epoch(7)));
     assert_eq!(store.kept().unwrap(), Some(GenerationNumber(9)));
     assert_eq!(store.entry(name).unwrap(), entry);
-    assert!(store.index().is_revoked(name, time(9)));
+    assert_eq!(store.index().revoked(name, time(9)), Some(Cause::Idle));
     assert_eq!(
         store.issuer("https://issuer.example").unwrap(),
         KnownIssuer::Same
@@ -119,8 +122,8 @@ fn of_work_that_fails_nothing_is_there(kept: &dyn Kept) {
         assert_eq!(store.staged(0).unwrap(), None);
         let name = |value| name_of(store, Kind::Session, value);
         assert_eq!(store.entry(name("b")).unwrap(), None);
-        assert!(store.index().is_revoked(name("a"), time(1)));
-        assert!(!store.index().is_revoked(name("b"), time(1)));
+        assert!(store.index().revoked(name("a"), time(1)).is_some());
+        assert!(store.index().revoked(name("b"), time(1)).is_none());
     };
     expect_unchanged(&store);
     drop(store);
@@ -170,8 +173,8 @@ fn a_longer_life_is_kept_and_is_no_change_for_edges(kept: &dyn Kept) {
     assert!(longer.changes.is_empty());
     live(5);
     let name = name_of(&store, Kind::Token, "a");
-    assert!(store.index().is_revoked(name, time(19)));
-    assert!(!store.index().is_revoked(name, time(20)));
+    assert!(store.index().revoked(name, time(19)).is_some());
+    assert!(store.index().revoked(name, time(20)).is_none());
 }
 
 fn what_expired_is_dropped_and_what_did_not_stays(kept: &dyn Kept) {
@@ -358,8 +361,8 @@ fn what_is_loaded_is_what_is_in_force(kept: &dyn Kept) {
     let store = kept.open();
     let index = store.index();
     let name = |kind, value| name_of(&store, kind, value);
-    assert!(index.is_revoked(name(Kind::Session, "a"), time(0)));
-    assert!(!index.is_revoked(name(Kind::Device, "d"), time(0)));
+    assert!(index.revoked(name(Kind::Session, "a"), time(0)).is_some());
+    assert!(index.revoked(name(Kind::Device, "d"), time(0)).is_none());
     assert!(index.cut_off(name(Kind::Issuer, ""), time(0)).is_some());
     assert_eq!(index.expired(time(10), 10).len(), 3);
 }
@@ -566,12 +569,12 @@ fn what_became_of_a_commit_without_an_answer_is_found_out() {
         let name = name_of(&store, Kind::Session, "b");
         assert!(revoke(&store, &revocation(Kind::Session, "b", 10)).is_err());
         assert!(
-            !store.index().is_revoked(name, time(1)),
+            store.index().revoked(name, time(1)).is_none(),
             "no caller was told of it"
         );
         assert!(store.head().is_err(), "it is closed until it has recovered");
         assert_eq!(store.recover().unwrap().len(), usize::from(is_there));
-        assert_eq!(store.index().is_revoked(name, time(1)), is_there);
+        assert_eq!(store.index().revoked(name, time(1)).is_some(), is_there);
         assert_eq!(store.entry(name).unwrap().is_some(), is_there);
         assert_eq!(store.recover().unwrap(), [], "it is told once");
         let next = revoke(&store, &revocation(Kind::Session, "c", 10)).unwrap();

@@ -92,6 +92,31 @@ fn an_overtaken_no_does_not_lead_round_a_cut_off() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_client_is_told_that_its_session_ended_by_itself_unless_it_was_revoked_otherwise_too() {
+    for (cause, reason) in [
+        (Cause::Idle, Reason::SessionIdle),
+        (Cause::TooOld, Reason::SessionTooOld),
+        (Cause::Displaced, Reason::SessionDisplaced),
+        (Cause::Suspicious, Reason::TokenRevoked),
+    ] {
+        let edge = Fixture::new(|_| {}).with_feed();
+        assert_eq!(edge.outcome(&claims()), ALLOWED);
+        let session = name_of(Kind::Session, "session");
+        edge.authority.borrow_mut().causes.push((session, cause));
+        edge.apply(Change::Add(session));
+        assert_eq!(edge.checked(), refused(reason));
+        // The answer is kept with the token.
+        assert_eq!(edge.outcome(&claims()), refused(reason));
+        edge.apply(Change::Add(name_of(Kind::Device, "phone")));
+        assert_eq!(edge.checked(), refused(Reason::TokenRevoked));
+        edge.apply(Change::Restore(name_of(Kind::Device, "phone")));
+        assert_eq!(edge.checked(), refused(reason));
+        edge.cut_off(Kind::Subject, "alice");
+        assert_eq!(edge.outcome(&claims()), refused(Reason::TokenRevoked));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn an_answer_that_makes_no_sense_is_none() {
     let edge = unsure();
     for (status, body) in [
