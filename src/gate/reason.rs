@@ -21,8 +21,8 @@ impl From<&TokenError> for Reason {
     }
 }
 
-/// A token is refused for this. That a session ended by itself may be told to whoever holds a genuine
-/// token of it; that it looked stolen may not.
+/// Why a revoked token is refused. That a session ended by itself may be told to the client, which has a
+/// genuine token of it; that it looked stolen may not.
 impl From<Cause> for Reason {
     fn from(cause: Cause) -> Self {
         match cause {
