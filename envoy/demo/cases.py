@@ -40,8 +40,8 @@ def cases(gate):
     yield (
         "A genuine token",
         [*genuine, f"{gate}/orders?page=2"],
-        "let through; the upstream learns who is calling and does not get the token",
-        let_through(ALICE),
+        "let through; the upstream learns who is calling and does not get the token, the client when to refresh",
+        let_through(ALICE, tells_expiry=True),
     )
     yield (
         "A forged token: signed by another key, under the key id of the genuine one",
@@ -71,7 +71,7 @@ def cases(gate):
         "The same header without a token, on a path that is open to all",
         [*spoofed, f"{gate}/public/prices"],
         "let through; the upstream sees no session header at all",
-        let_through(NO_CALLER),
+        let_through(NO_CALLER, tells_expiry=False),
     )
     for algorithm in ALGORITHMS[1:]:
         yield (

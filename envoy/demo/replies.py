@@ -5,7 +5,7 @@ import subprocess
 
 from terminal import Failure
 
-SHOWN_HEADERS = ("content-type", "www-authenticate", "cache-control", "location", "server")
+SHOWN_HEADERS = ("content-type", "www-authenticate", "cache-control", "location", "server", "x-session-expires-at")
 
 
 class Reply:
@@ -87,11 +87,16 @@ def refused(code, challenge):
     return faults
 
 
-def let_through(headers):
-    """A 200 from the upstream, which saw each of these headers with just these values."""
+def let_through(headers, tells_expiry=None):
+    """A 200 from the upstream, which saw each of these headers with just these values.
+
+    `tells_expiry` is whether the client is told when its token ends, where that is promised.
+    """
 
     def faults(reply):
         found = [difference(f"{name} at the upstream", headers[name], reply.seen_by_upstream(name)) for name in headers]
-        return [*difference("status", 200, reply.status), *sum(found, [])]
+        tells = reply.header("x-session-expires-at").isdigit()
+        wrong = [] if tells_expiry is None else difference("x-session-expires-at in the reply", tells_expiry, tells)
+        return [*difference("status", 200, reply.status), *sum(found, []), *wrong]
 
     return faults

@@ -196,7 +196,7 @@ fn needed_scopes(refusal: Refusal<'_>) -> Option<&Scopes> {
 
 /// The problem document (RFC 9457).
 fn document(problem: &Problem) -> String {
-    let document = json!({
+    let mut document = json!({
         "type": "about:blank",
         "title": title(problem.status),
         "status": problem.status,
@@ -204,6 +204,10 @@ fn document(problem: &Problem) -> String {
         "detail": problem.detail,
         "action": problem.action.label(),
     });
+    if let (503, Some(members)) = (problem.status, document.as_object_mut()) {
+        // A script of another origin does not see the header.
+        members.insert("retry_after".to_owned(), RETRY_AFTER_SECONDS.into());
+    }
     document.to_string()
 }
 

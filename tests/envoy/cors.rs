@@ -22,7 +22,7 @@ fn cors() -> (Value, Value) {
         "allow_origin_string_match": [{"exact": ORIGIN}],
         "allow_methods": "GET, POST",
         "allow_headers": "authorization, content-type",
-        "expose_headers": "www-authenticate, retry-after",
+        "expose_headers": "www-authenticate, retry-after, x-session-expires-at",
         "max_age": "600",
     });
     let route = json!({
@@ -62,7 +62,11 @@ fn assert_readable(reply: &Response) {
         "{reply:?}"
     );
     let exposed = reply.header("access-control-expose-headers");
-    assert_eq!(exposed, Some("www-authenticate, retry-after"), "{reply:?}");
+    assert_eq!(
+        exposed,
+        Some("www-authenticate, retry-after, x-session-expires-at"),
+        "{reply:?}"
+    );
 }
 
 #[test]

@@ -160,6 +160,23 @@ fn missing_keys_are_the_servers_fault_and_say_when_to_come_back() {
     assert_eq!(response.status, 503);
     assert_eq!(header(&response, "retry-after"), Some("5"));
     assert_eq!(header(&response, "www-authenticate"), None);
+    let document: Value = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!(document["retry_after"], 5);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn only_what_passes_by_itself_says_when_to_come_back() {
+    for reason in Reason::ALL {
+        let response = answer(reason, &settings(), &[]);
+        let document: Value = serde_json::from_slice(&response.body).unwrap();
+        let passes = response.status == 503;
+        assert_eq!(
+            header(&response, "retry-after").is_some(),
+            passes,
+            "{reason:?}"
+        );
+        assert_eq!(document.get("retry_after").is_some(), passes, "{reason:?}");
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
