@@ -54,7 +54,7 @@ pub struct Response {
     /// Status for gRPC clients, who do not look at the HTTP status.
     pub grpc_status: Option<u8>,
     /// Headers besides `:status`.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: HeaderBlock,
     /// Body.
     pub body: Vec<u8>,
     /// What the host's access log shows as the cause of the answer. Not sent to the client.

@@ -93,11 +93,7 @@ impl Host for EnvoyRequest<'_> {
             response.status,
             &response.details,
             &response.body,
-            &response
-                .headers
-                .iter()
-                .map(|(name, value)| (name, value))
-                .collect(),
+            &response.headers,
             response.grpc_status,
         );
     }

@@ -180,7 +180,7 @@ impl RefusalSettings {
         Response {
             status,
             grpc_status,
-            headers,
+            headers: headers.into_iter().collect(),
             body: body.into_bytes(),
             // As `jwt_authn` does, whose details are `jwt_authn_access_denied{…}`.
             details: format!("portcullis_denied{{{}}}", reason.label()),

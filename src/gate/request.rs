@@ -34,10 +34,7 @@ impl Request {
 
     /// The values of all lines with this name, which is in lower case.
     pub(super) fn values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'r [u8]> {
-        let lines = self
-            .lines()
-            .filter(move |(line, _)| *line == name.as_bytes());
-        lines.map(|(_, value)| value)
+        self.block.values(name)
     }
 
     /// The path without its query; `None` for a `CONNECT` without a path.

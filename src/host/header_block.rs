@@ -1,4 +1,5 @@
-//! The header lines of a request in one piece of memory, as the host hands them over.
+//! The header lines of a request or an answer in one piece of memory, as the host hands them over
+//! and takes them.
 //!
 //! Copying every name and every value into a string costs more than everything else that is done
 //! for a cached token, so they are read in place:
@@ -11,10 +12,10 @@
 //! }
 //! ```
 
-/// The header lines of one request, in their order.
+/// The header lines of one request or answer, in their order.
 ///
 /// A block that ends too early, which no host makes, has only the lines before its end.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderBlock(Vec<u8>);
 
 /// Bytes of the count.
@@ -76,6 +77,14 @@ impl HeaderBlock {
             text = rest.get(1..)?;
             Some((name, value))
         })
+    }
+
+    /// The values of all lines with this name, which is in lower case.
+    pub fn values<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b [u8]> {
+        let lines = self
+            .lines()
+            .filter(move |(line, _)| *line == name.as_bytes());
+        lines.map(|(_, value)| value)
     }
 }
 

@@ -120,7 +120,8 @@ impl ExplainingHost {
             }
             (_, Some(response)) => {
                 lines.push(format!("verdict    refused with {}", response.status));
-                for (name, value) in &response.headers {
+                for (name, value) in response.headers.lines() {
+                    let [name, value] = [name, value].map(String::from_utf8_lossy);
                     lines.push(format!("           {name}: {value}"));
                 }
                 let body = String::from_utf8_lossy(&response.body);

@@ -43,9 +43,9 @@ fn response<'l>(
     first
 }
 
-fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
-    let line = response.headers.iter().find(|(line, _)| *line == name);
-    line.map(|(_, value)| value.as_str())
+fn header<'r>(response: &'r Response, name: &'r str) -> Option<&'r str> {
+    let value = response.headers.values(name).next();
+    value.map(|value| str::from_utf8(value).unwrap())
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -372,10 +372,7 @@ fn a_browser_is_sent_to_sign_in_without_any_token_in_the_address() {
     let response = host.response.borrow().clone().unwrap();
     assert_eq!(response.status, 302);
     let address = "https://login.example/start?return_to=%2Fapi%2Fx%3Fa%3D1";
-    assert!(
-        response.headers.contains(&("location", address.to_owned())),
-        "{response:?}"
-    );
+    assert!(response.headers.values("location").eq([address.as_bytes()]));
 }
 
 /// Servers that merge trailers into the headers would believe them.
