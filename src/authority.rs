@@ -41,7 +41,10 @@ mod index;
 mod metrics;
 mod request;
 mod server;
-#[allow(dead_code, reason = "the routes that lead to it are still to come")]
+#[allow(
+    dead_code,
+    reason = "rules about idle sessions, and users, ask for more of it"
+)]
 mod sessions;
 mod signing;
 mod store;
@@ -50,7 +53,7 @@ mod text;
 mod writer;
 
 pub use certificate::{Certificate, TlsError};
-pub use configuration::{Configuration, Configured, Issuer, IssuerKeys, KeyServer};
+pub use configuration::{Configuration, Configured, Issuer, IssuerKeys, KeyServer, SessionLimits};
 pub use credentials::{
     Access, Credentials, CredentialsError, Permission, Role, generate as new_credential,
 };
@@ -65,6 +68,7 @@ use feed::Publisher;
 use history::History;
 use index::Index;
 use metrics::{Metrics, Readings};
+use sessions::Sessions;
 use signing::{FeedKey, FeedSigner};
 use store::{CHECKED_BYTES, Opening, Store};
 use writer::Writer;
@@ -132,6 +136,8 @@ pub struct Authority {
     signer: Arc<FeedSigner>,
     /// Takes work for the store.
     writer: Writer,
+    /// Who is signed in.
+    sessions: Arc<Sessions>,
     /// What is counted.
     metrics: Arc<Metrics>,
     /// The time according to edges.
@@ -175,6 +181,8 @@ impl Authority {
         let history = Arc::new(History::load(&store)?);
         let signer = Arc::new(FeedSigner::load_or_make(&store, now)?);
         let metrics = Arc::new(Metrics::new());
+        let sessions =
+            start_sessions(settings, &store, &metrics).map_err(AuthorityError::Thread)?;
         let writer = Writer::start(writer::Parts {
             store: Arc::clone(&store),
             history: Arc::clone(&history),
@@ -201,6 +209,7 @@ impl Authority {
             history,
             signer,
             writer,
+            sessions,
             metrics,
             clocks: Clocks::new(settings.limits.clock_skew),
             refusals: http::Refusals::default(),
@@ -271,6 +280,7 @@ impl Authority {
             edges_waiting: self.history.waiting(),
             false_positive_ratio: self.feed.false_positive_rate(),
             clock_difference: self.clocks.verdict(Instant::now()),
+            sessions: self.sessions.counts(clock::now()),
         }
     }
 
@@ -357,6 +367,23 @@ impl Authority {
             }
         }
     }
+}
+
+/// Starts the registry of sessions, which the store tells of what is revoked.
+fn start_sessions(
+    settings: &Settings,
+    store: &Store,
+    metrics: &Metrics,
+) -> io::Result<Arc<Sessions>> {
+    let limits = settings.configuration.sessions;
+    let limits = sessions::Limits {
+        max_sessions: limits.max_sessions,
+        retention: limits.retention,
+    };
+    let metrics = metrics.sessions.clone();
+    let (sessions, registry) = Sessions::start(store.filter_key(), limits, metrics)?;
+    store.tell(registry);
+    Ok(sessions)
 }
 
 /// Why an authority does not start.

@@ -36,6 +36,7 @@ pub mod revoke;
 pub mod rotate;
 pub mod schema;
 pub mod serve;
+pub mod sessions;
 pub mod stats;
 pub mod target;
 pub mod time_offset;
@@ -67,6 +68,8 @@ pub enum Command {
     Check(check::Arguments),
     /// List what is revoked, or show one entry's history
     List(list::Arguments),
+    /// List who is signed in
+    Sessions(sessions::Arguments),
     /// Revoke what the lines of a file or of standard input name
     Import(import::Arguments),
     /// Show how the authority is
@@ -116,6 +119,7 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Restore(arguments) => restore::run(&arguments, output),
         Command::Check(arguments) => check::run(&arguments, output),
         Command::List(arguments) => list::run(&arguments, output),
+        Command::Sessions(arguments) => sessions::run(&arguments, output),
         Command::Import(arguments) => import::run(&arguments, output),
         Command::Stats(arguments) => stats::run(&arguments, output),
         Command::Credential(arguments) => credential::run(&arguments, output),

@@ -10,14 +10,18 @@ use serde_json::Value;
 use crate::configuration::{Fault, Node, Read, Reading, Variable};
 
 mod issuers;
+mod sessions;
 
 pub use issuers::{Issuer, IssuerKeys, KeyServer};
+pub use sessions::SessionLimits;
 
 /// What the authority's file says. Without a file, it is empty.
 #[derive(Clone, Debug, Default)]
 pub struct Configuration {
     /// The issuers whose tokens count as evidence.
     pub issuers: Vec<Issuer>,
+    /// The bounds of the registry of sessions.
+    pub sessions: SessionLimits,
 }
 
 /// A configuration, and what the operator should know about it although it is not a fault.
@@ -59,12 +63,16 @@ impl Configuration {
 fn configuration(root: Node<'_>, directory: &Path) -> Read<Configuration> {
     root.object(|fields| {
         let issuers = issuers::issuers(fields, directory);
-        Ok(Configuration { issuers: issuers? })
+        let sessions = sessions::sessions(fields);
+        Ok(Configuration {
+            issuers: issuers?,
+            sessions: sessions?,
+        })
     })
 }
 
 /// The keys at the top, by which a file is told from others.
-const SECTIONS: [&str; 1] = ["issuers"];
+const SECTIONS: [&str; 2] = ["issuers", "sessions"];
 
 #[cfg(test)]
 mod tests;

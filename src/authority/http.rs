@@ -32,6 +32,8 @@ mod problem;
 mod refusals;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
 mod revocations;
+#[expect(unused_qualifications, reason = "what the description's macro makes")]
+mod sessions;
 mod visitor;
 
 use description::Description;
@@ -46,6 +48,7 @@ use problem::Problem;
 pub use problem::{ProblemBody, TLS_EXPECTED};
 pub(super) use refusals::Refusals;
 pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
+pub use sessions::{SessionAnswer, SessionsAnswer, SightingAnswer, SuspicionAnswer};
 pub(super) use visitor::is_loopback;
 
 const CONTENT_TYPE_JSON: (&str, &str) = ("content-type", "application/json");
@@ -94,6 +97,7 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
         .routes(routes!(revocations::issuer))
         .routes(routes!(revocations::restore))
         .routes(routes!(import::import))
+        .routes(routes!(sessions::list))
         .routes(routes!(operations::stats))
         .routes(routes!(operations::rotate))
         .routes(routes!(operations::back_up))
@@ -108,10 +112,18 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
         .routes(routes!(feed::deltas))
         .routes(routes!(operations::keys))
         .route_layer(guarded(Role::Edge, Interface::Edges));
+    let activity = OpenApiRouter::new()
+        .routes(routes!(sessions::report))
+        .route_layer(door(
+            Role::Edge,
+            Some(Permission::Activity),
+            Interface::Edges,
+        ));
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(admin)
         .merge(monitoring)
         .merge(edge)
+        .merge(activity)
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
 }

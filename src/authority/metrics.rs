@@ -11,11 +11,14 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::clocks::Verdict;
+use super::sessions::{Counts, SessionMetrics};
 
 /// The counters.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
+    /// Of the registry of sessions.
+    pub(super) sessions: SessionMetrics,
     responses: Family<ResponseLabels, Counter>,
     checks: Family<CheckLabels, Counter>,
     commits: Counter,
@@ -51,6 +54,8 @@ pub(super) struct Readings {
     pub false_positive_ratio: f64,
     /// How far the edges' clocks are ahead.
     pub clock_difference: Verdict,
+    /// How many sessions there are.
+    pub sessions: Counts,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -70,6 +75,7 @@ impl Metrics {
     pub(super) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("portcullis"),
+            sessions: SessionMetrics::new(),
             responses: Family::default(),
             checks: Family::default(),
             commits: Counter::default(),
@@ -97,6 +103,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
+        self.sessions.register(registry);
         registry.register(
             "http_responses",
             "Answers by route and status",
@@ -250,6 +257,7 @@ impl Metrics {
         let is_behind = readings.clock_difference.difference_milliseconds < 0;
         let sign = if is_behind { -1.0 } else { 1.0 };
         self.clock_difference.set(sign * difference.as_secs_f64());
+        self.sessions.show(&readings.sessions);
         let mut output = String::new();
         // Writing to a string does not fail.
         let _ = text::encode(&mut output, &self.registry);

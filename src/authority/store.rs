@@ -26,9 +26,10 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 
 use super::index::Index;
+use super::sessions::Mark;
 use super::text::chain_of;
 use crate::revocation::{Chain, Change, FilterKey};
 
@@ -82,6 +83,8 @@ pub(super) struct Store {
     engine: Box<dyn Engine>,
     index: Arc<Index>,
     filter_key: FilterKey,
+    /// Is told what was revoked, once it is on the disk.
+    registry: OnceLock<mpsc::Sender<Vec<Mark>>>,
     /// The effects of a transaction that has not been acknowledged yet.
     unsure: Mutex<Option<Told>>,
     /// The result of the last [`Store::check`].
@@ -113,6 +116,7 @@ impl Store {
             engine: opened.engine,
             index: opened.index,
             filter_key: opened.filter_key,
+            registry: OnceLock::new(),
             unsure: Mutex::new(None),
             is_taken: AtomicBool::new(false),
             awaits_commit: AtomicBool::new(false),
@@ -132,6 +136,11 @@ impl Store {
     #[must_use]
     pub(super) const fn index(&self) -> &Arc<Index> {
         &self.index
+    }
+
+    /// From now on, the registry of sessions is told what was revoked.
+    pub(super) fn tell(&self, registry: mpsc::Sender<Vec<Mark>>) {
+        let _ = self.registry.set(registry);
     }
 
     /// The secret under which this installation hashes names.
@@ -180,9 +189,19 @@ impl Store {
 
     /// Tells the index of the last transaction, and returns its changes.
     fn settle(&self) -> Vec<(Change, Chain)> {
-        let Told { effects, changes } = self.unsure().take().unwrap_or_default();
+        let Told {
+            effects,
+            changes,
+            marks,
+        } = self.unsure().take().unwrap_or_default();
         for effect in effects {
             self.index.apply(effect);
+        }
+        if let Some(registry) = self.registry.get()
+            && !marks.is_empty()
+        {
+            // It outlives the store, except at the end of the process.
+            let _ = registry.send(marks);
         }
         changes
     }

@@ -30,3 +30,4 @@ mod patience;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod process;
+mod sessions;

@@ -41,6 +41,20 @@ fn issuers_are_read_with_what_is_left_out() {
 }
 
 #[test]
+fn the_registry_has_bounds_also_where_none_are_given() {
+    let sessions = |document: Value| read(&document).configuration.unwrap().sessions;
+    let default = SessionLimits::default();
+    assert_eq!(sessions(json!({})), default);
+    assert_eq!(sessions(json!({"sessions": {}})), default);
+    let given = json!({"sessions": {"max_sessions": 5, "retention": "90d"}});
+    let expected = SessionLimits {
+        max_sessions: 5,
+        retention: std::time::Duration::from_hours(90 * 24),
+    };
+    assert_eq!(sessions(given), expected);
+}
+
+#[test]
 fn every_fault_of_a_file_is_told_with_its_path() {
     let file = json!({"jwks_file": "a"});
     for (document, expected) in [
@@ -52,6 +66,14 @@ fn every_fault_of_a_file_is_told_with_its_path() {
         (
             json!({"issuers": []}),
             "issuers: expected at least one issuer",
+        ),
+        (
+            json!({"sessions": {"max_sessions": 0}}),
+            "sessions.max_sessions: expected a number from 1 to 100000000",
+        ),
+        (
+            json!({"sessions": {"retention": "59m"}}),
+            "sessions.retention: expected a duration from an hour to 400 days",
         ),
         (
             json!({"issuers": [{"keys": file}]}),

@@ -46,8 +46,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ReadJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        expect_type(&request, "application/json")?;
-        let bytes = read(request.into_body()).await?;
+        let bytes = read_bytes(request, MAX_BODY_BYTES).await?;
         let value = strict::from_slice(&bytes);
         let value = value.map_err(|error| Problem::invalid(error.to_string()))?;
         Ok(Self { value, bytes })
@@ -68,10 +67,16 @@ pub(super) fn expect_type(request: &Request, expected: &str) -> Result<(), Probl
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, Problem> {
-    match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
+/// The bytes of a JSON body of at most `limit` bytes.
+pub(super) async fn read_bytes(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    expect_type(&request, "application/json")?;
+    read(request.into_body(), limit).await
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    match timeout(BODY_TIMEOUT, to_bytes(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_too_large(&error) => Err(Problem::too_large(MAX_BODY_BYTES)),
+        Ok(Err(error)) if is_too_large(&error) => Err(Problem::too_large(limit)),
         Ok(Err(error)) => Err(Problem::broken_off(&error)),
         Err(_) => Err(Problem::timeout()),
     }

@@ -99,7 +99,14 @@ fn describe_kinds(document: &mut Value) {
         issuer(&["value", "subject"]),
     ]);
     let restoration = json!([named(all, &[]), issuer(&["value"])]);
+    let reported = |name: &str, other: &str| {
+        let mut properties = json!({name: text});
+        forbid(&mut properties, &[other]);
+        json!({"properties": properties, "required": [name]})
+    };
+    let report = json!([reported("sid", "jti"), reported("jti", "sid")]);
     for (name, alternatives) in [
+        ("Report", report),
         ("RevocationRequest", revocation),
         ("RestorationRequest", restoration),
     ] {

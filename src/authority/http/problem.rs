@@ -147,7 +147,7 @@ impl Problem {
     }
 
     /// A request that matches its schema and still cannot be carried out.
-    fn out_of_bounds(detail: impl Into<String>) -> Self {
+    pub(super) fn out_of_bounds(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "out_of_bounds", detail)
     }
 
@@ -182,6 +182,16 @@ impl Problem {
     pub(super) fn behind() -> Self {
         let detail = "this authority is behind the edge that asks, and cannot answer yet";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "feed_behind", detail)
+    }
+
+    /// A registry of sessions that cannot be reached.
+    pub(super) fn no_registry() -> Self {
+        let detail = "the registry of sessions is not available";
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "registry_unavailable",
+            detail,
+        )
     }
 
     pub(super) fn import_in_progress() -> Self {

@@ -6,6 +6,7 @@ use super::setting::{CompleteImport, Setting};
 use super::{Head, StoreError};
 use crate::authority::entry::{Entry, Revocation};
 use crate::authority::index::{Effect, Row};
+use crate::authority::sessions::{Ended, Mark};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint, KEPT_CHANGES};
 
 /// Changes that the log keeps.
@@ -60,6 +61,8 @@ pub(super) struct Told {
     pub(super) effects: Vec<Effect>,
     /// Each with the chain after it.
     pub(super) changes: Vec<(Change, Chain)>,
+    /// For the registry of sessions.
+    pub(super) marks: Vec<Mark>,
 }
 
 impl<'t> Writing<'t> {
@@ -211,6 +214,10 @@ impl<'t> Writing<'t> {
         entry.sequence = self.head.sequence;
         self.transaction.append(self.head, &change)?;
         self.told.changes.push((change, self.head.chain));
+        if entry.in_force {
+            let mark = mark_of(name, &entry, self.now, &self.filter_key);
+            self.told.marks.push(mark);
+        }
         self.put(name, &entry)?;
         Ok(Box::new(entry))
     }
@@ -235,6 +242,20 @@ fn change_of(name: Fingerprint, entry: &Entry, key: &FilterKey) -> Change {
         (true, true) => Change::SetCutOff(entry.cut_off(key)),
         (false, false) => Change::Restore(name),
         (false, true) => Change::ClearCutOff(name),
+    }
+}
+
+/// What tells the registry of sessions that something is revoked.
+fn mark_of(name: Fingerprint, entry: &Entry, now: Now, key: &FilterKey) -> Mark {
+    let kind = entry.target.kind;
+    Mark {
+        kind,
+        name,
+        cut_off: kind.is_cut_off().then(|| entry.cut_off(key)),
+        ended: Ended {
+            at: now.time(),
+            cause: entry.cause,
+        },
     }
 }
 

@@ -66,17 +66,11 @@ pub struct Report {
     /// `exp` of the newest token, in seconds since 1970.
     #[cfg_attr(not(target_family = "wasm"), schema(maximum = 253_402_300_799_isize))]
     pub expires_at: Option<u64>,
-    /// Milliseconds since the first request of this report.
-    #[cfg_attr(
-        not(target_family = "wasm"),
-        schema(maximum = 9_223_372_036_854_775_807_isize)
-    )]
+    /// Milliseconds since the first request of this report, at most a day.
+    #[cfg_attr(not(target_family = "wasm"), schema(maximum = 86_400_000))]
     pub first_seen_ago: u64,
-    /// Milliseconds since the last request of this report.
-    #[cfg_attr(
-        not(target_family = "wasm"),
-        schema(maximum = 9_223_372_036_854_775_807_isize)
-    )]
+    /// Milliseconds since the last request of this report, at most a day.
+    #[cfg_attr(not(target_family = "wasm"), schema(maximum = 86_400_000))]
     pub last_seen_ago: u64,
     /// How many requests there were.
     pub requests: u32,
@@ -101,11 +95,8 @@ pub struct Sighting {
     pub user_agent: Option<String>,
     /// How many requests.
     pub requests: u32,
-    /// Milliseconds since the last of them.
-    #[cfg_attr(
-        not(target_family = "wasm"),
-        schema(maximum = 9_223_372_036_854_775_807_isize)
-    )]
+    /// Milliseconds since the last of them, at most a day.
+    #[cfg_attr(not(target_family = "wasm"), schema(maximum = 86_400_000))]
     pub last_seen_ago: u64,
 }
 

@@ -1,0 +1,143 @@
+//! `portcullis sessions`: who is signed in.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::authority_client::{self, Client};
+use super::list::encoded;
+use super::printable::printable;
+use super::{CommandError, print_json};
+use crate::authority::http::{SessionAnswer, SessionsAnswer};
+use crate::revocation::Cause;
+
+/// The arguments of `portcullis sessions`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Only of this issuer
+    #[arg(long, value_name = "TEXT")]
+    pub issuer: Option<String>,
+    /// Only of this subject
+    #[arg(long, value_name = "TEXT")]
+    pub subject: Option<String>,
+    /// Only those that were not used for this long, "30m" for instance
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub idle: Option<Duration>,
+    /// Only those that look stolen
+    #[arg(long)]
+    pub suspicious: bool,
+    /// Those that were revoked lately, too
+    #[arg(long)]
+    pub include_ended: bool,
+    /// How many at most, one or more
+    #[arg(long, value_name = "COUNT", default_value = "100")]
+    pub limit: NonZeroUsize,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take it for the command's own")]
+    pub authority: authority_client::Arguments,
+}
+
+/// Prints sessions that edges have reported, in no particular order: one line each, or as JSON one
+/// object each.
+///
+/// # Errors
+///
+/// [`CommandError::Client`].
+pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandError> {
+    let client = Client::new(&arguments.authority)?;
+    let mut left = arguments.limit.get();
+    let mut after = None;
+    while left > 0 {
+        let page: SessionsAnswer = client.get(&path(arguments, left, after.as_deref()))?;
+        for session in page.sessions.iter().take(left) {
+            print(arguments, session, output)?;
+        }
+        left = left.saturating_sub(page.sessions.len());
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn path(arguments: &Arguments, limit: usize, after: Option<&str>) -> String {
+    let mut path = format!(
+        "/v1/sessions?limit={}&suspicious={}&include_ended={}",
+        limit.min(PAGE_LENGTH),
+        arguments.suspicious,
+        arguments.include_ended
+    );
+    let idle = arguments.idle.map(|idle| idle.as_secs().to_string());
+    let parameters = [
+        ("issuer", arguments.issuer.as_deref()),
+        ("subject", arguments.subject.as_deref()),
+        ("idle_for", idle.as_deref()),
+        ("after", after),
+    ];
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            // Writing to a string does not fail.
+            let _ = write!(path, "&{name}={}", encoded(value));
+        }
+    }
+    path
+}
+
+fn print(
+    arguments: &Arguments,
+    session: &SessionAnswer,
+    output: &mut dyn Write,
+) -> Result<(), CommandError> {
+    if arguments.authority.json {
+        return print_json(output, session);
+    }
+    output
+        .write_all(line(session).as_bytes())
+        .map_err(CommandError::Output)
+}
+
+/// Id, state, last request, subject, name, client, device, network and kind of client; `-` where
+/// nothing is known.
+fn line(session: &SessionAnswer) -> String {
+    let sighting = session.sightings.first();
+    let network = sighting.and_then(|sighting| sighting.network.as_deref());
+    let user_agent = sighting.and_then(|sighting| sighting.user_agent.as_deref());
+    let name = session.sid.as_deref().or(session.jti.as_deref());
+    let columns = [
+        session.subject.as_deref(),
+        name,
+        session.client.as_deref(),
+        session.device.as_deref(),
+        network,
+        user_agent,
+    ];
+    let columns = columns.map(|text| text.map_or_else(|| "-".to_owned(), printable));
+    let columns = columns.join("  ");
+    let (id, state, last_seen) = (&session.id, state(session), &session.last_seen);
+    let mut line = format!("{id}  {state}  {last_seen}  {columns}\n");
+    if let Some(suspicion) = &session.suspicion {
+        let evidence = printable(&suspicion.evidence);
+        let _ = writeln!(line, "  {}  suspicious  {evidence}", suspicion.at);
+    }
+    line
+}
+
+const fn state(session: &SessionAnswer) -> &'static str {
+    if session.ended.is_none() {
+        return "live";
+    }
+    match session.cause {
+        Cause::Plain => "revoked",
+        Cause::Rotated => "rotated",
+        Cause::Idle => "idle",
+        Cause::TooOld => "too_old",
+        Cause::Displaced => "displaced",
+        Cause::Suspicious => "suspicious",
+    }
+}
+
+const PAGE_LENGTH: usize = 1_000;
