@@ -8,6 +8,7 @@
 //! | `history`, `generation`, `feed` | what edges are told |
 //! | `signing` | the keys that the feed is signed with |
 //! | `request`, `import`, `strict` | what callers send |
+//! | `verifier` | users' tokens as evidence, and the keys of their issuers |
 //! | `credentials`, `certificate` | who may do what, and who the authority is |
 //! | `configuration` | the authority's own file: which issuers it trusts, and what it does by itself |
 //! | [`http`], `server` | the interface, and the connections it is spoken over |
@@ -31,6 +32,7 @@ mod configuration;
 mod credentials;
 mod entry;
 mod feed;
+mod file_stamp;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod generation;
@@ -50,6 +52,7 @@ mod signing;
 mod store;
 mod strict;
 mod text;
+mod verifier;
 mod writer;
 
 pub use certificate::{Certificate, TlsError};
@@ -61,6 +64,7 @@ pub use request::{Limits, MAX_EXPIRY};
 pub use server::is_private;
 pub use store::{Damage, Holder, Loss, StoreError, Taken};
 pub use text::chain_of;
+pub use verifier::{VerifierError, trusted_certificates};
 
 use clock::Trust;
 use clocks::Clocks;
@@ -71,6 +75,7 @@ use metrics::{Metrics, Readings};
 use sessions::Sessions;
 use signing::{FeedKey, FeedSigner};
 use store::{CHECKED_BYTES, Opening, Store};
+use verifier::Verifier;
 use writer::Writer;
 
 /// Logged when a row cannot be read.
@@ -148,6 +153,8 @@ pub struct Authority {
     segment_caching: SegmentCaching,
     /// Who may do what.
     access: Access,
+    /// Verifies users' tokens.
+    verifier: Verifier,
     /// Held while an import is read and carried out: only one can be staged at a time.
     importing: Arc<tokio::sync::Mutex<()>>,
     /// Held while a key is made. Apart from `importing`, because an import takes longer than a
@@ -169,6 +176,8 @@ impl Authority {
         access: Access,
         stopping: watch::Receiver<bool>,
     ) -> Result<Arc<Self>, AuthorityError> {
+        let verifier =
+            Verifier::start(&settings.configuration.issuers, settings.limits.clock_skew)?;
         let now = clock::now_milliseconds();
         let opening = Opening {
             cache_bytes: settings.cache_bytes,
@@ -216,6 +225,7 @@ impl Authority {
             limits: settings.limits,
             segment_caching: settings.segment_caching,
             access,
+            verifier,
             importing: Arc::default(),
             rotating: tokio::sync::Mutex::default(),
             stopping,
@@ -393,6 +403,9 @@ pub enum AuthorityError {
     /// The store is not usable.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Users' tokens cannot be verified.
+    #[error(transparent)]
+    Verifier(#[from] VerifierError),
     /// The system has no thread to give.
     #[error("could not start a thread")]
     Thread(#[source] io::Error),

@@ -27,6 +27,8 @@ mod revocation;
 mod session;
 mod text;
 mod token_cache;
+#[cfg(not(target_family = "wasm"))]
+mod token_check;
 mod verification;
 
 pub use admitted::{Admitted, ChangedNames, Validity};
@@ -41,6 +43,8 @@ pub use reason::{Action, Admission, ChallengeKind, Outcome, Problem, Reason};
 pub use revocation::check_request_of;
 pub use revocation::{Check, CheckOutcome, Posture, RevocationSettings};
 pub use token_cache::CacheCounts;
+#[cfg(not(target_family = "wasm"))]
+pub use token_check::{TokenCheck, TokenFault};
 
 use std::rc::Rc;
 

@@ -32,5 +32,8 @@ pub use discovery::DiscoveryError;
 pub use keeper::{KeyKeeper, Sight};
 pub use refresh::{Asked, Counts, FetchError, MissingKey};
 pub use ring::{KeyRing, TRUSTED_AGE};
-pub use source::{KeySource, RemoteKeys, RemoteSource, Retries};
+pub use source::{
+    DEFAULT_CACHE_DURATION, DEFAULT_FAILED_REFETCH, DEFAULT_MAX_STALE, DEFAULT_TIMEOUT, KeySource,
+    RemoteKeys, RemoteSource, Retries,
+};
 pub use url::Url;

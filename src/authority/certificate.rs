@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
@@ -16,6 +16,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+
+use super::file_stamp::FileStamp;
 
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -36,7 +38,7 @@ struct Looks {
 }
 
 /// When the files were written, and how long they are.
-type Seen = [Option<(SystemTime, u64)>; 2];
+type Seen = [Option<FileStamp>; 2];
 
 impl Certificate {
     /// Reads both files.
@@ -137,10 +139,7 @@ fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
 }
 
 fn seen(files: &[PathBuf; 2]) -> Seen {
-    files.each_ref().map(|path| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
-    })
+    files.each_ref().map(|path| FileStamp::of(path))
 }
 
 /// Why TLS cannot be offered.

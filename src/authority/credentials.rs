@@ -31,12 +31,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use super::file_stamp::FileStamp;
 use super::store::{from_hex, to_hex};
 
 /// Makes a leaked secret recognisable, to people and to scanners.
@@ -99,11 +100,8 @@ pub struct Credentials {
 #[derive(Debug)]
 struct State {
     callers: HashMap<[u8; 32], Caller>,
-    seen: Option<Seen>,
+    seen: Option<FileStamp>,
 }
-
-/// Modification time and length, which show that a file has changed.
-type Seen = (SystemTime, u64);
 
 impl Credentials {
     /// Reads the file.
@@ -115,7 +113,7 @@ impl Credentials {
         Ok(Self {
             path: path.to_owned(),
             state: RwLock::new(State {
-                seen: seen(path),
+                seen: FileStamp::of(path),
                 callers: read(path)?,
             }),
         })
@@ -139,7 +137,7 @@ impl Credentials {
     }
 
     fn look(&self) {
-        let now_seen = seen(&self.path);
+        let now_seen = FileStamp::of(&self.path);
         {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             if state.seen == now_seen {
@@ -307,11 +305,6 @@ fn parse_role(word: &str) -> Option<(Role, Vec<Permission>)> {
         permissions.push(permission);
     }
     Some((role, permissions))
-}
-
-fn seen(path: &Path) -> Option<Seen> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 #[cfg(test)]

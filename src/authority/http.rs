@@ -34,6 +34,8 @@ mod refusals;
 mod revocations;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
 mod sessions;
+mod sign_out;
+mod users;
 mod visitor;
 
 use description::Description;
@@ -91,6 +93,7 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
         middleware::from_fn_with_state((Arc::clone(authority), door), require)
     };
     let guarded = |role, interface| door(role, None, interface);
+    let for_users = |permission| door(Role::Edge, Some(permission), Interface::Edges);
     let admin = OpenApiRouter::new()
         .routes(routes!(revocations::revoke, revocations::list))
         .routes(routes!(revocations::entry))
@@ -114,16 +117,16 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
         .route_layer(guarded(Role::Edge, Interface::Edges));
     let activity = OpenApiRouter::new()
         .routes(routes!(sessions::report))
-        .route_layer(door(
-            Role::Edge,
-            Some(Permission::Activity),
-            Interface::Edges,
-        ));
+        .route_layer(for_users(Permission::Activity));
+    let sign_out = OpenApiRouter::new()
+        .routes(routes!(sign_out::sign_out))
+        .route_layer(for_users(Permission::SignOut));
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(admin)
         .merge(monitoring)
         .merge(edge)
         .merge(activity)
+        .merge(sign_out)
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
 }

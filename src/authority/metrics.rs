@@ -12,6 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::clocks::Verdict;
 use super::sessions::{Counts, SessionMetrics};
+use crate::revocation::wire::sign_out::SignOutScope;
 
 /// The counters.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct Metrics {
     pub(super) sessions: SessionMetrics,
     responses: Family<ResponseLabels, Counter>,
     checks: Family<CheckLabels, Counter>,
+    sign_outs: Family<SignOutLabels, Counter>,
     commits: Counter,
     writes: Counter,
     changes: Counter,
@@ -69,6 +71,12 @@ struct CheckLabels {
     revoked: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SignOutLabels {
+    scope: &'static str,
+    outcome: String,
+}
+
 impl Metrics {
     /// All counters at zero.
     #[must_use]
@@ -78,6 +86,7 @@ impl Metrics {
             sessions: SessionMetrics::new(),
             responses: Family::default(),
             checks: Family::default(),
+            sign_outs: Family::default(),
             commits: Counter::default(),
             writes: Counter::default(),
             changes: Counter::default(),
@@ -110,6 +119,11 @@ impl Metrics {
             self.responses.clone(),
         );
         registry.register("checks", "Exact checks by answer", self.checks.clone());
+        registry.register(
+            "sign_outs",
+            "Users that were to be signed out, by scope and outcome: `done`, or the code of the problem",
+            self.sign_outs.clone(),
+        );
         registry.register("commits", "Commits to the store", self.commits.clone());
         registry.register("writes", "Requests written", self.writes.clone());
         registry.register("feed_changes", "Changes in the feed", self.changes.clone());
@@ -191,6 +205,15 @@ impl Metrics {
     pub(super) fn checked(&self, is_revoked: bool) {
         let revoked = if is_revoked { "true" } else { "false" };
         self.checks.get_or_create(&CheckLabels { revoked }).inc();
+    }
+
+    /// A request to sign a user out was answered: `done`, or with the code of a problem.
+    pub(super) fn signed_out(&self, scope: SignOutScope, outcome: &str) {
+        let labels = SignOutLabels {
+            scope: scope.name(),
+            outcome: outcome.to_owned(),
+        };
+        self.sign_outs.get_or_create(&labels).inc();
     }
 
     /// A commit is on the disk.

@@ -165,6 +165,29 @@ pub enum RequestError {
 }
 
 impl RevocationRequest {
+    /// A revocation of this, and nothing else said.
+    #[must_use]
+    pub(super) fn of(target: Target) -> Self {
+        let Target {
+            kind,
+            issuer,
+            value,
+        } = target;
+        Self {
+            kind,
+            issuer,
+            value: (kind != Kind::Issuer).then_some(value),
+            expires_at: None,
+            not_before: None,
+            except_session: None,
+            subject: None,
+            rotated: false,
+            reason: None,
+            despite_clocks: false,
+            actor: None,
+        }
+    }
+
     /// The revocation, if the request is valid.
     ///
     /// # Errors

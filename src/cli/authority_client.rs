@@ -13,10 +13,11 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, SendBody};
 
 use crate::authority::http::{ProblemBody, TLS_EXPECTED};
+use crate::authority::trusted_certificates;
 
 mod error;
 
@@ -251,17 +252,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, ClientError> {
         path: path.to_owned(),
         source,
     })?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        Err(ClientError::Certificate(path.to_owned()))
-    } else {
-        Ok(certificates)
-    }
+    trusted_certificates(&pem).ok_or_else(|| ClientError::Certificate(path.to_owned()))
 }
 
 /// The largest page of a listing.

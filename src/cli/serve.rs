@@ -20,7 +20,8 @@ use super::bounds::{BoundError, duration, number};
 use super::configuration_file::ConfigurationFileError;
 use crate::authority::{
     Access, Authority, AuthorityError, Certificate, Configuration, Credentials, CredentialsError,
-    Limits, Loss, MAX_EXPIRY, SegmentCaching, Settings, StoreError, TlsError, is_private,
+    Limits, Loss, MAX_EXPIRY, SegmentCaching, Settings, StoreError, TlsError, VerifierError,
+    is_private,
 };
 use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
 
@@ -409,6 +410,7 @@ impl ServeError {
             Self::Public { .. } | Self::OthersMayWrite { .. } => 2,
             Self::Credentials(CredentialsError::Read { .. })
             | Self::File(AuthorityFileError::Unreadable(ConfigurationFileError::Read { .. }))
+            | Self::Authority(AuthorityError::Verifier(VerifierError::Read { .. }))
             | Self::Tls(TlsError::Read { .. }) => UNREADABLE,
             _ => 1,
         }

@@ -30,7 +30,10 @@ use crate::host::Host;
 use crate::keys::KeySource;
 use crate::time::UnixTime;
 use crate::token::UnverifiedToken;
-use waiting::{Sought, key_of};
+use waiting::Sought;
+pub(super) use waiting::key_of;
+#[cfg(not(target_family = "wasm"))]
+pub(super) use waiting::may_change;
 
 /// A token that was found good.
 pub(super) struct Pass<'g> {

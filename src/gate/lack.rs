@@ -25,6 +25,15 @@ pub struct KeyAnswer {
     pub(super) reason: Reason,
 }
 
+impl KeyAnswer {
+    /// Why the token is refused.
+    #[cfg(not(target_family = "wasm"))]
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        self.reason
+    }
+}
+
 impl Lack {
     /// The key that is needed. An older fetch can settle that a signature is bad, but not that
     /// there is no key of this name: issuers begin to use keys that they have only just published.

@@ -7,6 +7,8 @@ mod missing_keys;
 mod requirements;
 mod routes;
 mod session_headers;
+#[cfg(not(target_family = "wasm"))]
+mod token_check;
 
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;

@@ -6,6 +6,19 @@ use std::time::Duration;
 use super::Url;
 use crate::token::{KeyRules, KeySet, KeySetError};
 
+/// How long a fetched set is used, as in `jwt_authn`.
+pub const DEFAULT_CACHE_DURATION: Duration = Duration::from_mins(10);
+
+/// Pause after a failed fetch, as in `jwt_authn`.
+pub const DEFAULT_FAILED_REFETCH: Duration = Duration::from_secs(1);
+
+/// How long one fetch may take if `timeout` is left out, which `jwt_authn` does not allow.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long old keys stay in force while the server cannot be reached. `jwt_authn` keeps them
+/// forever or not at all; a day outlasts most outages, and is less than most certificates live.
+pub const DEFAULT_MAX_STALE: Duration = Duration::from_hours(24);
+
 /// Where a provider's keys come from.
 #[derive(Clone, Debug)]
 #[allow(
@@ -71,6 +84,26 @@ pub struct Retries {
 }
 
 impl RemoteKeys {
+    /// Those of a JWK Set on a server, where nothing else is configured.
+    #[cfg(not(target_family = "wasm"))]
+    #[must_use]
+    pub fn of_jwk_set(url: Url, cluster: String) -> Self {
+        Self {
+            source: RemoteSource::JwkSet(url),
+            cluster,
+            timeout: DEFAULT_TIMEOUT,
+            cache_duration: DEFAULT_CACHE_DURATION,
+            failed_refetch: DEFAULT_FAILED_REFETCH,
+            retries: Retries {
+                number: 0,
+                base_interval: DEFAULT_FAILED_REFETCH,
+                max_interval: DEFAULT_FAILED_REFETCH,
+            },
+            max_stale: DEFAULT_MAX_STALE,
+            rules: KeyRules::default(),
+        }
+    }
+
     /// Reads a JWK Set that was fetched, by this provider's rules.
     ///
     /// # Errors

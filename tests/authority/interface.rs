@@ -296,6 +296,7 @@ fn the_description_is_of_what_is_served() {
         "/v1/restorations",
         "/v1/revocations",
         "/v1/revocations/{id}",
+        "/v1/sign-out",
         "/v1/stats",
     ];
     assert_eq!(described, BTreeSet::from(expected));

@@ -24,6 +24,12 @@ mod disk;
 mod feed;
 mod import;
 mod interface;
+#[path = "../support/jwks_server.rs"]
+#[allow(dead_code, reason = "the tests in Envoy need more of it")]
+mod jwks_server;
+#[path = "../support/keys.rs"]
+#[allow(dead_code, reason = "the tests in Envoy need more of it")]
+mod keys;
 mod loss;
 #[path = "../support/patience.rs"]
 mod patience;
@@ -31,3 +37,7 @@ mod patience;
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod process;
 mod sessions;
+mod sign_out;
+#[path = "../support/token.rs"]
+#[allow(dead_code, reason = "the tests in Envoy need more of it")]
+mod token;

@@ -93,7 +93,7 @@ fn doubt(authority: &Authority, request: &CheckRequest) -> Option<Problem> {
 }
 
 /// The members that are revoked, and why each is.
-fn revocations(
+pub(super) fn revocations(
     authority: &Authority,
     request: &CheckRequest,
     issued_at: Option<UnixTime>,

@@ -5,6 +5,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::ProblemBody;
+use crate::authority::credentials::Permission;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -35,6 +36,10 @@ impl utoipa::Modify for Security {
             "edge",
             scheme("A credential with the role `edge` or `admin`"),
         );
+        for permission in Permission::ALL.map(Permission::name) {
+            let text = format!("A credential with `edge+{permission}`, or with the role `admin`");
+            components.add_security_scheme(format!("edge-{permission}"), scheme(&text));
+        }
         components.add_security_scheme(
             "scrape",
             scheme("A credential with the role `scrape` or `admin`"),

@@ -171,6 +171,28 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "feed_not_ready", detail)
     }
 
+    /// A user's token that is no evidence. Why is in the log.
+    pub(super) fn token_refused() -> Self {
+        let detail = "the token was not verified here; the authority's log says why";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "token_refused", detail)
+    }
+
+    /// A user's token that has no name for what is to be revoked.
+    pub(super) fn token_unnamed(lack: &str) -> Self {
+        let detail = format!("there is nothing in the token to revoke by: {lack}");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "token_unnamed", detail)
+    }
+
+    /// A user's token of which it is not known whether it is good.
+    pub(super) fn keys_unavailable() -> Self {
+        let detail = "the keys of the token's issuer are not known at present";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "keys_unavailable", detail)
+    }
+
+    pub(super) fn overloaded(detail: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
+    }
+
     /// An authority in another epoch of the feed than the edge.
     pub(super) fn other_epoch() -> Self {
         let detail = "this authority is in another epoch of the feed than the edge that asks, and \

@@ -8,21 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::sources::variable;
 use crate::configuration::{Fields, Node, Read};
-use crate::keys::{KeySource, RemoteKeys, RemoteSource, Retries, Url};
+use crate::keys::{
+    DEFAULT_CACHE_DURATION, DEFAULT_FAILED_REFETCH, DEFAULT_MAX_STALE, DEFAULT_TIMEOUT, KeySource,
+    RemoteKeys, RemoteSource, Retries, Url,
+};
 use crate::token::{KeyRules, KeySet};
-
-/// How long a fetched set is used, as in `jwt_authn`.
-const DEFAULT_CACHE_DURATION: Duration = Duration::from_mins(10);
-
-/// Pause after a failed fetch, as in `jwt_authn`.
-const DEFAULT_FAILED_REFETCH: Duration = Duration::from_secs(1);
-
-/// How long one fetch may take if `timeout` is left out, which `jwt_authn` does not allow.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long old keys stay in force while the server cannot be reached. `jwt_authn` keeps them
-/// forever or not at all; a day outlasts most outages, and is less than most certificates live.
-const DEFAULT_MAX_STALE: Duration = Duration::from_hours(24);
 
 /// Attempts after the first, once `retry_policy` is there, and their pauses (Envoy's
 /// `RetryPolicy` and `BackoffStrategy`, whose longest pause is ten times the first).

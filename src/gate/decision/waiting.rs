@@ -9,7 +9,7 @@ use crate::gate::reason::Reason;
 use crate::gate::token_cache::TokenId;
 use crate::gate::{Attempt, Wait};
 use crate::host::Host;
-use crate::keys::{KeySource, RemoteKeys};
+use crate::keys::{KeyRing, KeySource, RemoteKeys};
 use crate::token::{Algorithm, UnverifiedToken};
 
 /// A token whose key is sought.
@@ -33,7 +33,11 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let may_wait = self.attempt == Attempt::First
             && matches!(provider.keys, KeySource::Remote(_))
             && self.answer_of(sought.token).is_none()
-            && self.may_change(index, sought, reason);
+            && {
+                let keys = &self.gate.verification.keys;
+                let now = || self.now_milliseconds();
+                may_change(keys, index, sought.key, now, reason)
+            };
         if !may_wait {
             return reason.into();
         }
@@ -48,19 +52,6 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
     }
 
-    /// Whether newer keys of the provider may let in a token that was refused for this reason.
-    fn may_change(&self, index: usize, sought: Sought, reason: Reason) -> bool {
-        let keys = &self.gate.verification.keys;
-        match reason {
-            Reason::KeysUnavailable | Reason::IssuerUndisclosed => true,
-            Reason::KeyUnknown => sought.key.is_some(),
-            Reason::SignatureInvalid | Reason::AlgorithmMismatch => {
-                sought.key.is_some() && !keys.are_trusted(index, self.now_milliseconds())
-            }
-            _ => false,
-        }
-    }
-
     /// The answer that the wait for newer keys for this token has ended with, if it has.
     pub(super) fn answer_of(&self, token: TokenId) -> Option<Reason> {
         let mut answers = self.answers.keys.iter();
@@ -69,9 +60,28 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     }
 }
 
+/// Whether newer keys of the provider may let in a token that was refused for this reason, and whose
+/// key has this hash.
+pub(in crate::gate) fn may_change(
+    keys: &KeyRing,
+    provider: usize,
+    key: Option<u64>,
+    now_milliseconds: impl FnOnce() -> u64,
+    reason: Reason,
+) -> bool {
+    match reason {
+        Reason::KeysUnavailable | Reason::IssuerUndisclosed => true,
+        Reason::KeyUnknown => key.is_some(),
+        Reason::SignatureInvalid | Reason::AlgorithmMismatch => {
+            key.is_some() && !keys.are_trusted(provider, now_milliseconds())
+        }
+        _ => false,
+    }
+}
+
 /// A hash of the id of the key that may have made the signature. `None` if newer keys cannot help:
 /// the provider does not use the algorithm, or it is symmetric, and a fetched secret is not secret.
-pub(super) fn key_of(remote: &RemoteKeys, token: &UnverifiedToken<'_>) -> Option<u64> {
+pub(in crate::gate) fn key_of(remote: &RemoteKeys, token: &UnverifiedToken<'_>) -> Option<u64> {
     let algorithm = Algorithm::from_name(token.unverified_algorithm())?;
     let mut hasher = DefaultHasher::new();
     token.unverified_key_id().hash(&mut hasher);
