@@ -94,8 +94,9 @@ pub enum Command {
     Convert(convert::Arguments),
     /// Walk one request through a configuration and say what is checked and why it comes out so
     Explain(Box<explain::Arguments>),
-    /// Print the JSON Schema of the filter's configuration, by which editors check it
-    Schema,
+    /// Print the JSON Schema of the filter's configuration or of the authority's file, by which editors
+    /// check it
+    Schema(schema::Arguments),
     /// Print a script with which a shell completes these commands
     Completions(completions::CompletionsArguments),
     /// Print a manual page
@@ -134,7 +135,7 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Explain(arguments) => {
             explain::run(&arguments, SystemTime::now(), output, &mut io::stderr())
         }
-        Command::Schema => schema::run(output),
+        Command::Schema(arguments) => schema::run(&arguments, output),
         Command::Completions(arguments) => completions::completions(&arguments, output),
         Command::Man(arguments) => completions::man(&arguments, output),
     }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::*;
@@ -137,4 +139,85 @@ fn a_file_is_told_from_the_filters_configuration() {
     ));
     assert!(!Configuration::is_in(&json!({"admin": {}})));
     assert!(!Configuration::is_in(&json!([])));
+}
+
+/// The keys that a schema names, each with the names on the way to it.
+fn keys_of(schema: &Value, at: &Value, path: &str, keys: &mut BTreeSet<String>) {
+    let below = |member: &str| at.get(member).map(|inner| (inner, path.to_owned()));
+    for (inner, path) in below("items")
+        .into_iter()
+        .chain(below("additionalProperties"))
+    {
+        keys_of(schema, inner, &format!("{path}[]"), keys);
+    }
+    if let Some(name) = at["$ref"].as_str() {
+        let inner = schema.pointer(name.trim_start_matches('#')).unwrap();
+        keys_of(schema, inner, path, keys);
+    }
+    for (name, inner) in at["properties"].as_object().into_iter().flatten() {
+        let path = crate::configuration::joined(path, name);
+        keys_of(schema, inner, &path, keys);
+        keys.insert(path);
+    }
+}
+
+/// A file with everything in it that can stand side by side. Each section adds its own.
+fn complete() -> Value {
+    json!({
+        "issuers": [
+            {"issuer": "a", "keys": {"jwks_file": "a"}},
+            {"issuer": "b", "keys": {"jwks_uri": "https://b", "certificate_authority": "c"},
+             "audiences": ["api"], "device_claim": "device"},
+        ],
+        "sessions": {"max_sessions": 5, "retention": "86400s"},
+    })
+}
+
+#[test]
+fn the_schema_for_editors_has_the_keys_that_are_read() {
+    let text = include_str!("../../../envoy/authority.schema.json");
+    let schema: Value = serde_json::from_str(text).unwrap();
+    let mut described = BTreeSet::new();
+    keys_of(&schema, &schema, "", &mut described);
+    let document = complete();
+    let reading = Reading::new(&document, &|_| Variable::Unset);
+    assert!(configuration(reading.root(), Path::new("")).is_ok());
+    let asked = reading.asked();
+    let index = regex_lite::Regex::new(r"\[[0-9]+\]").unwrap();
+    let asked: BTreeSet<_> = asked
+        .iter()
+        .map(|path| index.replace_all(path, "[]").into_owned())
+        .collect();
+    assert_eq!(described, asked);
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    assert!(validator.is_valid(&document));
+    let strange = json!({"issuers": [{"issuer": "a", "keys": {"jwks_file": "a"}, "x": 1}]});
+    assert!(!validator.is_valid(&strange));
+}
+
+#[test]
+fn the_page_has_the_keys_that_are_read() {
+    let page = include_str!("../../../envoy/authority.md");
+    let document = complete();
+    let reading = Reading::new(&document, &|_| Variable::Unset);
+    assert!(configuration(reading.root(), Path::new("")).is_ok());
+    for path in reading.asked() {
+        let key = path.rsplit(['.', ']']).next().unwrap();
+        let mut ends = ["`", ".", "[]"].iter();
+        assert!(
+            ends.any(|end| page.contains(&format!("{key}{end}"))),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn the_example_is_valid() {
+    let text = include_str!("../../../envoy/authority.yaml");
+    let documents = crate::cli::yaml::documents(text).unwrap();
+    let [document] = documents.as_slice() else {
+        panic!("one document");
+    };
+    let configured = read(&document.value);
+    assert_eq!((configured.faults, configured.warnings), (vec![], vec![]));
 }

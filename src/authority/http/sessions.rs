@@ -153,7 +153,7 @@ pub(super) struct SessionsQuery {
 #[utoipa::path(
     post,
     path = ACTIVITY_PATH,
-    security(("edge" = [])),
+    security(("edge-activity" = [])),
     request_body = ActivityRequest,
     responses(
         (status = 204, description = "Taken in"),
