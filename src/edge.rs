@@ -22,7 +22,8 @@
 //! provider's keys has ended, and for at most `PATIENCE` in all. And for the authority, if the
 //! revocation filter is not sure: one check for each of its tokens, each for as long as the
 //! configuration allows. It may have to wait for both, in either order. Each wait ends with an
-//! answer about one more provider or one more token, so the waiting comes to an end.
+//! answer about one more provider or one more token, so the waiting comes to an end. A request for a
+//! session route waits for the authority once more, to do what its user wants, and is answered then.
 //!
 //! # How does the end of a call find its way?
 //!
@@ -62,7 +63,9 @@ use std::time::Duration;
 pub use host::{ContextId, EdgeHost, Metric, RequestHost};
 pub use streams::{End, StreamCounts};
 
-use crate::gate::{Answers, CacheCounts, Check, Configured, Gate, Lack, Verdict, Wait};
+use crate::gate::{
+    Answers, CacheCounts, Check, Configured, Gate, Lack, SessionCall, Verdict, Wait,
+};
 use crate::host::{CallId, CallOutcome};
 use crate::keys::{Asked, KeyKeeper};
 use crate::time::Interval;
@@ -76,6 +79,10 @@ use waiting::Waiting;
 
 /// How long a request waits for keys at most.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Most calls on behalf of users that are under way at the same time. The authority writes to its disk
+/// for each; a user who is one too many is told to try again.
+const MAX_SESSION_CALLS: usize = 64;
 
 /// What one plugin holds in one virtual machine.
 pub struct Edge<H> {
@@ -92,6 +99,8 @@ pub struct Edge<H> {
     waiting: RefCell<Waiting<Held>>,
     /// The checks at the authority, and the requests that wait for them.
     checks: RefCell<Checks<Check, Held>>,
+    /// The calls on behalf of users, and the requests for session routes that wait for them.
+    sessions: RefCell<Checks<Rc<SessionCall>, Held>>,
     /// The requests in progress, where something can end them.
     streams: Option<RefCell<Streams>>,
     pace: Pace,
@@ -171,6 +180,7 @@ impl<H: EdgeHost> Edge<H> {
             calls,
             waiting: RefCell::default(),
             checks: RefCell::default(),
+            sessions: RefCell::default(),
             streams: streams.map(RefCell::new),
         }
     }
@@ -221,9 +231,12 @@ impl<H: EdgeHost> Edge<H> {
         self.waiting.borrow_mut().leave(has_gone);
         let mut checks = self.checks.borrow_mut();
         checks.leave(has_gone);
+        let mut sessions = self.sessions.borrow_mut();
+        sessions.leave(has_gone);
         for (call, owner) in self.calls.take_of(context) {
             match owner {
                 Owner::Checks => checks.lose(call),
+                Owner::Sessions => sessions.lose(call),
                 // Made under the plugin's context, which stays.
                 Owner::Keys | Owner::Feed | Owner::Streams => {}
             }
@@ -254,6 +267,12 @@ impl<H: EdgeHost> Edge<H> {
                     self.conclude(ended, outcome);
                 }
             }
+            Owner::Sessions => {
+                let ended = self.sessions.borrow_mut().answered(&caller, call, outcome);
+                if let Some(ended) = ended {
+                    self.serve(ended, outcome);
+                }
+            }
             Owner::Streams => {
                 self.close(|streams| streams.answered(&caller, &self.gate, call, outcome));
             }
@@ -276,7 +295,7 @@ impl<H: EdgeHost> Edge<H> {
         let caller = self.caller(Owner::Streams);
         self.close(|streams| streams.tick(&caller, &self.gate));
         self.report_fetches();
-        self.make_lost_checks();
+        self.make_lost_calls();
         self.wake();
         self.return_to_plugin();
         if self.pace.shows_gauges() {
@@ -357,6 +376,7 @@ impl<H: EdgeHost> Edge<H> {
                 Verdict::Forward => return held.progress.set(State::Forwarded),
                 Verdict::Stop => return held.progress.set(State::Stopped),
                 Verdict::Wait(Wait::Check(check)) => return self.check(&check, held),
+                Verdict::Wait(Wait::Session(call)) => return self.call_for(&call, held),
                 Verdict::Wait(Wait::Keys(lack)) => match self.wait_for_keys(&lack, held) {
                     Ok(()) => return,
                     Err(again) => held = again,
@@ -403,12 +423,43 @@ impl<H: EdgeHost> Edge<H> {
         }
     }
 
-    /// Repeats the checks whose ends will not be reported, since their requests have gone.
-    fn make_lost_checks(&self) {
+    /// Makes a call on behalf of the user whose request's context is in effect.
+    fn call_for(&self, call: &Rc<SessionCall>, held: Held) {
+        held.progress.set(State::Held);
+        let caller = self.caller(Owner::Sessions);
+        let mut sessions = self.sessions.borrow_mut();
+        let made = if sessions.is_busy(MAX_SESSION_CALLS) {
+            Err(held)
+        } else {
+            sessions.make(&caller, call, || self.gate.session_call(call), held)
+        };
+        drop(sessions);
+        if let Err(held) = made {
+            self.serve((Rc::clone(call), vec![held]), &CallOutcome::Failed);
+        }
+    }
+
+    /// Answers the requests that have waited for a call on behalf of their user.
+    fn serve(&self, (call, waiting): Ended<Rc<SessionCall>, Held>, outcome: &CallOutcome) {
+        for held in waiting {
+            if self.host.enter(held.context) {
+                self.gate.serve(&self.host.request(), &call, outcome);
+                held.progress.set(State::Stopped);
+            }
+        }
+    }
+
+    /// Repeats the calls whose ends will not be reported, since their requests have gone.
+    fn make_lost_calls(&self) {
         let caller = self.caller(Owner::Checks);
         let lost = self.checks.borrow_mut().send_again(&caller);
         for ended in lost {
             self.conclude(ended, &CallOutcome::Failed);
+        }
+        let caller = self.caller(Owner::Sessions);
+        let lost = self.sessions.borrow_mut().send_again(&caller);
+        for ended in lost {
+            self.serve(ended, &CallOutcome::Failed);
         }
     }
 

@@ -25,6 +25,7 @@ mod refusal;
 mod request;
 mod revocation;
 mod session;
+mod session_routes;
 mod text;
 mod token_cache;
 #[cfg(not(target_family = "wasm"))]
@@ -38,17 +39,18 @@ pub use configuration::{Inspection, inspect as inspect_configuration};
 pub use decision::{Observer, Step};
 pub use lack::{KeyAnswer, Lack};
 pub use policy::{Chosen, Policy, StreamRule, StreamRules};
-pub use reason::{Action, Admission, ChallengeKind, Outcome, Problem, Reason};
+pub use reason::{Action, Admission, ChallengeKind, Outcome, Problem, Reason, Service};
 #[cfg(not(target_family = "wasm"))]
 pub use revocation::check_request_of;
 pub use revocation::{Check, CheckOutcome, Posture, RevocationSettings};
+pub use session_routes::SessionCall;
 pub use token_cache::CacheCounts;
 #[cfg(not(target_family = "wasm"))]
 pub use token_check::{TokenCheck, TokenFault};
 
 use std::rc::Rc;
 
-use crate::host::{Call, CallOutcome, HeaderBlock, Host};
+use crate::host::{Call, CallOutcome, HeaderBlock, Host, Response};
 use crate::keys::{KeyKeeper, KeyRing};
 use crate::revocation::{FeedKeys, Fingerprint, View};
 use crate::token::Backend;
@@ -77,6 +79,8 @@ pub enum Wait {
     Keys(Lack),
     /// The authority's answer to [`Gate::check_call`]; then [`Gate::on_answers`].
     Check(Check),
+    /// The authority's answer to [`Gate::session_call`]; then [`Gate::serve`].
+    Session(Rc<SessionCall>),
 }
 
 /// What the waits of a request have ended with so far.
@@ -137,6 +141,41 @@ impl Gate {
     pub fn check_outcome(&self, check: &Check, outcome: &CallOutcome) -> CheckOutcome {
         let keys = self.feed().map(|(settings, _)| &settings.keys);
         CheckOutcome::read(check, outcome, keys.unwrap_or(&FeedKeys::default()))
+    }
+
+    /// The call that a request for a session route waits for; `None` without revocation.
+    #[must_use]
+    pub fn session_call(&self, call: &SessionCall) -> Option<Call> {
+        let revocations = self.verification.revocations.as_ref()?;
+        let (path, body, timeout) = call.parts();
+        Some(revocations.post(path, body, timeout))
+    }
+
+    /// Answers a request for a session route with what its call has brought, and counts the outcome.
+    /// Here, the token is refused from now on if it was revoked: the feed brings that a moment later.
+    pub fn serve(&self, host: &impl Host, call: &SessionCall, outcome: &CallOutcome) {
+        let no_keys = FeedKeys::default();
+        let keys = self.feed().map_or(&no_keys, |(settings, _)| &settings.keys);
+        // Whatever the host fails to show now, what the authority has done is done.
+        let request = Request::new(host.request_headers());
+        match call.read(outcome, keys) {
+            Ok(list) => {
+                if call.ends_own_session() {
+                    self.verification.note_revoked(&call.token);
+                }
+                host.count(Outcome::Served(call.service), Some(call.provider));
+                let redirect = self.policy.end_session_redirect();
+                host.respond(&call.response(&request, list, redirect));
+            }
+            Err(reason) => {
+                let refusal = Refusal {
+                    reason,
+                    provider: Some(call.provider),
+                    requirement: None,
+                };
+                self.refuse(host, &request, refusal);
+            }
+        }
     }
 
     /// What the token cache has counted since this was last called.
@@ -279,7 +318,20 @@ impl Gate {
             )
         });
         let locations = providers.iter().flat_map(|provider| &provider.locations);
-        host.respond(&self.refusals.response(refusal, request, locations));
+        let response = self.refusals.response(refusal, request, locations);
+        let routes = self.policy.session_routes.as_ref();
+        let routes = routes.filter(|_| refusal.reason == Reason::MethodNotAllowed);
+        match routes.and_then(|routes| routes.allowed(request)) {
+            Some(methods) => {
+                let allow = (&b"allow"[..], methods.as_bytes());
+                let lines = response.headers.lines().chain([allow]);
+                host.respond(&Response {
+                    headers: lines.collect(),
+                    ..Response::clone(&response)
+                });
+            }
+            None => host.respond(&response),
+        }
     }
 }
 

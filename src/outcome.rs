@@ -92,6 +92,19 @@ pub enum Reason {
     RequestTooLong,
     /// The host did not show the request's headers, or did not make a change to it.
     HostFault,
+    /// A request for a session route whose token came in cookies alone, and that may come from
+    /// another site.
+    CrossSite,
+    /// A method that a session route does not take.
+    MethodNotAllowed,
+    /// A parameter that a session route does not take, or a value that it does not take.
+    ParameterInvalid,
+    /// The user has no such session.
+    SessionNotFound,
+    /// The authority has not confirmed that the user is signed out.
+    SignOutFailed,
+    /// The authority has not said which sessions the user has.
+    SessionsUnavailable,
 }
 
 /// Why a request was let through.
@@ -114,18 +127,35 @@ pub enum Admission {
     CorsPreflight,
 }
 
+/// What the gate did for a user itself, on a session route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// It ended the session of the token.
+    SignOut,
+    /// It ended all other sessions.
+    SignOutOthers,
+    /// It ended all sessions.
+    SignOutEverywhere,
+    /// It listed the sessions.
+    ListSessions,
+    /// It ended one of them.
+    EndSession,
+}
+
 /// How a request ended; the unit of the request metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It went on to the upstream.
     Allowed(Admission),
-    /// It was answered by the gate.
+    /// It was refused by the gate.
     Refused(Reason),
+    /// It was served by the gate.
+    Served(Service),
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 47] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -167,6 +197,12 @@ impl Reason {
         Self::TokenInQuery,
         Self::RequestTooLong,
         Self::HostFault,
+        Self::CrossSite,
+        Self::MethodNotAllowed,
+        Self::ParameterInvalid,
+        Self::SessionNotFound,
+        Self::SignOutFailed,
+        Self::SessionsUnavailable,
     ];
 
     /// Label for metrics and logs.
@@ -214,6 +250,35 @@ impl Reason {
             Self::TokenInQuery => "token_in_query",
             Self::RequestTooLong => "request_too_long",
             Self::HostFault => "host_fault",
+            Self::CrossSite => "cross_site",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::ParameterInvalid => "parameter_invalid",
+            Self::SessionNotFound => "session_not_found",
+            Self::SignOutFailed => "sign_out_failed",
+            Self::SessionsUnavailable => "sessions_unavailable",
+        }
+    }
+}
+
+impl Service {
+    /// Every kind of service.
+    pub const ALL: [Self; 5] = [
+        Self::SignOut,
+        Self::SignOutOthers,
+        Self::SignOutEverywhere,
+        Self::ListSessions,
+        Self::EndSession,
+    ];
+
+    /// Label for metrics and access logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::SignOut => "sign_out_session",
+            Self::SignOutOthers => "sign_out_others",
+            Self::SignOutEverywhere => "sign_out_everywhere",
+            Self::ListSessions => "list_sessions",
+            Self::EndSession => "end_session",
         }
     }
 }
@@ -249,28 +314,31 @@ impl Outcome {
     /// Every outcome, in the order of [`Outcome::index`].
     pub fn all() -> impl Iterator<Item = Self> {
         let allowed = Admission::ALL.into_iter().map(Self::Allowed);
-        allowed.chain(Reason::ALL.into_iter().map(Self::Refused))
+        let refused = Reason::ALL.into_iter().map(Self::Refused);
+        let served = Service::ALL.into_iter().map(Self::Served);
+        allowed.chain(refused).chain(served)
     }
 
-    /// Name of the counter, `portcullis.requests.<verdict>.<reason>`. Envoy puts `wasmcustom.`
+    /// Name of the counter, `portcullis.requests.<verdict>.<reason or service>`. Envoy puts `wasmcustom.`
     /// before it.
     #[must_use]
     pub fn metric_name(self) -> String {
-        match self {
-            Self::Allowed(admission) => {
-                format!("portcullis.requests.allowed.{}", admission.label())
-            }
-            Self::Refused(reason) => format!("portcullis.requests.refused.{}", reason.label()),
-        }
+        let (verdict, label) = match self {
+            Self::Allowed(admission) => ("allowed", admission.label()),
+            Self::Refused(reason) => ("refused", reason.label()),
+            Self::Served(service) => ("served", service.label()),
+        };
+        format!("portcullis.requests.{verdict}.{label}")
     }
 
     /// The index of this outcome in [`Outcome::all`].
     #[must_use]
     pub const fn index(self) -> usize {
-        // Both enums are listed in the order of their declaration, which a test checks.
+        // All are listed in the order of their declaration, which a test checks.
         match self {
             Self::Allowed(admission) => admission as usize,
             Self::Refused(reason) => Admission::ALL.len() + reason as usize,
+            Self::Served(service) => Admission::ALL.len() + Reason::ALL.len() + service as usize,
         }
     }
 }

@@ -21,7 +21,7 @@ use super::token_names::bare;
 use super::validate::joined;
 use super::{CommandError, convert, mint};
 use crate::configuration::Fault;
-use crate::gate::{Attempt, Gate, Verdict, inspect_configuration};
+use crate::gate::{Attempt, Gate, Verdict, Wait, inspect_configuration};
 use crate::keys::KeySource;
 use crate::time::UnixTime;
 use crate::token::{Backend, KeySet, LARGEST_MAX_TOKEN_BYTES, UnverifiedToken};
@@ -236,7 +236,7 @@ fn explain(
         writeln!(output, "{}", printable(&host.redacted(&line))).map_err(CommandError::Output)?;
     }
     match verdict {
-        Verdict::Forward => Ok(()),
+        Verdict::Forward | Verdict::Wait(Wait::Session(_)) => Ok(()),
         Verdict::Stop | Verdict::Wait(_) => Err(CommandError::Refused),
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum Owner {
     Checks,
     /// Those about requests in progress.
     Streams,
+    /// The requests for session routes.
+    Sessions,
 }
 
 /// The calls that have not ended. The end of every call is reported, unless the context has gone

@@ -96,6 +96,11 @@ impl<P: Deref<Target = MockProcess> + Clone> VirtualMachine<P> {
         counted.first().map(|(outcome, _)| *outcome)
     }
 
+    /// What a request was answered; `None` for one that was not.
+    pub fn response(&self, context: ContextId) -> Option<Response> {
+        self.host.of(context).host.response.borrow().clone()
+    }
+
     /// Ends every call for which there is an answer, and those that are made meanwhile.
     pub fn answer(&self, answer: impl Fn(&Call) -> Option<CallOutcome>) {
         for _ in 0..100 {

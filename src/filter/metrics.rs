@@ -6,7 +6,7 @@
 //!
 //! | name | |
 //! |---|---|
-//! | `portcullis.requests.<verdict>.<reason>[.<provider>]` | counter |
+//! | `portcullis.requests.<verdict>.<reason or service>[.<provider>]` | counter |
 //! | `portcullis.keys.fetches.<success or failure>.<provider>` | counter |
 //! | `portcullis.keys.unknown_key_refetches.<provider>` | counter |
 //! | `portcullis.keys.age_seconds.<provider>` | gauge: time since the set was fetched |

@@ -19,6 +19,7 @@ mod requirement;
 mod review;
 mod revocation;
 mod rules;
+mod session_routes;
 mod sources;
 mod streams;
 
@@ -81,6 +82,7 @@ fn policy(root: Node<'_>) -> Read<Policy> {
         let revocation = revocation::settings(fields, &providers);
         let has_revocation = !matches!(revocation, Ok(None));
         let streams = streams::rules(fields, has_revocation);
+        let session_routes = session_routes::routes(fields, has_revocation);
         let record_secret = fields.optional("shared_data_secret").map(records::secret);
         let bypass_cors_preflight = fields.nullable_flag("bypass_cors_preflight", false);
         ignored(fields);
@@ -108,6 +110,7 @@ fn policy(root: Node<'_>) -> Read<Policy> {
             session_headers,
             revocation,
             streams: streams?,
+            session_routes: session_routes?,
             record_secret,
             refusals: answers?,
         };

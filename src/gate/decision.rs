@@ -7,6 +7,7 @@
 mod choice;
 mod forwarding;
 mod observer;
+mod serving;
 mod setback;
 mod waiting;
 
@@ -95,6 +96,12 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     /// should see them. `spoofing` says whether it came with headers that only the gate may set.
     pub(super) fn decide(&mut self, spoofing: Spoofing) -> Result<Admission, Setback<'g>> {
         let admission = self.choose_requirement_and_meet_it(spoofing)?;
+        if let Some(routes) = &self.gate.policy.session_routes
+            && let Some(route) = self.request.target().and_then(|target| routes.of(target))
+            && admission != Admission::CorsPreflight
+        {
+            return Err(self.serve(route));
+        }
         self.forward()?;
         Ok(admission)
     }

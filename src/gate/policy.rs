@@ -23,6 +23,7 @@ use super::reason::Reason;
 use super::refusal::RefusalSettings;
 use super::request::Request;
 use super::revocation::{Posture, RevocationSettings};
+use super::session_routes::SessionRoutes;
 use super::text::{MAX_PATTERN_TEXT_BYTES, TooLong};
 use crate::host::Host;
 use crate::keys::KeySource;
@@ -40,6 +41,7 @@ pub struct Policy {
     pub(super) session_headers: Option<SessionHeaders>,
     pub(super) revocation: Option<RevocationSettings>,
     pub(super) streams: StreamRules,
+    pub(super) session_routes: Option<SessionRoutes>,
     pub(super) record_secret: RecordSecret,
     pub(super) refusals: RefusalSettings,
     /// The headers that only the gate may set, on any path.
@@ -166,6 +168,12 @@ impl Policy {
         self.revocation.is_some()
     }
 
+    /// Where a browser is sent that has signed its user out by a form.
+    pub(super) fn end_session_redirect(&self) -> Option<&str> {
+        let sign_out = self.session_routes.as_ref()?.sign_out.as_ref()?;
+        sign_out.end_session_redirect.as_deref()
+    }
+
     /// What becomes of requests in progress whose token ends.
     #[must_use]
     pub const fn streams(&self) -> StreamRules {
@@ -188,8 +196,8 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// [`Reason::PathAmbiguous`] when the path can be read as one that falls under another rule, or
-    /// as one with `..` where a route decides; [`Reason::RequestTooLong`] when a text that has to
+    /// [`Reason::PathAmbiguous`] when the path can be read as one that falls under another rule, as
+    /// another session route, or as one with `..` where a route decides; [`Reason::RequestTooLong`] when a text that has to
     /// be compared with a pattern is too long for it, or all of them together are;
     /// [`Reason::RequirementUnknown`] when the route names a requirement that is not configured.
     pub(super) fn requirement(
@@ -243,7 +251,7 @@ impl Policy {
     }
 
     /// The same where the path can be read in several ways, all of which have to fall under the
-    /// same rule. What the routes match is not known here, so where one of them decides, no reading
+    /// same rule, and have to be the same session route or none. What the routes match is not known here, so where one of them decides, no reading
     /// may climb out of its path.
     ///
     /// Patterns are expensive: no header is compared with one again for every reading, and all
@@ -279,7 +287,10 @@ impl Policy {
                         false
                     }
                 };
-            is_known && !(is_by_route && path::climbs(reading))
+            let routes = self.session_routes.as_ref();
+            is_known
+                && !(is_by_route && path::climbs(reading))
+                && routes.is_none_or(|routes| routes.are_alike(sent, reading))
         };
         if path::readings::all_within(max_bytes, sent, is_same) {
             Ok(index)

@@ -4,7 +4,7 @@ mod problem;
 
 pub use problem::{Action, ChallengeKind, Problem};
 
-pub use crate::outcome::{Admission, Outcome, Reason};
+pub use crate::outcome::{Admission, Outcome, Reason, Service};
 
 use super::text::TooLong;
 use crate::revocation::Cause;

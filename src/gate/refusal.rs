@@ -20,6 +20,8 @@ use crate::host::Response;
 use challenge::Challenge;
 use negotiation::Representation;
 
+pub(super) use negotiation::is_navigation;
+
 /// What the operator decided about the answers to refused requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RefusalSettings {
@@ -274,6 +276,8 @@ const fn title(status: u16) -> &'static str {
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
         _ => "Service Unavailable",
     }
 }
@@ -281,13 +285,17 @@ const fn title(status: u16) -> &'static str {
 /// gRPC's status codes by their numbers (grpc/grpc doc/statuscodes.md).
 const fn grpc_status(status: u16) -> u8 {
     const INVALID_ARGUMENT: u8 = 3;
+    const NOT_FOUND: u8 = 5;
     const PERMISSION_DENIED: u8 = 7;
+    const UNIMPLEMENTED: u8 = 12;
     const UNAVAILABLE: u8 = 14;
     const UNAUTHENTICATED: u8 = 16;
     match status {
         400 => INVALID_ARGUMENT,
         401 => UNAUTHENTICATED,
         403 => PERMISSION_DENIED,
+        404 => NOT_FOUND,
+        405 => UNIMPLEMENTED,
         _ => UNAVAILABLE,
     }
 }

@@ -353,7 +353,7 @@ impl Revocations {
     fn check_of(&self, names: CheckRequest, random: u64) -> Check {
         Check {
             names: Box::new(names),
-            nonce: random >> NONCE_SHIFT,
+            nonce: nonce_of(random),
             asked_at: self.position(),
         }
     }
@@ -392,20 +392,32 @@ impl Revocations {
         }
     }
 
+    /// The names of a token with these claims, as the feed has them; none without a feed.
+    pub(super) fn names(&self, claims: &Claims) -> Names {
+        let naming = Naming::of(claims, self.settings.device_claim.as_deref());
+        let state = self.view.state();
+        state.map_or_else(Names::default, |state| naming.names(&state.filter_key))
+    }
+
     /// The call that makes a check.
     pub(super) fn call(&self, check: &Check) -> Call {
+        self.post(wire::CHECK_PATH, check.body(), self.settings.check_timeout)
+    }
+
+    /// A call to the authority.
+    pub(super) fn post(&self, path: &str, body: Vec<u8>, timeout: Duration) -> Call {
         let credential = &self.settings.credential;
         Call {
             cluster: self.settings.cluster.clone(),
             method: "POST",
             authority: self.settings.authority.clone(),
-            path: wire::CHECK_PATH.to_owned(),
+            path: path.to_owned(),
             headers: vec![
                 ("authorization", format!("Bearer {credential}")),
                 ("content-type", "application/json".to_owned()),
             ],
-            body: Some(check.body()),
-            timeout: self.settings.check_timeout,
+            body: Some(body),
+            timeout,
         }
     }
 }
@@ -422,5 +434,7 @@ fn outcome_for<'c>(naming: &Naming<'_>, checks: &'c [CheckOutcome]) -> Option<&'
 /// What is known of a token by a cut-off alone.
 const CUT_OFF: Settled = Settled::Revoked(Cause::Plain);
 
-/// Some readers of JSON take every integer for a signed one.
-const NONCE_SHIFT: u32 = 1;
+/// A nonce below 2^63: some readers of JSON take every integer for a signed one.
+pub(super) const fn nonce_of(random: u64) -> u64 {
+    random >> 1
+}

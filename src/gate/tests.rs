@@ -91,6 +91,7 @@ fn refusal(gate: &Gate, host: &MockHost) -> Option<Reason> {
             assert_eq!((verdict, answered), (Verdict::Stop, true));
             Some(reason)
         }
+        Outcome::Served(service) => panic!("{service:?}"),
     }
 }
 

@@ -17,7 +17,7 @@ use super::revocation::{CheckOutcome, Finding, Posture, Revocations};
 use super::token_cache::{KnownToken, TokenCache, TokenId};
 use crate::host::Host;
 use crate::keys::KeyRing;
-use crate::revocation::{Names, Settled};
+use crate::revocation::{Cause, Names, Settled};
 use crate::token::Backend;
 
 /// What is needed to verify tokens, and those that were.
@@ -117,6 +117,14 @@ impl Verification {
         }
     }
 
+    /// Keeps that a token was revoked, as the authority says before the feed does.
+    pub(super) fn note_revoked(&self, token: &Rc<KnownToken>) {
+        if let Some(revocations) = &self.revocations {
+            let names = revocations.names(token.claims());
+            self.settle(Candidate::Known(Rc::clone(token)), SIGNED_OUT, &names);
+        }
+    }
+
     /// Keeps a token. If it is new, nothing is settled about its revocation.
     fn keep(&self, candidate: Candidate) -> Rc<KnownToken> {
         match candidate {
@@ -135,3 +143,6 @@ impl Verification {
         self.cache.admit(token, Some(settled), names)
     }
 }
+
+/// What is known of a token whose user has signed out.
+const SIGNED_OUT: Settled = Settled::Revoked(Cause::Plain);

@@ -193,7 +193,7 @@ impl Edge {
                 Outcome::Allowed(_) => Word::Pass,
                 Outcome::Refused(Reason::TokenRevoked) => Word::Revoked,
                 Outcome::Refused(Reason::RevocationUnconfirmed) => Word::Unconfirmed,
-                other @ Outcome::Refused(_) => panic!("{other:?}"),
+                other => panic!("{other:?}"),
             }
         });
         self.memory.now.set(now);

@@ -16,6 +16,8 @@ pub(crate) fn assert_refused(reply: &Response, status: u16, code: &str) {
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
         503 => "Service Unavailable",
         other => panic!("the gate does not answer with {other}"),
     };

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use super::Arguments;
-use crate::gate::{Outcome, Verdict};
+use crate::gate::{Outcome, Verdict, Wait};
 use crate::host::{
     Expected, ForeignAnswer, HeaderBlock, HeaderLine, Host, Response, SharedData, SharedValue,
     SignatureHost,
@@ -126,6 +126,12 @@ impl ExplainingHost {
                 }
                 let body = String::from_utf8_lossy(&response.body);
                 lines.extend(body.lines().map(|line| format!("           {line}")));
+            }
+            (Verdict::Wait(Wait::Session(call)), None) => {
+                let service = call.service().label();
+                lines.push(format!(
+                    "verdict    served by the gate, with the authority: {service}"
+                ));
             }
             (_, None) => lines.push("verdict    waits for keys".to_owned()),
         }

@@ -3,6 +3,7 @@
 mod answers;
 mod naming;
 mod postures;
+mod session_routes;
 mod streams;
 
 use base64::Engine as _;

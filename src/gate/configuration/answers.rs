@@ -41,7 +41,7 @@ fn metadata_url(node: Node<'_>) -> Read<&str> {
 
 fn login(node: Node<'_>) -> Read<Login> {
     node.object(|fields| {
-        let url = fields.required("url").and_then(login_url);
+        let url = fields.required("url").and_then(page_url);
         let parameter = fields.nullable("return_parameter");
         let parameter = parameter.map_or(Ok(DEFAULT_RETURN_PARAMETER), parameter_name);
         Ok(Login {
@@ -51,7 +51,8 @@ fn login(node: Node<'_>) -> Read<Login> {
     })
 }
 
-fn login_url(node: Node<'_>) -> Read<&str> {
+/// Where a browser is sent.
+pub(super) fn page_url(node: Node<'_>) -> Read<&str> {
     let url = node.text()?;
     let is_path = url.starts_with('/') && !url.starts_with("//");
     if is_url(url) || (is_path && is_plain(url)) {

@@ -12,6 +12,7 @@ mod paths;
 mod providers;
 mod records;
 mod requirements;
+mod session_routes;
 mod shadowing;
 mod spellings;
 
@@ -53,6 +54,7 @@ pub(super) fn review(configuration: &Value, policy: &Policy) -> Vec<Fault> {
     reviewed.requirements(&mut findings);
     reviewed.login(&mut findings);
     reviewed.records(&mut findings);
+    reviewed.session_routes(&mut findings);
     findings
 }
 

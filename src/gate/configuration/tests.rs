@@ -11,6 +11,7 @@ mod review;
 mod revocation;
 #[cfg(not(target_family = "wasm"))]
 mod schema;
+mod session_routes;
 #[cfg(not(target_family = "wasm"))]
 mod spelling;
 mod streams;
@@ -48,6 +49,15 @@ fn inspected(configuration: &Value) -> Inspection {
 fn faults(configuration: &Value) -> Vec<String> {
     let faults = read_value(configuration).map(|_| ()).unwrap_err();
     faults.iter().map(ToString::to_string).collect()
+}
+
+/// The same without revocation, and without what needs it.
+fn without_revocation(mut configuration: Value) -> Value {
+    let members = configuration.as_object_mut().unwrap();
+    for key in ["revocation", "sign_out", "sessions"] {
+        members.remove(key);
+    }
+    configuration
 }
 
 /// Every key there is, each with an ordinary value.

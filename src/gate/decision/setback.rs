@@ -80,7 +80,8 @@ impl<'g> Setback<'g> {
                 on: Wait::Keys(_), ..
             } => 6,
             Self::Waits {
-                on: Wait::Check(_), ..
+                on: Wait::Check(_) | Wait::Session(_),
+                ..
             } => 9,
             Self::Refused(refusal) => weight_of(refusal.reason),
         }

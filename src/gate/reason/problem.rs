@@ -92,6 +92,12 @@ impl Reason {
             Self::TokenUnnamed => (401, "token_unnamed", InvalidToken, SignIn, "the token lacks a claim by which it could be revoked"),
             Self::RevocationUnavailable | Self::RevocationStale | Self::RevocationUnconfirmed => (503, "revocation_unavailable", Absent, Wait, "whether the session has ended cannot be told at the moment"),
             Self::HostFault => (503, "host_fault", Absent, Wait, "the request cannot be handled at the moment"),
+            Self::CrossSite => (403, "cross_site", Absent, None, "the request may come from another site: neither Sec-Fetch-Site nor Origin says that it comes from this one"),
+            Self::MethodNotAllowed => (405, "method_not_allowed", Absent, None, "the method is not one that this path takes"),
+            Self::ParameterInvalid => (400, "parameter_invalid", Absent, None, "a parameter of the query is not one that this path takes, or its value is not"),
+            Self::SessionNotFound => (404, "session_not_found", Absent, None, "the user has no such session"),
+            Self::SignOutFailed => (503, "sign_out_failed", Absent, Wait, "signing out could not be confirmed, and may not have happened"),
+            Self::SessionsUnavailable => (503, "sessions_unavailable", Absent, Wait, "the sessions cannot be listed at the moment"),
         };
         Problem {
             status,

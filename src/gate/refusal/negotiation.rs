@@ -24,11 +24,15 @@ pub(super) fn representation(request: &Request) -> Representation {
     }
 }
 
-/// Whether a browser loads a page for its user to see: it asks for HTML by name and, where it
-/// tells (Fetch Metadata), navigates at the top. Scripts that call an API do neither, and a
-/// redirect would only hide the refusal from them.
+/// Whether a browser loads a page by reading it, so that it can be sent to another one instead.
 pub(super) fn is_page_load(request: &Request) -> bool {
-    let is_read = matches!(request.method(), Some(b"GET" | b"HEAD"));
+    matches!(request.method(), Some(b"GET" | b"HEAD")) && is_navigation(request)
+}
+
+/// Whether a browser shows its user what comes back, also for a form that was sent: it asks for
+/// HTML by name and, where it tells (Fetch Metadata), navigates at the top. Scripts that call an API
+/// do neither, and a redirect would only hide the answer from them.
+pub(in crate::gate) fn is_navigation(request: &Request) -> bool {
     let tells = |name, expected: &[u8]| {
         let mut values = request.values(name);
         values.all(|value| value == expected)
@@ -37,10 +41,7 @@ pub(super) fn is_page_load(request: &Request) -> bool {
         let mut ranges = line.split(|byte| *byte == b',');
         ranges.any(|range| media_type(range).eq_ignore_ascii_case(b"text/html"))
     });
-    is_read
-        && wants_html
-        && tells("sec-fetch-mode", b"navigate")
-        && tells("sec-fetch-dest", b"document")
+    wants_html && tells("sec-fetch-mode", b"navigate") && tells("sec-fetch-dest", b"document")
 }
 
 /// How much the client likes the best of these media types, in thousandths. Without `Accept` all

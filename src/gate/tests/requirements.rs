@@ -58,6 +58,7 @@ fn admission(gate: &Gate, host: &MockHost) -> Result<Admission, Reason> {
     match host.counted.borrow()[0].0 {
         Outcome::Allowed(admission) => Ok(admission),
         Outcome::Refused(reason) => Err(reason),
+        Outcome::Served(service) => panic!("{service:?}"),
     }
 }
 

@@ -11,6 +11,7 @@ mod methods;
 mod paths;
 mod providers;
 mod requirements;
+mod session_routes;
 mod shadowing;
 mod spellings;
 
