@@ -409,6 +409,7 @@ test_wasm() {
 test_envoy() {
     need_cargo
     find_envoy
+    python_packages clients "$root/tests/envoy/streams/clients/requirements.txt"
     build
     export PORTCULLIS_WASM="$root/target/portcullis.wasm" PORTCULLIS_BIN="$root/target/release/portcullis"
     say "test envoy: the real portcullis.wasm in a real Envoy ($ENVOY_BIN)"

@@ -1,6 +1,7 @@
 //! Requests in progress end with the tokens that let them in.
 
 mod client;
+mod clients;
 mod upstream;
 
 use std::thread;
@@ -212,7 +213,7 @@ fn streams_end_when_their_token_expires_where_the_operator_says_so() {
     assert!(took < Duration::from_secs(8), "{took:?}");
     assert_live(&kept);
     assert_eq!(scene.metric("streams.closed.revoked"), 0);
-    scene.wait_for("streams.closed.expired", |closed| closed == 8);
+    scene.wait_for("streams.closed.expired", |closed| closed == Kind::COUNT);
 }
 
 #[test]
@@ -227,7 +228,7 @@ fn streams_end_some_time_after_the_feed_has_grown_too_old() {
     let took = wait_for_ends(&streams, since);
     let range = Duration::from_secs(3)..Duration::from_secs(8);
     assert!(range.contains(&took), "{took:?}");
-    scene.wait_for("streams.closed.stale", |closed| closed == 8);
+    scene.wait_for("streams.closed.stale", |closed| closed == Kind::COUNT);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::upstream::{BEAT, UPLOAD};
+use super::upstream::{BEAT, DOWNLOAD, UPLOAD};
 
 /// What kind of stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,27 +23,37 @@ pub(super) enum Kind {
     WebSocket,
     Events,
     Upload,
+    Download,
     WebSocketOverHttp2,
     EventsOverHttp2,
+    DownloadOverHttp2,
     GrpcServer,
     GrpcClient,
     GrpcBoth,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::WebSocket,
         Self::Events,
         Self::Upload,
+        Self::Download,
         Self::WebSocketOverHttp2,
         Self::EventsOverHttp2,
+        Self::DownloadOverHttp2,
         Self::GrpcServer,
         Self::GrpcClient,
         Self::GrpcBoth,
     ];
 
+    /// How many there are.
+    pub(super) const COUNT: u64 = Self::ALL.len() as u64;
+
     const fn is_http2(self) -> bool {
-        !matches!(self, Self::WebSocket | Self::Events | Self::Upload)
+        !matches!(
+            self,
+            Self::WebSocket | Self::Events | Self::Upload | Self::Download
+        )
     }
 }
 
@@ -106,6 +116,7 @@ async fn open_http1(server: SocketAddr, kind: Kind, token: &str, stream: &Stream
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
         ),
         Kind::Upload => (format!("POST {UPLOAD}"), "Transfer-Encoding: chunked\r\n"),
+        Kind::Download => (format!("GET {DOWNLOAD}"), ""),
         _ => (
             "GET /api/events".to_owned(),
             "Accept: text/event-stream\r\n",
@@ -154,11 +165,12 @@ async fn connect(server: SocketAddr) -> SendRequest<Bytes> {
 async fn open_http2(sender: &mut SendRequest<Bytes>, kind: Kind, token: &str, stream: &Stream) {
     let path = match kind {
         Kind::GrpcClient => UPLOAD,
+        Kind::DownloadOverHttp2 => DOWNLOAD,
         _ => "/api/stream",
     };
     let method = match kind {
         Kind::WebSocketOverHttp2 => Method::CONNECT,
-        Kind::EventsOverHttp2 => Method::GET,
+        Kind::EventsOverHttp2 | Kind::DownloadOverHttp2 => Method::GET,
         _ => Method::POST,
     };
     let mut request = Request::builder()
@@ -171,7 +183,7 @@ async fn open_http2(sender: &mut SendRequest<Bytes>, kind: Kind, token: &str, st
                 .extension(Protocol::from_static("websocket"))
                 .header("sec-websocket-version", "13");
         }
-        Kind::EventsOverHttp2 => {}
+        Kind::EventsOverHttp2 | Kind::DownloadOverHttp2 => {}
         _ => {
             request = request
                 .header("content-type", "application/grpc")
@@ -179,11 +191,10 @@ async fn open_http2(sender: &mut SendRequest<Bytes>, kind: Kind, token: &str, st
         }
     }
     let request = request.body(()).unwrap();
-    let sends_all = matches!(kind, Kind::EventsOverHttp2 | Kind::GrpcServer);
+    let has_no_body = matches!(kind, Kind::EventsOverHttp2 | Kind::DownloadOverHttp2);
+    let sends_all = has_no_body || kind == Kind::GrpcServer;
     poll_fn(|context| sender.poll_ready(context)).await.unwrap();
-    let (response, mut outgoing) = sender
-        .send_request(request, kind == Kind::EventsOverHttp2)
-        .unwrap();
+    let (response, mut outgoing) = sender.send_request(request, has_no_body).unwrap();
     if kind == Kind::GrpcServer {
         outgoing
             .send_data(Bytes::from_static(MESSAGE), true)

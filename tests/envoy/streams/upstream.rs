@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -13,6 +16,12 @@ pub(super) const BEAT: Duration = Duration::from_millis(20);
 
 /// Uploads go here, which are not answered before they end.
 pub(super) const UPLOAD: &str = "/api/upload";
+
+/// A body of a length that is told beforehand and never reached.
+pub(super) const DOWNLOAD: &str = "/api/download";
+
+/// What a browser is given.
+const PAGE: &str = include_str!("clients/page.html");
 
 /// Where it listens, as long as the runtime lives.
 pub(super) fn start(runtime: &Runtime) -> SocketAddr {
@@ -33,30 +42,64 @@ async fn serve(mut connection: TcpStream) {
             return;
         }
     }
-    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-    if head.contains("\r\nupgrade: websocket") {
-        let answer = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
-                      connection: upgrade\r\n\r\n";
-        // Text frames of one letter.
-        beat(connection, answer, b"\x81\x01x").await;
-    } else if head.contains(&format!(" {UPLOAD} ")) {
-        let mut buffer = [0; 4096];
-        while connection
-            .read(&mut buffer)
-            .await
-            .is_ok_and(|read| read > 0)
-        {}
-    } else {
-        let kind = if head.contains("application/grpc") {
-            "application/grpc"
-        } else {
-            "text/event-stream"
-        };
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
-        );
-        beat(connection, &answer, b"9\r\ndata: x\n\n\r\n").await;
+    let head = String::from_utf8_lossy(&head);
+    let lower = head.to_ascii_lowercase();
+    let path = head.split([' ', '?']).nth(1).unwrap_or_default();
+    match path {
+        _ if lower.contains("\r\nupgrade: websocket") => {
+            // Text frames of one letter.
+            beat(connection, &handshake(&head), b"\x81\x01x").await;
+        }
+        UPLOAD => {
+            let mut buffer = [0; 4096];
+            while connection
+                .read(&mut buffer)
+                .await
+                .is_ok_and(|read| read > 0)
+            {}
+        }
+        DOWNLOAD => {
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+            beat(connection, answer, &[0; 1_000]).await;
+        }
+        "/public/page" => {
+            let length = PAGE.len();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {length}\r\n\r\n{PAGE}"
+            );
+            let _ = connection.write_all(answer.as_bytes()).await;
+        }
+        _ if lower.contains("application/grpc") => {
+            // Messages of one letter, each in a chunk of its own.
+            let message = b"6\r\n\0\0\0\0\x01x\r\n";
+            beat(connection, &chunked("application/grpc"), message).await;
+        }
+        _ => {
+            let message = b"13\r\nretry: 50\ndata: x\n\n\r\n";
+            beat(connection, &chunked("text/event-stream"), message).await;
+        }
     }
+}
+
+fn chunked(kind: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n")
+}
+
+/// What opens a WebSocket (RFC 6455 section 4.2.2). One of HTTP/2 comes without a key.
+fn handshake(head: &str) -> String {
+    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+    let key = |(name, key): (&str, &str)| {
+        name.eq_ignore_ascii_case("sec-websocket-key").then(|| {
+            let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+            let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+            format!("sec-websocket-accept: {}\r\n", STANDARD.encode(hash))
+        })
+    };
+    let accept = lines.find_map(key).unwrap_or_default();
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         {accept}\r\n"
+    )
 }
 
 /// Answers, and sends the same again and again for as long as it is taken.
