@@ -27,6 +27,7 @@ mod encoding;
 mod feed;
 mod import;
 mod operations;
+mod own_sessions;
 mod precondition;
 mod problem;
 mod refusals;
@@ -121,12 +122,17 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
     let sign_out = OpenApiRouter::new()
         .routes(routes!(sign_out::sign_out))
         .route_layer(for_users(Permission::SignOut));
+    let own_sessions = OpenApiRouter::new()
+        .routes(routes!(own_sessions::list))
+        .routes(routes!(own_sessions::end))
+        .route_layer(for_users(Permission::Sessions));
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(admin)
         .merge(monitoring)
         .merge(edge)
         .merge(activity)
         .merge(sign_out)
+        .merge(own_sessions)
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
 }

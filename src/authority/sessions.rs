@@ -37,7 +37,7 @@ mod session;
 pub(super) use metrics::SessionMetrics;
 pub(super) use registry::{Counts, Filter, Limits, Mark, RegistryError, Reported};
 pub(super) use reports::ReportError;
-pub(super) use session::{Ended, Name, Session, Sighting};
+pub(super) use session::{Ended, Name, Owned, Session, Sighting};
 
 use memory::Memory;
 use network::Network;

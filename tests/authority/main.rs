@@ -31,6 +31,7 @@ mod jwks_server;
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod keys;
 mod loss;
+mod own_sessions;
 #[path = "../support/patience.rs"]
 mod patience;
 #[path = "../support/process.rs"]

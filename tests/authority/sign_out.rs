@@ -34,7 +34,7 @@ fn sign_out(authority: &Authority, token: &Token, scope: &str) -> Answer {
 }
 
 /// The status, and the code of the problem.
-fn problem(answer: &Answer) -> (u16, String) {
+pub(crate) fn problem(answer: &Answer) -> (u16, String) {
     let code = answer.json()["code"]
         .as_str()
         .unwrap_or_default()
@@ -51,7 +51,7 @@ fn configure(directory: &Path, keys: &Value) -> String {
 }
 
 /// An authority that trusts [`ISSUER`] for the keys in a file, which are these.
-fn with_file(directory: &Path, keys: &[&str]) -> Authority {
+pub(crate) fn with_file(directory: &Path, keys: &[&str]) -> Authority {
     fs::write(directory.join("jwks.json"), jwks(keys)).unwrap();
     let file = configure(directory, &json!({"jwks_file": "jwks.json"}));
     Authority::start_with(directory, &["--config", &file])

@@ -189,6 +189,12 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "keys_unavailable", detail)
     }
 
+    /// A session that is not the user's, or does not exist.
+    pub(super) fn session_not_found() -> Self {
+        let detail = "the user has no such session";
+        Self::new(StatusCode::NOT_FOUND, "session_not_found", detail)
+    }
+
     pub(super) fn overloaded(detail: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
     }

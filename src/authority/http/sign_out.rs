@@ -6,19 +6,15 @@ use axum::extract::State;
 use axum::{Extension, Json};
 
 use super::body::ReadJson;
-use super::check::revocations;
-use super::users::verified;
-use super::{Problem, ProblemBody};
+use super::{Problem, ProblemBody, users};
+use crate::authority::Authority;
 use crate::authority::credentials::Caller;
 use crate::authority::entry::Target;
 use crate::authority::request::RevocationRequest;
-use crate::authority::verifier::{Doubt, User};
-use crate::authority::{Authority, clock};
-use crate::gate::Reason;
+use crate::authority::verifier::User;
+use crate::revocation::Kind;
 use crate::revocation::wire::Member;
 use crate::revocation::wire::sign_out::{DoneAnswer, SIGN_OUT_PATH, SignOutRequest, SignOutScope};
-use crate::revocation::{Kind, Signable, proof};
-use crate::time::UnixTime;
 
 /// Signs a user out. When this is answered, it is on the disk; connected edges apply it within 250
 /// ms. A repeated request does nothing more.
@@ -49,18 +45,7 @@ pub(super) async fn sign_out(
         Err(problem) => problem.code(),
     };
     authority.metrics.signed_out(scope, counted);
-    outcome.map(|()| Json(done(&authority, &bytes)))
-}
-
-/// The answer to a request with this body, once what it asks for is on the disk.
-pub(super) fn done(authority: &Authority, body: &[u8]) -> DoneAnswer {
-    let statement = proof::completion(body);
-    let signed = authority
-        .signer
-        .sign(Signable::SignOut, statement, clock::now());
-    DoneAnswer {
-        proof: proof::encode(&signed),
-    }
+    outcome.map(|()| Json(users::done(&authority, &bytes)))
 }
 
 async fn carried_out(
@@ -68,25 +53,16 @@ async fn carried_out(
     caller: &Caller,
     SignOutRequest { token, scope, .. }: SignOutRequest,
 ) -> Result<(), Problem> {
-    let user = verified(authority, caller, token).await?;
+    let user = users::verified(authority, caller, token).await?;
     let (member, request) = revocation(&user, scope)?;
-    let now = clock::now();
-    let issued_at = user.names.issued_at.and_then(UnixTime::from_seconds);
-    let revoked = revocations(authority, &user.names, issued_at, now);
-    let revoked: Vec<_> = revoked.map(|(member, _)| member).collect();
-    if revoked.contains(&member) {
-        // A session that was ended is ended for longer now. A cut-off that has revoked this token
-        // would be moved on, and with it a sign-in since then ended.
-        if request.kind.is_cut_off() {
-            return Ok(());
-        }
-    } else if !revoked.is_empty() {
-        authority.note_doubt(caller, Doubt::Refused(Reason::TokenRevoked));
-        return Err(Problem::token_refused());
+    users::expect_in_force(authority, caller, &user, Some(member))?;
+    // A cut-off that has revoked this token would be moved on by another, and with it a sign-in
+    // since then ended.
+    let is_cut_off = request.kind.is_cut_off();
+    if is_cut_off && users::revoked(authority, &user).contains(&member) {
+        return Ok(());
     }
-    let revocation = request.check(&caller.name, now, &authority.limits())?;
-    authority.writer.write(revocation).await?;
-    Ok(())
+    users::revoke(authority, caller, request).await
 }
 
 /// What is to be revoked, and which name of the token is concerned.
@@ -125,10 +101,6 @@ fn revocation(user: &User, scope: SignOutScope) -> Result<(Member, RevocationReq
     if kind == Kind::Token {
         request.expires_at = Some(user.expires_at.seconds());
     }
-    request.actor = Some(USER.to_owned());
     request.reason = Some(format!("signed out by the user ({})", scope.name()));
     Ok((member, request))
 }
-
-/// In histories, after the name of the edge's credential.
-const USER: &str = "the user";
