@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::configuration::{Fault, Node, Read, Reading, Variable};
 
+mod duration;
 mod issuers;
 mod sessions;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::duration::duration;
 use crate::configuration::{Fields, Read};
 
 /// The bounds of the registry of sessions.
@@ -44,7 +45,7 @@ pub(super) fn sessions(fields: &mut Fields<'_>) -> Read<SessionLimits> {
         let retention = match fields.optional("retention") {
             None => defaults.retention,
             Some(node) => {
-                let retention = node.duration()?;
+                let retention = duration(node)?;
                 let (least, most) = RETENTIONS;
                 if !(least..=most).contains(&retention) {
                     return Err(node.fault("expected a duration from an hour to 400 days"));

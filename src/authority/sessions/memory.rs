@@ -11,7 +11,7 @@
 //! # Why are shards divided by subject?
 //!
 //! Then what concerns a subject is done under one lock: listing its sessions, ending them, counting
-//! them, and keeping them in order. A report names the subject, and so does whoever asks for a session
+//! them, and keeping them in order. A report names the subject, and so does a user who asks for a session
 //! of his own. Only a revocation by `sid` or `jti` does not, and looks into every shard: 64 look-ups,
 //! three microseconds.
 //!

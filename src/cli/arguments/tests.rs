@@ -158,7 +158,7 @@ fn every_command_that_speaks_to_an_authority_lists_the_exit_codes_in_its_help() 
         assert!(help.contains("5  the authority's certificate"), "{help}");
         count += 1;
     }
-    assert_eq!(count, 8);
+    assert_eq!(count, 9);
     let root = definition().render_long_help().to_string();
     assert!(root.contains(EXIT_CODES));
 }
