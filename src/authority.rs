@@ -62,6 +62,7 @@ pub use credentials::{
 };
 pub use request::{Limits, MAX_EXPIRY};
 pub use server::is_private;
+pub use sessions::{ClientRules, OnExcess, SessionPolicy, SessionRules};
 pub use store::{Damage, Holder, Loss, StoreError, Taken};
 pub use text::chain_of;
 pub use verifier::{VerifierError, trusted_certificates};
@@ -72,7 +73,7 @@ use feed::Publisher;
 use history::History;
 use index::Index;
 use metrics::{Metrics, Readings};
-use sessions::Sessions;
+use sessions::{Ends, Sessions, end_sessions};
 use signing::{FeedKey, FeedSigner};
 use store::{CHECKED_BYTES, Opening, Store};
 use verifier::Verifier;
@@ -143,6 +144,8 @@ pub struct Authority {
     writer: Writer,
     /// Who is signed in.
     sessions: Arc<Sessions>,
+    /// What ends sessions by itself.
+    ends: Ends,
     /// What is counted.
     metrics: Arc<Metrics>,
     /// The time according to edges.
@@ -219,6 +222,7 @@ impl Authority {
             signer,
             writer,
             sessions,
+            ends: Ends::new(&settings.configuration.issuers),
             metrics,
             clocks: Clocks::new(settings.limits.clock_skew),
             refusals: http::Refusals::default(),
@@ -298,6 +302,7 @@ impl Authority {
         tokio::spawn(Arc::clone(&self.history).announce());
         tokio::spawn(Arc::clone(&self.feed).maintain());
         tokio::spawn(Arc::clone(self).sweep());
+        tokio::spawn(end_sessions(Arc::clone(self)));
         tokio::spawn(Arc::clone(self).compare_clocks());
         tokio::spawn(Arc::clone(self).watch_store());
         import::resume(self);

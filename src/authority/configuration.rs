@@ -7,10 +7,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::configuration::{Fault, Node, Read, Reading, Variable};
+use crate::authority::SessionPolicy;
+use crate::configuration::{Fault, Fields, Node, Read, Reading, Variable};
 
 mod duration;
 mod issuers;
+mod session_policy;
 mod sessions;
 
 pub use issuers::{Issuer, IssuerKeys, KeyServer};
@@ -65,11 +67,23 @@ fn configuration(root: Node<'_>, directory: &Path) -> Read<Configuration> {
     root.object(|fields| {
         let issuers = issuers::issuers(fields, directory);
         let sessions = sessions::sessions(fields);
-        Ok(Configuration {
-            issuers: issuers?,
-            sessions: sessions?,
-        })
+        let (issuers, sessions) = (issuers?, sessions?);
+        check_timeouts(fields, &issuers, &sessions);
+        Ok(Configuration { issuers, sessions })
     })
+}
+
+/// A session that the registry has dropped is not found idle any more.
+fn check_timeouts(fields: &Fields<'_>, issuers: &[Issuer], sessions: &SessionLimits) {
+    for (index, issuer) in issuers.iter().enumerate() {
+        let rules = issuer.session_policy.iter().flat_map(SessionPolicy::all);
+        let longest = rules.filter_map(|rules| rules.idle_timeout).max();
+        if longest.is_some_and(|longest| longest >= sessions.retention) {
+            let message = "expected every `idle_timeout` to be shorter than `sessions.retention`, \
+                           after which a session is not known any more";
+            fields.fault_at(format!("issuers[{index}].session_policy"), message);
+        }
+    }
 }
 
 /// The keys at the top, by which a file is told from others.

@@ -6,6 +6,7 @@
 //! | `reports` | what edges send → what they have seen |
 //! | `registry` | the contract with what keeps sessions |
 //! | `memory` | the engine for one authority |
+//! | `policy`, `coverage`, `ends` | which sessions end by themselves, for which time that is known, and how |
 //! | `metrics` | what is counted |
 //!
 //! Edges report what they have seen of sessions ([`crate::revocation::wire::activity`]). The registry
@@ -27,13 +28,19 @@ use crate::time::UnixTime;
 
 #[cfg(test)]
 mod conformance;
+mod coverage;
+mod ends;
 mod memory;
 mod metrics;
 mod network;
+mod policy;
 mod registry;
 mod reports;
 mod session;
 
+pub use policy::{ClientRules, OnExcess, SessionPolicy, SessionRules};
+
+pub(super) use ends::{Ends, run as end_sessions};
 pub(super) use metrics::SessionMetrics;
 pub(super) use registry::{Counts, Filter, Limits, Mark, RegistryError, Reported};
 pub(super) use reports::ReportError;
@@ -110,7 +117,8 @@ impl Sessions {
     }
 
     /// Takes in what an edge has seen, with the time at which it was sent, in milliseconds since the
-    /// epoch. Returns the sessions that were not known.
+    /// epoch. Returns the sessions that were not known; `None` where all of it is lost, since the
+    /// registry is not available.
     ///
     /// # Errors
     ///
@@ -119,14 +127,14 @@ impl Sessions {
         &self,
         reports: Vec<Report>,
         now: u64,
-    ) -> Result<Vec<Reported>, ReportError> {
+    ) -> Result<Option<Vec<Reported>>, ReportError> {
         let observed = reports::observations(reports, now)?;
         let count = observed.len();
         let taken = self
             .registry
             .report(observed, UnixTime::from_milliseconds(now), Told::New);
         self.metrics.reported(count, taken.is_ok());
-        Ok(taken.unwrap_or_default())
+        Ok(taken.ok())
     }
 
     /// What keeps the sessions.

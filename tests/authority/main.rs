@@ -37,6 +37,7 @@ mod patience;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod process;
+mod session_policy;
 mod sessions;
 mod sign_out;
 #[path = "../support/token.rs"]

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::session_policy::session_policy;
+use crate::authority::SessionPolicy;
 use crate::authority::http::is_loopback;
 use crate::configuration::{Fields, Node, Read, all};
 use crate::keys::Url;
@@ -18,6 +20,8 @@ pub struct Issuer {
     pub audiences: Vec<String>,
     /// The claim that names the device.
     pub device_claim: Option<String>,
+    /// When its sessions end by themselves.
+    pub session_policy: Option<SessionPolicy>,
 }
 
 /// Where the keys of an issuer are.
@@ -73,11 +77,13 @@ fn issuer(node: Node<'_>, directory: &Path) -> Read<Issuer> {
         });
         let audiences = fields.texts("audiences");
         let device_claim = fields.optional_text("device_claim");
+        let session_policy = session_policy(fields);
         Ok(Issuer {
             issuer: issuer?,
             keys: keys?,
             audiences,
             device_claim: device_claim.map(str::to_owned),
+            session_policy: session_policy?,
         })
     })
 }

@@ -1,8 +1,11 @@
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::*;
+use crate::authority::{OnExcess, SessionRules};
 
 fn read(document: &Value) -> Configured {
     Configuration::read(document, Path::new("/etc/portcullis"))
@@ -51,7 +54,7 @@ fn the_registry_has_bounds_also_where_none_are_given() {
     let given = json!({"sessions": {"max_sessions": 5, "retention": "90d"}});
     let expected = SessionLimits {
         max_sessions: 5,
-        retention: std::time::Duration::from_hours(90 * 24),
+        retention: Duration::from_hours(90 * 24),
     };
     assert_eq!(sessions(given), expected);
 }
@@ -113,6 +116,111 @@ fn every_fault_of_a_file_is_told_with_its_path() {
     assert_eq!(faults(&several).len(), 4);
 }
 
+/// A file with one issuer that has this policy.
+fn with_policy(policy: &Value) -> Value {
+    let keys = json!({"jwks_file": "a"});
+    let issuer = json!({"issuer": "i", "keys": keys, "session_policy": policy});
+    json!({"issuers": [issuer], "sessions": {"retention": "100d"}})
+}
+
+#[test]
+fn a_client_has_the_rules_of_its_issuer_but_for_those_of_its_own() {
+    let configured = read(&with_policy(&json!({
+        "idle_timeout": "30m", "max_session_age": "2592000s", "max_sessions": 5,
+        "clients": {
+            "tv": {"idle_timeout": "90d"},
+            "kiosk": {"max_sessions": 1, "on_excess": "refuse", "max_session_age": "12h"},
+        },
+    })));
+    assert_eq!((configured.faults, configured.warnings), (vec![], vec![]));
+    let issuers = configured.configuration.unwrap().issuers;
+    let policy = issuers[0].session_policy.clone().unwrap();
+    let hours = |hours| Some(Duration::from_hours(hours));
+    let general = SessionRules {
+        idle_timeout: Some(Duration::from_mins(30)),
+        max_session_age: hours(30 * 24),
+        max_sessions: NonZeroU32::new(5),
+        on_excess: OnExcess::EndOldest,
+    };
+    let tv = SessionRules {
+        idle_timeout: hours(90 * 24),
+        ..general
+    };
+    let kiosk = SessionRules {
+        max_session_age: hours(12),
+        max_sessions: NonZeroU32::new(1),
+        on_excess: OnExcess::Refuse,
+        ..general
+    };
+    for (client, rules) in [
+        (None, general),
+        (Some("app"), general),
+        (Some("tv"), tv),
+        (Some("kiosk"), kiosk),
+    ] {
+        assert_eq!(*policy.rules(client), rules, "{client:?}");
+    }
+    let is_alone = policy
+        .clients
+        .values()
+        .map(|client| client.is_counted_alone);
+    assert_eq!(is_alone.collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
+fn every_fault_of_a_session_policy_is_told_with_its_path() {
+    for (policy, expected) in [
+        (
+            json!({}),
+            ": expected `idle_timeout`, `max_session_age` or `max_sessions`",
+        ),
+        (
+            json!({"clients": {"tv": {}}}),
+            ": expected `idle_timeout`, `max_session_age` or `max_sessions`",
+        ),
+        (
+            json!({"idle_timeout": "0m"}),
+            ".idle_timeout: expected a duration above zero, `300s` or `0.5s` for instance, found \
+             a string",
+        ),
+        (
+            json!({"idle_timeout": "30"}),
+            ".idle_timeout: expected a duration with its unit: `30s`",
+        ),
+        (
+            json!({"idle_timeout": 30}),
+            ".idle_timeout: expected a duration with its unit: `30s`",
+        ),
+        (
+            json!({"idle_timeout": "30m", "clients": {"tv": {"idle_timeout": "100d"}}}),
+            ": expected every `idle_timeout` to be shorter than `sessions.retention`, after which a \
+             session is not known any more",
+        ),
+        (
+            json!({"max_sessions": 0}),
+            ".max_sessions: expected a number above zero",
+        ),
+        (
+            json!({"idle_timeout": "1h", "on_excess": "refuse"}),
+            ".on_excess: expected `max_sessions` beside it",
+        ),
+        (
+            json!({"max_sessions": 1, "on_excess": "end"}),
+            ".on_excess: expected `end_oldest` or `refuse`",
+        ),
+        (
+            json!({"max_sessions": 1, "clients": {"tv": {"idle": "1h"}}}),
+            ".clients.tv.idle: unknown key, expected one of `max_sessions`, `idle_timeout`, \
+             `max_session_age` and `on_excess`",
+        ),
+    ] {
+        let expected = format!("issuers[0].session_policy{expected}");
+        assert_eq!(faults(&with_policy(&policy)), [expected], "{policy}");
+    }
+    let short = read(&with_policy(&json!({"idle_timeout": "299s"})));
+    assert_eq!((short.faults.len(), short.warnings.len()), (0, 1));
+}
+
 #[test]
 fn keys_come_over_tls_or_from_this_machine() {
     for (uri, is_taken) in [
@@ -167,7 +275,14 @@ fn complete() -> Value {
         "issuers": [
             {"issuer": "a", "keys": {"jwks_file": "a"}},
             {"issuer": "b", "keys": {"jwks_uri": "https://b", "certificate_authority": "c"},
-             "audiences": ["api"], "device_claim": "device"},
+             "audiences": ["api"], "device_claim": "device", "session_policy": {
+                "idle_timeout": "30m", "max_session_age": "30d", "max_sessions": 5,
+                "on_excess": "refuse",
+                "clients": {"0": {
+                    "idle_timeout": "20h", "max_session_age": "365d", "max_sessions": 2,
+                    "on_excess": "end_oldest",
+                }},
+             }},
         ],
         "sessions": {"max_sessions": 5, "retention": "86400s"},
     })
@@ -183,7 +298,8 @@ fn the_schema_for_editors_has_the_keys_that_are_read() {
     let reading = Reading::new(&document, &|_| Variable::Unset);
     assert!(configuration(reading.root(), Path::new("")).is_ok());
     let asked = reading.asked();
-    let index = regex_lite::Regex::new(r"\[[0-9]+\]").unwrap();
+    // Elements, and names that the operator chooses.
+    let index = regex_lite::Regex::new(r"\[[0-9]+\]|\.[0-9]+").unwrap();
     let asked: BTreeSet<_> = asked
         .iter()
         .map(|path| index.replace_all(path, "[]").into_owned())

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, Query, Request, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::read_bytes;
 use super::{Problem, ProblemBody};
+use crate::authority::credentials::Caller;
 use crate::authority::sessions::{self, Filter, Name, RegistryError, ReportError};
 use crate::authority::store::to_hex;
 use crate::authority::{Authority, clock, strict};
@@ -163,6 +164,7 @@ pub(super) struct SessionsQuery {
 )]
 pub(super) async fn report(
     State(authority): State<Arc<Authority>>,
+    Extension(caller): Extension<Caller>,
     Activity(bytes): Activity,
 ) -> Result<StatusCode, Problem> {
     let now = clock::now_milliseconds();
@@ -173,7 +175,13 @@ pub(super) async fn report(
             let detail = format!("`version`: expected {ACTIVITY_VERSION}");
             return Err(Problem::invalid(detail));
         }
-        authority.sessions.report(request.reports, now)?;
+        let new = authority.sessions.report(request.reports, now)?;
+        // What is lost was not heard.
+        if let Some(new) = new {
+            let interval = Duration::from_millis(request.interval);
+            authority.ends.hear(&caller.name, interval);
+            authority.ends.came(&authority, &new)?;
+        }
         Ok(())
     });
     taken.await.map_err(|_| Problem::internal())??;

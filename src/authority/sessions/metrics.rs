@@ -23,6 +23,8 @@ pub(in crate::authority) struct SessionMetrics {
     displaced: Gauge,
     active: Family<WindowLabels, Gauge>,
     active_users: Family<WindowLabels, Gauge>,
+    waiting_to_end: Gauge,
+    silent_credentials: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,6 +58,8 @@ impl SessionMetrics {
             displaced: Gauge::default(),
             active: Family::default(),
             active_users: Family::default(),
+            waiting_to_end: Gauge::default(),
+            silent_credentials: Gauge::default(),
         };
         // Shown at zero, so that the first one is a step that alerts see.
         for are_taken in [true, false] {
@@ -102,6 +106,16 @@ impl SessionMetrics {
             "Subjects with such a session",
             self.active_users.clone(),
         );
+        registry.register(
+            "session_ends_waiting",
+            "Sessions that a session policy ends and that are still to be revoked",
+            self.waiting_to_end.clone(),
+        );
+        registry.register(
+            "sessions_silent_credentials",
+            "Credentials that have reported sessions and are silent, so that no session becomes idle",
+            self.silent_credentials.clone(),
+        );
     }
 
     /// So many reports came in.
@@ -123,6 +137,18 @@ impl SessionMetrics {
         let lasted = seconds.saturating_sub(session.started().seconds());
         self.durations
             .observe(Duration::from_secs(lasted).as_secs_f64());
+    }
+
+    /// So many sessions are still to end.
+    pub(super) fn wait_to_end(&self, sessions: usize) {
+        let sessions = i64::try_from(sessions).unwrap_or(i64::MAX);
+        self.waiting_to_end.set(sessions);
+    }
+
+    /// So many credentials are silent.
+    pub(super) fn silent(&self, credentials: usize) {
+        let credentials = i64::try_from(credentials).unwrap_or(i64::MAX);
+        self.silent_credentials.set(credentials);
     }
 
     /// Shows these counts.

@@ -38,6 +38,7 @@ impl Office {
             keys,
             audiences: vec!["api".to_owned()],
             device_claim: Some("device".to_owned()),
+            session_policy: None,
         };
         let issuers = [
             issuer("remote", remote),
