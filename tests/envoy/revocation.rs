@@ -3,6 +3,7 @@
 
 mod bulk;
 mod company;
+mod ended;
 mod faults;
 mod feed;
 mod postures;

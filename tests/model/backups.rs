@@ -101,7 +101,7 @@ fn hold(
             continue;
         }
         match word {
-            Word::Revoked => heard.revoked += 1,
+            Word::Revoked | Word::Ended(_) => heard.revoked += 1,
             Word::Unconfirmed => heard.unconfirmed += 1,
             Word::Pass | Word::Apart => panic!("{context}: it passes: {token:?}"),
         }

@@ -25,6 +25,8 @@ const STREAMS: usize = 100;
 pub(crate) enum Word {
     Pass,
     Revoked,
+    /// Its session has ended by itself, and the client is told so.
+    Ended(Reason),
     /// Neither admits it, since the authority cannot answer, at least not one of them.
     Unconfirmed,
     /// One admits it and the other does not. That is allowed where an entry has lapsed, which one
@@ -192,6 +194,9 @@ impl Edge {
             match outcome {
                 Outcome::Allowed(_) => Word::Pass,
                 Outcome::Refused(Reason::TokenRevoked) => Word::Revoked,
+                Outcome::Refused(reason @ (Reason::SessionIdle | Reason::SessionDisplaced)) => {
+                    Word::Ended(reason)
+                }
                 Outcome::Refused(Reason::RevocationUnconfirmed) => Word::Unconfirmed,
                 other => panic!("{other:?}"),
             }

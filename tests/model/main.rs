@@ -6,7 +6,8 @@
 //! checks at the authority, in two virtual machines over shared data in memory. Entries expire
 //! meanwhile, and not a second too early or too late. A second model has cut-offs as they are usually
 //! asked for, "up to now", and issuers whose clocks are off; in a third one the authority is put back to
-//! backups. `PORTCULLIS_LONG=1` makes the run a hundred times as long.
+//! backups, and in a fourth one sessions end by themselves. `PORTCULLIS_LONG=1` makes the run a hundred
+//! times as long.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +20,7 @@
 mod backups;
 mod clocks;
 mod edge;
+mod endings;
 #[path = "../support/machine.rs"]
 mod machine;
 #[path = "../support/memory.rs"]
@@ -89,6 +91,20 @@ fn nothing_that_an_edge_has_heard_of_is_undone_by_an_authority_of_another_epoch(
         println!("seed {seed}: {heard:?}, {tally:?}");
         assert!(heard.revoked > 50 && heard.unconfirmed > 50, "{heard:?}");
         assert!(tally.revoked.min(tally.not_revoked) > 50, "{tally:?}");
+    }
+}
+
+#[test]
+fn sessions_end_by_themselves_only_where_they_are_not_used_or_too_many() {
+    let (seeds, steps) = extent(30);
+    for seed in 0..seeds {
+        let tally = endings::run(seed, steps);
+        println!("seed {seed}: {tally:?}");
+        assert!(
+            tally.idle.min(tally.displaced).min(tally.silences) > 0,
+            "{tally:?}"
+        );
+        assert!(tally.passed > 50 && tally.refused > 20, "{tally:?}");
     }
 }
 
