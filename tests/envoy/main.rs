@@ -34,6 +34,7 @@ mod robustness;
 mod routes;
 mod session_headers;
 mod shared_data;
+mod sign_out;
 mod streams;
 mod trailers;
 mod vectors;

@@ -17,6 +17,9 @@ use super::table::Named;
 /// come between two times.
 const TRIED_AGAIN: usize = 200;
 
+/// Where users sign out.
+const SIGN_OUT: &str = "/sign-out";
+
 /// Requests in progress in each virtual machine, at most.
 const STREAMS: usize = 100;
 
@@ -166,6 +169,25 @@ impl Edge {
         seen
     }
 
+    /// Signs a user out with this token at one of its machines. Whether it was answered that he is;
+    /// then this machine refuses the token, unless it is another session that has ended.
+    pub(crate) fn sign_out(&mut self, authority: &Authority, token: &Named, scope: &str) -> bool {
+        let machine = &self.machines[self.random.below(2)];
+        let (text, target) = (text(token), format!("{SIGN_OUT}?scope={scope}"));
+        let answer = |call: &Call| answer(authority, call);
+        match machine.send_to(("POST", &target), &text, answer) {
+            Outcome::Served(_) => {}
+            // It may not have heard of anything yet.
+            Outcome::Refused(Reason::TokenRevoked | Reason::RevocationUnavailable) => return false,
+            other => panic!("{other:?} for {token:?}"),
+        }
+        if scope != "others" {
+            let outcome = machine.send(&text, answer);
+            assert_eq!(outcome, Outcome::Refused(Reason::TokenRevoked), "{token:?}");
+        }
+        true
+    }
+
     /// What its virtual machines say about a token, now or, if it is issued later, then. The
     /// authority is one that can answer.
     pub(crate) fn word(&mut self, authority: &Authority, token: &Named) -> Word {
@@ -252,6 +274,7 @@ fn configuration(authority: &Authority, max_staleness: &str) -> Value {
         }},
         "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
         "revocation": revocation,
+        "sign_out": {"path": SIGN_OUT},
     })
 }
 

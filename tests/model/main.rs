@@ -56,6 +56,8 @@ struct Tally {
     closed: usize,
     /// Those that went on.
     kept: usize,
+    /// Users who were told that they are signed out.
+    signed_out: usize,
 }
 
 #[test]
@@ -68,6 +70,7 @@ fn nothing_that_was_revoked_is_ever_said_not_to_be() {
         assert!(tally.lapsed > 50, "{tally:?}");
         assert!(tally.remembered > 50 && tally.void > 50, "{tally:?}");
         assert!(tally.closed > 50 && tally.kept > 50, "{tally:?}");
+        assert!(tally.signed_out > 5, "{tally:?}");
         assert!(tally.either * 10 < tally.revoked, "{tally:?}");
     }
 }
@@ -125,13 +128,18 @@ fn run(seed: u64, steps: usize) -> Tally {
         "--danger-expiry-margin",
         &margin,
     ];
-    let mut authority = Authority::start_with(&arguments);
+    let mut authority = Authority::for_users(&arguments);
     let mut table = Table::new();
     let mut tally = Tally::default();
     let mut edges = vec![Edge::new(&authority, 1, "30s")];
     for step in 0..steps {
         match random.below(100) {
-            0..50 => {
+            0..6 => {
+                let index = random.below(edges.len());
+                let is_told = sign_out(&mut random, &mut table, &authority, &mut edges[index]);
+                tally.signed_out += usize::from(is_told);
+            }
+            6..50 => {
                 let life = *random.pick(&[Life::Short, Life::Short, Life::Long]);
                 let request = table.revoke(&mut random, life);
                 let (status, answer) = authority.post("/v1/revocations", &request.to_string());
@@ -179,6 +187,29 @@ fn run(seed: u64, steps: usize) -> Tally {
         tally.void += edge.counted().void;
     }
     tally
+}
+
+/// Signs a user out at this edge, with a token that has not been revoked. Whether the edge has said
+/// that he is.
+fn sign_out(
+    random: &mut Random,
+    table: &mut Table,
+    authority: &Authority,
+    edge: &mut Edge,
+) -> bool {
+    for _ in 0..TOKENS {
+        let token = Named::random(random, table.not_before);
+        let scope = *random.pick(&["session", "others", "everywhere"]);
+        // A user who is not told so may or may not be signed out.
+        let mut after = table.clone();
+        let is_fit = table.truth(&token, now(), now()) == Truth::NotRevoked;
+        if is_fit && after.sign_out(&token, scope) && edge.sign_out(authority, &token, scope) {
+            after.is_done();
+            *table = after;
+            return true;
+        }
+    }
+    false
 }
 
 fn compare(

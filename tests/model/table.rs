@@ -27,6 +27,9 @@ pub(crate) enum Life {
 /// How much longer than asked for an entry is kept, in seconds, as the authority is configured.
 pub(crate) const MARGIN: u64 = 1;
 
+/// For how long what users sign out of is kept at least, which is longer than any run.
+const LIFE_OF_SIGNED_OUT: u64 = 3_600;
+
 /// The most seconds of a short life.
 const SHORT_LIFE: usize = 3;
 
@@ -114,24 +117,51 @@ impl Table {
                 except = Some(session);
             }
         }
-        let name = (kind.name(), value);
+        let part = Part {
+            not_before,
+            except,
+            kept_until: expires_at + MARGIN,
+        };
+        self.put((kind.name(), value), now, part);
+        request
+    }
+
+    /// A user is about to sign out with this token, where it names what has to be revoked for it.
+    /// Tokens are not issued later than now here, so that a cut-off at "now" is one for all of them.
+    pub(crate) fn sign_out(&mut self, token: &Named, scope: &str) -> bool {
+        let named = |kind: &'static str| Some((kind, token.values.get(kind)?.clone()));
+        let (name, except) = match scope {
+            "session" => (named("session").or_else(|| named("token")), None),
+            "others" => (named("subject"), token.session()),
+            _ => (named("subject"), None),
+        };
+        let is_whole = scope != "others" || except.is_some();
+        let Some(name) = name.filter(|_| is_whole) else {
+            return false;
+        };
+        let now = now();
+        let part = Part {
+            not_before: now,
+            except,
+            kept_until: now + LIFE_OF_SIGNED_OUT,
+        };
+        self.put(name, now, part);
+        true
+    }
+
+    fn put(&mut self, name: Name, now: u64, part: Part) {
         let parts = self.entries.entry(name.clone()).or_default();
         // Revoking again does not shorten what is in force, and what has expired stays expired.
         let ends = parts.iter().map(|part| part.kept_until);
         let ends: Vec<u64> = ends.filter(|end| now < *end).collect();
-        let kept_until = ends.iter().copied().fold(expires_at + MARGIN, u64::max);
+        let kept_until = ends.iter().copied().fold(part.kept_until, u64::max);
         for part in parts.iter_mut().filter(|part| now < part.kept_until) {
             part.kept_until = kept_until;
         }
-        parts.push(Part {
-            not_before,
-            except,
-            kept_until,
-        });
+        parts.push(Part { kept_until, ..part });
         if let Some(first) = ends.into_iter().min() {
             self.touched.push((name, first));
         }
-        request
     }
 
     /// The request has been carried out.

@@ -11,8 +11,10 @@ use portcullis::revocation::FeedKeys;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::keys::jwks;
 use super::patience::until;
 use super::process::{self, Authority as Process, binary, credential, revocation};
+use super::token::ISSUER;
 
 /// A running authority, killed when dropped.
 pub(crate) struct Authority {
@@ -48,6 +50,25 @@ impl Authority {
             scrape: secret("scrape"),
         };
         Self::start_in(directory, secrets, arguments)
+    }
+
+    /// One that knows the keys of tokens, and whose edges may act for users.
+    pub(crate) fn for_users(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let secret = |role| credential(directory.path(), role, role);
+        let secrets = Secrets {
+            admin: secret("admin"),
+            edge: credential_of_edge(directory.path()),
+            scrape: secret("scrape"),
+        };
+        let file = directory.path().join("authority.json");
+        let keys = directory.path().join("jwks.json");
+        fs::write(&keys, jwks(&["rs256", "es256", "eddsa"])).expect("a file to write");
+        let issuer = json!({"issuer": ISSUER, "keys": {"jwks_file": keys}});
+        fs::write(&file, json!({"issuers": [issuer]}).to_string()).expect("a file to write");
+        let file = file.to_str().expect("a path in UTF-8").to_owned();
+        let arguments = [&["--config", &*file], arguments].concat();
+        Self::start_in(directory, secrets, &arguments)
     }
 
     /// Another installation that has taken over the credentials of this one.
@@ -246,6 +267,19 @@ impl Drop for Authority {
             eprintln!("the authority's log:\n{}", self.log());
         }
     }
+}
+
+/// A secret of an edge that may act for users.
+fn credential_of_edge(directory: &Path) -> String {
+    let output = Command::new(binary())
+        .args(["credential", "--role", "edge", "--name", "edge"])
+        .args(["--allow", "sign-out,activity,sessions", "--file"])
+        .arg(directory.join("credentials"))
+        .output()
+        .expect("a program to run");
+    assert!(output.status.success(), "{output:?}");
+    let secret = String::from_utf8(output.stdout).expect("text");
+    secret.trim().to_owned()
 }
 
 /// The program under test.

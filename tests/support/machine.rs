@@ -79,9 +79,30 @@ impl Machine {
         token: &str,
         answer: impl Fn(&Call) -> CallOutcome,
     ) -> (Outcome, Stream) {
+        self.open_at(("GET", "/"), token, answer)
+    }
+
+    /// The outcome of a request for a session route, with this method and target.
+    pub(crate) fn send_to(
+        &self,
+        target: (&str, &str),
+        token: &str,
+        answer: impl Fn(&Call) -> CallOutcome,
+    ) -> Outcome {
+        let (outcome, stream) = self.open_at(target, token, answer);
+        self.leave(&stream);
+        outcome
+    }
+
+    fn open_at(
+        &self,
+        target: (&str, &str),
+        token: &str,
+        answer: impl Fn(&Call) -> CallOutcome,
+    ) -> (Outcome, Stream) {
         let context = ContextId(self.last.get() + 1);
         self.last.set(context.0);
-        let request = Rc::new(Request::new(token));
+        let request = Rc::new(Request::new(target, token));
         let mut requests = self.host.0.requests.borrow_mut();
         requests.insert(context, Rc::clone(&request));
         drop(requests);
@@ -284,10 +305,10 @@ struct Request {
 }
 
 impl Request {
-    fn new(token: &str) -> Self {
+    fn new((method, path): (&str, &str), token: &str) -> Self {
         let lines = [
-            (":method", "GET"),
-            (":path", "/"),
+            (":method", method),
+            (":path", path),
             (":authority", "api.example"),
             ("authorization", &format!("Bearer {token}")),
         ];
