@@ -44,6 +44,7 @@
 //! The calls that are open when the plugin's own context goes are cancelled without a report, and
 //! stay in the SDK's table as long as the virtual machine lives.
 
+mod activity;
 mod calls;
 mod checks;
 mod feed_keeper;
@@ -70,6 +71,7 @@ use crate::host::{CallId, CallOutcome};
 use crate::keys::{Asked, KeyKeeper};
 use crate::time::Interval;
 use crate::token::Backend;
+use activity::Reporter;
 use calls::{Caller, Calls, Owner};
 use checks::{Checks, Ended};
 use feed_keeper::FeedKeeper;
@@ -103,6 +105,8 @@ pub struct Edge<H> {
     sessions: RefCell<Checks<Rc<SessionCall>, Held>>,
     /// The requests in progress, where something can end them.
     streams: Option<RefCell<Streams>>,
+    /// Hands on which sessions are in use.
+    reporter: RefCell<Reporter>,
     pace: Pace,
 }
 
@@ -182,6 +186,7 @@ impl<H: EdgeHost> Edge<H> {
             checks: RefCell::default(),
             sessions: RefCell::default(),
             streams: streams.map(RefCell::new),
+            reporter: RefCell::default(),
         }
     }
 
@@ -238,7 +243,7 @@ impl<H: EdgeHost> Edge<H> {
                 Owner::Checks => checks.lose(call),
                 Owner::Sessions => sessions.lose(call),
                 // Made under the plugin's context, which stays.
-                Owner::Keys | Owner::Feed | Owner::Streams => {}
+                Owner::Keys | Owner::Feed | Owner::Streams | Owner::Activity => {}
             }
         }
     }
@@ -273,6 +278,10 @@ impl<H: EdgeHost> Edge<H> {
                     self.serve(ended, outcome);
                 }
             }
+            Owner::Activity => {
+                let mut reporter = self.reporter.borrow_mut();
+                reporter.answered(&caller, &self.gate, call, outcome);
+            }
             Owner::Streams => {
                 self.close(|streams| streams.answered(&caller, &self.gate, call, outcome));
             }
@@ -294,6 +303,8 @@ impl<H: EdgeHost> Edge<H> {
         }
         let caller = self.caller(Owner::Streams);
         self.close(|streams| streams.tick(&caller, &self.gate));
+        let caller = self.caller(Owner::Activity);
+        self.reporter.borrow_mut().tick(&caller, &self.gate);
         self.report_fetches();
         self.make_lost_calls();
         self.wake();
@@ -316,6 +327,8 @@ impl<H: EdgeHost> Edge<H> {
         if let Some(feed) = &self.feed {
             feed.borrow().release(&self.caller(Owner::Feed));
         }
+        let caller = self.caller(Owner::Activity);
+        self.reporter.borrow_mut().release(&caller, &self.gate);
         self.host.measure(Metric::Cache(CacheCounts {
             entries: 0,
             ..self.gate.take_cache_counts()

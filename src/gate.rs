@@ -5,6 +5,7 @@
 //! the token, parse it, check its issuer, verify its signature, check its claims, tell the upstream
 //! who is calling. Everything happens over [`Host`]; nothing here knows that it runs in Envoy.
 
+mod activity;
 mod admitted;
 mod alias;
 #[cfg(all(test, not(target_family = "wasm")))]
@@ -32,6 +33,7 @@ mod token_cache;
 mod token_check;
 mod verification;
 
+pub use activity::{Activity, ActivityCounts, Bundle, Delivery};
 pub use admitted::{Admitted, ChangedNames, Validity};
 pub use configuration::{Configured, read as read_configuration};
 #[cfg(not(target_family = "wasm"))]
@@ -49,9 +51,11 @@ pub use token_cache::CacheCounts;
 pub use token_check::{TokenCheck, TokenFault};
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::host::{Call, CallOutcome, HeaderBlock, Host, Response};
 use crate::keys::{KeyKeeper, KeyRing};
+use crate::revocation::wire::activity::ACTIVITY_PATH;
 use crate::revocation::{FeedKeys, Fingerprint, View};
 use crate::token::Backend;
 use decision::{Decision, Refusal, Setback};
@@ -102,12 +106,16 @@ pub enum Attempt {
     Last,
 }
 
+/// How long the authority may take for reports of sessions in use. No request waits for that.
+const ACTIVITY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A policy at work.
 #[derive(Debug)]
 pub struct Gate {
     policy: Policy,
     verification: Verification,
     refusals: Refusals,
+    activity: Option<Activity>,
 }
 
 impl Gate {
@@ -115,7 +123,11 @@ impl Gate {
     /// which cached tokens are found.
     #[must_use]
     pub fn new(policy: Policy, backend: Backend, secret: [u8; 16]) -> Self {
+        let device_claim = policy.revocation.as_ref();
+        let device_claim = device_claim.and_then(|settings| settings.device_claim.clone());
+        let activity = policy.activity;
         Self {
+            activity: activity.map(|rules| Activity::new(rules, device_claim, secret)),
             verification: Verification::new(&policy, backend, secret),
             refusals: Refusals::new(policy.refusals.clone()),
             policy,
@@ -176,6 +188,19 @@ impl Gate {
                 self.refuse(host, &request, refusal);
             }
         }
+    }
+
+    /// What is collected of sessions in use, where that is reported.
+    #[must_use]
+    pub const fn activity(&self) -> Option<&Activity> {
+        self.activity.as_ref()
+    }
+
+    /// The call that reports it; `None` without revocation.
+    #[must_use]
+    pub fn activity_call(&self, body: Vec<u8>) -> Option<Call> {
+        let revocations = self.verification.revocations.as_ref()?;
+        Some(revocations.post(ACTIVITY_PATH, body, ACTIVITY_TIMEOUT))
     }
 
     /// What the token cache has counted since this was last called.
@@ -290,6 +315,9 @@ impl Gate {
         match outcome {
             Ok(admission) => {
                 host.count(Outcome::Allowed(admission), decision.provider());
+                if let Some(activity) = &self.activity {
+                    decision.note(activity);
+                }
                 if let Some(admitted) = decision.admitted() {
                     admit(admitted);
                 }

@@ -23,6 +23,8 @@ pub(super) enum Owner {
     Streams,
     /// The requests for session routes.
     Sessions,
+    /// The reports of sessions in use.
+    Activity,
 }
 
 /// The calls that have not ended. The end of every call is reported, unless the context has gone

@@ -1,7 +1,7 @@
 //! What the edge needs of the virtual machine's host.
 
 use super::streams::{End, StreamCounts};
-use crate::gate::{CacheCounts, CheckOutcome};
+use crate::gate::{ActivityCounts, CacheCounts, CheckOutcome};
 use crate::host::{BackgroundHost, HeaderBlock, Host, SignatureHost};
 use crate::keys::{Counts, Sight};
 use crate::revocation::{FeedState, Fill};
@@ -88,4 +88,6 @@ pub enum Metric<'m> {
     Check(&'m CheckOutcome),
     /// Requests in progress that were ended since the last time, and how many there are now.
     Streams(StreamCounts),
+    /// What was reported of sessions in use since the last time, and how many there are now.
+    Activity(ActivityCounts),
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::{ContextId, Edge, EdgeHost, End, Metric, Progress, RequestHost, State, StreamCounts};
-use crate::gate::{CacheCounts, Outcome, read_configuration};
+use crate::gate::{ActivityCounts, CacheCounts, Outcome, read_configuration};
 use crate::host::mock::{MockHost, MockProcess};
 use crate::host::{
     BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, ForeignAnswer, HeaderBlock,
@@ -169,6 +169,7 @@ struct Inner<P> {
     cache: Cell<CacheCounts>,
     closed: RefCell<Vec<(ContextId, End)>>,
     streams: Cell<StreamCounts>,
+    activity: Cell<ActivityCounts>,
     trailers_fail: Cell<bool>,
 }
 
@@ -199,6 +200,7 @@ impl<P> MockEdgeHost<P> {
             cache: Cell::default(),
             closed: RefCell::default(),
             streams: Cell::default(),
+            activity: Cell::default(),
             trailers_fail: Cell::new(false),
         }))
     }
@@ -243,6 +245,17 @@ impl<P> MockEdgeHost<P> {
     #[must_use]
     pub fn streams(&self) -> StreamCounts {
         self.0.streams.get()
+    }
+
+    /// What was reported of sessions in use since this was last asked, and how many there are.
+    #[must_use]
+    pub fn take_activity(&self) -> ActivityCounts {
+        let counts = self.0.activity.take();
+        self.0.activity.set(ActivityCounts {
+            sessions: counts.sessions,
+            ..ActivityCounts::default()
+        });
+        counts
     }
 
     fn call_into(&self, context: ContextId) {
@@ -353,6 +366,14 @@ impl<P: Deref<Target = MockProcess>> EdgeHost for MockEdgeHost<P> {
     fn measure(&self, metric: Metric<'_>) {
         match metric {
             Metric::Streams(counts) => self.0.streams.set(counts),
+            Metric::Activity(counts) => {
+                let before = self.0.activity.get();
+                self.0.activity.set(ActivityCounts {
+                    reported: before.reported + counts.reported,
+                    dropped: before.dropped + counts.dropped,
+                    sessions: counts.sessions,
+                });
+            }
             Metric::Check(_) => self.0.checks.set(self.0.checks.get() + 1),
             Metric::Cache(counts) => {
                 let before = self.0.cache.get();

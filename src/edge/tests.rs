@@ -1,5 +1,6 @@
 //! Requests that wait, and calls that find their way, in a virtual machine whose host is a mock.
 
+mod activity;
 mod revocation;
 
 use serde_json::{Value, json};

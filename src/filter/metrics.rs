@@ -25,6 +25,9 @@
 //! | `portcullis.streams.watched` | gauge: requests in progress that can be ended, of all virtual machines together |
 //! | `portcullis.streams.unwatched` | counter: those that cannot any more, for want of room |
 //! | `portcullis.streams.closed.<revoked, expired, stale or unconfirmed>` | counter: those that were ended |
+//! | `portcullis.activity.reported` | counter: reports of sessions that the authority has taken |
+//! | `portcullis.activity.dropped` | counter: requests that are in no report, for want of room or because the authority refused it |
+//! | `portcullis.activity.sessions` | gauge: sessions in use, of all virtual machines, each of which counts its own |
 //! | `portcullis.verification_microseconds` | histogram, of one verification in sixteen |
 
 use std::cell::Cell;
@@ -33,7 +36,7 @@ use proxy_wasm::types::MetricType;
 
 use super::raw;
 use crate::edge::{End, Metric, StreamCounts};
-use crate::gate::{CacheCounts, CheckOutcome, Outcome, Policy};
+use crate::gate::{ActivityCounts, CacheCounts, CheckOutcome, Outcome, Policy};
 use crate::keys::{Counts, KeySource, Sight};
 use crate::revocation::{FeedState, Fill, Settled};
 use crate::sync::{Fault, FeedCounts};
@@ -55,6 +58,7 @@ pub(super) struct Metrics {
     feed: FeedMetrics,
     cache: CacheMetrics,
     streams: StreamMetrics,
+    activity: ActivityMetrics,
     verification: u32,
     verifications: Cell<u32>,
 }
@@ -72,6 +76,14 @@ struct StreamMetrics {
     watched: u32,
     unwatched: u32,
     closed: [u32; End::ALL.len()],
+    /// How many this virtual machine has told of.
+    told: Cell<usize>,
+}
+
+struct ActivityMetrics {
+    reported: u32,
+    dropped: u32,
+    sessions: u32,
     /// How many this virtual machine has told of.
     told: Cell<usize>,
 }
@@ -121,6 +133,7 @@ impl Metrics {
             feed: FeedMetrics::new(policy.has_feed()),
             cache: CacheMetrics::new(),
             streams: StreamMetrics::new(policy.watches_streams()),
+            activity: ActivityMetrics::new(policy.reports_activity()),
             verification: define(
                 MetricType::Histogram,
                 "portcullis.verification_microseconds",
@@ -143,6 +156,7 @@ impl Metrics {
             Metric::Cache(counts) => self.count_cache(&counts),
             Metric::Check(outcome) => self.count_check(outcome),
             Metric::Streams(counts) => self.streams.count(&counts),
+            Metric::Activity(counts) => self.activity.count(&counts),
         }
     }
 
@@ -288,6 +302,30 @@ impl StreamMetrics {
             increment(id, count);
         }
         show_sum(self.watched, &self.told, counts.watched);
+    }
+}
+
+impl ActivityMetrics {
+    fn new(is_reported: bool) -> Self {
+        let define = |kind, name: &str| {
+            if is_reported {
+                define(kind, &format!("portcullis.activity.{name}"))
+            } else {
+                MISSING
+            }
+        };
+        Self {
+            reported: define(MetricType::Counter, "reported"),
+            dropped: define(MetricType::Counter, "dropped"),
+            sessions: define(MetricType::Gauge, "sessions"),
+            told: Cell::new(0),
+        }
+    }
+
+    fn count(&self, counts: &ActivityCounts) {
+        increment(self.reported, counts.reported);
+        increment(self.dropped, counts.dropped);
+        show_sum(self.sessions, &self.told, counts.sessions);
     }
 }
 

@@ -4,6 +4,7 @@
 //! own beside it. Unknown keys are refused, every fault is reported, and a configuration with a
 //! fault gives no policy at all.
 
+mod activity;
 mod answers;
 mod claims;
 mod encoding;
@@ -83,6 +84,7 @@ fn policy(root: Node<'_>) -> Read<Policy> {
         let has_revocation = !matches!(revocation, Ok(None));
         let streams = streams::rules(fields, has_revocation);
         let session_routes = session_routes::routes(fields, has_revocation);
+        let activity = activity::rules(fields, has_revocation);
         let record_secret = fields.optional("shared_data_secret").map(records::secret);
         let bypass_cors_preflight = fields.nullable_flag("bypass_cors_preflight", false);
         ignored(fields);
@@ -111,6 +113,7 @@ fn policy(root: Node<'_>) -> Read<Policy> {
             revocation,
             streams: streams?,
             session_routes: session_routes?,
+            activity: activity?,
             record_secret,
             refusals: answers?,
         };

@@ -17,6 +17,7 @@ use std::rc::Rc;
 pub use observer::{Observer, Step};
 pub(super) use setback::{Refusal, Setback};
 
+use super::activity::Activity;
 use super::admitted::Admitted;
 use super::checks::{ByRequest, ByToken};
 use super::extraction::{self, Found};
@@ -109,6 +110,12 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
     /// What the request was admitted with, as far as that is to be watched.
     pub(super) fn admitted(&self) -> Option<Admitted> {
         Admitted::of(&self.gate.policy, &self.passes)
+    }
+
+    /// Has it noted which sessions the request was admitted for.
+    pub(super) fn note(&self, activity: &Activity) {
+        let tokens = self.passes.iter().map(|pass| &*pass.token);
+        activity.note(self.host, self.request, tokens);
     }
 
     /// Index of the provider whose token decided, if one did.

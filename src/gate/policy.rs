@@ -1,6 +1,7 @@
 //! The configuration, ready to use. Made by [`super::configuration`] only, so whatever is in here
 //! has been checked.
 
+mod activity;
 mod conditions;
 mod headers;
 mod provider;
@@ -10,6 +11,7 @@ mod streams;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+pub(super) use activity::{ActivityRules, Detail};
 pub(super) use conditions::{ClaimCondition, ClaimTest, Scopes};
 pub(super) use headers::{ClaimHeader, Form, PayloadHeader, SessionHeaders, Unfit};
 pub(super) use provider::{FilterStateClaim, IssuedAhead, Provider, comparable_audience};
@@ -42,6 +44,7 @@ pub struct Policy {
     pub(super) revocation: Option<RevocationSettings>,
     pub(super) streams: StreamRules,
     pub(super) session_routes: Option<SessionRoutes>,
+    pub(super) activity: Option<ActivityRules>,
     pub(super) record_secret: RecordSecret,
     pub(super) refusals: RefusalSettings,
     /// The headers that only the gate may set, on any path.
@@ -159,6 +162,7 @@ impl Policy {
         let has_revocation = revocation
             .map(|revocation| revocation.on_missing_feed = Posture::Allow)
             .is_some();
+        self.activity = None;
         (self, has_revocation)
     }
 
@@ -178,6 +182,12 @@ impl Policy {
     #[must_use]
     pub const fn streams(&self) -> StreamRules {
         self.streams
+    }
+
+    /// Whether the authority is told which sessions are in use.
+    #[must_use]
+    pub const fn reports_activity(&self) -> bool {
+        self.activity.is_some()
     }
 
     /// The secret that seals records in shared data.

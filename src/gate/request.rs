@@ -37,6 +37,18 @@ impl Request {
         self.block.values(name)
     }
 
+    /// The first line with this name, which is in lower case: where it stands, and its value.
+    pub(super) fn line(&self, name: &str) -> Option<(usize, &[u8])> {
+        let mut lines = self.lines().enumerate();
+        let found = lines.find(|(_, (line, _))| *line == name.as_bytes());
+        found.map(|(index, (_, value))| (index, value))
+    }
+
+    /// The lengths of name and value of the line that stands there.
+    pub(super) fn lengths_at(&self, index: usize) -> Option<(usize, usize)> {
+        self.block.lengths_at(index)
+    }
+
     /// The path without its query; `None` for a `CONNECT` without a path.
     pub(super) fn path(&self) -> Option<&[u8]> {
         self.values(":path").next().map(path::without_query)

@@ -9,6 +9,7 @@ use super::admitted::Validity;
 use super::reason::{Admission, Reason};
 use crate::host::{Call, CallOutcome, Host, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
+use crate::revocation::wire::activity::Report;
 use crate::revocation::wire::{self, CheckRequest};
 use crate::revocation::{
     Cause, FeedKeys, Fingerprint, Names, Settled, Standing, Status, View, proof,
@@ -32,6 +33,12 @@ pub enum Posture {
 #[must_use]
 pub fn check_request_of(claims: &Claims, device_claim: Option<&str>) -> CheckRequest {
     Naming::of(claims, device_claim).check_request()
+}
+
+/// What is told of the session that a token with these claims is of; `None` where nothing names
+/// one.
+pub(super) fn report_of(claims: &Claims, device_claim: Option<&str>) -> Option<Report> {
+    Naming::of(claims, device_claim).report(claims)
 }
 
 /// The `revocation` part of a configuration.
@@ -131,8 +138,8 @@ pub struct CheckOutcome {
 }
 
 impl CheckOutcome {
-    /// Reads the end of a check's call. An answer that none of these keys has signed does not count: a
-    /// server that poses as the authority must not let a revoked token through.
+    /// Reads the end of a check's call. An answer that none of these keys has signed does not
+    /// count: a server that poses as the authority must not let a revoked token through.
     #[must_use]
     pub fn read(check: &Check, outcome: &CallOutcome, keys: &FeedKeys) -> Self {
         let answer = match outcome {
@@ -305,8 +312,8 @@ impl Revocations {
     }
 
     /// The same where the feed has changed since the check was made. The change may have revoked or
-    /// restored this token. So the answer serves only once, and "not revoked" only where no cut-off of
-    /// the feed says otherwise.
+    /// restored this token. So the answer serves only once, and "not revoked" only where no cut-off
+    /// of the feed says otherwise.
     fn overtaken(
         &self,
         host: &impl SharedData,

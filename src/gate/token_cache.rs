@@ -22,6 +22,7 @@ use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use super::activity::Place;
 use super::checks::{Binding, Met};
 use super::session::Injections;
 use crate::identity_hash::IdentityHash;
@@ -67,6 +68,8 @@ pub(super) struct KnownToken {
     /// The marks of its names, of which each has a slot.
     marks: Vec<u16>,
     stamp: u64,
+    /// Where its session is among those in use, if it was there.
+    place: Cell<Place>,
     /// How many changes there had been when the stamp was last compared.
     seen_changes: Cell<u64>,
 }
@@ -90,6 +93,7 @@ impl KnownToken {
             weight: Cell::new(0),
             marks: Vec::new(),
             stamp: 0,
+            place: Cell::default(),
             seen_changes: Cell::new(0),
         }
     }
@@ -98,6 +102,7 @@ impl KnownToken {
     pub(super) fn again(&self) -> Self {
         Self {
             met: self.met.clone(),
+            place: self.place.clone(),
             ..Self::with_keys(self.id, self.token.clone(), Weak::clone(&self.keys))
         }
     }
@@ -131,6 +136,16 @@ impl KnownToken {
     /// Notes that it meets a requirement.
     pub(super) fn keep(&self, met: Met) {
         self.met.set(Some(met));
+    }
+
+    /// Where its session is among those in use. Another one may be there by now.
+    pub(super) const fn place(&self) -> Place {
+        self.place.get()
+    }
+
+    /// Notes where its session is.
+    pub(super) fn put_at(&self, place: Place) {
+        self.place.set(place);
     }
 
     /// Bytes of memory that it takes, with its share of the cache.

@@ -62,6 +62,16 @@ impl HeaderBlock {
         whole == Some(self.0.len())
     }
 
+    /// The lengths of name and value of the line with this index, as the block tells them. None of
+    /// the lines is read for that.
+    #[must_use]
+    pub fn lengths_at(&self, index: usize) -> Option<(usize, usize)> {
+        let start = index.checked_mul(LENGTHS_BYTES)?.checked_add(COUNT_BYTES)?;
+        let pair = self.0.get(start..start.checked_add(LENGTHS_BYTES)?)?;
+        let is_there = word(&self.0).is_some_and(|count| index < count);
+        is_there.then_some((word(pair)?, word(pair.get(4..)?)?))
+    }
+
     /// Names, in lower case, and values. Values need not be UTF-8.
     pub fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let count = word(&self.0).unwrap_or(0);
@@ -140,6 +150,18 @@ mod tests {
         let block: HeaderBlock = LINES.into_iter().collect();
         assert!(block.lines().eq(LINES));
         assert_eq!(HeaderBlock::default().lines().count(), 0);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_lengths_of_every_line_are_at_hand() {
+        let block: HeaderBlock = LINES.into_iter().collect();
+        let lengths: Vec<_> = (0..9).map(|index| block.lengths_at(index)).collect();
+        let lines = LINES.map(|(name, value)| Some((name.len(), value.len())));
+        assert_eq!(lengths[..LINES.len()], lines);
+        assert_eq!(lengths[LINES.len()..], [None; 5]);
+        for index in [0, usize::MAX / 8, usize::MAX] {
+            assert_eq!(HeaderBlock::default().lengths_at(index), None);
+        }
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -62,6 +62,7 @@ fn the_authority_has_the_metrics_that_the_documents_name() {
         "confirmations_",
         "token_cache_",
         "streams_",
+        "activity_",
         "verification_",
     ];
     let (_, page) = Authority::start().get("/metrics");

@@ -160,6 +160,7 @@ fn the_metrics_are_those_that_the_documents_name() {
     let text = with_fetched_keys().to_string().replace("id.example", "idp");
     let mut configuration: Value = serde_json::from_str(&text).unwrap();
     configuration["revocation"] = authority.settings();
+    configuration["activity"] = json!({"report": true});
     let bootstrap = Bootstrap::with_plugin(Plugin::new(&configuration))
         .with_cluster("issuer", server.address())
         .with_authority(authority.address());

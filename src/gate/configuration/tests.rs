@@ -1,4 +1,5 @@
 #[cfg(not(target_family = "wasm"))]
+mod activity;
 mod closed;
 mod keys;
 #[cfg(not(target_family = "wasm"))]

@@ -7,6 +7,7 @@
 
 use serde_json::Value;
 
+use crate::revocation::wire::activity::Report;
 use crate::revocation::wire::{CheckRequest, Member};
 use crate::revocation::{FilterKey, Kind, MAX_NAME_BYTES, Names};
 use crate::time::UnixTime;
@@ -123,6 +124,36 @@ impl<'c> Naming<'c> {
             request.put(member, value);
         }
         request
+    }
+
+    /// The names that a report has of the session that the token is of; `None` where nothing names
+    /// one.
+    pub(super) fn report(&self, claims: &Claims) -> Option<Report> {
+        let name = |member| self.owned(member);
+        let (sid, jti) = match name(Member::Sid) {
+            Some(sid) => (Some(sid), None),
+            None => (None, Some(name(Member::Jti)?)),
+        };
+        let auth_time = claims.get("auth_time").and_then(Value::as_u64);
+        let auth_time = auth_time.and_then(UnixTime::from_seconds);
+        Some(Report {
+            issuer: self.issuer?.to_owned(),
+            subject: name(Member::Subject),
+            sid,
+            jti,
+            client: name(Member::Client).or_else(|| name(Member::Azp)),
+            device: name(Member::Device),
+            issued_at: self.issued_at.map(UnixTime::seconds),
+            auth_time: auth_time.map(UnixTime::seconds),
+            expires_at: claims.expires_at().map(UnixTime::seconds),
+            ..Report::default()
+        })
+    }
+
+    #[inline(never)]
+    fn owned(&self, member: Member) -> Option<String> {
+        let name = self.names.iter().find(|name| name.member == member)?;
+        name.value.map(str::to_owned)
     }
 
     fn present(&self) -> impl Iterator<Item = (Member, &'c str)> {

@@ -9,7 +9,7 @@ fn a_token_by_itself_is_good_where_the_gate_would_let_it_in() {
     let gate = gate();
     let (_, keys) = gate.policy().key_sources().next().unwrap();
     let audiences = ["https://api/".to_owned()];
-    let skew = std::time::Duration::from_mins(1);
+    let skew = Duration::from_mins(1);
     let check = TokenCheck::new(0, keys.clone(), "https://issuer.example", &audiences, skew);
     let ring = KeyRing::new([keys].into_iter());
     let (good, bad) = (es256(), es256_other());

@@ -164,6 +164,12 @@ impl ActivityBody {
         self.count
     }
 
+    /// How long it is so far.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// The body of the request. One without reports says that there is nothing to report.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
