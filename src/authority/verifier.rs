@@ -172,7 +172,6 @@ impl fmt::Debug for Question {
 }
 
 impl User {
-    /// The user of a verified token. The claim that names the device is the issuer's.
     /// Whether there is a `sid` that no revocation can name. To end the token alone then would leave
     /// the session as it is.
     pub(super) fn session_is_unusable(&self) -> bool {
@@ -180,6 +179,7 @@ impl User {
         self.names.sid.is_none() && session.is_some_and(|session| *session != "")
     }
 
+    /// The user of a verified token of an issuer with this claim for the device.
     fn of(claims: Claims, device_claim: Option<&str>) -> Self {
         Self {
             names: check_request_of(&claims, device_claim),
