@@ -23,8 +23,6 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// How many sessions a subject may have.
 const MOST: usize = 2;
 
-const SUBJECTS: usize = 2;
-
 /// Milliseconds within which edges report again.
 const INTERVAL: u64 = 300;
 
@@ -199,7 +197,7 @@ pub(crate) fn run(seed: u64, steps: usize) -> Tally {
     let mut tally = Tally::default();
     let mut edges = [1, 2].map(|seed| Edge::new(&scene.authority, seed, "30s"));
     for step in 0..steps {
-        match (step % 10, random.below(5)) {
+        match (step % 10, random.below(8)) {
             (9, _) => {
                 thread::sleep(TIMEOUT + Duration::from_secs(1));
                 scene.report(None);
@@ -223,7 +221,8 @@ pub(crate) fn run(seed: u64, steps: usize) -> Tally {
                     scene.sessions[number].fate = Fate::Restored;
                 }
             }
-            _ => scene.sign_in(random.below(SUBJECTS), &mut tally),
+            // Most of them of one user, who has too many.
+            _ => scene.sign_in(usize::from(random.chance(20)), &mut tally),
         }
         let index = random.below(edges.len());
         let context = format!("seed {seed}, step {step}, edge {index}");
