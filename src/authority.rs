@@ -271,7 +271,10 @@ impl Authority {
         drain: Duration,
     ) -> io::Result<()> {
         let stopping = self.stopping.clone();
-        server::serve(listener, tls, http::router(self), stopping, drain).await
+        let sessions = Arc::clone(&self.sessions);
+        let served = server::serve(listener, tls, http::router(self), stopping, drain).await;
+        let _ = tokio::task::spawn_blocking(move || sessions.finish()).await;
+        served
     }
 
     /// The limits for requests at this moment.
@@ -396,7 +399,8 @@ fn start_sessions(
         retention: limits.retention,
     };
     let metrics = metrics.sessions.clone();
-    let (sessions, registry) = Sessions::start(store.filter_key(), limits, metrics)?;
+    let directory = &settings.directory;
+    let (sessions, registry) = Sessions::start(store.filter_key(), limits, directory, metrics)?;
     store.tell(registry);
     Ok(sessions)
 }

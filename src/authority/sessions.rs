@@ -7,6 +7,7 @@
 //! | `registry` | the contract with what keeps sessions |
 //! | `memory` | the engine for one authority |
 //! | `policy`, `coverage`, `ends` | which sessions end by themselves, for which time that is known, and how |
+//! | `snapshots`, `codec` | what of that survives a restart |
 //! | `metrics` | what is counted |
 //!
 //! Edges report what they have seen of sessions ([`crate::revocation::wire::activity`]). The registry
@@ -16,6 +17,7 @@
 //! A revocation goes store → `Sessions::work` → registry once it is on the disk. So a session may be
 //! listed for a moment after it was revoked.
 
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -26,6 +28,7 @@ use crate::revocation::FilterKey;
 use crate::revocation::wire::activity::Report;
 use crate::time::UnixTime;
 
+mod codec;
 #[cfg(test)]
 mod conformance;
 mod coverage;
@@ -37,6 +40,7 @@ mod policy;
 mod registry;
 mod reports;
 mod session;
+mod snapshots;
 
 pub use policy::{ClientRules, OnExcess, SessionPolicy, SessionRules};
 
@@ -49,6 +53,7 @@ pub(super) use session::{Ended, Name, Owned, Session, Sighting};
 use memory::Memory;
 use network::Network;
 use registry::{Registry, Told};
+use snapshots::Snapshots;
 
 /// How often sessions that are past their time are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -56,13 +61,15 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// The registry, with what happens to it beside requests.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    registry: Box<dyn Registry>,
+    registry: Arc<dyn Registry>,
+    snapshots: Snapshots,
     key: FilterKey,
     metrics: SessionMetrics,
 }
 
 impl Sessions {
-    /// A registry in memory, and the thread that looks after it. What is revoked has to be sent there.
+    /// A registry in memory, with what a file in this directory has of it, and the thread that looks
+    /// after it. What is revoked has to be sent there.
     ///
     /// # Errors
     ///
@@ -70,10 +77,14 @@ impl Sessions {
     pub(super) fn start(
         key: FilterKey,
         limits: Limits,
+        directory: &Path,
         metrics: SessionMetrics,
     ) -> io::Result<(Arc<Self>, Sender<Vec<Mark>>)> {
+        let memory = Arc::new(Memory::new(key, limits, clock::now()));
+        let registry = Arc::clone(&memory) as Arc<dyn Registry>;
         let sessions = Arc::new(Self {
-            registry: Box::new(Memory::new(key, limits, clock::now())),
+            snapshots: Snapshots::start(memory, key, directory, metrics.clone())?,
+            registry,
             key,
             metrics,
         });
@@ -135,6 +146,11 @@ impl Sessions {
             .report(observed, UnixTime::from_milliseconds(now), Told::New);
         self.metrics.reported(count, taken.is_ok());
         Ok(taken.ok())
+    }
+
+    /// Writes down what survives the end of the process.
+    pub(super) fn finish(&self) {
+        self.snapshots.finish();
     }
 
     /// What keeps the sessions.

@@ -44,7 +44,7 @@ mod writing;
 
 pub(super) use decide::Restoration;
 pub use embedded::Loss;
-pub(super) use embedded::{CHECKED_BYTES, Opening};
+pub(super) use embedded::{CHECKED_BYTES, Opening, caught, check_room, checksum, discard, failed};
 pub(super) use engine::Backup;
 pub use error::{Damage, Holder, StoreError, Taken};
 pub(super) use reading::{Filter, KnownIssuer, from_hex, to_hex};

@@ -197,3 +197,32 @@ fn a_request_with_a_wrong_report_changes_nothing_and_is_told_which() {
     assert_eq!(authority.post("/v1/activity", &long).status, 413);
     assert_eq!(list(&authority, ""), [Value::Null; 0]);
 }
+
+#[test]
+fn sessions_are_there_again_after_a_restart() {
+    let directory = directory();
+    let mut authority = Authority::start(directory.path());
+    assert_eq!(
+        send(&authority, &[report("alice", "a1"), report("bob", "b1")]),
+        204
+    );
+    let before = list(&authority, "");
+    authority.signal("TERM");
+    assert!(authority.wait().success());
+    let mut authority = Authority::start(directory.path());
+    until(|| authority.get("/v1/sessions").status == 200);
+    let mut after = list(&authority, "");
+    after.sort_by_key(|session| !before.contains(session));
+    assert_eq!(after, before);
+    authority.signal("TERM");
+    assert!(authority.wait().success());
+    std::fs::write(directory.path().join("data/sessions.redb"), "damaged").unwrap();
+    let authority = Authority::start(directory.path());
+    until(|| authority.get("/v1/sessions").status == 200);
+    assert_eq!(list(&authority, ""), [Value::Null; 0]);
+    let metrics = authority.get("/metrics").text();
+    assert!(
+        metrics.contains("portcullis_session_snapshot_failures_total 1\n"),
+        "{metrics}"
+    );
+}

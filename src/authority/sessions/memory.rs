@@ -19,16 +19,17 @@
 //!
 //! By the minute in which it was last seen. Every minute that has any sessions has a list of them, and
 //! a report moves a session to another list at most once in a minute, by its links. An order to the
-//! second would move it with every report, and nobody needs it.
+//! second would move it with every report, and serve no purpose.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::registry::{
     Counts, Filter, Limits, Mark, Page, Registry, RegistryError, Reported, Told,
 };
 use super::session::{Observation, Owned, Session, Suspicion};
+use super::snapshots::Changes;
 use crate::revocation::{FilterKey, Fingerprint, Kind};
 use crate::time::UnixTime;
 
@@ -55,6 +56,10 @@ pub(in crate::authority) struct Memory {
     heard_since: UnixTime,
     count: AtomicUsize,
     displaced: AtomicU64,
+    /// While a snapshot is loaded, it is not known which sessions there are.
+    is_loading: AtomicBool,
+    /// Number of the next row in a snapshot.
+    next_row: AtomicU64,
 }
 
 impl Memory {
@@ -68,7 +73,60 @@ impl Memory {
             heard_since: now,
             count: AtomicUsize::new(0),
             displaced: AtomicU64::new(0),
+            is_loading: AtomicBool::new(false),
+            next_row: AtomicU64::new(1),
         }
+    }
+
+    /// Sessions of a snapshot will be loaded; until they are, nothing is told of any.
+    pub(super) fn begin_loading(&self) {
+        self.is_loading.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes in a session of a snapshot, with the number of its row.
+    pub(super) fn load(&self, row: u64, session: &Session) {
+        let owner = self.owner(&Owned {
+            issuer: &session.issuer,
+            subject: session.subject.as_deref(),
+            id: session.id,
+        });
+        let more = self.shard(owner).map(|mut shard| shard.load(row, session));
+        self.count
+            .fetch_add(more.unwrap_or_default(), Ordering::Relaxed);
+        self.next_row.fetch_max(next_row(row), Ordering::Relaxed);
+    }
+
+    /// Has the next snapshot remove a row that cannot be read.
+    pub(super) fn drop_row(&self, row: u64) {
+        if let Some(shard) = self.shards.first() {
+            lock(shard).drop_row(row);
+        }
+        self.next_row.fetch_max(next_row(row), Ordering::Relaxed);
+    }
+
+    /// All of a snapshot is loaded.
+    pub(super) fn end_loading(&self) {
+        self.make_room();
+        self.is_loading.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes what the next snapshot is to write, at most `limit` sessions and as many rows to remove. Only the thread that writes
+    /// snapshots asks for it.
+    pub(super) fn take_changes(&self, limit: usize) -> Changes {
+        let mut changes = Changes::default();
+        let mut row = self.next_row.load(Ordering::Relaxed);
+        for shard in &self.shards {
+            lock(shard).take_changes(limit, &mut row, &mut changes);
+        }
+        self.next_row.store(row, Ordering::Relaxed);
+        changes
+    }
+
+    fn expect_loaded(&self) -> Result<(), RegistryError> {
+        if self.is_loading.load(Ordering::Relaxed) {
+            return Err(RegistryError::Away);
+        }
+        Ok(())
     }
 
     fn owner(&self, owned: &Owned<'_>) -> Fingerprint {
@@ -154,6 +212,7 @@ impl Registry for Memory {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page, RegistryError> {
+        self.expect_loaded()?;
         let after = after.map(cursor::<3>).transpose()?;
         let owner = self.key.fingerprint(Kind::Subject, issuer, subject);
         let sessions = self.shard(owner).map(|shard| shard.of_subject(owner));
@@ -176,6 +235,7 @@ impl Registry for Memory {
     }
 
     fn get(&self, owned: Owned<'_>) -> Result<Option<Session>, RegistryError> {
+        self.expect_loaded()?;
         let Some(shard) = self.shard(self.owner(&owned)) else {
             return Ok(None);
         };
@@ -191,6 +251,7 @@ impl Registry for Memory {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page, RegistryError> {
+        self.expect_loaded()?;
         let after = after.map(numbers::<3>).transpose()?;
         let [first, minute, slot] = after.unwrap_or_default();
         let mut after = after.map(|_| (minute, slot));
@@ -217,6 +278,7 @@ impl Registry for Memory {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page, RegistryError> {
+        self.expect_loaded()?;
         let after = after.map(numbers::<2>).transpose()?;
         let [mut number, mut slot] = after.unwrap_or_default();
         let mut found = Vec::new();
@@ -318,6 +380,11 @@ impl std::fmt::Debug for Memory {
             .field("count", &self.count)
             .finish_non_exhaustive()
     }
+}
+
+/// The number after this one, as far as numbers go: a file that was changed may have any.
+fn next_row(row: u64) -> u64 {
+    row.saturating_add(1).min(1 << 62)
 }
 
 // A thread that panicked while it held a lock has left at worst one session half changed, of which

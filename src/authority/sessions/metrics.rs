@@ -19,6 +19,7 @@ pub(in crate::authority) struct SessionMetrics {
     reports: Family<ReportLabels, Counter>,
     ended: Family<EndLabels, Counter>,
     durations: Histogram,
+    snapshot_failures: Counter,
     kept: Gauge,
     displaced: Gauge,
     active: Family<WindowLabels, Gauge>,
@@ -54,6 +55,7 @@ impl SessionMetrics {
             ended: Family::default(),
             // From a minute to 45 days.
             durations: Histogram::new(exponential_buckets(60.0, 4.0, 9)),
+            snapshot_failures: Counter::default(),
             kept: Gauge::default(),
             displaced: Gauge::default(),
             active: Family::default(),
@@ -83,6 +85,11 @@ impl SessionMetrics {
             "sessions_ended",
             "Sessions that edges had reported and that were revoked, by cause",
             self.ended.clone(),
+        );
+        registry.register(
+            "session_snapshot_failures",
+            "Times that the registry's file could not be read or written",
+            self.snapshot_failures.clone(),
         );
         registry.register_with_unit(
             "session_duration",
@@ -123,6 +130,11 @@ impl SessionMetrics {
         let outcome = if are_taken { "taken" } else { "dropped" };
         let labels = ReportLabels { outcome };
         self.reports.get_or_create(&labels).inc_by(count as u64);
+    }
+
+    /// A snapshot could not be read, or not be written.
+    pub(super) fn snapshot_failed(&self) {
+        self.snapshot_failures.inc();
     }
 
     /// A session ended.

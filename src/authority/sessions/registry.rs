@@ -240,7 +240,8 @@ impl Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(in crate::authority) enum RegistryError {
-    /// The engine cannot be reached. Reports are lost meanwhile.
+    /// The engine cannot be reached, and reports are lost meanwhile, or it is loading what it had
+    /// before a restart.
     #[error("the registry of sessions is not available")]
     Away,
     /// No page of this search ended there.

@@ -224,15 +224,47 @@ impl Session {
         for sighting in &observation.sightings {
             self.sight(sighting);
         }
-        // Stable, so that of two in the same second the one that was reported first stays first.
-        self.sightings
-            .sort_by_key(|sighting| std::cmp::Reverse(sighting.last_seen));
-        self.sightings.truncate(KEPT_SIGHTINGS);
+        self.keep_recent_sightings();
         if let Some(ended) = self.ended
             && last_seen > ended.at.later_by(REVIVED_AFTER)
         {
             self.ended = None;
         }
+    }
+
+    /// Takes in what was known of it before a restart.
+    pub(super) fn absorb(&mut self, earlier: &Self) {
+        self.first_seen = self.first_seen.min(earlier.first_seen);
+        self.last_seen = self.last_seen.max(earlier.last_seen);
+        self.requests = self.requests.saturating_add(earlier.requests);
+        self.issued_at = self.issued_at.max(earlier.issued_at);
+        self.expires_at = self.expires_at.max(earlier.expires_at);
+        self.auth_time = self.auth_time.max(earlier.auth_time);
+        replace(&mut self.client, earlier.client.as_deref(), false);
+        replace(&mut self.device, earlier.device.as_deref(), false);
+        let is_known = |sighting: &Sighting| {
+            let mut known = self.sightings.iter();
+            known.any(|known| {
+                known.network == sighting.network && known.user_agent == sighting.user_agent
+            })
+        };
+        let others = earlier.sightings.iter().filter(|other| !is_known(other));
+        let others: Vec<Sighting> = others.cloned().collect();
+        self.sightings.extend(others);
+        self.keep_recent_sightings();
+        let revived = |ended: &Ended| self.last_seen > ended.at.later_by(REVIVED_AFTER);
+        let ended = earlier.ended.filter(|ended| !revived(ended));
+        self.ended = self.ended.or(ended);
+        if self.suspicion.is_none() {
+            self.suspicion.clone_from(&earlier.suspicion);
+        }
+    }
+
+    fn keep_recent_sightings(&mut self) {
+        // Stable, so that of two in the same second the one that was reported first stays first.
+        self.sightings
+            .sort_by_key(|sighting| std::cmp::Reverse(sighting.last_seen));
+        self.sightings.truncate(KEPT_SIGHTINGS);
     }
 
     fn sight(&mut self, observed: &ObservedSighting) {

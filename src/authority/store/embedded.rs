@@ -70,11 +70,14 @@ mod snapshot;
 mod tables;
 mod transaction;
 
+// What the file of sessions is kept with, too.
+pub(in crate::authority) use caught::{caught, discard};
+pub(in crate::authority) use failure::failed;
 pub use opening::Loss;
 pub(crate) use opening::{CHECKED_BYTES, Opening};
+pub(in crate::authority) use room::check as check_room;
+pub(in crate::authority) use seal::checksum;
 
-use caught::{caught, discard};
-use failure::failed;
 use file::{begin_write, reopen_database};
 use guard::Guard;
 use mark::{Mark, Standing};

@@ -30,11 +30,20 @@ pub(super) struct Record {
     last_seen: Instant,
     ended_at: Instant,
     requests: u32,
+    /// Number of its row in the last snapshot; 0 where it is in none.
+    pub(super) row: u64,
+    /// When it was last seen according to that.
+    written: Instant,
+    /// Whether the next snapshot is to have it.
+    pub(super) is_changed: bool,
     minute_links: Links,
     subject_links: Links,
 }
 
-const _: () = assert!(size_of::<Record>() <= 120);
+const _: () = assert!(size_of::<Record>() <= 136);
+
+/// By how many seconds the last request may be later than the snapshot says.
+const STALE: u32 = 600;
 
 /// An instant in 32 bits, in seconds, up to the year 2106; 0 where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +73,12 @@ pub(super) enum Place {
     Ended(u32),
 }
 
+impl Place {
+    pub(super) const fn is_live(self) -> bool {
+        matches!(self, Self::Live(_))
+    }
+}
+
 impl Record {
     pub(super) fn new(session: &Session, texts: &mut Texts) -> Self {
         Self {
@@ -83,6 +98,9 @@ impl Record {
             last_seen: Instant(0),
             ended_at: Instant(0),
             requests: 0,
+            row: 0,
+            written: Instant(0),
+            is_changed: false,
             minute_links: Links::default(),
             subject_links: Links::default(),
         }
@@ -219,6 +237,18 @@ impl Record {
         } else {
             Place::Ended(self.ended_at.0 / 60)
         }
+    }
+
+    /// Takes over the number of the row that it was written to.
+    pub(super) const fn is_written(&mut self, row: u64) {
+        self.row = row;
+        self.written = self.last_seen;
+        self.is_changed = false;
+    }
+
+    /// Whether it was used so much later than the snapshot says that this is worth a row.
+    pub(super) const fn is_stale(&self) -> bool {
+        self.last_seen.0.saturating_sub(self.written.0) >= STALE
     }
 
     /// The fingerprint of its subject; its own where it has none.

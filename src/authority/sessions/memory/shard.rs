@@ -8,6 +8,7 @@ use hashbrown::hash_table::Entry;
 
 use super::super::registry::{Counts, ENDED_KEPT, Limits, MAX_SESSIONS_OF_SUBJECT, Mark};
 use super::super::session::{Ended, Observation, Session, Suspicion};
+use super::super::snapshots::Changes;
 use super::list::{List, Which};
 use super::minutes::Minutes;
 use super::record::{Place, Record};
@@ -32,6 +33,10 @@ pub(super) struct Shard {
     /// How many subjects there are whose last session was last seen in a minute.
     subject_minutes: BTreeMap<u32, u32>,
     suspicions: HashMap<u32, Suspicion>,
+    /// Numbers of records that the next snapshot is to have.
+    changed: Vec<u32>,
+    /// Rows of the last snapshots that are not needed any more.
+    dropped: Vec<u64>,
 }
 
 /// The sessions of a subject: live ones first, those that were seen last before the others.
@@ -63,6 +68,8 @@ impl Shard {
             ended: Minutes::default(),
             subject_minutes: BTreeMap::new(),
             suspicions: HashMap::new(),
+            changed: Vec::new(),
+            dropped: Vec::new(),
         }
     }
 
@@ -84,7 +91,8 @@ impl Shard {
             });
         }
         let session = Session::begin(id, observation);
-        let has_displaced = self.insert(&session)?;
+        let (slot, has_displaced) = self.insert(&session)?;
+        self.note(slot);
         Some(Merged {
             session,
             is_new: true,
@@ -92,8 +100,9 @@ impl Shard {
         })
     }
 
-    /// Puts a session that is not there. Returns whether another one of its subject had to go.
-    pub(super) fn insert(&mut self, session: &Session) -> Option<bool> {
+    /// Puts a session that is not there. Returns its number, and whether another one of its subject
+    /// had to go.
+    fn insert(&mut self, session: &Session) -> Option<(u32, bool)> {
         let record = Record::new(session, &mut self.texts);
         let place = record.place();
         let slot = self.slab.insert(record)?;
@@ -104,7 +113,82 @@ impl Shard {
             self.suspicions.insert(slot, suspicion.clone());
         }
         self.file(slot, place);
-        Some(self.join(slot))
+        let has_displaced = self.join(slot);
+        Some((slot, has_displaced))
+    }
+
+    /// Takes in a session of a snapshot. Returns by how many sessions there are more.
+    pub(super) fn load(&mut self, row: u64, loaded: &Session) -> usize {
+        let Some(slot) = self.find(loaded.id, loaded.subject.as_deref()) else {
+            let Some((slot, has_displaced)) = self.insert(loaded) else {
+                return 0;
+            };
+            self.set_row(slot, row);
+            return usize::from(!has_displaced);
+        };
+        let Some(mut session) = self.session(slot) else {
+            return 0;
+        };
+        let known = self.slab.get(slot).map_or(0, |record| record.row);
+        if known == 0 {
+            // It was reported since the start.
+            session.absorb(loaded);
+        } else {
+            // A snapshot was cut short after this row, and before the other one was removed.
+            self.dropped.push(known);
+            session.clone_from(loaded);
+        }
+        self.update(slot, &session);
+        if let Some(suspicion) = session.suspicion {
+            self.suspicions.insert(slot, suspicion);
+        }
+        self.set_row(slot, row);
+        if known == 0 {
+            self.note(slot);
+        }
+        0
+    }
+
+    /// Has the next snapshot remove a row.
+    pub(super) fn drop_row(&mut self, row: u64) {
+        self.dropped.push(row);
+    }
+
+    fn set_row(&mut self, slot: u32, row: u64) {
+        if let Some(record) = self.slab.get_mut(slot) {
+            record.is_written(row);
+        }
+    }
+
+    /// Has the next snapshot write a record.
+    fn note(&mut self, slot: u32) {
+        if let Some(record) = self.slab.get_mut(slot)
+            && !std::mem::replace(&mut record.is_changed, true)
+        {
+            self.changed.push(slot);
+        }
+    }
+
+    /// Takes what a snapshot is to write, at most `limit` sessions, as written to rows from `row` on.
+    pub(super) fn take_changes(&mut self, limit: usize, row: &mut u64, into: &mut Changes) {
+        let room = limit.saturating_sub(into.dropped.len());
+        let dropped = self.dropped.len().min(room);
+        into.dropped.extend(self.dropped.drain(..dropped));
+        while into.rows.len() < limit {
+            let Some(slot) = self.changed.pop() else {
+                return;
+            };
+            // The number may have been given to another record meanwhile, which is noted itself.
+            let is_noted = self.slab.get(slot).is_some_and(|record| record.is_changed);
+            let Some(session) = self.session(slot).filter(|_| is_noted) else {
+                continue;
+            };
+            let before = self.slab.get(slot).map_or(0, |record| record.row);
+            into.dropped.extend((before > 0).then_some(before));
+            into.rows.push((*row, session));
+            self.set_row(slot, *row);
+            *row += 1;
+        }
     }
 
     /// Files a record in the list of its minute.
@@ -195,6 +279,9 @@ impl Shard {
         let before = record.place();
         record.update(session, &mut self.texts);
         let after = record.place();
+        if record.is_stale() || before.is_live() != after.is_live() {
+            self.note(slot);
+        }
         if before != after {
             self.unfile(slot, before);
             self.file(slot, after);
@@ -213,7 +300,11 @@ impl Shard {
             entry.remove();
         }
         self.suspicions.remove(&slot);
-        self.slab.remove(slot)?.put_back(&mut self.texts);
+        let record = self.slab.remove(slot)?;
+        record.put_back(&mut self.texts);
+        if record.row > 0 {
+            self.dropped.push(record.row);
+        }
         session
     }
 
@@ -386,6 +477,7 @@ impl Shard {
     /// Remembers what looks stolen about a session.
     pub(super) fn suspect(&mut self, slot: u32, suspicion: Suspicion) {
         self.suspicions.insert(slot, suspicion);
+        self.note(slot);
     }
 
     /// The record to drop first, and how urgent that is: those that have ended go first, then those that

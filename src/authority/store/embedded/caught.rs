@@ -13,7 +13,9 @@ use super::StoreError;
 ///
 /// The work may be half done then. That is sound here: a dropped transaction has no effect, and
 /// after an error the file is reopened.
-pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(in crate::authority) fn caught<T>(
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     keep_quiet();
     let before = IS_CAUGHT.replace(true);
     let done = panic::catch_unwind(AssertUnwindSafe(work));
@@ -22,7 +24,7 @@ pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<
 }
 
 /// Drops something of the database, which may make it write, and panic.
-pub(super) fn discard<T>(database: T) {
+pub(in crate::authority) fn discard<T>(database: T) {
     let _ = caught(|| {
         drop(database);
         Ok(())

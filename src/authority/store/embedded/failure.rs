@@ -6,7 +6,7 @@ use super::StoreError;
 
 /// Converts any error of redb; those that mean that something else has changed the file become
 /// [`StoreError::Broken`].
-pub(super) fn failed(error: impl Into<redb::Error>) -> StoreError {
+pub(in crate::authority) fn failed(error: impl Into<redb::Error>) -> StoreError {
     let error = error.into();
     if is_damage(&error) {
         StoreError::Broken(Some(Box::new(error)))

@@ -17,7 +17,7 @@ const MOST_KEPT: u64 = 64 << 20;
 /// # Errors
 ///
 /// [`StoreError::Full`].
-pub(super) fn check(store: &Path) -> Result<(), StoreError> {
+pub(in crate::authority) fn check(store: &Path) -> Result<(), StoreError> {
     let directory = store.parent().unwrap_or(store);
     // If the system does not say, the write will tell.
     let Ok(disk) = statvfs(directory) else {

@@ -310,7 +310,7 @@ impl Ledger {
 }
 
 /// SipHash-1-3 over the concatenated parts.
-pub(super) fn checksum(key: &FilterKey, parts: &[&[u8]]) -> u64 {
+pub(in crate::authority) fn checksum(key: &FilterKey, parts: &[&[u8]]) -> u64 {
     let mut hasher = SipHasher13::new_with_key(key.bytes());
     for part in parts {
         hasher.write(part);
