@@ -46,7 +46,7 @@ Usage: ./build.sh [VERB]
   test     every test; or one level: test core | gate | wasm | envoy
            what follows `--` goes to the tests: ./build.sh test gate -- --nocapture
   bench    every measurement; or one part: bench gate | peers | budget | core | steps |
-           revocation
+           revocation | sessions
            bench -- --smoke only shows in some minutes that all of it works, and counts instructions;
            bench gate -- warm forged measures less of one part: bench gate -- --help
   fuzz     tries to break every parser for a minute each; or: fuzz [TARGET|all [SECONDS]]
@@ -501,6 +501,11 @@ bench_revocation() {
     cargo bench --locked --bench revocation -- "$@"
 }
 
+bench_sessions() {
+    say "bench sessions: what a million sessions cost, and reports of them"
+    cargo bench --locked --bench revocation -- sessions "$@"
+}
+
 bench_all() {
     bench_budget
     bench_core "$@"
@@ -512,7 +517,7 @@ bench_all() {
 run_bench() {
     local part=all
     case ${1:-} in
-        gate | peers | budget | core | steps | revocation)
+        gate | peers | budget | core | steps | revocation | sessions)
             part=$1
             shift
             ;;

@@ -2,7 +2,7 @@
 //! promises, measured in real Envoys against a real authority.
 //!
 //! `cargo bench --bench revocation -- [--smoke] [--fifty-million] [--entries=N] [PART…]`, where a part is
-//! `load`, `propagation`, `bulk`, `edges`, `scale` or `switch`, the last part of `scale` alone; without any,
+//! `load`, `sessions`, `propagation`, `bulk`, `edges`, `scale` or `switch`, the last part of `scale` alone; without any,
 //! all but the last. `PORTCULLIS_WASM` and `ENVOY_BIN`
 //! say which filter and which Envoy, as for the tests. It needs some 5,000 open files
 //! (`ulimit -n`), and 4 GiB of memory for ten million entries.
@@ -40,6 +40,7 @@ mod process;
 mod propagation;
 mod report;
 mod scale;
+mod sessions;
 mod trickle;
 
 use std::env;
@@ -74,10 +75,12 @@ fn main() -> ExitCode {
             "--fifty-million" => extent = Extent::FiftyMillion,
             // Cargo says this to every bench.
             "--bench" => {}
-            "load" | "propagation" | "bulk" | "edges" | "scale" | "switch" => parts.push(argument),
+            "load" | "sessions" | "propagation" | "bulk" | "edges" | "scale" | "switch" => {
+                parts.push(argument);
+            }
             _ => {
                 eprintln!(
-                    "expected [--smoke] [--fifty-million] [--entries=N] [load] [propagation] [bulk] [edges] [scale] [switch]"
+                    "expected [--smoke] [--fifty-million] [--entries=N] [load] [sessions] [propagation] [bulk] [edges] [scale] [switch]"
                 );
                 return ExitCode::from(2);
             }
@@ -87,6 +90,9 @@ fn main() -> ExitCode {
     let mut report = Report::new(extent);
     if is_wanted("load") {
         load::measure(extent, &mut report);
+    }
+    if is_wanted("sessions") {
+        sessions::measure(extent, &mut report);
     }
     if is_wanted("propagation") {
         propagation::measure(extent, &mut report);
