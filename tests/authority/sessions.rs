@@ -167,6 +167,11 @@ fn a_request_with_a_wrong_report_changes_nothing_and_is_told_which() {
         ),
         (json!({"version": 1}), 400, "missing field `reports`"),
         (
+            json!({"version": 1, "interval": 0, "reports": []}),
+            400,
+            "`interval`: expected at least 1",
+        ),
+        (
             with("jti", "j".into()),
             400,
             "`reports[1]`: expected either `sid` or `jti`",

@@ -23,12 +23,12 @@ impl Default for SessionLimits {
     }
 }
 
-/// A quarter of a gigabyte of them.
+/// A third of a gigabyte of them.
 const DEFAULT_SESSIONS: usize = 1_000_000;
 
 const DEFAULT_RETENTION: Duration = Duration::from_hours(30 * 24);
 
-/// 26 GB.
+/// 33 GB.
 const MOST_SESSIONS: usize = 100_000_000;
 
 /// A session that is used once a day is the same one for as long as it is kept.

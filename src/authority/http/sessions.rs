@@ -175,6 +175,9 @@ pub(super) async fn report(
             let detail = format!("`version`: expected {ACTIVITY_VERSION}");
             return Err(Problem::invalid(detail));
         }
+        if request.interval == 0 {
+            return Err(Problem::invalid("`interval`: expected at least 1"));
+        }
         let new = authority.sessions.report(request.reports, now)?;
         // What is lost was not heard.
         if let Some(new) = new {

@@ -2,9 +2,9 @@
 //!
 //! # How much memory?
 //!
-//! About 260 bytes for a session with a UUID as its name and as its subject's, seen from one network:
-//! a million sessions in a quarter of a gigabyte. `./build.sh bench sessions` measures it. A record has
-//! 120 bytes with its fingerprint, its times and its links; the names are one piece of text; issuers,
+//! About 330 bytes for a session with a UUID as its name and as its subject's, seen from one network:
+//! a million sessions in a third of a gigabyte. `./build.sh bench sessions` measures it. A record has
+//! 136 bytes with its fingerprint, its times and its links; the names are one piece of text; issuers,
 //! clients and kinds of client are numbers; a sighting has 36 bytes; the two tables, by session and by
 //! subject, hold numbers of records and compare with the records themselves.
 //!

@@ -24,7 +24,7 @@ const RATE: u32 = 20_000;
 const REPORTS: u32 = 1_000;
 
 /// Bytes of memory for a session, everything counted that the process has more than before.
-const PROMISED_BYTES: f64 = 320.0;
+const PROMISED_BYTES: f64 = 360.0;
 
 /// Of a core.
 const PROMISED_CORES: f64 = 0.5;

@@ -1,4 +1,4 @@
-//! A session as it is kept: in about a quarter of a kilobyte, with its names.
+//! A session as it is kept: in about a third of a kilobyte, with its names.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
