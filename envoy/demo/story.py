@@ -1,4 +1,4 @@
-"""The story of a session that ends before its token does, and of a WebSocket that ends with it."""
+"""The story of sessions that end before their tokens do: revoked, with a WebSocket; signed out; idle."""
 
 import http.client
 import os
@@ -13,10 +13,13 @@ from terminal import Failure, paint
 from tokens import DEMO, ISSUER, PORTCULLIS, ROOT, mint
 
 REVOKED = refused("token_revoked", f'{CHALLENGE}, error="invalid_token"')
+IDLE = refused("session_idle", f'{CHALLENGE}, error="invalid_token"')
 # The promise for many edges is measured by `./build.sh bench`.
 PROMISED_SECONDS = 0.25
 # How long the demo waits for a promise.
 GIVE_UP_AFTER_SECONDS = 5
+# The timeout in envoy/demo/authority.yaml, and what a busy machine takes.
+IDLE_WITHIN_SECONDS = 30
 # Of Envoy's two workers one has none of them once in eight million times.
 CONNECTIONS = 24
 
@@ -38,13 +41,14 @@ def run_story(gate_port, authority_port):
             revoke("She signs out everywhere", authority_port, gate_port, laptop, "subject", "alice"),
             show_sockets("The last chat", sockets[1:], [False]),
             request("Her laptop", laptop, url, "refused: 401 token_revoked", REVOKED),
-            sign_in_again(url),
+            *sign_in_and_out(gate_port, url),
+            *leave_a_kiosk(authority_port, url),
         ]
     )
 
 
-def seen(session):
-    return let_through({"x-session-subject": ["alice"], "x-session-id": [session]})
+def seen(session, subject="alice"):
+    return let_through({"x-session-subject": [subject], "x-session-id": [session]})
 
 
 def request(title, token, url, promise, faults_of):
@@ -121,9 +125,54 @@ def is_refused(gate, token):
     return reply.status == 401
 
 
-def sign_in_again(url):
+def sign_in_and_out(gate_port, url):
     # What is issued in the second of the revocation is revoked with the rest: times in tokens are
     # whole seconds, and which of two in one second came first cannot be told.
     time.sleep(1.1)
     fresh = mint("es256", session="laptop-2")
-    return request("alice signs in again", fresh, url, "let through", seen("laptop-2"))
+    return [
+        request("alice signs in again", fresh, url, "let through", seen("laptop-2")),
+        sign_out(gate_port, fresh),
+        request("Her laptop, with the token it had", fresh, url, "refused: 401 token_revoked", REVOKED),
+    ]
+
+
+def sign_out(gate_port, token):
+    """Signs out as an application does, by one request to the gate."""
+    arguments = ["-X", "POST", *bearer(token), f"http://127.0.0.1:{gate_port}/session/sign-out"]
+    show_title("She signs out, in her application", shell_line("curl", "-i", *arguments))
+    reply = send(arguments)
+    reply.show()
+    first, last = seconds_until_refused(gate_port, token)
+    print(f"  first refusal {first * 1000:.0f} ms, last worker's {last * 1000:.0f} ms after the answer")
+    in_time = difference("in time", True, last < GIVE_UP_AFTER_SECONDS)
+    return show_outcome("204 once it is on the authority's disk", [*difference("status", 204, reply.status), *in_time])
+
+
+def leave_a_kiosk(authority_port, url):
+    """A session that nobody uses ends by itself, by the policy in envoy/demo/authority.yaml."""
+    token = mint("es256", session="kiosk-1", subject="bob", client="kiosk")
+    return [
+        request("bob signs in at a kiosk", token, url, "let through", seen("kiosk-1", "bob")),
+        wait_until_idle(authority_port),
+        request("Somebody else comes up to it", token, url, "refused: 401 session_idle", IDLE),
+    ]
+
+
+def wait_until_idle(authority_port):
+    command = [
+        os.path.relpath(PORTCULLIS, ROOT), "sessions", "--subject", "bob", "--include-ended",
+        "--authority", f"http://127.0.0.1:{authority_port}",
+        "--credential-file", os.path.relpath(DEMO / "admin.credential", ROOT),
+    ]  # fmt: skip
+    show_title("He walks away; a few seconds later", shell_line(*command))
+    start = time.monotonic()
+    shown = ""
+    while " idle " not in shown and time.monotonic() - start < IDLE_WITHIN_SECONDS:
+        time.sleep(0.5)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        if done.returncode != 0:
+            raise Failure(f"portcullis sessions failed: {done.stderr.strip()}")
+        shown = done.stdout.rstrip()
+    print(textwrap.indent(shown, "  "))
+    return show_outcome("ended, since it was idle", difference("idle", True, " idle " in shown))

@@ -13,6 +13,8 @@ PORTCULLIS = Path(os.environ["PORTCULLIS_BIN"]).resolve()
 DEMO = ROOT / "target" / "demo"
 AUTHORITY = DEMO / "authority"
 CREDENTIALS = DEMO / "credentials"
+# What the authority trusts, and when sessions end by themselves.
+AUTHORITY_FILE = ROOT / "envoy" / "demo" / "authority.yaml"
 
 # As envoy.yaml has them.
 ISSUER, AUDIENCE = "https://issuer.example", "api"
@@ -45,9 +47,10 @@ def make_keys():
         portcullis("keygen", "--algorithm", algorithm, "--key-id", name, "--out", key_file(name))
     portcullis("keygen", "--algorithm", "ES256", "--key-id", "es256", "--out", key_file("forger"))
     jwks = portcullis("jwks", *[key_file(algorithm) for algorithm in ALGORITHMS])
+    (DEMO / "jwks.json").write_text(jwks)
     environment = {
         "PORTCULLIS_DEMO_JWKS": jwks,
-        "PORTCULLIS_DEMO_EDGE_CREDENTIAL": credential("edge"),
+        "PORTCULLIS_DEMO_EDGE_CREDENTIAL": credential("edge", "--allow", "sign-out,activity,sessions"),
         "PORTCULLIS_DEMO_FEED_KEY": first_start_of_the_authority(),
     }
     (DEMO / "admin.credential").write_text(credential("admin"))
@@ -57,8 +60,8 @@ def make_keys():
     return environment
 
 
-def credential(role):
-    return portcullis("credential", "--role", role, "--name", role, "--file", CREDENTIALS)
+def credential(role, *permissions):
+    return portcullis("credential", "--role", role, "--name", role, "--file", CREDENTIALS, *permissions)
 
 
 def serve(port):
@@ -68,7 +71,7 @@ def serve(port):
     """
     return [
         PORTCULLIS, "serve", "--listen", f"127.0.0.1:{port}",
-        "--data", AUTHORITY, "--credentials", CREDENTIALS, "--clock-skew", "0s",
+        "--data", AUTHORITY, "--credentials", CREDENTIALS, "--config", AUTHORITY_FILE, "--clock-skew", "0s",
     ]  # fmt: skip
 
 
@@ -83,9 +86,9 @@ def first_start_of_the_authority():
     return json.loads(line)["feed_public_keys"][0]
 
 
-def mint(key, lifetime=LIFETIME, session="session-1"):
+def mint(key, lifetime=LIFETIME, session="session-1", subject="alice", client="phone"):
     return portcullis(
         "mint", "--key", key_file(key), "--issuer", ISSUER, "--audience", AUDIENCE,
-        "--subject", "alice", "--session", session, "--client", "phone", "--scope", "orders:read",
-        "--claim", "email=alice@example.com", f"--expires-in={lifetime}",
+        "--subject", subject, "--session", session, "--client", client, "--scope", "orders:read",
+        "--claim", f"email={subject}@example.com", f"--expires-in={lifetime}",
     )  # fmt: skip

@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod applications;
 mod attacks;
 mod configuration;
 mod cookies;
