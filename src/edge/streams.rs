@@ -288,7 +288,7 @@ impl Streams {
         self.first_expiry = self.register.all().filter_map(Admitted::expires_at).min();
     }
 
-    /// Ends them, the oldest first, when nothing has been known for too long.
+    /// Ends them, so many in a tick, when nothing has been known for too long.
     fn end_unknown<H: EdgeHost>(
         &mut self,
         host: &Caller<'_, H>,

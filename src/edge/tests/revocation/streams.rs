@@ -1,5 +1,7 @@
 //! Requests in progress, and what ends them.
 
+mod any_order;
+
 use super::*;
 
 /// The requests of one edge that were let in.
@@ -56,6 +58,12 @@ impl Fixture {
         let is_check = |call: &Call| call.path == "/v1/check";
         self.machine
             .answer(|call| is_check(call).then(|| authority.answer(call))?);
+    }
+
+    fn fail_checks(&self) {
+        let is_check = |call: &Call| call.path == "/v1/check";
+        self.machine
+            .answer(|call| is_check(call).then_some(CallOutcome::Failed));
     }
 
     fn count_checks(&self) -> usize {
@@ -264,14 +272,9 @@ fn an_authority_that_does_not_answer_is_asked_again_and_then_streams_end() {
         let stream = fixture.stream(&claims("alice"));
         fixture.grow();
         fixture.apply(Change::Add(name_of(Kind::Token, "alice")));
-        let fail = || {
-            let is_check = |call: &Call| call.path == "/v1/check";
-            let failed = |call: &Call| is_check(call).then_some(CallOutcome::Failed);
-            fixture.machine.answer(failed);
-        };
         let mut closed = Vec::new();
         for _ in 0..40 {
-            fail();
+            fixture.fail_checks();
             closed.extend(fixture.closed());
             fixture.process.pass(100);
             fixture.machine.tick();
