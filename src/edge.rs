@@ -84,7 +84,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Most calls on behalf of users that are under way at the same time. The authority writes to its disk
 /// for each; a user who is one too many is told to try again.
-const MAX_SESSION_CALLS: usize = 64;
+const MAX_USERS: usize = 64;
 
 /// What one plugin holds in one virtual machine.
 pub struct Edge<H> {
@@ -99,10 +99,8 @@ pub struct Edge<H> {
     calls: Calls,
     /// The requests that wait for keys.
     waiting: RefCell<Waiting<Held>>,
-    /// The checks at the authority, and the requests that wait for them.
-    checks: RefCell<Checks<Check, Held>>,
-    /// The calls on behalf of users, and the requests for session routes that wait for them.
-    sessions: RefCell<Checks<Rc<SessionCall>, Held>>,
+    /// What the authority is asked for, and the requests that wait for it.
+    checks: RefCell<Checks<Errand, Held>>,
     /// The requests in progress, where something can end them.
     streams: Option<RefCell<Streams>>,
     /// Hands on which sessions are in use.
@@ -156,6 +154,21 @@ struct Held {
     progress: Rc<Progress>,
 }
 
+/// What the authority is asked for.
+#[derive(Clone, Debug, PartialEq)]
+enum Errand {
+    /// Whether a token was revoked.
+    Check(Check),
+    /// What a user wants.
+    Session(Rc<SessionCall>),
+}
+
+impl Errand {
+    const fn is_for_user(&self) -> bool {
+        matches!(self, Self::Session(_))
+    }
+}
+
 impl<H: EdgeHost> Edge<H> {
     /// An edge for the plugin with this context, which the host has called. No client can know
     /// `secret`.
@@ -184,7 +197,6 @@ impl<H: EdgeHost> Edge<H> {
             calls,
             waiting: RefCell::default(),
             checks: RefCell::default(),
-            sessions: RefCell::default(),
             streams: streams.map(RefCell::new),
             reporter: RefCell::default(),
         }
@@ -236,12 +248,9 @@ impl<H: EdgeHost> Edge<H> {
         self.waiting.borrow_mut().leave(has_gone);
         let mut checks = self.checks.borrow_mut();
         checks.leave(has_gone);
-        let mut sessions = self.sessions.borrow_mut();
-        sessions.leave(has_gone);
         for (call, owner) in self.calls.take_of(context) {
             match owner {
                 Owner::Checks => checks.lose(call),
-                Owner::Sessions => sessions.lose(call),
                 // Made under the plugin's context, which stays.
                 Owner::Keys | Owner::Feed | Owner::Streams | Owner::Activity => {}
             }
@@ -272,12 +281,6 @@ impl<H: EdgeHost> Edge<H> {
                     self.conclude(ended, outcome);
                 }
             }
-            Owner::Sessions => {
-                let ended = self.sessions.borrow_mut().answered(&caller, call, outcome);
-                if let Some(ended) = ended {
-                    self.serve(ended, outcome);
-                }
-            }
             Owner::Activity => {
                 let mut reporter = self.reporter.borrow_mut();
                 reporter.answered(&caller, &self.gate, call, outcome);
@@ -306,7 +309,7 @@ impl<H: EdgeHost> Edge<H> {
         let caller = self.caller(Owner::Activity);
         self.reporter.borrow_mut().tick(&caller, &self.gate);
         self.report_fetches();
-        self.make_lost_calls();
+        self.make_lost_checks();
         self.wake();
         self.return_to_plugin();
         if self.pace.shows_gauges() {
@@ -388,8 +391,8 @@ impl<H: EdgeHost> Edge<H> {
             match self.gate.on_answers(&request, &held.answers, watch) {
                 Verdict::Forward => return held.progress.set(State::Forwarded),
                 Verdict::Stop => return held.progress.set(State::Stopped),
-                Verdict::Wait(Wait::Check(check)) => return self.check(&check, held),
-                Verdict::Wait(Wait::Session(call)) => return self.call_for(&call, held),
+                Verdict::Wait(Wait::Check(check)) => return self.ask(Errand::Check(check), held),
+                Verdict::Wait(Wait::Session(call)) => return self.ask(Errand::Session(call), held),
                 Verdict::Wait(Wait::Keys(lack)) => match self.wait_for_keys(&lack, held) {
                     Ok(()) => return,
                     Err(again) => held = again,
@@ -424,63 +427,64 @@ impl<H: EdgeHost> Edge<H> {
         Err(held)
     }
 
-    /// Makes a check for the request whose context is in effect.
-    fn check(&self, check: &Check, held: Held) {
+    /// Asks the authority for the request whose context is in effect.
+    fn ask(&self, errand: Errand, held: Held) {
         held.progress.set(State::Held);
         let caller = self.caller(Owner::Checks);
-        let call = || self.gate.check_call(check);
-        let made = self.checks.borrow_mut().make(&caller, check, call, held);
-        if let Err(mut held) = made {
-            self.note_outcome(check, &CallOutcome::Failed, [&mut held]);
-            self.decide(held);
-        }
-    }
-
-    /// Makes a call on behalf of the user whose request's context is in effect.
-    fn call_for(&self, call: &Rc<SessionCall>, held: Held) {
-        held.progress.set(State::Held);
-        let caller = self.caller(Owner::Sessions);
-        let mut sessions = self.sessions.borrow_mut();
-        let made = if sessions.is_busy(MAX_SESSION_CALLS) {
+        let mut checks = self.checks.borrow_mut();
+        let is_one_too_many =
+            errand.is_for_user() && checks.count(Errand::is_for_user) >= MAX_USERS;
+        let made = if is_one_too_many {
             Err(held)
         } else {
-            sessions.make(&caller, call, || self.gate.session_call(call), held)
+            let call = || match &errand {
+                Errand::Check(check) => self.gate.check_call(check),
+                Errand::Session(call) => self.gate.session_call(call),
+            };
+            checks.make(&caller, &errand, call, held)
         };
-        drop(sessions);
-        if let Err(held) = made {
-            self.serve((Rc::clone(call), vec![held]), &CallOutcome::Failed);
-        }
-    }
-
-    /// Answers the requests that have waited for a call on behalf of their user.
-    fn serve(&self, (call, waiting): Ended<Rc<SessionCall>, Held>, outcome: &CallOutcome) {
-        for held in waiting {
-            if self.host.enter(held.context) {
-                self.gate.serve(&self.host.request(), &call, outcome);
-                held.progress.set(State::Stopped);
+        drop(checks);
+        match (made, errand) {
+            (Ok(()), _) => {}
+            (Err(mut held), Errand::Check(check)) => {
+                self.note_outcome(&check, &CallOutcome::Failed, [&mut held]);
+                self.decide(held);
+            }
+            (Err(held), Errand::Session(call)) => {
+                self.serve(&call, vec![held], &CallOutcome::Failed);
             }
         }
     }
 
     /// Repeats the calls whose ends will not be reported, since their requests have gone.
-    fn make_lost_calls(&self) {
+    fn make_lost_checks(&self) {
         let caller = self.caller(Owner::Checks);
         let lost = self.checks.borrow_mut().send_again(&caller);
         for ended in lost {
             self.conclude(ended, &CallOutcome::Failed);
         }
-        let caller = self.caller(Owner::Sessions);
-        let lost = self.sessions.borrow_mut().send_again(&caller);
-        for ended in lost {
-            self.serve(ended, &CallOutcome::Failed);
+    }
+
+    /// Decides about the requests that have waited for a check, or answers those for session routes.
+    fn conclude(&self, (errand, mut waiting): Ended<Errand, Held>, outcome: &CallOutcome) {
+        match errand {
+            Errand::Check(check) => {
+                self.note_outcome(&check, outcome, &mut waiting);
+                for held in waiting {
+                    self.resume(held);
+                }
+            }
+            Errand::Session(call) => self.serve(&call, waiting, outcome),
         }
     }
 
-    /// Decides about the requests that have waited for a check.
-    fn conclude(&self, (check, mut waiting): Ended<Check, Held>, outcome: &CallOutcome) {
-        self.note_outcome(&check, outcome, &mut waiting);
+    /// Answers the requests that have waited for a call on behalf of their user.
+    fn serve(&self, call: &SessionCall, waiting: Vec<Held>, outcome: &CallOutcome) {
         for held in waiting {
-            self.resume(held);
+            if self.host.enter(held.context) {
+                self.gate.serve(&self.host.request(), call, outcome);
+                held.progress.set(State::Stopped);
+            }
         }
     }
 

@@ -53,7 +53,7 @@ pub use token_check::{TokenCheck, TokenFault};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::host::{Call, CallOutcome, HeaderBlock, Host, Response};
+use crate::host::{Call, CallOutcome, HeaderBlock, Host};
 use crate::keys::{KeyKeeper, KeyRing};
 use crate::revocation::wire::activity::ACTIVITY_PATH;
 use crate::revocation::{FeedKeys, Fingerprint, View};
@@ -346,20 +346,13 @@ impl Gate {
             )
         });
         let locations = providers.iter().flat_map(|provider| &provider.locations);
-        let response = self.refusals.response(refusal, request, locations);
-        let routes = self.policy.session_routes.as_ref();
-        let routes = routes.filter(|_| refusal.reason == Reason::MethodNotAllowed);
-        match routes.and_then(|routes| routes.allowed(request)) {
-            Some(methods) => {
-                let allow = (&b"allow"[..], methods.as_bytes());
-                let lines = response.headers.lines().chain([allow]);
-                host.respond(&Response {
-                    headers: lines.collect(),
-                    ..Response::clone(&response)
-                });
-            }
-            None => host.respond(&response),
-        }
+        let allow = if refusal.reason == Reason::MethodNotAllowed {
+            let routes = self.policy.session_routes.as_ref();
+            routes.and_then(|routes| routes.allowed(request))
+        } else {
+            None
+        };
+        host.respond(&self.refusals.response(refusal, request, locations, allow));
     }
 }
 

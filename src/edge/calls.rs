@@ -17,12 +17,10 @@ pub(super) enum Owner {
     Keys,
     /// The keeper of the revocation feed.
     Feed,
-    /// The checks at the authority that requests wait for.
+    /// What requests wait for at the authority: checks, and what users want.
     Checks,
     /// Those about requests in progress.
     Streams,
-    /// The requests for session routes.
-    Sessions,
     /// The reports of sessions in use.
     Activity,
 }

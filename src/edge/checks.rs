@@ -150,6 +150,12 @@ impl<C: Clone + PartialEq, W> Checks<C, W> {
         self.pending.len() >= most || self.waiting() >= MAX_CHECKING
     }
 
+    /// How many of those that are pending are like this.
+    pub(super) fn count(&self, is_it: impl Fn(&C) -> bool) -> usize {
+        let pending = self.pending.iter();
+        pending.filter(|pending| is_it(&pending.check)).count()
+    }
+
     fn index_of(&self, id: CallId) -> Option<usize> {
         let is_it = |pending: &Pending<C, W>| match pending.flight {
             Flight::Sent { id: sent, .. } => sent == id,

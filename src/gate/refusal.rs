@@ -84,17 +84,20 @@ impl Refusals {
     }
 
     /// The answer to a request. It repeats nothing of the request except the return address of a
-    /// redirect, without the tokens that may be in its `locations`.
+    /// redirect, without the tokens that may be in its `locations`. `allow` names the methods where
+    /// the method is refused.
     pub(super) fn response<'l>(
         &self,
         refusal: Refusal<'_>,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
+        allow: Option<String>,
     ) -> Rc<Response> {
         let reason = refusal.reason;
         let form = self.settings.form(&reason.problem(), request);
         let scopes = needed_scopes(refusal);
         let common = match form {
+            _ if allow.is_some() => None,
             ResponseForm::Grpc => Some(0),
             ResponseForm::Stripped => Some(1),
             ResponseForm::Told(Representation::Problem) if scopes.is_none() => Some(2),
@@ -102,7 +105,7 @@ impl Refusals {
             ResponseForm::Redirect | ResponseForm::Told(_) => None,
         };
         let settings = &self.settings;
-        let new = || Rc::new(settings.response(reason, form, scopes, request, locations));
+        let new = || Rc::new(settings.response(reason, form, scopes, request, locations, allow));
         let index = common.map(|form| reason as usize * COMMON_FORMS + form);
         match index.and_then(|index| self.made.get(index)) {
             Some(made) => Rc::clone(made.get_or_init(new)),
@@ -134,12 +137,14 @@ impl RefusalSettings {
         scopes: Option<&Scopes>,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
+        allow: Option<String>,
     ) -> Response {
         let problem = reason.problem();
         let mut headers = vec![("cache-control", "no-store".to_owned())];
         if problem.status == 503 {
             headers.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
         }
+        headers.extend(allow.map(|methods| ("allow", methods)));
         let (mut status, mut grpc_status) = (problem.status, None);
         let body = match form {
             // A response of trailers only, all of which are in the headers. Envoy could make one of

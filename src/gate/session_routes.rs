@@ -32,28 +32,27 @@ use crate::revocation::wire::sign_out::SignOutScope;
 #[derive(Debug)]
 pub(super) struct SessionRoutes {
     pub(super) sign_out: Option<SignOutRoute>,
-    pub(super) sessions: Option<SessionsRoute>,
+    /// `sessions`.
+    pub(super) sessions: Option<At>,
 }
 
 /// `sign_out`.
 #[derive(Debug)]
 pub(super) struct SignOutRoute {
-    pub(super) path: String,
+    pub(super) at: At,
     /// The methods that sign out.
     pub(super) methods: Vec<&'static str>,
     /// Whether a user may sign out of his other sessions.
     pub(super) others: bool,
     /// Whether a user may sign out of all sessions.
     pub(super) everywhere: bool,
-    /// The sites whose pages may act for users, besides the gate's own.
-    pub(super) origins: Vec<String>,
     /// Where a browser is sent that has sent a form.
     pub(super) end_session_redirect: Option<String>,
 }
 
-/// `sessions`.
+/// Where a route is, and from where it may be used.
 #[derive(Debug)]
-pub(super) struct SessionsRoute {
+pub(super) struct At {
     pub(super) path: String,
     /// The sites whose pages may act for users, besides the gate's own.
     pub(super) origins: Vec<String>,
@@ -67,7 +66,7 @@ pub(super) enum Route<'r> {
     /// The user's sessions.
     Sessions,
     /// One of them, by its id.
-    Session(&'r SessionsRoute, &'r [u8]),
+    Session(&'r At, &'r [u8]),
 }
 
 impl SessionRoutes {
@@ -75,7 +74,7 @@ impl SessionRoutes {
     pub(super) fn of<'r>(&'r self, target: &'r [u8]) -> Option<Route<'r>> {
         let sign_out = self.sign_out.as_ref();
         if let Some(route) = sign_out
-            && let Some([]) = below(&route.path, target)
+            && let Some([]) = below(&route.at.path, target)
         {
             return Some(Route::SignOut(route));
         }
@@ -125,7 +124,7 @@ impl<'r> Route<'r> {
     /// The sites whose pages may use it with a browser's cookies; `None` where it changes nothing.
     pub(super) fn origins(self) -> Option<&'r [String]> {
         match self {
-            Self::SignOut(route) => Some(&route.origins),
+            Self::SignOut(route) => Some(&route.at.origins),
             Self::Sessions => None,
             Self::Session(route, _) => Some(&route.origins),
         }
@@ -181,20 +180,23 @@ mod tests {
 
     use super::*;
 
+    fn at(path: &str) -> At {
+        At {
+            path: path.to_owned(),
+            origins: Vec::new(),
+        }
+    }
+
     fn routes() -> SessionRoutes {
         SessionRoutes {
             sign_out: Some(SignOutRoute {
-                path: "/session/sign-out".to_owned(),
+                at: at("/session/sign-out"),
                 methods: vec!["POST"],
                 others: true,
                 everywhere: false,
-                origins: Vec::new(),
                 end_session_redirect: None,
             }),
-            sessions: Some(SessionsRoute {
-                path: "/session/devices".to_owned(),
-                origins: Vec::new(),
-            }),
+            sessions: Some(at("/session/devices")),
         }
     }
 

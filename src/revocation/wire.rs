@@ -197,18 +197,9 @@ impl CheckRequest {
             ("at_least", self.at_least),
             ("nonce", self.nonce),
         ];
-        let mut members = Map::new();
+        let names = names.map(|(member, name)| (member, name.as_deref()));
+        let mut members = members(&names, &numbers);
         members.insert("issuer".to_owned(), self.issuer.as_str().into());
-        for (member, name) in names {
-            if let Some(name) = name {
-                members.insert(member.to_owned(), name.as_str().into());
-            }
-        }
-        for (member, number) in numbers {
-            if let Some(number) = number {
-                members.insert(member.to_owned(), number.into());
-            }
-        }
         let flags = [
             ("in_progress", self.in_progress),
             ("with_cause", self.with_cause),
@@ -220,6 +211,23 @@ impl CheckRequest {
         }
         Value::Object(members)
     }
+}
+
+/// Those of these members that are there. Not inlined: requests are made seldom.
+#[inline(never)]
+fn members(texts: &[(&str, Option<&str>)], numbers: &[(&str, Option<u64>)]) -> Map<String, Value> {
+    let texts = texts
+        .iter()
+        .map(|(name, text)| (*name, text.map(Value::from)));
+    let numbers = numbers.iter();
+    let numbers = numbers.map(|(name, number)| (*name, number.map(Value::from)));
+    let mut members = Map::new();
+    for (name, value) in texts.chain(numbers) {
+        if let Some(value) = value {
+            members.insert(name.to_owned(), value);
+        }
+    }
+    members
 }
 
 /// The proof in the answer to a check or a sign-out, the only part that an edge trusts.

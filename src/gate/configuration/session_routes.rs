@@ -3,7 +3,7 @@
 use super::answers::page_url;
 use crate::configuration::{Fields, Node, Read, all};
 use crate::gate::path;
-use crate::gate::session_routes::{SessionRoutes, SessionsRoute, SignOutRoute};
+use crate::gate::session_routes::{At, SessionRoutes, SignOutRoute};
 use crate::keys::Url;
 
 /// The routes, in a configuration with or without `revocation`; `None` if there are none.
@@ -14,13 +14,13 @@ pub(super) fn routes(fields: &mut Fields<'_>, has_revocation: bool) -> Read<Opti
     }
     let [sign_out, sessions] = nodes;
     let sign_out = sign_out.map(sign_out_route).transpose();
-    let sessions = sessions.map(sessions_route).transpose();
+    let sessions = sessions.map(|node| node.object(at)).transpose();
     let routes = SessionRoutes {
         sign_out: sign_out?,
         sessions: sessions?,
     };
     if let (Some(sign_out), Some(sessions)) = (&routes.sign_out, &routes.sessions)
-        && let Some(rest) = sign_out.path.strip_prefix(&sessions.path)
+        && let Some(rest) = sign_out.at.path.strip_prefix(&sessions.path)
         && (rest.is_empty() || rest.starts_with('/'))
     {
         fields.fault_at(
@@ -34,31 +34,29 @@ pub(super) fn routes(fields: &mut Fields<'_>, has_revocation: bool) -> Read<Opti
 
 fn sign_out_route(node: Node<'_>) -> Read<SignOutRoute> {
     node.object(|fields| {
-        let path = fields.required("path").and_then(route_path);
+        let at = at(fields);
         let methods = fields.optional("methods").map(methods);
         let others = fields.flag("others", true);
         let everywhere = fields.flag("everywhere", true);
-        let origins = origins(fields);
         let redirect = fields.optional("end_session_redirect").map(end_session);
         Ok(SignOutRoute {
-            path: path?,
+            at: at?,
             methods: methods.transpose()?.unwrap_or_else(|| vec!["POST"]),
             others,
             everywhere,
-            origins,
             end_session_redirect: redirect.transpose()?,
         })
     })
 }
 
-fn sessions_route(node: Node<'_>) -> Read<SessionsRoute> {
-    node.object(|fields| {
-        let path = fields.required("path").and_then(route_path);
-        let origins = origins(fields);
-        Ok(SessionsRoute {
-            path: path?,
-            origins,
-        })
+/// Not inlined twice.
+#[inline(never)]
+fn at(fields: &mut Fields<'_>) -> Read<At> {
+    let path = fields.required("path").and_then(route_path);
+    let origins = fields.each("origins", origin);
+    Ok(At {
+        path: path?,
+        origins,
     })
 }
 
@@ -82,19 +80,17 @@ fn methods(node: Node<'_>) -> Read<Vec<&'static str>> {
 /// Not `GET`, which browsers also send ahead of a user, and for a page that only shows an image.
 const METHODS: [(&str, &str); 3] = [("POST", "POST"), ("PUT", "PUT"), ("DELETE", "DELETE")];
 
-fn origins(fields: &mut Fields<'_>) -> Vec<String> {
-    fields.each("origins", |node| {
-        let text = node.text()?;
-        let is_odd = |byte: u8| byte.is_ascii_uppercase() || byte == b'*';
-        let url = Url::parse(text).filter(|url| text.ends_with(&url.authority));
-        if url.is_some() && !text.bytes().any(is_odd) {
-            return Ok(text.to_owned());
-        }
-        Err(node.fault(
-            "expected an origin as browsers send it: `https://` or `http://`, a host in lower \
-             case, and its port if it is not the usual one",
-        ))
-    })
+fn origin(node: Node<'_>) -> Read<String> {
+    let text = node.text()?;
+    let is_odd = |byte: u8| byte.is_ascii_uppercase() || byte == b'*';
+    let url = Url::parse(text).filter(|url| text.ends_with(&url.authority));
+    if url.is_some() && !text.bytes().any(is_odd) {
+        return Ok(text.to_owned());
+    }
+    Err(node.fault(
+        "expected an origin as browsers send it: `https://` or `http://`, a host in lower case, \
+         and its port if it is not the usual one",
+    ))
 }
 
 fn end_session(node: Node<'_>) -> Read<String> {

@@ -72,7 +72,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let claims = pass.token.claims();
         match route {
             Route::SignOut(route) => {
-                let [word] = self.parameters(["scope"])?;
+                let word = self.parameters(&["scope"])?.next().flatten();
                 let scope = route.scope(word.as_deref());
                 let scope = scope.ok_or(Reason::ParameterInvalid)?;
                 if !can_sign_out(claims, scope) {
@@ -87,7 +87,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
             }
             _ if !can_sign_out(claims, SignOutScope::Everywhere) => Err(Reason::TokenUnnamed),
             Route::Sessions => {
-                let [after, limit] = self.parameters(["after", "limit"])?;
+                let mut values = self.parameters(&["after", "limit"])?;
+                let (after, limit) = (values.next().flatten(), values.next().flatten());
                 let request = OwnSessionsRequest {
                     token,
                     after: after.map(cursor).transpose()?,
@@ -96,7 +97,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                 Ok((Service::ListSessions, request.to_json()))
             }
             Route::Session(_, id) => {
-                let [] = self.parameters([])?;
+                self.parameters(&[])?;
                 let id = session_id(id).ok_or(Reason::SessionNotFound)?;
                 let request = EndSessionRequest { token, id, nonce };
                 Ok((Service::EndSession, request.to_json()))
@@ -104,16 +105,10 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         }
     }
 
-    /// The values of these parameters. Another one, besides those that carry tokens, or the same
-    /// one twice, is a mistake: what is meant must not be guessed.
-    fn parameters<const N: usize>(&self, names: [&str; N]) -> Result<[Option<String>; N], Reason> {
-        let mut values = [const { None }; N];
-        self.read_parameters(&names, &mut values)?;
-        Ok(values)
-    }
-
-    /// The same, compiled once.
-    fn read_parameters(&self, names: &[&str], values: &mut [Option<String>]) -> Result<(), Reason> {
+    /// The values of these parameters, in their order. Another one, besides those that carry tokens,
+    /// or the same one twice, is a mistake: what is meant must not be guessed.
+    fn parameters(&self, names: &[&str]) -> Result<std::vec::IntoIter<Option<String>>, Reason> {
+        let mut values = vec![None; names.len()];
         let providers = &self.gate.policy.providers;
         let carries_token = |name: &[u8]| {
             let mut locations = providers.iter().flat_map(|provider| &provider.locations);
@@ -136,7 +131,7 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
                 _ => return Err(Reason::ParameterInvalid),
             }
         }
-        Ok(())
+        Ok(values.into_iter())
     }
 }
 

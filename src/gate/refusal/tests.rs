@@ -37,8 +37,8 @@ fn response<'l>(
     locations: impl Iterator<Item = &'l Location> + Clone,
 ) -> Rc<Response> {
     let refusals = Refusals::new(settings.clone());
-    let first = refusals.response(refusal, request, locations.clone());
-    let second = refusals.response(refusal, request, locations);
+    let first = refusals.response(refusal, request, locations.clone(), None);
+    let second = refusals.response(refusal, request, locations, None);
     assert_eq!(first, second, "{refusal:?}");
     first
 }
@@ -129,8 +129,8 @@ fn only_a_refusal_for_its_scopes_depends_on_what_the_rule_asks_for() {
     let request = request("/x", &[]);
     for reason in Reason::ALL {
         let refusal = refused_for(reason, &requirement);
-        let with_scopes = refusals.response(refusal, &request, [].into_iter());
-        let without = refusals.response(reason.into(), &request, [].into_iter());
+        let with_scopes = refusals.response(refusal, &request, [].into_iter(), None);
+        let without = refusals.response(reason.into(), &request, [].into_iter(), None);
         let is_same = Rc::ptr_eq(&with_scopes, &without);
         assert_eq!(is_same, reason != Reason::ScopeMissing, "{reason:?}");
     }

@@ -1,8 +1,9 @@
 //! A user's own sessions: an edge hands the user's token on, and the authority answers with the
 //! sessions of its issuer and subject, or ends one of these.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use super::members;
 use super::sign_out::UserToken;
 
 /// The path for a user's own sessions, with an [`OwnSessionsRequest`].
@@ -40,15 +41,12 @@ impl OwnSessionsRequest {
     /// The body of the request.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut members = Map::new();
-        members.insert("token".to_owned(), self.token.0.as_str().into());
-        if let Some(after) = &self.after {
-            members.insert("after".to_owned(), after.as_str().into());
-        }
-        if let Some(limit) = self.limit {
-            members.insert("limit".to_owned(), limit.into());
-        }
-        Value::Object(members)
+        let texts = [
+            ("token", Some(&*self.token.0)),
+            ("after", self.after.as_deref()),
+        ];
+        let limit = self.limit.map(u64::from);
+        Value::Object(members(&texts, &[("limit", limit)]))
     }
 }
 
@@ -78,7 +76,8 @@ impl EndSessionRequest {
     /// The body of the request.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        json!({"token": self.token.0, "id": self.id, "nonce": self.nonce})
+        let texts = [("token", Some(&*self.token.0)), ("id", Some(&*self.id))];
+        Value::Object(members(&texts, &[("nonce", Some(self.nonce))]))
     }
 }
 
@@ -125,6 +124,8 @@ pub struct OwnSession {
 
 #[cfg(all(test, not(target_family = "wasm")))]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn token() -> UserToken {

@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use super::members;
 
 /// The path for signing out, with a [`SignOutRequest`].
 pub const SIGN_OUT_PATH: &str = "/v1/sign-out";
@@ -80,7 +82,11 @@ impl SignOutRequest {
     /// The body of the request.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        json!({"token": self.token.0, "scope": self.scope.name(), "nonce": self.nonce})
+        let texts = [
+            ("token", Some(&*self.token.0)),
+            ("scope", Some(self.scope.name())),
+        ];
+        Value::Object(members(&texts, &[("nonce", Some(self.nonce))]))
     }
 }
 
@@ -95,6 +101,8 @@ pub struct DoneAnswer {
 
 #[cfg(all(test, not(target_family = "wasm")))]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

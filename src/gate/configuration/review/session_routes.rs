@@ -16,7 +16,7 @@ impl Reviewed<'_> {
         }
         if let Some(sign_out) = &routes.sign_out {
             let methods = sign_out.methods.iter().copied();
-            self.session_route("sign_out", &sign_out.path, methods, findings);
+            self.session_route("sign_out", &sign_out.at.path, methods, findings);
         }
         if let Some(sessions) = &routes.sessions {
             self.session_route("sessions", &sessions.path, ["GET"].into_iter(), findings);

@@ -16,7 +16,7 @@ fn faults_of(key: &'static str, written: Value) -> Vec<String> {
 fn signing_out_takes_a_post_for_every_scope_by_default() {
     let route = sign_out(json!({"path": "/out"}));
     assert_eq!(route.methods, ["POST"]);
-    assert!(route.others && route.everywhere && route.origins.is_empty());
+    assert!(route.others && route.everywhere && route.at.origins.is_empty());
     assert_eq!(route.end_session_redirect, None);
     let route = sign_out(json!({"path": "/out", "methods": "DELETE", "others": false}));
     assert_eq!(route.methods, ["DELETE"]);
@@ -65,7 +65,7 @@ fn origins_are_written_as_browsers_send_them() {
         "https://[::1]:8443",
     ];
     let route = sign_out(json!({"path": "/out", "origins": origins}));
-    assert_eq!(route.origins, origins);
+    assert_eq!(route.at.origins, origins);
     for origin in [
         "*",
         "null",
