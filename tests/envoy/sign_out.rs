@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 
 use crate::revocation::scene::{session, settings};
 use crate::support::{
-    Authority, Bootstrap, Client, Envoy, PATIENCE, Plugin, Request, Response, Token,
+    Authority, Bootstrap, Client, Envoy, ISSUER, PATIENCE, Plugin, Request, Response, Token,
     assert_refused, until,
 };
 
 const SIGN_OUT: &str = "/api/session/sign-out";
+
+const DEVICES: &str = "/api/session/devices";
 
 /// An Envoy that follows an authority, and a client of every worker.
 struct Scene {
@@ -28,6 +30,7 @@ impl Scene {
         provider["from_headers"] = json!([{"name": "authorization", "value_prefix": "Bearer "}]);
         provider["from_cookies"] = json!(["jwt"]);
         configuration["sign_out"] = json!({"path": SIGN_OUT});
+        configuration["sessions"] = json!({"path": DEVICES});
         change(&mut configuration);
         let bootstrap = Bootstrap::with_plugin(Plugin::new(&configuration));
         let envoy = Envoy::start(&bootstrap.with_authority(authority.address()));
@@ -195,6 +198,66 @@ fn a_browser_forgets_its_cookie_and_a_form_of_another_site_does_nothing() {
     assert_eq!(reply.header("location"), Some("https://idp.example/logout"));
     assert_eq!(values(&reply, "set-cookie"), [expired]);
     scene.wait_until_refused(&second);
+}
+
+/// Tells the authority of a session as an edge would, which has seen it just now.
+fn report(authority: &Authority, subject: &str, id: &str) {
+    let report = json!({
+        "issuer": ISSUER, "subject": subject, "sid": id, "device": format!("device of {id}"),
+        "first_seen_ago": 5_000, "last_seen_ago": 1_000, "requests": 3,
+    });
+    let body = json!({"version": 1, "reports": [report]});
+    let (status, answer) = authority.post("/v1/activity", &body.to_string());
+    assert_eq!(status, 204, "{answer}");
+}
+
+#[test]
+fn a_user_sees_his_own_sessions_and_ends_one_of_them() {
+    let mut scene = Scene::ordinary();
+    for (subject, id) in [
+        ("alice", "phone"),
+        ("alice", "laptop"),
+        ("mallory", "other"),
+    ] {
+        report(&scene.authority, subject, id);
+    }
+    let [phone, laptop] = ["phone", "laptop"].map(session);
+    let other = session("other").claim("sub", "mallory");
+    let mut list = |token: &Token, query: &str| {
+        let request = Request::get(format!("{DEVICES}{query}")).bearer(token);
+        let reply = scene.workers[0].send(&request);
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert_eq!(reply.header("content-type"), Some("application/json"));
+        assert_eq!(reply.header("cache-control"), Some("no-store"));
+        reply.json()
+    };
+    let listed = list(&phone, "");
+    let sessions = listed["sessions"].as_array().unwrap();
+    assert_eq!(sessions.len(), 2, "{listed}");
+    let of_laptop = sessions
+        .iter()
+        .find(|one| one["device"] == "device of laptop")
+        .unwrap();
+    assert_eq!(of_laptop["current"], false);
+    assert!(
+        sessions.iter().any(|one| one["current"] == true),
+        "{listed}"
+    );
+    let first = list(&phone, "?limit=1");
+    let next = first["next"].as_str().unwrap();
+    let second = list(&phone, &format!("?limit=1&after={next}"));
+    assert_ne!(first["sessions"][0]["id"], second["sessions"][0]["id"]);
+    let of_other = list(&other, "")["sessions"][0]["id"].clone();
+    let mut end = |id: &Value| {
+        let target = format!("{DEVICES}/{}", id.as_str().unwrap());
+        let request = Request::get(target).method("DELETE").bearer(&phone);
+        scene.workers[1].send(&request)
+    };
+    assert_refused(&end(&of_other), 404, "session_not_found");
+    assert_eq!(end(&of_laptop["id"]).status, 204);
+    scene.wait_until_refused(&laptop);
+    scene.assert_accepted(&phone);
+    scene.assert_accepted(&other);
 }
 
 #[test]
