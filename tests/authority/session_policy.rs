@@ -127,6 +127,26 @@ fn a_session_that_is_not_used_ends_while_edges_report_and_others_go_on() {
 }
 
 #[test]
+fn no_session_ends_for_being_idle_while_an_edge_sees_more_than_it_tells() {
+    let directory = directory();
+    let authority = start(directory.path(), &json!({"idle_timeout": "1s"}));
+    send(&authority, &[report("alice", "untold")]);
+    let incomplete = json!({
+        "version": 1, "interval": INTERVAL, "incomplete": true, "reports": [],
+    });
+    let end = Instant::now() + TIMEOUT;
+    while Instant::now() < end {
+        assert_eq!(authority.post("/v1/activity", &incomplete).status, 204);
+        thread::sleep(Duration::from_millis(INTERVAL / 3));
+    }
+    assert_eq!(cause(&authority, "untold"), None);
+    until(|| {
+        send(&authority, &[]);
+        cause(&authority, "untold").as_deref() == Some("idle")
+    });
+}
+
+#[test]
 fn a_session_that_is_too_old_ends_whether_it_is_used_or_not() {
     let directory = directory();
     let authority = start(directory.path(), &json!({"max_session_age": "30d"}));

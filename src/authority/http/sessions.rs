@@ -183,7 +183,10 @@ pub(super) async fn report(
         if let Some(new) = new {
             let interval = Duration::from_millis(request.interval);
             authority.ends.hear(&caller.name, interval);
-            authority.ends.came(&authority, &new)?;
+            if request.incomplete {
+                authority.ends.lose();
+            }
+            authority.ends.came(&authority, &new);
         }
         Ok(())
     });

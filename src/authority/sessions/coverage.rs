@@ -14,6 +14,7 @@
 //!   all. A credential that has been silent for a day is taken for one that was given up.
 //! - What was used a moment ago is reported up to two intervals later, so that time counts only up to
 //!   then.
+//! - An edge that has seen more than it can tell says so, and time begins anew.
 //! - Time by the clock is compared with time that has passed. Where the clock was set, time stops
 //!   counting and begins anew.
 //!
@@ -121,6 +122,14 @@ impl Coverage {
             };
             self.sources.insert(source.to_owned(), new);
         }
+        self.open(now);
+    }
+
+    /// Notes that an edge does not tell of everything that it has seen: whatever was used may have
+    /// been used until now.
+    pub(in crate::authority) fn lose(&mut self, now: Moment) {
+        self.pass(now);
+        self.is_open = false;
         self.open(now);
     }
 

@@ -97,16 +97,14 @@ impl Ends {
         self.coverage().hear(credential, interval, self.now());
     }
 
-    /// Looks whether there are too many sessions of a subject, now that these are there.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError`].
-    pub(in crate::authority) fn came(
-        &self,
-        authority: &Authority,
-        new: &[Reported],
-    ) -> Result<(), RegistryError> {
+    /// Notes that an edge does not tell of everything that it has seen.
+    pub(in crate::authority) fn lose(&self) {
+        self.coverage().lose(self.now());
+    }
+
+    /// Looks whether there are too many sessions of a subject, now that these are there. If the
+    /// registry is not available, its next new session is soon enough.
+    pub(in crate::authority) fn came(&self, authority: &Authority, new: &[Reported]) {
         let registry = authority.sessions.registry();
         for Reported { session, .. } in new {
             let policy = self.policies.get(&*session.issuer);
@@ -121,8 +119,8 @@ impl Ends {
                 continue;
             }
             let issuer = &session.issuer;
-            let page = registry.of_subject(issuer, subject, None, MAX_SESSIONS_OF_SUBJECT)?;
-            let mut others = page.sessions;
+            let page = registry.of_subject(issuer, subject, None, MAX_SESSIONS_OF_SUBJECT);
+            let mut others = page.unwrap_or_default().sessions;
             others.retain(|other| authority.index.revoked(other.id, clock::now()).is_none());
             for session in policy::excess(&others, session, policy) {
                 let end = End {
@@ -132,7 +130,6 @@ impl Ends {
                 let _ = self.displaced.try_send(end);
             }
         }
-        Ok(())
     }
 
     /// The sessions that make room for others; once.
@@ -272,7 +269,8 @@ pub(in crate::authority) async fn run(authority: Arc<Authority>) {
                 }
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "sessions cannot be looked through"),
+            // While it is loaded, or away.
+            Err(error) => tracing::debug!(%error, "sessions cannot be looked through"),
         }
         if !due.is_empty() {
             carry_out(&authority, due).await;

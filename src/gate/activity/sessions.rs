@@ -67,6 +67,8 @@ pub struct ActivityCounts {
 #[derive(Debug)]
 pub struct Bundle {
     windows: Vec<(u32, Window)>,
+    /// Whether it says that there is more.
+    is_incomplete: bool,
 }
 
 /// What has become of a bundle.
@@ -118,6 +120,9 @@ pub(super) struct Sessions {
     clock: Clock,
     /// When something was handed on last.
     told_at: u64,
+    /// Whether something was dropped since, which the authority has to know: what it does not hear of
+    /// must not look idle.
+    is_incomplete: bool,
     name_bytes: usize,
     most: usize,
     counts: ActivityCounts,
@@ -140,6 +145,7 @@ impl Sessions {
             reported: VecDeque::new(),
             clock: Clock::default(),
             told_at: 0,
+            is_incomplete: false,
             name_bytes: 0,
             most,
             counts: ActivityCounts::default(),
@@ -171,7 +177,7 @@ impl Sessions {
         }
         let bytes = name_bytes(&report);
         if self.len >= self.most || self.name_bytes + bytes > MOST_NAME_BYTES {
-            self.counts.dropped = self.counts.dropped.saturating_add(1);
+            self.drop_requests(1);
             return None;
         }
         let index = self.take_seat();
@@ -226,7 +232,8 @@ impl Sessions {
             return None;
         }
         self.told_at = now;
-        let mut body = ActivityBody::new(interval);
+        let is_incomplete = std::mem::take(&mut self.is_incomplete) || self.is_behind(interval);
+        let mut body = ActivityBody::new(interval, is_incomplete);
         let mut windows = Vec::new();
         while let Some(Turn { index, .. }) = self.due.front().copied()
             && body.bytes() < BUNDLE_BYTES
@@ -240,12 +247,26 @@ impl Sessions {
             }
             self.due.pop_front();
         }
-        Some((body.finish(), Bundle { windows }))
+        let bundle = Bundle {
+            windows,
+            is_incomplete,
+        };
+        Some((body.finish(), bundle))
     }
 
-    pub(super) fn settle(&mut self, Bundle { windows }: Bundle, delivery: Delivery) {
+    /// Whether something is told later than an interval after its turn has come.
+    fn is_behind(&self, interval: Duration) -> bool {
+        let late = 2 * milliseconds(interval);
+        let first = self.due.front();
+        first.is_some_and(|turn| self.now() - turn.since > late)
+    }
+
+    pub(super) fn settle(&mut self, bundle: Bundle, delivery: Delivery) {
         let now = self.now();
-        for (index, window) in windows {
+        if delivery != Delivery::Reported {
+            self.is_incomplete |= bundle.is_incomplete;
+        }
+        for (index, window) in bundle.windows {
             match delivery {
                 Delivery::Unanswered => {
                     if let Some(session) = self.session(index) {
@@ -272,6 +293,7 @@ impl Sessions {
         }
         *self = Self {
             counts: self.counts,
+            is_incomplete: self.is_incomplete,
             ..Self::with_room_for(self.most)
         };
     }
@@ -358,6 +380,7 @@ impl Sessions {
     }
 
     const fn drop_requests(&mut self, requests: u32) {
+        self.is_incomplete |= requests > 0;
         self.counts.dropped = self.counts.dropped.saturating_add(requests);
     }
 }

@@ -9,7 +9,7 @@
 //! A session of which nothing was heard may be idle, or the edge that it uses may be silent, and only
 //! the first may end it. So an edge sends a request once per interval, also when there is nothing to
 //! report, and says how long that is: while such requests come in, the authority knows that it would
-//! have heard of a session that is used.
+//! have heard of a session that is used. An edge that has seen more than it can tell says that too.
 
 use std::time::Duration;
 
@@ -113,6 +113,10 @@ pub struct ActivityRequest {
     #[serde(default = "usual_interval")]
     #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_isize)]
     pub interval: u64,
+    /// Whether the edge has seen sessions in use of which it does not tell, or tells late: no session
+    /// is idle for not being here.
+    #[serde(default)]
+    pub incomplete: bool,
     /// The reports, one for each session.
     #[schema(max_items = 1000)]
     pub reports: Vec<Report>,
@@ -129,13 +133,18 @@ pub struct ActivityBody {
 }
 
 impl ActivityBody {
-    /// No reports yet, of an edge that sends the next body within this interval.
+    /// No reports yet, of an edge that sends the next body within this interval, and has seen more than
+    /// it tells if the reports are incomplete.
     #[must_use]
-    pub fn new(interval: Duration) -> Self {
+    pub fn new(interval: Duration, is_incomplete: bool) -> Self {
         let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
         let mut text = Object::begin(Vec::new());
         text.number("version", u64::from(ACTIVITY_VERSION));
         text.number("interval", interval);
+        if is_incomplete {
+            text.name("incomplete");
+            text.0.extend_from_slice(b"true");
+        }
         text.name("reports");
         Self {
             text: text.0,
@@ -322,26 +331,27 @@ mod tests {
         sparse.sightings.push(Sighting::default());
         let reports = [full(), sparse, Report::default()];
         for count in 0..=reports.len() {
-            let mut body = ActivityBody::new(Duration::from_secs(7));
+            let mut body = ActivityBody::new(Duration::from_secs(7), count == 1);
             assert!(reports[..count].iter().all(|report| body.add(report)));
             assert_eq!(body.count(), count);
             let request = read(body);
             assert_eq!(request.version, ACTIVITY_VERSION);
             assert_eq!(request.interval, 7_000);
+            assert_eq!(request.incomplete, count == 1);
             assert_eq!(request.reports, reports[..count]);
         }
     }
 
     #[test]
     fn a_body_takes_as_many_reports_as_the_authority_and_no_more_bytes() {
-        let mut body = ActivityBody::new(Duration::MAX);
+        let mut body = ActivityBody::new(Duration::MAX, true);
         let added = (0..=MAX_REPORTS)
             .filter(|_| body.add(&Report::default()))
             .count();
         assert_eq!(added, MAX_REPORTS);
         assert_eq!(read(body).reports.len(), MAX_REPORTS);
 
-        let mut body = ActivityBody::new(Duration::MAX);
+        let mut body = ActivityBody::new(Duration::MAX, true);
         let long = Report {
             subject: Some("\u{0}".repeat(1024)),
             ..full()

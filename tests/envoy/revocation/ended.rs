@@ -4,26 +4,64 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use super::scene::{Scene, session};
-use crate::support::{Authority, ISSUER, jwks, until};
+use super::scene::{Scene, session, settings};
+use crate::support::{Authority, Bootstrap, Envoy, ISSUER, Plugin, Request, jwks, until};
 
 /// Milliseconds within which reports go on.
 const INTERVAL: u64 = 300;
 
-#[test]
-fn a_client_is_told_that_its_session_was_idle_or_had_to_make_room() {
+/// An authority that ends sessions by this policy, and its files.
+fn with_policy(policy: &Value) -> (Authority, TempDir) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let keys = directory.path().join("jwks.json");
     fs::write(&keys, jwks(&["es256"])).expect("a file to write");
     let issuer = json!({
-        "issuer": ISSUER, "keys": {"jwks_file": keys},
-        "session_policy": {"idle_timeout": "2s", "max_sessions": 2},
+        "issuer": ISSUER, "keys": {"jwks_file": keys}, "session_policy": policy,
     });
     let file = directory.path().join("authority.json");
     fs::write(&file, json!({ "issuers": [issuer] }).to_string()).expect("a file to write");
     let authority = Authority::start_with(&["--config", file.to_str().expect("UTF-8")]);
+    (authority, directory)
+}
+
+#[test]
+fn a_session_that_the_gate_has_reported_ends_when_it_is_not_used_and_one_that_is_used_goes_on() {
+    let (authority, _files) = with_policy(&json!({"idle_timeout": "3s"}));
+    let mut configuration = settings(&authority, &json!({}));
+    let credential = authority.admin_credential();
+    configuration["revocation"]["credential"] = json!({"inline_string": credential});
+    configuration["activity"] = json!({"report": true, "interval": "1s"});
+    let bootstrap = Bootstrap::with_plugin(Plugin::new(&configuration));
+    let envoy = Envoy::start(&bootstrap.with_authority(authority.address()));
+    let mut client = envoy.client();
+    let [used, idle] = ["used", "idle"].map(|sid| Request::get("/api").bearer(session(sid)));
+    until(|| envoy.log(), || client.send(&idle).status == 200);
+    let is_idle = json!({"issuer": ISSUER, "sid": "idle"});
+    until(
+        || authority.log(),
+        || {
+            thread::sleep(Duration::from_millis(INTERVAL));
+            assert_eq!(client.send(&used).status, 200);
+            authority.is_revoked(&is_idle)
+        },
+    );
+    until(
+        || envoy.log(),
+        || {
+            let reply = client.send(&idle);
+            reply.status == 401 && reply.json()["code"] == "session_idle"
+        },
+    );
+    assert_eq!(client.send(&used).status, 200);
+}
+
+#[test]
+fn a_client_is_told_that_its_session_was_idle_or_had_to_make_room() {
+    let policy = json!({"idle_timeout": "2s", "max_sessions": 2});
+    let (authority, _files) = with_policy(&policy);
     let mut scene = Scene::unready(authority, &json!({}), |_| ());
     scene.wait_for("portcullis.feed.generations", 1);
     let report = |scene: &Scene, sessions: &[(&str, u64)]| {

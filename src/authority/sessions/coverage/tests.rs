@@ -141,6 +141,25 @@ fn a_clock_that_is_set_makes_no_session_idle() {
 }
 
 #[test]
+fn what_an_edge_cannot_tell_of_counts_as_used() {
+    let mut scene = Scene::new(&["a", "b"]);
+    scene.pass(2 * HOUR);
+    let now = scene.now();
+    scene.coverage.lose(now);
+    assert_eq!(scene.idle_for(1_800), None);
+    scene.pass(1_800 + 120);
+    assert_eq!(scene.idle_for(1_800), None);
+    scene.pass(120);
+    assert!(scene.idle_for(1_800).is_some());
+    for _ in 0..60 {
+        scene.pass(60);
+        let now = scene.now();
+        scene.coverage.lose(now);
+        assert_eq!(scene.idle_for(60), None);
+    }
+}
+
+#[test]
 fn edges_with_one_credential_may_have_intervals_that_differ() {
     let mut scene = Scene::new(&["a"]);
     for _ in 0..20 {

@@ -146,6 +146,48 @@ fn there_are_never_more_than_may_be_and_every_request_is_told_dropped_or_held() 
     }
 }
 
+/// Whether the next body says that there is more than it tells, and what has to be known of it.
+fn next(sessions: &mut Sessions) -> (bool, Bundle) {
+    let (body, bundle) = sessions.take_bundle(INTERVAL).unwrap();
+    let body = parse_json(&body).unwrap();
+    (body.get("incomplete") == Some(&Value::Bool(true)), bundle)
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_is_not_told_or_told_late_is_said_to_be_until_the_authority_has_heard_it() {
+    let mut sessions = Sessions::with_room_for(1);
+    sessions.tick(1_000, INTERVAL);
+    let mut places = [Place::default(); 2];
+    assert!(request(&mut sessions, 0, &mut places[0]));
+    let (is_incomplete, bundle) = next(&mut sessions);
+    assert!(!is_incomplete);
+    sessions.settle(bundle, Delivery::Reported);
+    assert!(!request(&mut sessions, 1, &mut places[1]), "no room");
+    let mut host = 1_000;
+    let mut pass = |sessions: &mut Sessions, seconds: u64| {
+        host += seconds * 1_000;
+        sessions.tick(host, INTERVAL);
+    };
+    for delivery in [Delivery::Unanswered, Delivery::Refused, Delivery::Reported] {
+        pass(&mut sessions, 3);
+        let (is_incomplete, bundle) = next(&mut sessions);
+        assert!(is_incomplete, "{delivery:?}");
+        sessions.settle(bundle, delivery);
+    }
+    pass(&mut sessions, 3);
+    let (is_incomplete, bundle) = next(&mut sessions);
+    assert!(!is_incomplete);
+    sessions.settle(bundle, Delivery::Reported);
+    // One that waits for more than an interval after its turn has come.
+    assert!(request(&mut sessions, 2, &mut places[0]));
+    for _ in 0..2 {
+        pass(&mut sessions, 6);
+    }
+    let (is_incomplete, bundle) = next(&mut sessions);
+    assert!(is_incomplete);
+    sessions.settle(bundle, Delivery::Reported);
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn a_place_that_another_session_has_taken_is_not_found_by_the_tokens_of_the_one_before() {
     let mut sessions = Sessions::with_room_for(1);
