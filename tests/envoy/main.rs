@@ -15,6 +15,7 @@
 mod support;
 
 mod applications;
+mod activity;
 mod attacks;
 mod configuration;
 mod cookies;
