@@ -61,8 +61,11 @@ pub(crate) fn answer(name: &str, caller: &mut Caller<'_, Process>, arguments: &[
             guest.process().is_resumed = true;
             OK
         }
-        ("proxy_get_property", &[path, length, ..]) => {
-            guest.read(path, length);
+        ("proxy_get_property", &[path, length, pointer, size]) => {
+            if guest.read(path, length) == b"source\0address" {
+                guest.give(b"203.0.113.7:54321", pointer, size);
+                return OK;
+            }
             NOT_FOUND
         }
         ("proxy_set_property", &[path, path_length, value, value_length]) => {

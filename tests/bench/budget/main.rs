@@ -41,11 +41,14 @@ use budget::{Budget, Counted};
 use hints::Hints;
 use scenario::Scenario;
 use serde_json::json;
-use vm::{Compiled, Outcome};
+use vm::{Compiled, Outcome, Vm};
 use world::World;
 
 /// A second, in which everything is done once that is not done on every tick.
 const TICKS: u64 = 10;
+
+/// Sessions that are new in one tick.
+const SESSIONS: u64 = 100;
 
 /// Revocations that arrive on each of the busy ticks.
 const CHANGES: u64 = 16;
@@ -314,9 +317,9 @@ fn where_back_traces_are_wanted_forged_tokens_are_refused_as_anywhere() {
     }
 }
 
-/// Start with a configuration; a quiet tick, of which there are ten a second; and one in which
-/// changes arrive.
-fn beside_the_requests(compiled: &Compiled) -> [Counted; 3] {
+/// Start with a configuration; a quiet tick, of which there are ten a second; one in which changes
+/// arrive; and one in which new sessions are reported.
+fn beside_the_requests(compiled: &Compiled) -> [Counted; 4] {
     let start = World::Plain.start(compiled).cost_so_far();
     let mut vm = World::Revocation.start(compiled);
     let quiet = vm.cost_of(|vm| (0..TICKS).for_each(|_| vm.tick()));
@@ -328,7 +331,17 @@ fn beside_the_requests(compiled: &Compiled) -> [Counted; 3] {
             vm.tick();
         }
     });
+    let mut vm = World::Activity.start(compiled);
+    for number in 0..SESSIONS {
+        vm.request(&requests::with(requests::token("es256", number)));
+    }
+    let reports = vm.cost_of(Vm::tick);
+    assert_eq!(
+        u64::from(vm.process().sum("portcullis.activity.sessions")),
+        SESSIONS
+    );
     [
+        Counted::of("a tick that reports 100 sessions", &reports, 1),
         Counted::of("start", &start, 1),
         Counted::of("a quiet tick of the leader", &quiet, TICKS),
         Counted::of("a tick with 16 changes", &busy, TICKS),

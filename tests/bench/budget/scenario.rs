@@ -49,12 +49,16 @@ impl Scenario {
     }
 
     fn accepted() -> Vec<Self> {
-        use World::{NoSignatures, Plain, Revocation, SessionHeaders};
+        use World::{Activity, NoSignatures, Plain, Revocation, SessionHeaders};
         vec![
             accepted("warm", Revocation, |_| with(token("es256", 0))),
             accepted("warm, RS256", Revocation, |_| with(token("rs256", 0))),
             accepted("warm, 32 tokens in rotation", Revocation, |number| {
                 with(token("es256", number % 32))
+            }),
+            accepted("warm, activity", Activity, |_| with(token("es256", 0))),
+            accepted("cold, ES256, activity", Activity, |number| {
+                with(token("es256", number))
             }),
             accepted("warm, without revocation", Plain, |_| {
                 with(token("es256", 0))

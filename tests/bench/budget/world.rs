@@ -18,7 +18,9 @@ pub(crate) enum World {
     Plain,
     /// With the feed of an authority that has revoked nothing.
     Revocation,
-    /// The same, with all session headers.
+    /// The same, where the authority is told which sessions are in use.
+    Activity,
+    /// The same as [`World::Revocation`], with all session headers.
     SessionHeaders,
     /// The same as [`World::Revocation`], in a host without `verify_signature`.
     NoSignatures,
@@ -97,6 +99,9 @@ impl World {
         });
         if self != Self::Plain {
             configuration["revocation"] = feed::settings();
+        }
+        if self == Self::Activity {
+            configuration["activity"] = json!({"report": true});
         }
         if self == Self::SessionHeaders {
             configuration["session_headers"] = json!(true);
