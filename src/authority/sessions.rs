@@ -9,6 +9,7 @@
 //! | `policy`, `coverage`, `ends` | which sessions end by themselves, for which time that is known, and how |
 //! | `snapshots`, `codec` | what of that survives a restart |
 //! | `metrics` | what is counted |
+//! | `suspicion` | what looks stolen |
 //!
 //! Edges report what they have seen of sessions ([`crate::revocation::wire::activity`]). The registry
 //! is for people who want to know who is signed in, and for rules about idle and old sessions. It is
@@ -41,6 +42,8 @@ mod registry;
 mod reports;
 mod session;
 mod snapshots;
+#[allow(dead_code, reason = "what is done about it comes with the webhook")]
+mod suspicion;
 
 pub use policy::{ClientRules, OnExcess, SessionPolicy, SessionRules};
 
