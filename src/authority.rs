@@ -10,6 +10,7 @@
 //! | `request`, `import`, `strict` | what callers send |
 //! | `verifier` | users' tokens as evidence, and the keys of their issuers |
 //! | `credentials`, `certificate` | who may do what, and who the authority is |
+//! | `webhook` | telling another system what happened |
 //! | `configuration` | the authority's own file: which issuers it trusts, and what it does by itself |
 //! | [`http`], `server` | the interface, and the connections it is spoken over |
 //!
@@ -53,6 +54,7 @@ mod store;
 mod strict;
 mod text;
 mod verifier;
+mod webhook;
 mod writer;
 
 pub use certificate::{Certificate, TlsError};
@@ -66,6 +68,7 @@ pub use sessions::{ClientRules, OnExcess, SessionPolicy, SessionRules};
 pub use store::{Damage, Holder, Loss, StoreError, Taken};
 pub use text::chain_of;
 pub use verifier::{VerifierError, trusted_certificates};
+pub use webhook::{SecretError, WebhookError};
 
 use clock::Trust;
 use clocks::Clocks;
@@ -73,10 +76,12 @@ use feed::Publisher;
 use history::History;
 use index::Index;
 use metrics::{Metrics, Readings};
+use sessions::suspicion::{self, Kept, Responder};
 use sessions::{Ends, Sessions, end_sessions};
 use signing::{FeedKey, FeedSigner};
 use store::{CHECKED_BYTES, Opening, Store};
 use verifier::Verifier;
+use webhook::{Pace, Webhook};
 use writer::Writer;
 
 /// Logged when a row cannot be read.
@@ -201,6 +206,7 @@ impl Authority {
             metrics: Arc::clone(&metrics),
         })
         .map_err(AuthorityError::Thread)?;
+        respond_to_suspicions(settings, &sessions, &writer, &metrics)?;
         let feed = Publisher::open(
             &store,
             feed::Parts {
@@ -387,6 +393,30 @@ impl Authority {
     }
 }
 
+/// Starts what is done about sessions that look stolen.
+fn respond_to_suspicions(
+    settings: &Settings,
+    sessions: &Arc<Sessions>,
+    writer: &Writer,
+    metrics: &Arc<Metrics>,
+) -> Result<(), WebhookError> {
+    let receiver = settings.configuration.webhook.as_ref();
+    let webhook = receiver.map(|receiver| Webhook::start(receiver, Pace::default(), metrics));
+    let limits = settings.limits;
+    sessions.respond_with(Responder::start(suspicion::Parts {
+        reactions: settings.configuration.suspicion.reactions,
+        sessions: Arc::downgrade(sessions),
+        writer: writer.clone(),
+        kept: Kept {
+            max_token_lifetime: limits.max_token_lifetime + limits.clock_skew,
+            expiry_margin: limits.expiry_margin,
+        },
+        webhook: webhook.transpose()?,
+        metrics: Arc::clone(metrics),
+    }));
+    Ok(())
+}
+
 /// Starts the registry of sessions, which the store tells of what is revoked.
 fn start_sessions(
     settings: &Settings,
@@ -398,9 +428,11 @@ fn start_sessions(
         max_sessions: limits.max_sessions,
         retention: limits.retention,
     };
+    let thresholds = settings.configuration.suspicion.thresholds.clone();
     let metrics = metrics.sessions.clone();
     let directory = &settings.directory;
-    let (sessions, registry) = Sessions::start(store.filter_key(), limits, directory, metrics)?;
+    let (sessions, registry) =
+        Sessions::start(store.filter_key(), (limits, thresholds), directory, metrics)?;
     store.tell(registry);
     Ok(sessions)
 }
@@ -418,6 +450,9 @@ pub enum AuthorityError {
     /// The system has no thread to give.
     #[error("could not start a thread")]
     Thread(#[source] io::Error),
+    /// Nobody can be told what happens.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
 }
 
 #[cfg(test)]

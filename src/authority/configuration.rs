@@ -7,6 +7,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::sessions::suspicion::Policy;
+use super::webhook::Receiver;
 use crate::authority::SessionPolicy;
 use crate::configuration::{Fault, Fields, Node, Read, Reading, Variable};
 
@@ -14,6 +16,8 @@ mod duration;
 mod issuers;
 mod session_policy;
 mod sessions;
+mod suspicion;
+mod webhook;
 
 pub use issuers::{Issuer, IssuerKeys, KeyServer};
 pub use sessions::SessionLimits;
@@ -25,6 +29,10 @@ pub struct Configuration {
     pub issuers: Vec<Issuer>,
     /// The bounds of the registry of sessions.
     pub sessions: SessionLimits,
+    /// From where on a session looks stolen, and what is done then.
+    pub(super) suspicion: Policy,
+    /// Who is told what happened.
+    pub(super) webhook: Option<Receiver>,
 }
 
 /// A configuration, and what the operator should know about it although it is not a fault.
@@ -69,7 +77,14 @@ fn configuration(root: Node<'_>, directory: &Path) -> Read<Configuration> {
         let sessions = sessions::sessions(fields);
         let (issuers, sessions) = (issuers?, sessions?);
         check_timeouts(fields, &issuers, &sessions);
-        Ok(Configuration { issuers, sessions })
+        let suspicion = suspicion::suspicion(fields);
+        let webhook = webhook::webhook(fields, directory);
+        Ok(Configuration {
+            issuers,
+            sessions,
+            suspicion: suspicion?,
+            webhook: webhook?,
+        })
     })
 }
 
@@ -87,7 +102,7 @@ fn check_timeouts(fields: &Fields<'_>, issuers: &[Issuer], sessions: &SessionLim
 }
 
 /// The keys at the top, by which a file is told from others.
-const SECTIONS: [&str; 2] = ["issuers", "sessions"];
+const SECTIONS: [&str; 4] = ["issuers", "sessions", "suspicion", "webhook"];
 
 #[cfg(test)]
 mod tests;

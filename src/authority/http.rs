@@ -52,6 +52,7 @@ pub use problem::{ProblemBody, TLS_EXPECTED};
 pub(super) use refusals::Refusals;
 pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
 pub use sessions::{SessionAnswer, SessionsAnswer, SightingAnswer, SuspicionAnswer};
+pub(super) use sessions::{describe, written};
 pub(super) use visitor::is_loopback;
 
 const CONTENT_TYPE_JSON: (&str, &str) = ("content-type", "application/json");

@@ -11,7 +11,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::clocks::Verdict;
+use super::sessions::suspicion;
 use super::sessions::{Counts, SessionMetrics};
+use super::webhook::Fate;
 use crate::revocation::wire::sign_out::SignOutScope;
 
 /// The counters.
@@ -39,6 +41,10 @@ pub(super) struct Metrics {
     edges_waiting: Gauge,
     false_positive_ratio: Gauge<f64, AtomicU64>,
     clock_difference: Gauge<f64, AtomicU64>,
+    suspicions: Family<SuspicionLabels, Counter>,
+    suspicions_dropped: Counter,
+    webhook_events: Family<EventLabels, Counter>,
+    webhook_failures: Counter,
 }
 
 /// Values that are read when metrics are scraped.
@@ -77,6 +83,26 @@ struct SignOutLabels {
     outcome: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SuspicionLabels {
+    kind: &'static str,
+    ended: &'static str,
+}
+
+impl SuspicionLabels {
+    const fn new(kind: suspicion::Kind, is_ended: bool) -> Self {
+        Self {
+            kind: kind.name(),
+            ended: if is_ended { "true" } else { "false" },
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    outcome: &'static str,
+}
+
 impl Metrics {
     /// All counters at zero.
     #[must_use]
@@ -104,6 +130,10 @@ impl Metrics {
             edges_waiting: Gauge::default(),
             false_positive_ratio: Gauge::default(),
             clock_difference: Gauge::default(),
+            suspicions: Family::default(),
+            suspicions_dropped: Counter::default(),
+            webhook_events: Family::default(),
+            webhook_failures: Counter::default(),
         };
         metrics.writable.set(1);
         metrics.register();
@@ -190,6 +220,7 @@ impl Metrics {
             Unit::Seconds,
             self.clock_difference.clone(),
         );
+        self.register_suspicions();
     }
 
     /// An answer was given.
@@ -199,6 +230,81 @@ impl Metrics {
             status,
         };
         self.responses.get_or_create(&labels).inc();
+    }
+
+    fn register_suspicions(&mut self) {
+        // There from the start, so that the first one is an increase.
+        for kind in suspicion::Kind::ALL {
+            for is_ended in [false, true] {
+                let labels = SuspicionLabels::new(kind, is_ended);
+                self.suspicions.get_or_create(&labels).inc_by(0);
+            }
+        }
+        for fate in Fate::ALL {
+            let outcome = fate.name();
+            let labels = EventLabels { outcome };
+            self.webhook_events.get_or_create(&labels).inc_by(0);
+        }
+        let registry = &mut self.registry;
+        registry.register(
+            "suspicions",
+            "Sessions that looked stolen, by what it was and whether they were ended for it",
+            self.suspicions.clone(),
+        );
+        registry.register(
+            "suspicions_dropped",
+            "Findings that were not told, because too many were waiting",
+            self.suspicions_dropped.clone(),
+        );
+        registry.register(
+            "webhook_events",
+            "Events for the webhook by what became of them",
+            self.webhook_events.clone(),
+        );
+        registry.register(
+            "webhook_failures",
+            "Attempts to deliver an event that failed",
+            self.webhook_failures.clone(),
+        );
+    }
+
+    /// A session looked stolen.
+    pub(super) fn suspected(&self, kind: suspicion::Kind, is_ended: bool) {
+        let labels = SuspicionLabels::new(kind, is_ended);
+        self.suspicions.get_or_create(&labels).inc();
+    }
+
+    /// A finding was not told.
+    pub(super) fn suspicion_dropped(&self) {
+        self.suspicions_dropped.inc();
+    }
+
+    /// Something became of an event.
+    pub(super) fn webhook_event(&self, fate: Fate) {
+        let outcome = fate.name();
+        self.webhook_events
+            .get_or_create(&EventLabels { outcome })
+            .inc();
+    }
+
+    /// An attempt to deliver an event failed.
+    pub(super) fn webhook_failure(&self) {
+        self.webhook_failures.inc();
+    }
+
+    /// How many events ended so.
+    #[cfg(test)]
+    pub(super) fn webhook_events(&self, fate: Fate) -> u64 {
+        let outcome = fate.name();
+        self.webhook_events
+            .get_or_create(&EventLabels { outcome })
+            .get()
+    }
+
+    /// How many attempts failed.
+    #[cfg(test)]
+    pub(super) fn webhook_failures(&self) -> u64 {
+        self.webhook_failures.get()
     }
 
     /// A check was answered.

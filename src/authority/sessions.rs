@@ -20,7 +20,7 @@
 
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -42,21 +42,21 @@ mod registry;
 mod reports;
 mod session;
 mod snapshots;
-#[allow(dead_code, reason = "what is done about it comes with the webhook")]
-mod suspicion;
+pub(super) mod suspicion;
 
 pub use policy::{ClientRules, OnExcess, SessionPolicy, SessionRules};
 
 pub(super) use ends::{Ends, run as end_sessions};
 pub(super) use metrics::SessionMetrics;
+pub(super) use network::{Network, NetworkError};
 pub(super) use registry::{Counts, Filter, Limits, Mark, RegistryError, Reported};
 pub(super) use reports::ReportError;
 pub(super) use session::{Ended, Name, Owned, Session, Sighting};
 
 use memory::Memory;
-use network::Network;
 use registry::{Registry, Told};
 use snapshots::Snapshots;
+use suspicion::{Responder, Thresholds, Watch};
 
 /// How often sessions that are past their time are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -67,6 +67,9 @@ pub(super) struct Sessions {
     registry: Arc<dyn Registry>,
     snapshots: Snapshots,
     key: FilterKey,
+    watch: Watch,
+    /// Set once there is what it works with.
+    responder: OnceLock<Responder>,
     metrics: SessionMetrics,
 }
 
@@ -79,7 +82,7 @@ impl Sessions {
     /// When the system has no thread to give.
     pub(super) fn start(
         key: FilterKey,
-        limits: Limits,
+        (limits, thresholds): (Limits, Thresholds),
         directory: &Path,
         metrics: SessionMetrics,
     ) -> io::Result<(Arc<Self>, Sender<Vec<Mark>>)> {
@@ -89,6 +92,8 @@ impl Sessions {
             snapshots: Snapshots::start(memory, key, directory, metrics.clone())?,
             registry,
             key,
+            watch: Watch::new(thresholds, key),
+            responder: OnceLock::new(),
             metrics,
         });
         let (sender, marks) = mpsc::channel();
@@ -144,16 +149,26 @@ impl Sessions {
     ) -> Result<Option<Vec<Reported>>, ReportError> {
         let observed = reports::observations(reports, now)?;
         let count = observed.len();
+        let found = self.watch.look(&observed, now);
         let taken = self
             .registry
             .report(observed, UnixTime::from_milliseconds(now), Told::New);
         self.metrics.reported(count, taken.is_ok());
+        if let Some(responder) = self.responder.get() {
+            responder.take(found);
+        }
         Ok(taken.ok())
     }
 
     /// Writes down what survives the end of the process.
     pub(super) fn finish(&self) {
         self.snapshots.finish();
+    }
+
+    /// Has something done about sessions that look stolen, from now on.
+    pub(super) fn respond_with(&self, responder: Responder) {
+        // There is one for as long as the authority runs.
+        let _ = self.responder.set(responder);
     }
 
     /// What keeps the sessions.

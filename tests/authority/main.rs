@@ -40,6 +40,7 @@ mod process;
 mod session_policy;
 mod sessions;
 mod sign_out;
+mod suspicion;
 #[path = "../support/token.rs"]
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod token;

@@ -23,7 +23,10 @@ fn the_client_for_applications_refreshes_once_and_signs_out() {
     let mut configuration = settings(&authority, &json!({}));
     configuration["sign_out"] = json!({"path": "/session/sign-out"});
     let protected = json!({"match": {"prefix": "/session"}, "requires": {"provider_name": "demo"}});
-    configuration["rules"].as_array_mut().unwrap().insert(0, protected);
+    configuration["rules"]
+        .as_array_mut()
+        .unwrap()
+        .insert(0, protected);
     let bootstrap = Bootstrap::with_plugin(Plugin::new(&configuration));
     let envoy = Envoy::start(&bootstrap.with_authority(authority.address()));
     let generations = "wasmcustom.portcullis.feed.generations";

@@ -14,8 +14,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod applications;
 mod activity;
+mod applications;
 mod attacks;
 mod configuration;
 mod cookies;

@@ -105,7 +105,7 @@ fn keys(
 }
 
 /// Keys over plain HTTP could be replaced by an attacker on the way.
-fn server(node: Node<'_>, certificate_authority: Option<PathBuf>) -> Read<KeyServer> {
+pub(super) fn server(node: Node<'_>, certificate_authority: Option<PathBuf>) -> Read<KeyServer> {
     let expected = "expected a URL that begins with `https://`, or with `http://` where its host is \
                     on loopback";
     let text = node.text()?;
@@ -123,6 +123,6 @@ fn server(node: Node<'_>, certificate_authority: Option<PathBuf>) -> Read<KeySer
 }
 
 /// The path of a file that is named in the authority's file, which is in this directory.
-fn path(node: Node<'_>, directory: &Path) -> Read<PathBuf> {
+pub(super) fn path(node: Node<'_>, directory: &Path) -> Read<PathBuf> {
     Ok(directory.join(node.text()?))
 }

@@ -285,6 +285,19 @@ fn complete() -> Value {
              }},
         ],
         "sessions": {"max_sessions": 5, "retention": "86400s"},
+        "suspicion": {
+            "on_suspicion": "end",
+            "networks": {"on_suspicion": "report", "changes": 9, "within": "20m"},
+            "clients": {"on_suspicion": "ignore", "changes": 2, "within": "60s"},
+            "rate": {"on_suspicion": "end", "requests_per_minute": 900, "times_usual": 5,
+                     "within": "120s"},
+            "ipv4_prefix": 24,
+            "ipv6_prefix": 32,
+            "ignore_networks": ["192.0.2.0/24"],
+            "ignore_user_agents": ["Chrome"],
+        },
+        "webhook": {"url": "https://events.example/", "secret_file": "secret",
+                    "certificate_authority": "c", "timeout": "5s"},
     })
 }
 

@@ -240,7 +240,8 @@ pub(super) async fn list(
     }))
 }
 
-fn describe(session: &sessions::Session) -> SessionAnswer {
+/// The session, as the interface has it.
+pub(in crate::authority) fn describe(session: &sessions::Session) -> SessionAnswer {
     let text = |text: &Arc<str>| text.to_string();
     let (sid, jti) = match &session.name {
         Name::Session(sid) => (Some(text(sid)), None),
@@ -281,7 +282,7 @@ fn describe_sighting(sighting: &sessions::Sighting) -> SightingAnswer {
 }
 
 /// An instant as in RFC 3339.
-pub(super) fn written(time: UnixTime) -> String {
+pub(in crate::authority) fn written(time: UnixTime) -> String {
     let time = UNIX_EPOCH + Duration::from_secs(time.seconds());
     humantime::format_rfc3339_seconds(time).to_string()
 }

@@ -37,15 +37,13 @@ use std::fmt;
 mod network;
 #[cfg(test)]
 mod population;
+mod response;
 mod trace;
 mod watch;
 
 use super::Network;
 use network::{contains, shortened};
-#[allow(
-    unused_imports,
-    reason = "what is done about it comes with the webhook"
-)]
+pub(in crate::authority) use response::{Kept, Parts, Responder};
 pub(in crate::authority) use watch::Watch;
 
 /// What kind of thing was noticed.
