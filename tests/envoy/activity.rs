@@ -85,7 +85,7 @@ fn what_the_credential_does_not_permit_is_dropped_and_no_request_is_held_up() {
     let authority = Authority::start();
     let envoy = envoy(&authority, authority.edge_credential());
     let mut client = envoy.client();
-    let request = Request::get("/api").bearer(&session("a session"));
+    let request = Request::get("/api").bearer(session("a session"));
     assert_eq!(client.send(&request).status, 200);
     until(|| envoy.log(), || metric(&envoy, "activity.dropped") == 1);
     assert_eq!(metric(&envoy, "activity.reported"), 0);
@@ -104,7 +104,7 @@ fn without_the_key_nothing_is_reported() {
     let bootstrap = Bootstrap::with_plugin(Plugin::new(&without));
     let envoy = Envoy::start(&bootstrap.with_authority(authority.address()));
     let mut client = envoy.client();
-    let request = Request::get("/api").bearer(&session("a session"));
+    let request = Request::get("/api").bearer(session("a session"));
     until(|| envoy.log(), || client.send(&request).status == 200);
     thread::sleep(Duration::from_millis(500));
     assert_eq!(known(&authority, "a session"), None);

@@ -19,7 +19,7 @@ pub(super) fn session_policy(fields: &mut Fields<'_>) -> Read<Option<SessionPoli
 fn policy(node: Node<'_>) -> Read<SessionPolicy> {
     node.object(|fields| {
         let clients = fields.optional("clients");
-        let general = rules(fields, &SessionRules::default())?;
+        let (general, _) = rules(fields, &SessionRules::default())?;
         let policy = SessionPolicy {
             general,
             clients: match clients {
@@ -40,11 +40,10 @@ fn of_clients(node: Node<'_>, general: &SessionRules) -> Read<BTreeMap<String, C
     let mut clients = BTreeMap::new();
     for (client, node) in node.entries()? {
         let rules = node.object(|fields| {
-            let is_counted_alone = fields.optional("max_sessions").is_some();
-            let rules = rules(fields, general)?;
+            let (rules, own_number) = rules(fields, general)?;
             Ok(ClientRules {
                 rules,
-                is_counted_alone,
+                is_counted_alone: own_number.is_some(),
             })
         });
         clients.insert(client.to_owned(), rules?);
@@ -52,22 +51,27 @@ fn of_clients(node: Node<'_>, general: &SessionRules) -> Read<BTreeMap<String, C
     Ok(clients)
 }
 
-/// What is written here, and what counts otherwise.
-fn rules(fields: &mut Fields<'_>, otherwise: &SessionRules) -> Read<SessionRules> {
+/// What counts here, by what is written here or else otherwise, and the number of sessions if it is
+/// written here.
+fn rules(
+    fields: &mut Fields<'_>,
+    otherwise: &SessionRules,
+) -> Read<(SessionRules, Option<NonZeroU32>)> {
     let idle_timeout = fields.optional("idle_timeout").map(idle_timeout);
     let max_session_age = fields.optional("max_session_age").map(duration);
     let max_sessions = fields.optional("max_sessions").map(max_sessions);
-    let max_sessions = max_sessions.transpose()?;
-    let max_sessions = max_sessions.or(otherwise.max_sessions);
+    let own_number = max_sessions.transpose()?;
+    let max_sessions = own_number.or(otherwise.max_sessions);
     if max_sessions.is_none() {
         fields.refused("on_excess", "expected `max_sessions` beside it");
     }
-    Ok(SessionRules {
+    let rules = SessionRules {
         idle_timeout: idle_timeout.transpose()?.or(otherwise.idle_timeout),
         max_session_age: max_session_age.transpose()?.or(otherwise.max_session_age),
         max_sessions,
         on_excess: fields.word("on_excess", &ON_EXCESS, otherwise.on_excess),
-    })
+    };
+    Ok((rules, own_number))
 }
 
 fn idle_timeout(node: Node<'_>) -> Read<Duration> {
