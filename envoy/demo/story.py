@@ -150,12 +150,12 @@ def sign_out(gate_port, token):
 
 
 def leave_a_kiosk(authority_port, url):
-    """A session that nobody uses ends by itself, by the policy in envoy/demo/authority.yaml."""
+    """A session that is not used ends by itself, by the policy in envoy/demo/authority.yaml."""
     token = mint("es256", session="kiosk-1", subject="bob", client="kiosk")
     return [
         request("bob signs in at a kiosk", token, url, "let through", seen("kiosk-1", "bob")),
         wait_until_idle(authority_port),
-        request("Somebody else comes up to it", token, url, "refused: 401 session_idle", IDLE),
+        request("The next person at the kiosk", token, url, "refused: 401 session_idle", IDLE),
     ]
 
 

@@ -83,6 +83,15 @@ struct SignOutLabels {
     outcome: String,
 }
 
+impl SignOutLabels {
+    fn done(scope: SignOutScope) -> Self {
+        Self {
+            scope: scope.name(),
+            outcome: "done".to_owned(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SuspicionLabels {
     kind: &'static str,
@@ -141,6 +150,10 @@ impl Metrics {
     }
 
     fn register(&mut self) {
+        // There from the start, so that the first one is an increase.
+        for scope in SignOutScope::ALL {
+            self.sign_outs.get_or_create(&SignOutLabels::done(scope));
+        }
         let registry = &mut self.registry;
         self.sessions.register(registry);
         registry.register(
@@ -316,8 +329,8 @@ impl Metrics {
     /// A request to sign a user out was answered: `done`, or with the code of a problem.
     pub(super) fn signed_out(&self, scope: SignOutScope, outcome: &str) {
         let labels = SignOutLabels {
-            scope: scope.name(),
             outcome: outcome.to_owned(),
+            ..SignOutLabels::done(scope)
         };
         self.sign_outs.get_or_create(&labels).inc();
     }

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::yaml::{self, Lines, YamlError};
+use crate::authority::Configuration;
 use crate::configuration::joined;
 pub use surroundings::{ClusterFinding, Surroundings};
 
@@ -262,7 +263,8 @@ pub(crate) fn found(documents: &[Document]) -> Vec<Found> {
                 lines: Rc::clone(&document.lines),
                 own_lines: (Rc::clone(&document.lines), String::new()),
             });
-        } else {
+        } else if !Configuration::is_in(&document.value) {
+            // Nothing in the authority's own file is a filter's, whatever it looks like.
             let mut ancestors = vec![(String::new(), &document.value)];
             walk(document, &mut ancestors, &mut found);
         }
