@@ -152,7 +152,8 @@ impl Metrics {
     fn register(&mut self) {
         // There from the start, so that the first one is an increase.
         for scope in SignOutScope::ALL {
-            self.sign_outs.get_or_create(&SignOutLabels::done(scope));
+            let labels = SignOutLabels::done(scope);
+            self.sign_outs.get_or_create(&labels).inc_by(0);
         }
         let registry = &mut self.registry;
         self.sessions.register(registry);

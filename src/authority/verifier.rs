@@ -1,7 +1,7 @@
 //! Users' tokens as evidence, verified with the keys of the issuers in the authority's file.
 //!
-//! The rules are the gate's ([`TokenCheck`]), and so are those by which keys are fetched and kept
-//! ([`KeyKeeper`]). Both were made for one thread of a host that calls back, so there is one thread
+//! The rules are the gate's ([`TokenCheck`](crate::gate::TokenCheck)), and so are those by which keys are fetched and kept
+//! ([`KeyKeeper`](crate::keys::KeyKeeper)). Both were made for one thread of a host that calls back, so there is one thread
 //! here too, with a queue: it verifies, looks after the keys, and lets a token wait whose key may be
 //! on its way. Calls to servers are made on others (`background`), so none of them holds it up. One
 //! thread will do: a signature takes a fraction of a millisecond, and users do not sign out that often.

@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-/// The path for an [`ActivityRequest`].
+/// The path for an `ActivityRequest`.
 pub const ACTIVITY_PATH: &str = "/v1/activity";
 
 /// The most reports in a request.
@@ -122,7 +122,7 @@ pub struct ActivityRequest {
     pub reports: Vec<Report>,
 }
 
-/// Reports of one edge, as it writes them: the text of an [`ActivityRequest`].
+/// Reports of one edge, as it writes them: the text of an `ActivityRequest`.
 ///
 /// Written as text at once, since the tree of JSON values that other requests are made from would
 /// cost a worker some milliseconds for a thousand reports.
