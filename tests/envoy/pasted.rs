@@ -19,7 +19,7 @@ fn the_shell_blocks_of_the_documents_are_answered_as_they_say() {
             continue;
         }
         answers += blocks.iter().filter(|block| block.answer.is_some()).count();
-        let authority = Authority::start();
+        let authority = Authority::for_users(&[]);
         let envoy = gate(&authority);
         let scene = Scene {
             program: &program(),
@@ -43,6 +43,8 @@ fn gate(authority: &Authority) -> Envoy {
     configuration["providers"]["demo"]["forward"] = json!(false);
     configuration["session_headers"] = json!(true);
     configuration["revocation"] = authority.settings();
+    configuration["sign_out"] = json!({"path": "/session/sign-out"});
+    configuration["sessions"] = json!({"path": "/session/devices"});
     let bootstrap = Bootstrap::with_plugin(Plugin::new(&configuration));
     let envoy = Envoy::start(&bootstrap.with_authority(authority.address()));
     // Until the first feed is loaded, every token is refused.
