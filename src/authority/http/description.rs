@@ -97,11 +97,18 @@ fn describe_kinds(document: &mut Value) {
         json!({"properties": properties})
     };
     let all = json!(["token", "session", "device", "subject", "client"]);
-    let entries = json!(["token", "session", "device"]);
+    let only_cut_offs = ["not_before", "except_session"];
+    let unrotated = |mut kind: Value| {
+        if let Some(Value::Object(properties)) = kind.get_mut("properties") {
+            properties.insert("rotated".to_owned(), json!({"enum": [false]}));
+        }
+        kind
+    };
     let revocation = json!([
-        named(entries, &["not_before", "except_session"]),
-        named(json!(["subject", "client"]), &["subject"]),
-        issuer(&["value", "subject"]),
+        named(json!(["token"]), &only_cut_offs),
+        unrotated(named(json!(["session", "device"]), &only_cut_offs)),
+        unrotated(named(json!(["subject", "client"]), &["subject"])),
+        unrotated(issuer(&["value", "subject"])),
     ]);
     let restoration = json!([named(all, &[]), issuer(&["value"])]);
     let reported = |name: &str, other: &str| {
