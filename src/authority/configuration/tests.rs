@@ -210,8 +210,8 @@ fn every_fault_of_a_session_policy_is_told_with_its_path() {
         ),
         (
             json!({"max_sessions": 1, "clients": {"tv": {"idle": "1h"}}}),
-            ".clients.tv.idle: unknown key, expected one of `max_sessions`, `idle_timeout`, \
-             `max_session_age` and `on_excess`",
+            ".clients.tv.idle: unknown key, expected one of `idle_timeout`, `max_session_age`, \
+             `max_sessions` and `on_excess`",
         ),
     ] {
         let expected = format!("issuers[0].session_policy{expected}");
