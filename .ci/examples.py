@@ -67,7 +67,7 @@ def bootstrap_around(configuration):
 
 
 def bootstraps(path, output):
-    """The bootstraps to validate for one file; none for a compose file."""
+    """The bootstraps to validate for one file; none for a compose file, or for the authority's own file."""
     for number, document in enumerate(yaml.load_all(path.read_text(), StrictLoader)):
         if "static_resources" in document:
             yield path
@@ -76,8 +76,8 @@ def bootstraps(path, output):
                 written = output / f"{path.stem}-{number}.json"
                 written.write_text(json.dumps(bootstrap_around(configuration), indent=2))
                 yield written
-        elif "services" not in document:
-            sys.exit(f"{path}: expected an Envoy bootstrap, a known Kubernetes kind or a compose file")
+        elif "services" not in document and "issuers" not in document:
+            sys.exit(f"{path}: expected an Envoy bootstrap, a known Kubernetes kind, a compose file or an authority's file")
 
 
 def main(directory, output):
