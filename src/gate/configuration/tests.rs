@@ -1,5 +1,5 @@
-#[cfg(not(target_family = "wasm"))]
 mod activity;
+#[cfg(not(target_family = "wasm"))]
 mod closed;
 mod keys;
 #[cfg(not(target_family = "wasm"))]
