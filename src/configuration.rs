@@ -30,7 +30,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-pub(crate) use fields::{Fields, all};
+#[cfg(not(any(target_family = "wasm", fuzzing)))]
+pub(crate) use fields::nearest;
+pub(crate) use fields::{Fields, all, each_once};
 pub(crate) use spelling::{boolean, whole};
 
 /// One thing that is wrong with a configuration.
@@ -157,7 +159,7 @@ impl<'c> Node<'c> {
 
     /// The path of the value. Each value of a configuration has an address of its own, and none is
     /// moved while it is read.
-    fn path(self) -> String {
+    pub(crate) fn path(self) -> String {
         path_of(self.value, self.reading.whole)
     }
 

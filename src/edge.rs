@@ -1,8 +1,8 @@
 //! One virtual machine at work: the gate, and everything that keeps it able to decide.
 //!
 //! An [`Edge`] owns the gate, the keepers of its keys and of its revocation feed, the requests that
-//! wait, the checks that are under way, and the requests in progress that end with their tokens. It is told what happens, and does the rest over its
-//! [`EdgeHost`]:
+//! wait, the checks that are under way, and the requests in progress that end with their tokens. It is
+//! told what happens, and does the rest over its [`EdgeHost`]:
 //!
 //! | what happens | what the edge is told |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | time has passed | [`Edge::on_tick`], as often as [`Edge::tick_period`] says |
 //! | the plugin is let go | [`Edge::release`] |
 //!
-//! What was decided about a request is in its [`Progress`], which the edge shares with the context of
-//! the request. A request that was held and may go on is resumed.
+//! What was decided about a request is in its [`Progress`], of which the edge keeps a share while the
+//! request waits. A request that was held and may go on is resumed.
 //!
 //! # What does a request wait for?
 //!
@@ -57,7 +57,7 @@ mod pace;
 mod streams;
 mod waiting;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -120,11 +120,19 @@ pub enum State {
     Stopped,
 }
 
-/// How a request gets on.
+/// How a request gets on. It belongs to the context of the request.
 #[derive(Debug, Default)]
 pub struct Progress {
+    fate: Fate,
+    /// What counts instead once the request has waited, and is shared with what resumes it. Most requests
+    /// never wait, and allocate nothing for it.
+    shared: OnceCell<Rc<Fate>>,
+}
+
+/// What has become of a request so far.
+#[derive(Debug, Default)]
+struct Fate {
     state: Cell<State>,
-    has_waited: Cell<bool>,
     /// Where it is watched, if it was let in and can be ended.
     ticket: Cell<Option<Ticket>>,
 }
@@ -132,15 +140,20 @@ pub struct Progress {
 impl Progress {
     /// What has been decided about it.
     #[must_use]
-    pub const fn state(&self) -> State {
-        self.state.get()
+    pub fn state(&self) -> State {
+        self.fate().state.get()
     }
 
-    fn set(&self, state: State) {
-        self.state.set(state);
-        if state == State::Held {
-            self.has_waited.set(true);
-        }
+    fn fate(&self) -> &Fate {
+        self.shared.get().map_or(&self.fate, |shared| shared)
+    }
+
+    fn share(&self) -> Rc<Fate> {
+        Rc::clone(self.shared.get_or_init(Rc::default))
+    }
+
+    fn has_waited(&self) -> bool {
+        self.shared.get().is_some()
     }
 }
 
@@ -151,7 +164,7 @@ struct Held {
     patience: Option<Interval>,
     /// What its waits have ended with so far.
     answers: Answers,
-    progress: Rc<Progress>,
+    fate: Rc<Fate>,
 }
 
 /// What the authority is asked for.
@@ -207,16 +220,22 @@ impl<H: EdgeHost> Edge<H> {
         self.pace.period()
     }
 
-    /// Decides about a new request, whose context is in effect. What was decided is
-    /// written to `progress`, now and, if it is held, again later.
-    pub fn on_request(&self, context: ContextId, progress: Rc<Progress>) {
+    /// Decides about a new request, whose context is in effect. What was decided is in `progress`, now
+    /// and, if it is held, again later.
+    pub fn on_request(&self, context: ContextId, progress: &Progress) {
         self.called.set(context);
-        self.decide(Held {
-            context,
-            patience: None,
-            answers: Answers::default(),
-            progress,
-        });
+        let wait = self.attempt(context, &Answers::default(), progress.fate());
+        if let Some(wait) = wait {
+            self.hold(
+                wait,
+                Held {
+                    context,
+                    patience: None,
+                    answers: Answers::default(),
+                    fate: progress.share(),
+                },
+            );
+        }
     }
 
     /// Removes what only the gate may set from the trailers of a request, whose context is in
@@ -225,20 +244,20 @@ impl<H: EdgeHost> Edge<H> {
         let host = self.host.request();
         let remove = |name: &str| host.remove_trailer(name);
         if self.gate.strip_trailers(&host, host.trailers(), remove) == Verdict::Stop {
-            progress.set(State::Stopped);
+            progress.fate().state.set(State::Stopped);
             self.on_gone(context, progress);
         }
     }
 
     /// Drops a request that has gone.
     pub fn on_gone(&self, context: ContextId, progress: &Progress) {
-        if let Some(ticket) = progress.ticket.take()
+        if let Some(ticket) = progress.fate().ticket.take()
             && let Some(streams) = &self.streams
         {
             streams.borrow_mut().forget(ticket, context);
         }
         // Even a request that has its verdict may own a call that others wait for.
-        if progress.has_waited.get() {
+        if progress.has_waited() {
             self.stop_waiting(context);
         }
     }
@@ -379,24 +398,38 @@ impl<H: EdgeHost> Edge<H> {
         }
     }
 
-    /// Decides about the request whose context is in effect.
-    fn decide(&self, mut held: Held) {
-        loop {
-            let watch = |admitted| {
-                let watch =
-                    |streams: &RefCell<Streams>| streams.borrow_mut().watch(held.context, admitted);
-                held.progress.ticket.set(self.streams.as_ref().map(watch));
-            };
-            let request = self.host.request();
-            match self.gate.on_answers(&request, &held.answers, watch) {
-                Verdict::Forward => return held.progress.set(State::Forwarded),
-                Verdict::Stop => return held.progress.set(State::Stopped),
-                Verdict::Wait(Wait::Check(check)) => return self.ask(Errand::Check(check), held),
-                Verdict::Wait(Wait::Session(call)) => return self.ask(Errand::Session(call), held),
-                Verdict::Wait(Wait::Keys(lack)) => match self.wait_for_keys(&lack, held) {
-                    Ok(()) => return,
-                    Err(again) => held = again,
-                },
+    /// Decides about the request whose context is in effect, with what its waits have ended with. Gives
+    /// what it has to wait for.
+    fn attempt(&self, context: ContextId, answers: &Answers, fate: &Fate) -> Option<Wait> {
+        let watch = |admitted| {
+            let watch = |streams: &RefCell<Streams>| streams.borrow_mut().watch(context, admitted);
+            fate.ticket.set(self.streams.as_ref().map(watch));
+        };
+        let state = match self.gate.on_answers(&self.host.request(), answers, watch) {
+            Verdict::Forward => State::Forwarded,
+            Verdict::Stop => State::Stopped,
+            Verdict::Wait(wait) => return Some(wait),
+        };
+        fate.state.set(state);
+        None
+    }
+
+    /// Decides again about a request that has waited, whose context is in effect.
+    fn decide(&self, held: Held) {
+        if let Some(wait) = self.attempt(held.context, &held.answers, &held.fate) {
+            self.hold(wait, held);
+        }
+    }
+
+    /// Lets the request whose context is in effect wait, or decides again at once where it cannot.
+    fn hold(&self, wait: Wait, held: Held) {
+        match wait {
+            Wait::Check(check) => self.ask(Errand::Check(check), held),
+            Wait::Session(call) => self.ask(Errand::Session(call), held),
+            Wait::Keys(lack) => {
+                if let Err(held) = self.wait_for_keys(&lack, held) {
+                    self.decide(held);
+                }
             }
         }
     }
@@ -415,7 +448,7 @@ impl<H: EdgeHost> Edge<H> {
             Asked::Settled => (held, lack.settled()),
             Asked::Unsettled => (held, lack.unsettled()),
             Asked::Wait => {
-                held.progress.set(State::Held);
+                held.fate.state.set(State::Held);
                 let mut waiting = self.waiting.borrow_mut();
                 match waiting.add(held, lack.provider, seen, patience) {
                     Ok(()) => return Ok(()),
@@ -429,7 +462,7 @@ impl<H: EdgeHost> Edge<H> {
 
     /// Asks the authority for the request whose context is in effect.
     fn ask(&self, errand: Errand, held: Held) {
-        held.progress.set(State::Held);
+        held.fate.state.set(State::Held);
         let caller = self.caller(Owner::Checks);
         let mut checks = self.checks.borrow_mut();
         let is_one_too_many =
@@ -483,7 +516,7 @@ impl<H: EdgeHost> Edge<H> {
         for held in waiting {
             if self.host.enter(held.context) {
                 self.gate.serve(&self.host.request(), call, outcome);
-                held.progress.set(State::Stopped);
+                held.fate.state.set(State::Stopped);
             }
         }
     }
@@ -523,9 +556,9 @@ impl<H: EdgeHost> Edge<H> {
     fn resume(&self, mut held: Held) {
         held.answers.keys.clear();
         if self.host.enter(held.context) {
-            let progress = Rc::clone(&held.progress);
+            let fate = Rc::clone(&held.fate);
             self.decide(held);
-            if progress.state() == State::Forwarded {
+            if fate.state.get() == State::Forwarded {
                 self.host.resume();
             }
         }

@@ -4,7 +4,9 @@
 //!
 //! What has to hold is written down beside the code that it is about, in its module's `fuzzing`.
 
-pub use crate::authority::fuzzing::import;
+pub use crate::authority::fuzzing::{
+    import, logout_form, logout_token, oauth_form, poll_answer, security_event, status_list,
+};
 pub use crate::edge::fuzzing::shared_feed;
 pub use crate::gate::fuzzing::{configuration, request};
 pub use crate::keys::fuzzing::shared_record;

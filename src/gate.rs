@@ -38,17 +38,19 @@ pub use admitted::{Admitted, ChangedNames, Validity};
 pub use configuration::{Configured, read as read_configuration};
 #[cfg(not(target_family = "wasm"))]
 pub use configuration::{Inspection, inspect as inspect_configuration};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use configuration::{cut_off_by, listed_claims};
 pub use decision::{Observer, Step};
 pub use lack::{KeyAnswer, Lack};
 pub use policy::{Chosen, Policy, StreamRule, StreamRules};
 pub use reason::{Action, Admission, ChallengeKind, Outcome, Problem, Reason, Service};
+pub use revocation::{Check, CheckOutcome, ClaimSource, NamingRules, Posture, RevocationSettings};
 #[cfg(not(target_family = "wasm"))]
-pub use revocation::check_request_of;
-pub use revocation::{Check, CheckOutcome, Posture, RevocationSettings};
+pub use revocation::{check_request_of, is_wholly_named};
 pub use session_routes::SessionCall;
 pub use token_cache::CacheCounts;
 #[cfg(not(target_family = "wasm"))]
-pub use token_check::{TokenCheck, TokenFault};
+pub use token_check::{SignatureCheck, TokenCheck, TokenFault};
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -171,13 +173,13 @@ impl Gate {
         // Whatever the host fails to show now, what the authority has done is done.
         let request = Request::new(host.request_headers());
         match call.read(outcome, keys) {
-            Ok(list) => {
-                if call.ends_own_session() {
+            Ok(done) => {
+                if done.ended_own_session {
                     self.verification.note_revoked(&call.token);
                 }
                 host.count(Outcome::Served(call.service), Some(call.provider));
                 let redirect = self.policy.end_session_redirect();
-                host.respond(&call.response(&request, list, redirect));
+                host.respond(&call.response(&request, done, redirect));
             }
             Err(reason) => {
                 let refusal = Refusal {
@@ -306,12 +308,10 @@ impl Gate {
         let mut decision = Decision::new(self, host, &request, attempt, answers, observer);
         let outcome = decision.decide(spoofing);
         // What the host could not show is missing here, and what it could not change is as it came.
-        let has_failed = host.has_failed() || request.is_empty();
-        let outcome = if has_failed {
-            Err(Reason::HostFault.into())
-        } else {
-            outcome
-        };
+        if host.has_failed() || request.is_empty() {
+            self.refuse(host, &request, Reason::HostFault.into());
+            return Verdict::Stop;
+        }
         match outcome {
             Ok(admission) => {
                 host.count(Outcome::Allowed(admission), decision.provider());

@@ -9,6 +9,7 @@ pub mod mock;
 #[cfg(any(test, fuzzing))]
 pub mod mock_background;
 
+use std::fmt;
 use std::time::Duration;
 
 pub use header_block::HeaderBlock;
@@ -63,7 +64,7 @@ pub struct Response {
 
 /// The prefix of all keys in shared data. The number changes with the meaning of the records: a
 /// process may run two versions of the gate for a while, and each has to find only its own.
-pub const KEY_PREFIX: &str = "portcullis/8/";
+pub const KEY_PREFIX: &str = "portcullis/9/";
 
 /// A value in shared data, and its version for compare-and-swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ pub trait SharedData {
 }
 
 /// An HTTP request of the edge's own to a named cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Call {
     /// Name of the cluster in Envoy's configuration.
     pub cluster: String,
@@ -111,6 +112,18 @@ pub struct Call {
     pub body: Option<Vec<u8>>,
     /// How long the host waits for the whole answer.
     pub timeout: Duration,
+}
+
+/// Without headers and body, which may have a credential or a user's token in them.
+impl fmt::Debug for Call {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Call")
+            .field("cluster", &self.cluster)
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Identifies a call until it has ended.
@@ -159,6 +172,11 @@ pub trait BackgroundHost: SharedData + CallHost {
 
     /// An unpredictable number.
     fn random(&self) -> u64;
+
+    /// What the operator calls the process; empty where the host has no name for it.
+    fn instance(&self) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// Logs at warning level.
     fn warn(&self, message: &str);

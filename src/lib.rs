@@ -6,14 +6,15 @@
 //! | shared by the filter and the native binary | |
 //! |---|---|
 //! | [`token`] | bytes → unverified token → verified token; keys, algorithms, signatures |
-//! | [`gate`] | one request: configuration → policy, rules, extraction, verdict, headers, refusals |
+//! | [`gate`] | one request: configuration → policy, rules, extraction, verdict, headers, refusals; the routes that it serves itself |
 //! | [`revocation`] | what can be revoked and how it is checked: names, filter, cut-offs, the feed's formats |
-//! | [`edge`] | one virtual machine at work: gate, keys, feed, requests that wait, calls and their ends |
+//! | [`edge`] | one virtual machine at work: gate, keys, feed, requests that wait, calls and their ends, streams in progress, reports of sessions |
 //! | [`keys`] | the keys of token issuers: where they come from, and keeping the local copies up to date |
 //! | [`sync`] | keeping in step: who leads, the revocation feed |
 //! | `backoff` | how long to wait before the next try |
 //! | `identity_hash` | hash tables whose keys are hashes already |
 //! | `little_endian` | reading the numbers of records and messages |
+//! | `percent` | escaping what stands in a URL or a form |
 //! | [`configuration`] | the strict reader: values with paths, every fault at once |
 //! | `protobuf` | the wire format of messages from and for Envoy |
 //! | [`namespace`] | where records are in shared data, and how they are authenticated |
@@ -28,7 +29,7 @@
 //! | native only | |
 //! |---|---|
 //! | `signer` | the private half of a key: what tokens are signed with, here and in the tests |
-//! | `authority` | the revocation authority: store, feed, HTTP |
+//! | `authority` | the revocation authority: store, feed, HTTP; the registry of sessions and what ends them |
 //! | `cli` | the command line, one module per command |
 //! | `fuzzing` | in tests and fuzz targets only: what holds for any bytes |
 //!
@@ -60,6 +61,7 @@ pub mod keys;
 mod little_endian;
 pub mod namespace;
 pub mod outcome;
+mod percent;
 mod protobuf;
 pub mod revocation;
 pub mod sync;
@@ -88,7 +90,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// Each depends only on those after it.
-    const MODULES: [&str; 16] = [
+    const MODULES: [&str; 17] = [
         "filter",
         "edge",
         "gate",
@@ -104,6 +106,7 @@ mod tests {
         "backoff",
         "identity_hash",
         "little_endian",
+        "percent",
         "time",
     ];
 

@@ -14,7 +14,9 @@ fn main() -> ExitCode {
     match cli::run(command_line, &mut io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         // The answer is on standard output already.
-        Err(error @ CommandError::Negative) => ExitCode::from(error.exit_code()),
+        Err(error @ (CommandError::Negative | CommandError::NotEverywhere)) => {
+            ExitCode::from(error.exit_code())
+        }
         Err(error) => {
             // When even standard error is closed, the exit code is all that is left to say.
             let _ = writeln!(io::stderr(), "{}", report(&error));

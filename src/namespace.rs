@@ -13,7 +13,7 @@
 //! that collide with another plugin's records.
 //!
 //! ```text
-//! key:    portcullis/8/<name>/<record>        // name: 16 bytes in base64url
+//! key:    portcullis/9/<name>/<record>        // name: 16 bytes in base64url
 //!
 //! struct Record {
 //!     version: u8,           // 2; 1 had a checksum under no key

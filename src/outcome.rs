@@ -77,6 +77,10 @@ pub enum Reason {
     SessionTooOld,
     /// The session was ended to make room for another one of the same subject.
     SessionDisplaced,
+    /// Its issuer has suspended the token in a status list.
+    TokenSuspended,
+    /// `status` is no reference to a status list, and the provider's are honoured.
+    StatusMalformed,
     /// The token has no claim by which it could be revoked, or one that no revocation could name.
     TokenUnnamed,
     /// No revocation feed has been loaded.
@@ -155,7 +159,7 @@ pub enum Outcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 49] = [
         Self::TokenMissing,
         Self::TokenAmbiguous,
         Self::TokenTooLarge,
@@ -190,6 +194,8 @@ impl Reason {
         Self::SessionIdle,
         Self::SessionTooOld,
         Self::SessionDisplaced,
+        Self::TokenSuspended,
+        Self::StatusMalformed,
         Self::TokenUnnamed,
         Self::RevocationUnavailable,
         Self::RevocationStale,
@@ -243,6 +249,8 @@ impl Reason {
             Self::SessionIdle => "session_idle",
             Self::SessionTooOld => "session_too_old",
             Self::SessionDisplaced => "session_displaced",
+            Self::TokenSuspended => "token_suspended",
+            Self::StatusMalformed => "status_malformed",
             Self::TokenUnnamed => "token_unnamed",
             Self::RevocationUnavailable => "revocation_unavailable",
             Self::RevocationStale => "revocation_stale",

@@ -23,6 +23,7 @@ mod feed_key;
 mod feed_state;
 #[cfg(all(any(test, fuzzing), not(target_family = "wasm")))]
 pub(crate) mod fuzzing;
+mod issuance;
 mod manifest;
 #[cfg(any(test, fuzzing))]
 pub mod mock_authority;
@@ -43,6 +44,7 @@ pub use feed_key::{FeedKeys, FeedSignature, FeedSignatureError, Signable, Signer
 pub use feed_state::FeedState;
 #[cfg(test)]
 pub(crate) use feed_state::example as example_state;
+pub use issuance::{CutOffBy, Issuance};
 pub use manifest::{Manifest, ManifestError, SEGMENT_BYTES, Segment};
 pub use name::{EXPIRY_MARGIN, FilterKey, Fingerprint, Kind, MAX_CLOCK_SKEW, MAX_NAME_BYTES};
 pub use proof::Settled;

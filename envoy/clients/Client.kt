@@ -26,12 +26,13 @@ class SessionEnded(val code: String) : Exception("the session has ended: $code")
 class Refusal(val code: String, val action: String, val retryAfter: Long)
 
 class Client(private val session: Session, private val http: HttpClient = HttpClient.newHttpClient()) {
-    private val refreshing = Any()
+    /** Held while tokens change. */
+    private val renewing = Any()
 
     /** Sends a request with the session's token. Gives back what the API answers. */
     fun send(url: URI, method: String = "GET", body: String = ""): HttpResponse<String> {
         var waits = 0
-        var hasRefreshed = false
+        var hasRenewed = false
         while (true) {
             val token = session.token()
             val request = HttpRequest.newBuilder(url).method(method, HttpRequest.BodyPublishers.ofString(body))
@@ -39,11 +40,11 @@ class Client(private val session: Session, private val http: HttpClient = HttpCl
             val reply = http.send(request.build(), HttpResponse.BodyHandlers.ofString())
             val refusal = refusalOf(reply) ?: return reply
             when (refusal.action) {
-                "refresh" -> {
-                    if (hasRefreshed || !refreshOnce(token)) end(refusal.code)
-                    hasRefreshed = true
+                "refresh", "sign_in" -> {
+                    if (hasRenewed) end(token, refusal.code)
+                    renew(token, refusal)
+                    hasRenewed = true
                 }
-                "sign_in" -> end(refusal.code)
                 "wait" -> {
                     if (waits == MOST_WAITS) return reply
                     waits += 1
@@ -55,19 +56,33 @@ class Client(private val session: Session, private val http: HttpClient = HttpCl
     }
 
     /** Signs out here, on the other devices (`others`), or `everywhere`. `false` when it was not done. */
-    fun signOut(base: URI, scope: String = "session"): Boolean {
-        val done = send(base.resolve("/session/sign-out?scope=$scope"), "POST").statusCode() == 204
-        if (done && scope != "others") session.ended("signed_out")
-        return done
+    fun signOut(base: URI, scope: String = "session"): Boolean =
+        // No other thread refreshes meanwhile, which would sign in again. This one may.
+        synchronized(renewing) {
+            val done = send(base.resolve("/session/sign-out?scope=$scope"), "POST").statusCode() == 204
+            if (done && scope != "others") session.ended("signed_out")
+            done
+        }
+
+    private fun end(token: String?, code: String): Nothing {
+        synchronized(renewing) { if (session.token() == token) session.ended(code) }
+        throw SessionEnded(code)
     }
 
-    /** Refreshes, unless another thread has since the request with `token` was sent. */
-    private fun refreshOnce(token: String?): Boolean =
-        synchronized(refreshing) { session.token() != token || session.refresh() }
-
-    private fun end(code: String): Nothing {
-        session.ended(code)
-        throw SessionEnded(code)
+    /**
+     * Refreshes, unless another thread has since the request with `token` was sent. Where there is nothing to
+     * refresh, the application is told once, and not of a session that it has begun since.
+     */
+    private fun renew(token: String?, refusal: Refusal) {
+        synchronized(renewing) {
+            val now = session.token()
+            if (now == token) {
+                if (refusal.action == "refresh" && token != null && session.refresh()) return
+                session.ended(refusal.code)
+                throw SessionEnded(refusal.code)
+            }
+            if (now == null) throw SessionEnded(refusal.code)
+        }
     }
 
     /** `null` for an answer of the API itself. */
@@ -76,7 +91,7 @@ class Client(private val session: Session, private val http: HttpClient = HttpCl
         if (!type.startsWith("application/problem+json")) return null
         // An application has a JSON library; these members need none.
         val text = { name: String -> Regex("\"$name\":\"([a-z_]+)\"").find(reply.body())?.groupValues?.get(1) }
-        val retryAfter = reply.headers().firstValue("retry-after").orElse("5").toLong()
+        val retryAfter = reply.headers().firstValue("retry-after").orElse("").toLongOrNull() ?: 5
         return Refusal(text("code") ?: return null, text("action") ?: return null, retryAfter)
     }
 

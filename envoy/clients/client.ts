@@ -33,9 +33,15 @@ const REFRESH_AHEAD_SECONDS = 60;
 /** How often a request is repeated that is told to wait. */
 const MOST_WAITS = 3;
 
+/** A session whose tokens live for less than `REFRESH_AHEAD_SECONDS` is refreshed ahead no more often than this. */
+const AHEAD_PAUSE_SECONDS = 30;
+
 export class Client {
   /** Under way, so that requests that fail together refresh once. */
   #refreshing: Promise<void> | undefined;
+  /** Under way, so that no refresh signs in again meanwhile. */
+  #signingOut: Promise<void> | undefined;
+  #nextAhead = 0;
 
   /** `base` is the address of the gate. */
   constructor(
@@ -44,56 +50,82 @@ export class Client {
   ) {}
 
   /** `fetch`, with the session's token. Gives back what the API answers, refusals that nothing mends included. */
-  async fetch(path: string, init: RequestInit = {}): Promise<Response> {
+  fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    return this.#fetch(path, init, () => this.#signingOut);
+  }
+
+  /** Signs out here, on the other devices, or everywhere. Resolves when it is done; rejects when it is not. */
+  async signOut(scope: "session" | "others" | "everywhere" = "session"): Promise<void> {
+    while (this.#signingOut !== undefined) await this.#signingOut.catch(() => {});
+    this.#signingOut = this.#signOut(scope).finally(() => (this.#signingOut = undefined));
+    await this.#signingOut;
+  }
+
+  async #signOut(scope: string): Promise<void> {
+    // What a refresh that is under way brings would be kept after the end.
+    await this.#refreshing?.catch(() => {});
+    const path = `/session/sign-out?scope=${scope}`;
+    const reply = await this.#fetch(path, { method: "POST" }, () => undefined);
+    if (reply.status !== 204) throw new Error(`not signed out: status ${reply.status}`);
+    if (scope !== "others") this.session.ended("signed_out");
+  }
+
+  /** `before` is what a refresh has to wait for. */
+  async #fetch(path: string, init: RequestInit, before: () => Promise<void> | undefined): Promise<Response> {
     let waits = 0;
-    let hasRefreshed = false;
+    let hasRenewed = false;
     for (;;) {
       const token = this.session.token();
       const headers = new Headers(init.headers);
       if (token !== undefined) headers.set("authorization", `Bearer ${token}`);
       const reply = await fetch(new URL(path, this.base), { ...init, headers });
       const refusal = await refusalOf(reply);
-      if (refusal?.action === "refresh" && !hasRefreshed) {
-        hasRefreshed = true;
-        // Another request may have refreshed meanwhile.
-        if (this.session.token() === token) await this.#refresh();
-      } else if (refusal?.action === "wait" && waits < MOST_WAITS) {
+      const action = refusal?.action;
+      if (refusal !== undefined && (action === "refresh" || action === "sign_in")) {
+        // Another sign-out may begin where one ends.
+        for (let first = before(); first !== undefined; first = before()) await first.catch(() => {});
+        // A refresh that is under way may have had this token revoked, where tokens are rotated.
+        if (action === "sign_in") await this.#refreshing?.catch(() => {});
+        if (hasRenewed) this.#end(token, refusal.code);
+        hasRenewed = true;
+        if (this.session.token() !== token) {
+          // Another request has refreshed meanwhile, or the session has ended, which was told then.
+          if (this.session.token() === undefined) throw new SessionEnded(refusal.code);
+        } else if (action === "sign_in" || token === undefined) {
+          this.#end(token, refusal.code);
+        } else {
+          await this.#refresh().catch(() => this.#end(token, "refresh_failed"));
+        }
+      } else if (refusal !== undefined && action === "wait" && waits < MOST_WAITS) {
         waits += 1;
         await sleep(refusal.retry_after ?? 5);
-      } else if (refusal?.action === "sign_in" || refusal?.action === "refresh") {
-        this.session.ended(refusal.code);
-        throw new SessionEnded(refusal.code);
       } else {
-        if (refusal === undefined) this.#refreshAhead(reply);
+        if (refusal === undefined && token !== undefined) this.#refreshAhead(reply, token);
         return reply;
       }
     }
   }
 
-  /** Signs out here, on the other devices, or everywhere. Resolves when it is done; rejects when it is not. */
-  async signOut(scope: "session" | "others" | "everywhere" = "session"): Promise<void> {
-    const reply = await this.fetch(`/session/sign-out?scope=${scope}`, { method: "POST" });
-    if (reply.status !== 204) throw new Error(`not signed out: status ${reply.status}`);
-    if (scope !== "others") this.session.ended("signed_out");
-  }
-
   #refresh(): Promise<void> {
-    this.#refreshing ??= this.session
-      .refresh()
-      .catch(() => {
-        this.session.ended("refresh_failed");
-        throw new SessionEnded("refresh_failed");
-      })
-      .finally(() => (this.#refreshing = undefined));
+    this.#refreshing ??= this.session.refresh().finally(() => (this.#refreshing = undefined));
     return this.#refreshing;
   }
 
-  /** Refreshes in the background when the answer says that the token ends soon. */
-  #refreshAhead(reply: Response): void {
+  /** Tells the application that the session of this token has ended, unless it has another one by now. */
+  #end(token: string | undefined, code: string): never {
+    if (this.session.token() === token) this.session.ended(code);
+    throw new SessionEnded(code);
+  }
+
+  /** Refreshes in the background when the answer says that the token ends soon. If that fails, it is still good. */
+  #refreshAhead(reply: Response, token: string): void {
     const expiresAt = Number(reply.headers.get("x-session-expires-at") ?? NaN);
     // By the server's clock: the device's may be wrong.
     const now = Date.parse(reply.headers.get("date") ?? "") / 1000;
-    if (expiresAt - now < REFRESH_AHEAD_SECONDS) void this.#refresh().catch(() => {});
+    const isDue = expiresAt - now < REFRESH_AHEAD_SECONDS && now >= this.#nextAhead;
+    if (!isDue || this.session.token() !== token || this.#signingOut !== undefined) return;
+    this.#nextAhead = now + AHEAD_PAUSE_SECONDS;
+    void this.#refresh().catch(() => {});
   }
 }
 

@@ -11,7 +11,7 @@ import sys
 import time
 
 from cases import run_cases
-from servers import ADMIN, AUTHORITY, ENVOY_LOG, GATE, Servers, choose_ports, log_tail
+from servers import ADMIN, AUTHORITY, ENVOY_LOG, GATE, SIGNALS, Servers, choose_ports, log_tail
 from story import run_story
 from terminal import Failure, Stopped, Usage, say
 from tokens import AUDIENCE, ISSUER, PORTCULLIS, ROOT, make_keys
@@ -41,7 +41,7 @@ def show(afterwards):
     with Servers(ports, environment) as servers:
         say(f"ready after {time.monotonic() - started:.1f} s")
         failed = run_cases(ports[GATE], ports[ADMIN])
-        failed += run_story(ports[GATE], ports[AUTHORITY])
+        failed += run_story(ports[GATE], ports[AUTHORITY], ports[SIGNALS])
         print()
         if failed:
             say(f"{failed} did not come out as promised; the last lines of Envoy's log:\n{log_tail('envoy', 40)}")

@@ -10,14 +10,16 @@ import time
 import urllib.request
 
 from terminal import Failure, Usage, say
-from tokens import DEMO, PORTCULLIS, ROOT, serve
+from tokens import DEMO, PORTCULLIS, ROOT, serve, signals_file
 
 CONFIGURATION = ROOT / "envoy" / "envoy.yaml"
 ENVOY_LOG = DEMO / "envoy.log"
-# Each variable sets one port; the defaults are those of envoy.yaml.
+# Each variable sets one port.
 GATE, UPSTREAM, ADMIN = "PORTCULLIS_PORT", "PORTCULLIS_UPSTREAM_PORT", "PORTCULLIS_ADMIN_PORT"
-AUTHORITY = "PORTCULLIS_AUTHORITY_PORT"
-DEFAULT_PORTS = {GATE: 10000, UPSTREAM: 10001, AUTHORITY: 10002, ADMIN: 9901}
+AUTHORITY, SIGNALS = "PORTCULLIS_AUTHORITY_PORT", "PORTCULLIS_SIGNALS_PORT"
+# Those of Envoy's file, and one that only the authority's files have.
+ENVOY_PORTS = {GATE: 10000, UPSTREAM: 10001, AUTHORITY: 10002, ADMIN: 9901}
+DEFAULT_PORTS = {**ENVOY_PORTS, SIGNALS: 10003}
 # V8 compiles the module before Envoy is ready: under a second, on a busy machine more.
 READY_WITHIN_SECONDS = 60
 STOPPED_WITHIN_SECONDS = 10
@@ -55,10 +57,11 @@ def hold_port(variable, wanted, default):
 
 def configuration_for(ports):
     """envoy.yaml itself, or a copy of it where the ports are others."""
-    if ports == DEFAULT_PORTS:
+    ports = {variable: ports[variable] for variable in ENVOY_PORTS}
+    if ports == ENVOY_PORTS:
         return CONFIGURATION
     text = CONFIGURATION.read_text()
-    for variable, default in DEFAULT_PORTS.items():
+    for variable, default in ENVOY_PORTS.items():
         if text.count(f"port_value: {default}}}") != 1:
             raise Failure(f"expected port {default} exactly once in envoy/envoy.yaml")
         # By way of the name: one port's new number may be another one's default.
@@ -81,8 +84,9 @@ class Servers:
     def __enter__(self):
         try:
             self.start("upstream", PORTCULLIS, "upstream", "--listen", f"127.0.0.1:{self.ports[UPSTREAM]}")
-            self.start("authority", *serve(self.ports[AUTHORITY]))
-            self.wait_until("the authority", lambda: connects(self.ports[AUTHORITY]))
+            signals = signals_file(self.ports[SIGNALS])
+            self.start("authority", *serve(self.ports[AUTHORITY]), "--signals", signals)
+            self.wait_until("the authority", lambda: all(connects(self.ports[port]) for port in (AUTHORITY, SIGNALS)))
             # Hot restart shares memory between Envoys of the same number, strangers' included.
             self.start(
                 "envoy", os.environ["ENVOY_BIN"], "-c", configuration_for(self.ports), "--concurrency", "2",

@@ -10,7 +10,7 @@ import chat
 from cases import CHALLENGE, bearer, show_outcome, show_title
 from replies import difference, let_through, refused, send, shell_line
 from terminal import Failure, paint
-from tokens import DEMO, ISSUER, PORTCULLIS, ROOT, mint
+from tokens import DEMO, ISSUER, PORTCULLIS, ROOT, mint, mint_logout
 
 REVOKED = refused("token_revoked", f'{CHALLENGE}, error="invalid_token"')
 IDLE = refused("session_idle", f'{CHALLENGE}, error="invalid_token"')
@@ -24,7 +24,7 @@ IDLE_WITHIN_SECONDS = 30
 CONNECTIONS = 24
 
 
-def run_story(gate_port, authority_port):
+def run_story(gate_port, authority_port, signals_port):
     """Shows every step; returns how many did not come out as promised."""
     url = f"http://127.0.0.1:{gate_port}/orders"
     phone, laptop = mint("es256", session="phone-1"), mint("es256", session="laptop-1")
@@ -42,7 +42,8 @@ def run_story(gate_port, authority_port):
             show_sockets("The last chat", sockets[1:], [False]),
             request("Her laptop", laptop, url, "refused: 401 token_revoked", REVOKED),
             *sign_in_and_out(gate_port, url),
-            *leave_a_kiosk(authority_port, url),
+            *log_out_at_the_provider(gate_port, signals_port, url),
+            *leave_a_kiosk(gate_port, authority_port, url),
         ]
     )
 
@@ -149,17 +150,49 @@ def sign_out(gate_port, token):
     return show_outcome("204 once it is on the authority's disk", [*difference("status", 204, reply.status), *in_time])
 
 
-def leave_a_kiosk(authority_port, url):
+def log_out_at_the_provider(gate_port, signals_port, url):
+    """A session that ends at the identity provider, which tells the authority; the demo sends what it would."""
+    tablet, desk = mint("es256", session="tablet-1"), mint("es256", session="desk-1")
+    receiver = f"http://127.0.0.1:{signals_port}/backchannel-logout"
+    return [
+        request("alice signs in on a tablet", tablet, url, "let through", seen("tablet-1")),
+        request("and at her desk", desk, url, "let through", seen("desk-1")),
+        tell("A logout token that another key has signed", receiver, mint_logout("forger", "tablet-1"), 400),
+        request("The tablet goes on", tablet, url, "let through", seen("tablet-1")),
+        log_out(receiver, gate_port, tablet),
+        request("The tablet", tablet, url, "refused: 401 token_revoked", REVOKED),
+        request("alice, at her desk", desk, url, "let through all the same", seen("desk-1")),
+    ]
+
+
+def log_out(receiver, gate_port, token):
+    title = "She logs out at the identity provider, which tells the authority so"
+    failed = tell(title, receiver, mint_logout("es256", "tablet-1"), 200)
+    first, last = seconds_until_refused(gate_port, token)
+    print(f"  first refusal {first * 1000:.0f} ms, last worker's {last * 1000:.0f} ms after the answer")
+    return failed + show_outcome("refused by every worker", difference("in time", True, last < GIVE_UP_AFTER_SECONDS))
+
+
+def tell(title, receiver, logout_token, status):
+    """Sends a logout token as an identity provider does."""
+    arguments = ["-d", f"logout_token={logout_token}", receiver]
+    show_title(title, shell_line("curl", "-i", *arguments))
+    reply = send(arguments)
+    reply.show()
+    return show_outcome(f"answered with {status}", difference("status", status, reply.status))
+
+
+def leave_a_kiosk(gate_port, authority_port, url):
     """A session that is not used ends by itself, by the policy in envoy/demo/authority.yaml."""
     token = mint("es256", session="kiosk-1", subject="bob", client="kiosk")
     return [
         request("bob signs in at a kiosk", token, url, "let through", seen("kiosk-1", "bob")),
-        wait_until_idle(authority_port),
+        wait_until_idle(gate_port, authority_port, token),
         request("The next person at the kiosk", token, url, "refused: 401 session_idle", IDLE),
     ]
 
 
-def wait_until_idle(authority_port):
+def wait_until_idle(gate_port, authority_port, token):
     command = [
         os.path.relpath(PORTCULLIS, ROOT), "sessions", "--subject", "bob", "--include-ended",
         "--authority", f"http://127.0.0.1:{authority_port}",
@@ -175,4 +208,7 @@ def wait_until_idle(authority_port):
             raise Failure(f"portcullis sessions failed: {done.stderr.strip()}")
         shown = done.stdout.rstrip()
     print(textwrap.indent(shown, "  "))
-    return show_outcome("ended, since it was idle", difference("idle", True, " idle " in shown))
+    # The authority shows the end from the moment that it is on its disk; workers hear of it after that.
+    _, last = seconds_until_refused(gate_port, token)
+    in_time = difference("in time", True, last < GIVE_UP_AFTER_SECONDS)
+    return show_outcome("ended, since it was idle", [*difference("idle", True, " idle " in shown), *in_time])

@@ -15,6 +15,9 @@ AUTHORITY = DEMO / "authority"
 CREDENTIALS = DEMO / "credentials"
 # What the authority trusts, and when sessions end by themselves.
 AUTHORITY_FILE = ROOT / "envoy" / "demo" / "authority.yaml"
+# Which sign-outs at the identity provider it is told of.
+SIGNALS_FILE = ROOT / "envoy" / "demo" / "signals.yaml"
+SIGNALS_ADDRESS = "127.0.0.1:10003"
 
 # As envoy.yaml has them.
 ISSUER, AUDIENCE = "https://issuer.example", "api"
@@ -75,6 +78,18 @@ def serve(port):
     ]  # fmt: skip
 
 
+def signals_file(port):
+    """signals.yaml itself, or a copy of it where the port is another."""
+    text = SIGNALS_FILE.read_text()
+    address = f"127.0.0.1:{port}"
+    if address == SIGNALS_ADDRESS:
+        return SIGNALS_FILE
+    rendered = DEMO / "signals.yaml"
+    # As far from the root as the original, from where its paths lead.
+    rendered.write_text(text.replace(SIGNALS_ADDRESS, address))
+    return rendered
+
+
 def first_start_of_the_authority():
     with (DEMO / "authority.log").open("wb") as log:
         process = subprocess.Popen(serve(0), cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -91,4 +106,13 @@ def mint(key, lifetime=LIFETIME, session="session-1", subject="alice", client="p
         "mint", "--key", key_file(key), "--issuer", ISSUER, "--audience", AUDIENCE,
         "--subject", subject, "--session", session, "--client", client, "--scope", "orders:read",
         "--claim", f"email={subject}@example.com", f"--expires-in={lifetime}",
+    )  # fmt: skip
+
+
+def mint_logout(key, session, subject="alice", client="phone"):
+    """The token that an identity provider sends when a session has ended (OpenID Connect Back-Channel Logout 1.0)."""
+    return portcullis(
+        "mint", "--key", key_file(key), "--type", "logout+jwt", "--issuer", ISSUER, "--audience", client,
+        "--subject", subject, "--session", session, "--expires-in=2m",
+        "--claim", 'events={"http://schemas.openid.net/event/backchannel-logout": {}}',
     )  # fmt: skip

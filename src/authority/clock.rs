@@ -1,5 +1,6 @@
 //! The authority's clock. Nothing else reads the time.
 
+use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::time::UnixTime;
@@ -29,6 +30,33 @@ pub(super) fn now_milliseconds() -> u64 {
 #[must_use]
 pub(super) fn now() -> UnixTime {
     UnixTime::from_seconds(now_milliseconds() / 1000).unwrap_or(UnixTime::MAX)
+}
+
+/// How long the machine has been running, sleep included: by this, unlike by the clock, a process can tell
+/// how long ago another one of the same machine ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Uptime {
+    /// Which start of the machine that was.
+    pub boot: String,
+    /// How long ago that was.
+    pub passed: Duration,
+}
+
+/// The same at this moment; `None` where the system does not tell.
+#[must_use]
+pub(super) fn uptime() -> Option<Uptime> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let text = fs::read_to_string("/proc/uptime").ok()?;
+    let passed = seconds(text.split_whitespace().next()?)?;
+    Some(Uptime {
+        boot: boot.trim().to_owned(),
+        passed,
+    })
+}
+
+/// A duration such as `350735.47`.
+fn seconds(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.parse().ok()?).ok()
 }
 
 /// Whether the clock can be relied on for what cannot be undone. A clock that is set ahead by
@@ -77,6 +105,24 @@ impl Trust {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_since_the_start_of_the_machine_is_told_where_there_is_such_a_kernel() {
+        if !cfg!(target_os = "linux") {
+            return;
+        }
+        let before = uptime().unwrap();
+        let after = uptime().unwrap();
+        assert_eq!(before.boot, after.boot);
+        assert!(before.passed <= after.passed && !before.passed.is_zero());
+        assert_eq!(
+            seconds("350735.47"),
+            Some(Duration::from_millis(350_735_470))
+        );
+        for text in ["", "-1", "x", "inf", "NaN"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_clock_that_is_set_ahead_is_not_trusted_until_it_is_put_right_or_a_day_has_passed() {

@@ -185,6 +185,13 @@ impl Verdict {
         self.is_agreed && self.difference_milliseconds < 0
     }
 
+    /// Whether most edges agree that this machine's clock is behind, so that what is seen now would look
+    /// older than it is once the clock is put right.
+    #[must_use]
+    pub(super) const fn is_behind(&self) -> bool {
+        self.is_agreed && self.difference_milliseconds > 0
+    }
+
     /// The difference in whole seconds, for people.
     #[must_use]
     pub(super) const fn seconds(&self) -> i64 {

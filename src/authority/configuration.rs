@@ -9,18 +9,22 @@ use serde_json::Value;
 
 use super::sessions::suspicion::Policy;
 use super::webhook::Receiver;
-use crate::authority::SessionPolicy;
+use crate::authority::{SessionPolicy, SignalsConfiguration};
 use crate::configuration::{Fault, Fields, Node, Read, Reading, Variable};
 
 mod duration;
 mod issuers;
 mod session_policy;
 mod sessions;
+mod status_lists;
 mod suspicion;
 mod webhook;
 
-pub use issuers::{Issuer, IssuerKeys, KeyServer};
+pub(super) use duration::duration;
+pub use issuers::{Issuer, IssuerKeys, KeyServer, SessionEnd};
+pub(super) use issuers::{name, path, server, sessions_end};
 pub use sessions::SessionLimits;
+pub use status_lists::StatusListSource;
 
 /// What the authority's file says. Without a file, it is empty.
 #[derive(Clone, Debug, Default)]
@@ -37,9 +41,9 @@ pub struct Configuration {
 
 /// A configuration, and what the operator should know about it although it is not a fault.
 #[derive(Debug)]
-pub struct Configured {
+pub struct Configured<C = Configuration> {
     /// The configuration; none if there are faults.
-    pub configuration: Option<Configuration>,
+    pub configuration: Option<C>,
     /// What keeps the authority from starting, with the paths.
     pub faults: Vec<Fault>,
     /// Remarks, with their paths.
@@ -47,23 +51,34 @@ pub struct Configured {
 }
 
 impl Configuration {
+    /// The keys at its top, by which it is known.
+    pub(crate) const SECTIONS: [&str; 4] = ["issuers", "sessions", "suspicion", "webhook"];
+
     /// Whether a document is the authority's file, as far as its keys tell.
     #[must_use]
     pub fn is_in(document: &Value) -> bool {
-        SECTIONS
+        Self::SECTIONS
             .iter()
             .any(|section| document.get(section).is_some())
             && document.get("providers").is_none()
+            && !SignalsConfiguration::is_in(document)
     }
 
     /// Reads the file's document. Files that it names are in this directory, unless their paths are
     /// absolute.
     #[must_use]
     pub fn read(document: &Value, directory: &Path) -> Configured {
+        Configured::of(document, |root| configuration(root, directory))
+    }
+}
+
+impl<C> Configured<C> {
+    /// What a document says, of which nothing is used where there is a fault.
+    pub(super) fn of(document: &Value, read: impl FnOnce(Node<'_>) -> Read<C>) -> Self {
         let reading = Reading::new(document, &|_| Variable::Unset);
-        let configuration = configuration(reading.root(), directory).ok();
+        let configuration = read(reading.root()).ok();
         let (faults, warnings) = reading.findings();
-        Configured {
+        Self {
             configuration: configuration.filter(|_| faults.is_empty()),
             faults,
             warnings,
@@ -75,10 +90,11 @@ fn configuration(root: Node<'_>, directory: &Path) -> Read<Configuration> {
     root.object(|fields| {
         let issuers = issuers::issuers(fields, directory);
         let sessions = sessions::sessions(fields);
-        let (issuers, sessions) = (issuers?, sessions?);
-        check_timeouts(fields, &issuers, &sessions);
+        // Every section is looked at before a fault ends this, or those after it would count as unknown.
         let suspicion = suspicion::suspicion(fields);
         let webhook = webhook::webhook(fields, directory);
+        let (issuers, sessions) = (issuers?, sessions?);
+        check_timeouts(fields, &issuers, &sessions);
         Ok(Configuration {
             issuers,
             sessions,
@@ -101,8 +117,5 @@ fn check_timeouts(fields: &Fields<'_>, issuers: &[Issuer], sessions: &SessionLim
     }
 }
 
-/// The keys at the top, by which a file is told from others.
-const SECTIONS: [&str; 4] = ["issuers", "sessions", "suspicion", "webhook"];
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

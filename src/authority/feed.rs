@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::clock;
+use super::edges::Position;
 use super::generation::{Generation, GenerationError, Plan};
 use super::history::{History, Since, Stretch};
 use super::index::Index;
@@ -102,7 +103,12 @@ pub(super) struct Poll {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PollAnswer {
     /// A signed batch.
-    Batch(Vec<u8>),
+    Batch {
+        /// As it is sent.
+        message: Vec<u8>,
+        /// The last change that the edge has with it.
+        through: u64,
+    },
     /// It has to fetch the whole filter again.
     Gone,
 }
@@ -180,6 +186,15 @@ impl Publisher {
         generation.map_or(0.0, |generation| generation.false_positive_rate(tally))
     }
 
+    /// How far the history has come.
+    #[must_use]
+    pub(super) fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch(),
+            sequence: self.parts.history.head().sequence,
+        }
+    }
+
     /// The current epoch.
     #[must_use]
     pub(super) fn epoch(&self) -> u64 {
@@ -254,7 +269,8 @@ impl Publisher {
             changes: found.changes,
             evidence,
         };
-        PollAnswer::Batch(signer.sign(Signable::Batch, batch.encode(), clock::now()))
+        let message = signer.sign(Signable::Batch, batch.encode(), clock::now());
+        PollAnswer::Batch { message, through }
     }
 
     /// Whether the edge says that it knows changes which this store does not: a later one, other

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+pub use super::signals::fuzzing::{
+    logout_form, logout_token, oauth_form, poll_answer, security_event,
+};
+pub use super::status_lists::fuzzing::status_list;
+
 use super::import::{decode, encode, read};
 use super::request::{Limits, RestorationRequest, RevocationRequest};
 use super::strict;

@@ -1,7 +1,8 @@
 //! The authority's HTTP interface.
 //!
 //! Every route is registered together with its description, so that the `OpenAPI` document at
-//! `/v1/openapi.json` names exactly the routes that there are.
+//! `/v1/openapi.json` names exactly the routes that there are. The one of the listener for signals, where
+//! there is one, is at `/v1/openapi-signals.json`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +11,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,11 +19,14 @@ use utoipa_axum::routes;
 use super::Authority;
 use super::credentials::{Access, Caller, Permission, Role};
 use super::server::{ConnectionSlot, Interface, Peer};
+use super::signals::describe as describe_signals;
 
 mod body;
 mod check;
 mod description;
 mod draining;
+#[expect(unused_qualifications, reason = "what the description's macro makes")]
+mod edges;
 mod encoding;
 mod feed;
 mod import;
@@ -36,13 +40,20 @@ mod revocations;
 #[expect(unused_qualifications, reason = "what the description's macro makes")]
 mod sessions;
 mod sign_out;
+#[expect(unused_qualifications, reason = "what the description's macro makes")]
+mod signals;
+mod streams;
 mod users;
 mod visitor;
 
 use description::Description;
+pub(super) use description::operations_in;
 
 pub use super::import::{Imported, LineFault};
-pub use super::request::{RestorationRequest, RevocationRequest};
+pub use super::request::{EdgeWait, MAX_EDGE_WAIT, RestorationRequest, RevocationRequest};
+pub(super) use check::is_revoked;
+pub(super) use draining::drain;
+pub use edges::{EdgeAnswer, EdgesAnswer, ReachAnswer, UnknownEdges};
 pub use operations::{
     BackupAnswer, BackupRequest, FeedKeyAnswer, GenerationStats, MAX_OVERLAP, RotationRequest,
     Stats,
@@ -53,6 +64,11 @@ pub(super) use refusals::Refusals;
 pub use revocations::{EntryAnswer, EventAnswer, ListAnswer, OutcomeName, RevocationAnswer};
 pub use sessions::{SessionAnswer, SessionsAnswer, SightingAnswer, SuspicionAnswer};
 pub(super) use sessions::{describe, written};
+pub use signals::{SignalAnswer, SignalEffect, SignalsAnswer};
+pub use streams::{
+    MAX_VERIFICATION_WAIT, StreamAnswer, StreamFault, StreamRequest, StreamStatusName,
+    StreamStatusRequest, StreamsAnswer, VerificationAnswer, VerificationRequest,
+};
 pub(super) use visitor::is_loopback;
 
 const CONTENT_TYPE_JSON: (&str, &str) = ("content-type", "application/json");
@@ -62,11 +78,14 @@ const ANYBODY: &str = "anybody";
 
 /// The interface of this authority.
 pub(super) fn router(authority: Arc<Authority>) -> Router {
-    let (router, document) = routes(&authority).split_for_parts();
+    let (mut router, document) = routes(&authority).split_for_parts();
     let document = description::complete(&document);
-    let described = get(move || async move { ([CONTENT_TYPE_JSON], document) });
+    router = router.route("/v1/openapi.json", described(document));
+    if let Some(receivers) = &authority.signals {
+        let document = describe_signals(receivers);
+        router = router.route("/v1/openapi-signals.json", described(document));
+    }
     router
-        .route("/v1/openapi.json", described)
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(middleware::from_fn(encoding::expect_well_encoded))
@@ -74,15 +93,20 @@ pub(super) fn router(authority: Arc<Authority>) -> Router {
             Arc::clone(&authority),
             count,
         ))
-        .layer(middleware::from_fn(draining::drain))
+        .layer(middleware::from_fn(drain))
         .with_state(authority)
+}
+
+/// The route of a description.
+fn described(document: String) -> MethodRouter<Arc<Authority>> {
+    get(move || async move { ([CONTENT_TYPE_JSON], document) })
 }
 
 /// The answer to plain HTTP on a TLS listener.
 pub(super) fn only_over_tls() -> Router {
     Router::new()
         .fallback(async || Problem::tls_expected())
-        .layer(middleware::from_fn(draining::drain))
+        .layer(middleware::from_fn(drain))
 }
 
 fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
@@ -103,6 +127,12 @@ fn routes(authority: &Arc<Authority>) -> OpenApiRouter<Arc<Authority>> {
         .routes(routes!(revocations::restore))
         .routes(routes!(import::import))
         .routes(routes!(sessions::list))
+        .routes(routes!(signals::list))
+        .routes(routes!(edges::list))
+        .routes(routes!(streams::list, streams::create))
+        .routes(routes!(streams::delete))
+        .routes(routes!(streams::set_status))
+        .routes(routes!(streams::verify))
         .routes(routes!(operations::stats))
         .routes(routes!(operations::rotate))
         .routes(routes!(operations::back_up))
@@ -229,13 +259,17 @@ fn identify(access: &Access, interface: Interface, request: &Request) -> Result<
 }
 
 /// The secret of RFC 6750 section 2.1.
-fn bearer(request: &Request) -> Option<&str> {
+pub(super) fn bearer(request: &Request) -> Option<&str> {
     let header = request.headers().get("authorization")?.to_str().ok()?;
     let (scheme, secret) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(secret)
 }
 
-async fn count(State(authority): State<Arc<Authority>>, request: Request, next: Next) -> Response {
+pub(super) async fn count(
+    State(authority): State<Arc<Authority>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     let route = path.as_ref().map_or("none", MatchedPath::as_str);

@@ -246,6 +246,9 @@ pub(super) fn read(
         return Err(format!("expected at most {MAX_LINE_BYTES} bytes"));
     }
     let request: RevocationRequest = strict::from_slice(line).map_err(|error| error.to_string())?;
+    if request.wait.is_some() {
+        return Err("`wait` does not go with an import".to_owned());
+    }
     request
         .check(caller, now, limits)
         .map_err(|error| error.to_string())
@@ -264,6 +267,7 @@ pub(super) fn encode(revocation: &Revocation, now: UnixTime, bytes: &mut Vec<u8>
             .clone()
             .map(ExceptedSession::whole),
         subject: revocation.subject.clone(),
+        origins: revocation.origin.iter().cloned().collect(),
         events: vec![Event {
             time: now.seconds().saturating_mul(1000),
             action: Action::Revoked,
@@ -293,6 +297,7 @@ pub(super) fn decode(mut bytes: &[u8]) -> Option<Vec<Revocation>> {
             except_session: entry.except.map(|except| except.session),
             subject: entry.subject,
             cause: entry.cause,
+            origin: entry.origins.into_iter().next(),
             actor: event.actor,
             reason: event.reason,
         });

@@ -47,6 +47,8 @@ pub(super) struct Row {
     pub sequence: u64,
     /// Why it was revoked, as far as clients can tell.
     pub cause: Cause,
+    /// Of a session: the sign-in from which on it is not revoked; the epoch where none is.
+    pub signed_in_from: UnixTime,
 }
 
 /// A [`Row`] as the index keeps it, in 12 bytes: with an aligned `u64` it would take 16. The cause is in
@@ -111,6 +113,8 @@ pub(super) enum Effect {
 pub(super) struct Index {
     entries: Box<[RwLock<ByFingerprint<PackedRow>>]>,
     cut_offs: RwLock<ByFingerprint<(CutOff, PackedRow)>>,
+    /// Sessions that are not revoked for sign-ins from an instant on. They are few.
+    sign_ins: RwLock<ByFingerprint<UnixTime>>,
     /// Restored entries, so that their history is found, and dropped in time.
     restored: RwLock<ByFingerprint<PackedRow>>,
     entry_count: AtomicU64,
@@ -127,6 +131,7 @@ impl Index {
         Self {
             entries: (0..SHARDS).map(|_| RwLock::default()).collect(),
             cut_offs: RwLock::default(),
+            sign_ins: RwLock::default(),
             restored: RwLock::default(),
             entry_count: AtomicU64::new(0),
             cut_off_count: AtomicU64::new(0),
@@ -138,6 +143,7 @@ impl Index {
         match effect {
             Effect::Entry(name, row) => {
                 self.forget_restored(name);
+                self.set_sign_in(name, row.signed_in_from);
                 if let Some(shard) = self.shard(name)
                     && write(shard).insert(name, PackedRow::of(row)).is_none()
                 {
@@ -184,21 +190,47 @@ impl Index {
             && write(shard).remove(&name).is_some()
         {
             self.entry_count.fetch_sub(1, Ordering::Relaxed);
+            self.set_sign_in(name, UnixTime::EPOCH);
         }
     }
 
-    /// Why this token, session or device is revoked at `now`, if it is.
+    fn set_sign_in(&self, name: Fingerprint, from: UnixTime) {
+        if from > UnixTime::EPOCH {
+            write(&self.sign_ins).insert(name, from);
+        } else if read(&self.sign_ins).contains_key(&name) {
+            write(&self.sign_ins).remove(&name);
+        }
+    }
+
+    /// Why this token, session or device is revoked at `now`, if it is, for a token for which this instant
+    /// counts, its [`Issuance`](crate::revocation::Issuance). One without may be of any sign-in.
     #[must_use]
-    pub(super) fn revoked(&self, name: Fingerprint, now: UnixTime) -> Option<Cause> {
+    pub(super) fn revokes(
+        &self,
+        name: Fingerprint,
+        issued: Option<UnixTime>,
+        now: UnixTime,
+    ) -> Option<Cause> {
         let Some(shard) = self.shard(name) else {
             return Some(Cause::Plain);
         };
         let row = read(shard).get(&name).copied();
-        row.filter(|row| !row.expiry.is_past(now))
-            .map(PackedRow::cause)
+        let row = row.filter(|row| !row.expiry.is_past(now))?;
+        let sign_in = read(&self.sign_ins).get(&name).copied();
+        let is_later = |from| issued.is_some_and(|issued| issued >= from);
+        (!sign_in.is_some_and(is_later)).then(|| row.cause())
     }
 
-    /// The cut-off that holds for this subject, client or issuer at `now`.
+    /// From which sign-in on a session lives again that is revoked at `now`; `None` where it is not, or
+    /// for good.
+    #[must_use]
+    pub(super) fn lives_again_from(&self, name: Fingerprint, now: UnixTime) -> Option<UnixTime> {
+        let row = read(self.shard(name)?).get(&name).copied();
+        row.filter(|row| !row.expiry.is_past(now))?;
+        read(&self.sign_ins).get(&name).copied()
+    }
+
+    /// The cut-off that holds for what has this fingerprint at `now`.
     #[must_use]
     pub(super) fn cut_off(&self, key: Fingerprint, now: UnixTime) -> Option<CutOff> {
         read(&self.cut_offs)
@@ -323,6 +355,7 @@ mod tests {
             expires_at: time(seconds),
             sequence: u64::MAX / 8 - seconds,
             cause: Cause::Plain,
+            signed_in_from: UnixTime::EPOCH,
         }
     }
 
@@ -334,9 +367,9 @@ mod tests {
     fn an_entry_is_in_force_until_it_expires() {
         let index = Index::new();
         index.apply(Effect::Entry(name(1), until(100)));
-        assert_eq!(index.revoked(name(1), time(99)), Some(Cause::Plain));
-        assert_eq!(index.revoked(name(1), time(100)), None);
-        assert_eq!(index.revoked(name(2), time(1)), None);
+        assert_eq!(index.revokes(name(1), None, time(99)), Some(Cause::Plain));
+        assert_eq!(index.revokes(name(1), None, time(100)), None);
+        assert_eq!(index.revokes(name(2), None, time(1)), None);
         assert_eq!(index.expired(time(100), 10), [name(1)]);
         assert_eq!(index.expired(time(99), 10), []);
     }
@@ -350,10 +383,11 @@ mod tests {
                     expires_at: time(100),
                     sequence,
                     cause,
+                    signed_in_from: UnixTime::EPOCH,
                 };
                 index.apply(Effect::Entry(name(1), row));
-                assert_eq!(index.revoked(name(1), time(99)), Some(cause));
-                assert_eq!(index.revoked(name(1), time(100)), None);
+                assert_eq!(index.revokes(name(1), None, time(99)), Some(cause));
+                assert_eq!(index.revokes(name(1), None, time(100)), None);
                 assert_eq!(index.sequence_of(name(1)), Some(sequence));
             }
         }
@@ -367,6 +401,7 @@ mod tests {
             key: name(3),
             not_before: time(50),
             except: None,
+            is_compound: false,
         };
         for _ in 0..2 {
             index.apply(Effect::Entry(name(1), until(100)));
@@ -385,6 +420,36 @@ mod tests {
         assert_eq!(index.expired(time(7), 10), [name(3)]);
         index.apply(Effect::Dropped(name(3)));
         assert_eq!(index.expired(time(7), 10), []);
+    }
+
+    #[test]
+    fn a_session_is_not_revoked_for_sign_ins_from_its_instant_on() {
+        let index = Index::new();
+        let row = Row {
+            signed_in_from: time(50),
+            ..until(100)
+        };
+        let revokes = |issued: Option<u64>| index.revokes(name(1), issued.map(time), time(1));
+        index.apply(Effect::Entry(name(1), row));
+        assert_eq!(revokes(Some(49)), Some(Cause::Plain));
+        assert_eq!(revokes(Some(50)), None);
+        assert_eq!(revokes(None), Some(Cause::Plain));
+        assert_eq!(index.revokes(name(1), None, time(1)), Some(Cause::Plain));
+        index.apply(Effect::Entry(name(1), until(100)));
+        assert_eq!(revokes(Some(50)), Some(Cause::Plain), "for ever now");
+        index.apply(Effect::Entry(name(1), row));
+        index.apply(Effect::Restored(name(1), Kind::Session, row));
+        index.apply(Effect::Entry(name(1), until(100)));
+        assert_eq!(revokes(Some(50)), Some(Cause::Plain), "revoked anew");
+        index.apply(Effect::Dropped(name(1)));
+        assert!(read(&index.sign_ins).is_empty());
+        let mut loader = index.loader();
+        loader.add(Effect::Entry(name(1), row));
+        drop(loader);
+        assert_eq!(
+            (revokes(Some(49)), revokes(Some(50))),
+            (Some(Cause::Plain), None)
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The authority's metrics, in the text format of Prometheus (`OpenMetrics` 1.0).
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -11,9 +11,13 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::clocks::Verdict;
+use super::edges;
 use super::sessions::suspicion;
 use super::sessions::{Counts, SessionMetrics};
+use super::signals::{SignalMetrics, StreamMetrics};
+use super::verifier::KeyMetrics;
 use super::webhook::Fate;
+use crate::revocation::wire::TokenStatus;
 use crate::revocation::wire::sign_out::SignOutScope;
 
 /// The counters.
@@ -22,8 +26,17 @@ pub(super) struct Metrics {
     registry: Registry,
     /// Of the registry of sessions.
     pub(super) sessions: SessionMetrics,
+    /// Of what is received from identity providers.
+    pub(super) signals: SignalMetrics,
+    /// Of streams whose transmitters are spoken to.
+    pub(super) streams: StreamMetrics,
+    /// Those of issuers' keys.
+    pub(super) keys: KeyMetrics,
     responses: Family<ResponseLabels, Counter>,
     checks: Family<CheckLabels, Counter>,
+    statuses: Family<StatusLabels, Counter>,
+    status_list_fetches: Family<FetchLabels, Counter>,
+    status_lists: Gauge,
     sign_outs: Family<SignOutLabels, Counter>,
     commits: Counter,
     writes: Counter,
@@ -39,6 +52,11 @@ pub(super) struct Metrics {
     cut_offs: Gauge,
     sequence: Gauge<u64, AtomicU64>,
     edges_waiting: Gauge,
+    edges: Gauge,
+    edges_behind: Gauge,
+    slowest_edge_changes: Gauge<u64, AtomicU64>,
+    slowest_edge: Gauge<f64, AtomicU64>,
+    edges_displaced: Counter,
     false_positive_ratio: Gauge<f64, AtomicU64>,
     clock_difference: Gauge<f64, AtomicU64>,
     suspicions: Family<SuspicionLabels, Counter>,
@@ -58,12 +76,12 @@ pub(super) struct Readings {
     pub sequence: u64,
     /// Long polls that are open.
     pub edges_waiting: usize,
+    /// The edges that were seen lately.
+    pub edges: edges::Counts,
     /// The false-positive rate of the newest filter.
     pub false_positive_ratio: f64,
     /// How far the edges' clocks are ahead.
     pub clock_difference: Verdict,
-    /// How many sessions there are.
-    pub sessions: Counts,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -75,6 +93,35 @@ struct ResponseLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CheckLabels {
     revoked: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabels {
+    status: &'static str,
+}
+
+impl StatusLabels {
+    const fn of(status: Option<TokenStatus>) -> Self {
+        let status = match status {
+            Some(TokenStatus::Valid) => "valid",
+            Some(TokenStatus::Invalid) => "invalid",
+            Some(TokenStatus::Suspended) => "suspended",
+            None => "unknown",
+        };
+        Self { status }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FetchLabels {
+    result: &'static str,
+}
+
+impl FetchLabels {
+    const fn of(is_success: bool) -> Self {
+        let result = if is_success { "success" } else { "failure" };
+        Self { result }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -119,8 +166,14 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("portcullis"),
             sessions: SessionMetrics::new(),
+            signals: SignalMetrics::new(),
+            streams: StreamMetrics::default(),
+            keys: KeyMetrics::default(),
             responses: Family::default(),
             checks: Family::default(),
+            statuses: Family::default(),
+            status_list_fetches: Family::default(),
+            status_lists: Gauge::default(),
             sign_outs: Family::default(),
             commits: Counter::default(),
             writes: Counter::default(),
@@ -137,6 +190,11 @@ impl Metrics {
             cut_offs: Gauge::default(),
             sequence: Gauge::default(),
             edges_waiting: Gauge::default(),
+            edges: Gauge::default(),
+            edges_behind: Gauge::default(),
+            slowest_edge_changes: Gauge::default(),
+            slowest_edge: Gauge::default(),
+            edges_displaced: Counter::default(),
             false_positive_ratio: Gauge::default(),
             clock_difference: Gauge::default(),
             suspicions: Family::default(),
@@ -157,6 +215,9 @@ impl Metrics {
         }
         let registry = &mut self.registry;
         self.sessions.register(registry);
+        self.signals.register(registry);
+        self.streams.register(registry);
+        self.keys.register(registry);
         registry.register(
             "http_responses",
             "Answers by route and status",
@@ -234,7 +295,89 @@ impl Metrics {
             Unit::Seconds,
             self.clock_difference.clone(),
         );
+        self.register_edges();
+        self.register_status_lists();
         self.register_suspicions();
+    }
+
+    fn register_edges(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "edges",
+            "Edges that have polled in the last minute",
+            self.edges.clone(),
+        );
+        registry.register(
+            "edges_behind",
+            "Those of them that have lacked changes for a second and longer",
+            self.edges_behind.clone(),
+        );
+        registry.register(
+            "slowest_edge_changes",
+            "Changes that the slowest of them lacks",
+            self.slowest_edge_changes.clone(),
+        );
+        registry.register_with_unit(
+            "slowest_edge",
+            "For how long the slowest of them has lacked changes",
+            Unit::Seconds,
+            self.slowest_edge.clone(),
+        );
+        registry.register(
+            "edges_displaced",
+            "Edges that are not watched any more, since there are more than are kept",
+            self.edges_displaced.clone(),
+        );
+    }
+
+    fn register_status_lists(&mut self) {
+        // There from the start, so that the first one is an increase.
+        let known = [
+            TokenStatus::Valid,
+            TokenStatus::Invalid,
+            TokenStatus::Suspended,
+        ];
+        for status in known.map(Some).into_iter().chain([None]) {
+            let labels = StatusLabels::of(status);
+            self.statuses.get_or_create(&labels).inc_by(0);
+        }
+        for is_success in [true, false] {
+            let labels = FetchLabels::of(is_success);
+            self.status_list_fetches.get_or_create(&labels).inc_by(0);
+        }
+        let registry = &mut self.registry;
+        registry.register(
+            "statuses",
+            "Statuses that edges have asked for: `valid`, `invalid`, `suspended`, or `unknown`",
+            self.statuses.clone(),
+        );
+        registry.register(
+            "status_list_fetches",
+            "Fetches of status lists by result: `success` or `failure`",
+            self.status_list_fetches.clone(),
+        );
+        registry.register(
+            "status_lists",
+            "Status lists that are watched",
+            self.status_lists.clone(),
+        );
+    }
+
+    /// A status was asked for; `None` where it is not known.
+    pub(super) fn status_asked(&self, status: Option<TokenStatus>) {
+        self.statuses.get_or_create(&StatusLabels::of(status)).inc();
+    }
+
+    /// A status list was fetched and counts, or was not.
+    pub(super) fn status_list_fetched(&self, is_success: bool) {
+        let labels = FetchLabels::of(is_success);
+        self.status_list_fetches.get_or_create(&labels).inc();
+    }
+
+    /// So many status lists are watched.
+    pub(super) fn status_lists_watched(&self, lists: usize) {
+        let lists = i64::try_from(lists).unwrap_or(i64::MAX);
+        self.status_lists.set(lists);
     }
 
     /// An answer was given.
@@ -381,15 +524,16 @@ impl Metrics {
         self.epochs.inc();
     }
 
-    /// Everything as text.
+    /// Everything as text. Sessions are counted where that may block.
     #[must_use]
-    pub(super) fn encode(&self, readings: &Readings) -> String {
+    pub(super) fn encode(&self, readings: &Readings, sessions: Option<&Counts>) -> String {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.entries.set(number(readings.entries));
         self.cut_offs.set(number(readings.cut_offs));
         self.sequence.set(readings.sequence);
         self.edges_waiting
             .set(number(readings.edges_waiting as u64));
+        self.show_edges(&readings.edges);
         self.false_positive_ratio.set(readings.false_positive_ratio);
         let difference = Duration::from_millis(
             readings
@@ -400,11 +544,24 @@ impl Metrics {
         let is_behind = readings.clock_difference.difference_milliseconds < 0;
         let sign = if is_behind { -1.0 } else { 1.0 };
         self.clock_difference.set(sign * difference.as_secs_f64());
-        self.sessions.show(&readings.sessions);
+        // Those from before stay while there are none.
+        if let Some(sessions) = sessions {
+            self.sessions.show(sessions);
+        }
         let mut output = String::new();
         // Writing to a string does not fail.
         let _ = text::encode(&mut output, &self.registry);
         output
+    }
+
+    fn show_edges(&self, counts: &edges::Counts) {
+        let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.edges.set(number(counts.edges));
+        self.edges_behind.set(number(counts.behind));
+        self.slowest_edge_changes.set(counts.most_changes);
+        self.slowest_edge.set(counts.longest.as_secs_f64());
+        let displaced = self.edges_displaced.inner();
+        displaced.store(counts.displaced, Ordering::Relaxed);
     }
 }
 

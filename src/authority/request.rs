@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::entry::{Revocation, Target};
+use super::entry::{Origin, Revocation, Target};
 use super::store::Restoration;
 use super::text::counted;
 use crate::revocation::{Cause, Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
 
 /// A sentence or two.
-const MAX_REASON_BYTES: usize = 512;
+pub(super) const MAX_REASON_BYTES: usize = 512;
 
 /// A name, an address, a job's id.
 const MAX_ACTOR_BYTES: usize = 128;
@@ -23,6 +24,15 @@ pub const MAX_EXPIRY: Duration = Duration::from_hours(17568);
 /// A cut-off may be set for a near future, "from midnight on"; a later one is a mistake.
 const MAX_AHEAD: Duration = Duration::from_hours(24);
 
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Some proxies give up on an answer after half a minute.
+pub const MAX_EDGE_WAIT: Duration = Duration::from_secs(30);
+
+/// How long to wait for edges: whole seconds, up to [`MAX_EDGE_WAIT`], as ISO 8601 has them (`PT2S`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EdgeWait(Duration);
+
 /// A revocation.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -32,24 +42,34 @@ pub struct RevocationRequest {
     /// `iss` of the tokens that are meant; at most 1024 bytes in UTF-8, as every name.
     #[schema(min_length = 1, max_length = 1024)]
     pub issuer: String,
-    /// The `jti`, `sid`, device, `sub` or `client_id`; absent for `issuer`.
+    /// The `jti`, `sid`, device, `sub` or `client_id`, or the claim's value; absent for `issuer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1024)]
     pub value: Option<String>,
+    /// For `claim`: the claim, as `revocation.claims` of the filters names it. Filters that do not list it
+    /// let its tokens pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 1024)]
+    pub claim: Option<String>,
+    /// For `subject_and_client`: the `client_id` or `azp`; the subject is `value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 1024)]
+    pub client: Option<String>,
     /// When the last token that is meant has expired, in seconds since 1970, at most 732 days from
     /// now; `exp` for one token.
     /// Without it, the longest life of a token from now, or from `not_before`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 253_402_300_799_isize)]
     pub expires_at: Option<u64>,
-    /// For `subject`, `client` and `issuer`: tokens issued before this second are revoked, at most
+    /// For all cut-offs (`subject`, `client`, `issuer`, `claim`, `subject_and_client`) and for sessions
+    /// `until_sign_in`: tokens issued before this second are revoked, at most
     /// a day from now. Without it, everything up to and including the current second by the clock
     /// of any issuer that is ahead by no more than the authority's `--clock-skew`; the answer says
     /// when that is. A given instant is used as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 253_402_300_799_isize)]
     pub not_before: Option<u64>,
-    /// For `subject`, `client` and `issuer`: the `sid` of one session that goes on. Tokens of it
+    /// For cut-offs: the `sid` of one session that goes on. Tokens of it
     /// that an earlier revocation of the same name revoked stay revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 1024)]
@@ -59,11 +79,20 @@ pub struct RevocationRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 1024)]
     pub subject: Option<String>,
+    /// For `session`: it is revoked only for sign-ins before `not_before`, so that an issuer may give its
+    /// `sid` again. Revoked for ever as well, it stays so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub until_sign_in: bool,
     /// For `token`: only another token has taken its place, as when a client refreshes. New requests
     /// with it are refused; requests in progress go on as long as session, subject, device and client
     /// are not revoked. Revoked otherwise too, it ends them as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rotated: bool,
+    /// What it comes from, so that the same may take it back by itself: a restoration with an origin takes
+    /// back what was revoked with it, and nothing that was revoked otherwise. At most 128 bytes in UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
+    pub origin: Option<String>,
     /// Why, for readers of the history; at most 512 bytes in UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 512)]
@@ -77,6 +106,12 @@ pub struct RevocationRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 128)]
     pub actor: Option<String>,
+    /// Has the answer wait until every edge that was seen in the last minute refuses it in all of its
+    /// workers, but for no longer than this, at most `PT30S`. The answer tells which edges have it
+    /// (`edges`). Not in an import.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^PT([0-9]|[12][0-9]|30)S$")]
+    pub wait: Option<EdgeWait>,
 }
 
 /// A request to restore what was revoked.
@@ -92,6 +127,20 @@ pub struct RestorationRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1024)]
     pub value: Option<String>,
+    /// As it was revoked, for `claim`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 1024)]
+    pub claim: Option<String>,
+    /// As it was revoked, for `subject_and_client`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 1024)]
+    pub client: Option<String>,
+    /// Restores only what was revoked with this origin. What was revoked otherwise as well stays revoked,
+    /// with what this origin has added to it: a later instant, a longer life, a graver cause. Without it,
+    /// all of it is restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
+    pub origin: Option<String>,
     /// Why, for readers of the history; at most 512 bytes in UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 512)]
@@ -100,6 +149,11 @@ pub struct RestorationRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 128)]
     pub actor: Option<String>,
+    /// Has the answer wait until every edge that was seen in the last minute knows of it, but for no
+    /// longer than this, at most `PT30S`. The answer tells which edges do (`edges`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^PT([0-9]|[12][0-9]|30)S$")]
+    pub wait: Option<EdgeWait>,
 }
 
 /// How long revocations are kept, and how far clocks may differ.
@@ -172,19 +226,26 @@ impl RevocationRequest {
             kind,
             issuer,
             value,
+            qualifier,
         } = target;
+        let qualifier = |of| (kind == of).then(|| qualifier.clone());
         Self {
             kind,
             issuer,
             value: (kind != Kind::Issuer).then_some(value),
+            claim: qualifier(Kind::Claim),
+            client: qualifier(Kind::SubjectAndClient),
             expires_at: None,
             not_before: None,
             except_session: None,
             subject: None,
+            until_sign_in: false,
             rotated: false,
+            origin: None,
             reason: None,
             despite_clocks: false,
             actor: None,
+            wait: None,
         }
     }
 
@@ -200,24 +261,32 @@ impl RevocationRequest {
         limits: &Limits,
     ) -> Result<Revocation, RequestError> {
         let kind = self.kind;
-        let target = target(kind, self.issuer, self.value)?;
-        let only_cut_offs: [(&'static str, bool); 2] = [
-            ("not_before", self.not_before.is_some()),
-            ("except_session", self.except_session.is_some()),
-        ];
-        for (field, is_present) in only_cut_offs {
-            unexpected(field, kind, is_present && !kind.is_cut_off())?;
+        let names = Qualifiers {
+            claim: self.claim,
+            client: self.client,
+        };
+        let target = target(kind, self.issuer, self.value, names)?;
+        let has_instant = kind.is_cut_off() || self.until_sign_in;
+        for (field, is_wrong) in [
+            ("not_before", self.not_before.is_some() && !has_instant),
+            (
+                "except_session",
+                self.except_session.is_some() && !kind.is_cut_off(),
+            ),
+            ("subject", self.subject.is_some() && kind.is_cut_off()),
+            ("rotated", self.rotated && kind != Kind::Token),
+            ("until_sign_in", self.until_sign_in && kind != Kind::Session),
+        ] {
+            unexpected(field, kind, is_wrong)?;
         }
-        unexpected("subject", kind, self.subject.is_some() && kind.is_cut_off())?;
-        unexpected("rotated", kind, self.rotated && kind != Kind::Token)?;
-        let is_until_now = kind.is_cut_off() && self.not_before.is_none();
+        let is_until_now = has_instant && self.not_before.is_none();
         if let Some(seconds) = limits.disagreement
             && is_until_now
             && !self.despite_clocks
         {
             return Err(RequestError::Clocks(seconds));
         }
-        let not_before = if kind.is_cut_off() {
+        let not_before = if has_instant {
             not_before(self.not_before, now, limits.clock_skew)?
         } else {
             now
@@ -236,16 +305,22 @@ impl RevocationRequest {
                 .max(now.later_by(limits.clock_skew))
                 .later_by(limits.max_token_lifetime),
         };
+        let subject = match kind {
+            Kind::SubjectAndClient => Some(target.value.clone()),
+            _ => name("subject", self.subject)?,
+        };
         Ok(Revocation {
             target,
             expires_at: expires_at.later_by(limits.expiry_margin),
-            not_before: if kind.is_cut_off() {
-                not_before
-            } else {
-                UnixTime::EPOCH
+            // The epoch is for ever.
+            not_before: match kind {
+                Kind::Session if has_instant => not_before.max(UnixTime::EPOCH.later_by(SECOND)),
+                _ if has_instant => not_before,
+                _ => UnixTime::EPOCH,
             },
             except_session: name("except_session", self.except_session)?,
-            subject: name("subject", self.subject)?,
+            subject,
+            origin: origin(self.origin)?,
             cause: if self.rotated {
                 Cause::Rotated
             } else {
@@ -258,21 +333,98 @@ impl RevocationRequest {
 }
 
 impl RestorationRequest {
+    /// A restoration of this, and nothing else said.
+    #[must_use]
+    pub(super) fn of(target: Target) -> Self {
+        let RevocationRequest {
+            kind,
+            issuer,
+            value,
+            claim,
+            client,
+            ..
+        } = RevocationRequest::of(target);
+        Self {
+            kind,
+            issuer,
+            value,
+            claim,
+            client,
+            origin: None,
+            reason: None,
+            actor: None,
+            wait: None,
+        }
+    }
+
     /// The restoration, if the request is valid.
     ///
     /// # Errors
     ///
     /// `RequestError`.
     pub fn check(self, caller: &str) -> Result<Restoration, RequestError> {
+        let names = Qualifiers {
+            claim: self.claim,
+            client: self.client,
+        };
         Ok(Restoration {
-            target: target(self.kind, self.issuer, self.value)?,
+            target: target(self.kind, self.issuer, self.value, names)?,
+            origin: origin(self.origin)?,
             actor: actor(caller, self.actor)?,
             reason: text("reason", self.reason, MAX_REASON_BYTES)?,
         })
     }
 }
 
-fn target(kind: Kind, issuer: String, value: Option<String>) -> Result<Target, RequestError> {
+impl EdgeWait {
+    /// So long, or [`MAX_EDGE_WAIT`].
+    #[must_use]
+    pub fn of(wait: Duration) -> Self {
+        Self(Duration::from_secs(wait.min(MAX_EDGE_WAIT).as_secs()))
+    }
+
+    /// How long that is.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        self.0
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("PT")?.strip_suffix('S')?;
+        let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit())
+            && (digits == "0" || !digits.starts_with('0'));
+        let seconds = digits.parse().ok().filter(|_| is_plain)?;
+        let wait = Duration::from_secs(seconds);
+        (wait <= MAX_EDGE_WAIT).then_some(Self(wait))
+    }
+}
+
+impl Serialize for EdgeWait {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("PT{}S", self.0.as_secs()))
+    }
+}
+
+impl<'d> Deserialize<'d> for EdgeWait {
+    fn deserialize<D: Deserializer<'d>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let expected = || D::Error::custom("expected `PT0S` to `PT30S`, in whole seconds");
+        Self::read(&text).ok_or_else(expected)
+    }
+}
+
+/// What names a target besides its value.
+struct Qualifiers {
+    claim: Option<String>,
+    client: Option<String>,
+}
+
+fn target(
+    kind: Kind,
+    issuer: String,
+    value: Option<String>,
+    Qualifiers { claim, client }: Qualifiers,
+) -> Result<Target, RequestError> {
     let issuer = text("issuer", Some(issuer), MAX_NAME_BYTES)?;
     if issuer.is_empty() {
         return Err(RequestError::Missing("issuer"));
@@ -282,10 +434,21 @@ fn target(kind: Kind, issuer: String, value: Option<String>) -> Result<Target, R
     if value.is_empty() && kind != Kind::Issuer {
         return Err(RequestError::Missing("value"));
     }
+    let qualifier = |field, owner, given: Option<String>| {
+        unexpected(field, kind, given.is_some() && kind != owner)?;
+        let given = text(field, given, MAX_NAME_BYTES)?;
+        if kind == owner && given.is_empty() {
+            return Err(RequestError::Missing(field));
+        }
+        Ok(given)
+    };
+    let claim = qualifier("claim", Kind::Claim, claim)?;
+    let client = qualifier("client", Kind::SubjectAndClient, client)?;
     Ok(Target {
         kind,
         issuer,
         value,
+        qualifier: claim + &client,
     })
 }
 
@@ -337,6 +500,15 @@ fn name(field: &'static str, name: Option<String>) -> Result<Option<String>, Req
     }
     let name = name.map(|name| text(field, Some(name), MAX_NAME_BYTES));
     name.transpose()
+}
+
+/// What an entry comes from.
+fn origin(origin: Option<String>) -> Result<Option<Origin>, RequestError> {
+    if origin.as_ref().is_some_and(String::is_empty) {
+        return Err(RequestError::Empty("origin"));
+    }
+    let name = origin.map(|origin| text("origin", Some(origin), MAX_ACTOR_BYTES));
+    Ok(name.transpose()?.map(Origin::named))
 }
 
 fn actor(caller: &str, actor: Option<String>) -> Result<String, RequestError> {

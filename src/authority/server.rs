@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -21,12 +20,13 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use super::http;
+use super::{Door, http};
 
 mod descriptors;
 mod seldom;
 mod slots;
 
+use descriptors::Connections;
 pub(super) use seldom::Seldom;
 use slots::ConnectionSlots;
 pub(super) use slots::{ConnectionSlot, Interface};
@@ -34,13 +34,47 @@ pub(super) use slots::{ConnectionSlot, Interface};
 /// Ten times as many edges as one authority is measured with.
 const MAX_CONNECTIONS: usize = 10_000;
 
+/// Of identity providers.
+const MAX_SIGNAL_CONNECTIONS: usize = 1_024;
+
 /// As many bytes as Envoy allows a request's headers by default.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection that is kept open without a request is closed after this time.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+/// How many connections a listener has, and how patient it is with them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    connections: usize,
+    /// A connection that is kept open without a request is closed after this time.
+    header_timeout: Duration,
+}
+
+impl Bounds {
+    /// For operators and edges, and for identity providers, if these have a listener.
+    ///
+    /// Providers send and go. None of them shows a credential before its request, so the newest
+    /// connection gets the slot of the oldest where there are too many.
+    pub(super) fn of_listeners(has_signals: bool) -> (Self, Self) {
+        let connections = descriptors::connections(Connections {
+            main: MAX_CONNECTIONS,
+            signals: if has_signals {
+                MAX_SIGNAL_CONNECTIONS
+            } else {
+                0
+            },
+        });
+        let main = Self {
+            connections: connections.main,
+            header_timeout: Duration::from_secs(75),
+        };
+        let signals = Self {
+            connections: connections.signals,
+            header_timeout: Duration::from_secs(10),
+        };
+        (main, signals)
+    }
+}
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -50,16 +84,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// When the listener cannot be handed to the runtime.
 pub(super) async fn serve(
-    listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    Door { listener, tls }: Door,
     router: Router,
+    bounds: Bounds,
     mut stopping: watch::Receiver<bool>,
     drain: Duration,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let acceptor = tls.map(TlsAcceptor::from);
-    let total = descriptors::connections(MAX_CONNECTIONS);
+    let total = bounds.connections;
     tracing::info!(total, "connection limit");
     let room = Room {
         permits: Arc::new(Semaphore::new(total)),
@@ -98,6 +132,7 @@ pub(super) async fn serve(
             slot: room.slots.admit(),
             misled: Arc::clone(&misled),
             stopping: stopping.clone(),
+            header_timeout: bounds.header_timeout,
         };
         tokio::spawn(connection.serve(stream, acceptor.clone(), permit));
     }
@@ -151,6 +186,7 @@ struct Connection {
     slot: Arc<ConnectionSlot>,
     misled: Arc<Misled>,
     stopping: watch::Receiver<bool>,
+    header_timeout: Duration,
 }
 
 /// Callers that use TLS where there is none, plain HTTP where there is TLS, or do not accept the
@@ -182,7 +218,7 @@ impl Connection {
         let patience = if acceptor.is_some() {
             HANDSHAKE_TIMEOUT
         } else {
-            HEADER_TIMEOUT
+            self.header_timeout
         };
         let Some(speaks_tls) = self.first_byte(&stream, patience).await.map(is_tls) else {
             return;
@@ -247,7 +283,7 @@ impl Connection {
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            .header_read_timeout(self.header_timeout)
             .max_buf_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         if let Err(error) = self.watcher.watch(connection).await {

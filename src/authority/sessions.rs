@@ -6,9 +6,11 @@
 //! | `reports` | what edges send → what they have seen |
 //! | `registry` | the contract with what keeps sessions |
 //! | `memory` | the engine for one authority |
-//! | `policy`, `coverage`, `ends` | which sessions end by themselves, for which time that is known, and how |
+//! | `shared` | the engine for several, in Redis |
+//! | `policy`, `coverage`, `outbox`, `ends` | which sessions end by themselves, for which time that is known, and how |
 //! | `snapshots`, `codec` | what of that survives a restart |
 //! | `metrics` | what is counted |
+//! | `session_ends` | for how long they end |
 //! | `suspicion` | what looks stolen |
 //!
 //! Edges report what they have seen of sessions ([`crate::revocation::wire::activity`]). The registry
@@ -18,11 +20,13 @@
 //! A revocation goes store → `Sessions::work` → registry once it is on the disk. So a session may be
 //! listed for a moment after it was revoked.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use std::{io, thread};
+
+use tokio::runtime::Handle;
 
 use super::clock;
 use crate::revocation::FilterKey;
@@ -33,40 +37,60 @@ mod codec;
 #[cfg(test)]
 mod conformance;
 mod coverage;
+mod cursor;
 mod ends;
 mod memory;
 mod metrics;
 mod network;
+mod outbox;
 mod policy;
 mod registry;
 mod reports;
 mod session;
+mod session_ends;
+mod shared;
 mod snapshots;
 pub(super) mod suspicion;
 
 pub use policy::{ClientRules, OnExcess, SessionPolicy, SessionRules};
+pub use shared::{AddressError, RegistryAddress, SharedError};
 
-pub(super) use ends::{Ends, run as end_sessions};
+pub(super) use ends::{Ends, exchange as exchange_coverage, run as end_sessions};
 pub(super) use metrics::SessionMetrics;
 pub(super) use network::{Network, NetworkError};
-pub(super) use registry::{Counts, Filter, Limits, Mark, RegistryError, Reported};
+pub(super) use registry::{
+    Counts, Filter, Limits, MAX_SESSIONS_OF_SUBJECT, Mark, RegistryError, Reported,
+};
 pub(super) use reports::ReportError;
 pub(super) use session::{Ended, Name, Owned, Session, Sighting};
+pub(super) use session_ends::{SessionEnds, signed_in};
 
+use coverage::Heard;
 use memory::Memory;
-use registry::{Registry, Told};
+use registry::{IsRevoked, Registry, Told};
+use shared::Shared;
 use snapshots::Snapshots;
 use suspicion::{Responder, Thresholds, Watch};
 
 /// How often sessions that are past their time are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Revocations that an engine has still to be told of, while it is away.
+const MARKS_KEPT: usize = 10_000;
+
+/// How soon it is told again.
+const MARKS_PAUSE: Duration = Duration::from_secs(1);
+
 /// The registry, with what happens to it beside requests.
 #[derive(Debug)]
 pub(super) struct Sessions {
     registry: Arc<dyn Registry>,
-    snapshots: Snapshots,
+    /// Of an engine that has none itself.
+    snapshots: Option<Snapshots>,
     key: FilterKey,
+    directory: PathBuf,
+    /// What the authority before this one has heard of edges, until that is taken.
+    heard: Mutex<Option<Heard>>,
     watch: Watch,
     /// Set once there is what it works with.
     responder: OnceLock<Responder>,
@@ -74,24 +98,40 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// A registry in memory, with what a file in this directory has of it, and the thread that looks
-    /// after it. What is revoked has to be sent there.
+    /// A registry at this address, or in memory with what a file in this directory has of it, and the thread
+    /// that looks after it. What is revoked has to be sent there. May wait for Redis.
     ///
     /// # Errors
     ///
-    /// When the system has no thread to give.
+    /// [`StartError`].
     pub(super) fn start(
         key: FilterKey,
         (limits, thresholds): (Limits, Thresholds),
-        directory: &Path,
+        (directory, address): (&Path, Option<&RegistryAddress>),
+        runtime: Handle,
         metrics: SessionMetrics,
-    ) -> io::Result<(Arc<Self>, Sender<Vec<Mark>>)> {
-        let memory = Arc::new(Memory::new(key, limits, clock::now()));
-        let registry = Arc::clone(&memory) as Arc<dyn Registry>;
+    ) -> Result<(Arc<Self>, Sender<Vec<Mark>>), StartError> {
+        let now = clock::now();
+        // Used once or not at all, whichever engine there is now.
+        let heard = coverage::take(directory, &key, clock::uptime().as_ref());
+        let heard = heard.filter(|_| address.is_none());
+        let (registry, snapshots): (Arc<dyn Registry>, _) = if let Some(address) = address {
+            let settings = (key, limits, name_in(directory));
+            let shared = Shared::open(address, settings, (runtime, metrics.clone()), now)?;
+            (Arc::new(shared), None)
+        } else {
+            let since = heard.as_ref().map_or(now, |heard| heard.since);
+            let memory = Arc::new(Memory::new(key, limits, since));
+            let registry = Arc::clone(&memory) as Arc<dyn Registry>;
+            let snapshots = Snapshots::start(memory, key, directory, metrics.clone())?;
+            (registry, Some(snapshots))
+        };
         let sessions = Arc::new(Self {
-            snapshots: Snapshots::start(memory, key, directory, metrics.clone())?,
+            snapshots,
             registry,
             key,
+            directory: directory.to_owned(),
+            heard: Mutex::new(heard),
             watch: Watch::new(thresholds, key),
             responder: OnceLock::new(),
             metrics,
@@ -107,16 +147,22 @@ impl Sessions {
     /// Marks and sweeps until the registry is gone, or the store, which sends the marks.
     fn look_after(sessions: &Weak<Self>, marks: &Receiver<Vec<Mark>>) {
         let mut swept = Instant::now();
+        let mut waiting = Vec::new();
         loop {
-            let marks = match marks.recv_timeout(SWEEP_INTERVAL) {
-                Ok(marks) => marks,
-                Err(RecvTimeoutError::Timeout) => Vec::new(),
-                Err(RecvTimeoutError::Disconnected) => return,
+            let pause = if waiting.is_empty() {
+                SWEEP_INTERVAL
+            } else {
+                MARKS_PAUSE
             };
+            match marks.recv_timeout(pause) {
+                Ok(marks) => waiting.extend(marks),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
             let Some(sessions) = sessions.upgrade() else {
                 return;
             };
-            sessions.mark(&marks);
+            sessions.mark(&mut waiting);
             if swept.elapsed() >= SWEEP_INTERVAL {
                 // An engine that is away sweeps when it is back.
                 let _ = sessions.registry.sweep(clock::now());
@@ -125,19 +171,27 @@ impl Sessions {
         }
     }
 
-    fn mark(&self, marks: &[Mark]) {
-        if marks.is_empty() {
+    /// Tells the registry what was revoked. What it cannot be told now waits; what it never hears of is
+    /// revoked all the same.
+    fn mark(&self, waiting: &mut Vec<Mark>) {
+        if waiting.is_empty() {
             return;
         }
-        // What an engine that is away does not hear of is revoked all the same.
-        for session in self.registry.mark(marks).unwrap_or_default() {
-            self.metrics.ended(&session);
+        if let Ok(ended) = self.registry.mark(waiting) {
+            for session in &ended {
+                self.metrics.ended(session);
+            }
+            waiting.clear();
+        } else {
+            let surplus = waiting.len().saturating_sub(MARKS_KEPT);
+            waiting.drain(..surplus);
         }
     }
 
     /// Takes in what an edge has seen, with the time at which it was sent, in milliseconds since the
-    /// epoch. Returns the sessions that were not known; `None` where all of it is lost, since the
-    /// registry is not available.
+    /// epoch. Returns the sessions that were not known; `None` where it was not taken, since the
+    /// registry is not available. A session that has ended is live again if it was used since and is not
+    /// revoked.
     ///
     /// # Errors
     ///
@@ -146,23 +200,43 @@ impl Sessions {
         &self,
         reports: Vec<Report>,
         now: u64,
+        is_revoked: IsRevoked<'_>,
     ) -> Result<Option<Vec<Reported>>, ReportError> {
         let observed = reports::observations(reports, now)?;
-        let count = observed.len();
-        let found = self.watch.look(&observed, now);
-        let taken = self
-            .registry
-            .report(observed, UnixTime::from_milliseconds(now), Told::New);
-        self.metrics.reported(count, taken.is_ok());
-        if let Some(responder) = self.responder.get() {
-            responder.take(found);
+        let time = UnixTime::from_milliseconds(now);
+        let taken = self.registry.report(&observed, time, Told::New, is_revoked);
+        self.metrics.reported(observed.len(), taken.is_ok());
+        // What was not taken is reported again.
+        if taken.is_ok() {
+            let found = self.watch.look(&observed, now);
+            if let Some(responder) = self.responder.get() {
+                responder.take(found);
+            }
         }
         Ok(taken.ok())
     }
 
-    /// Writes down what survives the end of the process.
-    pub(super) fn finish(&self) {
-        self.snapshots.finish();
+    /// What the authority before this one has heard of edges, if it was down for a moment only; once.
+    #[must_use]
+    pub(super) fn take_heard(&self) -> Heard {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.take().unwrap_or_default()
+    }
+
+    /// Writes down what survives the end of the process, with what was heard of edges, and takes leave of
+    /// others.
+    pub(super) fn finish(&self, ends: &Ends) {
+        if let Some(snapshots) = &self.snapshots {
+            let heard = ends.heard(self.registry.heard_since());
+            let stopped = clock::uptime();
+            let is_whole = snapshots.finish(heard.is_some());
+            if let (Some(heard), Some(stopped), true) = (heard, stopped, is_whole)
+                && let Err(error) = coverage::leave(&self.directory, &self.key, heard, &stopped)
+            {
+                tracing::warn!(%error, "what was heard of edges cannot be written, so time begins anew");
+            }
+        }
+        ends.leave(&*self.registry);
     }
 
     /// Has something done about sessions that look stolen, from now on.
@@ -177,15 +251,53 @@ impl Sessions {
         &*self.registry
     }
 
+    /// Whether other authorities may have the same registry.
+    #[must_use]
+    pub(super) const fn is_shared(&self) -> bool {
+        self.snapshots.is_none()
+    }
+
     /// The key that sessions are named under.
     #[must_use]
     pub(super) const fn key(&self) -> &FilterKey {
         &self.key
     }
 
-    /// How many there are; nothing of an engine that is away.
-    #[must_use]
-    pub(super) fn counts(&self, now: UnixTime) -> Counts {
-        self.registry.counts(now).unwrap_or_default()
+    /// How many there are; `None` while the engine is away. Not counted on the caller's thread: an
+    /// engine has locks, or a network, between it and its sessions.
+    pub(super) async fn counts(sessions: &Arc<Self>, now: UnixTime) -> Option<Counts> {
+        let registry = Arc::clone(&sessions.registry);
+        let counted = tokio::task::spawn_blocking(move || registry.counts(now)).await;
+        counted.ok().and_then(Result::ok)
     }
 }
+
+/// Why there is no registry.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum StartError {
+    /// The system has no thread to give.
+    #[error("could not start a thread")]
+    Thread(#[from] io::Error),
+    /// The one in Redis is not usable.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
+}
+
+/// What an authority is called by others: the same after a restart on the same machine with the same data,
+/// and without telling which these are.
+fn name_in(directory: &Path) -> String {
+    let directory = directory.canonicalize();
+    let directory = directory.unwrap_or_default();
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    let both = [
+        host.as_encoded_bytes(),
+        b"\0",
+        directory.as_os_str().as_encoded_bytes(),
+    ]
+    .concat();
+    let hash = ring::digest::digest(&ring::digest::SHA256, &both);
+    super::store::to_hex(hash.as_ref().get(..8).unwrap_or_default())
+}
+#[cfg(test)]
+mod tests;

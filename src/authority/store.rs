@@ -44,13 +44,15 @@ mod writing;
 
 pub(super) use decide::Restoration;
 pub use embedded::Loss;
-pub(super) use embedded::{CHECKED_BYTES, Opening, caught, check_room, checksum, discard, failed};
+pub(super) use embedded::{
+    CHECKED_BYTES, Opening, caught, check_room, checksum, discard, failed, open_beside, set_aside,
+};
 pub(super) use engine::Backup;
 pub use error::{Damage, Holder, StoreError, Taken};
 pub(super) use reading::{Filter, KnownIssuer, from_hex, to_hex};
 pub(super) use setting::{CompleteImport, Epoch, GenerationNumber, Setting};
 pub(super) use work::{
-    ApplyStaged, DropExpired, DropStaged, Keep, Nothing, Rank, Room, Stage, Work,
+    Announce, ApplyStaged, DropExpired, DropStaged, Keep, Nothing, Rank, Room, Stage, Work,
 };
 pub(super) use writing::{LOG_LENGTH, Restored, Revoked, Writing};
 

@@ -5,6 +5,14 @@ use crate::revocation::EXPIRY_MARGIN;
 
 /// An authority with its data in `directory`, until the second is dropped.
 pub(super) fn start(directory: &Path) -> (Arc<Authority>, watch::Sender<bool>) {
+    start_with(directory, None)
+}
+
+/// The same, which receives signals by this file.
+pub(super) fn start_with(
+    directory: &Path,
+    signals: Option<SignalsConfiguration>,
+) -> (Arc<Authority>, watch::Sender<bool>) {
     let settings = Settings {
         directory: directory.to_owned(),
         cache_bytes: 1 << 20,
@@ -19,6 +27,8 @@ pub(super) fn start(directory: &Path) -> (Arc<Authority>, watch::Sender<bool>) {
         generation_interval: Duration::from_mins(1),
         segment_caching: SegmentCaching::Private,
         configuration: Configuration::default(),
+        signals,
+        sessions: None,
     };
     let (stop, stopping) = watch::channel(false);
     let authority = Authority::start(&settings, Access::Machine, stopping);

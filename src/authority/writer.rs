@@ -309,6 +309,7 @@ mod tests {
             kind: Kind::Session,
             issuer: "https://issuer.example".into(),
             value: value.into(),
+            qualifier: String::new(),
         }
     }
 
@@ -322,6 +323,7 @@ mod tests {
             cause: Cause::Plain,
             actor: "operator".into(),
             reason: String::new(),
+            origin: None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! headers ends with that refusal, in place of a "broken pipe" from sending to a peer that has hung
 //! up already. An error in reading the file that is sent is reported as such.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -50,11 +51,18 @@ pub struct Arguments {
 }
 
 /// A client with its credential.
-#[derive(Debug)]
 pub struct Client {
     agent: Agent,
     base: String,
     credential: Option<String>,
+}
+
+/// Without the credential.
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Client");
+        shown.field("base", &self.base).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -198,6 +206,8 @@ impl Client {
             401 => ClientError::UnknownCredential,
             403 if problem.code == "role_missing" => ClientError::Role(problem.detail),
             500.. => ClientError::Unable(Box::new(problem)),
+            // Of another import or backup, not of what was asked for: the same is done later.
+            409 if problem.code.ends_with("_in_progress") => ClientError::Unable(Box::new(problem)),
             _ if problem.code == TLS_EXPECTED => ClientError::SpeaksTls {
                 url: self.base.clone(),
             },

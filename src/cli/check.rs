@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::authority_client::{self, Client, ClientError};
 use super::instant::Instant;
 use super::printable::printable;
-use super::target::{Names, TargetError};
+use super::target::{Names, Target, TargetError};
 use super::token_names::{Name, Nameless, TokenNames};
 use super::{CommandError, known_issuer, print_json};
 use crate::revocation::Kind;
@@ -28,9 +28,25 @@ pub struct Arguments {
     /// [default: `iat` of the `--token`; without one, any cut-off counts]
     #[arg(long, value_name = "TIME")]
     pub issued_at: Option<Instant>,
+    /// When its user signed in, likewise, where cut-offs compare with that [default: `auth_time` of the
+    /// `--token`; where it is earlier than the token was issued, it counts for all but issuers]
+    #[arg(long, value_name = "TIME")]
+    pub auth_time: Option<Instant>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take it for the command's own")]
     pub authority: authority_client::Arguments,
+}
+
+impl Arguments {
+    /// The check with the times that were typed in place of its own.
+    fn at(&self, check: CheckRequest) -> CheckRequest {
+        let typed = |time: Option<Instant>| time.map(Instant::seconds);
+        CheckRequest {
+            issued_at: typed(self.issued_at).or(check.issued_at),
+            auth_time: typed(self.auth_time).or(check.auth_time),
+            ..check
+        }
+    }
 }
 
 /// Asks, and says what the answer is; of a token, what it could be revoked by, and whether it is.
@@ -54,10 +70,14 @@ fn about_one(
     output: &mut dyn Write,
 ) -> Result<(), CommandError> {
     let target = arguments.names.target(kind)?;
-    let of_token = target.token.as_ref();
-    let of_token = of_token.and_then(|token| token.check().issued_at);
-    let issued_at = arguments.issued_at.map(Instant::seconds).or(of_token);
-    let request = request(&target.issuer, issued_at, kind, target.value.as_deref());
+    let of_token = target.token.as_ref().map(TokenNames::check);
+    let times = CheckRequest {
+        issuer: target.issuer.clone(),
+        issued_at: of_token.and_then(|check| check.issued_at),
+        auth_time: of_token.and_then(|check| check.auth_time),
+        ..CheckRequest::default()
+    };
+    let request = request(arguments.at(times), &target);
     let answer = ask(&Client::new(&arguments.authority)?, &request)?;
     if arguments.authority.json {
         print_json(output, &answer)?;
@@ -81,6 +101,9 @@ struct NameAnswer {
     /// The name.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
+    /// Of a subject at one client: the clients of the token, by any of which it may be revoked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    clients: Vec<String>,
     /// Whether the name is revoked, in a way that concerns the token; `None` if there is no name.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked: Option<bool>,
@@ -102,12 +125,9 @@ fn about_token(
     token: &TokenNames,
     output: &mut dyn Write,
 ) -> Result<(), CommandError> {
-    let mut check = token.check().clone();
-    if let Some(issued_at) = arguments.issued_at {
-        check.issued_at = Some(issued_at.seconds());
-    }
+    let check = arguments.at(token.check().clone());
     let answer = ask(&Client::new(&arguments.authority)?, &check)?;
-    let names = names(token, &answer.members);
+    let names = names(token, &answer);
     if arguments.authority.json {
         let answer = TokenAnswer {
             answer: &answer,
@@ -124,7 +144,7 @@ fn about_token(
 }
 
 /// Every name of the token, with what the authority says of it.
-fn names(token: &TokenNames, revoked: &[Member]) -> Vec<NameAnswer> {
+fn names(token: &TokenNames, answer: &CheckAnswer) -> Vec<NameAnswer> {
     let issuer = Name {
         member: Member::Issuer,
         claim: "iss",
@@ -135,10 +155,30 @@ fn names(token: &TokenNames, revoked: &[Member]) -> Vec<NameAnswer> {
         kind: name.member.kind(),
         claim: name.claim.to_owned(),
         value: name.value.ok().map(str::to_owned),
-        revoked: name.value.ok().map(|_| revoked.contains(&name.member)),
+        clients: Vec::new(),
+        revoked: name.value.ok().map(|_| match name.member {
+            Member::Claim => answer.claims.iter().any(|claim| claim == name.claim),
+            member => answer.members.contains(&member),
+        }),
         nameless: name.value.err(),
     });
-    answers.collect()
+    answers.chain(at_clients(token, answer)).collect()
+}
+
+/// The subject at the clients of the token, if it has both.
+fn at_clients(token: &TokenNames, answer: &CheckAnswer) -> Option<NameAnswer> {
+    let check = token.check();
+    let clients = [&check.client, &check.azp].into_iter().flatten();
+    let clients: Vec<String> = clients.cloned().collect();
+    let value = check.subject.clone().filter(|_| !clients.is_empty())?;
+    Some(NameAnswer {
+        kind: Kind::SubjectAndClient,
+        claim: "sub".to_owned(),
+        value: Some(value),
+        clients,
+        revoked: Some(answer.members.contains(&Member::SubjectAndClient)),
+        nameless: None,
+    })
 }
 
 impl NameAnswer {
@@ -151,6 +191,10 @@ impl NameAnswer {
             (None, _) => "absent",
         };
         match &self.value {
+            Some(value) if !self.clients.is_empty() => {
+                let value = format!("{value} at {}", self.clients.join(" or "));
+                format!("{kind} {claim} {state:<12} {}", printable(&value))
+            }
             Some(value) => format!("{kind:<8} {claim:<10} {state:<12} {}", printable(value)),
             None => format!("{kind:<8} {claim:<10} {state}"),
         }
@@ -158,20 +202,20 @@ impl NameAnswer {
 }
 
 /// The check of one name; of the issuer alone if there is none.
-fn request(issuer: &str, issued_at: Option<u64>, kind: Kind, value: Option<&str>) -> CheckRequest {
-    let value = value.map(str::to_owned);
-    let mut request = CheckRequest {
-        issuer: issuer.to_owned(),
-        issued_at,
-        ..CheckRequest::default()
-    };
-    match kind {
+fn request(mut request: CheckRequest, target: &Target) -> CheckRequest {
+    let value = target.value.clone();
+    match target.kind {
         Kind::Token => request.jti = value,
         Kind::Session => request.sid = value,
         Kind::Device => request.device = value,
         Kind::Subject => request.subject = value,
         Kind::Client => request.client = value,
         Kind::Issuer => {}
+        Kind::Claim => request.claims = target.claim_to_check().into_iter().collect(),
+        Kind::SubjectAndClient => {
+            request.subject = value;
+            request.client.clone_from(&target.client);
+        }
     }
     request
 }

@@ -12,9 +12,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
+use super::printable::printable;
 use super::yaml::{self, Lines, YamlError};
-use crate::authority::Configuration;
-use crate::configuration::joined;
+use crate::authority::{Configuration, SignalsConfiguration};
+use crate::configuration::{joined, nearest};
 pub use surroundings::{ClusterFinding, Surroundings};
 
 /// A plugin configuration, and where it is in the file.
@@ -108,11 +109,18 @@ pub enum ConfigurationFileError {
         /// What is wrong.
         message: String,
     },
-    /// There is no configuration of the filter in it.
-    #[error("{path}: expected a plugin configuration, or a file with the filter in it")]
+    /// It is none of the files that are known here.
+    #[error(
+        "{path}: expected a plugin configuration (with `providers` at its top), a file of Envoy, Istio or \
+         Envoy Gateway with the filter in it, the authority's file (with `issuers`, `sessions`, \
+         `suspicion` or `webhook`) or the signals file (with `receivers` of `issuers`, `streams` or \
+         `oauth`){suggestion}"
+    )]
     Nothing {
         /// The file.
         path: PathBuf,
+        /// Which key may have been meant by one of its keys, if any.
+        suggestion: String,
     },
     /// There are several, and only one can be used.
     #[error("{path}: expected one configuration, found {number}")]
@@ -239,6 +247,28 @@ fn files(text: &str, name: &str, map: &Document) -> Result<Vec<Document>, YamlEr
         value: document.value,
     });
     Ok(documents.collect())
+}
+
+/// That there is nothing in these documents of a file that is known here.
+pub(crate) fn nothing(path: &Path, documents: &[Document]) -> ConfigurationFileError {
+    let known: Vec<_> = ["providers"]
+        .into_iter()
+        .chain(Configuration::SECTIONS)
+        .chain(SignalsConfiguration::SECTIONS)
+        .collect();
+    let documents = documents.iter();
+    let mut keys = documents
+        .filter_map(|document| document.value.as_object())
+        .flat_map(Map::keys);
+    let meant = keys.find_map(|key| Some((key, nearest(key, &known)?)));
+    let suggestion = meant.map(|(key, known)| {
+        let key = printable(key);
+        format!("; found `{key}`, did you mean `{known}`?")
+    });
+    ConfigurationFileError::Nothing {
+        path: shown(path).to_owned(),
+        suggestion: suggestion.unwrap_or_default(),
+    }
 }
 
 /// The plugin configurations in the file.

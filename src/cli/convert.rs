@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use super::configuration_file::{self, ConfigurationFileError, Document, Found};
+use super::configuration_file::{self, Document, Found};
 use super::{CommandError, yaml};
 use crate::configuration::Variable;
 use crate::gate::inspect_configuration;
@@ -72,7 +72,7 @@ pub(super) fn found(file: &Path, documents: &[Document]) -> Result<Vec<Found>, C
             line: source.line(),
             kind: source.kind().name(),
         },
-        None => ConfigurationFileError::Nothing { path }.into(),
+        None => configuration_file::nothing(file, documents).into(),
     })
 }
 

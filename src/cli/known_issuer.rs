@@ -5,8 +5,8 @@
 use std::io::{self, Write as _};
 
 use super::authority_client::{Client, ClientError};
-use super::list::encoded;
 use super::printable::printable;
+use crate::percent::encoded;
 use crate::revocation::wire::IssuerAnswer;
 
 /// Asks the authority, and writes the warning to standard error where there is reason for one.

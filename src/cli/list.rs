@@ -1,16 +1,17 @@
 //! `portcullis list`: what is revoked.
 
-use std::fmt::Write as _;
 use std::io::Write;
 use std::num::NonZeroUsize;
 
 use clap::Args;
 
 use super::authority_client::{self, Client};
-use super::printable::printable;
+use super::pages::{List, Page};
+use super::printable::{name_of_target, printable};
 use super::target::{Names, TargetError};
 use super::{CommandError, known_issuer, print_json};
 use crate::authority::http::{EntryAnswer, ListAnswer, OutcomeName};
+use crate::percent::encoded;
 use crate::revocation::Kind;
 
 /// The arguments of `portcullis list`.
@@ -55,20 +56,10 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
         let entry: EntryAnswer = client.get(&format!("/v1/revocations/{}", encoded(id)))?;
         return print(arguments, &entry, output);
     }
-    let mut left = arguments.limit.get();
-    let mut cursor = None;
-    while left > 0 {
-        let page: ListAnswer = client.get(&search.path(left, cursor.as_deref()))?;
-        for entry in page.entries.iter().take(left) {
-            print(arguments, entry, output)?;
-        }
-        left = left.saturating_sub(page.entries.len());
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    if left == arguments.limit.get()
+    let found = search
+        .list()
+        .each::<ListAnswer>(&client, |entry| print(arguments, entry, output))?;
+    if found == 0
         && let Some(issuer) = &search.issuer
     {
         known_issuer::warn(&client, issuer)?;
@@ -79,49 +70,74 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
 /// What is looked for.
 struct Search<'a> {
     arguments: &'a Arguments,
+    kind: Option<Kind>,
     issuer: Option<String>,
     value: Option<String>,
+    claim: Option<String>,
+    client: Option<String>,
 }
 
 impl<'a> Search<'a> {
     fn of(arguments: &'a Arguments) -> Result<Self, TargetError> {
         let names = &arguments.names;
-        let (issuer, value) = match (arguments.target, &names.name) {
-            (None, _) if names.from_token.is_some() => return Err(TargetError::Kind),
-            (Some(kind), _) if names.from_token.is_some() => {
-                let target = names.target(kind)?;
-                (Some(target.issuer), target.value)
-            }
-            (Some(Kind::Issuer), Some(_)) => return Err(TargetError::NameOfIssuer),
-            _ => (names.issuer.clone(), names.name.clone()),
+        let kind = arguments.target.map(|kind| names.kind(kind)).transpose()?;
+        if names.from_token.is_some() {
+            let target = names.target(kind.ok_or(TargetError::Kind)?)?;
+            return Ok(Self {
+                arguments,
+                kind,
+                issuer: Some(target.issuer),
+                value: target.value,
+                claim: None,
+                client: target.client,
+            });
+        }
+        let (value, claim) = match kind {
+            Some(Kind::Claim) => (&names.value, names.name.clone()),
+            _ => (&names.name, None),
         };
         Ok(Self {
             arguments,
-            issuer,
-            value,
+            kind,
+            issuer: names.issuer.clone(),
+            value: value.clone(),
+            claim,
+            client: names.client.clone(),
         })
     }
 
-    fn path(&self, limit: usize, cursor: Option<&str>) -> String {
-        let mut path = format!(
-            "/v1/revocations?limit={}&include_restored={}",
-            limit.min(PAGE_LENGTH),
-            self.arguments.include_restored
-        );
-        let parameters = [
-            ("kind", self.arguments.target.map(Kind::name)),
-            ("issuer", self.issuer.as_deref()),
-            ("value", self.value.as_deref()),
-            ("subject", self.arguments.of_subject.as_deref()),
-            ("cursor", cursor),
-        ];
-        for (name, value) in parameters {
-            if let Some(value) = value {
-                // Writing to a string does not fail.
-                let _ = write!(path, "&{name}={}", encoded(value));
-            }
+    fn list(&self) -> List<'_> {
+        let Self {
+            arguments,
+            kind,
+            issuer,
+            value,
+            claim,
+            client,
+        } = self;
+        let includes_restored = arguments.include_restored;
+        List {
+            path: "/v1/revocations",
+            parameters: vec![
+                ("include_restored", includes_restored.then_some("true")),
+                ("kind", (*kind).map(Kind::name)),
+                ("issuer", issuer.as_deref()),
+                ("value", value.as_deref()),
+                ("claim", claim.as_deref()),
+                ("client", client.as_deref()),
+                ("subject", arguments.of_subject.as_deref()),
+            ],
+            cursor: "cursor",
+            limit: arguments.limit,
         }
-        path
+    }
+}
+
+impl Page for ListAnswer {
+    type Element = EntryAnswer;
+
+    fn into_parts(self) -> (Vec<EntryAnswer>, Option<String>) {
+        (self.entries, self.next_cursor)
     }
 }
 
@@ -135,7 +151,9 @@ fn print(
     }
     let kind = entry.kind.name();
     let state = state(entry);
-    let (value, issuer) = (printable(&entry.value), printable(&entry.issuer));
+    let (claim, client) = (entry.claim.as_deref(), entry.client.as_deref());
+    let value = name_of_target(&entry.value, claim, client);
+    let issuer = printable(&entry.issuer);
     writeln!(output, "{}  {state}  {kind}  {value}  {issuer}", entry.id)
         .map_err(CommandError::Output)?;
     if arguments.id.is_none() {
@@ -144,6 +162,7 @@ fn print(
     for event in &entry.history {
         let action = match event.action {
             OutcomeName::Restored => "restored",
+            OutcomeName::Withdrawn => "withdrawn",
             _ => "revoked",
         };
         let (actor, reason) = (printable(&event.actor), printable(&event.reason));
@@ -166,33 +185,62 @@ fn state(entry: &EntryAnswer) -> &'static str {
     }
 }
 
-/// Percent-encoding of everything but the unreserved characters (RFC 3986 section 2.3).
-pub(super) fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => {
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-        }
-    }
-    encoded
-}
-
-const PAGE_LENGTH: usize = 1_000;
-
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        list: Arguments,
+    }
+
+    /// What is asked for besides `limit`, or why nothing is.
+    fn asked(line: &str) -> Result<Vec<String>, String> {
+        let words = std::iter::once("list").chain(line.split(' '));
+        let command = Command::try_parse_from(words).unwrap();
+        let search = Search::of(&command.list).map_err(|error| error.to_string())?;
+        let parameters = search.list().parameters.into_iter();
+        let asked = parameters.filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+        Ok(asked.collect())
+    }
+
     #[test]
-    fn what_means_something_in_a_url_is_encoded() {
-        assert_eq!(
-            encoded("https://a/b?c=d&e é"),
-            "https%3A%2F%2Fa%2Fb%3Fc%3Dd%26e%20%C3%A9"
-        );
+    fn a_name_may_be_left_out_and_what_no_target_of_the_kind_has_is_refused_as_in_revoke() {
+        for (line, expected) in [
+            ("subject alice", &["kind=subject", "value=alice"][..]),
+            (
+                "subject alice --client app",
+                &["kind=subject_and_client", "value=alice", "client=app"],
+            ),
+            ("subject_and_client", &["kind=subject_and_client"]),
+            ("--client app", &["client=app"]),
+            ("claim tenant", &["kind=claim", "claim=tenant"]),
+            (
+                "claim tenant acme",
+                &["kind=claim", "value=acme", "claim=tenant"],
+            ),
+            ("issuer --issuer i", &["kind=issuer", "issuer=i"]),
+        ] {
+            assert_eq!(asked(line).unwrap(), expected, "{line}");
+        }
+        for (line, expected) in [
+            ("session a b", TargetError::Value),
+            ("subject a b --client app", TargetError::Value),
+            ("issuer a b", TargetError::Value),
+            ("issuer a", TargetError::NameOfIssuer),
+            ("session a --client app", TargetError::Client),
+            ("claim tenant acme --client app", TargetError::Client),
+            ("client a --client app", TargetError::Client),
+            ("claim --from-token file", TargetError::Claim),
+        ] {
+            assert_eq!(asked(line), Err(expected.to_string()), "{line}");
+            let command = Command::try_parse_from(std::iter::once("revoke").chain(line.split(' ')));
+            let Arguments { target, names, .. } = command.unwrap().list;
+            let revoked = names.target(target.unwrap()).unwrap_err();
+            assert_eq!(revoked.to_string(), expected.to_string(), "{line}");
+        }
     }
 }

@@ -20,6 +20,15 @@ pub(super) fn printable(text: &str) -> String {
     shown
 }
 
+/// What is revoked, by the claim of tokens or at the client that belongs to its name, safe to print.
+pub(super) fn name_of_target(value: &str, claim: Option<&str>, client: Option<&str>) -> String {
+    printable(&match (claim, client) {
+        (Some(claim), _) => format!("{claim}={value}"),
+        (None, Some(client)) => format!("{value} at {client}"),
+        (None, None) => value.to_owned(),
+    })
+}
+
 /// JSON with the same characters escaped the way JSON does it; in JSON they can only be inside
 /// strings.
 pub(super) fn printable_json(json: &str) -> String {

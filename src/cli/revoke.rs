@@ -8,6 +8,7 @@ use clap::Args;
 use super::authority_client::{self, Client};
 use super::instant::{Instant, lasting, shown};
 use super::printable::printable;
+use super::reach;
 use super::target::{Names, Target};
 use super::time_offset::TimeOffset;
 use super::token_names::TokenNames;
@@ -32,7 +33,8 @@ pub struct Arguments {
     /// The same as an instant: `2026-12-01T18:00:00Z`
     #[arg(long, value_name = "TIME", conflicts_with = "expires_in")]
     pub expires_at: Option<Instant>,
-    /// For subject, client and issuer: what was issued before then, counted from now: `-1h`
+    /// For subject, client, issuer and claim, and for a session `--until-sign-in`: what was issued before
+    /// then, counted from now: `-1h`
     /// [default: everything up to now, by the clock of any issuer that is ahead by no more than the
     /// authority's `--clock-skew`]
     #[arg(long, value_name = "DURATION")]
@@ -40,25 +42,34 @@ pub struct Arguments {
     /// The same as an instant: `2026-12-01T18:00:00Z`
     #[arg(long, value_name = "TIME", conflicts_with = "not_before_in")]
     pub not_before: Option<Instant>,
-    /// For subject, client and issuer: the session (`sid`) that goes on
+    /// For subject, client, issuer and claim: the session (`sid`) that goes on
     #[arg(long, value_name = "TEXT")]
     pub except_session: Option<String>,
     /// For token, session and device: whose it is, so that it is found by subject [default: `sub` of
     /// a `--from-token`]
     #[arg(long, value_name = "TEXT")]
     pub of_subject: Option<String>,
+    /// For session: only until its user signs in again (`auth_time`), for issuers that give a `sid` twice
+    #[arg(long)]
+    pub until_sign_in: bool,
     /// For token: only another one has taken its place, so that requests in progress go on
     #[arg(long)]
     pub rotated: bool,
-    /// For subject, client and issuer: also while most edges say that the authority's clock is wrong
+    /// For subject, client, issuer and claim: also while most edges say that the authority's clock is wrong
     #[arg(long)]
     pub despite_clocks: bool,
+    /// What it comes from, so that `restore --origin` takes back this and nothing else
+    #[arg(long, value_name = "TEXT")]
+    pub origin: Option<String>,
     /// Why
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// On whose behalf
     #[arg(long, value_name = "TEXT")]
     pub actor: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take it for the command's own")]
+    pub reach: reach::Arguments,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take it for the command's own")]
     pub authority: authority_client::Arguments,
@@ -69,8 +80,8 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// [`CommandError::Target`], [`CommandError::Past`], [`CommandError::BeforeEverything`] and
-/// [`CommandError::Client`].
+/// [`CommandError::Target`], [`CommandError::Past`], [`CommandError::BeforeEverything`],
+/// [`CommandError::Client`], and [`CommandError::NotEverywhere`] when edges were waited for in vain.
 pub fn run(
     arguments: &Arguments,
     now: SystemTime,
@@ -85,7 +96,8 @@ pub fn run(
     let answer: RevocationAnswer = client.post("/v1/revocations", &request)?;
     known_issuer::print(doubt);
     if arguments.authority.json {
-        return print_json(output, &answer);
+        print_json(output, &answer)?;
+        return reach::expect_whole(answer.edges.as_ref());
     }
     if let Some(seconds) = answer.clock_difference {
         let _ = writeln!(
@@ -96,7 +108,7 @@ pub fn run(
     for line in lines(&answer, &target, now) {
         writeln!(output, "{line}").map_err(CommandError::Output)?;
     }
-    Ok(())
+    reach::print(answer.edges.as_ref(), output)
 }
 
 fn request(
@@ -127,15 +139,20 @@ fn request(
         kind: target.kind,
         issuer: target.issuer.clone(),
         value: target.value.clone(),
+        claim: target.claim.clone(),
+        client: target.client.clone(),
         expires_at: typed(arguments.expires_in, arguments.expires_at)
             .or(end_of_token.map(UnixTime::seconds)),
         not_before: typed(arguments.not_before_in, arguments.not_before),
         except_session: arguments.except_session.clone(),
         subject: arguments.of_subject.clone().or(owner),
+        until_sign_in: arguments.until_sign_in,
         rotated: arguments.rotated,
+        origin: arguments.origin.clone(),
         despite_clocks: arguments.despite_clocks,
         reason: arguments.reason.clone(),
         actor: arguments.actor.clone(),
+        wait: arguments.reach.wait(),
     })
 }
 

@@ -12,6 +12,9 @@ const FILTER: &str = include_str!("../../envoy/configuration.schema.json");
 /// A test compares it with the keys that are read.
 const AUTHORITY: &str = include_str!("../../envoy/authority.schema.json");
 
+/// The same.
+const SIGNALS: &str = include_str!("../../envoy/signals.schema.json");
+
 /// The arguments of `portcullis schema`.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -27,6 +30,8 @@ pub enum Subject {
     Filter,
     /// The authority's file (`serve --config`).
     Authority,
+    /// The signals file (`serve --signals`).
+    Signals,
 }
 
 /// Writes the JSON Schema to `output`.
@@ -38,6 +43,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
     let schema = match arguments.of {
         Subject::Filter => FILTER,
         Subject::Authority => AUTHORITY,
+        Subject::Signals => SIGNALS,
     };
     output
         .write_all(schema.as_bytes())

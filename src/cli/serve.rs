@@ -1,5 +1,6 @@
 //! `portcullis serve`: the revocation authority.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -15,13 +16,14 @@ use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
 use super::UNREADABLE;
-use super::authority_file::{self, AuthorityFileError};
+use super::authority_file::{self, AuthorityFileError, OwnFile};
 use super::bounds::{BoundError, duration, number};
 use super::configuration_file::ConfigurationFileError;
 use crate::authority::{
-    Access, Authority, AuthorityError, Certificate, Configuration, Credentials, CredentialsError,
-    Limits, Loss, MAX_EXPIRY, SegmentCaching, Settings, StoreError, TlsError, VerifierError,
-    is_private,
+    Access, AddressError, Authority, AuthorityError, Certificate, Configuration, Credentials,
+    CredentialsError, Door, Limits, Loss, MAX_EXPIRY, OAuthError, RegistryAddress, SegmentCaching,
+    Settings, SignalSecretError, SignalsConfiguration, SignalsError, StoreError, TlsError,
+    VerifierError, is_private,
 };
 use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
 
@@ -42,6 +44,26 @@ pub struct Arguments {
     /// `portcullis validate` checks it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The signals file, YAML or JSON: on which listener of its own signals of identity providers are
+    /// received, and from whom; `portcullis validate` checks it
+    #[arg(long, value_name = "FILE")]
+    pub signals: Option<PathBuf>,
+    /// Redis 7 or later for the registry of sessions, where several authorities have it together:
+    /// `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, `rediss://…` with TLS, and for a cluster
+    /// `redis+cluster://HOST[:PORT],HOST…` or `rediss+cluster://…` [default: in memory]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PORTCULLIS_SESSIONS",
+        hide_env_values = true
+    )]
+    pub sessions: Option<SessionsUrl>,
+    /// The password of Redis, in a file
+    #[arg(long, value_name = "FILE", requires = "sessions")]
+    pub sessions_password: Option<PathBuf>,
+    /// The certificate authority that Redis is trusted by, PEM [default: those of the system]
+    #[arg(long, value_name = "FILE", requires = "sessions")]
+    pub sessions_ca: Option<PathBuf>,
     /// Who may do what; `portcullis credential` makes its lines [default: every caller everything]
     #[arg(long, value_name = "FILE")]
     pub credentials: Option<PathBuf>,
@@ -55,7 +77,8 @@ pub struct Arguments {
     #[arg(long)]
     pub allow_insecure_listen: bool,
     /// The longest life of any token that the edges let pass, for revocations that do not say when
-    /// theirs expire; they lapse after it; 1m to 732d
+    /// theirs expire; they lapse after it. Where sign-outs are to outlive refreshes, at least the
+    /// longest life of a refresh token or session at the issuer; 1m to 732d
     #[arg(long, value_name = "DURATION", default_value = "31d", value_parser = max_token_lifetime)]
     pub max_token_lifetime: Duration,
     /// How far the clocks of issuers may be ahead of this machine's, 0s to 10m; what
@@ -90,6 +113,22 @@ pub struct Arguments {
     pub log_level: LogLevel,
 }
 
+/// Where the registry of sessions is, as it was given, which may contain a password.
+#[derive(Clone)]
+pub struct SessionsUrl(String);
+
+impl From<String> for SessionsUrl {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for SessionsUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SessionsUrl")
+    }
+}
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
@@ -118,13 +157,10 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
         });
     }
     expect_own_directory(&arguments.data)?;
-    let configuration = match &arguments.config {
-        Some(file) => {
-            let (configuration, warnings) = authority_file::read(file)?;
-            let _ = io::stderr().write_all(warnings.as_bytes());
-            configuration
-        }
-        None => Configuration::default(),
+    let files = Files {
+        configuration: read(arguments.config.as_deref())?.unwrap_or_default(),
+        signals: read(arguments.signals.as_deref())?,
+        sessions: registry(arguments)?,
     };
     // Logging may have been set up before, by a test in the same process.
     let _ = tracing_subscriber::fmt()
@@ -137,7 +173,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
         .enable_all()
         .build()
         .map_err(ServeError::Serve)?;
-    let served = runtime.block_on(serve(arguments, configuration, output));
+    let served = runtime.block_on(serve(arguments, files, output));
     // The requests have had their time. Work that cannot be interrupted, such as a wait for the
     // disk, ends as if the process had been killed.
     runtime.shutdown_timeout(LAST_WORK);
@@ -146,7 +182,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
 
 async fn serve(
     arguments: &Arguments,
-    configuration: Configuration,
+    files: Files,
     output: &mut dyn Write,
 ) -> Result<(), ServeError> {
     let access = match &arguments.credentials {
@@ -161,11 +197,47 @@ async fn serve(
     let tls = tls
         .map(|(certificate, key)| Certificate::open(certificate, key))
         .transpose()?;
-    let listener = listen(arguments)?;
-    let address = listener.local_addr().map_err(ServeError::Serve)?;
+    let door = door(listen(arguments)?, tls)?;
+    let for_signals = files.signals.as_ref().map(door_for_signals).transpose()?;
     let (stop, stopping) = watch::channel(false);
-    let authority = Authority::start(&settings(arguments, configuration), access, stopping)?;
+    let authority = Authority::start(&settings(arguments, files), access, stopping)?;
     tokio::spawn(stop_on_signal(stop)?);
+    let url = url(&door)?;
+    authority.say_where(&url);
+    let mut ready = json!({ "url": url, "feed_public_keys": authority.feed_public_keys() });
+    let _ = writeln!(io::stderr(), "listening on {url}");
+    if let Some(door) = &for_signals {
+        let url = self::url(door)?;
+        let _ = writeln!(io::stderr(), "receiving signals on {url}");
+        if let Some(ready) = ready.as_object_mut() {
+            ready.insert("signals_url".to_owned(), url.into());
+        }
+    }
+    // A closed output is no reason not to serve.
+    let _ = writeln!(output, "{ready}");
+    let _ = output.flush();
+    let served = authority.serve(door, for_signals, arguments.drain).await;
+    served.map_err(ServeError::Serve)
+}
+
+/// What the authority's files say, and where else things are.
+struct Files {
+    configuration: Configuration,
+    signals: Option<SignalsConfiguration>,
+    sessions: Option<RegistryAddress>,
+}
+
+/// Reads a file, if there is one, and shows its warnings.
+fn read<C: OwnFile>(file: Option<&Path>) -> Result<Option<C>, ServeError> {
+    let Some(file) = file else {
+        return Ok(None);
+    };
+    let (configuration, warnings) = authority_file::read(file)?;
+    let _ = io::stderr().write_all(warnings.as_bytes());
+    Ok(Some(configuration))
+}
+
+fn door(listener: TcpListener, tls: Option<Arc<Certificate>>) -> Result<Door, ServeError> {
     let tls = match tls {
         Some(certificate) => {
             tokio::spawn(Arc::clone(&certificate).follow());
@@ -173,20 +245,23 @@ async fn serve(
         }
         None => None,
     };
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{address}");
-    authority.say_where(&url);
-    // A closed output is no reason not to serve.
-    let keys = authority.feed_public_keys();
-    let _ = writeln!(
-        output,
-        "{}",
-        json!({ "url": url, "feed_public_keys": keys })
-    );
-    let _ = output.flush();
-    let _ = writeln!(io::stderr(), "listening on {url}");
-    let served = authority.serve(listener, tls, arguments.drain).await;
-    served.map_err(ServeError::Serve)
+    Ok(Door { listener, tls })
+}
+
+fn door_for_signals(configuration: &SignalsConfiguration) -> Result<Door, ServeError> {
+    let tls = configuration.tls.as_ref();
+    let tls = tls.map(|files| Certificate::open(&files.certificate, &files.key));
+    let tls = tls.transpose()?;
+    let address = configuration.listen;
+    let listener =
+        TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source })?;
+    door(listener, tls)
+}
+
+fn url(door: &Door) -> Result<String, ServeError> {
+    let address = door.listener.local_addr().map_err(ServeError::Serve)?;
+    let scheme = if door.tls.is_some() { "https" } else { "http" };
+    Ok(format!("{scheme}://{address}"))
 }
 
 /// The listener. Where the process that has the same store has the address too, the message says so
@@ -218,7 +293,7 @@ fn stop_on_signal(
     })
 }
 
-fn settings(arguments: &Arguments, configuration: Configuration) -> Settings {
+fn settings(arguments: &Arguments, files: Files) -> Settings {
     Settings {
         directory: arguments.data.clone(),
         cache_bytes: (arguments.store_cache as usize).saturating_mul(1 << 20),
@@ -240,8 +315,35 @@ fn settings(arguments: &Arguments, configuration: Configuration) -> Settings {
         } else {
             SegmentCaching::Private
         },
-        configuration,
+        configuration: files.configuration,
+        signals: files.signals,
+        sessions: files.sessions,
     }
+}
+
+/// Where the registry of sessions is, if it is not in memory.
+fn registry(arguments: &Arguments) -> Result<Option<RegistryAddress>, ServeError> {
+    let Some(SessionsUrl(url)) = &arguments.sessions else {
+        return Ok(None);
+    };
+    let read = |path: &PathBuf| {
+        fs::read(path).map_err(|source| ServeError::SessionsFile {
+            path: path.clone(),
+            source,
+        })
+    };
+    let mut address: RegistryAddress = url.parse()?;
+    if let Some(file) = &arguments.sessions_password {
+        let password = String::from_utf8(read(file)?).map_err(|_| AddressError::Credentials)?;
+        address = address.with_password(password.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    if let Some(file) = &arguments.sessions_ca {
+        if !address.is_encrypted() {
+            return Err(ServeError::SessionsUnencrypted);
+        }
+        address = address.with_certificates(read(file)?);
+    }
+    Ok(Some(address))
 }
 
 /// What is lacking for listening on this address, where others may connect.
@@ -357,7 +459,21 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
-    /// The authority's file is not usable.
+    /// The address of the registry of sessions is none.
+    #[error("invalid `--sessions`")]
+    Sessions(#[from] AddressError),
+    /// A certificate authority is named for a connection that has no TLS.
+    #[error("`--sessions-ca` needs `--sessions rediss://…` or `rediss+cluster://…`")]
+    SessionsUnencrypted,
+    /// A file for the registry of sessions cannot be read.
+    #[error("could not read `{}`", path.display())]
+    SessionsFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file of the authority is not usable.
     #[error(transparent)]
     File(#[from] AuthorityFileError),
     /// The credentials are not usable.
@@ -395,7 +511,11 @@ impl ServeError {
                 Some("`portcullis credential --role admin --name NAME` makes a line for it")
             }
             Self::Authority(AuthorityError::Store(error)) => store_hint(error),
+            Self::Authority(AuthorityError::Sessions(error)) => error.hint(),
             Self::Listen { .. }
+            | Self::Sessions(_)
+            | Self::SessionsUnencrypted
+            | Self::SessionsFile { .. }
             | Self::File(_)
             | Self::Tls(_)
             | Self::Authority(_)
@@ -407,10 +527,18 @@ impl ServeError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Public { .. } | Self::OthersMayWrite { .. } => 2,
-            Self::Credentials(CredentialsError::Read { .. })
+            Self::Public { .. }
+            | Self::OthersMayWrite { .. }
+            | Self::Sessions(_)
+            | Self::SessionsUnencrypted => 2,
+            Self::SessionsFile { .. }
+            | Self::Credentials(CredentialsError::Read { .. })
             | Self::File(AuthorityFileError::Unreadable(ConfigurationFileError::Read { .. }))
-            | Self::Authority(AuthorityError::Verifier(VerifierError::Read { .. }))
+            | Self::Authority(
+                AuthorityError::Verifier(VerifierError::Read { .. })
+                | AuthorityError::OAuth(OAuthError::Secret(SignalSecretError::Read { .. }))
+                | AuthorityError::Signals(SignalsError::Secret(SignalSecretError::Read { .. })),
+            )
             | Self::Tls(TlsError::Read { .. }) => UNREADABLE,
             _ => 1,
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::authority_client::{self, Client};
-use super::list::encoded;
+use super::pages::{List, Page};
 use super::printable::printable;
 use super::{CommandError, print_json};
 use crate::authority::http::{SessionAnswer, SessionsAnswer};
@@ -48,43 +48,29 @@ pub struct Arguments {
 /// [`CommandError::Client`].
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandError> {
     let client = Client::new(&arguments.authority)?;
-    let mut left = arguments.limit.get();
-    let mut after = None;
-    while left > 0 {
-        let page: SessionsAnswer = client.get(&path(arguments, left, after.as_deref()))?;
-        for session in page.sessions.iter().take(left) {
-            print(arguments, session, output)?;
-        }
-        left = left.saturating_sub(page.sessions.len());
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
+    let idle = arguments.idle.map(|idle| idle.as_secs().to_string());
+    let list = List {
+        path: "/v1/sessions",
+        parameters: vec![
+            ("suspicious", arguments.suspicious.then_some("true")),
+            ("include_ended", arguments.include_ended.then_some("true")),
+            ("issuer", arguments.issuer.as_deref()),
+            ("subject", arguments.subject.as_deref()),
+            ("idle_for", idle.as_deref()),
+        ],
+        cursor: "after",
+        limit: arguments.limit,
+    };
+    list.each::<SessionsAnswer>(&client, |session| print(arguments, session, output))?;
     Ok(())
 }
 
-fn path(arguments: &Arguments, limit: usize, after: Option<&str>) -> String {
-    let mut path = format!(
-        "/v1/sessions?limit={}&suspicious={}&include_ended={}",
-        limit.min(PAGE_LENGTH),
-        arguments.suspicious,
-        arguments.include_ended
-    );
-    let idle = arguments.idle.map(|idle| idle.as_secs().to_string());
-    let parameters = [
-        ("issuer", arguments.issuer.as_deref()),
-        ("subject", arguments.subject.as_deref()),
-        ("idle_for", idle.as_deref()),
-        ("after", after),
-    ];
-    for (name, value) in parameters {
-        if let Some(value) = value {
-            // Writing to a string does not fail.
-            let _ = write!(path, "&{name}={}", encoded(value));
-        }
+impl Page for SessionsAnswer {
+    type Element = SessionAnswer;
+
+    fn into_parts(self) -> (Vec<SessionAnswer>, Option<String>) {
+        (self.sessions, self.next)
     }
-    path
 }
 
 fn print(
@@ -137,7 +123,6 @@ const fn state(session: &SessionAnswer) -> &'static str {
         Cause::TooOld => "too_old",
         Cause::Displaced => "displaced",
         Cause::Suspicious => "suspicious",
+        Cause::Suspended => "suspended",
     }
 }
-
-const PAGE_LENGTH: usize = 1_000;

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::gate::check_request_of;
+use crate::gate::{ClaimSource, NamingRules, check_request_of};
 use crate::revocation::wire::{CheckRequest, Member};
 use crate::revocation::{Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
@@ -19,6 +19,7 @@ pub struct TokenNames {
     claims: Claims,
     check: CheckRequest,
     device_claim: Option<String>,
+    sources: Vec<ClaimSource>,
 }
 
 /// The name that one claim gives the token.
@@ -48,7 +49,11 @@ impl TokenNames {
     /// # Errors
     ///
     /// [`TokenFileError`].
-    pub fn read(path: &Path, device_claim: Option<&str>) -> Result<Self, TokenFileError> {
+    pub fn read(
+        path: &Path,
+        device_claim: Option<&str>,
+        claims: &[String],
+    ) -> Result<Self, TokenFileError> {
         let text = if path.as_os_str() == "-" {
             text_of(io::stdin())
         } else {
@@ -61,14 +66,24 @@ impl TokenNames {
                 source,
             },
         })?;
-        Self::of(&text, device_claim)
+        Self::of(&text, device_claim, claims)
     }
 
-    fn of(text: &str, device_claim: Option<&str>) -> Result<Self, TokenFileError> {
+    fn of(
+        text: &str,
+        device_claim: Option<&str>,
+        claims: &[String],
+    ) -> Result<Self, TokenFileError> {
         let token = bare(text).as_bytes();
         let token = UnverifiedToken::parse_up_to(LARGEST_MAX_TOKEN_BYTES, token)?;
+        let sources: Vec<ClaimSource> = claims.iter().map(|name| ClaimSource::at(name)).collect();
         let claims = token.unverified_claims().clone();
-        let check = check_request_of(&claims, device_claim);
+        let rules = NamingRules {
+            device_claim,
+            claims: &sources,
+            ..NamingRules::default()
+        };
+        let check = check_request_of(&claims, rules);
         if check.issuer.is_empty() {
             return Err(TokenFileError::Issuer);
         }
@@ -76,6 +91,7 @@ impl TokenNames {
             claims,
             check,
             device_claim: device_claim.map(str::to_owned),
+            sources,
         })
     }
 
@@ -118,17 +134,29 @@ impl TokenNames {
                 _ => true,
             }
         });
-        claims
-            .map(|(member, claim, name)| Name {
-                member,
-                claim,
-                value: name.as_deref().ok_or(if self.is_unusable(claim) {
+        let named = claims.map(|(member, claim, name)| Name {
+            member,
+            claim,
+            value: name.as_deref().ok_or(if self.is_unusable(claim) {
+                Nameless::Unusable
+            } else {
+                Nameless::Absent
+            }),
+        });
+        let listed = self.sources.iter().map(|source| {
+            let found = check.claims.iter().find(|claim| claim.name == source.name);
+            let is_there = self.claims.at(&source.path).is_some();
+            Name {
+                member: Member::Claim,
+                claim: &source.name,
+                value: found.map(|claim| claim.value.as_str()).ok_or(if is_there {
                     Nameless::Unusable
                 } else {
                     Nameless::Absent
                 }),
-            })
-            .collect()
+            }
+        });
+        named.chain(listed).collect()
     }
 
     /// The name of this kind; `None` for an issuer.

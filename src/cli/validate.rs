@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use super::configuration_file::{self, ClusterFinding, Found};
+use super::authority_file::Inspection;
+use super::configuration_file::{self, ClusterFinding, Document, Found};
 use super::{CommandError, authority_file, convert};
-use crate::authority::Configuration;
+use crate::authority::{Configuration, SignalsConfiguration};
 use crate::configuration::Fault;
 use crate::gate::inspect_configuration;
 
@@ -16,8 +17,8 @@ use crate::gate::inspect_configuration;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Plugin configurations, files of Envoy, Istio or Envoy Gateway with the filter in them, or
-    /// files for the authority's `--config`; `ConfigMap`s with such a file too; JSON or YAML; `-` is
-    /// standard input
+    /// files for the authority's `--config` and `--signals`; `ConfigMap`s with such a file too; JSON or
+    /// YAML; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// End with 1 when there are warnings, too
@@ -109,19 +110,19 @@ struct Report {
 impl Report {
     fn of(file: &Path) -> Result<Self, CommandError> {
         let documents = configuration_file::documents(file)?;
-        let mut report = Self::default();
-        let own = documents
-            .iter()
-            .filter(|document| Configuration::is_in(&document.value));
-        let own: Vec<_> = own.map(authority_file::inspect).collect();
+        let mut report = Self {
+            faults: surplus(&documents),
+            ..Self::default()
+        };
+        let mut is_own = false;
+        for document in &documents {
+            is_own |= report.take_in(authority_file::found::<Configuration>(document));
+            is_own |= report.take_in(authority_file::found::<SignalsConfiguration>(document));
+        }
         match convert::found(file, &documents) {
             Ok(found) => found.iter().for_each(|one| report.look_at(one)),
-            Err(error) if own.is_empty() => return Err(error),
+            Err(error) if !is_own => return Err(error),
             Err(_) => {}
-        }
-        for inspection in own {
-            report.faults.extend(inspection.faults);
-            report.warnings.extend(inspection.warnings);
         }
         for source in convert::sources(&documents) {
             report.notes.push(Finding {
@@ -134,6 +135,16 @@ impl Report {
             });
         }
         Ok(report)
+    }
+
+    /// Adds what there is to say about a file of the authority, if it is one.
+    fn take_in<C>(&mut self, inspection: Option<Inspection<C>>) -> bool {
+        let is_one = inspection.is_some();
+        if let Some(inspection) = inspection {
+            self.faults.extend(inspection.faults);
+            self.warnings.extend(inspection.warnings);
+        }
+        is_one
     }
 
     fn look_at(&mut self, found: &Found) {
@@ -195,6 +206,31 @@ impl Report {
     }
 }
 
+/// Faults of documents that stand in one file, or in one of a `ConfigMap`, with others. Several belong
+/// together for Kubernetes alone; of all other files the first is read, or none.
+fn surplus(documents: &[Document]) -> Vec<Finding> {
+    let is_object = |document: &Document| document.value.get("kind").is_some();
+    let mut faults = Vec::new();
+    for (index, document) in documents.iter().enumerate() {
+        let earlier = documents.iter().take(index);
+        let mut earlier = earlier.filter(|earlier| earlier.path == document.path);
+        let Some(first) = earlier.next() else {
+            continue;
+        };
+        if !(is_object(first) && is_object(document)) {
+            let path = joined(&document.path, "");
+            faults.push(Finding {
+                line: document.lines.of(""),
+                text: format!(
+                    "{path}expected one document, found another after `---`; hint: a file for each, as \
+                     only Kubernetes reads several, each with its `kind`"
+                ),
+            });
+        }
+    }
+    faults
+}
+
 /// Whether a claim is compared with this value, which may be of any type. Everywhere else a value
 /// of another type is a fault or makes no difference.
 fn is_compared(path: &str) -> bool {
@@ -252,6 +288,36 @@ spec:
                  no provider is called `ipd`",
             ]
         );
+    }
+
+    #[test]
+    fn only_objects_of_kubernetes_stand_together_in_a_file() {
+        let plugin =
+            "providers: {a: {audiences: [api], local_jwks: {inline_string: '{\"keys\": []}'}}}\n";
+        let surplus =
+            "error: expected one document, found another after `---`; hint: a file for each";
+        for (first, second) in [
+            (plugin, plugin),
+            (plugin, "rules: []\n"),
+            (plugin, "kind: ConfigMap\n"),
+            ("sessions: {}\n", plugin),
+            ("issuers: []\n", "issuers: []\n"),
+            ("streams: []\n", "text\n"),
+            ("kind: ConfigMap\n", plugin),
+        ] {
+            let (faults, _, is_valid) = outcome(&format!("{first}---\n{second}"), false);
+            let expected = format!("portcullis.yaml:3: {surplus}");
+            assert!(!is_valid && faults.contains(&expected), "{faults}");
+        }
+        let map =
+            "kind: ConfigMap\ndata:\n  a.yaml: |\n    sessions: {}\n    ---\n    sessions: {}\n";
+        let (faults, _, _) = outcome(&format!("kind: Namespace\n---\n{map}"), false);
+        let expected = "portcullis.yaml:8: error: data[\"a.yaml\"]: expected one document";
+        assert!(faults.contains(expected), "{faults}");
+        assert_eq!(faults.lines().count(), 1, "{faults}");
+        // An empty one is none.
+        let (faults, _, _) = outcome(&format!("---\n{plugin}---\n# the end\n"), false);
+        assert!(!faults.contains("expected one document"), "{faults}");
     }
 
     #[test]

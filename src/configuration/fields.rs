@@ -208,6 +208,19 @@ impl<'c> Fields<'c> {
         word.unwrap_or(default)
     }
 
+    /// The same for keys of which `null` is a fault, since another value than the default would end or
+    /// refuse more.
+    pub(crate) fn strict_word<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T)],
+        default: T,
+    ) -> T {
+        let node = self.optional(key);
+        let word = node.and_then(|node| node.word(words).ok());
+        word.unwrap_or(default)
+    }
+
     /// What `read` makes of each element of a list; nothing when it is left out.
     pub(crate) fn each<T>(
         &mut self,
@@ -251,17 +264,22 @@ impl<'c> Fields<'c> {
     }
 
     fn suggestion(&self, key: &str) -> String {
-        /// Letters by which two keys may differ and still count as the same word, misspelt.
-        const CLOSE: usize = 2;
-        let plain = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
-        let distance = |known: &str| strsim::levenshtein(&plain(key), &plain(known));
-        let nearest = self.known.iter().min_by_key(|known| distance(known));
-        if let Some(known) = nearest.filter(|known| distance(known) <= CLOSE) {
+        if let Some(known) = nearest(key, &self.known) {
             return format!(", did you mean `{known}`?");
         }
         let known = listed(self.known.iter().copied(), "and");
         format!(", expected one of {known}")
     }
+}
+
+/// Which of these keys may have been meant by one that is none of them.
+pub(crate) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    /// Letters by which two keys may differ and still count as the same word, misspelt.
+    const CLOSE: usize = 2;
+    let plain = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
+    let distance = |known: &str| strsim::levenshtein(&plain(key), &plain(known));
+    let nearest = known.iter().min_by_key(|known| distance(known));
+    nearest.filter(|known| distance(known) <= CLOSE).copied()
 }
 
 /// What `read` makes of each of these. All of them are read, so that a fault in one does not hide
@@ -279,6 +297,23 @@ pub(crate) fn all<'c, T>(
         }
     }
     outcome.map(|()| values)
+}
+
+/// The same of a list in which each name may stand once.
+pub(crate) fn each_once<'c, T>(
+    nodes: impl Iterator<Item = Node<'c>>,
+    read: impl Fn(Node<'c>) -> Read<T>,
+    name: impl Fn(&T) -> &str,
+) -> Read<Vec<T>> {
+    let nodes: Vec<_> = nodes.collect();
+    let values = all(nodes.iter().copied(), read)?;
+    for (index, (node, value)) in nodes.iter().zip(&values).enumerate() {
+        let mut before = values.iter().take(index);
+        if before.any(|earlier| name(earlier) == name(value)) {
+            return Err(node.fault(format!("`{}` is in the list already", name(value))));
+        }
+    }
+    Ok(values)
 }
 
 fn boolean_or(node: Option<Node<'_>>, default: bool) -> bool {

@@ -121,6 +121,10 @@ impl<H: BackgroundHost> BackgroundHost for Caller<'_, H> {
         self.host.random()
     }
 
+    fn instance(&self) -> Vec<u8> {
+        self.host.instance()
+    }
+
     fn warn(&self, message: &str) {
         self.host.warn(message);
     }

@@ -203,6 +203,7 @@ fn authority() -> MockAuthority {
         key: name_of(SIGNED_OUT.0, SIGNED_OUT.1),
         not_before: UnixTime::MAX,
         except: None,
+        is_compound: false,
     }));
     authority.publish_generation();
     authority

@@ -63,7 +63,7 @@ impl<P: Deref<Target = MockProcess> + Clone> VirtualMachine<P> {
         let context = self.host.add(request);
         self.host.call_into(context);
         let progress = self.host.of(context).progress;
-        self.edge.on_request(context, progress);
+        self.edge.on_request(context, &progress);
         context
     }
 

@@ -9,6 +9,8 @@
 //! Those that the changes since the last tick name, first of all: every watched request is compared
 //! with them, which costs some ten nanoseconds each. A request that a change names is looked up in the
 //! revocation filter, as a new one would be; where the filter says "perhaps" the authority is asked.
+//! Thousands of changes at once have bits in common with most requests, and one change may be about all
+//! of them: beyond [`MOST_COMPARED`] no names are compared, and what may be meant is looked up.
 //! Where it is not known what was missed, all of them are looked up, one after the other. What
 //! reads shared data or closes a stream is done for [`LOOKS_PER_TICK`] requests at most, so that
 //! new requests do not wait for it.
@@ -18,12 +20,19 @@
 //! Not if it ends within [`SHORT_TICKS`]: its client would see a broken connection where it waits for
 //! an answer, and gains nothing by it. So a request is left alone until it is older than that.
 //!
+//! # Is someone who works over a WebSocket idle?
+//!
+//! Not where sessions in use are reported: every request that is watched is used, and twice in an interval
+//! its session is told to be, for so many requests in a tick as are looked at.
+//!
 //! # What does a short request pay?
 //!
 //! A place in the register, which it gives back when it ends. It makes no call of the host, and takes no
 //! memory but that of its place, which the next one uses again.
 
 mod register;
+mod round;
+mod sweep;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -31,6 +40,7 @@ use std::time::Duration;
 use super::calls::Caller;
 use super::checks::Checks;
 use super::{ContextId, EdgeHost, Metric};
+use crate::backoff;
 use crate::gate::{
     Admitted, ChangedNames, Check, Gate, Posture, StreamRule, StreamRules, Validity,
 };
@@ -38,7 +48,9 @@ use crate::host::{BackgroundHost as _, CallId, CallOutcome};
 use crate::revocation::Settled;
 use crate::sync::VoidTokens;
 use crate::time::{Interval, UnixTime};
-use register::{Register, Watched};
+use register::{Kept, Register, Watched};
+use round::Round;
+use sweep::Sweep;
 
 pub(super) use register::Ticket;
 
@@ -52,11 +64,28 @@ const SHORT_TICKS: u32 = 10;
 /// Requests that are looked up when the authority has answered about another one.
 const LOOKS_PER_ANSWER: usize = 16;
 
+/// Most requests whose names are compared with changes in one tick, and most names that they are
+/// compared with. A request takes some four microseconds, most of it to hash its names once more.
+const MOST_COMPARED: usize = 1_024;
+
 /// Checks that are under way at the same time.
 const MOST_CHECKS: usize = 64;
 
 /// When an authority that has not answered is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// When at the latest, where requests go on without its answer.
+const ASK_LATEST: Duration = Duration::from_mins(1);
+
+impl Kept for Admitted {
+    fn begin(&self) -> u64 {
+        self.begin_keeping()
+    }
+
+    fn end(&self) -> u64 {
+        self.end_keeping()
+    }
+}
 
 /// Why a request in progress was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,15 +152,19 @@ pub(super) struct Streams {
     register: Register<Admitted>,
     /// The number of the last tick.
     now: u32,
-    /// The next one to look at of all of them, while all have to be looked at.
-    sweep: Option<u32>,
+    /// Where the look at all of them is, while all have to be looked at.
+    sweep: Option<Sweep>,
     suspects: VecDeque<Suspect>,
     /// Those about which the authority did not answer, until it is asked again.
     unanswered: Vec<Suspect>,
     pause: Option<Interval>,
+    /// How often it was asked again in vain, in a row.
+    failures: u32,
     checks: Checks<Check, Suspect>,
     /// No request expires earlier.
     first_expiry: Option<UnixTime>,
+    /// Counts them as use of their sessions; `None` where they are not.
+    round: Option<Round>,
     /// The stretch for which they go on although nothing is known.
     unknown: Option<Interval>,
     counts: StreamCounts,
@@ -156,8 +189,10 @@ impl Streams {
             suspects: VecDeque::new(),
             unanswered: Vec::new(),
             pause: None,
+            failures: 0,
             checks: Checks::default(),
             first_expiry: None,
+            round: gate.stream_period().map(Round::new),
             unknown: None,
             counts: StreamCounts::default(),
         })
@@ -170,9 +205,7 @@ impl Streams {
             self.first_expiry = Some(first);
         }
         let is_settled = self.stream_grace.is_none() || admitted.is_settled();
-        if self.register.is_full() && self.register.remove_oldest() {
-            self.counts.unwatched += 1;
-        }
+        self.counts.unwatched += self.register.make_room();
         let ticket = self.register.add(context, self.now, admitted);
         if !is_settled {
             self.suspect(Watched { ticket, context });
@@ -191,11 +224,12 @@ impl Streams {
             return;
         }
         match changes {
-            VoidTokens::All => self.begin_sweep(),
+            VoidTokens::All => self.sweep = Some(Sweep::anew(self.sweep)),
             VoidTokens::Named(names) => {
-                let names = ChangedNames::new(names);
-                let concerned = |admitted: &Admitted| gate.concerns(admitted, &names);
-                for watched in self.register.find(concerned, usize::MAX) {
+                let meant = ChangedNames::new(names);
+                let may_be = |admitted: &Admitted| meant.may_concern(admitted);
+                let is = |admitted: &Admitted| gate.concerns(admitted, &meant);
+                for watched in concerned(&self.register, names.len(), may_be, is) {
                     self.suspect(watched);
                 }
             }
@@ -213,6 +247,9 @@ impl Streams {
             return closing;
         }
         let now = host.now_milliseconds();
+        if let Some(round) = &mut self.round {
+            round.go_on(now, &self.register, |admitted| gate.note_stream(admitted));
+        }
         self.end_expired(now, &mut closing);
         if let Some(grace) = self.stream_grace {
             self.end_unknown(host, gate, (now, grace), &mut closing);
@@ -234,13 +271,16 @@ impl Streams {
         if let Some((check, suspects)) = self.checks.answered(host, call, outcome) {
             let outcome = gate.check_outcome(&check, outcome);
             host.measure(Metric::Check(&outcome));
+            if outcome.answer.is_some() {
+                self.failures = 0;
+            }
             for suspect in suspects {
                 match outcome.answer {
                     Some(Settled::Revoked(_)) => {
                         self.end(suspect.watched, End::Revoked, &mut closing);
                     }
                     Some(Settled::NotRevoked) => {}
-                    None => self.note_unanswered(host.now_milliseconds(), suspect, &mut closing),
+                    None => self.note_unanswered(host, suspect, &mut closing),
                 }
             }
         }
@@ -318,10 +358,6 @@ impl Streams {
         Some(self.now.wrapping_sub(since) < SHORT_TICKS)
     }
 
-    fn begin_sweep(&mut self) {
-        self.sweep = Some(0);
-    }
-
     fn suspect(&mut self, watched: Watched) {
         self.push(Suspect {
             watched,
@@ -333,7 +369,7 @@ impl Streams {
         // There are more entries than requests only when most of them have gone.
         if self.suspects.len() >= register::MOST_WATCHED {
             self.suspects.clear();
-            self.begin_sweep();
+            self.sweep = Some(Sweep::anew(self.sweep));
         } else {
             self.suspects.push_back(suspect);
         }
@@ -343,8 +379,7 @@ impl Streams {
         if let Some(suspect) = self.suspects.pop_front() {
             return Some(suspect);
         }
-        let (watched, next) = self.register.from(self.sweep?)?;
-        self.sweep = Some(next);
+        let watched = self.sweep.as_mut()?.next(&self.register)?;
         Some(Suspect {
             watched,
             unanswered: None,
@@ -403,23 +438,34 @@ impl Streams {
     ) {
         let call = || gate.check_call(check);
         if let Err(suspect) = self.checks.make(host, check, call, suspect) {
-            self.note_unanswered(host.now_milliseconds(), suspect, closing);
+            self.note_unanswered(host, suspect, closing);
         }
     }
 
     /// Ends a request of which the authority has not said for too long whether it has to, or has it
-    /// asked again later.
-    fn note_unanswered(&mut self, now: u64, suspect: Suspect, closing: &mut Vec<Closing>) {
-        if self.on_unconfirmed == Posture::Allow {
-            return;
-        }
+    /// asked again later: sooner or later it says so, and a revoked one must not go on for ever.
+    fn note_unanswered<H: EdgeHost>(
+        &mut self,
+        host: &Caller<'_, H>,
+        suspect: Suspect,
+        closing: &mut Vec<Closing>,
+    ) {
+        let now = host.now_milliseconds();
         let grace = self.stream_grace.unwrap_or_default();
         let unanswered = suspect.unanswered.unwrap_or(Interval::new(now, grace));
         let unanswered = unanswered.begun_by(now);
-        if unanswered.is_over(now) {
-            self.end(suspect.watched, End::Unconfirmed, closing);
-        } else {
-            self.pause.get_or_insert(Interval::new(now, ASK_AGAIN));
+        // Where it may go on without an answer, ever more time is left; else the answer has to be in
+        // before the grace is over.
+        let wait = match self.on_unconfirmed {
+            Posture::Allow => backoff::wait(ASK_AGAIN, ASK_LATEST, self.failures, host.random()),
+            _ if unanswered.is_over(now) => {
+                self.end(suspect.watched, End::Unconfirmed, closing);
+                return;
+            }
+            _ => ASK_AGAIN,
+        };
+        if self.register.mark_waiting(suspect.watched, true) {
+            self.pause.get_or_insert(Interval::new(now, wait));
             self.unanswered.push(Suspect {
                 unanswered: Some(unanswered),
                 ..suspect
@@ -430,9 +476,78 @@ impl Streams {
     fn ask_again(&mut self, now: u64) {
         if self.pause.is_some_and(|pause| pause.is_over(now)) {
             self.pause = None;
+            self.failures = self.failures.saturating_add(1);
             for suspect in std::mem::take(&mut self.unanswered) {
-                self.push(suspect);
+                if self.register.mark_waiting(suspect.watched, false) {
+                    self.push(suspect);
+                }
             }
+        }
+    }
+}
+
+/// The requests that changes of so many names concern: those that may be meant, and of these, as long
+/// as they are few, only those that are.
+fn concerned<T: Kept>(
+    register: &Register<T>,
+    names: usize,
+    may_be: impl Fn(&T) -> bool,
+    is: impl Fn(&T) -> bool,
+) -> Vec<Watched> {
+    let mut found = register.find(may_be, usize::MAX);
+    if found.len().max(names) <= MOST_COMPARED {
+        found.retain(|watched| register.get(*watched).is_some_and(&is));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    impl Kept for u32 {
+        fn begin(&self) -> u64 {
+            0
+        }
+
+        fn end(&self) -> u64 {
+            0
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn whatever_is_revoked_at_once_names_are_compared_for_so_many_requests_at_most() {
+        let mut register = Register::default();
+        for number in 0..10_000 {
+            register.add(ContextId(number), 0, number);
+        }
+        // So many changes, in how many of a hundred requests they may be meant, and what follows.
+        for (names, percent, compared, found) in [
+            // Sixteen bits of one of ten names are those of a change by chance.
+            (1, 1, 100, 50),
+            (500, 7, 700, 350),
+            (1_024, 10, 1_000, 500),
+            (1_025, 10, 0, 1_000),
+            (10_000, 75, 0, 7_500),
+            // Everything of an issuer.
+            (1, 100, 0, 10_000),
+        ] {
+            let [looks, comparisons] = [const { Cell::new(0) }; 2];
+            let may_be = |number: &u32| {
+                looks.set(looks.get() + 1);
+                number % 100 < percent
+            };
+            let is = |number: &u32| {
+                comparisons.set(comparisons.get() + 1);
+                (number / 100).is_multiple_of(2)
+            };
+            let suspects = concerned(&register, names, may_be, is);
+            let done = (looks.get(), comparisons.get(), suspects.len());
+            assert_eq!(done, (10_000, compared, found), "{names}, {percent} %");
         }
     }
 }

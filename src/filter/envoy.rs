@@ -88,6 +88,14 @@ impl BackgroundHost for Envoy {
         raw::random().map_or_else(nanoseconds, u64::from_le_bytes)
     }
 
+    /// `node.id`, which an Envoy without a control plane need not have. Envoy 1.40 has it under `xds` only,
+    /// older ones without.
+    fn instance(&self) -> Vec<u8> {
+        let of = |path| raw::property(path).ok().flatten();
+        let name = of(&["xds", "node", "id"]).or_else(|| of(&["node", "id"]));
+        name.unwrap_or_default()
+    }
+
     fn warn(&self, message: &str) {
         raw::log(LogLevel::Warn, message);
     }

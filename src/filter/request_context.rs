@@ -13,7 +13,7 @@ use crate::host::CallId;
 pub(super) struct RequestContext {
     context: ContextId,
     edge: Option<Rc<Edge<Envoy>>>,
-    progress: Rc<Progress>,
+    progress: Progress,
 }
 
 impl RequestContext {
@@ -21,7 +21,7 @@ impl RequestContext {
         Self {
             context: ContextId(context),
             edge,
-            progress: Rc::default(),
+            progress: Progress::default(),
         }
     }
 
@@ -58,7 +58,7 @@ impl HttpContext for RequestContext {
         // Envoy sends no requests to a plugin that is not configured; if it did, they would wait
         // here until the client gives up.
         if let Some(edge) = &self.edge {
-            edge.on_request(self.context, Rc::clone(&self.progress));
+            edge.on_request(self.context, &self.progress);
         }
         self.action()
     }

@@ -10,16 +10,22 @@ use super::*;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 10] = [
+const TARGETS: [(&str, Target); 16] = [
     ("batch", batch),
     ("configuration", configuration),
     ("import", import),
     ("jwk_set", jwk_set),
+    ("logout_form", logout_form),
+    ("logout_token", logout_token),
     ("manifest", manifest),
+    ("oauth_form", oauth_form),
+    ("poll_answer", poll_answer),
     ("request", request),
+    ("security_event", security_event),
     ("segment", segment),
     ("shared_feed", shared_feed),
     ("shared_record", shared_record),
+    ("status_list", status_list),
     ("token", token),
 ];
 

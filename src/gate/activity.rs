@@ -23,6 +23,12 @@
 //! That, twice in an interval. Otherwise the authority could not tell a session that is idle from
 //! an edge that is silent.
 //!
+//! # What of a request that goes on for hours?
+//!
+//! A WebSocket is one request, however much is said over it. So requests in progress count as use of
+//! their sessions, twice in an interval: then each report has it, and the session keeps its place
+//! meanwhile. They are not counted as requests again, and not looked at once more.
+//!
 //! # What if there are too many sessions?
 //!
 //! New ones are not collected until others have made room, and their requests are counted as
@@ -41,11 +47,13 @@ mod sessions;
 mod user_agent;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::hash::Hasher as _;
+use std::time::Duration;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use super::policy::{ActivityRules, Detail};
+use super::policy::{ActivityRules, Detail, StreamUse};
 use super::request::Request;
 use super::token_cache::KnownToken;
 use crate::host::Host;
@@ -57,13 +65,20 @@ pub(super) use sessions::Place;
 pub use sessions::{ActivityCounts, Bundle, Delivery};
 
 /// The sessions in use, as far as one virtual machine has let their requests in.
-#[derive(Debug)]
 pub struct Activity {
     rules: ActivityRules,
     device_claim: Option<String>,
     /// Keys the hash by which a session is found.
     secret: [u8; 16],
     sessions: RefCell<Sessions>,
+}
+
+/// Without the secret and the sessions.
+impl fmt::Debug for Activity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Activity");
+        shown.field("rules", &self.rules).finish_non_exhaustive()
+    }
 }
 
 impl Activity {
@@ -107,6 +122,26 @@ impl Activity {
         }
     }
 
+    /// How often [`Activity::note_stream`] is to be called for every request in progress; `None` where
+    /// they do not count.
+    pub(super) fn stream_period(&self) -> Option<Duration> {
+        (self.rules.streams == StreamUse::Count).then(|| self.rules.interval / 2)
+    }
+
+    /// Takes notice of a request in progress that was let in with these tokens.
+    pub(super) fn note_stream<'t>(&self, tokens: impl Iterator<Item = &'t KnownToken>) {
+        let mut sessions = self.sessions.borrow_mut();
+        let now = sessions.now();
+        for token in tokens {
+            if !sessions.has(token.place()) {
+                self.find_place(&mut sessions, token);
+            }
+            if let Some(session) = sessions.get_mut(token.place()) {
+                session.window.note_stream(now);
+            }
+        }
+    }
+
     /// Moves on to this time, in milliseconds since the epoch by the host's clock.
     pub fn tick(&self, now_milliseconds: u64) {
         let interval = self.rules.interval;
@@ -115,9 +150,16 @@ impl Activity {
 
     /// What has to be told now: the body of the request, and what has to be known when it has
     /// ended, to be given back with [`Activity::settle`]. `None` when there is nothing, and that
-    /// was told lately too.
-    pub fn take_bundle(&self) -> Option<(Vec<u8>, Bundle)> {
-        self.sessions.borrow_mut().take_bundle(self.rules.interval)
+    /// was told lately too. `is_held_back` says whether another virtual machine of the process has
+    /// something to tell and cannot: the authority takes what one of them tells for the whole.
+    pub fn take_bundle(&self, is_held_back: impl FnOnce() -> bool) -> Option<(Vec<u8>, Bundle)> {
+        let mut sessions = self.sessions.borrow_mut();
+        sessions.take_bundle(self.rules.interval, is_held_back)
+    }
+
+    /// Whether something is told late or not at all, of which the authority does not know yet.
+    pub fn holds_back(&self) -> bool {
+        self.sessions.borrow().holds_back(self.rules.interval)
     }
 
     /// Takes back what was handed on.
@@ -148,13 +190,16 @@ impl Activity {
     }
 
     /// What a session is found by: 128 bits of a hash under a secret, so that no client can make
-    /// two sessions one.
+    /// two sessions one. Subjects that share a `sid` are told apart, as the authority does, and so are
+    /// clients, since a session policy may have rules for the one that was used last.
     fn id(&self, report: &Report) -> u128 {
         let mut hasher = SipHasher13::new_with_key(&self.secret);
         for name in [
             Some(&report.issuer),
+            report.subject.as_ref(),
             report.sid.as_ref(),
             report.jti.as_ref(),
+            report.client.as_ref(),
         ] {
             let name = name.map(String::as_bytes).unwrap_or_default();
             hasher.write_usize(name.len());

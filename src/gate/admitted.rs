@@ -5,7 +5,9 @@
 //! changes costs a request that it does not concern some ten comparisons of bits.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use super::activity::Activity;
 use super::decision::Pass;
 use super::policy::StreamRule;
 use super::revocation::Check;
@@ -64,6 +66,19 @@ impl Admitted {
         is_settled(&self.first) && self.others().iter().all(is_settled)
     }
 
+    /// Notes that it is kept. Gives the bytes of memory that are taken by those of its tokens that no
+    /// other admitted request keeps.
+    #[must_use]
+    pub fn begin_keeping(&self) -> u64 {
+        self.tokens().map(KnownToken::begin_keeping).sum()
+    }
+
+    /// Notes that it is kept no longer. The bytes of those that no other one keeps.
+    #[must_use]
+    pub fn end_keeping(&self) -> u64 {
+        self.tokens().map(KnownToken::end_keeping).sum()
+    }
+
     fn tokens(&self) -> impl Iterator<Item = &KnownToken> {
         let tokens = std::iter::once(&self.first).chain(self.others());
         tokens.map(|token| &**token)
@@ -96,13 +111,23 @@ impl<'n> ChangedNames<'n> {
         Self { marks, names }
     }
 
+    /// Whether they may concern a token of an admitted request, as far as the marks tell.
+    #[must_use]
+    pub fn may_concern(&self, admitted: &Admitted) -> bool {
+        let may_be = |token: &KnownToken| {
+            let mut marks = token.marks().iter();
+            marks.len() == 0 || marks.any(|mark| self.may_have(*mark))
+        };
+        admitted.tokens().any(may_be)
+    }
+
     fn may_have(&self, mark: u16) -> bool {
         let (word, bit) = place(mark);
         self.marks.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    /// Few names have a mark by chance, so that those few may be looked for among all: to sort them
-    /// would take more code than all the rest.
+    /// Few names have a mark by chance, and those few are looked for among all: to sort them would take
+    /// more code than all the rest. So this is not for thousands of names.
     fn has(&self, name: Fingerprint) -> bool {
         self.may_have(name.mark()) && self.names.contains(&name)
     }
@@ -139,17 +164,31 @@ impl Policy {
 }
 
 impl Gate {
-    /// Whether changes with these names concern a token of an admitted request.
+    /// Whether changes with these names concern a token of an admitted request that they may concern.
     #[must_use]
     pub fn concerns(&self, admitted: &Admitted, changed: &ChangedNames<'_>) -> bool {
         let Some(revocations) = &self.verification.revocations else {
             return false;
         };
-        admitted.tokens().any(|token| {
-            let mut marks = token.marks().iter();
-            let may_be = marks.len() == 0 || marks.any(|mark| changed.may_have(*mark));
-            may_be && revocations.is_named(token.claims(), |name| changed.has(name))
-        })
+        let mut tokens = admitted.tokens();
+        tokens.any(|token| revocations.is_named(token, |name| changed.has(name)))
+    }
+
+    /// How often [`Gate::note_stream`] is to be called for every admitted request that is still in
+    /// progress; `None` where that is no use of its session. Where a revocation does not end it, it is
+    /// none: the authority would take a session that has ended for one in use.
+    #[must_use]
+    pub fn stream_period(&self) -> Option<Duration> {
+        let activity = self.activity.as_ref();
+        let activity = activity.filter(|_| self.policy.closes_revoked());
+        activity.and_then(Activity::stream_period)
+    }
+
+    /// Takes notice that an admitted request is still in progress.
+    pub fn note_stream(&self, admitted: &Admitted) {
+        if let Some(activity) = &self.activity {
+            activity.note_stream(admitted.tokens());
+        }
     }
 
     /// What is known now of the tokens of an admitted request.
@@ -164,7 +203,7 @@ impl Gate {
         };
         let mut checks = Vec::new();
         for token in admitted.tokens() {
-            match revocations.look_again(host, &random, token.claims()) {
+            match revocations.look_again(host, &random, token) {
                 Validity::Holds => {}
                 Validity::Revoked => return Validity::Revoked,
                 Validity::Check(more) => checks.extend(more),

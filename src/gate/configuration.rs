@@ -26,6 +26,10 @@ mod streams;
 
 #[cfg(not(target_family = "wasm"))]
 pub use inspection::{Inspection, inspect};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use provider::cut_off_by;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use revocation::listed_claims;
 
 use serde_json::Value;
 

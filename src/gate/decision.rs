@@ -398,7 +398,8 @@ impl<'g, H: Host, O: Observer> Decision<'g, H, O> {
         let keys = self.told(Step::Keys, keys.ok_or(Reason::KeysUnavailable))?;
         let verified = host.timed(|| parsed.verify(&keys, verification.backend, host));
         let verified = self.told(Step::Signature, verified.map_err(Reason::from))?;
-        Ok(KnownToken::new(sought.token, verified, &keys))
+        let token = KnownToken::new(sought.token, verified, &keys);
+        Ok(token.named_by(provider.cut_off_by, provider.honours_status))
     }
 
     fn now_milliseconds(&self) -> u64 {

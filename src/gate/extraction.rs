@@ -4,6 +4,7 @@ mod header;
 mod stripping;
 
 use std::borrow::Cow;
+use std::fmt;
 
 pub(super) use header::HeaderLocation;
 pub(super) use stripping::{Stripped, strip};
@@ -53,7 +54,7 @@ pub(super) enum Duplicates {
 }
 
 /// A token and where it was found.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Found<'r> {
     /// The token, or if there are [`Found::rivals`], one of the candidates.
     pub(super) token: Cow<'r, [u8]>,
@@ -64,11 +65,21 @@ pub(super) struct Found<'r> {
 }
 
 /// Several different cookies of one name, one of which is to be chosen.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Choice<'r> {
     rivals: Vec<&'r [u8]>,
     /// Whether one of them is in another location too, so that no other can be the token.
     is_settled: bool,
+}
+
+/// Without the token.
+impl fmt::Debug for Found<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Found");
+        shown
+            .field("locations", &self.locations)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'r> Found<'r> {

@@ -12,10 +12,13 @@ use serde_json::{Value, json};
 use super::path::{percent_decoded, without_query};
 use super::request::Request;
 use super::{
-    Admission, Attempt, Configured, Gate, Outcome, Reason, Verdict, extraction, read_configuration,
+    Admission, Attempt, Configured, Gate, Outcome, Reason, Verdict, Wait, extraction,
+    read_configuration,
 };
 use crate::configuration::Fault;
+use crate::host::CallOutcome;
 use crate::host::mock::MockHost;
+use crate::revocation::mock_authority;
 use crate::time::UnixTime;
 use crate::token::fixtures::{eddsa, es256, jwk_set, token};
 use crate::token::{Backend, parse_json};
@@ -121,7 +124,35 @@ fn now() -> UnixTime {
 }
 
 fn gate() -> Gate {
-    let configuration = json!({
+    gate_of(&rules())
+}
+
+fn gate_of(configuration: &Value) -> Gate {
+    let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
+    Gate::new(configured.unwrap().policy, Backend::Module, [1; 16])
+}
+
+/// The same with everything that sessions have, and with the keys that stand beside it. There is no feed
+/// yet, which lets requests through here.
+fn gate_with_sessions() -> Gate {
+    let mut configuration = rules();
+    let mut revocation = mock_authority::settings();
+    revocation["on_missing_feed"] = "allow".into();
+    let own = json!({"match": {"prefix": "/session"}, "requires": {"provider_name": "idp"}});
+    configuration["rules"].as_array_mut().unwrap().push(own);
+    configuration["revocation"] = revocation;
+    configuration["sign_out"] = json!({
+        "path": SIGN_OUT, "methods": ["POST", "DELETE"], "origins": ["https://app.example"],
+        "end_session_redirect": "https://issuer.example/logout",
+    });
+    configuration["sessions"] = json!({"path": SESSIONS});
+    configuration["activity"] = json!({"report": true});
+    configuration["streams"] = json!({"on_expiry": "close"});
+    gate_of(&configuration)
+}
+
+fn rules() -> Value {
+    json!({
         "providers": {"idp": {
             "issuer": "https://issuer.example",
             "audiences": ["api"],
@@ -139,20 +170,21 @@ fn gate() -> Gate {
             {"match": {"prefix": "/api"}, "requires": {"provider_name": "idp"}},
         ],
         "session_headers": true,
-    });
-    let configured = read_configuration(configuration.to_string().as_bytes(), &|_| None);
-    Gate::new(configured.unwrap().policy, Backend::Module, [1; 16])
+    })
 }
 
-/// A request: its target on the first line, then one header line on each. [`GENUINE_MARK`] stands
+/// A request: its target on the first line, perhaps behind `POST` or `DELETE` and a blank, then one
+/// header line on each. [`GENUINE_MARK`] stands
 /// for a good token, [`OTHER_MARK`] for one that is not.
 ///
 /// It goes on only to a path that is open for every kind of upstream, or with the genuine token,
 /// and no copy of the token goes with it. Only the gate says who is calling. It is answered or goes
-/// on, and is counted once.
+/// on, and is counted once. Where there are session routes, it is also served at these, and no request
+/// that an upstream takes for one of them goes on.
 pub fn request(bytes: &[u8]) {
     thread_local! {
         static GATE: Gate = gate();
+        static WITH_SESSIONS: Gate = gate_with_sessions();
     }
     let mut text = Vec::new();
     for byte in bytes {
@@ -162,9 +194,27 @@ pub fn request(bytes: &[u8]) {
             byte => text.push(byte),
         }
     }
+    let host = || host_of(&text);
+    let target = host().1;
+    GATE.with(|gate| decided(gate, &host().0, target, &text));
+    WITH_SESSIONS.with(|gate| decided_with_sessions(gate, &host().0, target, &text));
+}
+
+/// The host of a request, and the target.
+fn host_of(text: &[u8]) -> (MockHost, &[u8]) {
     let mut lines = text.split(|byte| *byte == b'\n');
-    let target = lines.next().unwrap_or_default();
+    let mut target = lines.next().unwrap_or_default();
     let mut host = MockHost::get("", now());
+    for method in ["POST", "DELETE"] {
+        if let Some(rest) = target.strip_prefix(method.as_bytes())
+            && let Some(rest) = rest.strip_prefix(b" ")
+        {
+            target = rest;
+            host = host
+                .without_header(":method")
+                .with_header(":method", method);
+        }
+    }
     host = host.without_header(":path").with_header(":path", target);
     for line in lines {
         let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':').unwrap_or(0));
@@ -175,7 +225,46 @@ pub fn request(bytes: &[u8]) {
             host = host.with_header(&name.to_ascii_lowercase(), value);
         }
     }
-    GATE.with(|gate| decided(gate, &host, target, &text));
+    (host, target)
+}
+
+const SIGN_OUT: &str = "/session/sign-out";
+
+const SESSIONS: &str = "/session/devices";
+
+fn is_session_route(path: &[u8]) -> bool {
+    let below = path.strip_prefix(SESSIONS.as_bytes());
+    path == SIGN_OUT.as_bytes() || below.is_some_and(|it| matches!(it.first(), None | Some(b'/')))
+}
+
+fn decided_with_sessions(gate: &Gate, host: &MockHost, target: &[u8], text: &[u8]) {
+    let path = without_query(target);
+    match gate.on_request(host, Attempt::Last) {
+        Verdict::Wait(Wait::Session(call)) => {
+            assert!(is_session_route(path));
+            assert!(contains_behind_escapes(text, GENUINE.as_bytes()));
+            assert_eq!(*host.response.borrow(), None);
+            assert!(host.counted.borrow().is_empty());
+            // Nothing pretends.
+            gate.serve(host, &call, &CallOutcome::Failed);
+            let response = host.response.borrow();
+            let response = response.as_ref().unwrap();
+            assert!(response.status >= 400 || response.grpc_status.is_some_and(|it| it != 0));
+        }
+        Verdict::Wait(other) => panic!("{other:?}"),
+        Verdict::Stop => assert!(host.response.borrow().is_some()),
+        Verdict::Forward => {
+            for (reader, read) in upstreams::ALL {
+                let read = read(path);
+                assert!(
+                    !is_session_route(&read),
+                    "{reader} reads {}",
+                    read.escape_ascii()
+                );
+            }
+        }
+    }
+    assert_eq!(host.counted.borrow().len(), 1);
 }
 
 fn decided(gate: &Gate, host: &MockHost, target: &[u8], text: &[u8]) {

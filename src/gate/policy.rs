@@ -11,7 +11,7 @@ mod streams;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-pub(super) use activity::{ActivityRules, Detail};
+pub(super) use activity::{ActivityRules, Detail, StreamUse};
 pub(super) use conditions::{ClaimCondition, ClaimTest, Scopes};
 pub(super) use headers::{ClaimHeader, Form, PayloadHeader, SessionHeaders, Unfit};
 pub(super) use provider::{FilterStateClaim, IssuedAhead, Provider, comparable_audience};

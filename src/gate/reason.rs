@@ -21,6 +21,21 @@ impl From<&TokenError> for Reason {
     }
 }
 
+impl Reason {
+    /// Whether the token was revoked, and it is known that it was.
+    #[must_use]
+    pub(super) const fn is_revocation(self) -> bool {
+        matches!(
+            self,
+            Self::TokenRevoked
+                | Self::SessionIdle
+                | Self::SessionTooOld
+                | Self::SessionDisplaced
+                | Self::TokenSuspended
+        )
+    }
+}
+
 /// Why a revoked token is refused. That a session ended by itself may be told to the client, which has a
 /// genuine token of it; that it looked stolen may not.
 impl From<Cause> for Reason {
@@ -30,6 +45,7 @@ impl From<Cause> for Reason {
             Cause::Idle => Self::SessionIdle,
             Cause::TooOld => Self::SessionTooOld,
             Cause::Displaced => Self::SessionDisplaced,
+            Cause::Suspended => Self::TokenSuspended,
         }
     }
 }

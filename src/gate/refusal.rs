@@ -4,7 +4,6 @@ mod challenge;
 mod negotiation;
 
 use std::cell::OnceCell;
-use std::fmt::Write as _;
 use std::rc::Rc;
 
 use serde_json::json;
@@ -17,6 +16,7 @@ use super::policy::Scopes;
 use super::reason::{Action, Problem, Reason};
 use super::request::Request;
 use crate::host::Response;
+use crate::percent;
 use challenge::Challenge;
 use negotiation::Representation;
 
@@ -42,6 +42,9 @@ pub(super) struct Login {
     pub(super) url: String,
     /// The parameter that tells it where to send the browser back to.
     pub(super) parameter: String,
+    /// What the query has as well where the token was revoked, such as `prompt=login`: an identity provider
+    /// that does not ask the user again gives out tokens that are revoked too.
+    pub(super) when_revoked: Option<String>,
 }
 
 /// When a client should ask again after a 503. Keys are fetched again within a second or two.
@@ -163,7 +166,7 @@ impl RefusalSettings {
             ResponseForm::Redirect => {
                 status = 302;
                 let login = self.login.as_ref();
-                let address = login.map(|login| login.address(request, locations));
+                let address = login.map(|login| login.address(reason, request, locations));
                 headers.extend(address.map(|address| ("location", address)));
                 String::new()
             }
@@ -223,6 +226,7 @@ impl Login {
     /// can only lead to this host, with every byte encoded that could mean something else.
     fn address<'l>(
         &self,
+        reason: Reason,
         request: &Request,
         locations: impl Iterator<Item = &'l Location>,
     ) -> String {
@@ -237,18 +241,12 @@ impl Login {
         let is_token = |name: &[u8]| tokens.iter().any(|own| reads_as(own, name));
         let target = path::without_parameters(target, is_token);
         let separator = if self.url.contains('?') { '&' } else { '?' };
-        let mut address = format!("{}{separator}{}=", self.url, self.parameter);
-        for byte in return_path(&target) {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    address.push(char::from(*byte));
-                }
-                _ => {
-                    // Writing into a string cannot fail.
-                    let _ = write!(address, "%{byte:02X}");
-                }
-            }
-        }
+        let more = self.when_revoked.as_deref();
+        let more = more.filter(|_| reason.is_revocation()).unwrap_or_default();
+        let joined = if more.is_empty() { "" } else { "&" };
+        let (url, parameter) = (&self.url, &self.parameter);
+        let mut address = format!("{url}{separator}{more}{joined}{parameter}=");
+        percent::encode(&mut address, return_path(&target));
         address
     }
 }

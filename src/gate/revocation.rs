@@ -2,11 +2,14 @@
 
 mod naming;
 
+pub use naming::{ClaimSource, NamingRules};
+
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::admitted::Validity;
 use super::reason::{Admission, Reason};
+use super::token_cache::KnownToken;
 use crate::host::{Call, CallOutcome, Host, SharedData};
 use crate::namespace::{Namespace, RecordSecret};
 use crate::revocation::wire::activity::Report;
@@ -15,7 +18,7 @@ use crate::revocation::{
     Cause, FeedKeys, Fingerprint, Names, Settled, Standing, Status, View, proof,
 };
 use crate::token::Claims;
-use naming::{Extent, Naming};
+use naming::{Extent, Naming, StatusClaim};
 
 /// What the operator wants done where it is not known whether a token was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +34,27 @@ pub enum Posture {
 /// The check of a token with these claims: it asks about every name that could revoke the token.
 #[cfg(not(target_family = "wasm"))]
 #[must_use]
-pub fn check_request_of(claims: &Claims, device_claim: Option<&str>) -> CheckRequest {
-    Naming::of(claims, device_claim).check_request()
+pub fn check_request_of(claims: &Claims, rules: NamingRules<'_>) -> CheckRequest {
+    Naming::of(claims, rules).check_request()
+}
+
+/// Whether a token with these claims was looked up by everything by which it could be revoked, once it
+/// is: there is a name, and no claim that should be one and cannot, nor a status that is none.
+#[cfg(not(target_family = "wasm"))]
+#[must_use]
+pub fn is_wholly_named(claims: &Claims, rules: NamingRules<'_>) -> bool {
+    let naming = Naming::of(claims, rules);
+    naming.extent() == Extent::Whole && naming.status() != StatusClaim::Unusable
 }
 
 /// What is told of the session that a token with these claims is of; `None` where nothing names
 /// one.
 pub(super) fn report_of(claims: &Claims, device_claim: Option<&str>) -> Option<Report> {
-    Naming::of(claims, device_claim).report(claims)
+    let rules = NamingRules {
+        device_claim,
+        ..NamingRules::default()
+    };
+    Naming::of(claims, rules).report(claims)
 }
 
 /// The `revocation` part of a configuration.
@@ -56,6 +72,8 @@ pub struct RevocationSettings {
     pub keys: FeedKeys,
     /// The claim that names the device.
     pub device_claim: Option<String>,
+    /// Further claims that can be revoked by, at most [`wire::MAX_CLAIMS`].
+    pub claims: Vec<ClaimSource>,
     /// How long the authority may be silent.
     pub max_staleness: Duration,
     /// When it has been silent for longer.
@@ -237,16 +255,23 @@ impl Revocations {
     ///
     /// [`Reason::RevocationUnavailable`], [`Reason::RevocationStale`] and
     /// [`Reason::RevocationUnconfirmed`] if nothing is known and the posture is to refuse;
-    /// [`Reason::TokenUnnamed`]; [`Reason::TokenRevoked`], or that of the [`Cause`], if the authority
-    /// said so before the feed changed, so that the next request has to look again.
+    /// [`Reason::TokenUnnamed`] and [`Reason::StatusMalformed`]; [`Reason::TokenRevoked`], or that of the
+    /// [`Cause`], if the authority said so before the feed changed, so that the next request has to look
+    /// again.
     pub(super) fn find(
         &self,
         host: &impl Host,
-        claims: &Claims,
+        token: &KnownToken,
         standing: Standing,
         checks: &[CheckOutcome],
     ) -> Result<Finding, Reason> {
-        let naming = Naming::of(claims, self.settings.device_claim.as_deref());
+        let naming = self.naming(token);
+        match naming.status() {
+            StatusClaim::Unusable => return Err(Reason::StatusMalformed),
+            // There is no asking for its status.
+            StatusClaim::Entry { .. } if !naming.has_issuer() => return Err(Reason::TokenUnnamed),
+            StatusClaim::Entry { .. } | StatusClaim::Absent => {}
+        }
         if naming.extent() == Extent::Whole {
             return self.find_named(host, &naming, standing, checks);
         }
@@ -342,10 +367,11 @@ impl Revocations {
     ) -> Result<Finding, Reason> {
         let (status, names) = self.status(host, naming);
         match status {
-            Status::NotRevoked => Ok(Finding::Settled(Settled::NotRevoked, names)),
+            Status::NotRevoked if !naming.has_status() => {
+                Ok(Finding::Settled(Settled::NotRevoked, names))
+            }
             Status::CutOff => Ok(Finding::Settled(CUT_OFF, names)),
-            Status::PossiblyRevoked | Status::NoData => match (asked, self.settings.on_unconfirmed)
-            {
+            _ => match (asked, self.settings.on_unconfirmed) {
                 (Asked::NotYet, _) => Ok(Finding::Ask(self.check(host, naming))),
                 (Asked::InVain, Posture::Allow) => Ok(Finding::UNKNOWN),
                 (Asked::InVain, _) => Err(Reason::RevocationUnconfirmed),
@@ -365,9 +391,20 @@ impl Revocations {
         }
     }
 
-    /// Whether one of these names is a name of a token with these claims.
-    pub(super) fn is_named(&self, claims: &Claims, is_it: impl Fn(Fingerprint) -> bool) -> bool {
-        let naming = Naming::of(claims, self.settings.device_claim.as_deref());
+    /// The names of a token.
+    fn naming<'t>(&'t self, token: &'t KnownToken) -> Naming<'t> {
+        let rules = NamingRules {
+            device_claim: self.settings.device_claim.as_deref(),
+            claims: &self.settings.claims,
+            cut_off_by: token.cut_off_by(),
+            honours_status: token.honours_status(),
+        };
+        Naming::of(token.claims(), rules)
+    }
+
+    /// Whether one of these names is a name of this token.
+    pub(super) fn is_named(&self, token: &KnownToken, is_it: impl Fn(Fingerprint) -> bool) -> bool {
+        let naming = self.naming(token);
         // Without a feed nothing is known of its names, and nothing is ruled out.
         self.view.state().is_none_or(|state| {
             let names = naming.names(&state.filter_key);
@@ -380,16 +417,16 @@ impl Revocations {
         &self,
         host: &impl SharedData,
         random: impl Fn() -> u64,
-        claims: &Claims,
+        token: &KnownToken,
     ) -> Validity {
-        let naming = Naming::of(claims, self.settings.device_claim.as_deref());
+        let naming = self.naming(token);
         if !naming.has_issuer() {
             return Validity::Holds;
         }
         match self.status(host, &naming).0 {
-            Status::NotRevoked => Validity::Holds,
+            Status::NotRevoked if !naming.has_status() => Validity::Holds,
             Status::CutOff => Validity::Revoked,
-            Status::PossiblyRevoked | Status::NoData => {
+            _ => {
                 let names = CheckRequest {
                     in_progress: true,
                     ..naming.check_request()
@@ -399,9 +436,9 @@ impl Revocations {
         }
     }
 
-    /// The names of a token with these claims, as the feed has them; none without a feed.
-    pub(super) fn names(&self, claims: &Claims) -> Names {
-        let naming = Naming::of(claims, self.settings.device_claim.as_deref());
+    /// The names of this token, as the feed has them; none without a feed.
+    pub(super) fn names(&self, token: &KnownToken) -> Names {
+        let naming = self.naming(token);
         let state = self.view.state();
         state.map_or_else(Names::default, |state| naming.names(&state.filter_key))
     }

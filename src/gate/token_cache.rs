@@ -26,7 +26,7 @@ use super::activity::Place;
 use super::checks::{Binding, Met};
 use super::session::Injections;
 use crate::identity_hash::IdentityHash;
-use crate::revocation::{Fingerprint, Names, Settled};
+use crate::revocation::{CutOffBy, Fingerprint, Names, Settled};
 use crate::token::{Claims, KeySet, VerifiedToken, heap};
 
 /// Memory that the entries of one virtual machine may take, in bytes: some 14,000 tokens of
@@ -51,6 +51,10 @@ pub(super) struct KnownToken {
     /// What the key's owner signed.
     token: VerifiedToken,
     binding: Binding,
+    /// Which of its claims cut-offs compare with.
+    cut_off_by: CutOffBy,
+    /// Whether its provider's status lists count.
+    honours_status: bool,
     /// Whether it was revoked; `None` when the next request has to look again. Revoked tokens are
     /// kept too, because applications that have not noticed yet come again and again.
     settled: Option<Settled>,
@@ -65,6 +69,8 @@ pub(super) struct KnownToken {
     id: TokenId,
     /// Its weight when it was cached, in bytes.
     weight: Cell<u64>,
+    /// How many requests in progress keep it, and its weight when the first of them began to.
+    kept: Cell<(u32, u64)>,
     /// The marks of its names, of which each has a slot.
     marks: Vec<u16>,
     stamp: u64,
@@ -81,9 +87,20 @@ impl KnownToken {
         Self::with_keys(id, token, Rc::downgrade(keys))
     }
 
+    /// The same, with what cut-offs compare with at its provider, and whether status lists count there.
+    pub(super) fn named_by(self, cut_off_by: CutOffBy, honours_status: bool) -> Self {
+        Self {
+            cut_off_by,
+            honours_status,
+            ..self
+        }
+    }
+
     fn with_keys(id: TokenId, token: VerifiedToken, keys: Weak<KeySet>) -> Self {
         Self {
             binding: Binding::of(token.claims()),
+            cut_off_by: CutOffBy::default(),
+            honours_status: false,
             token,
             settled: None,
             injections: Injections::default(),
@@ -91,6 +108,7 @@ impl KnownToken {
             keys,
             id,
             weight: Cell::new(0),
+            kept: Cell::new((0, 0)),
             marks: Vec::new(),
             stamp: 0,
             place: Cell::default(),
@@ -101,6 +119,8 @@ impl KnownToken {
     /// A copy of the token, to replace this one.
     pub(super) fn again(&self) -> Self {
         Self {
+            cut_off_by: self.cut_off_by,
+            honours_status: self.honours_status,
             met: self.met.clone(),
             place: self.place.clone(),
             ..Self::with_keys(self.id, self.token.clone(), Weak::clone(&self.keys))
@@ -117,6 +137,14 @@ impl KnownToken {
 
     pub(super) const fn binding(&self) -> Binding {
         self.binding
+    }
+
+    pub(super) const fn cut_off_by(&self) -> CutOffBy {
+        self.cut_off_by
+    }
+
+    pub(super) const fn honours_status(&self) -> bool {
+        self.honours_status
     }
 
     pub(super) const fn settled(&self) -> Option<Settled> {
@@ -146,6 +174,30 @@ impl KnownToken {
     /// Notes where its session is.
     pub(super) fn put_at(&self, place: Place) {
         self.place.set(place);
+    }
+
+    /// Notes that one more request in progress keeps it. Gives the bytes that it takes if it is the
+    /// first: many requests with one token take its memory once.
+    pub(super) fn begin_keeping(&self) -> u64 {
+        let (requests, weight) = self.kept.get();
+        if requests > 0 {
+            self.kept.set((requests + 1, weight));
+            return 0;
+        }
+        // What was never cached was never weighed.
+        let weight = match self.weight.get() {
+            0 => self.heap_bytes(),
+            weight => weight,
+        };
+        self.kept.set((1, weight));
+        weight
+    }
+
+    /// Notes that one of them keeps it no longer. The same bytes, if it was the last.
+    pub(super) fn end_keeping(&self) -> u64 {
+        let (requests, weight) = self.kept.get();
+        self.kept.set((requests.saturating_sub(1), weight));
+        if requests == 1 { weight } else { 0 }
     }
 
     /// Bytes of memory that it takes, with its share of the cache.

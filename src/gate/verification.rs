@@ -94,7 +94,7 @@ impl Verification {
             }
             _ => {}
         }
-        match revocations.find(host, candidate.claims(), standing, checks) {
+        match revocations.find(host, &candidate, standing, checks) {
             Ok(Finding::Settled(settled, names)) => {
                 let token = self.settle(candidate, settled, &names);
                 match settled {
@@ -120,7 +120,7 @@ impl Verification {
     /// Keeps that a token was revoked, as the authority says before the feed does.
     pub(super) fn note_revoked(&self, token: &Rc<KnownToken>) {
         if let Some(revocations) = &self.revocations {
-            let names = revocations.names(token.claims());
+            let names = revocations.names(token);
             self.settle(Candidate::Known(Rc::clone(token)), SIGNED_OUT, &names);
         }
     }

@@ -343,6 +343,10 @@ impl BackgroundHost for MockProcess {
         self.number()
     }
 
+    fn instance(&self) -> Vec<u8> {
+        b"edge 1".to_vec()
+    }
+
     fn warn(&self, message: &str) {
         self.log.borrow_mut().push(message.to_owned());
     }

@@ -84,12 +84,12 @@ pub struct Retries {
 }
 
 impl RemoteKeys {
-    /// Those of a JWK Set on a server, where nothing else is configured.
+    /// Those that a server has, where nothing else is configured.
     #[cfg(not(target_family = "wasm"))]
     #[must_use]
-    pub fn of_jwk_set(url: Url, cluster: String) -> Self {
+    pub fn of(source: RemoteSource, cluster: String) -> Self {
         Self {
-            source: RemoteSource::JwkSet(url),
+            source,
             cluster,
             timeout: DEFAULT_TIMEOUT,
             cache_duration: DEFAULT_CACHE_DURATION,

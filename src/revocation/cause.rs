@@ -22,17 +22,20 @@ pub enum Cause {
     Displaced = 4,
     /// It is a session that looked as if it was used by a thief. Clients are not told.
     Suspicious = 5,
+    /// Its issuer has suspended the token, and may take that back.
+    Suspended = 6,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Plain,
         Self::Rotated,
         Self::Idle,
         Self::TooOld,
         Self::Displaced,
         Self::Suspicious,
+        Self::Suspended,
     ];
 
     /// Its number, in the store and in proofs.
@@ -77,7 +80,7 @@ impl Cause {
     const fn gravity(self) -> u8 {
         match self {
             Self::Rotated => 0,
-            Self::Idle | Self::TooOld | Self::Displaced => 1,
+            Self::Idle | Self::TooOld | Self::Displaced | Self::Suspended => 1,
             Self::Plain | Self::Suspicious => 2,
         }
     }
@@ -97,8 +100,8 @@ mod tests {
 
     #[test]
     fn the_graver_of_two_causes_counts_whichever_is_first() {
-        use Cause::{Displaced, Idle, Plain, Rotated, Suspicious, TooOld};
-        for gentle in [Idle, TooOld, Displaced] {
+        use Cause::{Displaced, Idle, Plain, Rotated, Suspended, Suspicious, TooOld};
+        for gentle in [Idle, TooOld, Displaced, Suspended] {
             for grave in [Plain, Suspicious] {
                 assert_eq!((gentle.and(grave), grave.and(gentle)), (grave, grave));
             }

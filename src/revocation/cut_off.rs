@@ -1,4 +1,5 @@
-//! Cut-offs: "everything of this subject that was issued before twelve o'clock is revoked".
+//! Cut-offs: "everything of this subject that was issued before twelve o'clock is revoked". Which of a
+//! token's claims says when that was is for [`Issuance`](super::Issuance) to tell.
 //!
 //! They are exact. The table is divided into buckets by the fingerprint, so that a look-up reads a
 //! few dozen records and a change rewrites as many.
@@ -8,12 +9,21 @@
 //!
 //! ```text
 //! struct Record {            // 48 bytes, little-endian
-//!     key: [u8; 16],         // fingerprint of the subject, client or issuer
-//!     not_before: u64,       // seconds; tokens issued earlier are revoked
+//!     key: [u8; 16],         // fingerprint of what is cut off
+//!     not_before: u64,       // seconds; tokens issued earlier are revoked. The first bit marks a compound name
 //!     except: [u8; 16],      // fingerprint of a session that goes on; zeros for none
 //!     except_from: u64,      // seconds; older tokens of that session are revoked; 0 without `except`
 //! }
 //! ```
+//!
+//! # Why does a record say that its name is compound?
+//!
+//! A compound name is that of a claim with a value, or of a subject with a client. Filters that know of no such names
+//! do not look them up, and would let tokens pass that were revoked by one, without a word. With the
+//! first bit, `not_before` is no instant to them. They refuse the whole batch, or the table, as they
+//! refuse any other that they do not understand, and operators hear of it; requests are refused by
+//! `on_stale`. So filters are updated before the first such name is revoked. The number of the format
+//! stays the same, since a feed without such names is for all of them.
 //!
 //! # Why does an exception have an instant of its own?
 //!
@@ -38,15 +48,20 @@ pub const MAX_BUCKETS: u32 = 1 << 20;
 
 const NO_SESSION: [u8; 16] = [0; 16];
 
+/// In `not_before`, marks the record of a compound name. No instant is so late.
+const COMPOUND: u64 = 1 << 63;
+
 /// One cut-off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CutOff {
-    /// The fingerprint of the subject, client or issuer.
+    /// The fingerprint of what is cut off.
     pub key: Fingerprint,
     /// Tokens that were issued before this instant are revoked.
     pub not_before: UnixTime,
     /// A session that goes on.
     pub except: Option<Exception>,
+    /// Whether two texts name what is cut off ([`Kind::is_compound`](super::Kind::is_compound)).
+    pub is_compound: bool,
 }
 
 /// The session that a [`CutOff`] spares.
@@ -59,8 +74,8 @@ pub struct Exception {
 }
 
 impl CutOff {
-    /// Whether it revokes a token issued at `issued_at` in this session. A token without `iat` may
-    /// have been issued before any instant.
+    /// Whether it revokes a token in this session for which this instant counts, its
+    /// [`Issuance`](super::Issuance). One without may have been issued before any instant.
     #[must_use]
     pub fn revokes(&self, issued_at: Option<UnixTime>, session: Option<Fingerprint>) -> bool {
         let spared = self.except.filter(|except| Some(except.session) == session);
@@ -74,7 +89,8 @@ impl CutOff {
     /// Appends the record.
     pub fn encode_to(&self, bytes: &mut Vec<u8>) {
         bytes.extend(self.key.0);
-        bytes.extend(self.not_before.seconds().to_le_bytes());
+        let mark = if self.is_compound { COMPOUND } else { 0 };
+        bytes.extend((self.not_before.seconds() | mark).to_le_bytes());
         let session = self.except.map_or(NO_SESSION, |except| except.session.0);
         let from = self.except.map_or(0, |except| except.from.seconds());
         bytes.extend(session);
@@ -83,7 +99,8 @@ impl CutOff {
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let key = Fingerprint(reader.array()?);
-        let not_before = UnixTime::from_seconds(reader.u64()?);
+        let marked = reader.u64()?;
+        let not_before = UnixTime::from_seconds(marked & !COMPOUND);
         let session = reader.array()?;
         let from = UnixTime::from_seconds(reader.u64()?);
         let from = from.ok_or(DecodeError::Value("except_from"))?;
@@ -99,6 +116,7 @@ impl CutOff {
             key,
             not_before: not_before.ok_or(DecodeError::Value("not_before"))?,
             except,
+            is_compound: marked & COMPOUND != 0,
         })
     }
 }
@@ -203,6 +221,7 @@ mod tests {
                 session: Fingerprint([byte; 16]),
                 from: UnixTime::EPOCH,
             }),
+            is_compound: false,
         }
     }
 
@@ -256,6 +275,22 @@ mod tests {
             Err(DecodeError::Value("except_from")),
             "an instant for a session that is not there"
         );
+    }
+
+    /// As they did before there were compound names.
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_instant_of_a_compound_name_is_none_to_those_that_do_not_know_of_any() {
+        for seconds in [0, 5, 253_402_300_799] {
+            let compound = CutOff {
+                is_compound: true,
+                ..cut_off(1, seconds, Some(3))
+            };
+            let record = encode(&[compound]);
+            let not_before = u64::from_le_bytes(*record[16..].first_chunk().unwrap());
+            assert_eq!(UnixTime::from_seconds(not_before), None);
+            assert_eq!(decode(&record), Ok(vec![compound]));
+            assert!(find(&record, compound.key) == Some(compound));
+        }
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -50,6 +50,8 @@ pub struct MockAuthority {
     pub former: Vec<Change>,
     /// Why something was revoked, where there is more to say than that it was.
     pub causes: Vec<(Fingerprint, Cause)>,
+    /// Statuses that are not valid, by index, whatever their list.
+    pub statuses: Vec<(u64, Cause)>,
     /// Changes that were in the backup with which the epoch began.
     pub restored: usize,
     /// Pages of the filter.
@@ -78,6 +80,7 @@ impl MockAuthority {
             changes: Vec::new(),
             former: Vec::new(),
             causes: Vec::new(),
+            statuses: Vec::new(),
             restored: 0,
             page_count: 3,
             bucket_count: 2,
@@ -304,6 +307,7 @@ impl MockAuthority {
             let value = token[member].as_str()?;
             Some(FILTER_KEY.fingerprint(kind, issuer, value))
         };
+        let own_issuer = FILTER_KEY.fingerprint(Kind::Issuer, issuer, "");
         let session = name("sid", Kind::Session);
         let names = [
             name("jti", Kind::Token),
@@ -312,10 +316,22 @@ impl MockAuthority {
             name("subject", Kind::Subject),
             name("client", Kind::Client),
             name("azp", Kind::Client),
-            Some(FILTER_KEY.fingerprint(Kind::Issuer, issuer, "")),
+            Some(own_issuer),
         ];
+        let client = |member: &str| {
+            let (client, subject) = (token[member].as_str()?, token["subject"].as_str()?);
+            Some(FILTER_KEY.compound(Kind::SubjectAndClient, issuer, client, subject))
+        };
+        let pairs = [client("client"), client("azp")];
+        let claims = token["claims"].as_array().cloned().unwrap_or_default();
+        let claims = claims.into_iter().map(|claim| {
+            let (name, value) = (claim["name"].as_str()?, claim["value"].as_str()?);
+            Some(FILTER_KEY.compound(Kind::Claim, issuer, name, value))
+        });
+        let names = names.into_iter().chain(pairs).chain(claims);
         let is_in_progress = token["in_progress"].as_bool().unwrap_or_default();
-        let issued_at = token["issued_at"].as_u64().and_then(UnixTime::from_seconds);
+        let time = |member: &str| token[member].as_u64().and_then(UnixTime::from_seconds);
+        let issuance = Issuance::new(time("issued_at"), time("auth_time"));
         let revoked = |name: Fingerprint| {
             let mut causes = self.causes.iter();
             let cause = causes.rfind(|(named, _)| *named == name);
@@ -323,12 +339,24 @@ impl MockAuthority {
             let mut changes = self.changes.iter();
             let is_revoked = match changes.rfind(|change| change.fingerprint() == name) {
                 Some(Change::Add(_)) => !is_in_progress || cause.ends_streams(),
-                Some(Change::SetCutOff(cut_off)) => cut_off.revokes(issued_at, session),
+                Some(Change::SetCutOff(cut_off)) => {
+                    let is_issuer = name == own_issuer;
+                    let kind = if is_issuer {
+                        Kind::Issuer
+                    } else {
+                        Kind::Subject
+                    };
+                    cut_off.revokes(issuance.for_kind(kind), session)
+                }
                 None | Some(Change::Restore(_) | Change::ClearCutOff(_)) => false,
             };
             is_revoked.then_some(cause)
         };
-        let causes = names.into_iter().flatten().filter_map(revoked);
-        causes.reduce(Cause::and)
+        let index = token["status"]["idx"].as_u64();
+        let status = self.statuses.iter().find(|(idx, _)| Some(*idx) == index);
+        let causes = names.flatten().filter_map(revoked);
+        causes
+            .chain(status.map(|(_, cause)| *cause))
+            .reduce(Cause::and)
     }
 }

@@ -38,17 +38,24 @@ pub enum Kind {
     Client,
     /// All tokens of an issuer (`iss`) that were issued before an instant.
     Issuer,
+    /// All tokens with a claim of this name and value that were issued before an instant, at filters
+    /// whose configuration lists the claim.
+    Claim,
+    /// All tokens of a subject at one client that were issued before an instant.
+    SubjectAndClient,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Token,
         Self::Session,
         Self::Device,
         Self::Subject,
         Self::Client,
         Self::Issuer,
+        Self::Claim,
+        Self::SubjectAndClient,
     ];
 
     /// The word for it on the command line and in the interface.
@@ -61,6 +68,8 @@ impl Kind {
             Self::Subject => "subject",
             Self::Client => "client",
             Self::Issuer => "issuer",
+            Self::Claim => "claim",
+            Self::SubjectAndClient => "subject_and_client",
         }
     }
 
@@ -73,7 +82,14 @@ impl Kind {
     /// Whether it revokes what was issued before an instant, and not a name for good.
     #[must_use]
     pub const fn is_cut_off(self) -> bool {
-        matches!(self, Self::Subject | Self::Client | Self::Issuer)
+        !matches!(self, Self::Token | Self::Session | Self::Device)
+    }
+
+    /// Whether two texts name it: the claim's name and its value, or the subject and the client. Filters
+    /// of earlier versions look up no such name.
+    #[must_use]
+    pub const fn is_compound(self) -> bool {
+        matches!(self, Self::Claim | Self::SubjectAndClient)
     }
 
     /// The byte that separates the kinds in a fingerprint. Part of the feed's format, and of the
@@ -86,6 +102,8 @@ impl Kind {
             Self::Subject => 4,
             Self::Client => 5,
             Self::Issuer => 6,
+            Self::Claim => 7,
+            Self::SubjectAndClient => 8,
         }
     }
 
@@ -95,6 +113,11 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.tag() == tag)
     }
 }
+
+/// The byte in the names of statuses. No revocation has such a name, and so no kind has the byte.
+const STATUS_TAG: u8 = 9;
+
+const _: () = assert!(Kind::ALL.len() < STATUS_TAG as usize);
 
 /// The secret under which names are hashed. Without it, an attacker can neither find names that
 /// collide nor, with the filter in hand, tell whose sessions are in it.
@@ -143,9 +166,34 @@ impl FilterKey {
     /// bits, so that no two names become the same bytes.
     #[must_use]
     pub fn fingerprint(&self, kind: Kind, issuer: &str, value: &str) -> Fingerprint {
+        self.of_texts(kind.tag(), &[issuer, value])
+    }
+
+    /// The fingerprint of a name of two texts: of a claim's name and its value, or of a client and the
+    /// subject. The third text is hashed as the others are.
+    #[must_use]
+    pub fn compound(&self, kind: Kind, issuer: &str, first: &str, second: &str) -> Fingerprint {
+        self.of_texts(kind.tag(), &[issuer, first, second])
+    }
+
+    /// The name of one status: of the entry with this index in the list at `uri`, to which tokens of
+    /// `issuer` refer. A change with it says that the status is another one now.
+    #[must_use]
+    pub fn status(&self, issuer: &str, uri: &str, index: u64) -> Fingerprint {
+        self.of_texts(STATUS_TAG, &[issuer, uri, &index.to_string()])
+    }
+
+    /// The name of all statuses of the tokens of `issuer`. A change with it says that any may be another
+    /// one now.
+    #[must_use]
+    pub fn statuses(&self, issuer: &str) -> Fingerprint {
+        self.of_texts(STATUS_TAG, &[issuer])
+    }
+
+    fn of_texts(&self, tag: u8, texts: &[&str]) -> Fingerprint {
         let mut hasher = SipHasher24::new_with_key(&self.0);
-        hasher.write(&[kind.tag()]);
-        for text in [issuer, value] {
+        hasher.write(&[tag]);
+        for text in texts {
             hasher.write(&(text.len() as u64).to_le_bytes());
             hasher.write(text.as_bytes());
         }
@@ -197,6 +245,17 @@ mod tests {
             for (issuer, value) in [("a", "bc"), ("ab", "c"), ("abc", ""), ("", "abc")] {
                 assert!(all.insert(KEY.fingerprint(kind, issuer, value)));
             }
+        }
+        for kind in Kind::ALL.into_iter().filter(|kind| kind.is_compound()) {
+            for (first, second) in [("b", "c"), ("bc", ""), ("", "bc"), ("c", "b")] {
+                assert!(all.insert(KEY.compound(kind, "a", first, second)));
+            }
+        }
+        for (issuer, uri, index) in [("a", "b", 1), ("a", "b", 11), ("a", "b1", 1), ("ab", "", 1)] {
+            assert!(all.insert(KEY.status(issuer, uri, index)));
+        }
+        for issuer in ["", "a", "ab"] {
+            assert!(all.insert(KEY.statuses(issuer)));
         }
         let other = FilterKey::new([0; 16]);
         assert!(!all.contains(&other.fingerprint(Kind::Token, "a", "bc")));

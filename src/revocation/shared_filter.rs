@@ -162,7 +162,7 @@ impl SharedFilter {
                 return Status::NoData;
             };
             let found = cut_off::find(bucket.cut_offs(), *name);
-            if found.is_some_and(|found| found.revokes(names.issued_at, names.session)) {
+            if found.is_some_and(|found| found.revokes(names.issued(*name), names.session)) {
                 return Status::CutOff;
             }
         }

@@ -18,6 +18,13 @@
 //! began. That does not last. The next poll makes the authority begin a still later epoch, or the
 //! edge load the generation of the new one, and the next check is of the same epoch.
 //!
+//! # What if edge and authority are of different versions?
+//!
+//! A check has only members that are not as in earlier versions where they make a difference. Without
+//! them it is judged as it always was, so an authority may be newer than its edges. One that is older
+//! refuses a member that it does not know, and the edge has no answer, which is not the same as "not
+//! revoked": its posture decides. So the authority is updated before the edges.
+//!
 //! A check does not carry the chain. A store that was put back to a backup, and has taken as many
 //! changes since as it has lost, notices that by the first poll that reaches it, and until then
 //! answers "not revoked" for what it has lost. Edges poll without a pause, so that is as long as they
@@ -32,8 +39,11 @@ use crate::time::UnixTime;
 use crate::token::parse_json;
 
 pub mod activity;
+mod introduction;
 pub mod own_sessions;
 pub mod sign_out;
+
+pub use introduction::{EDGE_HEADER, Introduction, MAX_INSTANCE_BYTES, instance_name};
 
 /// The path for the exact answer about one token, with a [`CheckRequest`].
 pub const CHECK_PATH: &str = "/v1/check";
@@ -82,9 +92,20 @@ pub struct CheckRequest {
     pub client: Option<String>,
     /// `azp`, which names a client as well; a token may have both.
     pub azp: Option<String>,
+    /// Claims of the token that the edge's configuration lists, at most 8. Of others the authority is not
+    /// asked, and says nothing.
+    #[cfg_attr(not(target_family = "wasm"), serde(default), schema(max_items = 8))]
+    pub claims: Vec<ClaimName>,
+    /// The entry of a status list that the token refers to. The authority fetches and watches the list;
+    /// where it does not know it, it never answers that the token is not revoked.
+    pub status: Option<StatusReference>,
     /// `iat`; without it, any cut-off applies.
     #[cfg_attr(not(target_family = "wasm"), schema(maximum = 253_402_300_799_isize))]
     pub issued_at: Option<u64>,
+    /// `auth_time`, where cut-offs compare with it: where it is earlier than `issued_at`, all cut-offs
+    /// but those of issuers do. An edge leaves it out for providers whose cut-offs compare with `iat`.
+    #[cfg_attr(not(target_family = "wasm"), schema(maximum = 253_402_300_799_isize))]
+    pub auth_time: Option<u64>,
     /// The epoch of the feed that the caller follows. An authority in another epoch never answers
     /// that a token is not revoked.
     #[cfg_attr(
@@ -116,6 +137,46 @@ pub struct CheckRequest {
     pub nonce: Option<u64>,
 }
 
+/// `status.status_list` of a token (draft-ietf-oauth-status-list section 6.2).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    not(target_family = "wasm"),
+    derive(serde::Deserialize, utoipa::ToSchema),
+    serde(deny_unknown_fields)
+)]
+pub struct StatusReference {
+    /// Where the list is.
+    #[cfg_attr(not(target_family = "wasm"), schema(min_length = 1, max_length = 1024))]
+    pub uri: String,
+    /// Which of its entries it is, below 2^53.
+    #[cfg_attr(
+        not(target_family = "wasm"),
+        schema(maximum = 9_007_199_254_740_991_isize)
+    )]
+    pub idx: u64,
+}
+
+/// The first index that no reference has: the largest numbers are not the same to every reader of JSON
+/// (RFC 8259 section 6).
+pub const STATUS_INDEX_LIMIT: u64 = 1 << 53;
+
+/// The most claims that a configuration may list, each of which is looked up for every new token.
+pub const MAX_CLAIMS: usize = 8;
+
+/// A claim that can be named by a revocation, with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(target_family = "wasm"),
+    derive(serde::Deserialize, serde::Serialize, utoipa::ToSchema),
+    serde(deny_unknown_fields)
+)]
+pub struct ClaimName {
+    /// What the configuration calls it.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
 /// A member of a [`CheckRequest`] that a revocation can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
@@ -136,6 +197,10 @@ pub enum Member {
     Client,
     /// `azp`.
     Azp,
+    /// `sub` together with `client_id` or `azp`.
+    SubjectAndClient,
+    /// A claim.
+    Claim,
     /// `iss`.
     Issuer,
 }
@@ -150,6 +215,8 @@ impl Member {
             Self::Device => Kind::Device,
             Self::Subject => Kind::Subject,
             Self::Client | Self::Azp => Kind::Client,
+            Self::SubjectAndClient => Kind::SubjectAndClient,
+            Self::Claim => Kind::Claim,
             Self::Issuer => Kind::Issuer,
         }
     }
@@ -166,7 +233,7 @@ impl CheckRequest {
         }
     }
 
-    /// Adds a name.
+    /// Adds a name; nothing for a member that is made of others.
     pub fn put(&mut self, member: Member, name: &str) {
         let field = match member {
             Member::Jti => &mut self.jti,
@@ -176,6 +243,7 @@ impl CheckRequest {
             Member::Client => &mut self.client,
             Member::Azp => &mut self.azp,
             Member::Issuer => return name.clone_into(&mut self.issuer),
+            Member::SubjectAndClient | Member::Claim => return,
         };
         *field = Some(name.to_owned());
     }
@@ -193,6 +261,7 @@ impl CheckRequest {
         ];
         let numbers = [
             ("issued_at", self.issued_at),
+            ("auth_time", self.auth_time),
             ("epoch", self.epoch),
             ("at_least", self.at_least),
             ("nonce", self.nonce),
@@ -209,7 +278,31 @@ impl CheckRequest {
                 members.insert(member.to_owned(), flag.into());
             }
         }
+        if !self.claims.is_empty() {
+            let claims = self.claims.iter().map(ClaimName::to_json).collect();
+            members.insert("claims".to_owned(), claims);
+        }
+        if let Some(status) = &self.status {
+            members.insert("status".to_owned(), status.to_json());
+        }
         Value::Object(members)
+    }
+}
+
+impl StatusReference {
+    fn to_json(&self) -> Value {
+        let uri = ("uri", Some(self.uri.as_str()));
+        Value::Object(members(&[uri], &[("idx", Some(self.idx))]))
+    }
+}
+
+impl ClaimName {
+    fn to_json(&self) -> Value {
+        let texts = [
+            ("name", Some(self.name.as_str())),
+            ("value", Some(self.value.as_str())),
+        ];
+        Value::Object(members(&texts, &[]))
     }
 }
 
@@ -239,14 +332,42 @@ pub fn proof_in(answer: &[u8]) -> Option<String> {
     }
 }
 
+/// What a status list says of a token.
+#[cfg(not(target_family = "wasm"))]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenStatus {
+    /// It is good.
+    Valid,
+    /// Its issuer has revoked it, or says something that is not known here, which counts as that.
+    Invalid,
+    /// Its issuer has suspended it, and may take that back.
+    Suspended,
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl TokenStatus {
+    /// Why a token with this status is refused, if it is.
+    #[must_use]
+    pub const fn cause(self) -> Option<Cause> {
+        match self {
+            Self::Valid => None,
+            Self::Invalid => Some(Cause::Plain),
+            Self::Suspended => Some(Cause::Suspended),
+        }
+    }
+}
+
 /// Whether a token is revoked.
 #[cfg(not(target_family = "wasm"))]
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 pub struct CheckAnswer {
     /// Whether it is.
     pub revoked: bool,
-    /// What kind of revocation names it: the first of token, session, device, subject, client,
-    /// issuer.
+    /// What kind of revocation names it: the first of token, session, device, subject, client, subject
+    /// and client, claim, issuer. None where it is revoked for its `status` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Kind>,
     /// Why it is, where there is more to say than that it was revoked. For checks without a nonce.
@@ -256,6 +377,12 @@ pub struct CheckAnswer {
     /// a nonce.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Member>,
+    /// The claims among them. For checks without a nonce.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
+    /// What its status list says, where the check names one. For checks without a nonce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<TokenStatus>,
     /// Whether anything of the issuer was ever revoked. For admins whose check has no nonce, when
     /// the token is not revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -399,9 +526,18 @@ mod tests {
             request.put(member, &number.to_string());
         }
         (request.epoch, request.at_least, request.nonce) = (Some(8), Some(9), Some(10));
+        request.auth_time = Some(6);
+        request.claims = vec![ClaimName {
+            name: "tenant".to_owned(),
+            value: "acme".to_owned(),
+        }];
+        request.status = Some(StatusReference {
+            uri: "https://i/list".to_owned(),
+            idx: STATUS_INDEX_LIMIT - 1,
+        });
         (request.in_progress, request.with_cause) = (true, true);
         let json = request.to_json();
-        assert_eq!(json.as_object().unwrap().len(), 13);
+        assert_eq!(json.as_object().unwrap().len(), 16);
         for (number, member) in members.into_iter().enumerate() {
             let name = serde_json::to_value(member).unwrap();
             assert_eq!(json[name.as_str().unwrap()], number.to_string());
@@ -413,6 +549,8 @@ mod tests {
     #[test]
     fn an_edge_finds_the_proof_that_the_authority_gives() {
         let mut answer = CheckAnswer {
+            claims: Vec::new(),
+            status: None,
             revoked: true,
             by: Some(Kind::Token),
             cause: Cause::Plain,

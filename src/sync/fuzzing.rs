@@ -11,7 +11,7 @@ use crate::revocation::cut_off::{self, CutOff, RECORD_BYTES};
 use crate::revocation::fuzzing::signed;
 use crate::revocation::page::PAGE_BYTES;
 use crate::revocation::{
-    Batch, Chain, Change, FeedState, FilterKey, Fingerprint, Kind, MAX_BATCH_BYTES,
+    Batch, Chain, Change, FeedState, FilterKey, Fingerprint, Issuance, Kind, MAX_BATCH_BYTES,
     MAX_BATCH_CHANGES, Manifest, Names, SEGMENT_BYTES, Segment, SharedFilter, Signable, Status,
 };
 use crate::time::UnixTime;
@@ -224,10 +224,11 @@ fn as_a_table_would_have_it(
     for (name, cut_off) in cut_offs {
         for issued_at in [0, 1_767_225_600, UnixTime::MAX.seconds()] {
             let names = Names {
-                issued_at: UnixTime::from_seconds(issued_at),
+                issuance: Issuance::new(UnixTime::from_seconds(issued_at), None),
                 ..of_subject(name)
             };
-            let is_meant = cut_off.is_some_and(|cut_off| cut_off.revokes(names.issued_at, None));
+            let issued = names.issued(name);
+            let is_meant = cut_off.is_some_and(|cut_off| cut_off.revokes(issued, None));
             let found = filter.status(host, state, &names);
             assert_eq!(found == Status::CutOff, is_meant);
         }

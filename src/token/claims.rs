@@ -101,6 +101,13 @@ impl Claims {
         self.issued_at
     }
 
+    /// `auth_time` (OpenID Connect Core section 2); the epoch where it is there and is no time. It is
+    /// not held to anything else: not to the clock, and not to [`issued_at`](Self::issued_at).
+    #[must_use]
+    pub fn auth_time(&self) -> Option<UnixTime> {
+        time(&self.members, "auth_time").unwrap_or(Some(UnixTime::EPOCH))
+    }
+
     /// The values of `aud`, whether it is one string or a list; empty when absent.
     pub fn audiences(&self) -> impl Iterator<Item = &str> {
         let values = match self.members.get("aud") {
@@ -220,6 +227,28 @@ mod tests {
         }
         // No claim that the gate reads.
         assert!(claims(json!({"auth_time": 1_767_225_600_000_u64})).is_ok());
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_auth_time_that_is_no_time_is_earlier_than_all_others() {
+        for (value, expected) in [
+            (json!(1_767_225_600), 1_767_225_600),
+            (json!(1_767_225_600.9), 1_767_225_600),
+            (json!(0), 0),
+            (json!(null), 0),
+            (json!("1767225600"), 0),
+            (json!(-1), 0),
+            (json!(1_767_225_600_000_u64), 0),
+            (json!([1]), 0),
+        ] {
+            let claims = claims(json!({ "auth_time": value })).unwrap();
+            assert_eq!(
+                claims.auth_time(),
+                UnixTime::from_seconds(expected),
+                "{value}"
+            );
+        }
+        assert_eq!(claims(json!({"iat": 5})).unwrap().auth_time(), None);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -143,3 +143,32 @@ fn one_edge_that_is_wrong_or_lies_does_not_block_revocations() {
         assert_eq!((status, answer.get("clock_difference")), (200, None));
     }
 }
+
+/// Seen by such a clock, they would be too old as soon as it is put right.
+#[test]
+fn sessions_are_not_taken_in_while_most_edges_say_that_the_clock_is_behind() {
+    let directory = directory();
+    let mut scene = Scene::new(directory.path());
+    let report = |scene: &Scene| {
+        let report = json!({
+            "issuer": ISSUER, "subject": "alice", "sid": "s",
+            "first_seen_ago": 0, "last_seen_ago": 0, "requests": 1,
+        });
+        let body = json!({"version": 1, "reports": [report]});
+        let answer = scene.authority().post("/v1/activity", &body);
+        assert_eq!(answer.status, 204, "{}", answer.text());
+        let listed = scene.authority().get("/v1/sessions").json();
+        listed["sessions"].as_array().unwrap().len()
+    };
+    scene.poll(0, HOUR);
+    scene.poll(1, HOUR);
+    until(|| (scene.difference() - 3_600.0).abs() < 5.0);
+    assert_eq!(report(&scene), 0);
+    let metrics = scene.authority().get("/metrics").text();
+    let dropped = "portcullis_session_reports_total{outcome=\"dropped\"} 1\n";
+    assert!(metrics.contains(dropped), "{metrics}");
+    scene.poll(0, 0);
+    scene.poll(1, 0);
+    until(|| scene.difference().abs() < 5.0);
+    assert_eq!(report(&scene), 1);
+}

@@ -103,6 +103,235 @@ fn a_cut_off_names_what_was_issued_before_and_may_except_a_session() {
 }
 
 #[test]
+fn a_cut_off_compares_with_the_sign_in_where_it_is_earlier_but_that_of_an_issuer_does_not() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    for (kind, value) in [("subject", "alice"), ("client", "app"), ("issuer", "")] {
+        let mut request = revocation(kind, value);
+        request["not_before"] = 1_000.into();
+        let answer = authority.post("/v1/revocations", &request).json();
+        assert_eq!(answer["outcome"], "revoked", "{answer}");
+        let check = |issued_at: Option<u64>, auth_time: Option<u64>| {
+            let claims = json!({
+                "issuer": ISSUER, "subject": "alice", "client": "app", "issued_at": issued_at,
+                "auth_time": auth_time,
+            });
+            authority.post("/v1/check", &claims).json()["revoked"].clone()
+        };
+        let is_issuer = kind == "issuer";
+        assert_eq!(
+            check(Some(1_000), Some(999)),
+            !is_issuer,
+            "{kind}: refreshed"
+        );
+        assert_eq!(check(Some(1_000), Some(1_000)), false, "{kind}");
+        assert_eq!(check(Some(1_000), None), false, "{kind}: an older edge");
+        assert_eq!(check(Some(999), Some(1_000)), true, "{kind}: an odd one");
+        assert_eq!(check(None, Some(1_000)), true, "{kind}: without `iat`");
+        authority.post("/v1/restorations", &revocation(kind, value));
+    }
+    let late = json!({"issuer": ISSUER, "subject": "alice", "auth_time": 253_402_300_800_u64});
+    let answer = authority.post("/v1/check", &late);
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("`auth_time`"), "{}", answer.text());
+}
+
+#[test]
+fn a_session_that_is_revoked_until_the_next_sign_in_lives_again_after_one() {
+    let directory = directory();
+    let mut authority = Authority::start(directory.path());
+    let check = |authority: &Authority, issued_at: u64, auth_time: Option<u64>| {
+        let claims = json!({
+            "issuer": ISSUER, "sid": "again", "issued_at": issued_at, "auth_time": auth_time,
+        });
+        authority.post("/v1/check", &claims).json()["revoked"].clone()
+    };
+    let mut request = revocation("session", "again");
+    request["not_before"] = 1_000.into();
+    let refused = authority.post("/v1/revocations", &request);
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    request["until_sign_in"] = true.into();
+    let answer = authority.post("/v1/revocations", &request).json();
+    assert_eq!(
+        (&answer["outcome"], &answer["not_before"]),
+        (&json!("revoked"), &json!(1_000))
+    );
+    for _ in 0..2 {
+        assert_eq!(check(&authority, 2_000, Some(999)), true, "refreshed");
+        assert_eq!(
+            check(&authority, 2_000, Some(1_000)),
+            false,
+            "signed in again"
+        );
+        assert_eq!(check(&authority, 999, Some(2_000)), true, "an odd one");
+        assert_eq!(check(&authority, 999, None), true);
+        // It is on the disk as it was.
+        authority.kill();
+        authority = Authority::start(directory.path());
+    }
+    request["not_before"] = Value::Null;
+    let answer = authority.post("/v1/revocations", &request).json();
+    assert_eq!(
+        answer["not_before"].as_u64().unwrap().abs_diff(now() + 61),
+        0
+    );
+    authority.revoke("session", "again");
+    assert_eq!(
+        check(&authority, now() + 100, Some(now() + 100)),
+        true,
+        "for ever"
+    );
+    assert_eq!(
+        authority.post("/v1/revocations", &request).json()["not_before"],
+        Value::Null
+    );
+    authority.post("/v1/restorations", &revocation("session", "again"));
+    assert_eq!(check(&authority, 1, None), false);
+    for kind in ["token", "device", "subject"] {
+        let mut request = revocation(kind, "x");
+        request["until_sign_in"] = true.into();
+        assert_eq!(
+            authority.post("/v1/revocations", &request).status,
+            400,
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn claims_and_subjects_at_a_client_are_cut_off_listed_and_restored() {
+    let directory = directory();
+    let mut authority = Authority::start(directory.path());
+    let claim = json!({
+        "kind": "claim", "issuer": ISSUER, "claim": "tenant", "value": "acme", "not_before": 1_000,
+    });
+    let pair = json!({
+        "kind": "subject_and_client", "issuer": ISSUER, "value": "alice", "client": "app",
+        "not_before": 1_000,
+    });
+    let check = |authority: &Authority, client: &str, tenant: &str| {
+        let claims = json!({
+            "issuer": ISSUER, "subject": "alice", "client": client, "issued_at": 999,
+            "claims": [{"name": "city", "value": "acme"}, {"name": "tenant", "value": tenant}],
+        });
+        let answer = authority.post("/v1/check", &claims).json();
+        (
+            answer["by"].clone(),
+            answer["members"].clone(),
+            answer["claims"].clone(),
+        )
+    };
+    for request in [&claim, &pair] {
+        assert_eq!(
+            authority.post("/v1/revocations", request).json()["outcome"],
+            "revoked"
+        );
+        let again = authority.post("/v1/revocations", request).json();
+        assert_eq!(again["outcome"], "already_revoked");
+    }
+    for _ in 0..2 {
+        let (by, members, claims) = check(&authority, "app", "acme");
+        assert_eq!(by, "subject_and_client");
+        assert_eq!(members, json!(["subject_and_client", "claim"]));
+        assert_eq!(claims, json!(["tenant"]));
+        assert_eq!(check(&authority, "web", "acme").0, "claim");
+        assert_eq!(check(&authority, "app", "other").0, "subject_and_client");
+        assert_eq!(check(&authority, "web", "other").0, Value::Null);
+        authority.kill();
+        authority = Authority::start(directory.path());
+    }
+    let listed = |query: &str| {
+        let answer = authority.get(&format!("/v1/revocations?{query}")).json();
+        answer["entries"].as_array().unwrap().len()
+    };
+    for (query, expected) in [
+        ("", 2),
+        ("kind=claim", 1),
+        ("claim=tenant", 1),
+        ("claim=tenant&value=acme", 1),
+        ("claim=city&value=acme", 0),
+        ("value=acme", 0),
+        ("client=app&value=alice", 1),
+        ("client=web&value=alice", 0),
+        ("subject=alice", 1),
+        ("subject=alice&client=web", 0),
+    ] {
+        assert_eq!(listed(query), expected, "{query}");
+    }
+    for request in [&claim, &pair] {
+        let mut restoration = request.clone();
+        restoration.as_object_mut().unwrap().remove("not_before");
+        let answer = authority.post("/v1/restorations", &restoration).json();
+        assert_eq!(answer["outcome"], "restored", "{request}");
+    }
+    assert_eq!(check(&authority, "app", "acme").0, Value::Null);
+    let too_many: Vec<_> = (0..9)
+        .map(|name| json!({"name": name.to_string(), "value": "x"}))
+        .collect();
+    let check = json!({"issuer": ISSUER, "claims": too_many});
+    assert_eq!(authority.post("/v1/check", &check).status, 400);
+    for wrong in [
+        json!({"kind": "claim", "issuer": ISSUER, "value": "acme"}),
+        json!({"kind": "claim", "issuer": ISSUER, "claim": "", "value": "acme"}),
+        json!({"kind": "subject", "issuer": ISSUER, "value": "alice", "client": "app"}),
+        json!({"kind": "subject_and_client", "issuer": ISSUER, "value": "alice"}),
+        json!({"kind": "issuer", "issuer": ISSUER, "claim": "tenant"}),
+    ] {
+        assert_eq!(
+            authority.post("/v1/revocations", &wrong).status,
+            400,
+            "{wrong}"
+        );
+        assert_eq!(
+            authority.post("/v1/restorations", &wrong).status,
+            400,
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn an_origin_takes_back_its_own_revocation_and_no_other() {
+    let directory = directory();
+    let mut authority = Authority::start(directory.path());
+    let with = |origin: Option<&str>| {
+        let mut request = revocation("device", "phone");
+        if let Some(origin) = origin {
+            request["origin"] = origin.into();
+        }
+        request
+    };
+    let outcome = |authority: &Authority, path: &str, origin: Option<&str>| {
+        authority.post(path, &with(origin)).json()["outcome"].clone()
+    };
+    let (revoke, restore) = ("/v1/revocations", "/v1/restorations");
+    assert_eq!(outcome(&authority, revoke, Some("compliance")), "revoked");
+    assert_eq!(outcome(&authority, restore, Some("risk")), "not_revoked");
+    assert_eq!(outcome(&authority, revoke, Some("risk")), "already_revoked");
+    authority.kill();
+    authority = Authority::start(directory.path());
+    assert_eq!(
+        outcome(&authority, restore, Some("compliance")),
+        "withdrawn"
+    );
+    assert_eq!(
+        outcome(&authority, restore, Some("compliance")),
+        "not_revoked"
+    );
+    let check = json!({"issuer": ISSUER, "device": "phone"});
+    assert_eq!(authority.post("/v1/check", &check).json()["revoked"], true);
+    let entry = authority.get("/v1/revocations?value=phone").json()["entries"][0].clone();
+    assert_eq!(entry["origins"], json!(["risk"]), "{entry}");
+    let last = entry["history"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["action"], "withdrawn");
+    assert_eq!(outcome(&authority, restore, Some("risk")), "restored");
+    assert_eq!(authority.post("/v1/check", &check).json()["revoked"], false);
+    assert_eq!(outcome(&authority, revoke, None), "revoked");
+    assert_eq!(outcome(&authority, restore, Some("risk")), "not_revoked");
+    assert_eq!(outcome(&authority, restore, None), "restored");
+}
+
+#[test]
 fn the_exact_answer_is_about_every_name_of_the_token() {
     let directory = directory();
     let authority = Authority::start(directory.path());
@@ -288,6 +517,7 @@ fn the_description_is_of_what_is_served() {
         "/v1/activity",
         "/v1/backup",
         "/v1/check",
+        "/v1/edges",
         "/v1/feed/deltas",
         "/v1/feed/keys",
         "/v1/feed/manifest",
@@ -301,7 +531,12 @@ fn the_description_is_of_what_is_served() {
         "/v1/revocations/{id}",
         "/v1/sessions",
         "/v1/sign-out",
+        "/v1/signals",
         "/v1/stats",
+        "/v1/streams",
+        "/v1/streams/deletion",
+        "/v1/streams/status",
+        "/v1/streams/verification",
     ];
     assert_eq!(described, BTreeSet::from(expected));
     for (path, operations) in paths {

@@ -21,6 +21,7 @@ mod command_line;
 mod connections;
 mod crash;
 mod disk;
+mod edges;
 mod feed;
 mod import;
 mod interface;
@@ -31,16 +32,29 @@ mod jwks_server;
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod keys;
 mod loss;
+mod oauth;
 mod own_sessions;
 #[path = "../support/patience.rs"]
 mod patience;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod process;
+#[path = "../support/redis.rs"]
+#[allow(dead_code, reason = "the bench needs more of it")]
+mod redis;
 mod session_policy;
 mod sessions;
+mod shared_sessions;
 mod sign_out;
+mod signals;
+#[path = "../support/status_list.rs"]
+#[allow(dead_code, reason = "the tests in Envoy need more of it")]
+mod status_list;
+mod status_lists;
+mod streams;
 mod suspicion;
 #[path = "../support/token.rs"]
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod token;
+#[path = "../support/transmitter.rs"]
+mod transmitter;

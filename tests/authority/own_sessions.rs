@@ -141,6 +141,46 @@ fn a_user_ends_one_of_his_sessions_and_none_of_another() {
 }
 
 #[test]
+fn it_is_told_whether_the_session_that_was_ended_is_the_users_own() {
+    let directory = directory();
+    let authority = with_file(directory.path(), &["es256"]);
+    report(&authority, "alice", "first", 20_000);
+    report(&authority, "alice", "second", 10_000);
+    let alice = of("alice", "first");
+    for session in sessions(&authority, &alice) {
+        let ended = end(&authority, &alice, &session["id"]);
+        let expected = (session["current"] == true).then_some(json!(true));
+        assert_eq!(ended.json().get("current").cloned(), expected);
+    }
+}
+
+#[test]
+fn a_token_whose_sid_is_no_name_ends_no_more_here_than_by_signing_out() {
+    let directory = directory();
+    let authority = with_file(directory.path(), &["es256"]);
+    let report = json!({
+        "issuer": ISSUER, "subject": "alice", "jti": "token", "first_seen_ago": 1, "last_seen_ago": 0,
+        "requests": 1,
+    });
+    let body = json!({"version": 1, "reports": [report]});
+    assert_eq!(authority.post("/v1/activity", &body).status, 204);
+    let plain = Token::signed_by("es256").claim("jti", "token");
+    let id = sessions(&authority, &plain)[0]["id"].clone();
+    let unusable = Token::signed_by("es256")
+        .claim("jti", "token")
+        .claim("sid", 7);
+    assert_eq!(sessions(&authority, &unusable)[0]["current"], false);
+    let expected = (422, "token_unnamed".to_owned());
+    let signed_out = json!({"token": unusable.to_string(), "scope": "session", "nonce": 7});
+    assert_eq!(
+        problem(&authority.post("/v1/sign-out", &signed_out)),
+        expected
+    );
+    assert_eq!(problem(&end(&authority, &unusable, &id)), expected);
+    assert_eq!(end(&authority, &plain, &id).status, 200);
+}
+
+#[test]
 fn what_is_no_request_of_a_user_is_refused() {
     let directory = directory();
     let authority = with_file(directory.path(), &["es256"]);
@@ -161,8 +201,10 @@ fn what_is_no_request_of_a_user_is_refused() {
     ] {
         assert_eq!(list(&authority, &alice, &more).status, 400, "{more}");
     }
-    let more = json!({"after": "nowhere"});
-    assert_eq!(list(&authority, &alice, &more).status, 422);
+    for after in ["nowhere", "0-0-0"] {
+        let more = json!({ "after": after });
+        assert_eq!(list(&authority, &alice, &more).status, 422, "{after}");
+    }
     for id in [
         json!("x"),
         json!("A".repeat(32)),

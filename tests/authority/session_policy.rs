@@ -20,10 +20,15 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const SHORTER: Duration = Duration::from_secs(2);
 
 fn start(directory: &Path, policy: &Value) -> Authority {
+    start_with(directory, policy, "for_good")
+}
+
+fn start_with(directory: &Path, policy: &Value, sessions_end: &str) -> Authority {
     let file = directory.join("authority.json");
     fs::write(directory.join("jwks.json"), jwks(&["es256"])).unwrap();
     let issuer = json!({
         "issuer": ISSUER, "keys": {"jwks_file": "jwks.json"}, "session_policy": policy,
+        "sessions_end": sessions_end,
     });
     fs::write(&file, json!({ "issuers": [issuer] }).to_string()).unwrap();
     Authority::start_with(directory, &["--config", file.to_str().unwrap()])
@@ -126,6 +131,79 @@ fn a_session_that_is_not_used_ends_while_edges_report_and_others_go_on() {
     }
 }
 
+/// Some identity providers keep a `sid` when the user signs in again.
+#[test]
+fn where_a_sid_comes_again_a_session_lives_again_with_the_next_sign_in() {
+    let directory = directory();
+    let policy = json!({"max_session_age": "1h", "max_sessions": 1});
+    let authority = start_with(directory.path(), &policy, "until_sign_in");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap().as_secs();
+    let used = |sid: &str, auth_time: u64| {
+        let mut report = report("alice", sid);
+        report["auth_time"] = json!(auth_time);
+        report["issued_at"] = json!(now);
+        report
+    };
+    let is_revoked = |sid: &str, auth_time: u64, issued_at: u64| {
+        let check = json!({
+            "issuer": ISSUER, "sid": sid, "auth_time": auth_time, "issued_at": issued_at,
+        });
+        authority.post("/v1/check", &check).json()["revoked"] == true
+    };
+    let old = now - 7_200;
+    send(&authority, &[used("again", old)]);
+    until(|| is_revoked("again", old, now));
+    assert!(is_revoked("again", old, now + 30), "refreshed");
+    assert!(!is_revoked("again", now, now), "signed in anew");
+    // Without `auth_time` it is not known when the user signed in.
+    let mut unknown = report("bob", "unknown");
+    unknown["issued_at"] = json!(old);
+    send(&authority, &[unknown.clone(), report("bob", "newer")]);
+    let check = json!({"issuer": ISSUER, "sid": "unknown", "issued_at": now + 30});
+    until(|| authority.post("/v1/check", &check).json()["revoked"] == true);
+    // Signed in anew, it is as young as its sign-in, and others make room for it.
+    send(&authority, &[used("other", now)]);
+    thread::sleep(Duration::from_secs(1));
+    send(&authority, &[used("again", now + 1)]);
+    until(|| is_revoked("other", now, now));
+    assert!(!is_revoked("again", now + 1, now + 1));
+}
+
+/// For that edges have reported all the while has to be known from before the restart.
+#[test]
+fn a_restart_that_is_no_silence_does_not_begin_the_idle_time_anew() {
+    const INTERVAL: u64 = 2_000;
+    let timeout = Duration::from_secs(8);
+    let directory = directory();
+    let policy = json!({"idle_timeout": format!("{}s", timeout.as_secs())});
+    let mut authority = start(directory.path(), &policy);
+    let tell = |authority: &Authority, sids: &[&str]| {
+        let reports: Vec<_> = sids.iter().map(|sid| report("alice", sid)).collect();
+        let body = json!({"version": 1, "interval": INTERVAL, "reports": reports});
+        assert_eq!(authority.post("/v1/activity", &body).status, 204);
+        thread::sleep(Duration::from_millis(INTERVAL / 10));
+    };
+    tell(&authority, &["idle", "used"]);
+    let end = Instant::now() + timeout * 3 / 4;
+    while Instant::now() < end {
+        tell(&authority, &["used"]);
+    }
+    authority.signal("TERM");
+    assert!(authority.wait().success());
+    let authority = start(directory.path(), &policy);
+    let begun = Instant::now();
+    assert!(!directory.path().join("sessions.heard").exists());
+    until(|| {
+        tell(&authority, &["used"]);
+        cause(&authority, "idle").as_deref() == Some("idle")
+    });
+    let took = begun.elapsed();
+    let anew = timeout + Duration::from_millis(2 * INTERVAL);
+    assert!(took + Duration::from_millis(500) < anew, "{took:?}");
+    assert_eq!(cause(&authority, "used"), None);
+}
+
 #[test]
 fn no_session_ends_for_being_idle_while_an_edge_sees_more_than_it_tells() {
     let directory = directory();
@@ -140,10 +218,59 @@ fn no_session_ends_for_being_idle_while_an_edge_sees_more_than_it_tells() {
         thread::sleep(Duration::from_millis(INTERVAL / 3));
     }
     assert_eq!(cause(&authority, "untold"), None);
+    let metrics = authority.get("/metrics").text();
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("portcullis_session_reports_incomplete_total "));
+    let count: u64 = line.unwrap().parse().unwrap();
+    assert!(count > 1, "{count}");
     until(|| {
         send(&authority, &[]);
         cause(&authority, "untold").as_deref() == Some("idle")
     });
+}
+
+#[test]
+fn a_session_whose_user_has_signed_in_again_since_it_was_revoked_ends_by_its_policy() {
+    let directory = directory();
+    let authority = start(directory.path(), &json!({"idle_timeout": "1s"}));
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let signed_in = |seconds: u64| {
+        let mut report = report("alice", "again");
+        report["issued_at"] = seconds.into();
+        report["auth_time"] = seconds.into();
+        report
+    };
+    let is_revoked = |seconds: u64| {
+        let check = json!({
+            "issuer": ISSUER, "sid": "again", "issued_at": seconds, "auth_time": seconds,
+        });
+        authority.post("/v1/check", &check).json()["revoked"] == true
+    };
+    let is_listed = || {
+        let listed = authority.get("/v1/sessions?subject=alice").json();
+        listed["sessions"].as_array().unwrap().len() == 1
+    };
+    send(&authority, &[signed_in(now - 200)]);
+    let until_sign_in = json!({
+        "kind": "session", "issuer": ISSUER, "value": "again",
+        "until_sign_in": true, "not_before": now - 100,
+    });
+    let revoked = authority.post("/v1/revocations", &until_sign_in);
+    assert_eq!(revoked.status, 200, "{}", revoked.text());
+    until(|| !is_listed());
+    until(|| {
+        send(&authority, &[signed_in(now)]);
+        is_listed()
+    });
+    assert!(is_revoked(now - 101) && !is_revoked(now));
+    until(|| {
+        send(&authority, &[]);
+        is_revoked(now)
+    });
+    let listed = authority.get("/v1/revocations?value=again").json();
+    let history = listed["entries"][0]["history"].as_array().unwrap();
+    assert_eq!(history.last().unwrap()["reason"], "not used for 1s");
 }
 
 #[test]

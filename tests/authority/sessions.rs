@@ -1,5 +1,6 @@
 //! Who is signed in: what edges report, and what is told of it.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -132,6 +133,24 @@ fn pages_lead_through_all_sessions() {
     ] {
         let answer = authority.get(&format!("/v1/sessions?{query}"));
         assert_eq!(answer.status, status, "{query}");
+    }
+}
+
+/// The authority puts a thousand on a page.
+#[test]
+fn the_command_line_goes_on_to_the_next_page() {
+    let directory = directory();
+    let authority = Authority::start(directory.path());
+    for first in [0, 600] {
+        let reports: Vec<Value> = (first..first + 600)
+            .map(|number| report(&format!("u{number}"), &format!("s{number}")))
+            .collect();
+        assert_eq!(send(&authority, &reports), 204);
+    }
+    for (limit, expected) in [("1", 1), ("1000", 1_000), ("1100", 1_100), ("5000", 1_200)] {
+        let shown = ask(&authority, &["--limit", limit]);
+        let ids: BTreeSet<_> = shown.lines().map(|line| &line[..32]).collect();
+        assert_eq!((ids.len(), shown.lines().count()), (expected, expected));
     }
 }
 

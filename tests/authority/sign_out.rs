@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis::revocation::proof;
 use portcullis::revocation::wire::proof_in;
@@ -55,6 +55,41 @@ pub(crate) fn with_file(directory: &Path, keys: &[&str]) -> Authority {
     fs::write(directory.join("jwks.json"), jwks(keys)).unwrap();
     let file = configure(directory, &json!({"jwks_file": "jwks.json"}));
     Authority::start_with(directory, &["--config", &file])
+}
+
+/// Some identity providers keep a `sid` when the user signs in again.
+#[test]
+fn where_a_sid_comes_again_signing_out_ends_the_session_until_the_next_sign_in() {
+    let directory = directory();
+    fs::write(directory.path().join("jwks.json"), jwks(&["es256"])).unwrap();
+    let file = directory.path().join("authority.json");
+    let issuer = json!({
+        "issuer": ISSUER, "keys": {"jwks_file": "jwks.json"}, "audiences": ["api"],
+        "sessions_end": "until_sign_in",
+    });
+    fs::write(&file, json!({"issuers": [issuer]}).to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let authority = Authority::start_with(directory.path(), &["--config", file]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = i64::try_from(now.as_secs()).unwrap();
+    let of = |auth_time: i64, issued_at: i64| json!({"sid": "session", "auth_time": auth_time, "issued_at": issued_at});
+    let old = token().claim("auth_time", now - 600);
+    assert_eq!(sign_out(&authority, &old, "session").status, 200);
+    assert!(
+        is_revoked(&authority, &of(now - 600, now + 300)),
+        "refreshed"
+    );
+    let anew = of(now + 3, now + 3);
+    assert!(!is_revoked(&authority, &anew));
+    // What is sent once more, by anyone who has the old token, ends no sign-in since then.
+    thread::sleep(Duration::from_secs(4));
+    assert_eq!(sign_out(&authority, &old, "session").status, 200);
+    assert!(!is_revoked(&authority, &anew));
+    // Where it is not known when the user signed in, it ends for good.
+    let other = Token::signed_by("es256").claim("sid", "other");
+    assert_eq!(sign_out(&authority, &other, "session").status, 200);
+    let names = json!({"sid": "other", "auth_time": now + 60, "issued_at": now + 60});
+    assert!(is_revoked(&authority, &names));
 }
 
 /// Whether a token with these names would be refused.
@@ -244,6 +279,62 @@ fn a_revoked_token_ends_nothing_else() {
         assert_eq!(problem(&answer), (422, "token_refused".to_owned()));
     }
     assert_eq!(history(&authority).len(), 1);
+}
+
+#[test]
+fn nothing_is_proved_for_what_another_session_has_done() {
+    let directory = directory();
+    let authority = with_file(directory.path(), &["es256"]);
+    let refused = (422, "token_refused".to_owned());
+    let of = |sid: &str| {
+        Token::signed_by("es256")
+            .claim("sid", sid)
+            .claim("jti", sid)
+    };
+    let names = |sid: &str| json!({"subject": "alice", "sid": sid, "issued_at": 1});
+    // One session has ended all others, and lives: another one has ended nothing by asking as well.
+    assert_eq!(sign_out(&authority, &of("one"), "others").status, 200);
+    for scope in ["others", "everywhere"] {
+        let answer = sign_out(&authority, &of("other"), scope);
+        assert_eq!(problem(&answer), refused, "{scope}");
+    }
+    assert!(!is_revoked(&authority, &names("one")));
+    assert_eq!(
+        history(&authority)[0]["history"].as_array().unwrap().len(),
+        1
+    );
+    // The one itself may ask again, and what it has ended stays ended.
+    for scope in ["others", "everywhere", "everywhere"] {
+        assert_eq!(sign_out(&authority, &of("one"), scope).status, 200);
+        assert!(is_revoked(&authority, &names("other")));
+    }
+    assert!(is_revoked(&authority, &names("one")));
+}
+
+#[test]
+fn nothing_is_proved_for_a_cut_off_of_earlier() {
+    let directory = directory();
+    let authority = with_file(directory.path(), &["es256"]);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let earlier = json!({
+        "kind": "subject", "issuer": ISSUER, "value": "alice", "not_before": now - 50,
+    });
+    assert_eq!(authority.post("/v1/revocations", &earlier).status, 200);
+    let old = token().claim("iat", now - 100);
+    let answer = sign_out(&authority, &old, "everywhere");
+    assert_eq!(problem(&answer), (422, "token_refused".to_owned()));
+    let since = json!({"subject": "alice", "sid": "since", "issued_at": now - 10});
+    assert!(
+        !is_revoked(&authority, &since),
+        "it would have been told that this has ended"
+    );
+    assert_eq!(sign_out(&authority, &token(), "everywhere").status, 200);
+    assert!(is_revoked(&authority, &since));
+    // It has ended by now, for whichever token asks.
+    assert_eq!(sign_out(&authority, &old, "everywhere").status, 200);
 }
 
 #[test]

@@ -82,6 +82,29 @@ fn webhook(address: SocketAddr) -> Value {
     json!({"url": format!("http://{address}/events"), "secret_file": "secret"})
 }
 
+/// Whether the authority's description has what was delivered.
+#[track_caller]
+fn is_described(authority: &Authority, headers: &[String], event: &Value) {
+    let document = authority.get("/v1/openapi.json").json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let post = &document["webhooks"]["session.suspicious"]["post"];
+    for parameter in post["parameters"].as_array().unwrap() {
+        let name = format!("{}: ", parameter["name"].as_str().unwrap());
+        assert!(headers.iter().any(|line| line.starts_with(&name)), "{name}");
+    }
+    let mut schema = post["requestBody"]["content"]["application/json"]["schema"].clone();
+    schema["components"] = document["components"].clone();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let faults = |event: &Value| {
+        let faults = validator.iter_errors(event);
+        faults.map(|fault| fault.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(event), [] as [String; 0], "{event}");
+    let mut other = event.clone();
+    other["data"]["session"]["sightings"] = json!({});
+    assert_ne!(faults(&other), [] as [String; 0]);
+}
+
 #[test]
 fn a_session_that_looks_stolen_is_told_and_goes_on() {
     let directory = directory();
@@ -97,6 +120,7 @@ fn a_session_that_looks_stolen_is_told_and_goes_on() {
     assert_eq!(event["data"]["ended"], false);
     assert_eq!(event["data"]["session"]["sid"], "stolen");
     assert_eq!(headers[0], "post /events http/1.1");
+    is_described(&authority, &headers, &event);
 
     // What a receiver checks.
     let header = |name: &str| {
@@ -206,7 +230,8 @@ fn without_its_secret_the_authority_does_not_start() {
     let (code, errors) = run();
     assert_eq!(code, Some(1), "{errors}");
     assert!(
-        errors.contains("could not read the webhook's secret"),
+        errors.contains("could not read the webhook's secret")
+            && errors.contains(directory.path().to_str().unwrap()),
         "{errors}"
     );
     fs::write(directory.path().join("secret"), "whsec_c2hvcnQ=").unwrap();

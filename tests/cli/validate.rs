@@ -90,12 +90,15 @@ fn validate_looks_at_several_files_and_at_standard_input() {
     );
     complains(
         &output,
-        "error: other.yaml: expected a plugin configuration, or a file",
+        "error: other.yaml: expected a plugin configuration (with `providers` at its top), a file of",
     );
     assert_eq!(
         told(&output.stdout),
         "sound.yaml: the configuration is valid\n"
     );
+    write("mistyped.yaml", "isuers: []\n");
+    let output = validate(&["mistyped.yaml"]);
+    complains(&output, "; found `isuers`, did you mean `issuers`?\n");
     let output = validate(&["istio.yaml"]);
     let message = "error: istio.yaml:1: expected a plugin configuration, found an Istio \
                    `RequestAuthentication`\n\nhint: `portcullis convert FILE`";

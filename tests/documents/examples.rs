@@ -1,10 +1,9 @@
-//! Configurations, faults and metrics that the documents show.
+//! Configurations and faults that the documents show.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use super::support::{Authority, jwks, program};
+use super::support::{jwks, program};
 use super::{Document, documents};
 
 #[test]
@@ -52,39 +51,24 @@ fn the_filters_that_the_documents_show_are_valid_and_faults_are_told_as_there() 
     }
 }
 
-/// Those of edges are held to what Envoy shows, in the tests with Envoy.
 #[test]
-fn the_authority_has_the_metrics_that_the_documents_name() {
-    let of_edges = [
-        "requests",
-        "keys_",
-        "feed_",
-        "confirmations_",
-        "token_cache_",
-        "streams_",
-        "activity_",
-        "verification_",
-    ];
-    let (_, page) = Authority::start().get("/metrics");
-    let shown: BTreeSet<_> = page
-        .lines()
-        .filter_map(|line| line.split([' ', '{']).next())
-        .collect();
-    let is_letter = |letter: char| letter == '_' || letter.is_ascii_lowercase();
-    let mut documents = documents();
-    documents
-        .retain(|document| document.name == "README.md" || document.name.starts_with("envoy/"));
-    let named: BTreeSet<_> = documents
-        .iter()
-        .flat_map(|document| document.text.split(|letter| !is_letter(letter)))
-        .filter(|word| word.starts_with("portcullis_") && *word != "portcullis_")
-        .filter(|word| !["portcullis_denied", "portcullis_served"].contains(word))
-        .filter(|word| {
-            let name = word.trim_start_matches("portcullis_");
-            !of_edges.iter().any(|of_edge| name.starts_with(of_edge))
-        })
-        .collect();
-    assert!(named.len() >= 4, "{named:?}");
-    let missing: Vec<_> = named.difference(&shown).collect();
-    assert!(missing.is_empty(), "{missing:?}: {page}");
+fn the_signals_files_that_the_documents_show_are_valid() {
+    let directory = tempfile::tempdir().unwrap();
+    let documents = documents();
+    let blocks = documents.iter().flat_map(Document::blocks);
+    let mut count = 0;
+    for block in blocks.filter(|block| block.language == "yaml") {
+        let is_whole = block.text.contains("issuers:\n");
+        let has_signals = ["receivers:", "streams:"].map(|key| block.text.contains(key));
+        if !is_whole || has_signals == [false; 2] {
+            continue;
+        }
+        fs::write(directory.path().join("signals.yaml"), block.text).unwrap();
+        let mut command = Command::new(program());
+        command.args(["validate", "--deny-warnings", "signals.yaml"]);
+        let output = command.current_dir(directory.path()).output().unwrap();
+        assert!(output.status.success(), "{}: {output:?}", block.line);
+        count += 1;
+    }
+    assert!(count >= 6, "{count}");
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{document, rows};
 
+const CI: &str = include_str!("../../.ci/run");
+
 const HEAD: &str = "| | Portcullis | `jwt_authn` | `jwt_authn` with its cache |";
 
 /// A row of the README, and the row of `gate.md` that it shows.
@@ -73,6 +75,15 @@ fn the_figures_of_the_readme_are_those_of_the_kept_runs() {
         let is_it = |line: &str| line.contains(name) && line.contains(&format!(" {figure}."));
         assert!(lines.any(is_it), "{name}: {figure}");
     }
+}
+
+#[test]
+fn the_size_that_the_documents_name_is_what_ci_allows() {
+    let (_, behind) = CI.split_once("wasm_size_limit=").unwrap();
+    let digits: String = behind.chars().take_while(char::is_ascii_digit).collect();
+    let kilobytes = digits.parse::<u32>().unwrap() / 1_000;
+    let text = document("tests/bench/README.md");
+    assert!(text.contains(&format!("CI allows the module {kilobytes} of them")));
 }
 
 const PEERS: &str =

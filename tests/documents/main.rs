@@ -9,10 +9,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod applications;
 mod examples;
 mod figures;
 mod links;
+mod metrics;
+mod needs;
 mod schema;
+mod secrets;
 mod shell_blocks;
 #[path = "../support/mod.rs"]
 mod support;

@@ -58,6 +58,7 @@ fn the_shell_blocks_of_the_documents_run() {
             authority: &format!("http://{}", authority.address()),
             credential: authority.admin_credential(),
             gate: None,
+            signals: None,
         };
         faults.extend(scene.run(&document));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::revocation::scene::{session, settings};
-use crate::support::{Authority, Bootstrap, Envoy, Plugin, Request, configuration, until};
+use crate::support::{Authority, Bootstrap, Envoy, Plugin, Request, until};
 
 /// How soon a new session is known.
 const SOON: Duration = Duration::from_secs(2);
@@ -95,18 +95,23 @@ fn what_the_credential_does_not_permit_is_dropped_and_no_request_is_held_up() {
     assert_eq!(known(&authority, "a session"), None);
 }
 
-/// Nothing else tells which sessions there are.
+/// Nothing else tells which sessions there are. The credential would be enough, and what is told later by
+/// another edge is known.
 #[test]
 fn without_the_key_nothing_is_reported() {
     let authority = Authority::start();
-    let mut without = configuration();
-    without["revocation"] = authority.settings();
+    let mut without = settings(&authority, &json!({}));
+    let credential = authority.admin_credential();
+    without["revocation"]["credential"] = json!({"inline_string": credential});
     let bootstrap = Bootstrap::with_plugin(Plugin::new(&without));
-    let envoy = Envoy::start(&bootstrap.with_authority(authority.address()));
-    let mut client = envoy.client();
-    let request = Request::get("/api").bearer(session("a session"));
-    until(|| envoy.log(), || client.send(&request).status == 200);
-    thread::sleep(Duration::from_millis(500));
+    let silent = Envoy::start(&bootstrap.with_authority(authority.address()));
+    until(|| silent.log(), || metric(&silent, "feed.generations") > 0);
+    let other = envoy(&authority, credential);
+    for (envoy, sid) in [(&silent, "a session"), (&other, "another")] {
+        let request = Request::get("/api").bearer(session(sid));
+        assert_eq!(envoy.client().send(&request).status, 200);
+    }
+    until(|| other.log(), || known(&authority, "another").is_some());
     assert_eq!(known(&authority, "a session"), None);
-    assert_eq!(envoy.stat("wasmcustom.portcullis.activity.sessions"), None);
+    assert_eq!(silent.stat("wasmcustom.portcullis.activity.sessions"), None);
 }

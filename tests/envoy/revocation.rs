@@ -3,12 +3,14 @@
 
 mod bulk;
 mod company;
-mod ended;
+mod edges;
+pub(crate) mod ended;
 mod faults;
 mod feed;
 mod postures;
 mod reload;
 pub(crate) mod scene;
+mod statuses;
 mod story;
 mod troubles;
 mod updates;

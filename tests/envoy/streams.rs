@@ -2,6 +2,7 @@
 
 mod client;
 mod clients;
+mod short;
 mod upstream;
 
 use std::thread;
@@ -10,9 +11,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::revocation::ended::with_policy;
 use crate::revocation::scene::{session, settings};
 use crate::support::{
-    Authority, Bootstrap, Envoy, Listener, PATIENCE, Plugin, Request, assert_refused, until,
+    Authority, Bootstrap, Envoy, ISSUER, Listener, PATIENCE, Plugin, Request, assert_refused, until,
 };
 use client::{Kind, Stream};
 
@@ -28,18 +30,25 @@ struct Scene {
 
 impl Scene {
     fn new(change: impl FnOnce(&mut Value)) -> Self {
+        Self::with(Authority::start(), change)
+    }
+
+    fn with(authority: Authority, change: impl FnOnce(&mut Value)) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
         let upstream = upstream::start(&runtime);
-        let authority = Authority::start();
         let mut configuration = settings(&authority, &json!({}));
         change(&mut configuration);
         let listener = Listener::portcullis(Plugin::new(&configuration))
             .with_upgrades()
             .with_access_log("end=%FILTER_STATE(wasm.portcullis.stream_end:PLAIN)%")
+            .with_first_routes(&[json!({
+                "match": {"path": short::PATH},
+                "direct_response": {"status": 200},
+            })])
             .leading_to(Some("streams"));
         let bootstrap = Bootstrap::new([listener])
             .with_cluster("streams", upstream)
@@ -178,6 +187,39 @@ fn of_two_hundred_streams_those_that_are_revoked_end_and_the_others_go_on() {
     );
 }
 
+/// Something comes on the streams all the while; whether anything does makes no difference to the gate,
+/// which sees no frames.
+#[test]
+fn a_user_who_keeps_a_stream_open_is_not_idle_unless_streams_are_ignored() {
+    const TIMEOUT: Duration = Duration::from_secs(4);
+    for (rule, goes_on) in [("count", true), ("ignore", false)] {
+        let (authority, _files) = with_policy(&json!({"idle_timeout": "4s"}));
+        let credential = authority.admin_credential().to_owned();
+        let scene = Scene::with(authority, |configuration| {
+            configuration["revocation"]["credential"] = json!({"inline_string": credential});
+            configuration["activity"] = json!({"report": true, "interval": "1s", "streams": rule});
+        });
+        // One that is not used any more shows when a session is idle.
+        let request = Request::get(short::PATH).bearer(session("idle"));
+        assert_eq!(scene.envoy.client().send(&request).status, 200);
+        let streams = scene.open_all(&session("a stream").to_string());
+        let is_revoked = |sid: &str| {
+            let check = json!({"issuer": ISSUER, "sid": sid});
+            scene.authority.is_revoked(&check)
+        };
+        let what = || format!("{}\n{}", scene.authority.log(), scene.envoy.log());
+        until(what, || is_revoked("idle"));
+        if goes_on {
+            thread::sleep(TIMEOUT);
+            assert!(!is_revoked("a stream"), "{}", what());
+            assert_live(&streams);
+        } else {
+            wait_for_ends(&streams, Instant::now());
+            assert!(is_revoked("a stream"));
+        }
+    }
+}
+
 #[test]
 fn a_token_that_was_rotated_cuts_nobody_off() {
     let scene = Scene::new(|_| ());
@@ -229,21 +271,4 @@ fn streams_end_some_time_after_the_feed_has_grown_too_old() {
     let range = Duration::from_secs(3)..Duration::from_secs(8);
     assert!(range.contains(&took), "{took:?}");
     scene.wait_for("streams.closed.stale", |closed| closed == Kind::COUNT);
-}
-
-#[test]
-fn short_requests_leave_nothing_behind() {
-    let scene = Scene::new(|_| ());
-    let mut client = scene.envoy.client();
-    // Refused ones, those that are answered by a reset, and those whose client goes.
-    let token = session("a").to_string();
-    for number in 0..300 {
-        let request = Request::get("/api/events").bearer(&token);
-        match number % 2 {
-            0 => assert_eq!(client.send(&Request::get("/api")).status, 401),
-            _ => client.send_and_leave(&request),
-        }
-    }
-    scene.wait_for("streams.watched", |watched| watched == 0);
-    assert_eq!(scene.metric("streams.unwatched"), 0);
 }

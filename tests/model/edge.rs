@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::machine::{Counted, Machine, Position, Stream};
 use super::memory::Memory;
 use super::support::{Authority, ISSUER, Random, Token, jwks};
-use super::table::Named;
+use super::table::{CLAIM, Named};
 
 /// Tokens that were let pass and are tried again whenever there may be something new: some more than
 /// come between two times.
@@ -263,6 +263,7 @@ pub(crate) fn head(authority: &Authority) -> Position {
 fn configuration(authority: &Authority, max_staleness: &str) -> Value {
     let mut revocation = authority.settings();
     revocation["device_claim"] = json!("device");
+    revocation["claims"] = json!([CLAIM]);
     revocation["max_staleness"] = json!(max_staleness);
     revocation["reload_jitter"] = json!("0.001s");
     // A token that only its issuer names can be revoked.
@@ -303,12 +304,16 @@ fn text(token: &Named) -> String {
         .without_claim("sub")
         .without_claim("aud")
         .expiring_in(1_000_000);
+    if let Some(time) = token.signed_in_at {
+        signed = signed.claim("auth_time", time);
+    }
     for (kind, value) in &token.values {
         let claim = match *kind {
             "token" => "jti",
             "session" => "sid",
             "subject" => "sub",
             "client" => "client_id",
+            "claim" => CLAIM,
             "issuer" => continue,
             same => same,
         };

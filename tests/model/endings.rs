@@ -179,6 +179,7 @@ impl Session {
         Named {
             values: values.into(),
             issued_at: now() - 10,
+            signed_in_at: None,
         }
     }
 }

@@ -148,7 +148,9 @@ fn run(seed: u64, steps: usize) -> Tally {
             }
             50..68 => {
                 let name = Table::any_name(&mut random);
-                authority.restore_access(name.0, &name.1);
+                let request = table::request_for(&name).to_string();
+                let (status, answer) = authority.post("/v1/restorations", &request);
+                assert_eq!(status, 200, "{answer}");
                 table.restored(&name);
             }
             68..76 => {

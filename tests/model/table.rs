@@ -12,6 +12,15 @@ use super::support::{ISSUER, Random};
 /// Few enough values that the same one is revoked again and again.
 const VALUES: usize = 30;
 
+/// The claim that the edges list.
+pub(crate) const CLAIM: &str = "tenant";
+
+/// Between the subject and the client of a name that has both.
+const APART: char = '|';
+
+/// The end of what is revoked whenever it was issued.
+const FOR_EVER: u64 = u64::MAX;
+
 /// How much earlier than the latest a cut-off may be.
 const WEAKER: usize = 20;
 
@@ -65,6 +74,8 @@ pub(crate) struct Table {
 pub(crate) struct Named {
     pub(crate) values: BTreeMap<&'static str, String>,
     pub(crate) issued_at: u64,
+    /// `auth_time`.
+    pub(crate) signed_in_at: Option<u64>,
 }
 
 /// What is true of a token; of several, the last.
@@ -99,19 +110,22 @@ impl Table {
         };
         let value = value(kind, random);
         let expires_at = now + lives;
-        let mut request = json!({"kind": kind.name(), "issuer": ISSUER, "expires_at": expires_at});
-        if kind != Kind::Issuer {
-            request["value"] = value.as_str().into();
-        }
+        let mut request = request_for(&(kind.name(), value.clone()));
+        request["expires_at"] = expires_at.into();
         let mut except = None;
-        let mut not_before = 0;
-        if kind.is_cut_off() {
+        let mut not_before = FOR_EVER;
+        // A third of the sessions until the next sign-in.
+        let is_until = kind == Kind::Session && random.below(3) == 0;
+        if is_until {
+            request["until_sign_in"] = true.into();
+        }
+        if kind.is_cut_off() || is_until {
             self.not_before += 1;
             // A third of them is weaker than what may be in force.
             let earlier = [0, 0, random.below(WEAKER) as u64];
             not_before = self.not_before - random.pick(&earlier);
             request["not_before"] = not_before.into();
-            if random.below(2) == 0 {
+            if kind.is_cut_off() && random.below(2) == 0 {
                 let session = session(random);
                 request["except_session"] = session.as_str().into();
                 except = Some(session);
@@ -141,7 +155,7 @@ impl Table {
         };
         let now = now();
         let part = Part {
-            not_before: now,
+            not_before: if name.0 == "subject" { now } else { FOR_EVER },
             except,
             kept_until: now + LIFE_OF_SIGNED_OUT,
         };
@@ -196,13 +210,13 @@ impl Table {
     /// What is true of a token between two moments, in seconds.
     pub(crate) fn truth(&self, token: &Named, from: u64, to: u64) -> Truth {
         let mut truth = Truth::NotRevoked;
-        for (kind, value) in &token.values {
-            let is_cut_off = Kind::from_name(kind).expect("a kind").is_cut_off();
-            let name = (*kind, value.clone());
+        for (kind, value) in token.names() {
+            let name = (kind, value);
             let parts = self.entries.get(&name);
             for part in parts.into_iter().flatten() {
                 let is_excepted = part.except.is_some() && part.except == token.session();
-                let is_meant = !is_cut_off || (token.issued_at < part.not_before && !is_excepted);
+                let issued_at = token.issued_for(kind);
+                let is_meant = issued_at < part.not_before && !is_excepted;
                 if !is_meant {
                     continue;
                 }
@@ -222,7 +236,17 @@ impl Table {
 impl Named {
     pub(crate) fn random(random: &mut Random, now_in_cut_offs: u64) -> Self {
         let earlier = random.below(40) as u64;
-        Self::issued_at(random, now_in_cut_offs.saturating_sub(earlier))
+        let issued_at = now_in_cut_offs.saturating_sub(earlier);
+        // Of a session that was refreshed, of none, and by a clock that is ahead.
+        let signed_in_at = match random.below(4) {
+            0 => Some(issued_at.saturating_sub(random.below(40) as u64)),
+            1 => Some(issued_at + random.below(40) as u64),
+            _ => None,
+        };
+        Self {
+            signed_in_at,
+            ..Self::issued_at(random, issued_at)
+        }
     }
 
     /// A token of any user, with this `iat`.
@@ -230,11 +254,39 @@ impl Named {
         let mut values = BTreeMap::new();
         for kind in Kind::ALL {
             // With all of them, hardly any token would not be revoked.
+            if kind == Kind::SubjectAndClient {
+                continue;
+            }
             if kind == Kind::Issuer || random.chance(35) {
                 values.insert(kind.name(), value(kind, random));
             }
         }
-        Self { values, issued_at }
+        Self {
+            values,
+            issued_at,
+            signed_in_at: None,
+        }
+    }
+
+    /// The instant that cut-offs of this kind compare with.
+    fn issued_for(&self, kind: &str) -> u64 {
+        match self.signed_in_at {
+            Some(time) if kind != "issuer" => time.min(self.issued_at),
+            _ => self.issued_at,
+        }
+    }
+
+    /// Everything that it can be revoked by.
+    pub(crate) fn names(&self) -> Vec<Name> {
+        let names = self.values.iter();
+        let mut names: Vec<Name> = names.map(|(kind, value)| (*kind, value.clone())).collect();
+        if let (Some(subject), Some(client)) =
+            (self.values.get("subject"), self.values.get("client"))
+        {
+            let pair = format!("{subject}{APART}{client}");
+            names.push((Kind::SubjectAndClient.name(), pair));
+        }
+        names
     }
 
     pub(crate) fn session(&self) -> Option<String> {
@@ -243,11 +295,18 @@ impl Named {
 
     pub(crate) fn check(&self) -> Value {
         let mut check = json!({"issuer": ISSUER, "issued_at": self.issued_at});
+        if let Some(time) = self.signed_in_at {
+            check["auth_time"] = time.into();
+        }
         for (kind, value) in &self.values {
             let member = match *kind {
                 "token" => "jti",
                 "session" => "sid",
                 "issuer" => continue,
+                "claim" => {
+                    check["claims"] = json!([{"name": CLAIM, "value": value}]);
+                    continue;
+                }
                 same => same,
             };
             check[member] = value.as_str().into();
@@ -266,6 +325,24 @@ fn kind(random: &mut Random) -> Kind {
     }
 }
 
+/// A request for this name, without anything else.
+pub(crate) fn request_for((kind, value): &Name) -> Value {
+    let mut request = json!({"kind": kind, "issuer": ISSUER});
+    match (*kind, value.split_once(APART)) {
+        ("issuer", _) => {}
+        ("claim", _) => {
+            request["claim"] = CLAIM.into();
+            request["value"] = value.as_str().into();
+        }
+        (_, Some((subject, client))) => {
+            request["value"] = subject.into();
+            request["client"] = client.into();
+        }
+        _ => request["value"] = value.as_str().into(),
+    }
+    request
+}
+
 /// The name of a subject, a client or the issuer.
 pub(crate) fn any_cut_off(random: &mut Random) -> Name {
     let kind = *random.pick(&[Kind::Subject, Kind::Client]);
@@ -279,6 +356,10 @@ fn value(kind: Kind, random: &mut Random) -> String {
         // There are more tokens than users.
         Kind::Token => format!("token-{}", random.below(20 * VALUES)),
         Kind::Session => session(random),
+        Kind::SubjectAndClient => {
+            let (subject, client) = (random.below(VALUES), random.below(VALUES));
+            format!("subject-{subject}{APART}client-{client}")
+        }
         _ => format!("{}-{}", kind.name(), random.below(VALUES)),
     }
 }

@@ -21,6 +21,7 @@ pub(crate) struct Authority {
     process: Option<Process>,
     directory: TempDir,
     address: SocketAddr,
+    signals_url: Option<String>,
     arguments: Vec<String>,
     feed_keys: Vec<String>,
     secrets: Secrets,
@@ -71,6 +72,35 @@ impl Authority {
         Self::start_in(directory, secrets, &arguments)
     }
 
+    /// One that receives the signals of these issuers, at [`Authority::signals_url`].
+    pub(crate) fn receiving_signals(issuers: &Value, arguments: &[&str]) -> Self {
+        Self::with_signals(&json!({ "issuers": issuers }), arguments)
+    }
+
+    /// The same, with all of the signals file but `listen`.
+    pub(crate) fn with_signals(signals: &Value, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let secret = |role| credential(directory.path(), role, role);
+        let secrets = Secrets {
+            admin: secret("admin"),
+            edge: secret("edge"),
+            scrape: secret("scrape"),
+        };
+        let file = directory.path().join("signals.json");
+        let write = |listen: &str| {
+            let mut signals = signals.clone();
+            signals["listen"] = listen.into();
+            fs::write(&file, signals.to_string()).expect("a file to write");
+        };
+        write("127.0.0.1:0");
+        let path = file.to_str().expect("a path in UTF-8");
+        let arguments = [&["--signals", path], arguments].concat();
+        let authority = Self::start_in(directory, secrets, &arguments);
+        // Where it was told to receive them is where it receives them after a restart.
+        write(&authority.signals_address().to_string());
+        authority
+    }
+
     /// Another installation that has taken over the credentials of this one.
     pub(crate) fn start_another(&self) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -83,6 +113,7 @@ impl Authority {
         let mut authority = Self {
             process: None,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            signals_url: None,
             arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
             feed_keys: Vec::new(),
             secrets,
@@ -107,6 +138,7 @@ impl Authority {
             .args(&self.arguments);
         let process = Process::spawn(&mut command).with_credential(&self.secrets.admin);
         self.address = process.address().parse().expect("address and port");
+        self.signals_url.clone_from(&process.signals_url);
         self.feed_keys.clone_from(&process.feed_keys);
         until(|| process.log(), || process.get("/readyz").status == 200);
         self.process = Some(process);
@@ -146,9 +178,25 @@ impl Authority {
         self.address
     }
 
+    /// Where it receives signals.
+    pub(crate) fn signals_url(&self) -> &str {
+        self.signals_url.as_deref().expect("a listener for signals")
+    }
+
+    /// The same as an address.
+    pub(crate) fn signals_address(&self) -> SocketAddr {
+        let (_, address) = self.signals_url().split_once("://").expect("a URL");
+        address.parse().expect("address and port")
+    }
+
     /// The process, for measurements.
     pub(crate) fn id(&self) -> u32 {
         self.running().id()
+    }
+
+    /// Where its store is.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
     }
 
     pub(crate) fn log(&self) -> String {

@@ -163,11 +163,11 @@ impl Bootstrap {
             "stats_config": {"stats_tags": self.stats_tags},
             "static_resources": {"clusters": clusters},
         });
+        // Whatever is discovered is discovered for a node.
+        bootstrap["node"] = json!({"id": "test", "cluster": "test"});
         for (name, member) in &self.members {
             bootstrap[name] = member.clone();
         }
-        // Whatever is discovered is discovered for a node.
-        bootstrap["node"] = json!({"id": "test", "cluster": "test"});
         if self.is_dynamic {
             let source = json!({"path_config_source": {"path": listeners_file}});
             bootstrap["dynamic_resources"] = json!({"lds_config": source});

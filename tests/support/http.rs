@@ -75,7 +75,7 @@ impl Request {
     }
 
     /// What goes over the wire.
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend([self.method.as_bytes(), b" ", &self.target, b" HTTP/1.1\r\n"].concat());
         bytes.extend([b"Host: ", self.host.as_bytes(), b"\r\n"].concat());

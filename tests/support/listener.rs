@@ -168,8 +168,9 @@ impl Listener {
             });
         let mut routes = self.first_routes.clone();
         let mut route = json!({"match": {"prefix": "/"}});
+        // Streams last for longer than the quarter of a minute that Envoy gives an answer.
         match self.cluster {
-            Some(cluster) => route["route"] = json!({"cluster": cluster}),
+            Some(cluster) => route["route"] = json!({"cluster": cluster, "timeout": "0s"}),
             None => route["direct_response"] = json!({"status": 200}),
         }
         routes.push(route);

@@ -106,9 +106,9 @@ impl Machine {
         let mut requests = self.host.0.requests.borrow_mut();
         requests.insert(context, Rc::clone(&request));
         drop(requests);
-        let progress = Rc::new(Progress::default());
+        let progress = Progress::default();
         self.host.0.in_effect.set(context);
-        self.edge.on_request(context, Rc::clone(&progress));
+        self.edge.on_request(context, &progress);
         while progress.state() == State::Held {
             assert!(self.answer_checks(context, &answer), "a call to wait for");
         }
@@ -152,7 +152,7 @@ impl Machine {
 /// A request in progress.
 pub(crate) struct Stream {
     context: ContextId,
-    progress: Rc<Progress>,
+    progress: Progress,
 }
 
 /// A call that has not ended, and the context in which it was made.

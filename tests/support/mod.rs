@@ -27,6 +27,7 @@ mod plugin;
 mod process;
 mod random;
 mod refusal;
+pub(crate) mod status_list;
 mod token;
 mod upstream;
 

@@ -22,6 +22,8 @@ pub(crate) const ISSUER: &str = "https://issuer.example";
 pub(crate) struct Authority {
     process: Child,
     pub(crate) url: String,
+    /// Where signals are received, if they are.
+    pub(crate) signals_url: Option<String>,
     pub(crate) feed_keys: Vec<String>,
     log: Arc<Mutex<String>>,
     agent: ureq::Agent,
@@ -37,6 +39,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Of a request that was sent.
+    pub(crate) fn of(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Self {
+        answer(response)
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap()
     }
@@ -91,6 +98,7 @@ impl Authority {
         Self {
             process,
             url: ready["url"].as_str().unwrap().to_owned(),
+            signals_url: ready["signals_url"].as_str().map(str::to_owned),
             feed_keys: serde_json::from_value(ready["feed_public_keys"].clone()).unwrap(),
             log,
             agent: config.build().into(),
@@ -141,7 +149,15 @@ impl Authority {
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[])
+    }
+
+    /// The same with more headers.
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = self.agent.get(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if let Some(credential) = &self.credential {
             request = request.header("authorization", format!("Bearer {credential}"));
         }
@@ -158,6 +174,39 @@ impl Authority {
             request = request.header("authorization", format!("Bearer {credential}"));
         }
         answer(request.header("content-type", media_type).send(body))
+    }
+
+    /// Sends a form to a path of the listener for signals, as an identity provider does.
+    pub(crate) fn signal_form(&self, path: &str, body: &str) -> Answer {
+        let url = format!("{}{path}", self.signals_url.as_deref().unwrap());
+        let request = self.agent.post(&url);
+        let request = request.content_type("application/x-www-form-urlencoded");
+        answer(request.send(body.as_bytes()))
+    }
+
+    /// Sends a body of this type to a path of the listener for signals.
+    pub(crate) fn push_signal(
+        &self,
+        path: &str,
+        media_type: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let url = format!("{}{path}", self.signals_url.as_deref().unwrap());
+        let request = self.agent.post(&url).content_type(media_type);
+        let headers = headers.iter();
+        let request = headers.fold(request, |it, (name, value)| it.header(*name, *value));
+        answer(request.send(body.as_bytes()))
+    }
+
+    /// Sends JSON to a path of that listener, with this bearer credential.
+    pub(crate) fn signal_json(&self, path: &str, credential: Option<&str>, body: &str) -> Answer {
+        let url = format!("{}{path}", self.signals_url.as_deref().unwrap());
+        let mut request = self.agent.post(&url).content_type("application/json");
+        if let Some(credential) = credential {
+            request = request.header("authorization", format!("Bearer {credential}"));
+        }
+        answer(request.send(body.as_bytes()))
     }
 
     pub(crate) fn revoke(&self, kind: &str, value: &str) -> Answer {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::configuration::{Node, Read};
 
 /// A length of time above zero: `30m`, `12h`, `90d`, or as in the filter's configuration, `1800s`.
-pub(super) fn duration(node: Node<'_>) -> Read<Duration> {
+pub(in crate::authority) fn duration(node: Node<'_>) -> Read<Duration> {
     let Value::String(text) = node.value()? else {
         return node.duration();
     };

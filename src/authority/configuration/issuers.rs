@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::session_policy::session_policy;
+use super::status_lists::{StatusListSource, status_lists};
 use crate::authority::SessionPolicy;
 use crate::authority::http::is_loopback;
-use crate::configuration::{Fields, Node, Read, all};
+use crate::configuration::{Fields, Node, Read, each_once};
+use crate::gate::cut_off_by;
 use crate::keys::Url;
-use crate::revocation::MAX_NAME_BYTES;
+use crate::revocation::{CutOffBy, MAX_NAME_BYTES};
 
 /// An issuer whose tokens count as evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +22,24 @@ pub struct Issuer {
     pub audiences: Vec<String>,
     /// The claim that names the device.
     pub device_claim: Option<String>,
+    /// What cut-offs of its tokens compare with, as in the filters.
+    pub cut_off_by: CutOffBy,
+    /// For how long sessions end that users or a policy end.
+    pub sessions_end: SessionEnd,
     /// When its sessions end by themselves.
     pub session_policy: Option<SessionPolicy>,
+    /// Where the status lists are that its tokens may refer to.
+    pub status_lists: Option<StatusListSource>,
+}
+
+/// For how long a session ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// For good.
+    #[default]
+    ForGood,
+    /// Until its user signs in anew, for issuers that give a `sid` again.
+    UntilSignIn,
 }
 
 /// Where the keys of an issuer are.
@@ -31,9 +49,23 @@ pub enum IssuerKeys {
     File(PathBuf),
     /// On a server.
     Server(KeyServer),
+    /// On a server, at the address that the discovery document at this URL has (OpenID Connect
+    /// Discovery 1.0).
+    Discovery(KeyServer),
 }
 
-/// A JWK Set on a server.
+impl IssuerKeys {
+    /// The server that is asked, if there is one.
+    #[must_use]
+    pub const fn server(&self) -> Option<&KeyServer> {
+        match self {
+            Self::File(_) => None,
+            Self::Server(server) | Self::Discovery(server) => Some(server),
+        }
+    }
+}
+
+/// What is fetched from a server: a JWK Set, or the discovery document that leads to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyServer {
     /// Scheme and authority: what is connected to.
@@ -49,26 +81,17 @@ pub(super) fn issuers(fields: &mut Fields<'_>, directory: &Path) -> Read<Vec<Iss
     let Some(node) = fields.optional("issuers") else {
         return Ok(Vec::new());
     };
-    let nodes: Vec<_> = node.some_elements("issuer")?.collect();
-    let issuers = all(nodes.iter().copied(), |node| issuer(node, directory))?;
-    for (index, (node, issuer)) in nodes.iter().zip(&issuers).enumerate() {
-        let mut before = issuers.iter().take(index);
-        if before.any(|earlier| earlier.issuer == issuer.issuer) {
-            return Err(node.fault(format!("`{}` is in the list already", issuer.issuer)));
-        }
-    }
-    Ok(issuers)
+    let nodes = node.some_elements("issuer")?;
+    each_once(
+        nodes,
+        |node| issuer(node, directory),
+        |issuer| issuer.issuer.as_str(),
+    )
 }
 
 fn issuer(node: Node<'_>, directory: &Path) -> Read<Issuer> {
     node.object(|fields| {
-        let issuer = fields.required("issuer").and_then(|node| {
-            let issuer = node.text()?;
-            if issuer.len() > MAX_NAME_BYTES {
-                return Err(node.fault(format!("expected at most {MAX_NAME_BYTES} bytes")));
-            }
-            Ok(issuer.to_owned())
-        });
+        let issuer = fields.required("issuer").and_then(name);
         let keys = fields.required("keys").and_then(|node| {
             node.object(|fields| {
                 let authority = fields.optional("certificate_authority");
@@ -77,16 +100,32 @@ fn issuer(node: Node<'_>, directory: &Path) -> Read<Issuer> {
         });
         let audiences = fields.texts("audiences");
         let device_claim = fields.optional_text("device_claim");
+        let cut_off_by = cut_off_by(fields);
+        let sessions_end = sessions_end(fields);
         let session_policy = session_policy(fields);
+        let status_lists = status_lists(fields, directory);
         Ok(Issuer {
             issuer: issuer?,
             keys: keys?,
             audiences,
             device_claim: device_claim.map(str::to_owned),
+            cut_off_by,
+            sessions_end,
             session_policy: session_policy?,
+            status_lists: status_lists?,
         })
     })
 }
+
+/// `sessions_end`, here and for signals.
+pub(in crate::authority) fn sessions_end(fields: &mut Fields<'_>) -> SessionEnd {
+    fields.strict_word("sessions_end", &ENDS, SessionEnd::ForGood)
+}
+
+const ENDS: [(&str, SessionEnd); 2] = [
+    ("for_good", SessionEnd::ForGood),
+    ("until_sign_in", SessionEnd::UntilSignIn),
+];
 
 fn keys(
     fields: &mut Fields<'_>,
@@ -104,8 +143,20 @@ fn keys(
     path(node, directory).map(IssuerKeys::File)
 }
 
+/// A name, as long as one in a revocation may be.
+pub(in crate::authority) fn name(node: Node<'_>) -> Read<String> {
+    let name = node.text()?;
+    if name.len() > MAX_NAME_BYTES {
+        return Err(node.fault(format!("expected at most {MAX_NAME_BYTES} bytes")));
+    }
+    Ok(name.to_owned())
+}
+
 /// Keys over plain HTTP could be replaced by an attacker on the way.
-pub(super) fn server(node: Node<'_>, certificate_authority: Option<PathBuf>) -> Read<KeyServer> {
+pub(in crate::authority) fn server(
+    node: Node<'_>,
+    certificate_authority: Option<PathBuf>,
+) -> Read<KeyServer> {
     let expected = "expected a URL that begins with `https://`, or with `http://` where its host is \
                     on loopback";
     let text = node.text()?;
@@ -123,6 +174,6 @@ pub(super) fn server(node: Node<'_>, certificate_authority: Option<PathBuf>) -> 
 }
 
 /// The path of a file that is named in the authority's file, which is in this directory.
-pub(super) fn path(node: Node<'_>, directory: &Path) -> Read<PathBuf> {
+pub(in crate::authority) fn path(node: Node<'_>, directory: &Path) -> Read<PathBuf> {
     Ok(directory.join(node.text()?))
 }

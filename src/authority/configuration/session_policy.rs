@@ -5,11 +5,17 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::duration::duration;
+use crate::authority::sessions::MAX_SESSIONS_OF_SUBJECT;
 use crate::authority::{ClientRules, OnExcess, SessionPolicy, SessionRules};
 use crate::configuration::{Fields, Node, Read};
 
 /// Edges report once a minute, and what they have reported counts some minutes later.
 const SHORT: Duration = Duration::from_mins(5);
+
+/// The registry does not know whether a subject has more.
+const MOST_SESSIONS: u32 = 999;
+
+const _: () = assert!(MAX_SESSIONS_OF_SUBJECT == MOST_SESSIONS as usize + 1);
 
 /// The policy of an issuer; without the key no session ends by itself.
 pub(super) fn session_policy(fields: &mut Fields<'_>) -> Read<Option<SessionPolicy>> {
@@ -69,7 +75,7 @@ fn rules(
         idle_timeout: idle_timeout.transpose()?.or(otherwise.idle_timeout),
         max_session_age: max_session_age.transpose()?.or(otherwise.max_session_age),
         max_sessions,
-        on_excess: fields.word("on_excess", &ON_EXCESS, otherwise.on_excess),
+        on_excess: fields.strict_word("on_excess", &ON_EXCESS, otherwise.on_excess),
     };
     Ok((rules, own_number))
 }
@@ -87,7 +93,8 @@ fn idle_timeout(node: Node<'_>) -> Read<Duration> {
 
 fn max_sessions(node: Node<'_>) -> Read<NonZeroU32> {
     let number = NonZeroU32::new(node.whole_number()?);
-    number.ok_or_else(|| node.fault("expected a number above zero"))
+    let number = number.filter(|number| number.get() <= MOST_SESSIONS);
+    number.ok_or_else(|| node.fault(format!("expected a number from 1 to {MOST_SESSIONS}")))
 }
 
 const ON_EXCESS: [(&str, OnExcess); 2] = [

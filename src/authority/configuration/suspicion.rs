@@ -26,7 +26,7 @@ pub(super) fn suspicion(fields: &mut Fields<'_>) -> Read<Policy> {
         return Ok(Policy::default());
     };
     node.object(|fields| {
-        let general = fields.word("on_suspicion", &REACTIONS, Reaction::Report);
+        let general = fields.strict_word("on_suspicion", &REACTIONS, Reaction::Report);
         let Thresholds {
             networks,
             clients,
@@ -79,7 +79,7 @@ fn kind<T: Copy>(
         return (default, general);
     };
     let outcome = node.object(|fields| {
-        let reaction = fields.word("on_suspicion", &REACTIONS_OR_NONE, Some(general));
+        let reaction = fields.strict_word("on_suspicion", &REACTIONS_OR_NONE, Some(general));
         let threshold = read(fields, default)?;
         Ok((reaction.map(|_| threshold), reaction.unwrap_or(general)))
     });

@@ -7,12 +7,15 @@ use serde_json::json;
 use super::*;
 use crate::authority::{OnExcess, SessionRules};
 
-fn read(document: &Value) -> Configured {
+mod page;
+mod walk;
+
+pub(super) fn read(document: &Value) -> Configured {
     Configuration::read(document, Path::new("/etc/portcullis"))
 }
 
 /// Every fault, as a line.
-fn faults(document: &Value) -> Vec<String> {
+pub(super) fn faults(document: &Value) -> Vec<String> {
     let faults = read(document).faults;
     faults.iter().map(ToString::to_string).collect()
 }
@@ -69,7 +72,7 @@ fn every_fault_of_a_file_is_told_with_its_path() {
             "isuers: unknown key, did you mean `issuers`?",
         ),
         (
-            json!({"issuers": []}),
+            json!({"issuers": [], "suspicion": {}}),
             "issuers: expected at least one issuer",
         ),
         (
@@ -198,7 +201,11 @@ fn every_fault_of_a_session_policy_is_told_with_its_path() {
         ),
         (
             json!({"max_sessions": 0}),
-            ".max_sessions: expected a number above zero",
+            ".max_sessions: expected a number from 1 to 999",
+        ),
+        (
+            json!({"max_sessions": 999, "clients": {"tv": {"max_sessions": 1_000}}}),
+            ".clients.tv.max_sessions: expected a number from 1 to 999",
         ),
         (
             json!({"idle_timeout": "1h", "on_excess": "refuse"}),
@@ -250,7 +257,12 @@ fn a_file_is_told_from_the_filters_configuration() {
 }
 
 /// The keys that a schema names, each with the names on the way to it.
-fn keys_of(schema: &Value, at: &Value, path: &str, keys: &mut BTreeSet<String>) {
+pub(in crate::authority) fn keys_of(
+    schema: &Value,
+    at: &Value,
+    path: &str,
+    keys: &mut BTreeSet<String>,
+) {
     let below = |member: &str| at.get(member).map(|inner| (inner, path.to_owned()));
     for (inner, path) in below("items")
         .into_iter()
@@ -275,13 +287,17 @@ fn complete() -> Value {
         "issuers": [
             {"issuer": "a", "keys": {"jwks_file": "a"}},
             {"issuer": "b", "keys": {"jwks_uri": "https://b", "certificate_authority": "c"},
-             "audiences": ["api"], "device_claim": "device", "session_policy": {
+             "audiences": ["api"], "device_claim": "device", "cut_off_by": "iat",
+             "sessions_end": "until_sign_in", "session_policy": {
                 "idle_timeout": "30m", "max_session_age": "30d", "max_sessions": 5,
                 "on_excess": "refuse",
                 "clients": {"0": {
                     "idle_timeout": "20h", "max_session_age": "365d", "max_sessions": 2,
                     "on_excess": "end_oldest",
                 }},
+             }, "status_lists": {
+                "uris": ["https://b/lists/"], "refresh": "30s", "max_staleness": "5m",
+                "certificate_authority": "c",
              }},
         ],
         "sessions": {"max_sessions": 5, "retention": "86400s"},
@@ -299,6 +315,47 @@ fn complete() -> Value {
         "webhook": {"url": "https://events.example/", "secret_file": "secret",
                     "certificate_authority": "c", "timeout": "5s"},
     })
+}
+
+/// The document with `null` in place of each of its values in turn, and how to get to that.
+fn with_null(value: &Value) -> Vec<(String, Value)> {
+    let mut found = vec![(String::new(), Value::Null)];
+    let inner: Vec<(String, &Value)> = match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, inner)| (format!("/{name}"), inner))
+            .collect(),
+        Value::Array(elements) => (0..)
+            .zip(elements)
+            .map(|(index, inner): (usize, _)| (format!("/{index}"), inner))
+            .collect(),
+        _ => Vec::new(),
+    };
+    for (step, inner) in inner {
+        for (rest, replaced) in with_null(inner) {
+            let mut whole = value.clone();
+            *whole.pointer_mut(&step).unwrap() = replaced;
+            found.push((format!("{step}{rest}"), whole));
+        }
+    }
+    found
+}
+
+/// A template leaves `null` where its value is missing, and what the key is for would be off.
+#[test]
+fn null_is_a_fault_wherever_it_is() {
+    assert_eq!(faults(&complete()), [""; 0]);
+    for (pointer, document) in with_null(&complete()) {
+        let configured = read(&document);
+        assert!(configured.configuration.is_none(), "{pointer}");
+        let path = pointer.trim_start_matches('/').replace('/', ".");
+        let is_there = |fault: &Fault| fault.path.replace('[', ".").replace(']', "") == path;
+        assert!(
+            configured.faults.iter().any(is_there),
+            "{pointer}: {:?}",
+            configured.faults
+        );
+    }
 }
 
 #[test]

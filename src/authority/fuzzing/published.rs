@@ -81,7 +81,7 @@ async fn batch(
         wait: Duration::ZERO,
     };
     let answer = authority.feed.poll(poll, stopping.clone()).await;
-    let Ok(PollAnswer::Batch(message)) = answer else {
+    let Ok(PollAnswer::Batch { message, .. }) = answer else {
         panic!("no batch after {after}");
     };
     let keys = authority.signer.public_keys(clock::now());

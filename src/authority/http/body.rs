@@ -36,7 +36,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 }
 
 /// The same, together with its bytes.
-#[derive(Debug)]
 pub(super) struct ReadJson<T> {
     pub(super) value: T,
     pub(super) bytes: Bytes,

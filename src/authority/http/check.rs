@@ -10,9 +10,15 @@ use super::revocations::known_issuer;
 use super::{Problem, ProblemBody};
 use crate::authority::credentials::{Caller, Role};
 use crate::authority::entry::Target;
+use crate::authority::status_lists::Unknown;
 use crate::authority::{Authority, clock};
-use crate::revocation::wire::{CHECK_PATH, CheckAnswer, CheckRequest, Member};
-use crate::revocation::{Cause, Settled, Signable, proof};
+use crate::revocation::wire::{
+    CHECK_PATH, CheckAnswer, CheckRequest, MAX_CLAIMS, Member, STATUS_INDEX_LIMIT, StatusReference,
+    TokenStatus,
+};
+use crate::revocation::{
+    Cause, FilterKey, Fingerprint, Issuance, Kind, MAX_NAME_BYTES, Settled, Signable, proof,
+};
 use crate::time::UnixTime;
 
 /// Whether a token with these claims is revoked, exactly.
@@ -23,10 +29,14 @@ use crate::time::UnixTime;
     request_body = CheckRequest,
     responses(
         (status = 200, body = CheckAnswer),
+        (status = 422, description = "Not known to be revoked, and no more will be known of its \
+          `status`: the authority's file does not permit the list, or it has no such entry \
+          (`status_unknown`)", body = ProblemBody, content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Not known to be revoked, and the authority cannot tell: it is \
-          in another epoch than `epoch` (`feed_other_epoch`), or has not come as far as `at_least` \
-          (`feed_behind`)", body = ProblemBody, content_type = "application/problem+json"),
+          in another epoch than `epoch` (`feed_other_epoch`), has not come as far as `at_least` \
+          (`feed_behind`), or does not know the list of `status` at present (`status_unknown`)",
+         body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn check(
@@ -34,36 +44,53 @@ pub(super) async fn check(
     Extension(caller): Extension<Caller>,
     ReadJson { value, bytes }: ReadJson<CheckRequest>,
 ) -> Result<Json<CheckAnswer>, Problem> {
-    let issued_at = value.issued_at.map(|seconds| {
-        let too_late = || Problem::invalid("`issued_at`: expected a time before the year 10000");
-        UnixTime::from_seconds(seconds).ok_or_else(too_late)
-    });
+    let issuance = issuance(&value)?;
+    if value.claims.len() > MAX_CLAIMS {
+        let detail = format!("`claims`: expected at most {MAX_CLAIMS}");
+        return Err(Problem::invalid(detail));
+    }
+    let is_sound = |status: &StatusReference| {
+        (1..=MAX_NAME_BYTES).contains(&status.uri.len()) && status.idx < STATUS_INDEX_LIMIT
+    };
+    if !value.status.as_ref().is_none_or(is_sound) {
+        let detail = "`status`: expected `uri` of 1 to 1024 bytes, and `idx` below 2^53";
+        return Err(Problem::invalid(detail));
+    }
+    // Before everything else is read, since it may take a while.
+    let status = status(&authority, &value).await;
     let now = clock::now();
     // Read before the index, which is told of every change before the history is.
     let doubt = doubt(&authority, &value);
-    let mut revocations = revocations(&authority, &value, issued_at.transpose()?, now);
+    let mut revocations = revocations(&authority, &value, issuance, now);
     let first = revocations.next();
-    if let (None, Some(doubt)) = (&first, doubt) {
-        return Err(doubt);
-    }
-    authority.metrics.checked(first.is_some());
+    let status = match (&first, status, doubt) {
+        (None, Err(unknown), _) => return Err(Problem::status_unknown(unknown)),
+        (None, Ok(status), Some(doubt)) if cause_of(status).is_none() => return Err(doubt),
+        (_, status, _) => status.ok().flatten(),
+    };
+    let for_status = cause_of(status);
+    let is_revoked = first.is_some() || for_status.is_some();
+    authority.metrics.checked(is_revoked);
     let mut answer = CheckAnswer {
-        revoked: first.is_some(),
-        by: first.map(|(member, _)| member.kind()),
+        revoked: is_revoked,
+        by: first.as_ref().map(|found| found.member.kind()),
         cause: Cause::Plain,
         members: Vec::new(),
+        claims: Vec::new(),
+        status: None,
         issuer: None,
         proof: None,
     };
     // A check with a nonce comes from an edge, which reads nothing but the proof.
     if value.nonce.is_some() {
-        let settled = match first {
-            None => Settled::NotRevoked,
-            Some(_) if !value.with_cause => Settled::Revoked(Cause::Plain),
-            Some((_, cause)) => {
-                let causes = revocations.map(|(_, cause)| cause);
-                Settled::Revoked(causes.fold(cause, Cause::and))
-            }
+        let all = first.into_iter().chain(revocations);
+        let causes = all.map(|found| found.cause).chain(for_status);
+        let cause = causes.reduce(Cause::and);
+        let cause = cause.filter(|_| value.with_cause).unwrap_or_default();
+        let settled = if is_revoked {
+            Settled::Revoked(cause)
+        } else {
+            Settled::NotRevoked
         };
         let statement = proof::statement(&bytes, settled);
         let statement = authority.signer.sign(Signable::Check, statement, now);
@@ -71,14 +98,34 @@ pub(super) async fn check(
         return Ok(Json(answer));
     }
     let all: Vec<_> = first.into_iter().chain(revocations).collect();
-    let causes = all.iter().map(|(_, cause)| *cause);
+    let causes = all.iter().map(|found| found.cause).chain(for_status);
+    answer.status = status;
     answer.cause = causes.reduce(Cause::and).unwrap_or_default();
-    answer.members = all.into_iter().map(|(member, _)| member).collect();
+    answer.members = all.iter().map(|found| found.member).collect();
+    answer.members.dedup();
+    let claims = all.iter().filter_map(|found| found.claim);
+    answer.claims = claims.map(str::to_owned).collect();
     if !answer.revoked && caller.role == Role::Admin {
         // The answer comes from memory; without a readable store it only lacks this.
         answer.issuer = known_issuer(&authority, value.issuer).await.ok();
     }
     Ok(Json(answer))
+}
+
+/// What the list says that the token refers to, if it does.
+async fn status(
+    authority: &Authority,
+    request: &CheckRequest,
+) -> Result<Option<TokenStatus>, Unknown> {
+    let Some(reference) = &request.status else {
+        return Ok(None);
+    };
+    let lists = &authority.status_lists;
+    lists.status(&request.issuer, reference).await.map(Some)
+}
+
+fn cause_of(status: Option<TokenStatus>) -> Option<Cause> {
+    status.and_then(TokenStatus::cause)
 }
 
 /// Why this authority cannot say that a token is not revoked, where it cannot: the asker may have
@@ -92,40 +139,124 @@ fn doubt(authority: &Authority, request: &CheckRequest) -> Option<Problem> {
     request.at_least.is_some_and(is_ahead).then(Problem::behind)
 }
 
-/// The members that are revoked, and why each is.
-pub(super) fn revocations(
+/// When the token was issued that is asked about.
+pub(super) fn issuance(request: &CheckRequest) -> Result<Issuance, Problem> {
+    let time = |member, seconds: Option<u64>| {
+        let too_late =
+            || Problem::invalid(format!("`{member}`: expected a time before the year 10000"));
+        let time = seconds.map(|seconds| UnixTime::from_seconds(seconds).ok_or_else(too_late));
+        time.transpose()
+    };
+    Ok(Issuance::new(
+        time("issued_at", request.issued_at)?,
+        time("auth_time", request.auth_time)?,
+    ))
+}
+
+/// Whether a token with these names is revoked, by whatever names it. A time that is none counts as
+/// one that every cut-off applies to.
+pub(in crate::authority) fn is_revoked(
     authority: &Authority,
     request: &CheckRequest,
-    issued_at: Option<UnixTime>,
     now: UnixTime,
-) -> impl Iterator<Item = (Member, Cause)> {
+) -> bool {
+    let issuance = issuance(request).unwrap_or_default();
+    revocations(authority, request, issuance, now)
+        .next()
+        .is_some()
+}
+
+/// A name of the token that is asked about.
+struct Asked<'r> {
+    member: Member,
+    /// Which claim it is, where it is one.
+    claim: Option<&'r str>,
+    name: Fingerprint,
+}
+
+/// A name of the token that is revoked.
+pub(super) struct Found<'r> {
+    pub(super) member: Member,
+    /// Which claim it is, where it is one.
+    claim: Option<&'r str>,
+    /// Why it is.
+    cause: Cause,
+}
+
+/// The names that are revoked, in the order in which they are told.
+pub(super) fn revocations<'r>(
+    authority: &'r Authority,
+    request: &'r CheckRequest,
+    issuance: Issuance,
+    now: UnixTime,
+) -> impl Iterator<Item = Found<'r>> {
     let key = authority.store.filter_key();
-    let name =
-        move |member: Member, value: &str| key.fingerprint(member.kind(), &request.issuer, value);
     let session = request.sid.as_deref();
-    let session = session.map(|session| name(Member::Sid, session));
-    let members = [
+    let session = session.map(|sid| key.fingerprint(Kind::Session, &request.issuer, sid));
+    let names = names(&key, request).into_iter();
+    names.filter_map(
+        move |Asked {
+                  member,
+                  claim,
+                  name,
+              }| {
+            let kind = member.kind();
+            let issued = issuance.for_kind(kind);
+            let cause = if kind.is_cut_off() {
+                let cut_off = authority.index.cut_off(name, now);
+                let cut_off = cut_off.filter(|cut_off| cut_off.revokes(issued, session));
+                cut_off.map(|_| Cause::Plain)
+            } else {
+                let cause = authority.index.revokes(name, issued, now);
+                cause.filter(|cause| !request.in_progress || cause.ends_streams())
+            };
+            Some(Found {
+                member,
+                claim,
+                cause: cause?,
+            })
+        },
+    )
+}
+
+/// Every name that is asked about.
+fn names<'r>(key: &FilterKey, request: &'r CheckRequest) -> Vec<Asked<'r>> {
+    let issuer = &request.issuer;
+    let clients = [
+        (Member::Client, request.client.as_deref()),
+        (Member::Azp, request.azp.as_deref()),
+    ];
+    let plain = [
         (Member::Jti, request.jti.as_deref()),
         (Member::Sid, request.sid.as_deref()),
         (Member::Device, request.device.as_deref()),
         (Member::Subject, request.subject.as_deref()),
-        (Member::Client, request.client.as_deref()),
-        (Member::Azp, request.azp.as_deref()),
     ];
-    let named = members
+    let asked = |member, name| Asked {
+        member,
+        claim: None,
+        name,
+    };
+    let plain = plain
         .into_iter()
-        .filter_map(move |(member, value)| Some((member, name(member, value?))));
-    let issuer = Target::issuer(&request.issuer).fingerprint(&key);
-    let named = named.chain([(Member::Issuer, issuer)]);
-    named.filter_map(move |(member, name)| {
-        let cause = if member.kind().is_cut_off() {
-            let cut_off = authority.index.cut_off(name, now);
-            let cut_off = cut_off.filter(|cut_off| cut_off.revokes(issued_at, session));
-            cut_off.map(|_| Cause::Plain)
-        } else {
-            let cause = authority.index.revoked(name, now);
-            cause.filter(|cause| !request.in_progress || cause.ends_streams())
-        };
-        Some((member, cause?))
-    })
+        .chain(clients)
+        .filter_map(|(member, value)| {
+            let name = key.fingerprint(member.kind(), issuer, value?);
+            Some(asked(member, name))
+        });
+    let pairs = clients.into_iter().filter_map(|(_, client)| {
+        let kind = Kind::SubjectAndClient;
+        let name = key.compound(kind, issuer, client?, request.subject.as_deref()?);
+        Some(asked(Member::SubjectAndClient, name))
+    });
+    let claims = request.claims.iter().map(|claim| Asked {
+        claim: Some(&claim.name),
+        ..asked(
+            Member::Claim,
+            key.compound(Kind::Claim, issuer, &claim.name, &claim.value),
+        )
+    });
+    let own_issuer = asked(Member::Issuer, Target::issuer(issuer).fingerprint(key));
+    let all = plain.chain(pairs).chain(claims).chain([own_issuer]);
+    all.collect()
 }

@@ -6,12 +6,13 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::ProblemBody;
 use crate::authority::credentials::Permission;
+use crate::authority::sessions::suspicion::{EVENT, Kind};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Portcullis revocation authority",
-        description = "Remembers which tokens, sessions, devices, subjects, clients and issuers \
+        description = "Remembers which tokens, sessions, devices, subjects, clients, issuers and claims \
                        were revoked, and tells every edge. Answers that refuse are 400 where a \
                        request is not as it is described, and 422 where it is and something in it \
                        is out of bounds that no description can tell, such as a time too far from \
@@ -54,6 +55,7 @@ pub(super) fn complete(document: &utoipa::openapi::OpenApi) -> String {
     describe_refusals(&mut document);
     describe_kinds(&mut document);
     describe_numbers(&mut document);
+    describe_webhook(&mut document);
     document.to_string()
 }
 
@@ -65,7 +67,7 @@ fn describe_refusals(document: &mut Value) {
         let content = json!({"application/problem+json": {"schema": schema}});
         json!({"description": description, "content": content})
     };
-    for operation in operations(document) {
+    for operation in operations_in(document) {
         let is_guarded = operation.pointer("/security/0").and_then(Value::as_object);
         if is_guarded.is_none_or(serde_json::Map::is_empty) {
             continue;
@@ -97,20 +99,53 @@ fn describe_kinds(document: &mut Value) {
         json!({"properties": properties})
     };
     let all = json!(["token", "session", "device", "subject", "client"]);
-    let only_cut_offs = ["not_before", "except_session"];
-    let unrotated = |mut kind: Value| {
+    // Each with what it is never given, and what is never true of it.
+    let never = |mut kind: Value, flags: &[&str]| {
         if let Some(Value::Object(properties)) = kind.get_mut("properties") {
-            properties.insert("rotated".to_owned(), json!({"enum": [false]}));
+            for flag in flags {
+                properties.insert((*flag).to_owned(), json!({"enum": [false]}));
+            }
         }
         kind
     };
+    let qualified = |mut kind: Value, qualifier: &str| {
+        require(&mut kind, qualifier, text.clone());
+        kind
+    };
+    let plain = ["claim", "client"];
+    let with = |more: &[&'static str]| [&plain[..], more].concat();
+    let uncut = with(&["not_before", "except_session"]);
+    let cut = with(&["subject"]);
+    let mut until = never(
+        named(json!(["session"]), &with(&["except_session"])),
+        &["rotated"],
+    );
+    require(&mut until, "until_sign_in", json!({"enum": [true]}));
+    let flags = ["rotated", "until_sign_in"];
     let revocation = json!([
-        named(json!(["token"]), &only_cut_offs),
-        unrotated(named(json!(["session", "device"]), &only_cut_offs)),
-        unrotated(named(json!(["subject", "client"]), &["subject"])),
-        unrotated(issuer(&["value", "subject"])),
+        never(named(json!(["token"]), &uncut), &["until_sign_in"]),
+        never(named(json!(["session", "device"]), &uncut), &flags),
+        until,
+        never(named(json!(["subject", "client"]), &cut), &flags),
+        never(issuer(&with(&["value", "subject"])), &flags),
+        never(
+            qualified(named(json!(["claim"]), &["client", "subject"]), "claim"),
+            &flags
+        ),
+        never(
+            qualified(
+                named(json!(["subject_and_client"]), &["claim", "subject"]),
+                "client"
+            ),
+            &flags
+        ),
     ]);
-    let restoration = json!([named(all, &[]), issuer(&["value"])]);
+    let restoration = json!([
+        named(all, &plain),
+        issuer(&with(&["value"])),
+        qualified(named(json!(["claim"]), &["client"]), "claim"),
+        qualified(named(json!(["subject_and_client"]), &["claim"]), "client"),
+    ]);
     let reported = |name: &str, other: &str| {
         let mut properties = json!({name: text});
         forbid(&mut properties, &[other]);
@@ -129,6 +164,16 @@ fn describe_kinds(document: &mut Value) {
     }
 }
 
+/// One more member that has to be there, and what it has to be.
+fn require(kind: &mut Value, name: &str, schema: Value) {
+    if let Some(Value::Object(properties)) = kind.get_mut("properties") {
+        properties.insert(name.to_owned(), schema);
+    }
+    if let Some(Value::Array(required)) = kind.get_mut("required") {
+        required.push(name.into());
+    }
+}
+
 /// Members that have to be absent, or null.
 fn forbid(properties: &mut Value, names: &[&str]) {
     if let Value::Object(properties) = properties {
@@ -140,7 +185,7 @@ fn forbid(properties: &mut Value, names: &[&str]) {
 
 /// Numbers in queries use all 64 bits; those in bodies are below 2^63.
 fn describe_numbers(document: &mut Value) {
-    for operation in operations(document) {
+    for operation in operations_in(document) {
         let parameters = operation
             .get_mut("parameters")
             .and_then(Value::as_array_mut);
@@ -155,7 +200,78 @@ fn describe_numbers(document: &mut Value) {
     }
 }
 
-fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+/// What the receiver of the webhook gets: the other direction, which no route describes.
+fn describe_webhook(document: &mut Value) {
+    let text = json!({"type": "string"});
+    let header = |name: &str, description: &str| {
+        json!({"name": name, "in": "header", "required": true, "schema": text,
+               "description": description})
+    };
+    let post = json!({
+        "summary": "Sent to `webhook.url` of the authority's file, signed as Standard Webhooks has it",
+        "parameters": [
+            header("webhook-id", "The same in every attempt"),
+            header("webhook-timestamp", "Of the attempt, in seconds since 1970"),
+            header("webhook-signature", "`v1,` and the HMAC-SHA256 of id, timestamp and body in \
+                                         Base64; two of them while a secret is replaced"),
+        ],
+        "requestBody": {
+            "required": true,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/SuspicionEvent"}}},
+        },
+        "responses": {
+            "2XX": {"description": "Delivered"},
+            "400": {"description": "Never sent again; so are 410, 413, 415 and 422"},
+            "default": {"description": "Sent again later, for an hour"},
+        },
+    });
+    if let Some(schemas) = document.pointer_mut("/components/schemas") {
+        schemas["SuspicionEvent"] = suspicion_event();
+    }
+    if let Value::Object(document) = document {
+        document.insert("webhooks".to_owned(), json!({EVENT: {"post": post}}));
+    }
+}
+
+fn suspicion_event() -> Value {
+    let text = json!({"type": "string"});
+    let number = json!({"type": "integer", "minimum": 0});
+    json!({
+        "type": "object",
+        "description": "A session looks stolen. More members may be added.",
+        "required": ["type", "timestamp", "data"],
+        "properties": {
+            "type": {"const": EVENT},
+            "timestamp": {"type": "string", "format": "date-time", "description": "When it was found"},
+            "data": {
+                "type": "object",
+                "required": ["kind", "evidence", "ended", "session"],
+                "properties": {
+                    "kind": {"enum": Kind::ALL.map(Kind::name)},
+                    "evidence": {
+                        "type": "object",
+                        "required": ["text", "minutes"],
+                        "properties": {
+                            "text": text,
+                            "networks": {"type": "array", "items": text},
+                            "changes": number,
+                            "requests_per_minute": number,
+                            "usual_requests_per_minute": number,
+                            "minutes": number,
+                        },
+                    },
+                    "ended": {"type": "boolean", "description": "Whether the session was revoked for it"},
+                    "session": {"$ref": "#/components/schemas/SessionAnswer"},
+                },
+            },
+        },
+    })
+}
+
+/// Every operation of a description.
+pub(in crate::authority) fn operations_in(
+    document: &mut Value,
+) -> impl Iterator<Item = &mut Value> {
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     let paths = paths.into_iter().flat_map(serde_json::Map::values_mut);
     paths

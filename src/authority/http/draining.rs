@@ -27,7 +27,7 @@ use super::body::MAX_BODY_BYTES;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Reads what is left of the body, then answers.
-pub(super) async fn drain(request: Request, next: Next) -> Response {
+pub(in crate::authority) async fn drain(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }

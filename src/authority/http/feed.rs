@@ -11,10 +11,13 @@ use axum::response::{IntoResponse, Response};
 
 use super::{Problem, ProblemBody, precondition};
 use crate::authority::credentials::Caller;
+use crate::authority::edges::{Position, Sight};
 use crate::authority::feed::{Poll, PollAnswer};
 use crate::authority::server::Peer;
 use crate::authority::{Authority, SegmentCaching, clock};
-use crate::revocation::wire::{DELTAS_PATH, DeltaQuery, MANIFEST_PATH, SEGMENT_PATH};
+use crate::revocation::wire::{
+    DELTAS_PATH, DeltaQuery, EDGE_HEADER, Introduction, MANIFEST_PATH, SEGMENT_PATH,
+};
 
 const BINARY: (&str, &str) = ("content-type", "application/octet-stream");
 
@@ -96,7 +99,13 @@ const fn cache_control(caching: SegmentCaching) -> &'static str {
     get,
     path = DELTAS_PATH,
     security(("edge" = [])),
-    params(DeltaQuery),
+    params(
+        DeltaQuery,
+        ("portcullis-edge" = Option<String>, Header,
+         description = "Which edge polls: `1`, the version of its module, a random number of its process, \
+                        seconds since it began to follow the feed, the generation in use, and its name. \
+                        Anything else is ignored"),
+    ),
     responses(
         (status = 200, description = "`PCDB`, see the feed's format", body = Vec<u8>,
          content_type = "application/octet-stream"),
@@ -108,14 +117,30 @@ pub(super) async fn deltas(
     State(authority): State<Arc<Authority>>,
     Extension(caller): Extension<Caller>,
     peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
     query: Result<Query<DeltaQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query?;
-    if let (Some(time), Some(Extension(Peer(address)))) = (query.time, peer) {
+    let address = peer.map(|Extension(Peer(address))| address);
+    if let Some((time, address)) = query.time.zip(address) {
         let own = clock::now_milliseconds();
         let clocks = &authority.clocks;
         clocks.hear(&caller.name, address, time, own, Instant::now());
     }
+    let asking = address.map(|address| {
+        let introduction = headers.get(EDGE_HEADER);
+        let sight = Sight {
+            credential: caller.name,
+            address: address.to_canonical(),
+            introduction: introduction
+                .and_then(|value| Introduction::from_header(value.as_bytes())),
+            position: Position {
+                epoch: query.epoch,
+                sequence: query.after,
+            },
+        };
+        authority.edges.ask(sight, authority.feed.position())
+    });
     let poll = Poll {
         epoch: query.epoch,
         after: query.after,
@@ -127,7 +152,13 @@ pub(super) async fn deltas(
     };
     let stopping = authority.stopping.clone();
     match authority.feed.poll(poll, stopping).await? {
-        PollAnswer::Batch(message) => {
+        PollAnswer::Batch { message, through } => {
+            if let Some(asking) = asking {
+                asking.answered(Position {
+                    epoch: query.epoch,
+                    sequence: through,
+                });
+            }
             Ok(([BINARY, ("cache-control", "no-store")], message).into_response())
         }
         PollAnswer::Gone => Err(Problem::gone()),

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::body::JsonBody;
 use super::{Problem, ProblemBody};
+use crate::authority::sessions::Sessions;
 use crate::authority::signing::{FeedKey, FeedSigner};
 use crate::authority::store::Backup;
 use crate::authority::{Authority, clock};
@@ -230,7 +231,10 @@ pub(super) async fn back_up(
     responses((status = 200, description = "OpenMetrics text", body = String, content_type = OPEN_METRICS))
 )]
 pub(super) async fn metrics(State(authority): State<Arc<Authority>>) -> Response {
-    let text = authority.metrics.encode(&authority.readings());
+    let sessions = Sessions::counts(&authority.sessions, clock::now()).await;
+    let text = authority
+        .metrics
+        .encode(&authority.readings(), sessions.as_ref());
     ([("content-type", OPEN_METRICS)], text).into_response()
 }
 

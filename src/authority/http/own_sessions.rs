@@ -55,12 +55,13 @@ pub(super) async fn list(
     let subject = subject_of(&user)?;
     let issuer = user.names.issuer.clone();
     let current = current(&authority, &user);
+    let is_unusable = user.session_is_unusable();
     let page = tokio::task::spawn_blocking(move || {
         let registry = authority.sessions.registry();
         registry.of_subject(&issuer, &subject, request.after.as_deref(), limit.into())
     });
     let page = page.await.map_err(|_| Problem::internal())??;
-    let current = current.map(|(id, _)| id);
+    let current = current.filter(|_| !is_unusable).map(|(id, _)| id);
     let sessions = page.sessions.iter();
     Ok(Json(OwnSessionsAnswer {
         sessions: sessions.map(|session| describe(session, current)).collect(),
@@ -101,33 +102,43 @@ pub(super) async fn end(
         &user,
         current.map(|(_, member)| member),
     )?;
-    let target = match current {
-        Some((_, Member::Sid)) => (Kind::Session, user.names.sid.clone()),
-        Some(_) => (Kind::Token, user.names.jti.clone()),
+    let is_current = current.is_some();
+    if is_current && user.session_is_unusable() {
+        return Err(Problem::token_unnamed("`sid` is no name"));
+    }
+    let signed_in = users::signed_in(&user);
+    let (kind, value, signed_in) = match current {
+        Some((_, Member::Sid)) => (Kind::Session, user.names.sid.clone(), signed_in),
+        Some(_) => (Kind::Token, user.names.jti.clone(), None),
         None => {
-            let (kind, name) = reported(&authority, &user, &subject, id).await?;
-            (kind, Some(name))
+            let session = reported(&authority, &user, &subject, id).await?;
+            let name = session.name.value().to_string();
+            (session.name.kind(), Some(name), session.signed_in())
         }
     };
-    let (kind, value) = target;
     let mut request = RevocationRequest::of(Target {
         kind,
         issuer: user.names.issuer,
         value: value.ok_or_else(Problem::session_not_found)?,
+        qualifier: String::new(),
     });
     request.subject = Some(subject);
     request.reason = Some("ended by the user, in the list of sessions".to_owned());
+    users::until_sign_in(&authority, &mut request, signed_in);
     users::revoke(&authority, &caller, request).await?;
-    Ok(Json(users::done(&authority, &bytes)))
+    Ok(Json(DoneAnswer {
+        current: is_current,
+        ..users::done(&authority, &bytes)
+    }))
 }
 
-/// What names a session that was reported, of this user.
+/// A session that was reported, of this user.
 async fn reported(
     authority: &Arc<Authority>,
     user: &User,
     subject: &str,
     id: Fingerprint,
-) -> Result<(Kind, String), Problem> {
+) -> Result<Session, Problem> {
     let (issuer, subject) = (user.names.issuer.clone(), subject.to_owned());
     let authority = Arc::clone(authority);
     let found = tokio::task::spawn_blocking(move || {
@@ -138,8 +149,7 @@ async fn reported(
         })
     });
     let found = found.await.map_err(|_| Problem::internal())??;
-    let name = found.ok_or_else(Problem::session_not_found)?.name;
-    Ok((name.kind(), name.value().to_string()))
+    found.ok_or_else(Problem::session_not_found)
 }
 
 /// The session of the user's own token, and which of its names that is.

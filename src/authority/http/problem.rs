@@ -10,7 +10,9 @@ use utoipa::ToSchema;
 use super::super::credentials::{Permission, Role};
 use super::super::import::{ImportError, LineFault};
 use super::super::request::RequestError;
+use super::super::signals::Fault;
 use super::super::signing::RotationError;
+use super::super::status_lists::Unknown;
 use super::super::store::StoreError;
 use super::super::text::counted;
 use super::super::writer::WriteError;
@@ -63,6 +65,11 @@ impl Problem {
                 more_lines: 0,
             }),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// For programs to act on.
@@ -195,6 +202,19 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "session_not_found", detail)
     }
 
+    /// A stream that the signals file does not name.
+    pub(super) fn stream_not_found() -> Self {
+        let detail = "the signals file has no stream of this name";
+        Self::new(StatusCode::NOT_FOUND, "stream_not_found", detail)
+    }
+
+    /// A stream that someone else has made.
+    pub(super) fn stream_not_managed() -> Self {
+        let detail = "the stream is not managed from here: in the signals file, it has no \
+                      `transmitter`, or one with `manage: false`";
+        Self::new(StatusCode::CONFLICT, "stream_not_managed", detail)
+    }
+
     pub(super) fn overloaded(detail: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
     }
@@ -210,6 +230,18 @@ impl Problem {
     pub(super) fn behind() -> Self {
         let detail = "this authority is behind the edge that asks, and cannot answer yet";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "feed_behind", detail)
+    }
+
+    /// A status of which nothing is known here. Where it may be known a moment later, it may be asked for
+    /// again.
+    pub(super) fn status_unknown(unknown: Unknown) -> Self {
+        let status = if unknown.may_pass() {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::UNPROCESSABLE_ENTITY
+        };
+        let detail = format!("`status`: {unknown}");
+        Self::new(status, "status_unknown", detail)
     }
 
     /// A registry of sessions that cannot be reached.
@@ -291,6 +323,13 @@ impl From<StoreError> for Problem {
         tracing::error!(error = %super::super::text::chain_of(&error), "could not read the store");
         let detail = "the store cannot be read";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        let detail = format!("`{}`: {fault}", fault.reason.label());
+        Self::new(StatusCode::BAD_GATEWAY, "transmitter_failed", detail)
     }
 }
 

@@ -31,7 +31,12 @@ struct Reason {
 impl Refusals {
     /// Counts a caller refused with this code; returns how many there were since the last line, if
     /// another is due.
-    pub(super) fn take(&self, code: &str, address: Option<IpAddr>, now: Instant) -> Option<u64> {
+    pub(in crate::authority) fn take(
+        &self,
+        code: &str,
+        address: Option<IpAddr>,
+        now: Instant,
+    ) -> Option<u64> {
         let mut reason = Reason {
             code: code.to_owned(),
             network: address.map(network),

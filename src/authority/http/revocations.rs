@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::JsonBody;
+use super::edges::{ReachAnswer, reached};
 use super::{Problem, ProblemBody};
 use crate::authority::credentials::Caller;
 use crate::authority::entry::{Action, Entry, Event};
@@ -41,7 +42,10 @@ pub enum OutcomeName {
     AlreadyExpired,
     /// It is not revoked any more.
     Restored,
-    /// It was not revoked.
+    /// The origin has withdrawn what it had revoked. Others have revoked the same, so that it stays
+    /// revoked.
+    Withdrawn,
+    /// It was not revoked, or not by this origin.
     NotRevoked,
 }
 
@@ -59,8 +63,8 @@ pub struct RevocationAnswer {
     /// Since when it has been revoked, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_from: Option<u64>,
-    /// For cut-offs: tokens whose `iat` is before this second are revoked; a new sign-in counts
-    /// from then on.
+    /// For cut-offs, and sessions until the next sign-in: tokens whose `auth_time`, else `iat`, is before
+    /// this second are revoked; a new sign-in counts from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<u64>,
     /// When the entry is dropped: the expiry of the tokens and a margin.
@@ -70,6 +74,10 @@ pub struct RevocationAnswer {
     /// where that is more than clocks may differ by. Then the cut-off may not be what was meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_difference: Option<i64>,
+    /// For requests with `wait`, where there is an entry: how far its last change has come. Whatever that
+    /// is, the outcome stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edges: Option<ReachAnswer>,
 }
 
 /// An entry.
@@ -83,9 +91,15 @@ pub struct EntryAnswer {
     pub issuer: String,
     /// The name; empty for an issuer.
     pub value: String,
+    /// For `claim`: the claim whose value it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+    /// For `subject_and_client`: the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
     /// Whether it is revoked; `false` when it was restored, or has lapsed with its tokens.
     pub in_force: bool,
-    /// For cut-offs: tokens issued before this second are revoked.
+    /// For cut-offs, and sessions until the next sign-in: tokens issued before this second are revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<u64>,
     /// For cut-offs: the session that goes on.
@@ -101,6 +115,10 @@ pub struct EntryAnswer {
     /// The subject it belongs to, where that was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// What it was revoked by, where that may take it back by itself. An empty one stands for all that may
+    /// not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<String>,
     /// When the entry is dropped, in seconds since 1970.
     pub kept_until: u64,
     /// Number of its last change in the feed.
@@ -151,8 +169,12 @@ pub(super) struct ListQuery {
     kind: Option<Kind>,
     /// Only of this issuer.
     issuer: Option<String>,
-    /// Only with this name.
+    /// Only with this name. Of `claim` and `subject_and_client` only with what is in `claim` and `client`.
     value: Option<String>,
+    /// Only of this claim.
+    claim: Option<String>,
+    /// Only of subjects at this client.
+    client: Option<String>,
     /// Only what belongs to this subject.
     subject: Option<String>,
     /// Also those that were restored or have lapsed.
@@ -195,7 +217,7 @@ impl ListQuery {
 }
 
 /// Revokes something. When this is answered, it is on the disk; connected edges apply it within 250
-/// ms, others when they reach the authority again.
+/// ms, others when they reach the authority again. With `wait`, the answer comes when they have.
 #[utoipa::path(
     post,
     path = "/v1/revocations",
@@ -214,6 +236,7 @@ pub(super) async fn revoke(
     JsonBody(request): JsonBody<RevocationRequest>,
 ) -> Result<Json<RevocationAnswer>, Problem> {
     let limits = authority.limits();
+    let wait = request.wait;
     let revocation = request.check(&caller.name, clock::now(), &limits)?;
     let revoked = authority.writer.write(revocation).await?;
     let (outcome, entry) = match &revoked {
@@ -223,6 +246,7 @@ pub(super) async fn revoke(
     };
     Ok(Json(RevocationAnswer {
         refused_from: refused_from(&revoked),
+        edges: reached(&authority, entry.sequence, wait).await,
         ..answer(&authority, outcome, entry)
     }))
 }
@@ -245,10 +269,16 @@ pub(super) async fn restore(
     Extension(caller): Extension<Caller>,
     JsonBody(request): JsonBody<RestorationRequest>,
 ) -> Result<Json<RevocationAnswer>, Problem> {
+    let wait = request.wait;
     let restoration = request.check(&caller.name)?;
-    Ok(Json(match authority.writer.write(restoration).await? {
-        Restored::Newly(entry) => answer(&authority, OutcomeName::Restored, &entry),
-        Restored::NotRevoked => RevocationAnswer::of(OutcomeName::NotRevoked),
+    let (outcome, entry) = match authority.writer.write(restoration).await? {
+        Restored::Newly(entry) => (OutcomeName::Restored, entry),
+        Restored::Withdrawn(entry) => (OutcomeName::Withdrawn, entry),
+        Restored::NotRevoked => return Ok(Json(RevocationAnswer::of(OutcomeName::NotRevoked))),
+    };
+    Ok(Json(RevocationAnswer {
+        edges: reached(&authority, entry.sequence, wait).await,
+        ..answer(&authority, outcome, &entry)
     }))
 }
 
@@ -279,6 +309,8 @@ pub(super) async fn list(
         kind: query.kind,
         issuer: query.issuer,
         value: query.value,
+        claim: query.claim,
+        client: query.client,
         subject: query.subject,
         include_restored: query.include_restored,
         now,
@@ -378,6 +410,7 @@ impl RevocationAnswer {
             not_before: None,
             kept_until: None,
             clock_difference: None,
+            edges: None,
         }
     }
 }
@@ -403,6 +436,8 @@ fn describe(name: Fingerprint, entry: &Entry, now: UnixTime) -> EntryAnswer {
         kind: entry.target.kind,
         issuer: entry.target.issuer.clone(),
         value: entry.target.value.clone(),
+        claim: qualifier(entry, Kind::Claim),
+        client: qualifier(entry, Kind::SubjectAndClient),
         in_force: entry.is_in_force(now),
         not_before: not_before(entry),
         except_session: except.map(|except| except.session.clone()),
@@ -411,6 +446,7 @@ fn describe(name: Fingerprint, entry: &Entry, now: UnixTime) -> EntryAnswer {
             .filter(|from| *from > 0),
         cause: entry.cause,
         subject: entry.subject.clone(),
+        origins: entry.origins.iter().map(|it| it.name.clone()).collect(),
         kept_until: entry.expires_at.seconds(),
         sequence: entry.sequence,
         history: entry.events.iter().map(describe_event).collect(),
@@ -434,7 +470,13 @@ fn refused_from(revoked: &Revoked) -> Option<u64> {
 
 fn not_before(entry: &Entry) -> Option<u64> {
     let is_cut_off = entry.target.kind.is_cut_off();
-    is_cut_off.then(|| entry.not_before.seconds())
+    let ends = is_cut_off || entry.signed_in_from() > UnixTime::EPOCH;
+    ends.then(|| entry.not_before.seconds())
+}
+
+fn qualifier(entry: &Entry, kind: Kind) -> Option<String> {
+    let target = &entry.target;
+    (target.kind == kind).then(|| target.qualifier.clone())
 }
 
 fn describe_event(event: &Event) -> EventAnswer {
@@ -446,6 +488,7 @@ fn describe_event(event: &Event) -> EventAnswer {
         action: match event.action {
             Action::Revoked => OutcomeName::Revoked,
             Action::Restored => OutcomeName::Restored,
+            Action::Withdrawn => OutcomeName::Withdrawn,
         },
         actor: event.actor.clone(),
         reason: event.reason.clone(),

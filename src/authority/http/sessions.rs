@@ -1,7 +1,7 @@
 //! `POST /v1/activity` and `GET /v1/sessions`: what edges have seen of sessions, and who is signed in.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, Query, Request, State};
@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::read_bytes;
-use super::{Problem, ProblemBody};
+use super::{Problem, ProblemBody, is_revoked};
 use crate::authority::credentials::Caller;
-use crate::authority::sessions::{self, Filter, Name, RegistryError, ReportError};
+use crate::authority::sessions::{self, Filter, Name, RegistryError, ReportError, Session};
 use crate::authority::store::to_hex;
 use crate::authority::{Authority, clock, strict};
 use crate::revocation::Cause;
+use crate::revocation::wire::CheckRequest;
 use crate::revocation::wire::activity::{
     ACTIVITY_PATH, ACTIVITY_VERSION, ActivityRequest, MAX_ACTIVITY_BYTES,
 };
@@ -150,7 +151,8 @@ pub(super) struct SessionsQuery {
     limit: Option<usize>,
 }
 
-/// Takes in what an edge has seen of sessions.
+/// Takes in what an edge has seen of sessions, unless most edges agree that the clock is behind: a session
+/// would be too old as soon as that is put right.
 #[utoipa::path(
     post,
     path = ACTIVITY_PATH,
@@ -160,6 +162,8 @@ pub(super) struct SessionsQuery {
         (status = 204, description = "Taken in"),
         (status = "4XX", description = "Nothing was taken in", body = ProblemBody,
          content_type = "application/problem+json"),
+        (status = 503, description = "The registry is not available; what was reported is to be sent \
+          again", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn report(
@@ -178,20 +182,50 @@ pub(super) async fn report(
         if request.interval == 0 {
             return Err(Problem::invalid("`interval`: expected at least 1"));
         }
-        let new = authority.sessions.report(request.reports, now)?;
-        // What is lost was not heard.
-        if let Some(new) = new {
-            let interval = Duration::from_millis(request.interval);
-            authority.ends.hear(&caller.name, interval);
-            if request.incomplete {
-                authority.ends.lose();
-            }
-            authority.ends.came(&authority, &new);
+        if authority.clocks.verdict(Instant::now()).is_behind() {
+            let metrics = &authority.metrics.sessions;
+            metrics.reported(request.reports.len(), false);
+            authority.ends.lose();
+            return Ok(());
         }
+        let time = UnixTime::from_milliseconds(now);
+        let is_revoked = |session: &Session| is_revoked(&authority, &check_of(session), time);
+        let sessions = &authority.sessions;
+        let new = sessions.report(request.reports, now, &is_revoked)?;
+        // What was not taken was not heard, and is told again.
+        let new = new.ok_or_else(Problem::no_registry)?;
+        let interval = Duration::from_millis(request.interval);
+        authority.ends.hear(&caller.name, interval);
+        if request.incomplete {
+            authority.metrics.sessions.incomplete();
+            authority.ends.lose();
+        }
+        authority.ends.came(&new);
         Ok(())
     });
     taken.await.map_err(|_| Problem::internal())??;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What would be asked about the newest token of a session, as far as it is known.
+fn check_of(session: &Session) -> CheckRequest {
+    let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+    let seconds = |time: Option<UnixTime>| time.map(UnixTime::seconds);
+    let (sid, jti) = match &session.name {
+        Name::Session(sid) => (Some(sid.as_ref().to_owned()), None),
+        Name::Token(jti) => (None, Some(jti.as_ref().to_owned())),
+    };
+    CheckRequest {
+        issuer: session.issuer.as_ref().to_owned(),
+        jti,
+        sid,
+        device: text(&session.device),
+        subject: text(&session.subject),
+        client: text(&session.client),
+        issued_at: seconds(session.issued_at),
+        auth_time: seconds(session.auth_time),
+        ..CheckRequest::default()
+    }
 }
 
 /// Sessions that edges have reported: all of them, or those that are searched for.

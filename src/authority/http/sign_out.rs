@@ -7,17 +7,19 @@ use axum::{Extension, Json};
 
 use super::body::ReadJson;
 use super::{Problem, ProblemBody, users};
-use crate::authority::Authority;
 use crate::authority::credentials::Caller;
 use crate::authority::entry::Target;
 use crate::authority::request::RevocationRequest;
 use crate::authority::verifier::User;
+use crate::authority::{Authority, clock};
 use crate::revocation::Kind;
 use crate::revocation::wire::Member;
 use crate::revocation::wire::sign_out::{DoneAnswer, SIGN_OUT_PATH, SignOutRequest, SignOutScope};
+use crate::time::UnixTime;
 
 /// Signs a user out. When this is answered, it is on the disk; connected edges apply it within 250
-/// ms. A repeated request does nothing more.
+/// ms. A repeated `session` or `everywhere` does nothing more; a repeated `others` also ends what has
+/// begun in between.
 #[utoipa::path(
     post,
     path = SIGN_OUT_PATH,
@@ -54,15 +56,35 @@ async fn carried_out(
     SignOutRequest { token, scope, .. }: SignOutRequest,
 ) -> Result<(), Problem> {
     let user = users::verified(authority, caller, token).await?;
-    let (member, request) = revocation(&user, scope)?;
-    users::expect_in_force(authority, caller, &user, Some(member))?;
-    // A cut-off that has revoked this token would be moved on by another, and with it a sign-in
-    // since then ended.
-    let is_cut_off = request.kind.is_cut_off();
-    if is_cut_off && users::revoked(authority, &user).contains(&member) {
-        return Ok(());
+    let (member, mut request) = revocation(&user, scope)?;
+    let standing = standing(authority, &request);
+    let repeated = match scope {
+        SignOutScope::Session => Some(member),
+        SignOutScope::Others | SignOutScope::Everywhere => standing.map(|_| member),
+    };
+    users::expect_in_force(authority, caller, &user, repeated)?;
+    if let Some(standing) = standing
+        && users::revoked(authority, &user).contains(&member)
+    {
+        // Moved on, it would end a sign-in since then. It is written all the same, since it may be
+        // restored or lapse before this user's tokens do.
+        request.not_before = Some(standing.seconds());
     }
+    users::until_sign_in(authority, &mut request, users::signed_in(&user));
     users::revoke(authority, caller, request).await
+}
+
+/// The instant of the cut-off of this name that stands, where it does all that can be asked
+/// for: it spares no session, and reaches to the present. One that another session has made for all
+/// others, or one of earlier, leaves sessions alone that this user wants ended.
+fn standing(authority: &Authority, request: &RevocationRequest) -> Option<UnixTime> {
+    let (kind, value) = (request.kind, request.value.as_deref()?);
+    let key = authority.store.filter_key();
+    let name = key.fingerprint(kind, &request.issuer, value);
+    let now = clock::now();
+    let cut_off = authority.index.cut_off(name, now)?;
+    let is_enough = cut_off.except.is_none() && cut_off.not_before > now;
+    is_enough.then_some(cut_off.not_before)
 }
 
 /// What is to be revoked, and which name of the token is concerned.
@@ -89,6 +111,7 @@ fn revocation(user: &User, scope: SignOutScope) -> Result<(Member, RevocationReq
         kind,
         issuer: names.issuer.clone(),
         value,
+        qualifier: String::new(),
     });
     if scope == SignOutScope::Others {
         let session = names.sid.clone();

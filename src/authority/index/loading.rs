@@ -6,6 +6,7 @@
 
 use super::{Effect, Index, PackedRow, SHARDS, write};
 use crate::revocation::Fingerprint;
+use crate::time::UnixTime;
 
 /// Some hundreds for each shard, in 15 MiB.
 const GATHERED: usize = 512 * 1024;
@@ -48,6 +49,10 @@ impl Loader<'_> {
         let Effect::Entry(name, row) = effect else {
             return self.index.apply(effect);
         };
+        // The index is empty at first, so that there is nothing to remove.
+        if row.signed_in_from > UnixTime::EPOCH {
+            self.index.set_sign_in(name, row.signed_in_from);
+        }
         if let Some(gathered) = self.gathered.get_mut(Index::shard_number(name)) {
             gathered.push((name, PackedRow::of(row)));
             self.count += 1;
@@ -79,7 +84,6 @@ mod tests {
     use super::super::Row;
     use super::*;
     use crate::revocation::{Cause, Kind};
-    use crate::time::UnixTime;
 
     fn name(number: u32) -> Fingerprint {
         Fingerprint((u128::from(number) << 64 | u128::from(number)).to_le_bytes())
@@ -90,6 +94,7 @@ mod tests {
             expires_at: UnixTime::from_seconds(100).unwrap(),
             sequence: sequence.into(),
             cause: Cause::Plain,
+            signed_in_from: UnixTime::EPOCH,
         }
     }
 
@@ -115,8 +120,8 @@ mod tests {
             assert_eq!(index.sequence_of(name(number)), Some(number.into()));
         }
         let now = UnixTime::EPOCH;
-        assert!(index.revoked(name(299_999), now).is_some());
-        assert!(index.revoked(name(1_000_000), now).is_none());
+        assert!(index.revokes(name(299_999), None, now).is_some());
+        assert!(index.revokes(name(1_000_000), None, now).is_none());
         assert_eq!(index.sequence_of(name(1_000_002)), Some(2));
     }
 }

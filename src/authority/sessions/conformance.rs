@@ -68,8 +68,11 @@ fn owned<'s>(subject: &'s str, session: &str) -> Owned<'s> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests make it for this call")]
 fn report(registry: &dyn Registry, observations: Vec<Observation>) {
-    registry.report(observations, at(0), Told::New).unwrap();
+    registry
+        .report(&observations, at(0), Told::New, &|_| true)
+        .unwrap();
 }
 
 fn get(registry: &dyn Registry, subject: &str, session: &str) -> Option<Session> {
@@ -128,7 +131,7 @@ fn mark(kind: Kind, value: &str, cut_off: Option<CutOff>, ended: Ended) -> Mark 
 
 /// Every test, each with a registry that is empty.
 pub(super) fn passes(make: &dyn Fn(Limits) -> Box<dyn Registry>) {
-    let tests: [fn(&dyn Registry); 12] = [
+    let tests: [fn(&dyn Registry); 15] = [
         reports_of_a_session_add_up_in_any_order,
         reports_tell_what_is_new,
         a_subject_sees_its_own_sessions_newest_first,
@@ -137,7 +140,10 @@ pub(super) fn passes(make: &dyn Fn(Limits) -> Box<dyn Registry>) {
         sessions_are_found_by_when_they_were_last_seen,
         a_search_finds_every_session_once,
         revocations_end_sessions_by_name_subject_client_and_device,
+        several_kinds_in_one_batch_end_what_each_of_them_ends,
+        a_revocation_until_the_next_sign_in_ends_what_signed_in_before,
         a_late_report_revives_nothing_and_a_later_request_does,
+        a_session_that_is_not_revoked_any_more_is_revived_by_its_next_use,
         what_is_past_its_time_is_dropped,
         a_subject_has_only_so_many_sessions,
         cursors_of_others_are_refused,
@@ -192,7 +198,7 @@ fn reports_of_a_session_add_up_in_any_order(registry: &dyn Registry) {
         report(registry, orders);
         let session = get(registry, "alice", "s").unwrap();
         let gone = Ended {
-            at: UnixTime::EPOCH,
+            at: UnixTime::from_seconds(1).unwrap(),
             cause: Cause::Plain,
         };
         registry
@@ -234,7 +240,8 @@ fn reports_of_a_session_add_up_in_any_order(registry: &dyn Registry) {
 fn reports_tell_what_is_new(registry: &dyn Registry) {
     let told = |told: Told, sessions: &[&str]| {
         let observations = sessions.iter().map(|session| seen("a", session, 5));
-        let reported = registry.report(observations.collect(), at(5), told);
+        let observations: Vec<Observation> = observations.collect();
+        let reported = registry.report(&observations, at(5), told, &|_| true);
         let reported = reported.unwrap().into_iter();
         reported
             .map(|reported| (reported.session.name.value().to_string(), reported.is_new))
@@ -288,8 +295,18 @@ fn sessions_of_one_name_and_two_subjects_are_two(registry: &dyn Registry) {
         assert_eq!(session.subject.as_deref().unwrap_or_default(), subject);
     }
     assert_eq!(get(registry, "carol", "s"), None);
+    let named = |limit: usize| {
+        let sessions = registry.named(id("s"), limit).unwrap().into_iter();
+        let mut subjects: Vec<_> = sessions.map(|session| session.subject).collect();
+        subjects.sort();
+        subjects
+    };
+    assert_eq!(named(9), [None, Some("alice".into()), Some("bob".into())]);
+    assert_eq!(named(2).len(), 2);
+    assert_eq!(registry.named(id("x"), 9).unwrap(), []);
     let all = registry.mark(&[mark(Kind::Session, "s", None, ended(9, Cause::Plain))]);
     assert_eq!(all.unwrap().len(), 3);
+    assert_eq!(named(9), [], "what has ended");
 }
 
 fn a_session_without_a_subject_is_found_by_its_name(registry: &dyn Registry) {
@@ -428,6 +445,7 @@ fn revocations_end_sessions_by_name_subject_client_and_device(registry: &dyn Reg
             session: id(session),
             from: UnixTime::EPOCH,
         }),
+        is_compound: false,
     };
     let end = |kind: Kind, value: &str, cut_off: Option<CutOff>| {
         let marks = [mark(kind, value, cut_off, ended(50, Cause::Plain))];
@@ -448,11 +466,165 @@ fn revocations_end_sessions_by_name_subject_client_and_device(registry: &dyn Reg
     assert_eq!(end(Kind::Device, "phone", None), ["b1"]);
     let client = cut_off(Kind::Client, "app", None);
     assert_eq!(end(Kind::Client, "app", Some(client)), [""; 0]);
+    let pair = CutOff {
+        key: KEY.compound(Kind::SubjectAndClient, ISSUER, "tv", "bob"),
+        not_before: at(41),
+        except: None,
+        is_compound: true,
+    };
+    let end_pair = |cut_off: CutOff, kind| {
+        let mark = Mark {
+            kind,
+            name: cut_off.key,
+            cut_off: Some(cut_off),
+            ended: ended(50, Cause::Plain),
+        };
+        names(&registry.mark(&[mark]).unwrap()).len()
+    };
+    let earlier = CutOff {
+        not_before: at(40),
+        ..pair
+    };
+    assert_eq!(end_pair(earlier, Kind::SubjectAndClient), 0);
+    assert_eq!(end_pair(pair, Kind::Claim), 0, "of claims nothing is known");
+    assert_eq!(end_pair(pair, Kind::SubjectAndClient), 1);
     let issuer = cut_off(Kind::Issuer, "", None);
     assert_eq!(end(Kind::Issuer, "", Some(issuer)), ["c1"]);
-    assert_eq!(end(Kind::Issuer, "", None), ["a3", "b2"]);
+    assert_eq!(end(Kind::Issuer, "", None), ["a3"]);
     let first = get(registry, "alice", "a1").unwrap();
     assert_eq!(first.ended, Some(ended(50, Cause::Plain)));
+}
+
+/// Every batch of marks of different kinds, in both orders, beside a plain table of who is meant.
+fn several_kinds_in_one_batch_end_what_each_of_them_ends(registry: &dyn Registry) {
+    let cut_off = |kind: Kind, value: &str, before: u64, except: Option<&str>| {
+        let except = except.map(|session| Exception {
+            session: id(session),
+            from: at(5),
+        });
+        let key = KEY.fingerprint(kind, ISSUER, value);
+        Some(CutOff {
+            key,
+            not_before: at(before),
+            except,
+            is_compound: false,
+        })
+    };
+    for batch in 0..64_u32 {
+        let of = |name: &str| format!("{name}-{batch}");
+        let mut sessions = Vec::new();
+        for subject in ["alice", "bob"] {
+            for (client, device) in [("app", "phone"), ("app", "tablet"), ("web", "phone")] {
+                for issued in [1, 7, 15, 30] {
+                    let name = of(&format!("{subject}-{client}-{device}-{issued}"));
+                    sessions.push((subject, client, device, issued, name));
+                }
+            }
+        }
+        let observed = sessions
+            .iter()
+            .map(|(subject, client, device, issued, name)| {
+                let observation = seen(&of(subject), name, *issued);
+                Observation {
+                    client: Some(of(client)),
+                    device: Some(of(device)),
+                    issued_at: Some(at(*issued)),
+                    ..observation
+                }
+            });
+        report(registry, observed.collect());
+        let spared = of("alice-app-phone-7");
+        let (alice, app, phone) = (of("alice"), of("app"), of("phone"));
+        let named = of("bob-web-phone-30");
+        let because = ended(50, Cause::Plain);
+        let subject = cut_off(Kind::Subject, &alice, 20, Some(&spared));
+        let all = [
+            mark(Kind::Subject, &alice, subject, because),
+            mark(
+                Kind::Client,
+                &app,
+                cut_off(Kind::Client, &app, 10, None),
+                because,
+            ),
+            mark(Kind::Device, &phone, None, because),
+            mark(
+                Kind::Issuer,
+                "",
+                cut_off(Kind::Issuer, "", 16, None),
+                because,
+            ),
+            mark(Kind::Session, &named, None, because),
+        ];
+        let is_in = |index: usize| (batch >> 1) & (1 << index) != 0;
+        let chosen = all
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| is_in(*index));
+        let mut marks: Vec<_> = chosen.map(|(_, mark)| mark).collect();
+        if batch % 2 == 1 {
+            marks.reverse();
+        }
+        let found = registry.mark(&marks).unwrap();
+        let mut found: Vec<_> = names(&found).into_iter().map(str::to_owned).collect();
+        found.retain(|name| name.ends_with(&format!("-{batch}")));
+        found.sort_unstable();
+        let is_ended =
+            |(subject, client, device, issued, name): &(&str, &str, &str, u64, String)| {
+                (is_in(0) && *subject == "alice" && *issued < 20 && *name != spared)
+                    || (is_in(1) && *client == "app" && *issued < 10)
+                    || (is_in(2) && *device == "phone")
+                    || (is_in(3) && *issued < 16)
+                    || (is_in(4) && *name == named)
+            };
+        let mut expected: Vec<_> = sessions.iter().filter(|it| is_ended(it)).collect();
+        expected.sort_unstable_by(|one, other| one.4.cmp(&other.4));
+        let expected: Vec<_> = expected
+            .into_iter()
+            .map(|session| session.4.clone())
+            .collect();
+        assert_eq!(found, expected, "batch {batch}: {marks:?}");
+    }
+}
+
+fn a_revocation_until_the_next_sign_in_ends_what_signed_in_before(registry: &dyn Registry) {
+    let signed_in = |subject: &str, session: &str, seconds: Option<u64>| Observation {
+        auth_time: seconds.map(at),
+        issued_at: seconds.map(|_| at(90)),
+        ..seen(subject, session, 90)
+    };
+    report(
+        registry,
+        vec![
+            signed_in("alice", "s", Some(49)),
+            signed_in("bob", "s", Some(50)),
+            signed_in("carol", "s", None),
+            signed_in("alice", "other", Some(1)),
+        ],
+    );
+    let until = |seconds: u64| {
+        let cut_off = CutOff {
+            key: id("s"),
+            not_before: at(seconds),
+            except: None,
+            is_compound: false,
+        };
+        let end = ended(95, Cause::Plain);
+        mark(Kind::Session, "s", Some(cut_off), end)
+    };
+    let subjects = |marks: &[Mark]| {
+        let ended = registry.mark(marks).unwrap().into_iter();
+        let subjects = ended.filter_map(|session| session.subject);
+        let mut subjects: Vec<_> = subjects.map(|subject| subject.to_string()).collect();
+        subjects.sort();
+        subjects
+    };
+    assert_eq!(subjects(&[until(50)]), ["alice", "carol"]);
+    assert_eq!(subjects(&[until(50)]), [""; 0]);
+    // Each of several marks of a name counts.
+    assert_eq!(subjects(&[until(51), until(50)]), ["bob"]);
+    report(registry, vec![signed_in("dave", "s", Some(60))]);
+    assert_eq!(subjects(&[until(60), until(61)]), ["dave"]);
+    assert!(get(registry, "alice", "other").unwrap().is_live());
 }
 
 fn a_late_report_revives_nothing_and_a_later_request_does(registry: &dyn Registry) {
@@ -472,6 +644,30 @@ fn a_late_report_revives_nothing_and_a_later_request_does(registry: &dyn Registr
     report(registry, vec![seen("alice", "s", limit + 1)]);
     assert_eq!(get(registry, "alice", "s").unwrap().ended, None);
     assert_eq!(pages_of_subject(registry, "alice", 3), [["s"]]);
+}
+
+fn a_session_that_is_not_revoked_any_more_is_revived_by_its_next_use(registry: &dyn Registry) {
+    let end = ended(100, Cause::Plain);
+    report(registry, vec![seen("alice", "s", 10), seen("bob", "s", 10)]);
+    registry
+        .mark(&[mark(Kind::Session, "s", None, end)])
+        .unwrap();
+    // A user who has signed in again has a later token; what is asked about is the newest one.
+    let signs_in = Some(at(101));
+    let is_revoked = |session: &Session| session.auth_time < signs_in;
+    let told = |seconds: u64, auth_time: Option<UnixTime>| {
+        let observation = Observation {
+            auth_time,
+            ..seen("alice", "s", seconds)
+        };
+        let reported = registry.report(&[observation], at(seconds), Told::All, &is_revoked);
+        reported.unwrap()[0].session.ended
+    };
+    assert_eq!(told(101, Some(at(90))), Some(end));
+    assert_eq!(told(99, signs_in), Some(end), "it was used before its end");
+    assert_eq!(told(102, signs_in), None);
+    assert_eq!(pages_of_subject(registry, "alice", 3), [["s"]]);
+    assert_eq!(get(registry, "bob", "s").unwrap().ended, Some(end));
 }
 
 fn what_is_past_its_time_is_dropped(registry: &dyn Registry) {
@@ -510,10 +706,19 @@ fn a_subject_has_only_so_many_sessions(registry: &dyn Registry) {
     assert_eq!((counts.sessions, counts.displaced), (most + 1, 50));
     assert_eq!(get(registry, "service", "49"), None);
     assert!(get(registry, "service", "50").is_some());
-    assert_eq!(
-        pages_of_subject(registry, "service", 2_000)[0].len() as u64,
-        most
-    );
+    let count = || pages_of_subject(registry, "service", 2_000)[0].len() as u64;
+    assert_eq!(count(), most);
+    // What is told of late is no more than what is told of in time.
+    let late = |number: u64| seen("service", &format!("late {number}"), number);
+    report(registry, (0..40).map(late).collect());
+    assert_eq!(count(), most);
+    assert!(get(registry, "service", "50").is_some());
+    report(registry, (60..70).map(late).collect());
+    assert_eq!(count(), most);
+    assert_eq!(get(registry, "service", "50"), None);
+    assert!(get(registry, "service", "late 69").is_some());
+    let sessions = registry.counts(at(0)).unwrap().sessions;
+    assert_eq!(sessions, most + 1);
 }
 
 fn cursors_of_others_are_refused(registry: &dyn Registry) {
@@ -535,6 +740,15 @@ fn cursors_of_others_are_refused(registry: &dyn Registry) {
         for found in [of_subject, between, search] {
             assert_eq!(found.unwrap_err(), RegistryError::Cursor, "{cursor}");
         }
+    }
+    // As they are written, and of no page.
+    for cursor in ["0-0-0", "1-2-3", "fffffffffffffff-0-0"] {
+        let of_subject = registry.of_subject(ISSUER, "a", Some(cursor), 1);
+        assert_eq!(of_subject.unwrap_err(), RegistryError::Cursor, "{cursor}");
+    }
+    for cursor in ["ffffffff-0", "ffffffff-0-0-0"] {
+        let search = registry.search(&none, Some(cursor), 1);
+        assert_eq!(search.unwrap_err(), RegistryError::Cursor, "{cursor}");
     }
 }
 

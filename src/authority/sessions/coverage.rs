@@ -22,11 +22,17 @@
 //!
 //! A session may have been used in the gap, at its very end even. If the gap is long beside the timeout,
 //! every session counts as used when it ended. A timeout of months would never be over then, since
-//! every restart of the authority is a gap: gaps that together take less than a hundredth of the
+//! every longer restart of the authority is a gap: gaps that together take less than a hundredth of the
 //! timeout are left out, and what was before them still counts.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+mod kept;
+
+pub(in crate::authority) use kept::{Heard, leave, take};
 
 /// A source that has sent nothing for so many intervals is silent.
 const SILENT_AFTER: u32 = 3;
@@ -54,7 +60,7 @@ const GAPS_SHARE: u64 = 100;
 const MOST_STRETCHES: usize = 1_000;
 
 /// A moment by the clock, which may be set, and by the time that has passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(in crate::authority) struct Moment {
     /// Milliseconds since the epoch.
     pub clock: u64,
@@ -63,7 +69,7 @@ pub(in crate::authority) struct Moment {
 }
 
 /// For which time it is known whether sessions were used.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(in crate::authority) struct Coverage {
     /// By credential.
     sources: BTreeMap<String, Source>,
@@ -75,7 +81,7 @@ pub(in crate::authority) struct Coverage {
     compared_since: Option<Moment>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Source {
     heard: Duration,
     interval: Duration,
@@ -83,7 +89,7 @@ struct Source {
     interval_heard: Duration,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 struct Stretch {
     from: u64,
     until: u64,
@@ -103,25 +109,46 @@ impl Source {
         if interval >= self.interval || is_over {
             (self.interval, self.interval_heard) = (interval, passed);
         }
-        self.heard = passed;
+        self.heard = self.heard.max(passed);
     }
 }
 
 impl Coverage {
     /// Notes that an edge with this credential has reported, and will again within the interval.
     pub(in crate::authority) fn hear(&mut self, source: &str, interval: Duration, now: Moment) {
+        self.hear_of(source, interval, Duration::ZERO, now);
+    }
+
+    /// The same, where another authority was told, so long ago.
+    pub(in crate::authority) fn hear_of(
+        &mut self,
+        source: &str,
+        interval: Duration,
+        ago: Duration,
+        now: Moment,
+    ) {
         self.pass(now);
+        let heard = now.passed.saturating_sub(ago);
         let interval = interval.min(LONGEST_INTERVAL);
         if let Some(known) = self.sources.get_mut(source) {
-            known.hear(interval, now.passed);
+            known.hear(interval, heard);
         } else {
             let new = Source {
-                heard: now.passed,
+                heard,
                 interval,
-                interval_heard: now.passed,
+                interval_heard: heard,
             };
             self.sources.insert(source.to_owned(), new);
         }
+        self.open(now);
+    }
+
+    /// No longer waits for this source, since it has taken its leave.
+    pub(in crate::authority) fn forget(&mut self, source: &str, now: Moment) {
+        self.pass(now);
+        self.sources.remove(source);
+        // Nothing is known while there is none.
+        self.is_open &= !self.sources.is_empty();
         self.open(now);
     }
 

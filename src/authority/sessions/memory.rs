@@ -25,8 +25,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::cursor::{cursor, cursor_text, position, position_of};
 use super::registry::{
-    Counts, Filter, Limits, Mark, Page, Registry, RegistryError, Reported, Told,
+    Counts, Filter, IsRevoked, Limits, Mark, Page, Registry, RegistryError, Reported, Told,
 };
 use super::session::{Observation, Owned, Session, Suspicion};
 use super::snapshots::Changes;
@@ -94,6 +95,8 @@ impl Memory {
         self.count
             .fetch_add(more.unwrap_or_default(), Ordering::Relaxed);
         self.next_row.fetch_max(next_row(row), Ordering::Relaxed);
+        // The file may be of a time in which there could be more.
+        self.make_room();
     }
 
     /// Has the next snapshot remove a row that cannot be read.
@@ -106,12 +109,11 @@ impl Memory {
 
     /// All of a snapshot is loaded.
     pub(super) fn end_loading(&self) {
-        self.make_room();
         self.is_loading.store(false, Ordering::Relaxed);
     }
 
-    /// Takes what the next snapshot is to write, at most `limit` sessions and as many rows to remove. Only the thread that writes
-    /// snapshots asks for it.
+    /// Takes what the next snapshot is to write, at most `limit` sessions and as many rows to remove. Only
+    /// the thread that writes snapshots asks for it.
     pub(super) fn take_changes(&self, limit: usize) -> Changes {
         let mut changes = Changes::default();
         let mut row = self.next_row.load(Ordering::Relaxed);
@@ -120,6 +122,13 @@ impl Memory {
         }
         self.next_row.store(row, Ordering::Relaxed);
         changes
+    }
+
+    /// Has the next snapshots write every session that was used since it was last written.
+    pub(super) fn note_all(&self) {
+        for shard in &self.shards {
+            lock(shard).note_all();
+        }
     }
 
     fn expect_loaded(&self) -> Result<(), RegistryError> {
@@ -141,14 +150,14 @@ impl Memory {
         self.shards.get(usize::from(byte) % SHARDS).map(lock)
     }
 
-    fn merge(&self, observation: &Observation) -> Option<Reported> {
+    fn merge(&self, observation: &Observation, is_revoked: IsRevoked<'_>) -> Option<Reported> {
         let id = observation.name.fingerprint(&self.key, &observation.issuer);
         let owner = self.owner(&Owned {
             issuer: &observation.issuer,
             subject: observation.subject.as_deref(),
             id,
         });
-        let merged = self.shard(owner)?.report(id, observation)?;
+        let merged = self.shard(owner)?.report(id, observation, is_revoked)?;
         if merged.is_new && !merged.has_displaced {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
@@ -194,11 +203,14 @@ impl Memory {
 impl Registry for Memory {
     fn report(
         &self,
-        observations: Vec<Observation>,
+        observations: &[Observation],
         _: UnixTime,
         told: Told,
+        is_revoked: IsRevoked<'_>,
     ) -> Result<Vec<Reported>, RegistryError> {
-        let merged = observations.iter().filter_map(|seen| self.merge(seen));
+        let merged = observations
+            .iter()
+            .filter_map(|seen| self.merge(seen, is_revoked));
         let reported = merged.filter(|reported| told == Told::All || reported.is_new);
         let reported = reported.collect();
         self.make_room();
@@ -213,14 +225,10 @@ impl Registry for Memory {
         limit: usize,
     ) -> Result<Page, RegistryError> {
         self.expect_loaded()?;
-        let after = after.map(cursor::<3>).transpose()?;
+        let after = after.map(position_of).transpose()?;
         let owner = self.key.fingerprint(Kind::Subject, issuer, subject);
         let sessions = self.shard(owner).map(|shard| shard.of_subject(owner));
         let sessions = sessions.unwrap_or_default().into_iter();
-        let position = |session: &Session| {
-            let [high, low] = halves(session.id);
-            [u64::MAX - session.first_seen.seconds(), high, low]
-        };
         let mut sessions: Vec<Session> = sessions
             .map(|(_, session)| session)
             .filter(Session::is_live)
@@ -281,6 +289,9 @@ impl Registry for Memory {
         self.expect_loaded()?;
         let after = after.map(numbers::<2>).transpose()?;
         let [mut number, mut slot] = after.unwrap_or_default();
+        if number as usize >= self.shards.len() {
+            return Err(RegistryError::Cursor);
+        }
         let mut found = Vec::new();
         if let (Some(issuer), Some(subject)) = (&filter.issuer, &filter.subject) {
             let owner = self.key.fingerprint(Kind::Subject, issuer, subject);
@@ -302,6 +313,15 @@ impl Registry for Memory {
         Ok(page(found, is_more.then_some([number, slot])))
     }
 
+    fn named(&self, id: Fingerprint, limit: usize) -> Result<Vec<Session>, RegistryError> {
+        self.expect_loaded()?;
+        let mut sessions = Vec::new();
+        for shard in &self.shards {
+            lock(shard).named(id, &mut sessions, limit);
+        }
+        Ok(sessions)
+    }
+
     fn mark(&self, marks: &[Mark]) -> Result<Vec<Session>, RegistryError> {
         let mut ended = Vec::new();
         let mut others = HashMap::new();
@@ -309,7 +329,7 @@ impl Registry for Memory {
             match mark.kind {
                 Kind::Token | Kind::Session => {
                     for shard in &self.shards {
-                        lock(shard).end_named(mark.name, mark.ended, &mut ended);
+                        lock(shard).end_named(mark, &mut ended);
                     }
                 }
                 Kind::Subject => {
@@ -317,9 +337,11 @@ impl Registry for Memory {
                         shard.end_of_subject(mark, &mut ended);
                     }
                 }
-                Kind::Device | Kind::Client | Kind::Issuer => {
+                Kind::Device | Kind::Client | Kind::Issuer | Kind::SubjectAndClient => {
                     others.insert(mark.name, *mark);
                 }
+                // Nothing here knows which claims its sessions have. They end for their next request.
+                Kind::Claim => {}
             }
         }
         if !others.is_empty() {
@@ -398,32 +420,6 @@ fn page(sessions: Vec<(u32, Session)>, next: Option<[u32; 2]>) -> Page {
         sessions: sessions.into_iter().map(|(_, session)| session).collect(),
         next: next.map(|next| cursor_text(&next.map(u64::from))),
     }
-}
-
-fn halves(id: Fingerprint) -> [u64; 2] {
-    let number = u128::from_be_bytes(id.0);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the halves are what is wanted"
-    )]
-    let halves = [(number >> 64) as u64, number as u64];
-    halves
-}
-
-/// Numbers as a cursor, such as `1f-0-3a`.
-fn cursor_text(numbers: &[u64]) -> String {
-    let numbers = numbers.iter().map(|number| format!("{number:x}"));
-    numbers.collect::<Vec<_>>().join("-")
-}
-
-fn cursor<const N: usize>(text: &str) -> Result<[u64; N], RegistryError> {
-    let number = |digits: &str| {
-        let number = u64::from_str_radix(digits, 16).ok();
-        number.filter(|number| format!("{number:x}") == digits)
-    };
-    let numbers: Option<Vec<u64>> = text.split('-').map(number).collect();
-    let numbers = numbers.and_then(|numbers| numbers.try_into().ok());
-    numbers.ok_or(RegistryError::Cursor)
 }
 
 fn numbers<const N: usize>(text: &str) -> Result<[u32; N], RegistryError> {

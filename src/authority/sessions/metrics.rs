@@ -17,6 +17,7 @@ use crate::revocation::Cause;
 #[derive(Clone, Debug)]
 pub(in crate::authority) struct SessionMetrics {
     reports: Family<ReportLabels, Counter>,
+    incomplete: Counter,
     ended: Family<EndLabels, Counter>,
     durations: Histogram,
     snapshot_failures: Counter,
@@ -25,7 +26,11 @@ pub(in crate::authority) struct SessionMetrics {
     active: Family<WindowLabels, Gauge>,
     active_users: Family<WindowLabels, Gauge>,
     waiting_to_end: Gauge,
+    held: Gauge,
     silent_credentials: Gauge,
+    engine_seconds: Histogram,
+    engine_failures: Counter,
+    connected: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,6 +57,7 @@ impl SessionMetrics {
     pub(in crate::authority) fn new() -> Self {
         let metrics = Self {
             reports: Family::default(),
+            incomplete: Counter::default(),
             ended: Family::default(),
             // From a minute to 45 days.
             durations: Histogram::new(exponential_buckets(60.0, 4.0, 9)),
@@ -61,8 +67,14 @@ impl SessionMetrics {
             active: Family::default(),
             active_users: Family::default(),
             waiting_to_end: Gauge::default(),
+            held: Gauge::default(),
             silent_credentials: Gauge::default(),
+            // From a fifth of a millisecond to six seconds.
+            engine_seconds: Histogram::new(exponential_buckets(0.000_2, 2.0, 16)),
+            engine_failures: Counter::default(),
+            connected: Gauge::default(),
         };
+        metrics.connected(true);
         // Shown at zero, so that the first one is a step that alerts see.
         for are_taken in [true, false] {
             metrics.reported(0, are_taken);
@@ -78,8 +90,13 @@ impl SessionMetrics {
     pub(in crate::authority) fn register(&self, registry: &mut Registry) {
         registry.register(
             "session_reports",
-            "Reports of sessions by edges; `dropped` while the registry is not available",
+            "Reports of sessions by edges; `dropped` while the registry is not available, or the clock behind",
             self.reports.clone(),
+        );
+        registry.register(
+            "session_reports_incomplete",
+            "Times that an edge said that it had seen more than it told, so that no session becomes idle",
+            self.incomplete.clone(),
         );
         registry.register(
             "sessions_ended",
@@ -119,14 +136,48 @@ impl SessionMetrics {
             self.waiting_to_end.clone(),
         );
         registry.register(
+            "session_ends_held",
+            "Sessions that a session policy would end, were a session of another subject with the same `sid` not in use",
+            self.held.clone(),
+        );
+        registry.register(
             "sessions_silent_credentials",
             "Credentials that have reported sessions and are silent, so that no session becomes idle",
             self.silent_credentials.clone(),
         );
+        registry.register_with_unit(
+            "session_registry",
+            "What was asked of the registry in Redis, and how long that took",
+            Unit::Seconds,
+            self.engine_seconds.clone(),
+        );
+        registry.register(
+            "session_registry_failures",
+            "What was asked of the registry in Redis in vain",
+            self.engine_failures.clone(),
+        );
+        registry.register(
+            "session_registry_connected",
+            "1 while the registry is available, as one in memory always is; 0 while Redis is not",
+            self.connected.clone(),
+        );
+    }
+
+    /// The registry in Redis was asked for something.
+    pub(super) fn asked(&self, took: Duration, has_answered: bool) {
+        self.engine_seconds.observe(took.as_secs_f64());
+        if !has_answered {
+            self.engine_failures.inc();
+        }
+    }
+
+    /// Whether the registry is available.
+    pub(super) fn connected(&self, is_connected: bool) {
+        self.connected.set(i64::from(is_connected));
     }
 
     /// So many reports came in.
-    pub(super) fn reported(&self, count: usize, are_taken: bool) {
+    pub(in crate::authority) fn reported(&self, count: usize, are_taken: bool) {
         let outcome = if are_taken { "taken" } else { "dropped" };
         let labels = ReportLabels { outcome };
         self.reports.get_or_create(&labels).inc_by(count as u64);
@@ -151,10 +202,22 @@ impl SessionMetrics {
             .observe(Duration::from_secs(lasted).as_secs_f64());
     }
 
-    /// So many sessions are still to end.
-    pub(super) fn wait_to_end(&self, sessions: usize) {
-        let sessions = i64::try_from(sessions).unwrap_or(i64::MAX);
-        self.waiting_to_end.set(sessions);
+    /// All sessions were looked at: so many are still to end, and so many are left because of others.
+    pub(super) fn walked(&self, left: usize, held: usize) {
+        let number = |sessions: usize| i64::try_from(sessions).unwrap_or(i64::MAX);
+        self.waiting_to_end.set(number(left));
+        if held > 0 && self.held.get() == 0 {
+            tracing::warn!(
+                held,
+                "sessions are not ended, since others of the same `sid` are in use"
+            );
+        }
+        self.held.set(number(held));
+    }
+
+    /// An edge has seen more than it tells.
+    pub(in crate::authority) fn incomplete(&self) {
+        self.incomplete.inc();
     }
 
     /// So many credentials are silent.
@@ -186,5 +249,6 @@ const fn name_of(cause: Cause) -> &'static str {
         Cause::TooOld => "too_old",
         Cause::Displaced => "displaced",
         Cause::Suspicious => "suspicious",
+        Cause::Suspended => "suspended",
     }
 }

@@ -3,8 +3,16 @@
 //! Pure: sessions and the policy of their issuer go in, and what has to end comes out. Only sessions
 //! with a `sid` are looked at: what has none is the token of a service, or nothing that a user could
 //! sign out of. A session that is not in the registry does not end, whatever the policy says.
+//!
+//! # Which sessions count as too many?
+//!
+//! Those that can be used: of which a token is known that is still good. A session whose last token
+//! has expired may be an abandoned one, which would take the place of another for as long as the
+//! registry keeps it, and with `refuse` keep its user out. If it was not, a refresh gives it a new
+//! token, and it counts again, with the age that it has. Idle and old sessions end whether they can
+//! be used or not, since a refresh would bring them back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -69,7 +77,7 @@ impl SessionPolicy {
 
     /// The client whose sessions are counted with one of this client, if they are not counted with
     /// those of all others.
-    fn counted_with<'c>(&self, client: Option<&'c str>) -> Option<&'c str> {
+    pub(super) fn counted_with<'c>(&self, client: Option<&'c str>) -> Option<&'c str> {
         client.filter(|client| {
             let rules = self.clients.get(*client);
             rules.is_some_and(|rules| rules.is_counted_alone)
@@ -97,36 +105,40 @@ pub(super) fn due(
     (session.last_seen < since).then_some(Cause::Idle)
 }
 
-/// Which of a subject's sessions have to end now that this one has come.
+/// Which of a subject's sessions are too many: those that would have ended, had they come one after
+/// the other in the order in which they were first seen. `good_until` is when a token has to expire
+/// at the earliest to be good.
 pub(super) fn excess<'s>(
     sessions: &'s [Session],
-    new: &Session,
     policy: &SessionPolicy,
+    good_until: UnixTime,
 ) -> Vec<&'s Session> {
-    let rules = policy.rules(new.client.as_deref());
-    let Some(most) = rules.max_sessions.filter(|_| may_end(new)) else {
-        return Vec::new();
-    };
-    let scope = |session: &Session| {
-        policy
-            .counted_with(session.client.as_deref())
-            .map(str::to_owned)
-    };
-    let of_new = scope(new);
-    let mut counted: Vec<&Session> = sessions
-        .iter()
-        .filter(|session| may_end(session) && scope(session) == of_new)
-        .collect();
+    let counted = sessions.iter().filter(|other| counts(other, good_until));
+    let mut counted: Vec<&Session> = counted.collect();
     counted.sort_by_key(|session| (session.first_seen, session.id));
-    let most = usize::try_from(most.get()).unwrap_or(usize::MAX);
-    let surplus = counted.len().saturating_sub(most);
-    match rules.on_excess {
-        OnExcess::EndOldest => counted.truncate(surplus),
-        OnExcess::Refuse => {
-            counted.drain(..counted.len() - surplus);
+    let mut kept: BTreeMap<Option<&str>, VecDeque<&Session>> = BTreeMap::new();
+    let mut ended = Vec::new();
+    for session in counted {
+        let client = session.client.as_deref();
+        let rules = policy.rules(client);
+        let Some(most) = rules.max_sessions else {
+            continue;
+        };
+        let kept = kept.entry(policy.counted_with(client)).or_default();
+        kept.push_back(session);
+        if kept.len() > usize::try_from(most.get()).unwrap_or(usize::MAX) {
+            ended.extend(match rules.on_excess {
+                OnExcess::EndOldest => kept.pop_front(),
+                OnExcess::Refuse => kept.pop_back(),
+            });
         }
     }
-    counted
+    ended
+}
+
+/// Whether a session is one of those of which there may be too many.
+pub(super) fn counts(session: &Session, good_until: UnixTime) -> bool {
+    may_end(session) && session.expires_at.is_none_or(|end| end >= good_until)
 }
 
 fn may_end(session: &Session) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::session::{Ended, Observation, Owned, Session, Suspicion};
 use crate::revocation::cut_off::CutOff;
-use crate::revocation::{Fingerprint, Kind};
+use crate::revocation::{Cause, Fingerprint, Issuance, Kind};
 use crate::time::UnixTime;
 
 /// Keeps sessions and finds them again.
@@ -17,16 +17,18 @@ use crate::time::UnixTime;
 /// Every method may block for as long as a network round trip, if the engine is remote.
 pub(in crate::authority) trait Registry: Debug + Send + Sync {
     /// Takes in what edges have seen. Returns the sessions as they are afterwards, in the order of the
-    /// observations: those that are new, or all.
+    /// observations: those that are new, or all. One that has ended is live again once it is used and
+    /// nothing revokes it any more.
     ///
     /// # Errors
     ///
     /// [`RegistryError::Away`]: what was observed is lost, as for every method.
     fn report(
         &self,
-        observations: Vec<Observation>,
+        observations: &[Observation],
         now: UnixTime,
         told: Told,
+        is_revoked: IsRevoked<'_>,
     ) -> Result<Vec<Reported>, RegistryError>;
 
     /// The live sessions of a subject, newest first. At most [`MAX_SESSIONS_OF_SUBJECT`] are kept.
@@ -64,7 +66,8 @@ pub(in crate::authority) trait Registry: Debug + Send + Sync {
     ) -> Result<Page, RegistryError>;
 
     /// Sessions that a filter lets through, in no particular order. One that is there throughout is in
-    /// exactly one of the pages.
+    /// exactly one of the pages; where the engine gives back memory meanwhile, perhaps in two. A page may
+    /// have some more than `limit`, if they have one name.
     ///
     /// # Errors
     ///
@@ -75,6 +78,14 @@ pub(in crate::authority) trait Registry: Debug + Send + Sync {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page, RegistryError>;
+
+    /// The live sessions of a name, of whichever subjects: what a revocation of the name would end. At
+    /// most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`].
+    fn named(&self, id: Fingerprint, limit: usize) -> Result<Vec<Session>, RegistryError>;
 
     /// Marks as ended what was revoked. Returns the sessions that ended by it.
     ///
@@ -107,6 +118,67 @@ pub(in crate::authority) trait Registry: Debug + Send + Sync {
     /// Since when every report has come here. A session may have been used at any time before, however
     /// long ago it was last seen; so it counts as idle from then on at the earliest.
     fn heard_since(&self) -> UnixTime;
+
+    /// Whether each of these sessions is still as it was when its end was decided, and this authority is
+    /// the one that ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`], and then none may be ended, as where the engine has lost something of which others
+    /// have not been told.
+    fn claim(&self, ends: &[(&Session, Cause)]) -> Result<Vec<bool>, RegistryError> {
+        Ok(vec![true; ends.len()])
+    }
+
+    /// Tells authorities that have the same registry what was heard here, and returns what they have
+    /// heard; `None` where there are no others.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`], and then nothing was told.
+    fn exchange(&self, _: &Tidings, _: UnixTime) -> Result<Option<Others>, RegistryError> {
+        Ok(None)
+    }
+
+    /// Tells them that this authority goes.
+    fn leave(&self) {}
+}
+
+/// Whether a session's newest tokens are revoked by any of its names, as far as the authority's own
+/// entries tell. Asked only of sessions that have ended, and used since.
+pub(in crate::authority) type IsRevoked<'r> = &'r dyn Fn(&Session) -> bool;
+
+/// What an authority has heard of edges since it last told others.
+#[derive(Clone, Debug, Default)]
+pub(in crate::authority) struct Tidings {
+    /// Whom it has heard.
+    pub heard: Vec<HeardOf>,
+    /// Whether it has ever heard anyone.
+    pub has_heard: bool,
+    /// Whether an edge does not tell of everything that it has seen.
+    pub has_lost: bool,
+}
+
+/// What other authorities have heard.
+#[derive(Clone, Debug, Default)]
+pub(in crate::authority) struct Others {
+    /// Whom they have heard since the last time.
+    pub heard: Vec<HeardOf>,
+    /// Authorities that have taken their leave, as sources.
+    pub gone: Vec<String>,
+    /// Whether something was lost, so that every session may have been used until now.
+    pub has_lost: bool,
+}
+
+/// A source of reports that was heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::authority) struct HeardOf {
+    /// A credential, or an authority.
+    pub source: String,
+    /// How long ago.
+    pub ago: Duration,
+    /// Within which it will be heard again.
+    pub interval: Duration,
 }
 
 /// The bounds of a registry.
@@ -128,7 +200,7 @@ pub(in crate::authority) const MAX_SESSIONS_OF_SUBJECT: usize = 1_000;
 pub(in crate::authority) const ENDED_KEPT: Duration = Duration::from_hours(1);
 
 /// A session that is used so long after it ended was restored, or its subject has signed in again under
-/// the same name: it is live again.
+/// the same name, whatever the entries here tell: it is live again. Sooner, they are asked.
 pub(in crate::authority) const REVIVED_AFTER: Duration = Duration::from_mins(1);
 
 /// Which sessions a report returns.
@@ -190,7 +262,19 @@ impl Filter {
     }
 }
 
-/// Something that was revoked. What is restored needs no mark: the next request of such a session
+/// Whether a revocation of a session's name would end a live session of another subject too.
+///
+/// # Errors
+///
+/// [`RegistryError`].
+pub(super) fn is_shared(registry: &dyn Registry, session: &Session) -> Result<bool, RegistryError> {
+    // One more than the subject has itself.
+    let namesakes = registry.named(session.id, 2)?;
+    let mut others = namesakes.iter();
+    Ok(others.any(|other| other.subject != session.subject))
+}
+
+/// Something that was revoked. What is restored needs no mark: the next report of such a session
 /// revives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::authority) struct Mark {
@@ -198,7 +282,8 @@ pub(in crate::authority) struct Mark {
     pub kind: Kind,
     /// Its name.
     pub name: Fingerprint,
-    /// What a revocation of a subject, client or issuer leaves alone.
+    /// What the revocation leaves alone: of a kind that is cut off, tokens that were issued later; of a
+    /// session, those of a later sign-in. `None` where it leaves nothing.
     pub cut_off: Option<CutOff>,
     /// Since when, and why.
     pub ended: Ended,
@@ -207,9 +292,10 @@ pub(in crate::authority) struct Mark {
 impl Mark {
     /// Whether a session of what it names has ended, whose newest token was issued then.
     #[must_use]
-    pub(super) fn cuts_off(&self, issued_at: Option<UnixTime>, session: Fingerprint) -> bool {
+    pub(super) fn cuts_off(&self, issuance: Issuance, session: Fingerprint) -> bool {
+        let issued = issuance.for_kind(self.kind);
         self.cut_off
-            .is_none_or(|cut_off| cut_off.revokes(issued_at, Some(session)))
+            .is_none_or(|cut_off| cut_off.revokes(issued, Some(session)))
     }
 }
 

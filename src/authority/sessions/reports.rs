@@ -6,13 +6,9 @@ use super::Network;
 use super::session::{Name, Observation, ObservedSighting};
 use crate::revocation::MAX_NAME_BYTES;
 use crate::revocation::wire::activity::{
-    MAX_REPORTS, MAX_SIGHTING_BYTES, MAX_SIGHTINGS, Report, Sighting,
+    MAX_AGE, MAX_REPORTS, MAX_SIGHTING_BYTES, MAX_SIGHTINGS, Report, Sighting,
 };
 use crate::time::UnixTime;
-
-/// How long ago something may have been seen: what is older was kept back for too long to say
-/// anything about who is signed in now.
-const MAX_AGE: Duration = Duration::from_hours(24);
 
 /// Why a request with reports is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

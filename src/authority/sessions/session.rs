@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Network;
-use super::registry::REVIVED_AFTER;
-use crate::revocation::{Cause, FilterKey, Fingerprint, Kind};
+use super::registry::{IsRevoked, REVIVED_AFTER};
+use super::session_ends::signed_in;
+use crate::revocation::{Cause, FilterKey, Fingerprint, Issuance, Kind};
 use crate::time::UnixTime;
 
 /// How many of a session's sightings are kept, the most recent ones.
@@ -155,6 +156,18 @@ impl Session {
     pub(in crate::authority) fn started(&self) -> UnixTime {
         self.auth_time.unwrap_or(self.first_seen)
     }
+
+    /// When the user signed in, where that is known and a revocation of the session compares with it.
+    #[must_use]
+    pub(in crate::authority) fn signed_in(&self) -> Option<UnixTime> {
+        signed_in(self.auth_time, self.issuance())
+    }
+
+    /// When its newest token was issued.
+    #[must_use]
+    pub(in crate::authority) fn issuance(&self) -> Issuance {
+        Issuance::new(self.issued_at, self.auth_time)
+    }
 }
 
 impl Name {
@@ -204,12 +217,30 @@ impl Session {
             ended: None,
             suspicion: None,
         };
-        session.merge(observation);
+        session.take_in(observation);
         session
     }
 
-    /// Takes in what was seen of it, in whichever order reports come.
-    pub(super) fn merge(&mut self, observation: &Observation) {
+    /// Takes in what was seen of it, in whichever order reports come, and revives it if it was used
+    /// after its end and is not revoked: restored, or its user has signed in again.
+    pub(super) fn merge(&mut self, observation: &Observation, is_revoked: IsRevoked<'_>) {
+        self.take_in(observation);
+        let Some(ended) = self.ended else {
+            return;
+        };
+        let last_seen = UnixTime::from_milliseconds(observation.last_seen);
+        let is_late = last_seen > ended.at.later_by(REVIVED_AFTER);
+        if is_late || last_seen >= ended.at && !is_revoked(self) {
+            self.ended = None;
+            if self.auth_time.is_some_and(|time| time >= ended.at) {
+                // Another session in all but its name, which is not the oldest of its subject.
+                self.first_seen = UnixTime::from_milliseconds(observation.first_seen);
+                self.requests = observation.requests;
+            }
+        }
+    }
+
+    fn take_in(&mut self, observation: &Observation) {
         let first_seen = UnixTime::from_milliseconds(observation.first_seen);
         let last_seen = UnixTime::from_milliseconds(observation.last_seen);
         self.issued_at = self.issued_at.max(observation.issued_at);
@@ -225,11 +256,6 @@ impl Session {
             self.sight(sighting);
         }
         self.keep_recent_sightings();
-        if let Some(ended) = self.ended
-            && last_seen > ended.at.later_by(REVIVED_AFTER)
-        {
-            self.ended = None;
-        }
     }
 
     /// Takes in what was known of it before a restart.

@@ -2,8 +2,8 @@
 //!
 //! Every half a minute, what has changed is written: new sessions, ends, and sessions whose last
 //! request is ten minutes later than the file says. What is lost is freshness, of which nothing
-//! follows: after a start no session counts as idle before everything was heard of for that long. A
-//! file that is damaged, or lost, ends no session and keeps no authority from starting. It is set
+//! follows: after a start no session counts as idle before everything was heard of for that long, unless
+//! the last snapshot had every session as it was last seen ([`super::coverage`]). A file that is damaged, or lost, ends no session and keeps no authority from starting. It is set
 //! aside, that is logged and counted, and the sessions are new when they are reported next.
 //!
 //! # Why a file of their own?
@@ -19,23 +19,22 @@
 //! numbers are appended to full pages, and those that they replace were written at about the same
 //! time, so that they are neighbours as well.
 
-use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redb::backends::FileBackend;
-use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use super::codec;
 use super::memory::Memory;
 use super::metrics::SessionMetrics;
 use super::session::Session;
-use crate::authority::store::{StoreError, caught, check_room, checksum, discard, failed};
+use crate::authority::store::{
+    StoreError, caught, check_room, checksum, discard, failed, open_beside, set_aside,
+};
 use crate::authority::text::chain_of;
 use crate::revocation::FilterKey;
 
@@ -50,9 +49,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the last snapshot may take when the authority stops: half a million sessions.
 const LAST_LIMIT: Duration = Duration::from_secs(5);
-
-/// How much memory redb may use for pages of the file.
-const CACHE_BYTES: usize = 16 << 20;
 
 const FILE_NAME: &str = "sessions.redb";
 
@@ -69,7 +65,16 @@ pub(super) struct Changes {
 
 /// The thread that writes snapshots, which ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Snapshots(Sender<Sender<()>>);
+pub(super) struct Snapshots(Sender<Last>);
+
+/// The last snapshot, and who waits for it.
+#[derive(Debug)]
+struct Last {
+    /// Whether it has to have every session as it was last seen.
+    is_exact: bool,
+    /// Is told whether it does.
+    done: Sender<bool>,
+}
 
 impl Snapshots {
     /// Loads what is in the directory, in the background, and writes what changes from then on.
@@ -89,6 +94,7 @@ impl Snapshots {
             path: directory.join(FILE_NAME),
             metrics,
             database: None,
+            has_failed: false,
         };
         if keeper.path.exists() {
             keeper.memory.begin_loading();
@@ -103,12 +109,12 @@ impl Snapshots {
         Ok(Self(sender))
     }
 
-    /// Writes the last snapshot.
-    pub(super) fn finish(&self) {
-        let (sender, done) = mpsc::channel();
-        if self.0.send(sender).is_ok() {
-            let _ = done.recv_timeout(LAST_LIMIT * 2);
-        }
+    /// Writes the last snapshot. Returns whether the file has everything, which it only has if that is
+    /// asked for: of sessions that go on, they are otherwise as they were some minutes ago.
+    pub(super) fn finish(&self, is_exact: bool) -> bool {
+        let (done, is_done) = mpsc::channel();
+        let last = Last { is_exact, done };
+        self.0.send(last).is_ok() && is_done.recv_timeout(LAST_LIMIT * 2).unwrap_or_default()
     }
 }
 
@@ -119,17 +125,24 @@ struct Keeper {
     path: PathBuf,
     metrics: SessionMetrics,
     database: Option<Database>,
+    /// Whether something could not be written since the start.
+    has_failed: bool,
 }
 
 impl Keeper {
-    fn keep(&mut self, stops: &Receiver<Sender<()>>) {
+    fn keep(&mut self, stops: &Receiver<Last>) {
         loop {
             match stops.recv_timeout(INTERVAL) {
-                Err(RecvTimeoutError::Timeout) => self.snapshot(None),
-                Ok(done) => {
-                    self.snapshot(Some(Instant::now() + LAST_LIMIT));
+                Err(RecvTimeoutError::Timeout) => {
+                    self.snapshot(None);
+                }
+                Ok(Last { is_exact, done }) => {
+                    if is_exact {
+                        self.memory.note_all();
+                    }
+                    let is_whole = self.snapshot(Some(Instant::now() + LAST_LIMIT));
                     self.close();
-                    let _ = done.send(());
+                    let _ = done.send(is_exact && is_whole);
                     return;
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.close(),
@@ -179,22 +192,27 @@ impl Keeper {
         })
     }
 
-    /// Writes what has changed, until an instant.
-    fn snapshot(&mut self, end: Option<Instant>) {
+    /// Writes what has changed, until an instant. Returns whether the file has everything that had to be
+    /// written since the start.
+    fn snapshot(&mut self, end: Option<Instant>) -> bool {
         loop {
             let changes = self.memory.take_changes(COMMIT_LENGTH);
             let count = changes.rows.len() + changes.dropped.len();
             if count == 0 {
-                return;
+                return !self.has_failed;
             }
             if let Err(error) = self.write(&changes) {
                 // Sessions that go on are written again in ten minutes.
                 self.failed(&error, "could not write the registry of sessions");
+                self.has_failed = true;
                 self.close();
-                return;
+                return false;
             }
-            if count < COMMIT_LENGTH || end.is_some_and(|end| Instant::now() >= end) {
-                return;
+            if count < COMMIT_LENGTH {
+                return !self.has_failed;
+            }
+            if end.is_some_and(|end| Instant::now() >= end) {
+                return false;
             }
             if end.is_none() {
                 thread::sleep(PAUSE);
@@ -244,24 +262,7 @@ impl Keeper {
     }
 
     fn open(&mut self) -> Result<(), StoreError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&self.path)
-            .map_err(|source| StoreError::File {
-                path: self.path.clone(),
-                source,
-            })?;
-        let mut builder = Builder::new();
-        builder.set_cache_size(CACHE_BYTES);
-        let database = caught(|| {
-            let backend = FileBackend::new(file).map_err(failed)?;
-            builder.create_with_backend(backend).map_err(failed)
-        });
-        self.database = Some(database?);
+        self.database = Some(open_beside(&self.path)?);
         Ok(())
     }
 
@@ -272,8 +273,7 @@ impl Keeper {
     /// Keeps a file that cannot be read, in place of the last such, so that the reason can be found.
     fn set_aside(&mut self) {
         self.close();
-        let damaged = self.path.with_extension("redb.damaged");
-        if let Err(error) = fs::rename(&self.path, damaged) {
+        if let Err(error) = set_aside(&self.path) {
             tracing::error!(%error, "could not set the registry of sessions aside");
         }
     }

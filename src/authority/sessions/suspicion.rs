@@ -43,7 +43,7 @@ mod watch;
 
 use super::Network;
 use network::{contains, shortened};
-pub(in crate::authority) use response::{Kept, Parts, Responder};
+pub(in crate::authority) use response::{EVENT, Kept, Parts, Responder};
 pub(in crate::authority) use watch::Watch;
 
 /// What kind of thing was noticed.

@@ -3,7 +3,7 @@
 //! Pure: the entry as it is, the work and the clock go in, and what is to be written comes out,
 //! whatever engine keeps the rows.
 
-use crate::authority::entry::{Action, Entry, Event, Revocation, Target};
+use crate::authority::entry::{Action, Entry, Event, Origin, Revocation, Target};
 use crate::time::UnixTime;
 
 /// A valid request to restore an entry.
@@ -11,6 +11,8 @@ use crate::time::UnixTime;
 pub struct Restoration {
     /// What is to be restored.
     pub target: Target,
+    /// What takes back what it has revoked itself before, and nothing else.
+    pub origin: Option<Origin>,
     /// Who asks.
     pub actor: String,
     /// Why.
@@ -40,8 +42,10 @@ pub(super) enum RevocationDecision {
 /// What a restoration makes of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RestorationDecision {
-    /// Nothing, since it is not in force.
+    /// Nothing, since it is not in force, or not by this origin.
     NotInForce,
+    /// This, which edges need not hear of: others have revoked the same, so that it stays revoked.
+    Noted(Entry),
     /// This, which is a change in the feed.
     Changed(Entry),
 }
@@ -74,12 +78,17 @@ pub(super) fn revoke(old: Option<Entry>, revocation: &Revocation, now: Now) -> R
         Some(old) => Entry {
             in_force: false,
             expires_at: revocation.expires_at,
+            origins: Vec::new(),
             ..old
         },
         None => Entry::new(revocation.target.clone()),
     };
+    let is_new_origin = entry.add_origin(revocation.origin.as_ref());
     let is_change = if entry.in_force {
-        let is_more = revocation.target.kind.is_cut_off() && entry.extend_cut_off(revocation);
+        let is_more = match revocation.target.kind {
+            kind if kind.is_cut_off() => entry.extend_cut_off(revocation),
+            _ => entry.extend_session(revocation),
+        };
         // Requests in progress that were left alone may end now, and clients are told another code.
         let cause = entry.cause.and(revocation.cause);
         is_more || std::mem::replace(&mut entry.cause, cause) != cause
@@ -94,7 +103,7 @@ pub(super) fn revoke(old: Option<Entry>, revocation: &Revocation, now: Now) -> R
         entry.subject.clone_from(&revocation.subject);
     }
     let same = (entry.expires_at, entry.subject.is_none());
-    if !is_change && known == Some(same) {
+    if !is_change && !is_new_origin && known == Some(same) {
         return RevocationDecision::Unchanged(entry);
     }
     entry.note(now.event(Action::Revoked, &revocation.actor, &revocation.reason));
@@ -114,8 +123,19 @@ pub(super) fn restore(
     let Some(mut entry) = old.filter(|entry| entry.is_in_force(now.time())) else {
         return RestorationDecision::NotInForce;
     };
+    let Restoration { actor, reason, .. } = restoration;
+    if let Some(origin) = &restoration.origin {
+        let Some(is_left) = entry.remove_origin(origin) else {
+            return RestorationDecision::NotInForce;
+        };
+        if is_left {
+            entry.note(now.event(Action::Withdrawn, actor, reason));
+            return RestorationDecision::Noted(entry);
+        }
+    }
     entry.in_force = false;
-    entry.note(now.event(Action::Restored, &restoration.actor, &restoration.reason));
+    entry.origins.clear();
+    entry.note(now.event(Action::Restored, actor, reason));
     RestorationDecision::Changed(entry)
 }
 
@@ -138,6 +158,7 @@ mod tests {
                 kind,
                 issuer: "https://issuer.example".into(),
                 value: "a".into(),
+                qualifier: String::new(),
             },
             expires_at: time(lives),
             not_before: time(1),
@@ -146,6 +167,7 @@ mod tests {
             cause: Cause::Plain,
             actor: "operator".into(),
             reason: "why".into(),
+            origin: None,
         }
     }
 
@@ -203,6 +225,7 @@ mod tests {
             target: idle.target.clone(),
             actor: "operator".into(),
             reason: String::new(),
+            origin: None,
         };
         let RestorationDecision::Changed(restored) = restore(Some(idle), &restoration, NOW) else {
             panic!("it was in force");
@@ -262,6 +285,7 @@ mod tests {
             target: old.target.clone(),
             actor: "operator".into(),
             reason: String::new(),
+            origin: None,
         };
         let RestorationDecision::Changed(restored) = restore(Some(old.clone()), &restoration, NOW)
         else {
@@ -287,5 +311,150 @@ mod tests {
         );
         let lapsed = revoke(Some(old), &revocation(Kind::Subject, 30), later);
         assert!(matches!(lapsed, RevocationDecision::Changed(entry) if entry.events.len() == 2));
+    }
+
+    fn from(origin: Option<&str>, kind: Kind) -> Revocation {
+        Revocation {
+            origin: origin.map(|name| Origin::named(name.to_owned())),
+            ..revocation(kind, 100)
+        }
+    }
+
+    fn restored_by(old: Entry, origin: Option<&str>) -> RestorationDecision {
+        let restoration = Restoration {
+            target: old.target.clone(),
+            origin: origin.map(|name| Origin::named(name.to_owned())),
+            actor: "signal".into(),
+            reason: String::new(),
+        };
+        restore(Some(old), &restoration, NOW)
+    }
+
+    #[test]
+    fn an_origin_takes_back_what_it_has_revoked_and_nothing_else() {
+        for kind in Kind::ALL {
+            let RevocationDecision::Changed(own) = revoke(None, &from(Some("a"), kind), NOW) else {
+                panic!("it is new");
+            };
+            assert_eq!(
+                restored_by(own.clone(), Some("b")),
+                RestorationDecision::NotInForce
+            );
+            let RestorationDecision::Changed(restored) = restored_by(own.clone(), Some("a")) else {
+                panic!("{kind:?}: its own");
+            };
+            assert!(!restored.in_force && restored.origins.is_empty());
+            // An operator restores it, whatever it comes from.
+            let by_operator = restored_by(own.clone(), None);
+            assert!(
+                matches!(by_operator, RestorationDecision::Changed(_)),
+                "{kind:?}"
+            );
+            for other in [None, Some("b")] {
+                let RevocationDecision::Noted(both) =
+                    revoke(Some(own.clone()), &from(other, kind), NOW)
+                else {
+                    panic!("{kind:?}: edges need not hear of it");
+                };
+                let RestorationDecision::Noted(left) = restored_by(both, Some("a")) else {
+                    panic!("{kind:?}: the other is still there");
+                };
+                assert!(left.in_force);
+                let last = left.events.last().unwrap();
+                assert_eq!(last.action, Action::Withdrawn);
+                let again = restored_by(left.clone(), Some("a"));
+                assert_eq!(again, RestorationDecision::NotInForce);
+                let by_other = restored_by(left, other);
+                assert!(
+                    matches!(by_other, RestorationDecision::Changed(_)),
+                    "{kind:?}"
+                );
+            }
+        }
+    }
+
+    /// Whatever has come in between, and whatever else knows of it.
+    #[test]
+    fn what_has_happened_earlier_takes_nothing_back() {
+        let at = |seconds| {
+            Some(Origin {
+                name: "a".into(),
+                at: Some(time(seconds)),
+            })
+        };
+        for kind in Kind::ALL {
+            let by = Revocation {
+                origin: at(20),
+                ..revocation(kind, 100)
+            };
+            let RevocationDecision::Changed(entry) = revoke(None, &by, NOW) else {
+                panic!("it is new");
+            };
+            let restoration = |seconds| Restoration {
+                target: entry.target.clone(),
+                origin: at(seconds),
+                actor: "signal".into(),
+                reason: String::new(),
+            };
+            let restored = |seconds| restore(Some(entry.clone()), &restoration(seconds), NOW);
+            assert_eq!(restored(19), RestorationDecision::NotInForce);
+            assert!(matches!(restored(20), RestorationDecision::Changed(_)));
+            let once_more = Revocation {
+                origin: at(30),
+                ..by
+            };
+            let RevocationDecision::Noted(later) = revoke(Some(entry.clone()), &once_more, NOW)
+            else {
+                panic!("{kind:?}: edges need not hear of it");
+            };
+            let late = restore(Some(later), &restoration(25), NOW);
+            assert_eq!(late, RestorationDecision::NotInForce);
+        }
+    }
+
+    #[test]
+    fn what_was_revoked_without_an_origin_is_not_taken_back_by_one() {
+        let plain = revoked(None, Kind::Device, 100);
+        assert_eq!(
+            restored_by(plain.clone(), Some("a")),
+            RestorationDecision::NotInForce
+        );
+        let RevocationDecision::Noted(both) =
+            revoke(Some(plain), &from(Some("a"), Kind::Device), NOW)
+        else {
+            panic!("edges need not hear of it");
+        };
+        let RestorationDecision::Noted(left) = restored_by(both, Some("a")) else {
+            panic!("an operator has revoked it");
+        };
+        assert!(left.in_force);
+    }
+
+    #[test]
+    fn a_session_is_revoked_for_all_sign_ins_that_any_revocation_names() {
+        let until = |seconds| Revocation {
+            not_before: time(seconds),
+            ..revocation(Kind::Session, 100)
+        };
+        let for_ever = Revocation {
+            not_before: UnixTime::EPOCH,
+            ..revocation(Kind::Session, 100)
+        };
+        let RevocationDecision::Changed(first) = revoke(None, &until(5), NOW) else {
+            panic!("it is new");
+        };
+        assert_eq!(first.signed_in_from(), time(5));
+        let again = revoke(Some(first.clone()), &until(4), NOW);
+        assert_eq!(again, RevocationDecision::Unchanged(first.clone()));
+        let RevocationDecision::Changed(later) = revoke(Some(first), &until(6), NOW) else {
+            panic!("it names more");
+        };
+        assert_eq!(later.signed_in_from(), time(6));
+        let RevocationDecision::Changed(whole) = revoke(Some(later), &for_ever, NOW) else {
+            panic!("it names all");
+        };
+        assert_eq!(whole.signed_in_from(), UnixTime::EPOCH);
+        let after = revoke(Some(whole.clone()), &until(9), NOW);
+        assert_eq!(after, RevocationDecision::Unchanged(whole));
     }
 }

@@ -55,6 +55,7 @@ use crate::revocation::FilterKey;
 
 mod backend;
 mod backup;
+mod beside;
 mod caught;
 mod failure;
 mod file;
@@ -71,6 +72,7 @@ mod tables;
 mod transaction;
 
 // What the file of sessions is kept with, too.
+pub(in crate::authority) use beside::{open_beside, set_aside};
 pub(in crate::authority) use caught::{caught, discard};
 pub(in crate::authority) use failure::failed;
 pub use opening::Loss;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::engine::Snapshot;
 use super::{Store, StoreError};
-use crate::authority::entry::Entry;
+use crate::authority::entry::{Entry, Target};
 use crate::revocation::{FilterKey, Fingerprint, Kind};
 use crate::time::UnixTime;
 
@@ -28,6 +28,10 @@ pub(crate) struct Filter {
     pub issuer: Option<String>,
     /// Only with this name: a session's id, a subject, …
     pub value: Option<String>,
+    /// Only of this claim.
+    pub claim: Option<String>,
+    /// Only of subjects at this client.
+    pub client: Option<String>,
     /// Only what belongs to this subject: its cut-off, and entries that were said to belong to it.
     pub subject: Option<String>,
     /// Also those that were restored or have lapsed.
@@ -174,8 +178,19 @@ impl Search<'_> {
     fn named(mut self, value: &str) -> Result<Page, StoreError> {
         for issuer in self.issuers()? {
             for kind in Kind::ALL {
-                if self.filter.kind.is_none_or(|wanted| wanted == kind) {
-                    self.take(self.key.fingerprint(kind, &issuer, value))?;
+                let qualifier = match kind {
+                    Kind::Claim => self.filter.claim.clone(),
+                    Kind::SubjectAndClient => self.filter.client.clone(),
+                    _ => Some(String::new()),
+                };
+                if self.filter.kind.is_none_or(|wanted| wanted == kind)
+                    && let Some(qualifier) = qualifier
+                {
+                    let target = Target {
+                        qualifier,
+                        ..Target::named(kind, &issuer, value)
+                    };
+                    self.take(target.fingerprint(&self.key))?;
                 }
             }
         }
@@ -250,12 +265,17 @@ impl OwnedCursor {
 impl Filter {
     fn takes(&self, entry: &Entry) -> bool {
         let target = &entry.target;
+        let is_qualified = |kind, wanted: Option<&String>| {
+            wanted.is_none_or(|wanted| target.kind == kind && *wanted == target.qualifier)
+        };
         (entry.is_in_force(self.now) || self.include_restored)
             && self.kind.is_none_or(|kind| kind == target.kind)
             && self
                 .issuer
                 .as_ref()
                 .is_none_or(|issuer| *issuer == target.issuer)
+            && is_qualified(Kind::Claim, self.claim.as_ref())
+            && is_qualified(Kind::SubjectAndClient, self.client.as_ref())
     }
 }
 

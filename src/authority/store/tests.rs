@@ -19,6 +19,7 @@ pub(super) fn target(kind: Kind, value: &str) -> Target {
         kind,
         issuer: "https://issuer.example".into(),
         value: value.into(),
+        qualifier: String::new(),
     }
 }
 
@@ -32,6 +33,7 @@ pub(super) fn revocation(kind: Kind, value: &str, lives: u64) -> Revocation {
         cause: Cause::Plain,
         actor: "operator".into(),
         reason: String::new(),
+        origin: None,
     }
 }
 
@@ -40,6 +42,7 @@ pub(super) fn restoration(kind: Kind, value: &str) -> Restoration {
         target: target(kind, value),
         actor: "operator".into(),
         reason: String::new(),
+        origin: None,
     }
 }
 

@@ -47,6 +47,10 @@ pub(crate) enum Room {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nothing;
 
+/// Have edges look again at tokens with these names, although no entry has changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Announce(pub Vec<Fingerprint>);
+
 /// Drop what has expired; what has not stays.
 #[derive(Clone, Debug)]
 pub(crate) struct DropExpired(pub Vec<Fingerprint>);
@@ -101,6 +105,15 @@ impl Work for Nothing {
 
     fn carry_out(&self, _: &mut Writing<'_>) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+impl Work for Announce {
+    type Outcome = ();
+    const RANK: Rank = Rank::Background;
+
+    fn carry_out(&self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
+        self.0.iter().try_for_each(|name| writing.announce(*name))
     }
 }
 

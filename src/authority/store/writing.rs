@@ -8,6 +8,7 @@ use crate::authority::entry::{Entry, Revocation};
 use crate::authority::index::{Effect, Row};
 use crate::authority::sessions::{Ended, Mark};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint, KEPT_CHANGES};
+use crate::time::UnixTime;
 
 /// Changes that the log keeps.
 pub(crate) const LOG_LENGTH: usize = KEPT_CHANGES as usize;
@@ -28,7 +29,9 @@ pub(crate) enum Revoked {
 pub(crate) enum Restored {
     /// It is not revoked any more.
     Newly(Box<Entry>),
-    /// It was not revoked.
+    /// It stays revoked, by others than the origin that has taken its own part back.
+    Withdrawn(Box<Entry>),
+    /// It was not revoked, or not by this origin.
     NotRevoked,
 }
 
@@ -118,6 +121,10 @@ impl<'t> Writing<'t> {
         let old = self.transaction.entry(name)?;
         Ok(match decide::restore(old, restoration, self.now) {
             RestorationDecision::NotInForce => Restored::NotRevoked,
+            RestorationDecision::Noted(entry) => {
+                self.put(name, &entry)?;
+                Restored::Withdrawn(Box::new(entry))
+            }
             RestorationDecision::Changed(entry) => Restored::Newly(self.put_change(name, entry)?),
         })
     }
@@ -150,6 +157,16 @@ impl<'t> Writing<'t> {
             }
         }
         Ok(dropped)
+    }
+
+    /// Has edges look again at tokens with this name, of which there is no entry. To an edge, that is as if
+    /// one had been restored: it forgets what it remembers of such tokens, and revokes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(crate) fn announce(&mut self, name: Fingerprint) -> Result<(), StoreError> {
+        self.append(Change::Restore(name))
     }
 
     /// Keeps a setting.
@@ -206,20 +223,25 @@ impl<'t> Writing<'t> {
         name: Fingerprint,
         mut entry: Entry,
     ) -> Result<Box<Entry>, StoreError> {
-        let change = change_of(name, &entry, &self.filter_key);
-        self.head = Head {
-            sequence: self.head.sequence.saturating_add(1),
-            chain: self.head.chain.followed_by(&change),
-        };
+        self.append(change_of(name, &entry, &self.filter_key))?;
         entry.sequence = self.head.sequence;
-        self.transaction.append(self.head, &change)?;
-        self.told.changes.push((change, self.head.chain));
         if entry.in_force {
             let mark = mark_of(name, &entry, self.now, &self.filter_key);
             self.told.marks.push(mark);
         }
         self.put(name, &entry)?;
         Ok(Box::new(entry))
+    }
+
+    /// Appends a change to the feed.
+    fn append(&mut self, change: Change) -> Result<(), StoreError> {
+        self.head = Head {
+            sequence: self.head.sequence.saturating_add(1),
+            chain: self.head.chain.followed_by(&change),
+        };
+        self.transaction.append(self.head, &change)?;
+        self.told.changes.push((change, self.head.chain));
+        Ok(())
     }
 
     fn put(&mut self, name: Fingerprint, entry: &Entry) -> Result<(), StoreError> {
@@ -248,10 +270,11 @@ fn change_of(name: Fingerprint, entry: &Entry, key: &FilterKey) -> Change {
 /// What tells the registry of sessions that something is revoked.
 fn mark_of(name: Fingerprint, entry: &Entry, now: Now, key: &FilterKey) -> Mark {
     let kind = entry.target.kind;
+    let leaves_some = kind.is_cut_off() || entry.signed_in_from() > UnixTime::EPOCH;
     Mark {
         kind,
         name,
-        cut_off: kind.is_cut_off().then(|| entry.cut_off(key)),
+        cut_off: leaves_some.then(|| entry.cut_off(key)),
         ended: Ended {
             at: now.time(),
             cause: entry.cause,
@@ -265,6 +288,7 @@ pub(super) fn effect_of(name: Fingerprint, entry: &Entry, key: &FilterKey) -> Ef
         expires_at: entry.expires_at,
         sequence: entry.sequence,
         cause: entry.cause,
+        signed_in_from: entry.signed_in_from(),
     };
     let kind = entry.target.kind;
     match (entry.in_force, kind.is_cut_off()) {

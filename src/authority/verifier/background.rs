@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use super::server::Server;
-use super::{Issuer, VerifierError, clock};
+use super::{VerifierError, clock};
 use crate::authority::configuration::IssuerKeys;
 use crate::host::{
     BackgroundHost, Call, CallHost, CallId, CallOutcome, Expected, NotSent, SharedData, SharedValue,
@@ -27,13 +27,13 @@ pub(super) struct Background {
 type Answer = (CallId, CallOutcome);
 
 impl Background {
-    /// A host that can call the servers of these issuers.
-    pub(super) fn new(issuers: &[Issuer]) -> Result<Self, VerifierError> {
+    /// A host that can call the servers that have these keys.
+    pub(super) fn new<'k>(
+        keys: impl Iterator<Item = &'k IssuerKeys>,
+    ) -> Result<Self, VerifierError> {
         let mut servers = HashMap::new();
-        for issuer in issuers {
-            if let IssuerKeys::Server(server) = &issuer.keys {
-                servers.insert(Server::name(server), Server::open(server)?);
-            }
+        for server in keys.filter_map(IssuerKeys::server) {
+            servers.insert(Server::name(server), Server::open(server)?);
         }
         Ok(Self {
             servers,

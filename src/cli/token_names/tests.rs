@@ -10,7 +10,7 @@ fn token(claims: &Value) -> String {
 }
 
 fn names(claims: &Value) -> TokenNames {
-    TokenNames::of(&token(claims), Some("device")).unwrap()
+    TokenNames::of(&token(claims), Some("device"), &[]).unwrap()
 }
 
 #[test]
@@ -33,6 +33,7 @@ fn every_kind_has_the_name_that_the_gate_goes_by() {
     }
     assert_eq!(names.check().azp.as_deref(), Some("p"));
     assert_eq!(names.check().issued_at, Some(7));
+    assert_eq!(names.check().auth_time, None);
     assert_eq!(names.expires_at().map(UnixTime::seconds), Some(9));
     assert_eq!(names.all().len(), 6);
 }
@@ -68,7 +69,7 @@ fn what_is_pasted_with_a_token_is_removed() {
         "'authorization: bearer TOKEN'\n",
     ] {
         let text = around.replace("TOKEN", &token);
-        assert!(TokenNames::of(&text, None).is_ok(), "{around}");
+        assert!(TokenNames::of(&text, None, &[]).is_ok(), "{around}");
     }
 }
 
@@ -84,12 +85,12 @@ fn a_token_is_in_no_error() {
         secret,
         "",
     ] {
-        let error = TokenNames::of(text, None).unwrap_err();
+        let error = TokenNames::of(text, None, &[]).unwrap_err();
         let told = format!("{error} {:?}", std::error::Error::source(&error));
         assert!(!told.contains(secret) && !told.contains(&valid), "{told}");
     }
     for typed in [valid.as_str(), &format!("Bearer {valid}")] {
-        let error = TokenNames::read(Path::new(typed), None).unwrap_err();
+        let error = TokenNames::read(Path::new(typed), None, &[]).unwrap_err();
         assert!(matches!(error, TokenFileError::Typed), "{error}");
         assert!(!error.to_string().contains(&valid));
     }

@@ -279,6 +279,35 @@ fn a_request_with_two_tokens_counts_for_both_sessions_or_once_for_the_one() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn subjects_and_clients_that_share_a_sid_are_told_apart() {
+    let process = MockProcess::default();
+    let machine = reporting(&process, &report());
+    let users = [("alice", "app"), ("bob", "app"), ("alice", "web")];
+    for (requests, (subject, client)) in (1..).zip(users) {
+        let claims = json!({"sid": "s", "sub": subject, "client_id": client});
+        for _ in 0..requests {
+            admit(
+                &machine,
+                from(&token_with(claims.clone()), "203.0.113.7:5000", "curl/8.9"),
+            );
+        }
+    }
+    pass(&machine, &process, 100);
+    let told = take(&machine);
+    let told = told.iter().map(|report| {
+        assert_eq!(report["sid"], "s");
+        (&report["subject"], &report["client"], &report["requests"])
+    });
+    let expected = [("alice", "app", 1), ("bob", "app", 2), ("alice", "web", 3)];
+    let expected = expected
+        .map(|(subject, client, requests)| (json!(subject), json!(client), json!(requests)));
+    let expected = expected
+        .iter()
+        .map(|(subject, client, requests)| (subject, client, requests));
+    assert!(told.eq(expected));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn an_authority_that_does_not_answer_is_told_everything_later_and_asked_ever_less_often() {
     let process = MockProcess::default();
     let machine = reporting(&process, &report());
@@ -310,6 +339,142 @@ fn an_authority_that_does_not_answer_is_told_everything_later_and_asked_ever_les
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn while_one_machine_cannot_report_the_others_say_that_there_is_more() {
+    let process = MockProcess::default();
+    let [cut_off, other] = [(); 2].map(|()| reporting(&process, &report()));
+    admit(&cut_off, request_of("s"));
+    // What the other one says, second by second, while the calls of the first end like this.
+    let said = |seconds: std::ops::Range<u32>, status: u16| {
+        let mut said = Vec::new();
+        for second in seconds {
+            process.pass(1_000);
+            cut_off.tick();
+            take_with(&cut_off, status);
+            other.tick();
+            for call in calls_of(&other, ACTIVITY_PATH) {
+                let body = parse_json(call.call.body.as_deref().unwrap()).unwrap();
+                said.push((second, body.get("incomplete") == Some(&json!(true))));
+                other.end_call(&call, &answered(204));
+            }
+        }
+        said
+    };
+    for (second, is_incomplete) in said(0..600, 503) {
+        // Two intervals, and the time until the next attempt.
+        match second {
+            0..120 => assert!(!is_incomplete, "{second}"),
+            190.. => assert!(is_incomplete, "{second}"),
+            _ => {}
+        }
+    }
+    let later = said(600..900, 204);
+    assert_eq!(
+        later.first().map(|(_, is_incomplete)| *is_incomplete),
+        Some(true)
+    );
+    assert_eq!(
+        later.last().map(|(_, is_incomplete)| *is_incomplete),
+        Some(false)
+    );
+}
+
+/// A request that goes on.
+fn begin(machine: &Machine<'_>, request: MockHost) -> ContextId {
+    let context = machine.send(request);
+    assert_eq!(machine.state(context), State::Forwarded);
+    context
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_session_is_in_use_for_as_long_as_a_stream_of_it_is_in_progress() {
+    let process = MockProcess::default();
+    let machine = reporting(&process, &report());
+    let stream = begin(&machine, request_of("s"));
+    pass(&machine, &process, 100);
+    assert_eq!(take(&machine)[0]["requests"], 1);
+    for _ in 0..10 {
+        pass(&machine, &process, INTERVAL - 200);
+        assert!(sent(&machine).is_none());
+        pass(&machine, &process, 300);
+        let reports = take(&machine);
+        let [report] = &reports[..] else {
+            panic!("{reports:?}");
+        };
+        assert_eq!(
+            (&report["sid"], &report["requests"]),
+            (&json!("s"), &json!(0))
+        );
+        assert_eq!(report["sightings"], json!([]));
+        let age = report["last_seen_ago"].as_u64().unwrap();
+        assert!(age <= INTERVAL / 2, "{age}");
+    }
+    machine.leave(stream);
+    pass(&machine, &process, INTERVAL + 200);
+    assert!(take(&machine).len() < 2);
+    pass(&machine, &process, INTERVAL + 200);
+    assert!(sent(&machine).is_none());
+    assert_eq!(counts(&machine).sessions, 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_beside_a_stream_is_counted_once_and_its_place_is_told() {
+    let process = MockProcess::default();
+    let machine = reporting(&process, &report());
+    begin(&machine, request_of("s"));
+    pass(&machine, &process, 100);
+    assert_eq!(take(&machine).len(), 1);
+    pass(&machine, &process, INTERVAL / 2 + 100);
+    admit(&machine, request_of("s"));
+    pass(&machine, &process, INTERVAL / 2 + 100);
+    let report = take(&machine).remove(0);
+    assert_eq!(report["requests"], 1);
+    let seen = &report["sightings"][0];
+    assert_eq!(
+        (&seen["requests"], &seen["user_agent"]),
+        (&json!(1), &json!("okhttp"))
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_stream_is_no_use_of_a_session_where_the_operator_says_so_or_no_revocation_ends_it() {
+    let process = MockProcess::default();
+    let ignoring = reporting(&process, &json!({"report": true, "streams": "ignore"}));
+    let mut keeping = configuration_with(&report());
+    keeping["streams"] = json!({"on_revocation": "keep"});
+    let keeping = VirtualMachine::new(&process, &keeping);
+    keeping.tick();
+    for machine in [ignoring, keeping] {
+        begin(&machine, request_of("s"));
+        pass(&machine, &process, 100);
+        assert_eq!(take(&machine).len(), 1);
+        pass(&machine, &process, 2 * INTERVAL);
+        assert!(sent(&machine).is_none());
+        assert_eq!(counts(&machine).sessions, 0);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn however_many_streams_there_are_all_of_them_count_and_so_many_in_a_tick() {
+    let process = MockProcess::default();
+    let machine = reporting(&process, &report());
+    for number in 0..1_200 {
+        begin(&machine, request_of(&number.to_string()));
+    }
+    // All are reported, and then forgotten unless they count.
+    for _ in 0..4 {
+        pass(&machine, &process, 100);
+        take(&machine);
+    }
+    pass(&machine, &process, INTERVAL + 1_000);
+    let mut told = 0;
+    for _ in 0..4 {
+        told += take(&machine).len();
+        pass(&machine, &process, 100);
+    }
+    assert_eq!(told, 1_200);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn what_the_authority_refuses_is_dropped_and_counted() {
     for status in [400, 403, 404, 413] {
         let process = MockProcess::default();
@@ -325,6 +490,33 @@ fn what_the_authority_refuses_is_dropped_and_counted() {
         admit(&machine, request_of("s"));
         pass(&machine, &process, INTERVAL);
         assert_eq!(take(&machine)[0]["requests"], 1);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn after_a_day_without_an_answer_no_age_is_told_that_the_authority_would_refuse() {
+    const DAY: u64 = 86_400_000;
+    let process = MockProcess::default();
+    let machine = reporting(&process, &json!({"report": true, "interval": "3600s"}));
+    let token = token_with(json!({"sid": "s", "exp": NOW + 1_000_000}));
+    admit(&machine, from(&token, "203.0.113.7:5000", "okhttp/4.12"));
+    process.refuses_calls.set(true);
+    // As far as the clock is believed to have gone on at once.
+    for _ in 0..8_700 {
+        process.pass(10_000);
+        machine.tick();
+    }
+    process.refuses_calls.set(false);
+    process.pass(100_000);
+    machine.tick();
+    let report = take(&machine).remove(0);
+    let seen = &report["sightings"][0];
+    for age in [
+        &report["first_seen_ago"],
+        &report["last_seen_ago"],
+        &seen["last_seen_ago"],
+    ] {
+        assert_eq!(*age, DAY);
     }
 }
 

@@ -1,9 +1,12 @@
 //! Revocation as a request meets it, at an edge that follows an authority.
 
 mod answers;
+mod compound;
+mod issuance;
 mod naming;
 mod postures;
 mod session_routes;
+mod statuses;
 mod streams;
 
 use base64::Engine as _;
@@ -11,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
 
 use super::*;
-use crate::revocation::cut_off::CutOff;
+use crate::revocation::cut_off::{CutOff, Exception};
 use crate::revocation::{Cause, Settled};
 
 /// An edge in a process of its own, and its authority.
@@ -83,6 +86,7 @@ impl Fixture {
             key: name_of(kind, value),
             not_before: UnixTime::from_seconds(NOW).unwrap(),
             except: None,
+            is_compound: false,
         }));
     }
 
@@ -146,7 +150,11 @@ impl Fixture {
 
     /// The outcome of a request that waits, after its authority has answered.
     fn checked(&self) -> Option<Outcome> {
-        let (context, check) = self.check(&claims());
+        self.checked_for(&claims())
+    }
+
+    fn checked_for(&self, claims: &Value) -> Option<Outcome> {
+        let (context, check) = self.check(claims);
         let answer = self.authority.borrow().answer(&check.call).unwrap();
         self.machine.end_call(&check, &answer);
         self.machine.outcome(context)
@@ -234,6 +242,7 @@ fn cut_offs_refuse_older_tokens_without_a_call_and_leave_newer_ones_alone() {
             key: name_of(kind, value),
             not_before: UnixTime::from_seconds(NOW).unwrap(),
             except: None,
+            is_compound: false,
         }));
         assert_eq!(
             edge.outcome(&claims()),
@@ -283,6 +292,7 @@ fn a_token_that_was_cut_off_is_remembered_until_that_is_taken_back() {
         key: name,
         not_before: UnixTime::from_seconds(NOW).unwrap(),
         except: None,
+        is_compound: false,
     }));
     assert_eq!(edge.outcome(&claims()), refused(Reason::TokenRevoked));
     let looked_up = |edge: &Fixture| {

@@ -30,10 +30,114 @@ pub(super) fn all() -> Vec<Seed> {
     );
     seeds.extend(requests().into_iter().map(|seed| ("request", seed)));
     seeds.push(("import", LINES.into()));
+    let claims = logout_claims().map(|claims| claims.to_string().into_bytes());
+    seeds.extend(claims.map(|seed| ("logout_token", seed)));
+    let events = security_events().into_iter();
+    seeds.extend(events.map(|claims| ("security_event", claims.to_string().into_bytes())));
+    seeds.extend(FORMS.map(|form| ("logout_form", form.into())));
+    seeds.extend(OAUTH_FORMS.map(|form| ("oauth_form", form.into())));
+    seeds.extend(status_lists().map(|seed| ("status_list", seed)));
+    seeds.extend(POLLS.map(|answer| ("poll_answer", answer.into())));
     seeds.extend(feed());
     seeds.extend(records().into_iter().map(|seed| ("shared_record", seed)));
     seeds.extend(meddlings().into_iter().map(|seed| ("shared_feed", seed)));
     seeds
+}
+
+const FORMS: [&str; 4] = [
+    "logout_token=eyJhbGciOiJFUzI1NiJ9.e30.AA",
+    "logout%5ftoken=a%2Eb.c&state=1",
+    "x=1&logout_token=a.b.c&y=%20+",
+    "logout_token=a&logout_token=b",
+];
+
+/// With what stands in `Authorization` in front of a line break, where it is not in the form.
+const OAUTH_FORMS: [&str; 5] = [
+    "web:secret\ntoken=eyJhbGciOiJFUzI1NiJ9.e30.AA&token_type_hint=access_token",
+    "w%65b:s%3a\ntoken=a%2Eb.c&client_id=web",
+    "token=a.b.c&client_id=web&client_secret=%20+",
+    "token=a&client_assertion=a.b.c&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer",
+    "web:secret\ntoken=a&token=b",
+];
+
+const POLLS: [&str; 3] = [
+    r#"{"sets": {"a": "h.eyJzdWJfaWQiOnsiZm9ybWF0IjoiZW1haWwifX0.s"}, "moreAvailable": true}"#,
+    r#"{"moreAvailable": false, "sets": {"b": "x", "a": 7, "b": "\u0041"}, "x": [{}]}"#,
+    r#"{"sets": {}}"#,
+];
+
+/// What providers send, and what is refused.
+fn logout_claims() -> [Value; 5] {
+    let event = "http://schemas.openid.net/event/backchannel-logout";
+    // 2026-01-01T00:00:00Z.
+    let now = 1_767_225_600;
+    [
+        json!({"iss": "i", "aud": "web", "iat": now, "exp": now + 120, "jti": "j", "sub": "alice",
+               "sid": "s", "events": {event: {}}}),
+        json!({"iss": "i", "aud": ["app", "web"], "iat": now - 60, "jti": "j", "sub": "alice",
+               "events": {event: {}}}),
+        json!({"iss": "i", "aud": "web", "iat": now, "jti": "j", "sid": "s", "nonce": "n",
+               "events": {event: {}, "other": []}}),
+        json!({"iss": "i", "aud": "web", "iat": now, "jti": "j", "sub": "alice",
+               "events": {event: {}, "other": []}}),
+        // As Keycloak sends it where offline sessions end as well.
+        json!({"iss": "i", "aud": "web", "iat": now, "exp": now + 120, "jti": "j", "sub": "alice",
+               "sid": "s", "events": {event: {}, "revoke_offline_access": true}}),
+    ]
+}
+
+/// As tokens, and packed alone.
+fn status_lists() -> [Vec<u8>; 3] {
+    // 2026-01-01T00:00:00Z.
+    let now = 1_767_225_600;
+    let sub = "https://i/lists/1";
+    let list = json!({"bits": 2, "lst": "eNo76fITAAPfAgc"});
+    let packed = [0x78, 0xda, 0xdb, 0xb9, 0x18, 0x00, 0x02, 0x17, 0x01, 0x5d];
+    let claims = [
+        json!({"sub": sub, "iss": "i", "iat": now, "exp": now + 60, "ttl": 30, "status_list": list}),
+        json!({"sub": sub, "iat": now - 60, "status_list": list}),
+    ];
+    let [first, second] = claims.map(|claims| claims.to_string().into_bytes());
+    [first, second, [&[1][..], &packed].concat()]
+}
+
+/// The examples of the specifications, as of the stream and the time of the target.
+fn security_events() -> Vec<Value> {
+    let vectors = include_str!("../../../tests/vectors/security-events.json");
+    let vectors: Value = serde_json::from_str(vectors).unwrap();
+    let vectors = vectors["events"].as_array().unwrap().iter();
+    let claims = vectors.map(|vector| {
+        let mut claims = vector["claims"].clone();
+        let iss = claims["iss"].to_string();
+        claims["aud"] = json!("edge");
+        claims["iat"] = json!(1_767_225_600);
+        // Subjects are of the same issuer.
+        serde_json::from_str(&claims.to_string().replace(&iss, "\"i\"")).unwrap()
+    });
+    claims.chain(complex_subjects()).collect()
+}
+
+/// Of a user, and what else the subject has.
+fn complex_subjects() -> [Value; 3] {
+    let opaque = json!({"format": "opaque", "id": "1"});
+    let with = |member: &str, event: &str, payload: Value| {
+        json!({
+            "iss": "i", "aud": "edge", "iat": 1_767_225_600, "jti": "j",
+            "sub_id": {
+                "format": "complex", "user": {"format": "iss_sub", "iss": "i", "sub": "u"},
+                member: opaque,
+            },
+            "events": {event: payload},
+        })
+    };
+    let caep = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+    let risc = "https://schemas.openid.net/secevent/risc/event-type/credential-compromise";
+    let found = json!({"credential_type": "password", "event_timestamp": 1_767_222_000});
+    [
+        with("application", caep, json!({})),
+        with("group", caep, json!({})),
+        with("device", risc, found),
+    ]
 }
 
 /// One of every algorithm.
@@ -153,6 +257,13 @@ fn requests() -> Vec<Vec<u8>> {
         "/public/x?access_token=<\nx.session.id: 1",
         "/public/%252e%252e%2Fapi\\..//x/./",
         "/api\ncontent-type: application/grpc\naccept: text/plain;q=0.5, application/json",
+        "POST /session/sign-out?scope=everywhere\nauthorization: Bearer <",
+        "POST /session/sign-out?scope=others&scope=session\ncookie: session=<\nsec-fetch-site: none",
+        "/session/sign-out?scope=everywhere\ncookie: session=<\norigin: https://app.example",
+        "POST /session/./Sign-out;a=b\nauthorization: Bearer <\ncontent-type: application/grpc",
+        "/session/devices?limit=20&after=x\nauthorization: Bearer <",
+        "DELETE /session/devices/0123456789abcdef0123456789abcdef\nauthorization: Bearer <",
+        "/api/x\nauthorization: Bearer <\nuser-agent: okhttp/4.12\nx-forwarded-for: 203.0.113.9, ::1",
         "\n:method: CONNECT\norigin: https://a\naccess-control-request-method: GET",
     ]
     .iter()
@@ -175,6 +286,9 @@ const LINES: &str = r#"
 {"kind":"subject","issuer":"https://issuer.example","value":"alice","not_before":1767225600,"except_session":"session-2"}
 {"kind":"client","issuer":"https://issuer.example","value":"client-1","not_before":0}
 {"kind":"issuer","issuer":"https://issuer.example"}
+{"kind":"session","issuer":"https://issuer.example","value":"session-3","until_sign_in":true,"origin":"signal"}
+{"kind":"claim","issuer":"https://issuer.example","claim":"tenant","value":"acme"}
+{"kind":"subject_and_client","issuer":"https://issuer.example","client":"client-1","value":"alice","not_before":5}
 "#;
 
 /// The lines of [`LINES`] as an authority publishes them: a manifest, its cut-offs, the batch of
@@ -186,13 +300,13 @@ fn feed() -> Vec<Seed> {
         .unwrap();
     let published = runtime.block_on(published_by_an_authority(&lines_of_today()));
     let cut_offs = published.cut_offs;
-    assert_eq!(cut_off::decode(&cut_offs).unwrap().len(), 3);
+    assert_eq!(cut_off::decode(&cut_offs).unwrap().len(), 5);
     let mut seeds = vec![
         ("manifest", published.manifest),
         // With what goes before it for the target.
         ("segment", [&[1, 2], &cut_offs[..]].concat()),
     ];
-    for ((body, batch), changes) in published.batches.into_iter().zip([6, 0]) {
+    for ((body, batch), changes) in published.batches.into_iter().zip([9, 0]) {
         assert_eq!(batch.changes.len(), changes);
         seeds.push(("batch", body));
         if changes > 0 {

@@ -2,7 +2,8 @@
 
 use super::USER_AGENT;
 use crate::gate::request::Request;
-use crate::revocation::wire::activity::{self, MAX_SIGHTINGS, Report};
+use crate::revocation::wire::activity::{self, MAX_AGE, MAX_SIGHTINGS, Report};
+use crate::time::milliseconds;
 
 /// One request in this many is looked at more closely, beginning with the first.
 const SAMPLE: u32 = 16;
@@ -42,6 +43,8 @@ impl Line {
 #[derive(Debug, Default)]
 pub(super) struct Window {
     pub(super) requests: u32,
+    /// Whether one was in progress, which is not counted again.
+    had_stream: bool,
     first_seen: u64,
     last_seen: u64,
     /// The most recent first: requests count for that one until another is seen.
@@ -72,14 +75,16 @@ impl Session {
     pub(super) fn fill_in(&mut self, now: u64) -> &Report {
         let (report, window) = (&mut self.report, &mut self.window);
         window.attribute();
-        report.first_seen_ago = now.saturating_sub(window.first_seen);
-        report.last_seen_ago = now.saturating_sub(window.last_seen);
+        // A bundle with an age beyond that would be refused as a whole.
+        let ago = |seen: u64| now.saturating_sub(seen).min(milliseconds(MAX_AGE));
+        report.first_seen_ago = ago(window.first_seen);
+        report.last_seen_ago = ago(window.last_seen);
         report.requests = window.requests;
         let told = |sighting: &Sighting| activity::Sighting {
             network: sighting.network.clone(),
             user_agent: sighting.user_agent.clone(),
             requests: sighting.requests,
-            last_seen_ago: now.saturating_sub(sighting.last_seen),
+            last_seen_ago: ago(sighting.last_seen),
         };
         let sightings = window.sightings.iter();
         let known = sightings.filter(|seen| seen.network.is_some() || seen.user_agent.is_some());
@@ -101,6 +106,22 @@ impl Window {
         }
         self.last_seen = now;
         self.requests = self.requests.saturating_add(1);
+    }
+
+    /// Notes that a request is in progress.
+    pub(super) fn note_stream(&mut self, now: u64) {
+        // The requests up to now were seen when they came.
+        self.attribute();
+        if !self.is_used() {
+            self.first_seen = now;
+        }
+        self.last_seen = now;
+        self.had_stream = true;
+    }
+
+    /// Whether there is something to tell.
+    pub(super) const fn is_used(&self) -> bool {
+        self.requests > 0 || self.had_stream
     }
 
     /// Whether the next request, from this kind of software, has to be looked at more closely.
@@ -134,11 +155,12 @@ impl Window {
 
     /// Adds what has happened before and could not be reported.
     pub(super) fn merge(&mut self, before: Self) {
-        if self.requests == 0 {
+        if !self.is_used() {
             *self = before;
             return;
         }
         self.attribute();
+        self.had_stream |= before.had_stream;
         self.first_seen = before.first_seen;
         self.requests = self.requests.saturating_add(before.requests);
         self.attributed = self.attributed.saturating_add(before.requests);

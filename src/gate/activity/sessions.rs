@@ -31,6 +31,9 @@ const CHAINS: u16 = 16_384;
 /// Sessions whose interval is looked at in one tick.
 const MOST_PER_TICK: usize = 2_000;
 
+/// Places that are looked at, for one that a session with a `sid` may take.
+const MOST_TRIED: usize = 64;
+
 /// As far as a clock is believed to have gone on from one tick to the next. Ticks come ten times a
 /// second; a worker that could not tick for longer was stopped.
 const LONGEST_STEP: Duration = Duration::from_secs(10);
@@ -66,7 +69,7 @@ pub struct ActivityCounts {
 /// What was handed on, and has to be known when that has ended.
 #[derive(Debug)]
 pub struct Bundle {
-    windows: Vec<(u32, Window)>,
+    windows: Vec<(Turn, Window)>,
     /// Whether it says that there is more.
     is_incomplete: bool,
 }
@@ -98,10 +101,10 @@ struct Seat {
     session: Option<Box<Session>>,
 }
 
-/// A session in one of the queues, and since when.
+/// A session in one of the queues, and since when. It may have made room for another one by then.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
-    index: u32,
+    place: Place,
     since: u64,
 }
 
@@ -123,6 +126,8 @@ pub(super) struct Sessions {
     /// Whether something was dropped since, which the authority has to know: what it does not hear of
     /// must not look idle.
     is_incomplete: bool,
+    /// The next place to try for one that can be taken.
+    next_tried: usize,
     name_bytes: usize,
     most: usize,
     counts: ActivityCounts,
@@ -146,6 +151,7 @@ impl Sessions {
             clock: Clock::default(),
             told_at: 0,
             is_incomplete: false,
+            next_tried: 0,
             name_bytes: 0,
             most,
             counts: ActivityCounts::default(),
@@ -162,6 +168,12 @@ impl Sessions {
         seat.is_some_and(|seat| seat.generation == place.generation)
     }
 
+    fn get(&self, place: Place) -> Option<&Session> {
+        let seat = self.seats.get(place.index as usize)?;
+        let session = seat.session.as_deref()?;
+        (seat.generation == place.generation).then_some(session)
+    }
+
     pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Session> {
         let seat = self.seats.get_mut(place.index as usize)?;
         let session = seat.session.as_deref_mut()?;
@@ -169,15 +181,17 @@ impl Sessions {
     }
 
     /// The place of the session with this id, which a token with these names is of. A session that
-    /// is new takes one; `None` where there is no room, and the token's request is not collected.
+    /// is new takes one; `None` where there is no room, and the token's request is not collected. Tokens
+    /// without `sid` make room for sessions, since no session policy is for them.
     pub(super) fn join(&mut self, id: u128, report: Report) -> Option<Place> {
         if let Some(index) = self.find(id) {
             self.renew(index, report);
             return self.place(index);
         }
         let bytes = name_bytes(&report);
-        if self.len >= self.most || self.name_bytes + bytes > MOST_NAME_BYTES {
-            self.drop_requests(1);
+        let has_room = self.has_room(bytes) || (can_be_idle(&report) && self.make_room(bytes));
+        if !has_room {
+            self.drop_requests(1, can_be_idle(&report));
             return None;
         }
         let index = self.take_seat();
@@ -195,8 +209,9 @@ impl Sessions {
         seat.next = self.chains.get_mut(chain_of(id))?.replace(index);
         self.name_bytes += bytes;
         self.len += 1;
-        self.due.push_back(Turn { index, since });
-        self.place(index)
+        let place = self.place(index)?;
+        self.due.push_back(Turn { place, since });
+        Some(place)
     }
 
     /// Moves on to this time by the host's clock, and finds out what has to be told again.
@@ -211,39 +226,42 @@ impl Sessions {
                 break;
             }
             self.reported.pop_front();
-            let index = turn.index;
-            if self
-                .session(index)
-                .is_some_and(|session| session.window.requests > 0)
-            {
-                self.due.push_back(turn);
-            } else {
-                self.forget(index);
+            let session = self.get_mut(turn.place);
+            match session.map(|session| session.window.is_used()) {
+                Some(true) => self.due.push_back(turn),
+                Some(false) => self.forget(turn.place.index),
+                None => {}
             }
         }
     }
 
     /// What is due, as much as is sent at once. Where nothing is and nothing was for half an
-    /// interval, that is told too.
-    pub(super) fn take_bundle(&mut self, interval: Duration) -> Option<(Vec<u8>, Bundle)> {
+    /// interval, that is told too. `is_held_back` says whether another virtual machine of the process
+    /// keeps something back.
+    pub(super) fn take_bundle(
+        &mut self,
+        interval: Duration,
+        is_held_back: impl FnOnce() -> bool,
+    ) -> Option<(Vec<u8>, Bundle)> {
         let now = self.now();
         let is_quiet = now - self.told_at < milliseconds(interval) / 2;
         if self.due.is_empty() && is_quiet {
             return None;
         }
         self.told_at = now;
-        let is_incomplete = std::mem::take(&mut self.is_incomplete) || self.is_behind(interval);
-        let mut body = ActivityBody::new(interval, is_incomplete);
+        let is_incomplete = self.holds_back(interval);
+        self.is_incomplete = false;
+        let mut body = ActivityBody::new(interval, is_incomplete || is_held_back());
         let mut windows = Vec::new();
-        while let Some(Turn { index, .. }) = self.due.front().copied()
+        while let Some(turn) = self.due.front().copied()
             && body.bytes() < BUNDLE_BYTES
         {
-            if let Some(session) = self.session(index) {
+            if let Some(session) = self.get_mut(turn.place) {
                 if !body.add(session.fill_in(now)) {
                     break;
                 }
                 session.report.sightings = Vec::new();
-                windows.push((index, std::mem::take(&mut session.window)));
+                windows.push((turn, std::mem::take(&mut session.window)));
             }
             self.due.pop_front();
         }
@@ -254,10 +272,19 @@ impl Sessions {
         Some((body.finish(), bundle))
     }
 
-    /// Whether something is told later than an interval after its turn has come.
+    /// Whether something was dropped of which the authority has not heard yet, or is told late.
+    pub(super) fn holds_back(&self, interval: Duration) -> bool {
+        self.is_incomplete || self.is_behind(interval)
+    }
+
+    /// Whether a session that can be idle is told later than an interval after its turn has come.
     fn is_behind(&self, interval: Duration) -> bool {
         let late = 2 * milliseconds(interval);
-        let first = self.due.front();
+        let mut due = self.due.iter();
+        let first = due.find(|turn| {
+            let session = self.get(turn.place);
+            session.is_some_and(|session| can_be_idle(&session.report))
+        });
         first.is_some_and(|turn| self.now() - turn.since > late)
     }
 
@@ -266,21 +293,24 @@ impl Sessions {
         if delivery != Delivery::Reported {
             self.is_incomplete |= bundle.is_incomplete;
         }
-        for (index, window) in bundle.windows {
-            match delivery {
-                Delivery::Unanswered => {
-                    if let Some(session) = self.session(index) {
-                        session.window.merge(window);
-                        self.due.push_back(Turn { index, since: now });
-                    }
-                    continue;
-                }
-                Delivery::Refused => self.drop_requests(window.requests),
-                Delivery::Reported => {
+        // What was not told is late since its turn had come, and the first to be told.
+        for (turn, window) in bundle.windows.into_iter().rev() {
+            match (delivery, self.get_mut(turn.place)) {
+                (Delivery::Reported, _) => {
                     self.counts.reported = self.counts.reported.saturating_add(1);
                 }
+                (Delivery::Unanswered, Some(session)) => {
+                    session.window.merge(window);
+                    self.due.push_front(turn);
+                    continue;
+                }
+                (_, session) => {
+                    let can_be_idle = session.is_some_and(|session| can_be_idle(&session.report));
+                    self.drop_requests(window.requests, can_be_idle);
+                }
             }
-            self.reported.push_back(Turn { index, since: now });
+            let place = turn.place;
+            self.reported.push_back(Turn { place, since: now });
         }
     }
 
@@ -288,12 +318,11 @@ impl Sessions {
     pub(super) fn clear(&mut self) {
         for seat in std::mem::take(&mut self.seats) {
             if let Some(session) = seat.session {
-                self.drop_requests(session.window.requests);
+                self.drop_requests(session.window.requests, false);
             }
         }
         *self = Self {
             counts: self.counts,
-            is_incomplete: self.is_incomplete,
             ..Self::with_room_for(self.most)
         };
     }
@@ -303,6 +332,36 @@ impl Sessions {
             sessions: self.len,
             ..std::mem::take(&mut self.counts)
         }
+    }
+
+    const fn has_room(&self, bytes: usize) -> bool {
+        self.len < self.most && self.name_bytes + bytes <= MOST_NAME_BYTES
+    }
+
+    /// Whether there is room once some of those that cannot become idle have gone. They are looked for
+    /// at one place after the other, and at so many for one session that its request does not wait.
+    #[cold]
+    fn make_room(&mut self, bytes: usize) -> bool {
+        for _ in 0..MOST_TRIED {
+            let index = self.next_tried;
+            self.next_tried = if index < self.seats.len() {
+                index + 1
+            } else {
+                0
+            };
+            let seat = self.seats.get(index);
+            let session = seat.and_then(|seat| seat.session.as_ref());
+            let session = session.filter(|session| !can_be_idle(&session.report));
+            let Some(requests) = session.map(|session| session.window.requests) else {
+                continue;
+            };
+            self.drop_requests(requests, false);
+            self.forget(u32::try_from(index).unwrap_or(u32::MAX));
+            if self.has_room(bytes) {
+                return true;
+            }
+        }
+        false
     }
 
     fn find(&self, id: u128) -> Option<u32> {
@@ -379,8 +438,10 @@ impl Sessions {
         }
     }
 
-    const fn drop_requests(&mut self, requests: u32) {
-        self.is_incomplete |= requests > 0;
+    /// Counts requests of which the authority will not hear. Where that could make a session look idle,
+    /// it has to know.
+    const fn drop_requests(&mut self, requests: u32, can_be_idle: bool) {
+        self.is_incomplete |= can_be_idle;
         self.counts.dropped = self.counts.dropped.saturating_add(requests);
     }
 }
@@ -397,6 +458,11 @@ impl Clock {
 /// Ids are hashes, so that any bits of one will do.
 fn chain_of(id: u128) -> usize {
     usize::try_from(id % u128::from(CHAINS)).unwrap_or_default()
+}
+
+/// Whether a session policy may end it for being idle: only what has a `sid`.
+const fn can_be_idle(report: &Report) -> bool {
+    report.sid.is_some()
 }
 
 fn name_bytes(report: &Report) -> usize {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::configuration::{Fields, Node, Read};
-use crate::gate::policy::{ActivityRules, Detail};
+use crate::gate::policy::{ActivityRules, Detail, StreamUse};
 
 const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -26,6 +26,7 @@ fn rules_of(node: Node<'_>, has_revocation: bool) -> Read<Option<ActivityRules>>
             interval: interval(fields),
             network: detail(fields, "network", &NETWORKS),
             user_agent: detail(fields, "user_agent", &AGENTS),
+            streams: fields.strict_word("streams", &STREAMS, StreamUse::Count),
         };
         let reports = reports?;
         if reports && !has_revocation {
@@ -48,9 +49,7 @@ fn interval(fields: &mut Fields<'_>) -> Duration {
 
 /// `null` is a fault: in place of `none` it would tell more than is meant.
 fn detail(fields: &mut Fields<'_>, key: &'static str, words: &[(&str, Detail)]) -> Detail {
-    let node = fields.optional(key);
-    let detail = node.and_then(|node| node.word(words).ok());
-    detail.unwrap_or(Detail::Coarse)
+    fields.strict_word(key, words, Detail::Coarse)
 }
 
 const NETWORKS: [(&str, Detail); 3] = [
@@ -58,5 +57,8 @@ const NETWORKS: [(&str, Detail); 3] = [
     ("none", Detail::None),
     ("full", Detail::Full),
 ];
+
+const STREAMS: [(&str, StreamUse); 2] =
+    [("count", StreamUse::Count), ("ignore", StreamUse::Ignore)];
 
 const AGENTS: [(&str, Detail); 2] = [("family", Detail::Coarse), ("none", Detail::None)];

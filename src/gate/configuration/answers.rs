@@ -44,9 +44,11 @@ fn login(node: Node<'_>) -> Read<Login> {
         let url = fields.required("url").and_then(page_url);
         let parameter = fields.nullable("return_parameter");
         let parameter = parameter.map_or(Ok(DEFAULT_RETURN_PARAMETER), parameter_name);
+        let when_revoked = fields.optional("when_revoked").map(parameters);
         Ok(Login {
             url: url?.to_owned(),
             parameter: parameter?.to_owned(),
+            when_revoked: when_revoked.transpose()?.map(str::to_owned),
         })
     })
 }
@@ -68,6 +70,14 @@ fn parameter_name(node: Node<'_>) -> Read<&str> {
     node.text_of("letters, digits, `-`, `.`, `_` and `~`", |byte| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
     })
+}
+
+/// Parameters of a query, encoded.
+fn parameters(node: Node<'_>) -> Read<&str> {
+    node.text_of(
+        "parameters of a query, `prompt=login` for instance",
+        |byte| byte.is_ascii_alphanumeric() || b"-._~=&%+".contains(&byte),
+    )
 }
 
 fn is_url(text: &str) -> bool {

@@ -7,6 +7,7 @@ use super::{claims, keys, matchers};
 use crate::configuration::{Fields, Node, Read};
 use crate::gate::extraction::{CookieLocation, Duplicates, HeaderLocation, Location};
 use crate::gate::policy::{IssuedAhead, Provider, comparable_audience};
+use crate::revocation::CutOffBy;
 use crate::token::{
     Algorithm, DEFAULT_MAX_CANDIDATES, KeyRules, LARGEST_MAX_TOKEN_BYTES, MAX_KEYS, MAX_TOKEN_BYTES,
 };
@@ -46,6 +47,8 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
         let max_lifetime = fields.optional_duration("max_lifetime");
         let max_token_age = fields.optional_duration("max_token_age");
         let allow_bound_tokens = fields.nullable_flag("allow_bound_tokens", false);
+        let cut_off_by = cut_off_by(fields);
+        let honours_status = fields.strict_word("status_list", &STATUS_LIST, false);
         ignored(fields);
         let clock_skew = clock_skew.unwrap_or(Ok(DEFAULT_CLOCK_SKEW_SECONDS))?;
         Ok(Provider {
@@ -70,8 +73,24 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
                 Some(_) => IssuedAhead::Refused,
                 None => IssuedAhead::Accepted,
             },
+            cut_off_by,
+            honours_status,
         })
     })
+}
+
+/// Whether the status lists that tokens refer to count.
+const STATUS_LIST: [(&str, bool); 2] = [("ignore", false), ("honour", true)];
+
+/// What cut-offs compare with. `null` is a fault: by another claim than is meant, they would end less.
+pub(crate) fn cut_off_by(fields: &mut Fields<'_>) -> CutOffBy {
+    let words = [
+        ("auth_time_or_iat", CutOffBy::AuthTimeOrIssuedAt),
+        ("iat", CutOffBy::IssuedAt),
+    ];
+    let node = fields.optional("cut_off_by");
+    let cut_off_by = node.and_then(|node| node.word(&words).ok());
+    cut_off_by.unwrap_or_default()
 }
 
 /// Keys of `jwt_authn` that change nothing here, and those that are not supported.

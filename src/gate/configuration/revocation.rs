@@ -6,12 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::VerifyingKey;
 
+use super::claims::claim_path;
 use super::sources::{variable, written_or_named};
-use crate::configuration::{Fields, Node, Read, all};
+use crate::configuration::{Fields, Node, Read, all, each_once, joined};
 use crate::gate::policy::Provider;
-use crate::gate::revocation::{Posture, RevocationSettings};
+use crate::gate::revocation::{ClaimSource, Posture, RevocationSettings};
 use crate::namespace::RecordSecret;
-use crate::revocation::{FeedKeys, MAX_CLOCK_SKEW};
+use crate::revocation::wire::MAX_CLAIMS;
+use crate::revocation::{FeedKeys, MAX_CLOCK_SKEW, MAX_NAME_BYTES};
 
 const DEFAULT_MAX_STALENESS: Duration = Duration::from_secs(30);
 const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -29,6 +31,7 @@ pub(super) fn settings(
     providers: &[(String, Read<Provider>)],
 ) -> Read<Option<RevocationSettings>> {
     let Some(node) = fields.optional("revocation") else {
+        refuse_status_lists(fields, providers);
         return Ok(None);
     };
     refuse_long_skews(fields.node(), providers);
@@ -42,6 +45,7 @@ fn settings_of(node: Node<'_>) -> Read<RevocationSettings> {
         let credential = fields.required("credential").and_then(credential);
         let keys = public_keys(fields);
         let device_claim = fields.optional_text("device_claim");
+        let claims = listed_claims(fields);
         let max_staleness = max_staleness(fields);
         let on_stale = fields.word("on_stale", &CONFIRMABLE, Posture::Deny);
         let on_missing_feed = fields.word("on_missing_feed", &CONFIRMABLE, Posture::Deny);
@@ -57,6 +61,7 @@ fn settings_of(node: Node<'_>) -> Read<RevocationSettings> {
             credential: credential?,
             keys: keys?,
             device_claim: device_claim.map(str::to_owned),
+            claims: claims?,
             max_staleness,
             on_stale,
             on_missing_feed,
@@ -67,6 +72,80 @@ fn settings_of(node: Node<'_>) -> Read<RevocationSettings> {
             stream_grace,
         })
     })
+}
+
+/// ◆ The claims by which tokens can be revoked beside those that always name one.
+pub(crate) fn listed_claims(fields: &mut Fields<'_>) -> Read<Vec<ClaimSource>> {
+    let Some(node) = fields.optional("claims") else {
+        return Ok(Vec::new());
+    };
+    let nodes = node.some_elements("claim")?;
+    if nodes.len() > MAX_CLAIMS {
+        return Err(node.fault(format!(
+            "expected at most {MAX_CLAIMS}: each is looked up for every new token"
+        )));
+    }
+    each_once(nodes, listed_claim, |source| source.name.as_str())
+}
+
+/// Claims that are times or lists, so that no token could be told by them and each would be refused, and
+/// those that name a token without being listed.
+const NEVER_LISTED: [&str; 9] = [
+    "exp",
+    "nbf",
+    "iat",
+    "auth_time",
+    "aud",
+    "iss",
+    "sub",
+    "jti",
+    "sid",
+];
+
+/// A claim as it is called, or one with a name and where it is.
+fn listed_claim(node: Node<'_>) -> Read<ClaimSource> {
+    if !node.is_object() {
+        let name = claim_name(node)?;
+        if NEVER_LISTED.contains(&name) {
+            return Err(node.fault(format!(
+                "`{name}` is a time, a list or a name by which tokens are revoked anyway"
+            )));
+        }
+        return Ok(ClaimSource::at(name));
+    }
+    node.object(|fields| {
+        let name = fields.required("name").and_then(claim_name);
+        let path = claim_path(fields);
+        Ok(ClaimSource {
+            name: name?.to_owned(),
+            path: path?,
+        })
+    })
+}
+
+/// A name as the authority takes it.
+fn claim_name(node: Node<'_>) -> Read<&str> {
+    let name = node.text()?;
+    if name.len() > MAX_NAME_BYTES {
+        return Err(node.fault(format!("expected at most {MAX_NAME_BYTES} bytes")));
+    }
+    Ok(name)
+}
+
+/// It is the authority that reads status lists.
+fn refuse_status_lists(fields: &Fields<'_>, providers: &[(String, Read<Provider>)]) {
+    for (name, provider) in providers {
+        if provider
+            .as_ref()
+            .is_ok_and(|provider| provider.honours_status)
+        {
+            let path = joined(&joined("providers", name), "status_list");
+            fields.fault_at(
+                path,
+                "expected `revocation` with `honour`: its authority reads the lists",
+            );
+        }
+    }
 }
 
 /// An entry is dropped some time after its tokens have expired. A provider that lets tokens pass

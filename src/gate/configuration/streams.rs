@@ -35,9 +35,7 @@ fn rules_of(node: Node<'_>, has_revocation: bool) -> Read<StreamRules> {
 
 /// `null` is a fault: in place of `close` it would keep streams that are meant to end.
 fn rule(fields: &mut Fields<'_>, key: &'static str, default: StreamRule) -> StreamRule {
-    let node = fields.optional(key);
-    let rule = node.and_then(|node| node.word(&WORDS).ok());
-    rule.unwrap_or(default)
+    fields.strict_word(key, &WORDS, default)
 }
 
 const WORDS: [(&str, StreamRule); 2] = [("close", StreamRule::Close), ("keep", StreamRule::Keep)];

@@ -11,6 +11,17 @@ pub(in crate::gate) struct ActivityRules {
     pub(in crate::gate) network: Detail,
     /// What is told of the client's software.
     pub(in crate::gate) user_agent: Detail,
+    /// Whether requests in progress count.
+    pub(in crate::gate) streams: StreamUse,
+}
+
+/// Whether a session is in use while a request in progress is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gate) enum StreamUse {
+    /// It is, for as long as the request goes on.
+    Count,
+    /// It is when the request begins.
+    Ignore,
 }
 
 /// How much is told of something.

@@ -7,11 +7,16 @@ use crate::gate::extraction::Location;
 use crate::gate::reason::Reason;
 use crate::gate::text::TextMatcher;
 use crate::keys::KeySource;
+use crate::revocation::CutOffBy;
 use crate::time::UnixTime;
 use crate::token::Claims;
 
 /// An issuer of tokens as it is configured.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the configuration by itself"
+)]
 pub(in crate::gate) struct Provider {
     pub(in crate::gate) name: String,
     pub(in crate::gate) issuer: Option<String>,
@@ -36,6 +41,9 @@ pub(in crate::gate) struct Provider {
     pub(in crate::gate) max_token_age: Option<Duration>,
     pub(in crate::gate) allow_bound_tokens: bool,
     pub(in crate::gate) issued_ahead: IssuedAhead,
+    pub(in crate::gate) cut_off_by: CutOffBy,
+    /// Whether the status lists that tokens refer to count.
+    pub(in crate::gate) honours_status: bool,
 }
 
 /// What becomes of a token whose `iat` lies further ahead than clocks may differ.

@@ -173,8 +173,8 @@ impl TokenRequirement {
 /// Types of tokens that serve another purpose than access: logout (OpenID Connect
 /// Back-Channel Logout 1.0), security events (RFC 8417), proofs of possession (RFC 9449, RFC
 /// 9728), requests and answers of OAuth (RFC 9101, RFC 9701), client authentication (RFC 7523bis),
-/// verifiable credentials' key binding.
-const NOT_FOR_ACCESS: [&str; 9] = [
+/// verifiable credentials' key binding, requests to revoke everything of a user.
+const NOT_FOR_ACCESS: [&str; 10] = [
     "logout+jwt",
     "secevent+jwt",
     "dpop+jwt",
@@ -184,6 +184,7 @@ const NOT_FOR_ACCESS: [&str; 9] = [
     "client-authentication+jwt",
     "statuslist+jwt",
     "entity-statement+jwt",
+    "global-token-revocation+jwt",
 ];
 
 /// The event that makes a token a logout token, whatever its `typ`.

@@ -89,6 +89,8 @@ impl Reason {
             Self::SessionIdle => (401, "session_idle", InvalidToken, SignIn, "the session has ended, since it was not used for too long"),
             Self::SessionTooOld => (401, "session_too_old", InvalidToken, SignIn, "the session has ended, since it has lasted for as long as it may"),
             Self::SessionDisplaced => (401, "session_displaced", InvalidToken, SignIn, "the session has ended, since there are newer ones"),
+            Self::TokenSuspended => (401, "token_suspended", InvalidToken, Wait, "the issuer of the token has suspended it"),
+            Self::StatusMalformed => (401, "status_malformed", InvalidToken, SignIn, "the status of the token is no reference to a status list"),
             Self::TokenUnnamed => (401, "token_unnamed", InvalidToken, SignIn, "the token lacks a claim by which it could be revoked"),
             Self::RevocationUnavailable | Self::RevocationStale | Self::RevocationUnconfirmed => (503, "revocation_unavailable", Absent, Wait, "whether the session has ended cannot be told at the moment"),
             Self::HostFault => (503, "host_fault", Absent, Wait, "the request cannot be handled at the moment"),

@@ -237,9 +237,36 @@ fn a_client_that_asks_for_text_gets_a_line_of_text() {
     assert_eq!(response.body, b"token_missing: a token is required\n");
 }
 
+#[wasm_bindgen_test(unsupported = test)]
+fn where_the_token_was_revoked_the_login_page_is_told_to_ask_the_user_again() {
+    let mut settings = with_login("/login?a=b");
+    let page = [("accept", "text/html")];
+    let mut location = |reason, when_revoked: Option<&str>| {
+        if let Some(login) = &mut settings.login {
+            login.when_revoked = when_revoked.map(str::to_owned);
+        }
+        let response = answer(reason, &settings, &page);
+        header(&response, "location").map(str::to_owned)
+    };
+    let plain = Some("/login?a=b&return_to=%2Fx".to_owned());
+    let asked = Some("/login?a=b&prompt=login&return_to=%2Fx".to_owned());
+    for reason in [
+        Reason::TokenRevoked,
+        Reason::SessionIdle,
+        Reason::SessionTooOld,
+    ] {
+        assert_eq!(location(reason, None), plain, "{reason:?}");
+        assert_eq!(location(reason, Some("prompt=login")), asked, "{reason:?}");
+    }
+    for reason in [Reason::TokenMissing, Reason::TokenExpired] {
+        assert_eq!(location(reason, Some("prompt=login")), plain, "{reason:?}");
+    }
+}
+
 fn with_login(url: &str) -> RefusalSettings {
     RefusalSettings {
         login: Some(Login {
+            when_revoked: None,
             url: url.into(),
             parameter: "return_to".into(),
         }),
@@ -332,7 +359,7 @@ fn the_refusals_that_the_readme_shows_are_given() {
         assert!(given.iter().any(is_it), "{challenge}");
         count += 1;
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 4);
 }
 
 /// Every code with its status and what to do about it.

@@ -3,25 +3,26 @@
 use super::super::refusal::is_navigation;
 use super::super::request::Request;
 use super::SessionCall;
+use super::call::Done;
 use crate::gate::reason::Service;
 use crate::host::Response;
 
 impl SessionCall {
-    /// The answer when the authority has done what was asked for. `list` is the body that it gave;
-    /// a browser that has sent a form to sign out is sent to `redirect`.
+    /// The answer when the authority has done what was asked for. A browser that has sent a form to sign
+    /// out is sent to `redirect`.
     pub(in crate::gate) fn response(
         &self,
         request: &Request,
-        list: Vec<u8>,
+        done: Done,
         redirect: Option<&str>,
     ) -> Response {
         let mut headers = vec![("cache-control", "no-store".to_owned())];
-        if self.ends_own_session() && !self.cookies.is_empty() {
+        if done.ended_own_session && !self.cookies.is_empty() {
             headers.push(("clear-site-data", CLEAR.to_owned()));
             let expired = self.cookies.iter().map(|name| format!("{name}={EXPIRED}"));
             headers.extend(expired.map(|cookie| ("set-cookie", cookie)));
         }
-        let redirect = redirect.filter(|_| self.ends_own_session());
+        let redirect = redirect.filter(|_| done.ended_own_session);
         let (mut status, mut grpc_status) = (204, None);
         if self.service == Service::ListSessions {
             status = 200;
@@ -40,7 +41,7 @@ impl SessionCall {
             status,
             grpc_status,
             headers: headers.into_iter().collect(),
-            body: list,
+            body: done.list,
             details: format!("portcullis_served{{{}}}", self.service.label()),
         }
     }

@@ -22,6 +22,14 @@ const MAX_LIST_BYTES: usize = 256 * 1024;
 /// The code of the authority's answer for a session that the user does not have.
 const NOT_FOUND: &str = "session_not_found";
 
+/// The code of its answer for a token that does not say what to revoke: it never will, however often the
+/// client tries again.
+const UNNAMED: &str = "token_unnamed";
+
+/// The code of its answer for an `after` that it has not given out: a client that was told to wait would
+/// wait for ever.
+const OUT_OF_BOUNDS: &str = "out_of_bounds";
+
 /// A call to the authority that a request for a session route waits for.
 pub struct SessionCall {
     pub(in crate::gate) service: Service,
@@ -32,6 +40,14 @@ pub struct SessionCall {
     pub(in crate::gate) token: Rc<KnownToken>,
     /// The cookies that the token came in.
     pub(in crate::gate) cookies: Vec<String>,
+}
+
+/// What a call has brought.
+pub(in crate::gate) struct Done {
+    /// The body of the answer to the client, which is empty unless sessions are listed.
+    pub(in crate::gate) list: Vec<u8>,
+    /// Whether the session of the token that it was made with has ended, as far as that is certain.
+    pub(in crate::gate) ended_own_session: bool,
 }
 
 /// Calls with the same body are the same.
@@ -57,11 +73,6 @@ impl SessionCall {
         self.service
     }
 
-    /// Whether it ends the session of the token that it is made with, as far as that is certain.
-    pub(in crate::gate) const fn ends_own_session(&self) -> bool {
-        matches!(self.service, Service::SignOut | Service::SignOutEverywhere)
-    }
-
     /// Path and body of the call, and how long it may take.
     pub(in crate::gate) fn parts(&self) -> (&'static str, Vec<u8>, Duration) {
         let path = match self.service {
@@ -72,39 +83,60 @@ impl SessionCall {
         (path, self.body.clone(), TIMEOUT)
     }
 
-    /// The body of the answer to the client, which is empty unless sessions are listed.
+    /// What the authority has done.
     ///
     /// # Errors
     ///
     /// [`Reason::SignOutFailed`] without a proof by one of these keys, [`Reason::SessionNotFound`]
-    /// where the authority says so, and [`Reason::SessionsUnavailable`] without a list.
+    /// and [`Reason::TokenUnnamed`] where the authority says so, [`Reason::ParameterInvalid`] for an `after` that is not of this list,
+    /// and [`Reason::SessionsUnavailable`] without a list.
     pub(in crate::gate) fn read(
         &self,
         outcome: &CallOutcome,
         keys: &FeedKeys,
-    ) -> Result<Vec<u8>, Reason> {
+    ) -> Result<Done, Reason> {
         let (status, body): (_, &[u8]) = match outcome {
             CallOutcome::Answered { status, body, .. } => (*status, body),
             CallOutcome::Failed => (0, &[]),
         };
+        // The status alone may be that of an authority that does not know the path.
+        let is_told = |expected: u16, code: &str| {
+            status == expected && member(body, "code").is_some_and(|found| found == code)
+        };
+        if is_told(422, UNNAMED) {
+            return Err(Reason::TokenUnnamed);
+        }
         if self.service == Service::ListSessions {
             let is_list = status == 200 && body.len() <= MAX_LIST_BYTES && has_sessions(body);
-            let list = is_list.then(|| body.to_vec());
-            return list.ok_or(Reason::SessionsUnavailable);
+            let done = is_list.then(|| Done {
+                list: body.to_vec(),
+                ended_own_session: false,
+            });
+            return done.ok_or(if is_told(422, OUT_OF_BOUNDS) {
+                Reason::ParameterInvalid
+            } else {
+                Reason::SessionsUnavailable
+            });
         }
         let proof = wire::proof_in(body).filter(|_| status == 200);
         if proof.is_some_and(|proof| proof::is_done(&proof, &self.body, keys)) {
-            return Ok(Vec::new());
+            return Ok(Done {
+                list: Vec::new(),
+                ended_own_session: match self.service {
+                    Service::SignOut | Service::SignOutEverywhere => true,
+                    // Which session has this id only the authority knows.
+                    Service::EndSession => member(body, "current").is_some_and(|it| it == true),
+                    _ => false,
+                },
+            });
         }
-        // The status alone is that of an authority that does not know the path.
-        let is_unknown = self.service == Service::EndSession
-            && status == 404
-            && member(body, "code").is_some_and(|code| code == NOT_FOUND);
-        Err(if is_unknown {
-            Reason::SessionNotFound
-        } else {
-            Reason::SignOutFailed
-        })
+        Err(
+            if self.service == Service::EndSession && is_told(404, NOT_FOUND) {
+                Reason::SessionNotFound
+            } else {
+                Reason::SignOutFailed
+            },
+        )
     }
 }
 

@@ -181,6 +181,7 @@ fn what_patterns_cost_is_not_for_an_outsider_to_choose() {
     assert_eq!(outcome(&gate, &host), None);
 }
 
+#[allow(clippy::large_stack_arrays, reason = "a dozen gates, once")]
 #[wasm_bindgen_test(unsupported = test)]
 fn all_patterns_together_are_compared_with_so_much_of_a_request_and_no_more() {
     let regex = |pattern: String| json!({"safe_regex": {"regex": pattern}});

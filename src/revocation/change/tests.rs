@@ -41,6 +41,7 @@ fn batch() -> Batch {
                     session: Fingerprint([4; 16]),
                     from: UnixTime::EPOCH,
                 }),
+                is_compound: false,
             }),
             Change::ClearCutOff(Fingerprint([5; 16])),
         ],

@@ -4,7 +4,7 @@ use super::super::example_state as example;
 use super::*;
 use crate::host::mock::MockProcess;
 use crate::revocation::cut_off::{CutOff, Exception};
-use crate::revocation::{Fingerprint, Kind};
+use crate::revocation::{Fingerprint, Issuance, Kind};
 use crate::time::UnixTime;
 
 fn name(text: &str) -> Fingerprint {
@@ -17,7 +17,7 @@ fn names(text: &str) -> Names {
     names.add(&key, Kind::Token, "iss", text);
     names.add(&key, Kind::Session, "iss", "session");
     names.add(&key, Kind::Subject, "iss", "subject");
-    names.issued_at = UnixTime::from_seconds(100);
+    names.issuance = Issuance::new(UnixTime::from_seconds(100), None);
     names
 }
 
@@ -48,6 +48,7 @@ fn subject_cut_off(seconds: u64, except: Option<Fingerprint>) -> Change {
             session,
             from: UnixTime::EPOCH,
         }),
+        is_compound: false,
     })
 }
 
@@ -299,6 +300,7 @@ fn how_full_the_records_are_is_known_from_a_few_of_them() {
             key,
             not_before: UnixTime::EPOCH,
             except: None,
+            is_compound: false,
         };
         assert!(filter.apply(
             &process,

@@ -28,6 +28,10 @@ pub const MAX_SIGHTINGS: usize = 4;
 /// The longest network (an IPv6 address with a prefix has 43 bytes) and kind of client.
 pub const MAX_SIGHTING_BYTES: usize = 64;
 
+/// How long ago something may have been seen: what is older was kept back for too long to say
+/// anything about who is signed in now. An edge tells it as that old.
+pub const MAX_AGE: Duration = Duration::from_hours(24);
+
 /// The version of the format. Another one is refused.
 pub const ACTIVITY_VERSION: u8 = 1;
 

@@ -97,6 +97,10 @@ pub struct DoneAnswer {
     /// The proof of it: base64url of SHA-256 of the request's body, eight bytes that name the key,
     /// and an Ed25519 signature over `portcullis sign-out 1`, a zero byte and what is before the key.
     pub proof: String,
+    /// Whether it was the session of the token itself that was ended in the list of sessions, so that a
+    /// browser has to be told as when its user signs out; absent where it was not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub current: bool,
 }
 
 #[cfg(all(test, not(target_family = "wasm")))]

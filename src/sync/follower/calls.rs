@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::FeedSource;
 use crate::host::{BackgroundHost, Call};
-use crate::revocation::wire::{DeltaQuery, MANIFEST_PATH, segment_path};
+use crate::revocation::wire::{DeltaQuery, EDGE_HEADER, Introduction, MANIFEST_PATH, segment_path};
 use crate::revocation::{Batch, BatchError, FeedState, ManifestError, Signer};
 use crate::sync::loader::LoadError;
 
@@ -78,6 +78,7 @@ impl FeedSource {
         state: &FeedState,
         newest: Option<u64>,
         asked: Asked,
+        introduction: &Introduction,
     ) -> Call {
         let Asked { nonce, sent, wait } = asked;
         let generation = newest.map_or(state.generation, |newest| newest.max(state.generation));
@@ -91,7 +92,9 @@ impl FeedSource {
             nonce,
             wait: wait.as_secs(),
         };
-        self.get(query.path(), wait + CALL_TIMEOUT)
+        let mut call = self.get(query.path(), wait + CALL_TIMEOUT);
+        call.headers.push((EDGE_HEADER, introduction.to_header()));
+        call
     }
 
     fn get(&self, path: String, timeout: Duration) -> Call {

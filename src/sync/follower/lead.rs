@@ -9,6 +9,7 @@ use super::polling::Poller;
 use super::remarks::Work;
 use super::tidying::Tidier;
 use crate::host::{BackgroundHost, CallId, CallOutcome};
+use crate::revocation::wire::Introduction;
 use crate::revocation::{FeedState, Fill, SharedFilter, View};
 
 /// The parts of a leader's work.
@@ -31,6 +32,11 @@ pub(super) struct Scope<'s, H> {
 impl<'s, H: BackgroundHost> Scope<'s, H> {
     pub(super) fn now(&self) -> u64 {
         self.host.now_milliseconds()
+    }
+
+    /// What the authority is told of this edge, which uses this generation.
+    pub(super) fn introduction(&self, generation: Option<u64>) -> Introduction {
+        self.report.introduction(generation, self.now())
     }
 
     pub(super) fn filter(&self) -> &'s SharedFilter {

@@ -172,7 +172,11 @@ impl LoadJob {
                 Need::Changes => {
                     let asked = Asked::now(scope.host, Duration::ZERO);
                     let state = loader.state();
-                    let call = scope.source.changes_call(state, self.newest, asked);
+                    // What is asked for is not in use yet.
+                    let introduction = scope.introduction(None);
+                    let call = scope
+                        .source
+                        .changes_call(state, self.newest, asked, &introduction);
                     self.start(scope, &call, Step::Changes(asked));
                     return None;
                 }

@@ -5,6 +5,7 @@ use super::lead::Scope;
 use super::remarks::{Remarks, Work};
 use super::{Counts, FeedSource};
 use crate::host::{BackgroundHost, CallOutcome, NotSent};
+use crate::revocation::wire::{Introduction, instance_name};
 use crate::revocation::{SharedFilter, Standing, View};
 use crate::sync::fault::{Fault, code};
 use crate::sync::loader::LoadError;
@@ -17,6 +18,8 @@ pub(super) struct Report {
     pub(super) counts: Counts,
     pub(super) trouble: Trouble,
     remarks: Remarks,
+    /// What the operator calls the process.
+    instance: String,
     /// `verified_at` when this one last looked, or the beginning of the first leader while nothing
     /// was ever loaded.
     heard_at: u64,
@@ -32,8 +35,24 @@ impl Report {
         verified_at: Option<u64>,
     ) -> u64 {
         self.remarks = Remarks::begin(host, filter.space(), host.now_milliseconds());
+        self.instance = instance_name(&host.instance());
         self.heard_at = verified_at.unwrap_or(self.remarks.began_at);
         self.heard_at
+    }
+
+    /// What the authority is told of the edge. The generation is the one in use.
+    pub(super) fn introduction(
+        &self,
+        generation: Option<u64>,
+        now_milliseconds: u64,
+    ) -> Introduction {
+        let age = now_milliseconds.saturating_sub(self.remarks.began_at);
+        Introduction {
+            process: self.remarks.process,
+            age_seconds: age / 1_000,
+            generation,
+            instance: self.instance.clone(),
+        }
     }
 
     /// Leaves the lead to another one, and resets the trouble, which says nothing about that one.

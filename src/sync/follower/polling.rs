@@ -77,7 +77,10 @@ impl Poller {
             Duration::ZERO
         };
         let asked = Asked::now(scope.host, wait);
-        let call = scope.source.changes_call(&state, newest, asked);
+        let introduction = scope.introduction(Some(state.generation));
+        let call = scope
+            .source
+            .changes_call(&state, newest, asked, &introduction);
         if let Err(reason) = self.line.start(scope.host, &call, asked) {
             scope.on_not_sent(Work::Poll, reason);
         }

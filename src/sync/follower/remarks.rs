@@ -1,11 +1,13 @@
-//! What the leaders of a process have logged.
+//! What the leaders of a process have logged, and what tells their process from others.
 //!
 //! During an outage leaders follow one another, and each would log the same again. So what was
 //! logged is kept in shared data, where the next one finds it: the record is read when a leader
-//! begins, and written when something is logged or resolved.
+//! begins, and written when something is logged or resolved. To the authority, all leaders of a process
+//! are the same edge.
 //!
 //! ```text
 //! struct Remarks {
+//!     process: u64,                    // random
 //!     began_at: u64,                   // when the first one led, in milliseconds since 1970
 //!     is_late: u64,                    // 1 when it was logged that `max_staleness` is exceeded
 //!     complaints: [(u64, u64); 3],     // for each kind of work: a hash of the last complaint, and when
@@ -14,7 +16,7 @@
 
 use std::time::Duration;
 
-use crate::host::{Expected, SharedData};
+use crate::host::{BackgroundHost, Expected, SharedData};
 use crate::little_endian::LittleEndian;
 use crate::namespace::Namespace;
 use crate::time::Interval;
@@ -39,6 +41,7 @@ pub(super) enum Work {
 /// What has been logged, as far as this one knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Remarks {
+    pub(super) process: u64,
     pub(super) began_at: u64,
     pub(super) is_late: bool,
     complaints: [Complaint; 3],
@@ -53,16 +56,20 @@ struct Complaint {
 
 impl Remarks {
     /// The remarks of earlier leaders; empty ones if this is the first.
-    pub(super) fn begin(host: &impl SharedData, space: &Namespace, now: u64) -> Self {
+    pub(super) fn begin(host: &impl BackgroundHost, space: &Namespace, now: u64) -> Self {
         let shared = host.shared(&space.key_of(NAME));
         let found = shared.and_then(|shared| Self::decode(space.open(NAME, &shared.bytes)?));
         // A time in the future was written before the clock was set back.
         if let Some(found) = found.filter(|found| found.began_at <= now) {
             return found;
         }
+        let first = || Self {
+            process: host.random(),
+            ..Self::default()
+        };
         let beginning = Self {
             began_at: now,
-            ..found.unwrap_or_default()
+            ..found.unwrap_or_else(first)
         };
         beginning.write(host, space);
         beginning
@@ -97,7 +104,7 @@ impl Remarks {
     fn encode(&self) -> Vec<u8> {
         let complaints = self.complaints.iter();
         let complaints = complaints.flat_map(|complaint| [complaint.hash, complaint.at]);
-        let numbers = [self.began_at, u64::from(self.is_late)];
+        let numbers = [self.process, self.began_at, u64::from(self.is_late)];
         let numbers = numbers.into_iter().chain(complaints);
         numbers.flat_map(u64::to_le_bytes).collect()
     }
@@ -105,6 +112,7 @@ impl Remarks {
     fn decode(payload: &[u8]) -> Option<Self> {
         let mut fields = LittleEndian(payload);
         let mut remarks = Self {
+            process: fields.u64()?,
             began_at: fields.u64()?,
             is_late: fields.u64()? != 0,
             ..Self::default()

@@ -21,6 +21,7 @@ mod caches;
 mod company;
 mod deaths;
 mod generations;
+mod introductions;
 mod leaders;
 mod outages;
 mod pace;

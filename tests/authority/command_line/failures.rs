@@ -47,6 +47,8 @@ fn every_failure_has_its_own_sentence_and_exit_code() {
     let authority = authority.with_credential(&edge);
     let role = "the credential is not for this: expected a credential with the role `admin`";
     expect(&authority, &["rotate"], 7, role);
+    expect(&authority, &["list"], 7, role);
+    expect(&authority, &["sessions"], 7, role);
     let scraping = authority.with_credential(&scrape);
     let hint = "role `edge`\n\nhint: `portcullis credential --role ROLE` makes one with that role";
     let check = ["check", "session", "s", "--issuer", "i"];
@@ -92,6 +94,16 @@ fn every_failure_has_its_own_sentence_and_exit_code() {
         "could not reach the authority at http://127.0.0.1:1",
     );
     expect_at("nonsense://x y", 2, "expected the URL of an authority");
+    for listing in ["list", "sessions"] {
+        expect(
+            &authority,
+            &[listing, "--limit", "0"],
+            2,
+            "invalid value '0'",
+        );
+        let gone = [listing, "--authority", "http://127.0.0.1:1"];
+        expect(&authority, &gone, 3, "could not reach the authority");
+    }
     let https = authority.url.replace("http://", "https://");
     expect_at(&https, 4, "speaks no TLS\n\nhint: write `http://`");
     let other = answering(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno");

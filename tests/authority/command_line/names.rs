@@ -113,6 +113,7 @@ fn a_token_names_what_is_meant_and_is_shown_nowhere() {
             "device device_id not revoked d1",
             "subject sub not revoked ada",
             "client client_id not revoked app",
+            "subject_and_client sub not revoked ada at app",
         ]
     );
     for kind in ["token", "session", "device", "subject", "client", "issuer"] {
@@ -139,6 +140,15 @@ fn a_token_names_what_is_meant_and_is_shown_nowhere() {
         assert!(revoked[0].starts_with(kind), "{text}");
         assert_eq!(from("restore", file).0, 0, "{kind}");
     }
+    let at_client = |verb| {
+        let (code, text, _) = ask(&[verb, "subject", "--client", "app", "--from-token", "-"]);
+        assert_eq!(code, 0, "{text}");
+    };
+    at_client("revoke");
+    let (_, text, _) = ask(&check);
+    let line = "subject_and_client sub revoked ada at app";
+    assert!(states(&text).iter().any(|found| found == line), "{text}");
+    at_client("restore");
     // A token's entry is kept as long as the token lives, and is found by subject.
     let revoke = ["revoke", "token", "--from-token", "-"];
     let (_, text, _) = ask(&revoke);

@@ -132,6 +132,7 @@ impl Authority {
             key: fingerprint(Kind::Client, client),
             not_before: UnixTime::from_seconds(NOW + 1).expect("an instant"),
             except: None,
+            is_compound: false,
         });
         pages.chain([cut_off::encode(cut_off.as_slice())])
     }

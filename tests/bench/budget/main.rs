@@ -331,11 +331,17 @@ fn beside_the_requests(compiled: &Compiled) -> [Counted; 4] {
             vm.tick();
         }
     });
+    let applied = u64::from(vm.process().sum("portcullis.feed.changes"));
+    assert_eq!(applied, CHANGES * TICKS, "ticks that bring changes");
     let mut vm = World::Activity.start(compiled);
     for number in 0..SESSIONS {
         vm.request(&requests::with(requests::token("es256", number)));
     }
+    assert_eq!(vm.process().sum("portcullis.activity.reported"), 0);
     let reports = vm.cost_of(Vm::tick);
+    vm.tick();
+    let reported = vm.process().sum("portcullis.activity.reported");
+    assert_eq!(u64::from(reported), SESSIONS, "a tick that reports them");
     assert_eq!(
         u64::from(vm.process().sum("portcullis.activity.sessions")),
         SESSIONS

@@ -126,46 +126,72 @@ impl Run {
     }
 }
 
-/// One connection, speaking just enough HTTP to cost next to nothing.
+/// One client of the authority's interface, over a connection that it keeps.
 pub(crate) struct Client {
-    stream: BufReader<TcpStream>,
+    connection: Connection,
     head: String,
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr, path: &str, credential: &str) -> Self {
+        Self {
+            connection: Connection::new(TcpStream::connect(address).unwrap()),
+            head: format!(
+                "POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {credential}\r\n\
+                 content-type: application/json\r\ncontent-length: "
+            ),
+        }
+    }
+
+    pub(crate) fn ask(&mut self, body: &str) {
+        let request = format!("{}{}\r\n\r\n{body}", self.head, body.len());
+        self.connection.send(&request);
+    }
+
+    /// Waits for the answer and says how long after the request it came.
+    pub(crate) fn hear(&mut self) -> Duration {
+        let (status, delay) = self.connection.hear();
+        let body = String::from_utf8_lossy(&self.connection.body);
+        assert!((200..300).contains(&status), "{status}: {body}");
+        delay
+    }
+}
+
+/// One connection, speaking just enough HTTP to cost next to nothing.
+pub(crate) struct Connection {
+    stream: BufReader<TcpStream>,
     asked: Instant,
     line: String,
     body: Vec<u8>,
 }
 
-impl Client {
-    pub(crate) fn connect(address: SocketAddr, path: &str, credential: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+impl Connection {
+    pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self {
             stream: BufReader::with_capacity(1024, stream),
-            head: format!(
-                "POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {credential}\r\n\
-                 content-type: application/json\r\ncontent-length: "
-            ),
             asked: Instant::now(),
             line: String::new(),
             body: Vec::new(),
         }
     }
 
-    pub(crate) fn ask(&mut self, body: &str) {
-        let request = format!("{}{}\r\n\r\n{body}", self.head, body.len());
+    /// Sends a request as it stands here.
+    pub(crate) fn send(&mut self, request: &str) {
         self.asked = Instant::now();
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();
     }
 
-    /// Waits for the answer and says how long after the request it came.
-    pub(crate) fn hear(&mut self) -> Duration {
+    /// Waits for the answer: its status, and how long after the request it came.
+    pub(crate) fn hear(&mut self) -> (u16, Duration) {
         let mut length = 0;
         let mut status = None;
         while self.line != "\r\n" {
             self.line.clear();
             self.stream.read_line(&mut self.line).unwrap();
             assert!(!self.line.is_empty(), "the authority hung up");
-            status.get_or_insert_with(|| self.line.clone());
+            // `HTTP/1.1 200 OK`.
+            status = status.or_else(|| self.line.split(' ').nth(1)?.parse().ok());
             if let Some(value) = self.line.strip_prefix("content-length: ") {
                 length = value.trim().parse().unwrap();
             }
@@ -173,10 +199,7 @@ impl Client {
         self.line.clear();
         self.body.resize(length, 0);
         self.stream.read_exact(&mut self.body).unwrap();
-        let body = String::from_utf8_lossy(&self.body);
-        let status = status.unwrap_or_default();
-        assert!(status.starts_with("HTTP/1.1 20"), "{status}: {body}");
-        self.asked.elapsed()
+        (status.expect("a status"), self.asked.elapsed())
     }
 }
 

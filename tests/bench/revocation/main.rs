@@ -2,8 +2,8 @@
 //! promises, measured in real Envoys against a real authority.
 //!
 //! `cargo bench --bench revocation -- [--smoke] [--fifty-million] [--entries=N] [PART…]`, where a part is
-//! `load`, `sessions`, `propagation`, `bulk`, `edges`, `scale` or `switch`, the last part of `scale` alone; without any,
-//! all but the last. `PORTCULLIS_WASM` and `ENVOY_BIN`
+//! `load`, `sessions`, `propagation`, `signals`, `bulk`, `edges`, `scale` or `switch`, the last part of `scale`
+//! alone; without any, all but the last. `PORTCULLIS_WASM` and `ENVOY_BIN`
 //! say which filter and which Envoy, as for the tests. It needs some 5,000 open files
 //! (`ulimit -n`), and 4 GiB of memory for ten million entries.
 //!
@@ -32,15 +32,24 @@ mod support;
 
 mod bulk;
 mod edges;
+mod flood;
+mod forgery;
 #[path = "../import.rs"]
 mod import;
 mod load;
 #[path = "../process.rs"]
 mod process;
 mod propagation;
+mod provider;
+#[path = "../../support/redis.rs"]
+#[allow(dead_code, reason = "the tests of sessions need more of it")]
+mod redis;
 mod report;
 mod scale;
+mod session_ends;
 mod sessions;
+mod shared_sessions;
+mod sign_outs;
 mod trickle;
 
 use std::env;
@@ -75,12 +84,11 @@ fn main() -> ExitCode {
             "--fifty-million" => extent = Extent::FiftyMillion,
             // Cargo says this to every bench.
             "--bench" => {}
-            "load" | "sessions" | "propagation" | "bulk" | "edges" | "scale" | "switch" => {
-                parts.push(argument);
-            }
+            "load" | "sessions" | "propagation" | "signals" | "bulk" | "edges" | "scale"
+            | "switch" => parts.push(argument),
             _ => {
                 eprintln!(
-                    "expected [--smoke] [--fifty-million] [--entries=N] [load] [sessions] [propagation] [bulk] [edges] [scale] [switch]"
+                    "expected [--smoke] [--fifty-million] [--entries=N] [load] [sessions] [propagation] [signals] [bulk] [edges] [scale] [switch]"
                 );
                 return ExitCode::from(2);
             }
@@ -93,9 +101,14 @@ fn main() -> ExitCode {
     }
     if is_wanted("sessions") {
         sessions::measure(extent, &mut report);
+        shared_sessions::measure(extent, &mut report);
     }
     if is_wanted("propagation") {
         propagation::measure(extent, &mut report);
+    }
+    if is_wanted("signals") {
+        sign_outs::measure(extent, &mut report);
+        flood::measure(extent, &mut report);
     }
     if is_wanted("bulk") {
         bulk::measure(extent, &mut report);

@@ -1,7 +1,6 @@
 //! Eight Envoys with two workers each against one authority: how long after the acknowledgement
 //! of a revocation does the last worker refuse?
 
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use super::process;
 use super::report::Report;
 use crate::support::{Authority, Bootstrap, Client, Envoy, Plugin, Request, Token, configuration};
 
-const ENVOYS: usize = 8;
+pub(crate) const ENVOYS: usize = 8;
 const PAUSE_OF_POLLS: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -67,14 +66,53 @@ pub(crate) fn bootstrap(authority: &Authority, more: &Value) -> Bootstrap {
 }
 
 /// Revokes a session that every worker has just let through, and gives the delay of each worker.
-fn one_round(authority: &Authority, clients: &mut [Client], round: usize) -> Vec<Duration> {
+pub(crate) fn one_round(
+    authority: &Authority,
+    clients: &mut [Client],
+    round: usize,
+) -> Vec<Duration> {
     let session = format!("propagation-{round}");
-    let token = Token::signed_by("es256").claim("sid", session.as_str());
+    let revoke = || authority.revoke("session", &session);
+    let ended = end_session(clients, &session, round, revoke);
+    let since_acknowledged = ended.refused.iter().map(|refused| {
+        // A worker may be told before the caller is.
+        refused.saturating_duration_since(ended.acknowledged)
+    });
+    since_acknowledged.collect()
+}
+
+/// The end of a session.
+pub(crate) struct Ended {
+    asked: Instant,
+    acknowledged: Instant,
+    /// When each worker first refused it.
+    refused: Vec<Instant>,
+}
+
+impl Ended {
+    /// How long the answer took.
+    pub(crate) fn answered_after(&self) -> Duration {
+        self.acknowledged - self.asked
+    }
+
+    /// How long it took, all in all, until every worker refused it.
+    pub(crate) fn refused_after(&self) -> Duration {
+        *self.refused.iter().max().expect("a worker") - self.asked
+    }
+}
+
+/// Has a session ended by `end`, after every worker has let it through.
+pub(crate) fn end_session(
+    clients: &mut [Client],
+    session: &str,
+    round: usize,
+    end: impl FnOnce(),
+) -> Ended {
+    let token = Token::signed_by("es256").claim("sid", session);
     let request = Request::get("/api").bearer(token);
     for client in &mut *clients {
         until_status(client, &request, 200);
     }
-    let acknowledged = Mutex::new(None);
     thread::scope(|scope| {
         let refusals: Vec<_> = clients
             .iter_mut()
@@ -82,16 +120,15 @@ fn one_round(authority: &Authority, clients: &mut [Client], round: usize) -> Vec
             .collect();
         // So that the revocations fall anywhere between two ticks.
         thread::sleep(Duration::from_millis(7 + (round as u64 * 13) % 100));
-        authority.revoke("session", &session);
-        *acknowledged.lock().unwrap() = Some(Instant::now());
+        let asked = Instant::now();
+        end();
+        let acknowledged = Instant::now();
         let refusals = refusals.into_iter().map(|thread| thread.join().unwrap());
-        let refusals: Vec<Instant> = refusals.collect();
-        let acknowledged = acknowledged.lock().unwrap().expect("an acknowledgement");
-        refusals
-            .into_iter()
-            // A worker may be told before the caller is.
-            .map(|refused| refused.saturating_duration_since(acknowledged))
-            .collect()
+        Ended {
+            asked,
+            acknowledged,
+            refused: refusals.collect(),
+        }
     })
 }
 

@@ -1,5 +1,6 @@
-//! The registry of sessions: what a million of them cost in memory, and what 20,000 reports a second
-//! cost beside checks.
+//! The registry of sessions: what a million of them cost in memory, what 20,000 reports a second cost
+//! beside checks, how long a start with all of them takes, and what it costs others when all of them
+//! are idle at once.
 //!
 //! Every session has a UUID as its name, and its subject another; two belong to one subject. They come
 //! from 200,000 networks with three kinds of client, and four in five have a device. Reports come in
@@ -7,18 +8,23 @@
 //! nothing in common.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use super::Extent;
 use super::load::Client;
 use super::process;
 use super::report::Report;
-use crate::support::{Authority, ISSUER};
+use super::session_ends;
+use crate::support::{Authority, ISSUER, jwks};
 
 /// A second.
-const RATE: u32 = 20_000;
+pub(crate) const RATE: u32 = 20_000;
 
 /// In a request.
 const REPORTS: u32 = 1_000;
@@ -34,21 +40,15 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
         Extent::Smoke => (20_000, 2),
         _ => (1_000_000, 15),
     };
-    let authority = Authority::start_with(&["--log-level", "warn"]);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("authority.json");
+    write_file(&file, "20d");
+    let file_name = file.to_str().expect("a path in UTF-8");
+    let mut authority = Authority::start_with(&["--log-level", "warn", "--config", file_name]);
     let memory = || process::kib(authority.id(), "VmRSS") * 1024.0;
-    let (empty, began) = (memory(), Instant::now());
+    let empty = memory();
     let cpu = process::cpu(authority.id());
-    let mut client = Client::connect(
-        authority.address(),
-        "/v1/activity",
-        authority.admin_credential(),
-    );
-    for request in 0..count / REPORTS {
-        let first = request * REPORTS;
-        client.ask(&body(first..first + REPORTS));
-        client.hear();
-    }
-    let rate = f64::from(count) / began.elapsed().as_secs_f64();
+    let rate = report_each(&authority, count);
     report.note(
         &format!("{count} sessions reported, one client"),
         rate.round(),
@@ -85,10 +85,23 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) {
     report.delays("exact check, beside reports", &mut beside, None);
     let cores = cpu / took;
     report.promise("cores used, reports and checks", cores, PROMISED_CORES, "");
+    // From the next start on, so that none of them ends before.
+    write_file(&file, "2s");
+    session_ends::measure(&mut authority, (extent, count), report);
+}
+
+/// The authority's file, by which sessions end that are not used for so long.
+fn write_file(file: &Path, idle_timeout: &str) {
+    let keys = file.with_file_name("jwks.json");
+    fs::write(&keys, jwks(&["es256"])).expect("a file to write");
+    let issuer = json!({
+        "issuer": ISSUER, "keys": {"jwks_file": keys}, "session_policy": {"idle_timeout": idle_timeout},
+    });
+    fs::write(file, json!({"issuers": [issuer]}).to_string()).expect("a file to write");
 }
 
 /// How long checks take, one every two milliseconds, for as long as `work` does.
-fn checks_while(authority: &Authority, work: impl FnOnce()) -> Vec<Duration> {
+pub(crate) fn checks_while(authority: &Authority, work: impl FnOnce()) -> Vec<Duration> {
     let is_done = AtomicBool::new(false);
     let (address, credential) = (authority.address(), authority.admin_credential());
     let checked = || {
@@ -112,8 +125,24 @@ fn checks_while(authority: &Authority, work: impl FnOnce()) -> Vec<Duration> {
     })
 }
 
+/// Reports so many sessions once, as one client; how many a second.
+pub(crate) fn report_each(authority: &Authority, count: u32) -> f64 {
+    let began = Instant::now();
+    let mut client = Client::connect(
+        authority.address(),
+        "/v1/activity",
+        authority.admin_credential(),
+    );
+    for request in 0..count / REPORTS {
+        let first = request * REPORTS;
+        client.ask(&body(first..first + REPORTS));
+        client.hear();
+    }
+    f64::from(count) / began.elapsed().as_secs_f64()
+}
+
 /// Reports sessions that are there, at [`RATE`]. Returns how many were reported.
-fn report_steadily(authority: &Authority, count: u32, seconds: u32) -> u32 {
+pub(crate) fn report_steadily(authority: &Authority, count: u32, seconds: u32) -> u32 {
     let mut client = Client::connect(
         authority.address(),
         "/v1/activity",
@@ -135,6 +164,7 @@ fn report_steadily(authority: &Authority, count: u32, seconds: u32) -> u32 {
     requests * REPORTS
 }
 
+/// Reports of these sessions.
 fn body(numbers: impl Iterator<Item = u32>) -> String {
     let mut body = r#"{"version":1,"reports":["#.to_owned();
     for number in numbers.map(u64::from) {
@@ -178,11 +208,14 @@ fn body(numbers: impl Iterator<Item = u32>) -> String {
     body + "]}"
 }
 
-fn sessions(authority: &Authority) -> u32 {
+/// How many are in the registry.
+pub(crate) fn sessions(authority: &Authority) -> u32 {
+    metric(authority, "portcullis_sessions")
+}
+
+/// The value of a metric that counts something.
+pub(crate) fn metric(authority: &Authority, name: &str) -> u32 {
     let (_, metrics) = authority.get("/metrics");
-    let value = |line: &str| line.strip_prefix("portcullis_sessions ")?.parse().ok();
-    metrics
-        .lines()
-        .find_map(value)
-        .expect("a count of sessions")
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+    metrics.lines().find_map(value).expect("a count")
 }

@@ -14,7 +14,7 @@ use crate::support::{Authority, Bootstrap, Envoy, ISSUER, Plugin, Request, jwks,
 const INTERVAL: u64 = 300;
 
 /// An authority that ends sessions by this policy, and its files.
-fn with_policy(policy: &Value) -> (Authority, TempDir) {
+pub(crate) fn with_policy(policy: &Value) -> (Authority, TempDir) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let keys = directory.path().join("jwks.json");
     fs::write(&keys, jwks(&["es256"])).expect("a file to write");

@@ -50,9 +50,25 @@ impl Scene {
         more: &Value,
         before: impl FnOnce(&Meddler),
     ) -> Self {
+        let configuration = settings(&authority, more);
+        Self::of(authority, &configuration, before)
+    }
+
+    /// One whose configuration was changed before Envoy starts.
+    pub(crate) fn configured(
+        authority: Authority,
+        more: &Value,
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
+        let mut configuration = settings(&authority, more);
+        change(&mut configuration);
+        Self::of(authority, &configuration, |_| ())
+    }
+
+    fn of(authority: Authority, configuration: &Value, before: impl FnOnce(&Meddler)) -> Self {
         let meddler = Meddler::before(authority.address());
         before(&meddler);
-        let plugin = Plugin::new(&settings(&authority, more));
+        let plugin = Plugin::new(configuration);
         let bootstrap = Bootstrap::with_plugin(plugin).with_authority(meddler.address());
         let envoy = Envoy::start(&bootstrap);
         let clients = envoy.client_of_every_worker();

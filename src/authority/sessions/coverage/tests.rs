@@ -47,6 +47,16 @@ impl Scene {
         }
     }
 
+    /// Stops the authority in good order, and starts it so many seconds later.
+    fn restart(&mut self, down: u64) {
+        let stopped = self.passed;
+        self.passed += down;
+        let coverage = std::mem::take(&mut self.coverage);
+        let heard = kept::tests::restarted(coverage, stopped, self.passed).unwrap();
+        assert_eq!(heard.passed, self.now().passed);
+        self.coverage = heard.coverage;
+    }
+
     /// Since how many seconds a session has to have been unseen to be idle for half an hour.
     fn idle_for(&self, timeout: u64) -> Option<u64> {
         let since = self.coverage.idle_since(Duration::from_secs(timeout))?;
@@ -101,6 +111,38 @@ fn a_credential_that_was_given_up_holds_nothing_up_after_a_day() {
     assert!(scene.idle_for(1_800).is_none_or(|age| age > 24 * HOUR));
     scene.pass(180);
     assert!(scene.idle_for(1_800).is_some_and(|age| age < HOUR));
+}
+
+#[test]
+fn a_source_that_has_taken_its_leave_holds_nothing_up() {
+    let mut scene = Scene::new(&["a", "b"]);
+    scene.pass(HOUR);
+    scene.reporting = vec!["a"];
+    let now = scene.now();
+    scene.coverage.forget("b", now);
+    scene.pass(1_800 + 180);
+    assert!(scene.idle_for(1_800).is_some());
+    assert_eq!(scene.coverage.silent(scene.now()), 0);
+    // Time in which nobody reports counts for nothing.
+    scene.reporting = Vec::new();
+    let now = scene.now();
+    scene.coverage.forget("a", now);
+    scene.pass(HOUR);
+    scene.reporting = vec!["c"];
+    scene.pass(600);
+    assert!(scene.idle_for(1_800).is_none());
+}
+
+#[test]
+fn a_source_that_has_long_been_silent_is_so_for_an_authority_that_begins() {
+    let mut heard = Heard::default();
+    let now = Moment {
+        clock: START,
+        passed: heard.passed,
+    };
+    let ago = Duration::from_hours(23);
+    heard.coverage.hear_of("gone", MINUTE, ago, now);
+    assert_eq!(heard.coverage.silent(now), 1);
 }
 
 #[test]
@@ -174,6 +216,56 @@ fn edges_with_one_credential_may_have_intervals_that_differ() {
     assert!(scene.idle_for(1_800).unwrap() <= 1_800 + 180);
 }
 
+#[test]
+fn a_restart_that_is_shorter_than_a_silence_leaves_time_counting() {
+    let mut scene = Scene::new(&["a", "b"]);
+    scene.pass(2 * HOUR);
+    scene.restart(100);
+    let now = scene.now();
+    scene.coverage.pass(now);
+    assert!(scene.idle_for(1_800).unwrap() <= 1_800 + 180 + 100);
+    scene.pass(60);
+    assert!(scene.idle_for(1_800).unwrap() <= 1_800 + 180);
+}
+
+#[test]
+fn a_restart_that_is_as_long_as_a_silence_begins_time_anew() {
+    let mut scene = Scene::new(&["a", "b"]);
+    scene.pass(2 * HOUR);
+    let before = scene.coverage.idle_since(30 * MINUTE).unwrap();
+    scene.restart(600);
+    let now = scene.now();
+    scene.coverage.pass(now);
+    let later = scene.coverage.idle_since(30 * MINUTE).unwrap();
+    assert!(later - before <= 60_000, "no more than was known then");
+    scene.pass(1_800);
+    assert_eq!(
+        scene.idle_for(1_800),
+        None,
+        "used just before the end of it"
+    );
+    scene.pass(300);
+    assert!(scene.idle_for(1_800).is_some());
+}
+
+#[test]
+fn a_restart_in_which_the_clock_was_set_begins_time_anew() {
+    for set_by in [7_200, -7_200, 100, -100, 3, -3] {
+        let mut scene = Scene::new(&["a"]);
+        scene.pass(2 * HOUR);
+        let last_seen = scene.now().clock;
+        scene.set_by = set_by;
+        scene.restart(60);
+        scene.pass(600);
+        let since = scene.coverage.idle_since(30 * MINUTE);
+        assert!(since.is_none_or(|since| since < last_seen), "{set_by}");
+        scene.pass(1_800);
+        let now = scene.now().clock;
+        let since = scene.coverage.idle_since(30 * MINUTE).unwrap();
+        assert!(now - since < 1_800_000 + 240_000, "{set_by}");
+    }
+}
+
 /// A use of a session that no report has told of yet.
 struct Use {
     at: u64,
@@ -200,7 +292,7 @@ impl Used {
 }
 
 /// Edges behind three credentials lose touch with the authority, and what they have collected with it;
-/// the clock is set to and fro. What is called idle was not used for as long as that since it was last
+/// the clock is set to and fro; and the authority is restarted. What is called idle was not used for as long as that since it was last
 /// seen, in time that has truly passed.
 #[test]
 fn no_session_is_called_idle_that_was_used() {
@@ -217,8 +309,29 @@ fn no_session_is_called_idle_that_was_used() {
         let mut sessions: [Used; 4] = Default::default();
         // From when to when each is cut off.
         let mut cuts = [(0, 0); 3];
+        // Until when the authority is down.
+        let mut down_until = 0;
         for second in 1..30_000 {
+            if second == down_until {
+                let down = second - scene.passed;
+                scene.restart(down);
+            }
+            if second < down_until {
+                if below(2_000) == 0 {
+                    scene.set_by += [7_200, -7_200][usize::try_from(below(2)).unwrap()];
+                }
+                if below(400) == 0 {
+                    let index = usize::try_from(below(4)).unwrap();
+                    let source = usize::try_from(below(3)).unwrap();
+                    sessions[index].uses.push(second);
+                    sessions[index].untold.push(Use { at: second, source });
+                }
+                continue;
+            }
             scene.passed = second;
+            if below(4_000) == 0 {
+                down_until = second + 1 + below(400);
+            }
             if below(5_000) == 0 {
                 scene.set_by += [7_200, -7_200, 60, -60][usize::try_from(below(4)).unwrap()];
             }

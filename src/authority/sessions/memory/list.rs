@@ -80,17 +80,22 @@ impl List {
 
     /// Puts a record, which is in no such list, at the end.
     pub(super) fn push_last(&mut self, slab: &mut Slab, which: Which, slot: u32) {
-        let previous = self.last;
-        set(slab, which, slot, |links| {
-            *links = Links {
-                previous,
-                next: NONE,
-            };
+        match self.last() {
+            None => self.push_first(slab, which, slot),
+            Some(last) => self.insert_after(slab, which, last, slot),
+        }
+    }
+
+    /// Puts a record, which is in no such list, behind one that is in this one.
+    pub(super) fn insert_after(&mut self, slab: &mut Slab, which: Which, previous: u32, slot: u32) {
+        let mut next = NONE;
+        set(slab, which, previous, |links| {
+            next = std::mem::replace(&mut links.next, slot);
         });
-        set(slab, which, previous, |links| links.next = slot);
-        self.last = slot;
-        if self.first == NONE {
-            self.first = slot;
+        set(slab, which, slot, |links| *links = Links { previous, next });
+        set(slab, which, next, |links| links.previous = slot);
+        if next == NONE {
+            self.last = slot;
         }
         self.count = self.count.saturating_add(1);
     }
@@ -121,6 +126,19 @@ impl List {
         let first = self.first().and_then(|slot| Some((slot, slab.get(slot)?)));
         std::iter::successors(first, move |(_, record)| {
             let slot = some(record.links_of(which).next)?;
+            Some((slot, slab.get(slot)?))
+        })
+    }
+
+    /// The same from its end.
+    pub(super) fn iter_back<'s>(
+        &self,
+        slab: &'s Slab,
+        which: Which,
+    ) -> impl Iterator<Item = (u32, &'s Record)> + use<'s> {
+        let last = self.last().and_then(|slot| Some((slot, slab.get(slot)?)));
+        std::iter::successors(last, move |(_, record)| {
+            let slot = some(record.links_of(which).previous)?;
             Some((slot, slab.get(slot)?))
         })
     }

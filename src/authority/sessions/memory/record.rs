@@ -7,7 +7,7 @@ use super::super::Network;
 use super::super::session::{Ended, Name, Session, Sighting};
 use super::list::{Links, Which};
 use super::texts::{TextId, Texts};
-use crate::revocation::{Cause, FilterKey, Fingerprint, Kind};
+use crate::revocation::{Cause, FilterKey, Fingerprint, Issuance, Kind};
 use crate::time::UnixTime;
 
 /// A session.
@@ -211,8 +211,9 @@ impl Record {
         device.filter(|device| !device.is_empty())
     }
 
-    pub(super) fn issued_at(&self) -> Option<UnixTime> {
-        self.issued_at.time()
+    /// When its newest token was issued.
+    pub(super) fn issuance(&self) -> Issuance {
+        Issuance::new(self.issued_at.time(), self.auth_time.time())
     }
 
     pub(super) fn last_seen(&self) -> UnixTime {
@@ -249,6 +250,11 @@ impl Record {
     /// Whether it was used so much later than the snapshot says that this is worth a row.
     pub(super) const fn is_stale(&self) -> bool {
         self.last_seen.0.saturating_sub(self.written.0) >= STALE
+    }
+
+    /// Whether it was used since it was written.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.last_seen != self.written
     }
 
     /// The fingerprint of its subject; its own where it has none.

@@ -6,16 +6,19 @@ use std::hash::Hasher as _;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::super::registry::{Counts, ENDED_KEPT, Limits, MAX_SESSIONS_OF_SUBJECT, Mark};
-use super::super::session::{Ended, Observation, Session, Suspicion};
-use super::super::snapshots::Changes;
+mod changes;
+mod ends;
+mod search;
+
+use super::super::registry::{Counts, ENDED_KEPT, IsRevoked, Limits, MAX_SESSIONS_OF_SUBJECT};
+use super::super::session::{Observation, Session, Suspicion};
 use super::list::{List, Which};
 use super::minutes::Minutes;
 use super::record::{Place, Record};
 use super::slab::Slab;
-use super::texts::{TextId, Texts};
+use super::texts::Texts;
 use crate::identity_hash::Identity;
-use crate::revocation::{FilterKey, Fingerprint, Kind};
+use crate::revocation::{FilterKey, Fingerprint};
 use crate::time::UnixTime;
 
 /// Sessions, and what they are found by.
@@ -79,10 +82,15 @@ impl Shard {
     }
 
     /// Takes in what was seen of a session; `None` when there is no number left for a new one.
-    pub(super) fn report(&mut self, id: Fingerprint, observation: &Observation) -> Option<Merged> {
+    pub(super) fn report(
+        &mut self,
+        id: Fingerprint,
+        observation: &Observation,
+        is_revoked: IsRevoked<'_>,
+    ) -> Option<Merged> {
         if let Some(slot) = self.find(id, observation.subject.as_deref()) {
             let mut session = self.session(slot)?;
-            session.merge(observation);
+            session.merge(observation, is_revoked);
             self.update(slot, &session);
             return Some(Merged {
                 session,
@@ -91,18 +99,18 @@ impl Shard {
             });
         }
         let session = Session::begin(id, observation);
-        let (slot, has_displaced) = self.insert(&session)?;
+        let (slot, displaced) = self.insert(&session)?;
         self.note(slot);
         Some(Merged {
             session,
             is_new: true,
-            has_displaced,
+            has_displaced: displaced.is_some(),
         })
     }
 
-    /// Puts a session that is not there. Returns its number, and whether another one of its subject
-    /// had to go.
-    fn insert(&mut self, session: &Session) -> Option<(u32, bool)> {
+    /// Puts a session that is not there. Returns its number, and that of the one of its subject that had
+    /// to go, which may be the same.
+    fn insert(&mut self, session: &Session) -> Option<(u32, Option<u32>)> {
         let record = Record::new(session, &mut self.texts);
         let place = record.place();
         let slot = self.slab.insert(record)?;
@@ -113,82 +121,8 @@ impl Shard {
             self.suspicions.insert(slot, suspicion.clone());
         }
         self.file(slot, place);
-        let has_displaced = self.join(slot);
-        Some((slot, has_displaced))
-    }
-
-    /// Takes in a session of a snapshot. Returns by how many sessions there are more.
-    pub(super) fn load(&mut self, row: u64, loaded: &Session) -> usize {
-        let Some(slot) = self.find(loaded.id, loaded.subject.as_deref()) else {
-            let Some((slot, has_displaced)) = self.insert(loaded) else {
-                return 0;
-            };
-            self.set_row(slot, row);
-            return usize::from(!has_displaced);
-        };
-        let Some(mut session) = self.session(slot) else {
-            return 0;
-        };
-        let known = self.slab.get(slot).map_or(0, |record| record.row);
-        if known == 0 {
-            // It was reported since the start.
-            session.absorb(loaded);
-        } else {
-            // A snapshot was cut short after this row, and before the other one was removed.
-            self.dropped.push(known);
-            session.clone_from(loaded);
-        }
-        self.update(slot, &session);
-        if let Some(suspicion) = session.suspicion {
-            self.suspicions.insert(slot, suspicion);
-        }
-        self.set_row(slot, row);
-        if known == 0 {
-            self.note(slot);
-        }
-        0
-    }
-
-    /// Has the next snapshot remove a row.
-    pub(super) fn drop_row(&mut self, row: u64) {
-        self.dropped.push(row);
-    }
-
-    fn set_row(&mut self, slot: u32, row: u64) {
-        if let Some(record) = self.slab.get_mut(slot) {
-            record.is_written(row);
-        }
-    }
-
-    /// Has the next snapshot write a record.
-    fn note(&mut self, slot: u32) {
-        if let Some(record) = self.slab.get_mut(slot)
-            && !std::mem::replace(&mut record.is_changed, true)
-        {
-            self.changed.push(slot);
-        }
-    }
-
-    /// Takes what a snapshot is to write, at most `limit` sessions, as written to rows from `row` on.
-    pub(super) fn take_changes(&mut self, limit: usize, row: &mut u64, into: &mut Changes) {
-        let room = limit.saturating_sub(into.dropped.len());
-        let dropped = self.dropped.len().min(room);
-        into.dropped.extend(self.dropped.drain(..dropped));
-        while into.rows.len() < limit {
-            let Some(slot) = self.changed.pop() else {
-                return;
-            };
-            // The number may have been given to another record meanwhile, which is noted itself.
-            let is_noted = self.slab.get(slot).is_some_and(|record| record.is_changed);
-            let Some(session) = self.session(slot).filter(|_| is_noted) else {
-                continue;
-            };
-            let before = self.slab.get(slot).map_or(0, |record| record.row);
-            into.dropped.extend((before > 0).then_some(before));
-            into.rows.push((*row, session));
-            self.set_row(slot, *row);
-            *row += 1;
-        }
+        let displaced = self.join(slot);
+        Some((slot, displaced))
     }
 
     /// Files a record in the list of its minute.
@@ -206,16 +140,16 @@ impl Shard {
         }
     }
 
-    /// Adds a record to those of its subject, which has to let another one go if it has too many.
-    fn join(&mut self, slot: u32) -> bool {
+    /// Adds a record to those of its subject, which has to let one go if it has too many. Returns that.
+    fn join(&mut self, slot: u32) -> Option<u32> {
         let mut displaced = None;
         self.with_subject(slot, |list, slab| {
             push(list, slab, slot);
             if list.count() as usize > MAX_SESSIONS_OF_SUBJECT {
-                displaced = list.last().filter(|last| *last != slot);
+                displaced = list.last();
             }
         });
-        displaced.is_some_and(|slot| self.remove(slot).is_some())
+        displaced.filter(|slot| self.remove(*slot).is_some())
     }
 
     /// Moves a record within the list of its subject.
@@ -344,136 +278,6 @@ impl Shard {
         })
     }
 
-    /// Sessions from this number on that were let through, of at most `examined` numbers, and the next
-    /// number; `None` when that was the last.
-    pub(super) fn search(
-        &self,
-        first: u32,
-        examined: usize,
-        is_wanted: impl Fn(&Session) -> bool,
-        found: &mut Vec<(u32, Session)>,
-        limit: usize,
-    ) -> Option<u32> {
-        let start = usize::try_from(first).ok()?;
-        let end = self.slab.end().min(start.saturating_add(examined));
-        for slot in (start..end).filter_map(|slot| u32::try_from(slot).ok()) {
-            if found.len() >= limit {
-                return Some(slot);
-            }
-            if let Some(session) = self.session(slot).filter(&is_wanted) {
-                found.push((slot, session));
-            }
-        }
-        (end < self.slab.end()).then(|| u32::try_from(end).ok())?
-    }
-
-    /// Live sessions that were last seen in a range, with the minute and the number of each, in their
-    /// order, after a given one; at most `limit` of them.
-    pub(super) fn last_seen_between(
-        &self,
-        (from, to): (UnixTime, UnixTime),
-        after: Option<(u32, u32)>,
-        limit: usize,
-    ) -> Vec<(u32, u32, Session)> {
-        let mut found = Vec::new();
-        let first = minute_of(from).max(after.map_or(0, |(minute, _)| minute));
-        for (minute, records) in self.live.between(&self.slab, first, minute_of(to)) {
-            let is_after = |slot: u32| after.is_none_or(|after| (minute, slot) > after);
-            let is_within = |record: &Record| (from..to).contains(&record.last_seen());
-            let records = records.filter(|(slot, record)| is_after(*slot) && is_within(record));
-            let mut slots: Vec<u32> = records.map(|(slot, _)| slot).collect();
-            slots.sort_unstable();
-            let sessions = slots
-                .into_iter()
-                .filter_map(|slot| Some((minute, slot, self.session(slot)?)));
-            found.extend(sessions.take(limit - found.len()));
-            if found.len() >= limit {
-                break;
-            }
-        }
-        found
-    }
-
-    /// Marks a session as ended, unless it was already.
-    pub(super) fn end(&mut self, slot: u32, ended: Ended) -> Option<Session> {
-        let mut session = self.session(slot).filter(Session::is_live)?;
-        session.ended = Some(ended);
-        self.update(slot, &session);
-        Some(session)
-    }
-
-    /// Ends the sessions of this name.
-    pub(super) fn end_named(&mut self, id: Fingerprint, ended: Ended, into: &mut Vec<Session>) {
-        let slots = self.ids.iter_hash(hash(id)).copied();
-        let is_it = |slot: &u32| self.slab.get(*slot).is_some_and(|record| record.id == id);
-        let slots: Vec<u32> = slots.filter(is_it).collect();
-        self.end_all(slots, ended, into);
-    }
-
-    /// Ends the sessions of a subject that a cut-off revokes.
-    pub(super) fn end_of_subject(&mut self, mark: &Mark, into: &mut Vec<Session>) {
-        let Some(subject) = self.subject(mark.name) else {
-            return;
-        };
-        let records = subject.list.iter(&self.slab, Which::Subject);
-        let records = records.filter(|(_, record)| mark.cuts_off(record.issued_at(), record.id));
-        let slots = records.map(|(slot, _)| slot).collect();
-        self.end_all(slots, mark.ended, into);
-    }
-
-    /// Ends the sessions of devices, clients and issuers, of those from a number on, and returns the
-    /// next number.
-    pub(super) fn end_matching(
-        &mut self,
-        marks: &HashMap<Fingerprint, Mark>,
-        first: u32,
-        examined: usize,
-        into: &mut Vec<Session>,
-    ) -> Option<u32> {
-        let mut clients: HashMap<(TextId, TextId), Option<Mark>> = HashMap::new();
-        let start = usize::try_from(first).ok()?;
-        let end = self.slab.end().min(start.saturating_add(examined));
-        let mut ends = Vec::new();
-        for slot in (start..end).filter_map(|slot| u32::try_from(slot).ok()) {
-            let Some(record) = self.slab.get(slot).filter(|record| record.is_live()) else {
-                continue;
-            };
-            let by_client = clients
-                .entry((record.issuer, record.client))
-                .or_insert_with(|| self.mark_of_client(marks, record));
-            let by_client = by_client.filter(|mark| mark.cuts_off(record.issued_at(), record.id));
-            let mark = by_client.or_else(|| self.mark_of_device(marks, record));
-            if let Some(mark) = mark {
-                ends.push((slot, mark.ended));
-            }
-        }
-        for (slot, ended) in ends {
-            into.extend(self.end(slot, ended));
-        }
-        (end < self.slab.end()).then(|| u32::try_from(end).ok())?
-    }
-
-    fn mark_of_client(&self, marks: &HashMap<Fingerprint, Mark>, record: &Record) -> Option<Mark> {
-        let issuer = self.texts.get(record.issuer)?;
-        let client = self.texts.get(record.client);
-        let client = client.map(|client| self.key.fingerprint(Kind::Client, issuer, client));
-        let by_client = client.and_then(|client| marks.get(&client));
-        let by_issuer = || marks.get(&self.key.fingerprint(Kind::Issuer, issuer, ""));
-        by_client.or_else(by_issuer).copied()
-    }
-
-    fn mark_of_device(&self, marks: &HashMap<Fingerprint, Mark>, record: &Record) -> Option<Mark> {
-        let issuer = self.texts.get(record.issuer)?;
-        let device = self.key.fingerprint(Kind::Device, issuer, record.device()?);
-        marks.get(&device).copied()
-    }
-
-    fn end_all(&mut self, slots: Vec<u32>, ended: Ended, into: &mut Vec<Session>) {
-        for slot in slots {
-            into.extend(self.end(slot, ended));
-        }
-    }
-
     /// Remembers what looks stolen about a session.
     pub(super) fn suspect(&mut self, slot: u32, suspicion: Suspicion) {
         self.suspicions.insert(slot, suspicion);
@@ -536,18 +340,23 @@ pub(super) enum Rank {
     Live(u32),
 }
 
-/// Puts a record where it belongs in the list of its subject.
+/// Puts a record where it belongs in the list of its subject. Nearly always that is one of its ends.
 fn push(list: &mut List, slab: &mut Slab, slot: u32) {
-    let first = list.first().and_then(|first| slab.get(first));
-    let first = first.filter(|first| first.is_live());
-    let first = first.map(Record::last_seen);
-    let is_first = slab.get(slot).is_some_and(|record| {
-        record.is_live() && first.is_none_or(|first| first <= record.last_seen())
-    });
-    if is_first {
-        list.push_first(slab, Which::Subject, slot);
-    } else {
-        list.push_last(slab, Which::Subject, slot);
+    let rank = |record: &Record| record.is_live().then(|| record.last_seen());
+    let Some(own) = slab.get(slot).map(rank) else {
+        return;
+    };
+    let first = list.first().and_then(|first| slab.get(first)).map(rank);
+    if own.is_some() && first.is_none_or(|first| first <= own) {
+        return list.push_first(slab, Which::Subject, slot);
+    }
+    let previous = list
+        .iter_back(slab, Which::Subject)
+        .find(|(_, other)| rank(other) >= own)
+        .map(|(previous, _)| previous);
+    match previous {
+        Some(previous) => list.insert_after(slab, Which::Subject, previous, slot),
+        None => list.push_last(slab, Which::Subject, slot),
     }
 }
 

@@ -32,7 +32,7 @@ impl Plain {
             session.id == id && session.subject.as_deref() == observation.subject.as_deref()
         });
         match known {
-            Some(session) => session.merge(observation),
+            Some(session) => session.merge(observation, &|_| true),
             None => self.0.push(Session::begin(id, observation)),
         }
     }
@@ -98,7 +98,12 @@ fn whatever_happens_it_holds_what_a_plain_list_would() {
                 observation.client = Some(format!("c{}", random.below(3)));
                 observation.device = Some(format!("d{}", random.below(3)));
                 memory
-                    .report(vec![observation.clone()], at(now), Told::New)
+                    .report(
+                        std::slice::from_ref(&observation),
+                        at(now),
+                        Told::New,
+                        &|_| true,
+                    )
                     .unwrap();
                 plain.report(&observation);
             }
@@ -134,4 +139,47 @@ fn whatever_happens_it_holds_what_a_plain_list_would() {
         }
     }
     assert!(plain.live().count() > 20 && plain.live().count() < plain.0.len());
+}
+
+#[test]
+fn a_snapshot_of_more_sessions_than_there_may_be_is_never_held_as_a_whole() {
+    let limits = Limits {
+        max_sessions: 100,
+        ..LIMITS
+    };
+    let memory = Memory::new(KEY, limits, at(0));
+    memory.begin_loading();
+    // In no order of time.
+    for row in 0..300 {
+        let seconds = row * 7_919 % 300 * 60;
+        let observation = seen(&format!("u{row}"), &row.to_string(), seconds);
+        memory.load(row + 1, &Session::begin(id(&row.to_string()), &observation));
+        assert!(memory.counts(at(0)).unwrap().sessions <= 100);
+    }
+    memory.end_loading();
+    let found = memory.search(&Filter::default(), None, 1_000).unwrap();
+    assert_eq!(found.sessions.len(), 100);
+    let is_recent = |session: &Session| session.last_seen >= at(200 * 60);
+    assert!(found.sessions.iter().all(is_recent), "those seen last");
+    assert_eq!(memory.take_changes(1_000).dropped.len(), 200);
+}
+
+/// However many sessions come and go between two snapshots.
+#[test]
+fn what_the_next_snapshot_has_to_write_is_bounded_by_what_there_is() {
+    let limits = Limits {
+        max_sessions: 500,
+        ..LIMITS
+    };
+    let memory = Memory::new(KEY, limits, at(0));
+    for number in 0..200_000 {
+        let observation = seen(&format!("u{}", number % 3_000), &number.to_string(), number);
+        let reported = memory.report(&[observation], at(number), Told::New, &|_| true);
+        assert_eq!(reported.unwrap().len(), 1);
+    }
+    let noted: usize = memory.shards.iter().map(|shard| lock(shard).noted()).sum();
+    assert!(noted <= SHARDS * 1_100 + 2 * 500, "{noted}");
+    let changes = memory.take_changes(10_000);
+    assert_eq!((changes.rows.len(), changes.dropped.len()), (500, 0));
+    assert_eq!(memory.take_changes(10_000).rows, []);
 }

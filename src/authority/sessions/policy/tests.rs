@@ -117,33 +117,63 @@ fn as_many_end_as_are_too_many_and_those_that_the_operator_chose() {
     let mut sessions: Vec<_> = [5, 3, 1, 4, 2]
         .map(|number| session(&number.to_string(), number, 100 - number))
         .into();
-    let ended_by = |policy: &SessionPolicy, sessions: &[Session], new: &Session| {
-        let ended = excess(sessions, new, policy);
-        names(&ended)
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
+    let ended_by = |policy: &SessionPolicy, sessions: &[Session]| {
+        let ended = excess(sessions, policy, at(0));
+        let mut ended: Vec<_> = names(&ended).into_iter().map(str::to_owned).collect();
+        ended.sort();
+        ended
     };
-    let new = sessions[0].clone();
-    assert_eq!(ended_by(&policy(), &sessions, &new), ["1", "2", "3"]);
+    assert_eq!(ended_by(&policy(), &sessions), ["1", "2", "3"]);
     let mut refusing = policy();
     refusing.general.on_excess = OnExcess::Refuse;
-    assert_eq!(ended_by(&refusing, &sessions, &new), ["3", "4", "5"]);
+    assert_eq!(ended_by(&refusing, &sessions), ["3", "4", "5"]);
     // Those of the television count with all others, those of the kiosk by themselves.
     sessions[1] = of_client("tv", sessions[1].clone());
     sessions[2] = of_client("kiosk", sessions[2].clone());
-    assert_eq!(ended_by(&policy(), &sessions, &new), ["2", "3"]);
-    let at_kiosk = of_client("kiosk", session("6", 6, 6));
-    sessions.push(at_kiosk.clone());
-    assert_eq!(ended_by(&policy(), &sessions, &at_kiosk), ["6"]);
-    assert_eq!(ended_by(&policy(), &sessions[..2], &new), [""; 0]);
-    let unlimited = SessionPolicy::default();
-    assert_eq!(ended_by(&unlimited, &sessions, &new), [""; 0]);
-    // What has ended makes room, and what has no `sid` needs none.
+    assert_eq!(ended_by(&policy(), &sessions), ["2", "3"]);
+    sessions.push(of_client("kiosk", session("6", 6, 6)));
+    assert_eq!(ended_by(&policy(), &sessions), ["2", "3", "6"]);
+    assert_eq!(ended_by(&policy(), &sessions[..2]), [""; 0]);
+    assert_eq!(ended_by(&SessionPolicy::default(), &sessions), [""; 0]);
+    // Only newcomers of the television are refused.
+    let mut mixed = policy();
+    mixed.clients.get_mut("tv").unwrap().rules.on_excess = OnExcess::Refuse;
+    assert_eq!(ended_by(&mixed, &sessions), ["2", "3", "6"]);
+    sessions[3] = of_client("tv", sessions[3].clone());
+    assert_eq!(ended_by(&mixed, &sessions), ["2", "4", "6"]);
+    // What has no `sid` is not counted.
     for session in &mut sessions {
         session.name = Name::Token(session.name.value().clone());
     }
-    assert_eq!(ended_by(&policy(), &sessions, &new), [""; 0]);
+    assert_eq!(ended_by(&policy(), &sessions), [""; 0]);
+}
+
+#[test]
+fn a_session_without_a_token_that_is_still_good_takes_no_place_until_it_is_refreshed() {
+    let until = |seconds: u64, session: Session| Session {
+        expires_at: Some(at(seconds)),
+        ..session
+    };
+    let mut refusing = policy();
+    refusing.general.on_excess = OnExcess::Refuse;
+    let mut sessions = [
+        until(300, session("abandoned", 1, 2)),
+        until(299, session("too", 2, 3)),
+        until(9_000, session("used", 3, 1_000)),
+        session("of an unknown end", 4, 4),
+        until(9_000, session("new", 1_000, 1_000)),
+    ];
+    let ended = |sessions: &[Session], policy: &SessionPolicy, seconds: u64| {
+        let ended = excess(sessions, policy, at(seconds));
+        names(&ended).join(", ")
+    };
+    let last = "of an unknown end, new";
+    assert_eq!(ended(&sessions, &refusing, 300), last);
+    assert_eq!(ended(&sessions, &refusing, 301), "new");
+    assert_eq!(ended(&sessions, &policy(), 301), "used");
+    sessions[0].expires_at = Some(at(9_000));
+    assert_eq!(ended(&sessions, &refusing, 301), last);
+    assert_eq!(ended(&sessions, &policy(), 301), "abandoned, used");
 }
 
 /// However many there are, of whichever age: afterwards there are as many as there may be, and the
@@ -159,20 +189,28 @@ fn afterwards_there_are_not_too_many() {
     };
     for round in 0..2_000 {
         let count = below(12);
-        let sessions: Vec<_> = (0..=count)
+        let mut sessions: Vec<_> = (0..=count)
             .map(|number| session(&format!("{round} {number}"), below(5), 10))
             .chain([session("new", 6, 10)])
             .collect();
-        let new = sessions.last().unwrap();
+        let new = sessions.last().unwrap().clone();
         for on_excess in [OnExcess::EndOldest, OnExcess::Refuse] {
             let mut policy = policy();
             (policy.general.on_excess, policy.general.max_sessions) = (on_excess, number(3));
-            let ended = excess(&sessions, new, &policy);
-            let left = sessions.len() - ended.len();
-            assert_eq!(left, sessions.len().min(3));
+            let ended = excess(&sessions, &policy, at(0));
             let is_ended = ended.iter().any(|session| session.id == new.id);
             let is_refused = on_excess == OnExcess::Refuse && sessions.len() > 3;
             assert_eq!(is_ended, is_refused);
+            let ended: Vec<_> = ended.into_iter().map(|session| session.id).collect();
+            assert_eq!(sessions.len() - ended.len(), sessions.len().min(3));
+            // Nothing more follows from what is left, in whichever order it comes.
+            let mut left = sessions.clone();
+            left.retain(|session| !ended.contains(&session.id));
+            assert_eq!(names(&excess(&left, &policy, at(0))), [""; 0]);
+            sessions.reverse();
+            let again = excess(&sessions, &policy, at(0));
+            let again: Vec<_> = again.into_iter().map(|session| session.id).collect();
+            assert_eq!(again, ended);
         }
     }
 }

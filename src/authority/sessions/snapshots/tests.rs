@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::super::conformance::{KEY, LIMITS, START, at, id, seen};
 use super::super::registry::{Filter, Mark, Registry as _, RegistryError, Told};
 use super::super::session::{Ended, Observation, ObservedSighting, Owned, Suspicion};
@@ -11,6 +13,7 @@ fn fresh(directory: &Path, key: FilterKey) -> Keeper {
         path: directory.join(FILE_NAME),
         metrics: SessionMetrics::new(),
         database: None,
+        has_failed: false,
     }
 }
 
@@ -21,10 +24,11 @@ fn restarted(directory: &Path) -> Keeper {
     keeper
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests make it for this call")]
 fn report(keeper: &Keeper, observations: Vec<Observation>) {
     keeper
         .memory
-        .report(observations, at(0), Told::New)
+        .report(&observations, at(0), Told::New, &|_| true)
         .unwrap();
 }
 
@@ -115,6 +119,43 @@ fn sessions_are_there_again_after_a_restart_with_their_ends() {
     );
     assert_eq!(last_seen("2"), Some(at(700)));
     assert_eq!(last_seen("7"), None);
+}
+
+#[test]
+fn the_last_snapshot_has_every_session_as_it_was_last_seen_where_that_is_asked_for() {
+    for is_exact in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut keeper = restarted(directory.path());
+        report(&keeper, (0..9_000).map(observation).collect());
+        assert!(keeper.snapshot(None));
+        report(
+            &keeper,
+            (0..9_000)
+                .map(|number| Observation {
+                    last_seen: (START + number + 30) * 1_000,
+                    ..observation(number)
+                })
+                .collect(),
+        );
+        let held = sessions(&keeper);
+        let (stop, stops) = mpsc::channel();
+        let (done, is_done) = mpsc::channel();
+        stop.send(Last { is_exact, done }).unwrap();
+        keeper.keep(&stops);
+        assert_eq!(is_done.recv().unwrap(), is_exact);
+        let found = sessions(&restarted(directory.path()));
+        let is_same = |(found, held): (&Session, &Session)| found.last_seen == held.last_seen;
+        assert_eq!(found.iter().zip(&held).all(is_same), is_exact);
+    }
+}
+
+#[test]
+fn a_snapshot_that_could_not_be_written_leaves_the_file_without_something() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keeper = restarted(&directory.path().join("missing"));
+    report(&keeper, vec![observation(1)]);
+    assert!(!keeper.snapshot(None));
+    assert!(!keeper.snapshot(None), "what was lost is not written again");
 }
 
 #[test]

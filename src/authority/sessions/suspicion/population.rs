@@ -622,9 +622,9 @@ fn tables(thresholds: &Thresholds) -> String {
          `networks` | `clients` | `rate` |\n|---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     let [ipv4, both] = [false, true].map(|has_ipv6| alarms(has_ipv6, thresholds));
-    let (mut total, mut without_relays) = ([0; 6], [0; 6]);
+    let (mut total, mut without_relays) = ([0; 7], [0; 7]);
     for ((habit, (sessions, kinds)), (_, with_ipv6)) in ipv4.iter().zip(both.values()) {
-        let cells = [&kinds[..], with_ipv6].concat();
+        let cells = [&[*sessions][..], kinds, with_ipv6].concat();
         for ((total, without_relays), count) in
             total.iter_mut().zip(&mut without_relays).zip(&cells)
         {
@@ -632,13 +632,10 @@ fn tables(thresholds: &Thresholds) -> String {
             *without_relays += if *habit == Habit::Relay { 0 } else { *count };
         }
         let who = habit.text();
-        writeln!(text, "| {who} | {sessions} |{}", row(&cells)).unwrap();
+        writeln!(text, "| {who} |{}", row(&cells)).unwrap();
     }
-    let scaled = |counts: [u32; 6]| {
-        row(&counts.map(|count| count * 10_000 / u32::try_from(SESSIONS).unwrap()))
-    };
-    writeln!(text, "| **All, in a day** | **10000** |{}", scaled(total)).unwrap();
-    writeln!(text, "| **without relays** | |{}", scaled(without_relays)).unwrap();
+    writeln!(text, "| **all, in a day** |{}", row(&total)).unwrap();
+    writeln!(text, "| **without relays** |{}", row(&without_relays)).unwrap();
     text.push_str(
         "\n| Thefts found, in percent, within | 10 min | 1 h | 1 d | with IPv6: 10 min | 1 h | 1 d \
          |\n|---|--:|--:|--:|--:|--:|--:|\n",

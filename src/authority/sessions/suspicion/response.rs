@@ -15,8 +15,9 @@ use super::{Finding, Reaction, Reactions, Turns};
 use crate::authority::entry::{Revocation, Target};
 use crate::authority::http::{describe, written};
 use crate::authority::metrics::Metrics;
+use crate::authority::sessions::registry::is_shared;
 use crate::authority::sessions::session::{Name, Owned, Session, Suspicion};
-use crate::authority::sessions::{RegistryError, Sessions};
+use crate::authority::sessions::{RegistryError, SessionEnds, Sessions};
 use crate::authority::store::to_hex;
 use crate::authority::text::chain_of;
 use crate::authority::webhook::{Event, Webhook};
@@ -49,6 +50,8 @@ pub(in crate::authority) struct Parts {
     pub writer: Writer,
     /// Until when an entry is kept for tokens that are valid at an instant at most.
     pub kept: Kept,
+    /// For how long they end.
+    pub session_ends: SessionEnds,
     /// Who is told.
     pub webhook: Option<Webhook>,
     /// Counts.
@@ -91,13 +94,14 @@ impl Responder {
 }
 
 async fn respond(parts: &Arc<Parts>, suspect: Suspect) {
-    let Some(session) = looked_up(parts, suspect.clone()).await else {
+    let Some((session, is_shared)) = looked_up(parts, suspect.clone()).await else {
         return;
     };
     let kind = suspect.finding.kind();
     let is_ended = match parts.reactions.to(kind) {
-        Reaction::Report => false,
-        Reaction::End => end(parts, &suspect, &session).await,
+        // A revocation of this name would sign out a user about whom nothing was found.
+        Reaction::End if !is_shared => end(parts, &suspect, &session).await,
+        Reaction::End | Reaction::Report => false,
     };
     parts.metrics.suspected(kind, is_ended);
     tracing::warn!(
@@ -106,6 +110,7 @@ async fn respond(parts: &Arc<Parts>, suspect: Suspect) {
         issuer = suspect.issuer,
         subject = suspect.subject,
         session = to_hex(&session.id.0),
+        is_shared,
         is_ended,
         "a session looks stolen"
     );
@@ -114,9 +119,9 @@ async fn respond(parts: &Arc<Parts>, suspect: Suspect) {
     }
 }
 
-/// Marks the session in the registry, and returns it as it is there; nothing if it has ended already,
-/// which says all there is to say about it.
-async fn looked_up(parts: &Arc<Parts>, suspect: Suspect) -> Option<Session> {
+/// Marks the session in the registry, and returns it as it is there, with whether another subject has
+/// one of its name; nothing if it has ended already, which says all there is to say about it.
+async fn looked_up(parts: &Arc<Parts>, suspect: Suspect) -> Option<(Session, bool)> {
     let sessions = parts.sessions.upgrade()?;
     let looked_up = tokio::task::spawn_blocking(move || {
         let registry = sessions.registry();
@@ -135,10 +140,11 @@ async fn looked_up(parts: &Arc<Parts>, suspect: Suspect) -> Option<Session> {
         };
         registry.suspect(owned, suspicion.clone())?;
         session.suspicion = Some(suspicion);
-        Ok::<_, RegistryError>(Some(session))
+        let is_shared = is_shared(registry, &session)?;
+        Ok::<_, RegistryError>(Some((session, is_shared)))
     });
     match looked_up.await {
-        Ok(Ok(session)) => session,
+        Ok(Ok(found)) => found,
         Ok(Err(error)) => {
             let error = chain_of(&error);
             tracing::error!(error, "a session that looks stolen could not be looked up");
@@ -152,7 +158,8 @@ async fn looked_up(parts: &Arc<Parts>, suspect: Suspect) -> Option<Session> {
 /// Revokes the session. A store that cannot be written to for a moment is waited for; one that stays so
 /// is reported by itself, and the session may be found again in an hour.
 async fn end(parts: &Parts, suspect: &Suspect, session: &Session) -> bool {
-    let revocation = revocation(parts.kept, suspect, session);
+    let not_before = parts.session_ends.not_before_of(session);
+    let revocation = revocation(parts.kept, suspect, session, not_before);
     for attempt in 1..=ATTEMPTS {
         match parts.writer.write_in_turn(revocation.clone()).await {
             Ok(_) => return true,
@@ -167,7 +174,12 @@ async fn end(parts: &Parts, suspect: &Suspect, session: &Session) -> bool {
     false
 }
 
-fn revocation(kept: Kept, suspect: &Suspect, session: &Session) -> Revocation {
+fn revocation(
+    kept: Kept,
+    suspect: &Suspect,
+    session: &Session,
+    not_before: UnixTime,
+) -> Revocation {
     let now = UnixTime::from_milliseconds(suspect.at);
     // A session goes on with other tokens; a token ends with itself, unless that is not known.
     let last = match &suspect.name {
@@ -180,19 +192,24 @@ fn revocation(kept: Kept, suspect: &Suspect, session: &Session) -> Revocation {
             kind: suspect.name.kind(),
             issuer: suspect.issuer.clone(),
             value: suspect.name.value().to_string(),
+            qualifier: String::new(),
         },
         expires_at: last.later_by(kept.expiry_margin),
-        not_before: UnixTime::EPOCH,
+        not_before,
         except_session: None,
         subject: suspect.subject.clone(),
         cause: Cause::Suspicious,
         actor: ACTOR.to_owned(),
         reason: format!("looks stolen: {}", suspect.finding),
+        origin: None,
     }
 }
 
 /// Who revokes, in the history of an entry.
 const ACTOR: &str = "authority";
+
+/// What happened, in the event.
+pub(in crate::authority) const EVENT: &str = "session.suspicious";
 
 /// The event that the webhook gets: `envoy/sessions.md` has it in full.
 fn event(suspect: &Suspect, session: &Session, is_ended: bool) -> Event {
@@ -200,7 +217,7 @@ fn event(suspect: &Suspect, session: &Session, is_ended: bool) -> Event {
     let at = UnixTime::from_milliseconds(suspect.at);
     let id = to_hex(&session.id.0);
     let payload = json!({
-        "type": "session.suspicious",
+        "type": EVENT,
         "timestamp": written(at),
         "data": {
             "kind": kind,

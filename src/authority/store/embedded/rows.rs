@@ -54,11 +54,13 @@ pub(super) fn effect_of(sequence: u64, row: &[u8], key: &FilterKey) -> Result<Ef
         in_force,
         cause,
         expires_at,
+        not_before,
     } = entry::summary(row).ok_or(StoreError::Row)?;
     let found = Row {
         expires_at,
         sequence,
         cause,
+        signed_in_from: entry::signed_in_from(kind, not_before),
     };
     if !in_force {
         return Ok(Effect::Restored(name, kind, found));
@@ -126,6 +128,7 @@ mod tests {
                 kind: Kind::Subject,
                 issuer: "i".into(),
                 value: "v".into(),
+                qualifier: String::new(),
             })
         };
         let row = encode_entry(name, &entry);

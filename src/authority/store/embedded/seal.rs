@@ -24,6 +24,9 @@ use crate::revocation::{FilterKey, Kind};
 /// One for each kind of entry, one for each other section.
 const TALLIES: usize = Kind::ALL.len() + 5;
 
+/// Kinds that a ledger counted before there were compound names.
+const FORMER_KINDS: usize = 6;
+
 /// After the fingerprint and the version of the entry.
 const KIND_OFFSET: usize = 17;
 
@@ -293,7 +296,13 @@ impl Ledger {
             .filter_map(|bytes| bytes.try_into().ok().map(u64::from_le_bytes))
             .collect();
         let (commits, rest) = numbers.split_first().ok_or(StoreError::Row)?;
-        if row.len() != 8 + 16 * TALLIES {
+        // Of the kinds that came later there was nothing to count.
+        let later = Kind::ALL.len() - FORMER_KINDS;
+        let mut rest = rest.to_vec();
+        if row.len() == 8 + 16 * (TALLIES - later) {
+            let at = 2 * FORMER_KINDS;
+            rest.splice(at..at, vec![0; 2 * later]);
+        } else if row.len() != 8 + 16 * TALLIES {
             return Err(StoreError::Row);
         }
         let mut ledger = Self {
@@ -383,8 +392,24 @@ mod tests {
             (tally.count, tally.sum) = (number as u64, u64::MAX - number as u64);
         }
         assert_eq!(Ledger::decode(&ledger.encode()).unwrap(), ledger);
-        assert_eq!(ledger.entries(), 15);
+        assert_eq!(ledger.entries(), 28);
         assert!(Ledger::decode(&ledger.encode()[8..]).is_err());
         assert!(Ledger::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn a_ledger_that_counts_no_compound_names_is_read_as_one_of_none() {
+        let mut ledger = Ledger {
+            commits: 77,
+            ..Ledger::default()
+        };
+        for (number, tally) in ledger.tallies.iter_mut().enumerate() {
+            (tally.count, tally.sum) = (number as u64 + 1, number as u64 + 100);
+        }
+        ledger.tallies[6..8].fill(Tally::default());
+        let mut former = ledger.encode();
+        former.drain(8 + 6 * 16..8 + 8 * 16);
+        assert_eq!(Ledger::decode(&former).unwrap(), ledger);
+        assert!(Ledger::decode(&former[..former.len() - 16]).is_err());
     }
 }

@@ -87,7 +87,7 @@ fn an_expired_row_that_cannot_be_read_keeps_no_other_from_being_dropped() {
     assert_eq!(committed.unwrap().outcome.damaged, 2);
     assert_eq!(store.index().expired(time(10), 10), []);
     assert!(
-        store.index().revoked(names[2], time(10)).is_some(),
+        store.index().revokes(names[2], None, time(10)).is_some(),
         "not expired"
     );
     assert_eq!(store.index().entry_count(), 1);
@@ -134,7 +134,7 @@ fn everything_is_read_again_from_a_file_of_many_parts() {
     for number in 0..70_000 {
         let name = name_of(&store, Kind::Session, &number.to_string());
         assert_eq!(
-            index.revoked(name, time(9)).is_some(),
+            index.revokes(name, None, time(9)).is_some(),
             number != 7,
             "{number}"
         );

@@ -96,7 +96,10 @@ fn what_is_committed_is_there_when_it_is_opened_again(kept: &dyn Kept) {
     assert_eq!(store.kept().unwrap(), Some(Epoch(7)));
     assert_eq!(store.kept().unwrap(), Some(GenerationNumber(9)));
     assert_eq!(store.entry(name).unwrap(), entry);
-    assert_eq!(store.index().revoked(name, time(9)), Some(Cause::Idle));
+    assert_eq!(
+        store.index().revokes(name, None, time(9)),
+        Some(Cause::Idle)
+    );
     assert_eq!(
         store.issuer("https://issuer.example").unwrap(),
         KnownIssuer::Same
@@ -122,8 +125,8 @@ fn of_work_that_fails_nothing_is_there(kept: &dyn Kept) {
         assert_eq!(store.staged(0).unwrap(), None);
         let name = |value| name_of(store, Kind::Session, value);
         assert_eq!(store.entry(name("b")).unwrap(), None);
-        assert!(store.index().revoked(name("a"), time(1)).is_some());
-        assert!(store.index().revoked(name("b"), time(1)).is_none());
+        assert!(store.index().revokes(name("a"), None, time(1)).is_some());
+        assert!(store.index().revokes(name("b"), None, time(1)).is_none());
     };
     expect_unchanged(&store);
     drop(store);
@@ -173,8 +176,8 @@ fn a_longer_life_is_kept_and_is_no_change_for_edges(kept: &dyn Kept) {
     assert!(longer.changes.is_empty());
     live(5);
     let name = name_of(&store, Kind::Token, "a");
-    assert!(store.index().revoked(name, time(19)).is_some());
-    assert!(store.index().revoked(name, time(20)).is_none());
+    assert!(store.index().revokes(name, None, time(19)).is_some());
+    assert!(store.index().revokes(name, None, time(20)).is_none());
 }
 
 fn what_expired_is_dropped_and_what_did_not_stays(kept: &dyn Kept) {
@@ -361,8 +364,16 @@ fn what_is_loaded_is_what_is_in_force(kept: &dyn Kept) {
     let store = kept.open();
     let index = store.index();
     let name = |kind, value| name_of(&store, kind, value);
-    assert!(index.revoked(name(Kind::Session, "a"), time(0)).is_some());
-    assert!(index.revoked(name(Kind::Device, "d"), time(0)).is_none());
+    assert!(
+        index
+            .revokes(name(Kind::Session, "a"), None, time(0))
+            .is_some()
+    );
+    assert!(
+        index
+            .revokes(name(Kind::Device, "d"), None, time(0))
+            .is_none()
+    );
     assert!(index.cut_off(name(Kind::Issuer, ""), time(0)).is_some());
     assert_eq!(index.expired(time(10), 10).len(), 3);
 }
@@ -569,12 +580,15 @@ fn what_became_of_a_commit_without_an_answer_is_found_out() {
         let name = name_of(&store, Kind::Session, "b");
         assert!(revoke(&store, &revocation(Kind::Session, "b", 10)).is_err());
         assert!(
-            store.index().revoked(name, time(1)).is_none(),
+            store.index().revokes(name, None, time(1)).is_none(),
             "no caller was told of it"
         );
         assert!(store.head().is_err(), "it is closed until it has recovered");
         assert_eq!(store.recover().unwrap().len(), usize::from(is_there));
-        assert_eq!(store.index().revoked(name, time(1)).is_some(), is_there);
+        assert_eq!(
+            store.index().revokes(name, None, time(1)).is_some(),
+            is_there
+        );
         assert_eq!(store.entry(name).unwrap().is_some(), is_there);
         assert_eq!(store.recover().unwrap(), [], "it is told once");
         let next = revoke(&store, &revocation(Kind::Session, "c", 10)).unwrap();

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot::Receiver;
 
 use super::*;
-use crate::authority::configuration::KeyServer;
+use crate::authority::configuration::{Issuer, KeyServer, SessionEnd};
+use crate::authority::verifier::Signatory;
 use crate::host::mock_background::{MockBackground, MockSpace};
 use crate::keys::Url;
 use crate::token::fixtures::{eddsa, es256, es256_other, jwk_set, signed, token};
@@ -38,15 +39,32 @@ impl Office {
             keys,
             audiences: vec!["api".to_owned()],
             device_claim: Some("device".to_owned()),
+            cut_off_by: CutOffBy::default(),
+            sessions_end: SessionEnd::default(),
             session_policy: None,
+            status_lists: None,
         };
-        let issuers = [
+        let issuers = vec![
             issuer("remote", remote),
             issuer("local", IssuerKeys::File(file.path().to_owned())),
         ];
         let now = Rc::new(Cell::new(NOW * 1000));
         let host = MockBackground::new(&Rc::new(MockSpace::default()), &now);
-        let desk = Desk::open(&issuers, SKEW, 1).unwrap();
+        let known = Known {
+            signatories: issuers
+                .iter()
+                .map(|issuer| Signatory {
+                    issuer: issuer.issuer.clone(),
+                    keys: issuer.keys.clone(),
+                })
+                .collect(),
+            clients: Vec::new(),
+            claims: vec![ClaimSource::at("org.id")],
+            issuers,
+            clock_skew: SKEW,
+            metrics: KeyMetrics::default(),
+        };
+        let desk = Desk::open(&known, 1).unwrap();
         Self { desk, host, file }
     }
 
@@ -61,9 +79,25 @@ impl Office {
     }
 
     fn ask(&mut self, token: &str) -> Receiver<Outcome> {
-        let (reply, answer) = tokio::sync::oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         let token = token.to_owned();
-        self.desk.take(&self.host, Question { token, reply });
+        let question = Question {
+            token,
+            reply: Reply::User(reply),
+            room: None,
+        };
+        self.desk.take(&self.host, question);
+        answer
+    }
+
+    fn ask_statement(&mut self, token: &str) -> Receiver<Result<VerifiedToken, Doubt>> {
+        let (reply, answer) = oneshot::channel();
+        let question = Question {
+            token: token.to_owned(),
+            reply: Reply::Statement(reply),
+            room: None,
+        };
+        self.desk.take(&self.host, question);
         answer
     }
 
@@ -200,6 +234,45 @@ fn no_other_token_is_evidence() {
 }
 
 #[test]
+fn a_listed_claim_names_a_token_unless_it_cannot() {
+    let mut office = Office::at_work();
+    let mut user = |organisation: Value| {
+        let claims = with("org", json!({"id": organisation}));
+        let user = office.outcome(&token(&es256(), &claims)).unwrap();
+        let names = user.names.claims.into_iter();
+        let names: Vec<_> = names.map(|claim| (claim.name, claim.value)).collect();
+        (names, user.is_wholly_named)
+    };
+    let named = vec![("org.id".to_owned(), "acme".to_owned())];
+    assert_eq!(user(json!("acme")), (named, true));
+    assert_eq!(user(json!("")), (vec![], true));
+    assert_eq!(user(json!(7)), (vec![], false));
+}
+
+/// As at a gate whose rules say nothing of types.
+#[test]
+fn what_says_that_it_is_no_access_token_is_no_evidence() {
+    let mut office = Office::at_work();
+    let mut typed = |name: &str, claims: &Value| {
+        let header = json!({"alg": "ES256", "kid": es256().key_id(), "typ": name});
+        let (header, claims) = (header.to_string(), claims.to_string());
+        let token = signed(&es256(), header.as_bytes(), claims.as_bytes());
+        office.outcome(&token).map(|_| ())
+    };
+    let refused = Err(Doubt::Refused(Reason::TokenTypeMismatch));
+    let plain = claims("remote");
+    for name in ["logout+jwt", "application/SecEvent+JWT", "dpop+jwt"] {
+        assert_eq!(typed(name, &plain), refused, "{name}");
+    }
+    let event = "http://schemas.openid.net/event/backchannel-logout";
+    let logout = with("events", json!({event: {}}));
+    assert_eq!(typed("JWT", &logout), refused);
+    for name in ["JWT", "at+jwt", "", "of-this-provider"] {
+        assert_eq!(typed(name, &plain), Ok(()), "{name}");
+    }
+}
+
+#[test]
 fn a_token_waits_for_a_key_that_its_server_has_by_now() {
     let mut office = Office::at_work();
     let new = token(&es256_other(), &claims("remote"));
@@ -241,12 +314,66 @@ fn what_is_not_known_is_no_refusal_and_no_evidence() {
 fn few_tokens_wait_and_none_for_a_request_that_has_gone() {
     let mut office = Office::at_work();
     let new = token(&es256_other(), &claims("remote"));
-    let mut answers: Vec<_> = (0..=MOST_WAITING).map(|_| office.ask(&new)).collect();
+    let mut answers: Vec<_> = (0..=MOST_TOKENS_WAITING)
+        .map(|_| office.ask(&new))
+        .collect();
     let last = answers.pop().unwrap().try_recv().unwrap().unwrap_err();
     assert_eq!(last, Doubt::Unknown(Reason::KeyUnconfirmed));
     drop(answers);
     office.pass(3_000);
     assert!(office.desk.waiting.is_empty());
+}
+
+#[test]
+fn of_a_statement_nothing_but_the_signature_is_checked() {
+    let mut office = Office::at_work();
+    let claims = json!({"iss": "remote", "aud": "nobody", "exp": NOW - 9_999, "events": {}});
+    let mut answer = office.ask_statement(&token(&es256(), &claims));
+    let statement = answer.try_recv().unwrap().unwrap();
+    assert_eq!(statement.claims().string("aud"), Some("nobody"));
+    let good = token(&eddsa(), &json!({"iss": "local"}));
+    let (body, signature) = good.rsplit_once('.').unwrap();
+    let other = if signature.starts_with('A') { "B" } else { "A" };
+    for (token, expected) in [
+        (
+            format!("{body}.{other}{}", &signature[1..]),
+            Doubt::Refused(Reason::SignatureInvalid),
+        ),
+        (
+            token(&es256(), &json!({"iss": "local"})),
+            Doubt::Refused(Reason::KeyUnknown),
+        ),
+        (
+            token(&eddsa(), &json!({"iss": "strange"})),
+            Doubt::StrangeIssuer,
+        ),
+        (token(&eddsa(), &json!({})), Doubt::StrangeIssuer),
+        ("x".to_owned(), Doubt::Refused(Reason::TokenMalformed)),
+    ] {
+        let refused = office.ask_statement(&token).try_recv().unwrap();
+        assert_eq!(refused.unwrap_err(), expected, "{token}");
+    }
+    assert!(office.ask_statement(&good).try_recv().unwrap().is_ok());
+}
+
+#[test]
+fn statements_that_wait_leave_room_for_tokens_and_for_those_whose_key_is_known() {
+    let mut office = Office::at_work();
+    let new = token(&es256_other(), &claims("remote"));
+    let statements = (0..=MOST_STATEMENTS_WAITING).map(|_| office.ask_statement(&new));
+    let mut statements: Vec<_> = statements.collect();
+    let last = statements.pop().unwrap().try_recv().unwrap().unwrap_err();
+    assert_eq!(last, Doubt::Unknown(Reason::KeyUnconfirmed));
+    let mut user = office.ask(&new);
+    assert!(user.try_recv().is_err(), "it waits");
+    let known = token(&es256(), &claims("remote"));
+    assert!(office.ask_statement(&known).try_recv().unwrap().is_ok());
+    office.pass(1_000);
+    office.answer(200, &jwk_set(&[&es256(), &es256_other()]));
+    assert!(user.try_recv().unwrap().is_ok());
+    for mut statement in statements {
+        assert!(statement.try_recv().unwrap().is_ok());
+    }
 }
 
 #[test]

@@ -134,6 +134,11 @@ fn bearing(method: &str, target: &str, claims: &Value) -> MockHost {
     bare(method, target).with_header("authorization", format!("Bearer {token}"))
 }
 
+fn with_cookie(method: &str, target: &str) -> MockHost {
+    let token = token(&es256(), &claims());
+    bare(method, target).with_header("cookie", format!("a=b; token={token}"))
+}
+
 fn sign_out(query: &str) -> MockHost {
     bearing("POST", &format!("{SIGN_OUT}{query}"), &claims())
 }

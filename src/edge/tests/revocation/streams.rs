@@ -3,6 +3,7 @@
 mod any_order;
 
 use super::*;
+use crate::sync::VoidTokens;
 
 /// The requests of one edge that were let in.
 impl Fixture {
@@ -183,6 +184,7 @@ fn all_streams_are_looked_at_when_it_is_not_known_what_has_changed() {
             key: name,
             not_before: UnixTime::MAX,
             except: None,
+            is_compound: false,
         }));
     fixture.authority.borrow_mut().publish_generation();
     for _ in 0..10 {
@@ -190,6 +192,38 @@ fn all_streams_are_looked_at_when_it_is_not_known_what_has_changed() {
         fixture.hear();
     }
     assert_eq!(fixture.closed(), [(streams[1_111], End::Revoked)]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_look_at_all_of_them_gets_to_the_last_however_often_changes_are_missed() {
+    let fixture = Fixture::watching();
+    for number in 0..1_600 {
+        fixture.stream(&claims(&(number % 3).to_string()));
+    }
+    let last = fixture.stream(&claims("alice"));
+    fixture.grow();
+    fixture.wipe();
+    fixture.machine.tick();
+    let mut authority = fixture.authority.borrow_mut();
+    authority.changes.push(Change::SetCutOff(CutOff {
+        key: name_of(Kind::Subject, "alice"),
+        not_before: UnixTime::MAX,
+        except: None,
+        is_compound: false,
+    }));
+    authority.publish_generation();
+    drop(authority);
+    let edge = &fixture.machine.edge;
+    let mut closed = Vec::new();
+    for _ in 0..20 {
+        fixture.process.pass(11_000);
+        let mut streams = edge.streams.as_ref().unwrap().borrow_mut();
+        streams.note_changes(&edge.gate, &VoidTokens::All);
+        drop(streams);
+        fixture.hear();
+        closed.extend(fixture.closed());
+    }
+    assert_eq!(closed, [(last, End::Revoked)]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -286,6 +320,34 @@ fn an_authority_that_does_not_answer_is_asked_again_and_then_streams_end() {
         };
         assert_eq!(closed, expected, "{posture}");
     }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_stream_that_goes_on_without_an_answer_ends_when_one_comes_however_late() {
+    let fixture = Fixture::with_streams(&json!(null), |revocation| {
+        revocation["on_unconfirmed"] = json!("allow");
+        revocation["on_stale"] = json!("allow");
+        revocation["stream_grace"] = json!("3s");
+    });
+    let stream = fixture.stream(&claims("alice"));
+    fixture.grow();
+    fixture.apply(Change::Add(name_of(Kind::Token, "alice")));
+    let mut asked = 0;
+    for _ in 0..6_000 {
+        asked += fixture.count_checks();
+        fixture.fail_checks();
+        assert_eq!(fixture.closed(), []);
+        fixture.process.pass(100);
+        fixture.machine.tick();
+    }
+    // Twice each time, and after a minute at the latest.
+    assert!((18..80).contains(&asked), "{asked}");
+    for _ in 0..600 {
+        fixture.process.pass(100);
+        fixture.machine.tick();
+        fixture.answer_checks();
+    }
+    assert_eq!(fixture.closed(), [(stream, End::Revoked)]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -14,10 +14,18 @@ const MOST: usize = 20;
 const SESSIONS: u32 = 40;
 const INTERVAL: Duration = Duration::from_secs(5);
 
+/// One in four is a token without `sid`.
 fn report_of(name: u128) -> Report {
+    let text = Some(name.to_string());
+    let (sid, jti) = if name % 4 == 3 {
+        (None, text)
+    } else {
+        (text, None)
+    };
     Report {
         issuer: "iss".to_owned(),
-        sid: Some(name.to_string()),
+        sid,
+        jti,
         ..Report::default()
     }
 }
@@ -73,7 +81,7 @@ fn there_are_never_more_than_may_be_and_every_request_is_told_dropped_or_held() 
                     sessions.tick(host, INTERVAL);
                 }
                 6 if under_way.is_none() => {
-                    if let Some((body, bundle)) = sessions.take_bundle(INTERVAL) {
+                    if let Some((body, bundle)) = sessions.take_bundle(INTERVAL, || false) {
                         let body = parse_json(&body).unwrap();
                         let reports = body["reports"].as_array().unwrap();
                         let reports = reports.iter().map(|report| {
@@ -81,10 +89,9 @@ fn there_are_never_more_than_may_be_and_every_request_is_told_dropped_or_held() 
                                 number(&report["last_seen_ago"])
                                     <= number(&report["first_seen_ago"])
                             );
-                            (
-                                report["sid"].as_str().unwrap().to_owned(),
-                                number(&report["requests"]),
-                            )
+                            let name = report.get("sid").or(report.get("jti")).unwrap();
+                            let name = name.as_str().unwrap().to_owned();
+                            (name, number(&report["requests"]))
                         });
                         under_way = Some((reports.collect(), bundle));
                     }
@@ -104,7 +111,10 @@ fn there_are_never_more_than_may_be_and_every_request_is_told_dropped_or_held() 
                             assert!(requests > 0);
                             told += requests;
                             let now = sessions.now();
-                            if let Some(before) = told_at.insert(name, now) {
+                            // What has made room may come again at any time.
+                            let makes_room = name.parse::<u32>().unwrap() % 4 == 3;
+                            let before = told_at.insert(name, now);
+                            if let Some(before) = before.filter(|_| !makes_room) {
                                 assert!(now >= before + milliseconds(INTERVAL));
                             }
                         }
@@ -114,9 +124,12 @@ fn there_are_never_more_than_may_be_and_every_request_is_told_dropped_or_held() 
             let counts = sessions.take_counts();
             dropped += u64::from(counts.dropped);
             assert!(counts.sessions <= MOST);
-            let queued = sessions.due.len() + sessions.reported.len();
-            let sent = under_way.as_ref().map_or(0, |(reports, _)| reports.len());
-            assert_eq!(queued + sent, counts.sessions);
+            let queued = sessions.due.iter().chain(&sessions.reported);
+            let queued = queued.map(|turn| turn.place);
+            let sent = under_way.iter().flat_map(|(_, bundle)| &bundle.windows);
+            let places = queued.chain(sent.map(|(turn, _)| turn.place));
+            let live = places.filter(|place| sessions.get(*place).is_some());
+            assert_eq!(live.count(), counts.sessions);
             assert_eq!(sessions.seats.len(), sessions.free.len() + counts.sessions);
             let live = sessions
                 .seats
@@ -148,7 +161,7 @@ fn there_are_never_more_than_may_be_and_every_request_is_told_dropped_or_held() 
 
 /// Whether the next body says that there is more than it tells, and what has to be known of it.
 fn next(sessions: &mut Sessions) -> (bool, Bundle) {
-    let (body, bundle) = sessions.take_bundle(INTERVAL).unwrap();
+    let (body, bundle) = sessions.take_bundle(INTERVAL, || false).unwrap();
     let body = parse_json(&body).unwrap();
     (body.get("incomplete") == Some(&Value::Bool(true)), bundle)
 }
@@ -178,14 +191,55 @@ fn what_is_not_told_or_told_late_is_said_to_be_until_the_authority_has_heard_it(
     let (is_incomplete, bundle) = next(&mut sessions);
     assert!(!is_incomplete);
     sessions.settle(bundle, Delivery::Reported);
-    // One that waits for more than an interval after its turn has come.
+    // One that waits for more than an interval after its turn has come, however often it was sent.
     assert!(request(&mut sessions, 2, &mut places[0]));
     for _ in 0..2 {
+        let (is_incomplete, bundle) = next(&mut sessions);
+        assert!(!is_incomplete && !bundle.windows.is_empty());
+        sessions.settle(bundle, Delivery::Unanswered);
+        assert!(!sessions.holds_back(INTERVAL));
         pass(&mut sessions, 6);
     }
+    assert!(sessions.holds_back(INTERVAL));
     let (is_incomplete, bundle) = next(&mut sessions);
     assert!(is_incomplete);
     sessions.settle(bundle, Delivery::Reported);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn tokens_without_a_sid_make_room_for_sessions_and_never_keep_them_from_becoming_idle() {
+    let mut sessions = Sessions::with_room_for(2);
+    sessions.tick(1_000, INTERVAL);
+    let join = |sessions: &mut Sessions, name: u128| request(sessions, name, &mut Place::default());
+    assert!(join(&mut sessions, 3) && join(&mut sessions, 7));
+    assert!(!join(&mut sessions, 11), "no token makes room for another");
+    let (is_incomplete, bundle) = next(&mut sessions);
+    assert!(!is_incomplete);
+    // Both are on their way when they have to go.
+    assert!(join(&mut sessions, 0) && join(&mut sessions, 1));
+    assert!(!join(&mut sessions, 7), "and no session for a token");
+    sessions.settle(bundle, Delivery::Unanswered);
+    assert_eq!(sessions.take_counts().dropped, 4);
+    sessions.tick(2_000, INTERVAL);
+    let (is_incomplete, bundle) = next(&mut sessions);
+    assert_eq!((is_incomplete, bundle.windows.len()), (false, 2));
+    sessions.settle(bundle, Delivery::Reported);
+    assert!(!join(&mut sessions, 2));
+    sessions.tick(6_000, INTERVAL);
+    assert!(next(&mut sessions).0, "a session has no room");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_comes_late_of_tokens_without_a_sid_is_no_reason_to_say_so() {
+    for (name, expected) in [(3, false), (4, true)] {
+        let mut sessions = Sessions::default();
+        sessions.tick(0, INTERVAL);
+        assert!(request(&mut sessions, name, &mut Place::default()));
+        for second in [6, 12] {
+            sessions.tick(second * 1_000, INTERVAL);
+        }
+        assert_eq!(next(&mut sessions).0, expected);
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -198,7 +252,7 @@ fn a_place_that_another_session_has_taken_is_not_found_by_the_tokens_of_the_one_
         !request(&mut sessions, 2, &mut second),
         "there is one place"
     );
-    let (_, bundle) = sessions.take_bundle(INTERVAL).unwrap();
+    let (_, bundle) = sessions.take_bundle(INTERVAL, || false).unwrap();
     sessions.settle(bundle, Delivery::Reported);
     sessions.tick(milliseconds(INTERVAL), INTERVAL);
     assert!(request(&mut sessions, 2, &mut second));
@@ -225,7 +279,7 @@ fn names_take_no_more_room_than_they_may_and_a_batch_no_more_than_is_sent_at_onc
     let joined = joined.count();
     assert!(joined < MOST_SESSIONS && joined > MOST_NAME_BYTES / 2_100);
     assert!(sessions.name_bytes <= MOST_NAME_BYTES);
-    let (body, bundle) = sessions.take_bundle(INTERVAL).unwrap();
+    let (body, bundle) = sessions.take_bundle(INTERVAL, || false).unwrap();
     assert!((BUNDLE_BYTES..BUNDLE_BYTES + 3_000).contains(&body.len()));
     assert!(bundle.windows.len() < 130);
 }

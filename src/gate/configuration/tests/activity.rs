@@ -1,7 +1,7 @@
 //! What is told of the use of sessions.
 
 use super::*;
-use crate::gate::policy::{ActivityRules, Detail};
+use crate::gate::policy::{ActivityRules, Detail, StreamUse};
 
 fn activity(rules: Value) -> Option<ActivityRules> {
     let configured = read_value(&with(&["activity"], rules)).unwrap();
@@ -18,15 +18,18 @@ fn nothing_is_told_unless_it_is_asked_for_and_then_no_address() {
         interval: Duration::from_mins(1),
         network: Detail::Coarse,
         user_agent: Detail::Coarse,
+        streams: StreamUse::Count,
     };
     assert_eq!(activity(json!({"report": true})), Some(defaults));
     let less = json!({
         "report": true, "interval": "5s", "network": "none", "user_agent": "none",
+        "streams": "ignore",
     });
     let expected = ActivityRules {
         interval: Duration::from_secs(5),
         network: Detail::None,
         user_agent: Detail::None,
+        streams: StreamUse::Ignore,
     };
     assert_eq!(activity(less), Some(expected));
 }
@@ -43,6 +46,10 @@ fn what_would_tell_nobody_or_more_than_is_meant_is_a_fault() {
         (
             json!({"report": true, "user_agent": "full"}),
             "activity.user_agent: expected `family` or `none`",
+        ),
+        (
+            json!({"report": true, "streams": null}),
+            "activity.streams: expected a string, found `null`",
         ),
         (
             json!({"report": true, "interval": "0.5s"}),

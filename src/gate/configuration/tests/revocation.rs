@@ -82,3 +82,54 @@ fn no_provider_lets_tokens_pass_for_longer_than_their_revocations_are_kept() {
     );
     assert!(read_value(&without_revocation(with_skew(601))).is_ok());
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn claims_that_cannot_be_listed_are_faults() {
+    let with = |claims: Value| {
+        let mut configuration = complete();
+        configuration["revocation"]["claims"] = claims;
+        configuration
+    };
+    let many: Vec<String> = (0..9).map(|number| format!("claim-{number}")).collect();
+    for (claims, expected) in [
+        (json!([]), "revocation.claims: expected at least one claim"),
+        (
+            json!(many),
+            "revocation.claims: expected at most 8: each is looked up for every new token",
+        ),
+        (
+            json!(["a", "a"]),
+            "revocation.claims[1]: `a` is in the list already",
+        ),
+        (
+            json!(["a", {"name": "a", "claim_path": ["b"]}]),
+            "revocation.claims[1]: `a` is in the list already",
+        ),
+        (
+            json!([{"name": "a"}]),
+            "revocation.claims[0]: expected either `claim_name` or `claim_path`",
+        ),
+        (
+            json!(["x".repeat(1_025)]),
+            "revocation.claims[0]: expected at most 1024 bytes",
+        ),
+        (
+            json!(["tenant", "exp"]),
+            "revocation.claims[1]: `exp` is a time, a list or a name by which tokens are revoked anyway",
+        ),
+        (
+            json!(["sid"]),
+            "revocation.claims[0]: `sid` is a time, a list or a name by which tokens are revoked anyway",
+        ),
+    ] {
+        let found = faults(&with(claims.clone()));
+        assert!(
+            found.iter().any(|fault| fault == expected),
+            "{claims}: {found:?}"
+        );
+    }
+    assert!(read_value(&with(json!(many[..8]))).is_ok());
+    // Under another name, it is another.
+    let email = json!([{"name": "email", "claim_path": ["sub"]}]);
+    assert!(read_value(&with(email)).is_ok());
+}

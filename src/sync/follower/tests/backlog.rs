@@ -116,6 +116,7 @@ fn a_batch_writes_every_record_once() {
                 key: subject(number),
                 not_before: UnixTime::from_seconds(20).unwrap(),
                 except: None,
+                is_compound: false,
             }),
         };
         authority.changes.push(change);
@@ -143,6 +144,7 @@ fn a_backlog_takes_as_many_polls_as_it_fills_answers_and_no_tick() {
             key: FILTER_KEY.fingerprint(Kind::Subject, "iss", &number.to_string()),
             not_before: UnixTime::from_seconds(20).unwrap(),
             except: None,
+            is_compound: false,
         }));
     }
     leader.machine.writes.set(0);

@@ -17,6 +17,7 @@ use crate::edge::mock::VirtualMachine;
 use crate::gate::{Outcome, Reason};
 use crate::host::mock::MockHost;
 use crate::host::{CallHost, NotSent, SharedValue};
+use crate::revocation::Issuance;
 use crate::sync::Lease;
 use crate::token::Algorithm;
 use crate::token::fixtures::symmetric;
@@ -67,7 +68,7 @@ impl Bearer {
     fn names(self) -> Names {
         let mut names = Names::default();
         names.add(&FILTER_KEY, self.0, "iss", self.1);
-        names.issued_at = ISSUED_AT;
+        names.issuance = Issuance::new(ISSUED_AT, None);
         names
     }
 
@@ -94,6 +95,7 @@ pub(super) fn cut_off_at(subject: &'static str, seconds: u64) -> Change {
         key: Bearer(Kind::Subject, subject).fingerprint(),
         not_before: UnixTime::from_seconds(seconds).unwrap(),
         except: None,
+        is_compound: false,
     })
 }
 

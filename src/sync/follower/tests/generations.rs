@@ -1,6 +1,7 @@
 //! Loading a generation, and discarding the one before it.
 
 use super::*;
+use crate::revocation::Issuance;
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_generation_is_loaded_and_changes_follow_it() {
@@ -143,6 +144,7 @@ fn a_table_of_cut_offs_is_loaded_whole_whatever_its_size() {
             key: subject(number),
             not_before: UnixTime::from_seconds(u64::from(number) + 1).unwrap(),
             except: None,
+            is_compound: false,
         }));
     }
     authority.bucket_count = 2_500;
@@ -153,7 +155,7 @@ fn a_table_of_cut_offs_is_loaded_whole_whatever_its_size() {
     for number in (0..5_500).step_by(7) {
         let (status, _) = leader.view.status(&process, |_| Names {
             cut_offs: vec![subject(number)],
-            issued_at: UnixTime::from_seconds(u64::from(number)),
+            issuance: Issuance::new(UnixTime::from_seconds(u64::from(number)), None),
             ..Names::default()
         });
         assert_eq!(status, Status::CutOff, "{number}");
@@ -202,13 +204,14 @@ fn a_bucket_that_claims_to_be_further_ahead_than_possible_is_loaded_again() {
             key: subject,
             not_before: UnixTime::from_seconds(20).unwrap(),
             except: None,
+            is_compound: false,
         }));
         for _ in 0..40 {
             tick(&process, &mut leader, &authority);
         }
         let (status, _) = leader.view.status(&process, |_| Names {
             cut_offs: vec![subject],
-            issued_at: UnixTime::from_seconds(15),
+            issuance: Issuance::new(UnixTime::from_seconds(15), None),
             ..Names::default()
         });
         assert_eq!(status, Status::CutOff, "{round}");

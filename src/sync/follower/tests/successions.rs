@@ -1,6 +1,7 @@
 //! Leaders that follow one another while a generation is being loaded.
 
 use super::*;
+use crate::revocation::Issuance;
 
 /// An authority whose filter has ten segments.
 fn large() -> Authority {
@@ -75,6 +76,7 @@ fn a_table_of_cut_offs_counts_for_the_next_one_too() {
             key: subject(number),
             not_before: UnixTime::from_seconds(20).unwrap(),
             except: None,
+            is_compound: false,
         }));
     }
     // Nine segments, in most of which several buckets end.
@@ -91,7 +93,7 @@ fn a_table_of_cut_offs_counts_for_the_next_one_too() {
     for number in 0..60 {
         let (status, _) = next.view.status(&process, |_| Names {
             cut_offs: vec![subject(number)],
-            issued_at: UnixTime::from_seconds(15),
+            issuance: Issuance::new(UnixTime::from_seconds(15), None),
             ..Names::default()
         });
         assert_eq!(status, Status::CutOff, "{number}");
@@ -128,6 +130,7 @@ fn is_taken_over(is_stopped_at: impl Fn(&Call) -> bool) {
         key: FILTER_KEY.fingerprint(Kind::Subject, "iss", "alice"),
         not_before: UnixTime::from_seconds(20).unwrap(),
         except: None,
+        is_compound: false,
     });
     authority.changes.push(change);
     let mut first = follower();
@@ -158,7 +161,7 @@ fn is_taken_over(is_stopped_at: impl Fn(&Call) -> bool) {
     assert_eq!(status(&process, &second, "a"), Status::PossiblyRevoked);
     let mut names = Names::default();
     names.add(&FILTER_KEY, Kind::Subject, "iss", "alice");
-    names.issued_at = UnixTime::from_seconds(15);
+    names.issuance = Issuance::new(UnixTime::from_seconds(15), None);
     let (status, _) = second.view.status(&process, |_| names.clone());
     assert_eq!(status, Status::CutOff);
 }

@@ -102,7 +102,10 @@ fn a_session_is_revoked_for_as_long_as_it_may_have_tokens() {
         (Name::Session("s".into()), Kind::Session, 3_600),
         (Name::Token("t".into()), Kind::Token, 300),
     ] {
-        let revocation = revocation(kept, &suspect(name.clone(), turns()), &session(name));
+        let sign_in = UnixTime::from_milliseconds(AT);
+        let suspect = suspect(name.clone(), turns());
+        let revocation = revocation(kept, &suspect, &session(name), sign_in);
+        assert_eq!(revocation.not_before, sign_in);
         assert_eq!(revocation.target.kind, kind);
         assert_eq!(revocation.cause, Cause::Suspicious);
         assert_eq!(revocation.subject.as_deref(), Some("alice"));

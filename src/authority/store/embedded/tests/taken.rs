@@ -80,11 +80,11 @@ fn nothing_is_acknowledged_once_the_file_is_not_what_its_path_names() {
         }
         let name = |value| name_of(&store, Kind::Token, value);
         assert!(
-            store.index().revoked(name("a"), time(1)).is_some(),
+            store.index().revokes(name("a"), None, time(1)).is_some(),
             "{what}"
         );
         assert!(
-            store.index().revoked(name("b"), time(1)).is_none(),
+            store.index().revokes(name("b"), None, time(1)).is_none(),
             "{what}"
         );
     }

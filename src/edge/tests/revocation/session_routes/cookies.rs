@@ -2,11 +2,6 @@
 
 use super::*;
 
-fn with_cookie(method: &str, target: &str) -> MockHost {
-    let token = token(&es256(), &claims());
-    bare(method, target).with_header("cookie", format!("a=b; token={token}"))
-}
-
 fn from_own_page() -> MockHost {
     with_cookie("POST", SIGN_OUT).with_header("sec-fetch-site", "same-origin")
 }

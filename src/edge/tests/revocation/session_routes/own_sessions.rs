@@ -89,6 +89,53 @@ fn a_page_is_asked_for_by_a_cursor_and_a_size() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_cursor_that_the_authority_has_not_given_out_is_not_worth_waiting_for() {
+    let edge = Fixture::ordinary();
+    for (status, code, reason) in [
+        (422, "out_of_bounds", Reason::ParameterInvalid),
+        (422, "token_refused", Reason::SessionsUnavailable),
+        (503, "out_of_bounds", Reason::SessionsUnavailable),
+    ] {
+        let (context, open) = edge.wait(list("?after=zzz"));
+        let body = format!("{{\"code\": \"{code}\"}}").into_bytes();
+        let outcome = answered(status, body);
+        edge.machine.end_call(&open, &outcome);
+        for again in edge.session_calls() {
+            edge.machine.end_call(&again, &outcome);
+        }
+        assert_eq!(edge.machine.outcome(context), refused(reason), "{code}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_the_authority_can_revoke_nothing_by_is_not_worth_trying_again() {
+    let edge = Fixture::ordinary();
+    for request in [
+        || sign_out(""),
+        || sign_out("?scope=others"),
+        || sign_out("?scope=everywhere"),
+        || list(""),
+        || end(&id()),
+    ] {
+        for (status, is_told) in [(422, true), (503, false)] {
+            let (context, open) = edge.wait(request());
+            let outcome = answered(status, *b"{\"code\": \"token_unnamed\"}");
+            edge.machine.end_call(&open, &outcome);
+            for again in edge.session_calls() {
+                edge.machine.end_call(&again, &outcome);
+            }
+            let path = &open.call.path;
+            let found = edge.machine.outcome(context);
+            let is_unnamed = found == refused(Reason::TokenUnnamed);
+            assert_eq!(is_unnamed, is_told, "{path}: {found:?}");
+            let response = edge.response(context);
+            assert_eq!(response.status, if is_told { 401 } else { 503 }, "{path}");
+            assert_eq!(edge.outcome(&claims()), ALLOWED, "{path}: the token lives");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn one_session_is_ended_with_a_proof() {
     let edge = Fixture::ordinary();
     let (context, open) = edge.wait(end(&id()));
@@ -109,6 +156,32 @@ fn one_session_is_ended_with_a_proof() {
     assert_eq!(
         edge.machine.outcome(context),
         refused(Reason::SignOutFailed)
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn ending_ones_own_session_in_the_list_is_signing_out() {
+    let edge = Fixture::ordinary();
+    let target = format!("{DEVICES}/{}", id());
+    let request = with_cookie("DELETE", &target).with_header("sec-fetch-site", "same-origin");
+    let (context, open) = edge.wait(request);
+    let CallOutcome::Answered { body, .. } = edge.done(&open.call) else {
+        panic!("it was answered");
+    };
+    let mut done: Value = serde_json::from_slice(&body).unwrap();
+    done["current"] = true.into();
+    edge.machine
+        .end_call(&open, &answered(200, done.to_string()));
+    assert_eq!(edge.machine.outcome(context), served(Service::EndSession));
+    let response = edge.response(context);
+    assert_eq!(response.status, 204);
+    let clear = Some("\"cookies\", \"storage\"");
+    assert_eq!(header(&response, "clear-site-data"), clear);
+    assert!(header(&response, "set-cookie").is_some_and(|cookie| cookie.starts_with("token=; ")));
+    assert_eq!(
+        edge.outcome(&claims()),
+        refused(Reason::TokenRevoked),
+        "at once"
     );
 }
 

@@ -132,6 +132,7 @@ impl Run {
                 key,
                 not_before: UnixTime::from_seconds(NOW).unwrap(),
                 except: None,
+                is_compound: false,
             })
         } else {
             Change::ClearCutOff(key)
