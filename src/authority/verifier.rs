@@ -8,9 +8,10 @@
 //! thread will do: a signature takes a fraction of a millisecond, and users do not sign out that often.
 //!
 //! Anyone who reaches the receivers of signals can send statements that are forged. So each purpose has
-//! room of its own, in the queue and among those that wait for newer keys: a user who signs out waits
-//! behind at most [`Room`]'s number of statements, which take some milliseconds. So it is with what
-//! OAuth clients ask: their own assertions, and the tokens that they revoke or introspect.
+//! room of its own, in the queue and among those that wait for newer keys, and statements from where
+//! nothing genuine has come lately have theirs and wait for the rest (`lanes`): neither a user who signs
+//! out nor a provider that does it for him waits behind a forger. What OAuth clients ask has rooms too:
+//! their own assertions, and the tokens that they revoke or introspect.
 
 use std::fmt;
 use std::io;
@@ -33,11 +34,13 @@ use crate::token::{Claims, VerifiedToken};
 mod background;
 mod desk;
 mod key_file;
+mod lanes;
 mod metrics;
 mod server;
 
 use background::Background;
 use desk::Desk;
+use lanes::Lanes;
 pub(super) use metrics::KeyMetrics;
 pub use server::trusted_certificates;
 
@@ -46,6 +49,9 @@ const MOST_TOKENS: usize = 1_024;
 
 /// Statements that may be: some twenty milliseconds' worth. Others wait for their room.
 const MOST_STATEMENTS: usize = 256;
+
+/// Statements of strangers that may be, beside those.
+const MOST_OF_STRANGERS: usize = 64;
 
 /// Assertions of OAuth clients that may be.
 const MOST_ASSERTIONS: usize = 128;
@@ -75,6 +81,7 @@ pub(super) struct Verifier {
     queue: Sender<Question>,
     tokens: Room,
     statements: Room,
+    of_strangers: Room,
     assertions: Room,
     presented: Room,
     lists: Room,
@@ -114,10 +121,20 @@ pub(super) struct Known {
     pub(super) metrics: KeyMetrics,
 }
 
+/// What is known of who sends a statement, before its signature is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Genuine statements have come from there lately, or it has shown a secret.
+    Known,
+    /// Nothing is known of it.
+    Stranger,
+}
+
 /// A token, with the request that waits for the outcome.
 struct Question {
     token: String,
     reply: Reply,
+    sender: Standing,
     /// Given back with the answer.
     room: Option<OwnedSemaphorePermit>,
 }
@@ -232,6 +249,7 @@ impl Verifier {
             queue,
             tokens: Room::new(MOST_TOKENS),
             statements: Room::waited_for(MOST_STATEMENTS),
+            of_strangers: Room::waited_for(MOST_OF_STRANGERS),
             assertions: Room::new(MOST_ASSERTIONS),
             presented: Room::new(MOST_PRESENTED),
             lists: Room::new(MOST_LISTS),
@@ -250,14 +268,22 @@ impl Verifier {
     /// What the issuer of a statement has signed. Nothing but the signature is checked, with the keys
     /// of the signatory that `iss` names.
     ///
-    /// Where there is no room, it is waited for, since a provider that signs out thousands at once tries
-    /// once. How many may wait, and how long their senders do, is for the caller to bound.
+    /// That of a stranger waits for all others. Where there is no room, it is waited for, since a provider
+    /// that signs out thousands at once tries once. How many may wait, and how long their senders do, is for the caller to bound.
     ///
     /// # Errors
     ///
     /// [`Doubt`].
-    pub(super) async fn verify_statement(&self, token: String) -> Result<VerifiedToken, Doubt> {
-        self.ask(token, &self.statements, Reply::Statement).await
+    pub(super) async fn verify_statement(
+        &self,
+        token: String,
+        sender: Standing,
+    ) -> Result<VerifiedToken, Doubt> {
+        let room = match sender {
+            Standing::Known => &self.statements,
+            Standing::Stranger => &self.of_strangers,
+        };
+        self.ask_for(sender, token, room, Reply::Statement).await
     }
 
     /// What an OAuth client says of itself. Nothing but the signature is checked, with the keys of the
@@ -311,11 +337,22 @@ impl Verifier {
         room: &Room,
         reply: impl FnOnce(oneshot::Sender<Result<T, Doubt>>) -> Reply,
     ) -> Result<T, Doubt> {
+        self.ask_for(Standing::Known, token, room, reply).await
+    }
+
+    async fn ask_for<T>(
+        &self,
+        sender: Standing,
+        token: String,
+        room: &Room,
+        reply: impl FnOnce(oneshot::Sender<Result<T, Doubt>>) -> Reply,
+    ) -> Result<T, Doubt> {
         let ended = || Err(Doubt::Unknown(Reason::KeysUnavailable));
-        let (sender, answer) = oneshot::channel();
+        let (outcome, answer) = oneshot::channel();
         let question = Question {
             token,
-            reply: reply(sender),
+            reply: reply(outcome),
+            sender,
             room: Some(room.take().await?),
         };
         if self.queue.send(question).is_err() {
@@ -429,12 +466,22 @@ fn open(known: &Known) -> Result<(Desk, Background), VerifierError> {
 /// Answers questions and looks after the keys until nothing can ask any more.
 fn serve(mut desk: Desk, host: &Background, questions: &Receiver<Question>) {
     let mut next_tick = Instant::now();
+    let mut lanes = Lanes::default();
     loop {
-        let pause = next_tick.saturating_duration_since(Instant::now());
-        match questions.recv_timeout(pause) {
-            Ok(question) => desk.take(host, question),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+        // What has come meanwhile is sorted in before the next is chosen: all that there are have room.
+        for question in questions.try_iter() {
+            lanes.add(question.sender, question);
+        }
+        if lanes.is_empty() {
+            let pause = next_tick.saturating_duration_since(Instant::now());
+            match questions.recv_timeout(pause) {
+                Ok(question) => lanes.add(question.sender, question),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+        if let Some(question) = lanes.next() {
+            desk.take(host, question);
         }
         if Instant::now() >= next_tick {
             next_tick = Instant::now() + TICK;

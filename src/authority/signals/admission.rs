@@ -38,6 +38,7 @@ use std::time::{Duration, Instant};
 
 use super::reason::{Code, Refusal};
 use crate::authority::clocks::network;
+use crate::authority::verifier::Standing;
 
 /// Networks that are told apart; more than these share the bucket of all strangers only.
 const MOST_NETWORKS: usize = 4_096;
@@ -163,12 +164,13 @@ impl Admission {
         }
     }
 
-    /// Lets a signature be checked, on account: if the token is genuine, that has to be said.
+    /// Lets a signature be checked, on account: if the token is genuine, that has to be said. Tells what
+    /// is known of the sender.
     ///
     /// # Errors
     ///
     /// [`Code::TooManyFailures`].
-    pub(super) fn admit(&self, address: IpAddr, now: Instant) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, address: IpAddr, now: Instant) -> Result<Standing, Refusal> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let network = network(address);
         let (is_known, has_room) = match state.network(network, now) {
@@ -186,7 +188,11 @@ impl Admission {
                 let rate = sender.rate(now);
                 sender.bucket.take(rate, now);
             }
-            return Ok(());
+            return Ok(if is_known {
+                Standing::Known
+            } else {
+                Standing::Stranger
+            });
         }
         Err(Code::TooManyFailures.because(format!(
             "too many tokens from {network} were forged, not in order or repeated, or too many from \

@@ -18,7 +18,7 @@ use super::streams::Open;
 use super::text::{is_name, shown};
 use crate::authority::entry::Target;
 use crate::authority::request::{Limits, RevocationRequest};
-use crate::authority::verifier::Doubt;
+use crate::authority::verifier::{Doubt, Standing};
 use crate::authority::{Authority, clock};
 use crate::gate::Reason;
 use crate::time::UnixTime;
@@ -285,11 +285,20 @@ impl Reception {
     /// was taken for the check is given back only once it is known to be genuine itself.
     async fn signed(&self, token: String, arrival: &Arrival) -> Result<VerifiedToken, Refusal> {
         let Some(address) = arrival.rationed() else {
-            return Ok(self.authority.verifier.verify_statement(token).await?);
+            // What was fetched, or came with a secret.
+            let verified = self
+                .authority
+                .verifier
+                .verify_statement(token, Standing::Known);
+            return Ok(verified.await?);
         };
         let admission = &self.receivers.admission;
-        admission.admit(address, Instant::now())?;
-        let verified = self.authority.verifier.verify_statement(token).await;
+        let sender = admission.admit(address, Instant::now())?;
+        let verified = self
+            .authority
+            .verifier
+            .verify_statement(token, sender)
+            .await;
         let is_unchecked = matches!(
             verified,
             Err(Doubt::Overloaded | Doubt::Unknown(Reason::KeysUnavailable))

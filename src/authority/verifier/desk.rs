@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::key_file::KeyFile;
 use super::metrics::{ASSERTIONS, KeyMetrics, Of, SIGNALS, TOKENS};
 use super::server::Server;
-use super::{Doubt, Known, MAX_LIST_BYTES, Question, Reply, User, VerifierError};
+use super::{Doubt, Known, MAX_LIST_BYTES, Question, Reply, Standing, User, VerifierError};
 use crate::authority::configuration::IssuerKeys;
 use crate::gate::{ClaimSource, Lack, NamingRules, Reason, SignatureCheck, TokenCheck, TokenFault};
 use crate::host::{BackgroundHost, CallId, CallOutcome};
@@ -25,6 +25,9 @@ const MOST_TOKENS_WAITING: usize = 256;
 /// Statements that may. A forged one can name a key that there is not, and would wait for it: fewer
 /// than may be on their way, so that there is room for those whose key is known.
 const MOST_STATEMENTS_WAITING: usize = 192;
+
+/// Statements of strangers that may, beside those.
+const MOST_OF_STRANGERS_WAITING: usize = 48;
 
 /// Tokens that OAuth clients present that may, which those of users do not wait behind.
 const MOST_PRESENTED_WAITING: usize = 64;
@@ -239,15 +242,20 @@ impl Desk {
 
     /// Whether a question may wait beside those of its kind.
     fn has_room_for(&self, question: &Question) -> bool {
-        let of_a_kind = Purpose::of(&question.reply);
+        let of_a_kind = Purpose::of(question);
         let waiting = self.waiting.iter();
-        let waiting = waiting.filter(|waiting| Purpose::of(&waiting.question.reply) == of_a_kind);
+        let waiting = waiting.filter(|waiting| Purpose::of(&waiting.question) == of_a_kind);
         waiting.count() < of_a_kind.most_waiting()
     }
 
     /// Answers a question about a token that is good. Gives back one about another, with the reason.
     fn answer(&self, question: Question, now: u64) -> Option<(Question, Setback)> {
-        let Question { token, reply, room } = question;
+        let Question {
+            token,
+            reply,
+            sender,
+            room,
+        } = question;
         let left = match reply {
             Reply::User(reply) => answered(self.verify(&token, now), reply, Reply::User),
             Reply::Statement(reply) => {
@@ -268,7 +276,12 @@ impl Desk {
             }
         };
         let (reply, setback) = left?;
-        let question = Question { token, reply, room };
+        let question = Question {
+            token,
+            reply,
+            sender,
+            room,
+        };
         Some((question, setback))
     }
 
@@ -331,15 +344,17 @@ fn whose(sources: &[(&str, &KeySource)], known: &Known) -> Vec<(Of, usize)> {
 enum Purpose {
     User,
     Statement,
+    StatementOfStranger,
     Client,
 }
 
 impl Purpose {
-    const fn of(reply: &Reply) -> Self {
-        match reply {
-            Reply::User(_) | Reply::List { .. } => Self::User,
-            Reply::Statement(_) => Self::Statement,
-            Reply::Assertion(_) | Reply::Presented(_) | Reply::Signature(_) => Self::Client,
+    const fn of(question: &Question) -> Self {
+        match (&question.reply, question.sender) {
+            (Reply::User(_) | Reply::List { .. }, _) => Self::User,
+            (Reply::Statement(_), Standing::Known) => Self::Statement,
+            (Reply::Statement(_), Standing::Stranger) => Self::StatementOfStranger,
+            (Reply::Assertion(_) | Reply::Presented(_) | Reply::Signature(_), _) => Self::Client,
         }
     }
 
@@ -347,6 +362,7 @@ impl Purpose {
         match self {
             Self::User => MOST_TOKENS_WAITING,
             Self::Statement => MOST_STATEMENTS_WAITING,
+            Self::StatementOfStranger => MOST_OF_STRANGERS_WAITING,
             Self::Client => MOST_PRESENTED_WAITING,
         }
     }

@@ -84,6 +84,7 @@ impl Office {
         let question = Question {
             token,
             reply: Reply::User(reply),
+            sender: Standing::Known,
             room: None,
         };
         self.desk.take(&self.host, question);
@@ -91,10 +92,19 @@ impl Office {
     }
 
     fn ask_statement(&mut self, token: &str) -> Receiver<Result<VerifiedToken, Doubt>> {
+        self.ask_statement_of(Standing::Known, token)
+    }
+
+    fn ask_statement_of(
+        &mut self,
+        sender: Standing,
+        token: &str,
+    ) -> Receiver<Result<VerifiedToken, Doubt>> {
         let (reply, answer) = oneshot::channel();
         let question = Question {
             token: token.to_owned(),
             reply: Reply::Statement(reply),
+            sender,
             room: None,
         };
         self.desk.take(&self.host, question);
@@ -372,6 +382,24 @@ fn statements_that_wait_leave_room_for_tokens_and_for_those_whose_key_is_known()
     office.answer(200, &jwk_set(&[&es256(), &es256_other()]));
     assert!(user.try_recv().unwrap().is_ok());
     for mut statement in statements {
+        assert!(statement.try_recv().unwrap().is_ok());
+    }
+}
+
+#[test]
+fn statements_of_strangers_that_wait_leave_room_for_those_of_providers_that_are_known() {
+    let mut office = Office::at_work();
+    let new = token(&es256_other(), &claims("remote"));
+    let forged =
+        (0..=MOST_OF_STRANGERS_WAITING).map(|_| office.ask_statement_of(Standing::Stranger, &new));
+    let mut forged: Vec<_> = forged.collect();
+    let last = forged.pop().unwrap().try_recv().unwrap().unwrap_err();
+    assert_eq!(last, Doubt::Unknown(Reason::KeyUnconfirmed));
+    let genuine = (0..MOST_STATEMENTS_WAITING).map(|_| office.ask_statement(&new));
+    let genuine: Vec<_> = genuine.collect();
+    office.pass(1_000);
+    office.answer(200, &jwk_set(&[&es256(), &es256_other()]));
+    for mut statement in genuine {
         assert!(statement.try_recv().unwrap().is_ok());
     }
 }
