@@ -70,10 +70,13 @@ fn what_a_client_revokes_is_refused_in_every_worker_and_is_not_active_any_more()
     assert_eq!(post(&authority, "/oauth/revoke", "web", &phone).0, 200);
     assert!(!is_active(&authority, &phone));
     let since = Instant::now();
-    // Another token of the same session ends with it.
+    // Another token of the same session ends with it. Either may be the first: a worker that has accepted a
+    // token lately does not look at it again before its next tick.
     let refreshed = phone.clone().claim("jti", "refreshed");
-    while ask(&refreshed).iter().any(|reply| reply.status == 200) {
-        assert!(since.elapsed() < PATIENCE, "{:?}", ask(&refreshed));
+    for token in [&refreshed, &phone] {
+        while ask(token).iter().any(|reply| reply.status == 200) {
+            assert!(since.elapsed() < PATIENCE, "{:?}", ask(token));
+        }
     }
     for token in [&phone, &refreshed] {
         assert!(!is_active(&authority, token));
