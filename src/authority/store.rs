@@ -7,6 +7,7 @@
 //! | `writing` | work inside one transaction: looks entries up, decides, writes, numbers changes |
 //! | `work`, `setting` | what can be done, and what is kept under a name, with their types |
 //! | `reading` | searching entries, for people |
+//! | `rows`, `seal` | what rows are made of, and their checksums |
 //! | `engine` | the contract with what keeps the rows |
 //! | `embedded` | the engine for one authority: a redb file |
 //!
@@ -38,6 +39,8 @@ mod embedded;
 mod engine;
 mod error;
 mod reading;
+mod rows;
+mod seal;
 mod setting;
 mod work;
 mod writing;
@@ -45,11 +48,12 @@ mod writing;
 pub(super) use decide::Restoration;
 pub use embedded::Loss;
 pub(super) use embedded::{
-    CHECKED_BYTES, Opening, caught, check_room, checksum, discard, failed, open_beside, set_aside,
+    CHECKED_BYTES, Opening, caught, check_room, discard, failed, open_beside, set_aside,
 };
 pub(super) use engine::Backup;
 pub use error::{Damage, Holder, StoreError, Taken};
 pub(super) use reading::{Filter, KnownIssuer, from_hex, to_hex};
+pub(super) use seal::checksum;
 pub(super) use setting::{CompleteImport, Epoch, GenerationNumber, Setting};
 pub(super) use work::{
     Announce, ApplyStaged, DropExpired, DropStaged, Keep, Nothing, Rank, Room, Stage, Work,

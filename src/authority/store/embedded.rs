@@ -10,7 +10,7 @@
 //! | `meta` | name → bytes | head of the feed, settings |
 //! | `ledger` | nothing → counts and sums | noticing what is missing |
 //!
-//! Every value ends in a checksum (`seal`).
+//! Every value ends in a checksum (`super::seal`).
 //!
 //! # Why are entries not in the order of their fingerprints?
 //!
@@ -60,13 +60,12 @@ mod caught;
 mod failure;
 mod file;
 mod guard;
+mod ledger;
 mod loading;
 mod mark;
 mod opening;
 mod room;
-mod rows;
 mod salvage;
-mod seal;
 mod snapshot;
 mod tables;
 mod transaction;
@@ -78,7 +77,6 @@ pub(in crate::authority) use failure::failed;
 pub use opening::Loss;
 pub(crate) use opening::{CHECKED_BYTES, Opening};
 pub(in crate::authority) use room::check as check_room;
-pub(in crate::authority) use seal::checksum;
 
 use file::{begin_write, reopen_database};
 use guard::Guard;

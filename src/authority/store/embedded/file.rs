@@ -11,9 +11,9 @@ use super::backend::Backend;
 use super::failure::failed;
 use super::guard::{Guard, Header};
 use super::mark::StoreNumber;
-use super::rows::HEAD;
 use super::tables::{META, Tables, kept_in};
 use super::{Head, StoreError};
+use crate::authority::store::rows::HEAD;
 use crate::revocation::FilterKey;
 
 /// Of redb's header (its `docs/design.md`): the byte with the bit, and the numbers of the commits.

@@ -15,10 +15,11 @@ use redb::{
 use super::StoreError;
 use super::caught::caught;
 use super::failure::failed;
-use super::rows::effect_of;
-use super::seal::{Ledger, Seal, Section};
+use super::ledger::{Ledger, counted_in};
 use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS};
 use crate::authority::index::{Index, Loader};
+use crate::authority::store::rows::effect_of;
+use crate::authority::store::seal::{Seal, Section};
 use crate::revocation::FilterKey;
 
 /// Sequence numbers in one part: few enough that all threads finish at about the same time.
@@ -79,7 +80,12 @@ fn count_all<K: Key>(
     let table = reading.open_table(table).map_err(failed)?;
     for row in table.iter().map_err(failed)? {
         let (key, row) = row.map_err(failed)?;
-        seal.counted(K::as_bytes(&key.value()).as_ref(), row.value(), counted)?;
+        counted_in(
+            &seal,
+            K::as_bytes(&key.value()).as_ref(),
+            row.value(),
+            counted,
+        )?;
     }
     Ok(())
 }
@@ -117,7 +123,7 @@ impl Work<'_> {
         for row in self.entries.table.range(start..end).map_err(failed)? {
             let (sequence, row) = row.map_err(failed)?;
             let sequence = sequence.value();
-            let row = seal.counted(&sequence.to_le_bytes(), row.value(), counted)?;
+            let row = counted_in(&seal, &sequence.to_le_bytes(), row.value(), counted)?;
             loader.add(effect_of(sequence, row, &self.key)?);
         }
         Ok(())
@@ -130,7 +136,7 @@ impl Work<'_> {
         let rows = self.subjects.table.range::<&[u8; 32]>(&start..=&end);
         for row in rows.map_err(failed)? {
             let (key, row) = row.map_err(failed)?;
-            seal.counted(key.value(), row.value(), counted)?;
+            counted_in(&seal, key.value(), row.value(), counted)?;
         }
         Ok(())
     }

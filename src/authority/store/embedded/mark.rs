@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::guard::Guard;
-use super::seal::checksum;
 use super::{Holder, StoreError};
+use crate::authority::store::checksum;
 use crate::revocation::FilterKey;
 
 const MARK_NAME: &str = "authority.mark";

@@ -23,13 +23,13 @@ use super::file::{
 use super::guard::Guard;
 use super::loading::load;
 use super::mark::{Mark, Said, Standing};
-use super::rows::HEAD;
 use super::salvage::{self, Wreck};
 use super::tables::{kept_in, ledger_in};
 use super::{
     Damage, Embedded, Engine as _, Epoch, Head, Opened, Progress, Setting as _, StoreError, backup,
 };
 use crate::authority::index::Index;
+use crate::authority::store::rows::HEAD;
 use crate::revocation::FilterKey;
 
 /// Some three million entries.

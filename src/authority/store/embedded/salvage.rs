@@ -18,12 +18,13 @@ use super::file::{
     Trust, begin_write, filter_key, guard, make_database, put_beginnings, try_database,
 };
 use super::guard::Guard;
+use super::ledger::Ledger;
 use super::mark::Said;
 use super::opening::Opening;
-use super::rows::{HEAD, decode_entry, owner_key};
-use super::seal::{Ledger, Seal, Section};
 use super::tables::{ENTRIES, STAGED, Tables, kept_in, ledger_in};
 use super::{CompleteImport, Damage, Epoch, Head, KeptKeys, Setting as _, StoreError};
+use crate::authority::store::rows::{HEAD, decode_entry, owner_key};
+use crate::authority::store::seal::{Seal, Section};
 use crate::revocation::{Chain, FilterKey};
 
 /// Some seconds' worth. If the root of a large table is damaged, every read fails.

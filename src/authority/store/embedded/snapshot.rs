@@ -7,12 +7,12 @@ use std::time::Duration;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
 use super::failure::failed;
-use super::rows::{HEAD, decode_entry, decode_log, owner_key};
-use super::seal::{Seal, Section};
 use super::tables::{ENTRIES, ISSUERS, LOG, STAGED, SUBJECTS, kept_in};
 use super::{Embedded, Head, StoreError};
 use crate::authority::entry::Entry;
 use crate::authority::store::engine::Snapshot;
+use crate::authority::store::rows::{HEAD, decode_entry, decode_log, owner_key};
+use crate::authority::store::seal::{Seal, Section};
 use crate::revocation::{Chain, Change, Fingerprint};
 
 /// A second together, more than the writer takes from the disk to the index.

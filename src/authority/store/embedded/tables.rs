@@ -4,7 +4,8 @@ use redb::{ReadTransaction, TableDefinition, WriteTransaction};
 
 use super::StoreError;
 use super::failure::failed;
-use super::seal::{Ledger, Rows, Seal, Section};
+use super::ledger::{Ledger, Rows};
+use crate::authority::store::seal::{Seal, Section};
 use crate::revocation::FilterKey;
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");

@@ -2,12 +2,12 @@
 
 use redb::WriteTransaction;
 
-use super::rows::{HEAD, decode_entry, encode_entry, encode_log, owner_key};
 use super::tables::Tables;
 use super::{Embedded, Head, StoreError};
 use crate::authority::entry::Entry;
 use crate::authority::index::{ByFingerprint, Index};
 use crate::authority::store::engine::Transaction;
+use crate::authority::store::rows::{HEAD, decode_entry, encode_entry, encode_log, owner_key};
 use crate::revocation::{Change, Fingerprint};
 
 /// A transaction with its tables open.

@@ -1,10 +1,9 @@
-//! Seals on rows, and a ledger of what rows there must be.
+//! A ledger of what rows there must be.
 //!
-//! A flipped bit on the disk is not an error: the database finds fewer rows, or others. So every
-//! row ends in a checksum over its table, its key and itself, and for each kind of row the ledger
-//! has their number and the sum of their checksums, which does not depend on their order. The
-//! ledger changes in the same transaction as the rows. At the start all rows are read anyway, and
-//! their tallies have to match the ledger.
+//! A flipped bit on the disk is not an error: the database finds fewer rows, or others. Those that it
+//! finds are sealed; and for each kind of row the ledger has their number and the sum of their
+//! checksums, which does not depend on their order. The ledger changes in the same transaction as
+//! the rows. At the start all rows are read anyway, and their tallies have to match the ledger.
 //!
 //! # Why is there no hash over everything?
 //!
@@ -12,14 +11,12 @@
 //! costs a path for each row. A sum takes one hash for a row that is added, none for one that is
 //! removed. It protects against accidents, not against an attacker who can write the file.
 
-use std::hash::Hasher as _;
-
 use redb::{Key, Table, TableDefinition, WriteTransaction};
-use siphasher::sip::SipHasher13;
 
 use super::StoreError;
 use super::failure::failed;
-use crate::revocation::{FilterKey, Kind};
+use crate::authority::store::seal::{Seal, Section};
+use crate::revocation::Kind;
 
 /// One for each kind of entry, one for each other section.
 const TALLIES: usize = Kind::ALL.len() + 5;
@@ -29,30 +26,6 @@ const FORMER_KINDS: usize = 6;
 
 /// After the fingerprint and the version of the entry.
 const KIND_OFFSET: usize = 17;
-
-/// What the rows of a table are sealed with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Seal {
-    section: Section,
-    key: FilterKey,
-}
-
-/// A part of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Section {
-    /// `entries`, where each kind is counted separately.
-    Entries,
-    /// `subjects`.
-    Subjects,
-    /// `issuers`.
-    Issuers,
-    /// `log`.
-    Log,
-    /// `staged`.
-    Staged,
-    /// `meta`, without the ledger itself.
-    Meta,
-}
 
 /// The number of rows of one kind, and the sum of their checksums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,56 +48,20 @@ pub(super) struct Rows<'t, K: Key + 'static> {
     seal: Seal,
 }
 
-impl Seal {
-    /// Of everything but `meta`, in which the key itself is kept.
-    pub(super) const fn of(section: Section, key: FilterKey) -> Self {
-        Self { section, key }
-    }
-
-    /// Of `meta`.
-    pub(super) const fn of_meta() -> Self {
-        Self::of(Section::Meta, FilterKey::new(*b"portcullis store"))
-    }
-
-    fn checksum(&self, key: &[u8], row: &[u8]) -> u64 {
-        checksum(&self.key, &[&[self.section as u8], key, row])
-    }
-
-    /// The row with its checksum.
-    pub(super) fn sealed(&self, key: &[u8], mut row: Vec<u8>) -> Vec<u8> {
-        let checksum = self.checksum(key, &row);
-        row.extend(checksum.to_le_bytes());
-        row
-    }
-
-    /// The row without its checksum.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Row`] when the checksum is another one.
-    pub(super) fn opened<'r>(&self, key: &[u8], sealed: &'r [u8]) -> Result<&'r [u8], StoreError> {
-        let (row, checksum) = sealed.split_last_chunk().ok_or(StoreError::Row)?;
-        if u64::from_le_bytes(*checksum) != self.checksum(key, row) {
-            return Err(StoreError::Row);
-        }
-        Ok(row)
-    }
-
-    /// The row without its checksum, counted.
-    ///
-    /// # Errors
-    ///
-    /// As [`Seal::opened`].
-    pub(super) fn counted<'r>(
-        &self,
-        key: &[u8],
-        sealed: &'r [u8],
-        ledger: &mut Ledger,
-    ) -> Result<&'r [u8], StoreError> {
-        let row = self.opened(key, sealed)?;
-        ledger.tally(self.section, sealed)?.add(sealed);
-        Ok(row)
-    }
+/// The row without its checksum, counted.
+///
+/// # Errors
+///
+/// As [`Seal::opened`].
+pub(super) fn counted_in<'r>(
+    seal: &Seal,
+    key: &[u8],
+    sealed: &'r [u8],
+    ledger: &mut Ledger,
+) -> Result<&'r [u8], StoreError> {
+    let row = seal.opened(key, sealed)?;
+    ledger.tally(seal.section, sealed)?.add(sealed);
+    Ok(row)
 }
 
 impl<'t, K: Key + 'static> Rows<'t, K> {
@@ -318,15 +255,6 @@ impl Ledger {
     }
 }
 
-/// SipHash-1-3 over the concatenated parts.
-pub(in crate::authority) fn checksum(key: &FilterKey, parts: &[&[u8]]) -> u64 {
-    let mut hasher = SipHasher13::new_with_key(key.bytes());
-    for part in parts {
-        hasher.write(part);
-    }
-    hasher.finish()
-}
-
 fn checksum_of(sealed: &[u8]) -> u64 {
     sealed
         .last_chunk()
@@ -336,28 +264,12 @@ fn checksum_of(sealed: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::revocation::FilterKey;
 
     const SEAL: Seal = Seal::of(Section::Log, FilterKey::new([7; 16]));
 
     fn sealed(seal: Seal, key: &[u8], row: &[u8]) -> Vec<u8> {
         seal.sealed(key, row.to_vec())
-    }
-
-    #[test]
-    fn a_row_with_any_bit_changed_or_under_another_key_is_not_opened() {
-        let row = sealed(SEAL, b"key", b"some row");
-        assert_eq!(SEAL.opened(b"key", &row).unwrap(), b"some row");
-        for bit in 0..row.len() * 8 {
-            let mut changed = row.clone();
-            changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(SEAL.opened(b"key", &changed).is_err(), "bit {bit}");
-        }
-        assert!(SEAL.opened(b"kez", &row).is_err());
-        let elsewhere = Seal::of(Section::Staged, FilterKey::new([7; 16]));
-        assert!(elsewhere.opened(b"key", &row).is_err());
-        for length in 0..row.len() {
-            assert!(SEAL.opened(b"key", &row[..length]).is_err());
-        }
     }
 
     #[test]
@@ -374,11 +286,10 @@ mod tests {
         }
         let mut counted = Ledger::default();
         for number in [1, 0] {
-            SEAL.counted(&[number], &rows[usize::from(number)], &mut counted)
-                .unwrap();
+            counted_in(&SEAL, &[number], &rows[usize::from(number)], &mut counted).unwrap();
         }
         assert!(ledger.is_of(&counted));
-        SEAL.counted(&[2], &rows[2], &mut counted).unwrap();
+        counted_in(&SEAL, &[2], &rows[2], &mut counted).unwrap();
         assert!(!ledger.is_of(&counted));
     }
 
