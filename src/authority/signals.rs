@@ -152,7 +152,7 @@ impl Receivers {
             .map_err(SignalsError::Thread)?;
         let upkeep = Upkeep::open(&configuration, &ledger, stream_metrics)?;
         upkeep.know_secrets(&streams);
-        let admission = Admission::new(configuration.limits.requests_per_second);
+        let admission = configuration.admission();
         know_senders(&ledger, &admission, oauth.as_ref());
         Ok(Self {
             ledger,
@@ -295,6 +295,11 @@ impl SignalsConfiguration {
             let rules = issuer.receivers.global_token_revocation.as_ref()?;
             Some((issuer, rules))
         })
+    }
+
+    fn admission(&self) -> Admission {
+        let issuers = self.issuers.iter().map(|issuer| &*issuer.issuer);
+        Admission::new(self.limits.requests_per_second, issuers)
     }
 
     fn logout_rooms(&self) -> Rooms {

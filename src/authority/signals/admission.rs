@@ -1,9 +1,9 @@
 //! Who may have a signature checked, and how many genuine signals of an issuer are taken.
 //!
 //! Anyone who reaches the listener can send a token that claims to be of a known issuer. Checking its
-//! signature is what costs something, so that is what is rationed, by where the token comes from and
-//! never by whom it claims to be of: a bucket for each claimed issuer would let a forger empty the
-//! bucket of the genuine one.
+//! signature is what costs something, so that is what is rationed, by where the token comes from. A secret
+//! that is shown is compared first, which costs nothing: only wrong ones are counted, so that a
+//! caller with the right one is never kept out by others who guess.
 //!
 //! A good signature alone does not make a signal genuine: every user has tokens that the issuer has
 //! signed. Genuine is a logout token for this receiver that was not carried out already. One that was
@@ -12,9 +12,12 @@
 //!
 //! | bucket | at once | per second | what fills it |
 //! |---|---|---|---|
-//! | of a network that has sent nothing genuine lately | 100 | 1 | tokens that were not genuine |
-//! | of one that has | 500 | 50 | the same |
-//! | of all networks of the first kind together | 500 | 100 | the same |
+//! | of a network that has sent nothing genuine lately: an IPv4 address, or a /64 of IPv6 | 100 | 1 | tokens that were not genuine |
+//! | of the /56 that such a /64 is in | 150 | 2 | the same |
+//! | of the /48 that such a /64 is in | 200 | 5 | the same |
+//! | of a network that has sent something genuine | 500 | 50 | the same |
+//! | of all networks of the first kind together | 250 | 50 | the same |
+//! | of those among them that claim one issuer, once the last one is empty | 250, divided by the number of issuers | 50, the same | the same |
 //! | of an issuer | ten seconds' worth | `requests_per_second` | signals that *were* genuine |
 //!
 //! The first genuine one of a network makes it known, a millisecond after it came. Until then, its bucket
@@ -25,23 +28,39 @@
 //! comes from, and a network from which genuine signals come is served all the while. What is not
 //! checked is answered 429 at once.
 //!
+//! # Why are there wider networks of IPv6?
+//!
+//! A subscriber has a /56 or a /48: 256 networks, or 65,536. With a bucket for each /64 alone, one of them
+//! could empty that of all strangers. A network that is known has its own bucket and no other, so that its
+//! neighbours take nothing from it.
+//!
+//! # Why a share for each issuer, where anyone can claim any?
+//!
+//! It is room beside that of all, and nothing else is counted against the issuer that a token claims: what
+//! is known is never asked whom it claims. A forger who claims one issuer empties the common bucket and the
+//! share of that one, whose provider is no worse off than without shares; to those that were never heard
+//! of before, of every other issuer, their shares stay. Without them, he would keep out all.
+//!
 //! # What if the forger is in the provider's own network, as behind one load balancer?
 //!
 //! Then the two share the bucket of that network, and beyond fifty forged tokens a second genuine ones
 //! are refused too. The load balancer has to let only the provider's addresses through, or to be one
 //! that keeps the address of a connection.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+mod bucket;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::reason::{Code, Refusal};
 use crate::authority::clocks::network;
 use crate::authority::verifier::Standing;
+use bucket::{Bucket, Rate};
 
 /// Networks that are told apart; more than these share the bucket of all strangers only.
-const MOST_NETWORKS: usize = 4_096;
+const MOST_NETWORKS: usize = 8_192;
 
 /// How long a network counts as one that sends genuine signals.
 pub(super) const REPUTATION: Duration = Duration::from_hours(24);
@@ -52,7 +71,26 @@ const STRANGER: Rate = Rate {
     per_second: 1.0,
 };
 
-/// Of those that have.
+/// Of those around a /64 of IPv6 that has not, by their lengths: less than that of all strangers, so
+/// that one subscriber cannot empty it.
+const AROUND: [(u32, Rate); 2] = [
+    (
+        48,
+        Rate {
+            burst: 200.0,
+            per_second: 5.0,
+        },
+    ),
+    (
+        56,
+        Rate {
+            burst: 150.0,
+            per_second: 2.0,
+        },
+    ),
+];
+
+/// Of networks that have.
 const KNOWN: Rate = Rate {
     burst: 500.0,
     per_second: 50.0,
@@ -60,9 +98,12 @@ const KNOWN: Rate = Rate {
 
 /// Of all strangers together.
 const STRANGERS: Rate = Rate {
-    burst: 500.0,
-    per_second: 100.0,
+    burst: 250.0,
+    per_second: 50.0,
 };
+
+/// Of strangers beside that, a part of it for each issuer.
+const SHARED: Rate = STRANGERS;
 
 /// Records of what nothing is known of.
 const NOTES: Rate = Rate {
@@ -73,78 +114,65 @@ const NOTES: Rate = Rate {
 /// For how many seconds' worth of genuine signals there is room at once.
 const SECONDS_AT_ONCE: f64 = 10.0;
 
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    burst: f64,
-    per_second: f64,
-}
-
-/// How much of something is left.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    level: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    const fn full(rate: Rate, now: Instant) -> Self {
-        Self {
-            level: rate.burst,
-            at: now,
-        }
-    }
-
-    /// Takes one, if there is one.
-    fn take(&mut self, rate: Rate, now: Instant) -> bool {
-        let is_enough = self.has_one(rate, now);
-        if is_enough {
-            self.level -= 1.0;
-        }
-        is_enough
-    }
-
-    /// Whether there is one by now.
-    fn has_one(&mut self, rate: Rate, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.level = (self.level + passed * rate.per_second).min(rate.burst);
-        self.at = self.at.max(now);
-        self.level >= 1.0
-    }
-
-    /// Puts one back.
-    fn give_back(&mut self, rate: Rate) {
-        self.level = (self.level + 1.0).min(rate.burst);
-    }
-}
-
 /// What is rationed.
 #[derive(Debug)]
 pub(super) struct Admission {
     genuine: Rate,
+    /// Whom a token can claim to be of.
+    parties: HashSet<String>,
+    /// What there is for those that claim one of these, beside what there is for all.
+    share: Rate,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    networks: HashMap<IpAddr, Network>,
+    networks: HashMap<Network, Sender>,
     /// The networks in the order in which they came, for making room.
-    order: VecDeque<IpAddr>,
+    order: VecDeque<Network>,
     strangers: Option<Bucket>,
+    /// What is left of the shares that were asked for.
+    shares: HashMap<String, Bucket>,
     notes: Option<Bucket>,
     issuers: HashMap<String, Bucket>,
 }
 
+/// Addresses that count as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Network {
+    /// An IPv4 address or a /64 of IPv6.
+    Own(IpAddr),
+    /// A wider one of IPv6, with the number of bits that its addresses share.
+    Around(Ipv6Addr, u32),
+}
+
 #[derive(Clone, Copy, Debug)]
-struct Network {
+struct Sender {
     bucket: Bucket,
     genuine_at: Option<Instant>,
 }
 
 impl Network {
-    fn rate(&self, now: Instant) -> Rate {
-        if self.is_known(now) { KNOWN } else { STRANGER }
+    fn own(address: IpAddr) -> Self {
+        Self::Own(network(address))
     }
 
+    /// Those of a stranger, with what each has. The widest comes first.
+    fn of_stranger(address: IpAddr) -> impl Iterator<Item = (Self, Rate)> {
+        let address = network(address);
+        let around = AROUND.into_iter().filter_map(move |(length, rate)| {
+            let IpAddr::V6(address) = address else {
+                return None;
+            };
+            let mask = u128::MAX << (u128::BITS - length);
+            let first = Ipv6Addr::from_bits(address.to_bits() & mask);
+            Some((Self::Around(first, length), rate))
+        });
+        around.chain([(Self::Own(address), STRANGER)])
+    }
+}
+
+impl Sender {
     fn is_known(&self, now: Instant) -> bool {
         let is_recent = |at| now.saturating_duration_since(at) < REPUTATION;
         self.genuine_at.is_some_and(is_recent)
@@ -152,88 +180,136 @@ impl Network {
 }
 
 impl Admission {
-    /// With so many genuine signals of an issuer per second.
-    pub(super) fn new(per_second: u32) -> Self {
+    /// With so many genuine signals of an issuer per second. `parties` are those that a token may claim to
+    /// be of, each of which has a share of its own of what strangers have.
+    pub(super) fn new<'a>(per_second: u32, parties: impl IntoIterator<Item = &'a str>) -> Self {
         let per_second = f64::from(per_second);
+        let parties: HashSet<_> = parties.into_iter().map(str::to_owned).collect();
         Self {
             genuine: Rate {
                 burst: per_second * SECONDS_AT_ONCE,
                 per_second,
             },
+            share: SHARED.part(parties.len()),
+            parties,
             state: Mutex::default(),
         }
     }
 
-    /// Lets a signature be checked, on account: if the token is genuine, that has to be said. Tells what
-    /// is known of the sender.
+    /// Lets a signature be checked, on account: if the token is genuine, that has to be said. `claimed` is
+    /// of whom it claims to be. Tells what is known of the sender.
     ///
     /// # Errors
     ///
     /// [`Code::TooManyFailures`].
-    pub(super) fn admit(&self, address: IpAddr, now: Instant) -> Result<Standing, Refusal> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let network = network(address);
-        let (is_known, has_room) = match state.network(network, now) {
-            None => (false, true),
-            Some(sender) => {
-                let rate = sender.rate(now);
-                (sender.is_known(now), sender.bucket.has_one(rate, now))
-            }
+    pub(super) fn admit(
+        &self,
+        address: IpAddr,
+        claimed: Option<&str>,
+        now: Instant,
+    ) -> Result<Standing, Refusal> {
+        let mut state = self.lock();
+        let own = Network::own(address);
+        let (standing, is_admitted) = if let Some(sender) = state.known(own, now) {
+            (Standing::Known, sender.bucket.take(KNOWN, now))
+        } else {
+            let is_admitted = self.admit_stranger(&mut state, address, claimed, now);
+            (Standing::Stranger, is_admitted)
         };
-        let is_admitted = has_room && (is_known || state.take_of_strangers(now));
+        drop(state);
         if is_admitted {
-            // Not before all have one to give, so that a flood from elsewhere empties no bucket of
-            // this network's.
-            if let Some(sender) = state.network(network, now) {
-                let rate = sender.rate(now);
-                sender.bucket.take(rate, now);
-            }
-            return Ok(if is_known {
-                Standing::Known
-            } else {
-                Standing::Stranger
-            });
+            return Ok(standing);
         }
         Err(Code::TooManyFailures.because(format!(
-            "too many tokens from {network} were forged, not in order or repeated, or too many from \
-             everywhere; their signatures are not checked for now"
+            "too many tokens from {} or networks around it were forged, not in order or repeated, or too \
+             many from everywhere; their signatures are not checked for now",
+            network(address)
         )))
     }
 
-    /// A token from there was genuine, or its signature could not be checked.
-    pub(super) fn give_back(&self, address: IpAddr, is_genuine: bool, now: Instant) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut is_known = false;
-        if let Some(network) = state.network(network(address), now) {
-            is_known = network.is_known(now);
-            if is_genuine && !is_known {
-                network.bucket = Bucket::full(KNOWN, now);
-            } else {
-                network.bucket.give_back(network.rate(now));
-            }
-            if is_genuine {
-                network.genuine_at = Some(now);
+    fn admit_stranger(
+        &self,
+        state: &mut State,
+        address: IpAddr,
+        claimed: Option<&str>,
+        now: Instant,
+    ) -> bool {
+        // The widest first, so that one that has used up what it has takes no room in here for each
+        // network of its own.
+        for (network, rate) in Network::of_stranger(address) {
+            let sender = state.network(network, rate, now);
+            if sender.is_some_and(|sender| !sender.bucket.has_one(rate, now)) {
+                return false;
             }
         }
-        if let Some(strangers) = state.strangers.as_mut().filter(|_| !is_known) {
-            strangers.give_back(STRANGERS);
+        if !self.take_of_strangers(state, claimed, now) {
+            return false;
+        }
+        // Not before all have one to give, so that a flood from elsewhere empties no bucket of this
+        // network's.
+        for (network, rate) in Network::of_stranger(address) {
+            if let Some(sender) = state.network(network, rate, now) {
+                sender.bucket.take(rate, now);
+            }
+        }
+        true
+    }
+
+    /// Takes one of what all strangers have, or else of what those have that claim the same.
+    fn take_of_strangers(&self, state: &mut State, claimed: Option<&str>, now: Instant) -> bool {
+        state.strangers(now).take(STRANGERS, now)
+            || self
+                .share(state, claimed, now)
+                .is_some_and(|share| share.take(self.share, now))
+    }
+
+    /// The share of a party, if it has one.
+    fn share<'s>(
+        &self,
+        state: &'s mut State,
+        claimed: Option<&str>,
+        now: Instant,
+    ) -> Option<&'s mut Bucket> {
+        let claimed = claimed.filter(|claimed| self.parties.contains(*claimed))?;
+        let full = Bucket::full(self.share, now);
+        Some(state.shares.entry(claimed.to_owned()).or_insert(full))
+    }
+
+    /// A token from there was genuine, or its signature could not be checked: what was taken for it is put
+    /// back.
+    pub(super) fn give_back(&self, address: IpAddr, claimed: Option<&str>, now: Instant) {
+        let mut state = self.lock();
+        if let Some(sender) = state.known(Network::own(address), now) {
+            sender.bucket.give_back(KNOWN, now);
+            return;
+        }
+        for (network, rate) in Network::of_stranger(address) {
+            if let Some(sender) = state.network(network, rate, now) {
+                sender.bucket.give_back(rate, now);
+            }
+        }
+        let share = self.share(&mut state, claimed, now);
+        // It was taken of the share where that is not full.
+        if !share.is_some_and(|share| share.give_back(self.share, now)) {
+            state.strangers(now).give_back(STRANGERS, now);
         }
     }
 
-    /// A network that something genuine came from before a restart.
+    /// Something genuine came from there, so that it is served beside any flood from now on.
     pub(super) fn know(&self, address: IpAddr, now: Instant) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(network) = state.network(network(address), now) {
-            *network = Network {
-                bucket: Bucket::full(KNOWN, now),
-                genuine_at: Some(now),
-            };
+        let mut state = self.lock();
+        let Some(sender) = state.network(Network::own(address), STRANGER, now) else {
+            return;
+        };
+        if !sender.is_known(now) {
+            sender.bucket = Bucket::full(KNOWN, now);
         }
+        sender.genuine_at = Some(now);
     }
 
     /// Whether there is to be a record of something of which nothing is known.
     pub(super) fn may_note(&self, now: Instant) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         let full = Bucket::full(NOTES, now);
         state.notes.get_or_insert(full).take(NOTES, now)
     }
@@ -245,7 +321,7 @@ impl Admission {
     /// [`Code::TooManySignals`].
     pub(super) fn take_genuine(&self, issuer: &str, now: Instant) -> Result<(), Refusal> {
         let rate = self.genuine;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if let Some(bucket) = state.issuers.get_mut(issuer) {
             if bucket.take(rate, now) {
                 return Ok(());
@@ -260,23 +336,34 @@ impl Admission {
         state.issuers.insert(issuer.to_owned(), bucket);
         Ok(())
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl State {
-    /// A network with its bucket. None if there are too many, all of which are known.
-    fn network(&mut self, address: IpAddr, now: Instant) -> Option<&mut Network> {
-        if !self.networks.contains_key(&address) {
+    /// A network that something genuine came from.
+    fn known(&mut self, network: Network, now: Instant) -> Option<&mut Sender> {
+        let sender = self.networks.get_mut(&network);
+        sender.filter(|sender| sender.is_known(now))
+    }
+
+    /// A network with its bucket, a full one where it is new. None if there are too many, all of which are
+    /// known.
+    fn network(&mut self, network: Network, rate: Rate, now: Instant) -> Option<&mut Sender> {
+        if !self.networks.contains_key(&network) {
             self.make_room(now)?;
-            self.order.push_back(address);
+            self.order.push_back(network);
             self.networks.insert(
-                address,
-                Network {
-                    bucket: Bucket::full(STRANGER, now),
+                network,
+                Sender {
+                    bucket: Bucket::full(rate, now),
                     genuine_at: None,
                 },
             );
         }
-        self.networks.get_mut(&address)
+        self.networks.get_mut(&network)
     }
 
     /// Makes room for one more network, in place of the oldest stranger.
@@ -286,11 +373,7 @@ impl State {
         }
         for _ in 0..MOST_NETWORKS {
             let oldest = self.order.pop_front()?;
-            let is_known = self
-                .networks
-                .get(&oldest)
-                .is_some_and(|it| it.is_known(now));
-            if !is_known {
+            if self.known(oldest, now).is_none() {
                 self.networks.remove(&oldest);
                 return Some(());
             }
@@ -299,9 +382,8 @@ impl State {
         None
     }
 
-    fn take_of_strangers(&mut self, now: Instant) -> bool {
-        let bucket = Bucket::full(STRANGERS, now);
-        self.strangers.get_or_insert(bucket).take(STRANGERS, now)
+    fn strangers(&mut self, now: Instant) -> &mut Bucket {
+        self.strangers.get_or_insert(Bucket::full(STRANGERS, now))
     }
 }
 

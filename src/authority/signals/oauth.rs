@@ -91,7 +91,7 @@ impl OAuth {
             "OAuth clients are answered"
         );
         Ok(Some(Self {
-            admission: Admission::new(signals.limits.requests_per_second),
+            admission: configuration.admission(signals.limits.requests_per_second),
             rooms: configuration.rooms(),
             configuration,
             secrets,
@@ -136,6 +136,15 @@ impl OAuth {
 }
 
 impl OAuthConfiguration {
+    /// With a share for each client that signs assertions.
+    fn admission(&self, requests_per_second: u32) -> Admission {
+        let clients = self.clients.iter().filter(|client| client.keys.is_some());
+        Admission::new(
+            requests_per_second,
+            clients.map(|client| &*client.client_id),
+        )
+    }
+
     fn rooms(&self) -> Rooms {
         let clients = self.clients.iter();
         Rooms::new(clients.map(|client| &*client.client_id), MOST_AT_WORK)

@@ -184,7 +184,7 @@ impl Reception {
                 // Its issuer has signed it, and from now on it is known without a look at that.
                 if let Some(address) = arrival.rationed() {
                     let admission = &self.receivers.admission;
-                    admission.give_back(address, false, Instant::now());
+                    admission.give_back(address, record.issuer.as_deref(), Instant::now());
                 }
                 self.repeated(receiver, arrival, record);
             }
@@ -208,7 +208,7 @@ impl Reception {
             let detail = "`receivers.back_channel_logout` is not on for this issuer";
             return Err(Code::ReceiverOff.because(detail));
         }
-        let statement = self.signed(token, arrival).await?;
+        let statement = self.signed(token, &issuer.issuer, arrival).await?;
         // Before it is found in order: who is looked for is the user who was not signed out.
         self.describe(statement.claims(), record);
         record.unverified = false;
@@ -255,15 +255,25 @@ impl Reception {
         Revoked::of(target, self.named(&target.value))
     }
 
-    /// A signal is genuine, and may be carried out if its issuer has not sent too many.
+    /// A signal whose signature was checked is genuine, and may be carried out if its issuer has not sent
+    /// too many.
     fn genuine(&self, issuer: &str, arrival: &Arrival) -> Result<(), Refusal> {
+        if let Some(address) = arrival.rationed() {
+            let admission = &self.receivers.admission;
+            admission.give_back(address, Some(issuer), Instant::now());
+        }
+        self.known_to_be_genuine(issuer, arrival)
+    }
+
+    /// The same of one for which nothing was taken, since it came with a secret.
+    fn known_to_be_genuine(&self, issuer: &str, arrival: &Arrival) -> Result<(), Refusal> {
         // Of what is fetched, no more comes than is asked for.
         if arrival.address.is_none() {
             return Ok(());
         }
         let admission = &self.receivers.admission;
         if let Some(address) = arrival.rationed() {
-            admission.give_back(address, true, Instant::now());
+            admission.know(address, Instant::now());
         }
         admission.take_genuine(issuer, Instant::now())
     }
@@ -282,8 +292,14 @@ impl Reception {
     }
 
     /// The statement, if its issuer has signed it and not too much from there was not genuine. What
-    /// was taken for the check is given back only once it is known to be genuine itself.
-    async fn signed(&self, token: String, arrival: &Arrival) -> Result<VerifiedToken, Refusal> {
+    /// was taken for the check is given back only once it is known to be genuine itself. `claimed` is the
+    /// issuer that it claims to be of.
+    async fn signed(
+        &self,
+        token: String,
+        claimed: &str,
+        arrival: &Arrival,
+    ) -> Result<VerifiedToken, Refusal> {
         let Some(address) = arrival.rationed() else {
             // What was fetched, or came with a secret.
             let verified = self
@@ -293,7 +309,7 @@ impl Reception {
             return Ok(verified.await?);
         };
         let admission = &self.receivers.admission;
-        let sender = admission.admit(address, Instant::now())?;
+        let sender = admission.admit(address, Some(claimed), Instant::now())?;
         let verified = self
             .authority
             .verifier
@@ -304,7 +320,7 @@ impl Reception {
             Err(Doubt::Overloaded | Doubt::Unknown(Reason::KeysUnavailable))
         );
         if is_unchecked {
-            admission.give_back(address, false, Instant::now());
+            admission.give_back(address, Some(claimed), Instant::now());
         }
         Ok(verified?)
     }

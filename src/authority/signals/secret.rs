@@ -29,8 +29,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest secret, which is a header's value.
 const LONGEST: usize = 4_096;
 
-/// What is not guessed at the rate at which guesses are taken; providers make secrets of 32 characters
-/// and more.
+/// What is not guessed at any rate, so that the right one need not wait for the wrong ones; providers make
+/// secrets of 32 characters and more.
 const SHORTEST: usize = 32;
 
 /// The new one and the one before it.

@@ -288,11 +288,12 @@ fn a_secret_in_a_file_will_do_and_may_be_replaced() {
     assert!(!Value::from(records).to_string().contains(secret));
 }
 
-/// Guesses are rationed as forged tokens are.
+/// Guesses are rationed as forged tokens are, and the right secret is taken beside them.
 #[test]
 fn secrets_cannot_be_guessed_at_any_speed() {
     let directory = directory();
-    fs::write(directory.path().join("secret"), "s".repeat(32)).unwrap();
+    let secret = "s".repeat(32);
+    fs::write(directory.path().join("secret"), &secret).unwrap();
     let rules = json!({"authentication": "bearer", "credential": {"file": "secret"}});
     let authority = taking(directory.path(), &rules);
     let mut statuses = (0..200).map(|number: u32| {
@@ -301,6 +302,7 @@ fn secrets_cannot_be_guessed_at_any_speed() {
     });
     assert_eq!(statuses.next(), Some(401));
     assert_eq!(statuses.find(|status| *status != 401), Some(429));
+    assert_eq!(ask(&authority, &secret, &alice()).status, 204);
 }
 
 #[test]

@@ -197,8 +197,8 @@ impl Reception {
         is_revoked(&self.authority, &names, clock::now())
     }
 
-    /// The client that asks, once it has shown who it is at this URL. Guesses are rationed by where they
-    /// come from.
+    /// The client that asks, once it has shown who it is at this URL. Wrong secrets, and assertions whose
+    /// signature has to be checked, are rationed by where they come from.
     async fn client<'o>(
         &self,
         oauth: &'o OAuth,
@@ -206,19 +206,21 @@ impl Reception {
         url: &str,
         arrival: &Arrival,
     ) -> Result<&'o OAuthClient, Refusal> {
-        let admission = &oauth.admission;
-        admission.admit(arrival.sender(), Instant::now())?;
         match credentials {
             Credentials::Secret { client_id, secret } => {
-                let client = oauth.client_with(&client_id, secret);
-                let client = client.ok_or_else(|| match oauth.client(&client_id) {
+                if let Some(client) = oauth.client_with(&client_id, secret) {
+                    take_genuine(oauth, client, arrival)?;
+                    return Ok(client);
+                }
+                // Not before it was compared: those who guess keep no one out who need not.
+                let admission = &oauth.admission;
+                admission.admit(arrival.sender(), None, Instant::now())?;
+                Err(match oauth.client(&client_id) {
                     Some(_) => Code::ClientRefused.because(format!(
                         "the secret of `{client_id}` is another, or it has none"
                     )),
                     None => strange(&client_id),
-                })?;
-                take_genuine(oauth, client, arrival)?;
-                Ok(client)
+                })
             }
             Credentials::Assertion {
                 client_id,
@@ -240,6 +242,8 @@ impl Reception {
         arrival: &Arrival,
     ) -> Result<&'o OAuthClient, Refusal> {
         let claimed = claimed_client(&token)?;
+        let (admission, sender) = (&oauth.admission, arrival.sender());
+        admission.admit(sender, Some(&claimed), Instant::now())?;
         if beside.is_some_and(|beside| beside != claimed) {
             let detail = "`client_id` in the form is another than in the assertion";
             return Err(Code::ClientRefused.because(detail));
@@ -262,8 +266,7 @@ impl Reception {
                     doubt,
                     Doubt::Overloaded | Doubt::Unknown(Reason::KeysUnavailable)
                 ) {
-                    let admission = &oauth.admission;
-                    admission.give_back(arrival.sender(), false, Instant::now());
+                    admission.give_back(sender, Some(&claimed), Instant::now());
                 }
                 return Err(doubt.into());
             }
@@ -276,6 +279,7 @@ impl Reception {
         let id = ledger.replay_id(&format!("oauth client {claimed}"), &statement.id);
         let reservation = ledger.reserve(id, statement.good_until).await;
         let reservation = reservation.ok_or(Code::AssertionRepeated)?;
+        admission.give_back(sender, Some(&claimed), Instant::now());
         // Before it is remembered, which costs a write.
         take_genuine(oauth, client, arrival)?;
         let kept = ledger.use_up(reservation).await;
@@ -289,7 +293,7 @@ impl Reception {
 /// A client has shown who it is, and may ask if it does not ask too often.
 fn take_genuine(oauth: &OAuth, client: &OAuthClient, arrival: &Arrival) -> Result<(), Refusal> {
     let admission = &oauth.admission;
-    admission.give_back(arrival.sender(), true, Instant::now());
+    admission.know(arrival.sender(), Instant::now());
     let taken = admission.take_genuine(&client.client_id, Instant::now());
     taken.map_err(|_| Code::TooManyRequests.into())
 }

@@ -63,7 +63,7 @@ impl Reception {
             return Err(Code::IssuerUnknown.because(detail));
         }
         let issuer = self.known(&claimed, record)?;
-        let statement = self.signed(token, arrival).await?;
+        let statement = self.signed(token, &issuer.issuer, arrival).await?;
         let now = clock::now();
         let limits = self.authority.limits();
         let event = events::read(&statement, stream, now, limits.clock_skew)?;

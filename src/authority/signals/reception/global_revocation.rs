@@ -74,10 +74,13 @@ impl Reception {
             .authenticate((issuer, rules), asked.credential, arrival)
             .await?;
         record.unverified = false;
-        self.genuine(&issuer.issuer, arrival)?;
         let asked_at = match &caller {
-            Caller::Known => None,
+            Caller::Known => {
+                self.known_to_be_genuine(&issuer.issuer, arrival)?;
+                None
+            }
             Caller::Signed(assertion, _) => {
+                self.genuine(&issuer.issuer, arrival)?;
                 record.jti = Some(assertion.id.clone());
                 Some(assertion.issued_at)
             }
@@ -127,14 +130,13 @@ impl Reception {
     ) -> Result<Caller, Refusal> {
         let credential = credential.ok_or(Code::CredentialMissing)?;
         if let CallerAuthentication::Bearer(_) = rules.authentication {
-            self.receivers
-                .admission
-                .admit(arrival.sender(), Instant::now())?;
-            return if self.receivers.is_secret(&rules.name, &credential) {
-                Ok(Caller::Known)
-            } else {
-                Err(Code::CredentialInvalid.into())
-            };
+            if self.receivers.is_secret(&rules.name, &credential) {
+                return Ok(Caller::Known);
+            }
+            // Not before it was compared: those who guess keep no one out who need not.
+            let admission = &self.receivers.admission;
+            admission.admit(arrival.sender(), None, Instant::now())?;
+            return Err(Code::CredentialInvalid.into());
         }
         // Of the issuer of this path, and of no other in the file.
         let signer = claimed_issuer(&credential)?;
@@ -146,7 +148,7 @@ impl Reception {
             );
             return Err(Code::CredentialInvalid.because(detail));
         }
-        let token = self.signed(credential, arrival).await?;
+        let token = self.signed(credential, &issuer.issuer, arrival).await?;
         let skew = self.authority.limits().clock_skew;
         let url = self.receivers.url_of(&endpoint(&rules.name));
         let assertion = global_revocation::assertion(&token, issuer, &url, clock::now(), skew)?;
