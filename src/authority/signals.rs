@@ -22,7 +22,7 @@
 //! | `secret` | the secrets that the signals file names |
 //! | `rooms` | how much of each party is worked on at once |
 //! | `recent` | the last so many of something |
-//! | `ledger` | on the disk: which signals were accepted already, and a record of each |
+//! | `ledger` | on the disk: which signals were accepted already, a record of each, and who has sent some |
 //!
 //! A signal goes `http` → `form` → `admission` → the verifier (signature) → `logout` or `events` (its
 //! steps) → `effect` → the writer (on the disk, in the feed) → `ledger` (the `jti`, and the record) → answer.
@@ -75,21 +75,19 @@ pub use oauth::{
 };
 pub use secret::SignalSecretError;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::http::Refusals;
 use super::verifier::Signatory;
 use super::{Authority, clock};
 use crate::gate::ClaimSource;
 use crate::revocation::FilterKey;
-use crate::time::milliseconds;
 use admission::Admission;
-use ledger::{Ledger, ReplayId};
-use reason::Receiver;
+use ledger::{Ledger, ReplayId, SenderKind};
 use recent::Recent;
 use reception::Reception;
 use rooms::Rooms;
@@ -153,7 +151,7 @@ impl Receivers {
         let upkeep = Upkeep::open(&configuration, &ledger, stream_metrics)?;
         upkeep.know_secrets(&streams);
         let admission = configuration.admission();
-        know_senders(&ledger, &admission, oauth.as_ref());
+        remember_senders(&ledger, &admission, oauth.as_ref());
         Ok(Self {
             ledger,
             streams,
@@ -238,28 +236,16 @@ pub enum SignalsError {
 
 /// Lets those from whom something genuine came lately be served beside a flood, also when the flood
 /// is there first.
-fn know_senders(ledger: &Ledger, admission: &Admission, oauth: Option<&OAuth>) {
-    /// Of the last ones only, since an authority does not serve meanwhile.
-    const LOOKED_AT: usize = 1_000;
-    let now = clock::now_milliseconds();
-    let since = now.saturating_sub(milliseconds(admission::REPUTATION));
-    // A ledger that cannot be read has been set aside, and said so.
-    let accepted = ledger.last_accepted(LOOKED_AT).unwrap_or_default();
-    let lately = accepted
-        .into_iter()
-        .filter(|record| record.received >= since);
-    let addresses = lately.filter_map(|record| {
-        let is_of_client = record.receiver == Receiver::OAuthRevoke.name();
-        Some((is_of_client, record.address?.parse().ok()?))
-    });
-    for (is_of_client, address) in addresses.collect::<HashSet<_>>() {
-        let admission = if is_of_client {
-            oauth.map(OAuth::admission)
-        } else {
-            Some(admission)
+fn remember_senders(ledger: &Ledger, admission: &Admission, oauth: Option<&OAuth>) {
+    let now = clock::now().seconds();
+    for sender in ledger.known_senders() {
+        let admission = match sender.kind {
+            SenderKind::Provider => Some(admission),
+            SenderKind::Client => oauth.map(OAuth::admission),
         };
-        if let Some(admission) = admission {
-            admission.know(address, Instant::now());
+        let ago = Duration::from_secs(now.saturating_sub(sender.last.seconds()));
+        if let Some(admission) = admission.filter(|_| ago < admission::REPUTATION) {
+            admission.remember(sender.network, ago, Instant::now());
         }
     }
 }

@@ -425,6 +425,25 @@ fn guesses_are_rationed_and_keep_out_no_client_that_has_its_secret() {
     }
 }
 
+/// What a stranger could not send: a hundred.
+#[test]
+fn from_where_a_client_has_shown_who_it_is_is_known_after_a_restart() {
+    let directory = directory();
+    let authority = answering(directory.path(), &clients());
+    assert_eq!(with_assertion(&authority, &assertion("1")).status, 200);
+    authority.kill();
+    let authority = answering(directory.path(), &clients());
+    let wrong = [
+        ("token", "t"),
+        ("client_id", "web"),
+        ("client_secret", "another one"),
+    ];
+    for number in 0..150 {
+        let status = post(&authority, REVOKE, &[], &form(&wrong)).status;
+        assert_eq!(status, 401, "{number}");
+    }
+}
+
 #[test]
 fn an_active_token_is_told_with_what_it_says_and_another_is_not() {
     let directory = directory();

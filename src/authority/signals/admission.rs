@@ -25,8 +25,8 @@
 //! tries once.
 //!
 //! So a flood costs at most some hundred checks a second, whatever it consists of and wherever it
-//! comes from, and a network from which genuine signals come is served all the while. What is not
-//! checked is answered 429 at once.
+//! comes from, and a network from which genuine signals come is served all the while, also after a
+//! restart: which ones these are is kept in the ledger. What is not checked is answered 429 at once.
 //!
 //! # Why are there wider networks of IPv6?
 //!
@@ -64,6 +64,9 @@ const MOST_NETWORKS: usize = 8_192;
 
 /// How long a network counts as one that sends genuine signals.
 pub(super) const REPUTATION: Duration = Duration::from_hours(24);
+
+/// How often it is written to the disk that a network is one, at most.
+const KEPT_EVERY: Duration = Duration::from_hours(1);
 
 /// Of networks that have sent nothing genuine.
 const STRANGER: Rate = Rate {
@@ -149,7 +152,10 @@ enum Network {
 #[derive(Clone, Copy, Debug)]
 struct Sender {
     bucket: Bucket,
-    genuine_at: Option<Instant>,
+    /// Until when it counts as known.
+    known_until: Option<Instant>,
+    /// Until when it would after a restart.
+    kept_until: Option<Instant>,
 }
 
 impl Network {
@@ -174,8 +180,7 @@ impl Network {
 
 impl Sender {
     fn is_known(&self, now: Instant) -> bool {
-        let is_recent = |at| now.saturating_duration_since(at) < REPUTATION;
-        self.genuine_at.is_some_and(is_recent)
+        self.known_until.is_some_and(|until| now < until)
     }
 }
 
@@ -295,16 +300,38 @@ impl Admission {
         }
     }
 
-    /// Something genuine came from there, so that it is served beside any flood from now on.
-    pub(super) fn know(&self, address: IpAddr, now: Instant) {
+    /// Something genuine came from there, so that it is served beside any flood from now on. Whether that
+    /// is to be kept for after a restart, which it is rarely.
+    pub(super) fn know(&self, address: IpAddr, now: Instant) -> bool {
         let mut state = self.lock();
         let Some(sender) = state.network(Network::own(address), STRANGER, now) else {
-            return;
+            return false;
         };
         if !sender.is_known(now) {
             sender.bucket = Bucket::full(KNOWN, now);
         }
-        sender.genuine_at = Some(now);
+        let until = now + REPUTATION;
+        sender.known_until = Some(until);
+        let is_due = sender
+            .kept_until
+            .is_none_or(|kept| kept + KEPT_EVERY <= until);
+        if is_due {
+            sender.kept_until = Some(until);
+        }
+        is_due
+    }
+
+    /// Something genuine came from there before a restart, so long ago.
+    pub(super) fn remember(&self, address: IpAddr, ago: Duration, now: Instant) {
+        let until = now + REPUTATION.saturating_sub(ago);
+        let mut state = self.lock();
+        if let Some(sender) = state.network(Network::own(address), STRANGER, now) {
+            *sender = Sender {
+                bucket: Bucket::full(KNOWN, now),
+                known_until: Some(until),
+                kept_until: Some(until),
+            };
+        }
     }
 
     /// Whether there is to be a record of something of which nothing is known.
@@ -359,7 +386,8 @@ impl State {
                 network,
                 Sender {
                     bucket: Bucket::full(rate, now),
-                    genuine_at: None,
+                    known_until: None,
+                    kept_until: None,
                 },
             );
         }

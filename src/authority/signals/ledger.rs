@@ -1,6 +1,6 @@
 //! What is kept of signals, in a redb file of its own, `signals.redb`: which ones were accepted
-//! already, for as long as they would be good, a record of each that came, and what transmitters call
-//! the streams.
+//! already, for as long as they would be good, a record of each that came, what transmitters call the
+//! streams, and from where something genuine came lately.
 //!
 //! A signal is answered when it is in here, which is after its revocations were written. One thread
 //! writes: what has come in during a commit goes into the next one. Records of what was refused wait
@@ -40,6 +40,7 @@ mod keeper;
 mod record;
 mod replays;
 mod reservation;
+mod senders;
 
 pub(in crate::authority) use record::{
     ACCEPTED, Filter, IGNORED, Page, RECORDED, REPEATED, Record, Revoked,
@@ -50,6 +51,7 @@ use keeper::Keeper;
 use replays::Replays;
 pub(in crate::authority) use reservation::Reservation;
 use reservation::Reserved;
+pub(super) use senders::{KnownSender, SenderKind};
 
 /// Records that may wait to be written.
 const QUEUE_LENGTH: usize = 4_096;
@@ -98,6 +100,7 @@ enum Command {
 }
 
 /// Something to be kept.
+#[derive(Default)]
 struct Note {
     /// With where it stands.
     record: Option<(Shelf, Record)>,
@@ -105,6 +108,8 @@ struct Note {
     accepted: Option<Reservation>,
     /// What was last said of something.
     said: Vec<(ReplayId, UnixTime)>,
+    /// From where something genuine came.
+    sender: Option<KnownSender>,
     done: Option<oneshot::Sender<()>>,
 }
 
@@ -257,6 +262,7 @@ impl Ledger {
             accepted: Some(reservation),
             said,
             done: Some(done),
+            ..Note::default()
         })?;
         kept.await.map_err(|_| NotKept)
     }
@@ -274,9 +280,7 @@ impl Ledger {
     fn put(&self, record: Record, on: Shelf) {
         let _ = self.send(Note {
             record: Some((on, record)),
-            accepted: None,
-            said: Vec::new(),
-            done: None,
+            ..Note::default()
         });
     }
 
@@ -305,22 +309,6 @@ impl Ledger {
         let shelves = &Shelf::ALL;
         self.file
             .search(shelves, filter, hashed.as_deref(), before, limit)
-    }
-
-    /// Of the last genuine signals, so many, those that were carried out.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub(super) fn last_accepted(&self, limit: usize) -> Result<Vec<Record>, StoreError> {
-        let shelves = &[Shelf::Signed];
-        let page = self
-            .file
-            .search(shelves, &Filter::default(), None, None, limit)?;
-        let records = page.records.into_iter().map(|(_, record)| record);
-        Ok(records
-            .filter(|record| [ACCEPTED, RECORDED].contains(&record.outcome.as_str()))
-            .collect())
     }
 
     /// Writes what the transmitter of a stream calls it, and waits until that is on the disk.

@@ -11,7 +11,7 @@ use super::Receivers;
 use super::configuration::{SignalIssuer, SubjectForm};
 use super::effect;
 use super::events::Subject;
-use super::ledger::{ACCEPTED, REPEATED, Record, ReplayId, Revoked};
+use super::ledger::{ACCEPTED, KnownSender, REPEATED, Record, ReplayId, Revoked, SenderKind};
 use super::logout::{self, LOGOUT_EVENT};
 use super::reason::{Code, Receiver, Refusal};
 use super::streams::Open;
@@ -273,9 +273,18 @@ impl Reception {
         }
         let admission = &self.receivers.admission;
         if let Some(address) = arrival.rationed() {
-            admission.know(address, Instant::now());
+            let is_due = admission.know(address, Instant::now());
+            self.keep_sender(address, SenderKind::Provider, is_due);
         }
         admission.take_genuine(issuer, Instant::now())
+    }
+
+    /// Keeps that something genuine came from there, if that is due.
+    pub(super) fn keep_sender(&self, address: IpAddr, kind: SenderKind, is_due: bool) {
+        if is_due {
+            let sender = KnownSender::of(address, kind, clock::now());
+            self.receivers.ledger.keep_sender(sender);
+        }
     }
 
     /// The issuer that a token claims to be of.

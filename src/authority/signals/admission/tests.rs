@@ -109,12 +109,35 @@ fn a_flood_from_elsewhere_takes_nothing_of_a_strangers_own() {
 #[test]
 fn a_sender_from_before_a_restart_is_known() {
     let (admission, start) = (admission(1), Instant::now());
-    admission.know(address(1), start);
+    admission.remember(address(1), Duration::from_hours(23), start);
     for number in 0..100_000 {
         is_admitted(&admission, other(number), start);
     }
-    assert!(genuine(&admission, address(1), start));
-    assert!(!genuine(&admission, address(2), start));
+    assert_eq!(forged(&admission, address(1), 1, start), 1);
+    assert_eq!(forged(&admission, address(2), 1, start), 0);
+    // For as long as it would have been.
+    let later = start + Duration::from_hours(1);
+    assert!(
+        admission
+            .lock()
+            .known(Network::own(address(1)), later)
+            .is_none()
+    );
+}
+
+#[test]
+fn that_a_network_is_known_is_kept_once_an_hour() {
+    let (admission, start) = (admission(1), Instant::now());
+    let minutes = (0..180).filter(|minute| {
+        let now = start + Duration::from_mins(*minute);
+        admission.know(address(1), now)
+    });
+    assert_eq!(minutes.collect::<Vec<_>>(), [0, 60, 120]);
+    // What was kept before a restart is not kept again sooner.
+    admission.remember(address(2), Duration::from_mins(30), start);
+    let later = |minutes| start + Duration::from_mins(minutes);
+    assert!(!admission.know(address(2), later(29)));
+    assert!(admission.know(address(2), later(30)));
 }
 
 #[test]

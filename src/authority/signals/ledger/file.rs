@@ -6,6 +6,7 @@
 //! | `signed` | number, rising | record of a genuine signal |
 //! | `strangers` | number, rising | record of anything else |
 //! | `streams` | name | what the transmitter of a stream calls it |
+//! | `senders` | what a network is known for, and its first address | when something genuine last came from there, in seconds |
 //!
 //! A record is JSON, and a checksum over it and its number. Both tables share their numbers. Streams
 //! are JSON too.
@@ -170,7 +171,8 @@ impl File {
             table.insert(number, &*row).map_err(failed)?;
         }
         trim(&mut signed, limits.max_records)?;
-        trim(&mut strangers, MOST_STRANGERS)
+        trim(&mut strangers, MOST_STRANGERS)?;
+        Self::add_senders(writing, notes)
     }
 
     /// Writes what the transmitter of a stream calls it.
@@ -252,6 +254,7 @@ impl File {
                     table.pop_first().map_err(failed)?;
                 }
             }
+            Self::sweep_senders(&writing, now)?;
             writing.commit().map_err(failed)
         })
     }
@@ -333,7 +336,12 @@ impl File {
         checksum(&self.key, &[&number.to_le_bytes(), row]).to_le_bytes()
     }
 
-    fn opened(&self) -> Result<Arc<Database>, StoreError> {
+    /// Whether there is one.
+    pub(super) fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
+    pub(super) fn opened(&self) -> Result<Arc<Database>, StoreError> {
         let mut state = self.lock();
         if let Some(database) = &state.database {
             return Ok(Arc::clone(database));

@@ -11,7 +11,7 @@ use super::revocation::{Effect, effect};
 use super::{OAuth, assertion, introspection};
 use crate::authority::clock;
 use crate::authority::http::is_revoked;
-use crate::authority::signals::ledger::{ACCEPTED, IGNORED, Record};
+use crate::authority::signals::ledger::{ACCEPTED, IGNORED, Record, SenderKind};
 use crate::authority::signals::reason::{Code, Receiver, Refusal};
 use crate::authority::signals::reception::{Arrival, Reception, microseconds};
 use crate::authority::signals::text::shown;
@@ -209,7 +209,7 @@ impl Reception {
         match credentials {
             Credentials::Secret { client_id, secret } => {
                 if let Some(client) = oauth.client_with(&client_id, secret) {
-                    take_genuine(oauth, client, arrival)?;
+                    self.take_genuine(oauth, client, arrival)?;
                     return Ok(client);
                 }
                 // Not before it was compared: those who guess keep no one out who need not.
@@ -281,21 +281,27 @@ impl Reception {
         let reservation = reservation.ok_or(Code::AssertionRepeated)?;
         admission.give_back(sender, Some(&claimed), Instant::now());
         // Before it is remembered, which costs a write.
-        take_genuine(oauth, client, arrival)?;
+        self.take_genuine(oauth, client, arrival)?;
         let kept = ledger.use_up(reservation).await;
         kept.map_err(|_| {
             Code::RecordsUnavailable.because("the assertion could not be remembered")
         })?;
         Ok(client)
     }
-}
 
-/// A client has shown who it is, and may ask if it does not ask too often.
-fn take_genuine(oauth: &OAuth, client: &OAuthClient, arrival: &Arrival) -> Result<(), Refusal> {
-    let admission = &oauth.admission;
-    admission.know(arrival.sender(), Instant::now());
-    let taken = admission.take_genuine(&client.client_id, Instant::now());
-    taken.map_err(|_| Code::TooManyRequests.into())
+    /// A client has shown who it is, and may ask if it does not ask too often.
+    fn take_genuine(
+        &self,
+        oauth: &OAuth,
+        client: &OAuthClient,
+        arrival: &Arrival,
+    ) -> Result<(), Refusal> {
+        let (admission, sender) = (&oauth.admission, arrival.sender());
+        let is_due = admission.know(sender, Instant::now());
+        self.keep_sender(sender, SenderKind::Client, is_due);
+        let taken = admission.take_genuine(&client.client_id, Instant::now());
+        taken.map_err(|_| Code::TooManyRequests.into())
+    }
 }
 
 /// `iss` of an assertion, before its signature is checked.
