@@ -149,7 +149,7 @@ impl Receivers {
         let ledger = Ledger::start(directory, key, configuration.records, metrics)
             .map_err(SignalsError::Thread)?;
         let upkeep = Upkeep::open(&configuration, &ledger, stream_metrics)?;
-        upkeep.know_secrets(&streams);
+        upkeep.remind(&streams);
         let admission = configuration.admission();
         remember_senders(&ledger, &admission, oauth.as_ref());
         Ok(Self {

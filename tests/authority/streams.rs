@@ -278,6 +278,73 @@ fn events_are_fetched_while_the_transmitter_says_nothing_of_the_stream() {
     assert_eq!(transmitter.streams_made(), 1);
 }
 
+/// Of `alice` in a tenant, which her tokens do not have.
+fn in_a_tenant(transmitter: &Transmitter, id: &str) -> String {
+    let user = json!({"format": "iss_sub", "iss": transmitter.issuer(), "sub": "alice"});
+    let tenant = json!({"format": "opaque", "id": "a"});
+    let subject = json!({"format": "complex", "user": user, "tenant": tenant});
+    let event = transmitter.session_revoked(id, "alice");
+    event.claim("sub_id", subject).to_string()
+}
+
+/// What the metadata calls critical counts also while it cannot be read.
+#[test]
+fn no_event_is_half_carried_out_while_the_metadata_cannot_be_read() {
+    let directory = directory();
+    let transmitter = Transmitter::start();
+    transmitter.world().critical_members = vec!["tenant".to_owned()];
+    let authority = polling(directory.path(), &transmitter);
+    until(|| transmitter.is_acknowledged("verification-1"));
+    authority.kill();
+    transmitter.world().fails_management = true;
+    let authority = polling(directory.path(), &transmitter);
+    transmitter.enqueue("1", in_a_tenant(&transmitter, "1"));
+    until(|| transmitter.world().refused.contains_key("1"));
+    assert_eq!(transmitter.world().refused["1"], "invalid_request");
+    assert!(!is_revoked(&authority, &transmitter, "alice"));
+    authority.kill();
+
+    // Where it was never read, such an event is put off until it is.
+    fs::remove_file(directory.path().join("data/signals.redb")).unwrap();
+    let endpoint = format!("{}/poll/stream-1", transmitter.issuer());
+    let described = json!({"delivery": {"poll": {"endpoint": endpoint}}});
+    let authority = following(directory.path(), &transmitter, &described);
+    transmitter.enqueue("2", in_a_tenant(&transmitter, "2"));
+    transmitter.enqueue("3", transmitter.session_revoked("3", "bob"));
+    until(|| transmitter.is_acknowledged("3"));
+    until(|| authority.log().contains("critical_unknown"));
+    assert!(!transmitter.is_acknowledged("2"));
+    transmitter.world().critical_members.clear();
+    transmitter.world().fails_management = false;
+    until(|| transmitter.is_acknowledged("2"));
+    assert!(is_revoked(&authority, &transmitter, "alice"));
+}
+
+/// With a slow clock here, what has just happened lies ahead, and must not be lost for that.
+#[test]
+fn an_event_that_lies_a_little_ahead_is_put_off_until_then() {
+    let directory = directory();
+    let transmitter = Transmitter::start();
+    let authority = polling(directory.path(), &transmitter);
+    let event = |id: &str, user: &str, ahead: u64| {
+        let event = transmitter.session_revoked(id, user);
+        event.claim("iat", now() + ahead)
+    };
+    // `--clock-skew` is a minute.
+    transmitter.enqueue("1", event("1", "alice", 68));
+    transmitter.enqueue("2", event("2", "bob", 4_000));
+    until(|| transmitter.world().refused.contains_key("2"));
+    until(|| authority.log().contains("ahead_of_clock"));
+    assert!(!transmitter.world().refused.contains_key("1"));
+    assert!(!transmitter.is_acknowledged("1"));
+    let metrics = authority.get("/metrics").text();
+    let none = "portcullis_stream_events_total{stream=\"idp\",answer=\"put_off\"} 0";
+    assert!(!metrics.contains(none), "{metrics}");
+    until(|| transmitter.is_acknowledged("1"));
+    assert!(is_revoked(&authority, &transmitter, "alice"));
+    assert!(!is_revoked(&authority, &transmitter, "bob"));
+}
+
 #[test]
 fn an_answer_that_is_too_large_is_asked_for_in_smaller_pieces() {
     let directory = directory();

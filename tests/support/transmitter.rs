@@ -77,6 +77,8 @@ pub(crate) struct World {
     pub(crate) fails_management: bool,
     /// Does not say of whom its streams are.
     pub(crate) hides_issuer: bool,
+    /// Members of subjects that it calls critical.
+    pub(crate) critical_members: Vec<String>,
     /// Delivers no event of this type, whatever was asked for.
     pub(crate) undelivered: Option<String>,
     verifications: usize,
@@ -212,8 +214,9 @@ impl Transmitter {
     fn metadata(&self) -> Value {
         let issuer = self.issuer();
         let at = |path: &str| format!("{issuer}{path}");
+        let critical_members = self.world().critical_members.clone();
         json!({
-            "spec_version": "1_0", "issuer": issuer, "jwks_uri": at("/jwks"),
+            "critical_subject_members": critical_members, "spec_version": "1_0", "issuer": issuer, "jwks_uri": at("/jwks"),
             "delivery_methods_supported": ["urn:ietf:rfc:8935", "urn:ietf:rfc:8936"],
             "configuration_endpoint": at("/streams"), "status_endpoint": at("/status"),
             "add_subject_endpoint": at("/subjects:add"), "verification_endpoint": at("/verify"),

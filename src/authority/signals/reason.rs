@@ -124,6 +124,8 @@ codes! {
     IssueTimeMissing = "issue_time_missing", 400, "iat is missing";
     /// `iat` lies ahead.
     IssuedAhead = "issued_ahead", 400, "iat is in the future";
+    /// A time lies ahead, by little enough that the clock here may be slow.
+    AheadOfClock = "ahead_of_clock", 503, "a time in the token is ahead of the clock here";
     /// `iat` is too long ago.
     TooOld = "too_old", 400, "the token was issued too long ago";
     /// `exp` has passed.
@@ -154,6 +156,9 @@ codes! {
     /// A critical member of the subject shapes nothing of what is revoked.
     SubjectCritical = "subject_critical", 400,
         "the subject has a critical member that cannot be taken into account here";
+    /// It is not known which members of the subject are critical.
+    CriticalUnknown = "critical_unknown", 503,
+        "it is not known yet which members of subjects are critical";
     /// The subject is of another issuer.
     SubjectForeign = "subject_foreign", 400, "the subject is of an issuer that is not known here";
     /// There is nothing in it by which access tokens could be revoked.

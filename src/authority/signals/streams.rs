@@ -40,8 +40,9 @@ pub(super) struct Open {
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Told of each verification that was asked for here.
     verifications: watch::Sender<u64>,
-    /// Critical members of subjects that its transmitter has told of, beside those of the file.
-    critical: Mutex<Vec<String>>,
+    /// Critical members of subjects that its transmitter has told of, beside those of the file. None until
+    /// it has, where it is asked.
+    critical: Mutex<Option<Vec<String>>>,
     metrics: StreamMetrics,
 }
 
@@ -55,6 +56,14 @@ struct Told {
 
 /// How long what a transmitter was told before still counts: for what is on its way, or sent once more.
 const GRACE: Duration = Duration::from_mins(1);
+
+/// A stream as it is configured, and as its transmitter describes it.
+#[derive(Debug)]
+pub(super) struct Described<'s> {
+    pub(super) stream: Cow<'s, Stream>,
+    /// Whether it is known which members of subjects its transmitter calls critical.
+    pub(super) knows_critical: bool,
+}
 
 /// What has come through a stream since the authority was started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,6 +93,8 @@ impl Streams {
                 }
                 Delivery::Poll(_) => None,
             };
+            let transmitter = stream.transmitter.as_ref();
+            let is_managed = transmitter.is_some_and(|transmitter| transmitter.manage);
             let open = Open {
                 stream: stream.clone(),
                 authorization,
@@ -93,7 +104,7 @@ impl Streams {
                 expected: Mutex::default(),
                 turn: tokio::sync::Mutex::default(),
                 verifications: watch::Sender::default(),
-                critical: Mutex::default(),
+                critical: Mutex::new(if is_managed { None } else { Some(Vec::new()) }),
                 metrics: metrics.clone(),
             };
             metrics.announce(&stream.name);
@@ -216,18 +227,24 @@ impl Open {
 
     /// Which members of subjects the transmitter calls critical in its metadata.
     pub(super) fn calls_critical(&self, members: &[String]) {
-        *lock(&self.critical) = members.to_vec();
+        *lock(&self.critical) = Some(members.to_vec());
     }
 
-    /// The stream as it is configured, and as its transmitter describes it.
-    pub(super) fn described(&self) -> Cow<'_, Stream> {
+    /// The stream as it is known by now.
+    pub(super) fn described(&self) -> Described<'_> {
         let critical = lock(&self.critical);
-        if critical.is_empty() {
-            return Cow::Borrowed(&self.stream);
+        let members = critical.as_deref().unwrap_or_default();
+        let stream = if members.is_empty() {
+            Cow::Borrowed(&self.stream)
+        } else {
+            let mut stream = self.stream.clone();
+            stream.critical_subject_members.extend_from_slice(members);
+            Cow::Owned(stream)
+        };
+        Described {
+            stream,
+            knows_critical: critical.is_some(),
         }
-        let mut stream = self.stream.clone();
-        stream.critical_subject_members.extend_from_slice(&critical);
-        Cow::Owned(stream)
     }
 
     /// An event was accepted.
@@ -245,7 +262,9 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::authority::signals::configuration::{Push, SecretPlace, SecretSource};
+    use crate::authority::signals::configuration::{
+        Metadata, Push, SecretPlace, SecretSource, TransmitterSettings,
+    };
     use crate::authority::signals::events::tests::stream;
 
     fn open() -> Streams {
@@ -326,13 +345,32 @@ mod tests {
         };
         assert_eq!(stream.news(), expected);
     }
+
     #[test]
     fn what_the_transmitter_calls_critical_counts_beside_what_the_file_does() {
         let streams = open();
-        let stream = streams.get("okta").unwrap();
-        assert_eq!(*stream.described(), stream.stream);
-        stream.calls_critical(&["tenant".to_owned()]);
-        let known = stream.described().critical_subject_members.clone();
+        let okta = streams.get("okta").unwrap();
+        assert_eq!(*okta.described().stream, okta.stream);
+        assert!(okta.described().knows_critical, "no one is asked for more");
+        okta.calls_critical(&["tenant".to_owned()]);
+        let known = okta.described().stream.critical_subject_members.clone();
         assert_eq!(known, ["tenant"]);
+        for manage in [false, true] {
+            let mut stream = stream();
+            stream.transmitter = Some(TransmitterSettings {
+                metadata: Metadata::SharedSignals,
+                certificate_authority: None,
+                authorization: None,
+                manage,
+                stream_id: None,
+                events_requested: Vec::new(),
+                subjects: Vec::new(),
+            });
+            let streams = Streams::open(&[stream], &StreamMetrics::default()).unwrap();
+            let stream = streams.get("okta").unwrap();
+            assert_eq!(stream.described().knows_critical, !manage);
+            stream.calls_critical(&[]);
+            assert!(stream.described().knows_critical);
+        }
     }
 }

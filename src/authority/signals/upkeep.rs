@@ -154,13 +154,20 @@ impl Upkeep {
         Ok(Self(streams))
     }
 
-    /// Tells streams by what their transmitters authorize pushes, as far as that was told from here.
-    pub(super) fn know_secrets(&self, streams: &Streams) {
+    /// Tells streams what is on the disk of their transmitters: by what they authorize pushes, as far as
+    /// that was told from here, and which members of subjects they call critical.
+    pub(super) fn remind(&self, streams: &Streams) {
         for stream in self.0.iter().filter(|stream| stream.plan.is_some()) {
-            let told = stream.state().row.authorization.clone();
-            let told = told.and_then(|told| Presented::read(&told));
-            if let Some((open, told)) = streams.get(&stream.name).zip(told) {
+            let Some(open) = streams.get(&stream.name) else {
+                continue;
+            };
+            let row = stream.state().row.clone();
+            let told = row.authorization.as_deref().and_then(Presented::read);
+            if let Some(told) = told {
                 open.is_told(told, Instant::now());
+            }
+            if let Some(members) = &row.critical_members {
+                open.calls_critical(members);
             }
         }
     }

@@ -1,17 +1,23 @@
 //! One security event, from its token to its record.
 
+use std::time::Duration;
+
 use super::{Arrival, Outcome, Reception, microseconds};
 use crate::authority::clock;
 use crate::authority::entry::{Origin, Target};
 use crate::authority::signals::configuration::Delivery;
 use crate::authority::signals::effect::{self, Consequences};
-use crate::authority::signals::events::{self, Event, SecurityEvent};
+use crate::authority::signals::events::{self, Event, SecurityEvent, Subject};
 use crate::authority::signals::ledger::{ACCEPTED, Moment, RECORDED, Record, ReplayId};
 use crate::authority::signals::reason::{Code, Receiver, Refusal};
 use crate::authority::signals::streams::Open;
 use crate::authority::signals::text::shown;
 use crate::authority::store::Restored;
 use crate::time::UnixTime;
+use crate::token::Claims;
+
+/// How far ahead of the clock here the times of an event may be for that clock to be the one at fault.
+const MOST_AHEAD: Duration = Duration::from_hours(1);
 
 impl Receiver {
     /// What takes the events that come so.
@@ -55,7 +61,7 @@ impl Reception {
         record: &mut Record,
     ) -> Result<Outcome, Refusal> {
         let described = open.described();
-        let stream = &*described;
+        let stream = &*described.stream;
         let claimed = self.claimed(&token, record)?;
         if claimed != stream.issuer {
             let (claimed, expected) = (shown(&claimed), &stream.issuer);
@@ -66,7 +72,8 @@ impl Reception {
         let statement = self.signed(token, &issuer.issuer, arrival).await?;
         let now = clock::now();
         let limits = self.authority.limits();
-        let event = events::read(&statement, stream, now, limits.clock_skew)?;
+        let event = events::read(&statement, stream, now, limits.clock_skew);
+        let event = event.map_err(|refusal| unless_slow(refusal, statement.claims(), now))?;
         self.describe_event(&event, record);
         let ledger = &self.receivers.ledger;
         // Another stream may have another rule for the same event.
@@ -80,6 +87,15 @@ impl Reception {
             open.check_state(state.as_deref())?;
         }
         let consequences = effect::of_event(&event, stream, issuer, &limits, now)?;
+        let is_followed = !consequences.revoked.is_empty() || !consequences.restored.is_empty();
+        if !described.knows_critical && is_followed && is_complex(&event) {
+            return Err(Code::CriticalUnknown.because(format!(
+                "the metadata of the transmitter of `{}` was never read, so it is not known which members \
+                 of subjects are critical; hint: with `transmitter.manage: false`, those in \
+                 `critical_subject_members` are all",
+                stream.name
+            )));
+        }
         // The other one must see what is said by the first.
         let _turn = if consequences.have_origin() {
             Some(open.turn.lock().await)
@@ -186,6 +202,28 @@ impl Reception {
             record.sid = session.map(|name| self.named(name));
         }
     }
+}
+
+/// Whether something is said of the subject by several members, some of which may have to be understood.
+const fn is_complex(event: &SecurityEvent) -> bool {
+    matches!(event.subject, Some(Subject::Complex(_)))
+}
+
+/// Why an event is refused that is not in order. One that only lies ahead is put off where the clock here
+/// may be slow: refused for good, it would not come again, and what it tells of would be lost.
+fn unless_slow(refusal: Refusal, claims: &Claims, now: UnixTime) -> Refusal {
+    if !matches!(refusal.code, Code::IssuedAhead | Code::NotYetValid) {
+        return refusal;
+    }
+    let latest = now.later_by(MOST_AHEAD);
+    let mut times = [claims.issued_at(), claims.not_before()].into_iter();
+    if times.any(|time| time.is_some_and(|time| time > latest)) {
+        return refusal;
+    }
+    let detail = refusal.detail;
+    Code::AheadOfClock.because(format!(
+        "{detail}; it is put off until then: compare the clocks"
+    ))
 }
 
 /// In records of events that are not carried out, because a later one has come before.

@@ -118,6 +118,8 @@ impl KeptStream {
         let (transmitter, plan) = self.managed()?;
         let metadata = transmitter.discover()?;
         let open = receivers.streams.get(&self.name);
+        // Before anything that can fail: events are taken meanwhile.
+        self.keep_critical(metadata.critical_members(), open, &receivers.ledger)?;
         let now = Instant::now();
         let secret = open.and_then(Open::authorization);
         let secret = secret.map(|secret| secret.value(now));
@@ -146,7 +148,6 @@ impl KeptStream {
         let mut warnings = Vec::new();
         let status = self.status(transmitter, &stream.stream_id, &mut warnings);
         if let Some(open) = open {
-            open.calls_critical(metadata.critical_members());
             let before = open.news().status.map(|(status, _)| status);
             if let Some(status) = status.filter(|status| before != Some(*status)) {
                 open.updated(status, None);
@@ -291,6 +292,19 @@ impl KeptStream {
                 ids.join("`, `")
             ))
         })
+    }
+
+    /// Remembers which members of subjects the transmitter calls critical, also for after a restart.
+    fn keep_critical(
+        &self,
+        members: &[String],
+        open: Option<&Open>,
+        ledger: &Ledger,
+    ) -> Result<(), Fault> {
+        if let Some(open) = open {
+            open.calls_critical(members);
+        }
+        self.keep_row(ledger, |row| row.critical_members = Some(members.to_vec()))
     }
 
     /// Remembers what the transmitter calls the stream, and where it is polled.

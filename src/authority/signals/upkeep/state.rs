@@ -30,6 +30,10 @@ pub(in crate::authority::signals) struct StreamRow {
     /// The hash of what the transmitter was told last to authorize pushes with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::authority::signals) authorization: Option<String>,
+    /// Which members of subjects the transmitter calls critical. None of a row from before that was kept,
+    /// and until it has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::authority::signals) critical_members: Option<Vec<String>>,
 }
 
 /// What a transmitter is asked for.
@@ -146,5 +150,26 @@ impl View {
             last_fault: failures.last,
             warnings: state.warnings.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is critical is not known of a row from before that was kept.
+    #[test]
+    fn rows_of_before_are_read() {
+        let text =
+            r#"{"name": "idp", "issuer": "https://a", "stream_id": "1", "is_deleted": false}"#;
+        let row: StreamRow = serde_json::from_str(text).unwrap();
+        let expected = StreamRow {
+            name: "idp".to_owned(),
+            issuer: "https://a".to_owned(),
+            stream_id: Some("1".to_owned()),
+            ..StreamRow::default()
+        };
+        assert_eq!(row, expected);
+        assert_eq!(row.critical_members, None);
     }
 }
