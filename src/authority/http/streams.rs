@@ -267,14 +267,11 @@ pub(super) async fn verify(
         return Err(Problem::out_of_bounds(detail));
     }
     let (stream, receivers) = found(&authority, &request.name)?;
-    // Before it is asked for: it may come faster than the answer.
-    let arrivals = stream.verifications(&receivers);
-    let mut arrivals = arrivals.ok_or_else(Problem::stream_not_found)?;
     let begun = Instant::now();
     let asked = tokio::task::spawn_blocking(move || stream.verify(&receivers));
-    asked.await.map_err(|_| Problem::internal())??;
+    let shown = asked.await.map_err(|_| Problem::internal())??;
     let deadline = begun + Duration::from_secs(request.wait_seconds);
-    let arrived = timeout_at(deadline.into(), arrivals.changed()).await;
+    let arrived = timeout_at(deadline.into(), shown).await;
     Ok(Json(VerificationAnswer {
         arrived: matches!(arrived, Ok(Ok(()))),
         took_milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::MOST_AT_WORK;
 use super::configuration::{Delivery, Stream};
@@ -35,15 +35,20 @@ pub(super) struct Open {
     /// Where its events are worked on.
     pub(super) room: Arc<Semaphore>,
     news: Mutex<News>,
-    expected: Mutex<VecDeque<String>>,
+    expected: Mutex<VecDeque<Expected>>,
     /// Of events that undo one another, one at a time is carried out.
     pub(super) turn: tokio::sync::Mutex<()>,
-    /// Told of each verification that was asked for here.
-    verifications: watch::Sender<u64>,
     /// Critical members of subjects that its transmitter has told of, beside those of the file. None until
     /// it has, where it is asked.
     critical: Mutex<Option<Vec<String>>>,
     metrics: StreamMetrics,
+}
+
+/// A verification that was asked for here.
+#[derive(Debug)]
+struct Expected {
+    state: String,
+    shown: oneshot::Sender<()>,
 }
 
 /// By what a transmitter was told to authorize itself.
@@ -103,7 +108,6 @@ impl Streams {
                 news: Mutex::default(),
                 expected: Mutex::default(),
                 turn: tokio::sync::Mutex::default(),
-                verifications: watch::Sender::default(),
                 critical: Mutex::new(if is_managed { None } else { Some(Vec::new()) }),
                 metrics: metrics.clone(),
             };
@@ -162,13 +166,15 @@ impl Open {
         lock(&self.news).clone()
     }
 
-    /// The transmitter is asked to show this.
-    pub(super) fn expect(&self, state: String) {
+    /// The transmitter is asked to show this. Gives what tells of it once it has.
+    pub(super) fn expect(&self, state: String) -> oneshot::Receiver<()> {
+        let (shown, is_shown) = oneshot::channel();
         let mut expected = lock(&self.expected);
         if expected.len() == MOST_EXPECTED {
             expected.pop_front();
         }
-        expected.push_back(state);
+        expected.push_back(Expected { state, shown });
+        is_shown
     }
 
     /// Whether the transmitter may show this. It may show nothing in particular, and where it was asked
@@ -179,7 +185,7 @@ impl Open {
     /// [`Code::StateMismatch`].
     pub(super) fn check_state(&self, state: Option<&str>) -> Result<(), Refusal> {
         let expected = lock(&self.expected);
-        let is_expected = |state: &str| expected.iter().any(|known| known == state);
+        let is_expected = |state: &str| expected.iter().any(|known| known.state == state);
         match state {
             Some(state) if !expected.is_empty() && !is_expected(state) => {
                 Err(Code::StateMismatch.into())
@@ -191,16 +197,14 @@ impl Open {
     /// The transmitter has shown this.
     pub(super) fn verified(&self, state: Option<&str>, at: u64) {
         self.metrics.verified(&self.stream.name, at);
-        lock(&self.expected).retain(|known| Some(known.as_str()) != state);
         lock(&self.news).last_verified = Some(at);
-        if state.is_some() {
-            self.verifications.send_modify(|count| *count += 1);
+        let mut expected = lock(&self.expected);
+        let mut known = expected.iter();
+        let place = known.position(|known| Some(known.state.as_str()) == state);
+        if let Some(expected) = place.and_then(|place| expected.remove(place)) {
+            // Whether or not that is still waited for.
+            let _ = expected.shown.send(());
         }
-    }
-
-    /// Tells of each verification that was asked for, from now on.
-    pub(super) fn verifications(&self) -> watch::Receiver<u64> {
-        self.verifications.subscribe()
     }
 
     /// The transmitter has changed the stream.
@@ -276,8 +280,7 @@ mod tests {
         let streams = open();
         let stream = streams.get("okta").unwrap();
         assert_eq!(stream.check_state(Some("of another program")), Ok(()));
-        stream.expect("a".to_owned());
-        stream.expect("b".to_owned());
+        let _shown = ["a", "b"].map(|state| stream.expect(state.to_owned()));
         let refused = stream.check_state(Some("c")).unwrap_err();
         assert_eq!(refused.code, Code::StateMismatch);
         for state in [None, Some("b"), Some("a")] {
@@ -290,9 +293,24 @@ mod tests {
             "it was shown already"
         );
         for number in 0..100 {
-            stream.expect(number.to_string());
+            drop(stream.expect(number.to_string()));
         }
         assert_eq!(lock(&stream.expected).len(), MOST_EXPECTED);
+    }
+
+    /// That of another, or of before, does not count as the one that is waited for.
+    #[test]
+    fn a_verification_is_told_to_who_has_asked_for_it() {
+        let streams = open();
+        let stream = streams.get("okta").unwrap();
+        let [mut first, mut second] = ["a", "b"].map(|state| stream.expect(state.to_owned()));
+        for state in [None, Some("of another program"), Some("b")] {
+            stream.verified(state, 7);
+        }
+        assert!(first.try_recv().is_err());
+        assert_eq!(second.try_recv(), Ok(()));
+        stream.verified(Some("a"), 8);
+        assert_eq!(first.try_recv(), Ok(()));
     }
 
     #[test]

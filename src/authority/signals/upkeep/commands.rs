@@ -1,10 +1,9 @@
 //! What an operator has done with a stream: made, deleted, paused, verified.
 
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use super::super::Receivers;
 use super::super::events::StreamStatus;
-use super::super::streams::Open;
 use super::super::transmitter::{Fault, FaultReason};
 use super::KeptStream;
 use super::state::Purpose;
@@ -74,23 +73,18 @@ impl KeptStream {
         Ok(())
     }
 
-    /// Has a verification event sent.
+    /// Has a verification event sent. Gives what tells of it once it, and no other, has come.
     ///
     /// # Errors
     ///
     /// [`Fault`].
-    pub(in crate::authority) fn verify(&self, receivers: &Receivers) -> Result<(), Fault> {
+    pub(in crate::authority) fn verify(
+        &self,
+        receivers: &Receivers,
+    ) -> Result<oneshot::Receiver<()>, Fault> {
         let _alone = self.managing.lock();
         let (transmitter, _) = self.managed()?;
         self.ask_verification(transmitter, &self.made()?, receivers)
-    }
-
-    /// Tells of verification events that were asked for and have come, from now on.
-    pub(in crate::authority) fn verifications(
-        &self,
-        receivers: &Receivers,
-    ) -> Option<watch::Receiver<u64>> {
-        receivers.streams.get(&self.name).map(Open::verifications)
     }
 
     fn made(&self) -> Result<String, Fault> {

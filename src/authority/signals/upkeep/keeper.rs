@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::super::Receivers;
 use super::super::configuration::Delivery;
@@ -338,22 +339,24 @@ impl KeptStream {
         Ok(())
     }
 
-    /// Asks for an event that shows that the stream works.
+    /// Asks for an event that shows that the stream works. Gives what tells of it once it has come.
     pub(super) fn ask_verification(
         &self,
         transmitter: &Transmitter,
         stream_id: &str,
         receivers: &Receivers,
-    ) -> Result<(), Fault> {
+    ) -> Result<oneshot::Receiver<()>, Fault> {
+        let open = receivers.streams.get(&self.name).ok_or_else(|| {
+            FaultReason::NotFound.because("the signals file has no stream of this name")
+        })?;
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)
             .map_err(|error| FaultReason::Unsupported.because(format!("no randomness: {error}")))?;
         let state = URL_SAFE_NO_PAD.encode(bytes);
         // Before it is asked for: it may come faster than the answer.
-        if let Some(open) = receivers.streams.get(&self.name) {
-            open.expect(state.clone());
-        }
-        transmitter.verify(stream_id, &state)
+        let is_shown = open.expect(state.clone());
+        transmitter.verify(stream_id, &state)?;
+        Ok(is_shown)
     }
 }
 
