@@ -24,6 +24,11 @@ pub(crate) const SESSION_REVOKED: &str =
 
 const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
 
+const POLL: &str = "urn:ietf:rfc:8936";
+
+/// What RISC called it before.
+const OLDER_POLL: &str = "https://schemas.openid.net/secevent/risc/delivery-method/poll";
+
 /// How long the answer to a poll is held back while there is nothing to say.
 const HELD_BACK: Duration = Duration::from_secs(2);
 
@@ -77,6 +82,8 @@ pub(crate) struct World {
     pub(crate) fails_management: bool,
     /// Does not say of whom its streams are.
     pub(crate) hides_issuer: bool,
+    /// Knows ways of delivery by the names only that RISC had before, and its metadata is where it was.
+    pub(crate) is_older: bool,
     /// Members of subjects that it calls critical.
     pub(crate) critical_members: Vec<String>,
     /// Delivers no event of this type, whatever was asked for.
@@ -215,9 +222,17 @@ impl Transmitter {
         let issuer = self.issuer();
         let at = |path: &str| format!("{issuer}{path}");
         let critical_members = self.world().critical_members.clone();
+        let methods = if self.world().is_older {
+            [
+                OLDER_POLL,
+                "https://schemas.openid.net/secevent/risc/delivery-method/push",
+            ]
+        } else {
+            ["urn:ietf:rfc:8935", POLL]
+        };
         json!({
             "critical_subject_members": critical_members, "spec_version": "1_0", "issuer": issuer, "jwks_uri": at("/jwks"),
-            "delivery_methods_supported": ["urn:ietf:rfc:8935", "urn:ietf:rfc:8936"],
+            "delivery_methods_supported": methods,
             "configuration_endpoint": at("/streams"), "status_endpoint": at("/status"),
             "add_subject_endpoint": at("/subjects:add"), "verification_endpoint": at("/verify"),
             "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6749"}],
@@ -267,7 +282,7 @@ impl Transmitter {
         };
         let (jti, token) = self.verification(&id, &request["state"]);
         let delivery = stream.configuration["delivery"].clone();
-        if delivery["method"] == "urn:ietf:rfc:8936" {
+        if delivery["method"] == POLL || delivery["delivery_method"] == OLDER_POLL {
             self.enqueue(&jti, token);
         } else {
             let transmitter = self.clone();
@@ -359,6 +374,9 @@ impl World {
             ("POST", _) if self.allows_one_stream && !self.streams.is_empty() => {
                 plain(409, String::new())
             }
+            ("POST", _) if self.is_older && !body["delivery"]["delivery_method"].is_string() => {
+                plain(400, String::new())
+            }
             ("POST", _) => plain(201, self.make(body, &issuer).to_string()),
             ("GET", _) if id.is_none() => {
                 let streams = self.streams.values();
@@ -418,8 +436,12 @@ impl World {
 /// What the transmitter says of a stream beside what it was told.
 fn complete(configuration: &Value, id: &str, issuer: &str) -> Value {
     let mut configuration = configuration.clone();
-    if configuration["delivery"]["method"] == "urn:ietf:rfc:8936" {
-        configuration["delivery"]["endpoint_url"] = format!("{issuer}/poll/{id}").into();
+    let url = format!("{issuer}/poll/{id}");
+    let delivery = &mut configuration["delivery"];
+    if delivery["method"] == POLL {
+        delivery["endpoint_url"] = url.into();
+    } else if delivery["delivery_method"] == OLDER_POLL {
+        delivery["url"] = url.into();
     }
     configuration
 }
@@ -441,7 +463,10 @@ async fn answer(State(transmitter): State<Transmitter>, request: Request) -> Res
             return plain(503, String::new());
         }
         match path {
-            "/.well-known/ssf-configuration" => {
+            "/.well-known/ssf-configuration" | "/.well-known/risc-configuration" => {
+                if world.is_older != path.contains("risc") {
+                    return plain(404, String::new());
+                }
                 drop(world);
                 return plain(200, transmitter.metadata().to_string());
             }

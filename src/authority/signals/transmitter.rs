@@ -27,8 +27,8 @@ pub(in crate::authority) use fault::{Fault, FaultReason};
 #[cfg(any(test, fuzzing))]
 pub(super) use wire::MOST_SETS;
 pub(super) use wire::{
-    POLL_METHOD, PUSH_METHOD, PollAnswer, PollRequest, SetError, StreamDescription, Wanted,
-    WantedDelivery,
+    POLL_METHOD, PUSH_METHOD, PollAnswer, PollRequest, SetError, Spelling, StreamDescription,
+    Wanted, WantedDelivery,
 };
 
 use std::sync::{Arc, Mutex, PoisonError};

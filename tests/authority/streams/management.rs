@@ -99,6 +99,29 @@ fn a_stream_is_changed_to_what_the_file_says() {
 }
 
 #[test]
+fn a_stream_is_made_and_found_again_at_an_older_transmitter_of_risc() {
+    let directory = directory();
+    let transmitter = Transmitter::start();
+    transmitter.world().is_older = true;
+    let described = json!({"transmitter": {"well_known": "risc"}});
+    let authority = following(directory.path(), &transmitter, &described);
+    until(|| stream(&authority)["verified"].is_string());
+    let delivery = transmitter.stream()["delivery"].clone();
+    let method = "https://schemas.openid.net/secevent/risc/delivery-method/poll";
+    assert_eq!(delivery["delivery_method"], method);
+    assert_eq!(delivery.get("method"), None);
+    transmitter.enqueue("1", transmitter.session_revoked("1", "alice"));
+    until(|| is_revoked(&authority, &transmitter, "alice"));
+    authority.kill();
+    fs::remove_file(directory.path().join("data/signals.redb")).unwrap();
+    let authority = following(directory.path(), &transmitter, &described);
+    until(|| stream(&authority)["stream_id"] == "stream-1");
+    until(|| stream(&authority)["status"] == "enabled");
+    assert_eq!(transmitter.streams_made(), 1);
+    assert_eq!(transmitter.requests("PATCH"), 0, "it is as it should be");
+}
+
+#[test]
 fn an_operator_lists_verifies_pauses_resumes_deletes_and_creates() {
     let directory = directory();
     let transmitter = Transmitter::start();

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::fault::{Fault, FaultReason};
 use super::read;
+use super::wire::Spelling;
 use crate::authority::signals::configuration::Metadata;
 use crate::authority::signals::text::shown;
 use crate::keys::Url;
@@ -52,23 +53,29 @@ impl Endpoints {
         Ok(metadata)
     }
 
-    /// Refuses a transmitter that does not offer this way of delivery, also by its older name.
-    pub(in crate::authority::signals) fn expect_delivery(&self, method: &str) -> Result<(), Fault> {
-        let older = match method {
-            super::PUSH_METHOD => OLDER_PUSH,
-            _ => OLDER_POLL,
-        };
+    /// How the transmitter calls this way of delivery: by its older name where it has no other. One that
+    /// does not say what it offers is taken to know the name that the framework has.
+    ///
+    /// # Errors
+    ///
+    /// [`FaultReason::Unsupported`] where it does not offer it.
+    pub(in crate::authority::signals) fn spelling(
+        &self,
+        method: &'static str,
+    ) -> Result<Spelling, Fault> {
         let Some(methods) = &self.delivery_methods_supported else {
-            return Ok(());
+            return Ok(Spelling::Framework);
         };
-        if methods
-            .iter()
-            .any(|found| found == method || found == older)
-        {
-            return Ok(());
-        }
-        let detail = format!("`delivery_methods_supported` of the transmitter lacks `{method}`");
-        Err(FaultReason::Unsupported.because(detail))
+        let mut spellings = Spelling::ALL.into_iter();
+        let is_offered = |spelling: &Spelling| {
+            let name = spelling.of(method);
+            methods.iter().any(|found| found == name)
+        };
+        spellings.find(is_offered).ok_or_else(|| {
+            let detail =
+                format!("`delivery_methods_supported` of the transmitter lacks `{method}`");
+            FaultReason::Unsupported.because(detail)
+        })
     }
 
     /// Where it says that its keys are.
@@ -105,9 +112,6 @@ impl Endpoints {
         self.verification_endpoint.is_some()
     }
 }
-
-const OLDER_PUSH: &str = "https://schemas.openid.net/secevent/risc/delivery-method/push";
-const OLDER_POLL: &str = "https://schemas.openid.net/secevent/risc/delivery-method/poll";
 
 fn named<'a>(endpoint: Option<&'a String>, name: &str) -> Result<&'a str, Fault> {
     endpoint.map(String::as_str).ok_or_else(|| lacks(name))

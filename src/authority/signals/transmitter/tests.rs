@@ -52,9 +52,13 @@ fn metadata_is_of_its_issuer_and_has_what_is_needed() {
     let endpoints = document("https://a", json!([older])).unwrap();
     assert_eq!(endpoints.configuration(), Ok("https://a/streams"));
     assert_eq!(endpoints.critical_members(), ["tenant"]);
-    assert_eq!(endpoints.expect_delivery(POLL_METHOD), Ok(()));
-    let fault = endpoints.expect_delivery(PUSH_METHOD).unwrap_err();
+    assert_eq!(endpoints.spelling(POLL_METHOD), Ok(Spelling::Older));
+    let fault = endpoints.spelling(PUSH_METHOD).unwrap_err();
     assert_eq!(fault.reason, FaultReason::Unsupported);
+    for methods in [json!([older, POLL_METHOD]), Value::Null] {
+        let endpoints = document("https://a", methods).unwrap();
+        assert_eq!(endpoints.spelling(POLL_METHOD), Ok(Spelling::Framework));
+    }
     assert!(!endpoints.has_verification());
     let fault = endpoints.verification().unwrap_err();
     assert_eq!(fault.reason, FaultReason::Unsupported);
@@ -83,6 +87,7 @@ fn a_stream_is_told_apart_by_its_url_or_its_description() {
     let pushed = Wanted::new(
         WantedDelivery {
             method: PUSH_METHOD,
+            spelling: Spelling::Framework,
             endpoint_url: Some("https://e/ssf/streams/a".to_owned()),
             authorization_header: Some("secret".to_owned()),
         },
@@ -105,6 +110,7 @@ fn a_stream_is_told_apart_by_its_url_or_its_description() {
     let polled = Wanted::new(
         WantedDelivery {
             method: POLL_METHOD,
+            spelling: Spelling::Framework,
             endpoint_url: None,
             authorization_header: None,
         },
@@ -120,6 +126,47 @@ fn a_stream_is_told_apart_by_its_url_or_its_description() {
     assert_eq!(stream(ours.clone()).audiences(), ["x", "y"]);
     ours["description"] = json!("Portcullis, stream b");
     assert!(!polled.is_ours(&stream(ours)));
+}
+
+/// It is asked in its own words, and its stream is known by either.
+#[test]
+fn an_older_transmitter_is_spoken_to_as_it_speaks() {
+    let wanted = |spelling| {
+        let delivery = WantedDelivery {
+            method: PUSH_METHOD,
+            spelling,
+            endpoint_url: Some("https://e/ssf/streams/a".to_owned()),
+            authorization_header: Some("Bearer x".to_owned()),
+        };
+        Wanted::new(delivery, Vec::new(), "Portcullis, stream a".to_owned())
+    };
+    let older = "https://schemas.openid.net/secevent/risc/delivery-method/push";
+    let expected = [
+        json!({
+            "method": PUSH_METHOD, "endpoint_url": "https://e/ssf/streams/a",
+            "authorization_header": "Bearer x",
+        }),
+        json!({
+            "delivery_method": older, "url": "https://e/ssf/streams/a",
+            "authorization_header": "Bearer x",
+        }),
+    ];
+    for (spelling, expected) in Spelling::ALL.into_iter().zip(&expected) {
+        let wanted = wanted(spelling);
+        let written = serde_json::to_value(&wanted).unwrap();
+        assert_eq!(written["delivery"], *expected);
+        for method in [PUSH_METHOD, older] {
+            let stream = json!({
+                "stream_id": "1", "events_requested": [],
+                "delivery": {"delivery_method": method, "url": "https://e/ssf/streams/a"},
+            });
+            let stream: StreamDescription = serde_json::from_value(stream).unwrap();
+            assert!(wanted.is_ours(&stream) && wanted.fits(&stream), "{method}");
+        }
+    }
+    let polled = json!({"stream_id": "1", "delivery": {"method": POLL_METHOD, "url": "https://e/ssf/streams/a"}});
+    let polled: StreamDescription = serde_json::from_value(polled).unwrap();
+    assert!(!wanted(Spelling::Older).is_ours(&polled));
 }
 
 #[test]

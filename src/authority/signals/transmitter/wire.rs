@@ -4,7 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, FaultReason};
@@ -15,6 +16,42 @@ pub(in crate::authority::signals) const PUSH_METHOD: &str = "urn:ietf:rfc:8935";
 
 /// Delivery by poll (RFC 8936).
 pub(in crate::authority::signals) const POLL_METHOD: &str = "urn:ietf:rfc:8936";
+
+/// What the same is called that is none of these, in RISC of before.
+const OLDER_METHODS: [(&str, &str); 2] = [
+    (
+        PUSH_METHOD,
+        "https://schemas.openid.net/secevent/risc/delivery-method/push",
+    ),
+    (
+        POLL_METHOD,
+        "https://schemas.openid.net/secevent/risc/delivery-method/poll",
+    ),
+];
+
+/// How a transmitter calls the ways of delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::authority::signals) enum Spelling {
+    /// As the framework has it, in `method` and `endpoint_url`.
+    Framework,
+    /// As RISC had it before, in `delivery_method` and `url`.
+    Older,
+}
+
+impl Spelling {
+    /// Every spelling; the one that is preferred comes first.
+    pub(super) const ALL: [Self; 2] = [Self::Framework, Self::Older];
+
+    /// What it calls a method.
+    pub(super) fn of(self, method: &'static str) -> &'static str {
+        let mut older = OLDER_METHODS.iter();
+        let older = older.find(|(known, _)| *known == method);
+        match (self, older) {
+            (Self::Older, Some((_, older))) => older,
+            _ => method,
+        }
+    }
+}
 
 /// Events that are looked at of one answer, whatever was asked for. The others come again.
 pub(in crate::authority::signals) const MOST_SETS: usize = 1_000;
@@ -30,14 +67,31 @@ pub(in crate::authority::signals) struct Wanted {
 }
 
 /// How events should come.
-#[derive(Clone, Serialize)]
+#[derive(Clone)]
 pub(in crate::authority::signals) struct WantedDelivery {
     pub(in crate::authority::signals) method: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::authority::signals) spelling: Spelling,
     pub(in crate::authority::signals) endpoint_url: Option<String>,
     /// What each push has as its header `Authorization`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::authority::signals) authorization_header: Option<String>,
+}
+
+impl Serialize for WantedDelivery {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (method, url) = match self.spelling {
+            Spelling::Framework => ("method", "endpoint_url"),
+            Spelling::Older => ("delivery_method", "url"),
+        };
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry(method, self.spelling.of(self.method))?;
+        if let Some(endpoint_url) = &self.endpoint_url {
+            members.serialize_entry(url, endpoint_url)?;
+        }
+        if let Some(authorization) = &self.authorization_header {
+            members.serialize_entry("authorization_header", authorization)?;
+        }
+        members.end()
+    }
 }
 
 impl fmt::Debug for WantedDelivery {
@@ -101,7 +155,10 @@ impl Wanted {
     }
 
     fn is_method(&self, delivery: &DeliveryDescription) -> bool {
-        delivery.method.as_deref() == Some(self.delivery.method)
+        // A transmitter may have changed its spelling since.
+        let spellings = Spelling::ALL.map(|spelling| spelling.of(self.delivery.method));
+        let found = delivery.method.as_deref();
+        found.is_some_and(|found| spellings.contains(&found))
     }
 }
 

@@ -127,8 +127,7 @@ impl KeptStream {
         let shown = secret
             .as_ref()
             .map(|secret| Presented::new(secret.as_bytes()));
-        let wanted = plan.wanted(secret);
-        metadata.expect_delivery(wanted.delivery.method)?;
+        let wanted = plan.wanted(metadata.spelling(plan.method())?, secret);
         let is_first = !self.state().is_ready;
         let (mut stream, is_new) = self.found_or_made(transmitter, plan, &wanted)?;
         // Before anything else, so that none is made twice.

@@ -4,7 +4,7 @@ use super::super::configuration::{Delivery, Stream as Described};
 use super::super::events::EventName;
 use super::super::http::stream_endpoint;
 use super::super::transmitter::{
-    Fault, FaultReason, POLL_METHOD, PUSH_METHOD, Wanted, WantedDelivery,
+    Fault, FaultReason, POLL_METHOD, PUSH_METHOD, Spelling, Wanted, WantedDelivery,
 };
 
 /// What is asked of a transmitter.
@@ -64,19 +64,26 @@ impl Plan {
         }))
     }
 
-    /// What is asked for, with what each push is to have as `Authorization`.
-    pub(super) fn wanted(&self, authorization: Option<String>) -> Wanted {
-        let delivery = match &self.delivery {
-            PlannedDelivery::Poll => WantedDelivery {
-                method: POLL_METHOD,
-                endpoint_url: None,
-                authorization_header: None,
-            },
-            PlannedDelivery::Push(url) => WantedDelivery {
-                method: PUSH_METHOD,
-                endpoint_url: Some(url.clone()),
-                authorization_header: authorization,
-            },
+    /// By which method events are to come.
+    pub(super) const fn method(&self) -> &'static str {
+        match self.delivery {
+            PlannedDelivery::Poll => POLL_METHOD,
+            PlannedDelivery::Push(_) => PUSH_METHOD,
+        }
+    }
+
+    /// What is asked for, in the words of its transmitter, with what each push is to have as
+    /// `Authorization`.
+    pub(super) fn wanted(&self, spelling: Spelling, authorization: Option<String>) -> Wanted {
+        let (endpoint_url, authorization_header) = match &self.delivery {
+            PlannedDelivery::Poll => (None, None),
+            PlannedDelivery::Push(url) => (Some(url.clone()), authorization),
+        };
+        let delivery = WantedDelivery {
+            method: self.method(),
+            spelling,
+            endpoint_url,
+            authorization_header,
         };
         let (events, description) = (self.events.clone(), self.description.clone());
         Wanted::new(delivery, events, description)
