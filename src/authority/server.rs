@@ -53,8 +53,8 @@ pub(super) struct Bounds {
 impl Bounds {
     /// For operators and edges, and for identity providers, if these have a listener.
     ///
-    /// Providers send and go. None of them shows a credential before its request, so the newest
-    /// connection gets the slot of the oldest where there are too many.
+    /// Providers send and go. None of them shows a credential before its request, so where there are too
+    /// many, the newest connection gets the slot of one that waits, or of a network that has most.
     pub(super) fn of_listeners(has_signals: bool) -> (Self, Self) {
         let connections = descriptors::connections(Connections {
             main: MAX_CONNECTIONS,
@@ -129,7 +129,7 @@ pub(super) async fn serve(
             router: router.clone(),
             peer: Peer(peer.ip()),
             watcher: graceful.watcher(),
-            slot: room.slots.admit(),
+            slot: room.slots.admit(peer.ip()),
             misled: Arc::clone(&misled),
             stopping: stopping.clone(),
             header_timeout: bounds.header_timeout,
@@ -152,8 +152,7 @@ struct Room {
 }
 
 impl Room {
-    /// Waits until one more connection may be open. If there is no room, the oldest stranger is
-    /// sent away.
+    /// Waits until one more connection may be open. If there is no room, a stranger is sent away.
     async fn one(&self) -> Option<OwnedSemaphorePermit> {
         loop {
             if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
@@ -162,7 +161,7 @@ impl Room {
             if let Some(times) = self.crowded.take(Instant::now()) {
                 tracing::warn!(
                     times,
-                    "all connections are in use; the oldest without a credential are closed"
+                    "all connections are in use; some without a credential are closed"
                 );
             }
             self.slots.send_away(1);
@@ -276,8 +275,10 @@ impl Connection {
             let mut router = router.clone();
             request.extensions_mut().insert(Arc::clone(&slot));
             request.extensions_mut().insert(peer);
+            let in_progress = slot.request();
             async move {
                 let response = router.call(request.map(Body::new)).await;
+                drop(in_progress);
                 Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
             }
         });

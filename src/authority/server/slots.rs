@@ -2,7 +2,7 @@
 //!
 //! | share of the slots | for | when all are taken |
 //! |---|---|---|
-//! | an eighth, and what the others leave | strangers: connections without a valid credential so far, such as health checks | the newest gets the slot of the oldest |
+//! | an eighth, and what the others leave | strangers: connections without a valid credential so far, such as health checks | the newest gets the slot of another, the oldest of a network that has too many (`strangers`) |
 //! | a quarter, and three quarters of it for one credential | the operator's interface | the newest gets the slot of an idle connection, else it is refused |
 //! | five eighths, and half of all for one credential | the edges' interface | the same, where a connection has been idle for some time |
 //!
@@ -16,12 +16,18 @@
 //! out.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::seldom::Seldom;
+
+mod strangers;
+
+use strangers::{Stranger, Strangers};
 
 /// How long an edge's connection may be idle before it makes room for another: longer than a
 /// segment takes on a slow line, since it is still being sent when the request counts as answered.
@@ -47,8 +53,7 @@ pub(super) struct ConnectionSlots {
 #[derive(Debug, Default)]
 struct Taken {
     last_number: u64,
-    /// The oldest first, each with the signal that closes it.
-    strangers: BTreeMap<u64, Arc<Notify>>,
+    strangers: Strangers,
     groups: HashMap<Holder, Group>,
     operators: usize,
     edges: usize,
@@ -79,12 +84,16 @@ struct Idle {
 pub(in crate::authority) struct ConnectionSlot {
     slots: Arc<ConnectionSlots>,
     state: Mutex<State>,
+    /// Where it comes from.
+    network: IpAddr,
+    /// Whether a request is in progress. Changed while the state is locked.
+    is_busy: AtomicBool,
     send_away: Arc<Notify>,
 }
 
 #[derive(Debug)]
 enum State {
-    Stranger(u64),
+    Stranger(Stranger),
     Busy(Holder),
     Idle(Holder, u64),
 }
@@ -92,6 +101,10 @@ enum State {
 /// A request is being answered, until this is dropped.
 #[derive(Debug)]
 pub(in crate::authority) struct Busy(Arc<ConnectionSlot>);
+
+/// A request is in progress, until this is dropped.
+#[derive(Debug)]
+pub(super) struct InProgress(Arc<ConnectionSlot>);
 
 /// All slots that the caller may use are taken by connections that are being answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,22 +122,24 @@ impl ConnectionSlots {
         })
     }
 
-    /// A slot for one more connection, which is a stranger.
-    pub(super) fn admit(self: &Arc<Self>) -> Arc<ConnectionSlot> {
-        let send_away = Arc::new(Notify::new());
-        let number = self.lock().admit(&send_away);
+    /// A slot for one more connection from there, which is a stranger.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Arc<ConnectionSlot> {
+        let (send_away, network) = (Arc::new(Notify::new()), strangers::network(address));
+        let stranger = self.lock().admit(network, false, &send_away);
         Arc::new(ConnectionSlot {
             slots: Arc::clone(self),
-            state: Mutex::new(State::Stranger(number)),
+            state: Mutex::new(State::Stranger(stranger)),
+            network,
+            is_busy: AtomicBool::new(false),
             send_away,
         })
     }
 
-    /// Closes the oldest strangers, this many or all.
+    /// Closes connections of strangers, this many or all.
     pub(super) fn send_away(&self, count: usize) {
         let mut taken = self.lock();
         for _ in 0..count {
-            if let Some((_, send_away)) = taken.strangers.pop_first() {
+            if let Some(send_away) = taken.strangers.take_out(self.total / 4) {
                 send_away.notify_one();
             }
         }
@@ -183,10 +198,14 @@ impl Taken {
         self.last_number
     }
 
-    fn admit(&mut self, send_away: &Arc<Notify>) -> u64 {
-        let number = self.number();
-        self.strangers.insert(number, Arc::clone(send_away));
-        number
+    fn admit(&mut self, network: IpAddr, is_busy: bool, send_away: &Arc<Notify>) -> Stranger {
+        let stranger = Stranger {
+            number: self.number(),
+            network,
+        };
+        self.strangers
+            .insert(stranger, is_busy, Arc::clone(send_away));
+        stranger
     }
 
     const fn count(&self, interface: Interface) -> usize {
@@ -211,7 +230,7 @@ impl Taken {
     /// Whether the connection in this state was not sent away.
     fn has(&self, state: &State) -> bool {
         match state {
-            State::Stranger(number) => self.strangers.contains_key(number),
+            State::Stranger(stranger) => self.strangers.contains(*stranger),
             State::Busy(_) => true,
             State::Idle(holder, number) => {
                 let group = self.groups.get(holder);
@@ -223,8 +242,8 @@ impl Taken {
     /// Undoes the count of a state, unless the connection was sent away.
     fn leave(&mut self, state: &State) {
         let holder = match state {
-            State::Stranger(number) => {
-                self.strangers.remove(number);
+            State::Stranger(stranger) => {
+                self.strangers.remove(*stranger);
                 return;
             }
             State::Busy(holder) | State::Idle(holder, _) => holder,
@@ -302,7 +321,7 @@ impl ConnectionSlot {
                 Ok(Busy(Arc::clone(self)))
             }
             Err(full) => {
-                *state = State::Stranger(taken.admit(&self.send_away));
+                *state = State::Stranger(self.admitted(&mut taken));
                 drop(taken);
                 if let Some(times) = self.slots.refused.take(now) {
                     let limit = full.limit;
@@ -320,8 +339,28 @@ impl ConnectionSlot {
             let mut taken = self.slots.lock();
             if taken.has(&state) {
                 taken.leave(&state);
-                *state = State::Stranger(taken.admit(&self.send_away));
+                *state = State::Stranger(self.admitted(&mut taken));
             }
+        }
+    }
+
+    /// The connection is that of a stranger again.
+    fn admitted(&self, taken: &mut Taken) -> Stranger {
+        let is_busy = self.is_busy.load(Ordering::Relaxed);
+        taken.admit(self.network, is_busy, &self.send_away)
+    }
+
+    /// A request begins, of which it is not known yet who has sent it.
+    pub(super) fn request(self: &Arc<Self>) -> InProgress {
+        self.set_busy(true);
+        InProgress(Arc::clone(self))
+    }
+
+    fn set_busy(&self, is_busy: bool) {
+        let state = self.state();
+        self.is_busy.store(is_busy, Ordering::Relaxed);
+        if let State::Stranger(stranger) = *state {
+            self.slots.lock().strangers.set_busy(stranger, is_busy);
         }
     }
 
@@ -362,6 +401,12 @@ impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let state = self.state();
         self.slots.lock().leave(&state);
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.set_busy(false);
     }
 }
 
