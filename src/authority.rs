@@ -82,7 +82,10 @@ pub use signals::{
     SubjectRule, TlsFiles, TransmitterSettings, UnknownSubjects,
 };
 pub use status_lists::SourceError;
-pub use store::{Damage, Holder, Loss, StoreError, Taken};
+pub use store::{
+    Damage, Database, DatabaseAddress, DatabaseAddressError, DatabaseError, End, Holder, Lease,
+    Loss, Migrated, Standby, StoreError, Taken,
+};
 pub use text::chain_of;
 pub use verifier::{VerifierError, trusted_certificates};
 pub use webhook::{SecretError, WebhookError};
@@ -113,6 +116,9 @@ const DAMAGED: &str = "the store is damaged, and the next start will be refused 
 const CLOCKS_INTERVAL: Duration = Duration::from_secs(5);
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
+/// How long an authority waits for the lease before it says that it stands by.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
 /// Less than a second, including the check itself.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -124,8 +130,10 @@ const SWEEP_LENGTH: usize = 2_000;
 /// How an authority is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where the store is.
+    /// Where the store is, or, if that is in a database, what is kept beside it.
     pub directory: PathBuf,
+    /// The right to be at work on a database, where the store is in one.
+    pub lease: Option<Lease>,
     /// Memory that the store may use for pages of its file.
     pub cache_bytes: usize,
     /// What is done when the store lacks something.
@@ -251,7 +259,12 @@ impl Authority {
             loss: settings.loss,
             now_milliseconds: now,
         };
-        let store = Arc::new(Store::open(&settings.directory, opening)?);
+        let directory = &settings.directory;
+        let store = match &settings.lease {
+            Some(lease) => Store::on(lease, directory)?,
+            None => Store::open(directory, opening)?,
+        };
+        let store = Arc::new(store);
         let index = Arc::clone(store.index());
         let history = Arc::new(History::load(&store)?);
         let signer = Arc::new(FeedSigner::load_or_make(&store, now)?);
@@ -315,6 +328,51 @@ impl Authority {
         });
         authority.start_work();
         Ok(authority)
+    }
+
+    /// Waits until this authority may be at work on the database, and answers meanwhile on these doors
+    /// that it stands by. `None` when it is told to stop first.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthorityError::Store`].
+    pub async fn stand_by(
+        database: &Database,
+        lease: Duration,
+        doors: &[&Door],
+        mut stopping: watch::Receiver<bool>,
+    ) -> Result<Option<Lease>, AuthorityError> {
+        let (watching, watched) = watch::channel(Standby::Starting);
+        let mut taking = std::pin::pin!(database.stand_by(lease, watching));
+        // Where no other one is at work, nobody need hear of it.
+        if let Ok(taken) = tokio::time::timeout(FIRST_LOOK, &mut taking).await {
+            return Ok(Some(taken?));
+        }
+        let (over, is_over) = watch::channel(false);
+        let mut serving = tokio::task::JoinSet::new();
+        let (main, signals) = server::Bounds::of_listeners(doors.len() > 1);
+        for (door, bounds) in doors.iter().zip([main, signals]) {
+            let door = Door {
+                listener: door.listener.try_clone().map_err(AuthorityError::Door)?,
+                tls: door.tls.clone(),
+            };
+            let router = http::standing_by(watched.clone());
+            let served = server::serve(door, router, bounds, is_over.clone(), Duration::ZERO);
+            serving.spawn(served);
+        }
+        let taken = tokio::select! {
+            taken = &mut taking => Some(taken?),
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => None,
+        };
+        over.send_replace(true);
+        while serving.join_next().await.is_some() {}
+        Ok(taken)
+    }
+
+    /// Whether a directory has a store in it.
+    #[must_use]
+    pub fn has_store(directory: &Path) -> bool {
+        directory.join(store::FILE_NAME).exists()
     }
 
     /// Refuses a directory that another process serves, without taking it.
@@ -571,6 +629,9 @@ pub enum AuthorityError {
     /// The system has no thread to give.
     #[error("could not start a thread")]
     Thread(#[source] io::Error),
+    /// A listener cannot be shared with what answers while the authority stands by.
+    #[error("could not listen while standing by")]
+    Door(#[source] io::Error),
     /// Status lists cannot be fetched.
     #[error(transparent)]
     StatusLists(#[from] SourceError),

@@ -30,6 +30,7 @@ pub mod key_file;
 pub mod keygen;
 mod known_issuer;
 pub mod list;
+pub mod migrate;
 pub mod mint;
 mod pages;
 mod printable;
@@ -89,6 +90,8 @@ pub enum Command {
     Credential(credential::Arguments),
     /// Copy the authority's store, while it runs, into a file beside it
     Backup(backup::Arguments),
+    /// Make the tables of a store in a PostgreSQL database
+    Migrate(migrate::Arguments),
     /// Make a new key for the authority's feed
     Rotate(rotate::Arguments),
     /// Make a key pair: the private key into a file, the public JWK Set to standard output
@@ -139,6 +142,7 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Stats(arguments) => stats::run(&arguments, output),
         Command::Credential(arguments) => credential::run(&arguments, output),
         Command::Backup(arguments) => backup::run(&arguments, output),
+        Command::Migrate(arguments) => migrate::run(&arguments, output),
         Command::Rotate(arguments) => rotate::run(&arguments, output),
         Command::Keygen(arguments) => keygen::run(&arguments, output),
         Command::Jwks(arguments) => jwks::run(&arguments, output, &mut io::stderr()),

@@ -10,6 +10,7 @@
 //! | `rows`, `seal` | what rows are made of, and their checksums |
 //! | `engine` | the contract with what keeps the rows |
 //! | `embedded` | the engine for one authority: a redb file |
+//! | `postgres` | the engine for authorities that stand in for each other: a PostgreSQL database |
 //!
 //! A commit returns when it is on the disk, and the [`Index`] has been told of it. Many pieces of
 //! work share a commit, because commits are what is expensive: see [`super::writer`].
@@ -38,6 +39,7 @@ mod decide;
 mod embedded;
 mod engine;
 mod error;
+mod postgres;
 mod reading;
 mod rows;
 mod seal;
@@ -48,10 +50,13 @@ mod writing;
 pub(super) use decide::Restoration;
 pub use embedded::Loss;
 pub(super) use embedded::{
-    CHECKED_BYTES, Opening, caught, check_room, discard, failed, open_beside, set_aside,
+    CHECKED_BYTES, FILE_NAME, Opening, caught, check_room, discard, failed, open_beside, set_aside,
 };
 pub(super) use engine::Backup;
-pub use error::{Damage, Holder, StoreError, Taken};
+pub use error::{Damage, DatabaseError, Holder, StoreError, Taken};
+pub use postgres::{
+    Database, DatabaseAddress, DatabaseAddressError, End, Lease, Migrated, Standby,
+};
 pub(super) use reading::{Filter, KnownIssuer, from_hex, to_hex};
 pub(super) use seal::checksum;
 pub(super) use setting::{CompleteImport, Epoch, GenerationNumber, Setting};
@@ -63,6 +68,7 @@ pub(super) use writing::{LOG_LENGTH, Restored, Revoked, Writing};
 use decide::Now;
 use embedded::Embedded;
 use engine::{Engine, Fate, Opened, Snapshot};
+use postgres::Postgres;
 use writing::Told;
 
 /// The head of the feed.
@@ -115,6 +121,17 @@ impl Store {
     /// [`StoreError`]; of these [`StoreError::Damaged`] when something is missing.
     pub(super) fn open(directory: &Path, opening: Opening) -> Result<Self, StoreError> {
         Embedded::open(directory, opening).map(Self::over)
+    }
+
+    /// Opens the store that a lease is for, and reads all of it. The directory is for what each
+    /// authority keeps by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn on(lease: &Lease, directory: &Path) -> Result<Self, StoreError> {
+        embedded::make_directory(directory)?;
+        Postgres::open(lease).map(Self::over)
     }
 
     fn over(opened: Opened) -> Self {
@@ -245,10 +262,19 @@ impl Store {
                 error = %chain_of(error),
                 "nothing is written until it is back, or the authority is restarted"
             ),
-            Ok(()) if was_taken => tracing::warn!("the store's file is back"),
+            Ok(()) if was_taken => tracing::warn!("the store is back"),
             _ => {}
         }
         checked
+    }
+
+    /// Whether what this process has in memory may be what is in force, so that it may answer from it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], where another process may have written meanwhile.
+    pub(super) fn check_sole(&self) -> Result<(), StoreError> {
+        self.engine.check_sole()
     }
 
     /// Whether the last [`Store::check`] found that the file is not what it was.

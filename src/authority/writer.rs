@@ -202,6 +202,17 @@ impl Parts {
             State::Open => self.commit(&mut batch),
             State::Closed => Err(StoreError::Closed),
         };
+        // A connection was lost, and it is known that nothing was written.
+        let committed = match committed {
+            Err(error) if error.is_passing() => {
+                tracing::warn!(error = %chain_of(&error), "trying once more");
+                match self.recover() {
+                    State::Open => self.commit(&mut batch),
+                    State::Closed => Err(error),
+                }
+            }
+            other => other,
+        };
         let error = match committed {
             Ok(changes) => {
                 self.publish(&changes, batch);
@@ -267,11 +278,16 @@ impl Parts {
     }
 
     fn fail(&self, error: &StoreError, batch: Vec<Command>) {
-        tracing::error!(
-            error = %chain_of(error),
-            requests = batch.len(),
-            "could not write; nothing was changed"
-        );
+        let (error_text, requests) = (chain_of(error), batch.len());
+        if error.is_unsure() {
+            tracing::error!(
+                error = %error_text,
+                requests,
+                "could not write; whether something was changed is not known yet"
+            );
+        } else {
+            tracing::error!(error = %error_text, requests, "could not write; nothing was changed");
+        }
         self.metrics.write_failed(batch.len());
         for command in batch {
             command.answer(Err(WriteError::Unavailable));

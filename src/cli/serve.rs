@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +22,10 @@ use super::bounds::{BoundError, duration, number};
 use super::configuration_file::ConfigurationFileError;
 use crate::authority::{
     Access, AddressError, Authority, AuthorityError, Certificate, Configuration, Credentials,
-    CredentialsError, Door, Limits, Loss, MAX_EXPIRY, OAuthError, RegistryAddress, SegmentCaching,
-    Settings, SignalSecretError, SignalsConfiguration, SignalsError, StoreError, TlsError,
-    VerifierError, is_private,
+    CredentialsError, Database, DatabaseAddress, DatabaseAddressError, DatabaseError, Door, End,
+    Lease, Limits, Loss, MAX_EXPIRY, OAuthError, RegistryAddress, SegmentCaching, Settings,
+    SignalSecretError, SignalsConfiguration, SignalsError, StoreError, TlsError, VerifierError,
+    is_private,
 };
 use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
 
@@ -33,9 +35,28 @@ pub struct Arguments {
     /// Where to listen; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:10002")]
     pub listen: SocketAddr,
-    /// The directory for the store, made when it is not there
+    /// The directory for the store, made when it is not there; with `--store`, for what this authority
+    /// keeps by itself: the sessions it knows of, and which signals it has received
     #[arg(long, value_name = "DIRECTORY", default_value = "portcullis-data")]
     pub data: PathBuf,
+    /// A PostgreSQL database for the store, 13 or later, in place of a file: of several authorities on it
+    /// one is at work, and the others stand by: `postgres://USER[:PASSWORD]@HOST[:PORT][,HOST…]/DATABASE`,
+    /// with `?sslmode=` and `sslrootcert=` as PostgreSQL's own tools have them [default sslmode:
+    /// verify-full; disable on loopback]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PORTCULLIS_STORE",
+        hide_env_values = true
+    )]
+    pub store: Option<StoreUrl>,
+    /// The password of the database, in a file
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub store_password: Option<PathBuf>,
+    /// How long an authority that does not answer keeps others from taking its place, 2s to 5m; also how
+    /// long this one answers without the database
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = lease)]
+    pub lease: Duration,
     /// Go on with what is left when the store lacks something that it had, in a new epoch; what was
     /// lost has to be revoked again
     #[arg(long)]
@@ -129,6 +150,30 @@ impl fmt::Debug for SessionsUrl {
     }
 }
 
+/// Where the database is, as it was given, which may contain a password.
+#[derive(Clone)]
+pub struct StoreUrl(String);
+
+impl From<String> for StoreUrl {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("StoreUrl")
+    }
+}
+
+/// How serving has ended.
+enum Served {
+    /// The process was told to stop.
+    Stopped,
+    /// Another authority is, or is to be, at work.
+    Ended(End),
+}
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
@@ -157,10 +202,12 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
         });
     }
     expect_own_directory(&arguments.data)?;
+    let database = database(arguments)?;
     let files = Files {
         configuration: read(arguments.config.as_deref())?.unwrap_or_default(),
         signals: read(arguments.signals.as_deref())?,
         sessions: registry(arguments)?,
+        database,
     };
     // Logging may have been set up before, by a test in the same process.
     let _ = tracing_subscriber::fmt()
@@ -177,14 +224,35 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
     // The requests have had their time. Work that cannot be interrupted, such as a wait for the
     // disk, ends as if the process had been killed.
     runtime.shutdown_timeout(LAST_WORK);
-    served
+    match served? {
+        Served::Stopped => Ok(()),
+        Served::Ended(end) => Err(ServeError::Again {
+            end,
+            source: start_again(),
+        }),
+    }
+}
+
+/// Makes this process one that has just been started, which stands by. What the authority had in memory
+/// is of no use any more, and none of it is left. Returns only when that is not possible.
+fn start_again() -> io::Error {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return error,
+    };
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| program.clone().into());
+    std::process::Command::new(program)
+        .arg0(name)
+        .args(arguments)
+        .exec()
 }
 
 async fn serve(
     arguments: &Arguments,
     files: Files,
     output: &mut dyn Write,
-) -> Result<(), ServeError> {
+) -> Result<Served, ServeError> {
     let access = match &arguments.credentials {
         Some(file) => Access::Credentials(Arc::new(Credentials::open(file)?)),
         None if is_private(arguments.listen) => Access::Machine,
@@ -200,8 +268,29 @@ async fn serve(
     let door = door(listen(arguments)?, tls)?;
     let for_signals = files.signals.as_ref().map(door_for_signals).transpose()?;
     let (stop, stopping) = watch::channel(false);
-    let authority = Authority::start(&settings(arguments, files), access, stopping)?;
-    tokio::spawn(stop_on_signal(stop)?);
+    tokio::spawn(stop_on_signal(stop.clone())?);
+    let lease = match files.database.clone() {
+        None => None,
+        Some(address) => {
+            let doors: Vec<&Door> = [Some(&door), for_signals.as_ref()]
+                .into_iter()
+                .flatten()
+                .collect();
+            let lease = take_lease(address, arguments.lease, &doors, &stopping).await?;
+            let Some(lease) = lease else {
+                return Ok(Served::Stopped);
+            };
+            Some(lease)
+        }
+    };
+    let settings = settings(arguments, files, lease.clone());
+    let authority = Authority::start(&settings, access, stopping)?;
+    if let Some(lease) = lease.clone() {
+        tokio::spawn(async move {
+            lease.ended().await;
+            stop.send_replace(true);
+        });
+    }
     let url = url(&door)?;
     authority.say_where(&url);
     let mut ready = json!({ "url": url, "feed_public_keys": authority.feed_public_keys() });
@@ -217,7 +306,34 @@ async fn serve(
     let _ = writeln!(output, "{ready}");
     let _ = output.flush();
     let served = authority.serve(door, for_signals, arguments.drain).await;
-    served.map_err(ServeError::Serve)
+    served.map_err(ServeError::Serve)?;
+    let Some(lease) = lease else {
+        return Ok(Served::Stopped);
+    };
+    if let Some(end) = lease.end() {
+        return Ok(Served::Ended(end));
+    }
+    let _ = tokio::task::spawn_blocking(move || lease.release()).await;
+    Ok(Served::Stopped)
+}
+
+/// Waits for the lease of the database; `None` when the process is told to stop first.
+async fn take_lease(
+    address: DatabaseAddress,
+    lease: Duration,
+    doors: &[&Door],
+    stopping: &watch::Receiver<bool>,
+) -> Result<Option<Lease>, ServeError> {
+    if let Some(warning) = address.warning() {
+        tracing::warn!(database = %address, "{warning}");
+    }
+    let opening = tokio::task::spawn_blocking(move || Database::open(address));
+    let database = opening.await.map_err(io::Error::other);
+    let database = database
+        .map_err(ServeError::Serve)?
+        .map_err(AuthorityError::Store)?;
+    let taken = Authority::stand_by(&database, lease, doors, stopping.clone()).await;
+    Ok(taken?)
 }
 
 /// What the authority's files say, and where else things are.
@@ -225,6 +341,7 @@ struct Files {
     configuration: Configuration,
     signals: Option<SignalsConfiguration>,
     sessions: Option<RegistryAddress>,
+    database: Option<DatabaseAddress>,
 }
 
 /// Reads a file, if there is one, and shows its warnings.
@@ -293,8 +410,9 @@ fn stop_on_signal(
     })
 }
 
-fn settings(arguments: &Arguments, files: Files) -> Settings {
+fn settings(arguments: &Arguments, files: Files, lease: Option<Lease>) -> Settings {
     Settings {
+        lease,
         directory: arguments.data.clone(),
         cache_bytes: (arguments.store_cache as usize).saturating_mul(1 << 20),
         loss: if arguments.accept_loss {
@@ -319,6 +437,39 @@ fn settings(arguments: &Arguments, files: Files) -> Settings {
         signals: files.signals,
         sessions: files.sessions,
     }
+}
+
+/// Where the database is, if the store is in one.
+fn database(arguments: &Arguments) -> Result<Option<DatabaseAddress>, ServeError> {
+    let Some(url) = &arguments.store else {
+        return Ok(None);
+    };
+    let address = database_address(url, arguments.store_password.as_deref())?;
+    if arguments.accept_loss {
+        return Err(ServeError::AcceptLoss);
+    }
+    let directory = &arguments.data;
+    if Authority::has_store(directory) {
+        let directory = directory.clone();
+        return Err(ServeError::TwoStores { directory });
+    }
+    Ok(Some(address))
+}
+
+/// The address that a URL and a file with a password make.
+pub(super) fn database_address(
+    StoreUrl(url): &StoreUrl,
+    password: Option<&Path>,
+) -> Result<DatabaseAddress, ServeError> {
+    let address: DatabaseAddress = url.parse()?;
+    let Some(path) = password else {
+        return Ok(address);
+    };
+    let password = fs::read_to_string(path).map_err(|source| ServeError::StoreFile {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(address.with_password(password.trim_end_matches(['\r', '\n'])))
 }
 
 /// Where the registry of sessions is, if it is not in memory.
@@ -365,6 +516,10 @@ fn clock_skew(text: &str) -> Result<Duration, BoundError> {
 /// Not longer than an `expires_at` may be ahead.
 fn max_token_lifetime(text: &str) -> Result<Duration, BoundError> {
     duration(text, Duration::from_mins(1)..=MAX_EXPIRY)
+}
+
+fn lease(text: &str) -> Result<Duration, BoundError> {
+    duration(text, Duration::from_secs(2)..=Duration::from_mins(5))
 }
 
 fn generation_interval(text: &str) -> Result<Duration, BoundError> {
@@ -416,9 +571,31 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
             "put a backup in its place, or move it out of the way together with \
              `authority.mark` to begin with an empty store and new keys",
         ),
+        StoreError::Database(error) => database_hint(error),
         StoreError::InUse { .. } => {
             Some("it is another `portcullis serve`; stop that one first, or name another `--data`")
         }
+        _ => None,
+    }
+}
+
+/// What to do about a database.
+pub(super) const fn database_hint(error: &DatabaseError) -> Option<&'static str> {
+    match error {
+        DatabaseError::NoTables(_) => Some(
+            "`portcullis migrate --store URL` makes them, with a role that may create a schema; the \
+             role of `portcullis serve` needs `USAGE` on it, and to read and write its tables",
+        ),
+        DatabaseError::Version { expected, found } if *found > *expected => {
+            Some("a later version of the program has made them; take that one")
+        }
+        DatabaseError::Version { .. } => {
+            Some("`portcullis migrate --store URL` brings them up to this version")
+        }
+        DatabaseError::Unreachable(_) => Some(
+            "look at host, port, user, password and TLS; of several hosts, one has to be open for \
+             writing",
+        ),
         _ => None,
     }
 }
@@ -462,6 +639,34 @@ pub enum ServeError {
     /// The address of the registry of sessions is none.
     #[error("invalid `--sessions`")]
     Sessions(#[from] AddressError),
+    /// The address of the database is none.
+    #[error("invalid `--store`")]
+    Store(#[from] DatabaseAddressError),
+    /// The password of the database cannot be read.
+    #[error("could not read `{}`", path.display())]
+    StoreFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A database decides by itself what it has lost.
+    #[error("`--accept-loss` is for a store in a file, not for `--store`")]
+    AcceptLoss,
+    /// The revocations in the directory would not be in force any more.
+    #[error("directory `{}` has a store of its own, which `--store` would leave out", directory.display())]
+    TwoStores {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The process could not be started again.
+    #[error("this authority is at work no more ({end:?}), and could not be started again")]
+    Again {
+        /// Why.
+        end: End,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A certificate authority is named for a connection that has no TLS.
     #[error("`--sessions-ca` needs `--sessions rediss://…` or `rediss+cluster://…`")]
     SessionsUnencrypted,
@@ -511,11 +716,19 @@ impl ServeError {
                 Some("`portcullis credential --role admin --name NAME` makes a line for it")
             }
             Self::Authority(AuthorityError::Store(error)) => store_hint(error),
+            Self::TwoStores { .. } => Some(
+                "what was revoked in it would pass again; name another `--data`, or leave `--store` \
+                 out",
+            ),
             Self::Authority(AuthorityError::Sessions(error)) => error.hint(),
             Self::Listen { .. }
             | Self::Sessions(_)
             | Self::SessionsUnencrypted
             | Self::SessionsFile { .. }
+            | Self::Store(_)
+            | Self::StoreFile { .. }
+            | Self::AcceptLoss
+            | Self::Again { .. }
             | Self::File(_)
             | Self::Tls(_)
             | Self::Authority(_)
@@ -530,8 +743,11 @@ impl ServeError {
             Self::Public { .. }
             | Self::OthersMayWrite { .. }
             | Self::Sessions(_)
-            | Self::SessionsUnencrypted => 2,
+            | Self::SessionsUnencrypted
+            | Self::Store(_)
+            | Self::AcceptLoss => 2,
             Self::SessionsFile { .. }
+            | Self::StoreFile { .. }
             | Self::Credentials(CredentialsError::Read { .. })
             | Self::File(AuthorityFileError::Unreadable(ConfigurationFileError::Read { .. }))
             | Self::Authority(

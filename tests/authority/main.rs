@@ -20,6 +20,7 @@ mod clocks;
 mod command_line;
 mod connections;
 mod crash;
+mod database;
 mod disk;
 mod edges;
 mod feed;
@@ -36,6 +37,9 @@ mod oauth;
 mod own_sessions;
 #[path = "../support/patience.rs"]
 mod patience;
+#[path = "../support/postgres.rs"]
+#[allow(dead_code, reason = "the tests of the engine need more of it")]
+mod postgres;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod process;

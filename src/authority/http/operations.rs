@@ -14,7 +14,7 @@ use super::body::JsonBody;
 use super::{Problem, ProblemBody};
 use crate::authority::sessions::Sessions;
 use crate::authority::signing::{FeedKey, FeedSigner};
-use crate::authority::store::Backup;
+use crate::authority::store::{Backup, DatabaseError, StoreError};
 use crate::authority::{Authority, clock};
 use crate::time::UnixTime;
 
@@ -199,7 +199,9 @@ async fn replace_keys(
     request_body = BackupRequest,
     responses(
         (status = 200, description = "The copy is on the authority's disk", body = BackupAnswer),
-        (status = 409, description = "`backup_in_progress`: another is being made",
+        (status = 409, description = "`backup_in_progress`: another is being made. \
+                                      `backup_elsewhere`: the store is in a database, which has \
+                                      tools of its own",
          body = ProblemBody, content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`backup_failed`: it could not be made, or was broken off; \
@@ -271,6 +273,21 @@ pub(super) async fn healthz(State(authority): State<Arc<Authority>>) -> (StatusC
 pub(super) async fn readyz(State(authority): State<Arc<Authority>>) -> (StatusCode, &'static str) {
     if *authority.stopping.borrow() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
+    match authority.store.check_sole() {
+        Err(StoreError::Database(DatabaseError::Lapsed)) => {
+            return (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the database cannot be reached, and the lease has run out\n",
+            );
+        }
+        Err(_) => {
+            return (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "another authority has taken over\n",
+            );
+        }
+        Ok(()) => {}
     }
     if authority.store.is_taken() {
         return (

@@ -13,7 +13,7 @@ use super::super::request::RequestError;
 use super::super::signals::Fault;
 use super::super::signing::RotationError;
 use super::super::status_lists::Unknown;
-use super::super::store::StoreError;
+use super::super::store::{DatabaseError, StoreError};
 use super::super::text::counted;
 use super::super::writer::WriteError;
 
@@ -267,6 +267,10 @@ impl Problem {
                 let detail = error.to_string();
                 Self::new(StatusCode::CONFLICT, "backup_in_progress", detail)
             }
+            StoreError::Database(DatabaseError::OwnBackup) => {
+                let detail = error.to_string();
+                Self::new(StatusCode::CONFLICT, "backup_elsewhere", detail)
+            }
             _ => {
                 tracing::error!(
                     error = %super::super::text::chain_of(&error),
@@ -277,6 +281,18 @@ impl Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "backup_failed", detail)
             }
         }
+    }
+
+    /// An authority that waits for another one's lease.
+    pub(super) fn standing_by() -> Self {
+        let detail = "another authority is at work; this one stands by";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "standing_by", detail)
+    }
+
+    /// An authority whose lease has ended. What was asked of it may be done all the same.
+    pub(super) fn not_at_work(error: &StoreError) -> Self {
+        let detail = format!("{error}; ask again, or another authority");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "standing_by", detail)
     }
 
     pub(super) fn internal() -> Self {

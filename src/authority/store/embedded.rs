@@ -74,7 +74,9 @@ mod transaction;
 pub(in crate::authority) use beside::{open_beside, set_aside};
 pub(in crate::authority) use caught::{caught, discard};
 pub(in crate::authority) use failure::failed;
+pub(in crate::authority) use file::FILE_NAME;
 pub use opening::Loss;
+pub(super) use opening::make_directory;
 pub(crate) use opening::{CHECKED_BYTES, Opening};
 pub(in crate::authority) use room::check as check_room;
 

@@ -76,6 +76,16 @@ pub(super) trait Engine: Any + Debug + Send + Sync {
     /// [`StoreError`].
     fn check(&self) -> Result<(), StoreError>;
 
+    /// Checks that what this process has in memory may be what is in force: that no other process can
+    /// have written meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn check_sole(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Checks that there is room for an import, which must leave some for single revocations.
     ///
     /// # Errors
@@ -203,6 +213,15 @@ pub(super) trait Transaction {
     ///
     /// [`StoreError`], as all below.
     fn head(&self) -> Result<Head, StoreError>;
+
+    /// Prepares for these entries to be asked for, one by one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn expect(&mut self, _: &[Fingerprint]) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// The entry of this name.
     ///

@@ -84,9 +84,57 @@ pub enum StoreError {
     /// from ending.
     #[error("the backup was broken off")]
     BrokenOff,
+    /// The database that the store is in.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// The system has no randomness for a secret.
     #[error("could not make a secret")]
     Random(#[source] getrandom::Error),
+}
+
+/// Why a store in a database could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// No connection could be made.
+    #[error("the database cannot be reached")]
+    Unreachable(#[source] Box<dyn Error + Send + Sync>),
+    /// TLS cannot be set up.
+    #[error("the connection to the database cannot be encrypted: {0}")]
+    Tls(String),
+    /// The connection was lost, or the transaction given up by the database, before its end was
+    /// asked for; nothing is written.
+    #[error("the database broke a transaction off, of which nothing is written")]
+    Interrupted(#[source] Box<dyn Error + Send + Sync>),
+    /// The end of a transaction was asked for, and its answer has not come.
+    #[error("the database has not said whether something is written")]
+    Unsure(#[source] Box<dyn Error + Send + Sync>),
+    /// Something was refused.
+    #[error("the database refused a statement")]
+    Refused(#[source] Box<dyn Error + Send + Sync>),
+    /// The lease has ended, and another authority may be at work.
+    #[error("another authority has taken over")]
+    TakenOver,
+    /// The lease has run out because it could not be renewed.
+    #[error("the lease has run out, since the database did not renew it")]
+    Lapsed,
+    /// The database was set back behind what this authority has written.
+    #[error("the database lacks {commits} that it had acknowledged", commits = counted(*.0, "commit", "commits"))]
+    SetBack(u64),
+    /// There are no tables, and this role must not make any.
+    #[error("the database has no tables of Portcullis")]
+    NoTables(#[source] Option<Box<dyn Error + Send + Sync>>),
+    /// The tables are of another version of the program.
+    #[error("expected version {expected} of the database's tables, found {found}")]
+    Version {
+        /// That of this program.
+        expected: i32,
+        /// That of the tables.
+        found: i32,
+    },
+    /// Copies are made by the database's own tools.
+    #[error("a store in a database is backed up with the database's own tools")]
+    OwnBackup,
 }
 
 /// What has happened to the file of a store that is in use.
@@ -225,6 +273,18 @@ impl StoreError {
     #[must_use]
     pub const fn is_damage(&self) -> bool {
         matches!(self, Self::Row | Self::Broken(_))
+    }
+
+    /// Whether nothing was written, and the same may be tried again at once.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Database(DatabaseError::Interrupted(_)))
+    }
+
+    /// Whether it is not known yet if something was written.
+    #[must_use]
+    pub const fn is_unsure(&self) -> bool {
+        matches!(self, Self::Database(DatabaseError::Unsure(_)))
     }
 
     /// Whether something has been lost that only a backup brings back.

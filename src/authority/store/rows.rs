@@ -5,6 +5,9 @@ use crate::authority::entry::{self, Entry, Summary};
 use crate::authority::index::{Effect, Row};
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
+/// The name under which the secret for names is kept.
+pub(super) const FILTER_KEY: &str = "filter_key";
+
 /// The key in `meta` of the feed's head.
 pub(super) const HEAD: &str = "head";
 

@@ -7,6 +7,10 @@ use crate::time::UnixTime;
 
 mod conformance;
 mod memory;
+mod postgres;
+#[path = "../../../tests/support/postgres.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
+mod postgres_server;
 
 pub(super) const NOW: u64 = 1_767_225_600_000;
 

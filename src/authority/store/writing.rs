@@ -136,6 +136,7 @@ impl<'t> Writing<'t> {
     /// [`StoreError`].
     pub(crate) fn drop_expired(&mut self, names: &[Fingerprint]) -> Result<Dropped, StoreError> {
         let mut dropped = Dropped::default();
+        self.transaction.expect(names)?;
         for name in names {
             match self.transaction.entry(*name) {
                 Ok(Some(entry)) if entry.expires_at > self.now.time() => {
@@ -198,6 +199,10 @@ impl<'t> Writing<'t> {
         revocations: &[Revocation],
     ) -> Result<Applied, StoreError> {
         let mut applied = Applied::default();
+        let names = revocations.iter();
+        let names = names.map(|revocation| revocation.target.fingerprint(&self.filter_key));
+        let names: Vec<Fingerprint> = names.collect();
+        self.transaction.expect(&names)?;
         for revocation in revocations {
             if let Revoked::Newly(_) = self.revoke(revocation)? {
                 applied.revoked += 1;

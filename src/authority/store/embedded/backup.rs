@@ -19,14 +19,12 @@ use redb::{
 
 use super::caught::{caught, discard};
 use super::failure::failed;
-use super::file::{
-    FILTER_KEY, FORMAT_NAME, STORE_NUMBER, begin_write, make_database, put_beginnings,
-};
+use super::file::{FORMAT_NAME, STORE_NUMBER, begin_write, make_database, put_beginnings};
 use super::ledger::{Ledger, Rows};
 use super::salvage::install;
 use super::tables::{ENTRIES, ISSUERS, LOG, META, STAGED, SUBJECTS, Tables, kept_in, ledger_in};
 use super::{Backup, Embedded, Head, StoreError, chain_of};
-use crate::authority::store::rows::HEAD;
+use crate::authority::store::rows::{FILTER_KEY, HEAD};
 use crate::authority::store::seal::{Seal, Section};
 use crate::revocation::FilterKey;
 

@@ -13,7 +13,7 @@ use super::guard::{Guard, Header};
 use super::mark::StoreNumber;
 use super::tables::{META, Tables, kept_in};
 use super::{Head, StoreError};
-use crate::authority::store::rows::HEAD;
+use crate::authority::store::rows::{FILTER_KEY, HEAD};
 use crate::revocation::FilterKey;
 
 /// Of redb's header (its `docs/design.md`): the byte with the bit, and the numbers of the commits.
@@ -21,10 +21,9 @@ const LAST_SLOT_OFFSET: usize = 9;
 const SLOT_NUMBERS: usize = 64 + 104;
 const SLOT_BYTES: usize = 128;
 
-pub(super) const FILE_NAME: &str = "authority.redb";
+pub(in crate::authority) const FILE_NAME: &str = "authority.redb";
 pub(super) const FORMAT_NAME: &str = "format";
 pub(super) const STORE_NUMBER: &str = "store";
-pub(super) const FILTER_KEY: &str = "filter_key";
 
 /// 2 had neither seals nor a ledger.
 pub(super) const FORMAT: u8 = 3;

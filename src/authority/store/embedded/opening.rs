@@ -162,7 +162,7 @@ impl Embedded {
     }
 }
 
-fn make_directory(directory: &Path) -> Result<(), StoreError> {
+pub(in crate::authority::store) fn make_directory(directory: &Path) -> Result<(), StoreError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

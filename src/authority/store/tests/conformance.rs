@@ -1,21 +1,74 @@
 //! The contract of every engine: each of these tests runs on all of them.
 
+use std::sync::Mutex;
 use std::thread;
+use std::time::Duration;
 
-use super::memory::{Database, Memory, Trouble};
+use tokio::sync::watch;
+
+use super::memory::{Database as Rows, Memory, Trouble};
+use super::postgres_server::{Server, has_postgres};
 use super::*;
 use crate::authority::entry::Entry;
 use crate::authority::history::History;
 use crate::authority::store::embedded::tests::opening;
 
 /// What an engine keeps. It can be opened again and again.
-trait Kept {
+pub(super) trait Kept {
     fn open(&self) -> Store;
 }
 
 struct OnDisk(tempfile::TempDir);
 
-struct InMemory(Database);
+struct InMemory(Rows);
+
+/// Opens it as one authority after the other, of which each lets go before the next.
+pub(super) struct InDatabase {
+    url: String,
+    runtime: tokio::runtime::Runtime,
+    lease: Mutex<Option<Lease>>,
+}
+
+impl InDatabase {
+    pub(super) fn at(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            runtime: tokio::runtime::Runtime::new().unwrap(),
+            lease: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn release(&self) {
+        if let Some(lease) = self.lease.lock().unwrap().take() {
+            lease.release();
+        }
+    }
+
+    /// Why the last one is at work no more.
+    pub(super) fn end(&self) -> End {
+        let lease = self.lease.lock().unwrap().clone().unwrap();
+        self.runtime.block_on(lease.ended())
+    }
+}
+
+impl Kept for InDatabase {
+    fn open(&self) -> Store {
+        self.release();
+        let database = Database::open(self.url.parse().unwrap()).unwrap();
+        let (watching, _) = watch::channel(Standby::Starting);
+        let taking = database.stand_by(Duration::from_secs(30), watching);
+        let lease = self.runtime.block_on(taking).unwrap();
+        let store = Store::over(Postgres::open(&lease).unwrap());
+        *self.lease.lock().unwrap() = Some(lease);
+        store
+    }
+}
+
+impl Drop for InDatabase {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
 
 impl OnDisk {
     fn new() -> Self {
@@ -25,7 +78,7 @@ impl OnDisk {
 
 impl InMemory {
     fn new() -> Self {
-        Self(Database::new())
+        Self(Rows::new())
     }
 }
 
@@ -50,6 +103,22 @@ macro_rules! conformance {
 
         mod memory {
             $(#[test] fn $name() { super::$name(&super::InMemory::new()); })*
+        }
+
+        /// One after the other, on one server.
+        #[test]
+        fn on_postgres() {
+            if !has_postgres() {
+                return;
+            }
+            let server = Server::start();
+            $({
+                let name = stringify!($name);
+                eprintln!("{name}");
+                // The names of databases have an end.
+                let name = &name[..name.len().min(60)];
+                $name(&InDatabase::at(&server.database(name)));
+            })*
         }
     };
 }
@@ -523,8 +592,12 @@ impl Facts {
 
 #[test]
 fn the_engines_do_the_same() {
-    let engines: [Box<dyn Kept>; 2] = [Box::new(OnDisk::new()), Box::new(InMemory::new())];
-    let [expected, found] = engines.map(|kept| {
+    let server = has_postgres().then(Server::start);
+    let mut engines: Vec<Box<dyn Kept>> = vec![Box::new(OnDisk::new()), Box::new(InMemory::new())];
+    if let Some(server) = &server {
+        engines.push(Box::new(InDatabase::at(&server.database("same"))));
+    }
+    let facts = engines.iter().map(|kept| {
         let mut random = Random(0x5eed);
         let (mut facts, mut store) = (Vec::new(), kept.open());
         for round in 0..300 {
@@ -563,8 +636,11 @@ fn the_engines_do_the_same() {
         }
         facts
     });
-    for (round, (expected, found)) in expected.into_iter().zip(found).enumerate() {
-        assert_eq!(expected, found, "round {round}");
+    let facts: Vec<_> = facts.collect();
+    for other in &facts[1..] {
+        for (round, (expected, found)) in facts[0].iter().zip(other).enumerate() {
+            assert_eq!(expected, found, "round {round}");
+        }
     }
 }
 
@@ -572,7 +648,7 @@ fn the_engines_do_the_same() {
 #[test]
 fn what_became_of_a_commit_without_an_answer_is_found_out() {
     for (trouble, is_there) in [(Trouble::Before, false), (Trouble::After, true)] {
-        let store = Database::new().open();
+        let store = Rows::new().open();
         let engine: &dyn std::any::Any = &*store.engine;
         let engine = engine.downcast_ref::<Memory>().unwrap();
         revoke(&store, &revocation(Kind::Session, "a", 10)).unwrap();
@@ -600,7 +676,7 @@ fn what_became_of_a_commit_without_an_answer_is_found_out() {
 /// Further tests for an engine that several processes share.
 #[test]
 fn processes_on_one_database_make_one_log() {
-    let database = Database::new();
+    let database = Rows::new();
     thread::scope(|scope| {
         for process in 0..3 {
             let database = &database;

@@ -1,0 +1,39 @@
+//! Numbers and seals of rows in the database.
+
+use super::connection::Fault;
+use crate::authority::store::Head;
+use crate::authority::store::StoreError;
+use crate::authority::store::seal::{Seal, Section};
+use crate::revocation::{Chain, FilterKey};
+
+/// The seal of settings.
+pub(super) const fn settings_seal() -> Seal {
+    Seal::of_meta()
+}
+
+/// The seal of other rows.
+pub(super) const fn seal(section: Section, key: FilterKey) -> Seal {
+    Seal::of(section, key)
+}
+
+/// A number as the database has it.
+pub(super) fn signed(number: u64) -> Result<i64, StoreError> {
+    i64::try_from(number).map_err(|_| StoreError::Row)
+}
+
+/// The same, where anything larger than the database has is as good as the largest.
+pub(super) fn at_most(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn unsigned(number: i64) -> Result<u64, Fault> {
+    u64::try_from(number).map_err(|_| Fault::Row)
+}
+
+/// The head, of two columns.
+pub(super) fn head(sequence: i64, chain: &[u8]) -> Result<Head, Fault> {
+    Ok(Head {
+        sequence: unsigned(sequence)?,
+        chain: Chain(chain.try_into().map_err(|_| Fault::Row)?),
+    })
+}

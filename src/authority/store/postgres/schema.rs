@@ -1,0 +1,158 @@
+//! The tables, and their version.
+//!
+//! Texts and keys are `bytea`: a name may have any character, and none is compared by a language's
+//! rules. Rows are as the embedded engine has them, and sealed as there.
+
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::connection::{Connector, Fault, STATEMENT_LIMIT};
+use super::row::settings_seal;
+use crate::authority::store::StoreError;
+use crate::authority::store::error::DatabaseError;
+use crate::authority::store::rows::FILTER_KEY;
+
+/// The version of the tables that this program reads and writes.
+pub(super) const VERSION: i32 = 1;
+
+/// What two programs that make the tables at the same time wait for; the number is arbitrary.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7238155302)";
+
+const HAS_TABLES: &str = "SELECT to_regclass('portcullis.version') IS NOT NULL";
+
+const READ_VERSION: &str = "SELECT version FROM portcullis.version";
+
+/// The row of `state` changes with every commit and every renewal, so its page has room for many
+/// versions of it, and none of them needs an index.
+const CREATE: &str = "
+CREATE SCHEMA IF NOT EXISTS portcullis;
+CREATE TABLE portcullis.version (
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    version integer NOT NULL
+);
+CREATE TABLE portcullis.state (
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    fence bigint NOT NULL,
+    holder bytea NOT NULL,
+    url text NOT NULL,
+    lease_milliseconds bigint NOT NULL,
+    renewals bigint NOT NULL,
+    expires_at timestamptz NOT NULL,
+    commits bigint NOT NULL,
+    sequence bigint NOT NULL,
+    chain bytea NOT NULL
+) WITH (fillfactor = 10);
+CREATE TABLE portcullis.entries (
+    name bytea PRIMARY KEY,
+    sequence bigint NOT NULL UNIQUE,
+    content bytea NOT NULL
+);
+CREATE TABLE portcullis.owners (key bytea PRIMARY KEY);
+CREATE TABLE portcullis.issuers (issuer bytea PRIMARY KEY);
+CREATE TABLE portcullis.log (sequence bigint PRIMARY KEY, content bytea NOT NULL);
+CREATE TABLE portcullis.staged (number bigint PRIMARY KEY, content bytea NOT NULL);
+CREATE TABLE portcullis.settings (name text PRIMARY KEY, content bytea NOT NULL);
+INSERT INTO portcullis.version (version) VALUES (1);
+INSERT INTO portcullis.state
+    (fence, holder, url, lease_milliseconds, renewals, expires_at, commits, sequence, chain)
+    VALUES (0, '', '', 0, 0, now(), 0, 0, decode(repeat('00', 32), 'hex'));
+";
+
+/// What [`migrate`] has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Migrated {
+    /// It has made the tables.
+    Made,
+    /// They were there already.
+    Current,
+}
+
+/// Makes the tables where there are none.
+///
+/// # Errors
+///
+/// [`DatabaseError::Version`] when they are of a later version, and any other.
+pub(super) fn migrate(connector: &Arc<Connector>) -> Result<Migrated, StoreError> {
+    let client = connector.connected()?;
+    let mut key = [0; 16];
+    getrandom::fill(&mut key).map_err(StoreError::Random)?;
+    let made = connector.wait(STATEMENT_LIMIT, make(client, key));
+    match made {
+        Ok(Ok(made)) => Ok(made),
+        Ok(Err(found)) => Err(other_version(found)),
+        Err(fault) => Err(DatabaseError::NoTables(Some(fault.into())).into()),
+    }
+}
+
+async fn make(client: Arc<Client>, key: [u8; 16]) -> Result<Result<Migrated, i32>, Fault> {
+    client.batch_execute("BEGIN").await?;
+    client.batch_execute(LOCK).await?;
+    let found = version(&client).await?;
+    if let Some(found) = found {
+        client.batch_execute("ROLLBACK").await?;
+        return Ok(if found == VERSION {
+            Ok(Migrated::Current)
+        } else {
+            Err(found)
+        });
+    }
+    client.batch_execute(CREATE).await?;
+    let key = settings_seal().sealed(FILTER_KEY.as_bytes(), key.to_vec());
+    client
+        .query_typed(
+            "INSERT INTO portcullis.settings (name, content) VALUES ($1, $2)",
+            &[(&FILTER_KEY, Type::TEXT), (&key, Type::BYTEA)],
+        )
+        .await?;
+    client.batch_execute("COMMIT").await?;
+    Ok(Ok(Migrated::Made))
+}
+
+/// The version of the tables, if there are any.
+async fn version(client: &Client) -> Result<Option<i32>, Fault> {
+    let row = client.query_typed(HAS_TABLES, &[]).await?;
+    let has_tables: bool = row.first().ok_or(Fault::Row)?.try_get(0)?;
+    if !has_tables {
+        return Ok(None);
+    }
+    let row = client.query_typed(READ_VERSION, &[]).await?;
+    Ok(Some(row.first().ok_or(Fault::Row)?.try_get(0)?))
+}
+
+/// Expects the tables of this version; makes them where there are none.
+///
+/// # Errors
+///
+/// [`DatabaseError`].
+pub(super) fn expect(connector: &Arc<Connector>) -> Result<(), StoreError> {
+    let client = connector.connected()?;
+    let reading = Arc::clone(&client);
+    let found = connector.wait(STATEMENT_LIMIT, async move { version(&reading).await });
+    match found {
+        Ok(Some(VERSION)) => {
+            connector.keep(client);
+            Ok(())
+        }
+        Ok(Some(found)) => Err(other_version(found)),
+        Ok(None) => {
+            if migrate(connector)? == Migrated::Made {
+                tracing::info!("made the tables of the store in the database");
+            }
+            Ok(())
+        }
+        Err(fault) if fault.lacks_tables() => {
+            Err(DatabaseError::NoTables(Some(fault.into())).into())
+        }
+        Err(fault) => Err(DatabaseError::Unreachable(fault.into()).into()),
+    }
+}
+
+fn other_version(found: i32) -> StoreError {
+    DatabaseError::Version {
+        expected: VERSION,
+        found,
+    }
+    .into()
+}

@@ -1,0 +1,371 @@
+//! Writing, inside one transaction of the database.
+//!
+//! What is written is gathered, and goes to the database in a few statements at the end. What is read
+//! is asked for at once, but only for names that the index has: it is in step with the database as
+//! long as this process holds the lease.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::Postgres;
+use super::connection::{Fault, STATEMENT_LIMIT};
+use super::lease::Standing;
+use super::row::{seal, settings_seal, signed};
+use crate::authority::entry::Entry;
+use crate::authority::index::ByFingerprint;
+use crate::authority::store::engine::Transaction;
+use crate::authority::store::rows::{decode_entry, encode_entry, encode_log, owner_key};
+use crate::authority::store::seal::Section;
+use crate::authority::store::{Head, StoreError};
+use crate::revocation::{Change, FilterKey, Fingerprint};
+
+/// A transaction whose row of the state is locked.
+pub(super) struct OpenTransaction<'t> {
+    engine: &'t Postgres,
+    client: Arc<Client>,
+    head: Head,
+    /// Entries that were asked for; `None` for one that is damaged.
+    fetched: ByFingerprint<Option<Entry>>,
+    /// Entries that are written, or removed.
+    entries: ByFingerprint<Option<Entry>>,
+    owners: HashMap<[u8; 32], bool>,
+    issuers: BTreeSet<String>,
+    log: Vec<(u64, Vec<u8>)>,
+    trimmed: Option<u64>,
+    settings: BTreeMap<String, Vec<u8>>,
+    staged: BTreeMap<u64, Option<Vec<u8>>>,
+    is_unstaged: bool,
+}
+
+/// A statement with what belongs into it.
+type Statement = (&'static str, Vec<(Box<dyn ToSql + Sync + Send>, Type)>);
+
+impl<'t> OpenTransaction<'t> {
+    pub(super) fn new(engine: &'t Postgres, client: Arc<Client>, head: Head) -> Self {
+        Self {
+            engine,
+            client,
+            head,
+            fetched: ByFingerprint::default(),
+            entries: ByFingerprint::default(),
+            owners: HashMap::new(),
+            issuers: BTreeSet::new(),
+            log: Vec::new(),
+            trimmed: None,
+            settings: BTreeMap::new(),
+            staged: BTreeMap::new(),
+            is_unstaged: false,
+        }
+    }
+
+    /// Writes everything, and the state as of one commit more; returns how far the store will have
+    /// come.
+    pub(super) fn finish(self) -> Result<Standing, StoreError> {
+        let engine = self.engine;
+        let commits = engine.term.progress().standing.commits.saturating_add(1);
+        let standing = Standing {
+            commits,
+            head: self.head,
+        };
+        let client = Arc::clone(&self.client);
+        let mut statements = self.statements()?;
+        statements.push((
+            "UPDATE portcullis.state SET commits = $1, sequence = $2, chain = $3,
+            renewals = renewals + 1,
+            expires_at = clock_timestamp() + lease_milliseconds * interval '1 millisecond'
+            WHERE is_only AND fence = $4 AND holder = $5 RETURNING fence",
+            vec![
+                (Box::new(signed(commits)?), Type::INT8),
+                (Box::new(signed(standing.head.sequence)?), Type::INT8),
+                (Box::new(standing.head.chain.0.to_vec()), Type::BYTEA),
+                (Box::new(engine.term.fence), Type::INT8),
+                (Box::new(engine.term.holder.clone()), Type::BYTEA),
+            ],
+        ));
+        let written = engine.connector.wait(STATEMENT_LIMIT, async move {
+            let mut touched = 0;
+            for (statement, parameters) in statements {
+                let parameters: Vec<_> = parameters
+                    .iter()
+                    .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
+                    .collect();
+                let rows = client.query_typed(statement, &parameters).await?;
+                touched = rows.len();
+            }
+            Ok(touched)
+        });
+        match written {
+            Ok(1) => Ok(standing),
+            Ok(_) => Err(engine.term.lose()),
+            Err(fault) => Err(fault.before_commit()),
+        }
+    }
+
+    fn statements(self) -> Result<Vec<Statement>, StoreError> {
+        let key = self.engine.filter_key;
+        let mut statements: Vec<Statement> = Vec::new();
+        of_entries(self.entries, key, &mut statements)?;
+        let (added, removed): (Vec<_>, Vec<_>) = self.owners.into_iter().partition(|row| row.1);
+        let keys = |rows: Vec<([u8; 32], bool)>| -> Vec<Vec<u8>> {
+            rows.into_iter().map(|(key, _)| key.to_vec()).collect()
+        };
+        if !removed.is_empty() {
+            statements.push((
+                "DELETE FROM portcullis.owners WHERE key = ANY($1)",
+                vec![(Box::new(keys(removed)), Type::BYTEA_ARRAY)],
+            ));
+        }
+        if !added.is_empty() {
+            statements.push((
+                "INSERT INTO portcullis.owners (key) SELECT * FROM unnest($1::bytea[])
+                ON CONFLICT (key) DO NOTHING",
+                vec![(Box::new(keys(added)), Type::BYTEA_ARRAY)],
+            ));
+        }
+        if !self.issuers.is_empty() {
+            let issuers: Vec<_> = self.issuers.into_iter().map(String::into_bytes).collect();
+            statements.push((
+                "INSERT INTO portcullis.issuers (issuer) SELECT * FROM unnest($1::bytea[])
+                ON CONFLICT (issuer) DO NOTHING",
+                vec![(Box::new(issuers), Type::BYTEA_ARRAY)],
+            ));
+        }
+        if !self.log.is_empty() {
+            let (mut sequences, mut contents) = (Vec::new(), Vec::new());
+            for (sequence, row) in self.log {
+                let sealed = seal(Section::Log, key).sealed(&sequence.to_le_bytes(), row);
+                sequences.push(signed(sequence)?);
+                contents.push(sealed);
+            }
+            statements.push((
+                "INSERT INTO portcullis.log (sequence, content)
+                SELECT * FROM unnest($1::bigint[], $2::bytea[])",
+                vec![
+                    (Box::new(sequences), Type::INT8_ARRAY),
+                    (Box::new(contents), Type::BYTEA_ARRAY),
+                ],
+            ));
+        }
+        if let Some(through) = self.trimmed {
+            statements.push((
+                "DELETE FROM portcullis.log WHERE sequence <= $1",
+                vec![(Box::new(signed(through)?), Type::INT8)],
+            ));
+        }
+        for (name, bytes) in self.settings {
+            let sealed = settings_seal().sealed(name.as_bytes(), bytes);
+            statements.push((
+                "INSERT INTO portcullis.settings (name, content) VALUES ($1, $2)
+                ON CONFLICT (name) DO UPDATE SET content = excluded.content",
+                vec![
+                    (Box::new(name), Type::TEXT),
+                    (Box::new(sealed), Type::BYTEA),
+                ],
+            ));
+        }
+        if self.is_unstaged {
+            statements.push(("DELETE FROM portcullis.staged", Vec::new()));
+        }
+        for (number, part) in self.staged {
+            let row = signed(number)?;
+            statements.push(match part {
+                Some(part) => (
+                    "INSERT INTO portcullis.staged (number, content) VALUES ($1, $2)
+                    ON CONFLICT (number) DO UPDATE SET content = excluded.content",
+                    vec![
+                        (Box::new(row), Type::INT8),
+                        (
+                            Box::new(
+                                seal(Section::Staged, key).sealed(&number.to_le_bytes(), part),
+                            ),
+                            Type::BYTEA,
+                        ),
+                    ],
+                ),
+                None => (
+                    "DELETE FROM portcullis.staged WHERE number = $1",
+                    vec![(Box::new(row), Type::INT8)],
+                ),
+            });
+        }
+        Ok(statements)
+    }
+
+    /// Asks for entries that the index has.
+    fn fetch(&self, names: Vec<Fingerprint>) -> Result<ByFingerprint<Option<Entry>>, StoreError> {
+        let client = Arc::clone(&self.client);
+        let asked: Vec<Vec<u8>> = names.iter().map(|name| name.0.to_vec()).collect();
+        let rows = self.engine.connector.wait(STATEMENT_LIMIT, async move {
+            let rows = client
+                .query_typed(
+                    "SELECT name, content FROM portcullis.entries WHERE name = ANY($1)",
+                    &[(&asked, Type::BYTEA_ARRAY)],
+                )
+                .await?;
+            let mut found = Vec::with_capacity(rows.len());
+            for row in rows {
+                let name: Vec<u8> = row.try_get(0)?;
+                let content: Vec<u8> = row.try_get(1)?;
+                found.push((name, content));
+            }
+            Ok(found)
+        });
+        let seal = seal(Section::Entries, self.engine.filter_key);
+        // One that the index has, and the database has not, is lost.
+        let mut fetched: ByFingerprint<Option<Entry>> =
+            names.into_iter().map(|name| (name, None)).collect();
+        for (name, content) in rows.map_err(Fault::before_commit)? {
+            let name = Fingerprint(name.try_into().map_err(|_| StoreError::Row)?);
+            let row = seal.opened(&name.0, &content).and_then(decode_entry);
+            let entry = row.ok().filter(|(found, _)| *found == name);
+            fetched.insert(name, entry.map(|(_, entry)| entry));
+        }
+        Ok(fetched)
+    }
+}
+
+/// What is to be done to `entries`.
+fn of_entries(
+    entries: ByFingerprint<Option<Entry>>,
+    key: FilterKey,
+    statements: &mut Vec<Statement>,
+) -> Result<(), StoreError> {
+    let (mut removed, mut names, mut sequences, mut contents) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (name, entry) in entries {
+        match entry {
+            Some(entry) => {
+                let row = encode_entry(name, &entry);
+                names.push(name.0.to_vec());
+                sequences.push(signed(entry.sequence)?);
+                contents.push(seal(Section::Entries, key).sealed(&name.0, row));
+            }
+            None => removed.push(name.0.to_vec()),
+        }
+    }
+    if !removed.is_empty() {
+        statements.push((
+            "DELETE FROM portcullis.entries WHERE name = ANY($1)",
+            vec![(Box::new(removed), Type::BYTEA_ARRAY)],
+        ));
+    }
+    if !names.is_empty() {
+        statements.push((
+            "INSERT INTO portcullis.entries (name, sequence, content)
+            SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bytea[])
+            ON CONFLICT (name) DO UPDATE
+            SET sequence = excluded.sequence, content = excluded.content",
+            vec![
+                (Box::new(names), Type::BYTEA_ARRAY),
+                (Box::new(sequences), Type::INT8_ARRAY),
+                (Box::new(contents), Type::BYTEA_ARRAY),
+            ],
+        ));
+    }
+    Ok(())
+}
+
+impl Transaction for OpenTransaction<'_> {
+    fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.head)
+    }
+
+    fn expect(&mut self, names: &[Fingerprint]) -> Result<(), StoreError> {
+        let names = names.iter().filter(|name| {
+            !self.entries.contains_key(*name)
+                && !self.fetched.contains_key(*name)
+                && self.engine.index.sequence_of(**name).is_some()
+        });
+        let names: Vec<Fingerprint> = names.copied().collect();
+        if !names.is_empty() {
+            let fetched = self.fetch(names)?;
+            self.fetched.extend(fetched);
+        }
+        Ok(())
+    }
+
+    fn entry(&self, name: Fingerprint) -> Result<Option<Entry>, StoreError> {
+        if let Some(written) = self.entries.get(&name) {
+            return Ok(written.clone());
+        }
+        if let Some(fetched) = self.fetched.get(&name) {
+            return fetched.clone().map(Some).ok_or(StoreError::Row);
+        }
+        if self.engine.index.sequence_of(name).is_none() {
+            return Ok(None);
+        }
+        let mut fetched = self.fetch(vec![name])?;
+        let entry = fetched.remove(&name).flatten();
+        entry.map(Some).ok_or(StoreError::Row)
+    }
+
+    fn put_entry(
+        &mut self,
+        name: Fingerprint,
+        owner: Option<Fingerprint>,
+        entry: &Entry,
+    ) -> Result<(), StoreError> {
+        if let Some(owner) = owner {
+            self.owners.insert(owner_key(owner, name), true);
+        }
+        self.issuers.insert(entry.target.issuer.clone());
+        self.entries.insert(name, Some(entry.clone()));
+        Ok(())
+    }
+
+    fn remove_entry(
+        &mut self,
+        name: Fingerprint,
+        owner: Option<Fingerprint>,
+    ) -> Result<(), StoreError> {
+        let is_there = match self.entries.get(&name) {
+            Some(written) => written.is_some(),
+            None => self.engine.index.sequence_of(name).is_some(),
+        };
+        if !is_there {
+            return Err(StoreError::Row);
+        }
+        self.entries.insert(name, None);
+        if let Some(owner) = owner {
+            self.owners.insert(owner_key(owner, name), false);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, head: Head, change: &Change) -> Result<(), StoreError> {
+        self.log
+            .push((head.sequence, encode_log(head.chain, change)));
+        self.head = head;
+        Ok(())
+    }
+
+    fn trim_log(&mut self, through: u64) -> Result<(), StoreError> {
+        self.log.retain(|(sequence, _)| *sequence > through);
+        self.trimmed = self.trimmed.max(Some(through));
+        Ok(())
+    }
+
+    fn put_setting(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.settings.insert(name.to_owned(), bytes);
+        Ok(())
+    }
+
+    fn stage(&mut self, number: u64, part: Vec<u8>) -> Result<(), StoreError> {
+        self.staged.insert(number, Some(part));
+        Ok(())
+    }
+
+    fn unstage(&mut self, number: u64) -> Result<(), StoreError> {
+        self.staged.insert(number, None);
+        Ok(())
+    }
+
+    fn unstage_all(&mut self) -> Result<(), StoreError> {
+        self.staged.clear();
+        self.is_unstaged = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,359 @@
+//! Several authorities on one PostgreSQL database: one is at work, and nothing acknowledged is lost.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::patience::{PATIENCE, until};
+use super::postgres::{Server, free_port, has_postgres};
+use super::process::{Answer, ISSUER, binary, directory, revocation};
+
+const LEASE: Duration = Duration::from_secs(2);
+
+/// An authority, at work or standing by, at the same address whenever it starts again.
+struct Member {
+    process: Child,
+    url: String,
+    arguments: Vec<String>,
+    agent: ureq::Agent,
+    directory: TempDir,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Member {
+    fn start(store: &str) -> Self {
+        let directory = directory();
+        let address = format!("127.0.0.1:{}", free_port());
+        let data = directory.path().join("data");
+        let arguments = [
+            "serve",
+            "--listen",
+            &address,
+            "--data",
+            data.to_str().unwrap(),
+            "--store",
+            store,
+            "--lease",
+            "2s",
+        ];
+        let arguments = arguments.map(str::to_owned).to_vec();
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE));
+        Self {
+            process: spawn(&arguments, directory.path()),
+            url: format!("http://{address}"),
+            arguments,
+            agent: config.build().into(),
+            directory,
+        }
+    }
+
+    fn start_again(&mut self) {
+        self.process = spawn(&self.arguments, self.directory.path());
+    }
+
+    fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        let status = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(status.unwrap().success());
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
+    }
+
+    /// `None` where nothing answers.
+    fn post(&self, path: &str, body: &Value) -> Option<Answer> {
+        let request = self.agent.post(format!("{}{path}", self.url));
+        let request = request.content_type("application/json");
+        let response = request.send(body.to_string().as_bytes()).ok()?;
+        Some(Answer::of(Ok(response)))
+    }
+
+    fn ready(&self) -> String {
+        let response = self.agent.get(format!("{}/readyz", self.url)).call();
+        response.map_or_else(
+            |error| error.to_string(),
+            |response| Answer::of(Ok(response)).text(),
+        )
+    }
+
+    #[track_caller]
+    fn wait_until_ready(&self) {
+        until(
+            || format!("readiness: {}", self.log()),
+            || self.ready() == "ready\n",
+        );
+    }
+
+    fn revoke(&self, value: &str) -> Option<u16> {
+        let answer = self.post("/v1/revocations", &revocation("session", value));
+        answer.map(|answer| answer.status)
+    }
+
+    fn check(&self, value: &str) -> Option<Answer> {
+        self.post("/v1/check", &json!({"issuer": ISSUER, "sid": value}))
+    }
+
+    #[track_caller]
+    fn is_revoked(&self, value: &str) -> bool {
+        let answer = self.check(value).unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["revoked"].as_bool().unwrap()
+    }
+
+    fn stats(&self) -> Value {
+        let response = self.agent.get(format!("{}/v1/stats", self.url)).call();
+        Answer::of(response).json()
+    }
+
+    /// Revokes until something has gone wrong, or it is told to stop; what was acknowledged.
+    fn revoke_until(&self, prefix: &str, count: &AtomicUsize) -> Vec<String> {
+        let mut acknowledged = Vec::new();
+        loop {
+            let value = format!("{prefix}-{}", acknowledged.len());
+            if self.revoke(&value) != Some(200) {
+                return acknowledged;
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+            acknowledged.push(value);
+        }
+    }
+}
+
+fn spawn(arguments: &[String], directory: &Path) -> Child {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(directory.join("log"))
+        .unwrap();
+    Command::new(binary())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// Rounds of killing: 100 in the long form, which `PORTCULLIS_LONG=1` asks for.
+fn rounds() -> usize {
+    match std::env::var_os("PORTCULLIS_LONG") {
+        Some(_) => 100,
+        None => 6,
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_authority_or_database_are_killed() {
+    if !has_postgres() {
+        return;
+    }
+    let mut server = Server::start();
+    let mut member = Member::start(&server.database("kills"));
+    let mut acknowledged: Vec<String> = Vec::new();
+    for round in 0..rounds() {
+        member.wait_until_ready();
+        for value in &acknowledged {
+            assert!(member.is_revoked(value), "round {round}: {value} is lost");
+        }
+        let count = AtomicUsize::new(0);
+        let new: Vec<String> = thread::scope(|scope| {
+            let clients: Vec<_> = (0..4)
+                .map(|client| {
+                    let (member, count) = (&member, &count);
+                    scope.spawn(move || member.revoke_until(&format!("{round}-{client}"), count))
+                })
+                .collect();
+            until(
+                || "a revocation".to_owned(),
+                || count.load(Ordering::Relaxed) > 0,
+            );
+            thread::sleep(Duration::from_millis(60 + (round as u64 * 37) % 90));
+            if round % 2 == 0 {
+                member.signal("KILL");
+            } else {
+                server.kill();
+            }
+            clients
+                .into_iter()
+                .flat_map(|client| client.join().unwrap())
+                .collect()
+        });
+        assert!(!new.is_empty(), "round {round}: nothing was acknowledged");
+        acknowledged.extend(new);
+        if round % 2 == 0 {
+            member.kill();
+            member.start_again();
+        } else {
+            server.restart();
+            // By itself, when the database is back.
+            until(
+                || format!("a revocation: {}", member.log()),
+                || member.revoke("back") == Some(200),
+            );
+        }
+    }
+    member.wait_until_ready();
+    assert!(acknowledged.iter().all(|value| member.is_revoked(value)));
+    let epochs = server.ask(
+        "kills",
+        "SELECT count(*) FROM portcullis.settings WHERE name = 'epoch'",
+    );
+    assert_eq!(epochs, "1");
+    assert!(!member.log().contains("new epoch"), "{}", member.log());
+}
+
+#[test]
+fn another_authority_takes_over_within_the_lease() {
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let store = server.database("takeover");
+    let mut first = Member::start(&store);
+    first.wait_until_ready();
+    assert_eq!(first.revoke("a"), Some(200));
+    let before = first.stats();
+    let second = Member::start(&store);
+    let standing_by = "standing by: another authority is at work\n";
+    until(|| second.ready(), || second.ready() == standing_by);
+    let refused = second.check("a").unwrap();
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (503, &json!("standing_by"))
+    );
+    assert_eq!(second.revoke("b"), Some(503));
+    let began = Instant::now();
+    first.kill();
+    second.wait_until_ready();
+    let took = began.elapsed();
+    // Reading the entries, building a generation, and a slow machine, beside the lease.
+    assert!(took < LEASE + Duration::from_secs(10), "{took:?}");
+    assert!(second.is_revoked("a") && !second.is_revoked("b"));
+    let after = second.stats();
+    for member in ["entries", "sequence", "epoch", "feed_keys"] {
+        assert_eq!(before[member], after[member], "{member}");
+    }
+    assert_eq!(second.revoke("b"), Some(200));
+    // The first one comes back, and stands by.
+    first.start_again();
+    until(|| first.ready(), || first.ready() == standing_by);
+    // One that is told to stop does not keep the other waiting.
+    second.signal("TERM");
+    first.wait_until_ready();
+    assert!(first.is_revoked("a") && first.is_revoked("b"));
+}
+
+#[test]
+fn one_that_was_paused_beyond_its_lease_neither_writes_nor_answers() {
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let store = server.database("paused");
+    let first = Member::start(&store);
+    first.wait_until_ready();
+    assert_eq!(first.revoke("before"), Some(200));
+    let second = Member::start(&store);
+    for round in 0..3 {
+        let (paused, other) = if round % 2 == 0 {
+            (&first, &second)
+        } else {
+            (&second, &first)
+        };
+        paused.signal("STOP");
+        other.wait_until_ready();
+        let (meanwhile, late) = (format!("meanwhile {round}"), format!("late {round}"));
+        assert_eq!(other.revoke(&meanwhile), Some(200));
+        // Sent while it is paused, so that it is the first thing that it reads.
+        let (written, checked) = thread::scope(|scope| {
+            let write = scope.spawn(|| paused.revoke(&late));
+            let check = scope.spawn(|| paused.check(&meanwhile));
+            thread::sleep(Duration::from_millis(100));
+            paused.signal("CONT");
+            (write.join().unwrap(), check.join().unwrap())
+        });
+        assert!(matches!(written, Some(503) | None), "{written:?}");
+        let checked = checked.map(|answer| answer.status);
+        assert!(matches!(checked, Some(503) | None), "{checked:?}");
+        until(
+            || format!("standing by: {}", paused.log()),
+            || paused.ready().starts_with("standing by"),
+        );
+        assert!(paused.log().contains("lost the lease"));
+        assert!(other.is_revoked(&meanwhile) && !other.is_revoked(&late));
+        assert!(other.is_revoked("before"));
+    }
+}
+
+#[test]
+fn a_database_that_is_away_longer_than_the_lease_is_said_and_waited_for() {
+    if !has_postgres() {
+        return;
+    }
+    let mut server = Server::start();
+    let member = Member::start(&server.database("away"));
+    member.wait_until_ready();
+    assert_eq!(member.revoke("a"), Some(200));
+    server.kill();
+    let away = "the database cannot be reached, and the lease has run out\n";
+    until(|| member.ready(), || member.ready() == away);
+    assert_eq!(member.check("a").map(|answer| answer.status), Some(503));
+    assert_eq!(member.revoke("b"), Some(503));
+    server.restart();
+    member.wait_until_ready();
+    assert!(member.is_revoked("a"));
+    until(|| member.log(), || member.revoke("b") == Some(200));
+}
+
+#[test]
+fn what_does_not_go_with_a_database_is_refused_and_no_password_is_shown() {
+    let directory = directory();
+    let store = "postgres://portcullis:s3cret@127.0.0.1:1/p";
+    let data = directory.path().join("data");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(binary())
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(&data)
+            .args(arguments)
+            .env("PORTCULLIS_STORE", store)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!text.contains("s3cret"), "{text}");
+        (output.status.code(), text)
+    };
+    let (code, text) = run(&["--accept-loss"]);
+    assert!(code == Some(2) && text.contains("--accept-loss"), "{text}");
+    let (code, text) = run(&["--store", "postgres://u:s3cret@h/p?sslmode=prefer"]);
+    assert!(code == Some(2) && text.contains("verify-full"), "{text}");
+    let (code, text) = run(&[]);
+    assert!(
+        code == Some(1) && text.contains("cannot be reached"),
+        "{text}"
+    );
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("authority.redb"), "").unwrap();
+    let (code, text) = run(&[]);
+    assert!(
+        code == Some(1) && text.contains("a store of its own"),
+        "{text}"
+    );
+}
