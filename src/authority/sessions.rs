@@ -8,6 +8,7 @@
 //! | `memory` | the engine for one authority |
 //! | `shared` | the engine for several, in Redis |
 //! | `policy`, `coverage`, `outbox`, `ends` | which sessions end by themselves, for which time that is known, and how |
+//! | `displaced` | what a full registry drops, and how that is told |
 //! | `snapshots`, `codec` | what of that survives a restart |
 //! | `metrics` | what is counted |
 //! | `session_ends` | for how long they end |
@@ -38,6 +39,7 @@ mod codec;
 mod conformance;
 mod coverage;
 mod cursor;
+mod displaced;
 mod ends;
 mod memory;
 mod metrics;
@@ -66,6 +68,7 @@ pub(super) use session::{Ended, Name, Owned, Session, Sighting};
 pub(super) use session_ends::{SessionEnds, signed_in};
 
 use coverage::Heard;
+use displaced::{Alarm, Lost};
 use memory::Memory;
 use registry::{IsRevoked, Registry, Told};
 use shared::Shared;
@@ -140,12 +143,13 @@ impl Sessions {
         let kept = Arc::downgrade(&sessions);
         thread::Builder::new()
             .name("sessions".to_owned())
-            .spawn(move || Self::look_after(&kept, &marks))?;
+            .spawn(move || Self::look_after(&kept, &marks, limits))?;
         Ok((sessions, sender))
     }
 
     /// Marks and sweeps until the registry is gone, or the store, which sends the marks.
-    fn look_after(sessions: &Weak<Self>, marks: &Receiver<Vec<Mark>>) {
+    fn look_after(sessions: &Weak<Self>, marks: &Receiver<Vec<Mark>>, limits: Limits) {
+        let mut alarm = Alarm::default();
         let mut swept = Instant::now();
         let mut waiting = Vec::new();
         loop {
@@ -167,6 +171,9 @@ impl Sessions {
                 // An engine that is away sweeps when it is back.
                 let _ = sessions.registry.sweep(clock::now());
                 swept = Instant::now();
+                if let Some(lost) = alarm.due(sessions.registry.lost(), swept) {
+                    tell(lost, limits);
+                }
             }
         }
     }
@@ -282,6 +289,17 @@ pub(super) enum StartError {
     /// The one in Redis is not usable.
     #[error(transparent)]
     Shared(#[from] SharedError),
+}
+
+/// Tells the operator that the registry is full.
+fn tell(lost: Lost, limits: Limits) {
+    tracing::error!(
+        sessions = lost.sessions,
+        tokens = lost.tokens,
+        max_sessions = limits.max_sessions,
+        "the registry of sessions is full, and the longest idle were dropped: no session policy ends them, \
+         and no list has them; raise `sessions.max_sessions` in the authority's file"
+    );
 }
 
 /// What an authority is called by others: the same after a restart on the same machine with the same data,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::displaced::Lost;
 use super::registry::{
     ENDED_KEPT, Filter, Limits, MAX_SESSIONS_OF_SUBJECT, Mark, REVIVED_AFTER, Registry,
     RegistryError, Told,
@@ -152,6 +153,10 @@ pub(super) fn passes(make: &dyn Fn(Limits) -> Box<dyn Registry>) {
         test(&*make(LIMITS));
     }
     those_that_ended_make_room_first_and_then_the_longest_idle(&*make(Limits {
+        max_sessions: 3,
+        ..LIMITS
+    }));
+    tokens_without_sid_make_room_before_sessions(&*make(Limits {
         max_sessions: 3,
         ..LIMITS
     }));
@@ -775,6 +780,33 @@ fn those_that_ended_make_room_first_and_then_the_longest_idle(registry: &dyn Reg
     assert_eq!(left.len(), 3);
     assert!(!left.contains(&"4".to_owned()), "{left:?}");
     assert_eq!(registry.counts(at(0)).unwrap().displaced, 4);
+}
+
+fn tokens_without_sid_make_room_before_sessions(registry: &dyn Registry) {
+    let token = |name: &str, seconds: u64| Observation {
+        name: Name::Token(name.into()),
+        ..seen("service", name, seconds)
+    };
+    let left = || search(registry, &Filter::default());
+    report(
+        registry,
+        vec![seen("a", "1", 0), token("t1", 60), token("t2", 120)],
+    );
+    report(registry, vec![token("t1", 180), seen("b", "2", 180)]);
+    assert_eq!(left(), ["1", "2", "t1"]);
+    report(registry, vec![token("t1", 240), seen("c", "3", 240)]);
+    assert_eq!(left(), ["1", "2", "3"]);
+    let lost = |sessions, tokens| Lost { sessions, tokens };
+    assert_eq!(registry.lost(), lost(0, 2));
+    report(registry, vec![token("t3", 300)]);
+    assert_eq!(left(), ["1", "2", "3"]);
+    report(registry, vec![seen("d", "4", 360)]);
+    assert_eq!(left(), ["2", "3", "4"]);
+    assert_eq!(registry.lost(), lost(1, 3));
+    // A token that has ended goes before sessions that live, and is none that was lost.
+    report(registry, vec![seen("a", "2", 420)]);
+    let between = registry.last_seen_between(at(0), at(1_000), None, 9);
+    assert_eq!(between.unwrap().sessions.len(), 3);
 }
 
 fn what_is_active_is_counted_by_sessions_and_subjects(registry: &dyn Registry) {

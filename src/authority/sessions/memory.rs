@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cursor::{cursor, cursor_text, position, position_of};
+use super::displaced::{Displaced, Lost};
 use super::registry::{
     Counts, Filter, IsRevoked, Limits, Mark, Page, Registry, RegistryError, Reported, Told,
 };
@@ -56,7 +57,7 @@ pub(in crate::authority) struct Memory {
     limits: Limits,
     heard_since: UnixTime,
     count: AtomicUsize,
-    displaced: AtomicU64,
+    displaced: Displaced,
     /// While a snapshot is loaded, it is not known which sessions there are.
     is_loading: AtomicBool,
     /// Number of the next row in a snapshot.
@@ -73,7 +74,7 @@ impl Memory {
             limits,
             heard_since: now,
             count: AtomicUsize::new(0),
-            displaced: AtomicU64::new(0),
+            displaced: Displaced::default(),
             is_loading: AtomicBool::new(false),
             next_row: AtomicU64::new(1),
         }
@@ -162,7 +163,7 @@ impl Memory {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
         if merged.has_displaced {
-            self.displaced.fetch_add(1, Ordering::Relaxed);
+            self.displaced.of_subject(1);
         }
         Some(Reported {
             session: merged.session,
@@ -182,11 +183,11 @@ impl Memory {
                 return;
             };
             let first = shard.first_to_go();
-            if first.and_then(|(_, slot)| shard.remove(slot)).is_none() {
+            let Some(dropped) = first.and_then(|(_, slot)| shard.remove(slot)) else {
                 return;
-            }
+            };
             self.count.fetch_sub(1, Ordering::Relaxed);
-            self.displaced.fetch_add(1, Ordering::Relaxed);
+            self.displaced.for_room(&dropped);
         }
     }
 
@@ -379,13 +380,17 @@ impl Registry for Memory {
 
     fn counts(&self, now: UnixTime) -> Result<Counts, RegistryError> {
         let mut counts = Counts {
-            displaced: self.displaced.load(Ordering::Relaxed),
+            displaced: self.displaced.total(),
             ..Counts::default()
         };
         for shard in &self.shards {
             lock(shard).count(now, &mut counts);
         }
         Ok(counts)
+    }
+
+    fn lost(&self) -> Lost {
+        self.displaced.lost()
     }
 
     fn heard_since(&self) -> UnixTime {

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use super::displaced::Lost;
 use super::session::{Ended, Observation, Owned, Session, Suspicion};
 use crate::revocation::cut_off::CutOff;
 use crate::revocation::{Cause, Fingerprint, Issuance, Kind};
@@ -115,6 +116,9 @@ pub(in crate::authority) trait Registry: Debug + Send + Sync {
     /// [`RegistryError`].
     fn counts(&self, now: UnixTime) -> Result<Counts, RegistryError>;
 
+    /// Which live sessions it has dropped since the start, as it was full.
+    fn lost(&self) -> Lost;
+
     /// Since when every report has come here. A session may have been used at any time before, however
     /// long ago it was last seen; so it counts as idle from then on at the earliest.
     fn heard_since(&self) -> UnixTime;
@@ -184,8 +188,8 @@ pub(in crate::authority) struct HeardOf {
 /// The bounds of a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::authority) struct Limits {
-    /// How many sessions it keeps. Beyond it, those that ended go first, then those that were not seen
-    /// for longest.
+    /// How many sessions it keeps. Beyond it, those that ended go first, then tokens without `sid`, then
+    /// the others, of each those that were not seen for longest.
     pub max_sessions: usize,
     /// How long a session is kept after it was last seen.
     pub retention: Duration,

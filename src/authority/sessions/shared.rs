@@ -32,6 +32,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::runtime::Handle;
 
+use super::displaced::{Displaced, Lost};
 use super::metrics::SessionMetrics;
 use super::registry::{
     Counts, Filter, IsRevoked, Limits, Mark, Others, Page, Registry, RegistryError, Reported,
@@ -76,7 +77,7 @@ pub(in crate::authority) struct Shared {
     next_stamp: AtomicU64,
     /// Of each shard, what was last heard.
     shards: Box<[Shard]>,
-    displaced: AtomicU64,
+    displaced: Displaced,
     /// In seconds.
     heard_since: AtomicU64,
     /// Whether Redis has lost something of which the others have not been told.
@@ -130,7 +131,7 @@ impl Shared {
             writers: Mutex::default(),
             next_stamp: AtomicU64::new(getrandom::u64().unwrap_or(process)),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            displaced: AtomicU64::new(0),
+            displaced: Displaced::default(),
             heard_since: AtomicU64::new(now.seconds()),
             has_lost: AtomicBool::new(false),
             losses: Mutex::default(),
@@ -279,6 +280,10 @@ impl Registry for Shared {
 
     fn counts(&self, now: UnixTime) -> Result<Counts, RegistryError> {
         self.count(now)
+    }
+
+    fn lost(&self) -> Lost {
+        self.displaced.lost()
     }
 
     fn heard_since(&self) -> UnixTime {

@@ -72,6 +72,10 @@ impl Registry for Away {
         Err(RegistryError::Away)
     }
 
+    fn lost(&self) -> Lost {
+        Lost::default()
+    }
+
     fn heard_since(&self) -> UnixTime {
         at(0)
     }

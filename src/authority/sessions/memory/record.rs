@@ -232,6 +232,11 @@ impl Record {
         self.ended_at.0 == 0
     }
 
+    /// Whether it is a token without `sid`.
+    pub(super) const fn is_token(&self) -> bool {
+        matches!(self.kind, Kind::Token)
+    }
+
     pub(super) const fn place(&self) -> Place {
         if self.is_live() {
             Place::Live(self.last_seen.0 / 60)

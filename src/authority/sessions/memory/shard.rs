@@ -284,13 +284,17 @@ impl Shard {
         self.note(slot);
     }
 
-    /// The record to drop first, and how urgent that is: those that have ended go first, then those that
-    /// were not seen for longest.
+    /// The record to drop first, and how urgent that is: those that have ended go first, then tokens
+    /// without `sid`, of each those that were not seen for longest. There is a new one of those with every
+    /// token of a service, and a session policy leaves them alone.
     pub(super) fn first_to_go(&self) -> Option<(Rank, u32)> {
         let ended = self.ended.first();
         let ended = ended.map(|(minute, slot)| (Rank::Ended(minute), slot));
+        let token = || self.live.first_token();
+        let token = || token().map(|(minute, slot)| (Rank::Token(minute), slot));
         let live = || self.live.first();
-        ended.or_else(|| live().map(|(minute, slot)| (Rank::Live(minute), slot)))
+        let live = || live().map(|(minute, slot)| (Rank::Live(minute), slot));
+        ended.or_else(token).or_else(live)
     }
 
     /// Drops what is past its time, at most `limit` sessions. Returns how many it dropped.
@@ -336,6 +340,8 @@ impl Shard {
 pub(super) enum Rank {
     /// It ended in this minute.
     Ended(u32),
+    /// It is a token without `sid`, and was last seen in this minute.
+    Token(u32),
     /// It was last seen in this minute.
     Live(u32),
 }

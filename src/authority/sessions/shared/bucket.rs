@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::keys::Keys;
 use crate::authority::sessions::codec;
 use crate::authority::sessions::registry::ENDED_KEPT;
-use crate::authority::sessions::session::{Owned, Session};
+use crate::authority::sessions::session::{Name, Owned, Session};
 use crate::little_endian::LittleEndian;
 use crate::revocation::Fingerprint;
 use crate::time::UnixTime;
@@ -49,6 +49,18 @@ pub(super) struct Change {
     /// Whose session was changed; `None` where it has no subject.
     pub(super) owner: Option<Fingerprint>,
     place: Option<i64>,
+    among_tokens: AmongTokens,
+}
+
+/// What becomes of an id in the order of tokens without `sid`.
+#[derive(Clone, Copy, Debug)]
+enum AmongTokens {
+    /// It is none, and is not there.
+    Never,
+    /// It is taken out.
+    Gone,
+    /// It is there, with this score.
+    At(i64),
 }
 
 impl Bucket {
@@ -149,6 +161,12 @@ impl Bucket {
         // What lives has to be found, whatever has ended beside it.
         let live = sessions.clone().filter(|session| session.is_live());
         let first = live.map(score).min();
+        let is_session = |session: &Session| matches!(session.name, Name::Session(_));
+        let among_tokens = match (self.sessions.first(), first) {
+            (Some(session), _) if is_session(session) => AmongTokens::Never,
+            (Some(_), Some(score)) => AmongTokens::At(score),
+            (Some(_), None) | (None, _) => AmongTokens::Gone,
+        };
         Change {
             id,
             stamp: self.stamp,
@@ -161,6 +179,7 @@ impl Bucket {
             score: first.or_else(|| sessions.map(score).min()),
             owner,
             place,
+            among_tokens,
         }
     }
 }
@@ -187,7 +206,7 @@ impl Kept {
 impl Change {
     /// The script's arguments for it.
     #[must_use]
-    pub(super) fn arguments(self) -> [Vec<u8>; 7] {
+    pub(super) fn arguments(self) -> [Vec<u8>; 8] {
         let text = |number: Option<i64>| {
             number.map_or_else(Vec::new, |number| number.to_string().into_bytes())
         };
@@ -199,6 +218,11 @@ impl Change {
             text(self.score),
             self.owner.map_or_else(Vec::new, |owner| owner.0.to_vec()),
             text(self.place),
+            match self.among_tokens {
+                AmongTokens::Never => Vec::new(),
+                AmongTokens::Gone => b"gone".to_vec(),
+                AmongTokens::At(score) => text(Some(score)),
+            },
         ]
     }
 }

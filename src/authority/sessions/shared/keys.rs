@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `portcullis:NAMESPACE:{SHARD}:s:ID` | the session of that name, or the sessions, should two subjects of the shard have one of the same name |
 //! | `…:{SHARD}:seen` | ids by when they were last seen; below zero, those that have ended |
+//! | `…:{SHARD}:tokens` | those of them that live and have no `sid` |
 //! | `…:{SHARD}:u:OWNER` | ids of a subject, likewise |
 //! | `…:{SHARD}:subjects` | subjects by when one of their sessions was last seen |
 //! | `…:{SHARD}:c:ID` | which authority ends the session |
@@ -88,6 +89,11 @@ impl Keys {
     #[must_use]
     pub(super) fn seen(&self, shard: usize) -> Vec<u8> {
         self.plain(shard, "seen")
+    }
+
+    #[must_use]
+    pub(super) fn tokens(&self, shard: usize) -> Vec<u8> {
+        self.plain(shard, "tokens")
     }
 
     #[must_use]

@@ -1,6 +1,6 @@
 //! What has to go, and how many there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use super::bucket::{Change, EXPIRY_MARGIN, ended_score, score};
@@ -38,7 +38,7 @@ impl Shared {
             let dropped = self.drop_unless_changed(places, &ids, now, |session| {
                 self.keys.owner_of(session) == owner
             })?;
-            self.displaced.fetch_add(dropped, Ordering::Relaxed);
+            self.displaced.of_subject(dropped.len() as u64);
         }
         Ok(())
     }
@@ -62,20 +62,37 @@ impl Shared {
         if surplus == 0 {
             return Ok(());
         }
-        let last = (surplus - 1).to_string();
-        let mut first: Vec<(i64, Place)> = Vec::new();
-        for (shard, ids) in (0..SHARDS).zip(self.ranges("0", &last)?) {
-            first.extend(ids.into_iter().map(|(id, score)| (score, (shard, id))));
-        }
-        first.sort_unstable();
-        first.truncate(usize::try_from(surplus).unwrap_or(usize::MAX));
-        let ids: Vec<(Fingerprint, i64)> =
-            first.iter().map(|(score, (_, id))| (*id, *score)).collect();
-        let places: Vec<Place> = first.into_iter().map(|(_, place)| place).collect();
+        let first = self.first_to_go(surplus)?;
+        let ids: Vec<_> = first.iter().map(|((_, id), score)| (*id, *score)).collect();
+        let places: Vec<Place> = first.into_iter().map(|(place, _)| place).collect();
         self.forget_missing(&places, None, now)?;
         let dropped = self.drop_unless_changed(places, &ids, now, |_| true)?;
-        self.displaced.fetch_add(dropped, Ordering::Relaxed);
+        for session in &dropped {
+            self.displaced.for_room(session);
+        }
         Ok(())
+    }
+
+    /// So many that have to go first, with their scores: those that have ended, then tokens without
+    /// `sid`, then the others, of each those that were not seen for longest.
+    fn first_to_go(&self, count: u64) -> Result<Vec<(Place, i64)>, RegistryError> {
+        let last = (count - 1).to_string();
+        let seen = self.ranges(|shard| self.keys.seen(shard), &last)?;
+        let tokens = self.ranges(|shard| self.keys.tokens(shard), &last)?;
+        let tokens = tokens.into_iter().map(|token| (Rank::Token, token));
+        let seen = seen.into_iter().map(|session| {
+            let (_, score) = session;
+            let rank = if score < 0 { Rank::Ended } else { Rank::Live };
+            (rank, session)
+        });
+        let mut all: Vec<_> = seen.chain(tokens).collect();
+        all.sort_unstable_by_key(|(rank, (place, score))| (*rank, *score, *place));
+        let mut known = HashSet::new();
+        let mut first: Vec<_> = all.into_iter().map(|(_, session)| session).collect();
+        // A token is in both orders.
+        first.retain(|(place, _)| known.insert(*place));
+        first.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        Ok(first)
     }
 
     fn known_count(&self) -> u64 {
@@ -85,22 +102,21 @@ impl Shared {
             .sum()
     }
 
-    /// Drops those that are no further than they were. Returns how many.
+    /// Drops those that are no further than they were. Returns these.
     fn drop_unless_changed(
         &self,
         places: Vec<Place>,
         then: &[(Fingerprint, i64)],
         now: UnixTime,
         is_wanted: impl Fn(&Session) -> bool,
-    ) -> Result<u64, RegistryError> {
+    ) -> Result<Vec<Session>, RegistryError> {
         let then: std::collections::HashMap<_, _> = then.iter().copied().collect();
-        let dropped = self.modify(places, now, |_, session| {
+        self.modify(places, now, |_, session| {
             let is_same = then
                 .get(&session.id)
                 .is_some_and(|then| score(session) <= *then);
             (is_same && is_wanted(session)).then_some(None)
-        })?;
-        Ok(dropped.len() as u64)
+        })
     }
 
     /// Drops what is past its time, and what is left of what Redis has dropped.
@@ -220,15 +236,20 @@ impl Shared {
         answers.into_iter().next().map_or(Ok(Vec::new()), scored)
     }
 
-    /// The same of every shard.
+    /// The first ids of an order that every shard has, up to a rank.
     fn ranges(
         &self,
-        first: &str,
+        key: impl Fn(usize) -> Vec<u8>,
         last: &str,
-    ) -> Result<Vec<Vec<(Fingerprint, i64)>>, RegistryError> {
-        let commands = (0..SHARDS).map(|shard| range_command(self.keys.seen(shard), first, last));
+    ) -> Result<Vec<(Place, i64)>, RegistryError> {
+        let commands = (0..SHARDS).map(|shard| range_command(key(shard), "0", last));
         let answers = self.connection.call(commands.collect())?;
-        answers.into_iter().map(scored).collect()
+        let mut found = Vec::new();
+        for (shard, answer) in answers.into_iter().enumerate() {
+            let ids = scored(answer)?.into_iter();
+            found.extend(ids.map(|(id, score)| ((shard, id), score)));
+        }
+        Ok(found)
     }
 
     /// The sessions of a subject.
@@ -252,7 +273,7 @@ impl Shared {
             Command::script(&scripts::COUNT, keys, windows.to_vec())
         });
         let mut counts = Counts {
-            displaced: self.displaced.load(Ordering::Relaxed),
+            displaced: self.displaced.total(),
             ..Counts::default()
         };
         for answer in self.connection.call(commands.collect())? {
@@ -271,6 +292,14 @@ impl Shared {
         }
         Ok(counts)
     }
+}
+
+/// What goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Ended,
+    Token,
+    Live,
 }
 
 fn range_command(key: Vec<u8>, first: &str, last: &str) -> Command {

@@ -208,6 +208,7 @@ impl Shared {
             self.keys.beats(shard, self.process),
             self.keys.seen(shard),
             self.keys.subjects(shard),
+            self.keys.tokens(shard),
         ];
         let kept = self.limits.retention.as_secs().saturating_mul(2);
         let mut arguments = vec![
