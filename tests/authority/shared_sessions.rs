@@ -206,6 +206,31 @@ fn an_authority_that_stops_in_order_is_not_waited_for() {
 }
 
 #[test]
+fn a_registry_that_is_full_is_told_of_once_in_a_while() {
+    if !has_redis() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let installation = Installation::new(&server.url(), &json!({"max_sessions": 9}));
+    let one = installation.start(0);
+    send(&one, &[report("alice", "a")]);
+    server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    // Reports are refused, and all else is answered, in turn.
+    let begun = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(try_send(&one, &[report("alice", "b")]), 503);
+        assert_eq!(one.get("/v1/sessions").status, 200);
+    }
+    let log = one.log();
+    let lines = log.matches("the registry of sessions is not available");
+    let most = 1 + begun.elapsed().as_secs() / 10;
+    let found = lines.count() as u64;
+    assert!((1..=most).contains(&found), "{found} of {most}: {log}");
+    let back = log.matches("the registry of sessions is available").count() as u64;
+    assert!(back <= 1 + found, "{back} of {found}: {log}");
+}
+
+#[test]
 fn sessions_at_several_authorities_are_counted_together() {
     if !has_redis() {
         return;

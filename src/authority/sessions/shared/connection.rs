@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::scripts::Script;
+use crate::authority::http::Refusals;
 use crate::authority::sessions::metrics::SessionMetrics;
 use crate::authority::sessions::registry::RegistryError;
 use crate::backoff;
@@ -128,7 +129,17 @@ pub(super) struct Connection {
     runtime: Handle,
     state: Mutex<State>,
     is_connected: AtomicBool,
+    notices: Notices,
     metrics: SessionMetrics,
+}
+
+/// What the log has of a registry that comes and goes: one that is full refuses reports and answers all
+/// else, many times a second.
+#[derive(Debug, Default)]
+struct Notices {
+    failures: Refusals,
+    /// Whether the last line says that it is available.
+    is_told_available: AtomicBool,
 }
 
 #[derive(Default)]
@@ -160,6 +171,7 @@ impl Connection {
             runtime,
             state: Mutex::default(),
             is_connected: AtomicBool::new(false),
+            notices: Notices::default(),
             metrics,
         }
     }
@@ -283,7 +295,7 @@ impl Connection {
         }
     }
 
-    /// Logs that the registry has gone, or come back.
+    /// Logs that the registry has gone, once in a while for each reason, or has come back after that.
     fn note(&self, carried_out: &Result<Vec<Value>, Failure>) {
         let was_connected = self
             .is_connected
@@ -291,15 +303,33 @@ impl Connection {
         match carried_out {
             Ok(_) if !was_connected => {
                 self.metrics.connected(true);
-                tracing::info!("the registry of sessions is available");
+                if self.notices.is_due_of_return() {
+                    tracing::info!("the registry of sessions is available");
+                }
             }
             Err(failure) if was_connected => {
                 self.metrics.connected(false);
-                let error = failure.text();
-                tracing::error!(error, "the registry of sessions is not available");
+                if let Some(times) = self.notices.is_due(failure, Instant::now()) {
+                    let error = failure.text();
+                    tracing::error!(error, times, "the registry of sessions is not available");
+                }
             }
             _ => {}
         }
+    }
+}
+
+impl Notices {
+    /// How often it has gone for this reason since the last line that said so, if another one is due.
+    fn is_due(&self, failure: &Failure, now: Instant) -> Option<u64> {
+        let times = self.failures.take(&failure.reason(), None, now)?;
+        self.is_told_available.store(false, Ordering::Relaxed);
+        Some(times)
+    }
+
+    /// Whether it is to be said that the registry is back. At the start it is.
+    fn is_due_of_return(&self) -> bool {
+        !self.is_told_available.swap(true, Ordering::Relaxed)
     }
 }
 
@@ -320,6 +350,18 @@ impl Failure {
             Self::Pausing => "it was not available a moment ago".to_owned(),
             Self::Late => "it takes too long".to_owned(),
             Self::Redis(error) => error.to_string(),
+        }
+    }
+}
+
+impl Failure {
+    /// The kind of failure, of which there are few.
+    fn reason(&self) -> String {
+        match self {
+            Self::Pausing => "pausing".to_owned(),
+            Self::Late => "late".to_owned(),
+            Self::Redis(error) if error.code() == Some("OOM") => "full".to_owned(),
+            Self::Redis(error) => format!("{:?}", error.kind()),
         }
     }
 }
@@ -367,4 +409,30 @@ async fn all_of(
         }
     }
     (answered, failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> Failure {
+        let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
+        Failure::Redis(RedisError::from((kind, "the server is full")))
+    }
+
+    #[test]
+    fn a_registry_that_comes_and_goes_is_told_of_once_in_a_while_for_each_reason() {
+        let (notices, start) = (Notices::default(), Instant::now());
+        assert!(notices.is_due_of_return(), "the first time");
+        assert_eq!(notices.is_due(&full(), start), Some(1));
+        assert!(notices.is_due_of_return());
+        for _ in 0..99 {
+            assert_eq!(notices.is_due(&full(), start), None);
+            assert!(!notices.is_due_of_return(), "its going was not told");
+        }
+        assert_eq!(notices.is_due(&Failure::Late, start), Some(1));
+        let later = start + Duration::from_secs(10);
+        assert_eq!(notices.is_due(&full(), later), Some(100));
+        assert!(notices.is_due_of_return());
+    }
 }

@@ -5,7 +5,7 @@
 //! can tell, the rest is dropped and counted.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -15,6 +15,7 @@ use super::{Finding, Reaction, Reactions, Turns};
 use crate::authority::entry::{Revocation, Target};
 use crate::authority::http::{describe, written};
 use crate::authority::metrics::Metrics;
+use crate::authority::server::Seldom;
 use crate::authority::sessions::registry::is_shared;
 use crate::authority::sessions::session::{Name, Owned, Session, Suspicion};
 use crate::authority::sessions::{RegistryError, SessionEnds, Sessions};
@@ -75,9 +76,10 @@ impl Responder {
         let (queue, mut suspects) = mpsc::channel(QUEUE_LENGTH);
         let metrics = Arc::clone(&parts.metrics);
         let parts = Arc::new(parts);
+        let failing = Seldom::default();
         tokio::spawn(async move {
             while let Some(suspect) = suspects.recv().await {
-                respond(&parts, suspect).await;
+                respond(&parts, &failing, suspect).await;
             }
         });
         Self { queue, metrics }
@@ -93,8 +95,8 @@ impl Responder {
     }
 }
 
-async fn respond(parts: &Arc<Parts>, suspect: Suspect) {
-    let Some((session, is_shared)) = looked_up(parts, suspect.clone()).await else {
+async fn respond(parts: &Arc<Parts>, failing: &Seldom, suspect: Suspect) {
+    let Some((session, is_shared)) = looked_up(parts, failing, suspect.clone()).await else {
         return;
     };
     let kind = suspect.finding.kind();
@@ -121,7 +123,11 @@ async fn respond(parts: &Arc<Parts>, suspect: Suspect) {
 
 /// Marks the session in the registry, and returns it as it is there, with whether another subject has
 /// one of its name; nothing if it has ended already, which says all there is to say about it.
-async fn looked_up(parts: &Arc<Parts>, suspect: Suspect) -> Option<(Session, bool)> {
+async fn looked_up(
+    parts: &Arc<Parts>,
+    failing: &Seldom,
+    suspect: Suspect,
+) -> Option<(Session, bool)> {
     let sessions = parts.sessions.upgrade()?;
     let looked_up = tokio::task::spawn_blocking(move || {
         let registry = sessions.registry();
@@ -146,8 +152,14 @@ async fn looked_up(parts: &Arc<Parts>, suspect: Suspect) -> Option<(Session, boo
     match looked_up.await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
-            let error = chain_of(&error);
-            tracing::error!(error, "a session that looks stolen could not be looked up");
+            if let Some(times) = failing.take(Instant::now()) {
+                let error = chain_of(&error);
+                tracing::error!(
+                    error,
+                    times,
+                    "a session that looks stolen could not be looked up"
+                );
+            }
             parts.metrics.suspicion_dropped();
             None
         }
