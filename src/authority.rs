@@ -613,7 +613,27 @@ fn start_sessions(
     let started = std::thread::scope(|scope| scope.spawn(start).join());
     let (sessions, registry) = started.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     store.tell(registry);
+    if sessions.is_shared() {
+        tell_what_is_not_shared(&settings.configuration);
+    }
     Ok(sessions)
+}
+
+/// Warns of what several authorities with one registry do not do together, where the operator has asked for
+/// it.
+fn tell_what_is_not_shared(configuration: &Configuration) {
+    let mut issuers = configuration.issuers.iter();
+    let session_policy = issuers.any(|issuer| issuer.session_policy.is_some());
+    let suspicion = configuration.suspicion != suspicion::Policy::default();
+    if session_policy || suspicion {
+        tracing::warn!(
+            session_policy,
+            suspicion,
+            "if other authorities have this registry of sessions too: a session that one of them ends by \
+             itself is revoked in its own store, so edges that follow another one let it go on; and what \
+             looks stolen is seen in the reports that each one gets itself"
+        );
+    }
 }
 
 /// Why an authority does not start.

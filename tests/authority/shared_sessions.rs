@@ -206,6 +206,22 @@ fn an_authority_that_stops_in_order_is_not_waited_for() {
 }
 
 #[test]
+fn what_several_authorities_do_not_do_together_is_said_at_the_start() {
+    if !has_redis() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let installation = Installation::new(&server.url(), &json!({"max_sessions": 1}));
+    let told = "revoked in its own store";
+    assert!(installation.start(0).log().contains(told));
+    // There is nothing to say where nothing ends by itself.
+    let other = directory();
+    let arguments = ["--sessions", &server.url()];
+    let authority = Authority::start_with(other.path(), &arguments);
+    assert!(!authority.log().contains(told), "{}", authority.log());
+}
+
+#[test]
 fn a_registry_that_is_full_is_told_of_once_in_a_while() {
     if !has_redis() {
         return;
