@@ -7,6 +7,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -227,7 +228,7 @@ pub(in crate::authority) const EVENT: &str = "session.suspicious";
 fn event(suspect: &Suspect, session: &Session, is_ended: bool) -> Event {
     let kind = suspect.finding.kind().name();
     let at = UnixTime::from_milliseconds(suspect.at);
-    let id = to_hex(&session.id.0);
+    let id = of_subject(session);
     let payload = json!({
         "type": EVENT,
         "timestamp": written(at),
@@ -244,6 +245,15 @@ fn event(suspect: &Suspect, session: &Session, is_ended: bool) -> Event {
         id: format!("session_suspicious_{kind}_{id}_{hour}"),
         body: payload.to_string().into_bytes(),
     }
+}
+
+/// Tells a session from one of another subject with the same `sid`: receivers drop events with an id that
+/// they have seen.
+fn of_subject(session: &Session) -> String {
+    let subject = session.subject.as_deref().unwrap_or_default();
+    let named = [&session.id.0, subject.as_bytes()].concat();
+    let hash = digest(&SHA256, &named);
+    to_hex(hash.as_ref().get(..16).unwrap_or_default())
 }
 
 fn evidence(finding: Finding) -> Value {

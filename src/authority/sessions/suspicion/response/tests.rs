@@ -56,13 +56,36 @@ fn turns() -> Finding {
 }
 
 #[test]
+fn the_id_of_an_event_tells_subjects_and_hours_apart_and_not_authorities() {
+    let name = Name::Session("shared".into());
+    let id = |subject: Option<&str>, at: u64| {
+        let suspect = Suspect {
+            at,
+            ..suspect(name.clone(), turns())
+        };
+        let session = Session {
+            subject: subject.map(Into::into),
+            ..session(name.clone())
+        };
+        event(&suspect, &session, true).id
+    };
+    let (start, hour) = (1_767_600_000_000, 3_600_000);
+    let alice = id(Some("alice"), start);
+    assert!(alice.starts_with("session_suspicious_clients_"), "{alice}");
+    assert_eq!(id(Some("alice"), start + hour - 1), alice);
+    for other in [
+        id(Some("alice"), start + hour),
+        id(Some("bob"), start),
+        id(None, start),
+    ] {
+        assert_ne!(other, alice);
+    }
+}
+
+#[test]
 fn the_event_is_the_one_of_the_document() {
     let name = Name::Session("08a5019c-17e1-4977-8f42-65a12843ea02".into());
     let event = event(&suspect(name.clone(), turns()), &session(name), true);
-    assert_eq!(
-        event.id,
-        "session_suspicious_clients_abababababababababababababababab_491000"
-    );
     let sent: Value = serde_json::from_slice(&event.body).unwrap();
     let document = include_str!("../../../../../envoy/sessions.md");
     let mut blocks = document.split("```json\n").skip(1);
