@@ -29,7 +29,7 @@ use utoipa_axum::routes;
 use super::configuration::SignalLimits;
 use super::ledger::Record;
 use super::reason::{Code, Receiver, Refusal};
-use super::reception::{Arrival, Reception, claimed_issuer};
+use super::reception::{Arrival, Claimed, Reception};
 use super::{Receivers, form, oauth};
 use crate::authority::Authority;
 use crate::authority::http::{count, drain};
@@ -123,19 +123,18 @@ async fn log_out(State(reception): State<Reception>, request: Request) -> Respon
         Ok(body) => form::logout_token(&body),
         Err(refusal) => Err(refusal),
     };
-    let token = match token {
+    let token = token.and_then(|token| Ok((Arc::new(Claimed::read(&token)?), token)));
+    let (claimed, token) = match token {
         Ok(token) => token,
         Err(refusal) => {
             reception.turned_away(receiver, &refusal, &arrival);
             return refusal.code.into_response();
         }
     };
-    let issuer = claimed_issuer(&token).unwrap_or_default();
-    let room = reception.receivers.logouts.of(&issuer);
-    let (claiming, claimed) = (reception.clone(), token.clone());
-    let describe = |record: &mut Record| claiming.note_claimed(&claimed, record);
-    let worker = reception.clone();
-    let work = async move { worker.log_out(token, arrival).await };
+    let room = reception.receivers.logouts.of(&claimed.issuer);
+    let describe = |record: &mut Record| reception.note_unchecked(&claimed, record);
+    let (worker, claims) = (reception.clone(), Arc::clone(&claimed));
+    let work = async move { worker.log_out((token, &claims), arrival).await };
     match in_time(&reception, room, (receiver, arrival), describe, work).await {
         Ok(()) => no_store(StatusCode::OK.into_response()),
         Err(refusal) => refusal.code.into_response(),

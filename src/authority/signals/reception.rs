@@ -75,6 +75,20 @@ impl Arrival {
     }
 }
 
+/// Of whom and about whom a token claims to be, before its signature was looked at. It is read once, and
+/// none of it may be acted on.
+#[derive(Clone, Debug)]
+pub(super) struct Claimed {
+    /// `iss`; empty where there is none.
+    pub(super) issuer: String,
+    /// `jti`.
+    id: Option<String>,
+    /// Its user.
+    subject: Option<String>,
+    /// Its session.
+    session: Option<String>,
+}
+
 /// What became of a signal that is in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -100,15 +114,21 @@ impl Reception {
     /// # Errors
     ///
     /// [`Refusal`].
-    pub(super) async fn log_out(&self, token: String, arrival: Arrival) -> Result<(), Refusal> {
+    pub(super) async fn log_out(
+        &self,
+        (token, claimed): (String, &Claimed),
+        arrival: Arrival,
+    ) -> Result<(), Refusal> {
         let receiver = Receiver::BackChannelLogout;
         let mut record = arrival.record(receiver);
         let id = self.receivers.ledger.replay_id("logout token", &token);
-        if self.is_repetition(&id, &token, &mut record) {
+        if self.is_repetition(&id, claimed, &mut record) {
             self.repeated(receiver, &arrival, record);
             return Ok(());
         }
-        let outcome = self.carry_out(token, &arrival, &mut record).await;
+        let outcome = self
+            .carry_out((token, claimed), &arrival, &mut record)
+            .await;
         self.end(receiver, outcome, &arrival, record)?;
         self.accepted(id);
         Ok(())
@@ -122,32 +142,33 @@ impl Reception {
     pub(super) async fn take_pushed(
         &self,
         stream: &Open,
-        token: String,
+        (token, claimed): (String, &Claimed),
         arrival: Arrival,
     ) -> Result<(), Refusal> {
         let name = &stream.stream.name;
         let source = format!("token of stream {name}");
         let id = self.receivers.ledger.replay_id(&source, &token);
         let mut record = arrival.record(Receiver::Push);
-        if self.is_repetition(&id, &token, &mut record) {
+        if self.is_repetition(&id, claimed, &mut record) {
             record.stream = Some(name.clone());
             self.repeated(Receiver::Push, &arrival, record);
             return Ok(());
         }
-        self.take_event(stream, token, arrival).await?;
+        self.take_claimed(stream, (token, Ok(claimed)), arrival)
+            .await?;
         self.accepted(id);
         Ok(())
     }
 
     /// Whether this very token was accepted lately. That is found without a look at its signature, so
     /// that a sender that sends everything again leaves others at its address what they may have checked.
-    fn is_repetition(&self, id: &ReplayId, token: &str, record: &mut Record) -> bool {
+    fn is_repetition(&self, id: &ReplayId, claimed: &Claimed, record: &mut Record) -> bool {
         let repetitions = self.receivers.repetitions.lock();
         let is_known = repetitions
             .unwrap_or_else(PoisonError::into_inner)
             .contains(id);
         if is_known {
-            self.note_claimed(token, record);
+            self.note_unchecked(claimed, record);
             record.unverified = false;
         }
         is_known
@@ -198,12 +219,12 @@ impl Reception {
 
     async fn carry_out(
         &self,
-        token: String,
+        (token, claimed): (String, &Claimed),
         arrival: &Arrival,
         record: &mut Record,
     ) -> Result<Outcome, Refusal> {
-        let claimed = self.claimed(&token, record)?;
-        let issuer = self.known(&claimed, record)?;
+        self.note_claimed(claimed, record);
+        let issuer = self.known(&claimed.issuer, record)?;
         if !issuer.receivers.back_channel_logout {
             let detail = "`receivers.back_channel_logout` is not on for this issuer";
             return Err(Code::ReceiverOff.because(detail));
@@ -342,30 +363,19 @@ impl Reception {
         record.sid = name("sid").map(|name| self.named(name));
     }
 
-    /// The issuer that a token claims to be of, with what it claims to be about in the record.
-    fn claimed(&self, token: &str, record: &mut Record) -> Result<String, Refusal> {
-        let token = unverified(token)?;
-        let claims = token.unverified_claims();
-        self.describe(claims, record);
-        let subject = claims.get("sub_id").map(Subject::read);
-        if let Some(Ok(subject)) = subject {
-            let (user, session) = subject.shown();
-            let named = |name: Option<&str>| {
-                name.filter(|name| is_name(name))
-                    .map(|name| self.named(name))
-            };
-            (record.subject, record.sid) = (named(user), named(session));
-        }
+    /// Notes about whom a token claims to be.
+    fn note_claimed(&self, claimed: &Claimed, record: &mut Record) {
+        let named = |name: &Option<String>| name.as_deref().map(|name| self.named(name));
+        record.jti.clone_from(&claimed.id);
+        record.subject = named(&claimed.subject);
+        record.sid = named(&claimed.session);
         record.unverified = true;
-        Ok(claims.issuer().unwrap_or_default().to_owned())
     }
 
-    /// Notes of whom and about whom a token claims to be.
-    pub(super) fn note_claimed(&self, token: &str, record: &mut Record) {
-        let claimed = self.claimed(token, record);
-        let known = claimed
-            .ok()
-            .and_then(|issuer| self.receivers.issuer(&issuer));
+    /// Notes of whom and about whom a token claims to be that was not looked at further.
+    pub(super) fn note_unchecked(&self, claimed: &Claimed, record: &mut Record) {
+        self.note_claimed(claimed, record);
+        let known = self.receivers.issuer(&claimed.issuer);
         record.issuer = known.map(|known| known.issuer.clone());
     }
 
@@ -430,6 +440,31 @@ impl Reception {
                 refusal.detail
             );
         }
+    }
+}
+
+impl Claimed {
+    /// What this token says.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no token that could be read.
+    pub(super) fn read(token: &str) -> Result<Self, Refusal> {
+        let token = unverified(token)?;
+        let claims = token.unverified_claims();
+        let name = |claim| claims.string(claim).filter(|name| is_name(name));
+        let named = |name: Option<&str>| name.filter(|name| is_name(name)).map(str::to_owned);
+        let subject = claims.get("sub_id").map(Subject::read);
+        let (subject, session) = match &subject {
+            Some(Ok(subject)) => subject.shown(),
+            _ => (name("sub"), name("sid")),
+        };
+        Ok(Self {
+            issuer: claims.issuer().unwrap_or_default().to_owned(),
+            id: name("jti").map(str::to_owned),
+            subject: named(subject),
+            session: named(session),
+        })
     }
 }
 

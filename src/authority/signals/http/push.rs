@@ -1,5 +1,6 @@
 //! `POST /ssf/streams/{name}`: a transmitter sends a security event token (RFC 8935).
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
@@ -15,7 +16,7 @@ use super::{ErrorAnswer, STREAM_PATH, arrival, body, in_time, no_store, plain};
 use crate::authority::signals::configuration::Delivery;
 use crate::authority::signals::ledger::Record;
 use crate::authority::signals::reason::{Code, Receiver, Refusal};
-use crate::authority::signals::reception::Reception;
+use crate::authority::signals::reception::{Claimed, Reception};
 use crate::authority::signals::secret::Presented;
 use crate::authority::signals::streams::Open;
 
@@ -64,7 +65,9 @@ pub(super) async fn take(
         return plain(StatusCode::NOT_FOUND, "nothing is received at this path");
     };
     let (receiver, mut arrival) = (Receiver::Push, arrival(&request));
-    let token = match read(stream, request, &reception).await {
+    let token = read(stream, request, &reception).await;
+    let token = token.and_then(|token| Ok((Arc::new(Claimed::read(&token)?), token)));
+    let (claimed, token) = match token {
         Ok(token) => token,
         Err(refusal) => {
             let mut record = arrival.record(receiver);
@@ -74,15 +77,14 @@ pub(super) async fn take(
         }
     };
     arrival.is_authorized = stream.authorization().is_some();
-    let (claiming, claimed) = (reception.clone(), token.clone());
     let describe = |record: &mut Record| {
         record.stream = Some(stream.stream.name.clone());
-        claiming.note_claimed(&claimed, record);
+        reception.note_unchecked(&claimed, record);
     };
-    let worker = reception.clone();
+    let (worker, claims) = (reception.clone(), Arc::clone(&claimed));
     let work = async move {
         match worker.receivers.streams.get(&name) {
-            Some(stream) => worker.take_pushed(stream, token, arrival).await,
+            Some(stream) => worker.take_pushed(stream, (token, &claims), arrival).await,
             None => Err(Code::ReceiverOff.into()),
         }
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Arrival, Outcome, Reception, microseconds};
+use super::{Arrival, Claimed, Outcome, Reception, microseconds};
 use crate::authority::clock;
 use crate::authority::entry::{Origin, Target};
 use crate::authority::signals::configuration::Delivery;
@@ -43,10 +43,28 @@ impl Reception {
         token: String,
         arrival: Arrival,
     ) -> Result<(), Refusal> {
+        let claimed = Claimed::read(&token);
+        let claimed = claimed.as_ref().map_err(Clone::clone);
+        self.take_claimed(stream, (token, claimed), arrival).await
+    }
+
+    /// The same of a token with what it claims, or why it cannot be read.
+    pub(super) async fn take_claimed(
+        &self,
+        stream: &Open,
+        (token, claimed): (String, Result<&Claimed, Refusal>),
+        arrival: Arrival,
+    ) -> Result<(), Refusal> {
         let receiver = Receiver::of(&stream.stream.delivery);
         let mut record = arrival.record(receiver);
         record.stream = Some(stream.stream.name.clone());
-        let outcome = self.happen(stream, token, &arrival, &mut record).await;
+        let outcome = match claimed {
+            Ok(claimed) => {
+                let event = (token, claimed);
+                self.happen(stream, event, &arrival, &mut record).await
+            }
+            Err(refusal) => Err(refusal),
+        };
         if outcome.is_ok() {
             stream.heard(arrival.received);
         }
@@ -56,19 +74,19 @@ impl Reception {
     async fn happen(
         &self,
         open: &Open,
-        token: String,
+        (token, claimed): (String, &Claimed),
         arrival: &Arrival,
         record: &mut Record,
     ) -> Result<Outcome, Refusal> {
         let described = open.described();
         let stream = &*described.stream;
-        let claimed = self.claimed(&token, record)?;
-        if claimed != stream.issuer {
-            let (claimed, expected) = (shown(&claimed), &stream.issuer);
+        self.note_claimed(claimed, record);
+        if claimed.issuer != stream.issuer {
+            let (claimed, expected) = (shown(&claimed.issuer), &stream.issuer);
             let detail = format!("`iss` is `{claimed}`, expected that of the stream, `{expected}`");
             return Err(Code::IssuerUnknown.because(detail));
         }
-        let issuer = self.known(&claimed, record)?;
+        let issuer = self.known(&claimed.issuer, record)?;
         let statement = self.signed(token, &issuer.issuer, arrival).await?;
         let now = clock::now();
         let limits = self.authority.limits();
