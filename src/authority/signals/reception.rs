@@ -7,6 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
+
 use super::Receivers;
 use super::configuration::{SignalIssuer, SubjectForm};
 use super::effect;
@@ -18,9 +21,12 @@ use super::streams::Open;
 use super::text::{is_name, shown};
 use crate::authority::entry::Target;
 use crate::authority::request::{Limits, RevocationRequest};
+use crate::authority::sessions::{RegistryError, Session};
+use crate::authority::store;
 use crate::authority::verifier::{Doubt, Standing};
 use crate::authority::{Authority, clock};
 use crate::gate::Reason;
+use crate::revocation::Kind;
 use crate::time::UnixTime;
 use crate::token::{Claims, LARGEST_MAX_TOKEN_BYTES, UnverifiedToken, VerifiedToken};
 
@@ -87,6 +93,28 @@ pub(super) struct Claimed {
     subject: Option<String>,
     /// Its session.
     session: Option<String>,
+}
+
+/// Whether an edge has reported the session that a logout names, as it is looked up.
+struct Reported(Option<JoinHandle<Result<Vec<Session>, RegistryError>>>);
+
+/// How long an answer to a logout waits for that. It is only for the record.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Reported {
+    /// What the record says of a logout that may have refused no token: an operator who asks why the user is still
+    /// signed in reads what was assumed.
+    async fn remark(self) -> Option<String> {
+        let found = timeout(LOOK, self.0?).await;
+        let seen = match found {
+            Ok(Ok(Ok(sessions))) if sessions.is_empty() => "no edge has reported a token that does",
+            Ok(Ok(Ok(_))) => return None,
+            _ => "whether any does is not known at present",
+        };
+        Some(format!(
+            "access tokens are taken to have this `sid` (`tokens_carry_sid`); {seen}"
+        ))
+    }
 }
 
 /// What became of a signal that is in order.
@@ -245,8 +273,14 @@ impl Reception {
         // Not before: tokens that the issuer has signed are in the hands of all its users.
         self.genuine(&issuer.issuer, arrival)?;
         for request in effect::of_logout(&logout, issuer, &limits, now)? {
-            self.write_revocation(request, Receiver::BackChannelLogout, now, &limits, record)
+            // Before it has ended.
+            let reported = self.reported(&request);
+            let is_new = self
+                .write_revocation(request, Receiver::BackChannelLogout, now, &limits, record)
                 .await?;
+            if is_new {
+                record.detail = reported.remark().await;
+            }
         }
         ACCEPTED.clone_into(&mut record.outcome);
         record.took = microseconds(arrival.took());
@@ -255,7 +289,21 @@ impl Reception {
         Ok(Outcome::Accepted)
     }
 
-    /// Writes a revocation, and into the record that it was.
+    /// Has it looked up, while the revocation of a session is written, whether an edge has reported a
+    /// session of this name.
+    fn reported(&self, request: &RevocationRequest) -> Reported {
+        if request.kind != Kind::Session {
+            return Reported(None);
+        }
+        let authority = Arc::clone(&self.authority);
+        let key = authority.sessions.key();
+        let sid = request.value.as_deref().unwrap_or_default();
+        let id = key.fingerprint(Kind::Session, &request.issuer, sid);
+        let search = move || authority.sessions.registry().named(id, 1);
+        Reported(Some(spawn_blocking(search)))
+    }
+
+    /// Writes a revocation, and into the record that it was. Whether it was not in force before.
     async fn write_revocation(
         &self,
         request: RevocationRequest,
@@ -263,12 +311,12 @@ impl Reception {
         now: UnixTime,
         limits: &Limits,
         record: &mut Record,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let revocation = request.check(receiver.name(), now, limits)?;
         let revoked = self.described(&revocation.target);
         let written = self.authority.writer.write(revocation).await?;
         record.note_revoked(revoked, &written);
-        Ok(())
+        Ok(matches!(written, store::Revoked::Newly(_)))
     }
 
     /// What was revoked or restored, as records have it.

@@ -50,6 +50,11 @@ fn every_signal_leaves_a_record_that_says_what_became_of_it() {
     ] {
         assert_eq!(accepted[name], expected, "{name}");
     }
+    let detail = accepted["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("no edge has reported a token that does"),
+        "{detail}"
+    );
     assert!(accepted["took_microseconds"].as_u64().unwrap() > 0);
     let metrics = authority.get("/metrics").text();
     for (outcome, count) in [
@@ -64,6 +69,32 @@ fn every_signal_leaves_a_record_that_says_what_became_of_it() {
         );
         assert!(metrics.contains(&line), "{line}: {metrics}");
     }
+}
+
+#[test]
+fn a_logout_by_a_sid_says_what_was_assumed_unless_edges_have_reported_it() {
+    let directory = directory();
+    let authority = receiving(directory.path(), &json!({}), &json!({}));
+    let report = json!({
+        "issuer": ISSUER, "subject": "alice", "sid": "seen", "client": "app",
+        "first_seen_ago": 0, "last_seen_ago": 0, "requests": 1,
+    });
+    let body = json!({"version": 1, "interval": 60_000, "reports": [report]});
+    assert_eq!(authority.post("/v1/activity", &body).status, 204);
+    for (id, sid) in [("1", "seen"), ("2", "unseen"), ("3", "seen")] {
+        assert_eq!(status(&authority, &logout(id).claim("sid", sid)), 200);
+    }
+    assert_eq!(status(&authority, &logout("4")), 200);
+    let [of_subject, again, unseen, seen] = signals(&authority, "").try_into().unwrap();
+    // The second logout of a session, as for another of its clients, has nothing left to end.
+    for record in [of_subject, again, seen] {
+        assert_eq!(record.get("detail"), None, "{record}");
+    }
+    assert_eq!(
+        unseen["detail"],
+        "access tokens are taken to have this `sid` (`tokens_carry_sid`); no edge has reported a \
+         token that does"
+    );
 }
 
 #[test]
