@@ -216,6 +216,7 @@ fn stream() -> Stream {
         }),
         transmitter: None,
         critical_subject_members: vec!["group".to_owned(), "application".to_owned()],
+        tenants: Vec::new(),
         max_age: Duration::from_hours(24),
         events: EventActions::default(),
     }

@@ -213,12 +213,20 @@ fn check_critical(
     critical: &[String],
     said: &[Role],
 ) -> Result<(), Refusal> {
-    for (name, _) in members {
+    for (name, identifier) in members {
         if !critical.contains(name) {
             continue;
         }
         match Role::from_name(name) {
             Some(role) if said.contains(&role) => {}
+            Some(Role::Tenant) => {
+                let tenant = shown(identifier.text().unwrap_or_default());
+                let why = format!(
+                    "what is revoked cannot be limited to `{tenant}`; if all tokens of the issuer are of \
+                     that tenant, name it in `tenants` of the stream"
+                );
+                return Err(not_interpreted(name, &why));
+            }
             Some(_) => {
                 return Err(not_interpreted(
                     name,

@@ -28,6 +28,9 @@ pub struct Stream {
     /// Members of complex subjects that its transmitter calls critical: an event with one of them to
     /// which what is revoked cannot be limited is refused.
     pub critical_subject_members: Vec<String>,
+    /// What its transmitter calls the tenants whose users have all tokens of the issuer: limited to one of
+    /// them is what is limited to the issuer.
+    pub tenants: Vec<String>,
     /// How old a token may be.
     pub max_age: Duration,
     /// What is done about events.
@@ -130,6 +133,7 @@ fn stream(node: Node<'_>, issuers: Option<&[SignalIssuer]>, directory: &Path) ->
             check_transmitter(fields, delivery, transmitter.as_ref());
         }
         let critical_subject_members = fields.texts("critical_subject_members");
+        let tenants = fields.texts("tenants");
         let max_age = max_age(fields);
         let events = events(fields);
         Ok(Stream {
@@ -139,6 +143,7 @@ fn stream(node: Node<'_>, issuers: Option<&[SignalIssuer]>, directory: &Path) ->
             delivery: delivery?,
             transmitter: transmitter?,
             critical_subject_members,
+            tenants,
             max_age: max_age?,
             events: events?,
         })

@@ -245,7 +245,8 @@ fn complete() -> Value {
         "streams": [
             {"name": "okta", "issuer": "a", "audiences": ["https://edge"],
              "delivery": {"push": {"authorization": {"env": "OKTA_AUTHORIZATION"}}},
-             "critical_subject_members": ["tenant"], "max_age": "1d", "events": events},
+             "critical_subject_members": ["tenant"], "tenants": ["acme"], "max_age": "1d",
+             "events": events},
             {"name": "apple-2", "issuer": "a", "audiences": ["https://edge"],
              "delivery": {"push": {"authorization": {"file": "authorization"}}}},
             {"name": "polled", "issuer": "b", "audiences": ["https://edge"],

@@ -1,5 +1,6 @@
 //! From a security event to what is revoked or restored.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::Kept;
@@ -16,6 +17,9 @@ use crate::time::UnixTime;
 
 /// A device is revoked until it is said to be compliant again, or for as long as this.
 const DEVICE_LIFE: Duration = Duration::from_hours(366 * 24);
+
+/// The member of a complex subject that has the tenant.
+const TENANT: &str = "tenant";
 
 /// What follows from an event. What has an origin may be restored by another event, so that only the
 /// latest of both counts.
@@ -103,11 +107,34 @@ impl About<'_> {
     }
 
     fn targets(&self, role: Role) -> Result<Vec<Target>, Refusal> {
-        let critical = &self.stream.critical_subject_members;
+        let subject = self.subject()?;
+        let critical = self.critical_of(subject);
         if self.is_of_account() {
-            return naming::account(self.subject()?, self.issuer, critical);
+            return naming::account(subject, self.issuer, &critical);
         }
-        naming::targets(self.subject()?, role, self.issuer, critical)
+        naming::targets(subject, role, self.issuer, &critical)
+    }
+
+    /// The members of this subject that have to be taken into account. The tenant is if it is one that all
+    /// tokens of the issuer are of: then what is limited to the issuer is limited to it.
+    fn critical_of(&self, subject: &Subject) -> Cow<'_, [String]> {
+        let Stream {
+            critical_subject_members: critical,
+            tenants,
+            ..
+        } = self.stream;
+        let is_of_issuer = match subject {
+            Subject::Complex(members) => members.iter().any(|member| match member {
+                (name, Identifier::Plain(_, tenant)) => name == TENANT && tenants.contains(tenant),
+                _ => false,
+            }),
+            Subject::Simple(_) => false,
+        };
+        if is_of_issuer {
+            let others = critical.iter().filter(|name| *name != TENANT);
+            return Cow::Owned(others.cloned().collect());
+        }
+        Cow::Borrowed(critical)
     }
 
     /// Whether it is about the user's account, in whichever session or on whichever device it was noticed.
@@ -140,8 +167,9 @@ impl About<'_> {
     }
 
     fn device(&self, compliance: Compliance) -> Result<Consequences, Refusal> {
-        let critical = &self.stream.critical_subject_members;
-        let targets = naming::device(self.subject()?, self.issuer, critical)?;
+        let subject = self.subject()?;
+        let critical = self.critical_of(subject);
+        let targets = naming::device(subject, self.issuer, &critical)?;
         if compliance == Compliance::Compliant {
             return Ok(self.restored(targets, EventName::DeviceComplianceChange));
         }

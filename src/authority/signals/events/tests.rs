@@ -22,6 +22,7 @@ pub(in crate::authority::signals) fn stream() -> Stream {
         }),
         transmitter: None,
         critical_subject_members: Vec::new(),
+        tenants: Vec::new(),
         max_age: Duration::from_hours(24),
         events: EventActions::default(),
     }

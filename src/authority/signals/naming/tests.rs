@@ -209,6 +209,8 @@ fn a_critical_member_shapes_what_is_revoked_or_the_event_is_refused() {
     for broader in ["user", "tenant"] {
         let refused = of_device(broader).unwrap_err();
         assert_eq!(refused.code, Code::SubjectCritical);
+        let key = "name it in `tenants` of the stream";
+        assert_eq!(refused.detail.contains(key), broader == "tenant");
     }
 }
 

@@ -53,6 +53,10 @@ fn consequences(
             "format": "complex", "device": opaque("d"),
             "user": {"format": "iss_sub", "iss": "https://id.example", "sub": "alice"},
         }),
+        "user of a tenant" => json!({
+            "format": "complex", "tenant": opaque("acme"),
+            "user": {"format": "iss_sub", "iss": "https://id.example", "sub": "alice"},
+        }),
         "token" => json!({"format": "jwt_id", "iss": "https://id.example", "jti": "t"}),
         other => panic!("{other}"),
     };
@@ -70,6 +74,33 @@ fn revocation(key: &str, payload: &Value, member: &str) -> Revocation {
     assert!(effect.restored.is_empty());
     let [request] = effect.revoked.try_into().unwrap();
     request.check("push", time(NOW), &LIMITS).unwrap()
+}
+
+#[test]
+fn a_critical_tenant_is_taken_into_account_if_all_tokens_are_of_it() {
+    let of = |tenants: &[&str]| {
+        let stream = Stream {
+            critical_subject_members: vec!["tenant".to_owned()],
+            tenants: tenants.iter().map(|name| (*name).to_owned()).collect(),
+            ..stream()
+        };
+        let about = (&stream, &known());
+        let session = consequences("session-revoked", &json!({}), "user of a tenant", about);
+        let account = consequences("account-disabled", &json!({}), "user of a tenant", about);
+        [session, account].map(|effect| {
+            let [request] = effect?.revoked.try_into().unwrap();
+            let revoked = request.check("push", time(NOW), &LIMITS).unwrap();
+            Ok((revoked.target.kind, revoked.target.value))
+        })
+    };
+    let alice = Ok((Kind::Subject, "alice".to_owned()));
+    assert_eq!(of(&["other", "acme"]), [alice.clone(), alice]);
+    for others in [&[][..], &["other"], &["acme2"]] {
+        assert_eq!(
+            of(others),
+            [Err(Code::SubjectCritical), Err(Code::SubjectCritical)]
+        );
+    }
 }
 
 /// The payload of an event of this type from which something follows.
