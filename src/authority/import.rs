@@ -247,7 +247,8 @@ pub(super) fn read(
     }
     let request: RevocationRequest = strict::from_slice(line).map_err(|error| error.to_string())?;
     if request.wait.is_some() {
-        return Err("`wait` does not go with an import".to_owned());
+        let hint = "leave it out, since an import waits for no edge; `portcullis edges` shows how far each is";
+        return Err(format!("`wait` goes with a single revocation only: {hint}"));
     }
     request
         .check(caller, now, limits)

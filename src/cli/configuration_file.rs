@@ -112,9 +112,11 @@ pub enum ConfigurationFileError {
     /// It is none of the files that are known here.
     #[error(
         "{path}: expected a plugin configuration (with `providers` at its top), a file of Envoy, Istio or \
-         Envoy Gateway with the filter in it, the authority's file (with `issuers`, `sessions`, \
-         `suspicion` or `webhook`) or the signals file (with `receivers` of `issuers`, `streams` or \
-         `oauth`){suggestion}"
+         Envoy Gateway with the filter in it, the authority's file (with {}) or the signals file (with {}, \
+         or with {} in one of its `issuers`){suggestion}",
+        any_of(&Configuration::SECTIONS),
+        any_of(&SignalsConfiguration::SECTIONS),
+        any_of(&SignalsConfiguration::OF_ISSUERS)
     )]
     Nothing {
         /// The file.
@@ -247,6 +249,15 @@ fn files(text: &str, name: &str, map: &Document) -> Result<Vec<Document>, YamlEr
         value: document.value,
     });
     Ok(documents.collect())
+}
+
+/// These keys in a sentence.
+fn any_of(keys: &[&str]) -> String {
+    match keys {
+        [] => String::new(),
+        [only] => format!("`{only}`"),
+        [others @ .., last] => format!("`{}` or `{last}`", others.join("`, `")),
+    }
 }
 
 /// That there is nothing in these documents of a file that is known here.

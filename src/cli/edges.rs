@@ -1,6 +1,6 @@
 //! `portcullis edges`: which edges follow the authority, and how far each has come.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -38,7 +38,20 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
             writeln!(output, "{}", line(edge)).map_err(CommandError::Output)?;
         }
     }
+    // Beside the output, which programs read.
+    if let Some(left_out) = left_out(&answer) {
+        let _ = writeln!(io::stderr(), "{left_out}");
+    }
     Ok(())
+}
+
+/// What is said of edges that the answer does not list.
+fn left_out(answer: &EdgesAnswer) -> Option<String> {
+    let EdgesAnswer { edges, more, .. } = answer;
+    let (listed, all) = (edges.len(), edges.len() + more);
+    (*more > 0).then(|| {
+        format!("{listed} of {all} edges, those that lack most first; --limit {all} shows all")
+    })
 }
 
 /// Name, address, credential, version, sequence, how many changes it lacks and for how long, generation,
@@ -78,6 +91,22 @@ pub(super) fn shown(milliseconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_list_leaves_out_is_counted() {
+        let mut answer = EdgesAnswer {
+            epoch: 1,
+            sequence: 7,
+            seen: 0,
+            behind: 0,
+            edges: Vec::new(),
+            more: 0,
+        };
+        assert_eq!(left_out(&answer), None);
+        answer.more = 12;
+        let told = "0 of 12 edges, those that lack most first; --limit 12 shows all";
+        assert_eq!(left_out(&answer).as_deref(), Some(told));
+    }
 
     #[test]
     fn a_line_says_who_an_edge_is_and_what_it_lacks() {

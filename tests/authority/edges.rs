@@ -290,7 +290,11 @@ fn only_whole_seconds_up_to_half_a_minute_are_waited_and_not_in_an_import() {
         .authority
         .post_text("/v1/import", import, &line.to_string());
     assert_eq!(answer.status, 422);
-    assert!(answer.text().contains("`wait` does not go with an import"));
+    assert!(
+        answer
+            .text()
+            .contains("`wait` goes with a single revocation only: leave it out")
+    );
     assert_eq!(scene.authority.stats()["sequence"], 0);
     let revoke = ["revoke", "session", "a", "--issuer", ISSUER, "--wait=31s"];
     let (code, _, errors) = told(&scene.authority.command(&revoke));

@@ -96,6 +96,14 @@ fn validate_looks_at_several_files_and_at_standard_input() {
         told(&output.stdout),
         "sound.yaml: the configuration is valid\n"
     );
+    // Each of the keys by which a file is known, as the readers of these files have them.
+    let keys = "the authority's file (with `issuers`, `sessions`, `suspicion` or `webhook`) or the \
+                signals file (with `oauth`, `listen`, `tls`, ";
+    assert!(
+        told(&output.stderr).contains(keys),
+        "{}",
+        told(&output.stderr)
+    );
     write("mistyped.yaml", "isuers: []\n");
     let output = validate(&["mistyped.yaml"]);
     complains(&output, "; found `isuers`, did you mean `issuers`?\n");

@@ -375,6 +375,9 @@ fn the_schema_for_editors_has_the_keys_that_are_read() {
         .map(|path| index.replace_all(path, "[]").into_owned())
         .collect();
     assert_eq!(described, asked);
+    let top = asked.iter().filter(|path| !path.contains(['.', '[']));
+    let known = Configuration::SECTIONS.iter().copied().collect();
+    assert_eq!(top.map(String::as_str).collect::<BTreeSet<_>>(), known);
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     assert!(validator.is_valid(&document));
     let strange = json!({"issuers": [{"issuer": "a", "keys": {"jwks_file": "a"}, "x": 1}]});

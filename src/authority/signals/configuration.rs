@@ -77,6 +77,14 @@ impl SignalsConfiguration {
         "streams",
     ];
 
+    /// The keys of an issuer that are in no other file.
+    pub(crate) const OF_ISSUERS: [&str; 4] = [
+        "client_ids",
+        "receivers",
+        "logout_without_sid",
+        "tokens_carry_sid",
+    ];
+
     /// Whether a document is a signals file, as far as its keys tell. Issuers are in the authority's
     /// own file too.
     #[must_use]
@@ -85,7 +93,7 @@ impl SignalsConfiguration {
         let issuers = document.get("issuers").and_then(Value::as_array);
         let mut issuers = issuers.into_iter().flatten();
         let is_told =
-            has(document, &Self::SECTIONS) || issuers.any(|issuer| has(issuer, &OF_ISSUERS));
+            has(document, &Self::SECTIONS) || issuers.any(|issuer| has(issuer, &Self::OF_ISSUERS));
         is_told
             && !has(
                 document,
@@ -212,14 +220,5 @@ fn public_url(fields: &mut Fields<'_>) -> Read<Option<String>> {
 
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 10_003);
-
-/// The keys of an issuer that are in no other file.
-const OF_ISSUERS: [&str; 4] = [
-    "client_ids",
-    "receivers",
-    "logout_without_sid",
-    "tokens_carry_sid",
-];
-
 #[cfg(test)]
 mod tests;

@@ -284,6 +284,19 @@ fn asked() -> BTreeSet<String> {
 }
 
 #[test]
+fn a_file_is_known_by_the_keys_that_are_read() {
+    let asked = asked();
+    let top = asked.iter().filter(|path| !path.contains(['.', '[']));
+    let known = SignalsConfiguration::SECTIONS.iter().copied();
+    // Issuers are in the authority's own file too.
+    let known = known.chain(["issuers"]).collect();
+    assert_eq!(top.map(String::as_str).collect::<BTreeSet<_>>(), known);
+    for key in SignalsConfiguration::OF_ISSUERS {
+        assert!(asked.contains(&format!("issuers[].{key}")), "{key}");
+    }
+}
+
+#[test]
 fn the_schema_for_editors_has_the_keys_that_are_read() {
     let text = include_str!("../../../../envoy/signals.schema.json");
     let schema: Value = serde_json::from_str(text).unwrap();
