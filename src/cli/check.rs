@@ -10,10 +10,10 @@ use super::authority_client::{self, Client, ClientError};
 use super::instant::Instant;
 use super::printable::printable;
 use super::target::{Names, Target, TargetError};
-use super::token_names::{Name, Nameless, TokenNames};
+use super::token_names::{Name, Nameless, Status, TokenNames};
 use super::{CommandError, known_issuer, print_json};
 use crate::revocation::Kind;
-use crate::revocation::wire::{CHECK_PATH, CheckAnswer, CheckRequest, Member};
+use crate::revocation::wire::{CHECK_PATH, CheckAnswer, CheckRequest, Member, TokenStatus};
 
 /// The arguments of `portcullis check`.
 #[derive(Debug, Args)]
@@ -118,6 +118,116 @@ struct TokenAnswer<'a> {
     #[serde(flatten)]
     answer: &'a CheckAnswer,
     names: &'a [NameAnswer],
+    #[serde(skip_serializing_if = "Listed::is_absent")]
+    status_list: &'a Listed,
+}
+
+/// What is known of the entry of a status list that a token refers to. Whether it counts is for each filter
+/// to say (`status_list` of its provider).
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Listed {
+    /// The token refers to none.
+    Absent,
+    /// The token has a `status` that is no reference.
+    Unusable {
+        /// In words.
+        unusable: &'static str,
+    },
+    /// What the list says.
+    Known {
+        #[serde(flatten)]
+        entry: Entry,
+        status: TokenStatus,
+    },
+    /// Nothing is known of the list.
+    Unknown {
+        #[serde(flatten)]
+        entry: Entry,
+        /// Why.
+        unknown: String,
+    },
+}
+
+/// An entry of a status list.
+#[derive(Debug, Serialize)]
+struct Entry {
+    uri: String,
+    idx: u64,
+}
+
+impl Listed {
+    /// Asks the authority about the entry. That nothing is known of it is an answer too.
+    fn ask(client: &Client, token: &TokenNames) -> Result<Self, ClientError> {
+        let reference = match token.status() {
+            Status::Absent => return Ok(Self::Absent),
+            Status::Unusable => {
+                let unusable = "no reference to a status list: filters with `status_list: honour` \
+                                refuse the token";
+                return Ok(Self::Unusable { unusable });
+            }
+            Status::Entry(reference) => reference,
+        };
+        let entry = Entry {
+            uri: reference.uri.clone(),
+            idx: reference.idx,
+        };
+        // By itself, so that what revokes the token keeps nothing back.
+        let request = CheckRequest {
+            issuer: token.issuer().to_owned(),
+            status: Some(reference.clone()),
+            ..CheckRequest::default()
+        };
+        let unknown = match ask(client, &request) {
+            Ok(CheckAnswer {
+                status: Some(status),
+                ..
+            }) => {
+                return Ok(Self::Known { entry, status });
+            }
+            Ok(_) => "the authority does not say".to_owned(),
+            Err(ClientError::Refused(problem) | ClientError::Unable(problem))
+                if problem.code == "status_unknown" =>
+            {
+                problem.detail
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self::Unknown { entry, unknown })
+    }
+
+    const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    const fn status(&self) -> Option<TokenStatus> {
+        match self {
+            Self::Known { status, .. } => Some(*status),
+            Self::Absent | Self::Unusable { .. } | Self::Unknown { .. } => None,
+        }
+    }
+
+    fn line(&self) -> Option<String> {
+        let (entry, state, why) = match self {
+            Self::Absent => return None,
+            Self::Unusable { unusable } => {
+                return Some(format!("status   status     {unusable}"));
+            }
+            Self::Known { entry, status } => (entry, state_of(*status), String::new()),
+            Self::Unknown { entry, unknown } => (entry, "not known", format!(": {unknown}")),
+        };
+        let Entry { uri, idx } = entry;
+        let value = printable(&format!("entry {idx} of {uri}{why}"));
+        Some(format!("status   status     {state:<12} {value}"))
+    }
+}
+
+const fn state_of(status: TokenStatus) -> &'static str {
+    match status {
+        TokenStatus::Valid => "valid",
+        TokenStatus::Invalid => "invalid",
+        TokenStatus::Suspended => "suspended",
+    }
 }
 
 fn about_token(
@@ -126,18 +236,30 @@ fn about_token(
     output: &mut dyn Write,
 ) -> Result<(), CommandError> {
     let check = arguments.at(token.check().clone());
-    let answer = ask(&Client::new(&arguments.authority)?, &check)?;
+    let client = Client::new(&arguments.authority)?;
+    let mut answer = ask(&client, &check)?;
     let names = names(token, &answer);
+    let listed = Listed::ask(&client, token)?;
+    if let Some(cause) = listed.status().and_then(TokenStatus::cause) {
+        answer.cause = if answer.revoked {
+            answer.cause.and(cause)
+        } else {
+            cause
+        };
+        answer.revoked = true;
+    }
+    answer.status = listed.status();
     if arguments.authority.json {
         let answer = TokenAnswer {
             answer: &answer,
             names: &names,
+            status_list: &listed,
         };
         print_json(output, &answer)?;
     } else {
-        writeln!(output, "{}", text_of(answer.by)).map_err(CommandError::Output)?;
-        for name in &names {
-            writeln!(output, "{}", name.line()).map_err(CommandError::Output)?;
+        let lines = names.iter().map(NameAnswer::line).chain(listed.line());
+        for line in [text_of_token(&answer)].into_iter().chain(lines) {
+            writeln!(output, "{line}").map_err(CommandError::Output)?;
         }
     }
     finish(&answer, token.issuer())
@@ -222,6 +344,14 @@ fn request(mut request: CheckRequest, target: &Target) -> CheckRequest {
 
 fn ask(client: &Client, request: &CheckRequest) -> Result<CheckAnswer, ClientError> {
     client.post(CHECK_PATH, &request.to_json())
+}
+
+/// What is the matter with a token.
+fn text_of_token(answer: &CheckAnswer) -> String {
+    match answer.by {
+        None if answer.revoked => "revoked by its status list".to_owned(),
+        by => text_of(by),
+    }
 }
 
 fn text_of(by: Option<Kind>) -> String {

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::gate::{ClaimSource, NamingRules, check_request_of};
-use crate::revocation::wire::{CheckRequest, Member};
+use crate::revocation::wire::{CheckRequest, Member, StatusReference};
 use crate::revocation::{Kind, MAX_NAME_BYTES};
 use crate::time::UnixTime;
 use crate::token::{Claims, LARGEST_MAX_TOKEN_BYTES, TokenError, UnverifiedToken};
@@ -18,8 +18,20 @@ use crate::token::{Claims, LARGEST_MAX_TOKEN_BYTES, TokenError, UnverifiedToken}
 pub struct TokenNames {
     claims: Claims,
     check: CheckRequest,
+    status: Status,
     device_claim: Option<String>,
     sources: Vec<ClaimSource>,
+}
+
+/// What a token says of its status, which counts at providers that have `status_list: honour`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing.
+    Absent,
+    /// That this entry of a status list says it.
+    Entry(StatusReference),
+    /// Something that is no reference to a list.
+    Unusable,
 }
 
 /// The name that one claim gives the token.
@@ -84,12 +96,14 @@ impl TokenNames {
             ..NamingRules::default()
         };
         let check = check_request_of(&claims, rules);
+        let status = Status::of(&claims);
         if check.issuer.is_empty() {
             return Err(TokenFileError::Issuer);
         }
         Ok(Self {
             claims,
             check,
+            status,
             device_claim: device_claim.map(str::to_owned),
             sources,
         })
@@ -111,6 +125,12 @@ impl TokenNames {
     #[must_use]
     pub const fn check(&self) -> &CheckRequest {
         &self.check
+    }
+
+    /// What it says of its status. The check asks nothing about that.
+    #[must_use]
+    pub const fn status(&self) -> &Status {
+        &self.status
     }
 
     /// Every claim besides `iss` that names tokens, in the order in which they are looked up.
@@ -184,6 +204,22 @@ impl TokenNames {
         let value = self.claims.get(claim);
         let is_name = |text: &str| text.len() <= MAX_NAME_BYTES;
         value.is_some_and(|value| !value.as_str().is_some_and(is_name))
+    }
+}
+
+impl Status {
+    /// What these claims say.
+    #[must_use]
+    pub fn of(claims: &Claims) -> Self {
+        let rules = NamingRules {
+            honours_status: true,
+            ..NamingRules::default()
+        };
+        match check_request_of(claims, rules).status {
+            Some(reference) => Self::Entry(reference),
+            None if claims.get("status").is_some() => Self::Unusable,
+            None => Self::Absent,
+        }
     }
 }
 

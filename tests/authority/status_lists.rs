@@ -7,11 +7,12 @@ use std::time::Duration;
 use portcullis::revocation::{Batch, Change};
 use serde_json::{Value, json};
 
+use super::command_line::told;
 use super::jwks_server::JwksServer;
 use super::keys::jwks;
 use super::process::{Answer, Authority, directory, until};
 use super::status_list::{claims, now, packed, signed, status_list};
-use super::token::ISSUER;
+use super::token::{ISSUER, Token};
 
 const PATH: &str = "/lists/1";
 
@@ -156,6 +157,56 @@ fn a_list_is_fetched_once_and_says_what_a_token_is() {
     }
 }
 
+/// With `portcullis check --token`: the exit code, the first line, and the one about the status.
+fn checked(scene: &Scene, status: Value) -> (i32, String, Option<String>) {
+    let token = Token::signed_by("es256").claim("jti", "token");
+    let token = token.claim("status", status).to_string();
+    let command = ["check", "--token", "-"];
+    let (code, text, errors) = told(&scene.authority.command_with(&command, &token));
+    let first = text.lines().next();
+    let first = first.unwrap_or_else(|| panic!("{errors}")).to_owned();
+    let status = text.lines().find(|line| line.starts_with("status "));
+    (code, first, status.map(str::to_owned))
+}
+
+#[test]
+fn a_check_of_a_token_tells_what_its_list_says_and_that_nothing_is_known_of_it() {
+    let scene = Scene::new(&json!({}));
+    scene.publish(&[0, 1, 2]);
+    let uri = scene.uri();
+    for (index, code, first, state) in [
+        (0, 0, "not revoked", "valid"),
+        (1, 1, "revoked by its status list", "invalid"),
+        (2, 1, "revoked by its status list", "suspended"),
+        (7, 0, "not revoked", "not known"),
+    ] {
+        let status = json!({"status_list": {"uri": uri, "idx": index}});
+        let (found, told, line) = checked(&scene, status);
+        assert_eq!((found, told.as_str()), (code, first), "{index}");
+        let line = line.unwrap();
+        let expected = format!("status   status     {state:<12} entry {index} of {uri}");
+        assert!(line.starts_with(&expected), "{line}");
+    }
+    // A list that the authority's file does not permit, and no reference at all.
+    let elsewhere = json!({"status_list": {"uri": "https://elsewhere.example/1", "idx": 0}});
+    let (code, told, line) = checked(&scene, elsewhere);
+    assert_eq!((code, told.as_str()), (0, "not revoked"));
+    assert!(
+        line.unwrap()
+            .contains("not known    entry 0 of https://elsewhere.example/1: ")
+    );
+    let (code, _, line) = checked(&scene, json!({"status_list": "7"}));
+    assert_eq!(code, 0);
+    assert!(line.unwrap().contains("no reference to a status list"));
+    // What is revoked here is, whatever its list says, which is told all the same.
+    let request = json!({"kind": "token", "issuer": ISSUER, "value": "token"});
+    scene.authority.post("/v1/revocations", &request);
+    let status = json!({"status_list": {"uri": uri, "idx": 0}});
+    let (code, told, line) = checked(&scene, status);
+    assert_eq!((code, told.as_str()), (1, "revoked by token"));
+    assert!(line.unwrap().contains(" valid "));
+}
+
 #[test]
 fn what_changes_is_told_by_its_name_and_nothing_else_is() {
     let scene = Scene::new(&json!({"refresh": "1s"}));
@@ -227,7 +278,7 @@ fn only_what_the_issuer_has_signed_for_this_address_counts() {
         claims[name] = value;
         signed("es256", &claims)
     };
-    let of_others = super::token::Token::signed_by("es256").header("typ", "JWT");
+    let of_others = Token::signed_by("es256").header("typ", "JWT");
     let bad = [
         String::new(),
         "a.b.c".to_owned(),

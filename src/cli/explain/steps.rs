@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::token_names::Status;
 use super::distance;
 use crate::gate::{Chosen, Observer, Reason, Step};
 use crate::time::UnixTime;
@@ -96,6 +97,26 @@ impl<'c> Steps<'c> {
         }
     }
 
+    /// What is not known here of a token that a status list speaks of.
+    fn status(&self) -> Option<String> {
+        let token = self.token?.as_ref().ok()?;
+        let Status::Entry(entry) = Status::of(token.unverified_claims()) else {
+            return None;
+        };
+        let providers = self.configured.configuration.get("providers")?;
+        let provider = providers.get(&self.provider)?;
+        let is_honoured = provider.get("status_list").is_some_and(|it| it == "honour");
+        let (index, uri) = (entry.idx, entry.uri);
+        let what = if is_honoured {
+            "counts, and is not known here; `portcullis check --token` asks the authority"
+        } else {
+            "does not count, since `status_list` is not `honour`"
+        };
+        Some(format!(
+            "  ?        what entry {index} of the status list {uri} says of it {what}"
+        ))
+    }
+
     fn time(&self, name: &str, time: Option<UnixTime>) -> String {
         match time {
             Some(time) => format!("`{name}` {}", distance(self.now, time)),
@@ -172,6 +193,9 @@ impl Observer for &mut Steps<'_> {
         let outcome = if fault.is_some() { "NO" } else { "ok" };
         self.lines
             .push(format!("  {outcome:<9}{}{detail}", name(step)));
+        if step == Step::Signature && fault.is_none() {
+            self.lines.extend(self.status());
+        }
         if step == Step::Keys && fault.is_some() {
             self.lines.push(format!(
                 "           hint: `--jwks {}=FILE` gives them here, a JWK Set as its server has it",

@@ -122,6 +122,36 @@ fn each_step_is_told_up_to_the_one_that_refuses() {
 }
 
 #[test]
+fn what_a_status_list_says_is_told_to_be_unknown_here() {
+    let mut claims = claims(NOW + 60);
+    let (output, _) = explained(&token(&es256(), &claims), "/orders");
+    assert!(!output.contains("status list"), "{output}");
+    let list = json!({"uri": "https://issuer.example/lists/1", "idx": 7});
+    claims["status"] = json!({ "status_list": list });
+    let token = token(&es256(), &claims);
+    let line =
+        "  ?        what entry 7 of the status list https://issuer.example/lists/1 says of it ";
+    let (output, passes) = explained(&token, "/orders");
+    assert!(passes);
+    let told = format!("{line}does not count, since `status_list` is not `honour`\n");
+    assert!(output.contains(&told), "{output}");
+    let mut configuration = json!({
+        "providers": {"idp": {
+            "issuer": "https://issuer.example", "audiences": ["api"], "status_list": "honour",
+            "local_jwks": {"inline_string": jwk_set(&[&es256()])},
+        }},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+    });
+    configuration["revocation"] = json!({
+        "cluster": "authority", "credential": {"inline_string": "edge"},
+        "public_keys": ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"],
+    });
+    let (output, _) = explained_by(&configuration, &token, "/", &[]);
+    let told = format!("{line}counts, and is not known here; `portcullis check --token` asks");
+    assert!(output.contains(&told), "{output}");
+}
+
+#[test]
 fn a_request_that_goes_on_shows_what_the_upstream_gets() {
     let (output, passes) = explained(&token(&es256(), &claims(NOW + 60)), "/orders");
     assert!(passes);
