@@ -16,6 +16,7 @@ mod key;
 mod key_error;
 mod key_set;
 mod large_curve;
+mod media_type;
 mod signature;
 #[cfg(test)]
 mod vectors;
@@ -36,4 +37,5 @@ pub use json::{JsonError, MAX_JSON_DEPTH, Members, parse as parse_json, parse_ob
 pub use key::{DEFAULT_MAX_CANDIDATES, Key, KeyRules};
 pub use key_error::{KeyError, KeySetError, LeftOut, MAX_JWK_SET_BYTES, MAX_KEYS};
 pub use key_set::KeySet;
+pub use media_type::is_type;
 pub use signature::{Backend, SignatureError};

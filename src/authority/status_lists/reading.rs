@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::list::StatusList;
 use crate::time::UnixTime;
-use crate::token::VerifiedToken;
+use crate::token::{VerifiedToken, is_type};
 
 /// A longer `ttl` says no more.
 pub(super) const LONGEST_TTL: Duration = Duration::from_hours(24);
@@ -84,7 +84,8 @@ pub(super) fn read(token: &VerifiedToken, expected: Expected<'_>) -> Result<Read
     let Expected {
         now, clock_skew, ..
     } = expected;
-    if !token.token_type().is_some_and(is_status_list) {
+    let token_type = token.token_type().unwrap_or_default();
+    if !is_type(token_type, "statuslist+jwt") {
         return Err(ListFault::Type);
     }
     let claims = token.claims();
@@ -122,12 +123,6 @@ pub(super) fn read(token: &VerifiedToken, expected: Expected<'_>) -> Result<Read
         issued_at,
         good_for,
     })
-}
-
-fn is_status_list(name: &str) -> bool {
-    ["statuslist+jwt", "application/statuslist+jwt"]
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(name))
 }
 
 fn ttl(value: &Value) -> Result<Duration, ListFault> {

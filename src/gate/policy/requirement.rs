@@ -2,7 +2,7 @@
 
 use super::conditions::{ClaimCondition, Scopes};
 use crate::gate::reason::Reason;
-use crate::token::{Claims, VerifiedToken};
+use crate::token::{Claims, VerifiedToken, is_type};
 
 /// What a rule or a route asks for: `JwtRequirement`.
 #[derive(Debug)]
@@ -137,12 +137,12 @@ impl TokenRequirement {
     /// token are refused (RFC 8725 section 3.11): otherwise a service that receives logout tokens,
     /// say, could use them as their users.
     pub(in crate::gate) fn check_type(&self, token: &VerifiedToken) -> Result<(), Reason> {
-        let found = token.token_type().map(bare_type).unwrap_or_default();
-        let is = |name: &str| found.eq_ignore_ascii_case(name);
+        let found = token.token_type().unwrap_or_default();
+        let is = |name: &str| is_type(found, name);
         let is_accepted = if self.types.is_empty() {
             !NOT_FOR_ACCESS.iter().any(|name| is(name)) && !is_logout_token(token.claims())
         } else {
-            self.types.iter().any(|name| is(bare_type(name)))
+            self.types.iter().any(|name| is(name))
         };
         if is_accepted {
             Ok(())
@@ -193,12 +193,4 @@ const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 fn is_logout_token(claims: &Claims) -> bool {
     let events = claims.get("events");
     events.is_some_and(|events| events.get(LOGOUT_EVENT).is_some())
-}
-
-fn bare_type(name: &str) -> &str {
-    const MEDIA: &str = "application/";
-    match name.split_at_checked(MEDIA.len()) {
-        Some((media, rest)) if media.eq_ignore_ascii_case(MEDIA) => rest,
-        _ => name,
-    }
 }

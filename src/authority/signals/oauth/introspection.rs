@@ -11,7 +11,7 @@ use super::configuration::IntrospectRule;
 use crate::authority::verifier::User;
 use crate::revocation::MAX_NAME_BYTES;
 use crate::revocation::wire::ClaimName;
-use crate::token::Claims;
+use crate::token::{Claims, is_type};
 
 /// Claims that are handed on as they are.
 const CLAIMS: [&str; 12] = [
@@ -43,9 +43,7 @@ pub(super) fn may_know(rule: &IntrospectRule, claims: &Claims) -> bool {
 /// answer of this server.
 pub(super) fn is_for_apis(user: &User) -> bool {
     let found = user.token_type.as_deref().unwrap_or("jwt");
-    let plain = found.to_ascii_lowercase();
-    let plain = plain.strip_prefix("application/").unwrap_or(&plain);
-    let is_access_token = matches!(plain, "jwt" | "at+jwt");
+    let is_access_token = is_type(found, "jwt") || is_type(found, "at+jwt");
     // Logout tokens and security events have it, and no access token.
     is_access_token && user.claims.get("events").is_none()
 }
