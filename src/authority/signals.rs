@@ -52,6 +52,7 @@ mod recent;
 mod reception;
 mod rooms;
 mod secret;
+mod statement;
 mod streams;
 mod text;
 mod transmitter;

@@ -2,7 +2,9 @@
 //! of it in Shared Signals Framework 1.0 section 4.1).
 //!
 //! Members that are not known are ignored, as the framework demands. What is known has to be as its
-//! definition says, and is refused otherwise: an event is never half understood.
+//! definition says, and is refused otherwise: an event is never half understood. An event from which
+//! nothing follows need not be understood. It is recorded with what is wrong with it, so that a stream can
+//! be looked at first, whatever its transmitter sends.
 
 use std::time::Duration;
 
@@ -10,7 +12,8 @@ use serde_json::{Map, Value};
 
 use super::configuration::Stream;
 use super::reason::{Code, Refusal};
-use super::text::{is_name, shown};
+use super::statement::{self, Audience};
+use super::text::shown;
 use crate::time::UnixTime;
 use crate::token::{Claims, VerifiedToken};
 
@@ -44,6 +47,8 @@ pub(super) struct SecurityEvent {
     pub(super) issued_at: UnixTime,
     /// From when on it would be refused for its age.
     pub(super) good_until: UnixTime,
+    /// What is not as its definition demands, of an event that is only recorded.
+    pub(super) flaw: Option<String>,
 }
 
 /// What a token with a good signature says, if every step finds it in order.
@@ -58,43 +63,63 @@ pub(super) fn read(
     clock_skew: Duration,
 ) -> Result<SecurityEvent, Refusal> {
     let claims = token.claims();
-    check_type(token.token_type())?;
+    // The framework demands explicit typing (section 4.1.1).
+    statement::demand_type(token.token_type(), "secevent+jwt")?;
     check_not_another(claims)?;
-    check_audience(claims, stream)?;
-    let (issued_at, good_until) = check_times(claims, stream, now, clock_skew)?;
-    let id = claims.string("jti").unwrap_or_default();
-    if !is_name(id) {
-        return Err(Code::IdMissing.into());
-    }
+    let of_stream = Audience {
+        known: &stream.audiences,
+        one: "audience",
+        place: "`audiences` of the stream",
+    };
+    statement::audience(claims, of_stream)?;
+    let (issued_at, good_until) = statement::times(claims, stream.max_age, now, clock_skew)?;
+    let id = statement::id(claims)?;
     let (uri, payload) = one_event(claims)?;
-    // At the top as the framework has it, or inside the event, where drafts before it had it.
-    let subject = claims.get("sub_id").or_else(|| payload.get("subject"));
-    let happened_at = happened_at(claims, payload)?;
-    Ok(SecurityEvent {
-        id: id.to_owned(),
-        event: Event::read(uri, payload)?,
+    let mut event = SecurityEvent {
+        id,
+        event: Event::unread(uri),
         uri: shown(uri),
         reason: reason_of(payload),
-        subject: subject.map(Subject::read).transpose()?,
-        happened_at: happened_at.map_or(issued_at, |time| time.min(issued_at)),
+        subject: None,
+        happened_at: issued_at,
         issued_at,
         good_until,
-    })
+        flaw: None,
+    };
+    match event.understand(claims, uri, payload) {
+        Err(refusal) if is_only_recorded(uri, stream) => event.flaw = Some(refusal.detail),
+        understood => understood?,
+    }
+    Ok(event)
 }
 
-/// The framework demands explicit typing (section 4.1.1). Media types may be written in any case, and
-/// without `application/`.
-fn check_type(found: Option<&str>) -> Result<(), Refusal> {
-    let expected = "expected `secevent+jwt`";
-    let Some(found) = found else {
-        return Err(Code::TypeMismatch.because(format!("there is no `typ`, {expected}")));
-    };
-    let plain = found.to_ascii_lowercase();
-    let plain = plain.strip_prefix("application/").unwrap_or(&plain);
-    if plain == "secevent+jwt" {
-        return Ok(());
+/// Whether nothing follows from an event of this type, whatever it says. What the transmitter says of the
+/// stream itself is not only recorded.
+fn is_only_recorded(uri: &str, stream: &Stream) -> bool {
+    match EventName::of_uri(uri) {
+        None => true,
+        Some(EventName::Verification | EventName::StreamUpdated) => false,
+        Some(name) => stream.events.of(name) == Action::Record,
     }
-    Err(Code::TypeMismatch.because(format!("`typ` is `{}`, {expected}", shown(found))))
+}
+
+impl SecurityEvent {
+    /// Reads what the event says, as far as it is as its definition demands.
+    fn understand(
+        &mut self,
+        claims: &Claims,
+        uri: &str,
+        payload: &Map<String, Value>,
+    ) -> Result<(), Refusal> {
+        // At the top as the framework has it, or inside the event, where drafts before it had it.
+        let subject = claims.get("sub_id").or_else(|| payload.get("subject"));
+        self.subject = subject.map(Subject::read).transpose()?;
+        if let Some(time) = happened_at(claims, payload)? {
+            self.happened_at = time.min(self.issued_at);
+        }
+        self.event = Event::read(uri, payload)?;
+        Ok(())
+    }
 }
 
 /// What tells the token from those of other kinds (sections 4.1.2, 4.1.3 and 4.1.7).
@@ -105,50 +130,6 @@ fn check_not_another(claims: &Claims) -> Result<(), Refusal> {
         }
     }
     Ok(())
-}
-
-fn check_audience(claims: &Claims, stream: &Stream) -> Result<(), Refusal> {
-    let is_ours = |audience: &str| stream.audiences.iter().any(|known| known == audience);
-    if claims.audiences().any(is_ours) {
-        return Ok(());
-    }
-    let found: Vec<_> = claims.audiences().take(4).map(shown).collect();
-    let known = stream.audiences.join("`, `");
-    Err(Code::AudienceMismatch.because(if found.is_empty() {
-        format!("there is no `aud`, expected one of the `audiences` of the stream: `{known}`")
-    } else {
-        let found = found.join("`, `");
-        format!("`aud` is `{found}`, expected one of the `audiences` of the stream: `{known}`")
-    }))
-}
-
-fn check_times(
-    claims: &Claims,
-    stream: &Stream,
-    now: UnixTime,
-    clock_skew: Duration,
-) -> Result<(UnixTime, UnixTime), Refusal> {
-    let issued_at = claims.issued_at().ok_or(Code::IssueTimeMissing)?;
-    let latest = now.later_by(clock_skew);
-    if issued_at > latest {
-        return Err(Code::IssuedAhead.because(format!(
-            "`iat` is {} seconds ahead of the clock here; `--clock-skew` allows {}",
-            issued_at.seconds().saturating_sub(now.seconds()),
-            clock_skew.as_secs()
-        )));
-    }
-    if claims.not_before().is_some_and(|time| time > latest) {
-        return Err(Code::NotYetValid.into());
-    }
-    let good_until = issued_at.later_by(stream.max_age + clock_skew);
-    if good_until < now {
-        return Err(Code::TooOld.because(format!(
-            "it was issued {} seconds ago; `max_age` of the stream allows {}",
-            now.seconds().saturating_sub(issued_at.seconds()),
-            stream.max_age.as_secs()
-        )));
-    }
-    Ok((issued_at, good_until))
 }
 
 /// The one event of a token. Several would be alternative names of the same one (section 4.2.1), which

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::configuration::SignalIssuer;
-use super::logout;
 use super::reason::{Code, Refusal};
+use super::statement;
 use super::text::{is_name, shown};
 use crate::authority::strict;
 use crate::revocation::MAX_NAME_BYTES;
@@ -159,7 +159,8 @@ pub(super) fn assertion(
     clock_skew: Duration,
 ) -> Result<Assertion, Refusal> {
     let claims = token.claims();
-    check_type(token.token_type())?;
+    // The draft names no type; Okta's is one of its own. Without one, `aud` tells such a token from others.
+    statement::check_type(token.token_type(), "global-token-revocation+jwt")?;
     if !claims.audiences().any(|audience| audience == url) {
         let found: Vec<_> = claims.audiences().take(4).map(shown).collect();
         return Err(Code::AudienceMismatch.because(format!(
@@ -170,8 +171,8 @@ pub(super) fn assertion(
     if claims.expires_at().is_none() {
         return Err(Code::ExpiryMissing.into());
     }
-    let (issued_at, good_until) = logout::check_times(claims, issuer, now, clock_skew)?;
-    let id = logout::id(claims)?;
+    let (issued_at, good_until) = statement::times(claims, issuer.max_age, now, clock_skew)?;
+    let id = statement::id(claims)?;
     let caller = claims.string("sub").unwrap_or_default();
     if !issuer.client_ids.iter().any(|known| known == caller) {
         let known = issuer.client_ids.join("`, `");
@@ -186,12 +187,6 @@ pub(super) fn assertion(
         issued_at,
         good_until,
     })
-}
-
-/// The draft names no type; Okta's is one of its own. `JWT` says nothing, and then it is `aud` that tells
-/// such a token from others.
-fn check_type(found: Option<&str>) -> Result<(), Refusal> {
-    logout::expect_type(found, "global-token-revocation+jwt")
 }
 
 #[cfg(test)]

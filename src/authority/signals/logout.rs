@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::configuration::SignalIssuer;
 use super::reason::{Code, Refusal};
-use super::text::{is_name, shown};
+use super::statement::{self, Audience};
+use super::text::is_name;
 use crate::revocation::MAX_NAME_BYTES;
 use crate::time::UnixTime;
 use crate::token::{Claims, VerifiedToken};
@@ -48,9 +49,15 @@ pub(super) fn read(
     clock_skew: Duration,
 ) -> Result<Logout, Refusal> {
     let claims = token.claims();
-    expect_type(token.token_type(), "logout+jwt")?;
-    let clients = check_audience(claims, issuer)?;
-    let (issued_at, good_until) = check_times(claims, issuer, now, clock_skew)?;
+    statement::check_type(token.token_type(), "logout+jwt")?;
+    // Step 3, with the times.
+    let of_issuer = Audience {
+        known: &issuer.client_ids,
+        one: "client id",
+        place: "`client_ids` of its issuer",
+    };
+    let clients = statement::audience(claims, of_issuer)?;
+    let (issued_at, good_until) = statement::times(claims, issuer.max_age, now, clock_skew)?;
     let subject = name(claims, "sub")?;
     let session = name(claims, "sid")?;
     if subject.is_none() && session.is_none() {
@@ -60,100 +67,14 @@ pub(super) fn read(
     if claims.get("nonce").is_some() {
         return Err(Code::NoncePresent.into());
     }
-    let id = id(claims)?;
     Ok(Logout {
-        id,
+        id: statement::id(claims)?,
         subject,
         session,
         clients,
         issued_at,
         good_until,
     })
-}
-
-/// Explicit typing is recommended, and not everybody does it. `JWT` says nothing (RFC 8725 section
-/// 3.11), so that what tells a logout token from others is `events` then. Media types may be written
-/// in any case, and without `application/`.
-pub(super) fn expect_type(found: Option<&str>, expected: &str) -> Result<(), Refusal> {
-    let Some(found) = found else {
-        return Ok(());
-    };
-    let plain = found.to_ascii_lowercase();
-    let plain = plain.strip_prefix("application/").unwrap_or(&plain);
-    if plain == expected || plain == "jwt" {
-        return Ok(());
-    }
-    Err(Code::TypeMismatch.because(format!(
-        "`typ` is `{}`, expected `{expected}` or none",
-        shown(found)
-    )))
-}
-
-/// Step 3, `aud`.
-fn check_audience(claims: &Claims, issuer: &SignalIssuer) -> Result<Vec<String>, Refusal> {
-    let clients = issuer.client_ids.iter();
-    let clients = clients.filter(|client| claims.audiences().any(|found| found == **client));
-    let clients: Vec<_> = clients.cloned().collect();
-    if !clients.is_empty() {
-        return Ok(clients);
-    }
-    let found: Vec<_> = claims.audiences().take(4).map(shown).collect();
-    let known = issuer.client_ids.join("`, `");
-    Err(Code::AudienceMismatch.because(if found.is_empty() {
-        format!("there is no `aud`, expected one of the `client_ids` of its issuer: `{known}`")
-    } else {
-        let found = found.join("`, `");
-        format!("client id `{found}` is not among the `client_ids` of its issuer: `{known}`")
-    }))
-}
-
-/// `jti`, by which a token is known when it comes again.
-pub(super) fn id(claims: &Claims) -> Result<String, Refusal> {
-    let id = claims.string("jti").unwrap_or_default();
-    if !is_name(id) {
-        return Err(Code::IdMissing.into());
-    }
-    Ok(id.to_owned())
-}
-
-/// Step 3, `iat` and `exp`. Not every provider sends `exp`, so `max_age` counts as well. Gives back `iat`
-/// and until when the token is good.
-pub(super) fn check_times(
-    claims: &Claims,
-    issuer: &SignalIssuer,
-    now: UnixTime,
-    clock_skew: Duration,
-) -> Result<(UnixTime, UnixTime), Refusal> {
-    let issued_at = claims.issued_at().ok_or(Code::IssueTimeMissing)?;
-    let latest = now.later_by(clock_skew);
-    let ahead = |time: UnixTime| time.seconds().saturating_sub(now.seconds());
-    if issued_at > latest {
-        return Err(Code::IssuedAhead.because(format!(
-            "`iat` is {} seconds ahead of the clock here; `--clock-skew` allows {}",
-            ahead(issued_at),
-            clock_skew.as_secs()
-        )));
-    }
-    if let Some(not_before) = claims.not_before()
-        && not_before > latest
-    {
-        return Err(Code::NotYetValid.into());
-    }
-    let ago = |time: UnixTime| now.seconds().saturating_sub(time.seconds());
-    let oldest = issued_at.later_by(issuer.max_age + clock_skew);
-    if oldest < now {
-        return Err(Code::TooOld.because(format!(
-            "it was issued {} seconds ago; `max_age` allows {}",
-            ago(issued_at),
-            issuer.max_age.as_secs()
-        )));
-    }
-    let expires_at = claims.expires_at().map(|time| time.later_by(clock_skew));
-    match expires_at {
-        Some(time) if time <= now => Err(Code::Expired.into()),
-        Some(time) => Ok((issued_at, oldest.min(time))),
-        None => Ok((issued_at, oldest)),
-    }
 }
 
 /// Step 5. Others may be there: Keycloak adds `revoke_offline_access` where it also ends offline sessions.

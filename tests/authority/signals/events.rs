@@ -374,6 +374,21 @@ fn what_is_not_in_order_is_refused_as_the_specification_names_it_and_revokes_not
 }
 
 #[test]
+fn a_flaw_of_what_is_only_recorded_is_recorded_with_it() {
+    let directory = directory();
+    let authority = streaming(directory.path(), &json!({}), &json!({}));
+    let uri = format!("{CAEP}risk-level-change");
+    let odd = json!({"current_level": "SEVERE", "principal": "USER"});
+    taken(&authority, &event("1", &uri, &alice(), &odd));
+    let [record] = signals(&authority, "limit=1").try_into().unwrap();
+    let record: Value = record;
+    assert_eq!(record["outcome"], "recorded");
+    let flaw = "`current_level` of the event is none of `LOW`, `MEDIUM`, `HIGH`";
+    assert_eq!(record["detail"], flaw);
+    assert_eq!(history(&authority), [] as [Value; 0]);
+}
+
+#[test]
 fn a_subject_that_is_not_known_is_refused_and_nothing_is_half_done() {
     let directory = directory();
     let of_stream = json!({"critical_subject_members": ["tenant"]});

@@ -119,6 +119,11 @@ impl Event {
         })
     }
 
+    /// One with this URI, of which nothing more is known.
+    pub(super) fn unread(uri: &str) -> Self {
+        EventName::of_uri(uri).map_or(Self::Other, Self::Plain)
+    }
+
     /// What an event with this URI and payload says, if it has what its definition demands of it.
     ///
     /// # Errors
@@ -175,13 +180,18 @@ fn principal(payload: &Map<String, Value>) -> Result<Role, Refusal> {
     role.ok_or_else(|| invalid("`principal` of the event is not one that is known here"))
 }
 
+/// One of these words, in any case: CAEP has some in small letters and some in capitals, and transmitters
+/// take the one for the other.
 fn word<T: Copy>(
     payload: &Map<String, Value>,
     member: &str,
     words: &[(&str, T)],
 ) -> Result<T, Refusal> {
     let found = payload.get(member).and_then(Value::as_str);
-    let known = found.and_then(|found| words.iter().find(|(word, _)| *word == found));
+    let known = found.and_then(|found| {
+        let mut words = words.iter();
+        words.find(|(word, _)| word.eq_ignore_ascii_case(found))
+    });
     known.map(|(_, meaning)| *meaning).ok_or_else(|| {
         let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         let words = words.join("`, `");

@@ -44,8 +44,22 @@ fn good() -> (Value, Value) {
 }
 
 fn outcome(header: &Value, claims: &Value) -> Result<SecurityEvent, Code> {
+    outcome_at(&stream(), header, claims)
+}
+
+fn outcome_at(stream: &Stream, header: &Value, claims: &Value) -> Result<SecurityEvent, Code> {
     let now = UnixTime::from_seconds(NOW).unwrap();
-    read(&verified(header, claims), &stream(), now, SKEW).map_err(|refusal| refusal.code)
+    read(&verified(header, claims), stream, now, SKEW).map_err(|refusal| refusal.code)
+}
+
+/// A stream on which this is done about every event about which something can be.
+fn stream_that(action: Action) -> Stream {
+    let all = EventName::all_that_may_act();
+    let all: Vec<_> = all.map(|name| (name, action)).collect();
+    Stream {
+        events: EventActions::with(&all),
+        ..stream()
+    }
 }
 
 fn with(changes: &Value) -> Result<SecurityEvent, Code> {
@@ -54,8 +68,13 @@ fn with(changes: &Value) -> Result<SecurityEvent, Code> {
     outcome(&header, &claims)
 }
 
+/// One of a stream on which something follows from every event that can have that.
 fn of_event(key: &str, payload: &Value) -> Result<Event, Code> {
-    with(&json!({"events": {uri(key): payload}})).map(|event| event.event)
+    let (header, mut claims) = good();
+    change(&mut claims, &json!({"events": {uri(key): payload}}));
+    let event = outcome_at(&stream_that(Action::Revoke), &header, &claims)?;
+    assert_eq!(event.flaw, None);
+    Ok(event.event)
 }
 
 #[test]
@@ -270,7 +289,7 @@ fn an_event_has_what_its_definition_demands() {
         ("credential-change", credential("lost")),
         (
             "device-compliance-change",
-            json!({"current_status": "Compliant"}),
+            json!({"current_status": "complaint"}),
         ),
         ("assurance-level-change", json!({})),
         (
@@ -291,6 +310,74 @@ fn an_event_has_what_its_definition_demands() {
             "{key}: {payload}"
         );
     }
+}
+
+#[test]
+fn words_are_read_in_any_case() {
+    for (level, expected) in [
+        ("HIGH", RiskLevel::High),
+        ("high", RiskLevel::High),
+        ("Low", RiskLevel::Low),
+    ] {
+        let payload = json!({"current_level": level, "principal": "user"});
+        let expected = Event::RiskLevel {
+            level: expected,
+            principal: Role::User,
+        };
+        assert_eq!(of_event("risk-level-change", &payload), Ok(expected));
+    }
+    let status = json!({"current_status": "Not-Compliant"});
+    let expected = Event::DeviceCompliance(Compliance::NotCompliant);
+    assert_eq!(of_event("device-compliance-change", &status), Ok(expected));
+}
+
+#[test]
+fn what_is_only_recorded_need_not_be_as_its_definition_demands() {
+    let (header, good) = good();
+    let with = |changes: &Value| {
+        let mut claims = good.clone();
+        change(&mut claims, changes);
+        claims
+    };
+    let of = |key: &str, payload: Value| with(&json!({"events": {uri(key): payload}}));
+    let user = json!({"format": "email"});
+    for claims in [
+        of(
+            "risk-level-change",
+            json!({"current_level": "SEVERE", "principal": "USER"}),
+        ),
+        of("risk-level-change", json!({"current_level": "HIGH"})),
+        of("risk-level-change", json!({})),
+        of("credential-change", json!({"change_type": "lost"})),
+        of("token-claims-change", json!({"claims": []})),
+        of("session-revoked", json!({"event_timestamp": "yesterday"})),
+        of("session-presented", json!({"event_timestamp": "yesterday"})),
+        with(&json!({"sub_id": user})),
+        with(&json!({"sub_id": user, "events": {"urn:example:unheard-of": {}}})),
+    ] {
+        let event = outcome_at(&stream_that(Action::Record), &header, &claims).unwrap();
+        assert!(event.flaw.is_some(), "{claims}");
+        assert_eq!(event.happened_at, event.issued_at, "{claims}");
+    }
+    // By default, too, and where something follows it is refused.
+    let risk = of("risk-level-change", json!({"current_level": 7}));
+    let event = outcome(&header, &risk).unwrap();
+    let flaw = "`current_level` of the event is none of `LOW`, `MEDIUM`, `HIGH`";
+    assert_eq!(event.flaw.as_deref(), Some(flaw));
+    assert_eq!(event.event, Event::Plain(EventName::RiskLevelChange));
+    let refused = outcome_at(&stream_that(Action::Revoke), &header, &risk).unwrap_err();
+    assert_eq!(refused, Code::EventInvalid);
+    // What says something of the stream, and what makes a token one, is as strict as ever.
+    for changes in [
+        json!({"events": {uri("verification"): {"state": 7}}}),
+        json!({"events": {uri("stream-updated"): {}}}),
+        json!({"events": {uri("risk-level-change"): true}}),
+        json!({"jti": null}),
+    ] {
+        assert!(outcome_at(&stream_that(Action::Record), &header, &with(&changes)).is_err());
+    }
+    let whole = outcome_at(&stream_that(Action::Record), &header, &good).unwrap();
+    assert_eq!(whole.flaw, None);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use crate::authority::signals::reason::{Code, Refusal};
+use crate::authority::signals::statement;
 use crate::authority::signals::text::shown;
 use crate::revocation::MAX_NAME_BYTES;
 use crate::time::UnixTime;
@@ -42,7 +43,9 @@ pub(super) fn read(
     clock_skew: Duration,
 ) -> Result<Statement, Refusal> {
     let claims = token.claims();
-    check_type(token.token_type())?;
+    // A token that the client has signed for something else is none.
+    statement::check_type(token.token_type(), "client-authentication+jwt")
+        .map_err(|refusal| Code::ClientRefused.because(refusal.detail))?;
     if claims.issuer() != Some(client_id) || claims.string("sub") != Some(client_id) {
         return refused("`iss` and `sub` of the assertion have to be the `client_id`");
     }
@@ -84,17 +87,6 @@ pub(super) fn read(
         id: id.to_owned(),
         good_until,
     })
-}
-
-/// A token that the client has signed for something else is none.
-fn check_type(found: Option<&str>) -> Result<(), Refusal> {
-    let plain = found.unwrap_or("jwt").to_ascii_lowercase();
-    let plain = plain.strip_prefix("application/").unwrap_or(&plain);
-    if matches!(plain, "jwt" | "client-authentication+jwt") {
-        return Ok(());
-    }
-    let found = shown(found.unwrap_or_default());
-    refused(format!("`typ` of the assertion is `{found}`"))
 }
 
 fn refused<T>(detail: impl Into<String>) -> Result<T, Refusal> {

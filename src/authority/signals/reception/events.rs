@@ -214,6 +214,7 @@ impl Reception {
         record.unverified = false;
         record.event = Some(event.uri.clone());
         record.jti = Some(event.id.clone());
+        record.detail.clone_from(&event.flaw);
         if let Some(subject) = &event.subject {
             let (user, session) = subject.shown();
             record.subject = user.map(|name| self.named(name));
