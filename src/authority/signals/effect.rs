@@ -4,14 +4,18 @@
 //! |---|---|
 //! | a logout with `sid`, where access tokens carry it | that session, and nothing else |
 //! | a logout with `sid`, where they do not | everything that the subject was issued until then |
-//! | a logout without `sid` | what `logout_without_sid` says |
+//! | a logout without `sid` | what `logout_without_sid` says: that, or of it what was issued to the clients of the token |
 //! | a security event | see `events` |
 //! | a global token revocation | everything that the user was issued until then, by `sub` or the claim with the e-mail address |
 //!
-//! Every instant is counted from the signal's `iat`, which is by the same clock as `iat` of the access
-//! tokens: the same signal gives the same revocations whenever it is read. One without `iat` is about
-//! everything up to now, as an operator's revocation without an instant. `iat` has whole seconds, so
-//! that a cut-off is at the next second, to include what was issued in the same one.
+//! Every instant is counted from the signal's `iat`: the same signal gives the same revocations whenever
+//! it is read. One without `iat` is about everything up to now, as an operator's revocation without an
+//! instant. `iat` has whole seconds, so that a cut-off is at the next second, to include what was issued in
+//! the same one.
+//!
+//! `iat` is by the clock of the signal's issuer. Where that issues the access tokens too, cut-offs compare
+//! what one clock says. Where another does (`access_token_issuer`), its clock may be ahead, and a token of
+//! before the signal would have a later `iat`: so the cut-off reaches as far ahead as clocks may differ.
 
 use std::time::Duration;
 
@@ -51,9 +55,8 @@ pub(super) fn of_logout(
     let subject = logout.subject.as_deref();
     let subject = subject.map(|name| naming::user(name, issuer)).transpose()?;
     let kept = Kept { limits, now };
-    let session = logout.session.as_ref().filter(|_| issuer.tokens_carry_sid);
-    let targets = match (session, subject) {
-        (Some(session), subject) => {
+    let targets = match (logout.session.as_ref(), subject) {
+        (Some(session), subject) if issuer.tokens_carry_sid => {
             let target = Target::named(Kind::Session, issuer.token_issuer(), session);
             let request = RevocationRequest {
                 subject: subject.map(|subject| subject.value),
@@ -62,6 +65,9 @@ pub(super) fn of_logout(
             };
             return Ok(vec![request]);
         }
+        // A session is one of all clients, and its tokens cannot be told from the others of its subject. To
+        // end those at the clients of the logout token alone would leave some of them alive.
+        (Some(_), Some(subject)) => vec![subject],
         (None, Some(subject)) => match issuer.logout_without_sid {
             LogoutScope::Subject => vec![subject],
             LogoutScope::SubjectAndClient => {
@@ -70,7 +76,7 @@ pub(super) fn of_logout(
                 targets.collect()
             }
         },
-        (None, None) => {
+        (_, None) => {
             return Err(Code::NothingToRevoke.because(
                 "it has `sid` alone, which access tokens of its issuer do not carry \
                  (`tokens_carry_sid: false`), and no `sub`",
@@ -144,9 +150,18 @@ struct Kept<'a> {
 }
 
 impl Kept<'_> {
+    /// How far the clock of the access tokens may be ahead of that of the signals.
+    fn ahead(&self, issuer: &SignalIssuer) -> Duration {
+        if issuer.token_issuer() == issuer.issuer {
+            Duration::ZERO
+        } else {
+            self.limits.clock_skew
+        }
+    }
+
     fn revocation(&self, issuer: &SignalIssuer, target: Target, at: UnixTime) -> RevocationRequest {
         let kind = target.kind;
-        let not_before = at.later_by(Duration::from_secs(1));
+        let not_before = at.later_by(Duration::from_secs(1) + self.ahead(issuer));
         let life = self.limits.max_token_lifetime + self.limits.clock_skew;
         // Only the longest lifetime that can be said comes to more than may be asked for.
         let latest = self.now.later_by(MAX_EXPIRY);

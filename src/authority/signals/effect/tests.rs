@@ -82,9 +82,36 @@ fn without_a_session_only_the_clients_of_the_token_are_cut_off_where_the_file_sa
     });
     let at = |client| (Kind::SubjectAndClient, "alice", Some(client), Some(NOW - 4));
     assert_eq!(found.collect::<Vec<_>>(), [at("web"), at("app")]);
-    // A session is one of all clients.
-    let request = effect(&logout(Some("alice"), Some("s")), &issuer).unwrap();
+    // A session is one of all clients, whether or not tokens carry it.
+    let named = logout(Some("alice"), Some("s"));
+    let request = effect(&named, &issuer).unwrap();
     assert_eq!(request.kind, Kind::Session);
+    issuer.tokens_carry_sid = false;
+    let request = effect(&named, &issuer).unwrap();
+    assert_eq!((request.kind, request.client), (Kind::Subject, None));
+}
+
+/// Its clock may be ahead of that of the issuer of the signal: then a token of before the logout has a
+/// later `iat`.
+#[test]
+fn cut_offs_of_another_issuers_tokens_reach_as_far_ahead_as_clocks_may_differ() {
+    let mut issuer = issuer();
+    issuer.access_token_issuer = Some("https://api.example".to_owned());
+    let request = effect(&logout(Some("alice"), None), &issuer).unwrap();
+    assert_eq!(named(&request).2, Some(NOW - 4 + 60));
+    let revocation = request.check("caller", time(NOW), &LIMITS).unwrap();
+    let life = 86_400 + 60 + 900;
+    assert_eq!(revocation.expires_at.seconds(), NOW - 4 + 60 + life);
+    let alice = || asked(Identifier::Opaque("alice".to_owned()), Some(NOW - 5));
+    let request = global(&alice(), &issuer, "email").unwrap();
+    assert_eq!(request.not_before, Some(NOW - 4 + 60));
+    issuer.sessions_end = SessionEnd::UntilSignIn;
+    let request = effect(&logout(Some("alice"), Some("s")), &issuer).unwrap();
+    assert_eq!(request.not_before, Some(NOW - 4 + 60));
+    // The same one by another way of writing it is not another.
+    issuer.access_token_issuer = Some(issuer.issuer.clone());
+    let request = effect(&logout(Some("alice"), None), &issuer).unwrap();
+    assert_eq!(request.not_before, Some(NOW - 4));
 }
 
 #[test]
