@@ -316,9 +316,6 @@ fn of_user(identifier: &Identifier, issuer: &SignalIssuer) -> Result<Target, Ref
     match identifier {
         Identifier::IssSub { .. } => user(text, issuer),
         Identifier::JwtId { .. } => Ok(Target::named(Kind::Token, issuer.token_issuer(), text)),
-        Identifier::Plain(Format::Client, _) => {
-            Ok(Target::named(Kind::Client, issuer.token_issuer(), text))
-        }
         Identifier::Plain(format, _) => by_claim(format.name(), text, issuer),
         Identifier::Aliases(_) | Identifier::Other(_) => Err(not_known("")),
     }
@@ -404,6 +401,9 @@ fn text<'i>(identifier: &'i Identifier, issuer: &SignalIssuer) -> Result<&'i str
         }
     }
     match identifier {
+        // All of its users would be meant where one is, and something else where it is many.
+        Identifier::Plain(Format::Client, _) => Err(Code::SubjectFormatUnknown
+            .because("the subject names a client where no application is meant")),
         Identifier::Other(format) => Err(not_known(format)),
         identifier => identifier.text().ok_or_else(|| not_known("")),
     }

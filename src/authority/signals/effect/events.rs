@@ -8,8 +8,8 @@ use crate::authority::entry::Target;
 use crate::authority::request::{Limits, MAX_REASON_BYTES, RestorationRequest, RevocationRequest};
 use crate::authority::signals::configuration::{SignalIssuer, Stream};
 use crate::authority::signals::events::{
-    Action, Compliance, CredentialChange, Direction, Event, EventName, Identifier, RiskLevel,
-    SecurityEvent, Subject,
+    Action, Compliance, CredentialChange, Direction, Event, EventName, Format, Identifier,
+    RiskLevel, SecurityEvent, Subject,
 };
 use crate::authority::signals::naming::{self, Role};
 use crate::authority::signals::reason::{Code, Refusal};
@@ -85,6 +85,11 @@ pub(in crate::authority::signals) fn of_event(
             Ok(about.restored(targets, EventName::AccountDisabled))
         }
         Event::Plain(EventName::TokenRevoked) if about.is_of_opaque_token() => nothing,
+        Event::Plain(EventName::TokenRevoked | EventName::TokensRevoked)
+            if about.is_of_client() =>
+        {
+            about.revoked(Role::Application, None)
+        }
         Event::CredentialChange(_)
         | Event::AssuranceLevel(_)
         | Event::AccountDisabled { is_hijacked: true }
@@ -232,6 +237,16 @@ impl About<'_> {
     /// By what the stream knows its own entries again.
     fn origin(&self, by: EventName) -> String {
         format!("stream {}: {}", self.stream.name, by.key())
+    }
+
+    /// Whether all tokens of a client are meant, which only the events about tokens may say (OAuth Event
+    /// Types 1.0, draft, sections 2 and 3).
+    const fn is_of_client(&self) -> bool {
+        let subject = &self.event.subject;
+        matches!(
+            subject,
+            Some(Subject::Simple(Identifier::Plain(Format::Client, _)))
+        )
     }
 
     /// Whether a token is meant that is told by its text or a hash of it: the refresh token of a user, as

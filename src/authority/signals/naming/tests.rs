@@ -93,7 +93,7 @@ fn a_subject_is_called_what_access_tokens_call_it() {
         ),
         (
             json!({"format": "oauth_client", "client_id": "c"}),
-            one(Kind::Client, "c"),
+            Err(Code::SubjectFormatUnknown),
         ),
         (
             json!({"format": "account", "uri": "acct:a@b"}),
@@ -250,6 +250,29 @@ fn a_user_at_a_critical_application_is_cut_off_at_that_client() {
     ] {
         let refused = of(user, application, &["application"]);
         assert_eq!(refused, Err(Code::SubjectCritical), "{user} {application}");
+    }
+}
+
+/// Or one user's event would cut off all users of the client.
+#[test]
+fn a_client_is_named_as_an_application_and_as_nothing_else() {
+    let issuer = everything_is_known();
+    let client = json!({"format": "oauth_client", "client_id": "web"});
+    let complex = |member: &str| json!({"format": "complex", member: client});
+    let named = names(&complex("application"), &issuer, &[]);
+    assert_eq!(named, Ok(vec![(Kind::Client, "web".to_owned())]));
+    for member in ["user", "session", "device", "tenant", "org_unit", "group"] {
+        assert!(names(&complex(member), &issuer, &[]).is_err(), "{member}");
+    }
+    let aliases = |all: &[&Value]| json!({"format": "aliases", "identifiers": all});
+    let alone = names(&aliases(&[&client]), &issuer, &[]);
+    assert_eq!(alone, Err(Code::SubjectFormatUnknown));
+    let user = iss_sub("https://id.example", "a");
+    let beside = names(&aliases(&[&client, &user]), &issuer, &[]);
+    assert_eq!(beside, Ok(vec![(Kind::Subject, "a".to_owned())]));
+    for value in [&client, &complex("user")] {
+        let subject = Subject::read(value).unwrap();
+        assert!(account(&subject, &issuer, &[]).is_err(), "{value}");
     }
 }
 

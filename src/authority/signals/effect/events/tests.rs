@@ -57,6 +57,7 @@ fn consequences(
             "format": "complex", "tenant": opaque("acme"),
             "user": {"format": "iss_sub", "iss": "https://id.example", "sub": "alice"},
         }),
+        "client" => json!({"format": "oauth_client", "client_id": "web"}),
         "token" => json!({"format": "jwt_id", "iss": "https://id.example", "jti": "t"}),
         other => panic!("{other}"),
     };
@@ -240,6 +241,51 @@ fn a_session_or_a_token_is_revoked_and_nothing_else() {
     let request = effect.revoked.into_iter().next().unwrap();
     let session = request.check("push", time(NOW), &LIMITS).unwrap();
     assert_eq!(session.not_before, time(NOW - 4), "until the next sign-in");
+}
+
+#[test]
+fn only_what_is_about_tokens_may_be_about_all_of_a_client() {
+    let acting: Vec<_> = EventName::all_that_may_act()
+        .map(|event| (event, Action::Revoke))
+        .collect();
+    let acting = Stream {
+        events: EventActions::with(&acting),
+        ..stream()
+    };
+    for event in EventName::all_that_may_act() {
+        let effect = consequences(
+            event.key(),
+            &of_every_type(event),
+            "client",
+            (&acting, &known()),
+        );
+        let is_about_tokens = matches!(event, EventName::TokenRevoked | EventName::TokensRevoked);
+        if is_about_tokens {
+            let [request] = effect.unwrap().revoked.try_into().unwrap();
+            let revocation = request.check("push", time(NOW), &LIMITS).unwrap();
+            let target = (revocation.target.kind, revocation.target.value.as_str());
+            assert_eq!(target, (Kind::Client, "web"));
+            assert_eq!(revocation.not_before, time(NOW - 4));
+        } else {
+            let refused = effect.map(|effect| effect.revoked.len()).unwrap_err();
+            assert_eq!(refused, Code::SubjectFormatUnknown, "{event:?}");
+        }
+    }
+}
+
+/// The transmitter's clock says nothing of that of another issuer.
+#[test]
+fn cut_offs_of_another_issuers_tokens_reach_as_far_ahead_as_clocks_may_differ() {
+    let other = SignalIssuer {
+        access_token_issuer: Some("https://api.example".to_owned()),
+        ..known()
+    };
+    let payload = json!({"event_timestamp": NOW - 60});
+    for (issuer, expected) in [(known(), NOW - 59), (other, NOW - 59 + 60)] {
+        let effect = consequences("session-revoked", &payload, "user", (&stream(), &issuer));
+        let [request] = effect.unwrap().revoked.try_into().unwrap();
+        assert_eq!(request.not_before, Some(expected));
+    }
 }
 
 #[test]
