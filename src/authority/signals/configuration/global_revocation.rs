@@ -49,10 +49,7 @@ pub(super) fn global_revocation(
     node.object(|fields| {
         let path_name = fields.required("name").and_then(path_name);
         let authentication = authentication(fields, directory);
-        let email_claim = match fields.optional("email_claim") {
-            Some(node) => name(node),
-            None => Ok("email".to_owned()),
-        };
+        let email_claim = email_claim(fields);
         let unknown_subjects = fields.word(
             "unknown_subjects",
             &[
@@ -61,6 +58,9 @@ pub(super) fn global_revocation(
             ],
             UnknownSubjects::Accept,
         );
+        if let Ok(claim) = &email_claim {
+            warn_of_unknown(fields, claim, unknown_subjects);
+        }
         Ok(Some(GlobalRevocationRules {
             name: path_name?,
             authentication: authentication?,
@@ -69,6 +69,36 @@ pub(super) fn global_revocation(
         }))
     })
 }
+
+/// By default a claim that filters do not look at, so that it says so to everyone who has not decided.
+fn email_claim(fields: &mut Fields<'_>) -> Read<String> {
+    if let Some(node) = fields.optional("email_claim") {
+        return name(node);
+    }
+    fields.node().warning(format!(
+        "`email_claim` is `{DEFAULT_EMAIL_CLAIM}` where it is left out, and tokens of a user who is named by \
+         an e-mail address are then refused only by filters that have this claim among their \
+         `revocation.claims`; hint: write `email_claim: {DEFAULT_EMAIL_CLAIM}` once they have, or \
+         `email_claim: sub` where access tokens have the address as `sub`"
+    ));
+    Ok(DEFAULT_EMAIL_CLAIM.to_owned())
+}
+
+/// Nothing is known of claims, so that every address counts as known.
+fn warn_of_unknown(fields: &mut Fields<'_>, email_claim: &str, unknown: UnknownSubjects) {
+    if unknown == UnknownSubjects::NotFound
+        && email_claim != "sub"
+        && let Some(node) = fields.optional("unknown_subjects")
+    {
+        node.warning(format!(
+            "has no effect on users who are named by an e-mail address: which values of `{email_claim}` \
+             there are is not known, so the answer about them is never 404"
+        ));
+    }
+}
+
+/// The claim that OpenID Connect has for it.
+const DEFAULT_EMAIL_CLAIM: &str = "email";
 
 fn authentication(fields: &mut Fields<'_>, directory: &Path) -> Read<CallerAuthentication> {
     let words = [("signed_jwt", false), ("bearer", true)];

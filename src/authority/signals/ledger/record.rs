@@ -15,7 +15,8 @@ pub(in crate::authority) struct Record {
     pub(in crate::authority) receiver: String,
     /// `accepted`, `recorded`, `repeated`, `ignored`, or why it was refused.
     pub(in crate::authority) outcome: String,
-    /// What the operator should know about a refusal, or why there was nothing to do.
+    /// What the operator should know about a refusal, why there was nothing to do, or what has to be so
+    /// for what was done to have an effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::authority) detail: Option<String>,
     /// Who has signed it, or claims to have, if the issuer is one that is listened to.
@@ -116,7 +117,7 @@ impl Filter {
 
 impl Record {
     /// Notes what became of a revocation: what every token that it names has outlived already is not
-    /// revoked.
+    /// revoked, and what filters have to look at for it is said.
     pub(in crate::authority::signals) fn note_revoked(
         &mut self,
         revoked: Revoked,
@@ -125,6 +126,11 @@ impl Record {
         if *written == Written::Expired {
             self.detail = Some("every token that it could mean has expired".to_owned());
         } else {
+            if let Some(claim) = &revoked.claim {
+                self.detail = Some(format!(
+                    "refused only by filters that have `{claim}` among their `revocation.claims`"
+                ));
+            }
             self.revoked.push(revoked);
         }
     }

@@ -36,7 +36,8 @@ fn requests_to_revoke_everything_are_read_with_their_rules() {
         email_claim: "email".to_owned(),
         unknown_subjects: UnknownSubjects::Accept,
     };
-    assert_eq!(rules(&with_revoker(&json!({}))), expected);
+    let written = with_revoker(&json!({"email_claim": "email"}));
+    assert_eq!(rules(&written), expected);
     // A secret needs neither client ids nor a URL.
     let mut document = with_revoker(&json!({
         "authentication": "bearer", "credential": {"file": "secret"}, "email_claim": "sub",
@@ -54,6 +55,48 @@ fn requests_to_revoke_everything_are_read_with_their_rules() {
         ..expected
     };
     assert_eq!(rules(&document), expected);
+}
+
+/// Both would look as if something was done, and would do nothing.
+#[test]
+fn what_e_mail_addresses_do_not_do_is_told() {
+    let at = "issuers[0].receivers.global_token_revocation";
+    let warnings = |members: Value| {
+        let configured = read(&with_revoker(&members));
+        assert_eq!(configured.faults, []);
+        let warnings = configured.warnings.iter().map(ToString::to_string);
+        warnings.collect::<Vec<_>>()
+    };
+    let default = format!(
+        "{at}: `email_claim` is `email` where it is left out, and tokens of a user who is named by an \
+         e-mail address are then refused only by filters that have this claim among their \
+         `revocation.claims`; hint: write `email_claim: email` once they have, or `email_claim: sub` where \
+         access tokens have the address as `sub`"
+    );
+    let unknown = |claim: &str| {
+        format!(
+            "{at}.unknown_subjects: has no effect on users who are named by an e-mail address: which values \
+             of `{claim}` there are is not known, so the answer about them is never 404"
+        )
+    };
+    for (members, expected) in [
+        (json!({}), vec![default.clone()]),
+        (
+            json!({"unknown_subjects": "not_found"}),
+            vec![default, unknown("email")],
+        ),
+        (
+            json!({"unknown_subjects": "not_found", "email_claim": "mail"}),
+            vec![unknown("mail")],
+        ),
+        (json!({"email_claim": "mail"}), vec![]),
+        (
+            json!({"unknown_subjects": "not_found", "email_claim": "sub"}),
+            vec![],
+        ),
+    ] {
+        assert_eq!(warnings(members.clone()), expected, "{members}");
+    }
 }
 
 #[test]
