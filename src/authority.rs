@@ -62,8 +62,8 @@ mod writer;
 
 pub use certificate::{Certificate, TlsError};
 pub use configuration::{
-    Configuration, Configured, Issuer, IssuerKeys, KeyServer, SessionEnd, SessionLimits,
-    StatusListSource,
+    Configuration, Configured, ConfiguredFile, Document, Issuer, IssuerKeys, KeyServer, SessionEnd,
+    SessionLimits, StatusListSource,
 };
 pub use credentials::{
     Access, Credentials, CredentialsError, Permission, Role, generate as new_credential,

@@ -13,6 +13,7 @@ use crate::authority::{SessionPolicy, SignalsConfiguration};
 use crate::configuration::{Fault, Fields, Node, Read, Reading, Variable};
 
 mod duration;
+mod file;
 mod issuers;
 mod session_policy;
 mod sessions;
@@ -21,8 +22,10 @@ mod suspicion;
 mod webhook;
 
 pub(super) use duration::duration;
+pub(super) use file::path;
+pub use file::{ConfiguredFile, Document};
 pub use issuers::{Issuer, IssuerKeys, KeyServer, SessionEnd};
-pub(super) use issuers::{name, path, server, sessions_end};
+pub(super) use issuers::{KEY_PLACES, issuer_keys, name, server, sessions_end};
 pub use sessions::SessionLimits;
 pub use status_lists::StatusListSource;
 

@@ -15,7 +15,6 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread;
@@ -24,7 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::clock;
-use super::configuration::{Issuer, IssuerKeys};
+use super::configuration::{ConfiguredFile, Issuer, IssuerKeys};
 use crate::gate::{ClaimSource, NamingRules, Reason, check_request_of, is_wholly_named};
 use crate::host::BackgroundHost;
 use crate::revocation::wire::CheckRequest;
@@ -199,26 +198,26 @@ pub enum VerifierError {
     #[error("could not start to verify tokens")]
     Start(#[source] io::Error),
     /// A file could not be read.
-    #[error("could not read `{}`", path.display())]
+    #[error("{}: could not read `{}`", file.place(), file.path.display())]
     Read {
         /// The file.
-        path: PathBuf,
+        file: ConfiguredFile,
         /// What the system said.
         source: io::Error,
     },
     /// A file has no keys that can be used.
-    #[error("`{}`: expected a set of keys", path.display())]
+    #[error("{}: expected a set of keys in `{}`", file.place(), file.path.display())]
     Keys {
         /// The file.
-        path: PathBuf,
+        file: ConfiguredFile,
         /// What is wrong with it.
         source: crate::token::KeySetError,
     },
     /// A file has no certificates.
-    #[error("`{}`: expected certificates in PEM", path.display())]
+    #[error("{}: expected certificates in PEM in `{}`", file.place(), file.path.display())]
     Certificates {
         /// The file.
-        path: PathBuf,
+        file: ConfiguredFile,
     },
 }
 

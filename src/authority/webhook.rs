@@ -167,7 +167,10 @@ pub enum WebhookError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// The certificate authorities are not usable.
-    #[error("could not read certificates from `{}`", path.display())]
+    #[error(
+        "`webhook.certificate_authority` of the authority's file: could not read certificates from `{}`",
+        path.display()
+    )]
     Certificates {
         /// The file.
         path: PathBuf,

@@ -368,7 +368,7 @@ fn door(listener: TcpListener, tls: Option<Arc<Certificate>>) -> Result<Door, Se
 fn door_for_signals(configuration: &SignalsConfiguration) -> Result<Door, ServeError> {
     let tls = configuration.tls.as_ref();
     let tls = tls.map(|files| Certificate::open(&files.certificate, &files.key));
-    let tls = tls.transpose()?;
+    let tls = tls.transpose().map_err(ServeError::SignalsTls)?;
     let address = configuration.listen;
     let listener =
         TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source })?;
@@ -687,6 +687,9 @@ pub enum ServeError {
     /// TLS is not possible.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// TLS is not possible at the listener for signals.
+    #[error("`tls` of the signals file is not usable")]
+    SignalsTls(#[source] TlsError),
     /// The store is not usable.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -731,6 +734,7 @@ impl ServeError {
             | Self::Again { .. }
             | Self::File(_)
             | Self::Tls(_)
+            | Self::SignalsTls(_)
             | Self::Authority(_)
             | Self::Serve(_) => None,
         }
@@ -755,7 +759,8 @@ impl ServeError {
                 | AuthorityError::OAuth(OAuthError::Secret(SignalSecretError::Read { .. }))
                 | AuthorityError::Signals(SignalsError::Secret(SignalSecretError::Read { .. })),
             )
-            | Self::Tls(TlsError::Read { .. }) => UNREADABLE,
+            | Self::Tls(TlsError::Read { .. })
+            | Self::SignalsTls(TlsError::Read { .. }) => UNREADABLE,
             _ => 1,
         }
     }

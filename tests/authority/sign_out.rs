@@ -472,16 +472,26 @@ fn an_authority_whose_file_is_of_no_use_does_not_start() {
     let (code, told) = start(&json!({"jwks_file": "nowhere.json"}));
     assert_eq!(code, Some(10), "{told}");
     assert!(
-        told.contains("could not read `") && told.contains("nowhere.json"),
+        told.contains("`issuers[0].keys.jwks_file` of the authority's file: could not read `")
+            && told.contains("nowhere.json"),
         "{told}"
     );
     fs::write(directory.path().join("empty.json"), "{\"keys\":[]}").unwrap();
     let (code, told) = start(&json!({"jwks_file": "empty.json"}));
     assert_eq!(code, Some(1), "{told}");
     assert!(
-        told.contains("empty.json`: expected a set of keys"),
+        told.contains(
+            "`issuers[0].keys.jwks_file` of the authority's file: expected a set of keys in `"
+        ) && told.contains("empty.json"),
         "{told}"
     );
+    let keys =
+        json!({"jwks_uri": "https://id.example/jwks", "certificate_authority": "empty.json"});
+    let (code, told) = start(&keys);
+    assert_eq!(code, Some(1), "{told}");
+    let expected = "`issuers[0].keys.certificate_authority` of the authority's file: expected certificates \
+                    in PEM in `";
+    assert!(told.contains(expected), "{told}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! `issuers`: whose tokens count as evidence, and where their keys are.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::file::{ConfiguredFile, Document, file};
 use super::session_policy::session_policy;
 use super::status_lists::{StatusListSource, status_lists};
 use crate::authority::SessionPolicy;
@@ -46,7 +47,7 @@ pub enum SessionEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IssuerKeys {
     /// In a file.
-    File(PathBuf),
+    File(ConfiguredFile),
     /// On a server.
     Server(KeyServer),
     /// On a server, at the address that the discovery document at this URL has (OpenID Connect
@@ -73,7 +74,7 @@ pub struct KeyServer {
     /// What is asked for.
     pub url: Url,
     /// The file with the certificate authorities to trust, in place of the public ones.
-    pub certificate_authority: Option<PathBuf>,
+    pub certificate_authority: Option<ConfiguredFile>,
 }
 
 /// The section. Without it no token counts as evidence.
@@ -92,12 +93,10 @@ pub(super) fn issuers(fields: &mut Fields<'_>, directory: &Path) -> Read<Vec<Iss
 fn issuer(node: Node<'_>, directory: &Path) -> Read<Issuer> {
     node.object(|fields| {
         let issuer = fields.required("issuer").and_then(name);
-        let keys = fields.required("keys").and_then(|node| {
-            node.object(|fields| {
-                let authority = fields.optional("certificate_authority");
-                keys(fields, authority, directory)
-            })
-        });
+        let keys = fields.required("keys");
+        let [local, remote, _] = KEY_PLACES;
+        let keys = keys
+            .and_then(|node| issuer_keys(node, &[local, remote], directory, Document::Authority));
         let audiences = fields.texts("audiences");
         let device_claim = fields.optional_text("device_claim");
         let cut_off_by = cut_off_by(fields);
@@ -127,20 +126,46 @@ const ENDS: [(&str, SessionEnd); 2] = [
     ("until_sign_in", SessionEnd::UntilSignIn),
 ];
 
-fn keys(
-    fields: &mut Fields<'_>,
-    authority: Option<Node<'_>>,
+/// Where the keys of an issuer, or of an OAuth client, can be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::authority) enum KeyPlace {
+    File,
+    Server,
+    Discovery,
+}
+
+/// The keys that name these places. Discovery documents are of issuers of signals alone, and the last of
+/// them.
+pub(in crate::authority) const KEY_PLACES: [(&str, KeyPlace); 3] = [
+    ("jwks_file", KeyPlace::File),
+    ("jwks_uri", KeyPlace::Server),
+    ("discovery", KeyPlace::Discovery),
+];
+
+/// `keys`, here and for signals, at one of these places.
+pub(in crate::authority) fn issuer_keys(
+    node: Node<'_>,
+    places: &[(&'static str, KeyPlace)],
     directory: &Path,
+    document: Document,
 ) -> Read<IssuerKeys> {
-    let (is_remote, node) = fields.one_of(&[("jwks_file", false), ("jwks_uri", true)])?;
-    if is_remote {
-        let authority = authority.map(|node| path(node, directory)).transpose()?;
-        return server(node, authority).map(IssuerKeys::Server);
-    }
-    if let Some(authority) = authority {
-        return Err(authority.fault("has no effect without `jwks_uri`"));
-    }
-    path(node, directory).map(IssuerKeys::File)
+    node.object(|fields| {
+        let authority = fields.optional("certificate_authority");
+        let (place, node) = fields.one_of(places)?;
+        if place == KeyPlace::File {
+            return match authority {
+                Some(authority) => Err(authority.fault("has no effect without a server")),
+                None => file(node, directory, document).map(IssuerKeys::File),
+            };
+        }
+        let authority = authority.map(|node| file(node, directory, document));
+        let server = server(node, authority.transpose()?)?;
+        Ok(if place == KeyPlace::Discovery {
+            IssuerKeys::Discovery(server)
+        } else {
+            IssuerKeys::Server(server)
+        })
+    })
 }
 
 /// A name, as long as one in a revocation may be.
@@ -155,7 +180,7 @@ pub(in crate::authority) fn name(node: Node<'_>) -> Read<String> {
 /// Keys over plain HTTP could be replaced by an attacker on the way.
 pub(in crate::authority) fn server(
     node: Node<'_>,
-    certificate_authority: Option<PathBuf>,
+    certificate_authority: Option<ConfiguredFile>,
 ) -> Read<KeyServer> {
     let expected = "expected a URL that begins with `https://`, or with `http://` where its host is \
                     on loopback";
@@ -171,9 +196,4 @@ pub(in crate::authority) fn server(
         url,
         certificate_authority,
     })
-}
-
-/// The path of a file that is named in the authority's file, which is in this directory.
-pub(in crate::authority) fn path(node: Node<'_>, directory: &Path) -> Read<PathBuf> {
-    Ok(directory.join(node.text()?))
 }

@@ -1,10 +1,10 @@
 //! `status_lists` of an issuer: where the lists are that its tokens may refer to.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::duration::duration;
-use super::path;
+use super::file::{ConfiguredFile, Document, file};
 use crate::authority::http::is_loopback;
 use crate::configuration::{Fields, Node, Read, all};
 use crate::keys::Url;
@@ -31,7 +31,7 @@ pub struct StatusListSource {
     /// How long a list counts that cannot be fetched again.
     pub max_staleness: Duration,
     /// The file with the certificate authorities to trust, in place of the public ones.
-    pub certificate_authority: Option<PathBuf>,
+    pub certificate_authority: Option<ConfiguredFile>,
 }
 
 impl StatusListSource {
@@ -74,7 +74,7 @@ fn source(node: Node<'_>, directory: &Path) -> Read<StatusListSource> {
             .optional("max_staleness")
             .map(|node| Ok((node, duration(node)?)));
         let authority = fields.optional("certificate_authority");
-        let authority = authority.map(|node| path(node, directory));
+        let authority = authority.map(|node| file(node, directory, Document::Authority));
         let refresh = refresh.transpose()?.unwrap_or(DEFAULT_REFRESH);
         let max_staleness = match max_staleness.transpose()? {
             Some((node, given)) if given < refresh => {
@@ -154,8 +154,9 @@ mod tests {
             "uris": ["http://127.0.0.1:8080/"], "refresh": "1h", "certificate_authority": "ca.pem",
         }));
         assert_eq!(source.max_staleness, 2 * source.refresh);
-        let file = Path::new("/etc/portcullis/ca.pem");
-        assert_eq!(source.certificate_authority.as_deref(), Some(file));
+        let at = "issuers[0].status_lists.certificate_authority";
+        let file = crate::authority::configuration::tests::file(at, "/etc/portcullis/ca.pem");
+        assert_eq!(source.certificate_authority, Some(file));
     }
 
     #[test]

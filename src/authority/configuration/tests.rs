@@ -20,6 +20,15 @@ pub(super) fn faults(document: &Value) -> Vec<String> {
     faults.iter().map(ToString::to_string).collect()
 }
 
+/// A file that the authority's file names there.
+pub(super) fn file(at: &str, path: &str) -> ConfiguredFile {
+    ConfiguredFile {
+        document: Document::Authority,
+        at: at.to_owned(),
+        path: path.into(),
+    }
+}
+
 #[test]
 fn issuers_are_read_with_what_is_left_out() {
     let configured = read(&json!({"issuers": [
@@ -32,7 +41,7 @@ fn issuers_are_read_with_what_is_left_out() {
     let issuers = configured.configuration.unwrap().issuers;
     assert_eq!(
         issuers[0].keys,
-        IssuerKeys::File("/etc/portcullis/a.json".into())
+        IssuerKeys::File(file("issuers[0].keys.jwks_file", "/etc/portcullis/a.json"))
     );
     assert_eq!(
         (&issuers[0].audiences, &issuers[0].device_claim),
@@ -43,7 +52,8 @@ fn issuers_are_read_with_what_is_left_out() {
     };
     assert_eq!(server.origin, "https://b:8443");
     assert_eq!(server.url.path, "/keys?v=2");
-    assert_eq!(server.certificate_authority, Some("/ca.pem".into()));
+    let authority = file("issuers[1].keys.certificate_authority", "/ca.pem");
+    assert_eq!(server.certificate_authority, Some(authority));
     assert_eq!(issuers[1].audiences, ["api"]);
     assert_eq!(issuers[1].device_claim.as_deref(), Some("device_id"));
 }
@@ -105,7 +115,7 @@ fn every_fault_of_a_file_is_told_with_its_path() {
         ),
         (
             json!({"issuers": [{"issuer": "i", "keys": {"jwks_file": "a", "certificate_authority": "b"}}]}),
-            "issuers[0].keys.certificate_authority: has no effect without `jwks_uri`",
+            "issuers[0].keys.certificate_authority: has no effect without a server",
         ),
         (
             json!({"issuers": [{"issuer": "i", "keys": file, "audience": ["a"]}]}),

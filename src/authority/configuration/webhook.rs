@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::issuers::{path, server};
+use super::file::path;
+use super::issuers::server;
 use crate::authority::webhook::Receiver;
 use crate::configuration::{Fields, Read};
 

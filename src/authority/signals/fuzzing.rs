@@ -19,7 +19,7 @@ use super::transmitter::{MOST_SETS, PollAnswer};
 use super::upkeep::turns;
 use super::{effect, events, form};
 use crate::authority::request::Limits;
-use crate::authority::{IssuerKeys, SessionEnd};
+use crate::authority::{ConfiguredFile, IssuerKeys, SessionEnd};
 use crate::revocation::{EXPIRY_MARGIN, Kind};
 use crate::time::UnixTime;
 use crate::token::{UnverifiedToken, VerifiedToken};
@@ -225,7 +225,7 @@ fn stream() -> Stream {
 fn issuer(tokens_carry_sid: bool) -> SignalIssuer {
     SignalIssuer {
         issuer: "i".to_owned(),
-        keys: IssuerKeys::File("jwks.json".into()),
+        keys: IssuerKeys::File(ConfiguredFile::unnamed("jwks.json")),
         client_ids: vec!["web".to_owned()],
         access_token_issuer: None,
         subject: SubjectRule::Same,

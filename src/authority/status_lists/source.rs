@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
-use crate::authority::configuration::StatusListSource;
+use crate::authority::configuration::{ConfiguredFile, StatusListSource};
 use crate::authority::text::chain_of;
 use crate::authority::verifier::{MAX_LIST_BYTES, trusted_certificates};
 
@@ -54,10 +53,10 @@ pub(super) enum FetchError {
 #[non_exhaustive]
 pub enum SourceError {
     /// A file has no certificates, or could not be read.
-    #[error("`{}`: expected certificates in PEM", path.display())]
+    #[error("{}: expected certificates in PEM in `{}`", file.place(), file.path.display())]
     Certificates {
         /// The file.
-        path: PathBuf,
+        file: ConfiguredFile,
         /// What the system said.
         source: Option<io::Error>,
     },
@@ -79,12 +78,12 @@ impl Source {
                 .user_agent("portcullis")
         };
         let mut secure = config().https_only(true);
-        if let Some(path) = &settings.certificate_authority {
+        if let Some(file) = &settings.certificate_authority {
             let fault = |source| SourceError::Certificates {
-                path: path.clone(),
+                file: file.clone(),
                 source,
             };
-            let pem = fs::read(path).map_err(|error| fault(Some(error)))?;
+            let pem = fs::read(&file.path).map_err(|error| fault(Some(error)))?;
             let certificates = trusted_certificates(&pem).ok_or_else(|| fault(None))?;
             let roots = RootCerts::new_with_certs(&certificates);
             secure = secure.tls_config(TlsConfig::builder().root_certs(roots).build());
@@ -126,5 +125,37 @@ impl Source {
         }
         let text = String::from_utf8(body).map_err(|_| FetchError::NoText)?;
         Ok(text.trim_ascii().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::configuration::Document;
+
+    #[test]
+    fn certificate_authorities_that_are_not_there_are_named_by_their_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let empty = directory.path().join("empty.pem");
+        fs::write(&empty, "").unwrap();
+        for path in [directory.path().join("nowhere.pem"), empty] {
+            let at = "issuers[2].status_lists.certificate_authority";
+            let settings = StatusListSource {
+                uris: vec!["https://i/lists/".to_owned()],
+                refresh: Duration::from_mins(1),
+                max_staleness: Duration::from_mins(15),
+                certificate_authority: Some(ConfiguredFile {
+                    document: Document::Authority,
+                    at: at.to_owned(),
+                    path: path.clone(),
+                }),
+            };
+            let told = Source::open(&settings).unwrap_err().to_string();
+            let expected = format!(
+                "`{at}` of the authority's file: expected certificates in PEM in `{}`",
+                path.display()
+            );
+            assert_eq!(told, expected);
+        }
     }
 }

@@ -413,8 +413,8 @@ fn key_source(
     files: &mut Vec<(usize, KeyFile)>,
 ) -> Result<KeySource, VerifierError> {
     let (server, source) = match keys {
-        IssuerKeys::File(path) => {
-            let (file, keys) = KeyFile::open(path)?;
+        IssuerKeys::File(file) => {
+            let (file, keys) = KeyFile::open(file)?;
             files.push((index, file));
             return Ok(KeySource::Local(keys));
         }

@@ -24,7 +24,7 @@ impl Server {
     /// have two.
     pub(super) fn name(server: &KeyServer) -> String {
         match &server.certificate_authority {
-            Some(path) => format!("{} ({})", server.origin, path.display()),
+            Some(file) => format!("{} ({})", server.origin, file.path.display()),
             None => server.origin.clone(),
         }
     }
@@ -40,14 +40,14 @@ impl Server {
         if server.origin.starts_with("http://") {
             config = config.proxy(None);
         }
-        if let Some(path) = &server.certificate_authority {
-            let pem = fs::read(path).map_err(|source| VerifierError::Read {
-                path: path.clone(),
+        if let Some(file) = &server.certificate_authority {
+            let pem = fs::read(&file.path).map_err(|source| VerifierError::Read {
+                file: file.clone(),
                 source,
             })?;
             let certificates = trusted_certificates(&pem);
             let certificates =
-                certificates.ok_or_else(|| VerifierError::Certificates { path: path.clone() })?;
+                certificates.ok_or_else(|| VerifierError::Certificates { file: file.clone() })?;
             let roots = RootCerts::new_with_certs(&certificates);
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }

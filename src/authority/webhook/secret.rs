@@ -73,7 +73,7 @@ impl fmt::Debug for Secrets {
 #[non_exhaustive]
 pub enum SecretError {
     /// The file could not be read.
-    #[error("could not read the webhook's secret from `{}`", path.display())]
+    #[error("`webhook.secret_file` of the authority's file: could not read `{}`", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -82,7 +82,7 @@ pub enum SecretError {
     },
     /// It holds something else.
     #[error(
-        "expected one or two lines with `whsec_` and 24 to 64 bytes in Base64 in `{}`",
+        "`webhook.secret_file` of the authority's file: expected one or two lines with `whsec_` and 24 to 64 bytes in Base64 in `{}`",
         .0.display()
     )]
     Form(PathBuf),

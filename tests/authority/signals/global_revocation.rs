@@ -91,6 +91,11 @@ fn everything_of_a_user_is_revoked_however_the_user_is_named() {
         let mut revoked = json!({"kind": kind, "issuer": ISSUER, "value": value});
         if kind == "claim" {
             revoked["claim"] = json!("email");
+            let needed =
+                "refused only by filters that have `email` among their `revocation.claims`";
+            assert_eq!(record["detail"], needed);
+        } else {
+            assert_eq!(record.get("detail"), None);
         }
         assert_eq!(record["revoked"], json!([revoked]));
     }
@@ -341,7 +346,7 @@ fn a_user_of_whom_nothing_is_known_may_be_told_apart() {
 
 /// By its path in the signals file, wherever it should be.
 #[test]
-fn a_secret_that_is_not_there_keeps_the_authority_from_starting_and_is_named() {
+fn a_file_that_is_not_there_keeps_the_authority_from_starting_and_is_named() {
     use std::process::Command;
     let directory = directory();
     let rules = json!({"name": "a", "authentication": "bearer", "credential": {"file": "secret"}});
@@ -350,7 +355,7 @@ fn a_secret_that_is_not_there_keeps_the_authority_from_starting_and_is_named() {
         &json!({"receivers": {"global_token_revocation": rules}}),
     );
     fs::write(directory.path().join("jwks.json"), super::jwks(&["es256"])).unwrap();
-    let file = super::configure(directory.path(), &[issuer], &json!({}));
+    let file = super::configure(directory.path(), std::slice::from_ref(&issuer), &json!({}));
     let serve = || {
         let output = Command::new(super::super::process::binary())
             .args([
@@ -374,4 +379,23 @@ fn a_secret_that_is_not_there_keeps_the_authority_from_starting_and_is_named() {
     let said = serve();
     let expected = format!("{at}: expected one or two lines, each with a secret of 32 to 4096");
     assert!(said.contains(&expected), "{said}");
+    fs::write(directory.path().join("secret"), "x".repeat(32)).unwrap();
+    let keys = directory.path().join("jwks.json");
+    for (text, expected) in [
+        (Some("{}"), "expected a set of keys in"),
+        (None, "could not read"),
+    ] {
+        match text {
+            Some(text) => fs::write(&keys, text).unwrap(),
+            None => fs::remove_file(&keys).unwrap(),
+        }
+        let said = serve();
+        let expected = format!("`issuers[0].keys.jwks_file` of the signals file: {expected} `");
+        assert!(said.contains(&expected), "{said}");
+    }
+    let tls = json!({"tls": {"certificate": "absent.pem", "key": "absent.pem"}});
+    assert_eq!(super::configure(directory.path(), &[issuer], &tls), file);
+    let said = serve();
+    assert!(said.contains("`tls` of the signals file"), "{said}");
+    assert!(said.contains("absent.pem"), "{said}");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::global_revocation::{CallerAuthentication, GlobalRevocationRules, global_revocation};
 use crate::authority::configuration::{
-    IssuerKeys, SessionEnd, duration, name, path, server, sessions_end,
+    Document, IssuerKeys, KEY_PLACES, SessionEnd, duration, issuer_keys, name, sessions_end,
 };
 use crate::configuration::{Fields, Node, Read, each_once};
 
@@ -164,7 +164,7 @@ fn issuer(node: Node<'_>, directory: &Path) -> Read<SignalIssuer> {
         let issuer = fields.required("issuer").and_then(name);
         let keys = fields
             .required("keys")
-            .and_then(|node| node.object(|fields| keys(fields, directory)));
+            .and_then(|node| issuer_keys(node, &KEY_PLACES, directory, Document::Signals));
         let client_ids = fields.each("client_ids", name);
         let access_token_issuer = fields.optional("access_token_issuer").map(name);
         let subject = subject(fields);
@@ -198,37 +198,6 @@ fn issuer(node: Node<'_>, directory: &Path) -> Read<SignalIssuer> {
         })
     })
 }
-
-fn keys(fields: &mut Fields<'_>, directory: &Path) -> Read<IssuerKeys> {
-    let authority = fields.optional("certificate_authority");
-    let (place, node) = fields.one_of(&PLACES)?;
-    if place == Place::File {
-        return match authority {
-            Some(authority) => Err(authority.fault("has no effect without a server")),
-            None => path(node, directory).map(IssuerKeys::File),
-        };
-    }
-    let authority = authority.map(|node| path(node, directory)).transpose()?;
-    let server = server(node, authority)?;
-    Ok(if place == Place::Discovery {
-        IssuerKeys::Discovery(server)
-    } else {
-        IssuerKeys::Server(server)
-    })
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    File,
-    Server,
-    Discovery,
-}
-
-const PLACES: [(&str, Place); 3] = [
-    ("jwks_file", Place::File),
-    ("jwks_uri", Place::Server),
-    ("discovery", Place::Discovery),
-];
 
 /// The section `subject`.
 struct Subjects {

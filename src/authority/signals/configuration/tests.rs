@@ -5,7 +5,7 @@ use serde_json::{Map, json};
 
 use super::*;
 use crate::authority::signals::events::EventName;
-use crate::authority::{Configuration, IssuerKeys};
+use crate::authority::{Configuration, ConfiguredFile, Document, IssuerKeys};
 use crate::configuration::{Reading, Variable};
 
 mod global_revocation;
@@ -33,6 +33,15 @@ fn issuer(name: &str, value: Value) -> Value {
     issuer
 }
 
+/// A file that the signals file names there.
+fn file(at: &str, path: &str) -> ConfiguredFile {
+    ConfiguredFile {
+        document: Document::Signals,
+        at: at.to_owned(),
+        path: path.into(),
+    }
+}
+
 fn with_issuer(issuer: &Value) -> Value {
     json!({"issuers": [issuer]})
 }
@@ -49,7 +58,7 @@ fn what_is_left_out_has_its_default() {
     let [issuer] = configuration.issuers.try_into().unwrap();
     assert_eq!(
         issuer.keys,
-        IssuerKeys::File("/etc/portcullis/a.json".into())
+        IssuerKeys::File(file("issuers[0].keys.jwks_file", "/etc/portcullis/a.json"))
     );
     assert_eq!(issuer.token_issuer(), "https://a");
     assert_eq!(issuer.subject, SubjectRule::Same);
@@ -82,9 +91,10 @@ fn what_is_written_is_read() {
     let IssuerKeys::Server(keys) = &server.keys else {
         panic!("{server:?}");
     };
+    let authority = "issuers[1].keys.certificate_authority";
     assert_eq!(
         keys.certificate_authority,
-        Some("/etc/portcullis/ca.pem".into())
+        Some(file(authority, "/etc/portcullis/ca.pem"))
     );
     assert!(matches!(discovered.keys, IssuerKeys::Discovery(_)));
     assert_eq!(discovered.token_issuer(), "https://api");

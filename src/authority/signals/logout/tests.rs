@@ -2,7 +2,7 @@ use serde_json::{Map, json};
 
 use super::*;
 use crate::authority::IssuerKeys;
-use crate::authority::configuration::SessionEnd;
+use crate::authority::configuration::{ConfiguredFile, SessionEnd};
 use crate::authority::signals::configuration::{
     LogoutScope, SignalReceivers, SubjectClaims, SubjectRule,
 };
@@ -18,7 +18,7 @@ const SKEW: Duration = Duration::from_mins(1);
 pub(in crate::authority::signals) fn issuer() -> SignalIssuer {
     SignalIssuer {
         issuer: "https://id.example".to_owned(),
-        keys: IssuerKeys::File("jwks.json".into()),
+        keys: IssuerKeys::File(ConfiguredFile::unnamed("jwks.json")),
         client_ids: vec!["web".to_owned(), "app".to_owned()],
         access_token_issuer: None,
         subject: SubjectRule::Same,

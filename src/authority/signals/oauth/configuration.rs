@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use crate::authority::IssuerKeys;
-use crate::authority::configuration::{name, path, server};
+use crate::authority::configuration::{Document, KEY_PLACES, issuer_keys, name};
 use crate::authority::signals::configuration::{SecretSource, secret_source};
 use crate::configuration::{Fields, Node, Read, all, each_once};
 use crate::gate::{ClaimSource, listed_claims};
@@ -112,7 +112,9 @@ fn client(node: Node<'_>, directory: &Path) -> Read<OAuthClient> {
         let secret = fields.optional("secret");
         let secret = secret.map(|node| secret_source(node, directory));
         let keys = fields.optional("keys");
-        let keys = keys.map(|node| node.object(|fields| self::keys(fields, directory)));
+        let [local, remote, _] = KEY_PLACES;
+        let keys =
+            keys.map(|node| issuer_keys(node, &[local, remote], directory, Document::Signals));
         let revoke = fields.optional("revoke").map(|node| node.object(revoke));
         let introspect = fields.optional("introspect");
         let introspect = introspect.map(|node| node.object(introspect_rule));
@@ -142,19 +144,6 @@ fn client_id(node: Node<'_>) -> Read<String> {
         return Err(node.fault(format!("expected at most {MOST_BYTES_OF_ID} bytes")));
     }
     Ok(text.to_owned())
-}
-
-fn keys(fields: &mut Fields<'_>, directory: &Path) -> Read<IssuerKeys> {
-    let authority = fields.optional("certificate_authority");
-    let (is_file, node) = fields.one_of(&[("jwks_file", true), ("jwks_uri", false)])?;
-    if is_file {
-        return match authority {
-            Some(authority) => Err(authority.fault("has no effect without `jwks_uri`")),
-            None => path(node, directory).map(IssuerKeys::File),
-        };
-    }
-    let authority = authority.map(|node| path(node, directory)).transpose()?;
-    server(node, authority).map(IssuerKeys::Server)
 }
 
 fn revoke(fields: &mut Fields<'_>) -> Read<RevokeRule> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot::Receiver;
 
 use super::*;
-use crate::authority::configuration::{Issuer, KeyServer, SessionEnd};
+use crate::authority::configuration::{ConfiguredFile, Issuer, KeyServer, SessionEnd};
 use crate::authority::verifier::Signatory;
 use crate::host::mock_background::{MockBackground, MockSpace};
 use crate::keys::Url;
@@ -46,7 +46,10 @@ impl Office {
         };
         let issuers = vec![
             issuer("remote", remote),
-            issuer("local", IssuerKeys::File(file.path().to_owned())),
+            issuer(
+                "local",
+                IssuerKeys::File(ConfiguredFile::unnamed(file.path())),
+            ),
         ];
         let now = Rc::new(Cell::new(NOW * 1000));
         let host = MockBackground::new(&Rc::new(MockSpace::default()), &now);

@@ -74,7 +74,7 @@ fn every_fault_of_an_oauth_client_is_told_with_its_path() {
         (
             "keys",
             json!({"jwks_file": "a", "certificate_authority": "b"}),
-            ".keys.certificate_authority: has no effect without `jwks_uri`",
+            ".keys.certificate_authority: has no effect without a server",
         ),
         ("revoke", json!({}), ".revoke: `issuers` is missing"),
         (
