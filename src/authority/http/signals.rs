@@ -29,7 +29,8 @@ pub struct SignalAnswer {
     /// `accepted`, `recorded` of an event about which nothing had to be done, `repeated` where it had been
     /// accepted before, `ignored` where there was nothing to do, or why it was refused.
     pub outcome: String,
-    /// What an operator should know about a refusal, or why there was nothing to do.
+    /// What an operator should know about a refusal, why there was nothing to do, or what has to be so for
+    /// what was done to have an effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// Who has signed it; of one whose signature was not found good, who it claims to be of.

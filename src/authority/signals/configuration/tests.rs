@@ -241,7 +241,7 @@ fn complete() -> Value {
         "oauth": {
             "clients": [
                 {"client_id": "web", "secret": {"file": "web.secret"},
-                 "revoke": {"issuers": ["a"], "ends": "session"}},
+                 "revoke": {"issuers": ["a"], "ends": "session", "client_claim": "cid"}},
                 {"client_id": "api", "secret": {"env": "API_SECRET"}, "keys": {"jwks_file": "api.json"},
                  "introspect": {"audiences": ["orders"]}},
                 {"client_id": "mesh",

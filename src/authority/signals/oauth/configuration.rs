@@ -43,6 +43,8 @@ pub struct RevokeRule {
     pub issuers: Vec<String>,
     /// What a token takes with it.
     pub ends: RevokeScope,
+    /// The claim that says for which client they were issued, where that is neither `client_id` nor `azp`.
+    pub client_claim: Option<String>,
 }
 
 /// What ends with a token that its client revokes.
@@ -157,9 +159,11 @@ fn revoke(fields: &mut Fields<'_>) -> Read<RevokeRule> {
         all(nodes, name)
     });
     let ends = fields.strict_word("ends", &words, RevokeScope::default());
+    let client_claim = fields.optional("client_claim").map(name);
     Ok(RevokeRule {
         issuers: issuers?,
         ends,
+        client_claim: client_claim.transpose()?,
     })
 }
 

@@ -3,7 +3,8 @@
 //!
 //! # Whose is a token?
 //!
-//! The client's that `client_id` names (RFC 9068 section 2.2), or `azp` where there is none. A token
+//! The client's that `client_id` names (RFC 9068 section 2.2), or `azp` where there is none, or the claim
+//! that the file names for issuers that have neither (`cid` of Okta, `appid` of Entra ID's version 1). A token
 //! of another client is refused, as section 2.1 asks, by the error that RFC 6749 section 5.2 has for
 //! what "was issued to another client".
 //!
@@ -94,14 +95,21 @@ fn check_owner(
             shown(issuer)
         )));
     }
-    let owner = claims.get("client_id").or_else(|| claims.get("azp"));
+    let claim = rule.client_claim.as_deref();
+    let owner = claim.map_or_else(
+        || claims.get("client_id").or_else(|| claims.get("azp")),
+        |claim| claims.get(claim),
+    );
     let owner = owner.and_then(|owner| owner.as_str());
     if owner == Some(client_id) {
         return Ok(());
     }
-    Err(Code::TokenOfOther.because(match owner {
-        Some(owner) => format!("it was issued to `{}`", shown(owner)),
-        None => "neither `client_id` nor `azp` says for which client it was issued".to_owned(),
+    Err(Code::TokenOfOther.because(match (owner, claim) {
+        (Some(owner), _) => format!("it was issued to `{}`", shown(owner)),
+        (None, Some(claim)) => format!("`{claim}` does not say for which client it was issued"),
+        (None, None) => "neither `client_id` nor `azp` says for which client it was issued; \
+                         `revoke.client_claim` can name the claim that does"
+            .to_owned(),
     }))
 }
 
@@ -148,10 +156,19 @@ mod tests {
     }
 
     fn of(claims: &Value, ends: RevokeScope) -> Result<Effect, Refusal> {
+        of_client(None, claims, ends)
+    }
+
+    fn of_client(
+        client_claim: Option<&str>,
+        claims: &Value,
+        ends: RevokeScope,
+    ) -> Result<Effect, Refusal> {
         let claims = claims.as_object().unwrap().clone().into_iter().collect();
         let rule = RevokeRule {
             issuers: vec!["https://id".to_owned()],
             ends,
+            client_claim: client_claim.map(str::to_owned),
         };
         effect(&Claims::new(claims).unwrap(), "web", &rule, now())
     }
@@ -256,6 +273,27 @@ mod tests {
             revoked(&claims, RevokeScope::Token).value.as_deref(),
             Some("1")
         );
+    }
+
+    /// As at Okta, and at Entra ID.
+    #[test]
+    fn another_claim_can_say_whose_a_token_is() {
+        let okta = json!({"iss": "https://id", "cid": "web", "jti": "1"});
+        let Ok(Effect::Revoke(request)) = of_client(Some("cid"), &okta, RevokeScope::Token) else {
+            panic!("{okta}");
+        };
+        assert_eq!(request.value.as_deref(), Some("1"));
+        let refused = |claim, claims: &Value| {
+            let refusal = of_client(claim, claims, RevokeScope::Token).unwrap_err();
+            assert_eq!(refusal.code, Code::TokenOfOther, "{claims}");
+            refusal.detail
+        };
+        assert!(refused(None, &okta).contains("`revoke.client_claim` can name"));
+        assert!(refused(Some("appid"), &okta).contains("`appid` does not say"));
+        // Where another claim counts, what anyone may ask to have in his tokens does not.
+        let other = json!({"iss": "https://id", "cid": "app", "client_id": "web", "jti": "1"});
+        assert!(refused(Some("cid"), &other).contains("issued to `app`"));
+        assert!(refused(Some("cid"), &token()).contains("`cid` does not say"));
     }
 
     #[test]

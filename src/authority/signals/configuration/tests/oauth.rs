@@ -29,6 +29,7 @@ fn oauth_clients_alone_are_reason_enough_to_listen() {
         revoke: Some(RevokeRule {
             issuers: vec!["https://a".to_owned()],
             ends: RevokeScope::Token,
+            client_claim: None,
         }),
         introspect: None,
     };
@@ -86,6 +87,11 @@ fn every_fault_of_an_oauth_client_is_told_with_its_path() {
             "revoke",
             json!({"issuers": ["a"], "ends": "user"}),
             ".revoke.ends: expected `token`, `rotated_token` or `session`",
+        ),
+        (
+            "revoke",
+            json!({"issuers": ["a"], "client_claim": 7}),
+            ".revoke.client_claim: expected a string, found a number",
         ),
         (
             "introspect",
