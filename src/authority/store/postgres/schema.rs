@@ -60,7 +60,7 @@ INSERT INTO portcullis.state
     VALUES (0, '', '', 0, 0, now(), 0, 0, decode(repeat('00', 32), 'hex'));
 ";
 
-/// What [`migrate`] has done.
+/// What became of the tables when they were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Migrated {
     /// It has made the tables.
