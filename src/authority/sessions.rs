@@ -23,15 +23,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use tokio::runtime::Handle;
 
 use super::clock;
-use crate::revocation::FilterKey;
 use crate::revocation::wire::activity::Report;
+use crate::revocation::{Cause, FilterKey};
 use crate::time::UnixTime;
 
 mod codec;
@@ -97,6 +97,8 @@ pub(super) struct Sessions {
     watch: Watch,
     /// Set once there is what it works with.
     responder: OnceLock<Responder>,
+    /// What the engine could not be told of new sessions, and is told with the next revocations.
+    untold: Mutex<Vec<Mark>>,
     metrics: SessionMetrics,
 }
 
@@ -137,6 +139,7 @@ impl Sessions {
             heard: Mutex::new(heard),
             watch: Watch::new(thresholds, key),
             responder: OnceLock::new(),
+            untold: Mutex::default(),
             metrics,
         });
         let (sender, marks) = mpsc::channel();
@@ -166,6 +169,7 @@ impl Sessions {
             let Some(sessions) = sessions.upgrade() else {
                 return;
             };
+            waiting.append(&mut sessions.untold());
             sessions.mark(&mut waiting);
             if swept.elapsed() >= SWEEP_INTERVAL {
                 // An engine that is away sweeps when it is back.
@@ -196,9 +200,9 @@ impl Sessions {
     }
 
     /// Takes in what an edge has seen, with the time at which it was sent, in milliseconds since the
-    /// epoch. Returns the sessions that were not known; `None` where it was not taken, since the
-    /// registry is not available. A session that has ended is live again if it was used since and is not
-    /// revoked.
+    /// epoch. Returns the sessions that were not known and are not revoked; `None` where it was not taken,
+    /// since the registry is not available. A session that has ended is live again if it was used since and
+    /// is not revoked.
     ///
     /// # Errors
     ///
@@ -211,16 +215,38 @@ impl Sessions {
     ) -> Result<Option<Vec<Reported>>, ReportError> {
         let observed = reports::observations(reports, now)?;
         let time = UnixTime::from_milliseconds(now);
-        let taken = self.registry.report(&observed, time, Told::New, is_revoked);
+        let mut taken = self.registry.report(&observed, time, Told::New, is_revoked);
         self.metrics.reported(observed.len(), taken.is_ok());
         // What was not taken is reported again.
-        if taken.is_ok() {
+        if let Ok(new) = &mut taken {
+            self.end_revoked(new, time, is_revoked);
             let found = self.watch.look(&observed, now);
             if let Some(responder) = self.responder.get() {
                 responder.take(found);
             }
         }
         Ok(taken.ok())
+    }
+
+    /// Marks those of these new sessions that are revoked, and takes them out. Their revocation may have been
+    /// committed before they were reported, and its mark has met no session then. One that is committed
+    /// from now on meets them.
+    fn end_revoked(&self, new: &mut Vec<Reported>, at: UnixTime, is_revoked: IsRevoked<'_>) {
+        let mut marks = Vec::new();
+        new.retain(|reported| {
+            let session = &reported.session;
+            let is_revoked = session.is_live() && is_revoked(session);
+            if is_revoked {
+                marks.push(ends::mark(session, at, Cause::Plain));
+            }
+            !is_revoked
+        });
+        self.mark(&mut marks);
+        self.untold().append(&mut marks);
+    }
+
+    fn untold(&self) -> MutexGuard<'_, Vec<Mark>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the authority before this one has heard of edges, if it was down for a moment only; once.

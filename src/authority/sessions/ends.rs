@@ -48,6 +48,7 @@ use crate::authority::{Authority, Issuer};
 use crate::revocation::{Cause, Fingerprint, Kind};
 use crate::time::UnixTime;
 use look::Look;
+pub(super) use walk::mark;
 use walk::{Found, Walk};
 
 /// Between two pages.

@@ -91,6 +91,7 @@ fn sessions(engine: &Arc<Away>) -> Arc<Sessions> {
         heard: Mutex::default(),
         watch: Watch::new(Thresholds::default(), KEY),
         responder: OnceLock::new(),
+        untold: Mutex::default(),
         metrics,
     })
 }
@@ -132,4 +133,34 @@ fn what_an_engine_that_is_away_is_told_of_is_counted_as_dropped() {
         shown.contains("session_reports_total{outcome=\"dropped\"} 2\n"),
         "{shown}"
     );
+}
+
+/// Edges report a session up to an interval after its first request, and it may have been revoked by then.
+#[test]
+fn a_session_that_was_revoked_before_it_was_reported_is_never_live() {
+    let registry = Arc::new(Memory::new(KEY, conformance::LIMITS, at(0)));
+    let sessions = Sessions {
+        registry: Arc::clone(&registry) as Arc<dyn Registry>,
+        ..Arc::try_unwrap(sessions(&Arc::default())).unwrap()
+    };
+    let report = |sid: &str| Report {
+        issuer: seen("", sid, 0).issuer,
+        subject: Some("alice".to_owned()),
+        sid: Some(sid.to_owned()),
+        ..Report::default()
+    };
+    let is_revoked =
+        |session: &Session| matches!(&session.name, Name::Session(sid) if &**sid == "lost");
+    let now = at(0).seconds() * 1_000;
+    let reports = vec![report("lost"), report("kept")];
+    let new = sessions.report(reports, now, &is_revoked).unwrap().unwrap();
+    assert_eq!(new.len(), 1, "one counts as having signed in: {new:?}");
+    let issuer = seen("", "", 0).issuer;
+    let live = registry.of_subject(&issuer, "alice", None, 10).unwrap();
+    let live: Vec<_> = live
+        .sessions
+        .iter()
+        .map(|session| session.name.clone())
+        .collect();
+    assert_eq!(live, [Name::Session("kept".into())]);
 }

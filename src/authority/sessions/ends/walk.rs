@@ -164,7 +164,7 @@ impl Walk {
 }
 
 /// The mark of what is revoked. Another session of the same name goes on if its user has signed in since.
-fn mark(session: &Session, at: UnixTime, cause: Cause) -> Mark {
+pub(in crate::authority::sessions) fn mark(session: &Session, at: UnixTime, cause: Cause) -> Mark {
     const NEXT: Duration = Duration::from_secs(1);
     let kind = session.name.kind();
     let issued = session.issuance().for_kind(kind).unwrap_or_default();
