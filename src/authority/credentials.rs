@@ -224,6 +224,15 @@ pub enum CredentialsError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no line.
+    #[error(
+        "credentials file `{}`: expected at least one credential; `portcullis credential` makes one",
+        path.display()
+    )]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line is none of `role name hash`.
     #[error(
         "credentials file `{}`, line {line}: expected `admin`, `edge` or `scrape`, a name and 64 \
@@ -264,10 +273,17 @@ fn read(path: &Path) -> Result<HashMap<[u8; 32], Caller>, CredentialsError> {
         path: path.to_owned(),
         source,
     })?;
-    parse(&text).map_err(|line| CredentialsError::Line {
+    let callers = parse(&text).map_err(|line| CredentialsError::Line {
         path: path.to_owned(),
         line,
-    })
+    })?;
+    // Nobody wants to serve nobody: it was being written, or is another file.
+    if callers.is_empty() {
+        return Err(CredentialsError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    Ok(callers)
 }
 
 /// The callers by the hashes of their secrets, or the number of the first line that is wrong.
@@ -324,6 +340,22 @@ mod tests {
         assert_eq!(&*credentials.caller(&edge).unwrap().name, "envoys");
         assert_eq!(credentials.caller(""), None);
         assert_eq!(credentials.caller(&admin_line), None);
+    }
+
+    #[test]
+    fn a_file_without_a_credential_is_a_fault_and_leaves_those_from_before_in_force() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("credentials");
+        let (secret, line) = generate(Role::Admin, &[], "console").unwrap();
+        fs::write(&path, &line).unwrap();
+        let credentials = Credentials::open(&path).unwrap();
+        for text in ["", "# to be written\n", "\n"] {
+            fs::write(&path, text).unwrap();
+            let error = Credentials::open(&path).unwrap_err();
+            assert!(matches!(error, CredentialsError::Empty { .. }), "{error}");
+            credentials.look();
+            assert!(credentials.caller(&secret).is_some(), "{text:?}");
+        }
     }
 
     #[test]
