@@ -305,9 +305,11 @@ fn identify(access: &Access, interface: Interface, request: &Request) -> Result<
     }
 }
 
-/// The secret of RFC 6750 section 2.1.
+/// The secret of RFC 6750 section 2.1. None where two are shown: whoever is in between may go by the other.
 pub(super) fn bearer(request: &Request) -> Option<&str> {
-    let header = request.headers().get("authorization")?.to_str().ok()?;
+    let mut shown = request.headers().get_all("authorization").iter();
+    let header = shown.next().filter(|_| shown.next().is_none());
+    let header = header?.to_str().ok()?;
     let (scheme, secret) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(secret)
 }
@@ -324,4 +326,32 @@ pub(super) async fn count(
         .metrics
         .answered(route, response.status().as_u16());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn one_secret_is_shown_and_not_two() {
+        let shown = |headers: &[&str]| {
+            let mut request = Request::new(Body::empty());
+            for value in headers {
+                let value = value.parse().unwrap();
+                request.headers_mut().append("authorization", value);
+            }
+            bearer(&request).map(str::to_owned)
+        };
+        assert_eq!(shown(&["bearer a"]).as_deref(), Some("a"));
+        for headers in [
+            &[][..],
+            &["Basic a"],
+            &["Bearer a", "Bearer b"],
+            &["Bearer a", "Basic b"],
+        ] {
+            assert_eq!(shown(headers), None, "{headers:?}");
+        }
+    }
 }
