@@ -97,7 +97,7 @@ fn issuer(node: Node<'_>, directory: &Path) -> Read<Issuer> {
         let [local, remote, _] = KEY_PLACES;
         let keys = keys
             .and_then(|node| issuer_keys(node, &[local, remote], directory, Document::Authority));
-        let audiences = fields.texts("audiences");
+        let audiences = audiences(fields);
         let device_claim = fields.optional_text("device_claim");
         let cut_off_by = cut_off_by(fields);
         let sessions_end = sessions_end(fields);
@@ -106,7 +106,7 @@ fn issuer(node: Node<'_>, directory: &Path) -> Read<Issuer> {
         Ok(Issuer {
             issuer: issuer?,
             keys: keys?,
-            audiences,
+            audiences: audiences?,
             device_claim: device_claim.map(str::to_owned),
             cut_off_by,
             sessions_end,
@@ -114,6 +114,18 @@ fn issuer(node: Node<'_>, directory: &Path) -> Read<Issuer> {
             status_lists: status_lists?,
         })
     })
+}
+
+/// None where there is no such key, and then tokens for anyone count.
+fn audiences(fields: &mut Fields<'_>) -> Read<Vec<String>> {
+    let Some(node) = fields.optional("audiences") else {
+        return Ok(Vec::new());
+    };
+    let nodes = node.some_elements("audience")?;
+    nodes
+        .into_iter()
+        .map(|node| node.text().map(str::to_owned))
+        .collect()
 }
 
 /// `sessions_end`, here and for signals.

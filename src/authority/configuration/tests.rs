@@ -121,6 +121,10 @@ fn every_fault_of_a_file_is_told_with_its_path() {
             json!({"issuers": [{"issuer": "i", "keys": file, "audience": ["a"]}]}),
             "issuers[0].audience: unknown key, did you mean `audiences`?",
         ),
+        (
+            json!({"issuers": [{"issuer": "i", "keys": file, "audiences": []}]}),
+            "issuers[0].audiences: expected at least one audience",
+        ),
     ] {
         assert_eq!(faults(&document), [expected], "{document}");
         assert!(read(&document).configuration.is_none());
