@@ -319,7 +319,12 @@ impl SignalsConfiguration {
         };
         let backchannel_logout_uri = format!("{url}{}", http::LOGOUT_PATH);
         tracing::info!(backchannel_logout_uri, "signals are received");
-        for stream in &self.streams {
+        // Those that are polled have none.
+        for stream in self
+            .streams
+            .iter()
+            .filter(|stream| matches!(stream.delivery, Delivery::Push(_)))
+        {
             let endpoint_url = format!("{url}{}", http::stream_endpoint(&stream.name));
             tracing::info!(stream = stream.name, endpoint_url, "events are received");
         }

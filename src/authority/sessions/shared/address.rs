@@ -35,7 +35,7 @@ pub enum AddressError {
     Scheme,
     /// User or password have characters that mean something else.
     #[error(
-        "expected `user:password@`, with other characters than letters and digits as `%` and two hexadecimal digits"
+        "expected `user:password@`, or `user:@` where the password is in a file, with other characters than letters and digits as `%` and two hexadecimal digits"
     )]
     Credentials,
     /// A host is missing, or its port is none.
