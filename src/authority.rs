@@ -277,17 +277,6 @@ impl Authority {
         })
         .map_err(AuthorityError::Thread)?;
         respond_to_suspicions(settings, &sessions, &writer, &metrics)?;
-        let status_lists = StatusLists::start(
-            &settings.configuration.issuers,
-            status_lists::Parts {
-                verifier: verifier.clone(),
-                writer: writer.clone(),
-                filter_key: store.filter_key(),
-                metrics: Arc::clone(&metrics),
-                clock_skew: settings.limits.clock_skew,
-                watched_for: settings.limits.max_token_lifetime + EXPIRY_MARGIN,
-            },
-        )?;
         let feed = Publisher::open(
             &store,
             feed::Parts {
@@ -299,6 +288,18 @@ impl Authority {
                 filter_key: store.filter_key(),
                 bits: generation::bits_for(settings.false_positive_rate),
                 interval: settings.generation_interval,
+            },
+        )?;
+        // After whatever commits here without the writer: it has changes of its own written from now on.
+        let status_lists = StatusLists::start(
+            &settings.configuration.issuers,
+            status_lists::Parts {
+                verifier: verifier.clone(),
+                writer: writer.clone(),
+                filter_key: store.filter_key(),
+                metrics: Arc::clone(&metrics),
+                clock_skew: settings.limits.clock_skew,
+                watched_for: settings.limits.max_token_lifetime + EXPIRY_MARGIN,
             },
         )?;
         let heard = sessions.take_heard();

@@ -97,6 +97,8 @@ pub(super) struct Store {
     filter_key: FilterKey,
     /// Is told what was revoked, once it is on the disk.
     registry: OnceLock<mpsc::Sender<Vec<Mark>>>,
+    /// Held for a commit and what follows from it, since each has to be told its own changes.
+    committing: Mutex<()>,
     /// The effects of a transaction that has not been acknowledged yet.
     unsure: Mutex<Option<Told>>,
     /// The result of the last [`Store::check`].
@@ -140,6 +142,7 @@ impl Store {
             index: opened.index,
             filter_key: opened.filter_key,
             registry: OnceLock::new(),
+            committing: Mutex::default(),
             unsure: Mutex::new(None),
             is_taken: AtomicBool::new(false),
             awaits_commit: AtomicBool::new(false),
@@ -190,6 +193,7 @@ impl Store {
         work: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError>,
     ) -> Result<Committed<T>, StoreError> {
         self.check()?;
+        let _turn = self.turn();
         let now = Now {
             milliseconds: now_milliseconds,
         };
@@ -237,6 +241,7 @@ impl Store {
     /// [`StoreError`]; the store stays closed then, or as it was when its file was taken away.
     pub(super) fn recover(&self) -> Result<Vec<(Change, Chain)>, StoreError> {
         self.check()?;
+        let _turn = self.turn();
         match self.engine.recover()? {
             Fate::Committed => Ok(self.settle()),
             Fate::Lost => {
@@ -359,6 +364,12 @@ impl Store {
         })?;
         // An engine that says it has read has run the work.
         read.ok_or(StoreError::Closed)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.committing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unsure(&self) -> MutexGuard<'_, Option<Told>> {

@@ -1,5 +1,7 @@
 //! What the store and its engines are tested with.
 
+use std::thread;
+
 use super::*;
 use crate::authority::entry::{Revocation, Target};
 use crate::revocation::{Cause, Fingerprint, Kind};
@@ -88,4 +90,30 @@ impl Random {
     pub(super) fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap()
     }
+}
+
+/// At the start, keys and the first epoch are kept while the writer is at work already.
+#[test]
+fn each_of_two_commits_at_once_is_told_its_own_changes() {
+    const COMMITS: usize = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let opening = Opening {
+        cache_bytes: 1 << 20,
+        checked_bytes: CHECKED_BYTES,
+        loss: Loss::Refused,
+        now_milliseconds: NOW,
+    };
+    let store = Store::open(directory.path(), opening).unwrap();
+    let told = |work: &dyn Fn(&mut Writing<'_>) -> Result<(), StoreError>| -> usize {
+        let commits = (0..COMMITS).map(|_| store.commit(NOW, |writing| work(writing)));
+        commits
+            .map(|committed| committed.unwrap().changes.len())
+            .sum()
+    };
+    let name = name_of(&store, Kind::Session, "s");
+    thread::scope(|scope| {
+        let kept = scope.spawn(|| told(&|writing| writing.keep(&Epoch(NOW))));
+        let announced = told(&|writing| writing.announce(name));
+        assert_eq!((announced, kept.join().unwrap()), (COMMITS, 0));
+    });
 }
