@@ -305,7 +305,8 @@ fn identify(access: &Access, interface: Interface, request: &Request) -> Result<
     }
 }
 
-/// The secret of RFC 6750 section 2.1. None where two are shown: whoever is in between may go by the other.
+/// The secret of RFC 6750 section 2.1. None where two are shown, since a proxy
+/// may go by the other.
 pub(super) fn bearer(request: &Request) -> Option<&str> {
     let mut shown = request.headers().get_all("authorization").iter();
     let header = shown.next().filter(|_| shown.next().is_none());

@@ -86,6 +86,7 @@ impl Scene {
 
     /// The names in the feed after the first change, which is that of the start.
     fn changes(&self) -> Vec<Change> {
+        until(|| self.sequence() > 0);
         let epoch = self.authority.manifest().epoch;
         let path = format!("/v1/feed/deltas?epoch={epoch}&after=0&nonce=7&wait=1");
         let answer = self.authority.get(&path);

@@ -230,7 +230,7 @@ fn without_its_secret_the_authority_does_not_start() {
     let (code, errors) = run();
     assert_eq!(code, Some(1), "{errors}");
     assert!(
-        errors.contains("could not read the webhook's secret")
+        errors.contains("`webhook.secret_file` of the authority's file: could not read")
             && errors.contains(directory.path().to_str().unwrap()),
         "{errors}"
     );
