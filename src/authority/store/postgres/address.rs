@@ -230,7 +230,9 @@ impl FromStr for DatabaseAddress {
             let text = format!("{base}?{}", rest.join("&"));
             config = text.parse().map_err(|_| DatabaseAddressError::Form)?;
         }
-        if config.get_hosts().is_empty() {
+        // Of an `@` in a password that is not written as `%40`, the rest would be a host, which is shown.
+        let is_name = |host: &Host| !matches!(host, Host::Tcp(name) if name.contains('@'));
+        if config.get_hosts().is_empty() || !config.get_hosts().iter().all(is_name) {
             return Err(DatabaseAddressError::Form);
         }
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
@@ -436,6 +438,8 @@ mod tests {
             ("redis://h", Error::Scheme),
             ("postgres://u:secret@h:x/p", Error::Form),
             ("postgres:///p", Error::Form),
+            ("postgres://u:sec@ret@h/p", Error::Form),
+            ("postgres://u:sec@ret@h/p?sslmode=require", Error::Form),
             ("postgres://u:secret@h/p?sslmode=prefer", Error::TlsMode),
             ("postgres://u@h/p?target_session_attrs=any", Error::Target),
             (
