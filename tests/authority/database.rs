@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::keys::jwks;
 use super::patience::{PATIENCE, until};
 use super::postgres::{Server, free_port, has_postgres};
-use super::process::{Answer, ISSUER, binary, directory, revocation};
+use super::process::{Answer, binary, directory, revocation};
+use super::token::{ISSUER, Token};
 
 const LEASE: Duration = Duration::from_secs(2);
 
@@ -32,7 +34,10 @@ impl Drop for Member {
 
 impl Member {
     fn start(store: &str) -> Self {
-        let directory = directory();
+        Self::start_in(directory(), store, &[])
+    }
+
+    fn start_in(directory: TempDir, store: &str, more: &[&str]) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let data = directory.path().join("data");
         let arguments = [
@@ -46,7 +51,8 @@ impl Member {
             "--lease",
             "2s",
         ];
-        let arguments = arguments.map(str::to_owned).to_vec();
+        let arguments = arguments.iter().chain(more);
+        let arguments: Vec<_> = arguments.map(|&text| text.to_owned()).collect();
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE));
@@ -321,6 +327,59 @@ fn a_database_that_is_away_longer_than_the_lease_is_said_and_waited_for() {
     member.wait_until_ready();
     assert!(member.is_revoked("a"));
     until(|| member.log(), || member.revoke("b") == Some(200));
+}
+
+/// Another authority may have revoked the token meanwhile.
+#[test]
+fn no_token_is_said_to_be_active_without_the_lease() {
+    const SECRET: &str = "a-secret-of-32-characters-and-more";
+    if !has_postgres() {
+        return;
+    }
+    let directory = directory();
+    let write = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    write("jwks.json", jwks(&["es256"]));
+    write("secret", SECRET.to_owned());
+    let issuer = json!({"issuer": ISSUER, "keys": {"jwks_file": "jwks.json"}});
+    let config = write("authority.json", json!({"issuers": [issuer]}).to_string());
+    let listener = format!("127.0.0.1:{}", free_port());
+    let client = json!({"client_id": "api", "secret": {"file": "secret"},
+        "introspect": {"any_audience": true}});
+    let signals = json!({"listen": listener, "public_url": "https://signals.example",
+        "oauth": {"clients": [client]}});
+    let signals = write("signals.json", signals.to_string());
+    let mut server = Server::start();
+    let store = server.database("introspected");
+    let member = Member::start_in(
+        directory,
+        &store,
+        &["--config", &config, "--signals", &signals],
+    );
+    member.wait_until_ready();
+    let token = Token::signed_by("es256")
+        .claim("sid", "s")
+        .claim("jti", "t");
+    let form = format!("client_id=api&client_secret={SECRET}&token={token}");
+    let introspect = || {
+        let request = member
+            .agent
+            .post(format!("http://{listener}/oauth/introspect"));
+        let request = request.content_type("application/x-www-form-urlencoded");
+        Answer::of(request.send(form.as_bytes()))
+    };
+    assert_eq!(introspect().json()["active"], true);
+    server.kill();
+    let away = "the database cannot be reached, and the lease has run out\n";
+    until(|| member.ready(), || member.ready() == away);
+    let answer = introspect();
+    assert_eq!(answer.status, 503, "{answer:?}");
+    server.restart();
+    member.wait_until_ready();
+    assert_eq!(introspect().json()["active"], true);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use http_body_util::LengthLimitError;
@@ -69,9 +69,31 @@ pub(in crate::authority) fn router(authority: Arc<Authority>, receivers: Arc<Rec
         .method_not_allowed_fallback(async || {
             plain(StatusCode::METHOD_NOT_ALLOWED, "expected another method")
         })
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&authority),
+            expect_at_work,
+        ))
         .layer(middleware::from_fn_with_state(authority, count))
         .layer(middleware::from_fn(drain))
         .with_state(reception)
+}
+
+/// As for the other interfaces: what was read before the lease ran out is not answered after it. A token may have
+/// been revoked meanwhile, and be none that is active.
+async fn expect_at_work(
+    State(authority): State<Arc<Authority>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_at_work = || authority.store.check_sole().is_ok();
+    if !is_at_work() {
+        return Code::StoreUnavailable.into_response();
+    }
+    let response = next.run(request).await;
+    if response.status().is_success() && !is_at_work() {
+        return Code::StoreUnavailable.into_response();
+    }
+    response
 }
 
 /// The description of the interface as JSON.
