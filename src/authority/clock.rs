@@ -32,6 +32,18 @@ pub(super) fn now() -> UnixTime {
     UnixTime::from_seconds(now_milliseconds() / 1000).unwrap_or(UnixTime::MAX)
 }
 
+/// A monotonic clock that goes on while the machine sleeps, unlike that of [`Instant`]: for what others count on
+/// to end. `None` where the system does not tell.
+#[must_use]
+pub(super) fn sleepless() -> Option<Duration> {
+    use nix::time::{ClockId, clock_gettime};
+    #[cfg(target_os = "linux")]
+    const CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
+    clock_gettime(CLOCK).ok().map(Duration::from)
+}
+
 /// How long the machine has been running, sleep included: by this, unlike by the clock, a process can tell
 /// how long ago another one of the same machine ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -48,7 +48,7 @@ pub use lease::End;
 pub use schema::Migrated;
 
 use connection::{Connector, Fault, STATEMENT_LIMIT};
-use lease::{Standing, State, Term};
+use lease::{Sent, Standing, State, Term};
 use snapshot::OpenSnapshot;
 use transaction::OpenTransaction;
 
@@ -275,7 +275,7 @@ impl Postgres {
         } else {
             return Err(StoreError::Row);
         };
-        let sent = Instant::now();
+        let sent = Sent::now();
         let bumping = Arc::clone(&client);
         let bumped = self.connector.wait(STATEMENT_LIMIT, async move {
             bumping
@@ -350,7 +350,7 @@ impl Engine for Postgres {
         }
         let mut open = OpenTransaction::new(self, Arc::clone(&client), standing.head);
         work(&mut open)?;
-        let sent = Instant::now();
+        let sent = Sent::now();
         let after = open.finish()?;
         self.term.progress().unsure = Some(after);
         match self.commit(&client) {

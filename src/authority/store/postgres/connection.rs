@@ -25,8 +25,8 @@ pub(super) const STATEMENT_LIMIT: Duration = Duration::from_secs(10);
 /// Connections that are kept for readers.
 const KEPT_CONNECTIONS: usize = 4;
 
-/// The first class of SQLSTATE that says that a statement is wrong, or not allowed, and not that the
-/// database is going away, is overloaded, or has given up a transaction that may be tried again.
+/// The classes of SQLSTATE that say that the database is going away, is overloaded, or has given up a
+/// transaction that may be tried again, and not that a statement is wrong or not allowed.
 const PASSING_CLASSES: [&str; 6] = ["08", "40", "53", "57", "58", "XX"];
 
 /// Also passing: the database has become one that is only read.

@@ -20,6 +20,7 @@ use tokio_postgres::{Client, Row};
 
 use super::connection::{Connector, Fault, STATEMENT_LIMIT};
 use super::row::{at_most, head, settings_seal, unsigned};
+use crate::authority::clock;
 use crate::authority::store::error::{DatabaseError, StoreError};
 use crate::authority::store::{Epoch, Head, Setting as _};
 use crate::authority::text::chain_of;
@@ -32,7 +33,7 @@ SET LOCAL idle_in_transaction_session_timeout = '3s';
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '10s';
 SELECT set_config('synchronous_commit', 'on', true)
-    WHERE current_setting('synchronous_commit') = 'off'";
+    WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
 /// A timeout that strikes while the commit waits for a synchronous standby would end the wait, and the
 /// database would then say that it is committed.
@@ -58,6 +59,10 @@ const RENEW: &str = "UPDATE portcullis.state SET renewals = renewals + 1, url = 
 
 const RELEASE: &str = "UPDATE portcullis.state SET holder = '', renewals = renewals + 1, url = '',
     expires_at = clock_timestamp() WHERE is_only AND fence = $1 AND holder = $2";
+
+/// A part of the lease, within which a renewal is answered or given up: so that there is time for another one
+/// over a new connection, where the old one has become silent.
+const RENEWALS_IN_A_LEASE: u32 = 4;
 
 /// How long a renewal waits after one that has failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -100,13 +105,19 @@ pub(super) struct Term {
     pub(super) holder: Vec<u8>,
     pub(super) duration: Duration,
     progress: Mutex<Progress>,
-    valid_until: Mutex<Instant>,
+    /// By [`Sent::now`]'s clock.
+    valid_until: Mutex<Duration>,
     is_lapsed: AtomicBool,
     url: Mutex<String>,
     end: watch::Sender<Option<End>>,
     /// Commits that the database lacks, before that is dealt with.
     lacks: Mutex<Option<u64>>,
 }
+
+/// When something was sent that renews a lease, by a clock that goes on while the machine sleeps: another
+/// authority, which does not, takes over meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent(Option<Duration>);
 
 /// How far this process has come.
 #[derive(Clone, Copy, Debug)]
@@ -142,8 +153,20 @@ impl State {
     }
 }
 
+impl Sent {
+    pub(super) fn now() -> Self {
+        Self(clock::sleepless())
+    }
+
+    /// Without a clock, no lease is ever good.
+    fn good_until(self, duration: Duration) -> Duration {
+        self.0
+            .map_or(Duration::ZERO, |sent| sent + usable(duration))
+    }
+}
+
 impl Term {
-    fn new(state: State, duration: Duration, sent: Instant) -> Self {
+    fn new(state: State, duration: Duration, sent: Sent) -> Self {
         Self {
             fence: state.fence,
             holder: state.holder,
@@ -152,7 +175,7 @@ impl Term {
                 standing: state.standing,
                 unsure: None,
             }),
-            valid_until: Mutex::new(sent + usable(duration)),
+            valid_until: Mutex::new(sent.good_until(duration)),
             is_lapsed: AtomicBool::new(false),
             url: Mutex::default(),
             end: watch::Sender::new(None),
@@ -174,7 +197,8 @@ impl Term {
         if let Some(commits) = *locked(&self.lacks) {
             return Err(DatabaseError::SetBack(commits));
         }
-        let is_valid = Instant::now() < *locked(&self.valid_until);
+        let now = clock::sleepless();
+        let is_valid = now.is_some_and(|now| now < *locked(&self.valid_until));
         let was_lapsed = self.is_lapsed.swap(!is_valid, Ordering::Relaxed);
         if was_lapsed && is_valid {
             tracing::info!(fence = self.fence, "the lease is renewed again");
@@ -187,9 +211,9 @@ impl Term {
     }
 
     /// Notes that the lease was renewed by something that was sent at this instant.
-    pub(super) fn extend(&self, sent: Instant) {
+    pub(super) fn extend(&self, sent: Sent) {
         let mut valid_until = locked(&self.valid_until);
-        *valid_until = (*valid_until).max(sent + usable(self.duration));
+        *valid_until = (*valid_until).max(sent.good_until(self.duration));
     }
 
     pub(super) fn say_where(&self, url: &str) {
@@ -311,9 +335,12 @@ async fn attempt(
     seen: &mut Option<(State, Instant)>,
     duration: Duration,
 ) -> Result<Option<Term>, Fault> {
-    let client = match kept.take().filter(|client| !client.is_closed()) {
-        Some(client) => client,
-        None => Arc::clone(connector).connect().await?,
+    let client = if let Some(client) = kept.take().filter(|client| !client.is_closed()) {
+        client
+    } else {
+        // It may be another server than before, which lacks renewals that its holder counts on.
+        *seen = None;
+        Arc::clone(connector).connect().await?
     };
     let rows = client.query_typed(LOOK, &[]).await?;
     let state = State::of(rows.first().ok_or(Fault::Row)?)?;
@@ -328,7 +355,7 @@ async fn attempt(
     }
     let mut holder = vec![0; 16];
     getrandom::fill(&mut holder).map_err(|_| Fault::TimedOut)?;
-    let sent = Instant::now();
+    let sent = Sent::now();
     client.batch_execute(BEGIN).await?;
     let milliseconds = at_most(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     let rows = client
@@ -362,9 +389,10 @@ pub(super) async fn keep(connector: Arc<Connector>, term: Arc<Term>) {
         }
         let lacks = *locked(&term.lacks);
         if let Some(commits) = lacks {
-            let begun = begin_epoch(&connector);
+            let begun = begin_epoch(&connector, &term);
             match tokio::time::timeout(STATEMENT_LIMIT, begun).await {
-                Ok(Ok(())) => return term.finish(End::SetBack(commits)),
+                Ok(Ok(true)) => return term.finish(End::SetBack(commits)),
+                Ok(Ok(false)) => return term.finish(End::TakenOver),
                 Ok(Err(fault)) => warn("could not begin a new epoch", fault),
                 Err(_) => warn("could not begin a new epoch", Fault::TimedOut),
             }
@@ -372,9 +400,10 @@ pub(super) async fn keep(connector: Arc<Connector>, term: Arc<Term>) {
             continue;
         }
         let known = term.progress().standing.commits;
-        let sent = Instant::now();
+        let sent = Sent::now();
         let renewal = renew(&connector, &mut client, &term);
-        match tokio::time::timeout(usable(term.duration), renewal).await {
+        let limit = (term.duration / RENEWALS_IN_A_LEASE).min(STATEMENT_LIMIT);
+        match tokio::time::timeout(limit, renewal).await {
             Ok(Ok(Some(commits))) if commits < known => {
                 let _ = term.set_back_to(commits);
                 is_failing = true;
@@ -383,7 +412,19 @@ pub(super) async fn keep(connector: Arc<Connector>, term: Arc<Term>) {
                 term.extend(sent);
                 is_failing = false;
             }
-            Ok(Ok(None)) => return term.finish(End::TakenOver),
+            Ok(Ok(None)) => {
+                let looked = look(&connector);
+                let state = tokio::time::timeout(limit, looked).await;
+                match state.unwrap_or(Err(Fault::TimedOut)) {
+                    // The takeover itself was lost with commits that came after it.
+                    Ok(state) if state.fence < term.fence => {
+                        let _ = term.set_back_to(state.standing.commits);
+                    }
+                    Ok(_) => return term.finish(End::TakenOver),
+                    Err(fault) => warn("could not renew the lease", fault),
+                }
+                is_failing = true;
+            }
             failed => {
                 client = None;
                 if !is_failing {
@@ -435,12 +476,25 @@ pub(super) async fn release(connector: Arc<Connector>, term: Arc<Term>) -> Resul
     Ok(())
 }
 
-/// Begins a new epoch in a database that lacks what edges may have been told, and takes the lease from
-/// the one that has it, since an authority reads the epoch when it begins to work.
-async fn begin_epoch(connector: &Arc<Connector>) -> Result<(), Fault> {
+async fn look(connector: &Arc<Connector>) -> Result<State, Fault> {
+    let client = Arc::clone(connector).connect().await?;
+    let rows = client.query_typed(LOOK, &[]).await?;
+    State::of(rows.first().ok_or(Fault::Row)?)
+}
+
+/// Begins a new epoch in a database that lacks what edges may have been told, and frees the lease, since an
+/// authority reads the epoch when it begins to work. Does nothing, and says so, where another authority has
+/// taken over since: then it is for the edges to show what they know.
+async fn begin_epoch(connector: &Arc<Connector>, term: &Term) -> Result<bool, Fault> {
     let client = Arc::clone(connector).connect().await?;
     client.batch_execute(BEGIN).await?;
-    client.query_typed(LOCK_STATE, &[]).await?;
+    let rows = client.query_typed(LOCK_STATE, &[]).await?;
+    let state = State::of(rows.first().ok_or(Fault::Row)?)?;
+    let is_own = state.fence == term.fence && state.holder == term.holder;
+    if !is_own && state.fence >= term.fence {
+        client.batch_execute("ROLLBACK").await?;
+        return Ok(false);
+    }
     let name = Epoch::NAME;
     let rows = client
         .query_typed(
@@ -456,7 +510,7 @@ async fn begin_epoch(connector: &Arc<Connector>) -> Result<(), Fault> {
         }
         None => Epoch(0),
     };
-    let epoch = old.after(crate::authority::clock::now_milliseconds());
+    let epoch = old.after(clock::now_milliseconds());
     let sealed = settings_seal().sealed(name.as_bytes(), epoch.encode());
     client
         .query_typed(
@@ -472,5 +526,5 @@ async fn begin_epoch(connector: &Arc<Connector>) -> Result<(), Fault> {
         )
         .await?;
     client.batch_execute(COMMIT).await?;
-    Ok(())
+    Ok(true)
 }
