@@ -49,8 +49,9 @@ const MOST_TOKENS: usize = 1_024;
 /// Statements that may be: some twenty milliseconds' worth. Others wait for their room.
 const MOST_STATEMENTS: usize = 256;
 
-/// Statements of strangers that may be, beside those.
-const MOST_OF_STRANGERS: usize = 64;
+/// Statements of strangers that may be, beside those: more than one of them may send at once, who may be a provider
+/// that signs out everyone.
+const MOST_OF_STRANGERS: usize = 128;
 
 /// Assertions of OAuth clients that may be.
 const MOST_ASSERTIONS: usize = 128;

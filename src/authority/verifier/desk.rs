@@ -26,8 +26,9 @@ const MOST_TOKENS_WAITING: usize = 256;
 /// than may be on their way, so that there is room for those whose key is known.
 const MOST_STATEMENTS_WAITING: usize = 192;
 
-/// Statements of strangers that may, beside those.
-const MOST_OF_STRANGERS_WAITING: usize = 48;
+/// Statements of strangers that may, beside those: still more than one of them may send at once, since the keys of
+/// a provider that was silent for a day may have changed.
+const MOST_OF_STRANGERS_WAITING: usize = 112;
 
 /// Tokens that OAuth clients present that may, which those of users do not wait behind.
 const MOST_PRESENTED_WAITING: usize = 64;
