@@ -3,12 +3,13 @@
 //! | if | it is |
 //! |---|---|
 //! | one network has more than its share | the oldest of that network without a request in progress, else its oldest |
-//! | there are some without a request in progress | the oldest of the network that has most of these |
-//! | all have one | the oldest of the network that has most |
+//! | the network with most of those without a request in progress has more than half as many connections as the largest | the oldest of these |
+//! | otherwise | that of the largest network, as above |
 //!
 //! A request in progress may be a user's only sign-out, while a connection without one has asked for nothing.
 //! It is no shield, though: what can open connections can begin requests on them. So it counts for no
-//! more than a share of one network.
+//! more than a share of one network, and not against one with few connections, which may be a provider that
+//! has not sent its request yet.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -89,7 +90,10 @@ impl Strangers {
     /// Takes out the one that makes room, where a network may have so many.
     pub(super) fn take_out(&mut self, share: usize) -> Option<Arc<Notify>> {
         let largest = self.by_all.last()?;
-        let idle = self.by_idle.last().filter(|_| largest.0 <= share);
+        let all_of = |network| self.networks.get(&network).map_or(0, Connections::count);
+        let is_large = |network| all_of(network).saturating_mul(2) > largest.0;
+        let idle = self.by_idle.last();
+        let idle = idle.filter(|(_, _, network)| largest.0 <= share && is_large(*network));
         let (_, _, network) = *idle.unwrap_or(largest);
         let connections = self.networks.get(&network)?;
         let mut oldest = connections.idle.keys().chain(connections.busy.keys());
@@ -133,6 +137,10 @@ impl Connections {
         }
     }
 
+    fn count(&self) -> usize {
+        self.idle.len() + self.busy.len()
+    }
+
     fn remove(&mut self, number: u64) -> Option<Arc<Notify>> {
         let idle = self.idle.remove(&number);
         idle.or_else(|| self.busy.remove(&number))
@@ -145,10 +153,7 @@ impl Connections {
         };
         let (idle, busy) = (self.idle.keys().next(), self.busy.keys().next());
         let oldest = idle.into_iter().chain(busy).min();
-        (
-            place(self.idle.len() + self.busy.len(), oldest),
-            place(self.idle.len(), idle),
-        )
+        (place(self.count(), oldest), place(self.idle.len(), idle))
     }
 }
 
@@ -210,9 +215,15 @@ mod tests {
             ),
             // Within its share, what is in use stays.
             (
+                &[(2, true), (2, true), (1, false), (1, false)],
+                2,
+                [2, 0, 3, 1].to_vec(),
+            ),
+            // One that is small beside it does not make room for that.
+            (
                 &[(2, true), (2, true), (1, false), (3, false)],
                 2,
-                [2, 3, 0, 1].to_vec(),
+                [0, 2, 3, 1].to_vec(),
             ),
         ] {
             let order = order(strangers(connections), connections, share);
