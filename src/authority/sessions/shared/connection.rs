@@ -307,7 +307,8 @@ impl Connection {
                     tracing::info!("the registry of sessions is available");
                 }
             }
-            Err(failure) if was_connected => {
+            // Also where the line was not due when it went, so that the last one is never wrong for long.
+            Err(failure) if was_connected || self.notices.says_available() => {
                 self.metrics.connected(false);
                 if let Some(times) = self.notices.is_due(failure, Instant::now()) {
                     let error = failure.text();
@@ -320,6 +321,10 @@ impl Connection {
 }
 
 impl Notices {
+    fn says_available(&self) -> bool {
+        self.is_told_available.load(Ordering::Relaxed)
+    }
+
     /// How often it has gone for this reason since the last line that said so, if another one is due.
     fn is_due(&self, failure: &Failure, now: Instant) -> Option<u64> {
         let times = self.failures.take(&failure.reason(), None, now)?;
