@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
@@ -96,7 +97,17 @@ pub(super) struct Claimed {
 }
 
 /// Whether an edge has reported the session that a logout names, as it is looked up.
-struct Reported(Option<JoinHandle<Result<Vec<Session>, RegistryError>>>);
+enum Reported {
+    /// It names none.
+    NoSession,
+    /// Too many are looked up.
+    Busy,
+    LookedUp(JoinHandle<Result<Vec<Session>, RegistryError>>),
+}
+
+/// Sessions that are looked up for records at the same time. A registry that hangs must not take the threads that
+/// others wait for.
+static LOOKS: Semaphore = Semaphore::const_new(16);
 
 /// How long an answer to a logout waits for that. It is only for the record.
 const LOOK: Duration = Duration::from_millis(100);
@@ -105,10 +116,21 @@ impl Reported {
     /// What the record says of a logout that may have refused no token: an operator who asks why the user is still
     /// signed in reads what was assumed.
     async fn remark(self) -> Option<String> {
-        let found = timeout(LOOK, self.0?).await;
+        let found = match self {
+            Self::NoSession => return None,
+            Self::Busy => None,
+            Self::LookedUp(look) => {
+                let unless_begun = look.abort_handle();
+                let found = timeout(LOOK, look).await;
+                unless_begun.abort();
+                found.ok()
+            }
+        };
         let seen = match found {
-            Ok(Ok(Ok(sessions))) if sessions.is_empty() => "no edge has reported a token that does",
-            Ok(Ok(Ok(_))) => return None,
+            Some(Ok(Ok(sessions))) if sessions.is_empty() => {
+                "no edge has reported a token that does"
+            }
+            Some(Ok(Ok(_))) => return None,
             _ => "whether any does is not known at present",
         };
         Some(format!(
@@ -293,14 +315,20 @@ impl Reception {
     /// session of this name.
     fn reported(&self, request: &RevocationRequest) -> Reported {
         if request.kind != Kind::Session {
-            return Reported(None);
+            return Reported::NoSession;
         }
+        let Ok(place) = LOOKS.try_acquire() else {
+            return Reported::Busy;
+        };
         let authority = Arc::clone(&self.authority);
         let key = authority.sessions.key();
         let sid = request.value.as_deref().unwrap_or_default();
         let id = key.fingerprint(Kind::Session, &request.issuer, sid);
-        let search = move || authority.sessions.registry().named(id, 1);
-        Reported(Some(spawn_blocking(search)))
+        let search = move || {
+            let _place = place;
+            authority.sessions.registry().named(id, 1)
+        };
+        Reported::LookedUp(spawn_blocking(search))
     }
 
     /// Writes a revocation, and into the record that it was. Whether it was not in force before.
