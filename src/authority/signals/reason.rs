@@ -247,6 +247,7 @@ impl Code {
                 | Self::NothingToRevoke
                 | Self::SubjectFormatUnknown
                 | Self::SubjectCritical
+                | Self::CriticalUnknown
                 | Self::SubjectForeign
                 | Self::SubjectUnknown
                 | Self::SubjectUnusable

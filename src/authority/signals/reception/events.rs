@@ -88,6 +88,7 @@ impl Reception {
         }
         let issuer = self.known(&claimed.issuer, record)?;
         let statement = self.signed(token, &issuer.issuer, arrival).await?;
+        record.unverified = false;
         let now = clock::now();
         let limits = self.authority.limits();
         let event = events::read(&statement, stream, now, limits.clock_skew);
