@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
@@ -268,10 +269,12 @@ async fn serve(
     let door = door(listen(arguments)?, tls)?;
     let for_signals = files.signals.as_ref().map(door_for_signals).transpose()?;
     let (stop, stopping) = watch::channel(false);
-    tokio::spawn(stop_on_signal(stop.clone())?);
+    let told = Arc::new(AtomicBool::new(false));
     let lease = match files.database.clone() {
         None => None,
         Some(address) => {
+            // It may stand by for days.
+            tokio::spawn(stop_on_signal(stop.clone(), Arc::clone(&told))?);
             let doors: Vec<&Door> = [Some(&door), for_signals.as_ref()]
                 .into_iter()
                 .flatten()
@@ -285,6 +288,10 @@ async fn serve(
     };
     let settings = settings(arguments, files, lease.clone());
     let authority = Authority::start(&settings, access, stopping)?;
+    if lease.is_none() {
+        // Not before: a signal ends the process at once while it reads its store.
+        tokio::spawn(stop_on_signal(stop.clone(), Arc::clone(&told))?);
+    }
     if let Some(lease) = lease.clone() {
         tokio::spawn(async move {
             lease.ended().await;
@@ -310,7 +317,7 @@ async fn serve(
     let Some(lease) = lease else {
         return Ok(Served::Stopped);
     };
-    if let Some(end) = lease.end() {
+    if let Some(end) = lease.end().filter(|_| !told.load(Ordering::Relaxed)) {
         return Ok(Served::Ended(end));
     }
     let _ = tokio::task::spawn_blocking(move || lease.release()).await;
@@ -397,6 +404,7 @@ fn listen(arguments: &Arguments) -> Result<TcpListener, ServeError> {
 /// Turns `stop` true at the first signal.
 fn stop_on_signal(
     stop: watch::Sender<bool>,
+    told: Arc<AtomicBool>,
 ) -> Result<impl Future<Output = ()> + Send, ServeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Serve)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Serve)?;
@@ -406,6 +414,7 @@ fn stop_on_signal(
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        told.store(true, Ordering::Relaxed);
         stop.send_replace(true);
     })
 }
