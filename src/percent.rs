@@ -26,6 +26,35 @@ pub(crate) fn encoded(text: &str) -> String {
     encoded
 }
 
+/// Bytes without their escapes; `None` where one has not two hexadecimal digits. The gate, which has to read paths as
+/// any server may, leaves such a one as it is (`gate::path`).
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut bytes = bytes.iter().copied();
+    while let Some(byte) = bytes.next() {
+        decoded.push(if byte == b'%' {
+            let (high, low) = bytes.next().zip(bytes.next())?;
+            digit(high)? << 4 | digit(low)?
+        } else {
+            byte
+        });
+    }
+    Some(decoded)
+}
+
+/// The same of a text; `None` also where that is none any more.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn decoded_text(text: &str) -> Option<String> {
+    String::from_utf8(decoded(text.as_bytes())?).ok()
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn digit(byte: u8) -> Option<u8> {
+    let digit = char::from(byte).to_digit(16)?;
+    u8::try_from(digit).ok()
+}
+
 #[cfg(all(test, not(target_family = "wasm")))]
 mod tests {
     use super::*;
@@ -41,6 +70,15 @@ mod tests {
             ("Az09-._~*", "Az09-._~*"),
         ] {
             assert_eq!(encoded(text), expected);
+            assert_eq!(decoded_text(expected).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn an_escape_has_two_hexadecimal_digits() {
+        assert_eq!(decoded_text("%2f%2F+").as_deref(), Some("//+"));
+        for text in ["%", "a%4", "%+4", "%zz", "%%41", "%ff"] {
+            assert_eq!(decoded_text(text), None, "{text}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The body of a request with a signal: `application/x-www-form-urlencoded`, read strictly.
 
 use super::reason::{Code, Refusal};
+use crate::percent;
 
 /// The one `logout_token` of a form. Parameters of other names are ignored, as the specification asks
 /// (Back-Channel Logout 1.0 section 2.5).
@@ -32,27 +33,11 @@ pub(super) fn logout_token(body: &[u8]) -> Result<String, Refusal> {
 
 /// A name or value without its escapes.
 pub(super) fn decoded(text: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.iter().copied();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digits = bytes.next().zip(bytes.next());
-                let byte = digits.and_then(|(high, low)| Some(digit(high)? << 4 | digit(low)?));
-                byte.ok_or_else(|| {
-                    Code::BodyInvalid.because("the form has an escape that is none")
-                })?
-            }
-            byte => byte,
-        });
-    }
-    Ok(decoded)
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    let digit = char::from(byte).to_digit(16)?;
-    u8::try_from(digit).ok()
+    let blanks = text
+        .iter()
+        .map(|byte| if *byte == b'+' { b' ' } else { *byte });
+    let decoded = percent::decoded(&blanks.collect::<Vec<_>>());
+    decoded.ok_or_else(|| Code::BodyInvalid.because("the form has an escape that is none"))
 }
 
 #[cfg(test)]

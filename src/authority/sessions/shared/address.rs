@@ -10,6 +10,7 @@ use ::redis::{
 };
 
 use super::connection::{ANSWER_LIMIT, CONNECT_LIMIT, Servers};
+use crate::percent::decoded_text;
 
 /// A Redis server, or nodes of a cluster, with what they ask for.
 #[derive(Clone, PartialEq, Eq)]
@@ -242,17 +243,7 @@ const DEFAULT_PORT: u16 = 6379;
 
 /// Text in which `%41` stands for `A`.
 fn decoded(text: &str) -> Result<String, AddressError> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut parts = text.split('%');
-    bytes.extend(parts.next().unwrap_or_default().as_bytes());
-    for part in parts {
-        let (digits, rest) = part.split_at_checked(2).ok_or(AddressError::Credentials)?;
-        let is_number = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| is_number);
-        bytes.push(byte.ok_or(AddressError::Credentials)?);
-        bytes.extend(rest.as_bytes());
-    }
-    String::from_utf8(bytes).map_err(|_| AddressError::Credentials)
+    decoded_text(text).ok_or(AddressError::Credentials)
 }
 
 #[cfg(test)]

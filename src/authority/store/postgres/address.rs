@@ -20,6 +20,8 @@ use rustls::{
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
+use crate::percent::decoded_text;
+
 /// How long one host may take to be connected to.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -206,7 +208,7 @@ impl FromStr for DatabaseAddress {
                     });
                 }
                 "sslrootcert" => {
-                    let path = decoded(value).ok_or(DatabaseAddressError::Form)?;
+                    let path = decoded_text(value).ok_or(DatabaseAddressError::Form)?;
                     certificates = Some(PathBuf::from(path));
                 }
                 "target_session_attrs" if value != "read-write" => {
@@ -262,23 +264,6 @@ impl FromStr for DatabaseAddress {
         }
         Ok(address)
     }
-}
-
-/// Percent-encoding undone.
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        if byte == b'%' {
-            let (digits, after) = after.split_at_checked(2)?;
-            bytes.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
-            rest = after;
-        } else {
-            bytes.push(byte);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 impl fmt::Display for DatabaseAddress {

@@ -10,6 +10,7 @@
 //! holder are still its own: it comes before the takeover, which then waits for it, or it is refused.
 //! This does not depend on any clock; what the clock decides is only who may answer from memory.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -96,6 +97,16 @@ pub enum End {
     SetBack(u64),
     /// It has let go of the lease.
     Released,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TakenOver => formatter.write_str("another one has taken over"),
+            Self::SetBack(commits) => write!(formatter, "the database lacks {commits} commits"),
+            Self::Released => formatter.write_str("it has let go of the lease"),
+        }
+    }
 }
 
 /// The lease, while this process holds it.
