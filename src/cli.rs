@@ -315,6 +315,22 @@ fn print_json(output: &mut dyn Write, answer: &impl serde::Serialize) -> Result<
         .map_err(CommandError::Output)
 }
 
+/// Prints an element of a list: as `line` has it, with its end, or as JSON.
+fn print_element<T: serde::Serialize>(
+    output: &mut dyn Write,
+    as_json: bool,
+    element: &T,
+    line: impl FnOnce(&T) -> String,
+) -> Result<(), CommandError> {
+    if as_json {
+        return print_json(output, element);
+    }
+    let line = line(element);
+    output
+        .write_all(line.as_bytes())
+        .map_err(CommandError::Output)
+}
+
 impl CommandError {
     /// What the reader can do about it, where that is known.
     #[must_use]

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::authority_client::{self, Client};
 use super::printable::printable;
-use super::{CommandError, print_json};
+use super::{CommandError, print_element};
 use crate::authority::http::{EdgeAnswer, EdgesAnswer};
 
 /// The arguments of `portcullis edges`.
@@ -32,11 +32,8 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
     let client = Client::new(&arguments.authority)?;
     let answer: EdgesAnswer = client.get(&format!("/v1/edges?limit={}", arguments.limit))?;
     for edge in &answer.edges {
-        if arguments.authority.json {
-            print_json(output, edge)?;
-        } else {
-            writeln!(output, "{}", line(edge)).map_err(CommandError::Output)?;
-        }
+        let line = |edge: &EdgeAnswer| format!("{}\n", line(edge));
+        print_element(output, arguments.authority.json, edge, line)?;
     }
     // Beside the output, which programs read.
     if let Some(left_out) = left_out(&answer) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::CommandError;
-use super::serve::{ServeError, StoreUrl, database_address};
+use super::serve::{SecretUrl, ServeError, database_address};
 use crate::authority::{AuthorityError, Database, Migrated};
 
 /// The arguments of `portcullis migrate`.
@@ -19,7 +19,7 @@ pub struct Arguments {
         env = "PORTCULLIS_STORE",
         hide_env_values = true
     )]
-    pub store: StoreUrl,
+    pub store: SecretUrl,
     /// The role's password, in a file
     #[arg(long, value_name = "FILE")]
     pub store_password: Option<PathBuf>,

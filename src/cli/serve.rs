@@ -50,7 +50,7 @@ pub struct Arguments {
         env = "PORTCULLIS_STORE",
         hide_env_values = true
     )]
-    pub store: Option<StoreUrl>,
+    pub store: Option<SecretUrl>,
     /// The password of the database, in a file
     #[arg(long, value_name = "FILE", requires = "store")]
     pub store_password: Option<PathBuf>,
@@ -79,7 +79,7 @@ pub struct Arguments {
         env = "PORTCULLIS_SESSIONS",
         hide_env_values = true
     )]
-    pub sessions: Option<SessionsUrl>,
+    pub sessions: Option<SecretUrl>,
     /// The password of Redis, in a file
     #[arg(long, value_name = "FILE", requires = "sessions")]
     pub sessions_password: Option<PathBuf>,
@@ -135,35 +135,19 @@ pub struct Arguments {
     pub log_level: LogLevel,
 }
 
-/// Where the registry of sessions is, as it was given, which may contain a password.
+/// Where a server is, as it was given, which may contain a password.
 #[derive(Clone)]
-pub struct SessionsUrl(String);
+pub struct SecretUrl(String);
 
-impl From<String> for SessionsUrl {
+impl From<String> for SecretUrl {
     fn from(text: String) -> Self {
         Self(text)
     }
 }
 
-impl fmt::Debug for SessionsUrl {
+impl fmt::Debug for SecretUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("SessionsUrl")
-    }
-}
-
-/// Where the database is, as it was given, which may contain a password.
-#[derive(Clone)]
-pub struct StoreUrl(String);
-
-impl From<String> for StoreUrl {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for StoreUrl {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("StoreUrl")
+        formatter.write_str("SecretUrl")
     }
 }
 
@@ -467,14 +451,14 @@ fn database(arguments: &Arguments) -> Result<Option<DatabaseAddress>, ServeError
 
 /// The address that a URL and a file with a password make.
 pub(super) fn database_address(
-    StoreUrl(url): &StoreUrl,
+    SecretUrl(url): &SecretUrl,
     password: Option<&Path>,
 ) -> Result<DatabaseAddress, ServeError> {
     let address: DatabaseAddress = url.parse()?;
     let Some(path) = password else {
         return Ok(address);
     };
-    let password = fs::read_to_string(path).map_err(|source| ServeError::StoreFile {
+    let password = fs::read_to_string(path).map_err(|source| ServeError::ServerFile {
         path: path.to_owned(),
         source,
     })?;
@@ -483,11 +467,11 @@ pub(super) fn database_address(
 
 /// Where the registry of sessions is, if it is not in memory.
 fn registry(arguments: &Arguments) -> Result<Option<RegistryAddress>, ServeError> {
-    let Some(SessionsUrl(url)) = &arguments.sessions else {
+    let Some(SecretUrl(url)) = &arguments.sessions else {
         return Ok(None);
     };
     let read = |path: &PathBuf| {
-        fs::read(path).map_err(|source| ServeError::SessionsFile {
+        fs::read(path).map_err(|source| ServeError::ServerFile {
             path: path.clone(),
             source,
         })
@@ -651,9 +635,9 @@ pub enum ServeError {
     /// The address of the database is none.
     #[error("invalid `--store`")]
     Store(#[from] DatabaseAddressError),
-    /// The password of the database cannot be read.
+    /// A file for the database, or for the registry of sessions, cannot be read.
     #[error("could not read `{}`", path.display())]
-    StoreFile {
+    ServerFile {
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -669,7 +653,7 @@ pub enum ServeError {
         directory: PathBuf,
     },
     /// The process could not be started again.
-    #[error("this authority is at work no more ({end:?}), and could not be started again")]
+    #[error("this authority is at work no more ({end}), and could not be started again")]
     Again {
         /// Why.
         end: End,
@@ -679,14 +663,6 @@ pub enum ServeError {
     /// A certificate authority is named for a connection that has no TLS.
     #[error("`--sessions-ca` needs `--sessions rediss://…` or `rediss+cluster://…`")]
     SessionsUnencrypted,
-    /// A file for the registry of sessions cannot be read.
-    #[error("could not read `{}`", path.display())]
-    SessionsFile {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// A file of the authority is not usable.
     #[error(transparent)]
     File(#[from] AuthorityFileError),
@@ -736,9 +712,8 @@ impl ServeError {
             Self::Listen { .. }
             | Self::Sessions(_)
             | Self::SessionsUnencrypted
-            | Self::SessionsFile { .. }
             | Self::Store(_)
-            | Self::StoreFile { .. }
+            | Self::ServerFile { .. }
             | Self::AcceptLoss
             | Self::Again { .. }
             | Self::File(_)
@@ -759,8 +734,7 @@ impl ServeError {
             | Self::SessionsUnencrypted
             | Self::Store(_)
             | Self::AcceptLoss => 2,
-            Self::SessionsFile { .. }
-            | Self::StoreFile { .. }
+            Self::ServerFile { .. }
             | Self::Credentials(CredentialsError::Read { .. })
             | Self::File(AuthorityFileError::Unreadable(ConfigurationFileError::Read { .. }))
             | Self::Authority(

@@ -10,7 +10,7 @@ use clap::Args;
 use super::authority_client::{self, Client};
 use super::pages::{List, Page};
 use super::printable::printable;
-use super::{CommandError, print_json};
+use super::{CommandError, print_element};
 use crate::authority::http::{SessionAnswer, SessionsAnswer};
 use crate::revocation::Cause;
 
@@ -61,7 +61,9 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
         cursor: "after",
         limit: arguments.limit,
     };
-    list.each::<SessionsAnswer>(&client, |session| print(arguments, session, output))?;
+    list.each::<SessionsAnswer>(&client, |session| {
+        print_element(output, arguments.authority.json, session, line)
+    })?;
     Ok(())
 }
 
@@ -71,19 +73,6 @@ impl Page for SessionsAnswer {
     fn into_parts(self) -> (Vec<SessionAnswer>, Option<String>) {
         (self.sessions, self.next)
     }
-}
-
-fn print(
-    arguments: &Arguments,
-    session: &SessionAnswer,
-    output: &mut dyn Write,
-) -> Result<(), CommandError> {
-    if arguments.authority.json {
-        return print_json(output, session);
-    }
-    output
-        .write_all(line(session).as_bytes())
-        .map_err(CommandError::Output)
 }
 
 /// Id, state, last request, subject, name, client, device, network and kind of client; `-` where

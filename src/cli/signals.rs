@@ -9,7 +9,7 @@ use clap::Args;
 use super::authority_client::{self, Client};
 use super::pages::{List, Page};
 use super::printable::{name_of_target, printable};
-use super::{CommandError, print_json};
+use super::{CommandError, print_element};
 use crate::authority::http::{SignalAnswer, SignalsAnswer};
 
 /// The arguments of `portcullis signals`.
@@ -49,7 +49,9 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
         cursor: "before",
         limit: arguments.limit,
     };
-    list.each::<SignalsAnswer>(&client, |signal| print(arguments, signal, output))?;
+    list.each::<SignalsAnswer>(&client, |signal| {
+        print_element(output, arguments.authority.json, signal, line)
+    })?;
     Ok(())
 }
 
@@ -59,19 +61,6 @@ impl Page for SignalsAnswer {
     fn into_parts(self) -> (Vec<SignalAnswer>, Option<String>) {
         (self.signals, self.next.map(|next| next.to_string()))
     }
-}
-
-fn print(
-    arguments: &Arguments,
-    signal: &SignalAnswer,
-    output: &mut dyn Write,
-) -> Result<(), CommandError> {
-    if arguments.authority.json {
-        return print_json(output, signal);
-    }
-    output
-        .write_all(line(signal).as_bytes())
-        .map_err(CommandError::Output)
 }
 
 /// When it came, what it was taken for, outcome, subject, session, issuer, and where it came from; `-`

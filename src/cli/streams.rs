@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::authority_client::{self, Client};
 use super::bounds::{BoundError, duration};
 use super::printable::printable;
-use super::{CommandError, print_json};
+use super::{CommandError, print_element, print_json};
 use crate::authority::http::{
     MAX_VERIFICATION_WAIT, StreamAnswer, StreamRequest, StreamStatusName, StreamStatusRequest,
     StreamsAnswer, VerificationAnswer, VerificationRequest,
@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
         Action::List { authority } => {
             let answer: StreamsAnswer = Client::new(authority)?.get("/v1/streams")?;
             let mut streams = answer.streams.iter();
-            streams.try_for_each(|stream| print(authority, stream, output))
+            streams.try_for_each(|stream| print_element(output, authority.json, stream, line))
         }
         Action::Create(stream) => change(stream, "/v1/streams", &request(stream), output),
         Action::Delete(stream) => change(stream, "/v1/streams/deletion", &request(stream), output),
@@ -115,7 +115,7 @@ fn change(
     output: &mut dyn Write,
 ) -> Result<(), CommandError> {
     let answer: StreamAnswer = Client::new(&stream.authority)?.post(path, request)?;
-    print(&stream.authority, &answer, output)
+    print_element(output, stream.authority.json, &answer, line)
 }
 
 fn set_status(
@@ -157,19 +157,6 @@ fn verify(stream: &OneStream, wait: Duration, output: &mut dyn Write) -> Result<
     } else {
         Err(CommandError::Negative)
     }
-}
-
-fn print(
-    authority: &authority_client::Arguments,
-    stream: &StreamAnswer,
-    output: &mut dyn Write,
-) -> Result<(), CommandError> {
-    if authority.json {
-        return print_json(output, stream);
-    }
-    output
-        .write_all(line(stream).as_bytes())
-        .map_err(CommandError::Output)
 }
 
 /// Name, delivery, status, id at the transmitter and issuer; `-` where nothing is known. When the last
