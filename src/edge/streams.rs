@@ -454,18 +454,22 @@ impl Streams {
         let grace = self.stream_grace.unwrap_or_default();
         let unanswered = suspect.unanswered.unwrap_or(Interval::new(now, grace));
         let unanswered = unanswered.begun_by(now);
-        // Where it may go on without an answer, ever more time is left; else the answer has to be in
-        // before the grace is over.
-        let wait = match self.on_unconfirmed {
-            Posture::Allow => backoff::wait(ASK_AGAIN, ASK_LATEST, self.failures, host.random()),
-            _ if unanswered.is_over(now) => {
-                self.end(suspect.watched, End::Unconfirmed, closing);
-                return;
-            }
-            _ => ASK_AGAIN,
-        };
+        let may_go_on = self.on_unconfirmed == Posture::Allow;
+        if !may_go_on && unanswered.is_over(now) {
+            self.end(suspect.watched, End::Unconfirmed, closing);
+            return;
+        }
         if self.register.mark_waiting(suspect.watched, true) {
-            self.pause.get_or_insert(Interval::new(now, wait));
+            // Where it may go on without an answer, ever more time is left; else the answer has to be in
+            // before the grace is over.
+            self.pause.get_or_insert_with(|| {
+                let wait = if may_go_on {
+                    backoff::wait(ASK_AGAIN, ASK_LATEST, self.failures, host.random())
+                } else {
+                    ASK_AGAIN
+                };
+                Interval::new(now, wait)
+            });
             self.unanswered.push(Suspect {
                 unanswered: Some(unanswered),
                 ..suspect
