@@ -82,15 +82,14 @@ pub(super) fn provider(name: &str, node: Node<'_>) -> Read<Provider> {
 /// Whether the status lists that tokens refer to count.
 const STATUS_LIST: [(&str, bool); 2] = [("ignore", false), ("honour", true)];
 
+const CUT_OFF_BY: [(&str, CutOffBy); 2] = [
+    ("auth_time_or_iat", CutOffBy::AuthTimeOrIssuedAt),
+    ("iat", CutOffBy::IssuedAt),
+];
+
 /// What cut-offs compare with. `null` is a fault: by another claim than is meant, they would end less.
 pub(crate) fn cut_off_by(fields: &mut Fields<'_>) -> CutOffBy {
-    let words = [
-        ("auth_time_or_iat", CutOffBy::AuthTimeOrIssuedAt),
-        ("iat", CutOffBy::IssuedAt),
-    ];
-    let node = fields.optional("cut_off_by");
-    let cut_off_by = node.and_then(|node| node.word(&words).ok());
-    cut_off_by.unwrap_or_default()
+    fields.strict_word("cut_off_by", &CUT_OFF_BY, CutOffBy::default())
 }
 
 /// Keys of `jwt_authn` that change nothing here, and those that are not supported.

@@ -88,25 +88,17 @@ pub(crate) fn listed_claims(fields: &mut Fields<'_>) -> Read<Vec<ClaimSource>> {
     each_once(nodes, listed_claim, |source| source.name.as_str())
 }
 
-/// Claims that are times or lists, so that no token could be told by them and each would be refused, and
-/// those that name a token without being listed.
-const NEVER_LISTED: [&str; 9] = [
-    "exp",
-    "nbf",
-    "iat",
-    "auth_time",
-    "aud",
-    "iss",
-    "sub",
-    "jti",
-    "sid",
-];
+/// Claims that are times or lists, so that no token could be told by them and each would be refused.
+const NO_NAMES: [&str; 5] = ["exp", "nbf", "iat", "auth_time", "aud"];
+
+/// Those that name a token without being listed.
+const LISTED_ANYWAY: [&str; 4] = ["iss", "sub", "jti", "sid"];
 
 /// A claim as it is called, or one with a name and where it is.
 fn listed_claim(node: Node<'_>) -> Read<ClaimSource> {
     if !node.is_object() {
         let name = claim_name(node)?;
-        if NEVER_LISTED.contains(&name) {
+        if NO_NAMES.contains(&name) || LISTED_ANYWAY.contains(&name) {
             return Err(node.fault(format!(
                 "`{name}` is a time, a list or a name by which tokens are revoked anyway"
             )));
@@ -116,6 +108,13 @@ fn listed_claim(node: Node<'_>) -> Read<ClaimSource> {
     node.object(|fields| {
         let name = fields.required("name").and_then(claim_name);
         let path = claim_path(fields);
+        if let Ok([claim]) = path.as_deref()
+            && NO_NAMES.contains(&claim.as_str())
+        {
+            return Err(fields.node().fault(format!(
+                "`{claim}` is a time or a list, by which no token can be revoked"
+            )));
+        }
         Ok(ClaimSource {
             name: name?.to_owned(),
             path: path?,

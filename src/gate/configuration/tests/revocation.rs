@@ -121,6 +121,14 @@ fn claims_that_cannot_be_listed_are_faults() {
             json!(["sid"]),
             "revocation.claims[0]: `sid` is a time, a list or a name by which tokens are revoked anyway",
         ),
+        (
+            json!([{"name": "a", "claim_name": "exp"}]),
+            "revocation.claims[0]: `exp` is a time or a list, by which no token can be revoked",
+        ),
+        (
+            json!([{"name": "a", "claim_path": ["aud"]}]),
+            "revocation.claims[0]: `aud` is a time or a list, by which no token can be revoked",
+        ),
     ] {
         let found = faults(&with(claims.clone()));
         assert!(
