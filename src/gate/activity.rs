@@ -108,7 +108,7 @@ impl Activity {
         let mut last = None;
         for token in tokens {
             if !sessions.has(token.place()) {
-                self.find_place(&mut sessions, token);
+                self.find_place(&mut sessions, token, 1);
             }
             let place = token.place();
             let Some(session) = sessions.get_mut(place).filter(|_| last != Some(place)) else {
@@ -134,7 +134,7 @@ impl Activity {
         let now = sessions.now();
         for token in tokens {
             if !sessions.has(token.place()) {
-                self.find_place(&mut sessions, token);
+                self.find_place(&mut sessions, token, 0);
             }
             if let Some(session) = sessions.get_mut(token.place()) {
                 session.window.note_stream(now);
@@ -179,12 +179,13 @@ impl Activity {
         sessions.take_counts()
     }
 
-    /// Gives a token the place of its session, unless it names none or there is no room.
+    /// Gives a token, of which there are so many new requests, the place of its session, unless it names none
+    /// or there is no room.
     #[cold]
-    fn find_place(&self, sessions: &mut Sessions, token: &KnownToken) {
+    fn find_place(&self, sessions: &mut Sessions, token: &KnownToken, requests: u32) {
         let report = super::revocation::report_of(token.claims(), self.device_claim.as_deref());
         if let Some(report) = report {
-            let place = sessions.join(self.id(&report), report);
+            let place = sessions.join(self.id(&report), report, requests);
             token.put_at(place.unwrap_or_default());
         }
     }

@@ -181,9 +181,9 @@ impl Sessions {
     }
 
     /// The place of the session with this id, which a token with these names is of. A session that
-    /// is new takes one; `None` where there is no room, and the token's request is not collected. Tokens
-    /// without `sid` make room for sessions, since no session policy is for them.
-    pub(super) fn join(&mut self, id: u128, report: Report) -> Option<Place> {
+    /// is new takes one; `None` where there is no room, and these requests of the token are not collected.
+    /// Tokens without `sid` make room for sessions, since no session policy is for them.
+    pub(super) fn join(&mut self, id: u128, report: Report, requests: u32) -> Option<Place> {
         if let Some(index) = self.find(id) {
             self.renew(index, report);
             return self.place(index);
@@ -191,7 +191,7 @@ impl Sessions {
         let bytes = name_bytes(&report);
         let has_room = self.has_room(bytes) || (can_be_idle(&report) && self.make_room(bytes));
         if !has_room {
-            self.drop_requests(1, can_be_idle(&report));
+            self.drop_requests(requests, can_be_idle(&report));
             return None;
         }
         let index = self.take_seat();

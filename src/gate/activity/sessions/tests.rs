@@ -34,7 +34,7 @@ fn report_of(name: u128) -> Report {
 /// no room.
 fn request(sessions: &mut Sessions, name: u128, place: &mut Place) -> bool {
     if !sessions.has(*place) {
-        *place = sessions.join(name, report_of(name)).unwrap_or_default();
+        *place = sessions.join(name, report_of(name), 1).unwrap_or_default();
     }
     let now = sessions.now();
     let session = sessions.get_mut(*place);
@@ -213,6 +213,8 @@ fn tokens_without_a_sid_make_room_for_sessions_and_never_keep_them_from_becoming
     let join = |sessions: &mut Sessions, name: u128| request(sessions, name, &mut Place::default());
     assert!(join(&mut sessions, 3) && join(&mut sessions, 7));
     assert!(!join(&mut sessions, 11), "no token makes room for another");
+    // A stream in progress is no request more, and none is dropped for it.
+    assert!(sessions.join(11, report_of(11), 0).is_none());
     let (is_incomplete, bundle) = next(&mut sessions);
     assert!(!is_incomplete);
     // Both are on their way when they have to go.
@@ -272,7 +274,7 @@ fn names_take_no_more_room_than_they_may_and_a_batch_no_more_than_is_sent_at_onc
         }
     };
     let joined = (0..MOST_SESSIONS as u128).filter(|name| {
-        let place = sessions.join(*name, long(*name)).unwrap_or_default();
+        let place = sessions.join(*name, long(*name), 1).unwrap_or_default();
         let session = sessions.get_mut(place);
         session.map(|session| session.window.count(0)).is_some()
     });
@@ -291,8 +293,8 @@ fn an_older_token_does_not_take_the_place_of_the_newest() {
         issued_at,
         ..report_of(1)
     };
-    let [first, _, last] =
-        [Some(5), Some(9), Some(7)].map(|issued_at| sessions.join(1, report(issued_at)).unwrap());
+    let [first, _, last] = [Some(5), Some(9), Some(7)]
+        .map(|issued_at| sessions.join(1, report(issued_at), 1).unwrap());
     assert_eq!(first, last);
     let session = sessions.get_mut(first).unwrap();
     assert_eq!(session.report.issued_at, Some(9));
