@@ -1,5 +1,6 @@
 //! Requests of operators and their monitoring.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -270,37 +271,28 @@ pub(super) async fn healthz(State(authority): State<Arc<Authority>>) -> (StatusC
         (status = 503, description = "Not yet, or not any more", body = String),
     )
 )]
-pub(super) async fn readyz(State(authority): State<Arc<Authority>>) -> (StatusCode, &'static str) {
+pub(super) async fn readyz(
+    State(authority): State<Arc<Authority>>,
+) -> (StatusCode, Cow<'static, str>) {
+    let not_ready = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, why.into());
     if *authority.stopping.borrow() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+        return not_ready("stopping\n");
     }
     match authority.store.check_sole() {
         Err(StoreError::Database(DatabaseError::Lapsed)) => {
-            return (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the database cannot be reached, and the lease has run out\n",
-            );
+            return not_ready("the database cannot be reached, and the lease has run out\n");
         }
-        Err(_) => {
-            return (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "another authority has taken over\n",
-            );
+        Err(error) => {
+            return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n").into());
         }
         Ok(()) => {}
     }
     if authority.store.is_taken() {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the store's file was taken away\n",
-        );
+        return not_ready("the store's file was taken away\n");
     }
     match authority.feed.current() {
-        Some(_) => (StatusCode::OK, "ready\n"),
-        None => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "building the first generation\n",
-        ),
+        Some(_) => (StatusCode::OK, "ready\n".into()),
+        None => not_ready("building the first generation\n"),
     }
 }
 
