@@ -124,6 +124,11 @@ impl Member {
         answer.json()["revoked"].as_bool().unwrap()
     }
 
+    fn status(&self, path: &str) -> u16 {
+        let response = self.agent.get(format!("{}{path}", self.url)).call();
+        Answer::of(response).status
+    }
+
     fn stats(&self) -> Value {
         let response = self.agent.get(format!("{}/v1/stats", self.url)).call();
         Answer::of(response).json()
@@ -246,6 +251,10 @@ fn another_authority_takes_over_within_the_lease() {
         (503, &json!("standing_by"))
     );
     assert_eq!(second.revoke("b"), Some(503));
+    assert_eq!(
+        (second.status("/healthz"), second.status("/metrics")),
+        (200, 503)
+    );
     let began = Instant::now();
     first.kill();
     second.wait_until_ready();
@@ -258,6 +267,12 @@ fn another_authority_takes_over_within_the_lease() {
         assert_eq!(before[member], after[member], "{member}");
     }
     assert_eq!(second.revoke("b"), Some(200));
+    assert!(second.log().contains("standing by") && second.log().contains("took the lease"));
+    let backup = second.post("/v1/backup", &json!({})).unwrap();
+    assert_eq!(
+        (backup.status, &backup.json()["code"]),
+        (409, &json!("backup_elsewhere"))
+    );
     // The first one comes back, and stands by.
     first.start_again();
     until(|| first.ready(), || first.ready() == standing_by);
@@ -265,6 +280,31 @@ fn another_authority_takes_over_within_the_lease() {
     second.signal("TERM");
     first.wait_until_ready();
     assert!(first.is_revoked("a") && first.is_revoked("b"));
+}
+
+#[test]
+fn the_tables_are_made_once_and_the_password_is_read_from_a_file() {
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let store = server.database("migrated");
+    let directory = directory();
+    let password = directory.path().join("password");
+    std::fs::write(&password, "trusted\n").unwrap();
+    for said in [
+        "made the tables\n",
+        "the tables are there, and up to date\n",
+    ] {
+        let output = Command::new(binary())
+            .args(["migrate", "--store", &store, "--store-password"])
+            .arg(&password)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), said, "{errors}");
+    }
 }
 
 #[test]
@@ -323,6 +363,7 @@ fn a_database_that_is_away_longer_than_the_lease_is_said_and_waited_for() {
     until(|| member.ready(), || member.ready() == away);
     assert_eq!(member.check("a").map(|answer| answer.status), Some(503));
     assert_eq!(member.revoke("b"), Some(503));
+    assert!(member.log().contains("could not renew the lease"));
     server.restart();
     member.wait_until_ready();
     assert!(member.is_revoked("a"));
@@ -403,6 +444,11 @@ fn what_does_not_go_with_a_database_is_refused_and_no_password_is_shown() {
     assert!(code == Some(2) && text.contains("--accept-loss"), "{text}");
     let (code, text) = run(&["--store", "postgres://u:s3cret@h/p?sslmode=prefer"]);
     assert!(code == Some(2) && text.contains("verify-full"), "{text}");
+    let (code, text) = run(&["--store-password", "/nowhere/password"]);
+    assert!(
+        code == Some(10) && text.contains("/nowhere/password"),
+        "{text}"
+    );
     let (code, text) = run(&[]);
     assert!(
         code == Some(1) && text.contains("cannot be reached"),

@@ -28,6 +28,44 @@ const SCENARIOS: [(&str, &str); 7] = [
     ),
 ];
 
+/// What `signals.md` says of a flood, and the figures of the run that it links.
+#[test]
+fn the_figures_of_a_flood_are_those_of_the_kept_run() {
+    let run = document("tests/bench/results/signals-2026-11-30.md");
+    let page = document("envoy/signals.md");
+    let measured = page
+        .lines()
+        .find(|line| line.starts_with("[Measured](../tests/bench/results/signals-2026-11-30.md)"));
+    let measured = measured.unwrap();
+    for (name, figure, shown) in [
+        ("forged signals", "4727 /s", "4,700 forged signals a second"),
+        (
+            "flood: revocation answered, p99 later by",
+            "3.76 ms",
+            "answer is 4 ms later",
+        ),
+        (
+            "flood: revocation refused by every worker, p99 later by",
+            "7.73 ms",
+            "worker 8 ms",
+        ),
+        (
+            "flood: logout token of another issuer → answered: longest",
+            "1008.59 ms",
+            "the slowest after a second",
+        ),
+        (
+            "8 Envoys, logout token sent → refused by every worker: p99",
+            "127.91 ms",
+            "within 128 ms",
+        ),
+    ] {
+        let is_it = |line: &str| line.starts_with(name) && line.contains(figure);
+        assert!(run.lines().any(is_it), "{name}: {figure}");
+        assert!(measured.contains(shown), "{shown}");
+    }
+}
+
 #[test]
 fn the_figures_of_the_readme_are_those_of_the_kept_runs() {
     let mut expected = BTreeMap::new();

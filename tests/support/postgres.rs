@@ -197,6 +197,8 @@ fn spawn(directory: &Path, port: u16) -> Child {
         .arg(directory.join("data"))
         .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"])
         .args(["-c", "unix_socket_directories=", "-c", "max_connections=50"])
+        // As on a server that acknowledges what it has not written: nothing of it may be lost all the same.
+        .args(["-c", "synchronous_commit=off"])
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -172,10 +172,13 @@ const DOCUMENTS: &str = concat!(
     include_str!("../../../envoy/applications.md"),
     include_str!("../../../envoy/authority.md"),
     include_str!("../../../envoy/configuration.md"),
+    include_str!("../../../envoy/database.md"),
     include_str!("../../../envoy/jwt_authn.md"),
     include_str!("../../../envoy/operations.md"),
+    include_str!("../../../envoy/providers.md"),
     include_str!("../../../envoy/revocation.md"),
     include_str!("../../../envoy/sessions.md"),
+    include_str!("../../../envoy/signals.md"),
 );
 
 /// What the documents have between backticks, outside of blocks.
@@ -226,10 +229,13 @@ fn the_documents_name_no_command_and_no_option_that_there_is_not() {
     assert!(count > 40, "{count}");
 }
 
-/// The document says `--option`, and behind it the value "by default" in parentheses.
+/// The documents say `--option`, and behind it the value "by default" in parentheses.
 #[test]
-fn the_defaults_of_the_authority_are_those_that_the_document_names() {
-    let document = include_str!("../../../envoy/revocation.md");
+fn the_defaults_of_the_authority_are_those_that_the_documents_name() {
+    let document = concat!(
+        include_str!("../../../envoy/revocation.md"),
+        include_str!("../../../envoy/database.md"),
+    );
     let definition = definition();
     let serve = definition.find_subcommand("serve").unwrap();
     let mut count = 0;
@@ -246,5 +252,5 @@ fn the_defaults_of_the_authority_are_those_that_the_document_names() {
         assert_eq!(humantime::parse_duration(default), Ok(value), "{name:?}");
         count += 1;
     }
-    assert_eq!(count, 2);
+    assert_eq!(count, 3);
 }
