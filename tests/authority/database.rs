@@ -1,167 +1,18 @@
 //! Several authorities on one PostgreSQL database: one is at work, and nothing acknowledged is lost.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 
 use super::keys::jwks;
-use super::patience::{PATIENCE, until};
+use super::member::{LEASE, Member};
+use super::patience::until;
 use super::postgres::{Server, free_port, has_postgres};
-use super::process::{Answer, binary, directory, revocation};
+use super::process::{Answer, binary, directory};
 use super::token::{ISSUER, Token};
-
-const LEASE: Duration = Duration::from_secs(2);
-
-/// An authority, at work or standing by, at the same address whenever it starts again.
-struct Member {
-    process: Child,
-    url: String,
-    arguments: Vec<String>,
-    agent: ureq::Agent,
-    directory: TempDir,
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-impl Member {
-    fn start(store: &str) -> Self {
-        Self::start_in(directory(), store, &[])
-    }
-
-    fn start_in(directory: TempDir, store: &str, more: &[&str]) -> Self {
-        let address = format!("127.0.0.1:{}", free_port());
-        let data = directory.path().join("data");
-        let arguments = [
-            "serve",
-            "--listen",
-            &address,
-            "--data",
-            data.to_str().unwrap(),
-            "--store",
-            store,
-            "--lease",
-            "2s",
-        ];
-        let arguments = arguments.iter().chain(more);
-        let arguments: Vec<_> = arguments.map(|&text| text.to_owned()).collect();
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE));
-        Self {
-            process: spawn(&arguments, directory.path()),
-            url: format!("http://{address}"),
-            arguments,
-            agent: config.build().into(),
-            directory,
-        }
-    }
-
-    fn start_again(&mut self) {
-        self.process = spawn(&self.arguments, self.directory.path());
-    }
-
-    fn kill(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.process.id().to_string();
-        let status = Command::new("kill").args(["-s", signal, &id]).status();
-        assert!(status.unwrap().success());
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
-    }
-
-    /// `None` where nothing answers.
-    fn post(&self, path: &str, body: &Value) -> Option<Answer> {
-        let request = self.agent.post(format!("{}{path}", self.url));
-        let request = request.content_type("application/json");
-        let response = request.send(body.to_string().as_bytes()).ok()?;
-        Some(Answer::of(Ok(response)))
-    }
-
-    fn ready(&self) -> String {
-        let response = self.agent.get(format!("{}/readyz", self.url)).call();
-        response.map_or_else(
-            |error| error.to_string(),
-            |response| Answer::of(Ok(response)).text(),
-        )
-    }
-
-    #[track_caller]
-    fn wait_until_ready(&self) {
-        until(
-            || format!("readiness: {}", self.log()),
-            || self.ready() == "ready\n",
-        );
-    }
-
-    fn revoke(&self, value: &str) -> Option<u16> {
-        let answer = self.post("/v1/revocations", &revocation("session", value));
-        answer.map(|answer| answer.status)
-    }
-
-    fn check(&self, value: &str) -> Option<Answer> {
-        self.post("/v1/check", &json!({"issuer": ISSUER, "sid": value}))
-    }
-
-    #[track_caller]
-    fn is_revoked(&self, value: &str) -> bool {
-        let answer = self.check(value).unwrap();
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer.json()["revoked"].as_bool().unwrap()
-    }
-
-    fn status(&self, path: &str) -> u16 {
-        let response = self.agent.get(format!("{}{path}", self.url)).call();
-        Answer::of(response).status
-    }
-
-    fn stats(&self) -> Value {
-        let response = self.agent.get(format!("{}/v1/stats", self.url)).call();
-        Answer::of(response).json()
-    }
-
-    /// Revokes until something has gone wrong, or it is told to stop; what was acknowledged.
-    fn revoke_until(&self, prefix: &str, count: &AtomicUsize) -> Vec<String> {
-        let mut acknowledged = Vec::new();
-        loop {
-            let value = format!("{prefix}-{}", acknowledged.len());
-            if self.revoke(&value) != Some(200) {
-                return acknowledged;
-            }
-            count.fetch_add(1, Ordering::Relaxed);
-            acknowledged.push(value);
-        }
-    }
-}
-
-fn spawn(arguments: &[String], directory: &Path) -> Child {
-    let log = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(directory.join("log"))
-        .unwrap();
-    Command::new(binary())
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap()
-}
 
 /// Rounds of killing: 100 in the long form, which `PORTCULLIS_LONG=1` asks for.
 fn rounds() -> usize {
@@ -189,7 +40,7 @@ fn nothing_acknowledged_is_lost_when_authority_or_database_are_killed() {
             let clients: Vec<_> = (0..4)
                 .map(|client| {
                     let (member, count) = (&member, &count);
-                    scope.spawn(move || member.revoke_until(&format!("{round}-{client}"), count))
+                    scope.spawn(move || revoke_until(member, &format!("{round}-{client}"), count))
                 })
                 .collect();
             until(
@@ -229,6 +80,19 @@ fn nothing_acknowledged_is_lost_when_authority_or_database_are_killed() {
     );
     assert_eq!(epochs, "1");
     assert!(!member.log().contains("new epoch"), "{}", member.log());
+}
+
+/// Revokes until something has gone wrong, or it is told to stop; what was acknowledged.
+fn revoke_until(member: &Member, prefix: &str, count: &AtomicUsize) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    loop {
+        let value = format!("{prefix}-{}", acknowledged.len());
+        if member.revoke(&value) != Some(200) {
+            return acknowledged;
+        }
+        count.fetch_add(1, Ordering::Relaxed);
+        acknowledged.push(value);
+    }
 }
 
 #[test]

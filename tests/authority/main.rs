@@ -33,6 +33,7 @@ mod jwks_server;
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod keys;
 mod loss;
+mod member;
 mod oauth;
 mod own_sessions;
 #[path = "../support/patience.rs"]

@@ -1,0 +1,148 @@
+//! An authority of a group on one database: a process that is started again at the same address.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::patience::{PATIENCE, until};
+use super::postgres::free_port;
+use super::process::{Answer, ISSUER, binary, directory, revocation};
+
+/// The `--lease` of members, short so that tests wait for little.
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
+
+/// An authority, at work or standing by, at the same address whenever it starts again.
+pub(crate) struct Member {
+    process: Child,
+    pub(crate) url: String,
+    arguments: Vec<String>,
+    pub(crate) agent: ureq::Agent,
+    directory: TempDir,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Member {
+    pub(crate) fn start(store: &str) -> Self {
+        Self::start_in(directory(), store, &[])
+    }
+
+    pub(crate) fn start_in(directory: TempDir, store: &str, more: &[&str]) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        let data = directory.path().join("data");
+        let arguments = [
+            "serve",
+            "--listen",
+            &address,
+            "--data",
+            data.to_str().unwrap(),
+            "--store",
+            store,
+            "--lease",
+            "2s",
+        ];
+        let arguments = arguments.iter().chain(more);
+        let arguments: Vec<_> = arguments.map(|&text| text.to_owned()).collect();
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE));
+        Self {
+            process: spawn(&arguments, directory.path()),
+            url: format!("http://{address}"),
+            arguments,
+            agent: config.build().into(),
+            directory,
+        }
+    }
+
+    pub(crate) fn start_again(&mut self) {
+        self.process = spawn(&self.arguments, self.directory.path());
+    }
+
+    pub(crate) fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        let status = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(status.unwrap().success());
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
+    }
+
+    /// `None` where nothing answers.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Option<Answer> {
+        let request = self.agent.post(format!("{}{path}", self.url));
+        let request = request.content_type("application/json");
+        let response = request.send(body.to_string().as_bytes()).ok()?;
+        Some(Answer::of(Ok(response)))
+    }
+
+    pub(crate) fn ready(&self) -> String {
+        let response = self.agent.get(format!("{}/readyz", self.url)).call();
+        response.map_or_else(
+            |error| error.to_string(),
+            |response| Answer::of(Ok(response)).text(),
+        )
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_until_ready(&self) {
+        until(
+            || format!("readiness: {}", self.log()),
+            || self.ready() == "ready\n",
+        );
+    }
+
+    pub(crate) fn revoke(&self, value: &str) -> Option<u16> {
+        let answer = self.post("/v1/revocations", &revocation("session", value));
+        answer.map(|answer| answer.status)
+    }
+
+    pub(crate) fn check(&self, value: &str) -> Option<Answer> {
+        self.post("/v1/check", &json!({"issuer": ISSUER, "sid": value}))
+    }
+
+    #[track_caller]
+    pub(crate) fn is_revoked(&self, value: &str) -> bool {
+        let answer = self.check(value).unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["revoked"].as_bool().unwrap()
+    }
+
+    pub(crate) fn status(&self, path: &str) -> u16 {
+        let response = self.agent.get(format!("{}{path}", self.url)).call();
+        Answer::of(response).status
+    }
+
+    pub(crate) fn stats(&self) -> Value {
+        let response = self.agent.get(format!("{}/v1/stats", self.url)).call();
+        Answer::of(response).json()
+    }
+}
+
+fn spawn(arguments: &[String], directory: &Path) -> Child {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(directory.join("log"))
+        .unwrap();
+    Command::new(binary())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
