@@ -13,6 +13,9 @@ mod postgres;
 #[path = "../../../tests/support/postgres.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod postgres_server;
+#[path = "../../../tests/support/way.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
+mod way;
 
 pub(super) const NOW: u64 = 1_767_225_600_000;
 

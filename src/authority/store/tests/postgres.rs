@@ -1,78 +1,14 @@
 //! What only the engine on PostgreSQL promises, on a real server.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::conformance::{InDatabase, Kept as _};
-use super::postgres_server::{Server, free_port, has_postgres};
+use super::postgres_server::{Server, has_postgres};
+use super::way::{Break, Commit, Way};
 use super::*;
-
-/// What the way to the database does to the next commit.
-const NOTHING: u8 = 0;
-/// Both ends are cut before it arrives.
-const CUT_BEFORE: u8 = 1;
-/// It arrives, and its answer does not.
-const CUT_AFTER: u8 = 2;
-
-/// A way to the database that can be cut in the middle of a commit.
-struct Way {
-    port: u16,
-    trouble: Arc<AtomicU8>,
-}
-
-impl Way {
-    fn to(server: u16) -> Self {
-        let port = free_port();
-        let trouble = Arc::new(AtomicU8::new(NOTHING));
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-        let shared = Arc::clone(&trouble);
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let Ok(database) = TcpStream::connect(("127.0.0.1", server)) else {
-                    continue;
-                };
-                let (mut from, mut to) =
-                    (database.try_clone().unwrap(), client.try_clone().unwrap());
-                thread::spawn(move || {
-                    let _ = std::io::copy(&mut from, &mut to);
-                    let _ = to.shutdown(Shutdown::Both);
-                });
-                let trouble = Arc::clone(&shared);
-                thread::spawn(move || forward(client, database, &trouble));
-            }
-        });
-        Self { port, trouble }
-    }
-}
-
-fn forward(mut client: TcpStream, mut database: TcpStream, trouble: &AtomicU8) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(length @ 1..) = client.read(&mut buffer) {
-        let is_commit = buffer[..length]
-            .windows(7)
-            .any(|bytes| bytes == b"COMMIT\0");
-        match is_commit.then(|| trouble.swap(NOTHING, Ordering::SeqCst)) {
-            Some(CUT_BEFORE) => break,
-            Some(CUT_AFTER) => {
-                // No answer gets back.
-                let _ = client.shutdown(Shutdown::Both);
-                let _ = database.write_all(&buffer[..length]);
-                thread::sleep(Duration::from_millis(50));
-                break;
-            }
-            _ if database.write_all(&buffer[..length]).is_err() => break,
-            _ => {}
-        }
-    }
-    let _ = client.shutdown(Shutdown::Both);
-    let _ = database.shutdown(Shutdown::Both);
-}
 
 /// Cut on the way there, it is not done, and the caller may be told so; cut on the way back, it is done,
 /// and the caller is told that.
@@ -84,15 +20,16 @@ fn a_commit_whose_answer_is_lost_is_looked_up_before_its_caller_is_told() {
     let server = Server::start();
     let _ = server.database("cut");
     let way = Way::to(server.port());
-    let url = format!("postgres://portcullis@127.0.0.1:{}/cut", way.port);
+    let url = format!("postgres://portcullis@127.0.0.1:{}/cut", way.port());
     let kept = InDatabase::at(&url);
     let store = kept.open();
-    for round in 0..5 {
+    for round in 0..6 {
+        let how = [Break::Close, Break::Reset][round % 2];
         let (done, undone) = (format!("done {round}"), format!("undone {round}"));
-        way.trouble.store(CUT_AFTER, Ordering::SeqCst);
+        way.at_next_commit(Commit::Unanswered, how);
         let committed = revoke(&store, &revocation(Kind::Session, &done, 10));
         assert_eq!(committed.unwrap().changes.len(), 1);
-        way.trouble.store(CUT_BEFORE, Ordering::SeqCst);
+        way.at_next_commit(Commit::Lost, how);
         let refused = revoke(&store, &revocation(Kind::Session, &undone, 10)).unwrap_err();
         assert!(refused.is_passing(), "{refused:?}");
         assert_eq!(store.recover().unwrap(), []);
@@ -103,8 +40,8 @@ fn a_commit_whose_answer_is_lost_is_looked_up_before_its_caller_is_told() {
             assert_eq!(revoked.is_some(), is_there, "{value}");
         }
     }
-    assert_eq!(store.head().unwrap().sequence, 5);
-    assert_eq!(store.log(0).unwrap().len(), 5);
+    assert_eq!(store.head().unwrap().sequence, 6);
+    assert_eq!(store.log(0).unwrap().len(), 6);
 }
 
 #[test]
