@@ -83,8 +83,8 @@ pub use signals::{
 };
 pub use status_lists::SourceError;
 pub use store::{
-    Damage, Database, DatabaseAddress, DatabaseAddressError, DatabaseError, End, Holder, Lease,
-    Loss, Migrated, Standby, StoreError, Taken,
+    Damage, Database, DatabaseAddress, DatabaseAddressError, DatabaseError, Encrypted, Encryption,
+    End, Holder, Lease, Loss, Migrated, SecretKey, SecretKeyError, Standby, StoreError, Taken,
 };
 pub use text::chain_of;
 pub use verifier::{VerifierError, trusted_certificates};

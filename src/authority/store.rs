@@ -53,9 +53,10 @@ pub(super) use embedded::{
     CHECKED_BYTES, FILE_NAME, Opening, caught, check_room, discard, failed, open_beside, set_aside,
 };
 pub(super) use engine::Backup;
-pub use error::{Damage, DatabaseError, Holder, StoreError, Taken};
+pub use error::{Damage, DatabaseError, Encryption, Holder, StoreError, Taken};
 pub use postgres::{
-    Database, DatabaseAddress, DatabaseAddressError, End, Lease, Migrated, Standby,
+    Database, DatabaseAddress, DatabaseAddressError, Encrypted, End, Lease, Migrated, SecretKey,
+    SecretKeyError, Standby,
 };
 pub(super) use reading::{Filter, KnownIssuer, from_hex, to_hex};
 pub(super) use seal::checksum;

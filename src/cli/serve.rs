@@ -23,10 +23,10 @@ use super::bounds::{BoundError, duration, number};
 use super::configuration_file::ConfigurationFileError;
 use crate::authority::{
     Access, AddressError, Authority, AuthorityError, Certificate, Configuration, Credentials,
-    CredentialsError, Database, DatabaseAddress, DatabaseAddressError, DatabaseError, Door, End,
-    Lease, Limits, Loss, MAX_EXPIRY, OAuthError, RegistryAddress, SegmentCaching, Settings,
-    SignalSecretError, SignalsConfiguration, SignalsError, StoreError, TlsError, VerifierError,
-    is_private,
+    CredentialsError, Database, DatabaseAddress, DatabaseAddressError, DatabaseError, Door,
+    Encryption, End, Lease, Limits, Loss, MAX_EXPIRY, OAuthError, RegistryAddress, SecretKey,
+    SecretKeyError, SegmentCaching, Settings, SignalSecretError, SignalsConfiguration,
+    SignalsError, StoreError, TlsError, VerifierError, is_private,
 };
 use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
 
@@ -54,6 +54,11 @@ pub struct Arguments {
     /// The password of the database, in a file
     #[arg(long, value_name = "FILE", requires = "store")]
     pub store_password: Option<PathBuf>,
+    /// Encrypt the secrets in the database, such as the feed's signing keys, with the key in this file,
+    /// which only this user, or a group, may read: `openssl rand -base64 32` makes one. What is encrypted
+    /// is lost without the key: keep a copy
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub secret_key: Option<PathBuf>,
     /// How long an authority that does not answer keeps others from taking its place, 2s to 5m; also how
     /// long this one answers without the database
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = lease)]
@@ -437,7 +442,11 @@ fn database(arguments: &Arguments) -> Result<Option<DatabaseAddress>, ServeError
     let Some(url) = &arguments.store else {
         return Ok(None);
     };
-    let address = database_address(url, arguments.store_password.as_deref())?;
+    let address = database_address(
+        url,
+        arguments.store_password.as_deref(),
+        arguments.secret_key.as_deref(),
+    )?;
     if arguments.accept_loss {
         return Err(ServeError::AcceptLoss);
     }
@@ -449,12 +458,17 @@ fn database(arguments: &Arguments) -> Result<Option<DatabaseAddress>, ServeError
     Ok(Some(address))
 }
 
-/// The address that a URL and a file with a password make.
+/// The address that a URL makes, a file with a password, and one with the key for secrets.
 pub(super) fn database_address(
     SecretUrl(url): &SecretUrl,
     password: Option<&Path>,
+    secret_key: Option<&Path>,
 ) -> Result<DatabaseAddress, ServeError> {
-    let address: DatabaseAddress = url.parse()?;
+    let mut address: DatabaseAddress = url.parse()?;
+    if let Some(path) = secret_key {
+        let key = SecretKey::read(path).map_err(ServeError::SecretKey)?;
+        address = address.with_secret_key(key);
+    }
     let Some(path) = password else {
         return Ok(address);
     };
@@ -585,6 +599,19 @@ pub(super) const fn database_hint(error: &DatabaseError) -> Option<&'static str>
         DatabaseError::Version { .. } => {
             Some("`portcullis migrate --store URL` brings them up to this version")
         }
+        DatabaseError::Secret { encryption, .. } => match encryption {
+            Encryption::NoKey => {
+                Some("give the key that it was encrypted with, `--secret-key FILE`")
+            }
+            Encryption::OtherKey => Some(
+                "give the key that it was encrypted with; `portcullis migrate --secret-key NEW \
+                 --old-secret-key OLD` puts another one in its place",
+            ),
+            Encryption::None => Some(
+                "`portcullis migrate --store URL --secret-key FILE` encrypts it; stop all \
+                 authorities first",
+            ),
+        },
         DatabaseError::Unreachable(_) => Some(
             "look at host, port, user, password and TLS; of several hosts, one has to be open for \
              writing",
@@ -643,6 +670,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file with a key for secrets is not usable.
+    #[error("invalid `--secret-key`")]
+    SecretKey(#[source] SecretKeyError),
     /// A database decides by itself what it has lost.
     #[error("`--accept-loss` is for a store in a file, not for `--store`")]
     AcceptLoss,
@@ -708,6 +738,10 @@ impl ServeError {
                 "what was revoked in it would pass again; name another `--data`, or leave `--store` \
                  out",
             ),
+            Self::SecretKey(SecretKeyError::Open { .. }) => {
+                Some("`chmod 600` it; where a group has to read it, `chmod 640`")
+            }
+            Self::SecretKey(_) => Some("`openssl rand -base64 32` makes a key"),
             Self::Authority(AuthorityError::Sessions(error)) => error.hint(),
             Self::Listen { .. }
             | Self::Sessions(_)
@@ -735,6 +769,7 @@ impl ServeError {
             | Self::Store(_)
             | Self::AcceptLoss => 2,
             Self::ServerFile { .. }
+            | Self::SecretKey(SecretKeyError::Read { .. })
             | Self::Credentials(CredentialsError::Read { .. })
             | Self::File(AuthorityFileError::Unreadable(ConfigurationFileError::Read { .. }))
             | Self::Authority(

@@ -132,9 +132,32 @@ pub enum DatabaseError {
         /// That of the tables.
         found: i32,
     },
+    /// A setting is encrypted in another way than this authority expects.
+    #[error("`{setting}` in the database {encryption}")]
+    Secret {
+        /// The name of the setting.
+        setting: String,
+        /// What is wrong.
+        encryption: Encryption,
+    },
     /// Copies are made by the database's own tools.
     #[error("a store in a database is backed up with the database's own tools")]
     OwnBackup,
+}
+
+/// How a setting is encrypted that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Encryption {
+    /// It is, and there is no key.
+    #[error("is encrypted, and there is no `--secret-key`")]
+    NoKey,
+    /// It is, with another key.
+    #[error("is encrypted with another key than that of `--secret-key`")]
+    OtherKey,
+    /// It is not, and there is a key: the operator relies on it.
+    #[error("is not encrypted, although there is a `--secret-key`")]
+    None,
 }
 
 /// What has happened to the file of a store that is in use.

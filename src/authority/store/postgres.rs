@@ -7,6 +7,7 @@
 //! | `schema` | the tables, and their version |
 //! | `lease` | which authority is at work |
 //! | `transaction`, `snapshot`, `row` | writing and reading |
+//! | `vault` | secrets, encrypted where there is a key |
 //!
 //! # What happens when the connection is lost?
 //!
@@ -42,10 +43,12 @@ mod row;
 mod schema;
 mod snapshot;
 mod transaction;
+mod vault;
 
 pub use address::{DatabaseAddress, DatabaseAddressError};
 pub use lease::End;
 pub use schema::Migrated;
+pub use vault::{Encrypted, SecretKey, SecretKeyError};
 
 use connection::{Connector, Fault, STATEMENT_LIMIT};
 use lease::{Sent, Standing, State, Term};
@@ -123,6 +126,19 @@ impl Database {
     /// [`StoreError::Database`].
     pub fn migrate(address: DatabaseAddress) -> Result<Migrated, StoreError> {
         schema::migrate(&Self::of(address)?.connector)
+    }
+
+    /// Encrypts every setting with the key of this address: those that are not encrypted, and those that
+    /// are with the old key.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError::Secret`] when one is encrypted with neither, and any other.
+    pub fn encrypt(
+        address: DatabaseAddress,
+        old: Option<SecretKey>,
+    ) -> Result<Encrypted, StoreError> {
+        vault::encrypt(&Self::of(address)?.connector, old)
     }
 
     /// Waits until no other authority is at work, and becomes the one that is.

@@ -33,6 +33,8 @@ pub(super) enum Section {
     Staged,
     /// `meta`, without the ledger itself.
     Meta,
+    /// Settings that are encrypted.
+    Vault,
 }
 
 impl Seal {
@@ -44,6 +46,14 @@ impl Seal {
     /// Of `meta`.
     pub(super) const fn of_meta() -> Self {
         Self::of(Section::Meta, FilterKey::new(*b"portcullis store"))
+    }
+
+    /// Of settings that are encrypted.
+    pub(super) const fn of_vault() -> Self {
+        Self {
+            section: Section::Vault,
+            ..Self::of_meta()
+        }
     }
 
     fn checksum(&self, key: &[u8], row: &[u8]) -> u64 {

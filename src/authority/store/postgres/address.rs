@@ -20,6 +20,7 @@ use rustls::{
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
+use super::vault::SecretKey;
 use crate::percent::decoded_text;
 
 /// How long one host may take to be connected to.
@@ -35,6 +36,7 @@ pub struct DatabaseAddress {
     tls: TlsMode,
     /// PEM; those of the system otherwise.
     certificates: Option<PathBuf>,
+    pub(super) secret_key: Option<SecretKey>,
 }
 
 /// What becomes of TLS, the `sslmode` of PostgreSQL's own tools.
@@ -82,6 +84,13 @@ impl DatabaseAddress {
     #[must_use]
     pub fn with_password(mut self, password: &str) -> Self {
         self.config.password(password);
+        self
+    }
+
+    /// The same, with settings encrypted with this key.
+    #[must_use]
+    pub fn with_secret_key(mut self, key: SecretKey) -> Self {
+        self.secret_key = Some(key);
         self
     }
 
@@ -248,6 +257,7 @@ impl FromStr for DatabaseAddress {
             config,
             tls: TlsMode::VerifyFull,
             certificates,
+            secret_key: None,
         };
         address.tls = tls.unwrap_or(if address.is_local() && address.certificates.is_none() {
             TlsMode::Disable

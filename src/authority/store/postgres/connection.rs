@@ -17,6 +17,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::DatabaseAddress;
+use super::vault::Vault;
 use crate::authority::store::error::{DatabaseError, StoreError};
 
 /// How long a statement may take, its way to the database and back included.
@@ -54,6 +55,7 @@ pub(super) struct Connector {
     tls: Option<MakeRustlsConnect>,
     /// For readers.
     idle: Mutex<Vec<Arc<Client>>>,
+    vault: Vault,
 }
 
 impl Connector {
@@ -70,7 +72,13 @@ impl Connector {
             config: address.config.clone(),
             tls: tls.map(MakeRustlsConnect::new),
             idle: Mutex::default(),
+            vault: Vault::new(address.secret_key.clone()),
         })
+    }
+
+    /// What settings are encrypted with.
+    pub(super) const fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// Runs something beside everything else.

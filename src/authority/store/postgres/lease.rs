@@ -20,7 +20,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::connection::{Connector, Fault, STATEMENT_LIMIT};
-use super::row::{at_most, head, settings_seal, unsigned};
+use super::row::{at_most, head, unsigned};
 use crate::authority::clock;
 use crate::authority::store::error::{DatabaseError, StoreError};
 use crate::authority::store::{Epoch, Head, Setting as _};
@@ -516,13 +516,16 @@ async fn begin_epoch(connector: &Arc<Connector>, term: &Term) -> Result<bool, Fa
     let old: Option<Vec<u8>> = rows.first().map(|row| row.try_get(0)).transpose()?;
     let old = match &old {
         Some(sealed) => {
-            let bytes = settings_seal().opened(name.as_bytes(), sealed);
-            bytes.and_then(Epoch::read).map_err(|_| Fault::Row)?
+            let bytes = connector.vault().opened(name, sealed);
+            bytes
+                .and_then(|bytes| Epoch::read(&bytes))
+                .map_err(|_| Fault::Row)?
         }
         None => Epoch(0),
     };
     let epoch = old.after(clock::now_milliseconds());
-    let sealed = settings_seal().sealed(name.as_bytes(), epoch.encode());
+    let sealed = connector.vault().sealed(name, epoch.encode());
+    let sealed = sealed.map_err(|_| Fault::Row)?;
     client
         .query_typed(
             "INSERT INTO portcullis.settings (name, content) VALUES ($1, $2)

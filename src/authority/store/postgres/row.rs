@@ -6,11 +6,6 @@ use crate::authority::store::StoreError;
 use crate::authority::store::seal::{Seal, Section};
 use crate::revocation::{Chain, FilterKey};
 
-/// The seal of settings.
-pub(super) const fn settings_seal() -> Seal {
-    Seal::of_meta()
-}
-
 /// The seal of other rows.
 pub(super) const fn seal(section: Section, key: FilterKey) -> Seal {
     Seal::of(section, key)

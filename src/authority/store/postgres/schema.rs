@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::connection::{Connector, Fault, STATEMENT_LIMIT};
-use super::row::settings_seal;
+use super::vault;
 use crate::authority::store::StoreError;
 use crate::authority::store::error::DatabaseError;
 use crate::authority::store::rows::FILTER_KEY;
@@ -78,6 +78,7 @@ pub(super) fn migrate(connector: &Arc<Connector>) -> Result<Migrated, StoreError
     let client = connector.connected()?;
     let mut key = [0; 16];
     getrandom::fill(&mut key).map_err(StoreError::Random)?;
+    let key = connector.vault().sealed(FILTER_KEY, key.to_vec())?;
     let made = connector.wait(STATEMENT_LIMIT, make(client, key));
     match made {
         Ok(Ok(made)) => Ok(made),
@@ -86,7 +87,7 @@ pub(super) fn migrate(connector: &Arc<Connector>) -> Result<Migrated, StoreError
     }
 }
 
-async fn make(client: Arc<Client>, key: [u8; 16]) -> Result<Result<Migrated, i32>, Fault> {
+async fn make(client: Arc<Client>, key: Vec<u8>) -> Result<Result<Migrated, i32>, Fault> {
     client.batch_execute("BEGIN").await?;
     client.batch_execute(LOCK).await?;
     let found = version(&client).await?;
@@ -99,7 +100,6 @@ async fn make(client: Arc<Client>, key: [u8; 16]) -> Result<Result<Migrated, i32
         });
     }
     client.batch_execute(CREATE).await?;
-    let key = settings_seal().sealed(FILTER_KEY.as_bytes(), key.to_vec());
     client
         .query_typed(
             "INSERT INTO portcullis.settings (name, content) VALUES ($1, $2)",
@@ -131,10 +131,7 @@ pub(super) fn expect(connector: &Arc<Connector>) -> Result<(), StoreError> {
     let reading = Arc::clone(&client);
     let found = connector.wait(STATEMENT_LIMIT, async move { version(&reading).await });
     match found {
-        Ok(Some(VERSION)) => {
-            connector.keep(client);
-            Ok(())
-        }
+        Ok(Some(VERSION)) => vault::expect(connector, client),
         Ok(Some(found)) => Err(other_version(found)),
         Ok(None) => {
             if migrate(connector)? == Migrated::Made {

@@ -7,7 +7,7 @@ use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::connection::{Connector, Fault, STATEMENT_LIMIT};
-use super::row::{at_most, head, seal, settings_seal, unsigned};
+use super::row::{at_most, head, seal, unsigned};
 use crate::authority::entry::Entry;
 use crate::authority::index::Index;
 use crate::authority::store::engine::Snapshot;
@@ -129,8 +129,7 @@ impl Snapshot for OpenSnapshot<'_> {
             return Ok(None);
         };
         let content: Vec<u8> = column(row, 0)?;
-        let opened = settings_seal().opened(name.as_bytes(), &content)?;
-        Ok(Some(opened.to_vec()))
+        self.connector.vault().opened(name, &content).map(Some)
     }
 
     fn log(&self, after: u64) -> Result<Vec<(u64, Change, Chain)>, StoreError> {

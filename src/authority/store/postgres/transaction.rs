@@ -13,7 +13,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::Postgres;
 use super::connection::{Fault, STATEMENT_LIMIT};
 use super::lease::Standing;
-use super::row::{seal, settings_seal, signed};
+use super::row::{seal, signed};
 use crate::authority::entry::Entry;
 use crate::authority::index::ByFingerprint;
 use crate::authority::store::engine::Transaction;
@@ -156,7 +156,7 @@ impl<'t> OpenTransaction<'t> {
             ));
         }
         for (name, bytes) in self.settings {
-            let sealed = settings_seal().sealed(name.as_bytes(), bytes);
+            let sealed = self.engine.connector.vault().sealed(&name, bytes)?;
             statements.push((
                 "INSERT INTO portcullis.settings (name, content) VALUES ($1, $2)
                 ON CONFLICT (name) DO UPDATE SET content = excluded.content",
