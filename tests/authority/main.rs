@@ -47,6 +47,7 @@ mod process;
 #[path = "../support/redis.rs"]
 #[allow(dead_code, reason = "the bench needs more of it")]
 mod redis;
+mod secrets;
 mod session_policy;
 mod sessions;
 mod shared_sessions;

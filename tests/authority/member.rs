@@ -71,6 +71,12 @@ impl Member {
         let _ = self.process.wait();
     }
 
+    /// Tells it to stop, and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        self.signal("TERM");
+        let _ = self.process.wait();
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.process.id().to_string();
         let status = Command::new("kill").args(["-s", signal, &id]).status();
