@@ -1,7 +1,14 @@
 //! Checks at the authority that requests wait for.
 //!
 //! The same check is made once, however many requests of this virtual machine wait for its answer; a
-//! call that fails is made once more, within the time that was allowed for it.
+//! call that fails is made once more, within the time that was allowed for it. Where there are several
+//! authorities, Envoy gives the second call to the next of them.
+//!
+//! # Why may the first call not take all of the time?
+//!
+//! A machine that has lost its power refuses no connection: the call ends with its time. With a quarter
+//! of it left, the request is answered by another authority, or over a new connection. Where there is one
+//! authority that is only slow, it is asked twice, which is why the first call has most of the time.
 //!
 //! # What if the call is lost?
 //!
@@ -81,11 +88,14 @@ impl<C: Clone + PartialEq, W> Checks<C, W> {
             same.waiting.push(waiter);
             return Ok(());
         }
-        let sent = call().and_then(|call| Some((host.call(&call).ok()?, call)));
-        let Some((id, call)) = sent else {
+        let sent = call().and_then(|mut call| {
+            let allowed = Interval::new(host.now_milliseconds(), call.timeout);
+            call.timeout = call.timeout * 3 / 4;
+            Some((host.call(&call).ok()?, call, allowed))
+        });
+        let Some((id, call, allowed)) = sent else {
             return Err(waiter);
         };
-        let allowed = Interval::new(host.now_milliseconds(), call.timeout);
         self.pending.push(Pending {
             check: check.clone(),
             call,
@@ -197,7 +207,8 @@ impl<C, W> Pending<C, W> {
     }
 }
 
-/// Whether another try may help: the connection broke, or the authority is just starting or stopping.
+/// Whether another try may help: the connection broke, nothing came back, or the authority is just
+/// starting or stopping.
 /// An authority that refuses the credential or the check will do so again.
 fn has_failed(outcome: &CallOutcome) -> bool {
     match outcome {

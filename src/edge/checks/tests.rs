@@ -72,7 +72,7 @@ fn a_call_that_failed_is_made_once_more_in_what_is_left_of_its_time() {
         let (host, mut checks) = (machine(), Tried::default());
         make(&mut checks, &host, "check", 10);
         let (first, call) = only_call(&host);
-        assert_eq!(call.timeout, LIMIT);
+        assert_eq!(call.timeout, Duration::from_millis(750));
         host.now.set(host.now.get() + 300);
         let ended = checks.answered(&host, first, &failure);
         assert_eq!(ended, None);
@@ -83,6 +83,21 @@ fn a_call_that_failed_is_made_once_more_in_what_is_left_of_its_time() {
         assert_eq!(ended, Some(("check", vec![10, 11])), "no third time");
         assert!(host.take_calls().is_empty());
     }
+}
+
+/// An authority whose machine has lost its power, for one.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_call_that_nothing_came_back_to_leaves_time_for_another() {
+    let (host, mut checks) = (machine(), Tried::default());
+    make(&mut checks, &host, "check", 10);
+    let (first, call) = only_call(&host);
+    host.now
+        .set(host.now.get() + u64::try_from(call.timeout.as_millis()).unwrap());
+    assert_eq!(checks.answered(&host, first, &answer(504)), None);
+    let (second, call) = only_call(&host);
+    assert_eq!(call.timeout, Duration::from_millis(250));
+    let ended = checks.answered(&host, second, &answer(200));
+    assert_eq!(ended, Some(("check", vec![10])));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
