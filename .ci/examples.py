@@ -17,6 +17,9 @@ PLUGIN_CONFIGURATIONS = {
     "EnvoyExtensionPolicy": lambda spec: [extension["config"] for extension in spec["wasm"]],
 }
 
+# What has nothing for an Envoy in it.
+OTHER_KINDS = {"Namespace", "Secret", "Service", "Deployment", "PodDisruptionBudget", "DestinationRule"}
+
 
 class StrictLoader(yaml.SafeLoader):
     """Refuses a key that a mapping has twice, of which YAML loaders silently take the last."""
@@ -76,6 +79,8 @@ def bootstraps(path, output):
                 written = output / f"{path.stem}-{number}.json"
                 written.write_text(json.dumps(bootstrap_around(configuration), indent=2))
                 yield written
+        elif document.get("kind") in OTHER_KINDS:
+            continue
         elif "services" not in document and "issuers" not in document:
             sys.exit(f"{path}: expected an Envoy bootstrap, a known Kubernetes kind, a compose file or an authority's file")
 

@@ -126,6 +126,7 @@ fn the_example_files_have_nothing_in_them_to_be_warned_of() {
     let keys = line(&run(&["jwks", path(&vector_key("es256"))]));
     for file in [
         "envoy.yaml",
+        "envoy-replicas.yaml",
         "istio-trafficextension.yaml",
         "istio-wasmplugin.yaml",
         "envoy-gateway.yaml",

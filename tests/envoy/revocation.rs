@@ -9,6 +9,7 @@ mod faults;
 mod feed;
 mod postures;
 mod reload;
+mod replicas;
 pub(crate) mod scene;
 mod statuses;
 mod story;

@@ -192,6 +192,7 @@ fn open_defaults(_: &mut World) {
 
     for name in [
         "envoy.yaml",
+        "envoy-replicas.yaml",
         "istio-wasmplugin.yaml",
         "istio-trafficextension.yaml",
         "envoy-gateway.yaml",
