@@ -25,11 +25,11 @@ READY_WITHIN_SECONDS = 60
 STOPPED_WITHIN_SECONDS = 10
 
 
-def choose_ports():
+def choose_ports(defaults=DEFAULT_PORTS):
     """For each: the operator's choice, else the default, else, where that is taken, a free one."""
     held = {}
     try:
-        for variable, default in DEFAULT_PORTS.items():
+        for variable, default in defaults.items():
             # All are held until the last one is chosen, so that none is chosen twice.
             held[variable] = hold_port(variable, os.environ.get(variable), default)
         return {variable: listener.getsockname()[1] for variable, listener in held.items()}
@@ -55,20 +55,20 @@ def hold_port(variable, wanted, default):
     return listener
 
 
-def configuration_for(ports):
-    """envoy.yaml itself, or a copy of it where the ports are others."""
-    ports = {variable: ports[variable] for variable in ENVOY_PORTS}
-    if ports == ENVOY_PORTS:
-        return CONFIGURATION
-    text = CONFIGURATION.read_text()
-    for variable, default in ENVOY_PORTS.items():
+def configuration_for(ports, file=CONFIGURATION, defaults=ENVOY_PORTS):
+    """The file itself, or a copy of it where the ports are others than it has."""
+    ports = {variable: ports[variable] for variable in defaults}
+    if ports == defaults:
+        return file
+    text = file.read_text()
+    for variable, default in defaults.items():
         if text.count(f"port_value: {default}}}") != 1:
-            raise Failure(f"expected port {default} exactly once in envoy/envoy.yaml")
+            raise Failure(f"expected port {default} exactly once in envoy/{file.name}")
         # By way of the name: one port's new number may be another one's default.
         text = text.replace(f"port_value: {default}}}", f"port_value: {variable}}}")
     for variable, port in ports.items():
         text = text.replace(f"port_value: {variable}}}", f"port_value: {port}}}")
-    rendered = DEMO / "envoy.yaml"
+    rendered = DEMO / file.name
     rendered.write_text(text)
     return rendered
 
@@ -84,12 +84,10 @@ class Servers:
     def __enter__(self):
         try:
             self.start("upstream", PORTCULLIS, "upstream", "--listen", f"127.0.0.1:{self.ports[UPSTREAM]}")
-            signals = signals_file(self.ports[SIGNALS])
-            self.start("authority", *serve(self.ports[AUTHORITY]), "--signals", signals)
-            self.wait_until("the authority", lambda: all(connects(self.ports[port]) for port in (AUTHORITY, SIGNALS)))
+            self.start_authorities()
             # Hot restart shares memory between Envoys of the same number, strangers' included.
             self.start(
-                "envoy", os.environ["ENVOY_BIN"], "-c", configuration_for(self.ports), "--concurrency", "2",
+                "envoy", os.environ["ENVOY_BIN"], "-c", self.configuration(), "--concurrency", "2",
                 "--disable-hot-restart", "--component-log-level", "wasm:debug",
             )  # fmt: skip
             self.wait_until("the upstream", lambda: connects(self.ports[UPSTREAM]))
@@ -102,6 +100,14 @@ class Servers:
             self.stop()
             raise
         return self
+
+    def configuration(self):
+        return configuration_for(self.ports)
+
+    def start_authorities(self):
+        signals = signals_file(self.ports[SIGNALS])
+        self.start("authority", *serve(self.ports[AUTHORITY]), "--signals", signals)
+        self.wait_until("the authority", lambda: all(connects(self.ports[port]) for port in (AUTHORITY, SIGNALS)))
 
     def __exit__(self, *_):
         self.stop()
@@ -127,6 +133,12 @@ class Servers:
             if time.monotonic() > deadline:
                 raise Failure(f"{what} was not ready within {READY_WITHIN_SECONDS} seconds")
             time.sleep(0.02)
+
+    def kill(self, name):
+        """Ends one as a power cut would."""
+        process = self.running.pop(name)
+        process.kill()
+        process.wait()
 
     def check(self):
         for name, process in self.running.items():

@@ -10,7 +10,7 @@ import chat
 from cases import CHALLENGE, bearer, show_outcome, show_title
 from replies import difference, let_through, refused, send, shell_line
 from terminal import Failure, paint
-from tokens import DEMO, ISSUER, PORTCULLIS, ROOT, mint, mint_logout
+from tokens import ADMIN, ISSUER, PORTCULLIS, ROOT, mint, mint_logout
 
 REVOKED = refused("token_revoked", f'{CHALLENGE}, error="invalid_token"')
 IDLE = refused("session_idle", f'{CHALLENGE}, error="invalid_token"')
@@ -83,7 +83,7 @@ def revoke(title, authority_port, gate_port, token, kind, value):
     command = [
         os.path.relpath(PORTCULLIS, ROOT), "revoke", kind, "--issuer", ISSUER, value,
         "--authority", f"http://127.0.0.1:{authority_port}",
-        "--credential-file", os.path.relpath(DEMO / "admin.credential", ROOT),
+        "--credential-file", os.path.relpath(ADMIN, ROOT),
     ]  # fmt: skip
     show_title(title, shell_line(*command))
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
@@ -98,7 +98,7 @@ def revoke(title, authority_port, gate_port, token, kind, value):
     return show_outcome("refused by every worker", difference("in time", True, last < GIVE_UP_AFTER_SECONDS))
 
 
-def seconds_until_refused(gate_port, token):
+def seconds_until_refused(gate_port, token, connections=CONNECTIONS):
     """The times until the first connection was refused, and until all were.
 
     A worker of Envoy keeps the connections it has taken, and each learns of the revocation by itself,
@@ -107,7 +107,7 @@ def seconds_until_refused(gate_port, token):
     start = time.monotonic()
     waiting = [
         http.client.HTTPConnection("127.0.0.1", gate_port, timeout=GIVE_UP_AFTER_SECONDS)
-        for _ in range(CONNECTIONS)
+        for _ in range(connections)
     ]
     first = None
     while waiting and time.monotonic() - start < GIVE_UP_AFTER_SECONDS:
@@ -196,7 +196,7 @@ def wait_until_idle(gate_port, authority_port, token):
     command = [
         os.path.relpath(PORTCULLIS, ROOT), "sessions", "--subject", "bob", "--include-ended",
         "--authority", f"http://127.0.0.1:{authority_port}",
-        "--credential-file", os.path.relpath(DEMO / "admin.credential", ROOT),
+        "--credential-file", os.path.relpath(ADMIN, ROOT),
     ]  # fmt: skip
     show_title("He walks away; a few seconds later", shell_line(*command))
     start = time.monotonic()

@@ -1,7 +1,9 @@
 """The demo's keys and tokens, made by the `portcullis` program. Everything of the demo's is in target/demo."""
 
+import base64
 import json
 import os
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +15,9 @@ PORTCULLIS = Path(os.environ["PORTCULLIS_BIN"]).resolve()
 DEMO = ROOT / "target" / "demo"
 AUTHORITY = DEMO / "authority"
 CREDENTIALS = DEMO / "credentials"
+ADMIN = DEMO / "admin.credential"
+# Where the store is in a database: its password, and what encrypts the secrets in it.
+DATABASE_PASSWORD, SECRET_KEY = DEMO / "database.password", DEMO / "secret.key"
 # What the authority trusts, and when sessions end by themselves.
 AUTHORITY_FILE = ROOT / "envoy" / "demo" / "authority.yaml"
 # Which sign-outs at the identity provider it is told of.
@@ -40,8 +45,16 @@ def key_file(name):
 def make_keys():
     """Makes new keys and credentials, and returns what Envoy is to find in its environment.
 
-    The forger's key is not in the set, but bears the same key id as one that is. The key that signs
-    the feed is made by the authority at its first start; so it is started once.
+    The key that signs the feed is made by the authority at its first start; so it is started once.
+    """
+    environment = make_own_keys()
+    return with_feed_key(environment, serve(0))
+
+
+def make_own_keys():
+    """All but the key that signs the feed.
+
+    The forger's key is not in the set, but bears the same key id as one that is.
     """
     shutil.rmtree(DEMO, ignore_errors=True)
     DEMO.mkdir(parents=True)
@@ -51,30 +64,39 @@ def make_keys():
     portcullis("keygen", "--algorithm", "ES256", "--key-id", "es256", "--out", key_file("forger"))
     jwks = portcullis("jwks", *[key_file(algorithm) for algorithm in ALGORITHMS])
     (DEMO / "jwks.json").write_text(jwks)
-    environment = {
+    write_secret(DATABASE_PASSWORD, secrets.token_hex(16))
+    write_secret(SECRET_KEY, base64.b64encode(secrets.token_bytes(32)).decode())
+    write_secret(ADMIN, credential("admin"))
+    return {
         "PORTCULLIS_DEMO_JWKS": jwks,
         "PORTCULLIS_DEMO_EDGE_CREDENTIAL": credential("edge", "--allow", "sign-out,activity,sessions"),
-        "PORTCULLIS_DEMO_FEED_KEY": first_start_of_the_authority(),
     }
-    (DEMO / "admin.credential").write_text(credential("admin"))
-    (DEMO / "demo.env").write_text("".join(f"{name}='{value}'\n" for name, value in environment.items()))
-    for name in ("admin.credential", "demo.env"):
-        (DEMO / name).chmod(0o600)
+
+
+def with_feed_key(environment, command):
+    """The same and the key of the authority that this command serves; target/demo/demo.env has all of it."""
+    environment = {**environment, "PORTCULLIS_DEMO_FEED_KEY": first_start_of_the_authority(command)}
+    write_secret(DEMO / "demo.env", "".join(f"{name}='{value}'\n" for name, value in environment.items()))
     return environment
+
+
+def write_secret(path, text):
+    path.touch(mode=0o600)
+    path.write_text(text)
 
 
 def credential(role, *permissions):
     return portcullis("credential", "--role", role, "--name", role, "--file", CREDENTIALS, *permissions)
 
 
-def serve(port):
+def serve(port, data=AUTHORITY):
     """The command that serves the authority.
 
     Its clock is that of the issuer, so a cut-off reaches no further than its second.
     """
     return [
         PORTCULLIS, "serve", "--listen", f"127.0.0.1:{port}",
-        "--data", AUTHORITY, "--credentials", CREDENTIALS, "--config", AUTHORITY_FILE, "--clock-skew", "0s",
+        "--data", data, "--credentials", CREDENTIALS, "--config", AUTHORITY_FILE, "--clock-skew", "0s",
     ]  # fmt: skip
 
 
@@ -90,9 +112,9 @@ def signals_file(port):
     return rendered
 
 
-def first_start_of_the_authority():
+def first_start_of_the_authority(command):
     with (DEMO / "authority.log").open("wb") as log:
-        process = subprocess.Popen(serve(0), cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
     line = process.stdout.readline()
     process.terminate()
     process.wait()

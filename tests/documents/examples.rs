@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use super::support::{jwks, program};
-use super::{Document, documents};
+use super::{Document, document, documents};
 
 #[test]
 fn the_filters_that_the_documents_show_are_valid_and_faults_are_told_as_there() {
@@ -71,4 +71,60 @@ fn the_signals_files_that_the_documents_show_are_valid() {
         count += 1;
     }
     assert!(count >= 6, "{count}");
+}
+
+/// The lines of an example between these two, without comments.
+fn part_of(example: &str, from: &str, to: Option<&str>) -> String {
+    let text = document(&format!("envoy/{example}"));
+    let lines = text.lines().skip_while(|line| *line != from);
+    let lines = lines.take_while(|line| to != Some(*line));
+    let lines = lines.filter(|line| {
+        let line = line.trim_start();
+        !line.is_empty() && !line.starts_with('#')
+    });
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// All but the cluster of the authorities, so that neither example is mended without the other.
+#[test]
+fn the_example_with_several_authorities_is_that_with_one() {
+    let parts = [
+        ("admin:", Some("  clusters:")),
+        (
+            "    - name: upstream",
+            Some("    - name: revocation_authority"),
+        ),
+        ("stats_config:", None),
+    ];
+    for (from, to) in parts {
+        let part = |example| part_of(example, from, to);
+        assert!(!part("envoy.yaml").is_empty(), "{from}");
+        assert_eq!(part("envoy-replicas.yaml"), part("envoy.yaml"), "{from}");
+    }
+}
+
+/// Each argument has a line of its own in these files.
+#[test]
+fn the_options_that_the_examples_start_an_authority_with_exist() {
+    let output = Command::new(program()).args(["serve", "--help"]).output();
+    let help = String::from_utf8(output.unwrap().stdout).unwrap();
+    for (name, least) in [
+        ("docker-compose.yaml", 3),
+        ("docker-compose.replicas.yaml", 15),
+        ("kubernetes-replicas.yaml", 5),
+    ] {
+        let text = document(&format!("envoy/{name}"));
+        let arguments = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("- --"));
+        let options = arguments.filter_map(|argument| argument.split_once('='));
+        let mut count = 0;
+        for (option, value) in options {
+            let is_one = |line: &str| line.trim_start().starts_with(&format!("--{option} <"));
+            assert!(help.lines().any(is_one), "{name}: --{option}");
+            assert!(!value.is_empty(), "{name}: --{option}");
+            count += 1;
+        }
+        assert!(count >= least, "{name}: {count}");
+    }
 }
