@@ -57,9 +57,9 @@ struct State {
 /// One connection, with both of its ends.
 #[derive(Default)]
 struct Link {
-    is_silent: AtomicBool,
-    is_reset: AtomicBool,
-    is_over: AtomicBool,
+    silent: AtomicBool,
+    reset: AtomicBool,
+    over: AtomicBool,
 }
 
 impl Drop for Way {
@@ -86,7 +86,7 @@ impl Way {
                 let (shared, link) = (Arc::clone(&shared), Arc::new(Link::default()));
                 shared.state().links.push(Arc::clone(&link));
                 // An error is the end of a connection, from either side.
-                thread::spawn(move || shared.serve(client, &link));
+                thread::spawn(move || shared.serve(&client, &link));
             }
         });
         way
@@ -110,8 +110,8 @@ impl Way {
     /// Resets all connections. New ones pass.
     pub(crate) fn reset(&self) {
         for link in self.shared.state().links.drain(..) {
-            link.is_reset.store(true, Ordering::SeqCst);
-            link.is_over.store(true, Ordering::SeqCst);
+            link.reset.store(true, Ordering::SeqCst);
+            link.over.store(true, Ordering::SeqCst);
         }
     }
 
@@ -127,7 +127,7 @@ impl Way {
 
     fn close(&self) {
         for link in self.shared.state().links.drain(..) {
-            link.is_over.store(true, Ordering::SeqCst);
+            link.over.store(true, Ordering::SeqCst);
         }
     }
 }
@@ -137,10 +137,10 @@ impl Shared {
         self.state.lock().unwrap()
     }
 
-    fn serve(self: &Arc<Self>, client: TcpStream, link: &Arc<Link>) -> io::Result<()> {
+    fn serve(self: &Arc<Self>, client: &TcpStream, link: &Arc<Link>) -> io::Result<()> {
         self.wait_out_silence(link);
         let server = TcpStream::connect(self.server)?;
-        for stream in [&client, &server] {
+        for stream in [client, &server] {
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(PAUSE))?;
         }
@@ -150,8 +150,8 @@ impl Shared {
             shared.carry(&from, &to, &other, false);
             other.end(&from, &to);
         });
-        self.carry(&client, &server, link, true);
-        link.end(&client, &server);
+        self.carry(client, &server, link, true);
+        link.end(client, &server);
         Ok(())
     }
 
@@ -190,7 +190,7 @@ impl Shared {
 
     fn wait_out_silence(&self, link: &Link) {
         let is_silent =
-            || self.is_silent.load(Ordering::SeqCst) || link.is_silent.load(Ordering::SeqCst);
+            || self.is_silent.load(Ordering::SeqCst) || link.silent.load(Ordering::SeqCst);
         while is_silent() && !link.is_over() {
             thread::sleep(PAUSE);
         }
@@ -199,14 +199,14 @@ impl Shared {
 
 impl Link {
     fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::SeqCst)
+        self.over.load(Ordering::SeqCst)
     }
 
     /// Ends both sides. One that is reset is told so when its socket is closed.
     fn end(&self, one: &TcpStream, other: &TcpStream) {
-        self.is_over.store(true, Ordering::SeqCst);
+        self.over.store(true, Ordering::SeqCst);
         for stream in [one, other] {
-            if self.is_reset.load(Ordering::SeqCst) {
+            if self.reset.load(Ordering::SeqCst) {
                 let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
             } else {
                 // An error means that it is closed already.
@@ -225,14 +225,14 @@ fn interrupt(
     how: Break,
 ) {
     // Before it arrives, so that no answer gets back.
-    link.is_silent.store(true, Ordering::SeqCst);
+    link.silent.store(true, Ordering::SeqCst);
     if commit == Commit::Unanswered {
         let _ = server.write_all(sent);
         thread::sleep(TIME_FOR_A_COMMIT);
     }
     match how {
         Break::Close => {}
-        Break::Reset => link.is_reset.store(true, Ordering::SeqCst),
+        Break::Reset => link.reset.store(true, Ordering::SeqCst),
         Break::Silence => {
             while !link.is_over() {
                 thread::sleep(PAUSE);
