@@ -23,6 +23,7 @@ mod crash;
 mod database;
 mod disk;
 mod edges;
+mod failover;
 mod feed;
 mod import;
 mod interface;
@@ -32,6 +33,7 @@ mod jwks_server;
 #[path = "../support/keys.rs"]
 #[allow(dead_code, reason = "the tests in Envoy need more of it")]
 mod keys;
+mod load;
 mod loss;
 mod member;
 mod oauth;

@@ -77,6 +77,10 @@ impl Member {
         let _ = self.process.wait();
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.process.id().to_string();
         let status = Command::new("kill").args(["-s", signal, &id]).status();
@@ -127,14 +131,34 @@ impl Member {
         answer.json()["revoked"].as_bool().unwrap()
     }
 
-    pub(crate) fn status(&self, path: &str) -> u16 {
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.try_get(path).unwrap()
+    }
+
+    /// `None` where nothing answers, as while it starts itself again.
+    pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
         let response = self.agent.get(format!("{}{path}", self.url)).call();
-        Answer::of(response).status
+        response.ok().map(|response| Answer::of(Ok(response)))
+    }
+
+    pub(crate) fn status(&self, path: &str) -> u16 {
+        self.get(path).status
     }
 
     pub(crate) fn stats(&self) -> Value {
-        let response = self.agent.get(format!("{}/v1/stats", self.url)).call();
-        Answer::of(response).json()
+        self.get("/v1/stats").json()
+    }
+
+    /// Runs a command of the command line against it: exit code and output.
+    pub(crate) fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(binary())
+            .args(arguments)
+            .env("PORTCULLIS_AUTHORITY", &self.url)
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
     }
 }
 

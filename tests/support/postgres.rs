@@ -2,12 +2,22 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+#[path = "postgres/standby.rs"]
+mod standby;
+
+#[allow(
+    unused_imports,
+    reason = "not all tests that include this need a standby"
+)]
+pub(crate) use standby::Pair;
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -17,7 +27,8 @@ const ROLE: &str = "portcullis";
 
 /// Whether there is a server to test with. Where tests have to be complete, one that is missing is a fault.
 pub(crate) fn has_postgres() -> bool {
-    if program("initdb").is_some() && program("psql").is_some() {
+    let programs = ["initdb", "pg_basebackup", "pg_ctl", "psql"];
+    if programs.iter().all(|name| program(name).is_some()) {
         return true;
     }
     assert!(
@@ -76,6 +87,8 @@ fn user() -> &'static str {
 pub(crate) struct Server {
     process: Child,
     port: u16,
+    /// Settings, each as `name=value`, beside those that all have.
+    settings: Vec<String>,
     directory: TempDir,
 }
 
@@ -87,35 +100,47 @@ impl Drop for Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        if is_root() {
-            let new_owner = format!("{}:nogroup", user());
-            let owned = Command::new("chown")
-                .arg(new_owner)
-                .arg(directory.path())
-                .status();
-            assert!(owned.unwrap().success());
-        }
-        let made = as_someone_else("initdb")
-            .arg("-D")
-            .arg(directory.path().join("data"))
-            .args([
-                "-U",
-                ROLE,
-                "--auth=trust",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "--no-sync",
-            ])
-            .current_dir("/")
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
-        let port = free_port();
+        Self::start_with(&[])
+    }
+
+    /// With these settings, each as `name=value`, instead of those that servers of tests have: a measurement
+    /// wants `fsync=on`.
+    pub(crate) fn start_with(settings: &[&str]) -> Self {
+        let directory = owned_directory();
+        make_data(directory.path());
+        Self::start_on(free_port(), directory, settings)
+    }
+
+    /// One that takes only connections with TLS, for which it has this certificate and key.
+    pub(crate) fn start_with_tls((certificate, key): (&str, &str)) -> Self {
+        let directory = owned_directory();
+        make_data(directory.path());
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        fs::copy(certificate, path("server.crt")).unwrap();
+        fs::copy(key, path("server.key")).unwrap();
+        // It takes no key that others can read.
+        fs::set_permissions(path("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+        own(Path::new(&path("server.key")));
+        fs::write(
+            path("data/pg_hba.conf"),
+            "hostssl all all 127.0.0.1/32 trust\n",
+        )
+        .unwrap();
+        let settings = [
+            "ssl=on",
+            &format!("ssl_cert_file={}", path("server.crt")),
+            &format!("ssl_key_file={}", path("server.key")),
+        ];
+        Self::start_on(free_port(), directory, &settings)
+    }
+
+    /// Starts one on data that is there.
+    fn start_on(port: u16, directory: TempDir, settings: &[&str]) -> Self {
+        let settings: Vec<_> = settings.iter().map(|&text| text.to_owned()).collect();
         let mut server = Self {
-            process: spawn(directory.path(), port),
+            process: spawn(directory.path(), port, &settings),
             port,
+            settings,
             directory,
         };
         server.wait();
@@ -168,7 +193,7 @@ impl Server {
 
     /// Starts it again, with what it has on the disk.
     pub(crate) fn restart(&mut self) {
-        self.process = spawn(self.directory.path(), self.port);
+        self.process = spawn(self.directory.path(), self.port, &self.settings);
         self.wait();
     }
 
@@ -178,11 +203,46 @@ impl Server {
             assert!(Instant::now() < end, "PostgreSQL does not answer");
             // After a kill, processes of the old server may be there for a moment.
             if self.process.try_wait().unwrap().is_some() {
-                self.process = spawn(self.directory.path(), self.port);
+                self.process = spawn(self.directory.path(), self.port, &self.settings);
             }
             thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// A directory of the user that the server runs as.
+fn owned_directory() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    own(directory.path());
+    directory
+}
+
+fn own(path: &Path) {
+    if is_root() {
+        let new_owner = format!("{}:nogroup", user());
+        let owned = Command::new("chown").arg(new_owner).arg(path).status();
+        assert!(owned.unwrap().success());
+    }
+}
+
+/// The data of a new server.
+fn make_data(directory: &Path) {
+    let made = as_someone_else("initdb")
+        .arg("-D")
+        .arg(directory.join("data"))
+        .args([
+            "-U",
+            ROLE,
+            "--auth=trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        ])
+        .current_dir("/")
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
 }
 
 /// A port that nothing listens on.
@@ -191,7 +251,7 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-fn spawn(directory: &Path, port: u16) -> Child {
+fn spawn(directory: &Path, port: u16, settings: &[String]) -> Child {
     as_someone_else("postgres")
         .arg("-D")
         .arg(directory.join("data"))
@@ -199,6 +259,9 @@ fn spawn(directory: &Path, port: u16) -> Child {
         .args(["-c", "unix_socket_directories=", "-c", "max_connections=50"])
         // As on a server that acknowledges what it has not written: nothing of it may be lost all the same.
         .args(["-c", "synchronous_commit=off"])
+        // A server is killed here, and no machine is: what it has written is there without the disk.
+        .args(["-c", "fsync=off"])
+        .args(settings.iter().flat_map(|setting| ["-c", setting]))
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -1,0 +1,123 @@
+//! Revocations without a pause at a group of authorities, while something happens to what is around them.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::member::Member;
+use super::patience::until;
+
+/// How many clients revoke.
+pub(crate) const CLIENTS: usize = 4;
+
+/// How long a client waits before it asks again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What has been acknowledged so far.
+#[derive(Default)]
+pub(crate) struct Load {
+    acknowledged: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl Load {
+    /// Waits until so many more are acknowledged.
+    #[track_caller]
+    pub(crate) fn wait_for_more(&self, count: usize, members: &[Member]) {
+        let before = self.acknowledged();
+        until(
+            || format!("{count} revocations more: {}", logs(members)),
+            || self.acknowledged() >= before + count,
+        );
+    }
+
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+}
+
+/// Revokes sessions whose names begin with `prefix` for as long as `trouble` takes, and returns those
+/// that were acknowledged. A client that is refused asks the next authority for the same, as often as it
+/// takes; so at most one of each client's is not acknowledged in the end, and may be done or not.
+pub(crate) fn under_load(
+    members: &[Member],
+    prefix: &str,
+    trouble: impl FnOnce(&Load),
+) -> Vec<String> {
+    let load = Load::default();
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                let load = &load;
+                scope.spawn(move || revoke(members, load, client, prefix))
+            })
+            .collect();
+        // A client that is not told of a failure here would go on for ever.
+        let ending = EndWhenDropped(&load);
+        trouble(&load);
+        drop(ending);
+        let clients = clients.into_iter();
+        clients.flat_map(|client| client.join().unwrap()).collect()
+    })
+}
+
+struct EndWhenDropped<'l>(&'l Load);
+
+impl Drop for EndWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+fn revoke(members: &[Member], load: &Load, client: usize, prefix: &str) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    let mut at = client;
+    while !load.is_over.load(Ordering::Relaxed) {
+        let value = format!("{prefix}-{client}-{}", acknowledged.len());
+        if members[at % members.len()].revoke(&value) == Some(200) {
+            load.acknowledged.fetch_add(1, Ordering::Relaxed);
+            acknowledged.push(value);
+        } else {
+            at += 1;
+            thread::sleep(PAUSE);
+        }
+    }
+    acknowledged
+}
+
+/// Waits until one of them is at work, and gives it.
+#[track_caller]
+pub(crate) fn at_work(members: &[Member]) -> &Member {
+    let ready = || members.iter().find(|member| member.ready() == "ready\n");
+    until(
+        || format!("one at work: {}", logs(members)),
+        || ready().is_some(),
+    );
+    ready().unwrap_or_else(|| panic!("one at work: {}", logs(members)))
+}
+
+/// Expects each of these sessions to be revoked, and no other one.
+#[track_caller]
+pub(crate) fn expect_revoked(members: &[Member], values: &[String]) {
+    let member = at_work(members);
+    let lost: BTreeSet<_> = values
+        .iter()
+        .filter(|value| !member.is_revoked(value))
+        .collect();
+    assert!(lost.is_empty(), "lost: {lost:?}; {}", logs(members));
+    assert!(!member.is_revoked("never revoked"));
+}
+
+pub(crate) fn logs(members: &[Member]) -> String {
+    members
+        .iter()
+        .map(Member::log)
+        .collect::<Vec<_>>()
+        .join("\n--\n")
+}
+
+/// How often a line with this text is in their logs.
+pub(crate) fn times_logged(members: &[Member], text: &str) -> usize {
+    logs(members).matches(text).count()
+}
