@@ -83,8 +83,9 @@ pub use signals::{
 };
 pub use status_lists::SourceError;
 pub use store::{
-    Damage, Database, DatabaseAddress, DatabaseAddressError, DatabaseError, Encrypted, Encryption,
-    End, Holder, Lease, Loss, Migrated, SecretKey, SecretKeyError, Standby, StoreError, Taken,
+    Copied, CopyError, CopyProgress, Damage, Database, DatabaseAddress, DatabaseAddressError,
+    DatabaseError, Encrypted, Encryption, End, Holder, Lease, Loss, Migrated, SecretKey,
+    SecretKeyError, Standby, StoreError, StorePlace, Taken, copy_store,
 };
 pub use text::chain_of;
 pub use verifier::{VerifierError, trusted_certificates};

@@ -20,6 +20,7 @@ pub mod check;
 pub mod completions;
 pub mod configuration_file;
 pub mod convert;
+pub mod copy;
 pub mod credential;
 pub mod edges;
 pub mod explain;
@@ -92,6 +93,8 @@ pub enum Command {
     Backup(backup::Arguments),
     /// Make the tables of a store in a PostgreSQL database
     Migrate(migrate::Arguments),
+    /// Copy the store from a directory into a PostgreSQL database, or back, while no authority is at work
+    Copy(copy::Arguments),
     /// Make a new key for the authority's feed
     Rotate(rotate::Arguments),
     /// Make a key pair: the private key into a file, the public JWK Set to standard output
@@ -143,6 +146,7 @@ pub fn run(command_line: CommandLine, output: &mut dyn Write) -> Result<(), Comm
         Command::Credential(arguments) => credential::run(&arguments, output),
         Command::Backup(arguments) => backup::run(&arguments, output),
         Command::Migrate(arguments) => migrate::run(&arguments, output),
+        Command::Copy(arguments) => copy::run(&arguments, output),
         Command::Rotate(arguments) => rotate::run(&arguments, output),
         Command::Keygen(arguments) => keygen::run(&arguments, output),
         Command::Jwks(arguments) => jwks::run(&arguments, output, &mut io::stderr()),

@@ -8,6 +8,7 @@
 //! | `work`, `setting` | what can be done, and what is kept under a name, with their types |
 //! | `reading` | searching entries, for people |
 //! | `rows`, `seal` | what rows are made of, and their checksums |
+//! | `copying` | a whole store, from one engine into another |
 //! | `engine` | the contract with what keeps the rows |
 //! | `embedded` | the engine for one authority: a redb file |
 //! | `postgres` | the engine for authorities that stand in for each other: a PostgreSQL database |
@@ -26,7 +27,7 @@
 //! written to by another program, while it is in use, that is noticed before anything else is
 //! acknowledged (`embedded/guard`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 
@@ -35,6 +36,7 @@ use super::sessions::Mark;
 use super::text::chain_of;
 use crate::revocation::{Chain, Change, FilterKey};
 
+mod copying;
 mod decide;
 mod embedded;
 mod engine;
@@ -47,6 +49,7 @@ mod setting;
 mod work;
 mod writing;
 
+pub use copying::{Copied, CopyError, CopyProgress};
 pub(super) use decide::Restoration;
 pub use embedded::Loss;
 pub(super) use embedded::{
@@ -71,6 +74,37 @@ use embedded::Embedded;
 use engine::{Engine, Fate, Opened, Snapshot};
 use postgres::Postgres;
 use writing::Told;
+
+/// Where a store is, or is to be.
+#[derive(Clone, Debug)]
+pub enum StorePlace {
+    /// In a file in this directory.
+    Directory(PathBuf),
+    /// In a database.
+    Database(Box<DatabaseAddress>),
+}
+
+/// Copies a store that no authority is at work on to where there is none, reads the copy back, and
+/// compares it.
+///
+/// # Errors
+///
+/// [`StoreError`]; there is no store in the new place then, unless its last step has failed.
+pub fn copy_store(
+    from: &StorePlace,
+    to: &StorePlace,
+    tell: &mut dyn FnMut(CopyProgress),
+) -> Result<Copied, StoreError> {
+    let source: Box<dyn copying::Source> = match from {
+        StorePlace::Directory(directory) => Box::new(embedded::Original::open(directory)?),
+        StorePlace::Database(address) => Box::new(postgres::Original::open((**address).clone())?),
+    };
+    let target: Box<dyn copying::Target> = match to {
+        StorePlace::Directory(directory) => Box::new(embedded::Fresh::open(directory)?),
+        StorePlace::Database(address) => Box::new(postgres::Fresh::open((**address).clone())?),
+    };
+    copying::copy(&*source, target, tell)
+}
 
 /// The head of the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,9 +22,9 @@ use super::authority_file::{self, AuthorityFileError, OwnFile};
 use super::bounds::{BoundError, duration, number};
 use super::configuration_file::ConfigurationFileError;
 use crate::authority::{
-    Access, AddressError, Authority, AuthorityError, Certificate, Configuration, Credentials,
-    CredentialsError, Database, DatabaseAddress, DatabaseAddressError, DatabaseError, Door,
-    Encryption, End, Lease, Limits, Loss, MAX_EXPIRY, OAuthError, RegistryAddress, SecretKey,
+    Access, AddressError, Authority, AuthorityError, Certificate, Configuration, CopyError,
+    Credentials, CredentialsError, Database, DatabaseAddress, DatabaseAddressError, DatabaseError,
+    Door, Encryption, End, Lease, Limits, Loss, MAX_EXPIRY, OAuthError, RegistryAddress, SecretKey,
     SecretKeyError, SegmentCaching, Settings, SignalSecretError, SignalsConfiguration,
     SignalsError, StoreError, TlsError, VerifierError, is_private,
 };
@@ -543,7 +543,7 @@ fn false_positive_rate(text: &str) -> Result<f64, BoundError> {
 
 /// Refuses a directory in which others than the owner can put another store in place of this one,
 /// or another program's file in place of the next.
-fn expect_own_directory(directory: &Path) -> Result<(), ServeError> {
+pub(super) fn expect_own_directory(directory: &Path) -> Result<(), ServeError> {
     // What cannot be inspected cannot be opened either, and that is reported then.
     let Ok(metadata) = fs::metadata(directory) else {
         return Ok(());
@@ -579,8 +579,28 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
              `authority.mark` to begin with an empty store and new keys",
         ),
         StoreError::Database(error) => database_hint(error),
+        StoreError::Copy(error) => copy_hint(error),
         StoreError::InUse { .. } => {
             Some("it is another `portcullis serve`; stop that one first, or name another `--data`")
+        }
+        _ => None,
+    }
+}
+
+/// What to do about a copy.
+const fn copy_hint(error: &CopyError) -> Option<&'static str> {
+    match error {
+        CopyError::NotEmpty(_) => Some(
+            "a copy does not replace anything: name a directory or a database without a store, in which \
+             no authority was ever at work",
+        ),
+        CopyError::BrokenOff(_) => Some(
+            "the same `portcullis copy` begins it anew; to begin with an empty store instead, remove \
+             `authority.copying`, or the database",
+        ),
+        CopyError::Changed => Some("stop every authority, and copy into an empty place again"),
+        CopyError::Differs(_) => {
+            Some("nothing is kept of it; if it happens again, look for faults of disk and memory")
         }
         _ => None,
     }
@@ -670,6 +690,11 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// A copy goes from one kind of store to the other.
+    #[error(
+        "expected one of `--from` and `--to` to be `redb:DIRECTORY`, and the other `postgres://…`"
+    )]
+    SamePlaces,
     /// A file with a key for secrets is not usable.
     #[error("invalid `--secret-key`")]
     SecretKey(#[source] SecretKeyError),
@@ -749,6 +774,7 @@ impl ServeError {
             | Self::Store(_)
             | Self::ServerFile { .. }
             | Self::AcceptLoss
+            | Self::SamePlaces
             | Self::Again { .. }
             | Self::File(_)
             | Self::Tls(_)
@@ -767,6 +793,7 @@ impl ServeError {
             | Self::Sessions(_)
             | Self::SessionsUnencrypted
             | Self::Store(_)
+            | Self::SamePlaces
             | Self::AcceptLoss => 2,
             Self::ServerFile { .. }
             | Self::SecretKey(SecretKeyError::Read { .. })

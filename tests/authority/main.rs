@@ -19,6 +19,7 @@ mod certificate;
 mod clocks;
 mod command_line;
 mod connections;
+mod copy;
 mod crash;
 mod database;
 mod disk;

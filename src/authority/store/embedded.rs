@@ -57,6 +57,7 @@ mod backend;
 mod backup;
 mod beside;
 mod caught;
+mod copying;
 mod failure;
 mod file;
 mod guard;
@@ -73,6 +74,7 @@ mod transaction;
 // What the file of sessions is kept with, too.
 pub(in crate::authority) use beside::{open_beside, set_aside};
 pub(in crate::authority) use caught::{caught, discard};
+pub(super) use copying::{Fresh, Original};
 pub(in crate::authority) use failure::failed;
 pub(in crate::authority) use file::FILE_NAME;
 pub use opening::Loss;

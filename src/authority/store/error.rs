@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::copying::CopyError;
 use crate::authority::text::counted;
 
 /// Why the store could not do what was asked.
@@ -87,6 +88,9 @@ pub enum StoreError {
     /// The database that the store is in.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// A copy is not there.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// The system has no randomness for a secret.
     #[error("could not make a secret")]
     Random(#[source] getrandom::Error),

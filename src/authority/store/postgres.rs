@@ -7,6 +7,7 @@
 //! | `schema` | the tables, and their version |
 //! | `lease` | which authority is at work |
 //! | `transaction`, `snapshot`, `row` | writing and reading |
+//! | `copying` | a whole store, out of the database and into it |
 //! | `vault` | secrets, encrypted where there is a key |
 //!
 //! # What happens when the connection is lost?
@@ -38,6 +39,7 @@ use crate::revocation::FilterKey;
 
 mod address;
 mod connection;
+mod copying;
 mod lease;
 mod row;
 mod schema;
@@ -49,6 +51,8 @@ pub use address::{DatabaseAddress, DatabaseAddressError};
 pub use lease::End;
 pub use schema::Migrated;
 pub use vault::{Encrypted, SecretKey, SecretKeyError};
+
+pub(super) use copying::{Fresh, Original};
 
 use connection::{Connector, Fault, STATEMENT_LIMIT};
 use lease::{Sent, Standing, State, Term};

@@ -8,6 +8,7 @@ use crate::revocation::{Cause, Fingerprint, Kind};
 use crate::time::UnixTime;
 
 mod conformance;
+mod copying;
 mod memory;
 mod postgres;
 #[path = "../../../tests/support/postgres.rs"]

@@ -25,14 +25,14 @@ use crate::revocation::FilterKey;
 /// Sequence numbers in one part: few enough that all threads finish at about the same time.
 const PART: u64 = 64 * 1024;
 
-/// Fills the index, which has to be empty, and returns the tallies of all rows of all tables.
+/// Fills the index, which has to be empty, if there is one, and returns the tallies of all rows of all tables.
 ///
 /// # Errors
 ///
 /// [`StoreError`]; then the index is not usable.
 pub(super) fn load(
     database: &Database,
-    index: &Index,
+    index: Option<&Index>,
     key: FilterKey,
 ) -> Result<Ledger, StoreError> {
     let reading = database.begin_read().map_err(failed)?;
@@ -42,7 +42,9 @@ pub(super) fn load(
         index,
         key,
     };
-    index.reserve(work.entries.table.len().map_err(failed)?);
+    if let Some(index) = index {
+        index.reserve(work.entries.table.len().map_err(failed)?);
+    }
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let mut counted = Ledger::default();
     thread::scope(|scope| {
@@ -94,7 +96,7 @@ fn count_all<K: Key>(
 struct Work<'i> {
     entries: Entries,
     subjects: Subjects,
-    index: &'i Index,
+    index: Option<&'i Index>,
     key: FilterKey,
 }
 
@@ -102,9 +104,9 @@ impl Work<'_> {
     /// Reads one part after another, until none is left.
     fn do_parts(&self) -> Result<Ledger, StoreError> {
         let mut counted = Ledger::default();
-        let mut loader = self.index.loader();
+        let mut loader = self.index.map(Index::loader);
         while let Some(start) = self.entries.next_part() {
-            self.load_entries(start, &mut loader, &mut counted)?;
+            self.load_entries(start, loader.as_mut(), &mut counted)?;
         }
         while let Some(first) = self.subjects.next_part() {
             self.count_subjects(first, &mut counted)?;
@@ -115,7 +117,7 @@ impl Work<'_> {
     fn load_entries(
         &self,
         start: u64,
-        loader: &mut Loader<'_>,
+        mut loader: Option<&mut Loader<'_>>,
         counted: &mut Ledger,
     ) -> Result<(), StoreError> {
         let seal = Seal::of(Section::Entries, self.key);
@@ -124,7 +126,10 @@ impl Work<'_> {
             let (sequence, row) = row.map_err(failed)?;
             let sequence = sequence.value();
             let row = counted_in(&seal, &sequence.to_le_bytes(), row.value(), counted)?;
-            loader.add(effect_of(sequence, row, &self.key)?);
+            let effect = effect_of(sequence, row, &self.key)?;
+            if let Some(loader) = &mut loader {
+                loader.add(effect);
+            }
         }
         Ok(())
     }

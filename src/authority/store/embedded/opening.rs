@@ -27,6 +27,7 @@ use super::salvage::{self, Wreck};
 use super::tables::{kept_in, ledger_in};
 use super::{
     Damage, Embedded, Engine as _, Epoch, Head, Opened, Progress, Setting as _, StoreError, backup,
+    copying,
 };
 use crate::authority::index::Index;
 use crate::authority::store::rows::HEAD;
@@ -60,9 +61,14 @@ pub enum Loss {
 
 /// A store that was found complete, still on trial.
 struct Found {
+    trial: Trial,
+    index: Arc<Index>,
+}
+
+/// A store that was read as a whole.
+struct Trial {
     database: Database,
     backend: Backend,
-    index: Arc<Index>,
     filter_key: FilterKey,
     standing: Standing,
 }
@@ -80,12 +86,13 @@ impl Embedded {
         make_directory(directory)?;
         let mark = Mark::hold(directory)?;
         let path = directory.join(FILE_NAME);
+        copying::expect_none_begun(&path)?;
         backup::tidy_up(&path);
         salvage::tidy_up(&path)?;
         let said = mark.read()?;
         match find(&path, opening, said) {
             Ok((found, guard)) => {
-                let is_earlier_copy = is_earlier(said, found.standing);
+                let is_earlier_copy = is_earlier(said, found.trial.standing);
                 Self::of(found, guard, mark, &path, opening, is_earlier_copy)
             }
             Err(StoreError::Damaged { damage, .. }) if opening.loss == Loss::Accepted => {
@@ -111,16 +118,17 @@ impl Embedded {
         opening: Opening,
         has_lost: bool,
     ) -> Result<Opened, StoreError> {
-        found.backend.acquit()?;
+        let Found { trial, index } = found;
+        trial.backend.acquit()?;
         let engine = Self {
             path: path.to_owned(),
             cache_bytes: opening.cache_bytes,
-            filter_key: found.filter_key,
-            index: Arc::clone(&found.index),
+            filter_key: trial.filter_key,
+            index: Arc::clone(&index),
             guard,
             mark,
-            progress: Mutex::new(Progress::at(found.standing)),
-            database: RwLock::new(Some(found.database)),
+            progress: Mutex::new(Progress::at(trial.standing)),
+            database: RwLock::new(Some(trial.database)),
             backing_up: Mutex::new(()),
             openings: AtomicU64::new(0),
         };
@@ -133,8 +141,8 @@ impl Embedded {
         engine.mark.say_for_good(standing)?;
         Ok(Opened {
             engine: Box::new(engine),
-            index: found.index,
-            filter_key: found.filter_key,
+            index,
+            filter_key: trial.filter_key,
         })
     }
 
@@ -179,12 +187,61 @@ fn find(path: &Path, opening: Opening, said: Said) -> Result<(Found, Arc<Guard>)
         make_new(path, opening.cache_bytes)?;
     }
     let guard = guard(path)?;
-    let found = match examine(path, opening, &guard) {
+    let index = Arc::new(Index::new());
+    let trial = try_whole(path, opening, said, &guard, Some(&index))?;
+    Ok((Found { trial, index }, guard))
+}
+
+/// Opens the store that is there and reads it, without keeping it in memory.
+///
+/// # Errors
+///
+/// [`StoreError`]; of these [`StoreError::Damaged`] when something is missing.
+pub(super) fn try_out(path: &Path, cache_bytes: usize, said: Said) -> Result<Database, StoreError> {
+    if is_new(path, said)? {
+        let damage = Damage::Empty { changes: None };
+        return Err(damaged(path, damage));
+    }
+    let opening = Opening {
+        cache_bytes,
+        checked_bytes: CHECKED_BYTES,
+        loss: Loss::Refused,
+        now_milliseconds: 0,
+    };
+    let trial = try_whole(path, opening, said, &guard(path)?, None)?;
+    match said {
+        // An authority begins a new epoch then, and has to be started for it.
+        Said::Was(was) if is_earlier(said, trial.standing) => {
+            let (commits, changes) = (was.commits, was.sequence);
+            let damage = Damage::Earlier {
+                commits: commits.saturating_sub(trial.standing.commits),
+                changes: changes.saturating_sub(trial.standing.sequence),
+            };
+            discard(trial.database);
+            Err(damaged(path, damage))
+        }
+        _ => Ok(trial.database),
+    }
+}
+
+fn damaged(path: &Path, damage: Damage) -> StoreError {
+    StoreError::Damaged {
+        path: path.to_owned(),
+        damage,
+    }
+}
+
+/// Reads a store, which has to be there.
+fn try_whole(
+    path: &Path,
+    opening: Opening,
+    said: Said,
+    guard: &Arc<Guard>,
+    index: Option<&Index>,
+) -> Result<Trial, StoreError> {
+    let found = match examine(path, opening, guard, index) {
         Err(StoreError::Row | StoreError::Broken(_)) => {
-            return Err(StoreError::Damaged {
-                path: path.to_owned(),
-                damage: Wreck::assess(path, &guard, said)?,
-            });
+            return Err(damaged(path, Wreck::assess(path, guard, said)?));
         }
         other => other?,
     };
@@ -195,16 +252,13 @@ fn find(path: &Path, opening: Opening, said: Said) -> Result<(Found, Arc<Guard>)
             let header = guard.header();
             if commits > 0 && header.is_some_and(|header| names_earlier_commit(&header)) {
                 discard(found.database);
-                return Err(StoreError::Damaged {
-                    path: path.to_owned(),
-                    damage: Damage::Earlier { commits, changes },
-                });
+                return Err(damaged(path, Damage::Earlier { commits, changes }));
             }
         }
         Said::Unreadable => tracing::warn!("the store's mark cannot be read; the store is whole"),
         Said::Was(_) | Said::Nothing => {}
     }
-    Ok((found, guard))
+    Ok(found)
 }
 
 /// Whether an older backup has replaced a store that had come further. A backup is complete, so an
@@ -260,15 +314,18 @@ fn make_new(path: &Path, cache_bytes: usize) -> Result<(), StoreError> {
 /// # Errors
 ///
 /// [`StoreError::Row`] and [`StoreError::Broken`] when something in it has changed by itself.
-fn examine(path: &Path, opening: Opening, guard: &Arc<Guard>) -> Result<Found, StoreError> {
+fn examine(
+    path: &Path,
+    opening: Opening,
+    guard: &Arc<Guard>,
+    index: Option<&Index>,
+) -> Result<Trial, StoreError> {
     let trust = trust_in(path, opening.checked_bytes);
     let (database, backend) = caught(|| try_database(path, opening.cache_bytes, guard, trust))?;
-    let index = Arc::new(Index::new());
-    match caught(|| read(&database, &index)) {
-        Ok((filter_key, standing)) => Ok(Found {
+    match caught(|| read(&database, index)) {
+        Ok((filter_key, standing)) => Ok(Trial {
             database,
             backend,
-            index,
             filter_key,
             standing,
         }),
@@ -291,7 +348,7 @@ fn trust_in(path: &Path, checked_bytes: u64) -> Trust {
     }
 }
 
-fn read(database: &Database, index: &Index) -> Result<(FilterKey, Standing), StoreError> {
+fn read(database: &Database, index: Option<&Index>) -> Result<(FilterKey, Standing), StoreError> {
     let reading = database.begin_read().map_err(failed)?;
     let key = filter_key(&reading)?;
     let ledger = ledger_in(&reading)?;

@@ -56,6 +56,8 @@ pub(super) struct Connector {
     /// For readers.
     idle: Mutex<Vec<Arc<Client>>>,
     vault: Vault,
+    /// The address without secrets, for messages.
+    place: String,
 }
 
 impl Connector {
@@ -73,12 +75,18 @@ impl Connector {
             tls: tls.map(MakeRustlsConnect::new),
             idle: Mutex::default(),
             vault: Vault::new(address.secret_key.clone()),
+            place: address.to_string(),
         })
     }
 
     /// What settings are encrypted with.
     pub(super) const fn vault(&self) -> &Vault {
         &self.vault
+    }
+
+    /// Which database it is, for messages.
+    pub(super) fn place(&self) -> &str {
+        &self.place
     }
 
     /// Runs something beside everything else.

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::connection::{Connector, Fault, STATEMENT_LIMIT};
-use super::vault;
+use super::{copying, vault};
 use crate::authority::store::StoreError;
 use crate::authority::store::error::DatabaseError;
 use crate::authority::store::rows::FILTER_KEY;
@@ -127,18 +127,28 @@ async fn version(client: &Client) -> Result<Option<i32>, Fault> {
 ///
 /// [`DatabaseError`].
 pub(super) fn expect(connector: &Arc<Connector>) -> Result<(), StoreError> {
+    if has_tables(connector)? {
+        return copying::expect_none_begun(connector);
+    }
+    if migrate(connector)? == Migrated::Made {
+        tracing::info!("made the tables of the store in the database");
+    }
+    Ok(())
+}
+
+/// Expects the tables of this version, if there are any.
+///
+/// # Errors
+///
+/// [`DatabaseError`].
+pub(super) fn has_tables(connector: &Arc<Connector>) -> Result<bool, StoreError> {
     let client = connector.connected()?;
     let reading = Arc::clone(&client);
     let found = connector.wait(STATEMENT_LIMIT, async move { version(&reading).await });
     match found {
-        Ok(Some(VERSION)) => vault::expect(connector, client),
+        Ok(Some(VERSION)) => vault::expect(connector, client).map(|()| true),
         Ok(Some(found)) => Err(other_version(found)),
-        Ok(None) => {
-            if migrate(connector)? == Migrated::Made {
-                tracing::info!("made the tables of the store in the database");
-            }
-            Ok(())
-        }
+        Ok(None) => Ok(false),
         Err(fault) if fault.lacks_tables() => {
             Err(DatabaseError::NoTables(Some(fault.into())).into())
         }

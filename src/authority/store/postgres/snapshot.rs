@@ -34,10 +34,10 @@ pub(super) struct OpenSnapshot<'c> {
     pub(super) filter_key: FilterKey,
 }
 
-type Parameter = (Box<dyn ToSql + Sync + Send>, Type);
+pub(super) type Parameter = (Box<dyn ToSql + Sync + Send>, Type);
 
 impl OpenSnapshot<'_> {
-    fn ask(
+    pub(super) fn ask(
         &self,
         statement: &'static str,
         parameters: Vec<Parameter>,
@@ -53,7 +53,11 @@ impl OpenSnapshot<'_> {
         rows.map_err(failed)
     }
 
-    fn entry_of(&self, name: &[u8], content: &[u8]) -> Result<(Fingerprint, Entry), StoreError> {
+    pub(super) fn entry_of(
+        &self,
+        name: &[u8],
+        content: &[u8],
+    ) -> Result<(Fingerprint, Entry), StoreError> {
         let row = seal(Section::Entries, self.filter_key).opened(name, content)?;
         let (found, entry) = decode_entry(row)?;
         if found.0 == name {
@@ -97,11 +101,11 @@ impl OpenSnapshot<'_> {
     }
 }
 
-fn column<T: FromSqlOwned>(row: &Row, index: usize) -> Result<T, StoreError> {
+pub(super) fn column<T: FromSqlOwned>(row: &Row, index: usize) -> Result<T, StoreError> {
     row.try_get(index).map_err(|_| StoreError::Row)
 }
 
-fn failed(fault: Fault) -> StoreError {
+pub(super) fn failed(fault: Fault) -> StoreError {
     match fault {
         Fault::Row => StoreError::Row,
         fault if fault.is_refusal() => DatabaseError::Refused(fault.into()).into(),
