@@ -6,6 +6,7 @@
 //! | `writer` | many requests, one commit |
 //! | `index` | in memory: what `check` asks |
 //! | `history`, `generation`, `feed` | what edges are told |
+//! | `following` | hearing of what other authorities write to the same store |
 //! | `edges` | which edges there are, and how far each has come |
 //! | `signing` | the keys that the feed is signed with |
 //! | `request`, `import`, `strict` | what callers send |
@@ -39,6 +40,7 @@ mod edges;
 mod entry;
 mod feed;
 mod file_stamp;
+mod following;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod generation;
@@ -84,8 +86,8 @@ pub use signals::{
 pub use status_lists::SourceError;
 pub use store::{
     Copied, CopyError, CopyProgress, Damage, Database, DatabaseAddress, DatabaseAddressError,
-    DatabaseError, Encrypted, Encryption, End, Holder, Lease, Loss, Migrated, SecretKey,
-    SecretKeyError, Standby, StoreError, StorePlace, Taken, copy_store,
+    DatabaseError, Encrypted, Encryption, End, Holder, Loss, Migrated, Replica, SecretKey,
+    SecretKeyError, StoreError, StorePlace, Taken, copy_store,
 };
 pub use text::chain_of;
 pub use verifier::{VerifierError, trusted_certificates};
@@ -117,11 +119,12 @@ const DAMAGED: &str = "the store is damaged, and the next start will be refused 
 const CLOCKS_INTERVAL: Duration = Duration::from_secs(5);
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
-/// How long an authority waits for the lease before it says that it stands by.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
-
 /// Less than a second, including the check itself.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often authorities tell each other which edges they see, and how often one looks that waits for them.
+const SAYING_INTERVAL: Duration = Duration::from_secs(1);
+const HEARING_INTERVAL: Duration = Duration::from_millis(250);
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -133,8 +136,8 @@ const SWEEP_LENGTH: usize = 2_000;
 pub struct Settings {
     /// Where the store is, or, if that is in a database, what is kept beside it.
     pub directory: PathBuf,
-    /// The right to be at work on a database, where the store is in one.
-    pub lease: Option<Lease>,
+    /// The database, where the store is in one.
+    pub database: Option<SharedDatabase>,
     /// Memory that the store may use for pages of its file.
     pub cache_bytes: usize,
     /// What is done when the store lacks something.
@@ -154,6 +157,18 @@ pub struct Settings {
     /// Where the registry of sessions is that other authorities have too; without an address, it is in
     /// memory.
     pub sessions: Option<RegistryAddress>,
+}
+
+/// A database that several authorities have their store in.
+#[derive(Clone, Debug)]
+pub struct SharedDatabase {
+    /// With its tables.
+    pub database: Database,
+    /// How long this authority answers without having seen the database, and how long a silent keeper
+    /// keeps others from taking its place.
+    pub lease: Duration,
+    /// How often it looks what others have committed.
+    pub follow_interval: Duration,
 }
 
 /// Where callers connect.
@@ -182,6 +197,8 @@ pub enum SegmentCaching {
 pub struct Authority {
     /// On the disk.
     store: Arc<Store>,
+    /// This process as one of several, where the store is in a database.
+    replica: Option<Replica>,
     /// In memory.
     index: Arc<Index>,
     /// What edges are told.
@@ -254,43 +271,39 @@ impl Authority {
             metrics: metrics.keys.clone(),
         })?;
         let now = clock::now_milliseconds();
-        let opening = Opening {
-            cache_bytes: settings.cache_bytes,
-            checked_bytes: CHECKED_BYTES,
-            loss: settings.loss,
-            now_milliseconds: now,
-        };
-        let directory = &settings.directory;
-        let store = match &settings.lease {
-            Some(lease) => Store::on(lease, directory)?,
-            None => Store::open(directory, opening)?,
-        };
+        let (store, replica) = open_store(settings, now)?;
         let store = Arc::new(store);
+        let interval = settings
+            .database
+            .as_ref()
+            .map(|shared| shared.follow_interval);
+        // From now on: reading everything may have taken longer than what was read counts as recent.
+        store.follow(&mut || Ok(()))?;
+        let listener = following::start(&store, interval.unwrap_or_default());
+        let listener = listener.map_err(AuthorityError::Thread)?;
         let index = Arc::clone(store.index());
-        let history = Arc::new(History::load(&store)?);
+        let history = Arc::clone(store.history());
         let signer = Arc::new(FeedSigner::load_or_make(&store, now)?);
         let sessions = start_sessions(settings, &store, &metrics)?;
         let signals = start_signals(settings, &store, &metrics)?;
         let writer = Writer::start(writer::Parts {
             store: Arc::clone(&store),
-            history: Arc::clone(&history),
             metrics: Arc::clone(&metrics),
         })
         .map_err(AuthorityError::Thread)?;
         respond_to_suspicions(settings, &sessions, &writer, &metrics)?;
-        let feed = Publisher::open(
-            &store,
-            feed::Parts {
-                index: Arc::clone(&index),
-                history: Arc::clone(&history),
-                signer: Arc::clone(&signer),
-                writer: writer.clone(),
-                metrics: Arc::clone(&metrics),
-                filter_key: store.filter_key(),
-                bits: generation::bits_for(settings.false_positive_rate),
-                interval: settings.generation_interval,
-            },
-        )?;
+        let feed = Arc::new(Publisher::open(feed::Parts {
+            store: Arc::clone(&store),
+            index: Arc::clone(&index),
+            history: Arc::clone(&history),
+            signer: Arc::clone(&signer),
+            writer: writer.clone(),
+            metrics: Arc::clone(&metrics),
+            filter_key: store.filter_key(),
+            bits: generation::bits_for(settings.false_positive_rate),
+            interval: settings.generation_interval,
+        })?);
+        let _ = listener.set(Arc::clone(&feed));
         // After whatever commits here without the writer: it has changes of its own written from now on.
         let status_lists = StatusLists::start(
             &settings.configuration.issuers,
@@ -306,8 +319,9 @@ impl Authority {
         let heard = sessions.take_heard();
         let authority = Arc::new(Self {
             store,
+            replica,
             index,
-            feed: Arc::new(feed),
+            feed,
             history,
             signer,
             writer,
@@ -332,43 +346,10 @@ impl Authority {
         Ok(authority)
     }
 
-    /// Waits until this authority may be at work on the database, and answers meanwhile on these doors
-    /// that it stands by. `None` when it is told to stop first.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthorityError::Store`].
-    pub async fn stand_by(
-        database: &Database,
-        lease: Duration,
-        doors: &[&Door],
-        mut stopping: watch::Receiver<bool>,
-    ) -> Result<Option<Lease>, AuthorityError> {
-        let (watching, watched) = watch::channel(Standby::Starting);
-        let mut taking = std::pin::pin!(database.stand_by(lease, watching));
-        // Where no other one is at work, nobody need hear of it.
-        if let Ok(taken) = tokio::time::timeout(FIRST_LOOK, &mut taking).await {
-            return Ok(Some(taken?));
-        }
-        let (over, is_over) = watch::channel(false);
-        let mut serving = tokio::task::JoinSet::new();
-        let (main, signals) = server::Bounds::of_listeners(doors.len() > 1);
-        for (door, bounds) in doors.iter().zip([main, signals]) {
-            let door = Door {
-                listener: door.listener.try_clone().map_err(AuthorityError::Door)?,
-                tls: door.tls.clone(),
-            };
-            let router = http::standing_by(watched.clone());
-            let served = server::serve(door, router, bounds, is_over.clone(), Duration::ZERO);
-            serving.spawn(served);
-        }
-        let taken = tokio::select! {
-            taken = &mut taking => Some(taken?),
-            _ = stopping.wait_for(|is_stopping| *is_stopping) => None,
-        };
-        over.send_replace(true);
-        while serving.join_next().await.is_some() {}
-        Ok(taken)
+    /// This process as one of several, where the store is in a database.
+    #[must_use]
+    pub const fn replica(&self) -> Option<&Replica> {
+        self.replica.as_ref()
     }
 
     /// Whether a directory has a store in it.
@@ -453,6 +434,8 @@ impl Authority {
             sequence: self.history.head().sequence,
             edges_waiting: self.history.waiting(),
             edges: self.edges.counts(self.feed.position()),
+            is_keeper: self.store.is_keeper(),
+            store_age: self.store.age(),
             false_positive_ratio: self.feed.false_positive_rate(),
             clock_difference: self.clocks.verdict(Instant::now()),
         }
@@ -468,6 +451,9 @@ impl Authority {
         }
         tokio::spawn(Arc::clone(self).compare_clocks());
         tokio::spawn(Arc::clone(self).watch_store());
+        if self.store.is_shared() {
+            tokio::spawn(Arc::clone(self).exchange_edges());
+        }
         if let Some(receivers) = &self.signals {
             receivers.begin(self);
         }
@@ -517,13 +503,45 @@ impl Authority {
         }
     }
 
+    /// Tells other authorities which edges this one sees, and hears of theirs, for ever.
+    async fn exchange_edges(self: Arc<Self>) {
+        let mut said: Option<Instant> = None;
+        loop {
+            tokio::time::sleep(HEARING_INTERVAL).await;
+            let is_due = said.is_none_or(|said| said.elapsed() >= SAYING_INTERVAL);
+            if !is_due && !self.edges.is_awaited() {
+                continue;
+            }
+            let own = is_due.then(|| self.edges.said());
+            let store = Arc::clone(&self.store);
+            let exchange = move || store.exchange_edges(own);
+            let Ok(exchanged) = tokio::task::spawn_blocking(exchange).await else {
+                return;
+            };
+            if is_due {
+                said = Some(Instant::now());
+            }
+            match exchanged {
+                Ok(others) => {
+                    let others = others.into_iter();
+                    let others = others.map(|other| (other.age, other.content)).collect();
+                    self.edges.hear(others);
+                }
+                Err(error) => {
+                    tracing::debug!(error = %chain_of(&error), "edges of others are not known");
+                }
+            }
+        }
+    }
+
     /// Drops what has expired, a little at a time so that no request waits for it, for ever.
     async fn sweep(self: Arc<Self>) {
         let mut clock = Trust::new(clock::now_milliseconds(), Instant::now());
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
             let is_kept = clock.is_kept(clock::now_milliseconds(), Instant::now());
-            if !is_kept || self.clocks.verdict(Instant::now()).is_ahead() {
+            let is_ahead = || self.clocks.verdict(Instant::now()).is_ahead();
+            if !is_kept || !self.store.is_keeper() || is_ahead() {
                 continue;
             }
             loop {
@@ -548,6 +566,25 @@ impl Authority {
             }
         }
     }
+}
+
+/// Opens the store, in a database or in a file.
+fn open_store(
+    settings: &Settings,
+    now_milliseconds: u64,
+) -> Result<(Store, Option<Replica>), StoreError> {
+    let directory = &settings.directory;
+    if let Some(shared) = &settings.database {
+        let (store, replica) = Store::on(&shared.database, shared.lease, directory)?;
+        return Ok((store, Some(replica)));
+    }
+    let opening = Opening {
+        cache_bytes: settings.cache_bytes,
+        checked_bytes: CHECKED_BYTES,
+        loss: settings.loss,
+        now_milliseconds,
+    };
+    Ok((Store::open(directory, opening)?, None))
 }
 
 /// Starts what is done about sessions that look stolen.
@@ -651,9 +688,6 @@ pub enum AuthorityError {
     /// The system has no thread to give.
     #[error("could not start a thread")]
     Thread(#[source] io::Error),
-    /// A listener cannot be shared with what answers while the authority stands by.
-    #[error("could not listen while standing by")]
-    Door(#[source] io::Error),
     /// Status lists cannot be fetched.
     #[error(transparent)]
     StatusLists(#[from] SourceError),

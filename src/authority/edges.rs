@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use crate::revocation::wire::Introduction;
 
+mod others;
 mod watch;
 
 pub(super) use watch::EdgeWatch;
@@ -88,6 +89,8 @@ enum Who {
 #[derive(Debug)]
 pub(super) struct Edges {
     known: BTreeMap<Key, Edge>,
+    /// Those that other authorities see.
+    others: BTreeMap<Key, Edge>,
     most: usize,
     began: Instant,
     swept: Instant,
@@ -97,7 +100,7 @@ pub(super) struct Edges {
     displaced_lately: Option<Instant>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Edge {
     address: IpAddr,
     instance: String,
@@ -195,6 +198,7 @@ impl Edges {
     pub(super) const fn new(now: Instant) -> Self {
         Self {
             known: BTreeMap::new(),
+            others: BTreeMap::new(),
             most: MOST_EDGES,
             began: now,
             swept: now,
@@ -248,7 +252,8 @@ impl Edges {
 
     /// All that are remembered, those that lack most first.
     pub(super) fn views(&self, head: Position, now: Instant) -> Vec<View> {
-        let edges = self.known.iter();
+        let all = self.all(now);
+        let edges = all.iter();
         let kept = edges.filter(|(_, edge)| edge.silent_for(now) < REMEMBERED);
         let mut views: Vec<_> = kept.map(|(key, edge)| edge.view(key, head, now)).collect();
         views.sort_by(View::slowest_first);
@@ -261,8 +266,8 @@ impl Edges {
             displaced: self.displaced,
             ..Counts::default()
         };
-        let lately = self.known.values();
-        for edge in lately.filter(|edge| edge.silent_for(now) <= LATELY) {
+        let all = self.all(now);
+        for edge in all.values().filter(|edge| edge.silent_for(now) <= LATELY) {
             let late = edge.late(head, now);
             counts.edges += 1;
             counts.behind += usize::from(late >= LATE);
@@ -278,7 +283,8 @@ impl Edges {
         let counts = |edge: &Edge| edge.silent_for(begun) <= LATELY;
         let mut edges = 0;
         let mut lacking = Vec::new();
-        for (key, edge) in self.known.iter().filter(|(_, edge)| counts(edge)) {
+        let all = self.all(now);
+        for (key, edge) in all.iter().filter(|(_, edge)| counts(edge)) {
             edges += 1;
             if edge.lacks(target) != Some(0) {
                 lacking.push(edge.view(key, target, now));

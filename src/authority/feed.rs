@@ -1,5 +1,6 @@
 //! What edges are told: generations, and what changed since.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ use super::history::{History, Since, Stretch};
 use super::index::Index;
 use super::metrics::Metrics;
 use super::signing::FeedSigner;
-use super::store::{Epoch, GenerationNumber, Keep, LOG_LENGTH, Store, StoreError};
+use super::store::{
+    BeginEpoch, Epoch, GenerationNumber, LOG_LENGTH, Moment, Publish, Store, StoreError,
+};
 use super::text::chain_of;
 use super::writer::{WriteError, Writer};
 use crate::revocation::{Batch, Chain, Evidence, MAX_BATCH_CHANGES, Signable};
@@ -37,6 +40,13 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 /// The most often that edges, however confused, can make new epochs begin.
 const EPOCH_PAUSE: Duration = Duration::from_mins(1);
 
+/// How long it may take to hear of what other authorities have committed: many times as long as it takes
+/// while the database is well.
+const HEARING_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long an answer waits for that which has something to tell in any case.
+const SHORT_HEARING_LIMIT: Duration = Duration::from_millis(100);
+
 /// Builds generations and answers polls.
 #[derive(Debug)]
 pub(super) struct Publisher {
@@ -48,11 +58,14 @@ pub(super) struct Publisher {
     /// Number of the newest generation, for polls that wait.
     published: watch::Sender<u64>,
     unproven: Mutex<Option<Instant>>,
+    is_load_failing: AtomicBool,
 }
 
 /// What the feed is made from.
 #[derive(Debug)]
 pub(super) struct Parts {
+    /// Where epoch and generations are kept.
+    pub store: Arc<Store>,
     /// What is in force.
     pub index: Arc<Index>,
     /// The changes.
@@ -75,13 +88,17 @@ pub(super) struct Parts {
 struct State {
     epoch: u64,
     last_number: u64,
+    /// The last generation that any authority has published.
+    published: u64,
+    /// The last of them that was loaded, or built, here.
+    loaded: u64,
     current: Option<Arc<Generation>>,
     /// Still served to edges that have begun to fetch it.
     previous: Option<Arc<Generation>>,
 }
 
 /// What an edge polls for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Poll {
     /// The epoch that it knows.
     pub epoch: u64,
@@ -95,6 +112,8 @@ pub(super) struct Poll {
     pub generation: Option<u64>,
     /// What makes the answer fresh.
     pub nonce: u64,
+    /// When it has asked.
+    pub asked: Moment,
     /// How long it waits.
     pub wait: Duration,
 }
@@ -113,39 +132,137 @@ pub(super) enum PollAnswer {
     Gone,
 }
 
+/// Why a poll has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PollError {
+    /// It is not known what other authorities have committed since the edge has asked.
+    #[error("the database cannot be reached")]
+    Away,
+    /// A new epoch should begin, and cannot be kept.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl State {
+    /// Goes over to an epoch, in which what was built before is of no use.
+    fn enter(&mut self, epoch: u64) {
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.current = None;
+        }
+    }
+
+    /// The generation that was published and is not here.
+    fn wanted(&self) -> Option<u64> {
+        (self.published > self.loaded).then_some(self.published)
+    }
+}
+
 impl Publisher {
     /// Goes on with the epoch in the store, or begins the first one.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub(super) fn open(store: &Store, parts: Parts) -> Result<Self, StoreError> {
+    pub(super) fn open(parts: Parts) -> Result<Self, StoreError> {
+        let store = &parts.store;
         let now = clock::now_milliseconds();
         let epoch = if let Some(epoch) = store.kept::<Epoch>()? {
             epoch
         } else {
-            let first = Epoch(now);
             let committed = store.commit(now, |writing| {
+                // Another authority may start at the same time.
+                if let Some(kept) = writing.kept()? {
+                    return Ok(kept);
+                }
+                let first = Epoch(now);
                 writing.keep(&first)?;
                 Ok(first)
             });
             committed?.outcome
         };
         let last = store.kept::<GenerationNumber>()?;
+        let last = last.map_or(0, |last| last.0);
         let state = State {
             epoch: epoch.0,
-            last_number: last.map_or(0, |last| last.0),
+            last_number: last,
+            published: last,
+            loaded: 0,
             current: None,
             previous: None,
         };
-        Ok(Self {
+        let feed = Self {
             parts,
             state: RwLock::new(state),
             beginning: Mutex::new(None),
             due: Notify::new(),
             published: watch::Sender::new(0),
             unproven: Mutex::new(None),
-        })
+            is_load_failing: AtomicBool::new(false),
+        };
+        feed.load_published();
+        Ok(feed)
+    }
+
+    /// Takes what authorities have kept for each other, as far as it has changed: the epoch, the keys, and
+    /// which generation is the newest.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; nothing must be answered as if it were known then.
+    pub(super) fn take_settings(&self) -> Result<(), StoreError> {
+        let store = &self.parts.store;
+        if let Some(keys) = store.kept()? {
+            self.parts.signer.take(keys);
+        }
+        let epoch = store.kept::<Epoch>()?;
+        let published = store.kept::<GenerationNumber>()?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Epoch(epoch)) = epoch {
+            state.enter(epoch);
+        }
+        if let Some(GenerationNumber(number)) = published {
+            state.published = number;
+        }
+        drop(state);
+        self.due.notify_one();
+        Ok(())
+    }
+
+    /// Loads the newest generation that another authority has published, if this one does not have it.
+    /// Where that fails, edges go on with the one before.
+    fn load_published(&self) {
+        let wanted = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            state.wanted()
+        };
+        let Some(number) = wanted.filter(|_| self.parts.store.is_shared()) else {
+            return;
+        };
+        let started = Instant::now();
+        let loaded = self.parts.store.generation(number);
+        let loaded = loaded.map_err(GenerationError::from).and_then(|kept| {
+            let kept = kept.ok_or(StoreError::Row)?;
+            Generation::of_kept(kept, &self.parts.history)
+        });
+        match loaded {
+            Ok(generation) => {
+                tracing::info!(
+                    generation = number,
+                    entries = generation.manifest.entries,
+                    milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    "loaded a generation that another authority has built"
+                );
+                self.is_load_failing.store(false, Ordering::Relaxed);
+                self.put_in_use(generation);
+            }
+            Err(error) if !self.is_load_failing.swap(true, Ordering::Relaxed) => tracing::warn!(
+                generation = number,
+                error = %chain_of(&error),
+                "could not load a generation that another authority has built; it is tried again"
+            ),
+            Err(_) => {}
+        }
     }
 
     /// The signed manifest of the newest generation, and its number.
@@ -207,12 +324,17 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// [`WriteError`] when a new epoch should begin and cannot be kept.
+    /// [`PollError`].
     pub(super) async fn poll(
         self: &Arc<Self>,
         poll: Poll,
         mut stopping: watch::Receiver<bool>,
-    ) -> Result<PollAnswer, WriteError> {
+    ) -> Result<PollAnswer, PollError> {
+        let store = &self.parts.store;
+        // Another authority may have told the edge what this one has not heard of yet.
+        if self.knows_other(poll) && !store.has_seen(poll.asked, HEARING_LIMIT).await {
+            return Err(PollError::Away);
+        }
         if self.claims_more(poll) {
             if self.is_shown(poll) {
                 // Runs to its end even when the edge hangs up, so that the epoch in the store is
@@ -238,14 +360,34 @@ impl Publisher {
             () = tokio::time::sleep(poll.wait) => {}
             _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
         }
+        let has_news = self.parts.history.head().sequence > poll.after;
+        let limit = if has_news {
+            SHORT_HEARING_LIMIT
+        } else {
+            HEARING_LIMIT
+        };
+        // To an edge, a batch with the last change means that there was no other when it asked.
+        let is_fresh = store.has_seen(poll.asked, limit).await;
         match self.parts.history.since(poll.after, BATCH_LENGTH) {
-            Since::Changes(changes) => {
+            Since::Changes(changes) if !is_fresh && changes.changes.is_empty() => {
+                Err(PollError::Away)
+            }
+            Since::Changes(mut changes) => {
                 let through = poll.after.saturating_add(changes.changes.len() as u64);
+                if !is_fresh {
+                    // As far as this authority can tell, there may be another one.
+                    changes.head = changes.head.saturating_add(1);
+                }
                 waiting.answered(through);
                 Ok(self.batch(poll, changes))
             }
             Since::Forgotten | Since::Ahead => Ok(PollAnswer::Gone),
         }
+    }
+
+    /// Whether the edge is elsewhere than this authority knows anything of.
+    fn knows_other(&self, poll: Poll) -> bool {
+        poll.epoch != self.epoch() || self.claims_more(poll)
     }
 
     fn batch(&self, poll: Poll, found: Stretch) -> PollAnswer {
@@ -325,9 +467,16 @@ impl Publisher {
         if is_recent || !self.claims_more(poll) {
             return Ok(());
         }
-        let epoch = Epoch(poll.epoch).after(clock::now_milliseconds());
-        self.parts.writer.write(Keep(epoch)).await?;
-        let Epoch(epoch) = epoch;
+        let next = Epoch(poll.epoch).after(clock::now_milliseconds());
+        let known = Epoch(self.epoch());
+        let begun = self.parts.writer.write(BeginEpoch { known, next }).await?;
+        let Epoch(epoch) = begun;
+        if begun != next {
+            // Another authority was first.
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.enter(epoch);
+            return Ok(());
+        }
         *last = Some(Instant::now());
         drop(last);
         tracing::error!(
@@ -340,8 +489,7 @@ impl Publisher {
         );
         self.parts.metrics.epoch_began();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.epoch = epoch;
-        state.current = None;
+        state.enter(epoch);
         drop(state);
         self.due.notify_one();
         Ok(())
@@ -357,6 +505,11 @@ impl Publisher {
                 _ = ticks.tick() => {}
                 () = self.due.notified() => {}
             }
+            let feed = Arc::clone(&self);
+            let loaded = tokio::task::spawn_blocking(move || feed.load_published()).await;
+            if loaded.is_err() || !self.parts.store.is_keeper() {
+                continue;
+            }
             if !pace.allows(self.urgency(), Instant::now()) {
                 continue;
             }
@@ -364,8 +517,8 @@ impl Publisher {
             let feed = Arc::clone(&self);
             let built = tokio::task::spawn_blocking(move || feed.build()).await;
             pace.built(Instant::now(), started.elapsed());
-            let number = match built {
-                Ok(Ok(number)) => number,
+            let generation = match built {
+                Ok(Ok(generation)) => generation,
                 Ok(Err(error)) => {
                     self.parts.metrics.generation_failed();
                     tracing::error!(
@@ -381,13 +534,15 @@ impl Publisher {
                     continue;
                 }
             };
-            // Only keeps numbers increasing when the clock is put back. A full disk is no reason to
-            // withhold the generation from edges.
-            let _ = self
-                .parts
-                .writer
-                .write(Keep(GenerationNumber(number)))
-                .await;
+            // In a store that no other authority has, this only keeps numbers increasing when the clock is
+            // put back, and a full disk is no reason to withhold the generation from edges.
+            let number = GenerationNumber(generation.manifest.generation);
+            let told = self.parts.writer.write(Publish(number)).await;
+            if told.is_err() && self.parts.store.is_shared() {
+                tokio::time::sleep(FAILURE_PAUSE).await;
+                continue;
+            }
+            self.publish(generation, started.elapsed());
         }
     }
 
@@ -413,12 +568,11 @@ impl Publisher {
         }
     }
 
-    fn build(&self) -> Result<u64, GenerationError> {
-        let started = Instant::now();
+    fn build(&self) -> Result<Generation, GenerationError> {
         let now_milliseconds = clock::now_milliseconds();
-        let (epoch, last_number) = {
+        let (epoch, last_number, published) = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            (state.epoch, state.last_number)
+            (state.epoch, state.last_number, state.published)
         };
         // Read before the index, which is told of every change before the history is.
         let (head, tally) = self.parts.history.head_and_tally();
@@ -442,8 +596,12 @@ impl Publisher {
         let keys = self.parts.signer.public_keys(clock::now());
         let (index, history) = (&self.parts.index, &self.parts.history);
         generation.read_back(&message, &keys, index, history, clock::now())?;
-        self.publish(generation, started.elapsed());
-        Ok(plan.number)
+        if self.parts.store.is_shared() {
+            self.parts
+                .store
+                .put_generation(&generation.kept(published))?;
+        }
+        Ok(generation)
     }
 
     fn publish(&self, generation: Generation, took: Duration) {
@@ -457,9 +615,15 @@ impl Publisher {
             "published a generation"
         );
         self.parts.metrics.generation_published(took);
+        self.put_in_use(generation);
+    }
+
+    fn put_in_use(&self, generation: Generation) {
         let number = generation.manifest.generation;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.last_number = number;
+        state.last_number = number.max(state.last_number);
+        state.published = number.max(state.published);
+        state.loaded = number.max(state.loaded);
         // A generation of an epoch that has ended meanwhile is dropped.
         if state.epoch == generation.manifest.epoch {
             state.previous = state.current.take();

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::history::{History, Since, Tally};
 use super::index::Index;
-use super::store::Head;
+use super::store::{Head, KeptGeneration, StoreError};
 use crate::revocation::cut_off::{self, CutOff, RECORD_BYTES};
 use crate::revocation::page::{self, MAX_PAGES, PAGE_BYTES};
 use crate::revocation::{
@@ -111,6 +111,9 @@ pub(super) enum GenerationError {
     /// Entries in force are not in it.
     #[error("{0} entries in force are not found in it")]
     Missing(usize),
+    /// Other authorities cannot be given it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Generation {
@@ -171,6 +174,78 @@ impl Generation {
         })
     }
 
+    /// In the form in which authorities keep it for each other.
+    #[must_use]
+    pub(super) fn kept(&self, kept_from: u64) -> KeptGeneration {
+        let numbers = [
+            self.capacity,
+            self.room.cut_offs,
+            self.room.rate.to_bits(),
+            self.cut_offs,
+        ];
+        let mut description: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
+        description.extend(self.manifest.encode());
+        KeptGeneration {
+            number: self.manifest.generation,
+            kept_from,
+            description,
+            segments: self.segments.clone(),
+        }
+    }
+
+    /// The generation that an authority has kept, of which every segment is what its manifest says.
+    ///
+    /// # Errors
+    ///
+    /// [`GenerationError`].
+    pub(super) fn of_kept(
+        kept: KeptGeneration,
+        history: &History,
+    ) -> Result<Self, GenerationError> {
+        let (numbers, manifest) = kept
+            .description
+            .split_first_chunk::<32>()
+            .ok_or(StoreError::Row)?;
+        let (numbers, _) = numbers.as_chunks::<8>();
+        let &[capacity, room, rate, cut_offs] = numbers else {
+            return Err(StoreError::Row.into());
+        };
+        let manifest = Manifest::read(manifest).map_err(ManifestError::from)?;
+        let generation = Self {
+            segments: kept.segments,
+            capacity: u64::from_le_bytes(capacity),
+            room: Room {
+                cut_offs: u64::from_le_bytes(room),
+                rate: f64::from_bits(u64::from_le_bytes(rate)),
+            },
+            before: history.tally_at(manifest.sequence),
+            cut_offs: u64::from_le_bytes(cut_offs),
+            manifest,
+        };
+        if generation.manifest.generation != kept.number {
+            return Err(GenerationError::Different("numbers"));
+        }
+        generation.expect_whole(&generation.manifest)?;
+        Ok(generation)
+    }
+
+    /// Expects the segments to be those that the manifest describes.
+    fn expect_whole(&self, manifest: &Manifest) -> Result<(), GenerationError> {
+        let described = manifest
+            .filter_segments
+            .iter()
+            .chain(&manifest.cut_off_segments);
+        let is_whole = described.clone().count() == self.segments.len()
+            && described
+                .zip(&self.segments)
+                .all(|(segment, bytes)| segment.matches(bytes));
+        if is_whole {
+            Ok(())
+        } else {
+            Err(GenerationError::Different("segments"))
+        }
+    }
+
     /// The most entries in it at an edge that has applied every change. None ever leaves it,
     /// whether restored or expired.
     #[must_use]
@@ -222,17 +297,7 @@ impl Generation {
         if manifest != self.manifest {
             return Err(GenerationError::Different("manifests"));
         }
-        let described = manifest
-            .filter_segments
-            .iter()
-            .chain(&manifest.cut_off_segments);
-        let is_whole = described.clone().count() == self.segments.len()
-            && described
-                .zip(&self.segments)
-                .all(|(segment, bytes)| segment.matches(bytes));
-        if !is_whole {
-            return Err(GenerationError::Different("segments"));
-        }
+        self.expect_whole(&manifest)?;
         let mut missing = Vec::new();
         index.for_each_entry(now, |name| {
             if !self.may_contain(name) {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::store::{Head, LOG_LENGTH, Store, StoreError};
+use super::store::{Head, LOG_LENGTH};
 use crate::revocation::{Chain, Change};
 
 mod followers;
@@ -48,7 +48,7 @@ struct Recent {
     tally: Tally,
 }
 
-/// Changes of each kind that add to what edges hold, since this process has started.
+/// Changes of each kind that add to what edges hold, of those that this process knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// Tokens, sessions and devices.
@@ -90,14 +90,9 @@ pub(super) struct Waiting<'h> {
 }
 
 impl History {
-    /// Loads what the store has kept.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub(super) fn load(store: &Store) -> Result<Self, StoreError> {
-        let head = store.head()?;
-        let log = store.log(0)?;
+    /// What a store has kept up to `head`.
+    #[must_use]
+    pub(super) fn new(head: Head, log: Vec<(u64, Change, Chain)>) -> Self {
         let mut recent = Recent {
             start: head,
             changes: VecDeque::with_capacity(log.len()),
@@ -117,24 +112,28 @@ impl History {
             }
             None => {}
         }
-        recent
-            .changes
-            .extend(rows.map(|(_, change, chain)| (change, chain)));
-        Ok(Self {
+        for (_, change, chain) in rows {
+            recent.tally.count(&change);
+            recent.changes.push_back((change, chain));
+        }
+        Self {
             recent: RwLock::new(recent),
             announced: watch::Sender::new(head.sequence),
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
             followers: Mutex::default(),
-        })
+        }
     }
 
-    /// Adds what was committed.
-    pub(super) fn extend(&self, changes: &[(Change, Chain)]) {
+    /// Adds what was committed after a sequence number, without what is there already.
+    pub(super) fn extend(&self, after: u64, changes: &[(Change, Chain)]) {
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        let known = recent.head().sequence.saturating_sub(after);
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        let changes = changes.get(known..).unwrap_or_default();
         if changes.is_empty() {
             return;
         }
-        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         recent.changes.extend(changes);
         for (change, _) in changes {
             recent.tally.count(change);
@@ -163,6 +162,22 @@ impl History {
     pub(super) fn head_and_tally(&self) -> (Head, Tally) {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         (recent.head(), recent.tally)
+    }
+
+    /// How much had been added at a sequence number, if that is not forgotten. Nothing, as far as it is.
+    #[must_use]
+    pub(super) fn tally_at(&self, sequence: u64) -> Tally {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let skipped = sequence.saturating_sub(recent.start.sequence);
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        let mut since = Tally::default();
+        for (change, _) in recent.changes.iter().skip(skipped) {
+            since.count(change);
+        }
+        Tally {
+            entries: recent.tally.entries.saturating_sub(since.entries),
+            cut_offs: recent.tally.cut_offs.saturating_sub(since.cut_offs),
+        }
     }
 
     /// The oldest sequence number that changes can be given after.

@@ -9,11 +9,9 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get};
-use tokio::sync::watch;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,7 +20,6 @@ use super::Authority;
 use super::credentials::{Access, Caller, Permission, Role};
 use super::server::{ConnectionSlot, Interface, Peer};
 use super::signals::describe as describe_signals;
-use super::store::Standby;
 
 mod body;
 mod check;
@@ -94,7 +91,7 @@ pub(super) fn router(authority: Arc<Authority>) -> Router {
         .layer(middleware::from_fn(encoding::expect_well_encoded))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&authority),
-            expect_at_work,
+            expect_current,
         ))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&authority),
@@ -104,25 +101,9 @@ pub(super) fn router(authority: Arc<Authority>) -> Router {
         .with_state(authority)
 }
 
-/// The interface of an authority that waits for another one's lease.
-pub(super) fn standing_by(watched: watch::Receiver<Standby>) -> Router {
-    let readyz = async move || {
-        let why = match &*watched.borrow() {
-            Standby::Away => "the database cannot be reached\n",
-            _ => "standing by: another authority is at work\n",
-        };
-        (StatusCode::SERVICE_UNAVAILABLE, why)
-    };
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .fallback(async || Problem::standing_by())
-        .layer(middleware::from_fn(drain))
-}
-
-/// Answers from memory only as long as no other authority can have taken over. What was read before the
-/// lease ran out, and would be answered after it, is not: a verdict from the past is worse than none.
-async fn expect_at_work(
+/// Answers only as long as what is in memory is recent enough. What was read before it was too old, and
+/// would be answered after that, is not: a verdict from the past is worse than none.
+async fn expect_current(
     State(authority): State<Arc<Authority>>,
     request: Request,
     next: Next,
@@ -131,8 +112,8 @@ async fn expect_at_work(
         return next.run(request).await;
     }
     let check = || {
-        let checked = authority.store.check_sole();
-        checked.map_err(|error| Problem::not_at_work(&error))
+        let checked = authority.store.check_recent();
+        checked.map_err(|error| Problem::not_current(&error))
     };
     if let Err(problem) = check() {
         return problem.into_response();

@@ -57,6 +57,8 @@ pub(super) struct Metrics {
     slowest_edge_changes: Gauge<u64, AtomicU64>,
     slowest_edge: Gauge<f64, AtomicU64>,
     edges_displaced: Counter,
+    keeper: Gauge,
+    store_age: Gauge<f64, AtomicU64>,
     false_positive_ratio: Gauge<f64, AtomicU64>,
     clock_difference: Gauge<f64, AtomicU64>,
     suspicions: Family<SuspicionLabels, Counter>,
@@ -80,6 +82,10 @@ pub(super) struct Readings {
     pub edges: edges::Counts,
     /// The false-positive rate of the newest filter.
     pub false_positive_ratio: f64,
+    /// Whether this authority does what only one should do.
+    pub is_keeper: bool,
+    /// How long ago what it knows was all that there is.
+    pub store_age: Duration,
     /// How far the edges' clocks are ahead.
     pub clock_difference: Verdict,
 }
@@ -195,6 +201,8 @@ impl Metrics {
             slowest_edge_changes: Gauge::default(),
             slowest_edge: Gauge::default(),
             edges_displaced: Counter::default(),
+            keeper: Gauge::default(),
+            store_age: Gauge::default(),
             false_positive_ratio: Gauge::default(),
             clock_difference: Gauge::default(),
             suspicions: Family::default(),
@@ -296,6 +304,7 @@ impl Metrics {
             self.clock_difference.clone(),
         );
         self.register_edges();
+        self.register_replica();
         self.register_status_lists();
         self.register_suspicions();
     }
@@ -327,6 +336,21 @@ impl Metrics {
             "edges_displaced",
             "Edges that are not watched any more, since there are more than are kept",
             self.edges_displaced.clone(),
+        );
+    }
+
+    fn register_replica(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "keeper",
+            "1 where this authority builds generations and drops what has expired, else 0",
+            self.keeper.clone(),
+        );
+        registry.register_with_unit(
+            "store_age",
+            "How long ago what is in memory was all that the database has",
+            Unit::Seconds,
+            self.store_age.clone(),
         );
     }
 
@@ -534,6 +558,8 @@ impl Metrics {
         self.edges_waiting
             .set(number(readings.edges_waiting as u64));
         self.show_edges(&readings.edges);
+        self.keeper.set(i64::from(readings.is_keeper));
+        self.store_age.set(readings.store_age.as_secs_f64());
         self.false_positive_ratio.set(readings.false_positive_ratio);
         let difference = Duration::from_millis(
             readings

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
-use super::store::{Keep, Setting, Store, StoreError};
+use super::store::{Replace, Setting, Store, StoreError};
 use crate::revocation::{FeedKeys, FeedSignature, Signable};
 use crate::time::UnixTime;
 
@@ -67,6 +67,10 @@ impl FeedSigner {
         } else {
             let made = KeptKeys(vec![FeedKey::make(UnixTime::EPOCH)?]);
             let committed = store.commit(now_milliseconds, |writing| {
+                // Another authority may start at the same time.
+                if let Some(kept) = writing.kept()? {
+                    return Ok(kept);
+                }
                 writing.keep(&made)?;
                 Ok(made)
             });
@@ -133,10 +137,19 @@ impl FeedSigner {
         Ok(keys)
     }
 
-    /// These keys in the form in which they are kept.
+    /// The work that keeps these keys in place of those that this process knows.
     #[must_use]
-    pub(super) fn kept(keys: &[FeedKey]) -> Keep<KeptKeys> {
-        Keep(KeptKeys(keys.to_vec()))
+    pub(super) fn replacement(&self, keys: &[FeedKey]) -> Replace<KeptKeys> {
+        let known = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        Replace {
+            known: KeptKeys(known.clone()),
+            next: KeptKeys(keys.to_vec()),
+        }
+    }
+
+    /// Puts in force what was kept.
+    pub(super) fn take(&self, kept: KeptKeys) {
+        self.replace(kept.0);
     }
 
     /// Puts these keys in force.

@@ -9,11 +9,12 @@
 //! | `reading` | searching entries, for people |
 //! | `rows`, `seal` | what rows are made of, and their checksums |
 //! | `copying` | a whole store, from one engine into another |
+//! | `known` | what is in memory: the index, and what changed lately |
 //! | `engine` | the contract with what keeps the rows |
 //! | `embedded` | the engine for one authority: a redb file |
-//! | `postgres` | the engine for authorities that stand in for each other: a PostgreSQL database |
+//! | `postgres` | the engine for several authorities: a PostgreSQL database |
 //!
-//! A commit returns when it is on the disk, and the [`Index`] has been told of it. Many pieces of
+//! A commit returns when it is on the disk, in the [`Index`] and in the [`History`]. Many pieces of
 //! work share a commit, because commits are what is expensive: see [`super::writer`].
 //!
 //! # What happens when the disk is full, or turns read-only?
@@ -29,8 +30,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
+use super::clock;
+use super::history::History;
 use super::index::Index;
 use super::sessions::Mark;
 use super::text::chain_of;
@@ -41,6 +45,7 @@ mod decide;
 mod embedded;
 mod engine;
 mod error;
+mod known;
 mod postgres;
 mod reading;
 mod rows;
@@ -55,23 +60,25 @@ pub use embedded::Loss;
 pub(super) use embedded::{
     CHECKED_BYTES, FILE_NAME, Opening, caught, check_room, discard, failed, open_beside, set_aside,
 };
-pub(super) use engine::Backup;
+pub(super) use engine::{Backup, KeptGeneration, OtherEdges};
 pub use error::{Damage, DatabaseError, Encryption, Holder, StoreError, Taken};
 pub use postgres::{
-    Database, DatabaseAddress, DatabaseAddressError, Encrypted, End, Lease, Migrated, SecretKey,
-    SecretKeyError, Standby,
+    Database, DatabaseAddress, DatabaseAddressError, Encrypted, End, Migrated, Replica, SecretKey,
+    SecretKeyError,
 };
 pub(super) use reading::{Filter, KnownIssuer, from_hex, to_hex};
 pub(super) use seal::checksum;
-pub(super) use setting::{CompleteImport, Epoch, GenerationNumber, Setting};
+pub(super) use setting::{AreaHolder, Claim, CompleteImport, Epoch, GenerationNumber, Setting};
 pub(super) use work::{
-    Announce, ApplyStaged, DropExpired, DropStaged, Keep, Nothing, Rank, Room, Stage, Work,
+    Announce, ApplyStaged, BeginEpoch, ClaimArea, DropExpired, DropStaged, InArea, Keep, KeepArea,
+    Nothing, Publish, Rank, Replace, Room, Stage, Work,
 };
 pub(super) use writing::{LOG_LENGTH, Restored, Revoked, Writing};
 
 use decide::Now;
 use embedded::Embedded;
-use engine::{Engine, Fate, Opened, Snapshot};
+use engine::{Commit, Engine, Fate, Opened, Snapshot};
+use known::Known;
 use postgres::Postgres;
 use writing::Told;
 
@@ -115,6 +122,10 @@ pub(super) struct Head {
     pub chain: Chain,
 }
 
+/// A moment, by a clock that goes on while the machine sleeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment(Option<Duration>);
+
 /// What a commit did.
 #[derive(Debug)]
 pub(super) struct Committed<T> {
@@ -128,10 +139,8 @@ pub(super) struct Committed<T> {
 #[derive(Debug)]
 pub(super) struct Store {
     engine: Box<dyn Engine>,
-    index: Arc<Index>,
+    known: Arc<Known>,
     filter_key: FilterKey,
-    /// Is told what was revoked, once it is on the disk.
-    registry: OnceLock<mpsc::Sender<Vec<Mark>>>,
     /// Held for a commit and what follows from it, since each has to be told its own changes.
     committing: Mutex<()>,
     /// The effects of a transaction that has not been acknowledged yet.
@@ -160,23 +169,27 @@ impl Store {
         Embedded::open(directory, opening).map(Self::over)
     }
 
-    /// Opens the store that a lease is for, and reads all of it. The directory is for what each
-    /// authority keeps by itself.
+    /// Opens the store in a database, and reads all of it. The directory is for what each authority
+    /// keeps by itself.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub(super) fn on(lease: &Lease, directory: &Path) -> Result<Self, StoreError> {
+    pub(super) fn on(
+        database: &Database,
+        lease: Duration,
+        directory: &Path,
+    ) -> Result<(Self, Replica), StoreError> {
         embedded::make_directory(directory)?;
-        Postgres::open(lease).map(Self::over)
+        let (opened, replica) = Postgres::open(database, lease)?;
+        Ok((Self::over(opened), replica))
     }
 
     fn over(opened: Opened) -> Self {
         Self {
             engine: opened.engine,
-            index: opened.index,
+            known: opened.known,
             filter_key: opened.filter_key,
-            registry: OnceLock::new(),
             committing: Mutex::default(),
             unsure: Mutex::new(None),
             is_taken: AtomicBool::new(false),
@@ -195,13 +208,19 @@ impl Store {
 
     /// Everything in force, in step with what is on the disk.
     #[must_use]
-    pub(super) const fn index(&self) -> &Arc<Index> {
-        &self.index
+    pub(super) fn index(&self) -> &Arc<Index> {
+        self.known.index()
+    }
+
+    /// What changed lately, likewise.
+    #[must_use]
+    pub(super) fn history(&self) -> &Arc<History> {
+        self.known.history()
     }
 
     /// From now on, the registry of sessions is told what was revoked.
     pub(super) fn tell(&self, registry: mpsc::Sender<Vec<Mark>>) {
-        let _ = self.registry.set(registry);
+        self.known.tell(registry);
     }
 
     /// The secret under which this installation hashes names.
@@ -233,7 +252,7 @@ impl Store {
             milliseconds: now_milliseconds,
         };
         let (mut work, mut outcome) = (Some(work), None);
-        self.engine.write(&mut |transaction| {
+        let commit = self.engine.write(&mut |transaction| {
             let mut writing = Writing::new(transaction, self.filter_key, now)?;
             if let Some(work) = work.take() {
                 outcome = Some(work(&mut writing)?);
@@ -245,26 +264,16 @@ impl Store {
         Ok(Committed {
             // An engine that says it has committed has run the work.
             outcome: outcome.ok_or(StoreError::Closed)?,
-            changes: self.settle(),
+            changes: self.settle(commit),
         })
     }
 
-    /// Tells the index of the last transaction, and returns its changes.
-    fn settle(&self) -> Vec<(Change, Chain)> {
-        let Told {
-            effects,
-            changes,
-            marks,
-        } = self.unsure().take().unwrap_or_default();
-        for effect in effects {
-            self.index.apply(effect);
-        }
-        if let Some(registry) = self.registry.get()
-            && !marks.is_empty()
-        {
-            // It outlives the store, except at the end of the process.
-            let _ = registry.send(marks);
-        }
+    /// Brings what is in memory in step with the last transaction, and returns its changes.
+    fn settle(&self, commit: Commit) -> Vec<(Change, Chain)> {
+        let told = self.unsure().take().unwrap_or_default();
+        let changes = told.changes.clone();
+        self.known.take(commit, told);
+        self.engine.settled();
         changes
     }
 
@@ -278,7 +287,7 @@ impl Store {
         self.check()?;
         let _turn = self.turn();
         match self.engine.recover()? {
-            Fate::Committed => Ok(self.settle()),
+            Fate::Committed(commit) => Ok(self.settle(commit)),
             Fate::Lost => {
                 *self.unsure() = None;
                 Ok(Vec::new())
@@ -308,13 +317,105 @@ impl Store {
         checked
     }
 
-    /// Whether what this process has in memory may be what is in force, so that it may answer from it.
+    /// Whether what this process has in memory is recent enough to answer from.
     ///
     /// # Errors
     ///
-    /// [`StoreError`], where another process may have written meanwhile.
-    pub(super) fn check_sole(&self) -> Result<(), StoreError> {
-        self.engine.check_sole()
+    /// [`StoreError`], where other processes write, and what they have written was not heard of for too
+    /// long.
+    pub(super) fn check_recent(&self) -> Result<(), StoreError> {
+        self.engine.check_recent()
+    }
+
+    /// Whether other processes write to this store as well.
+    #[must_use]
+    pub(super) fn is_shared(&self) -> bool {
+        self.engine.seen().is_some()
+    }
+
+    /// Waits until everything is in memory that was committed before `since`, which [`moment`](Self::moment)
+    /// has told, but for no longer than `limit`. Says whether it is.
+    pub(super) async fn has_seen(&self, since: Moment, limit: Duration) -> bool {
+        let Some(mut seen) = self.engine.seen() else {
+            return true;
+        };
+        let Moment(Some(since)) = since else {
+            return false;
+        };
+        let is_seen = seen.wait_for(|seen| *seen >= since);
+        matches!(tokio::time::timeout(limit, is_seen).await, Ok(Ok(_)))
+    }
+
+    /// This moment, for [`has_seen`](Self::has_seen).
+    #[must_use]
+    pub(super) fn moment() -> Moment {
+        Moment(clock::sleepless())
+    }
+
+    /// How long ago what is in memory was what is in force. Zero where no other process writes.
+    #[must_use]
+    pub(super) fn age(&self) -> Duration {
+        let Some(seen) = self.engine.seen() else {
+            return Duration::ZERO;
+        };
+        let seen = *seen.borrow();
+        clock::sleepless().map_or(Duration::MAX, |now| now.saturating_sub(seen))
+    }
+
+    /// Brings what is in memory in step with what other processes have committed. `taken` is told before
+    /// anything else can rely on it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn follow(
+        &self,
+        taken: &mut dyn FnMut() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.engine.follow(taken)
+    }
+
+    /// How often a setting was changed that this process has heard of, by itself or another one.
+    #[must_use]
+    pub(super) fn changed_settings(&self) -> u64 {
+        self.known.settings()
+    }
+
+    /// Whether this process has to do what only one should do.
+    #[must_use]
+    pub(super) fn is_keeper(&self) -> bool {
+        self.engine.is_keeper()
+    }
+
+    /// Writes a generation for other processes. They load it when its number is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn put_generation(&self, generation: &KeptGeneration) -> Result<(), StoreError> {
+        self.engine.put_generation(generation)
+    }
+
+    /// A generation that any process has written, if it is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn generation(&self, number: u64) -> Result<Option<KeptGeneration>, StoreError> {
+        self.engine.generation(number)
+    }
+
+    /// Says which edges this process sees, if there is anything to say, and returns what the others have
+    /// said last.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) fn exchange_edges(
+        &self,
+        own: Option<Vec<u8>>,
+    ) -> Result<Vec<OtherEdges>, StoreError> {
+        self.engine.exchange_edges(own)
     }
 
     /// Whether the last [`Store::check`] found that the file is not what it was.
@@ -350,6 +451,7 @@ impl Store {
         self.engine.back_up(is_stopping)
     }
 
+    #[cfg(test)]
     /// The head of the feed.
     ///
     /// # Errors
@@ -369,6 +471,7 @@ impl Store {
         bytes.as_deref().map(S::read).transpose()
     }
 
+    #[cfg(test)]
     /// The changes after `sequence` that are still kept, each with its number and the chain after
     /// it, oldest first.
     ///

@@ -14,7 +14,7 @@ pub(super) fn start_with(
     signals: Option<SignalsConfiguration>,
 ) -> (Arc<Authority>, watch::Sender<bool>) {
     let settings = Settings {
-        lease: None,
+        database: None,
         directory: directory.to_owned(),
         cache_bytes: 1 << 20,
         loss: Loss::Refused,

@@ -14,11 +14,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock;
-use super::history::History;
 use super::metrics::Metrics;
 use super::store::{Rank, Room, Store, StoreError, Work, Writing};
 use super::text::chain_of;
-use crate::revocation::{Chain, Change};
 
 /// Requests that may wait: a second's worth at full speed.
 const QUEUE_LENGTH: usize = 32_768;
@@ -172,10 +170,8 @@ impl Drop for Watch {
 /// What the writer works on.
 #[derive(Debug)]
 pub(super) struct Parts {
-    /// The store, with the index.
+    /// The store, with what is in memory of it.
     pub store: Arc<Store>,
-    /// Announces changes to edges.
-    pub history: Arc<History>,
     /// For the operator.
     pub metrics: Arc<Metrics>,
 }
@@ -215,7 +211,7 @@ impl Parts {
         };
         let error = match committed {
             Ok(changes) => {
-                self.publish(&changes, batch);
+                self.acknowledge(changes, batch);
                 return State::Open;
             }
             Err(error) => error,
@@ -253,8 +249,8 @@ impl Parts {
         self.write(others, state)
     }
 
-    /// Does everything in one commit, and returns the changes for the feed.
-    fn commit(&self, batch: &mut [Command]) -> Result<Vec<(Change, Chain)>, StoreError> {
+    /// Does everything in one commit, and returns how many changes the feed has got.
+    fn commit(&self, batch: &mut [Command]) -> Result<usize, StoreError> {
         if batch
             .iter()
             .any(|command| command.rank() == Rank::Import(Room::Taken))
@@ -265,13 +261,12 @@ impl Parts {
             let mut commands = batch.iter_mut();
             commands.try_for_each(|command| command.carry_out(writing))
         })?;
-        Ok(committed.changes)
+        Ok(committed.changes.len())
     }
 
-    fn publish(&self, changes: &[(Change, Chain)], batch: Vec<Command>) {
-        self.metrics.committed(batch.len(), changes.len());
+    fn acknowledge(&self, changes: usize, batch: Vec<Command>) {
+        self.metrics.committed(batch.len(), changes);
         self.metrics.store_is_writable(true);
-        self.history.extend(changes);
         for command in batch {
             command.answer(Ok(()));
         }
@@ -298,8 +293,7 @@ impl Parts {
     /// all, if only its last step failed; then its changes are brought into memory.
     fn recover(&self) -> State {
         match self.store.recover() {
-            Ok(changes) => {
-                self.history.extend(&changes);
+            Ok(_) => {
                 tracing::info!("the store is open again");
                 State::Open
             }
@@ -353,11 +347,9 @@ mod tests {
             now_milliseconds: clock::now_milliseconds(),
         };
         let store = Arc::new(Store::open(directory.path(), opening).unwrap());
-        let history = Arc::new(History::load(&store).unwrap());
         let metrics = Arc::new(Metrics::new());
         let parts = Parts {
             store: Arc::clone(&store),
-            history,
             metrics,
         };
         let write = |revocations: Vec<Revocation>| {

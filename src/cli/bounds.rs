@@ -8,10 +8,20 @@ pub(super) fn duration(
     text: &str,
     bounds: RangeInclusive<Duration>,
 ) -> Result<Duration, BoundError> {
-    let duration = humantime::parse_duration(text)?;
-    if duration.subsec_nanos() != 0 {
-        return Err(BoundError::FractionOfSecond);
+    let duration = short_duration(text, bounds)?;
+    if duration.subsec_nanos() == 0 {
+        Ok(duration)
+    } else {
+        Err(BoundError::FractionOfSecond)
     }
+}
+
+/// A duration as it is typed, within bounds.
+pub(super) fn short_duration(
+    text: &str,
+    bounds: RangeInclusive<Duration>,
+) -> Result<Duration, BoundError> {
+    let duration = humantime::parse_duration(text)?;
     if bounds.contains(&duration) {
         Ok(duration)
     } else {
@@ -67,6 +77,9 @@ pub(super) enum BoundError {
 /// In the largest unit that it is a whole number of, as it would be typed.
 fn shown(duration: Duration) -> String {
     let seconds = duration.as_secs();
+    if duration.subsec_millis() != 0 {
+        return format!("{}ms", duration.as_millis());
+    }
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
     let unit = units
         .into_iter()
@@ -88,6 +101,9 @@ mod tests {
             let told = within(text).unwrap_err().to_string();
             assert_eq!(told, "expected 1s to 10m", "{text}");
         }
+        let soon = |text| short_duration(text, Duration::from_millis(1)..=Duration::from_secs(10));
+        assert_eq!(soon("1500ms"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(soon("11s").unwrap_err().to_string(), "expected 1ms to 10s");
         for (seconds, text) in [
             (0, "0s"),
             (90, "90s"),

@@ -49,6 +49,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), CommandE
     let migrated = Database::migrate(address.clone()).map_err(failed)?;
     let said = match migrated {
         Migrated::Made => "made the tables",
+        Migrated::Updated => "brought the tables up to date",
         Migrated::Current => "the tables are there, and up to date",
     };
     writeln!(output, "{said}").map_err(CommandError::Output)?;

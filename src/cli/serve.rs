@@ -19,14 +19,14 @@ use tracing::level_filters::LevelFilter;
 
 use super::UNREADABLE;
 use super::authority_file::{self, AuthorityFileError, OwnFile};
-use super::bounds::{BoundError, duration, number};
+use super::bounds::{BoundError, duration, number, short_duration};
 use super::configuration_file::ConfigurationFileError;
 use crate::authority::{
     Access, AddressError, Authority, AuthorityError, Certificate, Configuration, CopyError,
     Credentials, CredentialsError, Database, DatabaseAddress, DatabaseAddressError, DatabaseError,
-    Door, Encryption, End, Lease, Limits, Loss, MAX_EXPIRY, OAuthError, RegistryAddress, SecretKey,
-    SecretKeyError, SegmentCaching, Settings, SignalSecretError, SignalsConfiguration,
-    SignalsError, StoreError, TlsError, VerifierError, is_private,
+    Door, Encryption, End, Limits, Loss, MAX_EXPIRY, OAuthError, RegistryAddress, SecretKey,
+    SecretKeyError, SegmentCaching, Settings, SharedDatabase, SignalSecretError,
+    SignalsConfiguration, SignalsError, StoreError, TlsError, VerifierError, is_private,
 };
 use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
 
@@ -40,8 +40,8 @@ pub struct Arguments {
     /// keeps by itself: the sessions it knows of, and which signals it has received
     #[arg(long, value_name = "DIRECTORY", default_value = "portcullis-data")]
     pub data: PathBuf,
-    /// A PostgreSQL database for the store, 13 or later, in place of a file: of several authorities on it
-    /// one is at work, and the others stand by: `postgres://USER[:PASSWORD]@HOST[:PORT][,HOST…]/DATABASE`,
+    /// A PostgreSQL database for the store, 13 or later, in place of a file; several authorities on it answer
+    /// and write together: `postgres://USER[:PASSWORD]@HOST[:PORT][,HOST…]/DATABASE`,
     /// with `?sslmode=` and `sslrootcert=` as PostgreSQL's own tools have them [default sslmode:
     /// verify-full; disable on loopback]
     #[arg(
@@ -59,10 +59,13 @@ pub struct Arguments {
     /// is lost without the key: keep a copy
     #[arg(long, value_name = "FILE", requires = "store")]
     pub secret_key: Option<PathBuf>,
-    /// How long an authority that does not answer keeps others from taking its place, 2s to 5m; also how
-    /// long this one answers without the database
+    /// How long this authority answers from memory without having reached the database, 2s to 5m; also how
+    /// long the keeper, which builds generations, may be silent before another authority takes its place
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = lease)]
     pub lease: Duration,
+    /// How often it is looked what other authorities have written to the database, 1ms to 10s
+    #[arg(long, value_name = "DURATION", default_value = "20ms", value_parser = follow_interval)]
+    pub follow_interval: Duration,
     /// Go on with what is left when the store lacks something that it had, in a new epoch; what was
     /// lost has to be revoked again
     #[arg(long)]
@@ -160,7 +163,7 @@ impl fmt::Debug for SecretUrl {
 enum Served {
     /// The process was told to stop.
     Stopped,
-    /// Another authority is, or is to be, at work.
+    /// Everything has to be loaded anew from the database.
     Ended(End),
 }
 
@@ -223,8 +226,8 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), ServeErr
     }
 }
 
-/// Makes this process one that has just been started, which stands by. What the authority had in memory
-/// is of no use any more, and none of it is left. Returns only when that is not possible.
+/// Makes this process one that has just been started. What the authority had in memory is of no use any
+/// more, and none of it is left. Returns only when that is not possible.
 fn start_again() -> io::Error {
     let program = match std::env::current_exe() {
         Ok(program) => program,
@@ -259,31 +262,18 @@ async fn serve(
     let for_signals = files.signals.as_ref().map(door_for_signals).transpose()?;
     let (stop, stopping) = watch::channel(false);
     let told = Arc::new(AtomicBool::new(false));
-    let lease = match files.database.clone() {
+    let database = match files.database.clone() {
+        Some(address) => Some(open_database(address).await?),
         None => None,
-        Some(address) => {
-            // It may stand by for days.
-            tokio::spawn(stop_on_signal(stop.clone(), Arc::clone(&told))?);
-            let doors: Vec<&Door> = [Some(&door), for_signals.as_ref()]
-                .into_iter()
-                .flatten()
-                .collect();
-            let lease = take_lease(address, arguments.lease, &doors, &stopping).await?;
-            let Some(lease) = lease else {
-                return Ok(Served::Stopped);
-            };
-            Some(lease)
-        }
     };
-    let settings = settings(arguments, files, lease.clone());
+    let settings = settings(arguments, files, database);
     let authority = Authority::start(&settings, access, stopping)?;
-    if lease.is_none() {
-        // Not before: a signal ends the process at once while it reads its store.
-        tokio::spawn(stop_on_signal(stop.clone(), Arc::clone(&told))?);
-    }
-    if let Some(lease) = lease.clone() {
+    // Not before: a signal ends the process at once while it reads its store.
+    tokio::spawn(stop_on_signal(stop.clone(), Arc::clone(&told))?);
+    let replica = authority.replica().cloned();
+    if let Some(replica) = replica.clone() {
         tokio::spawn(async move {
-            lease.ended().await;
+            replica.ended().await;
             stop.send_replace(true);
         });
     }
@@ -303,33 +293,23 @@ async fn serve(
     let _ = output.flush();
     let served = authority.serve(door, for_signals, arguments.drain).await;
     served.map_err(ServeError::Serve)?;
-    let Some(lease) = lease else {
+    let Some(replica) = replica else {
         return Ok(Served::Stopped);
     };
-    if let Some(end) = lease.end().filter(|_| !told.load(Ordering::Relaxed)) {
-        return Ok(Served::Ended(end));
-    }
-    let _ = tokio::task::spawn_blocking(move || lease.release()).await;
-    Ok(Served::Stopped)
+    let end = replica.end().filter(|_| !told.load(Ordering::Relaxed));
+    let _ = tokio::task::spawn_blocking(move || replica.leave()).await;
+    Ok(end.map_or(Served::Stopped, Served::Ended))
 }
 
-/// Waits for the lease of the database; `None` when the process is told to stop first.
-async fn take_lease(
-    address: DatabaseAddress,
-    lease: Duration,
-    doors: &[&Door],
-    stopping: &watch::Receiver<bool>,
-) -> Result<Option<Lease>, ServeError> {
+/// Opens the database.
+async fn open_database(address: DatabaseAddress) -> Result<Database, ServeError> {
     if let Some(warning) = address.warning() {
         tracing::warn!(database = %address, "{warning}");
     }
     let opening = tokio::task::spawn_blocking(move || Database::open(address));
     let database = opening.await.map_err(io::Error::other);
-    let database = database
-        .map_err(ServeError::Serve)?
-        .map_err(AuthorityError::Store)?;
-    let taken = Authority::stand_by(&database, lease, doors, stopping.clone()).await;
-    Ok(taken?)
+    let database = database.map_err(ServeError::Serve)?;
+    Ok(database.map_err(AuthorityError::Store)?)
 }
 
 /// What the authority's files say, and where else things are.
@@ -408,9 +388,13 @@ fn stop_on_signal(
     })
 }
 
-fn settings(arguments: &Arguments, files: Files, lease: Option<Lease>) -> Settings {
+fn settings(arguments: &Arguments, files: Files, database: Option<Database>) -> Settings {
     Settings {
-        lease,
+        database: database.map(|database| SharedDatabase {
+            database,
+            lease: arguments.lease,
+            follow_interval: arguments.follow_interval,
+        }),
         directory: arguments.data.clone(),
         cache_bytes: (arguments.store_cache as usize).saturating_mul(1 << 20),
         loss: if arguments.accept_loss {
@@ -527,6 +511,10 @@ fn max_token_lifetime(text: &str) -> Result<Duration, BoundError> {
 
 fn lease(text: &str) -> Result<Duration, BoundError> {
     duration(text, Duration::from_secs(2)..=Duration::from_mins(5))
+}
+
+fn follow_interval(text: &str) -> Result<Duration, BoundError> {
+    short_duration(text, Duration::from_millis(1)..=Duration::from_secs(10))
 }
 
 fn generation_interval(text: &str) -> Result<Duration, BoundError> {
@@ -708,7 +696,7 @@ pub enum ServeError {
         directory: PathBuf,
     },
     /// The process could not be started again.
-    #[error("this authority is at work no more ({end}), and could not be started again")]
+    #[error("everything has to be loaded anew ({end}), and the process could not be started again")]
     Again {
         /// Why.
         end: End,

@@ -166,6 +166,15 @@ impl Manifest {
             return Err(ManifestError::TooLarge(message.len()));
         }
         let (body, signer) = keys.verified_by(Signable::Manifest, message)?;
+        Ok((Self::read(body)?, signer))
+    }
+
+    /// Reads what [`encode`](Self::encode) has written, from a place that is trusted.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`].
+    pub fn read(body: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         reader.format(FORMAT)?;
         let created = reader.u64()?;
@@ -193,7 +202,7 @@ impl Manifest {
         };
         reader.finish()?;
         manifest.check()?;
-        Ok((manifest, signer))
+        Ok(manifest)
     }
 
     /// Identifies the manifest, whichever key has signed it.

@@ -50,6 +50,7 @@ mod process;
 #[path = "../support/redis.rs"]
 #[allow(dead_code, reason = "the bench needs more of it")]
 mod redis;
+mod replicas;
 mod secrets;
 mod session_policy;
 mod sessions;

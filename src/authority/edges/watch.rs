@@ -1,5 +1,6 @@
 //! The edges that poll this authority, and waiting for them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,12 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(in crate::authority) struct EdgeWatch {
     edges: Mutex<Edges>,
+    /// Requests that wait for edges.
+    waiting: AtomicUsize,
 }
+
+/// Counts as a request that waits until dropped.
+struct Waiting<'w>(&'w AtomicUsize);
 
 /// A poll that has not been answered. One that is dropped was given up.
 #[derive(Debug)]
@@ -32,7 +38,23 @@ impl EdgeWatch {
     pub(in crate::authority) fn new() -> Self {
         Self {
             edges: Mutex::new(Edges::new(Instant::now())),
+            waiting: AtomicUsize::new(0),
         }
+    }
+
+    /// Whether any request waits for edges.
+    pub(in crate::authority) fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// The edges that this authority sees, for others.
+    pub(in crate::authority) fn said(&self) -> Vec<u8> {
+        self.lock().said(Instant::now())
+    }
+
+    /// Notes which edges other authorities see: how long ago each has said so, and what.
+    pub(in crate::authority) fn hear(&self, others: Vec<(Duration, Vec<u8>)>) {
+        self.lock().hear(others, Instant::now());
     }
 
     /// An edge polls, while the history has come to `head`.
@@ -67,6 +89,8 @@ impl EdgeWatch {
         mut stopping: watch::Receiver<bool>,
     ) -> (Reach, Duration) {
         let begun = Instant::now();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
         let mut pause = FIRST_PAUSE;
         loop {
             let reach = self.lock().reach(target, begun, Instant::now());
@@ -90,6 +114,12 @@ impl EdgeWatch {
 
     fn lock(&self) -> MutexGuard<'_, Edges> {
         self.edges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

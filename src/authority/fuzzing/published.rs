@@ -8,6 +8,7 @@ use crate::authority::feed::{Poll, PollAnswer};
 use crate::authority::generation::{Generation, Plan};
 use crate::authority::history::Tally;
 use crate::authority::import::Import;
+use crate::authority::store::Store;
 use crate::authority::tests::start;
 use crate::authority::{Authority, clock};
 use crate::revocation::{Batch, Manifest, Signable};
@@ -72,6 +73,7 @@ async fn batch(
     stopping: &watch::Receiver<bool>,
 ) -> (Vec<u8>, Batch) {
     let poll = Poll {
+        asked: Store::moment(),
         epoch: authority.feed.epoch(),
         after,
         chain: None,

@@ -1,6 +1,7 @@
 //! `POST /v1/check`: the exact answer for one token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -11,6 +12,7 @@ use super::{Problem, ProblemBody};
 use crate::authority::credentials::{Caller, Role};
 use crate::authority::entry::Target;
 use crate::authority::status_lists::Unknown;
+use crate::authority::store::Store;
 use crate::authority::{Authority, clock};
 use crate::revocation::wire::{
     CHECK_PATH, CheckAnswer, CheckRequest, MAX_CLAIMS, Member, STATUS_INDEX_LIMIT, StatusReference,
@@ -20,6 +22,9 @@ use crate::revocation::{
     Cause, FilterKey, Fingerprint, Issuance, Kind, MAX_NAME_BYTES, Settled, Signable, proof,
 };
 use crate::time::UnixTime;
+
+/// How long a check waits for what other authorities have committed, at most: an edge gives up soon after.
+const HEARING_LIMIT: Duration = Duration::from_secs(1);
 
 /// Whether a token with these claims is revoked, exactly.
 #[utoipa::path(
@@ -55,6 +60,11 @@ pub(super) async fn check(
     if !value.status.as_ref().is_none_or(is_sound) {
         let detail = "`status`: expected `uri` of 1 to 1024 bytes, and `idx` below 2^53";
         return Err(Problem::invalid(detail));
+    }
+    let asked = Store::moment();
+    if doubt(&authority, &value).is_some() {
+        // Another authority may have told the edge what this one has not heard of yet.
+        authority.store.has_seen(asked, HEARING_LIMIT).await;
     }
     // Before everything else is read, since it may take a while.
     let status = status(&authority, &value).await;

@@ -12,8 +12,9 @@ use axum::response::{IntoResponse, Response};
 use super::{Problem, ProblemBody, precondition};
 use crate::authority::credentials::Caller;
 use crate::authority::edges::{Position, Sight};
-use crate::authority::feed::{Poll, PollAnswer};
+use crate::authority::feed::{Poll, PollAnswer, PollError};
 use crate::authority::server::Peer;
+use crate::authority::store::Store;
 use crate::authority::{Authority, SegmentCaching, clock};
 use crate::revocation::wire::{
     DELTAS_PATH, DeltaQuery, EDGE_HEADER, Introduction, MANIFEST_PATH, SEGMENT_PATH,
@@ -111,6 +112,9 @@ const fn cache_control(caching: SegmentCaching) -> &'static str {
          content_type = "application/octet-stream"),
         (status = 410, description = "Fetch the manifest and its segments", body = ProblemBody,
          content_type = "application/problem+json"),
+        (status = 503, description = "`database_away`: what other authorities have committed since \
+         the edge has asked is not known here", body = ProblemBody,
+         content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn deltas(
@@ -120,6 +124,7 @@ pub(super) async fn deltas(
     headers: HeaderMap,
     query: Result<Query<DeltaQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let asked = Store::moment();
     let Query(query) = query?;
     let address = peer.map(|Extension(Peer(address))| address);
     if let Some((time, address)) = query.time.zip(address) {
@@ -148,10 +153,16 @@ pub(super) async fn deltas(
         evidence: query.evidence,
         generation: query.generation,
         nonce: query.nonce,
+        asked,
         wait: Duration::from_secs(query.wait).min(MAX_WAIT),
     };
     let stopping = authority.stopping.clone();
-    match authority.feed.poll(poll, stopping).await? {
+    let answer = authority.feed.poll(poll, stopping).await;
+    let answer = answer.map_err(|error| match error {
+        PollError::Away => Problem::database_away(),
+        PollError::Write(error) => error.into(),
+    });
+    match answer? {
         PollAnswer::Batch { message, through } => {
             if let Some(asking) = asking {
                 asking.answered(Position {

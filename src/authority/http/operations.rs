@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 use super::body::JsonBody;
 use super::{Problem, ProblemBody};
 use crate::authority::sessions::Sessions;
-use crate::authority::signing::{FeedKey, FeedSigner};
-use crate::authority::store::{Backup, DatabaseError, StoreError};
+use crate::authority::signing::FeedKey;
+use crate::authority::store::Backup;
 use crate::authority::{Authority, clock};
 use crate::time::UnixTime;
 
@@ -183,7 +183,10 @@ async fn replace_keys(
     // Two at once would start from the same keys, and one of the new keys would be lost.
     let _turn = authority.rotating.lock().await;
     let rotated = authority.signer.rotated(clock::now(), overlap)?;
-    authority.writer.write(FeedSigner::kept(&rotated)).await?;
+    let replacement = authority.signer.replacement(&rotated);
+    if !authority.writer.write(replacement).await? {
+        return Err(Problem::rotated_elsewhere());
+    }
     authority.signer.replace(rotated.clone());
     tracing::warn!(
         overlap_seconds = overlap.as_secs(),
@@ -278,14 +281,8 @@ pub(super) async fn readyz(
     if *authority.stopping.borrow() {
         return not_ready("stopping\n");
     }
-    match authority.store.check_sole() {
-        Err(StoreError::Database(DatabaseError::Lapsed)) => {
-            return not_ready("the database cannot be reached, and the lease has run out\n");
-        }
-        Err(error) => {
-            return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n").into());
-        }
-        Ok(()) => {}
+    if let Err(error) = authority.store.check_recent() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n").into());
     }
     if authority.store.is_taken() {
         return not_ready("the store's file was taken away\n");

@@ -283,16 +283,24 @@ impl Problem {
         }
     }
 
-    /// An authority that waits for another one's lease.
-    pub(super) fn standing_by() -> Self {
-        let detail = "another authority is at work; this one stands by";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "standing_by", detail)
+    /// An authority that does not know what is in force. What was asked of it may be done all the same.
+    pub(super) fn not_current(error: &StoreError) -> Self {
+        let detail = format!("{error}; ask again, or another authority");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_away", detail)
     }
 
-    /// An authority whose lease has ended. What was asked of it may be done all the same.
-    pub(super) fn not_at_work(error: &StoreError) -> Self {
-        let detail = format!("{error}; ask again, or another authority");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "standing_by", detail)
+    /// The same, for an edge that waits for what others have committed.
+    pub(super) fn database_away() -> Self {
+        let detail = "the database cannot be reached, so it is not known what was revoked last; ask \
+                      again, or another authority";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_away", detail)
+    }
+
+    /// Another authority has made a key at the same time.
+    pub(super) fn rotated_elsewhere() -> Self {
+        let detail =
+            "the keys were changed by another authority at the same time; look at them first";
+        Self::new(StatusCode::CONFLICT, "keys_changed", detail)
     }
 
     pub(super) fn internal() -> Self {

@@ -71,23 +71,23 @@ pub(in crate::authority) fn router(authority: Arc<Authority>, receivers: Arc<Rec
         })
         .layer(middleware::from_fn_with_state(
             Arc::clone(&authority),
-            expect_at_work,
+            expect_current,
         ))
         .layer(middleware::from_fn_with_state(authority, count))
         .layer(middleware::from_fn(drain))
         .with_state(reception)
 }
 
-/// What is answered from memory is not answered once the lease has run out: a token may have been revoked
+/// What is answered from memory is not answered once that is too old: a token may have been revoked
 /// meanwhile. The others write, and are refused by that, with a record of who was not signed out.
-async fn expect_at_work(
+async fn expect_current(
     State(authority): State<Arc<Authority>>,
     request: Request,
     next: Next,
 ) -> Response {
     let is_from_memory = request.uri().path() == oauth::http::INTROSPECT_PATH;
     let response = next.run(request).await;
-    if is_from_memory && response.status().is_success() && authority.store.check_sole().is_err() {
+    if is_from_memory && response.status().is_success() && authority.store.check_recent().is_err() {
         return Code::StoreUnavailable.into_response();
     }
     response

@@ -45,7 +45,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use redb::{Database, ReadableDatabase as _};
 
 use super::Head;
-use super::engine::{Backup, Engine, Fate, Look, Opened, Task};
+use super::engine::{Backup, Commit, Engine, Fate, Look, Opened, Task};
 use super::error::{Damage, Holder, StoreError, Taken};
 use super::setting::{CompleteImport, Epoch, Setting};
 use crate::authority::index::Index;
@@ -172,12 +172,12 @@ impl Engine for Embedded {
         self.with(|database| work(&OpenSnapshot::new(self, database)?))
     }
 
-    fn write(&self, work: Task<'_>) -> Result<(), StoreError> {
+    fn write(&self, work: Task<'_>) -> Result<Commit, StoreError> {
         self.with(|database| self.write_in(database, work))?;
         // What is written to a file that has lost its name is gone when the process ends.
         self.check()?;
         self.settle();
-        Ok(())
+        Ok(commit(self.progress().standing.commits))
     }
 
     /// Reopens the file. A commit is on the disk after all if only its last step failed.
@@ -213,7 +213,7 @@ impl Engine for Embedded {
         *database = Some(opened);
         self.settle();
         Ok(if is_there {
-            Fate::Committed
+            Fate::Committed(commit(commits))
         } else {
             Fate::Lost
         })
@@ -235,6 +235,14 @@ impl Engine for Embedded {
         if let Some(directory) = self.path.parent() {
             mark::say_who(directory, url);
         }
+    }
+}
+
+/// A commit of this number. No other process commits.
+const fn commit(number: u64) -> Commit {
+    Commit {
+        number,
+        mark: [0; 16],
     }
 }
 

@@ -26,10 +26,14 @@ use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Bytes;
+use tokio::sync::watch;
+
+use super::known::Known;
 use super::{Head, StoreError};
 use crate::authority::entry::Entry;
-use crate::authority::index::Index;
 use crate::revocation::{Chain, Change, FilterKey, Fingerprint};
 
 /// An open engine, and what it has read while opening.
@@ -38,7 +42,7 @@ pub(super) struct Opened {
     /// The engine.
     pub(super) engine: Box<dyn Engine>,
     /// Everything in the store at the moment of opening.
-    pub(super) index: Arc<Index>,
+    pub(super) known: Arc<Known>,
     /// The secret under which this installation hashes names.
     pub(super) filter_key: FilterKey,
 }
@@ -52,14 +56,14 @@ pub(super) trait Engine: Any + Debug + Send + Sync {
     /// That of the work, or the engine's own.
     fn read(&self, work: Look<'_>) -> Result<(), StoreError>;
 
-    /// Runs `work` in a transaction, alone, and commits what it has written unless it fails. Called
-    /// by one thread at a time.
+    /// Runs `work` in a transaction, alone, and commits what it has written unless it fails. Returns the
+    /// commit. Called by one thread at a time.
     ///
     /// # Errors
     ///
     /// That of the work, none of which is kept then; or the engine's own, after which nothing can
     /// be done until [`recover`](Self::recover) has succeeded.
-    fn write(&self, work: Task<'_>) -> Result<(), StoreError>;
+    fn write(&self, work: Task<'_>) -> Result<Commit, StoreError>;
 
     /// Makes the engine usable after an error, and returns the fate of the transaction that failed
     /// last: its commit may have succeeded although its answer was lost.
@@ -76,14 +80,68 @@ pub(super) trait Engine: Any + Debug + Send + Sync {
     /// [`StoreError`].
     fn check(&self) -> Result<(), StoreError>;
 
-    /// Checks that what this process has in memory may be what is in force: that no other process can
-    /// have written meanwhile.
+    /// Checks that what this process has in memory is recent enough to answer from, where other
+    /// processes write as well.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    fn check_sole(&self) -> Result<(), StoreError> {
+    fn check_recent(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// As of when what this process has in memory is what is in force, by [`clock::sleepless`]; `None`
+    /// where no other process writes, so that it always is.
+    ///
+    /// [`clock::sleepless`]: crate::authority::clock::sleepless
+    fn seen(&self) -> Option<watch::Receiver<Duration>> {
+        None
+    }
+
+    /// Brings what is in memory in step with what other processes have committed, and calls `taken` before
+    /// [`seen`](Self::seen) says so. Called by one thread at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn follow(&self, _taken: Taken<'_>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// What the last [`write`](Self::write) has committed is in memory now.
+    fn settled(&self) {}
+
+    /// Whether this process has to do what only one should do.
+    fn is_keeper(&self) -> bool {
+        true
+    }
+
+    /// Writes a generation for other processes, without telling them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn put_generation(&self, _: &KeptGeneration) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// A generation that any process has written, if it is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn generation(&self, _number: u64) -> Result<Option<KeptGeneration>, StoreError> {
+        Ok(None)
+    }
+
+    /// Says which edges this process sees, if there is anything to say, and returns what the others have
+    /// said last.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn exchange_edges(&self, _own: Option<Vec<u8>>) -> Result<Vec<OtherEdges>, StoreError> {
+        Ok(Vec::new())
     }
 
     /// Checks that there is room for an import, which must leave some for single revocations.
@@ -107,14 +165,48 @@ pub(super) trait Engine: Any + Debug + Send + Sync {
 /// Reads what is committed.
 pub(super) type Look<'w> = &'w mut dyn FnMut(&dyn Snapshot) -> Result<(), StoreError>;
 
+/// Is called when news are in memory.
+pub(super) type Taken<'w> = &'w mut dyn FnMut() -> Result<(), StoreError>;
+
 /// Reads and writes within one transaction.
 pub(super) type Task<'w> = &'w mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>;
+
+/// A commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Commit {
+    /// Its number.
+    pub(super) number: u64,
+    /// Where several processes commit, a random number that no other commit has.
+    pub(super) mark: [u8; 16],
+}
+
+/// A generation, as processes keep it for each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::authority) struct KeptGeneration {
+    /// Its number.
+    pub number: u64,
+    /// Number of the oldest that is kept beside it.
+    pub kept_from: u64,
+    /// What is not in the segments.
+    pub description: Vec<u8>,
+    /// The segments.
+    pub segments: Vec<Bytes>,
+}
+
+/// What another process has said of its edges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::authority) struct OtherEdges {
+    /// How long ago.
+    pub age: Duration,
+    /// What it has said.
+    pub content: Vec<u8>,
+}
 
 /// The fate of the last transaction that was written and not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It was committed.
-    Committed,
+    /// It was committed, as this commit.
+    Committed(Commit),
     /// It was not committed, or there was none.
     Lost,
 }
@@ -267,6 +359,31 @@ pub(super) trait Transaction {
     ///
     /// [`StoreError`].
     fn trim_log(&mut self, through: u64) -> Result<(), StoreError>;
+
+    /// The bytes of a setting.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Expects this process to be the keeper, until the transaction has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn expect_keeper(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Expects a generation to be kept that other processes are to be told of.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn expect_generation(&self, _number: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Keeps the bytes of a setting.
     ///

@@ -116,12 +116,16 @@ pub enum DatabaseError {
     /// Something was refused.
     #[error("the database refused a statement")]
     Refused(#[source] Box<dyn Error + Send + Sync>),
-    /// The lease has ended, and another authority may be at work.
-    #[error("another authority has taken over")]
-    TakenOver,
-    /// The lease has run out because it could not be renewed.
-    #[error("the lease has run out, since the database did not renew it")]
-    Lapsed,
+    /// The database was not reached for as long as the lease runs.
+    #[error("the database was not reached for too long")]
+    Away,
+    /// What this authority has loaded is of no use any more, since the database was set back or is too
+    /// far ahead.
+    #[error("this authority has to load everything anew from the database")]
+    Outdated,
+    /// What only the keeper may do was tried by another authority.
+    #[error("another authority is the keeper")]
+    NotKeeper,
     /// The database was set back behind what this authority has written.
     #[error("the database lacks {commits} that it had acknowledged", commits = counted(*.0, "commit", "commits"))]
     SetBack(u64),
@@ -306,6 +310,15 @@ impl StoreError {
     #[must_use]
     pub const fn is_passing(&self) -> bool {
         matches!(self, Self::Database(DatabaseError::Interrupted(_)))
+    }
+
+    /// Whether the store can be used only by a process that loads everything anew.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(
+            self,
+            Self::Database(DatabaseError::SetBack(_) | DatabaseError::Outdated)
+        )
     }
 
     /// Whether it is not known yet if something was written.

@@ -1,62 +1,86 @@
-//! The engine for authorities that stand in for each other: a PostgreSQL database.
+//! The engine for several authorities: a PostgreSQL database.
 //!
 //! | | |
 //! |---|---|
 //! | `address` | the text of `--store`, and TLS |
 //! | `connection` | connections, and what their faults mean |
 //! | `schema` | the tables, and their version |
-//! | `lease` | which authority is at work |
+//! | `state`, `journal` | the order of commits, and what each has touched |
+//! | `follow`, `epoch` | coming in step with others, and with a database that was set back |
+//! | `keeper` | which authority builds generations and sweeps |
+//! | `replica` | this process as one of several |
 //! | `transaction`, `snapshot`, `row` | writing and reading |
 //! | `copying` | a whole store, out of the database and into it |
 //! | `vault` | secrets, encrypted where there is a key |
+//! | `shared` | what authorities keep for each other: generations, and the edges of each |
+//!
+//! # How do several authorities write?
+//!
+//! A commit locks the row of the state, so there is one order. With the row locked, the authority comes in
+//! step with what the others have committed, and decides about what is in the database now. It adds a row
+//! to the journal, by which the others come in step; each looks every few milliseconds whether it has to.
 //!
 //! # What happens when the connection is lost?
 //!
 //! Before the end of a transaction was asked for, nothing is written, and the writer tries once more.
-//! After it, the engine looks the state up, with its row locked: the database has then decided about
-//! the old transaction. What it finds there it commits once more itself, and waits for that, so that
-//! a synchronous standby has it too. Only when even that cannot be found out is the caller told that
-//! the store is unavailable; later, [`Engine::recover`] finds out, as after any failure.
+//! After it, the engine locks the row of the state: the database has then decided about the old
+//! transaction. The journal says whether the commit is there, under its mark. If so the engine waits for
+//! another commit of its own, so that a synchronous standby has it too. Only when even that cannot be
+//! found out is the caller told that the store is unavailable; later, [`Engine::recover`] finds out, as
+//! after any failure.
 //!
 //! # And when the database was set back?
 //!
-//! A failover to a standby that lacked something shows in the number of commits, at the next commit or
-//! renewal. The authority then begins a new epoch, and starts again from what the database has.
+//! A failover to a standby that lacked something shows in the number and the mark of the last commit. The
+//! first authority that sees it begins a new epoch, and each loads anew what the database has.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_postgres::Client;
 
-use super::engine::{Backup, Engine, Fate, Look, Opened, Task};
+use super::Head;
+use super::engine::{
+    Backup, Commit, Engine, Fate, KeptGeneration, Look, Opened, OtherEdges, Taken, Task,
+};
 use super::error::{DatabaseError, StoreError};
-use crate::authority::index::Index;
+use super::known::Known;
+use super::writing::Told;
+use crate::authority::clock;
 use crate::authority::text::chain_of;
 use crate::revocation::FilterKey;
 
 mod address;
 mod connection;
 mod copying;
-mod lease;
+mod epoch;
+mod follow;
+mod journal;
+mod keeper;
+mod replica;
 mod row;
 mod schema;
+mod shared;
 mod snapshot;
+mod state;
 mod transaction;
 mod vault;
 
 pub use address::{DatabaseAddress, DatabaseAddressError};
-pub use lease::End;
+pub use replica::{End, Replica};
 pub use schema::Migrated;
 pub use vault::{Encrypted, SecretKey, SecretKeyError};
 
 pub(super) use copying::{Fresh, Original};
 
 use connection::{Connector, Fault, STATEMENT_LIMIT};
-use lease::{Sent, Standing, State, Term};
+use follow::{Lost, Step};
+use replica::Presence;
 use snapshot::OpenSnapshot;
+use state::{COMMIT, Mark, Standing, State};
 use transaction::OpenTransaction;
 
 /// How long a commit whose answer was lost is looked up before its callers are told that the store is
@@ -64,44 +88,33 @@ use transaction::OpenTransaction;
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(5);
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the lease may take to be let go of at the end.
-const RELEASE_LIMIT: Duration = Duration::from_secs(3);
+/// How long coming in step may take: with all changes that are kept, some seconds.
+const NEWS_LIMIT: Duration = Duration::from_mins(1);
 
-/// What an authority that stands by has seen last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standby {
-    /// Nothing yet.
-    Starting,
-    /// Another one is at work, at this address if it has said one.
-    Behind(String),
-    /// The database does not answer.
-    Away,
-}
-
-/// A database with its tables, before or while the store in it is open.
+/// A database with its tables.
 #[derive(Clone)]
 pub struct Database {
     address: DatabaseAddress,
     connector: Arc<Connector>,
 }
 
-/// The right to be at work on a database.
-#[derive(Clone, Debug)]
-pub struct Lease {
-    database: Database,
-    term: Arc<Term>,
-}
-
 /// The engine.
 pub(super) struct Postgres {
     connector: Arc<Connector>,
-    term: Arc<Term>,
+    presence: Arc<Presence>,
     filter_key: FilterKey,
     /// Has the name of each entry.
-    index: Arc<Index>,
-    /// For writing.
-    link: Mutex<Option<Arc<Client>>>,
+    known: Arc<Known>,
+    /// For writing, and for following.
+    links: [Mutex<Option<Arc<Client>>>; 2],
+    /// When the last transaction was begun.
+    sent: Mutex<Option<Duration>>,
+    /// A commit whose end was asked for, and has not been answered.
+    unsure: Mutex<Option<Commit>>,
 }
+
+const WRITING: usize = 0;
+const FOLLOWING: usize = 1;
 
 impl Database {
     /// A database that can be connected to, with the tables of this version. They are made where there
@@ -123,7 +136,7 @@ impl Database {
         })
     }
 
-    /// Makes the tables where there are none.
+    /// Makes the tables where there are none, and brings those of an earlier version up to date.
     ///
     /// # Errors
     ///
@@ -144,74 +157,28 @@ impl Database {
     ) -> Result<Encrypted, StoreError> {
         vault::encrypt(&Self::of(address)?.connector, old)
     }
-
-    /// Waits until no other authority is at work, and becomes the one that is.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Database`] where waiting does not help.
-    pub async fn stand_by(
-        &self,
-        lease: Duration,
-        watched: watch::Sender<Standby>,
-    ) -> Result<Lease, StoreError> {
-        let (sender, taken) = tokio::sync::oneshot::channel();
-        let connector = Arc::clone(&self.connector);
-        // On its own runtime. Given up when this future is dropped: the answer then has no taker.
-        self.connector.spawn(async move {
-            let mut sender = sender;
-            let waiting = lease::stand_by(Arc::clone(&connector), lease, watched);
-            let term = tokio::select! {
-                term = waiting => term,
-                () = sender.closed() => return,
-            };
-            let _ = sender.send(term);
-        });
-        let term = Arc::new(taken.await.map_err(|_| StoreError::Closed)??);
-        let keeping = lease::keep(Arc::clone(&self.connector), Arc::clone(&term));
-        self.connector.spawn(keeping);
-        Ok(Lease {
-            database: self.clone(),
-            term,
-        })
-    }
 }
 
-impl Lease {
-    /// Waits until this authority is at work no more.
-    pub async fn ended(&self) -> End {
-        let mut ended = self.term.ended();
-        let end = ended.wait_for(Option::is_some).await;
-        end.ok().and_then(|end| *end).unwrap_or(End::TakenOver)
-    }
-
-    /// Why this authority is at work no more, if it is not.
-    #[must_use]
-    pub fn end(&self) -> Option<End> {
-        *self.term.ended().borrow()
-    }
-
-    /// Lets go of the lease, at the end of the process, so that another authority need not wait until
-    /// it runs out.
-    pub fn release(&self) {
-        let connector = &self.database.connector;
-        let releasing = lease::release(Arc::clone(connector), Arc::clone(&self.term));
-        if let Err(fault) = connector.wait(RELEASE_LIMIT, releasing) {
-            let error = DatabaseError::Unreachable(fault.into());
-            tracing::warn!(error = %chain_of(&error), "could not let go of the lease");
+impl Standing {
+    const fn commit(self) -> Commit {
+        Commit {
+            number: self.commits,
+            mark: self.mark.0,
         }
     }
 }
 
 impl Postgres {
-    /// Opens the store that a lease is for, and reads all of it.
+    /// Reads everything that is in a database, and takes part in what is done there.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub(super) fn open(lease: &Lease) -> Result<Opened, StoreError> {
-        let connector = Arc::clone(&lease.database.connector);
-        let index = Arc::new(Index::new());
+    pub(super) fn open(
+        database: &Database,
+        lease: Duration,
+    ) -> Result<(Opened, Replica), StoreError> {
+        let connector = Arc::clone(&database.connector);
         let client = connector.for_reading()?;
         let mut snapshot = OpenSnapshot {
             connector: &connector,
@@ -219,29 +186,44 @@ impl Postgres {
             // What settings are sealed with does not depend on it.
             filter_key: FilterKey::new([0; 16]),
         };
+        let sent = clock::sleepless();
         begin_reading(&connector, &client).map_err(unreachable)?;
+        let looking = Arc::clone(&client);
+        let state = connector.wait(STATEMENT_LIMIT, async move { State::look(&looking).await });
+        let state = state.map_err(unreachable)?;
         snapshot.filter_key = snapshot.filter_key()?;
-        snapshot.load(&index)?;
+        let (index, history) = snapshot.load(state.standing.head)?;
         let filter_key = snapshot.filter_key;
         end_reading(&connector, client);
-        Ok(Opened {
+        let known = Arc::new(Known::new(index, history, state.standing.commit()));
+        // What was read is as old as the beginning of its transaction.
+        let presence = Arc::new(Presence::new(lease, state.line, sent)?);
+        connector.spawn(keeper::keep(
+            Arc::clone(&connector),
+            Arc::downgrade(&presence),
+        ));
+        let replica = Replica::new(&connector, &presence);
+        let opened = Opened {
             engine: Box::new(Self {
                 connector,
-                term: Arc::clone(&lease.term),
+                presence,
                 filter_key,
-                index: Arc::clone(&index),
-                link: Mutex::new(None),
+                known: Arc::clone(&known),
+                links: Default::default(),
+                sent: Mutex::default(),
+                unsure: Mutex::default(),
             }),
-            index,
+            known,
             filter_key,
-        })
+        };
+        Ok((opened, replica))
     }
 
     /// Begins a transaction, with the row of the state locked. Over a connection that was lost
     /// meanwhile, this is where it shows, and nothing was asked for yet; so that is tried once more.
     fn begin(&self) -> Result<(Arc<Client>, State), StoreError> {
-        let kept = self.link().take().filter(|client| !client.is_closed());
-        if let Some(client) = kept
+        *locked(&self.sent) = clock::sleepless();
+        if let Some(client) = self.kept(WRITING)
             && let Ok(state) = self.lock_state(&client)
         {
             return Ok((client, state));
@@ -253,29 +235,99 @@ impl Postgres {
 
     fn lock_state(&self, client: &Arc<Client>) -> Result<State, Fault> {
         let client = Arc::clone(client);
-        self.connector.wait(STATEMENT_LIMIT, async move {
-            client.batch_execute(lease::BEGIN).await?;
-            let rows = client.query_typed(lease::LOCK_STATE, &[]).await?;
-            State::of(rows.first().ok_or(Fault::Row)?)
-        })
+        let locking = async move { State::lock(&client).await };
+        self.connector.wait(STATEMENT_LIMIT, locking)
     }
 
-    /// Expects the row of the state to be of this term.
-    fn expect_own(&self, state: &State) -> Result<(), StoreError> {
-        let term = &self.term;
-        if (state.fence, &state.holder) == (term.fence, &term.holder) {
-            return Ok(());
+    /// Comes in step with a state that does not change meanwhile.
+    ///
+    /// Where that is not possible, the thread that follows sees to it.
+    fn come_in_step(&self, client: &Arc<Client>, state: State) -> Result<(), StoreError> {
+        let (known, head) = self.known.position();
+        match Step::of(self.presence.line, known, &state) {
+            Step::Same => Ok(()),
+            Step::Behind => {
+                self.take_news(client, (known, head), state)
+                    .map_err(|lost| match lost {
+                        Lost::Fault(fault) => fault.before_commit(),
+                        Lost::SetBack => DatabaseError::SetBack(1).into(),
+                        Lost::Overtaken => DatabaseError::Outdated.into(),
+                    })
+            }
+            Step::SetBack(commits) => Err(DatabaseError::SetBack(commits).into()),
+            Step::OtherLine => Err(DatabaseError::Outdated.into()),
         }
-        if state.standing.commits < term.progress().standing.commits {
-            return Err(term.set_back_to(state.standing.commits));
+    }
+
+    fn take_news(
+        &self,
+        client: &Arc<Client>,
+        from: (Commit, Head),
+        state: State,
+    ) -> Result<(), Lost> {
+        let (client, key) = (Arc::clone(client), self.filter_key);
+        let reading = async move { Ok(follow::news(&client, key, from, &state).await) };
+        let news = self.connector.wait(NEWS_LIMIT, reading)??;
+        let told = Told::of(news, clock::now(), &key);
+        self.known.take(state.standing.commit(), told);
+        Ok(())
+    }
+
+    /// Looks whether anything was committed, and comes in step with it.
+    fn look_and_follow(&self, client: &Arc<Client>) -> Result<(), StoreError> {
+        // Read first, since this process may commit meanwhile.
+        let (known, _) = self.known.position();
+        let looking = Arc::clone(client);
+        let look = async move { State::look(&looking).await };
+        let state = self.connector.wait(STATEMENT_LIMIT, look);
+        let state = state.map_err(unreachable)?;
+        let end = match Step::of(self.presence.line, known, &state) {
+            Step::Same => return Ok(()),
+            Step::Behind => match self.follow_to_now(client) {
+                Ok(()) => return Ok(()),
+                Err(Lost::Fault(fault)) => return Err(unreachable(fault)),
+                Err(Lost::SetBack) => End::SetBack(1),
+                Err(Lost::Overtaken) => End::Overtaken,
+            },
+            Step::SetBack(commits) => End::SetBack(commits),
+            Step::OtherLine => End::OtherLine,
+        };
+        Err(self.see_to(end))
+    }
+
+    fn follow_to_now(&self, client: &Arc<Client>) -> Result<(), Lost> {
+        let from = self.known.position();
+        let reading = Arc::clone(client);
+        let state = self.connector.wait(STATEMENT_LIMIT, async move {
+            reading.batch_execute(follow::BEGIN_SNAPSHOT).await?;
+            State::look(&reading).await
+        })?;
+        self.take_news(client, from, state)?;
+        let ending = Arc::clone(client);
+        self.connector.wait(STATEMENT_LIMIT, async move {
+            Ok(ending.batch_execute("COMMIT").await?)
+        })?;
+        Ok(())
+    }
+
+    /// Begins a new epoch where the database was set back, and no other process has done so; then all has
+    /// to be loaded anew.
+    fn see_to(&self, end: End) -> StoreError {
+        let End::SetBack(lacks) = end else {
+            return self.presence.finish(end);
+        };
+        let beginning = epoch::begin(Arc::clone(&self.connector), self.presence.line, lacks);
+        match self.connector.wait(STATEMENT_LIMIT, beginning) {
+            Ok(true) => self.presence.finish(end),
+            Ok(false) => self.presence.finish(End::OtherLine),
+            Err(fault) => unreachable(fault),
         }
-        Err(term.lose())
     }
 
     fn commit(&self, client: &Arc<Client>) -> Result<(), Fault> {
         let client = Arc::clone(client);
         self.connector.wait(STATEMENT_LIMIT, async move {
-            Ok(client.batch_execute(lease::COMMIT).await?)
+            Ok(client.batch_execute(COMMIT).await?)
         })
     }
 
@@ -283,35 +335,33 @@ impl Postgres {
     /// what it finds is as safe as anything that is acknowledged.
     fn look_up(&self) -> Result<Fate, StoreError> {
         let (client, state) = self.begin()?;
-        self.expect_own(&state)?;
-        let progress = *self.term.progress();
-        let found = state.standing;
-        let fate = if Some(found) == progress.unsure {
-            Fate::Committed
-        } else if found == progress.standing {
-            Fate::Lost
-        } else if found.commits < progress.standing.commits {
-            return Err(self.term.set_back_to(found.commits));
-        } else {
-            return Err(StoreError::Row);
+        let Some(unsure) = *locked(&self.unsure) else {
+            // Nothing was written on this connection: its transaction is only ended.
+            self.commit(&client).map_err(unreachable)?;
+            self.keep(WRITING, client);
+            return Ok(Fate::Lost);
         };
-        let sent = Sent::now();
-        let bumping = Arc::clone(&client);
-        let bumped = self.connector.wait(STATEMENT_LIMIT, async move {
-            bumping
-                .batch_execute("UPDATE portcullis.state SET renewals = renewals + 1 WHERE is_only")
-                .await?;
-            Ok(())
+        if state.line != self.presence.line {
+            return Err(DatabaseError::Outdated.into());
+        }
+        let asking = Arc::clone(&client);
+        let number = row::signed(unsure.number)?;
+        let mark = self.connector.wait(STATEMENT_LIMIT, async move {
+            let mark = State::mark_of(&asking, number).await?;
+            State::touch(&asking).await?;
+            Ok(mark)
         });
-        bumped
-            .and_then(|()| self.commit(&client))
-            .map_err(unreachable)?;
-        self.term.extend(sent);
-        let mut progress = self.term.progress();
-        progress.unsure = None;
-        progress.standing = found;
-        drop(progress);
-        *self.link() = Some(client);
+        let fate = match mark.map_err(unreachable)? {
+            Some(mark) if mark.0 == unsure.mark => Fate::Committed(unsure),
+            // Another commit has its number, or none has.
+            Some(_) => Fate::Lost,
+            None if state.standing.commits < unsure.number => Fate::Lost,
+            // So many have followed that the journal does not go back as far.
+            None => return Err(StoreError::Row),
+        };
+        self.commit(&client).map_err(unreachable)?;
+        *locked(&self.unsure) = None;
+        self.keep(WRITING, client);
         Ok(fate)
     }
 
@@ -319,7 +369,7 @@ impl Postgres {
         let began = Instant::now();
         loop {
             match self.look_up() {
-                Err(error) if self.term.check().is_ok() && began.elapsed() < LOOK_UP_LIMIT => {
+                Err(error) if self.presence.end().is_none() && began.elapsed() < LOOK_UP_LIMIT => {
                     tracing::debug!(error = %chain_of(&error), "could not look a commit up yet");
                     thread::sleep(LOOK_UP_PAUSE);
                 }
@@ -328,15 +378,20 @@ impl Postgres {
         }
     }
 
-    fn link(&self) -> std::sync::MutexGuard<'_, Option<Arc<Client>>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self, which: usize) -> Option<Arc<Client>> {
+        let link = self.links.get(which)?;
+        locked(link).take().filter(|client| !client.is_closed())
     }
 
-    fn settle(&self, standing: Standing) {
-        let mut progress = self.term.progress();
-        progress.standing = standing;
-        progress.unsure = None;
+    fn keep(&self, which: usize, client: Arc<Client>) {
+        if let Some(link) = self.links.get(which) {
+            *locked(link) = Some(client);
+        }
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Engine for Postgres {
@@ -356,32 +411,24 @@ impl Engine for Postgres {
         Ok(())
     }
 
-    fn write(&self, work: Task<'_>) -> Result<(), StoreError> {
+    fn write(&self, work: Task<'_>) -> Result<Commit, StoreError> {
         self.check()?;
-        let (client, state) = self.begin()?;
         // A connection with a transaction that is given up is given up as well.
-        self.expect_own(&state)?;
-        let standing = self.term.progress().standing;
-        if state.standing != standing {
-            if state.standing.commits < standing.commits {
-                return Err(self.term.set_back_to(state.standing.commits));
-            }
-            return Err(StoreError::Row);
-        }
-        let mut open = OpenTransaction::new(self, Arc::clone(&client), standing.head);
+        let (client, state) = self.begin()?;
+        self.come_in_step(&client, state)?;
+        let mut open = OpenTransaction::new(self, Arc::clone(&client), state.standing);
         work(&mut open)?;
-        let sent = Sent::now();
-        let after = open.finish()?;
-        self.term.progress().unsure = Some(after);
+        let mark = Mark::make().map_err(StoreError::Random)?;
+        let commit = open.finish(mark)?.commit();
+        *locked(&self.unsure) = Some(commit);
         match self.commit(&client) {
             Ok(()) => {
-                self.settle(after);
-                self.term.extend(sent);
-                *self.link() = Some(client);
-                Ok(())
+                *locked(&self.unsure) = None;
+                self.keep(WRITING, client);
+                Ok(commit)
             }
             Err(fault) if fault.has_undone() => {
-                self.term.progress().unsure = None;
+                *locked(&self.unsure) = None;
                 Err(DatabaseError::Interrupted(fault.into()).into())
             }
             Err(fault) => {
@@ -389,7 +436,7 @@ impl Engine for Postgres {
                 let unsure = DatabaseError::Unsure(fault.into());
                 tracing::warn!(error = %chain_of(&unsure), "a commit has no answer; looking it up");
                 match self.look_up_patiently() {
-                    Ok(Fate::Committed) => Ok(()),
+                    Ok(Fate::Committed(commit)) => Ok(commit),
                     Ok(Fate::Lost) => {
                         Err(DatabaseError::Interrupted("it is not in the database".into()).into())
                     }
@@ -403,16 +450,59 @@ impl Engine for Postgres {
     }
 
     fn recover(&self) -> Result<Fate, StoreError> {
-        self.term.check()?;
+        if let Some(end) = self.presence.end() {
+            return Err(DatabaseError::from(end).into());
+        }
         self.look_up()
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        Ok(self.term.check()?)
+        Ok(self.presence.check()?)
     }
 
-    fn check_sole(&self) -> Result<(), StoreError> {
-        Ok(self.term.check()?)
+    fn check_recent(&self) -> Result<(), StoreError> {
+        Ok(self.presence.check()?)
+    }
+
+    fn seen(&self) -> Option<watch::Receiver<Duration>> {
+        Some(self.presence.seen())
+    }
+
+    fn follow(&self, taken: Taken<'_>) -> Result<(), StoreError> {
+        if let Some(end) = self.presence.end() {
+            return Err(DatabaseError::from(end).into());
+        }
+        let client = match self.kept(FOLLOWING) {
+            Some(client) => client,
+            None => self.connector.connected()?,
+        };
+        let sent = clock::sleepless();
+        self.look_and_follow(&client)?;
+        self.keep(FOLLOWING, client);
+        taken()?;
+        self.presence.saw(sent);
+        Ok(())
+    }
+
+    fn settled(&self) {
+        let sent = *locked(&self.sent);
+        self.presence.saw(sent);
+    }
+
+    fn is_keeper(&self) -> bool {
+        self.presence.keeper.token().is_some()
+    }
+
+    fn put_generation(&self, generation: &KeptGeneration) -> Result<(), StoreError> {
+        shared::put_generation(&self.connector, generation)
+    }
+
+    fn generation(&self, number: u64) -> Result<Option<KeptGeneration>, StoreError> {
+        shared::generation(&self.connector, number)
+    }
+
+    fn exchange_edges(&self, own: Option<Vec<u8>>) -> Result<Vec<OtherEdges>, StoreError> {
+        shared::exchange_edges(&self.connector, self.presence.number, own)
     }
 
     fn check_room(&self) -> Result<(), StoreError> {
@@ -424,7 +514,7 @@ impl Engine for Postgres {
     }
 
     fn say_where(&self, url: &str) {
-        self.term.say_where(url);
+        self.presence.keeper.say_where(url);
     }
 }
 
@@ -454,7 +544,7 @@ impl fmt::Debug for Postgres {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Postgres")
-            .field("fence", &self.term.fence)
+            .field("presence", &self.presence)
             .finish_non_exhaustive()
     }
 }

@@ -85,6 +85,40 @@ impl Setting for CompleteImport {
     }
 }
 
+/// Which process has the area for an import to itself, where several write to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AreaHolder(pub Option<Claim>);
+
+/// The claim of a process to the area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// A random number.
+    pub number: u64,
+    /// Counted up now and then, to show that the process is alive.
+    pub beat: u64,
+}
+
+impl Setting for AreaHolder {
+    const NAME: &'static str = "import_area";
+
+    fn encode(&self) -> Vec<u8> {
+        let claim = self.0.map(|claim| [claim.number, claim.beat]);
+        let numbers = claim.into_iter().flatten();
+        numbers.flat_map(u64::to_le_bytes).collect()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self(None));
+        }
+        let (number, beat) = bytes.split_first_chunk()?;
+        Some(Self(Some(Claim {
+            number: u64::from_le_bytes(*number),
+            beat: u64::from_le_bytes(beat.try_into().ok()?),
+        })))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +136,14 @@ mod tests {
         for (import, bytes) in [(None, &[][..]), (Some(7), &seven)] {
             assert_eq!(CompleteImport(import).encode(), bytes);
             assert_eq!(CompleteImport::decode(bytes), Some(CompleteImport(import)));
+        }
+        let claim = AreaHolder(Some(Claim { number: 7, beat: 7 }));
+        assert_eq!(AreaHolder::NAME, "import_area");
+        assert_eq!(claim.encode(), [seven, seven].concat());
+        assert_eq!(AreaHolder::decode(&claim.encode()), Some(claim));
+        assert_eq!(AreaHolder::decode(&[]), Some(AreaHolder(None)));
+        for length in 1..16 {
+            assert_eq!(AreaHolder::decode(&claim.encode()[..length]), None);
         }
         for length in 1..8 {
             assert_eq!(Epoch::decode(&seven[..length]), None);

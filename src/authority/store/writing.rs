@@ -1,8 +1,10 @@
 //! Carrying out work inside one transaction, whatever the engine.
 
+use std::collections::HashSet;
+
 use super::decide::{self, Now, Restoration, RestorationDecision, RevocationDecision};
 use super::engine::Transaction;
-use super::setting::{CompleteImport, Setting};
+use super::setting::{AreaHolder, CompleteImport, GenerationNumber, Setting};
 use super::{Head, StoreError};
 use crate::authority::entry::{Entry, Revocation};
 use crate::authority::index::{Effect, Row};
@@ -62,10 +64,57 @@ pub(crate) struct Writing<'t> {
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) effects: Vec<Effect>,
+    /// The sequence number before the first of the changes.
+    pub(super) after: u64,
     /// Each with the chain after it.
     pub(super) changes: Vec<(Change, Chain)>,
     /// For the registry of sessions.
     pub(super) marks: Vec<Mark>,
+    /// Whether a setting has changed.
+    pub(super) has_settings: bool,
+}
+
+/// What other processes have committed.
+#[derive(Debug)]
+pub(super) struct News {
+    /// The sequence number before the first of the changes.
+    pub(super) after: u64,
+    /// Each with the chain after it.
+    pub(super) changes: Vec<(Change, Chain)>,
+    /// Every entry that may have changed, as it is now; `None` for one that is not there any more.
+    pub(super) entries: Vec<(Fingerprint, Option<Entry>)>,
+    /// Whether a setting has changed.
+    pub(super) has_settings: bool,
+}
+
+impl Told {
+    /// What news mean for this process.
+    pub(super) fn of(news: News, now: UnixTime, key: &FilterKey) -> Self {
+        let is_revoking = |(change, _): &&(Change, Chain)| {
+            matches!(change, Change::Add(_) | Change::SetCutOff(_))
+        };
+        let revoking = news.changes.iter().filter(is_revoking);
+        let revoked: HashSet<Fingerprint> =
+            revoking.map(|(change, _)| change.fingerprint()).collect();
+        let (mut effects, mut marks) = (Vec::new(), Vec::new());
+        for (name, entry) in news.entries {
+            let Some(entry) = entry else {
+                effects.push(Effect::Dropped(name));
+                continue;
+            };
+            if entry.in_force && revoked.contains(&name) {
+                marks.push(mark_of(name, &entry, now, key));
+            }
+            effects.push(effect_of(name, &entry, key));
+        }
+        Self {
+            effects,
+            after: news.after,
+            changes: news.changes,
+            marks,
+            has_settings: news.has_settings,
+        }
+    }
 }
 
 impl<'t> Writing<'t> {
@@ -74,12 +123,16 @@ impl<'t> Writing<'t> {
         filter_key: FilterKey,
         now: Now,
     ) -> Result<Self, StoreError> {
+        let head = transaction.head()?;
         Ok(Self {
-            head: transaction.head()?,
+            head,
             transaction,
             filter_key,
             now,
-            told: Told::default(),
+            told: Told {
+                after: head.sequence,
+                ..Told::default()
+            },
         })
     }
 
@@ -170,13 +223,35 @@ impl<'t> Writing<'t> {
         self.append(Change::Restore(name))
     }
 
+    /// Keeps the number of a generation that was written, so that other processes load it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], also where another process has become the keeper.
+    pub(crate) fn publish(&mut self, number: GenerationNumber) -> Result<(), StoreError> {
+        self.transaction.expect_keeper()?;
+        self.transaction.expect_generation(number.0)?;
+        self.keep(&number)
+    }
+
     /// Keeps a setting.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub(crate) fn keep<S: Setting>(&mut self, setting: &S) -> Result<(), StoreError> {
+        self.told.has_settings = true;
         self.transaction.put_setting(S::NAME, setting.encode())
+    }
+
+    /// A setting, if it was ever kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(crate) fn kept<S: Setting>(&self) -> Result<Option<S>, StoreError> {
+        let bytes = self.transaction.setting(S::NAME)?;
+        bytes.as_deref().map(S::read).transpose()
     }
 
     /// Stages a part of an import.
@@ -212,13 +287,17 @@ impl<'t> Writing<'t> {
         Ok(applied)
     }
 
-    /// Removes every part of an import, which then no longer counts as complete.
+    /// Removes every part of an import, which then no longer counts as complete, and frees the area for
+    /// another one.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub(crate) fn drop_staged(&mut self) -> Result<(), StoreError> {
         self.transaction.unstage_all()?;
+        if self.kept::<AreaHolder>()?.is_some() {
+            self.keep(&AreaHolder(None))?;
+        }
         self.keep(&CompleteImport(None))
     }
 
@@ -231,7 +310,7 @@ impl<'t> Writing<'t> {
         self.append(change_of(name, &entry, &self.filter_key))?;
         entry.sequence = self.head.sequence;
         if entry.in_force {
-            let mark = mark_of(name, &entry, self.now, &self.filter_key);
+            let mark = mark_of(name, &entry, self.now.time(), &self.filter_key);
             self.told.marks.push(mark);
         }
         self.put(name, &entry)?;
@@ -273,7 +352,7 @@ fn change_of(name: Fingerprint, entry: &Entry, key: &FilterKey) -> Change {
 }
 
 /// What tells the registry of sessions that something is revoked.
-fn mark_of(name: Fingerprint, entry: &Entry, now: Now, key: &FilterKey) -> Mark {
+fn mark_of(name: Fingerprint, entry: &Entry, now: UnixTime, key: &FilterKey) -> Mark {
     let kind = entry.target.kind;
     let leaves_some = kind.is_cut_off() || entry.signed_in_from() > UnixTime::EPOCH;
     Mark {
@@ -281,7 +360,7 @@ fn mark_of(name: Fingerprint, entry: &Entry, now: Now, key: &FilterKey) -> Mark 
         name,
         cut_off: leaves_some.then(|| entry.cut_off(key)),
         ended: Ended {
-            at: now.time(),
+            at: now,
             cause: entry.cause,
         },
     }

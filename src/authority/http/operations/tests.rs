@@ -6,6 +6,7 @@ use axum::extract::Request;
 use tower_service::Service as _;
 
 use super::*;
+use crate::authority::signing::FeedSigner;
 use crate::authority::tests::start;
 
 fn rotation() -> Request {

@@ -40,6 +40,10 @@ impl AnswerKey {
             let signer = Signer::generate(Algorithm::Es256, None)?;
             let made = KeptKey(signer.to_jwk());
             let committed = store.commit(now_milliseconds, |writing| {
+                // Another authority may start at the same time.
+                if let Some(kept) = writing.kept()? {
+                    return Ok(kept);
+                }
                 writing.keep(&made)?;
                 Ok(made)
             });

@@ -27,9 +27,11 @@ use super::salvage::{self, Wreck};
 use super::tables::{kept_in, ledger_in};
 use super::{
     Damage, Embedded, Engine as _, Epoch, Head, Opened, Progress, Setting as _, StoreError, backup,
-    copying,
+    commit, copying,
 };
+use crate::authority::history::History;
 use crate::authority::index::Index;
+use crate::authority::store::known::Known;
 use crate::authority::store::rows::HEAD;
 use crate::revocation::FilterKey;
 
@@ -139,9 +141,16 @@ impl Embedded {
         }
         let standing = engine.progress().standing;
         engine.mark.say_for_good(standing)?;
+        let (mut head, mut log) = (Head::EMPTY, Vec::new());
+        engine.read(&mut |snapshot| {
+            head = snapshot.head()?;
+            log = snapshot.log(0)?;
+            Ok(())
+        })?;
+        let history = History::new(head, log);
         Ok(Opened {
             engine: Box::new(engine),
-            index,
+            known: Arc::new(Known::new(index, history, commit(standing.commits))),
             filter_key: trial.filter_key,
         })
     }

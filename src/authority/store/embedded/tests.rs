@@ -50,7 +50,7 @@ impl Embedded {
 impl Store {
     /// Damages the row of an entry, as a disk does.
     pub(in crate::authority) fn damage(&self, name: Fingerprint) {
-        let sequence = self.index.sequence_of(name).unwrap();
+        let sequence = self.index().sequence_of(name).unwrap();
         Embedded::under(self)
             .with(|database| {
                 let transaction = begin_write(database)?;

@@ -147,6 +147,10 @@ impl Transaction for OpenTransaction<'_> {
         tables.log.remove_up_to(&mut tables.ledger, through)
     }
 
+    fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.tables.meta.get(&name, |bytes| Ok(bytes.to_vec()))
+    }
+
     fn put_setting(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         self.tables.put_meta(name, bytes)
     }

@@ -10,8 +10,10 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::connection::{Connector, Fault, STATEMENT_LIMIT};
+use super::journal::Touched;
 use super::row::{at_most, seal, signed, unsigned};
 use super::snapshot::{OpenSnapshot, Parameter, column, failed};
+use super::state::Mark;
 use super::{Database, DatabaseAddress, begin_reading, end_reading, schema, unreachable, vault};
 use crate::authority::entry::Entry;
 use crate::authority::store::copying::{
@@ -52,8 +54,12 @@ const PUT_SETTING: &str = "INSERT INTO portcullis.settings (name, content)
     ON CONFLICT (name) DO UPDATE SET content = excluded.content";
 
 const PUT_HEAD: &str =
-    "UPDATE portcullis.state SET commits = commits + 1, sequence = $1, chain = $2
+    "UPDATE portcullis.state SET commits = commits + 1, sequence = $1, chain = $2, mark = $3
     WHERE is_only";
+
+/// So that an authority which is there already hears of it.
+const PUT_JOURNAL: &str = "INSERT INTO portcullis.journal (commit, mark, content)
+    SELECT commits, mark, $1 FROM portcullis.state WHERE is_only";
 
 /// The store in a database, to be copied.
 pub(in crate::authority::store) struct Original {
@@ -207,14 +213,23 @@ impl Fresh {
                     vec![bytes(keys.collect())],
                 )
             }
-            Part::Head(head) => self.write(
-                PUT_HEAD,
-                vec![
-                    (Box::new(signed(head.sequence)?), Type::INT8),
-                    (Box::new(head.chain.0.to_vec()), Type::BYTEA),
-                ],
-            ),
+            Part::Head(head) => self.put_head(head),
         }
+    }
+
+    fn put_head(&self, head: Head) -> Result<(), StoreError> {
+        let mark = Mark::make().map_err(StoreError::Random)?;
+        let state: Vec<Parameter> = vec![
+            (Box::new(signed(head.sequence)?), Type::INT8),
+            (Box::new(head.chain.0.to_vec()), Type::BYTEA),
+            (Box::new(mark.0.to_vec()), Type::BYTEA),
+        ];
+        self.write(PUT_HEAD, state)?;
+        let touched = Touched {
+            has_settings: true,
+            ..Touched::default()
+        };
+        self.write(PUT_JOURNAL, vec![(Box::new(touched.encode()), Type::BYTEA)])
     }
 
     fn put_changes(

@@ -15,7 +15,7 @@ use crate::authority::store::error::DatabaseError;
 use crate::authority::store::rows::FILTER_KEY;
 
 /// The version of the tables that this program reads and writes.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 
 /// What two programs that make the tables at the same time wait for; the number is arbitrary.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7238155302)";
@@ -24,8 +24,8 @@ const HAS_TABLES: &str = "SELECT to_regclass('portcullis.version') IS NOT NULL";
 
 const READ_VERSION: &str = "SELECT version FROM portcullis.version";
 
-/// The row of `state` changes with every commit and every renewal, so its page has room for many
-/// versions of it, and none of them needs an index.
+/// The row of `state` changes with every commit, and that of `lease` with every renewal, so their pages
+/// have room for many versions of them, and none of these needs an index.
 const CREATE: &str = "
 CREATE SCHEMA IF NOT EXISTS portcullis;
 CREATE TABLE portcullis.version (
@@ -34,12 +34,6 @@ CREATE TABLE portcullis.version (
 );
 CREATE TABLE portcullis.state (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
-    fence bigint NOT NULL,
-    holder bytea NOT NULL,
-    url text NOT NULL,
-    lease_milliseconds bigint NOT NULL,
-    renewals bigint NOT NULL,
-    expires_at timestamptz NOT NULL,
     commits bigint NOT NULL,
     sequence bigint NOT NULL,
     chain bytea NOT NULL
@@ -55,9 +49,56 @@ CREATE TABLE portcullis.log (sequence bigint PRIMARY KEY, content bytea NOT NULL
 CREATE TABLE portcullis.staged (number bigint PRIMARY KEY, content bytea NOT NULL);
 CREATE TABLE portcullis.settings (name text PRIMARY KEY, content bytea NOT NULL);
 INSERT INTO portcullis.version (version) VALUES (1);
-INSERT INTO portcullis.state
-    (fence, holder, url, lease_milliseconds, renewals, expires_at, commits, sequence, chain)
-    VALUES (0, '', '', 0, 0, now(), 0, 0, decode(repeat('00', 32), 'hex'));
+INSERT INTO portcullis.state (commits, sequence, chain)
+    VALUES (0, 0, decode(repeat('00', 32), 'hex'));
+";
+
+/// Removes what only the first version had. A program of that version that is still at work fails with
+/// this, rather than write what others would not hear of.
+const REMOVE_LEASE_OF_VERSION_1: &str = "
+ALTER TABLE portcullis.state
+    DROP COLUMN fence, DROP COLUMN holder, DROP COLUMN url, DROP COLUMN lease_milliseconds,
+    DROP COLUMN renewals, DROP COLUMN expires_at;
+";
+
+/// From version 1 to 2. The last commit gets its row in the journal, from which others follow. What is in
+/// `segments` does not get smaller by compression.
+const TO_VERSION_2: &str = "
+ALTER TABLE portcullis.state
+    ADD COLUMN line bigint NOT NULL DEFAULT 0,
+    ADD COLUMN mark bytea NOT NULL DEFAULT decode(repeat('00', 16), 'hex'),
+    ADD COLUMN touches bigint NOT NULL DEFAULT 0;
+CREATE TABLE portcullis.journal (
+    commit bigint PRIMARY KEY,
+    mark bytea NOT NULL,
+    content bytea NOT NULL
+);
+INSERT INTO portcullis.journal (commit, mark, content)
+    SELECT commits, mark, decode('00', 'hex') FROM portcullis.state WHERE commits > 0;
+CREATE TABLE portcullis.lease (
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    fence bigint NOT NULL,
+    holder bytea NOT NULL,
+    url text NOT NULL,
+    lease_milliseconds bigint NOT NULL,
+    renewals bigint NOT NULL
+) WITH (fillfactor = 10);
+INSERT INTO portcullis.lease (fence, holder, url, lease_milliseconds, renewals)
+    VALUES (0, '', '', 0, 0);
+CREATE TABLE portcullis.generations (number bigint PRIMARY KEY, content bytea NOT NULL);
+CREATE TABLE portcullis.segments (
+    generation bigint NOT NULL,
+    position integer NOT NULL,
+    content bytea NOT NULL,
+    PRIMARY KEY (generation, position)
+);
+ALTER TABLE portcullis.segments ALTER COLUMN content SET STORAGE EXTERNAL;
+CREATE TABLE portcullis.edges (
+    replica bytea PRIMARY KEY,
+    content bytea NOT NULL,
+    said_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+UPDATE portcullis.version SET version = 2;
 ";
 
 /// What became of the tables when they were asked for.
@@ -65,11 +106,13 @@ INSERT INTO portcullis.state
 pub enum Migrated {
     /// It has made the tables.
     Made,
+    /// It has brought those of an earlier version up to date.
+    Updated,
     /// They were there already.
     Current,
 }
 
-/// Makes the tables where there are none.
+/// Makes the tables where there are none, and brings those of an earlier version up to date.
 ///
 /// # Errors
 ///
@@ -90,16 +133,25 @@ pub(super) fn migrate(connector: &Arc<Connector>) -> Result<Migrated, StoreError
 async fn make(client: Arc<Client>, key: Vec<u8>) -> Result<Result<Migrated, i32>, Fault> {
     client.batch_execute("BEGIN").await?;
     client.batch_execute(LOCK).await?;
-    let found = version(&client).await?;
-    if let Some(found) = found {
-        client.batch_execute("ROLLBACK").await?;
-        return Ok(if found == VERSION {
-            Ok(Migrated::Current)
-        } else {
-            Err(found)
-        });
+    match version(&client).await? {
+        Some(1) => {
+            client.batch_execute(REMOVE_LEASE_OF_VERSION_1).await?;
+            client.batch_execute(TO_VERSION_2).await?;
+            client.batch_execute("COMMIT").await?;
+            return Ok(Ok(Migrated::Updated));
+        }
+        Some(found) => {
+            client.batch_execute("ROLLBACK").await?;
+            return Ok(if found == VERSION {
+                Ok(Migrated::Current)
+            } else {
+                Err(found)
+            });
+        }
+        None => {}
     }
     client.batch_execute(CREATE).await?;
+    client.batch_execute(TO_VERSION_2).await?;
     client
         .query_typed(
             "INSERT INTO portcullis.settings (name, content) VALUES ($1, $2)",

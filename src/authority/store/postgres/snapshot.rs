@@ -9,6 +9,7 @@ use tokio_postgres::{Client, Row};
 use super::connection::{Connector, Fault, STATEMENT_LIMIT};
 use super::row::{at_most, head, seal, unsigned};
 use crate::authority::entry::Entry;
+use crate::authority::history::History;
 use crate::authority::index::Index;
 use crate::authority::store::engine::Snapshot;
 use crate::authority::store::error::DatabaseError;
@@ -67,8 +68,14 @@ impl OpenSnapshot<'_> {
         }
     }
 
-    /// Fills the index, which has to be empty.
-    pub(super) fn load(&self, index: &Index) -> Result<(), StoreError> {
+    /// Everything that is kept in memory, of which the head of the feed is known.
+    pub(super) fn load(&self, head: Head) -> Result<(Arc<Index>, History), StoreError> {
+        let index = Arc::new(Index::new());
+        self.load_entries(&index)?;
+        Ok((index, History::new(head, self.log(0)?)))
+    }
+
+    fn load_entries(&self, index: &Index) -> Result<(), StoreError> {
         let seal = seal(Section::Entries, self.filter_key);
         let mut loader = index.loader();
         let mut last = -1;

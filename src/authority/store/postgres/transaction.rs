@@ -1,10 +1,10 @@
 //! Writing, inside one transaction of the database.
 //!
 //! What is written is gathered, and goes to the database in a few statements at the end. What is read
-//! is asked for at once, but only for names that the index has: it is in step with the database as
-//! long as this process holds the lease.
+//! is asked for at once, but only for names that the index has: it was brought in step with the database
+//! when the row of the state was locked.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio_postgres::Client;
@@ -12,11 +12,13 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::Postgres;
 use super::connection::{Fault, STATEMENT_LIMIT};
-use super::lease::Standing;
+use super::journal::{self, Touched};
 use super::row::{seal, signed};
+use super::state::{Mark, Standing};
 use crate::authority::entry::Entry;
 use crate::authority::index::ByFingerprint;
 use crate::authority::store::engine::Transaction;
+use crate::authority::store::error::DatabaseError;
 use crate::authority::store::rows::{decode_entry, encode_entry, encode_log, owner_key};
 use crate::authority::store::seal::Section;
 use crate::authority::store::{Head, StoreError};
@@ -26,6 +28,8 @@ use crate::revocation::{Change, FilterKey, Fingerprint};
 pub(super) struct OpenTransaction<'t> {
     engine: &'t Postgres,
     client: Arc<Client>,
+    /// The commit before.
+    before: u64,
     head: Head,
     /// Entries that were asked for; `None` for one that is damaged.
     fetched: ByFingerprint<Option<Entry>>,
@@ -34,26 +38,33 @@ pub(super) struct OpenTransaction<'t> {
     owners: HashMap<[u8; 32], bool>,
     issuers: BTreeSet<String>,
     log: Vec<(u64, Vec<u8>)>,
+    /// Names that the log has by this transaction.
+    logged: HashSet<Fingerprint>,
     trimmed: Option<u64>,
     settings: BTreeMap<String, Vec<u8>>,
     staged: BTreeMap<u64, Option<Vec<u8>>>,
     is_unstaged: bool,
 }
 
+/// Commits after which the oldest rows of the journal are removed.
+const TRIMMED_EVERY: u64 = 64;
+
 /// A statement with what belongs into it.
 type Statement = (&'static str, Vec<(Box<dyn ToSql + Sync + Send>, Type)>);
 
 impl<'t> OpenTransaction<'t> {
-    pub(super) fn new(engine: &'t Postgres, client: Arc<Client>, head: Head) -> Self {
+    pub(super) fn new(engine: &'t Postgres, client: Arc<Client>, before: Standing) -> Self {
         Self {
             engine,
             client,
-            head,
+            before: before.commits,
+            head: before.head,
             fetched: ByFingerprint::default(),
             entries: ByFingerprint::default(),
             owners: HashMap::new(),
             issuers: BTreeSet::new(),
             log: Vec::new(),
+            logged: HashSet::new(),
             trimmed: None,
             settings: BTreeMap::new(),
             staged: BTreeMap::new(),
@@ -61,46 +72,52 @@ impl<'t> OpenTransaction<'t> {
         }
     }
 
-    /// Writes everything, and the state as of one commit more; returns how far the store will have
-    /// come.
-    pub(super) fn finish(self) -> Result<Standing, StoreError> {
+    /// Writes everything, a row of the journal, and the state as of one commit more; returns how far the
+    /// store will have come.
+    pub(super) fn finish(self, mark: Mark) -> Result<Standing, StoreError> {
         let engine = self.engine;
-        let commits = engine.term.progress().standing.commits.saturating_add(1);
         let standing = Standing {
-            commits,
+            commits: self.before.saturating_add(1),
+            mark,
             head: self.head,
         };
         let client = Arc::clone(&self.client);
+        let touched = self.touched();
         let mut statements = self.statements()?;
+        of_journal(standing, &touched, &mut statements)?;
         statements.push((
-            "UPDATE portcullis.state SET commits = $1, sequence = $2, chain = $3,
-            renewals = renewals + 1,
-            expires_at = clock_timestamp() + lease_milliseconds * interval '1 millisecond'
-            WHERE is_only AND fence = $4 AND holder = $5 RETURNING fence",
+            "UPDATE portcullis.state SET commits = $1, mark = $2, sequence = $3, chain = $4
+            WHERE is_only",
             vec![
-                (Box::new(signed(commits)?), Type::INT8),
+                (Box::new(signed(standing.commits)?), Type::INT8),
+                (Box::new(mark.0.to_vec()), Type::BYTEA),
                 (Box::new(signed(standing.head.sequence)?), Type::INT8),
                 (Box::new(standing.head.chain.0.to_vec()), Type::BYTEA),
-                (Box::new(engine.term.fence), Type::INT8),
-                (Box::new(engine.term.holder.clone()), Type::BYTEA),
             ],
         ));
         let written = engine.connector.wait(STATEMENT_LIMIT, async move {
-            let mut touched = 0;
             for (statement, parameters) in statements {
                 let parameters: Vec<_> = parameters
                     .iter()
                     .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
                     .collect();
-                let rows = client.query_typed(statement, &parameters).await?;
-                touched = rows.len();
+                client.query_typed(statement, &parameters).await?;
             }
-            Ok(touched)
+            Ok(())
         });
-        match written {
-            Ok(1) => Ok(standing),
-            Ok(_) => Err(engine.term.lose()),
-            Err(fault) => Err(fault.before_commit()),
+        written.map_err(Fault::before_commit)?;
+        Ok(standing)
+    }
+
+    /// What others cannot tell from the log.
+    fn touched(&self) -> Touched {
+        let names = self
+            .entries
+            .keys()
+            .filter(|name| !self.logged.contains(*name));
+        Touched {
+            names: names.copied().collect(),
+            has_settings: !self.settings.is_empty(),
         }
     }
 
@@ -227,6 +244,30 @@ impl<'t> OpenTransaction<'t> {
     }
 }
 
+/// The row of the journal. The oldest ones are removed, some at a time.
+fn of_journal(
+    standing: Standing,
+    touched: &Touched,
+    statements: &mut Vec<Statement>,
+) -> Result<(), StoreError> {
+    statements.push((
+        "INSERT INTO portcullis.journal (commit, mark, content) VALUES ($1, $2, $3)",
+        vec![
+            (Box::new(signed(standing.commits)?), Type::INT8),
+            (Box::new(standing.mark.0.to_vec()), Type::BYTEA),
+            (Box::new(touched.encode()), Type::BYTEA),
+        ],
+    ));
+    if standing.commits.is_multiple_of(TRIMMED_EVERY) {
+        let through = standing.commits.saturating_sub(journal::LENGTH);
+        statements.push((
+            "DELETE FROM portcullis.journal WHERE commit <= $1",
+            vec![(Box::new(signed(through)?), Type::INT8)],
+        ));
+    }
+    Ok(())
+}
+
 /// What is to be done to `entries`.
 fn of_entries(
     entries: ByFingerprint<Option<Entry>>,
@@ -277,7 +318,7 @@ impl Transaction for OpenTransaction<'_> {
         let names = names.iter().filter(|name| {
             !self.entries.contains_key(*name)
                 && !self.fetched.contains_key(*name)
-                && self.engine.index.sequence_of(**name).is_some()
+                && self.engine.known.index().sequence_of(**name).is_some()
         });
         let names: Vec<Fingerprint> = names.copied().collect();
         if !names.is_empty() {
@@ -294,7 +335,7 @@ impl Transaction for OpenTransaction<'_> {
         if let Some(fetched) = self.fetched.get(&name) {
             return fetched.clone().map(Some).ok_or(StoreError::Row);
         }
-        if self.engine.index.sequence_of(name).is_none() {
+        if self.engine.known.index().sequence_of(name).is_none() {
             return Ok(None);
         }
         let mut fetched = self.fetch(vec![name])?;
@@ -323,7 +364,7 @@ impl Transaction for OpenTransaction<'_> {
     ) -> Result<(), StoreError> {
         let is_there = match self.entries.get(&name) {
             Some(written) => written.is_some(),
-            None => self.engine.index.sequence_of(name).is_some(),
+            None => self.engine.known.index().sequence_of(name).is_some(),
         };
         if !is_there {
             return Err(StoreError::Row);
@@ -338,6 +379,7 @@ impl Transaction for OpenTransaction<'_> {
     fn append(&mut self, head: Head, change: &Change) -> Result<(), StoreError> {
         self.log
             .push((head.sequence, encode_log(head.chain, change)));
+        self.logged.insert(change.fingerprint());
         self.head = head;
         Ok(())
     }
@@ -346,6 +388,59 @@ impl Transaction for OpenTransaction<'_> {
         self.log.retain(|(sequence, _)| *sequence > through);
         self.trimmed = self.trimmed.max(Some(through));
         Ok(())
+    }
+
+    fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(written) = self.settings.get(name) {
+            return Ok(Some(written.clone()));
+        }
+        let (client, asked) = (Arc::clone(&self.client), name.to_owned());
+        let found = self.engine.connector.wait(STATEMENT_LIMIT, async move {
+            let statement = "SELECT content FROM portcullis.settings WHERE name = $1";
+            let rows = client
+                .query_typed(statement, &[(&asked, Type::TEXT)])
+                .await?;
+            let content: Option<Vec<u8>> = rows.first().map(|row| row.try_get(0)).transpose()?;
+            Ok(content)
+        });
+        let sealed = found.map_err(Fault::before_commit)?;
+        let vault = self.engine.connector.vault();
+        sealed.map(|sealed| vault.opened(name, &sealed)).transpose()
+    }
+
+    fn expect_keeper(&self) -> Result<(), StoreError> {
+        let not_keeper = || DatabaseError::NotKeeper;
+        let token = self.engine.presence.keeper.token().ok_or_else(not_keeper)?;
+        let client = Arc::clone(&self.client);
+        let found = self.engine.connector.wait(STATEMENT_LIMIT, async move {
+            // Shared, so that the lease does not pass on before this transaction has ended.
+            let statement = "SELECT fence FROM portcullis.lease
+                WHERE is_only AND fence = $1 AND holder = $2 FOR SHARE";
+            let asked = [
+                (&token.fence as _, Type::INT8),
+                (&token.holder as _, Type::BYTEA),
+            ];
+            Ok(client.query_typed(statement, &asked).await?.len())
+        });
+        match found.map_err(Fault::before_commit)? {
+            1 => Ok(()),
+            _ => Err(not_keeper().into()),
+        }
+    }
+
+    fn expect_generation(&self, number: u64) -> Result<(), StoreError> {
+        let (client, number) = (Arc::clone(&self.client), signed(number)?);
+        let found = self.engine.connector.wait(STATEMENT_LIMIT, async move {
+            let statement = "SELECT number FROM portcullis.generations WHERE number = $1";
+            let rows = client
+                .query_typed(statement, &[(&number, Type::INT8)])
+                .await?;
+            Ok(rows.len())
+        });
+        match found.map_err(Fault::before_commit)? {
+            1 => Ok(()),
+            _ => Err(StoreError::Row),
+        }
     }
 
     fn put_setting(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {

@@ -4,14 +4,14 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::memory::{Database as Rows, Memory, Trouble};
 use super::postgres_server::{Server, has_postgres};
 use super::*;
 use crate::authority::entry::Entry;
-use crate::authority::history::History;
 use crate::authority::store::embedded::tests::opening;
+
+/// How long the keeper may be silent.
+pub(super) const LEASE: Duration = Duration::from_secs(30);
 
 /// What an engine keeps. It can be opened again and again.
 pub(super) trait Kept {
@@ -22,51 +22,32 @@ struct OnDisk(tempfile::TempDir);
 
 struct InMemory(Rows);
 
-/// Opens it as one authority after the other, of which each lets go before the next.
+/// Opens it as one authority after the other, none of which need have ended before the next.
 pub(super) struct InDatabase {
     url: String,
-    runtime: tokio::runtime::Runtime,
-    lease: Mutex<Option<Lease>>,
+    replica: Mutex<Option<Replica>>,
 }
 
 impl InDatabase {
     pub(super) fn at(url: &str) -> Self {
         Self {
             url: url.to_owned(),
-            runtime: tokio::runtime::Runtime::new().unwrap(),
-            lease: Mutex::new(None),
+            replica: Mutex::new(None),
         }
     }
 
-    pub(super) fn release(&self) {
-        if let Some(lease) = self.lease.lock().unwrap().take() {
-            lease.release();
-        }
-    }
-
-    /// Why the last one is at work no more.
-    pub(super) fn end(&self) -> End {
-        let lease = self.lease.lock().unwrap().clone().unwrap();
-        self.runtime.block_on(lease.ended())
+    /// The part that the last one has.
+    pub(super) fn replica(&self) -> Replica {
+        self.replica.lock().unwrap().clone().unwrap()
     }
 }
 
 impl Kept for InDatabase {
     fn open(&self) -> Store {
-        self.release();
         let database = Database::open(self.url.parse().unwrap()).unwrap();
-        let (watching, _) = watch::channel(Standby::Starting);
-        let taking = database.stand_by(Duration::from_secs(30), watching);
-        let lease = self.runtime.block_on(taking).unwrap();
-        let store = Store::over(Postgres::open(&lease).unwrap());
-        *self.lease.lock().unwrap() = Some(lease);
-        store
-    }
-}
-
-impl Drop for InDatabase {
-    fn drop(&mut self) {
-        self.release();
+        let (opened, replica) = Postgres::open(&database, LEASE).unwrap();
+        *self.replica.lock().unwrap() = Some(replica);
+        Store::over(opened)
     }
 }
 
@@ -409,7 +390,7 @@ fn the_oldest_part_of_the_log_can_be_cut_off(kept: &dyn Kept) {
     let log = store.log(0).unwrap();
     assert_eq!(log.iter().map(|row| row.0).collect::<Vec<_>>(), [4, 5]);
     assert_eq!(store.head().unwrap(), head);
-    assert_eq!(History::load(&store).unwrap().head(), head);
+    assert_eq!(store.history().head(), head);
     assert_eq!(store.index().entry_count(), 5);
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Database(Arc<Mutex<Rows>>);
 
 #[derive(Clone, Debug)]
 struct Rows {
+    commits: u64,
     head: Head,
     entries: BTreeMap<Fingerprint, Entry>,
     owned: BTreeSet<(Fingerprint, Fingerprint)>,
@@ -53,11 +54,19 @@ enum State {
     Failed(Fate),
 }
 
+fn commit(number: u64) -> Commit {
+    Commit {
+        number,
+        mark: [0; 16],
+    }
+}
+
 const KEY: FilterKey = FilterKey::new([3; 16]);
 
 impl Database {
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(Rows {
+            commits: 0,
             head: Head::EMPTY,
             entries: BTreeMap::new(),
             owned: BTreeSet::new(),
@@ -70,16 +79,20 @@ impl Database {
 
     pub(super) fn open(&self) -> Store {
         let index = Index::new();
-        for (name, entry) in &self.0.lock().unwrap().entries {
+        let rows = self.0.lock().unwrap();
+        for (name, entry) in &rows.entries {
             index.apply(effect_of(*name, entry, &KEY));
         }
+        let log = Snapshot::log(&*rows, 0).unwrap();
+        let history = History::new(rows.head, log);
+        let known = Known::new(Arc::new(index), history, commit(rows.commits));
         Store::over(Opened {
             engine: Box::new(Memory {
                 database: self.clone(),
                 trouble: Mutex::new(None),
                 state: Mutex::new(State::Open),
             }),
-            index: Arc::new(index),
+            known: Arc::new(known),
             filter_key: KEY,
         })
     }
@@ -110,7 +123,7 @@ impl Engine for Memory {
         work(&rows)
     }
 
-    fn write(&self, work: Task<'_>) -> Result<(), StoreError> {
+    fn write(&self, work: Task<'_>) -> Result<Commit, StoreError> {
         self.expect_open()?;
         let mut committed = self.database.0.lock().unwrap();
         let mut rows = committed.clone();
@@ -121,10 +134,12 @@ impl Engine for Memory {
         if trouble == Some(Trouble::Before) {
             return Err(self.failed(Fate::Lost));
         }
+        rows.commits += 1;
+        let commit = commit(rows.commits);
         *committed = rows;
         match trouble {
-            Some(_) => Err(self.failed(Fate::Committed)),
-            None => Ok(()),
+            Some(_) => Err(self.failed(Fate::Committed(commit))),
+            None => Ok(commit),
         }
     }
 
@@ -265,6 +280,10 @@ impl Transaction for Rows {
     fn trim_log(&mut self, through: u64) -> Result<(), StoreError> {
         self.log = self.log.split_off(&(through + 1));
         Ok(())
+    }
+
+    fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.settings.get(name).cloned())
     }
 
     fn put_setting(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {

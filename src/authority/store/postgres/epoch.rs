@@ -1,0 +1,86 @@
+//! A new epoch in a database that was set back: it lacks what edges may have been told.
+
+use std::sync::Arc;
+
+use tokio_postgres::types::Type;
+
+use super::connection::{Connector, Fault};
+use super::journal::Touched;
+use super::row::at_most;
+use super::state::{COMMIT, Mark, State};
+use crate::authority::clock;
+use crate::authority::store::{Epoch, Setting as _};
+
+/// Begins a new epoch, and another line of commits after `line`, so that every process loads everything
+/// anew. `lacks` is how many commits are known to be lost. Does nothing, and says so, where the database is
+/// in a later line already.
+pub(super) async fn begin(connector: Arc<Connector>, line: i64, lacks: u64) -> Result<bool, Fault> {
+    let client = Arc::clone(&connector).connect().await?;
+    let state = State::lock(&client).await?;
+    if state.line > line {
+        client.batch_execute("ROLLBACK").await?;
+        return Ok(false);
+    }
+    let name = Epoch::NAME;
+    let rows = client
+        .query_typed(
+            "SELECT content FROM portcullis.settings WHERE name = $1",
+            &[(&name, Type::TEXT)],
+        )
+        .await?;
+    let old: Option<Vec<u8>> = rows.first().map(|row| row.try_get(0)).transpose()?;
+    let old = match &old {
+        Some(sealed) => {
+            let bytes = connector.vault().opened(name, sealed);
+            let epoch = bytes.and_then(|bytes| Epoch::read(&bytes));
+            epoch.map_err(|_| Fault::Row)?
+        }
+        None => Epoch(0),
+    };
+    let epoch = old.after(clock::now_milliseconds());
+    let sealed = connector.vault().sealed(name, epoch.encode());
+    let sealed = sealed.map_err(|_| Fault::Row)?;
+    client
+        .query_typed(
+            "INSERT INTO portcullis.settings (name, content) VALUES ($1, $2)
+            ON CONFLICT (name) DO UPDATE SET content = excluded.content",
+            &[(&name, Type::TEXT), (&sealed, Type::BYTEA)],
+        )
+        .await?;
+    let mark = Mark::make().map_err(|_| Fault::TimedOut)?.0.to_vec();
+    let commit = at_most(state.standing.commits.saturating_add(1));
+    let touched = Touched {
+        has_settings: true,
+        ..Touched::default()
+    };
+    client
+        .query_typed(
+            "INSERT INTO portcullis.journal (commit, mark, content) VALUES ($1, $2, $3)",
+            &[
+                (&commit, Type::INT8),
+                (&mark, Type::BYTEA),
+                (&touched.encode(), Type::BYTEA),
+            ],
+        )
+        .await?;
+    client
+        .query_typed(
+            "UPDATE portcullis.state SET line = $1, commits = $2, mark = $3 WHERE is_only",
+            &[
+                (&line.saturating_add(1), Type::INT8),
+                (&commit, Type::INT8),
+                (&mark, Type::BYTEA),
+            ],
+        )
+        .await?;
+    client.batch_execute(COMMIT).await?;
+    tracing::error!(
+        commits = lacks,
+        old_epoch = old.0,
+        new_epoch = epoch.0,
+        sequence = state.standing.head.sequence,
+        "the database lacks commits that it had acknowledged; what was revoked with them has to be \
+         revoked again; a new epoch begins"
+    );
+    Ok(true)
+}

@@ -1,0 +1,292 @@
+//! Several authorities on one PostgreSQL database, all of which answer and write.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::import::lines_named;
+use super::member::{LEASE, Member};
+use super::patience::until;
+use super::postgres::{Server, has_postgres};
+use super::process::{Answer, revocation};
+use super::token::ISSUER;
+
+/// Three of them, ready.
+fn three(store: &str) -> Vec<Member> {
+    let members: Vec<Member> = (0..3).map(|_| Member::start(store)).collect();
+    members.iter().for_each(Member::wait_until_ready);
+    members
+}
+
+#[track_caller]
+fn comes_to_know(members: &[Member], value: &str, is_revoked: bool) {
+    for member in members {
+        until(
+            || format!("{value}: {}", member.log()),
+            || member.is_revoked(value) == is_revoked,
+        );
+    }
+}
+
+fn is_keeper(member: &Member) -> bool {
+    let page = member.get("/metrics").text();
+    page.lines().any(|line| line == "portcullis_keeper 1")
+}
+
+#[test]
+fn each_of_three_answers_and_writes_and_all_tell_edges_the_same() {
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let members = three(&server.database("three"));
+    let [first, second, third] = &members[..] else {
+        panic!("three");
+    };
+    assert_eq!(first.revoke("a"), Some(200));
+    assert_eq!(second.revoke("b"), Some(200));
+    let entry = second.get(&format!("/v1/revocations?issuer={ISSUER}&value=a"));
+    let fingerprint = entry.json()["entries"][0]["id"].clone();
+    assert!(fingerprint.is_string(), "{entry:?}");
+    comes_to_know(&members, "a", true);
+    comes_to_know(&members, "b", true);
+    let rotated = third.post("/v1/feed/keys", &json!({"overlap_seconds": 3600}));
+    assert_eq!(rotated.unwrap().status, 200);
+    let facts = |member: &Member| {
+        let stats = member.stats();
+        ["entries", "sequence", "epoch", "feed_keys", "generation"].map(|name| stats[name].clone())
+    };
+    until(
+        || format!("{:?}", members.iter().map(facts).collect::<Vec<_>>()),
+        || facts(first) == facts(second) && facts(first) == facts(third),
+    );
+    let [.., keys, generation] = facts(first);
+    assert_eq!(keys.as_array().map(Vec::len), Some(2));
+    let path = format!("/v1/feed/segments/{}/0", generation["number"]);
+    let segments: Vec<Answer> = members.iter().map(|member| member.get(&path)).collect();
+    assert!(segments.iter().all(|answer| answer.status == 200));
+    assert!(
+        segments
+            .iter()
+            .all(|answer| answer.bytes == segments[0].bytes)
+    );
+    let backup = second.post("/v1/backup", &json!({})).unwrap();
+    assert_eq!(
+        (backup.status, &backup.json()["code"]),
+        (409, &json!("backup_elsewhere"))
+    );
+    let keepers = members.iter().filter(|member| is_keeper(member)).count();
+    assert_eq!(keepers, 1);
+}
+
+/// No other one waits for it, and what only one does is done by another one.
+#[test]
+fn when_the_keeper_dies_the_others_go_on_and_one_of_them_takes_its_place() {
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let mut members = three(&server.database("keepers"));
+    assert_eq!(members[0].revoke("before"), Some(200));
+    let keeper = members.iter().position(is_keeper).unwrap();
+    let mut keeper = members.remove(keeper);
+    keeper.kill();
+    let began = Instant::now();
+    assert_eq!(members[0].revoke("at once"), Some(200));
+    assert!(began.elapsed() < Duration::from_secs(1));
+    comes_to_know(&members, "before", true);
+    until(|| members[0].log(), || members.iter().any(is_keeper));
+    assert!(began.elapsed() < LEASE + Duration::from_secs(5));
+    keeper.start_again();
+    keeper.wait_until_ready();
+    comes_to_know(&[keeper], "at once", true);
+    // One that is told to stop lets go of the lease.
+    let keeper = members.iter().position(is_keeper).unwrap();
+    members.remove(keeper).stop();
+    let began = Instant::now();
+    assert_eq!(members[0].revoke("then"), Some(200));
+    assert!(began.elapsed() < LEASE);
+}
+
+/// Whatever an authority is asked that knows less than the asker, it never says that what is revoked is not,
+/// and begins no epoch.
+#[test]
+fn an_authority_that_is_behind_is_never_believed_further_than_it_has_come() {
+    const ROUNDS: usize = 40;
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let store = server.database("behind");
+    let quick = Member::start(&store);
+    quick.wait_until_ready();
+    let slow = Member::start_in(
+        super::process::directory(),
+        &store,
+        &["--follow-interval", "300ms"],
+    );
+    slow.wait_until_ready();
+    let epoch = quick.stats()["epoch"].as_u64().unwrap();
+    let mut longest = Duration::ZERO;
+    for round in 0..ROUNDS {
+        let value = round.to_string();
+        let revoked = quick.post("/v1/revocations", &revocation("session", &value));
+        let sequence = revoked.unwrap().json()["sequence"].as_u64().unwrap();
+        let began = Instant::now();
+        let asked = json!({"issuer": ISSUER, "sid": value, "epoch": epoch, "at_least": sequence});
+        let checked = slow.post("/v1/check", &asked).unwrap();
+        longest = longest.max(began.elapsed());
+        assert_eq!(checked.status, 200, "{checked:?}");
+        assert_eq!(checked.json()["revoked"], true, "round {round}");
+        // A poll of an edge that has been told so by the other one.
+        let path = format!("/v1/feed/deltas?epoch={epoch}&after={sequence}&wait=0");
+        let poll = slow.get(&path);
+        assert_eq!(poll.status, 200, "round {round}: {poll:?}");
+    }
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
+    // What the database does not know either is gone, and, without proof, begins no epoch.
+    let ahead = slow.get(&format!("/v1/feed/deltas?epoch={epoch}&after=9999&wait=0"));
+    assert_eq!(ahead.status, 410);
+    for member in [&quick, &slow] {
+        assert_eq!(member.stats()["epoch"], epoch);
+        assert!(!member.log().contains("new epoch"), "{}", member.log());
+    }
+}
+
+#[test]
+fn one_that_was_paused_answers_nothing_from_the_past() {
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let store = server.database("paused");
+    let members: Vec<Member> = (0..2).map(|_| Member::start(&store)).collect();
+    members.iter().for_each(Member::wait_until_ready);
+    for round in 0..3 {
+        let (paused, other) = (&members[round % 2], &members[(round + 1) % 2]);
+        paused.signal("STOP");
+        let (meanwhile, late) = (format!("meanwhile {round}"), format!("late {round}"));
+        assert_eq!(other.revoke(&meanwhile), Some(200));
+        thread::sleep(LEASE + Duration::from_millis(500));
+        // Sent while it is paused, so that it is the first thing that it reads.
+        let (written, checked) = thread::scope(|scope| {
+            let write = scope.spawn(|| paused.revoke(&late));
+            let check = scope.spawn(|| paused.check(&meanwhile));
+            thread::sleep(Duration::from_millis(100));
+            paused.signal("CONT");
+            (write.join().unwrap(), check.join().unwrap())
+        });
+        let checked = checked.unwrap();
+        let is_right = checked.status == 503 || checked.json()["revoked"] == true;
+        assert!(is_right, "{checked:?}");
+        paused.wait_until_ready();
+        assert!(matches!(written, Some(200 | 503)), "{written:?}");
+        for member in &members {
+            until(|| member.log(), || member.is_revoked(&meanwhile));
+            until(
+                || member.log(),
+                || written != Some(200) || member.is_revoked(&late),
+            );
+        }
+    }
+}
+
+/// The edges of one are seen and waited for by another one.
+#[test]
+fn edges_are_seen_by_all_authorities_and_waited_for() {
+    const HEADER: &str = "1 0.1.0 170 5 7 west";
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let members = three(&server.database("edges"));
+    let (polled, asked) = (&members[0], &members[1]);
+    // Longer than an edge may need to come back after a start.
+    thread::sleep(Duration::from_secs(16));
+    let epoch = polled.stats()["epoch"].as_u64().unwrap();
+    let poll = |after: u64, wait: u64| {
+        let path = format!("/v1/feed/deltas?epoch={epoch}&after={after}&wait={wait}");
+        let request = polled.agent.get(format!("{}{path}", polled.url));
+        Answer::of(request.header("portcullis-edge", HEADER).call())
+    };
+    assert_eq!(poll(0, 0).status, 200);
+    until(
+        || asked.log(),
+        || asked.get("/v1/edges").json()["edges"][0]["instance"] == "west",
+    );
+    let wait = |value: &str, wait: &str| -> Value {
+        let mut request = revocation("session", value);
+        request["wait"] = wait.into();
+        asked.post("/v1/revocations", &request).unwrap().json()["edges"].clone()
+    };
+    let lacking = wait("a", "PT1S");
+    assert_eq!(
+        (&lacking["complete"], &lacking["seen"]),
+        (&json!(false), &json!(1))
+    );
+    assert_eq!(lacking["lacking"][0]["instance"], "west");
+    let reach = thread::scope(|scope| {
+        let reach = scope.spawn(|| wait("b", "PT10S"));
+        // It has it, and says so with its next poll.
+        until(|| polled.log(), || polled.stats()["sequence"] == 2);
+        assert_eq!(poll(0, 0).status, 200);
+        assert_eq!(poll(2, 0).status, 200);
+        reach.join().unwrap()
+    });
+    assert_eq!(
+        (&reach["complete"], &reach["having"]),
+        (&json!(true), &json!(1)),
+        "{reach}"
+    );
+}
+
+/// It is done once, and by another authority where the one that has begun it is gone.
+#[test]
+fn an_import_is_one_for_all_authorities_and_finished_by_another_one() {
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let mut members = three(&server.database("imports"));
+    let keeper = members.iter().position(is_keeper).unwrap();
+    let mut begun_at = members.remove(usize::from(keeper == 0));
+    let lines = lines_named("left", 9_000);
+    let address = begun_at.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!(
+        "POST /v1/import HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
+         content-length: {}\r\n\r\n",
+        lines.len() + 1
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(lines.as_bytes()).unwrap();
+    let staged = || server.ask("imports", "SELECT count(*) FROM portcullis.staged");
+    until(staged, || staged() == "1");
+    let import = |lines: &str| {
+        let request = members[0]
+            .agent
+            .post(format!("{}/v1/import", members[0].url));
+        let request = request.content_type("application/x-ndjson");
+        Answer::of(request.send(lines.as_bytes()))
+    };
+    let refused = import(&lines_named("other", 3));
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (409, &json!("import_in_progress"))
+    );
+    begun_at.kill();
+    // Nothing of it was declared complete, so it is thrown away, and the area is free again.
+    let began = Instant::now();
+    let mut imported = import(&lines_named("other", 3));
+    while imported.status != 200 {
+        assert!(began.elapsed() < Duration::from_mins(1), "{imported:?}");
+        thread::sleep(Duration::from_millis(300));
+        imported = import(&lines_named("other", 3));
+    }
+    comes_to_know(&members, "other2", true);
+    assert!(!members[0].is_revoked("left1"));
+    assert_eq!(staged(), "0");
+}
