@@ -19,7 +19,8 @@ const CONFIRMED: Duration = Duration::from_secs(3);
 /// An edge, as authorities tell each other of it. Times are so many milliseconds ago.
 #[derive(Debug, Deserialize, Serialize)]
 struct Said {
-    credential: String,
+    /// The name of the credential.
+    caller: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     process: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,7 +102,7 @@ impl Said {
             Who::Lane(_, lane) => (None, Some(lane)),
         };
         Self {
-            credential: key.credential.to_string(),
+            caller: key.credential.to_string(),
             process,
             lane,
             address: edge.address,
@@ -127,7 +128,7 @@ impl Said {
             (None, lane) => Who::Lane(self.address, lane.unwrap_or_default()),
         };
         let key = Key {
-            credential: self.credential.into(),
+            credential: self.caller.into(),
             who,
         };
         let is_open = self.polling && age < CONFIRMED;

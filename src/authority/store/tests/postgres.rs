@@ -363,7 +363,7 @@ fn there_is_one_keeper_and_another_one_when_it_leaves_or_falls_silent() {
     let is_refused =
         |error: &StoreError| matches!(error, StoreError::Database(DatabaseError::NotKeeper));
     assert!(is_refused(refused.as_ref().unwrap_err()), "{refused:?}");
-    // Each of them answers and writes, whoever is the keeper.
+    // Each of them answers and writes, not only the keeper.
     follow(&second);
     revoke(&second, &revocation(Kind::Session, "a", 10)).unwrap();
     of_first.leave();
