@@ -331,8 +331,7 @@ impl Publisher {
         mut stopping: watch::Receiver<bool>,
     ) -> Result<PollAnswer, PollError> {
         let store = &self.parts.store;
-        // Another authority may have told the edge what this one has not heard of yet.
-        if self.knows_other(poll) && !store.has_seen(poll.asked, HEARING_LIMIT).await {
+        if !self.catches_up(poll).await {
             return Err(PollError::Away);
         }
         if self.claims_more(poll) {
@@ -383,6 +382,13 @@ impl Publisher {
             }
             Since::Forgotten | Since::Ahead => Ok(PollAnswer::Gone),
         }
+    }
+
+    /// Waits for what another authority may have told the edge, and this one has not heard of yet. Says whether
+    /// it has come.
+    pub(super) async fn catches_up(&self, poll: Poll) -> bool {
+        let store = &self.parts.store;
+        !self.knows_other(poll) || store.has_seen(poll.asked, HEARING_LIMIT).await
     }
 
     /// Whether the edge is elsewhere than this authority knows anything of.

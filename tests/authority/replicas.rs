@@ -156,6 +156,36 @@ fn an_authority_that_is_behind_is_never_believed_further_than_it_has_come() {
     }
 }
 
+/// Its poll is held for as long as nothing changes, so what is noted when it comes in is what is told of it.
+#[test]
+fn an_edge_that_is_further_than_the_authority_it_polls_is_seen_where_it_is() {
+    if !has_postgres() {
+        return;
+    }
+    let server = Server::start();
+    let store = server.database("further");
+    let quick = Member::start(&store);
+    quick.wait_until_ready();
+    let late = ["--follow-interval", "500ms"];
+    let slow = Member::start_in(super::process::directory(), &store, &late);
+    slow.wait_until_ready();
+    let epoch = quick.stats()["epoch"].as_u64().unwrap();
+    for sequence in 1..=5 {
+        let value = sequence.to_string();
+        assert_eq!(quick.revoke(&value), Some(200));
+        let path = format!("/v1/feed/deltas?epoch={epoch}&after={sequence}&wait=0");
+        let request = slow.agent.get(format!("{}{path}", slow.url));
+        let poll = Answer::of(
+            request
+                .header("portcullis-edge", "1 0.1.0 170 5 7 west")
+                .call(),
+        );
+        assert_eq!(poll.status, 200, "{poll:?}");
+        let edge = slow.get("/v1/edges").json()["edges"][0].clone();
+        assert_eq!(edge["sequence"], sequence, "{edge}");
+    }
+}
+
 #[test]
 fn one_that_was_paused_answers_nothing_from_the_past() {
     if !has_postgres() {

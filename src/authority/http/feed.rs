@@ -132,6 +132,20 @@ pub(super) async fn deltas(
         let clocks = &authority.clocks;
         clocks.hear(&caller.name, address, time, own, Instant::now());
     }
+    let poll = Poll {
+        epoch: query.epoch,
+        after: query.after,
+        chain: query.chain,
+        evidence: query.evidence,
+        generation: query.generation,
+        nonce: query.nonce,
+        asked,
+        wait: Duration::from_secs(query.wait).min(MAX_WAIT),
+    };
+    // Before it is noted where the edge is: one that is further than this authority counts as lost.
+    if !authority.feed.catches_up(poll).await {
+        return Err(Problem::database_away());
+    }
     let asking = address.map(|address| {
         let introduction = headers.get(EDGE_HEADER);
         let sight = Sight {
@@ -146,16 +160,6 @@ pub(super) async fn deltas(
         };
         authority.edges.ask(sight, authority.feed.position())
     });
-    let poll = Poll {
-        epoch: query.epoch,
-        after: query.after,
-        chain: query.chain,
-        evidence: query.evidence,
-        generation: query.generation,
-        nonce: query.nonce,
-        asked,
-        wait: Duration::from_secs(query.wait).min(MAX_WAIT),
-    };
     let stopping = authority.stopping.clone();
     let answer = authority.feed.poll(poll, stopping).await;
     let answer = answer.map_err(|error| match error {
