@@ -252,5 +252,5 @@ fn the_defaults_of_the_authority_are_those_that_the_documents_name() {
         assert_eq!(humantime::parse_duration(default), Ok(value), "{name:?}");
         count += 1;
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, 4);
 }
