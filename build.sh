@@ -43,7 +43,8 @@ help() {
 Usage: ./build.sh [VERB]
 
   build    target/portcullis.wasm and target/release/portcullis (the default)
-  demo     Portcullis in a real Envoy on loopback: what is let through, what is refused, and why
+  demo     Portcullis in a real Envoy on loopback: what is let through, what is refused, and why;
+           demo -- replicas: three authorities on a PostgreSQL of its own, of which one is killed
   up       the demo, left running until Ctrl-C
   keys     fresh demo keys and target/demo/demo.env, for envoy/docker-compose.yaml
   test     every test; or one level: test core | gate | wasm | envoy
@@ -62,6 +63,8 @@ Environment:
   PORTCULLIS_UPSTREAM_PORT  port of the upstream (10001)
   PORTCULLIS_AUTHORITY_PORT port of the revocation authority (10002)
   PORTCULLIS_SIGNALS_PORT   port on which it is told of sign-outs at the identity provider (10003)
+  PORTCULLIS_AUTHORITY_2_PORT, PORTCULLIS_AUTHORITY_3_PORT, PORTCULLIS_DATABASE_PORT
+                            ports of demo -- replicas (10012, 10022, 10032)
   PORTCULLIS_ADMIN_PORT     port of Envoy's admin interface (9901)
   PORTCULLIS_LONG           1: the long form of test, an hour or two: 100 rounds of killing the authority
                             instead of 10, and 100 times as many steps of authority against model
@@ -102,6 +105,11 @@ need_rust_target() {
 need_python() {
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
         missing "Python 3.10 or later (python3)" "sudo apt-get install -y python3 python3-venv"
+}
+
+need_database() {
+    compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || command -v initdb >/dev/null ||
+        missing "PostgreSQL (initdb, postgres)" "sudo apt-get install -y postgresql"
 }
 
 need_curl() {
@@ -396,6 +404,9 @@ demo() {
     need_cargo
     need_curl
     need_python
+    if [[ $1 == replicas ]]; then
+        need_database
+    fi
     # Docker runs what is to be shipped.
     if [[ $1 == keys ]]; then
         programs=release
@@ -639,6 +650,11 @@ main() {
     if [[ $# -gt 0 ]]; then
         shift
     fi
+    if [[ $verb == demo && $# -gt 0 ]]; then
+        [[ $* == "-- replicas" ]] || usage "expected \`demo\` or \`demo -- replicas\`, found demo $*"
+        verb=replicas
+        set --
+    fi
     if [[ $verb != test && $verb != bench && $verb != fuzz && $# -gt 0 ]]; then
         usage "$verb takes no argument, found $1"
     fi
@@ -650,7 +666,7 @@ main() {
     case $verb in
         build) build ;;
         bench) run_bench "$@" ;;
-        demo | up | keys) demo "$verb" ;;
+        demo | up | keys | replicas) demo "$verb" ;;
         fuzz) run_fuzz "$@" ;;
         readme) write_readme ;;
         test) run_tests "$@" ;;

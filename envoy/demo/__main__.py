@@ -1,8 +1,8 @@
 """Shows Portcullis at work in a real Envoy on loopback, and checks that it does what it promises.
 
-`./build.sh demo`, `up` and `keys` build what this needs and start it, with the Envoy's path in ENVOY_BIN
-and the program's in PORTCULLIS_BIN. The standard library is all it uses. Exit code: 0 every reply came out
-as promised, 1 not, 2 wrong usage.
+`./build.sh demo`, `demo -- replicas`, `up` and `keys` build what this needs and start it, with the Envoy's path
+in ENVOY_BIN and the program's in PORTCULLIS_BIN. The standard library is all it uses. Exit code: 0 every reply
+came out as promised, 1 not, 2 wrong usage.
 """
 
 import os
@@ -10,15 +10,28 @@ import signal
 import sys
 import time
 
+import replicas as several
 from cases import run_cases
 from servers import ADMIN, AUTHORITY, ENVOY_LOG, GATE, SIGNALS, Servers, choose_ports, log_tail
 from story import run_story
 from terminal import Failure, Stopped, Usage, say
-from tokens import AUDIENCE, ISSUER, PORTCULLIS, ROOT, make_keys
+from tokens import AUDIENCE, ISSUER, PORTCULLIS, ROOT, make_keys, make_own_keys
 
 
 def demo():
     return show(lambda servers: None)
+
+
+def replicas():
+    """Several authorities, with what they have in common in a database."""
+    ports = choose_ports(several.PORTS)
+    say("making new keys in target/demo")
+    environment = make_own_keys()
+    say("starting the upstream, PostgreSQL, three authorities and Envoy")
+    started = time.monotonic()
+    with several.Replicas(ports, environment) as servers:
+        say(f"ready after {time.monotonic() - started:.1f} s")
+        return conclude(several.run_replicas(servers))
 
 
 def up():
@@ -42,13 +55,18 @@ def show(afterwards):
         say(f"ready after {time.monotonic() - started:.1f} s")
         failed = run_cases(ports[GATE], ports[ADMIN])
         failed += run_story(ports[GATE], ports[AUTHORITY], ports[SIGNALS])
-        print()
-        if failed:
-            say(f"{failed} did not come out as promised; the last lines of Envoy's log:\n{log_tail('envoy', 40)}")
-        else:
-            say("everything came out as promised")
-        say(f"why each request was refused is in {ENVOY_LOG.relative_to(ROOT)}")
+        code = conclude(failed)
         afterwards(servers)
+    return code
+
+
+def conclude(failed):
+    print()
+    if failed:
+        say(f"{failed} did not come out as promised; the last lines of Envoy's log:\n{log_tail('envoy', 40)}")
+    else:
+        say("everything came out as promised")
+    say(f"why each request was refused is in {ENVOY_LOG.relative_to(ROOT)}")
     return 1 if failed else 0
 
 
@@ -77,10 +95,10 @@ def main(arguments):
         # nohup ignores SIGHUP on purpose.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop_on)
-    verbs = {"demo": demo, "up": up, "keys": keys}
+    verbs = {"demo": demo, "replicas": replicas, "up": up, "keys": keys}
     try:
         if len(arguments) != 1 or arguments[0] not in verbs:
-            raise Usage("expected `demo`, `up` or `keys`; ./build.sh starts this program")
+            raise Usage("expected `demo`, `replicas`, `up` or `keys`; ./build.sh starts this program")
         return verbs[arguments[0]]()
     except Stopped as stopped:
         say(f"stopped by {stopped}")

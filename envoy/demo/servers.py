@@ -88,7 +88,7 @@ class Servers:
             # Hot restart shares memory between Envoys of the same number, strangers' included.
             self.start(
                 "envoy", os.environ["ENVOY_BIN"], "-c", self.configuration(), "--concurrency", "2",
-                "--disable-hot-restart", "--component-log-level", "wasm:debug",
+                "--disable-hot-restart", "--component-log-level", "wasm:debug", "--service-node", "demo-edge",
             )  # fmt: skip
             self.wait_until("the upstream", lambda: connects(self.ports[UPSTREAM]))
             self.wait_until("Envoy", lambda: live(self.ports[ADMIN]) and connects(self.ports[GATE]))
@@ -135,10 +135,11 @@ class Servers:
             time.sleep(0.02)
 
     def kill(self, name):
-        """Ends one as a power cut would."""
+        """Ends one as a power cut would, and returns the number of its process."""
         process = self.running.pop(name)
         process.kill()
         process.wait()
+        return process.pid
 
     def check(self):
         for name, process in self.running.items():
