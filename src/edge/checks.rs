@@ -10,6 +10,13 @@
 //! of it left, the request is answered by another authority, or over a new connection. Where there is one
 //! authority that is only slow, it is asked twice, which is why the first call has most of the time.
 //!
+//! # Why does Envoy not repeat it?
+//!
+//! It would: it honours `x-envoy-retry-on` in the headers of a module's call, and since 1.37 a
+//! `retry_policy` of the cluster. But then checks would be repeated only where the cluster is written so,
+//! and with the header twice where it is. What the cluster in `envoy/envoy-replicas.yaml` repeats has not
+//! reached an authority.
+//!
 //! # What if the call is lost?
 //!
 //! The end of a call is reported to the request whose callback made it, and if that has gone, to
