@@ -41,6 +41,7 @@ mod oauth;
 mod own_sessions;
 #[path = "../support/patience.rs"]
 mod patience;
+mod pooler;
 #[path = "../support/postgres.rs"]
 #[allow(dead_code, reason = "the tests of the engine need more of it")]
 mod postgres;

@@ -10,14 +10,19 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+#[path = "postgres/pooler.rs"]
+mod pooler;
 #[path = "postgres/standby.rs"]
 mod standby;
 
 #[allow(
     unused_imports,
-    reason = "not all tests that include this need a standby"
+    reason = "the tests that include this need a part of it each"
 )]
-pub(crate) use standby::Pair;
+pub(crate) use {
+    pooler::{Pooler, has_pooler},
+    standby::Pair,
+};
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -50,10 +55,10 @@ fn program(name: &str) -> Option<PathBuf> {
         .collect();
     found.sort();
     let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&on_path).map(|directory| directory.join(name));
-    found
-        .pop()
-        .or_else(|| on_path.into_iter().find(|path| path.exists()))
+    // A pooler is where only root looks.
+    let directories = std::env::split_paths(&on_path).chain([PathBuf::from("/usr/sbin")]);
+    let mut on_path = directories.map(|directory| directory.join(name));
+    found.pop().or_else(|| on_path.find(|path| path.exists()))
 }
 
 /// PostgreSQL refuses to run as root.
@@ -164,25 +169,9 @@ impl Server {
     /// What `psql` prints.
     #[track_caller]
     pub(crate) fn ask(&self, database: &str, statement: &str) -> String {
-        let output = self.psql(database, statement);
+        let output = psql(self.port, database, statement);
         assert!(output.status.success(), "{statement}: {output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    fn psql(&self, database: &str, statement: &str) -> std::process::Output {
-        Command::new(program("psql").unwrap())
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", ROLE])
-            .args([
-                "-d",
-                database,
-                "-AtX",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-c",
-                statement,
-            ])
-            .output()
-            .unwrap()
     }
 
     /// Ends it as a power cut would.
@@ -199,7 +188,7 @@ impl Server {
 
     fn wait(&mut self) {
         let end = Instant::now() + PATIENCE;
-        while !self.psql("postgres", "SELECT 1").status.success() {
+        while !psql(self.port, "postgres", "SELECT 1").status.success() {
             assert!(Instant::now() < end, "PostgreSQL does not answer");
             // After a kill, processes of the old server may be there for a moment.
             if self.process.try_wait().unwrap().is_some() {
@@ -208,6 +197,23 @@ impl Server {
             thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// Has `psql` ask the server, or the pooler, at this port.
+fn psql(port: u16, database: &str, statement: &str) -> std::process::Output {
+    Command::new(program("psql").unwrap())
+        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", ROLE])
+        .args([
+            "-d",
+            database,
+            "-AtX",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            statement,
+        ])
+        .output()
+        .unwrap()
 }
 
 /// A directory of the user that the server runs as.
