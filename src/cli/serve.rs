@@ -26,7 +26,7 @@ use crate::authority::{
     Credentials, CredentialsError, Database, DatabaseAddress, DatabaseAddressError, DatabaseError,
     Door, Encryption, End, Limits, Loss, MAX_EXPIRY, OAuthError, RegistryAddress, SecretKey,
     SecretKeyError, SegmentCaching, Settings, SharedDatabase, SignalSecretError,
-    SignalsConfiguration, SignalsError, StoreError, TlsError, VerifierError, is_private,
+    SignalsConfiguration, SignalsError, StoreError, TlsError, VerifierError, chain_of, is_private,
 };
 use crate::revocation::{EXPIRY_MARGIN, MAX_CLOCK_SKEW};
 
@@ -595,7 +595,7 @@ const fn copy_hint(error: &CopyError) -> Option<&'static str> {
 }
 
 /// What to do about a database.
-pub(super) const fn database_hint(error: &DatabaseError) -> Option<&'static str> {
+pub(super) fn database_hint(error: &DatabaseError) -> Option<&'static str> {
     match error {
         DatabaseError::NoTables(_) => Some(
             "`portcullis migrate --store URL` makes them, with a role that may create a schema; the \
@@ -620,12 +620,25 @@ pub(super) const fn database_hint(error: &DatabaseError) -> Option<&'static str>
                  authorities first",
             ),
         },
+        DatabaseError::Unreachable(cause) if says(&**cause, "invalid peer certificate") => Some(
+            "`sslrootcert=FILE` in the URL names the certificate authority that has signed it, and \
+             the host in the URL has to be one that it is for",
+        ),
+        DatabaseError::Unreachable(cause) if says(&**cause, "server does not support TLS") => Some(
+            "let the database speak TLS; where the network in between is as good as this machine, \
+             `sslmode=disable` in the URL goes without",
+        ),
         DatabaseError::Unreachable(_) => Some(
             "look at host, port, user, password and TLS; of several hosts, one has to be open for \
              writing",
         ),
         _ => None,
     }
+}
+
+/// Whether an error or one of its causes says this. The libraries in between hide the types of those.
+fn says(error: &(dyn std::error::Error + Send + Sync + 'static), text: &str) -> bool {
+    chain_of(error).contains(text)
 }
 
 /// What the filter reaches with 32 bits for each entry, and, a little more, with 24: more and fewer

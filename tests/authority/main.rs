@@ -22,6 +22,7 @@ mod connections;
 mod copy;
 mod crash;
 mod database;
+mod database_tls;
 mod disk;
 mod edges;
 mod failover;

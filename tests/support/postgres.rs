@@ -117,7 +117,7 @@ impl Server {
     }
 
     /// One that takes only connections with TLS, for which it has this certificate and key.
-    pub(crate) fn start_with_tls((certificate, key): (&str, &str)) -> Self {
+    pub(crate) fn start_with_tls((certificate, key): &(String, String)) -> Self {
         let directory = owned_directory();
         make_data(directory.path());
         let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
