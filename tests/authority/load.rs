@@ -1,4 +1,4 @@
-//! Revocations without a pause at a group of authorities, while something happens to what is around them.
+//! Revocations one after the other at a group of authorities, while something happens to what is around them.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,6 +10,12 @@ use super::patience::until;
 
 /// How many clients revoke.
 pub(crate) const CLIENTS: usize = 4;
+
+/// How long a client waits before its next revocation, so that all of them can be looked at afterwards.
+const PACE: Duration = Duration::from_millis(5);
+
+/// How long a client waits for an answer before it asks another authority.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long a client waits before it asks again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -38,8 +44,8 @@ impl Load {
 }
 
 /// Revokes sessions whose names begin with `prefix` for as long as `trouble` takes, and returns those
-/// that were acknowledged. A client that is refused asks the next authority for the same, as often as it
-/// takes; so at most one of each client's is not acknowledged in the end, and may be done or not.
+/// that were acknowledged. A client that is refused, or gets no answer, asks the next authority for the same,
+/// as often as it takes; so at most one of each client's is not acknowledged in the end, and may be done or not.
 pub(crate) fn under_load(
     members: &[Member],
     prefix: &str,
@@ -75,9 +81,10 @@ fn revoke(members: &[Member], load: &Load, client: usize, prefix: &str) -> Vec<S
     let mut at = client;
     while !load.is_over.load(Ordering::Relaxed) {
         let value = format!("{prefix}-{client}-{}", acknowledged.len());
-        if members[at % members.len()].revoke(&value) == Some(200) {
+        if members[at % members.len()].revoke_within(ANSWER_LIMIT, &value) == Some(200) {
             load.acknowledged.fetch_add(1, Ordering::Relaxed);
             acknowledged.push(value);
+            thread::sleep(PACE);
         } else {
             at += 1;
             thread::sleep(PAUSE);
@@ -97,16 +104,35 @@ pub(crate) fn at_work(members: &[Member]) -> &Member {
     ready().unwrap_or_else(|| panic!("one at work: {}", logs(members)))
 }
 
-/// Expects each of these sessions to be revoked, and no other one.
+/// Waits until all authorities that are at work say that each of these sessions is revoked, and expects them
+/// to say so of no other one.
 #[track_caller]
 pub(crate) fn expect_revoked(members: &[Member], values: &[String]) {
-    let member = at_work(members);
-    let lost: BTreeSet<_> = values
-        .iter()
-        .filter(|value| !member.is_revoked(value))
-        .collect();
-    assert!(lost.is_empty(), "lost: {lost:?}; {}", logs(members));
-    assert!(!member.is_revoked("never revoked"));
+    let is_revoked = |member: &Member, value: &str| {
+        let answer = member.check(value).filter(|answer| answer.status == 200);
+        answer.map(|answer| answer.json()["revoked"] == true)
+    };
+    let lost = || -> BTreeSet<(usize, &String)> {
+        let all = members.iter().enumerate();
+        all.filter(|(_, member)| member.ready() == "ready\n")
+            .flat_map(|(number, member)| {
+                let lost = values
+                    .iter()
+                    .filter(|value| is_revoked(member, value) != Some(true));
+                lost.map(move |value| (number, value)).collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    until(
+        || format!("all revoked, but {:?}: {}", lost(), logs(members)),
+        || {
+            at_work(members);
+            lost().is_empty()
+        },
+    );
+    for member in members {
+        assert_ne!(is_revoked(member, "never revoked"), Some(true));
+    }
 }
 
 pub(crate) fn logs(members: &[Member]) -> String {

@@ -38,6 +38,7 @@ mod keys;
 mod load;
 mod loss;
 mod member;
+mod network;
 mod oauth;
 mod own_sessions;
 #[path = "../support/patience.rs"]
@@ -70,3 +71,5 @@ mod suspicion;
 mod token;
 #[path = "../support/transmitter.rs"]
 mod transmitter;
+#[path = "../support/way.rs"]
+mod way;

@@ -120,6 +120,15 @@ impl Member {
         answer.map(|answer| answer.status)
     }
 
+    /// The same; `None` also where no answer has come in time.
+    pub(crate) fn revoke_within(&self, limit: Duration, value: &str) -> Option<u16> {
+        let request = self.agent.post(format!("{}/v1/revocations", self.url));
+        let request = request.config().timeout_global(Some(limit)).build();
+        let request = request.content_type("application/json");
+        let sent = request.send(revocation("session", value).to_string().as_bytes());
+        sent.ok().map(|response| response.status().as_u16())
+    }
+
     pub(crate) fn check(&self, value: &str) -> Option<Answer> {
         self.post("/v1/check", &json!({"issuer": ISSUER, "sid": value}))
     }
