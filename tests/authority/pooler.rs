@@ -114,3 +114,29 @@ fn commands(member: &Member) {
         || member.status("/v1/feed/manifest") == 200,
     );
 }
+
+/// The session that one of them gets may be one that was asked for the tables before there were any.
+#[test]
+fn authorities_that_start_on_an_empty_database_at_the_same_time_make_the_tables_once() {
+    const STARTED: usize = 5;
+    if !has_pooler() {
+        return;
+    }
+    let server = Server::start();
+    let pooler = Pooler::before(&server, CONNECTIONS);
+    for round in 0..3 {
+        let database = format!("made{round}");
+        let _ = server.database(&database);
+        let store = pooler.url(&database);
+        let members: Vec<_> = (0..STARTED).map(|_| Member::start(&store)).collect();
+        let waits = |member: &Member| {
+            let readiness = member.ready();
+            readiness == "ready\n" || readiness.starts_with("standing by")
+        };
+        until(
+            || format!("all have started: {}", logs(&members)),
+            || members.iter().all(waits),
+        );
+        assert_eq!(times_logged(&members, "made the tables"), 1);
+    }
+}

@@ -20,7 +20,10 @@ pub(super) const VERSION: i32 = 2;
 /// What two programs that make the tables at the same time wait for; the number is arbitrary.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7238155302)";
 
-const HAS_TABLES: &str = "SELECT to_regclass('portcullis.version') IS NOT NULL";
+/// From the catalogue itself: `to_regclass` answers from a cache of the session, which behind a pooler is the
+/// session that was asked before another program made the tables.
+const HAS_TABLES: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables
+    WHERE schemaname = 'portcullis' AND tablename = 'version')";
 
 const READ_VERSION: &str = "SELECT version FROM portcullis.version";
 
