@@ -432,6 +432,7 @@ impl Authority {
             entries: self.index.entry_count(),
             cut_offs: self.index.cut_off_count(),
             sequence: self.history.head().sequence,
+            epoch: self.feed.epoch(),
             edges_waiting: self.history.waiting(),
             edges: self.edges.counts(self.feed.position()),
             is_keeper: self.store.is_keeper(),

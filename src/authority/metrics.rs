@@ -51,6 +51,7 @@ pub(super) struct Metrics {
     entries: Gauge,
     cut_offs: Gauge,
     sequence: Gauge<u64, AtomicU64>,
+    epoch: Gauge<u64, AtomicU64>,
     edges_waiting: Gauge,
     edges: Gauge,
     edges_behind: Gauge,
@@ -76,6 +77,8 @@ pub(super) struct Readings {
     pub cut_offs: u64,
     /// Of the last change.
     pub sequence: u64,
+    /// The epoch that is in force.
+    pub epoch: u64,
     /// Long polls that are open.
     pub edges_waiting: usize,
     /// The edges that were seen lately.
@@ -195,6 +198,7 @@ impl Metrics {
             entries: Gauge::default(),
             cut_offs: Gauge::default(),
             sequence: Gauge::default(),
+            epoch: Gauge::default(),
             edges_waiting: Gauge::default(),
             edges: Gauge::default(),
             edges_behind: Gauge::default(),
@@ -286,6 +290,12 @@ impl Metrics {
             "feed_sequence",
             "Number of the last change",
             self.sequence.clone(),
+        );
+        // A counter of epochs would begin anew with an authority that starts itself again for one.
+        registry.register(
+            "feed_epoch",
+            "Epoch of the feed; a later one begins when the store has lost something",
+            self.epoch.clone(),
         );
         registry.register(
             "edges_waiting",
@@ -555,6 +565,7 @@ impl Metrics {
         self.entries.set(number(readings.entries));
         self.cut_offs.set(number(readings.cut_offs));
         self.sequence.set(readings.sequence);
+        self.epoch.set(readings.epoch);
         self.edges_waiting
             .set(number(readings.edges_waiting as u64));
         self.show_edges(&readings.edges);
