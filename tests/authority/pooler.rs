@@ -129,14 +129,7 @@ fn authorities_that_start_on_an_empty_database_at_the_same_time_make_the_tables_
         let _ = server.database(&database);
         let store = pooler.url(&database);
         let members: Vec<_> = (0..STARTED).map(|_| Member::start(&store)).collect();
-        let waits = |member: &Member| {
-            let readiness = member.ready();
-            readiness == "ready\n" || readiness.starts_with("standing by")
-        };
-        until(
-            || format!("all have started: {}", logs(&members)),
-            || members.iter().all(waits),
-        );
+        members.iter().for_each(Member::wait_until_ready);
         assert_eq!(times_logged(&members, "made the tables"), 1);
     }
 }
