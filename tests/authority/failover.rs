@@ -4,7 +4,7 @@ use portcullis::revocation::{Batch, FeedKeys};
 use serde_json::{Value, json};
 
 use super::load::{CLIENTS, at_work, expect_revoked, logs, times_logged, under_load};
-use super::member::Member;
+use super::member::{LEASE, Member};
 use super::patience::until;
 use super::postgres::{Pair, Server, has_postgres};
 use super::process::{ISSUER, public_key};
@@ -69,6 +69,39 @@ fn nothing_acknowledged_is_lost_in_a_failover_to_a_synchronous_standby() {
     members[0].start_again();
     expect_revoked(&members[..1], &acknowledged);
     assert_eq!(members[0].stats()["epoch"], epoch);
+    assert_eq!(times_logged(&members, "new epoch"), 0, "{}", logs(&members));
+}
+
+/// A commit waits for the standby for as long as there is none, which may be hours: its caller is not told that
+/// it is done, and what is known already is answered from.
+#[test]
+fn nothing_is_acknowledged_while_a_synchronous_standby_is_away_and_checks_go_on() {
+    if !has_postgres() {
+        return;
+    }
+    let mut pair = Pair::synchronous();
+    let members = start(&pair.database("waiting"));
+    members.iter().for_each(Member::wait_until_ready);
+    assert_eq!(members[0].revoke("before"), Some(200));
+    pair.standby.kill();
+    // The other one waits for the row that the first one has locked.
+    for member in &members[..2] {
+        let waiting = member.revoke_within(LEASE, "waiting");
+        assert_ne!(waiting, Some(200), "{}", member.log());
+    }
+    // For longer than the lease.
+    for member in &members {
+        assert!(member.is_revoked("before") && !member.is_revoked("waiting"));
+        assert_eq!(member.ready(), "ready\n");
+    }
+    pair.standby.restart();
+    for (number, member) in members.iter().enumerate() {
+        until(
+            || format!("a revocation: {}", logs(&members)),
+            || member.revoke(&format!("after {number}")) == Some(200),
+        );
+    }
+    expect_revoked(&members, &["before".to_owned(), "after 0".to_owned()]);
     assert_eq!(times_logged(&members, "new epoch"), 0, "{}", logs(&members));
 }
 
