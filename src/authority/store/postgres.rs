@@ -107,7 +107,7 @@ pub(super) struct Postgres {
     known: Arc<Known>,
     /// For writing, and for following.
     links: [Mutex<Option<Arc<Client>>>; 2],
-    /// When the last transaction was begun.
+    /// When the last transaction was begun in which something was written.
     sent: Mutex<Option<Duration>>,
     /// A commit whose end was asked for, and has not been answered.
     unsure: Mutex<Option<Commit>>,
@@ -222,7 +222,6 @@ impl Postgres {
     /// Begins a transaction, with the row of the state locked. Over a connection that was lost
     /// meanwhile, this is where it shows, and nothing was asked for yet; so that is tried once more.
     fn begin(&self) -> Result<(Arc<Client>, State), StoreError> {
-        *locked(&self.sent) = clock::sleepless();
         if let Some(client) = self.kept(WRITING)
             && let Ok(state) = self.lock_state(&client)
         {
@@ -413,6 +412,8 @@ impl Engine for Postgres {
 
     fn write(&self, work: Task<'_>) -> Result<Commit, StoreError> {
         self.check()?;
+        // Not when a commit is looked up, since others may have committed after it.
+        *locked(&self.sent) = clock::sleepless();
         // A connection with a transaction that is given up is given up as well.
         let (client, state) = self.begin()?;
         self.come_in_step(&client, state)?;
